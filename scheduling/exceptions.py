@@ -1,0 +1,81 @@
+"""What the scheduling services refuse, each with a stable code and the words a client sees."""
+
+from __future__ import annotations
+
+from tenants.exceptions import DomainError
+
+
+class KindUnknownError(DomainError):
+    code, category, title = "kind_unknown", "invalid", "There is no such job kind"
+
+
+class PayloadInvalidError(DomainError):
+    code, category, title = "payload_invalid", "invalid", "The payload does not fit the kind's schema"
+
+
+class PayloadTooLargeError(DomainError):
+    code, category, title = "payload_too_large", "too_large", "The payload is too large"
+
+
+class OptionInvalidError(DomainError):
+    code, category, title = "option_invalid", "invalid", "A job option has a value that is not allowed"
+
+
+class QueueNotAllowedError(DomainError):
+    code, category, title = "queue_not_allowed", "invalid", "This queue may not be named for this kind"
+
+
+class PriorityNotAllowedError(DomainError):
+    code, category, title = "priority_not_allowed", "invalid", "The plan does not allow this priority"
+
+
+class RouteMissingError(DomainError):
+    code, category, title = "route_missing", "unavailable", "No routing rule sends this kind to a queue"
+
+
+class TenantSuspendedError(DomainError):
+    code, category, title = "tenant_suspended", "forbidden", "This tenant is suspended"
+
+
+class QuotaExceededError(DomainError):
+    code, category, title = "quota_exceeded", "limited", "A limit of the plan is reached"
+
+
+class IdempotencyMismatchError(DomainError):
+    code, category, title = (
+        "idempotency_mismatch",
+        "invalid",
+        "The idempotency key was used for a different request",
+    )
+
+
+class IdempotencyInFlightError(DomainError):
+    code, category, title = (
+        "idempotency_in_flight",
+        "conflict",
+        "A request with this idempotency key is being answered",
+    )
+
+
+class JobNotFoundError(DomainError):
+    code, category, title = "not_found", "not_found", "There is no such job"
+
+
+class DeadLetterNotFoundError(DomainError):
+    code, category, title = "not_found", "not_found", "There is no such dead letter"
+
+
+class InvalidTransitionError(DomainError):
+    code, category, title = "invalid_transition", "conflict", "The job's state does not allow this"
+
+
+class CFSPlanInvalidError(DomainError):
+    code, category, title = "cfs_plan_invalid", "invalid", "The CFS plan is not usable"
+
+
+class BrokerUnavailableError(Exception):
+    """The broker did not take a message; the claim behind it is undone."""
+
+
+class FenceLostError(Exception):
+    """Another start of the job superseded this one; its transaction must roll back."""

@@ -1,0 +1,72 @@
+"""The states of a job and the only transitions between them, as data."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class JobState(StrEnum):
+    """Where a job is; docs/job_lifecycle.md draws the same table."""
+
+    SCHEDULED = "scheduled"
+    AVAILABLE = "available"
+    DISPATCHED = "dispatched"
+    EXECUTING = "executing"
+    RETRYABLE = "retryable"
+    SUSPENDED = "suspended"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    DISCARDED = "discarded"
+    QUARANTINED = "quarantined"
+
+
+TERMINAL_STATES = frozenset(
+    {JobState.COMPLETED, JobState.CANCELLED, JobState.DISCARDED, JobState.QUARANTINED}
+)
+DEAD_STATES = frozenset({JobState.DISCARDED, JobState.QUARANTINED})
+REPLAYABLE_STATES = DEAD_STATES | {JobState.CANCELLED}
+IN_FLIGHT_STATES = frozenset({JobState.DISPATCHED, JobState.EXECUTING})
+WAITING_STATES = frozenset({JobState.SCHEDULED, JobState.AVAILABLE, JobState.RETRYABLE})
+
+ALLOWED_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
+    JobState.SCHEDULED: frozenset(
+        {JobState.AVAILABLE, JobState.SUSPENDED, JobState.CANCELLED, JobState.DISCARDED}
+    ),
+    JobState.AVAILABLE: frozenset(
+        {JobState.DISPATCHED, JobState.SUSPENDED, JobState.CANCELLED, JobState.DISCARDED}
+    ),
+    # Back to available: publishing failed, or the message's worker never began it.
+    JobState.DISPATCHED: frozenset(
+        {JobState.EXECUTING, JobState.AVAILABLE, JobState.CANCELLED, JobState.DISCARDED}
+    ),
+    # Back to available: yielded, shut down, or rescued after a crash.
+    JobState.EXECUTING: frozenset(
+        {
+            JobState.COMPLETED,
+            JobState.RETRYABLE,
+            JobState.AVAILABLE,
+            JobState.SUSPENDED,
+            JobState.CANCELLED,
+            JobState.DISCARDED,
+            JobState.QUARANTINED,
+        }
+    ),
+    JobState.RETRYABLE: frozenset(
+        {JobState.AVAILABLE, JobState.SUSPENDED, JobState.CANCELLED, JobState.DISCARDED}
+    ),
+    JobState.SUSPENDED: frozenset({JobState.AVAILABLE, JobState.CANCELLED, JobState.DISCARDED}),
+    JobState.COMPLETED: frozenset(),
+    JobState.CANCELLED: frozenset(),
+    JobState.DISCARDED: frozenset(),
+    JobState.QUARANTINED: frozenset(),
+}
+
+
+def is_allowed(before: JobState, after: JobState) -> bool:
+    """Whether a job may go from ``before`` to ``after`` in one step."""
+    return after in ALLOWED_TRANSITIONS[before]
+
+
+def sources_of(after: JobState) -> tuple[str, ...]:
+    """The states from which ``after`` may be reached, sorted; the guard of compare-and-sets."""
+    return tuple(sorted(state for state in JobState if is_allowed(state, after)))

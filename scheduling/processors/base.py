@@ -1,0 +1,174 @@
+"""The kit for job kinds: everything a plug-in may import from the platform's core.
+
+A kind is one class. Its ``process`` gets a frozen :class:`JobContext` and answers with an
+outcome; its ``handle_error`` may turn an exception into another outcome. Nothing here knows
+Django, Celery or the database, so a processor is testable with plain values.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar, Protocol
+from uuid import UUID
+
+type Json = Mapping[str, Any]
+type Effects = Callable[[], object]
+
+
+class PermanentError(Exception):
+    """The job can never succeed as it is: it becomes a dead letter at once."""
+
+    def __init__(self, message: str, *, code: str = "permanent_error") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class TransientError(Exception):
+    """The job may succeed later: it is retried after a back-off while attempts are left.
+
+    ``retry_after_seconds`` overrides the kind's own back-off, as an HTTP ``Retry-After`` asks for.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "transient_error",
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Interrupted(BaseException):
+    """The platform takes the job back at a safe point: cancelled, shut down or fenced off.
+
+    It derives from ``BaseException`` so that a processor's ``except Exception`` lets it pass.
+    ``cause`` is one of ``cancel``, ``shutdown``, ``deadline``, ``fence_lost``.
+    """
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """The job is done; ``result`` is stored with it (at most 64 KiB as JSON)."""
+
+    result: Json | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Yielded:
+    """The job gives its slot back and resumes from ``state`` when its turn comes again."""
+
+    state: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The attempt failed in a way that time may heal; None takes the kind's back-off."""
+
+    error: BaseException
+    after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """The job can never succeed; it becomes a dead letter with this reason."""
+
+    reason: str
+    error: BaseException | None = None
+
+
+type Outcome = Complete | Yielded | Retry | Discard
+
+
+class JobRuntime(Protocol):
+    """What the worker lends a context; processors use the context's methods instead."""
+
+    def checkpoint(self, state: Json, effects: Effects | None) -> None: ...
+
+    def in_settlement(self, effects: Effects) -> None: ...
+
+    def report_progress(self, current: int, total: int, message: str) -> None: ...
+
+    def should_yield(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class JobContext:
+    """One execution of one job, as its processor sees it.
+
+    ``attempt`` counts from 1. ``state`` is the last checkpoint, empty at the first start.
+    ``fencing_token`` rises with each start of the job: hand it to systems outside that can
+    refuse an older one. ``idempotency_key`` is the same for all starts of the job.
+    """
+
+    tenant_id: UUID
+    job_id: UUID
+    execution_id: UUID
+    kind: str
+    payload: Json
+    attempt: int
+    state: Json
+    fencing_token: int
+    idempotency_key: str
+    deadline_at: datetime | None
+    runtime: JobRuntime = field(repr=False, compare=False)
+
+    def checkpoint(self, state: Json, effects: Effects | None = None) -> None:
+        """Store ``state`` and run ``effects`` in one transaction under the fence.
+
+        Effects run as the restricted role with the job's tenant set; they take hold exactly
+        once or not at all. Raises Interrupted when the job was taken away in the meantime.
+        """
+        self.runtime.checkpoint(state, effects)
+
+    def in_settlement(self, effects: Effects) -> None:
+        """Run ``effects`` in the transaction that settles this execution as completed."""
+        self.runtime.in_settlement(effects)
+
+    def report_progress(self, current: int, total: int, message: str = "") -> None:
+        """Show how far the job is; cheap to call often, written at most once a second."""
+        self.runtime.report_progress(current, total, message)
+
+    def should_yield(self) -> bool:
+        """Whether to return ``Yielded`` at this safe point; reads memory only.
+
+        Raises Interrupted when the job was cancelled or its worker shuts down.
+        """
+        return self.runtime.should_yield()
+
+
+class TaskProcessor(ABC):
+    """A job kind. Subclasses set the class attributes and implement :meth:`process`.
+
+    ``payload_schema`` is JSON Schema 2020-12; a payload that does not fit is refused at
+    submission. ``is_diagnostic`` kinds are refused unless the setting DIAGNOSTIC_KINDS is on.
+    """
+
+    kind: ClassVar[str]
+    title: ClassVar[str] = ""
+    payload_schema: ClassVar[Json] = {"type": "object"}
+    timeout_seconds: ClassVar[float] = 300.0
+    max_retries: ClassVar[int] = 3
+    retry_delays_seconds: ClassVar[Sequence[float]] = (60.0, 120.0, 240.0)
+    is_diagnostic: ClassVar[bool] = False
+
+    @abstractmethod
+    def process(self, context: JobContext) -> Outcome | Json | None:
+        """Do the work. A mapping or None means ``Complete``; raise to fail the attempt."""
+
+    def handle_error(self, context: JobContext, error: BaseException) -> Outcome | None:
+        """Turn an error into an outcome; None leaves it to the platform's policy."""
+        return None
+
+    @classmethod
+    def preload(cls) -> None:  # noqa: B027 - an optional hook, not a forgotten abstract method
+        """Load what all children share (models, tables) in the worker's parent, once."""
