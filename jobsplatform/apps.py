@@ -1,0 +1,19 @@
+"""The project's own app configurations: the Celery app in every process, and the console as admin site."""
+
+from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
+
+# Makes the project's Celery app the default one before any app's ready() registers a task with it.
+from jobsplatform import celery as celery
+
+
+class PlatformConfig(AppConfig):
+    """The wiring as an app: start-up checks."""
+
+    name = "jobsplatform"
+
+
+class ConsoleAdminConfig(AdminConfig):
+    """Django's admin on the console's site."""
+
+    default_site = "jobsplatform.admin_site.ConsoleSite"

@@ -1,0 +1,101 @@
+"""Structured logs: one event a line, each with the tenant, job, execution and request it belongs to; no secrets.
+
+`jobsplatform` may name its modules after the standard library's: imports here are absolute.
+"""
+
+import logging
+import re
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+REDACTED = "[redacted]"
+
+# Keys whose value never reaches a log, wherever it stands in the event.
+_SECRET_KEY = re.compile(
+    r"passw(or)?d|secret|token|authorization|api_?key|cookie|credential|private_?key|(^|_)payload($|_)|dsn", re.IGNORECASE
+)
+# Secrets inside free text: the password of a URL, and the header of our own API keys.
+_SECRET_TEXT: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s@/]+@", re.IGNORECASE), rf"\g<scheme>:{REDACTED}@"),
+    (re.compile(r"(?P<header>\b(?:Api-Key|Bearer|Basic)\s+)\S+", re.IGNORECASE), rf"\g<header>{REDACTED}"),
+)
+
+
+def _redact(value: Any) -> Any:
+    """Return the value with every secret in it replaced, however deep it lies."""
+    if isinstance(value, str):
+        for pattern, replacement in _SECRET_TEXT:
+            value = pattern.sub(replacement, value)
+        return value
+    if isinstance(value, Mapping):
+        return {key: REDACTED if _SECRET_KEY.search(str(key)) else _redact(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redact(item) for item in value]
+    return value
+
+
+def redact_secrets(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Replace secrets in an event, by key and inside text."""
+    redacted: MutableMapping[str, Any] = {}
+    for key, value in event.items():
+        if key in {"_record", "exc_info"}:  # structlog's own, dropped or rendered later
+            redacted[key] = value
+        else:
+            redacted[key] = REDACTED if _SECRET_KEY.search(key) else _redact(value)
+    return redacted
+
+
+def add_context_ids(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Add the tenant from the tenant context; job, execution and request ids come with structlog's context."""
+    from tenants.context import current_tenant_id
+
+    tenant_id = current_tenant_id()
+    if tenant_id is not None:
+        event.setdefault("tenant_id", str(tenant_id))
+    return event
+
+
+def _shared_processors() -> list[Processor]:
+    """Return the steps that every event takes, whether it began in structlog or in the standard library."""
+    return [
+        structlog.contextvars.merge_contextvars,
+        add_context_ids,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        structlog.processors.UnicodeDecoder(),
+        redact_secrets,
+    ]
+
+
+def build_formatter(log_format: str) -> logging.Formatter:
+    """Return the formatter for `console` (people) or `json` (machines), and make structlog write through it."""
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    renderer: Processor = (
+        structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=False)
+    )
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[],
+        processors=[
+            *_shared_processors(),
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            renderer,
+        ],
+    )

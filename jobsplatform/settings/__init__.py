@@ -1,0 +1,8 @@
+"""The settings, assembled from one module per concern."""
+
+from jobsplatform.settings.base import *
+from jobsplatform.settings.celery import *
+from jobsplatform.settings.console import *
+from jobsplatform.settings.observability import *
+from jobsplatform.settings.rest import *
+from jobsplatform.settings.scheduling import *

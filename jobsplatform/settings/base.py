@@ -1,0 +1,206 @@
+"""Django itself: apps, middleware, databases, cache, files, cookies, content security."""
+
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.utils import get_random_secret_key
+
+from jobsplatform.settings.env import BASE_DIR, env
+
+DEBUG = env.bool("DEBUG")
+# A key of the process's own where none is given: nothing to leak, but sessions end with the process.
+# The start-up checks refuse to serve without a given one.
+SECRET_KEY = env.str("SECRET_KEY") or get_random_secret_key()
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS")
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS")
+
+INSTALLED_APPS = [
+    "jobsplatform.apps.PlatformConfig",
+    "unfold.apps.BasicAppConfig",
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    "unfold.contrib.inlines",
+    "jobsplatform.apps.ConsoleAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django_celery_beat",
+    "django_filters",
+    "django_htmx",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "csp",
+    "health_check",
+    "tenants",
+    "scheduling",
+    "scheduling.processors.retrieval",
+    # Plug-ins: one line each, and removing the line removes the kind.
+    "scheduling.processors.document_indexing",
+    "scheduling.processors.diagnostics",
+]
+
+# While the apps are being laid down side by side.
+INSTALLED_APPS = [
+    app
+    for app in INSTALLED_APPS
+    if app.split(".")[0] not in {"tenants", "scheduling"}
+    or (BASE_DIR / app.replace(".", "/") / "apps.py").is_file()
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    # Opens the transaction and sets the tenant around the view: after authentication, before ATOMIC_REQUESTS.
+    "tenants.middleware.TenantMiddleware",
+]
+if not (BASE_DIR / "tenants" / "middleware.py").is_file():
+    MIDDLEWARE.remove("tenants.middleware.TenantMiddleware")
+
+ROOT_URLCONF = "jobsplatform.urls"
+WSGI_APPLICATION = "jobsplatform.wsgi.application"
+ASGI_APPLICATION = "jobsplatform.asgi.application"
+
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# Databases -----------------------------------------------------------------------------------------------
+
+# The name of the role behind the one door across tenants (docs/architecture.md).
+DATABASE_PLATFORM_ROLE = env.str("DATABASE_PLATFORM_ROLE")
+
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": {
+        **env.db_url("DATABASE_URL"),
+        "ATOMIC_REQUESTS": True,
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+    },
+}
+# Only migrations and the making of test databases connect as the owner.
+if env.str("DATABASE_OWNER_URL"):
+    DATABASES["owner"] = {**env.db_url("DATABASE_OWNER_URL"), "CONN_MAX_AGE": 0}
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+
+def _cache_url(broker_url: str) -> str:
+    """Return the broker's URL with database 1: the cache never shares the broker's keys."""
+    parts = urlsplit(broker_url)
+    if parts.path not in {"", "/", "/0"}:
+        raise ImproperlyConfigured(
+            "REDIS_URL names a database other than 0; set CACHE_URL to say where the cache may live."
+        )
+    return urlunsplit(parts._replace(path="/1"))
+
+
+REDIS_URL = env.str("REDIS_URL")
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": env.str("CACHE_URL") or _cache_url(REDIS_URL),
+        "KEY_PREFIX": "jobsplatform",
+        # A half-open socket must not hang a request.
+        "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 2},
+    },
+}
+
+# Language, time, files -----------------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = True
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "var" / "static"
+# Where collectstatic has run, files are served under hashed names and cached for ever; elsewhere from the apps.
+COLLECTED_STATIC = env.bool("COLLECTED_STATIC")
+WHITENOISE_USE_FINDERS = not COLLECTED_STATIC
+STORAGES = {
+    "default": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"file_permissions_mode": 0o640, "directory_permissions_mode": 0o750},
+    },
+    "staticfiles": {
+        "BACKEND": (
+            "whitenoise.storage.CompressedManifestStaticFilesStorage"
+            if COLLECTED_STATIC
+            else "django.contrib.staticfiles.storage.StaticFilesStorage"
+        ),
+    },
+}
+# Uploaded documents. Absolute, or relative to the project. No URL leads there: files go out through the API only.
+FILES_ROOT = BASE_DIR / env.str("FILES_ROOT")
+MEDIA_ROOT = FILES_ROOT
+
+# Accounts, cookies, content security ---------------------------------------------------------------------
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+
+HTTPS_ONLY = env.bool("HTTPS_ONLY")
+SESSION_COOKIE_SECURE = HTTPS_ONLY
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = 12 * 60 * 60  # seconds: a working day
+CSRF_COOKIE_SECURE = HTTPS_ONLY
+CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_SSL_REDIRECT = HTTPS_ONLY
+# Orchestrators probe over plain HTTP, inside the network.
+SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$"]
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS_ONLY else None
+SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if HTTPS_ONLY else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS_ONLY
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF],
+        # unfold sets its palette and widths with style attributes.
+        "style-src": [SELF, "'unsafe-inline'"],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "object-src": [NONE],
+        "base-uri": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    },
+}

@@ -1,0 +1,54 @@
+"""Every environment variable that the platform reads: its type and its default.
+
+`env.scheme` is the one list. docs/configuration.md and .env.example are held to it by a test.
+"""
+
+from pathlib import Path
+
+import environ
+
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
+
+# Port 9 is "discard": without an environment the settings import, and nothing answers there.
+NOWHERE_DATABASE_URL = "postgres://jobs_app@127.0.0.1:9/jobs"
+NOWHERE_REDIS_URL = "redis://127.0.0.1:9/0"
+
+env = environ.Env(
+    # Servers
+    DATABASE_URL=(str, NOWHERE_DATABASE_URL),
+    DATABASE_OWNER_URL=(str, ""),
+    DATABASE_PLATFORM_ROLE=(str, "jobs_platform"),
+    REDIS_URL=(str, NOWHERE_REDIS_URL),
+    CACHE_URL=(str, ""),
+    # Web
+    SECRET_KEY=(str, ""),
+    DEBUG=(bool, False),
+    ALLOWED_HOSTS=(list, ["localhost", "127.0.0.1", "[::1]"]),
+    CSRF_TRUSTED_ORIGINS=(list, []),
+    HTTPS_ONLY=(bool, False),
+    COLLECTED_STATIC=(bool, False),
+    FILES_ROOT=(str, "var/files"),
+    # Scheduling
+    EDITION=(str, "cloud"),
+    TENANT_ISOLATED_TASK_CONCURRENCY=(int, 2),
+    AGEING_SECONDS=(int, 60),
+    DIAGNOSTIC_KINDS=(bool, False),
+    DISPATCH_INTERVAL_SECONDS=(float, 0.25),
+    REPUBLISH_AFTER_SECONDS=(float, 15.0),
+    LEASE_SECONDS=(float, 10.0),
+    HEARTBEAT_SECONDS=(float, 2.5),
+    SWEEP_SECONDS=(float, 1.0),
+    # Search
+    EMBEDDING_PROVIDER=(str, "local"),
+    EMBEDDING_API_URL=(str, ""),
+    EMBEDDING_API_KEY=(str, ""),
+    EMBEDDING_MODEL=(str, ""),
+    # Observability
+    METRICS_TOKEN=(str, ""),
+    LOG_LEVEL=(str, "INFO"),
+    LOG_FORMAT=(str, "console"),
+)
+
+# Variables already set win over the file.
+if (BASE_DIR / ".env").is_file():
+    environ.Env.read_env(BASE_DIR / ".env")

@@ -1,0 +1,27 @@
+"""Logs and metrics."""
+
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+from jobsplatform.settings.env import env
+
+METRICS_TOKEN = env.str("METRICS_TOKEN")
+LOG_LEVEL = env.str("LOG_LEVEL").upper()
+LOG_FORMAT = env.str("LOG_FORMAT")
+if LOG_FORMAT not in {"console", "json"}:
+    raise ImproperlyConfigured(f"LOG_FORMAT is {LOG_FORMAT!r}; it must be 'console' or 'json'.")
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"structured": {"()": "jobsplatform.logging.build_formatter", "log_format": LOG_FORMAT}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "stream": "ext://sys.stderr", "formatter": "structured"},
+    },
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {
+        # One line for each statement would drown the rest, and could print values.
+        "django.db.backends": {"level": "WARNING"},
+    },
+}

@@ -1,0 +1,29 @@
+"""The scheduler's numbers, and where documents and their embeddings come from. Read through scheduling.conf."""
+
+from django.core.exceptions import ImproperlyConfigured
+
+from jobsplatform.settings.env import env
+
+EDITION = env.str("EDITION")
+if EDITION not in {"cloud", "community"}:
+    raise ImproperlyConfigured(f"EDITION is {EDITION!r}; it must be 'cloud' or 'community'.")
+
+# How many jobs of one tenant run at once where its plan does not say.
+TENANT_ISOLATED_TASK_CONCURRENCY = env.int("TENANT_ISOLATED_TASK_CONCURRENCY")
+# One step of priority is worth this many seconds of waiting.
+AGEING_SECONDS = env.int("AGEING_SECONDS")
+# Accept the kinds that crash, fail, spin and allocate. For tests only.
+DIAGNOSTIC_KINDS = env.bool("DIAGNOSTIC_KINDS")
+
+DISPATCH_INTERVAL_SECONDS = env.float("DISPATCH_INTERVAL_SECONDS")
+REPUBLISH_AFTER_SECONDS = env.float("REPUBLISH_AFTER_SECONDS")
+LEASE_SECONDS = env.float("LEASE_SECONDS")
+HEARTBEAT_SECONDS = env.float("HEARTBEAT_SECONDS")
+SWEEP_SECONDS = env.float("SWEEP_SECONDS")
+if not 0 < HEARTBEAT_SECONDS * 2 <= LEASE_SECONDS:
+    raise ImproperlyConfigured("LEASE_SECONDS must be at least twice HEARTBEAT_SECONDS, or one late beat loses a job.")
+
+EMBEDDING_PROVIDER = env.str("EMBEDDING_PROVIDER")
+EMBEDDING_API_URL = env.str("EMBEDDING_API_URL")
+EMBEDDING_API_KEY = env.str("EMBEDDING_API_KEY")
+EMBEDDING_MODEL = env.str("EMBEDDING_MODEL")

@@ -1,0 +1,15 @@
+"""The settings of the test suite: the same, with cheap passwords, diagnostic kinds and files of its own."""
+
+import tempfile
+from pathlib import Path
+
+from jobsplatform.settings import *
+
+SECRET_KEY = "a key that only the tests know, and that no deployment uses"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+ALLOWED_HOSTS = ["*"]
+DIAGNOSTIC_KINDS = True
+CACHES["default"]["KEY_PREFIX"] = "jobsplatform-tests"
+
+FILES_ROOT = Path(tempfile.gettempdir()) / "jobsplatform-test-files"
+MEDIA_ROOT = FILES_ROOT
