@@ -1,0 +1,19 @@
+"""The app of tenants: who."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.db.backends.signals import connection_created
+from django.db.models.signals import post_migrate
+
+
+class TenantsConfig(AppConfig):
+    name = "tenants"
+    verbose_name = "Tenants"
+
+    def ready(self) -> None:
+        from tenants import checks, grants
+
+        connection_created.connect(checks.refuse_privileged_role, dispatch_uid="tenants.login_role")
+        # Sent once for each app after all migrations have run; once is enough.
+        post_migrate.connect(grants.grant_after_migrate, sender=self, dispatch_uid="tenants.grants")

@@ -1,0 +1,167 @@
+"""Roles, database and extension, made once with an administrator's connection. Needs psycopg alone, no Django.
+
+    owner     logs in, owns schema and tables, runs migrations, may create test databases
+    app       logs in, is bound by row-level security
+    platform  cannot log in; the door across tenants, reached by SET LOCAL ROLE from the two others
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+MINIMUM_SERVER = 150000
+_INHERIT_OPTION_SINCE = 160000
+_TRANSACTION_TIMEOUT_SINCE = 170000
+
+# An old snapshot slows every table of the hot path, so no transaction of the application may linger.
+_APP_TIMEOUTS = {
+    "idle_in_transaction_session_timeout": "60s",
+    "statement_timeout": "60s",
+    "lock_timeout": "10s",
+}
+# A migration that waits long for a lock makes everybody wait behind it.
+_OWNER_TIMEOUTS = {"idle_in_transaction_session_timeout": "10min", "lock_timeout": "30s"}
+
+
+class BootstrapError(RuntimeError):
+    """The server cannot be prepared as asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A role that logs in."""
+
+    name: str
+    password: str
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What shall exist on the server."""
+
+    database: str
+    owner: Role
+    app: Role
+    platform: str
+
+    @property
+    def template(self) -> str:
+        """An empty database with the extension, from which the owner makes test databases."""
+        return f"{self.database}_template"
+
+
+def bootstrap_database(admin_url: str, *, database: str, owner: Role, app: Role, platform: str) -> None:
+    """Bring roles, database, template and extension into being; run again, it changes nothing. Verifies its work."""
+    layout = Layout(database=database, owner=owner, app=app, platform=platform)
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        version = connection.info.server_version
+        if version < MINIMUM_SERVER:
+            raise BootstrapError(f"PostgreSQL 15 or newer is needed; the server is {version // 10000}.")
+        # Two bootstraps at once would trip over each other's CREATE statements.
+        connection.execute("SELECT pg_advisory_lock(hashtextextended('bootstrap_database', 0))")
+        for statement in role_statements(layout, version):
+            connection.execute(statement)
+        for role in (owner, app):
+            connection.execute(_set_password(connection, role))
+        for name in (layout.database, layout.template):
+            _ensure_database(connection, name, layout)
+            with psycopg.connect(make_conninfo(admin_url, dbname=name), autocommit=True) as inside:
+                for statement in database_statements(layout, name):
+                    inside.execute(statement)
+        _verify_roles(connection, layout)
+
+
+def role_statements(layout: Layout, server_version: int) -> Iterator[sql.Composed]:
+    """Roles, membership in the door, timeouts. Passwords are set apart."""
+    owner, app, platform = (sql.Identifier(name) for name in (layout.owner.name, layout.app.name, layout.platform))
+    for name, options in (
+        (layout.owner.name, "LOGIN CREATEDB NOINHERIT NOCREATEROLE"),
+        (layout.app.name, "LOGIN NOCREATEDB NOINHERIT NOCREATEROLE"),
+        (layout.platform, "NOLOGIN NOCREATEDB NOINHERIT NOCREATEROLE"),
+    ):
+        yield _create_role_if_missing(name)
+        # NOSUPERUSER and NOBYPASSRLS may be uttered by superusers alone, so they are left to the check at the end.
+        yield sql.SQL("ALTER ROLE {} {}").format(sql.Identifier(name), sql.SQL(options))  # type: ignore[arg-type]
+    options = " WITH INHERIT FALSE, SET TRUE" if server_version >= _INHERIT_OPTION_SINCE else ""
+    yield sql.SQL("GRANT {} TO {}, {}" + options).format(platform, owner, app)
+    # A managed server's administrator is no superuser and must be able to hand databases to the owner.
+    yield sql.SQL("GRANT {} TO CURRENT_USER").format(owner)
+    app_timeouts = dict(_APP_TIMEOUTS)
+    if server_version >= _TRANSACTION_TIMEOUT_SINCE:
+        app_timeouts["transaction_timeout"] = "10min"
+    for role, timeouts in ((app, app_timeouts), (owner, _OWNER_TIMEOUTS)):
+        for setting, value in timeouts.items():
+            yield sql.SQL("ALTER ROLE {} SET {} = {}").format(role, sql.Identifier(setting), sql.Literal(value))
+
+
+def database_statements(layout: Layout, database: str) -> Iterator[sql.Composed]:
+    """What is set inside a database: its owner, who may connect and create, the extension."""
+    owner, app, platform = (sql.Identifier(name) for name in (layout.owner.name, layout.app.name, layout.platform))
+    name = sql.Identifier(database)
+    yield sql.SQL("ALTER DATABASE {} OWNER TO {}").format(name, owner)
+    yield sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name)
+    yield sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, app)
+    yield sql.SQL("ALTER SCHEMA public OWNER TO {}").format(owner)
+    yield sql.SQL("REVOKE ALL ON SCHEMA public FROM PUBLIC").format()
+    yield sql.SQL("GRANT USAGE ON SCHEMA public TO {}, {}").format(app, platform)
+    yield sql.SQL("CREATE EXTENSION IF NOT EXISTS vector SCHEMA public").format()
+
+
+def printed_sql(layout: Layout, server_version: int) -> str:
+    """The same as a script for psql; the passwords are the variables `owner_password` and `app_password`."""
+    lines = ["-- psql -v ON_ERROR_STOP=1 -v owner_password=… -v app_password=… -f THIS_FILE ADMIN_URL"]
+    lines += [f"{statement.as_string(None)};" for statement in role_statements(layout, server_version)]
+    for role, variable in ((layout.owner, "owner_password"), (layout.app, "app_password")):
+        lines.append(f"ALTER ROLE {sql.Identifier(role.name).as_string(None)} PASSWORD :'{variable}';")
+    for database in (layout.database, layout.template):
+        create = _create_database(database, layout).as_string(None)
+        name, statement = sql.Literal(database).as_string(None), sql.Literal(create).as_string(None)
+        lines.append(f"SELECT {statement} WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = {name}) \\gexec")
+        lines.append(f"\\connect {sql.Identifier(database).as_string(None)}")
+        lines += [f"{statement.as_string(None)};" for statement in database_statements(layout, database)]
+    return "\n".join(lines) + "\n"
+
+
+def _create_role_if_missing(name: str) -> sql.Composed:
+    return sql.SQL(
+        "DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {literal}) THEN CREATE ROLE {name};"
+        " END IF; END $$"
+    ).format(literal=sql.Literal(name), name=sql.Identifier(name))
+
+
+def _set_password(connection: psycopg.Connection, role: Role) -> sql.Composed:
+    # The verifier is computed here, so the password itself never reaches a server's log.
+    verifier = connection.pgconn.encrypt_password(role.password.encode(), role.name.encode(), b"scram-sha-256")
+    return sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role.name), sql.Literal(verifier.decode()))
+
+
+def _create_database(name: str, layout: Layout) -> sql.Composed:
+    return sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING 'UTF8'").format(
+        sql.Identifier(name), sql.Identifier(layout.owner.name)
+    )
+
+
+def _ensure_database(connection: psycopg.Connection, name: str, layout: Layout) -> None:
+    if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
+        connection.execute(_create_database(name, layout))
+
+
+def _verify_roles(connection: psycopg.Connection, layout: Layout) -> None:
+    """An inherited door would leave the second wall silently open, so it is looked at and not assumed."""
+    rows = connection.execute(
+        "SELECT rolname, rolsuper OR rolbypassrls, pg_has_role(oid, %(platform)s, 'USAGE'),"
+        " pg_has_role(oid, %(platform)s, 'MEMBER') FROM pg_roles WHERE rolname = ANY (%(names)s)",
+        {"platform": layout.platform, "names": [layout.owner.name, layout.app.name]},
+    ).fetchall()
+    for name, is_privileged, inherits, is_member in rows:
+        if is_privileged:
+            raise BootstrapError(f"Role {name} is a superuser or has BYPASSRLS; choose another name or take it away.")
+        if inherits or not is_member:
+            raise BootstrapError(
+                f"Role {name} must be a member of {layout.platform} without inheriting it; revoke its other grants."
+            )

@@ -1,0 +1,81 @@
+"""Start-up: a login role that row-level security does not bind is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.core import checks
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from tenants.conf import APP_ALIAS, platform_role
+from tenants.exceptions import PrivilegedRoleError
+
+_CURE = (
+    "Create the roles with `manage.py bootstrap_database --admin-url URL` and log in as the application's role;"
+    " DATABASE_OWNER_URL is for migrations alone."
+)
+_LOGIN_ROLE = """
+SELECT r.rolname, r.rolsuper, r.rolbypassrls,
+       EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+               WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND pg_has_role(r.oid, c.relowner, 'USAGE')),
+       p.oid IS NULL,
+       coalesce(pg_has_role(r.oid, p.oid, 'USAGE'), false),
+       coalesce(pg_has_role(r.oid, p.oid, 'MEMBER'), false)
+FROM pg_roles r
+LEFT JOIN pg_roles p ON p.rolname = %s
+WHERE r.rolname = session_user
+"""
+# Login roles seen to be bound, by the connection's parameters: asked once a process, not once a connection.
+_verified: set[tuple[str, ...]] = set()
+
+
+def find_role_faults(connection: BaseDatabaseWrapper) -> list[str]:
+    """What is wrong with the login role of `connection`; empty if the second wall stands."""
+    platform = platform_role()
+    with connection.cursor() as cursor:
+        cursor.execute(_LOGIN_ROLE, [platform])
+        row = cursor.fetchone()
+    assert row is not None  # the session's own role exists
+    name, is_super, bypasses, owns_tables, platform_missing, inherits_door, has_door = row
+    faults = []
+    if is_super:
+        faults.append(f"The database role {name!r} is a superuser.")
+    if bypasses:
+        faults.append(f"The database role {name!r} has BYPASSRLS.")
+    if owns_tables and not is_super:
+        faults.append(f"The database role {name!r} owns tables.")
+    if platform_missing:
+        faults.append(f"The platform role {platform!r} does not exist.")
+    elif inherits_door and not is_super:
+        faults.append(f"The database role {name!r} inherits the platform role {platform!r}: the door stands open.")
+    elif not has_door:
+        faults.append(f"The database role {name!r} is no member of the platform role {platform!r}.")
+    return faults
+
+
+def refuse_privileged_role(sender: Any, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    """Receiver of `connection_created`: no process, whatever its entry point, works as a privileged role."""
+    if connection.alias != APP_ALIAS:
+        return
+    parameters = tuple(str(connection.settings_dict[key]) for key in ("HOST", "PORT", "USER", "NAME"))
+    if parameters in _verified:
+        return
+    faults = find_role_faults(connection)
+    if faults:
+        connection.close()
+        raise PrivilegedRoleError(" ".join([*faults, _CURE]))
+    _verified.add(parameters)
+
+
+@checks.register(checks.Tags.database)
+def check_login_role(databases: Sequence[str] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:
+    """`manage.py check --database default` says the same as the first connection would."""
+    if APP_ALIAS not in (databases or ()):
+        return []
+    try:
+        connections[APP_ALIAS].ensure_connection()
+    except PrivilegedRoleError as error:
+        return [checks.Error(str(error), hint=_CURE, id="tenants.E001")]
+    return []

@@ -1,0 +1,25 @@
+"""The names of roles and connections, read from the settings at the moment of use."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS
+
+APP_ALIAS = DEFAULT_DB_ALIAS
+OWNER_ALIAS = "owner"
+TENANT_SETTING = "app.tenant_id"
+
+
+def platform_role() -> str:
+    """The role behind the door: it sees the rows of all tenants and cannot log in."""
+    return str(settings.DATABASE_PLATFORM_ROLE)
+
+
+def app_role() -> str:
+    """The restricted role that the application logs in as."""
+    return str(settings.DATABASES[APP_ALIAS]["USER"])
+
+
+def default_max_concurrency() -> int:
+    """The cap on a tenant's jobs in flight that a new plan begins with."""
+    return int(settings.TENANT_ISOLATED_TASK_CONCURRENCY)

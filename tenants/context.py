@@ -1,0 +1,163 @@
+"""Whose rows may be seen: the tenant of the moment, in Python and in PostgreSQL at once.
+
+Both walls are set together. The context variable serves the ORM guard; the two settings of the
+transaction (`role`, `app.tenant_id`) serve row-level security and vanish with it, so a connection
+that is used again carries nothing over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from tenants.conf import TENANT_SETTING, platform_role
+from tenants.exceptions import ContextElsewhereError, NoTenantError, TenantNotChosenError
+
+if TYPE_CHECKING:
+    from tenants.models import Tenant
+
+ActorKind = Literal["user", "api_key", "command", "system"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose rows are visible: one tenant's, or with `tenant_id` None everybody's (the door)."""
+
+    tenant_id: UUID | None
+
+    @property
+    def is_all_tenants(self) -> bool:
+        return self.tenant_id is None
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts: a person, a key, a command or the platform itself, and in which request."""
+
+    kind: ActorKind
+    id: str = ""
+    label: str = ""
+    request_id: str = ""
+
+
+SYSTEM = Actor(kind="system", label="system")
+
+_scope: ContextVar[Scope | None] = ContextVar("tenancy_scope", default=None)
+_actor: ContextVar[Actor] = ContextVar("tenancy_actor", default=SYSTEM)
+# What each connection's transaction says now. A context variable is copied into threads and tasks,
+# a connection is not: the two are compared before rows are asked for.
+_applied: WeakKeyDictionary[BaseDatabaseWrapper, Scope] = WeakKeyDictionary()
+
+
+@contextmanager
+def tenant_context(tenant: Tenant | UUID) -> Iterator[None]:
+    """One transaction (a savepoint when nested) in which only the rows of `tenant` exist."""
+    tenant_id = tenant if isinstance(tenant, UUID) else tenant.pk
+    with _scoped(Scope(tenant_id=tenant_id)):
+        yield
+
+
+@contextmanager
+def all_tenants() -> Iterator[None]:
+    """The door: one transaction (a savepoint when nested) in which the rows of all tenants exist.
+
+    For dispatch, settlement, platform staff and the look-up of whoever knocks. Each call site is
+    listed in a test.
+    """
+    with _scoped(Scope(tenant_id=None)):
+        yield
+
+
+def current_scope() -> Scope | None:
+    """The scope of the moment, checked against the connection that would be asked."""
+    scope = _scope.get()
+    if scope is None:
+        return None
+    connection = transaction.get_connection()
+    if not connection.in_atomic_block or _applied.get(connection) != scope:
+        raise ContextElsewhereError
+    return scope
+
+
+def require_scope() -> Scope:
+    """The scope of the moment; without one `NoTenantError`."""
+    scope = current_scope()
+    if scope is None:
+        raise NoTenantError
+    return scope
+
+
+def current_tenant_id() -> UUID | None:
+    """The tenant whose rows are visible; None without a context and behind the door."""
+    scope = _scope.get()
+    return scope.tenant_id if scope else None
+
+
+def require_tenant_id() -> UUID:
+    """The tenant whose rows are visible; a `NoTenantError` if there is none or not exactly one."""
+    tenant_id = require_scope().tenant_id
+    if tenant_id is None:
+        raise TenantNotChosenError
+    return tenant_id
+
+
+@contextmanager
+def acting_as(actor: Actor) -> Iterator[None]:
+    """Name who acts; audit entries and job events take it from here."""
+    token = _actor.set(actor)
+    try:
+        yield
+    finally:
+        _actor.reset(token)
+
+
+def current_actor() -> Actor:
+    """Who acts; the platform itself unless `acting_as` says otherwise."""
+    return _actor.get()
+
+
+@contextmanager
+def _scoped(scope: Scope) -> Iterator[None]:
+    connection = transaction.get_connection()
+    # An outermost transaction takes its settings with it when it ends. A nested one leaves them to its
+    # parent on success, so they are written back; on failure the rollback to the savepoint restores them.
+    is_nested = connection.in_atomic_block
+    previous = _applied.get(connection) if is_nested else None
+    with transaction.atomic():
+        token = _scope.set(scope)
+        try:
+            if previous != scope:
+                _write_settings(connection, scope)
+            _applied[connection] = scope
+            yield
+            if is_nested and previous != scope and not connection.needs_rollback:
+                _write_settings(connection, previous)
+        finally:
+            _scope.reset(token)
+            _remember_applied(connection, previous)
+
+
+def _write_settings(connection: BaseDatabaseWrapper, scope: Scope | None) -> None:
+    # set_config('role', …, true) is SET LOCAL ROLE as a function: both settings in one round trip.
+    role = platform_role() if scope is not None and scope.is_all_tenants else "none"
+    tenant = str(scope.tenant_id) if scope is not None and scope.tenant_id is not None else ""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('role', %s, true), set_config(%s, %s, true)",
+            [role, TENANT_SETTING, tenant],
+        )
+
+
+def _remember_applied(connection: BaseDatabaseWrapper, scope: Scope | None) -> None:
+    if scope is None:
+        _applied.pop(connection, None)
+    else:
+        _applied[connection] = scope

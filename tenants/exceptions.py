@@ -1,0 +1,124 @@
+"""Named errors. A `DomainError` is the caller's affair and becomes an answer; the others are faults of the program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+Category = Literal[
+    "invalid",
+    "not_found",
+    "conflict",
+    "too_large",
+    "limited",
+    "forbidden",
+    "unavailable",
+    "unauthenticated",
+    "malformed",
+]
+
+
+class DomainError(Exception):
+    """Something was asked for that cannot be done; interfaces translate `category` into their own language.
+
+    `errors` holds one mapping a fault, with `code`, `detail` and where known the `field`.
+    """
+
+    code: ClassVar[str] = "invalid"
+    category: ClassVar[Category] = "invalid"
+    title: ClassVar[str] = "The request is not valid."
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        errors: Sequence[dict[str, Any]] = (),
+        retry_after_seconds: int | None = None,
+    ) -> None:
+        self.detail = detail or self.title
+        self.errors = list(errors)
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(self.detail)
+
+
+class NoTenantError(RuntimeError):
+    """Rows of tenants were asked for while no tenant is set: wrap the code in `tenant_context(tenant)`."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or type(self).__doc__)
+
+
+class TenantNotChosenError(NoTenantError):
+    """All tenants are visible here, so the one that is meant must be named."""
+
+
+class ContextElsewhereError(NoTenantError):
+    """The tenant was set on another connection than this one (another thread?): open the context again here."""
+
+
+class ForeignTenantError(RuntimeError):
+    """A row of one tenant was about to be written in the context of another."""
+
+
+class PrivilegedRoleError(RuntimeError):
+    """The login role of DATABASE_URL is not bound by row-level security."""
+
+
+class TenantRequiredError(DomainError):
+    code = "tenant_required"
+    category = "malformed"
+    title = "Name the tenant with the header X-Tenant."
+
+
+class TenantNotFoundError(DomainError):
+    code = "tenant_not_found"
+    category = "not_found"
+    title = "No such tenant."
+
+
+class TenantSuspendedError(DomainError):
+    code = "tenant_suspended"
+    category = "forbidden"
+    title = "The tenant is suspended."
+
+
+class SlugTakenError(DomainError):
+    code = "slug_taken"
+    category = "conflict"
+    title = "The slug is taken."
+
+
+class PlanNotFoundError(DomainError):
+    code = "plan_not_found"
+    category = "not_found"
+    title = "No such plan."
+
+
+class ReasonRequiredError(DomainError):
+    code = "reason_required"
+    category = "invalid"
+    title = "A reason is needed."
+
+
+class FieldInvalidError(DomainError):
+    code = "field_invalid"
+    category = "invalid"
+    title = "A field is not valid."
+
+
+class AlreadyMemberError(DomainError):
+    code = "already_member"
+    category = "conflict"
+    title = "The user is a member of this tenant already."
+
+
+class LastOwnerError(DomainError):
+    code = "last_owner"
+    category = "conflict"
+    title = "A tenant keeps at least one owner."
+
+
+class DatabaseUnavailableError(DomainError):
+    code = "unavailable"
+    category = "unavailable"
+    title = "The service is temporarily unavailable."

@@ -1,0 +1,117 @@
+"""What the two roles may do with each table: read off the policies, so that grants and policies never disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.apps import AppConfig
+from django.db import connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg import sql
+
+from tenants.conf import OWNER_ALIAS, app_role, platform_role
+
+ALL_PRIVILEGES = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
+_PRIVILEGES_BY_POLICY_COMMAND = {
+    "*": ALL_PRIVILEGES,
+    "r": frozenset({"SELECT"}),
+    "a": frozenset({"INSERT"}),
+    "w": frozenset({"UPDATE"}),
+    "d": frozenset({"DELETE"}),
+}
+_MIGRATION_HISTORY = "django_migrations"
+
+# A partition has none of its parent's policies, so nobody gets a grant on it; rows are reached through the parent.
+_TABLES = """
+SELECT c.relname, c.relispartition, c.relrowsecurity,
+       coalesce(array_agg(p.polcmd::text) FILTER (WHERE 0 = ANY (p.polroles)), '{}') AS public_commands,
+       coalesce(array_agg(p.polcmd::text) FILTER (WHERE r.oid = ANY (p.polroles)), '{}') AS platform_commands
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_roles r ON r.rolname = %(platform)s
+LEFT JOIN pg_policy p ON p.polrelid = c.oid
+WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p')
+  AND c.relowner = (SELECT oid FROM pg_roles WHERE rolname = current_user)
+  AND (%(tables)s::text[] IS NULL OR c.relname = ANY (%(tables)s))
+GROUP BY c.relname, c.relispartition, c.relrowsecurity
+ORDER BY c.relname
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TableGrants:
+    """The privileges of the application's and the platform's role on one table."""
+
+    table: str
+    app: frozenset[str]
+    platform: frozenset[str]
+
+
+def grant_tables(connection: BaseDatabaseWrapper, tables: Iterable[str] | None = None) -> list[TableGrants]:
+    """Bring the grants of `tables` (all of the owner's, if None) in line with their policies; one transaction."""
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        parameters = {"platform": platform_role(), "tables": None if tables is None else list(tables)}
+        cursor.execute(_TABLES, parameters)
+        grants = [_read_grants(*row) for row in cursor.fetchall()]
+        statements = list(_grant_statements(grants))
+        if tables is None:
+            statements.append(_roles_statement("GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {}, {}"))
+        for statement in statements:
+            cursor.execute(statement)
+    return grants
+
+
+def grant_after_migrate(sender: AppConfig, using: str, **kwargs: Any) -> None:
+    """Receiver of `post_migrate`: cover the tables whose migrations know nothing of the roles."""
+    if using == OWNER_ALIAS:
+        grant_tables(connections[using])
+
+
+def _read_grants(
+    table: str, is_partition: bool, has_row_security: bool, public: list[str], platform: list[str]
+) -> TableGrants:
+    if is_partition:
+        return TableGrants(table, frozenset(), frozenset())
+    if table == _MIGRATION_HISTORY:
+        return TableGrants(table, frozenset({"SELECT"}), frozenset({"SELECT"}))
+    if not has_row_security:
+        return TableGrants(table, ALL_PRIVILEGES, ALL_PRIVILEGES)
+    return TableGrants(table, _allowed_by(public), _allowed_by(platform) | _allowed_by(public))
+
+
+def _allowed_by(commands: list[str]) -> frozenset[str]:
+    return frozenset().union(*(_PRIVILEGES_BY_POLICY_COMMAND[command] for command in commands))
+
+
+def _grant_statements(grants: Iterable[TableGrants]) -> Iterator[sql.Composable]:
+    """One REVOKE for all tables, then one GRANT a role and set of privileges."""
+    grants = list(grants)
+    if not grants:
+        return
+    everything = sql.SQL(", ").join(_table(grant.table) for grant in grants)
+    yield sql.SQL("REVOKE ALL ON {} FROM PUBLIC, {}, {}").format(
+        everything, sql.Identifier(app_role()), sql.Identifier(platform_role())
+    )
+    wanted: dict[tuple[str, frozenset[str]], list[str]] = {}
+    for grant in grants:
+        wanted.setdefault((app_role(), grant.app), []).append(grant.table)
+        wanted.setdefault((platform_role(), grant.platform), []).append(grant.table)
+    for (role, privileges), tables in wanted.items():
+        if privileges:
+            yield sql.SQL("GRANT {} ON {} TO {}").format(
+                sql.SQL(", ").join(sql.SQL(privilege) for privilege in sorted(privileges)),  # type: ignore[arg-type]
+                sql.SQL(", ").join(_table(table) for table in tables),
+                sql.Identifier(role),
+            )
+
+
+def _table(name: str) -> sql.Composable:
+    return sql.Identifier("public", name)
+
+
+def _roles_statement(template: str) -> sql.Composable:
+    return sql.SQL(template).format(  # type: ignore[arg-type]
+        sql.Identifier(app_role()), sql.Identifier(platform_role())
+    )

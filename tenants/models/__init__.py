@@ -1,0 +1,22 @@
+"""Who: tiers, plans, tenants, members, keys and the record of what they did."""
+
+from tenants.models.api_key import ApiKey
+from tenants.models.audit_log import AuditLogEntry
+from tenants.models.base import TenantModel
+from tenants.models.membership import Membership, Role
+from tenants.models.plan import Plan, PlanLimit
+from tenants.models.tenant import Tenant, TenantStatus
+from tenants.models.tier import Tier
+
+__all__ = [
+    "ApiKey",
+    "AuditLogEntry",
+    "Membership",
+    "Plan",
+    "PlanLimit",
+    "Role",
+    "Tenant",
+    "TenantModel",
+    "TenantStatus",
+    "Tier",
+]

@@ -1,0 +1,34 @@
+"""Keys by which programs act for a tenant."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import models
+from django.db.models.functions import Now
+
+from tenants.models.base import TenantModel
+
+
+class ApiKey(TenantModel):
+    """A key of one tenant; the secret is shown once and only its SHA-256 is kept."""
+
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=16, unique=True)
+    secret_hash = models.CharField(max_length=64)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        verbose_name = "API key"
+        indexes = [models.Index(fields=["tenant", "-created_at"], name="api_key_by_tenant")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix})"
+
+    def is_valid_at(self, moment: datetime) -> bool:
+        """Neither revoked nor expired at `moment`."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > moment)

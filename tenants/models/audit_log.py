@@ -1,0 +1,53 @@
+"""What people, keys and commands have done."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+from django.db.models.functions import Now
+
+from tenants.context import require_scope
+from tenants.ids import uuid7
+from tenants.managers import TenantManager, claim_for_scope
+
+
+class AuditLogEntry(models.Model):
+    """One act, written in the transaction of the change itself and never changed after.
+
+    `tenant` is empty for acts of the platform that concern no tenant; a tenant sees only its own.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(
+        "tenants.Tenant", on_delete=models.PROTECT, null=True, db_index=False, related_name="+"
+    )
+    at = models.DateTimeField(db_default=Now(), editable=False)
+    actor_kind = models.CharField(max_length=20)
+    actor_id = models.CharField(max_length=64, blank=True)
+    actor_label = models.CharField(max_length=200, blank=True)
+    action = models.CharField(max_length=100)
+    target_type = models.CharField(max_length=100)
+    target_id = models.CharField(max_length=64)
+    before = models.JSONField(null=True, encoder=DjangoJSONEncoder)
+    after = models.JSONField(null=True, encoder=DjangoJSONEncoder)
+    reason = models.CharField(max_length=500, blank=True)
+    request_id = models.CharField(max_length=64, blank=True)
+
+    objects: ClassVar[TenantManager[AuditLogEntry]] = TenantManager()
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name_plural = "audit log entries"
+        indexes = [
+            models.Index(fields=["tenant", "-id"], name="audit_by_tenant"),
+            models.Index(fields=["target_type", "target_id", "-id"], name="audit_by_target"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.target_type} {self.target_id}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        claim_for_scope(self, require_scope())
+        super().save(*args, **kwargs)

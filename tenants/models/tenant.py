@@ -1,0 +1,75 @@
+"""The tenant: whose work the platform does."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import ClassVar
+
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models.functions import Now
+
+from tenants.ids import uuid7
+from tenants.managers import TenantSelfManager
+from tenants.models.plan import Plan
+
+
+class TenantStatus(models.TextChoices):
+    ACTIVE = "active", "Active"
+    SUSPENDED = "suspended", "Suspended"
+
+
+class Tenant(models.Model):
+    """A customer of the platform.
+
+    `status` is the platform's word (suspended: nothing is accepted and nothing is dispatched), `is_paused` may be
+    the tenant's own (work is accepted and waits).
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    slug = models.SlugField(unique=True, max_length=50)
+    name = models.CharField(max_length=200)
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="+")
+    weight_factor = models.DecimalField(
+        max_digits=6,
+        decimal_places=3,
+        default=Decimal(1),
+        validators=[MinValueValidator(Decimal("0.001"))],
+        help_text="Multiplies the plan's weight for this tenant alone.",
+    )
+    max_concurrency = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Jobs in flight at once; empty: the plan's number."
+    )
+    status = models.CharField(max_length=20, choices=TenantStatus, default=TenantStatus.ACTIVE)
+    status_reason = models.CharField(max_length=500, blank=True)
+    is_paused = models.BooleanField(default=False)
+    pause_reason = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects: ClassVar[TenantSelfManager[Tenant]] = TenantSelfManager()
+
+    class Meta:
+        ordering = ["slug"]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(weight_factor__gt=0), name="tenant_weight_factor_positive"),
+            models.CheckConstraint(
+                condition=models.Q(status__in=TenantStatus.values), name="tenant_status_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_suspended(self) -> bool:
+        return self.status == TenantStatus.SUSPENDED
+
+    @property
+    def concurrency_cap(self) -> int:
+        """Jobs in flight at once: the tenant's own number, else its plan's."""
+        return self.plan.max_concurrency if self.max_concurrency is None else self.max_concurrency
+
+    @property
+    def effective_weight(self) -> Decimal:
+        """The plan's weight times the tenant's own factor."""
+        return self.plan.weight * self.weight_factor

@@ -1,0 +1,22 @@
+"""Classes of service, to which the plans of tenants and the scheduler's settings both refer."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class Tier(models.Model):
+    """A class of service, such as sandbox, team or professional."""
+
+    # The slug is the key: rules and settings name a tier, and its name does not change.
+    slug = models.SlugField(primary_key=True, max_length=50)
+    name = models.CharField(max_length=100)
+    rank = models.PositiveSmallIntegerField(
+        unique=True, help_text="Greater is better; orders the tiers on screens and in choices."
+    )
+
+    class Meta:
+        ordering = ["rank"]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,12 @@
+"""What other apps are told of.
+
+Signals elsewhere are telemetry only. This one carries work, because this app must not import those above
+it: whoever schedules has to learn, in the transaction of the change, that weights, caps, pauses or
+suspensions of tenants are not what they were. It is sent with `send`, so a receiver's failure
+rolls the change back.
+"""
+
+from django.dispatch import Signal
+
+# tenant_ids: Sequence[UUID]. Sent inside the change's transaction, behind the door.
+tenant_scheduling_changed = Signal()
