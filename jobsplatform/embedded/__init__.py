@@ -1,0 +1,1 @@
+"""PostgreSQL and Valkey for development, the demo and the tests. Never for production."""

@@ -1,0 +1,108 @@
+"""Run a command with servers: `python -m jobsplatform.embedded run [--fast] [--keep DIR] -- COMMAND…`."""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import environ
+
+from jobsplatform.embedded.binaries import MissingServerError
+from jobsplatform.embedded.identity import die_with_parent
+from jobsplatform.embedded.servers import FolderInUseError, running_servers
+from jobsplatform.embedded.supervision import ServerStartError
+from jobsplatform.health.servers import UnfitServerError, require_fit_broker, require_fit_database
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+EXIT_UNFIT = 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m jobsplatform.embedded", description=__doc__)
+    commands = parser.add_subparsers(dest="action", required=True)
+    run = commands.add_parser("run", help="start the servers that are not given, run the command, stop them")
+    run.add_argument("--fast", action="store_true", help="give up durability: for tests, whose data die with them")
+    run.add_argument("--keep", type=Path, metavar="DIR", help="keep PostgreSQL's data in this folder")
+    run.add_argument("command", nargs="+", metavar="COMMAND", help="what to run, after --")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command and return its status, 2 when the servers cannot be had."""
+    options = _parser().parse_args(arguments)
+    if (ROOT / ".env").is_file():
+        environ.Env.read_env(ROOT / ".env")
+    database_url, redis_url = os.environ.get("DATABASE_URL", ""), os.environ.get("REDIS_URL", "")
+    try:
+        if database_url:
+            require_fit_database(database_url)
+        if redis_url:
+            require_fit_broker(redis_url)
+        with _stop_on_signal() as relay:
+            with running_servers(
+                database_url=database_url, redis_url=redis_url, keep=options.keep, is_fast=options.fast
+            ) as urls:
+                return relay.run(options.command, os.environ | urls.environment())
+    except (UnfitServerError, MissingServerError, ServerStartError, FolderInUseError, PermissionError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return EXIT_UNFIT
+
+
+class Relay:
+    """Passes signals on to the command, so that the servers outlive it."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._received: signal.Signals | None = None
+
+    def receive(self, number: int, _frame: FrameType | None) -> None:
+        """Remember the signal and pass it on; a terminal's Ctrl-C has reached the command already."""
+        self._received = signal.Signals(number)
+        if self._process is not None and not (number == signal.SIGINT and _is_in_foreground()):
+            self._process.send_signal(number)
+        elif self._process is None:
+            raise SystemExit(128 + number)
+
+    def run(self, command: list[str], environment: dict[str, str]) -> int:
+        """Run the command to its end and return its status, 128 + n for signal n."""
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - running the caller's command is the purpose
+                command,
+                env=environment,
+                preexec_fn=lambda: die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - touches no lock
+            )
+        except OSError as error:
+            print(f"{command[0]}: {error.strerror}", file=sys.stderr)
+            return 127
+        status = self._process.wait()
+        return 128 - status if status < 0 else status
+
+
+def _is_in_foreground() -> bool:
+    """Say whether a terminal delivers its Ctrl-C to this process and its command alike."""
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except (OSError, ValueError):
+        return False
+
+
+@contextmanager
+def _stop_on_signal() -> Iterator[Relay]:
+    """Relay the signals that ask to stop, as long as the servers run."""
+    relay = Relay()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    previous = {number: signal.signal(number, relay.receive) for number in numbers}
+    try:
+        yield relay
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

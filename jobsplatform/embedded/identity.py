@@ -1,0 +1,101 @@
+"""As whom the servers run. PostgreSQL refuses root, so root lends it another identity.
+
+Three ways: a user namespace in which root looks like uid 65534 (files stay root's, so nothing need be copied);
+where the kernel refuses one, the real uid 65534 on copied programs; and for everybody else, the caller itself.
+"""
+
+import ctypes
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+
+from jobsplatform.embedded.binaries import Program
+
+NOBODY = 65534
+_PR_SET_PDEATHSIG = 1
+
+
+class Identity(StrEnum):
+    """How a server process gets an identity that PostgreSQL accepts."""
+
+    CALLER = "caller"
+    NAMESPACE = "namespace"
+    NOBODY = "nobody"
+
+
+def choose_identity() -> Identity:
+    """Return the caller's own identity, or for root the least costly one that the kernel allows."""
+    if os.geteuid() != 0:
+        return Identity.CALLER
+    probe = [shutil.which("true") or "/bin/true"]
+    try:
+        subprocess.run(probe, preexec_fn=_enter_namespace, check=True)  # noqa: PLW1509, S603 - single-threaded, own program
+    except (subprocess.SubprocessError, OSError):
+        return Identity.NOBODY
+    return Identity.NAMESPACE
+
+
+def _enter_namespace() -> None:
+    """Make root look like uid and gid 65534, in this process only."""
+    os.unshare(os.CLONE_NEWUSER)
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{NOBODY} 0 1")
+    Path("/proc/self/gid_map").write_text(f"{NOBODY} 0 1")
+
+
+def _become_nobody() -> None:
+    """Give up root for good, in this process only."""
+    os.setgroups([])
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)
+
+
+def die_with_parent(death_signal: signal.Signals) -> None:
+    """Ask the kernel to send the signal to this process when its parent ends, however it ends. Linux only."""
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
+
+
+def before_exec(identity: Identity, death_signal: signal.Signals) -> Callable[[], None]:
+    """Return what a forked child does before it becomes the server."""
+
+    def prepare() -> None:
+        if identity is Identity.NAMESPACE:
+            _enter_namespace()
+        elif identity is Identity.NOBODY:
+            _become_nobody()
+        # After the change of identity: the kernel forgets the death signal when credentials change.
+        die_with_parent(death_signal)
+
+    return prepare
+
+
+def is_reachable_by_all(folder: Path) -> bool:
+    """Say whether every user may enter the folder and all its parents."""
+    return all(parent.stat().st_mode & stat.S_IXOTH for parent in (folder, *folder.parents))
+
+
+def lend(identity: Identity, program: Program, folder: Path) -> Program:
+    """Return the program where the identity can run it: copied under `folder` if it is somebody else's."""
+    if identity is not Identity.NOBODY:
+        return program
+    copy = folder / program.executable.name
+    if not copy.exists():
+        shutil.copytree(program.folder, copy, symlinks=True)
+        for path in (copy, *copy.rglob("*")):
+            if not path.is_symlink():
+                path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
+    return program.within(copy)
+
+
+def give(identity: Identity, path: Path) -> None:
+    """Make the path the identity's own."""
+    if identity is Identity.NOBODY:
+        os.chown(path, NOBODY, NOBODY)

@@ -1,0 +1,217 @@
+"""Real servers for development, the demo and the tests: started, given roles, and surely gone afterwards."""
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from jobsplatform.embedded import reaper
+from jobsplatform.embedded.binaries import postgres_program, valkey_program
+from jobsplatform.embedded.identity import Identity, choose_identity, give, is_reachable_by_all, lend
+from jobsplatform.embedded.postgres import admin_url, start_postgres
+from jobsplatform.embedded.supervision import HOST, bare_environment
+from jobsplatform.embedded.valkey import broker_url, start_valkey
+from tenants.bootstrap import Role, bootstrap_database
+
+DATABASE = "jobs"
+OWNER_ROLE = "jobs_owner"
+APP_ROLE = "jobs_app"
+PLATFORM_ROLE = "jobs_platform"
+
+
+class FolderInUseError(RuntimeError):
+    """The folder that should keep the data belongs to servers that are running."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerUrls:
+    """Where the servers are. Only servers started here have an administrator's and an owner's URL."""
+
+    database_url: str
+    redis_url: str
+    owner_url: str = ""
+    admin_url: str = ""
+    mark: str = ""
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that tell the platform."""
+        variables = {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url}
+        if self.owner_url:
+            variables["DATABASE_OWNER_URL"] = self.owner_url
+            variables["DATABASE_PLATFORM_ROLE"] = PLATFORM_ROLE
+        if self.mark:
+            variables[reaper.MARK_VARIABLE] = self.mark
+        return variables
+
+
+@dataclass(frozen=True, slots=True)
+class Passwords:
+    """The generated passwords of one set of servers."""
+
+    administrator: str
+    owner: str
+    app: str
+    broker: str
+
+    @classmethod
+    def of(cls, folder: Path) -> "Passwords":
+        """Return the passwords kept in the folder, making them the first time."""
+        kept = folder / "passwords.json"
+        if not kept.exists():
+            made = cls(*(secrets.token_hex(16) for _ in range(4)))
+            kept.touch(mode=0o600)
+            kept.write_text(json.dumps(asdict(made)))
+        return cls(**json.loads(kept.read_text()))
+
+
+@contextmanager
+def running_servers(
+    *,
+    database_url: str = "",
+    redis_url: str = "",
+    keep: Path | None = None,
+    is_fast: bool = False,
+    identity: Identity | None = None,
+) -> Iterator[ServerUrls]:
+    """Start what is not given and yield where everything is; stop it, and all that carries its mark, afterwards.
+
+    `keep` is a folder whose data outlive the run; without it everything lies in a fresh temporary folder.
+    `is_fast` gives up durability. Call it from the main thread: servers die with the thread that started them.
+    """
+    if database_url and redis_url:
+        yield ServerUrls(database_url=database_url, redis_url=redis_url)
+        return
+    mark = secrets.token_hex(16)
+    with ExitStack() as stack:
+        folder = stack.enter_context(_folder(keep))
+        stack.enter_context(_reaper(mark, None if keep else folder))
+        start = _Start(
+            folder=folder,
+            passwords=Passwords.of(folder),
+            identity=identity or choose_identity(),
+            environment=bare_environment(reaper.MARK_VARIABLE, mark),
+            is_fast=is_fast,
+        )
+        urls = ServerUrls(database_url=database_url, redis_url=redis_url, mark=mark)
+        if not database_url:
+            urls = start.postgres(stack, urls)
+        if not redis_url:
+            urls = start.valkey(stack, urls)
+        yield urls
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What the two servers have in common."""
+
+    folder: Path
+    passwords: Passwords
+    identity: Identity
+    environment: dict[str, str]
+    is_fast: bool
+
+    def postgres(self, stack: ExitStack, urls: ServerUrls) -> ServerUrls:
+        """Start PostgreSQL, make its roles, and return the URLs with its own."""
+        server = start_postgres(
+            lend(self.identity, postgres_program(), self.folder / "programs"),
+            self._subfolder("postgres"),
+            password=self.passwords.administrator,
+            identity=self.identity,
+            environment=self.environment,
+            is_fast=self.is_fast,
+        )
+        stack.callback(server.stop)
+        administrator = admin_url(server.port, self.passwords.administrator)
+        bootstrap_database(
+            administrator,
+            database=DATABASE,
+            owner=Role(OWNER_ROLE, self.passwords.owner),
+            app=Role(APP_ROLE, self.passwords.app),
+            platform=PLATFORM_ROLE,
+        )
+        address = f"{HOST}:{server.port}/{DATABASE}"
+        return ServerUrls(
+            database_url=f"postgresql://{APP_ROLE}:{self.passwords.app}@{address}",
+            owner_url=f"postgresql://{OWNER_ROLE}:{self.passwords.owner}@{address}",
+            admin_url=administrator,
+            redis_url=urls.redis_url,
+            mark=urls.mark,
+        )
+
+    def valkey(self, stack: ExitStack, urls: ServerUrls) -> ServerUrls:
+        """Start Valkey and return the URLs with its own."""
+        server = start_valkey(
+            lend(self.identity, valkey_program(), self.folder / "programs"),
+            self._subfolder("valkey"),
+            password=self.passwords.broker,
+            identity=self.identity,
+            environment=self.environment,
+        )
+        stack.callback(server.stop)
+        return ServerUrls(
+            database_url=urls.database_url,
+            owner_url=urls.owner_url,
+            admin_url=urls.admin_url,
+            redis_url=broker_url(server.port, self.passwords.broker),
+            mark=urls.mark,
+        )
+
+    def _subfolder(self, name: str) -> Path:
+        folder = self.folder / name
+        folder.mkdir(mode=0o700, exist_ok=True)
+        give(self.identity, folder)
+        if self.identity is Identity.NOBODY:
+            self.folder.chmod(0o711)
+            if not is_reachable_by_all(self.folder):
+                raise PermissionError(
+                    f"The servers run as another user, who cannot enter {self.folder}. "
+                    "Set TMPDIR to a folder that everybody can enter, such as /tmp."
+                )
+        return folder
+
+
+@contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    """Yield the folder of the servers: a temporary one, or the kept one under a lock."""
+    if keep is None:
+        # The reaper removes it, after the last process that writes into it.
+        yield Path(tempfile.mkdtemp(prefix="jobsplatform-"))
+        return
+    keep.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (keep / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FolderInUseError(
+                f"Servers are already running on {keep}. Stop them first (Ctrl-C where they run), or name another folder."
+            ) from None
+        yield keep.resolve()
+
+
+@contextmanager
+def _reaper(mark: str, folder: Path | None) -> Iterator[None]:
+    """Have a process of its own clean up when this one ends or is killed; wait for it in the first case."""
+    arguments = [sys.executable, "-I", "-S", reaper.__file__, mark, *([str(folder)] if folder else [])]
+    environment = {name: value for name, value in os.environ.items() if name != reaper.MARK_VARIABLE}
+    process = subprocess.Popen(  # noqa: S603 - our own script
+        arguments, stdin=subprocess.PIPE, env=environment, cwd="/", start_new_session=True
+    )
+    try:
+        yield
+    finally:
+        process.communicate()
+
+
+def remove_kept(folder: Path) -> None:
+    """Remove a kept folder, unless its servers are running."""
+    if folder.exists():
+        with _folder(folder):
+            shutil.rmtree(folder)

@@ -1,0 +1,118 @@
+"""Starting a server on a free port, waiting until it answers, stopping it."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobsplatform.embedded.identity import Identity, before_exec
+
+HOST = "127.0.0.1"
+START_SECONDS = 60.0
+STOP_SECONDS = 15.0
+_PORT_TRIES = 10
+_POLL_SECONDS = 0.02
+
+
+class ServerStartError(RuntimeError):
+    """A server for development did not start. The message ends with what it last wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server: its process, its port, and the signal that ends it in good order."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    stop_signal: signal.Signals
+
+    def stop(self) -> None:
+        """End the server; kill it when it does not end in time."""
+        if self.process.poll() is None:
+            self.process.send_signal(self.stop_signal)
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What it takes to start one server; `arguments` and `answers` are told the port."""
+
+    name: str
+    arguments: Callable[[int], list[str]]
+    answers: Callable[[int], bool]
+    stop_signal: signal.Signals
+    log: Path
+    folder: Path
+    identity: Identity
+    environment: dict[str, str]
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on at this moment. Another process may take it before the server does."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def start(launch: Launch) -> Server:
+    """Start the server and return it once it answers; on a port taken in the meantime, try another."""
+    for _ in range(_PORT_TRIES):
+        port = free_port()
+        launch.log.write_bytes(b"")
+        process = _spawn(launch, port)
+        try:
+            if _wait_for_answer(launch, process, port):
+                return Server(process=process, port=port, stop_signal=launch.stop_signal)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        if "in use" not in launch.log.read_text(errors="replace"):
+            break
+    raise ServerStartError(f"{launch.name} did not start:\n{last_lines(launch.log)}")
+
+
+def _spawn(launch: Launch, port: int) -> subprocess.Popen[bytes]:
+    """Start the process, in a session of its own so that a terminal's Ctrl-C reaches the command and not the server."""
+    with launch.log.open("ab") as log:
+        return subprocess.Popen(  # noqa: S603 - our own program
+            launch.arguments(port),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=launch.folder,
+            env=launch.environment,
+            start_new_session=True,
+            preexec_fn=before_exec(launch.identity, launch.stop_signal),  # noqa: PLW1509 - touches no lock
+        )
+
+
+def _wait_for_answer(launch: Launch, process: subprocess.Popen[bytes], port: int) -> bool:
+    """Return True once the server answers, False if it ended first."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            return False
+        if launch.answers(port):
+            return True
+        time.sleep(_POLL_SECONDS)
+    raise ServerStartError(f"{launch.name} gave no answer in {START_SECONDS:.0f} s:\n{last_lines(launch.log)}")
+
+
+def last_lines(log: Path, count: int = 15) -> str:
+    """Return the end of a server's log."""
+    return "\n".join(log.read_text(errors="replace").splitlines()[-count:]) or "(it wrote nothing)"
+
+
+def bare_environment(mark_variable: str, mark: str) -> dict[str, str]:
+    """Return the environment of a server: nothing of the caller's but the path and the mark."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", mark_variable: mark}
