@@ -1,0 +1,156 @@
+"""Kinds that do nothing useful, or something harmful, on purpose.
+
+``noop`` and ``sleep`` are for anybody. The others prove how the platform meets a job that
+kills its worker, fails, never reaches a safe point or eats memory.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from scheduling.processors.base import (
+    Complete,
+    JobContext,
+    Json,
+    PermanentError,
+    Retry,
+    TaskProcessor,
+    TransientError,
+    Yielded,
+)
+
+SAFE_POINT_SECONDS = 0.05
+MAX_SLEEP_SECONDS = 3_600
+_SECONDS_SCHEMA = {"type": "number", "minimum": 0, "maximum": MAX_SLEEP_SECONDS}
+
+
+class NoopProcessor(TaskProcessor):
+    """Completes at once; its payload is ignored."""
+
+    kind = "noop"
+    title = "Do nothing"
+
+    def process(self, context: JobContext) -> Json | None:
+        return None
+
+
+class SleepProcessor(TaskProcessor):
+    """Sleeps ``seconds`` with a safe point every 50 ms; a slice taken away resumes where it was."""
+
+    kind = "sleep"
+    title = "Sleep"
+    timeout_seconds = MAX_SLEEP_SECONDS + 60.0
+    payload_schema = {
+        "type": "object",
+        "properties": {"seconds": _SECONDS_SCHEMA},
+        "required": ["seconds"],
+    }
+
+    def process(self, context: JobContext) -> Complete | Yielded:
+        seconds = float(context.payload["seconds"])
+        slept_before = float(context.state.get("slept_seconds", 0.0))
+        began = time.monotonic()
+        while (slept := slept_before + time.monotonic() - began) < seconds:
+            if context.should_yield():
+                return Yielded({"slept_seconds": slept})
+            time.sleep(min(SAFE_POINT_SECONDS, seconds - slept))
+        return Complete({"slept_seconds": seconds})
+
+
+class CrashProcessor(TaskProcessor):
+    """Kills its own process, in the first ``times`` executions or in all of them.
+
+    ``seconds`` delays the end, so that a test can see it running.
+    """
+
+    kind = "crash"
+    title = "Kill the worker's process"
+    is_diagnostic = True
+    payload_schema = {
+        "type": "object",
+        "properties": {"times": {"type": "integer", "minimum": 1}, "seconds": _SECONDS_SCHEMA},
+    }
+
+    def process(self, context: JobContext) -> Json | None:
+        # The fence rises with each start, also with those that ended in a crash.
+        if context.fencing_token > int(context.payload.get("times", context.fencing_token)):
+            return {"survived_start": context.fencing_token}
+        time.sleep(float(context.payload.get("seconds", 0)))
+        os.kill(os.getpid(), signal.SIGKILL)
+        return None
+
+
+class FailProcessor(TaskProcessor):
+    """Raises in the first ``times`` attempts or in all of them; its back-off is short.
+
+    ``how`` is ``transient``, ``permanent``, ``unknown`` (any other exception) or ``retry`` (an
+    outcome); ``after_seconds`` is the wait that the error asks for.
+    """
+
+    kind = "fail"
+    title = "Fail"
+    is_diagnostic = True
+    retry_delays_seconds = (0.5, 1.0, 2.0)
+    payload_schema = {
+        "type": "object",
+        "properties": {
+            "how": {"enum": ["transient", "permanent", "unknown", "retry"]},
+            "times": {"type": "integer", "minimum": 1},
+            "message": {"type": "string"},
+            "after_seconds": _SECONDS_SCHEMA,
+        },
+    }
+
+    def process(self, context: JobContext) -> Json | Retry:
+        if context.attempt > int(context.payload.get("times", context.attempt)):
+            return {"succeeded_at_attempt": context.attempt}
+        message = str(context.payload.get("message", "failing as asked"))
+        after_seconds = context.payload.get("after_seconds")
+        match context.payload.get("how", "transient"):
+            case "permanent":
+                raise PermanentError(message, code="asked_for")
+            case "unknown":
+                raise ArithmeticError(message)
+            case "retry":
+                return Retry(TransientError(message, code="asked_for"), after_seconds)
+            case _:
+                raise TransientError(message, code="asked_for", retry_after_seconds=after_seconds)
+
+
+class SpinProcessor(TaskProcessor):
+    """Burns a processor for ``seconds`` without any safe point; its timeout is short."""
+
+    kind = "spin"
+    title = "Spin without a safe point"
+    is_diagnostic = True
+    timeout_seconds = 2.0
+    max_retries = 1
+    retry_delays_seconds = (0.5,)
+    payload_schema = {"type": "object", "properties": {"seconds": _SECONDS_SCHEMA}, "required": ["seconds"]}
+
+    def process(self, context: JobContext) -> Json | None:
+        until = time.monotonic() + float(context.payload["seconds"])
+        rounds = 0
+        while time.monotonic() < until:
+            rounds += 1
+        return {"rounds": rounds}
+
+
+class AllocateProcessor(TaskProcessor):
+    """Holds ``mebibytes`` of touched memory for ``seconds``."""
+
+    kind = "allocate"
+    title = "Allocate memory"
+    is_diagnostic = True
+    payload_schema = {
+        "type": "object",
+        "properties": {"mebibytes": {"type": "integer", "minimum": 1, "maximum": 65_536}, "seconds": _SECONDS_SCHEMA},
+        "required": ["mebibytes"],
+    }
+
+    def process(self, context: JobContext) -> Json | None:
+        held = bytearray(b"x") * (int(context.payload["mebibytes"]) * 1024 * 1024)
+        time.sleep(float(context.payload.get("seconds", 0)))
+        return {"bytes": len(held)}

@@ -1,0 +1,77 @@
+"""Which kinds exist: from the entry points ``jobsplatform.processors`` and from installed apps.
+
+An entry point's name is its kind and its value the class. An app in place lists the dotted
+paths of its classes in ``processors`` of its AppConfig. Nothing is imported before a kind is
+asked for, and processors import what is heavy in ``preload`` or ``process``, so a web process
+that only submits loads no models.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import entry_points
+
+from django.apps import apps
+from django.utils.module_loading import import_string
+
+from scheduling.conf import diagnostic_kinds_allowed
+from scheduling.exceptions import KindUnknownError
+from scheduling.processors.base import TaskProcessor
+
+ENTRY_POINT_GROUP = "jobsplatform.processors"
+
+
+class ProcessorInvalidError(Exception):
+    """A plug-in names a class that cannot be imported, is no TaskProcessor, or takes a kind that is taken."""
+
+
+def get(kind: str) -> type[TaskProcessor]:
+    """The class of a kind that may be used here; KindUnknownError for any other."""
+    processor = _all().get(kind)
+    if processor is None or not _is_allowed(processor):
+        raise KindUnknownError(f"There is no job kind {kind!r}.")
+    return processor
+
+
+def kinds() -> list[str]:
+    """The kinds that may be used here, sorted."""
+    return sorted(kind for kind, processor in _all().items() if _is_allowed(processor))
+
+
+def reset() -> None:
+    """Forget what was found, so that the next question looks anew; for tests that add a kind."""
+    _all.cache_clear()
+
+
+def _is_allowed(processor: type[TaskProcessor]) -> bool:
+    return not processor.is_diagnostic or diagnostic_kinds_allowed()
+
+
+@cache
+def _all() -> dict[str, type[TaskProcessor]]:
+    found: dict[str, type[TaskProcessor]] = {}
+    for path in _paths():
+        processor = _import(path)
+        taken_by = found.setdefault(processor.kind, processor)
+        if taken_by is not processor:
+            raise ProcessorInvalidError(f"{path} takes the kind {processor.kind!r}, which {taken_by!r} has already.")
+    return found
+
+
+def _paths() -> list[str]:
+    """Dotted paths of all processor classes, the apps' before the entry points'."""
+    in_place = [path for config in apps.get_app_configs() for path in getattr(config, "processors", ())]
+    installed = [point.value.replace(":", ".") for point in entry_points(group=ENTRY_POINT_GROUP)]
+    return in_place + installed
+
+
+def _import(path: str) -> type[TaskProcessor]:
+    try:
+        processor = import_string(path)
+    except ImportError as error:
+        raise ProcessorInvalidError(f"The processor {path} cannot be imported: {error}") from error
+    if not (isinstance(processor, type) and issubclass(processor, TaskProcessor)):
+        raise ProcessorInvalidError(f"{path} is not a subclass of TaskProcessor.")
+    if not getattr(processor, "kind", ""):
+        raise ProcessorInvalidError(f"{path} does not say its kind.")
+    return processor
