@@ -1,0 +1,1 @@
+"""The HTTP face of scheduling: parse, make one domain call, answer."""

@@ -1,0 +1,129 @@
+"""The only publisher: hints to workers, and the dispatcher's wake-up channel.
+
+Everything here may be lost without losing work; PostgreSQL holds every job. The module keeps
+one Redis client and backs off for a second after a failure, so that a broker that is away
+does not slow the requests that submit jobs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from uuid import UUID, uuid4
+
+import redis
+from celery import current_app
+from django.conf import settings
+from kombu.exceptions import OperationalError
+
+from scheduling.conf import EXECUTE_TASK
+from scheduling.exceptions import BrokerUnavailableError
+
+WAKE_KEY = "jobsplatform:dispatch:wake"
+# Gone after the broker came back empty; its absence says that every message is lost.
+EPOCH_KEY = "jobsplatform:broker:epoch"
+CONNECT_TIMEOUT_SECONDS = 0.5
+SOCKET_TIMEOUT_SECONDS = 5.0
+BACK_OFF_SECONDS = 1.0
+
+BROKER_ERRORS = (redis.RedisError, OperationalError, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """The body of a message: begin this execution if ``token`` is still its own."""
+
+    queue_name: str
+    execution_id: UUID
+    token: UUID
+
+
+class _Availability:
+    """Remembers a failure for a moment, so that callers do not queue up behind time-outs."""
+
+    def __init__(self) -> None:
+        self._away_until = 0.0
+
+    def is_away(self) -> bool:
+        return time.monotonic() < self._away_until
+
+    def note_failure(self) -> None:
+        self._away_until = time.monotonic() + BACK_OFF_SECONDS
+
+
+_availability = _Availability()
+
+
+@cache
+def _client() -> redis.Redis:
+    return redis.Redis.from_url(
+        settings.REDIS_URL,
+        socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        socket_timeout=SOCKET_TIMEOUT_SECONDS,
+    )
+
+
+def publish(hints: Sequence[Hint]) -> Sequence[Hint]:
+    """Send the hints in order; those that the broker did not take, empty when all went out."""
+    sent = 0
+    try:
+        with current_app.producer_or_acquire() as producer:
+            for hint in hints:
+                current_app.signature(EXECUTE_TASK).apply_async(
+                    args=[[str(hint.execution_id)], str(hint.token)],
+                    queue=hint.queue_name,
+                    producer=producer,
+                    ignore_result=True,
+                    retry=False,
+                )
+                sent += 1
+    except BROKER_ERRORS:
+        # A pooled connection may be half-open; the next publish starts with a new one.
+        current_app.pool.force_close_all()
+        return hints[sent:]
+    return ()
+
+
+def wake_dispatcher() -> None:
+    """Tell the dispatcher that there is something to do; coalesced, and a no-op while away."""
+    if _availability.is_away():
+        return
+    try:
+        with _client().pipeline(transaction=False) as pipe:
+            pipe.lpush(WAKE_KEY, 1)
+            pipe.ltrim(WAKE_KEY, 0, 0)
+            pipe.execute()
+    except BROKER_ERRORS:
+        # The dispatcher looks by itself every DISPATCH_INTERVAL_SECONDS.
+        _availability.note_failure()
+
+
+def wait_for_wake(timeout_seconds: float) -> bool:
+    """Block until woken or until the time is up; whether somebody woke us."""
+    if _availability.is_away():
+        time.sleep(timeout_seconds)
+        return False
+    try:
+        return _client().blpop([WAKE_KEY], timeout=timeout_seconds) is not None
+    except BROKER_ERRORS:
+        _availability.note_failure()
+        time.sleep(timeout_seconds)
+        return False
+
+
+def probe() -> None:
+    """Raise BrokerUnavailableError unless the broker answers now."""
+    try:
+        _client().ping()
+    except BROKER_ERRORS as error:
+        raise BrokerUnavailableError(str(error)) from error
+
+
+def is_epoch_new() -> bool:
+    """Whether the broker came up empty since this was last asked; marks it as seen."""
+    try:
+        return bool(_client().set(EPOCH_KEY, uuid4().hex, nx=True))
+    except BROKER_ERRORS as error:
+        raise BrokerUnavailableError(str(error)) from error

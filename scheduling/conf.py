@@ -1,0 +1,55 @@
+"""The scheduler's settings, read at the moment of use, with the limits that no setting moves."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+MAX_PAYLOAD_BYTES = 256 * 1024
+MAX_RESULT_BYTES = 64 * 1024
+MAX_ERROR_CHARACTERS = 16 * 1024
+MAX_BULK_JOBS = 1_000
+MAX_TAGS = 20
+
+# Most jobs one tick hands out; also the most entities it looks at in each queue.
+TICK_JOBS = 500
+# Most rows that one tick moves from the due and held tables, so that no tick grows long.
+STAGE_ROWS = 2_000
+# Frees a tick whose process was stopped in the middle of its transaction.
+TICK_IDLE_TIMEOUT_MS = 2_000
+
+EXECUTE_TASK = "scheduling.execute"
+
+
+def dispatch_interval_seconds() -> float:
+    """Longest time between two ticks when nobody wakes the dispatcher."""
+    return float(settings.DISPATCH_INTERVAL_SECONDS)
+
+
+def republish_after_seconds() -> float:
+    """Age at which a message that no worker began is published again."""
+    return float(settings.REPUBLISH_AFTER_SECONDS)
+
+
+def lease_seconds() -> float:
+    """How long an execution is its worker's after the last heartbeat."""
+    return float(settings.LEASE_SECONDS)
+
+
+def heartbeat_seconds() -> float:
+    """Time between two heartbeats of a worker."""
+    return float(settings.HEARTBEAT_SECONDS)
+
+
+def sweep_seconds() -> float:
+    """Time between two rescue sweeps."""
+    return float(settings.SWEEP_SECONDS)
+
+
+def ageing_seconds() -> float:
+    """How many seconds of waiting one step of priority is worth."""
+    return float(settings.AGEING_SECONDS)
+
+
+def diagnostic_kinds_allowed() -> bool:
+    """Whether the kinds that crash, fail, spin and allocate may be submitted."""
+    return bool(settings.DIAGNOSTIC_KINDS)

@@ -1,0 +1,118 @@
+"""Entitlement: the slots that the tree's weights give each tenant, by water-filling.
+
+One function for the console's panel, the demo and the benchmarks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+# Below this many slots a remainder is rounding, not something to share again.
+EPSILON = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class TenantDemand:
+    """A tenant backlogged or running in a queue; ``cap`` is its cap over all queues."""
+
+    tenant_id: UUID
+    weight: float
+    cap: float
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDemand:
+    """A queue with the tenants that want service there; ``cap`` is the queue's own."""
+
+    queue_id: int
+    weight: float
+    cap: float
+    tenants: Sequence[TenantDemand]
+
+
+def water_fill(amount: float, weights: Sequence[float], caps: Sequence[float]) -> list[float]:
+    """Split ``amount`` by ``weights``; what a cap cuts off is shared again by the others."""
+    shares = [0.0] * len(weights)
+    open_indexes = {index for index, cap in enumerate(caps) if cap > 0 and weights[index] > 0}
+    left = amount
+    while open_indexes and left > EPSILON:
+        level = left / sum(weights[index] for index in open_indexes)
+        full = {index for index in open_indexes if shares[index] + level * weights[index] >= caps[index] - EPSILON}
+        for index in full or open_indexes:
+            grown = caps[index] if full else shares[index] + level * weights[index]
+            left -= grown - shares[index]
+            shares[index] = grown
+        if not full:
+            break
+        open_indexes -= full
+    return shares
+
+
+def entitlements(slots: float, queues: Sequence[QueueDemand]) -> dict[tuple[int, UUID], float]:
+    """Slots of a pool that each (queue, tenant) is entitled to, over those that want service.
+
+    A tenant in several queues shares its one cap among them in the proportion that the tree
+    gives it there, so that its sum stays within the cap.
+    """
+    caps = {(queue.queue_id, tenant.tenant_id): tenant.cap for queue in queues for tenant in queue.tenants}
+    shares: dict[tuple[int, UUID], float] = {}
+    # Each round cuts the tenants that came out above their cap; two queues a tenant settle
+    # in two rounds, and no tenant is in more queues than there are.
+    for _ in range(len(queues) + 1):
+        shares = _fill_tree(slots, queues, caps)
+        if not _cut_to_caps(shares, queues, caps):
+            break
+    return shares
+
+
+def _fill_tree(
+    slots: float, queues: Sequence[QueueDemand], caps: Mapping[tuple[int, UUID], float]
+) -> dict[tuple[int, UUID], float]:
+    queue_caps = [
+        min(queue.cap, sum(caps[queue.queue_id, tenant.tenant_id] for tenant in queue.tenants)) for queue in queues
+    ]
+    queue_slots = water_fill(slots, [queue.weight for queue in queues], queue_caps)
+    return {
+        (queue.queue_id, tenant.tenant_id): share
+        for queue, given in zip(queues, queue_slots, strict=True)
+        for tenant, share in zip(
+            queue.tenants,
+            water_fill(
+                given,
+                [tenant.weight for tenant in queue.tenants],
+                [caps[queue.queue_id, tenant.tenant_id] for tenant in queue.tenants],
+            ),
+            strict=True,
+        )
+    }
+
+
+def _cut_to_caps(
+    shares: Mapping[tuple[int, UUID], float],
+    queues: Sequence[QueueDemand],
+    caps: dict[tuple[int, UUID], float],
+) -> bool:
+    """Lower the caps of tenants whose sum passes their one cap; whether any was lowered."""
+    totals: dict[UUID, float] = {}
+    for (_, tenant_id), share in shares.items():
+        totals[tenant_id] = totals.get(tenant_id, 0.0) + share
+    was_cut = False
+    for queue in queues:
+        for tenant in queue.tenants:
+            total = totals[tenant.tenant_id]
+            if total > tenant.cap + EPSILON:
+                key = (queue.queue_id, tenant.tenant_id)
+                caps[key] = shares[key] * tenant.cap / total
+                was_cut = True
+    return was_cut
+
+
+def jain_index(values: Sequence[float]) -> float:
+    """Jain's index of equality, 1.0 for perfectly even; values are shares over entitlements.
+
+    R. Jain, D. Chiu, W. Hawe, DEC-TR-301 (1984).
+    """
+    squares = sum(value * value for value in values)
+    return 1.0 if squares == 0 else sum(values) ** 2 / (len(values) * squares)

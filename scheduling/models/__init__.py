@@ -1,0 +1,58 @@
+"""The tables of what and when."""
+
+from scheduling.models.executions import Charge, Execution, JobEvent, LiveExecution, Settled, Wake
+from scheduling.models.fair_share import (
+    CFSPlan,
+    CFSPlanTier,
+    KindCost,
+    SchedulingEntity,
+    TenantCapacity,
+    TenantKindCost,
+)
+from scheduling.models.jobs import (
+    Batch,
+    DeadLetter,
+    Job,
+    JobDeadline,
+    JobDue,
+    JobHeld,
+    JobReady,
+)
+from scheduling.models.topology import (
+    KindPause,
+    PoolClock,
+    Queue,
+    QueueClock,
+    RoutingRule,
+    Worker,
+    WorkerPool,
+)
+
+__all__ = [
+    "Batch",
+    "CFSPlan",
+    "CFSPlanTier",
+    "Charge",
+    "DeadLetter",
+    "Execution",
+    "Job",
+    "JobDeadline",
+    "JobDue",
+    "JobEvent",
+    "JobHeld",
+    "JobReady",
+    "KindCost",
+    "KindPause",
+    "LiveExecution",
+    "PoolClock",
+    "Queue",
+    "QueueClock",
+    "RoutingRule",
+    "SchedulingEntity",
+    "Settled",
+    "TenantCapacity",
+    "TenantKindCost",
+    "Wake",
+    "Worker",
+    "WorkerPool",
+]

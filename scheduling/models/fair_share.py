@@ -1,0 +1,135 @@
+"""The rows of the fair order: the plan people edit, and the virtual times the tick keeps."""
+
+from __future__ import annotations
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+
+from scheduling.models.topology import Queue
+from tenants.managers import TenantManager
+
+
+class CFSPlan(models.Model):
+    """How tiers map to queues and how the queues share; exactly one plan is active."""
+
+    class Strategy(models.TextChoices):
+        NOP = "nop", "Off: every queue in order of arrival"
+        TIME_SLICE = "time_slice", "Fair order with time slices"
+
+    name = models.CharField(max_length=60, unique=True)
+    strategy = models.CharField(max_length=12, choices=Strategy.choices, default=Strategy.TIME_SLICE)
+    granularity_seconds = models.PositiveIntegerField(
+        default=120,
+        validators=[MinValueValidator(1), MaxValueValidator(86_400)],
+        help_text="Length of a time slice; a running job may be asked to yield after it.",
+    )
+    reserved_slots = models.PositiveIntegerField(default=0, help_text="Slots kept for tenants below their share.")
+    is_active = models.BooleanField(default=False)
+    version = models.PositiveIntegerField(default=1, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name = "CFS plan"
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(fields=["is_active"], condition=Q(is_active=True), name="one_active_cfs_plan")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CFSPlanTier(models.Model):
+    """The queue that ``by_tier`` means for a tier, and that queue's weight under this plan."""
+
+    plan = models.ForeignKey(CFSPlan, models.CASCADE, related_name="tiers")
+    tier = models.ForeignKey("tenants.Tier", models.PROTECT)
+    queue = models.ForeignKey(Queue, models.PROTECT)
+    weight = models.PositiveIntegerField(
+        default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(1000)],
+        help_text="Overrides the queue's own weight while this plan is active.",
+    )
+
+    class Meta:
+        verbose_name = "tier row"
+        ordering = ["tier__rank"]
+        constraints = [models.UniqueConstraint(fields=["plan", "tier"], name="cfs_plan_tier")]
+
+    def __str__(self) -> str:
+        return f"{self.tier} → {self.queue} × {self.weight}"
+
+
+class SchedulingEntity(models.Model):
+    """A tenant in one queue: its virtual time and what of it waits and runs.
+
+    ``vruntime`` counts nanoseconds of slot time per unit of weight. ``is_runnable`` is the
+    one flag a pick reads: it has ready jobs and neither pause nor cap stands against it.
+    Only the tick of the queue's pool writes here; everybody else appends to ``Wake``.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    tenant = models.ForeignKey("tenants.Tenant", models.PROTECT, db_index=False)
+    queue = models.ForeignKey(Queue, models.PROTECT, db_index=False)
+    weight_milli = models.PositiveIntegerField(default=1000)
+    vruntime = models.BigIntegerField(default=0)
+    is_runnable = models.BooleanField(default=False)
+    in_flight = models.IntegerField(default=0)
+    waiting = models.IntegerField(default=0, help_text="Ready, due and held jobs.")
+    head_rank = models.BigIntegerField(default=0, help_text="Rank of its first ready job.")
+    estimate_us = models.BigIntegerField(default=1_000_000)
+
+    objects = TenantManager()
+
+    class Meta:
+        verbose_name_plural = "scheduling entities"
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "queue"], name="entity_tenant_queue"),
+            models.UniqueConstraint(fields=["tenant", "id"], name="entity_tenant_id"),
+        ]
+        indexes = [
+            models.Index(fields=["queue", "vruntime", "id"], condition=Q(is_runnable=True), name="entity_fair_order"),
+            models.Index(fields=["queue", "head_rank", "id"], condition=Q(is_runnable=True), name="entity_fifo_order"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id} in {self.queue_id}"
+
+
+class TenantCapacity(models.Model):
+    """A tenant's messages in flight over all pools; taken by conditional update."""
+
+    tenant = models.OneToOneField("tenants.Tenant", models.PROTECT, primary_key=True)
+    in_flight = models.IntegerField(default=0)
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "scheduling_tenant_capacity"
+
+
+class KindCost(models.Model):
+    """Running mean of a kind's measured slot time over all tenants."""
+
+    kind = models.CharField(max_length=64, primary_key=True)
+    mean_us = models.BigIntegerField()
+    samples = models.BigIntegerField()
+
+    class Meta:
+        db_table = "scheduling_kind_cost"
+
+
+class TenantKindCost(models.Model):
+    """Running mean of one tenant's measured slot time of a kind."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "kind")
+    tenant = models.ForeignKey("tenants.Tenant", models.CASCADE, db_index=False)
+    kind = models.CharField(max_length=64)
+    mean_us = models.BigIntegerField()
+    samples = models.BigIntegerField()
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "scheduling_tenant_kind_cost"

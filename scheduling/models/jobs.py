@@ -1,0 +1,197 @@
+"""Jobs and the small tables that say where a waiting job waits.
+
+No index on ``Job`` names state, fence, attempts or times: each such update then stays on its
+page (HOT). What must be found by state has a table of its own: ready, due, held, deadline.
+"""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+
+from scheduling.lifecycle import TERMINAL_STATES, JobState
+from scheduling.querysets import JobManager
+from tenants.managers import TenantManager
+from tenants.models.base import TenantModel
+
+STATE_CHOICES = [(state.value, state.value) for state in JobState]
+
+
+class Batch(TenantModel):
+    """Jobs that were asked for together, such as the documents of one upload."""
+
+    label = models.CharField(max_length=200)
+    kind = models.CharField(max_length=64)
+    total = models.PositiveIntegerField(help_text="Jobs in this batch.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name_plural = "batches"
+        constraints = [models.UniqueConstraint(fields=["tenant", "id"], name="batch_tenant_id")]
+
+    def __str__(self) -> str:
+        return f"{self.label} ({self.total})"
+
+
+class Job(TenantModel):
+    """What was asked for: one unit of work of one tenant."""
+
+    kind = models.CharField(max_length=64)
+    queue = models.ForeignKey("scheduling.Queue", models.PROTECT, db_index=False)
+    state = models.CharField(max_length=12, choices=STATE_CHOICES)
+    priority = models.SmallIntegerField(default=0, help_text="Orders this tenant's own jobs only; higher runs earlier.")
+    rank = models.BigIntegerField(
+        help_text="Microseconds: available time less priority × AGEING_SECONDS; fixed at submit."
+    )
+    fair_key = models.CharField(max_length=100, blank=True)
+    tags = ArrayField(models.CharField(max_length=64), default=list, blank=True)
+    payload = models.JSONField(default=dict)
+    payload_hash = models.BinaryField(max_length=32, help_text="SHA-256 of the whole request.")
+    idempotency_key = models.CharField(max_length=200, null=True, blank=True)
+    attempt = models.PositiveSmallIntegerField(default=0, help_text="Starts that failed by themselves.")
+    crash_count = models.PositiveSmallIntegerField(default=0)
+    execution_count = models.PositiveIntegerField(default=0)
+    max_retries = models.PositiveSmallIntegerField(default=3)
+    fence = models.BigIntegerField(default=0)
+    progress_current = models.BigIntegerField(default=0)
+    progress_total = models.BigIntegerField(default=0)
+    progress_message = models.CharField(max_length=200, blank=True)
+    checkpoint = models.JSONField(default=dict, blank=True)
+    result = models.JSONField(null=True, blank=True)
+    error_type = models.CharField(max_length=100, blank=True)
+    error_message = models.TextField(blank=True)
+    error_fingerprint = models.CharField(max_length=16, blank=True)
+    run_at = models.DateTimeField(help_text="Not started before this time.")
+    deadline_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True, help_text="First start.")
+    finished_at = models.DateTimeField(null=True, blank=True)
+    parent = models.ForeignKey(
+        "self",
+        models.DO_NOTHING,
+        null=True,
+        blank=True,
+        db_constraint=False,  # the composite key (tenant, parent) stands in the migration
+        db_index=False,
+        related_name="children",
+    )
+    batch = models.ForeignKey(
+        Batch,
+        models.DO_NOTHING,
+        null=True,
+        blank=True,
+        db_constraint=False,  # likewise (tenant, batch)
+        db_index=False,
+        related_name="jobs",
+    )
+
+    objects = JobManager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "id"], name="job_tenant_id"),
+            models.UniqueConstraint(
+                fields=["tenant", "idempotency_key"],
+                condition=Q(idempotency_key__isnull=False),
+                name="job_idempotency_key",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["tenant", "batch"], condition=Q(batch__isnull=False), name="job_batch"),
+            models.Index(fields=["tenant", "parent"], condition=Q(parent__isnull=False), name="job_parent"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether no transition leads out of the job's state."""
+        return JobState(self.state) in TERMINAL_STATES
+
+
+class WaitingRow(models.Model):
+    """A job's place in one of the waiting tables; gone when the job moves on."""
+
+    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
+    entity_id = models.BigIntegerField()
+    kind = models.CharField(max_length=64)
+    rank = models.BigIntegerField()
+
+    objects = TenantManager()
+
+    class Meta:
+        abstract = True
+
+
+class JobReady(WaitingRow):
+    """A job that may be dispatched now, in its tenant's own order."""
+
+    pk = models.CompositePrimaryKey("entity_id", "rank", "job_id")
+    job_id = models.UUIDField()
+
+    class Meta:
+        db_table = "scheduling_job_ready"
+
+
+class JobDue(WaitingRow):
+    """A job that becomes available at ``due_at``: scheduled ones and back-offs."""
+
+    job_id = models.UUIDField(primary_key=True)
+    due_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "scheduling_job_due"
+        indexes = [models.Index(fields=["due_at"], name="job_due_at")]
+
+
+class JobHeld(WaitingRow):
+    """A job that is available but whose kind is paused."""
+
+    job_id = models.UUIDField(primary_key=True)
+
+    class Meta:
+        db_table = "scheduling_job_held"
+        indexes = [models.Index(fields=["kind"], name="job_held_kind")]
+
+
+class JobDeadline(models.Model):
+    """A waiting or running job that is discarded at ``deadline_at``."""
+
+    job_id = models.UUIDField(primary_key=True)
+    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
+    deadline_at = models.DateTimeField()
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "scheduling_job_deadline"
+        indexes = [models.Index(fields=["deadline_at"], name="job_deadline_at")]
+
+
+class DeadLetter(TenantModel):
+    """A job that will not run again by itself, with the reason."""
+
+    class Reason(models.TextChoices):
+        PERMANENT_ERROR = "permanent_error", "permanent error"
+        ATTEMPTS_EXHAUSTED = "attempts_exhausted", "attempts exhausted"
+        DEADLINE_PASSED = "deadline_passed", "deadline passed"
+        CRASHED_WORKERS = "crashed_workers", "crashed its workers"
+
+    job = models.OneToOneField(Job, models.DO_NOTHING, db_constraint=False, related_name="dead_letter")
+    kind = models.CharField(max_length=64)
+    reason = models.CharField(max_length=20, choices=Reason.choices)
+    error_type = models.CharField(max_length=100, blank=True)
+    error_message = models.TextField(blank=True)
+    error_fingerprint = models.CharField(max_length=16, blank=True)
+    created_at = models.DateTimeField()
+    requeued_at = models.DateTimeField(null=True, blank=True)
+    requeued_job_id = models.UUIDField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "id"], name="dead_letter_tenant_id")]
+        indexes = [models.Index(fields=["tenant", "error_fingerprint"], name="dead_letter_fingerprint")]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.get_reason_display()}"

@@ -1,0 +1,156 @@
+"""Where jobs run: pools of workers, the queues they serve, and the rules that route to them."""
+
+from __future__ import annotations
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+
+from tenants.ids import uuid7
+
+
+class WorkerPool(models.Model):
+    """Workers that share slots; every queue belongs to one pool."""
+
+    name = models.SlugField(max_length=40, unique=True)
+    description = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PoolClock(models.Model):
+    """What the dispatcher writes about a pool, apart from what people edit."""
+
+    pool = models.OneToOneField(WorkerPool, models.CASCADE, primary_key=True, related_name="clock")
+    virtual_time = models.BigIntegerField(default=0)
+    ticked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "scheduling_pool_clock"
+
+
+class Worker(models.Model):
+    """A running worker process group with its slots."""
+
+    class Status(models.TextChoices):
+        ONLINE = "online"
+        STOPPING = "stopping"
+        STOPPED = "stopped"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    pool = models.ForeignKey(WorkerPool, models.CASCADE, related_name="workers")
+    hostname = models.CharField(max_length=200)
+    pid = models.PositiveIntegerField()
+    slots = models.PositiveIntegerField()
+    version = models.CharField(max_length=40, blank=True)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.ONLINE)
+    started_at = models.DateTimeField()
+    heartbeat_at = models.DateTimeField()
+    stopped_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-started_at"]
+
+    def __str__(self) -> str:
+        return f"{self.hostname}:{self.pid}"
+
+
+class Queue(models.Model):
+    """A Celery queue with a weight in its pool. The dispatcher decides its order, not Celery."""
+
+    class ResourceClass(models.TextChoices):
+        CPU = "cpu", "CPU"
+        IO = "io", "I/O"
+        CPU_MEMORY = "cpu+memory", "CPU and memory"
+
+    name = models.SlugField(max_length=60, unique=True)
+    description = models.CharField(max_length=200, blank=True)
+    pool = models.ForeignKey(WorkerPool, models.PROTECT, related_name="queues")
+    weight = models.PositiveIntegerField(
+        default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(1000)],
+        help_text="Share of the pool beside its other queues, unless the active CFS plan says otherwise.",
+    )
+    cap = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Messages in flight at most; empty for no cap of its own."
+    )
+    resource_class = models.CharField(max_length=12, choices=ResourceClass.choices, default=ResourceClass.CPU)
+    expected_seconds = models.FloatField(
+        default=1.0,
+        validators=[MinValueValidator(0.001), MaxValueValidator(86_400)],
+        help_text="Cost assumed for a kind that has not run yet.",
+    )
+    is_paused = models.BooleanField(default=False)
+    pause_reason = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class QueueClock(models.Model):
+    """What the dispatcher writes about a queue, apart from what people edit.
+
+    ``vruntime`` is the queue's own service beside its siblings, ``virtual_time`` the start
+    tag last dispatched inside it, ``floor`` the least virtual time still possible inside it.
+    """
+
+    queue = models.OneToOneField(Queue, models.CASCADE, primary_key=True, related_name="clock")
+    vruntime = models.BigIntegerField(default=0)
+    virtual_time = models.BigIntegerField(default=0)
+    floor = models.BigIntegerField(default=0)
+    was_backlogged = models.BooleanField(default=False)
+
+    class Meta:
+        db_table = "scheduling_queue_clock"
+
+
+class RoutingRule(models.Model):
+    """(kind, tier, payload condition) → a queue; the first match by position wins."""
+
+    position = models.PositiveIntegerField(unique=True, help_text="Lower is asked first.")
+    kind = models.CharField(max_length=64, blank=True, help_text="Empty for every kind.")
+    tier = models.ForeignKey("tenants.Tier", models.CASCADE, null=True, blank=True, help_text="Empty for every tier.")
+    condition = models.JSONField(
+        null=True,
+        blank=True,
+        help_text='On the payload, such as {"field": "pages", "op": "gt", "value": 100}.',
+    )
+    queue = models.ForeignKey(Queue, models.PROTECT, null=True, blank=True)
+    by_tier = models.BooleanField(
+        default=False, help_text="Send to the queue that the active CFS plan names for the tier."
+    )
+    allows_queue_choice = models.BooleanField(
+        default=False, help_text="Whether a tenant may name one of this kind's queues itself."
+    )
+    is_active = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(queue__isnull=True, by_tier=True) | Q(queue__isnull=False, by_tier=False),
+                name="routing_rule_one_target",
+                violation_error_message="Name a queue or choose “by tier”, not both.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.position}: {self.kind or 'any kind'} → {self.queue or 'by tier'}"
+
+
+class KindPause(models.Model):
+    """A kind of which nothing is dispatched until the row is gone."""
+
+    kind = models.CharField(max_length=64, primary_key=True)
+    reason = models.CharField(max_length=200, blank=True)
+    paused_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.kind

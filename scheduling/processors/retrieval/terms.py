@@ -1,0 +1,80 @@
+"""The words that full text search goes by, in any script, computed here and not by PostgreSQL's parser.
+
+PostgreSQL's ``simple`` configuration makes one token of a whole Chinese sentence, and where its parser ends a
+word depends on the server's locale. So the lexemes are made in Python, for chunks and queries alike: folded
+words of spaced scripts, overlapping pairs of characters of unspaced ones.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+
+# Scripts without spaces between words, and Hangul, whose particles cling to them: Thai, Lao, Myanmar, Khmer,
+# Hangul, kana, bopomofo, ideographs (with the supplementary planes).
+_UNSPACED_RANGES = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1100-\u11ff\uac00-\ud7af\u3005-\u3007\u3040-\u312f"
+    "\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+UNSPACED = re.compile(f"[{_UNSPACED_RANGES}]")
+_RUN = re.compile(f"(?P<unspaced>[{_UNSPACED_RANGES}]+)|[^\\W{_UNSPACED_RANGES}]+")
+_ACCENTS = re.compile("[\u0300-\u036f]")
+
+# Letters kept of one word: longer ones are hashes and base64, and a lexeme may not exceed 2 KiB.
+_MAX_TERM_LENGTH = 64
+# PostgreSQL's own bound on a position within a tsvector.
+_MAX_POSITION = 16_383
+
+# Words that nearly every English chunk holds: in a query they only cost.
+_STOP_WORDS = frozenset(
+    "a about an and any are as at be been but by can could did do does for from had has have how i if in into is it"
+    " its me my no not of on or our shall should so that the their them then there these they this those to was we"
+    " were what when where which who whom why will with would you your".split()
+)
+
+
+def fold(text: str) -> str:
+    """One spelling for all: compatibility forms composed, case folded, accents of Latin, Greek, Cyrillic dropped."""
+    decomposed = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text).casefold())
+    return unicodedata.normalize("NFC", _ACCENTS.sub("", decomposed))
+
+
+def iterate_terms(text: str) -> Iterator[str]:
+    """The terms of a text in their order: words, and the bigrams of unspaced runs (a lone character as itself)."""
+    for match in _RUN.finditer(fold(text)):
+        run = match.group()
+        if match["unspaced"] is None:
+            yield run[:_MAX_TERM_LENGTH]
+        elif len(run) == 1:
+            yield run
+        else:
+            yield from (run[index : index + 2] for index in range(len(run) - 1))
+
+
+def query_terms(query: str) -> list[str]:
+    """The distinct terms to look for; stop words only if there is nothing else."""
+    terms = list(dict.fromkeys(iterate_terms(query)))
+    return [term for term in terms if term not in _STOP_WORDS] or terms
+
+
+def to_tsvector(text: str, *, heading: str = "") -> str:
+    """The chunk as the text form of a tsvector: the heading's terms weigh A, the text's own D."""
+    positions: dict[str, list[str]] = {}
+    position = 0
+    for weight, part in (("A", heading), ("", text)):
+        for term in iterate_terms(part):
+            position = min(position + 1, _MAX_POSITION)
+            positions.setdefault(term, []).append(f"{position}{weight}")
+    return " ".join(f"{quote_lexeme(term)}:{','.join(places)}" for term, places in positions.items())
+
+
+def to_tsqueries(terms: Iterable[str]) -> list[str]:
+    """Each term as the text form of a tsquery."""
+    return [quote_lexeme(term) for term in terms]
+
+
+def quote_lexeme(term: str) -> str:
+    """The term between quotes, as PostgreSQL reads lexemes."""
+    escaped = term.replace("\\", "\\\\").replace("'", "''")
+    return f"'{escaped}'"

@@ -1,0 +1,177 @@
+"""Reads of jobs for the API, the console and the commands: one filter, one list, one detail.
+
+Every list runs along the primary order of UUIDv7 ids, newest first, and nothing here counts
+without a bound: a tenant may have a million jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from django.db.models import Q
+
+from scheduling.exceptions import JobNotFoundError
+from scheduling.lifecycle import DEAD_STATES, IN_FLIGHT_STATES, JobState
+from scheduling.models import DeadLetter, Execution, Job, JobDue, JobEvent, LiveExecution
+from scheduling.querysets import JobQuerySet
+from tenants.ids import uuid7_floor
+
+# Ids are made by the clocks of the web servers, ``created_at`` by the database's: an id bound
+# keeps to the index, and this much slack keeps the bound from hiding a row that belongs.
+CLOCK_SLACK = timedelta(minutes=5)
+COUNT_LIMIT = 10_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DUE_STATES = frozenset({JobState.SCHEDULED, JobState.RETRYABLE})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFilter:
+    """Which jobs are meant. Values inside one field are alternatives, fields narrow each other.
+
+    ``tags`` must all be there. Times are aware: ``created_after`` inclusive, ``created_before``
+    exclusive, so that neighbouring ranges tile. ``error`` is a fingerprint or a part of the
+    error's type. ``newest_id`` freezes the set: jobs submitted later are not in it.
+    """
+
+    states: tuple[JobState, ...] = ()
+    kinds: tuple[str, ...] = ()
+    queues: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    fair_key: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    error: str | None = None
+    batch_id: UUID | None = None
+    newest_id: UUID | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it narrows nothing: every job is meant."""
+        return all(getattr(self, field.name) in ((), None) for field in fields(self))
+
+    def frozen_at(self, newest_id: UUID) -> JobFilter:
+        """The same filter over the jobs that exist now."""
+        return replace(self, newest_id=newest_id)
+
+
+@dataclass(frozen=True, slots=True)
+class CappedCount:
+    """A count that stops at a limit; ``is_capped`` says that there may be more."""
+
+    value: int
+    is_capped: bool
+
+    def __str__(self) -> str:
+        return f"{self.value:,}+" if self.is_capped else f"{self.value:,}"
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """One page, newest first; ``newer_id`` and ``older_id`` are where the neighbours begin."""
+
+    jobs: list[Job]
+    newer_id: UUID | None
+    older_id: UUID | None
+
+
+def find_jobs(job_filter: JobFilter) -> JobQuerySet:
+    """The jobs of the scope of the moment that match, newest first, with their queues."""
+    jobs = Job.objects.select_related("queue").newest_first().filter(_times(job_filter))
+    if job_filter.states:
+        jobs = jobs.filter(_states(job_filter.states))
+    if job_filter.kinds:
+        jobs = jobs.filter(kind__in=job_filter.kinds)
+    if job_filter.queues:
+        jobs = jobs.filter(queue__name__in=job_filter.queues)
+    if job_filter.tags:
+        jobs = jobs.filter(tags__contains=list(job_filter.tags))
+    if job_filter.fair_key is not None:
+        jobs = jobs.filter(fair_key=job_filter.fair_key)
+    if job_filter.error:
+        jobs = jobs.filter(Q(error_fingerprint=job_filter.error) | Q(error_type__icontains=job_filter.error))
+    if job_filter.batch_id is not None:
+        jobs = jobs.filter(batch_id=job_filter.batch_id)
+    if job_filter.newest_id is not None:
+        jobs = jobs.filter(id__lte=job_filter.newest_id)
+    return jobs
+
+
+def page_jobs(
+    job_filter: JobFilter, *, limit: int, before: UUID | None = None, after: UUID | None = None
+) -> JobPage:
+    """One page of at most ``limit`` jobs: those older than ``before``, or next newer than ``after``."""
+    jobs = find_jobs(job_filter)
+    if after is not None:
+        rows = list(jobs.filter(id__gt=after).order_by("id")[: limit + 1])
+        has_more, page = len(rows) > limit, rows[:limit][::-1]
+        return JobPage(page, page[0].id if page and has_more else None, page[-1].id if page else after)
+    rows = list((jobs.filter(id__lt=before) if before else jobs)[: limit + 1])
+    has_more, page = len(rows) > limit, rows[:limit]
+    newer_id = page[0].id if page and before else None
+    return JobPage(page, newer_id, page[-1].id if page and has_more else None)
+
+
+def next_job_ids(job_filter: JobFilter, *, after: UUID | None, limit: int) -> list[UUID]:
+    """The ids of the next ``limit`` matching jobs, oldest first: one chunk of a bulk act."""
+    jobs = find_jobs(job_filter).select_related(None).order_by("id")
+    if after is not None:
+        jobs = jobs.filter(id__gt=after)
+    return list(jobs.values_list("id", flat=True)[:limit])
+
+
+def count_jobs(job_filter: JobFilter, *, limit: int = COUNT_LIMIT) -> CappedCount:
+    """How many jobs match, looking at no more than ``limit`` + 1 of them."""
+    bounded = find_jobs(job_filter).select_related(None).order_by().values("id")[: limit + 1]
+    counted = bounded.count()
+    return CappedCount(min(counted, limit), counted > limit)
+
+
+def get_job(job_id: UUID) -> Job:
+    """One job with its queue; `JobNotFoundError` for another tenant's as for none."""
+    try:
+        return Job.objects.select_related("queue").get(id=job_id)
+    except Job.DoesNotExist:
+        raise JobNotFoundError from None
+
+
+def get_jobs_by_id(job_ids: Sequence[UUID]) -> dict[UUID, Job]:
+    """The visible ones of these jobs, by id, with their queues."""
+    return Job.objects.select_related("queue").in_bulk(list(job_ids))
+
+
+def events_of(job_id: UUID) -> list[JobEvent]:
+    """Everything that happened to a visible job, oldest first."""
+    return list(JobEvent.objects.filter(job_id=get_job(job_id).id).order_by("id"))
+
+
+def _states(states: Sequence[JobState]) -> Q:
+    """The states, and for rare ones the small table that knows their jobs.
+
+    No index on Job names its state, so that updates stay on their page; without the small
+    table a handful of dead jobs would be looked for among a million completed ones.
+    """
+    wanted = frozenset(states)
+    match = Q(state__in=sorted(wanted))
+    if wanted <= IN_FLIGHT_STATES:
+        return match & Q(id__in=LiveExecution.objects.values("job_id"))
+    if wanted <= DEAD_STATES:
+        return match & Q(id__in=DeadLetter.objects.values("job_id"))
+    if wanted <= _DUE_STATES:
+        return match & Q(id__in=JobDue.objects.values("job_id"))
+    return match
+
+
+def _times(job_filter: JobFilter) -> Q:
+    match = Q()
+    if job_filter.created_after is not None:
+        match &= Q(created_at__gte=job_filter.created_after)
+        if job_filter.created_after > _EPOCH + CLOCK_SLACK:
+            match &= Q(id__gte=uuid7_floor(job_filter.created_after - CLOCK_SLACK))
+    if job_filter.created_before is not None:
+        match &= Q(created_at__lt=job_filter.created_before)
+        if _EPOCH < job_filter.created_before < datetime(9999, 1, 1, tzinfo=UTC):
+            match &= Q(id__lt=uuid7_floor(job_filter.created_before + CLOCK_SLACK))
+    return match

@@ -1,0 +1,44 @@
+"""News for the dispatcher about entities whose eligibility may have changed.
+
+Whoever changes what may run appends to ``Wake`` in the transaction of the change; the tick
+consumes it and looks at the truth anew. Row locks and conditional flags lost wake-ups or made
+the tick wait for open submissions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from scheduling.broker import wake_dispatcher
+from tenants.signals import tenant_scheduling_changed
+
+_WAKE_TENANTS = """
+    INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
+    SELECT tenant_id, id, queue_id, 0 FROM scheduling_schedulingentity WHERE tenant_id = ANY(%s)
+"""
+
+
+def wake_on_commit() -> None:
+    """Wake the dispatcher once this transaction is committed."""
+    transaction.on_commit(wake_dispatcher)
+
+
+def wake_tenants(*, tenant_ids: Sequence[UUID]) -> None:
+    """Have the tick look anew at every queue of these tenants, within this transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(_WAKE_TENANTS, [list(tenant_ids)])
+    wake_on_commit()
+
+
+def listen_to_tenants() -> None:
+    """Follow changes of weight, cap, pause and suspension that the tenants app makes."""
+
+    def on_change(*, tenant_ids: Sequence[UUID], **_: object) -> None:
+        wake_tenants(tenant_ids=tenant_ids)
+
+    tenant_scheduling_changed.connect(
+        on_change, weak=False, dispatch_uid="scheduling.wakes.listen_to_tenants"
+    )
