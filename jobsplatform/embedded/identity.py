@@ -6,6 +6,7 @@ where the kernel refuses one, the real uid 65534 on copied programs; and for eve
 
 import ctypes
 import os
+import pwd
 import shutil
 import signal
 import stat
@@ -30,23 +31,40 @@ class Identity(StrEnum):
 
 
 def choose_identity() -> Identity:
-    """Return the caller's own identity, or for root the least costly one that the kernel allows."""
-    if os.geteuid() != 0:
+    """Return the identity that costs least: the caller's own unless it is root's or has no name."""
+    if os.geteuid() != 0 and _has_name(os.geteuid()):
         return Identity.CALLER
-    probe = [shutil.which("true") or "/bin/true"]
     try:
-        subprocess.run(probe, preexec_fn=_enter_namespace, check=True)  # noqa: PLW1509, S603 - single-threaded, own program
+        subprocess.run(  # noqa: S603 - asks the kernel, by doing nothing in a namespace
+            [shutil.which("true") or "/bin/true"],
+            preexec_fn=_namespace_entrance(),  # noqa: PLW1509 - touches no lock
+            check=True,
+        )
     except (subprocess.SubprocessError, OSError):
-        return Identity.NOBODY
+        return Identity.NOBODY if os.geteuid() == 0 else Identity.CALLER
     return Identity.NAMESPACE
 
 
-def _enter_namespace() -> None:
-    """Make root look like uid and gid 65534, in this process only."""
-    os.unshare(os.CLONE_NEWUSER)
-    Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"{NOBODY} 0 1")
-    Path("/proc/self/gid_map").write_text(f"{NOBODY} 0 1")
+def _has_name(user_id: int) -> bool:
+    """Say whether the user is in the password file; initdb insists on it."""
+    try:
+        pwd.getpwuid(user_id)
+    except KeyError:
+        return False
+    return True
+
+
+def _namespace_entrance() -> Callable[[], None]:
+    """Return what makes this user look like uid and gid 65534, in the process that calls it only."""
+    user_id, group_id = os.geteuid(), os.getegid()
+
+    def enter() -> None:
+        os.unshare(os.CLONE_NEWUSER)
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{NOBODY} {user_id} 1")
+        Path("/proc/self/gid_map").write_text(f"{NOBODY} {group_id} 1")
+
+    return enter
 
 
 def _become_nobody() -> None:
@@ -66,9 +84,11 @@ def die_with_parent(death_signal: signal.Signals) -> None:
 def before_exec(identity: Identity, death_signal: signal.Signals) -> Callable[[], None]:
     """Return what a forked child does before it becomes the server."""
 
+    enter_namespace = _namespace_entrance()
+
     def prepare() -> None:
         if identity is Identity.NAMESPACE:
-            _enter_namespace()
+            enter_namespace()
         elif identity is Identity.NOBODY:
             _become_nobody()
         # After the change of identity: the kernel forgets the death signal when credentials change.
@@ -88,8 +108,9 @@ def lend(identity: Identity, program: Program, folder: Path) -> Program:
         return program
     copy = folder / program.executable.name
     if not copy.exists():
-        shutil.copytree(program.folder, copy, symlinks=True)
-        for path in (copy, *copy.rglob("*")):
+        for part in program.parts:
+            shutil.copytree(program.root / part, copy / part, symlinks=True)
+        for path in (folder, copy, *copy.rglob("*")):
             if not path.is_symlink():
                 path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
     return program.within(copy)

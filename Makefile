@@ -1,0 +1,75 @@
+# `make help` lists the targets. Everything below sets itself up: Python 3.12 or newer is all a machine needs.
+
+VENV ?= .venv
+# Candidates are run, not looked up: shims of version managers exist and fail. Override with `make PYTHON=…`.
+PYTHON_CANDIDATES = python3.13 python3.12 python3 /usr/bin/python3 python3.14 /usr/local/bin/python3
+PYTHON ?= $(shell for p in $(PYTHON_CANDIDATES); do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
+PY = $(VENV)/bin/python
+SERVERS = $(PY) -m jobsplatform.embedded run
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help environment environment-dev demo dev test lint format browser-test chromium bench requirements clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+define need-python
+	@test -n "$(PYTHON)" || { echo "No Python 3.12 or newer was found (tried: $(PYTHON_CANDIDATES))." >&2; \
+	  echo "Cure: apt-get install python3 python3-venv on Debian 13 or newer, or: make PYTHON=/path/to/python3.12 …" >&2; exit 1; }
+endef
+
+environment:
+	$(need-python)
+	@"$(PYTHON)" tools/virtual_environment.py $(VENV) requirements.txt requirements-embedded.txt
+
+environment-dev:
+	$(need-python)
+	@"$(PYTHON)" tools/virtual_environment.py $(VENV) requirements.txt requirements-embedded.txt requirements-dev.txt
+
+demo: environment ## Three tenants index documents on one fair pool: see it work (DEMO_EXIT=1 stops at the end)
+	@$(SERVERS) -- $(PY) -m jobsplatform.demo
+
+dev: environment ## Everything up on this machine: console, dispatcher, worker, beat; data are kept in var/dev
+	@$(SERVERS) --keep var/dev -- $(PY) -m jobsplatform.embedded.develop
+
+test: environment-dev ## All tests but the browser's, on servers of their own (PYTEST_ARGS="…" is passed on)
+	@$(SERVERS) --fast -- $(PY) -m pytest -n 2 -m "not browser" $(PYTEST_ARGS)
+
+browser-test: environment-dev chromium ## The console in headless Chromium
+	@$(SERVERS) --fast -- $(PY) -m pytest -m browser $(PYTEST_ARGS)
+
+chromium:
+	@command -v chromium >/dev/null 2>&1 || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium; \
+	  else echo "Chromium is missing. Cure: sudo apt-get install chromium" >&2; exit 1; fi; }
+
+lint: environment-dev ## Style, types, import contracts, missing migrations
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@$(VENV)/bin/lint-imports --no-cache
+	@$(PY) -W "ignore:Got an error checking a consistent migration history" manage.py makemigrations --check --dry-run
+
+format: environment-dev ## Rewrite the code in the project's style
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+bench: environment ## Measure latency and throughput on this machine
+	@$(SERVERS) -- $(PY) -m benchmarks
+
+requirements: environment ## Pin requirements/*.in whole, with uv
+	@$(PY) -m pip install --quiet uv
+	@$(VENV)/bin/uv pip compile --quiet --python-version 3.12 --no-emit-index-url --no-emit-find-links --annotation-style line \
+	  --custom-compile-command "make requirements" requirements/runtime.in -o requirements.txt
+	@for part in embedded dev; do $(VENV)/bin/uv pip compile --quiet --python-version 3.12 --no-emit-index-url --no-emit-find-links \
+	  --annotation-style line --custom-compile-command "make requirements" -c requirements.txt requirements/$$part.in \
+	  -o requirements-$$part.txt || exit 1; done
+
+clean: ## Remove the virtual environment, kept data, caches (not while `make dev` runs)
+	@if [ -e var/dev/lock ] && command -v flock >/dev/null && ! flock -n var/dev/lock true; then \
+	  echo "make dev is running on var/dev: stop it first (Ctrl-C where it runs)." >&2; exit 1; fi
+	@rm -rf $(VENV) $(VENV).lock var .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
