@@ -1,8 +1,8 @@
 """Roles, database and extension, made once with an administrator's connection. Needs psycopg alone, no Django.
 
-    owner     logs in, owns schema and tables, runs migrations, may create test databases
-    app       logs in, is bound by row-level security
-    platform  cannot log in; the door across tenants, reached by SET LOCAL ROLE from the two others
+owner     logs in, owns schema and tables, runs migrations, may create test databases
+app       logs in, is bound by row-level security
+platform  cannot log in; the door across tenants, reached by SET LOCAL ROLE from the two others
 """
 
 from __future__ import annotations

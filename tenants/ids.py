@@ -49,9 +49,7 @@ def uuid7_floor(moment: datetime) -> uuid.UUID:
 
 def _assemble(milliseconds: int, counter: int, tail: int) -> uuid.UUID:
     high, low = counter >> 30, counter & ((1 << 30) - 1)
-    return uuid.UUID(
-        int=(milliseconds << 80) | _VERSION | (high << 64) | _VARIANT | (low << _TAIL_BITS) | tail
-    )
+    return uuid.UUID(int=(milliseconds << 80) | _VERSION | (high << 64) | _VARIANT | (low << _TAIL_BITS) | tail)
 
 
 def _forget_counter() -> None:

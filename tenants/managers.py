@@ -28,9 +28,7 @@ def claim_for_scope(instance: models.Model, scope: Scope, tenant_attribute: str 
     elif tenant_id is None:
         setattr(instance, tenant_attribute, scope.tenant_id)
     elif tenant_id != scope.tenant_id:
-        raise ForeignTenantError(
-            f"{instance._meta.label} of tenant {tenant_id} in the context of {scope.tenant_id}."
-        )
+        raise ForeignTenantError(f"{instance._meta.label} of tenant {tenant_id} in the context of {scope.tenant_id}.")
 
 
 class TenantQuerySet(models.QuerySet[ModelT]):

@@ -1,10 +1,10 @@
 """The second wall as migration operations: row-level security, composite foreign keys, partitions.
 
-    operations = [
-        migrations.CreateModel("Job", …),
-        rls.EnableRowSecurity("Job"),
-        rls.AddCompositeForeignKey("Job", columns=("tenant_id", "batch_id"), to="scheduling.Batch"),
-    ]
+operations = [
+    migrations.CreateModel("Job", …),
+    rls.EnableRowSecurity("Job"),
+    rls.AddCompositeForeignKey("Job", columns=("tenant_id", "batch_id"), to="scheduling.Batch"),
+]
 """
 
 from __future__ import annotations

@@ -20,9 +20,7 @@ class AuditLogEntry(models.Model):
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    tenant = models.ForeignKey(
-        "tenants.Tenant", on_delete=models.PROTECT, null=True, db_index=False, related_name="+"
-    )
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
     at = models.DateTimeField(db_default=Now(), editable=False)
     actor_kind = models.CharField(max_length=20)
     actor_id = models.CharField(max_length=64, blank=True)

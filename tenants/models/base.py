@@ -20,9 +20,7 @@ class TenantModel(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     # The index that serves a table begins with the tenant; one on the tenant alone would only cost.
-    tenant = models.ForeignKey(
-        "tenants.Tenant", on_delete=models.PROTECT, db_index=False, related_name="+"
-    )
+    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, db_index=False, related_name="+")
 
     objects: ClassVar[TenantManager[Any]] = TenantManager()
 

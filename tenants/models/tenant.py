@@ -52,9 +52,7 @@ class Tenant(models.Model):
         ordering = ["slug"]
         constraints = [
             models.CheckConstraint(condition=models.Q(weight_factor__gt=0), name="tenant_weight_factor_positive"),
-            models.CheckConstraint(
-                condition=models.Q(status__in=TenantStatus.values), name="tenant_status_known"
-            ),
+            models.CheckConstraint(condition=models.Q(status__in=TenantStatus.values), name="tenant_status_known"),
         ]
 
     def __str__(self) -> str:

@@ -1,0 +1,35 @@
+"""Create a tenant."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from tenants.context import Actor, acting_as
+from tenants.exceptions import DomainError
+from tenants.services.tenants import create_tenant
+
+
+class Command(BaseCommand):
+    help = "Create a tenant on a plan."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("slug", help="1 to 50 lower-case letters, digits and hyphens")
+        parser.add_argument("--plan", required=True, help="the plan's slug, such as sandbox, team or professional")
+        parser.add_argument("--name", default="", help="the name people read (default: the slug)")
+        parser.add_argument("--json", action="store_true", help="print the tenant as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            with acting_as(Actor(kind="command", label="create_tenant")):
+                tenant = create_tenant(slug=options["slug"], plan=options["plan"], name=options["name"])
+        except DomainError as error:
+            raise CommandError(error.detail) from error
+        if options["json"]:
+            facts = {"id": str(tenant.pk), "slug": tenant.slug, "name": tenant.name, "plan": tenant.plan.slug}
+            self.stdout.write(json.dumps(facts, ensure_ascii=False))
+        else:
+            self.stdout.write(f"Tenant {tenant.slug} is on the plan {tenant.plan.slug}.")

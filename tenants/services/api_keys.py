@@ -1,0 +1,90 @@
+"""Keys: `PREFIX.SECRET`. The prefix finds the row, the secret is compared by its hash, in constant time."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import BooleanField, ExpressionWrapper, Q
+from django.db.models.functions import Now
+
+from tenants.context import all_tenants, tenant_context
+from tenants.models import ApiKey, Tenant
+from tenants.names import clean_name
+from tenants.services.audit import record_audit
+
+_TOKEN = re.compile(r"(jp[0-9a-f]{10})\.([A-Za-z0-9_-]{43})", re.ASCII)
+# Writing the time of every use would make a hot row of a busy key.
+_TOUCH_INTERVAL = timedelta(seconds=60)
+_NO_HASH = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedKey:
+    """A new key with its token, which is shown once and kept nowhere."""
+
+    key: ApiKey
+    token: str
+
+
+def issue_api_key(*, tenant: Tenant, name: str, expires_at: datetime | None = None) -> IssuedKey:
+    """Issue a key by which a program acts for `tenant`."""
+    prefix, secret = f"jp{secrets.token_hex(5)}", secrets.token_urlsafe(32)
+    with tenant_context(tenant):
+        key = ApiKey.objects.create(
+            tenant=tenant,
+            name=clean_name(name, max_length=100),
+            prefix=prefix,
+            secret_hash=_hash(secret),
+            expires_at=expires_at,
+        )
+        after = {"name": key.name, "prefix": prefix, "expires_at": expires_at}
+        record_audit(action="api_key.issued", target=key, after=after)
+    return IssuedKey(key=key, token=f"{prefix}.{secret}")
+
+
+def revoke_api_key(*, api_key: ApiKey, reason: str = "") -> ApiKey:
+    """Make a key useless from now on; revoking it again changes nothing."""
+    with tenant_context(api_key.tenant_id):
+        revoked = ApiKey.objects.filter(pk=api_key.pk, revoked_at=None).update(revoked_at=Now())
+        api_key.refresh_from_db()
+        if revoked:
+            record_audit(
+                action="api_key.revoked", target=api_key, after={"revoked_at": api_key.revoked_at}, reason=reason
+            )
+    return api_key
+
+
+def authenticate_api_key(*, token: str) -> ApiKey | None:
+    """The valid key of `token` with its tenant and plan, or None. By the door: the tenant is not known before."""
+    match = _TOKEN.fullmatch(token)
+    if match is None:
+        return None
+    prefix, secret = match.groups()
+    with all_tenants():
+        key = (
+            ApiKey.objects.select_related("tenant__plan")
+            .filter(Q(expires_at=None) | Q(expires_at__gt=Now()), prefix=prefix, revoked_at=None)
+            .annotate(is_touch_due=ExpressionWrapper(_is_touch_due(), output_field=BooleanField()))
+            .first()
+        )
+        # An unknown prefix costs the same comparison as a wrong secret.
+        is_right = hmac.compare_digest(_hash(secret), key.secret_hash if key else _NO_HASH)
+        if key is None or not is_right:
+            return None
+        if key.is_touch_due:
+            ApiKey.objects.filter(_is_touch_due(), pk=key.pk).update(last_used_at=Now())
+    return key
+
+
+def _is_touch_due() -> Q:
+    return Q(last_used_at=None) | Q(last_used_at__lt=Now() - _TOUCH_INTERVAL)
+
+
+def _hash(secret: str) -> str:
+    # 256 random bits need no slow hash: there is nothing to guess.
+    return hashlib.sha256(secret.encode()).hexdigest()

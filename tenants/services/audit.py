@@ -1,0 +1,53 @@
+"""The record of acts: one entry a change, in the transaction of the change and rolled back with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import models
+
+from tenants.context import current_actor, current_tenant_id
+from tenants.models import AuditLogEntry, Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class AuditTarget:
+    """What an act was done to when it is no single row: the jobs of a filter, a file."""
+
+    type: str
+    id: str = ""
+    tenant_id: UUID | None = None
+
+
+def record_audit(
+    *,
+    action: str,
+    target: models.Model | AuditTarget,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    reason: str = "",
+) -> AuditLogEntry:
+    """Write down that the current actor did `action` (such as `tenant.suspended`) to `target`."""
+    described = target if isinstance(target, AuditTarget) else _describe(target)
+    actor = current_actor()
+    return AuditLogEntry.objects.create(
+        tenant_id=described.tenant_id or current_tenant_id(),
+        actor_kind=actor.kind,
+        actor_id=actor.id[:64],
+        actor_label=actor.label[:200],
+        request_id=actor.request_id[:64],
+        action=action,
+        target_type=described.type,
+        target_id=described.id,
+        before=None if before is None else dict(before),
+        after=None if after is None else dict(after),
+        reason=reason[:500],
+    )
+
+
+def _describe(target: models.Model) -> AuditTarget:
+    tenant_id = target.pk if isinstance(target, Tenant) else getattr(target, "tenant_id", None)
+    return AuditTarget(type=target._meta.label_lower, id=str(target.pk), tenant_id=tenant_id)

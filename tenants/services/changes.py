@@ -1,0 +1,55 @@
+"""Assigning new values to a row, and saying in the audit log's words what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from tenants.exceptions import FieldInvalidError
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The fields whose values changed, before and after, as the audit log keeps them."""
+
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+    def __bool__(self) -> bool:
+        return bool(self.after)
+
+
+def assign(row: models.Model, changes: Mapping[str, Any]) -> Difference:
+    """Set `changes` (by field name) on `row` without saving it, and return what differs.
+
+    `FieldInvalidError` names every field whose value its model refuses.
+    """
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+    for name, value in changes.items():
+        field = row._meta.get_field(name)
+        assert isinstance(field, models.Field)  # callers name columns, not reverse relations
+        old = getattr(row, field.attname)
+        setattr(row, name, value)
+        new = getattr(row, field.attname)
+        if old != new:
+            before[name], after[name] = old, new
+    _validate(row, after)
+    return Difference(before, after)
+
+
+def _validate(row: models.Model, names: Mapping[str, Any]) -> None:
+    others = {field.name for field in row._meta.fields if field.name not in names}
+    try:
+        row.clean_fields(exclude=others)
+    except ValidationError as error:
+        faults = [
+            {"field": field, "code": "field_invalid", "detail": detail}
+            for field, details in error.message_dict.items()
+            for detail in details
+        ]
+        raise FieldInvalidError(f"{faults[0]['field']}: {faults[0]['detail']}", errors=faults) from error

@@ -1,0 +1,117 @@
+"""What all tests share: databases as the restricted role, and the cast (acme, globex, an outsider, staff)."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.test import TransactionTestCase
+from pytest_django.plugin import DjangoDbBlocker
+from rest_framework.test import APIClient
+
+from tenants.conf import OWNER_ALIAS
+from tenants.context import tenant_context
+from tenants.models import Role, Tenant
+from tenants.services.api_keys import issue_api_key
+from tenants.services.memberships import add_member
+from tenants.services.tenants import create_tenant
+from tests.databases import NO_SERVERS, RUN_VARIABLE, TestDatabase, drop_blueprint
+
+PASSWORD = "correct horse battery staple"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    os.environ.setdefault(RUN_VARIABLE, uuid.uuid4().hex[:8])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        drop_blueprint()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_test_environment: None, django_db_blocker: DjangoDbBlocker, worker_id: str
+) -> Iterator[TestDatabase]:
+    """One database a test process; overrides pytest-django's, which would create it as the restricted role."""
+    if OWNER_ALIAS not in settings.DATABASES:
+        pytest.fail(NO_SERVERS, pytrace=False)
+    database = TestDatabase(worker_id)
+    with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patch:
+        database.create()
+        # Django would TRUNCATE as the restricted role, which may not, and would lose the rows of migrations.
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda test_case: database.reset())
+        yield database
+        database.destroy()
+
+
+@pytest.fixture
+def database_urls(db: None, django_db_setup: TestDatabase) -> dict[str, str]:
+    """DATABASE_URL and DATABASE_OWNER_URL of the test database, for processes that a test starts."""
+    return django_db_setup.urls()
+
+
+@pytest.fixture
+def acme(db: None) -> Tenant:
+    """The tenant that most tests act for, on the plan team."""
+    return create_tenant(slug="acme", name="Acme", plan="team")
+
+
+@pytest.fixture
+def globex(db: None) -> Tenant:
+    """Another tenant, on the plan sandbox, whose rows nobody of acme may see."""
+    return create_tenant(slug="globex", name="Globex", plan="sandbox")
+
+
+@pytest.fixture
+def acme_user(acme: Tenant) -> User:
+    """An owner of acme, who may also enter the console."""
+    return _member(acme, "alice")
+
+
+@pytest.fixture
+def globex_user(globex: Tenant) -> User:
+    """An owner of globex, who may also enter the console."""
+    return _member(globex, "greta")
+
+
+@pytest.fixture
+def outsider(db: None) -> User:
+    """A user who is a member of no tenant."""
+    return User.objects.create_user("oscar", password=PASSWORD)
+
+
+@pytest.fixture
+def staff(db: None) -> User:
+    """Platform staff: works through the door."""
+    return User.objects.create_superuser("stella", password=PASSWORD)
+
+
+@pytest.fixture
+def in_acme(acme: Tenant) -> Iterator[Tenant]:
+    """Acme, with its context entered for the whole test."""
+    with tenant_context(acme):
+        yield acme
+
+
+@pytest.fixture
+def api_client(db: None) -> Callable[[Tenant], APIClient]:
+    """A function that gives an API client with a key of the tenant."""
+
+    def client_of(tenant: Tenant) -> APIClient:
+        client = APIClient()
+        issued = issue_api_key(tenant=tenant, name="tests")
+        client.credentials(HTTP_AUTHORIZATION=f"Api-Key {issued.token}")
+        return client
+
+    return client_of
+
+
+def _member(tenant: Tenant, username: str) -> User:
+    user = User.objects.create_user(username, password=PASSWORD, is_staff=True)
+    add_member(tenant=tenant, user=user, role=Role.OWNER)
+    return user
