@@ -11,6 +11,11 @@ class PlatformConfig(AppConfig):
     """The wiring as an app: start-up checks."""
 
     name = "jobsplatform"
+    verbose_name = "Jobs platform"
+
+    def ready(self) -> None:
+        """Register the start-up checks."""
+        from jobsplatform.health import checks as checks
 
 
 class ConsoleAdminConfig(AdminConfig):

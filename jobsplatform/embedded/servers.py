@@ -4,13 +4,12 @@ import fcntl
 import json
 import os
 import secrets
-import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from jobsplatform.embedded import reaper
@@ -40,6 +39,7 @@ class ServerUrls:
     owner_url: str = ""
     admin_url: str = ""
     mark: str = ""
+    secret_key: str = ""
 
     def environment(self) -> dict[str, str]:
         """Return the variables that tell the platform."""
@@ -47,6 +47,9 @@ class ServerUrls:
         if self.owner_url:
             variables["DATABASE_OWNER_URL"] = self.owner_url
             variables["DATABASE_PLATFORM_ROLE"] = PLATFORM_ROLE
+        # Several processes of one development platform share its sessions.
+        if self.secret_key and not os.environ.get("SECRET_KEY"):
+            variables["SECRET_KEY"] = self.secret_key
         if self.mark:
             variables[reaper.MARK_VARIABLE] = self.mark
         return variables
@@ -54,19 +57,20 @@ class ServerUrls:
 
 @dataclass(frozen=True, slots=True)
 class Passwords:
-    """The generated passwords of one set of servers."""
+    """The generated passwords of one set of servers, and the key that signs its sessions."""
 
     administrator: str
     owner: str
     app: str
     broker: str
+    secret_key: str
 
     @classmethod
     def of(cls, folder: Path) -> "Passwords":
         """Return the passwords kept in the folder, making them the first time."""
         kept = folder / "passwords.json"
         if not kept.exists():
-            made = cls(*(secrets.token_hex(16) for _ in range(4)))
+            made = cls(*(secrets.token_hex(32) for _ in fields(cls)))
             kept.touch(mode=0o600)
             kept.write_text(json.dumps(asdict(made)))
         return cls(**json.loads(kept.read_text()))
@@ -100,7 +104,9 @@ def running_servers(
             environment=bare_environment(reaper.MARK_VARIABLE, mark),
             is_fast=is_fast,
         )
-        urls = ServerUrls(database_url=database_url, redis_url=redis_url, mark=mark)
+        urls = ServerUrls(
+            database_url=database_url, redis_url=redis_url, mark=mark, secret_key=start.passwords.secret_key
+        )
         if not database_url:
             urls = start.postgres(stack, urls)
         if not redis_url:
@@ -138,12 +144,11 @@ class _Start:
             platform=PLATFORM_ROLE,
         )
         address = f"{HOST}:{server.port}/{DATABASE}"
-        return ServerUrls(
+        return replace(
+            urls,
             database_url=f"postgresql://{APP_ROLE}:{self.passwords.app}@{address}",
             owner_url=f"postgresql://{OWNER_ROLE}:{self.passwords.owner}@{address}",
             admin_url=administrator,
-            redis_url=urls.redis_url,
-            mark=urls.mark,
         )
 
     def valkey(self, stack: ExitStack, urls: ServerUrls) -> ServerUrls:
@@ -156,13 +161,7 @@ class _Start:
             environment=self.environment,
         )
         stack.callback(server.stop)
-        return ServerUrls(
-            database_url=urls.database_url,
-            owner_url=urls.owner_url,
-            admin_url=urls.admin_url,
-            redis_url=broker_url(server.port, self.passwords.broker),
-            mark=urls.mark,
-        )
+        return replace(urls, redis_url=broker_url(server.port, self.passwords.broker))
 
     def _subfolder(self, name: str) -> Path:
         folder = self.folder / name
@@ -209,9 +208,3 @@ def _reaper(mark: str, folder: Path | None) -> Iterator[None]:
     finally:
         process.communicate()
 
-
-def remove_kept(folder: Path) -> None:
-    """Remove a kept folder, unless its servers are running."""
-    if folder.exists():
-        with _folder(folder):
-            shutil.rmtree(folder)

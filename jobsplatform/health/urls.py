@@ -1,12 +1,11 @@
 """Probes and metrics."""
 
-from django.http import HttpRequest, JsonResponse
 from django.urls import URLPattern, path
 
+from jobsplatform.health import views
 
-def live(_request: HttpRequest) -> JsonResponse:
-    """Answer 200 as long as this process answers at all."""
-    return JsonResponse({"status": "alive"})
-
-
-urlpatterns: list[URLPattern] = [path("health/live", live, name="health-live")]
+urlpatterns: list[URLPattern] = [
+    path("health/live", views.live, name="health-live"),
+    path("health/ready", views.ReadyView.as_view(), name="health-ready"),
+    path("metrics", views.metrics, name="metrics"),
+]

@@ -1,0 +1,61 @@
+"""Start-up checks, run by whatever serves or works: they ask the servers, so they bear Django's tag `database`.
+
+The role that logs in is checked by `tenants`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import DatabaseError, connections
+
+from jobsplatform.health.servers import broker_problems, open_broker, server_problems
+from jobsplatform.settings.env import env
+
+
+@register(Tags.database)
+def check_database_server(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Report a PostgreSQL or pgvector that is too old or missing."""
+    if "default" not in (databases or ()):
+        return []
+
+    def fetch_one(statement: str) -> tuple[Any, ...] | None:
+        with connections["default"].cursor() as cursor:
+            cursor.execute(statement)
+            row: tuple[Any, ...] | None = cursor.fetchone()
+            return row
+
+    try:
+        problems = list(server_problems(fetch_one))
+    except DatabaseError as error:
+        return [Error(f"No connection to the database: {error}", hint="Check DATABASE_URL.", id="jobsplatform.E001")]
+    return [Error(problem.fault, hint=problem.cure, id="jobsplatform.E002") for problem in problems]
+
+
+@register(Tags.database)
+def check_broker(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Report a broker that would drop messages. One that is away is no error: jobs wait in the database for it."""
+    if "default" not in (databases or ()):
+        return []
+    try:
+        with open_broker(settings.REDIS_URL) as client:
+            problems = list(broker_problems(client))
+    except redis.RedisError as error:
+        return [Warning(f"The broker does not answer: {error}", hint="Check REDIS_URL.", id="jobsplatform.W001")]
+    return [Error(problem.fault, hint=problem.cure, id="jobsplatform.E003") for problem in problems]
+
+
+@register(Tags.database)
+def check_secret_key(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Report processes that would each sign with a key of their own."""
+    if "default" not in (databases or ()) or env.str("SECRET_KEY"):
+        return []
+    return [
+        Error(
+            "SECRET_KEY is not set: each process has its own, so that no session outlives or leaves a process.",
+            hint="Set SECRET_KEY to 50 random characters, the same for all processes.",
+            id="jobsplatform.E004",
+        )
+    ]

@@ -1,0 +1,56 @@
+"""What "ready" means: database, broker and dispatcher. Neither DNS nor mail, which jobs do not need."""
+
+import dataclasses
+import datetime
+
+from django.db import DatabaseError, connections
+from django.db.models import DurationField, ExpressionWrapper, Max
+from django.db.models.functions import Now
+from health_check.base import HealthCheck
+from health_check.exceptions import ServiceUnavailable
+
+from scheduling import broker
+from scheduling.exceptions import BrokerUnavailableError
+from scheduling.models import PoolClock
+
+# Many times the dispatcher's longest pause between ticks, and less than a lease.
+DISPATCHER_STALE_AFTER = datetime.timedelta(seconds=10)
+
+
+@dataclasses.dataclass
+class Broker(HealthCheck):
+    """The broker answers a ping."""
+
+    def run(self) -> None:  # type: ignore[override]  # the base takes a coroutine or, in a thread, a function
+        """Raise ServiceUnavailable unless it does."""
+        try:
+            broker.probe()
+        except BrokerUnavailableError as error:
+            # Its own text may name the address, which outsiders need not know.
+            raise ServiceUnavailable("The broker does not answer.") from error
+
+
+@dataclasses.dataclass
+class Dispatcher(HealthCheck):
+    """Some dispatcher has ticked lately, by the database's clock."""
+
+    def run(self) -> None:  # type: ignore[override]  # the base takes a coroutine or, in a thread, a function
+        """Raise ServiceUnavailable unless it has."""
+        try:
+            age = self._age()
+        except DatabaseError as error:
+            raise ServiceUnavailable("The database does not answer.") from error
+        finally:
+            # The check runs in a thread of its own, whose connection nobody would use again.
+            connections["default"].close()
+        if age is None:
+            raise ServiceUnavailable("No dispatcher has run yet.")
+        if age > DISPATCHER_STALE_AFTER:
+            raise ServiceUnavailable(f"The last tick was {age.total_seconds():.0f} s ago.")
+
+    @staticmethod
+    def _age() -> datetime.timedelta | None:
+        latest = PoolClock.objects.aggregate(
+            age=ExpressionWrapper(Now() - Max("ticked_at"), output_field=DurationField())
+        )
+        return latest["age"]

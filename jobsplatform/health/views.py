@@ -1,0 +1,60 @@
+"""Probes for orchestrators and metrics for Prometheus. None of them needs a tenant."""
+
+import secrets
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from health_check.checks import Database
+from health_check.views import HealthCheckView
+from prometheus_client import REGISTRY
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from jobsplatform.health.probes import Broker, Dispatcher
+
+
+@never_cache
+@require_safe
+@transaction.non_atomic_requests
+def live(_request: HttpRequest) -> JsonResponse:
+    """Answer 200 as long as this process answers at all."""
+    return JsonResponse({"status": "alive"})
+
+
+class ReadyView(HealthCheckView):
+    """Answer 200 when work can be taken and handed out, else 503 with what is missing."""
+
+    checks = (Database, Broker, Dispatcher)
+
+    async def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Run all checks and say how each ended."""
+        del request, args, kwargs
+        with self.get_executor() as executor:
+            results = [await check.get_result(executor) for check in self.get_checks()]
+        states = {
+            type(result.check).__name__.lower(): "ok" if result.error is None else str(result.error)
+            for result in results
+        }
+        is_ready = all(state == "ok" for state in states.values())
+        response = JsonResponse(
+            {"status": "ready" if is_ready else "unavailable", "checks": states}, status=200 if is_ready else 503
+        )
+        if not is_ready:
+            response["Retry-After"] = "5"
+        return response
+
+
+@never_cache
+@require_safe
+@transaction.non_atomic_requests
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Answer with the numbers, to whoever bears the token; without a token set there is no such page."""
+    if not settings.METRICS_TOKEN:
+        raise Http404
+    offered = request.headers.get("Authorization", "")
+    if not secrets.compare_digest(offered.encode(), f"Bearer {settings.METRICS_TOKEN}".encode()):
+        return HttpResponse("Unauthorized\n", status=401, headers={"WWW-Authenticate": "Bearer"})
+    return HttpResponse(generate_latest(REGISTRY), content_type=CONTENT_TYPE_LATEST)
