@@ -10,6 +10,7 @@ from django.db.models.signals import post_migrate
 class TenantsConfig(AppConfig):
     name = "tenants"
     verbose_name = "Tenants"
+    api_urls = "tenants.api.urls"
 
     def ready(self) -> None:
         from tenants import checks, grants

@@ -76,6 +76,13 @@ def all_tenants() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def scope_context(scope: Scope) -> Iterator[None]:
+    """Enter a scope that somebody else has decided on, such as the access of a request."""
+    with _scoped(scope):
+        yield
+
+
 def current_scope() -> Scope | None:
     """The scope of the moment, checked against the connection that would be asked."""
     scope = _scope.get()

@@ -76,6 +76,12 @@ class TenantNotFoundError(DomainError):
     title = "No such tenant."
 
 
+class NoMembershipError(DomainError):
+    code = "no_membership"
+    category = "forbidden"
+    title = "The user is a member of no tenant."
+
+
 class TenantSuspendedError(DomainError):
     code = "tenant_suspended"
     category = "forbidden"
@@ -116,6 +122,30 @@ class LastOwnerError(DomainError):
     code = "last_owner"
     category = "conflict"
     title = "A tenant keeps at least one owner."
+
+
+class JsonInvalidError(DomainError):
+    code = "json_invalid"
+    category = "malformed"
+    title = "The body is not acceptable JSON."
+
+
+class BodyTooLargeError(DomainError):
+    code = "body_too_large"
+    category = "too_large"
+    title = "The body is too large."
+
+
+class CursorInvalidError(DomainError):
+    code = "cursor_invalid"
+    category = "malformed"
+    title = "The cursor is not one that this list gave."
+
+
+class UrlInvalidError(DomainError):
+    code = "url_invalid"
+    category = "malformed"
+    title = "The URL contains a NUL character."
 
 
 class DatabaseUnavailableError(DomainError):

@@ -1,0 +1,48 @@
+"""`Authorization: Api-Key PREFIX.SECRET`. The middleware has compared it; this tells REST framework the outcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+from tenants.access import access_of
+from tenants.models import ApiKey
+
+SCHEME = "Api-Key"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyHolder:
+    """Stands where REST framework expects a user; a key is nobody's account."""
+
+    key: ApiKey
+    is_authenticated: bool = True
+    is_anonymous: bool = False
+    is_active: bool = True
+    is_staff: bool = False
+    is_superuser: bool = False
+
+    @property
+    def pk(self) -> str:
+        return str(self.key.pk)
+
+    def __str__(self) -> str:
+        return str(self.key)
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """The holder of a valid key; a key that is unknown, wrong, expired or revoked is 401 with one message for all."""
+
+    def authenticate(self, request: Request) -> tuple[ApiKeyHolder, ApiKey] | None:
+        if not request.headers.get("Authorization", "").lower().startswith(SCHEME.lower() + " "):
+            return None
+        key = access_of(request._request).api_key  # noqa: SLF001 - the middleware wrote on Django's request
+        if key is None:
+            raise AuthenticationFailed("The API key is not valid.")
+        return ApiKeyHolder(key), key
+
+    def authenticate_header(self, request: Request) -> str:
+        return SCHEME

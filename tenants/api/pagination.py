@@ -1,0 +1,45 @@
+"""Lists by cursor: `{"next": url | null, "previous": …, "results": […]}`, at most 200 a page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import DataError
+from django.db.models import QuerySet
+from rest_framework.exceptions import NotFound
+from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from tenants.exceptions import CursorInvalidError, FieldInvalidError
+
+
+class TenantCursorPagination(CursorPagination):
+    """Newest first: ids are UUIDv7, so their order is that of creation and the primary key serves every page."""
+
+    ordering = "-id"
+    page_size = 50
+    page_size_query_param = "limit"
+    page_size_query_description = "How many results a page holds; at most 200."
+    max_page_size = 200
+
+    def get_page_size(self, request: Request) -> int:
+        given = request.query_params.get("limit")
+        if given is None:
+            return self.page_size
+        if not (given.isascii() and given.isdigit() and len(given) <= 4 and 1 <= int(given) <= self.max_page_size):
+            raise FieldInvalidError(
+                f"limit: It must be a number from 1 to {self.max_page_size}.",
+                errors=[{"field": "limit", "code": "field_invalid", "detail": f"1 to {self.max_page_size}"}],
+            )
+        return int(given)
+
+    def paginate_queryset(
+        self, queryset: QuerySet[Any], request: Request, view: APIView | None = None
+    ) -> list[Any] | None:
+        # A cursor is base64 of whatever the caller likes; its position meets a column only in the query.
+        try:
+            return super().paginate_queryset(queryset, request, view)
+        except (NotFound, ValidationError, ValueError, DataError) as error:
+            raise CursorInvalidError from error

@@ -1,0 +1,127 @@
+"""JSON that means one thing only: what PostgreSQL cannot store or two readers could take differently is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import IO, Any, NoReturn
+
+from django.conf import settings
+from django.utils.http import parse_header_parameters
+from rest_framework.parsers import BaseParser
+from rest_framework.renderers import JSONRenderer
+
+from tenants.exceptions import BodyTooLargeError, JsonInvalidError
+
+MAX_DEPTH = 32
+_INT64 = range(-(2**63), 2**63)
+_INT64_DIGITS = 20  # with its sign
+# Strings are skipped whole, an unfinished one to the end; possessive, so that no input makes it quadratic.
+_BRACKET_OR_STRING = re.compile(r'"(?:[^"\\]++|\\.?)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
+
+
+class StrictJSONParser(BaseParser):
+    """Parses `application/json` in UTF-8, at most 32 levels deep and at most the view's `max_body_bytes` long."""
+
+    media_type = "application/json"
+    renderer_class = JSONRenderer
+
+    def parse(
+        self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        _require_utf8(media_type or self.media_type)
+        return parse_json(_read(stream, parser_context or {}))
+
+
+def parse_json(body: bytes) -> Any:
+    """The value of a JSON text in UTF-8, or a `JsonInvalidError` that says what is wrong with it."""
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise JsonInvalidError(f"The body is not UTF-8 at byte {error.start}.") from error
+    _require_shallow(text)
+    try:
+        value = json.loads(
+            text,
+            object_pairs_hook=_unique_pairs,
+            parse_int=_bounded_int,
+            parse_float=_finite_float,
+            parse_constant=_refuse_constant,
+        )
+    except json.JSONDecodeError as error:
+        raise JsonInvalidError(f"{error.msg} at line {error.lineno}, column {error.colno}.") from error
+    # Raw NULs and surrogates have failed already; only an escape can have brought one in.
+    if "\\u" in text:
+        _require_storable(value)
+    return value
+
+
+def _read(stream: IO[bytes], context: Mapping[str, Any]) -> bytes:
+    limit = getattr(context.get("view"), "max_body_bytes", None) or settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    body = stream.read(limit + 1)
+    if len(body) > limit:
+        raise BodyTooLargeError(f"The body is larger than {limit} bytes.")
+    return body
+
+
+def _require_utf8(media_type: str) -> None:
+    charset = parse_header_parameters(media_type)[1].get("charset", "utf-8")
+    if charset.lower() not in ("utf-8", "utf8"):
+        raise JsonInvalidError(f"JSON is read as UTF-8, not as {charset[:40]!r}.")
+
+
+def _require_shallow(text: str) -> None:
+    # Before parsing: Python's parser recurses, and a deep enough text would exhaust its stack.
+    depth = 0
+    for match in _BRACKET_OR_STRING.finditer(text):
+        token = match.group()
+        if token in ("[", "{"):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise JsonInvalidError(f"The JSON is nested deeper than {MAX_DEPTH} levels.")
+        elif token in ("]", "}"):
+            depth -= 1
+
+
+def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise JsonInvalidError(f"The key {twice[:100]!r} stands twice in one object.")
+    return result
+
+
+def _bounded_int(digits: str) -> int:
+    if len(digits) > _INT64_DIGITS or int(digits) not in _INT64:
+        raise JsonInvalidError(f"The integer {digits[:30]} does not fit into 64 bits.")
+    return int(digits)
+
+
+def _finite_float(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise JsonInvalidError(f"The number {digits[:30]} is too large.")
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise JsonInvalidError(f"{name} is not JSON.")
+
+
+def _require_storable(value: Any) -> None:
+    """Refuse NUL and lone surrogates in every string; the depth is bounded already."""
+    if isinstance(value, str):
+        if "\x00" in value:
+            raise JsonInvalidError("A string contains a NUL character.")
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise JsonInvalidError("A string contains a lone surrogate.")
+    elif isinstance(value, dict):
+        for key, nested in value.items():
+            _require_storable(key)
+            _require_storable(nested)
+    elif isinstance(value, list):
+        for nested in value:
+            _require_storable(nested)

@@ -1,0 +1,167 @@
+"""Errors as problem details (RFC 9457): `type, title, status, code, detail, errors`. The codes are stable."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any, Final
+
+from django.core.exceptions import (
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+    TooManyFieldsSent,
+    TooManyFilesSent,
+)
+from django.db import DataError, InterfaceError, OperationalError
+from django.http import Http404, HttpResponse
+from rest_framework import exceptions as rest
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+from tenants.exceptions import (
+    BodyTooLargeError,
+    Category,
+    DatabaseUnavailableError,
+    DomainError,
+    FieldInvalidError,
+)
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE: Final = "application/problem+json"
+STATUS_BY_CATEGORY: Final[dict[Category, HTTPStatus]] = {
+    "malformed": HTTPStatus.BAD_REQUEST,
+    "unauthenticated": HTTPStatus.UNAUTHORIZED,
+    "forbidden": HTTPStatus.FORBIDDEN,
+    "not_found": HTTPStatus.NOT_FOUND,
+    "conflict": HTTPStatus.CONFLICT,
+    "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "invalid": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "limited": HTTPStatus.TOO_MANY_REQUESTS,
+    "unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+}
+# 429 and 503 always say when to come back, in seconds.
+_DEFAULT_RETRY_AFTER: Final[dict[Category, int]] = {"limited": 1, "unavailable": 5}
+_CODE_BY_STATUS: Final = {
+    400: "malformed",
+    401: "not_authenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    406: "not_acceptable",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+    429: "rate_limited",
+    500: "internal_error",
+    503: "unavailable",
+}
+
+
+def problem_details(error: Exception, context: dict[str, Any]) -> Response | None:
+    """REST framework's exception handler: every expected error becomes a problem, an unexpected one stays itself."""
+    answer = _answer(error)
+    if answer is None:
+        return None
+    set_rollback()
+    status, body, headers = answer
+    return Response(body, status=status, headers=headers, content_type=MEDIA_TYPE)
+
+
+def problem_response(error: DomainError, *, cause: Exception | None = None) -> HttpResponse:
+    """The same answer outside REST framework, where a middleware refuses a request."""
+    if cause is not None:
+        logger.warning("Request refused: %s", error.code, exc_info=cause)
+    status, body, headers = _answer_domain_error(error)
+    return HttpResponse(json.dumps(body), status=status, headers=headers, content_type=MEDIA_TYPE)
+
+
+def replace_page(response: HttpResponse) -> HttpResponse:
+    """Turn Django's own HTML page of an error (no such URL, a refused host, a fault) into a problem."""
+    if response.status_code < 400 or not response.headers.get("Content-Type", "").startswith("text/html"):
+        return response
+    body = _body(response.status_code, _code(response.status_code), _phrase(response.status_code))
+    replaced = HttpResponse(json.dumps(body), status=response.status_code, content_type=MEDIA_TYPE)
+    replaced.cookies = response.cookies
+    return replaced
+
+
+def _answer(error: Exception) -> tuple[int, dict[str, Any], dict[str, str]] | None:
+    """Status, body and headers for an expected error."""
+    if isinstance(error, DomainError):
+        return _answer_domain_error(error)
+    if isinstance(error, rest.APIException):
+        return _answer_rest_error(error)
+    if isinstance(error, Http404):
+        return _answer_rest_error(rest.NotFound())
+    if isinstance(error, PermissionDenied):
+        return _answer_rest_error(rest.PermissionDenied())
+    if isinstance(error, (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent)):
+        return _answer_domain_error(BodyTooLargeError(str(error)))
+    if isinstance(error, SuspiciousOperation):
+        return _answer_rest_error(rest.ParseError("The request looks tampered with."))
+    if isinstance(error, (OperationalError, InterfaceError)):
+        logger.warning("The database did not answer", exc_info=error)
+        return _answer_domain_error(DatabaseUnavailableError())
+    if isinstance(error, DataError):
+        # PostgreSQL refused a value that validation let through: the caller's to mend, and ours to look at.
+        logger.exception("A value was refused by the database", exc_info=error)
+        return _answer_domain_error(FieldInvalidError("A value is out of the range that can be stored."))
+    return None
+
+
+def _answer_domain_error(error: DomainError) -> tuple[int, dict[str, Any], dict[str, str]]:
+    status = STATUS_BY_CATEGORY[error.category]
+    body = _body(status, error.code, error.title, error.detail, error.errors)
+    retry_after = error.retry_after_seconds or _DEFAULT_RETRY_AFTER.get(error.category)
+    return status, body, {} if retry_after is None else {"Retry-After": str(retry_after)}
+
+
+def _answer_rest_error(error: rest.APIException) -> tuple[int, dict[str, Any], dict[str, str]]:
+    headers = {}
+    if isinstance(error, rest.ValidationError):
+        faults = list(_faults(error.get_full_details(), ""))
+        title = "Some values are not valid."
+        detail = "; ".join(f"{fault['field']}: {fault['detail']}" for fault in faults[:3])
+        return 422, _body(422, "invalid", title, detail, faults), {}
+    if (challenge := getattr(error, "auth_header", None)) is not None:
+        headers["WWW-Authenticate"] = challenge
+    if isinstance(error, rest.Throttled):
+        headers["Retry-After"] = str(max(1, int(error.wait or 1)))
+    status = error.status_code
+    return status, _body(status, _code(status), _phrase(status), str(error.detail)), headers
+
+
+def _faults(details: Any, path: str) -> Iterator[dict[str, str]]:
+    """The leaves of REST framework's nested error details, each with the path of its field."""
+    if isinstance(details, list):
+        is_leaf_list = all(isinstance(item, dict) and set(item) == {"message", "code"} for item in details)
+        for index, item in enumerate(details):
+            yield from _faults(item, path if is_leaf_list else f"{path}.{index}".lstrip("."))
+    elif isinstance(details, dict) and set(details) == {"message", "code"} and isinstance(details["code"], str):
+        yield {"field": path or "body", "code": details["code"], "detail": str(details["message"])}
+    elif isinstance(details, dict):
+        for name, nested in details.items():
+            inner = path if name == "non_field_errors" else f"{path}.{name}".lstrip(".")
+            yield from _faults(nested, inner)
+
+
+def _body(status: int, code: str, title: str, detail: str = "", errors: list[Any] | None = None) -> dict[str, Any]:
+    return {
+        "type": f"urn:problem:{code}",
+        "title": title,
+        "status": int(status),
+        "code": code,
+        "detail": detail or title,
+        "errors": errors or [],
+    }
+
+
+def _code(status: int) -> str:
+    return _CODE_BY_STATUS.get(status, "refused" if status < 500 else "internal_error")
+
+
+def _phrase(status: int) -> str:
+    return f"{HTTPStatus(status).phrase}."

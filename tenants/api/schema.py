@@ -1,0 +1,66 @@
+"""How authentication, the tenant header and problems appear in the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework import serializers
+
+from tenants.api.problems import MEDIA_TYPE
+
+
+class FaultSerializer(serializers.Serializer[Any]):
+    """One fault in a request."""
+
+    code = serializers.CharField()
+    detail = serializers.CharField()
+    field = serializers.CharField(required=False, help_text="Where in the body, with dots; absent if not in one place.")
+
+
+class ProblemSerializer(serializers.Serializer[Any]):
+    """An error, as RFC 9457 has it."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    code = serializers.CharField(help_text="Stable; programs decide by it.")
+    detail = serializers.CharField()
+    errors = FaultSerializer(many=True)
+
+
+class ApiKeyScheme(OpenApiAuthenticationExtension):
+    target_class = "tenants.api.authentication.ApiKeyAuthentication"
+    name = "ApiKey"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
+        return {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Authorization",
+            "description": "`Api-Key PREFIX.SECRET`. A key belongs to one tenant.",
+        }
+
+
+class TenantAutoSchema(AutoSchema):
+    """Adds to each operation the header X-Tenant and the answer to whatever goes wrong."""
+
+    def get_override_parameters(self) -> list[OpenApiParameter]:
+        return [
+            OpenApiParameter(
+                "X-Tenant",
+                str,
+                OpenApiParameter.HEADER,
+                description="The tenant's slug; needed by whoever has more than one tenant.",
+            )
+        ]
+
+    def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
+        bodies: dict[str, Any] = super()._get_response_bodies(direction)
+        bodies["default"] = {
+            **self._get_response_for_code(ProblemSerializer, "default", [MEDIA_TYPE], direction),
+            "description": "A problem",
+        }
+        return bodies

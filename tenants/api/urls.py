@@ -1,0 +1,18 @@
+"""The tenants' own part of `/api/v1/`."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+from rest_framework.routers import SimpleRouter
+
+from tenants.api.views import AuditLogViewSet, OwnTenantViewSet
+
+router = SimpleRouter()
+router.register("audit-log", AuditLogViewSet, basename="audit-log")
+
+urlpatterns = [
+    path("tenants/me/", OwnTenantViewSet.as_view({"get": "retrieve"}), name="own-tenant"),
+    path("tenants/me/pause/", OwnTenantViewSet.as_view({"post": "pause"}), name="own-tenant-pause"),
+    path("tenants/me/resume/", OwnTenantViewSet.as_view({"post": "resume"}), name="own-tenant-resume"),
+    path("", include(router.urls)),
+]

@@ -1,0 +1,62 @@
+"""The bases of every view: the rows of one tenant, strict bodies, problems, one schema."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db.models import Model, QuerySet
+from rest_framework.parsers import BaseParser
+from rest_framework.permissions import BasePermission
+from rest_framework.viewsets import GenericViewSet
+
+from tenants.access import Access, access_of
+from tenants.api.pagination import TenantCursorPagination
+from tenants.api.parsers import StrictJSONParser
+from tenants.api.permissions import PlatformStaffPermission, TenantPermission
+from tenants.api.schema import TenantAutoSchema
+from tenants.exceptions import TenantRequiredError
+from tenants.models import Tenant
+
+# ASCII hexadecimals only: a path that is no UUID is no resource.
+UUID_PATTERN = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+
+
+class TenantViewSet(GenericViewSet[Any]):
+    """A resource of a tenant. Set `model`, or override `get_queryset` (and start from its answer).
+
+    A class attribute `queryset` would be built at import, where no tenant is set; the manager forbids that.
+    """
+
+    model: ClassVar[type[Model]]
+    # Bytes; None: the setting DATA_UPLOAD_MAX_MEMORY_SIZE.
+    max_body_bytes: ClassVar[int | None] = None
+
+    permission_classes: ClassVar[list[type[BasePermission]]] = [TenantPermission]
+    parser_classes: ClassVar[list[type[BaseParser]]] = [StrictJSONParser]
+    pagination_class = TenantCursorPagination
+    schema = TenantAutoSchema()
+    lookup_value_regex = UUID_PATTERN
+
+    @property
+    def access(self) -> Access:
+        """What this request may see and do."""
+        return access_of(self.request._request)  # noqa: SLF001 - the middleware wrote on Django's request
+
+    @property
+    def tenant(self) -> Tenant:
+        """The tenant that the request acts for; `tenant_required` where staff has named none."""
+        if self.access.tenant is None:
+            raise TenantRequiredError
+        return self.access.tenant
+
+    def get_queryset(self) -> QuerySet[Any]:
+        if getattr(self, "swagger_fake_view", False):
+            # The schema is made without a request, hence without a tenant.
+            return self.model._base_manager.none()  # noqa: SLF001
+        return self.model._default_manager.all()  # noqa: SLF001
+
+
+class StaffViewSet(TenantViewSet):
+    """A resource of the platform, for its staff alone."""
+
+    permission_classes: ClassVar[list[type[BasePermission]]] = [PlatformStaffPermission]

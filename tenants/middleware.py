@@ -1,0 +1,156 @@
+"""Around each request: who acts, in which tenant, in one transaction.
+
+ATOMIC_REQUESTS opens its transaction further in, around the view, so it becomes a savepoint of this one: an
+answer that reports a failure has rolled the view's writes back before the transaction here commits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+
+from tenants.access import API_KEY_ROLE, NO_ACCESS, Access
+from tenants.api.problems import problem_response, replace_page
+from tenants.context import Actor, acting_as, scope_context
+from tenants.exceptions import (
+    DatabaseUnavailableError,
+    NoMembershipError,
+    TenantNotFoundError,
+    TenantRequiredError,
+    UrlInvalidError,
+)
+from tenants.ids import uuid7
+from tenants.models import Membership, Role, Tenant
+from tenants.selectors.tenants import find_memberships, find_tenant
+from tenants.services.api_keys import authenticate_api_key
+
+API_PREFIX = "/api/"
+CONSOLE_PREFIX = "/admin/"
+# The tenant that a member of several looks at in the console.
+SESSION_TENANT = "tenant_id"
+_API_KEY_SCHEME = "api-key "
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+
+
+class TenantMiddleware:
+    """Finds the access of a request to the API or the console and opens its context around the view."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request_id = _request_id(request)
+        request.request_id = request_id  # type: ignore[attr-defined]
+        response = self._respond(request, request_id)
+        response.headers["X-Request-ID"] = request_id
+        return response
+
+    def _respond(self, request: HttpRequest, request_id: str) -> HttpResponseBase:
+        is_api = request.path_info.startswith(API_PREFIX)
+        if not is_api and not request.path_info.startswith(CONSOLE_PREFIX):
+            return self.get_response(request)
+        if "\x00" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
+            return problem_response(UrlInvalidError())
+        try:
+            access = _find_access(request, is_api=is_api)
+            request.access = access  # type: ignore[attr-defined]
+            with _context_of(access), acting_as(_actor_of(request, access, request_id)):
+                response = self.get_response(request)
+        except (OperationalError, InterfaceError) as error:
+            if not is_api:
+                raise
+            return problem_response(DatabaseUnavailableError(retry_after_seconds=5), cause=error)
+        return replace_page(response) if is_api and isinstance(response, HttpResponse) else response
+
+
+def _find_access(request: HttpRequest, *, is_api: bool) -> Access:
+    authorization = request.headers.get("Authorization", "")
+    if is_api and authorization.lower().startswith(_API_KEY_SCHEME):
+        return _access_by_key(authorization[len(_API_KEY_SCHEME) :].strip(), request)
+    user = request.user
+    if not user.is_authenticated:
+        return NO_ACCESS
+    if user.is_superuser:
+        return _staff_access(request, is_api=is_api)
+    memberships = find_memberships(user.pk)
+    chosen = _choose_by_header(request, memberships) if is_api else _choose_by_session(request, memberships)
+    if isinstance(chosen, Membership):
+        return Access(tenant=chosen.tenant, role=Role(chosen.role))
+    return chosen
+
+
+def _access_by_key(token: str, request: HttpRequest) -> Access:
+    key = authenticate_api_key(token=token)
+    if key is None:
+        return NO_ACCESS
+    named = request.headers.get("X-Tenant")
+    if named is not None and named != key.tenant.slug:
+        return Access(refusal=_no_such_tenant(named), api_key=key)
+    return Access(tenant=key.tenant, role=API_KEY_ROLE, api_key=key)
+
+
+def _staff_access(request: HttpRequest, *, is_api: bool) -> Access:
+    named = request.headers.get("X-Tenant") if is_api else None
+    if named is None:
+        return Access(is_platform_staff=True)
+    try:
+        return Access(is_platform_staff=True, role=Role.OWNER, tenant=find_tenant(named))
+    except TenantNotFoundError as refusal:
+        return Access(is_platform_staff=True, refusal=refusal)
+
+
+def _choose_by_header(request: HttpRequest, memberships: list[Membership]) -> Membership | Access:
+    named = request.headers.get("X-Tenant")
+    if named is not None:
+        # A tenant of others and no tenant at all are the same answer.
+        chosen = [membership for membership in memberships if membership.tenant.slug == named]
+        return chosen[0] if chosen else Access(refusal=_no_such_tenant(named))
+    if not memberships:
+        return Access(refusal=NoMembershipError())
+    return memberships[0] if len(memberships) == 1 else Access(refusal=TenantRequiredError())
+
+
+def _choose_by_session(request: HttpRequest, memberships: list[Membership]) -> Membership | Access:
+    chosen = request.session.get(SESSION_TENANT)
+    for membership in memberships:
+        if str(membership.tenant_id) == chosen:
+            return membership
+    return memberships[0] if memberships else Access(refusal=NoMembershipError())
+
+
+def choose_tenant(request: HttpRequest, tenant: Tenant) -> None:
+    """Look at `tenant` in the console from the next request on; only a membership makes it count."""
+    request.session[SESSION_TENANT] = str(tenant.pk)
+
+
+def _no_such_tenant(slug: str) -> TenantNotFoundError:
+    return TenantNotFoundError(f"There is no tenant {slug!r}.")
+
+
+@contextmanager
+def _context_of(access: Access) -> Iterator[None]:
+    if access.scope is None:
+        yield
+        return
+    with scope_context(access.scope):
+        yield
+
+
+def _actor_of(request: HttpRequest, access: Access, request_id: str) -> Actor:
+    if access.api_key is not None:
+        key = access.api_key
+        return Actor(kind="api_key", id=str(key.pk), label=f"{key.name} ({key.prefix})", request_id=request_id)
+    user: Any = request.user
+    if user.is_authenticated:
+        return Actor(kind="user", id=str(user.pk), label=user.get_username(), request_id=request_id)
+    return Actor(kind="system", label="anonymous request", request_id=request_id)
+
+
+def _request_id(request: HttpRequest) -> str:
+    given = request.headers.get("X-Request-ID", "")
+    return given if _REQUEST_ID.fullmatch(given) else uuid7().hex
