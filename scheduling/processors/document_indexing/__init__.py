@@ -1,0 +1,1 @@
+"""The kind `document_indexing`: files of any tenant become searchable chunks."""

