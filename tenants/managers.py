@@ -54,6 +54,10 @@ class ScopedManager(models.Manager[ModelT]):
             return queryset
         return queryset.filter(**{self.tenant_attribute: scope.tenant_id})
 
+    def none(self) -> models.QuerySet[ModelT]:
+        """No rows at all, which needs no tenant: what describes a view (filters, OpenAPI) asks for this."""
+        return super().get_queryset().none()
+
 
 class TenantManager(ScopedManager[ModelT].from_queryset(TenantQuerySet)):  # type: ignore[misc]
     """The default manager of every model with a `tenant_id`."""
