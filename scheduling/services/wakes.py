@@ -21,6 +21,16 @@ _WAKE_TENANTS = """
 """
 
 
+def append_wakes(rows: Sequence[tuple[UUID, int, int, int]]) -> None:
+    """Append (tenant, entity, queue, change of its waiting jobs) within this transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)"
+            " SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::int[])",
+            [list(column) for column in zip(*rows, strict=True)],
+        )
+
+
 def wake_on_commit() -> None:
     """Wake the dispatcher once this transaction is committed."""
     transaction.on_commit(wake_dispatcher)

@@ -1,0 +1,66 @@
+"""What a running job leaves behind on the way: its state with effects, and its progress."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from scheduling.conf import MAX_PAYLOAD_BYTES
+from scheduling.exceptions import FenceLostError
+from scheduling.processors.base import PermanentError
+from scheduling.services.settlement import storable_text
+from tenants.context import tenant_context
+
+_CHECKPOINT = """
+    UPDATE scheduling_job SET checkpoint = %s::jsonb WHERE id = %s AND fence = %s AND state = 'executing'
+"""
+_PROGRESS = """
+    UPDATE scheduling_job SET progress_current = %s, progress_total = %s, progress_message = %s
+    WHERE id = %s AND fence = %s AND state = 'executing'
+"""
+MAX_PROGRESS_CHARACTERS = 200
+
+
+def save_checkpoint(
+    *,
+    tenant_id: UUID,
+    job_id: UUID,
+    fence: int,
+    state: Mapping[str, Any],
+    effects: Callable[[], object] | None = None,
+) -> None:
+    """Store ``state`` and run ``effects`` in one transaction, as the job's tenant alone.
+
+    The job's row is locked by the fence check first, so nobody can take the job away before
+    the effects are committed. Raises FenceLostError when it was taken already.
+    """
+    text = json.dumps(dict(state))
+    if len(text) > MAX_PAYLOAD_BYTES:
+        raise PermanentError(
+            f"The checkpoint has {len(text)} bytes; at most {MAX_PAYLOAD_BYTES} are kept.",
+            code="checkpoint_too_large",
+        )
+    with tenant_context(tenant_id):
+        _update_under_fence(_CHECKPOINT, [text, job_id, fence])
+        if effects is not None:
+            effects()
+
+
+def save_progress(
+    *, tenant_id: UUID, job_id: UUID, fence: int, current: int, total: int, message: str
+) -> None:
+    """Show how far the job is. Raises FenceLostError when the job is not ours any more."""
+    text = storable_text(message)[:MAX_PROGRESS_CHARACTERS]
+    with tenant_context(tenant_id):
+        _update_under_fence(_PROGRESS, [current, total, text, job_id, fence])
+
+
+def _update_under_fence(statement: str, parameters: list[Any]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        if cursor.rowcount == 0:
+            raise FenceLostError("The job was started anew or settled elsewhere.")

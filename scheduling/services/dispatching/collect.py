@@ -1,0 +1,75 @@
+"""Fold what ended since the last tick into virtual times, counters and running means."""
+
+from __future__ import annotations
+
+from django.db import connection
+
+from scheduling.services.dispatching.weights import QUEUE_WEIGHT
+
+# Half-life of the running mean in samples: recent behaviour outweighs what a kind once cost.
+MEMORY_SAMPLES = 50
+
+# Virtual times are nanoseconds per unit of weight, hence the factors of 1,000 and 1,000,000 (milli-weights).
+# Capacities are locked in the order of the tenants, because two pools' ticks may both want them.
+_COLLECT = """
+WITH gone AS (
+    DELETE FROM scheduling_settled s USING scheduling_queue q
+    WHERE q.id = s.queue_id AND q.pool_id = %(pool_id)s
+    RETURNING s.*
+), by_entity AS (
+    SELECT entity_id, count(*) AS ended, sum(measured_us - predicted_us) AS correction FROM gone GROUP BY 1
+), entity AS (
+    UPDATE scheduling_schedulingentity e SET
+        in_flight = e.in_flight - b.ended,
+        vruntime = greatest(0, e.vruntime + (b.correction * 1000000 / e.weight_milli)::bigint)
+    FROM by_entity b WHERE e.id = b.entity_id
+    RETURNING e.queue_id, e.vruntime, e.is_runnable
+), by_tenant AS (
+    SELECT tenant_id, count(*) AS ended FROM gone GROUP BY 1
+), capacity_lock AS (
+    SELECT c.tenant_id FROM scheduling_tenant_capacity c JOIN by_tenant USING (tenant_id)
+    ORDER BY c.tenant_id FOR UPDATE OF c
+), capacity AS (
+    UPDATE scheduling_tenant_capacity c SET in_flight = c.in_flight - b.ended
+    FROM by_tenant b JOIN capacity_lock USING (tenant_id) WHERE c.tenant_id = b.tenant_id
+    RETURNING c.tenant_id, c.in_flight, c.in_flight + b.ended AS before
+), freed AS (
+    -- Whoever was held at its cap and no longer is gets looked at again, in every queue.
+    INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
+    SELECT e.tenant_id, e.id, e.queue_id, 0
+    FROM capacity c JOIN tenants_tenant t ON t.id = c.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
+        JOIN scheduling_schedulingentity e ON e.tenant_id = c.tenant_id
+    WHERE c.before >= coalesce(t.max_concurrency, p.max_concurrency)
+), samples AS (
+    SELECT tenant_id, kind, avg(measured_us) AS mean_us, count(*) AS n FROM gone WHERE is_sample GROUP BY 1, 2
+), tenant_cost AS (
+    INSERT INTO scheduling_tenant_kind_cost AS c (tenant_id, kind, mean_us, samples)
+    SELECT tenant_id, kind, greatest(1, mean_us::bigint), n FROM samples
+    ON CONFLICT (tenant_id, kind) DO UPDATE SET
+        samples = c.samples + excluded.samples,
+        mean_us = greatest(1, c.mean_us + ((excluded.mean_us - c.mean_us) * excluded.samples::float8
+            / (excluded.samples + least(c.samples, %(memory)s)))::bigint)
+), kind_cost AS (
+    INSERT INTO scheduling_kind_cost AS c (kind, mean_us, samples)
+    SELECT kind, greatest(1, (sum(mean_us * n) / sum(n))::bigint), sum(n) FROM samples GROUP BY 1
+    ON CONFLICT (kind) DO UPDATE SET
+        samples = c.samples + excluded.samples,
+        mean_us = greatest(1, c.mean_us + ((excluded.mean_us - c.mean_us) * excluded.samples::float8
+            / (excluded.samples + least(c.samples, %(memory)s)))::bigint)
+), by_queue AS (
+    SELECT g.queue_id, sum(g.measured_us - g.predicted_us) * 1000 / max(""" + QUEUE_WEIGHT + """) AS correction
+    FROM gone g JOIN scheduling_queue q ON q.id = g.queue_id GROUP BY 1
+)
+UPDATE scheduling_queue_clock c SET
+    vruntime = greatest(0, c.vruntime + b.correction::bigint),
+    -- A correction may bring a tenant below what was the least virtual time so far.
+    floor = least(c.floor, coalesce((SELECT min(e.vruntime) FROM entity e
+        WHERE e.queue_id = c.queue_id AND e.is_runnable), c.floor))
+FROM by_queue b WHERE c.queue_id = b.queue_id
+"""
+
+
+def collect_settled(pool_id: int) -> None:
+    """Fold the pool's settled executions: one statement, whatever their number."""
+    with connection.cursor() as cursor:
+        cursor.execute(_COLLECT, {"pool_id": pool_id, "memory": MEMORY_SAMPLES})

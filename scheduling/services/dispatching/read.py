@@ -1,0 +1,166 @@
+"""Read what a pick decides upon: free slots, clocks, the first entities of each queue, their jobs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import connection
+
+from scheduling.conf import TICK_JOBS, lease_seconds
+from scheduling.fairness.shares import PoolShare, QueueShare, ReadRows, ReadyJob, TenantShare
+from scheduling.models import CFSPlan
+from scheduling.services.dispatching.weights import QUEUE_WEIGHT
+
+_CAPACITY = """
+SELECT
+    (SELECT coalesce(sum(w.slots), 0) FROM scheduling_worker w
+     WHERE w.pool_id = %(pool_id)s AND w.status = 'online'
+       AND w.heartbeat_at > now() - make_interval(secs => %(lease_seconds)s)),
+    (SELECT count(*) FROM scheduling_execution_live l WHERE l.pool_id = %(pool_id)s),
+    (SELECT strategy FROM scheduling_cfsplan WHERE is_active),
+    (SELECT virtual_time FROM scheduling_pool_clock WHERE pool_id = %(pool_id)s)
+"""
+_QUEUES = (
+    """
+SELECT q.id, q.name, """
+    + QUEUE_WEIGHT
+    + """ AS weight, c.vruntime, c.virtual_time, c.floor, c.was_backlogged,
+    q.cap - (SELECT count(*) FROM scheduling_execution_live l WHERE l.queue_id = q.id)
+FROM scheduling_queue q JOIN scheduling_queue_clock c ON c.queue_id = q.id
+WHERE q.pool_id = %s AND NOT q.is_paused
+ORDER BY q.id
+"""
+)
+# Eligibility is the index's own condition, so nobody who must wait hides one who need not.
+# `floor` keeps the scan clear of dead index entries left of the least virtual time.
+_ENTITIES = """
+SELECT e.queue_id, e.id, e.tenant_id, e.weight_milli, e.vruntime, e.in_flight, e.head_rank, e.waiting, e.estimate_us,
+    coalesce(t.max_concurrency, p.max_concurrency) - coalesce(c.in_flight, 0)
+FROM unnest(%(queue_ids)s::bigint[], %(floors)s::bigint[]) AS q(id, floor)
+    CROSS JOIN LATERAL (
+        SELECT * FROM scheduling_schedulingentity e
+        WHERE e.queue_id = q.id AND e.is_runnable AND {order}
+        LIMIT %(limit)s
+    ) e
+    JOIN tenants_tenant t ON t.id = e.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
+    LEFT JOIN scheduling_tenant_capacity c ON c.tenant_id = e.tenant_id
+"""
+_FAIR_ORDER = "e.vruntime >= q.floor ORDER BY e.vruntime, e.id"
+_FIFO_ORDER = "true ORDER BY e.head_rank, e.id"
+_ROWS = """
+SELECT a.entity_id, a.asked, r.rank, r.job_id, r.kind,
+    coalesce(tc.mean_us, kc.mean_us, (q.expected_seconds * 1000000)::bigint),
+    EXISTS (SELECT FROM scheduling_kindpause k WHERE k.kind = r.kind)
+FROM unnest(%(entity_ids)s::bigint[], %(asked)s::int[]) AS a(entity_id, asked)
+    JOIN scheduling_schedulingentity e ON e.id = a.entity_id
+    JOIN scheduling_queue q ON q.id = e.queue_id
+    CROSS JOIN LATERAL (
+        SELECT * FROM scheduling_job_ready r WHERE r.entity_id = a.entity_id
+          AND (%(kind)s::text IS NULL OR r.kind = %(kind)s)
+        ORDER BY r.rank, r.job_id LIMIT a.asked
+    ) r
+    LEFT JOIN scheduling_tenant_kind_cost tc ON tc.tenant_id = r.tenant_id AND tc.kind = r.kind
+    LEFT JOIN scheduling_kind_cost kc ON kc.kind = r.kind
+ORDER BY a.entity_id, r.rank, r.job_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolReading:
+    """A pool as the tick found it. ``floors`` are the least virtual times seen by queue."""
+
+    share: PoolShare
+    slots: int
+    in_flight: int
+    queue_names: Mapping[int, str]
+    floors: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RowsReading:
+    """The jobs read for each entity, and the (entity, rank, job) whose kind is paused."""
+
+    rows: Mapping[int, ReadRows]
+    paused: Sequence[tuple[int, int, UUID]]
+
+
+def read_pool(pool_id: int, *, limit: int = TICK_JOBS, only_entities: Collection[int] | None = None) -> PoolReading:
+    """Capacity, clocks and the entities that may be picked: three statements.
+
+    At most ``limit`` entities a queue are read: the k least start tags belong to the k
+    entities of least virtual time, so nothing is lost.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_CAPACITY, {"pool_id": pool_id, "lease_seconds": lease_seconds()})
+        slots, in_flight, strategy, virtual_time = cursor.fetchone()
+        room = max(0, min(slots - in_flight, limit))
+        if room == 0:
+            return PoolReading(PoolShare(virtual_time, 0, [], {}), slots, in_flight, {}, {})
+        cursor.execute(_QUEUES, [pool_id])
+        queues = cursor.fetchall()
+        is_fifo = strategy == CFSPlan.Strategy.NOP
+        cursor.execute(
+            _ENTITIES.format(order=_FIFO_ORDER if is_fifo else _FAIR_ORDER),
+            {
+                "queue_ids": [queue[0] for queue in queues],
+                "floors": [queue[5] for queue in queues],
+                "limit": room if only_entities is None else TICK_JOBS,
+            },
+        )
+        tenants: dict[int, list[TenantShare]] = defaultdict(list)
+        tenant_room: dict[UUID, int] = {}
+        for queue_id, entity_id, tenant_id, *numbers, tenant_left in cursor.fetchall():
+            if only_entities is None or entity_id in only_entities:
+                tenants[queue_id].append(TenantShare(entity_id, tenant_id, *numbers))
+                tenant_room[tenant_id] = tenant_left
+    shares = [
+        QueueShare(
+            queue_id=queue_id,
+            weight_milli=weight * 1_000,
+            vruntime=vruntime,
+            virtual_time=queue_virtual_time,
+            was_backlogged=was_backlogged,
+            room=room if queue_left is None else min(room, queue_left),
+            is_fifo=is_fifo,
+            tenants=tenants[queue_id],
+        )
+        for queue_id, _, weight, vruntime, queue_virtual_time, _, was_backlogged, queue_left in queues
+    ]
+    return PoolReading(
+        share=PoolShare(virtual_time, room, shares, tenant_room),
+        slots=slots,
+        in_flight=in_flight,
+        queue_names={queue[0]: queue[1] for queue in queues},
+        floors={
+            share.queue_id: min(tenant.vruntime for tenant in share.tenants)
+            for share in shares
+            if share.tenants and not is_fifo and only_entities is None
+        },
+    )
+
+
+def read_rows(wanted: Mapping[int, int], *, kind: str | None = None) -> RowsReading:
+    """The first ``wanted`` ready jobs of each entity with their predicted costs: one statement."""
+    jobs: dict[int, list[ReadyJob]] = defaultdict(list)
+    paused: list[tuple[int, int, UUID]] = []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _ROWS, {"entity_ids": list(wanted), "asked": list(wanted.values()), "kind": kind}
+        )
+        for entity_id, _, rank, job_id, job_kind, cost_us, is_paused in cursor.fetchall():
+            if is_paused:
+                paused.append((entity_id, rank, job_id))
+            else:
+                jobs[entity_id].append(ReadyJob(job_id, rank, job_kind, max(1, cost_us)))
+    hidden = {entity_id for entity_id, _, _ in paused}
+    return RowsReading(
+        # Behind a job that was set aside there may be others: read no more than was seen.
+        rows={
+            entity_id: ReadRows(len(jobs[entity_id]) if entity_id in hidden else asked, jobs[entity_id])
+            for entity_id, asked in wanted.items()
+        },
+        paused=paused,
+    )

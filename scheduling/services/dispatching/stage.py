@@ -1,0 +1,102 @@
+"""Move jobs whose time has come, or whose kind runs again, to where they can be picked."""
+
+from __future__ import annotations
+
+from django.db import connection
+
+from scheduling.conf import STAGE_ROWS
+from tenants.ids import uuid7
+
+_STAGE_DUE = """
+WITH chosen AS (
+    SELECT d.job_id FROM scheduling_job_due d WHERE d.due_at <= now()
+    ORDER BY d.due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+), due AS (
+    DELETE FROM scheduling_job_due d USING chosen c WHERE d.job_id = c.job_id
+    RETURNING d.job_id, d.tenant_id, d.entity_id, d.kind, d.rank
+), job AS (
+    UPDATE scheduling_job j SET state = 'available'
+    FROM due d WHERE j.id = d.job_id AND j.state IN ('scheduled', 'retryable')
+    RETURNING j.id, j.queue_id
+), ready AS (
+    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind)
+    SELECT d.tenant_id, d.entity_id, d.rank, d.job_id, d.kind FROM due d JOIN job j ON j.id = d.job_id
+), numbered AS (
+    SELECT d.tenant_id, d.entity_id, d.job_id, j.queue_id, row_number() OVER () AS n
+    FROM due d JOIN job j ON j.id = d.job_id
+), event AS (
+    INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
+    SELECT (%(event_ids)s::uuid[])[n], tenant_id, job_id, NULL, now(), 'job.available', 'available', 'system', '', '{}'
+    FROM numbered
+), wake AS (
+    INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
+    SELECT tenant_id, entity_id, queue_id, 0 FROM numbered GROUP BY 1, 2, 3
+)
+SELECT count(*) FROM numbered
+"""
+_STAGE_HELD = """
+WITH chosen AS (
+    SELECT h.job_id FROM scheduling_job_held h
+    WHERE NOT EXISTS (SELECT FROM scheduling_kindpause p WHERE p.kind = h.kind)
+    LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+), held AS (
+    DELETE FROM scheduling_job_held h USING chosen c WHERE h.job_id = c.job_id
+    RETURNING h.job_id, h.tenant_id, h.entity_id, h.kind, h.rank
+), ready AS (
+    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind)
+    SELECT tenant_id, entity_id, rank, job_id, kind FROM held
+), wake AS (
+    INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
+    SELECT DISTINCT h.tenant_id, h.entity_id, e.queue_id, 0
+    FROM held h JOIN scheduling_schedulingentity e ON e.id = h.entity_id
+)
+SELECT count(*) FROM held
+"""
+# A paused kind at the head of a tenant's jobs must not hide its other kinds.
+_HOLD = """
+WITH gone AS (
+    DELETE FROM scheduling_job_ready r USING unnest(%(entity_ids)s::bigint[], %(ranks)s::bigint[], %(job_ids)s::uuid[])
+        AS p(entity_id, rank, job_id)
+    WHERE r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id
+    RETURNING r.tenant_id, r.entity_id, r.rank, r.job_id, r.kind
+)
+INSERT INTO scheduling_job_held (tenant_id, entity_id, rank, job_id, kind)
+SELECT tenant_id, entity_id, rank, job_id, kind FROM gone
+"""
+
+
+def stage_due() -> int:
+    """Make due jobs available, oldest first, at most STAGE_ROWS; how many."""
+    event_ids = [uuid7() for _ in range(min(STAGE_ROWS, _count_due()))]
+    if not event_ids:
+        return 0
+    return _run(_STAGE_DUE, {"limit": len(event_ids), "event_ids": event_ids})
+
+
+def stage_held() -> int:
+    """Give jobs back whose kind is no longer paused, at most STAGE_ROWS; how many."""
+    return _run(_STAGE_HELD, {"limit": STAGE_ROWS})
+
+
+def hold(rows: list[tuple[int, int, object]]) -> None:
+    """Set ready jobs of paused kinds aside: (entity, rank, job) of each."""
+    if not rows:
+        return
+    entity_ids, ranks, job_ids = zip(*rows, strict=True)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _HOLD, {"entity_ids": list(entity_ids), "ranks": list(ranks), "job_ids": list(job_ids)}
+        )
+
+
+def _count_due() -> int:
+    return _run(
+        "SELECT count(*) FROM (SELECT 1 FROM scheduling_job_due WHERE due_at <= now() LIMIT %(limit)s) AS due",
+        {"limit": STAGE_ROWS},
+    )
+
+
+def _run(statement: str, parameters: dict[str, object]) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return int(cursor.fetchone()[0])

@@ -1,0 +1,133 @@
+"""One tick of one pool, in one transaction; then the hints go out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from django.db import connection
+
+from scheduling import broker, signals
+from scheduling.conf import TICK_IDLE_TIMEOUT_MS, TICK_JOBS
+from scheduling.fairness.run_queue import ReadSupply, pick_fair, rows_to_read
+from scheduling.services import verdicts
+from scheduling.services.dispatching.claim import (
+    Claim,
+    advance_clocks,
+    charge_entities,
+    claim_jobs,
+    reserve_capacity,
+)
+from scheduling.services.dispatching.collect import collect_settled
+from scheduling.services.dispatching.read import read_pool, read_rows
+from scheduling.services.dispatching.stage import hold, stage_due, stage_held
+from scheduling.services.dispatching.wake import fold_wakes
+from scheduling.services.settlement import settle
+from tenants.context import all_tenants
+
+# First key of the advisory locks of this module; the second is the pool's id.
+TICK_LOCK = 0x7469636B
+
+
+@dataclass(frozen=True, slots=True)
+class TickResult:
+    """What a tick did. ``was_led`` is False when another dispatcher held the pool's lock.
+
+    ``has_more`` says that another tick at once would find work; ``unpublished`` counts jobs
+    whose hint the broker did not take and whose claim was undone.
+    """
+
+    was_led: bool
+    dispatched: int = 0
+    unpublished: int = 0
+    has_more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Restriction:
+    """A tick for some entities and one kind only: at most ``limit`` jobs."""
+
+    entity_ids: Collection[int]
+    kind: str
+    limit: int
+
+
+def run_tick(pool_id: int, *, only: Restriction | None = None) -> TickResult:
+    """Dispatch what may run now in ``pool_id``, in fair order, within its free slots.
+
+    Whoever gets the transaction's lock ticks; nothing is decided from memory kept between
+    ticks, so any number of dispatchers may call this.
+    """
+    began = time.monotonic()
+    with all_tenants():
+        if not _lead(pool_id):
+            return TickResult(was_led=False)
+        staged = stage_due() + stage_held()
+        collect_settled(pool_id)
+        fold_wakes(pool_id)
+        claims, held = _dispatch(pool_id, only)
+    unpublished = _publish(pool_id, claims)
+    dispatched = len(claims) - unpublished
+    if claims:
+        signals.jobs_dispatched.send(
+            None, pool_id=pool_id, count=dispatched, seconds=time.monotonic() - began
+        )
+    has_more = bool(staged or held) or len(claims) >= TICK_JOBS
+    return TickResult(True, dispatched, unpublished, has_more)
+
+
+def _lead(pool_id: int) -> bool:
+    """Take the pool's lock for this transaction; a process stopped inside it is cut off."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SET LOCAL idle_in_transaction_session_timeout = {TICK_IDLE_TIMEOUT_MS};"
+            " SET LOCAL jit = off"
+        )
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [TICK_LOCK, pool_id])
+        if not cursor.fetchone()[0]:
+            return False
+        cursor.execute(
+            "UPDATE scheduling_pool_clock SET ticked_at = now() WHERE pool_id = %s"
+            " AND (ticked_at IS NULL OR ticked_at < now() - interval '1 second')",
+            [pool_id],
+        )
+    return True
+
+
+def _dispatch(pool_id: int, only: Restriction | None) -> tuple[list[Claim], int]:
+    """Pick and claim; the claims in order, and how many jobs of paused kinds were set aside."""
+    reading = read_pool(
+        pool_id,
+        limit=only.limit if only else TICK_JOBS,
+        only_entities=only.entity_ids if only else None,
+    )
+    wanted = rows_to_read(reading.share)
+    if not wanted:
+        return [], 0
+    found = read_rows(wanted, kind=only.kind if only else None)
+    hold(list(found.paused))
+    result = pick_fair(reading.share, ReadSupply(found.rows))
+    picks = reserve_capacity(result.picks) if result.picks else []
+    claims = claim_jobs(pool_id, reading, picks) if picks else []
+    if only is None:
+        advance_clocks(pool_id, reading, found.rows, result, claims)
+    else:
+        charge_entities(reading, found.rows, result, claims)
+    return claims, len(found.paused)
+
+
+def _publish(pool_id: int, claims: list[Claim]) -> int:
+    """Send the hints; undo the claims whose hints did not go out, and say how many."""
+    unsent = {hint.execution_id for hint in broker.publish([claim.hint for claim in claims])}
+    if not unsent:
+        return 0
+    settle(
+        [
+            verdicts.unpublished(claim.hint.execution_id, claim.fence)
+            for claim in claims
+            if claim.hint.execution_id in unsent
+        ]
+    )
+    signals.dispatch_undone.send(None, pool_id=pool_id, count=len(unsent))
+    return len(unsent)

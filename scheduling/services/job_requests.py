@@ -1,0 +1,125 @@
+"""What a client asks for, and whether the platform can take it as it stands."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from scheduling.conf import MAX_PAYLOAD_BYTES, MAX_TAGS
+from scheduling.exceptions import (
+    OptionInvalidError,
+    PayloadInvalidError,
+    PayloadTooLargeError,
+    PriorityNotAllowedError,
+)
+from scheduling.processors import registry
+from scheduling.processors.base import TaskProcessor
+
+MAX_KEY_CHARACTERS = 200
+MAX_TAG_CHARACTERS = 64
+MAX_FAIR_KEY_CHARACTERS = 100
+# A payload with thousands of faults needs no list of them all.
+MAX_REPORTED_ERRORS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """One job as asked for; ``run_at`` and ``deadline`` are aware datetimes.
+
+    ``queue`` names a queue only where the routing rule lets the tenant choose; ``max_retries``
+    may lower the kind's own number.
+    """
+
+    kind: str
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    priority: int = 0
+    run_at: datetime | None = None
+    deadline: datetime | None = None
+    fair_key: str = ""
+    tags: Sequence[str] = ()
+    queue: str | None = None
+    max_retries: int | None = None
+    idempotency_key: str | None = None
+
+    def fingerprint(self) -> bytes:
+        """SHA-256 over all that was asked for, by which a repeated request is recognised."""
+        asked = asdict(self)
+        del asked["idempotency_key"]
+        text = json.dumps(asked, sort_keys=True, default=str, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).digest()
+
+
+def check_request(request: JobRequest, *, now: datetime, max_priority: int) -> type[TaskProcessor]:
+    """The kind's processor if the request can be taken; otherwise the error that names why."""
+    processor = registry.get(request.kind)
+    _check_payload(request.payload, processor)
+    _check_times(request, now)
+    _check_labels(request)
+    if not -max_priority <= request.priority <= max_priority:
+        raise PriorityNotAllowedError(
+            f"Priority must lie between -{max_priority} and {max_priority} on this plan."
+        )
+    if request.max_retries is not None and not 0 <= request.max_retries <= processor.max_retries:
+        raise OptionInvalidError(
+            f"max_retries must lie between 0 and {processor.max_retries} for {request.kind}."
+        )
+    return processor
+
+
+@cache
+def _validator(processor: type[TaskProcessor]) -> Draft202012Validator:
+    return Draft202012Validator(
+        dict(processor.payload_schema), format_checker=Draft202012Validator.FORMAT_CHECKER
+    )
+
+
+def _check_payload(payload: Mapping[str, Any], processor: type[TaskProcessor]) -> None:
+    try:
+        text = json.dumps(payload, ensure_ascii=False, allow_nan=False)
+        size = len(text.encode())
+    except RecursionError as error:
+        raise PayloadInvalidError("The payload is nested too deeply.") from error
+    except (TypeError, ValueError) as error:  # UnicodeEncodeError, a lone surrogate, is a ValueError
+        raise PayloadInvalidError(f"The payload is not valid JSON: {error}") from error
+    if size > MAX_PAYLOAD_BYTES:
+        raise PayloadTooLargeError(f"{size} bytes; at most {MAX_PAYLOAD_BYTES} are taken.")
+    if "\\u0000" in text:  # PostgreSQL stores no NUL
+        raise PayloadInvalidError("The payload contains a NUL character.")
+    faults = list(_validator(processor).iter_errors(payload))[:MAX_REPORTED_ERRORS]
+    if faults:
+        raise PayloadInvalidError(
+            errors=[
+                {"code": "payload_invalid", "field": fault.json_path, "detail": fault.message[:500]}
+                for fault in faults
+            ]
+        )
+
+
+def _check_times(request: JobRequest, now: datetime) -> None:
+    for name, moment in (("run_at", request.run_at), ("deadline", request.deadline)):
+        if moment is not None and moment.tzinfo is None:
+            raise OptionInvalidError(f"{name} needs a time zone.")
+    if request.deadline is not None and request.deadline <= max(request.run_at or now, now):
+        raise OptionInvalidError("deadline must lie in the future and after run_at.")
+
+
+def _check_labels(request: JobRequest) -> None:
+    if len(request.tags) > MAX_TAGS:
+        raise OptionInvalidError(f"At most {MAX_TAGS} tags are taken.")
+    labels = [
+        *(("tags", tag, MAX_TAG_CHARACTERS) for tag in request.tags),
+        ("fair_key", request.fair_key, MAX_FAIR_KEY_CHARACTERS),
+        ("idempotency_key", request.idempotency_key or "", MAX_KEY_CHARACTERS),
+    ]
+    for name, value, longest in labels:
+        if len(value) > longest:
+            raise OptionInvalidError(f"{name} may be {longest} characters long.")
+        if not value.isprintable():
+            raise OptionInvalidError(f"{name} contains characters that do not print.")

@@ -1,0 +1,129 @@
+"""Settlement: what becomes of a job when an execution of it ends, in one statement.
+
+A settlement takes hold only while its execution is live under its own fence. Whoever comes
+late, a worker believed dead or a second verdict, finds no row and changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from scheduling import signals
+from scheduling.exceptions import FenceLostError
+from scheduling.lifecycle import JobState
+from scheduling.models import DeadLetter, Execution
+from scheduling.services.settlement_sql import SETTLE
+from scheduling.services.wakes import wake_on_commit
+from tenants.context import all_tenants, tenant_context
+from tenants.ids import uuid7
+
+Outcome = Execution.Outcome
+Reason = DeadLetter.Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How one execution ended and where its job goes.
+
+    ``due_in_seconds`` belongs to the state ``retryable``. ``is_sample`` says whether the
+    measured time teaches the predictor; ``is_lost`` that time is measured up to the worker's
+    last heartbeat, since nobody knows when it ended. ``event_data`` goes into the event.
+    """
+
+    execution_id: UUID
+    fence: int
+    outcome: str
+    state: str
+    event: str
+    attempt_delta: int = 0
+    crash_delta: int = 0
+    result: Any = None
+    checkpoint: Any = None
+    due_in_seconds: float | None = None
+    error_type: str = ""
+    error_message: str = ""
+    error_fingerprint: str = ""
+    traceback: str = ""
+    dead_letter_reason: str = ""
+    is_sample: bool = False
+    is_lost: bool = False
+    event_data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """An execution whose settlement took hold."""
+
+    execution_id: UUID
+    job_id: UUID
+    tenant_id: UUID
+    kind: str
+    outcome: str
+    state: str
+    measured_us: int
+
+
+def settle(
+    settlements: Sequence[Settlement], *, actor: str = "system", effects: Callable[[], object] | None = None
+) -> list[Settled]:
+    """Settle executions in one transaction; those that took hold.
+
+    ``effects`` run as the restricted role with the job's tenant set, in the same
+    transaction; they belong to exactly one settlement. Raises FenceLostError when that one
+    did not take hold, so that nothing of it remains.
+    """
+    if not settlements:
+        return []
+    with all_tenants():
+        settled = settle_here(settlements, actor=actor)
+        if effects is not None:
+            if not settled:
+                raise FenceLostError(f"Execution {settlements[0].execution_id} is not ours any more.")
+            with tenant_context(settled[0].tenant_id):
+                effects()
+    return settled
+
+
+def settle_here(settlements: Sequence[Settlement], *, actor: str) -> list[Settled]:
+    """The same within the caller's transaction and scope."""
+    rows = [_row(settlement) for settlement in settlements]
+    with connection.cursor() as cursor:
+        cursor.execute(SETTLE, {"rows": json.dumps(rows), "actor": actor})
+        settled = [Settled(*row) for row in cursor.fetchall()]
+    wake_on_commit()
+    transaction.on_commit(lambda: _tell_ended(settled))
+    return settled
+
+
+def _row(settlement: Settlement) -> dict[str, Any]:
+    row = asdict(settlement)
+    row["execution_id"] = str(settlement.execution_id)
+    for name in ("error_type", "error_message", "traceback"):
+        row[name] = storable_text(row[name])
+    # Ids come from here: PostgreSQL before 18 has no UUIDv7 of its own.
+    row |= {f"{name}_id": str(uuid7()) for name in ("charge", "event", "dead_letter")}
+    return row
+
+
+def storable_text(text: str) -> str:
+    """``text`` without what PostgreSQL cannot store: NUL characters and lone surrogates."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")
+
+
+def _tell_ended(settled: Sequence[Settled]) -> None:
+    for row in settled:
+        signals.execution_ended.send(
+            None,
+            tenant_id=row.tenant_id,
+            job_id=row.job_id,
+            execution_id=row.execution_id,
+            kind=row.kind,
+            outcome=row.outcome,
+            seconds=row.measured_us / 1_000_000,
+        )

@@ -1,0 +1,86 @@
+"""The statement that settles executions, written to be read from top to bottom."""
+
+from __future__ import annotations
+
+# Waiting rows come before job rows in every statement that locks both (see cancellation).
+SETTLE = """
+WITH verdict AS (
+    SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS v(
+        execution_id uuid, fence bigint, outcome text, state text, event text,
+        attempt_delta int, crash_delta int, result jsonb, checkpoint jsonb,
+        due_in_seconds float8, error_type text, error_message text, error_fingerprint text,
+        traceback text, dead_letter_reason text, is_sample bool, is_lost bool, event_data jsonb,
+        charge_id uuid, event_id uuid, dead_letter_id uuid
+    )
+), ended AS (
+    DELETE FROM scheduling_execution_live l USING verdict v
+    WHERE l.id = v.execution_id AND l.fence = v.fence
+    RETURNING l.*, v.outcome, v.event,
+        -- A job that somebody asked to cancel does not go back to work.
+        CASE WHEN l.cancel_requested_at IS NOT NULL AND v.state IN ('available', 'retryable')
+            THEN 'cancelled' ELSE v.state END AS state,
+        v.attempt_delta, v.crash_delta, v.result,
+        v.checkpoint, v.due_in_seconds, v.error_type, v.error_message, v.error_fingerprint,
+        v.traceback, v.dead_letter_reason, v.is_sample, v.event_data,
+        v.charge_id, v.event_id, v.dead_letter_id,
+        -- A lost execution is charged up to its worker's last sign of life.
+        CASE WHEN l.started_at IS NULL THEN 0 ELSE greatest(0, round(1000000 * extract(epoch FROM
+            CASE WHEN v.is_lost THEN coalesce(
+                (SELECT least(w.heartbeat_at, clock_timestamp()) FROM scheduling_worker w WHERE w.id = l.worker_id),
+                l.started_at) ELSE clock_timestamp() END - l.started_at)))::bigint
+        END AS measured_us
+), job AS (
+    UPDATE scheduling_job j SET
+        state = e.state,
+        attempt = j.attempt + e.attempt_delta,
+        crash_count = j.crash_count + e.crash_delta,
+        checkpoint = coalesce(e.checkpoint, j.checkpoint),
+        result = coalesce(e.result, j.result),
+        error_type = CASE WHEN e.state = 'completed' THEN '' ELSE coalesce(nullif(e.error_type, ''), j.error_type) END,
+        error_message = CASE WHEN e.state = 'completed' THEN ''
+            WHEN e.error_type <> '' THEN e.error_message ELSE j.error_message END,
+        error_fingerprint = CASE WHEN e.state = 'completed' THEN ''
+            WHEN e.error_type <> '' THEN e.error_fingerprint ELSE j.error_fingerprint END,
+        finished_at = CASE WHEN e.state IN ('completed', 'cancelled', 'discarded', 'quarantined') THEN now() END
+    FROM ended e
+    WHERE j.id = e.job_id AND j.fence = e.fence AND j.state IN ('dispatched', 'executing')
+    RETURNING j.id AS job_id, j.rank
+), execution AS (
+    INSERT INTO scheduling_execution (id, tenant_id, job_id, queue_id, kind, number, fence, worker_id, outcome,
+        predicted_us, measured_us, dispatched_at, started_at, ended_at, error_type, error_message, traceback)
+    SELECT id, tenant_id, job_id, queue_id, kind, number, fence, worker_id, outcome,
+        predicted_us, measured_us, dispatched_at, started_at, now(), error_type, error_message, traceback
+    FROM ended
+), charge AS (
+    INSERT INTO scheduling_charge (id, tenant_id, job_id, execution_id, queue_id, reason, microseconds, at)
+    SELECT charge_id, tenant_id, job_id, id, queue_id, 'corrected', measured_us - predicted_us, now() FROM ended
+), event AS (
+    INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
+    SELECT event_id, tenant_id, job_id, id, now(), event, state, %(actor)s, '', event_data FROM ended
+), settled AS (
+    INSERT INTO scheduling_settled (tenant_id, entity_id, queue_id, kind, predicted_us, measured_us, is_sample)
+    SELECT tenant_id, entity_id, queue_id, kind, predicted_us, measured_us, is_sample FROM ended
+), ready AS (
+    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind)
+    SELECT e.tenant_id, e.entity_id, j.rank, e.job_id, e.kind FROM ended e JOIN job j USING (job_id)
+    WHERE e.state = 'available'
+), due AS (
+    INSERT INTO scheduling_job_due (tenant_id, entity_id, rank, job_id, kind, due_at)
+    SELECT e.tenant_id, e.entity_id, j.rank, e.job_id, e.kind, now() + make_interval(secs => e.due_in_seconds)
+    FROM ended e JOIN job j USING (job_id) WHERE e.state = 'retryable'
+), wake AS (
+    INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
+    SELECT tenant_id, entity_id, queue_id, 1 FROM ended WHERE state IN ('available', 'retryable')
+), dead_letter AS (
+    INSERT INTO scheduling_deadletter
+        (id, tenant_id, job_id, kind, reason, error_type, error_message, error_fingerprint, created_at)
+    SELECT dead_letter_id, tenant_id, job_id, kind, dead_letter_reason, error_type, error_message, error_fingerprint,
+        now()
+    FROM ended WHERE dead_letter_reason <> ''
+), deadline AS (
+    DELETE FROM scheduling_job_deadline d USING ended e
+    WHERE d.job_id = e.job_id AND e.state IN ('completed', 'cancelled', 'discarded', 'quarantined')
+)
+SELECT e.id, e.job_id, e.tenant_id, e.kind, e.outcome, e.state, e.measured_us
+FROM ended e JOIN job USING (job_id)
+"""

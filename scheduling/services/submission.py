@@ -1,0 +1,262 @@
+"""Submission: from a request to a row that will not be lost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from scheduling import signals
+from scheduling.conf import ageing_seconds
+from scheduling.exceptions import (
+    IdempotencyInFlightError,
+    IdempotencyMismatchError,
+    QuotaExceededError,
+)
+from scheduling.lifecycle import JobState
+from scheduling.models import (
+    Batch,
+    Job,
+    JobDeadline,
+    JobDue,
+    JobReady,
+    SchedulingEntity,
+    TenantCapacity,
+)
+from scheduling.services.events import append_events
+from scheduling.services.job_requests import JobRequest, check_request
+from scheduling.services.routing import Routes
+from scheduling.services.wakes import append_wakes, wake_on_commit
+from tenants.context import tenant_context
+from tenants.exceptions import DomainError, TenantSuspendedError
+from tenants.ids import uuid7
+from tenants.models import Tenant
+from tenants.services.audit import AuditTarget, record_audit
+
+# How soon a refused client may find room again; waiting jobs drain at the tenant's own pace.
+QUOTA_RETRY_AFTER_SECONDS = 10
+
+_KEYS_IN_FLIGHT = """
+    SELECT key FROM unnest(%s::text[]) AS key
+    WHERE NOT pg_try_advisory_xact_lock(hashtextextended(%s || ':' || key, 0))
+"""
+# The tick folds wakes into the entities; what it has not folded yet counts too.
+_WAITING_JOBS = """
+    SELECT (SELECT coalesce(sum(waiting), 0) FROM scheduling_schedulingentity WHERE tenant_id = %s)
+         + (SELECT coalesce(sum(waiting_delta), 0) FROM scheduling_wake WHERE tenant_id = %s)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """The answer to one request; ``created`` is False where an idempotency key was repeated."""
+
+    job: Job
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BulkSubmission:
+    """The answer to many: each request's index with its job or with why it was refused."""
+
+    accepted: Sequence[tuple[int, Submission]]
+    rejected: Sequence[tuple[int, DomainError]]
+
+
+def create_batch(*, tenant: Tenant, label: str, kind: str, total: int) -> Batch:
+    """A batch for ``total`` jobs of one kind that are about to be submitted."""
+    with tenant_context(tenant):
+        return Batch.objects.create(tenant=tenant, label=label, kind=kind, total=total)
+
+
+def submit_job(
+    *, tenant: Tenant, request: JobRequest, batch: Batch | None = None, parent: Job | None = None
+) -> Submission:
+    """Accept one job or raise the DomainError that says why not."""
+    bulk = submit_jobs(tenant=tenant, requests=[request], batch=batch, parent=parent)
+    if bulk.rejected:
+        raise bulk.rejected[0][1]
+    return bulk.accepted[0][1]
+
+
+def submit_jobs(
+    *,
+    tenant: Tenant,
+    requests: Sequence[JobRequest],
+    batch: Batch | None = None,
+    parent: Job | None = None,
+) -> BulkSubmission:
+    """Accept what can be accepted in one transaction; each refusal is told by its index."""
+    with tenant_context(tenant):
+        if tenant.is_suspended:
+            raise TenantSuspendedError
+        intake = _Intake.open(tenant, batch, parent)
+        intake.recognise_repeats(requests)
+        for index, request in enumerate(requests):
+            intake.admit(index, request)
+        intake.store()
+    return BulkSubmission(intake.accepted, intake.rejected)
+
+
+@dataclass(slots=True)
+class _Intake:
+    """One submission while it is decided: validate → recognise → route → admit → store."""
+
+    tenant: Tenant
+    batch: Batch | None
+    parent: Job | None
+    now: datetime
+    room: int
+    routes: Routes
+    known: dict[str, Job] = field(default_factory=dict)
+    busy_keys: set[str] = field(default_factory=set)
+    new: list[Job] = field(default_factory=list)
+    accepted: list[tuple[int, Submission]] = field(default_factory=list)
+    rejected: list[tuple[int, DomainError]] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, tenant: Tenant, batch: Batch | None, parent: Job | None) -> _Intake:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT now()")
+            now = cursor.fetchone()[0]
+            cursor.execute(_WAITING_JOBS, [tenant.pk, tenant.pk])
+            room = tenant.plan.max_waiting_jobs - cursor.fetchone()[0]
+        return cls(tenant, batch, parent, now, room, Routes.load(tenant.plan.tier_id))
+
+    def recognise_repeats(self, requests: Sequence[JobRequest]) -> None:
+        """Find the jobs of repeated keys, and the keys that another request holds right now."""
+        keys = sorted({request.idempotency_key for request in requests if request.idempotency_key})
+        if not keys:
+            return
+        with connection.cursor() as cursor:
+            cursor.execute(_KEYS_IN_FLIGHT, [keys, str(self.tenant.pk)])
+            self.busy_keys = {key for (key,) in cursor.fetchall()}
+        for job in Job.objects.filter(idempotency_key__in=keys):
+            self.known[job.idempotency_key or ""] = job
+
+    def admit(self, index: int, request: JobRequest) -> None:
+        """Decide one request."""
+        try:
+            submission = self._decide(request)
+        except DomainError as error:
+            self.rejected.append((index, error))
+        else:
+            self.accepted.append((index, submission))
+
+    def _decide(self, request: JobRequest) -> Submission:
+        key = request.idempotency_key
+        if key is not None:
+            if key in self.busy_keys:
+                raise IdempotencyInFlightError(retry_after_seconds=1)
+            if (known := self.known.get(key)) is not None:
+                if bytes(known.payload_hash) != request.fingerprint():
+                    raise IdempotencyMismatchError
+                return Submission(known, created=False)
+        processor = check_request(
+            request, now=self.now, max_priority=self.tenant.plan.max_priority
+        )
+        queue = self.routes.queue_for(request.kind, request.payload, request.queue)
+        if len(self.new) >= self.room:
+            raise QuotaExceededError(
+                f"The plan allows {self.tenant.plan.max_waiting_jobs} waiting jobs.",
+                retry_after_seconds=QUOTA_RETRY_AFTER_SECONDS,
+            )
+        retries = processor.max_retries if request.max_retries is None else request.max_retries
+        job = self._new_job(replace(request, max_retries=retries), request.fingerprint(), queue.pk)
+        self.new.append(job)
+        if key is not None:
+            self.known[key] = job
+        return Submission(job, created=True)
+
+    def _new_job(self, request: JobRequest, fingerprint: bytes, queue_id: int) -> Job:
+        run_at = max(request.run_at or self.now, self.now)
+        return Job(
+            id=uuid7(),
+            tenant=self.tenant,
+            kind=request.kind,
+            queue_id=queue_id,
+            state=JobState.SCHEDULED if run_at > self.now else JobState.AVAILABLE,
+            priority=request.priority,
+            rank=int((run_at.timestamp() - request.priority * ageing_seconds()) * 1_000_000),
+            fair_key=request.fair_key,
+            tags=list(request.tags),
+            payload=dict(request.payload),
+            payload_hash=fingerprint,
+            idempotency_key=request.idempotency_key,
+            max_retries=request.max_retries,
+            run_at=run_at,
+            deadline_at=request.deadline,
+            created_at=self.now,
+            batch=self.batch,
+            parent=self.parent,
+        )
+
+    def store(self) -> None:
+        """Write the new jobs, where they wait, their first event, and the news of them."""
+        if not self.new:
+            return
+        Job.objects.bulk_create(self.new)
+        entities = entity_ids(self.tenant, sorted({job.queue_id for job in self.new}))
+        place_waiting(self.new, entities, now=self.now)
+        append_events(self.new, name="job.submitted", at=self.now)
+        counts = Counter(job.queue_id for job in self.new)
+        append_wakes(
+            [(self.tenant.pk, entities[queue_id], queue_id, n) for queue_id, n in counts.items()]
+        )
+        record_audit(
+            action="job.submitted",
+            target=self.new[0] if len(self.new) == 1 else AuditTarget("scheduling.job"),
+            after={"jobs": len(self.new), "kinds": sorted({job.kind for job in self.new})},
+        )
+        wake_on_commit()
+        tenant_id, kinds = self.tenant.pk, Counter(job.kind for job in self.new)
+        transaction.on_commit(lambda: _tell_submitted(tenant_id, kinds))
+
+
+def entity_ids(tenant: Tenant, queue_ids: Sequence[int]) -> dict[int, int]:
+    """The tenant's entity in each queue, made where it is missing: {queue id: entity id}."""
+    found = dict(
+        SchedulingEntity.objects.filter(queue_id__in=queue_ids).values_list("queue_id", "id")
+    )
+    missing = [queue_id for queue_id in queue_ids if queue_id not in found]
+    if not missing:
+        return found
+    TenantCapacity.objects.bulk_create([TenantCapacity(tenant=tenant)], ignore_conflicts=True)
+    SchedulingEntity.objects.bulk_create(
+        [SchedulingEntity(tenant=tenant, queue_id=queue_id) for queue_id in missing],
+        ignore_conflicts=True,
+    )
+    return entity_ids(tenant, queue_ids)
+
+
+def place_waiting(jobs: Sequence[Job], entities: dict[int, int], *, now: datetime) -> None:
+    """Put each job where it waits: among the ready, or among the due until its time comes."""
+    ready, due, deadlines = [], [], []
+    for job in jobs:
+        place = {
+            "tenant_id": job.tenant_id,
+            "entity_id": entities[job.queue_id],
+            "kind": job.kind,
+            "rank": job.rank,
+            "job_id": job.id,
+        }
+        if job.run_at > now:
+            due.append(JobDue(due_at=job.run_at, **place))
+        else:
+            ready.append(JobReady(**place))
+        if job.deadline_at is not None:
+            deadlines.append(
+                JobDeadline(job_id=job.id, tenant_id=job.tenant_id, deadline_at=job.deadline_at)
+            )
+    JobReady.objects.bulk_create(ready)
+    JobDue.objects.bulk_create(due)
+    JobDeadline.objects.bulk_create(deadlines)
+
+
+def _tell_submitted(tenant_id: UUID, kinds: Counter[str]) -> None:
+    for kind, count in kinds.items():
+        signals.jobs_submitted.send(None, tenant_id=tenant_id, kind=kind, count=count)

@@ -1,0 +1,194 @@
+"""From how an execution ended to what is settled: the policy of retries, crashes and deadlines."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+import traceback as traceback_module
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from scheduling.conf import MAX_ERROR_CHARACTERS
+from scheduling.lifecycle import JobState
+from scheduling.models import DeadLetter, Execution
+from scheduling.retry import RetryPolicy, is_quarantined, retry_delay_seconds
+from scheduling.services.settlement import Settlement
+
+Outcome = Execution.Outcome
+Reason = DeadLetter.Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error as it is stored; ``fingerprint`` groups errors that differ in details only."""
+
+    type: str
+    message: str
+    traceback: str
+    is_permanent: bool = False
+    retry_after_seconds: float | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits over type and message with numbers and quoted parts left out."""
+        pattern = re.sub(r"'[^']*'|\"[^\"]*\"|[0-9a-fA-F-]{8,}|\d+", "#", self.message)
+        return hashlib.sha256(f"{self.type}:{pattern}".encode("utf-8", "replace")).hexdigest()[:16]
+
+    @classmethod
+    def of(
+        cls, error: BaseException, *, is_permanent: bool, retry_after_seconds: float | None = None
+    ) -> Failure:
+        """The failure that ``error`` is; its ``code``, if it has one, is its type."""
+        return cls(
+            type=str(getattr(error, "code", "") or type(error).__name__)[:100],
+            message=str(error)[:MAX_ERROR_CHARACTERS],
+            traceback="".join(traceback_module.format_exception(error))[-MAX_ERROR_CHARACTERS:],
+            is_permanent=is_permanent,
+            retry_after_seconds=retry_after_seconds,
+        )
+
+
+def completed(execution_id: UUID, fence: int, result: Any) -> Settlement:
+    """The job is done."""
+    return Settlement(
+        execution_id,
+        fence,
+        outcome=Outcome.COMPLETED,
+        state=JobState.COMPLETED,
+        event="execution.completed",
+        result=result,
+        is_sample=True,
+    )
+
+
+def failed(
+    execution_id: UUID,
+    fence: int,
+    failure: Failure,
+    *,
+    failed_attempts: int,
+    policy: RetryPolicy,
+    outcome: str = Outcome.FAILED,
+    uniform: Callable[[float, float], float] = random.uniform,
+) -> Settlement:
+    """An error of the job's own; ``failed_attempts`` counts this one.
+
+    Transient errors are retried while attempts are left; the rest become dead letters.
+    """
+    delay = None
+    if not failure.is_permanent:
+        delay = retry_delay_seconds(
+            policy,
+            failed_attempts=failed_attempts,
+            uniform=uniform,
+            retry_after_seconds=failure.retry_after_seconds,
+        )
+    reason = "" if delay is not None else Reason.ATTEMPTS_EXHAUSTED
+    if failure.is_permanent:
+        reason = Reason.PERMANENT_ERROR
+    return Settlement(
+        execution_id,
+        fence,
+        outcome=outcome,
+        state=JobState.RETRYABLE if delay is not None else JobState.DISCARDED,
+        event=f"execution.{outcome}",
+        attempt_delta=1,
+        due_in_seconds=delay,
+        error_type=failure.type,
+        error_message=failure.message,
+        error_fingerprint=failure.fingerprint,
+        traceback=failure.traceback,
+        dead_letter_reason=reason,
+        is_sample=True,
+        event_data={"retry_in_seconds": round(delay, 3)} if delay is not None else {},
+    )
+
+
+def yielded(execution_id: UUID, fence: int, checkpoint: Any) -> Settlement:
+    """The job gave its slot back at a safe point and goes on from ``checkpoint``."""
+    return Settlement(
+        execution_id,
+        fence,
+        outcome=Outcome.YIELDED,
+        state=JobState.AVAILABLE,
+        event="execution.yielded",
+        checkpoint=checkpoint,
+    )
+
+
+def shut_down(execution_id: UUID, fence: int) -> Settlement:
+    """The worker stops; the job goes back and burns no attempt."""
+    return Settlement(
+        execution_id,
+        fence,
+        outcome=Outcome.SHUTDOWN,
+        state=JobState.AVAILABLE,
+        event="execution.shutdown",
+    )
+
+
+def cancelled(execution_id: UUID, fence: int, *, reason: str = "") -> Settlement:
+    """Somebody cancelled the job, whether or not it had begun."""
+    return Settlement(
+        execution_id,
+        fence,
+        outcome=Outcome.CANCELLED,
+        state=JobState.CANCELLED,
+        event="job.cancelled",
+        event_data={"reason": reason} if reason else {},
+    )
+
+
+def expired(execution_id: UUID, fence: int) -> Settlement:
+    """The job's deadline passed."""
+    return Settlement(
+        execution_id,
+        fence,
+        outcome=Outcome.EXPIRED,
+        state=JobState.DISCARDED,
+        event="job.discarded",
+        error_type="deadline_passed",
+        error_message="The deadline passed before the job was done.",
+        error_fingerprint=Failure("deadline_passed", "", "").fingerprint,
+        dead_letter_reason=Reason.DEADLINE_PASSED,
+    )
+
+
+def crashed(
+    execution_id: UUID, fence: int, *, crash_count: int, was_alone: bool, cause: str, is_lost: bool
+) -> Settlement:
+    """The worker under the job died; ``crash_count`` counts earlier crashes of the job alone.
+
+    Only a job that was alone in its worker is to blame for it. The third lone crash
+    quarantines the job.
+    """
+    blamed = 1 if was_alone else 0
+    quarantined = is_quarantined(crash_count + blamed)
+    return Settlement(
+        execution_id,
+        fence,
+        outcome=Outcome.CRASHED,
+        state=JobState.QUARANTINED if quarantined else JobState.AVAILABLE,
+        event="job.quarantined" if quarantined else "execution.crashed",
+        crash_delta=blamed,
+        error_type="worker_lost" if blamed else "",
+        error_message=cause if blamed else "",
+        error_fingerprint=Failure("worker_lost", cause, "").fingerprint if blamed else "",
+        dead_letter_reason=Reason.CRASHED_WORKERS if quarantined else "",
+        is_lost=is_lost,
+        event_data={"cause": cause},
+    )
+
+
+def unpublished(execution_id: UUID, fence: int) -> Settlement:
+    """The broker did not take the message: the claim is undone."""
+    return Settlement(
+        execution_id,
+        fence,
+        outcome=Outcome.UNPUBLISHED,
+        state=JobState.AVAILABLE,
+        event="execution.unpublished",
+    )

@@ -1,0 +1,44 @@
+"""A pool with slots, and hands that do what a worker does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+import pytest
+
+from scheduling.models import LiveExecution, WorkerPool
+from scheduling.services.dispatching import TickResult, run_tick
+from scheduling.services.execution import StartedExecution, start_execution
+from scheduling.services.workers import Registration, register_worker
+from tenants.context import all_tenants
+
+
+@pytest.fixture
+def pool(db: None) -> WorkerPool:
+    """The pool of the job queues."""
+    return WorkerPool.objects.get(name="default")
+
+
+@pytest.fixture
+def worker(pool: WorkerPool) -> Registration:
+    """A worker with four slots that has just sent its heartbeat."""
+    return register_worker(pool_name=pool.name, hostname="test", pid=1, slots=4)
+
+
+@pytest.fixture
+def tick(pool: WorkerPool) -> Callable[[], TickResult]:
+    """One tick of the pool."""
+    return lambda: run_tick(pool.pk)
+
+
+@pytest.fixture
+def start(worker: Registration) -> Callable[[UUID], StartedExecution | None]:
+    """Begin a dispatched job's execution as the worker does."""
+
+    def start_job(job_id: UUID) -> StartedExecution | None:
+        with all_tenants():
+            live = LiveExecution.objects.get(job_id=job_id)
+        return start_execution(execution_id=live.id, token=live.token, worker_id=worker.worker_id)
+
+    return start_job
