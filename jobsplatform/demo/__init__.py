@@ -1,0 +1,1 @@
+"""The demonstration: three tenants index the example corpus on one fair pool of real workers."""

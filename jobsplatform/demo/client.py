@@ -1,0 +1,90 @@
+"""A tenant's own view of the platform: its HTTP API and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+TIMEOUT_SECONDS = 60.0
+
+
+class RefusedError(RuntimeError):
+    """The platform answered a request with an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What the platform accepted of one upload: document ids by file name."""
+
+    batch_id: str
+    documents: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One search result."""
+
+    document: str
+    location: str
+    text: str
+    score: float
+
+
+class TenantClient:
+    """Talks to the API with one tenant's key."""
+
+    def __init__(self, address: str, token: str) -> None:
+        self._http = httpx.Client(
+            base_url=f"{address}/api/v1/",
+            headers={"Authorization": f"Api-Key {token}"},
+            timeout=TIMEOUT_SECONDS,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def create_dataset(self, name: str) -> str:
+        """Make a dataset; its id."""
+        return str(self._post("datasets/", json={"name": name})["id"])
+
+    def upload(self, dataset_id: str, files: Sequence[Path]) -> Upload:
+        """Upload files as one batch."""
+        with ExitStack() as stack:
+            parts = [("files", (path.name, stack.enter_context(path.open("rb")))) for path in files]
+            answer = self._post(f"datasets/{dataset_id}/documents/", files=parts)
+        return Upload(str(answer["batch"]), {entry["name"]: str(entry["id"]) for entry in answer["documents"]})
+
+    def read_document(self, document_id: str) -> dict[str, Any]:
+        """A document with its status, phases and error."""
+        return _answer(self._http.get(f"documents/{document_id}/"))
+
+    def search(self, dataset_id: str, query: str, *, top_k: int) -> list[Hit]:
+        """The best chunks for a query, best first."""
+        answer = self._post(f"datasets/{dataset_id}/search/", json={"query": query, "top_k": top_k})
+        return [
+            Hit(str(entry["document"]["name"]), str(entry["location"]), entry["text"], float(entry["score"]))
+            for entry in answer["results"]
+        ]
+
+    def _post(self, path: str, **content: Any) -> dict[str, Any]:
+        return _answer(self._http.post(path, **content))
+
+
+def _answer(response: httpx.Response) -> dict[str, Any]:
+    """The JSON of a successful response; anything else raises RefusedError with the problem's own words."""
+    if response.is_success:
+        answer: dict[str, Any] = response.json()
+        return answer
+    detail = response.text[:2_000]
+    raise RefusedError(f"{response.request.method} {response.request.url.path}: {response.status_code} {detail}")

@@ -1,0 +1,56 @@
+"""The example corpus: its documents, the one damaged file, and the questions with their answers."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+CORPUS = Path(__file__).resolve().parent.parent.parent / "examples" / "corpus"
+DAMAGED = "interrupted-upload.pdf"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question in `language` (`en` or `zh`) and the name of the document that answers it."""
+
+    language: str
+    text: str
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """The files to upload, by name, and what may be asked about them."""
+
+    documents: tuple[Path, ...]
+    questions: tuple[Question, ...]
+
+    @property
+    def good(self) -> tuple[Path, ...]:
+        """Everything but the damaged file."""
+        return tuple(path for path in self.documents if path.name != DAMAGED)
+
+
+def read_corpus(folder: Path = CORPUS) -> Corpus:
+    """Read the corpus; a missing folder raises FileNotFoundError."""
+    documents = tuple(sorted(path for path in (folder / "documents").iterdir() if path.is_file()))
+    entries = json.loads((folder / "questions.json").read_text(encoding="utf-8"))["questions"]
+    questions = tuple(Question(entry["language"], entry["question"], entry["document"]) for entry in entries)
+    return Corpus(documents, questions)
+
+
+def read_title(document: Path, folder: Path = CORPUS) -> str:
+    """The title as a reader sees it: the first heading, or a table's first row as a sentence.
+
+    For built files (pdf, docx, html) it comes from the Markdown source, so no parser of ours vouches for itself.
+    """
+    if document.suffix == ".csv":
+        with document.open(encoding="utf-8", newline="") as lines:
+            next(rows := csv.reader(lines))
+            return " ".join(next(rows)[:3])
+    built = folder / "sources" / document.suffix[1:] / f"{document.stem}.md"
+    text = (built if built.exists() else document).read_text(encoding="utf-8")
+    return re.sub(r"^#+\s*", "", text.lstrip().splitlines()[0]).strip()

@@ -1,0 +1,104 @@
+"""The platform's real processes, started as an operator starts them and stopped again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from jobsplatform.embedded.identity import die_with_parent
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+HOST = "127.0.0.1"
+READY_SECONDS = 60.0
+# Longer than the worker's own grace, so that it is never cut short.
+STOP_SECONDS = 30.0
+LOG_TAIL_LINES = 25
+
+
+class PlatformFailedError(RuntimeError):
+    """The platform's processes did not come up, or ended on their own."""
+
+
+class Platform:
+    """A running `run_platform`: its address, its log, and whether it lives."""
+
+    def __init__(self, process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+        self._process = process
+        self.address = address
+        self._log = log
+
+    def require_alive(self) -> None:
+        """Raise PlatformFailedError, with the end of the log, when the supervisor has ended."""
+        if (status := self._process.poll()) is not None:
+            raise PlatformFailedError(f"run_platform ended with status {status}.\n{self.log_tail()}")
+
+    def wait_ready(self) -> None:
+        """Poll the readiness probe until every part of the platform answers."""
+        deadline = time.monotonic() + READY_SECONDS
+        while time.monotonic() < deadline:
+            self.require_alive()
+            try:
+                if httpx.get(f"{self.address}/health/ready", timeout=5).is_success:
+                    return
+            except httpx.TransportError:  # not listening yet
+                pass
+            time.sleep(0.1)
+        raise PlatformFailedError(f"The platform was not ready within {READY_SECONDS:.0f} s.\n{self.log_tail()}")
+
+    def wait(self) -> None:
+        """Return when the supervisor ends by itself."""
+        self._process.wait()
+
+    def stop(self) -> None:
+        """Ask the supervisor to stop everything; kill it when it does not."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def log_tail(self) -> str:
+        """The last lines that the processes wrote."""
+        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join(lines[-LOG_TAIL_LINES:])
+
+
+@contextmanager
+def running_platform(log: Path) -> Iterator[Platform]:
+    """Start web, dispatcher, worker and beat on a free port; yield them when they are ready; stop them."""
+    port = _free_port()
+    command = [sys.executable, "manage.py", "run_platform", "--bind", f"{HOST}:{port}"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            command,
+            cwd=ROOT,
+            env=os.environ.copy(),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # A session of its own: the terminal's Ctrl-C reaches the demonstration alone, which then stops it.
+            start_new_session=True,
+            preexec_fn=lambda: die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - touches no lock
+        )
+    platform = Platform(process, f"http://{HOST}:{port}", log)
+    try:
+        platform.wait_ready()
+        yield platform
+    finally:
+        platform.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,80 @@
+"""Rows that the demonstration needs: the schema, three tenants with keys, and an administrator."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+
+from jobsplatform.demo.measures import Claim
+from jobsplatform.demo.scenario import FILES_PER_BATCH, ROLES, Role
+from tenants.context import Actor, acting_as
+from tenants.exceptions import SlugTakenError
+from tenants.models import Tenant
+from tenants.selectors.tenants import plan_limit
+from tenants.services.api_keys import issue_api_key
+from tenants.services.tenants import create_tenant
+
+ACTOR = Actor(kind="command", label="demo")
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """A tenant of this run with its key and what its plan allows."""
+
+    role: Role
+    tenant_id: UUID
+    slug: str
+    token: str
+    files_per_upload: int
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Administrator:
+    """Who may log in to the console; the password is shown once."""
+
+    username: str
+    password: str
+
+
+def migrate_database() -> None:
+    """Bring the schema up to date, as its owner."""
+    call_command("migrate", verbosity=0, interactive=False)
+
+
+def create_participants() -> list[Participant]:
+    """Make the three tenants on their plans, each with an API key."""
+    with acting_as(ACTOR):
+        return [_create_participant(role) for role in ROLES]
+
+
+def create_administrator() -> Administrator:
+    """Make a superuser with a generated password."""
+    model = get_user_model()
+    password = secrets.token_urlsafe(12)
+    username = "admin"
+    while model.objects.filter(username=username).exists():  # a database that was used before
+        username = f"admin-{secrets.token_hex(2)}"
+    model.objects.create_superuser(username=username, email="", password=password)
+    return Administrator(username, password)
+
+
+def _create_participant(role: Role) -> Participant:
+    tenant = _create_tenant(role)
+    issued = issue_api_key(tenant=tenant, name="demo")
+    limit = plan_limit(tenant, FILES_PER_BATCH)
+    if limit is None:
+        raise LookupError(f"The plan {role.plan!r} sets no {FILES_PER_BATCH}.")
+    claim = Claim(weight=float(tenant.effective_weight), cap=tenant.concurrency_cap)
+    return Participant(role, tenant.pk, tenant.slug, issued.token, limit, claim)
+
+
+def _create_tenant(role: Role) -> Tenant:
+    try:
+        return create_tenant(slug=role.slug, plan=role.plan)
+    except SlugTakenError:  # a database that was used before keeps its tenants; this run gets its own
+        return create_tenant(slug=f"{role.slug}-{secrets.token_hex(2)}", plan=role.plan)

@@ -1,0 +1,89 @@
+"""Reads across the demonstration's tenants, through the door: one statement each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import Count, Min, Q, Sum
+from django.db.models.functions import Now
+
+from jobsplatform.demo.measures import Run
+from scheduling.lifecycle import DEAD_STATES, IN_FLIGHT_STATES, TERMINAL_STATES, JobState
+from scheduling.models import DeadLetter, Execution, Job, Worker
+from tenants.context import all_tenants
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Jobs of one tenant by where they stand; dead ones have failed for good."""
+
+    submitted: int = 0
+    running: int = 0
+    completed: int = 0
+    failed: int = 0
+    ended: int = 0
+
+    @property
+    def waiting(self) -> int:
+        return self.submitted - self.running - self.ended
+
+
+def read_counts(tenant_ids: Iterable[UUID]) -> dict[UUID, Counts]:
+    """The jobs of each tenant, counted by state."""
+    with all_tenants():
+        rows = (
+            Job.objects.filter(tenant_id__in=list(tenant_ids))
+            .values("tenant_id")
+            .annotate(
+                submitted=Count("id"),
+                running=Count("id", filter=Q(state__in=IN_FLIGHT_STATES)),
+                completed=Count("id", filter=Q(state=JobState.COMPLETED)),
+                failed=Count("id", filter=Q(state__in=DEAD_STATES)),
+                ended=Count("id", filter=Q(state__in=TERMINAL_STATES)),
+            )
+        )
+        return {row.pop("tenant_id"): Counts(**row) for row in rows}
+
+
+def read_runs(tenant_ids: Sequence[UUID]) -> list[Run]:
+    """Every ended job that ran, with the time its executions used; times since the first arrival."""
+    with all_tenants():
+        rows = list(
+            Job.objects.filter(tenant_id__in=tenant_ids, state__in=TERMINAL_STATES, started_at__isnull=False)
+            .order_by("created_at", "id")
+            .values_list("id", "tenant_id", "created_at", "started_at", "finished_at")
+        )
+        used = dict(
+            Execution.objects.filter(tenant_id__in=tenant_ids)
+            .values("job_id")
+            .annotate(cost_us=Sum("measured_us"), begun=Min("started_at"))
+            .values_list("job_id", "cost_us")
+        )
+    if not rows:
+        return []
+    origin = rows[0][2]
+    return [
+        Run(tenant_id, _since(origin, created), _since(origin, started), _since(origin, ended), used.get(job_id, 0))
+        for job_id, tenant_id, created, started, ended in rows
+    ]
+
+
+def read_death_reasons(tenant_ids: Iterable[UUID]) -> dict[UUID, str]:
+    """The error message of each dead letter, by the job's id."""
+    with all_tenants():
+        letters = DeadLetter.objects.filter(tenant_id__in=list(tenant_ids))
+        return dict(letters.values_list("job_id", "error_message"))
+
+
+def read_slots(pool: str) -> int:
+    """The slots of the pool's workers that are online."""
+    workers = Worker.objects.filter(pool__name=pool, status=Worker.Status.ONLINE, heartbeat_at__lte=Now())
+    return workers.aggregate(slots=Sum("slots"))["slots"] or 0
+
+
+def _since(origin: datetime, moment: datetime) -> int:
+    difference = moment - origin
+    return round(difference.total_seconds() * 1e6)

@@ -1,0 +1,111 @@
+"""What the run has shown, as tables for a person."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from rich.console import Console
+from rich.table import Table
+
+from jobsplatform.demo.client import TenantClient
+from jobsplatform.demo.measures import (
+    Run,
+    Window,
+    backlogged_window,
+    fifo_waits_by_tenant,
+    shares_within,
+    waits_by_tenant,
+)
+from jobsplatform.demo.provision import Administrator, Participant
+from jobsplatform.demo.readings import Counts
+from jobsplatform.demo.scenario import ENQUIRIES
+from jobsplatform.demo.uploads import Shelf
+
+ANSWER_CHARACTERS = 220
+NUMBER_COLUMNS = ("submitted", "completed", "failed", "wait p50 / p95", "under FIFO", "worker-seconds", "share / due")
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The records of the run."""
+
+    participants: Sequence[Participant]
+    counts: Mapping[UUID, Counts]
+    runs: Sequence[Run]
+    slots: int
+
+
+def print_table(console: Console, evidence: Evidence) -> None:
+    """One row a tenant, and under it how the columns were made."""
+    window = backlogged_window(evidence.runs)
+    table = Table(title="What each tenant got", title_justify="left", title_style="bold")
+    table.add_column("tenant (weight)")
+    for heading in NUMBER_COLUMNS:
+        table.add_column(heading, justify="right")
+    for row in _rows(evidence, window):
+        table.add_row(*row)
+    console.print(table)
+    console.print(_legend(evidence, window), highlight=False)
+
+
+def _rows(evidence: Evidence, window: Window | None) -> list[list[str]]:
+    waits, fifo = waits_by_tenant(evidence.runs), fifo_waits_by_tenant(evidence.runs, slots=evidence.slots)
+    claims = {each.tenant_id: each.claim for each in evidence.participants}
+    shares = shares_within(window, evidence.runs, claims, slots=evidence.slots) if window else {}
+    rows = []
+    for each in evidence.participants:
+        count, own, simulated = evidence.counts[each.tenant_id], waits[each.tenant_id], fifo[each.tenant_id]
+        used = sum(run.cost_us for run in evidence.runs if run.tenant_id == each.tenant_id)
+        share = shares.get(each.tenant_id)
+        rows.append(
+            [
+                f"{each.slug} ({each.claim.weight:g})",
+                f"{count.submitted}",
+                f"{count.completed}",
+                f"{count.failed}",
+                f"{own.p50_us / 1e6:.1f} / {own.p95_us / 1e6:.1f} s",
+                f"{simulated.p50_us / 1e6:.1f} / {simulated.p95_us / 1e6:.1f} s",
+                f"{used / 1e6:.1f}",
+                f"{share.received:.1%} / {share.entitled:.1%}" if share else "–",
+            ]
+        )
+    return rows
+
+
+def _legend(evidence: Evidence, window: Window | None) -> str:
+    slots = f"{evidence.slots} slots"
+    shares = (
+        f"share / due: part of the worker time in the {window.seconds:.1f} s in which all three had jobs waiting, "
+        "against the part that weights and caps entitle to."
+        if window
+        else "share / due: the three were not backlogged together for long enough to say."
+    )
+    return (
+        f"wait: submit to start, on {slots}. under FIFO: simulated, not run: the same arrivals with the same measured\n"
+        f"durations in one line on {slots}, dispatch for free. {shares}"
+    )
+
+
+def print_searches(console: Console, address: str, shelves: Sequence[Shelf]) -> None:
+    """Three questions, each asked by another tenant in its own documents."""
+    console.print("\n[bold]Three searches[/bold]")
+    by_role = {shelf.participant.role.slug: shelf for shelf in shelves}
+    for enquiry in ENQUIRIES:
+        shelf = by_role[enquiry.slug]
+        with TenantClient(address, shelf.participant.token) as client:
+            hits = client.search(shelf.dataset_id, enquiry.text, top_k=1)
+        console.print(f"  {shelf.participant.slug} asks: {enquiry.text}", highlight=False, markup=False)
+        for hit in hits:
+            text = re.sub(r"\s+", " ", hit.text).strip()
+            short = text if len(text) <= ANSWER_CHARACTERS else text[:ANSWER_CHARACTERS].rstrip() + " …"
+            console.print(f"    → {hit.document}: {short}\n", highlight=False, markup=False)
+
+
+def print_console_address(console: Console, address: str, administrator: Administrator) -> None:
+    """Where to look around, and as whom."""
+    login = f"user {administrator.username}   password {administrator.password}"
+    console.print(f"[bold]Console[/bold]  {address}/admin/   {login}", highlight=False)
+    console.print(f"[bold]API[/bold]      {address}/api/v1/docs/", highlight=False)

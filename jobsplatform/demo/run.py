@@ -1,0 +1,126 @@
+"""The run itself: provision, flood, drain, measure, judge."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from uuid import UUID
+
+from rich.console import Console
+
+from jobsplatform.demo.corpus import DAMAGED, Corpus, read_corpus
+from jobsplatform.demo.processes import Platform, running_platform
+from jobsplatform.demo.progress import board
+from jobsplatform.demo.provision import Participant, create_administrator, create_participants, migrate_database
+from jobsplatform.demo.readings import Counts, read_counts, read_death_reasons, read_runs, read_slots
+from jobsplatform.demo.report import Evidence, print_console_address, print_searches, print_table
+from jobsplatform.demo.scenario import DRAIN_SECONDS
+from jobsplatform.demo.uploads import Shelf, open_shelf, upload_corpus
+from jobsplatform.demo.verdict import find_faults
+
+POOL = "default"
+POLL_SECONDS = 0.5
+
+
+class NotDrainedError(RuntimeError):
+    """Jobs were still waiting when the time was over."""
+
+
+def run_demo(console: Console, folder: Path, *, stays_up: bool) -> bool:
+    """Run it all; whether every good document is searchable and the damaged one is a dead letter with a reason.
+
+    `folder` takes the log of the processes. `stays_up` keeps them running until Ctrl-C.
+    """
+    corpus = read_corpus()
+    console.print("[bold]1[/bold]  Migrating; three tenants on three plans, an administrator", highlight=False)
+    migrate_database()
+    participants = create_participants()
+    administrator = create_administrator()
+    console.print("[bold]2[/bold]  Starting web, dispatcher, worker and beat", highlight=False)
+    with running_platform(folder / "platform.log") as platform:
+        shelves = [open_shelf(platform.address, each) for each in participants]
+        console.print(f"[bold]3[/bold]  {_announce(participants, corpus)}", highlight=False)
+        counts = _flood_and_drain(console, platform, shelves, corpus)
+        ids = [each.tenant_id for each in participants]
+        evidence = Evidence(participants, counts, read_runs(ids), read_slots(POOL))
+        console.print("[bold]4[/bold]  Looking up each document as its own tenant\n", highlight=False)
+        faults = list(_judge(platform.address, shelves, corpus))
+        print_table(console, evidence)
+        print_searches(console, platform.address, shelves)
+        _print_verdict(console, participants, corpus, faults)
+        print_console_address(console, platform.address, administrator)
+        if stays_up:
+            console.print("\nEverything stays up for you to look around. Ctrl-C stops it.", highlight=False)
+            _wait_for_interrupt(platform)
+    return not faults
+
+
+def _announce(participants: Sequence[Participant], corpus: Corpus) -> str:
+    parts = [f"{each.slug} {each.role.part} ({each.files_per_upload} files an upload)" for each in participants]
+    return f"{len(corpus.documents)} documents for each: " + ", ".join(parts)
+
+
+def _flood_and_drain(
+    console: Console, platform: Platform, shelves: Sequence[Shelf], corpus: Corpus
+) -> dict[UUID, Counts]:
+    """Upload in one thread, in the scenario's order, and show the counts until everything has ended."""
+    ids = [shelf.participant.tenant_id for shelf in shelves]
+    participants = [shelf.participant for shelf in shelves]
+    expected = len(corpus.documents) * len(shelves)
+    with ThreadPoolExecutor(1) as pool, board(console, participants, len(corpus.documents)) as shown:
+        uploads = pool.submit(_upload_in_order, platform.address, shelves, corpus.documents)
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while True:
+            platform.require_alive()
+            _raise_failure(uploads)
+            counts = read_counts(ids)
+            shown.show(counts)
+            if uploads.done() and sum(count.ended for count in counts.values()) == expected:
+                return counts
+            if time.monotonic() > deadline:
+                raise NotDrainedError(f"Not every job has ended within {DRAIN_SECONDS:.0f} s.\n{platform.log_tail()}")
+            time.sleep(POLL_SECONDS)
+
+
+def _upload_in_order(address: str, shelves: Sequence[Shelf], files: Sequence[Path]) -> None:
+    for shelf in shelves:
+        for _ in upload_corpus(address, shelf, files):
+            pass
+
+
+def _raise_failure(uploads: Future[None]) -> None:
+    if uploads.done():
+        uploads.result()
+
+
+def _judge(address: str, shelves: Iterable[Shelf], corpus: Corpus) -> Iterable[str]:
+    shelves = list(shelves)
+    deaths = read_death_reasons(shelf.participant.tenant_id for shelf in shelves)
+    for shelf in shelves:
+        for fault in find_faults(address, shelf, corpus, deaths):
+            yield f"{shelf.participant.slug}: {fault}"
+
+
+def _print_verdict(
+    console: Console, participants: Sequence[Participant], corpus: Corpus, faults: Sequence[str]
+) -> None:
+    if faults:
+        console.print("[bold red]It did not work:[/bold red]")
+        for fault in faults:
+            console.print(f"  {fault}", highlight=False, markup=False)
+        return
+    ids = [each.tenant_id for each in participants]
+    reasons = sorted(set(read_death_reasons(ids).values()))
+    good = len(corpus.good) * len(participants)
+    console.print(f"[bold green]All {good} good documents are searchable.[/bold green]", highlight=False)
+    console.print(f"{DAMAGED} is a dead letter: {' / '.join(reasons)}\n", highlight=False, markup=False)
+
+
+def _wait_for_interrupt(platform: Platform) -> None:
+    try:
+        platform.wait()
+        platform.require_alive()
+    except KeyboardInterrupt:
+        return

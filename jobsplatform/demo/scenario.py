@@ -1,0 +1,44 @@
+"""Who takes part in the demonstration, in which order, and what is asked at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+QUEUE_KIND = "document_indexing"
+FILES_PER_BATCH = "document_indexing.files_per_batch"
+DATASET = "handbook"
+
+# The pool is drained within seconds on two cores; this only ends a run in which something is broken.
+DRAIN_SECONDS = 150.0
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A tenant of the demonstration; its plan gives the weight and the limits."""
+
+    slug: str
+    plan: str
+    part: str
+
+
+# The first one floods. The others come when its whole flood is queued.
+ROLES = (
+    Role("sandbox-demo", "sandbox", "floods first"),
+    Role("team-demo", "team", "comes second"),
+    Role("professional-demo", "professional", "comes last"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Enquiry:
+    """A search shown at the end, asked by the tenant with this slug."""
+
+    slug: str
+    text: str
+
+
+ENQUIRIES = (
+    Enquiry("sandbox-demo", "How many times will a failing job be tried, and how long are the waits?"),
+    Enquiry("team-demo", "怎样让紧急的任务插队，又不会让普通任务永远排不上？"),
+    Enquiry("professional-demo", "Why does an HNSW index return nothing for a tiny customer?"),
+)

@@ -1,0 +1,47 @@
+"""Did it work? Every good document must be found by its own tenant, the damaged one be a dead letter with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from uuid import UUID
+
+from jobsplatform.demo.client import TenantClient
+from jobsplatform.demo.corpus import DAMAGED, Corpus, read_title
+from jobsplatform.demo.uploads import Shelf
+
+# A title names its document among 54; it must be near the top, not necessarily first.
+TOP_K = 20
+
+
+def find_faults(address: str, shelf: Shelf, corpus: Corpus, deaths: Mapping[UUID, str]) -> Iterator[str]:
+    """Yield what is wrong with a tenant's documents, by the API's own answers; nothing when all is well.
+
+    `deaths` holds the error message of each dead letter by job id.
+    """
+    with TenantClient(address, shelf.participant.token) as client:
+        for path in corpus.documents:
+            if path.name not in shelf.documents:
+                yield f"{path.name} was not accepted"
+                continue
+            document = client.read_document(shelf.documents[path.name])
+            if path.name == DAMAGED:
+                yield from _damaged_faults(document, deaths)
+            elif document["status"] != "completed":
+                yield f"{path.name} is {document['status']}: {document['error'] or 'no error was recorded'}"
+            elif not _is_found(client, shelf, path):
+                yield f"{path.name} is not found by its title"
+
+
+def _is_found(client: TenantClient, shelf: Shelf, path: Path) -> bool:
+    hits = client.search(shelf.dataset_id, read_title(path), top_k=TOP_K)
+    return path.name in {hit.document for hit in hits}
+
+
+def _damaged_faults(document: Mapping[str, object], deaths: Mapping[UUID, str]) -> Iterator[str]:
+    if document["status"] != "error":
+        yield f"{DAMAGED} is {document['status']}, although it is damaged"
+    elif not document["error"]:
+        yield f"{DAMAGED} failed without a reason"
+    if not deaths.get(UUID(str(document["job"])), ""):
+        yield f"{DAMAGED} has no dead letter with a reason"
