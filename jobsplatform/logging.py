@@ -65,7 +65,6 @@ def _shared_processors() -> list[Processor]:
         add_context_ids,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
@@ -92,7 +91,8 @@ def build_formatter(log_format: str) -> logging.Formatter:
         else structlog.dev.ConsoleRenderer(colors=False)
     )
     return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[],
+        # What the standard library's callers pass as `extra`; structlog's events bring their values themselves.
+        foreign_pre_chain=[structlog.stdlib.ExtraAdder()],
         processors=[
             *_shared_processors(),
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,

@@ -140,9 +140,9 @@ USE_TZ = True
 USE_I18N = True
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "var" / "static"
-# Where collectstatic has run, files are served under hashed names and cached for ever; elsewhere from the apps.
+# With it collectstatic gathers files, served under hashed names and cached for ever; else they come from the apps.
 COLLECTED_STATIC = env.bool("COLLECTED_STATIC")
+STATIC_ROOT = BASE_DIR / "var" / "static" if COLLECTED_STATIC else None
 WHITENOISE_USE_FINDERS = not COLLECTED_STATIC
 STORAGES = {
     "default": {

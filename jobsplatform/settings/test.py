@@ -13,3 +13,6 @@ CACHES["default"]["KEY_PREFIX"] = "jobsplatform-tests"
 
 FILES_ROOT = Path(tempfile.gettempdir()) / "jobsplatform-test-files"
 MEDIA_ROOT = FILES_ROOT
+
+# Looks files up when asked for, instead of listing them all for each test client.
+WHITENOISE_AUTOREFRESH = True

@@ -1,0 +1,51 @@
+"""Everything up on one machine for development: migrate, make an administrator, run the platform.
+
+Runs under `python -m jobsplatform.embedded run --keep DIR`, which `make dev` does.
+"""
+
+import os
+import secrets
+import sys
+from pathlib import Path
+
+import django
+from django.core.management import call_command
+
+ADMINISTRATOR = "admin"
+VARIABLE_FOLDER = Path(__file__).resolve().parent.parent.parent / "var"
+
+
+def main(arguments: list[str]) -> None:
+    """Prepare the database, print how to log in, and become `manage.py run_platform` with these arguments."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "jobsplatform.settings")
+    django.setup()
+    call_command("migrate", interactive=False, verbosity=0)
+    password = ensure_administrator(VARIABLE_FOLDER / "admin-password")
+    sys.stdout.write(f"Console log-in: {ADMINISTRATOR} / {password}   (kept in var/admin-password)\n")
+    sys.stdout.flush()
+    manage = VARIABLE_FOLDER.parent / "manage.py"
+    # Replaces this process, so that the supervisor is the one that gets the launcher's signals.
+    os.execv(sys.executable, [sys.executable, str(manage), "run_platform", *arguments])  # noqa: S606 - no shell wanted
+
+
+def ensure_administrator(kept: Path) -> str:
+    """Return the administrator's password from the file, giving it to the account and making both if need be."""
+    from django.contrib.auth import get_user_model
+
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.touch(mode=0o600)
+        kept.write_text(secrets.token_urlsafe(12))
+    password = kept.read_text().strip()
+    users = get_user_model()._default_manager
+    user = users.filter(username=ADMINISTRATOR).first()
+    if user is None:
+        user = users.model(username=ADMINISTRATOR, is_staff=True, is_superuser=True)
+    if not user.check_password(password):
+        user.set_password(password)
+        user.save()
+    return password
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,85 @@
+"""The environment variables, their documentation and the example file say the same."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobsplatform.settings.env import BASE_DIR, env
+
+DOCUMENTED = re.compile(r"^\| `([A-Z_]+)` \| (.*?) \|", re.MULTILINE)
+EXAMPLE = re.compile(r"^# ([A-Z_]+)=(.*)$", re.MULTILINE)
+
+
+def default_as_text(value: Any) -> str:
+    """Return a default as a person writes it in an environment file."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return ",".join(value)
+    return str(value)
+
+
+SCHEME = {name: default_as_text(default) for name, (_cast, default) in env.scheme.items()}
+
+
+def test_each_variable_is_documented_with_its_default() -> None:
+    text = (BASE_DIR / "docs" / "configuration.md").read_text()
+    documented = {
+        name: "" if default == "*(empty)*" else default.strip("`") for name, default in DOCUMENTED.findall(text)
+    }
+    assert documented == SCHEME
+
+
+def test_the_example_file_shows_each_variable_with_its_default() -> None:
+    assert dict(EXAMPLE.findall((BASE_DIR / ".env.example").read_text())) == SCHEME
+
+
+def test_no_module_but_env_reads_the_environment_for_settings() -> None:
+    readers = [
+        path.name
+        for path in (BASE_DIR / "jobsplatform" / "settings").glob("*.py")
+        if re.search(r"os\.(environ|getenv)", path.read_text())
+    ]
+    assert readers == []
+
+
+def import_settings(tmp_path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Import the settings in a process that has these variables and nothing else of ours."""
+    inherited = {name: value for name, value in os.environ.items() if name not in SCHEME}
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", "import jobsplatform.settings as s; print(s.DATABASES['default']['PORT'])"],
+        env=inherited | {"PYTHONPATH": str(BASE_DIR)} | variables,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.skipif((BASE_DIR / ".env").exists(), reason="a .env file gives the variables that this test leaves out")
+def test_the_settings_import_without_an_environment_and_point_nowhere(tmp_path: Path) -> None:
+    imported = import_settings(tmp_path)
+    assert (imported.returncode, imported.stdout.strip()) == (0, "9"), imported.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"EDITION": "enterprise"}, "it must be 'cloud' or 'community'"),
+        ({"LOG_FORMAT": "xml"}, "it must be 'console' or 'json'"),
+        ({"LEASE_SECONDS": "3", "HEARTBEAT_SECONDS": "2"}, "at least twice HEARTBEAT_SECONDS"),
+        # The cache may not share the broker's keys, and database 1 cannot be guessed from a given 1.
+        ({"REDIS_URL": "redis://localhost:6379/1"}, "set CACHE_URL"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_with_its_name(
+    tmp_path: Path, variables: dict[str, str], message: str
+) -> None:
+    imported = import_settings(tmp_path, **variables)
+    assert imported.returncode != 0
+    assert message in imported.stderr

@@ -1,0 +1,101 @@
+"""Log lines carry the ids they belong to, and never a secret."""
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from jobsplatform.logging import REDACTED, build_formatter
+
+
+class Lines(logging.Handler):
+    """Keeps what a log would show."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(self.format(record))
+
+    def last(self) -> dict[str, Any]:
+        """Return the last line, read back as JSON."""
+        line: dict[str, Any] = json.loads(self.texts[-1])
+        return line
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    handler = Lines()
+    handler.setFormatter(build_formatter("json"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    yield handler
+    root.removeHandler(handler)
+    structlog.contextvars.clear_contextvars()
+
+
+def test_a_line_from_the_standard_library_carries_the_bound_ids(lines: Lines) -> None:
+    with structlog.contextvars.bound_contextvars(job_id="j-1", execution_id="e-1", request_id="r-1"):
+        logging.getLogger("somewhere").warning("Began %s", "work")
+    line = lines.last()
+    assert line["event"] == "Began work"
+    assert (line["job_id"], line["execution_id"], line["request_id"]) == ("j-1", "e-1", "r-1")
+    assert (line["level"], line["logger"]) == ("warning", "somewhere")
+
+
+def test_a_line_from_structlog_carries_its_values_and_the_bound_ids(lines: Lines) -> None:
+    with structlog.contextvars.bound_contextvars(job_id="j-2"):
+        structlog.get_logger("elsewhere").warning("job.submitted", kind="noop")
+    assert {"job_id": "j-2", "kind": "noop", "event": "job.submitted"}.items() <= lines.last().items()
+
+
+def test_an_exception_becomes_text_of_the_same_line(lines: Lines) -> None:
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        logging.getLogger("somewhere").exception("Failed")
+    assert "ValueError: broken" in lines.last()["exception"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"password": "hunter2"},
+        {"api_key": "hunter2"},
+        {"Authorization": "hunter2"},
+        {"metrics_token": "hunter2"},
+        {"payload": {"anything": "hunter2"}},  # what tenants send is theirs
+        {"settings": {"deep": [{"client_secret": "hunter2"}]}},
+        {"url": "postgresql://jobs_app:hunter2@127.0.0.1/jobs"},
+        {"header": "Api-Key prefix.hunter2"},
+        {"header": "authorization: Bearer hunter2"},
+    ],
+)
+def test_a_secret_is_redacted_by_its_key_and_inside_text(lines: Lines, values: dict[str, Any]) -> None:
+    structlog.get_logger("somewhere").warning("event", **values)
+    assert REDACTED in lines.texts[-1]
+    assert "hunter2" not in lines.texts[-1]
+
+
+def test_a_secret_in_a_message_or_traceback_is_redacted(lines: Lines) -> None:
+    try:
+        raise ConnectionError("redis://:hunter2@127.0.0.1:6379/0 refused")
+    except ConnectionError:
+        logging.getLogger("somewhere").exception("No broker at %s", "redis://:hunter2@127.0.0.1:6379/0")
+    assert "hunter2" not in lines.texts[-1]
+
+
+def test_ordinary_words_are_left_alone(lines: Lines) -> None:
+    structlog.get_logger("somewhere").warning("event", queue="dataset", count=3, url="https://example.org/a:b@c")
+    assert {"queue": "dataset", "count": 3}.items() <= lines.last().items()
+
+
+def test_the_console_format_is_one_line_of_text() -> None:
+    record = logging.LogRecord("somewhere", logging.INFO, __file__, 1, "Began", None, None)
+    text = build_formatter("console").format(record)
+    assert "Began" in text
+    assert "\n" not in text

@@ -1,0 +1,63 @@
+"""The Makefile explains itself, and its tools name the cure."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobsplatform.settings.env import BASE_DIR
+
+PROMISED = {"demo", "dev", "test", "lint", "clean", "browser-test", "bench", "help"}
+
+
+def make(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run make in the project's folder."""
+    return subprocess.run(
+        ["make", "-s", *arguments, *(f"{name}={value}" for name, value in variables.items())],
+        cwd=BASE_DIR,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_help_lists_every_promised_target_with_words() -> None:
+    listed = dict(line.split(maxsplit=1) for line in make("help").stdout.splitlines())
+    assert listed.keys() >= PROMISED
+    assert all(len(words.split()) > 2 for words in listed.values())
+
+
+def test_make_alone_shows_the_help() -> None:
+    assert make().stdout == make("help").stdout
+
+
+def test_a_machine_without_a_fit_python_is_told_the_cure() -> None:
+    ran = make("environment", PYTHON="")
+    assert ran.returncode != 0
+    assert "apt-get install" in ran.stderr
+
+
+@pytest.fixture
+def python_without_venv(tmp_path: Path) -> Path:
+    """A Python that starts, and whose module venv is missing, as on a bare Debian."""
+    shim = tmp_path / "python"
+    shim.write_text(
+        f'#!/bin/sh\nif [ "$2" = venv ]; then echo "No module named venv" >&2; exit 1; fi\nexec {sys.executable} "$@"\n'
+    )
+    shim.chmod(0o755)
+    return shim
+
+
+def test_a_python_without_venv_is_told_the_one_command_that_cures_it(
+    tmp_path: Path, python_without_venv: Path
+) -> None:
+    tool = BASE_DIR / "tools" / "virtual_environment.py"
+    script = (
+        f"import runpy, sys; sys.executable = {str(python_without_venv)!r}; "
+        f"sys.argv = ['tool', {str(tmp_path / 'environment')!r}]; runpy.run_path({str(tool)!r}, run_name='__main__')"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert f"apt-get install python3.{sys.version_info.minor}-venv" in ran.stderr
+    assert not (tmp_path / "environment").exists()
