@@ -62,6 +62,18 @@ class DeadLetterNotFoundError(DomainError):
     code, category, title = "not_found", "not_found", "There is no such dead letter"
 
 
+class ExecutionNotFoundError(DomainError):
+    code, category, title = "not_found", "not_found", "There is no such execution"
+
+
+class BatchNotFoundError(DomainError):
+    code, category, title = "not_found", "not_found", "There is no such batch"
+
+
+class QueueNotFoundError(DomainError):
+    code, category, title = "not_found", "not_found", "There is no such queue"
+
+
 class InvalidTransitionError(DomainError):
     code, category, title = "invalid_transition", "conflict", "The job's state does not allow this"
 

@@ -15,7 +15,7 @@ from django.db.models import Q
 
 from scheduling.exceptions import JobNotFoundError
 from scheduling.lifecycle import DEAD_STATES, IN_FLIGHT_STATES, JobState
-from scheduling.models import DeadLetter, Execution, Job, JobDue, JobEvent, LiveExecution
+from scheduling.models import DeadLetter, Job, JobDue, LiveExecution
 from scheduling.querysets import JobQuerySet
 from tenants.ids import uuid7_floor
 
@@ -140,11 +140,6 @@ def get_job(job_id: UUID) -> Job:
 def get_jobs_by_id(job_ids: Sequence[UUID]) -> dict[UUID, Job]:
     """The visible ones of these jobs, by id, with their queues."""
     return Job.objects.select_related("queue").in_bulk(list(job_ids))
-
-
-def events_of(job_id: UUID) -> list[JobEvent]:
-    """Everything that happened to a visible job, oldest first."""
-    return list(JobEvent.objects.filter(job_id=get_job(job_id).id).order_by("id"))
 
 
 def _states(states: Sequence[JobState]) -> Q:

@@ -1,0 +1,101 @@
+"""Reads of what happened to a job: its events, and its executions ended and in flight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from scheduling.exceptions import ExecutionNotFoundError
+from scheduling.models import Execution, Job, JobEvent, LiveExecution
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionRecord:
+    """One hand-out of a job, ended or not.
+
+    ``state`` is ``dispatched`` or ``executing``, or how it ended. ``seconds`` is measured slot
+    time, None while it runs.
+    """
+
+    id: UUID
+    job_id: UUID
+    number: int
+    kind: str
+    state: str
+    worker_id: UUID | None
+    dispatched_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    seconds: float | None
+    error_type: str
+    error_message: str
+    traceback: str
+
+    @classmethod
+    def of_ended(cls, row: Execution) -> ExecutionRecord:
+        """The record of an execution that is over."""
+        return cls(
+            id=row.id,
+            job_id=row.job_id,
+            number=row.number,
+            kind=row.kind,
+            state=row.outcome,
+            worker_id=row.worker_id,
+            dispatched_at=row.dispatched_at,
+            started_at=row.started_at,
+            ended_at=row.ended_at,
+            seconds=row.measured_us / 1_000_000,
+            error_type=row.error_type,
+            error_message=row.error_message,
+            traceback=row.traceback,
+        )
+
+    @classmethod
+    def of_live(cls, row: LiveExecution) -> ExecutionRecord:
+        """The record of an execution in flight."""
+        return cls(
+            id=row.id,
+            job_id=row.job_id,
+            number=row.number,
+            kind=row.kind,
+            state=row.phase,
+            worker_id=row.worker_id,
+            dispatched_at=row.dispatched_at,
+            started_at=row.started_at,
+            ended_at=None,
+            seconds=None,
+            error_type="",
+            error_message="",
+            traceback="",
+        )
+
+
+def events_of(job: Job) -> QuerySet[JobEvent]:
+    """Everything that happened to the job, oldest first."""
+    return JobEvent.objects.filter(job_id=job.id).order_by("id")
+
+
+def ended_executions_of(job: Job) -> QuerySet[Execution]:
+    """The job's executions that are over, newest first."""
+    return Execution.objects.filter(job_id=job.id).order_by("-id")
+
+
+def live_execution_of(job: Job) -> ExecutionRecord | None:
+    """The job's execution in flight, if it has one."""
+    row = LiveExecution.objects.filter(job_id=job.id).first()
+    return None if row is None else ExecutionRecord.of_live(row)
+
+
+def get_execution(execution_id: UUID) -> ExecutionRecord:
+    """One execution of the scope of the moment; `ExecutionNotFoundError` for another tenant's."""
+    live = LiveExecution.objects.filter(id=execution_id).first()
+    if live is not None:
+        return ExecutionRecord.of_live(live)
+    # It may have ended between the two looks, never the other way round.
+    ended = Execution.objects.filter(id=execution_id).first()
+    if ended is None:
+        raise ExecutionNotFoundError
+    return ExecutionRecord.of_ended(ended)

@@ -1,0 +1,82 @@
+"""Why a job waits, in words that say nothing about other tenants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Exists, OuterRef
+from django.db.models.functions import Now
+
+from scheduling.conf import lease_seconds
+from scheduling.lifecycle import IN_FLIGHT_STATES, TERMINAL_STATES, JobState
+from scheduling.models import Job, KindPause, Queue, TenantCapacity, Worker
+from tenants.models import Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingReason:
+    """One thing that keeps a job from starting: a stable code and a sentence."""
+
+    code: str
+    detail: str
+
+
+def why_waiting(job: Job) -> list[WaitingReason] | None:
+    """Everything that keeps the job waiting, at least one reason; None when it runs or has ended."""
+    state = JobState(job.state)
+    if state in TERMINAL_STATES or state is JobState.EXECUTING:
+        return None
+    if state in IN_FLIGHT_STATES:
+        return [WaitingReason("dispatched", "Handed to a worker, which has not begun it yet.")]
+    if state is JobState.SUSPENDED:
+        return [WaitingReason("suspended", "Suspended until somebody resumes it.")]
+    reasons = [*_times(job, state), *_tenant(job), *_topology(job)]
+    return reasons or [WaitingReason("waiting_for_turn", "Ready; it starts when a slot is free and its turn comes.")]
+
+
+def _times(job: Job, state: JobState) -> list[WaitingReason]:
+    if state is JobState.SCHEDULED:
+        return [WaitingReason("scheduled", f"Not before {_moment(job.run_at)}.")]
+    if state is JobState.RETRYABLE:
+        return [WaitingReason("retry_backoff", f"Attempt {job.attempt} failed; it is tried again after a back-off.")]
+    return []
+
+
+def _tenant(job: Job) -> list[WaitingReason]:
+    tenant = Tenant.objects.select_related("plan").get(pk=job.tenant_id)
+    reasons = []
+    if tenant.is_suspended:
+        reasons.append(WaitingReason("tenant_suspended", f"The tenant is suspended. {tenant.status_reason}".strip()))
+    if tenant.is_paused:
+        reasons.append(WaitingReason("tenant_paused", f"The tenant's work is paused. {tenant.pause_reason}".strip()))
+    capacity = TenantCapacity.objects.filter(tenant_id=job.tenant_id).first()
+    if capacity is not None and capacity.in_flight >= tenant.concurrency_cap:
+        detail = f"{capacity.in_flight} of the tenant's {tenant.concurrency_cap} jobs at once are running."
+        reasons.append(WaitingReason("tenant_cap_reached", detail))
+    return reasons
+
+
+def _topology(job: Job) -> list[WaitingReason]:
+    queue = Queue.objects.annotate(has_workers=Exists(_live_workers())).get(pk=job.queue_id)
+    pause = KindPause.objects.filter(kind=job.kind).first()
+    reasons = []
+    if queue.is_paused:
+        reasons.append(WaitingReason("queue_paused", f"The queue is paused. {queue.pause_reason}".strip()))
+    if pause is not None:
+        reasons.append(WaitingReason("kind_paused", f"Jobs of this kind are paused. {pause.reason}".strip()))
+    if not queue.has_workers:
+        reasons.append(WaitingReason("no_workers", "No worker serves the queue at the moment."))
+    return reasons
+
+
+def _live_workers() -> object:
+    return Worker.objects.filter(
+        pool_id=OuterRef("pool_id"),
+        status=Worker.Status.ONLINE,
+        heartbeat_at__gt=Now() - timedelta(seconds=lease_seconds()),
+    )
+
+
+def _moment(value: datetime) -> str:
+    return value.isoformat(timespec="seconds").replace("+00:00", "Z")
