@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from tenants.context import all_tenants
 from tenants.exceptions import PlanNotFoundError
-from tenants.models import Plan, PlanLimit, Tenant
+from tenants.models import Plan, PlanLimit, Tenant, Tier
+from tenants.names import clean_name, clean_slug
 from tenants.services.audit import record_audit
 from tenants.services.changes import Difference, assign
 from tenants.signals import tenant_scheduling_changed
+
+
+def create_tier(*, slug: str, name: str, rank: int) -> Tier:
+    """A new class of service; a greater rank is a better one."""
+    with all_tenants():
+        tier = Tier()
+        created = assign(tier, {"slug": clean_slug(slug), "name": clean_name(name, max_length=100), "rank": rank})
+        tier.save(force_insert=True)
+        record_audit(action="tier.created", target=tier, after=created.after)
+    return tier
+
+
+def update_tier(*, tier: Tier, changes: Mapping[Literal["name", "rank"], Any]) -> Tier:
+    """Change the name or the rank of a tier; its slug is what others know it by and stays."""
+    with all_tenants():
+        locked = Tier.objects.select_for_update().get(pk=tier.pk)
+        difference = assign(locked, dict(changes))
+        if difference:
+            locked.save(update_fields=list(difference.after))
+            record_audit(action="tier.updated", target=locked, before=difference.before, after=difference.after)
+    return locked
 
 
 def create_plan(*, values: Mapping[str, Any], limits: Mapping[str, int] | None = None) -> Plan:

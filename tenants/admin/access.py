@@ -1,0 +1,146 @@
+"""Who acts for a tenant: members and keys, in the console."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.cache import add_never_cache_headers
+
+from tenants.admin.base import TenantScopedAdmin
+from tenants.admin.post_actions import post_action
+from tenants.models import ApiKey, Membership
+from tenants.services.api_keys import issue_api_key, revoke_api_key
+from tenants.services.memberships import add_member, change_role, remove_member
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+
+class AdministeredAdmin(TenantScopedAdmin):
+    """Rows that say who may act for a tenant: its owners' affair. Staff names the tenant, members have theirs."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.access(request).can_administer
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.access(request).can_administer
+
+    def get_exclude(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return () if self.access(request).is_platform_staff else ("tenant",)
+
+    def tenant_of(self, request: HttpRequest, form: Any) -> Any:
+        """The tenant that a new row is for."""
+        return form.cleaned_data.get("tenant") or self.access(request).tenant
+
+
+class MembershipForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A user is named by typing: a list to choose from would show the users of other tenants."""
+
+    username = forms.CharField(
+        max_length=150, widget=UnfoldAdminTextInputWidget(), help_text="The name that the user logs in with."
+    )
+
+    class Meta:
+        model = Membership
+        # The tenant is added by the admin, inside a request: its choices need a context.
+        fields = ("role",)
+
+    def clean_username(self) -> Any:
+        user = get_user_model().objects.filter(username=self.cleaned_data["username"]).first()
+        if user is None:
+            raise ValidationError("There is no such user.")
+        return user
+
+
+@admin.register(Membership)
+class MembershipAdmin(AdministeredAdmin):
+    """Members of a tenant and their roles."""
+
+    list_display = ("user", "role", "created_at")
+    list_select_related = ("user",)
+    post_actions = ("remove",)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        if obj is None:
+            kwargs["form"] = MembershipForm
+        return super().get_form(request, obj, **kwargs)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is not None:
+            return ("user", "role", "created_at")
+        return ("tenant", "username", "role") if self.access(request).is_platform_staff else ("username", "role")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("user", "created_at") if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
+        values = form.cleaned_data
+        if change:
+            change_role(membership=Membership.objects.get(pk=obj.pk), role=values["role"])
+        else:
+            tenant = self.tenant_of(request, form)
+            obj.pk = add_member(tenant=tenant, user=values["username"], role=values["role"]).pk
+            obj.tenant, obj.user = tenant, values["username"]
+
+    @post_action(label="Remove", permission="administer", is_danger=True)
+    def remove(self, request: HttpRequest, membership: Membership, reason: str) -> str:
+        sentence = f"{membership.user} is no longer a member."
+        remove_member(membership=membership)
+        return sentence
+
+    def _page_of(self, row: Any) -> str:
+        return reverse("admin:tenants_membership_changelist")
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(AdministeredAdmin):
+    """Keys of a tenant; the key itself is shown once, in the answer to its making."""
+
+    list_display = ("name", "prefix", "created_at", "last_used_at", "expires_at", "revoked_at")
+    post_actions = ("revoke",)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is not None:
+            return self.list_display
+        own = ("name", "expires_at")
+        return ("tenant", *own) if self.access(request).is_platform_staff else own
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
+        issued = issue_api_key(
+            tenant=self.tenant_of(request, form),
+            name=form.cleaned_data["name"],
+            expires_at=form.cleaned_data["expires_at"],
+        )
+        obj.pk = issued.key.pk
+        request.issued_token = issued.token  # type: ignore[attr-defined]
+
+    def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
+        # Neither a message nor a redirect: both would carry the key through a cookie or a URL.
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "API key issued",
+            "token": request.issued_token,  # type: ignore[attr-defined]
+            "list_url": reverse("admin:tenants_apikey_changelist"),
+        }
+        response = TemplateResponse(request, "tenants/admin/key_issued.html", context)
+        add_never_cache_headers(response)
+        return response
+
+    @post_action(
+        label="Revoke",
+        permission="administer",
+        asks_reason=True,
+        is_danger=True,
+        is_offered=lambda key: key.revoked_at is None,
+    )
+    def revoke(self, request: HttpRequest, api_key: ApiKey, reason: str) -> str:
+        revoke_api_key(api_key=api_key, reason=reason)
+        return f"The key {api_key} is useless from now on."

@@ -1,0 +1,76 @@
+"""Tiers and plans in the console; a plan and its limits are saved in one call of one service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from unfold.admin import TabularInline
+
+from tenants.admin.base import PlatformStaffAdmin
+from tenants.models import Plan, PlanLimit, Tier
+from tenants.services.plans import create_plan, create_tier, update_plan, update_tier
+
+
+@admin.register(Tier)
+class TierAdmin(PlatformStaffAdmin):
+    """Classes of service."""
+
+    list_display = ("name", "slug", "rank")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Tier | None = None) -> tuple[str, ...]:
+        return ("slug",) if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: Tier, form: Any, change: bool) -> None:
+        values = form.cleaned_data
+        if change:
+            update_tier(tier=obj, changes={name: values[name] for name in form.changed_data})
+        else:
+            create_tier(slug=values["slug"], name=values["name"], rank=values["rank"])
+
+
+class PlanLimitInline(TabularInline):
+    """Limits that plug-ins declare."""
+
+    model = PlanLimit
+    fields = ("key", "value")
+    extra = 1
+
+    # Whoever may change the plan may change its limits; the page of the plan has asked already.
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+
+@admin.register(Plan)
+class PlanAdmin(PlatformStaffAdmin):
+    """What tenants have bought. A change is felt by all tenants of the plan at once."""
+
+    list_display = ("name", "slug", "tier", "weight", "max_concurrency", "submits_per_minute", "max_waiting_jobs")
+    list_select_related = ("tier",)
+    inlines = (PlanLimitInline,)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Plan | None = None) -> tuple[str, ...]:
+        return ("slug",) if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: Plan, form: Any, change: bool) -> None:
+        """Nothing yet: `save_related` knows the limits too."""
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        rows = [row.cleaned_data for formset in formsets for row in formset.forms if row.cleaned_data]
+        limits = {row["key"]: row["value"] for row in rows if not row.get("DELETE")}
+        values = form.cleaned_data
+        if change:
+            changes = {name: values[name] for name in form.changed_data}
+            update_plan(plan=form.instance, changes=changes, limits=limits)
+        else:
+            form.instance.pk = create_plan(values=values, limits=limits).pk

@@ -1,0 +1,115 @@
+"""Tenants in the console."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+
+from tenants.admin.base import TenantScopedAdmin
+from tenants.admin.post_actions import post_action
+from tenants.middleware import choose_tenant
+from tenants.models import Tenant
+from tenants.selectors.tenants import find_memberships
+from tenants.services.tenants import (
+    create_tenant,
+    pause_tenant,
+    reinstate_tenant,
+    resume_tenant,
+    suspend_tenant,
+    update_tenant,
+)
+
+
+@admin.register(Tenant)
+class TenantAdmin(TenantScopedAdmin):
+    """Staff creates, changes and suspends tenants; members see their own and may pause its work."""
+
+    list_display = ("slug", "name", "plan", "status", "is_paused", "created_at")
+    list_select_related = ("plan",)
+    list_before_template = "tenants/admin/choose_tenant.html"
+    search_fields = ("slug", "name")
+    post_actions = ("pause", "resume", "suspend", "reinstate")
+    fields = (
+        "slug",
+        "name",
+        "plan",
+        "weight_factor",
+        "max_concurrency",
+        "status",
+        "status_reason",
+        "is_paused",
+        "pause_reason",
+        "created_at",
+    )
+    readonly_fields = ("status", "status_reason", "is_paused", "pause_reason", "created_at")
+
+    def get_fields(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
+        return self.fields if obj else ("slug", "name", "plan")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
+        return ("slug", *self.readonly_fields) if obj else ()
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.access(request).is_platform_staff
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.access(request).is_platform_staff
+
+    def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
+        values = form.cleaned_data
+        if change:
+            update_tenant(tenant=obj, changes={name: values[name] for name in form.changed_data})
+        else:
+            created = create_tenant(slug=values["slug"], name=values["name"], plan=values["plan"])
+            obj.pk = created.pk
+
+    def get_urls(self) -> list[URLPattern]:
+        choose = self.admin_site.admin_view(self.choose_view)
+        return [path("choose/", choose, name="tenants_tenant_choose"), *super().get_urls()]
+
+    def choose_view(self, request: HttpRequest) -> HttpResponse:
+        """Let a member of several tenants look at another of its own."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        for membership in find_memberships(request.user.pk):
+            if membership.tenant.slug == request.POST.get("tenant"):
+                choose_tenant(request, membership.tenant)
+                return HttpResponseRedirect(reverse("admin:index"))
+        messages.error(request, "There is no such tenant among yours.")
+        return HttpResponseRedirect(reverse("admin:tenants_tenant_changelist"))
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        memberships = [] if self.access(request).is_platform_staff else find_memberships(request.user.pk)
+        response: HttpResponse = super().changelist_view(
+            request, {**(extra_context or {}), "memberships": memberships}
+        )
+        return response
+
+    @post_action(label="Pause work", asks_reason=True, is_offered=lambda tenant: not tenant.is_paused)
+    def pause(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
+        pause_tenant(tenant=tenant, reason=reason)
+        return f"The work of {tenant} waits."
+
+    @post_action(label="Resume work", is_offered=lambda tenant: tenant.is_paused)
+    def resume(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
+        resume_tenant(tenant=tenant)
+        return f"The work of {tenant} goes on."
+
+    @post_action(
+        label="Suspend",
+        permission="staff",
+        asks_reason=True,
+        is_danger=True,
+        is_offered=lambda tenant: not tenant.is_suspended,
+    )
+    def suspend(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
+        suspend_tenant(tenant=tenant, reason=reason)
+        return f"{tenant} is suspended."
+
+    @post_action(label="Reinstate", permission="staff", is_offered=lambda tenant: tenant.is_suspended)
+    def reinstate(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
+        reinstate_tenant(tenant=tenant)
+        return f"{tenant} is active again."
