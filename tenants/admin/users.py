@@ -39,7 +39,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(AccountAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
+class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[type-arg]
     """People who log in. A superuser is platform staff; staff alone opens the console."""
 
     form = UserChangeForm
@@ -49,5 +49,5 @@ class UserAdmin(AccountAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Group)
-class GroupAdmin(AccountAdmin, DjangoGroupAdmin):  # type: ignore[type-arg]
+class GroupAdmin(DjangoGroupAdmin, AccountAdmin):  # type: ignore[type-arg]
     """Sets of Django's permissions."""
