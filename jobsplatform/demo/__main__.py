@@ -7,16 +7,12 @@ or with DEMO_EXIT=1, it stops everything at the end. The exit status is 0 only i
 from __future__ import annotations
 
 import os
-import secrets
-import signal
 import sys
-import tempfile
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
-import django
 from rich.console import Console
+
+from jobsplatform.demo.environment import run_folder
 
 # A table of eight columns wants room that a pipe does not promise.
 PLAIN_WIDTH = 132
@@ -25,18 +21,15 @@ EXIT_INTERRUPTED = 130
 
 
 def main() -> int:
-    """Prepare the environment that all processes share, run, and return the exit status."""
+    """Run the demonstration and return the exit status."""
     is_terminal = sys.stdout.isatty()
     console = Console(width=None if is_terminal else PLAIN_WIDTH)
     stays_up = is_terminal and os.environ.get("DEMO_EXIT", "") in {"", "0"}
-    signal.signal(signal.SIGTERM, _exit_on_signal)
-    with tempfile.TemporaryDirectory(prefix="jobsplatform-demo-") as folder:
-        os.environ.setdefault("DJANGO_SETTINGS_MODULE", "jobsplatform.settings")
-        os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(48))
-        os.environ.setdefault("FILES_ROOT", str(Path(folder) / "files"))
-        os.environ.setdefault("LOG_LEVEL", "WARNING")
-        django.setup()
-        return _run(console, Path(folder), stays_up=stays_up)
+    try:
+        with run_folder() as folder:
+            return _run(console, folder, stays_up=stays_up)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
 
 
 def _run(console: Console, folder: Path, *, stays_up: bool) -> int:
@@ -50,12 +43,6 @@ def _run(console: Console, folder: Path, *, stays_up: bool) -> int:
     except (PlatformFailedError, NotDrainedError, RefusedError) as error:
         console.print(f"{type(error).__name__}: {error}", markup=False, highlight=False, soft_wrap=True)
         return EXIT_FAULT
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
-
-
-def _exit_on_signal(number: int, _frame: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from uuid import UUID
 
 import httpx
 
@@ -54,6 +55,14 @@ class TenantClient:
     ) -> None:
         self._http.close()
 
+    def submit(self, kind: str, payload: Mapping[str, Any]) -> UUID:
+        """Submit a job; its id."""
+        return UUID(self._post("jobs/", json={"kind": kind, "payload": payload})["id"])
+
+    def read_job(self, job_id: UUID) -> dict[str, Any]:
+        """A job as the API shows it."""
+        return _answer(self._http.get(f"jobs/{job_id}/"))
+
     def create_dataset(self, name: str) -> str:
         """Make a dataset; its id."""
         return str(self._post("datasets/", json={"name": name})["id"])
@@ -69,9 +78,10 @@ class TenantClient:
         """A document with its status, phases and error."""
         return _answer(self._http.get(f"documents/{document_id}/"))
 
-    def search(self, dataset_id: str, query: str, *, top_k: int) -> list[Hit]:
-        """The best chunks for a query, best first."""
-        answer = self._post(f"datasets/{dataset_id}/search/", json={"query": query, "top_k": top_k})
+    def search(self, dataset_id: str, query: str, *, top_k: int, mode: str = "hybrid") -> list[Hit]:
+        """The best chunks for a query, best first; `mode` is hybrid, vector or text."""
+        content = {"query": query, "top_k": top_k, "mode": mode}
+        answer = self._post(f"datasets/{dataset_id}/search/", json=content)
         return [
             Hit(str(entry["document"]["name"]), str(entry["location"]), entry["text"], float(entry["score"]))
             for entry in answer["results"]

@@ -69,7 +69,7 @@ class Share:
         return self.received / self.entitled if self.entitled else math.nan
 
 
-def percentile(values: Iterable[int], part: float) -> int:
+def percentile[Number: (int, float)](values: Iterable[Number], part: float) -> Number:
     """The smallest value that at least `part` of all values do not exceed (nearest rank)."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(part * len(ordered)) - 1)]

@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
 from django.core.management import call_command
 
 from jobsplatform.demo.measures import Claim
@@ -54,12 +54,11 @@ def create_participants() -> list[Participant]:
 
 def create_administrator() -> Administrator:
     """Make a superuser with a generated password."""
-    model = get_user_model()
     password = secrets.token_urlsafe(12)
     username = "admin"
-    while model.objects.filter(username=username).exists():  # a database that was used before
+    while User.objects.filter(username=username).exists():  # a database that was used before
         username = f"admin-{secrets.token_hex(2)}"
-    model.objects.create_superuser(username=username, email="", password=password)
+    User.objects.create_superuser(username=username, email="", password=password)
     return Administrator(username, password)
 
 

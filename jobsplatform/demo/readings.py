@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Count, Min, Q, Sum
+from django.db.models import Count, Q, Sum
 from django.db.models.functions import Now
 
 from jobsplatform.demo.measures import Run
@@ -29,6 +29,14 @@ class Counts:
     @property
     def waiting(self) -> int:
         return self.submitted - self.running - self.ended
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An ended execution and the slot time it took."""
+
+    tenant_id: UUID
+    measured_us: int
 
 
 def read_counts(tenant_ids: Iterable[UUID]) -> dict[UUID, Counts]:
@@ -59,7 +67,7 @@ def read_runs(tenant_ids: Sequence[UUID]) -> list[Run]:
         used = dict(
             Execution.objects.filter(tenant_id__in=tenant_ids)
             .values("job_id")
-            .annotate(cost_us=Sum("measured_us"), begun=Min("started_at"))
+            .annotate(cost_us=Sum("measured_us"))
             .values_list("job_id", "cost_us")
         )
     if not rows:
@@ -69,6 +77,14 @@ def read_runs(tenant_ids: Sequence[UUID]) -> list[Run]:
         Run(tenant_id, _since(origin, created), _since(origin, started), _since(origin, ended), used.get(job_id, 0))
         for job_id, tenant_id, created, started, ended in rows
     ]
+
+
+def read_executions(tenant_ids: Iterable[UUID]) -> list[Ended]:
+    """Every ended execution that had begun, in order of dispatch."""
+    with all_tenants():
+        executions = Execution.objects.filter(tenant_id__in=list(tenant_ids), started_at__isnull=False)
+        rows = executions.order_by("dispatched_at", "started_at").values_list("tenant_id", "measured_us")
+        return [Ended(*row) for row in rows]
 
 
 def read_death_reasons(tenant_ids: Iterable[UUID]) -> dict[UUID, str]:

@@ -1,0 +1,38 @@
+"""Run the benchmarks named on the command line, all by default: `python -m benchmarks [recall latency fairness]`.
+
+Expects servers in DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL, as `make bench` starts them. Each prints its
+result and writes it to benchmarks/results/ with the machine's description. The exit status is 1 when a target is
+missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from jobsplatform.demo.environment import run_folder
+
+NAMES = ("recall", "latency", "fairness")
+
+
+def main() -> int:
+    """Run what was asked for; 0 only if every target was met."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES)}; all by default")
+    names = parser.parse_args().names or list(NAMES)
+    if unknown := set(names) - set(NAMES):
+        parser.error(f"unknown benchmark: {', '.join(sorted(unknown))}")
+    with run_folder() as folder:
+        # After django.setup(): these modules import models.
+        from benchmarks import fairness, latency, recall
+        from benchmarks.outcome import record
+        from jobsplatform.demo.provision import migrate_database
+
+        measures = {"recall": recall.measure, "latency": latency.measure, "fairness": fairness.measure}
+        migrate_database()
+        outcomes = [record(measures[name](folder)) for name in names]
+    return 0 if all(outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

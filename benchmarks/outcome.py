@@ -1,0 +1,76 @@
+"""A measured result, and where it is kept: printed, and written beside the machine's description."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from django.db import connection
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one benchmark found. `rows` begin with the heading; `target` says what was to be reached."""
+
+    name: str
+    title: str
+    rows: Sequence[Sequence[str]]
+    target: str
+    is_met: bool
+    method: str
+
+
+def record(outcome: Outcome) -> bool:
+    """Print the result and write it to results/NAME.md; whether its target was met."""
+    text = _render(outcome)
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{outcome.name}.md").write_text(text, encoding="utf-8")
+    return outcome.is_met
+
+
+def _render(outcome: Outcome) -> str:
+    heading, *rows = [[str(cell) for cell in row] for row in outcome.rows]
+    table = [heading, ["---"] * len(heading), *rows]
+    lines = [
+        f"# {outcome.title}",
+        "",
+        *(f"| {' | '.join(row)} |" for row in table),
+        "",
+        f"Target: {outcome.target}: **{'met' if outcome.is_met else 'missed'}**.",
+        "",
+        outcome.method,
+        "",
+        f"Reproduce: `make bench BENCH={outcome.name}`. Measured on {datetime.now(UTC):%Y-%m-%d}: {describe_machine()}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def describe_machine() -> str:
+    """Processor, cores, memory, system, Python and PostgreSQL in one line."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('server_version')")
+        (postgres,) = cursor.fetchone()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}, PostgreSQL {postgres.split()[0]}; all processes share the machine"
+    )
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or "an unnamed processor"

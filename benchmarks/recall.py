@@ -1,0 +1,86 @@
+"""recall@5 of the shipped questions through the product's own search, after indexing through its own API."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from benchmarks.outcome import Outcome
+from jobsplatform.demo.client import TenantClient
+from jobsplatform.demo.corpus import Corpus, Question, read_corpus
+from jobsplatform.demo.processes import Platform, running_platform
+from jobsplatform.demo.provision import create_participants
+from jobsplatform.demo.readings import read_counts
+from jobsplatform.demo.uploads import Shelf, open_shelf, upload_corpus
+
+TOP_K = 5
+TARGET = 0.9
+MODES = ("hybrid", "vector", "text")
+LANGUAGES = {"en": "English", "zh": "Chinese"}
+INDEX_SECONDS = 180.0
+
+
+class NotIndexedError(RuntimeError):
+    """The corpus was not indexed in time."""
+
+
+def measure(folder: Path) -> Outcome:
+    """Index the corpus for one tenant and ask every question in every mode."""
+    corpus = read_corpus()
+    participant = create_participants()[-1]
+    with running_platform(folder / "recall.log") as platform:
+        shelf = open_shelf(platform.address, participant)
+        for _ in upload_corpus(platform.address, shelf, corpus.documents):
+            platform.require_alive()
+        _wait_indexed(platform, shelf, corpus)
+        with TenantClient(platform.address, participant.token) as client:
+            found = {
+                (mode, language): _recall(client, shelf, mode, _asked_in(corpus.questions, language))
+                for mode in MODES
+                for language in LANGUAGES
+            }
+    return _conclude(corpus, found)
+
+
+def _wait_indexed(platform: Platform, shelf: Shelf, corpus: Corpus) -> None:
+    tenant_id = shelf.participant.tenant_id
+    deadline = time.monotonic() + INDEX_SECONDS
+    while time.monotonic() < deadline:
+        platform.require_alive()
+        counts = read_counts([tenant_id])[tenant_id]
+        if counts.ended == len(corpus.documents):
+            return
+        time.sleep(0.5)
+    raise NotIndexedError(f"Not indexed within {INDEX_SECONDS:.0f} s.\n{platform.log_tail()}")
+
+
+def _asked_in(questions: Sequence[Question], language: str) -> list[Question]:
+    return [question for question in questions if question.language == language]
+
+
+def _recall(client: TenantClient, shelf: Shelf, mode: str, questions: Sequence[Question]) -> float:
+    found = sum(
+        question.document
+        in {hit.document for hit in client.search(shelf.dataset_id, question.text, top_k=TOP_K, mode=mode)}
+        for question in questions
+    )
+    return found / len(questions)
+
+
+def _conclude(corpus: Corpus, found: Mapping[tuple[str, str], float]) -> Outcome:
+    rows = [["mode", *LANGUAGES.values()]]
+    rows += [[mode, *(f"{found[mode, language]:.3f}" for language in LANGUAGES)] for mode in MODES]
+    counted = ", ".join(f"{len(_asked_in(corpus.questions, code))} in {name}" for code, name in LANGUAGES.items())
+    return Outcome(
+        name="recall",
+        title=f"Search: recall@{TOP_K}",
+        rows=rows,
+        target=f"hybrid at least {TARGET} in each language",
+        is_met=all(found["hybrid", language] >= TARGET for language in LANGUAGES),
+        method=(
+            f"{len(corpus.good)} documents of `examples/corpus/` are uploaded and indexed through the API; each of "
+            f"{len(corpus.questions)} questions ({counted}) is asked once in each mode. A question counts as found "
+            f"when one of the first {TOP_K} chunks belongs to the one document that answers it."
+        ),
+    )
