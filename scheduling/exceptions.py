@@ -33,7 +33,6 @@ class RouteMissingError(DomainError):
     code, category, title = "route_missing", "unavailable", "No routing rule sends this kind to a queue"
 
 
-
 class QuotaExceededError(DomainError):
     code, category, title = "quota_exceeded", "limited", "A limit of the plan is reached"
 

@@ -117,12 +117,12 @@ def pick_fair(pool: PoolShare, supply: Supply) -> PickResult:
     picks: list[Pick] = []
     while len(picks) < pool.room:
         # A pool has a handful of queues, so a scan beats a heap that changes at both ends.
-        heads = [(run.vruntime, run.share.queue_id, run, run.head(tenant_room)) for run in runs]
-        served = [entry for entry in heads if entry[3] is not None]
+        served = [
+            (run.vruntime, run.share.queue_id, run, head) for run in runs if (head := run.head(tenant_room)) is not None
+        ]
         if not served:
             break
         _, _, run, tenant = min(served, key=lambda entry: entry[:2])
-        assert tenant is not None
         job = supply.peek(tenant, run.taken[tenant.entity_id])
         if job is None or job is UNREAD:
             break

@@ -50,9 +50,7 @@ def save_checkpoint(
             effects()
 
 
-def save_progress(
-    *, tenant_id: UUID, job_id: UUID, fence: int, current: int, total: int, message: str
-) -> None:
+def save_progress(*, tenant_id: UUID, job_id: UUID, fence: int, current: int, total: int, message: str) -> None:
     """Show how far the job is. Raises FenceLostError when the job is not ours any more."""
     text = storable_text(message)[:MAX_PROGRESS_CHARACTERS]
     with tenant_context(tenant_id):

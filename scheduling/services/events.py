@@ -17,9 +17,7 @@ def actor_label(actor: Actor) -> str:
     return SYSTEM_ACTOR if actor.kind == "system" else f"{actor.kind}:{actor.label or actor.id}"[:200]
 
 
-def append_events(
-    jobs: Sequence[Job], *, name: str, at: datetime, data: Mapping[str, Any] | None = None
-) -> None:
+def append_events(jobs: Sequence[Job], *, name: str, at: datetime, data: Mapping[str, Any] | None = None) -> None:
     """One event for each job, in the state that it has now."""
     actor = current_actor()
     JobEvent.objects.bulk_create(

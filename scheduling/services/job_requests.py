@@ -63,21 +63,15 @@ def check_request(request: JobRequest, *, now: datetime, max_priority: int) -> t
     _check_times(request, now)
     _check_labels(request)
     if not -max_priority <= request.priority <= max_priority:
-        raise PriorityNotAllowedError(
-            f"Priority must lie between -{max_priority} and {max_priority} on this plan."
-        )
+        raise PriorityNotAllowedError(f"Priority must lie between -{max_priority} and {max_priority} on this plan.")
     if request.max_retries is not None and not 0 <= request.max_retries <= processor.max_retries:
-        raise OptionInvalidError(
-            f"max_retries must lie between 0 and {processor.max_retries} for {request.kind}."
-        )
+        raise OptionInvalidError(f"max_retries must lie between 0 and {processor.max_retries} for {request.kind}.")
     return processor
 
 
 @cache
 def _validator(processor: type[TaskProcessor]) -> Draft202012Validator:
-    return Draft202012Validator(
-        dict(processor.payload_schema), format_checker=Draft202012Validator.FORMAT_CHECKER
-    )
+    return Draft202012Validator(dict(processor.payload_schema), format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
 def _check_payload(payload: Mapping[str, Any], processor: type[TaskProcessor]) -> None:
@@ -96,8 +90,7 @@ def _check_payload(payload: Mapping[str, Any], processor: type[TaskProcessor]) -
     if faults:
         raise PayloadInvalidError(
             errors=[
-                {"code": "payload_invalid", "field": fault.json_path, "detail": fault.message[:500]}
-                for fault in faults
+                {"code": "payload_invalid", "field": fault.json_path, "detail": fault.message[:500]} for fault in faults
             ]
         )
 

@@ -9,11 +9,13 @@ from django.db import connection
 
 from scheduling import signals
 from scheduling.conf import STAGE_ROWS, TICK_IDLE_TIMEOUT_MS, lease_seconds
+from scheduling.lifecycle import JobState
+from scheduling.models import DeadLetter
 from scheduling.services import verdicts
 from scheduling.services.dispatching.republish import republish_unstarted
 from scheduling.services.settlement import settle_here
+from scheduling.services.waiting import take_out
 from tenants.context import all_tenants
-from tenants.ids import uuid7
 
 SWEEP_LOCK = 0x73776570
 LOST_WORKER = "The worker's lease ran out."
@@ -29,51 +31,7 @@ _SILENT_WORKERS = """
 UPDATE scheduling_worker SET status = 'stopped', stopped_at = now()
 WHERE status <> 'stopped' AND heartbeat_at < now() - make_interval(secs => %s)
 """
-_EXPIRED = """
-WITH late AS (
-    SELECT job_id FROM scheduling_job_deadline WHERE deadline_at <= now() ORDER BY deadline_at LIMIT %(limit)s
-), wanted AS (
-    SELECT j.id, j.rank, j.tenant_id, j.queue_id, e.id AS entity_id
-    FROM late l JOIN scheduling_job j ON j.id = l.job_id
-        JOIN scheduling_schedulingentity e ON e.tenant_id = j.tenant_id AND e.queue_id = j.queue_id
-), ready AS (
-    DELETE FROM scheduling_job_ready r USING wanted w
-    WHERE r.entity_id = w.entity_id AND r.rank = w.rank AND r.job_id = w.id RETURNING r.job_id
-), due AS (
-    DELETE FROM scheduling_job_due d USING wanted w WHERE d.job_id = w.id RETURNING d.job_id
-), held AS (
-    DELETE FROM scheduling_job_held h USING wanted w WHERE h.job_id = w.id RETURNING h.job_id
-), gone AS (
-    SELECT job_id, 1 AS was_waiting FROM ready UNION ALL SELECT job_id, 1 FROM due UNION ALL
-    SELECT job_id, 1 FROM held UNION ALL
-    SELECT w.id, 0 FROM wanted w JOIN scheduling_job j ON j.id = w.id WHERE j.state = 'suspended'
-), job AS (
-    UPDATE scheduling_job j SET state = 'discarded', finished_at = now(), error_type = 'deadline_passed',
-        error_message = %(message)s, error_fingerprint = %(fingerprint)s
-    FROM gone g, wanted w
-    WHERE j.id = g.job_id AND w.id = j.id AND j.state IN ('scheduled', 'available', 'retryable', 'suspended')
-    RETURNING j.id, j.tenant_id, j.queue_id, j.kind, w.entity_id, g.was_waiting
-), numbered AS (
-    SELECT *, row_number() OVER () AS n FROM job
-), deadline AS (
-    DELETE FROM scheduling_job_deadline d USING job j WHERE d.job_id = j.id
-), wake AS (
-    INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
-    SELECT tenant_id, entity_id, queue_id, -sum(was_waiting) FROM job GROUP BY 1, 2, 3
-), event AS (
-    INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
-    SELECT (%(event_ids)s::uuid[])[n], tenant_id, id, NULL, now(), 'job.discarded', 'discarded', 'system', '',
-        '{"reason": "deadline_passed"}'
-    FROM numbered
-), dead_letter AS (
-    INSERT INTO scheduling_deadletter (id, tenant_id, job_id, kind, reason, error_type, error_message,
-        error_fingerprint, created_at)
-    SELECT (%(letter_ids)s::uuid[])[n], tenant_id, id, kind, 'deadline_passed', 'deadline_passed', %(message)s,
-        %(fingerprint)s, now()
-    FROM numbered
-)
-SELECT count(*) FROM job
-"""
+_LATE = "SELECT job_id FROM scheduling_job_deadline WHERE deadline_at <= now() ORDER BY deadline_at LIMIT %s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +53,7 @@ def run_sweep() -> SweepResult:
         expired = _discard_expired()
     if rescued:
         signals.executions_rescued.send(None, count=rescued, reason="lease_expired")
-    return SweepResult(True, rescued, republish_unstarted(), expired)
+    return SweepResult(was_led=True, rescued=rescued, republished=republish_unstarted(), expired=expired)
 
 
 def _lead() -> bool:
@@ -128,20 +86,19 @@ def _rescue_lost() -> int:
 
 
 def _discard_expired() -> int:
-    late = verdicts.expired(uuid7(), 0)
+    """Discard waiting jobs whose deadline passed; those in flight end by their own worker."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM scheduling_job_deadline WHERE deadline_at <= now()")
-        count = min(STAGE_ROWS, cursor.fetchone()[0])
-        if count == 0:
-            return 0
-        cursor.execute(
-            _EXPIRED,
-            {
-                "limit": count,
-                "message": late.error_message,
-                "fingerprint": late.error_fingerprint,
-                "event_ids": [uuid7() for _ in range(count)],
-                "letter_ids": [uuid7() for _ in range(count)],
-            },
+        cursor.execute(_LATE, [STAGE_ROWS])
+        late = [job_id for (job_id,) in cursor.fetchall()]
+    return len(
+        take_out(
+            late,
+            state=JobState.DISCARDED,
+            event="job.discarded",
+            data={"reason": DeadLetter.Reason.DEADLINE_PASSED},
+            error_type=verdicts.DEADLINE_PASSED.type,
+            error_message=verdicts.DEADLINE_PASSED.message,
+            error_fingerprint=verdicts.DEADLINE_PASSED.fingerprint,
+            dead_letter_reason=DeadLetter.Reason.DEADLINE_PASSED,
         )
-        return int(cursor.fetchone()[0])
+    )

@@ -52,9 +52,7 @@ class Routes:
     def load(cls, tier_id: str) -> Self:
         """Read the rules and the tier's queue under the active CFS plan: two queries."""
         rules = list(RoutingRule.objects.filter(is_active=True).select_related("queue"))
-        tier_row = (
-            CFSPlanTier.objects.filter(plan__is_active=True, tier_id=tier_id).select_related("queue").first()
-        )
+        tier_row = CFSPlanTier.objects.filter(plan__is_active=True, tier_id=tier_id).select_related("queue").first()
         return cls(tier_id, rules, tier_row.queue if tier_row else None)
 
     def queue_for(self, kind: str, payload: Mapping[str, Any], requested: str | None) -> Queue:

@@ -16,15 +16,10 @@ from django.db import connection, transaction
 
 from scheduling import signals
 from scheduling.exceptions import FenceLostError
-from scheduling.lifecycle import JobState
-from scheduling.models import DeadLetter, Execution
 from scheduling.services.settlement_sql import SETTLE
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import all_tenants, tenant_context
 from tenants.ids import uuid7
-
-Outcome = Execution.Outcome
-Reason = DeadLetter.Reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ def submit_job(
     *, tenant: Tenant, request: JobRequest, batch: Batch | None = None, parent: Job | None = None
 ) -> Submission:
     """Accept one job or raise the DomainError that says why not."""
-    bulk = submit_jobs(tenant=tenant, requests=[request], batch=batch, parent=parent)
+    bulk = submit_jobs(tenant=tenant, requests=[request], batch=batch, parents=[parent] if parent else None)
     if bulk.rejected:
         raise bulk.rejected[0][1]
     return bulk.accepted[0][1]
@@ -88,16 +88,19 @@ def submit_jobs(
     tenant: Tenant,
     requests: Sequence[JobRequest],
     batch: Batch | None = None,
-    parent: Job | None = None,
+    parents: Sequence[Job] | None = None,
 ) -> BulkSubmission:
-    """Accept what can be accepted in one transaction; each refusal is told by its index."""
+    """Accept what can be accepted in one transaction; each refusal is told by its index.
+
+    ``parents`` names for each request the job that it follows.
+    """
     with tenant_context(tenant):
         if tenant.is_suspended:
             raise TenantSuspendedError
-        intake = _Intake.open(tenant, batch, parent)
+        intake = _Intake.open(tenant, batch)
         intake.recognise_repeats(requests)
         for index, request in enumerate(requests):
-            intake.admit(index, request)
+            intake.admit(index, request, parents[index] if parents else None)
         intake.store()
     return BulkSubmission(intake.accepted, intake.rejected)
 
@@ -108,7 +111,6 @@ class _Intake:
 
     tenant: Tenant
     batch: Batch | None
-    parent: Job | None
     now: datetime
     room: int
     routes: Routes
@@ -119,13 +121,13 @@ class _Intake:
     rejected: list[tuple[int, DomainError]] = field(default_factory=list)
 
     @classmethod
-    def open(cls, tenant: Tenant, batch: Batch | None, parent: Job | None) -> _Intake:
+    def open(cls, tenant: Tenant, batch: Batch | None) -> _Intake:
         with connection.cursor() as cursor:
             cursor.execute("SELECT now()")
             now = cursor.fetchone()[0]
             cursor.execute(_WAITING_JOBS, [tenant.pk, tenant.pk])
             room = tenant.plan.max_waiting_jobs - cursor.fetchone()[0]
-        return cls(tenant, batch, parent, now, room, Routes.load(tenant.plan.tier_id))
+        return cls(tenant, batch, now, room, Routes.load(tenant.plan.tier_id))
 
     def recognise_repeats(self, requests: Sequence[JobRequest]) -> None:
         """Find the jobs of repeated keys, and the keys that another request holds right now."""
@@ -138,16 +140,16 @@ class _Intake:
         for job in Job.objects.filter(idempotency_key__in=keys):
             self.known[job.idempotency_key or ""] = job
 
-    def admit(self, index: int, request: JobRequest) -> None:
+    def admit(self, index: int, request: JobRequest, parent: Job | None) -> None:
         """Decide one request."""
         try:
-            submission = self._decide(request)
+            submission = self._decide(request, parent)
         except DomainError as error:
             self.rejected.append((index, error))
         else:
             self.accepted.append((index, submission))
 
-    def _decide(self, request: JobRequest) -> Submission:
+    def _decide(self, request: JobRequest, parent: Job | None) -> Submission:
         key = request.idempotency_key
         if key is not None:
             if key in self.busy_keys:
@@ -156,9 +158,7 @@ class _Intake:
                 if bytes(known.payload_hash) != request.fingerprint():
                     raise IdempotencyMismatchError
                 return Submission(known, created=False)
-        processor = check_request(
-            request, now=self.now, max_priority=self.tenant.plan.max_priority
-        )
+        processor = check_request(request, now=self.now, max_priority=self.tenant.plan.max_priority)
         queue = self.routes.queue_for(request.kind, request.payload, request.queue)
         if len(self.new) >= self.room:
             raise QuotaExceededError(
@@ -167,6 +167,7 @@ class _Intake:
             )
         retries = processor.max_retries if request.max_retries is None else request.max_retries
         job = self._new_job(replace(request, max_retries=retries), request.fingerprint(), queue.pk)
+        job.parent = parent
         self.new.append(job)
         if key is not None:
             self.known[key] = job
@@ -192,7 +193,6 @@ class _Intake:
             deadline_at=request.deadline,
             created_at=self.now,
             batch=self.batch,
-            parent=self.parent,
         )
 
     def store(self) -> None:
@@ -204,9 +204,7 @@ class _Intake:
         place_waiting(self.new, entities, now=self.now)
         append_events(self.new, name="job.submitted", at=self.now)
         counts = Counter(job.queue_id for job in self.new)
-        append_wakes(
-            [(self.tenant.pk, entities[queue_id], queue_id, n) for queue_id, n in counts.items()]
-        )
+        append_wakes([(self.tenant.pk, entities[queue_id], queue_id, n) for queue_id, n in counts.items()])
         record_audit(
             action="job.submitted",
             target=self.new[0] if len(self.new) == 1 else AuditTarget("scheduling.job"),
@@ -219,9 +217,7 @@ class _Intake:
 
 def entity_ids(tenant: Tenant, queue_ids: Sequence[int]) -> dict[int, int]:
     """The tenant's entity in each queue, made where it is missing: {queue id: entity id}."""
-    found = dict(
-        SchedulingEntity.objects.filter(queue_id__in=queue_ids).values_list("queue_id", "id")
-    )
+    found = dict(SchedulingEntity.objects.filter(queue_id__in=queue_ids).values_list("queue_id", "id"))
     missing = [queue_id for queue_id in queue_ids if queue_id not in found]
     if not missing:
         return found
@@ -249,9 +245,7 @@ def place_waiting(jobs: Sequence[Job], entities: dict[int, int], *, now: datetim
         else:
             ready.append(JobReady(**place))
         if job.deadline_at is not None:
-            deadlines.append(
-                JobDeadline(job_id=job.id, tenant_id=job.tenant_id, deadline_at=job.deadline_at)
-            )
+            deadlines.append(JobDeadline(job_id=job.id, tenant_id=job.tenant_id, deadline_at=job.deadline_at))
     JobReady.objects.bulk_create(ready)
     JobDue.objects.bulk_create(due)
     JobDeadline.objects.bulk_create(deadlines)

@@ -38,9 +38,7 @@ class Failure:
         return hashlib.sha256(f"{self.type}:{pattern}".encode("utf-8", "replace")).hexdigest()[:16]
 
     @classmethod
-    def of(
-        cls, error: BaseException, *, is_permanent: bool, retry_after_seconds: float | None = None
-    ) -> Failure:
+    def of(cls, error: BaseException, *, is_permanent: bool, retry_after_seconds: float | None = None) -> Failure:
         """The failure that ``error`` is; its ``code``, if it has one, is its type."""
         return cls(
             type=str(getattr(error, "code", "") or type(error).__name__)[:100],
@@ -49,6 +47,9 @@ class Failure:
             is_permanent=is_permanent,
             retry_after_seconds=retry_after_seconds,
         )
+
+
+DEADLINE_PASSED = Failure("deadline_passed", "The deadline passed before the job was done.", "")
 
 
 def completed(execution_id: UUID, fence: int, result: Any) -> Settlement:
@@ -150,9 +151,9 @@ def expired(execution_id: UUID, fence: int) -> Settlement:
         outcome=Outcome.EXPIRED,
         state=JobState.DISCARDED,
         event="job.discarded",
-        error_type="deadline_passed",
-        error_message="The deadline passed before the job was done.",
-        error_fingerprint=Failure("deadline_passed", "", "").fingerprint,
+        error_type=DEADLINE_PASSED.type,
+        error_message=DEADLINE_PASSED.message,
+        error_fingerprint=DEADLINE_PASSED.fingerprint,
         dead_letter_reason=Reason.DEADLINE_PASSED,
     )
 

@@ -49,6 +49,4 @@ def listen_to_tenants() -> None:
     def on_change(*, tenant_ids: Sequence[UUID], **_: object) -> None:
         wake_tenants(tenant_ids=tenant_ids)
 
-    tenant_scheduling_changed.connect(
-        on_change, weak=False, dispatch_uid="scheduling.wakes.listen_to_tenants"
-    )
+    tenant_scheduling_changed.connect(on_change, weak=False, dispatch_uid="scheduling.wakes.listen_to_tenants")

@@ -99,18 +99,14 @@ def reserve_capacity(picks: Sequence[Pick]) -> Sequence[Pick]:
     """Take each tenant's cap for its picks; those of a tenant whose cap was taken meanwhile go."""
     counts = Counter(pick.tenant_id for pick in picks)
     with connection.cursor() as cursor:
-        cursor.execute(
-            _RESERVE, {"tenant_ids": list(counts), "counts": list(counts.values())}
-        )
+        cursor.execute(_RESERVE, {"tenant_ids": list(counts), "counts": list(counts.values())})
         reserved = {tenant_id for (tenant_id,) in cursor.fetchall()}
     return [pick for pick in picks if pick.tenant_id in reserved]
 
 
 def claim_jobs(pool_id: int, reading: PoolReading, picks: Sequence[Pick]) -> list[Claim]:
     """Dispatch the picks whose jobs are still there, and give back the capacity of the rest."""
-    claims = [
-        Claim(pick, Hint(reading.queue_names[pick.queue_id], uuid7(), uuid4())) for pick in picks
-    ]
+    claims = [Claim(pick, Hint(reading.queue_names[pick.queue_id], uuid7(), uuid4())) for pick in picks]
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM, _claim_parameters(pool_id, claims))
         fences = dict(cursor.fetchall())
@@ -118,9 +114,7 @@ def claim_jobs(pool_id: int, reading: PoolReading, picks: Sequence[Pick]) -> lis
         if lost:
             cursor.execute(_RETURN_CAPACITY, [list(lost), list(lost.values())])
     return [
-        replace(claim, fence=fences[claim.hint.execution_id])
-        for claim in claims
-        if claim.hint.execution_id in fences
+        replace(claim, fence=fences[claim.hint.execution_id]) for claim in claims if claim.hint.execution_id in fences
     ]
 
 
@@ -170,9 +164,7 @@ def charge_entities(
 
     It saw one kind only, so it cannot tell that an entity has no more jobs.
     """
-    entities = [
-        (*row[:-1], True) for row in _moved_entities(reading, rows, result, claims) if row[2]
-    ]
+    entities = [(*row[:-1], True) for row in _moved_entities(reading, rows, result, claims) if row[2]]
     with connection.cursor() as cursor:
         if entities:
             cursor.execute(_UPDATE_ENTITIES, _columns(entities))

@@ -147,9 +147,7 @@ def read_rows(wanted: Mapping[int, int], *, kind: str | None = None) -> RowsRead
     jobs: dict[int, list[ReadyJob]] = defaultdict(list)
     paused: list[tuple[int, int, UUID]] = []
     with connection.cursor() as cursor:
-        cursor.execute(
-            _ROWS, {"entity_ids": list(wanted), "asked": list(wanted.values()), "kind": kind}
-        )
+        cursor.execute(_ROWS, {"entity_ids": list(wanted), "asked": list(wanted.values()), "kind": kind})
         for entity_id, _, rank, job_id, job_kind, cost_us, is_paused in cursor.fetchall():
             if is_paused:
                 paused.append((entity_id, rank, job_id))

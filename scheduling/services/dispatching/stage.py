@@ -84,9 +84,7 @@ def hold(rows: list[tuple[int, int, object]]) -> None:
         return
     entity_ids, ranks, job_ids = zip(*rows, strict=True)
     with connection.cursor() as cursor:
-        cursor.execute(
-            _HOLD, {"entity_ids": list(entity_ids), "ranks": list(ranks), "job_ids": list(job_ids)}
-        )
+        cursor.execute(_HOLD, {"entity_ids": list(entity_ids), "ranks": list(ranks), "job_ids": list(job_ids)})
 
 
 def _count_due() -> int:

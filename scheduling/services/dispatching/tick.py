@@ -70,20 +70,15 @@ def run_tick(pool_id: int, *, only: Restriction | None = None) -> TickResult:
     unpublished = _publish(pool_id, claims)
     dispatched = len(claims) - unpublished
     if claims:
-        signals.jobs_dispatched.send(
-            None, pool_id=pool_id, count=dispatched, seconds=time.monotonic() - began
-        )
+        signals.jobs_dispatched.send(None, pool_id=pool_id, count=dispatched, seconds=time.monotonic() - began)
     has_more = bool(staged or held) or len(claims) >= TICK_JOBS
-    return TickResult(True, dispatched, unpublished, has_more)
+    return TickResult(was_led=True, dispatched=dispatched, unpublished=unpublished, has_more=has_more)
 
 
 def _lead(pool_id: int) -> bool:
     """Take the pool's lock for this transaction; a process stopped inside it is cut off."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"SET LOCAL idle_in_transaction_session_timeout = {TICK_IDLE_TIMEOUT_MS};"
-            " SET LOCAL jit = off"
-        )
+        cursor.execute(f"SET LOCAL idle_in_transaction_session_timeout = {TICK_IDLE_TIMEOUT_MS}; SET LOCAL jit = off")
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [TICK_LOCK, pool_id])
         if not cursor.fetchone()[0]:
             return False

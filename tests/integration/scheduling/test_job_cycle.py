@@ -41,7 +41,9 @@ def begin(start: Start, job: Job) -> StartedExecution:
     return started
 
 
-def test_a_job_is_dispatched_started_and_completed(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+def test_a_job_is_dispatched_started_and_completed(
+    acme: Tenant, tick: Tick, worker: Registration, start: Start
+) -> None:
     (job,) = submit(acme)
     assert tick().dispatched == 1
     assert reload(job).state == JobState.DISPATCHED
@@ -54,9 +56,7 @@ def test_a_job_is_dispatched_started_and_completed(acme: Tenant, tick: Tick, wor
         events = list(JobEvent.objects.filter(job=job).order_by("at", "id").values_list("name", flat=True))
         assert Execution.objects.get(job=job).outcome == Execution.Outcome.COMPLETED
         assert not LiveExecution.objects.exists()
-    assert sorted(events) == sorted(
-        ["job.submitted", "job.dispatched", "execution.started", "execution.completed"]
-    )
+    assert sorted(events) == sorted(["job.submitted", "job.dispatched", "execution.started", "execution.completed"])
 
 
 def test_the_ledger_balances_after_completion(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
@@ -139,11 +139,7 @@ def test_a_zombie_settles_nothing(acme: Tenant, tick: Tick, worker: Registration
     tick()
     zombie = begin(start, job)
     settle(
-        [
-            verdicts.crashed(
-                zombie.execution_id, zombie.fence, crash_count=0, was_alone=True, cause="lost", is_lost=True
-            )
-        ]
+        [verdicts.crashed(zombie.execution_id, zombie.fence, crash_count=0, was_alone=True, cause="lost", is_lost=True)]
     )
     tick()
     begin(start, job)

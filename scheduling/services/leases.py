@@ -1,0 +1,65 @@
+"""Leases: an execution is its worker's as long as the worker's heartbeat names it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import connection
+
+from scheduling.conf import lease_seconds
+from scheduling.models import Worker
+from tenants.context import all_tenants
+
+_BEAT = """
+WITH beat AS (
+    UPDATE scheduling_worker SET heartbeat_at = now(), status = %(status)s, stopped_at = NULL
+    WHERE id = %(worker_id)s RETURNING id
+), renewed AS (
+    UPDATE scheduling_execution_live l
+    SET lease_expires_at = now() + make_interval(secs => %(lease_seconds)s)
+    FROM unnest(%(execution_ids)s::uuid[], %(fences)s::bigint[]) AS held(id, fence)
+    WHERE l.id = held.id AND l.fence = held.fence AND l.started_at IS NOT NULL
+    RETURNING l.id, l.job_id, l.cancel_requested_at IS NOT NULL AS is_cancel_requested
+)
+SELECT EXISTS (SELECT FROM beat), r.id, r.is_cancel_requested, coalesce(d.deadline_at <= now(), false)
+FROM (SELECT) one
+LEFT JOIN renewed r ON true
+LEFT JOIN scheduling_job_deadline d ON d.job_id = r.job_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """An execution that is ours for another LEASE_SECONDS, and what is wanted of it."""
+
+    execution_id: UUID
+    is_cancel_requested: bool
+    is_deadline_passed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The answer to a heartbeat; an execution that is not among ``leases`` is not ours any more."""
+
+    is_worker_known: bool
+    leases: Mapping[UUID, Lease]
+
+
+def heartbeat(*, worker_id: UUID, is_stopping: bool, fences: Mapping[UUID, int]) -> Beat:
+    """Say that the worker lives, and renew the leases of ``fences`` (execution id → fence) in one statement."""
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute(
+            _BEAT,
+            {
+                "worker_id": worker_id,
+                "status": Worker.Status.STOPPING if is_stopping else Worker.Status.ONLINE,
+                "lease_seconds": lease_seconds(),
+                "execution_ids": list(fences.keys()),
+                "fences": list(fences.values()),
+            },
+        )
+        rows = cursor.fetchall()
+    leases = [Lease(*row[1:]) for row in rows if row[1] is not None]
+    return Beat(is_worker_known=rows[0][0], leases={lease.execution_id: lease for lease in leases})

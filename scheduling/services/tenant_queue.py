@@ -1,0 +1,73 @@
+"""A tenant's jobs of one kind, seen as the queue that is the tenant's alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from django.db.models.functions import Now
+
+from scheduling.models import Job, JobReady, SchedulingEntity
+from scheduling.services.dispatching.tick import Restriction, run_tick
+from scheduling.services.job_requests import JobRequest
+from scheduling.services.submission import Submission, submit_job
+from tenants.context import tenant_context
+from tenants.models import Tenant
+
+
+class TenantIsolatedTaskQueue:
+    """The waiting jobs of one tenant and kind; rows in PostgreSQL, not a list in Redis."""
+
+    def __init__(self, tenant: Tenant, kind: str) -> None:
+        self.tenant = tenant
+        self.kind = kind
+
+    def push_task(self, payload: Mapping[str, Any], **options: Any) -> Submission:
+        """Submit a job of this kind; ``options`` are those of JobRequest."""
+        return submit_job(tenant=self.tenant, request=JobRequest(self.kind, payload, **options))
+
+    def pull_tasks(self, count: int) -> int:
+        """Dispatch up to ``count`` of these jobs now, ahead of other tenants; how many went out.
+
+        The dispatcher's own claim, restricted: caps, pauses and free slots hold, every job is
+        charged, so the tenant pays for its advance with its later turns.
+        """
+        with tenant_context(self.tenant):
+            entities = list(
+                SchedulingEntity.objects.filter(
+                    pk__in=JobReady.objects.filter(kind=self.kind).values("entity_id")
+                ).values_list("queue__pool_id", "pk")
+            )
+        pulled = 0
+        for pool_id in sorted({pool_id for pool_id, _ in entities}):
+            restriction = Restriction(
+                entity_ids={entity_id for pool, entity_id in entities if pool == pool_id},
+                kind=self.kind,
+                limit=count - pulled,
+            )
+            if restriction.limit > 0:
+                pulled += run_tick(pool_id, only=restriction).dispatched
+        return pulled
+
+    def depth(self) -> int:
+        """How many of these jobs could be dispatched now."""
+        with tenant_context(self.tenant):
+            return JobReady.objects.filter(kind=self.kind).count()
+
+    def oldest_age(self) -> timedelta | None:
+        """How long the job that is first in order has waited; None when nothing waits."""
+        first = self.peek(1)
+        if not first:
+            return None
+        with tenant_context(self.tenant):
+            waited: timedelta = Job.objects.filter(pk=first[0].pk).annotate(waited=Now() - first[0].run_at).get().waited
+        return waited
+
+    def peek(self, count: int = 10) -> Sequence[Job]:
+        """The next jobs in the tenant's own order, left where they are."""
+        with tenant_context(self.tenant):
+            ranked = JobReady.objects.filter(kind=self.kind).order_by("rank", "job_id")
+            ids = list(ranked.values_list("job_id", flat=True)[:count])
+            jobs = Job.objects.in_bulk(ids)
+        return [jobs[job_id] for job_id in ids if job_id in jobs]

@@ -1,0 +1,165 @@
+"""Moving waiting jobs: out of where they wait, or to where they can be picked.
+
+Every statement here locks a job's waiting row before the job's own row, as the dispatcher
+does, so that the two never wait for each other in a ring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.backends.utils import CursorWrapper
+from psycopg.types.json import Jsonb
+
+from scheduling.lifecycle import DEAD_STATES, JobState
+from scheduling.services.events import actor_label
+from tenants.context import current_actor
+from tenants.ids import uuid7
+
+_TAKE_OUT = """
+WITH wanted AS (
+    SELECT ids.n, j.id AS job_id, j.rank, j.tenant_id, j.queue_id, j.kind, e.id AS entity_id,
+        j.state = 'suspended' AS is_suspended
+    FROM unnest(%(job_ids)s::uuid[]) WITH ORDINALITY AS ids(id, n)
+        JOIN scheduling_job j ON j.id = ids.id
+        JOIN scheduling_schedulingentity e ON e.tenant_id = j.tenant_id AND e.queue_id = j.queue_id
+), ready AS (
+    DELETE FROM scheduling_job_ready r USING wanted w
+    WHERE r.entity_id = w.entity_id AND r.rank = w.rank AND r.job_id = w.job_id RETURNING r.job_id
+), due AS (
+    DELETE FROM scheduling_job_due d USING wanted w WHERE d.job_id = w.job_id RETURNING d.job_id
+), held AS (
+    DELETE FROM scheduling_job_held h USING wanted w WHERE h.job_id = w.job_id RETURNING h.job_id
+), gone AS (
+    SELECT job_id, 1 AS was_waiting FROM ready UNION ALL SELECT job_id, 1 FROM due
+    UNION ALL SELECT job_id, 1 FROM held UNION ALL SELECT job_id, 0 FROM wanted WHERE is_suspended
+), job AS (
+    UPDATE scheduling_job j SET state = %(state)s,
+        finished_at = CASE WHEN %(state)s <> 'suspended' THEN now() END,
+        error_type = coalesce(nullif(%(error_type)s, ''), j.error_type),
+        error_message = coalesce(nullif(%(error_message)s, ''), j.error_message),
+        error_fingerprint = coalesce(nullif(%(error_fingerprint)s, ''), j.error_fingerprint)
+    FROM gone g JOIN wanted w USING (job_id)
+    WHERE j.id = g.job_id AND j.state = ANY(%(from_states)s)
+    RETURNING j.id, j.tenant_id, j.queue_id, j.kind, w.entity_id, w.n, g.was_waiting
+), deadline AS (
+    DELETE FROM scheduling_job_deadline d USING job j WHERE d.job_id = j.id AND %(state)s <> 'suspended'
+), wake AS (
+    INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
+    SELECT tenant_id, entity_id, queue_id, -sum(was_waiting) FROM job GROUP BY 1, 2, 3
+), event AS (
+    INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
+    SELECT (%(event_ids)s::uuid[])[n], tenant_id, id, NULL, now(), %(event)s, %(state)s, %(actor)s, %(request_id)s,
+        %(data)s
+    FROM job
+), dead_letter AS (
+    INSERT INTO scheduling_deadletter (id, tenant_id, job_id, kind, reason, error_type, error_message,
+        error_fingerprint, created_at)
+    SELECT (%(letter_ids)s::uuid[])[n], tenant_id, id, kind, %(dead_letter_reason)s, %(error_type)s,
+        %(error_message)s, %(error_fingerprint)s, now()
+    FROM job WHERE %(dead_letter_reason)s <> ''
+)
+SELECT id FROM job
+"""
+_MAKE_READY = """
+WITH wanted AS (
+    SELECT ids.n, j.id AS job_id, j.rank, j.tenant_id, j.queue_id, j.kind, e.id AS entity_id,
+        j.state = 'suspended' AS is_suspended
+    FROM unnest(%(job_ids)s::uuid[]) WITH ORDINALITY AS ids(id, n)
+        JOIN scheduling_job j ON j.id = ids.id
+        JOIN scheduling_schedulingentity e ON e.tenant_id = j.tenant_id AND e.queue_id = j.queue_id
+), due AS (
+    DELETE FROM scheduling_job_due d USING wanted w WHERE d.job_id = w.job_id RETURNING d.job_id
+), gone AS (
+    SELECT job_id, 0 AS joins FROM due UNION ALL SELECT job_id, 1 FROM wanted WHERE is_suspended
+), job AS (
+    UPDATE scheduling_job j SET state = 'available'
+    FROM gone g JOIN wanted w USING (job_id)
+    WHERE j.id = g.job_id AND j.state = ANY(%(from_states)s)
+    RETURNING j.id, j.tenant_id, j.queue_id, j.kind, j.rank, w.entity_id, w.n, g.joins
+), ready AS (
+    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind)
+    SELECT tenant_id, entity_id, rank, id, kind FROM job
+), wake AS (
+    INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
+    SELECT tenant_id, entity_id, queue_id, sum(joins) FROM job GROUP BY 1, 2, 3
+), event AS (
+    INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
+    SELECT (%(event_ids)s::uuid[])[n], tenant_id, id, NULL, now(), %(event)s, 'available', %(actor)s, %(request_id)s,
+        %(data)s
+    FROM job
+)
+SELECT id FROM job
+"""
+_BEFORE_SUSPENSION = (JobState.SCHEDULED, JobState.AVAILABLE, JobState.RETRYABLE)
+
+
+def take_out(
+    job_ids: Sequence[UUID],
+    *,
+    state: JobState,
+    event: str,
+    data: Mapping[str, Any] | None = None,
+    error_type: str = "",
+    error_message: str = "",
+    error_fingerprint: str = "",
+    dead_letter_reason: str = "",
+) -> set[UUID]:
+    """Move waiting jobs of the scope to ``state``, one statement; those that were waiting.
+
+    ``state`` is ``suspended`` or terminal; a dead one comes with its dead letter's reason.
+    """
+    if (state in DEAD_STATES) is not bool(dead_letter_reason):
+        raise ValueError("A dead state and its dead letter's reason go together.")
+    sources = set(_BEFORE_SUSPENSION) | (set() if state is JobState.SUSPENDED else {JobState.SUSPENDED})
+    return _run(
+        _TAKE_OUT,
+        job_ids,
+        event=event,
+        data=data,
+        state=state.value,
+        from_states=sorted(sources),
+        letter_ids=[uuid7() for _ in job_ids],
+        error_type=error_type,
+        error_message=error_message,
+        error_fingerprint=error_fingerprint,
+        dead_letter_reason=dead_letter_reason,
+    )
+
+
+def make_ready(
+    job_ids: Sequence[UUID], *, from_states: Sequence[JobState], event: str, data: Mapping[str, Any] | None = None
+) -> set[UUID]:
+    """Make jobs of the scope available now that back off or are suspended; those that were."""
+    return _run(_MAKE_READY, job_ids, event=event, data=data, from_states=[state.value for state in from_states])
+
+
+def _run(
+    statement: str,
+    job_ids: Sequence[UUID],
+    *,
+    event: str,
+    data: Mapping[str, Any] | None,
+    **parameters: object,
+) -> set[UUID]:
+    if not job_ids:
+        return set()
+    actor = current_actor()
+    cursor: CursorWrapper
+    with connection.cursor() as cursor:
+        cursor.execute(
+            statement,
+            {
+                "job_ids": list(job_ids),
+                "event_ids": [uuid7() for _ in job_ids],
+                "event": event,
+                "data": Jsonb(dict(data or {})),
+                "actor": actor_label(actor),
+                "request_id": actor.request_id,
+                **parameters,
+            },
+        )
+        return {job_id for (job_id,) in cursor.fetchall()}
