@@ -11,6 +11,7 @@ class SchedulingConfig(AppConfig):
     name = "scheduling"
     verbose_name = "Scheduling"
     default_auto_field = "django.db.models.BigAutoField"
+    api_urls = "scheduling.api.urls"
 
     def ready(self) -> None:
         from scheduling import checks, tasks  # noqa: F401 - registered by being imported

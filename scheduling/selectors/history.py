@@ -11,6 +11,9 @@ from django.db.models import QuerySet
 from scheduling.exceptions import ExecutionNotFoundError
 from scheduling.models import Execution, Job, JobEvent, LiveExecution
 
+# Where an execution is, or how it ended.
+EXECUTION_STATES = [*LiveExecution.Phase.choices, *Execution.Outcome.choices]
+
 
 @dataclass(frozen=True, slots=True)
 class ExecutionRecord:

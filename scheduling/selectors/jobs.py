@@ -99,9 +99,7 @@ def find_jobs(job_filter: JobFilter) -> JobQuerySet:
     return jobs
 
 
-def page_jobs(
-    job_filter: JobFilter, *, limit: int, before: UUID | None = None, after: UUID | None = None
-) -> JobPage:
+def page_jobs(job_filter: JobFilter, *, limit: int, before: UUID | None = None, after: UUID | None = None) -> JobPage:
     """One page of at most ``limit`` jobs: those older than ``before``, or next newer than ``after``."""
     jobs = find_jobs(job_filter)
     if after is not None:

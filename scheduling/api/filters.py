@@ -1,0 +1,133 @@
+"""Query parameters of lists. An unknown one is refused: ignored, it would silently widen the answer."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from django.http import QueryDict
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework import serializers
+
+from scheduling.api.fields import MomentField, NameField, StrictSerializer
+from scheduling.lifecycle import JobState
+from scheduling.models import DeadLetter
+from scheduling.selectors.dead_letters import DeadLetterFilter
+from scheduling.selectors.jobs import JobFilter
+
+_PAGING = frozenset({"cursor", "limit"})
+_MAX_ALTERNATIVES = 50
+
+
+class QueryTextField(NameField):
+    """A short text in a query parameter."""
+
+    default_max_length = 200
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"max_length": self.default_max_length, "default": None, **options})
+
+
+class AlternativesField(serializers.ListField):
+    """A parameter that may be repeated; each value may also list several with commas."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"default": list, "max_length": _MAX_ALTERNATIVES, **options})
+
+    def get_value(self, dictionary: Any) -> Any:
+        given = dictionary.getlist(self.field_name)
+        return [part for value in given for part in value.split(",")] if given else serializers.empty
+
+
+class WholeTextsField(AlternativesField):
+    """A parameter that may be repeated, whose values may contain commas."""
+
+    def get_value(self, dictionary: Any) -> Any:
+        return dictionary.getlist(self.field_name) or serializers.empty
+
+
+class QuerySerializer(StrictSerializer):
+    """The parameters of one list."""
+
+    @classmethod
+    def parse(cls, parameters: QueryDict) -> Self:
+        """The parameters, checked; paging has its own."""
+        own = parameters.copy()
+        for name in _PAGING:
+            own.pop(name, None)
+        query = cls(data=own)
+        query.is_valid(raise_exception=True)
+        return query
+
+    def to_internal_value(self, data: Any) -> Any:
+        twice = [
+            name
+            for name, values in data.lists()
+            if len(values) > 1 and not isinstance(self.fields.get(name), serializers.ListField)
+        ]
+        if twice:
+            raise serializers.ValidationError(
+                {name: [serializers.ErrorDetail("Given more than once.", code="repeated")] for name in twice}
+            )
+        return super().to_internal_value(data)
+
+
+class JobQuerySerializer(QuerySerializer):
+    """Which jobs a list shows."""
+
+    state = AlternativesField(child=serializers.ChoiceField(choices=[state.value for state in JobState]))
+    kind = AlternativesField(child=NameField(max_length=64))
+    queue = AlternativesField(child=NameField(max_length=60))
+    tag = WholeTextsField(child=NameField(max_length=64), help_text="All of them must be there.")
+    fair_key = QueryTextField(allow_blank=True)
+    created_after = MomentField(default=None, help_text="Inclusive.")
+    created_before = MomentField(default=None, help_text="Exclusive.")
+    error = QueryTextField(help_text="A fingerprint, or a part of the error's type.")
+    batch = serializers.UUIDField(default=None)
+
+    def to_filter(self) -> JobFilter:
+        """The parameters as the selector takes them."""
+        values = self.validated_data
+        return JobFilter(
+            states=tuple(JobState(state) for state in values["state"]),
+            kinds=tuple(values["kind"]),
+            queues=tuple(values["queue"]),
+            tags=tuple(values["tag"]),
+            fair_key=values["fair_key"],
+            created_after=values["created_after"],
+            created_before=values["created_before"],
+            error=values["error"],
+            batch_id=values["batch"],
+        )
+
+
+class DeadLetterQuerySerializer(QuerySerializer):
+    """Which dead letters a list shows."""
+
+    kind = AlternativesField(child=NameField(max_length=64))
+    reason = AlternativesField(child=serializers.ChoiceField(choices=DeadLetter.Reason.values))
+    error = QueryTextField(help_text="A fingerprint, or a part of the error's type.")
+    requeued = serializers.ChoiceField(choices=["true", "false"], default=None, help_text="Whether it was requeued.")
+    created_after = MomentField(default=None, help_text="Inclusive.")
+    created_before = MomentField(default=None, help_text="Exclusive.")
+
+    def to_filter(self) -> DeadLetterFilter:
+        """The parameters as the selector takes them."""
+        values = self.validated_data
+        return DeadLetterFilter(
+            kinds=tuple(values["kind"]),
+            reasons=tuple(values["reason"]),
+            error=values["error"],
+            is_requeued=None if values["requeued"] is None else values["requeued"] == "true",
+            created_after=values["created_after"],
+            created_before=values["created_before"],
+        )
+
+
+class NoQuerySerializer(QuerySerializer):
+    """A list that takes paging only."""
+
+
+PAGING_PARAMETERS = [
+    OpenApiParameter("cursor", str, description="Where the page begins; from `next` or `previous`."),
+    OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": 200}, description="Results a page."),
+]

@@ -1,0 +1,84 @@
+"""Executions, batches and dead letters as they are answered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from scheduling.api.serializers.jobs import ErrorSerializer
+from scheduling.models import Batch, DeadLetter
+from scheduling.selectors.batches import count_states
+from scheduling.selectors.history import EXECUTION_STATES, ExecutionRecord
+
+
+class ExecutionErrorSerializer(serializers.Serializer[ExecutionRecord]):
+    """What ended an execution."""
+
+    type = serializers.CharField(source="error_type")
+    message = serializers.CharField(source="error_message")
+
+
+class ExecutionSerializer(serializers.Serializer[ExecutionRecord]):
+    """One hand-out of a job to a worker."""
+
+    id = serializers.UUIDField()
+    job = serializers.UUIDField(source="job_id")
+    number = serializers.IntegerField()
+    kind = serializers.CharField()
+    state = serializers.ChoiceField(choices=EXECUTION_STATES, help_text="In flight, or how it ended.")
+    worker = serializers.UUIDField(source="worker_id", allow_null=True)
+    dispatched_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    ended_at = serializers.DateTimeField(allow_null=True)
+    seconds = serializers.FloatField(allow_null=True, help_text="Measured slot time.")
+    error = serializers.SerializerMethodField()
+
+    @extend_schema_field(ExecutionErrorSerializer(allow_null=True))
+    def get_error(self, record: ExecutionRecord) -> Any:
+        return ExecutionErrorSerializer(record).data if record.error_type else None
+
+
+class ExecutionDetailSerializer(ExecutionSerializer):
+    """One execution with its traceback."""
+
+    traceback = serializers.CharField()
+
+
+class BatchSerializer(serializers.Serializer[Batch]):
+    """Jobs that were asked for together."""
+
+    id = serializers.UUIDField()
+    tenant = serializers.CharField(source="tenant.slug")
+    label = serializers.CharField()
+    kind = serializers.CharField()
+    total = serializers.IntegerField()
+    created_at = serializers.DateTimeField()
+
+
+class BatchDetailSerializer(BatchSerializer):
+    """A batch and how far its jobs are; the jobs themselves are at `jobs/?batch=`."""
+
+    states = serializers.SerializerMethodField(help_text="Jobs by state.")
+
+    def get_states(self, batch: Batch) -> dict[str, int]:
+        return count_states(batch)
+
+
+class DeadLetterSerializer(serializers.Serializer[DeadLetter]):
+    """A job that will not run again by itself, and why."""
+
+    id = serializers.UUIDField()
+    tenant = serializers.CharField(source="tenant.slug")
+    job = serializers.UUIDField(source="job_id")
+    kind = serializers.CharField()
+    reason = serializers.ChoiceField(choices=DeadLetter.Reason.values)
+    error = serializers.SerializerMethodField()
+    created_at = serializers.DateTimeField()
+    requeued_at = serializers.DateTimeField(allow_null=True)
+    requeued_job = serializers.UUIDField(source="requeued_job_id", allow_null=True)
+
+    @extend_schema_field(ErrorSerializer(allow_null=True))
+    def get_error(self, letter: DeadLetter) -> Any:
+        return ErrorSerializer(letter).data if letter.error_type else None

@@ -1,0 +1,128 @@
+"""Jobs as they are answered; list and detail read a state through the same fields."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from scheduling.api.fields import NameField, StrictSerializer
+from scheduling.models import Job, JobEvent
+from scheduling.models.jobs import STATE_CHOICES
+from scheduling.selectors.waiting import why_waiting
+
+# What an event may tell of; the scheduler's own numbers (start tags, predictions) would speak of others' load.
+_EVENT_DATA = frozenset({"cause", "number", "reason", "retry_in_seconds"})
+
+
+class ProgressSerializer(serializers.Serializer[Job]):
+    """How far a job is, in units of its own; total 0: it has not said."""
+
+    current = serializers.IntegerField(source="progress_current")
+    total = serializers.IntegerField(source="progress_total")
+    message = serializers.CharField(source="progress_message")
+
+
+class ErrorSummarySerializer(serializers.Serializer[Any]):
+    """The last error without its text; errors of one cause share a fingerprint."""
+
+    type = serializers.CharField(source="error_type")
+    fingerprint = serializers.CharField(source="error_fingerprint")
+
+
+class ErrorSerializer(serializers.Serializer[Any]):
+    """The last error."""
+
+    type = serializers.CharField(source="error_type")
+    message = serializers.CharField(source="error_message")
+    fingerprint = serializers.CharField(source="error_fingerprint")
+
+
+class WaitingReasonSerializer(serializers.Serializer[Any]):
+    """One thing that keeps a job from starting."""
+
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class WaitingSerializer(serializers.Serializer[Any]):
+    """Why a job waits; position and ETA are null while they are not known."""
+
+    reasons = WaitingReasonSerializer(many=True)
+    position = serializers.IntegerField(allow_null=True)
+    eta_seconds = serializers.FloatField(allow_null=True)
+
+
+class JobSummarySerializer(serializers.Serializer[Job]):
+    """A job in a list: everything but payload, result and the error's text."""
+
+    id = serializers.UUIDField()
+    tenant = serializers.CharField(source="tenant.slug")
+    kind = serializers.CharField()
+    state = serializers.ChoiceField(choices=STATE_CHOICES)
+    queue = serializers.CharField(source="queue.name")
+    priority = serializers.IntegerField()
+    fair_key = serializers.CharField()
+    tags = serializers.ListField(child=serializers.CharField())
+    attempt = serializers.IntegerField(help_text="Starts that failed by themselves.")
+    max_retries = serializers.IntegerField()
+    progress = ProgressSerializer(source="*")
+    error = serializers.SerializerMethodField()
+    created_at = serializers.DateTimeField()
+    run_at = serializers.DateTimeField()
+    deadline = serializers.DateTimeField(source="deadline_at", allow_null=True)
+    started_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+    parent = serializers.UUIDField(source="parent_id", allow_null=True)
+    batch = serializers.UUIDField(source="batch_id", allow_null=True)
+
+    @extend_schema_field(ErrorSummarySerializer(allow_null=True))
+    def get_error(self, job: Job) -> Any:
+        return ErrorSummarySerializer(job).data if job.error_type else None
+
+
+class JobSerializer(JobSummarySerializer):
+    """A job with everything that is known of it."""
+
+    payload = serializers.DictField()
+    result = serializers.JSONField(allow_null=True)
+    idempotency_key = serializers.CharField(allow_null=True)
+    waiting = serializers.SerializerMethodField()
+
+    @extend_schema_field(ErrorSerializer(allow_null=True))
+    def get_error(self, job: Job) -> Any:
+        return ErrorSerializer(job).data if job.error_type else None
+
+    @extend_schema_field(WaitingSerializer(allow_null=True))
+    def get_waiting(self, job: Job) -> Any:
+        reasons = why_waiting(job)
+        if reasons is None:
+            return None
+        return WaitingSerializer({"reasons": reasons, "position": None, "eta_seconds": None}).data
+
+
+class JobEventSerializer(serializers.Serializer[JobEvent]):
+    """One change of one job."""
+
+    id = serializers.UUIDField()
+    at = serializers.DateTimeField()
+    name = serializers.CharField()
+    state = serializers.ChoiceField(choices=STATE_CHOICES)
+    actor = serializers.CharField()
+    request_id = serializers.CharField()
+    execution = serializers.UUIDField(source="execution_id", allow_null=True)
+    data = serializers.SerializerMethodField()
+
+    def get_data(self, event: JobEvent) -> dict[str, Any]:
+        return {name: value for name, value in event.data.items() if name in _EVENT_DATA}
+
+
+class CancellationSerializer(StrictSerializer):
+    """Why a job is cancelled, if there is something to say."""
+
+    reason = NameField(default="", allow_blank=True, max_length=200)
+
+
+class NoBodySerializer(StrictSerializer):
+    """A request that says everything by its address."""

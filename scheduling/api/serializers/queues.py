@@ -1,0 +1,45 @@
+"""Queues as platform staff sees them."""
+
+from __future__ import annotations
+
+from rest_framework import serializers
+
+from scheduling.api.fields import NameField, StrictSerializer
+from scheduling.models import Queue
+from scheduling.selectors.overview import QueueLine
+
+
+class QueueSerializer(serializers.Serializer[Queue]):
+    """A queue's settings."""
+
+    name = serializers.CharField()
+    pool = serializers.CharField(source="pool.name")
+    weight = serializers.IntegerField(help_text="Unless the active CFS plan says otherwise.")
+    cap = serializers.IntegerField(allow_null=True, help_text="Messages in flight at most.")
+    is_paused = serializers.BooleanField()
+    pause_reason = serializers.CharField()
+
+
+class QueueNumbersSerializer(serializers.Serializer[QueueLine]):
+    """A queue with its numbers over all tenants; what ended did so in the last minutes."""
+
+    name = serializers.CharField(source="queue.name")
+    pool = serializers.CharField(source="queue.pool.name")
+    weight = serializers.IntegerField(source="queue.weight", help_text="Unless the active CFS plan says otherwise.")
+    cap = serializers.IntegerField(source="queue.cap", allow_null=True, help_text="Messages in flight at most.")
+    is_paused = serializers.BooleanField(source="queue.is_paused")
+    pause_reason = serializers.CharField(source="queue.pause_reason")
+    waiting = serializers.IntegerField(help_text="Ready, due and held jobs.")
+    oldest_seconds = serializers.FloatField(allow_null=True, help_text="How long the oldest ready job has waited.")
+    dispatched = serializers.IntegerField()
+    executing = serializers.IntegerField()
+    completed = serializers.IntegerField(source="ended.completed")
+    failed = serializers.IntegerField(source="ended.failed")
+    completed_per_minute = serializers.FloatField(source="per_minute")
+    retries_waiting = serializers.IntegerField(source="back_offs.waiting")
+
+
+class PauseReasonSerializer(StrictSerializer):
+    """Why a queue is paused."""
+
+    reason = NameField(max_length=200)

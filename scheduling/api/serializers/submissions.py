@@ -1,0 +1,96 @@
+"""Requests for jobs, one or many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rest_framework import serializers
+
+from scheduling.api.fields import MomentField, NameField, StrictSerializer, WholeNumberField
+from scheduling.conf import MAX_BULK_JOBS, MAX_TAGS
+from scheduling.services.job_requests import (
+    MAX_FAIR_KEY_CHARACTERS,
+    MAX_KEY_CHARACTERS,
+    MAX_TAG_CHARACTERS,
+    JobRequest,
+)
+from tenants.exceptions import FieldInvalidError
+
+
+class JobSubmissionSerializer(StrictSerializer):
+    """One job as asked for."""
+
+    kind = NameField(max_length=64)
+    payload = serializers.DictField(default=dict, help_text="By the kind's own schema; at most 256 KiB as JSON.")
+    priority = WholeNumberField(default=0, help_text="Orders your own jobs; higher runs earlier.")
+    run_at = MomentField(default=None, allow_null=True, help_text="Not started before this time.")
+    deadline = MomentField(default=None, allow_null=True, help_text="Discarded if not done by this time.")
+    fair_key = NameField(
+        default="", allow_blank=True, max_length=MAX_FAIR_KEY_CHARACTERS, help_text="Whose job it is inside the tenant."
+    )
+    tags = serializers.ListField(child=NameField(max_length=MAX_TAG_CHARACTERS), default=list, max_length=MAX_TAGS)
+    queue = NameField(default=None, allow_null=True, max_length=60, help_text="Only where routing lets you choose one.")
+    max_retries = WholeNumberField(
+        default=None, allow_null=True, min_value=0, help_text="At most the kind's own number."
+    )
+
+    def to_request(self, idempotency_key: str | None = None) -> JobRequest:
+        """The validated values as the service takes them; a tag given twice counts once."""
+        values = self.validated_data
+        return JobRequest(**values | {"tags": tuple(dict.fromkeys(values["tags"]))}, idempotency_key=idempotency_key)
+
+
+class BulkSubmissionSerializer(StrictSerializer):
+    """Many jobs; each is checked for itself, so that one fault refuses one job."""
+
+    jobs = JobSubmissionSerializer(many=True, help_text=f"At most {MAX_BULK_JOBS}.")
+
+
+class AcceptedJobSerializer(serializers.Serializer[Any]):
+    """A job of a bulk submission that was accepted, by its place in the request."""
+
+    index = serializers.IntegerField()
+    id = serializers.UUIDField()
+
+
+class RejectedJobSerializer(serializers.Serializer[Any]):
+    """A job of a bulk submission that was refused, and why."""
+
+    index = serializers.IntegerField()
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class BulkSubmissionResultSerializer(serializers.Serializer[Any]):
+    """What became of each job of a bulk submission."""
+
+    accepted = AcceptedJobSerializer(many=True)
+    rejected = RejectedJobSerializer(many=True)
+
+
+def parse_bulk(body: Any) -> list[Any]:
+    """The jobs of a bulk request, each as yet unchecked."""
+    if not isinstance(body, Mapping) or set(body) != {"jobs"} or not isinstance(body["jobs"], list):
+        raise FieldInvalidError('The body must be an object with the one field "jobs", a list.')
+    jobs = body["jobs"]
+    if not 1 <= len(jobs) <= MAX_BULK_JOBS:
+        fault = {
+            "field": "jobs",
+            "code": "field_invalid",
+            "detail": f"From 1 to {MAX_BULK_JOBS} jobs are taken at once.",
+        }
+        raise FieldInvalidError(fault["detail"], errors=[fault])
+    return jobs
+
+
+def parse_idempotency_key(header: str | None) -> str | None:
+    """The Idempotency-Key header: 1 to 200 printable ASCII characters."""
+    if header is None:
+        return None
+    key = header.strip()
+    if not 1 <= len(key) <= MAX_KEY_CHARACTERS or not (key.isascii() and key.isprintable()):
+        detail = f"It must have 1 to {MAX_KEY_CHARACTERS} printable ASCII characters."
+        fault = {"field": "Idempotency-Key", "code": "field_invalid", "detail": detail}
+        raise FieldInvalidError(f"Idempotency-Key: {detail}", errors=[fault])
+    return key

@@ -1,0 +1,23 @@
+"""The scheduler's part of `/api/v1/`."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+from rest_framework.routers import SimpleRouter
+
+from scheduling.api.views.bulk import BulkSubmissionViewSet
+from scheduling.api.views.history import BatchViewSet, DeadLetterViewSet, ExecutionViewSet
+from scheduling.api.views.jobs import JobViewSet
+from scheduling.api.views.queues import QueueViewSet
+
+router = SimpleRouter()
+router.register("jobs", JobViewSet, basename="job")
+router.register("batches", BatchViewSet, basename="batch")
+router.register("executions", ExecutionViewSet, basename="execution")
+router.register("dead-letters", DeadLetterViewSet, basename="dead-letter")
+router.register("queues", QueueViewSet, basename="queue")
+
+urlpatterns = [
+    path("jobs/bulk/", BulkSubmissionViewSet.as_view({"post": "create"}), name="job-bulk"),
+    path("", include(router.urls)),
+]

@@ -1,0 +1,81 @@
+"""`jobs/bulk/`: many jobs in one request."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import ValidationError
+
+from scheduling.api.serializers.submissions import (
+    BulkSubmissionResultSerializer,
+    BulkSubmissionSerializer,
+    JobSubmissionSerializer,
+    parse_bulk,
+)
+from scheduling.models import Job
+from scheduling.services.job_requests import JobRequest
+from scheduling.services.submission import submit_jobs
+from tenants.api.viewsets import TenantViewSet
+from tenants.exceptions import DomainError
+
+
+class BulkSubmissionViewSet(TenantViewSet):
+    """Many jobs at once."""
+
+    model = Job
+    serializer_class = BulkSubmissionSerializer
+    filter_backends: ClassVar[list[Any]] = []
+    # A thousand jobs of eight KiB; more than that costs the process too much memory at once.
+    max_body_bytes = 8 * 1024 * 1024
+
+    @extend_schema(
+        operation_id="jobs_submit_bulk",
+        responses={
+            201: OpenApiResponse(BulkSubmissionResultSerializer, description="What was accepted, in one transaction.")
+        },
+    )
+    def create(self, request: Request) -> Response:
+        """Submit up to 1,000 jobs; each is accepted or rejected for itself."""
+        requests, refused = _parse(parse_bulk(request.data))
+        bulk = submit_jobs(tenant=self.tenant, requests=list(requests.values()))
+        indices = list(requests)
+        rejected = [*refused, *((indices[place], error) for place, error in bulk.rejected)]
+        answer = {
+            "accepted": [{"index": indices[place], "id": done.job.id} for place, done in bulk.accepted],
+            "rejected": [
+                {"index": index, "code": error.code, "detail": error.detail}
+                for index, error in sorted(rejected, key=lambda entry: entry[0])
+            ],
+        }
+        return Response(BulkSubmissionResultSerializer(answer).data, status=201)
+
+
+def _parse(jobs: list[Any]) -> tuple[dict[int, JobRequest], list[tuple[int, DomainError]]]:
+    """The well-formed ones by their index, and why the others are not."""
+    requests: dict[int, JobRequest] = {}
+    refused: list[tuple[int, DomainError]] = []
+    for index, job in enumerate(jobs):
+        body = JobSubmissionSerializer(data=job)
+        try:
+            body.is_valid(raise_exception=True)
+        except ValidationError as error:
+            refused.append((index, DomainError(describe_faults(error))))
+        else:
+            requests[index] = body.to_request()
+    return requests, refused
+
+
+def describe_faults(error: ValidationError) -> str:
+    """The first faults of one job in a sentence."""
+    faults = [f"{field}: {_first(messages)}" for field, messages in dict(error.detail).items()]  # type: ignore[arg-type]
+    return "; ".join(faults[:3])
+
+
+def _first(messages: Any) -> str:
+    """The first message of REST framework's nested details."""
+    while isinstance(messages, (list, dict)):
+        messages = next(iter(messages.values() if isinstance(messages, dict) else messages))
+    return str(messages)

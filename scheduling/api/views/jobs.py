@@ -1,0 +1,143 @@
+"""`jobs/`: submit, look, cancel, retry."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from scheduling.api.filters import PAGING_PARAMETERS, JobQuerySerializer, NoQuerySerializer
+from scheduling.api.pages import OldestFirstPagination, page_response
+from scheduling.api.serializers.executions import ExecutionSerializer
+from scheduling.api.serializers.jobs import (
+    CancellationSerializer,
+    JobEventSerializer,
+    JobSerializer,
+    JobSummarySerializer,
+    NoBodySerializer,
+)
+from scheduling.api.serializers.submissions import JobSubmissionSerializer, parse_idempotency_key
+from scheduling.lifecycle import JobState
+from scheduling.models import Job
+from scheduling.selectors.history import ExecutionRecord, ended_executions_of, events_of, live_execution_of
+from scheduling.selectors.jobs import find_jobs, get_job
+from scheduling.services.cancellation import cancel_job
+from scheduling.services.retries import retry_job
+from scheduling.services.submission import submit_job
+from tenants.api.viewsets import TenantViewSet
+
+# What a list does not show need not be read.
+_UNLISTED = ("payload", "payload_hash", "checkpoint", "result", "error_message")
+IDEMPOTENCY_HEADER = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+    OpenApiParameter.HEADER,
+    description="The same key again answers with the first job (200); with another request it is refused (422).",
+)
+
+
+class JobViewSet(TenantViewSet):
+    """What a tenant asked for: one unit of work each."""
+
+    model = Job
+    serializer_class = JobSerializer
+    filter_backends: ClassVar[list[Any]] = []
+
+    @extend_schema(
+        operation_id="jobs_list",
+        parameters=[JobQuerySerializer, *PAGING_PARAMETERS],
+        responses=JobSummarySerializer(many=True),
+    )
+    def list(self, request: Request) -> Response:
+        """List jobs, newest first."""
+        job_filter = JobQuerySerializer.parse(request.query_params).to_filter()
+        jobs = find_jobs(job_filter).select_related("queue", "tenant").defer(*_UNLISTED)
+        return page_response(self, jobs, JobSummarySerializer)
+
+    @extend_schema(
+        operation_id="jobs_submit",
+        request=JobSubmissionSerializer,
+        parameters=[IDEMPOTENCY_HEADER],
+        responses={
+            201: OpenApiResponse(JobSerializer, description="Accepted."),
+            200: OpenApiResponse(JobSerializer, description="Accepted before, under the same idempotency key."),
+        },
+    )
+    def create(self, request: Request) -> Response:
+        """Submit one job."""
+        key = parse_idempotency_key(request.headers.get("Idempotency-Key"))
+        body = JobSubmissionSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        submission = submit_job(tenant=self.tenant, request=body.to_request(key))
+        return self._answer(submission.job, is_new=submission.created)
+
+    @extend_schema(operation_id="jobs_retrieve")
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """Show one job."""
+        return Response(JobSerializer(get_job(UUID(pk))).data)
+
+    @extend_schema(
+        operation_id="jobs_cancel",
+        request=CancellationSerializer,
+        responses={
+            200: OpenApiResponse(JobSerializer, description="Cancelled."),
+            202: OpenApiResponse(JobSerializer, description="It runs, and was asked to stop."),
+        },
+    )
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str) -> Response:
+        """Cancel a job: at once where it waits, at its next safe point where it runs."""
+        body = CancellationSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        job = cancel_job(job_id=UUID(pk), reason=body.validated_data["reason"])
+        is_done = job.state == JobState.CANCELLED
+        return Response(JobSerializer(job).data, status=200 if is_done else 202)
+
+    @extend_schema(
+        operation_id="jobs_retry",
+        request=NoBodySerializer,
+        responses={
+            200: OpenApiResponse(JobSerializer, description="It waited for its back-off and is available now."),
+            201: OpenApiResponse(JobSerializer, description="It had ended; this is a new job, linked to it."),
+        },
+    )
+    @action(detail=True, methods=["post"])
+    def retry(self, request: Request, pk: str) -> Response:
+        """Run a job again: one that waits for its back-off now, one that ended as a new job."""
+        NoBodySerializer(data=request.data).is_valid(raise_exception=True)
+        result = retry_job(job_id=UUID(pk))
+        return self._answer(result.job, is_new=result.is_new)
+
+    @extend_schema(
+        operation_id="jobs_events_list", parameters=PAGING_PARAMETERS, responses=JobEventSerializer(many=True)
+    )
+    @action(detail=True, pagination_class=OldestFirstPagination)
+    def events(self, request: Request, pk: str) -> Response:
+        """List everything that happened to a job, oldest first."""
+        NoQuerySerializer.parse(request.query_params)
+        return page_response(self, events_of(get_job(UUID(pk))), JobEventSerializer)
+
+    @extend_schema(
+        operation_id="jobs_executions_list", parameters=PAGING_PARAMETERS, responses=ExecutionSerializer(many=True)
+    )
+    @action(detail=True)
+    def executions(self, request: Request, pk: str) -> Response:
+        """List a job's executions, newest first; one in flight stands before the first page."""
+        NoQuerySerializer.parse(request.query_params)
+        job = get_job(UUID(pk))
+        live = None if "cursor" in request.query_params else live_execution_of(job)
+        ended = self.paginate_queryset(ended_executions_of(job).defer("traceback"))
+        records = [ExecutionRecord.of_ended(row) for row in ended or []]
+        rows = [live, *records] if live else records
+        return self.get_paginated_response(ExecutionSerializer(rows, many=True).data)
+
+    def _answer(self, job: Job, *, is_new: bool) -> Response:
+        body = JobSerializer(job).data
+        if not is_new:
+            return Response(body)
+        location = self.reverse_action("detail", args=[str(job.id)])
+        return Response(body, status=201, headers={"Location": location})

@@ -1,0 +1,14 @@
+"""Reads of queues."""
+
+from __future__ import annotations
+
+from scheduling.exceptions import QueueNotFoundError
+from scheduling.models import Queue
+
+
+def get_queue(name: str) -> Queue:
+    """The queue of this name with its pool; `QueueNotFoundError` for none."""
+    queue = Queue.objects.select_related("pool").filter(name=name).first()
+    if queue is None:
+        raise QueueNotFoundError(f"There is no queue {name!r}.")
+    return queue
