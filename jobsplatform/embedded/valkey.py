@@ -24,10 +24,11 @@ def start_valkey(
     give(identity, configuration)
 
     def arguments(port: int) -> list[str]:
-        # In a file, since command lines are visible to every user of the machine.
+        # In a file, since command lines are visible to every user of the machine. A process title would be
+        # written over the environment, by which the reaper knows its processes.
         configuration.write_text(
             f"bind {HOST}\nport {port}\nrequirepass {password}\n"
-            'save ""\nappendonly no\nmaxmemory-policy noeviction\ndaemonize no\n'
+            'save ""\nappendonly no\nmaxmemory-policy noeviction\ndaemonize no\nset-proc-title no\n'
         )
         return [str(program.executable), str(configuration)]
 

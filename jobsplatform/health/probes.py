@@ -12,6 +12,7 @@ from health_check.exceptions import ServiceUnavailable
 from scheduling import broker
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.models import PoolClock
+from tenants.context import all_tenants
 
 # Many times the dispatcher's longest pause between ticks, and less than a lease.
 DISPATCHER_STALE_AFTER = datetime.timedelta(seconds=10)
@@ -50,7 +51,9 @@ class Dispatcher(HealthCheck):
 
     @staticmethod
     def _age() -> datetime.timedelta | None:
-        latest = PoolClock.objects.aggregate(
-            age=ExpressionWrapper(Now() - Max("ticked_at"), output_field=DurationField())
-        )
+        # The dispatcher's own rows are the platform's, not any tenant's.
+        with all_tenants():
+            latest = PoolClock.objects.aggregate(
+                age=ExpressionWrapper(Now() - Max("ticked_at"), output_field=DurationField())
+            )
         return latest["age"]

@@ -1,0 +1,179 @@
+"""The servers for development start, serve one command, and are gone afterwards, whatever ends their launcher."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import redis
+
+from jobsplatform.embedded.identity import Identity, choose_identity
+from jobsplatform.embedded.reaper import MARK_VARIABLE, marked_processes
+from jobsplatform.embedded.servers import FolderInUseError, running_servers
+from jobsplatform.settings.env import BASE_DIR
+
+DEADLINE_SECONDS = 60.0
+SERVER_VARIABLES = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "SECRET_KEY", MARK_VARIABLE)
+# Tells where the servers are, then stays until it is ended.
+TELL_AND_STAY = """
+import json, os, pathlib, sys, time
+pathlib.Path(sys.argv[1] + ".new").write_text(json.dumps(dict(os.environ)))
+os.rename(sys.argv[1] + ".new", sys.argv[1])
+time.sleep(600)
+"""
+
+
+def poll[T](question: Callable[[], T | None]) -> T:
+    """Return the first answer that is true; fail when the deadline passes."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < deadline:
+        if answer := question():
+            return answer
+        time.sleep(0.05)
+    pytest.fail("The deadline passed.")
+
+
+def clean_environment(**variables: str) -> dict[str, str]:
+    """Return this process's environment without the servers that this suite runs on."""
+    return {name: value for name, value in os.environ.items() if name not in SERVER_VARIABLES} | variables
+
+
+def launch(*arguments: str, **variables: str) -> subprocess.Popen[str]:
+    """Start the launcher."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "jobsplatform.embedded", "run", *arguments],
+        cwd=BASE_DIR,
+        env=clean_environment(**variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@contextmanager
+def staying(tmp_path: Path, name: str = "told") -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """Yield a launcher whose command stays, and that command's environment."""
+    told = tmp_path / name
+    launcher = launch("--fast", "--", sys.executable, "-c", TELL_AND_STAY, str(told), TMPDIR=str(tmp_path))
+    try:
+        poll(told.exists)
+        yield launcher, json.loads(told.read_text())
+    finally:
+        launcher.kill()
+        launcher.communicate()
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder that every user can enter, as the identity of last resort must; pytest's own is closed to others."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def ended(launcher: subprocess.Popen[str]) -> tuple[int, str]:
+    """Return the launcher's status and what it wrote to standard error."""
+    _, errors = launcher.communicate(timeout=DEADLINE_SECONDS)
+    return launcher.returncode, errors
+
+
+def is_running(pid: int) -> bool:
+    """Say whether the process runs: one that nobody has waited for yet has an entry, and no environment."""
+    try:
+        return bool(Path(f"/proc/{pid}/environ").read_bytes())
+    except OSError:
+        return False
+
+
+def is_gone(environment: dict[str, Any], folder: Path) -> bool:
+    """Say whether neither a process with the mark nor a temporary folder is left."""
+    return not list(marked_processes(environment[MARK_VARIABLE])) and not list(folder.glob("jobsplatform-*"))
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_nothing_survives_the_launcher(tmp_path: Path, end: signal.Signals) -> None:
+    with staying(tmp_path) as (launcher, environment):
+        assert len(list(marked_processes(environment[MARK_VARIABLE]))) >= 3  # PostgreSQL's, Valkey, the command
+        launcher.send_signal(end)
+        poll(lambda: is_gone(environment, tmp_path))
+        with pytest.raises(psycopg.OperationalError):
+            psycopg.connect(environment["DATABASE_URL"], connect_timeout=2)
+
+
+def test_a_process_that_detached_itself_does_not_survive_either(tmp_path: Path) -> None:
+    detached = tmp_path / "detached"
+    command = f"setsid sh -c 'trap \"\" HUP; echo $$ > {detached}; exec sleep 600' & while [ ! -s {detached} ]; do sleep 0.05; done"
+    launcher = launch("--fast", "--", "sh", "-c", command, TMPDIR=str(tmp_path))
+    assert ended(launcher) == (0, "")
+    assert not is_running(int(detached.read_text()))
+
+
+def test_two_at_once_have_servers_of_their_own(tmp_path: Path) -> None:
+    with staying(tmp_path, "first") as (_, first), staying(tmp_path, "second") as (_, second):
+        assert first["DATABASE_URL"] != second["DATABASE_URL"]
+        assert first["REDIS_URL"] != second["REDIS_URL"]
+        with psycopg.connect(first["DATABASE_URL"]) as connection:
+            assert connection.execute("SELECT current_user").fetchone() == ("jobs_app",)
+
+
+@pytest.mark.parametrize(("command", "status"), [("exit 7", 7), ("kill -TERM $$", 143), ("true", 0)])
+def test_the_status_is_the_commands(command: str, status: int) -> None:
+    launcher = launch("--fast", "--", "sh", "-c", command)
+    assert ended(launcher) == (status, "")
+
+
+def test_a_command_that_does_not_exist_is_named() -> None:
+    launcher = launch("--fast", "--", "no-such-command")
+    status, errors = ended(launcher)
+    assert status == 127
+    assert "no-such-command" in errors
+
+
+def identities() -> list[Identity]:
+    """Return the identities that this machine allows the servers to have."""
+    chosen = choose_identity()
+    return [chosen, Identity.NOBODY] if os.geteuid() == 0 and chosen is not Identity.NOBODY else [chosen]
+
+
+@pytest.mark.parametrize("identity", identities())
+def test_both_servers_serve_under_each_identity_that_is_possible_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, identity: Identity
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with running_servers(is_fast=True, identity=identity) as urls:
+        with psycopg.connect(urls.database_url) as connection:
+            found = connection.execute("SELECT extname FROM pg_extension WHERE extname = 'vector'").fetchone()
+            assert found == ("vector",)
+        with redis.Redis.from_url(urls.redis_url) as client:
+            assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+    assert list(tmp_path.glob("jobsplatform-*")) == []
+
+
+def test_kept_data_outlive_the_servers_and_two_runs_cannot_share_them(tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    with running_servers(keep=folder, redis_url="redis://given") as urls:
+        with psycopg.connect(urls.owner_url) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+        with pytest.raises(FolderInUseError, match="Stop them first"), running_servers(keep=folder):
+            pass
+    with running_servers(keep=folder, redis_url="redis://given") as urls, psycopg.connect(urls.owner_url) as connection:
+        assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
+
+
+def test_servers_that_are_given_are_used_and_none_is_started() -> None:
+    with running_servers(database_url="postgresql://given", redis_url="redis://given") as urls:
+        assert (urls.database_url, urls.redis_url, urls.mark) == ("postgresql://given", "redis://given", "")
+
+
+def test_the_passwords_are_readable_by_their_owner_only(tmp_path: Path) -> None:
+    with running_servers(keep=tmp_path / "kept", redis_url="redis://given"):
+        assert (tmp_path / "kept" / "passwords.json").stat().st_mode & 0o077 == 0

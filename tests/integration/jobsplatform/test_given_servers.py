@@ -1,0 +1,148 @@
+"""Servers that somebody gives us are checked, and every refusal names the cure."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg
+import pytest
+import redis
+from django.core.checks import run_checks
+from pytest_django import Settings
+
+from jobsplatform.embedded.servers import ServerUrls, running_servers
+from jobsplatform.health.servers import (
+    UnfitServerError,
+    broker_problems,
+    require_fit_broker,
+    require_fit_database,
+    role_problems,
+    server_problems,
+)
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[ServerUrls]:
+    """Servers whose administrator the test may be."""
+    with running_servers(is_fast=True) as urls:
+        yield urls
+
+
+def test_the_restricted_role_on_good_servers_is_accepted(servers: ServerUrls) -> None:
+    require_fit_database(servers.database_url)
+    require_fit_broker(servers.redis_url)
+
+
+@pytest.mark.parametrize(("url", "reason"), [("admin_url", "is a superuser"), ("owner_url", "owns the database")])
+def test_a_role_that_row_security_does_not_bind_is_refused(servers: ServerUrls, url: str, reason: str) -> None:
+    privileged = getattr(servers, url)
+    with pytest.raises(UnfitServerError, match=reason) as refusal:
+        require_fit_database(privileged)
+    assert "bootstrap_database --admin-url" in str(refusal.value)
+
+
+def test_a_role_that_bypasses_row_security_is_refused(servers: ServerUrls) -> None:
+    with psycopg.connect(servers.admin_url, autocommit=True) as administrator:
+        administrator.execute("ALTER ROLE jobs_app BYPASSRLS")
+        try:
+            with pytest.raises(UnfitServerError, match="has BYPASSRLS"):
+                require_fit_database(servers.database_url)
+        finally:
+            administrator.execute("ALTER ROLE jobs_app NOBYPASSRLS")
+
+
+def test_a_database_without_the_extension_is_refused(servers: ServerUrls) -> None:
+    # The administrator's own database has none; its role is refused as well.
+    with pytest.raises(UnfitServerError, match="extension vector is missing"):
+        require_fit_database(servers.admin_url)
+
+
+@dataclass
+class Answers:
+    """Answers statements as an older server would."""
+
+    version: int = 15
+    pgvector: str | None = "0.8.1"
+
+    def __call__(self, statement: str) -> tuple[object, ...] | None:
+        if "server_version_num" in statement:
+            return (self.version,)
+        return (self.pgvector,) if self.pgvector else None
+
+
+@pytest.mark.parametrize(
+    ("answers", "faults"),
+    [
+        (Answers(), []),
+        (Answers(version=18), []),
+        (Answers(version=14), ["PostgreSQL 14 is too old."]),
+        (Answers(pgvector="0.7.4"), ["pgvector 0.7.4 is too old."]),
+        # By number, not by text: 0.10 is newer than 0.8.
+        (Answers(pgvector="0.10.0"), []),
+        (Answers(version=13, pgvector=None), ["PostgreSQL 13 is too old.", "The extension vector is missing."]),
+    ],
+)
+def test_versions_are_compared_by_number(answers: Answers, faults: list[str]) -> None:
+    assert [problem.fault for problem in server_problems(answers)] == faults
+
+
+def test_a_role_that_cannot_be_read_counts_as_privileged() -> None:
+    assert [problem.fault for problem in role_problems(lambda _statement: None)] != []
+
+
+def test_a_broker_that_evicts_is_refused(servers: ServerUrls) -> None:
+    with redis.Redis.from_url(servers.redis_url) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            with pytest.raises(UnfitServerError, match="allkeys-lru") as refusal:
+                require_fit_broker(servers.redis_url)
+        finally:
+            client.config_set("maxmemory-policy", "noeviction")
+    assert "CONFIG SET maxmemory-policy noeviction" in str(refusal.value)
+
+
+class OldRedis:
+    """Answers INFO as Redis 6 does."""
+
+    def info(self, section: str) -> dict[str, str]:
+        return {"redis_version": "6.2.14"} if section == "server" else {"maxmemory_policy": "noeviction"}
+
+
+def test_a_broker_that_is_too_old_is_refused() -> None:
+    assert [problem.fault for problem in broker_problems(OldRedis())] == ["Redis 6.2.14 is too old."]
+
+
+@pytest.mark.parametrize(
+    ("check", "url"),
+    [
+        (require_fit_database, "postgresql://nobody@127.0.0.1:9/none"),
+        (require_fit_broker, "redis://127.0.0.1:9/0"),
+        (require_fit_broker, "not a url"),
+    ],
+)
+def test_a_server_that_does_not_answer_is_named_by_its_variable(check: object, url: str) -> None:
+    variable = "DATABASE_URL" if check is require_fit_database else "REDIS_URL"
+    with pytest.raises(UnfitServerError, match=f"No connection to {variable}"):
+        check(url)  # type: ignore[operator]
+
+
+@pytest.mark.django_db
+def test_start_up_checks_find_nothing_on_fit_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, "SECRET_KEY", "given")
+    assert run_checks(databases=["default"]) == []
+
+
+@pytest.mark.django_db
+def test_start_up_checks_refuse_to_serve_without_a_secret_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SECRET_KEY", raising=False)
+    assert "jobsplatform.E004" in [message.id for message in run_checks(databases=["default"])]
+
+
+@pytest.mark.django_db
+def test_a_broker_that_is_away_is_a_warning_since_jobs_wait_in_the_database(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    monkeypatch.setitem(os.environ, "SECRET_KEY", "given")
+    settings.REDIS_URL = "redis://127.0.0.1:9/0"
+    messages = run_checks(databases=["default"])
+    assert [(message.id, message.is_serious()) for message in messages] == [("jobsplatform.W001", False)]
