@@ -1,0 +1,194 @@
+"""The fair order as tables and properties, without a database."""
+
+from __future__ import annotations
+
+from collections import Counter
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scheduling.fairness.run_queue import EstimatedSupply, ReadSupply, pick_fair, rows_to_read
+from scheduling.fairness.shares import PoolShare, QueueShare, ReadRows, ReadyJob, TenantShare
+from scheduling.fairness.simulation import Arrival, Policy, SimulatedTenant, simulate
+from scheduling.fairness.virtual_time import corrected, rejoined, virtual_service
+
+SECOND = 1_000_000
+
+
+def tenant(number: int, **changes: int) -> TenantShare:
+    values = {
+        "weight_milli": 1_000,
+        "vruntime": 0,
+        "in_flight": 0,
+        "head_rank": 0,
+        "waiting": 1_000,
+        "estimate_us": SECOND,
+    }
+    return TenantShare(entity_id=number, tenant_id=UUID(int=number), **(values | changes))
+
+
+def queue(*tenants: TenantShare, **changes: object) -> QueueShare:
+    values: dict[str, object] = {
+        "queue_id": 1,
+        "weight_milli": 1_000,
+        "vruntime": 0,
+        "virtual_time": 0,
+        "was_backlogged": True,
+        "room": 1_000,
+        "is_fifo": False,
+    }
+    return QueueShare(tenants=tenants, **(values | changes))  # type: ignore[arg-type]
+
+
+def pool(*queues: QueueShare, room: int = 10, caps: dict[int, int] | None = None) -> PoolShare:
+    everybody = {entity.tenant_id: 1_000 for share in queues for entity in share.tenants}
+    capped = {UUID(int=number): cap for number, cap in (caps or {}).items()}
+    return PoolShare(virtual_time=0, room=room, queues=queues, tenant_room=everybody | capped)
+
+
+def order(share: PoolShare) -> list[int]:
+    return [pick.entity_id for pick in pick_fair(share, EstimatedSupply()).picks]
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [
+        # Equal weights alternate.
+        (pool(queue(tenant(1), tenant(2)), room=4), [1, 2, 1, 2]),
+        # Weight 2 gets two of three.
+        (pool(queue(tenant(1), tenant(2, weight_milli=2_000)), room=6), [1, 2, 2, 1, 2, 2]),
+        # The one of least virtual time catches up first.
+        (pool(queue(tenant(1, vruntime=3_000 * SECOND), tenant(2)), room=4), [2, 2, 2, 1]),
+        # A tie goes to whoever has fewest in flight …
+        (pool(queue(tenant(1, in_flight=1), tenant(2)), room=1), [2]),
+        # … then to whoever waits longest.
+        (pool(queue(tenant(1, head_rank=9), tenant(2, head_rank=5)), room=1), [2]),
+        # A cap ends a tenant's turn, the other takes the rest.
+        (pool(queue(tenant(1), tenant(2)), room=4, caps={1: 1}), [1, 2, 2, 2]),
+        # Nobody gets more than it has.
+        (pool(queue(tenant(1, waiting=1), tenant(2, waiting=1)), room=4), [1, 2]),
+        # Cheap jobs come more often: cost 1 against 2 (the tie at 2 goes to fewest in flight).
+        (pool(queue(tenant(1), tenant(2, estimate_us=2 * SECOND)), room=6), [1, 2, 1, 2, 1, 1]),
+        # First in, first out ignores virtual time.
+        (pool(queue(tenant(1, head_rank=9), tenant(2, head_rank=5, vruntime=99), is_fifo=True), room=2), [2, 2]),
+        # No room, no picks.
+        (pool(queue(tenant(1)), room=0), []),
+    ],
+)
+def test_tenants_are_picked_in_fair_order(share: PoolShare, expected: list[int]) -> None:
+    assert order(share) == expected
+
+
+def test_queues_share_the_pool_by_their_weights() -> None:
+    share = pool(
+        queue(tenant(1), queue_id=1, weight_milli=1_000), queue(tenant(2), queue_id=2, weight_milli=3_000), room=8
+    )
+    assert Counter(order(share)) == {1: 2, 2: 6}
+
+
+def test_a_queue_at_its_cap_leaves_the_slots_to_the_others() -> None:
+    share = pool(queue(tenant(1), queue_id=1, room=1), queue(tenant(2), queue_id=2), room=4)
+    assert Counter(order(share)) == {1: 1, 2: 3}
+
+
+def test_a_queue_that_was_idle_earns_no_credit() -> None:
+    idle = queue(tenant(1), queue_id=1, was_backlogged=False)
+    busy = queue(tenant(2), queue_id=2, vruntime=50_000 * SECOND)
+    share = PoolShare(50_000 * SECOND, 4, [idle, busy], {UUID(int=1): 9, UUID(int=2): 9})
+    assert Counter(order(share)) == {1: 2, 2: 2}
+
+
+def test_a_pick_past_what_was_read_ends_the_tick() -> None:
+    share = pool(queue(tenant(1), tenant(2)), room=4)
+    rows = {
+        1: ReadRows(1, [ReadyJob(UUID(int=11), 0, "noop", 1)]),
+        2: ReadRows(2, [ReadyJob(UUID(int=21), 0, "noop", SECOND)]),
+    }
+    # Tenant 1's only job cost next to nothing, so its next, unread one would be due.
+    assert [pick.entity_id for pick in pick_fair(share, ReadSupply(rows)).picks] == [1, 2]
+
+
+def test_one_row_more_than_the_pick_is_read_of_every_candidate() -> None:
+    assert rows_to_read(pool(queue(tenant(1), tenant(2), tenant(3)), room=2)) == {1: 2, 2: 2, 3: 1}
+
+
+def test_the_new_clock_of_a_queue_is_its_last_start_tag() -> None:
+    result = pick_fair(pool(queue(tenant(1), tenant(2, vruntime=7)), room=2), EstimatedSupply())
+    assert result.queues[1].virtual_time == 7
+    assert result.vruntimes == {1: 1_000 * SECOND, 2: 7 + 1_000 * SECOND}
+
+
+def test_waiting_earns_no_credit() -> None:
+    assert rejoined(10, 500) == 500
+    assert rejoined(900, 500) == 900
+
+
+@given(
+    predicted=st.integers(1, 10**9), measured=st.integers(0, 10**9), weight=st.integers(1, 10**6)
+)
+def test_a_correction_leaves_exactly_the_measured_service(predicted: int, measured: int, weight: int) -> None:
+    charged = 17 + virtual_service(predicted, weight)
+    assert corrected(charged, predicted_us=predicted, measured_us=measured, weight_milli=weight) == 17 + (
+        virtual_service(measured, weight)
+    )
+
+
+COSTS = st.lists(st.integers(1, 50), min_size=30, max_size=30)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    weights=st.lists(st.integers(1, 8), min_size=2, max_size=5),
+    slots=st.integers(1, 7),
+    data=st.data(),
+)
+def test_service_of_backlogged_tenants_stays_within_the_bound(
+    weights: list[int], slots: int, data: st.DataObject
+) -> None:
+    """|S_i/w_i − S_j/w_j| ≤ L_i/w_i + L_j/w_j at every dispatch, at any number of slots."""
+    ids = [UUID(int=number) for number in range(len(weights))]
+    costs = [data.draw(COSTS) for _ in weights]
+    arrivals = [
+        Arrival(tenant_id, 0, cost * 1_000) for tenant_id, jobs in zip(ids, costs, strict=True) for cost in jobs
+    ]
+    tenants = {
+        tenant_id: SimulatedTenant(weight_milli=weight * 1_000, cap=10**6)
+        for tenant_id, weight in zip(ids, weights, strict=True)
+    }
+    left = {tenant_id: 30 for tenant_id in ids}
+    served = dict.fromkeys(ids, 0)
+    longest = {tenant_id: max(jobs) * 1_000 for tenant_id, jobs in zip(ids, costs, strict=True)}
+    weight_of = dict(zip(ids, weights, strict=True))
+    for start in simulate(arrivals, tenants, slots=slots, policy=Policy.CFS):
+        served[start.tenant_id] += arrivals[start.index].cost_us
+        left[start.tenant_id] -= 1
+        if min(left.values()) == 0:  # one of them is no longer backlogged
+            break
+        for i in ids:
+            for j in ids:
+                gap = abs(served[i] / weight_of[i] - served[j] / weight_of[j])
+                assert gap <= longest[i] / weight_of[i] + longest[j] / weight_of[j] + 1
+
+
+def test_no_slot_idles_while_a_job_could_run() -> None:
+    ids = [UUID(int=1), UUID(int=2)]
+    arrivals = [Arrival(ids[n % 2], n * 1_000, 10_000) for n in range(40)]
+    tenants = {tenant_id: SimulatedTenant(1_000, cap=10) for tenant_id in ids}
+    starts = simulate(arrivals, tenants, slots=3, policy=Policy.CFS)
+    assert max(start.end_us for start in starts) <= 40 * 10_000 / 3 + 2 * 10_000 + 2_000
+
+
+def test_a_flood_delays_the_quiet_tenant_under_fifo_but_not_under_cfs() -> None:
+    noisy, quiet = UUID(int=1), UUID(int=2)
+    arrivals = [Arrival(noisy, 0, SECOND) for _ in range(100)] + [Arrival(quiet, 10, SECOND)]
+    tenants = {noisy: SimulatedTenant(1_000, 10), quiet: SimulatedTenant(1_000, 10)}
+
+    def wait(policy: Policy) -> int:
+        return next(
+            start.wait_us for start in simulate(arrivals, tenants, slots=2, policy=policy) if start.tenant_id == quiet
+        )
+
+    assert wait(Policy.FIFO) == 50 * SECOND - 10
+    assert wait(Policy.CFS) == SECOND - 10
