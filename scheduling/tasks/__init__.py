@@ -1,1 +1,5 @@
-"""Celery tasks."""
+"""Celery's tasks: what a message may ask of a worker."""
+
+from scheduling.tasks import execute, upkeep
+
+__all__ = ["execute", "upkeep"]

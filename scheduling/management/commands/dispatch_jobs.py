@@ -1,0 +1,17 @@
+"""Run the dispatcher."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from scheduling.worker.dispatcher import Dispatcher
+from scheduling.worker.stopping import stop_event
+
+
+class Command(BaseCommand):
+    help = "Hand out jobs in fair order until stopped (SIGTERM, Ctrl-C). Run as many as you like; one leads each tick."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        Dispatcher(stop_event()).run()

@@ -1,0 +1,42 @@
+"""Run a worker of a pool."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, ArgumentTypeError
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from scheduling.services.workers import PoolNotFoundError
+from scheduling.worker.celery_worker import restart_with_soft_sigterm, run_worker
+
+
+def positive(text: str) -> int:
+    """A number of slots."""
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise ArgumentTypeError(f"{text!r} is not a positive number.")
+    return int(text)
+
+
+class Command(BaseCommand):
+    help = (
+        "Run the jobs of a pool's queues until stopped. SIGTERM and Ctrl-C ask running jobs to stop at their next safe"
+        " point, and return those that do not in time."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--pool", required=True, help="the worker pool whose queues are served")
+        parser.add_argument(
+            "--concurrency",
+            type=positive,
+            default=len(os.sched_getaffinity(0)),
+            help="jobs run at once; by default one a processor (%(default)s here)",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        restart_with_soft_sigterm()
+        try:
+            run_worker(pool_name=options["pool"], concurrency=options["concurrency"])
+        except PoolNotFoundError as error:
+            raise CommandError(error.detail) from error

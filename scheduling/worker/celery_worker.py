@@ -1,0 +1,124 @@
+"""A Celery worker under our heartbeat: started, stopped softly, and retired."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import signal
+import sys
+import time
+from typing import Any
+
+from celery import current_app
+from celery.apps.worker import Worker
+from celery.signals import setup_logging
+from django.conf import settings
+from django.db import connections
+
+from scheduling.services.workers import Registration, register_worker, retire_worker
+from scheduling.worker.control_block import ControlBlock
+from scheduling.worker.heartbeat import HeartbeatThread
+from scheduling.worker.preloading import preload_kinds
+from scheduling.worker.registration import LocalWorker, become
+
+logger = logging.getLogger(__name__)
+
+REMAP_VARIABLE = "REMAP_SIGTERM"
+POLL_SECONDS = 0.05
+# How long what is unfinished may take to be returned once its child is killed.
+RETURN_SECONDS = 5.0
+
+
+def restart_with_soft_sigterm() -> None:
+    """Make SIGTERM mean Celery's soft shutdown.
+
+    billiard reads the variable when it is imported, which has happened by now, so the process
+    replaces itself once.
+    """
+    if os.environ.get(REMAP_VARIABLE) != "SIGQUIT":
+        os.environ[REMAP_VARIABLE] = "SIGQUIT"
+        sys.stdout.flush()
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves, once more
+
+
+def run_worker(*, pool_name: str, concurrency: int) -> None:
+    """Serve the queues of a pool until asked to stop."""
+    registration = register_worker(
+        pool_name=pool_name,
+        hostname=platform.node(),
+        pid=os.getpid(),
+        slots=concurrency,
+        version=current_app.conf.get("worker_version", ""),
+    )
+    local = LocalWorker(registration, ControlBlock(concurrency))
+    become(local)
+    loaded = preload_kinds(registration.pool_id)
+    # The children must inherit no connection of this thread; each opens its own.
+    connections.close_all()
+    thread = HeartbeatThread(local)
+    thread.fork_between_rounds()
+    thread.start()
+    logger.info(
+        "worker.started",
+        extra={"pool": pool_name, "slots": concurrency, "queues": registration.queue_names, "preloaded": loaded},
+    )
+    try:
+        _celery_worker(registration, thread).start()
+    finally:
+        thread.stop(timeout_seconds=RETURN_SECONDS)
+        retire_worker(worker_id=registration.worker_id)
+        connections.close_all()
+        logger.info("worker.stopped", extra={"pool": pool_name})
+
+
+def _celery_worker(registration: Registration, thread: HeartbeatThread) -> Worker:
+    # Django's LOGGING stands; Celery configures none of its own when somebody listens here.
+    setup_logging.connect(_leave_logging_alone)
+    # Two lines a message would drown what the observers say about each execution.
+    for name in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    worker = SoftlyStoppingWorker(
+        app=current_app._get_current_object(),  # noqa: SLF001 - Celery's own way to the app behind the proxy
+        hostname=f"{registration.worker_id.hex[:12]}@{registration.hostname}",
+        queues=list(registration.queue_names),
+        concurrency=registration.slots,
+        pool="prefork",
+        quiet=True,
+        # Workers neither greet nor watch one another: rows and leases say who lives.
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    )
+    worker.heartbeat_thread = thread
+    return worker
+
+
+def _leave_logging_alone(**_: Any) -> None:
+    """Celery's sign that logging is set up."""
+
+
+class SoftlyStoppingWorker(Worker):
+    """Stops as soon as its jobs have stopped, and returns those that do not in time."""
+
+    heartbeat_thread: HeartbeatThread
+
+    def install_platform_tweaks(self, worker: Worker) -> None:
+        """Let Ctrl-C mean what SIGTERM means."""
+        super().install_platform_tweaks(worker)
+        signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
+
+    def wait_for_soft_shutdown(self) -> None:
+        """Called by Celery in the handler of SIGTERM, before it ends what still runs."""
+        self.heartbeat_thread.begin_stopping()
+        if not self._are_slots_free_within(settings.CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT):
+            self.heartbeat_thread.take_back_unfinished()
+            self._are_slots_free_within(RETURN_SECONDS)
+
+    def _are_slots_free_within(self, seconds: float) -> bool:
+        until = time.monotonic() + seconds
+        while any(self.heartbeat_thread.block.held_slots()):
+            if time.monotonic() >= until:
+                return False
+            time.sleep(POLL_SECONDS)
+        return True

@@ -1,0 +1,48 @@
+"""The one database connection that each child and the heartbeat keep, and what happens when it breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.db import InterfaceError, OperationalError, connection
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+CONNECTION_ERRORS = (OperationalError, InterfaceError)
+
+
+def check_connection() -> None:
+    """Before a job: drop a connection that an error left behind, so that the next query opens a new one."""
+    connection.close_if_unusable_or_obsolete()
+
+
+def drop_open_transaction() -> None:
+    """After a job: a transaction that a processor left open must not reach the next tenant's job."""
+    if connection.in_atomic_block or not connection.get_autocommit():
+        connection.close()
+
+
+def is_connection_lost() -> bool:
+    """Whether the last error was the database's going away, rather than a statement of its own."""
+    return connection.connection is None or not connection.is_usable()
+
+
+def persistently[T](attempt: Callable[[], T], *, give_up_after_seconds: float) -> T:
+    """Run ``attempt`` on a fresh connection after each database outage, backing off up to 2 s.
+
+    Meant for compare-and-sets: repeating one whose commit went through changes nothing.
+    """
+
+    def reconnect_first() -> T:
+        try:
+            return attempt()
+        except CONNECTION_ERRORS:
+            connection.close()
+            raise
+
+    retrying = Retrying(
+        retry=retry_if_exception_type(CONNECTION_ERRORS),
+        stop=stop_after_delay(give_up_after_seconds),
+        wait=wait_exponential_jitter(initial=0.1, max=2.0, jitter=0.1),
+        reraise=True,
+    )
+    return retrying(reconnect_first)

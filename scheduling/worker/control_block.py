@@ -1,0 +1,191 @@
+"""Shared memory between a worker's parent and its children: who runs what, and who is asked to stop.
+
+It is made before the fork. Each child has the slot of its place in the pool. A slot's
+generation is odd while an execution holds it and rises with every change of holder, so
+that nothing meant for one execution reaches the next: a request names the generation it is for.
+Every field is one aligned machine word with a single writer; readers compare the generation
+before and after.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+MAX_KIND_BYTES = 64
+# A child that finds its slot still held by a dead predecessor waits this long for the parent to
+# settle that one; the lease is the backstop.
+HANDOVER_SECONDS = 5.0
+HANDOVER_POLL_SECONDS = 0.01
+
+
+class Cause(StrEnum):
+    """Why a running job is asked to stop at its next safe point; the words of ``Interrupted``."""
+
+    CANCEL = "cancel"
+    DEADLINE = "deadline"
+    FENCE_LOST = "fence_lost"
+    SHUTDOWN = "shutdown"
+
+
+class _Slot(ctypes.Structure):
+    _fields_ = [
+        ("generation", ctypes.c_uint64),
+        ("pid", ctypes.c_uint64),
+        ("execution_id", ctypes.c_uint8 * 16),
+        ("fence", ctypes.c_int64),
+        ("attempt", ctypes.c_uint64),
+        ("crash_count", ctypes.c_uint64),
+        ("max_retries", ctypes.c_uint64),
+        ("kind", ctypes.c_uint8 * MAX_KIND_BYTES),
+        ("began_ns", ctypes.c_uint64),
+        ("timeout_ns", ctypes.c_uint64),
+        ("cancel_for", ctypes.c_uint64),
+        ("deadline_for", ctypes.c_uint64),
+        ("fence_lost_for", ctypes.c_uint64),
+    ]
+
+
+class _Header(ctypes.Structure):
+    _fields_ = [("is_stopping", ctypes.c_uint64)]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldSlot:
+    """What the parent sees of a slot in use. Times are of CLOCK_MONOTONIC, in nanoseconds.
+
+    ``fence`` is 0 until the execution has begun in the database; ``timeout_ns`` likewise.
+    """
+
+    index: int
+    generation: int
+    pid: int
+    execution_id: UUID
+    fence: int
+    attempt: int
+    crash_count: int
+    max_retries: int
+    kind: str
+    began_ns: int
+    timeout_ns: int
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the database knows that this execution runs here."""
+        return self.fence > 0
+
+
+class Seat:
+    """A child's hold on its slot, from the claim of one execution to its settlement."""
+
+    def __init__(self, slot: _Slot, header: _Header) -> None:
+        self._slot = slot
+        self._header = header
+        self._generation = slot.generation
+
+    def note_begun(
+        self, *, fence: int, attempt: int, crash_count: int, max_retries: int, kind: str, timeout_seconds: float
+    ) -> None:
+        """Tell the parent what it needs to settle this execution should the child die."""
+        slot = self._slot
+        slot.attempt, slot.crash_count, slot.max_retries = attempt, crash_count, max_retries
+        _write_bytes(slot.kind, kind.encode()[:MAX_KIND_BYTES])
+        slot.began_ns = time.monotonic_ns()
+        slot.timeout_ns = int(timeout_seconds * 1_000_000_000)
+        # Last: the parent acts on a slot only once it has a fence.
+        slot.fence = fence
+
+    def interruption(self) -> Cause | None:
+        """Why this execution should stop at its next safe point; reads memory only."""
+        slot = self._slot
+        if slot.fence_lost_for == self._generation:
+            return Cause.FENCE_LOST
+        if slot.cancel_for == self._generation:
+            return Cause.CANCEL
+        if slot.deadline_for == self._generation:
+            return Cause.DEADLINE
+        return Cause.SHUTDOWN if self._header.is_stopping else None
+
+    def release(self) -> None:
+        """The execution is settled, or was never begun."""
+        if self._slot.generation == self._generation:
+            self._slot.generation += 1
+
+
+class ControlBlock:
+    """The slots of one worker."""
+
+    def __init__(self, slots: int) -> None:
+        self._memory = mmap.mmap(-1, ctypes.sizeof(_Header) + slots * ctypes.sizeof(_Slot))
+        self._header = _Header.from_buffer(self._memory)
+        self._slots = (_Slot * slots).from_buffer(self._memory, ctypes.sizeof(_Header))
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether this worker takes no new jobs and wants its running ones back."""
+        return bool(self._header.is_stopping)
+
+    def stop(self) -> None:
+        """Ask every running job to stop at its next safe point, and refuse new ones."""
+        self._header.is_stopping = 1
+
+    def take_seat(self, index: int, execution_id: UUID) -> Seat:
+        """Hold slot ``index`` for an execution of the calling child."""
+        slot = self._slots[index]
+        until = time.monotonic() + HANDOVER_SECONDS
+        while slot.generation % 2 and slot.pid != os.getpid() and time.monotonic() < until:
+            time.sleep(HANDOVER_POLL_SECONDS)
+        if slot.generation % 2:
+            slot.generation += 1
+        slot.fence = slot.timeout_ns = 0
+        slot.pid = os.getpid()
+        _write_bytes(slot.execution_id, execution_id.bytes)
+        slot.began_ns = time.monotonic_ns()
+        slot.generation += 1
+        return Seat(slot, self._header)
+
+    def held_slots(self) -> Iterator[HeldSlot]:
+        """The slots in use at this moment, each read whole."""
+        for index, slot in enumerate(self._slots):
+            generation = slot.generation
+            if generation % 2 == 0:
+                continue
+            held = HeldSlot(
+                index=index,
+                generation=generation,
+                pid=slot.pid,
+                execution_id=UUID(bytes=bytes(slot.execution_id)),
+                fence=slot.fence,
+                attempt=slot.attempt,
+                crash_count=slot.crash_count,
+                max_retries=slot.max_retries,
+                kind=bytes(slot.kind).rstrip(b"\0").decode(errors="replace"),
+                began_ns=slot.began_ns,
+                timeout_ns=slot.timeout_ns,
+            )
+            if slot.generation == generation:
+                yield held
+
+    def ask(self, held: HeldSlot, cause: Cause) -> None:
+        """Ask one execution to stop at its next safe point."""
+        setattr(self._slots[held.index], f"{cause.value}_for", held.generation)
+
+    def vacate(self, held: HeldSlot) -> None:
+        """Free the slot of a child that died in it."""
+        slot = self._slots[held.index]
+        if slot.generation == held.generation:
+            slot.generation += 1
+
+
+def _write_bytes(field: ctypes.Array[ctypes.c_uint8], value: bytes) -> None:
+    ctypes.memset(field, 0, len(field))
+    ctypes.memmove(field, value, len(value))

@@ -1,0 +1,109 @@
+"""The dispatcher's loop: tick when woken, sweep each second, wait out what is away.
+
+Any number of them may run; each tick and each sweep takes a lock of its own in the database,
+and nothing that decides is kept here between two of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from django.db import connection
+
+from scheduling import broker
+from scheduling.conf import TICK_JOBS, dispatch_interval_seconds, lease_seconds, sweep_seconds
+from scheduling.exceptions import BrokerUnavailableError
+from scheduling.models import WorkerPool
+from scheduling.services.dispatching import republish_unstarted, run_tick
+from scheduling.services.rescue import run_sweep
+from scheduling.worker.connections import CONNECTION_ERRORS
+
+logger = logging.getLogger(__name__)
+
+PROBE_SECONDS = 1.0
+MIN_BACK_OFF_SECONDS = 0.1
+MAX_BACK_OFF_SECONDS = 2.0
+
+
+class Dispatcher:
+    """One loop; :meth:`run` returns once ``stopped`` is set."""
+
+    def __init__(self, stopped: threading.Event) -> None:
+        self._stopped = stopped
+        self._is_broker_away = False
+        self._failed_pools: set[int] = set()
+        self._next_probe = 0.0
+        self._next_sweep = 0.0
+        self._back_off_seconds = MIN_BACK_OFF_SECONDS
+        self._pool_ids: list[int] = []
+
+    def run(self) -> None:
+        """Dispatch until stopped."""
+        self._wait_one_lease()
+        while not self._stopped.is_set():
+            try:
+                self._round()
+                self._back_off_seconds = MIN_BACK_OFF_SECONDS
+            except CONNECTION_ERRORS:
+                logger.warning("dispatcher.database_away", exc_info=True)
+                self._reconnect_later()
+        connection.close()
+
+    def _round(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_probe:
+            self._next_probe = now + PROBE_SECONDS
+            self._probe_broker()
+            self._pool_ids = list(WorkerPool.objects.order_by("pk").values_list("pk", flat=True))
+        if now >= self._next_sweep:
+            self._next_sweep = now + sweep_seconds()
+            run_sweep()
+        has_more = [self._tick(pool_id) for pool_id in self._pool_ids if self._may_claim(pool_id)]
+        if not any(has_more) and not self._stopped.is_set():
+            broker.wait_for_wake(dispatch_interval_seconds())
+
+    def _may_claim(self, pool_id: int) -> bool:
+        return not self._is_broker_away and pool_id not in self._failed_pools
+
+    def _tick(self, pool_id: int) -> bool:
+        """Tick one pool; whether another tick at once would find work."""
+        result = run_tick(pool_id)
+        if result.unpublished:
+            # The claims are undone; the next ones wait for the broker to answer a probe.
+            logger.warning("dispatcher.publishing_failed", extra={"pool_id": pool_id, "undone": result.unpublished})
+            self._failed_pools.add(pool_id)
+            self._next_probe = time.monotonic() + PROBE_SECONDS
+            return False
+        return result.has_more
+
+    def _probe_broker(self) -> None:
+        """Ask whether the broker answers, and whether it came back empty or after an absence."""
+        try:
+            is_new = broker.is_epoch_new()
+        except BrokerUnavailableError:
+            if not self._is_broker_away:
+                logger.warning("dispatcher.broker_away", exc_info=True)
+            self._is_broker_away = True
+            return
+        was_away = self._is_broker_away or bool(self._failed_pools)
+        self._is_broker_away = False
+        self._failed_pools.clear()
+        if is_new or was_away:
+            logger.info("dispatcher.broker_back", extra={"is_empty": is_new})
+            self._republish_all()
+
+    def _republish_all(self) -> None:
+        while republish_unstarted(is_epoch_new=True) == TICK_JOBS:
+            logger.info("dispatcher.republished", extra={"count": TICK_JOBS})
+
+    def _reconnect_later(self) -> None:
+        connection.close()
+        self._stopped.wait(self._back_off_seconds)
+        self._back_off_seconds = min(2 * self._back_off_seconds, MAX_BACK_OFF_SECONDS)
+        self._wait_one_lease()
+
+    def _wait_one_lease(self) -> None:
+        """Let workers renew what an outage kept them from renewing before anybody is declared dead."""
+        self._next_sweep = time.monotonic() + lease_seconds()

@@ -1,0 +1,229 @@
+"""The parent's thread: it beats, renews leases, passes on requests to stop, and ends what must end.
+
+It has a database connection of its own, which children drop unused. No child is forked in the
+middle of one of its rounds, so that no lock is inherited locked.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections import defaultdict
+from contextlib import suppress
+
+from django.db import connection
+
+from scheduling.conf import heartbeat_seconds
+from scheduling.processors import registry
+from scheduling.retry import RetryPolicy
+from scheduling.services import verdicts
+from scheduling.services.leases import heartbeat
+from scheduling.services.settlement import Settlement, settle
+from scheduling.services.verdicts import Failure
+from scheduling.services.workers import enter_again
+from scheduling.worker.connections import CONNECTION_ERRORS
+from scheduling.worker.control_block import Cause, HeldSlot
+from scheduling.worker.registration import LocalWorker
+from scheduling.worker.watch import Finding, find, is_child_alive
+
+logger = logging.getLogger(__name__)
+
+# How often the slots are looked at. A dead child is settled, a timeout enforced, within this.
+WATCH_SECONDS = 0.1
+
+type Holder = tuple[int, int]
+
+
+class HeartbeatThread(threading.Thread):
+    """Watches the slots ten times a second and beats every HEARTBEAT_SECONDS."""
+
+    def __init__(self, worker: LocalWorker) -> None:
+        super().__init__(name="heartbeat", daemon=True)
+        self._worker = worker
+        self.block = worker.block
+        self._stopped = threading.Event()
+        self._hurry = threading.Event()
+        self._take_back = threading.Event()
+        self._round = threading.Lock()
+        self._next_beat = 0.0
+        self._asked_at_ns: dict[Holder, dict[Cause, int]] = defaultdict(dict)
+        self._findings: dict[Holder, Finding] = {}
+        self._settled: set[Holder] = set()
+        self._socket: int | None = None
+
+    # Called from the main thread -------------------------------------------------------------------
+
+    def fork_between_rounds(self) -> None:
+        """Hold every fork of this process until the round at hand is over; children drop our socket."""
+        os.register_at_fork(
+            before=self._round.acquire,
+            after_in_parent=self._round.release,
+            after_in_child=self._drop_socket,
+        )
+
+    def begin_stopping(self) -> None:
+        """Have the dispatcher told at once that this worker takes no more jobs."""
+        self.block.stop()
+        self._next_beat = 0.0
+        self._hurry.set()
+
+    def take_back_unfinished(self) -> None:
+        """End what still runs and return its jobs to their queues."""
+        self._take_back.set()
+        self._hurry.set()
+
+    def stop(self, *, timeout_seconds: float) -> None:
+        """End the thread after the round at hand."""
+        self._stopped.set()
+        self._hurry.set()
+        self.join(timeout_seconds)
+
+    # In the child ----------------------------------------------------------------------------------
+
+    def _drop_socket(self) -> None:
+        # Closing the connection object would tell the server that the parent's session is over; the
+        # child closes its copy of the descriptor only.
+        if self._socket is not None:
+            with suppress(OSError):
+                os.close(self._socket)
+            self._socket = None
+        self._round.release()
+
+    # In the thread ---------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Rounds until stopped. A database that is away costs rounds, never the thread."""
+        while not self._stopped.is_set():
+            with self._round:
+                try:
+                    self._watch()
+                    if time.monotonic() >= self._next_beat:
+                        self._beat()
+                except CONNECTION_ERRORS:
+                    logger.warning("heartbeat.database_away", exc_info=True)
+                    connection.close()
+                    self._next_beat = time.monotonic() + WATCH_SECONDS
+                except Exception:
+                    # A thread that ended would cost every lease of the worker; the error is in the log.
+                    logger.exception("heartbeat.round_failed")
+                self._socket = _socket_of_connection()
+            self._hurry.wait(WATCH_SECONDS)
+            self._hurry.clear()
+        connection.close()
+
+    def _beat(self) -> None:
+        held_slots = [held for held in self.block.held_slots() if held.has_begun and is_child_alive(held.pid)]
+        beat = heartbeat(
+            worker_id=self._worker.worker_id,
+            is_stopping=self.block.is_stopping,
+            fences={held.execution_id: held.fence for held in held_slots},
+        )
+        self._next_beat = time.monotonic() + heartbeat_seconds()
+        if not beat.is_worker_known:
+            enter_again(registration=self._worker.registration)
+        for held in held_slots:
+            lease = beat.leases.get(held.execution_id)
+            if lease is None:
+                self._ask(held, Cause.FENCE_LOST)
+            elif lease.is_cancel_requested:
+                self._ask(held, Cause.CANCEL)
+            elif lease.is_deadline_passed:
+                self._ask(held, Cause.DEADLINE)
+
+    def _ask(self, held: HeldSlot, cause: Cause) -> None:
+        self._asked_at_ns[_holder(held)].setdefault(cause, time.monotonic_ns())
+        self.block.ask(held, cause)
+
+    def _watch(self) -> None:
+        held_slots = list(self.block.held_slots())
+        self._forget_all_but({_holder(held) for held in held_slots})
+        for held in held_slots:
+            is_alive = is_child_alive(held.pid)
+            finding = self._findings.get(_holder(held)) or self._find(held, is_alive=is_alive)
+            if finding is not None:
+                # Kept, because the child will be found dead next time, and that must not count as a crash.
+                self._findings[_holder(held)] = finding
+                self._end(held, finding, is_alive=is_alive)
+
+    def _find(self, held: HeldSlot, *, is_alive: bool) -> Finding | None:
+        if self._take_back.is_set():
+            return Finding.SHUT_DOWN
+        return find(
+            held,
+            now_ns=time.monotonic_ns(),
+            is_alive=is_alive,
+            is_stopping=self.block.is_stopping,
+            asked_at_ns=self._asked_at_ns.get(_holder(held), {}),
+        )
+
+    def _end(self, held: HeldSlot, finding: Finding, *, is_alive: bool) -> None:
+        if is_alive:
+            logger.warning("execution.child_killed", extra={"finding": finding.value, **_ids(held)})
+            with suppress(ProcessLookupError):
+                os.kill(held.pid, signal.SIGKILL)
+        if _holder(held) not in self._settled:
+            settlement = settlement_of(held, finding)
+            if settlement is not None:
+                settle([settlement])
+            self._settled.add(_holder(held))
+        if not is_alive:
+            self.block.vacate(held)
+
+    def _forget_all_but(self, holders: set[Holder]) -> None:
+        for holder in (self._asked_at_ns.keys() | self._findings.keys()) - holders:
+            self._asked_at_ns.pop(holder, None)
+            self._findings.pop(holder, None)
+            self._settled.discard(holder)
+
+
+def settlement_of(held: HeldSlot, finding: Finding) -> Settlement | None:
+    """The settlement that a finding asks for; None where the lease or somebody else decides."""
+    if not held.has_begun:
+        return None
+    match finding:
+        case Finding.CRASHED:
+            return verdicts.crashed(
+                held.execution_id,
+                held.fence,
+                crash_count=held.crash_count,
+                was_alone=True,
+                cause="The worker's process died under the job.",
+                is_lost=False,
+            )
+        case Finding.TIMED_OUT:
+            return _timed_out(held)
+        case Finding.CANCELLED:
+            return verdicts.cancelled(held.execution_id, held.fence)
+        case Finding.EXPIRED:
+            return verdicts.expired(held.execution_id, held.fence)
+        case Finding.SHUT_DOWN:
+            return verdicts.shut_down(held.execution_id, held.fence)
+    return None
+
+
+def _timed_out(held: HeldSlot) -> Settlement:
+    delays = registry.get(held.kind).retry_delays_seconds
+    return verdicts.failed(
+        held.execution_id,
+        held.fence,
+        Failure("timed_out", f"The job ran longer than the {held.timeout_ns / 1e9:g} s that its kind may.", ""),
+        failed_attempts=held.attempt,
+        policy=RetryPolicy(max_retries=held.max_retries, delays_seconds=delays),
+        outcome=verdicts.Outcome.TIMED_OUT,
+    )
+
+
+def _holder(held: HeldSlot) -> Holder:
+    return held.index, held.generation
+
+
+def _ids(held: HeldSlot) -> dict[str, object]:
+    return {"execution_id": str(held.execution_id), "kind": held.kind, "child_pid": held.pid}
+
+
+def _socket_of_connection() -> int | None:
+    raw = connection.connection
+    return None if raw is None or raw.closed else raw.fileno()

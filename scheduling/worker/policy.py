@@ -1,0 +1,112 @@
+"""From what a processor answered or raised to the verdict on its execution."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from jsonschema.exceptions import ValidationError
+
+from scheduling.conf import MAX_PAYLOAD_BYTES, MAX_RESULT_BYTES
+from scheduling.processors.base import Complete, Discard, Outcome, PermanentError, Retry, TaskProcessor, Yielded
+from scheduling.retry import RetryPolicy
+from scheduling.services import verdicts
+from scheduling.services.execution import StartedExecution
+from scheduling.services.settlement import Settlement
+from scheduling.services.verdicts import Failure
+from scheduling.worker.control_block import Cause
+from scheduling.worker.storable import storable_json
+from tenants.exceptions import DomainError
+
+
+class AnswerInvalidError(PermanentError):
+    """A processor answered with something that is no outcome."""
+
+
+def retry_policy(started: StartedExecution, processor: type[TaskProcessor]) -> RetryPolicy:
+    """How often and when a job of this kind is tried again."""
+    return RetryPolicy(max_retries=started.max_retries, delays_seconds=processor.retry_delays_seconds)
+
+
+def settlement_of(
+    answer: Outcome | Mapping[str, Any] | None, started: StartedExecution, policy: RetryPolicy
+) -> Settlement:
+    """The settlement that an answer asks for; a mapping or None is a result.
+
+    Raises PermanentError for a result or state that cannot be stored.
+    """
+    execution_id, fence = started.execution_id, started.fence
+    match answer:
+        case Retry(error=error, after_seconds=after_seconds):
+            return failure_of(error, started, policy, is_permanent=False, after_seconds=after_seconds)
+        case Discard(reason=reason, error=error):
+            cause = error or PermanentError(reason, code="discarded")
+            return failure_of(cause, started, policy, is_permanent=True, message=reason)
+        case Yielded(state=state):
+            state = storable_json(state, what="checkpoint", max_bytes=MAX_PAYLOAD_BYTES)
+            return verdicts.yielded(execution_id, fence, state)
+        case Complete(result=result):
+            result = storable_json(result, what="result", max_bytes=MAX_RESULT_BYTES)
+            return verdicts.completed(execution_id, fence, result)
+        case None:
+            return verdicts.completed(execution_id, fence, None)
+        case Mapping():
+            return settlement_of(Complete(answer), started, policy)
+    raise AnswerInvalidError(f"{started.kind} answered with a {type(answer).__name__}.", code="answer_invalid")
+
+
+def failure_of(
+    error: BaseException,
+    started: StartedExecution,
+    policy: RetryPolicy,
+    *,
+    is_permanent: bool | None = None,
+    after_seconds: float | None = None,
+    message: str = "",
+) -> Settlement:
+    """The settlement of an attempt that ended in ``error``."""
+    failure = Failure.of(
+        error,
+        is_permanent=is_permanent_error(error) if is_permanent is None else is_permanent,
+        retry_after_seconds=after_seconds if after_seconds is not None else retry_after_seconds(error),
+    )
+    if message:
+        failure = Failure(failure.type, message, failure.traceback, is_permanent=failure.is_permanent)
+    return verdicts.failed(started.execution_id, started.fence, failure, failed_attempts=started.attempt, policy=policy)
+
+
+def interruption_of(cause: str, started: StartedExecution) -> Settlement | None:
+    """The settlement of a job that stopped at a safe point; None where it is not ours to settle."""
+    match cause:
+        case Cause.CANCEL:
+            return verdicts.cancelled(started.execution_id, started.fence)
+        case Cause.DEADLINE:
+            return verdicts.expired(started.execution_id, started.fence)
+        case Cause.SHUTDOWN:
+            return verdicts.shut_down(started.execution_id, started.fence)
+    return None
+
+
+def is_permanent_error(error: BaseException) -> bool:
+    """Whether trying again cannot help. Unknown exceptions are given the benefit of the doubt."""
+    if isinstance(error, DomainError):
+        return error.category != "unavailable" and error.retry_after_seconds is None
+    return isinstance(error, PermanentError | ValidationError)
+
+
+def retry_after_seconds(error: BaseException) -> float | None:
+    """The wait that the error asks for, by itself or by the HTTP response that it carries."""
+    own = getattr(error, "retry_after_seconds", None)
+    if own is not None:
+        return float(own)
+    headers = getattr(getattr(error, "response", None), "headers", None)
+    text = headers.get("Retry-After", "") if isinstance(headers, Mapping) else ""
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds())

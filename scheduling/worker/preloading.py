@@ -1,0 +1,49 @@
+"""What a pool's children share: loaded in the parent, once, before the fork."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from scheduling.models import CFSPlanTier, Queue, RoutingRule
+from scheduling.processors import registry
+from tenants.context import all_tenants
+
+logger = logging.getLogger(__name__)
+
+
+def preload_kinds(pool_id: int) -> list[str]:
+    """Let every kind that may reach the pool load its models; the kinds that did.
+
+    A kind that cannot load is left to fail job by job, so that it takes no other down.
+    """
+    loaded = []
+    for kind in kinds_served(pool_id):
+        try:
+            registry.get(kind).preload()
+        except Exception:
+            logger.exception("worker.preload_failed", extra={"kind": kind})
+        else:
+            loaded.append(kind)
+    return loaded
+
+
+def kinds_served(pool_id: int) -> list[str]:
+    """The kinds that the routing rules may send to a queue of the pool."""
+    with all_tenants():
+        queues = set(Queue.objects.filter(pool_id=pool_id).values_list("pk", flat=True))
+        rules = list(RoutingRule.objects.filter(is_active=True).order_by("position"))
+        tier_queues = set(CFSPlanTier.objects.filter(plan__is_active=True).values_list("queue_id", flat=True))
+    return [kind for kind in registry.kinds() if _targets(kind, rules, tier_queues) & queues]
+
+
+def _targets(kind: str, rules: Sequence[RoutingRule], tier_queues: set[int]) -> set[int]:
+    """Ids of the queues that a job of the kind can be routed to, whatever its tier and payload."""
+    targets: set[int] = set()
+    for rule in rules:
+        if rule.kind not in {"", kind}:
+            continue
+        targets |= tier_queues if rule.by_tier else {rule.queue_id}
+        if rule.tier_id is None and not rule.condition:
+            break
+    return targets

@@ -1,0 +1,44 @@
+"""The worker that this process belongs to: made in the parent, inherited by the children."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from scheduling.services.workers import Registration
+from scheduling.worker.control_block import ControlBlock
+
+
+class NoWorkerError(RuntimeError):
+    """A job arrived in a process that `manage.py run_worker` did not start: nobody would renew its lease."""
+
+    def __init__(self) -> None:
+        super().__init__(type(self).__doc__)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalWorker:
+    """This worker's row and its shared memory."""
+
+    registration: Registration
+    block: ControlBlock
+
+    @property
+    def worker_id(self) -> UUID:
+        return self.registration.worker_id
+
+
+_local: LocalWorker | None = None
+
+
+def become(worker: LocalWorker) -> None:
+    """Let this process, and the children forked from it, be ``worker``."""
+    global _local  # noqa: PLW0603 - set once before the fork; Celery hands tasks no object of ours
+    _local = worker
+
+
+def local_worker() -> LocalWorker:
+    """The worker that this process belongs to."""
+    if _local is None:
+        raise NoWorkerError
+    return _local

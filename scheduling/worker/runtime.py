@@ -1,0 +1,96 @@
+"""What a running job may ask of its worker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from scheduling.conf import MAX_PAYLOAD_BYTES
+from scheduling.exceptions import FenceLostError
+from scheduling.processors.base import Effects, Interrupted, Json
+from scheduling.services.checkpoints import save_checkpoint, save_progress
+from scheduling.services.execution import StartedExecution
+from scheduling.worker.control_block import Cause, Seat
+from scheduling.worker.storable import storable_json
+
+PROGRESS_SECONDS = 1.0
+
+
+class ExecutionRuntime:
+    """The :class:`~scheduling.processors.base.JobRuntime` of one execution."""
+
+    def __init__(self, started: StartedExecution, seat: Seat) -> None:
+        self._started = started
+        self._seat = seat
+        self._effects: list[Effects] = []
+        self._unsaved_progress: tuple[int, int, str] | None = None
+        self._progress_due_at = 0.0
+
+    def checkpoint(self, state: Json, effects: Effects | None) -> None:
+        """Store the state with its effects; then stop here if the platform wants the job back."""
+        clean = storable_json(state, what="checkpoint", max_bytes=MAX_PAYLOAD_BYTES)
+        self._under_fence(
+            lambda: save_checkpoint(
+                tenant_id=self._started.tenant_id,
+                job_id=self._started.job_id,
+                fence=self._started.fence,
+                state=clean,
+                effects=effects,
+            )
+        )
+        self._stop_if_asked()
+
+    def in_settlement(self, effects: Effects) -> None:
+        """Keep ``effects`` for the transaction that completes this execution."""
+        self._effects.append(effects)
+
+    def report_progress(self, current: int, total: int, message: str) -> None:
+        """Write the progress, at most once a second; the last report is written at the end."""
+        self._unsaved_progress = (current, total, message)
+        if time.monotonic() >= self._progress_due_at:
+            self.flush_progress()
+
+    def should_yield(self) -> bool:
+        """Stop here if the platform wants the job back; nobody asks for a slice back yet."""
+        self._stop_if_asked()
+        return False
+
+    def flush_progress(self) -> None:
+        """Write a report that came too soon after the one before."""
+        if self._unsaved_progress is None:
+            return
+        current, total, message = self._unsaved_progress
+        self._unsaved_progress = None
+        self._progress_due_at = time.monotonic() + PROGRESS_SECONDS
+        self._under_fence(
+            lambda: save_progress(
+                tenant_id=self._started.tenant_id,
+                job_id=self._started.job_id,
+                fence=self._started.fence,
+                current=current,
+                total=total,
+                message=message,
+            )
+        )
+
+    def settlement_effects(self) -> Callable[[], None] | None:
+        """All effects kept for the settlement as one, or None."""
+        if not self._effects:
+            return None
+
+        def run_all() -> None:
+            for effects in self._effects:
+                effects()
+
+        return run_all
+
+    def _stop_if_asked(self) -> None:
+        cause = self._seat.interruption()
+        if cause is not None:
+            raise Interrupted(cause.value)
+
+    def _under_fence(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except FenceLostError as error:
+            raise Interrupted(Cause.FENCE_LOST.value) from error
