@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -89,7 +90,7 @@ def start_execution(*, execution_id: UUID, token: UUID, worker_id: UUID) -> Star
             # the half that did match must not stay.
             transaction.set_rollback(True)
             return None
-    started = StartedExecution(*row[:-1], waited_seconds=float(row[-1]))
+    started = _started(row)
     signals.execution_started.send(
         None,
         tenant_id=started.tenant_id,
@@ -99,3 +100,19 @@ def start_execution(*, execution_id: UUID, token: UUID, worker_id: UUID) -> Star
         waited_seconds=started.waited_seconds,
     )
     return started
+
+
+def _started(row: tuple[Any, ...]) -> StartedExecution:
+    # Django leaves jsonb of its own cursors as text.
+    *head, payload, attempt, crash_count, max_retries, checkpoint, deadline_at, is_expired, waited = row
+    return StartedExecution(
+        *head,
+        payload=json.loads(payload),
+        attempt=attempt,
+        crash_count=crash_count,
+        max_retries=max_retries,
+        checkpoint=json.loads(checkpoint),
+        deadline_at=deadline_at,
+        is_expired=is_expired,
+        waited_seconds=float(waited),
+    )

@@ -15,10 +15,10 @@ from tenants.context import all_tenants
 _RENEW = """
 WITH chosen AS (
     SELECT l.id FROM scheduling_execution_live l
-    WHERE l.started_at IS NULL AND l.published_at < now() - make_interval(secs => %(age)s)
+    WHERE l.started_at IS NULL AND l.published_at <= now() - make_interval(secs => %(age)s)
     ORDER BY l.published_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
-UPDATE scheduling_execution_live l SET token = %(tokens)s[n.position], published_at = now()
+UPDATE scheduling_execution_live l SET token = (%(tokens)s::uuid[])[n.position], published_at = now()
 FROM (SELECT id, row_number() OVER () AS position FROM chosen) n, scheduling_queue q
 WHERE l.id = n.id AND q.id = l.queue_id
 RETURNING q.name, l.id, l.token
