@@ -1,0 +1,86 @@
+"""The example in docs/writing_processors.md runs as it stands there."""
+
+import re
+import uuid
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from scheduling.processors.base import Complete, Discard, JobContext, PermanentError, TaskProcessor, Yielded
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "writing_processors.md"
+BLOCK = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL).group(1)
+
+
+class RecordingRuntime:
+    """Asks for the slot back when `yields_after` texts are done; remembers the progress."""
+
+    def __init__(self, yields_after=None):
+        self.yields_after = yields_after
+        self.progress = []
+
+    def checkpoint(self, state, effects):
+        raise AssertionError("the example makes no checkpoint of its own")
+
+    def in_settlement(self, effects):
+        raise AssertionError("the example has no effects")
+
+    def report_progress(self, current, total, message):
+        self.progress.append((current, total))
+
+    def should_yield(self):
+        return len(self.progress) == self.yields_after
+
+
+@pytest.fixture
+def processor():
+    names = {"__name__": "example"}
+    exec(compile(BLOCK, str(PAGE), "exec"), names)
+    return names["WordCount"]()
+
+
+def context(texts, *, state=None, runtime=None):
+    ids = [uuid.uuid4() for _ in range(3)]
+    return JobContext(
+        *ids, "word_count", {"texts": texts}, 1, state or {}, 1, "key", None, runtime or RecordingRuntime()
+    )
+
+
+def test_the_example_is_about_thirty_lines_and_a_processor(processor):
+    assert len(BLOCK.splitlines()) <= 35
+    assert isinstance(processor, TaskProcessor)
+
+
+def test_the_example_counts_and_reports_its_progress(processor):
+    runtime = RecordingRuntime()
+    outcome = processor.process(context(["to be or", "not to be"], runtime=runtime))
+    assert outcome == Complete({"most_common": {"to": 2, "be": 2, "or": 1}})
+    assert runtime.progress == [(1, 2), (2, 2)]
+
+
+def test_the_example_goes_on_where_it_gave_its_slot_back(processor):
+    texts = ["to be", "or not", "to be"]
+    first = processor.process(context(texts, runtime=RecordingRuntime(yields_after=2)))
+    assert isinstance(first, Yielded)
+    assert first.state["done"] == 2
+    runtime = RecordingRuntime()
+    second = processor.process(context(texts, state=first.state, runtime=runtime))
+    assert runtime.progress == [(3, 3)]
+    assert second == processor.process(context(texts))
+
+
+def test_the_example_gives_up_on_an_empty_text(processor):
+    with pytest.raises(PermanentError, match="Text 2 is empty"):
+        processor.process(context(["to be", "  "]))
+
+
+def test_the_example_turns_one_error_into_a_dead_letter_and_leaves_the_others(processor):
+    assert isinstance(processor.handle_error(context(["a"]), MemoryError()), Discard)
+    assert processor.handle_error(context(["a"]), OSError()) is None
+
+
+@pytest.mark.parametrize("payload", [{}, {"texts": []}, {"texts": [1]}, {"texts": "to be"}])
+def test_the_example_refuses_a_payload_that_does_not_fit(processor, payload):
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(payload, processor.payload_schema)
