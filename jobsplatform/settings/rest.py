@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from jobsplatform.settings.env import BASE_DIR
-
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "tenants.api.authentication.ApiKeyAuthentication",
@@ -20,11 +18,6 @@ REST_FRAMEWORK: dict[str, Any] = {
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
     "COERCE_DECIMAL_TO_STRING": False,
 }
-
-# While the apps are being laid down side by side.
-if not (BASE_DIR / "tenants" / "api" / "problems.py").is_file():
-    for _name in [name for name, value in REST_FRAMEWORK.items() if "tenants.api" in str(value)]:
-        del REST_FRAMEWORK[_name]
 
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "Jobs platform",
