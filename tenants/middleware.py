@@ -13,6 +13,7 @@ from typing import Any
 
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from structlog.contextvars import bound_contextvars
 
 from tenants.access import API_KEY_ROLE, NO_ACCESS, Access
 from tenants.api.problems import problem_response, replace_page
@@ -46,7 +47,8 @@ class TenantMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         request_id = _request_id(request)
         request.request_id = request_id  # type: ignore[attr-defined]
-        response = self._respond(request, request_id)
+        with bound_contextvars(request_id=request_id):
+            response = self._respond(request, request_id)
         response.headers["X-Request-ID"] = request_id
         return response
 

@@ -2,21 +2,202 @@
 
 from __future__ import annotations
 
-import pytest
-from django.db import connection
+import contextvars
+from concurrent.futures import ThreadPoolExecutor
 
-from tenants.context import all_tenants, current_tenant_id, tenant_context
-from tenants.models import Tenant
+import pytest
+from django.db import DataError, IntegrityError, connection, transaction
+
+from tenants.context import (
+    Actor,
+    acting_as,
+    all_tenants,
+    current_actor,
+    current_scope,
+    current_tenant_id,
+    require_tenant_id,
+    tenant_context,
+)
+from tenants.exceptions import ContextElsewhereError, NoTenantError, TenantNotChosenError
+from tenants.models import ApiKey, Tenant
+from tests.integration.tenants.sql import make_key, transaction_settings
 
 pytestmark = pytest.mark.django_db
 
-
-def settings_of_transaction() -> tuple[str, str]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT current_user, current_setting('app.tenant_id', true)")
-        return cursor.fetchone()
+OUTSIDE = ("jobs_app", "")
 
 
-def test_only_the_tenant_itself_is_visible_in_its_context(acme, globex):
+def inside(tenant: Tenant) -> tuple[str, str]:
+    return ("jobs_app", str(tenant.pk))
+
+
+BEHIND_THE_DOOR = ("jobs_platform", "")
+
+
+def test_a_context_sets_both_walls(acme, globex):
     with tenant_context(acme):
+        assert transaction_settings() == inside(acme)
+        assert current_tenant_id() == require_tenant_id() == acme.pk
         assert list(Tenant.objects.all()) == [acme]
+
+
+def test_a_context_takes_an_id_as_well(acme):
+    with tenant_context(acme.pk):
+        assert transaction_settings() == inside(acme)
+
+
+def test_the_door_shows_all_tenants_and_names_none(acme, globex):
+    with all_tenants():
+        assert transaction_settings() == BEHIND_THE_DOOR
+        assert list(Tenant.objects.all()) == [acme, globex]
+        assert current_tenant_id() is None
+        with pytest.raises(TenantNotChosenError):
+            require_tenant_id()
+
+
+def test_without_a_context_there_is_no_tenant():
+    assert current_scope() is None
+    with pytest.raises(NoTenantError):
+        require_tenant_id()
+
+
+def test_leaving_writes_the_previous_values_back(acme, globex):
+    with tenant_context(acme):
+        with tenant_context(globex):
+            assert transaction_settings() == inside(globex)
+            with all_tenants():
+                assert transaction_settings() == BEHIND_THE_DOOR
+                with tenant_context(acme):
+                    assert transaction_settings() == inside(acme)
+                assert transaction_settings() == BEHIND_THE_DOOR
+            assert transaction_settings() == inside(globex)
+        assert transaction_settings() == inside(acme)
+        assert current_tenant_id() == acme.pk
+    assert transaction_settings() == OUTSIDE
+    assert current_tenant_id() is None
+
+
+def test_an_exception_restores_both_walls_and_takes_the_writes_with_it(acme, globex):
+    with tenant_context(acme):
+        with pytest.raises(ZeroDivisionError), tenant_context(globex):
+            make_key(globex, "lost")
+            _ = 1 / 0
+        assert transaction_settings() == inside(acme)
+        make_key(acme, "kept")
+    with all_tenants():
+        assert [key.name for key in ApiKey.objects.all()] == ["kept"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "error"),
+    [("SELECT 1/0", DataError), ("INSERT INTO tenants_plan (id) VALUES (NULL)", Exception)],
+)
+def test_a_failed_statement_restores_both_walls(acme, globex, statement, error):
+    with tenant_context(acme):
+        with pytest.raises(error), tenant_context(globex), connection.cursor() as cursor:
+            cursor.execute(statement)
+        assert transaction_settings() == inside(acme)
+
+
+def test_a_rollback_that_was_asked_for_restores_both_walls(acme, globex):
+    # REST framework marks the transaction so after an error that it has answered.
+    with tenant_context(acme):
+        with tenant_context(globex):
+            make_key(globex, "lost")
+            transaction.set_rollback(True)
+        assert transaction_settings() == inside(acme)
+        assert current_tenant_id() == acme.pk
+    with all_tenants():
+        assert not ApiKey.objects.exists()
+
+
+def test_the_same_context_again_costs_no_statement_but_its_savepoint(acme, django_assert_num_queries):
+    with tenant_context(acme), django_assert_num_queries(2), tenant_context(acme):
+        pass
+
+
+def test_entering_and_leaving_cost_one_statement_each_beside_the_savepoint(acme, django_assert_num_queries):
+    with django_assert_num_queries(4), tenant_context(acme):
+        pass
+
+
+def test_a_thread_that_copied_the_context_must_open_its_own(acme):
+    def ask() -> object:
+        try:
+            return list(Tenant.objects.all())
+        except NoTenantError as error:
+            return error
+
+    with tenant_context(acme), ThreadPoolExecutor(1) as threads:
+        copied = contextvars.copy_context()
+        assert isinstance(threads.submit(copied.run, ask).result(), ContextElsewhereError)
+        # A thread of its own starts without any tenant.
+        assert type(threads.submit(ask).result()) is NoTenantError
+
+
+def test_an_actor_is_the_system_until_somebody_acts():
+    assert current_actor().kind == "system"
+    alice = Actor(kind="user", id="1", label="alice", request_id="r")
+    with pytest.raises(ZeroDivisionError), acting_as(alice):
+        assert current_actor() is alice
+        _ = 1 / 0
+    assert current_actor().kind == "system"
+
+
+@pytest.mark.django_db(transaction=True)
+class TestRealTransactions:
+    """The same where the context's own transaction is the outermost one and commits."""
+
+    def test_a_commit_leaves_nothing_on_the_connection(self, acme, globex):
+        with tenant_context(acme):
+            make_key(acme, "kept")
+        assert transaction_settings() == OUTSIDE
+        with all_tenants():
+            assert ApiKey.objects.count() == 1
+        assert transaction_settings() == OUTSIDE
+
+    def test_after_commit_nothing_runs_in_the_tenant(self, acme):
+        seen: list[object] = []
+
+        def look() -> None:
+            seen.append(transaction_settings())
+            try:
+                Tenant.objects.count()
+            except NoTenantError as error:
+                seen.append(type(error))
+
+        with tenant_context(acme):
+            transaction.on_commit(look)
+        assert seen == [OUTSIDE, NoTenantError]
+
+    def test_a_connection_used_again_after_an_error_carries_nothing_over(self, acme, globex):
+        """A → error → B on one connection, as in a worker's child."""
+        make_key(acme, "a", enter=True)
+        make_key(globex, "g", enter=True)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            backend = cursor.fetchone()
+        for error in ("SELECT 1/0", "SELECT * FROM missing", "TRUNCATE tenants_tenant"):
+            with pytest.raises(Exception) as failure, tenant_context(acme), connection.cursor() as cursor:  # noqa: PT011 - any
+                assert [key.name for key in ApiKey.objects.all()] == ["a"]
+                cursor.execute(error)
+            assert failure.value.__cause__ is not None
+            assert transaction_settings() == OUTSIDE
+            with tenant_context(globex):
+                assert [key.name for key in ApiKey.objects.all()] == ["g"]
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            assert cursor.fetchone() == backend
+
+    def test_a_constraint_checked_at_commit_leaves_nothing_behind(self, acme):
+        with pytest.raises(IntegrityError), tenant_context(acme):
+            ApiKey.objects.create(tenant=acme, name="x", prefix="x")
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "INSERT INTO tenants_membership (id, tenant_id, user_id, role) VALUES"
+                    " (gen_random_uuid(), %s, 987654, 'viewer')",
+                    [acme.pk],
+                )
+        assert transaction_settings() == OUTSIDE
+        with all_tenants():
+            assert not ApiKey.objects.exists()

@@ -1,0 +1,73 @@
+"""Rows and facts that the tests of the walls ask for, in SQL where the ORM would be in the way."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any
+
+from django.db import connection
+
+from scheduling.models import Batch, Job, Queue
+from tenants.context import tenant_context
+from tenants.ids import uuid7
+from tenants.models import ApiKey, Tenant
+
+
+def transaction_settings() -> tuple[str, str]:
+    """The role and the tenant that PostgreSQL goes by at this moment; '' where no tenant is set."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_user, coalesce(current_setting('app.tenant_id', true), '')")
+        role, tenant_id = cursor.fetchone()
+    return role, tenant_id
+
+
+def run_sql(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """The rows of a statement; [] if it returns none."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, list(parameters))
+        return cursor.fetchall() if cursor.description else []
+
+
+def count_by_sql(statement: str, *parameters: Any) -> int:
+    """How many rows a statement changed or found."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, list(parameters))
+        return cursor.rowcount
+
+
+def make_key(tenant: Tenant, name: str, *, enter: bool = False) -> ApiKey:
+    """A key of `tenant`, written in the present context or, if asked, in the tenant's own."""
+    with tenant_context(tenant) if enter else nullcontext():
+        return ApiKey.objects.create(tenant=tenant, name=name, prefix=uuid7().hex[-16:])
+
+
+def make_batch(tenant: Tenant, label: str = "batch") -> Batch:
+    """A batch of `tenant`, written in its context."""
+    with tenant_context(tenant):
+        return Batch.objects.create(tenant=tenant, label=label, kind="noop", total=1)
+
+
+def make_job(tenant: Tenant, **values: Any) -> Job:
+    """A bare job row of `tenant`, written in its context; nothing is scheduled."""
+    with tenant_context(tenant):
+        job = new_job(tenant, **values)
+        job.save(force_insert=True)
+    return job
+
+
+def new_job(tenant: Tenant, **values: Any) -> Job:
+    """The same, unsaved; inside a context."""
+    from django.utils import timezone
+
+    now = timezone.now()
+    defaults = {
+        "tenant": tenant,
+        "kind": "noop",
+        "queue": Queue.objects.first(),
+        "state": "completed",
+        "rank": 0,
+        "payload_hash": b"",
+        "run_at": now,
+        "created_at": now,
+    }
+    return Job(**{**defaults, **values})

@@ -1,0 +1,56 @@
+"""One connection, many tenants, errors in between: nothing of one may ever be seen by the other."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import DatabaseError, connection
+
+from tenants.context import tenant_context
+from tests.integration.tenants.sql import make_key
+
+ROUNDS = 10_000
+
+
+@pytest.fixture
+def pool_of_one(django_db_setup):
+    """The default connection, taken from and given back to a pool that holds a single session."""
+    connection.close()
+    before = {name: connection.settings_dict[name] for name in ("OPTIONS", "CONN_MAX_AGE")}
+    options = {**before["OPTIONS"], "pool": {"min_size": 1, "max_size": 1, "timeout": 10}}
+    connection.settings_dict.update(OPTIONS=options, CONN_MAX_AGE=0)
+    yield
+    connection.close()
+    connection.close_pool()
+    connection.settings_dict.update(before)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_pool_of_one_connection_leaks_nothing_between_two_tenants_in_ten_thousand_uses(acme, globex, pool_of_one):
+    for tenant in (acme, globex):
+        make_key(tenant, tenant.slug, enter=True)
+    backends, leaks, errors = set(), [], 0
+    for number in range(ROUNDS):
+        tenant = (acme, globex)[number % 2]
+        try:
+            with tenant_context(tenant), connection.cursor() as cursor:
+                cursor.execute("SELECT name, pg_backend_pid() FROM tenants_apikey")
+                names, backend = zip(*cursor.fetchall(), strict=True)
+                backends.add(backend[0])
+                if names != (tenant.slug,):
+                    leaks.append((number, names))
+                if number % 5 == 3:
+                    cursor.execute("SELECT 1/0")
+                if number % 5 == 4:
+                    raise ZeroDivisionError
+        except (DatabaseError, ZeroDivisionError):
+            errors += 1
+        if number % 10 == 9:
+            # Between uses and outside any context there is nothing at all.
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT count(*), current_user::text FROM tenants_apikey")
+                if cursor.fetchone() != (0, "jobs_app"):
+                    leaks.append((number, "outside"))
+        connection.close()  # back into the pool, out for the other tenant
+    assert leaks == []
+    assert errors == ROUNDS * 2 // 5
+    assert len(backends) == 1
