@@ -24,7 +24,9 @@ _PDF_MAGIC_WITHIN = 1024
 _DOCX_PART = "word/document.xml"
 # Names that a Word document's archive begins with; a truncated one has no directory to ask.
 _DOCX_FIRST_PARTS = (b"[Content_Types].xml", b"_rels/", b"word/", b"docProps/", b"mimetype")
-_HTML_START = re.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S)
+_HTML_START = re.compile(
+    r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
+)
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 # More control characters than this among text, and it is something else that happens to decode.
 _MAX_CONTROL_SHARE = 0.01

@@ -12,7 +12,9 @@ from scheduling.processors.retrieval.blocks import Block
 # Control characters but tab and newline, soft hyphens, zero-width spaces and joiners of words, bidi controls,
 # byte-order marks, and the halves of surrogate pairs, which PostgreSQL refuses as it does NUL.
 # U+200C and U+200D stay: Persian, Indic scripts and emoji are spelt with them.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff\ufffe\uffff]")
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff\ufffe\uffff]"
+)
 _LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _SPACES = re.compile("[ \t\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
 _BLANK_LINES = re.compile(r"\n[ \n]*\n")

@@ -101,7 +101,8 @@ class ApiEmbedder:
             with httpx.Client(transport=self._transport, timeout=_API_TIMEOUT_SECONDS) as client:
                 response = client.post(self._url, json=body, headers=self._headers)
         except httpx.HTTPError as error:
-            raise TransientError(f"The embedding endpoint is out of reach: {error}", code="embedding_unreachable") from error
+            message = f"The embedding endpoint is out of reach: {error}"
+            raise TransientError(message, code="embedding_unreachable") from error
         if response.status_code == 429 or response.status_code >= 500:
             wait = response.headers.get("Retry-After", "")
             raise TransientError(
@@ -110,9 +111,7 @@ class ApiEmbedder:
                 retry_after_seconds=float(wait) if wait.isdecimal() else None,
             )
         if response.status_code != 200:
-            raise PermanentError(
-                f"The embedding endpoint answered {response.status_code}.", code="embedding_refused"
-            )
+            raise PermanentError(f"The embedding endpoint answered {response.status_code}.", code="embedding_refused")
         try:
             rows = sorted(response.json()["data"], key=lambda row: row["index"])
             return [row["embedding"] for row in rows]

@@ -13,7 +13,8 @@ from semantic_text_splitter import TextSplitter
 from scheduling.processors.retrieval.blocks import Block
 from scheduling.processors.retrieval.terms import UNSPACED
 
-MIN_CHUNK_SIZE, MAX_CHUNK_SIZE = 20, 1_000
+MIN_CHUNK_SIZE, DEFAULT_CHUNK_SIZE, MAX_CHUNK_SIZE = 20, 200, 1_000
+DEFAULT_OVERLAP = 20
 # Letters of a spaced script that make about one token of the embedding's vocabulary.
 _LETTERS_A_TOKEN = 4
 # Tokens that one character of an unspaced script makes: its words are one or two characters long.
@@ -26,8 +27,8 @@ _BEFORE_HEADING, _BEFORE_PARAGRAPH = "\n\n\n", "\n\n"
 class SplitSettings:
     """How long a passage may be, and how much of it the next one repeats; both in estimated tokens."""
 
-    chunk_size: int = 200
-    overlap: int = 20
+    chunk_size: int = DEFAULT_CHUNK_SIZE
+    overlap: int = DEFAULT_OVERLAP
 
 
 @dataclass(frozen=True, slots=True)

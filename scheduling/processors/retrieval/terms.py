@@ -28,9 +28,12 @@ _MAX_POSITION = 16_383
 
 # Words that nearly every English chunk holds: in a query they only cost.
 _STOP_WORDS = frozenset(
-    "a about an and any are as at be been but by can could did do does for from had has have how i if in into is it"
-    " its me my no not of on or our shall should so that the their them then there these they this those to was we"
-    " were what when where which who whom why will with would you your".split()
+    re.findall(
+        r"\w+",
+        "a about an and any are as at be been but by can could did do does for from had has have how i if in into is it"
+        " its me my no not of on or our shall should so that the their them then there these they this those to was we"
+        " were what when where which who whom why will with would you your",
+    )
 )
 
 

@@ -105,7 +105,7 @@ def _level_of(paragraph: Paragraph) -> int:
 
 def _rows_of(table: Table) -> Iterator[str]:
     # The cells' own elements: `row.cells` is quadratic in the table's size and repeats merged cells.
-    for row in table._tbl.tr_lst:
+    for row in table._tbl.tr_lst:  # noqa: SLF001 - there is no public way that is linear
         cells = ("".join(node.text or "" for node in cell.iter(qn("w:t"))).strip() for cell in row.tc_lst)
         text = " | ".join(cell for cell in cells if cell)
         if text:

@@ -82,10 +82,9 @@ def _start(file: IO[bytes], content_type: str, limits: ParsingLimits) -> subproc
 
 def _read_answer(process: subprocess.Popen[bytes], limits: ParsingLimits) -> list[Block] | None:
     """The blocks, or None when the process ended before its last line. Raises what the process reports."""
-    assert process.stdout is not None  # asked for as a pipe
     blocks: list[Block] = []
     size = 0
-    for line in process.stdout:
+    for line in process.stdout or ():
         size += len(line)
         if size > limits.output_bytes:
             raise FileTooComplexError(f"The file holds more than {limits.output_bytes} bytes of text.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -14,6 +15,7 @@ from scheduling.processors.retrieval.blocks import Block
 
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n(?:---|\.\.\.)\n", re.DOTALL)
 _VERBATIM = frozenset({"fence", "code_block"})
+_HEADINGS = frozenset({"heading_open", "heading_close"})
 _CELLS = frozenset({"th_open", "th_close", "td_open", "td_close"})
 
 
@@ -21,33 +23,44 @@ def read_markdown(data: bytes) -> Iterator[Block]:
     """One block a heading, paragraph, list item, code block or table row; ``line`` is the line in the file."""
     text = decode(data).replace("\r\n", "\n").replace("\r", "\n")
     front_matter = _FRONT_MATTER.match(text)
-    skipped = front_matter.group().count("\n") if front_matter else 0
     body = text[front_matter.end() :] if front_matter else text
-    level, line = 0, skipped + 1
-    cells: list[str] = []
-    is_cell = False
+    reader = _Reader(line=1 + (front_matter.group().count("\n") if front_matter else 0))
     for token in MarkdownIt("commonmark").enable("table").parse(body):
+        words = reader.read(token)
+        if words:
+            yield Block(words, {"line": reader.line_of_token}, reader.level)
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Goes through the tokens and remembers where it is; ``line`` is the file's line of the body's first."""
+
+    line: int
+    line_of_token: int = 1
+    level: int = 0
+    is_cell: bool = False
+    cells: list[str] = field(default_factory=list)
+
+    def read(self, token: Token) -> str:
+        """The words that end with this token, if a block does."""
         if token.map is not None:
-            line = skipped + token.map[0] + 1
-        if token.type == "heading_open":
-            level = int(token.tag[1])
-        elif token.type == "heading_close":
-            level = 0
+            self.line_of_token = self.line + token.map[0]
+        if token.type in _HEADINGS:
+            self.level = int(token.tag[1]) if token.nesting == 1 else 0
         elif token.type in _CELLS:
-            is_cell = token.nesting == 1
-        elif token.type == "tr_open":
-            cells = []
-        elif token.type == "tr_close":
-            yield Block(" | ".join(cell for cell in cells if cell), {"line": line})
-            cells = []
-        elif token.type in _VERBATIM:
-            yield Block(token.content, {"line": line})
-        elif token.type == "html_block":
-            yield Block(_without_tags(token.content), {"line": line})
-        elif token.type == "inline" and is_cell:
-            cells.append(_words_of(token))
+            self.is_cell = token.nesting == 1
+        elif token.type == "inline" and self.is_cell:
+            self.cells.append(_words_of(token))
         elif token.type == "inline":
-            yield Block(_words_of(token), {"line": line}, level)
+            return _words_of(token)
+        elif token.type == "tr_close":
+            row, self.cells = self.cells, []
+            return " | ".join(cell for cell in row if cell)
+        elif token.type == "html_block":
+            return _without_tags(token.content)
+        elif token.type in _VERBATIM:
+            return token.content
+        return ""
 
 
 def _words_of(token: Token) -> str:
@@ -55,9 +68,7 @@ def _words_of(token: Token) -> str:
     for child in token.children or ():
         if child.type in {"softbreak", "hardbreak"}:
             words.append("\n")
-        elif child.type == "image":
-            words.append(child.content)
-        elif child.type in {"text", "code_inline"}:
+        elif child.type == "image" or child.type in {"text", "code_inline"}:
             words.append(child.content)
     return "".join(words)
 

@@ -1,0 +1,137 @@
+"""`datasets/{id}/documents/` and `documents/`: upload, look, try again, pause, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.decorators import action
+from rest_framework.parsers import BaseParser, MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from scheduling.processors.document_indexing.api.serializers import (
+    DocumentQuerySerializer,
+    DocumentSerializer,
+    ReasonBodySerializer,
+    UploadAnswerSerializer,
+    UploadSerializer,
+)
+from scheduling.processors.document_indexing.selectors import find_documents, get_document
+from scheduling.processors.document_indexing.services import (
+    delete_document,
+    pause_document,
+    resume_document,
+    retry_document,
+)
+from scheduling.processors.document_indexing.uploads import Upload, upload_documents
+from scheduling.processors.retrieval.models import Document
+from scheduling.processors.retrieval.selectors import get_dataset
+from tenants.api.viewsets import TenantViewSet
+
+_PAGING = frozenset({"limit", "cursor"})
+
+
+class DatasetDocumentsViewSet(TenantViewSet):
+    """The documents of one dataset."""
+
+    model = Document
+    serializer_class = DocumentSerializer
+    filter_backends: ClassVar[list[Any]] = []
+    parser_classes: ClassVar[list[type[BaseParser]]] = [MultiPartParser]
+
+    @extend_schema(operation_id="datasets_documents_list", responses=DocumentSerializer(many=True))
+    def list(self, request: Request, dataset_id: str) -> Response:
+        """List the documents of a dataset, newest first."""
+        documents = find_documents().filter(dataset=get_dataset(UUID(dataset_id)))
+        return _page(self, documents)
+
+    @extend_schema(
+        operation_id="datasets_documents_upload",
+        request={"multipart/form-data": UploadSerializer},
+        responses={202: OpenApiResponse(UploadAnswerSerializer, description="Taken; one job indexes each document.")},
+    )
+    def create(self, request: Request, dataset_id: str) -> Response:
+        """Upload files: all are taken, or none is and the answer says what is wrong with each."""
+        dataset = get_dataset(UUID(dataset_id))
+        upload = upload_documents(tenant=self.tenant, dataset=dataset, files=request.FILES.getlist("files"))
+        return Response(UploadAnswerSerializer(_describe(upload)).data, status=202)
+
+
+class DocumentViewSet(TenantViewSet):
+    """Files of the tenant, and how far their indexing is."""
+
+    model = Document
+    serializer_class = DocumentSerializer
+    filter_backends: ClassVar[list[Any]] = []
+
+    @extend_schema(
+        operation_id="documents_list",
+        parameters=[DocumentQuerySerializer],
+        responses=DocumentSerializer(many=True),
+    )
+    def list(self, request: Request) -> Response:
+        """List documents, newest first."""
+        asked = {name: value for name, value in request.query_params.items() if name not in _PAGING}
+        query = DocumentQuerySerializer(data=asked)
+        query.is_valid(raise_exception=True)
+        names = {"dataset": "dataset_id", "batch": "batch_id", "status": "shown_status"}
+        wanted = {names[name]: value for name, value in query.validated_data.items()}
+        return _page(self, find_documents().filter(**wanted))
+
+    @extend_schema(operation_id="documents_retrieve")
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """Show one document."""
+        return Response(DocumentSerializer(get_document(UUID(pk))).data)
+
+    @extend_schema(operation_id="documents_destroy", responses={204: OpenApiResponse(description="Deleted.")})
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Delete a document with its chunks; its job is cancelled."""
+        delete_document(document_id=UUID(pk))
+        return Response(status=204)
+
+    @extend_schema(operation_id="documents_retry", request=ReasonBodySerializer, responses=DocumentSerializer)
+    @action(detail=True, methods=["post"])
+    def retry(self, request: Request, pk: str) -> Response:
+        """Index a document again whose job failed; what was stored of it stays."""
+        return self._act(retry_document, pk)
+
+    @extend_schema(operation_id="documents_pause", request=ReasonBodySerializer, responses=DocumentSerializer)
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, pk: str) -> Response:
+        """Keep a waiting document from being indexed."""
+        return self._act(pause_document, pk)
+
+    @extend_schema(operation_id="documents_resume", request=ReasonBodySerializer, responses=DocumentSerializer)
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, pk: str) -> Response:
+        """Let a paused document be indexed."""
+        return self._act(resume_document, pk)
+
+    def _act(self, act: Callable[..., object], pk: str) -> Response:
+        body = ReasonBodySerializer(data=self.request.data)
+        body.is_valid(raise_exception=True)
+        act(document_id=UUID(pk), reason=body.validated_data["reason"])
+        return Response(DocumentSerializer(get_document(UUID(pk))).data)
+
+
+def _page(view: TenantViewSet, documents: QuerySet[Document]) -> Response:
+    page = view.paginate_queryset(documents)
+    return view.get_paginated_response(DocumentSerializer(page, many=True).data)
+
+
+def _describe(upload: Upload) -> dict[str, Any]:
+    """The upload with its documents as readers see them, each under the name that was sent."""
+    documents = find_documents().in_bulk([file.document.pk for file in upload.files])
+    entries = []
+    for file in upload.files:
+        # A copy: the same document may stand here twice, under two names.
+        entry = copy(documents[file.document.pk])
+        entry.name = file.name
+        entry.duplicate_of = entry.pk if file.is_duplicate else None  # type: ignore[attr-defined]
+        entries.append(entry)
+    return {"batch": upload.batch_id, "documents": entries}

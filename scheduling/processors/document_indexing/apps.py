@@ -1,0 +1,15 @@
+"""The plug-in's app: one line in INSTALLED_APPS adds the kind, and removes it."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class DocumentIndexingConfig(AppConfig):
+    """The kind document_indexing with its API, admin and command."""
+
+    name = "scheduling.processors.document_indexing"
+    label = "document_indexing"
+    verbose_name = "Document indexing"
+    processors = ("scheduling.processors.document_indexing.processor.DocumentIndexing",)
+    api_urls = "scheduling.processors.document_indexing.api.urls"

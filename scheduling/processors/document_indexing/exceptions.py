@@ -1,0 +1,25 @@
+"""What uploads and documents refuse."""
+
+from __future__ import annotations
+
+from tenants.exceptions import DomainError
+
+
+class UploadRefusedError(DomainError):
+    """None of the files was taken; ``errors`` says why, by file."""
+
+    code = "upload_refused"
+    category = "invalid"
+    title = "The upload was refused; no file of it was taken."
+
+
+class DocumentNotFoundError(DomainError):
+    code = "not_found"
+    category = "not_found"
+    title = "There is no such document."
+
+
+class DocumentBusyError(DomainError):
+    code = "document_busy"
+    category = "conflict"
+    title = "The document is being changed by another request; try again."

@@ -1,0 +1,151 @@
+"""One document: extract → clean → split → embed → load, each chunk stored exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+from uuid import UUID
+
+from scheduling.processors.base import (
+    Complete,
+    Discard,
+    JobContext,
+    Outcome,
+    PermanentError,
+    TaskProcessor,
+    Yielded,
+)
+from scheduling.processors.document_indexing.errors import (
+    GONE,
+    MODEL_CHANGED,
+    OVER_BATCH_LIMIT,
+    FileTooComplexError,
+    FileWithoutTextError,
+)
+from scheduling.processors.document_indexing.extraction.extractor import extract_blocks
+from scheduling.processors.retrieval import repository
+from scheduling.processors.retrieval.cleaning import clean_blocks
+from scheduling.processors.retrieval.embedding import current_model_name, get_embedder
+from scheduling.processors.retrieval.exceptions import BatchTooLargeError, DocumentGoneError
+from scheduling.processors.retrieval.models import DocumentStatus
+from scheduling.processors.retrieval.repository import DocumentSource
+from scheduling.processors.retrieval.splitting import Passage, passages_digest, split_blocks
+from scheduling.processors.retrieval.storage import fetch_file
+
+# Chunks embedded and stored at a time: what a crash costs, and how long a cancel or a pause waits (about 0.4 s).
+BATCH_CHUNKS = 32
+# 50 MiB of text make about this many; their vectors take ten minutes of one core.
+MAX_CHUNKS = 60_000
+
+
+class DocumentIndexing(TaskProcessor):
+    """Makes an uploaded file searchable."""
+
+    kind = "document_indexing"
+    title = "Document indexing"
+    payload_schema: ClassVar[Mapping[str, Any]] = {
+        "type": "object",
+        "properties": {"document_id": {"type": "string", "format": "uuid", "maxLength": 36}},
+        "required": ["document_id"],
+        "additionalProperties": False,
+    }
+    timeout_seconds = 900.0
+
+    @classmethod
+    def preload(cls) -> None:
+        """Load the embedding model in the worker's parent, whose children then share its memory."""
+        get_embedder().load()
+
+    def process(self, context: JobContext) -> Outcome:
+        source = read_source(context)
+        if source.status is DocumentStatus.COMPLETED:
+            return Complete({"document": str(source.id), "chunks": source.chunks_done})
+        context.checkpoint(context.state, lambda: repository.take_over(source))
+        check_still_allowed(context, source)
+        passages = prepare_passages(context, source)
+        digest = passages_digest(passages)
+        first = begin_or_resume(context, source, digest, len(passages))
+        for start in range(first, len(passages), BATCH_CHUNKS):
+            load_batch(context, source, digest, passages[start : start + BATCH_CHUNKS], total=len(passages))
+            if context.should_yield():
+                return Yielded({"digest": digest})
+        context.in_settlement(lambda: repository.complete(source))
+        return Complete({"document": str(source.id), "chunks": len(passages)})
+
+    def handle_error(self, context: JobContext, error: BaseException) -> Outcome | None:
+        """Show the error with the document; whether the job is retried is left to the platform's policy."""
+        if isinstance(error, DocumentGoneError):
+            return Discard(str(error), PermanentError(str(error), code=GONE))
+        code = getattr(error, "code", type(error).__name__)
+        note = repository.fail if isinstance(error, PermanentError) else repository.await_retry
+        try:
+            source = read_source(context)
+            context.checkpoint(context.state, lambda: note(source, code=code, message=str(error)))
+        except DocumentGoneError as gone:
+            return Discard(str(gone), PermanentError(str(gone), code=GONE))
+        return None
+
+
+def read_source(context: JobContext) -> DocumentSource:
+    """The job's document."""
+    document_id = UUID(context.payload["document_id"])
+    return repository.read_source(context.tenant_id, document_id, job_id=context.job_id)
+
+
+def check_still_allowed(context: JobContext, source: DocumentSource) -> None:
+    """Plans and settings may have changed since the upload."""
+    try:
+        repository.check_batch(context.tenant_id, source.batch_id)
+    except BatchTooLargeError as error:
+        raise PermanentError(error.detail, code=OVER_BATCH_LIMIT) from error
+    if source.embedding_model != current_model_name():
+        raise PermanentError(
+            f"The dataset is embedded by {source.embedding_model}; {current_model_name()} is in use.",
+            code=MODEL_CHANGED,
+        )
+
+
+def prepare_passages(context: JobContext, source: DocumentSource) -> list[Passage]:
+    """Extract, clean and split: the same file gives the same passages at each start."""
+    enter_phase(context, source, DocumentStatus.PARSING)
+    with fetch_file(source.storage_key, source.sha256) as file:
+        blocks = extract_blocks(file, source.content_type)
+    enter_phase(context, source, DocumentStatus.CLEANING)
+    blocks = clean_blocks(blocks)
+    enter_phase(context, source, DocumentStatus.SPLITTING)
+    passages = split_blocks(blocks, source.split_settings)
+    if not passages:
+        raise FileWithoutTextError
+    if len(passages) > MAX_CHUNKS:
+        raise FileTooComplexError(f"The file makes {len(passages)} chunks; at most {MAX_CHUNKS} are indexed.")
+    return passages
+
+
+def enter_phase(context: JobContext, source: DocumentSource, status: DocumentStatus) -> None:
+    """Show the phase; a resumed document stays where it was, for its reader has seen chunks already."""
+    if not source.chunks_done:
+        context.checkpoint(context.state, lambda: repository.enter_phase(source, status))
+    context.should_yield()  # raises Interrupted when the job is cancelled or its worker shuts down
+
+
+def begin_or_resume(context: JobContext, source: DocumentSource, digest: str, total: int) -> int:
+    """The position of the first chunk to store.
+
+    The document's own mark decides, for it moves in the transaction that stores the chunks; it counts as long as
+    the passages are the same to the last byte.
+    """
+    state = {"digest": digest}
+    if source.passages_digest == digest:
+        context.checkpoint(state, lambda: repository.resume_chunks(source))
+        return source.chunks_done
+    context.checkpoint(state, lambda: repository.begin_chunks(source, digest=digest, total=total))
+    return 0
+
+
+def load_batch(
+    context: JobContext, source: DocumentSource, digest: str, passages: Sequence[Passage], *, total: int
+) -> None:
+    """Embed and store one batch, under the fence."""
+    vectors = get_embedder().embed([passage.text for passage in passages])
+    context.checkpoint({"digest": digest}, lambda: repository.append_chunks(source, passages, vectors))
+    context.report_progress(passages[-1].position + 1, total, f"{source.name}: indexing")

@@ -1,0 +1,88 @@
+"""Changes of one document: tried again, paused, resumed, deleted. Its job does what is the job's."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db import transaction
+
+from scheduling.processors.document_indexing.exceptions import DocumentBusyError, DocumentNotFoundError
+from scheduling.processors.retrieval.models import Document, DocumentStatus
+from scheduling.processors.retrieval.storage import discard_file_on_commit
+from scheduling.services.cancellation import cancel_job
+from scheduling.services.retries import retry_job
+from scheduling.services.suspension import resume_job, suspend_job
+from tenants.exceptions import DomainError
+from tenants.services.audit import record_audit
+
+# Everywhere the job comes before its document: a checkpoint locks them in that order, too.
+
+
+@transaction.atomic
+def retry_document(*, document_id: UUID, reason: str = "") -> Document:
+    """Index a document again whose job failed or backs off; what was stored of it stays.
+
+    Raises DocumentNotFoundError, or what the job refuses, such as InvalidTransitionError for one that runs.
+    """
+    job_id = _read(document_id).job_id
+    result = retry_job(job_id=job_id, reason=reason)
+    document = _lock(document_id)
+    if document.job_id != job_id:
+        raise DocumentBusyError
+    document.job_id = result.job.pk
+    document.status = DocumentStatus.WAITING
+    document.error_code = document.error_message = ""
+    document.error_at = None
+    document.save(update_fields=["job_id", "status", "error_code", "error_message", "error_at"])
+    record_audit(action="document.retried", target=document, after={"job": str(document.job_id)}, reason=reason)
+    return document
+
+
+def pause_document(*, document_id: UUID, reason: str = "") -> None:
+    """Keep a waiting document from being indexed until it is resumed."""
+    suspend_job(job_id=_read(document_id).job_id, reason=reason)
+
+
+def resume_document(*, document_id: UUID, reason: str = "") -> None:
+    """Let a paused document be indexed."""
+    resume_job(job_id=_read(document_id).job_id, reason=reason)
+
+
+@transaction.atomic
+def delete_document(*, document_id: UUID, reason: str = "") -> None:
+    """Delete a document with its chunks, cancel its job, and delete its file if it was the last to use it."""
+    _cancel(_read(document_id).job_id)
+    document = _lock(document_id)
+    record_audit(
+        action="document.deleted",
+        target=document,
+        before={"name": document.name, "dataset": str(document.dataset_id), "status": document.status},
+        reason=reason,
+    )
+    discard_file_on_commit(document.tenant_id, document.storage_key)
+    document.delete()
+
+
+def _cancel(job_id: UUID) -> None:
+    try:
+        # In a savepoint, so that a refusal leaves nothing half-done.
+        with transaction.atomic():
+            cancel_job(job_id=job_id, reason="Its document was deleted.")
+    except DomainError as refusal:
+        # It has ended, or was pruned: then there is nothing to cancel.
+        if refusal.code not in {"invalid_transition", "not_found"}:
+            raise
+
+
+def _read(document_id: UUID) -> Document:
+    return _found(Document.objects.filter(pk=document_id).first())
+
+
+def _lock(document_id: UUID) -> Document:
+    return _found(Document.objects.select_for_update().filter(pk=document_id).first())
+
+
+def _found(document: Document | None) -> Document:
+    if document is None:
+        raise DocumentNotFoundError
+    return document

@@ -1,0 +1,72 @@
+"""`datasets/`: make, look, change, delete, search."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.decorators import action
+from rest_framework.mixins import ListModelMixin
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from scheduling.processors.retrieval.api.serializers import (
+    DatasetChangesSerializer,
+    DatasetSerializer,
+    NewDatasetSerializer,
+    SearchAnswerSerializer,
+    SearchSerializer,
+)
+from scheduling.processors.retrieval.models import Dataset
+from scheduling.processors.retrieval.search import SearchMode, search_dataset
+from scheduling.processors.retrieval.selectors import get_dataset
+from scheduling.processors.retrieval.services import create_dataset, delete_dataset, update_dataset
+from tenants.api.viewsets import TenantViewSet
+
+
+class DatasetViewSet(ListModelMixin, TenantViewSet):
+    """Documents that are searched together."""
+
+    model = Dataset
+    serializer_class = DatasetSerializer
+    filter_backends: ClassVar[list[Any]] = []
+
+    @extend_schema(operation_id="datasets_create", request=NewDatasetSerializer, responses={201: DatasetSerializer})
+    def create(self, request: Request) -> Response:
+        """Make a dataset."""
+        body = NewDatasetSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        dataset = create_dataset(tenant=self.tenant, **body.validated_data)
+        return Response(DatasetSerializer(dataset).data, status=201)
+
+    @extend_schema(operation_id="datasets_retrieve")
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """Show a dataset."""
+        return Response(DatasetSerializer(get_dataset(UUID(pk))).data)
+
+    @extend_schema(operation_id="datasets_update", request=DatasetChangesSerializer, responses=DatasetSerializer)
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Change a dataset; new settings count for documents that are indexed from now on."""
+        body = DatasetChangesSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        dataset = update_dataset(dataset=get_dataset(UUID(pk)), **body.validated_data)
+        return Response(DatasetSerializer(dataset).data)
+
+    @extend_schema(operation_id="datasets_destroy", responses={204: OpenApiResponse(description="Deleted.")})
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Delete a dataset that has no documents."""
+        delete_dataset(dataset=get_dataset(UUID(pk)))
+        return Response(status=204)
+
+    @extend_schema(operation_id="datasets_search", request=SearchSerializer, responses=SearchAnswerSerializer)
+    @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
+    def search(self, request: Request, pk: str) -> Response:
+        """Find the chunks that answer a query, by words, by meaning, or by both."""
+        body = SearchSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        asked = body.validated_data
+        hits = search_dataset(
+            dataset=get_dataset(UUID(pk)), query=asked["query"], top_k=asked["top_k"], mode=SearchMode(asked["mode"])
+        )
+        return Response(SearchAnswerSerializer({"results": hits}).data)

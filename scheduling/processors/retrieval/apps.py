@@ -1,0 +1,15 @@
+"""The app of datasets, documents and chunks."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class RetrievalConfig(AppConfig):
+    """Datasets, documents, chunks and search."""
+
+    name = "scheduling.processors.retrieval"
+    label = "retrieval"
+    verbose_name = "Retrieval"
+    default_auto_field = "django.db.models.BigAutoField"
+    api_urls = "scheduling.processors.retrieval.api.urls"

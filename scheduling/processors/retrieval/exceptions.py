@@ -1,0 +1,45 @@
+"""What datasets and search refuse."""
+
+from __future__ import annotations
+
+from tenants.exceptions import DomainError
+
+
+class DatasetNotFoundError(DomainError):
+    code = "not_found"
+    category = "not_found"
+    title = "There is no such dataset."
+
+
+class DatasetNameTakenError(DomainError):
+    code = "dataset_name_taken"
+    category = "conflict"
+    title = "There is a dataset of this name."
+
+
+class DatasetInUseError(DomainError):
+    code = "dataset_in_use"
+    category = "conflict"
+    title = "The dataset has documents; delete them first."
+
+
+class DatasetSettingsInvalidError(DomainError):
+    code = "settings_invalid"
+    category = "invalid"
+    title = "The settings do not fit together."
+
+
+class EmbeddingModelMismatchError(DomainError):
+    code = "embedding_model_mismatch"
+    category = "conflict"
+    title = "The dataset was embedded by another model than the one in use."
+
+
+class BatchTooLargeError(DomainError):
+    code = "batch_too_large"
+    category = "invalid"
+    title = "The plan allows fewer files in one batch."
+
+
+class DocumentGoneError(Exception):
+    """The document was deleted, or another job has taken its indexing over."""

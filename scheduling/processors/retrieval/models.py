@@ -1,0 +1,146 @@
+"""What a tenant has given to be searched: datasets of documents, documents of chunks."""
+
+from __future__ import annotations
+
+import hashlib
+
+from django.contrib.postgres.search import SearchVectorField
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models.functions import Now
+from pgvector.django import VectorField
+
+from scheduling.processors.retrieval.embedding import DIMENSIONS, current_model_name
+from scheduling.processors.retrieval.splitting import (
+    DEFAULT_CHUNK_SIZE,
+    DEFAULT_OVERLAP,
+    MAX_CHUNK_SIZE,
+    MIN_CHUNK_SIZE,
+    SplitSettings,
+)
+from tenants.models.base import TenantModel
+
+
+class DocumentStatus(models.TextChoices):
+    """The phases of a document, in their order."""
+
+    WAITING = "waiting", "Waiting"
+    PARSING = "parsing", "Parsing"
+    CLEANING = "cleaning", "Cleaning"
+    SPLITTING = "splitting", "Splitting"
+    INDEXING = "indexing", "Indexing"
+    COMPLETED = "completed", "Completed"
+    ERROR = "error", "Error"
+
+
+class Dataset(TenantModel):
+    """Documents that are searched together, cut by the same settings and embedded by the same model."""
+
+    name = models.CharField(max_length=100)
+    description = models.CharField(max_length=1_000, blank=True)
+    chunk_size = models.PositiveSmallIntegerField(
+        default=DEFAULT_CHUNK_SIZE,
+        validators=[MinValueValidator(MIN_CHUNK_SIZE), MaxValueValidator(MAX_CHUNK_SIZE)],
+        help_text="Tokens of a chunk, at most; about four letters or one and a half Chinese characters each.",
+    )
+    chunk_overlap = models.PositiveSmallIntegerField(
+        default=DEFAULT_OVERLAP,
+        help_text="Tokens that a chunk repeats of the one before; at most half of a chunk.",
+    )
+    embedding_model = models.CharField(max_length=100, default=current_model_name, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "id"], name="dataset_tenant_id"),
+            models.UniqueConstraint(fields=["tenant", "name"], name="dataset_name_unique"),
+            models.CheckConstraint(
+                condition=models.Q(chunk_size__range=(MIN_CHUNK_SIZE, MAX_CHUNK_SIZE)), name="dataset_chunk_size"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(chunk_overlap__lte=models.F("chunk_size") / 2), name="dataset_chunk_overlap"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def split_settings(self) -> SplitSettings:
+        """How its documents are cut."""
+        return SplitSettings(chunk_size=self.chunk_size, overlap=self.chunk_overlap)
+
+    @property
+    def settings_key(self) -> str:
+        """Equal for two indexings whose chunks of the same content would be the same."""
+        text = f"{self.chunk_size}:{self.chunk_overlap}:{self.embedding_model}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Document(TenantModel):
+    """One file of a dataset, and how far its indexing is.
+
+    ``status`` is what its job wrote last; how the job itself stands (cancelled, suspended, dead) is asked of the
+    job. ``passages_digest`` and ``chunks_done`` say where an interrupted indexing goes on.
+    """
+
+    # Rows refer to each other by (tenant, id); the constraints stand in the migration.
+    dataset = models.ForeignKey(Dataset, models.CASCADE, db_constraint=False, db_index=False, related_name="documents")
+    name = models.CharField(max_length=255)
+    content_type = models.CharField(max_length=100)
+    size_bytes = models.PositiveBigIntegerField()
+    sha256 = models.CharField(max_length=64)
+    settings_key = models.CharField(max_length=16)
+    storage_key = models.CharField(max_length=200)
+    status = models.CharField(max_length=10, choices=DocumentStatus, default=DocumentStatus.WAITING)
+    chunks_done = models.PositiveIntegerField(default=0)
+    chunks_total = models.PositiveIntegerField(null=True, blank=True)
+    passages_digest = models.CharField(max_length=64, blank=True)
+    error_code = models.CharField(max_length=64, blank=True)
+    error_message = models.CharField(max_length=1_000, blank=True)
+    job_id = models.UUIDField()
+    batch_id = models.UUIDField()
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    parsing_at = models.DateTimeField(null=True, blank=True)
+    cleaning_at = models.DateTimeField(null=True, blank=True)
+    splitting_at = models.DateTimeField(null=True, blank=True)
+    indexing_at = models.DateTimeField(null=True, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+    error_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "id"], name="document_tenant_id"),
+            models.UniqueConstraint(
+                fields=["tenant", "dataset", "sha256", "settings_key"], name="document_content_unique"
+            ),
+            models.CheckConstraint(condition=models.Q(status__in=DocumentStatus.values), name="document_status_known"),
+        ]
+        indexes = [
+            models.Index(fields=["tenant", "batch_id"], name="document_batch"),
+            models.Index(fields=["tenant", "sha256"], name="document_content"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Chunk(TenantModel):
+    """A passage of a document with what finds it: its vector and its terms."""
+
+    dataset = models.ForeignKey(Dataset, models.CASCADE, db_constraint=False, db_index=False, related_name="+")
+    document = models.ForeignKey(Document, models.CASCADE, db_constraint=False, db_index=False, related_name="chunks")
+    position = models.PositiveIntegerField()
+    text = models.TextField()
+    location = models.JSONField(default=dict)
+    embedding = VectorField(dimensions=DIMENSIONS)
+    search = SearchVectorField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "document", "position"], name="chunk_position_unique"),
+        ]
+        indexes = [models.Index(fields=["tenant", "dataset"], name="chunk_dataset")]
+
+    def __str__(self) -> str:
+        return f"{self.document_id}#{self.position}"

@@ -1,0 +1,183 @@
+"""What a processor reads and writes of documents. Reads enter the tenant's context; effects run in the job's own.
+
+Each effect names what it expects to find, so that one that comes too late changes nothing and raises
+DocumentGoneError, and the transaction around it rolls back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import F
+from django.db.models.functions import Coalesce, Now
+
+from scheduling.processors.retrieval.batch_limit import check_batch_limit
+from scheduling.processors.retrieval.exceptions import DocumentGoneError
+from scheduling.processors.retrieval.models import Chunk, Document, DocumentStatus
+from scheduling.processors.retrieval.splitting import Passage, SplitSettings
+from scheduling.processors.retrieval.terms import to_tsvector
+from tenants.context import tenant_context
+from tenants.ids import uuid7
+from tenants.models import Tenant
+
+if TYPE_CHECKING:
+    from scheduling.processors.retrieval.embedding import Vectors
+
+_MAX_ERROR_LENGTH = 1_000
+# The first statement moves the mark only from where these chunks begin: a batch counts once or not at all.
+_APPEND_CHUNKS = """
+    WITH document AS (
+        UPDATE retrieval_document SET chunks_done = chunks_done + %(count)s
+        WHERE id = %(document_id)s AND job_id = %(job_id)s AND chunks_done = %(first)s
+        RETURNING id, tenant_id, dataset_id
+    )
+    INSERT INTO retrieval_chunk
+        (id, tenant_id, dataset_id, document_id, position, text, location, embedding, search)
+    SELECT row.id, document.tenant_id, document.dataset_id, document.id, row.position, row.text,
+        row.location::jsonb, row.embedding::vector, row.search::tsvector
+    FROM document, unnest(%(ids)s::uuid[], %(positions)s::int[], %(texts)s::text[], %(locations)s::text[],
+        %(embeddings)s::text[], %(searches)s::text[]) AS row(id, position, text, location, embedding, search)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentSource:
+    """What indexing needs to know of a document; ``job_id`` is the job that asks."""
+
+    id: UUID
+    job_id: UUID
+    status: DocumentStatus
+    name: str
+    content_type: str
+    storage_key: str
+    sha256: str
+    batch_id: UUID
+    split_settings: SplitSettings
+    embedding_model: str
+    passages_digest: str
+    chunks_done: int
+
+
+def read_source(tenant_id: UUID, document_id: UUID, *, job_id: UUID) -> DocumentSource:
+    """The document as a job needs it; DocumentGoneError when it was deleted."""
+    with tenant_context(tenant_id):
+        document = Document.objects.select_related("dataset").filter(pk=document_id).first()
+    if document is None:
+        raise DocumentGoneError(f"There is no document {document_id}.")
+    return DocumentSource(
+        id=document.pk,
+        job_id=job_id,
+        status=DocumentStatus(document.status),
+        name=document.name,
+        content_type=document.content_type,
+        storage_key=document.storage_key,
+        sha256=document.sha256,
+        batch_id=document.batch_id,
+        split_settings=document.dataset.split_settings,
+        embedding_model=document.dataset.embedding_model,
+        passages_digest=document.passages_digest,
+        chunks_done=document.chunks_done,
+    )
+
+
+def check_batch(tenant_id: UUID, batch_id: UUID) -> None:
+    """Raise BatchTooLargeError when the batch holds more documents than the plan allows by now."""
+    with tenant_context(tenant_id):
+        tenant = Tenant.objects.get(pk=tenant_id)
+        check_batch_limit(tenant, Document.objects.filter(batch_id=batch_id).count())
+
+
+def take_over(source: DocumentSource) -> None:
+    """Effect: the document is this job's from now on.
+
+    A dead letter that is requeued is a new job for the same document. Should two live at once, the one that
+    started last goes on from where the other is, and the other's next effect finds nothing.
+    """
+    if not Document.objects.filter(pk=source.id).update(job_id=source.job_id):
+        raise DocumentGoneError(f"The document {source.id} was deleted.")
+
+
+def enter_phase(source: DocumentSource, status: DocumentStatus) -> None:
+    """Effect: the document is in this phase now; what an earlier attempt said of errors is over."""
+    _update(source, status=status, error_code="", error_message="", error_at=None, **{f"{status.value}_at": Now()})
+
+
+def begin_chunks(source: DocumentSource, *, digest: str, total: int) -> None:
+    """Effect: the passages are known, none is stored; chunks of other passages go."""
+    Chunk.objects.filter(document_id=source.id).delete()
+    _update(
+        source,
+        status=DocumentStatus.INDEXING,
+        indexing_at=Now(),
+        passages_digest=digest,
+        chunks_total=total,
+        chunks_done=0,
+    )
+
+
+def resume_chunks(source: DocumentSource) -> None:
+    """Effect: the same passages go on where they stopped."""
+    _update(
+        source,
+        status=DocumentStatus.INDEXING,
+        indexing_at=Coalesce(F("indexing_at"), Now()),
+        error_code="",
+        error_message="",
+        error_at=None,
+    )
+
+
+def append_chunks(source: DocumentSource, passages: Sequence[Passage], vectors: Vectors) -> None:
+    """Effect: store the next passages, which begin exactly where the document's mark stands."""
+    parameters = {
+        "document_id": source.id,
+        "job_id": source.job_id,
+        "count": len(passages),
+        "first": passages[0].position,
+        "ids": [uuid7() for _ in passages],
+        "positions": [passage.position for passage in passages],
+        "texts": [passage.text for passage in passages],
+        "locations": [json.dumps(passage.location) for passage in passages],
+        "embeddings": [f"[{','.join(map(str, vector))}]" for vector in vectors.tolist()],
+        "searches": [to_tsvector(passage.text, heading=passage.heading) for passage in passages],
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_APPEND_CHUNKS, parameters)
+        if cursor.rowcount != len(passages):
+            raise DocumentGoneError(f"The document {source.id} is not where this indexing left it.")
+
+
+def complete(source: DocumentSource) -> None:
+    """Effect: every chunk is stored."""
+    _update(source, status=DocumentStatus.COMPLETED, completed_at=Now())
+
+
+def fail(source: DocumentSource, *, code: str, message: str) -> None:
+    """Effect: the document cannot be indexed."""
+    _update(
+        source,
+        status=DocumentStatus.ERROR,
+        error_at=Now(),
+        error_code=code,
+        error_message=message[:_MAX_ERROR_LENGTH],
+    )
+
+
+def await_retry(source: DocumentSource, *, code: str, message: str) -> None:
+    """Effect: the attempt failed; the document waits for the next one, with the reason shown."""
+    _update(
+        source,
+        status=DocumentStatus.WAITING,
+        error_code=code,
+        error_message=message[:_MAX_ERROR_LENGTH],
+    )
+
+
+def _update(source: DocumentSource, **changes: object) -> None:
+    if not Document.objects.filter(pk=source.id, job_id=source.job_id).update(**changes):
+        raise DocumentGoneError(f"The document {source.id} was deleted or is indexed by another job.")

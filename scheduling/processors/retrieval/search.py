@@ -1,0 +1,133 @@
+"""Search in one dataset: by meaning, by words, or by both fused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from scheduling.processors.retrieval.embedding import current_model_name, get_embedder
+from scheduling.processors.retrieval.exceptions import EmbeddingModelMismatchError
+from scheduling.processors.retrieval.fusion import fuse_rankings
+from scheduling.processors.retrieval.models import Chunk, Dataset
+from scheduling.processors.retrieval.terms import query_terms, to_tsqueries
+from scheduling.processors.retrieval.vector_index import has_vector_index, widen_search
+
+MAX_TOP_K = 50
+MAX_QUERY_LENGTH = 1_000
+# Each ranking gives this many times what is asked for, so that a chunk in the middle of both can win.
+_DEPTH_FACTOR, _MIN_DEPTH = 4, 50
+# Rarer terms weigh more; beyond this many a query is a page, and the rest adds only time.
+_MAX_TERMS = 64
+
+# `+ 0` makes of the distance an expression that no index orders: whatever indexes there are, the planner
+# computes every distance within the dataset. With an index of its own, the dataset is ordered by that.
+_BY_VECTOR_EXACTLY = """
+    SELECT id, -(embedding <#> %(vector)s::vector) AS score FROM retrieval_chunk
+    WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s
+    ORDER BY (embedding <#> %(vector)s::vector) + 0, id LIMIT %(limit)s
+"""
+_BY_VECTOR_INDEX = """
+    SELECT id, -(embedding <#> %(vector)s::vector) AS score FROM retrieval_chunk
+    WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s
+    ORDER BY embedding <#> %(vector)s::vector LIMIT %(limit)s
+"""
+# Any term may match; each weighs by its rarity in the dataset. The weights are those of D (text) to A (heading).
+_BY_TEXT = """
+    WITH term AS MATERIALIZED (
+        SELECT value::tsquery AS query FROM unnest(%(terms)s::text[]) AS value
+    ), candidate AS MATERIALIZED (
+        SELECT id, search FROM retrieval_chunk
+        WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s AND search @@ %(any_term)s::tsquery
+    ), hit AS MATERIALIZED (
+        SELECT candidate.id, term.query, ts_rank('{0.5, 0.5, 0.5, 0.8}', candidate.search, term.query) AS rank
+        FROM candidate JOIN term ON candidate.search @@ term.query
+    ), weight AS (
+        SELECT query, ln(1 + (SELECT count(*) FROM candidate)::float / count(*)) AS idf FROM hit GROUP BY query
+    )
+    SELECT hit.id, sum(hit.rank * weight.idf) AS score FROM hit JOIN weight USING (query)
+    GROUP BY hit.id ORDER BY score DESC, hit.id LIMIT %(limit)s
+"""
+
+type Ranking = list[tuple[UUID, float]]
+
+
+class SearchMode(StrEnum):
+    """By what chunks are found."""
+
+    HYBRID = "hybrid"
+    VECTOR = "vector"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A chunk that was found, with its document; scores compare within one answer only."""
+
+    chunk: Chunk
+    score: float
+
+
+def search_dataset(*, dataset: Dataset, query: str, top_k: int = 10, mode: SearchMode = SearchMode.HYBRID) -> list[Hit]:
+    """The best ``top_k`` (at most 50) chunks of a dataset of the current tenant, best first."""
+    limit = max(1, min(top_k, MAX_TOP_K))
+    depth = limit if mode is not SearchMode.HYBRID else max(_MIN_DEPTH, _DEPTH_FACTOR * limit)
+    rankings = []
+    if mode is not SearchMode.TEXT:
+        rankings.append(rank_by_vector(dataset, query, depth))
+    if mode is not SearchMode.VECTOR:
+        rankings.append(rank_by_text(dataset, query, depth))
+    if mode is SearchMode.HYBRID:
+        best = fuse_rankings([[chunk for chunk, _ in ranking] for ranking in rankings], limit=limit)
+    else:
+        best = rankings[0]
+    return _read_hits(best)
+
+
+def rank_by_vector(dataset: Dataset, query: str, limit: int) -> Ranking:
+    """Chunk ids by their cosine with the query's vector."""
+    if dataset.embedding_model != current_model_name():
+        raise EmbeddingModelMismatchError(
+            f"The dataset was embedded by {dataset.embedding_model}; {current_model_name()} is in use."
+            " Search by text, or index the documents anew in another dataset."
+        )
+    vector = get_embedder().embed([query])[0]
+    parameters = _scope_of(dataset) | {"vector": f"[{','.join(map(str, vector.tolist()))}]", "limit": limit}
+    if has_vector_index(dataset.pk):
+        widen_search(limit)
+        return _rank(_BY_VECTOR_INDEX, parameters)
+    return _rank(_BY_VECTOR_EXACTLY, parameters)
+
+
+def rank_by_text(dataset: Dataset, query: str, limit: int) -> Ranking:
+    """Chunk ids by the query's words that they hold, rare words first."""
+    terms = to_tsqueries(query_terms(query)[:_MAX_TERMS])
+    if not terms:
+        return []
+    return _rank(_BY_TEXT, _scope_of(dataset) | {"terms": terms, "any_term": " | ".join(terms), "limit": limit})
+
+
+def _scope_of(dataset: Dataset) -> dict[str, Any]:
+    # Row-level security would do without the tenant; with it, the index on (tenant, dataset) serves.
+    return {"tenant_id": dataset.tenant_id, "dataset_id": dataset.pk}
+
+
+def _rank(statement: str, parameters: dict[str, Any]) -> Ranking:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return [(chunk_id, float(score)) for chunk_id, score in cursor.fetchall()]
+
+
+def _read_hits(best: Sequence[tuple[UUID, float]]) -> list[Hit]:
+    chunks = (
+        Chunk.objects.filter(pk__in=[chunk_id for chunk_id, _ in best])
+        .select_related("document")
+        .defer("embedding", "search")
+        .in_bulk()
+    )
+    # One that was deleted between the two reads is left out.
+    return [Hit(chunks[chunk_id], score) for chunk_id, score in best if chunk_id in chunks]

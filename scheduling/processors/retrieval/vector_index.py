@@ -1,0 +1,62 @@
+"""An approximate index for one large dataset, and for it alone.
+
+There is no HNSW index over all tenants: filtered by tenant, it returns the neighbours of others and few or none
+of one's own, and the planner chooses it silently. A partial index of one dataset has only its rows.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db import connection
+from django.db.backends.utils import CursorWrapper
+from psycopg import sql
+
+_IS_VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"
+# What the search keeps in view, as a multiple of what it returns; pgvector's bounds are 1 and 1,000.
+_VIEW_FACTOR, _MIN_VIEW, _MAX_VIEW = 4, 200, 1_000
+_PREFIX = "retrieval_chunk_hnsw_"
+_OWN_INDEXES = r"SELECT relname FROM pg_class WHERE relkind = 'i' AND relname LIKE 'retrieval\_chunk\_hnsw\_%'"
+
+
+def index_name(dataset_id: UUID) -> str:
+    """The name of the dataset's index, if it has one."""
+    return f"{_PREFIX}{dataset_id.hex}"
+
+
+def has_vector_index(dataset_id: UUID) -> bool:
+    """Whether the dataset has an index that is whole; one that is being built, or failed to be, does not count."""
+    with connection.cursor() as cursor:
+        cursor.execute(_IS_VALID, [f"public.{index_name(dataset_id)}"])
+        return cursor.fetchone() == (True,)
+
+
+def widen_search(limit: int) -> None:
+    """Let an approximate search of this transaction look at enough neighbours, and go on until it has ``limit``."""
+    view = max(_MIN_VIEW, min(_VIEW_FACTOR * limit, _MAX_VIEW))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('hnsw.ef_search', %s, true), set_config('hnsw.iterative_scan', 'strict_order', true)",
+            [str(view)],
+        )
+
+
+def create_index(cursor: CursorWrapper, dataset_id: UUID) -> None:
+    """Build the dataset's index while others read and write; outside a transaction, as the owner."""
+    statement = sql.SQL(
+        "CREATE INDEX CONCURRENTLY {name} ON public.retrieval_chunk USING hnsw (embedding vector_ip_ops)"
+        " WHERE dataset_id = {dataset}"
+    ).format(name=sql.Identifier(index_name(dataset_id)), dataset=sql.Literal(dataset_id))
+    cursor.execute(statement.as_string(cursor.connection))
+
+
+def drop_index(cursor: CursorWrapper, name: str) -> None:
+    """Drop an index of one dataset by its name while others read and write; outside a transaction, as the owner."""
+    statement = sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS public.{}").format(sql.Identifier(name))
+    cursor.execute(statement.as_string(cursor.connection))
+
+
+def list_indexes(cursor: CursorWrapper) -> set[str]:
+    """The names of all datasets' indexes, whole or not."""
+    cursor.execute(_OWN_INDEXES)
+    return {name for (name,) in cursor.fetchall()}
