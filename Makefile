@@ -8,9 +8,10 @@ PYTHON ?= $(shell for p in $(PYTHON_CANDIDATES); do \
 PY = $(VENV)/bin/python
 SERVERS = $(PY) -m jobsplatform.embedded run
 PYTEST_ARGS ?=
+BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help environment environment-dev demo dev test lint format browser-test chromium bench requirements clean
+.PHONY: help environment environment-dev demo dev test lint format browser-test chromium bench bench-basics requirements clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -57,8 +58,10 @@ format: environment-dev ## Rewrite the code in the project's style
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
-bench: environment ## Measure latency and throughput on this machine
-	@$(SERVERS) -- $(PY) -m benchmarks
+bench: bench-basics ## Run all the benchmarks
+
+bench-basics: environment ## Measure recall, latency and fairness on this machine (BENCH="recall" picks)
+	@$(SERVERS) -- $(PY) -m benchmarks $(BENCH)
 
 requirements: environment ## Pin requirements/*.in whole, with uv
 	@$(PY) -m pip install --quiet uv
