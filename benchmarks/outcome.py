@@ -49,10 +49,14 @@ def _render(outcome: Outcome) -> str:
         "",
         outcome.method,
         "",
-        f"Reproduce: `make bench BENCH={outcome.name}`. Measured on {datetime.now(UTC):%Y-%m-%d}: {describe_machine()}.",
+        f"Reproduce: `make bench BENCH={outcome.name}`. Measured on {_today()}: {describe_machine()}.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _today() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d}"
 
 
 def describe_machine() -> str:
