@@ -1,12 +1,12 @@
 """Acts on one row, as buttons that POST: a link, a prefetch or a crawler cannot set one off.
 
-    class TenantAdmin(TenantScopedAdmin):
-        post_actions = ("suspend",)
+class TenantAdmin(TenantScopedAdmin):
+    post_actions = ("suspend",)
 
-        @post_action(label="Suspend", asks_reason=True, permission="staff", is_offered=lambda t: not t.is_suspended)
-        def suspend(self, request, tenant, reason):
-            suspend_tenant(tenant=tenant, reason=reason)
-            return f"{tenant} is suspended."
+    @post_action(label="Suspend", asks_reason=True, permission="staff", is_offered=lambda t: not t.is_suspended)
+    def suspend(self, request, tenant, reason):
+        suspend_tenant(tenant=tenant, reason=reason)
+        return f"{tenant} is suspended."
 """
 
 from __future__ import annotations

@@ -83,9 +83,7 @@ class TenantAdmin(TenantScopedAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         memberships = [] if self.access(request).is_platform_staff else find_memberships(request.user.pk)
-        response: HttpResponse = super().changelist_view(
-            request, {**(extra_context or {}), "memberships": memberships}
-        )
+        response: HttpResponse = super().changelist_view(request, {**(extra_context or {}), "memberships": memberships})
         return response
 
     @post_action(label="Pause work", asks_reason=True, is_offered=lambda tenant: not tenant.is_paused)

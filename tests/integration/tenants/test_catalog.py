@@ -137,7 +137,9 @@ def test_nobody_has_a_grant_on_a_partition():
 
 def test_a_planted_grant_on_a_partition_is_found(django_db_setup):
     partition = "scheduling_charge_default"
-    grant, revoke = (f"{verb} SELECT ON {partition} {to} jobs_app" for verb, to in (("GRANT", "TO"), ("REVOKE", "FROM")))
+    grant, revoke = (
+        f"{verb} SELECT ON {partition} {to} jobs_app" for verb, to in (("GRANT", "TO"), ("REVOKE", "FROM"))
+    )
     with planted(django_db_setup, grant, drop=revoke):
         assert [each for each in granted_tables() if each[1]] == [(partition, True, "jobs_app", "SELECT")]
 
