@@ -13,6 +13,7 @@ from uuid import UUID
 import httpx
 
 TIMEOUT_SECONDS = 60.0
+PAGE_LIMIT = 200
 
 
 class RefusedError(RuntimeError):
@@ -29,10 +30,10 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One search result."""
+    """One search result: a chunk of `document`, and where in it."""
 
     document: str
-    location: str
+    location: Mapping[str, Any]
     text: str
     score: float
 
@@ -74,16 +75,22 @@ class TenantClient:
             answer = self._post(f"datasets/{dataset_id}/documents/", files=parts)
         return Upload(str(answer["batch"]), {entry["name"]: str(entry["id"]) for entry in answer["documents"]})
 
-    def read_document(self, document_id: str) -> dict[str, Any]:
-        """A document with its status, phases and error."""
-        return _answer(self._http.get(f"documents/{document_id}/"))
+    def list_documents(self, dataset_id: str) -> list[dict[str, Any]]:
+        """The documents of a dataset, each with its status, its job and its error; every page is read."""
+        documents: list[dict[str, Any]] = []
+        page: str | None = f"datasets/{dataset_id}/documents/?limit={PAGE_LIMIT}"
+        while page:
+            answer = _answer(self._http.get(page))
+            documents += answer["results"]
+            page = answer["next"]
+        return documents
 
     def search(self, dataset_id: str, query: str, *, top_k: int, mode: str = "hybrid") -> list[Hit]:
         """The best chunks for a query, best first; `mode` is hybrid, vector or text."""
         content = {"query": query, "top_k": top_k, "mode": mode}
         answer = self._post(f"datasets/{dataset_id}/search/", json=content)
         return [
-            Hit(str(entry["document"]["name"]), str(entry["location"]), entry["text"], float(entry["score"]))
+            Hit(str(entry["document"]["name"]), entry["location"], str(entry["text"]), float(entry["score"]))
             for entry in answer["results"]
         ]
 

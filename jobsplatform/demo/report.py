@@ -10,7 +10,7 @@ from uuid import UUID
 from rich.console import Console
 from rich.table import Table
 
-from jobsplatform.demo.client import TenantClient
+from jobsplatform.demo.client import Hit, TenantClient
 from jobsplatform.demo.measures import (
     Run,
     Window,
@@ -101,7 +101,14 @@ def print_searches(console: Console, address: str, shelves: Sequence[Shelf]) -> 
         for hit in hits:
             text = re.sub(r"\s+", " ", hit.text).strip()
             short = text if len(text) <= ANSWER_CHARACTERS else text[:ANSWER_CHARACTERS].rstrip() + " …"
-            console.print(f"    → {hit.document}: {short}\n", highlight=False, markup=False)
+            console.print(f"    → {hit.document}{_place(hit)}: {short}\n", highlight=False, markup=False)
+
+
+def _place(hit: Hit) -> str:
+    """Page and headings, where the document has them."""
+    parts = [f"page {hit.location['page']}"] if "page" in hit.location else []
+    parts += list(hit.location.get("heading", ()))[-1:]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def print_console_address(console: Console, address: str, administrator: Administrator) -> None:

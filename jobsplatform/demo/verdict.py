@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from jobsplatform.demo.client import TenantClient
@@ -20,12 +21,12 @@ def find_faults(address: str, shelf: Shelf, corpus: Corpus, deaths: Mapping[UUID
     `deaths` holds the error message of each dead letter by job id.
     """
     with TenantClient(address, shelf.participant.token) as client:
+        documents = {document["id"]: document for document in client.list_documents(shelf.dataset_id)}
         for path in corpus.documents:
-            if path.name not in shelf.documents:
+            document = documents.get(shelf.documents.get(path.name, ""))
+            if document is None:
                 yield f"{path.name} was not accepted"
-                continue
-            document = client.read_document(shelf.documents[path.name])
-            if path.name == DAMAGED:
+            elif path.name == DAMAGED:
                 yield from _damaged_faults(document, deaths)
             elif document["status"] != "completed":
                 yield f"{path.name} is {document['status']}: {document['error'] or 'no error was recorded'}"
@@ -38,10 +39,10 @@ def _is_found(client: TenantClient, shelf: Shelf, path: Path) -> bool:
     return path.name in {hit.document for hit in hits}
 
 
-def _damaged_faults(document: Mapping[str, object], deaths: Mapping[UUID, str]) -> Iterator[str]:
+def _damaged_faults(document: Mapping[str, Any], deaths: Mapping[UUID, str]) -> Iterator[str]:
     if document["status"] != "error":
         yield f"{DAMAGED} is {document['status']}, although it is damaged"
     elif not document["error"]:
         yield f"{DAMAGED} failed without a reason"
-    if not deaths.get(UUID(str(document["job"])), ""):
+    if not deaths.get(UUID(document["job"]), ""):
         yield f"{DAMAGED} has no dead letter with a reason"
