@@ -91,6 +91,7 @@ def _celery_worker(registration: Registration, thread: HeartbeatThread) -> Worke
         without_heartbeat=True,
     )
     worker.heartbeat_thread = thread
+    thread.replace_children_with(worker.replace_children)
     return worker
 
 
@@ -107,6 +108,11 @@ class SoftlyStoppingWorker(Worker):
         """Let Ctrl-C mean what SIGTERM means."""
         super().install_platform_tweaks(worker)
         signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
+
+    def replace_children(self) -> None:
+        """Have the event loop reap and replace dead children now; callable from any thread."""
+        if self.hub is not None and not self.heartbeat_thread.block.is_stopping:
+            self.hub.call_soon(self.pool.maintain_pool)
 
     def wait_for_soft_shutdown(self) -> None:
         """Called by Celery in the handler of SIGTERM, before it ends what still runs."""

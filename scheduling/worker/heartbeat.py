@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import suppress
 
 from django.db import connection
@@ -53,6 +54,7 @@ class HeartbeatThread(threading.Thread):
         self._findings: dict[Holder, Finding] = {}
         self._settled: set[Holder] = set()
         self._socket: int | None = None
+        self._replace_children: Callable[[], None] = lambda: None
 
     # Called from the main thread -------------------------------------------------------------------
 
@@ -63,6 +65,10 @@ class HeartbeatThread(threading.Thread):
             after_in_parent=self._round.release,
             after_in_child=self._drop_socket,
         )
+
+    def replace_children_with(self, replace: Callable[[], None]) -> None:
+        """Call ``replace``, from the thread, when a child has died: the pool may not notice for seconds."""
+        self._replace_children = replace
 
     def begin_stopping(self) -> None:
         """Have the dispatcher told at once that this worker takes no more jobs."""
@@ -171,6 +177,7 @@ class HeartbeatThread(threading.Thread):
             self._settled.add(_holder(held))
         if not is_alive:
             self.block.vacate(held)
+            self._replace_children()
 
     def _forget_all_but(self, holders: set[Holder]) -> None:
         for holder in (self._asked_at_ns.keys() | self._findings.keys()) - holders:

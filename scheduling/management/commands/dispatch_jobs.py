@@ -11,6 +11,8 @@ from scheduling.worker.stopping import stop_event
 
 
 class Command(BaseCommand):
+    # URLs, templates and admin are the web server's; loading them here would only cost time and memory.
+    requires_system_checks = []
     help = "Hand out jobs in fair order until stopped (SIGTERM, Ctrl-C). Run as many as you like; one leads each tick."
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -20,6 +20,8 @@ def positive(text: str) -> int:
 
 
 class Command(BaseCommand):
+    # URLs, templates and admin are the web server's; loading them here would only cost time and memory.
+    requires_system_checks = []
     help = (
         "Run the jobs of a pool's queues until stopped. SIGTERM and Ctrl-C ask running jobs to stop at their next safe"
         " point, and return those that do not in time."

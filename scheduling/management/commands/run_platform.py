@@ -1,0 +1,88 @@
+"""Run everything that the platform consists of on one machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from argparse import ArgumentParser
+from http.client import HTTPConnection, HTTPException
+from typing import Any
+
+from celery import current_app
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from scheduling.management.commands.run_worker import positive
+from scheduling.worker.stopping import stop_event
+from scheduling.worker.supervisor import Service, supervise
+
+ANSWER_SECONDS = 60.0
+
+
+class Command(BaseCommand):
+    help = (
+        "Run web server, dispatcher, a worker for each pool and beat; restart what dies; stop all on SIGTERM or Ctrl-C."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--bind", default="127.0.0.1:8000", help="where the web server listens (%(default)s)")
+        parser.add_argument("--web-workers", type=positive, default=2, help="processes of the web server (%(default)s)")
+        parser.add_argument(
+            "--concurrency",
+            type=positive,
+            default=len(os.sched_getaffinity(0)),
+            help="jobs that the pool `default` runs at once; by default one a processor (%(default)s here)",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        stopped = stop_event()
+        threading.Thread(target=self._tell_addresses, args=(options["bind"], stopped), daemon=True).start()
+        supervise(self._services(options), stopped)
+
+    def _services(self, options: dict[str, Any]) -> list[Service]:
+        manage = [sys.executable, sys.argv[0]]
+        remapped = {"REMAP_SIGTERM": "SIGQUIT"}
+        module, _, name = settings.WSGI_APPLICATION.rpartition(".")
+        web = [
+            "--no-control-socket",
+            "--bind",
+            options["bind"],
+            "--workers",
+            str(options["web_workers"]),
+            "--threads=4",
+        ]
+        return [
+            Service("web", [sys.executable, "-m", "gunicorn", *web, f"{module}:{name}"]),
+            Service("dispatcher", [*manage, "dispatch_jobs"]),
+            Service(
+                "worker default",
+                [*manage, "run_worker", "--pool=default", f"--concurrency={options['concurrency']}"],
+                remapped,
+            ),
+            Service("worker maintenance", [*manage, "run_worker", "--pool=maintenance", "--concurrency=1"], remapped),
+            Service("beat", [sys.executable, "-m", "celery", "--app", current_app.main, "beat", "--pidfile="]),
+        ]
+
+    def _tell_addresses(self, bind: str, stopped: threading.Event) -> None:
+        """Print where the platform is once it answers there."""
+        host, _, port = bind.rpartition(":")
+        until = time.monotonic() + ANSWER_SECONDS
+        while not _answers(host, int(port)):
+            if time.monotonic() > until or stopped.wait(0.2):
+                return
+        base = f"http://{bind}"
+        self.stdout.write(f"Console: {base}/admin/\nAPI:     {base}/api/v1/")
+        self.stdout.flush()
+
+
+def _answers(host: str, port: int) -> bool:
+    connection = HTTPConnection(host, port, timeout=2)
+    try:
+        connection.request("GET", "/health/live", headers={"Host": "localhost"})
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
