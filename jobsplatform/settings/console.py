@@ -1,12 +1,49 @@
-"""The admin console's shell: title, palette, navigation."""
+"""The admin console's shell: title, palette, style, navigation."""
 
 from typing import Any
+
+from django.http import HttpRequest
+from django.templatetags.static import static
+
+
+def _console_style(request: HttpRequest) -> str:
+    return static("console/css/console.css")
+
+
+def _console_script(request: HttpRequest) -> str:
+    return static("console/js/console.js")
+
 
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Jobs platform",
     "SITE_HEADER": "Jobs platform",
-    "SITE_URL": "/admin/",
+    "SITE_SYMBOL": "balance",
+    "SITE_URL": None,
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
-    "SIDEBAR": {"show_search": True, "show_all_applications": True},
+    "SHOW_BACK_BUTTON": True,
+    "STYLES": [_console_style],
+    "SCRIPTS": [_console_script],
+    "DASHBOARD_CALLBACK": "scheduling.dashboards.overview.add_overview",
+    "SIDEBAR": {
+        "show_search": True,
+        "show_all_applications": False,
+        "navigation": "scheduling.dashboards.navigation.build_navigation",
+    },
+    # Text on primary-600 and primary-500 on the dark ground both keep a contrast above 4.5.
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97% .014 254.604)",
+            "100": "oklch(93.2% .032 255.585)",
+            "200": "oklch(88.2% .059 254.128)",
+            "300": "oklch(80.9% .105 251.813)",
+            "400": "oklch(70.7% .165 254.624)",
+            "500": "oklch(64.5% .19 257.5)",
+            "600": "oklch(52% .215 262.881)",
+            "700": "oklch(46% .215 264.376)",
+            "800": "oklch(42.4% .199 265.638)",
+            "900": "oklch(37.9% .146 265.522)",
+            "950": "oklch(28.2% .091 267.935)",
+        },
+    },
 }

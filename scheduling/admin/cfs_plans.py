@@ -1,0 +1,114 @@
+"""CFS plans in the console: the plan and its tier table are one form and one call of one service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from unfold.admin import TabularInline
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from scheduling.admin.help_texts import HelpfulMixin
+from scheduling.dashboards.tags import badge
+from scheduling.models import CFSPlan, CFSPlanTier
+from scheduling.services.cfs_plans import (
+    EDITABLE_FIELDS,
+    TierRow,
+    activate_cfs_plan,
+    create_cfs_plan,
+    update_cfs_plan,
+)
+from tenants.admin.base import PlatformStaffAdmin
+from tenants.admin.post_actions import post_action
+
+
+class CFSPlanForm(forms.ModelForm):  # type: ignore[type-arg]
+    """The plan's own fields and why they change."""
+
+    reason = forms.CharField(
+        required=False,
+        max_length=500,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text="Why the plan changes; kept in the audit log beside the difference.",
+    )
+
+    class Meta:
+        model = CFSPlan
+        fields = EDITABLE_FIELDS
+
+
+class CFSPlanTierInline(TabularInline):
+    """The queue that “by tier” means for each tier, and that queue's weight."""
+
+    model = CFSPlanTier
+    fields = ("tier", "queue", "weight")
+    extra = 0
+    verbose_name_plural = "Tiers"
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        texts = {
+            "tier": "The class of service; each tier once.",
+            "queue": "Where jobs that are routed by tier go, from the next submission on.",
+        }
+        if db_field.name in texts:
+            kwargs.setdefault("help_text", texts[db_field.name])
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    # Whoever may change the plan may change its rows; the page of the plan has asked already.
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+
+@admin.register(CFSPlan)
+class CFSPlanAdmin(HelpfulMixin, PlatformStaffAdmin):
+    """Saved, a plan is in effect with the dispatcher's next tick, on what waits already; nothing is restarted."""
+
+    list_display = ("name", "state_badge", "strategy", "granularity_seconds", "reserved_slots", "version", "updated_at")
+    form = CFSPlanForm
+    inlines = (CFSPlanTierInline,)
+    fields = (*EDITABLE_FIELDS, "reason", "state_badge", "version", "updated_at")
+    readonly_fields = ("state_badge", "version", "updated_at")
+    post_actions = ("activate",)
+    change_form_before_template = "scheduling/dashboards/parts/cfs_plan_note.html"
+    help_texts = {
+        "name": "How people call the plan.",
+        "strategy": "Whether queues and tenants take turns by weight, or all is served in order of arrival.",
+    }
+
+    def save_model(self, request: HttpRequest, obj: CFSPlan, form: Any, change: bool) -> None:
+        """Nothing yet: `save_related` knows the tier table too."""
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        rows = [row.cleaned_data for formset in formsets for row in formset.forms if row.cleaned_data]
+        tiers = [
+            TierRow(tier_id=row["tier"].pk, queue_id=row["queue"].pk, weight=row["weight"])
+            for row in rows
+            if not row.get("DELETE")
+        ]
+        fields = {name: form.cleaned_data[name] for name in EDITABLE_FIELDS}
+        reason = form.cleaned_data["reason"]
+        if change:
+            update_cfs_plan(plan=form.instance, fields=fields, tiers=tiers, reason=reason)
+        else:
+            form.instance.pk = create_cfs_plan(fields=fields, tiers=tiers, reason=reason).pk
+
+    @post_action(label="Activate", asks_reason=True, permission="staff", is_offered=lambda plan: not plan.is_active)
+    def activate(self, request: HttpRequest, plan: CFSPlan, reason: str) -> str:
+        activate_cfs_plan(plan=plan, reason=reason)
+        return f"{plan} is the active plan from the next tick on."
+
+    @admin.display(description="State")
+    def state_badge(self, plan: CFSPlan) -> SafeString:
+        return badge("active" if plan.is_active else "inactive")

@@ -1,0 +1,99 @@
+"""Dead letters in the console: why a job will not run again by itself, and putting it back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from scheduling.admin.filters import KindFilter, ReasonFilter, RequeuedFilter, TenantFilter
+from scheduling.admin.jobs import tell_retry
+from scheduling.admin.keyset import KeysetAdmin, parse_uuid
+from scheduling.admin.links import job_link
+from scheduling.admin.reasons import ReasonActionForm, reason_of
+from scheduling.dashboards.tags import badge
+from scheduling.models import DeadLetter
+from scheduling.services.dead_letters import requeue_dead_letter, requeue_dead_letters
+from tenants.admin.post_actions import post_action
+from tenants.exceptions import DomainError
+
+
+@admin.register(DeadLetter)
+class DeadLetterAdmin(KeysetAdmin):
+    """The dead letters of the scope of the moment, newest first."""
+
+    list_display = ("letter", "why", "error", "error_fingerprint", "created_at", "put_back")
+    list_display_links = ("letter",)
+    list_filter = (RequeuedFilter, ReasonFilter, KindFilter, TenantFilter)
+    search_fields = ("error_fingerprint",)
+    search_help_text = "Id of a dead letter or job, or an error's fingerprint"
+    actions = ("requeue_selected",)
+    action_form = ReasonActionForm
+    post_actions = ("requeue",)
+    fields = (
+        "why",
+        "kind",
+        "tenant",
+        "of_job",
+        "error_type",
+        "error_message",
+        "error_fingerprint",
+        "created_at",
+        "put_back",
+    )
+    readonly_fields = ("why", "of_job", "put_back")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[DeadLetter], search_term: str
+    ) -> tuple[QuerySet[DeadLetter], bool]:
+        term = search_term.strip()
+        wanted = parse_uuid(term)
+        if wanted is not None:
+            return queryset.filter(pk=wanted) | queryset.filter(job_id=wanted), False
+        return (queryset.filter(error_fingerprint=term) if term else queryset), False
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        return super().get_actions(request) if self.access(request).can_write else {}
+
+    @post_action(label="Requeue", asks_reason=True, is_offered=lambda letter: letter.requeued_at is None)
+    def requeue(self, request: HttpRequest, letter: DeadLetter, reason: str) -> HttpResponse:
+        job = requeue_dead_letter(dead_letter_id=letter.pk, reason=reason)
+        messages.success(request, "A new job does the work again; this is its page.")
+        return HttpResponseRedirect(reverse("admin:scheduling_job_change", args=[job.pk]))
+
+    @admin.action(description="Requeue the selected dead letters")
+    def requeue_selected(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> None:
+        letter_ids = list(queryset.values_list("pk", flat=True))
+        try:
+            bulk = requeue_dead_letters(dead_letter_ids=letter_ids, reason=reason_of(request))
+        except DomainError as refusal:
+            messages.error(request, refusal.detail)
+        else:
+            tell_retry(request, bulk)
+
+    @admin.display(description="Job")
+    def letter(self, letter: DeadLetter) -> SafeString:
+        return format_html("<b>{}</b> <code class='console-quiet'>…{}</code>", letter.kind, str(letter.job_id)[-12:])
+
+    @admin.display(description="Why")
+    def why(self, letter: DeadLetter) -> SafeString:
+        return badge(letter.reason)
+
+    @admin.display(description="Error")
+    def error(self, letter: DeadLetter) -> str:
+        return f"{letter.error_type}: {letter.error_message[:90]}" if letter.error_type else "–"
+
+    @admin.display(description="Job")
+    def of_job(self, letter: DeadLetter) -> SafeString:
+        return job_link(letter.job_id)
+
+    @admin.display(description="Requeued")
+    def put_back(self, letter: DeadLetter) -> SafeString:
+        if letter.requeued_job_id is None:
+            return badge("waiting")
+        return format_html("{} {}", badge("requeued"), job_link(letter.requeued_job_id))

@@ -1,0 +1,111 @@
+"""Filters with choices that are known beforehand: none asks a large table which values occur in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib.admin import SimpleListFilter
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from scheduling.lifecycle import JobState
+from scheduling.models import DeadLetter, Execution, Queue
+from scheduling.processors import registry
+from scheduling.selectors.dead_letters import DeadLetterFilter, find_dead_letters
+from scheduling.selectors.jobs import JobFilter, find_jobs
+from tenants.access import access_of
+from tenants.models import Tenant
+
+# A drop-down of more tenants than this helps nobody; the search finds the others.
+TENANT_LIMIT = 100
+
+
+class StateFilter(SimpleListFilter):
+    """By state; rare states are found through the small table that knows their jobs."""
+
+    title, parameter_name = "state", "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [(state.value, state.value) for state in JobState]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() not in set(JobState):
+            return queryset
+        return queryset & find_jobs(JobFilter(states=(JobState(self.value()),)))
+
+
+class KindFilter(SimpleListFilter):
+    """By job kind."""
+
+    title, parameter_name = "kind", "kind"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [(kind, kind) for kind in registry.kinds()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(kind=self.value()) if self.value() else queryset
+
+
+class QueueFilter(SimpleListFilter):
+    """By queue: a handful of rows that everybody may know by name."""
+
+    title, parameter_name = "queue", "queue"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [(name, name) for name in Queue.objects.order_by("name").values_list("name", flat=True)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(queue__name=self.value()) if self.value() else queryset
+
+
+class TenantFilter(SimpleListFilter):
+    """By tenant, for platform staff."""
+
+    title, parameter_name = "tenant", "tenant"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        if not access_of(request).is_platform_staff:
+            return []
+        return list(Tenant.objects.order_by("slug").values_list("slug", "name")[:TENANT_LIMIT])
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(tenant__slug=self.value()) if self.value() else queryset
+
+
+class OutcomeFilter(SimpleListFilter):
+    """By how an execution ended."""
+
+    title, parameter_name = "outcome", "outcome"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return Execution.Outcome.choices
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(outcome=self.value()) if self.value() in Execution.Outcome.values else queryset
+
+
+class ReasonFilter(SimpleListFilter):
+    """By why a job became a dead letter."""
+
+    title, parameter_name = "reason", "reason"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return DeadLetter.Reason.choices
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(reason=self.value()) if self.value() in DeadLetter.Reason.values else queryset
+
+
+class RequeuedFilter(SimpleListFilter):
+    """Whether somebody has put the job back."""
+
+    title, parameter_name = "requeued", "requeued"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [("no", "not requeued"), ("yes", "requeued")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() not in {"yes", "no"}:
+            return queryset
+        return queryset & find_dead_letters(DeadLetterFilter(is_requeued=self.value() == "yes"))

@@ -1,0 +1,93 @@
+"""What has been: executions ended and in flight, events, charges. Read, and nothing else."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.utils.safestring import SafeString
+
+from scheduling.admin.filters import KindFilter, OutcomeFilter, QueueFilter, TenantFilter
+from scheduling.admin.keyset import KeysetAdmin
+from scheduling.admin.links import job_link
+from scheduling.dashboards.tags import badge
+from scheduling.dashboards.wording import duration_words
+from scheduling.models import Charge, Execution, JobEvent, LiveExecution
+
+
+class HistoryAdmin(KeysetAdmin):
+    """Rows of a job that are written once."""
+
+    list_select_related = ("queue",)
+
+    @admin.display(description="Job")
+    def of_job(self, row: Execution | LiveExecution | JobEvent | Charge) -> SafeString | str:
+        return job_link(row.job_id)
+
+
+@admin.register(Execution)
+class ExecutionAdmin(HistoryAdmin):
+    """Hand-outs that are over, with what they cost."""
+
+    list_display = ("number", "how", "kind", "of_job", "queue", "measured", "predicted", "ended_at", "error_type")
+    list_filter = (OutcomeFilter, KindFilter, QueueFilter, TenantFilter)
+    exclude = ("job", "measured_us", "predicted_us", "outcome")
+    readonly_fields = ("how", "of_job", "measured", "predicted")
+
+    @admin.display(description="Outcome")
+    def how(self, execution: Execution) -> SafeString:
+        return badge(execution.outcome)
+
+    @admin.display(description="Measured")
+    def measured(self, execution: Execution) -> str:
+        return duration_words(execution.measured_us / 1_000_000)
+
+    @admin.display(description="Predicted")
+    def predicted(self, execution: Execution) -> str:
+        return duration_words(execution.predicted_us / 1_000_000)
+
+
+@admin.register(LiveExecution)
+class LiveExecutionAdmin(HistoryAdmin):
+    """What is with the workers now."""
+
+    list_display = ("number", "phase_badge", "kind", "of_job", "queue", "dispatched_at", "started_at")
+    list_filter = (KindFilter, QueueFilter, TenantFilter)
+    # The token lets its holder begin the execution: it is for the worker alone.
+    exclude = ("job", "token", "predicted_us")
+    readonly_fields = ("phase_badge", "of_job", "predicted")
+
+    @admin.display(description="Phase")
+    def phase_badge(self, execution: LiveExecution) -> SafeString:
+        return badge(execution.phase)
+
+    @admin.display(description="Predicted")
+    def predicted(self, execution: LiveExecution) -> str:
+        return duration_words(execution.predicted_us / 1_000_000)
+
+
+@admin.register(JobEvent)
+class JobEventAdmin(HistoryAdmin):
+    """Each change of each job."""
+
+    list_display = ("name", "state_badge", "of_job", "at", "actor")
+    list_select_related = ()
+    list_filter = (TenantFilter,)
+    exclude = ("job", "state")
+    readonly_fields = ("state_badge", "of_job")
+
+    @admin.display(description="State after it")
+    def state_badge(self, event: JobEvent) -> SafeString:
+        return badge(event.state)
+
+
+@admin.register(Charge)
+class ChargeAdmin(HistoryAdmin):
+    """The ledger: predicted at dispatch, corrected to the measured time at the end."""
+
+    list_display = ("amount", "reason", "of_job", "queue", "at")
+    list_filter = (QueueFilter, TenantFilter)
+    exclude = ("job",)
+    readonly_fields = ("of_job", "amount")
+
+    @admin.display(description="Slot time")
+    def amount(self, charge: Charge) -> str:
+        return f"{charge.microseconds / 1_000_000:+.6f} s"

@@ -1,0 +1,200 @@
+"""Jobs in the console: a list by key, a page of its own for each, and acts that POST. Nobody edits or deletes one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+)
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from scheduling.admin.filters import KindFilter, QueueFilter, StateFilter, TenantFilter
+from scheduling.admin.keyset import KeysetAdmin, parse_uuid
+from scheduling.admin.reasons import ReasonActionForm, reason_of
+from scheduling.dashboards.job_page import BODY_TEMPLATE, job_page_context
+from scheduling.dashboards.live import answer_part, tag_of
+from scheduling.dashboards.tags import badge
+from scheduling.dashboards.wording import MARKS, duration_words
+from scheduling.lifecycle import REPLAYABLE_STATES, WAITING_STATES, JobState
+from scheduling.models import Job
+from scheduling.selectors.jobs import JobFilter, find_jobs
+from scheduling.services.cancellation import cancel_job, cancel_jobs
+from scheduling.services.retries import BulkRetry, retry_job, retry_jobs
+from scheduling.services.suspension import resume_job, suspend_job
+from tenants.admin.post_actions import post_action
+from tenants.exceptions import DomainError
+
+HEAVY_FIELDS = ("payload", "result", "checkpoint", "error_message", "payload_hash")
+# The states that the chips above the list lead to.
+CHIPS = (JobState.AVAILABLE, JobState.EXECUTING, JobState.RETRYABLE, JobState.COMPLETED, JobState.DISCARDED)
+RETRIABLE_STATES = REPLAYABLE_STATES | {JobState.RETRYABLE}
+
+
+@admin.register(Job)
+class JobAdmin(KeysetAdmin):
+    """The jobs of the scope of the moment, newest first."""
+
+    list_display = ("job", "state_badge", "queue", "attempts", "submitted", "took", "error")
+    list_display_links = ("job",)
+    list_filter = (StateFilter, KindFilter, QueueFilter, TenantFilter)
+    list_before_template = "scheduling/dashboards/parts/job_chips.html"
+    search_fields = ("id",)
+    search_help_text = "Id of a job or batch, or a whole idempotency key"
+    actions = ("retry_selected", "cancel_selected")
+    action_form = ReasonActionForm
+    post_actions = ("retry", "cancel", "suspend", "resume")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
+        jobs = find_jobs(JobFilter()).defer(*HEAVY_FIELDS)
+        return jobs.select_related("tenant") if self.access(request).is_platform_staff else jobs
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Job], search_term: str
+    ) -> tuple[QuerySet[Job], bool]:
+        """Each way leads through an index; there is no search inside texts."""
+        term = search_term.strip()
+        wanted = parse_uuid(term)
+        if wanted is not None:
+            return queryset.filter(pk=wanted) | queryset.filter(batch_id=wanted), False
+        return (queryset.filter(idempotency_key=term) if term else queryset), False
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        return super().get_actions(request) if self.access(request).can_write else {}
+
+    def get_urls(self) -> list[URLPattern]:
+        body = self.admin_site.admin_view(self.body_view, cacheable=True)
+        return [path("<uuid:object_id>/body/", body, name="scheduling_job_body"), *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        chosen = request.GET.get("state", "")
+        chips = [{"name": "all", "url": "?", "is_chosen": not chosen}]
+        chips += [{"name": state, "url": f"?state={state}", "is_chosen": state == chosen} for state in CHIPS]
+        context = {**(extra_context or {}), "title": "Jobs", "state_chips": chips, "marks": MARKS}
+        response: HttpResponse = super().changelist_view(request, context)
+        return response
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The job's own page in place of a form."""
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        job = self._job(request, object_id)
+        body = self._body(request, job)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"{job.kind} job",
+            "opts": self.opts,
+            "original": job,
+            "job": job,
+            "job_body": body,
+            "job_etag": tag_of(body),
+            "post_actions": list(self._buttons(request, job)),
+        }
+        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        return TemplateResponse(request, "scheduling/dashboards/job_page.html", context)
+
+    def body_view(self, request: HttpRequest, object_id: Any) -> HttpResponseBase:
+        """The part of the page that changes while the job does."""
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        return answer_part(request, self._body(request, self._job(request, str(object_id))))
+
+    def _job(self, request: HttpRequest, object_id: str) -> Job:
+        job_id = parse_uuid(object_id)
+        job = find_jobs(JobFilter()).select_related("tenant", "batch").filter(pk=job_id).first() if job_id else None
+        if job is None:
+            raise Http404("There is no such job.")
+        return job
+
+    def _body(self, request: HttpRequest, job: Job) -> SafeString:
+        return render_to_string(BODY_TEMPLATE, job_page_context(job), request)
+
+    @post_action(label="Retry", asks_reason=True, is_offered=lambda job: job.state in RETRIABLE_STATES)
+    def retry(self, request: HttpRequest, job: Job, reason: str) -> str | HttpResponse:
+        result = retry_job(job_id=job.pk, reason=reason)
+        if not result.is_new:
+            return "The job waits no longer for its back-off."
+        messages.success(request, "A new job does the work again; this is its page.")
+        return HttpResponseRedirect(reverse("admin:scheduling_job_change", args=[result.job.pk]))
+
+    @post_action(label="Cancel", asks_reason=True, is_danger=True, is_offered=lambda job: not job.is_terminal)
+    def cancel(self, request: HttpRequest, job: Job, reason: str) -> str:
+        cancelled = cancel_job(job_id=job.pk, reason=reason)
+        if cancelled.is_terminal:
+            return "The job is cancelled."
+        return "The job was asked to stop; it does so at its next safe point."
+
+    @post_action(label="Suspend", asks_reason=True, is_offered=lambda job: job.state in WAITING_STATES)
+    def suspend(self, request: HttpRequest, job: Job, reason: str) -> str:
+        suspend_job(job_id=job.pk, reason=reason)
+        return "The job is suspended until somebody resumes it."
+
+    @post_action(label="Resume", asks_reason=True, is_offered=lambda job: job.state == JobState.SUSPENDED)
+    def resume(self, request: HttpRequest, job: Job, reason: str) -> str:
+        resume_job(job_id=job.pk, reason=reason)
+        return "The job is available again."
+
+    @admin.action(description="Retry the selected jobs")
+    def retry_selected(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
+        try:
+            bulk = retry_jobs(job_ids=list(queryset.values_list("pk", flat=True)), reason=reason_of(request))
+        except DomainError as refusal:
+            messages.error(request, refusal.detail)
+        else:
+            tell_retry(request, bulk)
+
+    @admin.action(description="Cancel the selected jobs")
+    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
+        job_ids = list(queryset.values_list("pk", flat=True))
+        cancelled = cancel_jobs(job_ids=job_ids, reason=reason_of(request))
+        if cancelled:
+            messages.success(request, f"Cancelled or asked to stop: {len(cancelled)}.")
+        if len(cancelled) < len(job_ids):
+            messages.warning(request, f"Had ended already: {len(job_ids) - len(cancelled)}.")
+
+    @admin.display(description="Job")
+    def job(self, job: Job) -> SafeString:
+        return format_html("<b>{}</b> <code class='console-quiet'>…{}</code>", job.kind, str(job.id)[-12:])
+
+    @admin.display(description="State")
+    def state_badge(self, job: Job) -> SafeString:
+        return badge(job.state)
+
+    @admin.display(description="Attempts")
+    def attempts(self, job: Job) -> str:
+        return f"{job.attempt} of {job.max_retries + 1}"
+
+    @admin.display(description="Submitted")
+    def submitted(self, job: Job) -> str:
+        return f"{job.created_at:%Y-%m-%d %H:%M:%S}"
+
+    @admin.display(description="Took")
+    def took(self, job: Job) -> str:
+        return duration_words(job.finished_at - job.created_at) if job.finished_at else "–"
+
+    @admin.display(description="Error")
+    def error(self, job: Job) -> str:
+        return job.error_type or "–"
+
+
+def tell_retry(request: HttpRequest, bulk: BulkRetry) -> None:
+    """Say what became of the jobs that were asked to run again."""
+    if bulk.hastened:
+        messages.success(request, f"Wait no longer for their back-off: {len(bulk.hastened)}.")
+    if bulk.replayed:
+        messages.success(request, f"Run again as new jobs: {len(bulk.replayed)}.")
+    for detail in sorted({refusal.detail for refusal in bulk.refused.values()}):
+        messages.warning(request, f"Refused: {detail}")

@@ -1,0 +1,17 @@
+"""Links between pages."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+
+def job_link(job_id: UUID | None) -> SafeString | str:
+    """A link to a job's page by the end of its id, which is where ids of one moment differ."""
+    if job_id is None:
+        return "–"
+    url = reverse("admin:scheduling_job_change", args=[job_id])
+    return format_html('<a class="console-link" href="{}" title="{}">…{}</a>', url, job_id, str(job_id)[-12:])

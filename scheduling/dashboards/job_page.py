@@ -1,0 +1,84 @@
+"""A job's own page: its attempts on one axis, its history, its error, where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from scheduling.dashboards.wording import duration_words, mark_of
+from scheduling.models import Job
+from scheduling.selectors.history import ExecutionRecord
+from scheduling.selectors.job_page import JobPageRows, read_job_page
+
+BODY_TEMPLATE = "scheduling/dashboards/job_body.html"
+
+
+@dataclass(frozen=True, slots=True)
+class GanttRow:
+    """One attempt on the axis of the job's life; offsets and widths are hundredths of it."""
+
+    attempt: ExecutionRecord
+    worker: str
+    wait_left: float
+    wait_width: float
+    run_left: float
+    run_width: float
+    tone: str
+    words: str
+
+
+def job_page_context(job: Job) -> dict[str, Any]:
+    """What the page's template draws."""
+    rows = read_job_page(job)
+    now = timezone.now()
+    return {
+        "page": rows,
+        "job": job,
+        "gantt": draw_attempts(rows, now),
+        "lived": (job.finished_at or now) - job.created_at,
+        "waited": (job.started_at or job.finished_at or now) - job.created_at,
+        "progress_share": job.progress_current / job.progress_total if job.progress_total else None,
+    }
+
+
+def draw_attempts(rows: JobPageRows, now: datetime) -> list[GanttRow]:
+    """The attempts, newest first, on an axis from the job's submission to its end or now."""
+    begins, ends = _axis(rows.job, rows.attempts, now)
+    span = max((ends - begins).total_seconds(), 0.001)
+
+    def offset(moment: datetime) -> float:
+        return round(min(max((moment - begins).total_seconds() / span, 0.0), 1.0) * 100, 2)
+
+    drawn = []
+    for attempt in rows.attempts:
+        ended = attempt.ended_at or now
+        started = attempt.started_at or ended
+        drawn.append(
+            GanttRow(
+                attempt=attempt,
+                worker=rows.worker_names.get(attempt.worker_id, "") if attempt.worker_id else "",
+                wait_left=offset(attempt.dispatched_at),
+                wait_width=offset(started) - offset(attempt.dispatched_at),
+                run_left=offset(started),
+                run_width=offset(ended) - offset(started),
+                tone=mark_of(attempt.state).tone,
+                words=_words(attempt, now),
+            )
+        )
+    return drawn
+
+
+def _axis(job: Job, attempts: Sequence[ExecutionRecord], now: datetime) -> tuple[datetime, datetime]:
+    ends = [job.finished_at or now, *(attempt.ended_at for attempt in attempts if attempt.ended_at)]
+    return min([job.created_at, *(attempt.dispatched_at for attempt in attempts)]), max(ends)
+
+
+def _words(attempt: ExecutionRecord, now: datetime) -> str:
+    if attempt.started_at is None:
+        return f"handed out {duration_words((attempt.ended_at or now) - attempt.dispatched_at)}"
+    ran = duration_words((attempt.ended_at or now) - attempt.started_at)
+    return f"waited {duration_words(attempt.started_at - attempt.dispatched_at)}, ran {ran}"

@@ -1,0 +1,110 @@
+"""The console's navigation: the groups of pages, less what the user may not see or nobody registered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A model's list in the navigation; ``place`` is what the keyboard's `g` leads to."""
+
+    model: str
+    title: str
+    icon: str
+    place: str = ""
+
+
+GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
+    (
+        "Operate",
+        (
+            Page("scheduling.Job", "Jobs", "work", "jobs"),
+            Page("scheduling.Batch", "Batches", "stacks"),
+            Page("scheduling.DeadLetter", "Dead letters", "mark_email_unread", "dead-letters"),
+            Page("scheduling.Queue", "Queues", "table_rows", "queues"),
+            Page("scheduling.Worker", "Workers", "memory", "workers"),
+            Page("django_celery_beat.PeriodicTask", "Schedules", "schedule"),
+        ),
+    ),
+    (
+        "Fairness",
+        (
+            Page("tenants.Tenant", "Tenants", "domain", "tenants"),
+            Page("tenants.Plan", "Plans", "sell"),
+            Page("scheduling.CFSPlan", "CFS plans", "balance", "plans"),
+            Page("scheduling.SchedulingEntity", "Virtual times", "speed"),
+        ),
+    ),
+    (
+        "Assure",
+        (
+            Page("tenants.AuditLogEntry", "Audit log", "fact_check", "audit"),
+            Page("scheduling.Execution", "Executions", "history"),
+            Page("scheduling.LiveExecution", "In flight", "play_circle"),
+            Page("scheduling.JobEvent", "Job events", "timeline"),
+            Page("scheduling.Charge", "Charge ledger", "receipt_long"),
+        ),
+    ),
+    (
+        "Configure",
+        (
+            Page("scheduling.RoutingRule", "Routing rules", "alt_route"),
+            Page("scheduling.WorkerPool", "Worker pools", "lan"),
+            Page("scheduling.KindPause", "Paused kinds", "pause_circle"),
+            Page("tenants.Tier", "Tiers", "stairs"),
+            Page("tenants.Membership", "Members", "badge"),
+            Page("tenants.ApiKey", "API keys", "key"),
+            Page("auth.User", "Users", "person"),
+            Page("auth.Group", "Groups", "group"),
+        ),
+    ),
+)
+# Reached from their neighbours' pages rather than from the navigation.
+ELSEWHERE = frozenset(
+    {
+        "django_celery_beat.IntervalSchedule",
+        "django_celery_beat.CrontabSchedule",
+        "django_celery_beat.SolarSchedule",
+        "django_celery_beat.ClockedSchedule",
+        "scheduling.TenantCapacity",
+    }
+)
+
+
+def build_navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """unfold's sidebar for this user. Models of plug-ins come in a group of their app's name."""
+    visible: dict[str, dict[str, Any]] = {}
+    app_of: dict[str, str] = {}
+    for app in admin.site.get_app_list(request):
+        for model in app["models"]:
+            if model["admin_url"]:
+                label = f"{app['app_label']}.{model['object_name']}"
+                visible[label], app_of[label] = model, app["name"]
+    groups = [
+        {"title": title, "items": [_item(page, visible.pop(page.model)) for page in pages if page.model in visible]}
+        for title, pages in GROUPS
+    ]
+    groups[0]["items"].insert(0, _overview_item())
+    plug_ins: dict[str, list[dict[str, Any]]] = {}
+    for label, model in visible.items():
+        if label not in ELSEWHERE:
+            page = Page(label, str(model["name"]), "description")
+            plug_ins.setdefault(app_of[label], []).append(_item(page, model))
+    groups[1:1] = [{"title": name, "items": items} for name, items in plug_ins.items()]
+    return [group for group in groups if group["items"]]
+
+
+def _overview_item() -> dict[str, Any]:
+    link = reverse("admin:index")
+    return {"title": "Overview", "icon": "monitoring", "link": link, "link_attrs": {"data-place": "overview"}}
+
+
+def _item(page: Page, model: dict[str, Any]) -> dict[str, Any]:
+    attributes = {"data-place": page.place} if page.place else {}
+    return {"title": page.title, "icon": page.icon, "link": model["admin_url"], "link_attrs": attributes}

@@ -1,0 +1,79 @@
+"""Template tags of the console's pages: `{% load console %}`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from scheduling.dashboards import wording
+
+register = template.Library()
+
+
+@register.simple_tag
+def mark(name: str, words: str = "") -> SafeString:
+    """A state as a badge: glyph, word, tone."""
+    return badge(name, words)
+
+
+def badge(name: str, words: str = "") -> SafeString:
+    """The same for Python, such as the columns of a list."""
+    state = wording.mark_of(name)
+    return format_html(
+        '<span class="console-mark" data-tone="{}"><span aria-hidden="true">{}</span> {}</span>',
+        state.tone,
+        state.glyph,
+        words or state.word,
+    )
+
+
+@register.filter
+def duration(value: float | timedelta | None) -> str:
+    return wording.duration_words(value)
+
+
+@register.filter
+def percent(part: float | None) -> str:
+    return wording.percent_words(part)
+
+
+@register.filter
+def rate(per_minute: float) -> str:
+    return wording.rate_words(per_minute)
+
+
+@register.filter
+def width(part: float | None) -> str:
+    """A part of one as the length of a bar, in hundredths; never outside 0 to 100."""
+    return f"{min(max(part or 0.0, 0.0), 1.0) * 100:.2f}"
+
+
+@register.filter
+def pretty_json(value: Any) -> str:
+    """JSON as a person reads it; keys keep the order that the database gives."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+@register.filter
+def changes(entry: Any) -> str:
+    """What an audit entry changed in one line, such as `weight 2 → 4`."""
+    before, after = entry.before or {}, entry.after or {}
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+        return ""
+    parts = [
+        f"{key} {_short(before[key])} → {_short(after.get(key))}" if key in before else f"{key} {_short(after[key])}"
+        for key in (*before, *(key for key in after if key not in before))
+        if before.get(key) != after.get(key)
+    ]
+    return ", ".join(parts[:4]) + (" …" if len(parts) > 4 else "")
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 40 else text[:39] + "…"

@@ -1,0 +1,104 @@
+"""Numbers and states in words: never a colour alone, never more figures than a reader needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from scheduling.lifecycle import JobState
+from scheduling.models import DeadLetter, Execution, LiveExecution, Worker
+from scheduling.selectors.fairness import Verdict
+
+_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How a state is shown: a glyph, a word and a tone (good, busy, wait, warn, bad, quiet)."""
+
+    glyph: str
+    word: str
+    tone: str
+
+
+_O, _V = Execution.Outcome, Verdict
+MARKS: dict[str, Mark] = {
+    JobState.SCHEDULED: Mark("◷", "scheduled", "wait"),
+    JobState.AVAILABLE: Mark("○", "available", "wait"),
+    JobState.DISPATCHED: Mark("▷", "dispatched", "busy"),
+    JobState.EXECUTING: Mark("▶", "executing", "busy"),
+    JobState.RETRYABLE: Mark("↻", "retryable", "warn"),
+    JobState.SUSPENDED: Mark("‖", "suspended", "warn"),
+    JobState.COMPLETED: Mark("✓", "completed", "good"),
+    JobState.CANCELLED: Mark("⊘", "cancelled", "quiet"),
+    JobState.DISCARDED: Mark("✕", "discarded", "bad"),
+    JobState.QUARANTINED: Mark("⚠", "quarantined", "bad"),
+    _O.FAILED: Mark("✕", "failed", "bad"),
+    _O.TIMED_OUT: Mark("⧖", "timed out", "bad"),
+    _O.CRASHED: Mark("⚠", "crashed", "bad"),
+    _O.EXPIRED: Mark("⧖", "deadline passed", "bad"),
+    _O.YIELDED: Mark("⇄", "yielded", "quiet"),
+    _O.SHUTDOWN: Mark("⇄", "worker shut down", "quiet"),
+    _O.UNPUBLISHED: Mark("⇄", "not published", "quiet"),
+    _V.BELOW: Mark("▼", "below its share", "bad"),
+    _V.FAIR: Mark("●", "fair", "good"),
+    _V.ABOVE: Mark("▲", "above its share", "warn"),
+    _V.IDLE: Mark("○", "no backlog", "quiet"),
+    _V.UNKNOWN: Mark("○", "not compared", "quiet"),
+    Worker.Status.ONLINE: Mark("●", "online", "good"),
+    Worker.Status.STOPPING: Mark("◐", "stopping", "warn"),
+    Worker.Status.STOPPED: Mark("○", "stopped", "quiet"),
+    "silent": Mark("▼", "silent", "bad"),
+    "paused": Mark("‖", "paused", "warn"),
+    "running": Mark("●", "running", "good"),
+    "active": Mark("●", "active", "good"),
+    "inactive": Mark("○", "inactive", "quiet"),
+    "waiting": Mark("✕", "not requeued", "bad"),
+    "requeued": Mark("↻", "requeued", "good"),
+    DeadLetter.Reason.PERMANENT_ERROR: Mark("✕", "permanent error", "bad"),
+    DeadLetter.Reason.ATTEMPTS_EXHAUSTED: Mark("↻", "attempts exhausted", "bad"),
+    DeadLetter.Reason.DEADLINE_PASSED: Mark("⧖", "deadline passed", "bad"),
+    DeadLetter.Reason.CRASHED_WORKERS: Mark("⚠", "crashed its workers", "bad"),
+}
+
+
+def mark_of(name: str) -> Mark:
+    """The mark of a state; a name nobody drew a mark for is shown plain."""
+    return MARKS.get(str(name), Mark("·", str(name).replace("_", " "), "quiet"))
+
+
+def phase_of(execution: LiveExecution) -> Mark:
+    """The mark of an execution in flight."""
+    return mark_of(execution.phase)
+
+
+def duration_words(value: float | timedelta | None) -> str:
+    """A duration in its two greatest units, such as `3 min 12 s`; seconds if it is a number."""
+    if value is None:
+        return "–"
+    seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    seconds = max(0.0, seconds)
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < _MINUTE:
+        return f"{seconds:.0f} s"
+    if seconds < _HOUR:
+        return f"{seconds // _MINUTE:.0f} min {seconds % _MINUTE:.0f} s"
+    if seconds < _DAY:
+        return f"{seconds // _HOUR:.0f} h {seconds % _HOUR // _MINUTE:.0f} min"
+    return f"{seconds // _DAY:.0f} d {seconds % _DAY // _HOUR:.0f} h"
+
+
+def percent_words(part: float | None) -> str:
+    """A part of one as a percentage, with a decimal only where it says something."""
+    if part is None:
+        return "–"
+    percent = part * 100
+    return f"{percent:.1f} %" if 0 < percent < 10 else f"{percent:.0f} %"
+
+
+def rate_words(per_minute: float) -> str:
+    """A rate a minute; small ones keep a decimal."""
+    return f"{per_minute:,.0f}" if per_minute >= 10 or per_minute == 0 else f"{per_minute:.1f}"

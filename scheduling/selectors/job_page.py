@@ -1,0 +1,75 @@
+"""The reads of a job's own page: bounded, whatever the job has been through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from scheduling.models import DeadLetter, Job, JobEvent, Worker
+from scheduling.selectors.history import ExecutionRecord, ended_executions_of, events_of, live_execution_of
+from scheduling.selectors.waiting import WaitingReason, why_waiting
+from tenants.models import AuditLogEntry
+
+ATTEMPT_LIMIT = 50
+EVENT_LIMIT = 200
+CHILD_LIMIT = 20
+AUDIT_LIMIT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class JobPageRows:
+    """Everything the page shows of one job. Lists are cut at their limits, the newest kept; events oldest first."""
+
+    job: Job
+    attempts: list[ExecutionRecord]
+    worker_names: dict[UUID, str]
+    events: list[JobEvent]
+    has_more_events: bool
+    waiting: list[WaitingReason]
+    children: list[Job]
+    dead_letter: DeadLetter | None
+    audit: list[AuditLogEntry]
+
+    @property
+    def traceback(self) -> str:
+        """The newest traceback there is."""
+        return next((attempt.traceback for attempt in self.attempts if attempt.traceback), "")
+
+    @property
+    def ends_at(self) -> datetime | None:
+        return self.job.finished_at
+
+
+def read_job_page(job: Job) -> JobPageRows:
+    """At most eleven statements, each cut at its limit."""
+    live = live_execution_of(job)
+    attempts = [ExecutionRecord.of_ended(row) for row in ended_executions_of(job)[:ATTEMPT_LIMIT]]
+    if live is not None:
+        attempts.insert(0, live)
+    newest_events = list(events_of(job).order_by("-id")[: EVENT_LIMIT + 1])
+    return JobPageRows(
+        job=job,
+        attempts=attempts,
+        worker_names=_worker_names(attempt.worker_id for attempt in attempts),
+        events=newest_events[:EVENT_LIMIT][::-1],
+        has_more_events=len(newest_events) > EVENT_LIMIT,
+        waiting=why_waiting(job) or [],
+        children=list(
+            Job.objects.filter(tenant_id=job.tenant_id, parent_id=job.id)
+            .only("id", "kind", "state", "created_at", "tenant_id")
+            .order_by("-id")[:CHILD_LIMIT]
+        ),
+        dead_letter=DeadLetter.objects.filter(job_id=job.id).first(),
+        audit=list(
+            AuditLogEntry.objects.filter(target_type="scheduling.job", target_id=str(job.id)).order_by("-id")[
+                :AUDIT_LIMIT
+            ]
+        ),
+    )
+
+
+def _worker_names(worker_ids: Iterable[UUID | None]) -> dict[UUID, str]:
+    wanted = {worker_id for worker_id in worker_ids if worker_id is not None}
+    return {worker.id: str(worker) for worker in Worker.objects.filter(pk__in=wanted)} if wanted else {}

@@ -1,0 +1,74 @@
+// The console's own behaviour, in three parts. No framework of its own: Alpine and htmx come with the shell.
+"use strict";
+
+// 1. Alpine's CSP build looks names up in data and never among the page's globals. The shell's templates name a
+// few global functions; here they become data: two components, and a root that carries the rest.
+document.addEventListener("alpine:init", () => {
+	const place = { get pathname() { return window.location.pathname; }, get search() { return window.location.search; } };
+	window.Alpine.data("theme", (...args) => ({
+		...window.theme(...args),
+		window: { location: place },
+		getCurrentTab: () => window.getCurrentTab(),
+		sortRecords: (event) => window.sortRecords(event),
+		moveRecords: (event) => window.moveRecords(event),
+	}));
+	window.Alpine.data("searchCommand", window.searchCommand);
+});
+
+// 2. Live parts: an element with data-live asks for itself anew. It waits while nobody looks or while text in it is
+// selected, keeps what it shows when the answer is the same, and says how old that is.
+const AMBER_SECONDS = 15;
+const RED_SECONDS = 60;
+
+function isBusy(part) {
+	const selection = window.getSelection();
+	const hasSelection = selection && !selection.isCollapsed && part.contains(selection.anchorNode);
+	return document.hidden || hasSelection;
+}
+
+function tellAge(part) {
+	const note = document.querySelector(`[data-live-age="${part.id}"]`);
+	if (!note) return;
+	const seconds = Math.round((Date.now() - Number(part.dataset.seenAt)) / 1000);
+	note.dataset.age = seconds > RED_SECONDS ? "red" : seconds > AMBER_SECONDS ? "amber" : "fresh";
+	note.querySelector("[data-live-words]").textContent =
+		seconds <= AMBER_SECONDS ? "Live" : `Last answer ${seconds} s ago`;
+}
+
+document.addEventListener("htmx:beforeRequest", (event) => {
+	if (event.target.matches("[data-live]") && isBusy(event.target)) event.preventDefault();
+});
+
+document.addEventListener("htmx:beforeSwap", (event) => {
+	const part = event.target;
+	if (!part.matches("[data-live]")) return;
+	const tag = event.detail.xhr.getResponseHeader("ETag");
+	part.dataset.seenAt = Date.now();
+	// A session that ended answers with the log-in page: load it whole instead of showing it inside.
+	if (!tag && event.detail.xhr.status === 200) window.location.reload();
+	if (!tag || tag === part.dataset.etag) event.detail.shouldSwap = false;
+	else part.dataset.etag = tag;
+});
+
+window.addEventListener("load", () => {
+	const parts = [...document.querySelectorAll("[data-live]")];
+	for (const part of parts) part.dataset.seenAt = Date.now();
+	if (parts.length) setInterval(() => parts.forEach(tellAge), 1000);
+});
+
+// 3. The keyboard: g then a letter goes to a page; never inside a field.
+const PLACES = { o: "overview", j: "jobs", d: "dead-letters", q: "queues", w: "workers", t: "tenants", p: "plans", a: "audit" };
+let isGoing = false;
+
+document.addEventListener("keydown", (event) => {
+	if (event.ctrlKey || event.metaKey || event.altKey) return;
+	if (event.target.closest("input, textarea, select, [contenteditable]")) return;
+	if (isGoing) {
+		isGoing = false;
+		const link = document.querySelector(`[data-place="${PLACES[event.key]}"]`);
+		if (link) window.location.assign(link.href);
+	} else if (event.key === "g") {
+		isGoing = true;
+		setTimeout(() => { isGoing = false; }, 1500);
+	}
+});

@@ -1,0 +1,132 @@
+"""Work of two tenants to look at, and clients that are logged in."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+
+from scheduling.lifecycle import JobState
+from scheduling.models import Charge, DeadLetter, Execution, Job, JobEvent, Queue, Worker, WorkerPool
+from scheduling.services.job_requests import JobRequest
+from scheduling.services.submission import create_batch, submit_job
+from tenants.context import all_tenants, tenant_context
+from tenants.models import Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one tenant has: a waiting job in a batch, and one that failed for good."""
+
+    tenant: Tenant
+    waiting: Job
+    failed: Job
+    letter: DeadLetter
+    execution: Execution
+
+
+@pytest.fixture
+def console(client: Client) -> Callable[[User], Client]:
+    """A function that logs a user in."""
+
+    def enter(user: User) -> Client:
+        client.force_login(user)
+        return client
+
+    return enter
+
+
+@pytest.fixture
+def acme_work(acme: Tenant) -> Work:
+    return make_work(acme)
+
+
+@pytest.fixture
+def globex_work(globex: Tenant) -> Work:
+    return make_work(globex)
+
+
+@pytest.fixture
+def live_worker(db: None) -> Worker:
+    with all_tenants():
+        now = timezone.now()
+        pool = WorkerPool.objects.get(name="default")
+        return Worker.objects.create(
+            pool=pool, hostname="bench", pid=4711, slots=4, started_at=now, heartbeat_at=now, version="1.0"
+        )
+
+
+def make_work(tenant: Tenant) -> Work:
+    """Rows as the services leave them; the failed job's history is written by hand, for no worker runs here."""
+    with tenant_context(tenant):
+        batch = create_batch(tenant=tenant, label=f"{tenant.slug} upload", kind="noop", total=2)
+        request = JobRequest(kind="noop", payload={"secret": f"{tenant.slug}-payload"}, tags=("night",))
+        waiting = submit_job(tenant=tenant, request=request, batch=batch).job
+        failed = submit_job(tenant=tenant, request=JobRequest(kind="noop", payload={}), batch=batch).job
+        now = timezone.now()
+        fingerprint = tenant.slug.ljust(16, "0")
+        Job.objects.filter(pk=failed.pk).update(
+            state=JobState.DISCARDED,
+            started_at=now - timedelta(seconds=4),
+            finished_at=now,
+            error_type="ParseError",
+            error_message=f"{tenant.slug} broke",
+            error_fingerprint=fingerprint,
+            attempt=1,
+            execution_count=1,
+        )
+        failed.refresh_from_db()
+        execution = Execution.objects.create(
+            tenant=tenant,
+            job_id=failed.pk,
+            queue_id=failed.queue_id,
+            kind="noop",
+            number=1,
+            fence=1,
+            outcome=Execution.Outcome.FAILED,
+            predicted_us=1_000_000,
+            measured_us=2_000_000,
+            dispatched_at=now - timedelta(seconds=3),
+            started_at=now - timedelta(seconds=2),
+            ended_at=now - timedelta(milliseconds=1),
+            error_type="ParseError",
+            error_message=f"{tenant.slug} broke",
+            traceback="Traceback (most recent call last): …",
+        )
+        JobEvent.objects.create(
+            tenant=tenant, job_id=failed.pk, at=now, name="execution.failed", state="discarded", actor="worker"
+        )
+        Charge.objects.create(
+            tenant=tenant,
+            job_id=failed.pk,
+            execution_id=execution.pk,
+            queue_id=failed.queue_id,
+            reason="corrected",
+            microseconds=2_000_000,
+            at=now,
+        )
+        letter = DeadLetter.objects.create(
+            tenant=tenant,
+            job_id=failed.pk,
+            kind="noop",
+            reason=DeadLetter.Reason.PERMANENT_ERROR,
+            error_type="ParseError",
+            error_message=f"{tenant.slug} broke",
+            error_fingerprint=fingerprint,
+            created_at=now,
+        )
+    return Work(tenant, waiting, failed, letter, execution)
+
+
+def queue_named(name: str) -> Queue:
+    return Queue.objects.get(name=name)
+
+
+def random_id() -> uuid.UUID:
+    return uuid.uuid4()

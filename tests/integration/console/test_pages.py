@@ -1,0 +1,163 @@
+"""Every page of the console renders, for staff and for a member, with the rows that are theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from scheduling.models import CFSPlan, Queue, RoutingRule, Worker
+from tests.integration.console.conftest import Work, random_id
+
+pytestmark = pytest.mark.django_db
+
+Console = Callable[[User], Client]
+STAFF_ONLY = ("queue", "workerpool", "worker", "routingrule", "cfsplan", "kindpause")
+OWN_ROWS = ("job", "batch", "deadletter", "execution", "liveexecution", "jobevent", "charge", "schedulingentity")
+
+
+def _list_urls() -> list[str]:
+    labels = sorted((model._meta.app_label, model._meta.model_name) for model in admin.site._registry)
+    return [f"admin:{app}_{model}_changelist" for app, model in labels]
+
+
+def test_every_list_renders_for_staff(console: Console, staff: User, acme_work: Work, live_worker: Worker) -> None:
+    client = console(staff)
+    faults = {name: client.get(reverse(name)).status_code for name in _list_urls()}
+    assert {name: status for name, status in faults.items() if status != 200} == {}
+
+
+def test_every_list_renders_or_is_forbidden_for_a_member(
+    console: Console, acme_user: User, acme_work: Work, globex_work: Work
+) -> None:
+    client = console(acme_user)
+    for name in _list_urls():
+        response = client.get(reverse(name))
+        assert response.status_code in {200, 403}, name
+        if response.status_code == 200:
+            assert "globex" not in response.content.decode().lower(), name
+
+
+@pytest.mark.parametrize("model", STAFF_ONLY)
+def test_platform_pages_are_closed_to_members(console: Console, acme_user: User, model: str) -> None:
+    assert console(acme_user).get(reverse(f"admin:scheduling_{model}_changelist")).status_code == 403
+
+
+@pytest.mark.parametrize("model", OWN_ROWS)
+def test_a_member_sees_its_own_rows_only(
+    console: Console, acme_user: User, acme_work: Work, globex_work: Work, model: str
+) -> None:
+    response = console(acme_user).get(reverse(f"admin:scheduling_{model}_changelist"))
+    assert response.status_code == 200
+    tenants = {row.tenant_id for row in response.context["cl"].result_list}
+    assert tenants <= {acme_work.tenant.pk}
+    if model not in {"liveexecution", "schedulingentity"}:
+        assert tenants
+
+
+def test_every_detail_page_renders_for_staff(
+    console: Console, staff: User, acme_work: Work, live_worker: Worker
+) -> None:
+    client = console(staff)
+    pages = {
+        "job": acme_work.failed.pk,
+        "batch": acme_work.failed.batch_id,
+        "deadletter": acme_work.letter.pk,
+        "execution": acme_work.execution.pk,
+        "worker": live_worker.pk,
+        "queue": Queue.objects.get(name="dataset").pk,
+        "workerpool": live_worker.pool_id,
+        "routingrule": RoutingRule.objects.earliest("position").pk,
+        "cfsplan": CFSPlan.objects.get(name="cloud").pk,
+    }
+    for model, key in pages.items():
+        response = client.get(reverse(f"admin:scheduling_{model}_change", args=[key]))
+        assert response.status_code == 200, model
+
+
+def test_every_add_page_renders_for_staff(console: Console, staff: User) -> None:
+    client = console(staff)
+    for name in _list_urls():
+        response = client.get(reverse(name.replace("_changelist", "_add")))
+        assert response.status_code in {200, 403}, name
+
+
+def test_a_foreign_job_is_not_found(console: Console, acme_user: User, globex_work: Work) -> None:
+    client = console(acme_user)
+    for key in (globex_work.waiting.pk, random_id()):
+        assert client.get(reverse("admin:scheduling_job_change", args=[key])).status_code == 404
+        assert client.get(reverse("admin:scheduling_job_body", args=[key])).status_code == 404
+
+
+def test_a_jobs_page_shows_its_facts(console: Console, acme_user: User, acme_work: Work) -> None:
+    client = console(acme_user)
+    failed = client.get(reverse("admin:scheduling_job_change", args=[acme_work.failed.pk])).content.decode()
+    for text in ("ParseError", "acme broke", "Traceback", "execution.failed", "permanent error", "acme upload"):
+        assert text in failed
+    waiting = client.get(reverse("admin:scheduling_job_change", args=[acme_work.waiting.pk])).content.decode()
+    for text in ("acme-payload", "Why it waits", "night"):
+        assert text in waiting
+
+
+def test_lists_page_by_key(console: Console, staff: User, acme_work: Work, globex_work: Work) -> None:
+    client = console(staff)
+    url = reverse("admin:scheduling_job_changelist")
+    whole = [job.pk for job in client.get(url).context["cl"].result_list]
+    assert whole == sorted(whole, reverse=True)
+    older = client.get(url, {"before": str(whole[1])}).context["cl"]
+    assert [job.pk for job in older.result_list] == whole[2:]
+    assert older.newer_url is not None
+    newer = client.get(url, {"after": str(whole[2])}).context["cl"]
+    assert [job.pk for job in newer.result_list] == whole[:2]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "state=discarded",
+        "state=available",
+        "state=nonsense",
+        "kind=noop",
+        "queue=workflow_team",
+        "tenant=acme",
+        "q=not-an-id",
+        "before=not-a-uuid",
+        "q=%F0%9F%A6%86",
+    ],
+)
+def test_filters_and_searches_answer(console: Console, staff: User, acme_work: Work, query: str) -> None:
+    assert console(staff).get(f"{reverse('admin:scheduling_job_changelist')}?{query}").status_code == 200
+
+
+def test_a_job_is_found_by_its_id_and_by_its_batch(console: Console, staff: User, acme_work: Work) -> None:
+    client = console(staff)
+    url = reverse("admin:scheduling_job_changelist")
+    by_id = client.get(url, {"q": str(acme_work.failed.pk)}).context["cl"].result_list
+    assert [job.pk for job in by_id] == [acme_work.failed.pk]
+    by_batch = client.get(url, {"q": str(acme_work.failed.batch_id)}).context["cl"].result_list
+    assert {job.pk for job in by_batch} == {acme_work.failed.pk, acme_work.waiting.pk}
+
+
+def test_every_editable_field_says_what_it_means(console: Console, staff: User) -> None:
+    client = console(staff)
+    pages = [
+        reverse("admin:scheduling_queue_change", args=[Queue.objects.get(name="dataset").pk]),
+        reverse("admin:scheduling_routingrule_add"),
+        reverse("admin:scheduling_cfsplan_add"),
+        reverse("admin:scheduling_kindpause_add"),
+    ]
+    for page in pages:
+        form = client.get(page).context["adminform"].form
+        silent = [name for name, field in form.fields.items() if not field.help_text]
+        assert silent == [], page
+
+
+def test_a_member_without_a_tenant_is_told_what_to_do(console: Console) -> None:
+    lost = User.objects.create_user("lost", password="correct horse battery staple", is_staff=True)
+    response = console(lost).get(reverse("admin:index"))
+    assert response.status_code == 200
+    assert "You are a member of no tenant" in response.content.decode()
