@@ -50,8 +50,7 @@ INSTALLED_APPS = [
 INSTALLED_APPS = [
     app
     for app in INSTALLED_APPS
-    if app.split(".")[0] not in {"tenants", "scheduling"}
-    or (BASE_DIR / app.replace(".", "/") / "apps.py").is_file()
+    if app.split(".")[0] not in {"tenants", "scheduling"} or (BASE_DIR / app.replace(".", "/") / "apps.py").is_file()
 ]
 
 MIDDLEWARE = [
@@ -69,8 +68,6 @@ MIDDLEWARE = [
     # Opens the transaction and sets the tenant around the view: after authentication, before ATOMIC_REQUESTS.
     "tenants.middleware.TenantMiddleware",
 ]
-if not (BASE_DIR / "tenants" / "middleware.py").is_file():
-    MIDDLEWARE.remove("tenants.middleware.TenantMiddleware")
 
 ROOT_URLCONF = "jobsplatform.urls"
 WSGI_APPLICATION = "jobsplatform.wsgi.application"
@@ -87,6 +84,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
             ],
+            "libraries": {"console": "scheduling.dashboards.tags"},
         },
     },
 ]
