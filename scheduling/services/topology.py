@@ -24,12 +24,12 @@ _CONDITION_KEYS = {"field", "op", "value"}
 
 def update_queue(*, queue: Queue, changes: Mapping[str, Any], reason: str = "") -> Queue:
     """Change a queue's weight, cap or description; the next tick reads them. Pausing has a service of its own."""
-    return _update(Queue.objects, queue, changes, QUEUE_FIELDS, "queue.changed", reason)
+    return _update(Queue.objects, queue, _only(changes, QUEUE_FIELDS), action="queue.changed", reason=reason)
 
 
 def update_worker_pool(*, pool: WorkerPool, changes: Mapping[str, Any], reason: str = "") -> WorkerPool:
     """Change a pool's description."""
-    return _update(WorkerPool.objects, pool, changes, POOL_FIELDS, "worker_pool.changed", reason)
+    return _update(WorkerPool.objects, pool, _only(changes, POOL_FIELDS), action="worker_pool.changed", reason=reason)
 
 
 def create_routing_rule(*, values: Mapping[str, Any], reason: str = "") -> RoutingRule:
@@ -88,15 +88,15 @@ def _update[RowT: models.Model](
     rows: models.Manager[RowT],
     row: RowT,
     changes: Mapping[str, Any],
-    editable: tuple[str, ...],
+    *,
     action: str,
     reason: str,
 ) -> RowT:
     with all_tenants():
         current = rows.select_for_update().get(pk=row.pk)
-        difference = assign(current, _only(changes, editable))
+        difference = assign(current, changes)
         if difference:
-            current.save(update_fields=list(_only(changes, editable)))
+            current.save(update_fields=list(changes))
             record_audit(action=action, target=current, before=difference.before, after=difference.after, reason=reason)
             wake_on_commit()
     return current
