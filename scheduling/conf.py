@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 
 MAX_PAYLOAD_BYTES = 256 * 1024
+MAX_PAYLOAD_DEPTH = 32
 MAX_RESULT_BYTES = 64 * 1024
 MAX_ERROR_CHARACTERS = 16 * 1024
 MAX_BULK_JOBS = 1_000

@@ -115,6 +115,7 @@ def pick_fair(pool: PoolShare, supply: Supply) -> PickResult:
     tenant_room: Counter[object] = Counter(pool.tenant_room)
     virtual_time = pool.virtual_time
     picks: list[Pick] = []
+    is_cut_short = False
     while len(picks) < pool.room:
         # A pool has a handful of queues, so a scan beats a heap that changes at both ends.
         served = [
@@ -125,6 +126,7 @@ def pick_fair(pool: PoolShare, supply: Supply) -> PickResult:
         _, _, run, tenant = min(served, key=lambda entry: entry[:2])
         job = supply.peek(tenant, run.taken[tenant.entity_id])
         if job is None or job is UNREAD:
+            is_cut_short = True
             break
         virtual_time = max(virtual_time, run.vruntime)
         tenant_room[tenant.tenant_id] -= 1
@@ -139,6 +141,7 @@ def pick_fair(pool: PoolShare, supply: Supply) -> PickResult:
         vruntimes={
             entity_id: run.vruntimes[entity_id] for run in runs for entity_id, taken in run.taken.items() if taken
         },
+        is_cut_short=is_cut_short,
     )
 
 

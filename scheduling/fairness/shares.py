@@ -94,10 +94,12 @@ class QueueTags:
 class PickResult:
     """All picks of a tick in order, with the clocks they leave behind.
 
-    ``vruntimes`` maps the picked entities to their new virtual time.
+    ``vruntimes`` maps the picked entities to their new virtual time. ``is_cut_short`` says
+    that room was left when a job would have been next that was not read.
     """
 
     picks: Sequence[Pick]
     virtual_time: int
     queues: Mapping[int, QueueTags]
     vruntimes: Mapping[int, int]
+    is_cut_short: bool

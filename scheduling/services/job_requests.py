@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from scheduling.conf import MAX_PAYLOAD_BYTES, MAX_TAGS
+from scheduling.conf import MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH, MAX_TAGS
 from scheduling.exceptions import (
     OptionInvalidError,
     PayloadInvalidError,
@@ -50,10 +50,29 @@ class JobRequest:
 
     def fingerprint(self) -> bytes:
         """SHA-256 over all that was asked for, by which a repeated request is recognised."""
-        asked = asdict(self)
-        del asked["idempotency_key"]
+        check_depth(self.payload)
+        asked = {name: getattr(self, name) for name in _FINGERPRINTED}
         text = json.dumps(asked, sort_keys=True, default=str, separators=(",", ":"))
         return hashlib.sha256(text.encode()).digest()
+
+
+_FINGERPRINTED = tuple(item.name for item in fields(JobRequest) if item.name != "idempotency_key")
+
+
+def check_depth(payload: object) -> None:
+    """Raise PayloadInvalidError for a payload nested deeper than MAX_PAYLOAD_DEPTH; never recurses."""
+    level: list[object] = [payload]
+    for _ in range(MAX_PAYLOAD_DEPTH):
+        level = [
+            child
+            for value in level
+            if isinstance(value, Mapping | list | tuple)
+            for child in (value.values() if isinstance(value, Mapping) else value)
+        ]
+        if not level:
+            return
+    if any(isinstance(value, Mapping | list | tuple) for value in level):
+        raise PayloadInvalidError(f"The payload is nested deeper than {MAX_PAYLOAD_DEPTH} levels.")
 
 
 def check_request(request: JobRequest, *, now: datetime, max_priority: int) -> type[TaskProcessor]:
@@ -75,11 +94,10 @@ def _validator(processor: type[TaskProcessor]) -> Draft202012Validator:
 
 
 def _check_payload(payload: Mapping[str, Any], processor: type[TaskProcessor]) -> None:
+    check_depth(payload)
     try:
         text = json.dumps(payload, ensure_ascii=False, allow_nan=False)
         size = len(text.encode())
-    except RecursionError as error:
-        raise PayloadInvalidError("The payload is nested too deeply.") from error
     except (TypeError, ValueError) as error:  # UnicodeEncodeError, a lone surrogate, is a ValueError
         raise PayloadInvalidError(f"The payload is not valid JSON: {error}") from error
     if size > MAX_PAYLOAD_BYTES:

@@ -66,12 +66,12 @@ def run_tick(pool_id: int, *, only: Restriction | None = None) -> TickResult:
         staged = stage_due() + stage_held()
         collect_settled(pool_id)
         fold_wakes(pool_id)
-        claims, held = _dispatch(pool_id, only)
+        claims, is_cut_short = _dispatch(pool_id, only)
     unpublished = _publish(pool_id, claims)
     dispatched = len(claims) - unpublished
     if claims:
         signals.jobs_dispatched.send(None, pool_id=pool_id, count=dispatched, seconds=time.monotonic() - began)
-    has_more = bool(staged or held) or len(claims) >= TICK_JOBS
+    has_more = bool(staged) or is_cut_short or len(claims) >= TICK_JOBS
     return TickResult(was_led=True, dispatched=dispatched, unpublished=unpublished, has_more=has_more)
 
 
@@ -90,8 +90,8 @@ def _lead(pool_id: int) -> bool:
     return True
 
 
-def _dispatch(pool_id: int, only: Restriction | None) -> tuple[list[Claim], int]:
-    """Pick and claim; the claims in order, and how many jobs of paused kinds were set aside."""
+def _dispatch(pool_id: int, only: Restriction | None) -> tuple[list[Claim], bool]:
+    """Pick and claim; the claims in order, and whether another tick at once may find more."""
     reading = read_pool(
         pool_id,
         limit=only.limit if only else TICK_JOBS,
@@ -99,7 +99,7 @@ def _dispatch(pool_id: int, only: Restriction | None) -> tuple[list[Claim], int]
     )
     wanted = rows_to_read(reading.share)
     if not wanted:
-        return [], 0
+        return [], False
     found = read_rows(wanted, kind=only.kind if only else None)
     hold(list(found.paused))
     result = pick_fair(reading.share, ReadSupply(found.rows))
@@ -109,7 +109,7 @@ def _dispatch(pool_id: int, only: Restriction | None) -> tuple[list[Claim], int]
         advance_clocks(pool_id, reading, found.rows, result, claims)
     else:
         charge_entities(reading, found.rows, result, claims)
-    return claims, len(found.paused)
+    return claims, result.is_cut_short
 
 
 def _publish(pool_id: int, claims: list[Claim]) -> int:

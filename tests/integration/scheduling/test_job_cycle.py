@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
@@ -12,33 +11,14 @@ from scheduling.models import Charge, DeadLetter, Execution, Job, JobEvent, Live
 from scheduling.retry import RetryPolicy
 from scheduling.services import verdicts
 from scheduling.services.cancellation import cancel_job
-from scheduling.services.dispatching import TickResult
-from scheduling.services.execution import StartedExecution, start_execution
+from scheduling.services.execution import start_execution
 from scheduling.services.job_requests import JobRequest
 from scheduling.services.settlement import settle
-from scheduling.services.submission import submit_job, submit_jobs
+from scheduling.services.submission import submit_job
 from scheduling.services.workers import Registration
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-
-Tick = Callable[[], TickResult]
-Start = Callable[[UUID], StartedExecution | None]
-
-
-def reload(job: Job) -> Job:
-    with all_tenants():
-        return Job.objects.get(pk=job.pk)
-
-
-def submit(tenant: Tenant, count: int = 1, **options: object) -> list[Job]:
-    requests = [JobRequest(kind="noop", **options) for _ in range(count)]
-    return [submission.job for _, submission in submit_jobs(tenant=tenant, requests=requests).accepted]
-
-
-def begin(start: Start, job: Job) -> StartedExecution:
-    started = start(job.pk)
-    assert started is not None
-    return started
+from tests.integration.scheduling.acts import Start, Tick, begin, reload, submit
 
 
 def test_a_job_is_dispatched_started_and_completed(

@@ -1,0 +1,78 @@
+"""What the tests of this folder do over and over, named once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+from django.db import connection
+
+from scheduling.models import Job, LiveExecution
+from scheduling.services import verdicts
+from scheduling.services.dispatching import TickResult
+from scheduling.services.execution import StartedExecution
+from scheduling.services.job_requests import JobRequest
+from scheduling.services.settlement import settle
+from scheduling.services.submission import submit_jobs
+from tenants.context import all_tenants
+from tenants.models import Tenant
+
+type Tick = Callable[[], TickResult]
+type Start = Callable[[UUID], StartedExecution | None]
+
+
+def submit(tenant: Tenant, count: int = 1, kind: str = "noop", **options: object) -> list[Job]:
+    """Submit ``count`` equal jobs, all of which must be taken."""
+    requests = [JobRequest(kind=kind, **options) for _ in range(count)]  # type: ignore[arg-type]
+    bulk = submit_jobs(tenant=tenant, requests=requests)
+    assert not bulk.rejected
+    return [submission.job for _, submission in bulk.accepted]
+
+
+def reload(job: Job) -> Job:
+    """The job as it is in the database now."""
+    with all_tenants():
+        return Job.objects.get(pk=job.pk)
+
+
+def begin(start: Start, job: Job) -> StartedExecution:
+    """Start a dispatched job, which must succeed."""
+    started = start(job.pk)
+    assert started is not None
+    return started
+
+
+def complete(start: Start, job: Job) -> None:
+    """Start a dispatched job and settle it as completed."""
+    started = begin(start, job)
+    assert settle([verdicts.completed(started.execution_id, started.fence, None)])
+
+
+def fail(start: Start, job: Job, *, is_permanent: bool = False) -> None:
+    """Start a dispatched job and let its attempt fail."""
+    started = begin(start, job)
+    failure = verdicts.Failure.of(ValueError("no"), is_permanent=is_permanent)
+    settle(
+        [
+            verdicts.failed(
+                started.execution_id,
+                started.fence,
+                failure,
+                failed_attempts=started.attempt,
+                policy=verdicts.RetryPolicy(max_retries=started.max_retries),
+            )
+        ]
+    )
+
+
+def in_flight() -> list[Job]:
+    """The jobs that are dispatched or executing, oldest first."""
+    with all_tenants():
+        return list(Job.objects.in_flight().order_by("id"))
+
+
+def age(model: type[LiveExecution], **columns: float) -> None:
+    """Set timestamps of all live executions to so many seconds ago."""
+    with all_tenants(), connection.cursor() as cursor:
+        for column, seconds in columns.items():
+            cursor.execute(f"UPDATE {model._meta.db_table} SET {column} = now() - make_interval(secs => %s)", [seconds])
