@@ -1,0 +1,95 @@
+"""URLs that exist in tests alone: views that write and then go wrong."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from django.core.exceptions import PermissionDenied
+from django.db import OperationalError, connection
+from django.http import Http404, HttpRequest, StreamingHttpResponse
+from django.urls import include, path
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import ValidationError
+
+from tenants.api.viewsets import StaffViewSet, TenantViewSet
+from tenants.context import current_actor
+from tenants.exceptions import SlugTakenError
+from tenants.ids import uuid7
+from tenants.models import ApiKey
+from tests.integration.tenants.sql import run_sql, transaction_settings
+
+FAILURES: dict[str, Exception] = {
+    "invalid": ValidationError({"name": ["Wrong."]}),
+    "domain": SlugTakenError(),
+    "fault": ZeroDivisionError("a fault of the program"),
+    "missing": Http404(),
+    "denied": PermissionDenied(),
+    "outage": OperationalError("server closed the connection"),
+}
+
+
+def write(name: str) -> None:
+    ApiKey.objects.create(name=name, prefix=uuid7().hex[-16:])
+
+
+class ProbeViewSet(TenantViewSet):
+    """Writes a key, then does what the body says."""
+
+    model = ApiKey
+    max_body_bytes = 1_000
+
+    def create(self, request: Request) -> Response:
+        write("probe")
+        how = request.data["how"]
+        if how == "sql":
+            run_sql("SELECT 1/0")
+        if how in FAILURES:
+            raise FAILURES[how]
+        return Response({"wrote": self.tenant.slug}, status=201)
+
+    def retrieve(self, request: Request) -> Response:
+        role, tenant_id = transaction_settings()
+        actor = current_actor()
+        return Response(
+            {
+                "role": role,
+                "tenant": tenant_id,
+                "actor": [actor.kind, actor.label],
+                "request_id": actor.request_id,
+                "is_atomic": connection.in_atomic_block,
+            }
+        )
+
+
+class StaffProbeViewSet(StaffViewSet):
+    """For platform staff."""
+
+    model = ApiKey
+
+    def retrieve(self, request: Request) -> Response:
+        return Response({})
+
+
+def plain(request: HttpRequest, how: str) -> NoReturn:
+    """A view that is not REST framework's; ATOMIC_REQUESTS alone rolls it back."""
+    write("probe")
+    raise FAILURES[how]
+
+
+def stream(request: HttpRequest) -> StreamingHttpResponse:
+    """Its body is made after the transaction has ended."""
+
+    def body():
+        yield repr(transaction_settings())
+
+    return StreamingHttpResponse(body())
+
+
+urlpatterns = [
+    path("api/v1/probe/", ProbeViewSet.as_view({"get": "retrieve", "post": "create"})),
+    path("api/v1/staff-probe/", StaffProbeViewSet.as_view({"get": "retrieve"})),
+    path("api/v1/plain/<slug:how>/", plain),
+    path("api/v1/stream/", stream),
+    path("", include("jobsplatform.urls")),
+]

@@ -1,0 +1,327 @@
+"""What is done with tenants, plans, members and keys: the change, its audit entry and its announcement, or none."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from tenants.context import Actor, acting_as, all_tenants, current_scope, tenant_context
+from tenants.exceptions import (
+    AlreadyMemberError,
+    FieldInvalidError,
+    LastOwnerError,
+    PlanNotFoundError,
+    ReasonRequiredError,
+    SlugTakenError,
+    TenantNotFoundError,
+)
+from tenants.models import ApiKey, AuditLogEntry, Membership, Plan, PlanLimit, Role, Tenant, Tier
+from tenants.selectors.tenants import find_memberships, find_tenant, plan_limit
+from tenants.services.api_keys import authenticate_api_key, issue_api_key, revoke_api_key
+from tenants.services.audit import AuditTarget, record_audit
+from tenants.services.memberships import add_member, change_role, remove_member
+from tenants.services.plans import create_plan, create_tier, update_plan, update_tier
+from tenants.services.tenants import (
+    change_plan,
+    create_tenant,
+    pause_tenant,
+    reinstate_tenant,
+    resume_tenant,
+    suspend_tenant,
+    update_tenant,
+)
+from tenants.signals import tenant_scheduling_changed
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def announced():
+    """What was announced to the scheduler, and in which scope."""
+    heard: list[tuple[list, bool]] = []
+
+    def hear(sender: object, tenant_ids: list, **kwargs: object) -> None:
+        heard.append((list(tenant_ids), current_scope().is_all_tenants))
+
+    tenant_scheduling_changed.connect(hear)
+    yield heard
+    tenant_scheduling_changed.disconnect(hear)
+
+
+def entries(action: str) -> list[AuditLogEntry]:
+    with all_tenants():
+        return list(AuditLogEntry.objects.filter(action=action).order_by("id"))
+
+
+def reloaded(row):
+    with all_tenants():
+        return type(row)._base_manager.get(pk=row.pk)
+
+
+def test_the_first_migration_brings_the_plans_of_the_design():
+    with all_tenants():
+        plans = {
+            plan.slug: (
+                plan.tier_id,
+                plan.weight,
+                plan.max_concurrency,
+                plan.submits_per_minute,
+                plan.max_waiting_jobs,
+                plan.worker_seconds_per_month,
+                plan.limits.get(key="document_indexing.files_per_batch").value,
+            )
+            for plan in Plan.objects.all()
+        }
+    assert plans == {
+        "sandbox": ("sandbox", 1, 2, 120, 10_000, 10_000, 5),
+        "team": ("team", 2, 5, 600, 100_000, 100_000, 20),
+        "professional": ("professional", 4, 10, 3_000, 1_000_000, 1_000_000, 100),
+    }
+
+
+def test_a_new_tenant_is_active_audited_and_named_after_its_slug():
+    tenant = create_tenant(slug="initech", plan="team")
+    assert (tenant.name, tenant.status, tenant.is_paused, tenant.concurrency_cap) == ("initech", "active", False, 5)
+    [entry] = entries("tenant.created")
+    assert (entry.tenant_id, entry.target_type, entry.target_id) == (tenant.pk, "tenants.tenant", str(tenant.pk))
+    assert entry.after == {"slug": "initech", "name": "initech", "plan": "team"}
+    assert entry.actor_kind == "system"
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        ({"slug": "acme", "plan": "team"}, SlugTakenError),
+        ({"slug": "initech", "plan": "gold"}, PlanNotFoundError),
+        ({"slug": "Initech", "plan": "team"}, FieldInvalidError),
+        ({"slug": "initech", "plan": "team", "name": "a\u200bb"}, FieldInvalidError),
+    ],
+)
+def test_a_tenant_that_cannot_be_is_refused_and_leaves_nothing(acme, values, error):
+    with pytest.raises(error):
+        create_tenant(**values)
+    with all_tenants():
+        assert Tenant.objects.count() == 1
+    assert len(entries("tenant.created")) == 1
+
+
+def test_another_plan_is_audited_and_announced_behind_the_door(acme, announced):
+    changed = change_plan(tenant=acme, plan="professional", reason="upgrade")
+    assert reloaded(acme).plan.slug == changed.plan.slug == "professional"
+    [entry] = entries("tenant.plan_changed")
+    assert (entry.before, entry.after) == ({"plan": str(acme.plan_id)}, {"plan": str(changed.plan_id)})
+    assert entry.reason == "upgrade"
+    assert announced == [([acme.pk], True)]
+
+
+def test_weight_and_cap_are_changed_together(acme, announced):
+    changed = update_tenant(tenant=acme, changes={"weight_factor": Decimal("1.5"), "max_concurrency": 7})
+    assert (changed.effective_weight, changed.concurrency_cap) == (Decimal("3.0"), 7)
+    assert entries("tenant.updated")[0].after == {"weight_factor": "1.5", "max_concurrency": 7}
+    assert len(announced) == 1
+
+
+def test_a_name_concerns_no_scheduler(acme, announced):
+    update_tenant(tenant=acme, changes={"name": "Acme Ltd"})
+    assert reloaded(acme).name == "Acme Ltd"
+    assert announced == []
+
+
+def test_no_difference_writes_nothing(acme, announced):
+    update_tenant(tenant=acme, changes={"name": acme.name, "weight_factor": Decimal(1)})
+    resume_tenant(tenant=acme)
+    assert entries("tenant.updated") == entries("tenant.resumed") == []
+    assert announced == []
+
+
+@pytest.mark.parametrize(
+    "changes", [{"weight_factor": Decimal(0)}, {"weight_factor": Decimal(-1)}, {"max_concurrency": -1}, {"name": ""}]
+)
+def test_a_value_that_the_model_refuses_is_named(acme, changes):
+    with pytest.raises(FieldInvalidError) as refusal:
+        update_tenant(tenant=acme, changes=changes)
+    assert refusal.value.errors[0]["field"] == next(iter(changes))
+    assert entries("tenant.updated") == []
+
+
+def test_suspension_and_pause_are_two_things(acme, announced):
+    suspend_tenant(tenant=acme, reason="unpaid")
+    pause_tenant(tenant=acme, reason="holiday")
+    assert (reloaded(acme).is_suspended, reloaded(acme).is_paused) == (True, True)
+    resume_tenant(tenant=acme)
+    assert (reloaded(acme).is_suspended, reloaded(acme).is_paused) == (True, False)
+    reinstate_tenant(tenant=acme)
+    assert not reloaded(acme).is_suspended
+    assert len(announced) == 4
+
+
+@pytest.mark.parametrize("act", [suspend_tenant, pause_tenant])
+@pytest.mark.parametrize("reason", ["", "  "])
+def test_stopping_a_tenant_takes_a_reason(acme, act, reason):
+    with pytest.raises(ReasonRequiredError):
+        act(tenant=acme, reason=reason)
+
+
+def test_a_scheduler_that_fails_rolls_the_change_back(acme):
+    def fail(**kwargs: object) -> None:
+        raise ZeroDivisionError
+
+    tenant_scheduling_changed.connect(fail)
+    try:
+        with pytest.raises(ZeroDivisionError):
+            suspend_tenant(tenant=acme, reason="unpaid")
+    finally:
+        tenant_scheduling_changed.disconnect(fail)
+    assert not reloaded(acme).is_suspended
+    assert entries("tenant.suspended") == []
+
+
+def test_a_tenant_that_is_gone_is_not_found(acme):
+    with pytest.raises(TenantNotFoundError):
+        pause_tenant(tenant=Tenant(slug="x"), reason="x")
+
+
+def test_an_entry_names_who_acted_and_in_which_request(acme):
+    with acting_as(Actor(kind="user", id="7", label="alice", request_id="r-7")):
+        pause_tenant(tenant=acme, reason="x")
+    [entry] = entries("tenant.paused")
+    assert (entry.actor_kind, entry.actor_id, entry.actor_label, entry.request_id) == ("user", "7", "alice", "r-7")
+
+
+def test_an_entry_goes_with_the_change_that_is_rolled_back(acme):
+    with pytest.raises(ZeroDivisionError), tenant_context(acme):
+        issue_api_key(tenant=acme, name="lost")
+        assert AuditLogEntry.objects.filter(action="api_key.issued").exists()
+        _ = 1 / 0
+    assert entries("api_key.issued") == []
+    with all_tenants():
+        assert not ApiKey.objects.exists()
+
+
+def test_an_act_of_the_platform_concerns_no_tenant_and_is_seen_by_none(acme):
+    with all_tenants():
+        record_audit(action="platform.done", target=AuditTarget(type="platform"))
+    [entry] = entries("platform.done")
+    assert entry.tenant_id is None
+    with tenant_context(acme):
+        assert not AuditLogEntry.objects.filter(action="platform.done").exists()
+
+
+def test_a_plan_changes_for_all_its_tenants_at_once(acme, globex, announced):
+    with all_tenants():
+        plan = Plan.objects.get(slug="team")
+    update_plan(plan=plan, changes={"weight": 5}, limits={"a.b": 1}, reason="new prices")
+    with tenant_context(acme):
+        assert plan_limit(acme, "a.b") == 1
+        assert plan_limit(acme, "document_indexing.files_per_batch") is None
+    [entry] = entries("plan.updated")
+    assert entry.before == {"weight": 2, "a.b": None, "document_indexing.files_per_batch": 20}
+    assert entry.after == {"weight": 5, "a.b": 1, "document_indexing.files_per_batch": None}
+    assert entry.tenant_id is None
+    assert announced == [([acme.pk], True)]
+
+
+def test_limits_that_are_not_mentioned_stay(acme):
+    with all_tenants():
+        plan = Plan.objects.get(slug="team")
+    update_plan(plan=plan, changes={"weight": 5})
+    with tenant_context(acme):
+        assert plan_limit(acme, "document_indexing.files_per_batch") == 20
+
+
+@pytest.mark.parametrize("changes", [{"weight": 0}, {"max_concurrency": -1}, {"weight": "x"}, {"name": ""}])
+def test_a_plan_that_makes_no_sense_is_refused(changes):
+    with all_tenants():
+        plan = Plan.objects.get(slug="team")
+    with pytest.raises(FieldInvalidError):
+        update_plan(plan=plan, changes=changes)
+    assert entries("plan.updated") == []
+
+
+def test_a_tier_and_a_plan_can_be_added():
+    tier = create_tier(slug="enterprise", name="Enterprise", rank=9)
+    update_tier(tier=tier, changes={"name": "Enterprise+"})
+    values = {
+        "slug": "enterprise",
+        "name": "Enterprise",
+        "tier": tier,
+        "max_waiting_jobs": 1,
+        "submits_per_minute": 1,
+        "worker_seconds_per_month": 1,
+    }
+    plan = create_plan(values=values, limits={"a.b": 2})
+    assert (plan.weight, plan.max_concurrency) == (1, 2)
+    assert create_tenant(slug="initech", plan="enterprise").plan == plan
+    with all_tenants():
+        assert Tier.objects.get(pk="enterprise").name == "Enterprise+"
+        assert PlanLimit.objects.get(plan=plan).value == 2
+    assert len(entries("tier.created")) == len(entries("tier.updated")) == len(entries("plan.created")) == 1
+
+
+def test_a_key_is_kept_as_a_hash_alone(acme):
+    issued = issue_api_key(tenant=acme, name="ci")
+    secret = issued.token.partition(".")[2]
+    stored = reloaded(issued.key)
+    assert len(stored.secret_hash) == 64
+    assert secret not in repr(stored.__dict__)
+    [entry] = entries("api_key.issued")
+    assert secret not in repr(entry.__dict__)
+    assert stored.secret_hash not in repr(entry.__dict__)
+
+
+def test_a_key_finds_its_tenant(acme, globex):
+    issued = issue_api_key(tenant=acme, name="ci")
+    issue_api_key(tenant=globex, name="ci")
+    found = authenticate_api_key(token=issued.token)
+    assert (found, found.tenant) == (issued.key, acme)
+
+
+def test_a_key_is_revoked_once(acme):
+    issued = issue_api_key(tenant=acme, name="ci")
+    first = revoke_api_key(api_key=issued.key, reason="leaked").revoked_at
+    assert first is not None
+    assert revoke_api_key(api_key=issued.key).revoked_at == first
+    assert authenticate_api_key(token=issued.token) is None
+    assert [entry.reason for entry in entries("api_key.revoked")] == ["leaked"]
+
+
+def test_a_member_is_added_promoted_and_removed(acme, acme_user, outsider):
+    membership = add_member(tenant=acme, user=outsider)
+    assert membership.role == Role.VIEWER
+    change_role(membership=membership, role=Role.OWNER)
+    assert [found.role for found in find_memberships(outsider.pk)] == [Role.OWNER]
+    remove_member(membership=membership)
+    assert find_memberships(outsider.pk) == []
+    actions = [entries(f"membership.{what}")[-1].action for what in ("added", "role_changed", "removed")]
+    assert len(actions) == 3
+
+
+def test_nobody_is_a_member_twice(acme, acme_user):
+    with pytest.raises(AlreadyMemberError):
+        add_member(tenant=acme, user=acme_user)
+
+
+def test_an_unknown_role_is_refused(acme, outsider):
+    with pytest.raises(FieldInvalidError, match="owner, developer, viewer"):
+        add_member(tenant=acme, user=outsider, role="king")
+
+
+def test_the_last_owner_can_neither_go_nor_step_down(acme, acme_user):
+    with tenant_context(acme):
+        membership = Membership.objects.get()
+    for leave in (lambda: remove_member(membership=membership), lambda: change_role(membership=membership, role="viewer")):
+        with pytest.raises(LastOwnerError):
+            leave()
+    assert reloaded(membership).role == Role.OWNER
+
+
+def test_memberships_are_found_before_any_context(acme, globex, acme_user):
+    add_member(tenant=globex, user=acme_user)
+    assert [found.tenant.slug for found in find_memberships(acme_user.pk)] == ["acme", "globex"]
+
+
+def test_a_tenant_is_found_by_its_slug_or_not_at_all(acme):
+    assert find_tenant("acme") == acme
+    with pytest.raises(TenantNotFoundError, match="'nobody'"):
+        find_tenant("nobody")
