@@ -75,4 +75,4 @@ def _words_of(token: Token) -> str:
 
 def _without_tags(html: str) -> str:
     body = LexborHTMLParser(html).body
-    return body.text(separator=" ", strip=True) if body is not None else ""
+    return " ".join(body.text(separator=" ").split()) if body is not None else ""

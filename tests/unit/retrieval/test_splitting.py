@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduling.processors.retrieval.blocks import Block
+from scheduling.processors.retrieval.splitting import (
+    SplitSettings,
+    estimate_tokens,
+    passages_digest,
+    split_blocks,
+)
+
+SMALL = SplitSettings(chunk_size=30, overlap=5)
+ENGLISH = "The scheduler charges each tenant for the seconds that its workers took. "
+CHINESE = "调度器按照工人所用的秒数向每个租户收费。"
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [("", 0), ("four", 1), ("scheduler", 2), ("调度", 2), ("调度器收费", 4), ("Redis 队列", 3)],
+)
+def test_tokens_are_estimated_by_script(text: str, tokens: int) -> None:
+    assert estimate_tokens(text) == tokens
+
+
+@pytest.mark.parametrize("text", [ENGLISH * 40, CHINESE * 40, (ENGLISH + CHINESE) * 20, "x" * 2_000])
+def test_no_passage_is_longer_than_its_settings_allow(text: str) -> None:
+    passages = split_blocks([Block(text)], SMALL)
+    assert len(passages) > 5
+    assert all(estimate_tokens(passage.text) <= SMALL.chunk_size for passage in passages)
+    assert [passage.position for passage in passages] == list(range(len(passages)))
+
+
+def test_chinese_is_cut_at_its_sentences() -> None:
+    passages = split_blocks([Block(CHINESE * 20)], SplitSettings(chunk_size=40, overlap=0))
+    assert all(passage.text.endswith("。") for passage in passages)
+
+
+def test_a_passage_repeats_the_end_of_the_one_before() -> None:
+    passages = split_blocks([Block(ENGLISH * 20)], SplitSettings(chunk_size=40, overlap=20))
+    first, second = passages[0].text, passages[1].text
+    assert any(first.endswith(second[:length]) for length in range(20, len(second)))
+
+
+def test_a_passage_knows_its_headings_and_where_it_begins() -> None:
+    blocks = [
+        Block("Guide", {"line": 1}, 1),
+        Block("Queues", {"line": 3}, 2),
+        Block(ENGLISH * 2, {"line": 5}),
+        Block("Workers", {"line": 7}, 2),
+        Block(CHINESE * 2, {"line": 9}),
+    ]
+    passages = split_blocks(blocks, SMALL)
+    assert passages[0].location == {"line": 1, "heading": ["Guide"]}
+    workers = next(passage for passage in passages if "Workers" in passage.text)
+    assert workers.location == {"line": 7, "heading": ["Guide", "Workers"]}
+    assert workers.heading == "Guide › Workers"
+
+
+def test_a_passage_over_two_pages_names_both() -> None:
+    passages = split_blocks([Block("One.", {"page": 3}), Block("Two.", {"page": 4})], SMALL)
+    assert [passage.location for passage in passages] == [{"page": 3, "page_end": 4}]
+
+
+def test_no_text_makes_no_passages() -> None:
+    assert split_blocks([], SMALL) == []
+
+
+@given(st.lists(st.text(max_size=300), max_size=8))
+def test_the_same_blocks_always_make_the_same_passages(texts: list[str]) -> None:
+    blocks = [Block(text, {"line": number}) for number, text in enumerate(texts, start=1)]
+    first, second = split_blocks(blocks, SMALL), split_blocks(blocks, SMALL)
+    assert passages_digest(first) == passages_digest(second)
+
+
+def test_another_text_or_another_place_is_another_digest() -> None:
+    digests = {
+        passages_digest(split_blocks([block], SMALL))
+        for block in (Block("a", {"line": 1}), Block("a", {"line": 2}), Block("b", {"line": 1}))
+    }
+    assert len(digests) == 3
