@@ -4,7 +4,7 @@ from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
 
 # Makes the project's Celery app the default one before any app's ready() registers a task with it.
-from jobsplatform import celery as celery
+from jobsplatform import celery  # noqa: F401 - imported for what it does
 
 
 class PlatformConfig(AppConfig):
@@ -15,7 +15,7 @@ class PlatformConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the start-up checks."""
-        from jobsplatform.health import checks as checks
+        from jobsplatform.health import checks  # noqa: F401 - registered by being imported
 
 
 class ConsoleAdminConfig(AdminConfig):

@@ -15,7 +15,8 @@ REDACTED = "[redacted]"
 
 # Keys whose value never reaches a log, wherever it stands in the event.
 _SECRET_KEY = re.compile(
-    r"passw(or)?d|secret|token|authorization|api_?key|cookie|credential|private_?key|(^|_)payload($|_)|dsn", re.IGNORECASE
+    r"passw(or)?d|secret|token|authorization|api_?key|cookie|credential|private_?key|(^|_)payload($|_)|dsn",
+    re.IGNORECASE,
 )
 # Secrets inside free text: the password of a URL, and the header of our own API keys.
 _SECRET_TEXT: tuple[tuple[re.Pattern[str], str], ...] = (

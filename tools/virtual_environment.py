@@ -79,7 +79,9 @@ def _install(environment: Path, requirements: list[Path]) -> int:
         command += ["-r", str(path)]
     # As root pip warns that it is not in a virtual environment, though it is.
     if subprocess.run([*command, "--root-user-action=ignore"], check=False).returncode != 0:
-        return _fail("The installation failed; the lines above say why. Nothing half-done is kept as done: run make again.")
+        return _fail(
+            "The installation failed; the lines above say why. Nothing half-done is kept as done: run make again."
+        )
     record.write_text(json.dumps(installed | hashes, indent=2))
     return 0
 

@@ -43,13 +43,15 @@ def main(arguments: list[str] | None = None) -> int:
             require_fit_database(database_url)
         if redis_url:
             require_fit_broker(redis_url)
-        with _stop_on_signal() as relay:
-            with running_servers(
+        with (
+            _stop_on_signal() as relay,
+            running_servers(
                 database_url=database_url, redis_url=redis_url, keep=options.keep, is_fast=options.fast
-            ) as urls:
-                return relay.run(options.command, os.environ | urls.environment())
+            ) as urls,
+        ):
+            return relay.run(options.command, os.environ | urls.environment())
     except (UnfitServerError, MissingServerError, ServerStartError, FolderInUseError, PermissionError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return EXIT_UNFIT
 
 
@@ -77,7 +79,7 @@ class Relay:
                 preexec_fn=lambda: die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - touches no lock
             )
         except OSError as error:
-            print(f"{command[0]}: {error.strerror}", file=sys.stderr)
+            sys.stderr.write(f"{command[0]}: {error.strerror}\n")
             return 127
         status = self._process.wait()
         return 128 - status if status < 0 else status

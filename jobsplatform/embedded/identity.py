@@ -37,7 +37,7 @@ def choose_identity() -> Identity:
     try:
         subprocess.run(  # noqa: S603 - asks the kernel, by doing nothing in a namespace
             [shutil.which("true") or "/bin/true"],
-            preexec_fn=_namespace_entrance(),  # noqa: PLW1509 - touches no lock
+            preexec_fn=_namespace_entrance(),
             check=True,
         )
     except (subprocess.SubprocessError, OSError):

@@ -74,7 +74,7 @@ def _initialise(
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        preexec_fn=before_exec(identity, signal.SIGKILL),  # noqa: PLW1509 - touches no lock
+        preexec_fn=before_exec(identity, signal.SIGKILL),
     )
     password_file.unlink()
     if made.returncode != 0:

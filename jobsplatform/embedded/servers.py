@@ -190,7 +190,8 @@ def _folder(keep: Path | None) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise FolderInUseError(
-                f"Servers are already running on {keep}. Stop them first (Ctrl-C where they run), or name another folder."
+                f"Servers are already running on {keep}. "
+                "Stop them first (Ctrl-C where they run), or name another folder."
             ) from None
         yield keep.resolve()
 
@@ -207,4 +208,3 @@ def _reaper(mark: str, folder: Path | None) -> Iterator[None]:
         yield
     finally:
         process.communicate()
-

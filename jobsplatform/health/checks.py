@@ -8,7 +8,8 @@ from typing import Any
 
 import redis
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core import checks
+from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import DatabaseError, connections
 
 from jobsplatform.health.servers import broker_problems, open_broker, server_problems
@@ -43,7 +44,7 @@ def check_broker(databases: Sequence[str] | None = None, **_: Any) -> list[Check
         with open_broker(settings.REDIS_URL) as client:
             problems = list(broker_problems(client))
     except redis.RedisError as error:
-        return [Warning(f"The broker does not answer: {error}", hint="Check REDIS_URL.", id="jobsplatform.W001")]
+        return [checks.Warning(f"The broker does not answer: {error}", hint="Check REDIS_URL.", id="jobsplatform.W001")]
     return [Error(problem.fault, hint=problem.cure, id="jobsplatform.E003") for problem in problems]
 
 

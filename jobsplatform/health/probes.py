@@ -1,7 +1,7 @@
 """What "ready" means: database, broker and dispatcher. Neither DNS nor mail, which jobs do not need."""
 
 import dataclasses
-import datetime
+from datetime import timedelta
 
 from django.db import DatabaseError, connections
 from django.db.models import DurationField, ExpressionWrapper, Max
@@ -15,14 +15,14 @@ from scheduling.models import PoolClock
 from tenants.context import all_tenants
 
 # Many times the dispatcher's longest pause between ticks, and less than a lease.
-DISPATCHER_STALE_AFTER = datetime.timedelta(seconds=10)
+DISPATCHER_STALE_AFTER = timedelta(seconds=10)
 
 
 @dataclasses.dataclass
 class Broker(HealthCheck):
     """The broker answers a ping."""
 
-    def run(self) -> None:  # type: ignore[override]  # the base takes a coroutine or, in a thread, a function
+    def run(self) -> None:
         """Raise ServiceUnavailable unless it does."""
         try:
             broker.probe()
@@ -35,7 +35,7 @@ class Broker(HealthCheck):
 class Dispatcher(HealthCheck):
     """Some dispatcher has ticked lately, by the database's clock."""
 
-    def run(self) -> None:  # type: ignore[override]  # the base takes a coroutine or, in a thread, a function
+    def run(self) -> None:
         """Raise ServiceUnavailable unless it has."""
         try:
             age = self._age()
@@ -50,10 +50,11 @@ class Dispatcher(HealthCheck):
             raise ServiceUnavailable(f"The last tick was {age.total_seconds():.0f} s ago.")
 
     @staticmethod
-    def _age() -> datetime.timedelta | None:
+    def _age() -> timedelta | None:
         # The dispatcher's own rows are the platform's, not any tenant's.
         with all_tenants():
             latest = PoolClock.objects.aggregate(
                 age=ExpressionWrapper(Now() - Max("ticked_at"), output_field=DurationField())
             )
-        return latest["age"]
+        age: timedelta | None = latest["age"]
+        return age

@@ -84,13 +84,11 @@ def role_problems(fetch_one: FetchOne) -> Iterator[Problem]:
 
 def broker_problems(client: redis.Redis) -> Iterator[Problem]:
     """Yield what is wrong with the broker."""
-    server: dict[str, Any] = client.info("server")  # type: ignore[assignment]  # typed for both sync and async
+    server: dict[str, Any] = client.info("server")
     version = str(server.get("valkey_version") or server["redis_version"])
-    if int(version.split(".")[0]) < MINIMUM_REDIS:
-        yield Problem(
-            f"Redis {version} is too old.", f"Point REDIS_URL at Redis or Valkey {MINIMUM_REDIS} or newer."
-        )
-    memory: dict[str, Any] = client.info("memory")  # type: ignore[assignment]  # typed for both sync and async
+    if int(version.split(".", 1)[0]) < MINIMUM_REDIS:
+        yield Problem(f"Redis {version} is too old.", f"Point REDIS_URL at Redis or Valkey {MINIMUM_REDIS} or newer.")
+    memory: dict[str, Any] = client.info("memory")
     policy = memory["maxmemory_policy"]
     if policy != "noeviction":
         yield Problem(
@@ -111,7 +109,7 @@ def require_fit_database(url: str) -> None:
         with psycopg.connect(url, connect_timeout=_TIMEOUT_SECONDS) as connection:
 
             def fetch_one(statement: str) -> tuple[Any, ...] | None:
-                return connection.execute(statement).fetchone()  # type: ignore[call-overload, no-any-return]
+                return connection.execute(statement).fetchone()
 
             problems = [*server_problems(fetch_one), *role_problems(fetch_one)]
     except psycopg.Error as error:

@@ -43,6 +43,7 @@ env = environ.Env(
     EMBEDDING_API_URL=(str, ""),
     EMBEDDING_API_KEY=(str, ""),
     EMBEDDING_MODEL=(str, ""),
+    EXACT_SEARCH_MAX_CHUNKS=(int, 100_000),
     # Observability
     METRICS_TOKEN=(str, ""),
     LOG_LEVEL=(str, "INFO"),

@@ -111,7 +111,8 @@ def test_nothing_survives_the_launcher(tmp_path: Path, end: signal.Signals) -> N
 
 def test_a_process_that_detached_itself_does_not_survive_either(tmp_path: Path) -> None:
     detached = tmp_path / "detached"
-    command = f"setsid sh -c 'trap \"\" HUP; echo $$ > {detached}; exec sleep 600' & while [ ! -s {detached} ]; do sleep 0.05; done"
+    daemon = f"setsid sh -c 'trap \"\" HUP; echo $$ > {detached}; exec sleep 600' &"
+    command = f"{daemon} while [ ! -s {detached} ]; do sleep 0.05; done"
     launcher = launch("--fast", "--", "sh", "-c", command, TMPDIR=str(tmp_path))
     assert ended(launcher) == (0, "")
     assert not is_running(int(detached.read_text()))

@@ -52,7 +52,13 @@ def import_settings(tmp_path: Path, **variables: str) -> subprocess.CompletedPro
     """Import the settings in a process that has these variables and nothing else of ours."""
     inherited = {name: value for name, value in os.environ.items() if name not in SCHEME}
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", "import jobsplatform.settings as s; print(s.DATABASES['default']['PORT'])"],
+        [
+            sys.executable,
+            "-W",
+            "error",
+            "-c",
+            "import jobsplatform.settings as s; print(s.DATABASES['default']['PORT'])",
+        ],
         env=inherited | {"PYTHONPATH": str(BASE_DIR)} | variables,
         cwd=tmp_path,
         capture_output=True,

@@ -49,9 +49,7 @@ def python_without_venv(tmp_path: Path) -> Path:
     return shim
 
 
-def test_a_python_without_venv_is_told_the_one_command_that_cures_it(
-    tmp_path: Path, python_without_venv: Path
-) -> None:
+def test_a_python_without_venv_is_told_the_one_command_that_cures_it(tmp_path: Path, python_without_venv: Path) -> None:
     tool = BASE_DIR / "tools" / "virtual_environment.py"
     script = (
         f"import runpy, sys; sys.executable = {str(python_without_venv)!r}; "

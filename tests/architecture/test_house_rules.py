@@ -1,0 +1,102 @@
+"""Small files, short functions, names that say what they do, no left-overs."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from jobsplatform.settings.env import BASE_DIR
+
+MAX_FILE_LINES = 300
+MAX_FUNCTION_LINES = 40
+# They say that something is done, and not what.
+EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "core", "misc", "manager", "handler"}
+EMPTY_VERBS = ("process", "handle", "manage")
+# The names that Django and the processors' kit give to their hooks.
+HOOKS = {"process", "handle", "handle_error"}
+LEFT_OVER = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|raise NotImplementedError|except[^\n]*:\n\s+pass\n")
+
+SOURCES = sorted(
+    path
+    for package in ("jobsplatform", "scheduling", "tenants", "tools")
+    for path in (BASE_DIR / package).rglob("*.py")
+    if "migrations" not in path.parts
+)
+
+
+def name_of(path: Path) -> str:
+    """Return the path as people write it."""
+    return str(path.relative_to(BASE_DIR))
+
+
+def functions_of(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Yield the functions and methods of a file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def length_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Return the function's lines without its docstring."""
+    assert function.end_lineno is not None
+    length = function.end_lineno - function.lineno + 1
+    first = function.body[0]
+    if ast.get_docstring(function) is not None and first.end_lineno is not None:
+        length -= first.end_lineno - first.lineno + 1
+    return length
+
+
+def test_there_are_sources() -> None:
+    assert len(SOURCES) > 100
+
+
+def test_files_are_short() -> None:
+    lengths = {name_of(path): len(path.read_text().splitlines()) for path in SOURCES}
+    assert {name: length for name, length in lengths.items() if length > MAX_FILE_LINES} == {}
+
+
+def test_functions_are_short() -> None:
+    long = {
+        f"{name_of(path)}:{function.name}": length_of(function)
+        for path in SOURCES
+        for function in functions_of(path)
+        if length_of(function) > MAX_FUNCTION_LINES
+    }
+    assert long == {}
+
+
+def test_names_say_what_is_done() -> None:
+    empty = [name_of(path) for path in SOURCES if path.stem in EMPTY_NAMES]
+    empty += [
+        f"{name_of(path)}:{function.name}"
+        for path in SOURCES
+        for function in functions_of(path)
+        if function.name.lstrip("_").startswith(EMPTY_VERBS) and function.name not in HOOKS
+    ]
+    assert empty == []
+
+
+def test_nothing_is_left_over() -> None:
+    found = {name_of(path): LEFT_OVER.findall(path.read_text()) for path in SOURCES}
+    assert {name: left for name, left in found.items() if left} == {}
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    silent = [
+        name_of(path)
+        for path in SOURCES
+        if path.read_text().strip() and not ast.get_docstring(ast.parse(path.read_text()))
+    ]
+    assert silent == []
+
+
+def test_every_command_says_what_it_does() -> None:
+    commands = [path for path in SOURCES if path.parent.name == "commands" and path.stem != "__init__"]
+    assert commands
+    assert [name_of(path) for path in commands if not re.search(r"^\s+help = ", path.read_text(), re.MULTILINE)] == []
+
+
+def test_what_is_generated_is_not_kept() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=BASE_DIR, capture_output=True, text=True, check=False).stdout
+    assert [name for name in tracked.splitlines() if re.search(r"\.pyc$|^var/|^\.venv|\.sqlite3$|^\.env$", name)] == []

@@ -1,0 +1,74 @@
+"""Who may import whom, and that a contract would notice a breach."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobsplatform.settings.env import BASE_DIR
+
+PACKAGES = ("jobsplatform", "scheduling", "tenants")
+
+pytest.importorskip("importlinter", reason="the import linter is in requirements-dev.txt")
+
+
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Check the contracts of the project in this folder."""
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"],
+        cwd=folder,
+        env={"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_every_contract_is_kept() -> None:
+    linted = lint_imports(BASE_DIR)
+    assert linted.returncode == 0, linted.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "contract"),
+    [
+        ("tenants/ids.py", "import scheduling.conf", "The house"),
+        ("scheduling/models/__init__.py", "import scheduling.services.submission", "Inside scheduling"),
+        ("scheduling/helpers.py", "", "Inside scheduling"),  # a stray module, which no layer holds
+        ("scheduling/retry.py", "import django.utils.timezone", "The algorithm is pure"),
+        ("scheduling/services/submission.py", "import celery", "Only broker, tasks and worker speak Celery"),
+        ("jobsplatform/urls.py", "import scheduling.processors.diagnostics", "The core names no plug-in"),
+        (
+            "scheduling/processors/diagnostics/processor.py",
+            "import scheduling.processors.document_indexing",
+            "Plug-ins do not know one another",
+        ),
+        (
+            "scheduling/processors/diagnostics/processor.py",
+            "import scheduling.services.submission",
+            "A processor sees the kit",
+        ),
+        ("scheduling/processors/diagnostics/apps.py", "import scheduling.models", "A plug-in's faces"),
+    ],
+)
+def test_a_breach_is_noticed(tmp_path: Path, module: str, line: str, contract: str) -> None:
+    for package in PACKAGES:
+        link_sources(BASE_DIR / package, tmp_path / package)
+    (tmp_path / "pyproject.toml").write_text((BASE_DIR / "pyproject.toml").read_text())
+    breached = tmp_path / module
+    text = breached.read_text() if breached.exists() else ""
+    breached.unlink(missing_ok=True)  # a link to the real file until now
+    breached.write_text(f"{text}\n{line}\n")
+    linted = lint_imports(tmp_path)
+    assert linted.returncode != 0
+    assert re.search(rf"^{re.escape(contract)}.* BROKEN$", linted.stdout, re.MULTILINE), linted.stdout
+
+
+def link_sources(source: Path, target: Path) -> None:
+    """Make a tree of links to the Python files."""
+    for path in source.rglob("*.py"):
+        link = target / path.relative_to(source)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(path)
