@@ -86,7 +86,7 @@ def role_statements(layout: Layout, server_version: int) -> Iterator[sql.Compose
     ):
         yield _create_role_if_missing(name)
         # NOSUPERUSER and NOBYPASSRLS may be uttered by superusers alone, so they are left to the check at the end.
-        yield sql.SQL("ALTER ROLE {} {}").format(sql.Identifier(name), sql.SQL(options))  # type: ignore[arg-type]
+        yield sql.SQL("ALTER ROLE {} {}").format(sql.Identifier(name), sql.SQL(options))
     options = " WITH INHERIT FALSE, SET TRUE" if server_version >= _INHERIT_OPTION_SINCE else ""
     yield sql.SQL("GRANT {} TO {}, {}" + options).format(platform, owner, app)
     # A managed server's administrator is no superuser and must be able to hand databases to the owner.
@@ -121,7 +121,7 @@ def printed_sql(layout: Layout, server_version: int) -> str:
     for database in (layout.database, layout.template):
         create = _create_database(database, layout).as_string(None)
         name, statement = sql.Literal(database).as_string(None), sql.Literal(create).as_string(None)
-        lines.append(f"SELECT {statement} WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = {name}) \\gexec")
+        lines.append(f"SELECT {statement} WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = {name}) \\gexec")  # noqa: S608 - both are quoted literals
         lines.append(f"\\connect {sql.Identifier(database).as_string(None)}")
         lines += [f"{statement.as_string(None)};" for statement in database_statements(layout, database)]
     return "\n".join(lines) + "\n"

@@ -148,6 +148,12 @@ class UrlInvalidError(DomainError):
     title = "The URL contains a NUL character."
 
 
+class AddressUnknownError(DomainError):
+    code = "not_found"
+    category = "not_found"
+    title = "There is nothing at this address."
+
+
 class DatabaseUnavailableError(DomainError):
     code = "unavailable"
     category = "unavailable"

@@ -54,7 +54,7 @@ def grant_tables(connection: BaseDatabaseWrapper, tables: Iterable[str] | None =
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         parameters = {"platform": platform_role(), "tables": None if tables is None else list(tables)}
         cursor.execute(_TABLES, parameters)
-        grants = [_read_grants(*row) for row in cursor.fetchall()]
+        grants = [_read_grants(row) for row in cursor.fetchall()]
         statements = list(_grant_statements(grants))
         if tables is None:
             statements.append(_roles_statement("GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {}, {}"))
@@ -69,9 +69,8 @@ def grant_after_migrate(sender: AppConfig, using: str, **kwargs: Any) -> None:
         grant_tables(connections[using])
 
 
-def _read_grants(
-    table: str, is_partition: bool, has_row_security: bool, public: list[str], platform: list[str]
-) -> TableGrants:
+def _read_grants(row: tuple[str, bool, bool, list[str], list[str]]) -> TableGrants:
+    table, is_partition, has_row_security, public, platform = row
     if is_partition:
         return TableGrants(table, frozenset(), frozenset())
     if table == _MIGRATION_HISTORY:
@@ -101,7 +100,7 @@ def _grant_statements(grants: Iterable[TableGrants]) -> Iterator[sql.Composable]
     for (role, privileges), tables in wanted.items():
         if privileges:
             yield sql.SQL("GRANT {} ON {} TO {}").format(
-                sql.SQL(", ").join(sql.SQL(privilege) for privilege in sorted(privileges)),  # type: ignore[arg-type]
+                sql.SQL(", ").join(sql.SQL(privilege) for privilege in sorted(privileges)),
                 sql.SQL(", ").join(_table(table) for table in tables),
                 sql.Identifier(role),
             )
@@ -112,6 +111,4 @@ def _table(name: str) -> sql.Composable:
 
 
 def _roles_statement(template: str) -> sql.Composable:
-    return sql.SQL(template).format(  # type: ignore[arg-type]
-        sql.Identifier(app_role()), sql.Identifier(platform_role())
-    )
+    return sql.SQL(template).format(sql.Identifier(app_role()), sql.Identifier(platform_role()))

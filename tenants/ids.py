@@ -17,26 +17,41 @@ _TAIL_BITS = 32
 _VERSION = 0x7 << 76
 _VARIANT = 0x2 << 62
 
-_lock = threading.Lock()
-_last_milliseconds = 0
-_counter = 0
+
+class _Clock:
+    """The last millisecond and the counter within it, of one process."""
+
+    def __init__(self) -> None:
+        self.start_afresh()
+
+    def start_afresh(self) -> None:
+        """Forget everything: a forked child must not go on with its parent's counter, nor inherit a held lock."""
+        self.lock = threading.Lock()
+        self.milliseconds = 0
+        self.counter = 0
+
+    def tick(self, seed: int) -> tuple[int, int]:
+        """A pair (millisecond, counter) greater than all before it; `seed` begins the counter of a new millisecond."""
+        now = time.time_ns() // 1_000_000
+        with self.lock:
+            if now > self.milliseconds:
+                self.milliseconds, self.counter = now, seed
+            elif self.counter < _COUNTER_MAX:
+                self.counter += 1
+            else:
+                self.milliseconds, self.counter = self.milliseconds + 1, 0
+            return self.milliseconds, self.counter
+
+
+_clock = _Clock()
+os.register_at_fork(after_in_child=_clock.start_afresh)
 
 
 def uuid7() -> uuid.UUID:
     """A new UUIDv7, greater than every earlier one of this process even when the clock steps back."""
-    global _last_milliseconds, _counter
     entropy = int.from_bytes(os.urandom(10))
-    tail = entropy & ((1 << _TAIL_BITS) - 1)
-    with _lock:
-        now = time.time_ns() // 1_000_000
-        if now > _last_milliseconds:
-            _last_milliseconds, _counter = now, (entropy >> _TAIL_BITS) & _COUNTER_SEED_MASK
-        elif _counter < _COUNTER_MAX:
-            _counter += 1
-        else:
-            _last_milliseconds, _counter = _last_milliseconds + 1, 0
-        milliseconds, counter = _last_milliseconds, _counter
-    return _assemble(milliseconds, counter, tail)
+    milliseconds, counter = _clock.tick((entropy >> _TAIL_BITS) & _COUNTER_SEED_MASK)
+    return _assemble(milliseconds, counter, entropy & ((1 << _TAIL_BITS) - 1))
 
 
 def uuid7_floor(moment: datetime) -> uuid.UUID:
@@ -50,12 +65,3 @@ def uuid7_floor(moment: datetime) -> uuid.UUID:
 def _assemble(milliseconds: int, counter: int, tail: int) -> uuid.UUID:
     high, low = counter >> 30, counter & ((1 << 30) - 1)
     return uuid.UUID(int=(milliseconds << 80) | _VERSION | (high << 64) | _VARIANT | (low << _TAIL_BITS) | tail)
-
-
-def _forget_counter() -> None:
-    # A forked child must not go on with its parent's counter, nor inherit a lock held at the fork.
-    global _lock, _last_milliseconds, _counter
-    _lock, _last_milliseconds, _counter = threading.Lock(), 0, 0
-
-
-os.register_at_fork(after_in_child=_forget_counter)

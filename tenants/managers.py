@@ -43,7 +43,7 @@ class TenantQuerySet(models.QuerySet[ModelT]):
 
 
 class ScopedManager(models.Manager[ModelT]):
-    """Raises `NoTenantError` without a context, shows one tenant's rows inside `tenant_context`, all behind the door."""
+    """Without a context it raises `NoTenantError`; with one it has that tenant's rows, behind the door everybody's."""
 
     tenant_attribute = "tenant_id"
 
@@ -59,8 +59,10 @@ class ScopedManager(models.Manager[ModelT]):
         return super().get_queryset().none()
 
 
-class TenantManager(ScopedManager[ModelT].from_queryset(TenantQuerySet)):  # type: ignore[misc]
+class TenantManager(ScopedManager[ModelT]):
     """The default manager of every model with a `tenant_id`."""
+
+    _queryset_class = TenantQuerySet
 
 
 class TenantSelfManager(ScopedManager[ModelT]):

@@ -68,7 +68,7 @@ class CreatePartitionFunctions(migrations.RunSQL):
         for signature in _SIGNATURES:
             schema_editor.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
             grant = sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(
-                sql.SQL(signature),  # type: ignore[arg-type]
+                sql.SQL(signature),
                 sql.Identifier(platform_role()),
             )
             schema_editor.execute(grant.as_string(schema_editor.connection.connection))

@@ -261,7 +261,7 @@ def _policy(name: str, table: sql.Identifier, command: str, role: str, rows: sql
     return sql.SQL("CREATE POLICY {name} ON {table} FOR {command} TO {to} {clauses}").format(
         name=sql.Identifier(name),
         table=table,
-        command=sql.SQL(command),  # type: ignore[arg-type]
+        command=sql.SQL(command),
         to=to,
         clauses=sql.SQL(" ").join(clauses),
     )

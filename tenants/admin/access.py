@@ -12,13 +12,13 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from tenants.admin.base import TenantScopedAdmin
 from tenants.admin.post_actions import post_action
 from tenants.models import ApiKey, Membership
 from tenants.services.api_keys import issue_api_key, revoke_api_key
 from tenants.services.memberships import add_member, change_role, remove_member
-from unfold.widgets import UnfoldAdminTextInputWidget
 
 
 class AdministeredAdmin(TenantScopedAdmin):

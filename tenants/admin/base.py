@@ -20,7 +20,7 @@ from tenants.exceptions import DomainError
 COUNT_CAP = 10_000
 
 
-class CappedPaginator(Paginator):
+class CappedPaginator(Paginator):  # type: ignore[type-arg] # not generic at run time
     """Counts no further than `COUNT_CAP`: no list walks a whole table to say how long it is."""
 
     @cached_property

@@ -39,7 +39,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[type-arg]
+class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] # differs in names of parameters only
     """People who log in. A superuser is platform staff; staff alone opens the console."""
 
     form = UserChangeForm
@@ -49,5 +49,5 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, AccountAdmin):  # type: ignore[type-arg]
+class GroupAdmin(DjangoGroupAdmin, AccountAdmin):  # type: ignore[misc] # likewise
     """Sets of Django's permissions."""

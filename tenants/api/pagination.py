@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import DataError
 from django.db.models import QuerySet
 from rest_framework.exceptions import NotFound
-from rest_framework.pagination import CursorPagination
+from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -35,11 +35,19 @@ class TenantCursorPagination(CursorPagination):
             )
         return int(given)
 
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        # Ids are unique, so a cursor of ours has a position and never an offset.
+        cursor: Cursor | None = super().decode_cursor(request)
+        if cursor is not None and (cursor.position is None or cursor.offset):
+            raise CursorInvalidError
+        return cursor
+
     def paginate_queryset(
         self, queryset: QuerySet[Any], request: Request, view: APIView | None = None
     ) -> list[Any] | None:
         # A cursor is base64 of whatever the caller likes; its position meets a column only in the query.
         try:
-            return super().paginate_queryset(queryset, request, view)
+            page: list[Any] | None = super().paginate_queryset(queryset, request, view)
         except (NotFound, ValidationError, ValueError, DataError) as error:
             raise CursorInvalidError from error
+        return page

@@ -94,10 +94,8 @@ def _answer(error: Exception) -> tuple[int, dict[str, Any], dict[str, str]] | No
         return _answer_domain_error(error)
     if isinstance(error, rest.APIException):
         return _answer_rest_error(error)
-    if isinstance(error, Http404):
-        return _answer_rest_error(rest.NotFound())
-    if isinstance(error, PermissionDenied):
-        return _answer_rest_error(rest.PermissionDenied())
+    if isinstance(error, (Http404, PermissionDenied)):
+        return _answer_rest_error(rest.NotFound() if isinstance(error, Http404) else rest.PermissionDenied())
     if isinstance(error, (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent)):
         return _answer_domain_error(BodyTooLargeError(str(error)))
     if isinstance(error, SuspiciousOperation):
@@ -107,7 +105,7 @@ def _answer(error: Exception) -> tuple[int, dict[str, Any], dict[str, str]] | No
         return _answer_domain_error(DatabaseUnavailableError())
     if isinstance(error, DataError):
         # PostgreSQL refused a value that validation let through: the caller's to mend, and ours to look at.
-        logger.exception("A value was refused by the database", exc_info=error)
+        logger.error("A value was refused by the database", exc_info=error)
         return _answer_domain_error(FieldInvalidError("A value is out of the range that can be stored."))
     return None
 

@@ -33,7 +33,7 @@ class TenantViewSet(GenericViewSet[Any]):
 
     permission_classes: ClassVar[list[type[BasePermission]]] = [TenantPermission]
     parser_classes: ClassVar[list[type[BaseParser]]] = [StrictJSONParser]
-    pagination_class = TenantCursorPagination
+    pagination_class: ClassVar[type[TenantCursorPagination] | None] = TenantCursorPagination
     schema = TenantAutoSchema()
     lookup_value_regex = UUID_PATTERN
 
@@ -52,8 +52,8 @@ class TenantViewSet(GenericViewSet[Any]):
     def get_queryset(self) -> QuerySet[Any]:
         if getattr(self, "swagger_fake_view", False):
             # The schema is made without a request, hence without a tenant.
-            return self.model._base_manager.none()  # noqa: SLF001
-        return self.model._default_manager.all()  # noqa: SLF001
+            return self.model._base_manager.none()
+        return self.model._default_manager.all()
 
 
 class StaffViewSet(TenantViewSet):

@@ -1,12 +1,14 @@
+from decimal import Decimal
+
 import django.core.serializers.json
 import django.core.validators
 import django.db.models.deletion
 import django.db.models.functions.datetime
-import tenants.conf
-import tenants.ids
-from decimal import Decimal
 from django.conf import settings
 from django.db import migrations, models
+
+import tenants.conf
+import tenants.ids
 
 
 class Migration(migrations.Migration):
@@ -83,7 +85,7 @@ class Migration(migrations.Migration):
                     "weight_factor",
                     models.DecimalField(
                         decimal_places=3,
-                        default=Decimal("1"),
+                        default=Decimal(1),
                         help_text="Multiplies the plan's weight for this tenant alone.",
                         max_digits=6,
                         validators=[django.core.validators.MinValueValidator(Decimal("0.001"))],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
@@ -33,7 +33,7 @@ class AuditLogEntry(models.Model):
     reason = models.CharField(max_length=500, blank=True)
     request_id = models.CharField(max_length=64, blank=True)
 
-    objects: ClassVar[TenantManager[AuditLogEntry]] = TenantManager()
+    objects = TenantManager()
 
     class Meta:
         ordering = ["-id"]

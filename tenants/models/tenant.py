@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import ClassVar
 
 from django.core.validators import MinValueValidator
 from django.db import models
@@ -46,7 +45,7 @@ class Tenant(models.Model):
     pause_reason = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
-    objects: ClassVar[TenantSelfManager[Tenant]] = TenantSelfManager()
+    objects = TenantSelfManager()
 
     class Meta:
         ordering = ["slug"]

@@ -66,7 +66,7 @@ def authenticate_api_key(*, token: str) -> ApiKey | None:
         return None
     prefix, secret = match.groups()
     with all_tenants():
-        key = (
+        key: ApiKey | None = (
             ApiKey.objects.select_related("tenant__plan")
             .filter(Q(expires_at=None) | Q(expires_at__gt=Now()), prefix=prefix, revoked_at=None)
             .annotate(is_touch_due=ExpressionWrapper(_is_touch_due(), output_field=BooleanField()))
@@ -76,7 +76,7 @@ def authenticate_api_key(*, token: str) -> ApiKey | None:
         is_right = hmac.compare_digest(_hash(secret), key.secret_hash if key else _NO_HASH)
         if key is None or not is_right:
             return None
-        if key.is_touch_due:
+        if key.is_touch_due:  # type: ignore[attr-defined] # annotated above
             ApiKey.objects.filter(_is_touch_due(), pk=key.pk).update(last_used_at=Now())
     return key
 

@@ -33,7 +33,7 @@ def record_audit(
     """Write down that the current actor did `action` (such as `tenant.suspended`) to `target`."""
     described = target if isinstance(target, AuditTarget) else _describe(target)
     actor = current_actor()
-    return AuditLogEntry.objects.create(
+    entry: AuditLogEntry = AuditLogEntry.objects.create(
         tenant_id=described.tenant_id or current_tenant_id(),
         actor_kind=actor.kind,
         actor_id=actor.id[:64],
@@ -46,6 +46,7 @@ def record_audit(
         after=None if after is None else dict(after),
         reason=reason[:500],
     )
+    return entry
 
 
 def _describe(target: models.Model) -> AuditTarget:

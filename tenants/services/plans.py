@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from tenants.context import all_tenants
-from tenants.exceptions import PlanNotFoundError
+from tenants.exceptions import FieldInvalidError, PlanNotFoundError
 from tenants.models import Plan, PlanLimit, Tenant, Tier
 from tenants.names import clean_name, clean_slug
 from tenants.services.audit import record_audit
@@ -24,8 +24,10 @@ def create_tier(*, slug: str, name: str, rank: int) -> Tier:
     return tier
 
 
-def update_tier(*, tier: Tier, changes: Mapping[Literal["name", "rank"], Any]) -> Tier:
-    """Change the name or the rank of a tier; its slug is what others know it by and stays."""
+def update_tier(*, tier: Tier, changes: Mapping[str, Any]) -> Tier:
+    """Change `name` or `rank` of a tier; its slug is what others know it by and stays."""
+    if strays := set(changes) - {"name", "rank"}:
+        raise FieldInvalidError(f"{', '.join(sorted(strays))}: It cannot be edited.")
     with all_tenants():
         locked = Tier.objects.select_for_update().get(pk=tier.pk)
         difference = assign(locked, dict(changes))

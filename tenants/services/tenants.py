@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from django.db import IntegrityError, transaction
 
 from tenants.context import all_tenants
-from tenants.exceptions import PlanNotFoundError, ReasonRequiredError, SlugTakenError, TenantNotFoundError
+from tenants.exceptions import (
+    FieldInvalidError,
+    PlanNotFoundError,
+    ReasonRequiredError,
+    SlugTakenError,
+    TenantNotFoundError,
+)
 from tenants.models import Plan, Tenant, TenantStatus
 from tenants.names import clean_name, clean_slug
 from tenants.services.audit import record_audit
 from tenants.services.changes import assign
 from tenants.signals import tenant_scheduling_changed
 
-TenantField = Literal["name", "plan", "weight_factor", "max_concurrency"]
+_EDITABLE_FIELDS = frozenset({"name", "plan", "weight_factor", "max_concurrency"})
 _SCHEDULING_FIELDS = frozenset({"plan", "weight_factor", "max_concurrency", "status", "is_paused"})
 
 
@@ -35,8 +41,10 @@ def create_tenant(*, slug: str, plan: Plan | str, name: str = "") -> Tenant:
     return tenant
 
 
-def update_tenant(*, tenant: Tenant, changes: Mapping[TenantField, Any], reason: str = "") -> Tenant:
-    """Change name, plan, weight factor or concurrency of a tenant; the scheduler knows at once."""
+def update_tenant(*, tenant: Tenant, changes: Mapping[str, Any], reason: str = "") -> Tenant:
+    """Change `name`, `plan`, `weight_factor` or `max_concurrency` of a tenant; the scheduler knows at once."""
+    if strays := set(changes) - _EDITABLE_FIELDS:
+        raise FieldInvalidError(f"{', '.join(sorted(strays))}: It cannot be edited.")
     return _change(tenant, "tenant.updated", dict(changes), reason)
 
 

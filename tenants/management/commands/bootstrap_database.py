@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from typing import Any
 
 import psycopg
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tenants.bootstrap import MINIMUM_SERVER, BootstrapError, Layout, Role, bootstrap_database, printed_sql
 from tenants.conf import APP_ALIAS, OWNER_ALIAS, platform_role
@@ -21,7 +20,7 @@ class Command(BaseCommand):
     # It runs before there is a database that the checks could ask.
     requires_system_checks = []
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--admin-url", help="an administrator's connection, used once and not kept")
         parser.add_argument("--print-sql", action="store_true", help="print the script for psql and change nothing")
 

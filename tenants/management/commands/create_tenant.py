@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tenants.context import Actor, acting_as
 from tenants.exceptions import DomainError
@@ -16,7 +15,7 @@ from tenants.services.tenants import create_tenant
 class Command(BaseCommand):
     help = "Create a tenant on a plan."
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("slug", help="1 to 50 lower-case letters, digits and hyphens")
         parser.add_argument("--plan", required=True, help="the plan's slug, such as sandbox, team or professional")
         parser.add_argument("--name", default="", help="the name people read (default: the slug)")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tenants.context import Actor, acting_as
 from tenants.exceptions import DomainError
@@ -17,7 +16,7 @@ from tenants.services.api_keys import issue_api_key
 class Command(BaseCommand):
     help = "Issue an API key of a tenant and print it; it cannot be shown again."
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("tenant", help="the tenant's slug")
         parser.add_argument("--name", default="command line", help="what the key is for")
         parser.add_argument("--json", action="store_true", help="print the key with its id as JSON")

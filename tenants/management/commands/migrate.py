@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands.migrate import Command as MigrateCommand
 
 from tenants.conf import OWNER_ALIAS
@@ -15,7 +14,7 @@ from tenants.conf import OWNER_ALIAS
 class Command(MigrateCommand):
     help = "Bring the database schema up to date, as the owner (DATABASE_OWNER_URL)."
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.set_defaults(database=OWNER_ALIAS)
 

@@ -43,8 +43,10 @@ def find_gaps() -> dict[str, str]:
         """
         SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity,
                EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'tenant_id'),
-               coalesce(array_agg(p.policyname::text || ' TO ' || array_to_string(p.roles, ',')
-                                  || ' USING ' || coalesce(p.qual, p.with_check)) FILTER (WHERE p.policyname IS NOT NULL), '{}')
+               coalesce(
+                   array_agg(p.policyname::text || ' TO ' || array_to_string(p.roles, ',')
+                             || ' USING ' || coalesce(p.qual, p.with_check))
+                   FILTER (WHERE p.policyname IS NOT NULL), '{}')
         FROM pg_class c
         LEFT JOIN pg_policies p ON p.schemaname = 'public' AND p.tablename = c.relname
         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition

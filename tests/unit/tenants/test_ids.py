@@ -35,8 +35,9 @@ def test_ids_rise_though_the_clock_steps_back(monkeypatch):
 
 
 def test_a_full_counter_borrows_from_the_next_millisecond(monkeypatch):
-    monkeypatch.setattr(ids, "_last_milliseconds", 2**47)
-    monkeypatch.setattr(ids, "_counter", ids._COUNTER_MAX)
+    clock = ids._Clock()
+    clock.milliseconds, clock.counter = 2**47, ids._COUNTER_MAX
+    monkeypatch.setattr(ids, "_clock", clock)
     made = uuid7()
     assert made.int >> 80 == 2**47 + 1
     assert (made.version, made.variant) == (7, uuid.RFC_4122)
@@ -83,4 +84,4 @@ def test_the_floor_lies_below_every_id_made_from_then_on():
 
 def test_the_floor_needs_a_time_zone():
     with pytest.raises(ValueError, match="aware"):
-        uuid7_floor(datetime(2026, 3, 1))
+        uuid7_floor(datetime(2026, 3, 1))  # noqa: DTZ001 - the mistake under test

@@ -16,7 +16,7 @@ from tenants.api.problems import MEDIA_TYPE, STATUS_BY_CATEGORY, problem_details
 from tenants.exceptions import DomainError, FieldInvalidError, TenantRequiredError
 
 
-class Limited(DomainError):
+class LimitedError(DomainError):
     code = "rate_limited"
     category = "limited"
     title = "Too many."
@@ -27,7 +27,7 @@ class Limited(DomainError):
     [
         (FieldInvalidError("x"), 422, "field_invalid"),
         (TenantRequiredError(), 400, "tenant_required"),
-        (Limited(), 429, "rate_limited"),
+        (LimitedError(), 429, "rate_limited"),
         (Http404(), 404, "not_found"),
         (PermissionDenied(), 403, "forbidden"),
         (RequestDataTooBig("big"), 413, "body_too_large"),
@@ -60,7 +60,7 @@ def test_an_unexpected_error_stays_itself():
 
 
 def test_the_time_to_come_back_is_said():
-    assert problem_details(Limited(retry_after_seconds=9), {}).headers["Retry-After"] == "9"
+    assert problem_details(LimitedError(retry_after_seconds=9), {}).headers["Retry-After"] == "9"
     assert problem_details(rest.Throttled(wait=7.2), {}).headers["Retry-After"] == "8"
 
 
