@@ -14,6 +14,8 @@ from pathlib import Path
 
 import httpx
 
+from jobsplatform.demo.readings import read_slots
+from jobsplatform.demo.scenario import POOL
 from jobsplatform.embedded.identity import die_with_parent
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -42,17 +44,20 @@ class Platform:
             raise PlatformFailedError(f"run_platform ended with status {status}.\n{self.log_tail()}")
 
     def wait_ready(self) -> None:
-        """Poll the readiness probe until every part of the platform answers."""
+        """Poll until the readiness probe is content and the pool has slots: a worker is up."""
         deadline = time.monotonic() + READY_SECONDS
         while time.monotonic() < deadline:
             self.require_alive()
-            try:
-                if httpx.get(f"{self.address}/health/ready", timeout=5).is_success:
-                    return
-            except httpx.TransportError:  # not listening yet
-                pass
+            if self._is_serving() and read_slots(POOL):
+                return
             time.sleep(0.1)
         raise PlatformFailedError(f"The platform was not ready within {READY_SECONDS:.0f} s.\n{self.log_tail()}")
+
+    def _is_serving(self) -> bool:
+        try:
+            return httpx.get(f"{self.address}/health/ready", timeout=5).is_success
+        except httpx.TransportError:  # not listening yet
+            return False
 
     def wait(self) -> None:
         """Return when the supervisor ends by itself."""

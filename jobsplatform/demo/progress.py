@@ -51,6 +51,7 @@ class LineBoard:
         self._begun_at = time.monotonic()
         self._shown_at = 0.0
         self._shown: Mapping[UUID, Counts] = {}
+        console.print("             waiting / running / ended")
 
     def show(self, counts: Mapping[UUID, Counts]) -> None:
         now = time.monotonic()
@@ -63,7 +64,7 @@ class LineBoard:
 
     @staticmethod
     def _describe(participant: Participant, count: Counts) -> str:
-        return f"{participant.slug}: {count.waiting} waiting, {count.running} running, {count.ended} ended"
+        return f"{participant.slug} {count.waiting:>3} / {count.running:>2} / {count.ended:>3}"
 
 
 @contextmanager

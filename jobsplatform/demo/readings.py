@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import timedelta
 from uuid import UUID
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, F, Q, Sum
 from django.db.models.functions import Now
 
 from jobsplatform.demo.measures import Run
+from scheduling.conf import lease_seconds
 from scheduling.lifecycle import DEAD_STATES, IN_FLIGHT_STATES, TERMINAL_STATES, JobState
 from scheduling.models import DeadLetter, Execution, Job, Worker
 from tenants.context import all_tenants
@@ -64,17 +65,25 @@ def read_runs(tenant_ids: Sequence[UUID]) -> list[Run]:
             .order_by("created_at", "id")
             .values_list("id", "tenant_id", "created_at", "started_at", "finished_at")
         )
-        used = dict(
-            Execution.objects.filter(tenant_id__in=tenant_ids)
+        used = {
+            job_id: (cost_us, held)
+            for job_id, cost_us, held in Execution.objects.filter(tenant_id__in=tenant_ids)
             .values("job_id")
-            .annotate(cost_us=Sum("measured_us"))
-            .values_list("job_id", "cost_us")
-        )
+            .annotate(cost_us=Sum("measured_us"), held=Sum(F("ended_at") - F("dispatched_at")))
+            .values_list("job_id", "cost_us", "held")
+        }
     if not rows:
         return []
     origin = rows[0][2]
     return [
-        Run(tenant_id, _since(origin, created), _since(origin, started), _since(origin, ended), used.get(job_id, 0))
+        Run(
+            tenant_id=tenant_id,
+            arrived_us=_microseconds(created - origin),
+            started_us=_microseconds(started - origin),
+            ended_us=_microseconds(ended - origin),
+            cost_us=used[job_id][0],
+            held_us=_microseconds(used[job_id][1]),
+        )
         for job_id, tenant_id, created, started, ended in rows
     ]
 
@@ -95,11 +104,11 @@ def read_death_reasons(tenant_ids: Iterable[UUID]) -> dict[UUID, str]:
 
 
 def read_slots(pool: str) -> int:
-    """The slots of the pool's workers that are online."""
-    workers = Worker.objects.filter(pool__name=pool, status=Worker.Status.ONLINE, heartbeat_at__lte=Now())
+    """The slots of the pool's workers that are online and were heard of within a lease."""
+    heard_since = Now() - timedelta(seconds=lease_seconds())
+    workers = Worker.objects.filter(pool__name=pool, status=Worker.Status.ONLINE, heartbeat_at__gt=heard_since)
     return workers.aggregate(slots=Sum("slots"))["slots"] or 0
 
 
-def _since(origin: datetime, moment: datetime) -> int:
-    difference = moment - origin
-    return round(difference.total_seconds() * 1e6)
+def _microseconds(duration: timedelta) -> int:
+    return duration // timedelta(microseconds=1)

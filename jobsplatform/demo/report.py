@@ -48,7 +48,7 @@ def print_table(console: Console, evidence: Evidence) -> None:
     for row in _rows(evidence, window):
         table.add_row(*row)
     console.print(table)
-    console.print(_legend(evidence, window), highlight=False)
+    console.print(_legend(evidence, window), highlight=False, soft_wrap=True)
 
 
 def _rows(evidence: Evidence, window: Window | None) -> list[list[str]]:
@@ -78,14 +78,15 @@ def _rows(evidence: Evidence, window: Window | None) -> list[list[str]]:
 def _legend(evidence: Evidence, window: Window | None) -> str:
     slots = f"{evidence.slots} slots"
     shares = (
-        f"share / due: part of the worker time in the {window.seconds:.1f} s in which all three had jobs waiting, "
-        "against the part that weights and caps entitle to."
+        f"part of the worker time in the {window.seconds:.1f} s in which all three had jobs waiting, against the part "
+        "that weights and caps entitle to."
         if window
-        else "share / due: the three were not backlogged together for long enough to say."
+        else "the three were not backlogged together for long enough to say."
     )
     return (
-        f"wait: submit to start, on {slots}. under FIFO: simulated, not run: the same arrivals with the same measured\n"
-        f"durations in one line on {slots}, dispatch for free. {shares}"
+        f"wait: submit to start, on {slots}.\n"
+        "under FIFO: simulated, not run: the same arrivals in one line, each keeping its slot for as long as it did.\n"
+        f"share / due: {shares}"
     )
 
 
@@ -99,9 +100,7 @@ def print_searches(console: Console, address: str, shelves: Sequence[Shelf]) -> 
             hits = client.search(shelf.dataset_id, enquiry.text, top_k=1)
         console.print(f"  {shelf.participant.slug} asks: {enquiry.text}", highlight=False, markup=False)
         for hit in hits:
-            text = re.sub(r"\s+", " ", hit.text).strip()
-            short = text if len(text) <= ANSWER_CHARACTERS else text[:ANSWER_CHARACTERS].rstrip() + " …"
-            console.print(f"    → {hit.document}{_place(hit)}: {short}\n", highlight=False, markup=False)
+            console.print(f"    → {hit.document}{_place(hit)}: {_shorten(hit)}\n", highlight=False, markup=False)
 
 
 def _place(hit: Hit) -> str:
@@ -109,6 +108,14 @@ def _place(hit: Hit) -> str:
     parts = [f"page {hit.location['page']}"] if "page" in hit.location else []
     parts += list(hit.location.get("heading", ()))[-1:]
     return f" ({', '.join(parts)})" if parts else ""
+
+
+def _shorten(hit: Hit) -> str:
+    """The beginning of the chunk, in one line, without the heading that `_place` shows."""
+    text = re.sub(r"\s+", " ", hit.text).strip()
+    for heading in hit.location.get("heading", ()):
+        text = text.removeprefix(heading).lstrip()
+    return text if len(text) <= ANSWER_CHARACTERS else text[:ANSWER_CHARACTERS].rstrip() + " …"
 
 
 def print_console_address(console: Console, address: str, administrator: Administrator) -> None:

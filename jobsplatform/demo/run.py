@@ -16,11 +16,10 @@ from jobsplatform.demo.progress import board
 from jobsplatform.demo.provision import Participant, create_administrator, create_participants, migrate_database
 from jobsplatform.demo.readings import Counts, read_counts, read_death_reasons, read_runs, read_slots
 from jobsplatform.demo.report import Evidence, print_console_address, print_searches, print_table
-from jobsplatform.demo.scenario import DRAIN_SECONDS
+from jobsplatform.demo.scenario import DRAIN_SECONDS, POOL
 from jobsplatform.demo.uploads import Shelf, open_shelf, upload_corpus
 from jobsplatform.demo.verdict import find_faults
 
-POOL = "default"
 POLL_SECONDS = 0.5
 
 

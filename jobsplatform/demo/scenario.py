@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-QUEUE_KIND = "document_indexing"
+POOL = "default"
 FILES_PER_BATCH = "document_indexing.files_per_batch"
 DATASET = "handbook"
 

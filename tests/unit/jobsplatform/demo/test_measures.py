@@ -22,7 +22,8 @@ SECOND = 1_000_000
 
 def run(tenant, arrived, started, ended):
     """A run with times in seconds."""
-    return Run(tenant, arrived * SECOND, started * SECOND, ended * SECOND, (ended - started) * SECOND)
+    cost = (ended - started) * SECOND
+    return Run(tenant, arrived * SECOND, started * SECOND, ended * SECOND, cost, cost)
 
 
 def in_turns(count, *, second=0):
