@@ -20,25 +20,17 @@ class JobState(StrEnum):
     QUARANTINED = "quarantined"
 
 
-TERMINAL_STATES = frozenset(
-    {JobState.COMPLETED, JobState.CANCELLED, JobState.DISCARDED, JobState.QUARANTINED}
-)
+TERMINAL_STATES = frozenset({JobState.COMPLETED, JobState.CANCELLED, JobState.DISCARDED, JobState.QUARANTINED})
 DEAD_STATES = frozenset({JobState.DISCARDED, JobState.QUARANTINED})
 REPLAYABLE_STATES = DEAD_STATES | {JobState.CANCELLED}
 IN_FLIGHT_STATES = frozenset({JobState.DISPATCHED, JobState.EXECUTING})
 WAITING_STATES = frozenset({JobState.SCHEDULED, JobState.AVAILABLE, JobState.RETRYABLE})
 
 ALLOWED_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
-    JobState.SCHEDULED: frozenset(
-        {JobState.AVAILABLE, JobState.SUSPENDED, JobState.CANCELLED, JobState.DISCARDED}
-    ),
-    JobState.AVAILABLE: frozenset(
-        {JobState.DISPATCHED, JobState.SUSPENDED, JobState.CANCELLED, JobState.DISCARDED}
-    ),
+    JobState.SCHEDULED: frozenset({JobState.AVAILABLE, JobState.SUSPENDED, JobState.CANCELLED, JobState.DISCARDED}),
+    JobState.AVAILABLE: frozenset({JobState.DISPATCHED, JobState.SUSPENDED, JobState.CANCELLED, JobState.DISCARDED}),
     # Back to available: publishing failed, or the message's worker never began it.
-    JobState.DISPATCHED: frozenset(
-        {JobState.EXECUTING, JobState.AVAILABLE, JobState.CANCELLED, JobState.DISCARDED}
-    ),
+    JobState.DISPATCHED: frozenset({JobState.EXECUTING, JobState.AVAILABLE, JobState.CANCELLED, JobState.DISCARDED}),
     # Back to available: yielded, shut down, or rescued after a crash.
     JobState.EXECUTING: frozenset(
         {
@@ -51,9 +43,7 @@ ALLOWED_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
             JobState.QUARANTINED,
         }
     ),
-    JobState.RETRYABLE: frozenset(
-        {JobState.AVAILABLE, JobState.SUSPENDED, JobState.CANCELLED, JobState.DISCARDED}
-    ),
+    JobState.RETRYABLE: frozenset({JobState.AVAILABLE, JobState.SUSPENDED, JobState.CANCELLED, JobState.DISCARDED}),
     JobState.SUSPENDED: frozenset({JobState.AVAILABLE, JobState.CANCELLED, JobState.DISCARDED}),
     JobState.COMPLETED: frozenset(),
     JobState.CANCELLED: frozenset(),

@@ -3,9 +3,9 @@
 import django.contrib.postgres.fields
 import django.core.validators
 import django.db.models.deletion
-import tenants.ids
 from django.db import migrations, models
 
+import tenants.ids
 from tenants.rls import CreatePartitionedModel
 
 

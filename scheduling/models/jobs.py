@@ -86,7 +86,7 @@ class Job(TenantModel):
         related_name="jobs",
     )
 
-    objects = JobManager()
+    objects = JobManager()  # type: ignore[misc] # the base declares it as a ClassVar of its own row
 
     class Meta:
         constraints = [

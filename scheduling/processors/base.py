@@ -169,6 +169,6 @@ class TaskProcessor(ABC):
         """Turn an error into an outcome; None leaves it to the platform's policy."""
         return None
 
-    @classmethod
-    def preload(cls) -> None:  # noqa: B027 - an optional hook, not a forgotten abstract method
+    @classmethod  # noqa: B027 - an optional hook, not a forgotten abstract method
+    def preload(cls) -> None:
         """Load what all children share (models, tables) in the worker's parent, once."""

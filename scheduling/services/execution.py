@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -38,7 +38,7 @@ WITH begun AS (
 )
 SELECT b.id, b.job_id, b.tenant_id, b.kind, b.number, j.fence, j.payload, j.attempt + 1, j.crash_count,
     j.max_retries, j.checkpoint, j.deadline_at, coalesce(j.deadline_at <= now(), false),
-    extract(epoch FROM now() - b.dispatched_at)
+    extract(epoch FROM now() - b.dispatched_at)::float8
 FROM begun b JOIN job j ON j.id = b.job_id
 """
 
@@ -66,6 +66,9 @@ class StartedExecution:
     def idempotency_key(self) -> str:
         """The same for every start of the job, for systems outside that recognise repeats."""
         return str(self.job_id)
+
+
+_COLUMNS = tuple(field.name for field in fields(StartedExecution))
 
 
 def start_execution(*, execution_id: UUID, token: UUID, worker_id: UUID) -> StartedExecution | None:
@@ -103,16 +106,8 @@ def start_execution(*, execution_id: UUID, token: UUID, worker_id: UUID) -> Star
 
 
 def _started(row: tuple[Any, ...]) -> StartedExecution:
+    columns = dict(zip(_COLUMNS, row, strict=True))
     # Django leaves jsonb of its own cursors as text.
-    *head, payload, attempt, crash_count, max_retries, checkpoint, deadline_at, is_expired, waited = row
-    return StartedExecution(
-        *head,
-        payload=json.loads(payload),
-        attempt=attempt,
-        crash_count=crash_count,
-        max_retries=max_retries,
-        checkpoint=json.loads(checkpoint),
-        deadline_at=deadline_at,
-        is_expired=is_expired,
-        waited_seconds=float(waited),
-    )
+    for name in ("payload", "checkpoint"):
+        columns[name] = json.loads(columns[name])
+    return StartedExecution(**columns)

@@ -102,7 +102,8 @@ def _check_payload(payload: Mapping[str, Any], processor: type[TaskProcessor]) -
         raise PayloadInvalidError(f"The payload is not valid JSON: {error}") from error
     if size > MAX_PAYLOAD_BYTES:
         raise PayloadTooLargeError(f"{size} bytes; at most {MAX_PAYLOAD_BYTES} are taken.")
-    if "\\u0000" in text:  # PostgreSQL stores no NUL
+    # PostgreSQL stores no NUL; two backslashes are one that was written, not the beginning of an escape.
+    if "\\u0000" in text.replace("\\\\", ""):
         raise PayloadInvalidError("The payload contains a NUL character.")
     faults = list(_validator(processor).iter_errors(payload))[:MAX_REPORTED_ERRORS]
     if faults:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -165,15 +165,15 @@ class _Intake:
                 f"The plan allows {self.tenant.plan.max_waiting_jobs} waiting jobs.",
                 retry_after_seconds=QUOTA_RETRY_AFTER_SECONDS,
             )
-        retries = processor.max_retries if request.max_retries is None else request.max_retries
-        job = self._new_job(replace(request, max_retries=retries), request.fingerprint(), queue.pk)
+        max_retries = processor.max_retries if request.max_retries is None else request.max_retries
+        job = self._new_job(request, queue.pk, max_retries)
         job.parent = parent
         self.new.append(job)
         if key is not None:
             self.known[key] = job
         return Submission(job, created=True)
 
-    def _new_job(self, request: JobRequest, fingerprint: bytes, queue_id: int) -> Job:
+    def _new_job(self, request: JobRequest, queue_id: int, max_retries: int) -> Job:
         run_at = max(request.run_at or self.now, self.now)
         return Job(
             id=uuid7(),
@@ -186,9 +186,9 @@ class _Intake:
             fair_key=request.fair_key,
             tags=list(request.tags),
             payload=dict(request.payload),
-            payload_hash=fingerprint,
+            payload_hash=request.fingerprint(),
             idempotency_key=request.idempotency_key,
-            max_retries=request.max_retries,
+            max_retries=max_retries,
             run_at=run_at,
             deadline_at=request.deadline,
             created_at=self.now,

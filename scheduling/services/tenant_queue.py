@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Now
 
 from scheduling.models import Job, JobReady, SchedulingEntity
@@ -61,8 +62,9 @@ class TenantIsolatedTaskQueue:
         if not first:
             return None
         with tenant_context(self.tenant):
-            waited: timedelta = Job.objects.filter(pk=first[0].pk).annotate(waited=Now() - first[0].run_at).get().waited
-        return waited
+            ages = Job.objects.filter(pk=first[0].pk).annotate(age=ExpressionWrapper(Now() - F("run_at"), DurationField()))
+            age: timedelta | None = ages.values_list("age", flat=True).first()
+        return age
 
     def peek(self, count: int = 10) -> Sequence[Job]:
         """The next jobs in the tenant's own order, left where they are."""

@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.backends.utils import CursorWrapper
 from psycopg.types.json import Jsonb
 
 from scheduling.lifecycle import DEAD_STATES, JobState
@@ -143,23 +142,20 @@ def _run(
     *,
     event: str,
     data: Mapping[str, Any] | None,
-    **parameters: object,
+    **parameters: Any,
 ) -> set[UUID]:
     if not job_ids:
         return set()
     actor = current_actor()
-    cursor: CursorWrapper
+    values: dict[str, Any] = {
+        "job_ids": list(job_ids),
+        "event_ids": [uuid7() for _ in job_ids],
+        "event": event,
+        "data": Jsonb(dict(data or {})),
+        "actor": actor_label(actor),
+        "request_id": actor.request_id,
+        **parameters,
+    }
     with connection.cursor() as cursor:
-        cursor.execute(
-            statement,
-            {
-                "job_ids": list(job_ids),
-                "event_ids": [uuid7() for _ in job_ids],
-                "event": event,
-                "data": Jsonb(dict(data or {})),
-                "actor": actor_label(actor),
-                "request_id": actor.request_id,
-                **parameters,
-            },
-        )
+        cursor.execute(statement, values)
         return {job_id for (job_id,) in cursor.fetchall()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 from uuid import uuid4
 
 from django.db import connection
@@ -118,7 +119,7 @@ def claim_jobs(pool_id: int, reading: PoolReading, picks: Sequence[Pick]) -> lis
     ]
 
 
-def _claim_parameters(pool_id: int, claims: Sequence[Claim]) -> dict[str, object]:
+def _claim_parameters(pool_id: int, claims: Sequence[Claim]) -> dict[str, Any]:
     return {
         "pool_id": pool_id,
         "entity_ids": [claim.pick.entity_id for claim in claims],

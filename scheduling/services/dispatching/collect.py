@@ -11,8 +11,7 @@ MEMORY_SAMPLES = 50
 
 # Virtual times are nanoseconds per unit of weight, hence the factors of 1,000 and 1,000,000 (milli-weights).
 # Capacities are locked in the order of the tenants, because two pools' ticks may both want them.
-_COLLECT = (
-    """
+_COLLECT = """
 WITH gone AS (
     DELETE FROM scheduling_settled s USING scheduling_queue q
     WHERE q.id = s.queue_id AND q.pool_id = %(pool_id)s
@@ -58,9 +57,7 @@ WITH gone AS (
         mean_us = greatest(1, c.mean_us + ((excluded.mean_us - c.mean_us) * excluded.samples::float8
             / (excluded.samples + least(c.samples, %(memory)s)))::bigint)
 ), by_queue AS (
-    SELECT g.queue_id, sum(g.measured_us - g.predicted_us) * 1000 / max("""
-    + QUEUE_WEIGHT
-    + """) AS correction
+    SELECT g.queue_id, sum(g.measured_us - g.predicted_us) * 1000 / max(<queue weight>) AS correction
     FROM gone g JOIN scheduling_queue q ON q.id = g.queue_id GROUP BY 1
 )
 UPDATE scheduling_queue_clock c SET
@@ -69,8 +66,7 @@ UPDATE scheduling_queue_clock c SET
     floor = least(c.floor, coalesce((SELECT min(e.vruntime) FROM entity e
         WHERE e.queue_id = c.queue_id AND e.is_runnable), c.floor))
 FROM by_queue b WHERE c.queue_id = b.queue_id
-"""
-)
+""".replace("<queue weight>", QUEUE_WEIGHT)
 
 
 def collect_settled(pool_id: int) -> None:

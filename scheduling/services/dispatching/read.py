@@ -23,17 +23,13 @@ SELECT
     (SELECT strategy FROM scheduling_cfsplan WHERE is_active),
     (SELECT virtual_time FROM scheduling_pool_clock WHERE pool_id = %(pool_id)s)
 """
-_QUEUES = (
-    """
-SELECT q.id, q.name, """
-    + QUEUE_WEIGHT
-    + """ AS weight, c.vruntime, c.virtual_time, c.floor, c.was_backlogged,
+_QUEUES = """
+SELECT q.id, q.name, <queue weight> AS weight, c.vruntime, c.virtual_time, c.floor, c.was_backlogged,
     q.cap - (SELECT count(*) FROM scheduling_execution_live l WHERE l.queue_id = q.id)
 FROM scheduling_queue q JOIN scheduling_queue_clock c ON c.queue_id = q.id
 WHERE q.pool_id = %s AND NOT q.is_paused
 ORDER BY q.id
-"""
-)
+""".replace("<queue weight>", QUEUE_WEIGHT)
 # Eligibility is the index's own condition, so nobody who must wait hides one who need not.
 # `floor` keeps the scan clear of dead index entries left of the least virtual time.
 _ENTITIES = """

@@ -125,9 +125,7 @@ def test_waiting_earns_no_credit() -> None:
     assert rejoined(900, 500) == 900
 
 
-@given(
-    predicted=st.integers(1, 10**9), measured=st.integers(0, 10**9), weight=st.integers(1, 10**6)
-)
+@given(predicted=st.integers(1, 10**9), measured=st.integers(0, 10**9), weight=st.integers(1, 10**6))
 def test_a_correction_leaves_exactly_the_measured_service(predicted: int, measured: int, weight: int) -> None:
     charged = 17 + virtual_service(predicted, weight)
     assert corrected(charged, predicted_us=predicted, measured_us=measured, weight_milli=weight) == 17 + (
