@@ -49,6 +49,10 @@ class TestDatabase:
         self._point_django_at(self.name)
         self._owner = self._connect(self.name)
 
+    def use(self) -> None:
+        """Point Django at this database, where several exist in one test process."""
+        self._point_django_at(self.name)
+
     def destroy(self) -> None:
         """Disconnect and drop the clone."""
         connections.close_all()
@@ -68,7 +72,7 @@ class TestDatabase:
 
     def urls(self) -> dict[str, str]:
         """DATABASE_URL and DATABASE_OWNER_URL of this database, for processes that a test starts."""
-        return {"DATABASE_URL": _url(APP_ALIAS), "DATABASE_OWNER_URL": _url(OWNER_ALIAS)}
+        return {"DATABASE_URL": _url(APP_ALIAS, self.name), "DATABASE_OWNER_URL": _url(OWNER_ALIAS, self.name)}
 
     def _create_blueprint(self, server: psycopg.Connection[Any]) -> None:
         self._clone(server, f"{SERVER_DATABASE}_template", self.blueprint)
@@ -169,7 +173,7 @@ def _drop(name: str) -> sql.Composed:
     return sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
 
 
-def _url(alias: str) -> str:
+def _url(alias: str, database: str) -> str:
     entry = settings.DATABASES[alias]
     user, password = quote(entry["USER"], safe=""), quote(entry["PASSWORD"], safe="")
-    return f"postgres://{user}:{password}@{entry['HOST']}:{entry['PORT']}/{entry['NAME']}"
+    return f"postgres://{user}:{password}@{entry['HOST']}:{entry['PORT']}/{database}"

@@ -21,6 +21,7 @@ from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.heartbeat import HeartbeatThread
 from scheduling.worker.preloading import preload_kinds
 from scheduling.worker.registration import LocalWorker, become
+from scheduling.worker.strangers import distrust_messages
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +79,11 @@ def _celery_worker(registration: Registration, thread: HeartbeatThread) -> Worke
     # Two lines a message would drown what the observers say about each execution.
     for name in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    app = current_app._get_current_object()  # noqa: SLF001 - Celery's own way to the app behind the proxy
+    app.finalize()
+    distrust_messages(app)
     worker = SoftlyStoppingWorker(
-        app=current_app._get_current_object(),  # noqa: SLF001 - Celery's own way to the app behind the proxy
+        app=app,
         hostname=f"{registration.worker_id.hex[:12]}@{registration.hostname}",
         queues=list(registration.queue_names),
         concurrency=registration.slots,

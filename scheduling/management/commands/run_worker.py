@@ -6,7 +6,9 @@ import os
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DEFAULT_DB_ALIAS
 
 from scheduling.services.workers import PoolNotFoundError
 from scheduling.worker.celery_worker import restart_with_soft_sigterm, run_worker
@@ -20,8 +22,8 @@ def positive(text: str) -> int:
 
 
 class Command(BaseCommand):
-    # URLs, templates and admin are the web server's; loading them here would only cost time and memory.
-    requires_system_checks = []
+    # The servers are checked. URLs, templates and admin are the web server's; here they would cost time and memory.
+    requires_system_checks = [Tags.database]
     help = (
         "Run the jobs of a pool's queues until stopped. SIGTERM and Ctrl-C ask running jobs to stop at their next safe"
         " point, and return those that do not in time."
@@ -35,6 +37,10 @@ class Command(BaseCommand):
             default=len(os.sched_getaffinity(0)),
             help="jobs run at once; by default one a processor (%(default)s here)",
         )
+
+    def get_check_kwargs(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Django asks no server unless the database is named."""
+        return super().get_check_kwargs(options) | {"databases": [DEFAULT_DB_ALIAS]}
 
     def handle(self, *args: Any, **options: Any) -> None:
         restart_with_soft_sigterm()

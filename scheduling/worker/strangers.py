@@ -1,0 +1,68 @@
+"""Messages that no dispatcher wrote: whoever reaches the broker can send anything, and must not end a worker.
+
+Celery answers a message that it cannot read at all, but some that it can read half raise in its
+event loop, and the worker goes down with the message returned to the queue for the next one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from queue import Empty
+from typing import Any
+
+from celery import Celery
+from celery.app.task import Task
+from celery.exceptions import InvalidTaskError
+from celery.worker import strategy
+from kombu.exceptions import ContentDisallowed, DecodeError
+from kombu.transport import redis as redis_transport
+
+logger = logging.getLogger(__name__)
+
+# Headers that steer Celery once a message is accepted; nobody here sets them.
+_STEERING_HEADERS = ("timelimit", "stamps", "stamped_headers")
+# Celery's own tasks run others with arguments of the sender's choice.
+_BUILT_IN_PREFIX = "celery."
+
+
+def distrust_messages(app: Celery) -> None:
+    """Make the workers of this process refuse what they cannot read, and run no built-in tasks."""
+    for name in [name for name in app.tasks if name.startswith(_BUILT_IN_PREFIX)]:
+        app.tasks.unregister(name)
+    for task in app.tasks.values():
+        task.Strategy = guarded_strategy
+    redis_transport.Transport.Channel = TolerantChannel
+
+
+def guarded_strategy(task: Task, app: Celery, consumer: Any, **options: Any) -> Callable[..., Any]:
+    """Celery's strategy, whose every complaint about a message is an invalid task: logged and rejected."""
+    receive = strategy.default(task, app, consumer, **options)
+    answered = (InvalidTaskError, ContentDisallowed, DecodeError)
+    passed_on = (*answered, *consumer.connection_errors, *consumer.channel_errors)
+
+    def receive_guarded(message: Any, *args: Any, **kwargs: Any) -> Any:
+        for name in _STEERING_HEADERS:
+            message.headers.pop(name, None)
+        try:
+            return receive(message, *args, **kwargs)
+        except passed_on:
+            raise
+        except Exception as error:
+            raise InvalidTaskError(f"{type(error).__name__}: {error}") from error
+
+    return receive_guarded
+
+
+class TolerantChannel(redis_transport.Channel):
+    """A channel that drops what is no message at all."""
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)
+        except (*self.connection.connection_errors, *self.connection.channel_errors):
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError):
+            # It is off the queue already, so there is nothing to return.
+            logger.exception("message.unreadable")
+            raise Empty from None

@@ -1,0 +1,1 @@
+"""Tests with real processes: dispatcher and workers as anybody would start them."""
