@@ -17,6 +17,7 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _DECLARED = re.compile(rb"""<meta[^>]{0,200}charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]{1,40})""", re.IGNORECASE)
+_UNITS_OF_MANY_BYTES = ["utf_16", "utf_16_le", "utf_16_be", "utf_32", "utf_32_le", "utf_32_be"]
 # Statistics need no more than this of a long file.
 _SAMPLE_BYTES = 256 * 1024
 
@@ -46,7 +47,9 @@ def _candidates(data: bytes, *, is_html: bool) -> list[str]:
         name = declared[1].decode("ascii").lower()
         # What declares GB2312 or GBK often holds characters of the larger set, as browsers know.
         candidates.append("gb18030" if name in {"gb2312", "gbk"} else name)
-    guess = from_bytes(data[:_SAMPLE_BYTES]).best()
+    # Text of two-byte units has spaces or line ends, hence zero bytes; without, short GBK would pass for UTF-16.
+    excluded = [] if b"\0" in data else _UNITS_OF_MANY_BYTES
+    guess = from_bytes(data[:_SAMPLE_BYTES], cp_exclusion=excluded).best()
     if guess is not None:
         candidates.append(guess.encoding)
         if guess.encoding in {"gb2312", "gbk"}:
