@@ -13,7 +13,6 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import DatabaseError, connections
 
 from jobsplatform.health.servers import broker_problems, open_broker, server_problems
-from jobsplatform.settings.env import env
 
 
 @register(Tags.database)
@@ -51,7 +50,7 @@ def check_broker(databases: Sequence[str] | None = None, **_: Any) -> list[Check
 @register(Tags.database)
 def check_secret_key(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """Report processes that would each sign with a key of their own."""
-    if "default" not in (databases or ()) or env.str("SECRET_KEY"):
+    if "default" not in (databases or ()) or settings.IS_SECRET_KEY_GIVEN:
         return []
     return [
         Error(

@@ -12,6 +12,7 @@ from jobsplatform.settings.env import BASE_DIR, env
 DEBUG = env.bool("DEBUG")
 # A key of the process's own where none is given: nothing to leak, but sessions end with the process.
 # The start-up checks refuse to serve without a given one.
+IS_SECRET_KEY_GIVEN = bool(env.str("SECRET_KEY"))
 SECRET_KEY = env.str("SECRET_KEY") or get_random_secret_key()
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from jobsplatform.settings import *
 
+IS_SECRET_KEY_GIVEN = True
 SECRET_KEY = "a key that only the tests know, and that no deployment uses"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ALLOWED_HOSTS = ["*"]

@@ -42,17 +42,17 @@ def poll[T](question: Callable[[], T | None]) -> T:
     pytest.fail("The deadline passed.")
 
 
-def clean_environment(**variables: str) -> dict[str, str]:
+def without_servers(**variables: str) -> dict[str, str]:
     """Return this process's environment without the servers that this suite runs on."""
     return {name: value for name, value in os.environ.items() if name not in SERVER_VARIABLES} | variables
 
 
-def launch(*arguments: str, **variables: str) -> subprocess.Popen[str]:
+def launch(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
     """Start the launcher."""
     return subprocess.Popen(
         [sys.executable, "-m", "jobsplatform.embedded", "run", *arguments],
         cwd=BASE_DIR,
-        env=clean_environment(**variables),
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -63,7 +63,15 @@ def launch(*arguments: str, **variables: str) -> subprocess.Popen[str]:
 def staying(tmp_path: Path, name: str = "told") -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """Yield a launcher whose command stays, and that command's environment."""
     told = tmp_path / name
-    launcher = launch("--fast", "--", sys.executable, "-c", TELL_AND_STAY, str(told), TMPDIR=str(tmp_path))
+    launcher = launch(
+        "--fast",
+        "--",
+        sys.executable,
+        "-c",
+        TELL_AND_STAY,
+        str(told),
+        environment=without_servers(TMPDIR=str(tmp_path)),
+    )
     try:
         poll(told.exists)
         yield launcher, json.loads(told.read_text())
@@ -113,7 +121,7 @@ def test_a_process_that_detached_itself_does_not_survive_either(tmp_path: Path) 
     detached = tmp_path / "detached"
     daemon = f"setsid sh -c 'trap \"\" HUP; echo $$ > {detached}; exec sleep 600' &"
     command = f"{daemon} while [ ! -s {detached} ]; do sleep 0.05; done"
-    launcher = launch("--fast", "--", "sh", "-c", command, TMPDIR=str(tmp_path))
+    launcher = launch("--fast", "--", "sh", "-c", command, environment=without_servers(TMPDIR=str(tmp_path)))
     assert ended(launcher) == (0, "")
     assert not is_running(int(detached.read_text()))
 
@@ -128,12 +136,13 @@ def test_two_at_once_have_servers_of_their_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("command", "status"), [("exit 7", 7), ("kill -TERM $$", 143), ("true", 0)])
 def test_the_status_is_the_commands(command: str, status: int) -> None:
-    launcher = launch("--fast", "--", "sh", "-c", command)
+    # On the servers that the suite runs on: none is started.
+    launcher = launch("--", "sh", "-c", command)
     assert ended(launcher) == (status, "")
 
 
 def test_a_command_that_does_not_exist_is_named() -> None:
-    launcher = launch("--fast", "--", "no-such-command")
+    launcher = launch("--", "no-such-command")
     status, errors = ended(launcher)
     assert status == 127
     assert "no-such-command" in errors

@@ -1,6 +1,5 @@
 """Servers that somebody gives us are checked, and every refusal names the cure."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -127,22 +126,20 @@ def test_a_server_that_does_not_answer_is_named_by_its_variable(check: object, u
 
 
 @pytest.mark.django_db
-def test_start_up_checks_find_nothing_on_fit_servers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(os.environ, "SECRET_KEY", "given")
+def test_start_up_checks_find_nothing_on_fit_servers() -> None:
     assert run_checks(databases=["default"]) == []
 
 
 @pytest.mark.django_db
-def test_start_up_checks_refuse_to_serve_without_a_secret_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SECRET_KEY", raising=False)
+def test_start_up_checks_refuse_to_serve_without_a_secret_key(settings: Settings) -> None:
+    settings.IS_SECRET_KEY_GIVEN = False
     assert "jobsplatform.E004" in [message.id for message in run_checks(databases=["default"])]
 
 
 @pytest.mark.django_db
 def test_a_broker_that_is_away_is_a_warning_since_jobs_wait_in_the_database(
-    monkeypatch: pytest.MonkeyPatch, settings: Settings
+    settings: Settings,
 ) -> None:
-    monkeypatch.setitem(os.environ, "SECRET_KEY", "given")
     settings.REDIS_URL = "redis://127.0.0.1:9/0"
     messages = run_checks(databases=["default"])
     assert [(message.id, message.is_serious()) for message in messages] == [("jobsplatform.W001", False)]

