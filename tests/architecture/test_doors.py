@@ -1,0 +1,142 @@
+"""Every way across tenants, in one list: a new door is opened on purpose, and seen by whoever reviews this file."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("tenants", "scheduling", "jobsplatform")
+DOORS = frozenset({"all_tenants", "migration_door", "scope_context"})
+
+# file: the functions that open a door, and why they must.
+EXPECTED: dict[str, tuple[set[str], str]] = {
+    "jobsplatform/demo/readings.py": (
+        {"read_counts", "read_executions", "read_death_reasons", "read_runs"},
+        "the demo compares its tenants with one another",
+    ),
+    "jobsplatform/health/probes.py": ({"Dispatcher._age"}, "the probe asks for the platform, not for a tenant"),
+    "scheduling/api/views/queues.py": ({"QueueViewSet.list"}, "platform staff sees global numbers"),
+    "scheduling/migrations/0003_queues_and_plans.py": (
+        {"put_queues_and_plans", "take_queues_and_plans"},
+        "FORCE binds the owner, who writes these rows",
+    ),
+    "scheduling/processors/retrieval/management/commands/build_search_indexes.py": (
+        {"large_datasets"},
+        "it looks for the datasets of all tenants that have outgrown exact search",
+    ),
+    "scheduling/services/cfs_plans.py": (
+        {"activate_cfs_plan", "create_cfs_plan", "update_cfs_plan"},
+        "the order among tenants is the platform's",
+    ),
+    "scheduling/services/dispatching/republish.py": ({"republish_unstarted"}, "dispatch serves all tenants at once"),
+    "scheduling/services/dispatching/tick.py": ({"run_tick"}, "dispatch serves all tenants at once"),
+    "scheduling/services/execution.py": ({"start_execution"}, "a message names executions, not their tenants"),
+    "scheduling/services/leases.py": ({"heartbeat"}, "a worker renews the leases of many tenants' executions"),
+    "scheduling/services/ledger.py": ({"verify_ledger"}, "the ledger balances for every tenant"),
+    "scheduling/services/partitions.py": ({"_make", "maintain_partitions"}, "partitions hold the rows of all tenants"),
+    "scheduling/services/rescue.py": ({"run_sweep"}, "the sweep looks for dead executions of all tenants"),
+    "scheduling/services/settlement.py": ({"settle"}, "capacity and charges are settled across tenants"),
+    "scheduling/services/suspension.py": (
+        {"_set_queue_pause", "pause_kind", "resume_kind"},
+        "queues and kinds are the platform's, and their jobs all tenants'",
+    ),
+    "scheduling/services/topology.py": (
+        {"_update", "create_routing_rule", "update_routing_rule"},
+        "pools, queues and rules are the platform's",
+    ),
+    "scheduling/services/workers.py": (
+        {"enter_again", "register_worker", "retire_worker"},
+        "workers are the platform's and serve all tenants",
+    ),
+    "scheduling/worker/preloading.py": ({"kinds_served"}, "what a pool serves is no tenant's affair"),
+    "tenants/middleware.py": ({"_context_of"}, "platform staff that names no tenant works through the door"),
+    "tenants/migrations/0003_tiers_and_plans.py": (
+        {"put_tiers_and_plans", "take_tiers_and_plans"},
+        "FORCE binds the owner, who writes these rows",
+    ),
+    "tenants/rls.py": (
+        {"AddCompositeForeignKey._refuse_orphans"},
+        "under FORCE the owner would count no orphans at all",
+    ),
+    "tenants/selectors/tenants.py": ({"find_memberships", "find_tenant"}, "whoever knocks has no context yet"),
+    "tenants/services/api_keys.py": ({"authenticate_api_key"}, "the key says which tenant it is, not the caller"),
+    "tenants/services/plans.py": (
+        {"create_plan", "create_tier", "update_plan", "update_tier"},
+        "plans are the platform's, and their tenants are told at once",
+    ),
+    "tenants/services/tenants.py": (
+        {"_change", "change_plan", "create_tenant"},
+        "only the platform may write a tenant's own row",
+    ),
+}
+
+
+def doors_in(source: str) -> set[str]:
+    """The functions of a module that call a door; naming one in an import or a comment opens nothing."""
+    return set(_walk(ast.parse(source), ()))
+
+
+def _walk(node: ast.AST, within: tuple[str, ...]) -> Iterator[str]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        within = (*within, node.name)
+    if isinstance(node, ast.Call) and (getattr(node.func, "id", None) or getattr(node.func, "attr", None)) in DOORS:
+        yield ".".join(within)
+    for child in ast.iter_child_nodes(node):
+        yield from _walk(child, within)
+
+
+def sources() -> Iterator[tuple[str, str]]:
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield str(path.relative_to(ROOT)), path.read_text()
+
+
+def find_doors() -> dict[str, set[str]]:
+    return {path: doors for path, source in sources() if (doors := doors_in(source))}
+
+
+def test_every_door_is_on_the_list_and_the_list_names_no_other():
+    assert find_doors() == {path: functions for path, (functions, _) in EXPECTED.items()}
+
+
+def test_every_door_has_its_reason():
+    assert [path for path, (_, reason) in EXPECTED.items() if len(reason) < 20] == []
+
+
+def test_nobody_sets_role_or_tenant_by_hand():
+    by_hand = re.compile(r"set\s+(local\s+|session\s+)?role\b|set_config\(\s*'(role|app\.tenant_id)'", re.IGNORECASE)
+    guarded = {"tenants/context.py", "tenants/rls.py"}
+    assert {path for path, source in sources() if by_hand.search(without_prose(source))} <= guarded
+
+
+def without_prose(source: str) -> str:
+    """The module without its comments and docstrings, which may speak of roles."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+        ):
+            body[0].value.value = ""
+    return ast.unparse(tree)
+
+
+@pytest.mark.parametrize(
+    ("source", "doors"),
+    [
+        ("with all_tenants():\n    pass", {""}),
+        ("def f():\n    with context.all_tenants(), x():\n        pass", {"f"}),
+        ("class A:\n    async def f(self):\n        all_tenants().__enter__()", {"A.f"}),
+        ('"""all_tenants()"""\nfrom tenants.context import all_tenants  # all_tenants()', set()),
+    ],
+)
+def test_a_door_is_found_however_it_is_reached(source, doors):
+    assert doors_in(source) == doors
