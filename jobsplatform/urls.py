@@ -2,9 +2,14 @@
 
 from django.apps import apps
 from django.contrib import admin
-from django.urls import URLPattern, URLResolver, include, path
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, URLResolver, include, path, re_path
+from django.views.decorators.csrf import csrf_exempt
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from tenants.api.problems import problem_response
+from tenants.exceptions import AddressUnknownError
 
 
 def _api_urls() -> list[URLResolver]:
@@ -13,11 +18,19 @@ def _api_urls() -> list[URLResolver]:
     return [path("", include(module)) for module in modules if module]
 
 
+@csrf_exempt
+def refuse_address(request: HttpRequest) -> HttpResponse:
+    """404 as a problem for whatever else is asked of the API."""
+    return problem_response(AddressUnknownError("There is nothing at this address; addresses end with a slash."))
+
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/", admin.site.urls),
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/v1/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("api/v1/", include(_api_urls())),
+    # Without this one, Django would redirect `/api/v1/jobs` and turn the client's POST into a GET.
+    re_path(r"^api/", refuse_address),
     path("", include("jobsplatform.health.urls")),
 ]

@@ -28,8 +28,9 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
-    # Two enumerations are fields called "state"; without a name of its own each gets a hash.
+    # Enumerations whose fields have the same name: without a name of its own each would get a hash.
     "ENUM_NAME_OVERRIDES": {
+        "TenantStatusEnum": "tenants.models.TenantStatus",
         "JobStateEnum": "scheduling.models.jobs.STATE_CHOICES",
         "ExecutionStateEnum": "scheduling.selectors.history.EXECUTION_STATES",
     },

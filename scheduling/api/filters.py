@@ -33,16 +33,16 @@ class AlternativesField(serializers.ListField):
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"default": list, "max_length": _MAX_ALTERNATIVES, **options})
 
-    def get_value(self, dictionary: Any) -> Any:
-        given = dictionary.getlist(self.field_name)
-        return [part for value in given for part in value.split(",")] if given else serializers.empty
+    def split(self, given: list[str]) -> list[str]:
+        """The values among what was given."""
+        return [part for value in given for part in value.split(",")]
 
 
 class WholeTextsField(AlternativesField):
     """A parameter that may be repeated, whose values may contain commas."""
 
-    def get_value(self, dictionary: Any) -> Any:
-        return dictionary.getlist(self.field_name) or serializers.empty
+    def split(self, given: list[str]) -> list[str]:
+        return given
 
 
 class QuerySerializer(StrictSerializer):
@@ -51,24 +51,25 @@ class QuerySerializer(StrictSerializer):
     @classmethod
     def parse(cls, parameters: QueryDict) -> Self:
         """The parameters, checked; paging has its own."""
-        own = parameters.copy()
-        for name in _PAGING:
-            own.pop(name, None)
-        query = cls(data=own)
+        query = cls(data={name: given for name, given in parameters.lists() if name not in _PAGING})
         query.is_valid(raise_exception=True)
         return query
 
     def to_internal_value(self, data: Any) -> Any:
-        twice = [
-            name
-            for name, values in data.lists()
-            if len(values) > 1 and not isinstance(self.fields.get(name), serializers.ListField)
-        ]
+        values: dict[str, Any] = {}
+        twice = []
+        for name, given in data.items():
+            field = self.fields.get(name)
+            if isinstance(field, AlternativesField):
+                values[name] = field.split(given)
+            elif len(given) > 1:
+                twice.append(name)
+            else:
+                values[name] = given[0]
         if twice:
-            raise serializers.ValidationError(
-                {name: [serializers.ErrorDetail("Given more than once.", code="repeated")] for name in twice}
-            )
-        return super().to_internal_value(data)
+            repeated = serializers.ErrorDetail("Given more than once.", code="repeated")
+            raise serializers.ValidationError({name: [repeated] for name in twice})
+        return super().to_internal_value(values)
 
 
 class JobQuerySerializer(QuerySerializer):

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from scheduling.api.filters import PAGING_PARAMETERS, DeadLetterQuerySerializer, NoQuerySerializer
-from scheduling.api.pages import page_response
+from scheduling.api.responses import new_job_response, page_response
 from scheduling.api.serializers.executions import (
     BatchDetailSerializer,
     BatchSerializer,
@@ -91,4 +91,4 @@ class DeadLetterViewSet(TenantViewSet):
     def requeue(self, request: Request, pk: str) -> Response:
         """Submit the job anew, linked to the one that died."""
         NoBodySerializer(data=request.data).is_valid(raise_exception=True)
-        return Response(JobSerializer(requeue_dead_letter(dead_letter_id=UUID(pk))).data, status=201)
+        return new_job_response(request, requeue_dead_letter(dead_letter_id=UUID(pk)))

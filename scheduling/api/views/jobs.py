@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from scheduling.api.filters import PAGING_PARAMETERS, JobQuerySerializer, NoQuerySerializer
-from scheduling.api.pages import OldestFirstPagination, page_response
+from scheduling.api.responses import OldestFirstPagination, new_job_response, page_response
 from scheduling.api.serializers.executions import ExecutionSerializer
 from scheduling.api.serializers.jobs import (
     CancellationSerializer,
@@ -73,7 +73,9 @@ class JobViewSet(TenantViewSet):
         body = JobSubmissionSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         submission = submit_job(tenant=self.tenant, request=body.to_request(key))
-        return self._answer(submission.job, is_new=submission.created)
+        if submission.created:
+            return new_job_response(request, submission.job)
+        return Response(JobSerializer(submission.job).data)
 
     @extend_schema(operation_id="jobs_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
@@ -110,7 +112,9 @@ class JobViewSet(TenantViewSet):
         """Run a job again: one that waits for its back-off now, one that ended as a new job."""
         NoBodySerializer(data=request.data).is_valid(raise_exception=True)
         result = retry_job(job_id=UUID(pk))
-        return self._answer(result.job, is_new=result.is_new)
+        if result.is_new:
+            return new_job_response(request, result.job)
+        return Response(JobSerializer(result.job).data)
 
     @extend_schema(
         operation_id="jobs_events_list", parameters=PAGING_PARAMETERS, responses=JobEventSerializer(many=True)
@@ -134,10 +138,3 @@ class JobViewSet(TenantViewSet):
         records = [ExecutionRecord.of_ended(row) for row in ended or []]
         rows = [live, *records] if live else records
         return self.get_paginated_response(ExecutionSerializer(rows, many=True).data)
-
-    def _answer(self, job: Job, *, is_new: bool) -> Response:
-        body = JobSerializer(job).data
-        if not is_new:
-            return Response(body)
-        location = self.reverse_action("detail", args=[str(job.id)])
-        return Response(body, status=201, headers={"Location": location})

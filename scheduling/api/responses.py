@@ -1,13 +1,17 @@
-"""Pages of rows as answers."""
+"""Answers that more than one view gives: a page of rows, a new job."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.db.models import QuerySet
+from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.reverse import reverse
 from rest_framework.serializers import Serializer
 
+from scheduling.api.serializers.jobs import JobSerializer
+from scheduling.models import Job
 from tenants.api.pagination import TenantCursorPagination
 from tenants.api.viewsets import TenantViewSet
 
@@ -21,3 +25,9 @@ class OldestFirstPagination(TenantCursorPagination):
 def page_response(view: TenantViewSet, rows: QuerySet[Any], serializer: type[Serializer[Any]]) -> Response:
     """One page of ``rows`` by the view's own paging."""
     return view.get_paginated_response(serializer(view.paginate_queryset(rows), many=True).data)
+
+
+def new_job_response(request: Request, job: Job) -> Response:
+    """201 with the job and its address."""
+    location = reverse("job-detail", args=[job.id], request=request)
+    return Response(JobSerializer(job).data, status=201, headers={"Location": location})

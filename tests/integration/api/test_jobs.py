@@ -1,0 +1,352 @@
+"""Jobs over HTTP: submitted, looked at, cancelled, retried."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from rest_framework.test import APIClient
+
+from scheduling.models import Job
+from tenants.context import all_tenants, tenant_context
+from tenants.ids import uuid7
+from tenants.models import AuditLogEntry, Tenant
+from tests.integration.scheduling.acts import Tick, submit
+
+JOBS = "/api/v1/jobs/"
+CONTRACT = [
+    "id",
+    "kind",
+    "state",
+    "queue",
+    "priority",
+    "fair_key",
+    "tags",
+    "payload",
+    "attempt",
+    "max_retries",
+    "progress",
+    "waiting",
+    "result",
+    "error",
+    "created_at",
+    "run_at",
+    "started_at",
+    "finished_at",
+    "parent",
+    "batch",
+]
+
+
+def ids(answer: Any) -> list[str]:
+    assert answer.status_code == 200, answer.content
+    return [row["id"] for row in answer.json()["results"]]
+
+
+def test_a_submitted_job_is_answered_whole_with_its_address(acme_api: APIClient) -> None:
+    run_at = (datetime.now(UTC) + timedelta(hours=1)).replace(microsecond=0)
+    answer = acme_api.post(
+        JOBS,
+        {
+            "kind": "sleep",
+            "payload": {"seconds": 1},
+            "priority": 3,
+            "run_at": run_at.isoformat(),
+            "deadline": (run_at + timedelta(hours=1)).isoformat(),
+            "fair_key": "ann",
+            "tags": ["b", "a", "b"],
+            "max_retries": 1,
+        },
+    )
+    assert answer.status_code == 201, answer.content
+    job = answer.json()
+    assert set(CONTRACT) <= set(job)
+    assert (job["state"], job["queue"], job["priority"]) == ("scheduled", "workflow_team", 3)
+    assert (job["fair_key"], job["tags"], job["max_retries"]) == ("ann", ["b", "a"], 1)
+    assert (job["payload"], job["result"], job["error"]) == ({"seconds": 1}, None, None)
+    assert datetime.fromisoformat(job["run_at"]) == run_at
+    assert job["created_at"].endswith("Z")
+    assert answer["Location"].endswith(f"{JOBS}{job['id']}/")
+    assert acme_api.get(answer["Location"]).json() == job
+
+
+def test_a_job_is_tried_once_more_by_default_as_its_kind_says(acme_api: APIClient) -> None:
+    assert acme_api.post(JOBS, {"kind": "noop"}).json()["max_retries"] == 3
+
+
+def test_a_submission_is_in_the_audit_log_with_the_key_that_made_it(acme: Tenant, acme_api: APIClient) -> None:
+    job_id = acme_api.post(JOBS, {"kind": "noop"}).json()["id"]
+    with tenant_context(acme):
+        entry = AuditLogEntry.objects.get(target_id=job_id)
+    assert (entry.action, entry.actor_kind) == ("job.submitted", "api_key")
+
+
+def test_the_same_key_and_request_answer_with_the_first_job(acme: Tenant, acme_api: APIClient) -> None:
+    body = {"kind": "sleep", "payload": {"seconds": 2}}
+    first = acme_api.post(JOBS, body, headers={"Idempotency-Key": "order 7"})
+    again = acme_api.post(JOBS, body, headers={"Idempotency-Key": "order 7"})
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json()["id"] == again.json()["id"]
+    with tenant_context(acme):
+        assert Job.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"kind": "sleep", "payload": {"seconds": 3}},
+        {"kind": "noop", "payload": {"seconds": 2}},
+        {"kind": "sleep", "payload": {"seconds": 2}, "priority": 1},
+    ],
+)
+def test_the_same_key_for_another_request_is_refused(acme_api: APIClient, other: dict[str, Any]) -> None:
+    acme_api.post(JOBS, {"kind": "sleep", "payload": {"seconds": 2}}, headers={"Idempotency-Key": "k"})
+    answer = acme_api.post(JOBS, other, headers={"Idempotency-Key": "k"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_mismatch")
+
+
+def test_two_tenants_may_use_the_same_key(acme_api: APIClient, globex_api: APIClient) -> None:
+    answers = [
+        client.post(JOBS, {"kind": "noop"}, headers={"Idempotency-Key": "k"}) for client in (acme_api, globex_api)
+    ]
+    assert [answer.status_code for answer in answers] == [201, 201]
+
+
+def test_a_full_plan_refuses_with_the_time_to_come_back(acme: Tenant, acme_api: APIClient) -> None:
+    with all_tenants():
+        acme.plan.max_waiting_jobs = 1
+        acme.plan.save()
+    acme_api.post(JOBS, {"kind": "noop"})
+    answer = acme_api.post(JOBS, {"kind": "noop"})
+    assert (answer.status_code, answer.json()["code"]) == (429, "quota_exceeded")
+    assert int(answer["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("option", "code"),
+    [
+        ({"queue": "priority_pipeline"}, "queue_not_allowed"),
+        ({"queue": "nowhere"}, "queue_not_allowed"),
+        ({"priority": 11}, "priority_not_allowed"),
+        ({"priority": -(2**63)}, "priority_not_allowed"),
+        ({"max_retries": 4}, "option_invalid"),
+        ({"max_retries": 2**62}, "option_invalid"),
+    ],
+)
+def test_options_beyond_routing_and_plan_are_refused(acme_api: APIClient, option: dict[str, Any], code: str) -> None:
+    answer = acme_api.post(JOBS, {"kind": "noop", **option})
+    assert (answer.status_code, answer.json()["code"]) == (422, code)
+
+
+def test_the_queue_that_routing_chooses_may_be_named(acme_api: APIClient) -> None:
+    assert acme_api.post(JOBS, {"kind": "noop", "queue": "workflow_team"}).status_code == 201
+
+
+def test_lists_are_newest_first_and_walk_both_ways(acme: Tenant, acme_api: APIClient) -> None:
+    jobs = [str(job.id) for job in submit(acme, count=5)][::-1]
+    first = acme_api.get(JOBS, {"limit": "2"}).json()
+    second = acme_api.get(first["next"]).json()
+    third = acme_api.get(second["next"]).json()
+    walked = [row["id"] for page in (first, second, third) for row in page["results"]]
+    assert walked == jobs
+    assert (first["previous"], third["next"]) == (None, None)
+    assert acme_api.get(third["previous"]).json()["results"] == second["results"]
+
+
+def test_a_list_costs_the_same_number_of_queries_whatever_its_length(acme: Tenant, acme_api: APIClient) -> None:
+    costs = []
+    acme_api.get(JOBS)  # the first use of a key in a minute is written down
+    for more in (1, 30):
+        submit(acme, count=more)
+        with CaptureQueriesContext(connection) as queries:
+            ids(acme_api.get(JOBS))
+        costs.append(len(queries))
+    assert costs[0] == costs[1]
+
+
+def test_a_list_leaves_out_what_may_be_large(acme: Tenant, acme_api: APIClient) -> None:
+    submit(acme)
+    (row,) = acme_api.get(JOBS).json()["results"]
+    assert not {"payload", "result", "waiting"} & set(row)
+
+
+def test_each_filter_finds_its_jobs_and_no_other(
+    acme: Tenant, acme_api: APIClient, dead_job: Job, retryable_job: Job
+) -> None:
+    (plain,) = submit(acme)
+    (tagged,) = submit(acme, kind="sleep", payload={"seconds": 0}, tags=("nightly", "big"), fair_key="bob")
+    later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    everything = {str(job.id) for job in (dead_job, retryable_job, plain, tagged)}
+    table: list[tuple[str, set[Job]]] = [
+        ("state=discarded", {dead_job}),
+        ("state=discarded&state=retryable", {dead_job, retryable_job}),
+        ("state=available,retryable", {plain, tagged, retryable_job}),
+        ("state=retryable", {retryable_job}),
+        ("state=executing", set()),
+        ("kind=sleep", {tagged}),
+        ("kind=sleep&kind=noop&tag=nightly", {tagged, dead_job}),
+        ("tag=nightly&tag=big", {tagged}),
+        ("tag=nightl", set()),
+        ("queue=workflow_team&tag=big", {tagged}),
+        ("queue=dataset", set()),
+        ("fair_key=ann", {dead_job}),
+        ("fair_key=", {plain, retryable_job}),
+        ("error=valueerr", {dead_job, retryable_job}),
+        (f"error={dead_job.error_fingerprint}&state=discarded", {dead_job}),
+        ("error=Val%25", set()),
+        (f"created_after={later.replace('+', '%2B')}", set()),
+    ]
+    for query, expected in table:
+        assert set(ids(acme_api.get(f"{JOBS}?{query}"))) == {str(job.id) for job in expected}, query
+    assert set(ids(acme_api.get(JOBS, {"created_before": later}))) == everything
+
+
+def test_created_after_is_inclusive_and_created_before_is_not(acme_api: APIClient, available_job: Job) -> None:
+    moment = available_job.created_at.isoformat()
+    assert ids(acme_api.get(JOBS, {"created_after": moment})) == [str(available_job.id)]
+    assert ids(acme_api.get(JOBS, {"created_before": moment})) == []
+
+
+@pytest.mark.parametrize("moment", ["1970-01-01T00:00:00Z", "1970-01-01T00:04:00+00:01", "9998-12-31T23:59:59Z"])
+@pytest.mark.parametrize("name", ["created_after", "created_before"])
+def test_times_at_the_edge_of_what_ids_can_hold_are_answered(acme_api: APIClient, name: str, moment: str) -> None:
+    assert acme_api.get(JOBS, {name: moment}).status_code == 200
+
+
+def test_a_waiting_job_says_why_and_a_finished_one_does_not(
+    acme: Tenant, acme_api: APIClient, retryable_job: Job, completed_job: Job
+) -> None:
+    (plain,) = submit(acme)
+    waiting = acme_api.get(f"{JOBS}{plain.id}/").json()["waiting"]
+    assert [reason["code"] for reason in waiting["reasons"]] == ["waiting_for_turn"]
+    assert (waiting["position"], waiting["eta_seconds"]) == (None, None)
+    backing_off = acme_api.get(f"{JOBS}{retryable_job.id}/").json()["waiting"]["reasons"]
+    assert "retry_backoff" in {reason["code"] for reason in backing_off}
+    assert acme_api.get(f"{JOBS}{completed_job.id}/").json()["waiting"] is None
+
+
+def test_without_a_worker_a_job_says_that_none_serves_its_queue(acme_api: APIClient, available_job: Job) -> None:
+    reasons = acme_api.get(f"{JOBS}{available_job.id}/").json()["waiting"]["reasons"]
+    assert [reason["code"] for reason in reasons] == ["no_workers"]
+
+
+def test_a_tenant_that_paused_itself_is_told_so(acme_api: APIClient, available_job: Job) -> None:
+    acme_api.post("/api/v1/tenants/me/pause/", {"reason": "moving"})
+    reasons = acme_api.get(f"{JOBS}{available_job.id}/").json()["waiting"]["reasons"]
+    assert ("tenant_paused", "The tenant's work is paused. moving") in {(r["code"], r["detail"]) for r in reasons}
+
+
+def test_a_waiting_job_is_cancelled_at_once(acme_api: APIClient, available_job: Job) -> None:
+    answer = acme_api.post(f"{JOBS}{available_job.id}/cancel/", {"reason": "not needed"})
+    assert (answer.status_code, answer.json()["state"]) == (200, "cancelled")
+    (event,) = acme_api.get(f"{JOBS}{available_job.id}/events/").json()["results"][1:]
+    assert (event["name"], event["data"]) == ("job.cancelled", {"reason": "not needed"})
+
+
+def test_a_running_job_is_asked_to_stop(acme_api: APIClient, executing_job: Job) -> None:
+    answer = acme_api.post(f"{JOBS}{executing_job.id}/cancel/")
+    assert (answer.status_code, answer.json()["state"]) == (202, "executing")
+
+
+def test_a_finished_job_cannot_be_cancelled(acme_api: APIClient, completed_job: Job) -> None:
+    answer = acme_api.post(f"{JOBS}{completed_job.id}/cancel/")
+    assert (answer.status_code, answer.json()["code"]) == (409, "invalid_transition")
+
+
+def test_a_job_that_backs_off_is_available_now(acme_api: APIClient, retryable_job: Job) -> None:
+    answer = acme_api.post(f"{JOBS}{retryable_job.id}/retry/")
+    assert (answer.status_code, answer.json()["state"]) == (200, "available")
+    assert answer.json()["id"] == str(retryable_job.id)
+
+
+@pytest.mark.parametrize("path", ["jobs/{job}/retry/", "dead-letters/{letter}/requeue/"])
+def test_a_dead_job_comes_back_as_a_new_one_once(acme_api: APIClient, dead_job: Job, path: str) -> None:
+    (letter,) = acme_api.get("/api/v1/dead-letters/").json()["results"]
+    path = "/api/v1/" + path.format(job=dead_job.id, letter=letter["id"])
+    answer = acme_api.post(path)
+    assert answer.status_code == 201, answer.content
+    new = answer.json()
+    assert (new["parent"], new["tags"], new["fair_key"]) == (str(dead_job.id), ["nightly"], "ann")
+    assert answer["Location"].endswith(f"{JOBS}{new['id']}/")
+    again = acme_api.post(path)
+    assert (again.status_code, again.json()["code"]) == (409, "invalid_transition")
+    letter = acme_api.get(f"/api/v1/dead-letters/{letter['id']}/").json()
+    assert letter["requeued_job"] == new["id"]
+
+
+@pytest.mark.parametrize("state", ["available", "executing", "completed"])
+def test_a_job_that_waits_runs_or_is_done_cannot_be_retried(
+    acme_api: APIClient, request: pytest.FixtureRequest, state: str
+) -> None:
+    job = request.getfixturevalue(f"{state}_job")
+    answer = acme_api.post(f"{JOBS}{job.id}/retry/")
+    assert (answer.status_code, answer.json()["code"]) == (409, "invalid_transition")
+
+
+def test_events_tell_the_story_and_nothing_of_others(acme_api: APIClient, dead_job: Job) -> None:
+    events = acme_api.get(f"{JOBS}{dead_job.id}/events/").json()["results"]
+    assert [event["name"] for event in events][:2] == ["job.submitted", "job.dispatched"]
+    assert events[-1]["state"] == "discarded"
+    assert not {"start_tag", "predicted_us"} & {name for event in events for name in event["data"]}
+
+
+def test_executions_show_the_one_in_flight_first_and_an_error_where_it_ended(
+    acme_api: APIClient, executing_job: Job, dead_job: Job
+) -> None:
+    (live,) = acme_api.get(f"{JOBS}{executing_job.id}/executions/").json()["results"]
+    assert (live["state"], live["ended_at"], live["seconds"]) == ("executing", None, None)
+    assert acme_api.get(f"/api/v1/executions/{live['id']}/").json()["job"] == str(executing_job.id)
+    (ended,) = acme_api.get(f"{JOBS}{dead_job.id}/executions/").json()["results"]
+    assert (ended["state"], ended["error"]) == ("failed", {"type": "ValueError", "message": "no"})
+    assert "ValueError: no" in acme_api.get(f"/api/v1/executions/{ended['id']}/").json()["traceback"]
+
+
+def test_a_batch_counts_its_jobs_by_state(acme: Tenant, acme_api: APIClient) -> None:
+    from scheduling.services.job_requests import JobRequest
+    from scheduling.services.submission import create_batch, submit_jobs
+
+    batch = create_batch(tenant=acme, label="books", kind="noop", total=3)
+    submit_jobs(tenant=acme, requests=[JobRequest(kind="noop")] * 3, batch=batch)
+    submit(acme)
+    assert [row["label"] for row in acme_api.get("/api/v1/batches/").json()["results"]] == ["books"]
+    shown = acme_api.get(f"/api/v1/batches/{batch.id}/").json()
+    assert (shown["total"], shown["states"]) == (3, {"available": 3})
+    assert len(ids(acme_api.get(JOBS, {"batch": str(batch.id)}))) == 3
+
+
+def test_dead_letters_are_filtered(acme_api: APIClient, dead_job: Job) -> None:
+    path = "/api/v1/dead-letters/"
+    letter = acme_api.get(path).json()["results"][0]
+    assert (letter["job"], letter["reason"]) == (str(dead_job.id), "permanent_error")
+    assert letter["error"]["message"] == "no"
+    hits = ["kind=noop", "reason=permanent_error,crashed_workers", "error=ValueError", "requeued=false"]
+    misses = ["kind=sleep", "reason=deadline_passed", "error=KeyError", "requeued=true"]
+    for query in hits:
+        assert ids(acme_api.get(f"{path}?{query}")) == [letter["id"]], query
+    for query in misses:
+        assert ids(acme_api.get(f"{path}?{query}")) == [], query
+
+
+def test_an_id_that_nobody_has_is_not_found_in_any_spelling(acme_api: APIClient, available_job: Job) -> None:
+    missing: UUID = uuid7()
+    spellings = [str(missing), "٠" * 36, "1", "null", f"{available_job.id}\u200b", f"{{{available_job.id}}}"]
+    for spelling in spellings:
+        answer = acme_api.get(f"{JOBS}{spelling}/")
+        assert (answer.status_code, answer["Content-Type"]) == (404, "application/problem+json"), spelling
+    assert acme_api.get(f"{JOBS}{str(available_job.id).upper()}/").status_code == 200
+
+
+def test_a_job_that_waits_behind_the_tenants_own_cap_says_so(
+    acme: Tenant, acme_api: APIClient, worker: Any, tick: Tick
+) -> None:
+    with all_tenants():
+        Tenant.objects.filter(pk=acme.pk).update(max_concurrency=1)
+    submit(acme, count=2)
+    tick()
+    (job_id,) = ids(acme_api.get(JOBS, {"state": "available"}))
+    reasons = acme_api.get(f"{JOBS}{job_id}/").json()["waiting"]["reasons"]
+    assert [reason["code"] for reason in reasons] == ["tenant_cap_reached"]
