@@ -10,10 +10,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from health_check.checks import Database
 from health_check.views import HealthCheckView
-from prometheus_client import REGISTRY
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from jobsplatform.health.metrics import REGISTRY
 from jobsplatform.health.probes import Broker, Dispatcher
+from scheduling.observability.metrics import scrape_registry
 
 
 @never_cache
@@ -57,4 +58,4 @@ def metrics(request: HttpRequest) -> HttpResponse:
     offered = request.headers.get("Authorization", "")
     if not secrets.compare_digest(offered.encode(), f"Bearer {settings.METRICS_TOKEN}".encode()):
         return HttpResponse("Unauthorized\n", status=401, headers={"WWW-Authenticate": "Bearer"})
-    return HttpResponse(generate_latest(REGISTRY), content_type=CONTENT_TYPE_LATEST)
+    return HttpResponse(generate_latest(REGISTRY) + generate_latest(scrape_registry()), content_type=CONTENT_TYPE_LATEST)
