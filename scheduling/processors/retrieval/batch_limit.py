@@ -11,9 +11,14 @@ FILES_PER_BATCH = "document_indexing.files_per_batch"
 DEFAULT_FILES_PER_BATCH = 5
 
 
-def check_batch_limit(tenant: Tenant, files: int) -> None:
-    """Raise BatchTooLargeError when the tenant's plan of the moment allows fewer files than ``files``."""
+def files_allowed(tenant: Tenant) -> int:
+    """How many files the tenant's plan of the moment allows in one batch."""
     limit = plan_limit(tenant, FILES_PER_BATCH)
-    allowed = DEFAULT_FILES_PER_BATCH if limit is None else limit
+    return DEFAULT_FILES_PER_BATCH if limit is None else limit
+
+
+def check_batch_limit(tenant: Tenant, files: int) -> None:
+    """Raise BatchTooLargeError when the plan of the moment allows fewer files than ``files``."""
+    allowed = files_allowed(tenant)
     if files > allowed:
         raise BatchTooLargeError(f"The batch has {files} files; the plan allows {allowed}.")

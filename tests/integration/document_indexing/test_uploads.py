@@ -156,7 +156,7 @@ def test_when_submission_refuses_nothing_is_left_behind(
     assert stored_files() == []
 
 
-@pytest.mark.parametrize("name", [" ", "a\u202etxt.exe.txt", "a\u200b.txt", "a\x07.txt", "x" * 252 + ".txt"])
+@pytest.mark.parametrize("name", [" ", "a\u202etxt.exe.txt", "a\u200b.txt", "a\x07.txt"])
 def test_a_name_that_is_none_or_hides_something_is_refused(dataset: Dataset, name: str) -> None:
     with pytest.raises(UploadRefusedError) as caught:
         upload(dataset, **{name: b"x"})

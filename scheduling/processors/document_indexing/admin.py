@@ -1,0 +1,194 @@
+"""Documents in the console: upload, watch, try again, pause, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.core.files.uploadedfile import UploadedFile
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import NoReverseMatch, URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from scheduling.processors.document_indexing.selectors import SHOWN_STATUSES, find_documents
+from scheduling.processors.document_indexing.services import (
+    delete_document,
+    pause_document,
+    resume_document,
+    retry_document,
+)
+from scheduling.processors.document_indexing.uploads import upload_documents
+from scheduling.processors.retrieval.models import Dataset, Document
+from tenants.admin.base import ReadOnlyAdmin
+from tenants.admin.post_actions import post_action
+from tenants.exceptions import DomainError
+from tenants.models import Tenant
+
+_PHASES = ("created_at", "parsing_at", "cleaning_at", "splitting_at", "indexing_at", "completed_at", "error_at")
+_DATASET_CHOICES = 200
+
+
+class ManyFilesInput(forms.FileInput):
+    """Django's file input, for several files at once."""
+
+    allow_multiple_selected = True
+
+
+class ManyFilesField(forms.FileField):
+    """The files of one input; what is wrong with each is the upload's to say."""
+
+    widget = ManyFilesInput
+
+    def clean(self, data: Any, initial: Any = None) -> list[UploadedFile]:
+        if not data:
+            raise forms.ValidationError(self.error_messages["required"], code="required")
+        return list(data)
+
+
+class UploadForm(forms.Form):
+    """Which files, and where to."""
+
+    dataset = forms.ModelChoiceField(queryset=None)
+    files = ManyFilesField(help_text="PDF, DOCX, HTML, Markdown, text or CSV; at most 50 MiB each.")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field: Any = self.fields["dataset"]
+        field.queryset = Dataset.objects.order_by("-id").select_related("tenant")
+
+
+class ShownStatusFilter(admin.SimpleListFilter):
+    """By what a reader is told, which may be the job's word."""
+
+    title, parameter_name = "status", "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [(status, status) for status in SHOWN_STATUSES]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(shown_status=self.value()) if self.value() in SHOWN_STATUSES else queryset
+
+
+class DatasetFilter(admin.SimpleListFilter):
+    """By dataset, of those that the request may see."""
+
+    title, parameter_name = "dataset", "dataset"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        rows = Dataset.objects.order_by("-id").values_list("pk", "name")[:_DATASET_CHOICES]
+        return [(str(pk), name) for pk, name in rows]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        wanted = {pk for pk, _ in self.lookup_choices} & {self.value()}
+        return queryset.filter(dataset_id=wanted.pop()) if wanted else queryset
+
+
+@admin.register(Document)
+class DocumentAdmin(ReadOnlyAdmin):
+    """Documents with their progress; every change is an act."""
+
+    list_display = ("name", "dataset", "shown_status", "chunks", "shown_error_code", "created_at")
+    list_select_related = ("dataset",)
+    list_filter = (ShownStatusFilter, DatasetFilter)
+    list_before_template = "document_indexing/admin/upload_link.html"
+    search_fields = ("name",)
+    ordering = ("-id",)
+    post_actions = ("retry", "pause", "resume", "delete")
+    readonly_fields = ("shown_status", "chunks", "shown_error", "job")
+    fieldsets = (
+        (None, {"fields": ("name", "dataset", "shown_status", "chunks", "shown_error", "job")}),
+        ("Phases", {"fields": _PHASES}),
+        ("File", {"fields": ("content_type", "size_bytes", "sha256")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        documents = find_documents()
+        return documents.select_related("tenant") if self.access(request).is_platform_staff else documents
+
+    @admin.display(description="Status", ordering="shown_status")
+    def shown_status(self, document: Any) -> str:
+        return str(document.shown_status)
+
+    @admin.display(description="Error")
+    def shown_error_code(self, document: Any) -> str:
+        return document.shown_error_code or "–"
+
+    @admin.display(description="Error")
+    def shown_error(self, document: Any) -> str:
+        return f"{document.shown_error_code}: {document.shown_error_message}" if document.shown_error_code else "–"
+
+    @admin.display(description="Chunks")
+    def chunks(self, document: Document) -> str:
+        total = "?" if document.chunks_total is None else document.chunks_total
+        return f"{document.chunks_done} / {total}"
+
+    @admin.display(description="Job")
+    def job(self, document: Document) -> SafeString | str:
+        try:
+            url = reverse("admin:scheduling_job_change", args=[document.job_id])
+        except NoReverseMatch:  # a console without the scheduler's pages
+            return str(document.job_id)
+        return format_html('<a class="console-link" href="{}">{}</a>', url, document.job_id)
+
+    @post_action(label="Retry", asks_reason=True, is_offered=lambda document: document.shown_status == "error")
+    def retry(self, request: HttpRequest, document: Document, reason: str) -> str:
+        retry_document(document_id=document.pk, reason=reason)
+        return f"{document} is indexed again."
+
+    @post_action(label="Pause", asks_reason=True, is_offered=lambda document: document.shown_status == "waiting")
+    def pause(self, request: HttpRequest, document: Document, reason: str) -> str:
+        pause_document(document_id=document.pk, reason=reason)
+        return f"{document} waits until it is resumed."
+
+    @post_action(label="Resume", is_offered=lambda document: document.shown_status == "paused")
+    def resume(self, request: HttpRequest, document: Document, reason: str) -> str:
+        resume_document(document_id=document.pk, reason=reason)
+        return f"{document} goes on."
+
+    @post_action(label="Delete", asks_reason=True, is_danger=True)
+    def delete(self, request: HttpRequest, document: Document, reason: str) -> HttpResponse:
+        delete_document(document_id=document.pk, reason=reason)
+        self.message_user(request, f"{document} is deleted with its chunks.")
+        return HttpResponseRedirect(reverse("admin:retrieval_document_changelist"))
+
+    def get_urls(self) -> list[URLPattern]:
+        upload = self.admin_site.admin_view(self.upload_view)
+        return [path("upload/", upload, name="retrieval_document_upload"), *super().get_urls()]
+
+    def upload_view(self, request: HttpRequest) -> HttpResponse:
+        """Take files into a dataset: all of them, or none with the reasons."""
+        if not self.access(request).can_write:
+            raise PermissionDenied
+        if request.method == "POST":
+            form = UploadForm(request.POST, {"files": request.FILES.getlist("files")})
+            if form.is_valid() and self._has_taken(request, form):
+                dataset = form.cleaned_data["dataset"]
+                return HttpResponseRedirect(f"{reverse('admin:retrieval_document_changelist')}?dataset={dataset.pk}")
+        else:
+            form = UploadForm(initial={"dataset": request.GET.get("dataset")})
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Upload documents",
+            "opts": self.opts,
+            "form": form,
+        }
+        return TemplateResponse(request, "document_indexing/admin/upload.html", context)
+
+    def _has_taken(self, request: HttpRequest, form: UploadForm) -> bool:
+        dataset: Dataset = form.cleaned_data["dataset"]
+        tenant = Tenant.objects.select_related("plan").get(pk=dataset.tenant_id)
+        try:
+            upload = upload_documents(tenant=tenant, dataset=dataset, files=form.cleaned_data["files"])
+        except DomainError as refusal:
+            for message in [fault["detail"] for fault in refusal.errors] or [refusal.detail]:
+                form.add_error("files", message)
+            return False
+        known = sum(file.is_duplicate for file in upload.files)
+        self.message_user(request, f"{len(upload.files) - known} documents taken, {known} known already.")
+        return True

@@ -1,0 +1,113 @@
+"""Datasets and chunks in the console, and a page on which retrieval is tried out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.text import Truncator
+
+from scheduling.processors.retrieval.models import Chunk, Dataset
+from scheduling.processors.retrieval.search import MAX_QUERY_LENGTH, MAX_TOP_K, Hit, SearchMode, search_dataset
+from scheduling.processors.retrieval.services import create_dataset, delete_dataset, update_dataset
+from tenants.admin.base import ReadOnlyAdmin, TenantScopedAdmin
+from tenants.admin.post_actions import post_action
+from tenants.exceptions import DomainError
+
+_SETTINGS = ("name", "description", "chunk_size", "chunk_overlap")
+_EXCERPT_WORDS = 20
+
+
+class SearchForm(forms.Form):
+    """A question to a dataset."""
+
+    query = forms.CharField(max_length=MAX_QUERY_LENGTH)
+    mode = forms.ChoiceField(choices=[(mode.value, mode.value) for mode in SearchMode], initial=SearchMode.HYBRID.value)
+    top_k = forms.IntegerField(min_value=1, max_value=MAX_TOP_K, initial=5, label="Results")
+
+
+@admin.register(Dataset)
+class DatasetAdmin(TenantScopedAdmin):
+    """Datasets with their settings; documents are uploaded on the documents' own page."""
+
+    list_display = ("name", "description", "chunk_size", "chunk_overlap", "embedding_model", "created_at")
+    search_fields = ("name",)
+    ordering = ("-id",)
+    post_actions = ("delete_empty",)
+    change_form_before_template = "retrieval/admin/dataset_links.html"
+
+    def get_fields(self, request: HttpRequest, obj: Dataset | None = None) -> Any:
+        if obj is not None:
+            return (*_SETTINGS, "embedding_model", "created_at")
+        return ("tenant", *_SETTINGS) if self.access(request).tenant is None else _SETTINGS
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Dataset | None = None) -> Any:
+        return ("embedding_model", "created_at") if obj is not None else ()
+
+    def save_model(self, request: HttpRequest, obj: Dataset, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's
+        values = form.cleaned_data
+        if change:
+            update_dataset(dataset=obj, **{name: values[name] for name in form.changed_data})
+            return
+        tenant = self.access(request).tenant or values["tenant"]
+        obj.pk = create_dataset(tenant=tenant, **{name: values[name] for name in _SETTINGS}).pk
+
+    @post_action(label="Delete", is_danger=True)
+    def delete_empty(self, request: HttpRequest, dataset: Dataset, reason: str) -> HttpResponse:
+        delete_dataset(dataset=dataset)
+        self.message_user(request, f"{dataset} is deleted.")
+        return HttpResponseRedirect(reverse("admin:retrieval_dataset_changelist"))
+
+    def get_urls(self) -> list[URLPattern]:
+        search = self.admin_site.admin_view(self.search_view)
+        return [path("<path:object_id>/search/", search, name="retrieval_dataset_search"), *super().get_urls()]
+
+    def search_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask the dataset a question and see which chunks answer; changes nothing, so the question is in the URL."""
+        dataset = self.get_object(request, object_id)
+        if dataset is None or not self.has_view_permission(request, dataset):
+            raise Http404
+        form = SearchForm(request.GET) if "query" in request.GET else SearchForm()
+        hits: list[Hit] | None = None
+        if form.is_bound and form.is_valid():
+            asked = form.cleaned_data
+            try:
+                hits = search_dataset(
+                    dataset=dataset, query=asked["query"], top_k=asked["top_k"], mode=SearchMode(asked["mode"])
+                )
+            except DomainError as refusal:
+                form.add_error("mode", refusal.detail)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Search in {dataset}",
+            "opts": self.opts,
+            "dataset": dataset,
+            "form": form,
+            "hits": hits,
+        }
+        return TemplateResponse(request, "retrieval/admin/search.html", context)
+
+
+@admin.register(Chunk)
+class ChunkAdmin(ReadOnlyAdmin):
+    """Chunks, to look at."""
+
+    list_display = ("excerpt", "document", "position", "location")
+    list_select_related = ("document",)
+    fields = ("document", "dataset", "position", "location", "text")
+    ordering = ("-id",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).defer("embedding", "search")
+
+    def get_fields(self, request: HttpRequest, obj: Chunk | None = None) -> Any:
+        return self.fields
+
+    @admin.display(description="Text")
+    def excerpt(self, chunk: Chunk) -> str:
+        return Truncator(chunk.text).words(_EXCERPT_WORDS)
