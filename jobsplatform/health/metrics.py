@@ -27,7 +27,7 @@ class PlatformCollector(Collector):
         dead_letters = GaugeMetricFamily(
             "jobsplatform_recent_dead_letters", "Dead letters of the last 24 hours, counted up to a limit."
         )
-        dead_letters.add_metric([], overview.dead_letters.count)
+        dead_letters.add_metric([], overview.dead_letters.value)
         yield dead_letters
 
     def describe(self) -> list[Metric]:
