@@ -61,6 +61,9 @@ _applied: WeakKeyDictionary[BaseDatabaseWrapper, Scope] = WeakKeyDictionary()
 def tenant_context(tenant: Tenant | UUID) -> Iterator[None]:
     """One transaction (a savepoint when nested) in which only the rows of `tenant` exist."""
     tenant_id = tenant if isinstance(tenant, UUID) else tenant.pk
+    if tenant_id is None:
+        # Never the door by accident: a scope without a tenant would be everybody's.
+        raise NoTenantError("The tenant has no id.")
     with _scoped(Scope(tenant_id=tenant_id)):
         yield
 

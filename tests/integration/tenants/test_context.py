@@ -46,6 +46,13 @@ def test_a_context_takes_an_id_as_well(acme):
         assert transaction_settings() == inside(acme)
 
 
+@pytest.mark.parametrize("nobody", [Tenant(pk=None), None, "", "acme"])
+def test_what_is_no_tenant_never_opens_the_door(nobody):
+    with pytest.raises((NoTenantError, AttributeError)), tenant_context(nobody):
+        pytest.fail("a context was opened")
+    assert current_scope() is None
+
+
 def test_the_door_shows_all_tenants_and_names_none(acme, globex):
     with all_tenants():
         assert transaction_settings() == BEHIND_THE_DOOR

@@ -145,6 +145,12 @@ def test_a_value_that_the_model_refuses_is_named(acme, changes):
     assert entries("tenant.updated") == []
 
 
+@pytest.mark.parametrize("field", ["status", "is_paused", "slug", "id"])
+def test_a_field_with_an_act_of_its_own_is_not_edited(acme, field):
+    with pytest.raises(FieldInvalidError, match=field):
+        update_tenant(tenant=acme, changes={field: "x"})
+
+
 def test_suspension_and_pause_are_two_things(acme, announced):
     suspend_tenant(tenant=acme, reason="unpaid")
     pause_tenant(tenant=acme, reason="holiday")
