@@ -19,6 +19,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"read_counts", "read_executions", "read_death_reasons", "read_runs"},
         "the demo compares its tenants with one another",
     ),
+    "jobsplatform/health/metrics.py": ({"PlatformCollector.collect"}, "the numbers are the platform's, by queue"),
     "jobsplatform/health/probes.py": ({"Dispatcher._age"}, "the probe asks for the platform, not for a tenant"),
     "scheduling/api/views/queues.py": ({"QueueViewSet.list"}, "platform staff sees global numbers"),
     "scheduling/migrations/0003_queues_and_plans.py": (

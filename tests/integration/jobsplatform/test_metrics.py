@@ -6,6 +6,8 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
+from scheduling.models import WorkerPool
+from scheduling.services.dispatching import run_tick
 from scheduling.services.submission import JobRequest, submit_jobs
 from tenants.context import tenant_context
 from tenants.models import Tenant
@@ -32,6 +34,8 @@ def test_every_queue_and_pool_is_there_before_any_job(settings: Settings) -> Non
 def test_waiting_jobs_are_counted_in_their_queue(settings: Settings, acme: Tenant) -> None:
     with tenant_context(acme):
         submit_jobs(tenant=acme, requests=[JobRequest(kind="noop", payload={}) for _ in range(3)])
+    # The tick counts what waits; without a worker it hands nothing out.
+    run_tick(WorkerPool.objects.get(name="default").pk)
     samples = scrape(settings)
     assert samples['jobsplatform_queue_waiting_jobs{queue="workflow_team"}'] == 3
 
