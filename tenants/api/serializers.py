@@ -30,6 +30,8 @@ class TenantSerializer(serializers.ModelSerializer[Tenant]):
     """A tenant as it sees itself."""
 
     plan = PlanSummarySerializer(read_only=True)
+    # A string and no enumeration in the schema: plug-ins have fields of this name with choices of their own.
+    status = serializers.CharField(read_only=True, help_text="`active` or `suspended`.")
     max_concurrency = serializers.IntegerField(source="concurrency_cap", read_only=True)
 
     class Meta:
