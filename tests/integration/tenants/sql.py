@@ -5,12 +5,18 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import Any
 
+from django.conf import settings
 from django.db import connection
 
 from scheduling.models import Batch, Job, Queue
+from tenants.conf import OWNER_ALIAS, app_role, platform_role
 from tenants.context import tenant_context
 from tenants.ids import uuid7
 from tenants.models import ApiKey, Tenant
+
+# The names of the roles, which a server of one's own may call otherwise.
+APP, PLATFORM = app_role(), platform_role()
+OWNER: str = settings.DATABASES.get(OWNER_ALIAS, {}).get("USER", "")
 
 
 def transaction_settings() -> tuple[str, str]:

@@ -11,7 +11,7 @@ from django.db import connection
 
 from tenants.checks import find_role_faults
 from tests.databases import TestDatabase, connect_as_owner
-from tests.integration.tenants.sql import run_sql
+from tests.integration.tenants.sql import APP, OWNER, PLATFORM, run_sql
 
 pytestmark = pytest.mark.django_db
 
@@ -69,7 +69,7 @@ def _policy_fault(has_tenant: bool, policies: list[str]) -> str:
     isolations = [policy for policy in policies if policy.startswith("tenant_isolation")]
     if not doors or not isolations or len(doors) + len(isolations) != len(policies):
         return f"policies are {policies}"
-    if any(" TO jobs_platform USING true" not in door for door in doors):
+    if any(f" TO {PLATFORM} USING true" not in door for door in doors):
         return f"the door is open to others: {doors}"
     if has_tenant and any(f"(tenant_id = {TENANT_CONDITION})" not in policy for policy in isolations):
         return f"rows are not compared with the tenant: {isolations}"
@@ -98,7 +98,7 @@ def test_the_allow_list_names_only_tables_that_exist():
 
 ENABLE = "ALTER TABLE planted ENABLE ROW LEVEL SECURITY"
 FORCE = "ALTER TABLE planted FORCE ROW LEVEL SECURITY"
-DOOR = "CREATE POLICY platform_door ON planted TO jobs_platform USING (true)"
+DOOR = f"CREATE POLICY platform_door ON planted TO {PLATFORM} USING (true)"
 OPEN = "CREATE POLICY tenant_isolation ON planted USING (true)"
 
 
@@ -139,16 +139,14 @@ def test_nobody_has_a_grant_on_a_partition():
 
 def test_a_planted_grant_on_a_partition_is_found(django_db_setup):
     partition = "scheduling_charge_default"
-    grant, revoke = (
-        f"{verb} SELECT ON {partition} {to} jobs_app" for verb, to in (("GRANT", "TO"), ("REVOKE", "FROM"))
-    )
+    grant, revoke = (f"{verb} SELECT ON {partition} {to} {APP}" for verb, to in (("GRANT", "TO"), ("REVOKE", "FROM")))
     with planted(django_db_setup, grant, drop=revoke):
-        assert [each for each in granted_tables() if each[1]] == [(partition, True, "jobs_app", "SELECT")]
+        assert [each for each in granted_tables() if each[1]] == [(partition, True, APP, "SELECT")]
 
 
 def test_grants_go_to_the_two_roles_alone_and_never_to_truncate():
     allowed = {"SELECT", "INSERT", "UPDATE", "DELETE"}
-    strays = [g for g in granted_tables() if g[2] not in ("jobs_app", "jobs_platform") or g[3] not in allowed]
+    strays = [g for g in granted_tables() if g[2] not in (APP, PLATFORM) or g[3] not in allowed]
     # Views of extensions (vector has none) would show up here as well.
     assert strays == []
 
@@ -161,17 +159,19 @@ def test_there_are_no_views():
 def test_functions_that_run_as_their_owner_are_these_two_fixed_and_behind_the_door():
     rows = run_sql(
         """
-        SELECT p.proname::text, p.proconfig, has_function_privilege('jobs_app', p.oid, 'EXECUTE'),
-               has_function_privilege('jobs_platform', p.oid, 'EXECUTE')
+        SELECT p.proname::text, p.proconfig, has_function_privilege(%s, p.oid, 'EXECUTE'),
+               has_function_privilege(%s, p.oid, 'EXECUTE')
         FROM pg_proc p WHERE p.prosecdef AND p.pronamespace NOT IN ('pg_catalog'::regnamespace) ORDER BY 1
-        """
+        """,
+        APP,
+        PLATFORM,
     )
     path = ["search_path=pg_catalog, pg_temp"]
     assert rows == [("create_partition", path, False, True), ("drop_partition", path, False, True)]
 
 
 def test_nobody_but_the_owner_creates_in_the_schema():
-    for role in ("jobs_app", "jobs_platform", "public"):
+    for role in (APP, PLATFORM, "public"):
         assert run_sql("SELECT has_schema_privilege(%s, 'public', 'CREATE')", role) == [(False,)]
 
 
@@ -179,24 +179,22 @@ def test_the_login_roles_are_bound_and_the_door_cannot_log_in():
     rows = run_sql(
         """
         SELECT rolname::text, rolsuper OR rolbypassrls OR rolcreaterole, rolinherit, rolcanlogin
-        FROM pg_roles WHERE rolname IN ('jobs_app', 'jobs_owner', 'jobs_platform') ORDER BY 1
-        """
+        FROM pg_roles WHERE rolname = ANY (%s)
+        """,
+        [APP, OWNER, PLATFORM],
     )
-    assert rows == [
-        ("jobs_app", False, False, True),
-        ("jobs_owner", False, False, True),
-        ("jobs_platform", False, False, False),
-    ]
+    assert set(rows) == {(APP, False, False, True), (OWNER, False, False, True), (PLATFORM, False, False, False)}
     assert find_role_faults(connection) == []
 
 
 def test_the_application_role_is_a_member_of_the_door_alone():
     rows = run_sql(
         "SELECT r.rolname::text FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid"
-        " WHERE m.member = 'jobs_app'::regrole"
+        " WHERE m.member = (SELECT oid FROM pg_roles WHERE rolname = %s)",
+        APP,
     )
-    assert rows == [("jobs_platform",)]
+    assert rows == [(PLATFORM,)]
 
 
 def test_this_suite_itself_runs_as_the_restricted_role():
-    assert run_sql("SELECT session_user::text, current_user::text") == [("jobs_app", "jobs_app")]
+    assert run_sql("SELECT session_user::text, current_user::text") == [(APP, APP)]

@@ -20,18 +20,18 @@ from tenants.context import (
 )
 from tenants.exceptions import ContextElsewhereError, NoTenantError, TenantNotChosenError
 from tenants.models import ApiKey, Tenant
-from tests.integration.tenants.sql import make_key, transaction_settings
+from tests.integration.tenants.sql import APP, PLATFORM, make_key, transaction_settings
 
 pytestmark = pytest.mark.django_db
 
-OUTSIDE = ("jobs_app", "")
+OUTSIDE = (APP, "")
 
 
 def inside(tenant: Tenant) -> tuple[str, str]:
-    return ("jobs_app", str(tenant.pk))
+    return (APP, str(tenant.pk))
 
 
-BEHIND_THE_DOOR = ("jobs_platform", "")
+BEHIND_THE_DOOR = (PLATFORM, "")
 
 
 def test_a_context_sets_both_walls(acme, globex):

@@ -16,7 +16,7 @@ from tenants.models import ApiKey, Role
 from tenants.services.api_keys import issue_api_key, revoke_api_key
 from tenants.services.memberships import add_member
 from tenants.services.tenants import reinstate_tenant, suspend_tenant
-from tests.integration.tenants.sql import transaction_settings
+from tests.integration.tenants.sql import APP, PLATFORM, transaction_settings
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.integration.tenants.probe_urls")]
 
@@ -36,7 +36,7 @@ def code_of(response) -> tuple[int, str]:
 
 def test_a_key_enters_the_context_of_its_tenant(acme, api_client):
     seen = api_client(acme).get(PROBE, HTTP_X_REQUEST_ID="r-1").json()
-    assert seen["role"] == "jobs_app"
+    assert seen["role"] == APP
     assert seen["tenant"] == str(acme.pk)
     assert seen["actor"][0] == "api_key"
     assert seen["request_id"] == "r-1"
@@ -46,7 +46,7 @@ def test_a_key_enters_the_context_of_its_tenant(acme, api_client):
 def test_nothing_of_a_request_is_left_afterwards(acme, api_client):
     api_client(acme).get(PROBE)
     assert current_scope() is None
-    assert transaction_settings() == ("jobs_app", "")
+    assert transaction_settings() == (APP, "")
 
 
 @pytest.mark.parametrize("given", ["", "x" * 65, "bad id", "é"])
@@ -91,7 +91,7 @@ def test_nobody_is_asked_to_authenticate(acme):
 
 def test_staff_reads_through_the_door_and_writes_where_it_says(acme, staff):
     client = session_of(staff)
-    assert client.get(PROBE).json()["role"] == "jobs_platform"
+    assert client.get(PROBE).json()["role"] == PLATFORM
     assert code_of(client.post(PROBE, {"how": "well"})) == (400, "tenant_required")
     assert client.post(PROBE, {"how": "well"}, HTTP_X_TENANT="acme").json() == {"wrote": "acme"}
     assert code_of(client.get(PROBE, HTTP_X_TENANT="no-such")) == (404, "tenant_not_found")
@@ -228,12 +228,12 @@ class TestAtomicRequests:
         client = api_client(acme)
         client.handler.enforce_csrf_checks = False
         body = b"".join(client.get("/api/v1/stream/").streaming_content)
-        assert body == repr(("jobs_app", "")).encode()
+        assert body == repr((APP, "")).encode()
 
     def assert_only_the_callers_key(self, tenant) -> None:
         with all_tenants():
             assert [key.name for key in ApiKey.objects.all()] == ["tests"]
-        assert transaction_settings() == ("jobs_app", "")
+        assert transaction_settings() == (APP, "")
 
 
 @pytest.mark.parametrize(

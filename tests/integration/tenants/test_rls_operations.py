@@ -23,7 +23,7 @@ from tenants.rls import (
     migration_door,
 )
 from tests.databases import SERVER_DATABASE, connect_as_owner
-from tests.integration.tenants.sql import run_sql
+from tests.integration.tenants.sql import OWNER, run_sql
 
 pytestmark = pytest.mark.django_db(databases=["default", "owner"], transaction=True)
 
@@ -178,7 +178,7 @@ def test_a_data_migration_changes_rows_through_its_door_alone(planted):
             cursor.execute("UPDATE planted_parent SET tenant_id = %s", [GLOBEX])
             assert cursor.rowcount == 1
         cursor.execute("SELECT current_user")
-        assert cursor.fetchone() == ("jobs_owner",)
+        assert cursor.fetchone() == (OWNER,)
 
 
 def test_a_partitioned_model_keeps_rows_in_its_default_partition(planted):

@@ -11,7 +11,17 @@ from tenants.context import all_tenants, tenant_context
 from tenants.models import ApiKey, AuditLogEntry, Membership, Plan, Tenant
 from tenants.services.memberships import add_member
 from tests.databases import connect_as_owner
-from tests.integration.tenants.sql import count_by_sql, make_batch, make_job, make_key, new_job, run_sql
+from tests.integration.tenants.sql import (
+    APP,
+    OWNER,
+    PLATFORM,
+    count_by_sql,
+    make_batch,
+    make_job,
+    make_key,
+    new_job,
+    run_sql,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -158,10 +168,10 @@ def test_truncate_is_denied_on_either_side_of_the_door(acme, table, enter):
         "CREATE POLICY mine ON tenants_apikey USING (true)",
         "CREATE TABLE mine (id int)",
         "CREATE VIEW mine AS SELECT * FROM tenants_apikey",
-        "SET ROLE jobs_owner",
-        "SET SESSION AUTHORIZATION jobs_owner",
-        "GRANT jobs_platform TO jobs_app WITH INHERIT TRUE",
-        "ALTER ROLE jobs_app BYPASSRLS",
+        f"SET ROLE {OWNER}",
+        f"SET SESSION AUTHORIZATION {OWNER}",
+        f"GRANT {PLATFORM} TO {APP} WITH ADMIN OPTION",
+        f"ALTER ROLE {APP} BYPASSRLS",
         "SELECT public.create_partition('scheduling_charge', gen_random_uuid(), gen_random_uuid())",
         "SELECT public.drop_partition('scheduling_charge_default')",
         "SELECT * FROM scheduling_charge_default",
@@ -194,8 +204,8 @@ def test_row_security_off_is_an_error_and_not_a_way_out(acme, theirs):
 
 def test_the_door_is_not_inherited(theirs):
     # If it were, the login role would see everything without SET ROLE.
-    assert run_sql("SELECT pg_has_role(session_user, 'jobs_platform', 'MEMBER')") == [(True,)]
-    assert run_sql("SELECT pg_has_role(session_user, 'jobs_platform', 'USAGE')") == [(False,)]
+    assert run_sql("SELECT pg_has_role(session_user, %s, 'MEMBER')", PLATFORM) == [(True,)]
+    assert run_sql("SELECT pg_has_role(session_user, %s, 'USAGE')", PLATFORM) == [(False,)]
     assert run_sql("SELECT 1 FROM tenants_apikey") == []
 
 
@@ -214,7 +224,7 @@ class TestOtherSessions:
             assert owner.execute("SELECT count(*) FROM tenants_apikey").fetchone() == (0,)
             assert owner.execute("UPDATE tenants_apikey SET name = 'x'").rowcount == 0
             with owner.transaction():
-                owner.execute("SET LOCAL ROLE jobs_platform")
+                owner.execute(f"SET LOCAL ROLE {PLATFORM}")
                 assert owner.execute("SELECT name FROM tenants_apikey").fetchall() == [("a",)]
 
     def test_a_session_that_never_knew_the_setting_sees_nothing(self, acme):
