@@ -24,7 +24,7 @@ from jobsplatform.demo.readings import Counts
 from jobsplatform.demo.scenario import ENQUIRIES
 from jobsplatform.demo.uploads import Shelf
 
-ANSWER_CHARACTERS = 220
+ANSWER_CHARACTERS = 160
 NUMBER_COLUMNS = ("submitted", "completed", "failed", "wait p50 / p95", "under FIFO", "worker-seconds", "share / due")
 
 
@@ -98,9 +98,10 @@ def print_searches(console: Console, address: str, shelves: Sequence[Shelf]) -> 
         shelf = by_role[enquiry.slug]
         with TenantClient(address, shelf.participant.token) as client:
             hits = client.search(shelf.dataset_id, enquiry.text, top_k=1)
-        console.print(f"  {shelf.participant.slug} asks: {enquiry.text}", highlight=False, markup=False)
+        console.print(f"  {shelf.participant.slug} asks: {enquiry.text}", highlight=False, markup=False, soft_wrap=True)
         for hit in hits:
-            console.print(f"    → {hit.document}{_place(hit)}: {_shorten(hit)}\n", highlight=False, markup=False)
+            answer = f"    → {hit.document}{_place(hit)}: {_shorten(hit)}\n"
+            console.print(answer, highlight=False, markup=False, soft_wrap=True)
 
 
 def _place(hit: Hit) -> str:
