@@ -58,4 +58,5 @@ def metrics(request: HttpRequest) -> HttpResponse:
     offered = request.headers.get("Authorization", "")
     if not secrets.compare_digest(offered.encode(), f"Bearer {settings.METRICS_TOKEN}".encode()):
         return HttpResponse("Unauthorized\n", status=401, headers={"WWW-Authenticate": "Bearer"})
-    return HttpResponse(generate_latest(REGISTRY) + generate_latest(scrape_registry()), content_type=CONTENT_TYPE_LATEST)
+    body = generate_latest(REGISTRY) + generate_latest(scrape_registry())
+    return HttpResponse(body, content_type=CONTENT_TYPE_LATEST)
