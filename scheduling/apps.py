@@ -15,6 +15,8 @@ class SchedulingConfig(AppConfig):
 
     def ready(self) -> None:
         from scheduling import checks, tasks  # noqa: F401 - registered by being imported
+        from scheduling.observability import observe
         from scheduling.services.wakes import listen_to_tenants
 
         listen_to_tenants()
+        observe()

@@ -8,13 +8,15 @@ import threading
 import time
 from argparse import ArgumentParser
 from http.client import HTTPConnection, HTTPException
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from celery import current_app
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from scheduling.management.commands.run_worker import positive
+from scheduling.observability.metrics import MULTIPROCESS_VARIABLE
+from scheduling.worker.celery_worker import celery_app_name
 from scheduling.worker.stopping import stop_event
 from scheduling.worker.supervisor import Service, supervise
 
@@ -39,7 +41,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         stopped = stop_event()
         threading.Thread(target=self._tell_addresses, args=(options["bind"], stopped), daemon=True).start()
-        supervise(self._services(options), stopped)
+        with TemporaryDirectory(prefix="jobsplatform-metrics-") as shared:
+            # The web server answers a scrape for all the processes.
+            os.environ.setdefault(MULTIPROCESS_VARIABLE, shared)
+            supervise(self._services(options), stopped)
 
     def _services(self, options: dict[str, Any]) -> list[Service]:
         manage = [sys.executable, sys.argv[0]]
@@ -62,7 +67,7 @@ class Command(BaseCommand):
                 remapped,
             ),
             Service("worker maintenance", [*manage, "run_worker", "--pool=maintenance", "--concurrency=1"], remapped),
-            Service("beat", [sys.executable, "-m", "celery", "--app", current_app.main, "beat", "--pidfile="]),
+            Service("beat", [sys.executable, "-m", "celery", "--app", celery_app_name(), "beat", "--pidfile="]),
         ]
 
     def _tell_addresses(self, bind: str, stopped: threading.Event) -> None:

@@ -1,0 +1,37 @@
+"""One structured line for each thing that happened to a job or to the dispatch of jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from django.dispatch import Signal
+
+from scheduling import signals
+
+logger = structlog.stdlib.get_logger("scheduling.events")
+
+# Signal, name of the event, level.
+_LINES: tuple[tuple[Signal, str, str], ...] = (
+    (signals.jobs_submitted, "jobs.submitted", "info"),
+    (signals.jobs_dispatched, "jobs.dispatched", "debug"),
+    (signals.dispatch_undone, "dispatch.undone", "warning"),
+    (signals.execution_started, "execution.started", "info"),
+    (signals.execution_ended, "execution.ended", "info"),
+    (signals.executions_rescued, "executions.rescued", "warning"),
+)
+
+
+def connect() -> None:
+    """Write a line whenever a signal is sent."""
+    for signal, event, level in _LINES:
+        signal.connect(_line_writer(event, level), weak=False, dispatch_uid=f"scheduling.event_log.{event}")
+
+
+def _line_writer(event: str, level: str) -> Any:
+    def write(sender: object, *, signal: Signal, **values: Any) -> None:
+        del sender, signal
+        readable = {name: value if isinstance(value, int | float) else str(value) for name, value in values.items()}
+        getattr(logger, level)(event, **readable)
+
+    return write
