@@ -25,6 +25,8 @@ from tests.acceptance.processes import ManagedProcess, eventually
 from tests.databases import TestDatabase, connect_as_owner
 
 SLOTS = 3
+# Two cores that other tests keep busy take their time to import everything.
+START_SECONDS = 150.0
 _numbers = itertools.count(1)
 
 
@@ -51,7 +53,9 @@ class Platform:
     def start_worker(self, *, concurrency: int = SLOTS) -> ManagedProcess:
         """Start a worker of the pool `default`, and return once it takes jobs."""
         worker = self.start("run_worker", "--pool=default", f"--concurrency={concurrency}")
-        eventually(lambda: " ready." in worker.log or not worker.is_running, what="the worker is ready")
+        eventually(
+            lambda: " ready." in worker.log or not worker.is_running, within=START_SECONDS, what="the worker is ready"
+        )
         assert worker.is_running, worker.log
         return worker
 

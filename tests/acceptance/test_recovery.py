@@ -1,0 +1,123 @@
+"""Workers, dispatchers and brokers that die: no job is lost and none counts twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import redis
+from django.db.models import Count
+
+from scheduling.models import Execution, Job, JobEvent
+from scheduling.services.cancellation import cancel_job
+from scheduling.services.ledger import verify_ledger
+from tenants.context import all_tenants, tenant_context
+from tenants.models import Tenant
+from tests.acceptance.acts import event_names, executions_of, fetch, submit, wait_for, wait_for_all
+from tests.acceptance.conftest import Platform
+from tests.acceptance.processes import eventually
+
+# The promise: whatever dies under a job, it runs again within this many seconds.
+RESCUE_SECONDS = 15.0
+
+
+def test_a_job_whose_process_is_killed_runs_again_within_the_promised_time(platform: Platform, acme: Tenant) -> None:
+    (job,) = submit(acme, "sleep", {"seconds": 3})
+    wait_for(job, "executing")
+    assert platform.worker is not None
+    for child in platform.worker.children():
+        os.kill(child, signal.SIGKILL)
+    eventually(lambda: fetch(job).fence == 2, within=RESCUE_SECONDS, what="the job runs again")
+    job = wait_for(job, "completed")
+    assert [execution.outcome for execution in executions_of(job)] == ["crashed", "completed"]
+    assert (job.attempt, job.crash_count) == (0, 1)
+    assert platform.worker.is_running
+    assert verify_ledger().is_balanced
+
+
+def test_the_jobs_of_a_killed_worker_run_again_within_the_promised_time(platform: Platform, initech: Tenant) -> None:
+    jobs = submit(initech, "sleep", *[{"seconds": 2}] * 3)
+    for job in jobs:
+        wait_for(job, "executing")
+    assert platform.worker is not None
+    platform.worker.kill()
+    platform.worker = platform.start_worker()
+    eventually(lambda: all(fetch(job).fence == 2 for job in jobs), within=RESCUE_SECONDS, what="all three run again")
+    wait_for_all(jobs)
+    # Three jobs ran in the worker, so none of them is to blame for its death.
+    assert [fetch(job).crash_count for job in jobs] == [0, 0, 0]
+    assert verify_ledger().is_balanced
+
+
+def test_a_stopping_worker_gives_running_jobs_back_without_burning_an_attempt(platform: Platform, acme: Tenant) -> None:
+    (job,) = submit(acme, "sleep", {"seconds": 10})
+    (deaf,) = submit(acme, "allocate", {"mebibytes": 1, "seconds": 60})
+    for running in (job, deaf):
+        wait_for(running, "executing")
+    assert platform.worker is not None
+    assert platform.worker.stop() == 0
+    for returned in (job, deaf):
+        assert fetch(returned).state == "available"
+        assert (fetch(returned).attempt, fetch(returned).crash_count) == (0, 0)
+        assert [execution.outcome for execution in executions_of(returned)] == ["shutdown"]
+    with tenant_context(acme):
+        cancel_job(job_id=deaf.pk)
+    platform.worker = platform.start_worker()
+    wait_for(job, "completed")
+
+
+def test_two_dispatchers_never_dispatch_a_job_twice(platform: Platform, acme: Tenant, initech: Tenant) -> None:
+    platform.start_dispatcher()
+    jobs = submit(acme, "noop", *[{}] * 60) + submit(initech, "noop", *[{}] * 60)
+    wait_for_all(jobs)
+    with all_tenants():
+        dispatches = JobEvent.objects.filter(job_id__in=[job.pk for job in jobs], name="job.dispatched")
+        by_job = dispatches.values("job_id").annotate(times=Count("id"))
+        assert {row["times"] for row in by_job} == {1}
+        assert len(by_job) == len(jobs)
+    assert verify_ledger().is_balanced
+
+
+def test_a_killed_dispatcher_is_replaced_by_another(platform: Platform, acme: Tenant) -> None:
+    platform.start_dispatcher()
+    assert platform.dispatcher is not None
+    platform.dispatcher.kill()
+    wait_for_all(submit(acme, "noop", *[{}] * 10))
+
+
+def test_all_jobs_complete_when_the_broker_loses_everything_under_load(
+    platform: Platform, acme: Tenant, initech: Tenant, acceptance_broker_url: str
+) -> None:
+    jobs = submit(acme, "sleep", *[{"seconds": 0.05}] * 60) + submit(initech, "sleep", *[{"seconds": 0.05}] * 60)
+    with redis.Redis.from_url(acceptance_broker_url) as client:
+        for part in range(1, 5):
+            eventually(lambda part=part: count_completed(jobs) >= part * 20, what="work goes on")
+            client.flushdb()
+    wait_for_all(jobs)
+    with all_tenants():
+        completions = Execution.objects.filter(job_id__in=[job.pk for job in jobs], outcome="completed")
+        assert completions.count() == len(jobs)
+    assert verify_ledger().is_balanced
+
+
+def test_a_worker_that_was_stopped_and_comes_back_has_no_effect(platform: Platform, acme: Tenant) -> None:
+    (job,) = submit(acme, "sleep", {"seconds": 6})
+    wait_for(job, "executing")
+    zombie = platform.worker
+    assert zombie is not None
+    for pid in [zombie.pid, *zombie.children()]:
+        os.kill(pid, signal.SIGSTOP)
+    platform.worker = platform.start_worker()
+    eventually(lambda: fetch(job).fence == 2, within=RESCUE_SECONDS + 5, what="another worker runs the job")
+    for pid in [*zombie.children(), zombie.pid]:
+        os.kill(pid, signal.SIGCONT)
+    wait_for(job, "completed")
+    outcomes = [execution.outcome for execution in executions_of(job)]
+    assert outcomes == ["crashed", "completed"]
+    assert event_names(job).count("execution.completed") == 1
+    assert zombie.stop() == 0
+
+
+def count_completed(jobs: list[Job]) -> int:
+    with all_tenants():
+        return Execution.objects.filter(job_id__in=[job.pk for job in jobs], outcome="completed").count()
