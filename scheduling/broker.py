@@ -65,6 +65,12 @@ def _client() -> redis.Redis:
     )
 
 
+def app_name() -> str:
+    """The Celery application's name, by which its own command line finds it."""
+    name: str = current_app.main
+    return name
+
+
 def publish(hints: Sequence[Hint]) -> Sequence[Hint]:
     """Send the hints in order; those that the broker did not take, empty when all went out."""
     sent = 0
