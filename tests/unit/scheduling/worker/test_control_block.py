@@ -1,0 +1,136 @@
+"""The shared memory between a worker's parent and its children."""
+
+from __future__ import annotations
+
+import os
+from uuid import UUID, uuid4
+
+import pytest
+
+from scheduling.worker import control_block
+from scheduling.worker.control_block import Cause, ControlBlock, HeldSlot, Seat
+
+FIRST = UUID("01920000-0000-7000-8000-000000000001")
+SECOND = UUID("01920000-0000-7000-8000-000000000002")
+
+
+@pytest.fixture
+def block() -> ControlBlock:
+    return ControlBlock(2)
+
+
+def begin(block: ControlBlock, execution_id: UUID = FIRST, index: int = 0) -> Seat:
+    seat = block.take_seat(index, execution_id)
+    seat.note_begun(fence=7, attempt=2, crash_count=1, max_retries=3, kind="sleep", timeout_seconds=1.5)
+    return seat
+
+
+def only(block: ControlBlock) -> HeldSlot:
+    (held,) = block.held_slots()
+    return held
+
+
+def test_an_empty_block_holds_nothing(block: ControlBlock) -> None:
+    assert len(block) == 2
+    assert list(block.held_slots()) == []
+
+
+def test_the_parent_sees_what_a_child_runs(block: ControlBlock) -> None:
+    begin(block, index=1)
+    held = only(block)
+    assert (held.index, held.pid, held.execution_id, held.fence) == (1, os.getpid(), FIRST, 7)
+    assert (held.attempt, held.crash_count, held.max_retries, held.kind) == (2, 1, 3, "sleep")
+    assert held.timeout_ns == 1_500_000_000
+
+
+def test_an_execution_has_not_begun_before_the_database_gave_it_a_fence(block: ControlBlock) -> None:
+    block.take_seat(0, FIRST)
+    assert not only(block).has_begun
+
+
+def test_a_released_seat_is_free(block: ControlBlock) -> None:
+    begin(block).release()
+    assert list(block.held_slots()) == []
+
+
+@pytest.mark.parametrize("cause", [Cause.CANCEL, Cause.DEADLINE, Cause.FENCE_LOST])
+def test_a_request_reaches_the_execution_that_it_is_for(block: ControlBlock, cause: Cause) -> None:
+    seat = begin(block)
+    assert seat.interruption() is None
+    block.ask(only(block), cause)
+    assert seat.interruption() is cause
+
+
+def test_a_request_does_not_reach_the_next_execution_in_the_slot(block: ControlBlock) -> None:
+    first = begin(block)
+    held = only(block)
+    first.release()
+    second = begin(block, SECOND)
+    block.ask(held, Cause.CANCEL)
+    assert second.interruption() is None
+
+
+def test_a_stopping_worker_asks_every_execution(block: ControlBlock) -> None:
+    seats = [begin(block, FIRST, 0), begin(block, SECOND, 1)]
+    block.stop()
+    assert [seat.interruption() for seat in seats] == [Cause.SHUTDOWN, Cause.SHUTDOWN]
+
+
+def test_a_lost_fence_outweighs_a_cancel(block: ControlBlock) -> None:
+    seat = begin(block)
+    block.ask(only(block), Cause.CANCEL)
+    block.ask(only(block), Cause.FENCE_LOST)
+    assert seat.interruption() is Cause.FENCE_LOST
+
+
+def test_a_late_release_does_not_free_the_seat_of_a_successor(block: ControlBlock) -> None:
+    first = begin(block)
+    block.vacate(only(block))
+    begin(block, SECOND)
+    first.release()
+    assert only(block).execution_id == SECOND
+
+
+def test_vacating_what_has_changed_hands_changes_nothing(block: ControlBlock) -> None:
+    first = begin(block)
+    held = only(block)
+    first.release()
+    begin(block, SECOND)
+    block.vacate(held)
+    assert only(block).execution_id == SECOND
+
+
+def test_a_successor_waits_for_the_settlement_of_a_dead_predecessor(
+    block: ControlBlock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predecessor = os.getpid() + 1
+    with monkeypatch.context() as patch:
+        patch.setattr(control_block.os, "getpid", lambda: predecessor)
+        begin(block)
+    looks = []
+
+    def parent_settles_at_the_third_look(_seconds: float) -> None:
+        looks.append(1)
+        if len(looks) == 3:
+            block.vacate(only(block))
+
+    monkeypatch.setattr(control_block.time, "sleep", parent_settles_at_the_third_look)
+    begin(block, SECOND)
+    assert len(looks) == 3
+    assert only(block).execution_id == SECOND
+
+
+def test_a_child_that_was_forked_writes_into_the_parents_block(block: ControlBlock) -> None:
+    execution_id = uuid4()
+    child = os.fork()
+    if child == 0:
+        begin(block, execution_id)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert (only(block).execution_id, only(block).pid) == (execution_id, child)
+
+
+def test_a_kind_of_full_length_survives(block: ControlBlock) -> None:
+    seat = block.take_seat(0, FIRST)
+    seat.note_begun(fence=1, attempt=1, crash_count=0, max_retries=0, kind="k" * 64, timeout_seconds=1)
+    assert only(block).kind == "k" * 64

@@ -1,0 +1,82 @@
+"""What the parent decides about its children."""
+
+from __future__ import annotations
+
+import os
+import signal
+from uuid import UUID
+
+import pytest
+
+from scheduling.worker.control_block import Cause, HeldSlot
+from scheduling.worker.watch import Finding, find, is_child_alive
+
+SECOND = 1_000_000_000
+HELD = HeldSlot(
+    index=0,
+    generation=1,
+    pid=1,
+    execution_id=UUID(int=1),
+    fence=1,
+    attempt=1,
+    crash_count=0,
+    max_retries=3,
+    kind="sleep",
+    began_ns=100 * SECOND,
+    timeout_ns=10 * SECOND,
+)
+
+
+@pytest.mark.parametrize(
+    ("now_seconds", "is_alive", "is_stopping", "asked_at", "finding"),
+    [
+        # It runs, and may.
+        (105, True, False, {}, None),
+        # To the moment of its timeout, and beyond it.
+        (110, True, False, {}, None),
+        (111, True, False, {}, Finding.TIMED_OUT),
+        # A dead child crashed, even if its time was up too …
+        (105, False, False, {}, Finding.CRASHED),
+        (111, False, False, {}, Finding.CRASHED),
+        # … but Celery itself ends children while the worker stops.
+        (105, False, True, {}, Finding.SHUT_DOWN),
+        (105, True, True, {}, None),
+        # Asked to stop: it has 30 s of grace.
+        (105, True, False, {Cause.CANCEL: 104}, None),
+        (105, True, False, {Cause.CANCEL: 74}, Finding.CANCELLED),
+        (105, True, False, {Cause.DEADLINE: 74}, Finding.EXPIRED),
+        (105, True, False, {Cause.FENCE_LOST: 74}, Finding.SUPERSEDED),
+        # What was asked first and ignored longest decides.
+        (105, True, False, {Cause.CANCEL: 104, Cause.DEADLINE: 74}, Finding.EXPIRED),
+    ],
+)
+def test_find_names_why_an_execution_must_end(
+    now_seconds: int, is_alive: bool, is_stopping: bool, asked_at: dict[Cause, int], finding: Finding | None
+) -> None:
+    found = find(
+        HELD,
+        now_ns=now_seconds * SECOND,
+        is_alive=is_alive,
+        is_stopping=is_stopping,
+        asked_at_ns={cause: at * SECOND for cause, at in asked_at.items()},
+    )
+    assert found is finding
+
+
+def test_a_living_child_is_alive_and_a_zombie_is_not() -> None:
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+        os._exit(0)
+    assert is_child_alive(child)
+    os.kill(child, signal.SIGKILL)
+    # It has ended, and nobody has reaped it: its pid still answers.
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    os.kill(child, 0)
+    assert not is_child_alive(child)
+    os.waitpid(child, 0)
+    assert not is_child_alive(child)
+
+
+def test_somebody_elses_process_is_no_child() -> None:
+    assert not is_child_alive(os.getppid())
