@@ -45,7 +45,7 @@ def scrape_registry() -> CollectorRegistry:
     if not os.environ.get(MULTIPROCESS_VARIABLE):
         return REGISTRY
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return registry
 
 

@@ -43,7 +43,7 @@ def _targets(kind: str, rules: Sequence[RoutingRule], tier_queues: set[int]) -> 
     for rule in rules:
         if rule.kind not in {"", kind}:
             continue
-        targets |= tier_queues if rule.by_tier else {rule.queue_id}
+        targets |= {rule.queue_id} if rule.queue_id is not None else tier_queues
         if rule.tier_id is None and not rule.condition:
             break
     return targets

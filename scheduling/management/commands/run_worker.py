@@ -38,7 +38,7 @@ class Command(BaseCommand):
             help="jobs run at once; by default one a processor (%(default)s here)",
         )
 
-    def get_check_kwargs(self, options: dict[str, Any]) -> dict[str, Any]:
+    def get_check_kwargs(self, options: dict[str, Any]) -> Any:
         """Django asks no server unless the database is named."""
         return super().get_check_kwargs(options) | {"databases": [DEFAULT_DB_ALIAS]}
 

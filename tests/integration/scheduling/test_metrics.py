@@ -11,7 +11,6 @@ from scheduling.observability.metrics import scrape_registry
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import Start, Tick, complete, submit
 
-
 type Capture = Callable[..., AbstractContextManager[list[Callable[[], None]]]]
 
 

@@ -14,7 +14,6 @@ from scheduling.processors.base import JobContext, TaskProcessor
 from scheduling.processors.diagnostics.processor import NoopProcessor
 from scheduling.processors.registry import ProcessorInvalidError
 
-
 type Install = Callable[..., None]
 
 NOT_A_PROCESSOR = object()
