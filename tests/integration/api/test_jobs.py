@@ -18,28 +18,10 @@ from tenants.models import AuditLogEntry, Tenant
 from tests.integration.scheduling.acts import Tick, submit
 
 JOBS = "/api/v1/jobs/"
-CONTRACT = [
-    "id",
-    "kind",
-    "state",
-    "queue",
-    "priority",
-    "fair_key",
-    "tags",
-    "payload",
-    "attempt",
-    "max_retries",
-    "progress",
-    "waiting",
-    "result",
-    "error",
-    "created_at",
-    "run_at",
-    "started_at",
-    "finished_at",
-    "parent",
-    "batch",
-]
+CONTRACT = set(
+    "id kind state queue priority fair_key tags payload attempt max_retries progress waiting result error"  # noqa: SIM905
+    " created_at run_at started_at finished_at parent batch".split()
+)
 
 
 def ids(answer: Any) -> list[str]:
@@ -64,7 +46,7 @@ def test_a_submitted_job_is_answered_whole_with_its_address(acme_api: APIClient)
     )
     assert answer.status_code == 201, answer.content
     job = answer.json()
-    assert set(CONTRACT) <= set(job)
+    assert set(job) >= CONTRACT
     assert (job["state"], job["queue"], job["priority"]) == ("scheduled", "workflow_team", 3)
     assert (job["fair_key"], job["tags"], job["max_retries"]) == ("ann", ["b", "a"], 1)
     assert (job["payload"], job["result"], job["error"]) == ({"seconds": 1}, None, None)

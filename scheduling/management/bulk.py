@@ -1,0 +1,122 @@
+"""Commands that do one thing to all the rows of a filter: in chunks by key, each its own transaction."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from argparse import ArgumentParser
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError
+
+from scheduling.selectors.jobs import CappedCount
+from scheduling.services.retries import BulkRetry
+from tenants.context import Actor, acting_as, tenant_context
+from tenants.exceptions import DomainError
+from tenants.ids import uuid7
+from tenants.models import Tenant
+from tenants.selectors.tenants import find_tenant
+
+CHUNK_ROWS = 1_000
+SAMPLE_ROWS = 5
+
+
+class BulkCommand(BaseCommand):
+    """What was there at the start is acted on, oldest first; what is made meanwhile is not.
+
+    Exit status 1 where something was refused, after the rest was done.
+    """
+
+    row_name: str
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--tenant", action="append", required=True, metavar="SLUG", help="may be repeated")
+        parser.add_argument("--reason", default="", help="why, for the audit log")
+        parser.add_argument("--dry-run", action="store_true", help="only say what would be acted on")
+        parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+        self.add_filter_arguments(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        newest_id = uuid7()
+        outcomes: dict[str, Any] = {}
+        for slug in dict.fromkeys(options["tenant"]):
+            tenant = _find(slug)
+            with acting_as(Actor(kind="command", label=self._name())):
+                if options["dry_run"]:
+                    outcomes[slug] = self._preview(tenant, newest_id, options)
+                else:
+                    outcomes[slug] = self._act_in_chunks(tenant, newest_id, options)
+        self._print(outcomes, options)
+        refused = sum(sum(outcome.get("refused", {}).values()) for outcome in outcomes.values())
+        if refused:
+            raise CommandError(f"{refused:,} {self.row_name} were refused.")
+
+    def _preview(self, tenant: Tenant, newest_id: UUID, options: dict[str, Any]) -> dict[str, Any]:
+        with tenant_context(tenant):
+            count = self.count_rows(newest_id, options)
+            sample = self.next_ids(newest_id, options, after=None, limit=SAMPLE_ROWS)
+        return {"would_act_on": count.value, "or_more": count.is_capped, "sample": [str(row_id) for row_id in sample]}
+
+    def _act_in_chunks(self, tenant: Tenant, newest_id: UUID, options: dict[str, Any]) -> dict[str, Any]:
+        done: Counter[str] = Counter()
+        refused: Counter[str] = Counter()
+        after: UUID | None = None
+        while True:
+            with tenant_context(tenant):
+                ids = self.next_ids(newest_id, options, after=after, limit=CHUNK_ROWS)
+                if ids:
+                    self.act(ids, options["reason"], done, refused)
+            if len(ids) < CHUNK_ROWS:
+                return {**done, "refused": dict(refused)}
+            after = ids[-1]
+
+    def _print(self, outcomes: dict[str, Any], options: dict[str, Any]) -> None:
+        if options["json"]:
+            self.stdout.write(json.dumps(outcomes, ensure_ascii=False))
+            return
+        for slug, outcome in outcomes.items():
+            self.stdout.write(f"{slug}: {self._describe(outcome)}")
+
+    def _describe(self, outcome: dict[str, Any]) -> str:
+        if "sample" in outcome:
+            count = CappedCount(outcome["would_act_on"], outcome["or_more"])
+            ids = "".join(f"\n  {row_id}" for row_id in outcome["sample"])
+            return f"would act on {count} {self.row_name}{', such as' if ids else ''}{ids}"
+        refused = [f"{count:,} refused ({code})" for code, count in outcome["refused"].items()]
+        done = [f"{count:,} {what}" for what, count in outcome.items() if what != "refused"]
+        return ", ".join([*done, *refused]) or f"no {self.row_name} to act on"
+
+    def _name(self) -> str:
+        return type(self).__module__.rpartition(".")[2]
+
+    @abstractmethod
+    def add_filter_arguments(self, parser: ArgumentParser) -> None:
+        """The options by which rows are chosen."""
+
+    @abstractmethod
+    def count_rows(self, newest_id: UUID, options: dict[str, Any]) -> CappedCount:
+        """How many rows of the tenant of the moment match."""
+
+    @abstractmethod
+    def next_ids(self, newest_id: UUID, options: dict[str, Any], *, after: UUID | None, limit: int) -> list[UUID]:
+        """The next matching rows of the tenant of the moment, oldest first."""
+
+    @abstractmethod
+    def act(self, ids: Sequence[UUID], reason: str, done: Counter[str], refused: Counter[str]) -> None:
+        """Do it to these rows and add up what became of them."""
+
+
+def add_up(bulk: BulkRetry, done: Counter[str], refused: Counter[str]) -> None:
+    """The outcome of retries in words."""
+    done.update({"hastened": len(bulk.hastened), "replayed": len(bulk.replayed)})
+    refused.update(error.code for error in bulk.refused.values())
+
+
+def _find(slug: str) -> Tenant:
+    try:
+        return find_tenant(slug)
+    except DomainError as error:
+        raise CommandError(error.detail) from error

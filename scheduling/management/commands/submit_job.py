@@ -1,0 +1,108 @@
+"""Submit one job, and if asked wait for its end."""
+
+from __future__ import annotations
+
+import json
+import time
+from argparse import ArgumentParser, ArgumentTypeError
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError
+
+from scheduling.lifecycle import JobState
+from scheduling.management.selection import moment
+from scheduling.models import Job
+from scheduling.selectors.jobs import get_job
+from scheduling.services.job_requests import JobRequest
+from scheduling.services.submission import submit_job
+from tenants.api.parsers import parse_json
+from tenants.context import Actor, acting_as, tenant_context
+from tenants.exceptions import DomainError
+from tenants.models import Tenant
+from tenants.selectors.tenants import find_tenant
+
+POLL_SECONDS = 0.1
+
+
+class Command(BaseCommand):
+    help = "Submit one job. With --wait, exit status 0 means that it completed."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("kind")
+        parser.add_argument("--tenant", required=True, metavar="SLUG")
+        parser.add_argument("--payload", type=json_object, default={}, metavar="JSON", help="a JSON object")
+        parser.add_argument("--priority", type=int, default=0)
+        parser.add_argument("--run-at", type=moment, metavar="TIME")
+        parser.add_argument("--deadline", type=moment, metavar="TIME")
+        parser.add_argument("--fair-key", default="")
+        parser.add_argument("--tag", action="append", default=[], help="may be repeated")
+        parser.add_argument("--queue")
+        parser.add_argument("--max-retries", type=int)
+        parser.add_argument("--idempotency-key")
+        parser.add_argument("--wait", action="store_true", help="until the job has ended")
+        parser.add_argument("--timeout", type=float, default=600.0, metavar="SECONDS", help="of --wait (%(default)s)")
+        parser.add_argument("--json", action="store_true", help="print the job as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            tenant = find_tenant(options["tenant"])
+            with acting_as(Actor(kind="command", label="submit_job")):
+                job = submit_job(tenant=tenant, request=_request(options)).job
+        except DomainError as error:
+            faults = "".join(f"\n  {fault.get('field', '')} {fault['detail']}" for fault in error.errors)
+            raise CommandError(f"{error.code}: {error.detail}{faults}") from error
+        if not options["wait"]:
+            self._print(job, options)
+            return
+        job = _wait(tenant, job.id, options["timeout"])
+        self._print(job, options)
+        if job.state != JobState.COMPLETED:
+            raise CommandError(f"The job is {job.state}. {job.error_message}".strip())
+
+    def _print(self, job: Job, options: dict[str, Any]) -> None:
+        if not options["json"]:
+            self.stdout.write(f"{job.id} {job.state}")
+            return
+        facts = {"id": str(job.id), "kind": job.kind, "state": job.state, "result": job.result}
+        error = {"type": job.error_type, "message": job.error_message} if job.error_type else None
+        self.stdout.write(json.dumps({**facts, "error": error}, ensure_ascii=False))
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """A JSON object, by the same rules as the API's."""
+    try:
+        value = parse_json(text.encode("utf-8", "surrogateescape"))
+    except DomainError as error:
+        raise ArgumentTypeError(error.detail) from error
+    if not isinstance(value, dict):
+        raise ArgumentTypeError("The payload must be a JSON object.")
+    return value
+
+
+def _request(options: dict[str, Any]) -> JobRequest:
+    return JobRequest(
+        kind=options["kind"],
+        payload=options["payload"],
+        priority=options["priority"],
+        run_at=options["run_at"],
+        deadline=options["deadline"],
+        fair_key=options["fair_key"],
+        tags=tuple(options["tag"]),
+        queue=options["queue"],
+        max_retries=options["max_retries"],
+        idempotency_key=options["idempotency_key"],
+    )
+
+
+def _wait(tenant: Tenant, job_id: UUID, timeout_seconds: float) -> Job:
+    """The job when it has ended; its waits are short transactions, so that nothing is held open."""
+    give_up_at = time.monotonic() + timeout_seconds
+    while True:
+        with tenant_context(tenant):
+            job = get_job(job_id)
+        if job.is_terminal:
+            return job
+        if time.monotonic() >= give_up_at:
+            raise CommandError(f"The job {job_id} is still {job.state} after {timeout_seconds:g} s.")
+        time.sleep(POLL_SECONDS)

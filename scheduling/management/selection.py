@@ -1,0 +1,86 @@
+"""Which jobs a command means: the filters of the API as options."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from scheduling.lifecycle import JobState
+from scheduling.models import DeadLetter
+from scheduling.selectors.dead_letters import DeadLetterFilter
+from scheduling.selectors.jobs import JobFilter
+
+
+def moment(text: str) -> datetime:
+    """An ISO 8601 time with its offset."""
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} is no time; write it like 2026-01-31T09:30:00Z.") from error
+    if value.tzinfo is None:
+        raise ArgumentTypeError(f"{text!r} needs an offset, such as a Z at its end.")
+    return value
+
+
+def add_time_arguments(parser: ArgumentParser) -> None:
+    """When it was made, and of which error it died."""
+    parser.add_argument("--created-after", type=moment, metavar="TIME", help="inclusive")
+    parser.add_argument("--created-before", type=moment, metavar="TIME", help="exclusive")
+    parser.add_argument("--error", help="a fingerprint, or a part of the error's type")
+
+
+def add_job_arguments(parser: ArgumentParser, states: tuple[JobState, ...]) -> None:
+    """The options that :func:`read_job_filter` reads; ``states`` are those that the command can act on."""
+    parser.add_argument(
+        "--state",
+        action="append",
+        choices=[state.value for state in states],
+        help="may be repeated; by default each of these",
+    )
+    parser.add_argument("--kind", action="append", default=[], help="may be repeated")
+    parser.add_argument("--queue", action="append", default=[], help="a queue's name; may be repeated")
+    parser.add_argument("--tag", action="append", default=[], help="may be repeated; all must be there")
+    parser.add_argument("--fair-key")
+    parser.add_argument("--batch", type=UUID, metavar="ID")
+    add_time_arguments(parser)
+
+
+def read_job_filter(options: Mapping[str, Any], states: tuple[JobState, ...], newest_id: UUID) -> JobFilter:
+    """The jobs that the options mean, among those submitted until ``newest_id``."""
+    return JobFilter(
+        states=tuple(JobState(state) for state in options["state"] or states),
+        kinds=tuple(options["kind"]),
+        queues=tuple(options["queue"]),
+        tags=tuple(options["tag"]),
+        fair_key=options["fair_key"],
+        batch_id=options["batch"],
+        created_after=options["created_after"],
+        created_before=options["created_before"],
+        error=options["error"],
+        newest_id=newest_id,
+    )
+
+
+def add_dead_letter_arguments(parser: ArgumentParser) -> None:
+    """The options that :func:`read_dead_letter_filter` reads."""
+    parser.add_argument("--kind", action="append", default=[], help="may be repeated")
+    parser.add_argument(
+        "--letter-reason", action="append", default=[], choices=DeadLetter.Reason.values, help="may be repeated"
+    )
+    add_time_arguments(parser)
+
+
+def read_dead_letter_filter(options: Mapping[str, Any], newest_id: UUID) -> DeadLetterFilter:
+    """The dead letters that the options mean and that were not requeued, until ``newest_id``."""
+    return DeadLetterFilter(
+        kinds=tuple(options["kind"]),
+        reasons=tuple(options["letter_reason"]),
+        error=options["error"],
+        is_requeued=False,
+        created_after=options["created_after"],
+        created_before=options["created_before"],
+        newest_id=newest_id,
+    )
