@@ -14,10 +14,15 @@ def _console_script(request: HttpRequest) -> str:
     return static("console/js/console.js")
 
 
+def _console_icon(request: HttpRequest) -> str:
+    return static("console/icon.svg")
+
+
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Jobs platform",
     "SITE_HEADER": "Jobs platform",
     "SITE_SYMBOL": "balance",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _console_icon}],
     "SITE_URL": None,
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,

@@ -25,6 +25,8 @@ class BatchAdmin(KeysetAdmin):
     list_filter = (KindFilter, TenantFilter)
     search_fields = ("id",)
     search_help_text = "Id of a batch"
+    empty_title = "No batch yet"
+    empty_text = "Jobs that are asked for together, such as the documents of one upload, are listed here as one."
     fields = ("label", "kind", "tenant", "total", "states", "created_at", "jobs")
     readonly_fields = ("states", "jobs")
 

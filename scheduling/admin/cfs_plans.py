@@ -11,8 +11,9 @@ from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from scheduling.admin.help_texts import HelpfulMixin
+from scheduling.admin.help_texts import HelpfulMixin, without_related_links
 from scheduling.dashboards.tags import badge
+from scheduling.dashboards.wording import percent_words
 from scheduling.models import CFSPlan, CFSPlanTier
 from scheduling.services.cfs_plans import (
     EDITABLE_FIELDS,
@@ -44,8 +45,10 @@ class CFSPlanTierInline(TabularInline):
     """The queue that “by tier” means for each tier, and that queue's weight."""
 
     model = CFSPlanTier
-    fields = ("tier", "queue", "weight")
+    fields = ("tier", "queue", "weight", "share")
+    readonly_fields = ("share",)
     extra = 0
+    show_title = False
     verbose_name_plural = "Tiers"
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -55,7 +58,21 @@ class CFSPlanTierInline(TabularInline):
         }
         if db_field.name in texts:
             kwargs.setdefault("help_text", texts[db_field.name])
-        return super().formfield_for_dbfield(db_field, request, **kwargs)
+        field = without_related_links(super().formfield_for_dbfield(db_field, request, **kwargs))
+        # The column's heading stands above, where only the eye finds it.
+        getattr(field.widget, "widget", field.widget).attrs["aria-label"] = db_field.verbose_name.capitalize()
+        return field
+
+    @admin.display(description="Share while all tiers are busy")
+    def share(self, row: CFSPlanTier) -> str:
+        """Of the slots that these queues get together; as saved, not as typed."""
+        if row.pk is None:
+            return "–"
+        weights = {tier.queue_id: tier.weight for tier in row.plan.tiers.all()}
+        return percent_words(weights[row.queue_id] / sum(weights.values()))
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).select_related("plan").prefetch_related("plan__tiers")
 
     # Whoever may change the plan may change its rows; the page of the plan has asked already.
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -78,7 +95,12 @@ class CFSPlanAdmin(HelpfulMixin, PlatformStaffAdmin):
     list_display = ("name", "state_badge", "strategy", "granularity_seconds", "reserved_slots", "version", "updated_at")
     form = CFSPlanForm
     inlines = (CFSPlanTierInline,)
-    fields = (*EDITABLE_FIELDS, "reason", "state_badge", "version", "updated_at")
+    fields = (
+        ("name", "strategy"),
+        ("granularity_seconds", "reserved_slots"),
+        "reason",
+        ("state_badge", "version", "updated_at"),
+    )
     readonly_fields = ("state_badge", "version", "updated_at")
     post_actions = ("activate",)
     change_form_before_template = "scheduling/dashboards/parts/cfs_plan_note.html"

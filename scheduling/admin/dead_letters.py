@@ -35,6 +35,8 @@ class DeadLetterAdmin(KeysetAdmin):
     actions = ("requeue_selected",)
     action_form = ReasonActionForm
     post_actions = ("requeue",)
+    empty_title = "No dead letter"
+    empty_text = "A job comes here when it will not run again by itself: with its error, and a button to requeue it."
     fields = (
         "why",
         "kind",

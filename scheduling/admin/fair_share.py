@@ -14,6 +14,8 @@ from tenants.admin.base import ReadOnlyAdmin
 class SchedulingEntityAdmin(ReadOnlyAdmin):
     """A tenant in one queue; whoever is runnable with the least virtual time is next."""
 
+    empty_text = "A tenant gets a row in a queue with the first job that is routed there."
+
     list_display = ("queue", "virtual_seconds", "weight", "is_runnable", "in_flight", "waiting", "estimate")
     list_select_related = ("queue",)
     list_filter = (QueueFilter, TenantFilter)

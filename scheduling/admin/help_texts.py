@@ -18,4 +18,13 @@ class HelpfulMixin(ModelAdmin):
         text = self.help_texts.get(db_field.name)
         if text:
             kwargs.setdefault("help_text", text)
-        return super().formfield_for_dbfield(db_field, request, **kwargs)
+        return without_related_links(super().formfield_for_dbfield(db_field, request, **kwargs))
+
+
+def without_related_links(field: Any) -> Any:
+    """A choice without buttons that edit or add the chosen thing: those have pages of their own."""
+    widget = getattr(field, "widget", None)
+    for name in ("can_add_related", "can_change_related", "can_delete_related", "can_view_related"):
+        if hasattr(widget, name):
+            setattr(widget, name, False)
+    return field

@@ -16,6 +16,8 @@ from scheduling.models import Charge, Execution, JobEvent, LiveExecution
 class HistoryAdmin(KeysetAdmin):
     """Rows of a job that are written once."""
 
+    empty_text = "They are written while jobs run; submit one, and start a dispatcher and a worker."
+
     list_select_related = ("queue",)
 
     @admin.display(description="Job")
@@ -48,6 +50,9 @@ class ExecutionAdmin(HistoryAdmin):
 @admin.register(LiveExecution)
 class LiveExecutionAdmin(HistoryAdmin):
     """What is with the workers now."""
+
+    empty_title = "Nothing is in flight"
+    empty_text = "An execution is here from the moment it is handed to a worker until it ends."
 
     list_display = ("number", "phase_badge", "kind", "of_job", "queue", "dispatched_at", "started_at")
     list_filter = (KindFilter, QueueFilter, TenantFilter)

@@ -55,6 +55,11 @@ class JobAdmin(KeysetAdmin):
     actions = ("retry_selected", "cancel_selected")
     action_form = ReasonActionForm
     post_actions = ("retry", "cancel", "suspend", "resume")
+    empty_title = "No job yet"
+    empty_text = (
+        "Nothing has been submitted. Send POST /api/v1/jobs/, or run"
+        " “manage.py submit_job noop --tenant SLUG --payload {}”."
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
         jobs = find_jobs(JobFilter()).defer(*HEAVY_FIELDS)
@@ -95,9 +100,8 @@ class JobAdmin(KeysetAdmin):
         body = self._body(request, job)
         context = {
             **self.admin_site.each_context(request),
-            "title": f"{job.kind} job",
+            "title": f"Job {job.id}",
             "opts": self.opts,
-            "original": job,
             "job": job,
             "job_body": body,
             "job_etag": tag_of(body),

@@ -84,6 +84,8 @@ class WorkerAdmin(StandingAdmin):
     list_select_related = ("pool",)
     ordering = ("-id",)
     sortable_by = ()
+    empty_title = "No worker has ever started"
+    empty_text = "Start one with “manage.py run_worker --pool default”, or everything with “manage.py run_platform”."
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -132,6 +134,8 @@ class KindPauseAdmin(HelpfulMixin, PlatformStaffAdmin):
 
     list_display = ("kind", "reason", "paused_at")
     form = KindPauseModelForm
+    empty_title = "No kind is paused"
+    empty_text = "Pause a kind when what it depends on is down: its jobs wait, and nothing of them is lost."
     post_actions = ("resume",)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -33,6 +33,22 @@ def badge(name: str, words: str = "") -> SafeString:
     )
 
 
+@register.simple_tag
+def tone(name: str) -> str:
+    """The tone of a state, for what stands beside its badge."""
+    return wording.mark_of(name).tone
+
+
+@register.filter
+def event_facts(event: Any) -> str:
+    """What an event's data say, in words; the scheduler's own numbers stay in the event's page."""
+    return ", ".join(
+        wording.fact_words(str(key), value)
+        for key, value in event.data.items()
+        if value not in ("", None) and key not in wording.INNER_FACTS
+    )
+
+
 @register.filter
 def duration(value: float | timedelta | None) -> str:
     return wording.duration_words(value)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from scheduling.lifecycle import JobState
-from scheduling.models import DeadLetter, Execution, LiveExecution, Worker
+from scheduling.models import DeadLetter, Execution, Worker
 from scheduling.selectors.fairness import Verdict
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
@@ -67,11 +68,6 @@ def mark_of(name: str) -> Mark:
     return MARKS.get(str(name), Mark("·", str(name).replace("_", " "), "quiet"))
 
 
-def phase_of(execution: LiveExecution) -> Mark:
-    """The mark of an execution in flight."""
-    return mark_of(execution.phase)
-
-
 def duration_words(value: float | timedelta | None) -> str:
     """A duration in its two greatest units, such as `3 min 12 s`; seconds if it is a number."""
     if value is None:
@@ -97,6 +93,20 @@ def percent_words(part: float | None) -> str:
         return "–"
     percent = part * 100
     return f"{percent:.1f} %" if 0 < percent < 10 else f"{percent:.0f} %"
+
+
+# Facts of events that explain the fair order to its makers; a reader of a job's history skips them.
+INNER_FACTS = frozenset({"start_tag", "worker", "token"})
+
+
+def fact_words(key: str, value: Any) -> str:
+    """One fact of an event, such as `retry in 58 s` or `number 2`."""
+    if key.endswith("_us") and isinstance(value, int):
+        return f"{key.removesuffix('_us')} {duration_words(value / 1_000_000)}"
+    if key.endswith("_seconds") and isinstance(value, int | float):
+        return f"{key.removesuffix('_seconds').replace('_', ' ')} {duration_words(value)}"
+    text = str(value)
+    return f"{key.replace('_', ' ')} {text if len(text) <= 160 else text[:159] + '…'}"
 
 
 def rate_words(per_minute: float) -> str:

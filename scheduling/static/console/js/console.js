@@ -1,4 +1,4 @@
-// The console's own behaviour, in three parts. No framework of its own: Alpine and htmx come with the shell.
+// The console's own behaviour, in four parts. No framework of its own: Alpine and htmx come with the shell.
 "use strict";
 
 // 1. Alpine's CSP build looks names up in data and never among the page's globals. The shell's templates name a
@@ -56,7 +56,46 @@ window.addEventListener("load", () => {
 	if (parts.length) setInterval(() => parts.forEach(tellAge), 1000);
 });
 
-// 3. The keyboard: g then a letter goes to a page; never inside a field.
+// 3. Icons are drawn by the names of their ligatures, which a screen reader would speak. Beside words they are hidden
+// from it, alone they get words of their own; and what reacts to a click only is made to react to the keyboard.
+const ICON_WORDS = { dock_to_right: "Show or hide the navigation", arrow_back: "Back", close: "Close", add: "Add", delete: "Delete" };
+
+function wordsOf(icon) {
+	const name = icon.textContent.trim();
+	return ICON_WORDS[name] || name.replaceAll("_", " ");
+}
+
+function nameIcons(root) {
+	for (const icon of root.querySelectorAll(".material-symbols-outlined:not([aria-hidden], [role])")) {
+		const control = icon.closest("a, button");
+		if (!control && icon.hasAttribute("x-on:click")) {
+			icon.setAttribute("role", "button");
+			icon.setAttribute("tabindex", "0");
+			icon.setAttribute("aria-label", wordsOf(icon));
+			continue;
+		}
+		icon.setAttribute("aria-hidden", "true");
+		const isAlone = control && control.textContent.trim() === icon.textContent.trim();
+		if (isAlone && !control.hasAttribute("aria-label")) control.setAttribute("aria-label", control.title || wordsOf(icon));
+	}
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+	nameIcons(document);
+	for (const opener of document.querySelectorAll("div[x-on\\:click*=opencommand]")) {
+		opener.setAttribute("role", "button");
+		opener.setAttribute("tabindex", "0");
+		opener.setAttribute("aria-label", "Search pages, Control K");
+	}
+});
+document.addEventListener("htmx:load", (event) => nameIcons(event.target));
+document.addEventListener("keydown", (event) => {
+	if (!["Enter", " "].includes(event.key) || !event.target.matches("[role=button]:not(button)")) return;
+	event.preventDefault();
+	event.target.click();
+});
+
+// 4. The keyboard: g then a letter goes to a page; never inside a field.
 const PLACES = { o: "overview", j: "jobs", d: "dead-letters", q: "queues", w: "workers", t: "tenants", p: "plans", a: "audit" };
 let isGoing = false;
 

@@ -1,0 +1,133 @@
+"""Headless Chromium on the whole platform: web server, dispatcher, workers and beat as `run_platform` starts them."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+from django.contrib.auth.models import User
+from playwright.sync_api import Browser, Page, sync_playwright
+
+# The processes and their database are those of the acceptance tests.
+from tests.acceptance.conftest import (  # noqa: F401 - fixtures
+    Platform,
+    acceptance_broker_url,
+    acceptance_database,
+    acme,
+    db,
+    globex,
+    initech,
+    shared_platform,
+)
+from tests.acceptance.processes import ManagedProcess, eventually
+from tests.conftest import PASSWORD
+
+CHROMIUM = Path("/usr/bin/chromium")
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SLOTS = 2
+_numbers = itertools.count(1)
+
+
+@dataclass
+class Console:
+    """A page of the console, and everything that Chromium complained of while it was open."""
+
+    page: Page
+    url: str
+    user: User
+    faults: list[str] = field(default_factory=list)
+
+    def watch(self) -> None:
+        self.page.on("console", lambda message: self._note(message.type, message.text))
+        self.page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
+        self.page.on("response", lambda response: self._note_status(response.status, response.url))
+
+    def log_in(self) -> None:
+        """By the form, as a person does."""
+        self.open("/admin/")
+        self.page.get_by_label("Username").fill(self.user.username)
+        self.page.get_by_label("Password").fill(PASSWORD)
+        self.page.get_by_role("button", name="Log in").click()
+        self.page.get_by_role("heading", name="Overview").wait_for()
+
+    def open(self, path: str) -> None:
+        self.page.goto(f"{self.url}{path}")
+
+    def _note(self, kind: str, text: str) -> None:
+        # A page of another status is noted by its status, with its address.
+        if kind in {"error", "warning"} and not text.startswith("Failed to load resource"):
+            self.faults.append(f"{kind}: {text}")
+
+    def _note_status(self, status: int, url: str) -> None:
+        if status >= 400:
+            self.faults.append(f"{status}: {url}")
+
+
+@pytest.fixture(scope="session")
+def console_url(shared_platform: Platform) -> Iterator[str]:  # noqa: F811 - the fixture above
+    """Where the platform's web server listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        bind = f"127.0.0.1:{probe.getsockname()[1]}"
+    process = shared_platform.start("run_platform", f"--bind={bind}", "--web-workers=1", f"--concurrency={SLOTS}")
+    eventually(lambda: _answers(f"http://{bind}/health/live") or not process.is_running, what="the console answers")
+    _wait_for_worker(process)
+    assert process.is_running, process.log
+    yield f"http://{bind}"
+    process.stop()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        pytest.fail(f"{CHROMIUM} is missing. Cure: apt-get install chromium", pytrace=False)
+    with sync_playwright() as playwright:
+        # Playwright's loop runs in this thread, and Django would take the test for an asynchronous one.
+        os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS)
+        yield browser
+        browser.close()
+        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture
+def console(chromium: Browser, console_url: str, db: None) -> Iterator[Console]:  # noqa: F811 - the fixture above
+    """A browser window of platform staff, not yet logged in. The test fails if Chromium complained of anything."""
+    user = User.objects.create_superuser(f"stella-{next(_numbers)}", password=PASSWORD)
+    context = chromium.new_context(viewport={"width": 1440, "height": 900}, color_scheme="light")
+    context.set_default_timeout(20_000)
+    window = Console(context.new_page(), console_url, user)
+    window.watch()
+    yield window
+    context.close()
+    assert window.faults == []
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:
+            return bool(response.status == 200)
+    except (URLError, OSError):
+        return False
+
+
+def _wait_for_worker(process: ManagedProcess) -> None:
+    until = time.monotonic() + 60
+    while " ready." not in process.log and process.is_running and time.monotonic() < until:
+        time.sleep(0.1)

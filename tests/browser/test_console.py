@@ -1,0 +1,169 @@
+"""The console as a person meets it: log in, see the jobs, put one back, change the plan and watch it work."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+
+import pytest
+from django.utils import timezone
+from playwright.sync_api import expect
+
+from scheduling.models import CFSPlan, DeadLetter, Execution, Job
+from scheduling.services.cancellation import cancel_jobs
+from tenants.context import all_tenants
+from tenants.models import AuditLogEntry, Tenant
+from tests.acceptance.acts import fetch, submit, wait_for
+from tests.acceptance.processes import eventually
+from tests.browser.conftest import Console
+
+pytestmark = [pytest.mark.browser]
+
+SLEEP_SECONDS = 0.1
+# Enough ended executions to tell weights of 1 : 4 from 20 : 1.
+OBSERVED = 24
+
+
+def test_a_dead_letter_is_seen_and_put_back(console: Console, acme: Tenant) -> None:
+    job = wait_for(submit(acme, "fail", {"how": "permanent", "message": "page 7 is torn"})[0], "discarded")
+    console.log_in()
+    page = console.page
+    page.get_by_role("link", name="Jobs", exact=True).click()
+    row = page.get_by_role("row").filter(has_text=str(job.pk)[-12:])
+    expect(row).to_contain_text("discarded")
+    row.get_by_role("link").first.click()
+    expect(page.get_by_text("page 7 is torn").first).to_be_visible()
+
+    page.get_by_role("link", name="Dead letter", exact=True).click()
+    page.get_by_label("Reason to Requeue").fill("the page was scanned again")
+    page.get_by_role("button", name="Requeue").click()
+    expect(page.get_by_text("A new job does the work again")).to_be_visible()
+
+    with all_tenants():
+        letter = DeadLetter.objects.get(job_id=job.pk)
+        entry = AuditLogEntry.objects.get(action="job.retried", target_id=str(job.pk))
+    assert str(letter.requeued_job_id) in page.url
+    assert (entry.reason, entry.actor_label) == ("the page was scanned again", console.user.username)
+    again = wait_for(Job(pk=letter.requeued_job_id), "discarded")
+    assert again.parent_id == job.pk
+    # The page follows the job to its end by itself.
+    expect(page.locator(".console-facts").get_by_text("discarded")).to_be_visible()
+
+
+def test_a_running_job_is_cancelled_and_its_page_follows(console: Console, acme: Tenant) -> None:
+    job = wait_for(submit(acme, "sleep", {"seconds": 120})[0], "executing")
+    console.log_in()
+    console.open(f"/admin/scheduling/job/{job.pk}/change/")
+    page = console.page
+    page.locator("details[data-act=cancel] summary").click()
+    page.get_by_label("Reason, kept in the audit log").filter(visible=True).fill("not needed")
+    page.locator("details[data-act=cancel]").get_by_role("button").click()
+    expect(page.get_by_text("The job was asked to stop")).to_be_visible()
+    wait_for(job, "cancelled")
+    expect(page.locator(".console-facts").get_by_text("cancelled")).to_be_visible()
+
+
+def test_changed_weights_take_effect_without_a_restart(console: Console, globex: Tenant, initech: Tenant) -> None:
+    jobs = [
+        *submit(globex, "sleep", *[{"seconds": SLEEP_SECONDS}] * 300),
+        *submit(initech, "sleep", *[{"seconds": SLEEP_SECONDS}] * 300),
+    ]
+    try:
+        before = _dispatched_since(timezone.now(), {globex, initech})
+        assert before[initech.pk] > before[globex.pk], before
+        console.log_in()
+        page = console.page
+        page.get_by_role("link", name="CFS plans").click()
+        page.get_by_role("link", name="cloud").click()
+        weights = {"workflow_sandbox": "20", "workflow_professional": "1"}
+        for row in page.locator("tr.form-row, tbody.form-group").filter(has=page.locator("input[name$=-weight]")).all():
+            queue = row.locator("select[name$=-queue] option:checked").inner_text()
+            if queue in weights:
+                row.locator("input[name$=-weight]").fill(weights[queue])
+        page.get_by_label("Reason", exact=True).fill("the sandbox week")
+        page.get_by_role("button", name="Save", exact=True).click()
+        expect(page.get_by_text("was changed successfully")).to_be_visible()
+        after = _dispatched_since(_saved_at(), {globex, initech})
+        assert after[globex.pk] > 2 * after[initech.pk], after
+    finally:
+        with all_tenants():
+            cancel_jobs(job_ids=[job.pk for job in jobs], reason="the test is over")
+            _restore_plan()
+    assert {fetch(job).state for job in jobs[-3:]} <= {"cancelled", "completed", "executing"}
+
+
+def test_the_first_page_counts_by_itself(console: Console, acme: Tenant) -> None:
+    console.log_in()
+    page = console.page
+    tile = page.locator(".console-tile").filter(has_text="Dead letters").locator(".console-tile-value")
+    before = tile.inner_text()
+    wait_for(submit(acme, "fail", {"how": "permanent"})[0], "discarded")
+    expect(tile).not_to_have_text(before, timeout=15_000)
+    expect(page.get_by_text("No worker is alive")).to_have_count(0)
+    expect(page.get_by_text("The dispatcher is silent")).to_have_count(0)
+
+
+def test_every_page_of_the_navigation_opens_without_a_complaint(console: Console, acme: Tenant) -> None:
+    wait_for(submit(acme, "noop")[0], "completed")
+    console.log_in()
+    links = console.page.locator("#nav-sidebar-apps a").evaluate_all("found => found.map(link => link.pathname)")
+    assert len(links) > 15
+    for path in links:
+        console.open(path)
+        expect(console.page.locator("main")).to_be_visible()
+        assert console.faults == [], path
+
+
+def test_the_keyboard_reaches_everything(console: Console) -> None:
+    console.log_in()
+    page = console.page
+    page.reload()
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    page.keyboard.press("g")
+    page.keyboard.press("j")
+    page.wait_for_url("**/admin/scheduling/job/")
+    page.keyboard.press("Control+k")
+    expect(page.locator("#search-input-command")).to_be_focused()
+    page.keyboard.press("Escape")
+    menu = page.locator("button[aria-haspopup=true]")
+    menu.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Log out")).to_be_visible()
+    page.get_by_text("Dark", exact=True).click()
+    expect(page.locator("html")).to_have_class("dark")
+
+
+@pytest.mark.parametrize("path", ["/admin/", "/admin/scheduling/job/", "/admin/scheduling/cfsplan/"])
+def test_a_phone_shows_it_without_scrolling_sideways(console: Console, path: str) -> None:
+    console.log_in()
+    console.page.set_viewport_size({"width": 390, "height": 844})
+    console.open(path)
+    widths = console.page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    assert widths[0] <= widths[1]
+
+
+def _dispatched_since(since: datetime, tenants: set[Tenant]) -> Counter[object]:
+    """How many executions each tenant was given, of the first OBSERVED handed out after then."""
+
+    def observed() -> list[object]:
+        with all_tenants():
+            ended = Execution.objects.filter(tenant__in=tenants, dispatched_at__gt=since).order_by("dispatched_at")
+            tenant_ids = list(ended.values_list("tenant_id", flat=True)[:OBSERVED])
+        return tenant_ids if len(tenant_ids) == OBSERVED else []
+
+    return Counter(eventually(observed, what="enough jobs ended"))
+
+
+def _saved_at() -> datetime:
+    with all_tenants():
+        return AuditLogEntry.objects.filter(action="cfs_plan.changed").latest("id").at
+
+
+def _restore_plan() -> None:
+    weights = {"sandbox": 1, "team": 2, "professional": 4}
+    for row in CFSPlan.objects.get(name="cloud").tiers.all():
+        row.weight = weights[row.tier_id]
+        row.save(update_fields=["weight"])
