@@ -42,7 +42,7 @@ def persistently[T](attempt: Callable[[], T], *, give_up_after_seconds: float) -
     retrying = Retrying(
         retry=retry_if_exception_type(CONNECTION_ERRORS),
         stop=stop_after_delay(give_up_after_seconds),
-        wait=wait_exponential_jitter(initial=0.1, max=2.0, jitter=0.1),
+        wait=wait_exponential_jitter(multiplier=0.1, max=2.0, jitter=0.1),
         reraise=True,
     )
     return retrying(reconnect_first)

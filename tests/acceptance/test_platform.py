@@ -1,0 +1,81 @@
+"""Everything on one machine under one supervisor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from scheduling.models import Worker
+from tenants.context import all_tenants
+from tests.acceptance.conftest import START_SECONDS, Platform
+from tests.acceptance.processes import ManagedProcess, eventually
+
+SERVICES = ("gunicorn", "dispatch_jobs", "--pool=default", "--pool=maintenance", "beat")
+
+
+def test_run_platform_keeps_its_services_running_and_stops_them_all(platform: Platform) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    supervisor = platform.start("run_platform", f"--bind={address}", "--concurrency=1", "--web-workers=1")
+    eventually(lambda: "Console:" in supervisor.log, within=START_SECONDS, what="it says where it is")
+    assert f"http://{address}/admin/" in supervisor.log
+    assert is_answering(address)
+    eventually(is_maintenance_served, within=START_SECONDS, what="the pool maintenance has a worker")
+    services = eventually(lambda: len(found := services_of(supervisor)) == len(SERVICES) and found)
+
+    os.kill(services["dispatch_jobs"], signal.SIGKILL)
+    eventually(
+        lambda: services_of(supervisor).get("dispatch_jobs", services["dispatch_jobs"]) != services["dispatch_jobs"],
+        what="a dead dispatcher is replaced",
+    )
+
+    last = services_of(supervisor)
+    assert supervisor.stop() == 0
+    for pid in last.values():
+        assert not Path(f"/proc/{pid}").exists()
+    assert not is_answering(address)
+
+
+def test_the_services_of_a_killed_supervisor_end_too(platform: Platform) -> None:
+    supervisor = platform.start("run_platform", f"--bind=127.0.0.1:{free_port()}", "--concurrency=1")
+    services = eventually(lambda: len(found := services_of(supervisor)) == len(SERVICES) and found)
+    os.kill(supervisor.pid, signal.SIGKILL)
+    eventually(
+        lambda: not any(Path(f"/proc/{pid}").exists() for pid in services.values()),
+        within=START_SECONDS,
+        what="nothing is left",
+    )
+
+
+def services_of(supervisor: ManagedProcess) -> dict[str, int]:
+    """The supervisor's children by the word that tells them apart."""
+    found = {}
+    for pid in supervisor.children():
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+        for word in SERVICES:
+            if word in command:
+                found[word] = pid
+    return found
+
+
+def is_maintenance_served() -> bool:
+    with all_tenants():
+        return Worker.objects.filter(pool__name="maintenance", status="online").exists()
+
+
+def is_answering(address: str) -> bool:
+    try:
+        with urlopen(f"http://{address}/health/live", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (URLError, OSError):
+        return False
+
+
+def free_port() -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
