@@ -66,7 +66,7 @@ class CFSPlanTierInline(TabularInline):
     @admin.display(description="Share while all tiers are busy")
     def share(self, row: CFSPlanTier) -> str:
         """Of the slots that these queues get together; as saved, not as typed."""
-        if row.pk is None:
+        if row._state.adding:
             return "–"
         weights = {tier.queue_id: tier.weight for tier in row.plan.tiers.all()}
         return percent_words(weights[row.queue_id] / sum(weights.values()))

@@ -91,7 +91,7 @@ class DeadLetterAdmin(KeysetAdmin):
         return f"{letter.error_type}: {letter.error_message[:90]}" if letter.error_type else "–"
 
     @admin.display(description="Job")
-    def of_job(self, letter: DeadLetter) -> SafeString:
+    def of_job(self, letter: DeadLetter) -> SafeString | str:
         return job_link(letter.job_id)
 
     @admin.display(description="Requeued")

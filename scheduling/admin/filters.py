@@ -30,9 +30,8 @@ class StateFilter(SimpleListFilter):
         return [(state.value, state.value) for state in JobState]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.value() not in set(JobState):
-            return queryset
-        return queryset & find_jobs(JobFilter(states=(JobState(self.value()),)))
+        state = next((state for state in JobState if state == self.value()), None)
+        return queryset if state is None else queryset & find_jobs(JobFilter(states=(state,)))
 
 
 class KindFilter(SimpleListFilter):

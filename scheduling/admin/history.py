@@ -18,7 +18,7 @@ class HistoryAdmin(KeysetAdmin):
 
     empty_text = "They are written while jobs run; submit one, and start a dispatcher and a worker."
 
-    list_select_related = ("queue",)
+    list_select_related: tuple[str, ...] = ("queue",)
 
     @admin.display(description="Job")
     def of_job(self, row: Execution | LiveExecution | JobEvent | Charge) -> SafeString | str:

@@ -107,7 +107,7 @@ class JobAdmin(KeysetAdmin):
             "job_etag": tag_of(body),
             "post_actions": list(self._buttons(request, job)),
         }
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return TemplateResponse(request, "scheduling/dashboards/job_page.html", context)
 
     def body_view(self, request: HttpRequest, object_id: Any) -> HttpResponseBase:

@@ -122,7 +122,7 @@ class KindPauseForm(forms.Form):
         self.fields["kind"].choices = [(kind, kind) for kind in registry.kinds()]  # type: ignore[attr-defined]
 
 
-class KindPauseModelForm(KindPauseForm, forms.ModelForm):  # type: ignore[type-arg,misc]
+class KindPauseModelForm(KindPauseForm, forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = KindPause
         fields = ("kind", "reason")

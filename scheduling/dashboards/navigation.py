@@ -86,7 +86,7 @@ def build_navigation(request: HttpRequest) -> list[dict[str, Any]]:
             if model["admin_url"]:
                 label = f"{app['app_label']}.{model['object_name']}"
                 visible[label], app_of[label] = model, app["name"]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"title": title, "items": [_item(page, visible.pop(page.model)) for page in pages if page.model in visible]}
         for title, pages in GROUPS
     ]

@@ -237,4 +237,5 @@ def _fetch(statement: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...
     require_scope()  # raw SQL passes the first wall by, so it is asked here
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
-        return cursor.fetchall()
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows

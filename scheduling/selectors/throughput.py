@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -85,15 +86,15 @@ class RecentWork:
         return _sum(self.by_share.values())
 
     def by_queue(self) -> dict[int, Ended]:
-        return self._fold(0)
+        folded: dict[int, Ended] = defaultdict(Ended)
+        for (queue_id, _), ended in self.by_share.items():
+            folded[queue_id].add(ended)
+        return dict(folded)
 
     def by_tenant(self) -> dict[UUID, Ended]:
-        return self._fold(1)
-
-    def _fold(self, index: int) -> dict:
-        folded: dict = defaultdict(Ended)
-        for key, ended in self.by_share.items():
-            folded[key[index]].add(ended)
+        folded: dict[UUID, Ended] = defaultdict(Ended)
+        for (_, tenant_id), ended in self.by_share.items():
+            folded[tenant_id].add(ended)
         return dict(folded)
 
 
@@ -101,7 +102,7 @@ def read_recent_work(now: datetime) -> RecentWork:
     """One statement over at most ROW_LIMIT executions of the scope of the moment."""
     scope = require_scope()
     since = now - WINDOW
-    parameters = {
+    parameters: dict[str, Any] = {
         "now": now,
         "since": since,
         "floor": uuid7_floor(since - LONGEST_EXECUTION),
@@ -116,7 +117,7 @@ def read_recent_work(now: datetime) -> RecentWork:
         return _read_groups(cursor, now, since)
 
 
-def _read_groups(rows: Iterator[tuple], now: datetime, since: datetime) -> RecentWork:
+def _read_groups(rows: Iterable[tuple[Any, ...]], now: datetime, since: datetime) -> RecentWork:
     by_share: dict[tuple[int, UUID], Ended] = {}
     buckets = [Ended() for _ in range(BUCKETS)]
     reach = since
@@ -129,7 +130,7 @@ def _read_groups(rows: Iterator[tuple], now: datetime, since: datetime) -> Recen
     return RecentWork(now, reach, reach > since, by_share, buckets)
 
 
-def _sum(parts) -> Ended:  # noqa: ANN001 - any iterable of Ended
+def _sum(parts: Iterable[Ended]) -> Ended:
     whole = Ended()
     for part in parts:
         whole.add(part)
