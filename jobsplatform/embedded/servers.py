@@ -40,6 +40,7 @@ class ServerUrls:
     admin_url: str = ""
     mark: str = ""
     secret_key: str = ""
+    scratch: Path | None = None
 
     def environment(self) -> dict[str, str]:
         """Return the variables that tell the platform."""
@@ -50,6 +51,10 @@ class ServerUrls:
         # Several processes of one development platform share its sessions.
         if self.secret_key and not os.environ.get("SECRET_KEY"):
             variables["SECRET_KEY"] = self.secret_key
+        # What a run that keeps nothing uploads, and what its killed processes leave, goes with its folder.
+        if self.scratch:
+            variables["TMPDIR"] = str(self.scratch)
+            variables["FILES_ROOT"] = os.environ.get("FILES_ROOT") or str(self.scratch / "files")
         if self.mark:
             variables[reaper.MARK_VARIABLE] = self.mark
         return variables
@@ -105,7 +110,11 @@ def running_servers(
             is_fast=is_fast,
         )
         urls = ServerUrls(
-            database_url=database_url, redis_url=redis_url, mark=mark, secret_key=start.passwords.secret_key
+            database_url=database_url,
+            redis_url=redis_url,
+            mark=mark,
+            secret_key=start.passwords.secret_key,
+            scratch=None if keep else _scratch(folder),
         )
         if not database_url:
             urls = start.postgres(stack, urls)
@@ -194,6 +203,14 @@ def _folder(keep: Path | None) -> Iterator[Path]:
                 "Stop them first (Ctrl-C where they run), or name another folder."
             ) from None
         yield keep.resolve()
+
+
+def _scratch(folder: Path) -> Path:
+    """Make the run's own folder for temporary files, as open as /tmp inside it."""
+    scratch = folder / "tmp"
+    scratch.mkdir()
+    scratch.chmod(0o1777)
+    return scratch
 
 
 @contextmanager

@@ -47,13 +47,6 @@ INSTALLED_APPS = [
     "scheduling.processors.diagnostics",
 ]
 
-# While the apps are being laid down side by side.
-INSTALLED_APPS = [
-    app
-    for app in INSTALLED_APPS
-    if app.split(".")[0] not in {"tenants", "scheduling"} or (BASE_DIR / app.replace(".", "/") / "apps.py").is_file()
-]
-
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

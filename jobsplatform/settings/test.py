@@ -1,8 +1,5 @@
 """The settings of the test suite: the same, with cheap passwords, diagnostic kinds and files of its own."""
 
-import tempfile
-from pathlib import Path
-
 from jobsplatform.settings import *
 
 IS_SECRET_KEY_GIVEN = True
@@ -12,8 +9,9 @@ ALLOWED_HOSTS = ["*"]
 DIAGNOSTIC_KINDS = True
 CACHES["default"]["KEY_PREFIX"] = "jobsplatform-tests"
 
-FILES_ROOT = Path(tempfile.gettempdir()) / "jobsplatform-test-files"
-MEDIA_ROOT = FILES_ROOT
+# The launcher of development servers names a folder that goes with the run.
+if not env.str("FILES_ROOT", default=""):
+    FILES_ROOT = MEDIA_ROOT = BASE_DIR / "var" / "test-files"
 
 # Looks files up when asked for, instead of listing them all for each test client.
 WHITENOISE_AUTOREFRESH = True

@@ -22,7 +22,7 @@ from jobsplatform.embedded.servers import FolderInUseError, running_servers
 from jobsplatform.settings.env import BASE_DIR
 
 DEADLINE_SECONDS = 60.0
-SERVER_VARIABLES = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "SECRET_KEY", MARK_VARIABLE)
+SERVER_VARIABLES = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "SECRET_KEY", "FILES_ROOT", MARK_VARIABLE)
 # Tells where the servers are, then stays until it is ended.
 TELL_AND_STAY = """
 import json, os, pathlib, sys, time
@@ -83,7 +83,7 @@ def staying(tmp_path: Path, name: str = "told") -> Iterator[tuple[subprocess.Pop
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
     """A folder that every user can enter, as the identity of last resort must; pytest's own is closed to others."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
 
@@ -171,6 +171,7 @@ def test_both_servers_serve_under_each_identity_that_is_possible_here(
 def test_kept_data_outlive_the_servers_and_two_runs_cannot_share_them(tmp_path: Path) -> None:
     folder = tmp_path / "kept"
     with running_servers(keep=folder, redis_url="redis://given") as urls:
+        assert (folder / "passwords.json").stat().st_mode & 0o077 == 0
         with psycopg.connect(urls.owner_url) as connection:
             connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
         with pytest.raises(FolderInUseError, match="Stop them first"), running_servers(keep=folder):
@@ -184,6 +185,18 @@ def test_servers_that_are_given_are_used_and_none_is_started() -> None:
         assert (urls.database_url, urls.redis_url, urls.mark) == ("postgresql://given", "redis://given", "")
 
 
-def test_the_passwords_are_readable_by_their_owner_only(tmp_path: Path) -> None:
-    with running_servers(keep=tmp_path / "kept", redis_url="redis://given"):
-        assert (tmp_path / "kept" / "passwords.json").stat().st_mode & 0o077 == 0
+def test_what_a_killed_command_leaves_goes_with_the_run(tmp_path: Path) -> None:
+    with staying(tmp_path) as (_launcher, environment):
+        assert Path(environment["TMPDIR"]).is_relative_to(tmp_path)
+        assert Path(environment["FILES_ROOT"]).is_relative_to(environment["TMPDIR"])
+        (Path(environment["TMPDIR"]) / "left").touch()
+        os.kill(environment_pid(environment), signal.SIGKILL)
+        poll(lambda: is_gone(environment, tmp_path))
+
+
+def environment_pid(environment: dict[str, Any]) -> int:
+    """Return the id of the command that told its environment."""
+    for pid in marked_processes(environment[MARK_VARIABLE]):
+        if "-c" in Path(f"/proc/{pid}/cmdline").read_text().split("\0"):
+            return pid
+    pytest.fail("The command does not run.")
