@@ -15,10 +15,17 @@ def check_connection() -> None:
     connection.close_if_unusable_or_obsolete()
 
 
-def drop_open_transaction() -> None:
-    """After a job: a transaction that a processor left open must not reach the next tenant's job."""
-    if connection.in_atomic_block or not connection.get_autocommit():
-        connection.close()
+def drop_open_transaction() -> bool:
+    """After a job: whether its processor had left a transaction open; that one is rolled back.
+
+    Django remembers the transaction even when its connection is closed, so a new connection
+    takes its place at once.
+    """
+    if not connection.in_atomic_block and connection.get_autocommit():
+        return False
+    connection.close()
+    connection.connect()
+    return True
 
 
 def is_connection_lost() -> bool:

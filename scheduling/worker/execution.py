@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -40,6 +41,7 @@ logger = logging.getLogger(__name__)
 START_PATIENCE_SECONDS = 5.0
 # Work that is done waits this long for a database that is away; then the lease decides.
 SETTLE_PATIENCE_SECONDS = 60.0
+EXIT_SPOILED = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,10 @@ class Verdict:
 
 
 def execute(*, execution_id: UUID, token: UUID, child_index: int, worker: LocalWorker) -> None:
-    """Run one execution to its settlement; a stale or unknown one is a logged no-op."""
+    """Run one execution to its settlement; a stale or unknown one is a logged no-op.
+
+    Raises SystemExit, so that the child is replaced, when a processor left a transaction open.
+    """
     seat = claim(worker, child_index, execution_id)
     started = start(worker, execution_id, token)
     if started is None:
@@ -64,10 +69,16 @@ def execute(*, execution_id: UUID, token: UUID, child_index: int, worker: LocalW
         execution_id=str(started.execution_id),
         kind=started.kind,
     ):
-        verdict = perform(started, seat)
+        # In a copy of the context: what a processor sets in context variables ends with its job.
+        verdict = copy_context().run(perform, started, seat)
+        is_spoiled = drop_open_transaction()
         settle(verdict, started)
     # Not in a `finally`: when this process is being ended, the parent must still find the slot held.
     seat.release()
+    if is_spoiled:
+        # Whatever holds that transaction may still act on the connection of a later job, another tenant's.
+        logger.error("processor.left_transaction_open", extra={"kind": started.kind})
+        raise SystemExit(EXIT_SPOILED)
 
 
 def claim(worker: LocalWorker, child_index: int, execution_id: UUID) -> Seat:
@@ -106,8 +117,6 @@ def perform(started: StartedExecution, seat: Seat) -> Verdict:
         settlement = _answer(kind(), _context(started, runtime), runtime, started, retries)
     except Interrupted as interruption:
         return Verdict(policy.interruption_of(interruption.cause, started))
-    finally:
-        drop_open_transaction()
     is_completed = settlement.outcome == verdicts.Outcome.COMPLETED
     return Verdict(settlement, runtime.settlement_effects() if is_completed else None)
 
