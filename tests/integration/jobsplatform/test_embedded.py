@@ -197,6 +197,6 @@ def test_what_a_killed_command_leaves_goes_with_the_run(tmp_path: Path) -> None:
 def environment_pid(environment: dict[str, Any]) -> int:
     """Return the id of the command that told its environment."""
     for pid in marked_processes(environment[MARK_VARIABLE]):
-        if "-c" in Path(f"/proc/{pid}/cmdline").read_text().split("\0"):
+        if TELL_AND_STAY in Path(f"/proc/{pid}/cmdline").read_text():
             return pid
     pytest.fail("The command does not run.")
