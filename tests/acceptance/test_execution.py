@@ -101,6 +101,12 @@ def test_a_job_that_kills_its_worker_three_times_is_quarantined(platform: Platfo
         assert fetch(other).crash_count == 0
 
 
+def test_a_processor_that_ends_its_process_counts_as_a_crash(platform: Platform, acme: Tenant) -> None:
+    (job,) = submit(acme, "fail", {"how": "exit"})
+    job = wait_for(job, "quarantined")
+    assert [execution.outcome for execution in executions_of(job)] == ["crashed"] * 3
+
+
 @pytest.mark.parametrize(
     ("task", "body"),
     [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 
 from scheduling.processors.base import (
@@ -22,7 +23,8 @@ from scheduling.processors.base import (
 )
 
 SAFE_POINT_SECONDS = 0.05
-MAX_SLEEP_SECONDS = 3_600
+# Beyond an hour Celery's own limit ends every job.
+MAX_SLEEP_SECONDS = 3_000
 _SECONDS_SCHEMA = {"type": "number", "minimum": 0, "maximum": MAX_SLEEP_SECONDS}
 
 
@@ -85,8 +87,8 @@ class CrashProcessor(TaskProcessor):
 class FailProcessor(TaskProcessor):
     """Raises in the first ``times`` attempts or in all of them; its back-off is short.
 
-    ``how`` is ``transient``, ``permanent``, ``unknown`` (any other exception) or ``retry`` (an
-    outcome); ``after_seconds`` is the wait that the error asks for.
+    ``how`` is ``transient``, ``permanent``, ``unknown`` (any other exception), ``retry`` (an
+    outcome) or ``exit`` (it ends its process); ``after_seconds`` is the wait that the error asks for.
     """
 
     kind = "fail"
@@ -96,7 +98,7 @@ class FailProcessor(TaskProcessor):
     payload_schema = {
         "type": "object",
         "properties": {
-            "how": {"enum": ["transient", "permanent", "unknown", "retry"]},
+            "how": {"enum": ["transient", "permanent", "unknown", "retry", "exit"]},
             "times": {"type": "integer", "minimum": 1},
             "message": {"type": "string"},
             "after_seconds": _SECONDS_SCHEMA,
@@ -113,6 +115,8 @@ class FailProcessor(TaskProcessor):
                 raise PermanentError(message, code="asked_for")
             case "unknown":
                 raise ArithmeticError(message)
+            case "exit":
+                sys.exit(message)
             case "retry":
                 return Retry(TransientError(message, code="asked_for"), after_seconds)
             case _:

@@ -1,0 +1,140 @@
+"""The dispatcher's loop with servers that come and go; time passes only when the loop waits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+from django.db import OperationalError
+
+from scheduling.exceptions import BrokerUnavailableError
+from scheduling.services.dispatching import TickResult
+from scheduling.services.rescue import SweepResult
+from scheduling.worker import dispatcher as module
+from scheduling.worker.dispatcher import Dispatcher
+
+POOL = 1
+
+
+class World:
+    """Clock, broker and database as the loop meets them, and a record of what it did when."""
+
+    def __init__(self, stopped: threading.Event, until: float) -> None:
+        self.now = 1_000.0
+        self._until = self.now + until
+        self._began = self.now
+        self._stopped = stopped
+        self.done: list[tuple[float, str]] = []
+        self.is_broker_away: Callable[[float], bool] = lambda _: False
+        self.is_database_away: Callable[[float], bool] = lambda _: False
+        self.unpublished: Callable[[float], int] = lambda _: 0
+        self.is_epoch_new: Callable[[float], bool] = lambda _: False
+
+    @property
+    def elapsed(self) -> float:
+        return round(self.now - self._began, 3)
+
+    def times(self, what: str) -> list[float]:
+        return [at for at, done in self.done if done == what]
+
+    def wait(self, seconds: float) -> bool:
+        self.now += seconds
+        if self.now >= self._until:
+            self._stopped.set()
+        return False
+
+    def tick(self, _pool_id: int) -> TickResult:
+        self._ask_database()
+        self.done.append((self.elapsed, "tick"))
+        return TickResult(True, unpublished=self.unpublished(self.elapsed))
+
+    def sweep(self) -> SweepResult:
+        self._ask_database()
+        self.done.append((self.elapsed, "sweep"))
+        return SweepResult(True)
+
+    def republish(self, *, is_epoch_new: bool) -> int:
+        assert is_epoch_new
+        self.done.append((self.elapsed, "republish"))
+        return 0
+
+    def probe_epoch(self) -> bool:
+        if self.is_broker_away(self.elapsed):
+            raise BrokerUnavailableError
+        return self.is_epoch_new(self.elapsed)
+
+    def _ask_database(self) -> None:
+        if self.is_database_away(self.elapsed):
+            raise OperationalError
+
+
+class Stopped(threading.Event):
+    """An event whose waiting moves the world's clock."""
+
+    world: World
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self.world.wait(timeout or 0.0)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
+    """Run the loop for so many seconds in a world that the caller sets up."""
+
+    def run_for(seconds: float, **world_settings: object) -> World:
+        stopped = Stopped()
+        world = stopped.world = World(stopped, seconds)
+        for name, value in world_settings.items():
+            setattr(world, name, value)
+        pools = SimpleNamespace(order_by=lambda *_: SimpleNamespace(values_list=lambda *_, **__: [POOL]))
+        monkeypatch.setattr(module, "WorkerPool", SimpleNamespace(objects=pools))
+        monkeypatch.setattr(module, "connection", SimpleNamespace(close=lambda: None))
+        monkeypatch.setattr(module, "run_tick", world.tick)
+        monkeypatch.setattr(module, "run_sweep", world.sweep)
+        monkeypatch.setattr(module, "republish_unstarted", world.republish)
+        monkeypatch.setattr(module, "broker", SimpleNamespace(is_epoch_new=world.probe_epoch, wait_for_wake=world.wait))
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: world.now))
+        Dispatcher(stopped).run()
+        return world
+
+    return run_for
+
+
+def test_it_ticks_at_least_every_quarter_of_a_second(run: Callable[..., World]) -> None:
+    assert run(1.0).times("tick") == [0.0, 0.25, 0.5, 0.75]
+
+
+def test_the_first_sweep_waits_one_lease_and_then_comes_each_second(run: Callable[..., World]) -> None:
+    assert run(12.6).times("sweep") == [10.0, 11.0, 12.0]
+
+
+def test_after_an_outage_of_the_database_the_sweep_waits_one_lease_again(run: Callable[..., World]) -> None:
+    world = run(40.0, is_database_away=lambda at: 12.0 <= at < 20.0)
+    assert not world.times("tick") or max(at for at in world.times("tick") if at < 20) < 12.0
+    back = min(at for at in world.times("tick") if at >= 20.0)
+    assert back <= 22.0
+    first_sweep = min(at for at in world.times("sweep") if at >= 12.0)
+    # The last failed attempt came before the return, at most one back-off earlier.
+    assert first_sweep >= back + 10.0 - 2.0
+
+
+def test_a_broker_that_is_away_stops_claims_and_all_is_published_anew_when_it_is_back(
+    run: Callable[..., World],
+) -> None:
+    world = run(10.0, is_broker_away=lambda at: 2.0 <= at < 6.0)
+    assert [at for at in world.times("tick") if 2.0 <= at < 6.0] == []
+    assert world.times("republish") == [6.0]
+    assert min(at for at in world.times("tick") if at >= 6.0) == 6.0
+
+
+def test_a_broker_that_came_back_empty_has_everything_published_anew_at_once(run: Callable[..., World]) -> None:
+    assert run(5.0, is_epoch_new=lambda at: at == 3.0).times("republish") == [3.0]
+
+
+def test_a_pool_whose_hints_did_not_go_out_stops_claiming_until_a_probe_succeeds(run: Callable[..., World]) -> None:
+    world = run(4.0, unpublished=lambda at: int(at == 1.25))
+    assert [at for at in world.times("tick") if 1.25 < at < 2.25] == []
+    assert world.times("republish") == [2.25]
+    assert 2.25 in world.times("tick")
