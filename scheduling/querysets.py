@@ -8,7 +8,7 @@ from scheduling.lifecycle import IN_FLIGHT_STATES, TERMINAL_STATES, WAITING_STAT
 from tenants.managers import TenantManager, TenantQuerySet
 
 if TYPE_CHECKING:
-    from scheduling.models import Job
+    from scheduling.models import Job  # noqa: F401 - named as a string in the base class below
 
 
 class JobQuerySet(TenantQuerySet["Job"]):

@@ -36,7 +36,7 @@ POSITION_STEP = 10
 GRANULARITY_SECONDS = 120
 # plan: strategy, {tier: (queue, weight)}
 CFS_PLANS = {
-    "community": ("nop", {tier: ("workflow", 3) for tier in ("sandbox", "team", "professional")}),
+    "community": ("nop", dict.fromkeys(("sandbox", "team", "professional"), ("workflow", 3))),
     "cloud": (
         "time_slice",
         {

@@ -15,7 +15,7 @@ DAYS_AHEAD = 7
 # A partition wants a short exclusive lock; behind a long report it waits for the next run instead
 # of making every job wait behind it.
 LOCK_TIMEOUT = "2s"
-_TABLES = tuple(model._meta.db_table for model in (Execution, JobEvent, Charge))  # noqa: SLF001 - a public API in all but name
+_TABLES = tuple(model._meta.db_table for model in (Execution, JobEvent, Charge))
 _PARTITIONED_UNTIL = """
     SELECT parent.relname, pg_get_expr(child.relpartbound, child.oid)
     FROM pg_inherits i JOIN pg_class parent ON parent.oid = i.inhparent JOIN pg_class child ON child.oid = i.inhrelid

@@ -62,7 +62,9 @@ class TenantIsolatedTaskQueue:
         if not first:
             return None
         with tenant_context(self.tenant):
-            ages = Job.objects.filter(pk=first[0].pk).annotate(age=ExpressionWrapper(Now() - F("run_at"), DurationField()))
+            ages = Job.objects.filter(pk=first[0].pk).annotate(
+                age=ExpressionWrapper(Now() - F("run_at"), DurationField())
+            )
             age: timedelta | None = ages.values_list("age", flat=True).first()
         return age
 

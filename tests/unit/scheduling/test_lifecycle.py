@@ -50,4 +50,5 @@ def test_only_a_dispatched_job_starts() -> None:
 
 
 def test_the_groups_do_not_overlap() -> None:
-    assert not (TERMINAL_STATES & IN_FLIGHT_STATES or TERMINAL_STATES & WAITING_STATES)
+    assert not TERMINAL_STATES & IN_FLIGHT_STATES
+    assert not TERMINAL_STATES & WAITING_STATES

@@ -155,7 +155,7 @@ def test_service_of_backlogged_tenants_stays_within_the_bound(
         tenant_id: SimulatedTenant(weight_milli=weight * 1_000, cap=10**6)
         for tenant_id, weight in zip(ids, weights, strict=True)
     }
-    left = {tenant_id: 30 for tenant_id in ids}
+    left = dict.fromkeys(ids, 30)
     served = dict.fromkeys(ids, 0)
     longest = {tenant_id: max(jobs) * 1_000 for tenant_id, jobs in zip(ids, costs, strict=True)}
     weight_of = dict(zip(ids, weights, strict=True))
