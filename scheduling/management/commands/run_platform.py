@@ -14,9 +14,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from scheduling.broker import app_name
 from scheduling.management.commands.run_worker import positive
 from scheduling.observability.metrics import MULTIPROCESS_VARIABLE
-from scheduling.worker.celery_worker import celery_app_name
 from scheduling.worker.stopping import stop_event
 from scheduling.worker.supervisor import Service, supervise
 
@@ -67,7 +67,7 @@ class Command(BaseCommand):
                 remapped,
             ),
             Service("worker maintenance", [*manage, "run_worker", "--pool=maintenance", "--concurrency=1"], remapped),
-            Service("beat", [sys.executable, "-m", "celery", "--app", celery_app_name(), "beat", "--pidfile="]),
+            Service("beat", [sys.executable, "-m", "celery", "--app", app_name(), "beat", "--pidfile="]),
         ]
 
     def _tell_addresses(self, bind: str, stopped: threading.Event) -> None:
