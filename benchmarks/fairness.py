@@ -15,7 +15,8 @@ from jobsplatform.demo.processes import Platform, running_platform
 from jobsplatform.demo.provision import ACTOR
 from jobsplatform.demo.readings import read_executions
 from scheduling.fairness.entitlement import jain_index
-from scheduling.services.submission import JobRequest, submit_jobs
+from scheduling.services.job_requests import JobRequest
+from scheduling.services.submission import submit_jobs
 from tenants.context import acting_as, tenant_context
 from tenants.ids import uuid7
 from tenants.models import Tenant

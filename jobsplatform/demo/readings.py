@@ -45,7 +45,8 @@ def read_counts(tenant_ids: Iterable[UUID]) -> dict[UUID, Counts]:
     with all_tenants():
         rows = (
             Job.objects.filter(tenant_id__in=list(tenant_ids))
-            .values("tenant_id")
+            .order_by()
+            .values_list("tenant_id")
             .annotate(
                 submitted=Count("id"),
                 running=Count("id", filter=Q(state__in=IN_FLIGHT_STATES)),
@@ -54,7 +55,7 @@ def read_counts(tenant_ids: Iterable[UUID]) -> dict[UUID, Counts]:
                 ended=Count("id", filter=Q(state__in=TERMINAL_STATES)),
             )
         )
-        return {row.pop("tenant_id"): Counts(**row) for row in rows}
+        return {tenant_id: Counts(*numbers) for tenant_id, *numbers in rows}
 
 
 def read_runs(tenant_ids: Sequence[UUID]) -> list[Run]:
@@ -85,6 +86,7 @@ def read_runs(tenant_ids: Sequence[UUID]) -> list[Run]:
             held_us=_microseconds(used[job_id][1]),
         )
         for job_id, tenant_id, created, started, ended in rows
+        if started is not None and ended is not None  # as the filter said; the types do not know
     ]
 
 
