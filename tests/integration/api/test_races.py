@@ -1,0 +1,80 @@
+"""Requests at the same moment, each on its own connection with a real commit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import pytest
+from django.db import connection
+from rest_framework.test import APIClient
+
+from scheduling.models import DeadLetter, Job, JobEvent
+from tenants.context import all_tenants
+from tenants.models import Tenant
+from tests.integration.scheduling.acts import submit
+
+pytestmark = pytest.mark.django_db(transaction=True)
+JOBS = "/api/v1/jobs/"
+CALLERS = 16
+
+
+def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
+    """Begin all calls together, each in a thread with a connection of its own."""
+    start = Barrier(len(calls), timeout=30)
+
+    def run(call: Callable[[], Any]) -> Any:
+        try:
+            start.wait()
+            return call()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, calls))
+
+
+def clone(client: APIClient) -> APIClient:
+    copy = APIClient()
+    copy.credentials(**client._credentials)
+    return copy
+
+
+def test_one_key_many_times_at_once_makes_one_job(transactional_db: None, acme: Tenant, acme_api: APIClient) -> None:
+    def post() -> Any:
+        return clone(acme_api).post(JOBS, {"kind": "noop"}, headers={"Idempotency-Key": "once"})
+
+    answers = at_once([post] * CALLERS)
+    counts = Counter(answer.status_code for answer in answers)
+    assert set(counts) <= {200, 201, 409}
+    assert counts[201] == 1
+    (job_id,) = {answer.json()["id"] for answer in answers if answer.status_code in (200, 201)}
+    busy = [answer for answer in answers if answer.status_code == 409]
+    assert {answer.json()["code"] for answer in busy} <= {"idempotency_in_flight"}
+    with all_tenants():
+        assert str(Job.objects.get().id) == job_id
+
+
+def test_one_job_cancelled_many_times_at_once_is_cancelled_once(
+    transactional_db: None, acme: Tenant, acme_api: APIClient
+) -> None:
+    (job,) = submit(acme)
+    answers = at_once([lambda: clone(acme_api).post(f"{JOBS}{job.id}/cancel/")] * CALLERS)
+    assert Counter(answer.status_code for answer in answers) == {200: 1, 409: CALLERS - 1}
+    with all_tenants():
+        assert JobEvent.objects.filter(job_id=job.id, name="job.cancelled").count() == 1
+
+
+def test_one_dead_letter_requeued_many_times_at_once_comes_back_once(
+    transactional_db: None, acme: Tenant, acme_api: APIClient, dead_job: Job
+) -> None:
+    with all_tenants():
+        letter = DeadLetter.objects.get(job_id=dead_job.id)
+    path = f"/api/v1/dead-letters/{letter.id}/requeue/"
+    answers = at_once([lambda: clone(acme_api).post(path)] * CALLERS)
+    assert Counter(answer.status_code for answer in answers) == {201: 1, 409: CALLERS - 1}
+    with all_tenants():
+        assert Job.objects.filter(parent=dead_job).count() == 1
