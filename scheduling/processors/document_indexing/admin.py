@@ -45,7 +45,7 @@ class ManyFilesField(forms.FileField):
 
     widget = ManyFilesInput
 
-    def clean(self, data: Any, initial: Any = None) -> list[UploadedFile]:
+    def clean(self, data: Any, initial: Any = None) -> list[UploadedFile[bytes]]:
         if not data:
             raise forms.ValidationError(self.error_messages["required"], code="required")
         return list(data)
@@ -54,11 +54,12 @@ class ManyFilesField(forms.FileField):
 class UploadForm(forms.Form):
     """Which files, and where to."""
 
-    dataset = forms.ModelChoiceField(queryset=None)
-    files = ManyFilesField(help_text="PDF, DOCX, HTML, Markdown, text or CSV; at most 50 MiB each.")
+    dataset: forms.ModelChoiceField[Dataset] = forms.ModelChoiceField(queryset=None)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # Here and not above, for there `files` is what a form calls the files that it was given.
+        self.fields["files"] = ManyFilesField(help_text="PDF, DOCX, HTML, Markdown, text or CSV; at most 50 MiB each.")
         field: Any = self.fields["dataset"]
         field.queryset = Dataset.objects.order_by("-id").select_related("tenant")
 

@@ -81,7 +81,7 @@ def _binary_type(name: str, head: bytes, content: io.BufferedIOBase) -> ContentT
 def _is_docx(head: bytes, content: io.BufferedIOBase) -> bool:
     content.seek(0)
     try:
-        with zipfile.ZipFile(content) as archive:  # type: ignore[arg-type]
+        with zipfile.ZipFile(content) as archive:
             return _DOCX_PART in archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError):
         # Cut short: it is taken in, and fails as damaged when it is read.

@@ -19,7 +19,8 @@ from scheduling.processors.retrieval.storage import (
     storage_key,
     store_file,
 )
-from scheduling.services.submission import JobRequest, create_batch, submit_jobs
+from scheduling.services.job_requests import JobRequest
+from scheduling.services.submission import create_batch, submit_jobs
 from tenants.context import tenant_context
 from tenants.ids import uuid7
 from tenants.models import Tenant

@@ -6,7 +6,7 @@ Every vector has 512 dimensions and length 1, so that the inner product is the c
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
@@ -125,12 +125,11 @@ def normalise(vectors: Vectors) -> Vectors:
     return np.asarray(vectors / np.where(lengths == 0, 1, lengths), dtype=np.float32)
 
 
-_PROVIDERS = {
-    "local": LocalEmbedder,
-    "openai": lambda: ApiEmbedder(
-        url=settings.EMBEDDING_API_URL, key=settings.EMBEDDING_API_KEY, model=settings.EMBEDDING_MODEL
-    ),
-}
+def _make_api_embedder() -> Embedder:
+    return ApiEmbedder(url=settings.EMBEDDING_API_URL, key=settings.EMBEDDING_API_KEY, model=settings.EMBEDDING_MODEL)
+
+
+_PROVIDERS: dict[str, Callable[[], Embedder]] = {"local": LocalEmbedder, "openai": _make_api_embedder}
 
 
 @cache

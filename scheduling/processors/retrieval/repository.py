@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import connection
@@ -134,7 +134,7 @@ def resume_chunks(source: DocumentSource) -> None:
 
 def append_chunks(source: DocumentSource, passages: Sequence[Passage], vectors: Vectors) -> None:
     """Effect: store the next passages, which begin exactly where the document's mark stands."""
-    parameters = {
+    parameters: dict[str, Any] = {
         "document_id": source.id,
         "job_id": source.job_id,
         "count": len(passages),

@@ -25,11 +25,15 @@ def create_dataset(
     name: str,
     description: str = "",
     chunk_size: int = DEFAULT_CHUNK_SIZE,
-    chunk_overlap: int = DEFAULT_OVERLAP,
+    chunk_overlap: int | None = None,
 ) -> Dataset:
-    """Make an empty dataset, to be embedded by the model in use."""
+    """Make an empty dataset, to be embedded by the model in use; small chunks overlap by half at most."""
     dataset = Dataset(
-        tenant=tenant, name=name, description=description, chunk_size=chunk_size, chunk_overlap=chunk_overlap
+        tenant=tenant,
+        name=name,
+        description=description,
+        chunk_size=chunk_size,
+        chunk_overlap=min(DEFAULT_OVERLAP, chunk_size // 2) if chunk_overlap is None else chunk_overlap,
     )
     with tenant_context(tenant):
         _save(dataset)

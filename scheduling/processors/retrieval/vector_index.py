@@ -28,7 +28,7 @@ def has_vector_index(dataset_id: UUID) -> bool:
     """Whether the dataset has an index that is whole; one that is being built, or failed to be, does not count."""
     with connection.cursor() as cursor:
         cursor.execute(_IS_VALID, [f"public.{index_name(dataset_id)}"])
-        return cursor.fetchone() == (True,)
+        return bool(cursor.fetchone() == (True,))
 
 
 def widen_search(limit: int) -> None:

@@ -46,7 +46,12 @@ def extract_blocks(file: IO[bytes], content_type: str, *, limits: ParsingLimits 
     file.seek(0)
     process = _start(file, content_type, limits)
     is_late = threading.Event()
-    clock = threading.Timer(limits.wall_seconds, lambda: (is_late.set(), process.kill()))
+
+    def stop() -> None:
+        is_late.set()
+        process.kill()
+
+    clock = threading.Timer(limits.wall_seconds, stop)
     clock.daemon = True
     clock.start()
     try:

@@ -126,7 +126,7 @@ def take(tenant: Tenant, dataset_name: str, paths: Sequence[Path]) -> Intake:
         dataset = Dataset.objects.filter(name=dataset_name).first() or create_dataset(tenant=tenant, name=dataset_name)
         allowed = files_allowed(tenant)
     intake = Intake(tenant, dataset)
-    batches = list(batched(paths, allowed, strict=False))
+    batches = list(batched(paths, allowed))
     for batch in batches:
         with ExitStack() as stack:
             inspect_files(_open(stack, batch))
