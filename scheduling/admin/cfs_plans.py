@@ -95,12 +95,8 @@ class CFSPlanAdmin(HelpfulMixin, PlatformStaffAdmin):
     list_display = ("name", "state_badge", "strategy", "granularity_seconds", "reserved_slots", "version", "updated_at")
     form = CFSPlanForm
     inlines = (CFSPlanTierInline,)
-    fields = (
-        ("name", "strategy"),
-        ("granularity_seconds", "reserved_slots"),
-        "reason",
-        ("state_badge", "version", "updated_at"),
-    )
+    fields = ("reason", *EDITABLE_FIELDS, "state_badge", "version", "updated_at")
+    change_form_template = "scheduling/dashboards/cfs_plan_form.html"
     readonly_fields = ("state_badge", "version", "updated_at")
     post_actions = ("activate",)
     change_form_before_template = "scheduling/dashboards/parts/cfs_plan_note.html"

@@ -1,0 +1,92 @@
+"""The shell: what we changed of unfold's is still unfold's otherwise, and nothing on a page runs inline."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import unfold
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from scheduling.models import CFSPlan
+from tests.integration.console.conftest import Work
+
+ORIGINALS = Path(unfold.__file__).parent / "templates"
+OURS = Path(settings.BASE_DIR) / "templates"
+# Of the originals that our templates began as. When one differs, look at what unfold changed, carry it over,
+# and write its new hash here.
+STARTED_FROM = {
+    "admin/base.html": "7428a8411d69ed81",
+    "admin/index.html": "dd345254af4ffc9a",
+    "admin/nav_sidebar.html": "9ded21d2f1036a58",
+    "unfold/helpers/command.html": "e10d80a03e4657fa",
+    "unfold/helpers/empty_results.html": "830db82d60f52b85",
+    "unfold/helpers/navigation_user.html": "df49db2d72d7e8f2",
+    "unfold/layouts/base_simple.html": "f90e61e284c309cd",
+    "unfold/layouts/skeleton.html": "062bb8d9caf56385",
+    "unfold/layouts/unauthenticated.html": "768501529f1a8dae",
+}
+ALPINE_VERSION = re.compile(r'version:"(\d+\.\d+)')
+
+
+@pytest.mark.parametrize("name", sorted(STARTED_FROM))
+def test_a_template_of_ours_began_as_what_unfold_ships(name: str) -> None:
+    assert (OURS / name).is_file()
+    assert hashlib.sha256((ORIGINALS / name).read_bytes()).hexdigest()[:16] == STARTED_FROM[name]
+
+
+def test_every_template_that_replaces_one_of_unfolds_is_listed() -> None:
+    replaced = {
+        str(path.relative_to(OURS)) for folder in ("admin", "unfold") for path in (OURS / folder).rglob("*.html")
+    }
+    assert replaced == set(STARTED_FROM)
+
+
+def test_alpines_csp_build_is_of_the_version_that_unfold_uses() -> None:
+    shipped = (ORIGINALS.parent / "static/unfold/js/alpine/alpine.js").read_text()
+    ours = (Path(settings.BASE_DIR) / "scheduling/static/console/js/alpine.csp.min.js").read_text()
+    assert ALPINE_VERSION.findall(ours) == ALPINE_VERSION.findall(shipped)
+
+
+class _InlineFinder(HTMLParser):
+    """Collects what a policy of `script-src 'self'` would refuse."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag == "script" and "src" not in given and given.get("type") != "application/json":
+            self.found.append(f"<script> {given}")
+        self.found += [f"{tag} {name}" for name in given if name.startswith("on")]
+        self.found += [f"{tag} {value}" for value in given.values() if (value or "").startswith("javascript:")]
+
+
+@pytest.mark.django_db
+def test_no_page_runs_inline_script(console: Callable[[User], Client], staff: User, acme_work: Work) -> None:
+    client = console(staff)
+    pages = [
+        reverse("admin:index"),
+        reverse("admin:scheduling_job_changelist"),
+        reverse("admin:scheduling_job_change", args=[acme_work.waiting.pk]),
+        reverse("admin:scheduling_cfsplan_change", args=[CFSPlan.objects.get(name="cloud").pk]),
+        reverse("admin:scheduling_routingrule_add"),
+        reverse("admin:django_celery_beat_periodictask_add"),
+        reverse("admin:auth_user_add"),
+    ]
+    for page in pages:
+        response = client.get(page)
+        finder = _InlineFinder()
+        finder.feed(response.content.decode())
+        assert finder.found == [], page
+        assert "script-src 'self'" in response.headers["Content-Security-Policy"]
+        assert "<main" in response.content.decode()
+        assert "Skip to the content" in response.content.decode()
