@@ -10,9 +10,9 @@ from django.db import connection
 
 from scheduling.models import Batch, Job, Queue
 from tenants.conf import OWNER_ALIAS, app_role, platform_role
-from tenants.context import tenant_context
+from tenants.context import all_tenants, tenant_context
 from tenants.ids import uuid7
-from tenants.models import ApiKey, Tenant
+from tenants.models import ApiKey, AuditLogEntry, Tenant
 
 # The names of the roles, which a server of one's own may call otherwise.
 APP, PLATFORM = app_role(), platform_role()
@@ -77,3 +77,15 @@ def new_job(tenant: Tenant, **values: Any) -> Job:
         "created_at": now,
     }
     return Job(**{**defaults, **values})
+
+
+def entries(action: str) -> list[AuditLogEntry]:
+    """The audit entries of an act, of all tenants, oldest first."""
+    with all_tenants():
+        return list(AuditLogEntry.objects.filter(action=action).order_by("id"))
+
+
+def reloaded(row: Any) -> Any:
+    """The row as the database has it."""
+    with all_tenants():
+        return type(row)._base_manager.get(pk=row.pk)

@@ -9,14 +9,10 @@ from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
 
-from scheduling.models import Batch, Job
-from tenants.access import Access
-from tenants.admin.base import CappedPaginator, TenantScopedAdmin
 from tenants.context import all_tenants, tenant_context
 from tenants.models import ApiKey, AuditLogEntry, Membership, Plan, Role, Tenant
 from tenants.services.api_keys import authenticate_api_key
 from tenants.services.memberships import add_member
-from tests.integration.tenants.sql import make_batch, make_job
 
 pytestmark = pytest.mark.django_db
 
@@ -266,34 +262,6 @@ def test_users_are_managed_by_platform_staff_alone_and_audited(acme_user, staff)
     assert answer.status_code == 302, answer.context["errors"]
     with all_tenants():
         assert AuditLogEntry.objects.get(action="user.created").after == {"name": "newton"}
-
-
-def test_a_drop_down_behind_the_door_offers_the_rows_of_the_rows_own_tenant(acme, globex, staff, rf):
-    own, _foreign = make_batch(acme, "own"), make_batch(globex, "foreign")
-    job = make_job(acme)
-    request = rf.get("/")
-    request.user, request.access = staff, Access(is_platform_staff=True)
-    job_admin = TenantScopedAdmin(Job, admin.site)
-    with all_tenants():
-        offered = job_admin.get_form(request, job, fields=["batch"]).base_fields["batch"].queryset
-        assert list(offered) == [own]
-        assert job_admin.get_form(request, None, fields=["batch"]).base_fields["batch"].queryset.count() == 2
-
-
-def test_a_drop_down_of_a_member_offers_own_rows_alone(acme, globex, acme_user, rf):
-    own, _foreign = make_batch(acme, "own"), make_batch(globex, "foreign")
-    request = rf.get("/")
-    request.user, request.access = acme_user, Access(tenant=acme, role=Role.OWNER)
-    with tenant_context(acme):
-        form = TenantScopedAdmin(Job, admin.site).get_form(request, None, fields=["batch"])
-        assert list(form.base_fields["batch"].queryset) == [own]
-
-
-def test_a_list_counts_no_further_than_its_cap(in_acme, monkeypatch):
-    monkeypatch.setattr("tenants.admin.base.COUNT_CAP", 3)
-    Batch.objects.bulk_create([Batch(label=str(number), kind="noop", total=1) for number in range(5)])
-    assert CappedPaginator(Batch.objects.order_by("id"), 2).count == 3
-    assert CappedPaginator([1, 2], 2).count == 2
 
 
 def test_a_page_offers_the_acts_that_its_reader_may_do_to_its_row(acme, acme_user, staff):
