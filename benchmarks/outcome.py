@@ -13,6 +13,8 @@ from pathlib import Path
 from django.db import connection
 
 RESULTS = Path(__file__).parent / "results"
+# Processes that wanted the processors before this run: what else the machine did.
+LOAD_BEFORE = os.getloadavg()[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ def describe_machine() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}, "
-        f"Python {platform.python_version()}, PostgreSQL {postgres.split()[0]}; all processes share the machine"
+        f"Python {platform.python_version()}, PostgreSQL {postgres.split()[0]}; all processes share the machine, whose "
+        f"load was {LOAD_BEFORE:.1f} before"
     )
 
 

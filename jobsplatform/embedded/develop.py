@@ -5,6 +5,7 @@ Runs under `python -m jobsplatform.embedded run --keep DIR`, which `make dev` do
 
 import os
 import secrets
+import shlex
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from django.core.management import call_command
 
 ADMINISTRATOR = "admin"
 VARIABLE_FOLDER = Path(__file__).resolve().parent.parent.parent / "var"
+SERVER_VARIABLES = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL")
 
 
 def main(arguments: list[str]) -> None:
@@ -22,10 +24,21 @@ def main(arguments: list[str]) -> None:
     call_command("migrate", interactive=False, verbosity=0)
     password = ensure_administrator(VARIABLE_FOLDER / "admin-password")
     sys.stdout.write(f"Console log-in: {ADMINISTRATOR} / {password}   (kept in var/admin-password)\n")
+    environment = write_environment(VARIABLE_FOLDER / "dev.env")
+    sys.stdout.write(f"For manage.py in another shell:  set -a; . {environment}; set +a\n")
     sys.stdout.flush()
     manage = VARIABLE_FOLDER.parent / "manage.py"
     # Replaces this process, so that the supervisor is the one that gets the launcher's signals.
     os.execv(sys.executable, [sys.executable, str(manage), "run_platform", *arguments])  # noqa: S606 - no shell wanted
+
+
+def write_environment(target: Path) -> Path:
+    """Write where the servers are, as assignments that a shell reads; return the file."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.touch(mode=0o600)
+    lines = [f"{name}={shlex.quote(os.environ[name])}\n" for name in SERVER_VARIABLES if name in os.environ]
+    target.write_text("".join(lines))
+    return target
 
 
 def ensure_administrator(kept: Path) -> str:
