@@ -38,7 +38,8 @@ SELECT e.queue_id, e.id, e.tenant_id, e.weight_milli, e.vruntime, e.in_flight, e
 FROM unnest(%(queue_ids)s::bigint[], %(floors)s::bigint[]) AS q(id, floor)
     CROSS JOIN LATERAL (
         SELECT * FROM scheduling_schedulingentity e
-        WHERE e.queue_id = q.id AND e.is_runnable AND {order}
+        WHERE e.queue_id = q.id AND e.is_runnable
+          AND (%(only)s::bigint[] IS NULL OR e.id = ANY(%(only)s)) AND {order}
         LIMIT %(limit)s
     ) e
     JOIN tenants_tenant t ON t.id = e.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
@@ -83,11 +84,35 @@ class RowsReading:
     paused: Sequence[tuple[int, int, UUID]]
 
 
+@dataclass(frozen=True, slots=True)
+class _QueueRow:
+    queue_id: int
+    name: str
+    weight: int
+    vruntime: int
+    virtual_time: int
+    floor: int
+    was_backlogged: bool
+    left: int | None
+
+    def share(self, room: int, tenants: Sequence[TenantShare], *, is_fifo: bool) -> QueueShare:
+        return QueueShare(
+            queue_id=self.queue_id,
+            weight_milli=self.weight * 1_000,
+            vruntime=self.vruntime,
+            virtual_time=self.virtual_time,
+            was_backlogged=self.was_backlogged,
+            room=room if self.left is None else min(room, self.left),
+            is_fifo=is_fifo,
+            tenants=tenants,
+        )
+
+
 def read_pool(pool_id: int, *, limit: int = TICK_JOBS, only_entities: Collection[int] | None = None) -> PoolReading:
     """Capacity, clocks and the entities that may be picked: three statements.
 
-    At most ``limit`` entities a queue are read: the k least start tags belong to the k
-    entities of least virtual time, so nothing is lost.
+    At most as many entities a queue are read as there is room: the k least start tags belong
+    to the k entities of least virtual time, so nothing is lost.
     """
     with connection.cursor() as cursor:
         cursor.execute(_CAPACITY, {"pool_id": pool_id, "lease_seconds": lease_seconds()})
@@ -96,46 +121,44 @@ def read_pool(pool_id: int, *, limit: int = TICK_JOBS, only_entities: Collection
         if room == 0:
             return PoolReading(PoolShare(virtual_time, 0, [], {}), slots, in_flight, {}, {})
         cursor.execute(_QUEUES, [pool_id])
-        queues = cursor.fetchall()
-        is_fifo = strategy == CFSPlan.Strategy.NOP
-        cursor.execute(
-            _ENTITIES.format(order=_FIFO_ORDER if is_fifo else _FAIR_ORDER),
-            {
-                "queue_ids": [queue[0] for queue in queues],
-                "floors": [queue[5] for queue in queues],
-                "limit": room if only_entities is None else TICK_JOBS,
-            },
-        )
-        tenants: dict[int, list[TenantShare]] = defaultdict(list)
-        tenant_room: dict[UUID, int] = {}
-        for queue_id, entity_id, tenant_id, *numbers, tenant_left in cursor.fetchall():
-            if only_entities is None or entity_id in only_entities:
-                tenants[queue_id].append(TenantShare(entity_id, tenant_id, *numbers))
-                tenant_room[tenant_id] = tenant_left
-    shares = [
-        QueueShare(
-            queue_id=queue_id,
-            weight_milli=weight * 1_000,
-            vruntime=vruntime,
-            virtual_time=queue_virtual_time,
-            was_backlogged=was_backlogged,
-            room=room if queue_left is None else min(room, queue_left),
-            is_fifo=is_fifo,
-            tenants=tenants[queue_id],
-        )
-        for queue_id, _, weight, vruntime, queue_virtual_time, _, was_backlogged, queue_left in queues
-    ]
+        queues = [_QueueRow(*row) for row in cursor.fetchall()]
+    is_fifo = strategy == CFSPlan.Strategy.NOP
+    tenants, tenant_room = _read_tenants(queues, room, only_entities, is_fifo=is_fifo)
+    shares = [queue.share(room, tenants[queue.queue_id], is_fifo=is_fifo) for queue in queues]
+    sees_the_least = not is_fifo and only_entities is None
     return PoolReading(
         share=PoolShare(virtual_time, room, shares, tenant_room),
         slots=slots,
         in_flight=in_flight,
-        queue_names={queue[0]: queue[1] for queue in queues},
+        queue_names={queue.queue_id: queue.name for queue in queues},
         floors={
             share.queue_id: min(tenant.vruntime for tenant in share.tenants)
             for share in shares
-            if share.tenants and not is_fifo and only_entities is None
+            if share.tenants and sees_the_least
         },
     )
+
+
+def _read_tenants(
+    queues: Sequence[_QueueRow], limit: int, only_entities: Collection[int] | None, *, is_fifo: bool
+) -> tuple[Mapping[int, Sequence[TenantShare]], Mapping[UUID, int]]:
+    """The first entities of each queue, and how many more messages each of their tenants may have."""
+    tenants: dict[int, list[TenantShare]] = defaultdict(list)
+    tenant_room: dict[UUID, int] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _ENTITIES.format(order=_FIFO_ORDER if is_fifo else _FAIR_ORDER),
+            {
+                "queue_ids": [queue.queue_id for queue in queues],
+                "floors": [queue.floor for queue in queues],
+                "only": None if only_entities is None else list(only_entities),
+                "limit": limit,
+            },
+        )
+        for queue_id, entity_id, tenant_id, *numbers, tenant_left in cursor.fetchall():
+            tenants[queue_id].append(TenantShare(entity_id, tenant_id, *numbers))
+            tenant_room[tenant_id] = tenant_left
+    return tenants, tenant_room
 
 
 def read_rows(wanted: Mapping[int, int], *, kind: str | None = None) -> RowsReading:
