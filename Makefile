@@ -32,8 +32,8 @@ environment-dev:
 demo: environment ## Three tenants index documents on one fair pool: see it work (DEMO_EXIT=1 stops at the end)
 	@$(SERVERS) -- $(PY) -m jobsplatform.demo
 
-dev: environment ## Everything up on this machine: console, dispatcher, worker, beat; data are kept in var/dev
-	@$(SERVERS) --keep var/dev -- $(PY) -m jobsplatform.embedded.develop
+dev: environment ## Everything up on this machine: console, dispatcher, worker, beat; data are kept in var/dev (BIND=host:port moves it)
+	@$(SERVERS) --keep var/dev -- $(PY) -m jobsplatform.embedded.develop $(if $(BIND),--bind $(BIND))
 
 test: environment-dev ## All tests but the browser's, on servers of their own (PYTEST_ARGS="…" is passed on)
 	@$(SERVERS) --fast -- $(PY) -m pytest -n 2 -m "not browser" $(PYTEST_ARGS)

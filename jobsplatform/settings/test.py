@@ -1,6 +1,7 @@
 """The settings of the test suite: the same, with cheap passwords, diagnostic kinds and files of its own."""
 
 from jobsplatform.settings import *
+from jobsplatform.settings.env import BASE_DIR, env
 
 IS_SECRET_KEY_GIVEN = True
 SECRET_KEY = "a key that only the tests know, and that no deployment uses"
