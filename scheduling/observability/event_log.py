@@ -13,10 +13,10 @@ logger = structlog.stdlib.get_logger("scheduling.events")
 
 # Signal, name of the event, level.
 _LINES: tuple[tuple[Signal, str, str], ...] = (
-    (signals.jobs_submitted, "jobs.submitted", "info"),
+    (signals.jobs_submitted, "jobs.submitted", "debug"),
     (signals.jobs_dispatched, "jobs.dispatched", "debug"),
     (signals.dispatch_undone, "dispatch.undone", "warning"),
-    (signals.execution_started, "execution.started", "info"),
+    (signals.execution_started, "execution.started", "debug"),
     (signals.execution_ended, "execution.ended", "info"),
     (signals.executions_rescued, "executions.rescued", "warning"),
 )

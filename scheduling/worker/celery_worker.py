@@ -12,11 +12,12 @@ from typing import Any
 
 from celery import current_app
 from celery.apps.worker import Worker
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_process_init
 from django.conf import settings
 from django.db import connections
 
 from scheduling.services.workers import Registration, register_worker, retire_worker
+from scheduling.worker.connections import connect_early, keep_connections
 from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.heartbeat import HeartbeatThread
 from scheduling.worker.preloading import preload_kinds
@@ -55,7 +56,9 @@ def run_worker(*, pool_name: str, concurrency: int) -> None:
     local = LocalWorker(registration, ControlBlock(concurrency))
     become(local)
     loaded = preload_kinds(registration.pool_id)
-    # The children must inherit no connection of this thread; each opens its own.
+    # The children must inherit no connection of this thread; each opens its own, and keeps it.
+    keep_connections()
+    worker_process_init.connect(connect_early)
     connections.close_all()
     thread = HeartbeatThread(local)
     thread.fork_between_rounds()

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connection, connections
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 CONNECTION_ERRORS = (OperationalError, InterfaceError)
+
+
+def keep_connections() -> None:
+    """In a worker a connection ends when it breaks, not when it is old: reconnecting takes longer than a small job."""
+    # Every thread's connection, and every child's, reads this one dictionary.
+    connections[DEFAULT_DB_ALIAS].settings_dict["CONN_MAX_AGE"] = None
+
+
+def connect_early(**_: Any) -> None:
+    """In a new child: the first job need not wait for its connection. Without a database it is tried again there."""
+    with suppress(*CONNECTION_ERRORS):
+        connection.ensure_connection()
 
 
 def check_connection() -> None:

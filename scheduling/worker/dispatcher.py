@@ -18,7 +18,7 @@ from scheduling.exceptions import BrokerUnavailableError
 from scheduling.models import WorkerPool
 from scheduling.services.dispatching import republish_unstarted, run_tick
 from scheduling.services.rescue import run_sweep
-from scheduling.worker.connections import CONNECTION_ERRORS
+from scheduling.worker.connections import CONNECTION_ERRORS, is_connection_lost
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +47,13 @@ class Dispatcher:
                 self._round()
                 self._back_off_seconds = MIN_BACK_OFF_SECONDS
             except CONNECTION_ERRORS:
-                logger.warning("dispatcher.database_away", exc_info=True)
-                self._reconnect_later()
+                if is_connection_lost():
+                    logger.warning("dispatcher.database_away", exc_info=True)
+                    self._reconnect_later()
+                else:
+                    # A deadlock or a time-out: that round is rolled back, and workers kept their leases all the while.
+                    logger.warning("dispatcher.round_failed", exc_info=True)
+                    self._stopped.wait(MIN_BACK_OFF_SECONDS)
         connection.close()
 
     def _round(self) -> None:

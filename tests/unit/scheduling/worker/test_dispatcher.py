@@ -29,6 +29,7 @@ class World:
         self.done: list[tuple[float, str]] = []
         self.is_broker_away: Callable[[float], bool] = lambda _: False
         self.is_database_away: Callable[[float], bool] = lambda _: False
+        self.is_deadlocked: Callable[[float], bool] = lambda _: False
         self.unpublished: Callable[[float], int] = lambda _: 0
         self.is_epoch_new: Callable[[float], bool] = lambda _: False
 
@@ -65,8 +66,11 @@ class World:
             raise BrokerUnavailableError
         return self.is_epoch_new(self.elapsed)
 
+    def is_connection_lost(self) -> bool:
+        return self.is_database_away(self.elapsed)
+
     def _ask_database(self) -> None:
-        if self.is_database_away(self.elapsed):
+        if self.is_database_away(self.elapsed) or self.is_deadlocked(self.elapsed):
             raise OperationalError
 
 
@@ -91,6 +95,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
         pools = SimpleNamespace(order_by=lambda *_: SimpleNamespace(values_list=lambda *_, **__: [POOL]))
         monkeypatch.setattr(module, "WorkerPool", SimpleNamespace(objects=pools))
         monkeypatch.setattr(module, "connection", SimpleNamespace(close=lambda: None))
+        monkeypatch.setattr(module, "is_connection_lost", world.is_connection_lost)
         monkeypatch.setattr(module, "run_tick", world.tick)
         monkeypatch.setattr(module, "run_sweep", world.sweep)
         monkeypatch.setattr(module, "republish_unstarted", world.republish)
@@ -118,6 +123,12 @@ def test_after_an_outage_of_the_database_the_sweep_waits_one_lease_again(run: Ca
     first_sweep = min(at for at in world.times("sweep") if at >= 12.0)
     # The last failed attempt came before the return, at most one back-off earlier.
     assert first_sweep >= back + 10.0 - 2.0
+
+
+def test_a_deadlock_costs_a_round_and_puts_no_sweep_off(run: Callable[..., World]) -> None:
+    world = run(14.0, is_deadlocked=lambda at: at == 10.5)
+    assert 10.6 in world.times("tick")
+    assert [round(at) for at in world.times("sweep")] == [10, 11, 12, 13]
 
 
 def test_a_broker_that_is_away_stops_claims_and_all_is_published_anew_when_it_is_back(
