@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 
 MINIMUM = (3, 12)
+# What is installed, by file and hash; also the mark of an environment that was made here.
+RECORD = "installed.json"
 
 
 def main(arguments: list[str]) -> int:
@@ -48,11 +50,16 @@ def _is_usable(environment: Path) -> bool:
 
 def _make(environment: Path) -> bool:
     """Make the environment anew; where this Python cannot, name the command that cures it."""
+    if environment.exists() and not (environment / RECORD).exists():
+        # It may be somebody's own environment, or any folder at all: only what was made here is made anew.
+        _fail(f"{environment} was not made by make and cannot be used. Remove it, or name another: make VENV=…")
+        return False
     _say(f"Making {environment} with Python {sys.version.split()[0]}")
     if environment.exists():
         shutil.rmtree(environment)
     made = subprocess.run([sys.executable, "-m", "venv", str(environment)], capture_output=True, text=True, check=False)
     if made.returncode == 0:
+        (environment / RECORD).write_text("{}")
         return True
     shutil.rmtree(environment, ignore_errors=True)
     package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
@@ -67,7 +74,7 @@ def _make(environment: Path) -> bool:
 
 def _install(environment: Path, requirements: list[Path]) -> int:
     """Install the files whose content has changed since they were last installed."""
-    record = environment / "installed.json"
+    record = environment / RECORD
     installed = json.loads(record.read_text()) if record.exists() else {}
     hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in requirements}
     changed = [path for path in requirements if installed.get(path.name) != hashes[path.name]]

@@ -38,6 +38,15 @@ def test_a_machine_without_a_fit_python_is_told_the_cure() -> None:
     assert "apt-get install" in ran.stderr
 
 
+def test_a_folder_that_make_did_not_make_is_never_removed(tmp_path: Path) -> None:
+    (tmp_path / "precious").touch()
+    tool = BASE_DIR / "tools" / "virtual_environment.py"
+    ran = subprocess.run([sys.executable, str(tool), str(tmp_path)], capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert "was not made by make" in ran.stderr
+    assert (tmp_path / "precious").exists()
+
+
 @pytest.fixture
 def python_without_venv(tmp_path: Path) -> Path:
     """A Python that starts, and whose module venv is missing, as on a bare Debian."""
