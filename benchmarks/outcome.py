@@ -70,8 +70,13 @@ def describe_machine() -> str:
     return (
         f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}, PostgreSQL {postgres.split()[0]}; all processes share the machine, whose "
-        f"load was {LOAD_BEFORE:.1f} before"
+        f"load was {LOAD_BEFORE:.1f} before{_priority()}"
     )
+
+
+def _priority() -> str:
+    """Whether the run was put before all other work, as `chrt --rr 10` does on a machine that is not idle."""
+    return "" if os.sched_getscheduler(0) == os.SCHED_OTHER else "; run at real-time priority, ahead of that load"
 
 
 def _processor() -> str:
