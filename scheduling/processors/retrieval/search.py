@@ -37,19 +37,25 @@ _BY_VECTOR_INDEX = """
     ORDER BY embedding <#> %(vector)s::vector LIMIT %(limit)s
 """
 # Any term may match; each weighs by its rarity in the dataset. The weights are those of D (text) to A (heading).
+# No index on `search`: `@@` is not leakproof, so under row-level security the tenant's rows come first in any case.
+# OFFSET 0 keeps the scan of the chunks outside, so that they are read once and not once a term; each step is
+# materialized, for the planner knows too little of its size to be trusted with the order.
 _BY_TEXT = """
-    WITH term AS MATERIALIZED (
-        SELECT value::tsquery AS query FROM unnest(%(terms)s::text[]) AS value
-    ), candidate AS MATERIALIZED (
-        SELECT id, search FROM retrieval_chunk
-        WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s AND search @@ %(any_term)s::tsquery
-    ), hit AS MATERIALIZED (
-        SELECT candidate.id, term.query, ts_rank('{0.5, 0.5, 0.5, 0.8}', candidate.search, term.query) AS rank
-        FROM candidate JOIN term ON candidate.search @@ term.query
-    ), weight AS (
-        SELECT query, ln(1 + (SELECT count(*) FROM candidate)::float / count(*)) AS idf FROM hit GROUP BY query
+    WITH hit AS MATERIALIZED (
+        SELECT chunk.id, term.number, ts_rank('{0.5, 0.5, 0.5, 0.8}', chunk.search, term.query) AS rank
+        FROM retrieval_chunk chunk CROSS JOIN LATERAL (
+            SELECT query, number FROM unnest(%(terms)s::tsquery[]) WITH ORDINALITY AS listed(query, number)
+            WHERE chunk.search @@ query OFFSET 0
+        ) AS term
+        WHERE chunk.tenant_id = %(tenant_id)s AND chunk.dataset_id = %(dataset_id)s
+            AND chunk.search @@ %(any_term)s::tsquery
+    ), total AS MATERIALIZED (
+        SELECT coalesce(sum(chunks_done), 0)::float AS chunks FROM retrieval_document
+        WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s
+    ), weight AS MATERIALIZED (
+        SELECT number, ln(1 + (SELECT chunks FROM total) / count(*)) AS idf FROM hit GROUP BY number
     )
-    SELECT hit.id, sum(hit.rank * weight.idf) AS score FROM hit JOIN weight USING (query)
+    SELECT hit.id, sum(hit.rank * weight.idf) AS score FROM hit JOIN weight USING (number)
     GROUP BY hit.id ORDER BY score DESC, hit.id LIMIT %(limit)s
 """
 
