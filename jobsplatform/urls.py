@@ -5,10 +5,11 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.decorators.csrf import csrf_exempt
+from django.views.defaults import bad_request
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from tenants.api.problems import problem_response
+from tenants.api.problems import problem_response, replace_page
 from tenants.exceptions import AddressUnknownError
 
 
@@ -24,11 +25,19 @@ def refuse_address(request: HttpRequest) -> HttpResponse:
     return problem_response(AddressUnknownError("There is nothing at this address; addresses end with a slash."))
 
 
+def refuse_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """400 for what no view was asked about, such as a host that is not served; a problem where it is the API's."""
+    page = bad_request(request, exception)
+    return replace_page(page) if request.path_info.startswith("/api/") else page
+
+
+handler400 = refuse_request
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/", admin.site.urls),
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("api/v1/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/v1/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("api/v1/", include(_api_urls())),
     # Without this one, Django would redirect `/api/v1/jobs` and turn the client's POST into a GET.
     re_path(r"^api/", refuse_address),

@@ -130,6 +130,12 @@ class JsonInvalidError(DomainError):
     title = "The body is not acceptable JSON."
 
 
+class LengthRequiredError(DomainError):
+    code = "length_required"
+    category = "malformed"
+    title = "Send the body with its Content-Length, not in chunks."
+
+
 class BodyTooLargeError(DomainError):
     code = "body_too_large"
     category = "too_large"

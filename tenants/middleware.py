@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from django.db import InterfaceError, OperationalError
@@ -17,9 +17,12 @@ from structlog.contextvars import bound_contextvars
 
 from tenants.access import API_KEY_ROLE, NO_ACCESS, Access
 from tenants.api.problems import problem_response, replace_page
+from tenants.bodies import received_body
 from tenants.context import Actor, acting_as, scope_context
 from tenants.exceptions import (
+    BodyTooLargeError,
     DatabaseUnavailableError,
+    LengthRequiredError,
     NoMembershipError,
     TenantNotFoundError,
     TenantRequiredError,
@@ -61,12 +64,16 @@ class TenantMiddleware:
         try:
             access = _find_access(request, is_api=is_api)
             request.access = access  # type: ignore[attr-defined]
-            with _context_of(access), acting_as(_actor_of(request, access, request_id)):
+            # Whoever has no access is refused without his body being read.
+            received = nullcontext() if access.scope is None else received_body(request)
+            with received, _context_of(access), acting_as(_actor_of(request, access, request_id)):
                 response = self.get_response(request)
         except (OperationalError, InterfaceError) as error:
             if not is_api:
                 raise
             return problem_response(DatabaseUnavailableError(retry_after_seconds=5), cause=error)
+        except (BodyTooLargeError, LengthRequiredError) as refusal:
+            return problem_response(refusal)
         return replace_page(response) if is_api and isinstance(response, HttpResponse) else response
 
 

@@ -19,6 +19,7 @@ from scheduling.models import Job
 from scheduling.services.job_requests import JobRequest
 from scheduling.services.submission import submit_jobs
 from tenants.api.viewsets import TenantViewSet
+from tenants.bodies import MAX_TEXT_BYTES
 from tenants.exceptions import DomainError
 
 
@@ -28,8 +29,7 @@ class BulkSubmissionViewSet(TenantViewSet):
     model = Job
     serializer_class = BulkSubmissionSerializer
     filter_backends: ClassVar[list[Any]] = []
-    # A thousand jobs of eight KiB; more than that costs the process too much memory at once.
-    max_body_bytes = 8 * 1024 * 1024
+    max_body_bytes = MAX_TEXT_BYTES  # a thousand jobs of eight KiB
 
     @extend_schema(
         operation_id="jobs_submit_bulk",

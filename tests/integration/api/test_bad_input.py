@@ -239,6 +239,12 @@ def test_an_address_that_leads_nowhere_is_a_problem_too(acme_api: APIClient, pat
         assert_refused(answer, 404, "not_found")
 
 
+@pytest.mark.parametrize("host", ["evil.example", "a b"])
+def test_a_host_that_is_not_served_is_a_problem_too(acme_api: APIClient, settings: Any, host: str) -> None:
+    settings.ALLOWED_HOSTS = ["localhost"]
+    assert_refused(acme_api.get(JOBS, headers={"Host": host}), 400, "malformed")
+
+
 @pytest.mark.parametrize("query", QUERIES)
 def test_a_filter_that_is_not_understood_is_refused(acme_api: APIClient, query: str) -> None:
     problem = assert_refused(acme_api.get(f"{JOBS}?{query}"), 422)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from typing import Any
 
 import pytest
@@ -60,3 +61,9 @@ def test_every_operation_says_what_goes_wrong_and_needs_a_caller(document: dict[
 
 def test_the_document_is_public(db: None) -> None:
     assert APIClient().get("/api/v1/schema/").status_code == 200
+
+
+def test_the_page_that_shows_it_needs_no_inline_script(db: None) -> None:
+    page = APIClient().get("/api/v1/docs/").content.decode()
+    assert "<script" in page
+    assert not re.findall(r"<script(?![^>]*src=)[^>]*>", page)
