@@ -1,5 +1,6 @@
 """The example in docs/writing_processors.md runs as it stands there."""
 
+import json
 import re
 import uuid
 from pathlib import Path
@@ -7,21 +8,32 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from scheduling.processors.base import Complete, Discard, JobContext, PermanentError, TaskProcessor, Yielded
+from scheduling.processors.base import (
+    Complete,
+    Discard,
+    Interrupted,
+    JobContext,
+    PermanentError,
+    TaskProcessor,
+    Yielded,
+)
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "writing_processors.md"
 BLOCK = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL).group(1)
 
 
 class RecordingRuntime:
-    """Asks for the slot back when `yields_after` texts are done; remembers the progress."""
+    """Asks for the slot back, or stops, after so many texts; remembers progress and checkpoint."""
 
-    def __init__(self, yields_after=None):
+    def __init__(self, yields_after=None, interrupted_after=None):
         self.yields_after = yields_after
+        self.interrupted_after = interrupted_after
         self.progress = []
+        self.state = {}
 
     def checkpoint(self, state, effects):
-        raise AssertionError("the example makes no checkpoint of its own")
+        assert effects is None
+        self.state = json.loads(json.dumps(state))
 
     def in_settlement(self, effects):
         raise AssertionError("the example has no effects")
@@ -30,6 +42,8 @@ class RecordingRuntime:
         self.progress.append((current, total))
 
     def should_yield(self):
+        if len(self.progress) == self.interrupted_after:
+            raise Interrupted("shutdown")
         return len(self.progress) == self.yields_after
 
 
@@ -68,6 +82,17 @@ def test_the_example_goes_on_where_it_gave_its_slot_back(processor):
     second = processor.process(context(texts, state=first.state, runtime=runtime))
     assert runtime.progress == [(3, 3)]
     assert second == processor.process(context(texts))
+
+
+def test_the_example_goes_on_at_its_checkpoint_after_its_worker_stopped(processor):
+    texts = ["to be", "or not", "to be"]
+    stopped = RecordingRuntime(interrupted_after=2)
+    with pytest.raises(Interrupted):
+        processor.process(context(texts, runtime=stopped))
+    runtime = RecordingRuntime()
+    outcome = processor.process(context(texts, state=stopped.state, runtime=runtime))
+    assert runtime.progress == [(3, 3)]
+    assert outcome == processor.process(context(texts))
 
 
 def test_the_example_gives_up_on_an_empty_text(processor):
