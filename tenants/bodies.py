@@ -38,7 +38,7 @@ def received_body(request: HttpRequest) -> Iterator[None]:
     with SpooledTemporaryFile(max_size=settings.FILE_UPLOAD_MAX_MEMORY_SIZE) as spool:
         shutil.copyfileobj(request._stream, spool)  # noqa: SLF001 - what WSGIRequest and REST framework read from
         spool.seek(0)
-        request._stream = spool  # noqa: SLF001
+        request._stream = spool  # type: ignore[assignment]  # noqa: SLF001
         yield
 
 

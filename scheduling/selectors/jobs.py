@@ -7,7 +7,7 @@ without a bound: a tenant may have a million jobs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -52,10 +52,6 @@ class JobFilter:
         """Whether it narrows nothing: every job is meant."""
         return all(getattr(self, field.name) in ((), None) for field in fields(self))
 
-    def frozen_at(self, newest_id: UUID) -> JobFilter:
-        """The same filter over the jobs that exist now."""
-        return replace(self, newest_id=newest_id)
-
 
 @dataclass(frozen=True, slots=True)
 class CappedCount:
@@ -66,15 +62,6 @@ class CappedCount:
 
     def __str__(self) -> str:
         return f"{self.value:,}+" if self.is_capped else f"{self.value:,}"
-
-
-@dataclass(frozen=True, slots=True)
-class JobPage:
-    """One page, newest first; ``newer_id`` and ``older_id`` are where the neighbours begin."""
-
-    jobs: list[Job]
-    newer_id: UUID | None
-    older_id: UUID | None
 
 
 def find_jobs(job_filter: JobFilter) -> JobQuerySet:
@@ -99,19 +86,6 @@ def find_jobs(job_filter: JobFilter) -> JobQuerySet:
     return jobs
 
 
-def page_jobs(job_filter: JobFilter, *, limit: int, before: UUID | None = None, after: UUID | None = None) -> JobPage:
-    """One page of at most ``limit`` jobs: those older than ``before``, or next newer than ``after``."""
-    jobs = find_jobs(job_filter)
-    if after is not None:
-        rows = list(jobs.filter(id__gt=after).order_by("id")[: limit + 1])
-        has_more, page = len(rows) > limit, rows[:limit][::-1]
-        return JobPage(page, page[0].id if page and has_more else None, page[-1].id if page else after)
-    rows = list((jobs.filter(id__lt=before) if before else jobs)[: limit + 1])
-    has_more, page = len(rows) > limit, rows[:limit]
-    newer_id = page[0].id if page and before else None
-    return JobPage(page, newer_id, page[-1].id if page and has_more else None)
-
-
 def next_job_ids(job_filter: JobFilter, *, after: UUID | None, limit: int) -> list[UUID]:
     """The ids of the next ``limit`` matching jobs, oldest first: one chunk of a bulk act."""
     jobs = find_jobs(job_filter).select_related(None).order_by("id")
@@ -128,16 +102,11 @@ def count_jobs(job_filter: JobFilter, *, limit: int = COUNT_LIMIT) -> CappedCoun
 
 
 def get_job(job_id: UUID) -> Job:
-    """One job with its queue; `JobNotFoundError` for another tenant's as for none."""
+    """One job with its queue, tenant and plan; `JobNotFoundError` for another tenant's as for none."""
     try:
-        return Job.objects.select_related("queue").get(id=job_id)
+        return Job.objects.select_related("queue", "tenant__plan").get(id=job_id)
     except Job.DoesNotExist:
         raise JobNotFoundError from None
-
-
-def get_jobs_by_id(job_ids: Sequence[UUID]) -> dict[UUID, Job]:
-    """The visible ones of these jobs, by id, with their queues."""
-    return Job.objects.select_related("queue").in_bulk(list(job_ids))
 
 
 def _states(states: Sequence[JobState]) -> Q:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Exists, OuterRef
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from scheduling.conf import lease_seconds
 from scheduling.lifecycle import IN_FLIGHT_STATES, TERMINAL_STATES, JobState
 from scheduling.models import Job, KindPause, Queue, TenantCapacity, Worker
-from tenants.models import Tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ def _times(job: Job, state: JobState) -> list[WaitingReason]:
 
 
 def _tenant(job: Job) -> list[WaitingReason]:
-    tenant = Tenant.objects.select_related("plan").get(pk=job.tenant_id)
+    tenant = job.tenant
     reasons = []
     if tenant.is_suspended:
         reasons.append(WaitingReason("tenant_suspended", f"The tenant is suspended. {tenant.status_reason}".strip()))
@@ -58,21 +57,21 @@ def _tenant(job: Job) -> list[WaitingReason]:
 
 
 def _topology(job: Job) -> list[WaitingReason]:
-    queue = Queue.objects.annotate(has_workers=Exists(_live_workers())).get(pk=job.queue_id)
+    queue = job.queue
     pause = KindPause.objects.filter(kind=job.kind).first()
     reasons = []
     if queue.is_paused:
         reasons.append(WaitingReason("queue_paused", f"The queue is paused. {queue.pause_reason}".strip()))
     if pause is not None:
         reasons.append(WaitingReason("kind_paused", f"Jobs of this kind are paused. {pause.reason}".strip()))
-    if not queue.has_workers:
+    if not _live_workers(queue).exists():
         reasons.append(WaitingReason("no_workers", "No worker serves the queue at the moment."))
     return reasons
 
 
-def _live_workers() -> object:
+def _live_workers(queue: Queue) -> QuerySet[Worker]:
     return Worker.objects.filter(
-        pool_id=OuterRef("pool_id"),
+        pool_id=queue.pool_id,
         status=Worker.Status.ONLINE,
         heartbeat_at__gt=Now() - timedelta(seconds=lease_seconds()),
     )

@@ -70,7 +70,7 @@ def _parse(jobs: list[Any]) -> tuple[dict[int, JobRequest], list[tuple[int, Doma
 
 def describe_faults(error: ValidationError) -> str:
     """The first faults of one job in a sentence."""
-    faults = [f"{field}: {_first(messages)}" for field, messages in dict(error.detail).items()]  # type: ignore[arg-type]
+    faults = [f"{field}: {_first(messages)}" for field, messages in dict(error.detail).items()]
     return "; ".join(faults[:3])
 
 

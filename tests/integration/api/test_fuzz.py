@@ -22,6 +22,7 @@ from schemathesis.specs.openapi.checks import content_type_conformance, response
 from scheduling.models import DeadLetter, Execution, Job
 from scheduling.services.submission import create_batch
 from tenants.context import all_tenants
+from tenants.ids import uuid7
 from tenants.models import Tenant
 from tests.integration.api.conftest import session_of
 from tests.integration.api.test_schema import OFFERED
@@ -86,7 +87,7 @@ def test_no_request_is_answered_with_a_fault_or_otherwise_than_described(
     @given(case=operation.as_strategy(), is_apt=st.booleans())
     def check(case: Any, *, is_apt: bool) -> None:
         if is_apt:
-            _make_apt(case, known.get(resource, ""))
+            _make_apt(case, known.get(resource, str(uuid7())))
         answer = case.call_and_validate(checks=CHECKS, **credentials)
         assert answer.status_code != 401
 

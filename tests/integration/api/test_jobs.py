@@ -269,50 +269,6 @@ def test_a_job_that_waits_runs_or_is_done_cannot_be_retried(
     assert (answer.status_code, answer.json()["code"]) == (409, "invalid_transition")
 
 
-def test_events_tell_the_story_and_nothing_of_others(acme_api: APIClient, dead_job: Job) -> None:
-    events = acme_api.get(f"{JOBS}{dead_job.id}/events/").json()["results"]
-    assert [event["name"] for event in events][:2] == ["job.submitted", "job.dispatched"]
-    assert events[-1]["state"] == "discarded"
-    assert not {"start_tag", "predicted_us"} & {name for event in events for name in event["data"]}
-
-
-def test_executions_show_the_one_in_flight_first_and_an_error_where_it_ended(
-    acme_api: APIClient, executing_job: Job, dead_job: Job
-) -> None:
-    (live,) = acme_api.get(f"{JOBS}{executing_job.id}/executions/").json()["results"]
-    assert (live["state"], live["ended_at"], live["seconds"]) == ("executing", None, None)
-    assert acme_api.get(f"/api/v1/executions/{live['id']}/").json()["job"] == str(executing_job.id)
-    (ended,) = acme_api.get(f"{JOBS}{dead_job.id}/executions/").json()["results"]
-    assert (ended["state"], ended["error"]) == ("failed", {"type": "ValueError", "message": "no"})
-    assert "ValueError: no" in acme_api.get(f"/api/v1/executions/{ended['id']}/").json()["traceback"]
-
-
-def test_a_batch_counts_its_jobs_by_state(acme: Tenant, acme_api: APIClient) -> None:
-    from scheduling.services.job_requests import JobRequest
-    from scheduling.services.submission import create_batch, submit_jobs
-
-    batch = create_batch(tenant=acme, label="books", kind="noop", total=3)
-    submit_jobs(tenant=acme, requests=[JobRequest(kind="noop")] * 3, batch=batch)
-    submit(acme)
-    assert [row["label"] for row in acme_api.get("/api/v1/batches/").json()["results"]] == ["books"]
-    shown = acme_api.get(f"/api/v1/batches/{batch.id}/").json()
-    assert (shown["total"], shown["states"]) == (3, {"available": 3})
-    assert len(ids(acme_api.get(JOBS, {"batch": str(batch.id)}))) == 3
-
-
-def test_dead_letters_are_filtered(acme_api: APIClient, dead_job: Job) -> None:
-    path = "/api/v1/dead-letters/"
-    letter = acme_api.get(path).json()["results"][0]
-    assert (letter["job"], letter["reason"]) == (str(dead_job.id), "permanent_error")
-    assert letter["error"]["message"] == "no"
-    hits = ["kind=noop", "reason=permanent_error,crashed_workers", "error=ValueError", "requeued=false"]
-    misses = ["kind=sleep", "reason=deadline_passed", "error=KeyError", "requeued=true"]
-    for query in hits:
-        assert ids(acme_api.get(f"{path}?{query}")) == [letter["id"]], query
-    for query in misses:
-        assert ids(acme_api.get(f"{path}?{query}")) == [], query
-
-
 def test_an_id_that_nobody_has_is_not_found_in_any_spelling(acme_api: APIClient, available_job: Job) -> None:
     missing: UUID = uuid7()
     spellings = [str(missing), "٠" * 36, "1", "null", f"{available_job.id}\u200b", f"{{{available_job.id}}}"]
