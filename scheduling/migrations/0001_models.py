@@ -25,6 +25,8 @@ class Migration(migrations.Migration):
                 ("kind", models.CharField(max_length=64)),
                 ("predicted_us", models.BigIntegerField()),
                 ("measured_us", models.BigIntegerField()),
+                ("weight_milli", models.PositiveIntegerField()),
+                ("queue_weight_milli", models.PositiveIntegerField()),
                 ("is_sample", models.BooleanField(help_text="Whether the measured time teaches the predictor.")),
             ],
             options={
@@ -553,6 +555,11 @@ class Migration(migrations.Migration):
                 ("token", models.UUIDField(help_text="Dispatch token; only the latest message carries it.")),
                 ("fence", models.BigIntegerField(default=0)),
                 ("predicted_us", models.BigIntegerField()),
+                ("weight_milli", models.PositiveIntegerField(help_text="The tenant's weight when this was charged.")),
+                (
+                    "queue_weight_milli",
+                    models.PositiveIntegerField(help_text="The queue's weight when this was charged."),
+                ),
                 ("dispatched_at", models.DateTimeField()),
                 ("published_at", models.DateTimeField()),
                 ("started_at", models.DateTimeField(null=True)),

@@ -15,7 +15,8 @@ CREATE_WAKE = """
 CREATE_SETTLED = """
     CREATE TABLE scheduling_settled (
         tenant_id uuid NOT NULL, entity_id bigint NOT NULL, queue_id bigint NOT NULL, kind varchar(64) NOT NULL,
-        predicted_us bigint NOT NULL, measured_us bigint NOT NULL, is_sample boolean NOT NULL
+        predicted_us bigint NOT NULL, measured_us bigint NOT NULL, weight_milli integer NOT NULL,
+        queue_weight_milli integer NOT NULL, is_sample boolean NOT NULL
     ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)
 """
 # Rows that are updated many times a second keep room on their page, so that updates stay on it (HOT).

@@ -58,8 +58,10 @@ WITH verdict AS (
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
     SELECT event_id, tenant_id, job_id, id, now(), event, state, %(actor)s, '', event_data FROM ended
 ), settled AS (
-    INSERT INTO scheduling_settled (tenant_id, entity_id, queue_id, kind, predicted_us, measured_us, is_sample)
-    SELECT tenant_id, entity_id, queue_id, kind, predicted_us, measured_us, is_sample FROM ended
+    INSERT INTO scheduling_settled (tenant_id, entity_id, queue_id, kind, predicted_us, measured_us, weight_milli,
+        queue_weight_milli, is_sample)
+    SELECT tenant_id, entity_id, queue_id, kind, predicted_us, measured_us, weight_milli,
+        queue_weight_milli, is_sample FROM ended
 ), ready AS (
     INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind)
     SELECT e.tenant_id, e.entity_id, j.rank, e.job_id, e.kind FROM ended e JOIN job j USING (job_id)

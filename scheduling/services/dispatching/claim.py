@@ -11,7 +11,7 @@ from uuid import uuid4
 from django.db import connection
 
 from scheduling.broker import Hint
-from scheduling.fairness.shares import Pick, PickResult, ReadRows
+from scheduling.fairness.shares import Pick, PickResult, PoolShare, ReadRows
 from scheduling.fairness.virtual_time import virtual_service
 from scheduling.services.dispatching.read import PoolReading
 from tenants.ids import uuid7
@@ -36,8 +36,9 @@ _CLAIM = """
 WITH picked AS (
     SELECT * FROM unnest(%(entity_ids)s::bigint[], %(ranks)s::bigint[], %(job_ids)s::uuid[], %(queue_ids)s::bigint[],
         %(costs)s::bigint[], %(execution_ids)s::uuid[], %(tokens)s::uuid[], %(charge_ids)s::uuid[],
-        %(event_ids)s::uuid[], %(start_tags)s::bigint[])
-        AS p(entity_id, rank, job_id, queue_id, cost_us, execution_id, token, charge_id, event_id, start_tag)
+        %(event_ids)s::uuid[], %(start_tags)s::bigint[], %(weights)s::int[], %(queue_weights)s::int[])
+        AS p(entity_id, rank, job_id, queue_id, cost_us, execution_id, token, charge_id, event_id, start_tag,
+            weight_milli, queue_weight_milli)
 ), gone AS (
     DELETE FROM scheduling_job_ready r USING picked p
     WHERE r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id
@@ -48,9 +49,9 @@ WITH picked AS (
     RETURNING g.*, j.execution_count AS number, j.fence
 ), live AS (
     INSERT INTO scheduling_execution_live (id, tenant_id, job_id, entity_id, queue_id, pool_id, kind, number, token,
-        fence, predicted_us, dispatched_at, published_at)
+        fence, predicted_us, weight_milli, queue_weight_milli, dispatched_at, published_at)
     SELECT execution_id, tenant_id, job_id, entity_id, queue_id, %(pool_id)s, kind, number, token,
-        fence, cost_us, now(), now()
+        fence, cost_us, weight_milli, queue_weight_milli, now(), now()
     FROM claimed
 ), charge AS (
     INSERT INTO scheduling_charge (id, tenant_id, job_id, execution_id, queue_id, reason, microseconds, at)
@@ -109,7 +110,7 @@ def claim_jobs(pool_id: int, reading: PoolReading, picks: Sequence[Pick]) -> lis
     """Dispatch the picks whose jobs are still there, and give back the capacity of the rest."""
     claims = [Claim(pick, Hint(reading.queue_names[pick.queue_id], uuid7(), uuid4())) for pick in picks]
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, _claim_parameters(pool_id, claims))
+        cursor.execute(_CLAIM, _claim_parameters(pool_id, reading.share, claims))
         fences = dict(cursor.fetchall())
         lost = Counter(c.pick.tenant_id for c in claims if c.hint.execution_id not in fences)
         if lost:
@@ -119,7 +120,9 @@ def claim_jobs(pool_id: int, reading: PoolReading, picks: Sequence[Pick]) -> lis
     ]
 
 
-def _claim_parameters(pool_id: int, claims: Sequence[Claim]) -> dict[str, Any]:
+def _claim_parameters(pool_id: int, share: PoolShare, claims: Sequence[Claim]) -> dict[str, Any]:
+    queue_weights = {queue.queue_id: queue.weight_milli for queue in share.queues}
+    weights = {tenant.entity_id: tenant.weight_milli for queue in share.queues for tenant in queue.tenants}
     return {
         "pool_id": pool_id,
         "entity_ids": [claim.pick.entity_id for claim in claims],
@@ -132,6 +135,8 @@ def _claim_parameters(pool_id: int, claims: Sequence[Claim]) -> dict[str, Any]:
         "charge_ids": [uuid7() for _ in claims],
         "event_ids": [uuid7() for _ in claims],
         "start_tags": [claim.pick.start_tag for claim in claims],
+        "weights": [weights[claim.pick.entity_id] for claim in claims],
+        "queue_weights": [queue_weights[claim.pick.queue_id] for claim in claims],
     }
 
 

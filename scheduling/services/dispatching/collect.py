@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from django.db import connection
 
-from scheduling.services.dispatching.weights import QUEUE_WEIGHT
-
 # Half-life of the running mean in samples: recent behaviour outweighs what a kind once cost.
 MEMORY_SAMPLES = 50
 
-# Virtual times are nanoseconds per unit of weight, hence the factors of 1,000 and 1,000,000 (milli-weights).
+# A charge is corrected at the weight at which it was made: taken off at another one, an edit of weights would
+# credit or fine whoever was in flight. Virtual times are nanoseconds per unit of weight, hence the 1,000,000 over
+# milli-weights.
 # Capacities are locked in the order of the tenants, because two pools' ticks may both want them.
 _COLLECT = """
 WITH gone AS (
@@ -17,11 +17,13 @@ WITH gone AS (
     WHERE q.id = s.queue_id AND q.pool_id = %(pool_id)s
     RETURNING s.*
 ), by_entity AS (
-    SELECT entity_id, count(*) AS ended, sum(measured_us - predicted_us) AS correction FROM gone GROUP BY 1
+    SELECT entity_id, count(*) AS ended,
+        sum(measured_us * 1000000 / weight_milli - predicted_us * 1000000 / weight_milli)::bigint AS correction
+    FROM gone GROUP BY 1
 ), entity AS (
     UPDATE scheduling_schedulingentity e SET
         in_flight = e.in_flight - b.ended,
-        vruntime = greatest(0, e.vruntime + (b.correction * 1000000 / e.weight_milli)::bigint)
+        vruntime = e.vruntime + b.correction
     FROM by_entity b WHERE e.id = b.entity_id
     RETURNING e.queue_id, e.vruntime, e.is_runnable
 ), by_tenant AS (
@@ -57,16 +59,18 @@ WITH gone AS (
         mean_us = greatest(1, c.mean_us + ((excluded.mean_us - c.mean_us) * excluded.samples::float8
             / (excluded.samples + least(c.samples, %(memory)s)))::bigint)
 ), by_queue AS (
-    SELECT g.queue_id, sum(g.measured_us - g.predicted_us) * 1000 / max(<queue weight>) AS correction
-    FROM gone g JOIN scheduling_queue q ON q.id = g.queue_id GROUP BY 1
+    SELECT queue_id,
+        sum(measured_us * 1000000 / queue_weight_milli - predicted_us * 1000000 / queue_weight_milli)::bigint
+            AS correction
+    FROM gone GROUP BY 1
 )
 UPDATE scheduling_queue_clock c SET
-    vruntime = greatest(0, c.vruntime + b.correction::bigint),
+    vruntime = c.vruntime + b.correction,
     -- A correction may bring a tenant below what was the least virtual time so far.
     floor = least(c.floor, coalesce((SELECT min(e.vruntime) FROM entity e
         WHERE e.queue_id = c.queue_id AND e.is_runnable), c.floor))
 FROM by_queue b WHERE c.queue_id = b.queue_id
-""".replace("<queue weight>", QUEUE_WEIGHT)
+"""
 
 
 def collect_settled(pool_id: int) -> None:

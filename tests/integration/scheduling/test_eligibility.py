@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from scheduling.fairness.virtual_time import virtual_service
 from scheduling.lifecycle import JobState
-from scheduling.models import CFSPlan, JobHeld, Queue, QueueClock, SchedulingEntity, WorkerPool
+from scheduling.models import (
+    CFSPlan,
+    Execution,
+    JobHeld,
+    LiveExecution,
+    Queue,
+    QueueClock,
+    SchedulingEntity,
+    WorkerPool,
+)
 from scheduling.services.cfs_plans import activate_cfs_plan
 from scheduling.services.job_requests import JobRequest
 from scheduling.services.submission import submit_jobs
@@ -20,7 +30,7 @@ from scheduling.services.suspension import (
 from scheduling.services.workers import Registration, retire_worker
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import TenantSuspendedError
-from tenants.models import Tenant
+from tenants.models import Plan, Tenant
 from tenants.services.tenants import pause_tenant, reinstate_tenant, resume_tenant, suspend_tenant
 from tests.integration.scheduling.acts import Start, Tick, complete, in_flight, reload, submit
 
@@ -135,3 +145,26 @@ def test_fifo_dispatches_in_order_of_arrival_whatever_the_weights(
             order.append(job.pk)
             complete(start, job)
     assert order == [job.pk for job in jobs]
+
+
+def test_new_weights_neither_credit_nor_fine_what_is_in_flight(
+    acme: Tenant, tick: Tick, worker: Registration, start: Start
+) -> None:
+    """Charged at one weight, settled at another: the clocks keep exactly the measured time at the first."""
+    jobs = submit(acme, 2)
+    tick()
+    with all_tenants():
+        plan = CFSPlan.objects.get(is_active=True)
+        plan.tiers.update(weight=100)
+        weights = dict(LiveExecution.objects.values_list("weight_milli", "queue_weight_milli"))
+        Plan.objects.filter(pk=acme.plan_id).update(weight=50)
+    for job in jobs:
+        complete(start, job)
+    tick()
+    ((weight, queue_weight),) = weights.items()
+    with all_tenants():
+        measured = list(Execution.objects.values_list("measured_us", flat=True))
+        entity = SchedulingEntity.objects.get()
+        clock = QueueClock.objects.get(queue=entity.queue)
+    assert entity.vruntime == sum(virtual_service(cost, weight) for cost in measured)
+    assert clock.vruntime == sum(virtual_service(cost, queue_weight) for cost in measured)
