@@ -1,0 +1,143 @@
+"""What an execution leaves in the database, and what it must not, with real commits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+from django.db import connection, transaction
+
+from scheduling.models import Batch, Job
+from scheduling.processors.base import JobContext
+from scheduling.services.ledger import verify_ledger
+from scheduling.worker.control_block import Cause
+from scheduling.worker.registration import LocalWorker
+from tenants.context import all_tenants, tenant_context
+from tenants.models import Tenant
+from tests.integration.scheduling.acts import reload, submit
+from tests.integration.scheduling.worker.conftest import Run, outcomes, raising
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_effects_of_a_settlement_take_hold_with_it(acme: Tenant, run: Run, follow: Callable[..., None]) -> None:
+    follow(lambda context: context.in_settlement(lambda: Batch.objects.create(label="done", kind="scripted", total=1)))
+    (job,) = submit(acme, kind="scripted")
+    assert run(job).state == "completed"
+    with tenant_context(acme):
+        assert Batch.objects.get().label == "done"
+
+
+def test_a_settlement_whose_effects_fail_leaves_nothing_and_fails_the_attempt(
+    acme: Tenant, run: Run, follow: Callable[..., None]
+) -> None:
+    def process(context: JobContext) -> None:
+        context.in_settlement(lambda: Batch.objects.create(label="half", kind="scripted", total=1))
+        context.in_settlement(raising(LookupError("no such row")))  # type: ignore[arg-type]
+
+    follow(process)
+    (job,) = submit(acme, kind="scripted")
+    job = run(job)
+    assert (job.state, job.error_type, job.attempt) == ("retryable", "LookupError", 1)
+    with tenant_context(acme):
+        assert not Batch.objects.exists()
+    assert verify_ledger().is_balanced
+
+
+def test_effects_see_their_own_tenant_alone(
+    acme: Tenant, globex: Tenant, run: Run, follow: Callable[..., None]
+) -> None:
+    with tenant_context(globex):
+        Batch.objects.create(label="foreign", kind="noop", total=1)
+    seen: list[int] = []
+    follow(lambda context: context.checkpoint({"page": 1}, lambda: seen.append(Batch.objects.count())))
+    (job,) = submit(acme, kind="scripted")
+    run(job)
+    assert seen == [0]
+
+
+def test_a_job_that_was_taken_away_is_stopped_at_its_next_checkpoint(
+    acme: Tenant, run: Run, follow: Callable[..., None]
+) -> None:
+    def process(context: JobContext) -> None:
+        with all_tenants():
+            Job.objects.filter(pk=context.job_id).update(fence=context.fencing_token + 1)
+        context.checkpoint({"page": 1}, lambda: Batch.objects.create(label="zombie", kind="scripted", total=1))
+        raise AssertionError("never reached")
+
+    follow(process)
+    (job,) = submit(acme, kind="scripted")
+    job = run(job)
+    assert (job.state, job.checkpoint) == ("executing", {})
+    assert outcomes(job) == []
+    with tenant_context(acme):
+        assert not Batch.objects.exists()
+
+
+def test_the_next_job_starts_from_the_last_checkpoint(acme: Tenant, run: Run, follow: Callable[..., None]) -> None:
+    states: list[object] = []
+
+    def process(context: JobContext) -> None:
+        states.append(dict(context.state))
+        context.checkpoint({"page": len(states)})
+        if len(states) == 1:
+            local_stop(context)
+
+    def local_stop(context: JobContext) -> None:
+        raise ConnectionResetError
+
+    follow(process)
+    (job,) = submit(acme, kind="scripted")
+    assert run(job).state == "retryable"
+    make_due(job)
+    assert run(job).state == "completed"
+    assert states == [{}, {"page": 1}]
+
+
+def make_due(job: Job) -> None:
+    """Let the back-off of a job be over."""
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute("UPDATE scheduling_job_due SET due_at = now() WHERE job_id = %s", [job.pk])
+
+
+def test_nothing_of_a_tenant_is_left_for_the_next_ones_job(
+    acme: Tenant, globex: Tenant, run: Run, follow: Callable[..., None]
+) -> None:
+    with tenant_context(acme):
+        Batch.objects.create(label="acme's", kind="noop", total=1)
+    seen: list[tuple[object, ...]] = []
+
+    def process(context: JobContext) -> None:
+        with connection.cursor() as cursor:
+            if context.tenant_id == acme.pk:
+                # A plug-in that never leaves what it entered.
+                transaction.atomic().__enter__()
+                cursor.execute("SELECT set_config('app.tenant_id', %s, true)", [str(acme.pk)])
+                raise ValueError("in the middle of a transaction")
+            cursor.execute("SELECT current_setting('app.tenant_id', true), count(*) FROM scheduling_batch")
+            seen.append(cursor.fetchone())
+
+    follow(process)
+    (of_acme,), (of_globex,) = submit(acme, kind="scripted"), submit(globex, kind="scripted")
+    with pytest.raises(SystemExit):
+        run(of_acme)
+    assert reload(of_acme).state == "retryable"
+    assert run(of_globex).state == "completed"
+    ((setting, rows),) = seen
+    assert not setting
+    assert rows == 0
+
+
+def test_a_cancel_outweighs_a_processors_blanket_except(
+    acme: Tenant, local: LocalWorker, run: Run, follow: Callable[..., None]
+) -> None:
+    def process(context: JobContext) -> None:
+        (held,) = local.block.held_slots()
+        local.block.ask(held, Cause.CANCEL)
+        with suppress(Exception):
+            context.should_yield()
+
+    follow(process)
+    (job,) = submit(acme, kind="scripted")
+    assert run(job).state == "cancelled"

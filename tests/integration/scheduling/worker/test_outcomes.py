@@ -1,0 +1,124 @@
+"""What becomes of a job, whatever its processor answers or raises: with real commits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from scheduling.models import DeadLetter, Job, LiveExecution, WorkerPool
+from scheduling.processors import registry
+from scheduling.processors.base import Complete, Discard, JobContext, PermanentError
+from scheduling.services.dispatching import run_tick
+from scheduling.worker.execution import execute
+from scheduling.worker.registration import LocalWorker
+from tenants.context import all_tenants
+from tenants.models import Tenant
+from tests.integration.scheduling.acts import reload, submit
+from tests.integration.scheduling.worker.conftest import Run, raising
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), GeneratorExit(), RecursionError(), MemoryError()])
+def test_whatever_a_processor_raises_fails_its_attempt_only(
+    acme: Tenant, run: Run, follow: Callable[..., None], error: BaseException
+) -> None:
+    follow(raising(error))
+    (job,) = submit(acme, kind="scripted")
+    job = run(job)
+    assert (job.state, job.error_type) == ("retryable", type(error).__name__)
+
+
+def test_handle_error_turns_an_error_into_an_outcome(acme: Tenant, run: Run, follow: Callable[..., None]) -> None:
+    follow(raising(ValueError("odd")), lambda context, error: Complete({"recovered_from": str(error)}))
+    (job,) = submit(acme, kind="scripted")
+    job = run(job)
+    assert (job.state, job.result) == ("completed", {"recovered_from": "odd"})
+
+
+def test_handle_error_may_discard(acme: Tenant, run: Run, follow: Callable[..., None]) -> None:
+    follow(raising(ValueError("odd")), lambda context, error: Discard("beyond repair"))
+    (job,) = submit(acme, kind="scripted")
+    assert run(job).state == "discarded"
+    with all_tenants():
+        assert DeadLetter.objects.get(job_id=job.pk).error_message == "beyond repair"
+
+
+def test_an_error_in_handle_error_is_the_attempts_error(acme: Tenant, run: Run, follow: Callable[..., None]) -> None:
+    follow(raising(PermanentError("first")), raising(ArithmeticError("second")))
+    (job,) = submit(acme, kind="scripted")
+    job = run(job)
+    assert (job.state, job.error_message) == ("retryable", "second")
+
+
+def test_a_result_that_is_too_large_is_a_dead_letter(acme: Tenant, run: Run, follow: Callable[..., None]) -> None:
+    follow(lambda context: {"text": "x" * 70_000})
+    (job,) = submit(acme, kind="scripted")
+    job = run(job)
+    assert (job.state, job.error_type) == ("discarded", "result_too_large")
+
+
+def test_texts_that_postgresql_refuses_are_cleaned(acme: Tenant, run: Run, follow: Callable[..., None]) -> None:
+    def process(context: JobContext) -> None:
+        context.report_progress(1, 2, "half\0way \ud800")
+        context.checkpoint({"word": "a\0b\udfff"})
+        raise ValueError("broken\0 \ud83d")
+
+    follow(process)
+    (job,) = submit(acme, kind="scripted")
+    job = run(job)
+    assert (job.checkpoint, job.progress_message) == ({"word": "a�b?"}, "half�way ?")
+    assert job.error_message == "broken� ?"
+
+
+def test_progress_is_written_once_a_second_and_at_the_end(
+    acme: Tenant, run: Run, follow: Callable[..., None], django_assert_max_num_queries: Callable[..., object]
+) -> None:
+    def process(context: JobContext) -> None:
+        with django_assert_max_num_queries(30):  # type: ignore[attr-defined]
+            for page in range(1, 501):
+                context.report_progress(page, 500, f"page {page}")
+
+    follow(process)
+    (job,) = submit(acme, kind="scripted")
+    job = run(job)
+    assert (job.progress_current, job.progress_total, job.progress_message) == (500, 500, "page 500")
+
+
+def test_a_job_of_a_kind_that_is_gone_is_a_dead_letter(acme: Tenant, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    (job,) = submit(acme, kind="scripted")
+    monkeypatch.setattr(registry, "entry_points", lambda group: [])
+    registry.reset()
+    job = run(job)
+    assert (job.state, job.error_type) == ("discarded", "kind_unknown")
+
+
+def test_a_job_whose_deadline_passed_before_its_start_is_discarded(
+    acme: Tenant, run: Run, follow: Callable[..., None]
+) -> None:
+    ran: list[object] = []
+    follow(ran.append)
+    (job,) = submit(acme, kind="scripted", deadline=timezone.now() + timedelta(hours=1))
+    with all_tenants():
+        Job.objects.filter(pk=job.pk).update(deadline_at=timezone.now())
+    assert run(job).state == "discarded"
+    assert ran == []
+
+
+def test_a_message_that_comes_twice_runs_its_job_once(
+    acme: Tenant, local: LocalWorker, run: Run, follow: Callable[..., None]
+) -> None:
+    ran: list[object] = []
+    follow(ran.append)
+    (job,) = submit(acme, kind="scripted")
+    run_tick(WorkerPool.objects.get(name="default").pk)
+    with all_tenants():
+        live = LiveExecution.objects.get(job_id=job.pk)
+    for _ in range(3):
+        execute(execution_id=live.pk, token=live.token, child_index=0, worker=local)
+    assert len(ran) == 1
+    assert reload(job).state == "completed"
