@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from tenants.context import Scope
 from tenants.exceptions import DomainError
 from tenants.models import ApiKey, Role, Tenant
+from tenants.permissions import DEFAULT_KEY_SCOPES, NOTHING, PLATFORM_ROLES, TENANT_ROLES, Permission, PlatformRole
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,19 @@ class Access:
         if self.tenant is not None:
             return Scope(tenant_id=self.tenant.pk)
         return Scope(tenant_id=None) if self.is_platform_staff and self.refusal is None else None
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """All that the caller may do in this scope."""
+        if self.is_platform_staff:
+            return PLATFORM_ROLES[PlatformRole.ADMIN]
+        if self.api_key is not None:
+            return DEFAULT_KEY_SCOPES if self.role is not None else NOTHING
+        return TENANT_ROLES[self.role] if self.role is not None else NOTHING
+
+    def may(self, permission: Permission) -> bool:
+        """Whether the caller has this right here."""
+        return permission in self.permissions
 
     @property
     def can_read(self) -> bool:

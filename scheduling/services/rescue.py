@@ -8,11 +8,12 @@ from uuid import UUID
 from django.db import connection
 
 from scheduling import signals
-from scheduling.conf import STAGE_ROWS, TICK_IDLE_TIMEOUT_MS, lease_seconds
+from scheduling.conf import STAGE_ROWS, lease_seconds
 from scheduling.lifecycle import JobState
 from scheduling.models import DeadLetter
 from scheduling.services import verdicts
 from scheduling.services.dispatching.republish import republish_unstarted
+from scheduling.services.leadership import lead
 from scheduling.services.settlement import settle_here
 from scheduling.services.waiting import take_out
 from tenants.context import all_tenants
@@ -47,20 +48,13 @@ class SweepResult:
 def run_sweep() -> SweepResult:
     """Rescue executions whose lease ran out, republish lost hints, discard what is too late."""
     with all_tenants():
-        if not _lead():
+        if not lead(SWEEP_LOCK):
             return SweepResult(was_led=False)
         rescued = _rescue_lost()
         expired = _discard_expired()
     if rescued:
         signals.executions_rescued.send(None, count=rescued, reason="lease_expired")
     return SweepResult(was_led=True, rescued=rescued, republished=republish_unstarted(), expired=expired)
-
-
-def _lead() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(f"SET LOCAL idle_in_transaction_session_timeout = {TICK_IDLE_TIMEOUT_MS}")
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s, 0)", [SWEEP_LOCK])
-        return bool(cursor.fetchone()[0])
 
 
 def _rescue_lost() -> int:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Sequence
 
 from django.db import connection
 
 from scheduling import broker
-from scheduling.conf import TICK_JOBS, dispatch_interval_seconds, lease_seconds, sweep_seconds
+from scheduling.conf import TICK_JOBS, dispatch_interval_seconds, lease_seconds
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.models import WorkerPool
 from scheduling.services.dispatching import republish_unstarted, run_tick
-from scheduling.services.rescue import run_sweep
 from scheduling.worker.connections import CONNECTION_ERRORS, is_connection_lost
+from scheduling.worker.duties import DUTIES, Duty, DutyRoster
 
 logger = logging.getLogger(__name__)
 
@@ -30,18 +31,18 @@ MAX_BACK_OFF_SECONDS = 2.0
 class Dispatcher:
     """One loop; :meth:`run` returns once ``stopped`` is set."""
 
-    def __init__(self, stopped: threading.Event) -> None:
+    def __init__(self, stopped: threading.Event, duties: Sequence[Duty] = DUTIES) -> None:
         self._stopped = stopped
         self._is_broker_away = False
         self._failed_pools: set[int] = set()
         self._next_probe = 0.0
-        self._next_sweep = 0.0
+        self._duties = DutyRoster(duties)
         self._back_off_seconds = MIN_BACK_OFF_SECONDS
         self._pool_ids: list[int] = []
 
     def run(self) -> None:
         """Dispatch until stopped."""
-        self._wait_one_lease()
+        self._duties.put_off_rescue(lease_seconds())
         while not self._stopped.is_set():
             try:
                 self._round()
@@ -62,9 +63,7 @@ class Dispatcher:
             self._next_probe = now + PROBE_SECONDS
             self._probe_broker()
             self._pool_ids = list(WorkerPool.objects.order_by("pk").values_list("pk", flat=True))
-        if now >= self._next_sweep:
-            self._next_sweep = now + sweep_seconds()
-            run_sweep()
+        self._duties.run_due()
         has_more = [self._tick(pool_id) for pool_id in self._pool_ids if self._may_claim(pool_id)]
         if not any(has_more) and not self._stopped.is_set():
             broker.wait_for_wake(dispatch_interval_seconds())
@@ -107,8 +106,4 @@ class Dispatcher:
         connection.close()
         self._stopped.wait(self._back_off_seconds)
         self._back_off_seconds = min(2 * self._back_off_seconds, MAX_BACK_OFF_SECONDS)
-        self._wait_one_lease()
-
-    def _wait_one_lease(self) -> None:
-        """Let workers renew what an outage kept them from renewing before anybody is declared dead."""
-        self._next_sweep = time.monotonic() + lease_seconds()
+        self._duties.put_off_rescue(lease_seconds())

@@ -16,6 +16,7 @@ from unfold.admin import ModelAdmin
 from tenants.access import Access, access_of
 from tenants.admin.post_actions import PostActionsMixin
 from tenants.exceptions import DomainError
+from tenants.permissions import Permission
 
 COUNT_CAP = 10_000
 
@@ -38,10 +39,17 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
     list_disable_select_all = True
     paginator = CappedPaginator
     actions: ClassVar[Any] = None
+    # The rights that looking, adding and changing need; None leaves it to the base.
+    view_permission: ClassVar[Permission | None] = None
+    add_permission: ClassVar[Permission | None] = None
+    change_permission: ClassVar[Permission | None] = None
 
     def access(self, request: HttpRequest) -> Access:
         """What this request may see and do."""
         return access_of(request)
+
+    def _may(self, request: HttpRequest, needed: Permission | None, *, default: bool) -> bool:
+        return default if needed is None else self.access(request).may(needed)
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """A change that a service refuses is said on the page; nothing of it has been written."""
@@ -98,16 +106,16 @@ class TenantScopedAdmin(ConsoleAdmin):
         return field
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        return self.access(request).can_read
+        return self._may(request, self.view_permission, default=self.access(request).can_read)
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return self.access(request).can_read
+        return self._may(request, self.view_permission, default=self.access(request).can_read)
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return self.access(request).can_write
+        return self._may(request, self.add_permission, default=self.access(request).can_write)
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return self.access(request).can_write
+        return self._may(request, self.change_permission, default=self.access(request).can_write)
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
@@ -131,16 +139,16 @@ class PlatformStaffAdmin(ConsoleAdmin):
     """What is not one tenant's: platform staff alone, whatever permissions others hold."""
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        return self.access(request).is_platform_staff
+        return self._may(request, self.view_permission, default=self.access(request).is_platform_staff)
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return self.access(request).is_platform_staff
+        return self._may(request, self.view_permission, default=self.access(request).is_platform_staff)
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return self.access(request).is_platform_staff
+        return self._may(request, self.add_permission, default=self.access(request).is_platform_staff)
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return self.access(request).is_platform_staff
+        return self._may(request, self.change_permission, default=self.access(request).is_platform_staff)
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

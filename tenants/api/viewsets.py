@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.db.models import Model, QuerySet
@@ -16,6 +17,7 @@ from tenants.api.permissions import PlatformStaffPermission, TenantPermission
 from tenants.api.schema import TenantAutoSchema
 from tenants.exceptions import TenantRequiredError
 from tenants.models import Tenant
+from tenants.permissions import Permission
 
 # ASCII hexadecimals only: a path that is no UUID is no resource.
 UUID_PATTERN = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -28,6 +30,8 @@ class TenantViewSet(GenericViewSet[Any]):
     """
 
     model: ClassVar[type[Model]]
+    # The right that each action (or method, as "GET") needs.
+    permissions: ClassVar[Mapping[str, Permission]] = {}
     # Bytes; None: the setting DATA_UPLOAD_MAX_MEMORY_SIZE.
     max_body_bytes: ClassVar[int | None] = None
 

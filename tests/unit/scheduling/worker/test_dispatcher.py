@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +13,9 @@ from scheduling.exceptions import BrokerUnavailableError
 from scheduling.services.dispatching import TickResult
 from scheduling.services.rescue import SweepResult
 from scheduling.worker import dispatcher as module
+from scheduling.worker import duties
 from scheduling.worker.dispatcher import Dispatcher
+from scheduling.worker.duties import Duty
 
 POOL = 1
 
@@ -87,7 +89,7 @@ class Stopped(threading.Event):
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
     """Run the loop for so many seconds in a world that the caller sets up."""
 
-    def run_for(seconds: float, **world_settings: object) -> World:
+    def run_for(seconds: float, *, also: Sequence[Duty] = (), **world_settings: object) -> World:
         stopped = Stopped()
         world = stopped.world = World(stopped, seconds)
         for name, value in world_settings.items():
@@ -97,11 +99,11 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
         monkeypatch.setattr(module, "connection", SimpleNamespace(close=lambda: None))
         monkeypatch.setattr(module, "is_connection_lost", world.is_connection_lost)
         monkeypatch.setattr(module, "run_tick", world.tick)
-        monkeypatch.setattr(module, "run_sweep", world.sweep)
         monkeypatch.setattr(module, "republish_unstarted", world.republish)
         monkeypatch.setattr(module, "broker", SimpleNamespace(is_epoch_new=world.probe_epoch, wait_for_wake=world.wait))
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: world.now))
-        Dispatcher(stopped).run()
+        for part in (module, duties):
+            monkeypatch.setattr(part, "time", SimpleNamespace(monotonic=lambda: world.now))
+        Dispatcher(stopped, [Duty("sweep", lambda: 1.0, world.sweep, waits_for_leases=True), *also]).run()
         return world
 
     return run_for
@@ -149,3 +151,15 @@ def test_a_pool_whose_hints_did_not_go_out_stops_claiming_until_a_probe_succeeds
     assert [at for at in world.times("tick") if 1.25 < at < 2.25] == []
     assert world.times("republish") == [2.25]
     assert 2.25 in world.times("tick")
+
+
+def test_a_duty_that_fails_is_tried_at_its_next_turn_and_stops_nothing_else(run: Callable[..., World]) -> None:
+    tries: list[str] = []
+
+    def fail() -> None:
+        tries.append("try")
+        raise ValueError("broken")
+
+    world = run(2.0, also=[Duty("broken", lambda: 1.0, fail)])
+    assert len(tries) == 2
+    assert len(world.times("tick")) == 8

@@ -1,0 +1,57 @@
+"""What a dispatcher does besides dispatching: each duty at its own interval, under its own lock and transaction.
+
+A duty that fails is logged and tried again at its next turn; the others, and dispatching, go on.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from scheduling.conf import sweep_seconds
+from scheduling.services.rescue import run_sweep
+from scheduling.worker.connections import CONNECTION_ERRORS
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """Something to do every ``interval_seconds()``; ``waits_for_leases`` puts it off by a lease after an outage."""
+
+    name: str
+    interval_seconds: Callable[[], float]
+    run: Callable[[], object]
+    waits_for_leases: bool = False
+
+
+DUTIES: tuple[Duty, ...] = (Duty("sweep", sweep_seconds, run_sweep, waits_for_leases=True),)
+
+
+class DutyRoster:
+    """When each duty is due next."""
+
+    def __init__(self, duties: Sequence[Duty]) -> None:
+        self._due_at = dict.fromkeys(duties, 0.0)
+
+    def run_due(self) -> None:
+        """Do what is due; connection errors are the caller's."""
+        for duty, due_at in self._due_at.items():
+            now = time.monotonic()
+            if now < due_at:
+                continue
+            self._due_at[duty] = now + duty.interval_seconds()
+            try:
+                duty.run()
+            except CONNECTION_ERRORS:
+                raise
+            except Exception:
+                logger.exception("dispatcher.duty_failed", extra={"duty": duty.name})
+
+    def put_off_rescue(self, seconds: float) -> None:
+        """Let workers renew what an outage kept them from renewing before anybody is declared dead."""
+        for duty in self._due_at:
+            if duty.waits_for_leases:
+                self._due_at[duty] = time.monotonic() + seconds

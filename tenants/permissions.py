@@ -1,0 +1,98 @@
+"""What may be done, and which role may do it: one list for API, console and commands.
+
+A role is a set of permissions. Tenant roles hold within their tenant; platform roles hold in every tenant and for
+what is no tenant's. An API key has the permissions of its scopes, which never exceed `KEY_PERMISSIONS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+
+class Permission(StrEnum):
+    """A named right; the value is what scopes, the schema and the audit log call it."""
+
+    TENANT_VIEW = "tenant.view"  # the tenant itself, its plan, limits and usage
+    TENANT_MANAGE = "tenant.manage"  # its settings
+    TENANT_PAUSE = "tenant.pause"
+    MEMBERS_VIEW = "members.view"
+    MEMBERS_MANAGE = "members.manage"
+    API_KEYS_VIEW = "api_keys.view"
+    API_KEYS_MANAGE = "api_keys.manage"
+    JOBS_VIEW = "jobs.view"  # jobs, their history, batches, dead letters
+    JOBS_SUBMIT = "jobs.submit"
+    JOBS_CANCEL = "jobs.cancel"  # cancel, suspend, resume
+    JOBS_RETRY = "jobs.retry"  # retry, requeue
+    JOBS_REVEAL = "jobs.reveal"  # payloads and results in the clear
+    LOGS_VIEW = "logs.view"  # what jobs have logged, tracebacks
+    DATASETS_VIEW = "datasets.view"
+    DATASETS_MANAGE = "datasets.manage"
+    SCHEDULES_VIEW = "schedules.view"
+    SCHEDULES_MANAGE = "schedules.manage"
+    AUDIT_VIEW = "audit.view"
+    AUDIT_EXPORT = "audit.export"
+    # What is no tenant's.
+    PLATFORM_VIEW = "platform.view"  # queues, pools, workers, fairness, upkeep: everybody's numbers
+    QUEUES_OPERATE = "queues.operate"  # pause, resume, drain queues, kinds, pools
+    TENANTS_OPERATE = "tenants.operate"  # suspend, reinstate
+    TENANTS_MANAGE = "tenants.manage"  # create, change plan and limits
+    TENANTS_ERASE = "tenants.erase"
+    PLANS_MANAGE = "plans.manage"  # tiers, plans
+    FAIRNESS_MANAGE = "fairness.manage"  # CFS plans, queues, pools, routing
+    UPKEEP_RUN = "upkeep.run"
+    PEOPLE_MANAGE = "people.manage"  # users and platform roles
+
+
+class PlatformRole(StrEnum):
+    """What a person may do for the platform as a whole."""
+
+    ADMIN = "admin"
+    OPERATOR = "operator"
+    AUDITOR = "auditor"
+
+
+_P = Permission
+_VIEWER: Final = frozenset(
+    {_P.TENANT_VIEW, _P.JOBS_VIEW, _P.LOGS_VIEW, _P.DATASETS_VIEW, _P.SCHEDULES_VIEW, _P.MEMBERS_VIEW}
+)
+_DEVELOPER: Final = _VIEWER | {
+    _P.TENANT_PAUSE,
+    _P.API_KEYS_VIEW,
+    _P.JOBS_SUBMIT,
+    _P.JOBS_CANCEL,
+    _P.JOBS_RETRY,
+    _P.JOBS_REVEAL,
+    _P.DATASETS_MANAGE,
+    _P.SCHEDULES_MANAGE,
+    _P.AUDIT_VIEW,
+}
+_OWNER: Final = _DEVELOPER | {_P.TENANT_MANAGE, _P.MEMBERS_MANAGE, _P.API_KEYS_MANAGE, _P.AUDIT_EXPORT}
+_AUDITOR: Final = _VIEWER | {_P.API_KEYS_VIEW, _P.AUDIT_VIEW, _P.AUDIT_EXPORT, _P.PLATFORM_VIEW}
+_OPERATOR: Final = _AUDITOR | {
+    _P.TENANT_PAUSE,
+    _P.JOBS_SUBMIT,
+    _P.JOBS_CANCEL,
+    _P.JOBS_RETRY,
+    _P.SCHEDULES_MANAGE,
+    _P.QUEUES_OPERATE,
+    _P.TENANTS_OPERATE,
+    _P.UPKEEP_RUN,
+}
+
+# By the value of `tenants.models.Role`.
+TENANT_ROLES: Final[Mapping[str, frozenset[Permission]]] = {
+    "owner": _OWNER,
+    "developer": _DEVELOPER,
+    "viewer": _VIEWER,
+}
+PLATFORM_ROLES: Final[Mapping[PlatformRole, frozenset[Permission]]] = {
+    PlatformRole.ADMIN: frozenset(Permission),
+    PlatformRole.OPERATOR: _OPERATOR,
+    PlatformRole.AUDITOR: _AUDITOR,
+}
+# A key acts; it does not decide who else may, and it is never the platform's.
+KEY_PERMISSIONS: Final = _OWNER - {_P.MEMBERS_MANAGE, _P.API_KEYS_MANAGE}
+DEFAULT_KEY_SCOPES: Final = _DEVELOPER
+NOTHING: Final[frozenset[Permission]] = frozenset()
