@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class SchedulingConfig(AppConfig):
@@ -12,11 +13,15 @@ class SchedulingConfig(AppConfig):
     verbose_name = "Scheduling"
     default_auto_field = "django.db.models.BigAutoField"
     api_urls = "scheduling.api.urls"
+    upkeep_tasks = "scheduling.services.upkeep.tasks:TASKS"
 
     def ready(self) -> None:
         from scheduling import checks, tasks  # noqa: F401 - registered by being imported
         from scheduling.observability import observe
+        from scheduling.services.upkeep.schedules import seed_after_migrate
         from scheduling.services.wakes import listen_to_tenants
 
         listen_to_tenants()
         observe()
+        # Sent once for each app after all migrations have run; once is enough.
+        post_migrate.connect(seed_after_migrate, sender=self, dispatch_uid="scheduling.upkeep_schedules")

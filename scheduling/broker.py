@@ -18,7 +18,7 @@ from celery import current_app
 from django.conf import settings
 from kombu.exceptions import OperationalError
 
-from scheduling.conf import EXECUTE_TASK
+from scheduling.conf import EXECUTE_TASK, RUN_UPKEEP_TASK, UPKEEP_QUEUE
 from scheduling.exceptions import BrokerUnavailableError
 
 WAKE_KEY = "jobsplatform:dispatch:wake"
@@ -90,6 +90,17 @@ def publish(hints: Sequence[Hint]) -> Sequence[Hint]:
         current_app.pool.force_close_all()
         return hints[sent:]
     return ()
+
+
+def publish_upkeep(name: str) -> None:
+    """Ask the maintenance pool to run an upkeep task; BrokerUnavailableError if the broker does not take it."""
+    try:
+        current_app.signature(RUN_UPKEEP_TASK).apply_async(
+            args=[name], queue=UPKEEP_QUEUE, ignore_result=True, retry=False
+        )
+    except BROKER_ERRORS as error:
+        current_app.pool.force_close_all()
+        raise BrokerUnavailableError(str(error)) from error
 
 
 def wake_dispatcher() -> None:

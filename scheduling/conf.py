@@ -19,6 +19,8 @@ STAGE_ROWS = 2_000
 TICK_IDLE_TIMEOUT_MS = 2_000
 
 EXECUTE_TASK = "scheduling.execute"
+RUN_UPKEEP_TASK = "scheduling.run_upkeep"
+UPKEEP_QUEUE = "maintenance"
 
 
 def dispatch_interval_seconds() -> float:

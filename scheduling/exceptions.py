@@ -81,6 +81,18 @@ class CFSPlanInvalidError(DomainError):
     code, category, title = "cfs_plan_invalid", "invalid", "The CFS plan is not usable"
 
 
+class UpkeepUnknownError(DomainError):
+    code, category, title = "not_found", "not_found", "There is no such upkeep task"
+
+
+class UpkeepBusyError(DomainError):
+    code, category, title = "upkeep_running", "conflict", "This upkeep is running already"
+
+
+class UpkeepUnavailableError(DomainError):
+    code, category, title = "broker_unavailable", "unavailable", "The broker does not take messages now"
+
+
 class BrokerUnavailableError(Exception):
     """The broker did not take a message; the claim behind it is undone."""
 

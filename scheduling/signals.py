@@ -14,3 +14,4 @@ dispatch_failed = Signal()  # pool, error
 execution_started = Signal()  # tenant_id, job_id, execution_id, kind, waited_seconds
 execution_ended = Signal()  # tenant_id, job_id, execution_id, kind, outcome, seconds
 executions_rescued = Signal()  # count, reason
+upkeep_ended = Signal()  # name, outcome, seconds, findings

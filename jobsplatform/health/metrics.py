@@ -12,6 +12,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from scheduling.selectors.overview import PoolLine, QueueLine, read_overview
+from scheduling.services.upkeep.status import UpkeepLine, read_upkeep
 from tenants.context import all_tenants
 
 
@@ -29,6 +30,7 @@ class PlatformCollector(Collector):
         )
         dead_letters.add_metric([], overview.dead_letters.value)
         yield dead_letters
+        yield from _upkeep_families(read_upkeep())
 
     def describe(self) -> list[Metric]:
         """Return nothing: registering must not read the database."""
@@ -71,6 +73,17 @@ def _pool_families(lines: list[PoolLine]) -> Iterator[Metric]:
         if line.ticked_seconds is not None:
             silence.add_metric([line.name], line.ticked_seconds)
     yield from (slots, in_flight, silence)
+
+
+def _upkeep_families(lines: list[UpkeepLine]) -> Iterator[Metric]:
+    failed = GaugeMetricFamily("jobsplatform_upkeep_failed", "1 while the task's last run failed.", labels=["task"])
+    overdue = GaugeMetricFamily(
+        "jobsplatform_upkeep_overdue", "1 while the task had no success within three intervals.", labels=["task"]
+    )
+    for line in lines:
+        failed.add_metric([line.task.name], int(line.has_failed))
+        overdue.add_metric([line.task.name], int(line.is_overdue))
+    yield from (failed, overdue)
 
 
 REGISTRY = CollectorRegistry(auto_describe=False)

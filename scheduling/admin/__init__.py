@@ -1,5 +1,27 @@
 """The console's pages of jobs, queues, plans and their history."""
 
-from scheduling.admin import batches, beat, cfs_plans, dead_letters, fair_share, history, jobs, routing, topology
+from scheduling.admin import (
+    batches,
+    beat,
+    cfs_plans,
+    dead_letters,
+    fair_share,
+    history,
+    jobs,
+    routing,
+    topology,
+    upkeep,
+)
 
-__all__ = ["batches", "beat", "cfs_plans", "dead_letters", "fair_share", "history", "jobs", "routing", "topology"]
+__all__ = [
+    "batches",
+    "beat",
+    "cfs_plans",
+    "dead_letters",
+    "fair_share",
+    "history",
+    "jobs",
+    "routing",
+    "topology",
+    "upkeep",
+]

@@ -14,6 +14,7 @@ from scheduling.models import DeadLetter, Execution, Queue
 from scheduling.processors import registry
 from scheduling.selectors.dead_letters import DeadLetterFilter, find_dead_letters
 from scheduling.selectors.jobs import JobFilter, find_jobs
+from scheduling.services.upkeep import registry as upkeep_registry
 from tenants.access import access_of
 from tenants.models import Tenant
 
@@ -108,3 +109,15 @@ class RequeuedFilter(SimpleListFilter):
         if self.value() not in {"yes", "no"}:
             return queryset
         return queryset & find_dead_letters(DeadLetterFilter(is_requeued=self.value() == "yes"))
+
+
+class UpkeepTaskFilter(SimpleListFilter):
+    """By upkeep task."""
+
+    title, parameter_name = "task", "task"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [(task.name, task.title) for task in upkeep_registry.tasks()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(name=self.value()) if self.value() else queryset

@@ -9,6 +9,7 @@ from scheduling.api.views.bulk import BulkSubmissionViewSet
 from scheduling.api.views.history import BatchViewSet, DeadLetterViewSet, ExecutionViewSet
 from scheduling.api.views.jobs import JobViewSet
 from scheduling.api.views.queues import QueueViewSet
+from scheduling.api.views.upkeep import UpkeepViewSet
 
 router = SimpleRouter()
 router.register("jobs", JobViewSet, basename="job")
@@ -16,6 +17,7 @@ router.register("batches", BatchViewSet, basename="batch")
 router.register("executions", ExecutionViewSet, basename="execution")
 router.register("dead-letters", DeadLetterViewSet, basename="dead-letter")
 router.register("queues", QueueViewSet, basename="queue")
+router.register("upkeep", UpkeepViewSet, basename="upkeep")
 
 urlpatterns = [
     path("jobs/bulk/", BulkSubmissionViewSet.as_view({"post": "create"}), name="job-bulk"),

@@ -49,6 +49,7 @@ GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
             Page("scheduling.LiveExecution", "In flight", "play_circle"),
             Page("scheduling.JobEvent", "Job events", "timeline"),
             Page("scheduling.Charge", "Charge ledger", "receipt_long"),
+            Page("scheduling.UpkeepRun", "Upkeep", "cleaning_services"),
         ),
     ),
     (

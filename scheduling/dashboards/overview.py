@@ -14,6 +14,7 @@ from scheduling.dashboards.live import answer_part, tag_of
 from scheduling.dashboards.wording import duration_words
 from scheduling.selectors.overview import Overview, read_overview
 from scheduling.selectors.throughput import BUCKET_SECONDS, BUCKETS, Ended
+from scheduling.services.upkeep.status import find_upkeep_warnings
 from tenants.access import access_of
 from tenants.context import current_scope
 
@@ -69,7 +70,13 @@ def _render_body(request: HttpRequest) -> str:
     overview = read_overview()
     return render_to_string(
         BODY_TEMPLATE,
-        {"overview": overview, "chart": draw_throughput(overview.work.buckets), **_tiles(overview)},
+        {
+            "overview": overview,
+            "chart": draw_throughput(overview.work.buckets),
+            # What is no tenant's is not a tenant's affair.
+            "upkeep_warnings": find_upkeep_warnings() if overview.is_all_tenants else [],
+            **_tiles(overview),
+        },
         request,
     )
 

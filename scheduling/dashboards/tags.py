@@ -65,6 +65,11 @@ def rate(per_minute: float) -> str:
 
 
 @register.filter
+def counts(numbers: Mapping[str, int]) -> str:
+    return wording.count_words(numbers)
+
+
+@register.filter
 def width(part: float | None) -> str:
     """A part of one as the length of a bar, in hundredths; never outside 0 to 100."""
     return f"{min(max(part or 0.0, 0.0), 1.0) * 100:.2f}"

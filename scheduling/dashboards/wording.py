@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from scheduling.lifecycle import JobState
-from scheduling.models import DeadLetter, Execution, Worker
+from scheduling.models import DeadLetter, Execution, UpkeepRun, Worker
 from scheduling.selectors.fairness import Verdict
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
@@ -49,6 +50,9 @@ MARKS: dict[str, Mark] = {
     Worker.Status.ONLINE: Mark("●", "online", "good"),
     Worker.Status.STOPPING: Mark("◐", "stopping", "warn"),
     Worker.Status.STOPPED: Mark("○", "stopped", "quiet"),
+    UpkeepRun.Outcome.OK: Mark("✓", "ok", "good"),
+    UpkeepRun.Outcome.PARTIAL: Mark("◐", "more to do", "busy"),
+    "overdue": Mark("⧖", "overdue", "bad"),
     "silent": Mark("▼", "silent", "bad"),
     "paused": Mark("‖", "paused", "warn"),
     "running": Mark("●", "running", "good"),
@@ -112,3 +116,9 @@ def fact_words(key: str, value: Any) -> str:
 def rate_words(per_minute: float) -> str:
     """A rate a minute; small ones keep a decimal."""
     return f"{per_minute:,.0f}" if per_minute >= 10 or per_minute == 0 else f"{per_minute:.1f}"
+
+
+def count_words(counts: Mapping[str, int]) -> str:
+    """What was done, such as `jobs 1,200, batches 3`; what was nothing is left out."""
+    parts = [f"{name.replace('_', ' ')} {count:,}" for name, count in counts.items() if count]
+    return ", ".join(parts) or "nothing to do"

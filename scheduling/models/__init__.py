@@ -27,6 +27,7 @@ from scheduling.models.topology import (
     Worker,
     WorkerPool,
 )
+from scheduling.models.upkeep import UpkeepRun
 
 __all__ = [
     "Batch",
@@ -52,6 +53,7 @@ __all__ = [
     "Settled",
     "TenantCapacity",
     "TenantKindCost",
+    "UpkeepRun",
     "Wake",
     "Worker",
     "WorkerPool",

@@ -19,6 +19,7 @@ _LINES: tuple[tuple[Signal, str, str], ...] = (
     (signals.execution_started, "execution.started", "debug"),
     (signals.execution_ended, "execution.ended", "info"),
     (signals.executions_rescued, "executions.rescued", "warning"),
+    (signals.upkeep_ended, "upkeep.ended", "info"),
 )
 
 

@@ -24,6 +24,7 @@ UNDONE = Counter("dispatches_undone", "Claims undone because the broker did not 
 WAITED = Histogram("execution_pickup_seconds", "From dispatch to start.", ["kind"], buckets=_SECONDS)
 ENDED = Histogram("execution_seconds", "Slot time of ended executions.", ["kind", "outcome"], buckets=_SECONDS)
 RESCUED = Counter("executions_rescued", "Executions taken from dead workers or published anew.", ["reason"])
+UPKEEP = Counter("upkeep_runs", "Runs of upkeep tasks.", ["task", "outcome"])
 
 
 def connect() -> None:
@@ -35,6 +36,7 @@ def connect() -> None:
         (signals.execution_started, _on_started),
         (signals.execution_ended, _on_ended),
         (signals.executions_rescued, _on_rescued),
+        (signals.upkeep_ended, _on_upkeep),
     )
     for signal, receiver in receivers:
         signal.connect(receiver, dispatch_uid=f"scheduling.metrics.{receiver.__name__}")
@@ -72,3 +74,7 @@ def _on_ended(sender: object, *, kind: str, outcome: str, seconds: float, **_: A
 
 def _on_rescued(sender: object, *, count: int, reason: str, **_: Any) -> None:
     RESCUED.labels(reason).inc(count)
+
+
+def _on_upkeep(sender: object, *, name: str, outcome: str, **_: Any) -> None:
+    UPKEEP.labels(name, outcome).inc()

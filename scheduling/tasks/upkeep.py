@@ -7,10 +7,15 @@ from typing import Any
 
 from celery import shared_task
 
-from scheduling.exceptions import OptionInvalidError
+from scheduling.broker import publish_upkeep
+from scheduling.conf import RUN_UPKEEP_TASK
+from scheduling.exceptions import OptionInvalidError, UpkeepBusyError
+from scheduling.models import UpkeepRun
 from scheduling.services.job_requests import JobRequest
 from scheduling.services.partitions import maintain_partitions as make_partitions
 from scheduling.services.submission import submit_job
+from scheduling.services.upkeep.runs import run_upkeep as start_upkeep
+from scheduling.worker.connections import check_connection
 from tenants.context import Actor, acting_as
 from tenants.selectors.tenants import find_tenant
 
@@ -32,6 +37,19 @@ def read_request(kind: str, payload: dict[str, Any], options: dict[str, Any]) ->
         return JobRequest(kind=kind, payload=payload, **options | times)
     except (TypeError, ValueError) as error:
         raise OptionInvalidError(str(error)) from error
+
+
+@shared_task(name=RUN_UPKEEP_TASK)
+def run_upkeep(name: str) -> str:
+    """Run one upkeep task within its time; asked for again at once while there is more to do. How it ended."""
+    check_connection()
+    try:
+        run = start_upkeep(name=name)
+    except UpkeepBusyError:
+        return "busy"
+    if run.outcome == UpkeepRun.Outcome.PARTIAL:
+        publish_upkeep(name)
+    return str(run.outcome)
 
 
 @shared_task(name="scheduling.maintain_partitions")

@@ -50,6 +50,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"_update", "create_routing_rule", "update_routing_rule"},
         "pools, queues and rules are the platform's",
     ),
+    "scheduling/services/upkeep/runs.py": ({"_begin", "_write"}, "upkeep is the platform's, and so are its results"),
     "scheduling/services/workers.py": (
         {"enter_again", "register_worker", "retire_worker"},
         "workers are the platform's and serve all tenants",

@@ -29,6 +29,9 @@ OFFERED = {
     "/api/v1/queues/{name}/": {"get"},
     "/api/v1/queues/{name}/pause/": {"post"},
     "/api/v1/queues/{name}/resume/": {"post"},
+    "/api/v1/upkeep/": {"get"},
+    "/api/v1/upkeep/{name}/": {"get"},
+    "/api/v1/upkeep/{name}/run/": {"post"},
     "/api/v1/audit-log/": {"get"},
     "/api/v1/tenants/me/": {"get"},
 }

@@ -1,0 +1,91 @@
+"""Upkeep in the console: each task with its last result and a button, and below them the runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django.utils.safestring import SafeString
+
+from scheduling.admin.filters import UpkeepTaskFilter
+from scheduling.admin.keyset import KeysetChangeList
+from scheduling.dashboards.tags import badge
+from scheduling.dashboards.wording import count_words, duration_words
+from scheduling.models import UpkeepRun
+from scheduling.services.upkeep.runs import request_upkeep
+from scheduling.services.upkeep.status import find_line, read_upkeep
+from tenants.admin.base import PlatformStaffAdmin
+from tenants.exceptions import DomainError
+from tenants.permissions import Permission
+
+
+@admin.register(UpkeepRun)
+class UpkeepRunAdmin(PlatformStaffAdmin):
+    """What beat does for the platform, and how it went."""
+
+    view_permission = Permission.PLATFORM_VIEW
+    change_list_template = "scheduling/dashboards/keyset_list.html"
+    list_before_template = "scheduling/dashboards/upkeep_tasks.html"
+    list_display = ("name", "how", "started_at", "took", "done", "said")
+    list_filter = (UpkeepTaskFilter,)
+    sortable_by = ()
+    fields = ("name", "how", "started_at", "finished_at", "took", "counts", "findings", "error", "cursor")
+    readonly_fields = fields
+    empty_title = "No run yet"
+    empty_text = "Beat asks for each task at its interval; start it with “manage.py run_platform”, or run one above."
+
+    def get_urls(self) -> list[URLPattern]:
+        run = path("run/<slug:name>/", self.admin_site.admin_view(self.run_view), name="scheduling_upkeeprun_run")
+        return [run, *super().get_urls()]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
+        return KeysetChangeList
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        facts = {
+            "title": "Upkeep",
+            "upkeep_lines": read_upkeep(),
+            "may_run_upkeep": self.access(request).may(Permission.UPKEEP_RUN),
+        }
+        response: HttpResponse = super().changelist_view(request, {**(extra_context or {}), **facts})
+        return response
+
+    def run_view(self, request: HttpRequest, name: str) -> HttpResponse:
+        """Ask for a run on POST; anything else is 405."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not self.access(request).may(Permission.UPKEEP_RUN):
+            raise PermissionDenied
+        try:
+            title = find_line(name).task.title
+            request_upkeep(name=name)
+        except DomainError as refusal:
+            messages.error(request, refusal.detail)
+        else:
+            messages.success(request, f"The maintenance pool was asked to run “{title}”; its result appears below.")
+        return HttpResponseRedirect(reverse("admin:scheduling_upkeeprun_changelist"))
+
+    @admin.display(description="Outcome")
+    def how(self, run: UpkeepRun) -> SafeString:
+        return badge(run.outcome)
+
+    @admin.display(description="Took")
+    def took(self, run: UpkeepRun) -> str:
+        return duration_words(run.finished_at - run.started_at) if run.finished_at else "–"
+
+    @admin.display(description="Done")
+    def done(self, run: UpkeepRun) -> str:
+        return count_words(run.counts)
+
+    @admin.display(description="Said")
+    def said(self, run: UpkeepRun) -> str:
+        return (run.error or " ".join(run.findings[:1]))[:120] or "–"

@@ -1,0 +1,40 @@
+"""Upkeep as those see it who look after the platform."""
+
+from __future__ import annotations
+
+from rest_framework import serializers
+
+from scheduling.api.fields import MomentField
+from scheduling.models import UpkeepRun
+from scheduling.services.upkeep.status import UpkeepLine
+
+
+class UpkeepRunSerializer(serializers.Serializer[UpkeepRun]):
+    """One run of a task."""
+
+    outcome = serializers.ChoiceField(
+        choices=UpkeepRun.Outcome.choices, help_text="partial: the time was up, the next run goes on."
+    )
+    started_at = MomentField()
+    finished_at = MomentField(allow_null=True)
+    counts = serializers.DictField(child=serializers.IntegerField(), help_text="What was done, by name.")
+    findings = serializers.ListField(child=serializers.CharField(), help_text="What is wrong, in words.")
+    error = serializers.CharField()
+
+
+class UpkeepTaskSerializer(serializers.Serializer[UpkeepLine]):
+    """A task with its last run."""
+
+    name = serializers.CharField(source="task.name")
+    title = serializers.CharField(source="task.title")
+    text = serializers.CharField(source="task.text", help_text="What it does.")
+    interval_seconds = serializers.SerializerMethodField()
+    is_enabled = serializers.BooleanField(help_text="Whether beat runs it.")
+    is_overdue = serializers.BooleanField(help_text="No success within three intervals.")
+    due_at = MomentField(allow_null=True)
+    succeeded_at = MomentField(allow_null=True)
+    last_run = UpkeepRunSerializer(source="last", allow_null=True)
+
+    def get_interval_seconds(self, line: UpkeepLine) -> float:
+        """Time between two runs."""
+        return line.interval.total_seconds()

@@ -1,0 +1,123 @@
+"""One bounded run of a task: a lease, steps until the time is up, a result that stays."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from scheduling import broker, signals
+from scheduling.exceptions import BrokerUnavailableError, UpkeepBusyError, UpkeepUnavailableError
+from scheduling.models import UpkeepRun
+from scheduling.services.upkeep import registry
+from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
+from tenants.context import all_tenants
+from tenants.services.audit import AuditTarget, record_audit
+
+logger = logging.getLogger(__name__)
+
+RUN_SECONDS = 60.0
+BATCH_ROWS = 1_000
+# Renewed at each step; a process that was killed keeps others out no longer than this.
+LEASE = timedelta(minutes=10)
+MAX_FINDINGS = 50
+MAX_ERROR_CHARACTERS = 2_000
+KILLED = "The process that ran it ended in the middle; the next run goes on where its last step stopped."
+
+Outcome = UpkeepRun.Outcome
+
+
+class UpkeepTakenOverError(Exception):
+    """The run's lease ran out and another took its place; what its last step did stays done."""
+
+
+def run_upkeep(*, name: str, seconds: float = RUN_SECONDS, batch_rows: int = BATCH_ROWS) -> UpkeepRun:
+    """Take steps until nothing is left or the time is up; how it ended. UpkeepBusyError while another runs it."""
+    task = registry.get(name)
+    run = _begin(task)
+    began = time.monotonic()
+    try:
+        _take_steps(task, run, until=began + seconds, batch_rows=batch_rows)
+    except UpkeepTakenOverError:
+        raise
+    except Exception as error:
+        logger.exception("upkeep.failed", extra={"task_name": name})
+        run.outcome, run.error = Outcome.FAILED, f"{type(error).__name__}: {error}"[:MAX_ERROR_CHARACTERS]
+    _write(run, finished_at=Now())
+    run.refresh_from_db()
+    signals.upkeep_ended.send(
+        None, name=name, outcome=run.outcome, seconds=time.monotonic() - began, findings=len(run.findings)
+    )
+    return run
+
+
+def request_upkeep(*, name: str, reason: str = "") -> None:
+    """Ask the maintenance pool to run a task now; UpkeepUnavailableError if the broker does not take it."""
+    task = registry.get(name)
+    with transaction.atomic():
+        record_audit(action="upkeep.requested", target=AuditTarget("scheduling.upkeep", task.name), reason=reason)
+        try:
+            broker.publish_upkeep(name)
+        except BrokerUnavailableError as error:
+            raise UpkeepUnavailableError(str(error)) from error
+
+
+def _begin(task: UpkeepTask) -> UpkeepRun:
+    """Take the lease, over from a process that died if need be, at the place where the last run stopped."""
+    with all_tenants():
+        running = UpkeepRun.objects.filter(name=task.name, outcome=Outcome.RUNNING)
+        running.filter(lease_expires_at__lt=Now()).update(
+            outcome=Outcome.FAILED, error=KILLED, finished_at=F("lease_expires_at")
+        )
+        last = UpkeepRun.objects.filter(name=task.name).order_by("-id").first()
+        run = UpkeepRun(
+            name=task.name, started_at=Now(), lease_expires_at=Now() + LEASE, cursor=last.cursor if last else {}
+        )
+        try:
+            with transaction.atomic():
+                run.save(force_insert=True)
+        except IntegrityError as error:
+            raise UpkeepBusyError(f"Upkeep “{task.name}” is running already.") from error
+    return run
+
+
+def _take_steps(task: UpkeepTask, run: UpkeepRun, *, until: float, batch_rows: int) -> None:
+    has_more = True
+    while has_more and run.outcome == Outcome.RUNNING:
+        step = task.step(Budget(batch_rows, max(0.0, until - time.monotonic()), run.cursor))
+        has_more = step.has_more
+        _add(run, step)
+        if not has_more or time.monotonic() >= until:
+            run.outcome = Outcome.FAILED if run.findings else Outcome.PARTIAL if has_more else Outcome.OK
+        else:
+            _write(run)
+
+
+def _add(run: UpkeepRun, step: Step) -> None:
+    run.cursor = dict(step.cursor)
+    run.counts = _sum(run.counts, step.counts)
+    if step.findings:
+        run.counts = _sum(run.counts, {"findings": len(step.findings)})
+        run.findings = [*run.findings, *step.findings][:MAX_FINDINGS]
+
+
+def _sum(counts: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
+    total = Counter(counts)
+    total.update(more)
+    return dict(total)
+
+
+def _write(run: UpkeepRun, **columns: Any) -> None:
+    """Write the run down while it is ours, with a new lease."""
+    values = {name: getattr(run, name) for name in ("outcome", "counts", "findings", "error", "cursor")}
+    with all_tenants():
+        own = UpkeepRun.objects.filter(pk=run.pk, outcome=Outcome.RUNNING)
+        if not own.update(**values, lease_expires_at=Now() + LEASE, **columns):
+            raise UpkeepTakenOverError(run.name)

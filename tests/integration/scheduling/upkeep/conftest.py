@@ -1,0 +1,28 @@
+"""Tasks that a test plants among the platform's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+
+from scheduling.services.upkeep import registry
+from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
+
+Plant = Callable[[Callable[[Budget], Step]], UpkeepTask]
+
+
+@pytest.fixture
+def plant(monkeypatch: pytest.MonkeyPatch) -> Iterator[Plant]:
+    """A function that registers one more task, named `planted`."""
+
+    def register(step: Callable[[Budget], Step]) -> UpkeepTask:
+        task = UpkeepTask("planted", "Planted", "Does what the test says.", timedelta(hours=1), step)
+        known = {**{known.name: known for known in registry.tasks()}, task.name: task}
+        monkeypatch.setattr(registry, "_all", lambda: known)
+        return task
+
+    yield register
+    monkeypatch.undo()
+    registry.reset()
