@@ -9,8 +9,11 @@ class ConsoleSite(UnfoldAdminSite):
 
     def extra_urls(self) -> list[URLPattern]:
         """Pages that belong to no model."""
-        from scheduling.dashboards.overview import overview_fragment  # models are loaded later than this module
+        # Models are loaded later than this module.
+        from scheduling.dashboards.overview import overview_fragment
+        from tenants.admin.base import guard_view
+        from tenants.permissions import Permission
 
         # Cacheable with its tag: the browser keeps the part and is told when it is still the same.
-        view = self.admin_view(overview_fragment, cacheable=True)
+        view = guard_view(self, overview_fragment, Permission.JOBS_VIEW, cacheable=True)
         return [path("overview/", view, name="overview_fragment")]

@@ -9,19 +9,20 @@ from django.http import HttpRequest
 from tenants.context import Scope
 from tenants.exceptions import DomainError
 from tenants.models import ApiKey, Role, Tenant
-from tenants.permissions import DEFAULT_KEY_SCOPES, NOTHING, PLATFORM_ROLES, TENANT_ROLES, Permission, PlatformRole
+from tenants.permissions import NOTHING, PLATFORM_ROLES, READ_ONLY, TENANT_ROLES, Permission, PlatformRole, read_scopes
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """`tenant` is None for platform staff who named none (they see all), and for whoever may see nothing.
+    """`tenant` is None for people of the platform who named none (they see all), and for whoever may see nothing.
 
+    A platform role takes the place of what memberships would grant: whoever audits writes nowhere.
     `refusal` says why an identified caller has no tenant; it is raised where a tenant is needed.
     """
 
     tenant: Tenant | None = None
     role: Role | None = None
-    is_platform_staff: bool = False
+    platform_role: PlatformRole | None = None
     api_key: ApiKey | None = None
     refusal: DomainError | None = None
 
@@ -30,38 +31,39 @@ class Access:
         """The rows that exist for the request; None: no tenant's."""
         if self.tenant is not None:
             return Scope(tenant_id=self.tenant.pk)
-        return Scope(tenant_id=None) if self.is_platform_staff and self.refusal is None else None
+        return Scope(tenant_id=None) if self.platform_role is not None and self.refusal is None else None
+
+    @property
+    def sees_all_tenants(self) -> bool:
+        """Whether rows of several tenants may stand side by side, so that each has to say whose it is."""
+        return self.scope is not None and self.tenant is None
+
+    @property
+    def granted(self) -> frozenset[Permission]:
+        """All that the role or the key is for, whatever state the tenant is in."""
+        if self.refusal is not None:
+            return NOTHING
+        if self.platform_role is not None:
+            return PLATFORM_ROLES[self.platform_role]
+        if self.tenant is None:
+            return NOTHING
+        if self.api_key is not None:
+            return read_scopes(self.api_key.scopes)
+        return TENANT_ROLES[self.role] if self.role is not None else NOTHING
 
     @property
     def permissions(self) -> frozenset[Permission]:
-        """All that the caller may do in this scope."""
-        if self.is_platform_staff:
-            return PLATFORM_ROLES[PlatformRole.ADMIN]
-        if self.api_key is not None:
-            return DEFAULT_KEY_SCOPES if self.role is not None else NOTHING
-        return TENANT_ROLES[self.role] if self.role is not None else NOTHING
+        """All that the caller may do now; a suspended tenant's own people and keys only look."""
+        if self.platform_role is None and self.tenant is not None and self.tenant.is_suspended:
+            return self.granted & READ_ONLY
+        return self.granted
 
     def may(self, permission: Permission) -> bool:
         """Whether the caller has this right here."""
         return permission in self.permissions
 
-    @property
-    def can_read(self) -> bool:
-        return self.is_platform_staff or self.role is not None
-
-    @property
-    def can_write(self) -> bool:
-        return self.is_platform_staff or self.role in (Role.OWNER, Role.DEVELOPER)
-
-    @property
-    def can_administer(self) -> bool:
-        """May decide who acts for the tenant: members and keys."""
-        return self.is_platform_staff or self.role is Role.OWNER
-
 
 NO_ACCESS = Access()
-# API keys act, and do not decide who else may.
-API_KEY_ROLE = Role.DEVELOPER
 
 
 def access_of(request: HttpRequest) -> Access:

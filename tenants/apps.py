@@ -13,8 +13,11 @@ class TenantsConfig(AppConfig):
     api_urls = "tenants.api.urls"
 
     def ready(self) -> None:
-        from tenants import checks, grants
+        from django.contrib.auth.signals import user_logged_in
+
+        from tenants import checks, grants, sessions
 
         connection_created.connect(checks.refuse_privileged_role, dispatch_uid="tenants.login_role")
+        user_logged_in.connect(sessions.begin_session, dispatch_uid="tenants.sessions")
         # Sent once for each app after all migrations have run; once is enough.
         post_migrate.connect(grants.grant_after_migrate, sender=self, dispatch_uid="tenants.grants")

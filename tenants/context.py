@@ -72,7 +72,7 @@ def tenant_context(tenant: Tenant | UUID) -> Iterator[None]:
 def all_tenants() -> Iterator[None]:
     """The door: one transaction (a savepoint when nested) in which the rows of all tenants exist.
 
-    For dispatch, settlement, platform staff and the look-up of whoever knocks. Each call site is
+    For dispatch, settlement, people of the platform and the look-up of whoever knocks. Each call site is
     listed in a test.
     """
     with _scoped(Scope(tenant_id=None)):

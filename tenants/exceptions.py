@@ -118,6 +118,36 @@ class AlreadyMemberError(DomainError):
     title = "The user is a member of this tenant already."
 
 
+class UserNotFoundError(DomainError):
+    code = "user_not_found"
+    category = "invalid"
+    title = "There is no such user."
+
+
+class ScopeUnknownError(DomainError):
+    code = "scope_unknown"
+    category = "invalid"
+    title = "A key cannot have this scope."
+
+
+class NoPlatformRoleError(DomainError):
+    code = "no_platform_role"
+    category = "conflict"
+    title = "The user has no role for the platform."
+
+
+class LastAdminError(DomainError):
+    code = "last_admin"
+    category = "conflict"
+    title = "The platform keeps at least one admin who can log in."
+
+
+class KeyGuessingError(DomainError):
+    code = "too_many_wrong_keys"
+    category = "limited"
+    title = "Too many API keys were wrong; come back later."
+
+
 class LastOwnerError(DomainError):
     code = "last_owner"
     category = "conflict"

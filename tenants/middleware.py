@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
+from django.contrib.auth import logout
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from structlog.contextvars import bound_contextvars
 
-from tenants.access import API_KEY_ROLE, NO_ACCESS, Access
+from tenants.access import NO_ACCESS, Access
 from tenants.api.problems import problem_response, replace_page
 from tenants.bodies import received_body
 from tenants.context import Actor, acting_as, scope_context
@@ -30,8 +31,11 @@ from tenants.exceptions import (
 )
 from tenants.ids import uuid7
 from tenants.models import Membership, Role, Tenant
-from tenants.selectors.tenants import find_memberships, find_tenant
+from tenants.permissions import PlatformRole
+from tenants.selectors.people import find_places
+from tenants.selectors.tenants import find_tenant
 from tenants.services.api_keys import authenticate_api_key
+from tenants.sessions import is_session_over
 
 API_PREFIX = "/api/"
 CONSOLE_PREFIX = "/admin/"
@@ -84,9 +88,13 @@ def _find_access(request: HttpRequest, *, is_api: bool) -> Access:
     user = request.user
     if not user.is_authenticated:
         return NO_ACCESS
-    if user.is_superuser:
-        return _staff_access(request, is_api=is_api)
-    memberships = find_memberships(user.pk)
+    if is_session_over(request):
+        logout(request)
+        return NO_ACCESS
+    places = find_places(user)
+    if places.platform_role is not None:
+        return _platform_access(request, places.platform_role, is_api=is_api)
+    memberships = places.memberships
     chosen = _choose_by_header(request, memberships) if is_api else _choose_by_session(request, memberships)
     if isinstance(chosen, Membership):
         return Access(tenant=chosen.tenant, role=Role(chosen.role))
@@ -100,17 +108,17 @@ def _access_by_key(token: str, request: HttpRequest) -> Access:
     named = request.headers.get("X-Tenant")
     if named is not None and named != key.tenant.slug:
         return Access(refusal=_no_such_tenant(named), api_key=key)
-    return Access(tenant=key.tenant, role=API_KEY_ROLE, api_key=key)
+    return Access(tenant=key.tenant, api_key=key)
 
 
-def _staff_access(request: HttpRequest, *, is_api: bool) -> Access:
+def _platform_access(request: HttpRequest, role: PlatformRole, *, is_api: bool) -> Access:
     named = request.headers.get("X-Tenant") if is_api else None
     if named is None:
-        return Access(is_platform_staff=True)
+        return Access(platform_role=role)
     try:
-        return Access(is_platform_staff=True, role=Role.OWNER, tenant=find_tenant(named))
+        return Access(platform_role=role, tenant=find_tenant(named))
     except TenantNotFoundError as refusal:
-        return Access(is_platform_staff=True, refusal=refusal)
+        return Access(platform_role=role, refusal=refusal)
 
 
 def _choose_by_header(request: HttpRequest, memberships: list[Membership]) -> Membership | Access:

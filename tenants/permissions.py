@@ -1,12 +1,13 @@
 """What may be done, and which role may do it: one list for API, console and commands.
 
 A role is a set of permissions. Tenant roles hold within their tenant; platform roles hold in every tenant and for
-what is no tenant's. An API key has the permissions of its scopes, which never exceed `KEY_PERMISSIONS`.
+what is no tenant's. An API key has the permissions of its scopes, which never exceed `KEY_PERMISSIONS`. What no
+view, page or act declares, nobody may do. docs/permissions.md shows the whole as a table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -42,6 +43,7 @@ class Permission(StrEnum):
     PLANS_MANAGE = "plans.manage"  # tiers, plans
     FAIRNESS_MANAGE = "fairness.manage"  # CFS plans, queues, pools, routing
     UPKEEP_RUN = "upkeep.run"
+    PEOPLE_VIEW = "people.view"
     PEOPLE_MANAGE = "people.manage"  # users and platform roles
 
 
@@ -69,7 +71,7 @@ _DEVELOPER: Final = _VIEWER | {
     _P.AUDIT_VIEW,
 }
 _OWNER: Final = _DEVELOPER | {_P.TENANT_MANAGE, _P.MEMBERS_MANAGE, _P.API_KEYS_MANAGE, _P.AUDIT_EXPORT}
-_AUDITOR: Final = _VIEWER | {_P.API_KEYS_VIEW, _P.AUDIT_VIEW, _P.AUDIT_EXPORT, _P.PLATFORM_VIEW}
+_AUDITOR: Final = _VIEWER | {_P.API_KEYS_VIEW, _P.AUDIT_VIEW, _P.AUDIT_EXPORT, _P.PLATFORM_VIEW, _P.PEOPLE_VIEW}
 _OPERATOR: Final = _AUDITOR | {
     _P.TENANT_PAUSE,
     _P.JOBS_SUBMIT,
@@ -95,4 +97,13 @@ PLATFORM_ROLES: Final[Mapping[PlatformRole, frozenset[Permission]]] = {
 # A key acts; it does not decide who else may, and it is never the platform's.
 KEY_PERMISSIONS: Final = _OWNER - {_P.MEMBERS_MANAGE, _P.API_KEYS_MANAGE}
 DEFAULT_KEY_SCOPES: Final = _DEVELOPER
+# What changes nothing: all that is left to the members and keys of a suspended tenant.
+READ_ONLY: Final = frozenset(
+    {permission for permission in Permission if permission.endswith(".view")} | {_P.JOBS_REVEAL, _P.AUDIT_EXPORT}
+)
 NOTHING: Final[frozenset[Permission]] = frozenset()
+
+
+def read_scopes(scopes: Iterable[str]) -> frozenset[Permission]:
+    """The permissions of a key by the scopes that it was issued with; names that have gone grant nothing."""
+    return KEY_PERMISSIONS & {permission for permission in Permission if permission in set(scopes)}

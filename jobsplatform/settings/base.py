@@ -168,7 +168,9 @@ HTTPS_ONLY = env.bool("HTTPS_ONLY")
 SESSION_COOKIE_SECURE = HTTPS_ONLY
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_AGE = 12 * 60 * 60  # seconds: a working day
+# A log-in ends after a working day, and after the idle time before that; both are counted by the server.
+SESSION_COOKIE_AGE = env.int("SESSION_MAX_SECONDS")
+SESSION_IDLE_SECONDS = env.int("SESSION_IDLE_SECONDS")
 CSRF_COOKIE_SECURE = HTTPS_ONLY
 CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_SSL_REDIRECT = HTTPS_ONLY

@@ -26,6 +26,8 @@ env = environ.Env(
     ALLOWED_HOSTS=(list, ["localhost", "127.0.0.1", "[::1]"]),
     CSRF_TRUSTED_ORIGINS=(list, []),
     HTTPS_ONLY=(bool, False),
+    SESSION_MAX_SECONDS=(int, 43_200),
+    SESSION_IDLE_SECONDS=(int, 7_200),
     COLLECTED_STATIC=(bool, False),
     FILES_ROOT=(str, "var/files"),
     # Scheduling

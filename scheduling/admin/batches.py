@@ -15,12 +15,14 @@ from scheduling.admin.keyset import KeysetAdmin, parse_uuid
 from scheduling.dashboards.tags import badge
 from scheduling.models import Batch
 from scheduling.selectors.batches import count_states
+from tenants.permissions import Permission
 
 
 @admin.register(Batch)
 class BatchAdmin(KeysetAdmin):
     """The batches of the scope of the moment, newest first."""
 
+    view_permission = Permission.JOBS_VIEW
     list_display = ("label", "kind", "total", "created_at")
     list_filter = (KindFilter, TenantFilter)
     search_fields = ("id",)

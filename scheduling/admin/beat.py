@@ -1,4 +1,4 @@
-"""The platform's own schedules: django-celery-beat's admin in the console's shell, for platform staff alone."""
+"""The platform's own schedules: django-celery-beat's admin in the console's shell, for the platform's people."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from django_celery_beat.models import (
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from scheduling.dashboards.tags import badge
-from tenants.admin.users import AccountAdmin
+from tenants.admin.users import LoggedAdmin
+from tenants.permissions import Permission
 
 for model in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule):
     admin.site.unregister(model)
@@ -40,9 +41,16 @@ class ScheduleForm(PeriodicTaskForm):
         self.fields["regtask"].widget = UnfoldTaskSelectWidget()
 
 
+class BeatAdmin(LoggedAdmin):
+    """Rows of beat: seen by the platform's people, changed by whoever runs its upkeep."""
+
+    view_permission = Permission.PLATFORM_VIEW
+    add_permission = change_permission = Permission.UPKEEP_RUN
+
+
 # Beat's rows have no services of their own, so they are audited where Django would log them, as accounts are.
 @admin.register(PeriodicTask)
-class PeriodicTaskAdmin(AccountAdmin, BeatPeriodicTaskAdmin):
+class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
     """When the platform's tasks run. What shall not run is switched off, so that its history stays."""
 
     form = ScheduleForm
@@ -67,24 +75,24 @@ class PeriodicTaskAdmin(AccountAdmin, BeatPeriodicTaskAdmin):
 
 
 @admin.register(IntervalSchedule)
-class IntervalScheduleAdmin(AccountAdmin):
+class IntervalScheduleAdmin(BeatAdmin):
     """Every so many seconds, minutes, hours, days."""
 
 
 @admin.register(CrontabSchedule)
-class CrontabScheduleAdmin(AccountAdmin, BeatCrontabScheduleAdmin):
+class CrontabScheduleAdmin(BeatAdmin, BeatCrontabScheduleAdmin):
     """By the calendar, in a time zone that the row names."""
 
     inlines = ()
 
 
 @admin.register(SolarSchedule)
-class SolarScheduleAdmin(AccountAdmin):
+class SolarScheduleAdmin(BeatAdmin):
     """By the sun."""
 
 
 @admin.register(ClockedSchedule)
-class ClockedScheduleAdmin(AccountAdmin, BeatClockedScheduleAdmin):
+class ClockedScheduleAdmin(BeatAdmin, BeatClockedScheduleAdmin):
     """Once, at a time."""
 
     inlines = ()

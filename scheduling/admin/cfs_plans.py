@@ -24,6 +24,7 @@ from scheduling.services.cfs_plans import (
 )
 from tenants.admin.base import PlatformStaffAdmin
 from tenants.admin.post_actions import post_action
+from tenants.permissions import Permission
 
 
 class CFSPlanForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -92,6 +93,8 @@ class CFSPlanTierInline(TabularInline):
 class CFSPlanAdmin(HelpfulMixin, PlatformStaffAdmin):
     """Saved, a plan is in effect with the dispatcher's next tick, on what waits already; nothing is restarted."""
 
+    view_permission = Permission.PLATFORM_VIEW
+    add_permission = change_permission = Permission.FAIRNESS_MANAGE
     list_display = ("name", "state_badge", "strategy", "granularity_seconds", "reserved_slots", "version", "updated_at")
     form = CFSPlanForm
     inlines = (CFSPlanTierInline,)
@@ -122,7 +125,12 @@ class CFSPlanAdmin(HelpfulMixin, PlatformStaffAdmin):
         else:
             form.instance.pk = create_cfs_plan(fields=fields, tiers=tiers, reason=reason).pk
 
-    @post_action(label="Activate", asks_reason=True, permission="staff", is_offered=lambda plan: not plan.is_active)
+    @post_action(
+        label="Activate",
+        permission=Permission.FAIRNESS_MANAGE,
+        asks_reason=True,
+        is_offered=lambda plan: not plan.is_active,
+    )
     def activate(self, request: HttpRequest, plan: CFSPlan, reason: str) -> str:
         activate_cfs_plan(plan=plan, reason=reason)
         return f"{plan} is the active plan from the next tick on."

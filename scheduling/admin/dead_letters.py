@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -21,12 +19,15 @@ from scheduling.models import DeadLetter
 from scheduling.services.dead_letters import requeue_dead_letter, requeue_dead_letters
 from tenants.admin.post_actions import post_action
 from tenants.exceptions import DomainError
+from tenants.permissions import Permission
 
 
 @admin.register(DeadLetter)
 class DeadLetterAdmin(KeysetAdmin):
     """The dead letters of the scope of the moment, newest first."""
 
+    view_permission = Permission.JOBS_VIEW
+    action_permissions = {"requeue_selected": Permission.JOBS_RETRY}
     list_display = ("letter", "why", "error", "error_fingerprint", "created_at", "put_back")
     list_display_links = ("letter",)
     list_filter = (RequeuedFilter, ReasonFilter, KindFilter, TenantFilter)
@@ -59,10 +60,12 @@ class DeadLetterAdmin(KeysetAdmin):
             return queryset.filter(pk=wanted) | queryset.filter(job_id=wanted), False
         return (queryset.filter(error_fingerprint=term) if term else queryset), False
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        return super().get_actions(request) if self.access(request).can_write else {}
-
-    @post_action(label="Requeue", asks_reason=True, is_offered=lambda letter: letter.requeued_at is None)
+    @post_action(
+        label="Requeue",
+        permission=Permission.JOBS_RETRY,
+        asks_reason=True,
+        is_offered=lambda letter: letter.requeued_at is None,
+    )
     def requeue(self, request: HttpRequest, letter: DeadLetter, reason: str) -> HttpResponse:
         job = requeue_dead_letter(dead_letter_id=letter.pk, reason=reason)
         messages.success(request, "A new job does the work again; this is its page.")

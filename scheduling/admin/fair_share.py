@@ -8,6 +8,7 @@ from scheduling.admin.filters import QueueFilter, TenantFilter
 from scheduling.dashboards.wording import duration_words
 from scheduling.models import SchedulingEntity, TenantCapacity
 from tenants.admin.base import ReadOnlyAdmin
+from tenants.permissions import Permission
 
 
 @admin.register(SchedulingEntity)
@@ -16,6 +17,7 @@ class SchedulingEntityAdmin(ReadOnlyAdmin):
 
     empty_text = "A tenant gets a row in a queue with the first job that is routed there."
 
+    view_permission = Permission.TENANT_VIEW
     list_display = ("queue", "virtual_seconds", "weight", "is_runnable", "in_flight", "waiting", "estimate")
     list_select_related = ("queue",)
     list_filter = (QueueFilter, TenantFilter)
@@ -39,6 +41,7 @@ class SchedulingEntityAdmin(ReadOnlyAdmin):
 class TenantCapacityAdmin(ReadOnlyAdmin):
     """A tenant's messages in flight over all pools, against its cap."""
 
+    view_permission = Permission.TENANT_VIEW
     list_display = ("tenant", "in_flight", "cap")
     list_select_related = ("tenant__plan",)
     sortable_by = ()

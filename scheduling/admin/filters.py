@@ -60,12 +60,12 @@ class QueueFilter(SimpleListFilter):
 
 
 class TenantFilter(SimpleListFilter):
-    """By tenant, for platform staff."""
+    """By tenant, for people of the platform."""
 
     title, parameter_name = "tenant", "tenant"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        if not access_of(request).is_platform_staff:
+        if not access_of(request).sees_all_tenants:
             return []
         return list(Tenant.objects.order_by("slug").values_list("slug", "name")[:TENANT_LIMIT])
 

@@ -11,6 +11,7 @@ from scheduling.admin.links import job_link
 from scheduling.dashboards.tags import badge
 from scheduling.dashboards.wording import duration_words
 from scheduling.models import Charge, Execution, JobEvent, LiveExecution
+from tenants.permissions import Permission
 
 
 class HistoryAdmin(KeysetAdmin):
@@ -29,6 +30,8 @@ class HistoryAdmin(KeysetAdmin):
 class ExecutionAdmin(HistoryAdmin):
     """Hand-outs that are over, with what they cost."""
 
+    # The page of one shows its traceback.
+    view_permission = Permission.LOGS_VIEW
     list_display = ("number", "how", "kind", "of_job", "queue", "measured", "predicted", "ended_at", "error_type")
     list_filter = (OutcomeFilter, KindFilter, QueueFilter, TenantFilter)
     exclude = ("job", "measured_us", "predicted_us", "outcome")
@@ -54,6 +57,7 @@ class LiveExecutionAdmin(HistoryAdmin):
     empty_title = "Nothing is in flight"
     empty_text = "An execution is here from the moment it is handed to a worker until it ends."
 
+    view_permission = Permission.JOBS_VIEW
     list_display = ("number", "phase_badge", "kind", "of_job", "queue", "dispatched_at", "started_at")
     list_filter = (KindFilter, QueueFilter, TenantFilter)
     # The token lets its holder begin the execution: it is for the worker alone.
@@ -73,6 +77,7 @@ class LiveExecutionAdmin(HistoryAdmin):
 class JobEventAdmin(HistoryAdmin):
     """Each change of each job."""
 
+    view_permission = Permission.JOBS_VIEW
     list_display = ("name", "state_badge", "of_job", "at", "actor")
     list_select_related = ()
     list_filter = (TenantFilter,)
@@ -88,6 +93,7 @@ class JobEventAdmin(HistoryAdmin):
 class ChargeAdmin(HistoryAdmin):
     """The ledger: predicted at dispatch, corrected to the measured time at the end."""
 
+    view_permission = Permission.TENANT_VIEW
     list_display = ("amount", "reason", "of_job", "queue", "at")
     list_filter = (QueueFilter, TenantFilter)
     exclude = ("job",)

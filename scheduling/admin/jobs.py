@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import (
     Http404,
@@ -35,6 +36,7 @@ from scheduling.services.retries import BulkRetry, retry_job, retry_jobs
 from scheduling.services.suspension import resume_job, suspend_job
 from tenants.admin.post_actions import post_action
 from tenants.exceptions import DomainError
+from tenants.permissions import Permission
 
 HEAVY_FIELDS = ("payload", "result", "checkpoint", "error_message", "payload_hash")
 # The states that the chips above the list lead to.
@@ -46,6 +48,8 @@ RETRIABLE_STATES = REPLAYABLE_STATES | {JobState.RETRYABLE}
 class JobAdmin(KeysetAdmin):
     """The jobs of the scope of the moment, newest first."""
 
+    view_permission = Permission.JOBS_VIEW
+    action_permissions = {"retry_selected": Permission.JOBS_RETRY, "cancel_selected": Permission.JOBS_CANCEL}
     list_display = ("job", "state_badge", "queue", "attempts", "submitted", "took", "error")
     list_display_links = ("job",)
     list_filter = (StateFilter, KindFilter, QueueFilter, TenantFilter)
@@ -63,7 +67,7 @@ class JobAdmin(KeysetAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
         jobs = find_jobs(JobFilter()).defer(*HEAVY_FIELDS)
-        return jobs.select_related("tenant") if self.access(request).is_platform_staff else jobs
+        return jobs.select_related("tenant") if self.access(request).sees_all_tenants else jobs
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Job], search_term: str
@@ -75,11 +79,8 @@ class JobAdmin(KeysetAdmin):
             return queryset.filter(pk=wanted) | queryset.filter(batch_id=wanted), False
         return (queryset.filter(idempotency_key=term) if term else queryset), False
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        return super().get_actions(request) if self.access(request).can_write else {}
-
     def get_urls(self) -> list[URLPattern]:
-        body = self.admin_site.admin_view(self.body_view, cacheable=True)
+        body = self.guard(self.body_view, Permission.JOBS_VIEW, cacheable=True)
         return [path("<uuid:object_id>/body/", body, name="scheduling_job_body"), *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -96,6 +97,8 @@ class JobAdmin(KeysetAdmin):
         """The job's own page in place of a form."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
+        if not self.has_view_permission(request):
+            raise PermissionDenied
         job = self._job(request, object_id)
         body = self._body(request, job)
         context = {
@@ -126,7 +129,12 @@ class JobAdmin(KeysetAdmin):
     def _body(self, request: HttpRequest, job: Job) -> SafeString:
         return render_to_string(BODY_TEMPLATE, job_page_context(job), request)
 
-    @post_action(label="Retry", asks_reason=True, is_offered=lambda job: job.state in RETRIABLE_STATES)
+    @post_action(
+        label="Retry",
+        permission=Permission.JOBS_RETRY,
+        asks_reason=True,
+        is_offered=lambda job: job.state in RETRIABLE_STATES,
+    )
     def retry(self, request: HttpRequest, job: Job, reason: str) -> str | HttpResponse:
         result = retry_job(job_id=job.pk, reason=reason)
         if not result.is_new:
@@ -134,19 +142,35 @@ class JobAdmin(KeysetAdmin):
         messages.success(request, "A new job does the work again; this is its page.")
         return HttpResponseRedirect(reverse("admin:scheduling_job_change", args=[result.job.pk]))
 
-    @post_action(label="Cancel", asks_reason=True, is_danger=True, is_offered=lambda job: not job.is_terminal)
+    @post_action(
+        label="Cancel",
+        permission=Permission.JOBS_CANCEL,
+        asks_reason=True,
+        is_danger=True,
+        is_offered=lambda job: not job.is_terminal,
+    )
     def cancel(self, request: HttpRequest, job: Job, reason: str) -> str:
         cancelled = cancel_job(job_id=job.pk, reason=reason)
         if cancelled.is_terminal:
             return "The job is cancelled."
         return "The job was asked to stop; it does so at its next safe point."
 
-    @post_action(label="Suspend", asks_reason=True, is_offered=lambda job: job.state in WAITING_STATES)
+    @post_action(
+        label="Suspend",
+        permission=Permission.JOBS_CANCEL,
+        asks_reason=True,
+        is_offered=lambda job: job.state in WAITING_STATES,
+    )
     def suspend(self, request: HttpRequest, job: Job, reason: str) -> str:
         suspend_job(job_id=job.pk, reason=reason)
         return "The job is suspended until somebody resumes it."
 
-    @post_action(label="Resume", asks_reason=True, is_offered=lambda job: job.state == JobState.SUSPENDED)
+    @post_action(
+        label="Resume",
+        permission=Permission.JOBS_CANCEL,
+        asks_reason=True,
+        is_offered=lambda job: job.state == JobState.SUSPENDED,
+    )
     def resume(self, request: HttpRequest, job: Job, reason: str) -> str:
         resume_job(job_id=job.pk, reason=reason)
         return "The job is available again."

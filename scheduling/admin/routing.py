@@ -16,6 +16,7 @@ from scheduling.models import RoutingRule
 from scheduling.services.topology import RULE_FIELDS, check_condition, create_routing_rule, update_routing_rule
 from tenants.admin.base import PlatformStaffAdmin
 from tenants.exceptions import FieldInvalidError
+from tenants.permissions import Permission
 
 
 class RoutingRuleForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -38,6 +39,8 @@ class RoutingRuleForm(forms.ModelForm):  # type: ignore[type-arg]
 class RoutingRuleAdmin(HelpfulMixin, PlatformStaffAdmin):
     """Asked from the lowest position up, at submission; jobs that wait already stay where they were sent."""
 
+    view_permission = Permission.PLATFORM_VIEW
+    add_permission = change_permission = Permission.FAIRNESS_MANAGE
     list_display = ("position", "for_kind", "tier", "target", "condition", "allows_queue_choice", "state_badge")
     list_display_links = ("position", "for_kind")
     list_select_related = ("tier", "queue")

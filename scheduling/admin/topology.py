@@ -1,4 +1,4 @@
-"""Queues, pools, workers and paused kinds in the console: platform staff's alone."""
+"""Queues, pools, workers and paused kinds in the console: the platform's alone."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ from scheduling.services.suspension import pause_kind, pause_queue, resume_kind,
 from scheduling.services.topology import QUEUE_FIELDS, update_queue, update_worker_pool
 from tenants.admin.base import PlatformStaffAdmin
 from tenants.admin.post_actions import post_action
+from tenants.permissions import Permission
 
 
 class StandingAdmin(HelpfulMixin, PlatformStaffAdmin):
     """Rows that a migration or a process puts there: edited or looked at, never added here."""
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    view_permission = Permission.PLATFORM_VIEW
 
 
 @admin.register(Queue)
 class QueueAdmin(StandingAdmin):
     """Celery queues; the dispatcher decides their order."""
 
+    change_permission = Permission.FAIRNESS_MANAGE
     list_display = ("name", "state_badge", "pool", "weight", "cap", "resource_class", "expected_seconds")
     list_select_related = ("pool",)
     fields = ("name", "pool", "state_badge", "pause_reason", *QUEUE_FIELDS)
@@ -48,12 +49,22 @@ class QueueAdmin(StandingAdmin):
     def save_model(self, request: HttpRequest, obj: Queue, form: Any, change: bool) -> None:
         update_queue(queue=obj, changes={name: form.cleaned_data[name] for name in form.changed_data})
 
-    @post_action(label="Pause", asks_reason=True, permission="staff", is_offered=lambda queue: not queue.is_paused)
+    @post_action(
+        label="Pause",
+        permission=Permission.QUEUES_OPERATE,
+        asks_reason=True,
+        is_offered=lambda queue: not queue.is_paused,
+    )
     def pause(self, request: HttpRequest, queue: Queue, reason: str) -> str:
         pause_queue(queue=queue, reason=reason)
         return f"Nothing is dispatched from {queue} until it is resumed; what runs goes on."
 
-    @post_action(label="Resume", asks_reason=True, permission="staff", is_offered=lambda queue: queue.is_paused)
+    @post_action(
+        label="Resume",
+        permission=Permission.QUEUES_OPERATE,
+        asks_reason=True,
+        is_offered=lambda queue: queue.is_paused,
+    )
     def resume(self, request: HttpRequest, queue: Queue, reason: str) -> str:
         resume_queue(queue=queue, reason=reason)
         return f"{queue} is dispatched from again."
@@ -67,6 +78,7 @@ class QueueAdmin(StandingAdmin):
 class WorkerPoolAdmin(StandingAdmin):
     """Pools of workers that share slots."""
 
+    change_permission = Permission.FAIRNESS_MANAGE
     list_display = ("name", "description")
     fields = ("name", "description")
     readonly_fields = ("name",)
@@ -86,9 +98,6 @@ class WorkerAdmin(StandingAdmin):
     sortable_by = ()
     empty_title = "No worker has ever started"
     empty_text = "Start one with “manage.py run_worker --pool default”, or everything with “manage.py run_platform”."
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     @admin.display(description="Worker")
     def process(self, worker: Worker) -> str:
@@ -132,19 +141,18 @@ class KindPauseModelForm(KindPauseForm, forms.ModelForm):  # type: ignore[type-a
 class KindPauseAdmin(HelpfulMixin, PlatformStaffAdmin):
     """Kinds of which nothing is dispatched."""
 
+    view_permission = Permission.PLATFORM_VIEW
+    add_permission = Permission.QUEUES_OPERATE
     list_display = ("kind", "reason", "paused_at")
     form = KindPauseModelForm
     empty_title = "No kind is paused"
     empty_text = "Pause a kind when what it depends on is down: its jobs wait, and nothing of them is lost."
     post_actions = ("resume",)
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
     def save_model(self, request: HttpRequest, obj: KindPause, form: Any, change: bool) -> None:
         pause_kind(kind=form.cleaned_data["kind"], reason=form.cleaned_data["reason"])
 
-    @post_action(label="Resume", asks_reason=True, permission="staff")
+    @post_action(label="Resume", permission=Permission.QUEUES_OPERATE, asks_reason=True)
     def resume(self, request: HttpRequest, pause: KindPause, reason: str) -> str:
         resume_kind(kind=pause.kind, reason=reason)
         return f"Jobs of kind {pause.kind} are dispatched again."

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from django.template.loader import render_to_string
 from django.views.decorators.http import require_safe
 
@@ -16,7 +16,7 @@ from scheduling.selectors.overview import Overview, read_overview
 from scheduling.selectors.throughput import BUCKET_SECONDS, BUCKETS, Ended
 from scheduling.services.upkeep.status import find_upkeep_warnings
 from tenants.access import access_of
-from tenants.context import current_scope
+from tenants.permissions import Permission
 
 BODY_TEMPLATE = "scheduling/dashboards/overview_body.html"
 # The chart's own units; the page scales them.
@@ -52,7 +52,7 @@ def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
     access = access_of(request)
     context["title"] = "Overview"
     context["scope_name"] = access.tenant.name if access.tenant else "All tenants"
-    if current_scope() is not None:
+    if access.may(Permission.JOBS_VIEW):
         body = _render_body(request)
         context |= {"overview_body": body, "overview_etag": tag_of(body)}
     return context
@@ -61,8 +61,6 @@ def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
 @require_safe
 def overview_fragment(request: HttpRequest) -> HttpResponseBase:
     """The body alone; 304 when it is what the browser has already."""
-    if current_scope() is None:
-        return HttpResponse(status=204)
     return answer_part(request, _render_body(request))
 
 

@@ -17,21 +17,16 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from tenants.admin.base import TenantScopedAdmin
 from tenants.admin.post_actions import post_action
 from tenants.models import ApiKey, Membership
+from tenants.permissions import Permission
 from tenants.services.api_keys import issue_api_key, revoke_api_key
 from tenants.services.memberships import add_member, change_role, remove_member
 
 
-class AdministeredAdmin(TenantScopedAdmin):
-    """Rows that say who may act for a tenant: its owners' affair. Staff names the tenant, members have theirs."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.access(request).can_administer
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.access(request).can_administer
+class TenantPeopleAdmin(TenantScopedAdmin):
+    """Rows that say who may act for a tenant. People of the platform name the tenant, members have theirs."""
 
     def get_exclude(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return () if self.access(request).is_platform_staff else ("tenant",)
+        return () if self.access(request).sees_all_tenants else ("tenant",)
 
     def tenant_of(self, request: HttpRequest, form: Any) -> Any:
         """The tenant that a new row is for."""
@@ -58,9 +53,11 @@ class MembershipForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Membership)
-class MembershipAdmin(AdministeredAdmin):
+class MembershipAdmin(TenantPeopleAdmin):
     """Members of a tenant and their roles."""
 
+    view_permission = Permission.MEMBERS_VIEW
+    add_permission = change_permission = Permission.MEMBERS_MANAGE
     list_display = ("user", "role", "created_at")
     list_select_related = ("user",)
     post_actions = ("remove",)
@@ -73,7 +70,7 @@ class MembershipAdmin(AdministeredAdmin):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is not None:
             return ("user", "role", "created_at")
-        return ("tenant", "username", "role") if self.access(request).is_platform_staff else ("username", "role")
+        return ("tenant", "username", "role") if self.access(request).sees_all_tenants else ("username", "role")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("user", "created_at") if obj else ()
@@ -87,7 +84,7 @@ class MembershipAdmin(AdministeredAdmin):
             obj.pk = add_member(tenant=tenant, user=values["username"], role=values["role"]).pk
             obj.tenant, obj.user = tenant, values["username"]
 
-    @post_action(label="Remove", permission="administer", is_danger=True)
+    @post_action(label="Remove", permission=Permission.MEMBERS_MANAGE, is_danger=True)
     def remove(self, request: HttpRequest, membership: Membership, reason: str) -> str:
         sentence = f"{membership.user} is no longer a member."
         remove_member(membership=membership)
@@ -98,9 +95,11 @@ class MembershipAdmin(AdministeredAdmin):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(AdministeredAdmin):
+class ApiKeyAdmin(TenantPeopleAdmin):
     """Keys of a tenant; the key itself is shown once, in the answer to its making."""
 
+    view_permission = Permission.API_KEYS_VIEW
+    add_permission = Permission.API_KEYS_MANAGE
     list_display = ("name", "prefix", "created_at", "last_used_at", "expires_at", "revoked_at")
     post_actions = ("revoke",)
 
@@ -108,10 +107,7 @@ class ApiKeyAdmin(AdministeredAdmin):
         if obj is not None:
             return self.list_display
         own = ("name", "expires_at")
-        return ("tenant", *own) if self.access(request).is_platform_staff else own
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+        return ("tenant", *own) if self.access(request).sees_all_tenants else own
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
         issued = issue_api_key(
@@ -136,7 +132,7 @@ class ApiKeyAdmin(AdministeredAdmin):
 
     @post_action(
         label="Revoke",
-        permission="administer",
+        permission=Permission.API_KEYS_MANAGE,
         asks_reason=True,
         is_danger=True,
         is_offered=lambda key: key.revoked_at is None,

@@ -1,16 +1,21 @@
-"""The bases of every page of the console: rows of one tenant, no facets, no deletion, acts by POST alone."""
+"""The bases of every page of the console: rows of one tenant, no facets, no deletion, acts by POST alone.
+
+Each page declares the rights that it needs; what is not declared is nobody's. A test asks every page.
+"""
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from functools import cached_property, wraps
 from typing import Any, ClassVar
 
 from django.contrib import messages
-from django.contrib.admin import ShowFacets
+from django.contrib.admin import AdminSite, ShowFacets
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import ForeignKey, Model, QuerySet
 from django.forms import ModelChoiceField, ModelForm
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from unfold.admin import ModelAdmin
 
 from tenants.access import Access, access_of
@@ -19,6 +24,7 @@ from tenants.exceptions import DomainError
 from tenants.permissions import Permission
 
 COUNT_CAP = 10_000
+View = Callable[..., HttpResponseBase]
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg] # not generic at run time
@@ -39,17 +45,42 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
     list_disable_select_all = True
     paginator = CappedPaginator
     actions: ClassVar[Any] = None
-    # The rights that looking, adding and changing need; None leaves it to the base.
+    # The rights that looking, adding and changing need; None: nobody does it here.
     view_permission: ClassVar[Permission | None] = None
     add_permission: ClassVar[Permission | None] = None
     change_permission: ClassVar[Permission | None] = None
+    # The right that each act on ticked rows needs, by its name; an act that is missing here is not offered.
+    action_permissions: ClassVar[Mapping[str, Permission]] = {}
 
     def access(self, request: HttpRequest) -> Access:
         """What this request may see and do."""
         return access_of(request)
 
-    def _may(self, request: HttpRequest, needed: Permission | None, *, default: bool) -> bool:
-        return default if needed is None else self.access(request).may(needed)
+    def _may(self, request: HttpRequest, needed: Permission | None) -> bool:
+        return needed is not None and self.access(request).may(needed)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self._may(request, self.view_permission)
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self._may(request, self.view_permission)
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self._may(request, self.add_permission)
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self._may(request, self.change_permission)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        offered = super().get_actions(request)
+        return {name: act for name, act in offered.items() if self._may(request, self.action_permissions.get(name))}
+
+    def guard(self, view: View, permission: Permission, *, cacheable: bool = False) -> View:
+        """A view of the page's own, for `get_urls`: logged in, and with the right."""
+        return guard_view(self.admin_site, view, permission, cacheable=cacheable)
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """A change that a service refuses is said on the page; nothing of it has been written."""
@@ -72,20 +103,20 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
 
 
 class TenantScopedAdmin(ConsoleAdmin):
-    """Rows of a tenant: members see their own tenant's, platform staff everybody's with the tenant in front.
+    """Rows of a tenant: members see their own tenant's, people of the platform everybody's with the tenant in front.
 
-    Members write by their role in the tenant, never by Django's permissions. `save_model` must call a service.
+    Everybody acts by a role, never by Django's permissions. `save_model` must call a service.
     """
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         columns = list(super().get_list_display(request))
-        if self.access(request).is_platform_staff and self._has_tenant and "tenant" not in columns:
+        if self.access(request).sees_all_tenants and self._has_tenant and "tenant" not in columns:
             columns.insert(1, "tenant")
         return columns
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         queryset: QuerySet[Any] = super().get_queryset(request)
-        if self.access(request).is_platform_staff and self._has_tenant:
+        if self.access(request).sees_all_tenants and self._has_tenant:
             return queryset.select_related("tenant")
         return queryset
 
@@ -105,21 +136,6 @@ class TenantScopedAdmin(ConsoleAdmin):
         field: ModelChoiceField[Any] | None = super().formfield_for_foreignkey(db_field, request, **kwargs)
         return field
 
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return self._may(request, self.view_permission, default=self.access(request).can_read)
-
-    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return self._may(request, self.view_permission, default=self.access(request).can_read)
-
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return self._may(request, self.add_permission, default=self.access(request).can_write)
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return self._may(request, self.change_permission, default=self.access(request).can_write)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
     @property
     def _has_tenant(self) -> bool:
         return _has_tenant(self.model)
@@ -128,30 +144,24 @@ class TenantScopedAdmin(ConsoleAdmin):
 class ReadOnlyAdmin(TenantScopedAdmin):
     """Rows that are looked at here and changed by acts alone: jobs, executions, the audit log."""
 
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
+    add_permission: ClassVar[None] = None
+    change_permission: ClassVar[None] = None
 
 
 class PlatformStaffAdmin(ConsoleAdmin):
-    """What is not one tenant's: platform staff alone, whatever permissions others hold."""
+    """What is not one tenant's: its rights are the platform's, which no member of a tenant has."""
 
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return self._may(request, self.view_permission, default=self.access(request).is_platform_staff)
 
-    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return self._may(request, self.view_permission, default=self.access(request).is_platform_staff)
+def guard_view(site: AdminSite, view: View, permission: Permission, *, cacheable: bool = False) -> View:
+    """A view of the console that is refused to whoever has not the right."""
 
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return self._may(request, self.add_permission, default=self.access(request).is_platform_staff)
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not access_of(request).may(permission):
+            raise PermissionDenied
+        return view(request, *args, **kwargs)
 
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return self._may(request, self.change_permission, default=self.access(request).is_platform_staff)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
+    return site.admin_view(guarded, cacheable=cacheable)
 
 
 def _has_tenant(model: type[Model]) -> bool:

@@ -10,6 +10,7 @@ from unfold.admin import TabularInline
 
 from tenants.admin.base import PlatformStaffAdmin
 from tenants.models import Plan, PlanLimit, Tier
+from tenants.permissions import Permission
 from tenants.services.plans import create_plan, create_tier, update_plan, update_tier
 
 
@@ -17,6 +18,8 @@ from tenants.services.plans import create_plan, create_tier, update_plan, update
 class TierAdmin(PlatformStaffAdmin):
     """Classes of service."""
 
+    view_permission = Permission.PLATFORM_VIEW
+    add_permission = change_permission = Permission.PLANS_MANAGE
     list_display = ("name", "slug", "rank")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Tier | None = None) -> tuple[str, ...]:
@@ -55,6 +58,8 @@ class PlanLimitInline(TabularInline):
 class PlanAdmin(PlatformStaffAdmin):
     """What tenants have bought. A change is felt by all tenants of the plan at once."""
 
+    view_permission = Permission.PLATFORM_VIEW
+    add_permission = change_permission = Permission.PLANS_MANAGE
     list_display = ("name", "slug", "tier", "weight", "max_concurrency", "submits_per_minute", "max_waiting_jobs")
     list_select_related = ("tier",)
     inlines = (PlanLimitInline,)

@@ -3,7 +3,7 @@
 class TenantAdmin(TenantScopedAdmin):
     post_actions = ("suspend",)
 
-    @post_action(label="Suspend", asks_reason=True, permission="staff", is_offered=lambda t: not t.is_suspended)
+    @post_action(label="Suspend", permission=Permission.TENANTS_OPERATE, asks_reason=True)
     def suspend(self, request, tenant, reason):
         suspend_tenant(tenant=tenant, reason=reason)
         return f"{tenant} is suspended."
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -26,8 +26,6 @@ from tenants.access import access_of
 from tenants.exceptions import DomainError
 from tenants.permissions import Permission
 
-# A named right; the three words are those of before there were names.
-Needed = Permission | Literal["write", "administer", "staff"]
 # Does the act through a service and returns the sentence that tells of it, or a response of its own.
 Act = Callable[[Any, HttpRequest, Any, str], "str | HttpResponse"]
 REASON_LIMIT = 500
@@ -38,7 +36,7 @@ class PostAction:
     """A button: who may press it, for which rows it is offered, and whether it asks why."""
 
     label: str
-    permission: Needed
+    permission: Permission
     asks_reason: bool
     is_danger: bool
     is_offered: Callable[[Any], bool]
@@ -47,7 +45,7 @@ class PostAction:
 def post_action(
     *,
     label: str,
-    permission: Needed = "write",
+    permission: Permission,
     asks_reason: bool = False,
     is_danger: bool = False,
     is_offered: Callable[[Any], bool] = lambda row: True,
@@ -77,11 +75,14 @@ class PostActionsMixin(ModelAdmin):
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         action = self._described(name)
-        row = self.get_object(request, object_id)
-        if action is None or row is None:
+        if action is None:
             raise Http404
+        # Before any row is looked for: whoever has no tenant has no rows to be asked for either.
         if not self._is_permitted(request, action):
             raise PermissionDenied
+        row = self.get_object(request, object_id)
+        if row is None:
+            raise Http404
         try:
             outcome = getattr(self, name)(request, row, request.POST.get("reason", "")[:REASON_LIMIT])
         except DomainError as refusal:
@@ -100,7 +101,7 @@ class PostActionsMixin(ModelAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         context = {**(extra_context or {}), "post_actions": []}
-        if object_id is not None and self.post_actions:
+        if object_id is not None and self.post_actions and self.has_view_permission(request):
             row = self.get_object(request, object_id)
             if row is not None:
                 context["post_actions"] = list(self._buttons(request, row))
@@ -119,14 +120,7 @@ class PostActionsMixin(ModelAdmin):
         return getattr(getattr(self, name, None), "post_action", None) if name in self.post_actions else None
 
     def _is_permitted(self, request: HttpRequest, action: PostAction) -> bool:
-        access = access_of(request)
-        if isinstance(action.permission, Permission):
-            return access.may(action.permission)
-        return {
-            "write": access.can_write,
-            "administer": access.can_administer,
-            "staff": access.is_platform_staff,
-        }[action.permission]
+        return access_of(request).may(action.permission)
 
     def _page_of(self, row: Model) -> str:
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[row.pk])

@@ -12,7 +12,8 @@ from tenants.admin.base import TenantScopedAdmin
 from tenants.admin.post_actions import post_action
 from tenants.middleware import choose_tenant
 from tenants.models import Tenant
-from tenants.selectors.tenants import find_memberships
+from tenants.permissions import Permission
+from tenants.selectors.people import find_places
 from tenants.services.tenants import (
     create_tenant,
     pause_tenant,
@@ -25,8 +26,10 @@ from tenants.services.tenants import (
 
 @admin.register(Tenant)
 class TenantAdmin(TenantScopedAdmin):
-    """Staff creates, changes and suspends tenants; members see their own and may pause its work."""
+    """The platform creates, changes and suspends tenants; members see their own and may pause its work."""
 
+    view_permission = Permission.TENANT_VIEW
+    add_permission = change_permission = Permission.TENANTS_MANAGE
     list_display = ("slug", "name", "plan", "status", "is_paused", "created_at")
     list_select_related = ("plan",)
     list_before_template = "tenants/admin/choose_tenant.html"
@@ -52,12 +55,6 @@ class TenantAdmin(TenantScopedAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
         return ("slug", *self.readonly_fields) if obj else ()
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.access(request).is_platform_staff
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.access(request).is_platform_staff
-
     def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
         values = form.cleaned_data
         if change:
@@ -67,14 +64,14 @@ class TenantAdmin(TenantScopedAdmin):
             obj.pk = created.pk
 
     def get_urls(self) -> list[URLPattern]:
-        choose = self.admin_site.admin_view(self.choose_view)
+        choose = self.guard(self.choose_view, Permission.TENANT_VIEW)
         return [path("choose/", choose, name="tenants_tenant_choose"), *super().get_urls()]
 
     def choose_view(self, request: HttpRequest) -> HttpResponse:
         """Let a member of several tenants look at another of its own."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        for membership in find_memberships(request.user.pk):
+        for membership in find_places(request.user).memberships:
             if membership.tenant.slug == request.POST.get("tenant"):
                 choose_tenant(request, membership.tenant)
                 return HttpResponseRedirect(reverse("admin:index"))
@@ -82,23 +79,28 @@ class TenantAdmin(TenantScopedAdmin):
         return HttpResponseRedirect(reverse("admin:tenants_tenant_changelist"))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        memberships = [] if self.access(request).is_platform_staff else find_memberships(request.user.pk)
+        memberships = find_places(request.user).memberships
         response: HttpResponse = super().changelist_view(request, {**(extra_context or {}), "memberships": memberships})
         return response
 
-    @post_action(label="Pause work", asks_reason=True, is_offered=lambda tenant: not tenant.is_paused)
+    @post_action(
+        label="Pause work",
+        permission=Permission.TENANT_PAUSE,
+        asks_reason=True,
+        is_offered=lambda tenant: not tenant.is_paused,
+    )
     def pause(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
         pause_tenant(tenant=tenant, reason=reason)
         return f"The work of {tenant} waits."
 
-    @post_action(label="Resume work", is_offered=lambda tenant: tenant.is_paused)
+    @post_action(label="Resume work", permission=Permission.TENANT_PAUSE, is_offered=lambda tenant: tenant.is_paused)
     def resume(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
         resume_tenant(tenant=tenant)
         return f"The work of {tenant} goes on."
 
     @post_action(
         label="Suspend",
-        permission="staff",
+        permission=Permission.TENANTS_OPERATE,
         asks_reason=True,
         is_danger=True,
         is_offered=lambda tenant: not tenant.is_suspended,
@@ -107,7 +109,9 @@ class TenantAdmin(TenantScopedAdmin):
         suspend_tenant(tenant=tenant, reason=reason)
         return f"{tenant} is suspended."
 
-    @post_action(label="Reinstate", permission="staff", is_offered=lambda tenant: tenant.is_suspended)
+    @post_action(
+        label="Reinstate", permission=Permission.TENANTS_OPERATE, is_offered=lambda tenant: tenant.is_suspended
+    )
     def reinstate(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
         reinstate_tenant(tenant=tenant)
         return f"{tenant} is active again."

@@ -13,11 +13,12 @@ from django.http import HttpRequest
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from tenants.admin.base import PlatformStaffAdmin
+from tenants.permissions import Permission
 from tenants.services.audit import AuditTarget, record_audit
 
 
-class AccountAdmin(PlatformStaffAdmin):
-    """Accounts are Django's own and have no services, so the audit entries are written where Django logs."""
+class LoggedAdmin(PlatformStaffAdmin):
+    """Rows of Django or of others, which have no services: the audit entries are written where Django logs."""
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> None:
         record_audit(action=f"{self.opts.model_name}.created", target=obj, after={"name": str(obj)})
@@ -32,6 +33,13 @@ class AccountAdmin(PlatformStaffAdmin):
 
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
         return [{"fields": list(form.changed_data)}]
+
+
+class AccountAdmin(LoggedAdmin):
+    """Accounts, which belong to the platform."""
+
+    view_permission = Permission.PEOPLE_VIEW
+    add_permission = change_permission = Permission.PEOPLE_MANAGE
 
 
 admin.site.unregister(User)

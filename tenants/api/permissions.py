@@ -1,53 +1,70 @@
-"""Viewers read, developers and owners write, platform staff does both for the tenant that it names."""
+"""Each view declares the right that each of its actions needs; what is not declared is refused."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from tenants.access import Access, access_of
 from tenants.exceptions import TenantRequiredError, TenantSuspendedError
-from tenants.permissions import Permission
+from tenants.permissions import READ_ONLY, Permission
 
 
 class TenantPermission(BasePermission):
-    """Reading needs a role in the tenant, writing one that may; staff that named no tenant reads all of them."""
+    """The declared right in the caller's tenant; people of the platform read all tenants and write in one they name."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         access = _access(request)
         if not request.user.is_authenticated:
             return False
+        if not _is_served(request, view):
+            return True
         if access.refusal is not None:
             raise access.refusal
         needed = needed_permission(request, view)
-        if request.method in SAFE_METHODS:
-            return access.can_read if needed is None else access.may(needed)
-        if access.tenant is None:
-            raise TenantRequiredError
-        if not (access.can_write if needed is None else access.may(needed)):
+        if needed is None or not _holds(access, needed):
             return False
-        if access.tenant.is_suspended and not access.is_platform_staff:
-            raise TenantSuspendedError(f"The tenant is suspended: {access.tenant.status_reason}")
+        if needed not in READ_ONLY and access.tenant is None:
+            raise TenantRequiredError
         return True
 
 
-class PlatformStaffPermission(BasePermission):
-    """Only platform staff: what is not one tenant's."""
+class PlatformPermission(BasePermission):
+    """The declared right over what is no tenant's, whichever tenant the caller may have named."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        needed = needed_permission(request, view)
         access = _access(request)
-        may = access.is_platform_staff if needed is None else access.may(needed)
-        return request.user.is_authenticated and may
+        if not request.user.is_authenticated:
+            return False
+        if not _is_served(request, view):
+            return True
+        if access.refusal is not None and access.platform_role is not None:
+            raise access.refusal
+        needed = needed_permission(request, view)
+        return needed is not None and _holds(access, needed)
 
 
 def needed_permission(request: Request, view: APIView) -> Permission | None:
     """What a view declares for its action: `permissions = {"list": …, "POST": …}`, an action before a method."""
     declared: Mapping[str, Permission] = getattr(view, "permissions", {})
-    return declared.get(getattr(view, "action", None) or "", declared.get(request.method or ""))
+    method = "GET" if request.method == "HEAD" else request.method or ""
+    return declared.get(getattr(view, "action", None) or "", declared.get(method))
+
+
+def _holds(access: Access, needed: Permission) -> bool:
+    if needed in access.granted and not access.may(needed):
+        reason = access.tenant.status_reason if access.tenant else ""
+        raise TenantSuspendedError(f"The tenant is suspended: {reason}")
+    return access.may(needed)
+
+
+def _is_served(request: Request, view: APIView) -> bool:
+    """Whether the view has anything for this method; where it has not, the answer is 405 for whoever is known."""
+    handler = getattr(view, (request.method or "").lower(), view.http_method_not_allowed)
+    return request.method != "OPTIONS" and bool(handler != view.http_method_not_allowed)
 
 
 def _access(request: Request) -> Access:

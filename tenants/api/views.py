@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import django_filters
@@ -18,6 +19,7 @@ from tenants.api.serializers import (
 )
 from tenants.api.viewsets import TenantViewSet
 from tenants.models import AuditLogEntry, Tenant
+from tenants.permissions import Permission
 from tenants.services.tenants import pause_tenant, resume_tenant
 
 
@@ -26,6 +28,11 @@ class OwnTenantViewSet(TenantViewSet):
 
     model = Tenant
     serializer_class = TenantSerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "retrieve": Permission.TENANT_VIEW,
+        "pause": Permission.TENANT_PAUSE,
+        "resume": Permission.TENANT_PAUSE,
+    }
     pagination_class = None
     filter_backends: ClassVar[list[Any]] = []
 
@@ -73,4 +80,5 @@ class AuditLogViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet):
 
     model = AuditLogEntry
     serializer_class = AuditLogEntrySerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {"list": Permission.AUDIT_VIEW, "retrieve": Permission.AUDIT_VIEW}
     filterset_class = AuditLogFilter

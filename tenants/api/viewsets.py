@@ -13,7 +13,7 @@ from rest_framework.viewsets import GenericViewSet
 from tenants.access import Access, access_of
 from tenants.api.pagination import TenantCursorPagination
 from tenants.api.parsers import StrictJSONParser
-from tenants.api.permissions import PlatformStaffPermission, TenantPermission
+from tenants.api.permissions import PlatformPermission, TenantPermission
 from tenants.api.schema import TenantAutoSchema
 from tenants.exceptions import TenantRequiredError
 from tenants.models import Tenant
@@ -30,7 +30,7 @@ class TenantViewSet(GenericViewSet[Any]):
     """
 
     model: ClassVar[type[Model]]
-    # The right that each action (or method, as "GET") needs.
+    # The right that each action (or method, as "GET") needs; what is missing here is refused.
     permissions: ClassVar[Mapping[str, Permission]] = {}
     # Bytes; None: the setting DATA_UPLOAD_MAX_MEMORY_SIZE.
     max_body_bytes: ClassVar[int | None] = None
@@ -38,6 +38,8 @@ class TenantViewSet(GenericViewSet[Any]):
     permission_classes: ClassVar[list[type[BasePermission]]] = [TenantPermission]
     parser_classes: ClassVar[list[type[BaseParser]]] = [StrictJSONParser]
     pagination_class: ClassVar[type[TenantCursorPagination] | None] = TenantCursorPagination
+    # No OPTIONS: the schema says what there is.
+    metadata_class = None
     schema = TenantAutoSchema()
     lookup_value_regex = UUID_PATTERN
 
@@ -48,7 +50,7 @@ class TenantViewSet(GenericViewSet[Any]):
 
     @property
     def tenant(self) -> Tenant:
-        """The tenant that the request acts for; `tenant_required` where staff has named none."""
+        """The tenant that the request acts for; `tenant_required` where somebody of the platform has named none."""
         if self.access.tenant is None:
             raise TenantRequiredError
         return self.access.tenant
@@ -61,6 +63,6 @@ class TenantViewSet(GenericViewSet[Any]):
 
 
 class StaffViewSet(TenantViewSet):
-    """A resource of the platform, for its staff alone."""
+    """A resource of the platform: its rights are over what is no tenant's."""
 
-    permission_classes: ClassVar[list[type[BasePermission]]] = [PlatformStaffPermission]
+    permission_classes: ClassVar[list[type[BasePermission]]] = [PlatformPermission]

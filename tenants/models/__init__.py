@@ -5,6 +5,7 @@ from tenants.models.audit_log import AuditLogEntry
 from tenants.models.base import TenantModel
 from tenants.models.membership import Membership, Role
 from tenants.models.plan import Plan, PlanLimit
+from tenants.models.platform_membership import PlatformMembership
 from tenants.models.tenant import Tenant, TenantStatus
 from tenants.models.tier import Tier
 
@@ -14,6 +15,7 @@ __all__ = [
     "Membership",
     "Plan",
     "PlanLimit",
+    "PlatformMembership",
     "Role",
     "Tenant",
     "TenantModel",

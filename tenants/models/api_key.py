@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
@@ -13,12 +14,19 @@ from tenants.models.base import TenantModel
 class ApiKey(TenantModel):
     """A key of one tenant; the secret is shown once and only its SHA-256 is kept."""
 
-    name = models.CharField(max_length=100)
+    name = models.CharField(max_length=100, help_text="What the key is for, such as the program that bears it.")
     prefix = models.CharField(max_length=16, unique=True)
     secret_hash = models.CharField(max_length=64)
+    scopes = ArrayField(
+        models.CharField(max_length=50),
+        default=list,
+        help_text="What the key may do: permissions by name, and nothing else.",
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     last_used_at = models.DateTimeField(null=True, blank=True)
-    expires_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(
+        null=True, blank=True, help_text="From then on the key is refused; empty: it lasts until it is revoked."
+    )
     revoked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

@@ -16,10 +16,15 @@ class Role(models.TextChoices):
 
 
 class Membership(TenantModel):
-    """A user's place in a tenant: viewers read, developers act, owners also decide who may."""
+    """A user's place in a tenant: viewers read, developers act, owners also decide who may (`tenants.permissions`)."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
-    role = models.CharField(max_length=20, choices=Role, default=Role.VIEWER)
+    role = models.CharField(
+        max_length=20,
+        choices=Role,
+        default=Role.VIEWER,
+        help_text="Viewers look, developers also act, owners also decide who may and with which keys.",
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
@@ -31,11 +36,3 @@ class Membership(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.user} ({self.role})"
-
-    @property
-    def can_write(self) -> bool:
-        return self.role in (Role.OWNER, Role.DEVELOPER)
-
-    @property
-    def can_administer(self) -> bool:
-        return self.role == Role.OWNER

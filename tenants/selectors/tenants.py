@@ -1,12 +1,10 @@
-"""Finding tenants and memberships before it is known whose context to enter; through the door."""
+"""Finding tenants before it is known whose context to enter; through the door."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from tenants.context import all_tenants
 from tenants.exceptions import TenantNotFoundError
-from tenants.models import Membership, PlanLimit, Tenant
+from tenants.models import PlanLimit, Tenant
 
 
 def find_tenant(slug: str) -> Tenant:
@@ -16,13 +14,6 @@ def find_tenant(slug: str) -> Tenant:
     if tenant is None:
         raise TenantNotFoundError(f"There is no tenant {slug!r}.")
     return tenant
-
-
-def find_memberships(user_id: Any) -> list[Membership]:
-    """The places of a user in tenants, each with its tenant and plan, by the tenants' slugs."""
-    with all_tenants():
-        memberships = Membership.objects.select_related("tenant__plan").filter(user_id=user_id)
-        return list(memberships.order_by("tenant__slug"))
 
 
 def plan_limit(tenant: Tenant, key: str) -> int | None:

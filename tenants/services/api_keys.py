@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,8 +14,10 @@ from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.db.models.functions import Now
 
 from tenants.context import all_tenants, tenant_context
+from tenants.exceptions import ScopeUnknownError
 from tenants.models import ApiKey, Tenant
 from tenants.names import clean_name
+from tenants.permissions import DEFAULT_KEY_SCOPES, KEY_PERMISSIONS
 from tenants.services.audit import record_audit
 
 _TOKEN = re.compile(r"(jp[0-9a-f]{10})\.([A-Za-z0-9_-]{43})", re.ASCII)
@@ -31,8 +34,14 @@ class IssuedKey:
     token: str
 
 
-def issue_api_key(*, tenant: Tenant, name: str, expires_at: datetime | None = None) -> IssuedKey:
-    """Issue a key by which a program acts for `tenant`."""
+def issue_api_key(
+    *,
+    tenant: Tenant,
+    name: str,
+    scopes: Iterable[str] | None = None,
+    expires_at: datetime | None = None,
+) -> IssuedKey:
+    """Issue a key by which a program acts for `tenant`, with the rights that `scopes` name (None: a developer's)."""
     prefix, secret = f"jp{secrets.token_hex(5)}", secrets.token_urlsafe(32)
     with tenant_context(tenant):
         key = ApiKey.objects.create(
@@ -40,9 +49,10 @@ def issue_api_key(*, tenant: Tenant, name: str, expires_at: datetime | None = No
             name=clean_name(name, max_length=100),
             prefix=prefix,
             secret_hash=_hash(secret),
+            scopes=_choose_scopes(scopes),
             expires_at=expires_at,
         )
-        after = {"name": key.name, "prefix": prefix, "expires_at": expires_at}
+        after = {"name": key.name, "prefix": prefix, "scopes": key.scopes, "expires_at": expires_at}
         record_audit(action="api_key.issued", target=key, after=after)
     return IssuedKey(key=key, token=f"{prefix}.{secret}")
 
@@ -79,6 +89,15 @@ def authenticate_api_key(*, token: str) -> ApiKey | None:
         if key.is_touch_due:  # type: ignore[attr-defined] # annotated above
             ApiKey.objects.filter(_is_touch_due(), pk=key.pk).update(last_used_at=Now())
     return key
+
+
+def _choose_scopes(scopes: Iterable[str] | None) -> list[str]:
+    wanted = set(DEFAULT_KEY_SCOPES if scopes is None else scopes)
+    if strays := wanted - KEY_PERMISSIONS:
+        raise ScopeUnknownError(f"A key cannot have the scope {', '.join(sorted(strays))}.")
+    if not wanted:
+        raise ScopeUnknownError("A key needs at least one scope.")
+    return sorted(str(scope) for scope in wanted)
 
 
 def _is_touch_due() -> Q:

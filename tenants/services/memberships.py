@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
 
@@ -21,6 +22,8 @@ def add_member(*, tenant: Tenant, user: AbstractBaseUser, role: Role | str = Rol
                 membership.save(force_insert=True)
         except IntegrityError as error:
             raise AlreadyMemberError from error
+        # The console is open to whoever has something to see there.
+        get_user_model()._default_manager.filter(pk=user.pk, is_staff=False).update(is_staff=True)
         after = {"user": user.get_username(), "role": role}
         record_audit(action="membership.added", target=membership, after=after)
     return membership

@@ -65,8 +65,14 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"AddCompositeForeignKey._refuse_orphans"},
         "under FORCE the owner would count no orphans at all",
     ),
-    "tenants/selectors/tenants.py": ({"find_memberships", "find_tenant"}, "whoever knocks has no context yet"),
+    "tenants/selectors/api_keys.py": ({"find_api_key"}, "a command names a key, not its tenant"),
+    "tenants/selectors/people.py": ({"find_places"}, "whoever knocks has no context yet"),
+    "tenants/selectors/tenants.py": ({"find_tenant"}, "whoever knocks has no context yet"),
     "tenants/services/api_keys.py": ({"authenticate_api_key"}, "the key says which tenant it is, not the caller"),
+    "tenants/services/people.py": (
+        {"activate_user", "deactivate_user", "grant_platform_role", "revoke_platform_role"},
+        "accounts and platform roles are no tenant's",
+    ),
     "tenants/services/plans.py": (
         {"create_plan", "create_tier", "update_plan", "update_tier"},
         "plans are the platform's, and their tenants are told at once",

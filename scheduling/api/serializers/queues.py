@@ -1,4 +1,4 @@
-"""Queues as platform staff sees them."""
+"""Queues as the platform's people see them."""
 
 from __future__ import annotations
 

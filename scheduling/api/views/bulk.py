@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -21,6 +22,7 @@ from scheduling.services.submission import submit_jobs
 from tenants.api.viewsets import TenantViewSet
 from tenants.bodies import MAX_TEXT_BYTES
 from tenants.exceptions import DomainError
+from tenants.permissions import Permission
 
 
 class BulkSubmissionViewSet(TenantViewSet):
@@ -28,6 +30,7 @@ class BulkSubmissionViewSet(TenantViewSet):
 
     model = Job
     serializer_class = BulkSubmissionSerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {"create": Permission.JOBS_SUBMIT}
     filter_backends: ClassVar[list[Any]] = []
     max_body_bytes = MAX_TEXT_BYTES  # a thousand jobs of eight KiB
 

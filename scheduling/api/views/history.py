@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -25,6 +26,7 @@ from scheduling.selectors.dead_letters import find_dead_letters, get_dead_letter
 from scheduling.selectors.history import get_execution
 from scheduling.services.dead_letters import requeue_dead_letter
 from tenants.api.viewsets import TenantViewSet
+from tenants.permissions import Permission
 
 
 class BatchViewSet(TenantViewSet):
@@ -32,6 +34,7 @@ class BatchViewSet(TenantViewSet):
 
     model = Batch
     serializer_class = BatchDetailSerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {"list": Permission.JOBS_VIEW, "retrieve": Permission.JOBS_VIEW}
     filter_backends: ClassVar[list[Any]] = []
 
     @extend_schema(operation_id="batches_list", parameters=PAGING_PARAMETERS, responses=BatchSerializer(many=True))
@@ -51,6 +54,7 @@ class ExecutionViewSet(TenantViewSet):
 
     model = LiveExecution
     serializer_class = ExecutionDetailSerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {"retrieve": Permission.LOGS_VIEW}
     pagination_class = None
     filter_backends: ClassVar[list[Any]] = []
 
@@ -65,6 +69,11 @@ class DeadLetterViewSet(TenantViewSet):
 
     model = DeadLetter
     serializer_class = DeadLetterSerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.JOBS_VIEW,
+        "retrieve": Permission.JOBS_VIEW,
+        "requeue": Permission.JOBS_RETRY,
+    }
     filter_backends: ClassVar[list[Any]] = []
 
     @extend_schema(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -29,6 +30,7 @@ from scheduling.services.cancellation import cancel_job
 from scheduling.services.retries import retry_job
 from scheduling.services.submission import submit_job
 from tenants.api.viewsets import TenantViewSet
+from tenants.permissions import Permission
 
 # What a list does not show need not be read.
 _UNLISTED = ("payload", "payload_hash", "checkpoint", "result", "error_message")
@@ -45,6 +47,15 @@ class JobViewSet(TenantViewSet):
 
     model = Job
     serializer_class = JobSerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.JOBS_VIEW,
+        "retrieve": Permission.JOBS_VIEW,
+        "create": Permission.JOBS_SUBMIT,
+        "cancel": Permission.JOBS_CANCEL,
+        "retry": Permission.JOBS_RETRY,
+        "events": Permission.JOBS_VIEW,
+        "executions": Permission.JOBS_VIEW,
+    }
     filter_backends: ClassVar[list[Any]] = []
 
     @extend_schema(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema
@@ -18,6 +19,7 @@ from scheduling.selectors.queues import get_queue
 from scheduling.services.suspension import pause_queue, resume_queue
 from tenants.api.viewsets import StaffViewSet
 from tenants.context import all_tenants
+from tenants.permissions import Permission
 
 
 class QueueViewSet(StaffViewSet):
@@ -25,6 +27,12 @@ class QueueViewSet(StaffViewSet):
 
     model = Queue
     serializer_class = QueueSerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.PLATFORM_VIEW,
+        "retrieve": Permission.PLATFORM_VIEW,
+        "pause": Permission.QUEUES_OPERATE,
+        "resume": Permission.QUEUES_OPERATE,
+    }
     filter_backends: ClassVar[list[Any]] = []
     lookup_field = "name"
     lookup_value_regex = "[-a-zA-Z0-9_]{1,60}"

@@ -7,7 +7,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -29,6 +28,7 @@ from tenants.admin.base import ReadOnlyAdmin
 from tenants.admin.post_actions import post_action
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
+from tenants.permissions import Permission
 
 _PHASES = ("created_at", "parsing_at", "cleaning_at", "splitting_at", "indexing_at", "completed_at", "error_at")
 _DATASET_CHOICES = 200
@@ -94,6 +94,7 @@ class DatasetFilter(admin.SimpleListFilter):
 class DocumentAdmin(ReadOnlyAdmin):
     """Documents with their progress; every change is an act."""
 
+    view_permission = Permission.DATASETS_VIEW
     list_display = ("name", "dataset", "shown_status", "chunks", "shown_error_code", "created_at")
     list_select_related = ("dataset",)
     list_filter = (ShownStatusFilter, DatasetFilter)
@@ -110,7 +111,7 @@ class DocumentAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         documents = find_documents()
-        return documents.select_related("tenant") if self.access(request).is_platform_staff else documents
+        return documents.select_related("tenant") if self.access(request).sees_all_tenants else documents
 
     @admin.display(description="Status", ordering="shown_status")
     def shown_status(self, document: Any) -> str:
@@ -137,35 +138,47 @@ class DocumentAdmin(ReadOnlyAdmin):
             return str(document.job_id)
         return format_html('<a class="console-link" href="{}">{}</a>', url, document.job_id)
 
-    @post_action(label="Retry", asks_reason=True, is_offered=lambda document: document.shown_status == "error")
+    @post_action(
+        label="Retry",
+        permission=Permission.DATASETS_MANAGE,
+        asks_reason=True,
+        is_offered=lambda document: document.shown_status == "error",
+    )
     def retry(self, request: HttpRequest, document: Document, reason: str) -> str:
         retry_document(document_id=document.pk, reason=reason)
         return f"{document} is indexed again."
 
-    @post_action(label="Pause", asks_reason=True, is_offered=lambda document: document.shown_status == "waiting")
+    @post_action(
+        label="Pause",
+        permission=Permission.DATASETS_MANAGE,
+        asks_reason=True,
+        is_offered=lambda document: document.shown_status == "waiting",
+    )
     def pause(self, request: HttpRequest, document: Document, reason: str) -> str:
         pause_document(document_id=document.pk, reason=reason)
         return f"{document} waits until it is resumed."
 
-    @post_action(label="Resume", is_offered=lambda document: document.shown_status == "paused")
+    @post_action(
+        label="Resume",
+        permission=Permission.DATASETS_MANAGE,
+        is_offered=lambda document: document.shown_status == "paused",
+    )
     def resume(self, request: HttpRequest, document: Document, reason: str) -> str:
         resume_document(document_id=document.pk, reason=reason)
         return f"{document} goes on."
 
-    @post_action(label="Delete", asks_reason=True, is_danger=True)
+    @post_action(label="Delete", permission=Permission.DATASETS_MANAGE, asks_reason=True, is_danger=True)
     def delete(self, request: HttpRequest, document: Document, reason: str) -> HttpResponse:
         delete_document(document_id=document.pk, reason=reason)
         self.message_user(request, f"{document} is deleted with its chunks.")
         return HttpResponseRedirect(reverse("admin:retrieval_document_changelist"))
 
     def get_urls(self) -> list[URLPattern]:
-        upload = self.admin_site.admin_view(self.upload_view)
+        upload = self.guard(self.upload_view, Permission.DATASETS_MANAGE)
         return [path("upload/", upload, name="retrieval_document_upload"), *super().get_urls()]
 
     def upload_view(self, request: HttpRequest) -> HttpResponse:
         """Take files into a dataset: all of them, or none with the reasons."""
-        if not self.access(request).can_write:
-            raise PermissionDenied
         if request.method == "POST":
             form = UploadForm(request.POST, {"files": request.FILES.getlist("files")})
             if form.is_valid() and self._has_taken(request, form):

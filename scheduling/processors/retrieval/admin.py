@@ -18,6 +18,7 @@ from scheduling.processors.retrieval.services import create_dataset, delete_data
 from tenants.admin.base import ReadOnlyAdmin, TenantScopedAdmin
 from tenants.admin.post_actions import post_action
 from tenants.exceptions import DomainError
+from tenants.permissions import Permission
 
 _SETTINGS = ("name", "description", "chunk_size", "chunk_overlap")
 _EXCERPT_WORDS = 20
@@ -35,6 +36,8 @@ class SearchForm(forms.Form):
 class DatasetAdmin(TenantScopedAdmin):
     """Datasets with their settings; documents are uploaded on the documents' own page."""
 
+    view_permission = Permission.DATASETS_VIEW
+    add_permission = change_permission = Permission.DATASETS_MANAGE
     list_display = ("name", "description", "chunk_size", "chunk_overlap", "embedding_model", "created_at")
     search_fields = ("name",)
     ordering = ("-id",)
@@ -57,20 +60,20 @@ class DatasetAdmin(TenantScopedAdmin):
         tenant = self.access(request).tenant or values["tenant"]
         obj.pk = create_dataset(tenant=tenant, **{name: values[name] for name in _SETTINGS}).pk
 
-    @post_action(label="Delete", is_danger=True)
+    @post_action(label="Delete", permission=Permission.DATASETS_MANAGE, is_danger=True)
     def delete_empty(self, request: HttpRequest, dataset: Dataset, reason: str) -> HttpResponse:
         delete_dataset(dataset=dataset)
         self.message_user(request, f"{dataset} is deleted.")
         return HttpResponseRedirect(reverse("admin:retrieval_dataset_changelist"))
 
     def get_urls(self) -> list[URLPattern]:
-        search = self.admin_site.admin_view(self.search_view)
+        search = self.guard(self.search_view, Permission.DATASETS_VIEW)
         return [path("<path:object_id>/search/", search, name="retrieval_dataset_search"), *super().get_urls()]
 
     def search_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask the dataset a question and see which chunks answer; changes nothing, so the question is in the URL."""
         dataset = self.get_object(request, object_id)
-        if dataset is None or not self.has_view_permission(request, dataset):
+        if dataset is None:
             raise Http404
         form = SearchForm(request.GET) if "query" in request.GET else SearchForm()
         hits: list[Hit] | None = None
@@ -97,6 +100,7 @@ class DatasetAdmin(TenantScopedAdmin):
 class ChunkAdmin(ReadOnlyAdmin):
     """Chunks, to look at."""
 
+    view_permission = Permission.DATASETS_VIEW
     list_display = ("excerpt", "document", "position", "location")
     list_select_related = ("document",)
     fields = ("document", "dataset", "position", "location", "text")

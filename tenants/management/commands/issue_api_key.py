@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
 
 from tenants.context import Actor, acting_as
 from tenants.exceptions import DomainError
+from tenants.permissions import KEY_PERMISSIONS
 from tenants.selectors.tenants import find_tenant
 from tenants.services.api_keys import issue_api_key
 
@@ -19,16 +22,46 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("tenant", help="the tenant's slug")
         parser.add_argument("--name", default="command line", help="what the key is for")
+        parser.add_argument(
+            "--scope",
+            action="append",
+            dest="scopes",
+            choices=sorted(KEY_PERMISSIONS),
+            metavar="SCOPE",
+            help="a permission that the key has, such as jobs.submit; again for more (default: a developer's)",
+        )
+        parser.add_argument("--expires-in-days", type=int, help="days until the key expires (default: never)")
         parser.add_argument("--json", action="store_true", help="print the key with its id as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             with acting_as(Actor(kind="command", label="issue_api_key")):
-                issued = issue_api_key(tenant=find_tenant(options["tenant"]), name=options["name"])
+                issued = issue_api_key(
+                    tenant=find_tenant(options["tenant"]),
+                    name=options["name"],
+                    scopes=options["scopes"],
+                    expires_at=_expiry(options["expires_in_days"]),
+                )
         except DomainError as error:
             raise CommandError(error.detail) from error
         if options["json"]:
-            facts = {"id": str(issued.key.pk), "tenant": options["tenant"], "name": issued.key.name}
-            self.stdout.write(json.dumps({**facts, "token": issued.token}, ensure_ascii=False))
+            key = issued.key
+            facts = {
+                "id": str(key.pk),
+                "tenant": options["tenant"],
+                "name": key.name,
+                "scopes": key.scopes,
+                "expires_at": None if key.expires_at is None else key.expires_at.isoformat(),
+                "token": issued.token,
+            }
+            self.stdout.write(json.dumps(facts, ensure_ascii=False))
         else:
             self.stdout.write(issued.token)
+
+
+def _expiry(days: int | None) -> datetime | None:
+    if days is None:
+        return None
+    if not 1 <= days <= 3650:
+        raise CommandError("--expires-in-days: give a number from 1 to 3650.")
+    return timezone.now() + timedelta(days=days)

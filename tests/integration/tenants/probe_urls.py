@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 from django.core.exceptions import PermissionDenied
 from django.db import OperationalError, connection
@@ -17,6 +17,7 @@ from tenants.context import current_actor
 from tenants.exceptions import SlugTakenError
 from tenants.ids import uuid7
 from tenants.models import ApiKey
+from tenants.permissions import Permission
 from tests.integration.tenants.sql import run_sql, transaction_settings
 
 FAILURES: dict[str, Exception] = {
@@ -30,13 +31,14 @@ FAILURES: dict[str, Exception] = {
 
 
 def write(name: str) -> None:
-    ApiKey.objects.create(name=name, prefix=uuid7().hex[-16:])
+    ApiKey.objects.create(name=name, prefix=uuid7().hex[-16:], scopes=["jobs.view"])
 
 
 class ProbeViewSet(TenantViewSet):
     """Writes a key, then does what the body says."""
 
     model = ApiKey
+    permissions: ClassVar = {"create": Permission.JOBS_SUBMIT, "retrieve": Permission.JOBS_VIEW}
     max_body_bytes = 1_000
 
     def create(self, request: Request) -> Response:
@@ -63,9 +65,10 @@ class ProbeViewSet(TenantViewSet):
 
 
 class StaffProbeViewSet(StaffViewSet):
-    """For platform staff."""
+    """For people of the platform."""
 
     model = ApiKey
+    permissions: ClassVar = {"retrieve": Permission.PLATFORM_VIEW}
 
     def retrieve(self, request: Request) -> Response:
         return Response({})

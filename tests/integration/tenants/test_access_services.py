@@ -11,7 +11,7 @@ from tenants.exceptions import (
     LastOwnerError,
 )
 from tenants.models import Membership, Role
-from tenants.selectors.tenants import find_memberships
+from tenants.selectors.people import find_places
 from tenants.services.api_keys import authenticate_api_key, issue_api_key, revoke_api_key
 from tenants.services.memberships import add_member, change_role, remove_member
 from tests.integration.tenants.sql import entries, reloaded
@@ -50,9 +50,9 @@ def test_a_member_is_added_promoted_and_removed(acme, acme_user, outsider):
     membership = add_member(tenant=acme, user=outsider)
     assert membership.role == Role.VIEWER
     change_role(membership=membership, role=Role.OWNER)
-    assert [found.role for found in find_memberships(outsider.pk)] == [Role.OWNER]
+    assert [found.role for found in find_places(outsider).memberships] == [Role.OWNER]
     remove_member(membership=membership)
-    assert find_memberships(outsider.pk) == []
+    assert find_places(outsider).memberships == []
     actions = [entries(f"membership.{what}")[-1].action for what in ("added", "role_changed", "removed")]
     assert len(actions) == 3
 
@@ -79,4 +79,4 @@ def test_the_last_owner_can_neither_go_nor_step_down(acme, acme_user):
 
 def test_memberships_are_found_before_any_context(acme, globex, acme_user):
     add_member(tenant=globex, user=acme_user)
-    assert [found.tenant.slug for found in find_memberships(acme_user.pk)] == ["acme", "globex"]
+    assert [found.tenant.slug for found in find_places(acme_user).memberships] == ["acme", "globex"]

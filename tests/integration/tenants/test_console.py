@@ -193,7 +193,8 @@ def test_a_viewer_looks_and_does_not_touch(acme, outsider):
     outsider.save()
     add_member(tenant=acme, user=outsider, role=Role.VIEWER)
     client = console_of(outsider)
-    assert client.get(reverse("admin:tenants_apikey_changelist")).status_code == 200
+    assert client.get(reverse("admin:tenants_membership_changelist")).status_code == 200
+    assert client.get(reverse("admin:tenants_apikey_changelist")).status_code == 403
     assert client.get(reverse("admin:tenants_apikey_add")).status_code == 403
     assert act(client, acme, "pause", reason="x").status_code == 403
     with tenant_context(acme):

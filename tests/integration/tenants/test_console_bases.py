@@ -10,6 +10,7 @@ from tenants.access import Access
 from tenants.admin.base import CappedPaginator, TenantScopedAdmin
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Role
+from tenants.permissions import PlatformRole
 from tests.integration.tenants.sql import make_batch, make_job
 
 pytestmark = pytest.mark.django_db
@@ -19,7 +20,7 @@ def test_a_drop_down_behind_the_door_offers_the_rows_of_the_rows_own_tenant(acme
     own, _foreign = make_batch(acme, "own"), make_batch(globex, "foreign")
     job = make_job(acme)
     request = rf.get("/")
-    request.user, request.access = staff, Access(is_platform_staff=True)
+    request.user, request.access = staff, Access(platform_role=PlatformRole.ADMIN)
     job_admin = TenantScopedAdmin(Job, admin.site)
     with all_tenants():
         offered = job_admin.get_form(request, job, fields=["batch"]).base_fields["batch"].queryset

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Any, ClassVar
 from uuid import UUID
@@ -32,6 +32,7 @@ from scheduling.processors.document_indexing.uploads import Upload, upload_docum
 from scheduling.processors.retrieval.models import Document
 from scheduling.processors.retrieval.selectors import get_dataset
 from tenants.api.viewsets import TenantViewSet
+from tenants.permissions import Permission
 
 _PAGING = frozenset({"limit", "cursor"})
 
@@ -41,6 +42,10 @@ class DatasetDocumentsViewSet(TenantViewSet):
 
     model = Document
     serializer_class = DocumentSerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.DATASETS_VIEW,
+        "create": Permission.DATASETS_MANAGE,
+    }
     filter_backends: ClassVar[list[Any]] = []
     parser_classes: ClassVar[list[type[BaseParser]]] = [MultiPartParser]
 
@@ -67,6 +72,14 @@ class DocumentViewSet(TenantViewSet):
 
     model = Document
     serializer_class = DocumentSerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.DATASETS_VIEW,
+        "retrieve": Permission.DATASETS_VIEW,
+        "destroy": Permission.DATASETS_MANAGE,
+        "retry": Permission.DATASETS_MANAGE,
+        "pause": Permission.DATASETS_MANAGE,
+        "resume": Permission.DATASETS_MANAGE,
+    }
     filter_backends: ClassVar[list[Any]] = []
 
     @extend_schema(

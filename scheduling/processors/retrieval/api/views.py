@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from scheduling.processors.retrieval.search import SearchMode, search_dataset
 from scheduling.processors.retrieval.selectors import get_dataset
 from scheduling.processors.retrieval.services import create_dataset, delete_dataset, update_dataset
 from tenants.api.viewsets import TenantViewSet
+from tenants.permissions import Permission
 
 
 class DatasetViewSet(ListModelMixin, TenantViewSet):
@@ -30,6 +32,14 @@ class DatasetViewSet(ListModelMixin, TenantViewSet):
 
     model = Dataset
     serializer_class = DatasetSerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.DATASETS_VIEW,
+        "retrieve": Permission.DATASETS_VIEW,
+        "search": Permission.DATASETS_VIEW,
+        "create": Permission.DATASETS_MANAGE,
+        "partial_update": Permission.DATASETS_MANAGE,
+        "destroy": Permission.DATASETS_MANAGE,
+    }
     filter_backends: ClassVar[list[Any]] = []
 
     @extend_schema(operation_id="datasets_create", request=NewDatasetSerializer, responses={201: DatasetSerializer})

@@ -1,0 +1,48 @@
+"""Give a user a role for the platform, or take it away."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from tenants.context import Actor, acting_as
+from tenants.exceptions import DomainError
+from tenants.permissions import PlatformRole
+from tenants.selectors.people import find_user
+from tenants.services.people import grant_platform_role, revoke_platform_role
+
+NO_ROLE = "none"
+
+
+class Command(BaseCommand):
+    help = (
+        "Give a user a role for the platform (admin, operator, auditor) in place of the one it has; `none` takes it"
+        " away. The first admin is made by `createsuperuser`."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("username", help="the user's name or e-mail address")
+        parser.add_argument("role", choices=[*(role.value for role in PlatformRole), NO_ROLE])
+        parser.add_argument("--reason", default="", help="why, for the audit log")
+        parser.add_argument("--json", action="store_true", help="print the user and its role as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        role, reason = options["role"], options["reason"]
+        try:
+            with acting_as(Actor(kind="command", label="grant_platform_role")):
+                user = find_user(options["username"])
+                if role == NO_ROLE:
+                    revoke_platform_role(user=user, reason=reason)
+                else:
+                    grant_platform_role(user=user, role=role, reason=reason)
+        except DomainError as error:
+            raise CommandError(error.detail) from error
+        if options["json"]:
+            facts = {"username": user.get_username(), "role": None if role == NO_ROLE else role}
+            self.stdout.write(json.dumps(facts, ensure_ascii=False))
+        elif role == NO_ROLE:
+            self.stdout.write(f"{user.get_username()} has no role for the platform any more.")
+        else:
+            self.stdout.write(f"{user.get_username()} is {role} of the platform.")

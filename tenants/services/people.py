@@ -1,0 +1,114 @@
+"""Who works for the platform, and which accounts may log in. The platform always keeps an admin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.db.models import Q
+
+from tenants.context import all_tenants
+from tenants.exceptions import FieldInvalidError, LastAdminError, NoPlatformRoleError
+from tenants.models import Membership, PlatformMembership
+from tenants.permissions import PlatformRole
+from tenants.services.audit import record_audit
+from tenants.sessions import end_sessions_of
+
+# Two admins who take each other's role away at once would each see the other: they take turns instead.
+_ADMINS_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('tenants.platform_admins', 0))"
+
+
+def grant_platform_role(*, user: Any, role: PlatformRole | str, reason: str = "") -> PlatformMembership:
+    """Give `user` a role for the platform, in place of one that it may have; a superuser becomes an ordinary user."""
+    role = _read_role(role)
+    with all_tenants():
+        _lock_admins()
+        before = _role_of(user)
+        if role is not PlatformRole.ADMIN:
+            _keep_an_admin(user)
+        membership, _ = PlatformMembership.objects.update_or_create(user_id=user.pk, defaults={"role": role})
+        _accounts().filter(pk=user.pk).update(is_staff=True, is_superuser=False)
+        user.is_staff, user.is_superuser = True, False
+        if before != role:
+            action = "platform_role.granted" if before is None else "platform_role.changed"
+            _record(action, user, before=before, after=role, reason=reason)
+    return membership
+
+
+def revoke_platform_role(*, user: Any, reason: str = "") -> None:
+    """Take `user`'s role for the platform away; its memberships in tenants count from then on."""
+    with all_tenants():
+        _lock_admins()
+        before = _role_of(user)
+        if before is None:
+            raise NoPlatformRoleError(f"{user.get_username()} has no role for the platform.")
+        _keep_an_admin(user)
+        PlatformMembership.objects.filter(user_id=user.pk).delete()
+        is_member = Membership.objects.filter(user_id=user.pk).exists()
+        _accounts().filter(pk=user.pk).update(is_superuser=False, is_staff=is_member)
+        user.is_staff, user.is_superuser = is_member, False
+        _record("platform_role.revoked", user, before=before, after=None, reason=reason)
+
+
+def deactivate_user(*, user: Any, reason: str = "") -> None:
+    """Lock an account: no log-in, and the sessions that it has end now."""
+    with all_tenants():
+        _lock_admins()
+        _keep_an_admin(user)
+        changed = _accounts().filter(pk=user.pk, is_active=True).update(is_active=False)
+        user.is_active = False
+        ended = end_sessions_of(user.pk)
+        if changed:
+            after = {"name": user.get_username(), "ended_sessions": ended}
+            record_audit(action="user.deactivated", target=user, after=after, reason=reason)
+
+
+def activate_user(*, user: Any, reason: str = "") -> None:
+    """Let an account log in again."""
+    with all_tenants():
+        changed = _accounts().filter(pk=user.pk, is_active=False).update(is_active=True)
+        user.is_active = True
+        if changed:
+            record_audit(action="user.activated", target=user, after={"name": user.get_username()}, reason=reason)
+
+
+def _accounts() -> Any:
+    return get_user_model()._default_manager
+
+
+def _role_of(user: Any) -> PlatformRole | None:
+    if _accounts().filter(pk=user.pk, is_superuser=True).exists():
+        return PlatformRole.ADMIN
+    role = PlatformMembership.objects.filter(user_id=user.pk).values_list("role", flat=True).first()
+    return None if role is None else PlatformRole(role)
+
+
+def _lock_admins() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_ADMINS_LOCK)
+
+
+def _keep_an_admin(leaving: Any) -> None:
+    is_admin = Q(is_superuser=True) | Q(platform_membership__role=PlatformRole.ADMIN)
+    admins = set(_accounts().filter(is_admin, is_active=True).values_list("pk", flat=True))
+    if admins == {leaving.pk}:
+        raise LastAdminError
+
+
+def _record(action: str, user: Any, *, before: PlatformRole | None, after: PlatformRole | None, reason: str) -> None:
+    name = user.get_username()
+    record_audit(
+        action=action,
+        target=user,
+        before=None if before is None else {"name": name, "role": before},
+        after={"name": name, "role": after},
+        reason=reason,
+    )
+
+
+def _read_role(role: PlatformRole | str) -> PlatformRole:
+    try:
+        return PlatformRole(role)
+    except ValueError as error:
+        raise FieldInvalidError(f"role: {role!r} is not one of {', '.join(PlatformRole)}.") from error
