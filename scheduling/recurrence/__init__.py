@@ -1,0 +1,20 @@
+"""When a schedule fires: cron, time zone, what changes of the clocks do, what a missed time does. Pure."""
+
+from scheduling.recurrence.cron import Cron, CronInvalidError
+from scheduling.recurrence.fires import DstPolicy, Fire, Recurrence, ZoneUnknownError, find_zone
+from scheduling.recurrence.policies import CatchUpPolicy, Due, OverlapPolicy, jitter_seconds, sort_due
+
+__all__ = [
+    "CatchUpPolicy",
+    "Cron",
+    "CronInvalidError",
+    "DstPolicy",
+    "Due",
+    "Fire",
+    "OverlapPolicy",
+    "Recurrence",
+    "ZoneUnknownError",
+    "find_zone",
+    "jitter_seconds",
+    "sort_due",
+]

@@ -1,0 +1,121 @@
+"""Cron of five fields, as cronsim (Debian's rules) reads it: names, ranges, steps, lists, `L`, `LW` and `#`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from itertools import pairwise
+
+from cronsim import CronSim, CronSimError
+
+MAX_CRON_CHARACTERS = 200
+# ASCII alone: other alphabets have digits too.
+_WRITTEN = re.compile(r"[0-9A-Za-z*,/#\- \t]+")
+# A fixed day from which expressions are tried out; naive, for a civil time has no zone.
+_ORIGIN = datetime(2024, 1, 1)  # noqa: DTZ001
+_MINUTES_A_DAY = 24 * 60
+# The Gregorian weekdays of leap days come round in 28 years (40 around a skipped leap year).
+_HORIZON_DAYS = 41 * 366
+
+
+class CronInvalidError(ValueError):
+    """The expression is no cron of five fields, or it names no day that comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """An expression that has been read; build it with :meth:`parse`."""
+
+    expression: str
+
+    @classmethod
+    def parse(cls, text: str) -> Cron:
+        """Read ``text`` or raise CronInvalidError; equal expressions are written equally afterwards."""
+        if len(text) > MAX_CRON_CHARACTERS:
+            raise CronInvalidError(f"A cron expression has at most {MAX_CRON_CHARACTERS} characters.")
+        fields = text.upper().split()
+        if text.strip().startswith("@"):
+            raise CronInvalidError("Aliases such as @daily are not taken; write the five fields.")
+        if len(fields) != 5:
+            raise CronInvalidError(
+                f"Five fields are needed (minute, hour, day of month, month, day of week), not {len(fields)}."
+            )
+        if not _WRITTEN.fullmatch(text):
+            raise CronInvalidError("Use digits, names of months and days, and the signs * , - / # only.")
+        cron = cls(" ".join(fields))
+        try:
+            is_ever = next(cron.times_after(_ORIGIN), None) is not None
+        except (CronSimError, AssertionError) as error:
+            # cronsim refuses 30 February by the day's name; the other fields tell whether that is all.
+            if not _is_readable(*fields):
+                raise CronInvalidError(f"{error or 'It cannot be read'}.") from error
+            is_ever = False
+        if not is_ever:
+            raise CronInvalidError("It never fires: no such day comes within 50 years.")
+        return cron
+
+    @property
+    def is_wildcard(self) -> bool:
+        """Whether minute or hour begins with a star: such a job follows elapsed time, not the time of day."""
+        minute, hour, *_ = self.expression.split()
+        return minute.startswith("*") or hour.startswith("*")
+
+    @property
+    def words(self) -> str:
+        """The expression in English."""
+        return str(_simulator(self.expression).explain())
+
+    def times_after(self, moment: datetime) -> Iterator[datetime]:
+        """The matching wall-clock times after a naive ``moment``, in order; it ends after 50 years without one."""
+        return iter(CronSim(self.expression, moment))
+
+    def least_interval_seconds(self) -> int:
+        """The least time between two fires on a wall clock that is never changed."""
+        return _least_interval_seconds(self.expression)
+
+
+def _is_readable(minute: str, hour: str, day: str, month: str, weekday: str) -> bool:
+    """Whether each field is well formed, whatever they say together."""
+    try:
+        _simulator(f"{minute} {hour} {day} * {weekday}")
+        _simulator(f"{minute} {hour} * {month} {weekday}")
+    except (CronSimError, AssertionError):
+        return False
+    return True
+
+
+def _simulator(expression: str) -> CronSim:
+    return CronSim(expression, _ORIGIN)
+
+
+@lru_cache(maxsize=512)
+def _least_interval_seconds(expression: str) -> int:
+    simulator = _simulator(expression)
+    minutes = sorted(hour * 60 + minute for hour in simulator.hours for minute in simulator.minutes)
+    within_day = min((later - earlier for earlier, later in pairwise(minutes)), default=None)
+    over_night = _MINUTES_A_DAY - minutes[-1] + minutes[0]
+    if within_day is not None and within_day <= over_night:
+        return within_day * 60
+    days = _least_days(simulator)
+    between_days = None if days is None else (days - 1) * _MINUTES_A_DAY + over_night
+    return min(gap for gap in (within_day, between_days, _HORIZON_DAYS * _MINUTES_A_DAY) if gap is not None) * 60
+
+
+def _least_days(simulator: CronSim) -> int | None:
+    """The least number of days from one matching day to the next; None where there is one only."""
+    least: int | None = None
+    last: date | None = None
+    day = _ORIGIN.date()
+    for _ in range(_HORIZON_DAYS):
+        if day.month in simulator.months and simulator.match_day(day):
+            if last is not None:
+                gap = (day - last).days
+                least = gap if least is None else min(least, gap)
+            if least == 1:
+                break
+            last = day
+        day += timedelta(days=1)
+    return least
