@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django.conf import settings
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tenants.conf import APP_ALIAS, platform_role
 from tenants.exceptions import PrivilegedRoleError
+from tenants.signing import is_signing_key_given, known_public_keys
 
 _CURE = (
     "Create the roles with `manage.py bootstrap_database --admin-url URL` and log in as the application's role;"
@@ -79,3 +82,21 @@ def check_login_role(databases: Sequence[str] | None = None, **kwargs: Any) -> l
     except PrivilegedRoleError as error:
         return [checks.Error(str(error), hint=_CURE, id="tenants.E001")]
     return []
+
+
+@checks.register(checks.Tags.security, deploy=True)
+def check_audit_key(**kwargs: Any) -> list[checks.CheckMessage]:
+    """`manage.py check --deploy`: the audit log's heads are signed and verified with keys that were given."""
+    try:
+        known_public_keys()
+    except ImproperlyConfigured as error:
+        return [checks.Error(str(error), hint="docs/audit.md says how keys are made.", id="tenants.E003")]
+    if is_signing_key_given() or settings.AUDIT_PUBLIC_KEYS:
+        return []
+    return [
+        checks.Error(
+            "The audit log's heads are signed with a key derived from SECRET_KEY, which every process has.",
+            hint="Set AUDIT_SIGNING_KEY where heads are signed, and AUDIT_PUBLIC_KEYS where they are verified only.",
+            id="tenants.E002",
+        )
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 from urllib.parse import quote
 
@@ -58,7 +59,7 @@ class TestDatabase:
         connections.close_all()
         self._owner.close()
         with self._connect(SERVER_DATABASE) as server:
-            server.execute(_drop(self.name))
+            _drop_when_free(server, self.name)
 
     def reset(self) -> None:
         """Truncate every table and put back the rows that migrations had put there."""
@@ -118,7 +119,7 @@ def drop_blueprint() -> None:
     """Drop what a run's first worker made; called where the run ends."""
     if SERVER_DATABASE:
         with connect_as_owner(SERVER_DATABASE) as server:
-            server.execute(_drop(f"test_{os.environ[RUN_VARIABLE]}_blueprint"))
+            _drop_when_free(server, f"test_{os.environ[RUN_VARIABLE]}_blueprint")
 
 
 def _keep_seeds(blueprint: psycopg.Connection[Any]) -> None:
@@ -171,6 +172,20 @@ def _copy_back(table: str, columns: list[str]) -> sql.Composed:
 
 def _drop(name: str) -> sql.Composed:
     return sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+
+
+def _drop_when_free(server: psycopg.Connection[Any], name: str) -> None:
+    """Drop a database; the server's own vacuum, which its owner may not end, is waited for."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            server.execute(_drop(name))
+        except psycopg.errors.InsufficientPrivilege:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 def _url(alias: str, database: str) -> str:

@@ -40,6 +40,9 @@ env = environ.Env(
     LEASE_SECONDS=(float, 10.0),
     HEARTBEAT_SECONDS=(float, 2.5),
     SWEEP_SECONDS=(float, 1.0),
+    # Audit
+    AUDIT_SIGNING_KEY=(str, ""),
+    AUDIT_PUBLIC_KEYS=(list, []),
     # Search
     EMBEDDING_PROVIDER=(str, "local"),
     EMBEDDING_API_URL=(str, ""),

@@ -1,6 +1,7 @@
 """Who: tiers, plans, tenants, members, keys and the record of what they did."""
 
 from tenants.models.api_key import ApiKey
+from tenants.models.audit_chain import AuditHead, AuditPending, AuditSeal
 from tenants.models.audit_log import AuditLogEntry
 from tenants.models.base import TenantModel
 from tenants.models.membership import Membership, Role
@@ -11,7 +12,10 @@ from tenants.models.tier import Tier
 
 __all__ = [
     "ApiKey",
+    "AuditHead",
     "AuditLogEntry",
+    "AuditPending",
+    "AuditSeal",
     "Membership",
     "Plan",
     "PlanLimit",

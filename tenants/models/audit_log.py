@@ -41,6 +41,13 @@ class AuditLogEntry(models.Model):
         indexes = [
             models.Index(fields=["tenant", "-id"], name="audit_by_tenant"),
             models.Index(fields=["target_type", "target_id", "-id"], name="audit_by_target"),
+            # One for each filter that the log's pages offer, in the order in which they show what they find.
+            models.Index(fields=["action", "-id"], name="audit_by_action"),
+            models.Index(fields=["tenant", "action", "-id"], name="audit_by_tenant_action"),
+            models.Index(fields=["target_id", "-id"], name="audit_by_target_id"),
+            models.Index(fields=["actor_label", "-id"], name="audit_by_actor_label"),
+            models.Index(fields=["actor_id", "-id"], name="audit_by_actor_id"),
+            models.Index(fields=["request_id", "-id"], name="audit_by_request"),
         ]
 
     def __str__(self) -> str:

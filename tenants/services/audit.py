@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db import models
 
 from tenants.context import current_actor, current_tenant_id
+from tenants.masking import mask_document, mask_text
 from tenants.models import AuditLogEntry, Tenant
 
 
@@ -30,21 +31,24 @@ def record_audit(
     after: Mapping[str, Any] | None = None,
     reason: str = "",
 ) -> AuditLogEntry:
-    """Write down that the current actor did `action` (such as `tenant.suspended`) to `target`."""
+    """Write down that the current actor did `action` (such as `tenant.suspended`) to `target`.
+
+    Secrets and payloads are masked here, so that no caller can forget it; the sealer gives the entry its place.
+    """
     described = target if isinstance(target, AuditTarget) else _describe(target)
     actor = current_actor()
     entry: AuditLogEntry = AuditLogEntry.objects.create(
         tenant_id=described.tenant_id or current_tenant_id(),
         actor_kind=actor.kind,
         actor_id=actor.id[:64],
-        actor_label=actor.label[:200],
+        actor_label=mask_text(actor.label)[:200],
         request_id=actor.request_id[:64],
         action=action,
         target_type=described.type,
-        target_id=described.id,
-        before=None if before is None else dict(before),
-        after=None if after is None else dict(after),
-        reason=reason[:500],
+        target_id=mask_text(described.id)[:64],
+        before=mask_document(before),
+        after=mask_document(after),
+        reason=mask_text(reason)[:500],
     )
     return entry
 

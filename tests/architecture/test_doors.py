@@ -73,10 +73,21 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"activate_user", "deactivate_user", "grant_platform_role", "revoke_platform_role"},
         "accounts and platform roles are no tenant's",
     ),
+    "tenants/migrations/0005_audit_chain.py": (
+        {"queue_old_entries"},
+        "FORCE binds the owner, who queues the entries of all tenants",
+    ),
+    "tenants/services/audit_heads.py": ({"last_heads", "sign_heads"}, "the chains of all tenants are signed"),
+    "tenants/services/audit_pruning.py": (
+        {"erase_chain", "prune_audit"},
+        "only the platform's role may delete what a checkpoint covers",
+    ),
+    "tenants/services/audit_verification.py": ({"_Verifier.scope"}, "the chains of all tenants are verified"),
     "tenants/services/plans.py": (
         {"create_plan", "create_tier", "update_plan", "update_tier"},
         "plans are the platform's, and their tenants are told at once",
     ),
+    "tenants/services/sealing.py": ({"_seal_turn"}, "one sealer serves the chains of all tenants"),
     "tenants/services/tenants.py": (
         {"_change", "change_plan", "create_tenant"},
         "only the platform may write a tenant's own row",

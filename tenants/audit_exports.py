@@ -1,0 +1,38 @@
+"""The file of signed heads: JSON lines, each the head of a chain, appended to and never rewritten."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tenants.exceptions import FieldInvalidError
+
+_FIELDS = {
+    "chain": str,
+    "kind": str,
+    "sequence": int,
+    "hash": str,
+    "signed_at": str,
+    "key_id": str,
+    "signature": str,
+}
+
+
+def read_heads(path: Path) -> Iterator[dict[str, Any]]:
+    """The heads of a file; `FieldInvalidError` names the line that is none."""
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                yield _read_head(line, f"{path}, line {number}")
+
+
+def _read_head(line: str, place: str) -> dict[str, Any]:
+    try:
+        head = json.loads(line)
+    except ValueError as error:
+        raise FieldInvalidError(f"{place}: It is not JSON.") from error
+    if not isinstance(head, dict) or {name: type(value) for name, value in head.items()} != _FIELDS:
+        raise FieldInvalidError(f"{place}: It is not a signed head; its fields are {', '.join(_FIELDS)}.")
+    return head

@@ -1,0 +1,115 @@
+"""The chain of the audit log: what exactly is hashed, and what is signed. docs/audit.md says it for outsiders.
+
+Pure: the sealer, the verifier and whoever checks an export compute the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+from uuid import UUID
+
+# Acts that concern no tenant have a chain of their own.
+PLATFORM_CHAIN: Final = UUID(int=0)
+# What stands before the first seal of a chain.
+GENESIS: Final = "0" * 64
+VERSION: Final = 1
+
+# `head`: the chain stood here. `checkpoint`: all before it was pruned. `final`: the whole chain was erased.
+HeadKind = Literal["head", "checkpoint", "final"]
+ENTRY_FIELDS: Final = (
+    "id",
+    "tenant",
+    "at",
+    "actor_kind",
+    "actor_id",
+    "actor_label",
+    "action",
+    "target_type",
+    "target_id",
+    "before",
+    "after",
+    "reason",
+    "request_id",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One seal: the place of an entry in its chain, and the hash that ties it to all before it."""
+
+    chain: UUID
+    sequence: int
+    entry_hash: str
+    previous_hash: str
+    sealed_at: datetime
+
+    def hash(self) -> str:
+        """The hash of this seal."""
+        return _sha256(
+            {
+                "chain": str(self.chain),
+                "entry_hash": self.entry_hash,
+                "previous_hash": self.previous_hash,
+                "sealed_at": moment_text(self.sealed_at),
+                "sequence": self.sequence,
+                "version": VERSION,
+            }
+        )
+
+
+def chain_of(tenant_id: UUID | None) -> UUID:
+    """The chain in which the acts that concern a tenant stand."""
+    return PLATFORM_CHAIN if tenant_id is None else tenant_id
+
+
+def hash_entry(entry: Mapping[str, Any]) -> str:
+    """The hash of a whole entry, given by ENTRY_FIELDS with `before` and `after` as JSON values."""
+    return _sha256({name: _plain(entry[name]) for name in ENTRY_FIELDS})
+
+
+def hash_row(row: Mapping[str, Any]) -> str:
+    """The same of a row as SQL gives it, with `before` and `after` as the text of their JSON."""
+    entry = {name: row[name] for name in ENTRY_FIELDS}
+    for name in ("before", "after"):
+        entry[name] = None if entry[name] is None else json.loads(entry[name])
+    return hash_entry(entry)
+
+
+def head_message(*, kind: str, chain: UUID, sequence: int, chain_hash: str, signed_at: datetime, key_id: str) -> bytes:
+    """The bytes that are signed: where a chain stood, when, and by which key."""
+    return canonical(
+        {
+            "chain": str(chain),
+            "hash": chain_hash,
+            "key_id": key_id,
+            "kind": kind,
+            "sequence": sequence,
+            "signed_at": moment_text(signed_at),
+            "version": VERSION,
+        }
+    )
+
+
+def canonical(value: Mapping[str, Any]) -> bytes:
+    """JSON with sorted names, no spaces, UTF-8: one value has one encoding."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def moment_text(moment: datetime) -> str:
+    """A time as it is hashed: UTC, microseconds, `2026-01-31T08:00:00.000000Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return moment_text(value)
+    return str(value) if isinstance(value, UUID) else value
+
+
+def _sha256(value: Mapping[str, Any]) -> str:
+    return hashlib.sha256(canonical(value)).hexdigest()

@@ -1,0 +1,88 @@
+"""What proves that the audit log is whole: entries that wait for their seal, the seals, the signed heads."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models.functions import Now
+
+from tenants.chain import PLATFORM_CHAIN
+from tenants.ids import uuid7
+from tenants.managers import ModelT, ScopedManager, TenantManager
+from tenants.models.audit_log import AuditLogEntry
+
+
+class ChainManager(ScopedManager[ModelT]):
+    """Rows of a chain, which bears the id of its tenant; the platform's own is seen behind the door alone."""
+
+    tenant_attribute = "chain"
+
+
+class AuditPending(models.Model):
+    """An entry that has no seal yet. A trigger of the log writes it, so that no insert whatever is forgotten."""
+
+    entry_id = models.UUIDField(primary_key=True)
+    tenant_id = models.UUIDField(null=True)
+    queued_at = models.DateTimeField(db_default=Now())
+
+    objects = TenantManager()
+
+
+class AuditSeal(models.Model):
+    """The place of one entry in its chain: written once by the sealer, removed by pruning alone."""
+
+    entry = models.OneToOneField(
+        AuditLogEntry, primary_key=True, on_delete=models.DO_NOTHING, db_constraint=False, related_name="seal"
+    )
+    chain = models.UUIDField()
+    sequence = models.BigIntegerField()
+    entry_hash = models.CharField(max_length=64)
+    previous_hash = models.CharField(max_length=64)
+    hash = models.CharField(max_length=64)
+    sealed_at = models.DateTimeField()
+
+    objects = ChainManager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["chain", "sequence"], name="audit_seal_sequence_unique")]
+
+    def __str__(self) -> str:
+        return f"#{self.sequence}"
+
+
+class AuditHead(models.Model):
+    """Where a chain stood, signed. Whoever keeps a copy elsewhere can prove that what was before it is untouched."""
+
+    class Kind(models.TextChoices):
+        HEAD = "head", "Head"
+        CHECKPOINT = "checkpoint", "Pruned up to here"
+        FINAL = "final", "Erased"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    chain = models.UUIDField()
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.HEAD)
+    sequence = models.BigIntegerField()
+    hash = models.CharField(max_length=64)
+    signed_at = models.DateTimeField()
+    key_id = models.CharField(max_length=16)
+    signature = models.CharField(max_length=88)
+
+    objects = ChainManager()
+
+    class Meta:
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["chain", "sequence"], name="audit_head_by_chain"),
+            models.Index(
+                fields=["chain", "-sequence"], condition=~models.Q(kind="head"), name="audit_head_by_checkpoint"
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=~models.Q(kind="final", chain=PLATFORM_CHAIN), name="audit_head_platform_never_erased"
+            ),
+            models.CheckConstraint(condition=models.Q(sequence__gte=0), name="audit_head_sequence_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} #{self.sequence}"

@@ -1,0 +1,143 @@
+"""Signed heads: where each chain stands, signed by a key that the database does not hold."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import connection
+from django.utils import timezone
+
+from tenants.chain import HeadKind, head_message, moment_text
+from tenants.context import all_tenants
+from tenants.models import AuditHead
+from tenants.signing import is_signed, sign, signing_key_id
+
+_BATCH_CHAINS: Final = 500
+# The last seal of each chain whose latest head is older than it, found by jumping from chain to chain along the index.
+_UNSIGNED = """
+WITH RECURSIVE chains AS (
+    (SELECT chain FROM tenants_auditseal
+     WHERE %(after)s::uuid IS NULL OR chain > %(after)s::uuid ORDER BY chain LIMIT 1)
+    UNION ALL
+    SELECT (SELECT s.chain FROM tenants_auditseal s WHERE s.chain > c.chain ORDER BY s.chain LIMIT 1)
+    FROM chains c WHERE c.chain IS NOT NULL
+), stretch AS (SELECT chain FROM chains WHERE chain IS NOT NULL LIMIT %(limit)s)
+SELECT c.chain, s.sequence, s.hash,
+       s.sequence > coalesce((SELECT max(h.sequence) FROM tenants_audithead h WHERE h.chain = c.chain), 0) AS is_due
+FROM stretch c,
+LATERAL (SELECT sequence, hash FROM tenants_auditseal t WHERE t.chain = c.chain ORDER BY sequence DESC LIMIT 1) s
+ORDER BY c.chain
+"""
+_LAST = """
+WITH RECURSIVE chains AS (
+    (SELECT chain FROM tenants_audithead
+     WHERE %(after)s::uuid IS NULL OR chain > %(after)s::uuid ORDER BY chain LIMIT 1)
+    UNION ALL
+    SELECT (SELECT h.chain FROM tenants_audithead h WHERE h.chain > c.chain ORDER BY h.chain LIMIT 1)
+    FROM chains c WHERE c.chain IS NOT NULL
+), stretch AS (SELECT chain FROM chains WHERE chain IS NOT NULL LIMIT %(limit)s)
+SELECT h.* FROM stretch c,
+LATERAL (SELECT * FROM tenants_audithead t WHERE t.chain = c.chain ORDER BY sequence DESC, id DESC LIMIT 1) h
+ORDER BY h.chain
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedHead:
+    """A head as it leaves the database: one line of the export."""
+
+    chain: str
+    kind: str
+    sequence: int
+    hash: str
+    signed_at: str
+    key_id: str
+    signature: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def sign_heads(*, deadline: float | None = None) -> dict[str, int]:
+    """Sign the heads of all chains that have grown since; `deadline` is a moment of `time.monotonic()`.
+
+    Again, it signs only what has grown since.
+    """
+    signed = 0
+    after: UUID | None = None
+    while deadline is None or time.monotonic() < deadline:
+        with all_tenants():
+            stretch = _read_stretch(after)
+            due = [(chain, sequence, chain_hash) for chain, sequence, chain_hash, is_due in stretch if is_due]
+            AuditHead.objects.bulk_create([build_head("head", *place) for place in due])
+        signed += len(due)
+        if len(stretch) < _BATCH_CHAINS:
+            break
+        after = stretch[-1][0]
+    return {"signed": signed}
+
+
+def build_head(kind: HeadKind, chain: UUID, sequence: int, chain_hash: str) -> AuditHead:
+    """A signed head, not yet stored."""
+    signed_at, key_id = timezone.now(), signing_key_id()
+    message = head_message(
+        kind=kind, chain=chain, sequence=sequence, chain_hash=chain_hash, signed_at=signed_at, key_id=key_id
+    )
+    return AuditHead(
+        chain=chain,
+        kind=kind,
+        sequence=sequence,
+        hash=chain_hash,
+        signed_at=signed_at,
+        key_id=key_id,
+        signature=sign(message),
+    )
+
+
+def export_head(head: AuditHead) -> SignedHead:
+    """The head as others keep it."""
+    return SignedHead(
+        chain=str(head.chain),
+        kind=head.kind,
+        sequence=head.sequence,
+        hash=head.hash,
+        signed_at=moment_text(head.signed_at),
+        key_id=head.key_id,
+        signature=head.signature,
+    )
+
+
+def is_head_signed(head: Mapping[str, Any]) -> bool | None:
+    """Whether the signature of an exported head is good; None if its key is not known here."""
+    message = head_message(
+        kind=head["kind"],
+        chain=UUID(head["chain"]),
+        sequence=head["sequence"],
+        chain_hash=head["hash"],
+        signed_at=datetime.fromisoformat(head["signed_at"]),
+        key_id=head["key_id"],
+    )
+    return is_signed(message, signature=head["signature"], key_id=head["key_id"])
+
+
+def _read_stretch(after: UUID | None) -> list[tuple[UUID, int, str, bool]]:
+    with connection.cursor() as cursor:
+        cursor.execute(_UNSIGNED, {"after": after, "limit": _BATCH_CHAINS})
+        return list(cursor.fetchall())
+
+
+def last_heads() -> Iterator[dict[str, Any]]:
+    """The latest signed head of each chain, as others keep it."""
+    after: UUID | None = None
+    while True:
+        with all_tenants():
+            heads = list(AuditHead.objects.raw(_LAST, {"after": after, "limit": _BATCH_CHAINS}))
+        yield from (export_head(head).as_dict() for head in heads)
+        if len(heads) < _BATCH_CHAINS:
+            return
+        after = heads[-1].chain

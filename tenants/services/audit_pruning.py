@@ -1,0 +1,89 @@
+"""Removing audit entries: the oldest of a chain up to a signed checkpoint, or a whole chain after its final head.
+
+The policies of the database let no other row be deleted, and the verifier asks for the signature of each checkpoint.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from tenants.chain import GENESIS, PLATFORM_CHAIN
+from tenants.context import all_tenants
+from tenants.models import AuditHead, AuditSeal
+from tenants.services.audit_heads import build_head, export_head
+from tenants.services.sealing import SEAL_LOCK
+
+_PRUNE = """
+WITH doomed AS MATERIALIZED (
+    SELECT entry_id FROM tenants_auditseal WHERE chain = %(chain)s AND sequence <= %(sequence)s
+), entries AS (
+    DELETE FROM tenants_auditlogentry e USING doomed d WHERE e.id = d.entry_id
+), heads AS (
+    DELETE FROM tenants_audithead h WHERE h.chain = %(chain)s AND h.sequence < %(sequence)s
+)
+DELETE FROM tenants_auditseal s USING doomed d WHERE s.entry_id = d.entry_id
+"""
+_ERASE = (
+    "DELETE FROM tenants_auditpending WHERE tenant_id = %(chain)s",
+    "DELETE FROM tenants_auditlogentry WHERE tenant_id = %(chain)s",
+    "DELETE FROM tenants_auditseal WHERE chain = %(chain)s",
+    "DELETE FROM tenants_audithead WHERE chain = %(chain)s",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """How many entries went, and whether more of the chain is old enough."""
+
+    entries: int
+    has_more: bool
+
+
+def prune_audit(*, chain: UUID, before: datetime, limit: int = 1000) -> Pruned:
+    """Remove at most `limit` of the oldest entries of a chain, those that were sealed before `before`.
+
+    `chain` is a tenant's id, or PLATFORM_CHAIN. The last seal stays, so that the chain goes on from it. What waits for
+    its seal is never removed.
+    """
+    with all_tenants():
+        oldest = list(
+            AuditSeal.objects.filter(chain=chain)
+            .order_by("sequence")
+            .values_list("sequence", "hash", "sealed_at")[: limit + 1]
+        )
+        # All but the last one read: either there is more than the limit, or it is the last of the chain.
+        old = [(sequence, chain_hash) for sequence, chain_hash, sealed_at in oldest[:-1] if sealed_at < before]
+        if not old:
+            return Pruned(0, has_more=False)
+        sequence, chain_hash = old[-1]
+        build_head("checkpoint", chain, sequence, chain_hash).save(force_insert=True)
+        with connection.cursor() as cursor:
+            cursor.execute(_PRUNE, {"chain": chain, "sequence": sequence})
+            removed = cursor.rowcount
+    return Pruned(removed, has_more=len(old) == limit)
+
+
+def erase_chain(tenant_id: UUID) -> dict[str, Any]:
+    """Remove all that the audit log holds of a tenant; returns the signed final head of its chain.
+
+    Belongs into the transaction that erases the tenant; the final head goes into the platform's own chain with the
+    audit entry of the erasure (`after={"final_head": …}`), where the verifier looks for it.
+    """
+    if tenant_id == PLATFORM_CHAIN:
+        raise ValueError("The platform's own chain is never erased.")
+    with all_tenants():
+        with connection.cursor() as cursor:
+            # No sealer at work: what it has just sealed would stay behind.
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, 0)", [SEAL_LOCK])
+        last = AuditSeal.objects.filter(chain=tenant_id).order_by("-sequence").first()
+        head: AuditHead = build_head("final", tenant_id, last.sequence if last else 0, last.hash if last else GENESIS)
+        head.save(force_insert=True)
+        with connection.cursor() as cursor:
+            for statement in _ERASE:
+                cursor.execute(statement, {"chain": tenant_id})
+    return export_head(head).as_dict()

@@ -1,0 +1,376 @@
+"""Whatever the owner of the tables does to the log, exactly that is found; and nothing where nothing was done."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from tenants.chain import GENESIS, PLATFORM_CHAIN, Link, hash_row
+from tenants.context import all_tenants
+from tenants.exceptions import CursorInvalidError
+from tenants.models import AuditHead, AuditSeal
+from tenants.services import audit_verification
+from tenants.services.audit import AuditTarget, record_audit
+from tenants.services.audit_heads import last_heads, sign_heads
+from tenants.services.audit_pruning import erase_chain
+from tenants.services.audit_verification import verify_chains
+from tenants.services.sealing import seal_entries
+from tests.integration.audit.conftest import act, seals_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def found(outcome=None) -> list[tuple]:
+    """What is wrong: kind, chain and sequence."""
+    outcome = outcome or verify_chains()
+    return [(finding.kind, finding.chain, finding.sequence) for finding in outcome.findings]
+
+
+def rehash(owner, chain) -> None:
+    """Compute every hash of a chain anew, as somebody would who has read the documentation."""
+    previous = GENESIS
+    seals = owner.execute(
+        "SELECT entry_id, sequence, sealed_at FROM tenants_auditseal WHERE chain = %s ORDER BY sequence", [chain]
+    ).fetchall()
+    for sequence, (entry_id, old, sealed_at) in enumerate(seals, start=1):
+        cursor = owner.execute(
+            "SELECT id, tenant_id AS tenant, at, actor_kind, actor_id, actor_label, action, target_type, target_id,"
+            " before::text AS before, after::text AS after, reason, request_id"
+            " FROM tenants_auditlogentry WHERE id = %s",
+            [entry_id],
+        )
+        row = dict(zip([column.name for column in cursor.description], cursor.fetchone(), strict=True))
+        link = Link(chain, sequence, hash_row(row), previous, sealed_at)
+        owner.execute(
+            "UPDATE tenants_auditseal SET sequence = %s, entry_hash = %s, previous_hash = %s, hash = %s"
+            " WHERE entry_id = %s AND sequence = %s",
+            [sequence, link.entry_hash, previous, link.hash(), entry_id, old],
+        )
+        previous = link.hash()
+
+
+def cut_end(owner, chain, above: int) -> None:
+    owner.execute(
+        "DELETE FROM tenants_auditlogentry WHERE id IN"
+        " (SELECT entry_id FROM tenants_auditseal WHERE chain = %s AND sequence > %s)",
+        [chain, above],
+    )
+    owner.execute("DELETE FROM tenants_auditseal WHERE chain = %s AND sequence > %s", [chain, above])
+
+
+def test_a_clean_log_yields_nothing_and_says_what_was_covered(sealed_log):
+    sign_heads()
+    outcome = verify_chains()
+    with all_tenants():
+        seals, heads = AuditSeal.objects.count(), AuditHead.objects.count()
+    assert found(outcome) == []
+    assert outcome.is_intact
+    assert outcome.is_complete
+    assert outcome.counts() == {"chains": 3, "seals": seals, "entries": seals, "heads": heads, "findings": 0}
+    assert heads == 3
+
+
+def test_what_waits_for_its_seal_is_no_finding_until_no_sealer_comes(sealed_log, acme):
+    entry = act(acme, 99)
+    assert found() == []
+    (finding,) = verify_chains(grace_seconds=0).findings
+    assert (finding.kind, finding.chain, finding.entry_id) == ("entry_unsealed", acme.pk, entry.pk)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "reason = 'another'",
+        "at = at + interval '1 microsecond'",
+        "actor_id = '8'",
+        "actor_label = 'bob'",
+        "after = jsonb_set(after, '{n}', '1000')",
+        "before = NULL",
+        "request_id = ''",
+        "tenant_id = NULL",
+    ],
+)
+def test_an_edited_entry(sealed_log, owner, acme, change):
+    seal = seals_of(acme.pk)[4]
+    owner.execute(f"UPDATE tenants_auditlogentry SET {change} WHERE id = %s", [seal.entry_id])
+    outcome = verify_chains()
+    assert found(outcome) == [("entry_edited", acme.pk, 5)]
+    assert outcome.findings[0].entry_id == seal.entry_id
+
+
+def test_an_entry_deleted_in_the_middle(sealed_log, owner, acme):
+    seal = seals_of(acme.pk)[4]
+    owner.execute("DELETE FROM tenants_auditlogentry WHERE id = %s", [seal.entry_id])
+    assert found() == [("entry_missing", acme.pk, 5)]
+
+
+@pytest.mark.parametrize(("first", "last"), [(5, 5), (4, 6), (1, 2)])
+def test_entries_deleted_with_their_seals(sealed_log, owner, acme, first, last):
+    where = "WHERE chain = %s AND sequence BETWEEN %s AND %s"
+    owner.execute(
+        f"DELETE FROM tenants_auditlogentry WHERE id IN (SELECT entry_id FROM tenants_auditseal {where})",
+        [acme.pk, first, last],
+    )
+    owner.execute(f"DELETE FROM tenants_auditseal {where}", [acme.pk, first, last])
+    outcome = verify_chains()
+    assert found(outcome) == [("seals_missing", acme.pk, last + 1)]
+    assert f"{first} to {last}" in outcome.findings[0].detail
+
+
+def test_the_end_cut_off_is_told_by_the_signed_heads_of_the_database(sealed_log, owner, acme):
+    sign_heads()
+    last = len(seals_of(acme.pk))
+    cut_end(owner, acme.pk, above=last - 2)
+    assert found() == [("end_missing", acme.pk, last)]
+
+
+def test_the_end_cut_off_with_its_heads_is_told_by_the_exported_ones(sealed_log, owner, acme):
+    sign_heads()
+    kept = list(last_heads())
+    last = len(seals_of(acme.pk))
+    cut_end(owner, acme.pk, above=last - 2)
+    owner.execute("DELETE FROM tenants_audithead")
+    assert found() == []
+    assert found(verify_chains(heads=kept)) == [("end_missing", acme.pk, last)]
+
+
+def test_a_whole_chain_deleted_is_told_by_the_exported_heads(sealed_log, owner, globex):
+    sign_heads()
+    kept = list(last_heads())
+    last = len(seals_of(globex.pk))
+    cut_end(owner, globex.pk, above=0)
+    owner.execute("DELETE FROM tenants_audithead")
+    assert found() == []
+    assert found(verify_chains(heads=kept)) == [("end_missing", globex.pk, last)]
+
+
+def test_an_inserted_entry(sealed_log, owner, acme):
+    owner.execute("ALTER TABLE tenants_auditlogentry DISABLE TRIGGER queue_for_seal")
+    owner.execute(
+        "INSERT INTO tenants_auditlogentry (id, tenant_id, actor_kind, actor_id, actor_label, action, target_type,"
+        " target_id, reason, request_id) VALUES (gen_random_uuid(), %s, 'user', '', '', 'forged', 'x', '', '', '')",
+        [acme.pk],
+    )
+    (finding,) = verify_chains().findings
+    assert (finding.kind, finding.chain, finding.sequence) == ("entry_inserted", acme.pk, None)
+
+
+@pytest.mark.parametrize(("one", "other"), [(4, 5), (3, 7), (1, 2)])
+def test_seals_in_another_order(sealed_log, owner, acme, one, other):
+    owner.execute(
+        "UPDATE tenants_auditseal SET sequence = CASE sequence WHEN %s THEN %s ELSE %s END"
+        " WHERE chain = %s AND sequence IN (%s, %s)",
+        [one, other, one, acme.pk, one, other],
+    )
+    assert found() == [("order_changed", acme.pk, one), ("order_changed", acme.pk, other)]
+
+
+@pytest.mark.parametrize("column", ["entry_hash", "hash"])
+def test_an_altered_seal(sealed_log, owner, acme, column):
+    last = len(seals_of(acme.pk))
+    owner.execute(
+        f"UPDATE tenants_auditseal SET {column} = repeat('a', 64) WHERE chain = %s AND sequence = %s", [acme.pk, last]
+    )
+    kinds = [kind for kind, _, _ in found()]
+    assert "seal_altered" in kinds
+    assert set(kinds) <= {"seal_altered", "entry_edited"}
+
+
+def test_a_seal_hashed_anew_without_those_after_it(sealed_log, owner, acme):
+    seal = seals_of(acme.pk)[4]
+    link = Link(acme.pk, 5, seal.entry_hash, seal.previous_hash, datetime.now(UTC))
+    owner.execute(
+        "UPDATE tenants_auditseal SET sealed_at = %s, hash = %s WHERE entry_id = %s",
+        [link.sealed_at, link.hash(), seal.entry_id],
+    )
+    assert found() == [("link_broken", acme.pk, 6)]
+
+
+def test_a_fork_by_one_sequence(sealed_log, owner, acme):
+    owner.execute(
+        "INSERT INTO tenants_auditseal SELECT gen_random_uuid(), chain, sequence, entry_hash, previous_hash,"
+        " repeat('b', 64), sealed_at FROM tenants_auditseal WHERE chain = %s AND sequence = 5",
+        [acme.pk],
+    )
+    assert found() == [("fork", acme.pk, 5)]
+
+
+def test_a_fork_by_one_previous_hash(sealed_log, owner, acme):
+    last = seals_of(acme.pk)[-1]
+    link = Link(acme.pk, last.sequence + 1, last.entry_hash, last.previous_hash, last.sealed_at)
+    owner.execute(
+        "INSERT INTO tenants_auditseal (entry_id, chain, sequence, entry_hash, previous_hash, hash, sealed_at)"
+        " VALUES (gen_random_uuid(), %s, %s, %s, %s, %s, %s)",
+        [acme.pk, link.sequence, link.entry_hash, link.previous_hash, link.hash(), link.sealed_at],
+    )
+    assert found() == [("fork", acme.pk, link.sequence)]
+
+
+def test_a_chain_hashed_anew_is_told_by_its_signed_heads(sealed_log, owner, acme):
+    sign_heads()
+    kept = list(last_heads())
+    last = len(seals_of(acme.pk))
+    owner.execute("UPDATE tenants_auditlogentry SET reason = 'x' WHERE id = %s", [seals_of(acme.pk)[2].entry_id])
+    rehash(owner, acme.pk)
+    assert found() == [("head_differs", acme.pk, last)]
+    owner.execute("DELETE FROM tenants_audithead")
+    assert found() == []
+    assert found(verify_chains(heads=kept)) == [("head_differs", acme.pk, last)]
+
+
+def test_an_entry_taken_out_and_the_chain_hashed_anew(sealed_log, owner, acme):
+    sign_heads()
+    last = len(seals_of(acme.pk))
+    cut = seals_of(acme.pk)[2].entry_id
+    owner.execute("DELETE FROM tenants_auditlogentry WHERE id = %s", [cut])
+    owner.execute("DELETE FROM tenants_auditseal WHERE entry_id = %s", [cut])
+    rehash(owner, acme.pk)
+    assert found() == [("end_missing", acme.pk, last)]
+
+
+@pytest.mark.parametrize("change", ["hash = repeat('c', 64)", "sequence = sequence - 1", "signature = 'AAAA'"])
+def test_a_forged_head(sealed_log, owner, acme, change):
+    sign_heads()
+    owner.execute(f"UPDATE tenants_audithead SET {change} WHERE chain = %s", [acme.pk])
+    assert [(kind, chain) for kind, chain, _ in found()] == [("head_forged", acme.pk)]
+
+
+def test_a_head_is_no_checkpoint(sealed_log, owner, acme):
+    """Whoever cuts off the beginning cannot make a signed head into the excuse for it."""
+    sign_heads()
+    act(acme, 11)
+    seal_entries()
+    head = len(seals_of(acme.pk)) - 1
+    where = "WHERE chain = %s AND sequence <= %s"
+    owner.execute(
+        f"DELETE FROM tenants_auditlogentry WHERE id IN (SELECT entry_id FROM tenants_auditseal {where})",
+        [acme.pk, head],
+    )
+    owner.execute(f"DELETE FROM tenants_auditseal {where}", [acme.pk, head])
+    owner.execute("UPDATE tenants_audithead SET kind = 'checkpoint' WHERE chain = %s", [acme.pk])
+    assert {kind for kind, _, _ in found()} == {"head_forged", "seals_missing"}
+
+
+def test_a_head_of_a_key_that_nobody_knows(sealed_log, settings, acme):
+    sign_heads()
+    settings.AUDIT_SIGNING_KEY = "A" * 43 + "="
+    assert {kind for kind, _, _ in found()} == {"head_key_unknown"}
+
+
+def test_old_heads_stay_good_when_the_key_changes(sealed_log, settings, acme):
+    from tenants.signing import public_key_text
+
+    sign_heads()
+    old = public_key_text()
+    settings.AUDIT_SIGNING_KEY = "A" * 43 + "="
+    settings.AUDIT_PUBLIC_KEYS = [old]
+    act(acme, 12)
+    seal_entries()
+    sign_heads()
+    with all_tenants():
+        assert AuditHead.objects.values("key_id").distinct().count() == 2
+    assert found() == []
+
+
+def test_it_goes_on_after_any_batch_and_finds_the_same(sealed_log, owner, acme, monkeypatch):
+    sign_heads()
+    owner.execute("UPDATE tenants_auditlogentry SET reason = 'x' WHERE id = %s", [seals_of(acme.pk)[4].entry_id])
+    monkeypatch.setattr(audit_verification, "BATCH_SEALS", 2)
+    monkeypatch.setattr(audit_verification, "BATCH_ENTRIES", 3)
+    parts, after = [], None
+    while True:
+        part = verify_chains(deadline=time.monotonic(), after=after)
+        parts.append(part)
+        after = part.next
+        if after is None:
+            break
+    assert len(parts) > 10
+    assert [found for part in parts for found in found_in(part)] == [("entry_edited", acme.pk, 5)]
+    with all_tenants():
+        assert sum(part.seals for part in parts) == AuditSeal.objects.count()
+    assert sum(part.heads for part in parts) == 3
+
+
+def found_in(outcome) -> list[tuple]:
+    return [(finding.kind, finding.chain, finding.sequence) for finding in outcome.findings]
+
+
+def test_a_place_of_another_chain_or_of_none_is_refused(sealed_log, acme, globex):
+    part = verify_chains(tenant=globex, deadline=time.monotonic())
+    assert part.next is not None
+    for after in (part.next, "{}", "nonsense"):
+        with pytest.raises(CursorInvalidError):
+            verify_chains(tenant=acme, after=after)
+
+
+def test_one_tenants_chain_alone(sealed_log, owner, acme, globex):
+    owner.execute("UPDATE tenants_auditlogentry SET reason = 'x' WHERE tenant_id = %s", [globex.pk])
+    outcome = verify_chains(tenant=acme)
+    assert (found(outcome), outcome.chains) == ([], 1)
+    assert {chain for _, chain, _ in found(verify_chains(tenant=globex))} == {globex.pk}
+
+
+def test_an_erased_tenant_is_no_finding_but_one_that_is_merely_gone_is(sealed_log, owner, acme):
+    sign_heads()
+    kept = list(last_heads())
+    with all_tenants():
+        final = erase_chain(acme.pk)
+        target = AuditTarget("tenants.tenant", str(acme.pk))
+        record_audit(action="tenant.erased", target=target, after={"final_head": final})
+    seal_entries()
+    assert seals_of(acme.pk) == []
+    assert found(verify_chains(heads=kept)) == []
+    # The same excuse, written by somebody who has no key.
+    forged = json.dumps({"final_head": {**final, "sequence": final["sequence"] + 1}})
+    owner.execute("UPDATE tenants_auditlogentry SET after = %s WHERE action = 'tenant.erased'", [forged])
+    kinds = {kind for kind, _, _ in found(verify_chains(heads=kept))}
+    assert kinds == {"end_missing", "entry_edited"}
+
+
+def test_the_command_tells_and_its_exit_status_too(sealed_log, owner, acme, tmp_path):
+    out, file = StringIO(), tmp_path / "heads.jsonl"
+    call_command("export_audit_heads", out=file, stderr=StringIO())
+    call_command("verify_audit", heads=file, stdout=out)
+    assert "intact" in out.getvalue()
+    seal = seals_of(acme.pk)[4]
+    owner.execute("UPDATE tenants_auditlogentry SET reason = 'x' WHERE id = %s", [seal.entry_id])
+    out = StringIO()
+    with pytest.raises(CommandError, match="not intact: 1 finding"):
+        call_command("verify_audit", tenant="acme", json=True, stdout=out)
+    facts = json.loads(out.getvalue())
+    assert facts["is_intact"] is False
+    (finding,) = facts["findings"]
+    assert finding["kind"] == "entry_edited"
+    assert (finding["chain"], finding["sequence"], finding["entry"]) == (str(acme.pk), 5, str(seal.entry_id))
+
+
+def test_the_export_appends_only_what_has_moved(sealed_log, acme, tmp_path):
+    file = tmp_path / "heads.jsonl"
+    for _ in range(2):
+        call_command("export_audit_heads", out=file, stderr=StringIO())
+    assert len(file.read_text().splitlines()) == 3
+    act(acme, 13)
+    seal_entries()
+    call_command("export_audit_heads", out=file, stderr=StringIO())
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert len(lines) == 4
+    assert lines[-1]["chain"] == str(acme.pk)
+
+
+@pytest.mark.parametrize("line", ["nonsense", "[]", '{"chain": 1}'])
+def test_a_file_that_holds_no_heads_is_refused_with_its_line(sealed_log, tmp_path, line):
+    file = tmp_path / "heads.jsonl"
+    file.write_text(line + "\n")
+    with pytest.raises(CommandError, match="line 1"):
+        call_command("verify_audit", heads=file)
+
+
+def test_the_platforms_own_chain_is_one_of_them(sealed_log, owner):
+    seal = seals_of(PLATFORM_CHAIN)[0]
+    owner.execute("UPDATE tenants_auditlogentry SET reason = 'x' WHERE id = %s", [seal.entry_id])
+    assert found() == [("entry_edited", PLATFORM_CHAIN, 1)]
