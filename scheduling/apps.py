@@ -14,6 +14,7 @@ class SchedulingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
     api_urls = "scheduling.api.urls"
     upkeep_tasks = "scheduling.services.upkeep.tasks:TASKS"
+    tenant_settings = "scheduling.tenant_settings:SETTINGS"
 
     def ready(self) -> None:
         from scheduling import checks, tasks  # noqa: F401 - registered by being imported

@@ -7,6 +7,8 @@ from django.conf import settings
 MAX_PAYLOAD_BYTES = 256 * 1024
 MAX_PAYLOAD_DEPTH = 32
 MAX_RESULT_BYTES = 64 * 1024
+# Of one job's log, over all its attempts.
+MAX_LOG_BYTES = 1024 * 1024
 MAX_ERROR_CHARACTERS = 16 * 1024
 MAX_BULK_JOBS = 1_000
 MAX_TAGS = 20

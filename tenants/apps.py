@@ -11,6 +11,7 @@ class TenantsConfig(AppConfig):
     name = "tenants"
     verbose_name = "Tenants"
     api_urls = "tenants.api.urls"
+    tenant_settings = "tenants.tenant_settings:SETTINGS"
 
     def ready(self) -> None:
         from django.contrib.auth.signals import user_logged_in

@@ -9,6 +9,7 @@ Category = Literal[
     "invalid",
     "not_found",
     "conflict",
+    "stale",
     "too_large",
     "limited",
     "forbidden",
@@ -194,3 +195,27 @@ class DatabaseUnavailableError(DomainError):
     code = "unavailable"
     category = "unavailable"
     title = "The service is temporarily unavailable."
+
+
+class SettingUnknownError(DomainError):
+    code = "setting_unknown"
+    category = "invalid"
+    title = "There is no such setting."
+
+
+class SettingsRefusedError(DomainError):
+    code = "setting_invalid"
+    category = "invalid"
+    title = "A setting has a value that is not allowed."
+
+
+class SettingForbiddenError(DomainError):
+    code = "setting_forbidden"
+    category = "forbidden"
+    title = "Only the platform changes this setting."
+
+
+class SettingsStaleError(DomainError):
+    code = "settings_stale"
+    category = "stale"
+    title = "The settings have changed since they were read."

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from django.urls import include, path
+from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
 from scheduling.api.views.bulk import BulkSubmissionViewSet
 from scheduling.api.views.history import BatchViewSet, DeadLetterViewSet, ExecutionViewSet
+from scheduling.api.views.job_logs import JobLogViewSet
 from scheduling.api.views.jobs import JobViewSet
 from scheduling.api.views.queues import QueueViewSet
 from scheduling.api.views.upkeep import UpkeepViewSet
+from tenants.api.viewsets import UUID_PATTERN
 
 router = SimpleRouter()
 router.register("jobs", JobViewSet, basename="job")
@@ -21,5 +23,11 @@ router.register("upkeep", UpkeepViewSet, basename="upkeep")
 
 urlpatterns = [
     path("jobs/bulk/", BulkSubmissionViewSet.as_view({"post": "create"}), name="job-bulk"),
+    re_path(rf"^jobs/(?P<job_id>{UUID_PATTERN})/logs/$", JobLogViewSet.as_view({"get": "list"}), name="job-logs"),
+    re_path(
+        rf"^jobs/(?P<job_id>{UUID_PATTERN})/logs/download/$",
+        JobLogViewSet.as_view({"get": "download"}),
+        name="job-logs-download",
+    ),
     path("", include(router.urls)),
 ]

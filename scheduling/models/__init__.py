@@ -9,6 +9,7 @@ from scheduling.models.fair_share import (
     TenantCapacity,
     TenantKindCost,
 )
+from scheduling.models.job_logs import JobError, JobLog, JobLogTally
 from scheduling.models.jobs import (
     Batch,
     DeadLetter,
@@ -39,8 +40,11 @@ __all__ = [
     "Job",
     "JobDeadline",
     "JobDue",
+    "JobError",
     "JobEvent",
     "JobHeld",
+    "JobLog",
+    "JobLogTally",
     "JobReady",
     "KindCost",
     "KindPause",

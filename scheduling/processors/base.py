@@ -11,11 +11,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 from uuid import UUID
 
 type Json = Mapping[str, Any]
 type Effects = Callable[[], object]
+type LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 class PermanentError(Exception):
@@ -100,6 +101,8 @@ class JobRuntime(Protocol):
 
     def should_yield(self) -> bool: ...
 
+    def log(self, message: str, level: LogLevel, fields: Json) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class JobContext:
@@ -107,7 +110,8 @@ class JobContext:
 
     ``attempt`` counts from 1. ``state`` is the last checkpoint, empty at the first start.
     ``fencing_token`` rises with each start of the job: hand it to systems outside that can
-    refuse an older one. ``idempotency_key`` is the same for all starts of the job.
+    refuse an older one. ``idempotency_key`` is the same for all starts of the job. ``settings``
+    are the tenant's, as they were at the start: those that the kind declares.
     """
 
     tenant_id: UUID
@@ -121,6 +125,7 @@ class JobContext:
     idempotency_key: str
     deadline_at: datetime | None
     runtime: JobRuntime = field(repr=False, compare=False)
+    settings: Json = field(default_factory=dict, repr=False)
 
     def checkpoint(self, state: Json, effects: Effects | None = None) -> None:
         """Store ``state`` and run ``effects`` in one transaction under the fence.
@@ -145,12 +150,31 @@ class JobContext:
         """
         return self.runtime.should_yield()
 
+    def log(self, message: str, *, level: LogLevel = "info", **fields: Any) -> None:
+        """Add a line to the job's log, which its tenant reads while the job runs.
+
+        Never raises and never waits for the database. What cannot be stored as it is, is stored as
+        text; message and fields are cut at 4 KiB each, the log of a job at 1 MiB. The line stays
+        whatever becomes of the transaction around it.
+        """
+        self.runtime.log(message, level, fields)
+
+    def setting(self, key: str) -> Any:
+        """The tenant's value of a setting that the kind lists in ``settings``, else its default."""
+        try:
+            return self.settings[key]
+        except KeyError:
+            raise LookupError(f"The kind {self.kind!r} does not list {key!r} in its settings.") from None
+
 
 class TaskProcessor(ABC):
     """A job kind. Subclasses set the class attributes and implement :meth:`process`.
 
     ``payload_schema`` is JSON Schema 2020-12; a payload that does not fit is refused at
     submission. ``is_diagnostic`` kinds are refused unless the setting DIAGNOSTIC_KINDS is on.
+    ``settings`` are keys of tenant settings that ``context.setting`` is asked for. What Python's
+    ``logging`` records under ``log_namespaces`` goes into the job's log too; None is the package
+    that the class stands in, an empty sequence turns this off.
     """
 
     kind: ClassVar[str]
@@ -160,6 +184,8 @@ class TaskProcessor(ABC):
     max_retries: ClassVar[int] = 3
     retry_delays_seconds: ClassVar[Sequence[float]] = (60.0, 120.0, 240.0)
     is_diagnostic: ClassVar[bool] = False
+    settings: ClassVar[Sequence[str]] = ()
+    log_namespaces: ClassVar[Sequence[str] | None] = None
 
     @abstractmethod
     def process(self, context: JobContext) -> Outcome | Json | None:

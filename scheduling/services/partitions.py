@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.db import connection
 
-from scheduling.models import Charge, Execution, JobEvent
+from scheduling.models import Charge, Execution, JobError, JobEvent, JobLog
 from tenants.context import all_tenants
 from tenants.ids import uuid7_floor
 from tenants.partitions import create_partition
@@ -15,7 +15,7 @@ DAYS_AHEAD = 7
 # A partition wants a short exclusive lock; behind a long report it waits for the next run instead
 # of making every job wait behind it.
 LOCK_TIMEOUT = "2s"
-_TABLES = tuple(model._meta.db_table for model in (Execution, JobEvent, Charge))
+_TABLES = tuple(model._meta.db_table for model in (Execution, JobEvent, Charge, JobLog, JobError))
 _PARTITIONED_UNTIL = """
     SELECT parent.relname, pg_get_expr(child.relpartbound, child.oid)
     FROM pg_inherits i JOIN pg_class parent ON parent.oid = i.inhparent JOIN pg_class child ON child.oid = i.inhrelid

@@ -102,7 +102,7 @@ def _row(settlement: Settlement) -> dict[str, Any]:
     for name in ("error_type", "error_message", "traceback"):
         row[name] = storable_text(row[name])
     # Ids come from here: PostgreSQL before 18 has no UUIDv7 of its own.
-    row |= {f"{name}_id": str(uuid7()) for name in ("charge", "event", "dead_letter")}
+    row |= {f"{name}_id": str(uuid7()) for name in ("charge", "event", "dead_letter", "error")}
     return row
 
 

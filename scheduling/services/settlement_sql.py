@@ -10,7 +10,7 @@ WITH verdict AS (
         attempt_delta int, crash_delta int, result jsonb, checkpoint jsonb,
         due_in_seconds float8, error_type text, error_message text, error_fingerprint text,
         traceback text, dead_letter_reason text, is_sample bool, is_lost bool, event_data jsonb,
-        charge_id uuid, event_id uuid, dead_letter_id uuid
+        charge_id uuid, event_id uuid, dead_letter_id uuid, error_id uuid
     )
 ), ended AS (
     DELETE FROM scheduling_execution_live l USING verdict v
@@ -22,7 +22,7 @@ WITH verdict AS (
         v.attempt_delta, v.crash_delta, v.result,
         v.checkpoint, v.due_in_seconds, v.error_type, v.error_message, v.error_fingerprint,
         v.traceback, v.dead_letter_reason, v.is_sample, v.event_data,
-        v.charge_id, v.event_id, v.dead_letter_id,
+        v.charge_id, v.event_id, v.dead_letter_id, v.error_id,
         -- A lost execution is charged up to its worker's last sign of life.
         CASE WHEN l.started_at IS NULL THEN 0 ELSE greatest(0, round(1000000 * extract(epoch FROM
             CASE WHEN v.is_lost THEN coalesce(
@@ -79,6 +79,11 @@ WITH verdict AS (
     SELECT dead_letter_id, tenant_id, job_id, kind, dead_letter_reason, error_type, error_message, error_fingerprint,
         now()
     FROM ended WHERE dead_letter_reason <> ''
+), error AS (
+    INSERT INTO scheduling_joberror
+        (id, tenant_id, job_id, execution_id, kind, error_type, error_message, error_fingerprint, at)
+    SELECT error_id, tenant_id, job_id, id, kind, error_type, left(error_message, 500), error_fingerprint, now()
+    FROM ended WHERE error_type <> ''
 ), deadline AS (
     DELETE FROM scheduling_job_deadline d USING ended e
     WHERE d.job_id = e.job_id AND e.state IN ('completed', 'cancelled', 'discarded', 'quarantined')

@@ -60,6 +60,11 @@ WITH wanted AS (
     SELECT (%(letter_ids)s::uuid[])[n], tenant_id, id, kind, %(dead_letter_reason)s, %(error_type)s,
         %(error_message)s, %(error_fingerprint)s, now()
     FROM job WHERE %(dead_letter_reason)s <> ''
+), error AS (
+    INSERT INTO scheduling_joberror (id, tenant_id, job_id, kind, error_type, error_message, error_fingerprint, at)
+    SELECT (%(error_ids)s::uuid[])[n], tenant_id, id, kind, %(error_type)s, left(%(error_message)s, 500),
+        %(error_fingerprint)s, now()
+    FROM job WHERE %(error_type)s <> ''
 )
 SELECT id FROM job
 """
@@ -122,6 +127,7 @@ def take_out(
         state=state.value,
         from_states=sorted(sources),
         letter_ids=[uuid7() for _ in job_ids],
+        error_ids=[uuid7() for _ in job_ids],
         error_type=error_type,
         error_message=error_message,
         error_fingerprint=error_fingerprint,

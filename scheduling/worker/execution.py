@@ -32,8 +32,11 @@ from scheduling.worker.connections import (
     persistently,
 )
 from scheduling.worker.control_block import Seat
+from scheduling.worker.job_log import JobLogWriter
+from scheduling.worker.log_capture import capturing
 from scheduling.worker.registration import LocalWorker
 from scheduling.worker.runtime import ExecutionRuntime
+from tenants.selectors.settings import settings_of
 
 logger = logging.getLogger(__name__)
 
@@ -69,10 +72,17 @@ def execute(*, execution_id: UUID, token: UUID, child_index: int, worker: LocalW
         execution_id=str(started.execution_id),
         kind=started.kind,
     ):
-        # In a copy of the context: what a processor sets in context variables ends with its job.
-        verdict = copy_context().run(perform, started, seat)
-        is_spoiled = drop_open_transaction()
+        log = _log_of(started)
+        try:
+            # In a copy of the context: what a processor sets in context variables ends with its job.
+            verdict = copy_context().run(perform, started, seat, log)
+            is_spoiled = drop_open_transaction()
+        finally:
+            # Before the settlement: whoever sees the job ended finds its log whole.
+            log.end()
         settle(verdict, started)
+        # What the effects of the settlement logged, or what a database that was away did not take.
+        log.flush()
     # Not in a `finally`: when this process is being ended, the parent must still find the slot held.
     seat.release()
     if is_spoiled:
@@ -95,7 +105,7 @@ def start(worker: LocalWorker, execution_id: UUID, token: UUID) -> StartedExecut
     )
 
 
-def perform(started: StartedExecution, seat: Seat) -> Verdict:
+def perform(started: StartedExecution, seat: Seat, log: JobLogWriter) -> Verdict:
     """Let the kind's processor do the work; every way in which that may end is a verdict."""
     if started.is_expired:
         return Verdict(verdicts.expired(started.execution_id, started.fence))
@@ -111,10 +121,12 @@ def perform(started: StartedExecution, seat: Seat) -> Verdict:
         kind=started.kind,
         timeout_seconds=kind.timeout_seconds,
     )
-    runtime = ExecutionRuntime(started, seat)
+    runtime = ExecutionRuntime(started, seat, log)
     retries = policy.retry_policy(started, kind)
     try:
-        settlement = _answer(kind(), _context(started, runtime), runtime, started, retries)
+        with capturing(kind, log):
+            context = _context(started, runtime, _settings(kind, started))
+            settlement = _answer(kind(), context, runtime, started, retries)
     except Interrupted as interruption:
         return Verdict(policy.interruption_of(interruption.cause, started))
     is_completed = settlement.outcome == verdicts.Outcome.COMPLETED
@@ -148,7 +160,24 @@ def settle(verdict: Verdict, started: StartedExecution) -> None:
         logger.warning("execution.superseded", extra={"execution_id": str(started.execution_id)})
 
 
-def _context(started: StartedExecution, runtime: ExecutionRuntime) -> JobContext:
+def _log_of(started: StartedExecution) -> JobLogWriter:
+    return JobLogWriter(
+        tenant_id=started.tenant_id,
+        job_id=started.job_id,
+        execution_id=started.execution_id,
+        attempt=started.attempt,
+    )
+
+
+def _settings(kind: type[TaskProcessor], started: StartedExecution) -> Mapping[str, Any]:
+    """The settings that the kind asks for, as they are now; a kind that asks for none costs no statement."""
+    if not kind.settings:
+        return {}
+    values = settings_of(started.tenant_id)
+    return {key: values[key] for key in kind.settings if key in values}
+
+
+def _context(started: StartedExecution, runtime: ExecutionRuntime, settings: Mapping[str, Any]) -> JobContext:
     return JobContext(
         tenant_id=started.tenant_id,
         job_id=started.job_id,
@@ -161,6 +190,7 @@ def _context(started: StartedExecution, runtime: ExecutionRuntime) -> JobContext
         idempotency_key=started.idempotency_key,
         deadline_at=started.deadline_at,
         runtime=runtime,
+        settings=settings,
     )
 
 

@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 from scheduling.conf import MAX_PAYLOAD_BYTES
 from scheduling.exceptions import FenceLostError
-from scheduling.processors.base import Effects, Interrupted, Json
+from scheduling.processors.base import Effects, Interrupted, Json, LogLevel
 from scheduling.services.checkpoints import save_checkpoint, save_progress
 from scheduling.services.execution import StartedExecution
 from scheduling.worker.control_block import Cause, Seat
+from scheduling.worker.job_log import JobLogWriter
 from scheduling.worker.storable import storable_json
 
 PROGRESS_SECONDS = 1.0
@@ -19,9 +20,10 @@ PROGRESS_SECONDS = 1.0
 class ExecutionRuntime:
     """The :class:`~scheduling.processors.base.JobRuntime` of one execution."""
 
-    def __init__(self, started: StartedExecution, seat: Seat) -> None:
+    def __init__(self, started: StartedExecution, seat: Seat, log: JobLogWriter) -> None:
         self._started = started
         self._seat = seat
+        self._log = log
         self._effects: list[Effects] = []
         self._unsaved_progress: tuple[int, int, str] | None = None
         self._progress_due_at = 0.0
@@ -38,6 +40,7 @@ class ExecutionRuntime:
                 effects=effects,
             )
         )
+        self._log.flush_if_due()
         self._stop_if_asked()
 
     def in_settlement(self, effects: Effects) -> None:
@@ -49,11 +52,17 @@ class ExecutionRuntime:
         self._unsaved_progress = (current, total, message)
         if time.monotonic() >= self._progress_due_at:
             self.flush_progress()
+        self._log.flush_if_due()
 
     def should_yield(self) -> bool:
         """Stop here if the platform wants the job back; nobody asks for a slice back yet."""
+        self._log.flush_if_due()
         self._stop_if_asked()
         return False
+
+    def log(self, message: str, level: LogLevel, fields: Json) -> None:
+        """Keep a line for the job's log."""
+        self._log.add(message, level, fields)
 
     def flush_progress(self) -> None:
         """Write a report that came too soon after the one before."""

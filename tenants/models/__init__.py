@@ -7,6 +7,7 @@ from tenants.models.base import TenantModel
 from tenants.models.membership import Membership, Role
 from tenants.models.plan import Plan, PlanLimit
 from tenants.models.platform_membership import PlatformMembership
+from tenants.models.settings import TenantSettings
 from tenants.models.tenant import Tenant, TenantStatus
 from tenants.models.tier import Tier
 
@@ -23,6 +24,7 @@ __all__ = [
     "Role",
     "Tenant",
     "TenantModel",
+    "TenantSettings",
     "TenantStatus",
     "Tier",
 ]

@@ -1,0 +1,149 @@
+"""`jobs/{id}/logs/`: what a job has logged, as it grows, and as a file."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.db import InterfaceError, OperationalError, connection
+from django.http import HttpResponseBase, HttpResponseNotModified, StreamingHttpResponse
+from django.utils.http import parse_etags
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+
+from scheduling.api.serializers.job_logs import (
+    JobLogPageSerializer,
+    JobLogQuerySerializer,
+    JobLogTextQuerySerializer,
+)
+from scheduling.dashboards.live import tag_of
+from scheduling.exceptions import JobNotFoundError
+from scheduling.models import Job, JobLog
+from scheduling.selectors.job_logs import LogPage, format_line, iterate_log, read_log
+from scheduling.selectors.jobs import get_job
+from tenants.api.viewsets import TenantViewSet
+from tenants.context import tenant_context
+from tenants.permissions import Permission
+
+# How soon a wait looks again: at first as often as workers write, then seldom.
+FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.5, 2.0
+# A wait holds a thread of the web server. Beyond these the answer comes at once, as at the end of a wait.
+MAX_WAITS = 2
+_waits = threading.BoundedSemaphore(MAX_WAITS)
+_JOB_ID = OpenApiParameter("job_id", UUID, OpenApiParameter.PATH)
+
+
+class JobLogViewSet(TenantViewSet):
+    """The lines that jobs have logged."""
+
+    model = JobLog
+    serializer_class = JobLogPageSerializer
+    pagination_class = None
+    filter_backends: ClassVar[list[Any]] = []
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.LOGS_VIEW,
+        "download": Permission.LOGS_VIEW,
+    }
+
+    @extend_schema(operation_id="jobs_logs_list", parameters=[_JOB_ID, JobLogQuerySerializer])
+    def list(self, request: Request, job_id: str) -> HttpResponseBase:
+        """List a job's lines, oldest first; with `wait`, answer once there is one or the job has ended."""
+        query = JobLogQuerySerializer.parse(request.query_params)
+        job = get_job(UUID(job_id))
+        page = _read(job, query)
+        has_answer = page.lines or job.is_terminal or not query.validated_data["wait"]
+        if not has_answer:
+            # The wait is the stream's: this request's transaction ends before it begins.
+            headers = {"Retry-After": "1", "Cache-Control": "private, no-store"}
+            return StreamingHttpResponse(_wait(job, query, request), headers=headers, content_type="application/json")
+        tag = tag_of(f"{job.id}:{job.state}:{page.mark}")
+        headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+        if tag in parse_etags(request.headers.get("If-None-Match", "")):
+            return HttpResponseNotModified(headers=headers)
+        answer: HttpResponseBase = Response(_answer(job, page, request), headers=headers)
+        return answer
+
+    @extend_schema(
+        operation_id="jobs_logs_download",
+        parameters=[_JOB_ID, JobLogTextQuerySerializer],
+        responses={(200, "text/plain"): OpenApiResponse(str, description="A line a line, oldest first.")},
+    )
+    def download(self, request: Request, job_id: str) -> HttpResponseBase:
+        """Download a job's whole log as text."""
+        query = JobLogTextQuerySerializer.parse(request.query_params)
+        return log_download(get_job(UUID(job_id)), level=query.least_level)
+
+
+def log_download(job: Job, *, level: int = 0) -> HttpResponseBase:
+    """The log as a text file, read while it is sent; the request's own transaction is over by then."""
+    lines = (f"{format_line(line)}\n" for line in iterate_log(job, level=level))
+    response = StreamingHttpResponse(lines, content_type="text/plain; charset=utf-8")
+    response.headers["Content-Disposition"] = f'attachment; filename="job-{job.id}.log"'
+    response.headers["Cache-Control"] = "private, no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _read(job: Job, query: JobLogQuerySerializer) -> LogPage:
+    values = query.validated_data
+    return read_log(job, after=values["after"], level=query.least_level, limit=values["limit"])
+
+
+def _answer(job: Job, page: LogPage, request: Request) -> dict[str, Any]:
+    following = None
+    if page.lines:
+        parameters = request.query_params.copy()
+        parameters["after"] = str(page.lines[-1].id)
+        following = f"{reverse('job-logs', args=[job.id], request=request)}?{parameters.urlencode()}"
+    return dict(
+        JobLogPageSerializer(
+            {
+                "next": following,
+                "results": page.lines,
+                "dropped": page.dropped_lines,
+                "job_state": job.state,
+                "is_final": job.is_terminal and not page.has_more,
+            }
+        ).data
+    )
+
+
+def _wait(job: Job, query: JobLogQuerySerializer, request: Request) -> Iterator[bytes]:
+    """The answer as one chunk, once there is something to tell or the time is over."""
+    page = LogPage([], has_more=False, dropped_lines=0)
+    if _waits.acquire(blocking=False):
+        try:
+            job, page = _watch(job, query)
+        finally:
+            _waits.release()
+    yield JSONRenderer().render(_answer(job, page, request))
+
+
+def _watch(job: Job, query: JobLogQuerySerializer) -> tuple[Job, LogPage]:
+    """Look again and again, each time in a transaction of its own, with no connection held in between."""
+    give_up_at = time.monotonic() + query.validated_data["wait"]
+    pause, page = FIRST_PAUSE_SECONDS, LogPage([], has_more=False, dropped_lines=0)
+    while (left := give_up_at - time.monotonic()) > 0 and not page.lines and not job.is_terminal:
+        _let_go_of_connection()
+        time.sleep(min(pause, left))
+        pause = min(2 * pause, LAST_PAUSE_SECONDS)
+        try:
+            with tenant_context(job.tenant_id):
+                job = get_job(job.id)
+                page = _read(job, query)
+        except (OperationalError, InterfaceError, JobNotFoundError):
+            break
+    _let_go_of_connection()
+    return job, page
+
+
+def _let_go_of_connection() -> None:
+    # A test's own transaction spans its requests; there the connection is not ours to close.
+    if not connection.in_atomic_block:
+        connection.close()

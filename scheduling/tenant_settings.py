@@ -1,0 +1,33 @@
+"""The settings of a tenant that say how its jobs are taken, logged and kept."""
+
+from __future__ import annotations
+
+from tenants.setting_schema import Setting, SettingGroup
+
+DEFAULT_PRIORITY = Setting(
+    key="jobs.default_priority",
+    title="Default priority",
+    help_text="The priority of a job that is submitted without one. It orders the tenant's own jobs only, and stays"
+    " within what the plan allows.",
+    schema={"type": "integer", "minimum": -100, "maximum": 100},
+    default=0,
+    effect="Takes effect for jobs that are submitted later.",
+)
+LOG_LEVEL = Setting(
+    key="jobs.log_level",
+    title="Job log level",
+    help_text="Lines below this level are not kept in the logs of jobs.",
+    schema={"enum": ["debug", "info", "warning", "error"]},
+    default="info",
+    effect="Takes effect at once, for running jobs too.",
+)
+FINISHED_JOBS_DAYS = Setting(
+    key="retention.finished_jobs_days",
+    title="Days that ended jobs are kept",
+    help_text="Empty: as long as the platform keeps them. Never longer than the plan allows.",
+    schema={"type": ["integer", "null"], "minimum": 1, "maximum": 3650},
+    default=None,
+    effect="Takes effect at the next clean-up.",
+    plan_limit="retention.finished_jobs_days",
+)
+SETTINGS = SettingGroup("Jobs", (DEFAULT_PRIORITY, LOG_LEVEL, FINISHED_JOBS_DAYS))

@@ -1,0 +1,26 @@
+"""What a tenant has set for itself."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+
+from tenants.models.base import TenantModel
+
+
+class TenantSettings(TenantModel):
+    """The values that differ from the defaults, by key; a tenant without a row has set nothing.
+
+    Which keys there are, and what they mean, is declared by the installed apps (`tenants.setting_schema`).
+    """
+
+    stored = models.JSONField(default=dict)
+    version = models.PositiveIntegerField(default=0, help_text="Rises with each change.")
+    updated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name = verbose_name_plural = "settings"
+        constraints = [models.UniqueConstraint(fields=["tenant"], name="tenant_settings_tenant")]
+
+    def __str__(self) -> str:
+        return "Settings"

@@ -1,0 +1,72 @@
+"""Reading a tenant's settings: from memory for a second, else one row."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from tenants.context import current_scope, tenant_context
+from tenants.models import Tenant, TenantSettings
+from tenants.setting_schema import Setting, all_settings, get_setting
+
+# A change is known to every process after this time: each reads the row again, and nobody needs to be told.
+CACHE_SECONDS = 1.0
+# Enough for the tenants that are busy within a second; then all is read again.
+_CACHE_TENANTS = 10_000
+_cache: dict[UUID, tuple[float, Mapping[str, Any]]] = {}
+
+
+def settings_of(tenant: Tenant | UUID) -> Mapping[str, Any]:
+    """Every declared setting with the tenant's value or its default; at most CACHE_SECONDS old."""
+    tenant_id = tenant if isinstance(tenant, UUID) else tenant.pk
+    now = time.monotonic()
+    cached = _cache.get(tenant_id)
+    if cached is not None and now - cached[0] < CACHE_SECONDS:
+        return cached[1]
+    values = effective_values(read_stored(tenant_id).stored)
+    if len(_cache) >= _CACHE_TENANTS:
+        _cache.clear()
+    _cache[tenant_id] = (now, values)
+    return values
+
+
+def tenant_setting(tenant: Tenant | UUID, key: str) -> Any:
+    """One setting of the tenant; SettingUnknownError for a key that no installed app declares."""
+    get_setting(key)
+    return settings_of(tenant)[key]
+
+
+def read_stored(tenant_id: UUID) -> TenantSettings:
+    """The tenant's own values as they are now; an unsaved row of version 0 where it has set nothing."""
+    if current_scope() is None:
+        with tenant_context(tenant_id):
+            return _read(tenant_id)
+    return _read(tenant_id)
+
+
+def effective_values(stored: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The declared settings; a stored value that its schema no longer takes counts as not set."""
+    return {key: _value(setting, stored) for key, setting in all_settings().items()}
+
+
+def orphaned_values(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of settings whose plug-in is not installed; a plug-in that comes back finds them again."""
+    return {key: value for key, value in stored.items() if key not in all_settings()}
+
+
+def forget_settings(tenant_id: UUID) -> None:
+    """Have this process read the tenant's settings anew."""
+    _cache.pop(tenant_id, None)
+
+
+def _read(tenant_id: UUID) -> TenantSettings:
+    row: TenantSettings | None = TenantSettings.objects.filter(tenant_id=tenant_id).first()
+    return row or TenantSettings(tenant_id=tenant_id)
+
+
+def _value(setting: Setting, stored: Mapping[str, Any]) -> Any:
+    if setting.key not in stored or setting.faults(stored[setting.key]):
+        return setting.default
+    return stored[setting.key]
