@@ -18,6 +18,7 @@ from django.http import (
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.cache import add_never_cache_headers
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -33,6 +34,7 @@ from scheduling.models import Job
 from scheduling.selectors.jobs import JobFilter, find_jobs
 from scheduling.services.cancellation import cancel_job, cancel_jobs
 from scheduling.services.retries import BulkRetry, retry_job, retry_jobs
+from scheduling.services.reveals import reveal_payload
 from scheduling.services.suspension import resume_job, suspend_job
 from tenants.admin.post_actions import post_action
 from tenants.exceptions import DomainError
@@ -58,7 +60,7 @@ class JobAdmin(KeysetAdmin):
     search_help_text = "Id of a job or batch, or a whole idempotency key"
     actions = ("retry_selected", "cancel_selected")
     action_form = ReasonActionForm
-    post_actions = ("retry", "cancel", "suspend", "resume")
+    post_actions = ("retry", "cancel", "suspend", "resume", "reveal")
     empty_title = "No job yet"
     empty_text = (
         "Nothing has been submitted. Send POST /api/v1/jobs/, or run"
@@ -127,7 +129,21 @@ class JobAdmin(KeysetAdmin):
         return job
 
     def _body(self, request: HttpRequest, job: Job) -> SafeString:
-        return render_to_string(BODY_TEMPLATE, job_page_context(job), request)
+        context = {**job_page_context(job), "shows_audit": self.access(request).may(Permission.AUDIT_VIEW)}
+        return render_to_string(BODY_TEMPLATE, context, request)
+
+    @post_action(label="Reveal payload", permission=Permission.JOBS_REVEAL, asks_reason=True)
+    def reveal(self, request: HttpRequest, job: Job, reason: str) -> HttpResponse:
+        """The payload in the answer to this POST alone: in no URL, no cache and no message."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Payload of job {job.pk}",
+            "opts": self.opts,
+            "revealed": reveal_payload(job_id=job.pk, reason=reason),
+        }
+        response = TemplateResponse(request, "scheduling/dashboards/job_revealed.html", context)
+        add_never_cache_headers(response)
+        return response
 
     @post_action(
         label="Retry",

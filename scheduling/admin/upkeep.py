@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
@@ -38,17 +37,13 @@ class UpkeepRunAdmin(PlatformStaffAdmin):
     empty_text = "Beat asks for each task at its interval; start it with “manage.py run_platform”, or run one above."
 
     def get_urls(self) -> list[URLPattern]:
-        run = path("run/<slug:name>/", self.admin_site.admin_view(self.run_view), name="scheduling_upkeeprun_run")
+        run = path(
+            "run/<slug:name>/", self.guard(self.run_view, Permission.UPKEEP_RUN), name="scheduling_upkeeprun_run"
+        )
         return [run, *super().get_urls()]
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
         return KeysetChangeList
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         facts = {
@@ -63,8 +58,6 @@ class UpkeepRunAdmin(PlatformStaffAdmin):
         """Ask for a run on POST; anything else is 405."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        if not self.access(request).may(Permission.UPKEEP_RUN):
-            raise PermissionDenied
         try:
             title = find_line(name).task.title
             request_upkeep(name=name)

@@ -8,11 +8,11 @@ from django.http import QueryDict
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 
-from scheduling.api.fields import MomentField, NameField, StrictSerializer
 from scheduling.lifecycle import JobState
 from scheduling.models import DeadLetter
 from scheduling.selectors.dead_letters import DeadLetterFilter
 from scheduling.selectors.jobs import JobFilter
+from tenants.api.fields import MomentField, NameField, StrictSerializer
 
 _PAGING = frozenset({"cursor", "limit"})
 _MAX_ALTERNATIVES = 50

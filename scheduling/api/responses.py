@@ -12,8 +12,10 @@ from rest_framework.serializers import Serializer
 
 from scheduling.api.serializers.jobs import JobSerializer
 from scheduling.models import Job
+from tenants.access import access_of
 from tenants.api.pagination import TenantCursorPagination
 from tenants.api.viewsets import TenantViewSet
+from tenants.permissions import Permission
 
 
 class OldestFirstPagination(TenantCursorPagination):
@@ -27,7 +29,14 @@ def page_response(view: TenantViewSet, rows: QuerySet[Any], serializer: type[Ser
     return view.get_paginated_response(serializer(view.paginate_queryset(rows), many=True).data)
 
 
+def job_response(request: Request, job: Job, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A job as the answer to an act on it; its payload for the tenant's own, who have the right to it."""
+    access = access_of(request._request)  # noqa: SLF001 - the middleware wrote on Django's request
+    is_own = access.platform_role is None and access.may(Permission.JOBS_REVEAL)
+    return Response(JobSerializer(job, context={"reveals": is_own}).data, status=status, headers=headers)
+
+
 def new_job_response(request: Request, job: Job) -> Response:
     """201 with the job and its address."""
     location = reverse("job-detail", args=[job.id], request=request)
-    return Response(JobSerializer(job).data, status=201, headers={"Location": location})
+    return job_response(request, job, status=201, headers={"Location": location})

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from scheduling.dashboards.masking import summarize
 from scheduling.dashboards.wording import duration_words, mark_of
 from scheduling.models import Job
 from scheduling.selectors.history import ExecutionRecord
@@ -41,6 +42,9 @@ def job_page_context(job: Job) -> dict[str, Any]:
         "gantt": draw_attempts(rows, now),
         "lived": (job.finished_at or now) - job.created_at,
         "waited": (job.started_at or job.finished_at or now) - job.created_at,
+        "payload_summary": summarize(job.payload),
+        "result_summary": None if job.result is None else summarize(job.result),
+        "checkpoint_summary": summarize(job.checkpoint) if job.checkpoint else None,
         "progress_share": job.progress_current / job.progress_total if job.progress_total else None,
     }
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
+from tenants.api.people import ApiKeyViewSet, MemberViewSet
 from tenants.api.views import AuditLogViewSet, OwnTenantViewSet
 
 router = SimpleRouter()
+router.register("members", MemberViewSet, basename="member")
+router.register("api-keys", ApiKeyViewSet, basename="api-key")
 router.register("audit-log", AuditLogViewSet, basename="audit-log")
 
 urlpatterns = [

@@ -7,10 +7,10 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from scheduling.api.fields import NameField, StrictSerializer
 from scheduling.models import Job, JobEvent
 from scheduling.models.jobs import STATE_CHOICES
 from scheduling.selectors.waiting import why_waiting
+from tenants.api.fields import NameField, StrictSerializer
 
 # What an event may tell of; the scheduler's own numbers (start tags, predictions) would speak of others' load.
 _EVENT_DATA = frozenset({"cause", "number", "reason", "retry_in_seconds"})
@@ -83,12 +83,24 @@ class JobSummarySerializer(serializers.Serializer[Job]):
 
 
 class JobSerializer(JobSummarySerializer):
-    """A job with everything that is known of it."""
+    """A job with everything that is known of it; unless `context["reveals"]` says so, without payload and result."""
 
-    payload = serializers.DictField()
-    result = serializers.JSONField(allow_null=True)
+    payload = serializers.SerializerMethodField(help_text="Null where it is masked.")
+    result = serializers.SerializerMethodField(help_text="Null where it is masked, and while there is none.")
+    is_masked = serializers.SerializerMethodField(help_text="Whether the caller may not see payload and result.")
     idempotency_key = serializers.CharField(allow_null=True)
     waiting = serializers.SerializerMethodField()
+
+    @extend_schema_field(serializers.DictField(allow_null=True))
+    def get_payload(self, job: Job) -> Any:
+        return None if self.get_is_masked(job) else job.payload
+
+    @extend_schema_field(serializers.JSONField(allow_null=True))
+    def get_result(self, job: Job) -> Any:
+        return None if self.get_is_masked(job) else job.result
+
+    def get_is_masked(self, job: Job) -> bool:
+        return not self.context.get("reveals", False)
 
     @extend_schema_field(ErrorSerializer(allow_null=True))
     def get_error(self, job: Job) -> Any:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from scheduling.api.fields import NameField, StrictSerializer
 from scheduling.models import Queue
 from scheduling.selectors.overview import QueueLine
+from tenants.api.fields import NameField, StrictSerializer
 
 
 class QueueSerializer(serializers.Serializer[Queue]):

@@ -7,7 +7,6 @@ from typing import Any
 
 from rest_framework import serializers
 
-from scheduling.api.fields import MomentField, NameField, StrictSerializer, WholeNumberField
 from scheduling.conf import MAX_BULK_JOBS, MAX_TAGS
 from scheduling.services.job_requests import (
     MAX_FAIR_KEY_CHARACTERS,
@@ -15,6 +14,7 @@ from scheduling.services.job_requests import (
     MAX_TAG_CHARACTERS,
     JobRequest,
 )
+from tenants.api.fields import MomentField, NameField, StrictSerializer, WholeNumberField
 from tenants.exceptions import FieldInvalidError
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from scheduling.api.fields import MomentField
 from scheduling.models import UpkeepRun
 from scheduling.services.upkeep.status import UpkeepLine
+from tenants.api.fields import MomentField
 
 
 class UpkeepRunSerializer(serializers.Serializer[UpkeepRun]):

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from scheduling.api.filters import PAGING_PARAMETERS, JobQuerySerializer, NoQuerySerializer
-from scheduling.api.responses import OldestFirstPagination, new_job_response, page_response
+from scheduling.api.responses import OldestFirstPagination, job_response, new_job_response, page_response
 from scheduling.api.serializers.executions import ExecutionSerializer
 from scheduling.api.serializers.jobs import (
     CancellationSerializer,
@@ -28,6 +28,7 @@ from scheduling.selectors.history import ExecutionRecord, ended_executions_of, e
 from scheduling.selectors.jobs import find_jobs, get_job
 from scheduling.services.cancellation import cancel_job
 from scheduling.services.retries import retry_job
+from scheduling.services.reveals import reveal_payload
 from scheduling.services.submission import submit_job
 from tenants.api.viewsets import TenantViewSet
 from tenants.permissions import Permission
@@ -86,12 +87,17 @@ class JobViewSet(TenantViewSet):
         submission = submit_job(tenant=self.tenant, request=body.to_request(key))
         if submission.created:
             return new_job_response(request, submission.job)
-        return Response(JobSerializer(submission.job).data)
+        return job_response(request, submission.job)
 
     @extend_schema(operation_id="jobs_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Show one job."""
-        return Response(JobSerializer(get_job(UUID(pk))).data)
+        """Show one job; payload and result for callers with `jobs.reveal`, which is audited for the platform's."""
+        reveals = self.access.may(Permission.JOBS_REVEAL)
+        if reveals and self.access.platform_role is not None:
+            job = reveal_payload(job_id=UUID(pk), reason="Read over the API.").job
+        else:
+            job = get_job(UUID(pk))
+        return Response(JobSerializer(job, context={"reveals": reveals}).data)
 
     @extend_schema(
         operation_id="jobs_cancel",
@@ -108,7 +114,7 @@ class JobViewSet(TenantViewSet):
         body.is_valid(raise_exception=True)
         job = cancel_job(job_id=UUID(pk), reason=body.validated_data["reason"])
         is_done = job.state == JobState.CANCELLED
-        return Response(JobSerializer(job).data, status=200 if is_done else 202)
+        return job_response(request, job, status=200 if is_done else 202)
 
     @extend_schema(
         operation_id="jobs_retry",
@@ -125,7 +131,7 @@ class JobViewSet(TenantViewSet):
         result = retry_job(job_id=UUID(pk))
         if result.is_new:
             return new_job_response(request, result.job)
-        return Response(JobSerializer(result.job).data)
+        return job_response(request, result.job)
 
     @extend_schema(
         operation_id="jobs_events_list", parameters=PAGING_PARAMETERS, responses=JobEventSerializer(many=True)

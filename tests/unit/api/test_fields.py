@@ -9,9 +9,9 @@ import pytest
 from django.http import QueryDict
 from rest_framework import serializers
 
-from scheduling.api.fields import MomentField, NameField, StrictSerializer, WholeNumberField, has_invisible_characters
 from scheduling.api.filters import DeadLetterQuerySerializer, JobQuerySerializer
 from scheduling.lifecycle import JobState
+from tenants.api.fields import MomentField, NameField, StrictSerializer, WholeNumberField, has_invisible_characters
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,36 @@
+"""What is said of a payload to whoever does not see it: its size, its uppermost keys, a fingerprint."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.crypto import salted_hmac
+
+MAX_KEYS = 20
+MAX_KEY_CHARACTERS = 40
+_FINGERPRINT_CHARACTERS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A value by its outside. Equal values have equal fingerprints, and without the platform's key none can be tried
+    out against guesses."""
+
+    size_bytes: int
+    keys: tuple[str, ...]
+    has_more_keys: bool
+    fingerprint: str
+
+
+def summarize(value: Any) -> Summary:
+    """The summary of a JSON value."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    keys = sorted(value) if isinstance(value, dict) else []
+    return Summary(
+        size_bytes=len(text.encode()),
+        keys=tuple(str(key)[:MAX_KEY_CHARACTERS] for key in keys[:MAX_KEYS]),
+        has_more_keys=len(keys) > MAX_KEYS,
+        fingerprint=salted_hmac("scheduling.masking", text, algorithm="sha256").hexdigest()[:_FINGERPRINT_CHARACTERS],
+    )

@@ -1,0 +1,112 @@
+"""Serializer fields that take a value as it is written, or refuse it; nothing is guessed.
+
+DRF's own fields turn 7 into "7", "٣" into 3 and a naive time into one of the server's zone.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+# Controls, formats (bidi marks, zero-width joiners), surrogates, line and paragraph separators.
+_INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+# Letters and marks that are drawn as nothing at all.
+_INVISIBLE_CHARACTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+# RFC 3339: a date, a time with seconds, and an offset. ASCII digits only.
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+def has_invisible_characters(text: str) -> bool:
+    """Whether two texts could look the same because of what this one hides."""
+    return any(
+        unicodedata.category(character) in _INVISIBLE_CATEGORIES or character in _INVISIBLE_CHARACTERS
+        for character in text
+    )
+
+
+class NameField(serializers.CharField):
+    """A short text that people compare by eye: no control, bidi or zero-width characters."""
+
+    default_error_messages = {
+        "not_text": "Not a text.",
+        "invisible": "Control, bidirectional and zero-width characters are not allowed.",
+    }
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("not_text")
+        if has_invisible_characters(data):
+            self.fail("invisible")
+        return str(super().to_internal_value(data))
+
+
+class WholeNumberField(serializers.IntegerField):
+    """A JSON integer; texts, fractions and booleans are refused."""
+
+    default_error_messages = {"not_whole": "Not an integer."}
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool) or not isinstance(data, int):
+            self.fail("not_whole")
+        return int(super().to_internal_value(data))
+
+
+@extend_schema_field(OpenApiTypes.DATETIME)
+class MomentField(serializers.Field[datetime, str, str | None, Any]):
+    """An RFC 3339 time with its offset, answered in UTC."""
+
+    default_error_messages = {
+        "format": "Not an RFC 3339 time with an offset, such as 2026-01-31T09:30:00Z.",
+        "range": "The time must lie between the years 1970 and 9998.",
+    }
+
+    def to_internal_value(self, data: Any) -> datetime:
+        if not isinstance(data, str) or not _RFC_3339.fullmatch(data):
+            self.fail("format")
+        try:
+            # A leap second's 60 is not a time that Python knows; it is refused like 61.
+            moment = datetime.fromisoformat(data.upper())
+        except ValueError:
+            self.fail("format")
+        try:
+            moment = moment.astimezone(UTC)
+        except OverflowError:
+            self.fail("range")
+        if not EARLIEST <= moment < LATEST:
+            self.fail("range")
+        return moment
+
+    def to_representation(self, value: datetime | None) -> str | None:
+        return format_moment(value)
+
+
+def format_moment(value: datetime | None) -> str | None:
+    """RFC 3339 in UTC with a Z."""
+    return None if value is None else value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Refuses fields that it does not know, so that a typo is an error and not a default."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            unknown = sorted(str(key) for key in data if key not in self.fields)
+            if unknown:
+                raise serializers.ValidationError(_refuse_each(unknown))
+        return super().to_internal_value(data)
+
+
+def _refuse_each(names: Iterable[str]) -> dict[str, list[serializers.ErrorDetail]]:
+    refused = serializers.ErrorDetail("There is no such field.", code="unknown_field")
+    return {name[:100]: [refused] for name in names}

@@ -1,0 +1,112 @@
+"""`members/` and `api-keys/`: who acts for the own tenant, decided by its owners."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.decorators import action
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tenants.api.people_serializers import (
+    ApiKeySerializer,
+    IssuedKeySerializer,
+    KeyRequestSerializer,
+    MemberSerializer,
+    NewMemberSerializer,
+    RevocationSerializer,
+    RoleSerializer,
+)
+from tenants.api.viewsets import TenantViewSet
+from tenants.exceptions import AddressUnknownError
+from tenants.models import ApiKey, Membership
+from tenants.permissions import Permission
+from tenants.selectors.people import find_user
+from tenants.services.api_keys import issue_api_key, revoke_api_key
+from tenants.services.memberships import add_member, change_role, remove_member
+
+
+class OwnRowsViewSet(TenantViewSet):
+    """Rows of the own tenant, found by id; those of others are not there."""
+
+    def row_of(self, pk: str) -> Any:
+        """The row of that id, else 404."""
+        row = self.get_queryset().filter(pk=UUID(pk)).first()
+        if row is None:
+            raise AddressUnknownError("There is no such row.")
+        return row
+
+
+class MemberViewSet(ListModelMixin, RetrieveModelMixin, OwnRowsViewSet):
+    """Users with a role in the tenant."""
+
+    model = Membership
+    serializer_class = MemberSerializer
+    filter_backends: ClassVar[list[Any]] = []
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.MEMBERS_VIEW,
+        "retrieve": Permission.MEMBERS_VIEW,
+        "create": Permission.MEMBERS_MANAGE,
+        "partial_update": Permission.MEMBERS_MANAGE,
+        "destroy": Permission.MEMBERS_MANAGE,
+    }
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().select_related("user", "tenant")
+
+    @extend_schema(operation_id="members_add", request=NewMemberSerializer, responses={201: MemberSerializer})
+    def create(self, request: Request) -> Response:
+        """Give somebody who has an account a role in the tenant."""
+        asked = _read(NewMemberSerializer, request)
+        membership = add_member(tenant=self.tenant, user=find_user(asked["user"]), role=asked["role"])
+        return Response(MemberSerializer(self.row_of(str(membership.pk))).data, status=201)
+
+    @extend_schema(operation_id="members_change_role", request=RoleSerializer, responses=MemberSerializer)
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Give a member another role; it counts from the member's next request on."""
+        role = _read(RoleSerializer, request)["role"]
+        return Response(MemberSerializer(change_role(membership=self.row_of(pk), role=role)).data)
+
+    @extend_schema(operation_id="members_remove", responses={204: OpenApiResponse(description="Removed.")})
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Take a member's place away; it counts from the member's next request on."""
+        remove_member(membership=self.row_of(pk))
+        return Response(status=204)
+
+
+class ApiKeyViewSet(ListModelMixin, RetrieveModelMixin, OwnRowsViewSet):
+    """Keys by which programs act for the tenant."""
+
+    model = ApiKey
+    serializer_class = ApiKeySerializer
+    filter_backends: ClassVar[list[Any]] = []
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.API_KEYS_VIEW,
+        "retrieve": Permission.API_KEYS_VIEW,
+        "create": Permission.API_KEYS_MANAGE,
+        "revoke": Permission.API_KEYS_MANAGE,
+    }
+
+    @extend_schema(operation_id="api_keys_issue", request=KeyRequestSerializer, responses={201: IssuedKeySerializer})
+    def create(self, request: Request) -> Response:
+        """Issue a key. Its token is in this answer and nowhere else."""
+        issued = issue_api_key(tenant=self.tenant, **_read(KeyRequestSerializer, request))
+        answer = {**ApiKeySerializer(self.row_of(str(issued.key.pk))).data, "token": issued.token}
+        return Response(answer, status=201, headers={"Cache-Control": "no-store"})
+
+    @extend_schema(operation_id="api_keys_revoke", request=RevocationSerializer, responses=ApiKeySerializer)
+    @action(detail=True, methods=["post"])
+    def revoke(self, request: Request, pk: str) -> Response:
+        """Make a key useless from the next request on."""
+        reason = _read(RevocationSerializer, request)["reason"]
+        return Response(ApiKeySerializer(revoke_api_key(api_key=self.row_of(pk), reason=reason)).data)
+
+
+def _read(serializer: type[Any], request: Request) -> dict[str, Any]:
+    body = serializer(data=request.data)
+    body.is_valid(raise_exception=True)
+    return dict(body.validated_data)

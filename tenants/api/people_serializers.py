@@ -1,0 +1,83 @@
+"""Members and API keys, as they are asked for and answered."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+from rest_framework import serializers
+
+from tenants.api.fields import MomentField, NameField, StrictSerializer
+from tenants.models import ApiKey, Membership, Role
+from tenants.permissions import KEY_PERMISSIONS
+
+
+class MemberSerializer(serializers.Serializer[Membership]):
+    """A user's place in the tenant."""
+
+    id = serializers.UUIDField()
+    tenant = serializers.CharField(source="tenant.slug")
+    username = serializers.CharField(source="user.username")
+    email = serializers.CharField(source="user.email")
+    is_active = serializers.BooleanField(source="user.is_active", help_text="Whether the account may log in.")
+    role = serializers.ChoiceField(choices=Role.choices)
+    created_at = serializers.DateTimeField()
+
+
+class NewMemberSerializer(StrictSerializer):
+    """Whom to add, and as what."""
+
+    user = NameField(max_length=254, help_text="The user name or e-mail address of somebody who has an account.")
+    role = serializers.ChoiceField(choices=Role.choices, default=Role.VIEWER)
+
+
+class RoleSerializer(StrictSerializer):
+    """What a member shall be."""
+
+    role = serializers.ChoiceField(choices=Role.choices)
+
+
+class ApiKeySerializer(serializers.Serializer[ApiKey]):
+    """A key without its secret, which is kept nowhere."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    prefix = serializers.CharField(help_text="What the key begins with, up to its dot.")
+    scopes = serializers.ListField(child=serializers.CharField(), help_text="The permissions that the key has.")
+    created_at = serializers.DateTimeField()
+    last_used_at = serializers.DateTimeField(allow_null=True, help_text="To the minute.")
+    expires_at = serializers.DateTimeField(allow_null=True)
+    revoked_at = serializers.DateTimeField(allow_null=True)
+
+
+class IssuedKeySerializer(ApiKeySerializer):
+    """A new key with its token."""
+
+    token = serializers.CharField(help_text="Shown here and never again.")
+
+
+class KeyRequestSerializer(StrictSerializer):
+    """What a new key is for, what it may do, and until when."""
+
+    name = NameField(max_length=100)
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(choices=[(scope.value, scope.value) for scope in sorted(KEY_PERMISSIONS)]),
+        default=None,
+        allow_null=True,
+        min_length=1,
+        max_length=len(KEY_PERMISSIONS),
+        help_text="Permissions; left out: those of a developer.",
+    )
+    expires_at = MomentField(default=None, allow_null=True, help_text="The key is refused from then on.")
+
+    def validate_expires_at(self, value: datetime | None) -> Any:
+        if value is not None and value <= timezone.now():
+            raise serializers.ValidationError("The time is past.")
+        return value
+
+
+class RevocationSerializer(StrictSerializer):
+    """Why a key is revoked, if there is something to say."""
+
+    reason = NameField(default="", allow_blank=True, max_length=500)

@@ -1,0 +1,168 @@
+"""Payloads and results: in the clear by right alone, and each look of the platform in the audit log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from rest_framework.test import APIClient
+
+from scheduling.dashboards.masking import summarize
+from scheduling.models import DeadLetter, Execution, Job
+from tenants.context import all_tenants
+from tenants.models import AuditLogEntry, Role, Tenant
+from tenants.services.api_keys import issue_api_key
+from tenants.services.memberships import add_member
+from tenants.services.people import grant_platform_role
+from tests.integration.api.conftest import session_of
+
+API = "/api/v1/"
+SECRET = "the-owners-own-affair"
+
+
+@pytest.fixture
+def secret_job(dead_job: Job) -> Job:
+    """A dead job of acme whose payload, checkpoint and result hold something to hide."""
+    with all_tenants():
+        Job.objects.filter(pk=dead_job.pk).update(
+            payload={"iban": SECRET}, result={"answer": SECRET}, checkpoint={"half": SECRET}
+        )
+        return Job.objects.get(pk=dead_job.pk)
+
+
+def platform_user(name: str, role: str) -> User:
+    user = User.objects.create_user(name)
+    grant_platform_role(user=user, role=role)
+    return user
+
+
+def looks() -> list[AuditLogEntry]:
+    with all_tenants():
+        return list(AuditLogEntry.objects.filter(action="job.payload_revealed").order_by("id"))
+
+
+def key_client(tenant: Tenant, *scopes: str) -> APIClient:
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Api-Key {issue_api_key(tenant=tenant, name='k', scopes=scopes).token}")
+    return client
+
+
+def test_developers_owners_and_keys_with_the_scope_see_their_own(
+    acme: Tenant, acme_user: User, outsider: User, secret_job: Job
+) -> None:
+    add_member(tenant=acme, user=outsider, role=Role.DEVELOPER)
+    for client in (session_of(acme_user), session_of(outsider), key_client(acme, "jobs.view", "jobs.reveal")):
+        job = client.get(f"{API}jobs/{secret_job.pk}/").json()
+        assert (job["payload"], job["result"], job["is_masked"]) == ({"iban": SECRET}, {"answer": SECRET}, False)
+    assert looks() == []
+
+
+def test_everybody_else_sees_that_it_is_masked(acme: Tenant, viewer_api: APIClient, secret_job: Job) -> None:
+    clients = [viewer_api, key_client(acme, "jobs.view")]
+    clients += [session_of(platform_user(role, role)) for role in ("auditor", "operator")]
+    for client in clients:
+        answer = client.get(f"{API}jobs/{secret_job.pk}/")
+        job = answer.json()
+        assert (job["payload"], job["result"], job["is_masked"]) == (None, None, True)
+        assert SECRET not in answer.content.decode()
+    assert looks() == []
+
+
+def test_an_admins_look_is_audited_in_the_tenant(acme: Tenant, staff_api: APIClient, secret_job: Job) -> None:
+    for headers in ({"X-Tenant": "acme"}, {}):
+        assert staff_api.get(f"{API}jobs/{secret_job.pk}/", headers=headers).json()["payload"] == {"iban": SECRET}
+    first, second = looks()
+    assert {first.tenant_id, second.tenant_id} == {acme.pk}
+    assert (first.actor_label, first.target_id) == ("stella", str(secret_job.pk))
+
+
+def test_an_admins_acts_reveal_nothing(acme: Tenant, staff_api: APIClient, secret_job: Job) -> None:
+    answer = staff_api.post(f"{API}jobs/{secret_job.pk}/retry/", headers={"X-Tenant": "acme"})
+    assert (answer.status_code, answer.json()["is_masked"]) == (201, True)
+    assert looks() == []
+
+
+def places(job: Job) -> Iterator[str]:
+    """Wherever else something of a job is shown."""
+    with all_tenants():
+        execution, letter = Execution.objects.get(job_id=job.pk), DeadLetter.objects.get(job_id=job.pk)
+    yield from (f"{API}jobs/", f"{API}jobs/{job.pk}/events/", f"{API}jobs/{job.pk}/executions/")
+    yield from (f"{API}executions/{execution.pk}/", f"{API}dead-letters/", f"{API}dead-letters/{letter.pk}/")
+    yield from (f"{API}audit-log/", f"{API}batches/")
+    for model in ("job", "execution", "deadletter", "jobevent", "charge", "batch"):
+        yield reverse(f"admin:scheduling_{model}_changelist")
+    yield reverse("admin:scheduling_job_change", args=[job.pk])
+    yield reverse("admin:scheduling_job_body", args=[job.pk])
+    yield reverse("admin:scheduling_execution_change", args=[execution.pk])
+    yield reverse("admin:scheduling_deadletter_change", args=[letter.pk])
+    yield reverse("admin:index")
+
+
+def test_no_list_no_history_and_no_page_shows_it_to_anybody(
+    acme: Tenant, acme_user: User, staff: User, secret_job: Job
+) -> None:
+    for user in (acme_user, staff):
+        client = Client()
+        client.force_login(user)
+        for place in places(secret_job):
+            answer = client.get(place)
+            assert answer.status_code == 200, place
+            assert SECRET not in answer.content.decode(), place
+
+
+def reveal(user: User, job: Job, reason: str = "ticket 7") -> Any:
+    client = Client()
+    client.force_login(user)
+    return client.post(reverse("admin:scheduling_job_act", args=[job.pk, "reveal"]), {"reason": reason})
+
+
+def test_the_console_reveals_it_once_for_a_reason_and_keeps_it_nowhere(acme_user: User, secret_job: Job) -> None:
+    answer = reveal(acme_user, secret_job)
+    assert answer.status_code == 200
+    assert answer.content.decode().count(SECRET) == 3
+    assert "no-store" in answer.headers["Cache-Control"]
+    (entry,) = looks()
+    assert (entry.actor_label, entry.reason, entry.target_id) == ("alice", "ticket 7", str(secret_job.pk))
+    assert SECRET not in json.dumps([entry.before, entry.after])
+
+
+def test_without_a_reason_nothing_is_revealed(acme_user: User, secret_job: Job) -> None:
+    answer = reveal(acme_user, secret_job, reason="  ")
+    assert answer.status_code == 302
+    assert looks() == []
+
+
+@pytest.mark.parametrize("role", ["viewer", "auditor", "operator"])
+def test_whoever_lacks_the_right_is_refused_and_offered_no_button(
+    acme: Tenant, outsider: User, secret_job: Job, role: str
+) -> None:
+    if role == "viewer":
+        add_member(tenant=acme, user=outsider, role=Role.VIEWER)
+    else:
+        grant_platform_role(user=outsider, role=role)
+    answer = reveal(outsider, secret_job)
+    assert answer.status_code == 403
+    assert SECRET not in answer.content.decode()
+    client = Client()
+    client.force_login(outsider)
+    page = client.get(reverse("admin:scheduling_job_change", args=[secret_job.pk])).content.decode()
+    assert 'data-act="reveal"' not in page
+    assert looks() == []
+
+
+def test_nobody_reveals_another_tenants_job(globex_user: User, secret_job: Job) -> None:
+    assert reveal(globex_user, secret_job).status_code == 404
+
+
+def test_a_summary_tells_the_outside_alone() -> None:
+    summary = summarize({"iban": SECRET, **{f"k{n:02}": n for n in range(30)}})
+    assert (len(summary.keys), summary.has_more_keys) == (20, True)
+    assert SECRET not in str(summary)
+    assert summarize({"a": 1, "b": 2}) == summarize({"b": 2, "a": 1})
+    assert summarize({"a": 1}).fingerprint != summarize({"a": 2}).fingerprint
+    assert summarize(["x" * 100]).keys == ()

@@ -1,0 +1,206 @@
+"""`members/` and `api-keys/`: owners decide, others look at most, and nothing of another tenant is there."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from tenants.context import all_tenants, tenant_context
+from tenants.models import ApiKey, AuditLogEntry, Membership, Role
+from tenants.permissions import DEFAULT_KEY_SCOPES
+from tenants.services.api_keys import issue_api_key
+from tenants.services.memberships import add_member
+from tenants.services.people import deactivate_user
+
+pytestmark = pytest.mark.django_db
+API = "/api/v1/"
+
+
+@pytest.fixture
+def owner_api(acme_user: User) -> APIClient:
+    client = APIClient()
+    client.force_login(acme_user)
+    return client
+
+
+def key_client(token: str) -> APIClient:
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Api-Key {token}")
+    return client
+
+
+def code_of(response) -> tuple[int, str]:
+    return response.status_code, response.json()["code"]
+
+
+def test_an_owner_adds_changes_and_removes_a_member(acme, owner_api, outsider):
+    added = owner_api.post(f"{API}members/", {"user": "oscar", "role": "developer"})
+    assert added.status_code == 201, added.content
+    member = added.json()
+    assert (member["username"], member["role"], member["tenant"], member["is_active"]) == (
+        "oscar",
+        "developer",
+        "acme",
+        True,
+    )
+    url = f"{API}members/{member['id']}/"
+    assert owner_api.patch(url, {"role": "viewer"}).json()["role"] == "viewer"
+    assert {row["username"] for row in owner_api.get(f"{API}members/").json()["results"]} == {"alice", "oscar"}
+    assert owner_api.delete(url).status_code == 204
+    assert code_of(owner_api.get(url)) == (404, "not_found")
+    with all_tenants():
+        acts = list(
+            AuditLogEntry.objects.filter(target_id=member["id"]).order_by("id").values_list("action", flat=True)
+        )
+    assert acts == ["membership.added", "membership.role_changed", "membership.removed"]
+
+
+def test_a_new_member_may_enter_the_console(acme, owner_api, outsider):
+    owner_api.post(f"{API}members/", {"user": "oscar"})
+    outsider.refresh_from_db()
+    assert outsider.is_staff
+    assert not outsider.is_superuser
+
+
+def test_a_member_is_found_by_e_mail_if_it_is_one_accounts_alone(acme, owner_api):
+    User.objects.create_user("eve", email="eve@example.org")
+    added = owner_api.post(f"{API}members/", {"user": "Eve@Example.org"})
+    assert added.json()["username"] == "eve"
+    for name in ("tim", "tom"):
+        User.objects.create_user(name, email="t@example.org")
+    assert code_of(owner_api.post(f"{API}members/", {"user": "t@example.org"})) == (422, "user_not_found")
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"user": "nobody"}, "user_not_found"),
+        ({"user": ""}, "invalid"),
+        ({"user": 7}, "invalid"),
+        ({"user": "alice", "role": "king"}, "invalid"),
+        ({"user": "alice", "rank": "owner"}, "invalid"),
+        ({}, "invalid"),
+    ],
+)
+def test_a_member_that_makes_no_sense_is_refused_by_name(acme, owner_api, body, code):
+    assert code_of(owner_api.post(f"{API}members/", body)) == (422, code)
+
+
+def test_nobody_is_a_member_twice_and_the_last_owner_stays(acme, owner_api):
+    assert code_of(owner_api.post(f"{API}members/", {"user": "alice"})) == (409, "already_member")
+    with tenant_context(acme):
+        own = Membership.objects.get()
+    assert code_of(owner_api.delete(f"{API}members/{own.pk}/")) == (409, "last_owner")
+    assert code_of(owner_api.patch(f"{API}members/{own.pk}/", {"role": "viewer"})) == (409, "last_owner")
+
+
+def test_rows_of_another_tenant_are_not_there(acme, globex, globex_user, owner_api):
+    with tenant_context(globex):
+        foreign = Membership.objects.get()
+    key = issue_api_key(tenant=globex, name="theirs").key
+    assert owner_api.get(f"{API}members/{foreign.pk}/").status_code == 404
+    assert owner_api.patch(f"{API}members/{foreign.pk}/", {"role": "viewer"}).status_code == 404
+    assert owner_api.delete(f"{API}members/{foreign.pk}/").status_code == 404
+    assert owner_api.get(f"{API}api-keys/{key.pk}/").status_code == 404
+    assert owner_api.post(f"{API}api-keys/{key.pk}/revoke/", {}).status_code == 404
+    with all_tenants():
+        assert Membership.objects.get(pk=foreign.pk).role == Role.OWNER
+        assert ApiKey.objects.get(pk=key.pk).revoked_at is None
+
+
+def test_a_role_that_changes_counts_from_the_next_request_on(acme, owner_api, outsider):
+    membership = add_member(tenant=acme, user=outsider, role=Role.DEVELOPER)
+    client = APIClient()
+    client.force_login(outsider)
+    assert client.post(f"{API}jobs/", {"kind": "noop"}).status_code == 201
+    owner_api.patch(f"{API}members/{membership.pk}/", {"role": "viewer"})
+    assert client.post(f"{API}jobs/", {"kind": "noop"}).status_code == 403
+    assert client.get(f"{API}jobs/").status_code == 200
+    owner_api.delete(f"{API}members/{membership.pk}/")
+    assert code_of(client.get(f"{API}jobs/")) == (403, "no_membership")
+
+
+def test_a_member_who_is_deactivated_is_out(acme, staff, outsider):
+    add_member(tenant=acme, user=outsider)
+    client = APIClient()
+    client.force_login(outsider)
+    assert client.get(f"{API}jobs/").status_code == 200
+    deactivate_user(user=outsider)
+    assert client.get(f"{API}jobs/").status_code == 401
+
+
+def test_a_key_is_issued_with_scopes_shown_once_and_revoked(acme, owner_api):
+    expires = (timezone.now() + timedelta(days=1)).isoformat()
+    issued = owner_api.post(
+        f"{API}api-keys/", {"name": "ci", "scopes": ["jobs.view", "jobs.submit"], "expires_at": expires}
+    )
+    assert issued.status_code == 201, issued.content
+    assert issued.headers["Cache-Control"] == "no-store"
+    key = issued.json()
+    assert key["scopes"] == ["jobs.submit", "jobs.view"]
+    program = key_client(key["token"])
+    assert program.post(f"{API}jobs/", {"kind": "noop"}).status_code == 201
+    assert code_of(program.get(f"{API}datasets/")) == (403, "forbidden")
+    url = f"{API}api-keys/{key['id']}/"
+    shown = owner_api.get(url).json()
+    assert "token" not in shown
+    assert key["token"].partition(".")[2] not in owner_api.get(f"{API}api-keys/").content.decode()
+    assert shown["last_used_at"] is not None
+    assert owner_api.post(f"{url}revoke/", {"reason": "leaked"}).json()["revoked_at"] is not None
+    assert program.get(f"{API}jobs/").status_code == 401
+    with all_tenants():
+        entries = AuditLogEntry.objects.filter(target_id=key["id"]).order_by("id")
+        assert [(entry.action, entry.reason) for entry in entries] == [
+            ("api_key.issued", ""),
+            ("api_key.revoked", "leaked"),
+        ]
+        assert entries[0].after["scopes"] == ["jobs.submit", "jobs.view"]
+
+
+def test_a_key_that_names_no_scopes_has_a_developers(acme, owner_api):
+    key = owner_api.post(f"{API}api-keys/", {"name": "ci"}).json()
+    assert key["scopes"] == sorted(DEFAULT_KEY_SCOPES)
+    assert key["expires_at"] is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"name": "x", "scopes": []},
+        {"name": "x", "scopes": ["api_keys.manage"]},
+        {"name": "x", "scopes": ["members.manage"]},
+        {"name": "x", "scopes": ["people.manage"]},
+        {"name": "x", "scopes": ["jobs.fly"]},
+        {"name": "x", "expires_at": "2020-01-01T00:00:00Z"},
+        {"name": "x", "expires_at": "tomorrow"},
+        {"name": ""},
+        {"name": "x", "token": "mine"},
+    ],
+)
+def test_a_key_that_makes_no_sense_is_refused(acme, owner_api, body):
+    assert owner_api.post(f"{API}api-keys/", body).status_code == 422
+    with tenant_context(acme):
+        assert not ApiKey.objects.exists()
+
+
+def test_no_key_decides_about_keys_or_members_whatever_its_row_says(acme, acme_user):
+    issued = issue_api_key(tenant=acme, name="greedy")
+    with tenant_context(acme):
+        ApiKey.objects.filter(pk=issued.key.pk).update(scopes=["api_keys.manage", "members.manage", "people.manage"])
+        member = Membership.objects.get()
+    program = key_client(issued.token)
+    assert program.post(f"{API}api-keys/", {"name": "more"}).status_code == 403
+    assert program.post(f"{API}members/", {"user": "alice"}).status_code == 403
+    assert program.delete(f"{API}members/{member.pk}/").status_code == 403
+
+
+def test_an_expiry_is_kept_by_the_databases_clock(acme):
+    issued = issue_api_key(tenant=acme, name="short", expires_at=timezone.now() + timedelta(hours=1))
+    assert key_client(issued.token).get(f"{API}jobs/").status_code == 200
+    with all_tenants():
+        ApiKey.objects.filter(pk=issued.key.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    assert key_client(issued.token).get(f"{API}jobs/").status_code == 401
