@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
 
+from scheduling.limits import LIMITS
+
 
 class SchedulingConfig(AppConfig):
     """What and when: jobs, their fair order, their execution."""
@@ -15,6 +17,8 @@ class SchedulingConfig(AppConfig):
     api_urls = "scheduling.api.urls"
     upkeep_tasks = "scheduling.services.upkeep.tasks:TASKS"
     tenant_settings = "scheduling.tenant_settings:SETTINGS"
+    limits = LIMITS
+    measures_usage = "scheduling.services.usage.measure_usage"
 
     def ready(self) -> None:
         from scheduling import checks, tasks  # noqa: F401 - registered by being imported

@@ -37,6 +37,14 @@ class QuotaExceededError(DomainError):
     code, category, title = "quota_exceeded", "limited", "A limit of the plan is reached"
 
 
+class RateLimitedError(DomainError):
+    code, category, title = "rate_limited", "limited", "Jobs are submitted faster than the plan allows"
+
+
+class BulkTooLargeError(DomainError):
+    code, category, title = "batch_too_large", "invalid", "The plan allows fewer jobs in one request"
+
+
 class IdempotencyMismatchError(DomainError):
     code, category, title = (
         "idempotency_mismatch",

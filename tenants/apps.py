@@ -17,8 +17,11 @@ class TenantsConfig(AppConfig):
         from django.contrib.auth.signals import user_logged_in
 
         from tenants import checks, grants, sessions
+        from tenants.services.limits import warn_after_change
+        from tenants.signals import tenant_scheduling_changed
 
         connection_created.connect(checks.refuse_privileged_role, dispatch_uid="tenants.login_role")
         user_logged_in.connect(sessions.begin_session, dispatch_uid="tenants.sessions")
         # Sent once for each app after all migrations have run; once is enough.
         post_migrate.connect(grants.grant_after_migrate, sender=self, dispatch_uid="tenants.grants")
+        tenant_scheduling_changed.connect(warn_after_change, dispatch_uid="tenants.limits")

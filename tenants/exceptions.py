@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from tenants.limits import LimitReached
 
 Category = Literal[
     "invalid",
@@ -22,7 +25,8 @@ Category = Literal[
 class DomainError(Exception):
     """Something was asked for that cannot be done; interfaces translate `category` into their own language.
 
-    `errors` holds one mapping a fault, with `code`, `detail` and where known the `field`.
+    `errors` holds one mapping a fault, with `code`, `detail` and where known the `field`. `limit` says which
+    limit was reached, where one was; `headers` go with the answer over HTTP.
     """
 
     code: ClassVar[str] = "invalid"
@@ -35,10 +39,14 @@ class DomainError(Exception):
         *,
         errors: Sequence[dict[str, Any]] = (),
         retry_after_seconds: int | None = None,
+        limit: LimitReached | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self.detail = detail or self.title
         self.errors = list(errors)
         self.retry_after_seconds = retry_after_seconds
+        self.limit = limit
+        self.headers = dict(headers or {})
         super().__init__(self.detail)
 
 
@@ -153,6 +161,20 @@ class LastOwnerError(DomainError):
     code = "last_owner"
     category = "conflict"
     title = "A tenant keeps at least one owner."
+
+
+class SpaceExceededError(DomainError):
+    """Waiting does not help; deleting something, or another plan, does."""
+
+    code = "space_exceeded"
+    category = "invalid"
+    title = "The tenant may not store more."
+
+
+class LimitUnknownError(DomainError):
+    code = "limit_unknown"
+    category = "not_found"
+    title = "There is no such limit."
 
 
 class JsonInvalidError(DomainError):

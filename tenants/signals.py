@@ -10,3 +10,6 @@ from django.dispatch import Signal
 
 # tenant_ids: Sequence[UUID]. Sent inside the change's transaction, behind the door.
 tenant_scheduling_changed = Signal()
+
+# Telemetry: a tenant came near to a limit, or reached it. tenant_id, key, percent, used (as counted), allowed.
+limit_warned = Signal()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
@@ -12,10 +13,20 @@ from rest_framework.serializers import Serializer
 
 from scheduling.api.serializers.jobs import JobSerializer
 from scheduling.models import Job
+from scheduling.services.quotas import RateStanding
 from tenants.access import access_of
 from tenants.api.pagination import TenantCursorPagination
 from tenants.api.viewsets import TenantViewSet
 from tenants.permissions import Permission
+
+RATE_HEADERS = [
+    OpenApiParameter(name, int, OpenApiParameter.HEADER, description=description, response=[200, 201])
+    for name, description in (
+        ("RateLimit-Limit", "Jobs that may be submitted at once after a time of rest."),
+        ("RateLimit-Remaining", "Jobs that may be submitted now."),
+        ("RateLimit-Reset", "Seconds until all may be submitted at once again."),
+    )
+]
 
 
 class OldestFirstPagination(TenantCursorPagination):
@@ -40,3 +51,10 @@ def new_job_response(request: Request, job: Job) -> Response:
     """201 with the job and its address."""
     location = reverse("job-detail", args=[job.id], request=request)
     return job_response(request, job, status=201, headers={"Location": location})
+
+
+def with_rate(answer: Response, rate: RateStanding | None) -> Response:
+    """The answer to a submission, with how the tenant's rate stands."""
+    for name, value in (rate.headers() if rate else {}).items():
+        answer[name] = value
+    return answer

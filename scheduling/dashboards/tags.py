@@ -76,6 +76,12 @@ def width(part: float | None) -> str:
 
 
 @register.filter
+def mebibytes(kibibytes: int) -> str:
+    """Memory as people read it."""
+    return f"{kibibytes / 1_024:,.0f}"
+
+
+@register.filter
 def pretty_json(value: Any) -> str:
     """JSON as a person reads it; keys keep the order that the database gives."""
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)

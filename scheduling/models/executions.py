@@ -79,6 +79,9 @@ class Execution(HistoryRow):
     outcome = models.CharField(max_length=12, choices=Outcome.choices)
     predicted_us = models.BigIntegerField()
     measured_us = models.BigIntegerField(help_text="Slot time from start to end, microseconds.")
+    peak_memory_kib = models.BigIntegerField(
+        null=True, help_text="Most resident memory of its process, KiB; empty where the system does not tell."
+    )
     dispatched_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField()
@@ -164,6 +167,8 @@ class Settled(FoldedRow):
     weight_milli = models.PositiveIntegerField()
     queue_weight_milli = models.PositiveIntegerField()
     is_sample = models.BooleanField(help_text="Whether the measured time teaches the predictor.")
+    peak_memory_kib = models.BigIntegerField(null=True)
+    ended_at = models.DateTimeField(help_text="Which month the measured time belongs to.")
 
     class Meta(FoldedRow.Meta):
         abstract = False

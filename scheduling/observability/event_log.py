@@ -8,6 +8,7 @@ import structlog
 from django.dispatch import Signal
 
 from scheduling import signals
+from tenants.signals import limit_warned
 
 logger = structlog.stdlib.get_logger("scheduling.events")
 
@@ -20,6 +21,7 @@ _LINES: tuple[tuple[Signal, str, str], ...] = (
     (signals.execution_ended, "execution.ended", "info"),
     (signals.executions_rescued, "executions.rescued", "warning"),
     (signals.upkeep_ended, "upkeep.ended", "info"),
+    (limit_warned, "limit.warned", "warning"),
 )
 
 

@@ -13,6 +13,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from scheduling import signals
+from tenants.signals import limit_warned
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600)
@@ -25,6 +26,7 @@ WAITED = Histogram("execution_pickup_seconds", "From dispatch to start.", ["kind
 ENDED = Histogram("execution_seconds", "Slot time of ended executions.", ["kind", "outcome"], buckets=_SECONDS)
 RESCUED = Counter("executions_rescued", "Executions taken from dead workers or published anew.", ["reason"])
 UPKEEP = Counter("upkeep_runs", "Runs of upkeep tasks.", ["task", "outcome"])
+LIMIT_WARNINGS = Counter("limit_warnings", "Limits that a tenant came near to, or reached.", ["limit", "percent"])
 
 
 def connect() -> None:
@@ -37,6 +39,7 @@ def connect() -> None:
         (signals.execution_ended, _on_ended),
         (signals.executions_rescued, _on_rescued),
         (signals.upkeep_ended, _on_upkeep),
+        (limit_warned, _on_limit_warned),
     )
     for signal, receiver in receivers:
         signal.connect(receiver, dispatch_uid=f"scheduling.metrics.{receiver.__name__}")
@@ -78,3 +81,7 @@ def _on_rescued(sender: object, *, count: int, reason: str, **_: Any) -> None:
 
 def _on_upkeep(sender: object, *, name: str, outcome: str, **_: Any) -> None:
     UPKEEP.labels(name, outcome).inc()
+
+
+def _on_limit_warned(sender: object, *, key: str, percent: int, **_: Any) -> None:
+    LIMIT_WARNINGS.labels(key, percent).inc()

@@ -36,6 +36,7 @@ class ExecutionRecord:
     error_type: str
     error_message: str
     traceback: str
+    peak_memory_kib: int | None = None
 
     @classmethod
     def of_ended(cls, row: Execution) -> ExecutionRecord:
@@ -54,6 +55,7 @@ class ExecutionRecord:
             error_type=row.error_type,
             error_message=row.error_message,
             traceback=row.traceback,
+            peak_memory_kib=row.peak_memory_kib,
         )
 
     @classmethod

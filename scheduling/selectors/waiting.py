@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from scheduling.conf import lease_seconds
 from scheduling.lifecycle import IN_FLIGHT_STATES, TERMINAL_STATES, JobState
+from scheduling.limits import WORKER_SECONDS
 from scheduling.models import Job, KindPause, Queue, TenantCapacity, Worker
+from tenants.limits import format_moment, month_end, month_of
+from tenants.models import Tenant, TenantUsage
+from tenants.selectors.limits import allowed_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,18 @@ def _tenant(job: Job) -> list[WaitingReason]:
     if capacity is not None and capacity.in_flight >= tenant.concurrency_cap:
         detail = f"{capacity.in_flight} of the tenant's {tenant.concurrency_cap} jobs at once are running."
         reasons.append(WaitingReason("tenant_cap_reached", detail))
-    return reasons
+    return [*reasons, *_worker_time(tenant)]
+
+
+def _worker_time(tenant: Tenant) -> list[WaitingReason]:
+    now = datetime.now(UTC)
+    month = TenantUsage.objects.filter(tenant_id=tenant.pk, key=WORKER_SECONDS.key, period=month_of(now))
+    used_us = month.values_list("amount", flat=True).first() or 0
+    allowed = allowed_for(tenant.pk, WORKER_SECONDS)
+    if allowed is None or used_us < allowed * WORKER_SECONDS.counts_per_unit:
+        return []
+    until = format_moment(month_end(now))
+    return [WaitingReason("worker_seconds_used_up", f"The {allowed:,} s of worker time are used up until {until}.")]
 
 
 def _topology(job: Job) -> list[WaitingReason]:

@@ -13,6 +13,7 @@ from django.db import connection, transaction
 
 from scheduling import signals
 from scheduling.conf import lease_seconds
+from scheduling.limits import PEAK_MEMORY
 from tenants.context import all_tenants
 from tenants.ids import uuid7
 
@@ -38,7 +39,12 @@ WITH begun AS (
 )
 SELECT b.id, b.job_id, b.tenant_id, b.kind, b.number, j.fence, j.payload, j.attempt + 1, j.crash_count,
     j.max_retries, j.checkpoint, j.deadline_at, coalesce(j.deadline_at <= now(), false),
-    extract(epoch FROM now() - b.dispatched_at)::float8
+    extract(epoch FROM now() - b.dispatched_at)::float8, coalesce(
+        (SELECT o.value FROM tenants_tenantlimit o WHERE o.tenant_id = b.tenant_id AND o.key = %(memory_key)s
+            AND (o.expires_at IS NULL OR o.expires_at > now())),
+        (SELECT r.value FROM tenants_planlimit r JOIN tenants_tenant t ON t.plan_id = r.plan_id
+            WHERE t.id = b.tenant_id AND r.key = %(memory_key)s),
+        %(memory_default)s)
 FROM begun b JOIN job j ON j.id = b.job_id
 """
 
@@ -61,6 +67,7 @@ class StartedExecution:
     deadline_at: datetime | None
     is_expired: bool
     waited_seconds: float
+    memory_limit_mib: int | None = None
 
     @property
     def idempotency_key(self) -> str:
@@ -85,6 +92,8 @@ def start_execution(*, execution_id: UUID, token: UUID, worker_id: UUID) -> Star
                 "worker_id": worker_id,
                 "lease_seconds": lease_seconds(),
                 "event_id": uuid7(),
+                "memory_key": PEAK_MEMORY.key,
+                "memory_default": PEAK_MEMORY.default,
             },
         )
         row = cursor.fetchone()

@@ -28,7 +28,8 @@ class Settlement:
 
     ``due_in_seconds`` belongs to the state ``retryable``. ``is_sample`` says whether the
     measured time teaches the predictor; ``is_lost`` that time is measured up to the worker's
-    last heartbeat, since nobody knows when it ended. ``event_data`` goes into the event.
+    last heartbeat, since nobody knows when it ended. ``event_data`` goes into the event;
+    ``peak_memory_kib`` is the most resident memory that was seen, if anybody looked.
     """
 
     execution_id: UUID
@@ -49,6 +50,7 @@ class Settlement:
     is_sample: bool = False
     is_lost: bool = False
     event_data: dict[str, Any] = field(default_factory=dict)
+    peak_memory_kib: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

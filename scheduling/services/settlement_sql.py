@@ -10,7 +10,7 @@ WITH verdict AS (
         attempt_delta int, crash_delta int, result jsonb, checkpoint jsonb,
         due_in_seconds float8, error_type text, error_message text, error_fingerprint text,
         traceback text, dead_letter_reason text, is_sample bool, is_lost bool, event_data jsonb,
-        charge_id uuid, event_id uuid, dead_letter_id uuid, error_id uuid
+        peak_memory_kib bigint, charge_id uuid, event_id uuid, dead_letter_id uuid, error_id uuid
     )
 ), ended AS (
     DELETE FROM scheduling_execution_live l USING verdict v
@@ -22,7 +22,7 @@ WITH verdict AS (
         v.attempt_delta, v.crash_delta, v.result,
         v.checkpoint, v.due_in_seconds, v.error_type, v.error_message, v.error_fingerprint,
         v.traceback, v.dead_letter_reason, v.is_sample, v.event_data,
-        v.charge_id, v.event_id, v.dead_letter_id, v.error_id,
+        v.peak_memory_kib, v.charge_id, v.event_id, v.dead_letter_id, v.error_id,
         -- A lost execution is charged up to its worker's last sign of life.
         CASE WHEN l.started_at IS NULL THEN 0 ELSE greatest(0, round(1000000 * extract(epoch FROM
             CASE WHEN v.is_lost THEN coalesce(
@@ -47,9 +47,11 @@ WITH verdict AS (
     RETURNING j.id AS job_id, j.rank
 ), execution AS (
     INSERT INTO scheduling_execution (id, tenant_id, job_id, queue_id, kind, number, fence, worker_id, outcome,
-        predicted_us, measured_us, dispatched_at, started_at, ended_at, error_type, error_message, traceback)
+        predicted_us, measured_us, peak_memory_kib, dispatched_at, started_at, ended_at, error_type, error_message,
+        traceback)
     SELECT id, tenant_id, job_id, queue_id, kind, number, fence, worker_id, outcome,
-        predicted_us, measured_us, dispatched_at, started_at, now(), error_type, error_message, traceback
+        predicted_us, measured_us, peak_memory_kib, dispatched_at, started_at, now(), error_type, error_message,
+        traceback
     FROM ended
 ), charge AS (
     INSERT INTO scheduling_charge (id, tenant_id, job_id, execution_id, queue_id, reason, microseconds, at)
@@ -59,9 +61,9 @@ WITH verdict AS (
     SELECT event_id, tenant_id, job_id, id, now(), event, state, %(actor)s, '', event_data FROM ended
 ), settled AS (
     INSERT INTO scheduling_settled (tenant_id, entity_id, queue_id, kind, predicted_us, measured_us, weight_milli,
-        queue_weight_milli, is_sample)
+        queue_weight_milli, is_sample, peak_memory_kib, ended_at)
     SELECT tenant_id, entity_id, queue_id, kind, predicted_us, measured_us, weight_milli,
-        queue_weight_milli, is_sample FROM ended
+        queue_weight_milli, is_sample, peak_memory_kib, now() FROM ended
 ), ready AS (
     INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind)
     SELECT e.tenant_id, e.entity_id, j.rank, e.job_id, e.kind FROM ended e JOIN job j USING (job_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -15,7 +15,6 @@ from scheduling.conf import ageing_seconds
 from scheduling.exceptions import (
     IdempotencyInFlightError,
     IdempotencyMismatchError,
-    QuotaExceededError,
 )
 from scheduling.lifecycle import JobState
 from scheduling.models import (
@@ -29,6 +28,7 @@ from scheduling.models import (
 )
 from scheduling.services.events import append_events
 from scheduling.services.job_requests import JobRequest, check_request
+from scheduling.services.quotas import Allowance, RateStanding, TokenGrant
 from scheduling.services.routing import Routes
 from scheduling.services.wakes import append_wakes, wake_on_commit
 from tenants.context import tenant_context
@@ -37,17 +37,9 @@ from tenants.ids import uuid7
 from tenants.models import Tenant
 from tenants.services.audit import AuditTarget, record_audit
 
-# How soon a refused client may find room again; waiting jobs drain at the tenant's own pace.
-QUOTA_RETRY_AFTER_SECONDS = 10
-
 _KEYS_IN_FLIGHT = """
     SELECT key FROM unnest(%s::text[]) AS key
     WHERE NOT pg_try_advisory_xact_lock(hashtextextended(%s || ':' || key, 0))
-"""
-# The tick folds wakes into the entities; what it has not folded yet counts too.
-_WAITING_JOBS = """
-    SELECT (SELECT coalesce(sum(waiting), 0) FROM scheduling_schedulingentity WHERE tenant_id = %s)
-         + (SELECT coalesce(sum(waiting_delta), 0) FROM scheduling_wake WHERE tenant_id = %s)
 """
 
 
@@ -57,6 +49,7 @@ class Submission:
 
     job: Job
     created: bool
+    rate: RateStanding | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +58,7 @@ class BulkSubmission:
 
     accepted: Sequence[tuple[int, Submission]]
     rejected: Sequence[tuple[int, DomainError]]
+    rate: RateStanding | None = None
 
 
 def create_batch(*, tenant: Tenant, label: str, kind: str, total: int) -> Batch:
@@ -74,13 +68,19 @@ def create_batch(*, tenant: Tenant, label: str, kind: str, total: int) -> Batch:
 
 
 def submit_job(
-    *, tenant: Tenant, request: JobRequest, batch: Batch | None = None, parent: Job | None = None
+    *,
+    tenant: Tenant,
+    request: JobRequest,
+    batch: Batch | None = None,
+    parent: Job | None = None,
+    is_rated: bool = False,
 ) -> Submission:
     """Accept one job or raise the DomainError that says why not."""
-    bulk = submit_jobs(tenant=tenant, requests=[request], batch=batch, parents=[parent] if parent else None)
-    if bulk.rejected:
-        raise bulk.rejected[0][1]
-    return bulk.accepted[0][1]
+    parents = [parent] if parent else None
+    bulk = submit_jobs(
+        tenant=tenant, requests=[request], batch=batch, parents=parents, is_rated=is_rated, is_whole=True
+    )
+    return replace(bulk.accepted[0][1], rate=bulk.rate)
 
 
 def submit_jobs(
@@ -89,30 +89,42 @@ def submit_jobs(
     requests: Sequence[JobRequest],
     batch: Batch | None = None,
     parents: Sequence[Job] | None = None,
+    is_rated: bool = False,
+    is_whole: bool = False,
 ) -> BulkSubmission:
     """Accept what can be accepted in one transaction; each refusal is told by its index.
 
-    ``parents`` names for each request the job that it follows.
+    ``parents`` names for each request the job that it follows. ``is_rated``: a tenant asks, so each new job costs
+    a token of its rate; what the platform and its operators submit costs none. ``is_whole``: the first refusal is
+    raised and nothing is accepted.
     """
     with tenant_context(tenant):
         if tenant.is_suspended:
             raise TenantSuspendedError
-        intake = _Intake.open(tenant, batch)
+        intake = _Intake.open(tenant, batch, len(requests))
         intake.recognise_repeats(requests)
         for index, request in enumerate(requests):
             intake.admit(index, request, parents[index] if parents else None)
-        intake.store()
-    return BulkSubmission(intake.accepted, intake.rejected)
+        tokens = intake.take_tokens() if is_rated else None
+        try:
+            if is_whole:
+                intake.check_whole()
+            intake.store()
+        except BaseException:
+            if tokens is not None:
+                tokens.give_back()
+            raise
+    return BulkSubmission(intake.accepted, intake.rejected, tokens.standing if tokens else None)
 
 
 @dataclass(slots=True)
 class _Intake:
-    """One submission while it is decided: validate → recognise → route → admit → store."""
+    """One submission while it is decided: validate → recognise → route → admit → take tokens → store."""
 
     tenant: Tenant
     batch: Batch | None
     now: datetime
-    room: int
+    allowance: Allowance
     routes: Routes
     known: dict[str, Job] = field(default_factory=dict)
     busy_keys: set[str] = field(default_factory=set)
@@ -121,13 +133,9 @@ class _Intake:
     rejected: list[tuple[int, DomainError]] = field(default_factory=list)
 
     @classmethod
-    def open(cls, tenant: Tenant, batch: Batch | None) -> _Intake:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT now()")
-            now = cursor.fetchone()[0]
-            cursor.execute(_WAITING_JOBS, [tenant.pk, tenant.pk])
-            room = tenant.plan.max_waiting_jobs - cursor.fetchone()[0]
-        return cls(tenant, batch, now, room, Routes.load(tenant.plan.tier_id))
+    def open(cls, tenant: Tenant, batch: Batch | None, wanted: int) -> _Intake:
+        allowance = Allowance.read(tenant.pk, wanted=wanted)
+        return cls(tenant, batch, allowance.now, allowance, Routes.load(tenant.plan.tier_id))
 
     def recognise_repeats(self, requests: Sequence[JobRequest]) -> None:
         """Find the jobs of repeated keys, and the keys that another request holds right now."""
@@ -160,11 +168,7 @@ class _Intake:
                 return Submission(known, created=False)
         processor = check_request(request, now=self.now, max_priority=self.tenant.plan.max_priority)
         queue = self.routes.queue_for(request.kind, request.payload, request.queue)
-        if len(self.new) >= self.room:
-            raise QuotaExceededError(
-                f"The plan allows {self.tenant.plan.max_waiting_jobs} waiting jobs.",
-                retry_after_seconds=QUOTA_RETRY_AFTER_SECONDS,
-            )
+        self.allowance.check_new(len(self.new))
         max_retries = processor.max_retries if request.max_retries is None else request.max_retries
         job = self._new_job(request, queue.pk, max_retries)
         job.parent = parent
@@ -195,10 +199,26 @@ class _Intake:
             batch=self.batch,
         )
 
+    def take_tokens(self) -> TokenGrant:
+        """Keep as many of the new jobs as the tenant's rate grants, the first ones, and refuse the rest."""
+        tokens = self.allowance.take_tokens(len(self.new))
+        late = {job.pk: nth for nth, job in enumerate(self.new[tokens.granted :], start=1)}
+        refused = [(index, tokens.refusal(late[done.job.pk])) for index, done in self.accepted if done.job.pk in late]
+        self.accepted = [entry for entry in self.accepted if entry[1].job.pk not in late]
+        self.rejected = sorted([*self.rejected, *refused], key=lambda entry: entry[0])
+        self.new = self.new[: tokens.granted]
+        return tokens
+
+    def check_whole(self) -> None:
+        """Raise the first refusal."""
+        if self.rejected:
+            raise self.rejected[0][1]
+
     def store(self) -> None:
         """Write the new jobs, where they wait, their first event, and the news of them."""
         if not self.new:
             return
+        self.allowance.note_accepted(len(self.new))
         Job.objects.bulk_create(self.new)
         entities = entity_ids(self.tenant, sorted({job.queue_id for job in self.new}))
         place_waiting(self.new, entities, now=self.now)

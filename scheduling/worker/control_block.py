@@ -46,6 +46,7 @@ class _Slot(ctypes.Structure):
         ("kind", ctypes.c_uint8 * MAX_KIND_BYTES),
         ("began_ns", ctypes.c_uint64),
         ("timeout_ns", ctypes.c_uint64),
+        ("memory_limit_kib", ctypes.c_uint64),
         ("cancel_for", ctypes.c_uint64),
         ("deadline_for", ctypes.c_uint64),
         ("fence_lost_for", ctypes.c_uint64),
@@ -60,7 +61,8 @@ class _Header(ctypes.Structure):
 class HeldSlot:
     """What the parent sees of a slot in use. Times are of CLOCK_MONOTONIC, in nanoseconds.
 
-    ``fence`` is 0 until the execution has begun in the database; ``timeout_ns`` likewise.
+    ``fence`` is 0 until the execution has begun in the database; ``timeout_ns`` likewise. ``memory_limit_kib`` 0:
+    without limit.
     """
 
     index: int
@@ -74,6 +76,7 @@ class HeldSlot:
     kind: str
     began_ns: int
     timeout_ns: int
+    memory_limit_kib: int = 0
 
     @property
     def has_begun(self) -> bool:
@@ -90,7 +93,15 @@ class Seat:
         self._generation = slot.generation
 
     def note_begun(
-        self, *, fence: int, attempt: int, crash_count: int, max_retries: int, kind: str, timeout_seconds: float
+        self,
+        *,
+        fence: int,
+        attempt: int,
+        crash_count: int,
+        max_retries: int,
+        kind: str,
+        timeout_seconds: float,
+        memory_limit_mib: int | None = None,
     ) -> None:
         """Tell the parent what it needs to settle this execution should the child die."""
         slot = self._slot
@@ -98,6 +109,7 @@ class Seat:
         _write_bytes(slot.kind, kind.encode()[:MAX_KIND_BYTES])
         slot.began_ns = time.monotonic_ns()
         slot.timeout_ns = int(timeout_seconds * 1_000_000_000)
+        slot.memory_limit_kib = (memory_limit_mib or 0) * 1_024
         # Last: the parent acts on a slot only once it has a fence.
         slot.fence = fence
 
@@ -146,7 +158,7 @@ class ControlBlock:
             time.sleep(HANDOVER_POLL_SECONDS)
         if slot.generation % 2:
             slot.generation += 1
-        slot.fence = slot.timeout_ns = 0
+        slot.fence = slot.timeout_ns = slot.memory_limit_kib = 0
         slot.pid = os.getpid()
         _write_bytes(slot.execution_id, execution_id.bytes)
         slot.began_ns = time.monotonic_ns()
@@ -171,6 +183,7 @@ class ControlBlock:
                 kind=bytes(slot.kind).rstrip(b"\0").decode(errors="replace"),
                 began_ns=slot.began_ns,
                 timeout_ns=slot.timeout_ns,
+                memory_limit_kib=slot.memory_limit_kib,
             )
             if slot.generation == generation:
                 yield held

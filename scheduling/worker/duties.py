@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from scheduling.conf import sweep_seconds
+from scheduling.services.quotas import keep_limits
 from scheduling.services.rescue import run_sweep
 from scheduling.worker.connections import CONNECTION_ERRORS
 from tenants.services.sealing import seal_entries
@@ -34,6 +35,7 @@ SEAL_SECONDS = 0.25
 DUTIES: tuple[Duty, ...] = (
     Duty("sweep", sweep_seconds, run_sweep, waits_for_leases=True),
     Duty("seal", lambda: SEAL_SECONDS, seal_entries),
+    Duty("limits", lambda: 1.0, keep_limits),
 )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +23,7 @@ from scheduling.services import verdicts
 from scheduling.services.execution import StartedExecution, start_execution
 from scheduling.services.settlement import Settlement
 from scheduling.services.settlement import settle as settle_executions
-from scheduling.worker import policy
+from scheduling.worker import memory, policy
 from scheduling.worker.connections import (
     CONNECTION_ERRORS,
     check_connection,
@@ -73,9 +73,11 @@ def execute(*, execution_id: UUID, token: UUID, child_index: int, worker: LocalW
         kind=started.kind,
     ):
         log = _log_of(started)
+        is_peak_known = memory.reset_peak()
         try:
             # In a copy of the context: what a processor sets in context variables ends with its job.
             verdict = copy_context().run(perform, started, seat, log)
+            verdict = with_peak(verdict, memory.read_peak_kib() if is_peak_known else None)
             is_spoiled = drop_open_transaction()
         finally:
             # Before the settlement: whoever sees the job ended finds its log whole.
@@ -120,6 +122,7 @@ def perform(started: StartedExecution, seat: Seat, log: JobLogWriter) -> Verdict
         max_retries=started.max_retries,
         kind=started.kind,
         timeout_seconds=kind.timeout_seconds,
+        memory_limit_mib=started.memory_limit_mib,
     )
     runtime = ExecutionRuntime(started, seat, log)
     retries = policy.retry_policy(started, kind)
@@ -131,6 +134,13 @@ def perform(started: StartedExecution, seat: Seat, log: JobLogWriter) -> Verdict
         return Verdict(policy.interruption_of(interruption.cause, started))
     is_completed = settlement.outcome == verdicts.Outcome.COMPLETED
     return Verdict(settlement, runtime.settlement_effects() if is_completed else None)
+
+
+def with_peak(verdict: Verdict, peak_memory_kib: int | None) -> Verdict:
+    """The verdict with the most memory that the job had."""
+    if verdict.settlement is None:
+        return verdict
+    return replace(verdict, settlement=replace(verdict.settlement, peak_memory_kib=peak_memory_kib))
 
 
 def settle(verdict: Verdict, started: StartedExecution) -> None:
@@ -154,7 +164,8 @@ def settle(verdict: Verdict, started: StartedExecution) -> None:
             raise
         # The effects are the processor's own code: their failure is the attempt's.
         retries = policy.retry_policy(started, registry.get(started.kind))
-        settle(Verdict(policy.failure_of(error, started, retries)), started)
+        failed = with_peak(Verdict(policy.failure_of(error, started, retries)), settlement.peak_memory_kib)
+        settle(failed, started)
         return
     if not settled:
         logger.warning("execution.superseded", extra={"execution_id": str(started.execution_id)})

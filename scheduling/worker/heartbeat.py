@@ -14,6 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from django.db import connection
 
@@ -27,6 +28,7 @@ from scheduling.services.verdicts import Failure
 from scheduling.services.workers import enter_again
 from scheduling.worker.connections import CONNECTION_ERRORS
 from scheduling.worker.control_block import Cause, HeldSlot
+from scheduling.worker.memory import read_resident_kib
 from scheduling.worker.registration import LocalWorker
 from scheduling.worker.watch import Finding, find, is_child_alive
 
@@ -52,6 +54,7 @@ class HeartbeatThread(threading.Thread):
         self._next_beat = 0.0
         self._asked_at_ns: dict[Holder, dict[Cause, int]] = defaultdict(dict)
         self._findings: dict[Holder, Finding] = {}
+        self._resident_kib: dict[Holder, int | None] = {}
         self._settled: set[Holder] = set()
         self._socket: int | None = None
         self._replace_children: Callable[[], None] = lambda: None
@@ -157,12 +160,15 @@ class HeartbeatThread(threading.Thread):
     def _find(self, held: HeldSlot, *, is_alive: bool) -> Finding | None:
         if self._take_back.is_set():
             return Finding.SHUT_DOWN
+        resident_kib = read_resident_kib(held.pid) if held.memory_limit_kib else None
+        self._resident_kib[_holder(held)] = resident_kib
         return find(
             held,
             now_ns=time.monotonic_ns(),
             is_alive=is_alive,
             is_stopping=self.block.is_stopping,
             asked_at_ns=self._asked_at_ns.get(_holder(held), {}),
+            resident_kib=resident_kib,
         )
 
     def _end(self, held: HeldSlot, finding: Finding, *, is_alive: bool) -> None:
@@ -171,7 +177,7 @@ class HeartbeatThread(threading.Thread):
             with suppress(ProcessLookupError):
                 os.kill(held.pid, signal.SIGKILL)
         if _holder(held) not in self._settled:
-            settlement = settlement_of(held, finding)
+            settlement = settlement_of(held, finding, resident_kib=self._resident_kib.get(_holder(held)))
             if settlement is not None:
                 settle([settlement])
             self._settled.add(_holder(held))
@@ -180,13 +186,14 @@ class HeartbeatThread(threading.Thread):
             self._replace_children()
 
     def _forget_all_but(self, holders: set[Holder]) -> None:
-        for holder in (self._asked_at_ns.keys() | self._findings.keys()) - holders:
+        for holder in (self._asked_at_ns.keys() | self._findings.keys() | self._resident_kib.keys()) - holders:
+            self._resident_kib.pop(holder, None)
             self._asked_at_ns.pop(holder, None)
             self._findings.pop(holder, None)
             self._settled.discard(holder)
 
 
-def settlement_of(held: HeldSlot, finding: Finding) -> Settlement | None:
+def settlement_of(held: HeldSlot, finding: Finding, *, resident_kib: int | None = None) -> Settlement | None:
     """The settlement that a finding asks for; None where the lease or somebody else decides."""
     if not held.has_begun:
         return None
@@ -202,6 +209,8 @@ def settlement_of(held: HeldSlot, finding: Finding) -> Settlement | None:
             )
         case Finding.TIMED_OUT:
             return _timed_out(held)
+        case Finding.OVER_MEMORY:
+            return _over_memory(held, resident_kib or 0)
         case Finding.CANCELLED:
             return verdicts.cancelled(held.execution_id, held.fence)
         case Finding.EXPIRED:
@@ -221,6 +230,21 @@ def _timed_out(held: HeldSlot) -> Settlement:
         policy=RetryPolicy(max_retries=held.max_retries, delays_seconds=delays),
         outcome=verdicts.Outcome.TIMED_OUT,
     )
+
+
+def _over_memory(held: HeldSlot, resident_kib: int) -> Settlement:
+    message = (
+        f"The job had {resident_kib // 1_024:,} MiB of memory; the tenant's jobs may have"
+        f" {held.memory_limit_kib // 1_024:,} MiB each (peak_memory_mib)."
+    )
+    verdict = verdicts.failed(
+        held.execution_id,
+        held.fence,
+        Failure("memory_limit_exceeded", message, "", is_permanent=True),
+        failed_attempts=held.attempt,
+        policy=RetryPolicy(max_retries=held.max_retries),
+    )
+    return replace(verdict, peak_memory_kib=resident_kib)
 
 
 def _holder(held: HeldSlot) -> Holder:

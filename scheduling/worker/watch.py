@@ -19,6 +19,7 @@ class Finding(StrEnum):
 
     CRASHED = "crashed"
     TIMED_OUT = "timed_out"
+    OVER_MEMORY = "over_memory"
     CANCELLED = "cancelled"
     EXPIRED = "expired"
     SHUT_DOWN = "shut_down"
@@ -33,17 +34,26 @@ _AFTER_GRACE = {
 
 
 def find(
-    held: HeldSlot, *, now_ns: int, is_alive: bool, is_stopping: bool, asked_at_ns: Mapping[Cause, int]
+    held: HeldSlot,
+    *,
+    now_ns: int,
+    is_alive: bool,
+    is_stopping: bool,
+    asked_at_ns: Mapping[Cause, int],
+    resident_kib: int | None = None,
 ) -> Finding | None:
     """Why this execution must be ended now; None while it may go on.
 
-    ``asked_at_ns`` says since when its child has been asked to stop, by cause.
+    ``asked_at_ns`` says since when its child has been asked to stop, by cause; ``resident_kib`` how much memory
+    the child has, where that is known.
     """
     if not is_alive:
         # While the worker stops, Celery ends children that are still busy: no fault of their jobs.
         return Finding.SHUT_DOWN if is_stopping else Finding.CRASHED
     if held.timeout_ns and now_ns - held.began_ns > held.timeout_ns:
         return Finding.TIMED_OUT
+    if held.memory_limit_kib and (resident_kib or 0) > held.memory_limit_kib:
+        return Finding.OVER_MEMORY
     for cause, since_ns in asked_at_ns.items():
         if now_ns - since_ns > STOP_GRACE_SECONDS * 1_000_000_000:
             return _AFTER_GRACE[cause]

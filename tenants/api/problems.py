@@ -1,4 +1,7 @@
-"""Errors as problem details (RFC 9457): `type, title, status, code, detail, errors`. The codes are stable."""
+"""Errors as problem details (RFC 9457): `type, title, status, code, detail, errors`. The codes are stable.
+
+A refusal for a limit has the further member `limit`: which one, how much is allowed and used, when it resets.
+"""
 
 from __future__ import annotations
 
@@ -115,8 +118,10 @@ def _answer(error: Exception) -> tuple[int, dict[str, Any], dict[str, str]] | No
 def _answer_domain_error(error: DomainError) -> tuple[int, dict[str, Any], dict[str, str]]:
     status = STATUS_BY_CATEGORY[error.category]
     body = _body(status, error.code, error.title, error.detail, error.errors)
+    if error.limit is not None:
+        body["limit"] = error.limit.describe()
     retry_after = error.retry_after_seconds or _DEFAULT_RETRY_AFTER.get(error.category)
-    return status, body, {} if retry_after is None else {"Retry-After": str(retry_after)}
+    return status, body, error.headers | ({} if retry_after is None else {"Retry-After": str(retry_after)})
 
 
 def _answer_rest_error(error: rest.APIException) -> tuple[int, dict[str, Any], dict[str, str]]:

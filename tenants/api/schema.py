@@ -20,6 +20,17 @@ class FaultSerializer(serializers.Serializer[Any]):
     field = serializers.CharField(required=False, help_text="Where in the body, with dots; absent if not in one place.")
 
 
+class LimitReachedSerializer(serializers.Serializer[Any]):
+    """The limit behind a refusal."""
+
+    key = serializers.CharField()
+    unit = serializers.CharField()
+    allowed = serializers.IntegerField()
+    used = serializers.IntegerField()
+    left = serializers.IntegerField()
+    resets_at = serializers.DateTimeField(allow_null=True, help_text="null: waiting alone does not help.")
+
+
 class ProblemSerializer(serializers.Serializer[Any]):
     """An error, as RFC 9457 has it."""
 
@@ -29,6 +40,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
     code = serializers.CharField(help_text="Stable; programs decide by it.")
     detail = serializers.CharField()
     errors = FaultSerializer(many=True)
+    limit = LimitReachedSerializer(required=False, help_text="Where a limit was reached.")
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):

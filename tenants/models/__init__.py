@@ -4,6 +4,7 @@ from tenants.models.api_key import ApiKey
 from tenants.models.audit_chain import AuditHead, AuditPending, AuditSeal
 from tenants.models.audit_log import AuditLogEntry
 from tenants.models.base import TenantModel
+from tenants.models.limits import LimitWarning, TenantLimit, TenantUsage
 from tenants.models.membership import Membership, Role
 from tenants.models.plan import Plan, PlanLimit
 from tenants.models.platform_membership import PlatformMembership
@@ -17,14 +18,17 @@ __all__ = [
     "AuditLogEntry",
     "AuditPending",
     "AuditSeal",
+    "LimitWarning",
     "Membership",
     "Plan",
     "PlanLimit",
     "PlatformMembership",
     "Role",
     "Tenant",
+    "TenantLimit",
     "TenantModel",
     "TenantSettings",
     "TenantStatus",
+    "TenantUsage",
     "Tier",
 ]

@@ -26,6 +26,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"put_queues_and_plans", "take_queues_and_plans"},
         "FORCE binds the owner, who writes these rows",
     ),
+    "scheduling/migrations/0007_usage.py": ({"count_month"}, "FORCE binds the owner, who counts all tenants' work"),
     "scheduling/processors/retrieval/management/commands/build_search_indexes.py": (
         {"large_datasets"},
         "it looks for the datasets of all tenants that have outgrown exact search",
@@ -40,6 +41,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/services/leases.py": ({"heartbeat"}, "a worker renews the leases of many tenants' executions"),
     "scheduling/services/ledger.py": ({"verify_ledger"}, "the ledger balances for every tenant"),
     "scheduling/services/partitions.py": ({"_make", "maintain_partitions"}, "partitions hold the rows of all tenants"),
+    "scheduling/services/quotas.py": ({"keep_limits"}, "overrides expire and months end for all tenants"),
     "scheduling/services/rescue.py": ({"run_sweep"}, "the sweep looks for dead executions of all tenants"),
     "scheduling/services/settlement.py": ({"settle"}, "capacity and charges are settled across tenants"),
     "scheduling/services/suspension.py": (
@@ -51,6 +53,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "pools, queues and rules are the platform's",
     ),
     "scheduling/services/upkeep/runs.py": ({"_begin", "_write"}, "upkeep is the platform's, and so are its results"),
+    "scheduling/services/usage.py": ({"verify_usage"}, "every tenant's counter is its executions' time"),
     "scheduling/services/workers.py": (
         {"enter_again", "register_worker", "retire_worker"},
         "workers are the platform's and serve all tenants",
@@ -83,6 +86,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "only the platform's role may delete what a checkpoint covers",
     ),
     "tenants/services/audit_verification.py": ({"_Verifier.scope"}, "the chains of all tenants are verified"),
+    "tenants/services/limits.py": (
+        {"clear_tenant_limit", "set_tenant_limit"},
+        "what a tenant may is the platform's to say",
+    ),
     "tenants/services/plans.py": (
         {"create_plan", "create_tier", "update_plan", "update_tier"},
         "plans are the platform's, and their tenants are told at once",

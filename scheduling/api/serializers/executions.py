@@ -33,6 +33,7 @@ class ExecutionSerializer(serializers.Serializer[ExecutionRecord]):
     started_at = serializers.DateTimeField(allow_null=True)
     ended_at = serializers.DateTimeField(allow_null=True)
     seconds = serializers.FloatField(allow_null=True, help_text="Measured slot time.")
+    peak_memory_kib = serializers.IntegerField(allow_null=True, help_text="Most resident memory of its process.")
     error = serializers.SerializerMethodField()
 
     @extend_schema_field(ExecutionErrorSerializer(allow_null=True))

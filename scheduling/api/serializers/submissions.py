@@ -15,6 +15,7 @@ from scheduling.services.job_requests import (
     JobRequest,
 )
 from tenants.api.fields import MomentField, NameField, StrictSerializer, WholeNumberField
+from tenants.api.schema import LimitReachedSerializer
 from tenants.exceptions import FieldInvalidError
 
 
@@ -60,6 +61,8 @@ class RejectedJobSerializer(serializers.Serializer[Any]):
     index = serializers.IntegerField()
     code = serializers.CharField()
     detail = serializers.CharField()
+    retry_after_seconds = serializers.IntegerField(allow_null=True, help_text="When it may be tried again.")
+    limit = LimitReachedSerializer(allow_null=True, help_text="Where a limit was reached.")
 
 
 class BulkSubmissionResultSerializer(serializers.Serializer[Any]):

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import ValidationError
 
+from scheduling.api.responses import RATE_HEADERS, with_rate
 from scheduling.api.serializers.submissions import (
     BulkSubmissionResultSerializer,
     BulkSubmissionSerializer,
@@ -18,6 +19,7 @@ from scheduling.api.serializers.submissions import (
 )
 from scheduling.models import Job
 from scheduling.services.job_requests import JobRequest
+from scheduling.services.quotas import check_bulk_size
 from scheduling.services.submission import submit_jobs
 from tenants.api.viewsets import TenantViewSet
 from tenants.bodies import MAX_TEXT_BYTES
@@ -36,24 +38,33 @@ class BulkSubmissionViewSet(TenantViewSet):
 
     @extend_schema(
         operation_id="jobs_submit_bulk",
+        parameters=RATE_HEADERS,
         responses={
             201: OpenApiResponse(BulkSubmissionResultSerializer, description="What was accepted, in one transaction.")
         },
     )
     def create(self, request: Request) -> Response:
         """Submit up to 1,000 jobs; each is accepted or rejected for itself."""
-        requests, refused = _parse(parse_bulk(request.data))
-        bulk = submit_jobs(tenant=self.tenant, requests=list(requests.values()))
+        jobs = parse_bulk(request.data)
+        check_bulk_size(tenant_id=self.tenant.pk, jobs=len(jobs))
+        requests, refused = _parse(jobs)
+        bulk = submit_jobs(tenant=self.tenant, requests=list(requests.values()), is_rated=True)
         indices = list(requests)
         rejected = [*refused, *((indices[place], error) for place, error in bulk.rejected)]
         answer = {
             "accepted": [{"index": indices[place], "id": done.job.id} for place, done in bulk.accepted],
             "rejected": [
-                {"index": index, "code": error.code, "detail": error.detail}
+                {
+                    "index": index,
+                    "code": error.code,
+                    "detail": error.detail,
+                    "retry_after_seconds": error.retry_after_seconds,
+                    "limit": error.limit.describe() if error.limit else None,
+                }
                 for index, error in sorted(rejected, key=lambda entry: entry[0])
             ],
         }
-        return Response(BulkSubmissionResultSerializer(answer).data, status=201)
+        return with_rate(Response(BulkSubmissionResultSerializer(answer).data, status=201), bulk.rate)
 
 
 def _parse(jobs: list[Any]) -> tuple[dict[int, JobRequest], list[tuple[int, DomainError]]]:

@@ -12,7 +12,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from scheduling.api.filters import PAGING_PARAMETERS, JobQuerySerializer, NoQuerySerializer
-from scheduling.api.responses import OldestFirstPagination, job_response, new_job_response, page_response
+from scheduling.api.responses import (
+    RATE_HEADERS,
+    OldestFirstPagination,
+    job_response,
+    new_job_response,
+    page_response,
+    with_rate,
+)
 from scheduling.api.serializers.executions import ExecutionSerializer
 from scheduling.api.serializers.jobs import (
     CancellationSerializer,
@@ -73,7 +80,7 @@ class JobViewSet(TenantViewSet):
     @extend_schema(
         operation_id="jobs_submit",
         request=JobSubmissionSerializer,
-        parameters=[IDEMPOTENCY_HEADER],
+        parameters=[IDEMPOTENCY_HEADER, *RATE_HEADERS],
         responses={
             201: OpenApiResponse(JobSerializer, description="Accepted."),
             200: OpenApiResponse(JobSerializer, description="Accepted before, under the same idempotency key."),
@@ -84,10 +91,12 @@ class JobViewSet(TenantViewSet):
         key = parse_idempotency_key(request.headers.get("Idempotency-Key"))
         body = JobSubmissionSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        submission = submit_job(tenant=self.tenant, request=body.to_request(key))
+        submission = submit_job(tenant=self.tenant, request=body.to_request(key), is_rated=True)
         if submission.created:
-            return new_job_response(request, submission.job)
-        return job_response(request, submission.job)
+            answer = new_job_response(request, submission.job)
+        else:
+            answer = job_response(request, submission.job)
+        return with_rate(answer, submission.rate)
 
     @extend_schema(operation_id="jobs_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:

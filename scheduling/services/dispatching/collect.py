@@ -1,8 +1,15 @@
-"""Fold what ended since the last tick into virtual times, counters and running means."""
+"""Fold what ended since the last tick into virtual times, counters, running means and usage."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import connection
+
+from scheduling.limits import PEAK_MEMORY, WORKER_SECONDS
+from scheduling.services.dispatching.worker_time import LIMIT_US, MONTH
+from tenants.limits import WARNING_PERCENTS
+from tenants.services.limit_warnings import warn_of_usage
 
 # Half-life of the running mean in samples: recent behaviour outweighs what a kind once cost.
 MEMORY_SAMPLES = 50
@@ -10,7 +17,9 @@ MEMORY_SAMPLES = 50
 # A charge is corrected at the weight at which it was made: taken off at another one, an edit of weights would
 # credit or fine whoever was in flight. Virtual times are nanoseconds per unit of weight, hence the 1,000,000 over
 # milli-weights.
-# Capacities are locked in the order of the tenants, because two pools' ticks may both want them.
+# Capacities are locked in the order of the tenants, because two pools' ticks may both want them; usage is written
+# under the same locks. Whoever has just used its month up is looked at again in every queue, and whoever passed a
+# part of a limit at which tenants are warned is what the statement answers.
 _COLLECT = """
 WITH gone AS (
     DELETE FROM scheduling_settled s USING scheduling_queue q
@@ -63,17 +72,57 @@ WITH gone AS (
         sum(measured_us * 1000000 / queue_weight_milli - predicted_us * 1000000 / queue_weight_milli)::bigint
             AS correction
     FROM gone GROUP BY 1
+), queue AS (
+    UPDATE scheduling_queue_clock c SET
+        vruntime = c.vruntime + b.correction,
+        -- A correction may bring a tenant below what was the least virtual time so far.
+        floor = least(c.floor, coalesce((SELECT min(e.vruntime) FROM entity e
+            WHERE e.queue_id = c.queue_id AND e.is_runnable), c.floor))
+    FROM by_queue b WHERE c.queue_id = b.queue_id
+), by_month AS (
+    SELECT tenant_id, date_trunc('month', ended_at AT TIME ZONE 'UTC')::date AS period,
+        sum(measured_us)::bigint AS worker_us, max(peak_memory_kib) AS peak_kib
+    FROM gone GROUP BY 1, 2
+), worker_time AS (
+    INSERT INTO tenants_tenantusage AS u (tenant_id, key, period, amount)
+    SELECT m.tenant_id, %(worker_key)s, m.period, m.worker_us FROM by_month m LEFT JOIN capacity_lock USING (tenant_id)
+    ON CONFLICT (tenant_id, key, period) DO UPDATE SET amount = u.amount + excluded.amount
+    RETURNING u.tenant_id, u.period, u.amount
+), peak AS (
+    INSERT INTO tenants_tenantusage AS u (tenant_id, key, period, amount)
+    SELECT m.tenant_id, %(peak_key)s, m.period, m.peak_kib FROM by_month m LEFT JOIN capacity_lock USING (tenant_id)
+    WHERE m.peak_kib IS NOT NULL
+    ON CONFLICT (tenant_id, key, period) DO UPDATE SET amount = excluded.amount WHERE u.amount < excluded.amount
+    RETURNING u.tenant_id
+), used AS (
+    SELECT w.tenant_id, w.amount, w.amount - m.worker_us AS before, <limit> AS limit_us
+    FROM worker_time w JOIN by_month m ON m.tenant_id = w.tenant_id AND m.period = w.period
+        JOIN tenants_tenant t ON t.id = w.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
+    WHERE w.period = <month>
+), used_up AS (
+    INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
+    SELECT e.tenant_id, e.id, e.queue_id, 0
+    FROM used u JOIN scheduling_schedulingentity e ON e.tenant_id = u.tenant_id
+    WHERE u.before < u.limit_us AND u.amount >= u.limit_us
 )
-UPDATE scheduling_queue_clock c SET
-    vruntime = c.vruntime + b.correction,
-    -- A correction may bring a tenant below what was the least virtual time so far.
-    floor = least(c.floor, coalesce((SELECT min(e.vruntime) FROM entity e
-        WHERE e.queue_id = c.queue_id AND e.is_runnable), c.floor))
-FROM by_queue b WHERE c.queue_id = b.queue_id
-"""
+SELECT tenant_id FROM used CROSS JOIN unnest(%(percents)s::int[]) AS level(percent)
+WHERE before::numeric * 100 < level.percent * limit_us::numeric
+    AND amount::numeric * 100 >= level.percent * limit_us::numeric
+UNION SELECT tenant_id FROM peak
+""".replace("<limit>", LIMIT_US).replace("<month>", MONTH)
 
 
 def collect_settled(pool_id: int) -> None:
-    """Fold the pool's settled executions: one statement, whatever their number."""
+    """Fold the pool's settled executions: one statement, whatever their number; one more where a limit comes near."""
+    parameters: dict[str, Any] = {
+        "pool_id": pool_id,
+        "memory": MEMORY_SAMPLES,
+        "worker_key": WORKER_SECONDS.key,
+        "peak_key": PEAK_MEMORY.key,
+        "percents": list(WARNING_PERCENTS),
+    }
     with connection.cursor() as cursor:
-        cursor.execute(_COLLECT, {"pool_id": pool_id, "memory": MEMORY_SAMPLES})
+        cursor.execute(_COLLECT, parameters)
+        near = [tenant_id for (tenant_id,) in cursor.fetchall()]
+    if near:
+        warn_of_usage(near)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.db import connection
 
+from scheduling.services.dispatching.worker_time import HAS_WORKER_TIME
+
 # The wake row and the job behind it were committed together, so the one statement's snapshot
 # that deletes the first also sees the second: no wake-up is lost.
 _FOLD_WAKES = """
@@ -17,7 +19,8 @@ WITH woken AS (
     SELECT e.id, b.delta, head.rank AS head_rank,
         greatest(1, round(p.weight * t.weight_factor * 1000))::int AS weight_milli,
         head.rank IS NOT NULL AND t.status = 'active' AND NOT t.is_paused
-            AND coalesce(c.in_flight, 0) < coalesce(t.max_concurrency, p.max_concurrency) AS is_runnable,
+            AND coalesce(c.in_flight, 0) < coalesce(t.max_concurrency, p.max_concurrency)
+            AND <has worker time> AS is_runnable,
         clock.virtual_time
     FROM by_entity b
         JOIN scheduling_schedulingentity e ON e.id = b.entity_id
@@ -38,7 +41,7 @@ UPDATE scheduling_schedulingentity e SET
     vruntime = CASE WHEN l.is_runnable AND NOT e.is_runnable THEN greatest(e.vruntime, l.virtual_time)
         ELSE e.vruntime END
 FROM looked l WHERE e.id = l.id
-"""
+""".replace("<has worker time>", HAS_WORKER_TIME)
 
 
 def fold_wakes(pool_id: int) -> None:

@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 
 from scheduling.models import Job
 from tenants.context import all_tenants, tenant_context
-from tenants.models import AuditLogEntry, Tenant
+from tenants.models import AuditLogEntry, PlanLimit, Tenant
 
 BULK = "/api/v1/jobs/bulk/"
 
@@ -47,6 +47,8 @@ def test_each_job_is_accepted_or_rejected_by_its_index(acme_api: APIClient) -> N
 
 
 def test_a_thousand_jobs_cost_as_many_statements_as_ten_and_one_audit_entry(acme: Tenant, acme_api: APIClient) -> None:
+    with all_tenants():
+        PlanLimit.objects.create(plan=acme.plan, key="submit_burst", value=2_000)
     costs = []
     for count in (1, 10, 1_000):
         with CaptureQueriesContext(connection) as queries:

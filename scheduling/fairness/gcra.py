@@ -1,0 +1,62 @@
+"""The generic cell rate algorithm: a rate with bursts, kept as one number.
+
+That number is the theoretical arrival time (TAT): when the bucket will be full again. Each token moves it on by
+one interval; it may lie at most ``burst`` intervals ahead of now. Whatever is asked, in any window of length t no
+more than ``burst + t / interval`` tokens are granted. Times are integers, microseconds of any one clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MINUTE_US = 60_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """One token every ``interval_us``, and up to ``burst`` at once."""
+
+    interval_us: int
+    burst: int
+
+    @classmethod
+    def per_minute(cls, tokens: int, burst: int) -> Rate | None:
+        """So many tokens a minute, rounded so that it is never more; None where none are granted at all."""
+        return cls(-(-MINUTE_US // tokens), burst) if tokens > 0 and burst > 0 else None
+
+    @property
+    def horizon_us(self) -> int:
+        """How far the arrival time may lie ahead: an empty bucket is full again after this."""
+        return self.interval_us * self.burst
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The answer to a wish for tokens. ``backlog_us`` is how far the arrival time lies ahead after it."""
+
+    granted: int
+    backlog_us: int
+
+    def remaining(self, rate: Rate) -> int:
+        """Tokens that would be granted now."""
+        return (rate.horizon_us - self.backlog_us) // rate.interval_us
+
+    def wait_us(self, rate: Rate, nth: int = 1) -> int:
+        """Until the ``nth`` token from now is to be had; 0 for one that is."""
+        return max(0, self.backlog_us + nth * rate.interval_us - rate.horizon_us)
+
+
+def take(tat_us: int, now_us: int, rate: Rate, wanted: int) -> Grant:
+    """As many of ``wanted`` tokens as there are; the new arrival time is now plus the grant's backlog.
+
+    An arrival time beyond the horizon, left by a rate that has changed or by a clock set back, is cut to it.
+    """
+    backlog = min(max(0, tat_us - now_us), rate.horizon_us)
+    granted = min(max(0, wanted), (rate.horizon_us - backlog) // rate.interval_us)
+    return Grant(granted, backlog + granted * rate.interval_us)
+
+
+def give_back(tat_us: int, now_us: int, rate: Rate, tokens: int) -> Grant:
+    """Return tokens that were taken and not used."""
+    backlog = min(max(0, tat_us - now_us), rate.horizon_us)
+    return Grant(0, max(0, backlog - tokens * rate.interval_us))

@@ -1,0 +1,90 @@
+"""What the scheduler limits, as descriptions: rates, waiting work, worker time, memory."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tenants.limits import Limit, Span
+
+MICROSECONDS: Final = 1_000_000
+
+SUBMITS_PER_MINUTE: Final = Limit(
+    key="submits_per_minute",
+    title="Submissions a minute",
+    unit="jobs/min",
+    counts="Jobs that the tenant submits by API or console, over time; each job of a bulk is one.",
+    span=Span.MINUTE,
+    enforced_at="submit",
+    plan_column="submits_per_minute",
+)
+SUBMIT_BURST: Final = Limit(
+    key="submit_burst",
+    title="Submissions at once",
+    unit="jobs",
+    counts="Jobs that may be submitted at once after a time of rest.",
+    span=Span.NOW,
+    enforced_at="submit",
+    default=1_000,
+)
+MAX_WAITING_JOBS: Final = Limit(
+    key="max_waiting_jobs",
+    title="Waiting jobs",
+    unit="jobs",
+    counts="Jobs that are ready, scheduled or waiting for their next attempt.",
+    span=Span.NOW,
+    enforced_at="submit",
+    plan_column="max_waiting_jobs",
+    warns=True,
+)
+JOBS_PER_BULK: Final = Limit(
+    key="jobs_per_bulk",
+    title="Jobs in one bulk request",
+    unit="jobs",
+    counts="Jobs of one request to jobs/bulk/.",
+    span=Span.EACH,
+    enforced_at="submit",
+    default=1_000,
+)
+MAX_CONCURRENCY: Final = Limit(
+    key="max_concurrency",
+    title="Jobs at once",
+    unit="jobs",
+    counts="Jobs in flight; at the limit further ones wait.",
+    span=Span.NOW,
+    enforced_at="dispatch",
+    plan_column="max_concurrency",
+    tenant_column="max_concurrency",
+)
+WORKER_SECONDS: Final = Limit(
+    key="worker_seconds_per_month",
+    title="Worker time a month",
+    unit="s",
+    counts="Measured time of ended executions, by the month in which they end.",
+    span=Span.MONTH,
+    enforced_at="submit and dispatch",
+    plan_column="worker_seconds_per_month",
+    counts_per_unit=MICROSECONDS,
+    is_counter=True,
+    warns=True,
+)
+PEAK_MEMORY: Final = Limit(
+    key="peak_memory_mib",
+    title="Memory of a job",
+    unit="MiB",
+    counts="Resident memory of the process that runs a job; shown is the month's highest.",
+    span=Span.EACH,
+    enforced_at="run",
+    counts_per_unit=1_024,
+    is_counter=True,
+    warns=True,
+)
+
+LIMITS: Final = (
+    SUBMITS_PER_MINUTE,
+    SUBMIT_BURST,
+    MAX_WAITING_JOBS,
+    JOBS_PER_BULK,
+    MAX_CONCURRENCY,
+    WORKER_SECONDS,
+    PEAK_MEMORY,
+)

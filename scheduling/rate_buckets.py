@@ -1,0 +1,138 @@
+"""The tenants' buckets of submissions: in Redis for all processes, and while it is away in this process.
+
+One script, one round trip, Redis's own clock. A Redis that does not answer within 100 ms counts as away, and is
+asked again after a second. Meanwhile every process grants the whole rate for itself: how many others there are
+cannot be known here, and refusing everybody would be worse.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import redis
+from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from scheduling.fairness import gcra
+from scheduling.fairness.gcra import Grant, Rate
+
+logger = logging.getLogger(__name__)
+
+KEY_PREFIX = "jobsplatform:rate:submit:"
+TIMEOUT_SECONDS = 0.1
+BACK_OFF_SECONDS = 1.0
+# Full buckets are forgotten beyond this many tenants.
+MAX_LOCAL_BUCKETS = 10_000
+
+# The arithmetic of scheduling.fairness.gcra, word for word; a test compares them. A negative wish gives back.
+SCRIPT = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local interval, burst, wanted = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local horizon = interval * burst
+local backlog = math.min(math.max(0, (tonumber(redis.call('GET', KEYS[1])) or 0) - now), horizon)
+local granted = 0
+if wanted < 0 then
+    backlog = math.max(0, backlog + wanted * interval)
+else
+    granted = math.min(wanted, math.floor((horizon - backlog) / interval))
+    backlog = backlog + granted * interval
+end
+if wanted ~= 0 then
+    redis.call('SET', KEYS[1], string.format('%.0f', now + backlog), 'PX', math.floor(backlog / 1000) + 1)
+end
+return {granted, string.format('%.0f', backlog)}
+"""
+
+
+class LocalBuckets:
+    """Buckets of this process by its monotonic clock."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tats_us: dict[UUID, int] = {}
+
+    def take(self, tenant_id: UUID, rate: Rate, wanted: int) -> Grant:
+        """Take tokens, or give back with a negative number."""
+        now_us = time.monotonic_ns() // 1_000
+        with self._lock:
+            tat_us = self._tats_us.get(tenant_id, 0)
+            if wanted < 0:
+                grant = gcra.give_back(tat_us, now_us, rate, -wanted)
+            else:
+                grant = gcra.take(tat_us, now_us, rate, wanted)
+            self._tats_us[tenant_id] = now_us + grant.backlog_us
+            if len(self._tats_us) > MAX_LOCAL_BUCKETS:
+                self._tats_us = {tenant: tat for tenant, tat in self._tats_us.items() if tat > now_us}
+        return grant
+
+
+class _Outage:
+    """Whether Redis is away: looked at before each call, logged once at its beginning and once at its end."""
+
+    def __init__(self) -> None:
+        self._is_away = False
+        self._ask_again_at = 0.0
+
+    def is_to_be_waited_out(self) -> bool:
+        return self._is_away and time.monotonic() < self._ask_again_at
+
+    def note_failure(self, error: Exception) -> None:
+        if not self._is_away:
+            logger.warning("rate_buckets.redis_away", exc_info=error)
+        self._is_away = True
+        self._ask_again_at = time.monotonic() + BACK_OFF_SECONDS
+
+    def note_success(self) -> None:
+        if self._is_away:
+            logger.info("rate_buckets.redis_back")
+        self._is_away = False
+
+
+_local = LocalBuckets()
+_outage = _Outage()
+
+
+@cache
+def _script() -> Any:
+    client = redis.Redis.from_url(
+        settings.REDIS_URL,
+        socket_connect_timeout=TIMEOUT_SECONDS,
+        socket_timeout=TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), retries=0),
+    )
+    return client.register_script(SCRIPT)
+
+
+def take(tenant_id: UUID, rate: Rate, wanted: int) -> Grant:
+    """As many of ``wanted`` submissions as the tenant's bucket grants; 0 only looks."""
+    return _ask(tenant_id, rate, wanted)
+
+
+def give_back(tenant_id: UUID, rate: Rate, tokens: int) -> None:
+    """Return what was taken for jobs that were not stored after all."""
+    if tokens > 0:
+        _ask(tenant_id, rate, -tokens)
+
+
+def look(tenant_id: UUID, rate: Rate) -> Grant:
+    """How the bucket stands."""
+    return _ask(tenant_id, rate, 0)
+
+
+def _ask(tenant_id: UUID, rate: Rate, wanted: int) -> Grant:
+    if not _outage.is_to_be_waited_out():
+        try:
+            granted, backlog = _script()(keys=[f"{KEY_PREFIX}{tenant_id}"], args=[rate.interval_us, rate.burst, wanted])
+        except (redis.RedisError, OSError) as error:
+            _outage.note_failure(error)
+        else:
+            _outage.note_success()
+            return Grant(int(granted), int(backlog))
+    return _local.take(tenant_id, rate, wanted)

@@ -1,0 +1,101 @@
+"""What tenants use of the scheduler's limits now, and the proof that the counted worker time is the measured one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from scheduling import rate_buckets
+from scheduling.fairness.gcra import Rate
+from scheduling.limits import MAX_CONCURRENCY, MAX_WAITING_JOBS, SUBMIT_BURST, SUBMITS_PER_MINUTE, WORKER_SECONDS
+from scheduling.models import WorkerPool
+from scheduling.services.dispatching.tick import TICK_LOCK
+from tenants.context import all_tenants
+from tenants.limits import month_of
+from tenants.selectors.limits import EffectiveLimit
+
+_NOW = """
+SELECT (SELECT coalesce(sum(waiting), 0) FROM scheduling_schedulingentity WHERE tenant_id = %(tenant_id)s)
+    + (SELECT coalesce(sum(waiting_delta), 0) FROM scheduling_wake WHERE tenant_id = %(tenant_id)s),
+    (SELECT coalesce(sum(in_flight), 0) FROM scheduling_tenant_capacity WHERE tenant_id = %(tenant_id)s)
+"""
+# One statement is one snapshot: what a tick has not folded yet is in the one sum and not in the other.
+_RECOUNTED = """
+recounted AS (
+    SELECT tenant_id, date_trunc('month', ended_at AT TIME ZONE 'UTC')::date AS period, sum(us)::bigint AS us
+    FROM (
+        SELECT tenant_id, ended_at, measured_us AS us FROM scheduling_execution WHERE ended_at >= %(since)s
+        UNION ALL SELECT tenant_id, ended_at, -measured_us FROM scheduling_settled WHERE ended_at >= %(since)s
+    ) AS ended
+    GROUP BY 1, 2
+)
+"""
+_DIFFERENCES = f"""
+WITH {_RECOUNTED}, counted AS (
+    SELECT tenant_id, period, amount FROM tenants_tenantusage WHERE key = %(key)s AND period >= %(period)s
+)
+SELECT tenant_id, period, coalesce(c.amount, 0), coalesce(r.us, 0)
+FROM counted c FULL JOIN recounted r USING (tenant_id, period)
+WHERE coalesce(c.amount, 0) <> coalesce(r.us, 0) ORDER BY 1, 2
+"""  # noqa: S608 - constants
+_REPAIR = f"""
+WITH {_RECOUNTED}, missing AS (
+    UPDATE tenants_tenantusage SET amount = 0 WHERE key = %(key)s AND period >= %(period)s
+        AND (tenant_id, period) NOT IN (SELECT tenant_id, period FROM recounted)
+)
+INSERT INTO tenants_tenantusage (tenant_id, key, period, amount)
+SELECT tenant_id, %(key)s, period, us FROM recounted
+ON CONFLICT (tenant_id, key, period) DO UPDATE SET amount = excluded.amount
+"""  # noqa: S608 - constants
+
+
+@dataclass(frozen=True, slots=True)
+class UsageDifference:
+    """A month of a tenant whose counter is not the sum of its executions, in microseconds."""
+
+    tenant_id: UUID
+    period: date
+    counted_us: int
+    measured_us: int
+
+
+def measure_usage(tenant_id: UUID, limits: dict[str, EffectiveLimit]) -> dict[str, tuple[int, float]]:
+    """What is no counter: {key: (used, seconds until it is all free again)}; what Redis would say only if it does."""
+    with connection.cursor() as cursor:
+        cursor.execute(_NOW, {"tenant_id": tenant_id})
+        waiting, in_flight = cursor.fetchone()
+    measured = {MAX_WAITING_JOBS.key: (int(waiting), 0.0), MAX_CONCURRENCY.key: (int(in_flight), 0.0)}
+    rate = Rate.per_minute(limits[SUBMITS_PER_MINUTE.key].allowed or 0, limits[SUBMIT_BURST.key].allowed or 0)
+    if rate is not None:
+        grant = rate_buckets.look(tenant_id, rate)
+        used = rate.burst - grant.remaining(rate)
+        measured[SUBMIT_BURST.key] = (used, grant.backlog_us / 1_000_000)
+    return measured
+
+
+def verify_usage(*, since: date | None = None, repair: bool = False) -> Sequence[UsageDifference]:
+    """The months from ``since`` (this one) whose counted worker time is not what executions measured.
+
+    ``repair`` writes the measured time, while no dispatcher ticks. Months whose executions were pruned in part
+    must not be asked for.
+    """
+    period = since or month_of(datetime.now(UTC))
+    parameters: dict[str, Any] = {
+        "key": WORKER_SECONDS.key,
+        "period": period,
+        "since": datetime.combine(period, time(), tzinfo=UTC),
+    }
+    with all_tenants(), connection.cursor() as cursor:
+        if repair:
+            pools = list(WorkerPool.objects.order_by("pk").values_list("pk", flat=True))
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, pool) FROM unnest(%s::int[]) AS pool", [TICK_LOCK, pools])
+        cursor.execute(_DIFFERENCES, parameters)
+        differences = [UsageDifference(*row) for row in cursor.fetchall()]
+        if repair and differences:
+            cursor.execute(_REPAIR, parameters)
+    return differences

@@ -1,0 +1,32 @@
+"""Measuring memory, on the system that the tests run on."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+from scheduling.worker import memory
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+
+MIB = 1024
+
+
+def test_the_peak_is_that_of_the_job_and_not_of_the_one_before() -> None:
+    before = memory.read_resident_kib(os.getpid())
+    assert before is not None
+    big = bytearray(b"x") * (80 * 1024 * 1024)
+    del big
+    high = memory.read_peak_kib()
+    assert high is not None
+    assert high >= before + 60 * MIB
+    assert memory.reset_peak()
+    low = memory.read_peak_kib()
+    assert low is not None
+    assert low <= high - 40 * MIB
+
+
+def test_a_process_that_is_gone_has_no_memory() -> None:
+    assert memory.read_resident_kib(2**22 + 1) is None
