@@ -101,6 +101,31 @@ class UpkeepUnavailableError(DomainError):
     code, category, title = "broker_unavailable", "unavailable", "The broker does not take messages now"
 
 
+class ScheduleNotFoundError(DomainError):
+    code, category, title = "not_found", "not_found", "There is no such schedule"
+
+
+class ScheduleInvalidError(DomainError):
+    code, category, title = "schedule_invalid", "invalid", "The schedule is not usable"
+
+
+class ScheduleLimitError(DomainError):
+    code, category, title = "schedule_limit", "invalid", "The plan allows no more schedules"
+
+
+class ScheduleStaleError(DomainError):
+    code, category, title = "schedule_stale", "stale", "The schedule has been changed by somebody else"
+
+
+class BackfillInvalidError(DomainError):
+    code, category, title = "backfill_invalid", "invalid", "These times cannot be backfilled"
+
+    @classmethod
+    def of(cls, field: str, detail: str) -> BackfillInvalidError:
+        """The error that names the field with the fault."""
+        return cls(f"{field}: {detail}", errors=[{"field": field, "code": cls.code, "detail": detail}])
+
+
 class BrokerUnavailableError(Exception):
     """The broker did not take a message; the claim behind it is undone."""
 

@@ -15,3 +15,5 @@ execution_started = Signal()  # tenant_id, job_id, execution_id, kind, waited_se
 execution_ended = Signal()  # tenant_id, job_id, execution_id, kind, outcome, seconds
 executions_rescued = Signal()  # count, reason
 upkeep_ended = Signal()  # name, outcome, seconds, findings
+schedules_fired = Signal()  # tenant_id, outcome, count
+schedule_disabled = Signal()  # tenant_id, schedule_id, reason

@@ -19,6 +19,7 @@ from scheduling.models.jobs import (
     JobHeld,
     JobReady,
 )
+from scheduling.models.schedules import Schedule, ScheduleFire
 from scheduling.models.topology import (
     KindPause,
     PoolClock,
@@ -53,6 +54,8 @@ __all__ = [
     "Queue",
     "QueueClock",
     "RoutingRule",
+    "Schedule",
+    "ScheduleFire",
     "SchedulingEntity",
     "Settled",
     "TenantCapacity",

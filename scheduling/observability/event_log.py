@@ -20,6 +20,8 @@ _LINES: tuple[tuple[Signal, str, str], ...] = (
     (signals.execution_started, "execution.started", "debug"),
     (signals.execution_ended, "execution.ended", "info"),
     (signals.executions_rescued, "executions.rescued", "warning"),
+    (signals.schedules_fired, "schedules.fired", "info"),
+    (signals.schedule_disabled, "schedule.disabled", "warning"),
     (signals.upkeep_ended, "upkeep.ended", "info"),
     (limit_warned, "limit.warned", "warning"),
 )

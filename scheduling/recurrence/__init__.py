@@ -3,6 +3,7 @@
 from scheduling.recurrence.cron import Cron, CronInvalidError
 from scheduling.recurrence.fires import DstPolicy, Fire, Recurrence, ZoneUnknownError, find_zone
 from scheduling.recurrence.policies import CatchUpPolicy, Due, OverlapPolicy, jitter_seconds, sort_due
+from scheduling.recurrence.preview import PreviewedRun, preview_runs
 
 __all__ = [
     "CatchUpPolicy",
@@ -12,9 +13,11 @@ __all__ = [
     "Due",
     "Fire",
     "OverlapPolicy",
+    "PreviewedRun",
     "Recurrence",
     "ZoneUnknownError",
     "find_zone",
     "jitter_seconds",
+    "preview_runs",
     "sort_due",
 ]

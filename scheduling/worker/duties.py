@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from scheduling.conf import sweep_seconds
+from scheduling.conf import FIRE_INTERVAL_SECONDS, sweep_seconds
 from scheduling.services.quotas import keep_limits
 from scheduling.services.rescue import run_sweep
+from scheduling.services.schedules.firing import fire_due_schedules
 from scheduling.worker.connections import CONNECTION_ERRORS
 from tenants.services.sealing import seal_entries
 
@@ -36,6 +37,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("sweep", sweep_seconds, run_sweep, waits_for_leases=True),
     Duty("seal", lambda: SEAL_SECONDS, seal_entries),
     Duty("limits", lambda: 1.0, keep_limits),
+    Duty("schedules", lambda: FIRE_INTERVAL_SECONDS, fire_due_schedules),
 )
 
 

@@ -43,6 +43,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/services/partitions.py": ({"_make", "maintain_partitions"}, "partitions hold the rows of all tenants"),
     "scheduling/services/quotas.py": ({"keep_limits"}, "overrides expire and months end for all tenants"),
     "scheduling/services/rescue.py": ({"run_sweep"}, "the sweep looks for dead executions of all tenants"),
+    "scheduling/services/schedules/firing.py": (
+        {"fire_due_schedules"},
+        "whichever dispatcher looks fires what is due of all tenants",
+    ),
     "scheduling/services/settlement.py": ({"settle"}, "capacity and charges are settled across tenants"),
     "scheduling/services/suspension.py": (
         {"_set_queue_pause", "pause_kind", "resume_kind"},

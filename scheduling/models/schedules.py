@@ -1,0 +1,150 @@
+"""Schedules, and each time that one fired or should have."""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.core.validators import MaxValueValidator
+from django.db import models
+from django.db.models import Q
+
+from scheduling.models.jobs import Job
+from scheduling.recurrence import CatchUpPolicy, DstPolicy, OverlapPolicy
+from tenants.models.base import TenantModel
+
+MAX_JITTER_SECONDS = 3_600
+
+DST_CHOICES = [
+    (DstPolicy.STANDARD.value, "standard: fixed times run once, intervals keep their pace"),
+    (DstPolicy.FIRST.value, "first: a missing time runs after the gap, a repeated one the first time"),
+    (DstPolicy.SECOND.value, "second: a missing time runs after the gap, a repeated one the second time"),
+    (DstPolicy.BOTH.value, "both: a missing time runs after the gap, a repeated one both times"),
+    (DstPolicy.SKIP.value, "skip: a missing time does not run, a repeated one runs the first time"),
+]
+OVERLAP_CHOICES = [
+    (OverlapPolicy.ALLOW.value, "allow: submit all the same"),
+    (OverlapPolicy.SKIP.value, "skip: leave this one out"),
+    (OverlapPolicy.QUEUE_ONE.value, "queue one: one waits for the end of the run before it, more are left out"),
+    (OverlapPolicy.CANCEL_PREVIOUS.value, "cancel previous: submit, and cancel what has not ended"),
+]
+CATCH_UP_CHOICES = [
+    (CatchUpPolicy.NONE.value, "none: what was missed stays missed"),
+    (CatchUpPolicy.LATEST.value, "latest: one run for the newest missed time"),
+    (CatchUpPolicy.ALL.value, "all: a run for each missed time, the newest 100 at most"),
+]
+
+
+class Schedule(TenantModel):
+    """A job that is submitted again and again, by the calendar of a time zone."""
+
+    name = models.CharField(max_length=100, help_text="What people call it; once in a tenant.")
+    kind = models.CharField(max_length=64, help_text="The kind of the jobs that it submits.")
+    payload = models.JSONField(default=dict, blank=True, help_text="A JSON object by the kind's own schema.")
+    priority = models.SmallIntegerField(default=0, help_text="Orders this tenant's own jobs only; higher runs earlier.")
+    queue = models.CharField(max_length=60, blank=True, help_text="Empty: where routing sends the kind.")
+    tags = ArrayField(models.CharField(max_length=64), default=list, blank=True, help_text="Labels, with commas.")
+    fair_key = models.CharField(max_length=100, blank=True, help_text="Whose jobs they are inside the tenant.")
+    max_retries = models.PositiveSmallIntegerField(null=True, blank=True, help_text="Empty: the kind's own number.")
+    cron = models.CharField(
+        max_length=200, help_text="Five fields: minute, hour, day of month, month, day of week, such as 30 2 * * MON."
+    )
+    timezone = models.CharField(max_length=64, default="UTC", help_text="An IANA name such as Europe/Berlin.")
+    dst_policy = models.CharField(
+        "when clocks change",
+        max_length=10,
+        choices=DST_CHOICES,
+        default=DstPolicy.STANDARD.value,
+        help_text="What happens to times that do not exist, and to those that come twice.",
+    )
+    overlap_policy = models.CharField(
+        "while one still runs",
+        max_length=16,
+        choices=OVERLAP_CHOICES,
+        default=OverlapPolicy.ALLOW.value,
+        help_text="What happens at a time at which an earlier run has not ended.",
+    )
+    catch_up_policy = models.CharField(
+        "after an outage",
+        max_length=10,
+        choices=CATCH_UP_CHOICES,
+        default=CatchUpPolicy.LATEST.value,
+        help_text="What happens to times more than a minute ago, at which no dispatcher ran.",
+    )
+    jitter_seconds = models.PositiveIntegerField(
+        default=0,
+        validators=[MaxValueValidator(MAX_JITTER_SECONDS)],
+        help_text="Each run is put off by up to so many seconds, by the same number for the same time.",
+    )
+    starts_at = models.DateTimeField(null=True, blank=True, help_text="No run before; empty: at once.")
+    ends_at = models.DateTimeField(null=True, blank=True, help_text="No run after; empty: never ends.")
+    is_enabled = models.BooleanField(default=True)
+    pause_reason = models.CharField(max_length=500, blank=True)
+    next_fire_at = models.DateTimeField(null=True, editable=False)
+    last_fire_at = models.DateTimeField(null=True, editable=False)
+    version = models.PositiveIntegerField(default=1, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "id"], name="schedule_tenant_id"),
+            models.UniqueConstraint(fields=["tenant", "name"], name="schedule_name"),
+        ]
+        indexes = [
+            models.Index(fields=["next_fire_at"], condition=Q(next_fire_at__isnull=False), name="schedule_next_fire"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ScheduleFire(TenantModel):
+    """One time of one schedule and what came of it."""
+
+    class Trigger(models.TextChoices):
+        CRON = "cron", "by the calendar"
+        MANUAL = "manual", "run now"
+        BACKFILL = "backfill", "backfill"
+
+    class Outcome(models.TextChoices):
+        SUBMITTED = "submitted", "submitted"
+        WAITING = "waiting", "waits for the run before it"
+        SKIPPED_OVERLAP = "skipped_overlap", "skipped: one was running"
+        SKIPPED_MISSED = "skipped_missed", "skipped: missed"
+        REFUSED = "refused", "refused"
+
+    schedule = models.ForeignKey(
+        Schedule,
+        models.DO_NOTHING,
+        db_constraint=False,  # the composite key (tenant, schedule) stands in the migration
+        db_index=False,
+        related_name="fires",
+    )
+    fire_time = models.DateTimeField()
+    trigger = models.CharField(max_length=8, choices=Trigger.choices)
+    outcome = models.CharField(max_length=16, choices=Outcome.choices)
+    reason = models.CharField(max_length=500, blank=True)
+    job = models.ForeignKey(
+        Job,
+        models.DO_NOTHING,
+        null=True,
+        db_constraint=False,  # likewise (tenant, job)
+        db_index=False,
+        related_name="schedule_fires",
+    )
+    fired_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["schedule", "fire_time"], name="schedule_fire_once"),
+            models.UniqueConstraint(
+                fields=["schedule"], condition=Q(outcome="waiting"), name="schedule_fire_one_waiting"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["schedule", "-id"], name="schedule_fire_newest"),
+            models.Index(fields=["schedule", "-fire_time"], condition=Q(job__isnull=False), name="schedule_fire_runs"),
+            models.Index(fields=["tenant", "job"], condition=Q(job__isnull=False), name="schedule_fire_job"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.fire_time:%Y-%m-%d %H:%M:%S} {self.outcome}"

@@ -1,0 +1,1 @@
+"""Schedules: written by people, fired by every dispatcher, each time of each once."""

@@ -1,0 +1,193 @@
+"""What people do with schedules: write, change, pause, resume, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from scheduling.conf import DEFAULT_SCHEDULE_COUNT, SCHEDULE_COUNT_LIMIT
+from scheduling.exceptions import ScheduleInvalidError, ScheduleLimitError, ScheduleNotFoundError, ScheduleStaleError
+from scheduling.models import Schedule, ScheduleFire
+from scheduling.services.schedules.rules import (
+    TIMING_FIELDS,
+    check_schedule,
+    next_fire,
+    recurrence_of,
+)
+from tenants.context import tenant_context
+from tenants.exceptions import FieldInvalidError, ReasonRequiredError
+from tenants.models import Tenant
+from tenants.selectors.tenants import plan_limit
+from tenants.services.audit import record_audit
+from tenants.services.changes import Difference, assign
+
+JOB_FIELDS = ("kind", "payload", "priority", "queue", "tags", "fair_key", "max_retries")
+EDITABLE_FIELDS = (
+    "name",
+    *JOB_FIELDS,
+    *TIMING_FIELDS,
+    "overlap_policy",
+    "catch_up_policy",
+    "jitter_seconds",
+)
+MAX_REASON_CHARACTERS = 500
+PAUSED_WHILE_WAITING = "The schedule was paused while this run waited."
+# Two who add a schedule at once would each see room for one more: they take turns.
+_COUNT_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('scheduling.schedules:' || %s, 0))"
+
+
+def create_schedule(*, tenant: Tenant, values: Mapping[str, Any]) -> Schedule:
+    """A new schedule that is enabled at once; ScheduleInvalidError names every field with a fault."""
+    with tenant_context(tenant):
+        _take_room(tenant)
+        schedule = Schedule(tenant=tenant)
+        created = _assign(schedule, values)
+        now = read_clock()
+        check_schedule(schedule, tenant, now=now, is_new_timing=True)
+        _check_name(schedule)
+        schedule.next_fire_at = _next_time(schedule, now)
+        schedule.save(force_insert=True)
+        record_audit(action="schedule.created", target=schedule, after=_in_words(created.after))
+    return schedule
+
+
+def update_schedule(
+    *, schedule_id: UUID, changes: Mapping[str, Any], version: int | None = None, reason: str = ""
+) -> Schedule:
+    """Change fields of a schedule of the current scope, if it is still at ``version``.
+
+    A new cron, zone or bound counts from now: what the old rule had missed is not made up for.
+    """
+    with transaction.atomic():
+        schedule = lock_schedule(schedule_id)
+        if version is not None and version != schedule.version:
+            raise ScheduleStaleError(f"The schedule is at version {schedule.version}, not {version}.")
+        with tenant_context(schedule.tenant):
+            difference = _assign(schedule, changes)
+            if not difference:
+                return schedule
+            now = read_clock()
+            is_new_timing = any(name in difference.after for name in TIMING_FIELDS)
+            check_schedule(schedule, schedule.tenant, now=now, is_new_timing=is_new_timing)
+            if "name" in difference.after:
+                _check_name(schedule)
+            if is_new_timing and schedule.is_enabled:
+                schedule.next_fire_at = _next_time(schedule, now)
+            _save(schedule, difference, action="schedule.updated", reason=reason)
+    return schedule
+
+
+def pause_schedule(*, schedule_id: UUID, reason: str) -> Schedule:
+    """Stop a schedule of the current scope. Times that pass are not made up for; jobs that exist go on."""
+    if not reason.strip():
+        raise ReasonRequiredError
+    with transaction.atomic():
+        schedule = lock_schedule(schedule_id)
+        with tenant_context(schedule.tenant):
+            if not schedule.is_enabled:
+                return schedule
+            ScheduleFire.objects.filter(schedule=schedule, outcome=ScheduleFire.Outcome.WAITING).update(
+                outcome=ScheduleFire.Outcome.SKIPPED_OVERLAP, reason=PAUSED_WHILE_WAITING
+            )
+            schedule.next_fire_at = None
+            difference = assign(schedule, {"is_enabled": False, "pause_reason": reason.strip()[:MAX_REASON_CHARACTERS]})
+            _save(schedule, difference, action="schedule.paused", reason=reason)
+    return schedule
+
+
+def resume_schedule(*, schedule_id: UUID, reason: str = "") -> Schedule:
+    """Let a schedule of the current scope fire again, from now on."""
+    with transaction.atomic():
+        schedule = lock_schedule(schedule_id)
+        with tenant_context(schedule.tenant):
+            if schedule.is_enabled:
+                return schedule
+            now = read_clock()
+            # What it says may have stopped being possible: the plan, the kinds, the time zones.
+            check_schedule(schedule, schedule.tenant, now=now, is_new_timing=True)
+            schedule.next_fire_at = _next_time(schedule, now)
+            difference = assign(schedule, {"is_enabled": True, "pause_reason": ""})
+            _save(schedule, difference, action="schedule.resumed", reason=reason)
+    return schedule
+
+
+def delete_schedule(*, schedule_id: UUID, reason: str = "") -> None:
+    """Delete a schedule of the current scope and the record of its fires; their jobs stay."""
+    with transaction.atomic():
+        schedule = lock_schedule(schedule_id)
+        with tenant_context(schedule.tenant):
+            record_audit(
+                action="schedule.deleted",
+                target=schedule,
+                before={"name": schedule.name, "cron": schedule.cron, "timezone": schedule.timezone},
+                reason=reason,
+            )
+            # The fires go with it, by the database's own key.
+            Schedule.objects.filter(pk=schedule.pk).delete()
+
+
+def lock_schedule(schedule_id: UUID) -> Schedule:
+    """The schedule of the current scope, held until the transaction ends; whoever fires it takes the same lock."""
+    rows = Schedule.objects.select_related("tenant__plan").select_for_update(of=("self",))
+    schedule = rows.filter(pk=schedule_id).first()
+    if schedule is None:
+        raise ScheduleNotFoundError
+    return schedule
+
+
+def read_clock() -> datetime:
+    """The database's time, by which all schedules go."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT now()")
+        moment: datetime = cursor.fetchone()[0]
+    return moment
+
+
+def _assign(schedule: Schedule, values: Mapping[str, Any]) -> Difference:
+    if strays := set(values) - set(EDITABLE_FIELDS):
+        raise FieldInvalidError(f"{', '.join(sorted(strays))}: It cannot be edited.")
+    try:
+        return assign(schedule, values)
+    except FieldInvalidError as error:
+        raise ScheduleInvalidError(error.detail, errors=error.errors) from error
+
+
+def _take_room(tenant: Tenant) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNT_LOCK, [str(tenant.pk)])
+    limit = plan_limit(tenant, SCHEDULE_COUNT_LIMIT)
+    limit = DEFAULT_SCHEDULE_COUNT if limit is None else limit
+    if Schedule.objects.count() >= limit:
+        raise ScheduleLimitError(f"The plan allows {limit} schedules.")
+
+
+def _check_name(schedule: Schedule) -> None:
+    if Schedule.objects.filter(name=schedule.name).exclude(pk=schedule.pk).exists():
+        fault = {"field": "name", "code": "name_taken", "detail": "Another schedule has this name."}
+        raise ScheduleInvalidError(f"name: {fault['detail']}", errors=[fault])
+
+
+def _next_time(schedule: Schedule, now: datetime) -> datetime | None:
+    fire = next_fire(schedule, recurrence_of(schedule), after=now)
+    return None if fire is None else fire.at
+
+
+def _save(schedule: Schedule, difference: Difference, *, action: str, reason: str) -> None:
+    schedule.version += 1
+    schedule.save(update_fields=[*difference.after, "next_fire_at", "version", "updated_at"])
+    record_audit(
+        action=action,
+        target=schedule,
+        before=_in_words(difference.before),
+        after=_in_words(difference.after),
+        reason=reason,
+    )
+
+
+def _in_words(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the audit log keeps: a payload may hold what is nobody else's business, so only that it changed."""
+    return {name: "…" if name == "payload" else value for name, value in values.items()}

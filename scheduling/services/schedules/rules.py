@@ -1,0 +1,163 @@
+"""From a schedule's row to its rule, its next time and its job; and what a row may not say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from scheduling.conf import DEFAULT_MIN_INTERVAL_SECONDS, MIN_INTERVAL_LIMIT
+from scheduling.exceptions import (
+    KindUnknownError,
+    OptionInvalidError,
+    PayloadInvalidError,
+    PriorityNotAllowedError,
+    QueueNotAllowedError,
+    ScheduleInvalidError,
+)
+from scheduling.models import Schedule
+from scheduling.models.schedules import MAX_JITTER_SECONDS
+from scheduling.recurrence import (
+    Cron,
+    CronInvalidError,
+    DstPolicy,
+    Fire,
+    Recurrence,
+    ZoneUnknownError,
+    find_zone,
+    jitter_seconds,
+)
+from scheduling.services.job_requests import JobRequest, check_request
+from scheduling.services.routing import Routes
+from tenants.exceptions import DomainError, FieldInvalidError
+from tenants.models import Tenant
+from tenants.names import clean_name
+from tenants.selectors.tenants import plan_limit
+
+# What decides when a schedule fires; a change of anything else keeps its next time.
+TIMING_FIELDS = ("cron", "timezone", "dst_policy", "starts_at", "ends_at")
+MAX_NAME_CHARACTERS = 100
+# Bounds of starts_at and ends_at: beyond, calendars are guesses.
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+_MOMENT = timedelta(microseconds=1)
+_FIELD_OF_ERROR: tuple[tuple[type[DomainError], str], ...] = (
+    (KindUnknownError, "kind"),
+    (PriorityNotAllowedError, "priority"),
+    (QueueNotAllowedError, "queue"),
+)
+
+
+def recurrence_of(schedule: Schedule) -> Recurrence:
+    """The schedule's rule; CronInvalidError or ZoneUnknownError where the row, or the tz database, has gone bad."""
+    return Recurrence(Cron.parse(schedule.cron), find_zone(schedule.timezone), DstPolicy(schedule.dst_policy))
+
+
+def next_fire(schedule: Schedule, recurrence: Recurrence, *, after: datetime) -> Fire | None:
+    """The first fire after a moment that lies within the schedule's own bounds."""
+    if schedule.starts_at is not None:
+        after = max(after, schedule.starts_at - _MOMENT)
+    fire = recurrence.next_after(after)
+    if fire is None or (schedule.ends_at is not None and fire.at > schedule.ends_at):
+        return None
+    return fire
+
+
+def request_of(schedule: Schedule, fire_time: datetime | None = None) -> JobRequest:
+    """The job that a fire asks for; the key makes a second one for the same time impossible."""
+    delay = 0
+    if fire_time is not None:
+        delay = jitter_seconds(schedule.pk, fire_time, schedule.jitter_seconds)
+    return JobRequest(
+        kind=schedule.kind,
+        payload=schedule.payload,
+        priority=schedule.priority,
+        run_at=fire_time + timedelta(seconds=delay) if fire_time is not None and delay else None,
+        fair_key=schedule.fair_key,
+        tags=tuple(schedule.tags),
+        queue=schedule.queue or None,
+        max_retries=schedule.max_retries,
+        idempotency_key=None if fire_time is None else f"schedule:{schedule.pk}:{fire_time.isoformat()}",
+    )
+
+
+@dataclass(slots=True)
+class Faults:
+    """What is wrong with a schedule, field by field."""
+
+    found: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, name: str, detail: str, code: str = "field_invalid") -> None:
+        self.found.append({"field": name, "code": code, "detail": detail})
+
+    @contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        """Collect what is raised about one field."""
+        try:
+            yield
+        except (CronInvalidError, ZoneUnknownError) as error:
+            self.add(name, str(error))
+        except FieldInvalidError as error:
+            self.add(name, error.errors[0]["detail"] if error.errors else error.detail)
+
+    def raise_any(self) -> None:
+        if self.found:
+            first = self.found[0]
+            raise ScheduleInvalidError(f"{first['field']}: {first['detail']}", errors=self.found)
+
+
+def check_schedule(schedule: Schedule, tenant: Tenant, *, now: datetime, is_new_timing: bool) -> None:
+    """Raise ScheduleInvalidError that names every field with a fault."""
+    faults = Faults()
+    with faults.of("name"):
+        schedule.name = clean_name(schedule.name, max_length=MAX_NAME_CHARACTERS)
+    _check_job(schedule, tenant, faults, now)
+    if schedule.jitter_seconds > MAX_JITTER_SECONDS:
+        faults.add("jitter_seconds", f"At most {MAX_JITTER_SECONDS} seconds.")
+    if is_new_timing:
+        _check_timing(schedule, tenant, faults, now)
+    faults.raise_any()
+
+
+def _check_job(schedule: Schedule, tenant: Tenant, faults: Faults, now: datetime) -> None:
+    if not isinstance(schedule.payload, dict):
+        faults.add("payload", "The payload must be a JSON object.", "payload_invalid")
+        return
+    request = request_of(schedule)
+    try:
+        check_request(request, now=now, max_priority=tenant.plan.max_priority)
+        Routes.load(tenant.plan.tier_id).queue_for(request.kind, request.payload, request.queue)
+    except DomainError as error:
+        faults.found.extend(_faults_of_job(error))
+
+
+def _faults_of_job(error: DomainError) -> list[dict[str, Any]]:
+    if isinstance(error, PayloadInvalidError) and error.errors:
+        return [{**fault, "field": f"payload{fault['field'].removeprefix('$')}"} for fault in error.errors]
+    name = next((name for kind, name in _FIELD_OF_ERROR if isinstance(error, kind)), "payload")
+    if isinstance(error, OptionInvalidError):
+        name = next((name for name in ("max_retries", "fair_key") if name in error.detail), "tags")
+    return [{"field": name, "code": error.code, "detail": error.detail}]
+
+
+def _check_timing(schedule: Schedule, tenant: Tenant, faults: Faults, now: datetime) -> None:
+    bounds = (("starts_at", schedule.starts_at), ("ends_at", schedule.ends_at))
+    outside = [name for name, moment in bounds if moment is not None and not EARLIEST <= moment < LATEST]
+    for name in outside:
+        faults.add(name, f"It must lie between the years {EARLIEST.year} and {LATEST.year - 1}.")
+    if schedule.starts_at and schedule.ends_at and schedule.starts_at >= schedule.ends_at:
+        faults.add("ends_at", "It must lie after starts_at.")
+        return
+    cron = None
+    with faults.of("timezone"):
+        find_zone(schedule.timezone)
+    with faults.of("cron"):
+        cron = Cron.parse(schedule.cron)
+        schedule.cron = cron.expression
+    if cron is not None:
+        limit = plan_limit(tenant, MIN_INTERVAL_LIMIT) or DEFAULT_MIN_INTERVAL_SECONDS
+        if (least := cron.least_interval_seconds()) < limit:
+            faults.add("cron", f"It fires every {least} s at its fastest; the plan allows one run in {limit} s.")
+    if not faults.found and next_fire(schedule, recurrence_of(schedule), after=now) is None:
+        faults.add("ends_at" if schedule.ends_at else "cron", "It never fires from now on.")

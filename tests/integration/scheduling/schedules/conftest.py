@@ -1,0 +1,87 @@
+"""Schedules that are due at a moment that the test chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from scheduling.models import Job, Schedule, ScheduleFire
+from scheduling.services.schedules import definitions, firing, runs
+from scheduling.services.schedules.definitions import create_schedule, read_clock
+from tenants.context import all_tenants
+from tenants.models import Tenant
+
+type MakeSchedule = Callable[..., Schedule]
+
+
+@pytest.fixture
+def make_schedule() -> MakeSchedule:
+    """A function that makes a schedule of a tenant; ``due_minutes_ago`` puts its next time into the past."""
+    numbers = iter(range(1_000))
+
+    def make(tenant: Tenant, *, due_minutes_ago: int | None = None, **values: Any) -> Schedule:
+        given = {"name": f"schedule {next(numbers)}", "kind": "noop", "cron": "* * * * *"} | values
+        schedule = create_schedule(tenant=tenant, values=given)
+        if due_minutes_ago is not None:
+            make_due(schedule, minutes_ago=due_minutes_ago)
+        return schedule
+
+    return make
+
+
+@pytest.fixture
+def count_jobs() -> Callable[[], int]:
+    """How many jobs there are, of all tenants."""
+
+    def count() -> int:
+        with all_tenants():
+            return Job.objects.count()
+
+    return count
+
+
+@pytest.fixture(autouse=True)
+def now(db: None, monkeypatch: pytest.MonkeyPatch) -> datetime:
+    """Twenty seconds past the database's present minute, for the whole test: no minute passes in the middle of it."""
+    with all_tenants():
+        frozen = read_clock().replace(second=20, microsecond=0)
+    monkeypatch.setattr(firing, "_begin", lambda: frozen)
+    for module in (definitions, runs):
+        monkeypatch.setattr(module, "read_clock", lambda: frozen)
+    return frozen
+
+
+def database_now() -> datetime:
+    """The time that the fixture ``now`` has frozen."""
+    return definitions.read_clock()
+
+
+def minute_ago(count: int) -> datetime:
+    """The full minute ``count`` minutes before the present one."""
+    return database_now().replace(second=0, microsecond=0) - timedelta(minutes=count)
+
+
+def make_due(schedule: Schedule, *, minutes_ago: int) -> datetime:
+    """Let a schedule of every minute have waited since then, as if no dispatcher had run."""
+    time = minute_ago(minutes_ago)
+    with all_tenants():
+        Schedule.objects.filter(pk=schedule.pk).update(next_fire_at=time)
+    return time
+
+
+def fires_of(schedule: Schedule) -> list[ScheduleFire]:
+    """A schedule's fires by their times, with their jobs."""
+    with all_tenants():
+        return list(ScheduleFire.objects.filter(schedule=schedule).select_related("job").order_by("fire_time"))
+
+
+def outcomes_of(schedule: Schedule) -> list[str]:
+    return [fire.outcome for fire in fires_of(schedule)]
+
+
+def reload(schedule: Schedule) -> Schedule:
+    with all_tenants():
+        return Schedule.objects.get(pk=schedule.pk)

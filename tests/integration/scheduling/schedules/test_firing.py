@@ -1,0 +1,279 @@
+"""Firing: each time once, catching up, overlaps, refusals, and what one bad schedule does to the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from scheduling.models import Job, Schedule
+from scheduling.processors import registry
+from scheduling.services.schedules import firing
+from scheduling.services.schedules.definitions import pause_schedule
+from scheduling.services.schedules.firing import fire_due_schedules
+from scheduling.services.schedules.runs import backfill_schedule, run_schedule_now
+from tenants.context import all_tenants, tenant_context
+from tenants.models import AuditLogEntry, Tenant
+from tenants.services.plans import update_plan
+from tenants.services.tenants import pause_tenant, suspend_tenant
+from tests.integration.scheduling.acts import Start, Tick, complete
+from tests.integration.scheduling.schedules.conftest import (
+    MakeSchedule,
+    database_now,
+    fires_of,
+    make_due,
+    minute_ago,
+    outcomes_of,
+    reload,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_due_schedule_submits_its_job_once(acme: Tenant, make_schedule: MakeSchedule) -> None:
+    schedule = make_schedule(
+        acme, due_minutes_ago=0, kind="sleep", payload={"seconds": 1}, priority=3, tags=["night"], fair_key="ann"
+    )
+    assert fire_due_schedules() == 1
+    assert fire_due_schedules() == 0
+    (fire,) = fires_of(schedule)
+    job = fire.job
+    assert job is not None
+    assert (fire.outcome, fire.trigger, fire.fire_time) == ("submitted", "cron", minute_ago(0))
+    assert (job.kind, job.payload, job.priority, job.tags, job.fair_key) == (
+        "sleep",
+        {"seconds": 1},
+        3,
+        ["night"],
+        "ann",
+    )
+    after = reload(schedule)
+    assert after.next_fire_at == minute_ago(-1)
+    assert after.last_fire_at == fire.fire_time
+    with all_tenants():
+        entry = AuditLogEntry.objects.get(action="job.submitted", target_id=str(job.pk))
+    assert (entry.actor_kind, entry.actor_label, entry.tenant_id) == ("system", "schedule", acme.pk)
+
+
+def test_what_is_not_due_or_paused_is_left_alone(acme: Tenant, make_schedule: MakeSchedule) -> None:
+    make_schedule(acme)
+    paused = make_schedule(acme)
+    with tenant_context(acme):
+        pause_schedule(schedule_id=paused.pk, reason="not now")
+    assert fire_due_schedules() == 0
+
+
+@pytest.mark.parametrize(
+    ("policy", "outcomes"),
+    [
+        ("none", ["skipped_missed"] * 4 + ["submitted"]),
+        ("latest", ["skipped_missed"] * 3 + ["submitted"] * 2),
+        ("all", ["submitted"] * 5),
+    ],
+)
+def test_an_outage_is_made_up_for_as_the_policy_says(
+    acme: Tenant, make_schedule: MakeSchedule, policy: str, outcomes: list[str]
+) -> None:
+    schedule = make_schedule(acme, due_minutes_ago=4, catch_up_policy=policy)
+    fire_due_schedules()
+    assert outcomes_of(schedule) == outcomes
+    assert reload(schedule).next_fire_at == minute_ago(-1)
+
+
+def test_a_long_outage_is_recorded_by_its_newest_hundred(acme: Tenant, make_schedule: MakeSchedule) -> None:
+    schedule = make_schedule(acme, due_minutes_ago=60 * 24 * 400, catch_up_policy="none")
+    fire_due_schedules()
+    fires = fires_of(schedule)
+    assert len(fires) == 102
+    assert fires[-1].outcome == "submitted"  # the one that is on time
+    assert "more before it" in fires[0].reason
+    assert {fire.outcome for fire in fires[:-1]} == {"skipped_missed"}
+    assert reload(schedule).next_fire_at > database_now()  # type: ignore[operator]
+
+
+def test_jitter_puts_the_job_off_and_not_the_fire(acme: Tenant, make_schedule: MakeSchedule) -> None:
+    schedules = [make_schedule(acme, due_minutes_ago=0, jitter_seconds=3600) for _ in range(5)]
+    fire_due_schedules()
+    jobs = [fires_of(schedule)[0].job for schedule in schedules]
+    delays = {job.run_at - minute_ago(0) for job in jobs if job is not None}
+    assert len(delays) == 5
+    assert all(delay <= timedelta(hours=1) for delay in delays)
+    assert {job.state for job in jobs if job is not None} == {"scheduled"}
+
+
+def test_a_schedule_ends_with_its_last_time(acme: Tenant, make_schedule: MakeSchedule) -> None:
+    schedule = make_schedule(acme, ends_at=database_now() + timedelta(hours=1))
+    due = make_due(schedule, minutes_ago=2)
+    with all_tenants():
+        Schedule.objects.filter(pk=schedule.pk).update(ends_at=due, catch_up_policy="all")
+    fire_due_schedules()
+    assert [fire.fire_time for fire in fires_of(schedule)] == [due]
+    assert reload(schedule).next_fire_at is None
+    assert fire_due_schedules() == 0
+
+
+def test_overlap_skip_leaves_out_what_comes_while_one_runs(
+    acme: Tenant, make_schedule: MakeSchedule, tick: Tick, start: Start
+) -> None:
+    schedule = make_schedule(acme, due_minutes_ago=2, overlap_policy="skip", catch_up_policy="all")
+    fire_due_schedules()
+    # Of three times in one look only the first is submitted.
+    assert outcomes_of(schedule) == ["submitted", "skipped_overlap", "skipped_overlap"]
+    job = fires_of(schedule)[0].job
+    assert job is not None
+    tick()
+    complete(start, job)
+    with tenant_context(acme):
+        Schedule.objects.filter(pk=schedule.pk).update(next_fire_at=minute_ago(0))
+        schedule.fires.filter(fire_time=minute_ago(0)).delete()
+    fire_due_schedules()
+    assert outcomes_of(schedule)[-1] == "submitted"
+
+
+def test_overlap_queue_one_waits_for_the_end_of_the_run_before(
+    acme: Tenant, make_schedule: MakeSchedule, tick: Tick, start: Start
+) -> None:
+    schedule = make_schedule(acme, due_minutes_ago=2, overlap_policy="queue_one", catch_up_policy="all")
+    fire_due_schedules()
+    assert outcomes_of(schedule) == ["submitted", "waiting", "skipped_overlap"]
+    assert fire_due_schedules() == 0  # the run before has not ended
+    first = fires_of(schedule)[0].job
+    assert first is not None
+    tick()
+    complete(start, first)
+    assert fire_due_schedules() == 1
+    assert outcomes_of(schedule) == ["submitted", "submitted", "skipped_overlap"]
+    assert fires_of(schedule)[1].reason == ""
+    assert fire_due_schedules() == 0
+
+
+def test_a_pause_gives_up_the_run_that_waits(acme: Tenant, make_schedule: MakeSchedule) -> None:
+    schedule = make_schedule(acme, due_minutes_ago=1, overlap_policy="queue_one", catch_up_policy="all")
+    fire_due_schedules()
+    with tenant_context(acme):
+        pause_schedule(schedule_id=schedule.pk, reason="enough")
+    assert outcomes_of(schedule) == ["submitted", "skipped_overlap"]
+
+
+def test_overlap_cancel_previous_cancels_what_has_not_ended(acme: Tenant, make_schedule: MakeSchedule) -> None:
+    schedule = make_schedule(acme, overlap_policy="cancel_previous", catch_up_policy="all")
+    with tenant_context(acme):
+        before = run_schedule_now(schedule_id=schedule.pk).job
+    make_due(schedule, minutes_ago=1)
+    fire_due_schedules()
+    assert [outcome for outcome in outcomes_of(schedule) if outcome != "submitted"] == ["skipped_overlap"]
+    with tenant_context(acme):
+        assert Job.objects.get(pk=before.pk).state == "cancelled"  # type: ignore[union-attr]
+        assert Job.objects.filter(state="available").count() == 1
+
+
+def test_a_refused_fire_says_why_and_blocks_nobody(
+    acme: Tenant, globex: Tenant, make_schedule: MakeSchedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = make_schedule(acme, due_minutes_ago=0, kind="sleep", payload={"seconds": 1})
+    sound = make_schedule(acme, due_minutes_ago=0)
+    others = make_schedule(globex, due_minutes_ago=0)
+    find = registry.get
+
+    def find_unless_gone(kind: str) -> object:
+        return find("no such kind" if kind == "sleep" else kind)
+
+    monkeypatch.setattr(registry, "get", find_unless_gone)
+    fire_due_schedules()
+    (refused,) = fires_of(gone)
+    assert refused.outcome == "refused"
+    assert refused.reason.startswith("kind_unknown")
+    assert refused.job is None
+    assert outcomes_of(sound) == outcomes_of(others) == ["submitted"]
+    assert reload(gone).is_enabled  # it is tried again at its next time
+
+
+def test_limits_refuse_fires_too(acme: Tenant, make_schedule: MakeSchedule) -> None:
+    update_plan(plan=acme.plan, changes={"max_waiting_jobs": 1})
+    schedules = [make_schedule(acme, due_minutes_ago=0) for _ in range(2)]
+    fire_due_schedules()
+    assert sorted(outcome for schedule in schedules for outcome in outcomes_of(schedule)) == ["refused", "submitted"]
+
+
+def test_a_suspended_tenants_fires_are_refused_and_a_paused_ones_jobs_wait(
+    acme: Tenant, globex: Tenant, make_schedule: MakeSchedule
+) -> None:
+    suspended, paused = make_schedule(acme, due_minutes_ago=0), make_schedule(globex, due_minutes_ago=0)
+    suspend_tenant(tenant=acme, reason="unpaid")
+    pause_tenant(tenant=globex, reason="maintenance")
+    fire_due_schedules()
+    (refused,) = fires_of(suspended)
+    assert (refused.outcome, refused.reason.split(":")[0]) == ("refused", "tenant_suspended")
+    assert outcomes_of(paused) == ["submitted"]
+
+
+def test_a_zone_that_has_gone_disables_its_schedule_alone(acme: Tenant, make_schedule: MakeSchedule) -> None:
+    lost, sound = (make_schedule(acme, due_minutes_ago=0) for _ in range(2))
+    with all_tenants():
+        Schedule.objects.filter(pk=lost.pk).update(timezone="Atlantis/Capital")
+    fire_due_schedules()
+    disabled = reload(lost)
+    assert (disabled.is_enabled, disabled.next_fire_at) == (False, None)
+    assert "no such time zone" in disabled.pause_reason
+    assert outcomes_of(lost) == []
+    assert outcomes_of(sound) == ["submitted"]
+
+
+def test_a_schedule_that_breaks_the_code_is_disabled_and_the_others_fire(
+    acme: Tenant, globex: Tenant, make_schedule: MakeSchedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, sound = (make_schedule(acme, due_minutes_ago=0) for _ in range(2))
+    others = make_schedule(globex, due_minutes_ago=0)
+    request_of = firing.submit_fires.__globals__["request_of"]
+
+    def break_for(schedule: Schedule, *args: object) -> object:
+        if schedule.pk == broken.pk:
+            raise ZeroDivisionError
+        return request_of(schedule, *args)
+
+    monkeypatch.setitem(firing.submit_fires.__globals__, "request_of", break_for)
+    fire_due_schedules()
+    assert reload(broken).pause_reason == "It cannot be fired: ZeroDivisionError."
+    assert outcomes_of(broken) == []
+    assert outcomes_of(sound) == outcomes_of(others) == ["submitted"]
+
+
+@pytest.mark.parametrize("step", ["_submit", "cancel_superseded", "record_fires"])
+def test_a_death_between_two_steps_leaves_nothing_and_the_next_look_fires_once(
+    acme: Tenant, make_schedule: MakeSchedule, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    schedule = make_schedule(acme, due_minutes_ago=0)
+
+    class Death(BaseException):
+        """What no `except Exception` holds up."""
+
+    def die(*_: object) -> None:
+        raise Death
+
+    with monkeypatch.context() as patch, pytest.raises(Death):
+        patch.setattr(firing, step, die)
+        fire_due_schedules()
+    assert outcomes_of(schedule) == []
+    with all_tenants():
+        assert not Job.objects.exists()
+    fire_due_schedules()
+    assert outcomes_of(schedule) == ["submitted"]
+
+
+def test_a_time_that_a_backfill_took_is_not_fired_again(
+    acme: Tenant, make_schedule: MakeSchedule, count_jobs: Callable[[], int]
+) -> None:
+    schedule = make_schedule(acme, due_minutes_ago=1, catch_up_policy="all")
+    with tenant_context(acme):
+        backfill_schedule(schedule_id=schedule.pk, since=minute_ago(1), until=minute_ago(1), is_dry_run=False)
+    fire_due_schedules()
+    assert outcomes_of(schedule) == ["submitted", "submitted"]
+    assert count_jobs() == 2
+
+
+def test_one_look_takes_a_bounded_number_the_longest_due_first(acme: Tenant, make_schedule: MakeSchedule) -> None:
+    late, later = make_schedule(acme, due_minutes_ago=5), make_schedule(acme, due_minutes_ago=9)
+    assert fire_due_schedules(limit=1) == 1
+    assert outcomes_of(late) == []
+    assert outcomes_of(later) != []
