@@ -20,9 +20,6 @@ STAGE_ROWS = 2_000
 # Frees a tick whose process was stopped in the middle of its transaction.
 TICK_IDLE_TIMEOUT_MS = 2_000
 
-# Limits of a plan by their keys, and what holds where a plan sets none.
-SCHEDULE_COUNT_LIMIT, DEFAULT_SCHEDULE_COUNT = "schedules.count", 100
-MIN_INTERVAL_LIMIT, DEFAULT_MIN_INTERVAL_SECONDS = "schedules.min_interval_seconds", 60
 # Most schedules that one look fires, so that no transaction grows long; the next look is a second away.
 FIRE_BATCH = 100
 FIRE_INTERVAL_SECONDS = 1.0

@@ -79,6 +79,25 @@ PEAK_MEMORY: Final = Limit(
     warns=True,
 )
 
+SCHEDULE_COUNT: Final = Limit(
+    key="schedules.count",
+    title="Schedules",
+    unit="schedules",
+    counts="Schedules that the tenant has, paused ones included.",
+    span=Span.NOW,
+    enforced_at="save",
+    default=100,
+)
+SCHEDULE_INTERVAL: Final = Limit(
+    key="schedules.min_interval_seconds",
+    title="Least time between two runs of a schedule",
+    unit="s",
+    counts="By the clock on the wall, from one time to the next; a cron that comes faster is refused.",
+    span=Span.EACH,
+    enforced_at="save",
+    default=60,
+)
+
 LIMITS: Final = (
     SUBMITS_PER_MINUTE,
     SUBMIT_BURST,
@@ -87,4 +106,6 @@ LIMITS: Final = (
     MAX_CONCURRENCY,
     WORKER_SECONDS,
     PEAK_MEMORY,
+    SCHEDULE_COUNT,
+    SCHEDULE_INTERVAL,
 )

@@ -12,7 +12,14 @@ from django.db import connection
 
 from scheduling import rate_buckets
 from scheduling.fairness.gcra import Rate
-from scheduling.limits import MAX_CONCURRENCY, MAX_WAITING_JOBS, SUBMIT_BURST, SUBMITS_PER_MINUTE, WORKER_SECONDS
+from scheduling.limits import (
+    MAX_CONCURRENCY,
+    MAX_WAITING_JOBS,
+    SCHEDULE_COUNT,
+    SUBMIT_BURST,
+    SUBMITS_PER_MINUTE,
+    WORKER_SECONDS,
+)
 from scheduling.models import WorkerPool
 from scheduling.services.dispatching.tick import TICK_LOCK
 from tenants.context import all_tenants
@@ -22,7 +29,8 @@ from tenants.selectors.limits import EffectiveLimit
 _NOW = """
 SELECT (SELECT coalesce(sum(waiting), 0) FROM scheduling_schedulingentity WHERE tenant_id = %(tenant_id)s)
     + (SELECT coalesce(sum(waiting_delta), 0) FROM scheduling_wake WHERE tenant_id = %(tenant_id)s),
-    (SELECT coalesce(sum(in_flight), 0) FROM scheduling_tenant_capacity WHERE tenant_id = %(tenant_id)s)
+    (SELECT coalesce(sum(in_flight), 0) FROM scheduling_tenant_capacity WHERE tenant_id = %(tenant_id)s),
+    (SELECT count(*) FROM scheduling_schedule WHERE tenant_id = %(tenant_id)s)
 """
 # One statement is one snapshot: what a tick has not folded yet is in the one sum and not in the other.
 _RECOUNTED = """
@@ -68,8 +76,12 @@ def measure_usage(tenant_id: UUID, limits: dict[str, EffectiveLimit]) -> dict[st
     """What is no counter: {key: (used, seconds until it is all free again)}; what Redis would say only if it does."""
     with connection.cursor() as cursor:
         cursor.execute(_NOW, {"tenant_id": tenant_id})
-        waiting, in_flight = cursor.fetchone()
-    measured = {MAX_WAITING_JOBS.key: (int(waiting), 0.0), MAX_CONCURRENCY.key: (int(in_flight), 0.0)}
+        waiting, in_flight, schedules = cursor.fetchone()
+    measured = {
+        MAX_WAITING_JOBS.key: (int(waiting), 0.0),
+        MAX_CONCURRENCY.key: (int(in_flight), 0.0),
+        SCHEDULE_COUNT.key: (int(schedules), 0.0),
+    }
     rate = Rate.per_minute(limits[SUBMITS_PER_MINUTE.key].allowed or 0, limits[SUBMIT_BURST.key].allowed or 0)
     if rate is not None:
         grant = rate_buckets.look(tenant_id, rate)

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from scheduling.conf import DEFAULT_SCHEDULE_COUNT, SCHEDULE_COUNT_LIMIT
 from scheduling.exceptions import ScheduleInvalidError, ScheduleLimitError, ScheduleNotFoundError, ScheduleStaleError
+from scheduling.limits import SCHEDULE_COUNT
 from scheduling.models import Schedule, ScheduleFire
 from scheduling.services.schedules.rules import (
     TIMING_FIELDS,
@@ -21,9 +21,11 @@ from scheduling.services.schedules.rules import (
 from tenants.context import tenant_context
 from tenants.exceptions import FieldInvalidError, ReasonRequiredError
 from tenants.models import Tenant
-from tenants.selectors.tenants import plan_limit
+from tenants.selectors.limits import allowed_for
+from tenants.selectors.settings import tenant_setting
 from tenants.services.audit import record_audit
 from tenants.services.changes import Difference, assign
+from tenants.tenant_settings import TIMEZONE
 
 JOB_FIELDS = ("kind", "payload", "priority", "queue", "tags", "fair_key", "max_retries")
 EDITABLE_FIELDS = (
@@ -41,17 +43,20 @@ _COUNT_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('scheduling.schedul
 
 
 def create_schedule(*, tenant: Tenant, values: Mapping[str, Any]) -> Schedule:
-    """A new schedule that is enabled at once; ScheduleInvalidError names every field with a fault."""
+    """A new schedule that is enabled at once, by default in the tenant's own time zone.
+
+    ScheduleInvalidError names every field with a fault.
+    """
     with tenant_context(tenant):
         _take_room(tenant)
         schedule = Schedule(tenant=tenant)
-        created = _assign(schedule, values)
+        created = _assign(schedule, {"timezone": tenant_setting(tenant, TIMEZONE.key), **values})
         now = read_clock()
         check_schedule(schedule, tenant, now=now, is_new_timing=True)
         _check_name(schedule)
         schedule.next_fire_at = _next_time(schedule, now)
         schedule.save(force_insert=True)
-        record_audit(action="schedule.created", target=schedule, after=_in_words(created.after))
+        record_audit(action="schedule.created", target=schedule, after=created.after)
     return schedule
 
 
@@ -159,9 +164,8 @@ def _assign(schedule: Schedule, values: Mapping[str, Any]) -> Difference:
 def _take_room(tenant: Tenant) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_COUNT_LOCK, [str(tenant.pk)])
-    limit = plan_limit(tenant, SCHEDULE_COUNT_LIMIT)
-    limit = DEFAULT_SCHEDULE_COUNT if limit is None else limit
-    if Schedule.objects.count() >= limit:
+    limit = allowed_for(tenant.pk, SCHEDULE_COUNT)
+    if limit is not None and Schedule.objects.count() >= limit:
         raise ScheduleLimitError(f"The plan allows {limit} schedules.")
 
 
@@ -182,12 +186,7 @@ def _save(schedule: Schedule, difference: Difference, *, action: str, reason: st
     record_audit(
         action=action,
         target=schedule,
-        before=_in_words(difference.before),
-        after=_in_words(difference.after),
+        before=difference.before,
+        after=difference.after,
         reason=reason,
     )
-
-
-def _in_words(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What the audit log keeps: a payload may hold what is nobody else's business, so only that it changed."""
-    return {name: "…" if name == "payload" else value for name, value in values.items()}

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from scheduling.conf import DEFAULT_MIN_INTERVAL_SECONDS, MIN_INTERVAL_LIMIT
 from scheduling.exceptions import (
     KindUnknownError,
     OptionInvalidError,
@@ -17,6 +16,7 @@ from scheduling.exceptions import (
     QueueNotAllowedError,
     ScheduleInvalidError,
 )
+from scheduling.limits import SCHEDULE_INTERVAL
 from scheduling.models import Schedule
 from scheduling.models.schedules import MAX_JITTER_SECONDS
 from scheduling.recurrence import (
@@ -34,7 +34,7 @@ from scheduling.services.routing import Routes
 from tenants.exceptions import DomainError, FieldInvalidError
 from tenants.models import Tenant
 from tenants.names import clean_name
-from tenants.selectors.tenants import plan_limit
+from tenants.selectors.limits import allowed_for
 
 # What decides when a schedule fires; a change of anything else keeps its next time.
 TIMING_FIELDS = ("cron", "timezone", "dst_policy", "starts_at", "ends_at")
@@ -156,7 +156,7 @@ def _check_timing(schedule: Schedule, tenant: Tenant, faults: Faults, now: datet
         cron = Cron.parse(schedule.cron)
         schedule.cron = cron.expression
     if cron is not None:
-        limit = plan_limit(tenant, MIN_INTERVAL_LIMIT) or DEFAULT_MIN_INTERVAL_SECONDS
+        limit = allowed_for(tenant.pk, SCHEDULE_INTERVAL) or 0
         if (least := cron.least_interval_seconds()) < limit:
             faults.add("cron", f"It fires every {least} s at its fastest; the plan allows one run in {limit} s.")
     if not faults.found and next_fire(schedule, recurrence_of(schedule), after=now) is None:

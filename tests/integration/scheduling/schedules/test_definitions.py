@@ -20,7 +20,9 @@ from scheduling.services.schedules.runs import run_schedule_now
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import ReasonRequiredError
 from tenants.models import AuditLogEntry, Tenant
+from tenants.selectors.settings import forget_settings
 from tenants.services.plans import update_plan
+from tenants.services.settings import change_settings
 from tests.integration.scheduling.schedules.conftest import MakeSchedule, database_now, fires_of, make_due, reload
 
 pytestmark = pytest.mark.django_db
@@ -158,3 +160,13 @@ def test_another_tenants_schedule_does_not_exist(acme: Tenant, globex: Tenant, m
         pause_schedule(schedule_id=schedule.pk, reason="mine now")
     assert reload(schedule).is_enabled
     assert fires_of(schedule) == []
+
+
+def test_a_new_schedule_is_in_the_tenants_own_zone_unless_it_says_another(
+    acme: Tenant, make_schedule: MakeSchedule
+) -> None:
+    assert make_schedule(acme).timezone == "UTC"
+    change_settings(tenant=acme, values={"timezone": "Europe/Berlin"})
+    forget_settings(acme.pk)
+    assert make_schedule(acme).timezone == "Europe/Berlin"
+    assert make_schedule(acme, timezone="Asia/Tokyo").timezone == "Asia/Tokyo"
