@@ -1,0 +1,168 @@
+"""Every route and the right that it needs, written by hand: what the server declares and does is compared with this.
+
+A new route is one line. `{job}`, `{key}`, … stand for a row of the cast (`tests/integration/access/world.py`); a
+placeholder that the cast does not know is a row that does not exist, and the answer to whoever may ask is 404.
+After the right come, where they are needed, a JSON body and the status that the right leads to (2xx if none is said).
+`anyone` needs no log-in, `console` any log-in to the console.
+"""
+
+from __future__ import annotations
+
+ROLES = (
+    "anonymous",
+    "outsider",
+    "viewer",
+    "developer",
+    "owner",
+    "key",  # with the default scopes
+    "one_scope",  # a key with jobs.view alone
+    "auditor",
+    "operator",
+    "admin",
+)
+
+# Who holds each right. `tenants/permissions.py` says it again in its own words.
+HOLDERS = """
+tenant.view        viewer developer owner key           auditor operator admin
+tenant.manage                       owner                                admin
+tenant.pause              developer owner key                   operator admin
+members.view       viewer developer owner key           auditor operator admin
+members.manage                      owner                                admin
+api_keys.view             developer owner key           auditor operator admin
+api_keys.manage                     owner                                admin
+jobs.view          viewer developer owner key one_scope auditor operator admin
+jobs.submit               developer owner key                   operator admin
+jobs.cancel               developer owner key                   operator admin
+jobs.retry                developer owner key                   operator admin
+jobs.reveal               developer owner key                            admin
+logs.view          viewer developer owner key           auditor operator admin
+datasets.view      viewer developer owner key           auditor operator admin
+datasets.manage           developer owner key                            admin
+schedules.view     viewer developer owner key           auditor operator admin
+schedules.manage          developer owner key                   operator admin
+audit.view                developer owner key           auditor operator admin
+audit.export                        owner               auditor operator admin
+platform.view                                           auditor operator admin
+queues.operate                                                  operator admin
+tenants.operate                                                 operator admin
+tenants.manage                                                           admin
+tenants.erase                                                            admin
+plans.manage                                                             admin
+fairness.manage                                                          admin
+upkeep.run                                                      operator admin
+people.view                                             auditor operator admin
+people.manage                                                            admin
+"""
+
+# Method, path under /api/v1/, right, body, status.
+API = """
+GET    schema/                               anyone
+GET    docs/                                 anyone
+GET    tenants/me/                           tenant.view
+POST   tenants/me/pause/                     tenant.pause      {"reason": "holiday"}
+POST   tenants/me/resume/                    tenant.pause      {}
+GET    members/                              members.view
+POST   members/                              members.manage    {"user": "newcomer"}
+GET    members/{member}/                     members.view
+PATCH  members/{member}/                     members.manage    {"role": "developer"}
+DELETE members/{member}/                     members.manage
+GET    api-keys/                             api_keys.view
+POST   api-keys/                             api_keys.manage   {"name": "new"}
+GET    api-keys/{key}/                       api_keys.view
+POST   api-keys/{key}/revoke/                api_keys.manage   {}
+GET    audit-log/                            audit.view
+GET    audit-log/{entry}/                    audit.view
+GET    jobs/                                 jobs.view
+POST   jobs/                                 jobs.submit       {"kind": "noop"}
+POST   jobs/bulk/                            jobs.submit       {"jobs": [{"kind": "noop"}]}
+GET    jobs/{job}/                           jobs.view
+GET    jobs/{job}/events/                    jobs.view
+GET    jobs/{job}/executions/                jobs.view
+GET    jobs/{job}/logs/                      logs.view
+GET    jobs/{job}/logs/download/             logs.view
+POST   jobs/{waiting}/cancel/                jobs.cancel       {}
+POST   jobs/{job}/retry/                     jobs.retry        {}
+GET    batches/                              jobs.view
+GET    batches/{batch}/                      jobs.view
+GET    executions/{execution}/               logs.view
+GET    dead-letters/                         jobs.view
+GET    dead-letters/{letter}/                jobs.view
+POST   dead-letters/{letter}/requeue/        jobs.retry        {}
+GET    queues/                               platform.view
+GET    queues/dataset/                       platform.view
+POST   queues/dataset/pause/                 queues.operate    {"reason": "disk"}
+POST   queues/dataset/resume/                queues.operate    {}
+GET    upkeep/                               platform.view
+GET    upkeep/partitions/                    platform.view
+POST   upkeep/partitions/run/                upkeep.run        {}
+GET    datasets/                             datasets.view
+POST   datasets/                             datasets.manage   {"name": "new"}
+GET    datasets/{dataset}/                   datasets.view
+PATCH  datasets/{dataset}/                   datasets.manage   {"description": "x"}
+DELETE datasets/{dataset}/                   datasets.manage                           409
+POST   datasets/{dataset}/search/            datasets.view     {"query": "x"}
+GET    datasets/{dataset}/documents/         datasets.view
+POST   datasets/{dataset}/documents/         datasets.manage   {}                      415
+GET    documents/                            datasets.view
+GET    documents/{document}/                 datasets.view
+DELETE documents/{document}/                 datasets.manage
+POST   documents/{document}/pause/           datasets.manage   {"reason": "x"}
+POST   documents/{document}/resume/          datasets.manage   {"reason": "x"}         409
+POST   documents/{document}/retry/           datasets.manage   {"reason": "x"}         409
+"""
+
+# Pages of models under /admin/: looking, adding, changing (`-`: nobody), then the acts on one row. Deleting a row and
+# Django's own history of it are nobody's anywhere.
+PAGES = """
+auth.user                          people.view     people.manage    people.manage
+django_celery_beat.clockedschedule  platform.view  upkeep.run       upkeep.run
+django_celery_beat.crontabschedule  platform.view  upkeep.run       upkeep.run
+django_celery_beat.intervalschedule platform.view  upkeep.run       upkeep.run
+django_celery_beat.periodictask    platform.view   upkeep.run       upkeep.run
+django_celery_beat.solarschedule   platform.view   upkeep.run       upkeep.run
+retrieval.chunk                    datasets.view   -                -
+retrieval.dataset                  datasets.view   datasets.manage  datasets.manage  delete_empty:datasets.manage
+retrieval.document                 datasets.view   -                -                retry:datasets.manage pause:datasets.manage resume:datasets.manage delete:datasets.manage
+scheduling.batch                   jobs.view       -                -
+scheduling.cfsplan                 platform.view   fairness.manage  fairness.manage  activate:fairness.manage
+scheduling.charge                  tenant.view     -                -
+scheduling.deadletter              jobs.view       -                -                requeue:jobs.retry
+scheduling.execution               logs.view       -                -
+scheduling.job                     jobs.view       -                -                retry:jobs.retry cancel:jobs.cancel suspend:jobs.cancel resume:jobs.cancel reveal:jobs.reveal
+scheduling.jobevent                jobs.view       -                -
+scheduling.kindpause               platform.view   queues.operate   -                resume:queues.operate
+scheduling.liveexecution           jobs.view       -                -
+scheduling.queue                   platform.view   -                fairness.manage  pause:queues.operate resume:queues.operate
+scheduling.routingrule             platform.view   fairness.manage  fairness.manage
+scheduling.schedulingentity        tenant.view     -                -
+scheduling.tenantcapacity          tenant.view     -                -
+scheduling.upkeeprun               platform.view   -                -
+scheduling.worker                  platform.view   -                -
+scheduling.workerpool              platform.view   -                fairness.manage
+tenants.apikey                     api_keys.view   api_keys.manage  -                revoke:api_keys.manage
+tenants.auditlogentry              audit.view      -                -
+tenants.membership                 members.view    members.manage   members.manage   remove:members.manage
+tenants.plan                       platform.view   plans.manage     plans.manage
+tenants.tenant                     tenant.view     tenants.manage   tenants.manage   pause:tenant.pause resume:tenant.pause suspend:tenants.operate reinstate:tenants.operate
+tenants.tier                       platform.view   plans.manage     plans.manage
+"""
+
+# The console's other routes: method, path under /admin/, right, body, status.
+CONSOLE = """
+GET    login/                                anyone
+POST   logout/                               console                                   302
+GET    .                                     console
+GET    overview/                             jobs.view
+GET    search/                               console
+GET    jsi18n/                               console
+GET    password_change/                      console
+GET    password_change/done/                 console
+GET    autocomplete/                         console                                   403
+GET    r/{n}/{n}/                            console                                   404
+GET    scheduling/job/{job}/body/            jobs.view
+GET    retrieval/dataset/{dataset}/search/   datasets.view
+GET    retrieval/document/upload/            datasets.manage
+POST   scheduling/upkeeprun/run/partitions/  upkeep.run                                302
+POST   tenants/tenant/choose/                tenant.view                               302
+GET    auth/user/{user}/password/            people.manage
+"""
