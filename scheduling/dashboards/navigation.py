@@ -62,7 +62,6 @@ GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
             Page("tenants.Membership", "Members", "badge"),
             Page("tenants.ApiKey", "API keys", "key"),
             Page("auth.User", "Users", "person"),
-            Page("auth.Group", "Groups", "group"),
         ),
     ),
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property, wraps
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from django.contrib import messages
 from django.contrib.admin import AdminSite, ShowFacets
@@ -15,7 +15,7 @@ from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import ForeignKey, Model, QuerySet
 from django.forms import ModelChoiceField, ModelForm
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from unfold.admin import ModelAdmin
 
 from tenants.access import Access, access_of
@@ -82,14 +82,30 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
         """A view of the page's own, for `get_urls`: logged in, and with the right."""
         return guard_view(self.admin_site, view, permission, cacheable=cacheable)
 
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
         """A change that a service refuses is said on the page; nothing of it has been written."""
+        # Before any row is looked for: whoever has no tenant has no rows to be asked for either.
+        if object_id is not None and not self.has_view_or_change_permission(request):
+            raise PermissionDenied
         try:
-            response: HttpResponse = super().changeform_view(request, *args, **kwargs)
+            response: HttpResponse = super().changeform_view(request, object_id, *args, **kwargs)
         except DomainError as refusal:
             messages.error(request, refusal.detail)
             return HttpResponseRedirect(request.get_full_path())
         return response
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Rows are ended by acts; nobody deletes one here."""
+        raise PermissionDenied
+
+    def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """The audit log is the history."""
+        raise PermissionDenied
+
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, *args: Any) -> NoReturn:
+        raise Http404("There is no such row.")
 
     # Django's own log of the console would repeat what the audit log says, across tenants and without reasons.
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> None: ...

@@ -1,11 +1,10 @@
-"""Users and groups in the console, for platform staff."""
+"""Accounts in the console: who may log in."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import Model, QuerySet
@@ -54,8 +53,3 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
     list_filter = ()
-
-
-@admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, AccountAdmin):  # type: ignore[misc] # likewise
-    """Sets of Django's permissions."""

@@ -150,7 +150,7 @@ tenants.tier                       platform.view   plans.manage     plans.manage
 # The console's other routes: method, path under /admin/, right, body, status.
 CONSOLE = """
 GET    login/                                anyone
-POST   logout/                               console                                   302
+POST   logout/                              anyone
 GET    .                                     console
 GET    overview/                             jobs.view
 GET    search/                               console

@@ -1,0 +1,62 @@
+"""The table of every route and its right (tests/access/table.py) is whole, and says what the code declares."""
+
+from __future__ import annotations
+
+from tenants.permissions import DEFAULT_KEY_SCOPES, KEY_PERMISSIONS, PLATFORM_ROLES, TENANT_ROLES, Permission
+from tests.access import routes, table
+from tests.access.routes import API_PREFIX, CONSOLE_PREFIX
+
+PLACES = "tests/access/table.py"
+
+
+def test_every_route_of_the_api_stands_in_the_table_with_the_right_that_it_declares() -> None:
+    stated = {(line.method, routes.route_of(API_PREFIX, line.path)): line.right for line in routes.lines(table.API)}
+    declared = {(method, route): right for method, route, right in routes.api_routes()}
+    missing = [
+        f"{method:<6} {routes.readable(route, API_PREFIX):<37} {right}"
+        for (method, route), right in declared.items()
+        if (method, route) not in stated
+    ]
+    assert missing == [], f"Add to API in {PLACES} (name the rows, add a body):\n" + "\n".join(missing)
+    gone = [f"{method} {routes.readable(route, API_PREFIX)}" for method, route in stated.keys() - declared.keys()]
+    assert gone == [], f"Take out of API in {PLACES}: there is no such route."
+    differing = {key: (stated[key], declared[key]) for key in declared if stated[key] != declared[key]}
+    assert differing == {}, "The table and the view's `permissions` disagree (stated, declared)."
+
+
+def test_every_page_of_the_console_stands_in_the_table_with_the_rights_that_it_declares() -> None:
+    stated = {page.label: page for page in routes.pages()}
+    declared = routes.declared_pages()
+    missing = [routes.written(declared[label]) for label in sorted(declared.keys() - stated.keys())]
+    assert missing == [], f"Add to PAGES in {PLACES}:\n" + "\n".join(missing)
+    assert stated.keys() - declared.keys() == set(), f"Take out of PAGES in {PLACES}: there is no such page."
+    differing = [
+        f"{routes.written(stated[label])}   (stated)\n{routes.written(declared[label])}   (declared)"
+        for label in declared
+        if stated[label] != declared[label]
+    ]
+    assert differing == [], "\n".join(differing)
+
+
+def test_every_other_route_of_the_console_stands_in_the_table() -> None:
+    stated = {routes.route_of(CONSOLE_PREFIX, line.path) for line in routes.lines(table.CONSOLE)}
+    missing = [routes.readable(route, CONSOLE_PREFIX) for route in routes.console_routes() if route not in stated]
+    assert missing == [], f"Add to CONSOLE in {PLACES} as “METHOD path right [body] [status]”:\n" + "\n".join(missing)
+
+
+def test_every_right_has_its_holders_and_they_are_those_of_the_code() -> None:
+    of_code = {
+        **TENANT_ROLES,
+        **PLATFORM_ROLES,
+        "key": DEFAULT_KEY_SCOPES,
+        "one_scope": KEY_PERMISSIONS & {Permission.JOBS_VIEW},
+    }
+    declared = {str(right): {str(role) for role in of_code if right in of_code[role]} for right in Permission}
+    assert routes.holders() == declared, f"HOLDERS in {PLACES} and tenants/permissions.py disagree."
+
+
+def test_every_right_in_the_table_is_one() -> None:
+    known = {*Permission, "anyone", "console"}
+    lines = [*routes.lines(table.API), *routes.lines(table.CONSOLE)]
+    assert {line.right for line in lines} <= known
+    assert len(lines) > 60

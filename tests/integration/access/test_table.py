@@ -1,0 +1,220 @@
+"""Every route × every role × own and foreign rows: the server does what tests/access/table.py says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.db import transaction
+from django.test import override_settings
+from django.urls import reverse
+
+from scheduling.models import Job
+from tenants.context import all_tenants
+from tests.access import routes, table
+from tests.access.routes import API_PREFIX, CONSOLE_PREFIX, Line, Page
+from tests.integration.access.world import KEYS, PLATFORM, World, make_world
+
+pytestmark = pytest.mark.django_db
+HOLDERS = routes.holders()
+CONSOLE_ROLES = [role for role in table.ROLES if role not in KEYS]
+OK = "2xx"
+
+
+@pytest.fixture
+def world(db: None, tmp_path: Path) -> Iterator[World]:
+    with override_settings(MEDIA_ROOT=tmp_path):
+        yield make_world()
+
+
+def ask(client: Any, method: str, url: str, body: Any = None, **headers: str) -> Any:
+    """One request, whose changes are taken back, and its cookies too."""
+    cookies = copy(client.cookies)
+    with transaction.atomic():
+        options: dict[str, Any] = {"headers": headers}
+        if body is not None:
+            options |= {"data": body, "format": "json"}
+        answer = getattr(client, method.lower())(url, **options)
+        transaction.set_rollback(True)
+    client.cookies = cookies
+    return answer
+
+
+def klass(status: int, *, wanted: int | str) -> int | str:
+    """The status, or its class where the table asks for the class alone."""
+    return OK if wanted == OK and 200 <= status < 300 else status
+
+
+def find_faults(asked: Iterator[tuple[str, int | str, Callable[[], Any]]]) -> dict[str, str]:
+    faults = {}
+    for name, wanted, send in asked:
+        answer = send()
+        if klass(answer.status_code, wanted=wanted) != wanted:
+            faults[name] = f"{answer.status_code} in place of {wanted}: {answer.content[:150]!r}"
+    return faults
+
+
+def api_wants(role: str, line: Line) -> int | str:
+    """What the answer of the API has to be for a row of the own tenant."""
+    if line.right == "anyone":
+        return OK
+    if role == "anonymous":
+        return 401
+    return (line.status or OK) if role in HOLDERS[line.right] else 403
+
+
+@pytest.mark.parametrize("role", table.ROLES)
+def test_the_api_does_what_the_table_says_with_own_rows(world: World, role: str) -> None:
+    def asked() -> Iterator[tuple[str, int | str, Callable[[], Any]]]:
+        for line in routes.lines(table.API):
+            known = all(name in world.own for name in line.names)
+            url = API_PREFIX + line.path.format_map(NamedRows(world.own))
+            wanted = api_wants(role, line)
+            wanted = wanted if known or wanted in (401, 403) else 404
+            yield (
+                f"{line.method} {line.path}",
+                wanted,
+                lambda line=line, url=url: ask(world.api[role], line.method, url, line.body),
+            )
+
+    assert find_faults(asked()) == {}
+
+
+@pytest.mark.parametrize("role", table.ROLES)
+def test_the_api_knows_nothing_of_foreign_rows(world: World, role: str) -> None:
+    def asked() -> Iterator[tuple[str, int | str, Callable[[], Any]]]:
+        for line in routes.lines(table.API):
+            if not line.names:
+                continue
+            url = API_PREFIX + line.path.format_map(NamedRows(world.foreign))
+            wanted = api_wants(role, line)
+            wanted = wanted if wanted in (401, 403) else 404
+            yield (
+                f"{line.method} {line.path}",
+                wanted,
+                lambda line=line, url=url: ask(world.api[role], line.method, url, line.body),
+            )
+
+    assert find_faults(asked()) == {}
+
+
+@pytest.mark.parametrize("role", [role for role in table.ROLES if role not in (*PLATFORM, "anonymous")])
+def test_nobody_names_the_tenant_of_others(world: World, role: str) -> None:
+    for line in routes.lines(table.API):
+        if line.right == "anyone":
+            continue
+        url = API_PREFIX + line.path.format_map(NamedRows(world.foreign))
+        answer = ask(world.api[role], line.method, url, line.body, **{"X-Tenant": "globex"})
+        assert answer.status_code in (403, 404), line
+
+
+def console_wants(role: str, right: str | None, wanted: int | str = "passes") -> int | str:
+    """What the console has to answer: the log-in page, a refusal, or what the right leads to."""
+    if right == "anyone":
+        return wanted
+    if role == "anonymous":
+        return "log-in"
+    if right == "console":
+        return wanted
+    return wanted if right is not None and role in HOLDERS[right] else 403
+
+
+def told(answer: Any, wanted: int | str) -> int | str:
+    """What the console answered, in the words of `console_wants`."""
+    if answer.status_code == 302 and "/admin/login/" in answer.url:
+        return "log-in"
+    if wanted == "passes" and answer.status_code in (200, 302):
+        return "passes"
+    return int(answer.status_code)
+
+
+def page_requests(page: Page, key: Any) -> Iterator[tuple[str, str, str | None]]:
+    """Method, URL and right of everything that a model's pages offer for one row."""
+    name = "admin:" + page.label.replace(".", "_")
+    yield "GET", reverse(f"{name}_changelist"), page.view
+    yield "POST", reverse(f"{name}_changelist"), page.view
+    yield "GET", reverse(f"{name}_add"), page.add
+    yield "POST", reverse(f"{name}_add"), page.add
+    for method in ("GET", "POST"):
+        yield method, reverse(f"{name}_delete", args=[key]), None
+        yield method, reverse(f"{name}_history", args=[key]), None
+    yield from row_requests(page, key)
+
+
+def row_requests(page: Page, key: Any) -> Iterator[tuple[str, str, str | None]]:
+    name = "admin:" + page.label.replace(".", "_")
+    yield "GET", reverse(f"{name}_change", args=[key]), page.view
+    if page.label != "scheduling.job":  # a page and no form: 405 for whoever may see it
+        yield "POST", reverse(f"{name}_change", args=[key]), page.change
+    for act, right in page.acts.items():
+        yield "POST", reverse(f"{name}_act", args=[key, act]), right
+
+
+def has_row(label: str, key: Any) -> bool:
+    with all_tenants():
+        return bool(apps.get_model(label)._base_manager.filter(pk=key).exists())
+
+
+@pytest.mark.parametrize("role", CONSOLE_ROLES)
+def test_the_console_does_what_the_table_says_with_own_rows(world: World, role: str) -> None:
+    faults = {}
+    for page in routes.pages():
+        key = world.own_rows[page.label]
+        exists = has_row(page.label, key)
+        for method, url, right in page_requests(page, key):
+            wanted = console_wants(role, right)
+            if wanted == "passes" and not exists and str(key) in url:
+                wanted = 404
+            answer = ask(world.console[role], method, url)
+            if told(answer, wanted) != wanted:
+                faults[f"{method} {url}"] = f"{answer.status_code} in place of {wanted}"
+    assert faults == {}
+
+
+@pytest.mark.parametrize("role", ["viewer", "developer", "owner", "outsider"])
+def test_the_console_knows_nothing_of_foreign_rows(world: World, role: str) -> None:
+    faults = {}
+    for page in routes.pages():
+        key = world.foreign_rows[page.label]
+        if key == world.own_rows[page.label]:
+            continue
+        for method, url, right in row_requests(page, key):
+            wanted = console_wants(role, right, 404)
+            answer = ask(world.console[role], method, url)
+            if told(answer, wanted) != wanted:
+                faults[f"{method} {url}"] = f"{answer.status_code} in place of {wanted}"
+    assert faults == {}
+
+
+@pytest.mark.parametrize("role", CONSOLE_ROLES)
+def test_the_consoles_other_routes_do_what_the_table_says(world: World, role: str) -> None:
+    faults = {}
+    for line in routes.lines(table.CONSOLE):
+        known = all(name in world.own for name in line.names)
+        url = CONSOLE_PREFIX + line.path.format_map(NamedRows(world.own))
+        wanted = console_wants(role, line.right, line.status or ("passes" if known else 404))
+        answer = ask(world.console[role], line.method, url)
+        if told(answer, wanted) != wanted:
+            faults[f"{line.method} {line.path}"] = f"{answer.status_code} in place of {wanted}"
+    assert faults == {}
+
+
+def test_asking_changes_nothing(world: World) -> None:
+    def count() -> int:
+        with all_tenants():
+            return Job.objects.count()
+
+    before = count()
+    assert ask(world.api["owner"], "POST", f"{API_PREFIX}jobs/", {"kind": "noop"}).status_code == 201
+    assert count() == before
+
+
+class NamedRows(dict[str, Any]):
+    """Ids by the names of the table; a name that the cast does not know is the id of nothing."""
+
+    def __missing__(self, name: str) -> str:
+        return "1" if name == "n" else routes.SAMPLE_ID

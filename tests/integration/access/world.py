@@ -1,0 +1,124 @@
+"""A world with somebody in every role and a row of each tenant behind every address."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from rest_framework.test import APIClient
+
+from scheduling.processors.document_indexing.uploads import upload_documents
+from scheduling.processors.retrieval.services import create_dataset
+from tenants.context import all_tenants
+from tenants.models import AuditLogEntry, Membership, Role, Tenant
+from tenants.services.api_keys import issue_api_key
+from tenants.services.memberships import add_member
+from tenants.services.people import grant_platform_role
+from tenants.services.tenants import create_tenant
+from tests.integration.console.conftest import make_work
+
+PLATFORM = ("auditor", "operator", "admin")
+KEYS = {"key": None, "one_scope": ["jobs.view"]}
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Clients by role; ids by placeholder, of acme (own) and of globex (foreign); one row of each page's model."""
+
+    api: dict[str, APIClient]
+    console: dict[str, Client]
+    own: dict[str, Any]
+    foreign: dict[str, Any]
+    own_rows: dict[str, Any]
+    foreign_rows: dict[str, Any]
+
+
+def make_world() -> World:
+    """Two tenants with the same work, and the cast of `tests.access.table.ROLES`."""
+    acme, globex = create_tenant(slug="acme", plan="team"), create_tenant(slug="globex", plan="team")
+    User.objects.create_user("newcomer")
+    users = {name: User.objects.create_user(name, is_staff=True) for name in ("outsider", *Role.values, *PLATFORM)}
+    for role in Role:
+        add_member(tenant=acme, user=users[role], role=role)
+    for role in PLATFORM:
+        grant_platform_role(user=users[role], role=role)
+    add_member(tenant=globex, user=User.objects.create_user("greta"), role=Role.OWNER)
+    add_member(tenant=globex, user=User.objects.create_user("gustav"), role=Role.VIEWER)
+    own, foreign = _make_rows(acme, users["viewer"]), _make_rows(globex, User.objects.get(username="gustav"))
+    return World(
+        api=_api_clients(acme, users),
+        console=_console_clients(users),
+        own=own,
+        foreign=foreign,
+        own_rows=_rows_by_page(acme),
+        foreign_rows=_rows_by_page(globex),
+    )
+
+
+def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
+    work = make_work(tenant)
+    dataset = create_dataset(tenant=tenant, name="handbook")
+    upload = upload_documents(tenant=tenant, dataset=dataset, files=[SimpleUploadedFile("a.txt", b"one")])
+    key = issue_api_key(tenant=tenant, name="spare").key
+    with all_tenants():
+        entry = AuditLogEntry.objects.filter(tenant=tenant).first()
+        membership = Membership.objects.get(tenant=tenant, user=member)
+    assert entry is not None
+    return {
+        "job": work.failed.pk,
+        "waiting": work.waiting.pk,
+        "execution": work.execution.pk,
+        "letter": work.letter.pk,
+        "batch": work.failed.batch_id,
+        "dataset": dataset.pk,
+        "document": upload.files[0].document.pk,
+        "member": membership.pk,
+        "key": key.pk,
+        "entry": entry.pk,
+        "user": member.pk,
+    }
+
+
+def _api_clients(acme: Tenant, users: dict[str, User]) -> dict[str, APIClient]:
+    clients = {"anonymous": APIClient()}
+    for role, user in users.items():
+        clients[role] = APIClient()
+        clients[role].force_login(user)
+    for role in PLATFORM:
+        clients[role].credentials(HTTP_X_TENANT="acme")
+    for role, scopes in KEYS.items():
+        clients[role] = APIClient()
+        issued = issue_api_key(tenant=acme, name=role, scopes=scopes)
+        clients[role].credentials(HTTP_AUTHORIZATION=f"Api-Key {issued.token}")
+    for client in clients.values():
+        client.raise_request_exception = False
+    return clients
+
+
+def _console_clients(users: dict[str, User]) -> dict[str, Client]:
+    clients = {role: Client(raise_request_exception=False) for role in ("anonymous", *users)}
+    for role, user in users.items():
+        clients[role].force_login(user)
+    return clients
+
+
+def _rows_by_page(tenant: Tenant) -> dict[str, Any]:
+    """The key of a row behind each page: the tenant's where rows have one, else any; a key of nothing else."""
+    with all_tenants():
+        return {model._meta.label_lower: _key_of(model, tenant) for model in admin.site._registry}
+
+
+def _key_of(model: Any, tenant: Tenant) -> Any:
+    rows = model._base_manager.all()
+    if model is Tenant:
+        rows = rows.filter(pk=tenant.pk)
+    elif any(field.attname == "tenant_id" for field in model._meta.concrete_fields):
+        rows = rows.filter(tenant_id=tenant.pk)
+    row = rows.order_by("pk").first()
+    missing = uuid4() if model._meta.pk.get_internal_type() == "UUIDField" else 987_654_321
+    return missing if row is None else row.pk
