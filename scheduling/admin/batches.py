@@ -29,7 +29,7 @@ class BatchAdmin(KeysetAdmin):
     search_help_text = "Id of a batch"
     empty_title = "No batch yet"
     empty_text = "Jobs that are asked for together, such as the documents of one upload, are listed here as one."
-    fields = ("label", "kind", "tenant", "total", "states", "created_at", "jobs")
+    fields = ("label", "kind", "tenant", "total", "states", "pruned", "created_at", "jobs")
     readonly_fields = ("states", "jobs")
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:

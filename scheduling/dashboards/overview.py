@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 from scheduling.dashboards.live import answer_part, tag_of
 from scheduling.dashboards.wording import duration_words
 from scheduling.selectors.overview import Overview, read_overview
-from scheduling.selectors.throughput import BUCKET_SECONDS, BUCKETS, Ended
+from scheduling.selectors.throughput import Ended
 from scheduling.services.upkeep.status import find_upkeep_warnings
 from tenants.access import access_of
 from tenants.permissions import Permission
@@ -103,7 +103,8 @@ def draw_throughput(buckets: Sequence[Ended]) -> Chart:
     for index, bucket in enumerate(buckets):
         completed = CHART_HEIGHT * bucket.completed / top
         failed = CHART_HEIGHT * bucket.failed / top
-        begins = (BUCKETS - index) * BUCKET_SECONDS
+        minutes = len(buckets) - 1 - index
+        when = f"{minutes} min ago" if minutes else "this minute"
         bars.append(
             Bar(
                 x=index * BAR_STEP,
@@ -111,10 +112,10 @@ def draw_throughput(buckets: Sequence[Ended]) -> Chart:
                 completed_height=completed,
                 failed_y=CHART_HEIGHT - completed - failed,
                 failed_height=failed,
-                title=f"{begins} s ago: {bucket.completed} completed, {bucket.failed} failed",
+                title=f"{when}: {bucket.completed} completed, {bucket.failed} failed",
             )
         )
     completed_all = sum(bucket.completed for bucket in buckets)
     failed_all = sum(bucket.failed for bucket in buckets)
-    summary = f"{completed_all:,} completed and {failed_all:,} failed in {len(buckets) * BUCKET_SECONDS // 60} minutes."
+    summary = f"{completed_all:,} completed and {failed_all:,} failed in {len(buckets)} minutes."
     return Chart(bars, len(buckets) * BAR_STEP, CHART_HEIGHT, BAR_WIDTH, summary)

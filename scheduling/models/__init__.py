@@ -19,6 +19,7 @@ from scheduling.models.jobs import (
     JobHeld,
     JobReady,
 )
+from scheduling.models.rollups import KindHour, QueueMinute, RollupClock, Tally, TenantMinute
 from scheduling.models.schedules import Schedule, ScheduleFire
 from scheduling.models.topology import (
     KindPause,
@@ -48,18 +49,23 @@ __all__ = [
     "JobLogTally",
     "JobReady",
     "KindCost",
+    "KindHour",
     "KindPause",
     "LiveExecution",
     "PoolClock",
     "Queue",
     "QueueClock",
+    "QueueMinute",
+    "RollupClock",
     "RoutingRule",
     "Schedule",
     "ScheduleFire",
     "SchedulingEntity",
     "Settled",
+    "Tally",
     "TenantCapacity",
     "TenantKindCost",
+    "TenantMinute",
     "UpkeepRun",
     "Wake",
     "Worker",

@@ -120,9 +120,14 @@ class Charge(HistoryRow):
     class Reason(models.TextChoices):
         PREDICTED = "predicted", "predicted at dispatch"
         CORRECTED = "corrected", "corrected to the measured time"
+        CLOSING = "closing", "closing of rows that were pruned"
 
-    execution_id = models.UUIDField()
-    queue = models.ForeignKey("scheduling.Queue", models.DO_NOTHING, db_index=False, db_constraint=False)
+    # A closing row is no job's: it stands for charges and executions that are gone.
+    job = models.ForeignKey(  # type: ignore[assignment] # the base says that every row has one
+        Job, models.DO_NOTHING, null=True, db_index=False, db_constraint=False, related_name="charges"
+    )
+    execution_id = models.UUIDField(null=True)
+    queue = models.ForeignKey("scheduling.Queue", models.DO_NOTHING, null=True, db_index=False, db_constraint=False)
     reason = models.CharField(max_length=10, choices=Reason.choices)
     microseconds = models.BigIntegerField()
     at = models.DateTimeField()

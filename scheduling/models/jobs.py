@@ -24,6 +24,7 @@ class Batch(TenantModel):
     label = models.CharField(max_length=200)
     kind = models.CharField(max_length=64)
     total = models.PositiveIntegerField(help_text="Jobs in this batch.")
+    pruned = models.PositiveIntegerField(db_default=0, help_text="Ended jobs that are kept no longer.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -15,7 +15,7 @@ from scheduling.conf import lease_seconds
 from scheduling.models import DeadLetter, KindPause, PoolClock, Queue, SchedulingEntity, Worker
 from scheduling.selectors.fairness import FairShare, InFlight, read_fair_share, read_in_flight
 from scheduling.selectors.jobs import CappedCount
-from scheduling.selectors.throughput import WINDOW, Ended, RecentWork, read_recent_work
+from scheduling.selectors.throughput import Ended, RecentWork, read_recent_work
 from tenants.context import require_scope
 from tenants.ids import uuid7_floor
 from tenants.models import AuditLogEntry
@@ -156,7 +156,7 @@ def read_overview() -> Overview:
     clocks = list(PoolClock.objects.select_related("pool").annotate(now=Now()).order_by("pool__name"))
     now = clocks[0].now if clocks else _database_now()
     work = read_recent_work(now)
-    in_flight = read_in_flight(now, now - WINDOW)
+    in_flight = read_in_flight(now, work.since)
     pools = _pool_lines(clocks, _live_workers(now), queues, in_flight)
     slots_by_pool = {clock.pool_id: pool.slots for clock, pool in zip(clocks, pools, strict=True)}
     return Overview(
@@ -168,7 +168,7 @@ def read_overview() -> Overview:
         is_dispatcher_silent=any(pool.is_dispatcher_silent for pool in pools),
         work=work,
         fair_share=read_fair_share(
-            queues=queues, slots_by_pool=slots_by_pool, in_flight=in_flight, ended_by_tenant=work.by_tenant()
+            queues=queues, slots_by_pool=slots_by_pool, in_flight=in_flight, ended_by_tenant=work.by_tenant
         ),
         dead_letters=count_dead_letters(since=now - DEAD_LETTER_AGE),
         paused_kinds=list(KindPause.objects.order_by("kind")),
@@ -217,7 +217,7 @@ def _queue_lines(
     back_offs = {
         queue_id: BackOffs(*numbers) for queue_id, *numbers in _fetch(_BACK_OFFS, tenant | {"limit": BACK_OFF_LIMIT})
     }
-    ended = work.by_queue()
+    ended = work.by_queue
     return [
         QueueLine(
             queue=queue,

@@ -1,4 +1,4 @@
-"""What ended lately: executions of a bounded window, read once and folded by queue, tenant and time."""
+"""What ended lately, read from the rollups: a row a queue and minute, whatever the number of executions."""
 
 from __future__ import annotations
 
@@ -6,59 +6,39 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db.models import Sum
 
-from scheduling.models import Execution
+from scheduling import histogram
+from scheduling.models import Execution, QueueMinute, RollupClock, TenantMinute
 from tenants.context import require_scope
-from tenants.ids import uuid7_floor
 
+# Rates and shares are of the last ten minutes and the one that runs; the chart is of the last hour.
 WINDOW = timedelta(minutes=10)
-BUCKET_SECONDS = 20
-BUCKETS = int(WINDOW.total_seconds()) // BUCKET_SECONDS
-# An execution's id is as old as its dispatch, so the range of ids begins earlier than the window by the longest
-# time that one may run: Celery's hard limit.
-LONGEST_EXECUTION = timedelta(minutes=61)
-# At most this many of the newest executions are looked at; beyond it the window shrinks and the page says so.
-ROW_LIMIT = 20_000
+MINUTES = 60
+# Folded once a second by a dispatcher; older than this is worth saying.
+STALE_AFTER = timedelta(seconds=60)
 
 _O = Execution.Outcome
 COMPLETED = (_O.COMPLETED.value,)
 FAILED = (_O.FAILED.value, _O.TIMED_OUT.value, _O.CRASHED.value, _O.EXPIRED.value)
 
-_RECENT = """
-WITH newest AS MATERIALIZED (
-    SELECT tenant_id, queue_id, outcome, dispatched_at, started_at, ended_at FROM scheduling_execution
-    WHERE id >= %(floor)s AND (%(tenant)s::uuid IS NULL OR tenant_id = %(tenant)s) ORDER BY id DESC LIMIT %(limit)s
-), reach AS (
-    SELECT CASE WHEN count(*) < %(limit)s THEN %(since)s ELSE greatest(%(since)s, min(dispatched_at)) END AS since
-    FROM newest
-)
-SELECT grouping(queue_id), queue_id, tenant_id, bucket, since,
-    count(*) FILTER (WHERE outcome = ANY(%(completed)s)), count(*) FILTER (WHERE outcome = ANY(%(failed)s)),
-    coalesce(sum(extract(epoch FROM ended_at - greatest(started_at, since))), 0)::float8
-FROM (
-    SELECT n.*, since, floor(extract(epoch FROM %(now)s - ended_at) / %(bucket_seconds)s)::int AS bucket
-    FROM newest n, reach WHERE ended_at >= since AND ended_at <= %(now)s
-) AS ended
-GROUP BY GROUPING SETS ((queue_id, tenant_id, since), (bucket, since))
-"""
-
 
 @dataclass(slots=True)
 class Ended:
-    """Ended executions: completed, failed by themselves, and the slot time of all in seconds."""
+    """Ended executions: completed, failed by themselves, the slot time of all in seconds, and how long jobs waited."""
 
     completed: int = 0
     failed: int = 0
     busy_seconds: float = 0.0
+    wait: list[int] = field(default_factory=lambda: [0] * histogram.BUCKETS)
 
     def add(self, other: Ended) -> None:
         self.completed += other.completed
         self.failed += other.failed
         self.busy_seconds += other.busy_seconds
+        self.wait = histogram.add((self.wait, other.wait))
 
     @property
     def failure_rate(self) -> float | None:
@@ -66,15 +46,32 @@ class Ended:
         ended = self.completed + self.failed
         return self.failed / ended if ended else None
 
+    @property
+    def wait_p50(self) -> float | None:
+        """Half of the jobs had started so many seconds after they could."""
+        return histogram.percentile(self.wait, 0.5)
+
+    @property
+    def wait_p95(self) -> float | None:
+        return histogram.percentile(self.wait, 0.95)
+
+    @property
+    def wait_p99(self) -> float | None:
+        return histogram.percentile(self.wait, 0.99)
+
 
 @dataclass(frozen=True, slots=True)
 class RecentWork:
-    """Executions that ended since ``since``; ``buckets`` run from the oldest to the newest."""
+    """What ended since ``since``; ``buckets`` are the last hour's minutes, the oldest first, the last one running.
+
+    ``as_of`` is when the rollups were last brought up to date, None before the first time.
+    """
 
     now: datetime
     since: datetime
-    is_cut: bool
-    by_share: dict[tuple[int, UUID], Ended] = field(default_factory=dict)
+    as_of: datetime | None
+    by_queue: dict[int, Ended] = field(default_factory=dict)
+    by_tenant: dict[UUID, Ended] = field(default_factory=dict)
     buckets: list[Ended] = field(default_factory=list)
 
     @property
@@ -83,55 +80,42 @@ class RecentWork:
 
     @property
     def total(self) -> Ended:
-        return _sum(self.by_share.values())
+        whole = Ended()
+        for part in self.by_queue.values():
+            whole.add(part)
+        return whole
 
-    def by_queue(self) -> dict[int, Ended]:
-        folded: dict[int, Ended] = defaultdict(Ended)
-        for (queue_id, _), ended in self.by_share.items():
-            folded[queue_id].add(ended)
-        return dict(folded)
-
-    def by_tenant(self) -> dict[UUID, Ended]:
-        folded: dict[UUID, Ended] = defaultdict(Ended)
-        for (_, tenant_id), ended in self.by_share.items():
-            folded[tenant_id].add(ended)
-        return dict(folded)
+    @property
+    def is_stale(self) -> bool:
+        """Whether nobody has brought the numbers up to date for a minute."""
+        return self.as_of is None or self.now - self.as_of > STALE_AFTER
 
 
 def read_recent_work(now: datetime) -> RecentWork:
-    """One statement over at most ROW_LIMIT executions of the scope of the moment."""
-    scope = require_scope()
-    since = now - WINDOW
-    parameters: dict[str, Any] = {
-        "now": now,
-        "since": since,
-        "floor": uuid7_floor(since - LONGEST_EXECUTION),
-        "tenant": scope.tenant_id,
-        "limit": ROW_LIMIT,
-        "bucket_seconds": BUCKET_SECONDS,
-        "completed": list(COMPLETED),
-        "failed": list(FAILED),
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(_RECENT, parameters)
-        return _read_groups(cursor, now, since)
+    """The last hour of the scope of the moment: three statements over rollups."""
+    minute = now.replace(second=0, microsecond=0)
+    since, hour_ago = minute - WINDOW, minute - timedelta(minutes=MINUTES - 1)
+    by_queue: dict[int, Ended] = defaultdict(Ended)
+    buckets = [Ended() for _ in range(MINUTES)]
+    for row in _queue_rows(hour_ago):
+        ended = Ended(row.completed, row.failed, row.busy_us / 1e6, row.wait)
+        if row.minute >= since:
+            by_queue[row.queue_id].add(ended)
+        index = MINUTES - 1 - int((minute - row.minute).total_seconds() // 60)
+        if 0 <= index < MINUTES:
+            buckets[index].add(ended)
+    clock = RollupClock.objects.first()
+    return RecentWork(now, since, clock.folded_at if clock else None, dict(by_queue), _by_tenant(since), buckets)
 
 
-def _read_groups(rows: Iterable[tuple[Any, ...]], now: datetime, since: datetime) -> RecentWork:
-    by_share: dict[tuple[int, UUID], Ended] = {}
-    buckets = [Ended() for _ in range(BUCKETS)]
-    reach = since
-    for is_bucket, queue_id, tenant_id, bucket, reached, *numbers in rows:
-        reach = reached
-        if not is_bucket:
-            by_share[queue_id, tenant_id] = Ended(*numbers)
-        elif bucket < BUCKETS:
-            buckets[BUCKETS - 1 - bucket].add(Ended(*numbers))
-    return RecentWork(now, reach, reach > since, by_share, buckets)
+def _queue_rows(since: datetime) -> Iterable[QueueMinute | TenantMinute]:
+    """A row a queue and minute: of all tenants together, or of the one whose rows are seen."""
+    if require_scope().is_all_tenants:
+        return QueueMinute.objects.filter(minute__gte=since)
+    return TenantMinute.objects.filter(minute__gte=since)
 
 
-def _sum(parts: Iterable[Ended]) -> Ended:
-    whole = Ended()
-    for part in parts:
-        whole.add(part)
-    return whole
+def _by_tenant(since: datetime) -> dict[UUID, Ended]:
+    rows = TenantMinute.objects.filter(minute__gte=since).order_by().values_list("tenant_id")
+    sums = rows.annotate(completed=Sum("completed"), failed=Sum("failed"), busy_us=Sum("busy_us"))
+    return {tenant_id: Ended(completed, failed, busy_us / 1e6) for tenant_id, completed, failed, busy_us in sums}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from django.db import connection
 
@@ -12,15 +15,29 @@ from tenants.ids import uuid7_floor
 from tenants.partitions import create_partition
 
 DAYS_AHEAD = 7
+# With fewer days ahead somebody should look, well before rows fall into the default partition.
+MIN_DAYS_AHEAD = 3
 # A partition wants a short exclusive lock; behind a long report it waits for the next run instead
 # of making every job wait behind it.
 LOCK_TIMEOUT = "2s"
-_TABLES = tuple(model._meta.db_table for model in (Execution, JobEvent, Charge, JobLog, JobError))
-_PARTITIONED_UNTIL = """
-    SELECT parent.relname, pg_get_expr(child.relpartbound, child.oid)
+HISTORY_TABLES = tuple(model._meta.db_table for model in (Execution, JobEvent, Charge, JobLog, JobError))
+_PARTITIONS = """
+    SELECT child.relname, pg_get_expr(child.relpartbound, child.oid)
     FROM pg_inherits i JOIN pg_class parent ON parent.oid = i.inhparent JOIN pg_class child ON child.oid = i.inhrelid
-    WHERE parent.relname = ANY(%s)
+    WHERE parent.relname = %s AND parent.relnamespace = 'public'::regnamespace
 """
+_BOUNDS = re.compile(r"FROM \('([0-9a-f-]{36})'\) TO \('([0-9a-f-]{36})'\)")
+# An estimate from the catalog: nobody may read a partition past its parent, and a count would walk every day.
+_IN_DEFAULT = "SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint FROM pg_class WHERE relname = ANY (%s)"
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One partition of a history table: ids from ``since`` to below ``until``."""
+
+    name: str
+    since: UUID
+    until: UUID
 
 
 def maintain_partitions(*, days_ahead: int = DAYS_AHEAD) -> list[str]:
@@ -30,19 +47,48 @@ def maintain_partitions(*, days_ahead: int = DAYS_AHEAD) -> list[str]:
     transaction of its own, so that what is made stays made.
     """
     made = []
+    midnight = _midnight()
+    for table in HISTORY_TABLES:
+        taken = {partition.since for partition in list_partitions(table)}
+        for day in range(1, days_ahead + 1):
+            starts_at = midnight + timedelta(days=day)
+            if uuid7_floor(starts_at) not in taken:
+                made.append(_make(table, starts_at))
+    return made
+
+
+def list_partitions(table: str) -> list[Partition]:
+    """The partitions of a table, its default one left out."""
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute(_PARTITIONS, [table])
+        found = [(name, _BOUNDS.search(bound)) for name, bound in cursor.fetchall()]
+    return [Partition(name, UUID(bounds[1]), UUID(bounds[2])) for name, bounds in found if bounds is not None]
+
+
+def missing_days(*, days_ahead: int = MIN_DAYS_AHEAD) -> list[str]:
+    """Sentences about days to come that a history table has no partition for."""
+    midnight = _midnight()
+    wanted = {uuid7_floor(midnight + timedelta(days=day)): day for day in range(1, days_ahead + 1)}
+    findings = []
+    for table in HISTORY_TABLES:
+        lacking = sorted(wanted[floor] for floor in wanted.keys() - {part.since for part in list_partitions(table)})
+        if lacking:
+            findings.append(f"{table} has no partition for the days in {', '.join(map(str, lacking))} days.")
+    return findings
+
+
+def estimate_default_rows() -> int:
+    """About how many rows the default partitions hold: those of the first day, and of days that were missed."""
+    with connection.cursor() as cursor:
+        cursor.execute(_IN_DEFAULT, [[f"{table}_default" for table in HISTORY_TABLES]])
+        return int(cursor.fetchone()[0])
+
+
+def _midnight() -> datetime:
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute("SELECT now()")
         (now,) = cursor.fetchone()
-        cursor.execute(_PARTITIONED_UNTIL, [list(_TABLES)])
-        bounds = cursor.fetchall()
-    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    for table in _TABLES:
-        taken = " ".join(bound for parent, bound in bounds if parent == table)
-        for day in range(1, days_ahead + 1):
-            starts_at = midnight + timedelta(days=day)
-            if f"FROM ('{uuid7_floor(starts_at)}')" not in taken:
-                made.append(_make(table, starts_at))
-    return made
+    return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)  # type: ignore[no-any-return]
 
 
 def _make(table: str, starts_at: datetime) -> str:

@@ -44,7 +44,7 @@ WITH verdict AS (
         finished_at = CASE WHEN e.state IN ('completed', 'cancelled', 'discarded', 'quarantined') THEN now() END
     FROM ended e
     WHERE j.id = e.job_id AND j.fence = e.fence AND j.state IN ('dispatched', 'executing')
-    RETURNING j.id AS job_id, j.rank
+    RETURNING j.id AS job_id, j.rank, j.run_at
 ), execution AS (
     INSERT INTO scheduling_execution (id, tenant_id, job_id, queue_id, kind, number, fence, worker_id, outcome,
         predicted_us, measured_us, peak_memory_kib, dispatched_at, started_at, ended_at, error_type, error_message,
@@ -64,6 +64,15 @@ WITH verdict AS (
         queue_weight_milli, is_sample, peak_memory_kib, ended_at)
     SELECT tenant_id, entity_id, queue_id, kind, predicted_us, measured_us, weight_milli,
         queue_weight_milli, is_sample, peak_memory_kib, now() FROM ended
+), tally AS (
+    INSERT INTO scheduling_tally (tenant_id, queue_id, kind, outcome, is_dead, wait_us, started_at, measured_us,
+        ended_at)
+    SELECT e.tenant_id, e.queue_id, e.kind, e.outcome, e.dead_letter_reason <> '',
+        -- Only the first start (fence 1) ends a wait that began when the job could run.
+        CASE WHEN e.fence = 1 AND e.started_at IS NOT NULL
+            THEN greatest(0, 1000000 * extract(epoch FROM e.started_at - j.run_at))::bigint END,
+        e.started_at, e.measured_us, now()
+    FROM ended e LEFT JOIN job j USING (job_id)
 ), ready AS (
     INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind)
     SELECT e.tenant_id, e.entity_id, j.rank, e.job_id, e.kind FROM ended e JOIN job j USING (job_id)

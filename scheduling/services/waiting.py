@@ -65,6 +65,9 @@ WITH wanted AS (
     SELECT (%(error_ids)s::uuid[])[n], tenant_id, id, kind, %(error_type)s, left(%(error_message)s, 500),
         %(error_fingerprint)s, now()
     FROM job WHERE %(error_type)s <> ''
+), tally AS (
+    INSERT INTO scheduling_tally (tenant_id, queue_id, kind, outcome, is_dead, measured_us, ended_at)
+    SELECT tenant_id, queue_id, kind, '', true, 0, now() FROM job WHERE %(dead_letter_reason)s <> ''
 )
 SELECT id FROM job
 """

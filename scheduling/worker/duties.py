@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from scheduling.conf import FIRE_INTERVAL_SECONDS, sweep_seconds
 from scheduling.services.quotas import keep_limits
 from scheduling.services.rescue import run_sweep
+from scheduling.services.rollups import FOLD_SECONDS, fold_tallies
 from scheduling.services.schedules.firing import fire_due_schedules
 from scheduling.worker.connections import CONNECTION_ERRORS
 from tenants.services.sealing import seal_entries
@@ -37,6 +38,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("sweep", sweep_seconds, run_sweep, waits_for_leases=True),
     Duty("seal", lambda: SEAL_SECONDS, seal_entries),
     Duty("limits", lambda: 1.0, keep_limits),
+    Duty("rollups", lambda: FOLD_SECONDS, fold_tallies),
     Duty("schedules", lambda: FIRE_INTERVAL_SECONDS, fire_due_schedules),
 )
 

@@ -22,19 +22,32 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "jobsplatform/health/metrics.py": ({"PlatformCollector.collect"}, "the numbers are the platform's, by queue"),
     "jobsplatform/health/probes.py": ({"Dispatcher._age"}, "the probe asks for the platform, not for a tenant"),
     "scheduling/api/views/queues.py": ({"QueueViewSet.list"}, "platform staff sees global numbers"),
+    "scheduling/management/commands/prune_finished.py": (
+        {"Command._record", "pages"},
+        "an operator removes the ended jobs of all tenants at once",
+    ),
     "scheduling/migrations/0003_queues_and_plans.py": (
         {"put_queues_and_plans", "take_queues_and_plans"},
         "FORCE binds the owner, who writes these rows",
     ),
     "scheduling/migrations/0007_usage.py": ({"count_month"}, "FORCE binds the owner, who counts all tenants' work"),
+    "scheduling/migrations/0008_upkeep.py": (
+        {"put_clock", "put_retention", "take_retention"},
+        "FORCE binds the owner, who writes these rows",
+    ),
     "scheduling/processors/retrieval/management/commands/build_search_indexes.py": (
         {"large_datasets"},
         "it looks for the datasets of all tenants that have outgrown exact search",
+    ),
+    "scheduling/processors/retrieval/upkeep.py": (
+        {"check_chunks", "_find_missing_files"},
+        "upkeep looks at the documents of all tenants",
     ),
     "scheduling/services/cfs_plans.py": (
         {"activate_cfs_plan", "create_cfs_plan", "update_cfs_plan"},
         "the order among tenants is the platform's",
     ),
+    "scheduling/services/counters.py": ({"verify_counters"}, "the counters are of all tenants' work"),
     "scheduling/services/dispatching/republish.py": ({"republish_unstarted"}, "dispatch serves all tenants at once"),
     "scheduling/services/dispatching/tick.py": ({"run_tick"}, "dispatch serves all tenants at once"),
     "scheduling/services/execution.py": ({"start_execution"}, "a message names executions, not their tenants"),
@@ -42,10 +55,30 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/services/ledger.py": ({"verify_ledger"}, "the ledger balances for every tenant"),
     "scheduling/services/partitions.py": ({"_make", "maintain_partitions"}, "partitions hold the rows of all tenants"),
     "scheduling/services/quotas.py": ({"keep_limits"}, "overrides expire and months end for all tenants"),
+    "scheduling/services/partitions.py": (
+        {"_make", "_midnight", "list_partitions"},
+        "partitions hold the rows of all tenants",
+    ),
     "scheduling/services/rescue.py": ({"run_sweep"}, "the sweep looks for dead executions of all tenants"),
     "scheduling/services/schedules/firing.py": (
         {"fire_due_schedules"},
         "whichever dispatcher looks fires what is due of all tenants",
+    ),
+    "scheduling/services/retention/history.py": (
+        {"drop_oldest_day", "prune_oldest_charges", "prune_tenant_history"},
+        "a day of history holds the rows of all tenants, and each step serves whichever has old ones",
+    ),
+    "scheduling/services/retention/jobs.py": (
+        {"_prune", "count_prunable", "prune_batches"},
+        "each step serves whichever tenant has jobs that are old enough",
+    ),
+    "scheduling/services/retention/platform_rows.py": (
+        {"prune_platform_rows"},
+        "workers and runs of upkeep are the platform's",
+    ),
+    "scheduling/services/rollups.py": (
+        {"fold_tallies", "prune_rollups", "verify_rollups"},
+        "what ended is counted for all tenants at once",
     ),
     "scheduling/services/settlement.py": ({"settle"}, "capacity and charges are settled across tenants"),
     "scheduling/services/suspension.py": (
@@ -55,6 +88,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/services/topology.py": (
         {"_update", "create_routing_rule", "update_routing_rule"},
         "pools, queues and rules are the platform's",
+    ),
+    "scheduling/services/upkeep/retention.py": (
+        {"_prune_batches", "_prune_jobs", "_prune_tenants"},
+        "the cutoffs of many tenants are read at once",
     ),
     "scheduling/services/upkeep/runs.py": ({"_begin", "_write"}, "upkeep is the platform's, and so are its results"),
     "scheduling/services/usage.py": ({"verify_usage"}, "every tenant's counter is its executions' time"),

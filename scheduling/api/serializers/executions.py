@@ -61,7 +61,8 @@ class BatchSerializer(serializers.Serializer[Batch]):
 class BatchDetailSerializer(BatchSerializer):
     """A batch and how far its jobs are; the jobs themselves are at `jobs/?batch=`."""
 
-    states = serializers.SerializerMethodField(help_text="Jobs by state.")
+    states = serializers.SerializerMethodField(help_text="Jobs by state; with `pruned` they add up to `total`.")
+    pruned = serializers.IntegerField(help_text="Ended jobs that are kept no longer.")
 
     def get_states(self, batch: Batch) -> dict[str, int]:
         return count_states(batch)

@@ -36,6 +36,13 @@ class QueueNumbersSerializer(serializers.Serializer[QueueLine]):
     completed = serializers.IntegerField(source="ended.completed")
     failed = serializers.IntegerField(source="ended.failed")
     completed_per_minute = serializers.FloatField(source="per_minute")
+    wait_p50_seconds = serializers.FloatField(
+        source="ended.wait_p50",
+        allow_null=True,
+        help_text="From when a job could run to its first start; of a histogram.",
+    )
+    wait_p95_seconds = serializers.FloatField(source="ended.wait_p95", allow_null=True)
+    wait_p99_seconds = serializers.FloatField(source="ended.wait_p99", allow_null=True)
     retries_waiting = serializers.IntegerField(source="back_offs.waiting")
 
 

@@ -13,3 +13,4 @@ class RetrievalConfig(AppConfig):
     verbose_name = "Retrieval"
     default_auto_field = "django.db.models.BigAutoField"
     api_urls = "scheduling.processors.retrieval.api.urls"
+    upkeep_tasks = "scheduling.processors.retrieval.upkeep:TASKS"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Max, Q
+from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
@@ -59,17 +59,15 @@ class UpkeepWarning:
 
 
 def read_upkeep() -> list[UpkeepLine]:
-    """Every task: three statements."""
+    """Every task: two statements."""
     names = [task.name for task in registry.tasks()]
-    runs = UpkeepRun.objects.filter(name__in=names)
-    last = {run.name: run for run in runs.order_by("name", "-id").distinct("name")}
-    succeeded = dict(
-        runs.order_by().values_list("name").annotate(at=Max("finished_at", filter=Q(outcome__in=SUCCESSES)))
-    )
+    successes = UpkeepRun.objects.filter(name=OuterRef("name"), outcome__in=SUCCESSES).order_by("-id")
+    runs = UpkeepRun.objects.filter(name__in=names).order_by("name", "-id").distinct("name")
+    last = {run.name: run for run in runs.annotate(succeeded_at=Subquery(successes.values("finished_at")[:1]))}
     beat = PeriodicTask.objects.filter(name__startswith=NAME_PREFIX).select_related("interval")
     rows = {row.name: row for row in beat}
     now = timezone.now()
-    return [_line(task, rows, last.get(task.name), succeeded.get(task.name), now) for task in registry.tasks()]
+    return [_line(task, rows, last.get(task.name), now) for task in registry.tasks()]
 
 
 def find_line(name: str) -> UpkeepLine:
@@ -105,7 +103,6 @@ def _line(
     task: UpkeepTask,
     rows: Mapping[str, PeriodicTask],
     last: UpkeepRun | None,
-    succeeded_at: datetime | None,
     now: datetime,
 ) -> UpkeepLine:
     row = rows.get(row_name(task.name))
@@ -122,5 +119,5 @@ def _line(
         due_at=asked_at + interval if is_enabled and asked_at else None,
         expected_since=None if row is None else row.start_time,
         last=last,
-        succeeded_at=succeeded_at,
+        succeeded_at=getattr(last, "succeeded_at", None),
     )

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from scheduling.services.partitions import maintain_partitions
+from scheduling.services.partitions import estimate_default_rows, maintain_partitions, missing_days
+from scheduling.services.upkeep import retention, verification
 from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
 
-HOURLY, DAILY = timedelta(hours=1), timedelta(days=1)
+MINUTELY, HOURLY, DAILY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 def _make_partitions(budget: Budget) -> Step:
     del budget
-    return Step({"partitions_made": len(maintain_partitions())})
+    counts = {"partitions_made": len(maintain_partitions()), "default_rows": estimate_default_rows()}
+    return Step(counts, findings=missing_days())
 
 
 TASKS = (
@@ -22,5 +24,61 @@ TASKS = (
         "Gives each of the coming days a partition in every history table, before its first row arrives.",
         HOURLY,
         _make_partitions,
+    ),
+    UpkeepTask(
+        "rollups",
+        "Rollups",
+        "Counts ended executions that no dispatcher has counted yet; dispatchers do it every second.",
+        MINUTELY,
+        verification.fold_rollups,
+    ),
+    UpkeepTask(
+        "finished_jobs",
+        "Finished jobs",
+        "Removes completed and cancelled jobs that their tenants' plans keep no longer, and batches left empty.",
+        HOURLY,
+        retention.prune_finished,
+    ),
+    UpkeepTask(
+        "failed_jobs",
+        "Failed jobs",
+        "Removes discarded and quarantined jobs with their dead letters that plans keep no longer.",
+        HOURLY,
+        retention.prune_failed,
+    ),
+    UpkeepTask(
+        "history",
+        "History",
+        "Drops days of events, executions and charges that no plan keeps, and rows of tenants that keep less.",
+        DAILY,
+        retention.prune_history,
+    ),
+    UpkeepTask(
+        "platform_rows",
+        "Platform rows",
+        "Removes ended sessions, stopped workers, old runs of upkeep and old rollups.",
+        DAILY,
+        retention.prune_platform,
+    ),
+    UpkeepTask(
+        "verify_ledger",
+        "Ledger",
+        "Compares every tenant's charges with measured and predicted time.",
+        HOURLY,
+        verification.check_ledger,
+    ),
+    UpkeepTask(
+        "verify_counters",
+        "Counters",
+        "Recounts what waits and what is in flight.",
+        HOURLY,
+        verification.check_counters,
+    ),
+    UpkeepTask(
+        "verify_rollups",
+        "Rollup recount",
+        "Recounts the last whole hours of history and compares the rollups with it.",
+        HOURLY,
+        verification.check_rollups,
     ),
 )

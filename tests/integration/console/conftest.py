@@ -13,8 +13,9 @@ from django.test import Client
 from django.utils import timezone
 
 from scheduling.lifecycle import JobState
-from scheduling.models import Charge, DeadLetter, Execution, Job, JobEvent, Queue, Worker, WorkerPool
+from scheduling.models import Charge, DeadLetter, Execution, Job, JobEvent, Queue, Tally, Worker, WorkerPool
 from scheduling.services.job_requests import JobRequest
+from scheduling.services.rollups import fold_tallies
 from scheduling.services.submission import create_batch, submit_job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
@@ -99,6 +100,21 @@ def make_work(tenant: Tenant) -> Work:
             error_message=f"{tenant.slug} broke",
             traceback="Traceback (most recent call last): …",
         )
+        Tally.objects.bulk_create(
+            [
+                Tally(
+                    tenant=tenant,
+                    queue_id=failed.queue_id,
+                    kind="noop",
+                    outcome=execution.outcome,
+                    is_dead=True,
+                    wait_us=1_000_000,
+                    started_at=execution.started_at,
+                    measured_us=execution.measured_us,
+                    ended_at=execution.ended_at,
+                )
+            ]
+        )
         JobEvent.objects.create(
             tenant=tenant, job_id=failed.pk, at=now, name="execution.failed", state="discarded", actor="worker"
         )
@@ -121,6 +137,7 @@ def make_work(tenant: Tenant) -> Work:
             error_fingerprint=fingerprint,
             created_at=now,
         )
+    fold_tallies()
     return Work(tenant, waiting, failed, letter, execution)
 
 

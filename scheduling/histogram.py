@@ -1,0 +1,57 @@
+"""Durations counted in fixed buckets: histograms that add up, from which percentiles can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+
+# Seconds; a bucket reaches from one bound to below the next, the last one has no end.
+BOUNDS: tuple[float, ...] = (
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
+    60.0,
+    120.0,
+    300.0,
+    900.0,
+    3_600.0,
+    14_400.0,
+    86_400.0,
+)
+BUCKETS = len(BOUNDS) + 1
+
+
+def add(histograms: Iterable[Sequence[int]]) -> list[int]:
+    """The histogram of all together; empty buckets for none."""
+    total = [0] * BUCKETS
+    for counts in histograms:
+        for bucket, count in enumerate(counts):
+            total[bucket] += count
+    return total
+
+
+def percentile(counts: Sequence[int], part: float) -> float | None:
+    """The duration that `part` of all (0 to 1) do not exceed, in seconds, evenly spread inside its bucket.
+
+    None without any. In the last bucket, which has no end, it is the bound where that begins.
+    """
+    total = sum(counts)
+    if not total:
+        return None
+    wanted = part * total
+    for bucket, reached in enumerate(accumulate(counts)):
+        if reached >= wanted and counts[bucket]:
+            if bucket >= len(BOUNDS):
+                break
+            low = BOUNDS[bucket - 1] if bucket else 0.0
+            inside = (wanted - (reached - counts[bucket])) / counts[bucket]
+            return low + (BOUNDS[bucket] - low) * max(0.0, inside)
+    return BOUNDS[-1]

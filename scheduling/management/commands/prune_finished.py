@@ -1,0 +1,88 @@
+"""Remove ended jobs now, as retention would, or younger ones."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from scheduling.management.commands.run_worker import positive
+from scheduling.services.retention.jobs import PrunedJobs, count_prunable, prune_failed_jobs, prune_finished_jobs
+from scheduling.services.retention.rules import NO_TENANT, Cutoffs, Kept, read_cutoffs
+from tenants.context import Actor, acting_as, all_tenants
+from tenants.exceptions import DomainError
+from tenants.models import Tenant
+from tenants.selectors.tenants import find_tenant
+from tenants.services.audit import AuditTarget, record_audit
+
+BATCH_ROWS = 1_000
+
+
+class Command(BaseCommand):
+    help = "Remove ended jobs that are older than the plans keep them, or than a number of days, in small batches."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--older-than-days", type=positive, help="instead of the plans' own days")
+        parser.add_argument("--tenant", help="of this tenant alone")
+        parser.add_argument("--dry-run", action="store_true", help="count and remove nothing")
+        parser.add_argument("--json", action="store_true", help="print the facts as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            tenant = find_tenant(slug=options["tenant"]) if options["tenant"] else None
+        except DomainError as refusal:
+            raise CommandError(f"{refusal.code}: {refusal.detail}") from refusal
+        days = options["older_than_days"]
+        if options["dry_run"]:
+            counts = self._count(tenant, days)
+        else:
+            counts = {
+                "finished_jobs": self._remove(Kept.FINISHED_JOBS, prune_finished_jobs, tenant, days),
+                "failed_jobs": self._remove(Kept.FAILED_JOBS, prune_failed_jobs, tenant, days),
+            }
+            self._record(tenant, days, counts)
+        if options["json"]:
+            self.stdout.write(json.dumps({**counts, "dry_run": options["dry_run"]}))
+        else:
+            jobs = f"{counts['finished_jobs']:,} finished and {counts['failed_jobs']:,} failed jobs"
+            self.stdout.write(f"{jobs} {'would be' if options['dry_run'] else 'were'} removed.")
+
+    def _count(self, tenant: Tenant | None, days: int | None) -> dict[str, int]:
+        finished = sum(count_prunable(page)[0] for page in pages(Kept.FINISHED_JOBS, tenant, days))
+        failed = sum(count_prunable(page)[1] for page in pages(Kept.FAILED_JOBS, tenant, days))
+        return {"finished_jobs": finished, "failed_jobs": failed}
+
+    def _remove(self, kept: Kept, prune: Callable[..., PrunedJobs], tenant: Tenant | None, days: int | None) -> int:
+        removed = 0
+        for page in pages(kept, tenant, days):
+            while (pruned := prune(page, limit=BATCH_ROWS)).jobs:
+                removed += pruned.jobs
+        return removed
+
+    def _record(self, tenant: Tenant | None, days: int | None, counts: dict[str, int]) -> None:
+        with acting_as(Actor(kind="command", id="prune_finished", label="prune_finished")), all_tenants():
+            target = AuditTarget("scheduling.job", tenant_id=tenant.pk if tenant else None)
+            record_audit(action="jobs.pruned", target=target, after={**counts, "older_than_days": days})
+
+
+def pages(kept: Kept, tenant: Tenant | None, days: int | None) -> Iterator[Cutoffs]:
+    """The cutoffs of the tenants that are meant, a page at a time."""
+    after, moment = NO_TENANT, timezone.now() - timedelta(days=days or 0)
+    while True:
+        with all_tenants():
+            page = read_cutoffs(kept, after=after)
+        if page.last is None:
+            return
+        rows = [
+            (tenant_id, moment if days else cutoff)
+            for tenant_id, cutoff in zip(page.tenant_ids, page.moments, strict=True)
+            if tenant is None or tenant_id == tenant.pk
+        ]
+        if rows:
+            yield Cutoffs([tenant_id for tenant_id, _ in rows], [cutoff for _, cutoff in rows])
+        after = page.last

@@ -1,0 +1,101 @@
+"""What ended, counted by minute and hour, so that no page walks history.
+
+Settlement appends to ``Tally``, and a dispatcher folds that every second into the rollups: whoever commits late is
+counted late, in the minute in which it ended, and never twice.
+"""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Now
+
+from scheduling.models.executions import Execution
+from tenants.managers import TenantManager
+
+
+class Tally(models.Model):
+    """One ended execution that no rollup has counted yet; without an ``outcome`` a dead letter that had none."""
+
+    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_constraint=False)
+    queue_id = models.BigIntegerField(primary_key=True)  # for Django's sake; not unique, not a key
+    kind = models.CharField(max_length=64)
+    outcome = models.CharField(max_length=12)
+    is_dead = models.BooleanField()
+    wait_us = models.BigIntegerField(null=True, help_text="From when the job could run to its first start.")
+    started_at = models.DateTimeField(null=True)
+    measured_us = models.BigIntegerField()
+    ended_at = models.DateTimeField()
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "scheduling_tally"
+        managed = False  # the migration makes the table without a primary key
+
+
+class MinuteRow(models.Model):
+    """What ended in a minute. ``busy_us`` is slot time within it, whenever the execution ended."""
+
+    minute = models.DateTimeField()
+    queue = models.ForeignKey("scheduling.Queue", models.DO_NOTHING, db_index=False, db_constraint=False)
+    completed = models.IntegerField(default=0)
+    failed = models.IntegerField(default=0, help_text="By their own fault: failed, timed out, crashed, expired.")
+    dead_letters = models.IntegerField(default=0)
+    busy_us = models.BigIntegerField(default=0)
+    wait = ArrayField(models.IntegerField(), help_text="Histogram of waits until the first start.")
+    run = ArrayField(models.IntegerField(), help_text="Histogram of slot times of what completed or failed.")
+
+    class Meta:
+        abstract = True
+
+
+class QueueMinute(MinuteRow):
+    """One queue in one minute."""
+
+    pk = models.CompositePrimaryKey("minute", "queue_id")
+
+    class Meta:
+        db_table = "scheduling_queue_minute"
+
+
+class TenantMinute(MinuteRow):
+    """One tenant in one queue in one minute."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "minute", "queue_id")
+    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "scheduling_tenant_minute"
+        indexes = [models.Index(fields=["minute"], name="tenant_minute_by_time")]
+
+
+class KindHour(models.Model):
+    """One kind in one hour by how its executions ended; without an ``outcome`` dead letters that had none."""
+
+    pk = models.CompositePrimaryKey("kind", "hour", "outcome")
+    kind = models.CharField(max_length=64)
+    hour = models.DateTimeField()
+    outcome = models.CharField(max_length=12, choices=Execution.Outcome.choices, blank=True)
+    executions = models.IntegerField(default=0)
+    dead_letters = models.IntegerField(default=0)
+    worker_us = models.BigIntegerField(default=0)
+    wait = ArrayField(models.IntegerField())
+    run = ArrayField(models.IntegerField())
+
+    class Meta:
+        db_table = "scheduling_kind_hour"
+        indexes = [models.Index(fields=["hour"], name="kind_hour_by_time")]
+
+
+class RollupClock(models.Model):
+    """When the rollups were last brought up to date, and since when they count; one row."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    counting_since = models.DateTimeField(db_default=Now())
+    folded_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "scheduling_rollup_clock"

@@ -1,0 +1,145 @@
+"""Removing history: whole days that no plan keeps, and the rows of tenants that keep less.
+
+Executions and charges are the two sides of the ledger. Whoever removes rows of either writes what they came to as one
+closing row a tenant, in the same transaction, so that the ledger balances before and after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db import OperationalError, connection
+from psycopg.errors import LockNotAvailable
+
+from scheduling.services.partitions import LOCK_TIMEOUT, list_partitions
+from scheduling.services.retention.rules import Cutoffs, Kept, greatest_cutoff
+from tenants.context import all_tenants
+from tenants.ids import uuid7, uuid7_floor
+from tenants.partitions import drop_partition
+
+# Which class each history table belongs to.
+TABLES: Mapping[str, Kept] = {
+    "scheduling_execution": Kept.EXECUTIONS,
+    "scheduling_jobevent": Kept.EVENTS,
+    "scheduling_charge": Kept.CHARGES,
+}
+# Tables whose rows are found by tenant; a charge is found by its day alone, and kept as long as any plan says.
+TENANT_TABLES = ("scheduling_execution", "scheduling_jobevent")
+# What a removed row takes from the ledger's difference of charges and measured time, and its closing gives back.
+_LEDGER_VALUES = {"scheduling_execution": "-measured_us", "scheduling_charge": "microseconds"}
+
+_DAY_SUMS = "SELECT tenant_id, sum({value})::bigint FROM {table} WHERE id >= %s AND id < %s GROUP BY 1"
+_CLOSE = """
+    INSERT INTO scheduling_charge (id, tenant_id, reason, microseconds, at)
+    SELECT id, tenant_id, 'closing', microseconds, now()
+    FROM unnest(%s::uuid[], %s::uuid[], %s::bigint[]) AS c(id, tenant_id, microseconds) WHERE microseconds <> 0
+"""
+_CHOOSE = """
+WITH due AS (
+    SELECT * FROM unnest(%(tenant_ids)s::uuid[], %(floors)s::uuid[]) AS d(tenant_id, floor)
+), chosen AS (
+    SELECT d.* FROM due d WHERE EXISTS (
+        SELECT FROM {table} h WHERE h.tenant_id = d.tenant_id AND h.job_id < d.floor AND h.id < d.floor
+    ) ORDER BY d.tenant_id LIMIT 1
+)
+SELECT d.tenant_id, h.id FROM chosen d CROSS JOIN LATERAL (
+    SELECT h.id FROM {table} h WHERE h.tenant_id = d.tenant_id AND h.job_id < d.floor AND h.id < d.floor
+    LIMIT %(limit)s
+) AS h
+"""
+_DELETE = "DELETE FROM {table} WHERE id = ANY (%s) RETURNING tenant_id, {value}"
+_OLDEST = "SELECT id FROM {table} WHERE id < %s ORDER BY id LIMIT %s"
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedDay:
+    """What became of the oldest day that no plan keeps; ``was_locked``: others used the table, so it stays for now."""
+
+    partition: str | None
+    was_locked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PrunedHistory:
+    """What one step removed, of the first of the tenants that had something; None: none of them had."""
+
+    tenant_id: UUID | None
+    rows: int
+
+
+def drop_oldest_day(table: str) -> DroppedDay:
+    """Drop the oldest partition of a table if no plan keeps any of its rows."""
+    try:
+        with all_tenants():
+            until = uuid7_floor(greatest_cutoff(TABLES[table]))
+            old = [part for part in list_partitions(table) if part.until <= until]
+            if not old:
+                return DroppedDay(None)
+            oldest = min(old, key=lambda part: part.until)
+            # First the long look, then the lock that everybody would wait for.
+            sums = _day_sums(table, oldest.since, oldest.until)
+            _close(sums)
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
+            drop_partition(partition=oldest.name)
+    except OperationalError as error:
+        if not isinstance(error.__cause__, LockNotAvailable):
+            raise
+        return DroppedDay(None, was_locked=True)
+    return DroppedDay(oldest.name)
+
+
+def prune_tenant_history(table: str, cutoffs: Cutoffs, *, limit: int) -> PrunedHistory:
+    """Remove old rows of one of the tenants from a table, at most ``limit``."""
+    with all_tenants():
+        with connection.cursor() as cursor:
+            cursor.execute(_CHOOSE.format(table=table), {**cutoffs.parameters(), "limit": limit})
+            rows = cursor.fetchall()
+        if not rows:
+            return PrunedHistory(None, 0)
+        return PrunedHistory(rows[0][0], _delete(table, [row_id for _, row_id in rows]))
+
+
+def prune_oldest_charges(*, limit: int) -> int:
+    """Remove charges that no plan keeps and that no day's partition holds, at most ``limit``; how many."""
+    with all_tenants():
+        with connection.cursor() as cursor:
+            floor = uuid7_floor(greatest_cutoff(Kept.CHARGES))
+            cursor.execute(_OLDEST.format(table="scheduling_charge"), [floor, limit])
+            ids = [row_id for (row_id,) in cursor.fetchall()]
+        return _delete("scheduling_charge", ids) if ids else 0
+
+
+def day_of(moment: datetime) -> datetime:
+    """The beginning of its day: rows go by whole days, so that a day's partition is dropped and not emptied first."""
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _delete(table: str, ids: list[UUID]) -> int:
+    """Delete rows by id and close their ledger; those that are there are counted, once."""
+    sums: dict[UUID, int] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(_DELETE.format(table=table, value=_LEDGER_VALUES.get(table, "0")), [ids])
+        gone = cursor.fetchall()
+    for tenant_id, microseconds in gone:
+        sums[tenant_id] = sums.get(tenant_id, 0) + microseconds
+    _close(sums)
+    return len(gone)
+
+
+def _day_sums(table: str, since: UUID, until: UUID) -> dict[UUID, int]:
+    value = _LEDGER_VALUES.get(table)
+    if value is None:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(_DAY_SUMS.format(table=table, value=value), [since, until])
+        return dict(cursor.fetchall())
+
+
+def _close(sums: Mapping[UUID, int]) -> None:
+    if any(sums.values()):
+        with connection.cursor() as cursor:
+            cursor.execute(_CLOSE, [[uuid7() for _ in sums], list(sums), list(sums.values())])

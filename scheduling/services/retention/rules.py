@@ -1,0 +1,101 @@
+"""How long what is kept: by the tenant's plan, shorter where the tenant says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from tenants.ids import uuid7_floor
+
+# Tenants looked at in one step.
+TENANTS_PER_STEP = 500
+NO_TENANT = UUID(int=0)
+
+
+class Kept(StrEnum):
+    """The classes of what is kept; ``retention.<class>_days`` is the plan's limit."""
+
+    FINISHED_JOBS = "finished_jobs"  # completed and cancelled
+    FAILED_JOBS = "failed_jobs"  # discarded and quarantined, with their dead letters
+    EXECUTIONS = "executions"
+    EVENTS = "events"
+    CHARGES = "charges"
+
+    @property
+    def key(self) -> str:
+        """The key of the plan's limit."""
+        return f"retention.{self.value}_days"
+
+
+# Days of a plan that does not say.
+DEFAULT_DAYS: Mapping[Kept, int] = {
+    Kept.FINISHED_JOBS: 30,
+    Kept.FAILED_JOBS: 90,
+    Kept.EXECUTIONS: 90,
+    Kept.EVENTS: 90,
+    Kept.CHARGES: 400,
+}
+# A limit of 0 days is not "never": nothing younger than a day is removed.
+_DAYS = """
+    SELECT t.id, greatest(1, coalesce(l.value, %(default)s))::int, now()
+    FROM tenants_tenant t LEFT JOIN tenants_planlimit l ON l.plan_id = t.plan_id AND l.key = %(key)s
+    WHERE t.id > %(after)s ORDER BY t.id LIMIT %(limit)s
+"""
+_GREATEST = """
+    SELECT greatest(1, max(coalesce(l.value, %(default)s)), %(default)s)::int, now()
+    FROM tenants_plan p LEFT JOIN tenants_planlimit l ON l.plan_id = p.id AND l.key = %(key)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Cutoffs:
+    """From when on the rows of some tenants are kept, as parallel columns for a statement; ordered by tenant."""
+
+    tenant_ids: list[UUID]
+    moments: list[datetime]
+
+    @property
+    def floors(self) -> list[UUID]:
+        """The least ids that are kept."""
+        return [uuid7_floor(moment) for moment in self.moments]
+
+    @property
+    def last(self) -> UUID | None:
+        """The last tenant of the page, None if there was none."""
+        return self.tenant_ids[-1] if self.tenant_ids else None
+
+    @property
+    def is_last_page(self) -> bool:
+        return len(self.tenant_ids) < TENANTS_PER_STEP
+
+    def parameters(self) -> dict[str, Any]:
+        """For ``unnest`` in a statement."""
+        return {"tenant_ids": self.tenant_ids, "cutoffs": self.moments, "floors": self.floors}
+
+
+def read_cutoffs(kept: Kept, *, after: UUID = NO_TENANT) -> Cutoffs:
+    """The cutoffs of the next tenants after one, of all classes of rows alike: one statement."""
+    parameters: dict[str, Any] = {
+        "key": kept.key,
+        "default": DEFAULT_DAYS[kept],
+        "after": after,
+        "limit": TENANTS_PER_STEP,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_DAYS, parameters)
+        rows = cursor.fetchall()
+    return Cutoffs([row[0] for row in rows], [now - timedelta(days=days) for _, days, now in rows])
+
+
+def greatest_cutoff(kept: Kept) -> datetime:
+    """Before this nothing of the class is kept, by whatever plan."""
+    with connection.cursor() as cursor:
+        cursor.execute(_GREATEST, {"key": kept.key, "default": DEFAULT_DAYS[kept]})
+        days, now = cursor.fetchone()
+    return now - timedelta(days=days)  # type: ignore[no-any-return]

@@ -1,0 +1,334 @@
+"""What is kept no longer goes by its tenant's plan, in batches, and the ledger balances before and after."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.core.management import call_command
+from django.db import OperationalError, connection
+from django.utils import timezone
+from psycopg.errors import LockNotAvailable
+
+from scheduling.lifecycle import TERMINAL_STATES, JobState
+from scheduling.models import Batch, Charge, DeadLetter, Execution, Job, JobEvent, Worker, WorkerPool
+from scheduling.services.ledger import verify_ledger
+from scheduling.services.partitions import HISTORY_TABLES, list_partitions
+from scheduling.services.retention import history
+from scheduling.services.retention import jobs as job_retention
+from scheduling.services.upkeep import retention
+from scheduling.services.upkeep.registry import Budget
+from scheduling.services.upkeep.runs import run_upkeep
+from tenants.conf import platform_role
+from tenants.context import all_tenants, tenant_context
+from tenants.ids import uuid7_floor
+from tenants.models import AuditLogEntry, PlanLimit, Tenant
+from tenants.partitions import create_partition
+from tests.databases import connect_as_owner
+from tests.integration.scheduling.acts import Start, Tick, complete, fail, submit
+
+pytestmark = pytest.mark.django_db
+
+_NUMBER = iter(range(1, 1_000_000))
+
+
+def old_id(days: float) -> UUID:
+    """An id that was made so many days ago."""
+    return UUID(int=uuid7_floor(timezone.now() - timedelta(days=days)).int + next(_NUMBER))
+
+
+def old_job(tenant: Tenant, state: str, *, days: float, batch: Batch | None = None, **columns: Any) -> Job:
+    """A job that was made and, if it has ended, ended so many days ago."""
+    moment = timezone.now() - timedelta(days=days)
+    with all_tenants():
+        job = Job.objects.create(
+            id=old_id(days + 0.01),
+            tenant=tenant,
+            kind="noop",
+            queue_id=1,
+            state=state,
+            rank=0,
+            payload_hash=b"",
+            run_at=moment,
+            created_at=moment,
+            finished_at=moment if state in {s.value for s in TERMINAL_STATES} else None,
+            batch=batch,
+            **columns,
+        )
+        if state in ("discarded", "quarantined"):
+            DeadLetter.objects.create(
+                id=old_id(days), tenant=tenant, job_id=job.pk, kind="noop", reason="permanent_error", created_at=moment
+            )
+    return job
+
+
+def old_history(tenant: Tenant, *, days: float, measured_us: int = 1_000, predicted_us: int = 300) -> Execution:
+    """An execution with its two charges and an event, all so many days old."""
+    moment, job_id = timezone.now() - timedelta(days=days), old_id(days + 0.02)
+    with all_tenants():
+        execution = Execution.objects.create(
+            id=old_id(days),
+            tenant=tenant,
+            job_id=job_id,
+            queue_id=1,
+            kind="noop",
+            number=1,
+            fence=1,
+            outcome="completed",
+            predicted_us=predicted_us,
+            measured_us=measured_us,
+            dispatched_at=moment,
+            ended_at=moment,
+        )
+        for reason, amount in (("predicted", predicted_us), ("corrected", measured_us - predicted_us)):
+            Charge.objects.create(
+                id=old_id(days),
+                tenant=tenant,
+                job_id=job_id,
+                execution_id=execution.pk,
+                queue_id=1,
+                reason=reason,
+                microseconds=amount,
+                at=moment,
+            )
+        JobEvent.objects.create(
+            id=old_id(days), tenant=tenant, job_id=job_id, at=moment, name="x", state="completed", actor="system"
+        )
+    return execution
+
+
+def keep(tenant: Tenant, **days: int) -> None:
+    """Set the days of the tenant's plan by class."""
+    for name, value in days.items():
+        PlanLimit.objects.update_or_create(plan=tenant.plan, key=f"retention.{name}_days", defaults={"value": value})
+
+
+def jobs_left() -> set[UUID]:
+    with all_tenants():
+        return set(Job.objects.values_list("pk", flat=True))
+
+
+def test_each_tenants_finished_jobs_go_by_its_own_plan(acme: Tenant, globex: Tenant) -> None:
+    with all_tenants():
+        keep(acme, finished_jobs=30)
+        keep(globex, finished_jobs=7)
+    kept = {
+        old_job(acme, "completed", days=29).pk,
+        old_job(globex, "cancelled", days=6).pk,
+    }
+    for tenant, days in ((acme, 31), (globex, 8), (globex, 29)):
+        old_job(tenant, "completed", days=days)
+        old_job(tenant, "cancelled", days=days)
+    run = run_upkeep(name="finished_jobs", batch_rows=2)
+    assert (run.outcome, run.counts["jobs"]) == ("ok", 6)
+    assert jobs_left() == kept
+    again = run_upkeep(name="finished_jobs")
+    assert (again.counts["jobs"], jobs_left()) == (0, kept)
+
+
+def test_nothing_that_has_not_ended_is_ever_removed(acme: Tenant) -> None:
+    with all_tenants():
+        keep(acme, finished_jobs=1, failed_jobs=1)
+    alive = {old_job(acme, state.value, days=300).pk for state in JobState if state not in TERMINAL_STATES}
+    dead = {old_job(acme, state.value, days=300).pk for state in TERMINAL_STATES}
+    assert run_upkeep(name="finished_jobs").counts["jobs"] == 2
+    assert run_upkeep(name="failed_jobs").counts["jobs"] == 2
+    assert jobs_left() == alive
+    assert dead
+
+
+def test_a_job_made_long_ago_is_kept_while_it_ended_lately(acme: Tenant) -> None:
+    job = old_job(acme, "completed", days=300)
+    with all_tenants():
+        Job.objects.filter(pk=job.pk).update(finished_at=timezone.now() - timedelta(days=1))
+    assert run_upkeep(name="finished_jobs").counts["jobs"] == 0
+    assert jobs_left() == {job.pk}
+
+
+def test_failed_jobs_go_with_their_letters_and_later_than_finished_ones(acme: Tenant) -> None:
+    with all_tenants():
+        keep(acme, finished_jobs=7, failed_jobs=30)
+    young, old = old_job(acme, "discarded", days=20), old_job(acme, "quarantined", days=31)
+    run_upkeep(name="finished_jobs")
+    assert jobs_left() == {young.pk, old.pk}
+    run = run_upkeep(name="failed_jobs")
+    assert (run.counts["jobs"], run.counts["dead_letters"]) == (1, 1)
+    with all_tenants():
+        assert list(DeadLetter.objects.values_list("job_id", flat=True)) == [young.pk]
+
+
+def test_a_batch_counts_what_went_and_goes_when_none_is_left(acme: Tenant) -> None:
+    with all_tenants():
+        keep(acme, finished_jobs=7)
+        batch = Batch.objects.create(id=old_id(400), tenant=acme, label="b", kind="noop", total=3)
+        Batch.objects.filter(pk=batch.pk).update(created_at=timezone.now() - timedelta(days=400))
+    old_job(acme, "completed", days=8, batch=batch)
+    running = old_job(acme, "executing", days=8, batch=batch)
+    old_job(acme, "completed", days=8, batch=batch)
+    run_upkeep(name="finished_jobs")
+    with all_tenants():
+        left = Batch.objects.get()
+        assert (left.pruned + Job.objects.filter(batch=batch).count(), left.pruned) == (left.total, 2)
+        Job.objects.filter(pk=running.pk).update(state="completed", finished_at=timezone.now() - timedelta(days=8))
+    assert run_upkeep(name="finished_jobs").counts["batches"] == 1
+    with all_tenants():
+        assert not Batch.objects.exists()
+
+
+def test_children_outlive_their_parent(acme: Tenant) -> None:
+    parent = old_job(acme, "completed", days=300)
+    child = old_job(acme, "suspended", days=1, parent=parent)
+    run_upkeep(name="finished_jobs")
+    with all_tenants():
+        assert Job.objects.get(pk=child.pk).parent_id is None
+
+
+def test_a_run_that_breaks_between_batches_goes_on_and_removes_each_once(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(5):
+        old_job(acme, "completed", days=300)
+    prune, calls = job_retention.prune_finished_jobs, []
+
+    def breaks(cutoffs: Any, *, limit: int) -> Any:
+        calls.append(limit)
+        if len(calls) == 2:
+            raise RuntimeError("killed")
+        return prune(cutoffs, limit=limit)
+
+    monkeypatch.setattr(job_retention, "prune_finished_jobs", breaks)
+    broken = run_upkeep(name="finished_jobs", batch_rows=2)
+    assert (broken.outcome, broken.counts["jobs"], len(jobs_left())) == ("failed", 2, 3)
+    assert run_upkeep(name="finished_jobs", batch_rows=2).counts["jobs"] == 3
+    assert jobs_left() == set()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_rows_that_somebody_has_locked_are_left_and_not_waited_for(acme: Tenant, django_db_setup: Any) -> None:
+    locked, free = old_job(acme, "completed", days=300), old_job(acme, "completed", days=300)
+    with connect_as_owner(django_db_setup.name) as other, other.transaction():
+        other.execute("SELECT set_config('role', %s, true)", [platform_role()])
+        other.execute("SELECT id FROM scheduling_job WHERE id = %s FOR UPDATE", [locked.pk])
+        run = run_upkeep(name="finished_jobs")
+        assert (run.outcome, run.counts["jobs"], jobs_left()) == ("ok", 1, {locked.pk})
+    assert run_upkeep(name="finished_jobs").counts["jobs"] == 1
+    assert free.pk not in jobs_left()
+
+
+def make_day(days_ago: int) -> None:
+    """Partitions of a day that is over, as they were made before it began."""
+    day = datetime.now(tz=UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days_ago)
+    with all_tenants():
+        for table in HISTORY_TABLES:
+            create_partition(table=table, starts_at=day, ends_at=day + timedelta(days=1))
+
+
+def rows_of(model: Any) -> int:
+    with all_tenants():
+        return int(model.objects.count())
+
+
+def test_days_that_no_plan_keeps_are_dropped_and_the_ledger_balances(acme: Tenant, globex: Tenant) -> None:
+    make_day(500)
+    make_day(20)
+    for tenant in (acme, globex):
+        for days in (499.5, 19.5):
+            old_history(tenant, days=days, measured_us=random.randrange(10_000), predicted_us=random.randrange(10_000))
+    before = {table: len(list_partitions(table)) for table in HISTORY_TABLES}
+    run = run_upkeep(name="history")
+    assert (run.outcome, run.counts["days_dropped"]) == ("ok", 3)
+    assert {table: len(list_partitions(table)) for table in HISTORY_TABLES} == {t: n - 1 for t, n in before.items()}
+    assert (rows_of(Execution), rows_of(JobEvent)) == (2, 2)
+    assert verify_ledger().is_balanced
+    assert run_upkeep(name="history").counts.get("days_dropped", 0) == 0
+
+
+def test_a_day_somebody_reads_stays_until_the_next_run(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*, partition: str) -> None:
+        raise OperationalError("lock timeout") from LockNotAvailable()
+
+    make_day(500)
+    old_history(acme, days=499.5)
+    with monkeypatch.context() as patch:
+        patch.setattr(history, "drop_partition", refuse)
+        assert run_upkeep(name="history").counts["days_locked"] >= 1
+    assert verify_ledger().is_balanced
+    assert run_upkeep(name="history").counts["days_dropped"] == 3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_pruning_in_any_order_never_unbalances_the_ledger(acme: Tenant, globex: Tenant, seed: int) -> None:
+    chance = random.Random(seed)
+    with all_tenants():
+        keep(globex, executions=7, events=7, charges=30)
+        keep(acme, executions=90, events=90)
+    for tenant in (acme, globex):
+        for _ in range(12):
+            old_history(
+                tenant,
+                days=chance.uniform(1, 600),
+                measured_us=chance.randrange(10_000),
+                predicted_us=chance.randrange(10_000),
+            )
+    assert verify_ledger().is_balanced
+    for _ in range(60):
+        phase = chance.randrange(len(retention._PHASES))
+        retention.prune_history(Budget(chance.randrange(1, 5), 60.0, {"phase": phase}))
+        assert verify_ledger().is_balanced, (seed, phase)
+    run_upkeep(name="history", batch_rows=3)
+    with tenant_context(globex):
+        assert not Execution.objects.filter(id__lt=uuid7_floor(timezone.now() - timedelta(days=8))).exists()
+    with tenant_context(acme):
+        assert Execution.objects.count() == JobEvent.objects.count()
+    assert verify_ledger().is_balanced
+
+
+def test_a_planted_prune_without_its_closing_row_is_found(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    old_history(acme, days=300)
+    monkeypatch.setattr(history, "_close", lambda sums: None)
+    run_upkeep(name="history")
+    assert not verify_ledger().is_balanced
+    assert run_upkeep(name="verify_ledger").outcome == "failed"
+
+
+def test_what_is_no_tenants_goes_too(db: None) -> None:
+    long_ago = timezone.now() - timedelta(days=60)
+    with all_tenants():
+        pool = WorkerPool.objects.get(name="default")
+        facts = {"pool": pool, "hostname": "h", "pid": 1, "slots": 1, "started_at": long_ago, "heartbeat_at": long_ago}
+        Worker.objects.create(**facts, status="stopped", stopped_at=long_ago)
+        alive = Worker.objects.create(**facts, status="online")
+    Session.objects.create(session_key="old", session_data="", expire_date=long_ago)
+    Session.objects.create(session_key="new", session_data="", expire_date=timezone.now() + timedelta(days=1))
+    run = run_upkeep(name="platform_rows")
+    assert {name: run.counts[name] for name in ("sessions", "workers")} == {"sessions": 1, "workers": 1}
+    assert [worker.pk for worker in Worker.objects.all()] == [alive.pk]
+    assert max(run_upkeep(name="platform_rows").counts.values()) == 0
+
+
+def test_real_jobs_are_pruned_with_nothing_left_behind(acme: Tenant, tick: Tick, start: Start) -> None:
+    done, dead, waiting = submit(acme, 3)
+    tick()
+    complete(start, done)
+    fail(start, dead, is_permanent=True)
+    output = io.StringIO()
+    with all_tenants(), connection.cursor() as cursor:
+        for table, column in (("scheduling_job", "finished_at"), ("scheduling_deadletter", "created_at")):
+            cursor.execute(f"UPDATE {table} SET {column} = {column} - interval '40 days'")
+        cursor.execute("UPDATE scheduling_job SET id = %s WHERE id = %s", [old_id(41), done.pk])
+    call_command("prune_finished", "--older-than-days", "30", "--dry-run", "--json", stdout=output)
+    assert json.loads(output.getvalue()) == {"finished_jobs": 1, "failed_jobs": 0, "dry_run": True}
+    assert len(jobs_left()) == 3
+    output = io.StringIO()
+    call_command("prune_finished", "--older-than-days", "30", "--tenant", "acme", "--json", stdout=output)
+    assert json.loads(output.getvalue())["finished_jobs"] == 1
+    assert jobs_left() == {dead.pk, waiting.pk}
+    with all_tenants():
+        entry = AuditLogEntry.objects.get(action="jobs.pruned")
+    assert (entry.tenant_id, entry.after["finished_jobs"]) == (acme.pk, 1)

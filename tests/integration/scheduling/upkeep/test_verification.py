@@ -1,0 +1,103 @@
+"""What upkeep recounts: clean work is clean, each planted fault is found, and nothing is repaired."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.db import connection
+
+from scheduling.models import RollupClock, SchedulingEntity, TenantCapacity
+from scheduling.services.partitions import DAYS_AHEAD, maintain_partitions, missing_days
+from scheduling.services.rollups import fold_tallies
+from scheduling.services.upkeep.runs import run_upkeep
+from scheduling.services.upkeep.status import find_upkeep_warnings
+from tenants.context import all_tenants
+from tenants.models import Tenant
+from tests.integration.scheduling.acts import Start, Tick, complete, submit
+
+pytestmark = pytest.mark.django_db
+
+
+def execute(statement: str) -> None:
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+@pytest.fixture
+def work(acme: Tenant, tick: Tick, start: Start) -> None:
+    """One job done, some in flight, some waiting, and news that no tick has folded."""
+    jobs = submit(acme, 9)
+    tick()
+    complete(start, jobs[0])
+    submit(acme, 2)
+
+
+def test_clean_work_is_found_clean(work: None) -> None:
+    for name in ("verify_ledger", "verify_counters", "verify_rollups"):
+        assert run_upkeep(name=name).outcome == "ok", name
+
+
+@pytest.mark.parametrize(
+    ("fault", "counter"),
+    [
+        ("UPDATE scheduling_schedulingentity SET waiting = waiting + 1", "waiting jobs of entity"),
+        ("UPDATE scheduling_schedulingentity SET in_flight = in_flight - 1", "in flight by queue of entity"),
+        ("UPDATE scheduling_tenant_capacity SET in_flight = in_flight + 1", "in flight by tenant of tenant"),
+        ("UPDATE scheduling_job SET state = 'suspended' WHERE state = 'available'", "ready rows without"),
+    ],
+)
+def test_each_wrong_counter_is_told_and_left_as_it_is(work: None, fault: str, counter: str) -> None:
+    execute(fault)
+    with all_tenants():
+        before = (list(SchedulingEntity.objects.values()), list(TenantCapacity.objects.values()))
+    run = run_upkeep(name="verify_counters")
+    assert run.outcome == "failed"
+    assert all(finding.startswith(counter) for finding in run.findings)
+    assert run.findings
+    with all_tenants():
+        assert before == (list(SchedulingEntity.objects.values()), list(TenantCapacity.objects.values()))
+    assert [w.code for w in find_upkeep_warnings() if w.name == "verify_counters"] == ["failed"]
+
+
+def test_a_ledger_that_is_off_is_told(work: None) -> None:
+    execute("UPDATE scheduling_charge SET microseconds = microseconds + 1 WHERE reason = 'corrected'")
+    run = run_upkeep(name="verify_ledger")
+    assert run.outcome == "failed"
+    assert "off by 1 µs" in run.findings[0]
+
+
+def test_rollups_are_recounted_by_beat(work: None) -> None:
+    with all_tenants():
+        RollupClock.objects.update(counting_since="2020-01-01T00:00:00Z")
+    fold_tallies()
+    for table, column in (
+        ("scheduling_tenant_minute", "minute"),
+        ("scheduling_queue_minute", "minute"),
+        ("scheduling_kind_hour", "hour"),
+        ("scheduling_execution", "ended_at"),
+    ):
+        execute(f"UPDATE {table} SET {column} = {column} - interval '1 hour'")
+    assert run_upkeep(name="verify_rollups").outcome == "ok"
+    execute("UPDATE scheduling_kind_hour SET executions = 7")
+    assert run_upkeep(name="verify_rollups").outcome == "failed"
+
+
+def test_what_no_dispatcher_counted_is_counted_by_upkeep(work: None) -> None:
+    assert run_upkeep(name="rollups").counts == {"executions": 1}
+    assert run_upkeep(name="rollups").counts == {"executions": 0}
+
+
+def test_days_without_a_partition_are_told(db: None) -> None:
+    assert len(missing_days()) == 3
+    assert len(maintain_partitions()) == 3 * DAYS_AHEAD
+    assert missing_days() == []
+    assert run_upkeep(name="partitions").outcome == "ok"
+
+
+def test_the_folds_of_two_dispatchers_do_not_meet(work: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    led: Callable[[int], bool] = lambda lock: False  # noqa: E731 - what another leader looks like
+    monkeypatch.setattr("scheduling.services.rollups.lead", led)
+    assert fold_tallies() == 0
+    monkeypatch.undo()
+    assert fold_tallies() == 1
