@@ -23,8 +23,8 @@ LOG_LEVEL = Setting(
 )
 FINISHED_JOBS_DAYS = Setting(
     key="retention.finished_jobs_days",
-    title="Days that ended jobs are kept",
-    help_text="Empty: as long as the platform keeps them. Never longer than the plan allows.",
+    title="Days that finished jobs are kept",
+    help_text="Completed and cancelled ones. Empty: as long as the plan keeps them, which is the longest, too.",
     schema={"type": ["integer", "null"], "minimum": 1, "maximum": 3650},
     default=None,
     effect="Takes effect at the next clean-up.",

@@ -31,7 +31,8 @@ ROLLUPS = ["scheduling_queue_minute", "scheduling_tenant_minute", "scheduling_ki
 RETENTION = {
     "finished_jobs": {"sandbox": 7, "team": 30, "professional": 90},
     "failed_jobs": {"sandbox": 30, "team": 90, "professional": 180},
-    "executions": {"sandbox": 30, "team": 90, "professional": 180},
+    # A month at least, because usage is recounted from them.
+    "executions": {"sandbox": 40, "team": 90, "professional": 180},
     "events": {"sandbox": 30, "team": 90, "professional": 180},
     "job_logs": {"sandbox": 7, "team": 30, "professional": 90},
     "charges": {"sandbox": 400, "team": 400, "professional": 400},

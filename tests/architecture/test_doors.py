@@ -53,7 +53,6 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/services/execution.py": ({"start_execution"}, "a message names executions, not their tenants"),
     "scheduling/services/leases.py": ({"heartbeat"}, "a worker renews the leases of many tenants' executions"),
     "scheduling/services/ledger.py": ({"verify_ledger"}, "the ledger balances for every tenant"),
-    "scheduling/services/partitions.py": ({"_make", "maintain_partitions"}, "partitions hold the rows of all tenants"),
     "scheduling/services/quotas.py": ({"keep_limits"}, "overrides expire and months end for all tenants"),
     "scheduling/services/partitions.py": (
         {"_make", "_midnight", "list_partitions"},
@@ -65,7 +64,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "whichever dispatcher looks fires what is due of all tenants",
     ),
     "scheduling/services/retention/history.py": (
-        {"drop_oldest_day", "prune_oldest_charges", "prune_tenant_history"},
+        {"drop_oldest_day", "prune_oldest", "prune_tenant_history"},
         "a day of history holds the rows of all tenants, and each step serves whichever has old ones",
     ),
     "scheduling/services/retention/jobs.py": (
@@ -90,9 +89,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "pools, queues and rules are the platform's",
     ),
     "scheduling/services/upkeep/retention.py": (
-        {"_prune_batches", "_prune_jobs", "_prune_tenants"},
+        {"_prune_batches", "_prune_jobs", "_prune_tenants", "prune_audit_log"},
         "the cutoffs of many tenants are read at once",
     ),
+    "scheduling/services/upkeep/verification.py": ({"check_usage"}, "the months of all tenants are compared"),
     "scheduling/services/upkeep/runs.py": ({"_begin", "_write"}, "upkeep is the platform's, and so are its results"),
     "scheduling/services/usage.py": ({"verify_usage"}, "every tenant's counter is its executions' time"),
     "scheduling/services/workers.py": (

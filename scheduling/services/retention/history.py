@@ -25,9 +25,16 @@ TABLES: Mapping[str, Kept] = {
     "scheduling_execution": Kept.EXECUTIONS,
     "scheduling_jobevent": Kept.EVENTS,
     "scheduling_charge": Kept.CHARGES,
+    "scheduling_joberror": Kept.EVENTS,
+    "scheduling_joblog": Kept.JOB_LOGS,
 }
-# Tables whose rows are found by tenant; a charge is found by its day alone, and kept as long as any plan says.
-TENANT_TABLES = ("scheduling_execution", "scheduling_jobevent")
+# How the old rows of one tenant are found where there is an index for it: by the job, which is older than its history,
+# or by the row itself. Charges are found by their day alone; lines of a log by their job, with which they go.
+TENANT_TABLES = {
+    "scheduling_execution": "h.tenant_id = d.tenant_id AND h.job_id < d.floor AND h.id < d.floor",
+    "scheduling_jobevent": "h.tenant_id = d.tenant_id AND h.job_id < d.floor AND h.id < d.floor",
+    "scheduling_joberror": "h.tenant_id = d.tenant_id AND h.id < d.floor",
+}
 # What a removed row takes from the ledger's difference of charges and measured time, and its closing gives back.
 _LEDGER_VALUES = {"scheduling_execution": "-measured_us", "scheduling_charge": "microseconds"}
 
@@ -41,13 +48,10 @@ _CHOOSE = """
 WITH due AS (
     SELECT * FROM unnest(%(tenant_ids)s::uuid[], %(floors)s::uuid[]) AS d(tenant_id, floor)
 ), chosen AS (
-    SELECT d.* FROM due d WHERE EXISTS (
-        SELECT FROM {table} h WHERE h.tenant_id = d.tenant_id AND h.job_id < d.floor AND h.id < d.floor
-    ) ORDER BY d.tenant_id LIMIT 1
+    SELECT d.* FROM due d WHERE EXISTS (SELECT FROM {table} h WHERE {is_old}) ORDER BY d.tenant_id LIMIT 1
 )
 SELECT d.tenant_id, h.id FROM chosen d CROSS JOIN LATERAL (
-    SELECT h.id FROM {table} h WHERE h.tenant_id = d.tenant_id AND h.job_id < d.floor AND h.id < d.floor
-    LIMIT %(limit)s
+    SELECT h.id FROM {table} h WHERE {is_old} LIMIT %(limit)s
 ) AS h
 """
 _DELETE = "DELETE FROM {table} WHERE id = ANY (%s) RETURNING tenant_id, {value}"
@@ -96,21 +100,23 @@ def prune_tenant_history(table: str, cutoffs: Cutoffs, *, limit: int) -> PrunedH
     """Remove old rows of one of the tenants from a table, at most ``limit``."""
     with all_tenants():
         with connection.cursor() as cursor:
-            cursor.execute(_CHOOSE.format(table=table), {**cutoffs.parameters(), "limit": limit})
+            cursor.execute(
+                _CHOOSE.format(table=table, is_old=TENANT_TABLES[table]), {**cutoffs.parameters(), "limit": limit}
+            )
             rows = cursor.fetchall()
         if not rows:
             return PrunedHistory(None, 0)
         return PrunedHistory(rows[0][0], _delete(table, [row_id for _, row_id in rows]))
 
 
-def prune_oldest_charges(*, limit: int) -> int:
-    """Remove charges that no plan keeps and that no day's partition holds, at most ``limit``; how many."""
+def prune_oldest(table: str, *, limit: int) -> int:
+    """Remove rows that no plan keeps and that no day's partition holds, at most ``limit``; how many."""
     with all_tenants():
         with connection.cursor() as cursor:
-            floor = uuid7_floor(greatest_cutoff(Kept.CHARGES))
-            cursor.execute(_OLDEST.format(table="scheduling_charge"), [floor, limit])
+            floor = uuid7_floor(greatest_cutoff(TABLES[table]))
+            cursor.execute(_OLDEST.format(table=table), [floor, limit])
             ids = [row_id for (row_id,) in cursor.fetchall()]
-        return _delete("scheduling_charge", ids) if ids else 0
+        return _delete(table, ids) if ids else 0
 
 
 def day_of(moment: datetime) -> datetime:

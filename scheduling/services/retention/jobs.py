@@ -1,4 +1,4 @@
-"""Removing ended jobs, and batches of which no job is left. What has not ended is never removed."""
+"""Removing ended jobs with their logs, and batches of which no job is left. What has not ended is never removed."""
 
 from __future__ import annotations
 
@@ -46,8 +46,11 @@ _PRUNE = """{due}, chosen AS (
 ), job AS (
     DELETE FROM scheduling_job j USING doomed d WHERE j.id = d.id RETURNING j.id
 )
-SELECT (SELECT tenant_id FROM chosen), (SELECT count(*) FROM job), (SELECT count(*) FROM letter)
+SELECT (SELECT tenant_id FROM chosen), (SELECT coalesce(array_agg(id ORDER BY id), '{{}}') FROM job),
+    (SELECT count(*) FROM letter)
 """
+# Logs come after their job was made, so its id bounds the days that are looked at.
+_PRUNE_LOGS = "DELETE FROM scheduling_joblog WHERE job_id = ANY (%s) AND id >= %s"
 _PRUNE_BATCHES = """{due}, doomed AS (
     SELECT b.id FROM due d CROSS JOIN LATERAL (
         SELECT b.id FROM scheduling_batch b
@@ -68,6 +71,7 @@ class PrunedJobs:
     tenant_id: UUID | None
     jobs: int
     letters: int
+    log_lines: int
 
 
 def prune_finished_jobs(cutoffs: Cutoffs, *, limit: int) -> PrunedJobs:
@@ -101,4 +105,9 @@ def _prune(old: str, order: str, states: Sequence[JobState], cutoffs: Cutoffs, l
     statement = _PRUNE.format(due=_DUE, old=old, order=order)
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute(statement, {**cutoffs.parameters(), "states": list(states), "limit": limit})
-        return PrunedJobs(*cursor.fetchone())
+        tenant_id, job_ids, letters = cursor.fetchone()
+        log_lines = 0
+        if job_ids:
+            cursor.execute(_PRUNE_LOGS, [job_ids, job_ids[0]])
+            log_lines = cursor.rowcount
+    return PrunedJobs(tenant_id, len(job_ids), letters, log_lines)

@@ -16,6 +16,8 @@ from tenants.ids import uuid7_floor
 # Tenants looked at in one step.
 TENANTS_PER_STEP = 500
 NO_TENANT = UUID(int=0)
+# A limit beyond it means the same, and no date before the calendar's beginning is computed.
+LONGEST_DAYS = 36_500
 
 
 class Kept(StrEnum):
@@ -26,6 +28,8 @@ class Kept(StrEnum):
     EXECUTIONS = "executions"
     EVENTS = "events"
     CHARGES = "charges"
+    JOB_LOGS = "job_logs"
+    AUDIT = "audit"
 
     @property
     def key(self) -> str:
@@ -40,15 +44,20 @@ DEFAULT_DAYS: Mapping[Kept, int] = {
     Kept.EXECUTIONS: 90,
     Kept.EVENTS: 90,
     Kept.CHARGES: 400,
+    Kept.JOB_LOGS: 30,
+    Kept.AUDIT: 400,
 }
-# A limit of 0 days is not "never": nothing younger than a day is removed.
+# Nothing younger than a day is ever removed. A tenant's own setting of the same name may only shorten.
 _DAYS = """
-    SELECT t.id, greatest(1, coalesce(l.value, %(default)s))::int, now()
+    SELECT t.id, greatest(1, least(coalesce(l.value, %(default)s), %(longest)s,
+            CASE WHEN jsonb_typeof(s.stored -> %(key)s) = 'number' THEN (s.stored ->> %(key)s)::numeric END))::int,
+        now()
     FROM tenants_tenant t LEFT JOIN tenants_planlimit l ON l.plan_id = t.plan_id AND l.key = %(key)s
+        LEFT JOIN tenants_tenantsettings s ON s.tenant_id = t.id
     WHERE t.id > %(after)s ORDER BY t.id LIMIT %(limit)s
 """
-_GREATEST = """
-    SELECT greatest(1, max(coalesce(l.value, %(default)s)), %(default)s)::int, now()
+_OF_ALL_PLANS = """
+    SELECT least(greatest(1, {chosen}(coalesce(l.value, %(default)s))), %(longest)s)::int, now()
     FROM tenants_plan p LEFT JOIN tenants_planlimit l ON l.plan_id = p.id AND l.key = %(key)s
 """
 
@@ -81,12 +90,7 @@ class Cutoffs:
 
 def read_cutoffs(kept: Kept, *, after: UUID = NO_TENANT) -> Cutoffs:
     """The cutoffs of the next tenants after one, of all classes of rows alike: one statement."""
-    parameters: dict[str, Any] = {
-        "key": kept.key,
-        "default": DEFAULT_DAYS[kept],
-        "after": after,
-        "limit": TENANTS_PER_STEP,
-    }
+    parameters = {**_rule(kept), "after": after, "limit": TENANTS_PER_STEP}
     with connection.cursor() as cursor:
         cursor.execute(_DAYS, parameters)
         rows = cursor.fetchall()
@@ -95,7 +99,20 @@ def read_cutoffs(kept: Kept, *, after: UUID = NO_TENANT) -> Cutoffs:
 
 def greatest_cutoff(kept: Kept) -> datetime:
     """Before this nothing of the class is kept, by whatever plan."""
+    return _cutoff_of_plans(kept, "max")
+
+
+def least_cutoff(kept: Kept) -> datetime:
+    """From this on everything of the class is kept, by whatever plan."""
+    return _cutoff_of_plans(kept, "min")
+
+
+def _cutoff_of_plans(kept: Kept, chosen: str) -> datetime:
     with connection.cursor() as cursor:
-        cursor.execute(_GREATEST, {"key": kept.key, "default": DEFAULT_DAYS[kept]})
+        cursor.execute(_OF_ALL_PLANS.format(chosen=chosen), _rule(kept))
         days, now = cursor.fetchone()
     return now - timedelta(days=days)  # type: ignore[no-any-return]
+
+
+def _rule(kept: Kept) -> dict[str, Any]:
+    return {"key": kept.key, "default": DEFAULT_DAYS[kept], "longest": LONGEST_DAYS}

@@ -7,17 +7,20 @@ from dataclasses import replace
 from uuid import UUID
 
 from scheduling.services.retention import history, jobs
+from scheduling.services.retention.audit import find_old_chain
 from scheduling.services.retention.platform_rows import prune_platform_rows
-from scheduling.services.retention.rules import NO_TENANT, Cutoffs, Kept, read_cutoffs
+from scheduling.services.retention.rules import NO_TENANT, Cutoffs, Kept, greatest_cutoff, read_cutoffs
 from scheduling.services.rollups import prune_rollups
 from scheduling.services.upkeep.registry import Budget, Step
+from tenants.chain import PLATFORM_CHAIN
 from tenants.context import all_tenants
+from tenants.services.audit_pruning import prune_audit
 
 # The phases of one walk through history, in their order: whole days first, then what some tenants keep less long.
 _PHASES = [
     *(("day", table) for table in history.TABLES),
     *(("tenants", table) for table in history.TENANT_TABLES),
-    ("oldest", "scheduling_charge"),
+    *(("oldest", table) for table in history.TABLES if table not in history.TENANT_TABLES),
 ]
 
 
@@ -44,8 +47,27 @@ def prune_history(budget: Budget) -> Step:
         return _drop_day(number, table)
     if phase == "tenants":
         return _prune_tenants(number, table, budget)
-    gone = history.prune_oldest_charges(limit=budget.batch_rows)
-    return _go_on(number, {"charges": gone}, is_over=gone < budget.batch_rows)
+    gone = history.prune_oldest(table, limit=budget.batch_rows)
+    return _go_on(number, {table.removeprefix("scheduling_"): gone}, is_over=gone < budget.batch_rows)
+
+
+def prune_audit_log(budget: Budget) -> Step:
+    """Audit entries, chain by chain, each up to a signed head; the platform's own chain is the first."""
+    after = budget.cursor.get("after")
+    if after is None:
+        with all_tenants():
+            before = greatest_cutoff(Kept.AUDIT)
+        pruned = prune_audit(chain=PLATFORM_CHAIN, before=before, limit=budget.batch_rows)
+        cursor = {} if pruned.has_more else {"after": str(NO_TENANT)}
+        return Step({"entries": pruned.entries}, has_more=True, cursor=cursor)
+    with all_tenants():
+        cutoffs = read_cutoffs(Kept.AUDIT, after=UUID(str(after)))
+        old = find_old_chain(cutoffs)
+    if old is None:
+        return Step(has_more=not cutoffs.is_last_page, cursor=_page(cutoffs))
+    pruned = prune_audit(chain=old.tenant_id, before=old.before, limit=budget.batch_rows)
+    cursor = {"after": str(after if pruned.has_more else old.tenant_id)}
+    return Step({"entries": pruned.entries}, has_more=True, cursor=cursor)
 
 
 def prune_platform(budget: Budget) -> Step:
@@ -61,7 +83,7 @@ def _prune_jobs(budget: Budget, kept: Kept, prune: Callable[..., jobs.PrunedJobs
     if cutoffs.last is None:
         return Step()
     pruned = prune(cutoffs, limit=budget.batch_rows)
-    counts = {"jobs": pruned.jobs, "dead_letters": pruned.letters}
+    counts = {"jobs": pruned.jobs, "dead_letters": pruned.letters, "log_lines": pruned.log_lines}
     if pruned.tenant_id is not None:
         # Rows that somebody else has locked are left to the next run rather than waited for.
         is_over = pruned.jobs < budget.batch_rows

@@ -54,6 +54,13 @@ TASKS = (
         retention.prune_history,
     ),
     UpkeepTask(
+        "audit_log",
+        "Audit log",
+        "Removes audit entries that plans keep no longer, each chain up to a signed head.",
+        DAILY,
+        retention.prune_audit_log,
+    ),
+    UpkeepTask(
         "platform_rows",
         "Platform rows",
         "Removes ended sessions, stopped workers, old runs of upkeep and old rollups.",
@@ -66,6 +73,20 @@ TASKS = (
         "Compares every tenant's charges with measured and predicted time.",
         HOURLY,
         verification.check_ledger,
+    ),
+    UpkeepTask(
+        "verify_audit",
+        "Audit chains",
+        "Verifies every chain of the audit log against its entries and the signed heads.",
+        DAILY,
+        verification.check_audit,
+    ),
+    UpkeepTask(
+        "verify_usage",
+        "Usage",
+        "Compares this month's counted worker time with what executions measured.",
+        DAILY,
+        verification.check_usage,
     ),
     UpkeepTask(
         "verify_counters",

@@ -10,7 +10,7 @@ from django.utils import timezone
 from scheduling.models import LiveExecution, Worker
 from scheduling.services.cancellation import cancel_job
 from scheduling.services.leases import heartbeat
-from scheduling.services.partitions import maintain_partitions
+from scheduling.services.partitions import HISTORY_TABLES, maintain_partitions
 from scheduling.services.workers import (
     PoolNotFoundError,
     Registration,
@@ -102,6 +102,6 @@ def test_a_worker_of_no_pool_is_told_which_pools_there_are(db: None) -> None:
 
 def test_the_coming_days_get_a_partition_in_each_history_table_once(db: None) -> None:
     made = maintain_partitions(days_ahead=2)
-    assert len(made) == 6
+    assert len(made) == 2 * len(HISTORY_TABLES)
     assert maintain_partitions(days_ahead=2) == []
-    assert len(maintain_partitions(days_ahead=3)) == 3
+    assert len(maintain_partitions(days_ahead=3)) == len(HISTORY_TABLES)

@@ -31,7 +31,8 @@ def test_a_tenant_sees_itself_its_plan_and_its_limits(acme, api_client):
     assert body["max_concurrency"] == 5
     assert body["plan"]["slug"] == body["plan"]["tier"] == "team"
     assert body["plan"]["weight"] == 2
-    assert body["plan"]["limits"] == {"document_indexing.files_per_batch": 20}
+    limits = body["plan"]["limits"]
+    assert (limits["document_indexing.files_per_batch"], limits["retention.finished_jobs_days"]) == (20, 30)
 
 
 def test_staff_has_to_name_the_tenant(acme, staff):

@@ -13,23 +13,38 @@ import pytest
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.db import OperationalError, connection
+from django.db.models import Count
 from django.utils import timezone
 from psycopg.errors import LockNotAvailable
 
 from scheduling.lifecycle import TERMINAL_STATES, JobState
-from scheduling.models import Batch, Charge, DeadLetter, Execution, Job, JobEvent, Worker, WorkerPool
+from scheduling.models import (
+    Batch,
+    Charge,
+    DeadLetter,
+    Execution,
+    Job,
+    JobEvent,
+    JobLog,
+    JobLogTally,
+    Worker,
+    WorkerPool,
+)
 from scheduling.services.ledger import verify_ledger
 from scheduling.services.partitions import HISTORY_TABLES, list_partitions
-from scheduling.services.retention import history
+from scheduling.services.retention import history, rules
 from scheduling.services.retention import jobs as job_retention
+from scheduling.services.retention.rules import Cutoffs, Kept
 from scheduling.services.upkeep import retention
 from scheduling.services.upkeep.registry import Budget
 from scheduling.services.upkeep.runs import run_upkeep
 from tenants.conf import platform_role
 from tenants.context import all_tenants, tenant_context
 from tenants.ids import uuid7_floor
-from tenants.models import AuditLogEntry, PlanLimit, Tenant
+from tenants.models import AuditLogEntry, AuditSeal, PlanLimit, Tenant, TenantSettings
 from tenants.partitions import create_partition
+from tenants.services.audit import record_audit
+from tenants.services.sealing import seal_entries
 from tests.databases import connect_as_owner
 from tests.integration.scheduling.acts import Start, Tick, complete, fail, submit
 
@@ -242,7 +257,7 @@ def test_days_that_no_plan_keeps_are_dropped_and_the_ledger_balances(acme: Tenan
             old_history(tenant, days=days, measured_us=random.randrange(10_000), predicted_us=random.randrange(10_000))
     before = {table: len(list_partitions(table)) for table in HISTORY_TABLES}
     run = run_upkeep(name="history")
-    assert (run.outcome, run.counts["days_dropped"]) == ("ok", 3)
+    assert (run.outcome, run.counts["days_dropped"]) == ("ok", len(HISTORY_TABLES))
     assert {table: len(list_partitions(table)) for table in HISTORY_TABLES} == {t: n - 1 for t, n in before.items()}
     assert (rows_of(Execution), rows_of(JobEvent)) == (2, 2)
     assert verify_ledger().is_balanced
@@ -259,7 +274,7 @@ def test_a_day_somebody_reads_stays_until_the_next_run(acme: Tenant, monkeypatch
         patch.setattr(history, "drop_partition", refuse)
         assert run_upkeep(name="history").counts["days_locked"] >= 1
     assert verify_ledger().is_balanced
-    assert run_upkeep(name="history").counts["days_dropped"] == 3
+    assert run_upkeep(name="history").counts["days_dropped"] == len(HISTORY_TABLES)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -332,3 +347,68 @@ def test_real_jobs_are_pruned_with_nothing_left_behind(acme: Tenant, tick: Tick,
     with all_tenants():
         entry = AuditLogEntry.objects.get(action="jobs.pruned")
     assert (entry.tenant_id, entry.after["finished_jobs"]) == (acme.pk, 1)
+
+
+def test_a_tenants_own_setting_shortens_and_never_lengthens(acme: Tenant, globex: Tenant) -> None:
+    with all_tenants():
+        keep(acme, finished_jobs=30)
+        keep(globex, finished_jobs=7)
+        for tenant, days in ((acme, 3), (globex, 300)):
+            TenantSettings.objects.create(tenant=tenant, stored={"retention.finished_jobs_days": days})
+    for tenant in (acme, globex):
+        for days in (4, 8):
+            old_job(tenant, "completed", days=days)
+    assert run_upkeep(name="finished_jobs").counts["jobs"] == 3
+    with all_tenants():
+        assert [job.tenant_id for job in Job.objects.all()] == [globex.pk]
+
+
+def test_a_jobs_log_goes_with_it(acme: Tenant) -> None:
+    gone, kept = old_job(acme, "completed", days=300), old_job(acme, "completed", days=1)
+    with all_tenants():
+        for job in (gone, kept):
+            JobLog.objects.create(
+                tenant=acme,
+                job_id=job.pk,
+                execution_id=job.pk,
+                attempt=1,
+                level=20,
+                message="hello",
+                at=timezone.now(),
+            )
+            JobLogTally.objects.create(tenant=acme, job_id=job.pk, offered_bytes=5)
+    assert run_upkeep(name="finished_jobs").counts["log_lines"] == 1
+    with all_tenants():
+        assert [line.job_id for line in JobLog.objects.all()] == [kept.pk]
+        assert [row.job_id for row in JobLogTally.objects.all()] == [kept.pk]
+
+
+def test_audit_entries_go_up_to_a_signed_head_and_the_chains_still_verify(
+    acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with all_tenants():
+        keep(acme, audit=30)
+        keep(globex, audit=700)
+        for tenant in (acme, globex):
+            for number in range(4):
+                record_audit(action="test.done", target=tenant, after={"number": number})
+    while seal_entries():
+        pass
+    with all_tenants():
+        before = dict(AuditSeal.objects.values_list("chain").annotate(n=Count("pk")))
+    # Seals cannot be made older, so the time of looking is later.
+    read = rules.read_cutoffs
+
+    def read_later(kept: Kept, *, after: UUID) -> Cutoffs:
+        page = read(kept, after=after)
+        return Cutoffs(page.tenant_ids, [moment + timedelta(days=40) for moment in page.moments])
+
+    monkeypatch.setattr(retention, "read_cutoffs", read_later)
+    run = run_upkeep(name="audit_log")
+    with all_tenants():
+        after = dict(AuditSeal.objects.values_list("chain").annotate(n=Count("pk")))
+    assert run.outcome == "ok"
+    assert (after[acme.pk], after[globex.pk]) == (1, before[globex.pk])
+    assert run.counts["entries"] == before[acme.pk] - 1
+    assert run_upkeep(name="audit_log").counts["entries"] == 0
+    assert run_upkeep(name="verify_audit").outcome == "ok"

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 from scheduling.models import RollupClock, SchedulingEntity, TenantCapacity
-from scheduling.services.partitions import DAYS_AHEAD, maintain_partitions, missing_days
+from scheduling.services.partitions import DAYS_AHEAD, HISTORY_TABLES, maintain_partitions, missing_days
 from scheduling.services.rollups import fold_tallies
 from scheduling.services.upkeep.runs import run_upkeep
 from scheduling.services.upkeep.status import find_upkeep_warnings
@@ -34,7 +34,7 @@ def work(acme: Tenant, tick: Tick, start: Start) -> None:
 
 
 def test_clean_work_is_found_clean(work: None) -> None:
-    for name in ("verify_ledger", "verify_counters", "verify_rollups"):
+    for name in ("verify_ledger", "verify_counters", "verify_rollups", "verify_audit", "verify_usage"):
         assert run_upkeep(name=name).outcome == "ok", name
 
 
@@ -89,8 +89,8 @@ def test_what_no_dispatcher_counted_is_counted_by_upkeep(work: None) -> None:
 
 
 def test_days_without_a_partition_are_told(db: None) -> None:
-    assert len(missing_days()) == 3
-    assert len(maintain_partitions()) == 3 * DAYS_AHEAD
+    assert len(missing_days()) == len(HISTORY_TABLES)
+    assert len(maintain_partitions()) == len(HISTORY_TABLES) * DAYS_AHEAD
     assert missing_days() == []
     assert run_upkeep(name="partitions").outcome == "ok"
 
