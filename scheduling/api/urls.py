@@ -10,6 +10,7 @@ from scheduling.api.views.history import BatchViewSet, DeadLetterViewSet, Execut
 from scheduling.api.views.job_logs import JobLogViewSet
 from scheduling.api.views.jobs import JobViewSet
 from scheduling.api.views.queues import QueueViewSet
+from scheduling.api.views.schedules import ScheduleViewSet
 from scheduling.api.views.upkeep import UpkeepViewSet
 from tenants.api.viewsets import UUID_PATTERN
 
@@ -19,6 +20,7 @@ router.register("batches", BatchViewSet, basename="batch")
 router.register("executions", ExecutionViewSet, basename="execution")
 router.register("dead-letters", DeadLetterViewSet, basename="dead-letter")
 router.register("queues", QueueViewSet, basename="queue")
+router.register("schedules", ScheduleViewSet, basename="schedule")
 router.register("upkeep", UpkeepViewSet, basename="upkeep")
 
 urlpatterns = [

@@ -92,6 +92,17 @@ GET    queues/                               platform.view
 GET    queues/dataset/                       platform.view
 POST   queues/dataset/pause/                 queues.operate    {"reason": "disk"}
 POST   queues/dataset/resume/                queues.operate    {}
+GET    schedules/                            schedules.view
+POST   schedules/                            schedules.manage  {"name": "new", "kind": "noop", "cron": "0 3 * * *"}
+POST   schedules/preview/                    schedules.view    {"cron": "0 3 * * *"}
+GET    schedules/{schedule}/                 schedules.view
+PATCH  schedules/{schedule}/                 schedules.manage  {"priority": 1}
+DELETE schedules/{schedule}/                 schedules.manage
+POST   schedules/{schedule}/backfill/        schedules.manage  {"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}
+GET    schedules/{schedule}/fires/           schedules.view
+POST   schedules/{schedule}/pause/           schedules.manage  {"reason": "x"}
+POST   schedules/{schedule}/resume/          schedules.manage  {}
+POST   schedules/{schedule}/run-now/         schedules.manage  {}
 GET    upkeep/                               platform.view
 GET    upkeep/partitions/                    platform.view
 POST   upkeep/partitions/run/                upkeep.run        {}

@@ -7,10 +7,11 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from scheduling.models import Job, JobEvent
+from scheduling.models import Job, JobEvent, ScheduleFire
 from scheduling.models.jobs import STATE_CHOICES
+from scheduling.selectors.schedules import origin_of
 from scheduling.selectors.waiting import why_waiting
-from tenants.api.fields import NameField, StrictSerializer
+from tenants.api.fields import MomentField, NameField, StrictSerializer
 
 # What an event may tell of; the scheduler's own numbers (start tags, predictions) would speak of others' load.
 _EVENT_DATA = frozenset({"cause", "number", "reason", "retry_in_seconds"})
@@ -82,6 +83,14 @@ class JobSummarySerializer(serializers.Serializer[Job]):
         return ErrorSummarySerializer(job).data if job.error_type else None
 
 
+class JobOriginSerializer(serializers.Serializer[ScheduleFire]):
+    """The schedule that a job came from."""
+
+    id = serializers.UUIDField(source="schedule_id")
+    name = serializers.CharField(source="schedule.name")
+    fire_time = MomentField()
+
+
 class JobSerializer(JobSummarySerializer):
     """A job with everything that is known of it; unless `context["reveals"]` says so, without payload and result."""
 
@@ -90,6 +99,12 @@ class JobSerializer(JobSummarySerializer):
     is_masked = serializers.SerializerMethodField(help_text="Whether the caller may not see payload and result.")
     idempotency_key = serializers.CharField(allow_null=True)
     waiting = serializers.SerializerMethodField()
+    schedule = serializers.SerializerMethodField(help_text="The schedule that it came from, if any.")
+
+    @extend_schema_field(JobOriginSerializer(allow_null=True))
+    def get_schedule(self, job: Job) -> Any:
+        fire = origin_of(job)
+        return None if fire is None else JobOriginSerializer(fire).data
 
     @extend_schema_field(serializers.DictField(allow_null=True))
     def get_payload(self, job: Job) -> Any:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,6 +34,8 @@ from tenants.exceptions import DomainError, FieldInvalidError
 from tenants.models import Tenant
 from tenants.names import clean_name
 from tenants.selectors.limits import allowed_for
+from tenants.selectors.settings import tenant_setting
+from tenants.tenant_settings import TIMEZONE
 
 # What decides when a schedule fires; a change of anything else keeps its next time.
 TIMING_FIELDS = ("cron", "timezone", "dst_policy", "starts_at", "ends_at")
@@ -91,15 +92,15 @@ class Faults:
     def add(self, name: str, detail: str, code: str = "field_invalid") -> None:
         self.found.append({"field": name, "code": code, "detail": detail})
 
-    @contextmanager
-    def of(self, name: str) -> Iterator[None]:
-        """Collect what is raised about one field."""
+    def read[T](self, name: str, read: Callable[[], T]) -> T | None:
+        """What ``read`` answers; None with a fault noted where it raises one about the field."""
         try:
-            yield
+            return read()
         except (CronInvalidError, ZoneUnknownError) as error:
             self.add(name, str(error))
         except FieldInvalidError as error:
             self.add(name, error.errors[0]["detail"] if error.errors else error.detail)
+        return None
 
     def raise_any(self) -> None:
         if self.found:
@@ -107,11 +108,33 @@ class Faults:
             raise ScheduleInvalidError(f"{first['field']}: {first['detail']}", errors=self.found)
 
 
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When something fires, checked and not yet anybody's."""
+
+    recurrence: Recurrence
+    starts_at: datetime | None
+    ends_at: datetime | None
+
+
+def read_timing(tenant: Tenant, values: Mapping[str, Any]) -> Timing:
+    """A timing as it would be saved, by the same checks; for a preview.
+
+    A tenant's least interval and the fields of the job are no part of it.
+    """
+    faults = Faults()
+    draft = Schedule(tenant=tenant, **{"timezone": tenant_setting(tenant, TIMEZONE.key), **values})
+    _check_bounds(draft, faults)
+    _check_cron(draft, faults)
+    faults.raise_any()
+    return Timing(recurrence_of(draft), draft.starts_at, draft.ends_at)
+
+
 def check_schedule(schedule: Schedule, tenant: Tenant, *, now: datetime, is_new_timing: bool) -> None:
     """Raise ScheduleInvalidError that names every field with a fault."""
     faults = Faults()
-    with faults.of("name"):
-        schedule.name = clean_name(schedule.name, max_length=MAX_NAME_CHARACTERS)
+    name = faults.read("name", lambda: clean_name(schedule.name, max_length=MAX_NAME_CHARACTERS))
+    schedule.name = name or schedule.name
     _check_job(schedule, tenant, faults, now)
     if schedule.jitter_seconds > MAX_JITTER_SECONDS:
         faults.add("jitter_seconds", f"At most {MAX_JITTER_SECONDS} seconds.")
@@ -142,22 +165,27 @@ def _faults_of_job(error: DomainError) -> list[dict[str, Any]]:
 
 
 def _check_timing(schedule: Schedule, tenant: Tenant, faults: Faults, now: datetime) -> None:
-    bounds = (("starts_at", schedule.starts_at), ("ends_at", schedule.ends_at))
-    outside = [name for name, moment in bounds if moment is not None and not EARLIEST <= moment < LATEST]
-    for name in outside:
-        faults.add(name, f"It must lie between the years {EARLIEST.year} and {LATEST.year - 1}.")
-    if schedule.starts_at and schedule.ends_at and schedule.starts_at >= schedule.ends_at:
-        faults.add("ends_at", "It must lie after starts_at.")
-        return
-    cron = None
-    with faults.of("timezone"):
-        find_zone(schedule.timezone)
-    with faults.of("cron"):
-        cron = Cron.parse(schedule.cron)
-        schedule.cron = cron.expression
+    _check_bounds(schedule, faults)
+    cron = _check_cron(schedule, faults)
     if cron is not None:
         limit = allowed_for(tenant.pk, SCHEDULE_INTERVAL) or 0
         if (least := cron.least_interval_seconds()) < limit:
             faults.add("cron", f"It fires every {least} s at its fastest; the plan allows one run in {limit} s.")
     if not faults.found and next_fire(schedule, recurrence_of(schedule), after=now) is None:
         faults.add("ends_at" if schedule.ends_at else "cron", "It never fires from now on.")
+
+
+def _check_bounds(schedule: Schedule, faults: Faults) -> None:
+    for name, moment in (("starts_at", schedule.starts_at), ("ends_at", schedule.ends_at)):
+        if moment is not None and not EARLIEST <= moment < LATEST:
+            faults.add(name, f"It must lie between the years {EARLIEST.year} and {LATEST.year - 1}.")
+    if schedule.starts_at and schedule.ends_at and schedule.starts_at >= schedule.ends_at:
+        faults.add("ends_at", "It must lie after starts_at.")
+
+
+def _check_cron(schedule: Schedule, faults: Faults) -> Cron | None:
+    faults.read("timezone", lambda: find_zone(schedule.timezone))
+    cron = faults.read("cron", lambda: Cron.parse(schedule.cron))
+    if cron is not None:
+        schedule.cron = cron.expression
+    return cron

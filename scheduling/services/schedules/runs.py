@@ -14,7 +14,7 @@ from scheduling.exceptions import BackfillInvalidError
 from scheduling.models import Schedule, ScheduleFire
 from scheduling.services.schedules.definitions import lock_schedule, read_clock
 from scheduling.services.schedules.rules import recurrence_of, request_of
-from scheduling.services.submission import submit_jobs
+from scheduling.services.submission import submit_job, submit_jobs
 from tenants.context import tenant_context
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
@@ -35,14 +35,14 @@ class Backfill:
     refused: Sequence[tuple[datetime, str]] = ()
 
 
-def submit_fires(tenant: Tenant, fires: Sequence[tuple[Schedule, ScheduleFire]]) -> None:
+def submit_fires(tenant: Tenant, fires: Sequence[tuple[Schedule, ScheduleFire]], *, is_rated: bool = False) -> None:
     """Submit the job of each fire and write on the fire what came of it; the caller stores the fires.
 
     One refusal is that fire's alone; a tenant that is refused as a whole refuses all of them.
     """
     requests = [request_of(schedule, fire.fire_time) for schedule, fire in fires]
     try:
-        bulk = submit_jobs(tenant=tenant, requests=requests)
+        bulk = submit_jobs(tenant=tenant, requests=requests, is_rated=is_rated)
     except DomainError as error:
         for _, fire in fires:
             _refuse(fire, error)
@@ -61,16 +61,17 @@ def _refuse(fire: ScheduleFire, error: DomainError) -> None:
 
 
 @transaction.atomic
-def run_schedule_now(*, schedule_id: UUID, reason: str = "") -> ScheduleFire:
-    """Submit a schedule's job at once, whatever else runs and though it be paused; raises why it cannot be."""
+def run_schedule_now(*, schedule_id: UUID, reason: str = "", is_rated: bool = False) -> ScheduleFire:
+    """Submit a schedule's job at once, whatever else runs and though it be paused; raises why it cannot be.
+
+    ``is_rated``: a tenant asks, and it counts against its rate of submissions.
+    """
     schedule = lock_schedule(schedule_id)
     with tenant_context(schedule.tenant):
         now = read_clock()
         fire = new_fire(schedule, now, ScheduleFire.Trigger.MANUAL, now)
-        bulk = submit_jobs(tenant=schedule.tenant, requests=[request_of(schedule)])
-        if bulk.rejected:
-            raise bulk.rejected[0][1]
-        fire.job = bulk.accepted[0][1].job
+        request = request_of(schedule)
+        fire.job = submit_job(tenant=schedule.tenant, request=request, is_rated=is_rated).job
         fire.save(force_insert=True)
         record_audit(action="schedule.run", target=schedule, after={"job": str(fire.job_id)}, reason=reason)
     return fire
@@ -78,7 +79,13 @@ def run_schedule_now(*, schedule_id: UUID, reason: str = "") -> ScheduleFire:
 
 @transaction.atomic
 def backfill_schedule(
-    *, schedule_id: UUID, since: datetime, until: datetime, is_dry_run: bool, reason: str = ""
+    *,
+    schedule_id: UUID,
+    since: datetime,
+    until: datetime,
+    is_dry_run: bool,
+    reason: str = "",
+    is_rated: bool = False,
 ) -> Backfill:
     """Submit a job for each time from ``since`` to ``until`` that has none, at most MAX_BACKFILL_FIRES.
 
@@ -94,7 +101,7 @@ def backfill_schedule(
         if is_dry_run or not wanted:
             return plan
         fires = [known.get(time) or new_fire(schedule, time, ScheduleFire.Trigger.BACKFILL, now) for time in wanted]
-        submit_fires(schedule.tenant, [(schedule, fire) for fire in fires])
+        submit_fires(schedule.tenant, [(schedule, fire) for fire in fires], is_rated=is_rated)
         return _store_backfill(schedule, plan, fires, now, reason)
 
 

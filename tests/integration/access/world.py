@@ -14,6 +14,7 @@ from rest_framework.test import APIClient
 
 from scheduling.processors.document_indexing.uploads import upload_documents
 from scheduling.processors.retrieval.services import create_dataset
+from scheduling.services.schedules.definitions import create_schedule
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Membership, Role, Tenant
 from tenants.services.api_keys import issue_api_key
@@ -65,6 +66,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
     dataset = create_dataset(tenant=tenant, name="handbook")
     upload = upload_documents(tenant=tenant, dataset=dataset, files=[SimpleUploadedFile("a.txt", b"one")])
     key = issue_api_key(tenant=tenant, name="spare").key
+    schedule = create_schedule(tenant=tenant, values={"name": "nightly", "kind": "noop", "cron": "30 2 * * *"})
     with all_tenants():
         entry = AuditLogEntry.objects.filter(tenant=tenant).first()
         membership = Membership.objects.get(tenant=tenant, user=member)
@@ -80,6 +82,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "member": membership.pk,
         "key": key.pk,
         "entry": entry.pk,
+        "schedule": schedule.pk,
         "user": member.pk,
     }
 

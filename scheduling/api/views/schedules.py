@@ -1,0 +1,215 @@
+"""`schedules/`: write, look, pause, run now, backfill, preview."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+
+from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer
+from scheduling.api.responses import new_job_response, page_response
+from scheduling.api.serializers.jobs import CancellationSerializer, JobSerializer, NoBodySerializer
+from scheduling.api.serializers.schedules import (
+    BackfillResultSerializer,
+    BackfillSerializer,
+    PreviewRequestSerializer,
+    PreviewSerializer,
+    ScheduleFireSerializer,
+    ScheduleSerializer,
+    ScheduleWriteSerializer,
+)
+from scheduling.models import Schedule
+from scheduling.selectors.jobs import get_job
+from scheduling.selectors.schedules import find_schedules, fires_of, get_schedule, preview
+from scheduling.services.schedules.definitions import (
+    create_schedule,
+    delete_schedule,
+    pause_schedule,
+    resume_schedule,
+    update_schedule,
+)
+from scheduling.services.schedules.rules import read_timing
+from scheduling.services.schedules.runs import backfill_schedule, run_schedule_now
+from tenants.api.serializers import ReasonSerializer
+from tenants.api.viewsets import TenantViewSet
+from tenants.exceptions import FieldInvalidError
+from tenants.permissions import Permission
+
+_VERSION = re.compile(r'(?:W/)?"([0-9]{1,9})"', re.ASCII)
+IF_MATCH = OpenApiParameter(
+    "If-Match",
+    str,
+    OpenApiParameter.HEADER,
+    description='The version that was read, such as `"3"`; 412 if the schedule has changed since.',
+)
+
+
+class ScheduleViewSet(TenantViewSet):
+    """Jobs that are submitted again and again, by the calendar of a time zone."""
+
+    model = Schedule
+    serializer_class = ScheduleSerializer
+    filter_backends: ClassVar[list[Any]] = []
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.SCHEDULES_VIEW,
+        "retrieve": Permission.SCHEDULES_VIEW,
+        "fires": Permission.SCHEDULES_VIEW,
+        "preview": Permission.SCHEDULES_VIEW,
+        "create": Permission.SCHEDULES_MANAGE,
+        "partial_update": Permission.SCHEDULES_MANAGE,
+        "destroy": Permission.SCHEDULES_MANAGE,
+        "pause": Permission.SCHEDULES_MANAGE,
+        "resume": Permission.SCHEDULES_MANAGE,
+        "run_now": Permission.SCHEDULES_MANAGE,
+        "backfill": Permission.SCHEDULES_MANAGE,
+    }
+
+    @extend_schema(operation_id="schedules_list", parameters=PAGING_PARAMETERS)
+    def list(self, request: Request) -> Response:
+        """List schedules, newest first."""
+        NoQuerySerializer.parse(request.query_params)
+        page = self.paginate_queryset(find_schedules())
+        return self.get_paginated_response(self._serialize(page, many=True))
+
+    @extend_schema(
+        operation_id="schedules_create", request=ScheduleWriteSerializer, responses={201: ScheduleSerializer}
+    )
+    def create(self, request: Request) -> Response:
+        """Make a schedule; it is enabled at once."""
+        body = ScheduleWriteSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        schedule = create_schedule(tenant=self.tenant, values=body.to_values())
+        answer = self._answer(schedule, status=201)
+        answer["Location"] = reverse("schedule-detail", args=[schedule.pk], request=request)
+        return answer
+
+    @extend_schema(operation_id="schedules_retrieve")
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """Show a schedule; its ETag is its version."""
+        return self._answer(get_schedule(UUID(pk)))
+
+    @extend_schema(
+        operation_id="schedules_update",
+        request=ScheduleWriteSerializer,
+        parameters=[IF_MATCH],
+        responses=ScheduleSerializer,
+    )
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Change what is named; a new timing counts from now."""
+        version = parse_if_match(request.headers.get("If-Match"))
+        body = ScheduleWriteSerializer(data=request.data, partial=True)
+        body.is_valid(raise_exception=True)
+        return self._answer(update_schedule(schedule_id=UUID(pk), changes=body.to_values(), version=version))
+
+    @extend_schema(operation_id="schedules_delete", responses={204: None})
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Delete a schedule and the record of its fires; their jobs stay."""
+        delete_schedule(schedule_id=UUID(pk))
+        return Response(status=204)
+
+    @extend_schema(operation_id="schedules_pause", request=ReasonSerializer, responses=ScheduleSerializer)
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, pk: str) -> Response:
+        """Stop a schedule; times that pass are not made up for."""
+        body = ReasonSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        return self._answer(pause_schedule(schedule_id=UUID(pk), reason=body.validated_data["reason"]))
+
+    @extend_schema(operation_id="schedules_resume", request=NoBodySerializer, responses=ScheduleSerializer)
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, pk: str) -> Response:
+        """Let a schedule fire again, from now on."""
+        NoBodySerializer(data=request.data).is_valid(raise_exception=True)
+        return self._answer(resume_schedule(schedule_id=UUID(pk)))
+
+    @extend_schema(operation_id="schedules_run_now", request=CancellationSerializer, responses={201: JobSerializer})
+    @action(detail=True, methods=["post"], url_path="run-now")
+    def run_now(self, request: Request, pk: str) -> Response:
+        """Submit the schedule's job at once, whatever else runs; a paused schedule's too."""
+        body = CancellationSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        fire = run_schedule_now(schedule_id=UUID(pk), reason=body.validated_data["reason"], is_rated=True)
+        assert fire.job_id is not None  # or it would have been refused
+        return new_job_response(request, get_job(fire.job_id))
+
+    @extend_schema(
+        operation_id="schedules_backfill",
+        request=BackfillSerializer,
+        responses={200: OpenApiResponse(BackfillResultSerializer, description="What would be done, or was done.")},
+    )
+    @action(detail=True, methods=["post"])
+    def backfill(self, request: Request, pk: str) -> Response:
+        """Submit a job for each time of a span that has none; with `dry_run`, the default, list them only."""
+        body = BackfillSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        values = body.validated_data
+        done = backfill_schedule(
+            schedule_id=UUID(pk),
+            since=values["since"],
+            until=values["until"],
+            is_dry_run=values["dry_run"],
+            reason=values["reason"],
+            is_rated=True,
+        )
+        answer = {
+            "dry_run": values["dry_run"],
+            "count": len(done.times),
+            "fire_times": done.times,
+            "skipped": done.skipped,
+            "submitted": done.submitted,
+            "refused": [{"fire_time": time, "reason": reason} for time, reason in done.refused],
+        }
+        return Response(BackfillResultSerializer(answer).data)
+
+    @extend_schema(
+        operation_id="schedules_fires_list", parameters=PAGING_PARAMETERS, responses=ScheduleFireSerializer(many=True)
+    )
+    @action(detail=True)
+    def fires(self, request: Request, pk: str) -> Response:
+        """List what came of a schedule's times, the last recorded first."""
+        NoQuerySerializer.parse(request.query_params)
+        return page_response(self, fires_of(get_schedule(UUID(pk))), ScheduleFireSerializer)
+
+    @extend_schema(operation_id="schedules_preview", request=PreviewRequestSerializer, responses=PreviewSerializer)
+    @action(detail=False, methods=["post"])
+    def preview(self, request: Request) -> Response:
+        """Show a timing in words and its next ten runs, with notes where the clocks change; nothing is saved."""
+        body = PreviewRequestSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        timing = read_timing(self.tenant, body.validated_data)
+        runs = preview(timing.recurrence, starts_at=timing.starts_at, ends_at=timing.ends_at)
+        cron = timing.recurrence.cron
+        answer = {
+            "words": cron.words,
+            "timezone": timing.recurrence.zone.key,
+            "least_interval_seconds": cron.least_interval_seconds(),
+            "runs": runs,
+        }
+        return Response(PreviewSerializer(answer).data)
+
+    def _serialize(self, rows: Any, *, many: bool = False) -> Any:
+        """For the tenant's own, who have the right to it, with payloads."""
+        reveals = self.access.platform_role is None and self.access.may(Permission.JOBS_REVEAL)
+        return ScheduleSerializer(rows, many=many, context={"reveals": reveals}).data
+
+    def _answer(self, schedule: Schedule, *, status: int = 200) -> Response:
+        return Response(self._serialize(schedule), status=status, headers={"ETag": f'"{schedule.version}"'})
+
+
+def parse_if_match(header: str | None) -> int | None:
+    """The version that a caller has read; None where it does not care."""
+    if header is None or header.strip() == "*":
+        return None
+    match = _VERSION.fullmatch(header.strip())
+    if match is None:
+        detail = 'It must be the ETag of the schedule, such as "3".'
+        fault = {"field": "If-Match", "code": "field_invalid", "detail": detail}
+        raise FieldInvalidError(f"If-Match: {detail}", errors=[fault])
+    return int(match.group(1))
