@@ -195,6 +195,12 @@ class BodyTooLargeError(DomainError):
     title = "The body is too large."
 
 
+class FilterUnknownError(DomainError):
+    code = "filter_unknown"
+    category = "malformed"
+    title = "There is no such filter."
+
+
 class CursorInvalidError(DomainError):
     code = "cursor_invalid"
     category = "malformed"

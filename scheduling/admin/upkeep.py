@@ -26,7 +26,7 @@ class UpkeepRunAdmin(PlatformStaffAdmin):
     """What beat does for the platform, and how it went."""
 
     view_permission = Permission.PLATFORM_VIEW
-    change_list_template = "scheduling/dashboards/keyset_list.html"
+    change_list_template = "tenants/admin/keyset_list.html"
     list_before_template = "scheduling/dashboards/upkeep_tasks.html"
     list_display = ("name", "how", "started_at", "took", "done", "said")
     list_filter = (UpkeepTaskFilter,)

@@ -1,21 +1,179 @@
-"""The audit log in the console: read, and nothing else."""
+"""The audit log in the console: found by filters, read as a difference, verified, exported; and nothing else."""
 
 from __future__ import annotations
 
-from django.contrib import admin
+from collections.abc import Mapping
+from typing import Any, cast
 
-from tenants.admin.base import ReadOnlyAdmin
-from tenants.models import AuditLogEntry
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBadRequest,
+    HttpResponseBase,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
+from django.template.loader import render_to_string
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from tenants.admin.audit_filters import (
+    ActionFilter,
+    ActorFilter,
+    AuditTenantFilter,
+    MomentFilter,
+    RequestFilter,
+    TargetFilter,
+)
+from tenants.admin.keyset import KeysetAdmin
+from tenants.diffs import diff_documents
+from tenants.exceptions import TenantNotFoundError
+from tenants.models import AuditLogEntry, Tenant
 from tenants.permissions import Permission
+from tenants.selectors.tenants import find_tenant
+from tenants.services.audit_acts import CONTENT_TYPES, ExportFormat, export_entries, verify_by_request
+from tenants.services.audit_verification import Verification
+
+_SHOWN_FINDINGS = 5
 
 
 @admin.register(AuditLogEntry)
-class AuditLogEntryAdmin(ReadOnlyAdmin):
+class AuditLogEntryAdmin(KeysetAdmin):
     """What people, keys and commands have done, newest first."""
 
     view_permission = Permission.AUDIT_VIEW
-    list_display = ("at", "action", "target_type", "target_id", "actor_kind", "actor_label", "reason")
-    search_fields = ("=target_id", "=action", "=request_id")
-    search_help_text = "The id of a target, an action or the id of a request, whole."
-    ordering = ("-id",)
-    sortable_by = ()
+    list_display = ("at", "action", "target", "actor", "reason", "place")
+    list_display_links = ("at", "action")
+    list_select_related = ("seal",)
+    list_filter = (
+        ActionFilter,
+        TargetFilter,
+        ActorFilter,
+        RequestFilter,
+        AuditTenantFilter,
+        ("at", MomentFilter),
+    )
+    list_filter_submit = True
+    list_before_template = "tenants/admin/audit_acts.html"
+    empty_title = "No act yet"
+    empty_text = "Each act of a person, key or command that changes something is here, from its own transaction on."
+    fields = ("at", "action", "target", "actor", "reason", "request_id", "place", "chain_hash", "changes")
+    readonly_fields = fields
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("tenant", *self.fields) if self.access(request).sees_all_tenants else self.fields
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("tenant", *self.readonly_fields)
+
+    def get_urls(self) -> list[URLPattern]:
+        verify = self.admin_site.admin_view(self.verify_view)
+        export = self.admin_site.admin_view(self.export_view)
+        own = [
+            path("verify/", verify, name="tenants_auditlogentry_verify"),
+            path("export/", export, name="tenants_auditlogentry_export"),
+        ]
+        return [*own, *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        query = request.GET.urlencode()
+        acts = {
+            "verify_url": f"{reverse('admin:tenants_auditlogentry_verify')}?{query}",
+            "export_url": f"{reverse('admin:tenants_auditlogentry_export')}?{query}",
+            "may_export": self.access(request).may(Permission.AUDIT_EXPORT),
+            "formats": list(CONTENT_TYPES),
+        }
+        response: HttpResponse = super().changelist_view(request, {**(extra_context or {}), "audit_acts": acts})
+        return response
+
+    def verify_view(self, request: HttpRequest) -> HttpResponse:
+        """Verify the chain of the tenant that is shown; of all, where all are."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        back = HttpResponseRedirect(f"{reverse('admin:tenants_auditlogentry_changelist')}?{request.GET.urlencode()}")
+        try:
+            outcome = verify_by_request(tenant=self._shown_tenant(request))
+        except TenantNotFoundError as refusal:
+            messages.error(request, refusal.detail)
+            return back
+        say = messages.success if outcome.is_intact else messages.error
+        say(request, _tell(outcome))
+        return back
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        """Download what the list shows, all pages of it."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not self.access(request).may(Permission.AUDIT_EXPORT):
+            raise PermissionDenied
+        wanted = request.POST.get("format", "")
+        if wanted not in CONTENT_TYPES:
+            return HttpResponseBadRequest("There is no such format.")
+        file_format = cast("ExportFormat", wanted)
+        shown = self.get_changelist_instance(request)
+        lines = export_entries(
+            entries=shown.get_queryset(request), filters=_given(request.GET.dict()), file_format=file_format
+        )
+        headers = {
+            "Content-Disposition": f'attachment; filename="audit-log.{file_format}"',
+            "Cache-Control": "no-store",
+        }
+        return StreamingHttpResponse(lines, content_type=CONTENT_TYPES[file_format], headers=headers)
+
+    def _shown_tenant(self, request: HttpRequest) -> Tenant | None:
+        access = self.access(request)
+        if access.tenant is not None:
+            return access.tenant
+        named = request.GET.get(AuditTenantFilter.parameter_name, "")
+        return find_tenant(named) if named else None
+
+    @admin.display(description="Target")
+    def target(self, entry: AuditLogEntry) -> str:
+        return f"{entry.target_type} {entry.target_id}".strip()
+
+    @admin.display(description="Actor")
+    def actor(self, entry: AuditLogEntry) -> str:
+        return f"{entry.actor_label or entry.actor_id} ({entry.actor_kind})"
+
+    @admin.display(description="Seal")
+    def place(self, entry: AuditLogEntry) -> SafeString:
+        seal = getattr(entry, "seal", None)
+        glyph, words, tone = ("…", "waiting", "wait") if seal is None else ("✓", f"sealed #{seal.sequence}", "good")
+        mark = '<span class="console-mark" data-tone="{}"><span aria-hidden="true">{}</span> {}</span>'
+        return format_html(mark, tone, glyph, words)
+
+    @admin.display(description="Hash")
+    def chain_hash(self, entry: AuditLogEntry) -> str:
+        seal = getattr(entry, "seal", None)
+        return "Within a second of its commit, as long as a dispatcher runs." if seal is None else seal.hash
+
+    @admin.display(description="Changes")
+    def changes(self, entry: AuditLogEntry) -> SafeString:
+        diffs = diff_documents(entry.before, entry.after)
+        return render_to_string("tenants/admin/audit_changes.html", {"diffs": diffs, "entry": entry})
+
+
+def _given(parameters: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in parameters.items() if value}
+
+
+def _tell(outcome: Verification) -> str:
+    covered = (
+        f"{outcome.seals:,} seals, {outcome.entries:,} entries and {outcome.heads:,} signed heads were verified,"
+        f" {outcome.chains:,} chains to their end."
+    )
+    if not outcome.is_complete:
+        covered += " There is more than a page has time for: `manage.py verify_audit` goes through all of it."
+    if outcome.is_intact:
+        return f"Intact: {covered}"
+    shown = " ".join(
+        f"{finding.kind} (#{finding.sequence or '–'}, entry {finding.entry_id or '–'}): {finding.detail}"
+        for finding in outcome.findings[:_SHOWN_FINDINGS]
+    )
+    return f"Not intact, {len(outcome.findings)} findings: {shown} {covered}"

@@ -68,6 +68,11 @@ class AuditLogEntrySerializer(serializers.ModelSerializer[AuditLogEntry]):
 
     before = serializers.DictField(read_only=True, allow_null=True)
     after = serializers.DictField(read_only=True, allow_null=True)
+    sequence = serializers.IntegerField(
+        source="seal.sequence", read_only=True, default=None, allow_null=True, help_text="Null until it is sealed."
+    )
+    sealed_at = serializers.DateTimeField(source="seal.sealed_at", read_only=True, default=None, allow_null=True)
+    hash = serializers.CharField(source="seal.hash", read_only=True, default=None, allow_null=True)
 
     class Meta:
         model = AuditLogEntry
@@ -84,5 +89,8 @@ class AuditLogEntrySerializer(serializers.ModelSerializer[AuditLogEntry]):
             "after",
             "reason",
             "request_id",
+            "sequence",
+            "sealed_at",
+            "hash",
         ]
         read_only_fields = fields

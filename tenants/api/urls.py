@@ -5,8 +5,9 @@ from __future__ import annotations
 from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
+from tenants.api.audit_log import AuditLogViewSet
 from tenants.api.people import ApiKeyViewSet, MemberViewSet
-from tenants.api.views import AuditLogViewSet, OwnTenantViewSet
+from tenants.api.views import OwnTenantViewSet
 
 router = SimpleRouter()
 router.register("members", MemberViewSet, basename="member")

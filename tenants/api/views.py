@@ -1,24 +1,21 @@
-"""`tenants/me/` and `audit-log/`."""
+"""`tenants/me/`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import django_filters
 from drf_spectacular.utils import extend_schema
-from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenants.api.serializers import (
-    AuditLogEntrySerializer,
     OptionalReasonSerializer,
     ReasonSerializer,
     TenantSerializer,
 )
 from tenants.api.viewsets import TenantViewSet
-from tenants.models import AuditLogEntry, Tenant
+from tenants.models import Tenant
 from tenants.permissions import Permission
 from tenants.services.tenants import pause_tenant, resume_tenant
 
@@ -58,27 +55,3 @@ class OwnTenantViewSet(TenantViewSet):
 
     def _answer(self, tenant: Tenant) -> Response:
         return Response(self.get_serializer(tenant).data)
-
-
-class AuditLogFilter(django_filters.FilterSet):
-    """By act, target, actor and time."""
-
-    action = django_filters.CharFilter()
-    target_type = django_filters.CharFilter()
-    target_id = django_filters.CharFilter()
-    actor_kind = django_filters.CharFilter()
-    created_after = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
-    created_before = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt")
-
-    class Meta:
-        model = AuditLogEntry
-        fields: ClassVar[list[str]] = []
-
-
-class AuditLogViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet):
-    """What people, keys and commands have done to the tenant, newest first."""
-
-    model = AuditLogEntry
-    serializer_class = AuditLogEntrySerializer
-    permissions: ClassVar[Mapping[str, Permission]] = {"list": Permission.AUDIT_VIEW, "retrieve": Permission.AUDIT_VIEW}
-    filterset_class = AuditLogFilter

@@ -121,6 +121,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"queue_old_entries"},
         "FORCE binds the owner, who queues the entries of all tenants",
     ),
+    "tenants/services/audit_acts.py": (
+        {"_read_pages"},
+        "an export is read after its request's transaction is gone, in the scope that the request had",
+    ),
     "tenants/services/audit_heads.py": ({"last_heads", "sign_heads"}, "the chains of all tenants are signed"),
     "tenants/services/audit_pruning.py": (
         {"erase_chain", "prune_audit"},

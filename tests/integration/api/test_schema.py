@@ -41,6 +41,8 @@ OFFERED = {
     "/api/v1/schedules/{id}/fires/": {"get"},
     "/api/v1/schedules/preview/": {"post"},
     "/api/v1/audit-log/": {"get"},
+    "/api/v1/audit-log/export/": {"get"},
+    "/api/v1/audit-log/verify/": {"post"},
     "/api/v1/tenants/me/": {"get"},
 }
 

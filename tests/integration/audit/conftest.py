@@ -25,7 +25,7 @@ def act(tenant: Tenant | None, number: int) -> AuditLogEntry:
     with scope, acting_as(actor):
         return record_audit(
             action="probe.done",
-            target=AuditTarget("probe", str(number)),
+            target=AuditTarget("tests.probe", str(number)),
             before={"n": number - 1},
             after={"n": number, "words": "größer ≥ 1\n"},
             reason=f"reason {number}",

@@ -1,0 +1,82 @@
+"""Lists that may be endless: pages by key instead of by number, and no count of the whole.
+
+The ids are UUIDv7, so the order of ids is the order of time and a page is one range of the primary index, however
+deep it lies.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.views import ChangeList
+
+from tenants.admin.base import ReadOnlyAdmin
+
+BEFORE, AFTER = "before", "after"
+
+
+class KeysetChangeList(ChangeList):
+    """Newest first; ``newer_url`` and ``older_url`` lead to the neighbours, None where there are none."""
+
+    newer_url: str | None = None
+    older_url: str | None = None
+
+    def get_filters_params(self, params: Any = None) -> dict[str, Any]:
+        lookups: dict[str, Any] = super().get_filters_params(params)
+        for key in (BEFORE, AFTER):
+            lookups.pop(key, None)
+        return lookups
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str]:
+        return ["-pk"]
+
+    def get_results(self, request: HttpRequest) -> None:
+        before, after = _key(request, BEFORE), _key(request, AFTER)
+        size = self.list_per_page
+        if after is not None:
+            rows = list(self.queryset.filter(pk__gt=after).order_by("pk")[: size + 1])
+            has_newer, has_older = len(rows) > size, True
+            page = rows[:size][::-1]
+        else:
+            narrowed = self.queryset.filter(pk__lt=before) if before is not None else self.queryset
+            rows = list(narrowed[: size + 1])
+            has_newer, has_older = before is not None, len(rows) > size
+            page = rows[:size]
+        self.result_list = page
+        self.result_count = self.full_result_count = len(page)
+        self.show_full_result_count = False
+        self.show_admin_actions = bool(page)
+        self.can_show_all = self.multi_page = False
+        self.paginator = self.model_admin.get_paginator(request, page, size)
+        if page:
+            self.newer_url = self._url({AFTER: page[0].pk}) if has_newer else None
+            self.older_url = self._url({BEFORE: page[-1].pk}) if has_older else None
+
+    def _url(self, key: dict[str, Any]) -> str:
+        return str(self.get_query_string(key, remove=[BEFORE, AFTER]))
+
+
+class KeysetAdmin(ReadOnlyAdmin):
+    """A read-only list over rows whose ids are UUIDv7."""
+
+    change_list_template = "tenants/admin/keyset_list.html"
+    sortable_by = ()
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
+        return KeysetChangeList
+
+
+def _key(request: HttpRequest, name: str) -> UUID | None:
+    """The key in the URL; one that is no UUID is as none, as Django treats a page that does not exist."""
+    return parse_uuid(request.GET.get(name, ""))
+
+
+def parse_uuid(text: str) -> UUID | None:
+    """The UUID that a person typed, or None."""
+    try:
+        return UUID(text.strip())
+    except ValueError:
+        return None

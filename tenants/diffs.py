@@ -1,0 +1,44 @@
+"""What an audit entry says has changed, field by field. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+DiffKind = Literal["added", "removed", "changed", "same"]
+GLYPHS: Mapping[DiffKind, str] = {"added": "+", "removed": "−", "changed": "~", "same": "="}
+_ABSENT = object()
+
+
+@dataclass(frozen=True, slots=True)
+class FieldDiff:
+    """One field: what it was and what it is, as text; the kind of change as glyph and word."""
+
+    name: str
+    kind: DiffKind
+    before: str
+    after: str
+
+    @property
+    def glyph(self) -> str:
+        return GLYPHS[self.kind]
+
+
+def diff_documents(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> list[FieldDiff]:
+    """The fields of both documents in the order of their names, what changed first."""
+    old, new = before or {}, after or {}
+    diffs = [_diff(name, old.get(name, _ABSENT), new.get(name, _ABSENT)) for name in sorted({*old, *new})]
+    return sorted(diffs, key=lambda diff: diff.kind == "same")
+
+
+def _diff(name: str, old: Any, new: Any) -> FieldDiff:
+    kind: DiffKind = "added" if old is _ABSENT else "removed" if new is _ABSENT else "same" if old == new else "changed"
+    return FieldDiff(name, kind, _text(old), _text(new))
+
+
+def _text(value: Any) -> str:
+    if value is _ABSENT:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1)
