@@ -72,6 +72,8 @@ GET    api-keys/{key}/                       api_keys.view
 POST   api-keys/{key}/revoke/                api_keys.manage   {}
 GET    audit-log/                            audit.view
 GET    audit-log/{entry}/                    audit.view
+GET    audit-log/export/                     audit.export
+POST   audit-log/verify/                     audit.view        {}
 GET    jobs/                                 jobs.view
 POST   jobs/                                 jobs.submit       {"kind": "noop"}
 POST   jobs/bulk/                            jobs.submit       {"jobs": [{"kind": "noop"}]}
@@ -174,6 +176,8 @@ GET    scheduling/job/{job}/body/            jobs.view
 GET    retrieval/dataset/{dataset}/search/   datasets.view
 GET    retrieval/document/upload/            datasets.manage
 POST   scheduling/upkeeprun/run/partitions/  upkeep.run                                302
+POST   tenants/auditlogentry/verify/         audit.view                                302
+POST   tenants/auditlogentry/export/         audit.export                              400
 POST   tenants/tenant/choose/                tenant.view                               302
 GET    auth/user/{user}/password/            people.manage
 """
