@@ -10,10 +10,14 @@ class ConsoleSite(UnfoldAdminSite):
     def extra_urls(self) -> list[URLPattern]:
         """Pages that belong to no model."""
         # Models are loaded later than this module.
+        from scheduling.dashboards.diagnosis import diagnosis_page
         from scheduling.dashboards.overview import overview_fragment
         from tenants.admin.base import guard_view
         from tenants.permissions import Permission
 
         # Cacheable with its tag: the browser keeps the part and is told when it is still the same.
         view = guard_view(self, overview_fragment, Permission.JOBS_VIEW, cacheable=True)
-        return [path("overview/", view, name="overview_fragment")]
+        return [
+            path("overview/", view, name="overview_fragment"),
+            path("diagnosis/", guard_view(self, diagnosis_page, Permission.PLATFORM_VIEW), name="diagnosis"),
+        ]

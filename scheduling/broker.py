@@ -11,14 +11,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 from uuid import UUID, uuid4
 
 import redis
 from celery import current_app
 from django.conf import settings
+from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
 
-from scheduling.conf import EXECUTE_TASK, RUN_UPKEEP_TASK, UPKEEP_QUEUE
+from scheduling.conf import CANARY_TASK, EXECUTE_TASK, RUN_UPKEEP_TASK, UPKEEP_QUEUE
 from scheduling.exceptions import BrokerUnavailableError
 
 WAKE_KEY = "jobsplatform:dispatch:wake"
@@ -27,6 +29,7 @@ EPOCH_KEY = "jobsplatform:broker:epoch"
 CONNECT_TIMEOUT_SECONDS = 0.5
 SOCKET_TIMEOUT_SECONDS = 5.0
 BACK_OFF_SECONDS = 1.0
+CANARY_KEPT_SECONDS = 600
 
 BROKER_ERRORS = (redis.RedisError, OperationalError, OSError)
 
@@ -76,18 +79,22 @@ def publish(hints: Sequence[Hint]) -> Sequence[Hint]:
     sent = 0
     try:
         with current_app.producer_or_acquire() as producer:
-            for hint in hints:
-                current_app.signature(EXECUTE_TASK).apply_async(
-                    args=[[str(hint.execution_id)], str(hint.token)],
-                    queue=hint.queue_name,
-                    producer=producer,
-                    ignore_result=True,
-                    retry=False,
-                )
-                sent += 1
+            try:
+                for hint in hints:
+                    current_app.signature(EXECUTE_TASK).apply_async(
+                        args=[[str(hint.execution_id)], str(hint.token)],
+                        queue=hint.queue_name,
+                        producer=producer,
+                        ignore_result=True,
+                        retry=False,
+                    )
+                    sent += 1
+            except BROKER_ERRORS:
+                # It may be half-open: the next publish connects anew. The pool stays: closed, it would refuse for
+                # ever, and emptied, it would block.
+                producer.connection.collect()
+                raise
     except BROKER_ERRORS:
-        # A pooled connection may be half-open; the next publish starts with a new one.
-        current_app.pool.force_close_all()
         return hints[sent:]
     return ()
 
@@ -99,7 +106,33 @@ def publish_upkeep(name: str) -> None:
             args=[name], queue=UPKEEP_QUEUE, ignore_result=True, retry=False
         )
     except BROKER_ERRORS as error:
-        current_app.pool.force_close_all()
+        raise BrokerUnavailableError(str(error)) from error
+
+
+def canary_queue(worker_id: UUID) -> Queue:
+    """The queue that one worker alone reads. Without an exchange it needs no binding and leaves nothing behind."""
+    name = f"canary.{worker_id.hex}"
+    return Queue(name, Exchange(""), routing_key=name)
+
+
+def publish_canary(queue: Queue, number: int) -> None:
+    """Send a canary on a connection of its own: what is asked is whether the worker's still reads.
+
+    Raises BrokerUnavailableError. The queue is gone by itself soon after its worker is.
+    """
+    try:
+        with current_app.connection_for_write() as connection, connection.Producer() as producer:
+            current_app.signature(CANARY_TASK).apply_async(
+                args=[number],
+                queue=queue,
+                producer=producer,
+                expires=CANARY_KEPT_SECONDS,
+                ignore_result=True,
+                retry=False,
+            )
+            with producer.channel.conn_or_acquire() as client:
+                client.expire(queue.name, CANARY_KEPT_SECONDS)
+    except BROKER_ERRORS as error:
         raise BrokerUnavailableError(str(error)) from error
 
 
@@ -136,6 +169,15 @@ def probe() -> None:
         _client().ping()
     except BROKER_ERRORS as error:
         raise BrokerUnavailableError(str(error)) from error
+
+
+def read_eviction_policy() -> str:
+    """What the broker does when its memory is full; raises BrokerUnavailableError."""
+    try:
+        memory: dict[str, Any] = _client().info("memory")
+    except BROKER_ERRORS as error:
+        raise BrokerUnavailableError(str(error)) from error
+    return str(memory.get("maxmemory_policy", "unknown"))
 
 
 def is_epoch_new() -> bool:

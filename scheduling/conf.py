@@ -29,6 +29,7 @@ MAX_BACKFILL_FIRES = 1_000
 EXECUTE_TASK = "scheduling.execute"
 RUN_UPKEEP_TASK = "scheduling.run_upkeep"
 UPKEEP_QUEUE = "maintenance"
+CANARY_TASK = "scheduling.canary"
 
 
 def dispatch_interval_seconds() -> float:
@@ -54,6 +55,16 @@ def heartbeat_seconds() -> float:
 def sweep_seconds() -> float:
     """Time between two rescue sweeps."""
     return float(settings.SWEEP_SECONDS)
+
+
+def canary_interval_seconds() -> float:
+    """Time between two canaries of a worker; 0 sends none."""
+    return float(settings.CANARY_INTERVAL_SECONDS)
+
+
+def canary_limit_seconds() -> float:
+    """How long a worker with a free slot may leave canaries unread before it is restarted."""
+    return float(settings.CANARY_LIMIT_SECONDS)
 
 
 def ageing_seconds() -> float:

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from django.dispatch import Signal
 
-jobs_submitted = Signal()  # tenant_id, kind, count
+jobs_submitted = Signal()  # tenant_id, kind, queue, tier, count
 jobs_dispatched = Signal()  # pool, count, seconds
+waiting_jobs_moved = Signal()  # event, state, count
 dispatch_undone = Signal()  # pool, count, error
 dispatch_failed = Signal()  # pool, error
-execution_started = Signal()  # tenant_id, job_id, execution_id, kind, waited_seconds
-execution_ended = Signal()  # tenant_id, job_id, execution_id, kind, outcome, seconds
+broker_emptied = Signal()  # nothing but that it came back without our messages
+duty_ended = Signal()  # duty, seconds, is_failed
+execution_started = Signal()  # tenant_id, job_id, execution_id, kind, queue, tier, pickup_seconds, wait_seconds
+execution_ended = Signal()  # tenant_id, job_id, execution_id, kind, queue, tier, outcome, state, seconds
 executions_rescued = Signal()  # count, reason
 upkeep_ended = Signal()  # name, outcome, seconds, findings
 schedules_fired = Signal()  # tenant_id, outcome, count
 schedule_disabled = Signal()  # tenant_id, schedule_id, reason
+messages_republished = Signal()  # count
+worker_given_up = Signal()  # pool, worker_id, reason

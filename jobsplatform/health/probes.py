@@ -1,4 +1,8 @@
-"""What "ready" means: database, broker and dispatcher. Neither DNS nor mail, which jobs do not need."""
+"""What "ready" means: whatever accepting a job needs, the database and its tables.
+
+Broker and dispatcher are looked at too, and their absence is told: until they return accepted jobs wait, and no
+request need be turned away.
+"""
 
 import dataclasses
 from datetime import timedelta
@@ -13,9 +17,26 @@ from scheduling import broker
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.models import PoolClock
 from tenants.context import all_tenants
+from tenants.pending_migrations import count_pending_migrations
 
 # Many times the dispatcher's longest pause between ticks, and less than a lease.
 DISPATCHER_STALE_AFTER = timedelta(seconds=10)
+
+
+@dataclasses.dataclass
+class Migrations(HealthCheck):
+    """The tables are as this code expects them."""
+
+    def run(self) -> None:
+        """Raise ServiceUnavailable unless they are."""
+        try:
+            pending = count_pending_migrations()
+        except DatabaseError as error:
+            raise ServiceUnavailable("The database does not answer.") from error
+        finally:
+            connections["default"].close()
+        if pending:
+            raise ServiceUnavailable(f"{pending} migrations are not applied.")
 
 
 @dataclasses.dataclass

@@ -1,7 +1,7 @@
 """Probes for orchestrators and metrics for Prometheus. None of them needs a tenant."""
 
 import secrets
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import transaction
@@ -13,7 +13,7 @@ from health_check.views import HealthCheckView
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from jobsplatform.health.metrics import REGISTRY
-from jobsplatform.health.probes import Broker, Dispatcher
+from jobsplatform.health.probes import Broker, Dispatcher, Migrations
 from scheduling.observability.metrics import scrape_registry
 
 
@@ -26,9 +26,13 @@ def live(_request: HttpRequest) -> JsonResponse:
 
 
 class ReadyView(HealthCheckView):
-    """Answer 200 when work can be taken and handed out, else 503 with what is missing."""
+    """Answer 200 when jobs can be accepted, else 503 with what is missing.
 
-    checks = (Database, Broker, Dispatcher)
+    Without broker or dispatcher the answer is 200 and "degraded": accepted jobs wait, and lose nothing.
+    """
+
+    checks = (Database, Migrations, Broker, Dispatcher)
+    needed: ClassVar = frozenset({"database", "migrations"})
 
     async def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Run all checks and say how each ended."""
@@ -39,10 +43,10 @@ class ReadyView(HealthCheckView):
             type(result.check).__name__.lower(): "ok" if result.error is None else str(result.error)
             for result in results
         }
-        is_ready = all(state == "ok" for state in states.values())
-        response = JsonResponse(
-            {"status": "ready" if is_ready else "unavailable", "checks": states}, status=200 if is_ready else 503
-        )
+        failed = {name for name, state in states.items() if state != "ok"}
+        is_ready = not failed & self.needed
+        status = "unavailable" if not is_ready else "degraded" if failed else "ready"
+        response = JsonResponse({"status": status, "checks": states}, status=200 if is_ready else 503)
         if not is_ready:
             response["Retry-After"] = "5"
         return response

@@ -62,7 +62,7 @@ CELERY_TASK_DEFAULT_QUEUE = "maintenance"
 CELERY_TASK_CREATE_MISSING_QUEUES = True
 CELERY_TASK_QUEUES = [Queue("maintenance")]
 
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "scheduling.worker.beat:BeatingScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5  # seconds until an edited schedule is seen
 # Time zones are written out in beat's rows; naive times are never compared.
 DJANGO_CELERY_BEAT_TZ_AWARE = True

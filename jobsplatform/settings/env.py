@@ -43,6 +43,8 @@ env = environ.Env(
     # Audit
     AUDIT_SIGNING_KEY=(str, ""),
     AUDIT_PUBLIC_KEYS=(list, []),
+    CANARY_INTERVAL_SECONDS=(float, 5.0),
+    CANARY_LIMIT_SECONDS=(float, 12.0),
     # Search
     EMBEDDING_PROVIDER=(str, "local"),
     EMBEDDING_API_URL=(str, ""),
@@ -51,6 +53,8 @@ env = environ.Env(
     EXACT_SEARCH_MAX_CHUNKS=(int, 100_000),
     # Observability
     METRICS_TOKEN=(str, ""),
+    METRICS_TENANTS=(int, 50),
+    TRACE_URL_TEMPLATE=(str, ""),
     LOG_LEVEL=(str, "INFO"),
     LOG_FORMAT=(str, "console"),
 )

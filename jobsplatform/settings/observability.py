@@ -7,6 +7,9 @@ from django.core.exceptions import ImproperlyConfigured
 from jobsplatform.settings.env import env
 
 METRICS_TOKEN = env.str("METRICS_TOKEN")
+# Tenants whose share is told by name; 0 names none.
+METRICS_TENANTS = env.int("METRICS_TENANTS")
+TRACE_URL_TEMPLATE = env.str("TRACE_URL_TEMPLATE")
 LOG_LEVEL = env.str("LOG_LEVEL").upper()
 LOG_FORMAT = env.str("LOG_FORMAT")
 if LOG_FORMAT not in {"console", "json"}:

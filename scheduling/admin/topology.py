@@ -92,7 +92,7 @@ class WorkerPoolAdmin(StandingAdmin):
 class WorkerAdmin(StandingAdmin):
     """Worker processes with their slots and how long ago they were heard of."""
 
-    list_display = ("process", "state_badge", "pool", "slots", "heard", "version", "started_at")
+    list_display = ("process", "state_badge", "pool", "slots", "heard", "canary", "skew", "version", "started_at")
     list_select_related = ("pool",)
     ordering = ("-id",)
     sortable_by = ()
@@ -106,11 +106,21 @@ class WorkerAdmin(StandingAdmin):
     @admin.display(description="State")
     def state_badge(self, worker: Worker) -> SafeString:
         silent = (timezone.now() - worker.heartbeat_at).total_seconds() > lease_seconds()
+        if worker.stop_reason:
+            return badge("silent", worker.stop_reason.replace("_", " "))
         return badge("silent" if worker.status == Worker.Status.ONLINE and silent else worker.status)
 
     @admin.display(description="Last heartbeat")
     def heard(self, worker: Worker) -> str:
         return f"{duration_words(timezone.now() - worker.heartbeat_at)} ago"
+
+    @admin.display(description="Last canary")
+    def canary(self, worker: Worker) -> str:
+        return f"{duration_words(timezone.now() - worker.canary_at)} ago" if worker.canary_at else "-"
+
+    @admin.display(description="Clock off by")
+    def skew(self, worker: Worker) -> str:
+        return "-" if worker.clock_skew_seconds is None else f"{worker.clock_skew_seconds:+.2f} s"
 
 
 class KindPauseForm(forms.Form):

@@ -9,6 +9,9 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
+from tenants.access import access_of
+from tenants.permissions import Permission
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -65,6 +68,7 @@ GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
         ),
     ),
 )
+ASSURE = [title for title, _ in GROUPS].index("Assure")
 # Reached from their neighbours' pages rather than from the navigation.
 ELSEWHERE = frozenset(
     {
@@ -91,6 +95,8 @@ def build_navigation(request: HttpRequest) -> list[dict[str, Any]]:
         for title, pages in GROUPS
     ]
     groups[0]["items"].insert(0, _overview_item())
+    if access_of(request).may(Permission.PLATFORM_VIEW):
+        groups[ASSURE]["items"].append(_diagnosis_item())
     plug_ins: dict[str, list[dict[str, Any]]] = {}
     for label, model in visible.items():
         if label not in ELSEWHERE:
@@ -103,6 +109,11 @@ def build_navigation(request: HttpRequest) -> list[dict[str, Any]]:
 def _overview_item() -> dict[str, Any]:
     link = reverse("admin:index")
     return {"title": "Overview", "icon": "monitoring", "link": link, "link_attrs": {"data-place": "overview"}}
+
+
+def _diagnosis_item() -> dict[str, Any]:
+    link = reverse("admin:diagnosis")
+    return {"title": "Self-diagnosis", "icon": "stethoscope", "link": link, "link_attrs": {}}
 
 
 def _item(page: Page, model: dict[str, Any]) -> dict[str, Any]:

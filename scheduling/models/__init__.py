@@ -24,6 +24,7 @@ from scheduling.models.schedules import Schedule, ScheduleFire
 from scheduling.models.topology import (
     KindPause,
     PoolClock,
+    ProcessHeartbeat,
     Queue,
     QueueClock,
     RoutingRule,
@@ -53,6 +54,7 @@ __all__ = [
     "KindPause",
     "LiveExecution",
     "PoolClock",
+    "ProcessHeartbeat",
     "Queue",
     "QueueClock",
     "QueueMinute",

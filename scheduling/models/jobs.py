@@ -65,6 +65,9 @@ class Job(TenantModel):
     error_fingerprint = models.CharField(max_length=16, blank=True)
     run_at = models.DateTimeField(help_text="Not started before this time.")
     deadline_at = models.DateTimeField(null=True, blank=True)
+    traceparent = models.CharField(
+        max_length=55, null=True, blank=True, editable=False, help_text="W3C trace context of the submission."
+    )
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True, help_text="First start.")
     finished_at = models.DateTimeField(null=True, blank=True)

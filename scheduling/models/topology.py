@@ -51,12 +51,38 @@ class Worker(models.Model):
     started_at = models.DateTimeField()
     heartbeat_at = models.DateTimeField()
     stopped_at = models.DateTimeField(null=True, blank=True)
+    stop_reason = models.CharField(max_length=40, blank=True, db_default="", default="")
+    canary_at = models.DateTimeField(null=True, blank=True, help_text="When a child last answered a canary.")
+    clock_skew_seconds = models.FloatField(null=True, blank=True, help_text="Its clock less the database's.")
 
     class Meta:
         ordering = ["-started_at"]
 
     def __str__(self) -> str:
         return f"{self.hostname}:{self.pid}"
+
+
+class ProcessHeartbeat(models.Model):
+    """A running dispatcher or beat; workers have rows of their own."""
+
+    class Role(models.TextChoices):
+        DISPATCHER = "dispatcher"
+        BEAT = "beat"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    role = models.CharField(max_length=12, choices=Role.choices)
+    hostname = models.CharField(max_length=200)
+    pid = models.PositiveIntegerField()
+    started_at = models.DateTimeField()
+    heartbeat_at = models.DateTimeField()
+    clock_skew_seconds = models.FloatField(help_text="Its clock less the database's.")
+
+    class Meta:
+        db_table = "scheduling_process_heartbeat"
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.hostname}:{self.pid}"
 
 
 class Queue(models.Model):

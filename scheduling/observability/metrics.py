@@ -2,6 +2,7 @@
 
 Every process counts for itself. Where PROMETHEUS_MULTIPROC_DIR names a folder that the
 processes of a machine share (`run_platform` sees to it), any of them answers for all.
+Labels are names that operators choose (kinds, queues, tiers, pools), never a tenant's.
 """
 
 from __future__ import annotations
@@ -16,17 +17,44 @@ from scheduling import signals
 from tenants.signals import limit_warned
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600)
+PREFIX = "jobsplatform"
+_WAITS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600)
+_RUNS = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 900, 3_600)
+_TICKS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+_ROUTE = ("kind", "queue", "tier")
 
-SUBMITTED = Counter("jobs_submitted", "Jobs accepted.", ["kind"])
-DISPATCHED = Counter("jobs_dispatched", "Jobs handed to the broker.")
-TICK_SECONDS = Histogram("dispatch_tick_seconds", "Length of ticks that dispatched something.")
-UNDONE = Counter("dispatches_undone", "Claims undone because the broker did not take the message.")
-WAITED = Histogram("execution_pickup_seconds", "From dispatch to start.", ["kind"], buckets=_SECONDS)
-ENDED = Histogram("execution_seconds", "Slot time of ended executions.", ["kind", "outcome"], buckets=_SECONDS)
-RESCUED = Counter("executions_rescued", "Executions taken from dead workers or published anew.", ["reason"])
-UPKEEP = Counter("upkeep_runs", "Runs of upkeep tasks.", ["task", "outcome"])
-LIMIT_WARNINGS = Counter("limit_warnings", "Limits that a tenant came near to, or reached.", ["limit", "percent"])
+SUBMITTED = Counter("jobs_submitted", "Jobs accepted.", _ROUTE, namespace=PREFIX)
+DISPATCHED = Counter("jobs_dispatched", "Jobs handed to the broker.", namespace=PREFIX)
+STARTED = Counter("executions_started", "Executions that a worker began.", _ROUTE, namespace=PREFIX)
+ENDED = Counter("executions_ended", "Executions that ended, by how.", (*_ROUTE, "outcome"), namespace=PREFIX)
+MOVED = Counter(
+    "waiting_jobs_moved", "Jobs moved while they waited: cancelled, suspended, resumed.", ["event"], namespace=PREFIX
+)
+WAIT = Histogram(
+    "job_wait_seconds",
+    "From the moment a job might run (its submission, or its run_at) to its first start.",
+    ["queue", "tier"],
+    namespace=PREFIX,
+    buckets=_WAITS,
+)
+PICKUP = Histogram("execution_pickup_seconds", "From dispatch to start.", ["queue"], namespace=PREFIX, buckets=_WAITS)
+RUN = Histogram(
+    "execution_run_seconds", "Slot time of ended executions.", ["queue", "tier"], namespace=PREFIX, buckets=_RUNS
+)
+TICK = Histogram(
+    "dispatch_tick_seconds", "Length of ticks that dispatched something.", namespace=PREFIX, buckets=_TICKS
+)
+UNDONE = Counter("dispatches_undone", "Claims undone since the broker took no message.", namespace=PREFIX)
+RESCUED = Counter("executions_rescued", "Executions taken from dead workers.", ["reason"], namespace=PREFIX)
+REPUBLISHED = Counter("messages_republished", "Messages sent again that no worker took up.", namespace=PREFIX)
+DUTY = Histogram("duty_seconds", "Length of the dispatchers' duties.", ["duty"], namespace=PREFIX, buckets=_TICKS)
+DUTY_FAILURES = Counter("duty_failures", "Duties that failed.", ["duty"], namespace=PREFIX)
+EMPTIED = Counter("broker_emptied", "Times that the broker came up without our messages.", namespace=PREFIX)
+GIVEN_UP = Counter("workers_given_up", "Workers that restarted themselves.", ["pool", "reason"], namespace=PREFIX)
+UPKEEP = Counter("upkeep_runs", "Runs of upkeep tasks.", ["task", "outcome"], namespace=PREFIX)
+LIMIT_WARNINGS = Counter(
+    "limit_warnings", "Limits that a tenant came near to, or reached.", ["limit", "percent"], namespace=PREFIX
+)
 
 
 def connect() -> None:
@@ -34,12 +62,17 @@ def connect() -> None:
     receivers = (
         (signals.jobs_submitted, _on_submitted),
         (signals.jobs_dispatched, _on_dispatched),
+        (signals.waiting_jobs_moved, _on_moved),
         (signals.dispatch_undone, _on_undone),
+        (signals.broker_emptied, _on_emptied),
+        (signals.duty_ended, _on_duty_ended),
         (signals.execution_started, _on_started),
         (signals.execution_ended, _on_ended),
         (signals.executions_rescued, _on_rescued),
         (signals.upkeep_ended, _on_upkeep),
         (limit_warned, _on_limit_warned),
+        (signals.messages_republished, _on_republished),
+        (signals.worker_given_up, _on_given_up),
     )
     for signal, receiver in receivers:
         signal.connect(receiver, dispatch_uid=f"scheduling.metrics.{receiver.__name__}")
@@ -54,25 +87,45 @@ def scrape_registry() -> CollectorRegistry:
     return registry
 
 
-def _on_submitted(sender: object, *, kind: str, count: int, **_: Any) -> None:
-    SUBMITTED.labels(kind).inc(count)
+def _on_submitted(sender: object, *, kind: str, queue: str, tier: str, count: int, **_: Any) -> None:
+    SUBMITTED.labels(kind, queue, tier).inc(count)
 
 
 def _on_dispatched(sender: object, *, count: int, seconds: float, **_: Any) -> None:
     DISPATCHED.inc(count)
-    TICK_SECONDS.observe(seconds)
+    TICK.observe(seconds)
+
+
+def _on_moved(sender: object, *, event: str, count: int, **_: Any) -> None:
+    MOVED.labels(event).inc(count)
 
 
 def _on_undone(sender: object, *, count: int, **_: Any) -> None:
     UNDONE.inc(count)
 
 
-def _on_started(sender: object, *, kind: str, waited_seconds: float, **_: Any) -> None:
-    WAITED.labels(kind).observe(waited_seconds)
+def _on_emptied(sender: object, **_: Any) -> None:
+    EMPTIED.inc()
 
 
-def _on_ended(sender: object, *, kind: str, outcome: str, seconds: float, **_: Any) -> None:
-    ENDED.labels(kind, outcome).observe(seconds)
+def _on_duty_ended(sender: object, *, duty: str, seconds: float, is_failed: bool, **_: Any) -> None:
+    DUTY.labels(duty).observe(seconds)
+    if is_failed:
+        DUTY_FAILURES.labels(duty).inc()
+
+
+def _on_started(
+    sender: object, *, kind: str, queue: str, tier: str, pickup_seconds: float, wait_seconds: float | None, **_: Any
+) -> None:
+    STARTED.labels(kind, queue, tier).inc()
+    PICKUP.labels(queue).observe(pickup_seconds)
+    if wait_seconds is not None:
+        WAIT.labels(queue, tier).observe(wait_seconds)
+
+
+def _on_ended(sender: object, *, kind: str, queue: str, tier: str, outcome: str, seconds: float, **_: Any) -> None:
+    ENDED.labels(kind, queue, tier, outcome).inc()
+    RUN.labels(queue, tier).observe(seconds)
 
 
 def _on_rescued(sender: object, *, count: int, reason: str, **_: Any) -> None:
@@ -85,3 +138,11 @@ def _on_upkeep(sender: object, *, name: str, outcome: str, **_: Any) -> None:
 
 def _on_limit_warned(sender: object, *, key: str, percent: int, **_: Any) -> None:
     LIMIT_WARNINGS.labels(key, percent).inc()
+
+
+def _on_republished(sender: object, *, count: int, **_: Any) -> None:
+    REPUBLISHED.inc(count)
+
+
+def _on_given_up(sender: object, *, pool: str, reason: str, **_: Any) -> None:
+    GIVEN_UP.labels(pool, reason).inc()

@@ -109,6 +109,7 @@ def read_fair_share(
     slots_by_pool: Mapping[int, int],
     in_flight: Sequence[InFlight],
     ended_by_tenant: Mapping[UUID, Ended],
+    limit: int = LINE_LIMIT,
 ) -> FairShare:
     """Three statements: the active plan with its tiers, and the entities with their tenants."""
     plan = CFSPlan.objects.filter(is_active=True).prefetch_related("tiers").first()
@@ -119,8 +120,8 @@ def read_fair_share(
     lines = _lines(entities[:ENTITY_LIMIT], shares, used)
     compared = [line.ratio for line in lines if line.is_backlogged and line.ratio is not None]
     return FairShare(
-        lines=lines[:LINE_LIMIT],
-        hidden=max(0, len(lines) - LINE_LIMIT),
+        lines=lines[:limit],
+        hidden=max(0, len(lines) - limit),
         jain=jain_index(compared) if len(compared) > 1 else None,
         is_cut=len(entities) > ENTITY_LIMIT,
         plan_name=plan.name if plan else "",

@@ -30,7 +30,7 @@ WITH begun AS (
     FROM begun b
     WHERE j.id = b.job_id AND j.state = 'dispatched' AND j.fence = b.fence - 1
     RETURNING j.id, j.payload, j.attempt, j.crash_count, j.max_retries, j.checkpoint, j.deadline_at,
-        j.fence, j.rank, j.created_at
+        j.fence, j.run_at, j.traceparent
 ), event AS (
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
     SELECT %(event_id)s, b.tenant_id, b.job_id, b.id, now(), 'execution.started', 'executing', 'system', '',
@@ -44,14 +44,20 @@ SELECT b.id, b.job_id, b.tenant_id, b.kind, b.number, j.fence, j.payload, j.atte
             AND (o.expires_at IS NULL OR o.expires_at > now())),
         (SELECT r.value FROM tenants_planlimit r JOIN tenants_tenant t ON t.plan_id = r.plan_id
             WHERE t.id = b.tenant_id AND r.key = %(memory_key)s),
-        %(memory_default)s)
-FROM begun b JOIN job j ON j.id = b.job_id
+        %(memory_default)s),
+    CASE WHEN j.fence = 1 THEN extract(epoch FROM now() - j.run_at)::float8 END,
+    q.name, coalesce(p.tier_id, ''), j.traceparent
+FROM begun b JOIN job j ON j.id = b.job_id JOIN scheduling_queue q ON q.id = b.queue_id
+    LEFT JOIN tenants_tenant t ON t.id = b.tenant_id LEFT JOIN tenants_plan p ON p.id = t.plan_id
 """
 
 
 @dataclass(frozen=True, slots=True)
 class StartedExecution:
-    """A job in the hands of this worker; ``attempt`` is the one that begins, from 1."""
+    """A job in the hands of this worker; ``attempt`` is the one that begins, from 1.
+
+    ``pickup_seconds`` is the time since its dispatch; ``wait_seconds`` that since it might run, at its first start.
+    """
 
     execution_id: UUID
     job_id: UUID
@@ -66,8 +72,12 @@ class StartedExecution:
     checkpoint: Mapping[str, Any]
     deadline_at: datetime | None
     is_expired: bool
-    waited_seconds: float
-    memory_limit_mib: int | None = None
+    pickup_seconds: float
+    memory_limit_mib: int | None
+    wait_seconds: float | None
+    queue: str
+    tier: str
+    traceparent: str | None = None
 
     @property
     def idempotency_key(self) -> str:
@@ -109,7 +119,10 @@ def start_execution(*, execution_id: UUID, token: UUID, worker_id: UUID) -> Star
         job_id=started.job_id,
         execution_id=started.execution_id,
         kind=started.kind,
-        waited_seconds=started.waited_seconds,
+        queue=started.queue,
+        tier=started.tier,
+        pickup_seconds=started.pickup_seconds,
+        wait_seconds=started.wait_seconds,
     )
     return started
 

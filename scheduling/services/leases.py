@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
@@ -14,7 +15,9 @@ from tenants.context import all_tenants
 
 _BEAT = """
 WITH beat AS (
-    UPDATE scheduling_worker SET heartbeat_at = now(), status = %(status)s, stopped_at = NULL
+    UPDATE scheduling_worker SET heartbeat_at = now(), status = %(status)s, stopped_at = NULL,
+        clock_skew_seconds = %(clock)s - extract(epoch FROM clock_timestamp()),
+        canary_at = coalesce(now() - make_interval(secs => %(canary_age)s), canary_at)
     WHERE id = %(worker_id)s RETURNING id
 ), renewed AS (
     UPDATE scheduling_execution_live l
@@ -47,8 +50,13 @@ class Beat:
     leases: Mapping[UUID, Lease]
 
 
-def heartbeat(*, worker_id: UUID, is_stopping: bool, fences: Mapping[UUID, int]) -> Beat:
-    """Say that the worker lives, and renew the leases of ``fences`` (execution id → fence) in one statement."""
+def heartbeat(
+    *, worker_id: UUID, is_stopping: bool, fences: Mapping[UUID, int], canary_age_seconds: float | None = None
+) -> Beat:
+    """Say that the worker lives, and renew the leases of ``fences`` (execution id → fence) in one statement.
+
+    ``canary_age_seconds`` is how long ago one of its children last answered a canary.
+    """
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute(
             _BEAT,
@@ -56,6 +64,8 @@ def heartbeat(*, worker_id: UUID, is_stopping: bool, fences: Mapping[UUID, int])
                 "worker_id": worker_id,
                 "status": Worker.Status.STOPPING if is_stopping else Worker.Status.ONLINE,
                 "lease_seconds": lease_seconds(),
+                "clock": time.time(),
+                "canary_age": canary_age_seconds,
                 "execution_ids": list(fences.keys()),
                 "fences": list(fences.values()),
             },

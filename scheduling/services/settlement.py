@@ -64,6 +64,8 @@ class Settled:
     outcome: str
     state: str
     measured_us: int
+    queue: str
+    tier: str
 
 
 def settle(
@@ -121,6 +123,9 @@ def _tell_ended(settled: Sequence[Settled]) -> None:
             job_id=row.job_id,
             execution_id=row.execution_id,
             kind=row.kind,
+            queue=row.queue,
+            tier=row.tier,
             outcome=row.outcome,
+            state=row.state,
             seconds=row.measured_us / 1_000_000,
         )

@@ -99,6 +99,7 @@ WITH verdict AS (
     DELETE FROM scheduling_job_deadline d USING ended e
     WHERE d.job_id = e.job_id AND e.state IN ('completed', 'cancelled', 'discarded', 'quarantined')
 )
-SELECT e.id, e.job_id, e.tenant_id, e.kind, e.outcome, e.state, e.measured_us
-FROM ended e JOIN job USING (job_id)
+SELECT e.id, e.job_id, e.tenant_id, e.kind, e.outcome, e.state, e.measured_us, q.name, coalesce(p.tier_id, '')
+FROM ended e JOIN job USING (job_id) JOIN scheduling_queue q ON q.id = e.queue_id
+    LEFT JOIN tenants_tenant t ON t.id = e.tenant_id LEFT JOIN tenants_plan p ON p.id = t.plan_id
 """

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from scheduling import signals
+from scheduling import signals, tracing
 from scheduling.conf import ageing_seconds
 from scheduling.exceptions import (
     IdempotencyInFlightError,
@@ -126,6 +126,7 @@ class _Intake:
     now: datetime
     allowance: Allowance
     routes: Routes
+    queue_names: dict[int, str] = field(default_factory=dict)
     known: dict[str, Job] = field(default_factory=dict)
     busy_keys: set[str] = field(default_factory=set)
     new: list[Job] = field(default_factory=list)
@@ -169,9 +170,12 @@ class _Intake:
         processor = check_request(request, now=self.now, max_priority=self.tenant.plan.max_priority)
         queue = self.routes.queue_for(request.kind, request.payload, request.queue)
         self.allowance.check_new(len(self.new))
+        self.queue_names[queue.pk] = queue.name
         max_retries = processor.max_retries if request.max_retries is None else request.max_retries
         job = self._new_job(request, queue.pk, max_retries)
         job.parent = parent
+        if parent is not None and job.traceparent is None:
+            job.traceparent = parent.traceparent
         self.new.append(job)
         if key is not None:
             self.known[key] = job
@@ -195,6 +199,7 @@ class _Intake:
             max_retries=max_retries,
             run_at=run_at,
             deadline_at=request.deadline,
+            traceparent=tracing.current_traceparent(),
             created_at=self.now,
             batch=self.batch,
         )
@@ -231,8 +236,9 @@ class _Intake:
             after={"jobs": len(self.new), "kinds": sorted({job.kind for job in self.new})},
         )
         wake_on_commit()
-        tenant_id, kinds = self.tenant.pk, Counter(job.kind for job in self.new)
-        transaction.on_commit(lambda: _tell_submitted(tenant_id, kinds))
+        told = Counter((job.kind, self.queue_names[job.queue_id]) for job in self.new)
+        tenant_id, tier = self.tenant.pk, self.tenant.plan.tier_id
+        transaction.on_commit(lambda: _tell_submitted(tenant_id, tier, told))
 
 
 def entity_ids(tenant: Tenant, queue_ids: Sequence[int]) -> dict[int, int]:
@@ -271,6 +277,6 @@ def place_waiting(jobs: Sequence[Job], entities: dict[int, int], *, now: datetim
     JobDeadline.objects.bulk_create(deadlines)
 
 
-def _tell_submitted(tenant_id: UUID, kinds: Counter[str]) -> None:
-    for kind, count in kinds.items():
-        signals.jobs_submitted.send(None, tenant_id=tenant_id, kind=kind, count=count)
+def _tell_submitted(tenant_id: UUID, tier: str, told: Counter[tuple[str, str]]) -> None:
+    for (kind, queue), count in told.items():
+        signals.jobs_submitted.send(None, tenant_id=tenant_id, kind=kind, queue=queue, tier=tier, count=count)

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 from psycopg.types.json import Jsonb
 
+from scheduling import signals
 from scheduling.lifecycle import DEAD_STATES, JobState
 from scheduling.services.events import actor_label
 from tenants.context import current_actor
@@ -167,4 +168,8 @@ def _run(
     }
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
-        return {job_id for (job_id,) in cursor.fetchall()}
+        moved = {job_id for (job_id,) in cursor.fetchall()}
+    if moved:
+        facts = {"event": event, "state": parameters.get("state", JobState.AVAILABLE.value), "count": len(moved)}
+        transaction.on_commit(lambda: signals.waiting_jobs_moved.send(None, **facts))
+    return moved

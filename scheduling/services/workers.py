@@ -63,7 +63,7 @@ def enter_again(*, registration: Registration) -> None:
         )
 
 
-def retire_worker(*, worker_id: UUID) -> None:
-    """The worker has stopped; its slots are gone."""
+def retire_worker(*, worker_id: UUID, reason: str = "") -> None:
+    """The worker has stopped; its slots are gone. ``reason`` is given where nobody asked it to stop."""
     with all_tenants():
-        Worker.objects.filter(pk=worker_id).update(status=Worker.Status.STOPPED, stopped_at=Now())
+        Worker.objects.filter(pk=worker_id).update(status=Worker.Status.STOPPED, stopped_at=Now(), stop_reason=reason)

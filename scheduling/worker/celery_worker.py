@@ -10,19 +10,22 @@ import sys
 import time
 from typing import Any
 
+from billiard import current_process
 from celery import current_app
 from celery.apps.worker import Worker
-from celery.signals import setup_logging, worker_process_init
+from celery.signals import setup_logging, task_postrun, task_prerun, worker_process_init, worker_ready
 from django.conf import settings
 from django.db import connections
 
-from scheduling.services.workers import Registration, register_worker, retire_worker
+from scheduling.broker import canary_queue
+from scheduling.services.workers import register_worker, retire_worker
 from scheduling.worker.connections import connect_early, keep_connections
 from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.heartbeat import HeartbeatThread
 from scheduling.worker.preloading import preload_kinds
 from scheduling.worker.registration import LocalWorker, become
 from scheduling.worker.strangers import distrust_messages
+from scheduling.worker.watchdog import CANARY_LATE, EXIT_NOT_READING, Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +47,8 @@ def restart_with_soft_sigterm() -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves, once more
 
 
-def run_worker(*, pool_name: str, concurrency: int) -> None:
-    """Serve the queues of a pool until asked to stop."""
+def run_worker(*, pool_name: str, concurrency: int) -> int:
+    """Serve the queues of a pool until asked to stop; the status to exit with."""
     registration = register_worker(
         pool_name=pool_name,
         hostname=platform.node(),
@@ -63,20 +66,38 @@ def run_worker(*, pool_name: str, concurrency: int) -> None:
     thread = HeartbeatThread(local)
     thread.fork_between_rounds()
     thread.start()
+    watchdog = Watchdog(local, pool_name=pool_name)
+    worker_ready.connect(watchdog.begin)
+    _tell_busy_children(local.block)
     logger.info(
         "worker.started",
         extra={"pool": pool_name, "slots": concurrency, "queues": registration.queue_names, "preloaded": loaded},
     )
     try:
-        _celery_worker(registration, thread).start()
+        _celery_worker(local, thread).start()
     finally:
         thread.stop(timeout_seconds=RETURN_SECONDS)
-        retire_worker(worker_id=registration.worker_id)
+        retire_worker(worker_id=registration.worker_id, reason=CANARY_LATE if watchdog.has_given_up else "")
+        watchdog.stop()
         connections.close_all()
         logger.info("worker.stopped", extra={"pool": pool_name})
+    return EXIT_NOT_READING if watchdog.has_given_up else 0
 
 
-def _celery_worker(registration: Registration, thread: HeartbeatThread) -> Worker:
+def _tell_busy_children(block: ControlBlock) -> None:
+    """Let every message that a child works on show in the control block, executions or not."""
+
+    def note_task(**_: Any) -> None:
+        block.note_task(current_process().index)
+
+    def note_task_over(**_: Any) -> None:
+        block.note_task_over(current_process().index)
+
+    task_prerun.connect(note_task, weak=False)
+    task_postrun.connect(note_task_over, weak=False)
+
+
+def _celery_worker(local: LocalWorker, thread: HeartbeatThread) -> Worker:
     # Django's LOGGING stands; Celery configures none of its own when somebody listens here.
     setup_logging.connect(_leave_logging_alone)
     # Two lines a message would drown what the observers say about each execution.
@@ -85,10 +106,13 @@ def _celery_worker(registration: Registration, thread: HeartbeatThread) -> Worke
     app = current_app._get_current_object()  # noqa: SLF001 - Celery's own way to the app behind the proxy
     app.finalize()
     distrust_messages(app)
+    registration = local.registration
+    own_queue = canary_queue(local.worker_id)
+    app.amqp.queues.add(own_queue)
     worker = SoftlyStoppingWorker(
         app=app,
         hostname=f"{registration.worker_id.hex[:12]}@{registration.hostname}",
-        queues=list(registration.queue_names),
+        queues=[*registration.queue_names, own_queue.name],
         concurrency=registration.slots,
         pool="prefork",
         quiet=True,

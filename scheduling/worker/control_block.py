@@ -13,7 +13,7 @@ import ctypes
 import mmap
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
@@ -50,11 +50,17 @@ class _Slot(ctypes.Structure):
         ("cancel_for", ctypes.c_uint64),
         ("deadline_for", ctypes.c_uint64),
         ("fence_lost_for", ctypes.c_uint64),
+        ("task_pid", ctypes.c_uint64),
     ]
 
 
 class _Header(ctypes.Structure):
-    _fields_ = [("is_stopping", ctypes.c_uint64)]
+    _fields_ = [
+        ("is_stopping", ctypes.c_uint64),
+        ("canary_sent", ctypes.c_uint64),
+        ("canary_answered", ctypes.c_uint64),
+        ("canary_answered_ns", ctypes.c_uint64),
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +197,46 @@ class ControlBlock:
     def ask(self, held: HeldSlot, cause: Cause) -> None:
         """Ask one execution to stop at its next safe point."""
         setattr(self._slots[held.index], f"{cause.value}_for", held.generation)
+
+    def note_task(self, index: int) -> None:
+        """The calling child has begun a message of whatever sort; upkeep holds no slot and yet keeps a child busy."""
+        self._slots[index].task_pid = os.getpid()
+
+    def note_task_over(self, index: int) -> None:
+        """It has ended that message."""
+        self._slots[index].task_pid = 0
+
+    def has_free_child(self) -> bool:
+        """Whether some child has nothing to do."""
+        return any(slot.generation % 2 == 0 and not slot.task_pid for slot in self._slots)
+
+    def forget_task_of(self, is_alive: Callable[[int], bool]) -> None:
+        """Free the children that died over a message which held no slot."""
+        for slot in self._slots:
+            if slot.task_pid and not is_alive(slot.task_pid):
+                slot.task_pid = 0
+
+    def send_canary(self) -> int:
+        """The number of the next canary."""
+        self._header.canary_sent += 1
+        return int(self._header.canary_sent)
+
+    def answer_canary(self, number: int) -> None:
+        """A child has read canary ``number``; one that was never sent, or is answered already, says nothing."""
+        if self._header.canary_answered < number <= self._header.canary_sent:
+            self._header.canary_answered_ns = time.monotonic_ns()
+            self._header.canary_answered = number
+
+    @property
+    def canary_answered(self) -> int:
+        """The newest canary that came back; 0 before the first."""
+        return int(self._header.canary_answered)
+
+    @property
+    def canary_age_seconds(self) -> float | None:
+        """How long ago that was."""
+        answered_ns = self._header.canary_answered_ns
+        return (time.monotonic_ns() - answered_ns) / 1e9 if answered_ns else None
 
     def vacate(self, held: HeldSlot) -> None:
         """Free the slot of a child that died in it."""

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from django.db import connection
 
-from scheduling import broker
+from scheduling import broker, signals
 from scheduling.conf import TICK_JOBS, dispatch_interval_seconds, lease_seconds
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.models import WorkerPool
@@ -94,6 +94,8 @@ class Dispatcher:
         was_away = self._is_broker_away or bool(self._failed_pools)
         self._is_broker_away = False
         self._failed_pools.clear()
+        if is_new:
+            signals.broker_emptied.send(None)
         if is_new or was_away:
             logger.info("dispatcher.broker_back", extra={"is_empty": is_new})
             self._republish_all()

@@ -10,7 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from scheduling.conf import FIRE_INTERVAL_SECONDS, sweep_seconds
+from scheduling import signals
+from scheduling.conf import FIRE_INTERVAL_SECONDS, heartbeat_seconds, sweep_seconds
+from scheduling.models import ProcessHeartbeat
+from scheduling.services.processes import ProcessPulse
 from scheduling.services.quotas import keep_limits
 from scheduling.services.rescue import run_sweep
 from scheduling.services.rollups import FOLD_SECONDS, fold_tallies
@@ -31,10 +34,12 @@ class Duty:
     waits_for_leases: bool = False
 
 
+_pulse = ProcessPulse(ProcessHeartbeat.Role.DISPATCHER)
 # An audit entry has its seal within a second: this, a tick's wait and a turn together stay below it.
 SEAL_SECONDS = 0.25
 
 DUTIES: tuple[Duty, ...] = (
+    Duty("heartbeat", heartbeat_seconds, _pulse.beat),
     Duty("sweep", sweep_seconds, run_sweep, waits_for_leases=True),
     Duty("seal", lambda: SEAL_SECONDS, seal_entries),
     Duty("limits", lambda: 1.0, keep_limits),
@@ -56,12 +61,17 @@ class DutyRoster:
             if now < due_at:
                 continue
             self._due_at[duty] = now + duty.interval_seconds()
+            is_failed = True
             try:
                 duty.run()
+                is_failed = False
             except CONNECTION_ERRORS:
                 raise
             except Exception:
                 logger.exception("dispatcher.duty_failed", extra={"duty": duty.name})
+            finally:
+                seconds = time.monotonic() - now
+                signals.duty_ended.send(None, duty=duty.name, seconds=seconds, is_failed=is_failed)
 
     def put_off_rescue(self, seconds: float) -> None:
         """Let workers renew what an outage kept them from renewing before anybody is declared dead."""

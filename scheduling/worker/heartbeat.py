@@ -129,6 +129,7 @@ class HeartbeatThread(threading.Thread):
             worker_id=self._worker.worker_id,
             is_stopping=self.block.is_stopping,
             fences={held.execution_id: held.fence for held in held_slots},
+            canary_age_seconds=self.block.canary_age_seconds,
         )
         self._next_beat = time.monotonic() + heartbeat_seconds()
         if not beat.is_worker_known:

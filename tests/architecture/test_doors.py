@@ -35,6 +35,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"put_clock", "put_retention", "take_retention"},
         "FORCE binds the owner, who writes these rows",
     ),
+    "scheduling/management/commands/check_process.py": (
+        {"Command.handle"},
+        "a process is the platform's, as is its probe",
+    ),
     "scheduling/processors/retrieval/management/commands/build_search_indexes.py": (
         {"large_datasets"},
         "it looks for the datasets of all tenants that have outgrown exact search",
@@ -48,6 +52,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "the order among tenants is the platform's",
     ),
     "scheduling/services/counters.py": ({"verify_counters"}, "the counters are of all tenants' work"),
+    "scheduling/services/diagnosis.py": ({"_liveness_checks"}, "the diagnosis is the platform's"),
     "scheduling/services/dispatching/republish.py": ({"republish_unstarted"}, "dispatch serves all tenants at once"),
     "scheduling/services/dispatching/tick.py": ({"run_tick"}, "dispatch serves all tenants at once"),
     "scheduling/services/execution.py": ({"start_execution"}, "a message names executions, not their tenants"),
@@ -58,6 +63,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"_make", "_midnight", "list_partitions"},
         "partitions hold the rows of all tenants",
     ),
+    "scheduling/services/processes.py": ({"ProcessPulse.beat"}, "dispatchers and beat are the platform's"),
     "scheduling/services/rescue.py": ({"run_sweep"}, "the sweep looks for dead executions of all tenants"),
     "scheduling/services/schedules/firing.py": (
         {"fire_due_schedules"},

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
-from django.core.checks import Tags
-from django.core.management.base import BaseCommand, CommandError
-from django.db import DEFAULT_DB_ALIAS
+from django.core.management.base import CommandError
 
+from scheduling.management.serving import ServingCommand
 from scheduling.services.workers import PoolNotFoundError
 from scheduling.worker.celery_worker import restart_with_soft_sigterm, run_worker
 
@@ -21,9 +21,7 @@ def positive(text: str) -> int:
     return int(text)
 
 
-class Command(BaseCommand):
-    # The servers are checked. URLs, templates and admin are the web server's; here they would cost time and memory.
-    requires_system_checks = [Tags.database]
+class Command(ServingCommand):
     help = (
         "Run the jobs of a pool's queues until stopped. SIGTERM and Ctrl-C ask running jobs to stop at their next safe"
         " point, and return those that do not in time."
@@ -38,13 +36,11 @@ class Command(BaseCommand):
             help="jobs run at once; by default one a processor (%(default)s here)",
         )
 
-    def get_check_kwargs(self, options: dict[str, Any]) -> Any:
-        """Django asks no server unless the database is named."""
-        return super().get_check_kwargs(options) | {"databases": [DEFAULT_DB_ALIAS]}
-
     def handle(self, *args: Any, **options: Any) -> None:
         restart_with_soft_sigterm()
         try:
-            run_worker(pool_name=options["pool"], concurrency=options["concurrency"])
+            status = run_worker(pool_name=options["pool"], concurrency=options["concurrency"])
         except PoolNotFoundError as error:
             raise CommandError(error.detail) from error
+        if status:
+            sys.exit(status)

@@ -41,5 +41,5 @@ def republish_unstarted(*, is_epoch_new: bool = False) -> int:
         return 0
     # What is not taken now is older than the age again after another round.
     unsent = broker.publish(hints)
-    signals.executions_rescued.send(None, count=len(hints) - len(unsent), reason="republished")
+    signals.messages_republished.send(None, count=len(hints) - len(unsent))
     return len(hints)

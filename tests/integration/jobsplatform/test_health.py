@@ -1,4 +1,4 @@
-"""Ready means: database, broker and dispatcher are there."""
+"""Ready means: jobs can be accepted. Broker and dispatcher may be away, which is told."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
+from jobsplatform.health import probes
 from scheduling import broker
 from scheduling.models import PoolClock, WorkerPool
 from tenants.context import all_tenants
@@ -27,36 +28,43 @@ def tick(ago: timedelta) -> None:
         )
 
 
-def test_ready_when_all_three_answer() -> None:
+def test_ready_when_all_answer() -> None:
     tick(timedelta(seconds=0))
     response = Client().get("/health/ready")
     assert response.json() == {
         "status": "ready",
-        "checks": {"database": "ok", "broker": "ok", "dispatcher": "ok"},
+        "checks": {"database": "ok", "migrations": "ok", "broker": "ok", "dispatcher": "ok"},
     }
     assert response.status_code == 200
 
 
-def test_not_ready_while_no_dispatcher_has_run() -> None:
+def test_degraded_while_no_dispatcher_has_run() -> None:
     with all_tenants():
         PoolClock.objects.update(ticked_at=None)
     response = Client().get("/health/ready")
-    assert response.status_code == 503
-    assert response["Retry-After"]
+    assert (response.status_code, response.json()["status"]) == (200, "degraded")
     assert "No dispatcher has run yet" in response.json()["checks"]["dispatcher"]
 
 
-def test_not_ready_when_the_last_tick_is_old() -> None:
+def test_degraded_when_the_last_tick_is_old() -> None:
     tick(timedelta(minutes=5))
     assert "s ago" in Client().get("/health/ready").json()["checks"]["dispatcher"]
 
 
-def test_not_ready_without_a_broker_and_its_address_is_not_told(settings: Settings) -> None:
+def test_degraded_without_a_broker_since_jobs_are_accepted_and_its_address_is_not_told(settings: Settings) -> None:
     tick(timedelta(seconds=0))
     settings.REDIS_URL = "redis://:secret@127.0.0.1:9/0"
     response = Client().get("/health/ready")
-    assert response.status_code == 503
+    assert (response.status_code, response.json()["status"]) == (200, "degraded")
     assert response.json()["checks"]["broker"] == "Unavailable: The broker does not answer."
+
+
+def test_not_ready_while_migrations_are_not_applied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "count_pending_migrations", lambda: 2)
+    response = Client().get("/health/ready")
+    assert (response.status_code, response.json()["status"]) == (503, "unavailable")
+    assert response["Retry-After"]
+    assert "2 migrations are not applied" in response.json()["checks"]["migrations"]
 
 
 def test_readiness_does_not_need_a_tenant_or_a_login() -> None:

@@ -35,7 +35,11 @@ STARTED = StartedExecution(
     checkpoint={},
     deadline_at=None,
     is_expired=False,
-    waited_seconds=0.0,
+    pickup_seconds=0.0,
+    memory_limit_mib=None,
+    wait_seconds=0.0,
+    queue="workflow",
+    tier="team",
 )
 POLICY = RetryPolicy(max_retries=3, delays_seconds=(60.0, 120.0, 240.0))
 

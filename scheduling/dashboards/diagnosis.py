@@ -1,0 +1,31 @@
+"""The console's self-diagnosis: what must hold, what was found, what to do."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from scheduling.services.diagnosis import State, diagnose
+from tenants.access import access_of
+from tenants.permissions import Permission
+
+TEMPLATE = "scheduling/dashboards/diagnosis.html"
+# The console's badges for the states of a check.
+MARKS = {State.OK: "running", State.WARNING: "paused", State.FAILURE: "silent"}
+
+
+@require_safe
+def diagnosis_page(request: HttpRequest) -> HttpResponse:
+    """Asked anew at each visit; for whoever may see the platform."""
+    if not access_of(request).may(Permission.PLATFORM_VIEW):
+        raise PermissionDenied
+    diagnosis = diagnose()
+    context = admin.site.each_context(request) | {
+        "title": "Self-diagnosis",
+        "rows": [(check, MARKS[check.state]) for check in diagnosis.checks],
+        "failed": sum(check.state is State.FAILURE for check in diagnosis.checks),
+    }
+    return render(request, TEMPLATE, context)

@@ -1,0 +1,88 @@
+"""Who lives: workers, dispatchers and beat, by their heartbeats and the database's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db import connection
+from django.db.models import DurationField, ExpressionWrapper, Max, QuerySet
+from django.db.models.functions import Now
+
+from scheduling.conf import lease_seconds
+from scheduling.models import ProcessHeartbeat, Worker
+from tenants.context import require_scope
+
+WORKER_ROLE = "worker"
+ROLES = (WORKER_ROLE, *ProcessHeartbeat.Role.values)
+
+_POOLS = """
+SELECT p.name, coalesce(q.names, '{}'), coalesce(w.workers, 0), coalesce(w.slots, 0), w.oldest_canary, w.worst_skew
+FROM scheduling_workerpool p
+LEFT JOIN (
+    SELECT pool_id, array_agg(name ORDER BY name) AS names FROM scheduling_queue GROUP BY 1
+) q ON q.pool_id = p.id
+LEFT JOIN (
+    SELECT pool_id, count(*)::int AS workers, sum(slots)::int AS slots,
+        max(extract(epoch FROM now() - canary_at))::float8 AS oldest_canary,
+        (array_agg(clock_skew_seconds ORDER BY abs(clock_skew_seconds) DESC NULLS LAST))[1] AS worst_skew
+    FROM scheduling_worker
+    WHERE status = 'online' AND heartbeat_at > now() - make_interval(secs => %(lease)s) GROUP BY 1
+) w ON w.pool_id = p.id
+ORDER BY 1
+"""
+_PROCESSES = """
+SELECT DISTINCT ON (role) role, extract(epoch FROM now() - heartbeat_at)::float8, clock_skew_seconds
+FROM scheduling_process_heartbeat ORDER BY role, heartbeat_at DESC
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LivePool:
+    """A pool with what its live workers offer; the canary is that of the worker which answered longest ago."""
+
+    name: str
+    queues: list[str]
+    workers: int
+    slots: int
+    oldest_canary_seconds: float | None
+    worst_skew_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """Pools, and how long ago the youngest process of each role was heard of."""
+
+    pools: list[LivePool]
+    process_ages: Mapping[str, float]
+    worst_skew_seconds: float | None
+
+
+def read_liveness() -> Liveness:
+    """Two statements over small tables."""
+    require_scope()
+    with connection.cursor() as cursor:
+        cursor.execute(_POOLS, {"lease": lease_seconds()})
+        pools = [LivePool(*row) for row in cursor.fetchall()]
+        cursor.execute(_PROCESSES)
+        processes = cursor.fetchall()
+    ages = {role: age for role, age, _ in processes}
+    skews = [skew for _, age, skew in processes if age <= lease_seconds()]
+    skews += [pool.worst_skew_seconds for pool in pools if pool.worst_skew_seconds is not None]
+    return Liveness(pools, ages, max(skews, key=abs, default=None))
+
+
+def read_heartbeat_age(role: str, *, hostname: str) -> float | None:
+    """How long ago such a process of the host was heard of; None if never. A worker that gave itself up is not one."""
+    rows: QuerySet[Any] = (
+        Worker.objects.exclude(status=Worker.Status.STOPPED)
+        if role == WORKER_ROLE
+        else ProcessHeartbeat.objects.filter(role=role)
+    )
+    newest = rows.filter(hostname=hostname[:200]).aggregate(
+        age=ExpressionWrapper(Now() - Max("heartbeat_at"), output_field=DurationField())
+    )
+    age: timedelta | None = newest["age"]
+    return None if age is None else age.total_seconds()

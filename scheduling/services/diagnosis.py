@@ -1,0 +1,160 @@
+"""Self-diagnosis: what must hold for the platform to work, asked piece by piece, each with what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from django.db import DatabaseError, connection
+
+from scheduling import broker
+from scheduling.conf import canary_interval_seconds, canary_limit_seconds, lease_seconds
+from scheduling.exceptions import BrokerUnavailableError
+from scheduling.models import ProcessHeartbeat
+from scheduling.selectors.processes import Liveness, LivePool, read_liveness
+from tenants.checks import find_role_faults
+from tenants.context import all_tenants
+from tenants.pending_migrations import count_pending_migrations
+
+# Time in every decision is the database's; a process's own clock dates its ids and its logs.
+SKEW_WARNING_SECONDS = 2.0
+SKEW_FAILURE_SECONDS = 30.0
+
+
+class State(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One question: what was measured, and what to do if it is not as it should be."""
+
+    name: str
+    state: State
+    measured: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """All the checks, in the order in which one thing rests on another."""
+
+    checks: list[Check]
+
+    @property
+    def state(self) -> State:
+        """The worst of them."""
+        states = {check.state for check in self.checks}
+        return next(state for state in (State.FAILURE, State.WARNING, State.OK) if state in states)
+
+
+def diagnose() -> Diagnosis:
+    """Ask everything. Without a database only the broker can be asked."""
+    try:
+        checks = [*_database_checks(), *_liveness_checks()]
+    except DatabaseError as error:
+        connection.close()
+        hint = "Start PostgreSQL, or correct DATABASE_URL."
+        checks = [Check("database", State.FAILURE, f"does not answer: {type(error).__name__}", hint)]
+    return Diagnosis([*checks, *_broker_checks()])
+
+
+def _database_checks() -> Iterator[Check]:
+    connection.ensure_connection()
+    yield Check("database", State.OK, "answers")
+    faults = find_role_faults(connection)
+    yield Check(
+        "database role",
+        State.FAILURE if faults else State.OK,
+        " ".join(faults) or "is bound by row-level security",
+        "Log in as the application's role: `manage.py bootstrap_database` makes it." if faults else "",
+    )
+    pending = count_pending_migrations()
+    yield Check(
+        "migrations",
+        State.FAILURE if pending else State.OK,
+        f"{pending} are not applied" if pending else "all are applied",
+        "Run `manage.py migrate` with DATABASE_OWNER_URL set." if pending else "",
+    )
+
+
+def _broker_checks() -> Iterator[Check]:
+    try:
+        policy = broker.read_eviction_policy()
+    except BrokerUnavailableError:
+        yield Check(
+            "broker",
+            State.FAILURE,
+            "does not answer",
+            "Start Redis, or correct REDIS_URL. Jobs are accepted meanwhile, and wait.",
+        )
+        return
+    yield Check("broker", State.OK, "answers")
+    is_safe = policy == "noeviction"
+    yield Check(
+        "eviction policy",
+        State.OK if is_safe else State.FAILURE,
+        policy,
+        "" if is_safe else "Set maxmemory-policy noeviction: under pressure the broker would drop messages.",
+    )
+
+
+def _liveness_checks() -> Iterator[Check]:
+    with all_tenants():
+        liveness = read_liveness()
+    yield _heartbeat_check(liveness, ProcessHeartbeat.Role.DISPATCHER, "Start `manage.py dispatch_jobs`.")
+    yield _heartbeat_check(liveness, ProcessHeartbeat.Role.BEAT, "Start `celery -A jobsplatform.celery beat`.")
+    for pool in liveness.pools:
+        yield _workers_check(pool)
+        if pool.workers and canary_interval_seconds():
+            yield _canary_check(pool)
+    yield _skew_check(liveness.worst_skew_seconds)
+
+
+def _heartbeat_check(liveness: Liveness, role: ProcessHeartbeat.Role, hint: str) -> Check:
+    age = liveness.process_ages.get(role)
+    if age is None:
+        return Check(role.value, State.FAILURE, "was not heard of for a day", hint)
+    is_alive = age <= lease_seconds()
+    return Check(role.value, State.OK if is_alive else State.FAILURE, _ago(age), "" if is_alive else hint)
+
+
+def _workers_check(pool: LivePool) -> Check:
+    name = f"workers of {pool.name}"
+    if pool.workers:
+        return Check(name, State.OK, f"{pool.workers} with {pool.slots} slots")
+    if not pool.queues:
+        return Check(name, State.OK, "none, and no queue needs one")
+    queues = f"no worker reads {', '.join(pool.queues)}"
+    return Check(name, State.FAILURE, queues, f"Start `manage.py run_worker --pool={pool.name}`.")
+
+
+def _canary_check(pool: LivePool) -> Check:
+    name = f"canary of {pool.name}"
+    age = pool.oldest_canary_seconds
+    if age is None:
+        return Check(name, State.WARNING, "has not come back yet", "A worker that just started needs a few seconds.")
+    if age <= canary_limit_seconds() + lease_seconds():
+        return Check(name, State.OK, _ago(age))
+    # Children that are all busy read no canary: that is no fault, so the worker's own watchdog is the judge.
+    hint = "Its children are all busy, or it is about to restart itself."
+    return Check(name, State.WARNING, _ago(age), hint)
+
+
+def _skew_check(skew: float | None) -> Check:
+    if skew is None:
+        return Check("clocks", State.OK, "nobody runs whose clock could be wrong")
+    state = State.OK
+    if abs(skew) > SKEW_WARNING_SECONDS:
+        state = State.FAILURE if abs(skew) > SKEW_FAILURE_SECONDS else State.WARNING
+    hint = "" if state is State.OK else "Synchronise that machine's clock (chrony, systemd-timesyncd)."
+    return Check("clocks", state, f"the worst is {skew:+.2f} s off the database's", hint)
+
+
+def _ago(seconds: float) -> str:
+    return f"{seconds:.1f} s ago"

@@ -1,0 +1,166 @@
+"""The self-diagnosis names each thing that does not hold, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test import Client
+from django.urls import reverse
+from pytest_django import Settings
+
+from scheduling import broker
+from scheduling.exceptions import BrokerUnavailableError
+from scheduling.management import serving
+from scheduling.models import ProcessHeartbeat, Worker
+from scheduling.services import diagnosis as module
+from scheduling.services.diagnosis import Check, State, diagnose
+from scheduling.services.leases import heartbeat
+from scheduling.services.processes import ProcessPulse
+from scheduling.services.workers import Registration, register_worker, retire_worker
+from tenants.context import all_tenants
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def everybody() -> Registration:
+    """A dispatcher, beat and a worker of each pool, all just heard of."""
+    for role in ProcessHeartbeat.Role:
+        ProcessPulse(role).beat()
+    workers = [register_worker(pool_name=name, hostname="here", pid=1, slots=2) for name in ("maintenance", "default")]
+    for worker in workers:
+        heartbeat(worker_id=worker.worker_id, is_stopping=False, fences={}, canary_age_seconds=1.0)
+    return workers[1]
+
+
+def check_of(name: str) -> Check:
+    return next(check for check in diagnose().checks if check.name == name)
+
+
+def set_ago(table: str, column: str, seconds: float) -> None:
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {table} SET {column} = now() - make_interval(secs => %s)", [seconds])
+
+
+def test_everything_holds_when_everybody_is_there(everybody: Registration) -> None:
+    diagnosis = diagnose()
+    assert [check for check in diagnosis.checks if check.state is not State.OK] == []
+    assert diagnosis.state is State.OK
+    assert not any(check.hint for check in diagnosis.checks)
+
+
+@pytest.mark.parametrize("role", ProcessHeartbeat.Role)
+def test_a_silent_process_fails(everybody: Registration, role: ProcessHeartbeat.Role) -> None:
+    set_ago("scheduling_process_heartbeat", "heartbeat_at", 60)
+    assert check_of(role.value).state is State.FAILURE
+
+
+def test_queues_that_no_worker_reads_are_named(everybody: Registration) -> None:
+    retire_worker(worker_id=everybody.worker_id)
+    check = check_of("workers of default")
+    assert check.state is State.FAILURE
+    assert "dataset" in check.measured
+    assert "run_worker --pool=default" in check.hint
+
+
+def test_a_worker_that_is_silent_reads_no_queue(everybody: Registration) -> None:
+    set_ago("scheduling_worker", "heartbeat_at", 60)
+    assert check_of("workers of default").state is State.FAILURE
+
+
+def test_an_old_canary_warns(everybody: Registration) -> None:
+    set_ago("scheduling_worker", "canary_at", 300)
+    check = check_of("canary of default")
+    assert (check.state, check.measured) == (State.WARNING, "300.0 s ago")
+
+
+@pytest.mark.parametrize(("skew", "state"), [(1.0, State.OK), (-3.0, State.WARNING), (7_200.0, State.FAILURE)])
+def test_a_clock_that_is_off_is_told(everybody: Registration, skew: float, state: State) -> None:
+    with all_tenants():
+        Worker.objects.filter(pk=everybody.worker_id).update(clock_skew_seconds=skew)
+    assert check_of("clocks").state is state
+
+
+def test_a_heartbeat_measures_the_clock(everybody: Registration, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scheduling.services.leases.time.time", lambda: 0.0)
+    heartbeat(worker_id=everybody.worker_id, is_stopping=False, fences={})
+    assert check_of("clocks").state is State.FAILURE
+
+
+def test_a_broker_that_evicts_fails(everybody: Registration, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker, "read_eviction_policy", lambda: "allkeys-lru")
+    assert check_of("eviction policy").state is State.FAILURE
+
+
+def test_a_broker_that_is_away_fails_and_its_address_is_not_told(
+    everybody: Registration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> str:
+        raise BrokerUnavailableError("redis://:secret@host")
+
+    monkeypatch.setattr(broker, "read_eviction_policy", refuse)
+    check = check_of("broker")
+    assert check.state is State.FAILURE
+    assert "secret" not in check.measured
+
+
+def test_tables_that_are_behind_the_code_fail(everybody: Registration, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "count_pending_migrations", lambda: 3)
+    assert check_of("migrations").measured == "3 are not applied"
+
+
+def test_the_command_exits_with_an_error_and_names_what_fails() -> None:
+    out = StringIO()
+    with pytest.raises(CommandError, match=r"dispatcher, beat, workers of default"):
+        call_command("diagnose", "--json", stdout=out)
+    facts = json.loads(out.getvalue())
+    assert facts["state"] == "failure"
+    assert {"name": "database", "state": "ok", "measured": "answers", "hint": ""} in facts["checks"]
+
+
+def test_the_command_is_content_when_everybody_is_there(everybody: Registration) -> None:
+    out = StringIO()
+    call_command("diagnose", stdout=out)
+    assert "ok      workers of default: 1 with 2 slots" in out.getvalue()
+
+
+def test_a_probe_knows_the_processes_of_its_host(everybody: Registration) -> None:
+    call_command("check_process", "worker", "--host=here", stdout=StringIO())
+    call_command("check_process", "beat", stdout=StringIO())
+    with pytest.raises(CommandError, match="No worker on elsewhere"):
+        call_command("check_process", "worker", "--host=elsewhere")
+    set_ago("scheduling_process_heartbeat", "heartbeat_at", 60)
+    with pytest.raises(CommandError, match="60 s ago"):
+        call_command("check_process", "dispatcher")
+
+
+def test_a_worker_that_gave_itself_up_is_not_alive(everybody: Registration) -> None:
+    with all_tenants():
+        Worker.objects.update(status=Worker.Status.STOPPED)
+    with pytest.raises(CommandError):
+        call_command("check_process", "worker", "--host=here")
+
+
+def test_no_process_starts_on_tables_that_are_behind_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "count_pending_migrations", lambda: 1)
+    for arguments in (["dispatch_jobs"], ["run_worker", "--pool=default"]):
+        with pytest.raises(CommandError, match="1 migrations are not applied"):
+            call_command(*arguments, skip_checks=False)
+
+
+def test_the_page_is_the_platforms_alone(
+    everybody: Registration, staff: User, acme_user: User, client: Client, settings: Settings
+) -> None:
+    client.force_login(staff)
+    page = client.get(reverse("admin:diagnosis"))
+    assert page.status_code == 200
+    assert "workers of default" in page.content.decode()
+    assert reverse("admin:diagnosis") in client.get(reverse("admin:index")).content.decode()
+    client.force_login(acme_user)
+    assert client.get(reverse("admin:diagnosis")).status_code == 403
+    assert reverse("admin:diagnosis") not in client.get(reverse("admin:index")).content.decode()
