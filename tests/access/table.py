@@ -166,6 +166,7 @@ GET    login/                                anyone
 POST   logout/                              anyone
 GET    .                                     console
 GET    overview/                             jobs.view
+GET    diagnosis/                            platform.view
 GET    search/                               console
 GET    jsi18n/                               console
 GET    password_change/                      console
