@@ -40,6 +40,7 @@ GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
         (
             Page("tenants.Tenant", "Tenants", "domain", "tenants"),
             Page("tenants.Plan", "Plans", "sell"),
+            Page("tenants.TenantLimit", "Overrides", "tune"),
             Page("scheduling.CFSPlan", "CFS plans", "balance", "plans"),
             Page("scheduling.SchedulingEntity", "Virtual times", "speed"),
         ),

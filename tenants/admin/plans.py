@@ -9,6 +9,8 @@ from django.http import HttpRequest
 from unfold.admin import TabularInline
 
 from tenants.admin.base import PlatformStaffAdmin
+from tenants.admin.limits import describe_limit
+from tenants.limits import limits
 from tenants.models import Plan, PlanLimit, Tier
 from tenants.permissions import Permission
 from tenants.services.plans import create_plan, create_tier, update_plan, update_tier
@@ -37,8 +39,13 @@ class PlanLimitInline(TabularInline):
     """Limits that plug-ins declare."""
 
     model = PlanLimit
-    fields = ("key", "value")
+    fields = ("key", "value", "meaning")
+    readonly_fields = ("meaning",)
     extra = 1
+
+    @admin.display(description="Meaning")
+    def meaning(self, limit: PlanLimit) -> str:
+        return describe_limit(limit.key) if limit.key else "–"
 
     # Whoever may change the plan may change its limits; the page of the plan has asked already.
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -63,9 +70,14 @@ class PlanAdmin(PlatformStaffAdmin):
     list_display = ("name", "slug", "tier", "weight", "max_concurrency", "submits_per_minute", "max_waiting_jobs")
     list_select_related = ("tier",)
     inlines = (PlanLimitInline,)
+    change_form_outer_after_template = "tenants/admin/plan_limits.html"
 
     def get_readonly_fields(self, request: HttpRequest, obj: Plan | None = None) -> tuple[str, ...]:
         return ("slug",) if obj else ()
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        context["declared_limits"] = list(limits().values())
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Plan, form: Any, change: bool) -> None:
         """Nothing yet: `save_related` knows the limits too."""

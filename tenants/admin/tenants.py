@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpR
 from django.urls import URLPattern, path, reverse
 
 from tenants.admin.base import TenantScopedAdmin
+from tenants.admin.limits import override_address, usage_panel
 from tenants.admin.post_actions import post_action
 from tenants.middleware import choose_tenant
 from tenants.models import Tenant
@@ -33,6 +34,7 @@ class TenantAdmin(TenantScopedAdmin):
     list_display = ("slug", "name", "plan", "status", "is_paused", "created_at")
     list_select_related = ("plan",)
     list_before_template = "tenants/admin/choose_tenant.html"
+    change_form_outer_after_template = "tenants/admin/usage.html"
     search_fields = ("slug", "name")
     post_actions = ("pause", "resume", "suspend", "reinstate")
     fields = (
@@ -62,6 +64,14 @@ class TenantAdmin(TenantScopedAdmin):
         else:
             created = create_tenant(slug=values["slug"], name=values["name"], plan=values["plan"])
             obj.pk = created.pk
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        tenant = context.get("original")
+        if tenant is not None:
+            may_override = self.access(request).may(Permission.TENANTS_MANAGE)
+            panel = usage_panel(tenant)
+            context |= {**panel, "may_override": may_override, "override_address": override_address(tenant.pk)}
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def get_urls(self) -> list[URLPattern]:
         choose = self.guard(self.choose_view, Permission.TENANT_VIEW)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rest_framework import serializers
+from rest_framework.reverse import reverse
 
 from tenants.models import AuditLogEntry, Tenant
 
@@ -33,6 +34,7 @@ class TenantSerializer(serializers.ModelSerializer[Tenant]):
     # A string and no enumeration in the schema: plug-ins have fields of this name with choices of their own.
     status = serializers.CharField(read_only=True, help_text="`active` or `suspended`.")
     max_concurrency = serializers.IntegerField(source="concurrency_cap", read_only=True)
+    usage = serializers.SerializerMethodField(help_text="Where every limit and its usage is shown.")
 
     class Meta:
         model = Tenant
@@ -46,9 +48,13 @@ class TenantSerializer(serializers.ModelSerializer[Tenant]):
             "is_paused",
             "pause_reason",
             "max_concurrency",
+            "usage",
             "created_at",
         ]
         read_only_fields = fields
+
+    def get_usage(self, tenant: Tenant) -> str:
+        return str(reverse("usage-list", request=self.context.get("request")))
 
 
 class ReasonSerializer(serializers.Serializer[Any]):

@@ -7,12 +7,14 @@ from rest_framework.routers import SimpleRouter
 
 from tenants.api.audit_log import AuditLogViewSet
 from tenants.api.people import ApiKeyViewSet, MemberViewSet
+from tenants.api.usage import UsageViewSet
 from tenants.api.views import OwnTenantViewSet
 
 router = SimpleRouter()
 router.register("members", MemberViewSet, basename="member")
 router.register("api-keys", ApiKeyViewSet, basename="api-key")
 router.register("audit-log", AuditLogViewSet, basename="audit-log")
+router.register("usage", UsageViewSet, basename="usage")
 
 urlpatterns = [
     path("tenants/me/", OwnTenantViewSet.as_view({"get": "retrieve"}), name="own-tenant"),

@@ -47,6 +47,11 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"check_chunks", "_find_missing_files"},
         "upkeep looks at the documents of all tenants",
     ),
+    "scheduling/processors/retrieval/migrations/0003_space.py": (
+        {"put_space", "take_space"},
+        "FORCE binds the owner, who counts all tenants' documents",
+    ),
+    "scheduling/processors/retrieval/space.py": ({"verify_space"}, "every tenant's counters are recounted"),
     "scheduling/services/cfs_plans.py": (
         {"activate_cfs_plan", "create_cfs_plan", "update_cfs_plan"},
         "the order among tenants is the platform's",

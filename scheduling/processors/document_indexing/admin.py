@@ -198,7 +198,7 @@ class DocumentAdmin(ReadOnlyAdmin):
         dataset: Dataset = form.cleaned_data["dataset"]
         tenant = Tenant.objects.select_related("plan").get(pk=dataset.tenant_id)
         try:
-            upload = upload_documents(tenant=tenant, dataset=dataset, files=form.cleaned_data["files"])
+            upload = upload_documents(tenant=tenant, dataset=dataset, files=form.cleaned_data["files"], is_rated=True)
         except DomainError as refusal:
             for message in [fault["detail"] for fault in refusal.errors] or [refusal.detail]:
                 form.add_error("files", message)

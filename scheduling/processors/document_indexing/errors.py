@@ -10,6 +10,7 @@ TOO_COMPLEX = "file_too_complex"
 WITHOUT_TEXT = "file_without_text"
 GONE = "document_gone"
 OVER_BATCH_LIMIT = "batch_too_large"
+OVER_VECTOR_SPACE = "vector_space_exceeded"
 MODEL_CHANGED = "embedding_model_mismatch"
 
 

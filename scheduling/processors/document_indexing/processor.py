@@ -19,6 +19,7 @@ from scheduling.processors.document_indexing.errors import (
     GONE,
     MODEL_CHANGED,
     OVER_BATCH_LIMIT,
+    OVER_VECTOR_SPACE,
     FileTooComplexError,
     FileWithoutTextError,
 )
@@ -31,6 +32,7 @@ from scheduling.processors.retrieval.models import DocumentStatus
 from scheduling.processors.retrieval.repository import DocumentSource
 from scheduling.processors.retrieval.splitting import Passage, passages_digest, split_blocks
 from scheduling.processors.retrieval.storage import fetch_file
+from tenants.exceptions import SpaceExceededError
 
 # Chunks embedded and stored at a time: what a crash costs, and how long a cancel or a pause waits (about 0.4 s).
 BATCH_CHUNKS = 32
@@ -138,7 +140,10 @@ def begin_or_resume(context: JobContext, source: DocumentSource, digest: str, to
     if source.passages_digest == digest:
         context.checkpoint(state, lambda: repository.resume_chunks(source))
         return source.chunks_done
-    context.checkpoint(state, lambda: repository.begin_chunks(source, digest=digest, total=total))
+    try:
+        context.checkpoint(state, lambda: repository.begin_chunks(source, digest=digest, total=total))
+    except SpaceExceededError as error:
+        raise PermanentError(error.detail, code=OVER_VECTOR_SPACE) from error
     return 0
 
 

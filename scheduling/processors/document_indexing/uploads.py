@@ -13,6 +13,7 @@ from scheduling.processors.document_indexing.processor import DocumentIndexing
 from scheduling.processors.retrieval.batch_limit import check_batch_limit
 from scheduling.processors.retrieval.exceptions import DatasetNotFoundError
 from scheduling.processors.retrieval.models import Dataset, Document
+from scheduling.processors.retrieval.space import take_storage
 from scheduling.processors.retrieval.storage import (
     discard_unused_file,
     lock_contents,
@@ -44,16 +45,19 @@ class Upload:
     files: list[UploadedFile]
 
 
-def upload_documents(*, tenant: Tenant, dataset: Dataset, files: Sequence[File[bytes]]) -> Upload:
-    """Take files into a dataset and submit a job for each new content.
+def upload_documents(
+    *, tenant: Tenant, dataset: Dataset, files: Sequence[File[bytes]], is_rated: bool = False
+) -> Upload:
+    """Take files into a dataset and submit a job for each new content; ``is_rated`` as submission has it.
 
-    Raises BatchTooLargeError, UploadRefusedError, or what submission refuses; then nothing was taken.
+    Raises BatchTooLargeError, UploadRefusedError, SpaceExceededError, or what submission refuses; then nothing
+    was taken.
     """
     stored: list[str] = []
     try:
         with tenant_context(tenant):
             check_batch_limit(tenant, len(files))
-            return _take(tenant, dataset, inspect_files(files), stored)
+            return _take(tenant, dataset, inspect_files(files), stored, is_rated=is_rated)
     except BaseException:
         # The rows went with the transaction; a stored file would stay behind it.
         for key in stored:
@@ -61,7 +65,9 @@ def upload_documents(*, tenant: Tenant, dataset: Dataset, files: Sequence[File[b
         raise
 
 
-def _take(tenant: Tenant, dataset: Dataset, incoming: Sequence[IncomingFile], stored: list[str]) -> Upload:
+def _take(
+    tenant: Tenant, dataset: Dataset, incoming: Sequence[IncomingFile], stored: list[str], *, is_rated: bool
+) -> Upload:
     dataset = _lock_dataset(dataset)
     keys = {file.sha256: storage_key(tenant.pk, file.sha256) for file in incoming}
     lock_contents(keys.values())
@@ -78,10 +84,11 @@ def _take(tenant: Tenant, dataset: Dataset, incoming: Sequence[IncomingFile], st
     batch_id = None
     created: dict[str, Document] = {}
     if fresh:
+        take_storage(tenant.pk, {keys[sha256]: file.size_bytes for sha256, file in fresh.items()})
         for sha256, file in fresh.items():
             if store_file(keys[sha256], file.content):
                 stored.append(keys[sha256])
-        batch_id, created = _submit(tenant, dataset, fresh, keys)
+        batch_id, created = _submit(tenant, dataset, fresh, keys, is_rated=is_rated)
     record_audit(
         action="documents.uploaded",
         target=dataset,
@@ -104,7 +111,7 @@ def _lock_dataset(dataset: Dataset) -> Dataset:
 
 
 def _submit(
-    tenant: Tenant, dataset: Dataset, fresh: dict[str, IncomingFile], keys: dict[str, str]
+    tenant: Tenant, dataset: Dataset, fresh: dict[str, IncomingFile], keys: dict[str, str], *, is_rated: bool
 ) -> tuple[UUID, dict[str, Document]]:
     label = f"{len(fresh)} document{'' if len(fresh) == 1 else 's'} into {dataset.name}"
     batch = create_batch(tenant=tenant, label=label, kind=DocumentIndexing.kind, total=len(fresh))
@@ -113,9 +120,7 @@ def _submit(
         JobRequest(kind=DocumentIndexing.kind, payload={"document_id": str(document_id)})
         for document_id in ids.values()
     ]
-    answer = submit_jobs(tenant=tenant, requests=requests, batch=batch)
-    if answer.rejected:
-        raise answer.rejected[0][1]
+    answer = submit_jobs(tenant=tenant, requests=requests, batch=batch, is_rated=is_rated, is_whole=True)
     jobs = {index: submission.job for index, submission in answer.accepted}
     documents = {
         sha256: Document(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 
+from scheduling.processors.retrieval.limits import LIMITS
+
 
 class RetrievalConfig(AppConfig):
     """Datasets, documents, chunks and search."""
@@ -14,3 +16,4 @@ class RetrievalConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
     api_urls = "scheduling.processors.retrieval.api.urls"
     upkeep_tasks = "scheduling.processors.retrieval.upkeep:TASKS"
+    limits = LIMITS

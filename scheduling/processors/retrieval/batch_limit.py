@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from scheduling.processors.retrieval.exceptions import BatchTooLargeError
+from scheduling.processors.retrieval.limits import FILES_PER_BATCH
+from tenants.limits import LimitReached
 from tenants.models import Tenant
-from tenants.selectors.tenants import plan_limit
-
-FILES_PER_BATCH = "document_indexing.files_per_batch"
-# For a plan that sets no limit: as many as the smallest plan that the platform begins with.
-DEFAULT_FILES_PER_BATCH = 5
+from tenants.selectors.limits import allowed_for
 
 
 def files_allowed(tenant: Tenant) -> int:
-    """How many files the tenant's plan of the moment allows in one batch."""
-    limit = plan_limit(tenant, FILES_PER_BATCH)
-    return DEFAULT_FILES_PER_BATCH if limit is None else limit
+    """How many files the tenant may upload in one batch at the moment; within its context."""
+    allowed = allowed_for(tenant.pk, FILES_PER_BATCH)
+    assert allowed is not None  # it has a default
+    return allowed
 
 
 def check_batch_limit(tenant: Tenant, files: int) -> None:
-    """Raise BatchTooLargeError when the plan of the moment allows fewer files than ``files``."""
+    """Raise BatchTooLargeError when fewer files than ``files`` are allowed at the moment."""
     allowed = files_allowed(tenant)
     if files > allowed:
-        raise BatchTooLargeError(f"The batch has {files} files; the plan allows {allowed}.")
+        limit = LimitReached(FILES_PER_BATCH.key, FILES_PER_BATCH.unit, allowed, files)
+        raise BatchTooLargeError(f"The batch has {files} files; the plan allows {allowed}.", limit=limit)

@@ -19,6 +19,7 @@ from django.db.models.functions import Coalesce, Now
 from scheduling.processors.retrieval.batch_limit import check_batch_limit
 from scheduling.processors.retrieval.exceptions import DocumentGoneError
 from scheduling.processors.retrieval.models import Chunk, Document, DocumentStatus
+from scheduling.processors.retrieval.space import take_chunks
 from scheduling.processors.retrieval.splitting import Passage, SplitSettings
 from scheduling.processors.retrieval.terms import to_tsvector
 from tenants.context import tenant_context
@@ -108,7 +109,14 @@ def enter_phase(source: DocumentSource, status: DocumentStatus) -> None:
 
 
 def begin_chunks(source: DocumentSource, *, digest: str, total: int) -> None:
-    """Effect: the passages are known, none is stored; chunks of other passages go."""
+    """Effect: the passages are known, none is stored; chunks of other passages go.
+
+    Raises SpaceExceededError where the tenant has no room for so many.
+    """
+    document = Document.objects.select_for_update().filter(pk=source.id, job_id=source.job_id).first()
+    if document is None:
+        raise DocumentGoneError(f"The document {source.id} was deleted or is indexed by another job.")
+    take_chunks(document, total)
     Chunk.objects.filter(document_id=source.id).delete()
     _update(
         source,

@@ -33,6 +33,7 @@ def test_a_tenant_sees_itself_its_plan_and_its_limits(acme, api_client):
     assert body["plan"]["weight"] == 2
     limits = body["plan"]["limits"]
     assert (limits["document_indexing.files_per_batch"], limits["retention.finished_jobs_days"]) == (20, 30)
+    assert body["usage"].endswith("/api/v1/usage/")
 
 
 def test_staff_has_to_name_the_tenant(acme, staff):

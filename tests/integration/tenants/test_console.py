@@ -131,6 +131,7 @@ def plan_form(plan: Plan, **changes) -> dict:
     names = ["name", "weight", "max_concurrency", "max_waiting_jobs", "submits_per_minute"]
     values = {name: getattr(plan, name) for name in [*names, "worker_seconds_per_month", "max_priority"]}
     with all_tenants():
+        plan.limits.exclude(key="document_indexing.files_per_batch").delete()
         limit = plan.limits.get()
     return {
         **values,

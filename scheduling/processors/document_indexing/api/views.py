@@ -63,7 +63,9 @@ class DatasetDocumentsViewSet(TenantViewSet):
     def create(self, request: Request, dataset_id: str) -> Response:
         """Upload files: all are taken, or none is and the answer says what is wrong with each."""
         dataset = get_dataset(UUID(dataset_id))
-        upload = upload_documents(tenant=self.tenant, dataset=dataset, files=request.FILES.getlist("files"))
+        upload = upload_documents(
+            tenant=self.tenant, dataset=dataset, files=request.FILES.getlist("files"), is_rated=True
+        )
         return Response(UploadAnswerSerializer(_describe(upload)).data, status=202)
 
 

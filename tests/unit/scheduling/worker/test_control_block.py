@@ -43,6 +43,15 @@ def test_the_parent_sees_what_a_child_runs(block: ControlBlock) -> None:
     assert held.timeout_ns == 1_500_000_000
 
 
+def test_a_memory_limit_is_the_executions_own(block: ControlBlock) -> None:
+    seat = block.take_seat(0, FIRST)
+    seat.note_begun(fence=1, attempt=1, crash_count=0, max_retries=0, kind="a", timeout_seconds=1, memory_limit_mib=2)
+    assert only(block).memory_limit_kib == 2_048
+    seat.release()
+    begin(block)
+    assert only(block).memory_limit_kib == 0
+
+
 def test_an_execution_has_not_begun_before_the_database_gave_it_a_fence(block: ControlBlock) -> None:
     block.take_seat(0, FIRST)
     assert not only(block).has_begun

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -80,3 +81,20 @@ def test_a_living_child_is_alive_and_a_zombie_is_not() -> None:
 
 def test_somebody_elses_process_is_no_child() -> None:
     assert not is_child_alive(os.getppid())
+
+
+@pytest.mark.parametrize(
+    ("limit_kib", "resident_kib", "finding"),
+    [
+        (0, 10**9, None),  # no limit
+        (1_000, None, None),  # nobody knows
+        (1_000, 1_000, None),
+        (1_000, 1_001, Finding.OVER_MEMORY),
+    ],
+)
+def test_a_child_with_more_memory_than_allowed_is_ended(
+    limit_kib: int, resident_kib: int | None, finding: Finding | None
+) -> None:
+    held = replace(HELD, memory_limit_kib=limit_kib)
+    found = find(held, now_ns=101 * SECOND, is_alive=True, is_stopping=False, asked_at_ns={}, resident_kib=resident_kib)
+    assert found is finding

@@ -1,0 +1,134 @@
+"""Limits in the console: a panel on the tenant's page, and the overrides on a page of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from tenants.admin.base import TenantScopedAdmin
+from tenants.admin.post_actions import post_action
+from tenants.limits import Limit, Source, Span, State, limits
+from tenants.models import Tenant, TenantLimit
+from tenants.permissions import Permission
+from tenants.selectors.usage import UsageLine, read_usage
+from tenants.services.limits import clear_tenant_limit, set_tenant_limit
+
+# Glyph, word and tone: never a colour alone.
+_MARKS = {
+    State.OK: ("✓", "within", "good"),
+    State.NEAR: ("▲", "near", "warn"),
+    State.EXCEEDED: ("✕", "reached", "bad"),
+}
+_SOURCES = {Source.OVERRIDE: "this tenant's own", Source.PLAN: "by plan", Source.DEFAULT: "by default"}
+_PERIODS = {Span.MONTH: "this month", Span.MINUTE: "over time", Span.NOW: "now", Span.EACH: "each"}
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """A limit as the panel shows it."""
+
+    line: UsageLine
+    glyph: str
+    word: str
+    tone: str
+    source: str
+    period: str
+    used: str
+    allowed: str
+    left: str
+    width: str
+
+
+def usage_panel(tenant: Tenant) -> dict[str, Any]:
+    """What the panel of a tenant's page needs."""
+    usage = read_usage(tenant.pk)
+    return {"usage": usage, "usage_rows": [_row(line) for line in usage.lines]}
+
+
+def _row(line: UsageLine) -> UsageRow:
+    glyph, word, tone = _MARKS[line.state]
+    return UsageRow(
+        line=line,
+        glyph=glyph,
+        word=word,
+        tone=tone,
+        source=_SOURCES[line.source],
+        period=_PERIODS[line.limit.span],
+        used=_amount(line.used, line.limit),
+        allowed="no limit" if line.allowed is None else _amount(line.allowed, line.limit),
+        left=_amount(line.left, line.limit),
+        width=f"{(line.part or 0) * 100:.2f}",
+    )
+
+
+def _amount(amount: int | None, limit: Limit) -> str:
+    return "–" if amount is None else f"{amount:,} {limit.unit}"
+
+
+def describe_limit(key: str) -> str:
+    """Title and unit of a limit, for the editors of plans and overrides."""
+    limit = limits().get(key)
+    return f"{limit.title}, in {limit.unit}" if limit else "not declared by an installed app"
+
+
+def limit_choices() -> list[tuple[str, str]]:
+    """Limits that may be overridden here; those with a column of the tenant's own are edited on its page."""
+    return [(limit.key, describe_limit(limit.key)) for limit in limits().values() if not limit.tenant_column]
+
+
+class TenantLimitForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run time
+    """An override; which fields it has is the page's affair."""
+
+    key = forms.ChoiceField(label="Limit", choices=limit_choices, widget=UnfoldAdminSelectWidget)
+
+
+@admin.register(TenantLimit)
+class TenantLimitAdmin(TenantScopedAdmin):
+    """Overrides: what a tenant may instead of what its plan says, why, and until when."""
+
+    view_permission = Permission.TENANT_VIEW
+    add_permission = change_permission = Permission.TENANTS_MANAGE
+    form = TenantLimitForm
+    list_display = ("key", "title", "value", "expires_at", "reason")
+    ordering = ("tenant__slug", "key")
+    post_actions = ("clear",)
+
+    def get_fields(self, request: HttpRequest, obj: TenantLimit | None = None) -> Any:
+        return ("tenant", "key", "value", "reason", "expires_at")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: TenantLimit | None = None) -> Any:
+        return ("tenant", "key") if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: TenantLimit, form: Any, change: bool) -> None:
+        values = form.cleaned_data
+        override = set_tenant_limit(
+            tenant=obj.tenant,
+            key=obj.key,
+            value=values["value"],
+            reason=values["reason"],
+            expires_at=values["expires_at"],
+        )
+        assert override is not None  # the form offers no other limits
+        obj.pk = override.pk
+
+    @post_action(label="Clear", permission=Permission.TENANTS_MANAGE, asks_reason=True, is_danger=True)
+    def clear(self, request: HttpRequest, override: TenantLimit, reason: str) -> HttpResponse:
+        clear_tenant_limit(tenant=override.tenant, key=override.key, reason=reason)
+        self.message_user(request, f"The plan counts again for {override.key} of {override.tenant}.")
+        return HttpResponseRedirect(reverse("admin:tenants_tenantlimit_changelist"))
+
+    @admin.display(description="Limit")
+    def title(self, override: TenantLimit) -> str:
+        return describe_limit(override.key)
+
+
+def override_address(tenant_id: UUID) -> str:
+    """Where an override for this tenant is made."""
+    return f"{reverse('admin:tenants_tenantlimit_add')}?tenant={tenant_id}"

@@ -1,0 +1,64 @@
+"""Show what a tenant may and what it has used."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from tenants.context import tenant_context
+from tenants.exceptions import DomainError
+from tenants.limits import format_moment
+from tenants.selectors.tenants import find_tenant
+from tenants.selectors.usage import Usage, UsageLine, read_usage
+
+
+class Command(BaseCommand):
+    help = "Show every limit of a tenant: used, allowed, left, when it resets, and who says so."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("tenant", help="the tenant's slug")
+        parser.add_argument("--json", action="store_true", help="print the facts as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            tenant = find_tenant(options["tenant"])
+        except DomainError as error:
+            raise CommandError(error.detail) from error
+        with tenant_context(tenant):
+            usage = read_usage(tenant.pk)
+        if options["json"]:
+            self.stdout.write(json.dumps(_facts(options["tenant"], usage)))
+            return
+        for line in usage.lines:
+            self.stdout.write(_sentence(line))
+
+
+def _facts(slug: str, usage: Usage) -> dict[str, Any]:
+    return {
+        "tenant": slug,
+        "starts_at": format_moment(usage.starts_at),
+        "ends_at": format_moment(usage.ends_at),
+        "limits": [
+            {
+                "key": line.limit.key,
+                "unit": line.limit.unit,
+                "used": line.used,
+                "allowed": line.allowed,
+                "left": line.left,
+                "resets_at": None if line.resets_at is None else format_moment(line.resets_at),
+                "state": line.state,
+                "source": line.source,
+            }
+            for line in usage.lines
+        ],
+        "warnings": [{"key": row.key, "percent": row.percent, "at": format_moment(row.at)} for row in usage.warnings],
+    }
+
+
+def _sentence(line: UsageLine) -> str:
+    allowed = "no limit" if line.allowed is None else f"{line.allowed:,}"
+    used = "" if line.used is None else f"{line.used:,} of "
+    resets = "" if line.resets_at is None else f", resets {format_moment(line.resets_at)}"
+    return f"{line.limit.key}: {used}{allowed} {line.limit.unit} ({line.state}, by {line.source}{resets})"

@@ -1,0 +1,49 @@
+"""Limits with real processes: a job that takes too much memory, and a month that ends by use."""
+
+from __future__ import annotations
+
+import pytest
+
+from scheduling.models import DeadLetter
+from tenants.context import all_tenants
+from tenants.models import Tenant
+from tenants.services.limits import clear_tenant_limit, set_tenant_limit
+from tests.acceptance.acts import executions_of, submit, wait_for
+from tests.acceptance.conftest import Platform
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LIMIT_MIB = 500
+
+
+def test_a_job_beyond_its_memory_fails_as_its_own_error_and_others_go_on(platform: Platform, acme: Tenant) -> None:
+    set_tenant_limit(tenant=acme, key="peak_memory_mib", value=LIMIT_MIB, reason="test")
+    (greedy,) = submit(acme, "allocate", {"mebibytes": LIMIT_MIB + 200, "seconds": 60})
+    (modest,) = submit(acme, "allocate", {"mebibytes": 1, "seconds": 2})
+    greedy = wait_for(greedy, "discarded")
+    assert (greedy.attempt, greedy.crash_count, greedy.error_type) == (1, 0, "memory_limit_exceeded")
+    assert f"{LIMIT_MIB} MiB" in greedy.error_message
+    (ended,) = executions_of(greedy)
+    assert ended.outcome == "failed"
+    assert ended.peak_memory_kib is not None
+    assert ended.peak_memory_kib > LIMIT_MIB * 1024
+    with all_tenants():
+        assert DeadLetter.objects.get(job_id=greedy.pk).reason == "permanent_error"
+    modest = wait_for(modest, "completed")
+    (ended,) = executions_of(modest)
+    assert ended.peak_memory_kib is not None
+    assert 1024 < ended.peak_memory_kib < LIMIT_MIB * 1024
+    (after,) = submit(acme, "noop")
+    wait_for(after, "completed")
+
+
+def test_a_used_up_month_holds_jobs_until_an_override(platform: Platform, acme: Tenant) -> None:
+    set_tenant_limit(tenant=acme, key="worker_seconds_per_month", value=1, reason="test")
+    set_tenant_limit(tenant=acme, key="max_concurrency", value=1, reason="test")
+    first, second = submit(acme, "sleep", {"seconds": 1.2}, {"seconds": 0})
+    wait_for(first, "completed")
+    (other,) = executions_of(first)
+    assert other.measured_us > 1_000_000
+    assert wait_for(second, "available")
+    clear_tenant_limit(tenant=acme, key="worker_seconds_per_month", reason="test")
+    wait_for(second, "completed")

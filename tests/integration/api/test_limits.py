@@ -1,0 +1,163 @@
+"""Every refusal of a limit over HTTP: status, code, which limit, how much, until when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.db import connection
+from rest_framework.test import APIClient
+
+from scheduling import rate_buckets
+from scheduling.limits import WORKER_SECONDS
+from scheduling.models import Job
+from tenants.context import tenant_context
+from tenants.limits import format_moment, month_end, month_of
+from tenants.models import Tenant
+from tenants.services.limits import set_tenant_limit
+
+pytestmark = pytest.mark.django_db
+
+JOBS, BULK = "/api/v1/jobs/", "/api/v1/jobs/bulk/"
+NOOP = {"kind": "noop"}
+
+
+def allow(tenant: Tenant, **values: int) -> None:
+    for key, value in values.items():
+        set_tenant_limit(tenant=tenant, key=key, value=value, reason="test")
+
+
+def use_worker_time(tenant: Tenant, microseconds: int) -> None:
+    with tenant_context(tenant), connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO tenants_tenantusage AS u (tenant_id, key, period, amount) VALUES (%s, %s, %s, %s)"
+            " ON CONFLICT (tenant_id, key, period) DO UPDATE SET amount = u.amount + excluded.amount",
+            [tenant.pk, WORKER_SECONDS.key, month_of(datetime.now(UTC)), microseconds],
+        )
+
+
+def jobs_of(tenant: Tenant) -> int:
+    with tenant_context(tenant):
+        return Job.objects.count()
+
+
+def test_too_fast_is_429_until_the_next_token(acme: Tenant, acme_api: APIClient) -> None:
+    allow(acme, submits_per_minute=2, submit_burst=1)
+    first = acme_api.post(JOBS, NOOP)
+    assert first.status_code == 201
+    assert first.headers["RateLimit-Limit"] == "1"
+    assert first.headers["RateLimit-Remaining"] == "0"
+    assert 1 <= int(first.headers["RateLimit-Reset"]) <= 30
+    answer = acme_api.post(JOBS, NOOP)
+    assert answer.status_code == 429
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert 1 <= int(answer.headers["Retry-After"]) <= 30
+    assert answer.headers["RateLimit-Remaining"] == "0"
+    body = answer.json()
+    assert set(body) == {"type", "title", "status", "code", "detail", "errors", "limit"}
+    assert body["code"] == "rate_limited"
+    limit = body["limit"]
+    assert (limit["key"], limit["unit"], limit["allowed"], limit["left"]) == ("submits_per_minute", "jobs/min", 2, 0)
+    assert limit["resets_at"] > format_moment(datetime.now(UTC))
+    assert jobs_of(acme) == 1
+
+
+def test_of_a_bulk_each_late_job_is_told_until_when(acme: Tenant, acme_api: APIClient) -> None:
+    allow(acme, submits_per_minute=60, submit_burst=2)
+    answer = acme_api.post(BULK, {"jobs": [NOOP] * 4})
+    assert answer.status_code == 201
+    assert (answer.headers["RateLimit-Limit"], answer.headers["RateLimit-Remaining"]) == ("2", "0")
+    body = answer.json()
+    assert [row["index"] for row in body["accepted"]] == [0, 1]
+    assert [(row["index"], row["code"], row["retry_after_seconds"]) for row in body["rejected"]] == [
+        (2, "rate_limited", 1),
+        (3, "rate_limited", 2),
+    ]
+    assert {row["limit"]["key"] for row in body["rejected"]} == {"submits_per_minute"}
+
+
+def test_a_repeated_idempotency_key_costs_nothing(acme: Tenant, acme_api: APIClient) -> None:
+    allow(acme, submits_per_minute=1, submit_burst=1)
+    first = acme_api.post(JOBS, NOOP, headers={"Idempotency-Key": "k"})
+    again = acme_api.post(JOBS, NOOP, headers={"Idempotency-Key": "k"})
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.json()["id"] == first.json()["id"]
+    assert again.headers["RateLimit-Remaining"] == "0"
+
+
+def test_too_many_waiting_jobs_are_429(acme: Tenant, acme_api: APIClient) -> None:
+    allow(acme, max_waiting_jobs=1)
+    assert acme_api.post(JOBS, NOOP).status_code == 201
+    answer = acme_api.post(JOBS, NOOP)
+    assert (answer.status_code, answer.json()["code"]) == (429, "quota_exceeded")
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert answer.json()["limit"] == {
+        "key": "max_waiting_jobs",
+        "unit": "jobs",
+        "allowed": 1,
+        "used": 1,
+        "left": 0,
+        "resets_at": None,
+    }
+
+
+def test_a_used_up_month_is_429_until_the_next(acme: Tenant, acme_api: APIClient) -> None:
+    allow(acme, worker_seconds_per_month=3)
+    use_worker_time(acme, 2_999_999)
+    assert acme_api.post(JOBS, NOOP).status_code == 201
+    use_worker_time(acme, 500_001)
+    answer = acme_api.post(JOBS, NOOP)
+    now = datetime.now(UTC)
+    assert (answer.status_code, answer.json()["code"]) == (429, "quota_exceeded")
+    assert answer.json()["limit"] == {
+        "key": "worker_seconds_per_month",
+        "unit": "s",
+        "allowed": 3,
+        "used": 3,
+        "left": 0,
+        "resets_at": format_moment(month_end(now)),
+    }
+    assert abs(int(answer.headers["Retry-After"]) - (month_end(now) - now).total_seconds()) < 60
+    rejected = acme_api.post(BULK, {"jobs": [NOOP]}).json()["rejected"]
+    assert [(row["code"], row["limit"]["key"]) for row in rejected] == [("quota_exceeded", WORKER_SECONDS.key)]
+
+
+def test_a_bulk_larger_than_allowed_is_refused_whole(acme: Tenant, acme_api: APIClient) -> None:
+    allow(acme, jobs_per_bulk=2)
+    answer = acme_api.post(BULK, {"jobs": [NOOP] * 3})
+    assert (answer.status_code, answer.json()["code"]) == (422, "batch_too_large")
+    limit = answer.json()["limit"]
+    assert (limit["key"], limit["allowed"], limit["used"], limit["left"]) == ("jobs_per_bulk", 2, 3, 0)
+    assert jobs_of(acme) == 0
+    assert acme_api.post(BULK, {"jobs": [NOOP] * 2}).status_code == 201
+
+
+def test_other_problems_have_no_limit(acme_api: APIClient) -> None:
+    assert "limit" not in acme_api.post(JOBS, {"kind": "nope"}).json()
+
+
+def test_the_rate_of_one_tenant_is_not_anothers(acme: Tenant, acme_api: APIClient, globex_api: APIClient) -> None:
+    allow(acme, submits_per_minute=1, submit_burst=1)
+    assert acme_api.post(JOBS, NOOP).status_code == 201
+    assert acme_api.post(JOBS, NOOP).status_code == 429
+    assert globex_api.post(JOBS, NOOP).status_code == 201
+
+
+@pytest.fixture
+def redis_away(settings: Any) -> Iterator[None]:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    rate_buckets._script.cache_clear()
+    yield
+    rate_buckets._script.cache_clear()
+    rate_buckets._outage.__init__()  # type: ignore[misc]
+    rate_buckets._local.__init__()  # type: ignore[misc]
+
+
+def test_without_redis_the_process_keeps_the_rate_and_nothing_is_a_5xx(
+    acme: Tenant, acme_api: APIClient, redis_away: None
+) -> None:
+    allow(acme, submits_per_minute=1, submit_burst=2)
+    assert [acme_api.post(JOBS, NOOP).status_code for _ in range(3)] == [201, 201, 429]
+    assert acme_api.get("/api/v1/usage/").status_code == 200
