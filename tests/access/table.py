@@ -61,6 +61,9 @@ GET    docs/                                 anyone
 GET    tenants/me/                           tenant.view
 POST   tenants/me/pause/                     tenant.pause      {"reason": "holiday"}
 POST   tenants/me/resume/                    tenant.pause      {}
+GET    usage/                                tenant.view
+POST   usage/submit_burst/override/          tenants.manage    {"value": 7, "reason": "a trial"}
+POST   usage/submit_burst/clear/             tenants.manage    {"reason": "it is over"}
 GET    members/                              members.view
 POST   members/                              members.manage    {"user": "newcomer"}
 GET    members/{member}/                     members.view
@@ -157,6 +160,7 @@ tenants.auditlogentry              audit.view      -                -
 tenants.membership                 members.view    members.manage   members.manage   remove:members.manage
 tenants.plan                       platform.view   plans.manage     plans.manage
 tenants.tenant                     tenant.view     tenants.manage   tenants.manage   pause:tenant.pause resume:tenant.pause suspend:tenants.operate reinstate:tenants.operate
+tenants.tenantlimit                tenant.view     tenants.manage   tenants.manage   clear:tenants.manage
 tenants.tier                       platform.view   plans.manage     plans.manage
 """
 
