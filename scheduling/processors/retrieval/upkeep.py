@@ -11,6 +11,7 @@ from django.db.models import Count, QuerySet
 from django.utils import timezone
 
 from scheduling.processors.retrieval.models import Document
+from scheduling.processors.retrieval.space import verify_space
 from scheduling.processors.retrieval.storage import discard_unused_file
 from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
 from tenants.context import all_tenants, tenant_context
@@ -43,6 +44,16 @@ def check_chunks(budget: Budget) -> Step:
         if row.found != row.chunks_done
     ]
     return _page({"documents": len(rows)}, rows, findings, is_full=len(rows) == budget.batch_rows)
+
+
+def check_space(budget: Budget) -> Step:
+    """Each tenant's counters of chunks and bytes are what its documents add up to: one statement over documents."""
+    del budget
+    findings = [
+        f"Tenant {row.tenant_id} is counted {row.counted:,} of {row.key}; its documents add up to {row.recounted:,}."
+        for row in verify_space()
+    ]
+    return Step(findings=findings)
 
 
 def _next_folder(after: str) -> str | None:
@@ -118,5 +129,12 @@ TASKS = (
         "Counts the chunks of every document and compares them with what it says.",
         DAILY,
         check_chunks,
+    ),
+    UpkeepTask(
+        "verify_space",
+        "Vector space and storage",
+        "Adds up chunks and bytes of every tenant's documents and compares them with its counters.",
+        DAILY,
+        check_space,
     ),
 )
