@@ -9,6 +9,7 @@ from scheduling.admin import (
     history,
     jobs,
     routing,
+    schedules,
     topology,
     upkeep,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "history",
     "jobs",
     "routing",
+    "schedules",
     "topology",
     "upkeep",
 ]

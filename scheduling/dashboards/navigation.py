@@ -32,7 +32,7 @@ GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
             Page("scheduling.DeadLetter", "Dead letters", "mark_email_unread", "dead-letters"),
             Page("scheduling.Queue", "Queues", "table_rows", "queues"),
             Page("scheduling.Worker", "Workers", "memory", "workers"),
-            Page("django_celery_beat.PeriodicTask", "Schedules", "schedule"),
+            Page("scheduling.Schedule", "Schedules", "schedule", "schedules"),
         ),
     ),
     (
@@ -54,6 +54,7 @@ GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
             Page("scheduling.JobEvent", "Job events", "timeline"),
             Page("scheduling.Charge", "Charge ledger", "receipt_long"),
             Page("scheduling.UpkeepRun", "Upkeep", "cleaning_services"),
+            Page("django_celery_beat.PeriodicTask", "Upkeep tasks (beat)", "timer"),
         ),
     ),
     (
@@ -77,6 +78,7 @@ ELSEWHERE = frozenset(
         "django_celery_beat.CrontabSchedule",
         "django_celery_beat.SolarSchedule",
         "django_celery_beat.ClockedSchedule",
+        "scheduling.ScheduleFire",
         "scheduling.TenantCapacity",
     }
 )

@@ -34,6 +34,12 @@ def badge(name: str, words: str = "") -> SafeString:
 
 
 @register.simple_tag
+def fire_mark(outcome: str) -> SafeString:
+    """The outcome of a schedule's fire; its values have names that other states share."""
+    return badge(f"fire_{outcome}")
+
+
+@register.simple_tag
 def tone(name: str) -> str:
     """The tone of a state, for what stands beside its badge."""
     return wording.mark_of(name).tone

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from scheduling.models import DeadLetter, Job, JobEvent, Worker
+from scheduling.models import DeadLetter, Job, JobEvent, ScheduleFire, Worker
 from scheduling.selectors.history import ExecutionRecord, ended_executions_of, events_of, live_execution_of
+from scheduling.selectors.schedules import origin_of
 from scheduling.selectors.waiting import WaitingReason, why_waiting
 from tenants.models import AuditLogEntry
 
@@ -30,6 +31,7 @@ class JobPageRows:
     waiting: list[WaitingReason]
     children: list[Job]
     dead_letter: DeadLetter | None
+    origin: ScheduleFire | None
     audit: list[AuditLogEntry]
 
     @property
@@ -43,7 +45,7 @@ class JobPageRows:
 
 
 def read_job_page(job: Job) -> JobPageRows:
-    """At most eleven statements, each cut at its limit."""
+    """At most twelve statements, each cut at its limit."""
     live = live_execution_of(job)
     attempts = [ExecutionRecord.of_ended(row) for row in ended_executions_of(job)[:ATTEMPT_LIMIT]]
     if live is not None:
@@ -62,6 +64,7 @@ def read_job_page(job: Job) -> JobPageRows:
             .order_by("-id")[:CHILD_LIMIT]
         ),
         dead_letter=DeadLetter.objects.filter(job_id=job.id).first(),
+        origin=origin_of(job),
         audit=list(
             AuditLogEntry.objects.filter(target_type="scheduling.job", target_id=str(job.id)).order_by("-id")[
                 :AUDIT_LIMIT

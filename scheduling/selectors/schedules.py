@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -71,9 +70,3 @@ def default_zone(tenant_id: UUID) -> str:
     """The zone that a tenant's new schedules begin with."""
     zone: str = tenant_setting(tenant_id, TIMEZONE.key)
     return zone
-
-
-def origins_of(job_ids: list[UUID]) -> Mapping[UUID, ScheduleFire]:
-    """The fires of many jobs by their jobs' ids."""
-    rows = ScheduleFire.objects.filter(job_id__in=job_ids).select_related("schedule")
-    return {fire.job_id: fire for fire in rows if fire.job_id is not None}

@@ -150,6 +150,8 @@ scheduling.kindpause               platform.view   queues.operate   -           
 scheduling.liveexecution           jobs.view       -                -
 scheduling.queue                   platform.view   -                fairness.manage  pause:queues.operate resume:queues.operate
 scheduling.routingrule             platform.view   fairness.manage  fairness.manage
+scheduling.schedule                schedules.view  schedules.manage schedules.manage run_now:schedules.manage pause:schedules.manage resume:schedules.manage delete:schedules.manage
+scheduling.schedulefire            schedules.view  -                -
 scheduling.schedulingentity        tenant.view     -                -
 scheduling.tenantcapacity          tenant.view     -                -
 scheduling.upkeeprun               platform.view   -                -
@@ -178,6 +180,8 @@ GET    password_change/done/                 console
 GET    autocomplete/                         console                                   403
 GET    r/{n}/{n}/                            console                                   404
 GET    scheduling/job/{job}/body/            jobs.view
+POST   scheduling/schedule/preview/         schedules.view
+GET    scheduling/schedule/{schedule}/backfill/ schedules.manage
 GET    retrieval/dataset/{dataset}/search/   datasets.view
 GET    retrieval/document/upload/            datasets.manage
 POST   scheduling/upkeeprun/run/partitions/  upkeep.run                                302

@@ -26,6 +26,11 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"Command._record", "pages"},
         "an operator removes the ended jobs of all tenants at once",
     ),
+    "scheduling/management/commands/list_schedules.py": (
+        {"Command.handle"},
+        "an operator asks for all tenants' schedules",
+    ),
+    "scheduling/management/schedules.py": ({"schedule_scope"}, "an id on the command line does not say whose it is"),
     "scheduling/migrations/0003_queues_and_plans.py": (
         {"put_queues_and_plans", "take_queues_and_plans"},
         "FORCE binds the owner, who writes these rows",

@@ -27,7 +27,7 @@ from scheduling.api.serializers.schedules import (
 )
 from scheduling.models import Schedule
 from scheduling.selectors.jobs import get_job
-from scheduling.selectors.schedules import find_schedules, fires_of, get_schedule, preview
+from scheduling.selectors.schedules import default_zone, find_schedules, fires_of, get_schedule, preview
 from scheduling.services.schedules.definitions import (
     create_schedule,
     delete_schedule,
@@ -183,7 +183,7 @@ class ScheduleViewSet(TenantViewSet):
         """Show a timing in words and its next ten runs, with notes where the clocks change; nothing is saved."""
         body = PreviewRequestSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        timing = read_timing(self.tenant, body.validated_data)
+        timing = read_timing({"timezone": default_zone(self.tenant.pk), **body.validated_data})
         runs = preview(timing.recurrence, starts_at=timing.starts_at, ends_at=timing.ends_at)
         cron = timing.recurrence.cron
         answer = {

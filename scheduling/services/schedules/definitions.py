@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -58,6 +59,16 @@ def create_schedule(*, tenant: Tenant, values: Mapping[str, Any]) -> Schedule:
         schedule.save(force_insert=True)
         record_audit(action="schedule.created", target=schedule, after=created.after)
     return schedule
+
+
+def check_values(*, tenant: Tenant, values: Mapping[str, Any], schedule: Schedule | None = None) -> None:
+    """Raise what saving these values would raise about them; nothing is written. ``schedule``: the one they change."""
+    with tenant_context(tenant):
+        draft = Schedule(tenant=tenant) if schedule is None else copy(schedule)
+        difference = _assign(draft, values)
+        is_new_timing = schedule is None or any(name in difference.after for name in TIMING_FIELDS)
+        check_schedule(draft, tenant, now=read_clock(), is_new_timing=is_new_timing)
+        _check_name(draft)
 
 
 def update_schedule(
@@ -148,6 +159,14 @@ def read_clock() -> datetime:
     """The database's time, by which all schedules go."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT now()")
+        moment: datetime = cursor.fetchone()[0]
+    return moment
+
+
+def read_moment() -> datetime:
+    """The database's time at this very moment: under a schedule's lock no two are equal."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
         moment: datetime = cursor.fetchone()[0]
     return moment
 

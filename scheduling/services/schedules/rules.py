@@ -34,8 +34,6 @@ from tenants.exceptions import DomainError, FieldInvalidError
 from tenants.models import Tenant
 from tenants.names import clean_name
 from tenants.selectors.limits import allowed_for
-from tenants.selectors.settings import tenant_setting
-from tenants.tenant_settings import TIMEZONE
 
 # What decides when a schedule fires; a change of anything else keeps its next time.
 TIMING_FIELDS = ("cron", "timezone", "dst_policy", "starts_at", "ends_at")
@@ -117,13 +115,15 @@ class Timing:
     ends_at: datetime | None
 
 
-def read_timing(tenant: Tenant, values: Mapping[str, Any]) -> Timing:
-    """A timing as it would be saved, by the same checks; for a preview.
+def read_timing(values: Mapping[str, Any]) -> Timing:
+    """A timing by itself, checked as when it is saved; for a preview.
 
     A tenant's least interval and the fields of the job are no part of it.
     """
     faults = Faults()
-    draft = Schedule(tenant=tenant, **{"timezone": tenant_setting(tenant, TIMEZONE.key), **values})
+    draft = Schedule(**values)
+    if draft.dst_policy not in set(DstPolicy):
+        faults.add("dst_policy", "There is no such policy.")
     _check_bounds(draft, faults)
     _check_cron(draft, faults)
     faults.raise_any()

@@ -12,7 +12,7 @@ from django.db import transaction
 from scheduling.conf import MAX_BACKFILL_FIRES
 from scheduling.exceptions import BackfillInvalidError
 from scheduling.models import Schedule, ScheduleFire
-from scheduling.services.schedules.definitions import lock_schedule, read_clock
+from scheduling.services.schedules.definitions import lock_schedule, read_clock, read_moment
 from scheduling.services.schedules.rules import recurrence_of, request_of
 from scheduling.services.submission import submit_job, submit_jobs
 from tenants.context import tenant_context
@@ -68,7 +68,7 @@ def run_schedule_now(*, schedule_id: UUID, reason: str = "", is_rated: bool = Fa
     """
     schedule = lock_schedule(schedule_id)
     with tenant_context(schedule.tenant):
-        now = read_clock()
+        now = read_moment()
         fire = new_fire(schedule, now, ScheduleFire.Trigger.MANUAL, now)
         request = request_of(schedule)
         fire.job = submit_job(tenant=schedule.tenant, request=request, is_rated=is_rated).job

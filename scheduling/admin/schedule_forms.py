@@ -1,0 +1,66 @@
+"""The forms of a schedule: every fault stands beside its field, by the same checks as everywhere."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django import forms
+from unfold.widgets import UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextInputWidget
+
+from scheduling.exceptions import ScheduleInvalidError
+from scheduling.models import Schedule
+from scheduling.services.schedules.definitions import EDITABLE_FIELDS, check_values
+from tenants.models import Tenant
+
+
+class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A schedule's fields, and why they change."""
+
+    own_tenant: ClassVar[Tenant | None] = None
+
+    reason = forms.CharField(
+        required=False,
+        max_length=500,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text="Why it changes; kept in the audit log beside the difference.",
+    )
+    seen_version = forms.IntegerField(required=False, widget=forms.HiddenInput(), help_text="What was read.")
+
+    class Meta:
+        model = Schedule
+        fields = EDITABLE_FIELDS
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "seen_version" in self.fields:
+            self.fields["seen_version"].initial = self.instance.version
+
+    def clean(self) -> dict[str, Any]:
+        values: dict[str, Any] = super().clean() or {}
+        tenant = self.own_tenant or values.get("tenant")
+        # A field that Django has refused already has no value to be checked with the others.
+        if tenant is None or self.errors:
+            return values
+        given = {name: values[name] for name in EDITABLE_FIELDS if name in values}
+        schedule = None if self.instance._state.adding else self.instance
+        try:
+            check_values(tenant=tenant, values=given, schedule=schedule)
+        except ScheduleInvalidError as refusal:
+            for fault in refusal.errors:
+                name = fault["field"].split(".")[0]
+                self.add_error(name if name in self.fields else None, fault["detail"])
+        return values
+
+
+class BackfillForm(forms.Form):
+    """Which times to make up for, in UTC."""
+
+    since = forms.SplitDateTimeField(
+        label="From (UTC)", widget=UnfoldAdminSplitDateTimeWidget(), help_text="Inclusive, in UTC."
+    )
+    until = forms.SplitDateTimeField(
+        label="To (UTC)", widget=UnfoldAdminSplitDateTimeWidget(), help_text="Inclusive, and not in the future."
+    )
+    reason = forms.CharField(
+        required=False, max_length=500, widget=UnfoldAdminTextInputWidget(), help_text="Kept in the audit log."
+    )

@@ -1,0 +1,59 @@
+"""Submit the jobs of times that have passed without one."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from scheduling.management.schedules import schedule_id, schedule_scope
+from scheduling.management.selection import moment
+from scheduling.services.schedules.runs import Backfill, backfill_schedule
+
+
+class Command(BaseCommand):
+    help = "Submit a job for each time of a span that has none; exit status 1 if any of them is refused."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("schedule", type=schedule_id, metavar="ID", help="list_schedules shows the ids")
+        parser.add_argument("--from", dest="since", type=moment, required=True, metavar="TIME", help="inclusive")
+        parser.add_argument("--to", dest="until", type=moment, required=True, metavar="TIME", help="inclusive")
+        parser.add_argument("--reason", default="", help="kept in the audit log")
+        parser.add_argument("--dry-run", action="store_true", help="list the times and do nothing")
+        parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with schedule_scope(options["schedule"], command="backfill_schedule") as schedule:
+            done = backfill_schedule(
+                schedule_id=schedule.pk,
+                since=options["since"],
+                until=options["until"],
+                is_dry_run=options["dry_run"],
+                reason=options["reason"],
+            )
+        if options["json"]:
+            self.stdout.write(json.dumps(_facts(done, is_dry_run=options["dry_run"])))
+        else:
+            self._tell(done, is_dry_run=options["dry_run"])
+        if done.refused:
+            raise CommandError(f"{len(done.refused)} times were refused, the first with {done.refused[0][1]}")
+
+    def _tell(self, done: Backfill, *, is_dry_run: bool) -> None:
+        if is_dry_run:
+            for time in done.times:
+                self.stdout.write(time.isoformat())
+        verb = "would be submitted" if is_dry_run else "submitted"
+        count = len(done.times) if is_dry_run else done.submitted
+        self.stdout.write(f"{count} {verb}, {done.skipped} had their jobs already.")
+
+
+def _facts(done: Backfill, *, is_dry_run: bool) -> dict[str, Any]:
+    return {
+        "dry_run": is_dry_run,
+        "fire_times": [time.isoformat() for time in done.times],
+        "skipped": done.skipped,
+        "submitted": done.submitted,
+        "refused": [{"fire_time": time.isoformat(), "reason": reason} for time, reason in done.refused],
+    }

@@ -1,0 +1,66 @@
+"""Show when what is submitted by itself."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from scheduling.models import Schedule
+from scheduling.selectors.schedules import cron_words, find_schedules
+from tenants.context import all_tenants
+from tenants.exceptions import DomainError
+from tenants.selectors.tenants import find_tenant
+
+
+class Command(BaseCommand):
+    help = "List the schedules of all tenants, or of one, with their next times and last outcomes."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--tenant", metavar="SLUG")
+        parser.add_argument("--json", action="store_true", help="print them as JSON, one a line")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            tenant = find_tenant(options["tenant"]) if options["tenant"] else None
+        except DomainError as error:
+            raise CommandError(f"{error.code}: {error.detail}") from error
+        with all_tenants():
+            schedules = find_schedules().order_by("tenant__slug", "name")
+            if tenant is not None:
+                schedules = schedules.filter(tenant=tenant)
+            for schedule in schedules.iterator():
+                facts = _facts(schedule)
+                self.stdout.write(json.dumps(facts, ensure_ascii=False) if options["json"] else _line(facts))
+
+
+def _facts(schedule: Any) -> dict[str, Any]:
+    return {
+        "id": str(schedule.pk),
+        "tenant": schedule.tenant.slug,
+        "name": schedule.name,
+        "kind": schedule.kind,
+        "cron": schedule.cron,
+        "words": cron_words(schedule.cron),
+        "timezone": schedule.timezone,
+        "is_enabled": schedule.is_enabled,
+        "pause_reason": schedule.pause_reason,
+        "next_fire_at": _iso(schedule, "next_fire_at"),
+        "last_fire_at": _iso(schedule, "last_fire_at"),
+        "last_outcome": schedule.last_outcome,
+    }
+
+
+def _iso(schedule: Schedule, name: str) -> str | None:
+    moment = getattr(schedule, name)
+    return None if moment is None else moment.isoformat()
+
+
+def _line(facts: dict[str, Any]) -> str:
+    following = facts["next_fire_at"] or ("ended" if facts["is_enabled"] else f"paused: {facts['pause_reason']}")
+    return (
+        f"{facts['id']} {facts['tenant']} “{facts['name']}” {facts['kind']}: {facts['words']} ({facts['timezone']}),"
+        f" next {following}, last {facts['last_outcome'] or 'none'}"
+    )

@@ -1,0 +1,27 @@
+"""Submit a schedule's job now."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from scheduling.management.schedules import schedule_id, schedule_scope
+from scheduling.services.schedules.runs import run_schedule_now
+
+
+class Command(BaseCommand):
+    help = "Submit a schedule's job at once, whatever else runs and though it be paused; prints the job's id."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("schedule", type=schedule_id, metavar="ID", help="list_schedules shows the ids")
+        parser.add_argument("--reason", default="", help="kept in the audit log")
+        parser.add_argument("--json", action="store_true", help="print schedule, fire time and job as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with schedule_scope(options["schedule"], command="run_schedule") as schedule:
+            fire = run_schedule_now(schedule_id=schedule.pk, reason=options["reason"])
+        facts = {"schedule": str(schedule.pk), "fire_time": fire.fire_time.isoformat(), "job": str(fire.job_id)}
+        self.stdout.write(json.dumps(facts) if options["json"] else facts["job"])

@@ -1,0 +1,168 @@
+"""Schedules in the console: the form names its faults, the preview shows what is written, the acts act."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from scheduling.models import Job, Schedule, ScheduleFire
+from scheduling.services.schedules.definitions import create_schedule
+from tenants.context import all_tenants
+from tenants.models import Tenant
+
+pytestmark = pytest.mark.django_db
+
+Console = Callable[[User], Client]
+ADD = "admin:scheduling_schedule_add"
+FORM = {
+    "name": "nightly",
+    "kind": "noop",
+    "payload": "{}",
+    "priority": "0",
+    "tags": "a,b",
+    "cron": "30 2 * * *",
+    "timezone": "Europe/Berlin",
+    "dst_policy": "standard",
+    "overlap_policy": "skip",
+    "catch_up_policy": "latest",
+    "jitter_seconds": "0",
+}
+
+
+@pytest.fixture
+def schedule(acme: Tenant) -> Schedule:
+    values = {"name": "hourly", "kind": "noop", "payload": {"secret": "acme-payload"}, "cron": "0 * * * *"}
+    return create_schedule(tenant=acme, values=values)
+
+
+def page_of(schedule: Schedule) -> str:
+    return reverse("admin:scheduling_schedule_change", args=[schedule.pk])
+
+
+def act(client: Client, schedule: Schedule, name: str, **fields: str) -> Any:
+    return client.post(reverse("admin:scheduling_schedule_act", args=[schedule.pk, name]), fields)
+
+
+def stored(name: str) -> Schedule:
+    with all_tenants():
+        return Schedule.objects.get(name=name)
+
+
+def test_a_member_makes_one_by_form(console: Console, acme_user: User, acme: Tenant) -> None:
+    client = console(acme_user)
+    form = client.get(reverse(ADD)).context["adminform"].form
+    assert "tenant" not in form.fields
+    assert form.initial["timezone"] == "UTC"
+    assert [name for name, field in form.fields.items() if not field.help_text] == []
+    assert client.post(reverse(ADD), FORM).status_code == 302
+    made = stored("nightly")
+    assert (made.tenant_id, made.cron, made.tags, made.overlap_policy) == (acme.pk, "30 2 * * *", ["a", "b"], "skip")
+
+
+def test_staff_names_the_tenant(console: Console, staff: User, acme: Tenant) -> None:
+    client = console(staff)
+    assert client.post(reverse(ADD), FORM).context["adminform"].form.errors.keys() == {"tenant"}
+    assert client.post(reverse(ADD), FORM | {"tenant": str(acme.pk)}).status_code == 302
+    assert stored("nightly").tenant_id == acme.pk
+
+
+def test_the_form_says_what_is_wrong_beside_the_field_and_keeps_what_was_written(
+    console: Console, acme_user: User
+) -> None:
+    wrong = FORM | {"cron": "0 0 30 2 *", "timezone": "Mars/Olympus", "kind": "nonsense", "payload": '{"a": 1}'}
+    answer = console(acme_user).post(reverse(ADD), wrong)
+    assert answer.status_code == 200
+    form = answer.context["adminform"].form
+    assert form.errors.keys() == {"cron", "timezone", "kind"}
+    assert "never fires" in str(form.errors["cron"])
+    assert form["payload"].value() == '{"a": 1}'
+
+
+def test_a_change_that_met_another_is_refused(console: Console, acme_user: User, schedule: Schedule) -> None:
+    client = console(acme_user)
+    changed = FORM | {"name": "hourly", "seen_version": "1", "reason": "earlier"}
+    assert client.post(page_of(schedule), changed).status_code == 302
+    assert stored("hourly").version == 2
+    again = client.post(page_of(schedule), changed | {"priority": "3"}, follow=True)
+    assert "at version 2, not 1" in again.content.decode()
+    assert stored("hourly").priority == 0
+
+
+def test_the_preview_follows_what_is_written(console: Console, acme_user: User) -> None:
+    client = console(acme_user)
+    url = reverse("admin:scheduling_schedule_preview")
+    shown = client.post(url, {"cron": "30 2 * * *", "timezone": "Asia/Kathmandu", "dst_policy": "standard"})
+    text = shown.content.decode()
+    assert "At 02:30 every day" in text
+    assert text.count("UTC+05:45") == 10
+    assert "never fires" in client.post(url, {"cron": "0 0 30 2 *", "timezone": "UTC"}).content.decode()
+    assert "no such time zone" in client.post(url, {"cron": "* * * * *", "timezone": "x"}).content.decode()
+    assert client.post(url, {}).status_code == 200
+    assert client.get(url).status_code == 405
+
+
+def test_the_page_needs_no_inline_script(console: Console, acme_user: User) -> None:
+    page = console(acme_user).get(reverse(ADD)).content.decode()
+    assert "hx-post" in page
+    assert "hx-on" not in page
+    assert " onclick=" not in page
+
+
+def test_acts_run_pause_resume_and_delete(console: Console, acme_user: User, schedule: Schedule) -> None:
+    client = console(acme_user)
+    ran = act(client, schedule, "run_now", reason="asked for")
+    with all_tenants():
+        job = Job.objects.get()
+    assert ran.url == reverse("admin:scheduling_job_change", args=[job.pk])
+    assert "hourly" in client.get(ran.url).content.decode()  # the job says where it came from
+    act(client, schedule, "pause", reason="quarter's end")
+    assert not stored("hourly").is_enabled
+    text = client.get(reverse("admin:scheduling_schedule_changelist")).content.decode()
+    assert "quarter&#x27;s end" in text
+    assert "At the start of every hour" in text
+    act(client, schedule, "resume")
+    assert stored("hourly").is_enabled
+    assert str(job.pk) in client.get(page_of(schedule)).content.decode()
+    fires = client.get(reverse("admin:scheduling_schedulefire_changelist"), {"q": str(schedule.pk)})
+    assert len(fires.context["cl"].result_list) == 1
+    act(client, schedule, "delete", reason="gone")
+    with all_tenants():
+        assert not Schedule.objects.exists()
+
+
+def test_backfill_shows_first_and_acts_on_the_second_press(
+    console: Console, acme_user: User, schedule: Schedule
+) -> None:
+    client = console(acme_user)
+    url = reverse("admin:scheduling_schedule_backfill", args=[schedule.pk])
+    span = {"since_0": "2026-01-01", "since_1": "00:00", "until_0": "2026-01-01", "until_1": "02:00", "reason": ""}
+    assert client.get(url).status_code == 200
+    assert "3 times without a job" in client.post(url, span).content.decode()
+    with all_tenants():
+        assert not ScheduleFire.objects.exists()
+    assert client.post(url, span | {"run": ""}).status_code == 302
+    with all_tenants():
+        assert Job.objects.count() == 3
+    too_long = client.post(url, span | {"since_0": "1999-01-01"})
+    assert "more than 1000" in too_long.content.decode()
+
+
+def test_a_payload_is_for_its_tenants_own(console: Console, acme_user: User, staff: User, schedule: Schedule) -> None:
+    assert "acme-payload" in console(acme_user).get(page_of(schedule)).content.decode()
+    page = console(staff).get(page_of(schedule))
+    assert "acme-payload" not in page.content.decode()
+    changed = {name: value for name, value in FORM.items() if name != "payload"}
+    assert console(staff).post(page_of(schedule), changed | {"seen_version": "1", "reason": "x"}).status_code == 302
+    assert stored("nightly").payload == {"secret": "acme-payload"}
+
+
+def test_a_foreign_schedule_is_not_found(console: Console, globex_user: User, schedule: Schedule) -> None:
+    client = console(globex_user)
+    assert client.get(page_of(schedule)).status_code == 404
+    assert act(client, schedule, "pause", reason="x").status_code == 404
+    assert client.get(reverse("admin:scheduling_schedule_backfill", args=[schedule.pk])).status_code == 404
