@@ -126,4 +126,4 @@ def rate_words(per_minute: float) -> str:
 def count_words(counts: Mapping[str, int]) -> str:
     """What was done, such as `jobs 1,200, batches 3`; what was nothing is left out."""
     parts = [f"{name.replace('_', ' ')} {count:,}" for name, count in counts.items() if count]
-    return ", ".join(parts) or "nothing to do"
+    return ", ".join(parts) or "nothing"

@@ -15,7 +15,7 @@ from django.db import OperationalError, connection
 from psycopg.errors import LockNotAvailable
 
 from scheduling.services.partitions import LOCK_TIMEOUT, list_partitions
-from scheduling.services.retention.rules import Cutoffs, Kept, greatest_cutoff
+from scheduling.services.retention.rules import Cutoffs, Kept, first_due, greatest_cutoff
 from tenants.context import all_tenants
 from tenants.ids import uuid7, uuid7_floor
 from tenants.partitions import drop_partition
@@ -31,9 +31,9 @@ TABLES: Mapping[str, Kept] = {
 # How the old rows of one tenant are found where there is an index for it: by the job, which is older than its history,
 # or by the row itself. Charges are found by their day alone; lines of a log by their job, with which they go.
 TENANT_TABLES = {
-    "scheduling_execution": "h.tenant_id = d.tenant_id AND h.job_id < d.floor AND h.id < d.floor",
-    "scheduling_jobevent": "h.tenant_id = d.tenant_id AND h.job_id < d.floor AND h.id < d.floor",
-    "scheduling_joberror": "h.tenant_id = d.tenant_id AND h.id < d.floor",
+    "scheduling_execution": "h.tenant_id = {tenant_id} AND h.job_id < {floor} AND h.id < {floor}",
+    "scheduling_jobevent": "h.tenant_id = {tenant_id} AND h.job_id < {floor} AND h.id < {floor}",
+    "scheduling_joberror": "h.tenant_id = {tenant_id} AND h.id < {floor}",
 }
 # What a removed row takes from the ledger's difference of charges and measured time, and its closing gives back.
 _LEDGER_VALUES = {"scheduling_execution": "-measured_us", "scheduling_charge": "microseconds"}
@@ -44,16 +44,8 @@ _CLOSE = """
     SELECT id, tenant_id, 'closing', microseconds, now()
     FROM unnest(%s::uuid[], %s::uuid[], %s::bigint[]) AS c(id, tenant_id, microseconds) WHERE microseconds <> 0
 """
-_CHOOSE = """
-WITH due AS (
-    SELECT * FROM unnest(%(tenant_ids)s::uuid[], %(floors)s::uuid[]) AS d(tenant_id, floor)
-), chosen AS (
-    SELECT d.* FROM due d WHERE EXISTS (SELECT FROM {table} h WHERE {is_old}) ORDER BY d.tenant_id LIMIT 1
-)
-SELECT d.tenant_id, h.id FROM chosen d CROSS JOIN LATERAL (
-    SELECT h.id FROM {table} h WHERE {is_old} LIMIT %(limit)s
-) AS h
-"""
+_OLD = "FROM {table} h WHERE {is_old}"
+_CHOOSE = "SELECT h.id FROM {table} h WHERE {is_old} LIMIT %(limit)s"
 _DELETE = "DELETE FROM {table} WHERE id = ANY (%s) RETURNING tenant_id, {value}"
 _OLDEST = "SELECT id FROM {table} WHERE id < %s ORDER BY id LIMIT %s"
 
@@ -98,15 +90,17 @@ def drop_oldest_day(table: str) -> DroppedDay:
 
 def prune_tenant_history(table: str, cutoffs: Cutoffs, *, limit: int) -> PrunedHistory:
     """Remove old rows of one of the tenants from a table, at most ``limit``."""
+    is_old = TENANT_TABLES[table]
     with all_tenants():
-        with connection.cursor() as cursor:
-            cursor.execute(
-                _CHOOSE.format(table=table, is_old=TENANT_TABLES[table]), {**cutoffs.parameters(), "limit": limit}
-            )
-            rows = cursor.fetchall()
-        if not rows:
+        of_each = is_old.format(tenant_id="d.tenant_id", floor="d.floor")
+        due = first_due(cutoffs, _OLD.format(table=table, is_old=of_each), {})
+        if due is None:
             return PrunedHistory(None, 0)
-        return PrunedHistory(rows[0][0], _delete(table, [row_id for _, row_id in rows]))
+        of_one = is_old.format(tenant_id="%(tenant_id)s", floor="%(floor)s")
+        with connection.cursor() as cursor:
+            cursor.execute(_CHOOSE.format(table=table, is_old=of_one), {**due.parameters(), "limit": limit})
+            ids = [row_id for (row_id,) in cursor.fetchall()]
+        return PrunedHistory(due.tenant_id, _delete(table, ids))
 
 
 def prune_oldest(table: str, *, limit: int) -> int:

@@ -4,39 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
 
 from scheduling.lifecycle import DEAD_STATES, TERMINAL_STATES, JobState
-from scheduling.services.retention.rules import Cutoffs
+from scheduling.services.retention.rules import DUE, Cutoffs, first_due
 from tenants.context import all_tenants
 
 FINISHED_STATES = tuple(sorted(TERMINAL_STATES - DEAD_STATES))
 _DEAD = tuple(sorted(DEAD_STATES))
 
-_DUE = """
-WITH due AS (
-    SELECT * FROM unnest(%(tenant_ids)s::uuid[], %(floors)s::uuid[], %(cutoffs)s::timestamptz[])
-        AS d(tenant_id, floor, cutoff)
-)"""
 # A job ends after it was made, so what is old enough has an id below the floor: the range of ids is the index, and
 # within it all but a few have ended.
 _FINISHED = """
     FROM scheduling_job j
-    WHERE j.tenant_id = d.tenant_id AND j.id < d.floor AND j.state = ANY (%(states)s) AND j.finished_at < d.cutoff
+    WHERE j.tenant_id = {tenant_id} AND j.id < {floor} AND j.state = ANY (%(states)s) AND j.finished_at < {cutoff}
 """
 # The dead are few among the jobs: they are found by their letters.
 _FAILED = """
     FROM scheduling_deadletter l JOIN scheduling_job j ON j.id = l.job_id AND j.tenant_id = l.tenant_id
-    WHERE l.tenant_id = d.tenant_id AND l.id < d.floor AND j.state = ANY (%(states)s) AND j.finished_at < d.cutoff
+    WHERE l.tenant_id = {tenant_id} AND l.id < {floor} AND j.state = ANY (%(states)s) AND j.finished_at < {cutoff}
 """
-_PRUNE = """{due}, chosen AS (
-    SELECT d.* FROM due d WHERE EXISTS (SELECT {old}) ORDER BY d.tenant_id LIMIT 1
-), doomed AS (
-    SELECT j.* FROM chosen d CROSS JOIN LATERAL (
-        SELECT j.id, j.tenant_id, j.batch_id {old} ORDER BY {order} LIMIT %(limit)s FOR UPDATE OF j SKIP LOCKED
-    ) AS j
+# One statement removes of one tenant, named by values: only then does the planner know how much lies before the limit.
+_PRUNE = """
+WITH doomed AS (
+    SELECT j.id, j.tenant_id, j.batch_id {old} ORDER BY {order} LIMIT %(limit)s FOR UPDATE OF j SKIP LOCKED
 ), letter AS (
     DELETE FROM scheduling_deadletter l USING doomed d WHERE l.job_id = d.id RETURNING l.id
 ), batch AS (
@@ -46,13 +40,13 @@ _PRUNE = """{due}, chosen AS (
 ), job AS (
     DELETE FROM scheduling_job j USING doomed d WHERE j.id = d.id RETURNING j.id
 )
-SELECT (SELECT tenant_id FROM chosen), (SELECT coalesce(array_agg(id ORDER BY id), '{{}}') FROM job),
-    (SELECT count(*) FROM letter)
+SELECT (SELECT coalesce(array_agg(id ORDER BY id), '{{}}') FROM job), (SELECT count(*) FROM letter)
 """
-# Logs come after their job was made, so its id bounds the days that are looked at.
-_PRUNE_LOGS = "DELETE FROM scheduling_joblog WHERE job_id = ANY (%s) AND id >= %s"
-_PRUNE_BATCHES = """{due}, doomed AS (
-    SELECT b.id FROM due d CROSS JOIN LATERAL (
+_OF_ONE = {"tenant_id": "%(tenant_id)s", "floor": "%(floor)s", "cutoff": "%(cutoff)s"}
+_OF_EACH = {"tenant_id": "d.tenant_id", "floor": "d.floor", "cutoff": "d.cutoff"}
+_PRUNE_BATCHES = """
+WITH doomed AS (
+    SELECT b.id FROM {due} CROSS JOIN LATERAL (
         SELECT b.id FROM scheduling_batch b
         WHERE b.tenant_id = d.tenant_id AND b.id < d.floor AND b.created_at < d.cutoff
             AND NOT EXISTS (SELECT FROM scheduling_job j WHERE j.tenant_id = b.tenant_id AND j.batch_id = b.id)
@@ -61,7 +55,9 @@ _PRUNE_BATCHES = """{due}, doomed AS (
 )
 DELETE FROM scheduling_batch b USING doomed d WHERE b.id = d.id
 """
-_COUNT = "{due} SELECT count(*) FROM due d CROSS JOIN LATERAL (SELECT 1 AS one {old}) AS j"
+_COUNT = "SELECT count(*) FROM {due} CROSS JOIN LATERAL (SELECT 1 AS one {old}) AS j"
+# Logs come after their job was made, so its id bounds the days that are looked at.
+_PRUNE_LOGS = "DELETE FROM scheduling_joblog WHERE job_id = ANY (%s) AND id >= %s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +83,7 @@ def prune_failed_jobs(cutoffs: Cutoffs, *, limit: int) -> PrunedJobs:
 def prune_batches(cutoffs: Cutoffs, *, limit: int) -> int:
     """Remove old batches of which no job is left, at most ``limit``; how many."""
     with all_tenants(), connection.cursor() as cursor:
-        cursor.execute(_PRUNE_BATCHES.format(due=_DUE), {**cutoffs.parameters(), "limit": limit})
+        cursor.execute(_PRUNE_BATCHES.format(due=DUE), {**cutoffs.parameters(), "limit": limit})
         return int(cursor.rowcount)
 
 
@@ -96,18 +92,22 @@ def count_prunable(cutoffs: Cutoffs) -> tuple[int, int]:
     counts = []
     with all_tenants(), connection.cursor() as cursor:
         for old, states in ((_FINISHED, FINISHED_STATES), (_FAILED, _DEAD)):
-            cursor.execute(_COUNT.format(due=_DUE, old=old), {**cutoffs.parameters(), "states": list(states)})
+            statement = _COUNT.format(due=DUE, old=old.format(**_OF_EACH))
+            cursor.execute(statement, {**cutoffs.parameters(), "states": list(states)})
             counts.append(int(cursor.fetchone()[0]))
     return counts[0], counts[1]
 
 
 def _prune(old: str, order: str, states: Sequence[JobState], cutoffs: Cutoffs, limit: int) -> PrunedJobs:
-    statement = _PRUNE.format(due=_DUE, old=old, order=order)
+    parameters: dict[str, Any] = {"states": list(states), "limit": limit}
     with all_tenants(), connection.cursor() as cursor:
-        cursor.execute(statement, {**cutoffs.parameters(), "states": list(states), "limit": limit})
-        tenant_id, job_ids, letters = cursor.fetchone()
+        due = first_due(cutoffs, old.format(**_OF_EACH), parameters)
+        if due is None:
+            return PrunedJobs(None, 0, 0, 0)
+        cursor.execute(_PRUNE.format(old=old.format(**_OF_ONE), order=order), {**parameters, **due.parameters()})
+        job_ids, letters = cursor.fetchone()
         log_lines = 0
         if job_ids:
             cursor.execute(_PRUNE_LOGS, [job_ids, job_ids[0]])
             log_lines = cursor.rowcount
-    return PrunedJobs(tenant_id, len(job_ids), letters, log_lines)
+    return PrunedJobs(due.tenant_id, len(job_ids), letters, log_lines)

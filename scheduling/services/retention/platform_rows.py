@@ -1,4 +1,4 @@
-"""Removing what is no tenant's: workers that stopped, log-in sessions that ended, old runs of upkeep."""
+"""Removing what no plan speaks of: ended sessions and workers, old runs of upkeep, past fires and warnings."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ from datetime import timedelta
 from django.contrib.sessions.models import Session
 from django.db.models import Model, QuerySet
 from django.db.models.functions import Now
+from django.utils import timezone
 
-from scheduling.models import UpkeepRun, Worker
+from scheduling.models import ScheduleFire, UpkeepRun, Worker
 from tenants.context import all_tenants
+from tenants.ids import uuid7_floor
+from tenants.models import LimitWarning
 
 STOPPED_WORKERS = timedelta(days=7)
 UPKEEP_RUNS = timedelta(days=14)
+# A fire that waits for the run before it is never old.
+SCHEDULE_FIRES = timedelta(days=90)
+LIMIT_WARNINGS = timedelta(days=400)
 
 
 def prune_platform_rows(*, limit: int) -> dict[str, int]:
@@ -20,7 +26,12 @@ def prune_platform_rows(*, limit: int) -> dict[str, int]:
     with all_tenants():
         workers = Worker.objects.filter(status=Worker.Status.STOPPED, stopped_at__lt=Now() - STOPPED_WORKERS)
         runs = UpkeepRun.objects.filter(finished_at__lt=Now() - UPKEEP_RUNS)
+        now = timezone.now()
+        fires = ScheduleFire.objects.filter(id__lt=uuid7_floor(now - SCHEDULE_FIRES))
+        warnings = LimitWarning.objects.filter(period__lt=(now - LIMIT_WARNINGS).date())
         return {
+            "schedule_fires": _delete(fires.exclude(outcome=ScheduleFire.Outcome.WAITING), limit),
+            "limit_warnings": _delete(warnings, limit),
             "sessions": _delete(Session.objects.filter(expire_date__lt=Now()), limit),
             "workers": _delete(workers, limit),
             "upkeep_runs": _delete(runs, limit),

@@ -61,6 +61,28 @@ _OF_ALL_PLANS = """
     FROM tenants_plan p LEFT JOIN tenants_planlimit l ON l.plan_id = p.id AND l.key = %(key)s
 """
 
+# The tenants of a page with their cutoffs, as a row source `d`.
+DUE = """
+    unnest(%(tenant_ids)s::uuid[], %(floors)s::uuid[], %(cutoffs)s::timestamptz[]) AS d(tenant_id, floor, cutoff)
+"""
+# A probe of the index for each tenant until one has something. EXISTS would be turned into a join over all jobs.
+_FIRST_DUE = """
+SELECT d.tenant_id, d.floor, d.cutoff FROM {due} CROSS JOIN LATERAL (SELECT 1 AS one {old} LIMIT 1) AS found LIMIT 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DueTenant:
+    """A tenant that has rows older than it keeps them."""
+
+    tenant_id: UUID
+    floor: UUID
+    cutoff: datetime
+
+    def parameters(self) -> dict[str, Any]:
+        """For a statement about this tenant alone."""
+        return {"tenant_id": self.tenant_id, "floor": self.floor, "cutoff": self.cutoff}
+
 
 @dataclass(frozen=True, slots=True)
 class Cutoffs:
@@ -95,6 +117,14 @@ def read_cutoffs(kept: Kept, *, after: UUID = NO_TENANT) -> Cutoffs:
         cursor.execute(_DAYS, parameters)
         rows = cursor.fetchall()
     return Cutoffs([row[0] for row in rows], [now - timedelta(days=days) for _, days, now in rows])
+
+
+def first_due(cutoffs: Cutoffs, old: str, parameters: Mapping[str, Any]) -> DueTenant | None:
+    """The first of the tenants that has a row of ``FROM … WHERE …``, which names their columns of ``d``."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FIRST_DUE.format(due=DUE, old=old), {**cutoffs.parameters(), **parameters})
+        row = cursor.fetchone()
+    return None if row is None else DueTenant(*row)
 
 
 def greatest_cutoff(kept: Kept) -> datetime:

@@ -58,11 +58,11 @@ def run_upkeep(*, name: str, seconds: float = RUN_SECONDS, batch_rows: int = BAT
     return run
 
 
-def request_upkeep(*, name: str, reason: str = "") -> None:
+def request_upkeep(*, name: str) -> None:
     """Ask the maintenance pool to run a task now; UpkeepUnavailableError if the broker does not take it."""
     task = registry.get(name)
     with transaction.atomic():
-        record_audit(action="upkeep.requested", target=AuditTarget("scheduling.upkeep", task.name), reason=reason)
+        record_audit(action="upkeep.requested", target=AuditTarget("scheduling.upkeep", task.name))
         try:
             broker.publish_upkeep(name)
         except BrokerUnavailableError as error:

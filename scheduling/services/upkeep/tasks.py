@@ -63,7 +63,7 @@ TASKS = (
     UpkeepTask(
         "platform_rows",
         "Platform rows",
-        "Removes ended sessions, stopped workers, old runs of upkeep and old rollups.",
+        "Removes ended sessions, stopped workers, old runs of upkeep, old rollups, past fires and limit warnings.",
         DAILY,
         retention.prune_platform,
     ),

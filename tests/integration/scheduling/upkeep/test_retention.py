@@ -41,7 +41,7 @@ from scheduling.services.upkeep.runs import run_upkeep
 from tenants.conf import platform_role
 from tenants.context import all_tenants, tenant_context
 from tenants.ids import uuid7_floor
-from tenants.models import AuditLogEntry, AuditSeal, PlanLimit, Tenant, TenantSettings
+from tenants.models import AuditLogEntry, AuditSeal, LimitWarning, PlanLimit, Tenant, TenantSettings
 from tenants.partitions import create_partition
 from tenants.services.audit import record_audit
 from tenants.services.sealing import seal_entries
@@ -312,7 +312,7 @@ def test_a_planted_prune_without_its_closing_row_is_found(acme: Tenant, monkeypa
     assert run_upkeep(name="verify_ledger").outcome == "failed"
 
 
-def test_what_is_no_tenants_goes_too(db: None) -> None:
+def test_what_no_plan_speaks_of_goes_too(acme: Tenant) -> None:
     long_ago = timezone.now() - timedelta(days=60)
     with all_tenants():
         pool = WorkerPool.objects.get(name="default")
@@ -321,8 +321,12 @@ def test_what_is_no_tenants_goes_too(db: None) -> None:
         alive = Worker.objects.create(**facts, status="online")
     Session.objects.create(session_key="old", session_data="", expire_date=long_ago)
     Session.objects.create(session_key="new", session_data="", expire_date=timezone.now() + timedelta(days=1))
+    with all_tenants():
+        for period in ("2020-01-01", timezone.now().date().replace(day=1)):
+            LimitWarning.objects.create(tenant=acme, key="k", period=period, percent=80, used=8, allowed=10)
     run = run_upkeep(name="platform_rows")
-    assert {name: run.counts[name] for name in ("sessions", "workers")} == {"sessions": 1, "workers": 1}
+    went = {name: count for name, count in run.counts.items() if count}
+    assert went == {"limit_warnings": 1, "sessions": 1, "workers": 1}
     assert [worker.pk for worker in Worker.objects.all()] == [alive.pk]
     assert max(run_upkeep(name="platform_rows").counts.values()) == 0
 
