@@ -60,6 +60,7 @@ GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
     (
         "Configure",
         (
+            Page("tenants.TenantSettings", "Settings", "settings"),
             Page("scheduling.RoutingRule", "Routing rules", "alt_route"),
             Page("scheduling.WorkerPool", "Worker pools", "lan"),
             Page("scheduling.KindPause", "Paused kinds", "pause_circle"),

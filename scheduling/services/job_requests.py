@@ -33,13 +33,13 @@ MAX_REPORTED_ERRORS = 20
 class JobRequest:
     """One job as asked for; ``run_at`` and ``deadline`` are aware datetimes.
 
-    ``queue`` names a queue only where the routing rule lets the tenant choose; ``max_retries``
-    may lower the kind's own number.
+    Without a ``priority`` the tenant's default counts. ``queue`` names a queue only where the
+    routing rule lets the tenant choose; ``max_retries`` may lower the kind's own number.
     """
 
     kind: str
     payload: Mapping[str, Any] = field(default_factory=dict)
-    priority: int = 0
+    priority: int | None = None
     run_at: datetime | None = None
     deadline: datetime | None = None
     fair_key: str = ""
@@ -51,7 +51,8 @@ class JobRequest:
     def fingerprint(self) -> bytes:
         """SHA-256 over all that was asked for, by which a repeated request is recognised."""
         check_depth(self.payload)
-        asked = {name: getattr(self, name) for name in _FINGERPRINTED}
+        # No priority and the plainest one are the same request, whatever the tenant's default becomes.
+        asked = {name: getattr(self, name) for name in _FINGERPRINTED} | {"priority": self.priority or 0}
         text = json.dumps(asked, sort_keys=True, default=str, separators=(",", ":"))
         return hashlib.sha256(text.encode()).digest()
 
@@ -81,7 +82,7 @@ def check_request(request: JobRequest, *, now: datetime, max_priority: int) -> t
     _check_payload(request.payload, processor)
     _check_times(request, now)
     _check_labels(request)
-    if not -max_priority <= request.priority <= max_priority:
+    if not -max_priority <= (request.priority or 0) <= max_priority:
         raise PriorityNotAllowedError(f"Priority must lie between -{max_priority} and {max_priority} on this plan.")
     if request.max_retries is not None and not 0 <= request.max_retries <= processor.max_retries:
         raise OptionInvalidError(f"max_retries must lie between 0 and {processor.max_retries} for {request.kind}.")

@@ -31,10 +31,12 @@ from scheduling.services.job_requests import JobRequest, check_request
 from scheduling.services.quotas import Allowance, RateStanding, TokenGrant
 from scheduling.services.routing import Routes
 from scheduling.services.wakes import append_wakes, wake_on_commit
+from scheduling.tenant_settings import DEFAULT_PRIORITY
 from tenants.context import tenant_context
 from tenants.exceptions import DomainError, TenantSuspendedError
 from tenants.ids import uuid7
 from tenants.models import Tenant
+from tenants.selectors.settings import tenant_setting
 from tenants.services.audit import AuditTarget, record_audit
 
 _KEYS_IN_FLIGHT = """
@@ -183,14 +185,15 @@ class _Intake:
 
     def _new_job(self, request: JobRequest, queue_id: int, max_retries: int) -> Job:
         run_at = max(request.run_at or self.now, self.now)
+        priority = self._default_priority() if request.priority is None else request.priority
         return Job(
             id=uuid7(),
             tenant=self.tenant,
             kind=request.kind,
             queue_id=queue_id,
             state=JobState.SCHEDULED if run_at > self.now else JobState.AVAILABLE,
-            priority=request.priority,
-            rank=int((run_at.timestamp() - request.priority * ageing_seconds()) * 1_000_000),
+            priority=priority,
+            rank=int((run_at.timestamp() - priority * ageing_seconds()) * 1_000_000),
             fair_key=request.fair_key,
             tags=list(request.tags),
             payload=dict(request.payload),
@@ -218,6 +221,11 @@ class _Intake:
         """Raise the first refusal."""
         if self.rejected:
             raise self.rejected[0][1]
+
+    def _default_priority(self) -> int:
+        """The tenant's own default, within what its plan allows by now."""
+        most = self.tenant.plan.max_priority
+        return max(-most, min(most, int(tenant_setting(self.tenant, DEFAULT_PRIORITY.key))))
 
     def store(self) -> None:
         """Write the new jobs, where they wait, their first event, and the news of them."""

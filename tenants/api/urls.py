@@ -7,6 +7,7 @@ from rest_framework.routers import SimpleRouter
 
 from tenants.api.audit_log import AuditLogViewSet
 from tenants.api.people import ApiKeyViewSet, MemberViewSet
+from tenants.api.settings import TenantSettingsViewSet
 from tenants.api.usage import UsageViewSet
 from tenants.api.views import OwnTenantViewSet
 
@@ -20,5 +21,11 @@ urlpatterns = [
     path("tenants/me/", OwnTenantViewSet.as_view({"get": "retrieve"}), name="own-tenant"),
     path("tenants/me/pause/", OwnTenantViewSet.as_view({"post": "pause"}), name="own-tenant-pause"),
     path("tenants/me/resume/", OwnTenantViewSet.as_view({"post": "resume"}), name="own-tenant-resume"),
+    path(
+        "tenants/me/settings/",
+        TenantSettingsViewSet.as_view({"get": "retrieve", "patch": "partial_update"}),
+        name="own-settings",
+    ),
+    path("tenants/me/settings/schema/", TenantSettingsViewSet.as_view({"get": "describe"}), name="own-settings-schema"),
     path("", include(router.urls)),
 ]

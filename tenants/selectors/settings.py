@@ -51,9 +51,12 @@ def effective_values(stored: Mapping[str, Any]) -> Mapping[str, Any]:
     return {key: _value(setting, stored) for key, setting in all_settings().items()}
 
 
-def orphaned_values(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """What is kept of settings whose plug-in is not installed; a plug-in that comes back finds them again."""
-    return {key: value for key, value in stored.items() if key not in all_settings()}
+def orphaned_keys(stored: Mapping[str, Any]) -> list[str]:
+    """The keys whose plug-in is not installed; one that comes back finds its values again.
+
+    The values are not shown: nobody is there to say which of them are secret.
+    """
+    return sorted(key for key in stored if key not in all_settings())
 
 
 def forget_settings(tenant_id: UUID) -> None:

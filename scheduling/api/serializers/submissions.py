@@ -24,7 +24,11 @@ class JobSubmissionSerializer(StrictSerializer):
 
     kind = NameField(max_length=64)
     payload = serializers.DictField(default=dict, help_text="By the kind's own schema; at most 256 KiB as JSON.")
-    priority = WholeNumberField(default=0, help_text="Orders your own jobs; higher runs earlier.")
+    priority = WholeNumberField(
+        default=None,
+        allow_null=True,
+        help_text="Orders your own jobs; higher runs earlier. Without one the tenant's setting counts.",
+    )
     run_at = MomentField(default=None, allow_null=True, help_text="Not started before this time.")
     deadline = MomentField(default=None, allow_null=True, help_text="Discarded if not done by this time.")
     fair_key = NameField(

@@ -32,7 +32,7 @@ class Command(BaseCommand):
         parser.add_argument("kind")
         parser.add_argument("--tenant", required=True, metavar="SLUG")
         parser.add_argument("--payload", type=json_object, default={}, metavar="JSON", help="a JSON object")
-        parser.add_argument("--priority", type=int, default=0)
+        parser.add_argument("--priority", type=int, help="without one the tenant's setting counts")
         parser.add_argument("--run-at", type=moment, metavar="TIME")
         parser.add_argument("--deadline", type=moment, metavar="TIME")
         parser.add_argument("--fair-key", default="")

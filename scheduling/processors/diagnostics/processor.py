@@ -53,6 +53,7 @@ class SleepProcessor(TaskProcessor):
     def process(self, context: JobContext) -> Complete | Yielded:
         seconds = float(context.payload["seconds"])
         slept_before = float(context.state.get("slept_seconds", 0.0))
+        context.log("sleeping", seconds=seconds, slept_before=round(slept_before, 3))
         began = time.monotonic()
         while (slept := slept_before + time.monotonic() - began) < seconds:
             if context.should_yield():

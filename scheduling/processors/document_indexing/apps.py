@@ -13,3 +13,4 @@ class DocumentIndexingConfig(AppConfig):
     verbose_name = "Document indexing"
     processors = ("scheduling.processors.document_indexing.processor.DocumentIndexing",)
     api_urls = "scheduling.processors.document_indexing.api.urls"
+    tenant_settings = "scheduling.processors.document_indexing.tenant_settings:SETTINGS"

@@ -24,6 +24,7 @@ from scheduling.processors.document_indexing.errors import (
     FileWithoutTextError,
 )
 from scheduling.processors.document_indexing.extraction.extractor import extract_blocks
+from scheduling.processors.document_indexing.tenant_settings import MAX_CHUNKS
 from scheduling.processors.retrieval import repository
 from scheduling.processors.retrieval.cleaning import clean_blocks
 from scheduling.processors.retrieval.embedding import current_model_name, get_embedder
@@ -36,8 +37,6 @@ from tenants.exceptions import SpaceExceededError
 
 # Chunks embedded and stored at a time: what a crash costs, and how long a cancel or a pause waits (about 0.4 s).
 BATCH_CHUNKS = 32
-# 50 MiB of text make about this many; their vectors take ten minutes of one core.
-MAX_CHUNKS = 60_000
 
 
 class DocumentIndexing(TaskProcessor):
@@ -52,6 +51,7 @@ class DocumentIndexing(TaskProcessor):
         "additionalProperties": False,
     }
     timeout_seconds = 900.0
+    settings = (MAX_CHUNKS.key,)
 
     @classmethod
     def preload(cls) -> None:
@@ -69,8 +69,10 @@ class DocumentIndexing(TaskProcessor):
         first = begin_or_resume(context, source, digest, len(passages))
         for start in range(first, len(passages), BATCH_CHUNKS):
             load_batch(context, source, digest, passages[start : start + BATCH_CHUNKS], total=len(passages))
+            context.log("embedded", chunks=min(start + BATCH_CHUNKS, len(passages)), of=len(passages))
             if context.should_yield():
                 return Yielded({"digest": digest})
+        context.log("indexed", chunks=len(passages))
         context.in_settlement(lambda: repository.complete(source))
         return Complete({"document": str(source.id), "chunks": len(passages)})
 
@@ -112,14 +114,18 @@ def prepare_passages(context: JobContext, source: DocumentSource) -> list[Passag
     enter_phase(context, source, DocumentStatus.PARSING)
     with fetch_file(source.storage_key, source.sha256) as file:
         blocks = extract_blocks(file, source.content_type)
+    pages = {block.location["page"] for block in blocks if "page" in block.location}
+    context.log("extracted", file=source.name, blocks=len(blocks), pages=len(pages) or None)
     enter_phase(context, source, DocumentStatus.CLEANING)
     blocks = clean_blocks(blocks)
     enter_phase(context, source, DocumentStatus.SPLITTING)
     passages = split_blocks(blocks, source.split_settings)
     if not passages:
         raise FileWithoutTextError
-    if len(passages) > MAX_CHUNKS:
-        raise FileTooComplexError(f"The file makes {len(passages)} chunks; at most {MAX_CHUNKS} are indexed.")
+    most = context.setting(MAX_CHUNKS.key)
+    if len(passages) > most:
+        raise FileTooComplexError(f"The file makes {len(passages)} chunks; at most {most} are indexed.")
+    context.log("split", chunks=len(passages), chunk_tokens=source.split_settings.chunk_size)
     return passages
 
 
@@ -138,6 +144,7 @@ def begin_or_resume(context: JobContext, source: DocumentSource, digest: str, to
     """
     state = {"digest": digest}
     if source.passages_digest == digest:
+        context.log("resumed", chunks_done=source.chunks_done, of=total)
         context.checkpoint(state, lambda: repository.resume_chunks(source))
         return source.chunks_done
     try:

@@ -15,10 +15,12 @@ from django.utils.text import Truncator
 from scheduling.processors.retrieval.models import Chunk, Dataset
 from scheduling.processors.retrieval.search import MAX_QUERY_LENGTH, MAX_TOP_K, Hit, SearchMode, search_dataset
 from scheduling.processors.retrieval.services import create_dataset, delete_dataset, update_dataset
+from scheduling.processors.retrieval.tenant_settings import CHUNK_OVERLAP_TOKENS, CHUNK_TOKENS
 from tenants.admin.base import ReadOnlyAdmin, TenantScopedAdmin
 from tenants.admin.post_actions import post_action
 from tenants.exceptions import DomainError
 from tenants.permissions import Permission
+from tenants.selectors.settings import settings_of
 
 _SETTINGS = ("name", "description", "chunk_size", "chunk_overlap")
 _EXCERPT_WORDS = 20
@@ -43,6 +45,12 @@ class DatasetAdmin(TenantScopedAdmin):
     ordering = ("-id",)
     post_actions = ("delete_empty",)
     change_form_before_template = "retrieval/admin/dataset_links.html"
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        tenant = self.access(request).tenant
+        defaults = settings_of(tenant) if tenant else {}
+        chosen = {"chunk_size": CHUNK_TOKENS.key, "chunk_overlap": CHUNK_OVERLAP_TOKENS.key}
+        return {name: defaults[key] for name, key in chosen.items() if key in defaults}
 
     def get_fields(self, request: HttpRequest, obj: Dataset | None = None) -> Any:
         if obj is not None:

@@ -17,3 +17,4 @@ class RetrievalConfig(AppConfig):
     api_urls = "scheduling.processors.retrieval.api.urls"
     upkeep_tasks = "scheduling.processors.retrieval.upkeep:TASKS"
     limits = LIMITS
+    tenant_settings = "scheduling.processors.retrieval.tenant_settings:SETTINGS"

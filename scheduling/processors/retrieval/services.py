@@ -11,9 +11,10 @@ from scheduling.processors.retrieval.exceptions import (
     DatasetSettingsInvalidError,
 )
 from scheduling.processors.retrieval.models import Dataset, Document
-from scheduling.processors.retrieval.splitting import DEFAULT_CHUNK_SIZE, DEFAULT_OVERLAP
+from scheduling.processors.retrieval.tenant_settings import CHUNK_OVERLAP_TOKENS, CHUNK_TOKENS
 from tenants.context import tenant_context
 from tenants.models import Tenant
+from tenants.selectors.settings import settings_of
 from tenants.services.audit import record_audit
 
 _SETTABLE = ("name", "description", "chunk_size", "chunk_overlap")
@@ -24,16 +25,24 @@ def create_dataset(
     tenant: Tenant,
     name: str,
     description: str = "",
-    chunk_size: int = DEFAULT_CHUNK_SIZE,
+    chunk_size: int | None = None,
     chunk_overlap: int | None = None,
 ) -> Dataset:
-    """Make an empty dataset, to be embedded by the model in use; small chunks overlap by half at most."""
+    """Make an empty dataset, to be embedded by the model in use.
+
+    What is not said is the tenant's own default; small chunks overlap by half at most.
+    """
+    defaults = settings_of(tenant)
+    if chunk_size is None:
+        chunk_size = int(defaults[CHUNK_TOKENS.key])
+    if chunk_overlap is None:
+        chunk_overlap = min(int(defaults[CHUNK_OVERLAP_TOKENS.key]), chunk_size // 2)
     dataset = Dataset(
         tenant=tenant,
         name=name,
         description=description,
         chunk_size=chunk_size,
-        chunk_overlap=min(DEFAULT_OVERLAP, chunk_size // 2) if chunk_overlap is None else chunk_overlap,
+        chunk_overlap=chunk_overlap,
     )
     with tenant_context(tenant):
         _save(dataset)

@@ -27,6 +27,7 @@ from scheduling.services.settlement import settle
 from scheduling.worker import policy
 from tenants.context import all_tenants
 from tenants.models import Tenant
+from tenants.selectors.settings import tenant_setting
 from tests.integration.scheduling.acts import Start, Tick, begin
 from tests.integration.scheduling.conftest import pool, start, tick, worker  # noqa: F401 - fixtures of this folder too
 
@@ -120,6 +121,7 @@ class TestRuntime:
     yield_after: int | None
     effects: list[Effects] = field(default_factory=list)
     batches: int = 0
+    logged: list[tuple[str, Json]] = field(default_factory=list)
 
     def checkpoint(self, state: Json, effects: Effects | None) -> None:
         if self.stop_after is not None and self.batches >= self.stop_after:
@@ -149,6 +151,9 @@ class TestRuntime:
     def should_yield(self) -> bool:
         return self.yield_after is not None and self.batches >= self.yield_after
 
+    def log(self, message: str, level: str, fields: Json) -> None:
+        self.logged.append((message, fields))
+
 
 def context_of(started: StartedExecution, runtime: TestRuntime) -> JobContext:
     return JobContext(
@@ -163,6 +168,7 @@ def context_of(started: StartedExecution, runtime: TestRuntime) -> JobContext:
         idempotency_key=started.idempotency_key,
         deadline_at=started.deadline_at,
         runtime=runtime,
+        settings={key: tenant_setting(started.tenant_id, key) for key in DocumentIndexing.settings},
     )
 
 

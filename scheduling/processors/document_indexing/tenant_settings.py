@@ -1,0 +1,15 @@
+"""The setting of a tenant that bounds what one document may cost."""
+
+from __future__ import annotations
+
+from tenants.setting_schema import Setting, SettingGroup
+
+MAX_CHUNKS = Setting(
+    key="document_indexing.max_chunks",
+    title="Chunks of a document",
+    help_text="A file that makes more chunks is refused as too complex, before anything is embedded.",
+    # 50 MiB of text make about this many; their vectors take ten minutes of one core.
+    schema={"type": "integer", "minimum": 1, "maximum": 60_000},
+    default=60_000,
+)
+SETTINGS = SettingGroup("Document indexing", (MAX_CHUNKS,))

@@ -1,0 +1,119 @@
+"""A tenant's settings in the console: one page, made from what the installed apps declare."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+
+from tenants.admin.base import ReadOnlyAdmin
+from tenants.admin.setting_forms import SettingsForm, lines_of
+from tenants.exceptions import DomainError
+from tenants.models import Tenant, TenantSettings
+from tenants.permissions import Permission
+from tenants.selectors.settings import effective_values, orphaned_keys, read_stored
+from tenants.services.settings import change_settings
+from tenants.setting_schema import setting_groups
+
+LISTED_TENANTS = 100
+
+
+@admin.register(TenantSettings)
+class TenantSettingsAdmin(ReadOnlyAdmin):
+    """Members reach their own tenant's page, platform people choose a tenant first."""
+
+    view_permission = Permission.TENANT_VIEW
+
+    def get_urls(self) -> list[URLPattern]:
+        page = self.admin_site.admin_view(self.settings_view)
+        return [path("of/<uuid:tenant_id>/", page, name="tenants_tenantsettings_of"), *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The tenant's own page, or the list of tenants to choose from."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        tenant = self.access(request).tenant
+        if tenant is not None:
+            return self.settings_view(request, tenant.pk)
+        wanted = request.GET.get("q", "").strip()
+        tenants = Tenant.objects.filter(slug__contains=wanted) if wanted else Tenant.objects.all()
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Settings",
+            "opts": self.opts,
+            "tenants": tenants.order_by("slug")[:LISTED_TENANTS],
+            "wanted": wanted,
+        }
+        return TemplateResponse(request, "tenants/admin/settings_choose.html", context)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return HttpResponseRedirect(reverse("admin:tenants_tenantsettings_changelist"))
+
+    def settings_view(self, request: HttpRequest, tenant_id: UUID) -> HttpResponse:
+        """The page: a POST changes what was touched and comes back to it."""
+        if request.method not in {"GET", "HEAD", "POST"}:
+            return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        tenant = Tenant.objects.select_related("plan").filter(pk=tenant_id).first()
+        if tenant is None:
+            raise Http404("There is no such tenant.")
+        row = read_stored(tenant.pk)
+        may_edit = self.access(request).may(Permission.TENANT_MANAGE)
+        form = SettingsForm(
+            request.POST if request.method == "POST" else None,
+            values=effective_values(row.stored),
+            may_edit_all=self.access(request).may(Permission.TENANTS_MANAGE),
+            is_frozen=not may_edit,
+            initial={"version": row.version},
+        )
+        if request.method == "POST":
+            if not may_edit:
+                raise PermissionDenied
+            if form.is_valid() and self._save(request, tenant, form):
+                return HttpResponseRedirect(request.path)
+        return self._page(request, tenant, row, form, may_edit=may_edit)
+
+    def _save(self, request: HttpRequest, tenant: Tenant, form: SettingsForm) -> bool:
+        """Whether the change was taken; a refusal is shown beside the fields it names."""
+        try:
+            change_settings(
+                tenant=tenant,
+                values=form.changes(),
+                reset=form.resets(),
+                version=form.cleaned_data["version"],
+                reason=form.cleaned_data["reason"],
+                by_platform=self.access(request).may(Permission.TENANTS_MANAGE),
+            )
+        except DomainError as refusal:
+            named = [fault for fault in refusal.errors if fault.get("field") in form.fields]
+            for fault in named:
+                form.add_error(fault["field"], fault["detail"])
+            if not named:
+                form.add_error(None, refusal.detail)
+            return False
+        messages.success(request, "The settings are saved.")
+        return True
+
+    def _page(
+        self, request: HttpRequest, tenant: Tenant, row: TenantSettings, form: SettingsForm, *, may_edit: bool
+    ) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Settings of {tenant}",
+            "opts": self.opts,
+            "tenant": tenant,
+            "form": form,
+            "groups": [(group.title, lines_of(group, form, row.stored)) for group in setting_groups()],
+            "orphaned": orphaned_keys(row.stored),
+            "may_edit": may_edit,
+        }
+        status = 422 if form.errors else 200
+        return TemplateResponse(request, "tenants/admin/settings.html", context, status=status)

@@ -1,0 +1,142 @@
+"""`tenants/me/settings/`: what the tenant has set, and what it may set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django.utils.http import parse_etags, quote_etag
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tenants.api.viewsets import TenantViewSet
+from tenants.exceptions import FieldInvalidError, SettingsStaleError
+from tenants.models import TenantSettings
+from tenants.permissions import Permission
+from tenants.selectors.settings import effective_values, orphaned_keys, read_stored
+from tenants.services.settings import change_settings
+from tenants.setting_schema import MASK, all_settings, setting_groups
+
+IF_MATCH = OpenApiParameter(
+    "If-Match",
+    str,
+    OpenApiParameter.HEADER,
+    description="The ETag that was read: the change is refused with 412 when somebody was faster.",
+)
+
+
+class SettingsSerializer(serializers.Serializer[Any]):
+    """A tenant's settings by key."""
+
+    version = serializers.IntegerField(help_text="Rises with each change; also the ETag.")
+    values = serializers.DictField(help_text=f"Every setting, its own value or the default; secrets read {MASK}.")
+    changed = serializers.ListField(child=serializers.CharField(), help_text="The keys that are not at their default.")
+    orphaned = serializers.ListField(
+        child=serializers.CharField(), help_text="Keys that are kept for plug-ins that are not installed."
+    )
+
+
+class SettingsChangeSerializer(serializers.Serializer[Any]):
+    """New values by key, and keys that go back to their defaults."""
+
+    values = serializers.DictField(required=False, default=dict)
+    reset = serializers.ListField(child=serializers.CharField(max_length=200), required=False, default=list)
+    reason = serializers.CharField(max_length=500, required=False, allow_blank=True, default="")
+
+    def to_internal_value(self, data: Any) -> Any:
+        strays = sorted(str(name) for name in data if name not in self.fields) if isinstance(data, Mapping) else []
+        if strays:
+            fault = {"field": strays[0][:100], "code": "unknown_field", "detail": "There is no such field."}
+            raise FieldInvalidError(f"{fault['field']}: {fault['detail']}", errors=[fault])
+        return super().to_internal_value(data)
+
+
+class SettingDescriptionSerializer(serializers.Serializer[Any]):
+    """What a setting is and takes."""
+
+    key = serializers.CharField()
+    title = serializers.CharField()
+    help_text = serializers.CharField()
+    effect = serializers.CharField(help_text="From when on a change counts.")
+    schema = serializers.DictField(help_text="JSON Schema of its value.")
+    default = serializers.JSONField(allow_null=True)
+    editor = serializers.CharField(help_text="`tenant` or `platform`.")
+    is_secret = serializers.BooleanField()
+    plan_limit = serializers.CharField(help_text="The plan's limit that it may not exceed; empty: none.")
+
+
+class SettingGroupSerializer(serializers.Serializer[Any]):
+    """The settings of one part of the platform or of one plug-in."""
+
+    title = serializers.CharField()
+    settings = SettingDescriptionSerializer(many=True)
+
+
+class TenantSettingsViewSet(TenantViewSet):
+    """The settings of the tenant that the caller acts for."""
+
+    model = TenantSettings
+    serializer_class = SettingsSerializer
+    pagination_class = None
+    filter_backends: ClassVar[list[Any]] = []
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "retrieve": Permission.TENANT_VIEW,
+        "describe": Permission.TENANT_VIEW,
+        "partial_update": Permission.TENANT_MANAGE,
+    }
+
+    @extend_schema(operation_id="tenants_me_settings_retrieve")
+    def retrieve(self, request: Request) -> Response:
+        """Show every setting, the tenant's own values and the defaults."""
+        return _answer(read_stored(self.tenant.pk))
+
+    @extend_schema(
+        operation_id="tenants_me_settings_update",
+        parameters=[IF_MATCH],
+        request=SettingsChangeSerializer,
+        responses=SettingsSerializer,
+    )
+    def partial_update(self, request: Request) -> Response:
+        """Change settings or put them back to their defaults, all or nothing."""
+        body = SettingsChangeSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        given = body.validated_data
+        row = change_settings(
+            tenant=self.tenant,
+            values=given["values"],
+            reset=given["reset"],
+            reason=given["reason"],
+            version=_asked_version(request.headers.get("If-Match")),
+            by_platform=self.access.may(Permission.TENANTS_MANAGE),
+        )
+        return _answer(row)
+
+    @extend_schema(operation_id="tenants_me_settings_schema", responses=SettingGroupSerializer(many=True))
+    def describe(self, request: Request) -> Response:
+        """Show which settings there are, what they take and from when on a change counts."""
+        return Response(SettingGroupSerializer(setting_groups(), many=True).data)
+
+
+def _answer(row: TenantSettings) -> Response:
+    declared = all_settings()
+    values = effective_values(row.stored)
+    shown = {
+        "version": row.version,
+        "values": {key: declared[key].shown(value) for key, value in values.items()},
+        "changed": [key for key in declared if key in row.stored],
+        "orphaned": orphaned_keys(row.stored),
+    }
+    headers = {"ETag": quote_etag(str(row.version)), "Cache-Control": "private, no-cache"}
+    return Response(SettingsSerializer(shown).data, headers=headers)
+
+
+def _asked_version(header: str | None) -> int | None:
+    """The version that If-Match names; None where there is no such header or it takes any."""
+    if header is None or header.strip() == "*":
+        return None
+    tags = [tag.strip('"') for tag in parse_etags(header)]
+    if len(tags) != 1 or not (tags[0].isascii() and tags[0].isdigit()):
+        raise SettingsStaleError("If-Match does not name a version of these settings.")
+    return int(tags[0])

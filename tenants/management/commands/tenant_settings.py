@@ -1,0 +1,82 @@
+"""Show and change a tenant's settings."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentTypeError
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from tenants.context import Actor, acting_as
+from tenants.exceptions import DomainError
+from tenants.models import TenantSettings
+from tenants.selectors.settings import effective_values, orphaned_keys, read_stored
+from tenants.selectors.tenants import find_tenant
+from tenants.services.settings import change_settings
+from tenants.setting_schema import all_settings
+
+
+class Command(BaseCommand):
+    help = "Show a tenant's settings; with --set and --reset change them first, all or nothing."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("tenant", help="the tenant's slug")
+        parser.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            type=assignment,
+            metavar="KEY=VALUE",
+            help="a value as JSON, or a bare text; may be repeated",
+        )
+        parser.add_argument(
+            "--reset", action="append", default=[], metavar="KEY", help="back to the default; may be repeated"
+        )
+        parser.add_argument("--reason", default="", help="kept in the audit log")
+        parser.add_argument("--json", action="store_true", help="print the settings as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            tenant = find_tenant(options["tenant"])
+            if options["set"] or options["reset"]:
+                with acting_as(Actor(kind="command", label="tenant_settings")):
+                    row = change_settings(
+                        tenant=tenant,
+                        values=dict(options["set"]),
+                        reset=options["reset"],
+                        reason=options["reason"],
+                        by_platform=True,
+                    )
+            else:
+                row = read_stored(tenant.pk)
+        except DomainError as error:
+            faults = "".join(f"\n  {fault.get('field', '')}: {fault['detail']}" for fault in error.errors)
+            raise CommandError(f"{error.code}: {error.detail}{faults}") from error
+        self._print(row, as_json=options["json"])
+
+    def _print(self, row: TenantSettings, *, as_json: bool) -> None:
+        declared = all_settings()
+        values = {key: declared[key].shown(value) for key, value in effective_values(row.stored).items()}
+        orphaned = orphaned_keys(row.stored)
+        if as_json:
+            changed = [key for key in declared if key in row.stored]
+            facts = {"version": row.version, "values": values, "changed": changed, "orphaned": orphaned}
+            self.stdout.write(json.dumps(facts, ensure_ascii=False))
+            return
+        for key, value in values.items():
+            note = "" if key in row.stored else "  (default)"
+            self.stdout.write(f"{key} = {json.dumps(value, ensure_ascii=False)}{note}")
+        for key in orphaned:
+            self.stdout.write(f"{key}  (kept; no installed plug-in declares it)")
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """`KEY=VALUE`, the value as JSON where it is JSON."""
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        raise ArgumentTypeError(f"{text!r} is not written as KEY=VALUE.")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value
