@@ -7,9 +7,9 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 
 from tenants.admin.base import ReadOnlyAdmin
 from tenants.admin.setting_forms import SettingsForm, lines_of
@@ -30,7 +30,7 @@ class TenantSettingsAdmin(ReadOnlyAdmin):
     view_permission = Permission.TENANT_VIEW
 
     def get_urls(self) -> list[URLPattern]:
-        page = self.admin_site.admin_view(self.settings_view)
+        page = self.guard(self.settings_view, Permission.TENANT_VIEW)
         return [path("of/<uuid:tenant_id>/", page, name="tenants_tenantsettings_of"), *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -39,7 +39,7 @@ class TenantSettingsAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         tenant = self.access(request).tenant
         if tenant is not None:
-            return self.settings_view(request, tenant.pk)
+            return self._show(request, tenant.pk)
         wanted = request.GET.get("q", "").strip()
         tenants = Tenant.objects.filter(slug__contains=wanted) if wanted else Tenant.objects.all()
         context = {
@@ -54,31 +54,37 @@ class TenantSettingsAdmin(ReadOnlyAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        return HttpResponseRedirect(reverse("admin:tenants_tenantsettings_changelist"))
+        # What changes them is the page of their tenant alone.
+        if request.method not in {"GET", "HEAD"} or not self.has_view_permission(request):
+            raise PermissionDenied
+        row = self.get_object(request, object_id)
+        if row is None:
+            raise Http404("There are no such settings.")
+        return self._show(request, row.tenant_id)
 
     def settings_view(self, request: HttpRequest, tenant_id: UUID) -> HttpResponse:
         """The page: a POST changes what was touched and comes back to it."""
         if request.method not in {"GET", "HEAD", "POST"}:
             return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        return self._show(request, tenant_id, sent=request.POST if request.method == "POST" else None)
+
+    def _show(self, request: HttpRequest, tenant_id: UUID, *, sent: QueryDict | None = None) -> HttpResponse:
         tenant = Tenant.objects.select_related("plan").filter(pk=tenant_id).first()
         if tenant is None:
             raise Http404("There is no such tenant.")
-        row = read_stored(tenant.pk)
         may_edit = self.access(request).may(Permission.TENANT_MANAGE)
+        if sent is not None and not may_edit:
+            raise PermissionDenied
+        row = read_stored(tenant.pk)
         form = SettingsForm(
-            request.POST if request.method == "POST" else None,
+            sent,
             values=effective_values(row.stored),
             may_edit_all=self.access(request).may(Permission.TENANTS_MANAGE),
             is_frozen=not may_edit,
             initial={"version": row.version},
         )
-        if request.method == "POST":
-            if not may_edit:
-                raise PermissionDenied
-            if form.is_valid() and self._save(request, tenant, form):
-                return HttpResponseRedirect(request.path)
+        if sent is not None and form.is_valid() and self._save(request, tenant, form):
+            return HttpResponseRedirect(request.path)
         return self._page(request, tenant, row, form, may_edit=may_edit)
 
     def _save(self, request: HttpRequest, tenant: Tenant, form: SettingsForm) -> bool:

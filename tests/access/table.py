@@ -64,6 +64,9 @@ POST   tenants/me/resume/                    tenant.pause      {}
 GET    usage/                                tenant.view
 POST   usage/submit_burst/override/          tenants.manage    {"value": 7, "reason": "a trial"}
 POST   usage/submit_burst/clear/             tenants.manage    {"reason": "it is over"}
+GET    tenants/me/settings/                  tenant.view
+PATCH  tenants/me/settings/                  tenant.manage     {"values": {"timezone": "Asia/Tokyo"}}
+GET    tenants/me/settings/schema/           tenant.view
 GET    members/                              members.view
 POST   members/                              members.manage    {"user": "newcomer"}
 GET    members/{member}/                     members.view
@@ -163,6 +166,7 @@ tenants.membership                 members.view    members.manage   members.mana
 tenants.plan                       platform.view   plans.manage     plans.manage
 tenants.tenant                     tenant.view     tenants.manage   tenants.manage   pause:tenant.pause resume:tenant.pause suspend:tenants.operate reinstate:tenants.operate
 tenants.tenantlimit                tenant.view     tenants.manage   tenants.manage   clear:tenants.manage
+tenants.tenantsettings             tenant.view     -                -
 tenants.tier                       platform.view   plans.manage     plans.manage
 """
 
@@ -188,5 +192,6 @@ POST   scheduling/upkeeprun/run/partitions/  upkeep.run                         
 POST   tenants/auditlogentry/verify/         audit.view                                302
 POST   tenants/auditlogentry/export/         audit.export                              400
 POST   tenants/tenant/choose/                tenant.view                               302
+GET    tenants/tenantsettings/of/{tenant}/   tenant.view
 GET    auth/user/{user}/password/            people.manage
 """

@@ -84,6 +84,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "entry": entry.pk,
         "schedule": schedule.pk,
         "user": member.pk,
+        "tenant": tenant.pk,
     }
 
 
