@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django_celery_beat.admin import ClockedScheduleAdmin as BeatClockedScheduleAdmin
 from django_celery_beat.admin import CrontabScheduleAdmin as BeatCrontabScheduleAdmin
@@ -20,12 +22,25 @@ from django_celery_beat.models import (
 )
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from scheduling.admin.keyset import parse_uuid
+from scheduling.admin.links import job_link
 from scheduling.dashboards.tags import badge
+from scheduling.selectors.schedules import last_submission
+from scheduling.services.beat_submissions import check_submission
+from scheduling.tasks.upkeep import SUBMIT_TASK
 from tenants.admin.users import LoggedAdmin
+from tenants.exceptions import DomainError
 from tenants.permissions import Permission
 
 for model in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule):
     admin.site.unregister(model)
+
+
+KWARGS_HELP = (
+    'A JSON object. For scheduling.submit: {"tenant": "acme", "kind": "noop", "payload": {}}, and if wanted priority,'
+    " queue, tags, fair_key, max_retries, run_at, deadline. Saving checks it; one job is submitted for each due time,"
+    " however many beats run."
+)
 
 
 class UnfoldTaskSelectWidget(UnfoldAdminSelectWidget, TaskSelectWidget):
@@ -39,6 +54,21 @@ class ScheduleForm(PeriodicTaskForm):
         super().__init__(*args, **kwargs)
         self.fields["task"].widget = UnfoldAdminTextInputWidget()
         self.fields["regtask"].widget = UnfoldTaskSelectWidget()
+        if "kwargs" in self.fields:
+            self.fields["kwargs"].help_text = KWARGS_HELP
+
+    def clean(self) -> dict[str, Any]:
+        """What a submission would be refused for is said now, and not when it is due."""
+        values: dict[str, Any] = super().clean()
+        if values.get("task") == SUBMIT_TASK and not self.errors:
+            if values.get("args") not in ("", "[]"):
+                self.add_error("args", "This task takes keyword arguments only.")
+            try:
+                check_submission(json.loads(values.get("kwargs") or "{}"))
+            except DomainError as refusal:
+                faults = "".join(f" {fault.get('field', '')} {fault['detail']}" for fault in refusal.errors)
+                self.add_error("kwargs", f"{refusal.detail}{faults}")
+        return values
 
 
 class BeatAdmin(LoggedAdmin):
@@ -61,6 +91,18 @@ class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
     actions = None
     change_form_template = None
     date_hierarchy = None
+    fieldsets = (*BeatPeriodicTaskAdmin.fieldsets, ("Last result", {"fields": ("last_result",)}))
+    readonly_fields = (*BeatPeriodicTaskAdmin.readonly_fields, "last_result")
+
+    @admin.display(description="Of its last submission")
+    def last_result(self, task: PeriodicTask) -> SafeString | str:
+        entry = last_submission(task.pk) if task.pk else None
+        if entry is None:
+            return "none yet"
+        if entry.action == "beat.refused":
+            return format_html("{} {} {}", badge("fire_refused"), f"{entry.at:%Y-%m-%d %H:%M:%S}", entry.reason)
+        job_id = parse_uuid(str((entry.after or {}).get("job", "")))
+        return format_html("{} {} {}", badge("fire_submitted"), f"{entry.at:%Y-%m-%d %H:%M:%S}", job_link(job_id))
 
     @admin.display(description="State")
     def state_badge(self, task: PeriodicTask) -> SafeString:

@@ -11,6 +11,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from scheduling.exceptions import ScheduleNotFoundError
 from scheduling.models import Job, Schedule, ScheduleFire
 from scheduling.recurrence import Cron, CronInvalidError, PreviewedRun, Recurrence, preview_runs
+from tenants.models import AuditLogEntry
 from tenants.selectors.settings import tenant_setting
 from tenants.tenant_settings import TIMEZONE
 
@@ -70,3 +71,9 @@ def default_zone(tenant_id: UUID) -> str:
     """The zone that a tenant's new schedules begin with."""
     zone: str = tenant_setting(tenant_id, TIMEZONE.key)
     return zone
+
+
+def last_submission(beat_task_id: int) -> AuditLogEntry | None:
+    """What came of the newest due time of a task that an operator wrote into beat's admin."""
+    entries = AuditLogEntry.objects.filter(target_type="django_celery_beat.periodictask", target_id=str(beat_task_id))
+    return entries.filter(action__in=("beat.submitted", "beat.refused")).order_by("-id").first()

@@ -47,6 +47,14 @@ class Platform:
         self._started.append(process)
         return process
 
+    def start_beat(self) -> ManagedProcess:
+        """Start a beat; several may run."""
+        log = self._folder / f"{next(_numbers)}-beat.log"
+        program = ("-m", "celery", "--app", "jobsplatform.celery")
+        process = ManagedProcess(["beat", "--pidfile="], self._environment, log, program=program)
+        self._started.append(process)
+        return process
+
     def start_dispatcher(self) -> ManagedProcess:
         return self.start("dispatch_jobs")
 

@@ -18,6 +18,7 @@ STOP_SECONDS = 30.0
 POLL_SECONDS = 0.05
 # For whatever must happen "soon" on a machine that other tests keep busy.
 PATIENCE_SECONDS = 60.0
+MANAGE = ("manage.py",)
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
@@ -35,11 +36,13 @@ def eventually[T](question: Callable[[], T], *, within: float = PATIENCE_SECONDS
 class ManagedProcess:
     """One `manage.py` command in a process group of its own, which dies with the tests."""
 
-    def __init__(self, arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, arguments: list[str], environment: Mapping[str, str], log: Path, *, program: tuple[str, ...] = MANAGE
+    ) -> None:
         self._log = log
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "manage.py", *arguments],
+                [sys.executable, *program, *arguments],
                 cwd=ROOT,
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,

@@ -12,8 +12,8 @@ from celery.app.defaults import NAMESPACES, flatten
 from django.conf import settings
 
 from scheduling.exceptions import OptionInvalidError
+from scheduling.services.beat_submissions import read_request
 from scheduling.tasks.execute import MAX_EXECUTIONS, read_hint
-from scheduling.tasks.upkeep import read_request
 
 ID, TOKEN = "01920000-0000-7000-8000-000000000001", "8ab3c1d6-0c5c-4f0e-9a39-3f3c4f3b6f10"
 

@@ -1,0 +1,107 @@
+"""Jobs that an operator asks for in beat's own admin: checked when written, submitted once when they are due."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+from scheduling.exceptions import OptionInvalidError
+from scheduling.models import Job
+from scheduling.services.job_requests import JobRequest, check_request
+from scheduling.services.routing import Routes
+from scheduling.services.submission import submit_job
+from tenants.context import tenant_context
+from tenants.exceptions import DomainError
+from tenants.models import Tenant
+from tenants.selectors.tenants import find_tenant
+from tenants.services.audit import AuditTarget, record_audit
+
+TIME_OPTIONS = ("run_at", "deadline")
+OPTIONS = (*TIME_OPTIONS, "priority", "fair_key", "tags", "queue", "max_retries", "idempotency_key")
+AUDIT_TYPE = "django_celery_beat.periodictask"
+# A crontab comes once a minute at most.
+CRONTAB_SECONDS = 60
+# Two messages of one due time come within a third of the interval, two due times more than two thirds apart.
+SLOTS_AN_INTERVAL = 3
+_LOCK = "SELECT extract(epoch FROM now())::float8 FROM pg_advisory_xact_lock(hashtextextended('beat:' || %s, 0))"
+
+
+def read_request(kind: str, payload: dict[str, Any], options: dict[str, Any]) -> JobRequest:
+    """The request that an operator wrote into beat's admin, its times as ISO 8601 with a zone."""
+    try:
+        times = {name: datetime.fromisoformat(options[name]) for name in TIME_OPTIONS if options.get(name)}
+        return JobRequest(kind=kind, payload=payload, **options | times)
+    except (TypeError, ValueError) as error:
+        raise OptionInvalidError(str(error)) from error
+
+
+def check_submission(kwargs: Any) -> None:
+    """Raise the DomainError that submitting with these keyword arguments would raise now."""
+    tenant, request = _read(kwargs)
+    with tenant_context(tenant), connection.cursor() as cursor:
+        cursor.execute("SELECT now()")
+        check_request(request, now=cursor.fetchone()[0], max_priority=tenant.plan.max_priority)
+        Routes.load(tenant.plan.tier_id).queue_for(request.kind, request.payload, request.queue)
+
+
+def submit_for_beat(*, task_name: str, tenant: Tenant, request: JobRequest) -> Job:
+    """Submit what beat's task of this name asks for; the job of the same due time where there is one already.
+
+    Two beats send two messages for each due time, a moment apart. What came of it is kept in the audit log under the
+    task, a refusal too.
+    """
+    row = PeriodicTask.objects.select_related("interval").filter(name=task_name).first()
+    if row is None or request.idempotency_key is not None:
+        return submit_job(tenant=tenant, request=request).job
+    target = AuditTarget(AUDIT_TYPE, str(row.pk), tenant.pk)
+    try:
+        with tenant_context(tenant):
+            job, is_new = _submit_once(row, tenant, request)
+            if is_new:
+                record_audit(action="beat.submitted", target=target, after={"job": str(job.pk), "kind": job.kind})
+    except DomainError as error:
+        with tenant_context(tenant):
+            record_audit(action="beat.refused", target=target, reason=f"{error.code}: {error.detail}")
+        raise
+    return job
+
+
+def _submit_once(row: PeriodicTask, tenant: Tenant, request: JobRequest) -> tuple[Job, bool]:
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK, [str(row.pk)])
+        now = cursor.fetchone()[0]
+    slot = int(now / (_interval_seconds(row) / SLOTS_AN_INTERVAL))
+    keys = [f"beat:{row.pk}:{number}" for number in (slot, slot - 1)]
+    earlier = Job.objects.filter(idempotency_key__in=keys).first()
+    if earlier is not None:
+        return earlier, False
+    fields = {name: getattr(request, name) for name in request.__dataclass_fields__}
+    keyed = JobRequest(**fields | {"idempotency_key": keys[0]})
+    return submit_job(tenant=tenant, request=keyed).job, True
+
+
+def _interval_seconds(row: PeriodicTask) -> float:
+    interval: IntervalSchedule | None = row.interval
+    if interval is None:
+        return CRONTAB_SECONDS
+    return max(float(interval.schedule.run_every.total_seconds()), 0.001)
+
+
+def _read(kwargs: Any) -> tuple[Tenant, JobRequest]:
+    if not isinstance(kwargs, Mapping):
+        raise OptionInvalidError("The keyword arguments must be a JSON object.")
+    given = dict(kwargs)
+    missing = [name for name in ("tenant", "kind") if not isinstance(given.get(name), str)]
+    if missing:
+        raise OptionInvalidError(f"{missing[0]} is missing, or is no text.")
+    if strays := sorted(set(given) - {"tenant", "kind", "payload", *OPTIONS}):
+        raise OptionInvalidError(f"{strays[0]}: there is no such option; there are: {', '.join(OPTIONS)}.")
+    payload = given.pop("payload", None) or {}
+    if not isinstance(payload, dict):
+        raise OptionInvalidError("payload must be a JSON object.")
+    tenant = find_tenant(given.pop("tenant"))
+    return tenant, read_request(given.pop("kind"), payload, given)

@@ -1,0 +1,109 @@
+"""Jobs from beat's own admin: refused when they are written, and one for each due time however many beats there are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
+
+from scheduling.exceptions import KindUnknownError
+from scheduling.services.beat_submissions import submit_for_beat
+from scheduling.services.job_requests import JobRequest
+from scheduling.tasks import upkeep
+from scheduling.tasks.upkeep import submit
+from tenants.context import all_tenants
+from tenants.models import AuditLogEntry, Tenant
+
+pytestmark = pytest.mark.django_db
+ADD = "admin:django_celery_beat_periodictask_add"
+
+
+def periodic_task(**values: Any) -> PeriodicTask:
+    interval = IntervalSchedule.objects.create(every=1, period=IntervalSchedule.DAYS)
+    return PeriodicTask.objects.create(name="nightly", task="scheduling.submit", **({"interval": interval} | values))
+
+
+def test_two_messages_of_one_due_time_submit_once(acme: Tenant, count_jobs: Callable[[], int]) -> None:
+    periodic_task()
+    jobs = [submit_for_beat(task_name="nightly", tenant=acme, request=JobRequest("noop")) for _ in range(2)]
+    assert jobs[0].pk == jobs[1].pk
+    assert count_jobs() == 1
+    with all_tenants():
+        entries = AuditLogEntry.objects.filter(action="beat.submitted")
+        assert [entry.after["job"] for entry in entries] == [str(jobs[0].pk)]
+
+
+def test_other_tasks_and_messages_without_a_task_are_not_held_back(acme: Tenant, count_jobs: Callable[[], int]) -> None:
+    first = periodic_task()
+    PeriodicTask.objects.create(name="other", task="scheduling.submit", interval=first.interval)
+    for name in ("nightly", "other", "", ""):
+        submit_for_beat(task_name=name, tenant=acme, request=JobRequest("noop"))
+    assert count_jobs() == 4
+
+
+def test_a_refusal_is_kept_where_the_operator_looks(acme: Tenant) -> None:
+    task = periodic_task()
+    with pytest.raises(KindUnknownError):
+        submit_for_beat(task_name="nightly", tenant=acme, request=JobRequest("nonsense"))
+    with all_tenants():
+        entry = AuditLogEntry.objects.get(action="beat.refused")
+    assert (entry.target_id, entry.reason.split(":")[0]) == (str(task.pk), "kind_unknown")
+
+
+def test_the_task_submits_by_what_stands_in_beats_row(
+    acme: Tenant, count_jobs: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A worker's connection is its child's own; the test's holds the test's transaction.
+    monkeypatch.setattr(upkeep, "check_connection", lambda: None)
+    submit.apply(kwargs={"tenant": "acme", "kind": "noop", "priority": 2}, throw=True)
+    assert count_jobs() == 1
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "why"),
+    [
+        ({}, "tenant is missing"),
+        ({"tenant": "nobody", "kind": "noop"}, "There is no tenant"),
+        ({"tenant": "acme"}, "kind is missing"),
+        ({"tenant": "acme", "kind": "nonsense"}, "no job kind"),
+        ({"tenant": "acme", "kind": "sleep", "payload": {"seconds": "long"}}, "payload"),
+        ({"tenant": "acme", "kind": "noop", "payload": []}, None),
+        ({"tenant": "acme", "kind": "noop", "payload": [1]}, "payload must be"),
+        ({"tenant": "acme", "kind": "noop", "colour": "red"}, "no such option"),
+        ({"tenant": "acme", "kind": "noop", "priority": 99}, "Priority"),
+        ({"tenant": "acme", "kind": "noop", "run_at": "tomorrow"}, "isoformat"),
+        ({"tenant": "acme", "kind": "noop"}, None),
+    ],
+)
+def test_saving_says_what_is_wrong(
+    client: Client, staff: User, acme: Tenant, kwargs: dict[str, Any], why: str | None
+) -> None:
+    client.force_login(staff)
+    crontab = CrontabSchedule.objects.create(minute="0", hour="3")
+    form = {
+        "name": "from the form",
+        "regtask": "scheduling.submit",
+        "enabled": "on",
+        "crontab": str(crontab.pk),
+        "args": "[]",
+        "kwargs": json.dumps(kwargs),
+        "headers": "{}",
+    }
+    answer = client.post(reverse(ADD), form)
+    if why is None:
+        assert answer.status_code == 302, answer.context["adminform"].form.errors
+        task = PeriodicTask.objects.get(name="from the form")
+        page = client.get(reverse("admin:django_celery_beat_periodictask_change", args=[task.pk]))
+        assert "none yet" in page.content.decode()
+        submit_for_beat(task_name=task.name, tenant=acme, request=JobRequest("noop"))
+        page = client.get(reverse("admin:django_celery_beat_periodictask_change", args=[task.pk]))
+        assert "submitted" in page.content.decode()
+        assert "none yet" not in page.content.decode()
+    else:
+        assert why in str(answer.context["adminform"].form.errors["kwargs"])
