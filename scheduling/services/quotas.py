@@ -32,6 +32,7 @@ NEVER_RETRY_AFTER_SECONDS = 3_600
 # it nobody waits: the limit is exact unless more than sixteen full bulks of one tenant are stored at one moment.
 NEAR_JOBS = 16 * MAX_BULK_JOBS
 
+_OF_SUBMISSION = (SUBMITS_PER_MINUTE, SUBMIT_BURST, MAX_WAITING_JOBS, WORKER_SECONDS)
 # The tick folds wakes into the entities; what it has not folded yet counts too.
 _STANDING = """
     SELECT now(),
@@ -73,7 +74,7 @@ class Allowance:
     @classmethod
     def read(cls, tenant_id: UUID, *, wanted: int) -> Self:
         """Two statements; two more near the limit of waiting jobs. Within the tenant's transaction."""
-        limits = effective_limits(tenant_id)
+        limits = effective_limits(tenant_id, only=_OF_SUBMISSION)
         allowance = cls(tenant_id, *_measure(tenant_id, limits))
         if allowance.room - wanted < NEAR_JOBS:
             with connection.cursor() as cursor:

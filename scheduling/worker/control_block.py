@@ -115,7 +115,7 @@ class Seat:
         _write_bytes(slot.kind, kind.encode()[:MAX_KIND_BYTES])
         slot.began_ns = time.monotonic_ns()
         slot.timeout_ns = int(timeout_seconds * 1_000_000_000)
-        slot.memory_limit_kib = (memory_limit_mib or 0) * 1_024
+        slot.memory_limit_kib = 0 if memory_limit_mib is None else max(1, memory_limit_mib * 1_024)
         # Last: the parent acts on a slot only once it has a fence.
         slot.fence = fence
 

@@ -12,6 +12,8 @@ from django.db import connection
 
 from tenants.limits import Limit, Source, limits
 
+# The first day of the month, by the database's clock, as SQL.
+MONTH = "date_trunc('month', now() AT TIME ZONE 'UTC')::date"
 # Values as a table `allowed(tenant_id, key, value, …)`, for statements that go on from there.
 ALLOWED = """
 described AS (
@@ -47,9 +49,9 @@ class EffectiveLimit:
     expires_at: datetime | None = None
 
 
-def effective_limits(tenant_id: UUID) -> Mapping[str, EffectiveLimit]:
-    """Every limit of a tenant of the current scope by key, in the order of the registry: one statement."""
-    known = limits()
+def effective_limits(tenant_id: UUID, only: Iterable[Limit] | None = None) -> Mapping[str, EffectiveLimit]:
+    """Limits of a tenant of the current scope by key, all or ``only`` some, in their order: one statement."""
+    known = limits() if only is None else {limit.key: limit for limit in only}
     with connection.cursor() as cursor:
         cursor.execute(_EFFECTIVE, described(known.values(), [tenant_id]))
         rows = {row[0]: row for row in cursor.fetchall()}

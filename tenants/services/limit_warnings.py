@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
 
-from tenants.limits import NO_PERIOD, WARNING_PERCENTS, Limit, limits, month_of
-from tenants.selectors.limits import ALLOWED, described
+from tenants.limits import NO_PERIOD, WARNING_PERCENTS, Limit, limits
+from tenants.selectors.limits import ALLOWED, MONTH, described
 from tenants.signals import limit_warned
 
+# By the database's clock, as the dispatcher's own month is. In one order for all, since ticks and changes of plans may
+# warn the same tenants at once.
 _RETURNING = "ON CONFLICT DO NOTHING RETURNING tenant_id, key, percent, used, allowed"
 _WARN_OF_USAGE = f"""
 WITH {ALLOWED}
 INSERT INTO tenants_limitwarning (tenant_id, key, period, percent, used, allowed)
-SELECT u.tenant_id, u.key, %(month)s, level.percent, u.amount, a.value
+SELECT u.tenant_id, u.key, {MONTH}, level.percent, u.amount, a.value
 FROM tenants_tenantusage u JOIN allowed a ON a.tenant_id = u.tenant_id AND a.key = u.key
     CROSS JOIN unnest(%(percents)s::int[]) AS level(percent)
-WHERE u.tenant_id = ANY(%(tenant_ids)s::uuid[]) AND u.period IN (%(month)s, %(no_period)s)
+WHERE u.tenant_id = ANY(%(tenant_ids)s::uuid[]) AND u.period IN ({MONTH}, %(no_period)s)
     AND u.amount > 0 AND u.amount::numeric * 100 >= level.percent * a.value::numeric * a.counts_per_unit
+ORDER BY u.tenant_id, u.key, level.percent
 {_RETURNING}
 """  # noqa: S608 - constants
 _NOTE = f"""
 INSERT INTO tenants_limitwarning (tenant_id, key, period, percent, used, allowed)
-SELECT %(tenant_id)s, %(key)s, %(month)s, level.percent, %(used)s, %(allowed)s
+SELECT %(tenant_id)s, %(key)s, {MONTH}, level.percent, %(used)s, %(allowed)s
 FROM unnest(%(percents)s::int[]) AS level(percent) {_RETURNING}
 """  # noqa: S608 - constants
 
@@ -35,7 +37,6 @@ def warn_of_usage(tenant_ids: Sequence[UUID]) -> int:
     """Warn those of the tenants whose counters have reached a part of their limits; how many warnings are new."""
     counted = [limit for limit in limits().values() if limit.is_counter and limit.warns]
     parameters = described(counted, tenant_ids) | {
-        "month": month_of(datetime.now(UTC)),
         "no_period": NO_PERIOD,
         "percents": list(WARNING_PERCENTS),
     }
@@ -47,8 +48,7 @@ def note_level(*, tenant_id: UUID, limit: Limit, used: int, allowed: int) -> int
     reached = [percent for percent in WARNING_PERCENTS if used > 0 and used * 100 >= percent * allowed]
     if not reached:
         return 0
-    month = month_of(datetime.now(UTC))
-    parameters = {"tenant_id": tenant_id, "key": limit.key, "month": month, "percents": reached}
+    parameters = {"tenant_id": tenant_id, "key": limit.key, "percents": reached}
     return _write(_NOTE, parameters | {"used": used, "allowed": allowed})
 
 

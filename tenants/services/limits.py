@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
+from django.db.models import DateField
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 
 from tenants.context import all_tenants
 from tenants.exceptions import FieldInvalidError, ReasonRequiredError
-from tenants.limits import MAX_LIMIT_VALUE, Limit, get_limit, month_of
+from tenants.limits import MAX_LIMIT_VALUE, Limit, get_limit
 from tenants.models import LimitWarning, Tenant, TenantLimit
 from tenants.names import clean_name
+from tenants.selectors.limits import MONTH
 from tenants.services.audit import AuditTarget, record_audit
 from tenants.services.limit_warnings import warn_of_usage
 from tenants.services.tenants import update_tenant
@@ -87,7 +90,9 @@ def expire_tenant_limits() -> int:
 
 def release_ended_periods() -> int:
     """Have the tenants looked at anew that used a limit up in a month that is over; how many. Behind the door."""
-    over = LimitWarning.objects.filter(percent=100, is_released=False, period__lt=month_of(datetime.now(UTC)))
+    # By the database's clock: released too early, a tenant would be found held, and not be looked at again.
+    this_month = RawSQL(MONTH, [], output_field=DateField())  # noqa: S611 - a constant
+    over = LimitWarning.objects.filter(percent=100, is_released=False, period__lt=this_month)
     held = list(over.select_for_update(skip_locked=True).values_list("tenant_id", "key", "period")[:MAX_RELEASED])
     tenant_ids = sorted({tenant_id for tenant_id, _, _ in held})
     over.filter(tenant_id__in=tenant_ids).update(is_released=True)

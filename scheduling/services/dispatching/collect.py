@@ -7,8 +7,9 @@ from typing import Any
 from django.db import connection
 
 from scheduling.limits import PEAK_MEMORY, WORKER_SECONDS
-from scheduling.services.dispatching.worker_time import LIMIT_US, MONTH
+from scheduling.services.dispatching.worker_time import LIMIT_US
 from tenants.limits import WARNING_PERCENTS
+from tenants.selectors.limits import MONTH
 from tenants.services.limit_warnings import warn_of_usage
 
 # Half-life of the running mean in samples: recent behaviour outweighs what a kind once cost.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from scheduling.limits import WORKER_SECONDS
+from tenants.selectors.limits import MONTH
 
-MONTH = "date_trunc('month', now() AT TIME ZONE 'UTC')::date"
 # An override goes before the plan. The cap keeps a number that nobody checked from overflowing in every tick.
 LIMIT_US = f"""1000000 * least(9000000000000, coalesce((
     SELECT l.value FROM tenants_tenantlimit l WHERE l.tenant_id = t.id AND l.key = '{WORKER_SECONDS.key}'

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection
 
 from scheduling import rate_buckets
@@ -236,7 +238,9 @@ def test_a_wrong_counter_is_found_and_repaired(
     assert [(row.tenant_id, row.counted_us - row.measured_us) for row in verify_usage()] == sorted(
         [(acme.pk, 7), (globex.pk, 5)]
     )
-    verify_usage(repair=True)
+    with pytest.raises(CommandError):
+        call_command("verify_usage", "--json", stdout=StringIO())
+    call_command("verify_usage", "--repair", stdout=StringIO())
     assert (worker_us(acme), worker_us(globex)) == (right, 0)
     assert verify_usage() == []
 
