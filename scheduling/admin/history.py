@@ -20,6 +20,7 @@ class HistoryAdmin(KeysetAdmin):
     empty_text = "They are written while jobs run; submit one, and start a dispatcher and a worker."
 
     list_select_related: tuple[str, ...] = ("queue",)
+    walked_filters = frozenset({"outcome", "kind", "queue"})
 
     @admin.display(description="Job")
     def of_job(self, row: Execution | LiveExecution | JobEvent | Charge) -> SafeString | str:

@@ -56,6 +56,8 @@ class JobAdmin(KeysetAdmin):
     list_display_links = ("job",)
     list_filter = (StateFilter, KindFilter, QueueFilter, TenantFilter)
     list_before_template = "scheduling/dashboards/parts/job_chips.html"
+    # A state that has a small table of its own is found there; the others, kinds and queues are walked for.
+    walked_filters = frozenset({"kind", "queue"})
     search_fields = ("id",)
     search_help_text = "Id of a job or batch, or a whole idempotency key"
     actions = ("retry_selected", "cancel_selected")

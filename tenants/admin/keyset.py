@@ -6,7 +6,7 @@ deep it lies.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -16,6 +16,8 @@ from unfold.views import ChangeList
 from tenants.admin.base import ReadOnlyAdmin
 
 BEFORE, AFTER = "before", "after"
+# Rows that one page looks at when a filter has no index: a rare value is not sought through all of history.
+LOOK_LIMIT = 100_000
 
 
 class KeysetChangeList(ChangeList):
@@ -23,6 +25,8 @@ class KeysetChangeList(ChangeList):
 
     newer_url: str | None = None
     older_url: str | None = None
+    # How many rows were looked at, where there may be more beyond.
+    look_limit: int | None = None
 
     def get_filters_params(self, params: Any = None) -> dict[str, Any]:
         lookups: dict[str, Any] = super().get_filters_params(params)
@@ -42,9 +46,17 @@ class KeysetChangeList(ChangeList):
             page = rows[:size][::-1]
         else:
             narrowed = self.queryset.filter(pk__lt=before) if before is not None else self.queryset
+            is_bounded = isinstance(self.model_admin, KeysetAdmin) and self.model_admin.is_look_bounded(request)
+            end = self._end_of_look(before) if is_bounded else None
+            if end is not None:
+                narrowed = narrowed.filter(pk__gte=end)
             rows = list(narrowed[: size + 1])
             has_newer, has_older = before is not None, len(rows) > size
             page = rows[:size]
+            if end is not None and not has_older:
+                # There may be more beyond: the page says how far it looked, and leads on from there.
+                self.look_limit = LOOK_LIMIT
+                self.older_url = self._url({BEFORE: end})
         self.result_list = page
         self.result_count = self.full_result_count = len(page)
         self.show_full_result_count = False
@@ -53,7 +65,15 @@ class KeysetChangeList(ChangeList):
         self.paginator = self.model_admin.get_paginator(request, page, size)
         if page:
             self.newer_url = self._url({AFTER: page[0].pk}) if has_newer else None
-            self.older_url = self._url({BEFORE: page[-1].pk}) if has_older else None
+            self.older_url = self._url({BEFORE: page[-1].pk}) if has_older else self.older_url
+
+    def _end_of_look(self, before: UUID | None) -> UUID | None:
+        """The last row that is looked at, None if there are not so many."""
+        rows = self.root_queryset.select_related(None).order_by("-pk")
+        if before is not None:
+            rows = rows.filter(pk__lt=before)
+        end: UUID | None = rows.values_list("pk", flat=True)[LOOK_LIMIT : LOOK_LIMIT + 1].first()
+        return end
 
     def _url(self, key: dict[str, Any]) -> str:
         return str(self.get_query_string(key, remove=[BEFORE, AFTER]))
@@ -64,6 +84,15 @@ class KeysetAdmin(ReadOnlyAdmin):
 
     change_list_template = "tenants/admin/keyset_list.html"
     sortable_by = ()
+
+    # Filters that no index serves.
+    walked_filters: ClassVar[frozenset[str]] = frozenset()
+
+    def is_look_bounded(self, request: HttpRequest) -> bool:
+        """Whether a page may find few rows among many: behind the door, by a filter that walks, and by it alone."""
+        if not self.access(request).sees_all_tenants or request.GET.get("q") or request.GET.get("tenant"):
+            return False
+        return any(request.GET.get(name) for name in self.walked_filters)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
         return KeysetChangeList

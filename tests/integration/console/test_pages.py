@@ -162,3 +162,22 @@ def test_a_member_without_a_tenant_is_told_what_to_do(console: Console) -> None:
     response = console(lost).get(reverse("admin:index"))
     assert response.status_code == 200
     assert "You are a member of no tenant" in response.content.decode()
+
+
+def test_a_filter_without_an_index_looks_so_far_and_leads_on(
+    console: Console, staff: User, acme_work: Work, globex_work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenants.admin.keyset.LOOK_LIMIT", 1)
+    client = console(staff)
+    executions = reverse("admin:scheduling_execution_changelist")
+    first = client.get(executions, {"outcome": "crashed"}).context["cl"]
+    assert (list(first.result_list), first.look_limit) == ([], 1)
+    assert "Looked at" in client.get(executions, {"outcome": "crashed"}).content.decode()
+    found, page = [], client.get(executions, {"outcome": "failed"}).context["cl"]
+    while True:
+        found += [execution.pk for execution in page.result_list]
+        if page.older_url is None:
+            break
+        page = client.get(executions + page.older_url).context["cl"]
+    assert set(found) == {acme_work.execution.pk, globex_work.execution.pk}
+    assert len(found) == 2
