@@ -65,6 +65,10 @@ class JobNotFoundError(DomainError):
     code, category, title = "not_found", "not_found", "There is no such job"
 
 
+class ErrorGroupNotFoundError(DomainError):
+    code, category, title = "not_found", "not_found", "There is no such error in this time"
+
+
 class DeadLetterNotFoundError(DomainError):
     code, category, title = "not_found", "not_found", "There is no such dead letter"
 

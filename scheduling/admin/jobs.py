@@ -23,7 +23,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from scheduling.admin.filters import KindFilter, QueueFilter, StateFilter, TenantFilter
-from scheduling.admin.keyset import KeysetAdmin, parse_uuid
+from scheduling.admin.job_log import JobLogPages
+from scheduling.admin.keyset import parse_uuid
 from scheduling.admin.reasons import ReasonActionForm, reason_of
 from scheduling.dashboards.job_page import BODY_TEMPLATE, job_page_context
 from scheduling.dashboards.live import answer_part, tag_of
@@ -47,7 +48,7 @@ RETRIABLE_STATES = REPLAYABLE_STATES | {JobState.RETRYABLE}
 
 
 @admin.register(Job)
-class JobAdmin(KeysetAdmin):
+class JobAdmin(JobLogPages):
     """The jobs of the scope of the moment, newest first."""
 
     view_permission = Permission.JOBS_VIEW
@@ -113,6 +114,7 @@ class JobAdmin(KeysetAdmin):
             "job_body": body,
             "job_etag": tag_of(body),
             "post_actions": list(self._buttons(request, job)),
+            **self.log_context(request, job),
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, "scheduling/dashboards/job_page.html", context)

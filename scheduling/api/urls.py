@@ -6,6 +6,7 @@ from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
 from scheduling.api.views.bulk import BulkSubmissionViewSet
+from scheduling.api.views.errors import ErrorViewSet
 from scheduling.api.views.history import BatchViewSet, DeadLetterViewSet, ExecutionViewSet
 from scheduling.api.views.job_logs import JobLogViewSet
 from scheduling.api.views.jobs import JobViewSet
@@ -19,6 +20,7 @@ router.register("jobs", JobViewSet, basename="job")
 router.register("batches", BatchViewSet, basename="batch")
 router.register("executions", ExecutionViewSet, basename="execution")
 router.register("dead-letters", DeadLetterViewSet, basename="dead-letter")
+router.register("errors", ErrorViewSet, basename="error")
 router.register("queues", QueueViewSet, basename="queue")
 router.register("schedules", ScheduleViewSet, basename="schedule")
 router.register("upkeep", UpkeepViewSet, basename="upkeep")

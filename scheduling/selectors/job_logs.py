@@ -57,6 +57,11 @@ def iterate_log(job: Job, *, level: int = 0) -> Iterator[JobLog]:
         after = page.lines[-1].id
 
 
+def stream_log(job: Job, *, level: int = 0) -> Iterator[str]:
+    """The whole log as text, a line a line, read while it is sent: the request's own transaction is over by then."""
+    return (f"{format_line(line)}\n" for line in iterate_log(job, level=level))
+
+
 def format_line(line: JobLog) -> str:
     """A line as plain text: time, level, attempt, message, fields."""
     fields = "".join(f" {name}={value}" for name, value in line.fields.items())

@@ -88,6 +88,8 @@ GET    jobs/{job}/events/                    jobs.view
 GET    jobs/{job}/executions/                jobs.view
 GET    jobs/{job}/logs/                      logs.view
 GET    jobs/{job}/logs/download/             logs.view
+GET    errors/                               jobs.view
+GET    errors/{fingerprint}/                 jobs.view
 POST   jobs/{waiting}/cancel/                jobs.cancel       {}
 POST   jobs/{job}/retry/                     jobs.retry        {}
 GET    batches/                              jobs.view
@@ -186,6 +188,8 @@ GET    r/{n}/{n}/                            console                            
 GET    scheduling/job/{job}/body/            jobs.view
 POST   scheduling/schedule/preview/         schedules.view
 GET    scheduling/schedule/{schedule}/backfill/ schedules.manage
+GET    scheduling/job/{job}/log/             logs.view
+GET    scheduling/job/{job}/log/download/    logs.view
 GET    retrieval/dataset/{dataset}/search/   datasets.view
 GET    retrieval/document/upload/            datasets.manage
 POST   scheduling/upkeeprun/run/partitions/  upkeep.run                                302

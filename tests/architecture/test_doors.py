@@ -31,6 +31,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "an operator asks for all tenants' schedules",
     ),
     "scheduling/management/schedules.py": ({"schedule_scope"}, "an id on the command line does not say whose it is"),
+    "scheduling/management/commands/tail_job.py": (
+        {"find_job"},
+        "an operator names a job by its id, not by its tenant",
+    ),
     "scheduling/migrations/0003_queues_and_plans.py": (
         {"put_queues_and_plans", "take_queues_and_plans"},
         "FORCE binds the owner, who writes these rows",

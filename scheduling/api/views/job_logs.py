@@ -25,7 +25,7 @@ from scheduling.api.serializers.job_logs import (
 from scheduling.dashboards.live import tag_of
 from scheduling.exceptions import JobNotFoundError
 from scheduling.models import Job, JobLog
-from scheduling.selectors.job_logs import LogPage, format_line, iterate_log, read_log
+from scheduling.selectors.job_logs import LogPage, read_log, stream_log
 from scheduling.selectors.jobs import get_job
 from tenants.api.viewsets import TenantViewSet
 from tenants.context import tenant_context
@@ -77,17 +77,13 @@ class JobLogViewSet(TenantViewSet):
     def download(self, request: Request, job_id: str) -> HttpResponseBase:
         """Download a job's whole log as text."""
         query = JobLogTextQuerySerializer.parse(request.query_params)
-        return log_download(get_job(UUID(job_id)), level=query.least_level)
-
-
-def log_download(job: Job, *, level: int = 0) -> HttpResponseBase:
-    """The log as a text file, read while it is sent; the request's own transaction is over by then."""
-    lines = (f"{format_line(line)}\n" for line in iterate_log(job, level=level))
-    response = StreamingHttpResponse(lines, content_type="text/plain; charset=utf-8")
-    response.headers["Content-Disposition"] = f'attachment; filename="job-{job.id}.log"'
-    response.headers["Cache-Control"] = "private, no-store"
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    return response
+        job = get_job(UUID(job_id))
+        lines = stream_log(job, level=query.least_level)
+        headers = {
+            "Content-Disposition": f'attachment; filename="job-{job.id}.log"',
+            "Cache-Control": "private, no-store",
+        }
+        return StreamingHttpResponse(lines, headers=headers, content_type="text/plain; charset=utf-8")
 
 
 def _read(job: Job, query: JobLogQuerySerializer) -> LogPage:

@@ -1,0 +1,75 @@
+"""Print what a job has logged, and if asked go on until it ends."""
+
+from __future__ import annotations
+
+import json
+import time
+from argparse import ArgumentParser
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError
+
+from scheduling.models import Job, JobLog
+from scheduling.selectors.job_logs import format_line, read_log
+from scheduling.selectors.jobs import get_job
+from scheduling.services.job_logs import LEVELS
+from tenants.context import all_tenants, tenant_context
+from tenants.exceptions import DomainError
+
+POLL_SECONDS = 0.5
+CHUNK_LINES = 500
+
+
+class Command(BaseCommand):
+    help = "Print a job's log, oldest first; with --follow until the job has ended."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("job", type=UUID, metavar="ID")
+        parser.add_argument("--follow", action="store_true", help="until the job has ended")
+        parser.add_argument("--level", choices=list(LEVELS), default="debug", help="this level and those above it")
+        parser.add_argument("--json", action="store_true", help="print each line as a JSON object")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            job = find_job(options["job"])
+            self._print_all(job, options)
+        except DomainError as error:
+            raise CommandError(f"{error.code}: {error.detail}") from error
+
+    def _print_all(self, job: Job, options: dict[str, Any]) -> None:
+        after: UUID | None = None
+        while True:
+            with tenant_context(job.tenant_id):
+                # The state first: what a job logs is stored before it ends.
+                job = get_job(job.id)
+                page = read_log(job, after=after, level=LEVELS[options["level"]], limit=CHUNK_LINES)
+            for line in page.lines:
+                self.stdout.write(as_json(line) if options["json"] else format_line(line))
+                after = line.id
+            if page.has_more:
+                continue
+            if job.is_terminal or not options["follow"]:
+                return
+            self.stdout.flush()
+            time.sleep(POLL_SECONDS)
+
+
+def find_job(job_id: UUID) -> Job:
+    """The job, whosever it is: an operator names it by its id alone."""
+    with all_tenants():
+        return get_job(job_id)
+
+
+def as_json(line: JobLog) -> str:
+    """The line as the API answers it."""
+    facts = {
+        "id": str(line.id),
+        "at": line.at.isoformat(),
+        "level": line.get_level_display(),
+        "message": line.message,
+        "fields": line.fields,
+        "execution": str(line.execution_id),
+        "attempt": line.attempt,
+    }
+    return json.dumps(facts, ensure_ascii=False)
