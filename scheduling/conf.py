@@ -21,7 +21,7 @@ STAGE_ROWS = 2_000
 TICK_IDLE_TIMEOUT_MS = 2_000
 
 # Most schedules that one look fires, so that no transaction grows long; the next look is a second away.
-FIRE_BATCH = 100
+FIRE_BATCH = 50
 FIRE_INTERVAL_SECONDS = 1.0
 # Most jobs that one backfill submits.
 MAX_BACKFILL_FIRES = 1_000
