@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help environment environment-dev demo dev test lint format browser-test chromium bench bench-basics requirements clean
+.PHONY: help environment environment-dev demo dev test test-matrix lint format browser-test chromium pgbouncer-test pgbouncer bench bench-basics requirements clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,7 +36,7 @@ dev: environment ## Everything up on this machine: console, dispatcher, worker, 
 	@$(SERVERS) --keep var/dev -- $(PY) -m jobsplatform.embedded.develop $(if $(BIND),--bind $(BIND))
 
 test: environment-dev ## All tests but the browser's, on servers of their own (PYTEST_ARGS="…" is passed on)
-	@$(SERVERS) --fast -- $(PY) -m pytest -n 2 -m "not browser" $(PYTEST_ARGS)
+	@$(SERVERS) --fast -- $(PY) -m pytest -n 2 -m "not browser and not pgbouncer" $(PYTEST_ARGS)
 
 browser-test: environment-dev chromium ## The console in headless Chromium
 	@$(SERVERS) --fast -- $(PY) -m pytest -m browser $(PYTEST_ARGS)
@@ -46,6 +46,30 @@ chromium:
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
 	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium; \
 	  else echo "Chromium is missing. Cure: sudo apt-get install chromium" >&2; exit 1; fi; }
+
+pgbouncer-test: environment-dev pgbouncer ## The platform behind PgBouncer in transaction mode
+	@$(SERVERS) --fast -- $(PY) -m pytest -m pgbouncer $(PYTEST_ARGS)
+
+pgbouncer:
+	@command -v pgbouncer >/dev/null 2>&1 || test -x /usr/sbin/pgbouncer || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends pgbouncer; \
+	  else echo "PgBouncer is missing. Cure: sudo apt-get install pgbouncer" >&2; exit 1; fi; }
+
+# Each Python that is here, with each Django: an environment of its own for every pair.
+MATRIX_PYTHONS ?= python3.12 python3.13
+test-matrix: ## All tests on Python 3.12 and 3.13 with Django 5.2 and 6.0 (MATRIX_PYTHONS="…" says where they are)
+	@ran=0; for python in $(MATRIX_PYTHONS); do \
+	  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1 || { echo "$$python is not here: left out."; continue; }; \
+	  for django in 5.2 6.0; do \
+	    folder=$(VENV)-$$(basename "$$python")-django$$django; \
+	    "$$python" tools/virtual_environment.py "$$folder" requirements.txt requirements-embedded.txt requirements-dev.txt || exit 1; \
+	    [ $$django = 5.2 ] || "$$python" tools/virtual_environment.py "$$folder" requirements-django$$django.txt || exit 1; \
+	    echo "== $$python, Django $$django"; \
+	    "$$folder/bin/python" -m jobsplatform.embedded run --fast -- "$$folder/bin/python" -m pytest -n 2 -q -m "not browser and not pgbouncer" $(PYTEST_ARGS) || exit 1; \
+	    ran=$$((ran + 1)); \
+	  done; \
+	done; test $$ran -gt 0 || { echo "None of $(MATRIX_PYTHONS) is here." >&2; exit 1; }
 
 lint: environment-dev ## Style, types, import contracts, missing migrations
 	@$(PY) -m ruff check .
@@ -74,5 +98,5 @@ requirements: environment ## Pin requirements/*.in whole, with uv
 clean: ## Remove the virtual environment, kept data, caches (not while `make dev` runs)
 	@if [ -e var/dev/lock ] && command -v flock >/dev/null && ! flock -n var/dev/lock true; then \
 	  echo "make dev is running on var/dev: stop it first (Ctrl-C where it runs)." >&2; exit 1; fi
-	@rm -rf $(VENV) $(VENV).lock var .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	@rm -rf $(VENV) $(VENV).lock $(VENV)-python* var .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -94,6 +94,8 @@ DATABASES: dict[str, dict[str, Any]] = {
         "ATOMIC_REQUESTS": True,
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
+        # A pooler in transaction mode gives each transaction another session: a cursor that outlives one is lost.
+        "DISABLE_SERVER_SIDE_CURSORS": env.bool("DATABASE_POOLED"),
     },
 }
 # Only migrations and the making of test databases connect as the owner.

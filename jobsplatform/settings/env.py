@@ -18,6 +18,7 @@ env = environ.Env(
     DATABASE_URL=(str, NOWHERE_DATABASE_URL),
     DATABASE_OWNER_URL=(str, ""),
     DATABASE_PLATFORM_ROLE=(str, "jobs_platform"),
+    DATABASE_POOLED=(bool, False),
     REDIS_URL=(str, NOWHERE_REDIS_URL),
     CACHE_URL=(str, ""),
     # Web

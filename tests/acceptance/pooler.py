@@ -1,0 +1,100 @@
+"""PgBouncer in transaction mode before the test database, as production runs it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import psycopg
+
+from tests.acceptance.processes import eventually
+
+PROGRAM = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
+UNPRIVILEGED_UID = 65534
+_CONFIGURATION = """
+[databases]
+* = host={host} port={port}
+
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {listen_port}
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = {folder}/users.txt
+pool_mode = transaction
+default_pool_size = {pool_size}
+max_client_conn = 200
+admin_users = {user}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Pooler:
+    """A running PgBouncer: where it listens, and what it says of itself."""
+
+    url: str
+
+    @property
+    def port(self) -> int:
+        return urlsplit(self.url).port or 0
+
+    def server_connections(self) -> int:
+        """How many connections to PostgreSQL it has open."""
+        admin = urlunsplit(urlsplit(self.url)._replace(path="/pgbouncer"))
+        # Its console speaks the simple protocol alone.
+        with psycopg.connect(admin, autocommit=True, cursor_factory=psycopg.ClientCursor) as console:
+            return len(console.execute("SHOW SERVERS").fetchall())
+
+
+@contextmanager
+def running_pooler(database_url: str, *, pool_size: int) -> Iterator[Pooler]:
+    """PgBouncer before the server of ``database_url``, with so many connections to it."""
+    parts = urlsplit(database_url)
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        listen_port = probe.getsockname()[1]
+    # It refuses to run as root, and what pytest gives is its owner's alone.
+    with TemporaryDirectory(prefix="pgbouncer-", dir="/tmp") as name, Path(name, "log").open("wb") as log:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "users.txt").write_text(f'"{user}" "{password}"\n')
+        (folder / "pgbouncer.ini").write_text(
+            _CONFIGURATION.format(
+                host=parts.hostname,
+                port=parts.port,
+                listen_port=listen_port,
+                folder=folder,
+                pool_size=pool_size,
+                user=user,
+            )
+        )
+        process = subprocess.Popen(
+            [PROGRAM, "-q", str(folder / "pgbouncer.ini")],
+            stderr=log,
+            **({"user": UNPRIVILEGED_UID, "extra_groups": []} if os.getuid() == 0 else {}),
+        )
+        netloc = f"{parts.username}:{parts.password}@127.0.0.1:{listen_port}"
+        pooler = Pooler(urlunsplit(parts._replace(netloc=netloc)))
+        try:
+            eventually(lambda: _answers(pooler.url), within=15, what="PgBouncer answers")
+            yield pooler
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with psycopg.connect(url, connect_timeout=2) as connection:
+            return connection.execute("SELECT 1").fetchone() == (1,)
+    except psycopg.OperationalError:
+        return False

@@ -1,0 +1,181 @@
+"""What `deploy/` says is syntactically right, asks for commands that exist and sets variables that are read."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from django.core.management import get_commands, load_command_class
+
+from jobsplatform.settings.env import BASE_DIR, env
+
+kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="it is in requirements-dev.txt")
+compose_spec = pytest.importorskip("compose_spec", reason="it is in requirements-dev.txt")
+
+DEPLOY = BASE_DIR / "deploy"
+KUBERNETES = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+COMPOSE = DEPLOY / "compose" / "compose.yaml"
+# The oldest version that is still maintained, and the newest that the validator knows.
+KUBERNETES_VERSIONS = ("1.34", "1.37")
+# What the image or the client libraries read, and the platform's settings do not.
+FOREIGN_VARIABLES = {"PROMETHEUS_MULTIPROC_DIR"}
+SERVERS = {"postgres", "valkey"}
+
+
+def manifests() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each Kubernetes object with the name of its file, the kustomization apart."""
+    for path in KUBERNETES:
+        for document in yaml.safe_load_all(path.read_text()):
+            if document["kind"] != "Kustomization":
+                yield path.name, document
+
+
+OBJECTS = list(manifests())
+
+
+def named(kind: str) -> dict[str, dict[str, Any]]:
+    """The objects of a kind by name."""
+    return {document["metadata"]["name"]: document for _, document in OBJECTS if document["kind"] == kind}
+
+
+def containers() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every container that Kubernetes runs, by the name of its workload."""
+    for kind in ("Deployment", "Job"):
+        for name, document in named(kind).items():
+            for container in document["spec"]["template"]["spec"]["containers"]:
+                yield name, container
+
+
+def services() -> dict[str, Any]:
+    """The services of the compose file, its merge keys resolved."""
+    parsed: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())["services"]
+    return parsed
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """Every command that any of the files runs with this project's code."""
+    for name, container in containers():
+        yield f"kubernetes {name}", container["command"]
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            if "exec" in container.get(probe, {}):
+                yield f"kubernetes {name} {probe}", container[probe]["exec"]["command"]
+    for name, service in services().items():
+        if name not in SERVERS and "command" in service:
+            yield f"compose {name}", service["command"]
+    yield "image", json.loads(re.findall(r"^CMD (\[.*\])$", containerfile(), re.MULTILINE)[0])
+
+
+def containerfile() -> str:
+    return (DEPLOY / "Containerfile").read_text()
+
+
+@pytest.mark.parametrize("version", KUBERNETES_VERSIONS)
+@pytest.mark.parametrize(("file", "document"), OBJECTS, ids=[f"{file}-{doc['kind']}" for file, doc in OBJECTS])
+def test_kubernetes_takes_each_object(file: str, document: dict[str, Any], version: str) -> None:
+    kubernetes_validate.validate(document, version, strict=True)
+
+
+def test_a_misspelt_field_would_be_noticed() -> None:
+    broken = json.loads(json.dumps(named("Deployment")["dispatcher"]))
+    broken["spec"]["replica"] = 2
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(broken, KUBERNETES_VERSIONS[0], strict=True)
+
+
+def test_the_kustomization_names_every_file() -> None:
+    kustomization = yaml.safe_load((DEPLOY / "kubernetes" / "kustomization.yaml").read_text())
+    others = {path.name for path in KUBERNETES} - {"kustomization.yaml", "secret.example.yaml"}
+    assert set(kustomization["resources"]) == others
+
+
+def test_compose_takes_its_file_and_would_notice_a_misspelt_field() -> None:
+    filled = re.sub(r"\$\{IMAGE[^}]*\}", "jobsplatform:latest", COMPOSE.read_text())
+    filled = re.sub(r"\$\{[^}]+\}", "value", filled)
+    assert set(compose_spec.PyCompose.from_yaml(filled).service_names()) == set(services())
+    with pytest.raises(ValueError, match="restrat"):
+        compose_spec.PyCompose.from_yaml(filled.replace("restart:", "restrat:", 1))
+
+
+def test_every_part_of_the_platform_is_deployed() -> None:
+    parts = {"web", "streams", "dispatcher", "worker-default", "worker-maintenance", "beat"}
+    assert set(named("Deployment")) == parts
+    assert set(named("Job")) == {"migrate"}
+    assert named("Deployment")["dispatcher"]["spec"]["replicas"] == 2
+    assert named("Deployment")["beat"]["spec"]["strategy"] == {"type": "Recreate"}
+    # Beat alone may be away for a while; of all others some must stay.
+    assert set(named("PodDisruptionBudget")) == parts - {"beat"}
+
+
+def test_every_deployment_has_probes_limits_and_no_rights() -> None:
+    for name, container in containers():
+        assert container["resources"]["limits"]["memory"], name
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True, name
+        assert container["securityContext"]["allowPrivilegeEscalation"] is False, name
+        if name != "migrate":
+            assert {"startupProbe", "livenessProbe"} <= set(container), name
+
+
+def test_selectors_find_the_pods_they_mean() -> None:
+    labels = {
+        name: document["spec"]["template"]["metadata"]["labels"] for name, document in named("Deployment").items()
+    }
+    for name, budget in named("PodDisruptionBudget").items():
+        assert budget["spec"]["selector"]["matchLabels"] == labels[name]
+    for name, service in named("Service").items():
+        assert service["spec"]["selector"] == labels[name]
+    for name, deployment in named("Deployment").items():
+        assert deployment["spec"]["selector"]["matchLabels"] == labels[name]
+
+
+def test_only_the_migration_gets_the_owners_connection() -> None:
+    holders = {
+        name
+        for name, container in containers()
+        if any(source.get("secretRef", {}).get("name") == "jobsplatform-owner" for source in container["envFrom"])
+    }
+    assert holders == {"migrate"}
+    owners = {name for name, service in services().items() if "DATABASE_OWNER_URL" in service.get("environment", {})}
+    assert owners == {"bootstrap", "migrate"}
+
+
+@pytest.mark.parametrize(("where", "command"), list(commands()), ids=[where for where, _ in commands()])
+def test_every_command_exists_and_takes_its_arguments(where: str, command: list[str]) -> None:
+    words = command[2:] if command[:2] == ["tini", "--"] else command
+    if words[:2] != ["python", "manage.py"]:
+        assert words[0] in {"gunicorn", "uvicorn", "celery"}, where
+        return
+    name, *arguments = words[2:]
+    application = get_commands()[name]
+    parser = load_command_class(application, name).create_parser("manage.py", name)
+    parser.parse_args(arguments)
+
+
+def test_every_variable_that_is_set_is_one_that_is_read() -> None:
+    read = set(env.scheme) | FOREIGN_VARIABLES
+    set_here = set(named("ConfigMap")["jobsplatform"]["data"])
+    for secret in named("Secret").values():
+        set_here |= set(secret["stringData"])
+    for name, service in services().items():
+        if name not in SERVERS:
+            set_here |= set(service.get("environment", {}))
+    image = re.findall(r"^(?:ENV|   ) *([A-Z_]+)=", containerfile(), re.MULTILINE)
+    set_here |= {name for name in image if not name.startswith("PYTHON") and name != "PATH"}
+    assert set_here <= read
+
+
+def test_the_compose_file_asks_for_nothing_that_its_example_lacks() -> None:
+    asked = set(re.findall(r"\$\{([A-Z_]+)", COMPOSE.read_text()))
+    offered = re.findall(r"^([A-Z_]+)=", (COMPOSE.parent / ".env.example").read_text(), re.MULTILINE)
+    assert asked == set(offered)
+
+
+def test_the_image_copies_what_exists() -> None:
+    for line in re.findall(r"^COPY (?!--from)(.+)$", containerfile(), re.MULTILINE):
+        source = shlex.split(line)[0]
+        assert Path(BASE_DIR / source).exists(), source
