@@ -1,4 +1,4 @@
-"""Run the benchmarks named on the command line, all by default: `python -m benchmarks [recall latency fairness]`.
+"""Run the benchmarks named on the command line, all by default: `python -m benchmarks [recall latency fairness pages]`.
 
 Expects servers in DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL, as `make bench` starts them. Each prints its
 result and writes it to benchmarks/results/ with the machine's description. The exit status is 1 when a target is
@@ -12,7 +12,7 @@ import sys
 
 from jobsplatform.demo.environment import run_folder
 
-NAMES = ("recall", "latency", "fairness")
+NAMES = ("recall", "latency", "fairness", "pages")
 
 
 def main() -> int:
@@ -24,11 +24,16 @@ def main() -> int:
         parser.error(f"unknown benchmark: {', '.join(sorted(unknown))}")
     with run_folder() as folder:
         # After django.setup(): these modules import models.
-        from benchmarks import fairness, latency, recall
+        from benchmarks import fairness, latency, pages, recall
         from benchmarks.outcome import record
         from jobsplatform.demo.provision import migrate_database
 
-        measures = {"recall": recall.measure, "latency": latency.measure, "fairness": fairness.measure}
+        measures = {
+            "recall": recall.measure,
+            "latency": latency.measure,
+            "fairness": fairness.measure,
+            "pages": pages.measure,
+        }
         migrate_database()
         outcomes = [record(measures[name](folder)) for name in names]
     return 0 if all(outcomes) else 1
