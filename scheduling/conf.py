@@ -67,6 +67,11 @@ def canary_limit_seconds() -> float:
     return float(settings.CANARY_LIMIT_SECONDS)
 
 
+def metrics_port() -> int | None:
+    """Where a dispatcher or worker answers scrapes itself; None: nowhere."""
+    return int(settings.METRICS_PORT) or None
+
+
 def ageing_seconds() -> float:
     """How many seconds of waiting one step of priority is worth."""
     return float(settings.AGEING_SECONDS)

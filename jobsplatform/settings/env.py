@@ -54,6 +54,7 @@ env = environ.Env(
     EXACT_SEARCH_MAX_CHUNKS=(int, 100_000),
     # Observability
     METRICS_TOKEN=(str, ""),
+    METRICS_PORT=(int, 0),
     METRICS_TENANTS=(int, 50),
     TRACE_URL_TEMPLATE=(str, ""),
     LOG_LEVEL=(str, "INFO"),

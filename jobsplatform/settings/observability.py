@@ -7,6 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from jobsplatform.settings.env import env
 
 METRICS_TOKEN = env.str("METRICS_TOKEN")
+METRICS_PORT = env.int("METRICS_PORT")
 # Tenants whose share is told by name; 0 names none.
 METRICS_TENANTS = env.int("METRICS_TENANTS")
 TRACE_URL_TEMPLATE = env.str("TRACE_URL_TEMPLATE")

@@ -8,6 +8,7 @@ Labels are names that operators choose (kinds, queues, tiers, pools), never a te
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
@@ -17,6 +18,9 @@ from scheduling import signals
 from tenants.signals import limit_warned
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+# Before the first counter, which opens a file there.
+if os.environ.get(MULTIPROCESS_VARIABLE):
+    Path(os.environ[MULTIPROCESS_VARIABLE]).mkdir(parents=True, exist_ok=True)
 PREFIX = "jobsplatform"
 _WAITS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3_600)
 _RUNS = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 900, 3_600)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scheduling.management.serving import ServingCommand
+from scheduling.observability.exporter import export_counters
 from scheduling.worker.dispatcher import Dispatcher
 from scheduling.worker.stopping import stop_event
 
@@ -13,4 +14,5 @@ class Command(ServingCommand):
     help = "Hand out jobs in fair order until stopped (SIGTERM, Ctrl-C). Run as many as you like; one leads each tick."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        export_counters()
         Dispatcher(stop_event()).run()

@@ -44,6 +44,8 @@ class Command(BaseCommand):
         with TemporaryDirectory(prefix="jobsplatform-metrics-") as shared:
             # The web server answers a scrape for all the processes.
             os.environ.setdefault(MULTIPROCESS_VARIABLE, shared)
+            # One port cannot be everybody's.
+            os.environ["METRICS_PORT"] = "0"
             supervise(self._services(options), stopped)
 
     def _services(self, options: dict[str, Any]) -> list[Service]:

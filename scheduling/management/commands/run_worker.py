@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from scheduling.management.serving import ServingCommand
+from scheduling.observability.exporter import export_counters
 from scheduling.services.workers import PoolNotFoundError
 from scheduling.worker.celery_worker import restart_with_soft_sigterm, run_worker
 
@@ -38,6 +39,7 @@ class Command(ServingCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         restart_with_soft_sigterm()
+        export_counters()
         try:
             status = run_worker(pool_name=options["pool"], concurrency=options["concurrency"])
         except PoolNotFoundError as error:

@@ -160,6 +160,8 @@ def test_every_command_exists_and_takes_its_arguments(where: str, command: list[
 def test_every_variable_that_is_set_is_one_that_is_read() -> None:
     read = set(env.scheme) | FOREIGN_VARIABLES
     set_here = set(named("ConfigMap")["jobsplatform"]["data"])
+    for _, container in containers():
+        set_here |= {variable["name"] for variable in container.get("env", [])}
     for secret in named("Secret").values():
         set_here |= set(secret["stringData"])
     for name, service in services().items():
