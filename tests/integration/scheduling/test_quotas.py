@@ -316,6 +316,23 @@ def test_the_fold_that_uses_the_month_up_holds_the_rest_in_the_same_tick(
         assert sorted(percents) == [80, 100]
 
 
+def test_a_tenant_below_its_cap_is_held_too_by_the_fold_that_uses_its_month_up(
+    acme: Tenant, tick: Tick, worker: Registration, start: Start
+) -> None:
+    """Nothing but the fold itself says that the tenant must be looked at again, in every queue."""
+    set_tenant_limit(tenant=acme, key=WORKER_SECONDS.key, value=1, reason="test")
+    set_tenant_limit(tenant=acme, key="max_concurrency", value=10, reason="test")
+    jobs = [*submit(acme, 6), *submit(acme, 2, kind="document_indexing", payload={"document_id": str(acme.pk)})]
+    assert tick().dispatched == worker.slots == 4
+    running = {job.pk for job in in_flight()}
+    complete(start, next(job for job in jobs if job.pk in running))
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute("UPDATE scheduling_settled SET measured_us = 1000000")
+    assert tick().dispatched == 0
+    with all_tenants():
+        assert list(SchedulingEntity.objects.filter(tenant=acme).values_list("is_runnable", flat=True)) == [False] * 2
+
+
 @pytest.mark.parametrize("way", ["override", "plan", "clear", "expire"])
 def test_a_change_lets_a_held_tenant_run_in_the_next_tick(
     acme: Tenant, tick: Tick, worker: Registration, way: str
