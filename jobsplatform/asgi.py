@@ -1,9 +1,13 @@
 """The ASGI entry point."""
 
 import os
+import warnings
 
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "jobsplatform.settings")
+
+# The one answer that is made late is a short one, and is made in a thread of its request's own.
+warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 
 application = get_asgi_application()

@@ -67,6 +67,11 @@ def canary_limit_seconds() -> float:
     return float(settings.CANARY_LIMIT_SECONDS)
 
 
+def waits_per_process() -> int:
+    """How many requests may wait for news in one web process at once."""
+    return int(settings.WAITS_PER_PROCESS)
+
+
 def metrics_port() -> int | None:
     """Where a dispatcher or worker answers scrapes itself; None: nowhere."""
     return int(settings.METRICS_PORT) or None

@@ -29,6 +29,7 @@ env = environ.Env(
     HTTPS_ONLY=(bool, False),
     SESSION_MAX_SECONDS=(int, 43_200),
     SESSION_IDLE_SECONDS=(int, 7_200),
+    WAITS_PER_PROCESS=(int, 2),
     COLLECTED_STATIC=(bool, False),
     FILES_ROOT=(str, "var/files"),
     # Scheduling

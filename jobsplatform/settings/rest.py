@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from jobsplatform.settings.env import env
+
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "tenants.api.authentication.ApiKeyAuthentication",
@@ -38,6 +40,9 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
 }
+
+# A request that waits for news holds a thread of its process.
+WAITS_PER_PROCESS = env.int("WAITS_PER_PROCESS")
 
 # Bytes held in memory per request body; larger uploads go to temporary files. Files have their own limit.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024

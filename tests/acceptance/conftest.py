@@ -55,6 +55,14 @@ class Platform:
         self._started.append(process)
         return process
 
+    def start_streams(self, port: int, **environment: str) -> ManagedProcess:
+        """Start the ASGI server, where clients wait."""
+        log = self._folder / f"{next(_numbers)}-streams.log"
+        arguments = [f"--port={port}", "--no-access-log", "jobsplatform.asgi:application"]
+        process = ManagedProcess(arguments, self._environment | environment, log, program=("-m", "uvicorn"))
+        self._started.append(process)
+        return process
+
     def start_dispatcher(self) -> ManagedProcess:
         return self.start("dispatch_jobs")
 

@@ -22,6 +22,7 @@ from scheduling.api.serializers.job_logs import (
     JobLogQuerySerializer,
     JobLogTextQuerySerializer,
 )
+from scheduling.conf import waits_per_process
 from scheduling.dashboards.live import tag_of
 from scheduling.exceptions import JobNotFoundError
 from scheduling.models import Job, JobLog
@@ -33,9 +34,8 @@ from tenants.permissions import Permission
 
 # How soon a wait looks again: at first as often as workers write, then seldom.
 FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.5, 2.0
-# A wait holds a thread of the web server. Beyond these the answer comes at once, as at the end of a wait.
-MAX_WAITS = 2
-_waits = threading.BoundedSemaphore(MAX_WAITS)
+# A wait holds a thread of its process. Beyond these the answer comes at once, as at the end of a wait.
+_waits = threading.BoundedSemaphore(waits_per_process())
 _JOB_ID = OpenApiParameter("job_id", UUID, OpenApiParameter.PATH)
 
 
