@@ -53,6 +53,8 @@ WITH chosen AS (
     INSERT INTO scheduling_joblog (id, tenant_id, job_id, execution_id, attempt, level, message, fields, at)
     SELECT l.id, %(tenant_id)s, %(job_id)s, %(execution_id)s, %(attempt)s, l.level, l.message, l.fields, l.at
     FROM line l, tally t, offer o WHERE t.offered_bytes - o.bytes + l.upto <= %(cap)s
+    -- A flush whose commit went through, though its answer was lost, comes again.
+    ON CONFLICT DO NOTHING
 ), full_line AS (
     INSERT INTO scheduling_joblog (id, tenant_id, job_id, execution_id, attempt, level, message, fields, at)
     SELECT full_line_id, %(tenant_id)s, %(job_id)s, %(execution_id)s, %(attempt)s, %(full_level)s, %(full)s, '{}',

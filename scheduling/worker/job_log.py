@@ -61,8 +61,7 @@ class JobLogWriter:
         with self._guard:
             self._keep(line)
             if self._thread is None and not self._ended.is_set():
-                self._thread = threading.Thread(target=self._write_each_second, name="job-log", daemon=True)
-                self._thread.start()
+                self._start_thread()
 
     def flush_if_due(self) -> None:
         """At a safe point: write what has waited, unless a transaction of the job's own is open."""
@@ -87,11 +86,23 @@ class JobLogWriter:
             self._thread.join(END_SECONDS)
         self.flush(wait_seconds=END_SECONDS)
 
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._write_each_second, name="job-log", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # No thread is to be had: safe points and the end write all the same.
+            logger.warning("job_log.no_thread", exc_info=True)
+        else:
+            self._thread = thread
+
     def _keep(self, line: LogLine) -> None:
-        if self._room is not None and line.level < self._room.level:
+        full = self._room if self._room is not None and self._room.is_full else None
+        # A full log only counts; until then the statement knows best which levels are kept at the moment.
+        if full is not None and line.level < full.level:
             return
         self._waiting_since = self._waiting_since or time.monotonic()
-        if self._room is not None and self._room.is_full:
+        if full is not None:
             self._dropped += 1
         elif len(self._lines) >= MAX_BUFFERED_LINES:
             self._overflow += 1

@@ -31,6 +31,7 @@ class ErrorGroupSerializer(serializers.Serializer[ErrorGroup]):
     """Errors that differ in details only."""
 
     fingerprint = serializers.CharField()
+    tenant = serializers.UUIDField(source="tenant_id")
     kinds = serializers.ListField(child=serializers.CharField())
     type = serializers.CharField()
     message = serializers.CharField(help_text="Of the newest one, its beginning.")

@@ -80,6 +80,7 @@ class CrashProcessor(TaskProcessor):
         # The fence rises with each start, also with those that ended in a crash.
         if context.fencing_token > int(context.payload.get("times", context.fencing_token)):
             return {"survived_start": context.fencing_token}
+        context.log("about to kill this process", level="warning")
         time.sleep(float(context.payload.get("seconds", 0)))
         os.kill(os.getpid(), signal.SIGKILL)
         return None
@@ -125,7 +126,9 @@ class FailProcessor(TaskProcessor):
 
 
 class SpinProcessor(TaskProcessor):
-    """Burns a processor for ``seconds`` without any safe point; its timeout is short."""
+    """Burns a processor for ``seconds`` without any safe point, logging as many lines as ``lines`` says; its timeout
+    is short.
+    """
 
     kind = "spin"
     title = "Spin without a safe point"
@@ -133,9 +136,15 @@ class SpinProcessor(TaskProcessor):
     timeout_seconds = 2.0
     max_retries = 1
     retry_delays_seconds = (0.5,)
-    payload_schema = {"type": "object", "properties": {"seconds": _SECONDS_SCHEMA}, "required": ["seconds"]}
+    payload_schema = {
+        "type": "object",
+        "properties": {"seconds": _SECONDS_SCHEMA, "lines": {"type": "integer", "minimum": 0, "maximum": 1_000_000}},
+        "required": ["seconds"],
+    }
 
     def process(self, context: JobContext) -> Json | None:
+        for line in range(int(context.payload.get("lines", 0))):
+            context.log("spinning " * 200, line=line)
         until = time.monotonic() + float(context.payload["seconds"])
         rounds = 0
         while time.monotonic() < until:

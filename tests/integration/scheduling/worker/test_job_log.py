@@ -19,6 +19,7 @@ from scheduling.services import job_logs
 from scheduling.worker import job_log
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
+from tenants.services.settings import change_settings
 from tests.acceptance.processes import eventually
 from tests.integration.scheduling.acts import submit
 from tests.integration.scheduling.worker.conftest import Run, raising
@@ -280,9 +281,60 @@ def test_a_database_that_is_away_costs_no_line_and_no_job(
     assert len(calls) == 2
 
 
-def test_the_levels_below_the_tenants_own_are_not_kept(acme: Tenant, run: Run, follow: Follow) -> None:
-    from tenants.services.settings import change_settings
+def test_a_commit_whose_answer_was_lost_writes_no_line_twice(
+    acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = job_log.append_job_log, []
 
+    def lost_answer(**options: Any) -> Any:
+        calls.append(options)
+        room = real(**options)
+        if len(calls) == 1:
+            raise OperationalError("server closed the connection unexpectedly")
+        return room
+
+    monkeypatch.setattr(job_log, "append_job_log", lost_answer)
+    monkeypatch.setattr(job_log, "SAFE_POINT_SECONDS", 0.0)
+
+    def process(context: JobContext) -> None:
+        context.log("one")
+        context.should_yield()
+        context.log("two")
+
+    follow(process)
+    (job,) = submit(acme, kind="scripted")
+    run(job)
+    assert messages_of(job) == ["one", "two"]
+
+
+def test_a_level_that_changes_counts_for_the_running_job(
+    acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_log, "SAFE_POINT_SECONDS", 0.0)
+
+    def process(context: JobContext) -> None:
+        context.log("too fine", level="debug")
+        context.should_yield()
+        change_settings(tenant=acme, values={"jobs.log_level": "debug"})
+        context.log("fine enough", level="debug")
+
+    follow(process)
+    (job,) = submit(acme, kind="scripted")
+    run(job)
+    assert messages_of(job) == ["fine enough"]
+
+
+def test_without_a_thread_lines_are_written_all_the_same(
+    acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading.Thread, "start", raising(RuntimeError("can't start new thread")))
+    follow(lambda context: context.log("kept"))
+    (job,) = submit(acme, kind="scripted")
+    assert run(job).state == "completed"
+    assert messages_of(job) == ["kept"]
+
+
+def test_the_levels_below_the_tenants_own_are_not_kept(acme: Tenant, run: Run, follow: Follow) -> None:
     change_settings(tenant=acme, values={"jobs.log_level": "warning"})
     follow(
         lambda context: [context.log(level, level=level) for level in ("debug", "info", "warning", "error")] and None
