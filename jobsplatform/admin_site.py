@@ -1,5 +1,9 @@
 """The console: Django's admin in unfold's shell."""
 
+from http import HTTPStatus
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from unfold.sites import UnfoldAdminSite
 
@@ -7,12 +11,22 @@ from unfold.sites import UnfoldAdminSite
 class ConsoleSite(UnfoldAdminSite):
     """The one admin site, on which every app registers."""
 
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Django's page; the other log-ins of the account end with its old password, and the change is audited."""
+        from tenants.services.people import record_password_change
+
+        response: HttpResponse = super().password_change(request, extra_context)
+        if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
+            record_password_change(user=request.user)
+        return response
+
     def extra_urls(self) -> list[URLPattern]:
         """Pages that belong to no model."""
         # Models are loaded later than this module.
         from scheduling.dashboards.diagnosis import diagnosis_page
         from scheduling.dashboards.overview import overview_fragment
         from tenants.admin.base import guard_view
+        from tenants.admin.matrix import roles_view
         from tenants.permissions import Permission
 
         # Cacheable with its tag: the browser keeps the part and is told when it is still the same.
@@ -20,4 +34,5 @@ class ConsoleSite(UnfoldAdminSite):
         return [
             path("overview/", view, name="overview_fragment"),
             path("diagnosis/", guard_view(self, diagnosis_page, Permission.PLATFORM_VIEW), name="diagnosis"),
+            path("roles/", guard_view(self, roles_view, Permission.MEMBERS_VIEW), name="roles"),
         ]

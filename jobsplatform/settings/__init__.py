@@ -1,5 +1,6 @@
 """The settings, assembled from one module per concern."""
 
+from jobsplatform.settings.accounts import *
 from jobsplatform.settings.audit import *
 from jobsplatform.settings.base import *
 from jobsplatform.settings.celery import *

@@ -38,6 +38,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "csp",
+    "axes",
     "health_check",
     "tenants",
     "scheduling",
@@ -61,6 +62,8 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     # Opens the transaction and sets the tenant around the view: after authentication, before ATOMIC_REQUESTS.
     "tenants.middleware.TenantMiddleware",
+    # Last, as it asks: puts its page in the place of the answer to whoever is locked out.
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "jobsplatform.urls"
@@ -155,7 +158,7 @@ STORAGES = {
 FILES_ROOT = BASE_DIR / env.str("FILES_ROOT")
 MEDIA_ROOT = FILES_ROOT
 
-# Accounts, cookies, content security ---------------------------------------------------------------------
+# Accounts, transport, content security ---------------------------------------------------------------------
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
@@ -167,14 +170,6 @@ LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 
 HTTPS_ONLY = env.bool("HTTPS_ONLY")
-SESSION_COOKIE_SECURE = HTTPS_ONLY
-SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_SAMESITE = "Lax"
-# A log-in ends after a working day, and after the idle time before that; both are counted by the server.
-SESSION_COOKIE_AGE = env.int("SESSION_MAX_SECONDS")
-SESSION_IDLE_SECONDS = env.int("SESSION_IDLE_SECONDS")
-CSRF_COOKIE_SECURE = HTTPS_ONLY
-CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_SSL_REDIRECT = HTTPS_ONLY
 # Orchestrators probe over plain HTTP, inside the network.
 SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$"]

@@ -27,5 +27,7 @@ LOGGING: dict[str, Any] = {
     "loggers": {
         # One line for each statement would drown the rest, and could print values.
         "django.db.backends": {"level": "WARNING"},
+        # A line at every log-in that succeeds says nothing.
+        "axes": {"level": "WARNING"},
     },
 }

@@ -8,6 +8,8 @@ SECRET_KEY = "a key that only the tests know, and that no deployment uses"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ALLOWED_HOSTS = ["*"]
 DIAGNOSTIC_KINDS = True
+# All tests knock from one address.
+WRONG_KEYS_PER_MINUTE = 0
 CACHES["default"]["KEY_PREFIX"] = "jobsplatform-tests"
 
 # The launcher of development servers names a folder that goes with the run.

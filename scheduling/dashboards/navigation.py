@@ -68,6 +68,7 @@ GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
             Page("tenants.Membership", "Members", "badge"),
             Page("tenants.ApiKey", "API keys", "key"),
             Page("auth.User", "Users", "person"),
+            Page("tenants.PlatformMembership", "Platform roles", "shield_person"),
         ),
     ),
 )
@@ -100,7 +101,9 @@ def build_navigation(request: HttpRequest) -> list[dict[str, Any]]:
     ]
     groups[0]["items"].insert(0, _overview_item())
     if access_of(request).may(Permission.PLATFORM_VIEW):
-        groups[ASSURE]["items"].append(_diagnosis_item())
+        groups[ASSURE]["items"].append(_link("Self-diagnosis", "stethoscope", "admin:diagnosis"))
+    if access_of(request).may(Permission.MEMBERS_VIEW):
+        groups[-1]["items"].append(_link("Roles", "rule", "admin:roles"))
     plug_ins: dict[str, list[dict[str, Any]]] = {}
     for label, model in visible.items():
         if label not in ELSEWHERE:
@@ -115,9 +118,8 @@ def _overview_item() -> dict[str, Any]:
     return {"title": "Overview", "icon": "monitoring", "link": link, "link_attrs": {"data-place": "overview"}}
 
 
-def _diagnosis_item() -> dict[str, Any]:
-    link = reverse("admin:diagnosis")
-    return {"title": "Self-diagnosis", "icon": "stethoscope", "link": link, "link_attrs": {}}
+def _link(title: str, icon: str, url_name: str) -> dict[str, Any]:
+    return {"title": title, "icon": icon, "link": reverse(url_name), "link_attrs": {}}
 
 
 def _item(page: Page, model: dict[str, Any]) -> dict[str, Any]:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
-from unfold.widgets import UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
 from tenants.admin.base import TenantScopedAdmin
 from tenants.admin.post_actions import post_action
+from tenants.exceptions import UserNotFoundError
 from tenants.models import ApiKey, Membership
-from tenants.permissions import Permission
+from tenants.permission_texts import text_of
+from tenants.permissions import DEFAULT_KEY_SCOPES, KEY_PERMISSIONS, Permission
+from tenants.selectors.people import find_user
 from tenants.services.api_keys import issue_api_key, revoke_api_key
 from tenants.services.memberships import add_member, change_role, remove_member
 
@@ -37,7 +41,9 @@ class MembershipForm(forms.ModelForm):  # type: ignore[type-arg]
     """A user is named by typing: a list to choose from would show the users of other tenants."""
 
     username = forms.CharField(
-        max_length=150, widget=UnfoldAdminTextInputWidget(), help_text="The name that the user logs in with."
+        max_length=254,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text="The user name or e-mail address of somebody who has an account.",
     )
 
     class Meta:
@@ -46,10 +52,10 @@ class MembershipForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = ("role",)
 
     def clean_username(self) -> Any:
-        user = get_user_model().objects.filter(username=self.cleaned_data["username"]).first()
-        if user is None:
-            raise ValidationError("There is no such user.")
-        return user
+        try:
+            return find_user(self.cleaned_data["username"])
+        except UserNotFoundError as refusal:
+            raise ValidationError(refusal.detail) from refusal
 
 
 @admin.register(Membership)
@@ -60,6 +66,8 @@ class MembershipAdmin(TenantPeopleAdmin):
     add_permission = change_permission = Permission.MEMBERS_MANAGE
     list_display = ("user", "role", "created_at")
     list_select_related = ("user",)
+    empty_title = "No member yet"
+    empty_text = "Add people who have an account; their role says what they may do."
     post_actions = ("remove",)
 
     def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
@@ -94,29 +102,65 @@ class MembershipAdmin(TenantPeopleAdmin):
         return reverse("admin:tenants_membership_changelist")
 
 
+class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
+    """What a key is for, what it may do, and until when."""
+
+    scopes = forms.MultipleChoiceField(
+        choices=[(scope.value, f"{scope.value}: {text_of(scope)}") for scope in Permission if scope in KEY_PERMISSIONS],
+        initial=sorted(DEFAULT_KEY_SCOPES),
+        widget=UnfoldAdminCheckboxSelectMultipleWidget(),
+        help_text="As little as its program needs. No key decides about keys and members.",
+    )
+
+    class Meta:
+        model = ApiKey
+        fields = ("name", "scopes", "expires_at")
+
+    def clean_expires_at(self) -> datetime | None:
+        value: datetime | None = self.cleaned_data["expires_at"]
+        if value is not None and value <= timezone.now():
+            raise ValidationError("The time is past.")
+        return value
+
+
 @admin.register(ApiKey)
 class ApiKeyAdmin(TenantPeopleAdmin):
     """Keys of a tenant; the key itself is shown once, in the answer to its making."""
 
     view_permission = Permission.API_KEYS_VIEW
     add_permission = Permission.API_KEYS_MANAGE
-    list_display = ("name", "prefix", "created_at", "last_used_at", "expires_at", "revoked_at")
+    list_display = ("name", "prefix", "state_words", "created_at", "last_used_at", "expires_at", "revoked_at")
+    empty_title = "No key yet"
+    empty_text = "Programs act for a tenant by a key of their own. Issue one for each, with the scopes that it needs."
     post_actions = ("revoke",)
+    readonly_fields = ("state_words",)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        if obj is None:
+            kwargs["form"] = ApiKeyForm
+        return super().get_form(request, obj, **kwargs)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is not None:
-            return self.list_display
-        own = ("name", "expires_at")
+            return ("name", "prefix", "state_words", "scopes", *self.list_display[3:])
+        own = ("name", "scopes", "expires_at")
         return ("tenant", *own) if self.access(request).sees_all_tenants else own
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
         issued = issue_api_key(
             tenant=self.tenant_of(request, form),
             name=form.cleaned_data["name"],
+            scopes=form.cleaned_data["scopes"],
             expires_at=form.cleaned_data["expires_at"],
         )
         obj.pk = issued.key.pk
         request.issued_token = issued.token  # type: ignore[attr-defined]
+
+    @admin.display(description="State")
+    def state_words(self, key: ApiKey) -> str:
+        if key.revoked_at is not None:
+            return "revoked"
+        return "valid" if key.is_valid_at(timezone.now()) else "expired"
 
     def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
         # Neither a message nor a redirect: both would carry the key through a cookie or a URL.

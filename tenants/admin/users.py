@@ -7,13 +7,21 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
-from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, Model, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from tenants.admin.base import PlatformStaffAdmin
+from tenants.admin.post_actions import post_action
+from tenants.models import Membership, PlatformMembership
 from tenants.permissions import Permission
 from tenants.services.audit import AuditTarget, record_audit
+from tenants.services.lockouts import locked_until, unlock_user
+from tenants.services.people import activate_user, deactivate_user
+
+SHOWN_MEMBERSHIPS = 20
 
 
 class LoggedAdmin(PlatformStaffAdmin):
@@ -47,9 +55,82 @@ admin.site.unregister(Group)
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] # differs in names of parameters only
-    """People who log in. A superuser is platform staff; staff alone opens the console."""
+    """People who log in. What they may do is said by platform roles and by memberships, never by Django's flags."""
 
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "email", "platform_role", "tenants", "is_active", "last_login")
     list_filter = ()
+    filter_horizontal = ()
+    post_actions = ("deactivate", "activate", "unlock")
+    fieldsets = (
+        (None, {"fields": ("username", "password", "first_name", "last_name", "email")}),
+        ("What the account may do", {"fields": ("platform_role", "memberships")}),
+        ("Log-ins", {"fields": ("is_active", "locked", "last_login", "date_joined")}),
+    )
+    readonly_fields = ("platform_role", "memberships", "is_active", "locked", "last_login", "date_joined")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        places = Membership.objects.filter(user_id=OuterRef("pk")).order_by().values("user_id")
+        count = Subquery(places.annotate(number=Count("pk")).values("number"))
+        users = super().get_queryset(request).select_related("platform_membership")
+        counted: QuerySet[User] = users.annotate(tenant_count=Coalesce(count, 0))
+        return counted
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        return super().user_change_password(request, id, form_url)
+
+    @admin.display(description="Platform role")
+    def platform_role(self, user: User) -> str:
+        if user.is_superuser:
+            return "admin (superuser)"
+        membership: PlatformMembership | None = getattr(user, "platform_membership", None)
+        return membership.role if membership else "–"
+
+    @admin.display(description="Tenants", ordering="tenant_count")
+    def tenants(self, user: Any) -> int:
+        return int(user.tenant_count)
+
+    @admin.display(description="Memberships")
+    def memberships(self, user: User) -> str:
+        rows = Membership.objects.select_related("tenant").filter(user_id=user.pk).order_by("tenant__slug")
+        return ", ".join(f"{row.tenant.slug} ({row.role})" for row in rows[:SHOWN_MEMBERSHIPS]) or "none"
+
+    @admin.display(description="Locked out")
+    def locked(self, user: User) -> str:
+        until = locked_until(user)
+        return f"until {until:%Y-%m-%d %H:%M} UTC, after too many wrong passwords" if until else "no"
+
+    @post_action(
+        label="Deactivate",
+        permission=Permission.PEOPLE_MANAGE,
+        asks_reason=True,
+        is_danger=True,
+        is_offered=lambda user: user.is_active,
+    )
+    def deactivate(self, request: HttpRequest, user: User, reason: str) -> str:
+        deactivate_user(user=user, reason=reason)
+        return f"{user} is logged out everywhere and cannot log in."
+
+    @post_action(
+        label="Activate",
+        permission=Permission.PEOPLE_MANAGE,
+        asks_reason=True,
+        is_offered=lambda user: not user.is_active,
+    )
+    def activate(self, request: HttpRequest, user: User, reason: str) -> str:
+        activate_user(user=user, reason=reason)
+        return f"{user} may log in again."
+
+    @post_action(
+        label="Unlock",
+        permission=Permission.PEOPLE_MANAGE,
+        asks_reason=True,
+        is_offered=lambda user: locked_until(user) is not None,
+    )
+    def unlock(self, request: HttpRequest, user: User, reason: str) -> str:
+        unlock_user(user=user, reason=reason)
+        return f"The wrong passwords for {user} are forgotten."

@@ -9,6 +9,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from tenants.access import access_of
+from tenants.lockouts import count_wrong_key
 from tenants.models import ApiKey
 
 SCHEME = "Api-Key"
@@ -41,6 +42,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             return None
         key = access_of(request._request).api_key  # noqa: SLF001 - the middleware wrote on Django's request
         if key is None:
+            count_wrong_key(request._request)  # noqa: SLF001 - likewise
             raise AuthenticationFailed("The API key is not valid.")
         return ApiKeyHolder(key), key
 

@@ -73,6 +73,12 @@ def activate_user(*, user: Any, reason: str = "") -> None:
             record_audit(action="user.activated", target=user, after={"name": user.get_username()}, reason=reason)
 
 
+def record_password_change(*, user: Any) -> None:
+    """Write down that an account has a new password; the sessions of the old one are void by that."""
+    with all_tenants():
+        record_audit(action="user.password_changed", target=user, after={"name": user.get_username()})
+
+
 def _accounts() -> Any:
     return get_user_model()._default_manager
 

@@ -135,7 +135,7 @@ POST   documents/{document}/retry/           datasets.manage   {"reason": "x"}  
 # Pages of models under /admin/: looking, adding, changing (`-`: nobody), then the acts on one row. Deleting a row and
 # Django's own history of it are nobody's anywhere.
 PAGES = """
-auth.user                          people.view     people.manage    people.manage
+auth.user                          people.view     people.manage    people.manage    deactivate:people.manage activate:people.manage unlock:people.manage
 django_celery_beat.clockedschedule  platform.view  upkeep.run       upkeep.run
 django_celery_beat.crontabschedule  platform.view  upkeep.run       upkeep.run
 django_celery_beat.intervalschedule platform.view  upkeep.run       upkeep.run
@@ -165,6 +165,7 @@ scheduling.workerpool              platform.view   -                fairness.man
 tenants.apikey                     api_keys.view   api_keys.manage  -                revoke:api_keys.manage
 tenants.auditlogentry              audit.view      -                -
 tenants.membership                 members.view    members.manage   members.manage   remove:members.manage
+tenants.platformmembership         people.view     people.manage    people.manage    revoke:people.manage
 tenants.plan                       platform.view   plans.manage     plans.manage
 tenants.tenant                     tenant.view     tenants.manage   tenants.manage   pause:tenant.pause resume:tenant.pause suspend:tenants.operate reinstate:tenants.operate
 tenants.tenantlimit                tenant.view     tenants.manage   tenants.manage   clear:tenants.manage
@@ -179,6 +180,7 @@ POST   logout/                              anyone
 GET    .                                     console
 GET    overview/                             jobs.view
 GET    diagnosis/                            platform.view
+GET    roles/                                members.view
 GET    search/                               console
 GET    jsi18n/                               console
 GET    password_change/                      console

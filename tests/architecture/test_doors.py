@@ -133,8 +133,15 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "tenants/selectors/people.py": ({"find_places"}, "whoever knocks has no context yet"),
     "tenants/selectors/tenants.py": ({"find_tenant"}, "whoever knocks has no context yet"),
     "tenants/services/api_keys.py": ({"authenticate_api_key"}, "the key says which tenant it is, not the caller"),
+    "tenants/services/lockouts.py": ({"unlock_user"}, "accounts are no tenant's"),
     "tenants/services/people.py": (
-        {"activate_user", "deactivate_user", "grant_platform_role", "revoke_platform_role"},
+        {
+            "activate_user",
+            "deactivate_user",
+            "grant_platform_role",
+            "record_password_change",
+            "revoke_platform_role",
+        },
         "accounts and platform roles are no tenant's",
     ),
     "tenants/migrations/0005_audit_chain.py": (

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.apps import apps
-from django.db import transaction
+from django.db import connection, transaction
 from django.test import override_settings
 from django.urls import reverse
 
@@ -28,7 +28,11 @@ OK = "2xx"
 @pytest.fixture
 def world(db: None, tmp_path: Path) -> Iterator[World]:
     with override_settings(MEDIA_ROOT=tmp_path):
-        yield make_world()
+        world = make_world()
+        with connection.cursor() as cursor:
+            # What some services set for their transaction, a test's transaction outlives.
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        yield world
 
 
 def ask(client: Any, method: str, url: str, body: Any = None, **headers: str) -> Any:

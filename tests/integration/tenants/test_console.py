@@ -174,7 +174,10 @@ def test_a_refused_change_is_told_on_the_page(staff, monkeypatch):
 
 def test_a_key_is_shown_once_and_works(acme, acme_user):
     client = console_of(acme_user)
-    answer = client.post(reverse("admin:tenants_apikey_add"), {"name": "ci", "expires_at_0": "", "expires_at_1": ""})
+    answer = client.post(
+        reverse("admin:tenants_apikey_add"),
+        {"name": "ci", "scopes": ["jobs.view"], "expires_at_0": "", "expires_at_1": ""},
+    )
     assert answer.status_code == 200
     assert "no-store" in answer.headers["Cache-Control"]
     token = re.search(r'id="issued-token"[^>]*>([^<]+)<', answer.content.decode()).group(1)

@@ -1,7 +1,15 @@
 """Cookies, content security, and what a stranger's browser may do."""
 
+import base64
+import json
+import os
+import subprocess
+import sys
+
 from django.conf import settings
 from django.test import Client
+
+from jobsplatform.settings.env import BASE_DIR
 
 
 def test_scripts_come_from_this_site_only() -> None:
@@ -30,3 +38,40 @@ def test_liveness_needs_no_server() -> None:
 
 def test_liveness_answers_no_post() -> None:
     assert Client(enforce_csrf_checks=False).post("/health/live").status_code == 405
+
+
+PRODUCTION = {
+    "SECRET_KEY": "".join(f"{number:x}k-" for number in range(40)),
+    "ALLOWED_HOSTS": "jobs.example.org",
+    "HTTPS_ONLY": "true",
+    "AUDIT_SIGNING_KEY": base64.b64encode(bytes(range(32))).decode(),
+    "DEBUG": "false",
+    "DJANGO_SETTINGS_MODULE": "jobsplatform.settings",
+}
+
+
+def run_in_production(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **PRODUCTION}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=BASE_DIR, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_deployment_check_has_nothing_to_say_about_the_documented_environment() -> None:
+    done = run_in_production("manage.py", "check", "--deploy", "--fail-level", "WARNING")
+    assert done.returncode == 0, done.stderr
+
+
+def test_over_https_the_cookies_are_bound_to_the_host() -> None:
+    names = [
+        "SESSION_COOKIE_NAME",
+        "CSRF_COOKIE_NAME",
+        "SESSION_COOKIE_SECURE",
+        "CSRF_COOKIE_SECURE",
+        "SESSION_COOKIE_DOMAIN",
+    ]
+    source = (
+        "import django, json; django.setup(); from django.conf import settings;"
+        f"print(json.dumps([getattr(settings, name) for name in {names}] + [settings.SESSION_COOKIE_PATH]))"
+    )
+    done = run_in_production("-c", source)
+    assert json.loads(done.stdout) == ["__Host-session", "__Host-csrf", True, True, None, "/"]

@@ -1,0 +1,45 @@
+"""Who logs in: throttled by name and address, with cookies that no other site and no script can use."""
+
+from datetime import timedelta
+from typing import Any
+
+from jobsplatform.settings.env import env
+
+AUTHENTICATION_BACKENDS = [
+    # First: it refuses whoever is locked out before a password is looked at.
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+# Of the proxies in front, how many add to X-Forwarded-For; what stands left of that is the client's own invention.
+TRUSTED_PROXY_HOPS = env.int("TRUSTED_PROXY_HOPS")
+WRONG_KEYS_PER_MINUTE = env.int("WRONG_KEYS_PER_MINUTE")
+
+# By name and address together: by name alone, a stranger could lock somebody out for good.
+AXES_LOCKOUT_PARAMETERS: list[Any] = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT = env.int("LOGIN_FAILURE_LIMIT")
+AXES_COOLOFF_TIME = timedelta(seconds=env.int("LOGIN_LOCKOUT_SECONDS"))
+# Knocking during a lockout does not make it longer.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_RESET_ON_SUCCESS = True
+AXES_CLIENT_IP_CALLABLE = "tenants.addresses.client_address"
+AXES_LOCKOUT_CALLABLE = "tenants.lockouts.refuse_login"
+# The audit log and the accounts' pages say what these would.
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken"]
+
+HTTPS_ONLY = env.bool("HTTPS_ONLY")
+# `__Host-`: browsers take such a cookie over HTTPS alone, from this host alone and for the whole of it.
+SESSION_COOKIE_NAME = "__Host-session" if HTTPS_ONLY else "sessionid"
+CSRF_COOKIE_NAME = "__Host-csrf" if HTTPS_ONLY else "csrftoken"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = HTTPS_ONLY
+# Forms carry their token themselves; no script of the console reads the cookie.
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = LANGUAGE_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = LANGUAGE_COOKIE_SAMESITE = "Lax"
+# A log-in ends after a working day, and after the idle time before that; both are counted by the server.
+SESSION_COOKIE_AGE = env.int("SESSION_MAX_SECONDS")
+SESSION_IDLE_SECONDS = env.int("SESSION_IDLE_SECONDS")
+
+# Preloading HSTS is for the domain's owner to decide, with all of its other hosts in mind.
+SILENCED_SYSTEM_CHECKS = ["security.W021"]

@@ -1,0 +1,42 @@
+"""The console's page of roles: which right each of them has, read from the code that decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.views.decorators.http import require_safe
+
+from tenants.models import Role
+from tenants.permission_texts import text_of
+from tenants.permissions import DEFAULT_KEY_SCOPES, KEY_PERMISSIONS, PLATFORM_ROLES, TENANT_ROLES, Permission
+
+COLUMNS = (*Role.labels, "Key, usual", "Key, at most", *(role.value.capitalize() for role in PLATFORM_ROLES))
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixRow:
+    """A right, and for each of `COLUMNS` whether it is held."""
+
+    permission: Permission
+    text: str
+    held: tuple[bool, ...]
+
+
+def read_matrix() -> list[MatrixRow]:
+    """One row a right, in the order in which they are declared."""
+    tenant_roles = [TENANT_ROLES[role] for role in Role.values]
+    sets = [*tenant_roles, DEFAULT_KEY_SCOPES, KEY_PERMISSIONS, *PLATFORM_ROLES.values()]
+    return [
+        MatrixRow(permission, text_of(permission), tuple(permission in rights for rights in sets))
+        for permission in Permission
+    ]
+
+
+@require_safe
+def roles_view(request: HttpRequest) -> HttpResponse:
+    """The matrix; it changes with the program alone."""
+    context = {**admin.site.each_context(request), "title": "Roles", "columns": COLUMNS, "rows": read_matrix()}
+    return TemplateResponse(request, "tenants/admin/roles.html", context)

@@ -1,0 +1,92 @@
+"""Who works for the platform, in the console."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.urls import reverse
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from tenants.admin.base import PlatformStaffAdmin
+from tenants.admin.post_actions import post_action
+from tenants.exceptions import UserNotFoundError
+from tenants.models import PlatformMembership
+from tenants.permissions import Permission
+from tenants.selectors.people import find_user
+from tenants.services.people import grant_platform_role, revoke_platform_role
+
+
+class PlatformRoleForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Who, what, and why."""
+
+    username = forms.CharField(
+        max_length=254,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text="The user name or e-mail address of somebody who has an account. The role takes the place of"
+        " whatever the user may do as a member of tenants.",
+    )
+    reason = forms.CharField(
+        max_length=500,
+        required=False,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text="Why, kept in the audit log.",
+    )
+
+    class Meta:
+        model = PlatformMembership
+        fields = ("role",)
+
+    def clean_username(self) -> Any:
+        try:
+            return find_user(self.cleaned_data["username"])
+        except UserNotFoundError as refusal:
+            raise ValidationError(refusal.detail) from refusal
+
+
+class ChangedRoleForm(PlatformRoleForm):
+    """The user stays, the role changes."""
+
+    username = None  # type: ignore[assignment] # takes the field of the other form away
+
+
+@admin.register(PlatformMembership)
+class PlatformMembershipAdmin(PlatformStaffAdmin):
+    """Admins, operators and auditors; a superuser is an admin without a row here. A change counts at once."""
+
+    view_permission = Permission.PEOPLE_VIEW
+    add_permission = change_permission = Permission.PEOPLE_MANAGE
+    list_display = ("user", "role", "created_at")
+    list_select_related = ("user",)
+    post_actions = ("revoke",)
+    empty_title = "No platform role yet"
+    empty_text = "Superusers are admins without one. Give operators and auditors theirs here."
+
+    def get_form(self, request: HttpRequest, obj: PlatformMembership | None = None, **kwargs: Any) -> Any:
+        kwargs["form"] = PlatformRoleForm if obj is None else ChangedRoleForm
+        return super().get_form(request, obj, **kwargs)
+
+    def get_fields(self, request: HttpRequest, obj: PlatformMembership | None = None) -> Any:
+        if obj is None:
+            return ("username", "role", "reason")
+        return ("user", "role", "reason", "created_at") if self.has_change_permission(request) else self.list_display
+
+    def get_readonly_fields(self, request: HttpRequest, obj: PlatformMembership | None = None) -> tuple[str, ...]:
+        return ("user", "created_at") if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: PlatformMembership, form: Any, change: bool) -> None:
+        values = form.cleaned_data
+        user = obj.user if change else values["username"]
+        obj.pk = grant_platform_role(user=user, role=values["role"], reason=values["reason"]).pk
+        obj.user = user
+
+    @post_action(label="Take away", permission=Permission.PEOPLE_MANAGE, asks_reason=True, is_danger=True)
+    def revoke(self, request: HttpRequest, membership: PlatformMembership, reason: str) -> str:
+        revoke_platform_role(user=membership.user, reason=reason)
+        return f"{membership.user} works for the platform no longer."
+
+    def _page_of(self, row: Any) -> str:
+        return reverse("admin:tenants_platformmembership_changelist")

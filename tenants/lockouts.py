@@ -1,0 +1,43 @@
+"""Guessing passwords and keys: how it is counted and told."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from django.conf import settings
+from django.core.cache import cache
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from redis import RedisError
+
+from tenants.addresses import client_address
+from tenants.exceptions import KeyGuessingError
+
+_MINUTE = 60
+
+
+def refuse_login(request: HttpRequest, response: Any, credentials: Any = None) -> HttpResponse:
+    """The page for a name that was tried too often from one address; it says nothing of whether the name exists."""
+    seconds = int(settings.AXES_COOLOFF_TIME.total_seconds())
+    page = render(request, "tenants/admin/locked_out.html", {"minutes": max(1, seconds // _MINUTE)}, status=429)
+    page.headers["Retry-After"] = str(seconds)
+    return page
+
+
+def count_wrong_key(request: HttpRequest) -> None:
+    """Count an API key that was wrong; `KeyGuessingError` beyond what one address may try in a minute.
+
+    Right keys are never counted and so cost nothing more. Without its cache the platform does not count.
+    """
+    limit = settings.WRONG_KEYS_PER_MINUTE
+    if limit <= 0:
+        return
+    name = f"wrong-keys:{client_address(request)}:{int(time.time()) // _MINUTE}"
+    try:
+        cache.add(name, 0, timeout=2 * _MINUTE)
+        tries = cache.incr(name)
+    except (RedisError, ValueError):
+        return
+    if tries > limit:
+        raise KeyGuessingError(retry_after_seconds=_MINUTE)

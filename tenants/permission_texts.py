@@ -1,0 +1,46 @@
+"""What each right lets one do, in words: for the console's choices and the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from tenants.permissions import Permission
+
+_P = Permission
+TEXTS: Final[Mapping[Permission, str]] = {
+    _P.TENANT_VIEW: "See the tenant, its plan, its limits and what it has used",
+    _P.TENANT_MANAGE: "Change the tenant's settings",
+    _P.TENANT_PAUSE: "Hold the tenant's work back and let it go on",
+    _P.MEMBERS_VIEW: "See who belongs to the tenant",
+    _P.MEMBERS_MANAGE: "Add and remove members, change their roles",
+    _P.API_KEYS_VIEW: "See which keys there are",
+    _P.API_KEYS_MANAGE: "Issue and revoke keys",
+    _P.JOBS_VIEW: "See jobs, their history, batches and dead letters, without payloads",
+    _P.JOBS_SUBMIT: "Submit jobs",
+    _P.JOBS_CANCEL: "Cancel, suspend and resume jobs",
+    _P.JOBS_RETRY: "Run jobs and dead letters again",
+    _P.JOBS_REVEAL: "See payloads and results in the clear",
+    _P.LOGS_VIEW: "See what jobs have logged, and tracebacks",
+    _P.DATASETS_VIEW: "See and search datasets and documents",
+    _P.DATASETS_MANAGE: "Upload, change and delete datasets and documents",
+    _P.SCHEDULES_VIEW: "See the tenant's schedules",
+    _P.SCHEDULES_MANAGE: "Make, change, pause and delete schedules",
+    _P.AUDIT_VIEW: "See who changed what",
+    _P.AUDIT_EXPORT: "Take the audit log out as a file",
+    _P.PLATFORM_VIEW: "See queues, pools, workers, plans, fairness and upkeep: everybody's numbers",
+    _P.QUEUES_OPERATE: "Pause, resume and drain queues, kinds and pools",
+    _P.TENANTS_OPERATE: "Suspend and reinstate tenants",
+    _P.TENANTS_MANAGE: "Create tenants, change their plan and limits",
+    _P.TENANTS_ERASE: "Erase a tenant",
+    _P.PLANS_MANAGE: "Change tiers and plans",
+    _P.FAIRNESS_MANAGE: "Change CFS plans, queues, pools and routing",
+    _P.UPKEEP_RUN: "Run upkeep and change its intervals",
+    _P.PEOPLE_VIEW: "See accounts and platform roles",
+    _P.PEOPLE_MANAGE: "Make, lock and unlock accounts, give platform roles",
+}
+
+
+def text_of(permission: Permission) -> str:
+    """The words, or the name of a right that has none yet."""
+    return TEXTS.get(permission, permission.value)
