@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tenants.permissions import DEFAULT_KEY_SCOPES, KEY_PERMISSIONS, PLATFORM_ROLES, TENANT_ROLES, Permission
-from tests.access import routes, table
+from tests.access import document, routes, table
 from tests.access.routes import API_PREFIX, CONSOLE_PREFIX
 
 PLACES = "tests/access/table.py"
@@ -60,3 +60,7 @@ def test_every_right_in_the_table_is_one() -> None:
     lines = [*routes.lines(table.API), *routes.lines(table.CONSOLE)]
     assert {line.right for line in lines} <= known
     assert len(lines) > 60
+
+
+def test_the_documented_table_of_roles_is_that_of_the_code() -> None:
+    assert document.PAGE.read_text() == document.written(), "Run: python -m tests.access.document"

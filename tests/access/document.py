@@ -1,0 +1,39 @@
+"""The tables of docs/permissions.md, made from the code: `python -m tests.access.document` writes them anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tenants.permission_texts import text_of
+from tenants.permissions import DEFAULT_KEY_SCOPES, KEY_PERMISSIONS, PLATFORM_ROLES, TENANT_ROLES, Permission
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "permissions.md"
+BEGIN, END = "<!-- roles -->\n", "<!-- end of roles -->\n"
+
+
+def render_roles() -> str:
+    """One row a right: what it lets one do, and who has it."""
+    columns: dict[str, frozenset[Permission]] = {
+        **TENANT_ROLES,
+        "key": DEFAULT_KEY_SCOPES,
+        "key at most": KEY_PERMISSIONS,
+        **{role.value: rights for role, rights in PLATFORM_ROLES.items()},
+    }
+    head = f"| right | lets one | {' | '.join(columns)} |\n|---|---|{'---|' * len(columns)}\n"
+    rows = []
+    for right in Permission:
+        ticks = " | ".join("✓" if right in rights else "" for rights in columns.values())
+        rows.append(f"| `{right}` | {text_of(right)} | {ticks} |")
+    return head + "\n".join(rows) + "\n"
+
+
+def written() -> str:
+    """The page as it should be."""
+    page = PAGE.read_text()
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return before + BEGIN + "\n" + render_roles() + "\n" + END + after
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written())
