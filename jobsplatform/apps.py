@@ -1,6 +1,7 @@
 """The project's own app configurations: the Celery app in every process, and the console as admin site."""
 
 from django.apps import AppConfig
+from django.conf import settings
 from django.contrib.admin.apps import AdminConfig
 
 # Makes the project's Celery app the default one before any app's ready() registers a task with it.
@@ -16,6 +17,11 @@ class PlatformConfig(AppConfig):
     def ready(self) -> None:
         """Register the start-up checks."""
         from jobsplatform.health import checks  # noqa: F401 - registered by being imported
+
+        if settings.IS_TRACING:
+            from jobsplatform.telemetry import start_telemetry
+
+            start_telemetry()
 
 
 class ConsoleAdminConfig(AdminConfig):

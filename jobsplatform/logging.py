@@ -9,6 +9,7 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 REDACTED = "[redacted]"
@@ -51,15 +52,19 @@ def redact_secrets(_logger: WrappedLogger, _name: str, event: EventDict) -> Even
 
 def add_context_ids(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
     """Add the tenant from the tenant context; job, execution and request ids come with structlog's context."""
+    from scheduling.tracing import current_traceparent, trace_id_of
     from tenants.context import current_tenant_id
 
     tenant_id = current_tenant_id()
     if tenant_id is not None:
         event.setdefault("tenant_id", str(tenant_id))
+    trace_id = trace_id_of(current_traceparent())
+    if trace_id is not None:
+        event.setdefault("trace_id", trace_id)
     return event
 
 
-def _shared_processors() -> list[Processor]:
+def _shared_processors(render_exceptions: Processor) -> list[Processor]:
     """Return the steps that every event takes, whether it began in structlog or in the standard library."""
     return [
         structlog.contextvars.merge_contextvars,
@@ -68,7 +73,7 @@ def _shared_processors() -> list[Processor]:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
-        structlog.processors.format_exc_info,
+        render_exceptions,
         structlog.processors.UnicodeDecoder(),
         redact_secrets,
     ]
@@ -86,6 +91,12 @@ def build_formatter(log_format: str) -> logging.Formatter:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+    # For machines an exception is fields: its type, its words, its frames; never the values of its variables.
+    render_exceptions: Processor = (
+        structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False, max_frames=30))
+        if log_format == "json"
+        else structlog.processors.format_exc_info
+    )
     renderer: Processor = (
         structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
         if log_format == "json"
@@ -95,7 +106,7 @@ def build_formatter(log_format: str) -> logging.Formatter:
         # What the standard library's callers pass as `extra`; structlog's events bring their values themselves.
         foreign_pre_chain=[structlog.stdlib.ExtraAdder()],
         processors=[
-            *_shared_processors(),
+            *_shared_processors(render_exceptions),
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             renderer,
         ],

@@ -1,89 +1,193 @@
 """The platform's numbers for Prometheus, read from the database at each scrape: all processes answer the same.
 
-Depth and wait by queue are what autoscalers of workers follow. No number is kept in a process, since web servers and
-workers are many and restart.
+Depth, wait and predicted work are what autoscalers of workers follow. No number is kept in a process, since web
+servers and workers are many and restart. Without a database the scrape says so and nothing else.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.utils import timezone
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from scheduling.selectors.overview import PoolLine, QueueLine, read_overview
+from scheduling import broker
+from scheduling.conf import lease_seconds
+from scheduling.exceptions import BrokerUnavailableError
+from scheduling.models import Worker
+from scheduling.selectors.measures import Measures, QueueMeasure, read_measures
+from scheduling.selectors.overview import DEAD_LETTER_AGE, count_dead_letters
 from scheduling.services.upkeep.status import UpkeepLine, read_upkeep
 from tenants.context import all_tenants
 
+type Sample = tuple[list[str], float]
+
+WORKER_STATES = (Worker.Status.ONLINE, Worker.Status.STOPPING, "silent")
+
+_QUEUE_GAUGES: tuple[tuple[str, str, Callable[[QueueMeasure], float]], ...] = (
+    ("queue_waiting_jobs", "Jobs ready to be handed out.", lambda queue: queue.ready),
+    ("queue_scheduled_jobs", "Jobs whose time has not come, counted up to a limit.", lambda queue: queue.scheduled),
+    ("queue_backing_off_jobs", "Jobs that wait for their next attempt, likewise.", lambda queue: queue.backing_off),
+    ("queue_oldest_wait_seconds", "How long the oldest ready job has waited; 0 if none.", lambda q: q.oldest_seconds),
+    ("queue_dispatched_jobs", "Jobs handed out and not begun.", lambda queue: queue.dispatched),
+    ("queue_executing_jobs", "Jobs that run.", lambda queue: queue.executing),
+    ("queue_predicted_seconds", "Predicted slot time of the ready jobs.", lambda queue: queue.ready_seconds),
+)
+
 
 class PlatformCollector(Collector):
-    """Reads queues and pools once a scrape."""
+    """Reads everything once a scrape."""
 
     def collect(self) -> Iterator[Metric]:
-        """Yield one family a measure, labelled by queue or pool."""
-        with all_tenants():
-            overview = read_overview()
-        yield from _queue_families(overview.queues)
-        yield from _pool_families(overview.pools)
-        dead_letters = GaugeMetricFamily(
-            "jobsplatform_recent_dead_letters", "Dead letters of the last 24 hours, counted up to a limit."
-        )
-        dead_letters.add_metric([], overview.dead_letters.value)
-        yield dead_letters
-        yield from _upkeep_families(read_upkeep())
+        """Yield one family a measure, labelled by queue, pool, task or tenant."""
+        yield _gauge("broker_up", "Whether the broker answers.", [([], float(_is_broker_up()))])
+        try:
+            with all_tenants():
+                measures = read_measures(tenant_limit=max(0, settings.METRICS_TENANTS))
+                dead_letters = count_dead_letters(since=timezone.now() - DEAD_LETTER_AGE)
+                upkeep = read_upkeep()
+        except DatabaseError:
+            connection.close()
+            yield _gauge("database_up", "Whether the database answers in time.", [([], 0.0)])
+            return
+        yield _gauge("database_up", "Whether the database answers in time.", [([], 1.0)])
+        yield from _queue_families(measures)
+        yield from _pool_families(measures)
+        yield from _liveness_families(measures)
+        yield from _heartbeat_families(measures)
+        yield from _tenant_families(measures)
+        yield from _upkeep_families(measures, upkeep)
+        hours = DEAD_LETTER_AGE.total_seconds() / 3_600
+        about = f"Dead letters of the last {hours:.0f} hours, counted up to a limit."
+        yield _gauge("recent_dead_letters", about, [([], float(dead_letters.value))])
 
     def describe(self) -> list[Metric]:
         """Return nothing: registering must not read the database."""
         return []
 
 
-def _queue_families(lines: list[QueueLine]) -> Iterator[Metric]:
-    waiting = GaugeMetricFamily("jobsplatform_queue_waiting_jobs", "Jobs ready to be handed out.", labels=["queue"])
-    oldest = GaugeMetricFamily(
-        "jobsplatform_queue_oldest_wait_seconds", "How long the oldest of them has waited; 0 if none.", labels=["queue"]
-    )
-    dispatched = GaugeMetricFamily(
-        "jobsplatform_queue_dispatched_jobs", "Jobs handed out and not begun.", labels=["queue"]
-    )
-    executing = GaugeMetricFamily("jobsplatform_queue_executing_jobs", "Jobs that run.", labels=["queue"])
-    retrying = GaugeMetricFamily(
-        "jobsplatform_queue_backing_off_jobs", "Jobs that wait for their next attempt.", labels=["queue"]
-    )
-    for line in lines:
-        label = [line.queue.name]
-        waiting.add_metric(label, line.waiting)
-        oldest.add_metric(label, line.oldest_seconds or 0.0)
-        dispatched.add_metric(label, line.dispatched)
-        executing.add_metric(label, line.executing)
-        retrying.add_metric(label, line.back_offs.waiting)
-    yield from (waiting, oldest, dispatched, executing, retrying)
+def _queue_families(measures: Measures) -> Iterator[Metric]:
+    for name, about, value in _QUEUE_GAUGES:
+        yield _gauge(name, about, [([queue.name], float(value(queue))) for queue in measures.queues], ["queue"])
 
 
-def _pool_families(lines: list[PoolLine]) -> Iterator[Metric]:
-    slots = GaugeMetricFamily("jobsplatform_pool_slots", "Slots of live workers.", labels=["pool"])
-    in_flight = GaugeMetricFamily(
-        "jobsplatform_pool_in_flight_messages", "Messages handed out to workers.", labels=["pool"]
+def _pool_families(measures: Measures) -> Iterator[Metric]:
+    pools = measures.liveness.pools
+    served = {pool.name: [queue for queue in measures.queues if queue.pool == pool.name] for pool in pools}
+    yield _gauge("pool_slots", "Slots of live workers.", [([pool.name], pool.slots) for pool in pools], ["pool"])
+    yield _gauge(
+        "pool_in_flight_messages",
+        "Messages handed out to workers.",
+        [([name], float(sum(q.dispatched + q.executing for q in queues))) for name, queues in served.items()],
+        ["pool"],
     )
-    silence = GaugeMetricFamily(
-        "jobsplatform_pool_seconds_since_tick", "How long ago a dispatcher last ticked.", labels=["pool"]
+    yield _gauge(
+        "pool_predicted_seconds",
+        "Predicted slot time of the ready jobs: divided by the slots, the time until they are done.",
+        [([name], sum(queue.ready_seconds for queue in queues)) for name, queues in served.items()],
+        ["pool"],
     )
-    for line in lines:
-        slots.add_metric([line.name], line.slots)
-        in_flight.add_metric([line.name], line.in_flight)
-        if line.ticked_seconds is not None:
-            silence.add_metric([line.name], line.ticked_seconds)
-    yield from (slots, in_flight, silence)
 
 
-def _upkeep_families(lines: list[UpkeepLine]) -> Iterator[Metric]:
-    failed = GaugeMetricFamily("jobsplatform_upkeep_failed", "1 while the task's last run failed.", labels=["task"])
-    overdue = GaugeMetricFamily(
-        "jobsplatform_upkeep_overdue", "1 while the task had no success within three intervals.", labels=["task"]
+def _liveness_families(measures: Measures) -> Iterator[Metric]:
+    pools = measures.liveness.pools
+    yield _gauge(
+        "pool_queues_without_consumer",
+        "Queues that no live worker reads.",
+        [([pool.name], 0.0 if pool.workers else float(len(pool.queues))) for pool in pools],
+        ["pool"],
     )
-    for line in lines:
-        failed.add_metric([line.task.name], int(line.has_failed))
-        overdue.add_metric([line.task.name], int(line.is_overdue))
-    yield from (failed, overdue)
+    yield _gauge(
+        "pool_seconds_since_tick",
+        "How long ago a dispatcher last ticked.",
+        [([name], age) for name, age in measures.tick_ages.items()],
+        ["pool"],
+    )
+    yield _gauge(
+        "pool_oldest_canary_seconds",
+        "How long ago the worker answered that answered longest ago.",
+        [([pool.name], pool.oldest_canary_seconds) for pool in pools if pool.oldest_canary_seconds is not None],
+        ["pool"],
+    )
+    yield _gauge(
+        "workers",
+        "Worker processes by status.",
+        [
+            ([pool.name, str(state)], float(measures.workers.get((pool.name, state), 0)))
+            for pool in pools
+            for state in WORKER_STATES
+        ],
+        ["pool", "status"],
+    )
+
+
+def _heartbeat_families(measures: Measures) -> Iterator[Metric]:
+    ages = measures.liveness.process_ages
+    yield _gauge(
+        "process_heartbeat_age_seconds",
+        "How long ago a dispatcher, and beat, was heard of.",
+        [([role], age) for role, age in ages.items()],
+        ["role"],
+    )
+    skew = measures.liveness.worst_skew_seconds
+    worst: list[Sample] = [] if skew is None else [([], skew)]
+    yield _gauge("clock_skew_seconds", f"The worst clock of those heard of within {lease_seconds():g} s.", worst)
+
+
+def _tenant_families(measures: Measures) -> Iterator[Metric]:
+    tenants = measures.tenants
+    about = "of the busiest tenants"
+    yield _gauge(
+        "tenant_share_ratio",
+        f"Part of the used slot time, {about}.",
+        [([t.slug], t.share) for t in tenants],
+        ["tenant"],
+    )
+    yield _gauge(
+        "tenant_entitlement_ratio",
+        f"Part of the slots that the weights give now, {about}.",
+        [([tenant.slug], tenant.entitlement) for tenant in tenants],
+        ["tenant"],
+    )
+    yield _gauge(
+        "tenant_lag_seconds",
+        f"Slot-seconds that are owed: behind its queue's virtual time, {about}.",
+        [([tenant.slug], tenant.lag_seconds) for tenant in tenants],
+        ["tenant"],
+    )
+
+
+def _upkeep_families(measures: Measures, upkeep: list[UpkeepLine]) -> Iterator[Metric]:
+    yield _gauge(
+        "upkeep_overdue",
+        "Whether an upkeep task is overdue.",
+        [([line.task.name], float(line.is_overdue)) for line in upkeep],
+        ["task"],
+    )
+    lag = measures.rollup_lag_seconds
+    yield _gauge("rollup_lag_seconds", "How long ago what ended was last folded.", [] if lag is None else [([], lag)])
+    yield _gauge(
+        "audit_unsealed_entries", "Audit entries without a seal, up to a limit.", [([], measures.seals.waiting)]
+    )
+    yield _gauge("audit_unsealed_age_seconds", "Age of the oldest of them.", [([], measures.seals.oldest_seconds)])
+
+
+def _gauge(name: str, about: str, samples: Iterable[Sample], labels: list[str] | None = None) -> Metric:
+    family = GaugeMetricFamily(f"jobsplatform_{name}", about, labels=labels)
+    for values, value in samples:
+        family.add_metric(values, value)
+    return family
+
+
+def _is_broker_up() -> bool:
+    try:
+        broker.probe()
+    except BrokerUnavailableError:
+        return False
+    return True
 
 
 REGISTRY = CollectorRegistry(auto_describe=False)

@@ -61,6 +61,7 @@ env = environ.Env(
     METRICS_TOKEN=(str, ""),
     METRICS_PORT=(int, 0),
     METRICS_TENANTS=(int, 50),
+    OTEL_EXPORTER_OTLP_ENDPOINT=(str, ""),
     TRACE_URL_TEMPLATE=(str, ""),
     LOG_LEVEL=(str, "INFO"),
     LOG_FORMAT=(str, "console"),

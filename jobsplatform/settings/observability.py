@@ -10,6 +10,8 @@ METRICS_TOKEN = env.str("METRICS_TOKEN")
 METRICS_PORT = env.int("METRICS_PORT")
 # Tenants whose share is told by name; 0 names none.
 METRICS_TENANTS = env.int("METRICS_TENANTS")
+# OpenTelemetry's own variable; the others of its kind are read by it alone.
+IS_TRACING = bool(env.str("OTEL_EXPORTER_OTLP_ENDPOINT"))
 TRACE_URL_TEMPLATE = env.str("TRACE_URL_TEMPLATE")
 LOG_LEVEL = env.str("LOG_LEVEL").upper()
 LOG_FORMAT = env.str("LOG_FORMAT")

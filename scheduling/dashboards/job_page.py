@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.utils import timezone
 
 from scheduling.dashboards.masking import summarize
@@ -14,6 +15,7 @@ from scheduling.dashboards.wording import duration_words, mark_of
 from scheduling.models import Job
 from scheduling.selectors.history import ExecutionRecord
 from scheduling.selectors.job_page import JobPageRows, read_job_page
+from scheduling.tracing import trace_id_of
 
 BODY_TEMPLATE = "scheduling/dashboards/job_body.html"
 
@@ -38,6 +40,8 @@ def job_page_context(job: Job) -> dict[str, Any]:
     now = timezone.now()
     return {
         "page": rows,
+        "trace_id": (trace_id := trace_id_of(job.traceparent)),
+        "trace_url": settings.TRACE_URL_TEMPLATE.replace("{trace_id}", trace_id) if trace_id else "",
         "job": job,
         "gantt": draw_attempts(rows, now),
         "lived": (job.finished_at or now) - job.created_at,

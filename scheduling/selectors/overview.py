@@ -176,6 +176,11 @@ def read_overview() -> Overview:
     )
 
 
+def read_oldest_waits() -> Mapping[int, datetime]:
+    """Since when the longest-waiting ready job of each queue might run."""
+    return dict(_fetch(_OLDEST, {"tenant": require_scope().tenant_id}))
+
+
 def count_dead_letters(*, since: datetime) -> CappedCount:
     """Dead letters since then that nobody has requeued, looking at no more than DEAD_LETTER_LIMIT."""
     letters = DeadLetter.objects.filter(id__gte=uuid7_floor(since), requeued_at__isnull=True)
@@ -213,7 +218,7 @@ def _queue_lines(
     waiting = dict(
         SchedulingEntity.objects.order_by().values_list("queue_id").annotate(waiting=Sum("waiting"))  # one row a queue
     )
-    oldest: Mapping[int, datetime] = dict(_fetch(_OLDEST, tenant))
+    oldest = read_oldest_waits()
     back_offs = {
         queue_id: BackOffs(*numbers) for queue_id, *numbers in _fetch(_BACK_OFFS, tenant | {"limit": BACK_OFF_LIMIT})
     }

@@ -100,7 +100,7 @@ def submit_jobs(
     a token of its rate; what the platform and its operators submit costs none. ``is_whole``: the first refusal is
     raised and nothing is accepted.
     """
-    with tenant_context(tenant):
+    with tracing.span("job.submit", jobs=len(requests), tenant=tenant.slug), tenant_context(tenant):
         if tenant.is_suspended:
             raise TenantSuspendedError
         intake = _Intake.open(tenant, batch, len(requests))

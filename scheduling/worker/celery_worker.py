@@ -13,10 +13,18 @@ from typing import Any
 from billiard import current_process
 from celery import current_app
 from celery.apps.worker import Worker
-from celery.signals import setup_logging, task_postrun, task_prerun, worker_process_init, worker_ready
+from celery.signals import (
+    setup_logging,
+    task_postrun,
+    task_prerun,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_ready,
+)
 from django.conf import settings
 from django.db import connections
 
+from scheduling import tracing
 from scheduling.broker import canary_queue
 from scheduling.services.workers import register_worker, retire_worker
 from scheduling.worker.connections import connect_early, keep_connections
@@ -69,6 +77,7 @@ def run_worker(*, pool_name: str, concurrency: int) -> int:
     watchdog = Watchdog(local, pool_name=pool_name)
     worker_ready.connect(watchdog.begin)
     _tell_busy_children(local.block)
+    worker_process_shutdown.connect(_send_spans)
     logger.info(
         "worker.started",
         extra={"pool": pool_name, "slots": concurrency, "queues": registration.queue_names, "preloaded": loaded},
@@ -124,6 +133,11 @@ def _celery_worker(local: LocalWorker, thread: HeartbeatThread) -> Worker:
     worker.heartbeat_thread = thread
     thread.replace_children_with(worker.replace_children)
     return worker
+
+
+def _send_spans(**_: Any) -> None:
+    """Before a child ends."""
+    tracing.flush()
 
 
 def _leave_logging_alone(**_: Any) -> None:

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import structlog
 
+from scheduling import tracing
 from scheduling.exceptions import FenceLostError, KindUnknownError
 from scheduling.processors import registry
 from scheduling.processors.base import Interrupted, JobContext, Outcome, TaskProcessor
@@ -66,31 +67,45 @@ def execute(*, execution_id: UUID, token: UUID, child_index: int, worker: LocalW
         logger.info("execution.not_started", extra={"execution_id": str(execution_id)})
         seat.release()
         return
-    with structlog.contextvars.bound_contextvars(
-        tenant_id=str(started.tenant_id),
-        job_id=str(started.job_id),
-        execution_id=str(started.execution_id),
-        kind=started.kind,
+    ids = {
+        "tenant_id": str(started.tenant_id),
+        "job_id": str(started.job_id),
+        "execution_id": str(started.execution_id),
+        "kind": started.kind,
+    }
+    with (
+        structlog.contextvars.bound_contextvars(**ids),
+        tracing.span(
+            "job.execute", parent=started.traceparent, queue=started.queue, attempt=started.attempt, **ids
+        ) as span,
     ):
-        log = _log_of(started)
-        is_peak_known = memory.reset_peak()
-        try:
-            # In a copy of the context: what a processor sets in context variables ends with its job.
-            verdict = copy_context().run(perform, started, seat, log)
-            verdict = with_peak(verdict, memory.read_peak_kib() if is_peak_known else None)
-            is_spoiled = drop_open_transaction()
-        finally:
-            # Before the settlement: whoever sees the job ended finds its log whole.
-            log.end()
-        settle(verdict, started)
-        # What the effects of the settlement logged, or what a database that was away did not take.
-        log.flush()
+        is_spoiled = see_through(started, seat, span)
     # Not in a `finally`: when this process is being ended, the parent must still find the slot held.
     seat.release()
     if is_spoiled:
         # Whatever holds that transaction may still act on the connection of a later job, another tenant's.
         logger.error("processor.left_transaction_open", extra={"kind": started.kind})
         raise SystemExit(EXIT_SPOILED)
+
+
+def see_through(started: StartedExecution, seat: Seat, span: tracing.Span) -> bool:
+    """Perform and settle a started execution; whether its processor left a transaction open."""
+    log = _log_of(started)
+    is_peak_known = memory.reset_peak()
+    try:
+        # In a copy of the context: what a processor sets in context variables ends with its job.
+        verdict = copy_context().run(perform, started, seat, log)
+        verdict = with_peak(verdict, memory.read_peak_kib() if is_peak_known else None)
+        is_spoiled = drop_open_transaction()
+    finally:
+        # Before the settlement: whoever sees the job ended finds its log whole.
+        log.end()
+    if verdict.settlement is not None and verdict.settlement.error_type:
+        span.fail(verdict.settlement.error_type)
+    settle(verdict, started)
+    # What the effects of the settlement logged, or what a database that was away did not take.
+    log.flush()
+    return is_spoiled
 
 
 def claim(worker: LocalWorker, child_index: int, execution_id: UUID) -> Seat:

@@ -11,6 +11,7 @@ from scheduling.models import Job, JobEvent, ScheduleFire
 from scheduling.models.jobs import STATE_CHOICES
 from scheduling.selectors.schedules import origin_of
 from scheduling.selectors.waiting import why_waiting
+from scheduling.tracing import trace_id_of
 from tenants.api.fields import MomentField, NameField, StrictSerializer
 
 # What an event may tell of; the scheduler's own numbers (start tags, predictions) would speak of others' load.
@@ -100,6 +101,10 @@ class JobSerializer(JobSummarySerializer):
     idempotency_key = serializers.CharField(allow_null=True)
     waiting = serializers.SerializerMethodField()
     schedule = serializers.SerializerMethodField(help_text="The schedule that it came from, if any.")
+    trace_id = serializers.SerializerMethodField(help_text="The trace of its submission, if any.")
+
+    def get_trace_id(self, job: Job) -> str | None:
+        return trace_id_of(job.traceparent)
 
     @extend_schema_field(JobOriginSerializer(allow_null=True))
     def get_schedule(self, job: Job) -> Any:

@@ -46,7 +46,7 @@ WITH picked AS (
 ), claimed AS (
     UPDATE scheduling_job j SET state = 'dispatched', execution_count = j.execution_count + 1
     FROM gone g WHERE j.id = g.job_id AND j.state = 'available'
-    RETURNING g.*, j.execution_count AS number, j.fence
+    RETURNING g.*, j.execution_count AS number, j.fence, j.traceparent
 ), live AS (
     INSERT INTO scheduling_execution_live (id, tenant_id, job_id, entity_id, queue_id, pool_id, kind, number, token,
         fence, predicted_us, weight_milli, queue_weight_milli, dispatched_at, published_at)
@@ -62,7 +62,7 @@ WITH picked AS (
         jsonb_build_object('start_tag', start_tag, 'predicted_us', cost_us, 'number', number)
     FROM claimed
 )
-SELECT execution_id, fence FROM claimed
+SELECT execution_id, fence, traceparent FROM claimed
 """
 _UPDATE_ENTITIES = """
 UPDATE scheduling_schedulingentity e SET
@@ -95,6 +95,7 @@ class Claim:
     pick: Pick
     hint: Hint
     fence: int = 0
+    traceparent: str | None = None
 
 
 def reserve_capacity(picks: Sequence[Pick]) -> Sequence[Pick]:
@@ -111,12 +112,15 @@ def claim_jobs(pool_id: int, reading: PoolReading, picks: Sequence[Pick]) -> lis
     claims = [Claim(pick, Hint(reading.queue_names[pick.queue_id], uuid7(), uuid4())) for pick in picks]
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM, _claim_parameters(pool_id, reading.share, claims))
-        fences = dict(cursor.fetchall())
-        lost = Counter(c.pick.tenant_id for c in claims if c.hint.execution_id not in fences)
+        claimed = {execution_id: (fence, traceparent) for execution_id, fence, traceparent in cursor.fetchall()}
+        lost = Counter(c.pick.tenant_id for c in claims if c.hint.execution_id not in claimed)
         if lost:
             cursor.execute(_RETURN_CAPACITY, [list(lost), list(lost.values())])
     return [
-        replace(claim, fence=fences[claim.hint.execution_id]) for claim in claims if claim.hint.execution_id in fences
+        replace(claim, fence=fence, traceparent=traceparent)
+        for claim in claims
+        if claim.hint.execution_id in claimed
+        for fence, traceparent in [claimed[claim.hint.execution_id]]
     ]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from django.db import connection
 
-from scheduling import broker, signals
+from scheduling import broker, signals, tracing
 from scheduling.conf import TICK_IDLE_TIMEOUT_MS, TICK_JOBS
 from scheduling.fairness.run_queue import ReadSupply, pick_fair, rows_to_read
 from scheduling.services import verdicts
@@ -114,7 +114,12 @@ def _dispatch(pool_id: int, only: Restriction | None) -> tuple[list[Claim], bool
 
 def _publish(pool_id: int, claims: list[Claim]) -> int:
     """Send the hints; undo the claims whose hints did not go out, and say how many."""
-    unsent = {hint.execution_id for hint in broker.publish([claim.hint for claim in claims])}
+    if not claims:
+        return 0
+    # A tick serves many traces, so its span belongs to none of them and links to all.
+    links = [claim.traceparent for claim in claims if claim.traceparent]
+    with tracing.span("job.dispatch", links=links, pool_id=pool_id, jobs=len(claims)):
+        unsent = {hint.execution_id for hint in broker.publish([claim.hint for claim in claims])}
     if not unsent:
         return 0
     settle(

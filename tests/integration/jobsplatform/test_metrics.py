@@ -1,44 +1,171 @@
-"""Metrics tell depth and wait by queue, which autoscalers follow."""
+"""What a scrape tells: every documented metric is there, moves on a real act, and costs few statements."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import DatabaseError, connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import Settings
 
-from scheduling.models import WorkerPool
+from jobsplatform.health import metrics as module
+from jobsplatform.settings.env import BASE_DIR
+from scheduling.models import Job, LiveExecution, ProcessHeartbeat, WorkerPool
+from scheduling.services import verdicts
 from scheduling.services.dispatching import run_tick
+from scheduling.services.execution import start_execution
+from scheduling.services.leases import heartbeat
+from scheduling.services.processes import ProcessPulse
+from scheduling.services.settlement import settle
 from scheduling.services.submission import JobRequest, submit_jobs
-from tenants.context import tenant_context
+from scheduling.services.workers import Registration, register_worker
+from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 
 pytestmark = pytest.mark.django_db
 
+QUEUE = 'queue="workflow_team"'
+DOCUMENTED = re.compile(r"^\| `(jobsplatform_\w+)` \| (\w+) \| ([^|]*) \| [^|]+ \|$", re.MULTILINE)
 
-def scrape(settings: Settings) -> dict[str, float]:
-    """Return the samples as Prometheus would read them."""
+
+@pytest.fixture
+def worker() -> Registration:
+    """A worker with two slots whose canary came back."""
+    registered = register_worker(pool_name="default", hostname="here", pid=1, slots=2)
+    heartbeat(worker_id=registered.worker_id, is_stopping=False, fences={}, canary_age_seconds=1.0)
+    return registered
+
+
+def scrape_text(settings: Settings) -> str:
     settings.METRICS_TOKEN = "right"
     response = Client().get("/metrics", headers={"authorization": "Bearer right"})
     assert response.status_code == 200
-    samples = re.findall(r"^(\w+(?:\{.*?\})?) (\S+)$", response.content.decode(), re.MULTILINE)
+    return response.content.decode()
+
+
+def scrape(settings: Settings) -> dict[str, float]:
+    """Return the samples as Prometheus would read them, by name with labels."""
+    samples = re.findall(r"^(\w+(?:\{.*?\})?) (\S+)$", scrape_text(settings), re.MULTILINE)
     return {name: float(value) for name, value in samples}
 
 
-def test_every_queue_and_pool_is_there_before_any_job(settings: Settings) -> None:
-    samples = scrape(settings)
-    assert samples['jobsplatform_queue_waiting_jobs{queue="dataset"}'] == 0
-    assert samples['jobsplatform_queue_oldest_wait_seconds{queue="dataset"}'] == 0
-    assert samples['jobsplatform_pool_slots{pool="default"}'] == 0
+def submit(tenant: Tenant, count: int = 1, **options: object) -> list[Job]:
+    requests = [JobRequest(kind="noop", payload={}, **options) for _ in range(count)]  # type: ignore[arg-type]
+    with tenant_context(tenant):
+        return [accepted.job for _, accepted in submit_jobs(tenant=tenant, requests=requests).accepted]
 
 
-def test_waiting_jobs_are_counted_in_their_queue(settings: Settings, acme: Tenant) -> None:
-    with tenant_context(acme):
-        submit_jobs(tenant=acme, requests=[JobRequest(kind="noop", payload={}) for _ in range(3)])
-    # The tick counts what waits; without a worker it hands nothing out.
+def tick() -> None:
     run_tick(WorkerPool.objects.get(name="default").pk)
+
+
+def begin(worker: Registration) -> tuple[LiveExecution, int]:
+    with all_tenants():
+        live = LiveExecution.objects.get(started_at=None)
+    started = start_execution(execution_id=live.id, token=live.token, worker_id=worker.worker_id)
+    assert started is not None
+    return live, started.fence
+
+
+def test_the_documentation_names_exactly_the_metrics_that_are_there(settings: Settings) -> None:
+    told = {
+        family.name + ("_total" if family.type == "counter" else ""): family.type
+        for family in text_string_to_metric_families(scrape_text(settings))
+        if family.name.startswith("jobsplatform_") and not family.name.endswith("_created")
+    }
+    documented = {name: kind for name, kind, _ in DOCUMENTED.findall((BASE_DIR / "docs" / "metrics.md").read_text())}
+    assert told == documented
+
+
+def test_every_queue_pool_and_worker_state_is_there_before_any_job(settings: Settings) -> None:
     samples = scrape(settings)
-    assert samples['jobsplatform_queue_waiting_jobs{queue="workflow_team"}'] == 3
+    for name in ("waiting_jobs", "scheduled_jobs", "backing_off_jobs", "oldest_wait_seconds", "executing_jobs"):
+        assert samples[f'jobsplatform_queue_{name}{{queue="dataset"}}'] == 0
+    assert samples['jobsplatform_pool_slots{pool="default"}'] == 0
+    assert samples['jobsplatform_pool_queues_without_consumer{pool="default"}'] > 1
+    assert samples['jobsplatform_workers{pool="default",status="silent"}'] == 0
+    assert samples["jobsplatform_database_up"] == samples["jobsplatform_broker_up"] == 1
 
 
-def test_no_tenant_is_named(settings: Settings, acme: Tenant) -> None:
-    assert "acme" not in " ".join(scrape(settings))
+def test_waiting_work_is_told_by_queue_with_its_predicted_time(settings: Settings, acme: Tenant) -> None:
+    submit(acme, 3)
+    submit(acme, run_at=datetime.now(UTC) + timedelta(hours=1))
+    # The tick counts what waits; without a worker it hands nothing out.
+    tick()
+    samples = scrape(settings)
+    assert samples[f"jobsplatform_queue_waiting_jobs{{{QUEUE}}}"] == 3
+    assert samples[f"jobsplatform_queue_scheduled_jobs{{{QUEUE}}}"] == 1
+    assert samples[f"jobsplatform_queue_oldest_wait_seconds{{{QUEUE}}}"] >= 0
+    assert samples['jobsplatform_pool_predicted_seconds{pool="default"}'] > 0
+
+
+def test_a_job_is_seen_dispatched_executing_and_backing_off(
+    settings: Settings, acme: Tenant, worker: Registration
+) -> None:
+    submit(acme)
+    tick()
+    samples = scrape(settings)
+    assert samples[f"jobsplatform_queue_dispatched_jobs{{{QUEUE}}}"] == 1
+    assert samples['jobsplatform_pool_in_flight_messages{pool="default"}'] == 1
+    assert samples['jobsplatform_pool_slots{pool="default"}'] == 2
+    assert samples['jobsplatform_pool_queues_without_consumer{pool="default"}'] == 0
+    assert samples['jobsplatform_pool_oldest_canary_seconds{pool="default"}'] >= 1
+    assert samples['jobsplatform_workers{pool="default",status="online"}'] == 1
+    assert 'jobsplatform_pool_seconds_since_tick{pool="default"}' in samples
+    live, fence = begin(worker)
+    assert scrape(settings)[f"jobsplatform_queue_executing_jobs{{{QUEUE}}}"] == 1
+    failure = verdicts.Failure.of(ValueError("no"), is_permanent=False)
+    policy = verdicts.RetryPolicy(max_retries=3)
+    settle([verdicts.failed(live.id, fence, failure, failed_attempts=1, policy=policy)])
+    tick()
+    assert scrape(settings)[f"jobsplatform_queue_backing_off_jobs{{{QUEUE}}}"] == 1
+
+
+def test_processes_and_clocks_are_told(settings: Settings, worker: Registration) -> None:
+    for role in ProcessHeartbeat.Role:
+        ProcessPulse(role).beat()
+    samples = scrape(settings)
+    assert samples['jobsplatform_process_heartbeat_age_seconds{role="beat"}'] >= 0
+    assert samples['jobsplatform_process_heartbeat_age_seconds{role="dispatcher"}'] >= 0
+    assert abs(samples["jobsplatform_clock_skew_seconds"]) < 60
+
+
+def test_the_busiest_tenants_are_told_unless_it_is_switched_off(
+    settings: Settings, acme: Tenant, globex: Tenant, worker: Registration
+) -> None:
+    submit(acme, 3)
+    submit(globex)
+    tick()
+    samples = scrape(settings)
+    shares = [samples[f'jobsplatform_tenant_entitlement_ratio{{tenant="{slug}"}}'] for slug in ("acme", "globex")]
+    assert sum(shares) == pytest.approx(1)
+    assert 'jobsplatform_tenant_lag_seconds{tenant="acme"}' in samples
+    settings.METRICS_TENANTS = 1
+    assert len([name for name in scrape(settings) if name.startswith("jobsplatform_tenant_share_ratio{")]) == 1
+    settings.METRICS_TENANTS = 0
+    assert "acme" not in scrape_text(settings)
+
+
+def test_a_scrape_takes_few_statements_however_many_jobs_there_are(settings: Settings, acme: Tenant) -> None:
+    scrape(settings)
+    with CaptureQueriesContext(connection) as few:
+        scrape(settings)
+    submit(acme, 50)
+    tick()
+    with CaptureQueriesContext(connection) as many:
+        scrape(settings)
+    assert len(many) <= len(few) + 2
+    assert len(many) < 40
+
+
+def test_a_database_that_does_not_answer_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise DatabaseError
+
+    monkeypatch.setattr(module, "read_measures", refuse)
+    monkeypatch.setattr(module.connection, "close", lambda: None)
+    samples = scrape(settings)
+    assert samples["jobsplatform_database_up"] == 0
+    assert 'jobsplatform_pool_slots{pool="default"}' not in samples

@@ -53,12 +53,14 @@ def test_a_line_from_structlog_carries_its_values_and_the_bound_ids(lines: Lines
     assert {"job_id": "j-2", "kind": "noop", "event": "job.submitted"}.items() <= lines.last().items()
 
 
-def test_an_exception_becomes_text_of_the_same_line(lines: Lines) -> None:
+def test_an_exception_becomes_fields_of_the_same_line(lines: Lines) -> None:
     try:
         raise ValueError("broken")
     except ValueError:
         logging.getLogger("somewhere").exception("Failed")
-    assert "ValueError: broken" in lines.last()["exception"]
+    (told,) = lines.last()["exception"]
+    assert (told["exc_type"], told["exc_value"]) == ("ValueError", "broken")
+    assert "locals" not in told["frames"][-1]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,143 @@
+"""OpenTelemetry: on where OTEL_EXPORTER_OTLP_ENDPOINT is set, else nothing of it is even imported.
+
+Everything else is by OpenTelemetry's own variables: service name, sampler, headers, batch sizes.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.instrumentation.django import DjangoInstrumentor
+from opentelemetry.instrumentation.psycopg import PsycopgInstrumentor
+from opentelemetry.instrumentation.redis import RedisInstrumentor
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import Span as SdkSpan
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
+from opentelemetry.trace import Link, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from scheduling import tracing
+
+# Probes and scrapes come every few seconds and tell nothing.
+UNTRACED_PATHS = "health/live,health/ready,metrics"
+FLUSH_MS = 5_000
+_propagator = TraceContextTextMapPropagator()
+
+
+def start_telemetry() -> None:
+    """Trace requests, jobs and what they ask of database and broker."""
+    names = {} if os.environ.get("OTEL_SERVICE_NAME") else {SERVICE_NAME: "jobsplatform"}
+    provider = TracerProvider(resource=Resource.create(names))
+    provider.sampler = WithinTraces(provider.sampler)
+    provider.add_span_processor(ExportPerProcess())
+    DjangoInstrumentor().instrument(tracer_provider=provider, excluded_urls=UNTRACED_PATHS)
+    PsycopgInstrumentor().instrument(tracer_provider=provider)
+    RedisInstrumentor().instrument(tracer_provider=provider)
+    tracing.install(OpenTelemetryTracer(provider))
+
+
+class WithinTraces(Sampler):
+    """The sampler of the environment, except that no statement begins a trace: ticks and heartbeats would flood it."""
+
+    def __init__(self, chosen: Sampler) -> None:
+        self._chosen = chosen
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: object = None,
+        links: Sequence[Link] | None = None,
+        trace_state: object = None,
+    ) -> SamplingResult:
+        """Drop a statement outside of any trace; for the rest the environment's sampler decides."""
+        if kind is SpanKind.CLIENT and not trace.get_current_span(parent_context).get_span_context().is_valid:
+            return SamplingResult(Decision.DROP)
+        return self._chosen.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)  # type: ignore[arg-type]
+
+    def get_description(self) -> str:
+        return f"WithinTraces({self._chosen.get_description()})"
+
+
+class ExportPerProcess(SpanProcessor):
+    """A batch with its thread and its connection for each process: neither lives through a fork."""
+
+    def __init__(self) -> None:
+        self._pid = 0
+        self._batch: BatchSpanProcessor | None = None
+
+    def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
+        self._own().on_start(span, parent_context)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self._own().on_end(span)
+
+    def shutdown(self) -> None:
+        if self._batch is not None and self._pid == os.getpid():
+            self._batch.shutdown()  # type: ignore[no-untyped-call] # the SDK leaves it untyped
+
+    def force_flush(self, timeout_millis: int = FLUSH_MS) -> bool:
+        return self._own().force_flush(timeout_millis)
+
+    def _own(self) -> BatchSpanProcessor:
+        if self._batch is None or self._pid != os.getpid():
+            self._batch, self._pid = BatchSpanProcessor(OTLPSpanExporter()), os.getpid()
+        return self._batch
+
+
+class OpenTelemetryTracer:
+    """The tracer behind :mod:`scheduling.tracing`."""
+
+    def __init__(self, provider: TracerProvider) -> None:
+        self._provider = provider
+        self._tracer = provider.get_tracer("jobsplatform")
+
+    def current_traceparent(self) -> str | None:
+        """The W3C context of the moment."""
+        carrier: dict[str, str] = {}
+        _propagator.inject(carrier)
+        return carrier.get("traceparent")
+
+    @contextmanager
+    def span(
+        self, name: str, *, parent: str | None, links: Sequence[str], attributes: Mapping[str, str | int]
+    ) -> Iterator[tracing.Span]:
+        """Open a span. An error's own words stay out of it: they may hold what a tenant sent."""
+        with self._tracer.start_as_current_span(
+            name,
+            context=None if parent is None else _context_of(parent),
+            attributes=dict(attributes),
+            links=[Link(trace.get_current_span(_context_of(link)).get_span_context()) for link in links],
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            opened = _OpenSpan(span)
+            try:
+                yield opened
+            except BaseException as error:
+                opened.fail(type(error).__name__)
+                raise
+
+    def flush(self) -> None:
+        """Send what is collected, before the process ends."""
+        self._provider.force_flush(FLUSH_MS)
+
+
+class _OpenSpan:
+    def __init__(self, span: trace.Span) -> None:
+        self._span = span
+
+    def fail(self, error: str) -> None:
+        """Mark it as failed."""
+        self._span.set_status(Status(StatusCode.ERROR, error))
+
+
+def _context_of(traceparent: str) -> Context:
+    return _propagator.extract({"traceparent": traceparent}, context=Context())

@@ -1,0 +1,98 @@
+"""A request is followed through every process by its trace and its logs, and no secret is in either."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from scheduling.models import Job
+from tenants.context import all_tenants
+from tenants.models import Tenant
+from tenants.services.api_keys import issue_api_key
+from tests.acceptance.acts import fetch, wait_for
+from tests.acceptance.collector import Collector
+from tests.acceptance.conftest import START_SECONDS, Platform
+from tests.acceptance.processes import eventually
+from tests.acceptance.test_platform import free_port, is_answering
+
+PAYLOAD_SECRET = "payload-value-nobody-logs"
+QUERY_SECRET = "query-value-nobody-logs"
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    opened = Collector()
+    yield opened
+    opened.close()
+
+
+def test_one_trace_and_one_request_id_lead_from_the_request_to_the_statement(
+    platform: Platform, acme: Tenant, collector: Collector, acceptance_broker_url: str
+) -> None:
+    for process in (platform.worker, platform.dispatcher):
+        assert process is not None
+        process.stop()
+    platform.worker = platform.dispatcher = None
+    token = issue_api_key(tenant=acme, name="tests").token
+    address = f"127.0.0.1:{free_port()}"
+    supervisor = platform.start(
+        "run_platform",
+        f"--bind={address}",
+        "--concurrency=1",
+        "--web-workers=1",
+        OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
+        OTEL_BSP_SCHEDULE_DELAY="200",
+        LOG_FORMAT="json",
+        LOG_LEVEL="DEBUG",
+    )
+    eventually(lambda: is_answering(address), within=START_SECONDS, what="the API answers")
+
+    job = submit_by_http(address, token, {"kind": "sleep", "payload": {"seconds": 0.1}, "tags": [PAYLOAD_SECRET]})
+    failing = submit_by_http(
+        address, token, {"kind": "fail", "payload": {"how": "permanent", "message": PAYLOAD_SECRET}}
+    )
+    wait_for(job, "completed", within=START_SECONDS)
+    wait_for(failing, "discarded")
+
+    trace_id = str(fetch(job).traceparent).split("-")[1]
+    executed = eventually(lambda: [s for s in collector.of_trace(trace_id) if s.name == "job.execute"])[0]
+    names = eventually(
+        lambda: (
+            {s.name for s in collector.of_trace(trace_id)} >= {"job.submit", "job.execute"}
+            and {s.name for s in collector.of_trace(trace_id)}
+        )
+    )
+    assert any(name.startswith("POST") for name in names), names
+    below = eventually(lambda: [s for s in collector.of_trace(trace_id) if s.parent_span_id == executed.span_id])
+    assert any("UPDATE" in s.name or "WITH" in s.name or "SELECT" in s.name for s in below), [s.name for s in below]
+    assert {a.key: a.value.string_value for a in executed.attributes}["job_id"] == str(job.pk)
+    eventually(lambda: [s for s in collector.spans if trace_id in {link.trace_id.hex() for link in s.links}])
+    failed_trace = str(fetch(failing).traceparent).split("-")[1]
+    failed = eventually(lambda: [s for s in collector.of_trace(failed_trace) if s.name == "job.execute"])[0]
+    assert failed.status.code == 2
+    # Ticks and heartbeats begin no traces of their own.
+    assert not [s.name for s in collector.spans if not s.parent_span_id and s.kind == 3]
+
+    lines = [json.loads(line) for line in supervisor.log.splitlines() if line.startswith("{")]
+    asked = next(line for line in lines if line["event"] == "request.ended" and line["method"] == "POST")
+    assert (asked["status"], asked["tenant_id"], asked["request_id"]) == (201, str(acme.pk), "trace-me")
+    ended = next(line for line in lines if line["event"] == "execution.ended" and line["job_id"] == str(job.pk))
+    assert {"tenant_id", "execution_id", "trace_id"} <= ended.keys()
+    assert ended["trace_id"] == trace_id
+    written = supervisor.log + "".join(str(span) for span in collector.spans)
+    password = urlsplit(acceptance_broker_url).password
+    for secret in (token, PAYLOAD_SECRET, QUERY_SECRET, password):
+        assert secret is None or secret not in written
+    supervisor.stop()
+
+
+def submit_by_http(address: str, token: str, body: dict[str, object]) -> Job:
+    headers = {"Authorization": f"Api-Key {token}", "X-Request-ID": "trace-me", "Cookie": f"sessionid={QUERY_SECRET}"}
+    answer = httpx.post(f"http://{address}/api/v1/jobs/", json=body, headers=headers, timeout=30)
+    assert answer.status_code == 201, answer.text
+    with all_tenants():
+        return Job.objects.get(pk=answer.json()["id"])
