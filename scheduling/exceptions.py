@@ -85,6 +85,22 @@ class QueueNotFoundError(DomainError):
     code, category, title = "not_found", "not_found", "There is no such queue"
 
 
+class TargetNotFoundError(DomainError):
+    code, category, title = "not_found", "not_found", "There is nothing of this name to pause or drain"
+
+
+class WorkerNotFoundError(DomainError):
+    code, category, title = "not_found", "not_found", "There is no such worker"
+
+
+class WorkerNotRunningError(DomainError):
+    code, category, title = "worker_not_running", "conflict", "The worker's state does not allow this"
+
+
+class DrainingError(DomainError):
+    code, category, title = "draining", "unavailable", "Nothing new is accepted while this drains"
+
+
 class InvalidTransitionError(DomainError):
     code, category, title = "invalid_transition", "conflict", "The job's state does not allow this"
 

@@ -121,6 +121,24 @@ class FieldInvalidError(DomainError):
     title = "A field is not valid."
 
 
+class ErasureOpenError(DomainError):
+    code = "erasure_open"
+    category = "conflict"
+    title = "The tenant is being erased."
+
+
+class ErasureRefusedError(DomainError):
+    code = "erasure_refused"
+    category = "conflict"
+    title = "The tenant cannot be erased now."
+
+
+class ErasureNotFoundError(DomainError):
+    code = "erasure_not_found"
+    category = "not_found"
+    title = "There is no such erasure."
+
+
 class AlreadyMemberError(DomainError):
     code = "already_member"
     category = "conflict"

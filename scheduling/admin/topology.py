@@ -18,7 +18,7 @@ from scheduling.dashboards.tags import badge
 from scheduling.dashboards.wording import duration_words
 from scheduling.models import KindPause, Queue, Worker, WorkerPool
 from scheduling.processors import registry
-from scheduling.services.suspension import pause_kind, pause_queue, resume_kind, resume_queue
+from scheduling.services.pauses import pause_kind, pause_queue, resume_kind, resume_queue
 from scheduling.services.topology import QUEUE_FIELDS, update_queue, update_worker_pool
 from tenants.admin.base import PlatformStaffAdmin
 from tenants.admin.post_actions import post_action

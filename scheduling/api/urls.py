@@ -12,6 +12,7 @@ from scheduling.api.views.job_logs import JobLogViewSet
 from scheduling.api.views.jobs import JobViewSet
 from scheduling.api.views.queues import QueueViewSet
 from scheduling.api.views.schedules import ScheduleViewSet
+from scheduling.api.views.stops import KindViewSet, PoolViewSet, WorkerViewSet
 from scheduling.api.views.upkeep import UpkeepViewSet
 from tenants.api.viewsets import UUID_PATTERN
 
@@ -24,6 +25,9 @@ router.register("errors", ErrorViewSet, basename="error")
 router.register("queues", QueueViewSet, basename="queue")
 router.register("schedules", ScheduleViewSet, basename="schedule")
 router.register("upkeep", UpkeepViewSet, basename="upkeep")
+router.register("kinds", KindViewSet, basename="kind")
+router.register("pools", PoolViewSet, basename="pool")
+router.register("workers", WorkerViewSet, basename="worker")
 
 urlpatterns = [
     path("jobs/bulk/", BulkSubmissionViewSet.as_view({"post": "create"}), name="job-bulk"),

@@ -22,6 +22,7 @@ from scheduling.models.jobs import (
 from scheduling.models.rollups import KindHour, QueueMinute, RollupClock, Tally, TenantMinute
 from scheduling.models.schedules import Schedule, ScheduleFire
 from scheduling.models.topology import (
+    Drain,
     KindPause,
     PoolClock,
     ProcessHeartbeat,
@@ -39,6 +40,7 @@ __all__ = [
     "CFSPlanTier",
     "Charge",
     "DeadLetter",
+    "Drain",
     "Execution",
     "Job",
     "JobDeadline",

@@ -157,7 +157,7 @@ class JobHeld(WaitingRow):
 
     class Meta:
         db_table = "scheduling_job_held"
-        indexes = [models.Index(fields=["kind"], name="job_held_kind")]
+        indexes = [models.Index(fields=["kind", "rank"], name="job_held_kind_rank")]
 
 
 class JobDeadline(models.Model):

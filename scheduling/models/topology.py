@@ -7,13 +7,16 @@ from django.db import models
 from django.db.models import Q
 
 from tenants.ids import uuid7
+from tenants.models.pauses import PauseFacts
 
 
-class WorkerPool(models.Model):
+class WorkerPool(PauseFacts):
     """Workers that share slots; every queue belongs to one pool."""
 
     name = models.SlugField(max_length=40, unique=True)
     description = models.CharField(max_length=200, blank=True)
+    is_paused = models.BooleanField(default=False)
+    pause_reason = models.CharField(max_length=200, blank=True, default="")
 
     class Meta:
         ordering = ["name"]
@@ -38,6 +41,7 @@ class Worker(models.Model):
 
     class Status(models.TextChoices):
         ONLINE = "online"
+        DRAINING = "draining"
         STOPPING = "stopping"
         STOPPED = "stopped"
 
@@ -85,7 +89,7 @@ class ProcessHeartbeat(models.Model):
         return f"{self.role} {self.hostname}:{self.pid}"
 
 
-class Queue(models.Model):
+class Queue(PauseFacts):
     """A Celery queue with a weight in its pool. The dispatcher decides its order, not Celery."""
 
     class ResourceClass(models.TextChoices):
@@ -177,6 +181,34 @@ class KindPause(models.Model):
     kind = models.CharField(max_length=64, primary_key=True)
     reason = models.CharField(max_length=200, blank=True)
     paused_at = models.DateTimeField(auto_now_add=True)
+    paused_by = models.CharField(max_length=200, blank=True, default="")
+    paused_until = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:
         return self.kind
+
+
+class Drain(models.Model):
+    """A queue, kind or pool that takes nothing new while what is there runs out; over when the row is gone.
+
+    A tenant's drain stands on the tenant's own row, where no other tenant can read it.
+    """
+
+    class Scope(models.TextChoices):
+        QUEUE = "queue"
+        KIND = "kind"
+        POOL = "pool"
+
+    scope = models.CharField(max_length=5, choices=Scope.choices)
+    name = models.CharField(max_length=64)
+    reason = models.CharField(max_length=200, blank=True)
+    started_by = models.CharField(max_length=200, blank=True)
+    started_at = models.DateTimeField()
+    until = models.DateTimeField(null=True, blank=True)
+    drained_at = models.DateTimeField(null=True, blank=True, help_text="When nothing was left.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["scope", "name"], name="drain_scope_name")]
+
+    def __str__(self) -> str:
+        return f"{self.scope} {self.name}"

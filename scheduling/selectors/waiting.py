@@ -11,7 +11,8 @@ from django.db.models.functions import Now
 from scheduling.conf import lease_seconds
 from scheduling.lifecycle import IN_FLIGHT_STATES, TERMINAL_STATES, JobState
 from scheduling.limits import WORKER_SECONDS
-from scheduling.models import Job, KindPause, Queue, TenantCapacity, Worker
+from scheduling.models import Drain, Job, KindPause, Queue, TenantCapacity, Worker
+from tenants.context import require_scope
 from tenants.limits import format_moment, month_end, month_of
 from tenants.models import Tenant, TenantUsage
 from tenants.selectors.limits import allowed_for
@@ -19,10 +20,11 @@ from tenants.selectors.limits import allowed_for
 
 @dataclass(frozen=True, slots=True)
 class WaitingReason:
-    """One thing that keeps a job from starting: a stable code and a sentence."""
+    """One thing that keeps a job from starting: a stable code and a sentence; ``until`` where it ends by itself."""
 
     code: str
     detail: str
+    until: datetime | None = None
 
 
 def why_waiting(job: Job) -> list[WaitingReason] | None:
@@ -50,9 +52,11 @@ def _tenant(job: Job) -> list[WaitingReason]:
     tenant = job.tenant
     reasons = []
     if tenant.is_suspended:
-        reasons.append(WaitingReason("tenant_suspended", f"The tenant is suspended. {tenant.status_reason}".strip()))
+        until, why = tenant.suspended_until, tenant.status_reason
+        reasons.append(_stopped("tenant_suspended", "The tenant is suspended", why, until))
     if tenant.is_paused:
-        reasons.append(WaitingReason("tenant_paused", f"The tenant's work is paused. {tenant.pause_reason}".strip()))
+        until, why = tenant.paused_until, tenant.pause_reason
+        reasons.append(_stopped("tenant_paused", "The tenant's work is paused", why, until))
     capacity = TenantCapacity.objects.filter(tenant_id=job.tenant_id).first()
     if capacity is not None and capacity.in_flight >= tenant.concurrency_cap:
         detail = f"{capacity.in_flight} of the tenant's {tenant.concurrency_cap} jobs at once are running."
@@ -76,12 +80,32 @@ def _topology(job: Job) -> list[WaitingReason]:
     pause = KindPause.objects.filter(kind=job.kind).first()
     reasons = []
     if queue.is_paused:
-        reasons.append(WaitingReason("queue_paused", f"The queue is paused. {queue.pause_reason}".strip()))
+        reasons.append(_stopped("queue_paused", "The queue is paused", queue.pause_reason, queue.paused_until))
     if pause is not None:
-        reasons.append(WaitingReason("kind_paused", f"Jobs of this kind are paused. {pause.reason}".strip()))
+        reasons.append(_stopped("kind_paused", "Jobs of this kind are paused", pause.reason, pause.paused_until))
+    reasons += _pool(queue)
     if not _live_workers(queue).exists():
         reasons.append(WaitingReason("no_workers", "No worker serves the queue at the moment."))
     return reasons
+
+
+def _pool(queue: Queue) -> list[WaitingReason]:
+    """The pool's pause and drain. Why the platform stops its machines is told to its staff alone."""
+    pool, is_staff = queue.pool, require_scope().is_all_tenants
+    reasons = []
+    if pool.is_paused:
+        why = pool.pause_reason if is_staff else ""
+        reasons.append(_stopped("pool_paused", "The workers of this queue are paused", why, pool.paused_until))
+    drain = Drain.objects.filter(scope=Drain.Scope.POOL, name=pool.name).first()
+    if drain is not None:
+        why = drain.reason if is_staff else ""
+        reasons.append(_stopped("pool_draining", "The workers of this queue are being drained", why, drain.until))
+    return reasons
+
+
+def _stopped(code: str, what: str, reason: str, until: datetime | None) -> WaitingReason:
+    ends = f" until {_moment(until)}" if until else ""
+    return WaitingReason(code, f"{what}{ends}. {reason}".strip(), until)
 
 
 def _live_workers(queue: Queue) -> QuerySet[Worker]:

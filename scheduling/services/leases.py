@@ -15,10 +15,12 @@ from tenants.context import all_tenants
 
 _BEAT = """
 WITH beat AS (
-    UPDATE scheduling_worker SET heartbeat_at = now(), status = %(status)s, stopped_at = NULL,
+    -- Somebody's word that it drains outlives its own that it is online.
+    UPDATE scheduling_worker SET heartbeat_at = now(), stopped_at = NULL,
+        status = CASE WHEN status = 'draining' AND %(status)s = 'online' THEN status ELSE %(status)s END,
         clock_skew_seconds = %(clock)s - extract(epoch FROM clock_timestamp()),
         canary_at = coalesce(now() - make_interval(secs => %(canary_age)s), canary_at)
-    WHERE id = %(worker_id)s RETURNING id
+    WHERE id = %(worker_id)s RETURNING status
 ), renewed AS (
     UPDATE scheduling_execution_live l
     SET lease_expires_at = now() + make_interval(secs => %(lease_seconds)s)
@@ -26,7 +28,7 @@ WITH beat AS (
     WHERE l.id = held.id AND l.fence = held.fence AND l.started_at IS NOT NULL
     RETURNING l.id, l.job_id, l.cancel_requested_at IS NOT NULL AS is_cancel_requested
 )
-SELECT EXISTS (SELECT FROM beat), r.id, r.is_cancel_requested, coalesce(d.deadline_at <= now(), false)
+SELECT (SELECT status FROM beat), r.id, r.is_cancel_requested, coalesce(d.deadline_at <= now(), false)
 FROM (SELECT) one
 LEFT JOIN renewed r ON true
 LEFT JOIN scheduling_job_deadline d ON d.job_id = r.job_id
@@ -47,6 +49,7 @@ class Beat:
     """The answer to a heartbeat; an execution that is not among ``leases`` is not ours any more."""
 
     is_worker_known: bool
+    is_draining: bool
     leases: Mapping[UUID, Lease]
 
 
@@ -72,4 +75,9 @@ def heartbeat(
         )
         rows = cursor.fetchall()
     leases = [Lease(*row[1:]) for row in rows if row[1] is not None]
-    return Beat(is_worker_known=rows[0][0], leases={lease.execution_id: lease for lease in leases})
+    status = rows[0][0]
+    return Beat(
+        is_worker_known=status is not None,
+        is_draining=status == Worker.Status.DRAINING,
+        leases={lease.execution_id: lease for lease in leases},
+    )

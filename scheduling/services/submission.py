@@ -26,6 +26,7 @@ from scheduling.models import (
     SchedulingEntity,
     TenantCapacity,
 )
+from scheduling.services.drains import Drains, refuse_draining_tenant
 from scheduling.services.events import append_events
 from scheduling.services.job_requests import JobRequest, check_request
 from scheduling.services.quotas import Allowance, RateStanding, TokenGrant
@@ -128,6 +129,7 @@ class _Intake:
     now: datetime
     allowance: Allowance
     routes: Routes
+    drains: Drains
     queue_names: dict[int, str] = field(default_factory=dict)
     known: dict[str, Job] = field(default_factory=dict)
     busy_keys: set[str] = field(default_factory=set)
@@ -138,7 +140,9 @@ class _Intake:
     @classmethod
     def open(cls, tenant: Tenant, batch: Batch | None, wanted: int) -> _Intake:
         allowance = Allowance.read(tenant.pk, wanted=wanted)
-        return cls(tenant, batch, allowance.now, allowance, Routes.load(tenant.plan.tier_id))
+        return cls(
+            tenant, batch, allowance.now, allowance, Routes.load(tenant.plan.tier_id), Drains.load(allowance.now)
+        )
 
     def recognise_repeats(self, requests: Sequence[JobRequest]) -> None:
         """Find the jobs of repeated keys, and the keys that another request holds right now."""
@@ -171,6 +175,8 @@ class _Intake:
                 return Submission(known, created=False)
         processor = check_request(request, now=self.now, max_priority=self.tenant.plan.max_priority)
         queue = self.routes.queue_for(request.kind, request.payload, request.queue)
+        refuse_draining_tenant(self.tenant, self.now)
+        self.drains.refuse(request.kind, queue.name)
         self.allowance.check_new(len(self.new))
         self.queue_names[queue.pk] = queue.name
         max_retries = processor.max_retries if request.max_retries is None else request.max_retries

@@ -1,4 +1,4 @@
-"""Pausing and going on: of a queue, of a kind, of one waiting job. Tenants are paused in their own app."""
+"""Suspending one waiting job, and letting it go on. Queues, kinds and pools have `pauses`, tenants their own app."""
 
 from __future__ import annotations
 
@@ -8,38 +8,10 @@ from django.db import transaction
 
 from scheduling.exceptions import InvalidTransitionError, JobNotFoundError
 from scheduling.lifecycle import JobState
-from scheduling.models import Job, KindPause, Queue
+from scheduling.models import Job
 from scheduling.services.waiting import make_ready, take_out
 from scheduling.services.wakes import wake_on_commit
-from tenants.context import all_tenants
-from tenants.services.audit import AuditTarget, record_audit
-
-
-def pause_queue(*, queue: Queue, reason: str = "") -> None:
-    """Dispatch nothing from the queue until it is resumed; what runs goes on."""
-    _set_queue_pause(queue, is_paused=True, reason=reason)
-
-
-def resume_queue(*, queue: Queue, reason: str = "") -> None:
-    """Dispatch from the queue again."""
-    _set_queue_pause(queue, is_paused=False, reason=reason)
-
-
-def pause_kind(*, kind: str, reason: str = "") -> None:
-    """Dispatch no job of the kind until it is resumed; the tick sets those aside that it meets."""
-    with all_tenants():
-        _, was_made = KindPause.objects.get_or_create(kind=kind, defaults={"reason": reason})
-        if was_made:
-            record_audit(action="kind.paused", target=AuditTarget("scheduling.kind", kind), reason=reason)
-
-
-def resume_kind(*, kind: str, reason: str = "") -> None:
-    """Let jobs of the kind run again; the next ticks put them back in their old order."""
-    with all_tenants():
-        deleted, _ = KindPause.objects.filter(kind=kind).delete()
-        if deleted:
-            record_audit(action="kind.resumed", target=AuditTarget("scheduling.kind", kind), reason=reason)
-            wake_on_commit()
+from tenants.services.audit import record_audit
 
 
 @transaction.atomic
@@ -59,23 +31,6 @@ def resume_job(*, job_id: UUID, reason: str = "") -> Job:
         raise InvalidTransitionError(f"A job that is {job.state} cannot be resumed.")
     wake_on_commit()
     return _audited(job, "job.resumed", reason)
-
-
-def _set_queue_pause(queue: Queue, *, is_paused: bool, reason: str) -> None:
-    with all_tenants():
-        changed = Queue.objects.filter(pk=queue.pk, is_paused=not is_paused).update(
-            is_paused=is_paused, pause_reason=reason if is_paused else ""
-        )
-        if changed:
-            record_audit(
-                action="queue.paused" if is_paused else "queue.resumed",
-                target=queue,
-                before={"is_paused": not is_paused},
-                after={"is_paused": is_paused},
-                reason=reason,
-            )
-            wake_on_commit()
-    queue.refresh_from_db()
 
 
 def _find(job_id: UUID) -> Job:

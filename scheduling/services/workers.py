@@ -7,10 +7,13 @@ from uuid import UUID
 
 from django.db.models.functions import Now
 
+from scheduling.exceptions import WorkerNotFoundError, WorkerNotRunningError
 from scheduling.models import Queue, Worker, WorkerPool
+from scheduling.services.wakes import wake_on_commit
 from tenants.context import all_tenants
 from tenants.exceptions import DomainError
 from tenants.ids import uuid7
+from tenants.services.audit import record_audit
 
 
 class PoolNotFoundError(DomainError):
@@ -67,3 +70,30 @@ def retire_worker(*, worker_id: UUID, reason: str = "") -> None:
     """The worker has stopped; its slots are gone. ``reason`` is given where nobody asked it to stop."""
     with all_tenants():
         Worker.objects.filter(pk=worker_id).update(status=Worker.Status.STOPPED, stopped_at=Now(), stop_reason=reason)
+
+
+def drain_worker(*, worker_id: UUID, reason: str = "") -> None:
+    """Hand the worker nothing more; what it runs goes on. It stops fetching with its next heartbeat."""
+    _switch(worker_id, Worker.Status.ONLINE, Worker.Status.DRAINING, "worker.draining", reason)
+
+
+def resume_worker(*, worker_id: UUID, reason: str = "") -> None:
+    """Let a draining worker take jobs again."""
+    _switch(worker_id, Worker.Status.DRAINING, Worker.Status.ONLINE, "worker.resumed", reason)
+
+
+def _switch(worker_id: UUID, before: Worker.Status, after: Worker.Status, action: str, reason: str) -> None:
+    with all_tenants():
+        worker = Worker.objects.select_for_update().filter(pk=worker_id).first()
+        if worker is None:
+            raise WorkerNotFoundError
+        if worker.status == after:
+            return
+        if worker.status != before:
+            raise WorkerNotRunningError(f"A worker that is {worker.status} cannot be switched to {after.value}.")
+        worker.status = after
+        worker.save(update_fields=["status"])
+        record_audit(
+            action=action, target=worker, before={"status": before.value}, after={"status": after.value}, reason=reason
+        )
+        wake_on_commit()

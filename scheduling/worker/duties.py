@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from scheduling import signals
 from scheduling.conf import FIRE_INTERVAL_SECONDS, heartbeat_seconds, sweep_seconds
 from scheduling.models import ProcessHeartbeat
+from scheduling.services.drains import note_drained
+from scheduling.services.lifting import lift_due
 from scheduling.services.processes import ProcessPulse
 from scheduling.services.quotas import keep_limits
 from scheduling.services.rescue import run_sweep
@@ -37,6 +39,9 @@ class Duty:
 _pulse = ProcessPulse(ProcessHeartbeat.Role.DISPATCHER)
 # An audit entry has its seal within a second: this, a tick's wait and a turn together stay below it.
 SEAL_SECONDS = 0.25
+# A pause ends at most a second late.
+LIFT_SECONDS = 0.5
+DRAIN_LOOK_SECONDS = 2.0
 
 DUTIES: tuple[Duty, ...] = (
     Duty("heartbeat", heartbeat_seconds, _pulse.beat),
@@ -45,6 +50,8 @@ DUTIES: tuple[Duty, ...] = (
     Duty("limits", lambda: 1.0, keep_limits),
     Duty("rollups", lambda: FOLD_SECONDS, fold_tallies),
     Duty("schedules", lambda: FIRE_INTERVAL_SECONDS, fire_due_schedules),
+    Duty("lift", lambda: LIFT_SECONDS, lift_due),
+    Duty("drained", lambda: DRAIN_LOOK_SECONDS, note_drained),
 )
 
 

@@ -4,6 +4,7 @@ from tenants.models.api_key import ApiKey
 from tenants.models.audit_chain import AuditHead, AuditPending, AuditSeal
 from tenants.models.audit_log import AuditLogEntry
 from tenants.models.base import TenantModel
+from tenants.models.erasure import ErasureStatus, TenantErasure
 from tenants.models.limits import LimitWarning, TenantLimit, TenantUsage
 from tenants.models.membership import Membership, Role
 from tenants.models.plan import Plan, PlanLimit
@@ -18,6 +19,7 @@ __all__ = [
     "AuditLogEntry",
     "AuditPending",
     "AuditSeal",
+    "ErasureStatus",
     "LimitWarning",
     "Membership",
     "Plan",
@@ -25,6 +27,7 @@ __all__ = [
     "PlatformMembership",
     "Role",
     "Tenant",
+    "TenantErasure",
     "TenantLimit",
     "TenantModel",
     "TenantSettings",

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 
 from tenants.ids import uuid7
 from tenants.managers import TenantSelfManager
+from tenants.models.pauses import PauseFacts
 from tenants.models.plan import Plan
 
 
@@ -18,11 +19,12 @@ class TenantStatus(models.TextChoices):
     SUSPENDED = "suspended", "Suspended"
 
 
-class Tenant(models.Model):
+class Tenant(PauseFacts):
     """A customer of the platform.
 
     `status` is the platform's word (suspended: nothing is accepted and nothing is dispatched), `is_paused` may be
-    the tenant's own (work is accepted and waits).
+    the tenant's own (work is accepted and waits), `is_draining` is the opposite of a pause (nothing is accepted and
+    what is there runs out).
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -41,6 +43,17 @@ class Tenant(models.Model):
     )
     status = models.CharField(max_length=20, choices=TenantStatus, default=TenantStatus.ACTIVE)
     status_reason = models.CharField(max_length=500, blank=True)
+    suspended_by = models.CharField(max_length=200, blank=True, default="", editable=False)
+    suspended_at = models.DateTimeField(null=True, blank=True, editable=False)
+    suspended_until = models.DateTimeField(
+        null=True, blank=True, help_text="It is reinstated by itself at this time; empty: by a person."
+    )
+    is_draining = models.BooleanField(default=False)
+    drain_reason = models.CharField(max_length=500, blank=True, default="")
+    draining_by = models.CharField(max_length=200, blank=True, default="", editable=False)
+    draining_at = models.DateTimeField(null=True, blank=True, editable=False)
+    draining_until = models.DateTimeField(null=True, blank=True)
+    drained_at = models.DateTimeField(null=True, blank=True, editable=False)
     is_paused = models.BooleanField(default=False)
     pause_reason = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -52,6 +65,11 @@ class Tenant(models.Model):
         constraints = [
             models.CheckConstraint(condition=models.Q(weight_factor__gt=0), name="tenant_weight_factor_positive"),
             models.CheckConstraint(condition=models.Q(status__in=TenantStatus.values), name="tenant_status_known"),
+        ]
+        # The dispatchers ask for these twice a second; they hold the few tenants that are stopped for a time.
+        indexes = [
+            models.Index(fields=[name], name=f"tenant_{name}", condition=models.Q(**{f"{name}__isnull": False}))
+            for name in ("paused_until", "draining_until", "suspended_until", "draining_at")
         ]
 
     def __str__(self) -> str:

@@ -3,25 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
 
 from tenants.context import all_tenants
 from tenants.exceptions import (
+    ErasureOpenError,
     FieldInvalidError,
     PlanNotFoundError,
-    ReasonRequiredError,
     SlugTakenError,
     TenantNotFoundError,
 )
-from tenants.models import Plan, Tenant, TenantStatus
+from tenants.models import ErasureStatus, Plan, Tenant, TenantErasure, TenantStatus
 from tenants.names import clean_name, clean_slug
 from tenants.services.audit import record_audit
 from tenants.services.changes import assign
-from tenants.signals import tenant_scheduling_changed
+from tenants.services.pausing import actor_words, check_until, require_reason
+from tenants.signals import running_work_unwanted, tenant_scheduling_changed
 
 _EDITABLE_FIELDS = frozenset({"name", "plan", "weight_factor", "max_concurrency"})
+_OPEN = (ErasureStatus.PENDING, ErasureStatus.RUNNING)
+# Most tenants whose stop is ended by one look; the others' turn comes with the next, half a second later.
+LIFT_LIMIT = 50
+_NOT_PAUSED: Mapping[str, Any] = {
+    "is_paused": False,
+    "pause_reason": "",
+    "paused_by": "",
+    "paused_at": None,
+    "paused_until": None,
+}
+_NOT_DRAINING: Mapping[str, Any] = {
+    "is_draining": False,
+    "drain_reason": "",
+    "draining_by": "",
+    "draining_at": None,
+    "draining_until": None,
+    "drained_at": None,
+}
+_NOT_SUSPENDED: Mapping[str, Any] = {
+    "status": TenantStatus.ACTIVE,
+    "status_reason": "",
+    "suspended_by": "",
+    "suspended_at": None,
+    "suspended_until": None,
+}
 _SCHEDULING_FIELDS = frozenset({"plan", "weight_factor", "max_concurrency", "status", "is_paused"})
 
 
@@ -54,26 +81,86 @@ def change_plan(*, tenant: Tenant, plan: Plan | str, reason: str = "") -> Tenant
         return _change(tenant, "tenant.plan_changed", {"plan": _find_plan(plan)}, reason)
 
 
-def suspend_tenant(*, tenant: Tenant, reason: str) -> Tenant:
-    """The platform stops a tenant: nothing is accepted from it and nothing of it is dispatched."""
-    changes = {"status": TenantStatus.SUSPENDED, "status_reason": _require_reason(reason)}
-    return _change(tenant, "tenant.suspended", changes, reason)
+def suspend_tenant(
+    *, tenant: Tenant, reason: str, until: datetime | None = None, cancel_running: bool = False
+) -> Tenant:
+    """The platform stops a tenant: nothing is accepted from it and nothing of it is dispatched.
+
+    What runs goes on unless `cancel_running`. A suspension of a suspended tenant changes its reason and its end.
+    """
+    changes = {
+        "status": TenantStatus.SUSPENDED,
+        "status_reason": require_reason(reason),
+        "suspended_until": until,
+    }
+    with all_tenants():
+        suspended = _stop(tenant, "tenant.suspended", "suspended", changes, reason)
+        if cancel_running:
+            running_work_unwanted.send(sender=Tenant, tenant_id=tenant.pk, reason=reason)
+    return suspended
 
 
 def reinstate_tenant(*, tenant: Tenant, reason: str = "") -> Tenant:
-    """Undo a suspension."""
-    return _change(tenant, "tenant.reinstated", {"status": TenantStatus.ACTIVE, "status_reason": ""}, reason)
+    """Undo a suspension; refused while the tenant is to be erased."""
+    with all_tenants():
+        if TenantErasure.objects.filter(subject_id=tenant.pk, status__in=_OPEN).exists():
+            raise ErasureOpenError("The tenant is being erased; cancel the erasure first, while that is possible.")
+        return _change(tenant, "tenant.reinstated", dict(_NOT_SUSPENDED), reason)
 
 
-def pause_tenant(*, tenant: Tenant, reason: str) -> Tenant:
-    """Hold a tenant's work back: it is accepted and waits. A tenant may do this to itself."""
-    changes = {"is_paused": True, "pause_reason": _require_reason(reason)}
-    return _change(tenant, "tenant.paused", changes, reason)
+def pause_tenant(*, tenant: Tenant, reason: str, until: datetime | None = None) -> Tenant:
+    """Hold a tenant's work back: it is accepted and waits. A tenant may do this to itself.
+
+    Pausing a paused tenant changes the reason and the end.
+    """
+    changes = {"is_paused": True, "pause_reason": require_reason(reason), "paused_until": until}
+    return _stop(tenant, "tenant.paused", "paused", changes, reason)
+
+
+def drain_tenant(*, tenant: Tenant, reason: str, until: datetime | None = None) -> Tenant:
+    """Accept nothing more from a tenant while what it has submitted runs out."""
+    changes = {
+        "is_draining": True,
+        "drain_reason": require_reason(reason),
+        "draining_until": until,
+        "drained_at": None,
+    }
+    return _stop(tenant, "tenant.draining", "draining", changes, reason)
 
 
 def resume_tenant(*, tenant: Tenant, reason: str = "") -> Tenant:
-    """Undo a pause; a suspension stays."""
-    return _change(tenant, "tenant.resumed", {"is_paused": False, "pause_reason": ""}, reason)
+    """Undo a pause and a drain; a suspension stays."""
+    return _change(tenant, "tenant.resumed", {**_NOT_PAUSED, **_NOT_DRAINING}, reason)
+
+
+def lift_due_stops() -> int:
+    """End the pauses, drains and suspensions of tenants whose time is over; how many. Any number may call this."""
+    lifted = 0
+    with all_tenants():
+        now = check_until(None)
+        for column, action, changes in (
+            ("paused", "tenant.resumed", _NOT_PAUSED),
+            ("draining", "tenant.resumed", _NOT_DRAINING),
+            ("suspended", "tenant.reinstated", _NOT_SUSPENDED),
+        ):
+            due = Tenant.objects.filter(**{f"{column}_until__lte": now}).select_for_update(skip_locked=True)
+            for tenant in due.order_by("pk")[:LIFT_LIMIT]:
+                _change(tenant, action, dict(changes), "its time was over")
+                lifted += 1
+    return lifted
+
+
+def _stop(tenant: Tenant, action: str, facts: str, changes: dict[str, Any], reason: str) -> Tenant:
+    """Stop work in one of the three ways; who and since when stand in the columns that begin with `facts`."""
+    with all_tenants():
+        now = check_until(changes[f"{facts}_until"])
+        locked = _lock(tenant)
+        since = getattr(locked, f"{facts}_at") or now
+        if any(getattr(locked, name) != value for name, value in changes.items() if name != "drained_at"):
+            changes |= {f"{facts}_by": actor_words(), f"{facts}_at": since}
+        else:
+            return locked
+        return _change(tenant, action, changes, reason)
 
 
 def _change(tenant: Tenant, action: str, changes: dict[str, Any], reason: str) -> Tenant:
@@ -105,9 +192,3 @@ def _find_plan(plan: Plan | str) -> Plan:
     if found is None:
         raise PlanNotFoundError(f"There is no plan {plan!r}.")
     return found
-
-
-def _require_reason(reason: str) -> str:
-    if not reason.strip():
-        raise ReasonRequiredError
-    return clean_name(reason, field="reason", max_length=500)

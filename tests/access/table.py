@@ -113,6 +113,21 @@ GET    schedules/{schedule}/fires/           schedules.view
 POST   schedules/{schedule}/pause/           schedules.manage  {"reason": "x"}
 POST   schedules/{schedule}/resume/          schedules.manage  {}
 POST   schedules/{schedule}/run-now/         schedules.manage  {}
+POST   queues/dataset/drain/                 queues.operate    {"reason": "moving"}
+GET    kinds/                                platform.view
+GET    kinds/noop/                           platform.view
+POST   kinds/noop/pause/                     queues.operate    {"reason": "bug"}
+POST   kinds/noop/resume/                    queues.operate    {}
+POST   kinds/noop/drain/                     queues.operate    {"reason": "moving"}
+GET    pools/                                platform.view
+GET    pools/default/                        platform.view
+POST   pools/default/pause/                  queues.operate    {"reason": "deploy"}
+POST   pools/default/resume/                 queues.operate    {}
+POST   pools/default/drain/                  queues.operate    {"reason": "deploy"}
+GET    workers/                              platform.view
+GET    workers/00000000-0000-7000-8000-000000000000/ platform.view 404
+POST   workers/00000000-0000-7000-8000-000000000000/drain/ queues.operate {"reason": "scale in"} 404
+POST   workers/00000000-0000-7000-8000-000000000000/resume/ queues.operate {} 404
 GET    upkeep/                               platform.view
 GET    upkeep/partitions/                    platform.view
 POST   upkeep/partitions/run/                upkeep.run        {}

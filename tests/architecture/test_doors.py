@@ -35,6 +35,14 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"find_job"},
         "an operator names a job by its id, not by its tenant",
     ),
+    "scheduling/api/views/stops.py": (
+        {"StoppableViewSet.state_of", "WorkerViewSet._answer", "WorkerViewSet.list"},
+        "platform staff sees global numbers, whichever tenant it has named",
+    ),
+    "scheduling/management/targets.py": (
+        {"find_worker", "read_state"},
+        "whoever runs a command sees how a queue, kind, pool or worker stands for all tenants",
+    ),
     "scheduling/migrations/0003_queues_and_plans.py": (
         {"put_queues_and_plans", "take_queues_and_plans"},
         "FORCE binds the owner, who writes these rows",
@@ -100,10 +108,13 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "what ended is counted for all tenants at once",
     ),
     "scheduling/services/settlement.py": ({"settle"}, "capacity and charges are settled across tenants"),
-    "scheduling/services/suspension.py": (
-        {"_set_queue_pause", "pause_kind", "resume_kind"},
-        "queues and kinds are the platform's, and their jobs all tenants'",
+    "scheduling/services/drains.py": ({"note_drained"}, "what is left of a drain may be any tenant's"),
+    "scheduling/services/lifting.py": ({"lift_due"}, "pauses of queues, kinds, pools and tenants end by themselves"),
+    "scheduling/services/pauses.py": (
+        {"_drain", "_pause_row", "pause_kind", "resume_kind", "resume_pool", "resume_queue"},
+        "queues, kinds and pools are the platform's, and their jobs all tenants'",
     ),
+    "scheduling/services/tenant_work.py": ({"cancel_running"}, "the platform cancels what runs for a tenant"),
     "scheduling/services/topology.py": (
         {"_update", "create_routing_rule", "update_routing_rule"},
         "pools, queues and rules are the platform's",
@@ -116,7 +127,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/services/upkeep/runs.py": ({"_begin", "_write"}, "upkeep is the platform's, and so are its results"),
     "scheduling/services/usage.py": ({"verify_usage"}, "every tenant's counter is its executions' time"),
     "scheduling/services/workers.py": (
-        {"enter_again", "register_worker", "retire_worker"},
+        {"_switch", "enter_again", "register_worker", "retire_worker"},
         "workers are the platform's and serve all tenants",
     ),
     "scheduling/worker/preloading.py": ({"kinds_served"}, "what a pool serves is no tenant's affair"),
@@ -168,7 +179,15 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     ),
     "tenants/services/sealing.py": ({"_seal_turn"}, "one sealer serves the chains of all tenants"),
     "tenants/services/tenants.py": (
-        {"_change", "change_plan", "create_tenant"},
+        {
+            "_change",
+            "_stop",
+            "change_plan",
+            "create_tenant",
+            "lift_due_stops",
+            "reinstate_tenant",
+            "suspend_tenant",
+        },
         "only the platform may write a tenant's own row",
     ),
 }

@@ -46,6 +46,7 @@ class WaitingReasonSerializer(serializers.Serializer[Any]):
 
     code = serializers.CharField()
     detail = serializers.CharField()
+    until = serializers.DateTimeField(allow_null=True, help_text="When it ends by itself; null: when a person ends it.")
 
 
 class WaitingSerializer(serializers.Serializer[Any]):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from scheduling.api.serializers.stops import DrainSerializer, PauseSerializer, drain_facts
 from scheduling.models import Queue
 from scheduling.selectors.overview import QueueLine
-from tenants.api.fields import NameField, StrictSerializer
 
 
 class QueueSerializer(serializers.Serializer[Queue]):
@@ -18,6 +21,21 @@ class QueueSerializer(serializers.Serializer[Queue]):
     cap = serializers.IntegerField(allow_null=True, help_text="Messages in flight at most.")
     is_paused = serializers.BooleanField()
     pause_reason = serializers.CharField()
+    is_draining = serializers.SerializerMethodField()
+    pause = serializers.SerializerMethodField()
+    drain = serializers.SerializerMethodField()
+
+    def get_is_draining(self, queue: Queue) -> bool:
+        return bool(self.context["state"].is_draining)
+
+    @extend_schema_field(PauseSerializer(allow_null=True))
+    def get_pause(self, queue: Queue) -> Any:
+        pause = self.context["state"].pause
+        return None if pause is None else PauseSerializer(pause).data
+
+    @extend_schema_field(DrainSerializer(allow_null=True))
+    def get_drain(self, queue: Queue) -> Any:
+        return drain_facts(self.context["state"])
 
 
 class QueueNumbersSerializer(serializers.Serializer[QueueLine]):
@@ -44,9 +62,3 @@ class QueueNumbersSerializer(serializers.Serializer[QueueLine]):
     wait_p95_seconds = serializers.FloatField(source="ended.wait_p95", allow_null=True)
     wait_p99_seconds = serializers.FloatField(source="ended.wait_p99", allow_null=True)
     retries_waiting = serializers.IntegerField(source="back_offs.waiting")
-
-
-class PauseReasonSerializer(StrictSerializer):
-    """Why a queue is paused."""
-
-    reason = NameField(max_length=200)

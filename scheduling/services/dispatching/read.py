@@ -14,12 +14,16 @@ from scheduling.fairness.shares import PoolShare, QueueShare, ReadRows, ReadyJob
 from scheduling.models import CFSPlan
 from scheduling.services.dispatching.weights import QUEUE_WEIGHT
 
+# A pool that is paused or drained has no slots. A draining worker's slots count neither as there nor as used.
 _CAPACITY = """
 SELECT
     (SELECT coalesce(sum(w.slots), 0) FROM scheduling_worker w
      WHERE w.pool_id = %(pool_id)s AND w.status = 'online'
-       AND w.heartbeat_at > now() - make_interval(secs => %(lease_seconds)s)),
-    (SELECT count(*) FROM scheduling_execution_live l WHERE l.pool_id = %(pool_id)s),
+       AND w.heartbeat_at > now() - make_interval(secs => %(lease_seconds)s)
+       AND NOT EXISTS (SELECT FROM scheduling_workerpool p WHERE p.id = w.pool_id AND (p.is_paused OR EXISTS (
+           SELECT FROM scheduling_drain d WHERE d.scope = 'pool' AND d.name = p.name)))),
+    (SELECT count(*) FROM scheduling_execution_live l LEFT JOIN scheduling_worker w ON w.id = l.worker_id
+     WHERE l.pool_id = %(pool_id)s AND w.status IS DISTINCT FROM 'draining'),
     (SELECT strategy FROM scheduling_cfsplan WHERE is_active),
     (SELECT virtual_time FROM scheduling_pool_clock WHERE pool_id = %(pool_id)s)
 """
@@ -78,10 +82,12 @@ class PoolReading:
 
 @dataclass(frozen=True, slots=True)
 class RowsReading:
-    """The jobs read for each entity, and the (entity, rank, job) whose kind is paused."""
+    """The jobs read for each entity; ``paused`` has those entities where a job of a paused kind was met, with how
+    many of their jobs were read.
+    """
 
     rows: Mapping[int, ReadRows]
-    paused: Sequence[tuple[int, int, UUID]]
+    paused: Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,20 +170,19 @@ def _read_tenants(
 def read_rows(wanted: Mapping[int, int], *, kind: str | None = None) -> RowsReading:
     """The first ``wanted`` ready jobs of each entity with their predicted costs: one statement."""
     jobs: dict[int, list[ReadyJob]] = defaultdict(list)
-    paused: list[tuple[int, int, UUID]] = []
+    hidden: set[int] = set()
     with connection.cursor() as cursor:
         cursor.execute(_ROWS, {"entity_ids": list(wanted), "asked": list(wanted.values()), "kind": kind})
         for entity_id, _, rank, job_id, job_kind, cost_us, is_paused in cursor.fetchall():
             if is_paused:
-                paused.append((entity_id, rank, job_id))
+                hidden.add(entity_id)
             else:
                 jobs[entity_id].append(ReadyJob(job_id, rank, job_kind, max(1, cost_us)))
-    hidden = {entity_id for entity_id, _, _ in paused}
     return RowsReading(
         # Behind a job that was set aside there may be others: read no more than was seen.
         rows={
             entity_id: ReadRows(len(jobs[entity_id]) if entity_id in hidden else asked, jobs[entity_id])
             for entity_id, asked in wanted.items()
         },
-        paused=paused,
+        paused={entity_id: wanted[entity_id] for entity_id in hidden},
     )

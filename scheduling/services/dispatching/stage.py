@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import connection
@@ -36,11 +37,22 @@ WITH chosen AS (
 )
 SELECT count(*) FROM numbered
 """
+# The kinds are found by hopping over the index (kind, rank), one probe a kind: with a million jobs of a paused kind
+# set aside, a tick must not read them to learn that they stay. They come back oldest first.
 _STAGE_HELD = """
-WITH chosen AS (
-    SELECT h.job_id FROM scheduling_job_held h
-    WHERE NOT EXISTS (SELECT FROM scheduling_kindpause p WHERE p.kind = h.kind)
-    LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+WITH RECURSIVE kinds AS (
+    (SELECT kind FROM scheduling_job_held ORDER BY kind LIMIT 1)
+    UNION ALL
+    SELECT (SELECT h.kind FROM scheduling_job_held h WHERE h.kind > k.kind ORDER BY h.kind LIMIT 1)
+    FROM kinds k WHERE k.kind IS NOT NULL
+), candidate AS (
+    SELECT h.job_id, h.rank FROM kinds k CROSS JOIN LATERAL (
+        SELECT job_id, rank FROM scheduling_job_held WHERE kind = k.kind ORDER BY rank LIMIT %(limit)s
+    ) h
+    WHERE k.kind IS NOT NULL AND NOT EXISTS (SELECT FROM scheduling_kindpause p WHERE p.kind = k.kind)
+    ORDER BY h.rank LIMIT %(limit)s
+), chosen AS (
+    SELECT h.job_id FROM scheduling_job_held h JOIN candidate USING (job_id) FOR UPDATE OF h SKIP LOCKED
 ), held AS (
     DELETE FROM scheduling_job_held h USING chosen c WHERE h.job_id = c.job_id
     RETURNING h.job_id, h.tenant_id, h.entity_id, h.kind, h.rank
@@ -54,11 +66,16 @@ WITH chosen AS (
 )
 SELECT count(*) FROM held
 """
-# A paused kind at the head of a tenant's jobs must not hide its other kinds.
+# A paused kind at the head of a tenant's jobs must not hide its other kinds, so where a pick met one, the head of
+# that tenant's jobs is cleared of it far beyond the few that the pick read.
 _HOLD = """
-WITH gone AS (
-    DELETE FROM scheduling_job_ready r USING unnest(%(entity_ids)s::bigint[], %(ranks)s::bigint[], %(job_ids)s::uuid[])
-        AS p(entity_id, rank, job_id)
+WITH head AS (
+    SELECT r.* FROM unnest(%(entity_ids)s::bigint[], %(limits)s::int[]) AS e(id, n) CROSS JOIN LATERAL (
+        SELECT entity_id, rank, job_id, kind FROM scheduling_job_ready WHERE entity_id = e.id
+        ORDER BY rank, job_id LIMIT e.n
+    ) r WHERE EXISTS (SELECT FROM scheduling_kindpause p WHERE p.kind = r.kind)
+), gone AS (
+    DELETE FROM scheduling_job_ready r USING head p
     WHERE r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id
     RETURNING r.tenant_id, r.entity_id, r.rank, r.job_id, r.kind
 )
@@ -80,13 +97,16 @@ def stage_held() -> int:
     return _run(_STAGE_HELD, {"limit": STAGE_ROWS})
 
 
-def hold(rows: list[tuple[int, int, object]]) -> None:
-    """Set ready jobs of paused kinds aside: (entity, rank, job) of each."""
-    if not rows:
+def hold(read: Mapping[int, int]) -> None:
+    """Set the first ready jobs of entities aside where their kind is paused: at least the jobs that were read of each.
+
+    About STAGE_ROWS are looked at in all.
+    """
+    if not read:
         return
-    entity_ids, ranks, job_ids = zip(*rows, strict=True)
+    limits = [max(count, STAGE_ROWS // len(read)) for count in read.values()]
     with connection.cursor() as cursor:
-        cursor.execute(_HOLD, {"entity_ids": list(entity_ids), "ranks": list(ranks), "job_ids": list(job_ids)})
+        cursor.execute(_HOLD, {"entity_ids": list(read), "limits": limits})
 
 
 def _count_due() -> int:

@@ -101,7 +101,7 @@ def _dispatch(pool_id: int, only: Restriction | None) -> tuple[list[Claim], bool
     if not wanted:
         return [], False
     found = read_rows(wanted, kind=only.kind if only else None)
-    hold(list(found.paused))
+    hold(found.paused)
     result = pick_fair(reading.share, ReadSupply(found.rows))
     picks = reserve_capacity(result.picks) if result.picks else []
     claims = claim_jobs(pool_id, reading, picks) if picks else []

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from scheduling.lifecycle import JobState
 from scheduling.models import CFSPlan, CFSPlanTier, Job, KindPause, Queue, RoutingRule
-from scheduling.services.suspension import pause_kind
+from scheduling.services.pauses import pause_kind
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Membership, Role, Tenant
 from tests.integration.console.conftest import Work

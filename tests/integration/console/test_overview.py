@@ -16,7 +16,7 @@ from django.utils import timezone
 from scheduling.models import CFSPlan, PoolClock, Queue, SchedulingEntity, Worker
 from scheduling.selectors.fairness import Verdict
 from scheduling.selectors.overview import read_overview
-from scheduling.services.suspension import pause_kind, pause_queue
+from scheduling.services.pauses import pause_kind, pause_queue
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.integration.console.conftest import Work, make_work

@@ -18,15 +18,9 @@ from scheduling.models import (
 )
 from scheduling.services.cfs_plans import activate_cfs_plan
 from scheduling.services.job_requests import JobRequest
+from scheduling.services.pauses import pause_kind, pause_queue, resume_kind, resume_queue
 from scheduling.services.submission import submit_jobs
-from scheduling.services.suspension import (
-    pause_kind,
-    pause_queue,
-    resume_job,
-    resume_kind,
-    resume_queue,
-    suspend_job,
-)
+from scheduling.services.suspension import resume_job, suspend_job
 from scheduling.services.workers import Registration, retire_worker
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import TenantSuspendedError

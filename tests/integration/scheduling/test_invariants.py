@@ -19,10 +19,11 @@ from scheduling.services.cancellation import cancel_jobs
 from scheduling.services.execution import StartedExecution, start_execution
 from scheduling.services.job_requests import JobRequest
 from scheduling.services.ledger import verify_ledger
+from scheduling.services.pauses import pause_kind, resume_kind
 from scheduling.services.retries import retry_jobs
 from scheduling.services.settlement import settle
 from scheduling.services.submission import submit_jobs
-from scheduling.services.suspension import pause_kind, resume_job, resume_kind, suspend_job
+from scheduling.services.suspension import resume_job, suspend_job
 from scheduling.services.workers import Registration
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import DomainError

@@ -1,0 +1,20 @@
+"""Pause a queue, kind, tenant or pool."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from scheduling.management.targets import TargetCommand, add_stop_arguments
+from scheduling.services.stops import Scope, pause
+
+
+class Command(TargetCommand):
+    help = "Hold back the work of a queue, kind, tenant or pool: it is accepted and waits, and what runs goes on."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        add_stop_arguments(parser)
+
+    def act(self, options: dict[str, Any]) -> None:
+        pause(scope=Scope(options["target"]), name=options["name"], reason=options["reason"], until=options["until"])

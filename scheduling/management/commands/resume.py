@@ -1,0 +1,25 @@
+"""End the pause and the drain of a queue, kind, tenant, pool or worker."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from scheduling.management.targets import SCOPES, WORKER, TargetCommand, find_worker
+from scheduling.services.stops import Scope, resume
+from scheduling.services.workers import resume_worker
+
+
+class Command(TargetCommand):
+    help = "End the pause and the drain of a queue, kind, tenant, pool or worker, whichever there are."
+    scopes = [*SCOPES, WORKER]
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--reason", default="", help="why, for the audit log")
+
+    def act(self, options: dict[str, Any]) -> None:
+        if options["target"] == WORKER:
+            resume_worker(worker_id=find_worker(options["name"]).pk, reason=options["reason"])
+        else:
+            resume(scope=Scope(options["target"]), name=options["name"], reason=options["reason"])

@@ -1,0 +1,28 @@
+"""Reads of workers, with how many executions each has begun and not ended."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+
+from scheduling.exceptions import WorkerNotFoundError
+from scheduling.models import LiveExecution, Worker
+
+
+def list_workers() -> QuerySet[Worker]:
+    """Workers with `running`, over the executions of the scope of the moment."""
+    own = LiveExecution.objects.filter(worker_id=OuterRef("pk")).order_by().values("worker_id")
+    running = own.annotate(running=Count("pk")).values("running")
+    return Worker.objects.select_related("pool").annotate(
+        running=Coalesce(Subquery(running, output_field=IntegerField()), 0)
+    )
+
+
+def get_worker(worker_id: UUID) -> Worker:
+    """The worker of this id; `WorkerNotFoundError` for none."""
+    worker = list_workers().filter(pk=worker_id).first()
+    if worker is None:
+        raise WorkerNotFoundError
+    return worker

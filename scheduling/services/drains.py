@@ -1,0 +1,125 @@
+"""What a drain means to a submission, and noticing that nothing is left of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Self
+
+from django.db import connection
+
+from scheduling.exceptions import DrainingError
+from scheduling.models import Drain
+from scheduling.services.leadership import lead
+from tenants.context import all_tenants
+from tenants.models import Tenant
+from tenants.services.audit import AuditTarget, record_audit
+from tenants.services.pausing import database_now
+
+DRAIN_LOCK = 0x64726E64
+# When a refused client may ask again where nobody has said how long the drain lasts.
+RETRY_AFTER_SECONDS = 60
+# A submission that had begun before the drain stands in no count yet; it has ended by then.
+SETTLING_SECONDS = 2
+
+_IS_LEFT = {
+    Drain.Scope.QUEUE: """
+        SELECT EXISTS (SELECT FROM scheduling_schedulingentity e JOIN scheduling_queue q ON q.id = e.queue_id
+                WHERE q.name = %(name)s AND e.waiting > 0)
+            OR EXISTS (SELECT FROM scheduling_wake w JOIN scheduling_queue q ON q.id = w.queue_id
+                WHERE q.name = %(name)s AND w.waiting_delta > 0)
+            OR EXISTS (SELECT FROM scheduling_execution_live l JOIN scheduling_queue q ON q.id = l.queue_id
+                WHERE q.name = %(name)s)""",
+    Drain.Scope.KIND: """
+        SELECT EXISTS (SELECT FROM scheduling_execution_live WHERE kind = %(name)s)
+            OR EXISTS (SELECT FROM scheduling_job_held WHERE kind = %(name)s)
+            OR EXISTS (SELECT FROM scheduling_job_due WHERE kind = %(name)s)
+            OR EXISTS (SELECT FROM scheduling_job_ready WHERE kind = %(name)s)""",
+    Drain.Scope.POOL: """
+        SELECT EXISTS (SELECT FROM scheduling_execution_live l JOIN scheduling_workerpool p ON p.id = l.pool_id
+            WHERE p.name = %(name)s)""",
+}
+_DRAINED_TENANTS = """
+UPDATE tenants_tenant t SET drained_at = statement_timestamp()
+WHERE t.draining_at <= statement_timestamp() - make_interval(secs => %s) AND t.drained_at IS NULL
+  AND NOT EXISTS (SELECT FROM scheduling_schedulingentity e WHERE e.tenant_id = t.id AND e.waiting > 0)
+  AND NOT EXISTS (SELECT FROM scheduling_wake w WHERE w.tenant_id = t.id AND w.waiting_delta > 0)
+  AND NOT EXISTS (SELECT FROM scheduling_execution_live l WHERE l.tenant_id = t.id)
+RETURNING t.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Drains:
+    """The queues and kinds that take nothing new, as they are now."""
+
+    now: datetime
+    by_target: Mapping[tuple[str, str], Drain] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, now: datetime) -> Self:
+        """Read them all; there are never many."""
+        drains = Drain.objects.exclude(scope=Drain.Scope.POOL)
+        return cls(now, {(drain.scope, drain.name): drain for drain in drains})
+
+    def refuse(self, kind: str, queue_name: str) -> None:
+        """Raise DrainingError for a new job of this kind in this queue if either drains."""
+        for scope, name in ((Drain.Scope.KIND, kind), (Drain.Scope.QUEUE, queue_name)):
+            drain = self.by_target.get((scope, name))
+            if drain is not None:
+                raise draining_error(f"The {scope} {name} is being drained.", drain.reason, drain.until, self.now)
+
+
+def refuse_draining_tenant(tenant: Tenant, now: datetime) -> None:
+    """Raise DrainingError for a new job of a tenant that drains."""
+    if tenant.is_draining:
+        raise draining_error("The tenant is being drained.", tenant.drain_reason, tenant.draining_until, now)
+
+
+def draining_error(what: str, reason: str, until: datetime | None, now: datetime) -> DrainingError:
+    """The refusal, with when to come back."""
+    left = RETRY_AFTER_SECONDS if until is None else max(1, int((until - now).total_seconds()) + 1)
+    return DrainingError(f"{what} {reason}".strip(), retry_after_seconds=left)
+
+
+def note_drained() -> int:
+    """Write down, once, that nothing is left of a drain; of how many. Any number of dispatchers may call this."""
+    with all_tenants():
+        if not lead(DRAIN_LOCK):
+            return 0
+        return _note_drained_targets(database_now()) + _note_drained_tenants()
+
+
+def _note_drained_targets(now: datetime) -> int:
+    noted = 0
+    # One look a drain: at any time there are a few at most.
+    for drain in Drain.objects.filter(drained_at=None).order_by("pk"):
+        is_settled = (now - drain.started_at).total_seconds() >= SETTLING_SECONDS
+        if is_settled and not _is_left(drain):
+            Drain.objects.filter(pk=drain.pk).update(drained_at=now)
+            _record(drain.scope, AuditTarget(f"scheduling.{drain.scope}", drain.name), drain.started_at, now)
+            noted += 1
+    return noted
+
+
+def _is_left(drain: Drain) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(_IS_LEFT[Drain.Scope(drain.scope)], {"name": drain.name})
+        return bool(cursor.fetchone()[0])
+
+
+def _note_drained_tenants() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(_DRAINED_TENANTS, [SETTLING_SECONDS])
+        tenant_ids = [tenant_id for (tenant_id,) in cursor.fetchall()]
+    for tenant in Tenant.objects.filter(pk__in=tenant_ids):
+        assert tenant.draining_at is not None  # the statement chose them by it
+        assert tenant.drained_at is not None
+        target = AuditTarget("tenants.tenant", str(tenant.pk), tenant.pk)
+        _record("tenant", target, tenant.draining_at, tenant.drained_at)
+    return len(tenant_ids)
+
+
+def _record(noun: str, target: AuditTarget, since: datetime, now: datetime) -> None:
+    record_audit(action=f"{noun}.drained", target=target, after={"seconds": round((now - since).total_seconds(), 3)})

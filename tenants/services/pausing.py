@@ -1,0 +1,54 @@
+"""What every pause, drain and suspension has in common: a reason, who, and until when."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from tenants.context import current_actor
+from tenants.exceptions import FieldInvalidError, ReasonRequiredError
+from tenants.names import clean_name
+
+REASON_LIMIT = 500
+
+
+def require_reason(reason: str, *, max_length: int = REASON_LIMIT) -> str:
+    """The reason as it is kept; `ReasonRequiredError` if there is none."""
+    if not reason.strip():
+        raise ReasonRequiredError
+    return clean_name(reason, field="reason", max_length=max_length)
+
+
+def expect_reason(reason: str, *, max_length: int = REASON_LIMIT) -> str:
+    """Like `require_reason`, but the platform itself need not explain what its own rows say."""
+    if current_actor().kind == "system" and not reason.strip():
+        return ""
+    return require_reason(reason, max_length=max_length)
+
+
+def actor_words() -> str:
+    """Who acts, as pages show it: `user:ada`, `command:pause`, `system`."""
+    actor = current_actor()
+    name = actor.label or actor.id
+    return actor.kind if actor.kind == "system" or not name else f"{actor.kind}:{name}"[:200]
+
+
+def database_now() -> datetime:
+    """The time by which pauses end: the database's, whatever this machine's clock says."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement_timestamp()")
+        row: Any = cursor.fetchone()
+    moment: datetime = row[0]
+    return moment
+
+
+def check_until(until: datetime | None) -> datetime:
+    """The database's time now; `FieldInvalidError` for an `until` that has no zone or is past."""
+    now = database_now()
+    if until is not None and (until.tzinfo is None or until <= now):
+        detail = "It must be a time in the future, with its zone."
+        fault = {"field": "until", "code": "field_invalid", "detail": detail}
+        raise FieldInvalidError(f"until: {detail}", errors=[fault])
+    return now

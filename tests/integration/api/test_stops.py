@@ -1,0 +1,104 @@
+"""Pausing and draining queues, kinds, pools and workers over the API."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from scheduling.services.workers import Registration
+from tenants.models import Tenant
+from tests.integration.api.test_access import API, assert_problem
+from tests.integration.scheduling.acts import submit
+
+TARGETS = ["queues/workflow_team/", "kinds/noop/", "pools/default/"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_staff_pauses_until_a_time_drains_and_resumes(staff_api: APIClient, acme: Tenant, target: str) -> None:
+    submit(acme, 2)
+    until = (timezone.now() + timedelta(hours=1)).replace(microsecond=0).isoformat().replace("+00:00", "Z")
+    paused = staff_api.post(API + target + "pause/", {"reason": "disk", "until": until}).json()
+    assert paused["is_paused"]
+    assert (paused["pause"]["reason"], paused["pause"]["until"]) == ("disk", until)
+    assert paused["pause"]["by"] == "user:stella"
+    draining = staff_api.post(API + target + "drain/", {"reason": "moving"}, headers={"X-Tenant": "acme"}).json()
+    assert draining["is_draining"]
+    assert draining["drain"]["in_flight"] == 0
+    assert draining["drain"]["waiting"] == (0 if target.startswith("pools") else 2)
+    assert staff_api.get(API + target).json()["is_paused"]
+    resumed = staff_api.post(API + target + "resume/", {"reason": "mended"}).json()
+    assert (resumed["is_paused"], resumed["is_draining"], resumed["pause"], resumed["drain"]) == (
+        False,
+        False,
+        None,
+        None,
+    )
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_only_who_operates_queues_may(acme_api: APIClient, viewer_api: APIClient, target: str) -> None:
+    for client in (acme_api, viewer_api):
+        assert client.get(API + target).status_code == 403
+        for act in ("pause", "drain", "resume"):
+            assert client.post(f"{API}{target}{act}/", {"reason": "x"}).status_code == 403
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({}, "invalid"),
+        ({"reason": "  "}, "invalid"),
+        ({"reason": "x", "until": "tomorrow"}, "invalid"),
+        ({"reason": "x", "until": "2020-01-01T00:00:00Z"}, "field_invalid"),
+        ({"reason": "x", "unless": 1}, "invalid"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(staff_api: APIClient, target: str, body: dict[str, str], code: str) -> None:
+    for act in ("pause", "drain"):
+        assert_problem(staff_api.post(f"{API}{target}{act}/", body), 422, code)
+
+
+@pytest.mark.parametrize("target", ["queues/nope/", "pools/nope/", "kinds/nope/"])
+def test_there_is_nothing_of_that_name(staff_api: APIClient, target: str) -> None:
+    for act in ("pause", "drain"):
+        assert_problem(staff_api.post(f"{API}{target}{act}/", {"reason": "x"}), 404, "not_found")
+    assert_problem(staff_api.get(API + target), 404, "not_found")
+
+
+def test_kinds_and_pools_are_listed(staff_api: APIClient) -> None:
+    assert "noop" in [row["name"] for row in staff_api.get(API + "kinds/").json()["results"]]
+    assert [row["name"] for row in staff_api.get(API + "pools/").json()["results"]] == ["default", "maintenance"]
+
+
+def test_a_worker_is_drained_and_resumed(staff_api: APIClient, acme_api: APIClient, worker: Registration) -> None:
+    (row,) = staff_api.get(API + "workers/").json()["results"]
+    assert (row["status"], row["running"], row["pool"]) == ("online", 0, "default")
+    path = f"{API}workers/{row['id']}/"
+    assert acme_api.post(path + "drain/").status_code == 403
+    assert staff_api.post(path + "drain/", {"reason": "scale in"}).json()["status"] == "draining"
+    assert staff_api.post(path + "resume/").json()["status"] == "online"
+    assert_problem(staff_api.post(API + f"workers/{'0' * 8}-0000-7000-8000-{'0' * 12}/drain/"), 404, "not_found")
+
+
+def test_a_refused_submission_says_when_to_come_back(staff_api: APIClient, acme_api: APIClient) -> None:
+    staff_api.post(API + "kinds/noop/drain/", {"reason": "moving"})
+    answer = acme_api.post(API + "jobs/", {"kind": "noop"})
+    assert_problem(answer, 503, "draining")
+    assert int(answer["Retry-After"]) == 60
+    bulk = acme_api.post(API + "jobs/bulk/", {"jobs": [{"kind": "noop"}, {"kind": "sleep", "payload": {"seconds": 0}}]})
+    assert [row["code"] for row in bulk.json()["rejected"]] == ["draining"]
+    assert len(bulk.json()["accepted"]) == 1
+
+
+def test_why_a_job_waits_says_until_when(staff_api: APIClient, acme_api: APIClient, acme: Tenant) -> None:
+    (job,) = submit(acme)
+    until = (timezone.now() + timedelta(hours=1)).replace(microsecond=0).isoformat().replace("+00:00", "Z")
+    staff_api.post(API + "pools/default/pause/", {"reason": "machine room", "until": until})
+    waiting = acme_api.get(f"{API}jobs/{job.pk}/").json()["waiting"]["reasons"]
+    (reason,) = [reason for reason in waiting if reason["code"] == "pool_paused"]
+    assert reason["until"] == until
+    assert "machine room" not in reason["detail"]
