@@ -6,6 +6,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 
+import hypothesis
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -22,6 +23,11 @@ from tenants.services.tenants import create_tenant
 from tests.databases import NO_SERVERS, RUN_VARIABLE, TestDatabase, drop_blueprint
 
 PASSWORD = "correct horse battery staple"
+# How long examples take to make or to try says what else the machine does, and nothing about the code.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:
