@@ -55,11 +55,14 @@ def uuid7() -> uuid.UUID:
 
 
 def uuid7_floor(moment: datetime) -> uuid.UUID:
-    """The least UUIDv7 of the millisecond of `moment` (aware): the bound of a range over time."""
+    """The least UUIDv7 of the millisecond of `moment` (aware): the bound of a range over time.
+
+    Moments before 1970, of which there are no ids, have the least bound of all.
+    """
     if moment.tzinfo is None:
         raise ValueError("uuid7_floor needs an aware datetime.")
     seconds = int(moment.replace(microsecond=0).timestamp())
-    return _assemble(seconds * 1000 + moment.microsecond // 1000, 0, 0)
+    return _assemble(max(0, seconds * 1000 + moment.microsecond // 1000), 0, 0)
 
 
 def _assemble(milliseconds: int, counter: int, tail: int) -> uuid.UUID:

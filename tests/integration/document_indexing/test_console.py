@@ -154,5 +154,5 @@ def test_a_stranger_sees_nothing_of_it(stranger: Client, dataset: Dataset) -> No
     document = upload(dataset, secret_txt=b"x").files[0].document
     assert "secret.txt" not in stranger.get(DOCUMENTS).content.decode()
     assert "handbook" not in stranger.get(DATASETS).content.decode()
-    assert stranger.get(f"{DOCUMENTS}{document.pk}/change/").status_code == 302
+    assert stranger.get(f"{DOCUMENTS}{document.pk}/change/").status_code == 404
     assert stranger.post(f"{DOCUMENTS}{document.pk}/act/delete/").status_code == 404
