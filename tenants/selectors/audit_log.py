@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db.models import QuerySet
 
@@ -12,6 +12,7 @@ from tenants.models import AuditLogEntry
 
 # Ids are made by the processes' clocks, `at` by the database's: ids bound the range, `at` decides.
 _CLOCK_SLACK = timedelta(hours=1)
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,14 @@ class AuditFilter:
         }
         entries = entries.filter(**{name: value for name, value in exact.items() if value})
         if self.at_or_after is not None:
-            floor = uuid7_floor(self.at_or_after - _CLOCK_SLACK)
-            entries = entries.filter(at__gte=self.at_or_after, id__gte=floor)
+            since = _within_time(self.at_or_after)
+            entries = entries.filter(at__gte=since, id__gte=uuid7_floor(since - _CLOCK_SLACK))
         if self.before is not None:
-            ceiling = uuid7_floor(self.before + _CLOCK_SLACK)
-            entries = entries.filter(at__lt=self.before, id__lt=ceiling)
+            until = _within_time(self.before)
+            entries = entries.filter(at__lt=until, id__lt=uuid7_floor(until + _CLOCK_SLACK))
         return entries
+
+
+def _within_time(moment: datetime) -> datetime:
+    """The moment, or the nearest that an entry can have; nearer to the ends of time its slack would pass them."""
+    return min(max(moment, _EARLIEST), _LATEST)

@@ -82,6 +82,14 @@ def test_each_filter_narrows(sealed_log, acme, api_client, query, count):
     assert len(api_client(acme).get(AUDIT, query).json()["results"]) == count
 
 
+@pytest.mark.parametrize(
+    "moment", ["0001-01-01T00:00:00+14:00", "0216-03-27T12:02:32-04:43", "9999-12-31T23:59:59-12:00"]
+)
+@pytest.mark.parametrize("bound", ["created_after", "created_before"])
+def test_a_moment_at_the_ends_of_time_is_a_bound_like_others(acme, api_client, bound, moment):
+    assert api_client(acme).get(AUDIT, {bound: moment}).status_code == 200
+
+
 def test_times_narrow_to_the_microsecond(sealed_log, acme, api_client):
     client = api_client(acme)
     moment = entries("probe.done")[4].at.isoformat()

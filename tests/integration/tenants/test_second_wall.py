@@ -188,12 +188,15 @@ def test_the_restricted_role_cannot_take_the_wall_down(in_acme, statement):
         run_sql(statement)
 
 
-@pytest.mark.parametrize("statement", ["UPDATE {} SET reason = ''", "DELETE FROM {}"])
-def test_the_audit_log_is_append_only_behind_the_door_too(acme, statement):
+def test_the_audit_log_is_append_only_behind_the_door_too(acme):
     with all_tenants():
-        assert AuditLogEntry.objects.exists()
+        kept = AuditLogEntry.objects.count()
+        assert kept > 0
         with pytest.raises(ProgrammingError, match="permission denied"), transaction.atomic():
-            run_sql(statement.format("tenants_auditlogentry"))
+            run_sql("UPDATE tenants_auditlogentry SET reason = ''")
+        # What no signed checkpoint of the chain covers is not there for whoever would delete it.
+        run_sql("DELETE FROM tenants_auditlogentry")
+        assert AuditLogEntry.objects.count() == kept
 
 
 def test_row_security_off_is_an_error_and_not_a_way_out(acme, theirs):

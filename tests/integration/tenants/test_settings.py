@@ -140,9 +140,7 @@ def test_what_is_refused_names_its_field_and_changes_nothing(acme, values, error
 
 def test_a_number_stays_within_the_plan(acme: Tenant) -> None:
     with all_tenants():
-        PlanLimit.objects.update_or_create(
-            plan=acme.plan, key="retention.finished_jobs_days", defaults={"value": 30}
-        )
+        PlanLimit.objects.update_or_create(plan=acme.plan, key="retention.finished_jobs_days", defaults={"value": 30})
     change_settings(tenant=acme, values={"retention.finished_jobs_days": 30})
     with pytest.raises(SettingsRefusedError, match="at most 30"):
         change_settings(tenant=acme, values={"retention.finished_jobs_days": 31})

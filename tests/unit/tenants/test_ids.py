@@ -85,3 +85,7 @@ def test_the_floor_lies_below_every_id_made_from_then_on():
 def test_the_floor_needs_a_time_zone():
     with pytest.raises(ValueError, match="aware"):
         uuid7_floor(datetime(2026, 3, 1))  # noqa: DTZ001 - the mistake under test
+
+
+def test_before_there_were_ids_the_floor_is_the_least_of_all():
+    assert uuid7_floor(datetime(216, 3, 27, tzinfo=UTC)) == uuid7_floor(datetime(1970, 1, 1, tzinfo=UTC))
