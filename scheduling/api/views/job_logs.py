@@ -31,9 +31,11 @@ from scheduling.selectors.jobs import get_job
 from tenants.api.viewsets import TenantViewSet
 from tenants.context import tenant_context
 from tenants.permissions import Permission
+from tenants.standing import still_may
 
-# How soon a wait looks again: at first as often as workers write, then seldom.
-FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.5, 2.0
+# How soon a wait looks again: at first as often as workers write; at last often enough that whoever loses the right
+# is not kept waiting for a second more.
+FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.5, 1.0
 # A wait holds a thread of its process. Beyond these the answer comes at once, as at the end of a wait.
 _waits = threading.BoundedSemaphore(waits_per_process())
 _JOB_ID = OpenApiParameter("job_id", UUID, OpenApiParameter.PATH)
@@ -115,13 +117,13 @@ def _wait(job: Job, query: JobLogQuerySerializer, request: Request) -> Iterator[
     page = LogPage([], has_more=False, dropped_lines=0)
     if _waits.acquire(blocking=False):
         try:
-            job, page = _watch(job, query)
+            job, page = _watch(job, query, request)
         finally:
             _waits.release()
     yield JSONRenderer().render(_answer(job, page, request))
 
 
-def _watch(job: Job, query: JobLogQuerySerializer) -> tuple[Job, LogPage]:
+def _watch(job: Job, query: JobLogQuerySerializer, request: Request) -> tuple[Job, LogPage]:
     """Look again and again, each time in a transaction of its own, with no connection held in between."""
     give_up_at = time.monotonic() + query.validated_data["wait"]
     pause, page = FIRST_PAUSE_SECONDS, LogPage([], has_more=False, dropped_lines=0)
@@ -130,6 +132,8 @@ def _watch(job: Job, query: JobLogQuerySerializer) -> tuple[Job, LogPage]:
         time.sleep(min(pause, left))
         pause = min(2 * pause, LAST_PAUSE_SECONDS)
         try:
+            if not still_may(request._request, Permission.LOGS_VIEW):  # noqa: SLF001 - the middleware wrote on it
+                break
             with tenant_context(job.tenant_id):
                 job = get_job(job.id)
                 page = _read(job, query)

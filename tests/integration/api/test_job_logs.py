@@ -7,7 +7,9 @@ import json
 from collections.abc import Callable
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.db.models.functions import Now
 from rest_framework.test import APIClient
 
 from scheduling.api.views import job_logs as view
@@ -16,8 +18,10 @@ from scheduling.services.job_logs import append_job_log
 from scheduling.worker.log_lines import make_line
 from tenants.context import tenant_context
 from tenants.ids import uuid7
-from tenants.models import Tenant
-from tenants.services.api_keys import issue_api_key
+from tenants.models import ApiKey, Role, Tenant
+from tenants.services.api_keys import issue_api_key, revoke_api_key
+from tenants.services.memberships import add_member, remove_member
+from tenants.services.people import deactivate_user
 from tests.integration.scheduling.acts import Start, Tick, fail, reload, submit
 
 pytestmark = pytest.mark.django_db
@@ -174,3 +178,42 @@ def test_an_error_of_another_tenant_or_another_time_is_404(acme: Tenant, globex_
     address = f"/api/v1/errors/{reload(job).error_fingerprint}/"
     assert globex_api.get(address).status_code == 404
     assert acme_api.get(f"{address}?created_before=2020-01-01T00:00:00Z").status_code == 404
+
+
+@pytest.mark.parametrize("how", ["revoked", "expired", "suspended user", "removed member"])
+def test_a_wait_tells_nothing_to_whoever_lost_the_right_while_it_lasted(
+    acme: Tenant,
+    acme_user: User,
+    outsider: User,
+    staff: User,
+    available_job: Job,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+) -> None:
+    client = APIClient()
+    key = issue_api_key(tenant=acme, name="leaked")
+    membership = add_member(tenant=acme, user=outsider, role=Role.VIEWER)
+    if how in ("revoked", "expired"):
+        client.credentials(HTTP_AUTHORIZATION=f"Api-Key {key.token}")
+    else:
+        client.force_login(outsider)
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if how == "revoked":
+            revoke_api_key(api_key=key.key)
+        elif how == "expired":
+            with tenant_context(acme):
+                ApiKey.objects.filter(pk=key.key.pk).update(expires_at=Now())
+        elif how == "suspended user":
+            deactivate_user(user=outsider)
+        else:
+            remove_member(membership=membership)
+        log(available_job, "not for you")
+
+    monkeypatch.setattr(view.time, "sleep", pause)
+    answer = client.get(url(available_job, "?wait=30"))
+    body = json.loads(b"".join(answer.streaming_content))
+    assert (body["results"], len(pauses)) == ([], 1)
+    assert max(view.FIRST_PAUSE_SECONDS, view.LAST_PAUSE_SECONDS) <= 1

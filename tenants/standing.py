@@ -1,0 +1,36 @@
+"""Whether a caller still may what it might when its request began: for answers that take their time."""
+
+from __future__ import annotations
+
+from django.contrib.auth import get_user
+from django.http import HttpRequest
+
+from tenants.access import NO_ACCESS, Access, access_of
+from tenants.models import Role
+from tenants.permissions import Permission
+from tenants.selectors.api_keys import find_valid_key
+from tenants.selectors.people import find_places
+
+
+def still_may(request: HttpRequest, permission: Permission) -> bool:
+    """Ask the rows of the moment: the key, or the account, its password, its role and its membership."""
+    began = access_of(request)
+    return (_by_key(began) if began.api_key is not None else _by_user(request, began)).may(permission)
+
+
+def _by_key(began: Access) -> Access:
+    key = None if began.api_key is None else find_valid_key(began.api_key.pk)
+    return NO_ACCESS if key is None else Access(tenant=key.tenant, api_key=key)
+
+
+def _by_user(request: HttpRequest, began: Access) -> Access:
+    user = get_user(request)
+    if not user.is_authenticated:
+        return NO_ACCESS
+    places = find_places(user)
+    if places.platform_role is not None:
+        return Access(platform_role=places.platform_role, tenant=began.tenant)
+    for membership in places.memberships:
+        if membership.tenant == began.tenant:
+            return Access(tenant=membership.tenant, role=Role(membership.role))
+    return NO_ACCESS
