@@ -88,10 +88,15 @@ def test_lines_outlive_however_the_execution_ends(
     assert messages_of(job) == ["before the end"]
 
 
-def test_a_rolled_back_effect_does_not_roll_back_its_line(acme: Tenant, run: Run, follow: Follow) -> None:
+def test_a_rolled_back_effect_does_not_roll_back_its_line(
+    acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_log, "SAFE_POINT_SECONDS", 0.0)
+
     def process(context: JobContext) -> None:
         def effects() -> None:
             context.log("in the transaction")
+            context.should_yield()
             raise ArithmeticError
 
         context.checkpoint({}, effects)
@@ -100,6 +105,19 @@ def test_a_rolled_back_effect_does_not_roll_back_its_line(acme: Tenant, run: Run
     (job,) = submit(acme, kind="scripted")
     assert run(job).state == "retryable"
     assert messages_of(job) == ["in the transaction"]
+
+
+def test_whoever_sees_the_job_ended_finds_its_lines(acme: Tenant, run: Run, follow: Follow) -> None:
+    seen: list[int] = []
+
+    def process(context: JobContext) -> None:
+        context.log("done")
+        context.in_settlement(lambda: seen.append(JobLog.objects.count()))
+
+    follow(process)
+    (job,) = submit(acme, kind="scripted")
+    run(job)
+    assert seen == [1]
 
 
 def test_what_effects_of_the_settlement_log_is_kept(acme: Tenant, run: Run, follow: Follow) -> None:
