@@ -18,7 +18,7 @@ from tenants.context import require_scope
 from tenants.selectors.audit_chain import SealBacklog, read_seal_backlog
 
 # Scheduled jobs and back-offs are looked at soonest first, and no further than this.
-DUE_LIMIT = 5_000
+DUE_LIMIT = 2_000
 # A scrape that takes longer is given up: monitoring must not hold what it watches.
 SCRAPE_TIMEOUT_MS = 5_000
 
@@ -37,10 +37,12 @@ LEFT JOIN (
 ) l ON l.queue_id = q.id
 ORDER BY 2
 """
+# LATERAL with LIMIT: each state by its key, whatever the planner believes of the table of jobs.
 _DUE = """
 SELECT e.queue_id, count(*) FILTER (WHERE j.state = 'scheduled'), count(*) FILTER (WHERE j.state = 'retryable')
 FROM (SELECT job_id, entity_id FROM scheduling_job_due ORDER BY due_at LIMIT %s) d
-    JOIN scheduling_job j ON j.id = d.job_id JOIN scheduling_schedulingentity e ON e.id = d.entity_id
+    CROSS JOIN LATERAL (SELECT state FROM scheduling_job WHERE id = d.job_id LIMIT 1) j
+    JOIN scheduling_schedulingentity e ON e.id = d.entity_id
 GROUP BY 1
 """
 _WORKERS = """
