@@ -1,4 +1,4 @@
-"""OpenTelemetry: on where OTEL_EXPORTER_OTLP_ENDPOINT is set, else nothing of it is even imported.
+"""OpenTelemetry: on where OTEL_EXPORTER_OTLP_ENDPOINT is set; else this module is never imported.
 
 Everything else is by OpenTelemetry's own variables: service name, sampler, headers, batch sizes.
 """

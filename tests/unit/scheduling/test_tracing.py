@@ -1,0 +1,71 @@
+"""Nobody traces unless asked to, and then the door leads to whoever does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import pytest
+from django.conf import settings
+
+from scheduling import tracing
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+# The Redis client loads OpenTelemetry's interface by itself wherever it is installed; it exports nothing.
+EXPORTING = ("jobsplatform.telemetry", "opentelemetry.instrumentation", "opentelemetry.exporter")
+
+
+def test_without_an_endpoint_neither_exporter_nor_instrumentation_is_loaded() -> None:
+    script = f"import django, sys; django.setup(); print([m for m in sys.modules if m.startswith({EXPORTING})])"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    told = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script],
+        cwd=settings.BASE_DIR,
+        env=environment | {"DJANGO_SETTINGS_MODULE": "jobsplatform.settings"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout.strip() == "[]"
+
+
+def test_without_a_tracer_a_span_is_its_block_and_there_is_no_context() -> None:
+    with tracing.span("job.submit", jobs=1) as span:
+        span.fail("ValueError")
+    assert tracing.current_traceparent() is None
+    assert not tracing.is_tracing()
+
+
+def test_a_tracer_gets_parent_links_and_attributes(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[object, ...]] = []
+
+    class Recorder:
+        def current_traceparent(self) -> str | None:
+            return TRACEPARENT
+
+        @contextmanager
+        def span(
+            self, name: str, *, parent: str | None, links: Sequence[str], attributes: Mapping[str, str | int]
+        ) -> Iterator[tracing.Span]:
+            seen.append((name, parent, list(links), dict(attributes)))
+            yield tracing._NO_SPAN
+
+        def flush(self) -> None: ...
+
+    monkeypatch.setattr(tracing, "_tracer", Recorder())
+    with tracing.span("job.dispatch", parent=None, links=[TRACEPARENT], jobs=2):
+        assert tracing.current_traceparent() == TRACEPARENT
+    assert seen == [("job.dispatch", None, [TRACEPARENT], {"jobs": 2})]
+
+
+@pytest.mark.parametrize(
+    ("traceparent", "trace_id"),
+    [(TRACEPARENT, "0af7651916cd43dd8448eb211c80319c"), (None, None), ("", None), ("nonsense", None)],
+)
+def test_the_trace_of_a_context(traceparent: str | None, trace_id: str | None) -> None:
+    assert tracing.trace_id_of(traceparent) == trace_id
