@@ -14,14 +14,18 @@ class TenantsConfig(AppConfig):
     tenant_settings = "tenants.tenant_settings:SETTINGS"
 
     def ready(self) -> None:
-        from django.contrib.auth.signals import user_logged_in
+        from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 
         from tenants import checks, grants, sessions
+        from tenants.services import session_acts
         from tenants.services.limits import warn_after_change
         from tenants.signals import tenant_scheduling_changed
 
         connection_created.connect(checks.refuse_privileged_role, dispatch_uid="tenants.login_role")
         user_logged_in.connect(sessions.begin_session, dispatch_uid="tenants.sessions")
+        user_logged_in.connect(session_acts.record_session_opened, dispatch_uid="tenants.session_opened")
+        user_logged_out.connect(session_acts.record_session_closed, dispatch_uid="tenants.session_closed")
+        user_login_failed.connect(session_acts.record_session_refused, dispatch_uid="tenants.session_refused")
         # Sent once for each app after all migrations have run; once is enough.
         post_migrate.connect(grants.grant_after_migrate, sender=self, dispatch_uid="tenants.grants")
         tenant_scheduling_changed.connect(warn_after_change, dispatch_uid="tenants.limits")

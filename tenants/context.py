@@ -7,6 +7,9 @@ that is used again carries nothing over.
 
 from __future__ import annotations
 
+import getpass
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,6 +23,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tenants.conf import TENANT_SETTING, platform_role
 from tenants.exceptions import ContextElsewhereError, NoTenantError, TenantNotChosenError
+from tenants.ids import uuid7
 
 if TYPE_CHECKING:
     from tenants.models import Tenant
@@ -132,6 +136,16 @@ def acting_as(actor: Actor) -> Iterator[None]:
 def current_actor() -> Actor:
     """Who acts; the platform itself unless `acting_as` says otherwise."""
     return _actor.get()
+
+
+def command_actor(name: str) -> Actor:
+    """The person at a shell: which command, which account on which machine, and an id for this run of it."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run as a number that has no name.
+        user = str(os.getuid())
+    return Actor(kind="command", id=name, label=f"{user}@{socket.gethostname()}", request_id=uuid7().hex)
 
 
 @contextmanager

@@ -11,14 +11,14 @@ from django.core.management import call_command
 
 from jobsplatform.demo.measures import Claim
 from jobsplatform.demo.scenario import FILES_PER_BATCH, ROLES, Role
-from tenants.context import Actor, acting_as
+from tenants.context import acting_as, command_actor
 from tenants.exceptions import SlugTakenError
 from tenants.models import Tenant
 from tenants.selectors.tenants import plan_limit
 from tenants.services.api_keys import issue_api_key
 from tenants.services.tenants import create_tenant
 
-ACTOR = Actor(kind="command", label="demo")
+ACTOR = command_actor("demo")
 
 
 @dataclass(frozen=True, slots=True)

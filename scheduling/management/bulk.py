@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from scheduling.selectors.jobs import CappedCount
 from scheduling.services.retries import BulkRetry
-from tenants.context import Actor, acting_as, tenant_context
+from tenants.context import acting_as, command_actor, tenant_context
 from tenants.exceptions import DomainError
 from tenants.ids import uuid7
 from tenants.models import Tenant
@@ -44,7 +44,7 @@ class BulkCommand(BaseCommand):
         outcomes: dict[str, Any] = {}
         for slug in dict.fromkeys(options["tenant"]):
             tenant = _find(slug)
-            with acting_as(Actor(kind="command", label=self._name())):
+            with acting_as(command_actor(self._name())):
                 if options["dry_run"]:
                     outcomes[slug] = self._preview(tenant, newest_id, options)
                 else:

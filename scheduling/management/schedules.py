@@ -11,7 +11,7 @@ from django.core.management.base import CommandError
 
 from scheduling.models import Schedule
 from scheduling.selectors.schedules import get_schedule
-from tenants.context import Actor, acting_as, all_tenants, tenant_context
+from tenants.context import acting_as, all_tenants, command_actor, tenant_context
 from tenants.exceptions import DomainError
 
 
@@ -29,7 +29,7 @@ def schedule_scope(wanted: UUID, *, command: str) -> Iterator[Schedule]:
     try:
         with all_tenants():
             schedule = get_schedule(wanted)
-        with acting_as(Actor(kind="command", label=command)), tenant_context(schedule.tenant_id):
+        with acting_as(command_actor(command)), tenant_context(schedule.tenant_id):
             yield schedule
     except DomainError as error:
         raise CommandError(f"{error.code}: {error.detail}") from error

@@ -15,7 +15,7 @@ from scheduling.models import Worker
 from scheduling.selectors.stops import TargetState, read_target_state
 from scheduling.selectors.workers import list_workers
 from scheduling.services.stops import Scope, check_target
-from tenants.context import Actor, acting_as, all_tenants
+from tenants.context import acting_as, all_tenants, command_actor
 from tenants.exceptions import DomainError
 from tenants.services.pausing import database_now
 
@@ -46,7 +46,7 @@ class TargetCommand(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            with acting_as(Actor(kind="command", label=type(self).__module__.rpartition(".")[2])):
+            with acting_as(command_actor(type(self).__module__.rpartition(".")[2])):
                 self.act(options)
         except DomainError as error:
             raise CommandError(error.detail) from error

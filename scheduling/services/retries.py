@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -20,7 +21,7 @@ from scheduling.services.wakes import wake_on_commit
 from tenants.context import tenant_context
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
-from tenants.services.audit import AuditTarget, record_audit
+from tenants.services.audit import AuditTarget, part_of_act, record_audit
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +73,16 @@ def retry_jobs(*, job_ids: Sequence[UUID], reason: str = "") -> BulkRetry:
         record_audit(
             action="job.retried",
             target=jobs[job_ids[0]] if len(job_ids) == 1 else AuditTarget("scheduling.job"),
-            after={"hastened": len(bulk.hastened), "replayed": len(bulk.replayed)},
+            after=_tell(bulk),
             reason=reason,
         )
     return bulk
+
+
+def _tell(bulk: BulkRetry) -> dict[str, Any]:
+    """What became of the jobs, and which are new; masking bounds a long list."""
+    new = {"jobs": [str(job.pk) for job in bulk.replayed.values()]} if bulk.replayed else {}
+    return {"hastened": len(bulk.hastened), "replayed": len(bulk.replayed), **new}
 
 
 def _hasten(jobs: Sequence[Job], reason: str) -> set[UUID]:
@@ -111,7 +118,7 @@ def _replay(jobs: Sequence[Job], bulk: BulkRetry) -> None:
 
 
 def _submit_anew(tenant_id: UUID, jobs: list[Job], bulk: BulkRetry) -> None:
-    with tenant_context(tenant_id):
+    with tenant_context(tenant_id), part_of_act():
         tenant = Tenant.objects.select_related("plan").get(pk=tenant_id)
         result = submit_jobs(
             tenant=tenant,

@@ -31,7 +31,13 @@ class LoggedAdmin(PlatformStaffAdmin):
         record_audit(action=f"{self.opts.model_name}.created", target=obj, after={"name": str(obj)})
 
     def log_change(self, request: HttpRequest, obj: Model, message: Any) -> None:
-        record_audit(action=f"{self.opts.model_name}.changed", target=obj, after={"name": str(obj), "what": message})
+        (changed,) = message
+        record_audit(
+            action=f"{self.opts.model_name}.changed",
+            target=obj,
+            before={"name": str(obj), **changed["before"]},
+            after={"name": str(obj), **changed["after"]},
+        )
 
     def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         target = AuditTarget(type=self.opts.label_lower)
@@ -39,7 +45,21 @@ class LoggedAdmin(PlatformStaffAdmin):
         record_audit(action=f"{self.opts.model_name}.deleted", target=target, before={"names": names})
 
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
-        return [{"fields": list(form.changed_data)}]
+        names = form.changed_data
+        # A field that is no value of the row, such as the one for a new password, has no former one.
+        return [
+            {
+                "fields": list(names),
+                "before": {name: _as_plain(form.initial.get(name)) for name in names},
+                "after": {name: _as_plain(form.cleaned_data.get(name, "changed")) for name in names},
+            }
+        ]
+
+
+def _as_plain(value: Any) -> Any:
+    if isinstance(value, list | tuple | QuerySet):
+        return [_as_plain(held) for held in value]
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
 
 
 class AccountAdmin(LoggedAdmin):

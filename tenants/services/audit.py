@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -13,6 +15,8 @@ from tenants.context import current_actor, current_tenant_id
 from tenants.masking import mask_document, mask_text
 from tenants.models import AuditLogEntry, Tenant
 
+_is_part_of_act: ContextVar[bool] = ContextVar("audit_is_part_of_act", default=False)
+
 
 @dataclass(frozen=True, slots=True)
 class AuditTarget:
@@ -21,6 +25,16 @@ class AuditTarget:
     type: str
     id: str = ""
     tenant_id: UUID | None = None
+
+
+@contextmanager
+def part_of_act() -> Iterator[None]:
+    """What is done inside is a part of a greater act, whose own entry the caller writes: one act, one entry."""
+    token = _is_part_of_act.set(True)
+    try:
+        yield
+    finally:
+        _is_part_of_act.reset(token)
 
 
 def record_audit(
@@ -37,7 +51,7 @@ def record_audit(
     """
     described = target if isinstance(target, AuditTarget) else _describe(target)
     actor = current_actor()
-    entry: AuditLogEntry = AuditLogEntry.objects.create(
+    entry = AuditLogEntry(
         tenant_id=described.tenant_id or current_tenant_id(),
         actor_kind=actor.kind,
         actor_id=actor.id[:64],
@@ -50,6 +64,8 @@ def record_audit(
         after=mask_document(after),
         reason=mask_text(reason)[:500],
     )
+    if not _is_part_of_act.get():
+        entry.save(force_insert=True)
     return entry
 
 

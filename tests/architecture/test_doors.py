@@ -43,6 +43,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"find_worker", "read_state"},
         "whoever runs a command sees how a queue, kind, pool or worker stands for all tenants",
     ),
+    "scheduling/management/commands/run_upkeep.py": (
+        {"Command.handle"},
+        "upkeep is the platform's, and so is its record",
+    ),
     "scheduling/migrations/0003_queues_and_plans.py": (
         {"put_queues_and_plans", "take_queues_and_plans"},
         "FORCE binds the owner, who writes these rows",
@@ -162,6 +166,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"queue_old_entries"},
         "FORCE binds the owner, who queues the entries of all tenants",
     ),
+    "tenants/services/session_acts.py": ({"_record"}, "an account is no tenant's, nor are its log-ins"),
     "tenants/services/audit_acts.py": (
         {"_read_pages"},
         "an export is read after its request's transaction is gone, in the scope that the request had",

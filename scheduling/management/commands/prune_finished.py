@@ -14,7 +14,7 @@ from django.utils import timezone
 from scheduling.management.commands.run_worker import positive
 from scheduling.services.retention.jobs import PrunedJobs, count_prunable, prune_failed_jobs, prune_finished_jobs
 from scheduling.services.retention.rules import NO_TENANT, Cutoffs, Kept, read_cutoffs
-from tenants.context import Actor, acting_as, all_tenants
+from tenants.context import acting_as, all_tenants, command_actor
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
 from tenants.selectors.tenants import find_tenant
@@ -65,7 +65,7 @@ class Command(BaseCommand):
         return removed
 
     def _record(self, tenant: Tenant | None, days: int | None, counts: dict[str, int]) -> None:
-        with acting_as(Actor(kind="command", id="prune_finished", label="prune_finished")), all_tenants():
+        with acting_as(command_actor("prune_finished")), all_tenants():
             target = AuditTarget("scheduling.job", tenant_id=tenant.pk if tenant else None)
             record_audit(action="jobs.pruned", target=target, after={**counts, "older_than_days": days})
 

@@ -13,7 +13,9 @@ from scheduling.models import UpkeepRun
 from scheduling.services.upkeep import registry
 from scheduling.services.upkeep.runs import RUN_SECONDS, run_upkeep
 from scheduling.services.upkeep.status import read_upkeep
+from tenants.context import acting_as, all_tenants, command_actor
 from tenants.exceptions import DomainError
+from tenants.services.audit import AuditTarget, record_audit
 
 
 class Command(BaseCommand):
@@ -34,6 +36,9 @@ class Command(BaseCommand):
             return
         names = [task.name for task in registry.tasks()] if options["all"] else [options["name"]]
         runs = [self._run(name, options["seconds"]) for name in names]
+        with all_tenants(), acting_as(command_actor("run_upkeep")):
+            ran = {run.name: run.outcome for run in runs}
+            record_audit(action="upkeep.run", target=AuditTarget("scheduling.upkeep", options["name"] or ""), after=ran)
         if options["json"]:
             self.stdout.write(json.dumps([facts_of(run) for run in runs]))
         else:

@@ -17,7 +17,7 @@ from scheduling.selectors.jobs import get_job
 from scheduling.services.job_requests import JobRequest
 from scheduling.services.submission import submit_job
 from tenants.api.parsers import parse_json
-from tenants.context import Actor, acting_as, tenant_context
+from tenants.context import acting_as, command_actor, tenant_context
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
 from tenants.selectors.tenants import find_tenant
@@ -47,7 +47,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             tenant = find_tenant(options["tenant"])
-            with acting_as(Actor(kind="command", label="submit_job")):
+            with acting_as(command_actor("submit_job")):
                 job = submit_job(tenant=tenant, request=_request(options)).job
         except DomainError as error:
             faults = "".join(f"\n  {fault.get('field', '')} {fault['detail']}" for fault in error.errors)

@@ -14,7 +14,7 @@ from scheduling.services.cancellation import cancel_job
 from scheduling.services.retries import retry_job
 from scheduling.services.suspension import resume_job, suspend_job
 from tenants.exceptions import DomainError
-from tenants.services.audit import record_audit
+from tenants.services.audit import part_of_act, record_audit
 
 # Everywhere the job comes before its document: a checkpoint locks them in that order, too.
 
@@ -26,7 +26,8 @@ def retry_document(*, document_id: UUID, reason: str = "") -> Document:
     Raises DocumentNotFoundError, or what the job refuses, such as InvalidTransitionError for one that runs.
     """
     job_id = _read(document_id).job_id
-    result = retry_job(job_id=job_id, reason=reason)
+    with part_of_act():
+        result = retry_job(job_id=job_id, reason=reason)
     document = _lock(document_id)
     if document.job_id != job_id:
         raise DocumentBusyError
@@ -69,7 +70,7 @@ def delete_document(*, document_id: UUID, reason: str = "") -> None:
 def _cancel(job_id: UUID) -> None:
     try:
         # In a savepoint, so that a refusal leaves nothing half-done.
-        with transaction.atomic():
+        with transaction.atomic(), part_of_act():
             cancel_job(job_id=job_id, reason="Its document was deleted.")
     except DomainError as refusal:
         # It has ended, or was pruned: then there is nothing to cancel.

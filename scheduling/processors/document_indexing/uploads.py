@@ -25,7 +25,7 @@ from scheduling.services.submission import create_batch, submit_jobs
 from tenants.context import tenant_context
 from tenants.ids import uuid7
 from tenants.models import Tenant
-from tenants.services.audit import record_audit
+from tenants.services.audit import part_of_act, record_audit
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,8 @@ def _take(
         for sha256, file in fresh.items():
             if store_file(keys[sha256], file.content):
                 stored.append(keys[sha256])
-        batch_id, created = _submit(tenant, dataset, fresh, keys, is_rated=is_rated)
+        with part_of_act():
+            batch_id, created = _submit(tenant, dataset, fresh, keys, is_rated=is_rated)
     record_audit(
         action="documents.uploaded",
         target=dataset,

@@ -18,7 +18,7 @@ from scheduling.services.submission import submit_job, submit_jobs
 from tenants.context import tenant_context
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
-from tenants.services.audit import record_audit
+from tenants.services.audit import part_of_act, record_audit
 
 _MOMENT = timedelta(microseconds=1)
 # Times that have, or will have, their job; the others can be made up for.
@@ -71,7 +71,8 @@ def run_schedule_now(*, schedule_id: UUID, reason: str = "", is_rated: bool = Fa
         now = read_moment()
         fire = new_fire(schedule, now, ScheduleFire.Trigger.MANUAL, now)
         request = request_of(schedule)
-        fire.job = submit_job(tenant=schedule.tenant, request=request, is_rated=is_rated).job
+        with part_of_act():
+            fire.job = submit_job(tenant=schedule.tenant, request=request, is_rated=is_rated).job
         fire.save(force_insert=True)
         record_audit(action="schedule.run", target=schedule, after={"job": str(fire.job_id)}, reason=reason)
     return fire
@@ -101,7 +102,8 @@ def backfill_schedule(
         if is_dry_run or not wanted:
             return plan
         fires = [known.get(time) or new_fire(schedule, time, ScheduleFire.Trigger.BACKFILL, now) for time in wanted]
-        submit_fires(schedule.tenant, [(schedule, fire) for fire in fires], is_rated=is_rated)
+        with part_of_act():
+            submit_fires(schedule.tenant, [(schedule, fire) for fire in fires], is_rated=is_rated)
         return _store_backfill(schedule, plan, fires, now, reason)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from tenants.context import Actor, acting_as
+from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
 from tenants.services.tenants import create_tenant
 
@@ -23,7 +23,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            with acting_as(Actor(kind="command", label="create_tenant")):
+            with acting_as(command_actor("create_tenant")):
                 tenant = create_tenant(slug=options["slug"], plan=options["plan"], name=options["name"])
         except DomainError as error:
             raise CommandError(error.detail) from error

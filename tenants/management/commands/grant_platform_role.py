@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from tenants.context import Actor, acting_as
+from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
 from tenants.permissions import PlatformRole
 from tenants.selectors.people import find_user
@@ -31,7 +31,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         role, reason = options["role"], options["reason"]
         try:
-            with acting_as(Actor(kind="command", label="grant_platform_role")):
+            with acting_as(command_actor("grant_platform_role")):
                 user = find_user(options["username"])
                 if role == NO_ROLE:
                     revoke_platform_role(user=user, reason=reason)

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from tenants.context import Actor, acting_as
+from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
 from tenants.permissions import KEY_PERMISSIONS
 from tenants.selectors.tenants import find_tenant
@@ -35,7 +35,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            with acting_as(Actor(kind="command", label="issue_api_key")):
+            with acting_as(command_actor("issue_api_key")):
                 issued = issue_api_key(
                     tenant=find_tenant(options["tenant"]),
                     name=options["name"],

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from tenants.context import Actor, acting_as
+from tenants.context import acting_as, command_actor
 from tenants.selectors.api_keys import find_api_key
 from tenants.services.api_keys import revoke_api_key
 
@@ -24,7 +24,7 @@ class Command(BaseCommand):
         key = find_api_key(options["prefix"])
         if key is None:
             raise CommandError(f"There is no key that begins with {options['prefix']!r}.")
-        with acting_as(Actor(kind="command", label="revoke_api_key")):
+        with acting_as(command_actor("revoke_api_key")):
             key = revoke_api_key(api_key=key, reason=options["reason"])
         if options["json"]:
             revoked_at = key.revoked_at.isoformat() if key.revoked_at else None

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.dateparse import parse_datetime
 
-from tenants.context import Actor, acting_as
+from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
 from tenants.selectors.tenants import find_tenant
 from tenants.services.limits import clear_tenant_limit, set_tenant_limit
@@ -29,7 +29,7 @@ class Command(BaseCommand):
         if options["clear"] == (options["value"] is not None):
             raise CommandError("Give either a value or --clear.")
         try:
-            with acting_as(Actor(kind="command", label="set_tenant_limit")):
+            with acting_as(command_actor("set_tenant_limit")):
                 self.stdout.write(_change(options))
         except DomainError as error:
             raise CommandError(error.detail) from error

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from tenants.context import Actor, acting_as
+from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
 from tenants.models import TenantSettings
 from tenants.selectors.settings import effective_values, orphaned_keys, read_stored
@@ -40,7 +40,7 @@ class Command(BaseCommand):
         try:
             tenant = find_tenant(options["tenant"])
             if options["set"] or options["reset"]:
-                with acting_as(Actor(kind="command", label="tenant_settings")):
+                with acting_as(command_actor("tenant_settings")):
                     row = change_settings(
                         tenant=tenant,
                         values=dict(options["set"]),

@@ -55,7 +55,7 @@ def test_a_folder_is_taken_and_its_documents_are_told(acme: Tenant, folder: Path
     with all_tenants():
         assert str(Dataset.objects.get(name="papers").pk) == taken["dataset"]
         assert [str(batch.pk) for batch in Batch.objects.all()] == taken["batches"]
-        assert set(AuditLogEntry.objects.exclude(actor_kind="system").values_list("actor_label", flat=True)) == {
+        assert set(AuditLogEntry.objects.exclude(actor_kind="system").values_list("actor_id", flat=True)) == {
             "index_documents"
         }
     run_all(hands)

@@ -40,7 +40,7 @@ def test_submit_job_prints_the_id_of_a_job_that_is_there(acme: Tenant) -> None:
         entry = AuditLogEntry.objects.get(action="job.submitted")
     assert (facts["id"], facts["state"]) == (str(job.id), "available")
     assert (job.payload, job.tags) == ({"seconds": 1}, ["a"])
-    assert (entry.actor_kind, entry.actor_label) == ("command", "submit_job")
+    assert (entry.actor_kind, entry.actor_id) == ("command", "submit_job")
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_cancel_jobs_takes_what_matches_in_chunks_and_nothing_else(
     assert {reload(job).state for job in spared} == {"available"}
     with tenant_context(acme):
         entries = AuditLogEntry.objects.filter(action="job.cancelled")
-        assert {(entry.actor_label, entry.reason) for entry in entries} == {("cancel_jobs", "tidy")}
+        assert {(entry.actor_id, entry.reason) for entry in entries} == {("cancel_jobs", "tidy")}
         assert len(entries) == 3
 
 

@@ -22,7 +22,7 @@ def test_a_tenant_is_created_and_its_facts_are_printed(capsys):
     assert printed == {"id": str(tenant.pk), "slug": "initech", "name": "Initech", "plan": "team"}
     with all_tenants():
         entry = AuditLogEntry.objects.get(action="tenant.created")
-    assert (entry.actor_kind, entry.actor_label) == ("command", "create_tenant")
+    assert (entry.actor_kind, entry.actor_id) == ("command", "create_tenant")
 
 
 def test_a_tenant_that_exists_is_an_error(acme):

@@ -24,7 +24,7 @@ from scheduling.processors.document_indexing.uploads import Upload, upload_docum
 from scheduling.processors.retrieval.batch_limit import files_allowed
 from scheduling.processors.retrieval.models import Dataset, Document
 from scheduling.processors.retrieval.services import create_dataset
-from tenants.context import Actor, acting_as, tenant_context
+from tenants.context import acting_as, command_actor, tenant_context
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
 from tenants.selectors.tenants import find_tenant
@@ -84,7 +84,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         paths = list(find_files(options["paths"]))
         try:
-            with acting_as(Actor(kind="command", label="index_documents")):
+            with acting_as(command_actor("index_documents")):
                 intake = take(find_tenant(options["tenant"]), options["dataset"], paths)
         except DomainError as refusal:
             reasons = [f"  {fault['detail']}" for fault in refusal.errors]

@@ -1,0 +1,429 @@
+"""How the acts of `tests/audit_table.py` are performed: what has to be so before them, what is sent, what is typed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.utils import timezone
+from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, SolarSchedule
+
+from scheduling.models import CFSPlan, Job, KindPause, Queue, Worker, WorkerPool
+from scheduling.processors.document_indexing.services import pause_document
+from scheduling.processors.retrieval.models import Document
+from scheduling.processors.retrieval.services import create_dataset
+from scheduling.services.pauses import pause_kind, pause_queue
+from scheduling.services.schedules.definitions import pause_schedule
+from scheduling.services.suspension import suspend_job
+from tenants.context import all_tenants, tenant_context
+from tenants.models import ApiKey, Plan, PlatformMembership, Tenant, Tier
+from tenants.services.limits import set_tenant_limit
+from tenants.services.tenants import pause_tenant, suspend_tenant
+from tests.access.routes import SAMPLE_ID
+from tests.integration.access.world import World
+
+# Makes the world ready for an act; what it returns is the key of the row that is acted on, where it is not the usual.
+Prepare = Callable[[World], Any]
+PASSWORD = "a long enough passphrase 7"
+
+
+def acme() -> Tenant:
+    with all_tenants():
+        return Tenant.objects.get(slug="acme")
+
+
+def in_acme(act: Callable[[], Any]) -> Any:
+    with tenant_context(acme()):
+        return act()
+
+
+def _pause_tenant(world: World) -> None:
+    pause_tenant(tenant=acme(), reason="x")
+
+
+def _suspend_tenant(world: World) -> None:
+    suspend_tenant(tenant=acme(), reason="x")
+
+
+def _pause_queue(world: World) -> int:
+    queue = Queue.objects.get(name="dataset")
+    pause_queue(queue=queue, reason="x")
+    return queue.pk
+
+
+def _pause_schedule(world: World) -> None:
+    in_acme(lambda: pause_schedule(schedule_id=world.own["schedule"], reason="x"))
+
+
+def _pause_document(world: World) -> None:
+    in_acme(lambda: pause_document(document_id=world.own["document"], reason="x"))
+
+
+def _fail_document(world: World) -> None:
+    def fail() -> None:
+        document = Document.objects.get(pk=world.own["document"])
+        Document.objects.filter(pk=document.pk).update(status="error")
+        Job.objects.filter(pk=document.job_id).update(state="discarded", finished_at=timezone.now())
+
+    in_acme(fail)
+
+
+def _empty_dataset(world: World) -> Any:
+    return create_dataset(tenant=acme(), name="empty").pk
+
+
+def _waiting_job(world: World) -> Any:
+    return world.own["waiting"]
+
+
+def _suspended_job(world: World) -> Any:
+    in_acme(lambda: suspend_job(job_id=world.own["waiting"]))
+    return world.own["waiting"]
+
+
+def _failed_job(world: World) -> Any:
+    return world.own["job"]
+
+
+def _paused_kind(world: World) -> Any:
+    pause_kind(kind="noop", reason="x")
+    with all_tenants():
+        return KindPause.objects.get(kind="noop").pk
+
+
+def _beat_row(make: Callable[[], Any]) -> Prepare:
+    return lambda world: make().pk
+
+
+def _member(world: World) -> Any:
+    return world.own["member"]
+
+
+def _set_limit(world: World) -> Any:
+    limit = set_tenant_limit(tenant=acme(), key="submit_burst", value=5, reason="x", expires_at=None)
+    return limit.pk if limit else None
+
+
+def _user(world: World) -> Any:
+    return world.own["user"]
+
+
+def _inactive_user(world: World) -> Any:
+    get_user_model().objects.filter(pk=world.own["user"]).update(is_active=False)
+    return world.own["user"]
+
+
+def _locked_user(world: World) -> Any:
+    Client().post("/admin/login/", {"username": "viewer", "password": "wrong"})
+    return world.own["user"]
+
+
+def _worker(world: World) -> None:
+    now = timezone.now()
+    with all_tenants():
+        Worker.objects.create(
+            pk=SAMPLE_ID,
+            pool=WorkerPool.objects.get(name="default"),
+            hostname="bench",
+            pid=4711,
+            slots=4,
+            started_at=now,
+            heartbeat_at=now,
+            version="1.0",
+        )
+
+
+def _draining_worker(world: World) -> None:
+    _worker(world)
+    world.api["admin"].post(f"/api/v1/workers/{SAMPLE_ID}/drain/", {"reason": "x"}, format="json")
+
+
+def _operators_role(world: World) -> Any:
+    return PlatformMembership.objects.get(user__username="operator").pk
+
+
+def _paused_pool(world: World) -> None:
+    world.api["admin"].post("/api/v1/pools/default/pause/", {"reason": "x"}, format="json")
+
+
+def _other_cfs_plan(world: World) -> Any:
+    return CFSPlan.objects.filter(is_active=False).earliest("pk").pk
+
+
+PREPARE: dict[str, Prepare] = {
+    "POST tenants/me/resume/": _pause_tenant,
+    "POST queues/dataset/resume/": _pause_queue,
+    "POST schedules/{schedule}/resume/": _pause_schedule,
+    "POST documents/{document}/resume/": _pause_document,
+    "POST documents/{document}/retry/": _fail_document,
+    "DELETE datasets/{dataset}/": _empty_dataset,
+    "tenants.tenant resume": _pause_tenant,
+    "tenants.tenant reinstate": _suspend_tenant,
+    "scheduling.queue resume": _pause_queue,
+    "scheduling.schedule resume": _pause_schedule,
+    "retrieval.document resume": _pause_document,
+    "retrieval.document retry": _fail_document,
+    "retrieval.dataset delete_empty": _empty_dataset,
+    "scheduling.job cancel": _waiting_job,
+    "scheduling.job suspend": _waiting_job,
+    "scheduling.job resume": _suspended_job,
+    "scheduling.job retry": _failed_job,
+    "scheduling.kindpause resume": _paused_kind,
+    "scheduling.cfsplan activate": _other_cfs_plan,
+    "POST usage/submit_burst/clear/": _set_limit,
+    "tenants.tenantlimit change": _set_limit,
+    "tenants.tenantlimit clear": _set_limit,
+    "POST kinds/noop/resume/": _paused_kind,
+    "POST pools/default/resume/": _paused_pool,
+    "resume": _pause_queue,
+    "auth.user change": _user,
+    "auth.user deactivate": _user,
+    "auth.user activate": _inactive_user,
+    "auth.user unlock": _locked_user,
+    f"POST workers/{SAMPLE_ID}/drain/": _worker,
+    f"POST workers/{SAMPLE_ID}/resume/": _draining_worker,
+    "tenants.platformmembership change": _operators_role,
+    "tenants.platformmembership revoke": _operators_role,
+    "tenants.membership change": _member,
+    "tenants.membership remove": _member,
+    "django_celery_beat.clockedschedule change": _beat_row(
+        lambda: ClockedSchedule.objects.create(clocked_time=datetime(2030, 1, 1, tzinfo=UTC))
+    ),
+    "django_celery_beat.crontabschedule change": _beat_row(lambda: CrontabSchedule.objects.create(minute="7")),
+    "django_celery_beat.solarschedule change": _beat_row(
+        lambda: SolarSchedule.objects.create(event="sunset", latitude=1, longitude=1)
+    ),
+}
+
+
+def _upload() -> dict[str, Any]:
+    return {"files": SimpleUploadedFile("b.txt", b"two")}
+
+
+# Where the act needs another body than the question whether it is allowed.
+BODIES: dict[str, Any] = {
+    "POST schedules/{schedule}/backfill/": {
+        "from": "2026-01-01T00:00:00Z",
+        "to": "2026-01-02T00:00:00Z",
+        "dry_run": False,
+    }
+}
+# Forms that are no JSON.
+MULTIPART: dict[str, Callable[[], dict[str, Any]]] = {"POST datasets/{dataset}/documents/": _upload}
+
+# What is typed into the form of a page, over what the form offers by itself.
+FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
+    "auth.user add": lambda world: {"username": "nora", "password1": PASSWORD, "password2": PASSWORD},
+    "auth.user change": lambda world: {"first_name": "Vera"},
+    "django_celery_beat.clockedschedule add": lambda world: {"clocked_time_0": "2030-01-01", "clocked_time_1": "08:00"},
+    "django_celery_beat.crontabschedule add": lambda world: {"minute": "7"},
+    "django_celery_beat.intervalschedule add": lambda world: {"every": "7", "period": "seconds"},
+    "django_celery_beat.solarschedule add": lambda world: {"event": "sunset", "latitude": "1", "longitude": "1"},
+    "django_celery_beat.clockedschedule change": lambda world: {"clocked_time_0": "2031-01-01"},
+    "django_celery_beat.crontabschedule change": lambda world: {"minute": "8"},
+    "django_celery_beat.intervalschedule change": lambda world: {"every": "8"},
+    "django_celery_beat.solarschedule change": lambda world: {"latitude": "2"},
+    "retrieval.dataset add": lambda world: {"tenant": acme().pk, "name": "another"},
+    "retrieval.dataset change": lambda world: {"description": "changed"},
+    "scheduling.kindpause add": lambda world: {"kind": "noop", "reason": "x"},
+    "scheduling.queue change": lambda world: {"weight": "9"},
+    "scheduling.routingrule add": lambda world: {"kind": "noop", "position": "77", "by_tier": "on"},
+    "scheduling.routingrule change": lambda world: {"position": "78"},
+    "scheduling.workerpool change": lambda world: {"description": "changed"},
+    "scheduling.cfsplan add": lambda world: {"name": "another"},
+    "scheduling.cfsplan change": lambda world: {"granularity": "77"},
+    "django_celery_beat.periodictask add": lambda world: {
+        "name": "another",
+        "task": "scheduling.submit",
+        "kwargs": '{"tenant": "acme", "kind": "noop"}',
+        "interval": IntervalSchedule.objects.earliest("pk").pk,
+    },
+    "django_celery_beat.periodictask change": lambda world: {"description": "changed"},
+    "tenants.apikey add": lambda world: {"tenant": acme().pk, "name": "new"},
+    "tenants.membership add": lambda world: {"tenant": acme().pk, "username": "newcomer", "role": "viewer"},
+    "tenants.membership change": lambda world: {"role": "owner"},
+    "tenants.plan add": lambda world: {
+        "slug": "new",
+        "name": "New",
+        "tier": Tier.objects.earliest("rank").pk,
+        "max_waiting_jobs": "5",
+        "submits_per_minute": "5",
+        "worker_seconds_per_month": "5",
+    },
+    "tenants.plan change": lambda world: {"name": "Renamed"},
+    "tenants.tenant add": lambda world: {"slug": "new", "name": "New", "plan": Plan.objects.earliest("slug").pk},
+    "tenants.tenant change": lambda world: {"name": "Renamed"},
+    "scheduling.schedule add": lambda world: {
+        "tenant": acme().pk,
+        "name": "another",
+        "kind": "noop",
+        "cron": "0 3 * * *",
+    },
+    "scheduling.schedule change": lambda world: {"cron": "0 4 * * *"},
+    "tenants.platformmembership add": lambda world: {"username": "newcomer", "role": "auditor", "reason": "x"},
+    "tenants.platformmembership change": lambda world: {"role": "auditor", "reason": "x"},
+    "tenants.tenantlimit add": lambda world: {"tenant": acme().pk, "key": "submit_burst", "value": "7", "reason": "x"},
+    "tenants.tenantlimit change": lambda world: {"value": "8", "reason": "y"},
+    "tenants.tier add": lambda world: {"slug": "new", "name": "New", "rank": "77"},
+    "tenants.tier change": lambda world: {"name": "Renamed"},
+}
+
+
+def offered_by(page: Any) -> dict[str, Any]:
+    """What a form would send if nothing were typed into it."""
+    form = page.context["adminform"].form
+    forms = [form]
+    for inline in page.context["inline_admin_formsets"]:
+        forms += [inline.formset.management_form, *inline.formset.forms]
+    data: dict[str, Any] = {}
+    for part in forms:
+        for field in part:
+            value = field.value()
+            if value is None or value is False:
+                continue
+            if hasattr(field.field.widget, "decompress") and not isinstance(value, list):
+                pieces = field.field.widget.decompress(value)
+                data |= {f"{field.html_name}_{n}": str(piece) for n, piece in enumerate(pieces) if piece is not None}
+            else:
+                data[field.html_name] = value
+    return data
+
+
+def form_faults(answer: Any) -> str:
+    """Why a form was refused, for whoever adds its line."""
+    shown = getattr(answer, "context", None)
+    if not shown or "adminform" not in shown:
+        return ""
+    return f"{dict(shown['adminform'].form.errors)}"
+
+
+def _post(world: World, path: str, data: dict[str, Any], role: str = "admin") -> Callable[[], Any]:
+    # A client of its own: a log-out or a new password would end the session of those that follow.
+    client, headers = Client(), {"X-Request-ID": "coverage-1"}
+    if role != "anonymous":
+        client.force_login(get_user_model().objects.get(username=role))
+    return lambda: client.post(f"/admin/{path}", data, headers=headers)
+
+
+def _log_in(world: World, password: str) -> Callable[[], Any]:
+    user = get_user_model().objects.get(username="admin")
+    user.set_password(PASSWORD)
+    user.save()
+    return _post(world, "login/", {"username": "admin", "password": password}, role="anonymous")
+
+
+def _change_own_password(world: World) -> Callable[[], Any]:
+    user = get_user_model().objects.get(username="admin")
+    user.set_password(PASSWORD)
+    user.save()
+    new = {"new_password1": PASSWORD + "x", "new_password2": PASSWORD + "x"}
+    return _post(world, "password_change/", {"old_password": PASSWORD, **new})
+
+
+def _upload_by_console(world: World) -> Callable[[], Any]:
+    data = {"tenant": acme().pk, "dataset": world.own["dataset"], **_upload()}
+    return _post(world, "retrieval/document/upload/", data)
+
+
+def _change_settings(world: World) -> Callable[[], Any]:
+    path = f"tenants/tenantsettings/of/{acme().pk}/"
+    fields = world.console["admin"].get(f"/admin/{path}").context["form"]
+    sent = {field.html_name: field.value() for field in fields if not field.html_name.startswith("reset:")}
+    offered = {name: "" if value is None else value for name, value in sent.items()}
+    return _post(world, path, {**offered, "timezone": "Asia/Tokyo"})
+
+
+CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
+    "POST login/": lambda world: _log_in(world, PASSWORD),
+    "POST login/?wrong": lambda world: _log_in(world, "wrong"),
+    "POST logout/": lambda world: _post(world, "logout/", {}),
+    "POST password_change/": _change_own_password,
+    "POST auth/user/{user}/password/": lambda world: _post(
+        world,
+        f"auth/user/{world.own['user']}/password/",
+        {"password1": PASSWORD, "password2": PASSWORD, "usable_password": "true"},
+    ),
+    "POST retrieval/document/upload/": _upload_by_console,
+    "POST scheduling/schedule/{schedule}/backfill/": lambda world: _post(
+        world,
+        f"scheduling/schedule/{world.own['schedule']}/backfill/",
+        {
+            "since_0": "2026-01-01",
+            "since_1": "00:00:00",
+            "until_0": "2026-01-02",
+            "until_1": "00:00:00",
+            "run": "1",
+            "reason": "x",
+        },
+    ),
+    "POST tenants/tenantsettings/of/{tenant}/": _change_settings,
+    "POST scheduling/upkeeprun/run/partitions/": lambda world: _post(world, "scheduling/upkeeprun/run/partitions/", {}),
+    "POST tenants/auditlogentry/verify/": lambda world: _post(world, "tenants/auditlogentry/verify/", {}),
+    "POST tenants/auditlogentry/export/": lambda world: _post(
+        world, "tenants/auditlogentry/export/", {"format": "csv"}
+    ),
+}
+# Routes of the console where nothing is changed, as `tests/access/table.py` writes them.
+CONSOLE_READS = (
+    "",
+    "overview/",
+    "roles/",
+    "diagnosis/",
+    "scheduling/schedule/preview/",
+    "scheduling/job/{job}/log/",
+    "scheduling/job/{job}/log/download/",
+    "search/",
+    "jsi18n/",
+    "password_change/done/",
+    "autocomplete/",
+    "r/1/1/",
+    "scheduling/job/{job}/body/",
+    "retrieval/dataset/{dataset}/search/",
+)
+
+
+def _index(world: World) -> list[str]:
+    folder = Path(settings.MEDIA_ROOT) / "to-index"
+    folder.mkdir(parents=True)
+    (folder / "c.txt").write_text("three")
+    return [str(folder), "--tenant", "acme", "--dataset", "handbook", "--no-wait"]
+
+
+# The row that is ticked for an act on ticked rows, by a name of the world.
+TICKED = {
+    "scheduling.deadletter requeue_selected": "letter",
+    "scheduling.job retry_selected": "job",
+    "scheduling.job cancel_selected": "waiting",
+}
+# What is typed after the name of a command.
+COMMANDS: dict[str, Callable[[World], list[str]]] = {
+    "backfill_schedule": lambda world: [
+        str(world.own["schedule"]),
+        "--from",
+        "2026-01-01T00:00:00Z",
+        "--to",
+        "2026-01-02T00:00:00Z",
+    ],
+    "drain": lambda world: ["queue", "dataset", "--reason", "x"],
+    "pause": lambda world: ["queue", "dataset", "--reason", "x"],
+    "resume": lambda world: ["queue", "dataset"],
+    "run_schedule": lambda world: [str(world.own["schedule"])],
+    "set_tenant_limit": lambda world: ["acme", "submit_burst", "7", "--reason", "x"],
+    "tenant_settings": lambda world: ["acme", "--set", "timezone=Asia/Tokyo"],
+    "cancel_jobs": lambda world: ["--tenant", "acme", "--kind", "noop"],
+    "create_tenant": lambda world: ["typed", "--plan", "team"],
+    "grant_platform_role": lambda world: ["newcomer", "auditor"],
+    "index_documents": _index,
+    "issue_api_key": lambda world: ["acme"],
+    "requeue_dead_letters": lambda world: ["--tenant", "acme"],
+    "retry_jobs": lambda world: ["--tenant", "acme", "--state", "discarded"],
+    "revoke_api_key": lambda world: [in_acme(lambda: ApiKey.objects.get(pk=world.own["key"]).prefix)],
+    "run_upkeep": lambda world: ["partitions"],
+    "submit_job": lambda world: ["noop", "--tenant", "acme", "--payload", "{}"],
+}
