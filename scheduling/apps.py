@@ -15,6 +15,7 @@ class SchedulingConfig(AppConfig):
     verbose_name = "Scheduling"
     default_auto_field = "django.db.models.BigAutoField"
     api_urls = "scheduling.api.urls"
+    tenant_eraser = "scheduling.services.erasure.ERASER"
     upkeep_tasks = "scheduling.services.upkeep.tasks:TASKS"
     tenant_settings = "scheduling.tenant_settings:SETTINGS"
     limits = LIMITS

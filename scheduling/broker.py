@@ -29,6 +29,8 @@ EPOCH_KEY = "jobsplatform:broker:epoch"
 CONNECT_TIMEOUT_SECONDS = 0.5
 SOCKET_TIMEOUT_SECONDS = 5.0
 BACK_OFF_SECONDS = 1.0
+# Keys that one step of a scan looks at.
+SCAN_KEYS = 1_000
 CANARY_KEPT_SECONDS = 600
 
 BROKER_ERRORS = (redis.RedisError, OperationalError, OSError)
@@ -72,6 +74,24 @@ def app_name() -> str:
     """The Celery application's name, by which its own command line finds it."""
     name: str = current_app.main
     return name
+
+
+def count_keys_of(tenant_id: UUID) -> int:
+    """How many keys bear this tenant's id, in the broker and the cache."""
+    return sum(len(keys) for _, keys in _keys_of(tenant_id))
+
+
+def delete_keys_of(tenant_id: UUID) -> int:
+    """Delete every key that bears this tenant's id, in the broker and the cache; how many."""
+    return sum(client.delete(*keys) for client, keys in _keys_of(tenant_id) if keys)
+
+
+def _keys_of(tenant_id: UUID) -> list[tuple[redis.Redis, list[bytes]]]:
+    cache = redis.Redis.from_url(str(settings.CACHES["default"]["LOCATION"]), socket_timeout=SOCKET_TIMEOUT_SECONDS)
+    return [
+        (client, [*client.scan_iter(f"*{tenant_id}*", SCAN_KEYS), *client.scan_iter(f"*{tenant_id.hex}*", SCAN_KEYS)])
+        for client in (_client(), cache)
+    ]
 
 
 def publish(hints: Sequence[Hint]) -> Sequence[Hint]:

@@ -20,6 +20,11 @@ def app_role() -> str:
     return str(settings.DATABASES[APP_ALIAS]["USER"])
 
 
+def erasure_grace_seconds() -> int:
+    """How long an erasure that was asked for can be cancelled."""
+    return int(settings.ERASURE_GRACE_SECONDS)
+
+
 def default_max_concurrency() -> int:
     """The cap on a tenant's jobs in flight that a new plan begins with."""
     return int(settings.TENANT_ISOLATED_TASK_CONCURRENCY)

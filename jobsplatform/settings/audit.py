@@ -6,3 +6,6 @@ from jobsplatform.settings.env import env
 AUDIT_SIGNING_KEY = env.str("AUDIT_SIGNING_KEY")
 # Of earlier signing keys, and where no signing key is given of the present one.
 AUDIT_PUBLIC_KEYS = env.list("AUDIT_PUBLIC_KEYS")
+
+# How long the erasure of a tenant that was asked for can be called off.
+ERASURE_GRACE_SECONDS = env.int("ERASURE_GRACE_SECONDS")

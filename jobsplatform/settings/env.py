@@ -49,6 +49,7 @@ env = environ.Env(
     # Audit
     AUDIT_SIGNING_KEY=(str, ""),
     AUDIT_PUBLIC_KEYS=(list, []),
+    ERASURE_GRACE_SECONDS=(int, 604_800),
     CANARY_INTERVAL_SECONDS=(float, 5.0),
     CANARY_LIMIT_SECONDS=(float, 12.0),
     # Search

@@ -49,6 +49,7 @@ GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
         "Assure",
         (
             Page("tenants.AuditLogEntry", "Audit log", "fact_check", "audit"),
+            Page("tenants.TenantErasure", "Erasures", "delete_forever"),
             Page("scheduling.Execution", "Executions", "history"),
             Page("scheduling.LiveExecution", "In flight", "play_circle"),
             Page("scheduling.JobEvent", "Job events", "timeline"),

@@ -48,6 +48,7 @@ MARKS: dict[str, Mark] = {
     _V.IDLE: Mark("○", "no backlog", "quiet"),
     _V.UNKNOWN: Mark("○", "not compared", "quiet"),
     Worker.Status.ONLINE: Mark("●", "online", "good"),
+    Worker.Status.DRAINING: Mark("◒", "draining", "warn"),
     Worker.Status.STOPPING: Mark("◐", "stopping", "warn"),
     Worker.Status.STOPPED: Mark("○", "stopped", "quiet"),
     UpkeepRun.Outcome.OK: Mark("✓", "ok", "good"),

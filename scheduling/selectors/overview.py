@@ -12,9 +12,10 @@ from django.db.models import Sum
 from django.db.models.functions import Now
 
 from scheduling.conf import lease_seconds
-from scheduling.models import DeadLetter, KindPause, PoolClock, Queue, SchedulingEntity, Worker
+from scheduling.models import DeadLetter, PoolClock, Queue, SchedulingEntity, Worker
 from scheduling.selectors.fairness import FairShare, InFlight, read_fair_share, read_in_flight
 from scheduling.selectors.jobs import CappedCount
+from scheduling.selectors.stops import Stop, list_stops
 from scheduling.selectors.throughput import Ended, RecentWork, read_recent_work
 from tenants.context import require_scope
 from tenants.ids import uuid7_floor
@@ -111,7 +112,7 @@ class Overview:
     work: RecentWork
     fair_share: FairShare
     dead_letters: CappedCount
-    paused_kinds: list[KindPause]
+    stops: list[Stop]
     audit: list[AuditLogEntry]
 
     @property
@@ -144,10 +145,6 @@ class Overview:
     def per_minute(self) -> float:
         return self.work.total.completed / self.work.minutes
 
-    @property
-    def paused_queues(self) -> list[Queue]:
-        return [line.queue for line in self.queues if line.queue.is_paused]
-
 
 def read_overview() -> Overview:
     """Everything the page shows of the scope of the moment: at most 16 statements, whatever the number of jobs."""
@@ -171,7 +168,7 @@ def read_overview() -> Overview:
             queues=queues, slots_by_pool=slots_by_pool, in_flight=in_flight, ended_by_tenant=work.by_tenant
         ),
         dead_letters=count_dead_letters(since=now - DEAD_LETTER_AGE),
-        paused_kinds=list(KindPause.objects.order_by("kind")),
+        stops=list_stops(),
         audit=list(AuditLogEntry.objects.select_related("tenant").order_by("-id")[:AUDIT_LIMIT]),
     )
 

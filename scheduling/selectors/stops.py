@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import Q
 
-from scheduling.models import Drain, KindPause, Queue, WorkerPool
+from scheduling.models import Drain
 from tenants.context import require_scope
 from tenants.ids import uuid7_floor
-from tenants.models import Tenant
 
-PAUSED, DRAINING, SUSPENDED = "paused", "draining", "suspended"
+PAUSED, DRAINING = "paused", "draining"
 # Beyond it the number of waiting jobs is "more than".
 COUNT_LIMIT = 10_000
 RATE_WINDOW = timedelta(minutes=5)
@@ -26,6 +23,30 @@ ROW_LIMIT = 20_000
 # Stopped tenants that one page lists.
 TENANT_LIMIT = 50
 
+# The columns of Stop. Row-level security shows a tenant no tenant but itself.
+_STOPS = """
+SELECT 'pool', name, 'paused', pause_reason, paused_by, paused_at, paused_until, NULL::timestamptz, id::text
+FROM scheduling_workerpool WHERE is_paused
+UNION ALL
+SELECT 'queue', name, 'paused', pause_reason, paused_by, paused_at, paused_until, NULL, id::text
+FROM scheduling_queue WHERE is_paused
+UNION ALL
+SELECT 'kind', kind, 'paused', reason, paused_by, paused_at, paused_until, NULL, kind FROM scheduling_kindpause
+UNION ALL
+SELECT d.scope, d.name, 'draining', d.reason, d.started_by, d.started_at, d.until, d.drained_at,
+    coalesce(q.id, p.id)::text
+FROM scheduling_drain d LEFT JOIN scheduling_queue q ON d.scope = 'queue' AND q.name = d.name
+    LEFT JOIN scheduling_workerpool p ON d.scope = 'pool' AND p.name = d.name
+UNION ALL
+(SELECT 'tenant', slug, 'suspended', status_reason, suspended_by, suspended_at, suspended_until, NULL, id::text
+FROM tenants_tenant WHERE status = 'suspended' ORDER BY slug LIMIT %(limit)s)
+UNION ALL
+(SELECT 'tenant', slug, 'paused', pause_reason, paused_by, paused_at, paused_until, NULL, id::text
+FROM tenants_tenant WHERE is_paused ORDER BY slug LIMIT %(limit)s)
+UNION ALL
+(SELECT 'tenant', slug, 'draining', drain_reason, draining_by, draining_at, draining_until, drained_at, id::text
+FROM tenants_tenant WHERE is_draining ORDER BY slug LIMIT %(limit)s)
+"""
 _WAITING_OF_ENTITIES = """
     SELECT coalesce((SELECT sum(e.waiting) FROM scheduling_schedulingentity e JOIN scheduling_queue q
             ON q.id = e.queue_id WHERE {where}), 0)
@@ -61,6 +82,14 @@ _ENDED = """
 """
 
 
+_PAGES = {
+    "queue": "admin:scheduling_queue_change",
+    "pool": "admin:scheduling_workerpool_change",
+    "kind": "admin:scheduling_kindpause_change",
+    "tenant": "admin:tenants_tenant_change",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Stop:
     """Something that is paused, drains or is suspended: what, why, by whom, since and until when."""
@@ -73,7 +102,18 @@ class Stop:
     since: datetime | None
     until: datetime | None
     drained_at: datetime | None = None
-    key: str = ""
+    key: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What is stopped and how, as a heading."""
+        noun = "Worker pool" if self.scope == "pool" else self.scope.capitalize()
+        return f"{noun} “{self.name}” {'drains' if self.mode == DRAINING else 'is ' + self.mode}"
+
+    @property
+    def page(self) -> str:
+        """The name of the page that resumes it; none for a kind that drains and is not paused."""
+        return _PAGES[self.scope] if self.key is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +127,14 @@ class DrainProgress:
 
 
 def list_stops() -> list[Stop]:
-    """All that concerns the scope of the moment; who and why is left out where it is not the tenant's affair."""
-    scope = require_scope()
-    stops = [*_queue_pauses(), *_kind_pauses(), *_drains(), *_tenant_stops()]
-    if scope.is_all_tenants:
-        return [*_pool_pauses(), *stops]
-    return [
-        Stop(s.scope, s.name, s.mode, s.reason, "", s.since, s.until, s.drained_at, s.key)
-        for s in stops
-        if s.scope != "pool"
-    ]
+    """All that concerns the scope of the moment, one statement; who did it, and pools, are the staff's affair."""
+    is_all_tenants = require_scope().is_all_tenants
+    with connection.cursor() as cursor:
+        cursor.execute(_STOPS, {"limit": TENANT_LIMIT})
+        stops = [Stop(*row) for row in cursor.fetchall()]
+    if is_all_tenants:
+        return stops
+    return [replace(stop, by="") for stop in stops if stop.scope != "pool"]
 
 
 def read_drain_progress(*, scope: str, name: str, now: datetime) -> DrainProgress:
@@ -126,78 +164,6 @@ def _number(statement: str, values: dict[str, Any]) -> int:
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         return int(cursor.fetchone()[0])
-
-
-def _queue_pauses() -> Iterator[Stop]:
-    for queue in Queue.objects.filter(is_paused=True).order_by("name"):
-        yield Stop(
-            "queue",
-            queue.name,
-            PAUSED,
-            queue.pause_reason,
-            queue.paused_by,
-            queue.paused_at,
-            queue.paused_until,
-            key=str(queue.pk),
-        )
-
-
-def _pool_pauses() -> Iterator[Stop]:
-    for pool in WorkerPool.objects.filter(is_paused=True).order_by("name"):
-        yield Stop(
-            "pool",
-            pool.name,
-            PAUSED,
-            pool.pause_reason,
-            pool.paused_by,
-            pool.paused_at,
-            pool.paused_until,
-            key=str(pool.pk),
-        )
-
-
-def _kind_pauses() -> Iterator[Stop]:
-    for pause in KindPause.objects.order_by("kind"):
-        yield Stop(
-            "kind",
-            pause.kind,
-            PAUSED,
-            pause.reason,
-            pause.paused_by,
-            pause.paused_at,
-            pause.paused_until,
-            key=pause.kind,
-        )
-
-
-def _drains() -> Iterator[Stop]:
-    for drain in Drain.objects.order_by("scope", "name"):
-        yield Stop(
-            drain.scope,
-            drain.name,
-            DRAINING,
-            drain.reason,
-            drain.started_by,
-            drain.started_at,
-            drain.until,
-            drain.drained_at,
-            key=drain.name,
-        )
-
-
-def _tenant_stops() -> Iterator[Stop]:
-    is_stopped = Q(is_paused=True) | Q(is_draining=True) | Q(status="suspended")
-    for tenant in Tenant.objects.filter(is_stopped).order_by("slug")[:TENANT_LIMIT]:
-        slug, key = tenant.slug, str(tenant.pk)
-        if tenant.is_suspended:
-            facts = (tenant.status_reason, tenant.suspended_by, tenant.suspended_at, tenant.suspended_until)
-            yield Stop("tenant", slug, SUSPENDED, *facts, key=key)
-        if tenant.is_paused:
-            facts = (tenant.pause_reason, tenant.paused_by, tenant.paused_at, tenant.paused_until)
-            yield Stop("tenant", slug, PAUSED, *facts, key=key)
-        if tenant.is_draining:
-            facts = (tenant.drain_reason, tenant.draining_by, tenant.draining_at, tenant.draining_until)
-            yield Stop("tenant", slug, DRAINING, *facts, tenant.drained_at, key=key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ FROM (
     UNION ALL SELECT tenant_id, 0, measured_us, 0 FROM scheduling_execution
     UNION ALL SELECT tenant_id, 0, 0, predicted_us FROM scheduling_execution_live
 ) AS entries
+-- A tenant that is being erased loses one table after the other.
+WHERE tenant_id NOT IN (SELECT subject_id FROM tenants_tenanterasure WHERE status = 'running')
 GROUP BY tenant_id ORDER BY tenant_id
 """
 

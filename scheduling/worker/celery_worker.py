@@ -29,6 +29,7 @@ from scheduling.broker import canary_queue
 from scheduling.services.workers import register_worker, retire_worker
 from scheduling.worker.connections import connect_early, keep_connections
 from scheduling.worker.control_block import ControlBlock
+from scheduling.worker.draining import DrainFollower
 from scheduling.worker.heartbeat import HeartbeatThread
 from scheduling.worker.preloading import preload_kinds
 from scheduling.worker.registration import LocalWorker, become
@@ -55,8 +56,8 @@ def restart_with_soft_sigterm() -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves, once more
 
 
-def run_worker(*, pool_name: str, concurrency: int) -> int:
-    """Serve the queues of a pool until asked to stop; the status to exit with."""
+def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = False) -> int:
+    """Serve the queues of a pool until asked to stop, or drained if told so; the status to exit with."""
     registration = register_worker(
         pool_name=pool_name,
         hostname=platform.node(),
@@ -83,7 +84,10 @@ def run_worker(*, pool_name: str, concurrency: int) -> int:
         extra={"pool": pool_name, "slots": concurrency, "queues": registration.queue_names, "preloaded": loaded},
     )
     try:
-        _celery_worker(local, thread).start()
+        worker = _celery_worker(local, thread)
+        drain = DrainFollower(worker, registration.queue_names, exits_when_drained=exits_when_drained)
+        thread.follow_drain_with(drain.follow)
+        worker.start()
     finally:
         thread.stop(timeout_seconds=RETURN_SECONDS)
         retire_worker(worker_id=registration.worker_id, reason=CANARY_LATE if watchdog.has_given_up else "")

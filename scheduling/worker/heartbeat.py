@@ -58,6 +58,7 @@ class HeartbeatThread(threading.Thread):
         self._settled: set[Holder] = set()
         self._socket: int | None = None
         self._replace_children: Callable[[], None] = lambda: None
+        self._follow_drain: Callable[[bool, bool], None] = lambda is_draining, is_idle: None
 
     # Called from the main thread -------------------------------------------------------------------
 
@@ -72,6 +73,10 @@ class HeartbeatThread(threading.Thread):
     def replace_children_with(self, replace: Callable[[], None]) -> None:
         """Call ``replace``, from the thread, when a child has died: the pool may not notice for seconds."""
         self._replace_children = replace
+
+    def follow_drain_with(self, follow: Callable[[bool, bool], None]) -> None:
+        """Call ``follow``, from the thread, at each beat: whether the worker drains, and whether it runs nothing."""
+        self._follow_drain = follow
 
     def begin_stopping(self) -> None:
         """Have the dispatcher told at once that this worker takes no more jobs."""
@@ -134,6 +139,7 @@ class HeartbeatThread(threading.Thread):
         self._next_beat = time.monotonic() + heartbeat_seconds()
         if not beat.is_worker_known:
             enter_again(registration=self._worker.registration)
+        self._follow_drain(beat.is_draining, not any(self.block.held_slots()))
         for held in held_slots:
             lease = beat.leases.get(held.execution_id)
             if lease is None:

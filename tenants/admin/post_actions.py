@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from django.contrib import messages
@@ -23,7 +24,7 @@ from django.urls import URLPattern, path, reverse
 from unfold.admin import ModelAdmin
 
 from tenants.access import access_of
-from tenants.exceptions import DomainError
+from tenants.exceptions import DomainError, FieldInvalidError
 from tenants.permissions import Permission
 
 # Does the act through a service and returns the sentence that tells of it, or a response of its own.
@@ -33,11 +34,13 @@ REASON_LIMIT = 500
 
 @dataclass(frozen=True, slots=True)
 class PostAction:
-    """A button: who may press it, for which rows it is offered, and whether it asks why."""
+    """A button: who may press it, for which rows it is offered, whether it asks why, until when, and for the slug."""
 
     label: str
     permission: Permission
     asks_reason: bool
+    asks_until: bool
+    asks_slug: bool
     is_danger: bool
     is_offered: Callable[[Any], bool]
 
@@ -47,16 +50,31 @@ def post_action(
     label: str,
     permission: Permission,
     asks_reason: bool = False,
+    asks_until: bool = False,
+    asks_slug: bool = False,
     is_danger: bool = False,
     is_offered: Callable[[Any], bool] = lambda row: True,
 ) -> Callable[[Act], Act]:
     """Make an admin's method an act that its page offers as a button."""
 
     def describe(act: Act) -> Act:
-        act.post_action = PostAction(label, permission, asks_reason, is_danger, is_offered)  # type: ignore[attr-defined]
+        described = PostAction(label, permission, asks_reason, asks_until, asks_slug, is_danger, is_offered)
+        act.post_action = described  # type: ignore[attr-defined]
         return act
 
     return describe
+
+
+def until_of(request: HttpRequest) -> datetime | None:
+    """When the act shall end by itself, as its form asked for it in UTC; None where that was left empty."""
+    text = request.POST.get("until", "").strip()
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise FieldInvalidError("until: It must be a time such as 2026-01-31T09:30.") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 class PostActionsMixin(ModelAdmin):

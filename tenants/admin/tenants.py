@@ -10,13 +10,15 @@ from django.urls import URLPattern, path, reverse
 
 from tenants.admin.base import TenantScopedAdmin
 from tenants.admin.limits import override_address, usage_panel
-from tenants.admin.post_actions import post_action
+from tenants.admin.post_actions import post_action, until_of
 from tenants.middleware import choose_tenant
 from tenants.models import Tenant
 from tenants.permissions import Permission
 from tenants.selectors.people import find_places
+from tenants.services.erasure.requests import request_erasure
 from tenants.services.tenants import (
     create_tenant,
+    drain_tenant,
     pause_tenant,
     reinstate_tenant,
     resume_tenant,
@@ -36,7 +38,7 @@ class TenantAdmin(TenantScopedAdmin):
     list_before_template = "tenants/admin/choose_tenant.html"
     change_form_outer_after_template = "tenants/admin/usage.html"
     search_fields = ("slug", "name")
-    post_actions = ("pause", "resume", "suspend", "reinstate")
+    post_actions = ("pause", "drain", "resume", "suspend", "reinstate", "erase")
     fields = (
         "slug",
         "name",
@@ -97,13 +99,29 @@ class TenantAdmin(TenantScopedAdmin):
         label="Pause work",
         permission=Permission.TENANT_PAUSE,
         asks_reason=True,
+        asks_until=True,
         is_offered=lambda tenant: not tenant.is_paused,
     )
     def pause(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
-        pause_tenant(tenant=tenant, reason=reason)
+        pause_tenant(tenant=tenant, reason=reason, until=until_of(request))
         return f"The work of {tenant} waits."
 
-    @post_action(label="Resume work", permission=Permission.TENANT_PAUSE, is_offered=lambda tenant: tenant.is_paused)
+    @post_action(
+        label="Drain",
+        permission=Permission.TENANT_PAUSE,
+        asks_reason=True,
+        asks_until=True,
+        is_offered=lambda tenant: not tenant.is_draining,
+    )
+    def drain(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
+        drain_tenant(tenant=tenant, reason=reason, until=until_of(request))
+        return f"Nothing new is accepted from {tenant}; what is there runs out."
+
+    @post_action(
+        label="Resume work",
+        permission=Permission.TENANT_PAUSE,
+        is_offered=lambda tenant: tenant.is_paused or tenant.is_draining,
+    )
     def resume(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
         resume_tenant(tenant=tenant)
         return f"The work of {tenant} goes on."
@@ -112,11 +130,12 @@ class TenantAdmin(TenantScopedAdmin):
         label="Suspend",
         permission=Permission.TENANTS_OPERATE,
         asks_reason=True,
+        asks_until=True,
         is_danger=True,
         is_offered=lambda tenant: not tenant.is_suspended,
     )
     def suspend(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
-        suspend_tenant(tenant=tenant, reason=reason)
+        suspend_tenant(tenant=tenant, reason=reason, until=until_of(request))
         return f"{tenant} is suspended."
 
     @post_action(
@@ -125,3 +144,15 @@ class TenantAdmin(TenantScopedAdmin):
     def reinstate(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
         reinstate_tenant(tenant=tenant)
         return f"{tenant} is active again."
+
+    @post_action(
+        label="Erase for good",
+        permission=Permission.TENANTS_ERASE,
+        asks_reason=True,
+        asks_slug=True,
+        is_danger=True,
+        is_offered=lambda tenant: tenant.is_suspended,
+    )
+    def erase(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
+        erasure = request_erasure(tenant=tenant, reason=reason, confirm=request.POST.get("confirm", ""))
+        return f"{tenant} is erased from {erasure.starts_at:%Y-%m-%d %H:%M} UTC on; until then it can be cancelled."

@@ -168,21 +168,22 @@ scheduling.job                     jobs.view       -                -           
 scheduling.jobevent                jobs.view       -                -
 scheduling.kindpause               platform.view   queues.operate   -                resume:queues.operate
 scheduling.liveexecution           jobs.view       -                -
-scheduling.queue                   platform.view   -                fairness.manage  pause:queues.operate resume:queues.operate
+scheduling.queue                   platform.view   -                fairness.manage  pause:queues.operate drain:queues.operate resume:queues.operate
 scheduling.routingrule             platform.view   fairness.manage  fairness.manage
 scheduling.schedule                schedules.view  schedules.manage schedules.manage run_now:schedules.manage pause:schedules.manage resume:schedules.manage delete:schedules.manage
 scheduling.schedulefire            schedules.view  -                -
 scheduling.schedulingentity        tenant.view     -                -
 scheduling.tenantcapacity          tenant.view     -                -
 scheduling.upkeeprun               platform.view   -                -
-scheduling.worker                  platform.view   -                -
-scheduling.workerpool              platform.view   -                fairness.manage
+scheduling.worker                  platform.view   -                -                drain:queues.operate resume:queues.operate
+scheduling.workerpool              platform.view   -                fairness.manage  pause:queues.operate drain:queues.operate resume:queues.operate
 tenants.apikey                     api_keys.view   api_keys.manage  -                revoke:api_keys.manage
 tenants.auditlogentry              audit.view      -                -
 tenants.membership                 members.view    members.manage   members.manage   remove:members.manage
 tenants.platformmembership         people.view     people.manage    people.manage    revoke:people.manage
 tenants.plan                       platform.view   plans.manage     plans.manage
-tenants.tenant                     tenant.view     tenants.manage   tenants.manage   pause:tenant.pause resume:tenant.pause suspend:tenants.operate reinstate:tenants.operate
+tenants.tenant                     tenant.view     tenants.manage   tenants.manage   pause:tenant.pause drain:tenant.pause resume:tenant.pause suspend:tenants.operate reinstate:tenants.operate erase:tenants.erase
+tenants.tenanterasure              tenants.erase   -                -                cancel:tenants.erase verify:tenants.erase
 tenants.tenantlimit                tenant.view     tenants.manage   tenants.manage   clear:tenants.manage
 tenants.tenantsettings             tenant.view     -                -
 tenants.tier                       platform.view   plans.manage     plans.manage

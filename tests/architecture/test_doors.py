@@ -181,6 +181,12 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"clear_tenant_limit", "set_tenant_limit"},
         "what a tenant may is the platform's to say",
     ),
+    "tenants/services/erasure/proof.py": (
+        {"find_erasure", "verify_erasure"},
+        "the record of an erasure is the platform's, and its tenant is gone",
+    ),
+    "tenants/services/erasure/requests.py": ({"cancel_erasure", "request_erasure"}, "the platform erases a tenant"),
+    "tenants/services/erasure/steps.py": ({"advance", "due_erasures"}, "the platform erases a tenant"),
     "tenants/services/plans.py": (
         {"create_plan", "create_tier", "update_plan", "update_tier"},
         "plans are the platform's, and their tenants are told at once",

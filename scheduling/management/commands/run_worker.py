@@ -36,12 +36,21 @@ class Command(ServingCommand):
             default=len(os.sched_getaffinity(0)),
             help="jobs run at once; by default one a processor (%(default)s here)",
         )
+        parser.add_argument(
+            "--exit-when-drained",
+            action="store_true",
+            help="end with status 0 once the worker is drained and runs nothing, for scaling in; otherwise it waits",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         restart_with_soft_sigterm()
         export_counters()
         try:
-            status = run_worker(pool_name=options["pool"], concurrency=options["concurrency"])
+            status = run_worker(
+                pool_name=options["pool"],
+                concurrency=options["concurrency"],
+                exits_when_drained=options["exit_when_drained"],
+            )
         except PoolNotFoundError as error:
             raise CommandError(error.detail) from error
         if status:

@@ -15,6 +15,7 @@ class RetrievalConfig(AppConfig):
     verbose_name = "Retrieval"
     default_auto_field = "django.db.models.BigAutoField"
     api_urls = "scheduling.processors.retrieval.api.urls"
+    tenant_eraser = "scheduling.processors.retrieval.erasure.ERASER"
     upkeep_tasks = "scheduling.processors.retrieval.upkeep:TASKS"
     limits = LIMITS
     tenant_settings = "scheduling.processors.retrieval.tenant_settings:SETTINGS"

@@ -7,6 +7,7 @@ from datetime import timedelta
 from scheduling.services.partitions import estimate_default_rows, maintain_partitions, missing_days
 from scheduling.services.upkeep import retention, verification
 from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
+from tenants.services.erasure.steps import advance, due_erasures
 
 MINUTELY, HOURLY, DAILY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -15,6 +16,12 @@ def _make_partitions(budget: Budget) -> Step:
     del budget
     counts = {"partitions_made": len(maintain_partitions()), "default_rows": estimate_default_rows()}
     return Step(counts, findings=missing_days())
+
+
+def _erase_tenants(budget: Budget) -> Step:
+    # One that waits for its running jobs must not keep the others waiting.
+    parts = [advance(erasure_id, most=budget.batch_rows) for erasure_id in due_erasures()]
+    return Step({"erasures_due": len(parts)}, has_more=any(parts))
 
 
 TASKS = (
@@ -59,6 +66,13 @@ TASKS = (
         "Removes audit entries that plans keep no longer, each chain up to a signed head.",
         DAILY,
         retention.prune_audit_log,
+    ),
+    UpkeepTask(
+        "erasures",
+        "Erasures",
+        "Goes on with the erasures of tenants whose period of grace is over, a bounded part at a time.",
+        MINUTELY,
+        _erase_tenants,
     ),
     UpkeepTask(
         "platform_rows",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -12,10 +13,11 @@ from django.test import Client
 from django.urls import reverse
 
 from scheduling.lifecycle import JobState
-from scheduling.models import CFSPlan, CFSPlanTier, Job, KindPause, Queue, RoutingRule
+from scheduling.models import CFSPlan, CFSPlanTier, Drain, Job, KindPause, Queue, RoutingRule, Worker
 from scheduling.services.pauses import pause_kind
 from tenants.context import all_tenants, tenant_context
-from tenants.models import AuditLogEntry, Membership, Role, Tenant
+from tenants.models import AuditLogEntry, ErasureStatus, Membership, Role, Tenant, TenantErasure
+from tenants.services.tenants import suspend_tenant
 from tests.integration.console.conftest import Work
 
 pytestmark = pytest.mark.django_db
@@ -250,6 +252,55 @@ def test_a_kind_is_paused_and_resumed(console: Console, staff: User, acme: Tenan
     client.post(_act("kindpause", "noop", "resume"), {"reason": "fixed"})
     assert not KindPause.objects.exists()
     assert len(_entries("kind.paused")) == len(_entries("kind.resumed")) == 1
+
+
+def test_a_pause_ends_when_its_form_says_so_and_a_time_that_is_none_is_refused(console: Console, staff: User) -> None:
+    client = console(staff)
+    queue = Queue.objects.get(name="dataset")
+    page = client.get(reverse("admin:scheduling_queue_change", args=[queue.pk])).content.decode()
+    assert 'type="datetime-local"' in page
+    client.post(_act("queue", queue.pk, "pause"), {"reason": "disk", "until": "soon"})
+    queue.refresh_from_db()
+    assert not queue.is_paused
+    client.post(_act("queue", queue.pk, "pause"), {"reason": "disk", "until": "2999-01-31T09:30"})
+    queue.refresh_from_db()
+    assert queue.paused_until == datetime(2999, 1, 31, 9, 30, tzinfo=UTC)
+    overview = client.get(reverse("admin:index")).content.decode()
+    assert "Queue “dataset” is paused" in overview
+    assert "user:stella" in overview
+    assert "2999-01-31 09:30 UTC" in overview
+
+
+def test_a_pool_and_a_worker_are_drained_and_resumed(console: Console, staff: User, live_worker: Worker) -> None:
+    client = console(staff)
+    client.post(_act("workerpool", live_worker.pool_id, "drain"), {"reason": "deploy"})
+    client.post(_act("worker", live_worker.pk, "drain"), {"reason": "scale in"})
+    live_worker.refresh_from_db()
+    assert live_worker.status == Worker.Status.DRAINING
+    assert Drain.objects.get().name == "default"
+    client.post(_act("workerpool", live_worker.pool_id, "resume"), {"reason": "deployed"})
+    client.post(_act("worker", live_worker.pk, "resume"))
+    live_worker.refresh_from_db()
+    assert live_worker.status == Worker.Status.ONLINE
+    assert not Drain.objects.exists()
+
+
+def test_an_erasure_needs_the_slug_and_can_be_cancelled(console: Console, staff: User, acme: Tenant) -> None:
+    client = console(staff)
+    suspend_tenant(tenant=acme, reason="contract ended")
+    erase = reverse("admin:tenants_tenant_act", args=[acme.pk, "erase"])
+    client.post(erase, {"reason": "contract ended", "confirm": "acne"})
+    with all_tenants():
+        assert not TenantErasure.objects.exists()
+    client.post(erase, {"reason": "contract ended", "confirm": "acme"})
+    with all_tenants():
+        erasure = TenantErasure.objects.get()
+    assert erasure.requested_by == "user:stella"
+    page = client.get(reverse("admin:tenants_tenanterasure_change", args=[erasure.pk])).content.decode()
+    assert 'data-act="cancel"' in page
+    client.post(reverse("admin:tenants_tenanterasure_act", args=[erasure.pk, "cancel"]), {"reason": "a mistake"})
+    with all_tenants():
+        assert TenantErasure.objects.get().status == ErasureStatus.CANCELLED
 
 
 def test_a_write_that_fails_leaves_no_entry(

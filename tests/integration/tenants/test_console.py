@@ -275,10 +275,10 @@ def test_a_page_offers_the_acts_that_its_reader_may_do_to_its_row(acme, acme_use
     def offered(user) -> set[str]:
         return set(re.findall(r'data-act="(\w+)"', console_of(user).get(url).content.decode()))
 
-    assert offered(staff) == {"pause", "suspend"}
-    assert offered(acme_user) == {"pause"}
+    assert offered(staff) == {"pause", "drain", "suspend"}
+    assert offered(acme_user) == {"pause", "drain"}
     act(console_of(staff), acme, "suspend", reason="unpaid")
-    assert offered(staff) == {"pause", "reinstate"}
+    assert offered(staff) == {"pause", "drain", "reinstate", "erase"}
 
 
 def test_the_choice_of_a_tenant_is_offered_to_members_of_several(acme, globex, acme_user):

@@ -1,0 +1,36 @@
+"""The scheduler's part of erasing a tenant: what runs for it stops, and its keys leave the broker and the cache.
+
+Jobs that wait need no cancelling: a suspended tenant's are never dispatched, and their rows go with the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from scheduling import broker
+from scheduling.models import LiveExecution
+from scheduling.services.tenant_work import cancel_running
+from tenants.services.erasure.erasers import Erased, Eraser
+
+REASON = "the tenant is erased"
+
+
+def erase(tenant_id: UUID, most: int) -> Erased:
+    """Cancel what is in flight, wait until it has stopped, then delete the keys."""
+    del most  # no more than a tenant's cap are in flight, and few keys are one tenant's
+    in_flight = LiveExecution.objects.filter(tenant_id=tenant_id)
+    if in_flight.filter(cancel_requested_at=None).exists():
+        cancel_running(tenant_id=tenant_id, reason=REASON)
+    left = in_flight.count()
+    if left:
+        return Erased(is_done=False, note=f"Waits for {left} running jobs to stop.")
+    return Erased(is_done=True, removed={"keys": broker.delete_keys_of(tenant_id)})
+
+
+def count(tenant_id: UUID) -> Mapping[str, int]:
+    """The tenant's keys in the broker and the cache."""
+    return {"keys": broker.count_keys_of(tenant_id)}
+
+
+ERASER = Eraser(erase, count)

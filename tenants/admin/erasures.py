@@ -1,0 +1,73 @@
+"""Erasures of tenants in the console: who asked, how far they are, and their proofs."""
+
+from __future__ import annotations
+
+import json
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from tenants.admin.base import PlatformStaffAdmin
+from tenants.admin.post_actions import post_action
+from tenants.models import ErasureStatus, TenantErasure
+from tenants.permissions import Permission
+from tenants.services.erasure.proof import verify_erasure
+from tenants.services.erasure.requests import cancel_erasure
+
+
+@admin.register(TenantErasure)
+class TenantErasureAdmin(PlatformStaffAdmin):
+    """Looked at, cancelled while that is possible, and counted again; never changed."""
+
+    view_permission = Permission.TENANTS_ERASE
+    list_display = ("id", "status", "subject_id", "requested_by", "requested_at", "starts_at", "finished_at")
+    fields = (
+        "status",
+        "step",
+        "note",
+        "subject_id",
+        "slug_sha256",
+        "reason",
+        "requested_by",
+        "requested_at",
+        "starts_at",
+        "cancelled_by",
+        "started_at",
+        "finished_at",
+        "proof_text",
+        "proof_sha256",
+    )
+    readonly_fields = fields
+    post_actions = ("cancel", "verify")
+    empty_title = "No tenant was ever erased"
+    empty_text = "A suspended tenant is erased from its own page, or with “manage.py erase_tenant SLUG”."
+
+    @admin.display(description="Proof")
+    def proof_text(self, erasure: TenantErasure) -> SafeString | str:
+        if erasure.proof is None:
+            return "–"
+        return format_html("<pre>{}</pre>", json.dumps(erasure.proof, indent=2, sort_keys=True, ensure_ascii=False))
+
+    @post_action(
+        label="Cancel",
+        permission=Permission.TENANTS_ERASE,
+        asks_reason=True,
+        is_offered=lambda erasure: erasure.status == ErasureStatus.PENDING,
+    )
+    def cancel(self, request: HttpRequest, erasure: TenantErasure, reason: str) -> str:
+        cancel_erasure(erasure_id=erasure.pk, reason=reason)
+        return "The erasure is cancelled; the tenant stays suspended."
+
+    @post_action(
+        label="Count again",
+        permission=Permission.TENANTS_ERASE,
+        is_offered=lambda erasure: erasure.status == ErasureStatus.COMPLETED,
+    )
+    def verify(self, request: HttpRequest, erasure: TenantErasure, reason: str) -> str:
+        found = verify_erasure(erasure_id=erasure.pk)
+        if found.is_good:
+            return "Nothing is left, and the proof is as it was written."
+        left = ", ".join(f"{name} ({number})" for name, number in found.left.items()) or "nothing"
+        return f"Left: {left}. The proof is {'intact' if found.is_proof_intact else 'not what was written'}."

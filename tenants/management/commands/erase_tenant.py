@@ -1,0 +1,70 @@
+"""Delete a tenant completely."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from tenants.context import Actor, acting_as
+from tenants.exceptions import DomainError
+from tenants.models import TenantErasure
+from tenants.selectors.tenants import find_tenant
+from tenants.services.erasure.proof import find_erasure
+from tenants.services.erasure.requests import cancel_erasure, request_erasure
+from tenants.services.erasure.steps import advance
+
+LOOK_SECONDS = 0.5
+
+
+class Command(BaseCommand):
+    help = (
+        "Have a suspended tenant deleted with all its rows, files and keys, and print the proof. It begins when the"
+        " period of grace (ERASURE_GRACE_SECONDS) is over; upkeep runs it, and --wait runs it here."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("slug")
+        parser.add_argument("--reason", required=True, help="why; kept in the record of the erasure")
+        parser.add_argument("--confirm", required=True, metavar="SLUG", help="the slug once more")
+        parser.add_argument("--wait", action="store_true", help="run the erasure here, the period of grace included")
+        parser.add_argument("--cancel", action="store_true", help="call off an erasure that has not begun")
+        parser.add_argument("--json", action="store_true", help="print the record as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            with acting_as(Actor(kind="command", label="erase_tenant")):
+                erasure = self._act(options)
+        except DomainError as error:
+            raise CommandError(error.detail) from error
+        self._print(erasure, options)
+
+    def _act(self, options: dict[str, Any]) -> TenantErasure:
+        tenant = find_tenant(options["slug"])
+        if options["cancel"]:
+            return cancel_erasure(erasure_id=find_erasure(subject_id=tenant.pk).pk, reason=options["reason"])
+        erasure = request_erasure(tenant=tenant, reason=options["reason"], confirm=options["confirm"])
+        while options["wait"] and erasure.is_open:
+            if not advance(erasure.pk):
+                time.sleep(LOOK_SECONDS)
+            erasure = find_erasure(erasure_id=erasure.pk)
+        return erasure
+
+    def _print(self, erasure: TenantErasure, options: dict[str, Any]) -> None:
+        if options["json"]:
+            facts: dict[str, Any] = {
+                "id": str(erasure.pk),
+                "status": erasure.status,
+                "starts_at": erasure.starts_at.isoformat(),
+            }
+            facts |= {"proof": erasure.proof, "proof_sha256": erasure.proof_sha256}
+            self.stdout.write(json.dumps(facts, ensure_ascii=False))
+        elif erasure.proof is None:
+            self.stdout.write(f"{erasure} is {erasure.status}; it begins at {erasure.starts_at.isoformat()}.")
+        else:
+            for name, counts in erasure.proof["counts"].items():
+                if counts["before"] or counts["removed"]:
+                    self.stdout.write(f"{name}: {counts['before']:,} before, {counts['after']:,} after")
+            self.stdout.write(f"{erasure} is completed. SHA-256 of its proof: {erasure.proof_sha256}")
