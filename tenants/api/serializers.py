@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
+from tenants.api.fields import MomentField, NameField, StrictSerializer
 from tenants.models import AuditLogEntry, Tenant
 
 
@@ -47,6 +48,11 @@ class TenantSerializer(serializers.ModelSerializer[Tenant]):
             "status_reason",
             "is_paused",
             "pause_reason",
+            "paused_until",
+            "suspended_until",
+            "is_draining",
+            "drain_reason",
+            "draining_until",
             "max_concurrency",
             "usage",
             "created_at",
@@ -57,16 +63,55 @@ class TenantSerializer(serializers.ModelSerializer[Tenant]):
         return str(reverse("usage-list", request=self.context.get("request")))
 
 
-class ReasonSerializer(serializers.Serializer[Any]):
-    """Why something is done."""
+class TenantStopsSerializer(serializers.Serializer[Tenant]):
+    """A tenant as the platform's people see it: its plan, and all that stops its work, by whom and until when."""
 
-    reason = serializers.CharField(max_length=500)
+    id = serializers.UUIDField()
+    slug = serializers.CharField()
+    name = serializers.CharField()
+    plan = serializers.CharField(source="plan.slug")
+    status = serializers.CharField(help_text="`active` or `suspended`.")
+    status_reason = serializers.CharField()
+    suspended_by = serializers.CharField()
+    suspended_at = serializers.DateTimeField(allow_null=True)
+    suspended_until = serializers.DateTimeField(allow_null=True)
+    is_paused = serializers.BooleanField()
+    pause_reason = serializers.CharField()
+    paused_by = serializers.CharField()
+    paused_at = serializers.DateTimeField(allow_null=True)
+    paused_until = serializers.DateTimeField(allow_null=True)
+    is_draining = serializers.BooleanField()
+    drain_reason = serializers.CharField()
+    draining_by = serializers.CharField()
+    draining_at = serializers.DateTimeField(allow_null=True)
+    draining_until = serializers.DateTimeField(allow_null=True)
+    drained_at = serializers.DateTimeField(allow_null=True)
+    created_at = serializers.DateTimeField()
 
 
-class OptionalReasonSerializer(serializers.Serializer[Any]):
+class StopSerializer(StrictSerializer):
+    """Why a tenant's work is stopped, and when that ends by itself."""
+
+    reason = NameField(max_length=500)
+    until = MomentField(required=False, allow_null=True, default=None, help_text="Absent or null: a person ends it.")
+
+
+class SuspensionSerializer(StopSerializer):
+    """Why a tenant is suspended, until when, and whether what runs is cancelled."""
+
+    cancel_running = serializers.BooleanField(required=False, default=False)
+
+
+class WhySerializer(StrictSerializer):
     """Why something is done, if there is something to say."""
 
-    reason = serializers.CharField(max_length=500, required=False, allow_blank=True, default="")
+    reason = NameField(max_length=500, required=False, allow_blank=True, default="")
+
+
+class ReasonSerializer(StrictSerializer):
+    """Why something is done."""
+
+    reason = NameField(max_length=500)
 
 
 class AuditLogEntrySerializer(serializers.ModelSerializer[AuditLogEntry]):

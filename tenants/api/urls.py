@@ -7,6 +7,7 @@ from rest_framework.routers import SimpleRouter
 
 from tenants.api.audit_log import AuditLogViewSet
 from tenants.api.people import ApiKeyViewSet, MemberViewSet
+from tenants.api.platform import PlatformTenantViewSet
 from tenants.api.settings import TenantSettingsViewSet
 from tenants.api.usage import UsageViewSet
 from tenants.api.views import OwnTenantViewSet
@@ -15,11 +16,13 @@ router = SimpleRouter()
 router.register("members", MemberViewSet, basename="member")
 router.register("api-keys", ApiKeyViewSet, basename="api-key")
 router.register("audit-log", AuditLogViewSet, basename="audit-log")
+router.register("tenants", PlatformTenantViewSet, basename="tenant")
 router.register("usage", UsageViewSet, basename="usage")
 
 urlpatterns = [
     path("tenants/me/", OwnTenantViewSet.as_view({"get": "retrieve"}), name="own-tenant"),
     path("tenants/me/pause/", OwnTenantViewSet.as_view({"post": "pause"}), name="own-tenant-pause"),
+    path("tenants/me/drain/", OwnTenantViewSet.as_view({"post": "drain"}), name="own-tenant-drain"),
     path("tenants/me/resume/", OwnTenantViewSet.as_view({"post": "resume"}), name="own-tenant-resume"),
     path(
         "tenants/me/settings/",

@@ -9,15 +9,11 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from tenants.api.serializers import (
-    OptionalReasonSerializer,
-    ReasonSerializer,
-    TenantSerializer,
-)
+from tenants.api.serializers import StopSerializer, TenantSerializer, WhySerializer
 from tenants.api.viewsets import TenantViewSet
 from tenants.models import Tenant
 from tenants.permissions import Permission
-from tenants.services.tenants import pause_tenant, resume_tenant
+from tenants.services.tenants import drain_tenant, pause_tenant, resume_tenant
 
 
 class OwnTenantViewSet(TenantViewSet):
@@ -28,6 +24,7 @@ class OwnTenantViewSet(TenantViewSet):
     permissions: ClassVar[Mapping[str, Permission]] = {
         "retrieve": Permission.TENANT_VIEW,
         "pause": Permission.TENANT_PAUSE,
+        "drain": Permission.TENANT_PAUSE,
         "resume": Permission.TENANT_PAUSE,
     }
     pagination_class = None
@@ -38,20 +35,25 @@ class OwnTenantViewSet(TenantViewSet):
         """Show the tenant, its plan and its limits."""
         return Response(self.get_serializer(self.tenant).data)
 
-    @extend_schema(operation_id="tenants_me_pause", request=ReasonSerializer)
+    @extend_schema(operation_id="tenants_me_pause", request=StopSerializer)
     def pause(self, request: Request) -> Response:
         """Hold the tenant's own work back: it is accepted and waits."""
-        return self._answer(pause_tenant(tenant=self.tenant, reason=self._reason(ReasonSerializer)))
+        return self._answer(pause_tenant(tenant=self.tenant, **self._read(StopSerializer)))
 
-    @extend_schema(operation_id="tenants_me_resume", request=OptionalReasonSerializer)
+    @extend_schema(operation_id="tenants_me_drain", request=StopSerializer)
+    def drain(self, request: Request) -> Response:
+        """Accept nothing more of the tenant's own while what is there runs out."""
+        return self._answer(drain_tenant(tenant=self.tenant, **self._read(StopSerializer)))
+
+    @extend_schema(operation_id="tenants_me_resume", request=WhySerializer)
     def resume(self, request: Request) -> Response:
-        """Let the tenant's work go on."""
-        return self._answer(resume_tenant(tenant=self.tenant, reason=self._reason(OptionalReasonSerializer)))
+        """Let the tenant's work go on, and come again."""
+        return self._answer(resume_tenant(tenant=self.tenant, **self._read(WhySerializer)))
 
-    def _reason(self, serializer_class: type[ReasonSerializer | OptionalReasonSerializer]) -> str:
+    def _read(self, serializer_class: type[StopSerializer | WhySerializer]) -> dict[str, Any]:
         body = serializer_class(data=self.request.data)
         body.is_valid(raise_exception=True)
-        return str(body.validated_data["reason"])
+        return dict(body.validated_data)
 
     def _answer(self, tenant: Tenant) -> Response:
         return Response(self.get_serializer(tenant).data)

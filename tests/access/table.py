@@ -60,7 +60,15 @@ GET    schema/                               anyone
 GET    docs/                                 anyone
 GET    tenants/me/                           tenant.view
 POST   tenants/me/pause/                     tenant.pause      {"reason": "holiday"}
+POST   tenants/me/drain/                     tenant.pause      {"reason": "moving"}
 POST   tenants/me/resume/                    tenant.pause      {}
+GET    tenants/                              platform.view
+GET    tenants/globex/                       platform.view
+POST   tenants/globex/suspend/               tenants.operate   {"reason": "unpaid"}
+POST   tenants/globex/reinstate/             tenants.operate   {}
+POST   tenants/globex/pause/                 tenants.operate   {"reason": "holiday"}
+POST   tenants/globex/drain/                 tenants.operate   {"reason": "moving"}
+POST   tenants/globex/resume/                tenants.operate   {}
 GET    usage/                                tenant.view
 POST   usage/submit_burst/override/          tenants.manage    {"value": 7, "reason": "a trial"}
 POST   usage/submit_burst/clear/             tenants.manage    {"reason": "it is over"}

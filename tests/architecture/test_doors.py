@@ -135,6 +135,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "workers are the platform's and serve all tenants",
     ),
     "scheduling/worker/preloading.py": ({"kinds_served"}, "what a pool serves is no tenant's affair"),
+    "tenants/api/platform.py": ({"PlatformTenantViewSet.list"}, "the platform's people see all tenants"),
     "tenants/middleware.py": ({"_context_of"}, "platform staff that names no tenant works through the door"),
     "tenants/migrations/0003_tiers_and_plans.py": (
         {"put_tiers_and_plans", "take_tiers_and_plans"},

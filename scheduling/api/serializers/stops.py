@@ -19,12 +19,6 @@ class StopRequestSerializer(StrictSerializer):
     until = MomentField(required=False, allow_null=True, default=None, help_text="Absent or null: a person ends it.")
 
 
-class WhySerializer(StrictSerializer):
-    """Why, where there is something to say."""
-
-    reason = NameField(max_length=200, required=False, allow_blank=True, default="")
-
-
 class PauseSerializer(serializers.Serializer[Stop]):
     """A pause as it stands."""
 

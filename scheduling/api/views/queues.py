@@ -8,12 +8,13 @@ from rest_framework.response import Response
 
 from scheduling.api.filters import NoQuerySerializer
 from scheduling.api.serializers.queues import QueueNumbersSerializer, QueueSerializer
-from scheduling.api.serializers.stops import StopRequestSerializer, WhySerializer
+from scheduling.api.serializers.stops import StopRequestSerializer
 from scheduling.api.views.stops import StoppableViewSet
 from scheduling.models import Queue
 from scheduling.selectors.overview import read_overview
 from scheduling.selectors.queues import get_queue
 from scheduling.services.stops import Scope
+from tenants.api.serializers import WhySerializer
 from tenants.context import all_tenants
 
 

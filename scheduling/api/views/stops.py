@@ -18,7 +18,6 @@ from scheduling.api.serializers.jobs import NoBodySerializer
 from scheduling.api.serializers.stops import (
     StopRequestSerializer,
     TargetSerializer,
-    WhySerializer,
     WorkerSerializer,
 )
 from scheduling.models import KindPause, Worker, WorkerPool
@@ -28,6 +27,7 @@ from scheduling.selectors.workers import get_worker, list_workers
 from scheduling.services import stops
 from scheduling.services.stops import Scope
 from scheduling.services.workers import drain_worker, resume_worker
+from tenants.api.serializers import WhySerializer
 from tenants.api.viewsets import StaffViewSet
 from tenants.context import all_tenants
 from tenants.permissions import Permission

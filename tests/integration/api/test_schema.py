@@ -50,6 +50,8 @@ OFFERED = {
     "/api/v1/audit-log/export/": {"get"},
     "/api/v1/audit-log/verify/": {"post"},
     "/api/v1/tenants/me/": {"get"},
+    "/api/v1/tenants/me/drain/": {"post"},
+    "/api/v1/tenants/{slug}/suspend/": {"post"},
 }
 
 

@@ -102,3 +102,30 @@ def test_why_a_job_waits_says_until_when(staff_api: APIClient, acme_api: APIClie
     (reason,) = [reason for reason in waiting if reason["code"] == "pool_paused"]
     assert reason["until"] == until
     assert "machine room" not in reason["detail"]
+
+
+def test_staff_suspends_pauses_and_drains_a_tenant_until_a_time(staff_api: APIClient, acme: Tenant) -> None:
+    path, until = API + "tenants/acme/", "2999-01-31T09:30:00Z"
+    for act, flag, end in (
+        ("pause", "is_paused", "paused_until"),
+        ("drain", "is_draining", "draining_until"),
+        ("suspend", "status", "suspended_until"),
+    ):
+        shown = staff_api.post(f"{path}{act}/", {"reason": "x", "until": until}).json()
+        assert shown[flag] in (True, "suspended")
+        assert shown[end] == until
+    assert staff_api.get(path).json()["suspended_by"] == "user:stella"
+    assert staff_api.post(path + "resume/").json()["is_draining"] is False
+    assert staff_api.post(path + "reinstate/", {"reason": "paid"}).json()["status"] == "active"
+    assert "acme" in [row["slug"] for row in staff_api.get(API + "tenants/").json()["results"]]
+    assert_problem(staff_api.get(API + "tenants/nope/"), 404, "tenant_not_found")
+    assert_problem(staff_api.post(path + "suspend/", {"reason": "x", "cancel": True}), 422, "invalid")
+
+
+def test_a_tenant_drains_itself_and_only_itself(acme_api: APIClient, globex: Tenant) -> None:
+    assert acme_api.post(API + "tenants/me/drain/", {"reason": "moving"}).json()["is_draining"]
+    assert_problem(acme_api.post(API + "jobs/", {"kind": "noop"}), 503, "draining")
+    assert not acme_api.post(API + "tenants/me/resume/").json()["is_draining"]
+    for act in ("pause", "drain", "resume", "suspend", "reinstate"):
+        assert acme_api.post(f"{API}tenants/globex/{act}/", {"reason": "x"}).status_code == 403
+    assert acme_api.get(API + "tenants/").status_code == 403
