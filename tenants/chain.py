@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -18,6 +19,9 @@ PLATFORM_CHAIN: Final = UUID(int=0)
 # What stands before the first seal of a chain.
 GENESIS: Final = "0" * 64
 VERSION: Final = 1
+
+# Python refuses to read longer numbers.
+_MAX_DIGITS: Final = 4000
 
 # `head`: the chain stood here. `checkpoint`: all before it was pruned. `final`: the whole chain was erased.
 HeadKind = Literal["head", "checkpoint", "final"]
@@ -76,8 +80,13 @@ def hash_row(row: Mapping[str, Any]) -> str:
     """The same of a row as SQL gives it, with `before` and `after` as the text of their JSON."""
     entry = {name: row[name] for name in ENTRY_FIELDS}
     for name in ("before", "after"):
-        entry[name] = None if entry[name] is None else json.loads(entry[name])
+        entry[name] = None if entry[name] is None else read_json(entry[name])
     return hash_entry(entry)
+
+
+def read_json(text: str) -> Any:
+    """JSON as it is hashed. A number that Python cannot hold stays text: one such entry must not stop the sealer."""
+    return json.loads(text, parse_int=_whole, parse_float=_fraction)
 
 
 def head_message(*, kind: str, chain: UUID, sequence: int, chain_hash: str, signed_at: datetime, key_id: str) -> bytes:
@@ -103,6 +112,15 @@ def canonical(value: Mapping[str, Any]) -> bytes:
 def moment_text(moment: datetime) -> str:
     """A time as it is hashed: UTC, microseconds, `2026-01-31T08:00:00.000000Z`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _whole(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _MAX_DIGITS else digits
+
+
+def _fraction(digits: str) -> float | str:
+    number = float(digits)
+    return number if isfinite(number) else digits
 
 
 def _plain(value: Any) -> Any:

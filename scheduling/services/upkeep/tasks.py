@@ -10,6 +10,8 @@ from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
 from tenants.services.erasure.steps import advance, due_erasures
 
 MINUTELY, HOURLY, DAILY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+# What happened since the last signed head can still be cut off unseen.
+HEADS_INTERVAL = timedelta(minutes=10)
 
 
 def _make_partitions(budget: Budget) -> Step:
@@ -87,6 +89,13 @@ TASKS = (
         "Compares every tenant's charges with measured and predicted time.",
         HOURLY,
         verification.check_ledger,
+    ),
+    UpkeepTask(
+        "audit_heads",
+        "Audit heads",
+        "Signs where each chain of the audit log stands, if it has grown since.",
+        HEADS_INTERVAL,
+        verification.sign_audit_heads,
     ),
     UpkeepTask(
         "verify_audit",

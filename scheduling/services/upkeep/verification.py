@@ -13,6 +13,7 @@ from scheduling.services.upkeep.registry import Budget, Step
 from scheduling.services.usage import verify_usage
 from tenants.context import all_tenants
 from tenants.limits import month_of
+from tenants.services.audit_heads import sign_heads
 from tenants.services.audit_verification import verify_chains
 
 
@@ -53,6 +54,11 @@ def check_audit(budget: Budget) -> Step:
     cursor = {} if verified.next is None else {"after": verified.next}
     findings = [f"Chain {finding.chain}: {finding.kind}. {finding.detail}" for finding in verified.findings]
     return Step(counts, has_more=not verified.is_complete, cursor=cursor, findings=findings)
+
+
+def sign_audit_heads(budget: Budget) -> Step:
+    """The heads of all chains that have grown, so that nothing before them can be cut off or hashed anew unseen."""
+    return Step(sign_heads(deadline=time.monotonic() + budget.seconds))
 
 
 def check_usage(budget: Budget) -> Step:

@@ -93,6 +93,32 @@ def test_an_entry_written_past_the_services_is_queued_too(acme):
         assert AuditSeal.objects.filter(entry__action="raw", chain=acme.pk).count() == 1
 
 
+@pytest.mark.parametrize("number", ["1e5000", "1.5e400", "0.1", "-12"])
+def test_no_number_stops_the_sealer(acme, number):
+    from tenants.services.audit_verification import verify_chains
+
+    with tenant_context(acme), connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO tenants_auditlogentry (id, tenant_id, actor_kind, actor_id, actor_label, action, target_type,"
+            " target_id, reason, request_id, after) VALUES (gen_random_uuid(), %s, 'user', '', '', 'raw', 'x', '', '',"
+            " '', %s)",
+            [acme.pk, f'{{"n": {number}}}'],
+        )
+    assert seal_entries() > 0
+    assert verify_chains(tenant=acme).findings == []
+
+
+def test_sealing_is_a_duty_of_every_dispatcher_and_quick_enough_for_a_second(acme):
+    from scheduling.worker.duties import DUTIES, DutyRoster
+
+    (duty,) = [duty for duty in DUTIES if duty.name == "seal"]
+    assert duty.interval_seconds() <= 0.5
+    act(acme, 1)
+    DutyRoster([duty]).run_due()
+    with all_tenants():
+        assert AuditSeal.objects.filter(entry__action="probe.done").exists()
+
+
 def test_what_is_rolled_back_is_never_sealed(acme):
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         act(acme, 1)
