@@ -24,6 +24,7 @@ class ConsoleSite(UnfoldAdminSite):
         """Pages that belong to no model."""
         # Models are loaded later than this module.
         from scheduling.dashboards.diagnosis import diagnosis_page
+        from scheduling.dashboards.errors import error_occurrences_page, errors_page
         from scheduling.dashboards.overview import overview_fragment
         from tenants.admin.base import guard_view
         from tenants.admin.matrix import roles_view
@@ -33,6 +34,12 @@ class ConsoleSite(UnfoldAdminSite):
         view = guard_view(self, overview_fragment, Permission.JOBS_VIEW, cacheable=True)
         return [
             path("overview/", view, name="overview_fragment"),
+            path("errors/", guard_view(self, errors_page, Permission.JOBS_VIEW), name="errors"),
+            path(
+                "errors/<slug:fingerprint>/",
+                guard_view(self, error_occurrences_page, Permission.JOBS_VIEW),
+                name="error_occurrences",
+            ),
             path("diagnosis/", guard_view(self, diagnosis_page, Permission.PLATFORM_VIEW), name="diagnosis"),
             path("roles/", guard_view(self, roles_view, Permission.MEMBERS_VIEW), name="roles"),
         ]

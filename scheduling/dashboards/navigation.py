@@ -101,6 +101,8 @@ def build_navigation(request: HttpRequest) -> list[dict[str, Any]]:
         for title, pages in GROUPS
     ]
     groups[0]["items"].insert(0, _overview_item())
+    if access_of(request).may(Permission.JOBS_VIEW):
+        groups[0]["items"].append(_link("Errors", "error", "admin:errors"))
     if access_of(request).may(Permission.PLATFORM_VIEW):
         groups[ASSURE]["items"].append(_link("Self-diagnosis", "stethoscope", "admin:diagnosis"))
     if access_of(request).may(Permission.MEMBERS_VIEW):

@@ -204,6 +204,8 @@ POST   logout/                              anyone
 GET    .                                     console
 GET    overview/                             jobs.view
 GET    diagnosis/                            platform.view
+GET    errors/                               jobs.view
+GET    errors/{n}/                           jobs.view                                  404
 GET    roles/                                members.view
 GET    search/                               console
 GET    jsi18n/                               console
