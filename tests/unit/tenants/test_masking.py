@@ -88,7 +88,8 @@ def test_whatever_is_given_can_be_stored_and_is_bounded(document):
     encoded = json.dumps(kept, allow_nan=False, ensure_ascii=False).encode()
     assert len(encoded) <= DOCUMENT_LIMIT * 2
     assert b"\x00" not in encoded
-    assert "\\u0000" not in encoded.decode()
+    # Two backslashes are one that was written, not the beginning of an escape.
+    assert "\\u0000" not in encoded.decode().replace("\\\\", "")
 
 
 def test_what_is_harmless_stays_as_it_was():
