@@ -11,7 +11,6 @@ jobs_submitted = Signal()  # tenant_id, kind, queue, tier, count
 jobs_dispatched = Signal()  # pool, count, seconds
 waiting_jobs_moved = Signal()  # event, state, count
 dispatch_undone = Signal()  # pool, count, error
-dispatch_failed = Signal()  # pool, error
 broker_emptied = Signal()  # nothing but that it came back without our messages
 duty_ended = Signal()  # duty, seconds, is_failed
 execution_started = Signal()  # tenant_id, job_id, execution_id, kind, queue, tier, pickup_seconds, wait_seconds

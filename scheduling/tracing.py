@@ -47,11 +47,6 @@ def install(tracer: Tracer) -> None:
     _tracer = tracer
 
 
-def is_tracing() -> bool:
-    """Whether anybody traces."""
-    return _tracer is not None
-
-
 def current_traceparent() -> str | None:
     """The context of the moment, for a job's row."""
     return None if _tracer is None else _tracer.current_traceparent()

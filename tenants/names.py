@@ -10,6 +10,16 @@ from tenants.exceptions import FieldInvalidError
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?", re.ASCII)
 # Control, format (bidi overrides, zero-width characters), surrogates, line and paragraph separators.
 _INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+# Letters and marks that are drawn as nothing at all.
+_INVISIBLE_CHARACTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+
+
+def find_invisible_character(text: str) -> str | None:
+    """The first character that one cannot see, by which two texts could look the same; None without one."""
+    for character in text:
+        if unicodedata.category(character) in _INVISIBLE_CATEGORIES or character in _INVISIBLE_CHARACTERS:
+            return character
+    return None
 
 
 def clean_name(value: str, *, field: str = "name", max_length: int = 200) -> str:
@@ -19,9 +29,8 @@ def clean_name(value: str, *, field: str = "name", max_length: int = 200) -> str
         raise _invalid(field, "It must not be empty.")
     if len(name) > max_length:
         raise _invalid(field, f"It must not be longer than {max_length} characters.")
-    for character in name:
-        if unicodedata.category(character) in _INVISIBLE_CATEGORIES:
-            raise _invalid(field, f"It must not contain the invisible character U+{ord(character):04X}.")
+    if (invisible := find_invisible_character(name)) is not None:
+        raise _invalid(field, f"It must not contain the invisible character U+{ord(invisible):04X}.")
     return name
 
 

@@ -11,10 +11,10 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from scheduling.admin.filters import KindFilter, TenantFilter
-from scheduling.admin.keyset import KeysetAdmin, parse_uuid
 from scheduling.dashboards.tags import badge
 from scheduling.models import Batch
 from scheduling.selectors.batches import count_states
+from tenants.admin.keyset import KeysetAdmin, parse_uuid
 from tenants.permissions import Permission
 
 

@@ -22,12 +22,12 @@ from django_celery_beat.models import (
 )
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from scheduling.admin.keyset import parse_uuid
 from scheduling.admin.links import job_link
 from scheduling.dashboards.tags import badge
 from scheduling.selectors.schedules import last_submission
 from scheduling.services.beat_submissions import check_submission
 from scheduling.tasks.upkeep import SUBMIT_TASK
+from tenants.admin.keyset import parse_uuid
 from tenants.admin.users import LoggedAdmin
 from tenants.exceptions import DomainError
 from tenants.permissions import Permission

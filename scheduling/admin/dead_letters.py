@@ -11,12 +11,12 @@ from django.utils.safestring import SafeString
 
 from scheduling.admin.filters import KindFilter, ReasonFilter, RequeuedFilter, TenantFilter
 from scheduling.admin.jobs import tell_retry
-from scheduling.admin.keyset import KeysetAdmin, parse_uuid
 from scheduling.admin.links import job_link
 from scheduling.admin.reasons import ReasonActionForm, reason_of
 from scheduling.dashboards.tags import badge
 from scheduling.models import DeadLetter
 from scheduling.services.dead_letters import requeue_dead_letter, requeue_dead_letters
+from tenants.admin.keyset import KeysetAdmin, parse_uuid
 from tenants.admin.post_actions import post_action
 from tenants.exceptions import DomainError
 from tenants.permissions import Permission

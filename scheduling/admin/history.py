@@ -6,11 +6,11 @@ from django.contrib import admin
 from django.utils.safestring import SafeString
 
 from scheduling.admin.filters import KindFilter, OutcomeFilter, QueueFilter, TenantFilter
-from scheduling.admin.keyset import KeysetAdmin
 from scheduling.admin.links import job_link
 from scheduling.dashboards.tags import badge
 from scheduling.dashboards.wording import duration_words
 from scheduling.models import Charge, Execution, JobEvent, LiveExecution
+from tenants.admin.keyset import KeysetAdmin
 from tenants.permissions import Permission
 
 

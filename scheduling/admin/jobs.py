@@ -24,7 +24,6 @@ from django.utils.safestring import SafeString
 
 from scheduling.admin.filters import KindFilter, QueueFilter, StateFilter, TenantFilter
 from scheduling.admin.job_log import JobLogPages
-from scheduling.admin.keyset import parse_uuid
 from scheduling.admin.reasons import ReasonActionForm, reason_of
 from scheduling.dashboards.job_page import BODY_TEMPLATE, job_page_context
 from scheduling.dashboards.live import answer_part, tag_of
@@ -37,6 +36,7 @@ from scheduling.services.cancellation import cancel_job, cancel_jobs
 from scheduling.services.retries import BulkRetry, retry_job, retry_jobs
 from scheduling.services.reveals import reveal_payload
 from scheduling.services.suspension import resume_job, suspend_job
+from tenants.admin.keyset import parse_uuid
 from tenants.admin.post_actions import post_action
 from tenants.exceptions import DomainError
 from tenants.permissions import Permission

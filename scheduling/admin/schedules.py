@@ -14,7 +14,6 @@ from django.utils.safestring import SafeString
 
 from scheduling.admin.filters import KindFilter, TenantFilter
 from scheduling.admin.help_texts import HelpfulMixin
-from scheduling.admin.keyset import KeysetAdmin, parse_uuid
 from scheduling.admin.links import job_link
 from scheduling.admin.schedule_forms import BackfillForm, ScheduleForm
 from scheduling.dashboards.schedule_page import draw_preview, draw_runs
@@ -31,6 +30,7 @@ from scheduling.services.schedules.definitions import (
 )
 from scheduling.services.schedules.runs import Backfill, backfill_schedule, run_schedule_now
 from tenants.admin.base import TenantScopedAdmin
+from tenants.admin.keyset import KeysetAdmin, parse_uuid
 from tenants.admin.post_actions import post_action
 from tenants.exceptions import DomainError
 from tenants.permissions import Permission

@@ -10,13 +10,13 @@ from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
 from scheduling.admin.filters import UpkeepTaskFilter
-from scheduling.admin.keyset import KeysetChangeList
 from scheduling.dashboards.tags import badge
 from scheduling.dashboards.wording import count_words, duration_words
 from scheduling.models import UpkeepRun
 from scheduling.services.upkeep.runs import request_upkeep
 from scheduling.services.upkeep.status import find_line, read_upkeep
 from tenants.admin.base import PlatformStaffAdmin
+from tenants.admin.keyset import KeysetChangeList
 from tenants.exceptions import DomainError
 from tenants.permissions import Permission
 

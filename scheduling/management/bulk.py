@@ -12,7 +12,9 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 
-from scheduling.selectors.jobs import CappedCount
+from scheduling.lifecycle import JobState
+from scheduling.management.selection import add_job_arguments, read_job_filter
+from scheduling.selectors.jobs import CappedCount, count_jobs, next_job_ids
 from scheduling.services.retries import BulkRetry
 from tenants.context import acting_as, command_actor, tenant_context
 from tenants.exceptions import DomainError
@@ -107,6 +109,22 @@ class BulkCommand(BaseCommand):
     @abstractmethod
     def act(self, ids: Sequence[UUID], reason: str, done: Counter[str], refused: Counter[str]) -> None:
         """Do it to these rows and add up what became of them."""
+
+
+class JobBulkCommand(BulkCommand):
+    """The rows are jobs in one of ``states``, unless the options name others among them."""
+
+    row_name = "jobs"
+    states: tuple[JobState, ...]
+
+    def add_filter_arguments(self, parser: ArgumentParser) -> None:
+        add_job_arguments(parser, self.states)
+
+    def count_rows(self, newest_id: UUID, options: dict[str, Any]) -> CappedCount:
+        return count_jobs(read_job_filter(options, self.states, newest_id))
+
+    def next_ids(self, newest_id: UUID, options: dict[str, Any], *, after: UUID | None, limit: int) -> list[UUID]:
+        return next_job_ids(read_job_filter(options, self.states, newest_id), after=after, limit=limit)
 
 
 def add_up(bulk: BulkRetry, done: Counter[str], refused: Counter[str]) -> None:

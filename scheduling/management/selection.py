@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,17 +11,7 @@ from scheduling.lifecycle import JobState
 from scheduling.models import DeadLetter
 from scheduling.selectors.dead_letters import DeadLetterFilter
 from scheduling.selectors.jobs import JobFilter
-
-
-def moment(text: str) -> datetime:
-    """An ISO 8601 time with its offset."""
-    try:
-        value = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ArgumentTypeError(f"{text!r} is no time; write it like 2026-01-31T09:30:00Z.") from error
-    if value.tzinfo is None:
-        raise ArgumentTypeError(f"{text!r} needs an offset, such as a Z at its end.")
-    return value
+from tenants.management.times import moment
 
 
 def add_time_arguments(parser: ArgumentParser) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -17,21 +17,11 @@ from scheduling.selectors.workers import list_workers
 from scheduling.services.stops import Scope, check_target
 from tenants.context import acting_as, all_tenants, command_actor
 from tenants.exceptions import DomainError
+from tenants.management.times import moment
 from tenants.services.pausing import database_now
 
 SCOPES = [scope.value for scope in Scope]
 WORKER = "worker"
-
-
-def moment(text: str) -> datetime:
-    """A time with its zone, as ISO 8601 writes it."""
-    try:
-        value = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise ArgumentTypeError(f"{text!r} is no time such as 2026-01-31T09:30:00Z.") from error
-    if value.tzinfo is None:
-        raise ArgumentTypeError(f"{text!r} has no zone; write 2026-01-31T09:30:00Z.")
-    return value
 
 
 class TargetCommand(BaseCommand):

@@ -13,15 +13,14 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from tenants.admin.base import TenantScopedAdmin
 from tenants.admin.post_actions import post_action
-from tenants.exceptions import UserNotFoundError
+from tenants.admin.user_field import UserField
 from tenants.models import ApiKey, Membership
 from tenants.permission_texts import text_of
 from tenants.permissions import DEFAULT_KEY_SCOPES, KEY_PERMISSIONS, Permission
-from tenants.selectors.people import find_user
 from tenants.services.api_keys import issue_api_key, revoke_api_key
 from tenants.services.memberships import add_member, change_role, remove_member
 
@@ -38,24 +37,14 @@ class TenantPeopleAdmin(TenantScopedAdmin):
 
 
 class MembershipForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A user is named by typing: a list to choose from would show the users of other tenants."""
+    """Who, and as what."""
 
-    username = forms.CharField(
-        max_length=254,
-        widget=UnfoldAdminTextInputWidget(),
-        help_text="The user name or e-mail address of somebody who has an account.",
-    )
+    username = UserField()
 
     class Meta:
         model = Membership
         # The tenant is added by the admin, inside a request: its choices need a context.
         fields = ("role",)
-
-    def clean_username(self) -> Any:
-        try:
-            return find_user(self.cleaned_data["username"])
-        except UserNotFoundError as refusal:
-            raise ValidationError(refusal.detail) from refusal
 
 
 @admin.register(Membership)

@@ -6,28 +6,23 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.urls import reverse
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from tenants.admin.base import PlatformStaffAdmin
 from tenants.admin.post_actions import post_action
-from tenants.exceptions import UserNotFoundError
+from tenants.admin.user_field import USER_HELP, UserField
 from tenants.models import PlatformMembership
 from tenants.permissions import Permission
-from tenants.selectors.people import find_user
 from tenants.services.people import grant_platform_role, revoke_platform_role
 
 
 class PlatformRoleForm(forms.ModelForm):  # type: ignore[type-arg]
     """Who, what, and why."""
 
-    username = forms.CharField(
-        max_length=254,
-        widget=UnfoldAdminTextInputWidget(),
-        help_text="The user name or e-mail address of somebody who has an account. The role takes the place of"
-        " whatever the user may do as a member of tenants.",
+    username = UserField(
+        help_text=f"{USER_HELP} The role takes the place of whatever the user may do as a member of tenants."
     )
     reason = forms.CharField(
         max_length=500,
@@ -39,12 +34,6 @@ class PlatformRoleForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = PlatformMembership
         fields = ("role",)
-
-    def clean_username(self) -> Any:
-        try:
-            return find_user(self.cleaned_data["username"])
-        except UserNotFoundError as refusal:
-            raise ValidationError(refusal.detail) from refusal
 
 
 class ChangedRoleForm(PlatformRoleForm):

@@ -6,7 +6,6 @@ DRF's own fields turn 7 into "7", "٣" into 3 and a naive time into one of the s
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -15,10 +14,8 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-# Controls, formats (bidi marks, zero-width joiners), surrogates, line and paragraph separators.
-_INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-# Letters and marks that are drawn as nothing at all.
-_INVISIBLE_CHARACTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+from tenants.names import find_invisible_character
+
 # RFC 3339: a date, a time with seconds, and an offset. ASCII digits only.
 _RFC_3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
@@ -27,28 +24,27 @@ EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
-def has_invisible_characters(text: str) -> bool:
-    """Whether two texts could look the same because of what this one hides."""
-    return any(
-        unicodedata.category(character) in _INVISIBLE_CATEGORIES or character in _INVISIBLE_CHARACTERS
-        for character in text
-    )
+class TextField(serializers.CharField):
+    """A JSON string; numbers are not made into one."""
 
-
-class NameField(serializers.CharField):
-    """A short text that people compare by eye: no control, bidi or zero-width characters."""
-
-    default_error_messages = {
-        "not_text": "Not a text.",
-        "invisible": "Control, bidirectional and zero-width characters are not allowed.",
-    }
+    default_error_messages = {"not_text": "Not a text."}
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
             self.fail("not_text")
-        if has_invisible_characters(data):
-            self.fail("invisible")
         return str(super().to_internal_value(data))
+
+
+class NameField(TextField):
+    """A short text that people compare by eye: no control, bidi or zero-width characters."""
+
+    default_error_messages = {"invisible": "Control, bidirectional and zero-width characters are not allowed."}
+
+    def to_internal_value(self, data: Any) -> str:
+        name = super().to_internal_value(data)
+        if find_invisible_character(name) is not None:
+            self.fail("invisible")
+        return name
 
 
 class WholeNumberField(serializers.IntegerField):

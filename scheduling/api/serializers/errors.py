@@ -8,9 +8,9 @@ from typing import Any
 from django.utils import timezone
 from rest_framework import serializers
 
-from scheduling.api.fields import MomentField
 from scheduling.api.filters import QuerySerializer
 from scheduling.selectors.errors import ErrorGroup, ErrorOccurrence
+from tenants.api.fields import MomentField
 
 DEFAULT_RANGE = timedelta(days=1)
 

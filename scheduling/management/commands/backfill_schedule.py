@@ -9,8 +9,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from scheduling.management.schedules import schedule_id, schedule_scope
-from scheduling.management.selection import moment
 from scheduling.services.schedules.runs import Backfill, backfill_schedule
+from tenants.management.times import moment
 
 
 class Command(BaseCommand):

@@ -11,7 +11,6 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError
 
 from scheduling.lifecycle import JobState
-from scheduling.management.selection import moment
 from scheduling.models import Job
 from scheduling.selectors.jobs import get_job
 from scheduling.services.job_requests import JobRequest
@@ -19,6 +18,7 @@ from scheduling.services.submission import submit_job
 from tenants.api.parsers import parse_json
 from tenants.context import acting_as, command_actor, tenant_context
 from tenants.exceptions import DomainError
+from tenants.management.times import moment
 from tenants.models import Tenant
 from tenants.selectors.tenants import find_tenant
 

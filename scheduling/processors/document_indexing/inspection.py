@@ -12,6 +12,7 @@ from django.core.files.base import File
 
 from scheduling.processors.document_indexing.exceptions import UploadRefusedError
 from scheduling.processors.document_indexing.sniffing import ContentType, sniff
+from tenants.names import find_invisible_character
 
 MAX_FILE_BYTES = 50 * 1024 * 1024
 MAX_NAME_LENGTH = 255
@@ -54,7 +55,7 @@ def inspect_files(files: Sequence[File[bytes]]) -> list[IncomingFile]:
 def _faults_of(index: int, file: File[bytes]) -> Iterator[dict[str, Any]]:
     """What size and name tell, without a look inside."""
     name = _name_of(file)
-    if not name or len(name) > MAX_NAME_LENGTH or _has_invisible_characters(name):
+    if not name or len(name) > MAX_NAME_LENGTH or find_invisible_character(name) is not None:
         yield _fault(index, file, "name_invalid", f"A name has 1 to {MAX_NAME_LENGTH} visible characters.")
     if file.size == 0:
         yield _fault(index, file, "file_empty", "The file is empty.")
@@ -71,11 +72,6 @@ def _fault(index: int, file: File[bytes], code: str, detail: str) -> dict[str, A
 def _name_of(file: File[bytes]) -> str:
     name = (file.name or "").replace("\\", "/").rsplit("/", 1)[-1]
     return unicodedata.normalize("NFC", name).strip()
-
-
-def _has_invisible_characters(name: str) -> bool:
-    """Controls, formats (bidi marks, zero-width), surrogates, separators: two names could look the same."""
-    return any(unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for character in name)
 
 
 def _hash_of(file: File[bytes]) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils.dateparse import parse_datetime
 
 from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
+from tenants.management.times import moment
 from tenants.selectors.tenants import find_tenant
 from tenants.services.limits import clear_tenant_limit, set_tenant_limit
 
@@ -23,7 +22,7 @@ class Command(BaseCommand):
         parser.add_argument("value", type=int, nargs="?", help="in the limit's own unit")
         parser.add_argument("--clear", action="store_true", help="let the plan count again")
         parser.add_argument("--reason", required=True, help="why, for the audit log")
-        parser.add_argument("--until", help="an ISO 8601 time from which the plan counts again; UTC if it has no zone")
+        parser.add_argument("--until", type=moment, metavar="TIME", help="from then on the plan counts again")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["clear"] == (options["value"] is not None):
@@ -40,19 +39,7 @@ def _change(options: dict[str, Any]) -> str:
     if options["clear"]:
         was_set = clear_tenant_limit(tenant=tenant, key=key, reason=reason)
         return f"The plan counts for {key} of {tenant.slug}{'' if was_set else ', as it did before'}."
-    expires_at = _parse_time(options["until"])
+    expires_at = options["until"]
     set_tenant_limit(tenant=tenant, key=key, value=options["value"], reason=reason, expires_at=expires_at)
     until = f" until {expires_at.isoformat()}" if expires_at else ""
     return f"{tenant.slug} may use {options['value']:,} of {key}{until}."
-
-
-def _parse_time(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = parse_datetime(text)
-    except ValueError:
-        moment = None
-    if moment is None:
-        raise CommandError(f"{text!r} is no time such as 2026-05-31T18:00:00Z.")
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -336,7 +336,7 @@ def run(*arguments: str) -> str:
 
 
 def test_commands_show_and_set_limits(acme: Tenant) -> None:
-    run("set_tenant_limit", "acme", "submit_burst", "7", "--reason", "a trial", "--until", "2120-01-01T00:00:00")
+    run("set_tenant_limit", "acme", "submit_burst", "7", "--reason", "a trial", "--until", "2120-01-01T00:00:00Z")
     facts = json.loads(run("show_usage", "acme", "--json"))
     row = next(row for row in facts["limits"] if row["key"] == "submit_burst")
     assert (row["allowed"], row["source"], row["state"]) == (7, "override", "ok")

@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from scheduling.processors.document_indexing.selectors import SHOWN_STATUSES
-from scheduling.processors.retrieval.api.fields import StrictSerializer, TextField
+from tenants.api.fields import StrictSerializer, TextField
 
 
 class PhasesSerializer(serializers.Serializer[Any]):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from scheduling.processors.retrieval.api.fields import NameField, StrictSerializer, TextField, WholeNumberField
 from scheduling.processors.retrieval.models import Dataset
 from scheduling.processors.retrieval.search import MAX_QUERY_LENGTH, MAX_TOP_K, SearchMode
 from scheduling.processors.retrieval.splitting import MAX_CHUNK_SIZE, MIN_CHUNK_SIZE
+from tenants.api.fields import NameField, StrictSerializer, TextField, WholeNumberField
 
 LOCATION_SCHEMA = {
     "type": "object",
@@ -35,10 +36,17 @@ class DatasetSerializer(serializers.ModelSerializer[Dataset]):
         read_only_fields = fields
 
 
+class DatasetNameField(NameField):
+    """A name in one form for what looks alike, since it is unique."""
+
+    def to_internal_value(self, data: Any) -> str:
+        return unicodedata.normalize("NFC", super().to_internal_value(data))
+
+
 class DatasetChangesSerializer(StrictSerializer):
     """What may be said of a dataset; sizes in tokens."""
 
-    name = NameField(max_length=100, required=False)
+    name = DatasetNameField(max_length=100, required=False)
     description = TextField(max_length=1_000, required=False, allow_blank=True)
     chunk_size = WholeNumberField(min_value=MIN_CHUNK_SIZE, max_value=MAX_CHUNK_SIZE, required=False)
     chunk_overlap = WholeNumberField(min_value=0, max_value=MAX_CHUNK_SIZE // 2, required=False)
@@ -47,7 +55,7 @@ class DatasetChangesSerializer(StrictSerializer):
 class NewDatasetSerializer(DatasetChangesSerializer):
     """A dataset that is asked for: it needs a name."""
 
-    name = NameField(max_length=100)
+    name = DatasetNameField(max_length=100)
 
 
 class SearchSerializer(StrictSerializer):
