@@ -11,7 +11,7 @@ from scheduling.lifecycle import JobState
 from scheduling.models import DeadLetter
 from scheduling.selectors.dead_letters import DeadLetterFilter
 from scheduling.selectors.jobs import JobFilter
-from tenants.management.times import moment
+from tenants.management.arguments import moment
 
 
 def add_time_arguments(parser: ArgumentParser) -> None:

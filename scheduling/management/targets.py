@@ -17,7 +17,7 @@ from scheduling.selectors.workers import list_workers
 from scheduling.services.stops import Scope, check_target
 from tenants.context import acting_as, all_tenants, command_actor
 from tenants.exceptions import DomainError
-from tenants.management.times import moment
+from tenants.management.arguments import moment
 from tenants.services.pausing import database_now
 
 SCOPES = [scope.value for scope in Scope]

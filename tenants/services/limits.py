@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 from django.db.models import DateField
@@ -11,13 +11,13 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 
 from tenants.context import all_tenants
-from tenants.exceptions import FieldInvalidError, ReasonRequiredError
+from tenants.exceptions import FieldInvalidError
 from tenants.limits import MAX_LIMIT_VALUE, Limit, get_limit
 from tenants.models import LimitWarning, Tenant, TenantLimit
-from tenants.names import clean_name
 from tenants.selectors.limits import MONTH
 from tenants.services.audit import AuditTarget, record_audit
 from tenants.services.limit_warnings import warn_of_usage
+from tenants.services.pausing import check_until, require_reason
 from tenants.services.tenants import update_tenant
 from tenants.signals import tenant_scheduling_changed
 
@@ -34,7 +34,7 @@ def set_tenant_limit(
     None for a limit that has a column of the tenant's own; such an override does not expire.
     """
     limit = get_limit(key)
-    reason = _check_reason(reason)
+    reason = require_reason(reason)
     _check_value(limit, value, expires_at)
     if limit.tenant_column:
         update_tenant(tenant=tenant, changes={limit.tenant_column: value}, reason=reason)
@@ -58,7 +58,7 @@ def set_tenant_limit(
 def clear_tenant_limit(*, tenant: Tenant, key: str, reason: str) -> bool:
     """Let the tenant's plan count again; whether there was an override."""
     limit = get_limit(key)
-    reason = _check_reason(reason)
+    reason = require_reason(reason)
     if limit.tenant_column:
         was_set = getattr(tenant, limit.tenant_column) is not None
         update_tenant(tenant=tenant, changes={limit.tenant_column: None}, reason=reason)
@@ -111,12 +111,6 @@ def warn_after_change(*, tenant_ids: Sequence[UUID], **_: object) -> None:
     warn_of_usage(tenant_ids)
 
 
-def _check_reason(reason: str) -> str:
-    if not reason.strip():
-        raise ReasonRequiredError
-    return clean_name(reason, field="reason", max_length=500)
-
-
 def _check_value(limit: Limit, value: int, expires_at: datetime | None) -> None:
     if not 0 <= value <= MAX_LIMIT_VALUE:
         raise FieldInvalidError(f"value: It must lie between 0 and {MAX_LIMIT_VALUE}.")
@@ -124,8 +118,7 @@ def _check_value(limit: Limit, value: int, expires_at: datetime | None) -> None:
         return
     if limit.tenant_column:
         raise FieldInvalidError(f"expires_at: An override of {limit.key} does not expire.")
-    if expires_at.tzinfo is None or expires_at <= datetime.now(UTC):
-        raise FieldInvalidError("expires_at: It must be a time in the future, with its zone.")
+    check_until(expires_at, field="expires_at")
 
 
 def _facts(override: TenantLimit) -> dict[str, str | int | None]:

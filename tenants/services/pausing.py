@@ -44,11 +44,11 @@ def database_now() -> datetime:
     return moment
 
 
-def check_until(until: datetime | None) -> datetime:
+def check_until(until: datetime | None, *, field: str = "until") -> datetime:
     """The database's time now; `FieldInvalidError` for an `until` that has no zone or is past."""
     now = database_now()
     if until is not None and (until.tzinfo is None or until <= now):
         detail = "It must be a time in the future, with its zone."
-        fault = {"field": "until", "code": "field_invalid", "detail": detail}
-        raise FieldInvalidError(f"until: {detail}", errors=[fault])
+        fault = {"field": field, "code": "field_invalid", "detail": detail}
+        raise FieldInvalidError(f"{field}: {detail}", errors=[fault])
     return now

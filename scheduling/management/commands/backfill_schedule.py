@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from scheduling.management.schedules import schedule_id, schedule_scope
 from scheduling.services.schedules.runs import Backfill, backfill_schedule
-from tenants.management.times import moment
+from tenants.management.arguments import moment
 
 
 class Command(BaseCommand):

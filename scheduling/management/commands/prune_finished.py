@@ -11,11 +11,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from scheduling.management.commands.run_worker import positive
 from scheduling.services.retention.jobs import PrunedJobs, count_prunable, prune_failed_jobs, prune_finished_jobs
 from scheduling.services.retention.rules import NO_TENANT, Cutoffs, Kept, read_cutoffs
 from tenants.context import acting_as, all_tenants, command_actor
 from tenants.exceptions import DomainError
+from tenants.management.arguments import positive
 from tenants.models import Tenant
 from tenants.selectors.tenants import find_tenant
 from tenants.services.audit import AuditTarget, record_audit

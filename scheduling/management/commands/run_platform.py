@@ -15,10 +15,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from scheduling.broker import app_name
-from scheduling.management.commands.run_worker import positive
 from scheduling.observability.metrics import MULTIPROCESS_VARIABLE
 from scheduling.worker.stopping import stop_event
 from scheduling.worker.supervisor import Service, supervise
+from tenants.management.arguments import positive
 
 ANSWER_SECONDS = 60.0
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from scheduling.management.commands.run_worker import positive
 from scheduling.models import UpkeepRun
 from scheduling.services.upkeep import registry
 from scheduling.services.upkeep.runs import RUN_SECONDS, run_upkeep
 from scheduling.services.upkeep.status import read_upkeep
 from tenants.context import acting_as, all_tenants, command_actor
 from tenants.exceptions import DomainError
+from tenants.management.arguments import positive
 from tenants.services.audit import AuditTarget, record_audit
 
 

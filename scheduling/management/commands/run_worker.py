@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -13,13 +13,7 @@ from scheduling.management.serving import ServingCommand
 from scheduling.observability.exporter import export_counters
 from scheduling.services.workers import PoolNotFoundError
 from scheduling.worker.celery_worker import restart_with_soft_sigterm, run_worker
-
-
-def positive(text: str) -> int:
-    """A number of slots."""
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise ArgumentTypeError(f"{text!r} is not a positive number.")
-    return int(text)
+from tenants.management.arguments import positive
 
 
 class Command(ServingCommand):

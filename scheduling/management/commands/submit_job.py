@@ -18,7 +18,7 @@ from scheduling.services.submission import submit_job
 from tenants.api.parsers import parse_json
 from tenants.context import acting_as, command_actor, tenant_context
 from tenants.exceptions import DomainError
-from tenants.management.times import moment
+from tenants.management.arguments import moment
 from tenants.models import Tenant
 from tenants.selectors.tenants import find_tenant
 

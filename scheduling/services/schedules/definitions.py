@@ -20,12 +20,13 @@ from scheduling.services.schedules.rules import (
     recurrence_of,
 )
 from tenants.context import tenant_context
-from tenants.exceptions import FieldInvalidError, ReasonRequiredError
+from tenants.exceptions import FieldInvalidError
 from tenants.models import Tenant
 from tenants.selectors.limits import allowed_for
 from tenants.selectors.settings import tenant_setting
 from tenants.services.audit import record_audit
 from tenants.services.changes import Difference, assign
+from tenants.services.pausing import require_reason
 from tenants.tenant_settings import TIMEZONE
 
 JOB_FIELDS = ("kind", "payload", "priority", "queue", "tags", "fair_key", "max_retries")
@@ -37,7 +38,6 @@ EDITABLE_FIELDS = (
     "catch_up_policy",
     "jitter_seconds",
 )
-MAX_REASON_CHARACTERS = 500
 PAUSED_WHILE_WAITING = "The schedule was paused while this run waited."
 # Two who add a schedule at once would each see room for one more: they take turns.
 _COUNT_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('scheduling.schedules:' || %s, 0))"
@@ -99,8 +99,7 @@ def update_schedule(
 
 def pause_schedule(*, schedule_id: UUID, reason: str) -> Schedule:
     """Stop a schedule of the current scope. Times that pass are not made up for; jobs that exist go on."""
-    if not reason.strip():
-        raise ReasonRequiredError
+    reason = require_reason(reason)
     with transaction.atomic():
         schedule = lock_schedule(schedule_id)
         with tenant_context(schedule.tenant):
@@ -110,7 +109,7 @@ def pause_schedule(*, schedule_id: UUID, reason: str) -> Schedule:
                 outcome=ScheduleFire.Outcome.SKIPPED_OVERLAP, reason=PAUSED_WHILE_WAITING
             )
             schedule.next_fire_at = None
-            difference = assign(schedule, {"is_enabled": False, "pause_reason": reason.strip()[:MAX_REASON_CHARACTERS]})
+            difference = assign(schedule, {"is_enabled": False, "pause_reason": reason})
             _save(schedule, difference, action="schedule.paused", reason=reason)
     return schedule
 

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
-from tenants.management.times import moment
+from tenants.management.arguments import moment
 from tenants.selectors.tenants import find_tenant
 from tenants.services.limits import clear_tenant_limit, set_tenant_limit
 

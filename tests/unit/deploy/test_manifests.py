@@ -145,6 +145,19 @@ def test_only_the_migration_gets_the_owners_connection() -> None:
     assert owners == {"bootstrap", "migrate"}
 
 
+def test_only_the_upkeep_gets_the_signing_key_and_all_that_serves_its_public_key() -> None:
+    signers = {
+        name
+        for name, container in containers()
+        if any(source.get("secretRef", {}).get("name") == "jobsplatform-audit" for source in container["envFrom"])
+    }
+    assert signers == {"worker-maintenance"}
+    assert "AUDIT_PUBLIC_KEYS" in named("ConfigMap")["jobsplatform"]["data"]
+    serving = {name: service["environment"] for name, service in services().items() if name not in SERVERS}
+    assert {name for name, given in serving.items() if "AUDIT_SIGNING_KEY" in given} == {"worker-maintenance"}
+    assert {name for name, given in serving.items() if "AUDIT_PUBLIC_KEYS" not in given} == {"bootstrap", "migrate"}
+
+
 @pytest.mark.parametrize(("where", "command"), list(commands()), ids=[where for where, _ in commands()])
 def test_every_command_exists_and_takes_its_arguments(where: str, command: list[str]) -> None:
     words = command[2:] if command[:2] == ["tini", "--"] else command

@@ -1,4 +1,4 @@
-"""Times as commands take them."""
+"""Arguments as commands take them: what cannot be read is refused with a cure."""
 
 from __future__ import annotations
 
@@ -15,3 +15,10 @@ def moment(text: str) -> datetime:
     if value.tzinfo is None:
         raise ArgumentTypeError(f"{text!r} needs an offset, such as a Z at its end.")
     return value
+
+
+def positive(text: str) -> int:
+    """A whole number above zero."""
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise ArgumentTypeError(f"{text!r} is not a positive number.")
+    return int(text)
