@@ -108,7 +108,7 @@ def _liveness_checks() -> Iterator[Check]:
     with all_tenants():
         liveness = read_liveness()
     yield _heartbeat_check(liveness, ProcessHeartbeat.Role.DISPATCHER, "Start `manage.py dispatch_jobs`.")
-    yield _heartbeat_check(liveness, ProcessHeartbeat.Role.BEAT, "Start `celery -A jobsplatform.celery beat`.")
+    yield _heartbeat_check(liveness, ProcessHeartbeat.Role.BEAT, "Start `celery --app jobsplatform beat`.")
     for pool in liveness.pools:
         yield _workers_check(pool)
         if pool.workers and canary_interval_seconds():

@@ -345,7 +345,7 @@ def test_commands_show_and_set_limits(acme: Tenant) -> None:
     with tenant_context(acme):
         assert allowed_for(acme.pk, limits()["submit_burst"]) == 1_000
         entry = AuditLogEntry.objects.get(action="tenant.limit_cleared")
-    assert (entry.actor_kind, entry.actor_label) == ("command", "set_tenant_limit")
+    assert (entry.actor_kind, entry.actor_id) == ("command", "set_tenant_limit")
 
 
 @pytest.mark.parametrize(
