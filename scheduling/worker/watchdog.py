@@ -105,4 +105,6 @@ class Watchdog(threading.Thread):
 
 def _children() -> list[int]:
     tasks = Path("/proc/self/task")
+    if not tasks.is_dir():  # not Linux: nobody says whose they are, and the process ends all the same
+        return []
     return [int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()]

@@ -11,6 +11,8 @@ import pytest
 from django.core.management import call_command
 from rest_framework.test import APIClient
 
+from jobsplatform.settings.env import BASE_DIR
+
 OFFERED = {
     "/api/v1/jobs/": {"get", "post"},
     "/api/v1/jobs/bulk/": {"post"},
@@ -88,3 +90,9 @@ def test_the_page_that_shows_it_needs_no_inline_script(db: None) -> None:
     page = APIClient().get("/api/v1/docs/").content.decode()
     assert "<script" in page
     assert not re.findall(r"<script(?![^>]*src=)[^>]*>", page)
+
+
+def test_the_page_about_the_api_names_every_address(document: dict[str, Any]) -> None:
+    page = (BASE_DIR / "docs" / "api.md").read_text()
+    words = {word for path in document["paths"] for word in path.removeprefix("/api/v1/").split("/") if word}
+    assert [word for word in sorted(words) if not word.startswith("{") and f"{word}/" not in page] == []
