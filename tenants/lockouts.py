@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
@@ -15,6 +16,8 @@ from tenants.addresses import client_address
 from tenants.exceptions import KeyGuessingError
 
 _MINUTE = 60
+# Of axes' column.
+NAME_LIMIT = 255
 
 
 def refuse_login(request: HttpRequest, response: Any, credentials: Any = None) -> HttpResponse:
@@ -23,6 +26,12 @@ def refuse_login(request: HttpRequest, response: Any, credentials: Any = None) -
     page = render(request, "tenants/admin/locked_out.html", {"minutes": max(1, seconds // _MINUTE)}, status=429)
     page.headers["Retry-After"] = str(seconds)
     return page
+
+
+def name_tried(request: HttpRequest | None, credentials: Mapping[str, Any] | None = None) -> str | None:
+    """The name of a log-in as it is counted: whatever is sent fits into its column, and no account has a longer one."""
+    name = (credentials or {}).get("username") or (request.POST.get("username") if request is not None else None)
+    return None if name is None else str(name).replace("\x00", "")[:NAME_LIMIT]
 
 
 def count_wrong_key(request: HttpRequest) -> None:

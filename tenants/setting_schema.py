@@ -15,12 +15,18 @@ from typing import Any, Literal
 from django.apps import AppConfig, apps
 from django.utils.module_loading import import_string
 from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.validators import extend
 
 from tenants.exceptions import SettingUnknownError
 
 KEY = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?")
 CORE_APPS = frozenset({"tenants", "scheduling"})
 FORMATS = FormatChecker()
+# JSON Schema takes 1.0 for an integer; whoever counts by a setting does not.
+Validator = extend(
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda checker, value: type(value) is int),
+)
 MASK = "••••••"
 LATER_JOBS = "Takes effect for jobs that start later."
 
@@ -115,11 +121,11 @@ def _check_declaration(setting: Setting, config: AppConfig, taken: Mapping[str, 
     is_own = config.label in CORE_APPS or setting.key.startswith(f"{config.label}.")
     if not KEY.fullmatch(setting.key) or not is_own or setting.key in taken:
         raise SettingsInvalidError(f"{config.label} may not name a setting {setting.key!r}.")
-    faults = [*Draft202012Validator(setting.schema, format_checker=FORMATS).iter_errors(setting.default)]
+    faults = [*Validator(setting.schema, format_checker=FORMATS).iter_errors(setting.default)]
     if faults:
         raise SettingsInvalidError(f"The default of {setting.key} does not fit its schema: {faults[0].message}")
 
 
 @cache
-def _validator(key: str) -> Draft202012Validator:
-    return Draft202012Validator(dict(get_setting(key).schema), format_checker=FORMATS)
+def _validator(key: str) -> Any:
+    return Validator(dict(get_setting(key).schema), format_checker=FORMATS)

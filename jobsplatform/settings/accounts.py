@@ -22,6 +22,7 @@ AXES_COOLOFF_TIME = timedelta(seconds=env.int("LOGIN_LOCKOUT_SECONDS"))
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_RESET_ON_SUCCESS = True
 AXES_CLIENT_IP_CALLABLE = "tenants.addresses.client_address"
+AXES_USERNAME_CALLABLE = "tenants.lockouts.name_tried"
 AXES_LOCKOUT_CALLABLE = "tenants.lockouts.refuse_login"
 # The audit log and the accounts' pages say what these would.
 AXES_DISABLE_ACCESS_LOG = True

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from django import forms
-from django.http import HttpRequest
 from unfold.forms import ActionForm
 
-REASON_LIMIT = 500
+from tenants.admin.post_actions import REASON_LIMIT
+from tenants.admin.post_actions import read_reason as reason_of
+
+__all__ = ["ReasonActionForm", "reason_of"]
 
 
 class ReasonActionForm(ActionForm):
@@ -24,8 +26,3 @@ class ReasonActionForm(ActionForm):
             }
         ),
     )
-
-
-def reason_of(request: HttpRequest) -> str:
-    """The reason that came with an act."""
-    return request.POST.get("reason", "").strip()[:REASON_LIMIT]

@@ -77,6 +77,11 @@ def until_of(request: HttpRequest) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def read_reason(request: HttpRequest) -> str:
+    """The reason that came with an act, as PostgreSQL can keep it."""
+    return request.POST.get("reason", "").replace("\x00", "").strip()[:REASON_LIMIT]
+
+
 class PostActionsMixin(ModelAdmin):
     """Serves `post_actions` of an admin at `<row>/act/<name>/` and shows them above its form."""
 
@@ -102,7 +107,7 @@ class PostActionsMixin(ModelAdmin):
         if row is None:
             raise Http404
         try:
-            outcome = getattr(self, name)(request, row, request.POST.get("reason", "")[:REASON_LIMIT])
+            outcome = getattr(self, name)(request, row, read_reason(request))
         except DomainError as refusal:
             messages.error(request, refusal.detail)
         else:

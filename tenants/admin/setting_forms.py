@@ -9,6 +9,7 @@ from typing import Any
 
 from django import forms
 
+from tenants.admin.json_fields import StrictJSONField
 from tenants.setting_schema import Setting, SettingGroup, setting_groups
 
 
@@ -103,7 +104,7 @@ def field_of(setting: Setting) -> forms.Field:
         return forms.IntegerField(min_value=schema.get("minimum"), max_value=schema.get("maximum"), **options)
     if types == "string":
         return forms.CharField(max_length=schema.get("maxLength", 1000), **options)
-    return forms.JSONField(widget=forms.Textarea(attrs={"rows": 3}), **options)
+    return StrictJSONField(widget=forms.Textarea(attrs={"rows": 3}), **options)
 
 
 def _settings() -> list[Setting]:

@@ -20,6 +20,7 @@ from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from tenants.api.fields import StrictSerializer
 from tenants.api.serializers import AuditLogEntrySerializer
 from tenants.api.viewsets import TenantViewSet
 from tenants.exceptions import CursorInvalidError, FieldInvalidError, FilterUnknownError
@@ -76,7 +77,7 @@ class OneRenderer(BaseContentNegotiation):
         return renderers[0], renderers[0].media_type
 
 
-class VerifySerializer(serializers.Serializer[Any]):
+class VerifySerializer(StrictSerializer):
     """Where a verification goes on."""
 
     after = serializers.CharField(required=False, max_length=2000, help_text="`next` of the answer before.")

@@ -8,11 +8,14 @@ from django.core.exceptions import ValidationError
 from django.db import DataError
 from django.db.models import QuerySet
 from rest_framework.exceptions import NotFound
+from rest_framework.filters import BaseFilterBackend
 from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from tenants.exceptions import CursorInvalidError, FieldInvalidError
+from tenants.exceptions import CursorInvalidError, FieldInvalidError, FilterUnknownError
+
+_PAGING = frozenset({"cursor", "limit"})
 
 
 class TenantCursorPagination(CursorPagination):
@@ -51,3 +54,12 @@ class TenantCursorPagination(CursorPagination):
         except (NotFound, ValidationError, ValueError, DataError) as error:
             raise CursorInvalidError from error
         return page
+
+
+class PagingOnly(BaseFilterBackend):
+    """Of a list without filters: a parameter that is ignored would seem to have narrowed the answer."""
+
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
+        if unknown := sorted(set(request.query_params) - _PAGING):
+            raise FilterUnknownError(f"There is no filter {unknown[0][:100]!r}; this list has none.")
+        return queryset

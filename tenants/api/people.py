@@ -12,6 +12,7 @@ from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from tenants.api.pagination import PagingOnly
 from tenants.api.people_serializers import (
     ApiKeySerializer,
     IssuedKeySerializer,
@@ -46,7 +47,7 @@ class MemberViewSet(ListModelMixin, RetrieveModelMixin, OwnRowsViewSet):
 
     model = Membership
     serializer_class = MemberSerializer
-    filter_backends: ClassVar[list[Any]] = []
+    filter_backends: ClassVar[list[Any]] = [PagingOnly]
     permissions: ClassVar[Mapping[str, Permission]] = {
         "list": Permission.MEMBERS_VIEW,
         "retrieve": Permission.MEMBERS_VIEW,
@@ -83,7 +84,7 @@ class ApiKeyViewSet(ListModelMixin, RetrieveModelMixin, OwnRowsViewSet):
 
     model = ApiKey
     serializer_class = ApiKeySerializer
-    filter_backends: ClassVar[list[Any]] = []
+    filter_backends: ClassVar[list[Any]] = [PagingOnly]
     permissions: ClassVar[Mapping[str, Permission]] = {
         "list": Permission.API_KEYS_VIEW,
         "retrieve": Permission.API_KEYS_VIEW,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from tenants.api.fields import NameField
 from tenants.api.viewsets import TenantViewSet
 from tenants.exceptions import FieldInvalidError, SettingsStaleError
 from tenants.models import TenantSettings
@@ -19,6 +21,7 @@ from tenants.selectors.settings import effective_values, orphaned_keys, read_sto
 from tenants.services.settings import change_settings
 from tenants.setting_schema import MASK, all_settings, setting_groups
 
+_VERSION = re.compile(r"[0-9]{1,9}", re.ASCII)
 IF_MATCH = OpenApiParameter(
     "If-Match",
     str,
@@ -43,7 +46,7 @@ class SettingsChangeSerializer(serializers.Serializer[Any]):
 
     values = serializers.DictField(required=False, default=dict)
     reset = serializers.ListField(child=serializers.CharField(max_length=200), required=False, default=list)
-    reason = serializers.CharField(max_length=500, required=False, allow_blank=True, default="")
+    reason = NameField(max_length=500, required=False, allow_blank=True, default="")
 
     def to_internal_value(self, data: Any) -> Any:
         strays = sorted(str(name) for name in data if name not in self.fields) if isinstance(data, Mapping) else []
@@ -137,6 +140,6 @@ def _asked_version(header: str | None) -> int | None:
     if header is None or header.strip() == "*":
         return None
     tags = [tag.strip('"') for tag in parse_etags(header)]
-    if len(tags) != 1 or not (tags[0].isascii() and tags[0].isdigit()):
+    if len(tags) != 1 or not _VERSION.fullmatch(tags[0]):
         raise SettingsStaleError("If-Match does not name a version of these settings.")
     return int(tags[0])

@@ -13,7 +13,7 @@ from scheduling.conf import MAX_BACKFILL_FIRES
 from scheduling.exceptions import BackfillInvalidError
 from scheduling.models import Schedule, ScheduleFire
 from scheduling.services.schedules.definitions import lock_schedule, read_clock, read_moment
-from scheduling.services.schedules.rules import recurrence_of, request_of
+from scheduling.services.schedules.rules import EARLIEST, recurrence_of, request_of
 from scheduling.services.submission import submit_job, submit_jobs
 from tenants.context import tenant_context
 from tenants.exceptions import DomainError
@@ -108,6 +108,8 @@ def backfill_schedule(
 
 
 def _times_between(schedule: Schedule, since: datetime, until: datetime, now: datetime) -> list[datetime]:
+    if since < EARLIEST:
+        raise BackfillInvalidError.of("from", f"It must not lie before the year {EARLIEST.year}.")
     if since > until:
         raise BackfillInvalidError.of("to", "It must not lie before from.")
     if until > now:

@@ -1,0 +1,42 @@
+"""JSON that people type into a form, by the same rules as JSON that programs send."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.forms.fields import InvalidJSONInput
+
+from tenants.api.parsers import parse_json
+from tenants.exceptions import JsonInvalidError
+
+
+class StrictJSONField(forms.JSONField):
+    """Refuses what the API refuses: too deep, too large a number, a NUL, half a surrogate pair, a key twice."""
+
+    def to_python(self, value: Any) -> Any:
+        if self.disabled or value in self.empty_values or not isinstance(value, str):
+            return super().to_python(value)
+        try:
+            return parse_json(_encode(value))
+        except JsonInvalidError as refusal:
+            raise ValidationError(refusal.detail, code="invalid") from refusal
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        if self.disabled or not isinstance(data, str):
+            return super().bound_data(data, initial)
+        try:
+            return parse_json(_encode(data))
+        except JsonInvalidError:
+            return InvalidJSONInput(data)
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return super().has_changed(initial, self.to_python(data))
+        except ValidationError:
+            return True
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", errors="replace")

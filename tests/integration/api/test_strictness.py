@@ -1,0 +1,49 @@
+"""The people's and the settings' resources refuse what they do not know, and take an integer for an integer alone."""
+
+from __future__ import annotations
+
+import pytest
+from rest_framework.test import APIClient
+
+pytestmark = pytest.mark.django_db
+SETTINGS = "/api/v1/tenants/me/settings/"
+
+
+@pytest.fixture
+def owner(acme_user) -> APIClient:
+    client = APIClient()
+    client.force_login(acme_user)
+    return client
+
+
+@pytest.mark.parametrize("address", ["members/", "api-keys/"])
+def test_a_list_without_filters_refuses_one(address, owner):
+    assert owner.get(f"/api/v1/{address}?limit=10").status_code == 200
+    refused = owner.get(f"/api/v1/{address}?role=owner")
+    assert (refused.status_code, refused.json()["code"]) == (400, "filter_unknown")
+
+
+@pytest.mark.parametrize(
+    ("address", "body"),
+    [
+        ("tenants/me/pause/", {"reason": "x", "until": "2027-01-01T00:00:00Z"}),
+        ("tenants/me/pause/", {"reason": 7}),
+        ("tenants/me/resume/", {"because": "x"}),
+        ("audit-log/verify/", {"chain": "x"}),
+    ],
+)
+def test_an_unknown_field_is_refused(address, body, owner):
+    assert owner.post(f"/api/v1/{address}", body, format="json").status_code == 422
+
+
+@pytest.mark.parametrize("version", ['"' + "9" * 5_000 + '"', '"-1"', "x"])
+def test_a_version_that_is_none_is_stale(version, owner):
+    answer = owner.patch(SETTINGS, {"values": {}}, format="json", HTTP_IF_MATCH=version)
+    assert (answer.status_code, answer.json()["code"]) == (412, "settings_stale")
+
+
+def test_a_whole_setting_takes_no_fraction_and_no_float(owner):
+    for value in (1.0, 1.5, True, "1"):
+        changed = owner.patch(SETTINGS, {"values": {"jobs.default_priority": value}}, format="json")
+        assert changed.status_code == 422, value
+    assert owner.patch(SETTINGS, {"values": {"jobs.default_priority": 1}}, format="json").status_code == 200

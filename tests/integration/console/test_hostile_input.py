@@ -1,0 +1,106 @@
+"""What no page offers and anybody can send: columns in the URL, NULs, times before time, JSON that breaks readers."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from scheduling.models import Schedule
+from scheduling.services.schedules.definitions import create_schedule
+from tenants.context import tenant_context
+from tenants.models import Role
+from tenants.services.memberships import add_member
+
+pytestmark = pytest.mark.django_db
+NUL = "late\x00again"
+SCHEDULE = {
+    "kind": "noop",
+    "priority": "0",
+    "cron": "1 1 * * *",
+    "timezone": "UTC",
+    "dst_policy": "standard",
+    "overlap_policy": "allow",
+    "catch_up_policy": "latest",
+    "jitter_seconds": "0",
+}
+
+
+@pytest.fixture
+def owner(acme_user) -> Client:
+    client = Client()
+    client.force_login(acme_user)
+    return client
+
+
+@pytest.fixture
+def viewer(acme) -> Client:
+    user = User.objects.create_user("vera", is_staff=True)
+    add_member(tenant=acme, user=user, role=Role.VIEWER)
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def schedule(acme) -> Schedule:
+    values = {"name": "nightly", "kind": "noop", "cron": "30 2 * * *", "payload": {"secret": "acme-payload"}}
+    return create_schedule(tenant=acme, values=values)
+
+
+@pytest.mark.parametrize("model", ["job", "schedule"])
+def test_no_list_tells_by_its_filters_what_a_masked_payload_holds(model, viewer, acme_work, schedule):
+    page = reverse(f"admin:scheduling_{model}_changelist")
+    assert viewer.get(page).status_code == 200
+    for lookup in ("payload__secret__startswith=acme", "payload__has_key=secret", "payload__contains={}"):
+        assert viewer.get(f"{page}?{lookup}").status_code == 400
+
+
+def test_a_reason_with_a_nul_is_kept_without_it(owner, acme, acme_work, schedule):
+    job = reverse("admin:scheduling_job_act", args=[acme_work.waiting.pk, "cancel"])
+    assert owner.post(job, {"reason": NUL}).status_code == 302
+    bulk = {"action": "cancel_selected", "_selected_action": [str(acme_work.failed.pk)], "reason": NUL}
+    assert owner.post(reverse("admin:scheduling_job_changelist"), bulk).status_code == 302
+    pause = reverse("admin:scheduling_schedule_act", args=[schedule.pk, "pause"])
+    assert owner.post(pause, {"reason": NUL}).status_code == 302
+    with tenant_context(acme):
+        assert Schedule.objects.get(pk=schedule.pk).pause_reason == "lateagain"
+
+
+@pytest.mark.parametrize("key", ["a\x00b", "7", "9" * 5_000])
+def test_a_ticked_row_that_cannot_be_one_is_a_bad_request(key, owner, acme_work):
+    act = {"action": "cancel_selected", "_selected_action": [key], "reason": "x"}
+    assert owner.post(reverse("admin:scheduling_job_changelist"), act).status_code == 400
+
+
+def test_a_backfill_from_before_all_calendars_is_refused_beside_its_form(owner, schedule):
+    page = reverse("admin:scheduling_schedule_backfill", args=[schedule.pk])
+    span = {"since_0": "0001-01-01", "since_1": "00:00", "until_0": "2025-01-02", "until_1": "00:00", "run": "1"}
+    answer = owner.post(page, span)
+    assert answer.status_code == 200
+    assert "before the year 1970" in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    "payload",
+    ["[" * 100_000, '{"a":' * 5_000 + "1" + "}" * 5_000, '{"a": "\\u0000"}', '{"a": "\\ud800"}', "9" * 5_000, "NaN"],
+    ids=["brackets", "depth", "nul", "surrogate", "digits", "constant"],
+)
+def test_a_payload_that_is_no_storable_json_is_refused_beside_its_field(payload, owner, acme):
+    answer = owner.post(reverse("admin:scheduling_schedule_add"), {**SCHEDULE, "name": "x", "payload": payload})
+    assert answer.status_code == 200
+    assert "payload" in answer.context["adminform"].form.errors
+
+
+def test_a_payload_that_is_typed_right_is_taken(owner, acme):
+    answer = owner.post(reverse("admin:scheduling_schedule_add"), {**SCHEDULE, "name": "x", "payload": '{"a": "ä"}'})
+    assert answer.status_code == 302
+    with tenant_context(acme):
+        assert Schedule.objects.get(name="x").payload == {"a": "ä"}
+
+
+@pytest.mark.parametrize("name", ["x" * 10_000, "ä" * 400, "a\x00b"], ids=["long", "umlauts", "nul"])
+def test_a_log_in_by_a_name_that_no_account_can_have_fails_as_any_other(name, db):
+    for _ in range(2):
+        assert Client().post("/admin/login/", {"username": name, "password": "wrong"}).status_code == 200
