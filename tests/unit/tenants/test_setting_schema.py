@@ -113,7 +113,7 @@ def test_a_secret_is_masked_once_it_is_set() -> None:
         ({"type": "integer"}, "IntegerField"),
         ({"type": ["integer", "null"]}, "IntegerField"),
         ({"type": "string"}, "CharField"),
-        ({"type": "array"}, "JSONField"),
+        ({"type": "array"}, "StrictJSONField"),
     ],
 )
 def test_the_form_field_fits_the_schema(schema: dict[str, object], field: str) -> None:
