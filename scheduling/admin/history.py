@@ -63,6 +63,7 @@ class LiveExecutionAdmin(HistoryAdmin):
     list_filter = (KindFilter, QueueFilter, TenantFilter)
     # The token lets its holder begin the execution: it is for the worker alone.
     exclude = ("job", "token", "predicted_us")
+    hidden_fields = frozenset({"token"})
     readonly_fields = ("phase_badge", "of_job", "predicted")
 
     @admin.display(description="Phase")

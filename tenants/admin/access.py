@@ -122,6 +122,7 @@ class ApiKeyAdmin(TenantPeopleAdmin):
     empty_title = "No key yet"
     empty_text = "Programs act for a tenant by a key of their own. Issue one for each, with the scopes that it needs."
     post_actions = ("revoke",)
+    hidden_fields = frozenset({"secret_hash"})
     readonly_fields = ("state_words",)
 
     def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:

@@ -47,6 +47,8 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
     list_disable_select_all = True
     paginator = CappedPaginator
     actions: ClassVar[Any] = None
+    # Columns that no page shows and that a filter in the URL must not tell either; JSON never is one.
+    hidden_fields: ClassVar[frozenset[str]] = frozenset()
     formfield_overrides: ClassVar[Any] = {JSONField: {"form_class": StrictJSONField}}
     # The rights that looking, adding and changing need; None: nobody does it here.
     view_permission: ClassVar[Permission | None] = None
@@ -83,7 +85,9 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
             field = self.opts.get_field(lookup.split("__", maxsplit=1)[0])
         except FieldDoesNotExist:
             field = None
-        return not isinstance(field, JSONField) and super().lookup_allowed(lookup, value, request)
+        if isinstance(field, JSONField) or (field is not None and field.name in self.hidden_fields):
+            return False
+        return bool(super().lookup_allowed(lookup, value, request))
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connection
@@ -12,6 +12,8 @@ from tenants.exceptions import FieldInvalidError, ReasonRequiredError
 from tenants.names import clean_name
 
 REASON_LIMIT = 500
+# The database also keeps times that no datetime can hold; a row with one could not be read again.
+LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def require_reason(reason: str, *, max_length: int = REASON_LIMIT) -> str:
@@ -47,8 +49,8 @@ def database_now() -> datetime:
 def check_until(until: datetime | None, *, field: str = "until") -> datetime:
     """The database's time now; `FieldInvalidError` for an `until` that has no zone or is past."""
     now = database_now()
-    if until is not None and (until.tzinfo is None or until <= now):
-        detail = "It must be a time in the future, with its zone."
+    if until is not None and (until.tzinfo is None or not now < until < LATEST):
+        detail = f"It must be a time in the future and before the year {LATEST.year}, with its zone."
         fault = {"field": field, "code": "field_invalid", "detail": detail}
         raise FieldInvalidError(f"{field}: {detail}", errors=[fault])
     return now

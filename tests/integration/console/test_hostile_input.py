@@ -10,7 +10,7 @@ from django.urls import reverse
 from scheduling.models import Schedule
 from scheduling.services.schedules.definitions import create_schedule
 from tenants.context import tenant_context
-from tenants.models import Role
+from tenants.models import Role, Tenant
 from tenants.services.memberships import add_member
 
 pytestmark = pytest.mark.django_db
@@ -55,6 +55,18 @@ def test_no_list_tells_by_its_filters_what_a_masked_payload_holds(model, viewer,
     assert viewer.get(page).status_code == 200
     for lookup in ("payload__secret__startswith=acme", "payload__has_key=secret", "payload__contains={}"):
         assert viewer.get(f"{page}?{lookup}").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("page", "lookup"),
+    [
+        ("scheduling_liveexecution", "token__gt=00000000-0000-0000-0000-000000000000"),
+        ("tenants_apikey", "secret_hash__startswith=a"),
+    ],
+)
+def test_no_list_tells_by_its_filters_what_no_page_shows(page, lookup, owner):
+    assert owner.get(reverse(f"admin:{page}_changelist")).status_code == 200
+    assert owner.get(f"{reverse(f'admin:{page}_changelist')}?{lookup}").status_code == 400
 
 
 def test_a_reason_with_a_nul_is_kept_without_it(owner, acme, acme_work, schedule):
@@ -104,3 +116,12 @@ def test_a_payload_that_is_typed_right_is_taken(owner, acme):
 def test_a_log_in_by_a_name_that_no_account_can_have_fails_as_any_other(name, db):
     for _ in range(2):
         assert Client().post("/admin/login/", {"username": name, "password": "wrong"}).status_code == 200
+
+
+@pytest.mark.parametrize("until", ["9999-12-31T23:59:59-14:00", "9999-12-31T23:59", "0001-01-01T00:00+14:00", "a\x00b"])
+def test_a_pause_until_after_all_calendars_is_refused_and_its_tenant_stays_readable(until, owner, acme):
+    # PostgreSQL would keep the year 10000, and no driver could read that row again.
+    page = reverse("admin:tenants_tenant_act", args=[acme.pk, "pause"])
+    assert owner.post(page, {"reason": "x", "until": until}).status_code == 302
+    with tenant_context(acme):
+        assert not Tenant.objects.get(pk=acme.pk).is_paused
