@@ -21,6 +21,7 @@ from scheduling.exceptions import (
 )
 from scheduling.processors import registry
 from scheduling.processors.base import TaskProcessor
+from tenants.services.pausing import LATEST
 
 MAX_KEY_CHARACTERS = 200
 MAX_TAG_CHARACTERS = 64
@@ -119,6 +120,8 @@ def _check_times(request: JobRequest, now: datetime) -> None:
     for name, moment in (("run_at", request.run_at), ("deadline", request.deadline)):
         if moment is not None and moment.tzinfo is None:
             raise OptionInvalidError(f"{name} needs a time zone.")
+        if moment is not None and moment >= LATEST:
+            raise OptionInvalidError(f"{name} must lie before the year {LATEST.year}.")
     if request.deadline is not None and request.deadline <= max(request.run_at or now, now):
         raise OptionInvalidError("deadline must lie in the future and after run_at.")
 

@@ -103,6 +103,8 @@ def suspend_tenant(
 def reinstate_tenant(*, tenant: Tenant, reason: str = "") -> Tenant:
     """Undo a suspension; refused while the tenant is to be erased."""
     with all_tenants():
+        # Whoever asks for an erasure holds this lock: looked at without it, one that is just asked for is not seen.
+        _lock(tenant)
         if TenantErasure.objects.filter(subject_id=tenant.pk, status__in=_OPEN).exists():
             raise ErasureOpenError("The tenant is being erased; cancel the erasure first, while that is possible.")
         return _change(tenant, "tenant.reinstated", dict(_NOT_SUSPENDED), reason)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
+
+from django.db import InterfaceError, OperationalError
 
 from scheduling.services.partitions import estimate_default_rows, maintain_partitions, missing_days
 from scheduling.services.upkeep import retention, verification
 from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
 from tenants.services.erasure.steps import advance, due_erasures
 
+logger = logging.getLogger(__name__)
+
+MAX_FINDING_CHARACTERS = 500
 MINUTELY, HOURLY, DAILY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 # What happened since the last signed head can still be cut off unseen.
 HEADS_INTERVAL = timedelta(minutes=10)
@@ -21,9 +27,18 @@ def _make_partitions(budget: Budget) -> Step:
 
 
 def _erase_tenants(budget: Budget) -> Step:
-    # One that waits for its running jobs must not keep the others waiting.
-    parts = [advance(erasure_id, most=budget.batch_rows) for erasure_id in due_erasures()]
-    return Step({"erasures_due": len(parts)}, has_more=any(parts))
+    # One that waits for its running jobs, or that fails, must not keep the others waiting.
+    due, has_more = due_erasures(), False
+    findings: list[str] = []
+    for erasure_id in due:
+        try:
+            has_more = advance(erasure_id, most=budget.batch_rows) or has_more
+        except (OperationalError, InterfaceError):
+            raise  # the database's affair: all of them are tried again
+        except Exception as error:
+            logger.exception("erasure.failed", extra={"erasure": str(erasure_id)})
+            findings.append(f"Erasure {erasure_id}: {type(error).__name__}: {error}"[:MAX_FINDING_CHARACTERS])
+    return Step({"erasures_due": len(due)}, has_more=has_more, findings=findings)
 
 
 TASKS = (

@@ -1,0 +1,97 @@
+"""Erasures beside what else happens: a reinstatement at the same moment, and an erasure that cannot go on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from uuid import UUID
+
+import pytest
+from django.db import connection, transaction
+
+from scheduling.exceptions import OptionInvalidError
+from scheduling.services.job_requests import JobRequest
+from scheduling.services.submission import submit_job
+from scheduling.services.upkeep import tasks
+from scheduling.services.upkeep.runs import run_upkeep
+from tenants.context import all_tenants
+from tenants.exceptions import ErasureOpenError
+from tenants.models import ErasureStatus, Tenant, TenantErasure
+from tenants.services.erasure.requests import request_erasure
+from tenants.services.tenants import create_tenant, reinstate_tenant, suspend_tenant
+
+
+@pytest.fixture
+def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenants.services.erasure.requests.erasure_grace_seconds", lambda: 0)
+
+
+def ask(slug: str) -> TenantErasure:
+    tenant = suspend_tenant(tenant=create_tenant(slug=slug, plan="team"), reason="left")
+    return request_erasure(tenant=tenant, reason="asked for", confirm=slug)
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_anybody_waiting() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
+        )
+        return bool(cursor.fetchone()[0])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_tenant_is_not_reinstated_beside_the_erasure_that_is_just_asked_for(transactional_db: None) -> None:
+    tenant = suspend_tenant(tenant=create_tenant(slug="leaving", plan="team"), reason="left")
+
+    def reinstate() -> str:
+        try:
+            reinstate_tenant(tenant=tenant)
+        except ErasureOpenError as refusal:
+            return refusal.code
+        finally:
+            connection.close()
+        return "reinstated"
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            request_erasure(tenant=tenant, reason="asked for", confirm="leaving")
+            answer = pool.submit(reinstate)
+            wait_until(is_anybody_waiting)
+        assert answer.result(timeout=20) == ErasureOpenError.code
+    with all_tenants():
+        assert Tenant.objects.get(pk=tenant.pk).is_suspended
+
+
+@pytest.mark.django_db
+def test_an_erasure_that_fails_keeps_no_other_waiting(no_grace: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken, sound = ask("broken"), ask("sound")
+    advance = tasks.advance
+
+    def advance_or_fail(erasure_id: UUID, *, most: int) -> bool:
+        if erasure_id == broken.pk:
+            raise RuntimeError("the storage is away")
+        return advance(erasure_id, most=most)
+
+    monkeypatch.setattr(tasks, "advance", advance_or_fail)
+    run = run_upkeep(name="erasures")
+    assert run.outcome == "failed"
+    assert f"Erasure {broken.pk}: RuntimeError: the storage is away" in run.findings
+    with all_tenants():
+        assert TenantErasure.objects.get(pk=sound.pk).status == ErasureStatus.COMPLETED
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["run_at", "deadline"])
+def test_no_job_gets_a_time_that_no_reader_can_hold(name: str, acme: Tenant) -> None:
+    late = {name: datetime.fromisoformat("9999-12-31T23:59:59-14:00")}
+    with pytest.raises(OptionInvalidError):
+        submit_job(tenant=acme, request=JobRequest(kind="noop", payload={}, **late))
