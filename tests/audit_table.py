@@ -15,6 +15,12 @@ POST   tenants/me/resume/                tenant.resumed          tenants.tenant
 PATCH  tenants/me/settings/              settings.changed        tenants.tenant
 POST   usage/submit_burst/override/      tenant.limit_set        tenants.tenant
 POST   usage/submit_burst/clear/         tenant.limit_cleared    tenants.tenant
+POST   tenants/me/drain/                 tenant.draining         tenants.tenant
+POST   tenants/globex/suspend/           tenant.suspended        tenants.tenant
+POST   tenants/globex/reinstate/         tenant.reinstated       tenants.tenant
+POST   tenants/globex/pause/             tenant.paused           tenants.tenant
+POST   tenants/globex/drain/             tenant.draining         tenants.tenant
+POST   tenants/globex/resume/            tenant.resumed          tenants.tenant
 POST   members/                          membership.added        tenants.membership
 PATCH  members/{member}/                 membership.role_changed tenants.membership
 DELETE members/{member}/                 membership.removed      tenants.membership
@@ -93,6 +99,12 @@ scheduling.kindpause                resume        kind.resumed             sched
 scheduling.queue                    change        queue.changed            scheduling.queue
 scheduling.queue                    pause         queue.paused             scheduling.queue
 scheduling.queue                    resume        queue.resumed            scheduling.queue
+scheduling.queue                    drain         queue.draining           scheduling.queue
+scheduling.worker                   drain         worker.draining          scheduling.worker
+scheduling.worker                   resume        worker.resumed           scheduling.worker
+scheduling.workerpool               pause         pool.paused              scheduling.workerpool
+scheduling.workerpool               drain         pool.draining            scheduling.workerpool
+scheduling.workerpool               resume        pool.resumed             scheduling.workerpool
 scheduling.routingrule              add           routing_rule.created     scheduling.routingrule
 scheduling.routingrule              change        routing_rule.changed     scheduling.routingrule
 scheduling.schedule                 add           schedule.created         scheduling.schedule
@@ -118,6 +130,9 @@ tenants.tenant                      pause         tenant.paused            tenan
 tenants.tenant                      resume        tenant.resumed           tenants.tenant
 tenants.tenant                      suspend       tenant.suspended         tenants.tenant
 tenants.tenant                      reinstate     tenant.reinstated        tenants.tenant
+tenants.tenant                      drain         tenant.draining          tenants.tenant
+tenants.tenant                      erase         tenant.erasure_requested tenants.tenanterasure
+tenants.tenanterasure               cancel        tenant.erasure_cancelled tenants.tenanterasure
 tenants.tenantlimit                 add           tenant.limit_set         tenants.tenant
 tenants.tenantlimit                 change        tenant.limit_set         tenants.tenant
 tenants.tenantlimit                 clear         tenant.limit_cleared     tenants.tenant
@@ -151,6 +166,7 @@ COMMANDS = """
 backfill_schedule    schedule.backfilled    scheduling.schedule
 cancel_jobs          job.cancelled          scheduling.job
 create_tenant        tenant.created         tenants.tenant
+erase_tenant         tenant.erasure_requested tenants.tenanterasure
 grant_platform_role  platform_role.granted  auth.user
 index_documents      documents.uploaded     retrieval.dataset
 issue_api_key        api_key.issued         tenants.apikey
@@ -190,4 +206,6 @@ NO_ACTS: dict[str, str] = {
     "run_worker": "the machine's own work, which stands in the events of jobs",
     "verify_audit": "reads",
     "verify_ledger": "reads",
+    "verify_erasure": "reads",
+    "tenants.tenanterasure verify": "recounts and stores nothing",
 }

@@ -122,9 +122,10 @@ def find_heads(chain: UUID, *, above: int, up_to: int | None = None) -> Sequence
 
 def find_final_heads(chain: UUID) -> list[dict[str, Any]]:
     """The final heads that erasures of a tenant have left in the platform's own chain."""
-    entries = AuditLogEntry._base_manager.filter(tenant=None, action="tenant.erased", target_id=str(chain))
-    documents = [entry.after or {} for entry in entries]
-    return [document["final_head"] for document in documents if isinstance(document.get("final_head"), dict)]
+    entries = AuditLogEntry._base_manager.filter(
+        tenant=None, action="tenant.erased", after__final_head__chain=str(chain)
+    )
+    return [entry.after["final_head"] for entry in entries if entry.after]
 
 
 def _as_seal(row: dict[str, Any]) -> Seal:

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from tenants.context import Actor, acting_as
+from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
 from tenants.models import TenantErasure
 from tenants.selectors.tenants import find_tenant
@@ -35,7 +35,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            with acting_as(Actor(kind="command", label="erase_tenant")):
+            with acting_as(command_actor("erase_tenant")):
                 erasure = self._act(options)
         except DomainError as error:
             raise CommandError(error.detail) from error

@@ -23,6 +23,7 @@ from scheduling.services.schedules.definitions import pause_schedule
 from scheduling.services.suspension import suspend_job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import ApiKey, Plan, PlatformMembership, Tenant, Tier
+from tenants.services.erasure.requests import request_erasure
 from tenants.services.limits import set_tenant_limit
 from tenants.services.tenants import pause_tenant, suspend_tenant
 from tests.access.routes import SAMPLE_ID
@@ -144,6 +145,31 @@ def _draining_worker(world: World) -> None:
     world.api["admin"].post(f"/api/v1/workers/{SAMPLE_ID}/drain/", {"reason": "x"}, format="json")
 
 
+def _worker_row(world: World) -> Any:
+    _worker(world)
+    return SAMPLE_ID
+
+
+def _draining_worker_row(world: World) -> Any:
+    _draining_worker(world)
+    return SAMPLE_ID
+
+
+def _paused_pool_row(world: World) -> Any:
+    _paused_pool(world)
+    return WorkerPool.objects.get(name="default").pk
+
+
+def globex() -> Tenant:
+    with all_tenants():
+        return Tenant.objects.get(slug="globex")
+
+
+def _requested_erasure(world: World) -> Any:
+    _suspend_tenant(world)
+    return request_erasure(tenant=acme(), reason="x", confirm="acme").pk
+
+
 def _operators_role(world: World) -> Any:
     return PlatformMembership.objects.get(user__username="operator").pk
 
@@ -163,6 +189,14 @@ PREPARE: dict[str, Prepare] = {
     "POST documents/{document}/resume/": _pause_document,
     "POST documents/{document}/retry/": _fail_document,
     "DELETE datasets/{dataset}/": _empty_dataset,
+    "POST tenants/globex/reinstate/": lambda world: suspend_tenant(tenant=globex(), reason="x"),
+    "POST tenants/globex/resume/": lambda world: pause_tenant(tenant=globex(), reason="x"),
+    "tenants.tenant erase": _suspend_tenant,
+    "tenants.tenanterasure cancel": _requested_erasure,
+    "erase_tenant": _suspend_tenant,
+    "scheduling.worker drain": _worker_row,
+    "scheduling.worker resume": _draining_worker_row,
+    "scheduling.workerpool resume": _paused_pool_row,
     "tenants.tenant resume": _pause_tenant,
     "tenants.tenant reinstate": _suspend_tenant,
     "scheduling.queue resume": _pause_queue,
@@ -206,6 +240,8 @@ def _upload() -> dict[str, Any]:
     return {"files": SimpleUploadedFile("b.txt", b"two")}
 
 
+# What the dialogs of acts on one row ask for, all of them.
+ACT_FORM = {"reason": "x", "confirm": "acme"}
 # Where the act needs another body than the question whether it is allowed.
 BODIES: dict[str, Any] = {
     "POST schedules/{schedule}/backfill/": {
@@ -373,6 +409,8 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
 CONSOLE_READS = (
     "",
     "overview/",
+    "errors/",
+    "errors/{fingerprint}/",
     "roles/",
     "diagnosis/",
     "scheduling/schedule/preview/",
@@ -418,6 +456,7 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "tenant_settings": lambda world: ["acme", "--set", "timezone=Asia/Tokyo"],
     "cancel_jobs": lambda world: ["--tenant", "acme", "--kind", "noop"],
     "create_tenant": lambda world: ["typed", "--plan", "team"],
+    "erase_tenant": lambda world: ["acme", "--reason", "x", "--confirm", "acme"],
     "grant_platform_role": lambda world: ["newcomer", "auditor"],
     "index_documents": _index,
     "issue_api_key": lambda world: ["acme"],

@@ -320,11 +320,16 @@ def test_an_erased_tenant_is_no_finding_but_one_that_is_merely_gone_is(sealed_lo
     kept = list(last_heads())
     with all_tenants():
         final = erase_chain(acme.pk)
-        target = AuditTarget("tenants.tenant", str(acme.pk))
+        target = AuditTarget("tenants.tenanterasure", "7")
         record_audit(action="tenant.erased", target=target, after={"final_head": final})
     seal_entries()
     assert seals_of(acme.pk) == []
     assert found(verify_chains(heads=kept)) == []
+    owner.execute(
+        "UPDATE tenants_auditlogentry SET after = jsonb_set(after, '{final_head}', after->'final_head' - 'signed_at')"
+        " WHERE action = 'tenant.erased'"
+    )
+    assert {kind for kind, _, _ in found(verify_chains(heads=kept))} == {"end_missing", "entry_edited"}
     # The same excuse, written by somebody who has no key.
     forged = json.dumps({"final_head": {**final, "sequence": final["sequence"] + 1}})
     owner.execute("UPDATE tenants_auditlogentry SET after = %s WHERE action = 'tenant.erased'", [forged])

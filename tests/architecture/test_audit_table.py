@@ -1,0 +1,53 @@
+"""Every route, page and command that can change something has its line in the table of audit entries.
+
+That each act leaves what its line says is tested where there is a database: tests/integration/audit/test_coverage.py.
+"""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from jobsplatform.settings.env import BASE_DIR
+from tests import audit_table
+from tests.access import routes, table
+
+WHERE = "tests/audit_table.py"
+HOW = "“address <action> <target type>” with the audit entry that it leaves, or to NO_ACTS with the reason why none"
+
+
+def addresses(text: str, words: int) -> set[str]:
+    return {" ".join(row.split()[:words]) for row in text.strip().splitlines()}
+
+
+def without_line(found: set[str], text: str, words: int) -> list[str]:
+    return sorted(found - addresses(text, words) - set(audit_table.NO_ACTS))
+
+
+def test_every_route_of_the_api_that_changes_something_has_its_line() -> None:
+    found = {f"{line.method} {line.path}" for line in routes.lines(table.API) if line.method != "GET"}
+    assert len(found) > 30
+    assert without_line(found, audit_table.API, 2) == [], f"Add to API in {WHERE}: {HOW}."
+
+
+def test_every_form_and_act_of_every_page_has_its_line() -> None:
+    found = set()
+    for page in routes.pages():
+        forms = (("add", page.add), ("change", page.change))
+        found |= {f"{page.label} {name}" for name, right in forms if right is not None}
+        found |= {f"{page.label} {act}" for act in page.acts}
+    assert without_line(found, audit_table.PAGES, 2) == [], f"Add to PAGES in {WHERE}: {HOW}."
+
+
+def test_every_act_on_ticked_rows_has_its_line() -> None:
+    pages = admin.site._registry.items()
+    found = {f"{model._meta.label_lower} {name}" for model, page in pages for name in page.actions or ()}
+    assert without_line(found, audit_table.ACTIONS, 2) == [], f"Add to ACTIONS in {WHERE}: {HOW}."
+
+
+def test_every_command_has_its_line() -> None:
+    found = {path.stem for path in BASE_DIR.glob("*/**/management/commands/*.py") if path.stem != "__init__"}
+    assert without_line(found, audit_table.COMMANDS, 1) == [], f"Add to COMMANDS in {WHERE}: {HOW}."
+
+
+def test_a_line_that_is_missing_is_found() -> None:
+    assert without_line({"POST made/up/"}, audit_table.API, 2) == ["POST made/up/"]
