@@ -15,10 +15,10 @@ from scheduling.models import Worker
 from scheduling.selectors.stops import TargetState, read_target_state
 from scheduling.selectors.workers import list_workers
 from scheduling.services.stops import Scope, check_target
+from tenants.clock import read_moment
 from tenants.context import acting_as, all_tenants, command_actor
 from tenants.exceptions import DomainError
 from tenants.management.arguments import moment
-from tenants.services.pausing import database_now
 
 SCOPES = [scope.value for scope in Scope]
 WORKER = "worker"
@@ -69,7 +69,7 @@ def read_state(scope: str, name: str) -> TargetState:
     with all_tenants():
         if scope != Scope.KIND:  # a kind whose plug-in is gone may still be paused
             check_target(scope=Scope(scope), name=name)
-        return read_target_state(scope=scope, name=name, now=database_now())
+        return read_target_state(scope=scope, name=name, now=read_moment())
 
 
 def find_worker(name: str) -> Worker:

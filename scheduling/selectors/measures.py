@@ -14,6 +14,7 @@ from scheduling.selectors.fairness import ENTITY_LIMIT, TenantLine, read_fair_sh
 from scheduling.selectors.overview import read_oldest_waits
 from scheduling.selectors.processes import Liveness, read_liveness
 from scheduling.selectors.throughput import WINDOW, read_recent_work
+from tenants.clock import read_clock
 from tenants.context import require_scope
 from tenants.selectors.audit_chain import SealBacklog, read_seal_backlog
 
@@ -153,7 +154,7 @@ def _read_queues() -> list[QueueMeasure]:
 
 
 def _read_tenants(liveness: Liveness, limit: int) -> list[TenantMeasure]:
-    now = _fetch("SELECT now()", [])[0][0]
+    now = read_clock()
     queues = list(Queue.objects.select_related("pool"))
     slots = {pool.name: pool.slots for pool in liveness.pools}
     share = read_fair_share(

@@ -17,6 +17,7 @@ from scheduling.selectors.fairness import FairShare, InFlight, read_fair_share, 
 from scheduling.selectors.jobs import CappedCount
 from scheduling.selectors.stops import Stop, list_stops
 from scheduling.selectors.throughput import Ended, RecentWork, read_recent_work
+from tenants.clock import read_clock
 from tenants.context import require_scope
 from tenants.ids import uuid7_floor
 from tenants.models import AuditLogEntry
@@ -151,7 +152,7 @@ def read_overview() -> Overview:
     is_all_tenants = require_scope().is_all_tenants
     queues = list(Queue.objects.select_related("pool").order_by("pool__name", "name"))
     clocks = list(PoolClock.objects.select_related("pool").annotate(now=Now()).order_by("pool__name"))
-    now = clocks[0].now if clocks else _database_now()
+    now = clocks[0].now if clocks else read_clock()
     work = read_recent_work(now)
     in_flight = read_in_flight(now, work.since)
     pools = _pool_lines(clocks, _live_workers(now), queues, in_flight)
@@ -183,10 +184,6 @@ def count_dead_letters(*, since: datetime) -> CappedCount:
     letters = DeadLetter.objects.filter(id__gte=uuid7_floor(since), requeued_at__isnull=True)
     counted = letters.order_by().values("id")[: DEAD_LETTER_LIMIT + 1].count()
     return CappedCount(min(counted, DEAD_LETTER_LIMIT), counted > DEAD_LETTER_LIMIT)
-
-
-def _database_now() -> datetime:
-    return _fetch("SELECT now()", {})[0][0]  # type: ignore[no-any-return]
 
 
 def _live_workers(now: datetime) -> list[Worker]:

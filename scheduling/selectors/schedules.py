@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from scheduling.exceptions import ScheduleNotFoundError
 from scheduling.models import Job, Schedule, ScheduleFire
 from scheduling.recurrence import Cron, CronInvalidError, PreviewedRun, Recurrence, preview_runs
+from tenants.clock import read_clock
 from tenants.models import AuditLogEntry
 from tenants.selectors.settings import tenant_setting
 from tenants.tenant_settings import TIMEZONE
@@ -59,9 +59,7 @@ def preview(
     ends_at: datetime | None = None,
 ) -> list[PreviewedRun]:
     """The next runs by the database's clock, within the given bounds."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT now()")
-        now: datetime = cursor.fetchone()[0]
+    now = read_clock()
     # The bound itself is a time.
     after = now if starts_at is None or starts_at <= now else starts_at - datetime.resolution
     return preview_runs(recurrence, after=after, count=count, until=ends_at)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from scheduling.models import Job
 from scheduling.services.job_requests import JobRequest, check_request
 from scheduling.services.routing import Routes
 from scheduling.services.submission import submit_job
+from tenants.clock import read_clock
 from tenants.context import tenant_context
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
@@ -42,9 +44,8 @@ def read_request(kind: str, payload: dict[str, Any], options: dict[str, Any]) ->
 def check_submission(kwargs: Any) -> None:
     """Raise the DomainError that submitting with these keyword arguments would raise now."""
     tenant, request = _read(kwargs)
-    with tenant_context(tenant), connection.cursor() as cursor:
-        cursor.execute("SELECT now()")
-        check_request(request, now=cursor.fetchone()[0], max_priority=tenant.plan.max_priority)
+    with tenant_context(tenant):
+        check_request(request, now=read_clock(), max_priority=tenant.plan.max_priority)
         Routes.load(tenant.plan.tier_id).queue_for(request.kind, request.payload, request.queue)
 
 
@@ -79,9 +80,7 @@ def _submit_once(row: PeriodicTask, tenant: Tenant, request: JobRequest) -> tupl
     earlier = Job.objects.filter(idempotency_key__in=keys).first()
     if earlier is not None:
         return earlier, False
-    fields = {name: getattr(request, name) for name in request.__dataclass_fields__}
-    keyed = JobRequest(**fields | {"idempotency_key": keys[0]})
-    return submit_job(tenant=tenant, request=keyed).job, True
+    return submit_job(tenant=tenant, request=replace(request, idempotency_key=keys[0])).job, True
 
 
 def _interval_seconds(row: PeriodicTask) -> float:

@@ -12,10 +12,10 @@ from django.db import connection
 from scheduling.exceptions import DrainingError
 from scheduling.models import Drain
 from scheduling.services.leadership import lead
+from tenants.clock import read_moment
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tenants.services.audit import AuditTarget, record_audit
-from tenants.services.pausing import database_now
 
 DRAIN_LOCK = 0x64726E64
 # When a refused client may ask again where nobody has said how long the drain lasts.
@@ -88,7 +88,7 @@ def note_drained() -> int:
     with all_tenants():
         if not lead(DRAIN_LOCK):
             return 0
-        return _note_drained_targets(database_now()) + _note_drained_tenants()
+        return _note_drained_targets(read_moment()) + _note_drained_tenants()
 
 
 def _note_drained_targets(now: datetime) -> int:

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db import connection
 
 from scheduling.models import Charge, Execution, JobError, JobEvent, JobLog
+from tenants.clock import read_clock
 from tenants.context import all_tenants
 from tenants.ids import uuid7_floor
 from tenants.partitions import create_partition
@@ -85,10 +86,8 @@ def estimate_default_rows() -> int:
 
 
 def _midnight() -> datetime:
-    with all_tenants(), connection.cursor() as cursor:
-        cursor.execute("SELECT now()")
-        (now,) = cursor.fetchone()
-    return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)  # type: ignore[no-any-return]
+    with all_tenants():
+        return read_clock().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _make(table: str, starts_at: datetime) -> str:

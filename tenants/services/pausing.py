@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
-from django.db import connection
-
+from tenants.clock import read_moment
 from tenants.context import current_actor
 from tenants.exceptions import FieldInvalidError, ReasonRequiredError
 from tenants.names import clean_name
@@ -31,24 +29,15 @@ def expect_reason(reason: str, *, max_length: int = REASON_LIMIT) -> str:
 
 
 def actor_words() -> str:
-    """Who acts, as pages show it: `user:ada`, `command:pause`, `system`."""
+    """Who acts, as pages show it: `user:ada`, `command:root@host`, `system`."""
     actor = current_actor()
     name = actor.label or actor.id
     return actor.kind if actor.kind == "system" or not name else f"{actor.kind}:{name}"[:200]
 
 
-def database_now() -> datetime:
-    """The time by which pauses end: the database's, whatever this machine's clock says."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT statement_timestamp()")
-        row: Any = cursor.fetchone()
-    moment: datetime = row[0]
-    return moment
-
-
 def check_until(until: datetime | None, *, field: str = "until") -> datetime:
     """The database's time now; `FieldInvalidError` for an `until` that has no zone or is past."""
-    now = database_now()
+    now = read_moment()
     if until is not None and (until.tzinfo is None or not now < until < LATEST):
         detail = f"It must be a time in the future and before the year {LATEST.year}, with its zone."
         fault = {"field": field, "code": "field_invalid", "detail": detail}

@@ -7,7 +7,8 @@ from datetime import timedelta
 from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
 
 from scheduling.models import Job, Schedule, ScheduleFire
-from scheduling.services.schedules.definitions import create_schedule, read_clock
+from scheduling.services.schedules.definitions import create_schedule
+from tenants.clock import read_clock
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
 from tests.acceptance.acts import wait_for

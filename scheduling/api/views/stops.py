@@ -29,9 +29,9 @@ from scheduling.services.stops import Scope
 from scheduling.services.workers import drain_worker, resume_worker
 from tenants.api.serializers import WhySerializer
 from tenants.api.viewsets import StaffViewSet
+from tenants.clock import read_moment
 from tenants.context import all_tenants
 from tenants.permissions import Permission
-from tenants.services.pausing import database_now
 
 OPERATE: Mapping[str, Permission] = {
     "list": Permission.PLATFORM_VIEW,
@@ -85,7 +85,7 @@ class StoppableViewSet(StaffViewSet):
     def state_of(self, name: str) -> TargetState:
         """Pause, drain and progress, over all tenants even where staff has named one."""
         with all_tenants():
-            return read_target_state(scope=self.scope, name=name, now=database_now())
+            return read_target_state(scope=self.scope, name=name, now=read_moment())
 
     def list_states(self, request: Request, names: list[str]) -> Response:
         """All targets of a kind that there are few of."""

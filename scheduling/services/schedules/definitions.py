@@ -19,6 +19,7 @@ from scheduling.services.schedules.rules import (
     next_fire,
     recurrence_of,
 )
+from tenants.clock import read_clock
 from tenants.context import tenant_context
 from tenants.exceptions import FieldInvalidError
 from tenants.models import Tenant
@@ -152,22 +153,6 @@ def lock_schedule(schedule_id: UUID) -> Schedule:
     if schedule is None:
         raise ScheduleNotFoundError
     return schedule
-
-
-def read_clock() -> datetime:
-    """The database's time, by which all schedules go."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT now()")
-        moment: datetime = cursor.fetchone()[0]
-    return moment
-
-
-def read_moment() -> datetime:
-    """The database's time at this very moment: under a schedule's lock no two are equal."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        moment: datetime = cursor.fetchone()[0]
-    return moment
 
 
 def _assign(schedule: Schedule, values: Mapping[str, Any]) -> Difference:

@@ -23,6 +23,7 @@ from scheduling.services.schedules.overlaps import Overlaps, cancel_superseded, 
 from scheduling.services.schedules.recording import disable_schedules, record_fires
 from scheduling.services.schedules.rules import next_fire, recurrence_of
 from scheduling.services.schedules.runs import new_fire, submit_fires
+from tenants.clock import read_clock
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
 
 logger = logging.getLogger(__name__)
@@ -76,9 +77,7 @@ def _begin() -> datetime:
     """The database's time; a process that is stopped inside the transaction is cut off, and its locks with it."""
     with connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL idle_in_transaction_session_timeout = {TICK_IDLE_TIMEOUT_MS}")
-        cursor.execute("SELECT now()")
-        now: datetime = cursor.fetchone()[0]
-    return now
+    return read_clock()
 
 
 def _lock_due(limit: int) -> list[Schedule]:

@@ -12,9 +12,10 @@ from django.db import transaction
 from scheduling.conf import MAX_BACKFILL_FIRES
 from scheduling.exceptions import BackfillInvalidError
 from scheduling.models import Schedule, ScheduleFire
-from scheduling.services.schedules.definitions import lock_schedule, read_clock, read_moment
+from scheduling.services.schedules.definitions import lock_schedule
 from scheduling.services.schedules.rules import EARLIEST, recurrence_of, request_of
 from scheduling.services.submission import submit_job, submit_jobs
+from tenants.clock import read_clock, read_moment
 from tenants.context import tenant_context
 from tenants.exceptions import DomainError
 from tenants.models import Tenant

@@ -8,12 +8,13 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
+from tenants.clock import read_moment
 from tenants.conf import erasure_grace_seconds
 from tenants.context import all_tenants
 from tenants.exceptions import ErasureNotFoundError, ErasureOpenError, ErasureRefusedError
 from tenants.models import ErasureStatus, Tenant, TenantErasure
 from tenants.services.audit import AuditTarget, record_audit
-from tenants.services.pausing import actor_words, database_now, require_reason
+from tenants.services.pausing import actor_words, require_reason
 
 
 def request_erasure(*, tenant: Tenant, reason: str, confirm: str) -> TenantErasure:
@@ -25,7 +26,7 @@ def request_erasure(*, tenant: Tenant, reason: str, confirm: str) -> TenantErasu
             raise ErasureRefusedError("Repeat the tenant's slug to confirm.")
         if not locked.is_suspended:
             raise ErasureRefusedError("Only a suspended tenant can be erased; suspend it first.")
-        now = database_now()
+        now = read_moment()
         # A suspension that ended by itself would let in what is being erased.
         Tenant.objects.filter(pk=locked.pk).update(suspended_until=None)
         erasure = TenantErasure(

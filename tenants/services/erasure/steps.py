@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.db.models import Q
 
+from tenants.clock import read_moment
 from tenants.context import all_tenants
 from tenants.models import AuditHead, AuditLogEntry, AuditPending, AuditSeal, ErasureStatus, Tenant, TenantErasure
 from tenants.services.audit_pruning import erase_chain
@@ -18,7 +19,6 @@ from tenants.services.erasure.catalog import count_rows, delete_rows, tenant_tab
 from tenants.services.erasure.erasers import count_outside, find_erasers
 from tenants.services.erasure.proof import build_proof, hash_proof
 from tenants.services.erasure.requests import record_erasure
-from tenants.services.pausing import database_now
 
 COUNT, ROWS, PROVE = "count", "rows", "prove"
 BATCH_ROWS = 5_000
@@ -29,7 +29,7 @@ _LAST = frozenset({model._meta.db_table for model in (AuditHead, AuditLogEntry, 
 def due_erasures() -> list[UUID]:
     """The erasures that have work to do now, the oldest first."""
     with all_tenants():
-        due = Q(status=ErasureStatus.RUNNING) | Q(status=ErasureStatus.PENDING, starts_at__lte=database_now())
+        due = Q(status=ErasureStatus.RUNNING) | Q(status=ErasureStatus.PENDING, starts_at__lte=read_moment())
         return list(TenantErasure.objects.filter(due).order_by("pk").values_list("pk", flat=True))
 
 
@@ -48,12 +48,12 @@ def advance(erasure_id: UUID, *, most: int = BATCH_ROWS) -> bool:
 
 def _is_due(erasure: TenantErasure) -> bool:
     if erasure.status == ErasureStatus.PENDING:
-        return erasure.starts_at <= database_now()
+        return erasure.starts_at <= read_moment()
     return erasure.status == ErasureStatus.RUNNING
 
 
 def _begin(erasure: TenantErasure) -> None:
-    erasure.status, erasure.started_at, erasure.step = ErasureStatus.RUNNING, database_now(), COUNT
+    erasure.status, erasure.started_at, erasure.step = ErasureStatus.RUNNING, read_moment(), COUNT
     record_erasure(erasure, "tenant.erasure_begun")
 
 
@@ -113,7 +113,7 @@ def _prove(erasure: TenantErasure) -> bool:
     erasure.after = {**count_rows(subject), **count_outside(subject)}
     if left := sorted(name for name, number in erasure.after.items() if number):
         raise ErasureIncompleteError(f"Rows are left in {', '.join(left)}.")
-    erasure.finished_at = database_now()
+    erasure.finished_at = read_moment()
     erasure.status, erasure.step = ErasureStatus.COMPLETED, ""
     erasure.proof = build_proof(erasure)
     erasure.proof_sha256 = hash_proof(erasure.proof)

@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from scheduling.services.workers import Registration
-from tenants.context import all_tenants
+from tenants.context import all_tenants, command_actor
 from tenants.models import AuditLogEntry, Tenant
 
 pytestmark = pytest.mark.django_db
@@ -27,7 +27,7 @@ def run(*arguments: str) -> Any:
 )
 def test_each_target_is_paused_drained_and_resumed(acme: Tenant, target: str, name: str) -> None:
     paused = run("pause", target, name, "--reason", "disk", "--until", "2999-01-01T00:00:00Z")
-    assert (paused["pause"]["reason"], paused["pause"]["by"]) == ("disk", "command:pause")
+    assert (paused["pause"]["reason"], paused["pause"]["by"]) == ("disk", f"command:{command_actor('pause').label}")
     draining = run("drain", target, name, "--reason", "moving")
     assert draining["drain"]["reason"] == "moving"
     assert run("resume", target, name) == {"name": name, "pause": None, "drain": None, "progress": None}
