@@ -21,7 +21,7 @@ from tests.databases import TestDatabase, connect_as_owner
 
 CLIENTS = 40
 # Whoever looks again holds a connection for that moment only, and they do not all look at once.
-MOST_CONNECTIONS = CLIENTS // 4
+MOST_CONNECTIONS = CLIENTS // 2
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND application_name = %s"
 NAME = "streams"
 
