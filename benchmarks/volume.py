@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 from django.db import connection
 
+from scheduling.services.rollups import fold_tallies
 from tenants.context import all_tenants
 from tenants.models import Plan, Tenant
+from tenants.services.sealing import seal_entries
 from tenants.services.tenants import create_tenant
 
 JOBS = 1_000_000
@@ -18,6 +20,8 @@ TENANTS = 200
 WAITING_SHARE = 0.04
 AUDIT_ENTRIES = 300_000
 SLICE = 250_000
+FOLD_ROWS = 50_000
+SEAL_SECONDS = 10.0
 
 # Ids are UUIDv7, so an id of an hour ago sorts an hour back; `uuidv7(interval)` is PostgreSQL 18's.
 _JOBS = """
@@ -91,6 +95,24 @@ FROM (
     SELECT tenant_id, id, finished_at, 'execution.ended', state FROM scheduling_job WHERE finished_at IS NOT NULL
 ) AS happened
 """
+_ERRORS = """
+INSERT INTO scheduling_joberror (id, tenant_id, job_id, execution_id, kind, error_type, error_message,
+    error_fingerprint, at)
+SELECT uuidv7(finished_at - now()), tenant_id, id, NULL, kind, error_type, error_message, error_fingerprint,
+    finished_at
+FROM scheduling_job WHERE state IN ('discarded', 'quarantined')
+"""
+_LOGS = """
+INSERT INTO scheduling_joblog (id, tenant_id, job_id, execution_id, attempt, level, message, fields, at)
+SELECT uuidv7(started_at - now()), tenant_id, job_id, id, 1, 20, 'It was read, and understood.', '{}', started_at
+FROM scheduling_execution
+"""
+# What settlement leaves for the rollups; the platform's own code folds it.
+_TALLIES = """
+INSERT INTO scheduling_tally (tenant_id, queue_id, kind, outcome, is_dead, wait_us, started_at, measured_us, ended_at)
+SELECT tenant_id, queue_id, kind, outcome, outcome = 'failed', 1000000, started_at, measured_us, ended_at
+FROM scheduling_execution
+"""
 _AUDIT = """
 INSERT INTO tenants_auditlogentry (id, tenant_id, at, actor_kind, actor_id, actor_label, action, target_type,
     target_id, before, after, reason, request_id)
@@ -127,7 +149,13 @@ def fill(*, jobs: int = JOBS, tenants: int = TENANTS) -> Volume:
         _run(_JOBS, {"tenants": ids, "queues": queues, **bounds})
     for statement in (_CAPACITIES, _ENTITIES, _READY, _DEAD_LETTERS, _EXECUTIONS, _CHARGES, _EVENTS):
         _run(statement, {})
+    for statement in (_ERRORS, _LOGS, _TALLIES):
+        _run(statement, {})
+    while fold_tallies(limit=FOLD_ROWS):
+        pass
     _run(_AUDIT, {"tenants": ids, "total": AUDIT_ENTRIES})
+    while seal_entries(budget_seconds=SEAL_SECONDS):
+        pass
     return Volume(busiest=made[0], jobs=jobs, tenants=tenants)
 
 
