@@ -65,7 +65,6 @@ FIELDS: list[tuple[str, Any, str]] = [
     ("priority", "١", "not_whole"),
     ("priority", 1.0, "not_whole"),
     ("priority", True, "not_whole"),
-    ("priority", None, "null"),
     ("run_at", "2030-01-01", "format"),
     ("run_at", "2030-01-01T00:00:00", "format"),
     ("run_at", "2030-02-30T00:00:00Z", "format"),
