@@ -48,6 +48,8 @@ class AuditLogEntry(models.Model):
             models.Index(fields=["actor_label", "-id"], name="audit_by_actor_label"),
             models.Index(fields=["actor_id", "-id"], name="audit_by_actor_id"),
             models.Index(fields=["request_id", "-id"], name="audit_by_request"),
+            models.Index(fields=["tenant", "actor_label", "-id"], name="audit_by_tenant_label"),
+            models.Index(fields=["tenant", "actor_id", "-id"], name="audit_by_tenant_actor"),
         ]
 
     def __str__(self) -> str:
