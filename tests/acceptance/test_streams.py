@@ -20,6 +20,7 @@ from tests.acceptance.test_platform import free_port, is_answering
 from tests.databases import TestDatabase, connect_as_owner
 
 CLIENTS = 40
+WAIT_SECONDS = 30
 # Whoever looks again holds a connection for that moment only, and they do not all look at once.
 MOST_CONNECTIONS = CLIENTS // 2
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND application_name = %s"
@@ -40,10 +41,16 @@ def test_many_clients_wait_for_a_jobs_end_and_hold_no_connection(
     with ThreadPoolExecutor(CLIENTS) as clients, connect_as_owner(acceptance_database.name) as owner:
         answers = [clients.submit(wait_for_log, port, token, job) for _ in range(CLIENTS)]
         eventually(lambda: threads_of(streams.pid) > CLIENTS, what="everybody waits")
-        seen = [count(owner, acceptance_database.name) for _ in range(50)]
-        assert sorted(seen)[len(seen) // 2] <= MOST_CONNECTIONS, seen
-        with tenant_context(acme):
-            cancel_jobs(job_ids=[job.pk])
+        try:
+            # Each looks at once when it comes, and seldom after that.
+            eventually(
+                lambda: usual_connections(owner, acceptance_database.name) <= MOST_CONNECTIONS,
+                within=WAIT_SECONDS / 2,
+                what="those who wait hold hardly a connection",
+            )
+        finally:
+            with tenant_context(acme):
+                cancel_jobs(job_ids=[job.pk])
         finished = [answer.result(timeout=60) for answer in answers]
 
     assert {answer["job_state"] for answer in finished} == {"cancelled"}
@@ -52,7 +59,7 @@ def test_many_clients_wait_for_a_jobs_end_and_hold_no_connection(
 
 def wait_for_log(port: int, token: str, job: Job) -> dict[str, Any]:
     """The answer to a long poll that nothing but the job's end ends before its time."""
-    address = f"http://127.0.0.1:{port}/api/v1/jobs/{job.pk}/logs/?wait=30&level=error"
+    address = f"http://127.0.0.1:{port}/api/v1/jobs/{job.pk}/logs/?wait={WAIT_SECONDS}&level=error"
     asked = Request(address, headers={"Authorization": f"Api-Key {token}", "Host": "localhost"})
     with urlopen(asked, timeout=60) as answer:
         answered: dict[str, Any] = json.load(answer)
@@ -62,6 +69,11 @@ def wait_for_log(port: int, token: str, job: Job) -> dict[str, Any]:
 def threads_of(pid: int) -> int:
     with Path(f"/proc/{pid}/status").open() as status:
         return next(int(line.split()[1]) for line in status if line.startswith("Threads:"))
+
+
+def usual_connections(owner: Any, database: str) -> int:
+    """The median of many looks, so that one moment in which many look again proves nothing."""
+    return sorted(count(owner, database) for _ in range(50))[25]
 
 
 def count(owner: Any, database: str) -> int:
