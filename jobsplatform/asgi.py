@@ -1,5 +1,6 @@
 """The ASGI entry point."""
 
+import gc
 import os
 import warnings
 
@@ -11,3 +12,5 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "jobsplatform.settings")
 warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 
 application = get_asgi_application()
+# What is loaded by now stays: without this, each full collection walks it, in the middle of some request.
+gc.freeze()

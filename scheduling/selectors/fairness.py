@@ -111,7 +111,7 @@ def read_fair_share(
     ended_by_tenant: Mapping[UUID, Ended],
     limit: int = LINE_LIMIT,
 ) -> FairShare:
-    """Three statements: the active plan with its tiers, and the entities with their tenants."""
+    """Five statements: the active plan with its tiers, and the entities with their tenants and those' plans."""
     plan = CFSPlan.objects.filter(is_active=True).prefetch_related("tiers").first()
     entities = _demanding_entities()
     weights = effective_weights(queues, plan)
@@ -139,9 +139,12 @@ def effective_weights(queues: Iterable[Queue], plan: CFSPlan | None) -> dict[int
 
 
 def _demanding_entities() -> list[SchedulingEntity]:
-    """Entities that are backlogged or running, with their tenants; one more than the limit says it is cut."""
+    """Entities that are backlogged or running, with their tenants; one more than the limit says it is cut.
+
+    A tenant is in many queues: fetched apart, it and its plan are made once.
+    """
     entities = SchedulingEntity.objects.filter(Q(is_runnable=True) | Q(waiting__gt=0) | Q(in_flight__gt=0))
-    return list(entities.select_related("tenant__plan").order_by("id")[: ENTITY_LIMIT + 1])
+    return list(entities.prefetch_related("tenant__plan").order_by("id")[: ENTITY_LIMIT + 1])
 
 
 def _entitled_slots(
