@@ -1,18 +1,40 @@
-"""The frozen values at the boundary of the fair order."""
+"""The frozen values at the boundary of the fair order.
+
+Those made once a pick are named tuples, which cost a third of a frozen dataclass.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
 from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
-class TenantShare:
-    """An eligible tenant in a queue.
+class KeyShare:
+    """The jobs of one fair key of a tenant in a queue, beside those of its other keys.
 
     ``head_rank`` is the rank of its first ready job, ``waiting`` an upper bound of its ready
-    jobs, ``estimate_us`` the predicted cost of its next job.
+    jobs, ``estimate_us`` the predicted cost of its next job. The entity of the tenant itself
+    stands for its jobs without a key.
+    """
+
+    entity_id: int
+    vruntime: int
+    in_flight: int
+    head_rank: int
+    waiting: int
+    estimate_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class TenantShare:
+    """An eligible tenant in a queue: ``in_flight``, ``head_rank`` and ``waiting`` of all its jobs there.
+
+    Without ``keys`` it has one line of jobs, whose virtual time is ``own_vruntime``.
+    ``virtual_time`` is the clock that its keys share.
     """
 
     entity_id: int
@@ -23,6 +45,9 @@ class TenantShare:
     head_rank: int
     waiting: int
     estimate_us: int
+    own_vruntime: int = 0
+    virtual_time: int = 0
+    keys: Sequence[KeyShare] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +62,7 @@ class QueueShare:
     room: int
     is_fifo: bool
     tenants: Sequence[TenantShare]
+    in_flight: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +78,7 @@ class PoolShare:
     tenant_room: Mapping[UUID, int]
 
 
-@dataclass(frozen=True, slots=True)
-class ReadyJob:
+class ReadyJob(NamedTuple):
     """A job that may start, with its predicted cost in microseconds of slot time."""
 
     job_id: UUID | None
@@ -70,15 +95,43 @@ class ReadRows:
     jobs: Sequence[ReadyJob]
 
 
-@dataclass(frozen=True, slots=True)
-class Pick:
-    """One decision: this job next, at this start tag."""
+class Reason(StrEnum):
+    """Why a tenant went before the others of its queue."""
+
+    LEAST_VIRTUAL_TIME = "least_virtual_time"
+    TIE_IN_FLIGHT = "tie_in_flight"
+    TIE_LONGEST_WAITING = "tie_longest_waiting"
+    ONLY_CANDIDATE = "only_candidate"
+    RESERVED = "reserved"
+
+
+class Pick(NamedTuple):
+    """One decision: this job next, with the numbers that made it so.
+
+    ``entity_id`` is the key's entity, or the tenant's own, ``tenant_entity_id``, for a job
+    without a key. ``turn`` and ``runner_up`` are the places of the tenant and of the next
+    among its siblings; where ``is_fifo``, their first number is the rank.
+    """
 
     queue_id: int
     entity_id: int
     tenant_id: UUID
     start_tag: int
     job: ReadyJob
+    tenant_entity_id: int
+    queue_start_tag: int
+    key_start_tag: int
+    turn: tuple[int, int, int, int]
+    runner_up: tuple[int, int, int, int] | None
+
+    @property
+    def reason(self) -> Reason:
+        """The first number in which the tenant and its runner-up differ; the id settles what is left."""
+        if self.runner_up is None:
+            return Reason.ONLY_CANDIDATE
+        if self.turn[0] != self.runner_up[0]:
+            return Reason.LEAST_VIRTUAL_TIME
+        return Reason.TIE_IN_FLIGHT if self.turn[1] != self.runner_up[1] else Reason.TIE_LONGEST_WAITING
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +144,29 @@ class QueueTags:
 
 
 @dataclass(frozen=True, slots=True)
+class TenantTags:
+    """A tenant's clocks after the picks: its own, the one of its keys, and each picked key's."""
+
+    vruntime: int
+    virtual_time: int
+    keys: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class PickResult:
     """All picks of a tick in order, with the clocks they leave behind.
 
-    ``vruntimes`` maps the picked entities to their new virtual time. ``is_cut_short`` says
-    that room was left when a job would have been next that was not read.
+    ``tenants`` has those that were picked, by their entity. ``is_cut_short`` says that room
+    was left when a job would have been next that was not read.
     """
 
     picks: Sequence[Pick]
     virtual_time: int
     queues: Mapping[int, QueueTags]
-    vruntimes: Mapping[int, int]
+    tenants: Mapping[int, TenantTags]
     is_cut_short: bool
+
+    @property
+    def vruntimes(self) -> Mapping[int, int]:
+        """The new virtual time of each picked tenant, by its entity."""
+        return {entity_id: tags.vruntime for entity_id, tags in self.tenants.items()}

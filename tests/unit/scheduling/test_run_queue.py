@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduling.fairness.run_queue import EstimatedSupply, ReadSupply, pick_fair, rows_to_read
-from scheduling.fairness.shares import PoolShare, QueueShare, ReadRows, ReadyJob, TenantShare
+from scheduling.fairness.run_queue import EstimatedSupply, ReadSupply, keys_to_read, pick_fair, rows_to_read
+from scheduling.fairness.shares import KeyShare, PoolShare, QueueShare, ReadRows, ReadyJob, Reason, TenantShare
 from scheduling.fairness.simulation import Arrival, Policy, SimulatedTenant, simulate
 from scheduling.fairness.virtual_time import corrected, rejoined, virtual_service
 
@@ -18,7 +20,7 @@ SECOND = 1_000_000
 
 
 def tenant(number: int, **changes: int) -> TenantShare:
-    values = {
+    values: dict[str, Any] = {
         "weight_milli": 1_000,
         "vruntime": 0,
         "in_flight": 0,
@@ -27,6 +29,15 @@ def tenant(number: int, **changes: int) -> TenantShare:
         "estimate_us": SECOND,
     }
     return TenantShare(entity_id=number, tenant_id=UUID(int=number), **(values | changes))
+
+
+def key(number: int, **changes: int) -> KeyShare:
+    values = {"vruntime": 0, "in_flight": 0, "head_rank": 0, "waiting": 1_000, "estimate_us": SECOND}
+    return KeyShare(entity_id=number, **(values | changes))
+
+
+def keyed(number: int, *keys: KeyShare, **changes: int) -> TenantShare:
+    return replace(tenant(number, **changes), keys=keys)
 
 
 def queue(*tenants: TenantShare, **changes: object) -> QueueShare:
@@ -73,12 +84,91 @@ def order(share: PoolShare) -> list[int]:
         (pool(queue(tenant(1), tenant(2, estimate_us=2 * SECOND)), room=6), [1, 2, 1, 2, 1, 1]),
         # First in, first out ignores virtual time.
         (pool(queue(tenant(1, head_rank=9), tenant(2, head_rank=5, vruntime=99), is_fifo=True), room=2), [2, 2]),
+        # Keys share their tenant's part and gain it nothing.
+        (pool(queue(tenant(1), keyed(2, key(21), key(22))), room=6), [1, 21, 1, 22, 1, 21]),
+        # Among keys too the one of least virtual time is next …
+        (pool(queue(keyed(2, key(21, vruntime=1_000 * SECOND), key(22))), room=3), [22, 21, 22]),
+        # … a tie goes to the one with fewest in flight, then to the longest waiting, then to the lower id.
+        (pool(queue(keyed(2, key(21, in_flight=1), key(22, head_rank=7), key(23, head_rank=7))), room=1), [22]),
+        (pool(queue(keyed(2, key(21, head_rank=9), key(22, head_rank=5))), room=1), [22]),
+        # A tenant's jobs without a key stand beside its keys, under its own entity.
+        (pool(queue(keyed(2, key(2), key(21))), room=4), [2, 21, 2, 21]),
+        # A tenant waits as long as the longest waiting of its keys.
+        (pool(queue(tenant(1, head_rank=6), keyed(2, key(21, head_rank=9), key(22, head_rank=5))), room=1), [22]),
+        # … of those too that were not read.
+        (pool(queue(tenant(1, head_rank=6), keyed(2, key(21, head_rank=9), head_rank=5)), room=1), [21]),
+        # A key that runs out leaves its tenant's part to the others.
+        (pool(queue(tenant(1), keyed(2, key(21, waiting=1), key(22))), room=6), [1, 21, 1, 22, 1, 22]),
+        # First in, first out goes by the longest waiting job of all keys.
+        (
+            pool(
+                queue(tenant(1, head_rank=6), keyed(2, key(21, head_rank=9), key(22, head_rank=5)), is_fifo=True),
+                room=1,
+            ),
+            [22],
+        ),
         # No room, no picks.
         (pool(queue(tenant(1)), room=0), []),
     ],
 )
 def test_tenants_are_picked_in_fair_order(share: PoolShare, expected: list[int]) -> None:
     assert order(share) == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ({}, {}, [2, 1]),
+        ({"vruntime": 1}, {}, [1, 2]),
+        ({"in_flight": 1}, {}, [1, 2]),
+    ],
+)
+def test_ties_between_queues_go_to_fewest_in_flight_then_to_the_longest_waiting(
+    first: dict[str, int], second: dict[str, int], expected: list[int]
+) -> None:
+    late, early = tenant(1, head_rank=9), tenant(2, head_rank=5)
+    if expected[0] == 1:
+        first, second = second, first
+    share = pool(queue(late, queue_id=1, **first), queue(early, queue_id=2, **second), room=2)
+    assert order(share) == expected
+
+
+@pytest.mark.parametrize(
+    ("tenants", "reason"),
+    [
+        ([tenant(1)], Reason.ONLY_CANDIDATE),
+        ([tenant(1), tenant(2, vruntime=5)], Reason.LEAST_VIRTUAL_TIME),
+        ([tenant(1, in_flight=1), tenant(2)], Reason.TIE_IN_FLIGHT),
+        ([tenant(1, head_rank=9), tenant(2)], Reason.TIE_LONGEST_WAITING),
+    ],
+)
+def test_each_pick_carries_what_decided_it(tenants: list[TenantShare], reason: Reason) -> None:
+    pick = pick_fair(pool(queue(*tenants), room=1), EstimatedSupply()).picks[0]
+    assert pick.reason == reason
+    assert pick.turn[3] == pick.tenant_entity_id
+    turns = [(one.vruntime, one.in_flight, one.head_rank, one.entity_id) for one in tenants]
+    others = [turn for turn in turns if turn != pick.turn]
+    assert pick.runner_up == min(others, default=None)
+
+
+def test_a_tenant_and_its_keys_keep_their_own_clocks() -> None:
+    share = pool(queue(keyed(2, key(2, vruntime=4), key(21, vruntime=7), weight_milli=2_000, vruntime=3)), room=2)
+    result = pick_fair(share, EstimatedSupply())
+    tags = result.tenants[2]
+    assert (tags.vruntime, tags.virtual_time) == (3 + 1_000 * SECOND, 7)
+    assert tags.keys == {2: 4 + 1_000 * SECOND, 21: 7 + 1_000 * SECOND}
+
+
+def test_as_many_keys_are_read_as_the_tenant_may_have_turns() -> None:
+    assert keys_to_read(pool(queue(tenant(1), tenant(2, weight_milli=3_000)), room=4), [2]) == {2: 4}
+
+
+def test_a_pick_past_the_keys_that_were_read_ends_the_tick() -> None:
+    share = pool(queue(keyed(2, key(21), key(22))), room=4)
+    rows = {21: ReadRows(3, [ReadyJob(UUID(int=n), 0, "noop", SECOND) for n in range(3)])}
+    result = pick_fair(share, ReadSupply(rows))
+    assert [pick.entity_id for pick in result.picks] == [21]
+    assert result.is_cut_short
 
 
 def test_queues_share_the_pool_by_their_weights() -> None:
