@@ -89,6 +89,14 @@ class TargetNotFoundError(DomainError):
     code, category, title = "not_found", "not_found", "There is nothing of this name to pause or drain"
 
 
+class PoolNotFoundError(DomainError):
+    code, category, title = "not_found", "not_found", "There is no such pool"
+
+
+class WhatIfNameUnknownError(DomainError):
+    code, category, title = "what_if_name_unknown", "invalid", "The change names something that has no work"
+
+
 class WorkerNotFoundError(DomainError):
     code, category, title = "not_found", "not_found", "There is no such worker"
 

@@ -187,6 +187,7 @@ tenant_settings      settings.changed       tenants.tenant
 # as the failing test names them), and commands.
 NO_ACTS: dict[str, str] = {
     "POST schedules/preview/": "computes times and stores nothing",
+    "POST cfs-plans/what-if/": "simulates and stores nothing",
     "POST datasets/{dataset}/search/": "a search whose words are too long for a URL",
     "GET audit-log/export/": "recorded, and tested in test_faces.py: it is the one GET that is an act",
     "POST tenants/tenant/choose/": "what a member looks at next stands in its own session",
@@ -204,6 +205,7 @@ NO_ACTS: dict[str, str] = {
     "prune_finished": "recorded by its own test, for it leaves an entry only where it removes rows",
     "run_platform": "starts processes",
     "run_worker": "the machine's own work, which stands in the events of jobs",
+    "simulate_fairness": "computes, and asks no database",
     "verify_audit": "reads",
     "verify_ledger": "reads",
     "verify_erasure": "reads",

@@ -14,6 +14,7 @@ from scheduling.api.views.queues import QueueViewSet
 from scheduling.api.views.schedules import ScheduleViewSet
 from scheduling.api.views.stops import KindViewSet, PoolViewSet, WorkerViewSet
 from scheduling.api.views.upkeep import UpkeepViewSet
+from scheduling.api.views.what_if import WhatIfViewSet
 from tenants.api.viewsets import UUID_PATTERN
 
 router = SimpleRouter()
@@ -31,6 +32,7 @@ router.register("workers", WorkerViewSet, basename="worker")
 
 urlpatterns = [
     path("jobs/bulk/", BulkSubmissionViewSet.as_view({"post": "create"}), name="job-bulk"),
+    path("cfs-plans/what-if/", WhatIfViewSet.as_view({"post": "ask"}), name="what-if"),
     re_path(rf"^jobs/(?P<job_id>{UUID_PATTERN})/logs/$", JobLogViewSet.as_view({"get": "list"}), name="job-logs"),
     re_path(
         rf"^jobs/(?P<job_id>{UUID_PATTERN})/logs/download/$",

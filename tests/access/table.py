@@ -110,6 +110,7 @@ GET    queues/                               platform.view
 GET    queues/dataset/                       platform.view
 POST   queues/dataset/pause/                 queues.operate    {"reason": "disk"}
 POST   queues/dataset/resume/                queues.operate    {}
+POST   cfs-plans/what-if/                    platform.view     {"slots": 3}
 GET    schedules/                            schedules.view
 POST   schedules/                            schedules.manage  {"name": "new", "kind": "noop", "cron": "0 3 * * *"}
 POST   schedules/preview/                    schedules.view    {"cron": "0 3 * * *"}

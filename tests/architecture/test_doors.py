@@ -73,6 +73,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "FORCE binds the owner, who counts all tenants' documents",
     ),
     "scheduling/processors/retrieval/space.py": ({"verify_space"}, "every tenant's counters are recounted"),
+    "scheduling/selectors/recent_load.py": (
+        {"read_recent_load"},
+        "a what-if replays what all tenants of a pool have had to do; only who may see the platform's numbers asks it.",
+    ),
     "scheduling/services/cfs_plans.py": (
         {"activate_cfs_plan", "create_cfs_plan", "update_cfs_plan"},
         "the order among tenants is the platform's",

@@ -1,0 +1,63 @@
+"""Try the fair order on a workload, without a platform."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from scheduling.fairness.share_plot import draw_shares
+from scheduling.fairness.simulated_measures import measure_workload
+from scheduling.fairness.simulated_report import describe, render_table
+from scheduling.fairness.simulation import Policy
+from scheduling.fairness.workload import TooManyJobsError
+from scheduling.fairness.workload_file import WorkloadInvalidError, load_workload
+
+BAD_FILE = 2
+
+
+class Command(BaseCommand):
+    # It asks neither the database nor the broker, and works while both are away.
+    requires_system_checks: list[str] = []
+    help = "Simulate a workload file under one or several policies: shares, waits, use of the slots. Needs no database."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "workload", type=Path, metavar="WORKLOAD.toml", help="docs/simulation.md says what is in it"
+        )
+        policies = [policy.value for policy in Policy]
+        parser.add_argument(
+            "--policy", action="append", choices=policies, help="instead of the file's; may be repeated"
+        )
+        parser.add_argument("--slots", type=int, metavar="N", help="instead of the file's")
+        parser.add_argument("--json", action="store_true", help="print all numbers as JSON")
+        parser.add_argument("--plot", type=Path, metavar="OUT.svg", help="draw the shares over time")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["slots"] is not None and not 1 <= options["slots"] <= 10_000:
+            raise CommandError("--slots: from 1 to 10,000", returncode=BAD_FILE)
+        try:
+            workload = load_workload(options["workload"])
+            measures = measure_workload(
+                workload, policies=[Policy(name) for name in options["policy"] or ()], slots=options["slots"]
+            )
+        except WorkloadInvalidError as error:
+            raise CommandError(f"{options['workload']} is no workload.\n{error}", returncode=BAD_FILE) from error
+        except TooManyJobsError as error:
+            raise CommandError(f"{options['workload']}: {error}", returncode=BAD_FILE) from error
+        slots = options["slots"] or workload.slots
+        if options["plot"]:
+            self._draw(options["plot"], draw_shares(workload.title, measures))
+        if options["json"]:
+            self.stdout.write(json.dumps(describe(workload, measures, slots=slots), ensure_ascii=False, indent=1))
+        else:
+            self.stdout.write("\n".join(render_table(workload, measures, slots=slots)))
+
+    def _draw(self, path: Path, picture: str) -> None:
+        try:
+            path.write_text(picture, encoding="utf-8")
+        except OSError as error:
+            raise CommandError(f"{path}: {error.strerror or error}", returncode=BAD_FILE) from error

@@ -1,0 +1,227 @@
+"""What a pool has had to do in the last hour and has now, as the what-if replays it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Count
+
+from scheduling.conf import lease_seconds
+from scheduling.exceptions import PoolNotFoundError
+from scheduling.fairness.load import SECOND_US, Load, PlanTerms, QueueTerms, TenantTerms, TierTerms
+from scheduling.fairness.simulation import Arrivals, Policy
+from scheduling.fairness.what_if import Note, NoteCode
+from scheduling.models import CFSPlan, Queue, WorkerPool
+from tenants.clock import read_clock
+from tenants.context import all_tenants
+from tenants.ids import uuid7_floor
+from tenants.models import Plan, Tenant
+
+WINDOW = timedelta(hours=1)
+# Arrivals and waiting jobs together: replayed twice, these are 50,000 picks, which take a third of a second.
+MOST_JOBS = 25_000
+# Of one line no more waiting jobs than these are counted.
+LONGEST_LINE = 200_000
+
+_SLOTS = """
+SELECT coalesce(sum(slots), 0) FROM scheduling_worker
+WHERE pool_id = %s AND status = 'online' AND heartbeat_at > now() - make_interval(secs => %s)
+"""
+# In flight: what is left of what was predicted. Whoever has used all of it is taken to need as much again as a tenth.
+_RUNNING = """
+SELECT l.tenant_id, l.queue_id, greatest(l.predicted_us / 10, l.predicted_us
+    - coalesce(extract(epoch FROM clock_timestamp() - l.started_at) * 1000000, 0)::bigint, 1)
+FROM scheduling_execution_live l WHERE l.pool_id = %s ORDER BY l.id
+"""
+# A line of waiting jobs is told by its length, as far as it matters, and by what its next job is predicted to cost.
+_WAITING = """
+SELECT e.tenant_id, e.queue_id, ready.count, greatest(e.estimate_us, 1), ready.head_rank
+FROM scheduling_schedulingentity e JOIN scheduling_queue q ON q.id = e.queue_id AND q.pool_id = %s AND NOT q.is_paused
+    JOIN tenants_tenant t ON t.id = e.tenant_id AND t.status = 'active' AND NOT t.is_paused
+    CROSS JOIN LATERAL (
+        SELECT count(*), min(rank) AS head_rank
+        FROM (SELECT r.rank FROM scheduling_job_ready r WHERE r.entity_id = e.id ORDER BY r.rank LIMIT %s) first
+    ) ready
+WHERE e.waiting > 0 AND ready.count > 0 ORDER BY e.id
+"""
+# Ids are made in order of time, so the hour is a range of the primary key; the executions of its jobs came after it.
+# Every n-th is taken where there are more than can be replayed, by their order and not by chance.
+_ARRIVALS = """
+WITH came AS (
+    SELECT j.id, j.tenant_id, j.queue_id, j.kind, greatest(j.created_at, j.run_at) AS at,
+        row_number() OVER (ORDER BY j.id) AS n, count(*) OVER () AS total
+    FROM scheduling_job j JOIN scheduling_queue q ON q.id = j.queue_id AND q.pool_id = %(pool_id)s
+    WHERE j.id >= %(floor)s AND j.run_at <= %(now)s AND j.state NOT IN ('scheduled', 'suspended')
+        AND NOT (j.state = 'cancelled' AND j.started_at IS NULL)
+), chosen AS (
+    SELECT *, greatest(1, ceil((total + %(waiting)s) / %(limit)s::float8))::int AS step FROM came
+), ran AS (
+    SELECT x.job_id, sum(x.measured_us) AS cost_us, min(x.predicted_us) FILTER (WHERE x.number = 1) AS predicted_us
+    FROM scheduling_execution x WHERE x.id >= %(floor)s AND x.measured_us > 0 GROUP BY 1
+)
+SELECT c.tenant_id, c.queue_id, greatest(0, extract(epoch FROM c.at - %(since)s) * 1000000)::bigint,
+    r.cost_us::bigint, coalesce(r.predicted_us, tc.mean_us, kc.mean_us, (q.expected_seconds * 1000000)::bigint), c.step
+FROM chosen c JOIN scheduling_queue q ON q.id = c.queue_id
+    LEFT JOIN ran r ON r.job_id = c.id
+    LEFT JOIN scheduling_tenant_kind_cost tc ON tc.tenant_id = c.tenant_id AND tc.kind = c.kind
+    LEFT JOIN scheduling_kind_cost kc ON kc.kind = c.kind
+WHERE c.n %% c.step = 0
+ORDER BY c.at, c.id
+"""
+_ELSEWHERE = """
+SELECT EXISTS (SELECT FROM scheduling_execution_live l WHERE l.pool_id <> %s
+    AND l.tenant_id IN (SELECT e.tenant_id FROM scheduling_schedulingentity e JOIN scheduling_queue q
+        ON q.id = e.queue_id AND q.pool_id = %s WHERE e.waiting > 0 OR e.in_flight > 0))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RecentLoad:
+    """A load, with what has to be said about how it was read."""
+
+    load: Load
+    notes: Sequence[Note]
+
+
+@dataclass(slots=True)
+class _Columns:
+    """Jobs of the replay while they are gathered; places are numbered as they come."""
+
+    at_us: list[int] = field(default_factory=list)
+    entity: list[int] = field(default_factory=list)
+    cost_us: list[int] = field(default_factory=list)
+    predicted_us: list[int] = field(default_factory=list)
+    places: dict[tuple[int, UUID], int] = field(default_factory=dict)
+
+    def add(self, place: tuple[int, UUID], at_us: int, cost_us: int, predicted_us: int) -> None:
+        self.at_us.append(at_us)
+        self.entity.append(self.places.setdefault(place, len(self.places)))
+        self.cost_us.append(max(1, cost_us))
+        self.predicted_us.append(max(1, predicted_us))
+
+
+def read_recent_load(pool: str | None = None) -> RecentLoad:
+    """The last hour of ``pool`` (by default the one that serves most queues) and what waits and runs in it now.
+
+    A handful of statements, whatever the number of jobs; those that read jobs are one each. Raises PoolNotFoundError.
+    """
+    with all_tenants():
+        found = _find_pool(pool)
+        now = read_clock()
+        with connection.cursor() as cursor:
+            slots = _fetch(cursor, _SLOTS, [found.pk, lease_seconds()])[0][0]
+            running = _fetch(cursor, _RUNNING, [found.pk])
+            waiting = _shorten(_fetch(cursor, _WAITING, [found.pk, LONGEST_LINE]), slots)
+            arrivals = _fetch(cursor, _ARRIVALS, _arrival_parameters(found.pk, now, waiting))
+            is_elsewhere = _fetch(cursor, _ELSEWHERE, [found.pk, found.pk])[0][0]
+        columns, stands_for = _gather(running, waiting, arrivals)
+        load = _describe(found, slots, columns, running=len(running), stands_for=stands_for)
+    return RecentLoad(load, _notes(arrivals, is_elsewhere=is_elsewhere))
+
+
+def _find_pool(name: str | None) -> WorkerPool:
+    pools = WorkerPool.objects.annotate(size=Count("queues")).order_by("-size", "pk")
+    pool = pools.first() if name is None else pools.filter(name=name).first()
+    if pool is None:
+        raise PoolNotFoundError
+    return pool
+
+
+def _fetch(cursor: Any, statement: str, parameters: Any) -> list[tuple[Any, ...]]:
+    cursor.execute(statement, parameters)
+    return list(cursor.fetchall())
+
+
+def _shorten(waiting: Iterable[tuple[Any, ...]], slots: int) -> list[tuple[Any, ...]]:
+    """No line longer than all slots together could serve in the window: what is behind that changes nothing."""
+    served_us = max(slots, 1) * 4 * WINDOW.total_seconds() * SECOND_US
+    return [
+        (tenant_id, queue_id, min(count, int(served_us // cost_us) + 1), cost_us, rank)
+        for tenant_id, queue_id, count, cost_us, rank in waiting
+    ]
+
+
+def _arrival_parameters(pool_id: int, now: datetime, waiting: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
+    return {
+        "pool_id": pool_id,
+        "floor": uuid7_floor(now - WINDOW),
+        "now": now,
+        "since": now - WINDOW,
+        "waiting": sum(row[2] for row in waiting),
+        "limit": MOST_JOBS,
+    }
+
+
+def _gather(
+    running: Sequence[tuple[Any, ...]], waiting: Sequence[tuple[Any, ...]], arrivals: Sequence[tuple[Any, ...]]
+) -> tuple[_Columns, int]:
+    """The jobs in the order of the replay: what runs, what waits, what comes. Each stands for so many."""
+    stands_for = arrivals[0][5] if arrivals else -(-sum(row[2] for row in waiting) // MOST_JOBS) or 1
+    columns = _Columns()
+    for tenant_id, queue_id, left_us in running:
+        columns.add((queue_id, tenant_id), 0, left_us, left_us)
+    for _, tenant_id, queue_id, cost_us in sorted(_thin(waiting, stands_for), key=lambda row: row[:1]):
+        columns.add((queue_id, tenant_id), 0, cost_us * stands_for, cost_us * stands_for)
+    for tenant_id, queue_id, at_us, cost_us, predicted_us, _ in arrivals:
+        measured_us = predicted_us if cost_us is None else cost_us
+        columns.add((queue_id, tenant_id), at_us, measured_us * stands_for, predicted_us * stands_for)
+    return columns, stands_for
+
+
+def _thin(waiting: Iterable[tuple[Any, ...]], step: int) -> Iterable[tuple[int, UUID, int, int]]:
+    """Every ``step``-th waiting job as (rank, tenant, queue, cost); ranks of a line are spread behind its head's."""
+    seen = 0
+    for tenant_id, queue_id, count, cost_us, head_rank in waiting:
+        first, seen = seen, seen + count
+        for place in range(-first % step, count, step):
+            yield head_rank + place, tenant_id, queue_id, cost_us
+
+
+def _describe(pool: WorkerPool, slots: int, columns: _Columns, *, running: int, stands_for: int) -> Load:
+    queues = list(Queue.objects.filter(pool=pool).order_by("pk"))
+    queue_numbers = {queue.pk: number for number, queue in enumerate(queues)}
+    tenant_ids = list(dict.fromkeys(tenant_id for _, tenant_id in columns.places))
+    tenant_numbers = {tenant_id: number for number, tenant_id in enumerate(tenant_ids)}
+    tenants = Tenant.objects.select_related("plan").in_bulk(tenant_ids)
+    plan = CFSPlan.objects.filter(is_active=True).prefetch_related("tiers__queue").first()
+    names = {queue.name for queue in queues}
+    return Load(
+        pool=pool.name,
+        slots=slots,
+        policy=Policy.FIFO if plan is None or plan.strategy == CFSPlan.Strategy.NOP else Policy.TIME_SLICE,
+        granularity_seconds=plan.granularity_seconds if plan else 120,
+        queues=[QueueTerms(queue.name, queue.weight, queue.cap) for queue in queues],
+        plans={row.slug: PlanTerms(row.weight, row.max_concurrency) for row in Plan.objects.all()},
+        tenants=[_tenant_terms(tenants[tenant_id]) for tenant_id in tenant_ids],
+        tiers={
+            row.tier_id: TierTerms(row.queue.name, row.weight)
+            for row in (plan.tiers.all() if plan else ())
+            if row.queue.name in names
+        },
+        places=[(queue_numbers[queue_id], tenant_numbers[tenant_id]) for queue_id, tenant_id in columns.places],
+        arrivals=Arrivals(columns.at_us, columns.entity, columns.cost_us, columns.predicted_us),
+        seconds=WINDOW.total_seconds(),
+        running=running,
+        stands_for=stands_for,
+    )
+
+
+def _tenant_terms(tenant: Tenant) -> TenantTerms:
+    return TenantTerms(tenant.slug, tenant.plan.slug, float(tenant.weight_factor), tenant.max_concurrency)
+
+
+def _notes(arrivals: Sequence[tuple[Any, ...]], *, is_elsewhere: bool) -> list[Note]:
+    notes: list[Note] = []
+    unmeasured = sum(row[3] is None for row in arrivals)
+    if unmeasured:
+        text = f"{unmeasured} of {len(arrivals)} arrivals have not run yet; what is predicted for them was taken."
+        notes.append(Note(NoteCode.PREDICTED_COSTS, text))
+    if is_elsewhere:
+        text = "Tenants of this pool also run jobs in other pools; their caps are counted here alone."
+        notes.append(Note(NoteCode.OTHER_POOLS, text))
+    return notes

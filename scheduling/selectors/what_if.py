@@ -1,0 +1,25 @@
+"""What would happen to everybody if the terms were others: the last hour's work replayed now and after the change."""
+
+from __future__ import annotations
+
+from scheduling.exceptions import WhatIfNameUnknownError
+from scheduling.fairness.load import Change, UnknownNameError
+from scheduling.fairness.what_if import WhatIf, what_if
+from scheduling.selectors.recent_load import read_recent_load
+
+
+def answer_what_if(change: Change, *, pool: str | None = None) -> WhatIf:
+    """Replay the last hour of ``pool`` (by default the one that serves most queues) under the terms of now and changed.
+
+    What waits and runs now is where it begins. Nothing is written. Raises PoolNotFoundError, WhatIfNameUnknownError.
+
+    >>> answer = answer_what_if(Change(plan_weights={"sandbox": 3}, slots=16))
+    >>> answer.plans, answer.losers, answer.notes  # lists of Line, Line and Note: see scheduling.fairness.what_if
+    """
+    recent = read_recent_load(pool)
+    try:
+        return what_if(recent.load, change, notes=recent.notes)
+    except UnknownNameError as error:
+        detail = f"In this pool's last hour there is no “{error.name[:100]}”."
+        fault = {"field": error.field, "code": WhatIfNameUnknownError.code, "detail": detail}
+        raise WhatIfNameUnknownError(detail, errors=[fault]) from error

@@ -1,0 +1,130 @@
+"""The what-if on a platform that has worked: the last hour is read as it was, and the answer is everybody's."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+
+from scheduling.exceptions import PoolNotFoundError, WhatIfNameUnknownError
+from scheduling.fairness.load import Change
+from scheduling.fairness.what_if import NoteCode
+from scheduling.models import Execution, Job, Queue
+from scheduling.selectors import recent_load
+from scheduling.selectors.recent_load import read_recent_load
+from scheduling.selectors.what_if import answer_what_if
+from scheduling.services.workers import Registration
+from tenants.context import all_tenants
+from tenants.ids import uuid7_floor
+from tenants.models import Tenant
+from tests.integration.scheduling.acts import Start, Tick, complete, in_flight, submit
+
+SECOND = 1_000_000
+
+
+@pytest.fixture
+def worked(acme: Tenant, globex: Tenant, worker: Registration, tick: Tick, start: Start) -> None:
+    """Two jobs of acme and one of globex have run for known times; two of each wait, of which some are in flight."""
+    for tenant, count in ((acme, 2), (globex, 1)):
+        submit(tenant, count)
+    tick()
+    for job in in_flight():
+        complete(start, job)
+    with all_tenants():
+        Execution.objects.filter(tenant=acme).update(measured_us=3 * SECOND, predicted_us=2 * SECOND)
+        Execution.objects.filter(tenant=globex).update(measured_us=5 * SECOND)
+    tick()
+
+
+def test_the_last_hour_is_read_as_it_was(worked: None, acme: Tenant, globex: Tenant) -> None:
+    load = read_recent_load().load
+    slug_of = {place: load.tenants[tenant].slug for place, (_, tenant) in enumerate(load.places)}
+    arrivals = load.arrivals
+    costs = sorted((slug_of[place], cost) for place, cost in zip(arrivals.entity, arrivals.cost_us, strict=True))
+    assert costs == [("acme", 3 * SECOND), ("acme", 3 * SECOND), ("globex", 5 * SECOND)]
+    assert arrivals.predicted_us is not None
+    assert sorted(arrivals.predicted_us)[:2] == [SECOND, 2 * SECOND] or 2 * SECOND in arrivals.predicted_us
+    # They came just now, at the end of the hour.
+    assert all(3_500 * SECOND < at_us <= 3_600 * SECOND for at_us in arrivals.at_us)
+    assert (load.pool, load.slots, load.running, load.stands_for) == ("default", 4, 0, 1)
+    assert {queue.name for queue in load.queues} > {"workflow_team", "workflow_sandbox"}
+    assert load.tiers["team"].queue == "workflow_team"
+
+
+def test_what_waits_and_runs_now_is_where_it_begins(
+    acme: Tenant, globex: Tenant, worker: Registration, tick: Tick, start: Start
+) -> None:
+    submit(acme, 6)
+    submit(globex, 3)
+    tick()
+    running = len(in_flight())
+    load = read_recent_load().load
+    assert load.running == running == 4
+    waiting = [at_us for at_us in load.arrivals.at_us[running:] if at_us == 0]
+    assert len(waiting) == 9 - running
+    # And the nine that came in this hour come again.
+    assert len(load.arrivals) == running + len(waiting) + 9
+    assert NoteCode.PREDICTED_COSTS in [note.code for note in read_recent_load().notes]
+
+
+def test_more_than_can_be_replayed_is_thinned_and_said(
+    monkeypatch: pytest.MonkeyPatch, acme: Tenant, worker: Registration, tick: Tick
+) -> None:
+    submit(acme, 40)
+    tick()
+    whole = answer_what_if(Change())
+    monkeypatch.setattr(recent_load, "MOST_JOBS", 20)
+    thinned = answer_what_if(Change())
+    assert NoteCode.SAMPLED in [note.code for note in thinned.notes]
+    assert NoteCode.SAMPLED not in [note.code for note in whole.notes]
+    assert thinned.picks < whole.picks / 2
+    assert thinned.now.worker_seconds == pytest.approx(whole.now.worker_seconds, rel=0.2)
+    assert read_recent_load() == read_recent_load() or thinned.picks == answer_what_if(Change()).picks
+
+
+def test_work_before_the_hour_work_to_come_and_paused_work_do_not_count(
+    worked: None, acme: Tenant, globex: Tenant, tick: Tick
+) -> None:
+    with all_tenants(), connection.cursor() as cursor:
+        # An id of two hours ago.
+        old = Job.objects.filter(tenant=globex).get()
+        cursor.execute(
+            "UPDATE scheduling_job SET id = %s WHERE id = %s",
+            [uuid7_floor(old.created_at - timedelta(hours=2)), old.pk],
+        )
+        submit(acme, 2)
+        tick_waits = read_recent_load().load
+        assert {tenant.slug for tenant in tick_waits.tenants} == {"acme"}
+        Queue.objects.filter(name="workflow_team").update(is_paused=True)
+        assert [at for at in read_recent_load().load.arrivals.at_us if at == 0] == []
+
+
+def test_a_changed_weight_moves_the_time_and_names_who_loses(
+    acme: Tenant, globex: Tenant, worker: Registration, tick: Tick
+) -> None:
+    submit(acme, 300, kind="sleep", payload={"seconds": 60})
+    submit(globex, 300, kind="sleep", payload={"seconds": 60})
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute("UPDATE scheduling_queue SET expected_seconds = 60")
+    tick()
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute("UPDATE scheduling_schedulingentity SET estimate_us = 60000000")
+    answer = answer_what_if(Change(tier_weights={"sandbox": 8}, plan_caps={"sandbox": 4}))
+    sandbox = next(line for line in answer.plans if line.name == "sandbox")
+    assert sandbox.after.share > sandbox.now.share
+    assert [line.name for line in answer.losers] == ["acme"]
+
+
+def test_names_that_are_not_there(worked: None) -> None:
+    with pytest.raises(PoolNotFoundError):
+        answer_what_if(Change(), pool="moon")
+    with pytest.raises(WhatIfNameUnknownError) as refused:
+        answer_what_if(Change(plan_weights={"gold": 2}))
+    assert refused.value.errors[0]["field"] == "plan_weights"
+
+
+def test_an_idle_platform_says_that_there_is_nothing_to_compare(db: None) -> None:
+    answer = answer_what_if(Change(slots=3))
+    assert [note.code for note in answer.notes] == [NoteCode.NO_ARRIVALS]
+    assert (answer.plans, answer.losers, answer.now.jain) == ([], [], 1.0)
