@@ -25,15 +25,19 @@ class ConsoleSite(UnfoldAdminSite):
         # Models are loaded later than this module.
         from scheduling.dashboards.diagnosis import diagnosis_page
         from scheduling.dashboards.errors import error_occurrences_page, errors_page
+        from scheduling.dashboards.fairness import fairness_fragment, fairness_page
         from scheduling.dashboards.overview import overview_fragment
         from tenants.admin.base import guard_view
         from tenants.admin.matrix import roles_view
         from tenants.permissions import Permission
 
         # Cacheable with its tag: the browser keeps the part and is told when it is still the same.
-        view = guard_view(self, overview_fragment, Permission.JOBS_VIEW, cacheable=True)
+        overview_part = guard_view(self, overview_fragment, Permission.JOBS_VIEW, cacheable=True)
+        fairness_part = guard_view(self, fairness_fragment, Permission.JOBS_VIEW, cacheable=True)
         return [
-            path("overview/", view, name="overview_fragment"),
+            path("overview/", overview_part, name="overview_fragment"),
+            path("fairness/", guard_view(self, fairness_page, Permission.JOBS_VIEW), name="fairness"),
+            path("fairness/part/", fairness_part, name="fairness_fragment"),
             path("errors/", guard_view(self, errors_page, Permission.JOBS_VIEW), name="errors"),
             path(
                 "errors/<slug:fingerprint>/",

@@ -89,3 +89,45 @@ def drop_partition(*, partition: str) -> None:
     """Drop a partition with its rows; never the default one. Behind the door only."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT public.drop_partition(%s)", [partition])
+
+
+class AddPartitionedIndex(migrations.AddIndex):
+    """AddIndex for a partitioned table in use: partition by partition, each without keeping writers waiting.
+
+    PostgreSQL builds no index on a partitioned table concurrently, but takes over those of its partitions. The
+    migration must not be atomic; begun anew after an interruption, it goes on.
+    """
+
+    atomic = False
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        model = to_state.apps.get_model(app_label, self.model_name)
+        columns = sql.SQL(", ").join(
+            sql.SQL("{} {}").format(sql.Identifier(model._meta.get_field(name).column), sql.SQL(order or "ASC"))
+            for name, order in self.index.fields_orders
+        )
+        names = {"index": sql.Identifier(self.index.name), "table": sql.Identifier(model._meta.db_table)}
+        create = sql.SQL("CREATE INDEX IF NOT EXISTS {index} ON ONLY {table} ({columns})")
+        with schema_editor.connection.cursor() as cursor:
+            cursor.execute(create.format(columns=columns, **names))
+            cursor.execute(_PARTITIONS_WITHOUT, {"table": model._meta.db_table, "index": self.index.name})
+            for partition, own_name in cursor.fetchall():
+                own = {"own": sql.Identifier(own_name), "partition": sql.Identifier(partition)}
+                for step in _ADD_TO_PARTITION:
+                    cursor.execute(sql.SQL(step).format(columns=columns, **own, **names))
+
+
+# Partitions that are made from here on get theirs with the table.
+_PARTITIONS_WITHOUT = """
+SELECT c.relname, left(c.relname, 40) || '_' || left(md5(%(index)s), 8)
+FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+WHERE i.inhparent = %(table)s::regclass AND NOT EXISTS (
+    SELECT FROM pg_inherits child JOIN pg_index x ON x.indexrelid = child.inhrelid
+    WHERE child.inhparent = %(index)s::regclass AND x.indrelid = c.oid
+)
+"""
+_ADD_TO_PARTITION = (
+    "DROP INDEX CONCURRENTLY IF EXISTS {own}",
+    "CREATE INDEX CONCURRENTLY {own} ON {partition} ({columns})",
+    "ALTER INDEX {index} ATTACH PARTITION {own}",
+)

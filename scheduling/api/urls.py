@@ -7,6 +7,7 @@ from rest_framework.routers import SimpleRouter
 
 from scheduling.api.views.bulk import BulkSubmissionViewSet
 from scheduling.api.views.errors import ErrorViewSet
+from scheduling.api.views.fairness import FairnessViewSet
 from scheduling.api.views.history import BatchViewSet, DeadLetterViewSet, ExecutionViewSet
 from scheduling.api.views.job_logs import JobLogViewSet
 from scheduling.api.views.jobs import JobViewSet
@@ -23,6 +24,7 @@ router.register("batches", BatchViewSet, basename="batch")
 router.register("executions", ExecutionViewSet, basename="execution")
 router.register("dead-letters", DeadLetterViewSet, basename="dead-letter")
 router.register("errors", ErrorViewSet, basename="error")
+router.register("fairness", FairnessViewSet, basename="fairness")
 router.register("queues", QueueViewSet, basename="queue")
 router.register("schedules", ScheduleViewSet, basename="schedule")
 router.register("upkeep", UpkeepViewSet, basename="upkeep")

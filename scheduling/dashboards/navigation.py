@@ -73,6 +73,7 @@ GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
         ),
     ),
 )
+FAIRNESS = [title for title, _ in GROUPS].index("Fairness")
 ASSURE = [title for title, _ in GROUPS].index("Assure")
 # Reached from their neighbours' pages rather than from the navigation.
 ELSEWHERE = frozenset(
@@ -103,6 +104,7 @@ def build_navigation(request: HttpRequest) -> list[dict[str, Any]]:
     groups[0]["items"].insert(0, _overview_item())
     if access_of(request).may(Permission.JOBS_VIEW):
         groups[0]["items"].append(_link("Errors", "error", "admin:errors"))
+        groups[FAIRNESS]["items"].insert(0, _link("Fairness explorer", "query_stats", "admin:fairness", "fairness"))
     if access_of(request).may(Permission.PLATFORM_VIEW):
         groups[ASSURE]["items"].append(_link("Self-diagnosis", "stethoscope", "admin:diagnosis"))
     if access_of(request).may(Permission.MEMBERS_VIEW):
@@ -121,10 +123,13 @@ def _overview_item() -> dict[str, Any]:
     return {"title": "Overview", "icon": "monitoring", "link": link, "link_attrs": {"data-place": "overview"}}
 
 
-def _link(title: str, icon: str, url_name: str) -> dict[str, Any]:
-    return {"title": title, "icon": icon, "link": reverse(url_name), "link_attrs": {}}
+def _link(title: str, icon: str, url_name: str, place: str = "") -> dict[str, Any]:
+    return {"title": title, "icon": icon, "link": reverse(url_name), "link_attrs": _attributes(place)}
 
 
 def _item(page: Page, model: dict[str, Any]) -> dict[str, Any]:
-    attributes = {"data-place": page.place} if page.place else {}
-    return {"title": page.title, "icon": page.icon, "link": model["admin_url"], "link_attrs": attributes}
+    return {"title": page.title, "icon": page.icon, "link": model["admin_url"], "link_attrs": _attributes(page.place)}
+
+
+def _attributes(place: str) -> dict[str, str]:
+    return {"data-place": place} if place else {}

@@ -82,6 +82,51 @@ def width(part: float | None) -> str:
 
 
 @register.filter
+def at(found: Mapping[str, Any], key: str) -> Any:
+    """What a mapping has under a key that another variable holds."""
+    return found.get(key, "")
+
+
+@register.filter
+def microseconds(value: int | None) -> str:
+    """A duration that is kept in microseconds."""
+    return wording.duration_words(None if value is None else value / 1_000_000)
+
+
+@register.filter
+def signed_seconds(microseconds: int | None) -> str:
+    return wording.signed_words(microseconds)
+
+
+@register.filter
+def virtual_seconds(value: int | None) -> str:
+    """A virtual time, nanoseconds of slot time at weight 1, in seconds."""
+    return "–" if value is None else f"{value / 1_000_000_000:,.3f} s"
+
+
+@register.filter
+def lag(microseconds: int | None) -> str:
+    return wording.lag_words(microseconds)
+
+
+@register.filter
+def pick_reason(reason: str) -> str:
+    return wording.pick_words(reason)
+
+
+@register.filter
+def slice_end(value: Any) -> str:
+    """The end of an id, where ids of one time differ."""
+    return str(value)[-12:]
+
+
+@register.filter
+def unlocalized(value: float) -> str:
+    """A coordinate as SVG reads it, in any language."""
+    return f"{value:g}"
+
+
+@register.filter
 def mebibytes(kibibytes: int) -> str:
     """Memory as people read it."""
     return f"{kibibytes / 1_024:,.0f}"

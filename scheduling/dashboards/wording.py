@@ -97,6 +97,40 @@ def duration_words(value: float | timedelta | None) -> str:
     return f"{seconds // _DAY:.0f} d {seconds % _DAY // _HOUR:.0f} h"
 
 
+def signed_words(microseconds: int | None) -> str:
+    """A difference of times with its sign, such as `+3.2 s` or `−12 ms`."""
+    if microseconds is None:
+        return "–"
+    seconds = abs(microseconds) / 1_000_000
+    sign = "−" if microseconds < 0 else "+"
+    return f"{sign}{seconds * 1000:,.0f} ms" if seconds < 1 else f"{sign}{seconds:,.1f} s"
+
+
+def lag_words(microseconds: int | None) -> str:
+    """How far somebody is from its ideal share, such as `▼ 1.2 s behind`; less than a millisecond is not far."""
+    if microseconds is None:
+        return "–"
+    if abs(microseconds) < 1_000:
+        return "● at its ideal share"
+    distance = signed_words(microseconds)[1:]
+    return f"▼ {distance} behind" if microseconds > 0 else f"▲ {distance} ahead"
+
+
+# Why a pick fell on its tenant, by the code that its event holds.
+PICK_REASONS = {
+    "least_virtual_time": "least virtual time",
+    "tie_in_flight": "tie: fewest in flight",
+    "tie_longest_waiting": "tie: waits longest",
+    "only_candidate": "the only one eligible",
+    "reserved": "a reserved slot",
+}
+
+
+def pick_words(reason: str) -> str:
+    """The reason of a pick in words; an older event has none."""
+    return PICK_REASONS.get(reason, reason.replace("_", " ") or "–")
+
+
 def percent_words(part: float | None) -> str:
     """A part of one as a percentage, with a decimal only where it says something."""
     if part is None:

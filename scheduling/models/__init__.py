@@ -19,7 +19,7 @@ from scheduling.models.jobs import (
     JobHeld,
     JobReady,
 )
-from scheduling.models.rollups import KindHour, QueueMinute, RollupClock, Tally, TenantMinute
+from scheduling.models.rollups import KindHour, QueueMinute, RollupClock, ShareMinute, Tally, TenantMinute
 from scheduling.models.schedules import Schedule, ScheduleFire
 from scheduling.models.topology import (
     Drain,
@@ -66,6 +66,7 @@ __all__ = [
     "ScheduleFire",
     "SchedulingEntity",
     "Settled",
+    "ShareMinute",
     "Tally",
     "TenantCapacity",
     "TenantKindCost",

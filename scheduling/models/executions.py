@@ -90,7 +90,10 @@ class Execution(HistoryRow):
     traceback = models.TextField(blank=True)
 
     class Meta:
-        indexes = [models.Index(fields=["tenant", "job"], name="execution_job")]
+        indexes = [
+            models.Index(fields=["tenant", "job"], name="execution_job"),
+            models.Index(fields=["tenant", "-id"], name="execution_by_tenant"),
+        ]
 
     def __str__(self) -> str:
         return f"#{self.number} {self.outcome}"

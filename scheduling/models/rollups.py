@@ -90,12 +90,34 @@ class KindHour(models.Model):
         indexes = [models.Index(fields=["hour"], name="kind_hour_by_time")]
 
 
+class ShareMinute(models.Model):
+    """What the tree gave one tenant in one queue in one minute, as a dispatcher saw it every few seconds.
+
+    Kept of the tenants with the greatest entitlements alone, so that no number of tenants makes it long.
+    """
+
+    pk = models.CompositePrimaryKey("tenant_id", "minute", "queue_id")
+    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
+    minute = models.DateTimeField()
+    queue = models.ForeignKey("scheduling.Queue", models.DO_NOTHING, db_index=False, db_constraint=False)
+    entitled_us = models.BigIntegerField(help_text="Slot time that it was entitled to within the minute.")
+    backlogged_us = models.BigIntegerField(help_text="How long of the minute it had more work than it was served.")
+    lag_us = models.BigIntegerField(null=True, help_text="Behind its ideal share when last seen backlogged.")
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "scheduling_share_minute"
+        indexes = [models.Index(fields=["minute"], name="share_minute_by_time")]
+
+
 class RollupClock(models.Model):
     """When the rollups were last brought up to date, and since when they count; one row."""
 
     id = models.SmallIntegerField(primary_key=True, default=1)
     counting_since = models.DateTimeField(db_default=Now())
     folded_at = models.DateTimeField(null=True)
+    shares_sampled_at = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "scheduling_rollup_clock"

@@ -25,6 +25,7 @@ LONGEST_FLIGHT = timedelta(days=2)
 # Days that each rollup is kept, by its table and its column of time.
 KEPT_DAYS = {
     ("scheduling_tenant_minute", "minute"): 3,
+    ("scheduling_share_minute", "minute"): 3,
     ("scheduling_queue_minute", "minute"): 30,
     ("scheduling_kind_hour", "hour"): 400,
 }

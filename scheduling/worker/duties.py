@@ -20,6 +20,7 @@ from scheduling.services.quotas import keep_limits
 from scheduling.services.rescue import run_sweep
 from scheduling.services.rollups import FOLD_SECONDS, fold_tallies
 from scheduling.services.schedules.firing import fire_due_schedules
+from scheduling.services.share_samples import SAMPLE_SECONDS, sample_shares
 from scheduling.worker.connections import CONNECTION_ERRORS
 from tenants.services.sealing import seal_entries
 
@@ -49,6 +50,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("seal", lambda: SEAL_SECONDS, seal_entries),
     Duty("limits", lambda: 1.0, keep_limits),
     Duty("rollups", lambda: FOLD_SECONDS, fold_tallies),
+    Duty("shares", lambda: SAMPLE_SECONDS, sample_shares),
     Duty("schedules", lambda: FIRE_INTERVAL_SECONDS, fire_due_schedules),
     Duty("lift", lambda: LIFT_SECONDS, lift_due),
     Duty("drained", lambda: DRAIN_LOOK_SECONDS, note_drained),

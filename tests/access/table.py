@@ -98,6 +98,8 @@ GET    jobs/{job}/logs/                      logs.view
 GET    jobs/{job}/logs/download/             logs.view
 GET    errors/                               jobs.view
 GET    errors/{fingerprint}/                 jobs.view
+GET    fairness/                             jobs.view
+GET    fairness/decisions/                   jobs.view
 POST   jobs/{waiting}/cancel/                jobs.cancel       {}
 POST   jobs/{job}/retry/                     jobs.retry        {}
 GET    batches/                              jobs.view
@@ -205,6 +207,8 @@ POST   logout/                              anyone
 GET    .                                     console
 GET    overview/                             jobs.view
 GET    diagnosis/                            platform.view
+GET    fairness/                             jobs.view
+GET    fairness/part/                        jobs.view
 GET    errors/                               jobs.view
 GET    errors/{n}/                           jobs.view                                  404
 GET    roles/                                members.view

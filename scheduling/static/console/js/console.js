@@ -15,15 +15,17 @@ document.addEventListener("alpine:init", () => {
 	window.Alpine.data("searchCommand", window.searchCommand);
 });
 
-// 2. Live parts: an element with data-live asks for itself anew. It waits while nobody looks or while text in it is
-// selected, keeps what it shows when the answer is the same, and says how old that is.
+// 2. Live parts: an element with data-live asks for itself anew. It waits while nobody looks, while text in it is
+// selected or the keyboard is in it, keeps what it shows when the answer is the same, and says how old that is.
 const AMBER_SECONDS = 15;
 const RED_SECONDS = 60;
 
 function isBusy(part) {
 	const selection = window.getSelection();
 	const hasSelection = selection && !selection.isCollapsed && part.contains(selection.anchorNode);
-	return document.hidden || hasSelection;
+	// A swap would take the keyboard's place on the page away.
+	const hasFocus = part.contains(document.activeElement) && document.activeElement.matches(":focus-visible");
+	return document.hidden || hasSelection || hasFocus;
 }
 
 function tellAge(part) {
@@ -96,7 +98,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 // 4. The keyboard: g then a letter goes to a page; never inside a field.
-const PLACES = { o: "overview", j: "jobs", d: "dead-letters", q: "queues", w: "workers", t: "tenants", p: "plans", a: "audit" };
+const PLACES = { o: "overview", j: "jobs", d: "dead-letters", q: "queues", w: "workers", t: "tenants", p: "plans", f: "fairness", a: "audit" };
 let isGoing = false;
 
 document.addEventListener("keydown", (event) => {

@@ -1,0 +1,37 @@
+"""Lag: how far a backlogged tenant is behind or ahead of the ideal share of its queue.
+
+The ideal server gives each backlogged tenant its weight's part at every instant; all of them would then stand at
+one virtual time, the mean of theirs weighted by their weights. What a tenant lacks of it, times its weight, is its
+lag (I. Stoica, H. Abdel-Wahab, "Earliest eligible virtual deadline first", 1995). Lags of a queue add up to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from scheduling.fairness.virtual_time import MILLI, UNITS_PER_MICROSECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A backlogged tenant in a queue: its weight and its virtual time."""
+
+    tenant_id: UUID
+    weight_milli: int
+    vruntime: int
+
+
+def lags_us(standings: Iterable[Standing]) -> Mapping[UUID, int]:
+    """Microseconds of slot time that each tenant of one queue is behind (positive) or ahead (negative)."""
+    all_of_them = list(standings)
+    weights = sum(standing.weight_milli for standing in all_of_them)
+    served = sum(standing.weight_milli * standing.vruntime for standing in all_of_them)
+    # Virtual times are integers of 64 bits: the mean is kept as a fraction, a float would lose microseconds.
+    return {
+        standing.tenant_id: standing.weight_milli
+        * (served - standing.vruntime * weights)
+        // (weights * UNITS_PER_MICROSECOND * MILLI)
+        for standing in all_of_them
+    }

@@ -1,0 +1,148 @@
+"""A tenant's last dispatch decisions, with the numbers that decided them.
+
+They are found by executions, which an index has by tenant: a walk through its events would pass by all else that
+happened to its jobs. The event of each is then one of its job's, in the partitions of that time alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from scheduling.fairness.virtual_time import UNITS_PER_MICROSECOND
+from scheduling.models import Job, Queue
+from scheduling.selectors.raw import fetch_rows
+from tenants.context import require_scope
+from tenants.ids import uuid7_floor
+
+SHOWN = 50
+# Those in the queues asked for are looked for among so many.
+LOOKED_AT = 500
+# An event's id is made right after its execution's, by the same process.
+EVENT_SLACK = timedelta(minutes=1)
+
+_EXECUTIONS = """
+SELECT id, job_id, queue_id, kind, number, state, predicted_us, measured_us, dispatched_at FROM (
+    (SELECT id, job_id, queue_id, kind, number, outcome AS state, predicted_us, measured_us, dispatched_at
+     FROM scheduling_execution WHERE tenant_id = %(tenant)s ORDER BY id DESC LIMIT %(looked_at)s)
+    UNION ALL
+    SELECT id, job_id, queue_id, kind, number, CASE WHEN started_at IS NULL THEN 'dispatched' ELSE 'executing' END,
+        predicted_us, NULL, dispatched_at
+    FROM scheduling_execution_live WHERE tenant_id = %(tenant)s
+) AS last
+WHERE %(queues)s::bigint[] IS NULL OR queue_id = ANY (%(queues)s)
+ORDER BY id DESC LIMIT %(shown)s
+"""
+_EVENTS = """
+SELECT execution_id, data::text FROM scheduling_jobevent
+WHERE tenant_id = %(tenant)s AND job_id = ANY (%(jobs)s) AND name = 'job.dispatched'
+    AND id >= %(since)s AND id < %(until)s AND execution_id = ANY (%(executions)s)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionFacts:
+    """What the pick knew of the tenant: None where the event does not say, as events of older releases do not.
+
+    ``runner_up_us`` is by how much the next tenant of the queue started later, in slot time at weight 1; like the
+    tags, it is of others, and left out for a tenant.
+    """
+
+    reason: str = ""
+    start_tag: int | None = None
+    queue_vruntime: int | None = None
+    runner_up_us: int | None = None
+    in_flight: int | None = None
+    waiting: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One hand-out of a job. ``waited`` is known of its first one; ``has_job`` is False once the job was pruned."""
+
+    execution_id: UUID
+    job_id: UUID
+    queue_id: int
+    kind: str
+    number: int
+    state: str
+    predicted_us: int
+    measured_us: int | None
+    dispatched_at: datetime
+    waited: timedelta | None
+    has_job: bool
+    facts: DecisionFacts
+
+    @property
+    def waited_seconds(self) -> float | None:
+        return None if self.waited is None else self.waited.total_seconds()
+
+
+def read_decisions(tenant_id: UUID, *, queues: Sequence[Queue] | None = None) -> list[Decision]:
+    """The tenant's last SHOWN hand-outs, newest first: three statements, whatever its history."""
+    tells_of_others = require_scope().is_all_tenants
+    rows = fetch_rows(
+        _EXECUTIONS,
+        {
+            "tenant": tenant_id,
+            "queues": None if queues is None else [queue.pk for queue in queues],
+            "looked_at": LOOKED_AT,
+            "shown": SHOWN,
+        },
+    )
+    if not rows:
+        return []
+    run_at = dict(Job.objects.filter(pk__in={row[1] for row in rows}).values_list("pk", "run_at"))
+    facts = _read_facts(tenant_id, rows)
+    return [
+        Decision(
+            execution_id=execution_id,
+            job_id=job_id,
+            queue_id=queue_id,
+            kind=kind,
+            number=number,
+            state=state,
+            predicted_us=predicted_us,
+            measured_us=measured_us,
+            dispatched_at=dispatched_at,
+            waited=dispatched_at - run_at[job_id] if number == 1 and job_id in run_at else None,
+            has_job=job_id in run_at,
+            facts=_facts(facts.get(execution_id, {}), tells_of_others=tells_of_others),
+        )
+        for execution_id, job_id, queue_id, kind, number, state, predicted_us, measured_us, dispatched_at in rows
+    ]
+
+
+def _read_facts(tenant_id: UUID, rows: Sequence[tuple[Any, ...]]) -> dict[UUID, Mapping[str, Any]]:
+    moments = [row[8] for row in rows]
+    parameters = {
+        "tenant": tenant_id,
+        "jobs": list({row[1] for row in rows}),
+        "executions": [row[0] for row in rows],
+        "since": uuid7_floor(min(moments) - EVENT_SLACK),
+        "until": uuid7_floor(max(moments) + EVENT_SLACK),
+    }
+    return {execution_id: json.loads(data) for execution_id, data in fetch_rows(_EVENTS, parameters)}
+
+
+def _facts(data: Mapping[str, Any], *, tells_of_others: bool) -> DecisionFacts:
+    own = DecisionFacts(
+        reason=str(data.get("reason") or ""), in_flight=data.get("in_flight"), waiting=data.get("waiting")
+    )
+    if not tells_of_others:
+        return own
+    start_tag, runner_up = data.get("start_tag"), data.get("runner_up_start_tag")
+    return DecisionFacts(
+        reason=own.reason,
+        start_tag=start_tag,
+        queue_vruntime=data.get("queue_vruntime"),
+        runner_up_us=None
+        if start_tag is None or runner_up is None
+        else (runner_up - start_tag) // UNITS_PER_MICROSECOND,
+        in_flight=own.in_flight,
+        waiting=own.waiting,
+    )

@@ -1,0 +1,383 @@
+"""The fairness explorer: shares of that time beside entitlements of that time, decisions, and nobody else's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from rest_framework.test import APIClient
+
+from scheduling.histogram import BUCKETS
+from scheduling.models import (
+    CFSPlan,
+    Execution,
+    JobEvent,
+    Queue,
+    RollupClock,
+    SchedulingEntity,
+    ShareMinute,
+    TenantMinute,
+    Worker,
+)
+from scheduling.selectors.decisions import read_decisions
+from scheduling.selectors.fairness import Verdict
+from scheduling.selectors.share_history import Span, read_share_history
+from scheduling.selectors.virtual_times import read_virtual_times
+from scheduling.services import share_samples
+from scheduling.services.share_samples import sample_shares, split_by_minute
+from tenants.clock import read_clock
+from tenants.context import all_tenants, tenant_context
+from tenants.models import Tenant
+from tests.integration.console.conftest import Work, queue_named
+
+pytestmark = pytest.mark.django_db
+
+Console = Callable[[User], Client]
+MINUTE_US = 60_000_000
+STATEMENT_LIMIT = 16
+
+
+def demand(tenant: Tenant, *, vruntime: int = 0, weight: int = 1, waiting: int = 9) -> SchedulingEntity:
+    """The tenant waits in the queue `workflow`."""
+    entity, _ = SchedulingEntity.objects.update_or_create(
+        tenant=tenant,
+        queue=queue_named("workflow"),
+        defaults={"waiting": waiting, "is_runnable": True, "vruntime": vruntime, "weight_milli": weight * 1000},
+    )
+    return entity
+
+
+def note(tenant: Tenant, minute: datetime, *, used: float, entitled: float, queue: str = "workflow") -> None:
+    """A minute in which the tenant was backlogged all the time."""
+    queue_id = queue_named(queue).pk
+    TenantMinute.objects.create(
+        tenant=tenant,
+        minute=minute,
+        queue_id=queue_id,
+        busy_us=round(used * MINUTE_US),
+        wait=[0] * BUCKETS,
+        run=[0] * BUCKETS,
+    )
+    ShareMinute.objects.create(
+        tenant=tenant,
+        minute=minute,
+        queue_id=queue_id,
+        entitled_us=round(entitled * MINUTE_US),
+        backlogged_us=MINUTE_US,
+        lag_us=1_500_000,
+    )
+
+
+def sample_after(seconds: float) -> int:
+    """A sample that looks back so far."""
+    RollupClock.objects.update(shares_sampled_at=read_clock() - timedelta(seconds=seconds))
+    written = sample_shares()
+    with connection.cursor() as cursor:
+        # The test's transaction is longer than a dispatcher's.
+        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+    return written
+
+
+def a_whole_minute_ago() -> datetime:
+    return read_clock().replace(second=0, microsecond=0) - timedelta(minutes=1)
+
+
+def test_a_sample_writes_down_what_the_tree_gives(acme: Tenant, globex: Tenant, live_worker: Worker) -> None:
+    with all_tenants():
+        demand(acme, weight=2, vruntime=0)
+        demand(globex, weight=1, vruntime=3_000_000_000)
+        assert sample_after(30) >= 2
+        rows = {tenant: list(ShareMinute.objects.filter(tenant=tenant).order_by("minute")) for tenant in (acme, globex)}
+    # Four slots at 2 : 1; the caps of 5 and 2 cut nobody.
+    entitled = {tenant: sum(row.entitled_us for row in found) for tenant, found in rows.items()}
+    assert entitled[acme] == pytest.approx(30 * 8 / 3 * 1e6, rel=0.02)
+    assert entitled[globex] == pytest.approx(30 * 4 / 3 * 1e6, rel=0.02)
+    assert sum(row.backlogged_us for row in rows[acme]) == pytest.approx(30e6, rel=0.02)
+    # Globex had 3 s at weight 1: of them 2 were Acme's.
+    assert (rows[acme][-1].lag_us, rows[globex][-1].lag_us) == (2_000_000, -2_000_000)
+
+
+def test_two_dispatchers_sample_once(acme: Tenant, live_worker: Worker) -> None:
+    with all_tenants():
+        demand(acme)
+        assert sample_after(30)
+        assert sample_shares() == 0
+        assert sample_after(2) == 0
+
+
+def test_time_that_nobody_looked_at_is_not_made_up(acme: Tenant, live_worker: Worker) -> None:
+    with all_tenants():
+        demand(acme)
+        sample_after(3_600)
+        assert sum(ShareMinute.objects.values_list("backlogged_us", flat=True)) == pytest.approx(MINUTE_US, rel=0.02)
+
+
+def test_no_more_than_the_greatest_are_kept(
+    acme: Tenant, globex: Tenant, live_worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(share_samples, "KEPT", 1)
+    with all_tenants():
+        demand(acme, weight=3)
+        demand(globex, weight=1)
+        sample_after(10)
+        assert set(ShareMinute.objects.values_list("tenant_id", flat=True)) == {acme.pk}
+
+
+def test_a_paused_pool_and_a_plan_without_shares_entitle_nobody(acme: Tenant, live_worker: Worker) -> None:
+    with all_tenants():
+        demand(acme)
+        live_worker.pool.is_paused = True
+        live_worker.pool.save()
+        assert sample_after(30) == 0
+        live_worker.pool.is_paused = False
+        live_worker.pool.save()
+        CFSPlan.objects.update(is_active=False)
+        CFSPlan.objects.filter(name="community").update(is_active=True)
+        assert sample_after(30) == 0
+
+
+def test_a_span_is_split_at_the_minute() -> None:
+    until = datetime.fromisoformat("2026-03-01T10:01:10+00:00")
+    parts = list(split_by_minute(until - timedelta(seconds=30), until))
+    assert [(minute.minute, length.total_seconds()) for minute, length in parts] == [(0, 20.0), (1, 10.0)]
+
+
+def test_shares_of_that_time_stand_beside_entitlements_of_that_time(acme: Tenant, globex: Tenant) -> None:
+    with all_tenants():
+        minute = a_whole_minute_ago()
+        note(acme, minute, used=1.0, entitled=3.0)
+        note(globex, minute, used=3.0, entitled=1.0)
+        history = read_share_history(Span.HOUR)
+    lines = {line.slug: line for line in history.lines}
+    assert [line.slug for line in history.lines] == ["acme", "globex"]
+    assert (lines["acme"].used[-2], lines["acme"].entitled[-2]) == pytest.approx((1.0, 3.0))
+    assert lines["acme"].ratio == pytest.approx(1 / 3)
+    assert (lines["acme"].verdict, lines["globex"].verdict) == (Verdict.BELOW, Verdict.ABOVE)
+    assert history.jain[-2] == pytest.approx((1 / 3 + 3) ** 2 / (2 * (1 / 9 + 9)))
+    assert history.jain_now == history.jain[-2]
+    assert lines["acme"].lag_us == 1_500_000
+    assert history.starving == 1
+
+
+@pytest.mark.parametrize("span", list(Span))
+def test_each_range_has_its_bins(acme: Tenant, span: Span) -> None:
+    with all_tenants():
+        minute = a_whole_minute_ago() - timedelta(hours=span is not Span.HOUR, minutes=20)
+        note(acme, minute, used=2.0, entitled=2.0)
+        history = read_share_history(span)
+    [line] = history.lines
+    assert len(line.used) == len(line.entitled) == len(history.jain) == span.bins
+    minutes = span.bin_length / timedelta(minutes=1)
+    index = (minute - history.since) // span.bin_length
+    assert line.used[index] == pytest.approx(2.0 / minutes)
+    assert sum(line.used) == line.used[index]
+
+
+def test_a_queue_narrows_what_is_compared(acme: Tenant) -> None:
+    with all_tenants():
+        minute = a_whole_minute_ago()
+        note(acme, minute, used=1.0, entitled=1.0)
+        note(acme, minute, used=2.0, entitled=4.0, queue="dataset")
+        history = read_share_history(Span.HOUR, queues=[queue_named("dataset")])
+        whole = read_share_history(Span.HOUR)
+    assert history.lines[0].used[-2] == pytest.approx(2.0)
+    assert history.lines[0].entitled[-2] == pytest.approx(4.0)
+    assert whole.lines[0].used[-2] == pytest.approx(3.0)
+    # Backlogged in two queues is backlogged once.
+    assert whole.lines[0].backlogged[-2] == pytest.approx(1.0)
+
+
+def test_a_tenant_is_told_its_own_use_alone(acme: Tenant, globex: Tenant) -> None:
+    with all_tenants():
+        minute = a_whole_minute_ago()
+        note(acme, minute, used=1.0, entitled=3.0)
+        note(globex, minute, used=3.0, entitled=1.0)
+        demand(globex)
+    with tenant_context(acme):
+        history = read_share_history(Span.HOUR)
+        assert read_virtual_times(list(Queue.objects.all())) == []
+    [line] = history.lines
+    assert line.slug == "acme"
+    assert line.used[-2] == pytest.approx(1.0)
+    assert (line.entitled, line.lag_us, line.verdict) == ([], None, Verdict.UNKNOWN)
+    assert history.jain == []
+
+
+def test_virtual_times_are_relative_to_the_queues_own(acme: Tenant, globex: Tenant) -> None:
+    with all_tenants():
+        queue = queue_named("workflow")
+        queue.clock.virtual_time = 1_000_000_000
+        queue.clock.save()
+        demand(acme, vruntime=1_250_000_000)
+        demand(globex, vruntime=1_000_000_000, weight=2)
+        [times] = read_virtual_times([queue, queue_named("dataset")])
+    assert [(row.slug, row.ahead_us, row.weight) for row in times.tenants] == [
+        ("globex", 0, 2.0),
+        ("acme", 250_000, 1.0),
+    ]
+
+
+def dispatched(work: Work, **data: object) -> None:
+    """The event of the failed job's one hand-out."""
+    JobEvent.objects.create(
+        tenant=work.tenant,
+        job_id=work.failed.pk,
+        execution_id=work.execution.pk,
+        at=work.execution.dispatched_at,
+        name="job.dispatched",
+        state="dispatched",
+        actor="system",
+        data=data,
+    )
+
+
+FACTS = {"reason": "least_virtual_time", "start_tag": 5_000_000, "runner_up_start_tag": 9_000_000, "in_flight": 3}
+
+
+def test_a_decision_has_the_numbers_that_decided_it(acme_work: Work, globex_work: Work) -> None:
+    with all_tenants():
+        dispatched(acme_work, **FACTS)
+        [decision] = read_decisions(acme_work.tenant.pk)
+    assert decision.job_id == acme_work.failed.pk
+    assert (decision.predicted_us, decision.measured_us) == (1_000_000, 2_000_000)
+    assert (decision.state, decision.has_job) == (Execution.Outcome.FAILED, True)
+    facts = decision.facts
+    assert (facts.reason, facts.start_tag, facts.in_flight) == ("least_virtual_time", 5_000_000, 3)
+    assert facts.runner_up_us == 4_000
+
+
+def test_a_tenant_sees_its_decisions_without_the_others_tags(acme_work: Work, globex_work: Work) -> None:
+    with tenant_context(acme_work.tenant):
+        dispatched(acme_work, **FACTS)
+        [decision] = read_decisions(acme_work.tenant.pk)
+        assert read_decisions(globex_work.tenant.pk) == []
+    assert (decision.facts.reason, decision.facts.in_flight) == ("least_virtual_time", 3)
+    assert (decision.facts.start_tag, decision.facts.runner_up_us, decision.facts.queue_vruntime) == (None, None, None)
+
+
+def test_decisions_are_found_by_an_index(acme_work: Work) -> None:
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_sort = off")
+        cursor.execute(
+            "EXPLAIN SELECT id FROM scheduling_execution WHERE tenant_id = %s ORDER BY id DESC LIMIT 500",
+            [acme_work.tenant.pk],
+        )
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "Sort" not in plan
+    assert "tenant_id = " in plan
+
+
+def test_the_page_shows_it_all_to_staff(
+    console: Console, staff: User, acme_work: Work, globex_work: Work, live_worker: Worker
+) -> None:
+    with all_tenants():
+        note(acme_work.tenant, a_whole_minute_ago(), used=1.0, entitled=3.0)
+        note(globex_work.tenant, a_whole_minute_ago(), used=3.0, entitled=1.0)
+        demand(globex_work.tenant)
+        dispatched(acme_work, **FACTS)
+    client = console(staff)
+    page = client.get(reverse("admin:fairness"), {"tenant": "acme"}).content.decode()
+    assert "1 tenant had less than 80 %" in page
+    assert "▼ 1.5 s behind" in page
+    assert "least virtual time" in page
+    assert "+4 ms" in page
+    assert reverse("admin:scheduling_job_change", args=[acme_work.failed.pk]) in page
+    table = client.get(reverse("admin:fairness"), {"view": "table"}).content.decode()
+    # Five minutes a column: 1 of 3 slots for one of them.
+    assert "0.2 / 0.6" in table
+    assert "Choose a tenant" in table
+
+
+def test_the_members_page_names_no_other_tenant(
+    console: Console, acme_user: User, acme_work: Work, globex_work: Work, live_worker: Worker
+) -> None:
+    with all_tenants():
+        note(acme_work.tenant, a_whole_minute_ago(), used=1.0, entitled=3.0)
+        note(globex_work.tenant, a_whole_minute_ago(), used=3.0, entitled=1.0)
+        demand(globex_work.tenant)
+        dispatched(acme_work, **FACTS)
+    client = console(acme_user)
+    for query in ({}, {"tenant": "globex"}, {"view": "table", "queue": "workflow", "pool": "default"}):
+        page = client.get(reverse("admin:fairness"), query).content.decode()
+        assert "Your use" in page
+        assert "globex" not in page.lower()
+        assert "Runner-up" not in page
+        assert "Jain" not in page
+        assert str(acme_work.failed.pk) in page
+
+
+def test_nonsense_in_the_address_is_not_asked_for(console: Console, staff: User) -> None:
+    query = {"range": "century", "pool": "x", "queue": "%00", "tenant": "' OR 1=1", "view": "<b>"}
+    response = console(staff).get(reverse("admin:fairness"), query)
+    assert response.status_code == 200
+    assert "Nobody competed" in response.content.decode()
+
+
+def test_it_takes_no_more_statements_with_more_rows(
+    console: Console, staff: User, acme_work: Work, globex_work: Work
+) -> None:
+    client = console(staff)
+    url = reverse("admin:fairness_fragment") + "?tenant=acme"
+    with all_tenants():
+        note(acme_work.tenant, a_whole_minute_ago(), used=1.0, entitled=3.0)
+        dispatched(acme_work, **FACTS)
+    client.get(url)
+    with CaptureQueriesContext(connection) as few:
+        client.get(url)
+    with all_tenants():
+        for minute in range(2, 9):
+            note(globex_work.tenant, a_whole_minute_ago() - timedelta(minutes=minute), used=3.0, entitled=1.0)
+        demand(globex_work.tenant)
+    with CaptureQueriesContext(connection) as many:
+        client.get(url)
+    assert len(many) == len(few)
+    own = [query["sql"] for query in many if "scheduling_" in query["sql"] or "tenants_" in query["sql"]]
+    assert len(own) <= STATEMENT_LIMIT, own
+
+
+def test_the_part_is_not_sent_twice(console: Console, staff: User) -> None:
+    client = console(staff)
+    first = client.get(reverse("admin:fairness_fragment"))
+    again = client.get(reverse("admin:fairness_fragment"), headers={"If-None-Match": first.headers["ETag"]})
+    assert (first.status_code, again.status_code) == (200, 304)
+
+
+def test_it_says_that_sharing_is_off(console: Console, staff: User) -> None:
+    with all_tenants():
+        CFSPlan.objects.update(is_active=False)
+        CFSPlan.objects.filter(name="community").update(is_active=True)
+    assert "Fair sharing is off" in console(staff).get(reverse("admin:fairness")).content.decode()
+
+
+def test_the_api_says_the_same(
+    api_client: Callable[[Tenant], APIClient], staff: User, acme_work: Work, globex_work: Work
+) -> None:
+    with all_tenants():
+        note(acme_work.tenant, a_whole_minute_ago(), used=1.0, entitled=3.0)
+        note(globex_work.tenant, a_whole_minute_ago(), used=3.0, entitled=1.0)
+        demand(globex_work.tenant)
+        dispatched(acme_work, **FACTS)
+    own = api_client(acme_work.tenant)
+    answer = own.get("/api/v1/fairness/").json()
+    assert [line["slug"] for line in answer["tenants"]] == ["acme"]
+    assert answer["tenants"][0]["entitled"] == answer["virtual_times"] == answer["jain"] == []
+    [decision] = own.get("/api/v1/fairness/decisions/").json()["results"]
+    assert (decision["reason"], decision["start_tag"]) == ("least_virtual_time", None)
+
+    everybody = APIClient()
+    everybody.force_login(staff)
+    answer = everybody.get("/api/v1/fairness/", {"range": "6h", "queue": "workflow"}).json()
+    assert [line["slug"] for line in answer["tenants"]] == ["acme", "globex"]
+    assert len(answer["jain"]) == len(answer["tenants"][0]["used"]) == 72
+    assert answer["virtual_times"][0]["tenants"][0]["name"] == "Globex"
+    assert everybody.get("/api/v1/fairness/decisions/").json()["code"] == "tenant_required"
+    assert everybody.get("/api/v1/fairness/", {"queue": "none"}).status_code == 404
+    assert everybody.get("/api/v1/fairness/", {"range": "week"}).status_code == 422
+    assert everybody.get("/api/v1/fairness/", {"colour": "red"}).status_code in {400, 422}
