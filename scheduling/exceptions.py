@@ -113,6 +113,10 @@ class InvalidTransitionError(DomainError):
     code, category, title = "invalid_transition", "conflict", "The job's state does not allow this"
 
 
+class CFSPlanNotFoundError(DomainError):
+    code, category, title = "not_found", "not_found", "There is no such CFS plan"
+
+
 class CFSPlanInvalidError(DomainError):
     code, category, title = "cfs_plan_invalid", "invalid", "The CFS plan is not usable"
 

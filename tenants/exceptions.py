@@ -109,6 +109,36 @@ class PlanNotFoundError(DomainError):
     title = "No such plan."
 
 
+class PlanChangedError(DomainError):
+    code = "plan_changed"
+    category = "conflict"
+    title = "The plan has changed since it was read."
+
+
+class PlanContentInvalidError(DomainError):
+    code = "plan_content_invalid"
+    category = "invalid"
+    title = "The version names something that is not there any more."
+
+
+class EffectiveFromPastError(DomainError):
+    code = "effective_from_past"
+    category = "invalid"
+    title = "A version takes effect now or in the future."
+
+
+class VersionNotFoundError(DomainError):
+    code = "version_not_found"
+    category = "not_found"
+    title = "The plan has no such version."
+
+
+class VersionNotWaitingError(DomainError):
+    code = "version_not_waiting"
+    category = "conflict"
+    title = "Only a version that waits for its time can be withdrawn."
+
+
 class ReasonRequiredError(DomainError):
     code = "reason_required"
     category = "invalid"

@@ -51,6 +51,13 @@ POST   schedules/{schedule}/pause/       schedule.paused         scheduling.sche
 POST   schedules/{schedule}/resume/      schedule.resumed        scheduling.schedule
 POST   schedules/{schedule}/run-now/     schedule.run            scheduling.schedule
 POST   upkeep/partitions/run/            upkeep.requested        scheduling.upkeep
+PATCH  plans/team/                       plan.updated            tenants.plan
+POST   plans/team/rollback/              plan.rolled_back        tenants.plan
+POST   plans/team/withdraw/              plan.version_withdrawn  tenants.plan
+PATCH  cfs-plans/cloud/                  cfs_plan.changed        scheduling.cfsplan
+POST   cfs-plans/community/activate/     cfs_plan.activated      scheduling.cfsplan
+POST   cfs-plans/cloud/rollback/         cfs_plan.rolled_back    scheduling.cfsplan
+POST   cfs-plans/cloud/withdraw/         cfs_plan.version_withdrawn scheduling.cfsplan
 POST   datasets/                         dataset.created         retrieval.dataset
 PATCH  datasets/{dataset}/               dataset.updated         retrieval.dataset
 DELETE datasets/{dataset}/               dataset.deleted         retrieval.dataset
@@ -88,6 +95,8 @@ retrieval.document                  delete        document.deleted         retri
 scheduling.cfsplan                  add           cfs_plan.created         scheduling.cfsplan
 scheduling.cfsplan                  change        cfs_plan.changed         scheduling.cfsplan
 scheduling.cfsplan                  activate      cfs_plan.activated       scheduling.cfsplan
+scheduling.cfsplan                  rollback      cfs_plan.rolled_back     scheduling.cfsplan
+scheduling.cfsplan                  withdraw      cfs_plan.version_withdrawn scheduling.cfsplan
 scheduling.deadletter               requeue       job.retried              scheduling.job
 scheduling.job                      retry         job.retried              scheduling.job
 scheduling.job                      cancel        job.cancelled            scheduling.job
@@ -124,6 +133,8 @@ tenants.platformmembership          change        platform_role.changed    auth.
 tenants.platformmembership          revoke        platform_role.revoked    auth.user
 tenants.plan                        add           plan.created             tenants.plan
 tenants.plan                        change        plan.updated             tenants.plan
+tenants.plan                        rollback      plan.rolled_back         tenants.plan
+tenants.plan                        withdraw      plan.version_withdrawn   tenants.plan
 tenants.tenant                      add           tenant.created           tenants.tenant
 tenants.tenant                      change        tenant.updated           tenants.tenant
 tenants.tenant                      pause         tenant.paused            tenants.tenant
@@ -170,6 +181,7 @@ erase_tenant         tenant.erasure_requested tenants.tenanterasure
 grant_platform_role  platform_role.granted  auth.user
 index_documents      documents.uploaded     retrieval.dataset
 issue_api_key        api_key.issued         tenants.apikey
+plan_versions        plan.rolled_back       tenants.plan
 requeue_dead_letters job.retried            scheduling.job
 retry_jobs           job.retried            scheduling.job
 revoke_api_key       api_key.revoked        tenants.apikey

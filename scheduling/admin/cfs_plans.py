@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
-from unfold.widgets import UnfoldAdminTextInputWidget
 
 from scheduling.admin.help_texts import HelpfulMixin, without_related_links
 from scheduling.dashboards.tags import badge
@@ -20,22 +18,18 @@ from scheduling.services.cfs_plans import (
     TierRow,
     activate_cfs_plan,
     create_cfs_plan,
+    rollback_cfs_plan,
     update_cfs_plan,
+    withdraw_cfs_plan_version,
 )
 from tenants.admin.base import PlatformStaffAdmin
 from tenants.admin.post_actions import post_action
+from tenants.admin.versions import VERSION_FIELDS, VersionForm, VersionsMixin, asked_number, seen_version
 from tenants.permissions import Permission
 
 
-class CFSPlanForm(forms.ModelForm):  # type: ignore[type-arg]
-    """The plan's own fields and why they change."""
-
-    reason = forms.CharField(
-        required=False,
-        max_length=500,
-        widget=UnfoldAdminTextInputWidget(),
-        help_text="Why the plan changes; kept in the audit log beside the difference.",
-    )
+class CFSPlanForm(VersionForm):
+    """The plan's own fields, and what goes with a version."""
 
     class Meta:
         model = CFSPlan
@@ -90,7 +84,7 @@ class CFSPlanTierInline(TabularInline):
 
 
 @admin.register(CFSPlan)
-class CFSPlanAdmin(HelpfulMixin, PlatformStaffAdmin):
+class CFSPlanAdmin(VersionsMixin, HelpfulMixin, PlatformStaffAdmin):
     """Saved, a plan is in effect with the dispatcher's next tick, on what waits already; nothing is restarted."""
 
     view_permission = Permission.PLATFORM_VIEW
@@ -98,15 +92,20 @@ class CFSPlanAdmin(HelpfulMixin, PlatformStaffAdmin):
     list_display = ("name", "state_badge", "strategy", "granularity_seconds", "reserved_slots", "version", "updated_at")
     form = CFSPlanForm
     inlines = (CFSPlanTierInline,)
-    fields = ("reason", *EDITABLE_FIELDS, "state_badge", "version", "updated_at")
     change_form_template = "scheduling/dashboards/cfs_plan_form.html"
     readonly_fields = ("state_badge", "version", "updated_at")
-    post_actions = ("activate",)
+    post_actions = ("activate", "rollback", "withdraw")
     change_form_before_template = "scheduling/dashboards/parts/cfs_plan_note.html"
     help_texts = {
         "name": "How people call the plan.",
         "strategy": "Whether queues and tenants take turns by weight, or all is served in order of arrival.",
     }
+
+    def get_fields(self, request: HttpRequest, obj: CFSPlan | None = None) -> Any:
+        shown = (*EDITABLE_FIELDS, "state_badge", "version", "updated_at")
+        if not self.has_change_permission(request):
+            return shown
+        return (*VERSION_FIELDS, *shown) if obj else ("reason", *shown)
 
     def save_model(self, request: HttpRequest, obj: CFSPlan, form: Any, change: bool) -> None:
         """Nothing yet: `save_related` knows the tier table too."""
@@ -119,10 +118,10 @@ class CFSPlanAdmin(HelpfulMixin, PlatformStaffAdmin):
             if not row.get("DELETE")
         ]
         fields = {name: form.cleaned_data[name] for name in EDITABLE_FIELDS}
-        reason = form.cleaned_data["reason"]
         if change:
-            update_cfs_plan(plan=form.instance, fields=fields, tiers=tiers, reason=reason)
+            update_cfs_plan(plan=form.instance, fields=fields, tiers=tiers, **form.options())
         else:
+            reason = form.cleaned_data["reason"]
             form.instance.pk = create_cfs_plan(fields=fields, tiers=tiers, reason=reason).pk
 
     @post_action(
@@ -134,6 +133,19 @@ class CFSPlanAdmin(HelpfulMixin, PlatformStaffAdmin):
     def activate(self, request: HttpRequest, plan: CFSPlan, reason: str) -> str:
         activate_cfs_plan(plan=plan, reason=reason)
         return f"{plan} is the active plan from the next tick on."
+
+    # Both are offered beside each version, not above the form.
+    @post_action(label="Roll back", permission=Permission.FAIRNESS_MANAGE, is_offered=lambda plan: False)
+    def rollback(self, request: HttpRequest, plan: CFSPlan, reason: str) -> str:
+        version = rollback_cfs_plan(
+            plan=plan, number=asked_number(request), reason=reason, expected_version=seen_version(request)
+        )
+        return "The plan is just that already." if version is None else f"{plan} is at {version}."
+
+    @post_action(label="Withdraw", permission=Permission.FAIRNESS_MANAGE, is_offered=lambda plan: False)
+    def withdraw(self, request: HttpRequest, plan: CFSPlan, reason: str) -> str:
+        version = withdraw_cfs_plan_version(plan=plan, number=asked_number(request), reason=reason)
+        return f"{str(version).capitalize()} will not take effect."
 
     @admin.display(description="State")
     def state_badge(self, plan: CFSPlan) -> SafeString:

@@ -6,6 +6,7 @@ from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
 from scheduling.api.views.bulk import BulkSubmissionViewSet
+from scheduling.api.views.cfs_plans import CFSPlanViewSet
 from scheduling.api.views.errors import ErrorViewSet
 from scheduling.api.views.fairness import FairnessViewSet
 from scheduling.api.views.history import BatchViewSet, DeadLetterViewSet, ExecutionViewSet
@@ -30,6 +31,7 @@ router.register("schedules", ScheduleViewSet, basename="schedule")
 router.register("upkeep", UpkeepViewSet, basename="upkeep")
 router.register("kinds", KindViewSet, basename="kind")
 router.register("pools", PoolViewSet, basename="pool")
+router.register("cfs-plans", CFSPlanViewSet, basename="cfs-plan")
 router.register("workers", WorkerViewSet, basename="worker")
 
 urlpatterns = [

@@ -1,9 +1,11 @@
 """The tables of what and when."""
 
+from scheduling.models.backlog import BacklogMove
 from scheduling.models.executions import Charge, Execution, JobEvent, LiveExecution, Settled, Wake
 from scheduling.models.fair_share import (
     CFSPlan,
     CFSPlanTier,
+    CFSPlanVersion,
     KindCost,
     SchedulingEntity,
     TenantCapacity,
@@ -27,17 +29,21 @@ from scheduling.models.topology import (
     PoolClock,
     ProcessHeartbeat,
     Queue,
+    QueueAlarm,
     QueueClock,
     RoutingRule,
+    RoutingTarget,
     Worker,
     WorkerPool,
 )
 from scheduling.models.upkeep import UpkeepRun
 
 __all__ = [
+    "BacklogMove",
     "Batch",
     "CFSPlan",
     "CFSPlanTier",
+    "CFSPlanVersion",
     "Charge",
     "DeadLetter",
     "Drain",
@@ -58,10 +64,12 @@ __all__ = [
     "PoolClock",
     "ProcessHeartbeat",
     "Queue",
+    "QueueAlarm",
     "QueueClock",
     "QueueMinute",
     "RollupClock",
     "RoutingRule",
+    "RoutingTarget",
     "Schedule",
     "ScheduleFire",
     "SchedulingEntity",

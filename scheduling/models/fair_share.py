@@ -8,9 +8,10 @@ from django.db.models import Q
 
 from scheduling.models.topology import Queue
 from tenants.managers import TenantManager
+from tenants.models import VersionedModel, VersionFacts
 
 
-class CFSPlan(models.Model):
+class CFSPlan(VersionedModel):
     """How tiers map to queues and how the queues share; exactly one plan is active."""
 
     class Strategy(models.TextChoices):
@@ -26,7 +27,6 @@ class CFSPlan(models.Model):
     )
     reserved_slots = models.PositiveIntegerField(default=0, help_text="Slots kept for tenants below their share.")
     is_active = models.BooleanField(default=False)
-    version = models.PositiveIntegerField(default=1, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
@@ -59,6 +59,20 @@ class CFSPlanTier(models.Model):
 
     def __str__(self) -> str:
         return f"{self.tier} → {self.queue} × {self.weight}"
+
+
+class CFSPlanVersion(VersionFacts):
+    """A CFS plan with its tier rows, as it was or will be."""
+
+    plan = models.ForeignKey(CFSPlan, models.PROTECT, related_name="versions", db_index=False)
+
+    class Meta:
+        db_table = "scheduling_cfs_plan_version"
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint(fields=["plan", "number"], name="cfs_plan_version_number")]
+        indexes = [
+            models.Index(fields=["effective_from"], condition=Q(outcome="waiting"), name="cfs_plan_version_waiting")
+        ]
 
 
 class SchedulingEntity(models.Model):

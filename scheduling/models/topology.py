@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 
 from tenants.ids import uuid7
 from tenants.models.pauses import PauseFacts
@@ -56,6 +56,9 @@ class Worker(models.Model):
     heartbeat_at = models.DateTimeField()
     stopped_at = models.DateTimeField(null=True, blank=True)
     stop_reason = models.CharField(max_length=40, blank=True, db_default="", default="")
+    queues = models.JSONField(
+        default=list, db_default=Value([], models.JSONField()), help_text="Names of the queues that it reads."
+    )
     canary_at = models.DateTimeField(null=True, blank=True, help_text="When a child last answered a canary.")
     clock_skew_seconds = models.FloatField(null=True, blank=True, help_text="Its clock less the database's.")
 
@@ -141,8 +144,26 @@ class QueueClock(models.Model):
         db_table = "scheduling_queue_clock"
 
 
+class QueueAlarm(models.Model):
+    """A queue that has work, or rules that point at it, and no live worker that reads it; over when the row is gone."""
+
+    queue = models.OneToOneField(Queue, models.CASCADE, primary_key=True, related_name="alarm")
+    since = models.DateTimeField()
+
+    class Meta:
+        db_table = "scheduling_queue_alarm"
+
+    def __str__(self) -> str:
+        return f"no consumer of {self.queue_id}"
+
+
 class RoutingRule(models.Model):
-    """(kind, tier, payload condition) → a queue; the first match by position wins."""
+    """(kind, tier, payload conditions) → a queue, or one of several; the first match by position wins."""
+
+    class Balance(models.TextChoices):
+        NONE = "", "One queue"
+        WEIGHTED = "weighted", "Several queues, by their weights"
+        LEAST_LOADED = "least_loaded", "Several queues, the one with the least waiting work for each live slot"
 
     position = models.PositiveIntegerField(unique=True, help_text="Lower is asked first.")
     kind = models.CharField(max_length=64, blank=True, help_text="Empty for every kind.")
@@ -150,11 +171,19 @@ class RoutingRule(models.Model):
     condition = models.JSONField(
         null=True,
         blank=True,
-        help_text='On the payload, such as {"field": "pages", "op": "gt", "value": 100}.',
+        help_text='On the payload, such as {"field": "pages", "op": "gt", "value": 100}, or a list of such: all hold.',
     )
     queue = models.ForeignKey(Queue, models.PROTECT, null=True, blank=True)
     by_tier = models.BooleanField(
         default=False, help_text="Send to the queue that the active CFS plan names for the tier."
+    )
+    balance = models.CharField(
+        max_length=12,
+        choices=Balance.choices,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Over which of the queues below a rule without a queue of its own spreads its jobs.",
     )
     allows_queue_choice = models.BooleanField(
         default=False, help_text="Whether a tenant may name one of this kind's queues itself."
@@ -165,14 +194,35 @@ class RoutingRule(models.Model):
         ordering = ["position"]
         constraints = [
             models.CheckConstraint(
-                condition=Q(queue__isnull=True, by_tier=True) | Q(queue__isnull=False, by_tier=False),
+                condition=Q(queue__isnull=True, by_tier=True, balance="")
+                | Q(queue__isnull=False, by_tier=False, balance="")
+                | (Q(queue__isnull=True, by_tier=False) & ~Q(balance="")),
                 name="routing_rule_one_target",
-                violation_error_message="Name a queue or choose “by tier”, not both.",
+                violation_error_message="Name a queue, choose “by tier”, or balance over several: one of the three.",
             )
         ]
 
     def __str__(self) -> str:
-        return f"{self.position}: {self.kind or 'any kind'} → {self.queue or 'by tier'}"
+        target = str(self.queue) if self.queue else self.balance or "by tier"
+        return f"{self.position}: {self.kind or 'any kind'} → {target}"
+
+
+class RoutingTarget(models.Model):
+    """One of the queues that a balancing rule spreads its jobs over."""
+
+    rule = models.ForeignKey(RoutingRule, models.CASCADE, related_name="targets", db_index=False)
+    queue = models.ForeignKey(Queue, models.PROTECT, db_index=False)
+    weight = models.PositiveIntegerField(
+        default=1, validators=[MinValueValidator(1), MaxValueValidator(1000)], help_text="Of the balance “weighted”."
+    )
+
+    class Meta:
+        db_table = "scheduling_routing_target"
+        ordering = ["queue__name"]
+        constraints = [models.UniqueConstraint(fields=["rule", "queue"], name="routing_target_queue")]
+
+    def __str__(self) -> str:
+        return f"{self.queue} × {self.weight}"
 
 
 class KindPause(models.Model):

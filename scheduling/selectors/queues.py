@@ -12,3 +12,8 @@ def get_queue(name: str) -> Queue:
     if queue is None:
         raise QueueNotFoundError(f"There is no queue {name!r}.")
     return queue
+
+
+def queue_ids() -> dict[str, int]:
+    """The queues' ids by their names."""
+    return dict(Queue.objects.values_list("name", "pk"))

@@ -1,21 +1,26 @@
-"""Changing how the pool is shared: edits and activation of CFS plans, effective with the next tick."""
+"""Changing how the pool is shared: versions and activation of CFS plans, effective with the next tick."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, cast
 
-from django.db.models import F
+from django.core.exceptions import ValidationError
 
-from scheduling.exceptions import CFSPlanInvalidError
-from scheduling.models import CFSPlan, CFSPlanTier, Queue
+from scheduling.exceptions import CFSPlanInvalidError, CFSPlanNotFoundError
+from scheduling.models import CFSPlan, CFSPlanTier, CFSPlanVersion, Queue
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import all_tenants
+from tenants.exceptions import PlanContentInvalidError
 from tenants.models import Tier
 from tenants.services.audit import record_audit
+from tenants.services.versions import Content, VersionedPlans
 
 EDITABLE_FIELDS = ("name", "strategy", "granularity_seconds", "reserved_slots")
+MAX_WEIGHT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,52 +32,66 @@ class TierRow:
     weight: int
 
 
-def update_cfs_plan(*, plan: CFSPlan, fields: Mapping[str, Any], tiers: Sequence[TierRow], reason: str = "") -> CFSPlan:
-    """Replace a plan's fields and tier rows in one transaction, audited with its difference.
+def update_cfs_plan(
+    *,
+    plan: CFSPlan,
+    fields: Mapping[str, Any],
+    tiers: Sequence[TierRow] | None = None,
+    reason: str = "",
+    expected_version: int | None = None,
+    effective_from: datetime | None = None,
+) -> CFSPlanVersion | None:
+    """Change a plan's fields, and if ``tiers`` is given replace its tier rows by them: its next version.
 
-    The dispatcher reads weights and strategy anew in every tick, so an active plan's change
-    is in effect within one. Raises CFSPlanInvalidError.
+    The dispatcher reads weights and strategy anew in every tick, so an active plan's change is in effect within one.
+    None where nothing changes. Raises CFSPlanInvalidError, and PlanChangedError where the plan is not at
+    ``expected_version`` any more.
     """
-    unknown = set(fields) - set(EDITABLE_FIELDS)
-    if unknown:
-        raise CFSPlanInvalidError(f"These fields cannot be edited: {', '.join(sorted(unknown))}.")
-    with all_tenants():
-        plan = CFSPlan.objects.select_for_update().get(pk=plan.pk)
-        _check_tiers(plan, tiers)
-        before = describe_plan(plan)
-        for name, value in fields.items():
-            setattr(plan, name, value)
-        plan.version += 1
-        plan.full_clean()
-        plan.save()
-        plan.tiers.all().delete()
-        CFSPlanTier.objects.bulk_create(
-            CFSPlanTier(plan=plan, tier_id=row.tier_id, queue_id=row.queue_id, weight=row.weight) for row in tiers
-        )
-        record_audit(action="cfs_plan.changed", target=plan, before=before, after=describe_plan(plan), reason=reason)
-        wake_on_commit()
-    return plan
+    _refuse_strays(fields)
+    rows = None if tiers is None else _describe_tiers(tiers)
+
+    def revise(content: Content) -> Content:
+        return content | dict(fields) | ({} if rows is None else {"tiers": rows})
+
+    version = CFS_PLANS.edit(
+        plan, revise, reason=reason, expected_version=expected_version, effective_from=effective_from
+    )
+    return cast("CFSPlanVersion | None", version)
+
+
+def rollback_cfs_plan(
+    *,
+    plan: CFSPlan,
+    number: int,
+    reason: str,
+    expected_version: int | None = None,
+    effective_from: datetime | None = None,
+) -> CFSPlanVersion | None:
+    """Make an older version's content the plan's next version; None where the plan is just that already."""
+    version = CFS_PLANS.roll_back(
+        plan, number, reason=reason, expected_version=expected_version, effective_from=effective_from
+    )
+    return cast("CFSPlanVersion | None", version)
+
+
+def withdraw_cfs_plan_version(*, plan: CFSPlan, number: int, reason: str) -> CFSPlanVersion:
+    """Have a version that waits for its time never take effect."""
+    return cast("CFSPlanVersion", CFS_PLANS.withdraw(plan, number, reason=reason))
 
 
 def create_cfs_plan(*, fields: Mapping[str, Any], tiers: Sequence[TierRow], reason: str = "") -> CFSPlan:
     """A new plan, not active yet. Raises CFSPlanInvalidError."""
+    _refuse_strays(fields)
     with all_tenants():
-        plan = CFSPlan(**dict(fields))
-        _check_tiers(plan, tiers)
-        plan.full_clean()
-        plan.save()
-        CFSPlanTier.objects.bulk_create(
-            CFSPlanTier(plan=plan, tier_id=row.tier_id, queue_id=row.queue_id, weight=row.weight) for row in tiers
-        )
+        plan = CFSPlan()
+        CFS_PLANS.put(plan, dict(fields) | {"tiers": _describe_tiers(tiers)})
+        CFS_PLANS.begin(plan, reason=reason)
         record_audit(action="cfs_plan.created", target=plan, after=describe_plan(plan), reason=reason)
     return plan
 
 
 def activate_cfs_plan(*, plan: CFSPlan, reason: str = "") -> CFSPlan:
-    """Make ``plan`` the active one. Raises CFSPlanInvalidError when a tier has no queue in it.
-
-    Jobs that wait already stay in the queue they were routed to.
-    """
+    """Make ``plan`` the active one. Raises CFSPlanInvalidError when a tier has no queue in it."""
     with all_tenants():
         plans = {row.pk: row for row in CFSPlan.objects.select_for_update().order_by("pk")}
         target = plans[plan.pk]
@@ -81,7 +100,7 @@ def activate_cfs_plan(*, plan: CFSPlan, reason: str = "") -> CFSPlan:
             raise CFSPlanInvalidError(f"The plan names no queue for: {', '.join(missing)}.")
         previous = next((row.name for row in plans.values() if row.is_active), None)
         CFSPlan.objects.filter(is_active=True).update(is_active=False)
-        CFSPlan.objects.filter(pk=target.pk).update(is_active=True, version=F("version") + 1)
+        CFSPlan.objects.filter(pk=target.pk).update(is_active=True)
         record_audit(
             action="cfs_plan.activated",
             target=target,
@@ -96,24 +115,83 @@ def activate_cfs_plan(*, plan: CFSPlan, reason: str = "") -> CFSPlan:
 
 def describe_plan(plan: CFSPlan) -> dict[str, Any]:
     """A plan as audit and interfaces show it."""
-    return {
-        **{name: getattr(plan, name) for name in EDITABLE_FIELDS},
-        "version": plan.version,
-        "tiers": {
-            row.tier_id: {"queue": row.queue.name, "weight": row.weight} for row in plan.tiers.select_related("queue")
-        },
-    }
+    return {**CFS_PLANS.describe(plan), "version": plan.version}
 
 
-def _check_tiers(plan: CFSPlan, tiers: Sequence[TierRow]) -> None:
-    named = [row.tier_id for row in tiers]
-    if len(set(named)) != len(named):
+class _CFSPlans(VersionedPlans[CFSPlan]):
+    """CFS plans with their tier rows, which name their queues by name."""
+
+    noun = "cfs_plan"
+    changed_action = "cfs_plan.changed"
+    versions = CFSPlanVersion
+
+    def lock(self, plan: CFSPlan) -> CFSPlan:
+        locked = CFSPlan.objects.select_for_update().filter(pk=plan.pk).first()
+        if locked is None:
+            raise CFSPlanNotFoundError
+        return locked
+
+    def describe(self, plan: CFSPlan) -> Content:
+        rows = plan.tiers.select_related("queue")
+        return {name: getattr(plan, name) for name in EDITABLE_FIELDS} | {
+            "tiers": {row.tier_id: {"queue": row.queue.name, "weight": row.weight} for row in rows}
+        }
+
+    def check(self, plan: CFSPlan, content: Mapping[str, Any]) -> None:
+        self._assign(copy(plan), content)
+        self._rows(plan, content["tiers"])
+
+    def put(self, plan: CFSPlan, content: Mapping[str, Any]) -> None:
+        self._assign(plan, content)
+        rows = self._rows(plan, content["tiers"])
+        plan.save()
+        plan.tiers.all().delete()
+        CFSPlanTier.objects.bulk_create(rows)
+        wake_on_commit()
+
+    def flatten(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        tiers = {f"tiers.{tier}": row for tier, row in content["tiers"].items()}
+        return {name: content[name] for name in EDITABLE_FIELDS} | tiers
+
+    def _assign(self, plan: CFSPlan, content: Mapping[str, Any]) -> None:
+        for name in EDITABLE_FIELDS:
+            if name in content:
+                setattr(plan, name, content[name])
+        try:
+            plan.full_clean()
+        except ValidationError as error:
+            raise CFSPlanInvalidError(" ".join(error.messages)) from error
+
+    def _rows(self, plan: CFSPlan, tiers: Mapping[str, Mapping[str, Any]]) -> list[CFSPlanTier]:
+        known = set(Tier.objects.values_list("slug", flat=True))
+        queues = dict(Queue.objects.values_list("name", "pk"))
+        gone = sorted({tier for tier in tiers if tier not in known})
+        gone += sorted({row["queue"] for row in tiers.values() if row["queue"] not in queues})
+        if gone:
+            raise PlanContentInvalidError(f"There is no tier or queue {', '.join(gone)}.")
+        missing = sorted(known - set(tiers))
+        if plan.is_active and missing:
+            raise CFSPlanInvalidError(f"An active plan needs a queue for: {', '.join(missing)}.")
+        if any(not 1 <= row["weight"] <= MAX_WEIGHT for row in tiers.values()):
+            raise CFSPlanInvalidError(f"Weights lie between 1 and {MAX_WEIGHT}.")
+        return [
+            CFSPlanTier(plan=plan, tier_id=tier, queue_id=queues[row["queue"]], weight=row["weight"])
+            for tier, row in tiers.items()
+        ]
+
+
+CFS_PLANS = _CFSPlans()
+
+
+def _describe_tiers(tiers: Sequence[TierRow]) -> dict[str, Any]:
+    names = dict(Queue.objects.filter(pk__in=[row.queue_id for row in tiers]).values_list("pk", "name"))
+    if len({row.tier_id for row in tiers}) != len(tiers):
         raise CFSPlanInvalidError("A tier appears more than once.")
-    missing = set(Tier.objects.values_list("slug", flat=True)) - set(named)
-    if plan.is_active and missing:
-        raise CFSPlanInvalidError(f"An active plan needs a queue for: {', '.join(sorted(missing))}.")
-    unknown = {row.queue_id for row in tiers} - set(Queue.objects.values_list("pk", flat=True))
-    if unknown:
+    if any(row.queue_id not in names for row in tiers):
         raise CFSPlanInvalidError("A tier row names a queue that does not exist.")
-    if any(row.weight < 1 for row in tiers):
-        raise CFSPlanInvalidError("Weights are 1 or more.")
+    return {row.tier_id: {"queue": names[row.queue_id], "weight": row.weight} for row in tiers}
+
+
+def _refuse_strays(fields: Mapping[str, Any]) -> None:
+    if unknown := sorted(set(fields) - set(EDITABLE_FIELDS)):
+        raise CFSPlanInvalidError(f"These fields cannot be edited: {', '.join(unknown)}.")

@@ -15,6 +15,7 @@ from scheduling.conf import FIRE_INTERVAL_SECONDS, heartbeat_seconds, sweep_seco
 from scheduling.models import ProcessHeartbeat
 from scheduling.services.drains import note_drained
 from scheduling.services.lifting import lift_due
+from scheduling.services.plan_versions import apply_due_versions
 from scheduling.services.processes import ProcessPulse
 from scheduling.services.quotas import keep_limits
 from scheduling.services.rescue import run_sweep
@@ -43,6 +44,8 @@ SEAL_SECONDS = 0.25
 # A pause ends at most a second late.
 LIFT_SECONDS = 0.5
 DRAIN_LOOK_SECONDS = 2.0
+# A version takes effect at most a second late.
+VERSION_SECONDS = 0.25
 
 DUTIES: tuple[Duty, ...] = (
     Duty("heartbeat", heartbeat_seconds, _pulse.beat),
@@ -52,6 +55,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("rollups", lambda: FOLD_SECONDS, fold_tallies),
     Duty("shares", lambda: SAMPLE_SECONDS, sample_shares),
     Duty("schedules", lambda: FIRE_INTERVAL_SECONDS, fire_due_schedules),
+    Duty("versions", lambda: VERSION_SECONDS, apply_due_versions),
     Duty("lift", lambda: LIFT_SECONDS, lift_due),
     Duty("drained", lambda: DRAIN_LOOK_SECONDS, note_drained),
 )

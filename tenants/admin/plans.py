@@ -10,10 +10,20 @@ from unfold.admin import TabularInline
 
 from tenants.admin.base import PlatformStaffAdmin
 from tenants.admin.limits import describe_limit
+from tenants.admin.post_actions import post_action
+from tenants.admin.versions import VERSION_FIELDS, VersionForm, VersionsMixin, asked_number, seen_version
 from tenants.limits import limits
 from tenants.models import Plan, PlanLimit, Tier
 from tenants.permissions import Permission
-from tenants.services.plans import create_plan, create_tier, update_plan, update_tier
+from tenants.services.plans import (
+    PLAN_FIELDS,
+    create_plan,
+    create_tier,
+    rollback_plan,
+    update_plan,
+    update_tier,
+    withdraw_plan_version,
+)
 
 
 @admin.register(Tier)
@@ -61,19 +71,44 @@ class PlanLimitInline(TabularInline):
         return True
 
 
+class PlanForm(VersionForm):
+    """The plan's own fields, and what goes with a version."""
+
+    class Meta:
+        model = Plan
+        fields = ("slug", *PLAN_FIELDS)
+
+
 @admin.register(Plan)
-class PlanAdmin(PlatformStaffAdmin):
+class PlanAdmin(VersionsMixin, PlatformStaffAdmin):
     """What tenants have bought. A change is felt by all tenants of the plan at once."""
 
     view_permission = Permission.PLATFORM_VIEW
     add_permission = change_permission = Permission.PLANS_MANAGE
-    list_display = ("name", "slug", "tier", "weight", "max_concurrency", "submits_per_minute", "max_waiting_jobs")
+    form = PlanForm
+    list_display = (
+        "name",
+        "slug",
+        "tier",
+        "weight",
+        "max_concurrency",
+        "submits_per_minute",
+        "max_waiting_jobs",
+        "version",
+    )
     list_select_related = ("tier",)
     inlines = (PlanLimitInline,)
-    change_form_outer_after_template = "tenants/admin/plan_limits.html"
+    post_actions = ("rollback", "withdraw")
+    change_form_outer_after_template = "tenants/admin/plan_after.html"
+
+    def get_fields(self, request: HttpRequest, obj: Plan | None = None) -> Any:
+        own = ("slug", *PLAN_FIELDS)
+        if not self.has_change_permission(request):
+            return (*own, "version")
+        return (*own, "version", *VERSION_FIELDS) if obj else (*own, "reason")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Plan | None = None) -> tuple[str, ...]:
-        return ("slug",) if obj else ()
+        return ("slug", "version") if obj else ()
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         context["declared_limits"] = list(limits().values())
@@ -87,7 +122,21 @@ class PlanAdmin(PlatformStaffAdmin):
         limits = {row["key"]: row["value"] for row in rows if not row.get("DELETE")}
         values = form.cleaned_data
         if change:
-            changes = {name: values[name] for name in form.changed_data}
-            update_plan(plan=form.instance, changes=changes, limits=limits)
+            changes = {name: values[name] for name in form.changed_data if name in PLAN_FIELDS}
+            update_plan(plan=form.instance, changes=changes, limits=limits, **form.options())
         else:
-            form.instance.pk = create_plan(values=values, limits=limits).pk
+            own = {name: values[name] for name in ("slug", *PLAN_FIELDS)}
+            form.instance.pk = create_plan(values=own, limits=limits, reason=values["reason"]).pk
+
+    # Both are offered beside each version, not above the form.
+    @post_action(label="Roll back", permission=Permission.PLANS_MANAGE, is_offered=lambda plan: False)
+    def rollback(self, request: HttpRequest, plan: Plan, reason: str) -> str:
+        version = rollback_plan(
+            plan=plan, number=asked_number(request), reason=reason, expected_version=seen_version(request)
+        )
+        return "The plan is just that already." if version is None else f"{plan} is at {version}."
+
+    @post_action(label="Withdraw", permission=Permission.PLANS_MANAGE, is_offered=lambda plan: False)
+    def withdraw(self, request: HttpRequest, plan: Plan, reason: str) -> str:
+        version = withdraw_plan_version(plan=plan, number=asked_number(request), reason=reason)
+        return f"{str(version).capitalize()} will not take effect."

@@ -7,6 +7,7 @@ from rest_framework.routers import SimpleRouter
 
 from tenants.api.audit_log import AuditLogViewSet
 from tenants.api.people import ApiKeyViewSet, MemberViewSet
+from tenants.api.plans import PlanViewSet
 from tenants.api.platform import PlatformTenantViewSet
 from tenants.api.settings import TenantSettingsViewSet
 from tenants.api.usage import UsageViewSet
@@ -17,6 +18,7 @@ router.register("members", MemberViewSet, basename="member")
 router.register("api-keys", ApiKeyViewSet, basename="api-key")
 router.register("audit-log", AuditLogViewSet, basename="audit-log")
 router.register("tenants", PlatformTenantViewSet, basename="tenant")
+router.register("plans", PlanViewSet, basename="plan")
 router.register("usage", UsageViewSet, basename="usage")
 
 urlpatterns = [

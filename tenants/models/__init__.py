@@ -7,11 +7,12 @@ from tenants.models.base import TenantModel
 from tenants.models.erasure import ErasureStatus, TenantErasure
 from tenants.models.limits import LimitWarning, TenantLimit, TenantUsage
 from tenants.models.membership import Membership, Role
-from tenants.models.plan import Plan, PlanLimit
+from tenants.models.plan import Plan, PlanLimit, PlanVersion
 from tenants.models.platform_membership import PlatformMembership
 from tenants.models.settings import TenantSettings
 from tenants.models.tenant import Tenant, TenantStatus
 from tenants.models.tier import Tier
+from tenants.models.versions import VersionedModel, VersionFacts
 
 __all__ = [
     "ApiKey",
@@ -24,6 +25,7 @@ __all__ = [
     "Membership",
     "Plan",
     "PlanLimit",
+    "PlanVersion",
     "PlatformMembership",
     "Role",
     "Tenant",
@@ -34,4 +36,6 @@ __all__ = [
     "TenantStatus",
     "TenantUsage",
     "Tier",
+    "VersionFacts",
+    "VersionedModel",
 ]

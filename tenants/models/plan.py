@@ -8,9 +8,10 @@ from django.db import models
 from tenants.conf import default_max_concurrency
 from tenants.ids import uuid7
 from tenants.models.tier import Tier
+from tenants.models.versions import VersionedModel, VersionFacts
 
 
-class Plan(models.Model):
+class Plan(VersionedModel):
     """Weight and limits that every tenant on the plan has; limits that a plug-in declares are `PlanLimit` rows."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -56,3 +57,16 @@ class PlanLimit(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key} = {self.value}"
+
+
+class PlanVersion(VersionFacts):
+    """A plan with its limits, as it was or will be."""
+
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="versions", db_index=False)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint(fields=["plan", "number"], name="plan_version_number")]
+        indexes = [
+            models.Index(fields=["effective_from"], condition=models.Q(outcome="waiting"), name="plan_version_waiting")
+        ]

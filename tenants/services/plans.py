@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from copy import copy
+from datetime import datetime
+from typing import Any, cast
 
 from tenants.context import all_tenants
-from tenants.exceptions import FieldInvalidError, PlanNotFoundError
-from tenants.models import Plan, PlanLimit, Tenant, Tier
+from tenants.exceptions import FieldInvalidError, PlanContentInvalidError, PlanNotFoundError
+from tenants.limits import MAX_LIMIT_VALUE
+from tenants.models import Plan, PlanLimit, PlanVersion, Tenant, Tier
 from tenants.names import clean_name, clean_slug
 from tenants.services.audit import record_audit
 from tenants.services.changes import Difference, assign
+from tenants.services.versions import Content, VersionedPlans
 from tenants.signals import tenant_scheduling_changed
+
+PLAN_FIELDS = (
+    "name",
+    "tier",
+    "weight",
+    "max_concurrency",
+    "max_waiting_jobs",
+    "submits_per_minute",
+    "worker_seconds_per_month",
+    "max_priority",
+)
 
 
 def create_tier(*, slug: str, name: str, rank: int) -> Tier:
@@ -37,37 +52,107 @@ def update_tier(*, tier: Tier, changes: Mapping[str, Any]) -> Tier:
     return locked
 
 
-def create_plan(*, values: Mapping[str, Any], limits: Mapping[str, int] | None = None) -> Plan:
+def create_plan(*, values: Mapping[str, Any], limits: Mapping[str, int] | None = None, reason: str = "") -> Plan:
     """A new plan with the given fields, and with the limits that plug-ins declare."""
     with all_tenants():
         plan = Plan()
         created = assign(plan, values)
         plan.save(force_insert=True)
         set_limits = _write_limits(plan, limits or {})
-        record_audit(action="plan.created", target=plan, after={**created.after, **set_limits.after})
+        PLANS.begin(plan, reason=reason)
+        record_audit(action="plan.created", target=plan, after={**created.after, **set_limits.after}, reason=reason)
     return plan
 
 
 def update_plan(
-    *, plan: Plan, changes: Mapping[str, Any], limits: Mapping[str, int] | None = None, reason: str = ""
-) -> Plan:
-    """Change fields of a plan, and if `limits` is given replace its limits by them."""
-    with all_tenants():
+    *,
+    plan: Plan,
+    changes: Mapping[str, Any],
+    limits: Mapping[str, int] | None = None,
+    reason: str = "",
+    expected_version: int | None = None,
+    effective_from: datetime | None = None,
+) -> PlanVersion | None:
+    """Change fields of a plan, and if `limits` is given replace its limits by them: its next version.
+
+    None where nothing changes. `PlanChangedError` where the plan is not at `expected_version` any more.
+    """
+    if strays := set(changes) - set(PLAN_FIELDS):
+        raise FieldInvalidError(f"{', '.join(sorted(strays))}: It cannot be edited.")
+
+    def revise(content: Content) -> Content:
+        values = {name: value.pk if isinstance(value, Tier) else value for name, value in changes.items()}
+        return content | values | ({} if limits is None else {"limits": dict(limits)})
+
+    return cast(
+        "PlanVersion | None",
+        PLANS.edit(plan, revise, reason=reason, expected_version=expected_version, effective_from=effective_from),
+    )
+
+
+def rollback_plan(
+    *,
+    plan: Plan,
+    number: int,
+    reason: str,
+    expected_version: int | None = None,
+    effective_from: datetime | None = None,
+) -> PlanVersion | None:
+    """Make an older version's content the plan's next version; None where the plan is just that already."""
+    version = PLANS.roll_back(
+        plan, number, reason=reason, expected_version=expected_version, effective_from=effective_from
+    )
+    return cast("PlanVersion | None", version)
+
+
+def withdraw_plan_version(*, plan: Plan, number: int, reason: str) -> PlanVersion:
+    """Have a version that waits for its time never take effect."""
+    return cast("PlanVersion", PLANS.withdraw(plan, number, reason=reason))
+
+
+class _Plans(VersionedPlans[Plan]):
+    """Plans with their limits."""
+
+    noun = "plan"
+    changed_action = "plan.updated"
+    versions = PlanVersion
+
+    def lock(self, plan: Plan) -> Plan:
         locked = Plan.objects.select_for_update().filter(pk=plan.pk).first()
         if locked is None:
             raise PlanNotFoundError
-        difference = assign(locked, changes)
-        if difference:
-            locked.save(update_fields=list(difference.after))
-        if limits is not None:
-            of_limits = _write_limits(locked, limits)
-            difference = Difference({**difference.before, **of_limits.before}, {**difference.after, **of_limits.after})
-        if difference:
-            record_audit(
-                action="plan.updated", target=locked, before=difference.before, after=difference.after, reason=reason
-            )
-            _announce(locked)
-    return locked
+        return locked
+
+    def describe(self, plan: Plan) -> Content:
+        limits = dict(PlanLimit.objects.filter(plan=plan).values_list("key", "value"))
+        return {name: plan.tier_id if name == "tier" else getattr(plan, name) for name in PLAN_FIELDS} | {
+            "limits": limits
+        }
+
+    def check(self, plan: Plan, content: Mapping[str, Any]) -> None:
+        self._assign(copy(plan), content)
+        for key, value in content["limits"].items():
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_LIMIT_VALUE:
+                raise FieldInvalidError(f"limits.{key}: It must lie between 0 and {MAX_LIMIT_VALUE}.")
+
+    def put(self, plan: Plan, content: Mapping[str, Any]) -> None:
+        self._assign(plan, content)
+        plan.save(update_fields=[*PLAN_FIELDS, "version"])
+        _write_limits(plan, content["limits"])
+        _announce(plan)
+
+    def flatten(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        limits: dict[str, Any] = content["limits"]
+        return {name: content[name] for name in PLAN_FIELDS} | limits
+
+    def _assign(self, plan: Plan, content: Mapping[str, Any]) -> None:
+        tier = Tier.objects.filter(pk=content["tier"]).first()
+        if tier is None:
+            raise PlanContentInvalidError(f"There is no tier {content['tier']!r} any more.")
+        assign(plan, {name: content[name] for name in PLAN_FIELDS} | {"tier": tier})
+
+
+PLANS = _Plans()
 
 
 def _write_limits(plan: Plan, limits: Mapping[str, int]) -> Difference:

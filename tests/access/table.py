@@ -142,6 +142,19 @@ POST   workers/00000000-0000-7000-8000-000000000000/resume/ queues.operate {} 40
 GET    upkeep/                               platform.view
 GET    upkeep/partitions/                    platform.view
 POST   upkeep/partitions/run/                upkeep.run        {}
+GET    plans/                                platform.view
+GET    plans/team/                           platform.view
+PATCH  plans/team/                           plans.manage      {"weight": 3, "reason": "launch"}
+GET    plans/team/versions/                  platform.view
+POST   plans/team/rollback/                  plans.manage      {"number": 1, "reason": "too much"}
+POST   plans/team/withdraw/                  plans.manage      {"number": 1, "reason": "not yet"}  409
+GET    cfs-plans/                            platform.view
+GET    cfs-plans/cloud/                      platform.view
+PATCH  cfs-plans/cloud/                      fairness.manage   {"granularity_seconds": 60, "reason": "shorter"}
+POST   cfs-plans/community/activate/         fairness.manage   {"reason": "drill"}
+GET    cfs-plans/cloud/versions/             platform.view
+POST   cfs-plans/cloud/rollback/             fairness.manage   {"number": 1, "reason": "too short"}
+POST   cfs-plans/cloud/withdraw/             fairness.manage   {"number": 1, "reason": "not yet"}  409
 GET    datasets/                             datasets.view
 POST   datasets/                             datasets.manage   {"name": "new"}
 GET    datasets/{dataset}/                   datasets.view
@@ -171,7 +184,7 @@ retrieval.chunk                    datasets.view   -                -
 retrieval.dataset                  datasets.view   datasets.manage  datasets.manage  delete_empty:datasets.manage
 retrieval.document                 datasets.view   -                -                retry:datasets.manage pause:datasets.manage resume:datasets.manage delete:datasets.manage
 scheduling.batch                   jobs.view       -                -
-scheduling.cfsplan                 platform.view   fairness.manage  fairness.manage  activate:fairness.manage
+scheduling.cfsplan                 platform.view   fairness.manage  fairness.manage  activate:fairness.manage rollback:fairness.manage withdraw:fairness.manage
 scheduling.charge                  tenant.view     -                -
 scheduling.deadletter              jobs.view       -                -                requeue:jobs.retry
 scheduling.execution               logs.view       -                -
@@ -192,7 +205,7 @@ tenants.apikey                     api_keys.view   api_keys.manage  -           
 tenants.auditlogentry              audit.view      -                -
 tenants.membership                 members.view    members.manage   members.manage   remove:members.manage
 tenants.platformmembership         people.view     people.manage    people.manage    revoke:people.manage
-tenants.plan                       platform.view   plans.manage     plans.manage
+tenants.plan                       platform.view   plans.manage     plans.manage     rollback:plans.manage withdraw:plans.manage
 tenants.tenant                     tenant.view     tenants.manage   tenants.manage   pause:tenant.pause drain:tenant.pause resume:tenant.pause suspend:tenants.operate reinstate:tenants.operate erase:tenants.erase
 tenants.tenanterasure              tenants.erase   -                -                cancel:tenants.erase verify:tenants.erase
 tenants.tenantlimit                tenant.view     tenants.manage   tenants.manage   clear:tenants.manage

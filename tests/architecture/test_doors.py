@@ -47,6 +47,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"Command.handle"},
         "upkeep is the platform's, and so is its record",
     ),
+    "scheduling/migrations/0014_cfs_plan_versions.py": (
+        {"put_versions"},
+        "FORCE binds the owner, who writes first versions",
+    ),
     "scheduling/migrations/0003_queues_and_plans.py": (
         {"put_queues_and_plans", "take_queues_and_plans"},
         "FORCE binds the owner, who writes these rows",
@@ -60,6 +64,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"Command.handle"},
         "a process is the platform's, as is its probe",
     ),
+    "scheduling/management/commands/plan_versions.py": ({"Command.handle"}, "plans are the platform's"),
     "scheduling/processors/retrieval/management/commands/build_search_indexes.py": (
         {"large_datasets"},
         "it looks for the datasets of all tenants that have outgrown exact search",
@@ -78,7 +83,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "a what-if replays what all tenants of a pool have had to do; only who may see the platform's numbers asks it.",
     ),
     "scheduling/services/cfs_plans.py": (
-        {"activate_cfs_plan", "create_cfs_plan", "update_cfs_plan"},
+        {"activate_cfs_plan", "create_cfs_plan"},
         "the order among tenants is the platform's",
     ),
     "scheduling/services/share_samples.py": ({"sample_shares"}, "entitlements are reckoned among all tenants"),
@@ -94,6 +99,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"_make", "_midnight", "list_partitions"},
         "partitions hold the rows of all tenants",
     ),
+    "scheduling/services/plan_versions.py": ({"apply_due_versions"}, "plans are the platform's"),
     "scheduling/services/processes.py": ({"ProcessPulse.beat"}, "dispatchers and beat are the platform's"),
     "scheduling/services/rescue.py": ({"run_sweep"}, "the sweep looks for dead executions of all tenants"),
     "scheduling/services/schedules/firing.py": (
@@ -142,6 +148,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/worker/preloading.py": ({"kinds_served"}, "what a pool serves is no tenant's affair"),
     "tenants/api/platform.py": ({"PlatformTenantViewSet.list"}, "the platform's people see all tenants"),
     "tenants/middleware.py": ({"_context_of"}, "platform staff that names no tenant works through the door"),
+    "tenants/migrations/0010_plan_versions.py": ({"put_versions"}, "FORCE binds the owner, who writes first versions"),
     "tenants/migrations/0003_tiers_and_plans.py": (
         {"put_tiers_and_plans", "take_tiers_and_plans"},
         "FORCE binds the owner, who writes these rows",
@@ -194,8 +201,12 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "tenants/services/erasure/requests.py": ({"cancel_erasure", "request_erasure"}, "the platform erases a tenant"),
     "tenants/services/erasure/steps.py": ({"advance", "due_erasures"}, "the platform erases a tenant"),
     "tenants/services/plans.py": (
-        {"create_plan", "create_tier", "update_plan", "update_tier"},
+        {"create_plan", "create_tier", "update_tier"},
         "plans are the platform's, and their tenants are told at once",
+    ),
+    "tenants/services/versions.py": (
+        {"VersionedPlans.edit", "VersionedPlans.roll_back", "VersionedPlans.withdraw"},
+        "plans are the platform's",
     ),
     "tenants/services/sealing.py": ({"_seal_turn"}, "one sealer serves the chains of all tenants"),
     "tenants/services/tenants.py": (

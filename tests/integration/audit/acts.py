@@ -18,6 +18,7 @@ from scheduling.models import CFSPlan, Job, KindPause, Queue, Worker, WorkerPool
 from scheduling.processors.document_indexing.services import pause_document
 from scheduling.processors.retrieval.models import Document
 from scheduling.processors.retrieval.services import create_dataset
+from scheduling.services.cfs_plans import update_cfs_plan
 from scheduling.services.pauses import pause_kind, pause_queue
 from scheduling.services.schedules.definitions import pause_schedule
 from scheduling.services.suspension import suspend_job
@@ -25,6 +26,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.models import ApiKey, Plan, PlatformMembership, Tenant, Tier
 from tenants.services.erasure.requests import request_erasure
 from tenants.services.limits import set_tenant_limit
+from tenants.services.plans import update_plan
 from tenants.services.tenants import pause_tenant, suspend_tenant
 from tests.access.routes import SAMPLE_ID
 from tests.integration.access.world import World
@@ -182,7 +184,29 @@ def _other_cfs_plan(world: World) -> Any:
     return CFSPlan.objects.filter(is_active=False).earliest("pk").pk
 
 
+def _edited_plan(world: World, effective_from: datetime | None = None) -> Any:
+    plan = Plan.objects.get(slug="team")
+    update_plan(plan=plan, changes={"weight": 9}, effective_from=effective_from)
+    return plan.pk
+
+
+def _edited_cfs_plan(world: World, effective_from: datetime | None = None) -> Any:
+    plan = CFSPlan.objects.get(name="cloud")
+    update_cfs_plan(plan=plan, fields={"granularity_seconds": 9}, effective_from=effective_from)
+    return plan.pk
+
+
+LATER = datetime(2999, 1, 1, tzinfo=UTC)
 PREPARE: dict[str, Prepare] = {
+    "POST plans/team/rollback/": lambda world: _edited_plan(world) and None,
+    "POST plans/team/withdraw/": lambda world: _edited_plan(world, LATER) and None,
+    "POST cfs-plans/cloud/rollback/": lambda world: _edited_cfs_plan(world) and None,
+    "POST cfs-plans/cloud/withdraw/": lambda world: _edited_cfs_plan(world, LATER) and None,
+    "tenants.plan rollback": _edited_plan,
+    "tenants.plan withdraw": lambda world: _edited_plan(world, LATER),
+    "scheduling.cfsplan rollback": _edited_cfs_plan,
+    "scheduling.cfsplan withdraw": lambda world: _edited_cfs_plan(world, LATER),
+    "plan_versions": _edited_plan,
     "POST tenants/me/resume/": _pause_tenant,
     "POST queues/dataset/resume/": _pause_queue,
     "POST schedules/{schedule}/resume/": _pause_schedule,
@@ -242,13 +266,21 @@ def _upload() -> dict[str, Any]:
 
 # What the dialogs of acts on one row ask for, all of them.
 ACT_FORM = {"reason": "x", "confirm": "acme"}
+# What the forms beside a row ask for besides.
+ACT_FORMS = {
+    f"{page} {act}": {"number": str(number)}
+    for page in ("scheduling.cfsplan", "tenants.plan")
+    for act, number in (("rollback", 1), ("withdraw", 2))
+}
 # Where the act needs another body than the question whether it is allowed.
 BODIES: dict[str, Any] = {
     "POST schedules/{schedule}/backfill/": {
         "from": "2026-01-01T00:00:00Z",
         "to": "2026-01-02T00:00:00Z",
         "dry_run": False,
-    }
+    },
+    "POST plans/team/withdraw/": {"number": 2, "reason": "x"},
+    "POST cfs-plans/cloud/withdraw/": {"number": 2, "reason": "x"},
 }
 # Forms that are no JSON.
 MULTIPART: dict[str, Callable[[], dict[str, Any]]] = {"POST datasets/{dataset}/documents/": _upload}
@@ -273,7 +305,7 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
     "scheduling.routingrule change": lambda world: {"position": "78"},
     "scheduling.workerpool change": lambda world: {"description": "changed"},
     "scheduling.cfsplan add": lambda world: {"name": "another"},
-    "scheduling.cfsplan change": lambda world: {"granularity": "77"},
+    "scheduling.cfsplan change": lambda world: {"granularity_seconds": "77"},
     "django_celery_beat.periodictask add": lambda world: {
         "name": "another",
         "task": "scheduling.submit",
@@ -460,6 +492,7 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "grant_platform_role": lambda world: ["newcomer", "auditor"],
     "index_documents": _index,
     "issue_api_key": lambda world: ["acme"],
+    "plan_versions": lambda world: ["plan", "team", "--rollback", "1", "--reason", "x"],
     "requeue_dead_letters": lambda world: ["--tenant", "acme"],
     "retry_jobs": lambda world: ["--tenant", "acme", "--state", "discarded"],
     "revoke_api_key": lambda world: [in_acme(lambda: ApiKey.objects.get(pk=world.own["key"]).prefix)],

@@ -179,7 +179,8 @@ def _page_request(world: World, page: Page, what: str, key: Any) -> Callable[[],
     row = world.own_rows[page.label] if key is None else key
     headers = {"X-Request-ID": REQUEST_ID}
     if what in page.acts:
-        return lambda: client.post(reverse(f"{name}_act", args=[row, what]), acts.ACT_FORM, headers=headers)
+        dialog = acts.ACT_FORM | acts.ACT_FORMS.get(f"{page.label} {what}", {})
+        return lambda: client.post(reverse(f"{name}_act", args=[row, what]), dialog, headers=headers)
     url = reverse(f"{name}_add") if what == "add" else reverse(f"{name}_change", args=[row])
     typed = acts.FORMS[f"{page.label} {what}"](world)
     data = {**acts.offered_by(client.get(url)), **typed}

@@ -198,7 +198,7 @@ def test_a_plan_and_its_tiers_are_saved_as_one_version_with_one_entry(console: C
     assert CFSPlan.objects.get(pk=plan.pk).version == plan.version + 1
     [entry] = _entries("cfs_plan.changed")
     assert entry.reason == "launch week"
-    assert (entry.before["tiers"]["sandbox"]["weight"], entry.after["tiers"]["sandbox"]["weight"]) == (1, 9)
+    assert (entry.before["tiers.sandbox"]["weight"], entry.after["tiers.sandbox"]["weight"]) == (1, 9)
 
 
 def test_an_active_plan_keeps_a_queue_for_every_tier(console: Console, staff: User) -> None:

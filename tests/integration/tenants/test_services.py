@@ -211,8 +211,8 @@ def test_a_plan_changes_for_all_its_tenants_at_once(acme, globex, announced):
         assert plan_limit(acme, "a.b") == 1
         assert plan_limit(acme, "document_indexing.files_per_batch") is None
     [entry] = entries("plan.updated")
-    assert entry.before == {"weight": 2, "a.b": None, "document_indexing.files_per_batch": 20}
-    assert entry.after == {"weight": 5, "a.b": 1, "document_indexing.files_per_batch": None}
+    assert entry.before == {"weight": 2, "a.b": None, "document_indexing.files_per_batch": 20, "version": 1}
+    assert entry.after == {"weight": 5, "a.b": 1, "document_indexing.files_per_batch": None, "version": 2}
     assert entry.tenant_id is None
     assert announced == [([acme.pk], True)]
 

@@ -1,0 +1,101 @@
+"""`cfs-plans/`: how tiers map to queues and how the queues share."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from scheduling.api.serializers.cfs_plans import CFSPlanChangeSerializer, CFSPlanSerializer
+from scheduling.models import CFSPlan
+from scheduling.selectors.cfs_plans import find_cfs_plans, get_cfs_plan
+from scheduling.selectors.queues import queue_ids
+from scheduling.services.cfs_plans import (
+    TierRow,
+    activate_cfs_plan,
+    rollback_cfs_plan,
+    update_cfs_plan,
+    withdraw_cfs_plan_version,
+)
+from tenants.api.serializers import ReasonSerializer
+from tenants.api.versions import (
+    RollbackSerializer,
+    VersionedViewSet,
+    VersionSerializer,
+    WithdrawalSerializer,
+    versioned_permissions,
+)
+from tenants.permissions import Permission
+
+
+class CFSPlanViewSet(VersionedViewSet):
+    """CFS plans; one is active."""
+
+    model = CFSPlan
+    serializer_class = CFSPlanSerializer
+    permissions = {**versioned_permissions(Permission.FAIRNESS_MANAGE), "activate": Permission.FAIRNESS_MANAGE}
+    lookup_field = "name"
+    lookup_value_regex = "[^/]{1,60}"
+    find = staticmethod(get_cfs_plan)
+    roll_back = staticmethod(rollback_cfs_plan)
+    withdraw_version = staticmethod(withdraw_cfs_plan_version)
+    http_method_names: ClassVar[list[str]] = ["get", "head", "patch", "post"]
+
+    def get_queryset(self) -> Any:
+        return find_cfs_plans()
+
+    @extend_schema(operation_id="cfs_plans_list", responses=CFSPlanSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        """List CFS plans."""
+        return super().list(request)
+
+    @extend_schema(operation_id="cfs_plans_retrieve")
+    def retrieve(self, request: Request, name: str) -> Response:
+        """Show a CFS plan and which versions of it wait for their time."""
+        return self.answer(get_cfs_plan(name))
+
+    @extend_schema(operation_id="cfs_plans_update", request=CFSPlanChangeSerializer)
+    def partial_update(self, request: Request, name: str) -> Response:
+        """Change a CFS plan, now or from a time on; the active one's change holds with the next tick."""
+        fields, options = self.read(CFSPlanChangeSerializer).split()
+        tiers = fields.pop("tiers", None)
+        plan = get_cfs_plan(name)
+        update_cfs_plan(plan=plan, fields=fields, tiers=_tier_rows(tiers), **options)
+        return self.answer(plan)
+
+    @extend_schema(operation_id="cfs_plans_activate", request=ReasonSerializer)
+    @action(detail=True, methods=["post"])
+    def activate(self, request: Request, name: str) -> Response:
+        """Make this the active plan from the next tick on."""
+        plan = get_cfs_plan(name)
+        activate_cfs_plan(plan=plan, reason=self.read(ReasonSerializer).validated_data["reason"])
+        return self.answer(plan)
+
+    @extend_schema(operation_id="cfs_plans_versions", responses=VersionSerializer(many=True))
+    @action(detail=True, methods=["get"])
+    def versions(self, request: Request, name: str) -> Response:
+        """List a CFS plan's versions, newest first."""
+        return self.versions_response(name)
+
+    @extend_schema(operation_id="cfs_plans_rollback", request=RollbackSerializer)
+    @action(detail=True, methods=["post"])
+    def rollback(self, request: Request, name: str) -> Response:
+        """Make an older version's content the next version."""
+        return self.rollback_response(name)
+
+    @extend_schema(operation_id="cfs_plans_withdraw", request=WithdrawalSerializer)
+    @action(detail=True, methods=["post"])
+    def withdraw(self, request: Request, name: str) -> Response:
+        """Have a version that waits for its time never take effect."""
+        return self.withdraw_response(name)
+
+
+def _tier_rows(given: list[dict[str, Any]] | None) -> list[TierRow] | None:
+    if given is None:
+        return None
+    ids = queue_ids()
+    # No queue has the id 0; the service refuses what it does not find.
+    return [TierRow(row["tier_id"], ids.get(row["queue"]["name"], 0), row["weight"]) for row in given]

@@ -1,0 +1,21 @@
+"""Reads of CFS plans."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+
+from scheduling.exceptions import CFSPlanNotFoundError
+from scheduling.models import CFSPlan
+
+
+def find_cfs_plans() -> QuerySet[CFSPlan]:
+    """All CFS plans with their tier rows."""
+    return CFSPlan.objects.prefetch_related("tiers__queue")
+
+
+def get_cfs_plan(name: str) -> CFSPlan:
+    """The CFS plan of this name; `CFSPlanNotFoundError` for none."""
+    plan = find_cfs_plans().filter(name=name).first()
+    if plan is None:
+        raise CFSPlanNotFoundError(f"There is no CFS plan {name!r}.")
+    return plan

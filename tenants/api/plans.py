@@ -1,0 +1,127 @@
+"""`plans/`: what tenants have bought, for those who sell it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tenants.api.fields import NameField, WholeNumberField
+from tenants.api.versions import (
+    PlanEditSerializer,
+    RollbackSerializer,
+    VersionedViewSet,
+    VersionSerializer,
+    WaitingVersionSerializer,
+    WithdrawalSerializer,
+    versioned_permissions,
+)
+from tenants.limits import MAX_LIMIT_VALUE
+from tenants.models import Plan
+from tenants.permissions import Permission
+from tenants.selectors.plans import find_plans, get_plan, waiting_versions
+from tenants.services.plans import rollback_plan, update_plan, withdraw_plan_version
+
+_MAX_INTEGER = 2**31 - 1
+
+
+class PlanSerializer(serializers.Serializer[Plan]):
+    """A plan with its limits."""
+
+    slug = serializers.CharField()
+    name = serializers.CharField()
+    tier = serializers.CharField(source="tier_id")
+    weight = serializers.IntegerField(help_text="Share of the workers against other tenants.")
+    max_concurrency = serializers.IntegerField()
+    max_waiting_jobs = serializers.IntegerField()
+    submits_per_minute = serializers.IntegerField()
+    worker_seconds_per_month = serializers.IntegerField()
+    max_priority = serializers.IntegerField()
+    limits = serializers.SerializerMethodField(help_text="Limits that plug-ins declare, by key.")
+    version = serializers.IntegerField(help_text="Number of the version in effect.")
+    waiting_versions = serializers.SerializerMethodField()
+
+    def get_limits(self, plan: Plan) -> dict[str, int]:
+        return {limit.key: limit.value for limit in plan.limits.all()}
+
+    def get_waiting_versions(self, plan: Plan) -> list[dict[str, Any]]:
+        return list(WaitingVersionSerializer(waiting_versions(plan), many=True).data)
+
+
+class PlanChangeSerializer(PlanEditSerializer):
+    """New values of some fields; `limits` replaces all limits of plug-ins."""
+
+    name = NameField(max_length=100, required=False)
+    tier = NameField(max_length=50, required=False, help_text="Its slug.")
+    weight = WholeNumberField(min_value=1, max_value=_MAX_INTEGER, required=False)
+    max_concurrency = WholeNumberField(min_value=0, max_value=_MAX_INTEGER, required=False)
+    max_waiting_jobs = WholeNumberField(min_value=0, max_value=_MAX_INTEGER, required=False)
+    submits_per_minute = WholeNumberField(min_value=0, max_value=_MAX_INTEGER, required=False)
+    worker_seconds_per_month = WholeNumberField(min_value=0, max_value=_MAX_INTEGER, required=False)
+    max_priority = WholeNumberField(min_value=0, max_value=32_767, required=False)
+    limits = serializers.DictField(
+        child=WholeNumberField(min_value=0, max_value=MAX_LIMIT_VALUE), required=False, help_text="By key."
+    )
+
+    def validate_limits(self, limits: dict[str, int]) -> dict[str, int]:
+        for key in limits:
+            NameField(max_length=100).run_validation(key)
+        return limits
+
+
+class PlanViewSet(VersionedViewSet):
+    """Plans of all tenants."""
+
+    model = Plan
+    serializer_class = PlanSerializer
+    permissions = versioned_permissions(Permission.PLANS_MANAGE)
+    lookup_field = "slug"
+    lookup_value_regex = "[-a-zA-Z0-9_]{1,50}"
+    find = staticmethod(get_plan)
+    roll_back = staticmethod(rollback_plan)
+    withdraw_version = staticmethod(withdraw_plan_version)
+    http_method_names: ClassVar[list[str]] = ["get", "head", "patch", "post"]
+
+    def get_queryset(self) -> Any:
+        return find_plans()
+
+    @extend_schema(operation_id="plans_list", responses=PlanSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        """List plans."""
+        return super().list(request)
+
+    @extend_schema(operation_id="plans_retrieve")
+    def retrieve(self, request: Request, slug: str) -> Response:
+        """Show a plan and which versions of it wait for their time."""
+        return self.answer(get_plan(slug))
+
+    @extend_schema(operation_id="plans_update", request=PlanChangeSerializer)
+    def partial_update(self, request: Request, slug: str) -> Response:
+        """Change a plan, now or from a time on; all its tenants feel it, also what waits already."""
+        changes, options = self.read(PlanChangeSerializer).split()
+        limits = changes.pop("limits", None)
+        plan = get_plan(slug)
+        update_plan(plan=plan, changes=changes, limits=limits, **options)
+        return self.answer(plan)
+
+    @extend_schema(operation_id="plans_versions", responses=VersionSerializer(many=True))
+    @action(detail=True, methods=["get"])
+    def versions(self, request: Request, slug: str) -> Response:
+        """List a plan's versions, newest first."""
+        return self.versions_response(slug)
+
+    @extend_schema(operation_id="plans_rollback", request=RollbackSerializer)
+    @action(detail=True, methods=["post"])
+    def rollback(self, request: Request, slug: str) -> Response:
+        """Make an older version's content the next version."""
+        return self.rollback_response(slug)
+
+    @extend_schema(operation_id="plans_withdraw", request=WithdrawalSerializer)
+    @action(detail=True, methods=["post"])
+    def withdraw(self, request: Request, slug: str) -> Response:
+        """Have a version that waits for its time never take effect."""
+        return self.withdraw_response(slug)

@@ -1,0 +1,52 @@
+"""What the versions of every kind of plan have in common."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+
+from tenants.ids import uuid7
+
+
+class VersionedModel(models.Model):
+    """A plan that people edit: each edit is a version, and one of them is in effect."""
+
+    version = models.PositiveIntegerField(
+        default=1, db_default=1, editable=False, help_text="Number of the version in effect."
+    )
+
+    class Meta:
+        abstract = True
+
+
+class VersionFacts(models.Model):
+    """A plan as a whole, as somebody wanted it from some time on.
+
+    Rows stay as they were written; what becomes of one is written once, and a trigger holds that.
+    ``before`` and ``after`` have what differed from the version in effect when it was written.
+    """
+
+    class Outcome(models.TextChoices):
+        WAITING = "waiting", "waits for its time"
+        APPLIED = "applied", "took effect"
+        WITHDRAWN = "withdrawn", "withdrawn"
+        REFUSED = "refused", "refused at its time"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    number = models.PositiveIntegerField()
+    author = models.CharField(max_length=200, blank=True)
+    reason = models.CharField(max_length=500, blank=True)
+    content = models.JSONField()
+    before = models.JSONField()
+    after = models.JSONField()
+    effective_from = models.DateTimeField(db_default=Now())
+    created_at = models.DateTimeField(db_default=Now())
+    outcome = models.CharField(max_length=10, choices=Outcome.choices, default=Outcome.WAITING)
+    outcome_at = models.DateTimeField(null=True)
+    outcome_note = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"version {self.number}"
