@@ -59,6 +59,7 @@ class PlatformCollector(Collector):
         yield from _liveness_families(measures)
         yield from _heartbeat_families(measures)
         yield from _tenant_families(measures)
+        yield from _prediction_families(measures)
         yield from _upkeep_families(measures, upkeep)
         hours = DEAD_LETTER_AGE.total_seconds() / 3_600
         about = f"Dead letters of the last {hours:.0f} hours, counted up to a limit."
@@ -157,6 +158,22 @@ def _tenant_families(measures: Measures) -> Iterator[Metric]:
         f"Slot-seconds that are owed: behind its queue's virtual time, {about}.",
         [([tenant.slug], tenant.lag_seconds) for tenant in tenants],
         ["tenant"],
+    )
+
+
+def _prediction_families(measures: Measures) -> Iterator[Metric]:
+    known = [(kind, cost) for kind, cost in measures.kind_costs.items() if cost.total_us]
+    yield _gauge(
+        "prediction_error_ratio",
+        "Mean absolute error of the last predictions of slot time, as a part of the measured.",
+        [([kind], cost.mean_error or 0.0) for kind, cost in known],
+        ["kind"],
+    )
+    yield _gauge(
+        "prediction_bias_ratio",
+        "Likewise with its sign: above 0 too much is predicted.",
+        [([kind], cost.bias or 0.0) for kind, cost in known],
+        ["kind"],
     )
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 
 from scheduling.admin.filters import QueueFilter, TenantFilter
 from scheduling.dashboards.wording import duration_words
-from scheduling.models import SchedulingEntity, TenantCapacity
+from scheduling.models import KindCost, SchedulingEntity, TenantCapacity, TenantKindCost
+from scheduling.selectors.costs import list_worst_predicted
 from tenants.admin.base import ReadOnlyAdmin
 from tenants.permissions import Permission
 
@@ -49,3 +52,36 @@ class TenantCapacityAdmin(ReadOnlyAdmin):
     @admin.display(description="Cap")
     def cap(self, capacity: TenantCapacity) -> int:
         return capacity.tenant.concurrency_cap
+
+
+@admin.register(KindCost)
+class KindCostAdmin(ReadOnlyAdmin):
+    """What jobs of each kind cost, and how well that is predicted. The predictor follows the last samples."""
+
+    empty_title = "Nothing has been learned yet"
+    empty_text = "A kind gets a row when its first job is completed; until then its queue's expected seconds count."
+
+    view_permission = Permission.PLATFORM_VIEW
+    list_display = ("kind", "mean", "error", "bias_words", "samples", "updated_at")
+    fields = ("kind", "mean", "error", "bias_words", "samples", "updated_at", "worst_tenants")
+    readonly_fields = ("mean", "error", "bias_words", "worst_tenants")
+    ordering = ("kind",)
+    sortable_by = ()
+
+    @admin.display(description="Mean slot time")
+    def mean(self, cost: KindCost) -> str:
+        return duration_words(cost.mean_us / 1_000_000)
+
+    @admin.display(description="Mean error of a prediction")
+    def error(self, cost: KindCost | TenantKindCost) -> str:
+        return "–" if cost.mean_error is None else f"{cost.mean_error:.0%} of what was measured"
+
+    @admin.display(description="Bias")
+    def bias_words(self, cost: KindCost) -> str:
+        return "–" if cost.bias is None else f"{cost.bias:+.0%}"
+
+    @admin.display(description="Tenants predicted worst")
+    def worst_tenants(self, cost: KindCost) -> SafeString | str:
+        rows = list_worst_predicted(kind=cost.kind)
+        lines = ((row.tenant.name, duration_words(row.mean_us / 1_000_000), self.error(row)) for row in rows)
+        return format_html_join("", "<div>{}: mean {}, error {}</div>", lines) or "–"

@@ -86,7 +86,8 @@ def _axis(job: Job, attempts: Sequence[ExecutionRecord], now: datetime) -> tuple
 
 
 def _words(attempt: ExecutionRecord, now: datetime) -> str:
+    predicted = f"predicted {duration_words(attempt.predicted_seconds)}"
     if attempt.started_at is None:
-        return f"handed out {duration_words((attempt.ended_at or now) - attempt.dispatched_at)}"
+        return f"handed out {duration_words((attempt.ended_at or now) - attempt.dispatched_at)}, {predicted}"
     ran = duration_words((attempt.ended_at or now) - attempt.started_at)
-    return f"waited {duration_words(attempt.started_at - attempt.dispatched_at)}, ran {ran}"
+    return f"waited {duration_words(attempt.started_at - attempt.dispatched_at)}, ran {ran}, {predicted}"

@@ -43,6 +43,7 @@ GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
             Page("tenants.TenantLimit", "Overrides", "tune"),
             Page("scheduling.CFSPlan", "CFS plans", "balance", "plans"),
             Page("scheduling.SchedulingEntity", "Virtual times", "speed"),
+            Page("scheduling.KindCost", "Costs by kind", "timer"),
         ),
     ),
     (

@@ -174,7 +174,9 @@ class Settled(FoldedRow):
     measured_us = models.BigIntegerField()
     weight_milli = models.PositiveIntegerField()
     queue_weight_milli = models.PositiveIntegerField()
-    is_sample = models.BooleanField(help_text="Whether the measured time teaches the predictor.")
+    is_sample = models.BooleanField(help_text="Whether the job's time teaches the predictor.")
+    payload_bytes = models.IntegerField()
+    used_us = models.BigIntegerField(help_text="Slot time of the whole job so far, this execution's included.")
     peak_memory_kib = models.BigIntegerField(null=True)
     ended_at = models.DateTimeField(help_text="Which month the measured time belongs to.")
 

@@ -6,6 +6,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
+from scheduling.fairness.prediction import CostSums
 from scheduling.models.topology import Queue
 from tenants.managers import TenantManager
 from tenants.models import VersionedModel, VersionFacts
@@ -123,27 +124,72 @@ class TenantCapacity(models.Model):
         db_table = "scheduling_tenant_capacity"
 
 
-class KindCost(models.Model):
-    """Running mean of a kind's measured slot time over all tenants."""
+class CostRow(models.Model):
+    """What the predictor remembers: fading sums over samples, x the payload's size, y the slot time.
 
-    kind = models.CharField(max_length=64, primary_key=True)
+    The meaning of the sums is in ``scheduling.fairness.prediction``; only the tick writes them.
+    """
+
     mean_us = models.BigIntegerField()
-    samples = models.BigIntegerField()
+    samples = models.BigIntegerField(help_text="Jobs that taught, in all.")
+    n = models.FloatField(db_default=1.0)
+    sum_x = models.FloatField(db_default=0.0)
+    sum_y = models.FloatField(db_default=0.0)
+    sum_xx = models.FloatField(db_default=0.0)
+    sum_xy = models.FloatField(db_default=0.0)
+    sum_yy = models.FloatField(db_default=0.0)
+    least_us = models.FloatField(db_default=0.0)
+    most_us = models.FloatField(db_default=0.0)
+    error_us = models.FloatField(db_default=0.0, help_text="Sum of |predicted - measured|.")
+    bias_us = models.FloatField(db_default=0.0, help_text="Sum of predicted - measured.")
+    total_us = models.FloatField(db_default=0.0, help_text="Sum of measured, to divide these two by.")
+    updated_at = models.DateTimeField(null=True)
 
     class Meta:
+        abstract = True
+
+    @property
+    def sums(self) -> CostSums:
+        """The sums as the pure predictor takes them."""
+        return CostSums(
+            self.n, self.sum_x, self.sum_y, self.sum_xx, self.sum_xy, self.sum_yy, self.least_us, self.most_us
+        )
+
+    @property
+    def mean_error(self) -> float | None:
+        """The mean absolute error of the last predictions, as a part of what was measured; None: none yet."""
+        return self.error_us / self.total_us if self.total_us else None
+
+    @property
+    def bias(self) -> float | None:
+        """Likewise with its sign: above 0 too much is predicted."""
+        return self.bias_us / self.total_us if self.total_us else None
+
+
+class KindCost(CostRow):
+    """What jobs of a kind have cost, over all tenants."""
+
+    kind = models.CharField(max_length=64, primary_key=True)
+
+    class Meta(CostRow.Meta):
+        abstract = False
         db_table = "scheduling_kind_cost"
+        verbose_name = "cost of a kind"
+        verbose_name_plural = "costs by kind"
+
+    def __str__(self) -> str:
+        return self.kind
 
 
-class TenantKindCost(models.Model):
-    """Running mean of one tenant's measured slot time of a kind."""
+class TenantKindCost(CostRow):
+    """What one tenant's jobs of a kind have cost."""
 
     pk = models.CompositePrimaryKey("tenant_id", "kind")
     tenant = models.ForeignKey("tenants.Tenant", models.CASCADE, db_index=False)
     kind = models.CharField(max_length=64)
-    mean_us = models.BigIntegerField()
-    samples = models.BigIntegerField()
 
     objects = TenantManager()
 
-    class Meta:
+    class Meta(CostRow.Meta):
+        abstract = False
         db_table = "scheduling_tenant_kind_cost"

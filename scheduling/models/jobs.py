@@ -48,6 +48,7 @@ class Job(TenantModel):
     fair_key = models.CharField(max_length=100, blank=True)
     tags = ArrayField(models.CharField(max_length=64), default=list, blank=True)
     payload = models.JSONField(default=dict)
+    payload_bytes = models.IntegerField(db_default=0, help_text="By which its cost is predicted.")
     payload_hash = models.BinaryField(max_length=32, help_text="SHA-256 of the whole request.")
     idempotency_key = models.CharField(max_length=200, null=True, blank=True)
     attempt = models.PositiveSmallIntegerField(default=0, help_text="Starts that failed by themselves.")
@@ -55,6 +56,7 @@ class Job(TenantModel):
     execution_count = models.PositiveIntegerField(default=0)
     max_retries = models.PositiveSmallIntegerField(default=3)
     fence = models.BigIntegerField(default=0)
+    used_us = models.BigIntegerField(db_default=0, help_text="Slot time of what is done so far and is not done again.")
     progress_current = models.BigIntegerField(default=0)
     progress_total = models.BigIntegerField(default=0)
     progress_message = models.CharField(max_length=200, blank=True)
@@ -122,6 +124,9 @@ class WaitingRow(models.Model):
     entity_id = models.BigIntegerField()
     kind = models.CharField(max_length=64)
     rank = models.BigIntegerField()
+    # What its cost is predicted from.
+    payload_bytes = models.IntegerField(db_default=0)
+    used_us = models.BigIntegerField(db_default=0)
 
     objects = TenantManager()
 

@@ -20,7 +20,7 @@ class ExecutionRecord:
     """One hand-out of a job, ended or not.
 
     ``state`` is ``dispatched`` or ``executing``, or how it ended. ``seconds`` is measured slot
-    time, None while it runs.
+    time, None while it runs; ``predicted_seconds`` is what was charged at its dispatch.
     """
 
     id: UUID
@@ -33,6 +33,7 @@ class ExecutionRecord:
     started_at: datetime | None
     ended_at: datetime | None
     seconds: float | None
+    predicted_seconds: float
     error_type: str
     error_message: str
     traceback: str
@@ -52,6 +53,7 @@ class ExecutionRecord:
             started_at=row.started_at,
             ended_at=row.ended_at,
             seconds=row.measured_us / 1_000_000,
+            predicted_seconds=row.predicted_us / 1_000_000,
             error_type=row.error_type,
             error_message=row.error_message,
             traceback=row.traceback,
@@ -72,6 +74,7 @@ class ExecutionRecord:
             started_at=row.started_at,
             ended_at=None,
             seconds=None,
+            predicted_seconds=row.predicted_us / 1_000_000,
             error_type="",
             error_message="",
             traceback="",

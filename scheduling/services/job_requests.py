@@ -49,6 +49,11 @@ class JobRequest:
     max_retries: int | None = None
     idempotency_key: str | None = None
 
+    @property
+    def payload_bytes(self) -> int:
+        """The size of the payload as JSON, a feature of what the job will cost."""
+        return len(json.dumps(self.payload, ensure_ascii=False, default=str).encode("utf-8", "replace"))
+
     def fingerprint(self) -> bytes:
         """SHA-256 over all that was asked for, by which a repeated request is recognised."""
         check_depth(self.payload)

@@ -41,10 +41,15 @@ WITH verdict AS (
             WHEN e.error_type <> '' THEN e.error_message ELSE j.error_message END,
         error_fingerprint = CASE WHEN e.state = 'completed' THEN ''
             WHEN e.error_type <> '' THEN e.error_fingerprint ELSE j.error_fingerprint END,
+        -- Slot time is used up for good by what is kept: the whole of a job that is over, else what led to a
+        -- checkpoint. Without one the next execution begins anew.
+        used_us = CASE WHEN e.state IN ('completed', 'cancelled', 'discarded', 'quarantined')
+                OR e.outcome = 'yielded' OR coalesce(e.checkpoint, j.checkpoint) <> '{}'
+            THEN j.used_us + e.measured_us ELSE 0 END,
         finished_at = CASE WHEN e.state IN ('completed', 'cancelled', 'discarded', 'quarantined') THEN now() END
     FROM ended e
     WHERE j.id = e.job_id AND j.fence = e.fence AND j.state IN ('dispatched', 'executing')
-    RETURNING j.id AS job_id, j.rank, j.run_at
+    RETURNING j.id AS job_id, j.rank, j.run_at, j.payload_bytes, j.used_us
 ), execution AS (
     INSERT INTO scheduling_execution (id, tenant_id, job_id, queue_id, kind, number, fence, worker_id, outcome,
         predicted_us, measured_us, peak_memory_kib, dispatched_at, started_at, ended_at, error_type, error_message,
@@ -61,9 +66,13 @@ WITH verdict AS (
     SELECT event_id, tenant_id, job_id, id, now(), event, state, %(actor)s, '', event_data FROM ended
 ), settled AS (
     INSERT INTO scheduling_settled (tenant_id, entity_id, queue_id, kind, predicted_us, measured_us, weight_milli,
-        queue_weight_milli, is_sample, peak_memory_kib, ended_at)
-    SELECT tenant_id, entity_id, queue_id, kind, predicted_us, measured_us, weight_milli,
-        queue_weight_milli, is_sample, peak_memory_kib, now() FROM ended
+        queue_weight_milli, is_sample, payload_bytes, used_us, peak_memory_kib, ended_at)
+    SELECT e.tenant_id, e.entity_id, e.queue_id, e.kind, e.predicted_us, e.measured_us, e.weight_milli,
+        e.queue_weight_milli,
+        -- A failure that came sooner than the work was predicted to take says nothing about the work.
+        j.job_id IS NOT NULL AND e.is_sample AND (e.outcome = 'completed' OR e.measured_us >= e.predicted_us),
+        coalesce(j.payload_bytes, 0), coalesce(j.used_us, 0), e.peak_memory_kib, now()
+    FROM ended e LEFT JOIN job j USING (job_id)
 ), tally AS (
     INSERT INTO scheduling_tally (tenant_id, queue_id, kind, outcome, is_dead, wait_us, started_at, measured_us,
         ended_at)
@@ -74,12 +83,14 @@ WITH verdict AS (
         e.started_at, e.measured_us, now()
     FROM ended e LEFT JOIN job j USING (job_id)
 ), ready AS (
-    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind)
-    SELECT e.tenant_id, e.entity_id, j.rank, e.job_id, e.kind FROM ended e JOIN job j USING (job_id)
+    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us)
+    SELECT e.tenant_id, e.entity_id, j.rank, e.job_id, e.kind, j.payload_bytes, j.used_us
+    FROM ended e JOIN job j USING (job_id)
     WHERE e.state = 'available'
 ), due AS (
-    INSERT INTO scheduling_job_due (tenant_id, entity_id, rank, job_id, kind, due_at)
-    SELECT e.tenant_id, e.entity_id, j.rank, e.job_id, e.kind, now() + make_interval(secs => e.due_in_seconds)
+    INSERT INTO scheduling_job_due (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, due_at)
+    SELECT e.tenant_id, e.entity_id, j.rank, e.job_id, e.kind, j.payload_bytes, j.used_us,
+        now() + make_interval(secs => e.due_in_seconds)
     FROM ended e JOIN job j USING (job_id) WHERE e.state = 'retryable'
 ), wake AS (
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)

@@ -203,6 +203,7 @@ class _Intake:
             fair_key=request.fair_key,
             tags=list(request.tags),
             payload=dict(request.payload),
+            payload_bytes=request.payload_bytes,
             payload_hash=request.fingerprint(),
             idempotency_key=request.idempotency_key,
             max_retries=max_retries,
@@ -279,6 +280,7 @@ def place_waiting(jobs: Sequence[Job], entities: dict[int, int], *, now: datetim
             "kind": job.kind,
             "rank": job.rank,
             "job_id": job.id,
+            "payload_bytes": job.payload_bytes,
         }
         if job.run_at > now:
             due.append(JobDue(due_at=job.run_at, **place))

@@ -190,6 +190,7 @@ scheduling.deadletter              jobs.view       -                -           
 scheduling.execution               logs.view       -                -
 scheduling.job                     jobs.view       -                -                retry:jobs.retry cancel:jobs.cancel suspend:jobs.cancel resume:jobs.cancel reveal:jobs.reveal
 scheduling.jobevent                jobs.view       -                -
+scheduling.kindcost                platform.view   -                -
 scheduling.kindpause               platform.view   queues.operate   -                resume:queues.operate
 scheduling.liveexecution           jobs.view       -                -
 scheduling.queue                   platform.view   -                fairness.manage  pause:queues.operate drain:queues.operate resume:queues.operate

@@ -73,6 +73,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"check_chunks", "_find_missing_files"},
         "upkeep looks at the documents of all tenants",
     ),
+    "scheduling/migrations/0011_cost_predictor.py": ({"begin_sums"}, "FORCE binds the owner, who begins all sums"),
     "scheduling/processors/retrieval/migrations/0003_space.py": (
         {"put_space", "take_space"},
         "FORCE binds the owner, who counts all tenants' documents",

@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from scheduling.models import Worker
+from scheduling.models import KindCost, Worker
 from scheduling.selectors.stops import Stop, TargetState
 from tenants.api.fields import MomentField, NameField, StrictSerializer
 
@@ -50,6 +50,31 @@ class TargetSerializer(serializers.Serializer[TargetState]):
     @extend_schema_field(DrainSerializer(allow_null=True))
     def get_drain(self, state: TargetState) -> Any:
         return drain_facts(state)
+
+
+class KindCostSerializer(serializers.Serializer[KindCost]):
+    """What jobs of a kind have cost lately, and how well that is predicted."""
+
+    mean_seconds = serializers.SerializerMethodField()
+    samples = serializers.IntegerField(help_text="Jobs that taught the predictor, in all.")
+    mean_error = serializers.FloatField(
+        allow_null=True, help_text="Mean absolute error of the last predictions, as a part of the measured slot time."
+    )
+    bias = serializers.FloatField(allow_null=True, help_text="Likewise with its sign: above 0 too much is predicted.")
+
+    def get_mean_seconds(self, cost: KindCost) -> float:
+        return cost.mean_us / 1_000_000
+
+
+class KindSerializer(TargetSerializer):
+    """A kind with its pause, its drain and its cost."""
+
+    cost = serializers.SerializerMethodField()
+
+    @extend_schema_field(KindCostSerializer(allow_null=True))
+    def get_cost(self, state: TargetState) -> Any:
+        cost = self.context["costs"].get(state.name)
+        return None if cost is None else KindCostSerializer(cost).data
 
 
 def drain_facts(state: TargetState) -> Any:

@@ -16,12 +16,14 @@ from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer
 from scheduling.api.responses import page_response
 from scheduling.api.serializers.jobs import NoBodySerializer
 from scheduling.api.serializers.stops import (
+    KindSerializer,
     StopRequestSerializer,
     TargetSerializer,
     WorkerSerializer,
 )
 from scheduling.models import KindPause, Worker, WorkerPool
 from scheduling.processors import registry
+from scheduling.selectors.costs import read_kind_costs
 from scheduling.selectors.stops import TargetState, read_target_state
 from scheduling.selectors.workers import get_worker, list_workers
 from scheduling.services import stops
@@ -91,7 +93,7 @@ class StoppableViewSet(StaffViewSet):
         """All targets of a kind that there are few of."""
         NoQuerySerializer.parse(request.query_params)
         states = [self.state_of(name) for name in names]
-        return Response({"next": None, "previous": None, "results": TargetSerializer(states, many=True).data})
+        return Response({"next": None, "previous": None, "results": self.get_serializer(states, many=True).data})
 
     def _asked(self, request: Request) -> tuple[str, datetime | None]:
         body = StopRequestSerializer(data=request.data)
@@ -109,17 +111,21 @@ class KindViewSet(StoppableViewSet):
 
     model = KindPause
     scope = Scope.KIND
+    serializer_class = KindSerializer
 
-    @extend_schema(operation_id="kinds_list", responses=TargetSerializer(many=True))
+    @extend_schema(operation_id="kinds_list", responses=KindSerializer(many=True))
     def list(self, request: Request) -> Response:
         """List the kinds that are installed."""
         return self.list_states(request, registry.kinds())
 
     @extend_schema(operation_id="kinds_retrieve")
     def retrieve(self, request: Request, name: str) -> Response:
-        """Show whether a kind is paused or drains."""
+        """Show whether a kind is paused or drains, and what its jobs cost."""
         stops.check_target(scope=self.scope, name=name)
         return self.answer(name)
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {**super().get_serializer_context(), "costs": read_kind_costs()}
 
 
 @extend_schema_view(

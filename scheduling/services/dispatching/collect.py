@@ -1,4 +1,4 @@
-"""Fold what ended since the last tick into virtual times, counters, running means and usage."""
+"""Fold what ended since the last tick into virtual times, counters, the sums of the predictor and usage."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from typing import Any
 from django.db import connection
 
 from scheduling.limits import PEAK_MEMORY, WORKER_SECONDS
+from scheduling.services.dispatching.prediction import FOLD_SAMPLES
 from scheduling.services.dispatching.worker_time import LIMIT_US
 from tenants.limits import WARNING_PERCENTS
 from tenants.selectors.limits import MONTH
 from tenants.services.limit_warnings import warn_of_usage
-
-# Half-life of the running mean in samples: recent behaviour outweighs what a kind once cost.
-MEMORY_SAMPLES = 50
 
 # A charge is corrected at the weight at which it was made: taken off at another one, an edit of weights would
 # credit or fine whoever was in flight. Virtual times are nanoseconds per unit of weight, hence the 1,000,000 over
@@ -21,7 +19,8 @@ MEMORY_SAMPLES = 50
 # Capacities are locked in the order of the tenants, because two pools' ticks may both want them; usage is written
 # under the same locks. Whoever has just used its month up is looked at again in every queue, and whoever passed a
 # part of a limit at which tenants are warned is what the statement answers.
-_COLLECT = """
+_COLLECT = (
+    """
 WITH gone AS (
     DELETE FROM scheduling_settled s USING scheduling_queue q
     WHERE q.id = s.queue_id AND q.pool_id = %(pool_id)s
@@ -52,23 +51,7 @@ WITH gone AS (
     FROM capacity c JOIN tenants_tenant t ON t.id = c.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
         JOIN scheduling_schedulingentity e ON e.tenant_id = c.tenant_id
     WHERE c.before >= coalesce(t.max_concurrency, p.max_concurrency)
-), samples AS (
-    SELECT tenant_id, kind, avg(measured_us) AS mean_us, count(*) AS n FROM gone WHERE is_sample GROUP BY 1, 2
-), tenant_cost AS (
-    INSERT INTO scheduling_tenant_kind_cost AS c (tenant_id, kind, mean_us, samples)
-    SELECT tenant_id, kind, greatest(1, mean_us::bigint), n FROM samples
-    ON CONFLICT (tenant_id, kind) DO UPDATE SET
-        samples = c.samples + excluded.samples,
-        mean_us = greatest(1, c.mean_us + ((excluded.mean_us - c.mean_us) * excluded.samples::float8
-            / (excluded.samples + least(c.samples, %(memory)s)))::bigint)
-), kind_cost AS (
-    INSERT INTO scheduling_kind_cost AS c (kind, mean_us, samples)
-    SELECT kind, greatest(1, (sum(mean_us * n) / sum(n))::bigint), sum(n) FROM samples GROUP BY 1
-    ON CONFLICT (kind) DO UPDATE SET
-        samples = c.samples + excluded.samples,
-        mean_us = greatest(1, c.mean_us + ((excluded.mean_us - c.mean_us) * excluded.samples::float8
-            / (excluded.samples + least(c.samples, %(memory)s)))::bigint)
-), by_queue AS (
+), <samples>, by_queue AS (
     SELECT queue_id,
         sum(measured_us * 1000000 / queue_weight_milli - predicted_us * 1000000 / queue_weight_milli)::bigint
             AS correction
@@ -110,14 +93,16 @@ SELECT tenant_id FROM used CROSS JOIN unnest(%(percents)s::int[]) AS level(perce
 WHERE before::numeric * 100 < level.percent * limit_us::numeric
     AND amount::numeric * 100 >= level.percent * limit_us::numeric
 UNION SELECT tenant_id FROM peak
-""".replace("<limit>", LIMIT_US).replace("<month>", MONTH)
+""".replace("<samples>", FOLD_SAMPLES)
+    .replace("<limit>", LIMIT_US)
+    .replace("<month>", MONTH)
+)
 
 
 def collect_settled(pool_id: int) -> None:
     """Fold the pool's settled executions: one statement, whatever their number; one more where a limit comes near."""
     parameters: dict[str, Any] = {
         "pool_id": pool_id,
-        "memory": MEMORY_SAMPLES,
         "worker_key": WORKER_SECONDS.key,
         "peak_key": PEAK_MEMORY.key,
         "percents": list(WARNING_PERCENTS),

@@ -12,6 +12,7 @@ from django.db import connection
 from scheduling.conf import TICK_JOBS, lease_seconds
 from scheduling.fairness.shares import PoolShare, QueueShare, ReadRows, ReadyJob, TenantShare
 from scheduling.models import CFSPlan
+from scheduling.services.dispatching.prediction import predicted_us, prediction_joins
 from scheduling.services.dispatching.weights import QUEUE_WEIGHT
 
 # A pool that is paused or drained has no slots. A draining worker's slots count neither as there nor as used.
@@ -53,7 +54,7 @@ _FAIR_ORDER = "e.vruntime >= q.floor ORDER BY e.vruntime, e.id"
 _FIFO_ORDER = "true ORDER BY e.head_rank, e.id"
 _ROWS = """
 SELECT a.entity_id, a.asked, r.rank, r.job_id, r.kind,
-    coalesce(tc.mean_us, kc.mean_us, (q.expected_seconds * 1000000)::bigint),
+    <predicted>,
     EXISTS (SELECT FROM scheduling_kindpause k WHERE k.kind = r.kind)
 FROM unnest(%(entity_ids)s::bigint[], %(asked)s::int[]) AS a(entity_id, asked)
     JOIN scheduling_schedulingentity e ON e.id = a.entity_id
@@ -63,10 +64,9 @@ FROM unnest(%(entity_ids)s::bigint[], %(asked)s::int[]) AS a(entity_id, asked)
           AND (%(kind)s::text IS NULL OR r.kind = %(kind)s)
         ORDER BY r.rank, r.job_id LIMIT a.asked
     ) r
-    LEFT JOIN scheduling_tenant_kind_cost tc ON tc.tenant_id = r.tenant_id AND tc.kind = r.kind
-    LEFT JOIN scheduling_kind_cost kc ON kc.kind = r.kind
+    <joins>
 ORDER BY a.entity_id, r.rank, r.job_id
-"""
+""".replace("<predicted>", predicted_us("r")).replace("<joins>", prediction_joins("r"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ def read_rows(wanted: Mapping[int, int], *, kind: str | None = None) -> RowsRead
             if is_paused:
                 hidden.add(entity_id)
             else:
-                jobs[entity_id].append(ReadyJob(job_id, rank, job_kind, max(1, cost_us)))
+                jobs[entity_id].append(ReadyJob(job_id, rank, job_kind, cost_us))
     return RowsReading(
         # Behind a job that was set aside there may be others: read no more than was seen.
         rows={

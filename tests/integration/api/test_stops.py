@@ -8,7 +8,9 @@ import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from scheduling.models import KindCost
 from scheduling.services.workers import Registration
+from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.integration.api.test_access import API, assert_problem
 from tests.integration.scheduling.acts import submit
@@ -72,6 +74,14 @@ def test_there_is_nothing_of_that_name(staff_api: APIClient, target: str) -> Non
 def test_kinds_and_pools_are_listed(staff_api: APIClient) -> None:
     assert "noop" in [row["name"] for row in staff_api.get(API + "kinds/").json()["results"]]
     assert [row["name"] for row in staff_api.get(API + "pools/").json()["results"]] == ["default", "maintenance"]
+
+
+def test_a_kind_tells_what_its_jobs_cost_and_how_well_that_is_predicted(staff_api: APIClient) -> None:
+    assert staff_api.get(API + "kinds/noop/").json()["cost"] is None
+    with all_tenants():
+        KindCost.objects.create(kind="noop", mean_us=2_000_000, samples=7, error_us=1.0, bias_us=-0.5, total_us=4.0)
+    cost = staff_api.get(API + "kinds/noop/").json()["cost"]
+    assert cost == {"mean_seconds": 2.0, "samples": 7, "mean_error": 0.25, "bias": -0.125}
 
 
 def test_a_worker_is_drained_and_resumed(staff_api: APIClient, acme_api: APIClient, worker: Registration) -> None:

@@ -169,3 +169,16 @@ def test_a_database_that_does_not_answer_is_told(settings: Settings, monkeypatch
     samples = scrape(settings)
     assert samples["jobsplatform_database_up"] == 0
     assert 'jobsplatform_pool_slots{pool="default"}' not in samples
+
+
+def test_the_error_of_predictions_is_told_by_kind(settings: Settings, acme: Tenant, worker: Registration) -> None:
+    submit(acme)
+    tick()
+    live, fence = begin(worker)
+    assert 'jobsplatform_prediction_error_ratio{kind="noop"}' not in scrape(settings)
+    settle([verdicts.completed(live.id, fence, None)])
+    tick()
+    samples = scrape(settings)
+    # The queue expected a second; the job took next to nothing.
+    assert samples['jobsplatform_prediction_error_ratio{kind="noop"}'] > 1
+    assert samples['jobsplatform_prediction_bias_ratio{kind="noop"}'] > 1

@@ -1,0 +1,118 @@
+"""The predictor of costs: what it learns, what it forgets, and what it refuses to be misled by."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduling.fairness.prediction import (
+    LEAST_REMAINDER,
+    MEMORY,
+    OUTLIER,
+    CostSums,
+    Sample,
+    cut_outlier,
+    fold,
+    predict,
+)
+
+SECOND = 1_000_000
+samples = st.builds(Sample, size=st.integers(0, 262_144), cost_us=st.integers(0, 3_600 * SECOND))
+
+
+def learn(*costs: tuple[int, int]) -> CostSums:
+    sums = None
+    for size, cost_us in costs:
+        sums = fold(sums, [Sample(size, cost_us)])
+    assert sums is not None
+    return sums
+
+
+def guess(sums: CostSums | None, size: int = 100, **options: int) -> int:
+    return predict(sums, **{"expected_us": SECOND, "size": size, **options})
+
+
+def test_an_unknown_kind_costs_what_its_queue_expects() -> None:
+    assert predict(None, None, expected_us=30 * SECOND, size=100) == 30 * SECOND
+
+
+def test_the_tenants_own_jobs_are_asked_before_the_kinds() -> None:
+    own, kind = learn((100, 5_000)), learn((100, 9_000))
+    assert predict(own, kind, expected_us=SECOND, size=100) == 5_000
+    assert predict(None, kind, expected_us=SECOND, size=100) == 9_000
+
+
+def test_a_cost_that_grows_with_the_size_is_predicted_by_the_size() -> None:
+    sums = learn(*((size, 1_000 + 20 * size) for size in range(100, 2_100, 100)))
+    assert guess(sums, 500) == pytest.approx(11_000, rel=0.001)
+    assert guess(sums, 1_500) == pytest.approx(31_000, rel=0.001)
+
+
+def test_a_size_that_explains_nothing_changes_nothing() -> None:
+    chance = random.Random(1)
+    sums = learn(*((chance.randrange(100_000), chance.choice([1_000, 3_000])) for _ in range(200)))
+    assert guess(sums, 0) == guess(sums, 100_000) == round(sums.mean_us)
+
+
+def test_few_samples_make_no_line() -> None:
+    sums = learn((10, 1_000), (1_000, 100_000))
+    assert guess(sums, 10) == guess(sums, 1_000) == 50_500
+
+
+def test_a_size_never_seen_is_predicted_within_what_was_seen() -> None:
+    sums = learn(*((size, 10 * size) for size in range(100, 1_100, 100)))
+    assert guess(sums, 250_000) == 10_000
+    assert 1_000 <= guess(sums, 0) <= 1_500
+
+
+def test_a_change_is_followed_within_the_memory() -> None:
+    sums = learn(*((100, 1_000) for _ in range(1_000)), *((100, 9_000) for _ in range(3 * int(MEMORY))))
+    assert guess(sums) > 8_500
+
+
+def test_one_outlier_moves_little_and_is_forgotten() -> None:
+    sums = learn(*((100, 1_000) for _ in range(100)))
+    outlier = cut_outlier(3_600 * SECOND, guess(sums), known_samples=100)
+    assert outlier == OUTLIER * 1_000
+    sums = fold(sums, [Sample(100, outlier)])
+    assert guess(sums) < 1_150
+    for _ in range(4 * int(MEMORY)):
+        sums = fold(sums, [Sample(100, 1_000)])
+    assert guess(sums) < 1_005
+    assert sums.most_us < 1_500
+
+
+def test_a_kind_hardly_known_is_not_protected_from_learning() -> None:
+    assert cut_outlier(60 * SECOND, SECOND, known_samples=0) == 60 * SECOND
+
+
+def test_a_job_that_resumes_costs_what_is_left_and_at_least_a_part() -> None:
+    sums = learn((100, 10 * SECOND))
+    assert guess(sums, used_us=4 * SECOND) == 6 * SECOND
+    assert guess(sums, used_us=60 * SECOND) == LEAST_REMAINDER * 10 * SECOND
+
+
+def test_one_call_with_many_samples_is_the_order_free_sum_of_them() -> None:
+    many = [Sample(size, size * 7 % 1_000) for size in range(40)]
+    assert fold(None, many) == fold(None, many[::-1])
+
+
+@given(st.lists(samples, min_size=1, max_size=120), st.integers(0, 262_144), st.integers(0, 7_200 * SECOND))
+def test_a_prediction_is_positive_and_within_what_was_seen(costs: list[Sample], size: int, used_us: int) -> None:
+    sums = None
+    for sample in costs:
+        sums = fold(sums, [sample])
+    predicted = predict(sums, expected_us=SECOND, size=size, used_us=used_us)
+    assert 1 <= predicted <= max(1, *(sample.cost_us for sample in costs)) + 1
+
+
+@given(st.lists(samples, min_size=1, max_size=300))
+def test_the_past_never_weighs_more_than_the_memory_and_one_call(costs: list[Sample]) -> None:
+    sums = None
+    for sample in costs:
+        sums = fold(sums, [sample])
+    assert sums is not None
+    assert sums.n <= MEMORY + 1
