@@ -82,7 +82,7 @@ def _pool_families(measures: Measures) -> Iterator[Metric]:
     yield _gauge(
         "pool_in_flight_messages",
         "Messages handed out to workers.",
-        [([name], float(sum(q.dispatched + q.executing for q in queues))) for name, queues in served.items()],
+        [([name], float(sum(queue.messages for queue in queues))) for name, queues in served.items()],
         ["pool"],
     )
     yield _gauge(

@@ -86,7 +86,7 @@ def _tiles(overview: Overview) -> dict[str, Any]:
     next_in = duration_words(back_offs.next_at - overview.now) if back_offs.next_at else ""
     return {
         "slots_of": f"/ {overview.slots:,}",
-        "slots_note": f"{overview.executing:,} running, {overview.in_flight - overview.executing:,} handed out",
+        "slots_note": f"{overview.executing:,} running, {overview.dispatched:,} handed out",
         "retries_note": f"{back_offs.due:,} due, next in {next_in}" if next_in else "nothing backs off",
         "active_queues": [line for line in overview.queues if not line.is_quiet or line.queue.is_paused],
         "quiet_queues": [line for line in overview.queues if line.is_quiet and not line.queue.is_paused],

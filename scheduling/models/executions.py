@@ -6,6 +6,7 @@ foreign keys: they cost a quarter of the throughput, and ``verify_ledger`` finds
 
 from __future__ import annotations
 
+from django.contrib.postgres.functions import RandomUUID
 from django.db import models
 
 from scheduling.models.jobs import STATE_CHOICES, Job
@@ -36,6 +37,10 @@ class LiveExecution(TenantModel):
     pool = models.ForeignKey("scheduling.WorkerPool", models.DO_NOTHING, db_index=False)
     kind = models.CharField(max_length=64)
     number = models.PositiveIntegerField(help_text="Which hand-out of the job this is, from 1.")
+    # One that says nothing is a message of its own.
+    message_id = models.UUIDField(
+        db_default=RandomUUID(), help_text="The message it travels in; small jobs share one, and with it one slot."
+    )
     token = models.UUIDField(help_text="Dispatch token; only the latest message carries it.")
     fence = models.BigIntegerField(default=0)
     predicted_us = models.BigIntegerField()
@@ -70,6 +75,7 @@ class Execution(HistoryRow):
         CANCELLED = "cancelled"
         EXPIRED = "expired"
         UNPUBLISHED = "unpublished"
+        RETURNED = "returned"
 
     queue = models.ForeignKey("scheduling.Queue", models.DO_NOTHING, db_index=False, db_constraint=False)
     kind = models.CharField(max_length=64)
@@ -167,8 +173,9 @@ class Wake(FoldedRow):
 
 
 class Settled(FoldedRow):
-    """An execution ended: its slot is free and the entity's virtual time wants correcting."""
+    """An execution ended: its entity's virtual time wants correcting, and its slot is free once its message is over."""
 
+    message_id = models.UUIDField()
     kind = models.CharField(max_length=64)
     predicted_us = models.BigIntegerField()
     measured_us = models.BigIntegerField()

@@ -53,6 +53,11 @@ class Job(TenantModel):
     idempotency_key = models.CharField(max_length=200, null=True, blank=True)
     attempt = models.PositiveSmallIntegerField(default=0, help_text="Starts that failed by themselves.")
     crash_count = models.PositiveSmallIntegerField(default=0)
+    travels_alone = models.BooleanField(
+        db_default=False,
+        editable=False,
+        help_text="Its message killed a worker: it is merged with no other, so that the culprit is found.",
+    )
     execution_count = models.PositiveIntegerField(default=0)
     max_retries = models.PositiveSmallIntegerField(default=3)
     fence = models.BigIntegerField(default=0)
@@ -139,6 +144,7 @@ class JobReady(WaitingRow):
 
     pk = models.CompositePrimaryKey("entity_id", "rank", "job_id")
     job_id = models.UUIDField()
+    travels_alone = models.BooleanField(db_default=False)
 
     class Meta:
         db_table = "scheduling_job_ready"
@@ -159,6 +165,7 @@ class JobHeld(WaitingRow):
     """A job that is available but whose kind is paused."""
 
     job_id = models.UUIDField(primary_key=True)
+    travels_alone = models.BooleanField(db_default=False)
 
     class Meta:
         db_table = "scheduling_job_held"

@@ -70,6 +70,7 @@ class QueueLine:
     oldest_seconds: float | None
     dispatched: int
     executing: int
+    slots: float
     ended: Ended
     per_minute: float
     back_offs: BackOffs
@@ -129,8 +130,13 @@ class Overview:
         return sum(line.executing for line in self.queues)
 
     @property
+    def dispatched(self) -> int:
+        return sum(line.dispatched for line in self.queues)
+
+    @property
     def in_flight(self) -> int:
-        return sum(line.executing + line.dispatched for line in self.queues)
+        """Messages: each has a slot, however many jobs travel in it."""
+        return round(sum(line.slots for line in self.queues))
 
     @property
     def slots(self) -> int:
@@ -199,7 +205,7 @@ def _pool_lines(
     lines = []
     for clock in clocks:
         own = [worker for worker in workers if worker.pool_id == clock.pool_id]
-        busy = sum(row.dispatched + row.executing for row in in_flight if pool_of.get(row.queue_id) == clock.pool_id)
+        busy = round(sum(row.slots for row in in_flight if pool_of.get(row.queue_id) == clock.pool_id))
         ticked = None if clock.ticked_at is None else (clock.now - clock.ticked_at).total_seconds()  # type: ignore[attr-defined]
         lines.append(PoolLine(clock.pool.name, own, sum(worker.slots for worker in own), busy, ticked))
     return lines
@@ -224,6 +230,7 @@ def _queue_lines(
             oldest_seconds=(now - oldest[queue.id]).total_seconds() if queue.id in oldest else None,
             dispatched=sum(row.dispatched for row in in_flight if row.queue_id == queue.id),
             executing=sum(row.executing for row in in_flight if row.queue_id == queue.id),
+            slots=sum(row.slots for row in in_flight if row.queue_id == queue.id),
             ended=ended.get(queue.id, Ended()),
             per_minute=ended[queue.id].completed / work.minutes if queue.id in ended else 0.0,
             back_offs=back_offs.get(queue.id, BackOffs()),

@@ -23,10 +23,14 @@ from tenants.services.audit import AuditTarget, record_audit
 LOOKS = 5
 
 _REQUEST_CANCEL = """
-WITH asked AS (
+WITH ids AS (
+    -- In one order everywhere: whoever takes several executions never waits for another in a ring.
+    SELECT l.id, ids.event_id FROM scheduling_execution_live l
+        JOIN unnest(%(job_ids)s::uuid[], %(event_ids)s::uuid[]) AS ids(job_id, event_id) USING (job_id)
+    ORDER BY l.id FOR UPDATE OF l
+), asked AS (
     UPDATE scheduling_execution_live l SET cancel_requested_at = coalesce(l.cancel_requested_at, now())
-    FROM unnest(%(job_ids)s::uuid[], %(event_ids)s::uuid[]) AS ids(job_id, event_id)
-    WHERE l.job_id = ids.job_id
+    FROM ids WHERE l.id = ids.id
     RETURNING l.id, l.tenant_id, l.job_id, l.fence, l.started_at IS NOT NULL AS has_begun, ids.event_id
 ), event AS (
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)

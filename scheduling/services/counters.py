@@ -9,7 +9,8 @@ from django.db import connection
 from tenants.context import all_tenants
 
 MAX_DIFFERENCES = 50
-# Each statement is one snapshot, with the news that no tick has folded yet. What waits is counted where it waits, in
+# Each statement is one snapshot, with the news that no tick has folded yet: a message is in flight until a tick has
+# read that its last execution ended. What waits is counted where it waits, in
 # the small tables, so that ended jobs cost nothing.
 _RECOUNTS = {
     "waiting jobs": """
@@ -28,25 +29,26 @@ _RECOUNTS = {
         WHERE e.waiting + coalesce(n.jobs, 0) <> coalesce(c.jobs, 0) LIMIT %s
     """,
     "in flight by queue": """
-        WITH news AS (
-            SELECT entity_id, count(*) AS ended FROM scheduling_settled GROUP BY 1
-        ), counted AS (
-            SELECT entity_id, count(*) AS live FROM scheduling_execution_live GROUP BY 1
+        WITH counted AS (
+            SELECT entity_id, count(DISTINCT message_id) AS messages FROM (
+                SELECT entity_id, message_id FROM scheduling_execution_live
+                UNION ALL SELECT entity_id, message_id FROM scheduling_settled
+            ) AS executions GROUP BY 1
         )
-        SELECT 'entity ' || e.id, e.in_flight - coalesce(n.ended, 0), coalesce(c.live, 0)
-        FROM scheduling_schedulingentity e LEFT JOIN news n ON n.entity_id = e.id
-            LEFT JOIN counted c ON c.entity_id = e.id
-        WHERE e.in_flight - coalesce(n.ended, 0) <> coalesce(c.live, 0) LIMIT %s
+        SELECT 'entity ' || e.id, e.in_flight, coalesce(c.messages, 0)
+        FROM scheduling_schedulingentity e LEFT JOIN counted c ON c.entity_id = e.id
+        WHERE e.in_flight <> coalesce(c.messages, 0) LIMIT %s
     """,
     "in flight by tenant": """
-        WITH news AS (
-            SELECT tenant_id, count(*) AS ended FROM scheduling_settled GROUP BY 1
-        ), counted AS (
-            SELECT tenant_id, count(*) AS live FROM scheduling_execution_live GROUP BY 1
+        WITH counted AS (
+            SELECT tenant_id, count(DISTINCT message_id) AS messages FROM (
+                SELECT tenant_id, message_id FROM scheduling_execution_live
+                UNION ALL SELECT tenant_id, message_id FROM scheduling_settled
+            ) AS executions GROUP BY 1
         )
-        SELECT 'tenant ' || t.tenant_id, t.in_flight - coalesce(n.ended, 0), coalesce(c.live, 0)
-        FROM scheduling_tenant_capacity t LEFT JOIN news n USING (tenant_id) LEFT JOIN counted c USING (tenant_id)
-        WHERE t.in_flight - coalesce(n.ended, 0) <> coalesce(c.live, 0) LIMIT %s
+        SELECT 'tenant ' || t.tenant_id, t.in_flight, coalesce(c.messages, 0)
+        FROM scheduling_tenant_capacity t LEFT JOIN counted c USING (tenant_id)
+        WHERE t.in_flight <> coalesce(c.messages, 0) LIMIT %s
     """,
     "ready rows without an available job": """
         SELECT 'job ' || r.job_id, 1, 0 FROM scheduling_job_ready r

@@ -1,9 +1,9 @@
-"""The start of an execution: from a hint to the job itself, under a new fence."""
+"""The start of executions: from a hint to the jobs themselves, each under a new fence."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -17,24 +17,36 @@ from scheduling.limits import PEAK_MEMORY
 from tenants.context import all_tenants
 from tenants.ids import uuid7
 
+# All executions of a message at once. Memory limits are looked up by tenant, of whom a message has many.
 _START = """
-WITH begun AS (
-    UPDATE scheduling_execution_live SET
-        started_at = now(), worker_id = %(worker_id)s, fence = fence + 1,
+WITH named AS (
+    SELECT * FROM unnest(%(execution_ids)s::uuid[], %(event_ids)s::uuid[]) WITH ORDINALITY
+        AS n(id, event_id, position)
+), locked AS (
+    -- In one order everywhere: whoever takes several executions never waits for another in a ring.
+    SELECT l.id, n.event_id, n.position FROM scheduling_execution_live l JOIN named n USING (id)
+    WHERE l.token = %(token)s AND l.started_at IS NULL
+    ORDER BY l.id FOR UPDATE OF l
+), begun AS (
+    UPDATE scheduling_execution_live l SET
+        started_at = statement_timestamp(), worker_id = %(worker_id)s, fence = l.fence + 1,
         lease_expires_at = now() + make_interval(secs => %(lease_seconds)s)
-    WHERE id = %(execution_id)s AND token = %(token)s AND started_at IS NULL
-    RETURNING id, tenant_id, job_id, queue_id, kind, number, fence, dispatched_at
+    FROM locked WHERE l.id = locked.id
+    RETURNING l.id, l.tenant_id, l.job_id, l.queue_id, l.message_id, l.kind, l.number, l.fence, l.dispatched_at,
+        locked.event_id, locked.position
 ), job AS (
     UPDATE scheduling_job j SET
-        state = 'executing', fence = b.fence, started_at = coalesce(j.started_at, now())
+        state = 'executing', fence = b.fence, started_at = coalesce(j.started_at, statement_timestamp())
     FROM begun b
     WHERE j.id = b.job_id AND j.state = 'dispatched' AND j.fence = b.fence - 1
     RETURNING j.id, j.payload, j.attempt, j.crash_count, j.max_retries, j.checkpoint, j.deadline_at,
-        j.fence, j.run_at, j.traceparent
+        j.fence, j.run_at, j.started_at, j.traceparent
 ), event AS (
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
-    SELECT %(event_id)s, b.tenant_id, b.job_id, b.id, now(), 'execution.started', 'executing', 'system', '',
-        jsonb_build_object('number', b.number, 'worker', %(worker_id)s)
+    SELECT b.event_id, b.tenant_id, b.job_id, b.id, now(), 'execution.started', 'executing', 'system', '',
+        jsonb_build_object('number', b.number, 'worker', %(worker_id)s) || CASE WHEN %(is_merged)s THEN
+            jsonb_build_object('message', b.message_id, 'position', row_number() OVER (ORDER BY b.position),
+                'size', count(*) OVER ()) ELSE '{}' END
     FROM begun b JOIN job j ON j.id = b.job_id
 )
 SELECT b.id, b.job_id, b.tenant_id, b.kind, b.number, j.fence, j.payload, j.attempt + 1, j.crash_count,
@@ -45,10 +57,11 @@ SELECT b.id, b.job_id, b.tenant_id, b.kind, b.number, j.fence, j.payload, j.atte
         (SELECT r.value FROM tenants_planlimit r JOIN tenants_tenant t ON t.plan_id = r.plan_id
             WHERE t.id = b.tenant_id AND r.key = %(memory_key)s),
         %(memory_default)s),
-    CASE WHEN j.fence = 1 THEN extract(epoch FROM now() - j.run_at)::float8 END,
-    q.name, coalesce(p.tier_id, ''), j.traceparent
-FROM begun b JOIN job j ON j.id = b.job_id JOIN scheduling_queue q ON q.id = b.queue_id
+    CASE WHEN j.started_at = statement_timestamp() THEN extract(epoch FROM now() - j.run_at)::float8 END,
+    q.name, coalesce(p.tier_id, ''), statement_timestamp(), j.traceparent
+FROM begun b LEFT JOIN job j ON j.id = b.job_id JOIN scheduling_queue q ON q.id = b.queue_id
     LEFT JOIN tenants_tenant t ON t.id = b.tenant_id LEFT JOIN tenants_plan p ON p.id = t.plan_id
+ORDER BY b.position
 """
 
 
@@ -57,6 +70,7 @@ class StartedExecution:
     """A job in the hands of this worker; ``attempt`` is the one that begins, from 1.
 
     ``pickup_seconds`` is the time since its dispatch; ``wait_seconds`` that since it might run, at its first start.
+    Both, and ``is_expired``, are as of ``started_at``, which all members of a message have in common.
     """
 
     execution_id: UUID
@@ -77,6 +91,7 @@ class StartedExecution:
     wait_seconds: float | None
     queue: str
     tier: str
+    started_at: datetime
     traceparent: str | None = None
 
     @property
@@ -86,33 +101,40 @@ class StartedExecution:
 
 
 _COLUMNS = tuple(field.name for field in fields(StartedExecution))
+_FENCE = _COLUMNS.index("fence")
 
 
 def start_execution(*, execution_id: UUID, token: UUID, worker_id: UUID) -> StartedExecution | None:
-    """Begin the execution if ``token`` is its latest and nobody else has begun it.
+    """Begin one execution if ``token`` is its latest and nobody else has begun it.
 
     None is the normal answer to a message that came twice, late, or from a stranger.
     """
-    with all_tenants(), connection.cursor() as cursor:
-        cursor.execute(
-            _START,
-            {
-                "execution_id": execution_id,
-                "token": token,
-                "worker_id": worker_id,
-                "lease_seconds": lease_seconds(),
-                "event_id": uuid7(),
-                "memory_key": PEAK_MEMORY.key,
-                "memory_default": PEAK_MEMORY.default,
-            },
-        )
-        row = cursor.fetchone()
-        if row is None:
-            # Either nothing matched, or the job does not agree with its live execution; then
-            # the half that did match must not stay.
+    started = start_executions(execution_ids=[execution_id], token=token, worker_id=worker_id)
+    if not started:
+        return None
+    announce_start(started[0])
+    return started[0]
+
+
+def start_executions(*, execution_ids: Sequence[UUID], token: UUID, worker_id: UUID) -> list[StartedExecution]:
+    """Begin the executions of a message that carry ``token`` and that nobody has begun; those, in its order.
+
+    One statement, whatever their number.
+    """
+    with all_tenants():
+        rows = _start(execution_ids, token, worker_id)
+        # A live execution that its job does not agree with: the half that did match must not stay.
+        astray = {row[0] for row in rows if row[_FENCE] is None}
+        if astray:
             transaction.set_rollback(True)
-            return None
-    started = _started(row)
+    if astray:
+        others = [execution_id for execution_id in execution_ids if execution_id not in astray]
+        return start_executions(execution_ids=others, token=token, worker_id=worker_id) if others else []
+    return [_started(row) for row in rows]
+
+
+def announce_start(started: StartedExecution, *, after_seconds: float = 0.0) -> None:
+    """Tell the observers that an execution's turn has come, so long after its message was begun."""
     signals.execution_started.send(
         None,
         tenant_id=started.tenant_id,
@@ -121,10 +143,27 @@ def start_execution(*, execution_id: UUID, token: UUID, worker_id: UUID) -> Star
         kind=started.kind,
         queue=started.queue,
         tier=started.tier,
-        pickup_seconds=started.pickup_seconds,
-        wait_seconds=started.wait_seconds,
+        pickup_seconds=started.pickup_seconds + after_seconds,
+        wait_seconds=None if started.wait_seconds is None else started.wait_seconds + after_seconds,
     )
-    return started
+
+
+def _start(execution_ids: Sequence[UUID], token: UUID, worker_id: UUID) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _START,
+            {
+                "execution_ids": list(execution_ids),
+                "event_ids": [uuid7() for _ in execution_ids],
+                "token": token,
+                "worker_id": worker_id,
+                "is_merged": len(execution_ids) > 1,
+                "lease_seconds": lease_seconds(),
+                "memory_key": PEAK_MEMORY.key,
+                "memory_default": PEAK_MEMORY.default,
+            },
+        )
+        return list(cursor.fetchall())
 
 
 def _started(row: tuple[Any, ...]) -> StartedExecution:

@@ -21,11 +21,15 @@ WITH beat AS (
         clock_skew_seconds = %(clock)s - extract(epoch FROM clock_timestamp()),
         canary_at = coalesce(now() - make_interval(secs => %(canary_age)s), canary_at)
     WHERE id = %(worker_id)s RETURNING status
+), held AS (
+    -- In one order everywhere: a message that is settled meanwhile never waits for us in a ring.
+    SELECT l.id FROM scheduling_execution_live l
+        JOIN unnest(%(execution_ids)s::uuid[], %(fences)s::bigint[]) AS held(id, fence) USING (id, fence)
+    WHERE l.started_at IS NOT NULL ORDER BY l.id FOR UPDATE OF l
 ), renewed AS (
     UPDATE scheduling_execution_live l
     SET lease_expires_at = now() + make_interval(secs => %(lease_seconds)s)
-    FROM unnest(%(execution_ids)s::uuid[], %(fences)s::bigint[]) AS held(id, fence)
-    WHERE l.id = held.id AND l.fence = held.fence AND l.started_at IS NOT NULL
+    FROM held WHERE l.id = held.id
     RETURNING l.id, l.job_id, l.cancel_requested_at IS NOT NULL AS is_cancel_requested
 )
 SELECT (SELECT status FROM beat), r.id, r.is_cancel_requested, coalesce(d.deadline_at <= now(), false)

@@ -23,7 +23,8 @@ LOST_WORKER = "The worker's lease ran out."
 
 _LOST = """
 SELECT l.id, l.fence, j.crash_count,
-    (SELECT count(*) FROM scheduling_execution_live o WHERE o.worker_id = l.worker_id) = 1
+    (SELECT count(*) FROM scheduling_execution_live o WHERE o.worker_id = l.worker_id) = 1,
+    (SELECT count(*) FROM scheduling_execution_live o WHERE o.message_id = l.message_id) > 1
 FROM scheduling_execution_live l JOIN scheduling_job j ON j.id = l.job_id
 WHERE l.lease_expires_at < now()
 LIMIT %s FOR UPDATE OF l SKIP LOCKED
@@ -60,7 +61,7 @@ def run_sweep() -> SweepResult:
 def _rescue_lost() -> int:
     with connection.cursor() as cursor:
         cursor.execute(_LOST, [STAGE_ROWS])
-        lost: list[tuple[UUID, int, int, bool]] = cursor.fetchall()
+        lost: list[tuple[UUID, int, int, bool, bool]] = cursor.fetchall()
         cursor.execute(_SILENT_WORKERS, [lease_seconds()])
     settled = settle_here(
         [
@@ -71,8 +72,9 @@ def _rescue_lost() -> int:
                 was_alone=was_alone,
                 cause=LOST_WORKER,
                 is_lost=True,
+                was_merged=was_merged,
             )
-            for execution_id, fence, crash_count, was_alone in lost
+            for execution_id, fence, crash_count, was_alone, was_merged in lost
         ],
         actor="system",
     )

@@ -30,6 +30,10 @@ class Settlement:
     measured time teaches the predictor; ``is_lost`` that time is measured up to the worker's
     last heartbeat, since nobody knows when it ended. ``event_data`` goes into the event;
     ``peak_memory_kib`` is the most resident memory that was seen, if anybody looked.
+
+    A member of a merged message shares its start with the others, so its worker says what was its own:
+    ``measured_us`` of the slot from ``began_us`` after that start, None if its turn never came. ``travels_alone`` says
+    that the job is merged with no other from now on.
     """
 
     execution_id: UUID
@@ -51,6 +55,9 @@ class Settlement:
     is_lost: bool = False
     event_data: dict[str, Any] = field(default_factory=dict)
     peak_memory_kib: int | None = None
+    began_us: int | None = None
+    measured_us: int | None = None
+    travels_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

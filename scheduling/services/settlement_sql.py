@@ -10,12 +10,22 @@ WITH verdict AS (
         attempt_delta int, crash_delta int, result jsonb, checkpoint jsonb,
         due_in_seconds float8, error_type text, error_message text, error_fingerprint text,
         traceback text, dead_letter_reason text, is_sample bool, is_lost bool, event_data jsonb,
-        peak_memory_kib bigint, charge_id uuid, event_id uuid, dead_letter_id uuid, error_id uuid
+        peak_memory_kib bigint, began_us bigint, measured_us bigint, travels_alone bool,
+        charge_id uuid, event_id uuid, dead_letter_id uuid, error_id uuid
     )
+), locked AS (
+    -- In one order everywhere: whoever takes several executions never waits for another in a ring.
+    SELECT l.id FROM scheduling_execution_live l JOIN verdict v ON l.id = v.execution_id AND l.fence = v.fence
+    ORDER BY l.id FOR UPDATE OF l
 ), ended AS (
-    DELETE FROM scheduling_execution_live l USING verdict v
+    DELETE FROM scheduling_execution_live l USING verdict v JOIN locked ON locked.id = v.execution_id
     WHERE l.id = v.execution_id AND l.fence = v.fence
-    RETURNING l.*, v.outcome, v.event,
+    RETURNING l.id, l.tenant_id, l.job_id, l.entity_id, l.queue_id, l.message_id, l.kind, l.number, l.fence,
+        l.worker_id, l.predicted_us, l.weight_milli, l.queue_weight_milli, l.dispatched_at, v.outcome, v.event,
+        l.started_at AS message_started_at,
+        -- A member of a merged message began when its turn came, or never.
+        CASE WHEN v.measured_us IS NULL THEN l.started_at
+            ELSE l.started_at + v.began_us * interval '1 microsecond' END AS started_at,
         -- A job that somebody asked to cancel does not go back to work.
         CASE WHEN l.cancel_requested_at IS NOT NULL AND v.state IN ('available', 'retryable')
             THEN 'cancelled' ELSE v.state END AS state,
@@ -23,17 +33,25 @@ WITH verdict AS (
         v.checkpoint, v.due_in_seconds, v.error_type, v.error_message, v.error_fingerprint,
         v.traceback, v.dead_letter_reason, v.is_sample, v.event_data,
         v.peak_memory_kib, v.charge_id, v.event_id, v.dead_letter_id, v.error_id,
-        -- A lost execution is charged up to its worker's last sign of life.
-        CASE WHEN l.started_at IS NULL THEN 0 ELSE greatest(0, round(1000000 * extract(epoch FROM
-            CASE WHEN v.is_lost THEN coalesce(
-                (SELECT least(w.heartbeat_at, clock_timestamp()) FROM scheduling_worker w WHERE w.id = l.worker_id),
-                l.started_at) ELSE clock_timestamp() END - l.started_at)))::bigint
+        v.travels_alone,
+        -- What is lost is charged up to its worker's last sign of life, in equal parts to those who shared the slot.
+        CASE WHEN l.started_at IS NULL THEN 0 WHEN v.measured_us IS NOT NULL THEN v.measured_us
+            ELSE greatest(0, round(1000000 * extract(epoch FROM
+                CASE WHEN v.is_lost THEN coalesce(
+                    (SELECT least(w.heartbeat_at, clock_timestamp()) FROM scheduling_worker w WHERE w.id = l.worker_id),
+                    l.started_at) ELSE clock_timestamp() END - l.started_at)
+                / CASE WHEN v.is_lost THEN (SELECT count(*) FROM scheduling_execution_live o
+                    WHERE o.message_id = l.message_id) ELSE 1 END))::bigint
         END AS measured_us
 ), job AS (
     UPDATE scheduling_job j SET
         state = e.state,
         attempt = j.attempt + e.attempt_delta,
         crash_count = j.crash_count + e.crash_delta,
+        travels_alone = j.travels_alone OR e.travels_alone,
+        -- Whoever was handed back before its turn has not started yet.
+        started_at = CASE WHEN e.started_at IS NULL AND j.started_at = e.message_started_at THEN NULL
+            ELSE j.started_at END,
         checkpoint = coalesce(e.checkpoint, j.checkpoint),
         result = coalesce(e.result, j.result),
         error_type = CASE WHEN e.state = 'completed' THEN '' ELSE coalesce(nullif(e.error_type, ''), j.error_type) END,
@@ -49,13 +67,15 @@ WITH verdict AS (
         finished_at = CASE WHEN e.state IN ('completed', 'cancelled', 'discarded', 'quarantined') THEN now() END
     FROM ended e
     WHERE j.id = e.job_id AND j.fence = e.fence AND j.state IN ('dispatched', 'executing')
-    RETURNING j.id AS job_id, j.rank, j.run_at, j.payload_bytes, j.used_us
+    RETURNING j.id AS job_id, j.rank, j.run_at, j.payload_bytes, j.used_us, j.travels_alone,
+        j.started_at = e.message_started_at AS is_first_start
 ), execution AS (
     INSERT INTO scheduling_execution (id, tenant_id, job_id, queue_id, kind, number, fence, worker_id, outcome,
         predicted_us, measured_us, peak_memory_kib, dispatched_at, started_at, ended_at, error_type, error_message,
         traceback)
     SELECT id, tenant_id, job_id, queue_id, kind, number, fence, worker_id, outcome,
-        predicted_us, measured_us, peak_memory_kib, dispatched_at, started_at, now(), error_type, error_message,
+        predicted_us, measured_us, peak_memory_kib, dispatched_at, started_at,
+        coalesce(started_at + measured_us * interval '1 microsecond', now()), error_type, error_message,
         traceback
     FROM ended
 ), charge AS (
@@ -65,9 +85,9 @@ WITH verdict AS (
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
     SELECT event_id, tenant_id, job_id, id, now(), event, state, %(actor)s, '', event_data FROM ended
 ), settled AS (
-    INSERT INTO scheduling_settled (tenant_id, entity_id, queue_id, kind, predicted_us, measured_us, weight_milli,
-        queue_weight_milli, is_sample, payload_bytes, used_us, peak_memory_kib, ended_at)
-    SELECT e.tenant_id, e.entity_id, e.queue_id, e.kind, e.predicted_us, e.measured_us, e.weight_milli,
+    INSERT INTO scheduling_settled (tenant_id, entity_id, queue_id, message_id, kind, predicted_us, measured_us,
+        weight_milli, queue_weight_milli, is_sample, payload_bytes, used_us, peak_memory_kib, ended_at)
+    SELECT e.tenant_id, e.entity_id, e.queue_id, e.message_id, e.kind, e.predicted_us, e.measured_us, e.weight_milli,
         e.queue_weight_milli,
         -- A failure that came sooner than the work was predicted to take says nothing about the work.
         j.job_id IS NOT NULL AND e.is_sample AND (e.outcome = 'completed' OR e.measured_us >= e.predicted_us),
@@ -77,14 +97,14 @@ WITH verdict AS (
     INSERT INTO scheduling_tally (tenant_id, queue_id, kind, outcome, is_dead, wait_us, started_at, measured_us,
         ended_at)
     SELECT e.tenant_id, e.queue_id, e.kind, e.outcome, e.dead_letter_reason <> '',
-        -- Only the first start (fence 1) ends a wait that began when the job could run.
-        CASE WHEN e.fence = 1 AND e.started_at IS NOT NULL
+        -- Only the first start ends a wait that began when the job could run.
+        CASE WHEN j.is_first_start
             THEN greatest(0, 1000000 * extract(epoch FROM e.started_at - j.run_at))::bigint END,
         e.started_at, e.measured_us, now()
     FROM ended e LEFT JOIN job j USING (job_id)
 ), ready AS (
-    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us)
-    SELECT e.tenant_id, e.entity_id, j.rank, e.job_id, e.kind, j.payload_bytes, j.used_us
+    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, travels_alone)
+    SELECT e.tenant_id, e.entity_id, j.rank, e.job_id, e.kind, j.payload_bytes, j.used_us, j.travels_alone
     FROM ended e JOIN job j USING (job_id)
     WHERE e.state = 'available'
 ), due AS (

@@ -158,13 +158,33 @@ def expired(execution_id: UUID, fence: int) -> Settlement:
     )
 
 
+def returned(execution_id: UUID, fence: int, *, cause: str) -> Settlement:
+    """The job's turn did not come in the message that it travelled in: it goes back as if it had never left."""
+    return Settlement(
+        execution_id,
+        fence,
+        outcome=Outcome.RETURNED,
+        state=JobState.AVAILABLE,
+        event="execution.returned",
+        measured_us=0,
+        event_data={"cause": cause},
+    )
+
+
 def crashed(
-    execution_id: UUID, fence: int, *, crash_count: int, was_alone: bool, cause: str, is_lost: bool
+    execution_id: UUID,
+    fence: int,
+    *,
+    crash_count: int,
+    was_alone: bool,
+    cause: str,
+    is_lost: bool,
+    was_merged: bool = False,
 ) -> Settlement:
     """The worker under the job died; ``crash_count`` counts earlier crashes of the job alone.
 
     Only a job that was alone in its worker is to blame for it. The third lone crash
-    quarantines the job.
+    quarantines the job. A merged message leaves open who it was, so that its members travel alone from now on.
     """
     blamed = 1 if was_alone else 0
     quarantined = is_quarantined(crash_count + blamed)
@@ -180,6 +200,7 @@ def crashed(
         error_fingerprint=Failure("worker_lost", cause, "").fingerprint if blamed else "",
         dead_letter_reason=Reason.CRASHED_WORKERS if quarantined else "",
         is_lost=is_lost,
+        travels_alone=was_merged,
         event_data={"cause": cause},
     )
 

@@ -10,14 +10,11 @@ from billiard import current_process
 from celery import shared_task
 from celery.exceptions import Reject
 
-from scheduling.conf import EXECUTE_TASK
-from scheduling.worker.execution import execute as execute_one
+from scheduling.conf import EXECUTE_TASK, MAX_MESSAGE_JOBS
+from scheduling.worker.execution import execute as execute_message
 from scheduling.worker.registration import local_worker
 
 logger = logging.getLogger(__name__)
-
-# Most executions that one message may name.
-MAX_EXECUTIONS = 100
 
 
 @shared_task(name=EXECUTE_TASK)
@@ -35,14 +32,13 @@ def execute(*args: Any, **kwargs: Any) -> None:
     if worker.block.is_stopping:
         raise Reject("the worker stops", requeue=True)
     execution_ids, token = hint
-    for execution_id in execution_ids:
-        execute_one(execution_id=execution_id, token=token, child_index=current_process().index, worker=worker)
+    execute_message(execution_ids=execution_ids, token=token, child_index=current_process().index, worker=worker)
 
 
 def read_hint(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[UUID], UUID] | None:
     """The ids and the token of a message; None for anything that the dispatcher does not send."""
     match args:
-        case ([*texts], str(token)) if not kwargs and 0 < len(texts) <= MAX_EXECUTIONS:
+        case ([*texts], str(token)) if not kwargs and 0 < len(texts) <= MAX_MESSAGE_JOBS:
             ids = [_uuid(text) for text in texts]
             token_id = _uuid(token)
             if token_id is None or None in ids:

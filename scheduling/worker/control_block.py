@@ -1,10 +1,10 @@
 """Shared memory between a worker's parent and its children: who runs what, and who is asked to stop.
 
-It is made before the fork. Each child has the slot of its place in the pool. A slot's
-generation is odd while an execution holds it and rises with every change of holder, so
-that nothing meant for one execution reaches the next: a request names the generation it is for.
-Every field is one aligned machine word with a single writer; readers compare the generation
-before and after.
+It is made before the fork. Each child has the slot of its place in the pool, and in it the executions of
+the message that it works on, whose turns come one after another. A slot's generation is odd while a message
+holds it and rises with every turn, so that nothing meant for one execution reaches the next: a request names
+the generation it is for. Every field is one aligned machine word with a single writer; readers compare the
+generation before and after.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import ctypes
 import mmap
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
-MAX_KIND_BYTES = 64
+from scheduling.worker.slot_layout import MAX_KIND_BYTES, Header, Slot, write_bytes
+
 # A child that finds its slot still held by a dead predecessor waits this long for the parent to
 # settle that one; the lease is the backstop.
 HANDOVER_SECONDS = 5.0
@@ -34,41 +35,25 @@ class Cause(StrEnum):
     SHUTDOWN = "shutdown"
 
 
-class _Slot(ctypes.Structure):
-    _fields_ = [
-        ("generation", ctypes.c_uint64),
-        ("pid", ctypes.c_uint64),
-        ("execution_id", ctypes.c_uint8 * 16),
-        ("fence", ctypes.c_int64),
-        ("attempt", ctypes.c_uint64),
-        ("crash_count", ctypes.c_uint64),
-        ("max_retries", ctypes.c_uint64),
-        ("kind", ctypes.c_uint8 * MAX_KIND_BYTES),
-        ("began_ns", ctypes.c_uint64),
-        ("timeout_ns", ctypes.c_uint64),
-        ("memory_limit_kib", ctypes.c_uint64),
-        ("cancel_for", ctypes.c_uint64),
-        ("deadline_for", ctypes.c_uint64),
-        ("fence_lost_for", ctypes.c_uint64),
-        ("task_pid", ctypes.c_uint64),
-    ]
+@dataclass(frozen=True, slots=True)
+class HeldMember:
+    """An execution of a message in work. ``began_us`` counts from the message's start, None while it waits its turn;
+    ``measured_us`` is what it has used of the slot.
+    """
 
-
-class _Header(ctypes.Structure):
-    _fields_ = [
-        ("is_stopping", ctypes.c_uint64),
-        ("canary_sent", ctypes.c_uint64),
-        ("canary_answered", ctypes.c_uint64),
-        ("canary_answered_ns", ctypes.c_uint64),
-    ]
+    execution_id: UUID
+    fence: int
+    began_us: int | None = None
+    measured_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class HeldSlot:
-    """What the parent sees of a slot in use. Times are of CLOCK_MONOTONIC, in nanoseconds.
+    """What the parent sees of a slot in use: the execution whose turn it is. Times are of CLOCK_MONOTONIC, in
+    nanoseconds.
 
     ``fence`` is 0 until the execution has begun in the database; ``timeout_ns`` likewise. ``memory_limit_kib`` 0:
-    without limit.
+    without limit. ``size`` is how many executions its message names.
     """
 
     index: int
@@ -83,6 +68,12 @@ class HeldSlot:
     began_ns: int
     timeout_ns: int
     memory_limit_kib: int = 0
+    size: int = 1
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether others travel in the same message."""
+        return self.size > 1
 
     @property
     def has_begun(self) -> bool:
@@ -91,12 +82,41 @@ class HeldSlot:
 
 
 class Seat:
-    """A child's hold on its slot, from the claim of one execution to its settlement."""
+    """A child's hold on its slot, from the claim of a message to the settlement of its last execution."""
 
-    def __init__(self, slot: _Slot, header: _Header) -> None:
+    def __init__(self, slot: Slot, header: Header) -> None:
         self._slot = slot
         self._header = header
         self._generation = slot.generation
+
+    def note_started(self, fences: Mapping[UUID, int]) -> None:
+        """Tell the parent which executions the database gave us, so that it can settle them all."""
+        slot = self._slot
+        slot.message_began_ns = time.monotonic_ns()
+        for member in slot.members[: slot.size]:
+            member.fence = fences.get(member.read_id(), 0)
+
+    def take_turn(self, execution_id: UUID) -> None:
+        """The next execution's turn has come; what was asked of the one before ends with its own."""
+        slot = self._slot
+        position = next(i for i in range(slot.position, slot.size) if slot.members[i].read_id() == execution_id)
+        # `held_slots` reads these in the opposite order, so that it takes no execution for its predecessor.
+        slot.fence = slot.timeout_ns = slot.memory_limit_kib = 0
+        slot.position = position
+        slot.generation += 2
+        self._generation = slot.generation
+        slot.members[position].began_ns = slot.began_ns = time.monotonic_ns()
+
+    def end_turn(self) -> None:
+        """The execution is done, though not yet settled."""
+        self._slot.members[self._slot.position].ended_ns = time.monotonic_ns()
+
+    def note_settled(self, execution_ids: Collection[UUID]) -> None:
+        """These executions of the message are ours no more."""
+        slot = self._slot
+        for member in slot.members[: slot.size]:
+            if member.read_id() in execution_ids:
+                member.fence = 0
 
     def note_begun(
         self,
@@ -112,7 +132,7 @@ class Seat:
         """Tell the parent what it needs to settle this execution should the child die."""
         slot = self._slot
         slot.attempt, slot.crash_count, slot.max_retries = attempt, crash_count, max_retries
-        _write_bytes(slot.kind, kind.encode()[:MAX_KIND_BYTES])
+        write_bytes(slot.kind, kind.encode()[:MAX_KIND_BYTES])
         slot.began_ns = time.monotonic_ns()
         slot.timeout_ns = int(timeout_seconds * 1_000_000_000)
         slot.memory_limit_kib = 0 if memory_limit_mib is None else max(1, memory_limit_mib * 1_024)
@@ -140,9 +160,9 @@ class ControlBlock:
     """The slots of one worker."""
 
     def __init__(self, slots: int) -> None:
-        self._memory = mmap.mmap(-1, ctypes.sizeof(_Header) + slots * ctypes.sizeof(_Slot))
-        self._header = _Header.from_buffer(self._memory)
-        self._slots = (_Slot * slots).from_buffer(self._memory, ctypes.sizeof(_Header))
+        self._memory = mmap.mmap(-1, ctypes.sizeof(Header) + slots * ctypes.sizeof(Slot))
+        self._header = Header.from_buffer(self._memory)
+        self._slots = (Slot * slots).from_buffer(self._memory, ctypes.sizeof(Header))
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -156,8 +176,8 @@ class ControlBlock:
         """Ask every running job to stop at its next safe point, and refuse new ones."""
         self._header.is_stopping = 1
 
-    def take_seat(self, index: int, execution_id: UUID) -> Seat:
-        """Hold slot ``index`` for an execution of the calling child."""
+    def take_seat(self, index: int, execution_ids: Sequence[UUID]) -> Seat:
+        """Hold slot ``index`` for the executions of a message, of which the first comes first."""
         slot = self._slots[index]
         until = time.monotonic() + HANDOVER_SECONDS
         while slot.generation % 2 and slot.pid != os.getpid() and time.monotonic() < until:
@@ -166,7 +186,11 @@ class ControlBlock:
             slot.generation += 1
         slot.fence = slot.timeout_ns = slot.memory_limit_kib = 0
         slot.pid = os.getpid()
-        _write_bytes(slot.execution_id, execution_id.bytes)
+        slot.position = 0
+        slot.size = len(execution_ids)
+        for member, execution_id in zip(slot.members, execution_ids, strict=False):
+            write_bytes(member.execution_id, execution_id.bytes)
+            member.fence = member.began_ns = member.ended_ns = 0
         slot.began_ns = time.monotonic_ns()
         slot.generation += 1
         return Seat(slot, self._header)
@@ -177,11 +201,12 @@ class ControlBlock:
             generation = slot.generation
             if generation % 2 == 0:
                 continue
+            position = slot.position
             held = HeldSlot(
                 index=index,
                 generation=generation,
                 pid=slot.pid,
-                execution_id=UUID(bytes=bytes(slot.execution_id)),
+                execution_id=slot.members[position].read_id(),
                 fence=slot.fence,
                 attempt=slot.attempt,
                 crash_count=slot.crash_count,
@@ -190,9 +215,28 @@ class ControlBlock:
                 began_ns=slot.began_ns,
                 timeout_ns=slot.timeout_ns,
                 memory_limit_kib=slot.memory_limit_kib,
+                size=slot.size,
             )
             if slot.generation == generation:
                 yield held
+
+    def members_of(self, held: HeldSlot) -> list[HeldMember]:
+        """The executions of its message that the database gave to the child and that it has not settled, in order.
+
+        Whoever asks holds the answer against the database's fences, so a message that has just ended does no harm.
+        """
+        slot = self._slots[held.index]
+        now_ns = time.monotonic_ns()
+        return [
+            HeldMember(
+                member.read_id(),
+                member.fence,
+                (member.began_ns - slot.message_began_ns) // 1_000 if member.began_ns else None,
+                ((member.ended_ns or now_ns) - member.began_ns) // 1_000 if member.began_ns else 0,
+            )
+            for member in slot.members[: held.size]
+            if member.fence
+        ]
 
     def ask(self, held: HeldSlot, cause: Cause) -> None:
         """Ask one execution to stop at its next safe point."""
@@ -243,8 +287,3 @@ class ControlBlock:
         slot = self._slots[held.index]
         if slot.generation == held.generation:
             slot.generation += 1
-
-
-def _write_bytes(field: ctypes.Array[ctypes.c_uint8], value: bytes) -> None:
-    ctypes.memset(field, 0, len(field))
-    ctypes.memmove(field, value, len(value))

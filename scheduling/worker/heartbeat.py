@@ -14,20 +14,16 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 
 from django.db import connection
 
 from scheduling.conf import heartbeat_seconds
-from scheduling.processors import registry
-from scheduling.retry import RetryPolicy
-from scheduling.services import verdicts
 from scheduling.services.leases import heartbeat
-from scheduling.services.settlement import Settlement, settle
-from scheduling.services.verdicts import Failure
+from scheduling.services.settlement import settle
 from scheduling.services.workers import enter_again
 from scheduling.worker.connections import CONNECTION_ERRORS
 from scheduling.worker.control_block import Cause, HeldSlot
+from scheduling.worker.ending import settlements_of
 from scheduling.worker.memory import read_resident_kib
 from scheduling.worker.registration import LocalWorker
 from scheduling.worker.watch import Finding, find, is_child_alive
@@ -129,11 +125,12 @@ class HeartbeatThread(threading.Thread):
         connection.close()
 
     def _beat(self) -> None:
-        held_slots = [held for held in self.block.held_slots() if held.has_begun and is_child_alive(held.pid)]
+        held_slots = [held for held in self.block.held_slots() if is_child_alive(held.pid)]
+        fences = {member.execution_id: member.fence for held in held_slots for member in self.block.members_of(held)}
         beat = heartbeat(
             worker_id=self._worker.worker_id,
             is_stopping=self.block.is_stopping,
-            fences={held.execution_id: held.fence for held in held_slots},
+            fences=fences,
             canary_age_seconds=self.block.canary_age_seconds,
         )
         self._next_beat = time.monotonic() + heartbeat_seconds()
@@ -141,6 +138,9 @@ class HeartbeatThread(threading.Thread):
             enter_again(registration=self._worker.registration)
         self._follow_drain(beat.is_draining, not any(self.block.held_slots()))
         for held in held_slots:
+            # Those whose turn has not come, or is over, are asked nothing: their settlement will tell.
+            if not held.has_begun:
+                continue
             lease = beat.leases.get(held.execution_id)
             if lease is None:
                 self._ask(held, Cause.FENCE_LOST)
@@ -184,9 +184,14 @@ class HeartbeatThread(threading.Thread):
             with suppress(ProcessLookupError):
                 os.kill(held.pid, signal.SIGKILL)
         if _holder(held) not in self._settled:
-            settlement = settlement_of(held, finding, resident_kib=self._resident_kib.get(_holder(held)))
-            if settlement is not None:
-                settle([settlement])
+            settle(
+                settlements_of(
+                    held,
+                    self.block.members_of(held),
+                    finding,
+                    resident_kib=self._resident_kib.get(_holder(held)),
+                )
+            )
             self._settled.add(_holder(held))
         if not is_alive:
             self.block.vacate(held)
@@ -198,60 +203,6 @@ class HeartbeatThread(threading.Thread):
             self._asked_at_ns.pop(holder, None)
             self._findings.pop(holder, None)
             self._settled.discard(holder)
-
-
-def settlement_of(held: HeldSlot, finding: Finding, *, resident_kib: int | None = None) -> Settlement | None:
-    """The settlement that a finding asks for; None where the lease or somebody else decides."""
-    if not held.has_begun:
-        return None
-    match finding:
-        case Finding.CRASHED:
-            return verdicts.crashed(
-                held.execution_id,
-                held.fence,
-                crash_count=held.crash_count,
-                was_alone=True,
-                cause="The worker's process died under the job.",
-                is_lost=False,
-            )
-        case Finding.TIMED_OUT:
-            return _timed_out(held)
-        case Finding.OVER_MEMORY:
-            return _over_memory(held, resident_kib or 0)
-        case Finding.CANCELLED:
-            return verdicts.cancelled(held.execution_id, held.fence)
-        case Finding.EXPIRED:
-            return verdicts.expired(held.execution_id, held.fence)
-        case Finding.SHUT_DOWN:
-            return verdicts.shut_down(held.execution_id, held.fence)
-    return None
-
-
-def _timed_out(held: HeldSlot) -> Settlement:
-    delays = registry.get(held.kind).retry_delays_seconds
-    return verdicts.failed(
-        held.execution_id,
-        held.fence,
-        Failure("timed_out", f"The job ran longer than the {held.timeout_ns / 1e9:g} s that its kind may.", ""),
-        failed_attempts=held.attempt,
-        policy=RetryPolicy(max_retries=held.max_retries, delays_seconds=delays),
-        outcome=verdicts.Outcome.TIMED_OUT,
-    )
-
-
-def _over_memory(held: HeldSlot, resident_kib: int) -> Settlement:
-    message = (
-        f"The job had {resident_kib // 1_024:,} MiB of memory; the tenant's jobs may have"
-        f" {held.memory_limit_kib // 1_024:,} MiB each (peak_memory_mib)."
-    )
-    verdict = verdicts.failed(
-        held.execution_id,
-        held.fence,
-        Failure("memory_limit_exceeded", message, "", is_permanent=True),
-        failed_attempts=held.attempt,
-        policy=RetryPolicy(max_retries=held.max_retries),
-    )
-    return replace(verdict, peak_memory_kib=resident_kib)
 
 
 def _holder(held: HeldSlot) -> Holder:

@@ -92,7 +92,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/services/diagnosis.py": ({"_liveness_checks"}, "the diagnosis is the platform's"),
     "scheduling/services/dispatching/republish.py": ({"republish_unstarted"}, "dispatch serves all tenants at once"),
     "scheduling/services/dispatching/tick.py": ({"run_tick"}, "dispatch serves all tenants at once"),
-    "scheduling/services/execution.py": ({"start_execution"}, "a message names executions, not their tenants"),
+    "scheduling/services/execution.py": ({"start_executions"}, "a message names executions, not their tenants"),
     "scheduling/services/leases.py": ({"heartbeat"}, "a worker renews the leases of many tenants' executions"),
     "scheduling/services/ledger.py": ({"verify_ledger"}, "the ledger balances for every tenant"),
     "scheduling/services/quotas.py": ({"keep_limits"}, "overrides expire and months end for all tenants"),

@@ -25,18 +25,26 @@ WITH gone AS (
     DELETE FROM scheduling_settled s USING scheduling_queue q
     WHERE q.id = s.queue_id AND q.pool_id = %(pool_id)s
     RETURNING s.*
+), of_message AS (
+    -- A message keeps its places until its last execution has ended: `is_over` where none of it is left in flight.
+    -- The settlement takes the one row and writes the other in one transaction, so exactly one tick sees that.
+    SELECT message_id, tenant_id, entity_id, NOT EXISTS (SELECT FROM scheduling_execution_live l
+        WHERE l.message_id = g.message_id AND l.entity_id = g.entity_id) AS is_over
+    FROM gone g GROUP BY 1, 2, 3
+), over_by_entity AS (
+    SELECT entity_id, count(*) FILTER (WHERE is_over) AS ended FROM of_message GROUP BY 1
 ), by_entity AS (
-    SELECT entity_id, count(*) AS ended,
+    SELECT entity_id,
         sum(measured_us * 1000000 / weight_milli - predicted_us * 1000000 / weight_milli)::bigint AS correction
     FROM gone GROUP BY 1
 ), entity AS (
     UPDATE scheduling_schedulingentity e SET
-        in_flight = e.in_flight - b.ended,
+        in_flight = e.in_flight - o.ended,
         vruntime = e.vruntime + b.correction
-    FROM by_entity b WHERE e.id = b.entity_id
+    FROM by_entity b JOIN over_by_entity o USING (entity_id) WHERE e.id = b.entity_id
     RETURNING e.queue_id, e.vruntime, e.is_runnable
 ), by_tenant AS (
-    SELECT tenant_id, count(*) AS ended FROM gone GROUP BY 1
+    SELECT tenant_id, count(*) FILTER (WHERE is_over) AS ended FROM of_message GROUP BY 1
 ), capacity_lock AS (
     SELECT c.tenant_id FROM scheduling_tenant_capacity c JOIN by_tenant USING (tenant_id)
     ORDER BY c.tenant_id FOR UPDATE OF c

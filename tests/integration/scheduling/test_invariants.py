@@ -50,12 +50,14 @@ WHERE e.waiting + (SELECT coalesce(sum(w.waiting_delta), 0) FROM scheduling_wake
         AND j.state IN ('available', 'scheduled', 'retryable'))
 UNION ALL
 SELECT 'entity in flight', e.id::text FROM scheduling_schedulingentity e
-WHERE e.in_flight - (SELECT count(*) FROM scheduling_settled s WHERE s.entity_id = e.id)
-   <> (SELECT count(*) FROM scheduling_execution_live l WHERE l.entity_id = e.id)
+WHERE e.in_flight <> (SELECT count(DISTINCT message_id) FROM (
+    SELECT message_id FROM scheduling_execution_live l WHERE l.entity_id = e.id
+    UNION ALL SELECT message_id FROM scheduling_settled s WHERE s.entity_id = e.id) AS executions)
 UNION ALL
 SELECT 'tenant in flight', c.tenant_id::text FROM scheduling_tenant_capacity c
-WHERE c.in_flight - (SELECT count(*) FROM scheduling_settled s WHERE s.tenant_id = c.tenant_id)
-   <> (SELECT count(*) FROM scheduling_execution_live l WHERE l.tenant_id = c.tenant_id)
+WHERE c.in_flight <> (SELECT count(DISTINCT message_id) FROM (
+    SELECT message_id FROM scheduling_execution_live l WHERE l.tenant_id = c.tenant_id
+    UNION ALL SELECT message_id FROM scheduling_settled s WHERE s.tenant_id = c.tenant_id) AS executions)
 """
 
 

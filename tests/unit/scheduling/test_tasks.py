@@ -11,9 +11,10 @@ from celery import current_app
 from celery.app.defaults import NAMESPACES, flatten
 from django.conf import settings
 
+from scheduling.conf import MAX_MESSAGE_JOBS
 from scheduling.exceptions import OptionInvalidError
 from scheduling.services.beat_submissions import read_request
-from scheduling.tasks.execute import MAX_EXECUTIONS, read_hint
+from scheduling.tasks.execute import read_hint
 
 ID, TOKEN = "01920000-0000-7000-8000-000000000001", "8ab3c1d6-0c5c-4f0e-9a39-3f3c4f3b6f10"
 
@@ -30,7 +31,7 @@ def test_a_hint_names_executions_and_their_token() -> None:
         (([ID], TOKEN, "more"), {}),
         (([ID], TOKEN), {"tenant": "globex"}),
         (([], TOKEN), {}),
-        (([ID] * (MAX_EXECUTIONS + 1), TOKEN), {}),
+        (([ID] * (MAX_MESSAGE_JOBS + 1), TOKEN), {}),
         ((ID, TOKEN), {}),
         (([None], TOKEN), {}),
         (([[ID]], TOKEN), {}),

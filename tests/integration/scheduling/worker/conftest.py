@@ -70,7 +70,7 @@ def run(local: LocalWorker) -> Run:
         run_tick(WorkerPool.objects.get(name="default").pk)
         with all_tenants():
             live = LiveExecution.objects.get(job_id=job.pk)
-        execute(execution_id=live.pk, token=live.token, child_index=0, worker=local)
+        execute(execution_ids=[live.pk], token=live.token, child_index=0, worker=local)
         assert list(local.block.held_slots()) == []
         return reload(job)
 

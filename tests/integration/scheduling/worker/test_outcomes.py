@@ -119,6 +119,6 @@ def test_a_message_that_comes_twice_runs_its_job_once(
     with all_tenants():
         live = LiveExecution.objects.get(job_id=job.pk)
     for _ in range(3):
-        execute(execution_id=live.pk, token=live.token, child_index=0, worker=local)
+        execute(execution_ids=[live.pk], token=live.token, child_index=0, worker=local)
     assert len(ran) == 1
     assert reload(job).state == "completed"

@@ -20,7 +20,7 @@ def block() -> ControlBlock:
 
 
 def begin(block: ControlBlock, execution_id: UUID = FIRST, index: int = 0) -> Seat:
-    seat = block.take_seat(index, execution_id)
+    seat = block.take_seat(index, [execution_id])
     seat.note_begun(fence=7, attempt=2, crash_count=1, max_retries=3, kind="sleep", timeout_seconds=1.5)
     return seat
 
@@ -44,7 +44,7 @@ def test_the_parent_sees_what_a_child_runs(block: ControlBlock) -> None:
 
 
 def test_a_memory_limit_is_the_executions_own(block: ControlBlock) -> None:
-    seat = block.take_seat(0, FIRST)
+    seat = block.take_seat(0, [FIRST])
     seat.note_begun(fence=1, attempt=1, crash_count=0, max_retries=0, kind="a", timeout_seconds=1, memory_limit_mib=2)
     assert only(block).memory_limit_kib == 2_048
     seat.release()
@@ -53,7 +53,7 @@ def test_a_memory_limit_is_the_executions_own(block: ControlBlock) -> None:
 
 
 def test_an_execution_has_not_begun_before_the_database_gave_it_a_fence(block: ControlBlock) -> None:
-    block.take_seat(0, FIRST)
+    block.take_seat(0, [FIRST])
     assert not only(block).has_begun
 
 
@@ -140,6 +140,6 @@ def test_a_child_that_was_forked_writes_into_the_parents_block(block: ControlBlo
 
 
 def test_a_kind_of_full_length_survives(block: ControlBlock) -> None:
-    seat = block.take_seat(0, FIRST)
+    seat = block.take_seat(0, [FIRST])
     seat.note_begun(fence=1, attempt=1, crash_count=0, max_retries=0, kind="k" * 64, timeout_seconds=1)
     assert only(block).kind == "k" * 64

@@ -40,6 +40,7 @@ STARTED = StartedExecution(
     wait_seconds=0.0,
     queue="workflow",
     tier="team",
+    started_at=datetime(2026, 1, 1, tzinfo=UTC),
 )
 POLICY = RetryPolicy(max_retries=3, delays_seconds=(60.0, 120.0, 240.0))
 

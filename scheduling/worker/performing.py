@@ -1,0 +1,181 @@
+"""The turn of one execution: the kind's processor does the work, and every way in which that ends is a verdict."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from contextvars import copy_context
+from dataclasses import dataclass, replace
+from typing import Any
+
+from scheduling import tracing
+from scheduling.exceptions import KindUnknownError
+from scheduling.processors import registry
+from scheduling.processors.base import Interrupted, JobContext, Outcome, TaskProcessor
+from scheduling.retry import RetryPolicy
+from scheduling.services import verdicts
+from scheduling.services.execution import StartedExecution
+from scheduling.services.settlement import Settlement
+from scheduling.worker import memory, policy
+from scheduling.worker.connections import CONNECTION_ERRORS, drop_open_transaction, is_connection_lost
+from scheduling.worker.control_block import Seat
+from scheduling.worker.job_log import JobLogWriter
+from scheduling.worker.log_capture import capturing
+from scheduling.worker.runtime import ExecutionRuntime
+from tenants.selectors.settings import settings_of
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How the execution ends, and the processor's effects that belong into the same transaction."""
+
+    settlement: Settlement | None
+    effects: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """An execution that has done its work and is not settled yet; ``is_spoiled``: its processor left a transaction
+    open.
+    """
+
+    started: StartedExecution
+    verdict: Verdict
+    log: JobLogWriter
+    is_spoiled: bool
+
+
+def see_through(started: StartedExecution, seat: Seat, span: tracing.Span) -> Work:
+    """Perform a started execution up to its verdict."""
+    log = _log_of(started)
+    is_peak_known = memory.reset_peak()
+    try:
+        # In a copy of the context: what a processor sets in context variables ends with its job.
+        verdict = copy_context().run(perform, started, seat, log)
+        verdict = with_peak(verdict, memory.read_peak_kib() if is_peak_known else None)
+        is_spoiled = drop_open_transaction()
+    finally:
+        # Before the settlement: whoever sees the job ended finds its log whole.
+        log.end()
+    if verdict.settlement is not None and verdict.settlement.error_type:
+        span.fail(verdict.settlement.error_type)
+    return Work(started, verdict, log, is_spoiled)
+
+
+def perform(started: StartedExecution, seat: Seat, log: JobLogWriter) -> Verdict:
+    """Let the kind's processor do the work; every way in which that may end is a verdict."""
+    if started.is_expired:
+        return Verdict(verdicts.expired(started.execution_id, started.fence))
+    try:
+        kind = registry.get(started.kind)
+    except KindUnknownError as error:
+        return Verdict(policy.failure_of(error, started, RetryPolicy(started.max_retries)))
+    seat.note_begun(
+        fence=started.fence,
+        attempt=started.attempt,
+        crash_count=started.crash_count,
+        max_retries=started.max_retries,
+        kind=started.kind,
+        timeout_seconds=kind.timeout_seconds,
+        memory_limit_mib=started.memory_limit_mib,
+    )
+    runtime = ExecutionRuntime(started, seat, log)
+    retries = policy.retry_policy(started, kind)
+    try:
+        with capturing(kind, log):
+            context = _context(started, runtime, _settings(kind, started))
+            settlement = _answer(kind(), context, runtime, started, retries)
+    except Interrupted as interruption:
+        return Verdict(policy.interruption_of(interruption.cause, started))
+    is_completed = settlement.outcome == verdicts.Outcome.COMPLETED
+    return Verdict(settlement, runtime.settlement_effects() if is_completed else None)
+
+
+def with_costs_of(before: Settlement, after: Settlement) -> Settlement:
+    """Another verdict on the same execution, with what it has cost."""
+    return replace(
+        after, peak_memory_kib=before.peak_memory_kib, began_us=before.began_us, measured_us=before.measured_us
+    )
+
+
+def with_peak(verdict: Verdict, peak_memory_kib: int | None) -> Verdict:
+    """The verdict with the most memory that the job had."""
+    if verdict.settlement is None:
+        return verdict
+    return replace(verdict, settlement=replace(verdict.settlement, peak_memory_kib=peak_memory_kib))
+
+
+def _log_of(started: StartedExecution) -> JobLogWriter:
+    return JobLogWriter(
+        tenant_id=started.tenant_id,
+        job_id=started.job_id,
+        execution_id=started.execution_id,
+        attempt=started.attempt,
+    )
+
+
+def _settings(kind: type[TaskProcessor], started: StartedExecution) -> Mapping[str, Any]:
+    """The settings that the kind asks for, as they are now; a kind that asks for none costs no statement."""
+    if not kind.settings:
+        return {}
+    values = settings_of(started.tenant_id)
+    return {key: values[key] for key in kind.settings if key in values}
+
+
+def _context(started: StartedExecution, runtime: ExecutionRuntime, settings: Mapping[str, Any]) -> JobContext:
+    return JobContext(
+        tenant_id=started.tenant_id,
+        job_id=started.job_id,
+        execution_id=started.execution_id,
+        kind=started.kind,
+        payload=started.payload,
+        attempt=started.attempt,
+        state=started.checkpoint,
+        fencing_token=started.fence,
+        idempotency_key=started.idempotency_key,
+        deadline_at=started.deadline_at,
+        runtime=runtime,
+        settings=settings,
+    )
+
+
+def _answer(
+    processor: TaskProcessor,
+    context: JobContext,
+    runtime: ExecutionRuntime,
+    started: StartedExecution,
+    retries: RetryPolicy,
+) -> Settlement:
+    """Ask the processor, and ask it again about its own error."""
+    try:
+        answer = processor.process(context)
+        runtime.flush_progress()
+        return policy.settlement_of(answer, started, retries)
+    except (Interrupted, SystemExit, KeyboardInterrupt):
+        # The last two end the process; the parent settles it as a crash.
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever a plug-in raises is its attempt's error
+        if isinstance(error, CONNECTION_ERRORS) and is_connection_lost():
+            # The database went away under the job: that burns no attempt of its own.
+            return verdicts.shut_down(started.execution_id, started.fence)
+        return _answer_to_error(processor, context, error, started, retries)
+
+
+def _answer_to_error(
+    processor: TaskProcessor,
+    context: JobContext,
+    error: BaseException,
+    started: StartedExecution,
+    retries: RetryPolicy,
+) -> Settlement:
+    try:
+        answer: Outcome | Mapping[str, Any] | None = processor.handle_error(context, error)
+        if answer is not None:
+            return policy.settlement_of(answer, started, retries)
+    except Exception as second:
+        logger.exception("processor.handle_error_failed")
+        second.__context__ = error
+        return policy.failure_of(second, started, retries)
+    return policy.failure_of(error, started, retries)

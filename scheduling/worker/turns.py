@@ -1,0 +1,124 @@
+"""The turns of small jobs that travel in one message.
+
+Each is performed as if it were alone; what they share is the slot, the statement that starts them and the one
+that settles them. Two hundred milliseconds after the start a thread settles what is done and hands back those
+whose turn has not come: a job that takes longer than it was predicted to holds up nobody but itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from django.db import connection
+
+from scheduling.conf import MESSAGE_SECONDS
+from scheduling.services import verdicts
+from scheduling.services.execution import StartedExecution
+from scheduling.services.settlement import Settlement
+from scheduling.worker.control_block import Cause, Seat
+from scheduling.worker.job_log import JobLogWriter
+from scheduling.worker.performing import Work
+from scheduling.worker.settling import settle, settle_together
+
+logger = logging.getLogger(__name__)
+
+TIME_IS_UP = "the message's time was up"
+CUT_SHORT = "the message was cut short"
+
+
+class Turns:
+    """Who of a message is done, whose turn it is and who waits for it."""
+
+    def __init__(self, members: Sequence[StartedExecution], seat: Seat, *, start_seconds: float = 0.0) -> None:
+        self._seat = seat
+        # The slot was theirs from the moment that their start was asked for: each bears its part.
+        self._start_us = int(start_seconds * 1e6 / len(members))
+        self._began = time.monotonic()
+        self._turn_began = self._began
+        self._waiting = deque(members)
+        self._done: list[Settlement] = []
+        self._logs: list[JobLogWriter] = []
+        self._is_over = False
+        self._guard = threading.Lock()
+        self._timer = threading.Timer(MESSAGE_SECONDS, self._end_in_time)
+        self._timer.daemon = True
+        try:
+            self._timer.start()
+        except RuntimeError:
+            # No thread is to be had: the time is looked at between two turns all the same.
+            logger.warning("message.no_thread", exc_info=True)
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Time since the message was begun."""
+        return time.monotonic() - self._began
+
+    def begin_next(self) -> StartedExecution | None:
+        """The execution whose turn comes; None when all had theirs, the time is up or the worker stops."""
+        with self._guard:
+            is_stopping = self._seat.interruption() is Cause.SHUTDOWN
+            if self._is_over or is_stopping or not self._waiting or self.elapsed_seconds > MESSAGE_SECONDS:
+                return None
+            started = self._waiting.popleft()
+            self._seat.take_turn(started.execution_id)
+            self._turn_began = time.monotonic()
+        if started.deadline_at is None or started.is_expired:
+            return started
+        now = started.started_at + timedelta(seconds=self.elapsed_seconds)
+        return replace(started, is_expired=started.deadline_at <= now)
+
+    def end(self, work: Work) -> None:
+        """Its turn is over. What has effects is settled with them at once, so that a failing one harms no other."""
+        with self._guard:
+            self._seat.end_turn()
+            settlement = work.verdict.settlement
+            if settlement is not None:
+                settlement = replace(
+                    settlement,
+                    began_us=int((self._turn_began - self._began) * 1e6),
+                    measured_us=self._start_us + int((time.monotonic() - self._turn_began) * 1e6),
+                )
+            if settlement is None or work.verdict.effects is not None:
+                settle(replace(work.verdict, settlement=settlement), work.started)
+                self._seat.note_settled([work.started.execution_id])
+                work.log.flush()
+                return
+            self._done.append(settlement)
+            self._logs.append(work.log)
+
+    def finish(self) -> None:
+        """Settle what is done and hand back who waits."""
+        self._timer.cancel()
+        with self._guard:
+            self._settle(CUT_SHORT if self.elapsed_seconds < MESSAGE_SECONDS else TIME_IS_UP)
+
+    def _end_in_time(self) -> None:
+        try:
+            with self._guard:
+                if not self._is_over:
+                    self._settle(TIME_IS_UP)
+        except Exception:
+            # What is left in the lists is settled when the turn at hand is over.
+            logger.exception("message.not_ended_in_time")
+        finally:
+            connection.close()
+
+    def _settle(self, cause: str) -> None:
+        self._is_over = True
+        back = [verdicts.returned(one.execution_id, one.fence, cause=cause) for one in self._waiting]
+        settlements = [*self._done, *back]
+        if not settlements:
+            return
+        settle_together(settlements)
+        self._seat.note_settled({settlement.execution_id for settlement in settlements})
+        for log in self._logs:
+            log.flush()
+        self._waiting.clear()
+        self._done.clear()
+        self._logs.clear()

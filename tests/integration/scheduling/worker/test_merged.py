@@ -1,0 +1,367 @@
+"""Small jobs that travel in one message: each as if it were alone, whatever becomes of the others."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from uuid import UUID, uuid4
+
+import pytest
+from django.db import connection, transaction
+
+from scheduling import signals
+from scheduling.models import Batch, Charge, Execution, Job, JobEvent, JobLog, LiveExecution, WorkerPool
+from scheduling.processors.base import JobContext
+from scheduling.services.cancellation import cancel_jobs
+from scheduling.services.counters import verify_counters
+from scheduling.services.dispatching import run_tick
+from scheduling.services.execution import start_executions
+from scheduling.services.ledger import verify_ledger
+from scheduling.services.settlement import settle
+from scheduling.services.workers import register_worker
+from scheduling.worker import settling
+from scheduling.worker.control_block import ControlBlock
+from scheduling.worker.execution import execute
+from scheduling.worker.registration import LocalWorker
+from tenants.context import all_tenants, tenant_context
+from tenants.models import Tenant
+from tests.integration.scheduling.acts import reload, submit
+from tests.integration.scheduling.worker.conftest import outcomes, raising
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+type Merge = Callable[[Sequence[Job]], tuple[list[UUID], UUID]]
+type RunMerged = Callable[[Sequence[Job]], list[Job]]
+
+
+@pytest.fixture
+def local(transactional_db: None) -> LocalWorker:
+    """This process, as a worker with slots to spare."""
+    return LocalWorker(register_worker(pool_name="default", hostname="test", pid=1, slots=50), ControlBlock(1))
+
+
+@pytest.fixture
+def merge(local: LocalWorker, acme: Tenant, globex: Tenant) -> Merge:
+    """Dispatch jobs and put them into one message: their executions, in order, and its token."""
+    with all_tenants():
+        Tenant.objects.update(max_concurrency=50)
+
+    def merge_jobs(jobs: Sequence[Job]) -> tuple[list[UUID], UUID]:
+        run_tick(WorkerPool.objects.get(name="default").pk)
+        token, message = uuid4(), uuid4()
+        with all_tenants(), connection.cursor() as cursor:
+            ids = dict(LiveExecution.objects.values_list("job_id", "id"))
+            cursor.execute("UPDATE scheduling_execution_live SET token = %s, message_id = %s", [token, message])
+            # What the dispatcher would have counted, had it merged them.
+            cursor.execute("UPDATE scheduling_schedulingentity SET in_flight = 1 WHERE in_flight > 0")
+            cursor.execute("UPDATE scheduling_tenant_capacity SET in_flight = 1 WHERE in_flight > 0")
+        return [ids[job.pk] for job in jobs], token
+
+    return merge_jobs
+
+
+@pytest.fixture
+def run_merged(local: LocalWorker, merge: Merge) -> RunMerged:
+    """Dispatch jobs and execute them in one message; what became of them."""
+
+    def run(jobs: Sequence[Job]) -> list[Job]:
+        execution_ids, token = merge(jobs)
+        try:
+            execute(execution_ids=execution_ids, token=token, child_index=0, worker=local)
+        finally:
+            assert verify_ledger().is_balanced
+        assert list(local.block.held_slots()) == []
+        return [reload(job) for job in jobs]
+
+    return run
+
+
+def states(jobs: Sequence[Job]) -> list[str]:
+    return [job.state for job in jobs]
+
+
+def test_members_run_in_order_each_in_its_own_tenants_context(
+    acme: Tenant, globex: Tenant, run_merged: RunMerged, follow: Callable[..., None]
+) -> None:
+    seen: list[tuple[UUID, int]] = []
+
+    def process(context: JobContext) -> dict[str, str]:
+        context.log("mine")
+        context.checkpoint({}, lambda: seen.append((context.tenant_id, Batch.objects.count())))
+        return {"tenant": str(context.tenant_id)}
+
+    with tenant_context(globex):
+        Batch.objects.create(label="globex's", kind="noop", total=1)
+    follow(process)
+    jobs = [submit(tenant, kind="scripted")[0] for tenant in (acme, globex, acme)]
+    done = run_merged(jobs)
+    assert states(done) == ["completed"] * 3
+    assert seen == [(acme.pk, 0), (globex.pk, 1), (acme.pk, 0)]
+    assert [job.result for job in done] == [{"tenant": str(job.tenant_id)} for job in done]
+    with all_tenants():
+        assert {(line.tenant_id, line.job_id) for line in JobLog.objects.all()} == {(j.tenant_id, j.pk) for j in done}
+
+
+def test_history_and_ledger_are_each_jobs_own(
+    acme: Tenant, globex: Tenant, run_merged: RunMerged, follow: Callable[..., None]
+) -> None:
+    follow(lambda context: time.sleep(0.02 * context.payload.get("steps", 1)))
+    jobs = [submit(acme, kind="scripted", payload={"steps": steps})[0] for steps in (1, 3)]
+    jobs += submit(globex, kind="scripted")
+    run_merged(jobs)
+    with all_tenants():
+        executions = [Execution.objects.get(job_id=job.pk) for job in jobs]
+        for position, (job, execution) in enumerate(zip(jobs, executions, strict=True), start=1):
+            events = JobEvent.objects.filter(job_id=job.pk).order_by("at", "id")
+            started = events.get(name="execution.started")
+            assert (started.data["position"], started.data["size"]) == (position, 3)
+            assert events.filter(name="execution.completed").count() == 1
+            charged = sum(Charge.objects.filter(job_id=job.pk).values_list("microseconds", flat=True))
+            assert charged == execution.measured_us
+    short, long, _ = [execution.measured_us for execution in executions]
+    assert 20_000 <= short < 60_000 <= long
+    # One after another, in one slot.
+    begun = [execution.started_at for execution in executions if execution.started_at is not None]
+    assert len(set(begun)) == 3
+    assert begun == sorted(begun)
+    assert len({data["message"] for data in started_data(jobs)}) == 1
+
+
+def started_data(jobs: Sequence[Job]) -> list[dict[str, object]]:
+    with all_tenants():
+        events = JobEvent.objects.filter(job_id__in=[job.pk for job in jobs], name="execution.started")
+        return list(events.values_list("data", flat=True))
+
+
+def test_one_statement_starts_and_one_settles_them_all(
+    acme: Tenant,
+    local: LocalWorker,
+    merge: Merge,
+    follow: Callable[..., None],
+    django_assert_max_num_queries: Callable[..., object],
+) -> None:
+    execution_ids, token = merge(submit(acme, 30, kind="scripted"))
+    # Start and settlement, each with its transaction and scope.
+    with django_assert_max_num_queries(8):  # type: ignore[attr-defined]
+        execute(execution_ids=execution_ids, token=token, child_index=0, worker=local)
+
+
+def test_telemetry_tells_of_each_member(acme: Tenant, globex: Tenant, run_merged: RunMerged) -> None:
+    told: list[tuple[str, UUID]] = []
+
+    def on_start(sender: object, *, job_id: UUID, **_: object) -> None:
+        told.append(("started", job_id))
+
+    def on_end(sender: object, *, job_id: UUID, **_: object) -> None:
+        told.append(("ended", job_id))
+
+    signals.execution_started.connect(on_start)
+    signals.execution_ended.connect(on_end)
+    try:
+        jobs = submit(acme, kind="scripted") + submit(globex, kind="scripted")
+        run_merged(jobs)
+    finally:
+        signals.execution_started.disconnect(on_start)
+        signals.execution_ended.disconnect(on_end)
+    assert sorted(told) == sorted((what, job.pk) for what in ("started", "ended") for job in jobs)
+
+
+def test_a_failing_member_affects_no_other(acme: Tenant, run_merged: RunMerged, follow: Callable[..., None]) -> None:
+    def process(context: JobContext) -> None:
+        if context.payload.get("how") == "fail":
+            raise ValueError("no")
+
+    follow(process)
+    jobs = [submit(acme, kind="scripted", payload={"how": how})[0] for how in ("pass", "fail", "pass")]
+    done = run_merged(jobs)
+    assert states(done) == ["completed", "retryable", "completed"]
+    assert [job.attempt for job in done] == [0, 1, 0]
+
+
+def test_a_member_whose_effects_fail_affects_no_other(
+    acme: Tenant, run_merged: RunMerged, follow: Callable[..., None]
+) -> None:
+    def process(context: JobContext) -> None:
+        how = context.payload["how"]
+        context.in_settlement(lambda: Batch.objects.create(label=how, kind="scripted", total=1))
+        if how == "fail":
+            context.in_settlement(raising(LookupError("no such row")))  # type: ignore[arg-type]
+
+    follow(process)
+    jobs = [submit(acme, kind="scripted", payload={"how": how})[0] for how in ("first", "fail", "last")]
+    done = run_merged(jobs)
+    assert states(done) == ["completed", "retryable", "completed"]
+    assert done[1].error_type == "LookupError"
+    with tenant_context(acme):
+        assert sorted(Batch.objects.values_list("label", flat=True)) == ["first", "last"]
+
+
+def test_a_settlement_that_the_database_refuses_is_that_members_alone(
+    acme: Tenant, run_merged: RunMerged, follow: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(settlements: Sequence[object], **options: object) -> object:
+        if any(one.result == {"how": "odd"} for one in settlements):  # type: ignore[attr-defined]
+            raise ValueError("out of range")
+        return settle(settlements, **options)  # type: ignore[arg-type]
+
+    follow(lambda context: dict(context.payload))
+    monkeypatch.setattr(settling, "settle_executions", refuse)
+    jobs = [submit(acme, kind="scripted", payload={"how": how})[0] for how in ("even", "odd", "even")]
+    # The lease decides about the one in the middle, as it would had it been alone.
+    assert states(run_merged(jobs)) == ["completed", "executing", "completed"]
+
+
+def test_who_leaves_a_transaction_open_sends_the_rest_back(
+    acme: Tenant, local: LocalWorker, merge: Merge, follow: Callable[..., None]
+) -> None:
+    def process(context: JobContext) -> None:
+        if context.payload.get("how") == "leave":
+            transaction.atomic().__enter__()
+            raise ValueError("in the middle of a transaction")
+
+    follow(process)
+    jobs = [submit(acme, kind="scripted", payload={"how": how})[0] for how in ("pass", "leave", "wait")]
+    execution_ids, token = merge(jobs)
+    with pytest.raises(SystemExit):
+        execute(execution_ids=execution_ids, token=token, child_index=0, worker=local)
+    done = [reload(job) for job in jobs]
+    assert states(done) == ["completed", "retryable", "available"]
+    check_unblamed(done[2])
+
+
+def test_who_ends_its_process_is_left_alone_for_the_parent_to_settle(
+    acme: Tenant, local: LocalWorker, merge: Merge, follow: Callable[..., None]
+) -> None:
+    def process(context: JobContext) -> None:
+        if context.payload.get("how") == "exit":
+            raise SystemExit(3)
+
+    follow(process)
+    jobs = [submit(acme, kind="scripted", payload={"how": how})[0] for how in ("pass", "exit", "wait")]
+    execution_ids, token = merge(jobs)
+    with pytest.raises(SystemExit):
+        execute(execution_ids=execution_ids, token=token, child_index=0, worker=local)
+    assert states([reload(job) for job in jobs]) == ["completed", "executing", "available"]
+    (held,) = local.block.held_slots()
+    assert [member.execution_id for member in local.block.members_of(held)] == [execution_ids[1]]
+
+
+def check_unblamed(job: Job) -> None:
+    """The job is back as if it had never left, and costs nobody anything."""
+    assert (job.state, job.attempt, job.crash_count, job.started_at) == ("available", 0, 0, None)
+    assert not job.travels_alone
+    with all_tenants():
+        execution = Execution.objects.get(job_id=job.pk)
+        assert (execution.outcome, execution.measured_us, execution.started_at) == ("returned", 0, None)
+        assert sum(Charge.objects.filter(job_id=job.pk).values_list("microseconds", flat=True)) == 0
+
+
+def test_who_has_not_begun_when_the_time_is_up_goes_back_while_the_slow_one_still_runs(
+    acme: Tenant, run_merged: RunMerged, follow: Callable[..., None]
+) -> None:
+    seen: list[list[str]] = []
+
+    def process(context: JobContext) -> None:
+        if context.payload.get("how") == "slow":
+            until = time.monotonic() + 20
+            while states([reload(job) for job in jobs]) != ["completed", "executing", "available", "available"]:
+                assert time.monotonic() < until, [reload(job).state for job in jobs]
+                time.sleep(0.01)
+            seen.append(states([reload(job) for job in jobs]))
+
+    follow(process)
+    jobs = [submit(acme, kind="scripted", payload={"how": how})[0] for how in ("quick", "slow", "late", "later")]
+    done = run_merged(jobs)
+    assert len(seen) == 1
+    assert states(done) == ["completed", "completed", "available", "available"]
+    for job in done[2:]:
+        check_unblamed(job)
+    assert outcomes(done[1]) == ["completed"]
+
+
+def test_what_went_back_runs_to_its_end_in_another_message(
+    acme: Tenant, run_merged: RunMerged, follow: Callable[..., None]
+) -> None:
+    follow(lambda context: time.sleep(context.payload.get("seconds", 0.0)))
+    jobs = submit(acme, kind="scripted", payload={"seconds": 0.5}) + submit(acme, kind="scripted")
+    assert states(run_merged(jobs)) == ["completed", "available"]
+    (done,) = run_merged(jobs[1:])
+    assert (done.state, outcomes(done)) == ("completed", ["returned", "completed"])
+    assert verify_counters() == []
+
+
+def test_a_worker_that_stops_hands_the_rest_back(
+    acme: Tenant, local: LocalWorker, run_merged: RunMerged, follow: Callable[..., None]
+) -> None:
+    def process(context: JobContext) -> None:
+        if context.payload.get("how") == "stop":
+            local.block.stop()
+            context.should_yield()
+
+    follow(process)
+    jobs = [submit(acme, kind="scripted", payload={"how": how})[0] for how in ("pass", "stop", "wait")]
+    done = run_merged(jobs)
+    assert states(done) == ["completed", "available", "available"]
+    assert [outcomes(job) for job in done] == [["completed"], ["shutdown"], ["returned"]]
+
+
+def test_a_member_that_is_cancelled_while_it_waits_does_not_go_back_to_work(
+    acme: Tenant, run_merged: RunMerged, follow: Callable[..., None]
+) -> None:
+    def process(context: JobContext) -> None:
+        if context.payload.get("how") == "cancel":
+            cancelling = threading.Thread(target=cancel_others)
+            cancelling.start()
+            cancelling.join()
+            time.sleep(0.3)
+
+    def cancel_others() -> None:
+        try:
+            with tenant_context(acme):
+                cancel_jobs(job_ids=[jobs[1].pk])
+        finally:
+            connection.close()
+
+    follow(process)
+    jobs = [submit(acme, kind="scripted", payload={"how": how})[0] for how in ("cancel", "wait", "wait")]
+    assert states(run_merged(jobs)) == ["completed", "cancelled", "available"]
+
+
+def test_a_member_that_was_cancelled_before_the_start_is_left_out(
+    acme: Tenant, local: LocalWorker, merge: Merge, follow: Callable[..., None]
+) -> None:
+    ran: list[UUID] = []
+    follow(lambda context: ran.append(context.job_id))
+    jobs = submit(acme, 3, kind="scripted")
+    execution_ids, token = merge(jobs)
+    with tenant_context(acme):
+        cancel_jobs(job_ids=[jobs[0].pk])
+    execute(execution_ids=execution_ids, token=token, child_index=0, worker=local)
+    assert states([reload(job) for job in jobs]) == ["cancelled", "completed", "completed"]
+    assert ran == [jobs[1].pk, jobs[2].pk]
+
+
+def test_a_live_execution_that_its_job_does_not_agree_with_holds_up_no_other(
+    acme: Tenant, local: LocalWorker, merge: Merge
+) -> None:
+    jobs = submit(acme, 3, kind="scripted")
+    execution_ids, token = merge(jobs)
+    with all_tenants():
+        Job.objects.filter(pk=jobs[1].pk).update(fence=7)
+    started = start_executions(execution_ids=execution_ids, token=token, worker_id=local.worker_id)
+    assert [one.job_id for one in started] == [jobs[0].pk, jobs[2].pk]
+    assert start_executions(execution_ids=execution_ids, token=token, worker_id=local.worker_id) == []
+
+
+def test_a_message_that_comes_twice_or_with_a_strangers_token_starts_nothing(
+    acme: Tenant, local: LocalWorker, merge: Merge, follow: Callable[..., None]
+) -> None:
+    ran: list[UUID] = []
+    follow(lambda context: ran.append(context.job_id))
+    execution_ids, token = merge(submit(acme, 3, kind="scripted"))
+    execute(execution_ids=execution_ids, token=uuid4(), child_index=0, worker=local)
+    assert ran == []
+    for _ in range(2):
+        execute(execution_ids=execution_ids, token=token, child_index=0, worker=local)
+    assert len(ran) == 3
