@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping
 
+from scheduling.fairness.messages import OpenMessages
 from scheduling.fairness.shares import (
     KeyShare,
+    MergeRule,
     Pick,
     PickResult,
     PoolShare,
@@ -27,10 +29,13 @@ __all__ = ["UNREAD", "EstimatedSupply", "ReadSupply", "Supply", "keys_to_read", 
 class EstimatedSupply:
     """As many jobs as wait, each at the estimate: tells how many rows to read."""
 
+    def __init__(self, merging: MergeRule | None = None) -> None:
+        self._merge_below_us = merging.below_us if merging else 0
+
     def peek(self, share: TenantShare | KeyShare, taken: int) -> ReadyJob | None:
         if taken >= share.waiting:
             return None
-        return ReadyJob(None, share.head_rank, "", share.estimate_us)
+        return ReadyJob(None, share.head_rank, "", share.estimate_us, share.estimate_us < self._merge_below_us)
 
 
 class ReadSupply:
@@ -49,20 +54,29 @@ class ReadSupply:
 
 
 def pick_fair(pool: PoolShare, supply: Supply) -> PickResult:
-    """Fill the pool's room in fair order; stops early where an unread job would be next."""
+    """Fill the pool's room in fair order; stops early where an unread job would be next.
+
+    Without a free slot it goes on as long as the next in order needs none, because it joins an open message.
+    """
+    limit = pool.room if pool.limit is None else pool.limit
+    messages = OpenMessages(pool.merging)
     rooms = {tenant_id: [room] for tenant_id, room in pool.tenant_room.items()}
-    runs = {queue.queue_id: QueueRun(queue, pool.virtual_time, rooms, supply) for queue in pool.queues}
+    runs = {queue.queue_id: QueueRun(queue, pool.virtual_time, rooms, supply, messages) for queue in pool.queues}
     virtual_time = pool.virtual_time
     picks: list[Pick] = []
     is_cut_short = False
-    while len(picks) < pool.room:
+    while True:
         # A pool has a handful of queues, so a scan beats a heap that changes at both ends.
         turns = [turn for run in runs.values() if (turn := run.turn()) is not None]
         if not turns:
             break
-        pick = runs[min(turns)[3]].take()
+        run = runs[min(turns)[3]]
+        if messages.count >= pool.room and not run.joins():
+            break
+        # Slots are left beyond what was read, or the next job was not read.
+        pick = run.take() if len(picks) < limit else None
         if pick is None:
-            is_cut_short = True
+            is_cut_short = messages.count < pool.room
             break
         virtual_time = max(virtual_time, pick.queue_start_tag)
         picks.append(pick)
@@ -85,7 +99,7 @@ def pick_fair(pool: PoolShare, supply: Supply) -> PickResult:
 
 def rows_to_read(pool: PoolShare) -> dict[int, int]:
     """How many ready rows of each line of jobs the pick needs: one more than estimates would take."""
-    taken = Counter(pick.entity_id for pick in pick_fair(pool, EstimatedSupply()).picks)
+    taken = Counter(pick.entity_id for pick in pick_fair(pool, EstimatedSupply(pool.merging)).picks)
     lines: list[TenantShare | KeyShare] = []
     for queue in pool.queues:
         for tenant in queue.tenants:
@@ -98,5 +112,5 @@ def keys_to_read(pool: PoolShare, keyed: Collection[int]) -> dict[int, int]:
 
     The k least start tags belong to the k keys of least virtual time, so nothing is lost.
     """
-    taken = Counter(pick.entity_id for pick in pick_fair(pool, EstimatedSupply()).picks)
+    taken = Counter(pick.entity_id for pick in pick_fair(pool, EstimatedSupply(pool.merging)).picks)
     return {entity_id: taken[entity_id] + 1 for entity_id in keyed}

@@ -66,25 +66,42 @@ class QueueShare:
 
 
 @dataclass(frozen=True, slots=True)
+class MergeRule:
+    """Jobs predicted below ``below_us`` share a message: at most ``jobs``, and ``total_us`` of predicted work."""
+
+    below_us: int
+    jobs: int
+    total_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class PoolShare:
     """A pool with its free slots and the queues that may be served.
 
-    ``tenant_room`` says how many more messages each tenant may have over all pools.
+    ``room`` counts messages, of which each has a slot; ``tenant_room`` says how many more of them each tenant may
+    have over all pools. ``limit`` is the most jobs to pick: as many tenants of each queue were read, which hold the
+    ``limit`` least start tags. Without ``merging`` every job is a message of its own, and ``room`` is the limit.
     """
 
     virtual_time: int
     room: int
     queues: Sequence[QueueShare]
     tenant_room: Mapping[UUID, int]
+    limit: int | None = None
+    merging: MergeRule | None = None
 
 
 class ReadyJob(NamedTuple):
-    """A job that may start, with its predicted cost in microseconds of slot time."""
+    """A job that may start, with its predicted cost in microseconds of slot time.
+
+    ``may_merge``: it is small, its kind allows it and nothing is held against it.
+    """
 
     job_id: UUID | None
     rank: int
     kind: str
     cost_us: int
+    may_merge: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +127,8 @@ class Pick(NamedTuple):
 
     ``entity_id`` is the key's entity, or the tenant's own, ``tenant_entity_id``, for a job
     without a key. ``turn`` and ``runner_up`` are the places of the tenant and of the next
-    among its siblings; where ``is_fifo``, their first number is the rank.
+    among its siblings; where ``is_fifo``, their first number is the rank. Picks of one
+    ``message`` share a slot.
     """
 
     queue_id: int
@@ -123,6 +141,7 @@ class Pick(NamedTuple):
     key_start_tag: int
     turn: tuple[int, int, int, int]
     runner_up: tuple[int, int, int, int] | None
+    message: int = 0
 
     @property
     def reason(self) -> Reason:

@@ -12,6 +12,7 @@ from heapq import heapify, heappop, heapreplace
 from typing import Protocol
 from uuid import UUID
 
+from scheduling.fairness.messages import OpenMessages
 from scheduling.fairness.shares import KeyShare, Pick, QueueShare, ReadyJob, TenantShare, TenantTags
 from scheduling.fairness.virtual_time import rejoined, virtual_service
 
@@ -136,10 +137,16 @@ class QueueRun:
     """A queue while it is picked from: a heap of its tenants' turns."""
 
     def __init__(
-        self, share: QueueShare, pool_virtual_time: int, rooms: Mapping[UUID, list[int]], supply: Supply
+        self,
+        share: QueueShare,
+        pool_virtual_time: int,
+        rooms: Mapping[UUID, list[int]],
+        supply: Supply,
+        messages: OpenMessages,
     ) -> None:
         self.share = share
         self.supply = supply
+        self.messages = messages
         self.room = share.room
         self.in_flight = share.in_flight
         self.virtual_time = share.virtual_time
@@ -150,16 +157,27 @@ class QueueRun:
         heapify(self.heap)
 
     def turn(self) -> Turn | None:
-        """The queue's place among its siblings; None when it can start nothing. Whoever is at its cap leaves."""
-        if self.room <= 0:
-            return None
+        """The queue's place among its siblings; None when it can start nothing. Whoever is at its cap leaves.
+
+        A cap counts messages: a tenant that is in the message which its next job joins needs no more room, nor does
+        the queue.
+        """
         heap = self.heap
         while heap:
             _, _, rank, entity_id = heap[0]
-            if self.tenants[entity_id].room[0] > 0:
+            tenant = self.tenants[entity_id]
+            message = self.messages.joined_by(self.share.queue_id, tenant.next_key().job)
+            if tenant.room[0] > 0 or (message is not None and tenant.share.tenant_id in message.tenants):
+                if self.room <= 0 and message is None:
+                    return None
                 return (self.vruntime, self.in_flight, rank, self.share.queue_id)
             heappop(heap)
         return None
+
+    def joins(self) -> bool:
+        """Whether the next job joins an open message, and so needs no slot."""
+        job = self.tenants[self.heap[0][3]].next_key().job
+        return self.messages.joined_by(self.share.queue_id, job) is not None
 
     def take(self) -> Pick | None:
         """Pick the next job of the tenant whose turn it is, and charge it at every level; None if it was not read."""
@@ -170,10 +188,16 @@ class QueueRun:
         job = key.job
         if job is None or job is UNREAD:
             return None
+        tenant_id = tenant.share.tenant_id
+        joined = self.messages.joined_by(self.share.queue_id, job)
+        if joined is None or tenant_id not in joined.tenants:
+            tenant.room[0] -= 1
+        if joined is None:
+            self.room -= 1
         pick = Pick(
             self.share.queue_id,
             key.entity_id,
-            tenant.share.tenant_id,
+            tenant_id,
             tenant.vruntime,
             job,
             tenant.entity_id,
@@ -181,12 +205,11 @@ class QueueRun:
             key.vruntime,
             turn,
             None if len(heap) == 1 else heap[1] if len(heap) == 2 or heap[1] < heap[2] else heap[2],
+            self.messages.place(self.share.queue_id, tenant_id, job).number,
         )
         self.virtual_time = max(self.virtual_time, tenant.vruntime)
         self.vruntime += virtual_service(job.cost_us, self.share.weight_milli)
         self.in_flight += 1
-        self.room -= 1
-        tenant.room[0] -= 1
         tenant.charge(key, job.cost_us, self.supply)
         if tenant.heap:
             heapreplace(heap, tenant.turn())

@@ -174,7 +174,8 @@ class TaskProcessor(ABC):
     submission. ``is_diagnostic`` kinds are refused unless the setting DIAGNOSTIC_KINDS is on.
     ``settings`` are keys of tenant settings that ``context.setting`` is asked for. What Python's
     ``logging`` records under ``log_namespaces`` goes into the job's log too; None is the package
-    that the class stands in, an empty sequence turns this off.
+    that the class stands in, an empty sequence turns this off. ``is_mergeable`` False: small jobs of the kind do not
+    travel with others, each has a message and a settlement of its own.
     """
 
     kind: ClassVar[str]
@@ -184,6 +185,7 @@ class TaskProcessor(ABC):
     max_retries: ClassVar[int] = 3
     retry_delays_seconds: ClassVar[Sequence[float]] = (60.0, 120.0, 240.0)
     is_diagnostic: ClassVar[bool] = False
+    is_mergeable: ClassVar[bool] = True
     settings: ClassVar[Sequence[str]] = ()
     log_namespaces: ClassVar[Sequence[str] | None] = None
 

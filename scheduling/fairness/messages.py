@@ -1,0 +1,57 @@
+"""Small jobs travel together: which message of the tick a picked job goes with.
+
+The order of the picks is no concern of this: whoever's turn has come joins the open message of its queue and
+kind if there is one, and needs no slot of its own then. Nobody is passed over so that a message gets full.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from scheduling.fairness.shares import MergeRule, ReadyJob
+
+
+class Message:
+    """One slot's worth of picks: a job alone, or small ones of one queue and kind."""
+
+    __slots__ = ("cost_us", "jobs", "number", "tenants")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.jobs = 0
+        self.cost_us = 0
+        self.tenants: set[UUID] = set()
+
+    def add(self, tenant_id: UUID, job: ReadyJob) -> None:
+        self.jobs += 1
+        self.cost_us += job.cost_us
+        self.tenants.add(tenant_id)
+
+
+class OpenMessages:
+    """The messages of one tick: how many there are, and the one of each queue and kind that still takes jobs."""
+
+    def __init__(self, rule: MergeRule | None) -> None:
+        self._rule = rule
+        self._open: dict[tuple[int, str], Message] = {}
+        self.count = 0
+
+    def joined_by(self, queue_id: int, job: ReadyJob | None) -> Message | None:
+        """The message that the job would join; None if it would need one of its own."""
+        if self._rule is None or job is None or not job.may_merge:
+            return None
+        message = self._open.get((queue_id, job.kind))
+        if message is None or message.jobs >= self._rule.jobs or message.cost_us + job.cost_us > self._rule.total_us:
+            return None
+        return message
+
+    def place(self, queue_id: int, tenant_id: UUID, job: ReadyJob) -> Message:
+        """Put a picked job into its message, which is a new one where it can join none."""
+        message = self.joined_by(queue_id, job)
+        if message is None:
+            message = Message(self.count)
+            self.count += 1
+            if job.may_merge:
+                self._open[queue_id, job.kind] = message
+        message.add(tenant_id, job)
+        return message

@@ -1,0 +1,200 @@
+"""Merging as properties of the pure pick: the order stays, the caps hold, nobody is passed over to fill a message."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduling.fairness.run_queue import ReadSupply, pick_fair, rows_to_read
+from scheduling.fairness.shares import (
+    KeyShare,
+    MergeRule,
+    Pick,
+    PickResult,
+    PoolShare,
+    QueueShare,
+    ReadRows,
+    ReadyJob,
+    TenantShare,
+)
+
+RULE = MergeRule(below_us=20_000, jobs=4, total_us=60_000)
+BIG_US = 1_000_000
+ROOMY = 10_000
+
+
+def job(cost_us: int, kind: str = "noop", *, may_merge: bool = True) -> ReadyJob:
+    return ReadyJob(None, 0, kind, cost_us, may_merge and cost_us < RULE.below_us)
+
+
+type Jobs = Mapping[int, Sequence[ReadyJob]]
+
+
+def pool_of(queues: Sequence[Jobs], *, room: int, caps: Mapping[int, int] | None = None, **more: object) -> PoolShare:
+    """Queues of tenants with their jobs; a tenant of the same number in two queues is one tenant."""
+    shares = [
+        QueueShare(
+            queue_id=number,
+            weight_milli=1_000,
+            vruntime=0,
+            virtual_time=0,
+            was_backlogged=True,
+            room=int(more.get("queue_room", ROOMY)),  # type: ignore[call-overload]
+            is_fifo=False,
+            tenants=[
+                TenantShare(entity(number, tenant), UUID(int=tenant), 1_000 * (tenant + 1), 0, 0, 0, len(jobs), 1)
+                for tenant, jobs in tenants.items()
+            ],
+        )
+        for number, tenants in enumerate(queues)
+    ]
+    tenant_room = {UUID(int=tenant): (caps or {}).get(tenant, ROOMY) for tenants in queues for tenant in tenants}
+    merging = None if more.get("unmerged") else RULE
+    return PoolShare(0, room, shares, tenant_room, limit=int(more.get("limit", ROOMY)), merging=merging)  # type: ignore[call-overload]
+
+
+def entity(queue: int, tenant: int) -> int:
+    return queue * 1_000 + tenant
+
+
+def pick(queues: Sequence[Jobs], **options: object) -> PickResult:
+    rows = {
+        entity(number, tenant): ReadRows(ROOMY, jobs)
+        for number, tenants in enumerate(queues)
+        for tenant, jobs in tenants.items()
+    }
+    return pick_fair(pool_of(queues, **options), ReadSupply(rows))  # type: ignore[arg-type]
+
+
+def order(picks: Sequence[Pick]) -> list[tuple[int, int, ReadyJob]]:
+    return [(one.entity_id, one.start_tag, one.job) for one in picks]
+
+
+def messages_of(picks: Sequence[Pick]) -> list[list[Pick]]:
+    found: dict[int, list[Pick]] = defaultdict(list)
+    for one in picks:
+        found[one.message].append(one)
+    return list(found.values())
+
+
+def test_small_jobs_of_all_tenants_share_a_message_and_its_slot() -> None:
+    result = pick([{tenant: [job(5)] for tenant in range(4)}], room=1)
+    assert len(result.picks) == 4
+    assert len(messages_of(result.picks)) == 1
+
+
+def test_a_big_job_at_its_turn_ends_the_tick_when_no_slot_is_left() -> None:
+    # The small job behind it would fit into the open message, and waits all the same.
+    result = pick([{1: [job(5), job(BIG_US)], 2: [job(10), job(5)]}], room=1)
+    assert [one.job.cost_us for one in result.picks] == [5, 10]
+    assert not result.is_cut_short
+
+
+def test_kinds_and_queues_do_not_mix() -> None:
+    result = pick([{1: [job(5, "a"), job(5, "b"), job(5, "a")]}, {1: [job(5, "a")]}], room=9)
+    assert sorted(len(message) for message in messages_of(result.picks)) == [1, 1, 2]
+
+
+def test_what_must_travel_alone_has_a_message_of_its_own() -> None:
+    result = pick([{1: [job(5), job(5, may_merge=False), job(5)]}], room=9)
+    assert [one.message for one in result.picks] == [0, 1, 0]
+
+
+def test_a_message_takes_no_more_work_than_its_time() -> None:
+    result = pick([{1: [job(19_000)] * 4}], room=9)
+    assert [len(message) for message in messages_of(result.picks)] == [3, 1]
+
+
+def test_a_tenant_at_its_cap_goes_on_in_the_message_that_it_is_in() -> None:
+    result = pick([{1: [job(5)] * 6, 2: [job(5)] * 6}], room=9, caps={1: 1})
+    # Four fit into the first message. The second is the other's alone.
+    first, second, *_ = messages_of(result.picks)
+    assert {one.tenant_id.int for one in first} == {1, 2}
+    assert {one.tenant_id.int for one in second} == {2}
+
+
+def test_a_queue_at_its_cap_goes_on_with_those_who_need_no_more_of_it() -> None:
+    result = pick([{1: [job(5), job(5), job(BIG_US), job(5)]}], room=9, queue_room=1)
+    assert [one.job.cost_us for one in result.picks] == [5, 5]
+
+
+def test_slots_beyond_what_was_read_ask_for_another_tick() -> None:
+    assert pick([{1: [job(5)] * 9}], room=3, limit=2).is_cut_short
+    assert not pick([{1: [job(5)] * 9}], room=1, limit=2).is_cut_short
+
+
+def test_as_many_rows_are_read_as_the_messages_may_take() -> None:
+    share = pool_of([{1: [job(5)] * 9}], room=2)
+    # Two messages of four, and one more to see that there is more.
+    assert rows_to_read(share) == {entity(0, 1): 9}
+
+
+def test_keys_of_a_tenant_share_messages_as_tenants_do() -> None:
+    keys = [
+        KeyShare(entity_id=number, vruntime=0, in_flight=0, head_rank=0, waiting=2, estimate_us=5) for number in (1, 2)
+    ]
+    tenant = TenantShare(9, UUID(int=9), 1_000, 0, 0, 0, 4, 5, keys=keys)
+    queue = QueueShare(1, 1_000, 0, 0, True, ROOMY, False, [tenant])
+    rows = {number: ReadRows(3, [job(5)] * 2) for number in (1, 2)}
+    result = pick_fair(PoolShare(0, 1, [queue], {UUID(int=9): 1}, limit=9, merging=RULE), ReadSupply(rows))
+    assert Counter(one.entity_id for one in result.picks) == {1: 2, 2: 2}
+
+
+JOBS = st.lists(
+    st.builds(
+        job,
+        st.sampled_from([5, 900, 15_000, 19_999, 20_000, BIG_US]),
+        st.sampled_from(["a", "b"]),
+        may_merge=st.sampled_from([True, True, True, False]),
+    ),
+    max_size=12,
+)
+QUEUES = st.lists(st.dictionaries(st.integers(1, 5), JOBS, max_size=4), min_size=1, max_size=3)
+
+
+@given(queues=QUEUES, room=st.integers(0, 6))
+def test_the_order_is_that_of_jobs_that_travel_alone(queues: list[Jobs], room: int) -> None:
+    alone = pick(queues, room=ROOMY, unmerged=True).picks
+    merged = pick(queues, room=room).picks
+    assert order(merged) == order(alone)[: len(merged)]
+
+
+@given(queues=QUEUES, room=st.integers(1, 6))
+def test_it_ends_only_where_the_next_in_order_needs_a_slot_that_is_not_there(queues: list[Jobs], room: int) -> None:
+    alone = pick(queues, room=ROOMY, unmerged=True).picks
+    merged = pick(queues, room=room).picks
+    if len(merged) < len(alone):
+        assert len(messages_of(merged)) == room
+        # With one slot more, it is the next job that opens a message.
+        further = pick(queues, room=room + 1).picks
+        assert further[len(merged)].message == room
+
+
+@given(
+    queues=QUEUES,
+    room=st.integers(0, 6),
+    queue_room=st.integers(0, 3),
+    caps=st.dictionaries(st.integers(1, 5), st.integers(0, 3)),
+    limit=st.integers(1, 30),
+)
+def test_messages_keep_within_every_bound(
+    queues: list[Jobs], room: int, queue_room: int, caps: dict[int, int], limit: int
+) -> None:
+    picks = pick(queues, room=room, queue_room=queue_room, caps=caps, limit=limit).picks
+    messages = messages_of(picks)
+    assert len(messages) <= room
+    assert len(picks) <= limit
+    for message in messages:
+        assert len({(one.queue_id, one.job.kind) for one in message}) == 1
+        if len(message) > 1:
+            assert all(one.job.may_merge for one in message)
+            assert len(message) <= RULE.jobs
+            assert sum(one.job.cost_us for one in message) <= RULE.total_us
+    by_queue = Counter(queue for queue, _ in {(one.queue_id, one.message) for one in picks})
+    assert all(count <= queue_room for count in by_queue.values())
+    by_tenant = Counter(tenant.int for tenant, _ in {(one.tenant_id, one.message) for one in picks})
+    assert all(count <= caps.get(tenant, ROOMY) for tenant, count in by_tenant.items())
