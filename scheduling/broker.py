@@ -38,10 +38,10 @@ BROKER_ERRORS = (redis.RedisError, OperationalError, OSError)
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """The body of a message: begin this execution if ``token`` is still its own."""
+    """The body of a message: begin these executions, one after another, if ``token`` is still their own."""
 
     queue_name: str
-    execution_id: UUID
+    execution_ids: Sequence[UUID]
     token: UUID
 
 
@@ -102,7 +102,7 @@ def publish(hints: Sequence[Hint]) -> Sequence[Hint]:
             try:
                 for hint in hints:
                     current_app.signature(EXECUTE_TASK).apply_async(
-                        args=[[str(hint.execution_id)], str(hint.token)],
+                        args=[[str(execution_id) for execution_id in hint.execution_ids], str(hint.token)],
                         queue=hint.queue_name,
                         producer=producer,
                         ignore_result=True,

@@ -8,6 +8,7 @@ that only submits loads no models.
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 from importlib.metadata import entry_points
 
@@ -17,6 +18,8 @@ from django.utils.module_loading import import_string
 from scheduling.conf import diagnostic_kinds_allowed
 from scheduling.exceptions import KindUnknownError
 from scheduling.processors.base import TaskProcessor
+
+logger = logging.getLogger(__name__)
 
 ENTRY_POINT_GROUP = "jobsplatform.processors"
 
@@ -38,13 +41,29 @@ def kinds() -> list[str]:
     return sorted(kind for kind, processor in _all().items() if _is_allowed(processor))
 
 
+def is_mergeable(kind: str) -> bool:
+    """Whether small jobs of the kind may travel with others; no for a kind that is not known here."""
+    return kind in _mergeable_kinds()
+
+
 def reset() -> None:
     """Forget what was found, so that the next question looks anew; for tests that add a kind."""
     _all.cache_clear()
+    _mergeable_kinds.cache_clear()
 
 
 def _is_allowed(processor: type[TaskProcessor]) -> bool:
     return not processor.is_diagnostic or diagnostic_kinds_allowed()
+
+
+@cache
+def _mergeable_kinds() -> frozenset[str]:
+    try:
+        return frozenset(kind for kind, processor in _all().items() if processor.is_mergeable)
+    except ProcessorInvalidError:
+        # A dispatcher runs no processor: that one is broken is no reason to hand nothing out.
+        logger.exception("processors.not_merged")
+        return frozenset()
 
 
 @cache

@@ -87,10 +87,11 @@ WITH wanted AS (
     UPDATE scheduling_job j SET state = 'available'
     FROM gone g JOIN wanted w USING (job_id)
     WHERE j.id = g.job_id AND j.state = ANY(%(from_states)s)
-    RETURNING j.id, j.tenant_id, j.queue_id, j.kind, j.rank, j.payload_bytes, j.used_us, w.entity_id, w.n, g.joins
+    RETURNING j.id, j.tenant_id, j.queue_id, j.kind, j.rank, j.payload_bytes, j.used_us, j.travels_alone, w.entity_id,
+        w.n, g.joins
 ), ready AS (
-    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us)
-    SELECT tenant_id, entity_id, rank, id, kind, payload_bytes, used_us FROM job
+    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, travels_alone)
+    SELECT tenant_id, entity_id, rank, id, kind, payload_bytes, used_us, travels_alone FROM job
 ), wake AS (
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
     SELECT tenant_id, entity_id, queue_id, sum(joins) FROM job GROUP BY 1, 2, 3

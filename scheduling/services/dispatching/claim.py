@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.db import connection
 
@@ -36,9 +36,10 @@ _CLAIM = """
 WITH picked AS (
     SELECT * FROM unnest(%(entity_ids)s::bigint[], %(ranks)s::bigint[], %(job_ids)s::uuid[], %(queue_ids)s::bigint[],
         %(costs)s::bigint[], %(execution_ids)s::uuid[], %(tokens)s::uuid[], %(charge_ids)s::uuid[],
-        %(event_ids)s::uuid[], %(start_tags)s::bigint[], %(weights)s::int[], %(queue_weights)s::int[])
+        %(event_ids)s::uuid[], %(start_tags)s::bigint[], %(weights)s::int[], %(queue_weights)s::int[],
+        %(message_ids)s::uuid[])
         AS p(entity_id, rank, job_id, queue_id, cost_us, execution_id, token, charge_id, event_id, start_tag,
-            weight_milli, queue_weight_milli)
+            weight_milli, queue_weight_milli, message_id)
 ), gone AS (
     DELETE FROM scheduling_job_ready r USING picked p
     WHERE r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id
@@ -49,9 +50,9 @@ WITH picked AS (
     RETURNING g.*, j.execution_count AS number, j.fence, j.traceparent
 ), live AS (
     INSERT INTO scheduling_execution_live (id, tenant_id, job_id, entity_id, queue_id, pool_id, kind, number, token,
-        fence, predicted_us, weight_milli, queue_weight_milli, dispatched_at, published_at)
+        fence, predicted_us, weight_milli, queue_weight_milli, message_id, dispatched_at, published_at)
     SELECT execution_id, tenant_id, job_id, entity_id, queue_id, %(pool_id)s, kind, number, token,
-        fence, cost_us, weight_milli, queue_weight_milli, now(), now()
+        fence, cost_us, weight_milli, queue_weight_milli, message_id, now(), now()
     FROM claimed
 ), charge AS (
     INSERT INTO scheduling_charge (id, tenant_id, job_id, execution_id, queue_id, reason, microseconds, at)
@@ -66,11 +67,11 @@ SELECT execution_id, fence, traceparent FROM claimed
 """
 _UPDATE_ENTITIES = """
 UPDATE scheduling_schedulingentity e SET
-    vruntime = u.vruntime, in_flight = e.in_flight + u.claimed, waiting = e.waiting - u.claimed,
+    vruntime = u.vruntime, in_flight = e.in_flight + u.messages, waiting = e.waiting - u.claimed,
     head_rank = coalesce(u.head_rank, e.head_rank), estimate_us = coalesce(u.estimate_us, e.estimate_us),
     is_runnable = e.is_runnable AND u.is_runnable
-FROM unnest(%s::bigint[], %s::bigint[], %s::int[], %s::bigint[], %s::bigint[], %s::bool[])
-    AS u(id, vruntime, claimed, head_rank, estimate_us, is_runnable)
+FROM unnest(%s::bigint[], %s::bigint[], %s::int[], %s::int[], %s::bigint[], %s::bigint[], %s::bool[])
+    AS u(id, vruntime, claimed, messages, head_rank, estimate_us, is_runnable)
 WHERE e.id = u.id
 """
 _UPDATE_QUEUES = """
@@ -90,17 +91,36 @@ FROM unnest(%s::uuid[], %s::int[]) AS u(tenant_id, n) WHERE c.tenant_id = u.tena
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A picked job that is now dispatched, with the hint that its worker gets."""
+    """A picked job that is now dispatched, and the message that it travels in."""
 
     pick: Pick
-    hint: Hint
+    queue_name: str
+    execution_id: UUID
+    message_id: UUID
+    token: UUID
     fence: int = 0
     traceparent: str | None = None
 
 
+def count_messages[K](picks: Iterable[Pick], key: Callable[[Pick], K]) -> Counter[K]:
+    """In how many messages of these picks each tenant, or whatever else ``key`` says, is."""
+    return Counter(who for who, _ in {(key(pick), pick.message) for pick in picks})
+
+
+def hints_of(claims: Sequence[Claim]) -> list[Hint]:
+    """The messages that the claimed jobs travel in, in the order of the picks."""
+    messages: dict[UUID, list[Claim]] = defaultdict(list)
+    for claim in claims:
+        messages[claim.message_id].append(claim)
+    return [
+        Hint(members[0].queue_name, [member.execution_id for member in members], members[0].token)
+        for members in messages.values()
+    ]
+
+
 def reserve_capacity(picks: Sequence[Pick]) -> Sequence[Pick]:
-    """Take each tenant's cap for its picks; those of a tenant whose cap was taken meanwhile go."""
-    counts = Counter(pick.tenant_id for pick in picks)
+    """Take each tenant's cap for its messages; the picks of a tenant whose cap was taken meanwhile go."""
+    counts = count_messages(picks, lambda pick: pick.tenant_id)
     with connection.cursor() as cursor:
         cursor.execute(_RESERVE, {"tenant_ids": list(counts), "counts": list(counts.values())})
         reserved = {tenant_id for (tenant_id,) in cursor.fetchall()}
@@ -109,19 +129,31 @@ def reserve_capacity(picks: Sequence[Pick]) -> Sequence[Pick]:
 
 def claim_jobs(pool_id: int, reading: PoolReading, picks: Sequence[Pick]) -> list[Claim]:
     """Dispatch the picks whose jobs are still there, and give back the capacity of the rest."""
-    claims = [Claim(pick, Hint(reading.queue_names[pick.queue_id], uuid7(), uuid4())) for pick in picks]
+    claims = _claims_of(reading, picks)
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM, _claim_parameters(pool_id, reading.share, claims))
         claimed = {execution_id: (fence, traceparent) for execution_id, fence, traceparent in cursor.fetchall()}
-        lost = Counter(c.pick.tenant_id for c in claims if c.hint.execution_id not in claimed)
+        kept = [claim.pick for claim in claims if claim.execution_id in claimed]
+        lost = count_messages(picks, lambda pick: pick.tenant_id) - count_messages(kept, lambda pick: pick.tenant_id)
         if lost:
             cursor.execute(_RETURN_CAPACITY, [list(lost), list(lost.values())])
     return [
         replace(claim, fence=fence, traceparent=traceparent)
         for claim in claims
-        if claim.hint.execution_id in claimed
-        for fence, traceparent in [claimed[claim.hint.execution_id]]
+        if claim.execution_id in claimed
+        for fence, traceparent in [claimed[claim.execution_id]]
     ]
+
+
+def _claims_of(reading: PoolReading, picks: Sequence[Pick]) -> list[Claim]:
+    """The picks with ids of their executions; a message has the id of its first one, and one token."""
+    messages: dict[int, tuple[UUID, UUID]] = {}
+    claims = []
+    for pick in picks:
+        execution_id = uuid7()
+        message_id, token = messages.setdefault(pick.message, (execution_id, uuid4()))
+        claims.append(Claim(pick, reading.queue_names[pick.queue_id], execution_id, message_id, token))
+    return claims
 
 
 def _claim_parameters(pool_id: int, share: PoolShare, claims: Sequence[Claim]) -> dict[str, Any]:
@@ -134,8 +166,9 @@ def _claim_parameters(pool_id: int, share: PoolShare, claims: Sequence[Claim]) -
         "job_ids": [claim.pick.job.job_id for claim in claims],
         "queue_ids": [claim.pick.queue_id for claim in claims],
         "costs": [claim.pick.job.cost_us for claim in claims],
-        "execution_ids": [claim.hint.execution_id for claim in claims],
-        "tokens": [claim.hint.token for claim in claims],
+        "execution_ids": [claim.execution_id for claim in claims],
+        "message_ids": [claim.message_id for claim in claims],
+        "tokens": [claim.token for claim in claims],
         "charge_ids": [uuid7() for _ in claims],
         "event_ids": [uuid7() for _ in claims],
         "start_tags": [claim.pick.start_tag for claim in claims],
@@ -182,13 +215,15 @@ def charge_entities(
 
 def _moved_entities(
     reading: PoolReading, rows: Mapping[int, ReadRows], result: PickResult, claims: Sequence[Claim]
-) -> list[tuple[int, int, int, int | None, int | None, bool]]:
-    """(id, vruntime, claimed, head rank, estimate, is runnable) of the entities that changed."""
+) -> list[tuple[int, int, int, int, int | None, int | None, bool]]:
+    """(id, vruntime, claimed, messages, head rank, estimate, is runnable) of the entities that changed."""
     claimed = Counter(claim.pick.entity_id for claim in claims)
+    claimed_picks = [claim.pick for claim in claims]
+    messages = count_messages(claimed_picks, lambda pick: pick.entity_id)
     unclaimed = _unclaimed_cost(result.picks, claims)
     room = Counter(reading.share.tenant_room)
-    room.subtract(claim.pick.tenant_id for claim in claims)
-    moved: list[tuple[int, int, int, int | None, int | None, bool]] = []
+    room.subtract(count_messages(claimed_picks, lambda pick: pick.tenant_id))
+    moved: list[tuple[int, int, int, int, int | None, int | None, bool]] = []
     for tenant in (tenant for queue in reading.share.queues for tenant in queue.tenants):
         entity_id = tenant.entity_id
         read, taken = rows[entity_id], claimed[entity_id]
@@ -200,7 +235,9 @@ def _moved_entities(
         vruntime = result.vruntimes.get(entity_id, tenant.vruntime)
         vruntime -= virtual_service(unclaimed[entity_id], tenant.weight_milli)
         estimate = read.jobs[taken - 1].cost_us if taken else None
-        moved.append((entity_id, vruntime, taken, rest.rank if rest else None, estimate, is_runnable))
+        moved.append(
+            (entity_id, vruntime, taken, messages[entity_id], rest.rank if rest else None, estimate, is_runnable)
+        )
     return moved
 
 

@@ -9,11 +9,14 @@ from uuid import UUID
 
 from django.db import connection
 
-from scheduling.conf import TICK_JOBS, lease_seconds
-from scheduling.fairness.shares import PoolShare, QueueShare, ReadRows, ReadyJob, TenantShare
+from scheduling.conf import MAX_MESSAGE_JOBS, MERGE_BELOW_US, MESSAGE_SECONDS, TICK_JOBS, lease_seconds
+from scheduling.fairness.shares import MergeRule, PoolShare, QueueShare, ReadRows, ReadyJob, TenantShare
 from scheduling.models import CFSPlan
+from scheduling.processors import registry
 from scheduling.services.dispatching.prediction import predicted_us, prediction_joins
 from scheduling.services.dispatching.weights import QUEUE_WEIGHT
+
+MERGING = MergeRule(MERGE_BELOW_US, MAX_MESSAGE_JOBS, int(MESSAGE_SECONDS * 1_000_000))
 
 # A pool that is paused or drained has no slots. A draining worker's slots count neither as there nor as used.
 _CAPACITY = """
@@ -23,14 +26,15 @@ SELECT
        AND w.heartbeat_at > now() - make_interval(secs => %(lease_seconds)s)
        AND NOT EXISTS (SELECT FROM scheduling_workerpool p WHERE p.id = w.pool_id AND (p.is_paused OR EXISTS (
            SELECT FROM scheduling_drain d WHERE d.scope = 'pool' AND d.name = p.name)))),
-    (SELECT count(*) FROM scheduling_execution_live l LEFT JOIN scheduling_worker w ON w.id = l.worker_id
+    (SELECT count(DISTINCT l.message_id)
+     FROM scheduling_execution_live l LEFT JOIN scheduling_worker w ON w.id = l.worker_id
      WHERE l.pool_id = %(pool_id)s AND w.status IS DISTINCT FROM 'draining'),
     (SELECT strategy FROM scheduling_cfsplan WHERE is_active),
     (SELECT virtual_time FROM scheduling_pool_clock WHERE pool_id = %(pool_id)s)
 """
 _QUEUES = """
 SELECT q.id, q.name, <queue weight> AS weight, c.vruntime, c.virtual_time, c.floor, c.was_backlogged,
-    q.cap - (SELECT count(*) FROM scheduling_execution_live l WHERE l.queue_id = q.id)
+    q.cap - (SELECT count(DISTINCT l.message_id) FROM scheduling_execution_live l WHERE l.queue_id = q.id)
 FROM scheduling_queue q JOIN scheduling_queue_clock c ON c.queue_id = q.id
 WHERE q.pool_id = %s AND NOT q.is_paused
 ORDER BY q.id
@@ -53,7 +57,7 @@ FROM unnest(%(queue_ids)s::bigint[], %(floors)s::bigint[]) AS q(id, floor)
 _FAIR_ORDER = "e.vruntime >= q.floor ORDER BY e.vruntime, e.id"
 _FIFO_ORDER = "true ORDER BY e.head_rank, e.id"
 _ROWS = """
-SELECT a.entity_id, a.asked, r.rank, r.job_id, r.kind,
+SELECT a.entity_id, a.asked, r.rank, r.job_id, r.kind, r.travels_alone,
     <predicted>,
     EXISTS (SELECT FROM scheduling_kindpause k WHERE k.kind = r.kind)
 FROM unnest(%(entity_ids)s::bigint[], %(asked)s::int[]) AS a(entity_id, asked)
@@ -115,9 +119,9 @@ class _QueueRow:
 
 
 def read_pool(pool_id: int, *, limit: int = TICK_JOBS, only_entities: Collection[int] | None = None) -> PoolReading:
-    """Capacity, clocks and the entities that may be picked: three statements.
+    """Capacity, clocks and the entities that may be picked: three statements, four where small jobs may share slots.
 
-    At most as many entities a queue are read as there is room: the k least start tags belong
+    At most as many entities a queue are read as jobs may be picked: the k least start tags belong
     to the k entities of least virtual time, so nothing is lost.
     """
     with connection.cursor() as cursor:
@@ -129,11 +133,15 @@ def read_pool(pool_id: int, *, limit: int = TICK_JOBS, only_entities: Collection
         cursor.execute(_QUEUES, [pool_id])
         queues = [_QueueRow(*row) for row in cursor.fetchall()]
     is_fifo = strategy == CFSPlan.Strategy.NOP
-    tenants, tenant_room = _read_tenants(queues, room, only_entities, is_fifo=is_fifo)
+    most = room
+    tenants, tenant_room = _read_tenants(queues, most, only_entities, is_fifo=is_fifo)
+    if most < limit and any(tenant.estimate_us < MERGE_BELOW_US for share in tenants.values() for tenant in share):
+        most = min(limit, room * MAX_MESSAGE_JOBS)
+        tenants, tenant_room = _read_tenants(queues, most, only_entities, is_fifo=is_fifo)
     shares = [queue.share(room, tenants[queue.queue_id], is_fifo=is_fifo) for queue in queues]
     sees_the_least = not is_fifo and only_entities is None
     return PoolReading(
-        share=PoolShare(virtual_time, room, shares, tenant_room),
+        share=PoolShare(virtual_time, room, shares, tenant_room, limit=most, merging=MERGING),
         slots=slots,
         in_flight=in_flight,
         queue_names={queue.queue_id: queue.name for queue in queues},
@@ -173,11 +181,12 @@ def read_rows(wanted: Mapping[int, int], *, kind: str | None = None) -> RowsRead
     hidden: set[int] = set()
     with connection.cursor() as cursor:
         cursor.execute(_ROWS, {"entity_ids": list(wanted), "asked": list(wanted.values()), "kind": kind})
-        for entity_id, _, rank, job_id, job_kind, cost_us, is_paused in cursor.fetchall():
+        for entity_id, _, rank, job_id, job_kind, travels_alone, cost_us, is_paused in cursor.fetchall():
             if is_paused:
                 hidden.add(entity_id)
-            else:
-                jobs[entity_id].append(ReadyJob(job_id, rank, job_kind, cost_us))
+                continue
+            may_merge = cost_us < MERGE_BELOW_US and not travels_alone and registry.is_mergeable(job_kind)
+            jobs[entity_id].append(ReadyJob(job_id, rank, job_kind, cost_us, may_merge))
     return RowsReading(
         # Behind a job that was set aside there may be others: read no more than was seen.
         rows={

@@ -11,22 +11,29 @@ from scheduling.broker import Hint
 from scheduling.conf import TICK_JOBS, republish_after_seconds
 from tenants.context import all_tenants
 
-# A new token makes the old message, should it turn up after all, a no-op.
+# A new token makes the old message, should it turn up after all, a no-op. What travelled together goes out together.
 _RENEW = """
-WITH chosen AS (
-    SELECT l.id FROM scheduling_execution_live l
-    WHERE l.started_at IS NULL AND l.published_at <= now() - make_interval(secs => %(age)s)
-    ORDER BY l.published_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+WITH late AS (
+    SELECT message_id FROM scheduling_execution_live
+    WHERE started_at IS NULL AND published_at <= now() - make_interval(secs => %(age)s)
+    GROUP BY 1 ORDER BY min(published_at) LIMIT %(limit)s
+), chosen AS (
+    SELECT l.id, l.message_id FROM scheduling_execution_live l JOIN late USING (message_id)
+    WHERE l.started_at IS NULL ORDER BY l.id FOR UPDATE OF l SKIP LOCKED
+), renewed AS (
+    UPDATE scheduling_execution_live l SET token = (%(tokens)s::uuid[])[c.position], published_at = now()
+    FROM (SELECT id, dense_rank() OVER (ORDER BY message_id) AS position FROM chosen) c
+    WHERE l.id = c.id
+    RETURNING l.id, l.queue_id, l.message_id, l.token
 )
-UPDATE scheduling_execution_live l SET token = (%(tokens)s::uuid[])[n.position], published_at = now()
-FROM (SELECT id, row_number() OVER () AS position FROM chosen) n, scheduling_queue q
-WHERE l.id = n.id AND q.id = l.queue_id
-RETURNING q.name, l.id, l.token
+SELECT q.name, array_agg(r.id ORDER BY r.id), r.token
+FROM renewed r JOIN scheduling_queue q ON q.id = r.queue_id
+GROUP BY q.name, r.message_id, r.token ORDER BY min(r.id::text)
 """
 
 
 def republish_unstarted(*, is_epoch_new: bool = False) -> int:
-    """Publish hints again that no worker took up within REPUBLISH_AFTER_SECONDS; how many.
+    """Publish messages again that no worker took up within REPUBLISH_AFTER_SECONDS; how many.
 
     With ``is_epoch_new`` the broker came up empty: every unstarted execution at once.
     """

@@ -17,6 +17,7 @@ from scheduling.services.dispatching.claim import (
     advance_clocks,
     charge_entities,
     claim_jobs,
+    hints_of,
     reserve_capacity,
 )
 from scheduling.services.dispatching.collect import collect_settled
@@ -119,15 +120,10 @@ def _publish(pool_id: int, claims: list[Claim]) -> int:
     # A tick serves many traces, so its span belongs to none of them and links to all.
     links = [claim.traceparent for claim in claims if claim.traceparent]
     with tracing.span("job.dispatch", links=links, pool_id=pool_id, jobs=len(claims)):
-        unsent = {hint.execution_id for hint in broker.publish([claim.hint for claim in claims])}
+        hints = broker.publish(hints_of(claims))
+        unsent = {execution_id for hint in hints for execution_id in hint.execution_ids}
     if not unsent:
         return 0
-    settle(
-        [
-            verdicts.unpublished(claim.hint.execution_id, claim.fence)
-            for claim in claims
-            if claim.hint.execution_id in unsent
-        ]
-    )
+    settle([verdicts.unpublished(claim.execution_id, claim.fence) for claim in claims if claim.execution_id in unsent])
     signals.dispatch_undone.send(None, pool_id=pool_id, count=len(unsent))
     return len(unsent)

@@ -18,7 +18,7 @@ NOWHERE = "redis://127.0.0.1:9/0"
 
 @pytest.fixture
 def hints() -> list[Hint]:
-    return [Hint(f"test-{uuid4().hex}", uuid4(), uuid4()) for _ in range(2)]
+    return [Hint(f"test-{uuid4().hex}", [uuid4(), uuid4()], uuid4()) for _ in range(2)]
 
 
 @pytest.fixture
