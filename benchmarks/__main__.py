@@ -1,8 +1,8 @@
-"""Run the benchmarks named on the command line, all by default: `python -m benchmarks [recall latency fairness pages]`.
+"""Run the benchmarks named on the command line, all by default.
 
-Expects servers in DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL, as `make bench` starts them. Each prints its
-result and writes it to benchmarks/results/ with the machine's description. The exit status is 1 when a target is
-missed.
+`python -m benchmarks [recall latency fairness merging pages]`. Expects servers in DATABASE_URL, DATABASE_OWNER_URL
+and REDIS_URL, as `make bench` starts them. Each prints its result and writes it to benchmarks/results/ with the
+machine's description. The exit status is 1 when a target is missed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 
 from jobsplatform.demo.environment import run_folder
 
-NAMES = ("recall", "latency", "fairness", "pages")
+NAMES = ("recall", "latency", "fairness", "merging", "pages")
 
 
 def main() -> int:
@@ -24,7 +24,7 @@ def main() -> int:
         parser.error(f"unknown benchmark: {', '.join(sorted(unknown))}")
     with run_folder() as folder:
         # After django.setup(): these modules import models.
-        from benchmarks import fairness, latency, pages, recall
+        from benchmarks import fairness, latency, merging, pages, recall
         from benchmarks.outcome import record
         from jobsplatform.demo.provision import migrate_database
 
@@ -32,6 +32,7 @@ def main() -> int:
             "recall": recall.measure,
             "latency": latency.measure,
             "fairness": fairness.measure,
+            "merging": merging.measure,
             "pages": pages.measure,
         }
         migrate_database()

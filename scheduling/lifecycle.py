@@ -31,7 +31,7 @@ ALLOWED_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.AVAILABLE: frozenset({JobState.DISPATCHED, JobState.SUSPENDED, JobState.CANCELLED, JobState.DISCARDED}),
     # Back to available: publishing failed, or the message's worker never began it.
     JobState.DISPATCHED: frozenset({JobState.EXECUTING, JobState.AVAILABLE, JobState.CANCELLED, JobState.DISCARDED}),
-    # Back to available: yielded, shut down, or rescued after a crash.
+    # Back to available: yielded, shut down, handed back before its turn in a message, or rescued after a crash.
     JobState.EXECUTING: frozenset(
         {
             JobState.COMPLETED,

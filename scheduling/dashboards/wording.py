@@ -42,6 +42,7 @@ MARKS: dict[str, Mark] = {
     _O.YIELDED: Mark("⇄", "yielded", "quiet"),
     _O.SHUTDOWN: Mark("⇄", "worker shut down", "quiet"),
     _O.UNPUBLISHED: Mark("⇄", "not published", "quiet"),
+    _O.RETURNED: Mark("⇄", "handed back before its turn", "quiet"),
     _V.BELOW: Mark("▼", "below its share", "bad"),
     _V.FAIR: Mark("●", "fair", "good"),
     _V.ABOVE: Mark("▲", "above its share", "warn"),
