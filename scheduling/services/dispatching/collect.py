@@ -50,7 +50,7 @@ WITH gone AS (
     ORDER BY c.tenant_id FOR UPDATE OF c
 ), capacity AS (
     UPDATE scheduling_tenant_capacity c SET in_flight = c.in_flight - b.ended
-    FROM by_tenant b JOIN capacity_lock USING (tenant_id) WHERE c.tenant_id = b.tenant_id
+    FROM by_tenant b JOIN capacity_lock USING (tenant_id) WHERE c.tenant_id = b.tenant_id AND b.ended > 0
     RETURNING c.tenant_id, c.in_flight, c.in_flight + b.ended AS before
 ), freed AS (
     -- Whoever was held at its cap and no longer is gets looked at again, in every queue.

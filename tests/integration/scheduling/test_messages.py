@@ -15,7 +15,6 @@ from scheduling.lifecycle import JobState
 from scheduling.models import (
     Execution,
     Job,
-    KindCost,
     LiveExecution,
     Queue,
     SchedulingEntity,
@@ -42,6 +41,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tenants.services.tenants import create_tenant
 from tests.integration.scheduling.acts import Tick, age, reload, submit
+from tests.predictions import predict
 
 pytestmark = pytest.mark.django_db
 
@@ -49,8 +49,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def small(db: None) -> None:
     """No-op jobs are known to take a millisecond."""
-    with all_tenants():
-        KindCost.objects.create(kind="noop", mean_us=1_000, samples=50)
+    predict("noop", 1_000)
 
 
 @pytest.fixture(autouse=True)
@@ -169,8 +168,7 @@ def test_slots_and_the_queues_cap_count_messages(
 
 
 def test_jobs_that_are_not_small_travel_alone(acme: Tenant, tick: Tick, worker: Registration) -> None:
-    with all_tenants():
-        KindCost.objects.update(mean_us=20_000)
+    predict("noop", 20_000)
     submit(acme, 3)
     tick()
     assert [len(message) for message in messages()] == [1, 1, 1]
