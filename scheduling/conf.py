@@ -23,6 +23,8 @@ MAX_MESSAGE_JOBS = 100
 MESSAGE_SECONDS = 0.2
 # Most rows that one tick moves from the due and held tables, so that no tick grows long.
 STAGE_ROWS = 2_000
+# Most wakes that one tick folds, likewise.
+WAKE_ROWS = 5_000
 # Frees a tick whose process was stopped in the middle of its transaction.
 TICK_IDLE_TIMEOUT_MS = 2_000
 

@@ -9,6 +9,8 @@ ADD_TO_SETTLED = """
     ALTER TABLE scheduling_settled ADD COLUMN payload_bytes integer NOT NULL DEFAULT 0,
         ADD COLUMN used_us bigint NOT NULL DEFAULT 0
 """
+ADD_TO_WAKE = "ALTER TABLE scheduling_wake ADD COLUMN is_bulk boolean NOT NULL DEFAULT false"
+TAKE_FROM_WAKE = "ALTER TABLE scheduling_wake DROP COLUMN is_bulk"
 TAKE_FROM_SETTLED = "ALTER TABLE scheduling_settled DROP COLUMN payload_bytes, DROP COLUMN used_us"
 # What was known so far counts as one sample: sizes were not kept, so it must fade before they can explain anything.
 BEGIN_SUMS = """
@@ -68,6 +70,7 @@ class Migration(migrations.Migration):
         ),
         # The table is no business of Django's migrations; its model is.
         migrations.RunSQL(ADD_TO_SETTLED, TAKE_FROM_SETTLED),
+        migrations.RunSQL(ADD_TO_WAKE, TAKE_FROM_WAKE),
         *cost_columns("KindCost"),
         *cost_columns("TenantKindCost"),
         migrations.RunPython(begin_sums, migrations.RunPython.noop),

@@ -166,6 +166,7 @@ class Wake(FoldedRow):
     """
 
     waiting_delta = models.IntegerField()
+    is_bulk = models.BooleanField(db_default=False, help_text="One of very many: after the others.")
 
     class Meta(FoldedRow.Meta):
         abstract = False

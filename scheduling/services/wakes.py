@@ -16,9 +16,13 @@ from scheduling.broker import wake_dispatcher
 from tenants.signals import tenant_scheduling_changed
 
 _WAKE_TENANTS = """
-    INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
-    SELECT tenant_id, id, queue_id, 0 FROM scheduling_schedulingentity WHERE tenant_id = ANY(%s)
+    INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta, is_bulk)
+    SELECT tenant_id, id, queue_id, 0, %s FROM scheduling_schedulingentity WHERE tenant_id = ANY(%s)
+    -- Those first whom something keeps waiting: weights and caps are read anew at each pick anyway.
+    ORDER BY waiting = 0, is_runnable
 """
+# More tenants than this at once are bulk: they are looked at after the news of single jobs.
+BULK_TENANTS = 100
 
 
 def append_wakes(rows: Sequence[tuple[UUID, int, int, int]]) -> None:
@@ -39,7 +43,7 @@ def wake_on_commit() -> None:
 def wake_tenants(*, tenant_ids: Sequence[UUID]) -> None:
     """Have the tick look anew at every queue of these tenants, within this transaction."""
     with connection.cursor() as cursor:
-        cursor.execute(_WAKE_TENANTS, [list(tenant_ids)])
+        cursor.execute(_WAKE_TENANTS, [len(tenant_ids) > BULK_TENANTS, list(tenant_ids)])
     wake_on_commit()
 
 

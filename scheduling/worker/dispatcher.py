@@ -63,8 +63,9 @@ class Dispatcher:
             self._next_probe = now + PROBE_SECONDS
             self._probe_broker()
             self._pool_ids = list(WorkerPool.objects.order_by("pk").values_list("pk", flat=True))
-        self._duties.run_due()
         has_more = [self._tick(pool_id) for pool_id in self._pool_ids if self._may_claim(pool_id)]
+        # Whoever woke us waits for the tick and not for what else is due.
+        self._duties.run_due()
         if not any(has_more) and not self._stopped.is_set():
             broker.wait_for_wake(dispatch_interval_seconds())
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+from datetime import timedelta
 
+import pytest
 import redis
+from django.db import connection, transaction
 from django.db.models import Count
+from django.db.models.functions import Now
 
-from scheduling.models import Execution, Job, JobEvent
+from scheduling.models import Execution, Job, JobEvent, PoolClock, ProcessHeartbeat
 from scheduling.services.cancellation import cancel_job
 from scheduling.services.ledger import verify_ledger
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.acceptance.acts import event_names, executions_of, fetch, submit, wait_for, wait_for_all
-from tests.acceptance.conftest import Platform
+from tests.acceptance.conftest import START_SECONDS, Platform
 from tests.acceptance.processes import eventually
 
 # The promise: whatever dies under a job, it runs again within this many seconds.
@@ -66,8 +70,13 @@ def test_a_stopping_worker_gives_running_jobs_back_without_burning_an_attempt(pl
     wait_for(job, "completed")
 
 
-def test_two_dispatchers_never_dispatch_a_job_twice(platform: Platform, acme: Tenant, initech: Tenant) -> None:
-    platform.start_dispatcher()
+@pytest.mark.parametrize("dispatchers", [2, 5])
+def test_several_dispatchers_never_dispatch_a_job_twice(
+    platform: Platform, acme: Tenant, initech: Tenant, dispatchers: int
+) -> None:
+    for _ in range(dispatchers - 1):
+        platform.start_dispatcher()
+    eventually(lambda: dispatchers_alive() >= dispatchers, within=START_SECONDS, what="all of them dispatch")
     jobs = submit(acme, "noop", *[{}] * 60) + submit(initech, "noop", *[{}] * 60)
     wait_for_all(jobs)
     with all_tenants():
@@ -83,6 +92,28 @@ def test_a_killed_dispatcher_is_replaced_by_another(platform: Platform, acme: Te
     assert platform.dispatcher is not None
     platform.dispatcher.kill()
     wait_for_all(submit(acme, "noop", *[{}] * 10))
+
+
+def test_another_takes_over_from_a_dispatcher_that_is_stopped_in_the_middle_of_a_tick(
+    platform: Platform, acme: Tenant
+) -> None:
+    leader, other = platform.dispatcher, platform.start_dispatcher()
+    assert leader is not None
+    eventually(lambda: dispatchers_alive() >= 2, within=START_SECONDS, what="both dispatch")
+    os.kill(other.pid, signal.SIGSTOP)  # so that it is surely the first that the tick blocks in
+    with all_tenants(), transaction.atomic():
+        list(PoolClock.objects.select_for_update().all())
+        eventually(is_anybody_blocked, what="a tick waits for us")
+        os.kill(leader.pid, signal.SIGSTOP)
+    os.kill(other.pid, signal.SIGCONT)
+    try:
+        # The stopped one holds the pool's lock in an open transaction: the database ends that after two seconds.
+        wait_for_all(submit(acme, "noop", *[{}] * 5))
+        assert leader.is_running
+    finally:
+        os.kill(leader.pid, signal.SIGCONT)
+    wait_for_all(submit(acme, "noop", {}))
+    assert verify_ledger().is_balanced
 
 
 def test_all_jobs_complete_when_the_broker_loses_everything_under_load(
@@ -116,6 +147,22 @@ def test_a_worker_that_was_stopped_and_comes_back_has_no_effect(platform: Platfo
     assert outcomes == ["crashed", "completed"]
     assert event_names(job).count("execution.completed") == 1
     assert zombie.stop() == 0
+
+
+def dispatchers_alive() -> int:
+    with all_tenants():
+        heard = ProcessHeartbeat.objects.filter(
+            role=ProcessHeartbeat.Role.DISPATCHER, heartbeat_at__gt=Now() - timedelta(seconds=10)
+        )
+        return heard.count()
+
+
+def is_anybody_blocked() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
+        )
+        return bool(cursor.fetchone()[0])
 
 
 def count_completed(jobs: list[Job]) -> int:

@@ -23,7 +23,8 @@ WITH wanted AS (
     SELECT * FROM unnest(%(tenant_ids)s::uuid[], %(counts)s::int[]) AS w(tenant_id, n)
 ), locked AS (
     SELECT c.tenant_id FROM scheduling_tenant_capacity c JOIN wanted USING (tenant_id)
-    ORDER BY c.tenant_id FOR UPDATE OF c
+    -- Another pool's tick holds what it folds and takes; to wait here, after folding, could be to wait in a ring.
+    ORDER BY c.tenant_id FOR UPDATE OF c SKIP LOCKED
 )
 UPDATE scheduling_tenant_capacity c SET in_flight = c.in_flight + w.n
 FROM wanted w JOIN locked USING (tenant_id)

@@ -14,7 +14,7 @@ from scheduling.fairness.shares import MergeRule, PoolShare, QueueShare, ReadRow
 from scheduling.models import CFSPlan
 from scheduling.processors import registry
 from scheduling.services.dispatching.prediction import predicted_us, prediction_joins
-from scheduling.services.dispatching.weights import QUEUE_WEIGHT
+from scheduling.services.dispatching.weights import QUEUE_WEIGHT, TENANT_WEIGHT
 
 MERGING = MergeRule(MERGE_BELOW_US, MAX_MESSAGE_JOBS, int(MESSAGE_SECONDS * 1_000_000))
 
@@ -40,9 +40,10 @@ WHERE q.pool_id = %s AND NOT q.is_paused
 ORDER BY q.id
 """.replace("<queue weight>", QUEUE_WEIGHT)
 # Eligibility is the index's own condition, so nobody who must wait hides one who need not.
+# A tenant's weight and cap are read as they are now: an edited plan holds for whoever waits, without a row written.
 # `floor` keeps the scan clear of dead index entries left of the least virtual time.
 _ENTITIES = """
-SELECT e.queue_id, e.id, e.tenant_id, e.weight_milli, e.vruntime, e.in_flight, e.head_rank, e.waiting, e.estimate_us,
+SELECT e.queue_id, e.id, e.tenant_id, {weight}, e.vruntime, e.in_flight, e.head_rank, e.waiting, e.estimate_us,
     coalesce(t.max_concurrency, p.max_concurrency) - coalesce(c.in_flight, 0)
 FROM unnest(%(queue_ids)s::bigint[], %(floors)s::bigint[]) AS q(id, floor)
     CROSS JOIN LATERAL (
@@ -161,7 +162,7 @@ def _read_tenants(
     tenant_room: dict[UUID, int] = {}
     with connection.cursor() as cursor:
         cursor.execute(
-            _ENTITIES.format(order=_FIFO_ORDER if is_fifo else _FAIR_ORDER),
+            _ENTITIES.format(order=_FIFO_ORDER if is_fifo else _FAIR_ORDER, weight=TENANT_WEIGHT),
             {
                 "queue_ids": [queue.queue_id for queue in queues],
                 "floors": [queue.floor for queue in queues],
