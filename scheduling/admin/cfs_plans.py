@@ -10,7 +10,9 @@ from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
 
 from scheduling.admin.help_texts import HelpfulMixin, without_related_links
+from scheduling.admin.what_if import WhatIfMixin
 from scheduling.dashboards.tags import badge
+from scheduling.dashboards.what_if import ask_about_cfs_plan
 from scheduling.dashboards.wording import percent_words
 from scheduling.models import CFSPlan, CFSPlanTier
 from scheduling.services.cfs_plans import (
@@ -84,7 +86,7 @@ class CFSPlanTierInline(TabularInline):
 
 
 @admin.register(CFSPlan)
-class CFSPlanAdmin(VersionsMixin, HelpfulMixin, PlatformStaffAdmin):
+class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin):
     """Saved, a plan is in effect with the dispatcher's next tick, on what waits already; nothing is restarted."""
 
     view_permission = Permission.PLATFORM_VIEW
@@ -96,6 +98,7 @@ class CFSPlanAdmin(VersionsMixin, HelpfulMixin, PlatformStaffAdmin):
     readonly_fields = ("state_badge", "version", "updated_at")
     post_actions = ("activate", "rollback", "withdraw")
     change_form_before_template = "scheduling/dashboards/parts/cfs_plan_note.html"
+    ask = staticmethod(ask_about_cfs_plan)
     help_texts = {
         "name": "How people call the plan.",
         "strategy": "Whether queues and tenants take turns by weight, or all is served in order of arrival.",

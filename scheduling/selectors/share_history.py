@@ -108,11 +108,13 @@ class ShareLine:
 
     @property
     def used_slots(self) -> float:
-        return sum(self.used) / len(self.used)
+        """On average over the bins in which it had or wanted any."""
+        return self._mean(self.used)
 
     @property
     def entitled_slots(self) -> float | None:
-        return sum(self.entitled) / len(self.entitled) if self.entitled else None
+        """The same of what it was entitled to."""
+        return self._mean(self.entitled) if self.entitled else None
 
     @property
     def ratio(self) -> float | None:
@@ -128,6 +130,11 @@ class ShareLine:
         if self.ratio is None:
             return Verdict.IDLE
         return Verdict.ABOVE if self.ratio > ABOVE else Verdict.BELOW if self.ratio < BELOW else Verdict.FAIR
+
+    def _mean(self, slots: Sequence[float]) -> float:
+        entitled = self.entitled or self.used
+        alive = [index for index, used in enumerate(self.used) if used > 0 or entitled[index] > 0]
+        return sum(slots[index] for index in alive) / len(alive) if alive else 0.0
 
     def is_compared_in(self, index: int) -> bool:
         """Whether it was short of slots in most of the bin: else it may have had little because it wanted little."""
@@ -220,7 +227,7 @@ def read_share_history(span: Span, *, queues: Sequence[Queue] | None = None) -> 
         now=now,
         since=axis.since,
         bin_length=axis.length,
-        lines=sorted(lines, key=lambda line: (-(line.entitled_slots or 0.0), line.name)),
+        lines=sorted(lines, key=lambda line: (-sum(line.entitled), line.name)),
         jain=[_jain(lines, index) for index in range(axis.bins)],
         sampled_at=sampled_at,
         plan_name=plan.name if plan else "",

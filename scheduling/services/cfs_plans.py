@@ -145,8 +145,11 @@ class _CFSPlans(VersionedPlans[CFSPlan]):
         self._assign(plan, content)
         rows = self._rows(plan, content["tiers"])
         plan.save()
-        plan.tiers.all().delete()
-        CFSPlanTier.objects.bulk_create(rows)
+        # A tier keeps its row: a form that was drawn before still names it.
+        plan.tiers.exclude(tier__in=content["tiers"]).delete()
+        CFSPlanTier.objects.bulk_create(
+            rows, update_conflicts=True, unique_fields=["plan", "tier"], update_fields=["queue", "weight"]
+        )
         wake_on_commit()
 
     def flatten(self, content: Mapping[str, Any]) -> dict[str, Any]:

@@ -53,6 +53,12 @@ class PlanLimitInline(TabularInline):
     readonly_fields = ("meaning",)
     extra = 1
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        # The column's heading stands above, where only the eye finds it.
+        field.widget.attrs["aria-label"] = {"key": "Limit"}.get(db_field.name, db_field.verbose_name.capitalize())
+        return field
+
     @admin.display(description="Meaning")
     def meaning(self, limit: PlanLimit) -> str:
         return describe_limit(limit.key) if limit.key else "–"

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
-from django.http import HttpRequest
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from tenants.diffs import diff_documents
-from tenants.exceptions import FieldInvalidError
+from tenants.exceptions import DomainError, FieldInvalidError
 from tenants.selectors.plans import versions_of
 
 SHOWN_VERSIONS = 20
+STALE_ADVICE = (
+    "Somebody else has saved the plan since you opened it: it is at version {version} now. What you typed still stands"
+    " below, and nothing of it is saved. Compare it with the newest version at the foot of the page; saving again puts"
+    " yours on top of that one."
+)
 VERSION_FIELDS = ("reason", "effective_from", "seen_version")
 
 
@@ -34,10 +40,36 @@ class VersionForm(forms.ModelForm):  # type: ignore[type-arg]
     )
     seen_version = forms.IntegerField(required=False, widget=forms.HiddenInput(), help_text="What was read.")
 
+    # Of one request: why its service refused what was sent, and whether it is only to be looked at.
+    refusal: ClassVar[DomainError | None] = None
+    is_preview: ClassVar[bool] = False
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "seen_version" in self.fields and not self.instance._state.adding:
             self.fields["seen_version"].initial = self.instance.version
+
+    def is_valid(self) -> bool:
+        """Whether it may be saved; what is only looked at may not."""
+        return super().is_valid() and not self.is_preview
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned: dict[str, Any] | None = super().clean()
+        if self.refusal is not None:
+            self.add_error(None, self.refusal.detail)
+        if self.is_stale:
+            self.add_error(None, STALE_ADVICE.format(version=self.instance.version))
+            # Sent again, it is meant for the version that is told of now.
+            data: Any = self.data
+            self.data = data.copy()
+            self.data["seen_version"] = str(self.instance.version)  # type: ignore[index]
+        return cleaned
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether somebody else has saved the plan since this form was drawn."""
+        seen = self.cleaned_data.get("seen_version")
+        return not self.is_preview and seen is not None and seen != self.instance.version
 
     def options(self) -> dict[str, Any]:
         """What goes to the service beside the plan's own values."""
@@ -55,6 +87,21 @@ class VersionsMixin(ModelAdmin):
 
     change_form_outer_after_template = "tenants/admin/plan_versions.html"
 
+    def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> type[Any]:
+        form: type[Any] = super().get_form(request, obj, **kwargs)
+        refusal = getattr(request, "plan_refusal", None)
+        return type(form.__name__, (form,), {"refusal": refusal, "is_preview": is_preview(request)})
+
+    def _changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """A refused change is drawn anew with what was typed, and says why; a redirect would lose it."""
+        try:
+            with transaction.atomic():
+                response: HttpResponse = super()._changeform_view(request, *args, **kwargs)
+        except DomainError as refusal:
+            request.plan_refusal = refusal  # type: ignore[attr-defined]
+            response = super()._changeform_view(request, *args, **kwargs)
+        return response
+
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         plan = context.get("original")
         if plan is not None:
@@ -64,6 +111,11 @@ class VersionsMixin(ModelAdmin):
             ]
             context["may_roll_back"] = self.has_change_permission(request)
         return super().render_change_form(request, context, *args, **kwargs)
+
+
+def is_preview(request: HttpRequest) -> bool:
+    """Whether a form was sent to be looked at, by the button for where no script runs."""
+    return request.method == "POST" and "_preview" in request.POST
 
 
 def asked_number(request: HttpRequest) -> int:

@@ -233,6 +233,8 @@ GET    password_change/done/                 console
 GET    autocomplete/                         console                                   403
 GET    r/{n}/{n}/                            console                                   404
 GET    scheduling/job/{job}/body/            jobs.view
+POST   scheduling/cfsplan/{cfs_plan}/what-if/ platform.view
+POST   tenants/plan/{plan}/what-if/          platform.view
 POST   scheduling/schedule/preview/         schedules.view
 GET    scheduling/schedule/{schedule}/backfill/ schedules.manage
 GET    scheduling/job/{job}/log/             logs.view

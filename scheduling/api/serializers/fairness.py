@@ -53,8 +53,8 @@ class ShareLineSerializer(serializers.Serializer[ShareLine]):
     name = serializers.CharField()
     plan = serializers.CharField(source="plan_name")
     cap = serializers.IntegerField(help_text="Its jobs in flight at once.")
-    used_slots = serializers.FloatField(help_text="On average over the range.")
-    entitled_slots = serializers.FloatField(allow_null=True, help_text="On average over the range.")
+    used_slots = serializers.FloatField(help_text="On average while it had or wanted any.")
+    entitled_slots = serializers.FloatField(allow_null=True, help_text="On average while it had or wanted any.")
     ratio = serializers.FloatField(allow_null=True, help_text="Had over entitled while backlogged; 1 is exactly fair.")
     verdict = serializers.CharField(source="verdict.value", help_text="below, fair, above, idle or unknown.")
     lag_us = serializers.IntegerField(

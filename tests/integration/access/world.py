@@ -12,6 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from rest_framework.test import APIClient
 
+from scheduling.models import CFSPlan
 from scheduling.processors.document_indexing.uploads import upload_documents
 from scheduling.processors.retrieval.services import create_dataset
 from scheduling.services.schedules.definitions import create_schedule
@@ -85,6 +86,8 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "schedule": schedule.pk,
         "user": member.pk,
         "tenant": tenant.pk,
+        "plan": tenant.plan_id,
+        "cfs_plan": CFSPlan.objects.get(is_active=True).pk,
     }
 
 

@@ -441,6 +441,10 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
 CONSOLE_READS = (
     "",
     "overview/",
+    "fairness/",
+    "fairness/part/",
+    "scheduling/cfsplan/{cfs_plan}/what-if/",
+    "tenants/plan/{plan}/what-if/",
     "errors/",
     "errors/{fingerprint}/",
     "roles/",
