@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.conf import settings
 
+from scheduling.circuit import CircuitPolicy
+
 MAX_PAYLOAD_BYTES = 256 * 1024
 MAX_PAYLOAD_DEPTH = 32
 MAX_RESULT_BYTES = 64 * 1024
@@ -63,6 +65,15 @@ def heartbeat_seconds() -> float:
 def sweep_seconds() -> float:
     """Time between two rescue sweeps."""
     return float(settings.SWEEP_SECONDS)
+
+
+def circuit_policy() -> CircuitPolicy:
+    """When breakers open, and for how long."""
+    return CircuitPolicy(
+        failures=int(settings.CIRCUIT_FAILURES),
+        window_seconds=float(settings.CIRCUIT_WINDOW_SECONDS),
+        cool_down_seconds=float(settings.CIRCUIT_COOL_DOWN_SECONDS),
+    )
 
 
 def canary_interval_seconds() -> float:

@@ -33,6 +33,14 @@ class RouteMissingError(DomainError):
     code, category, title = "route_missing", "unavailable", "No routing rule sends this kind to a queue"
 
 
+class MemoryClassError(DomainError):
+    code, category, title = "memory_class", "invalid", "No worker of this queue has the memory that this kind needs"
+
+
+class CircuitNotFoundError(DomainError):
+    code, category, title = "not_found", "not_found", "Nothing of this kind has failed"
+
+
 class QuotaExceededError(DomainError):
     code, category, title = "quota_exceeded", "limited", "A limit of the plan is reached"
 

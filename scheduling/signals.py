@@ -20,4 +20,5 @@ upkeep_ended = Signal()  # name, outcome, seconds, findings
 schedules_fired = Signal()  # tenant_id, outcome, count
 schedule_disabled = Signal()  # tenant_id, schedule_id, reason
 messages_republished = Signal()  # count
+circuit_opened = Signal()  # tenant_id, kind, is_again
 worker_given_up = Signal()  # pool, worker_id, reason

@@ -32,6 +32,7 @@ POST   jobs/bulk/                        job.submitted           scheduling.job
 POST   jobs/{waiting}/cancel/            job.cancelled           scheduling.job
 POST   jobs/{job}/retry/                 job.retried             scheduling.job
 POST   dead-letters/{letter}/requeue/    job.retried             scheduling.job
+POST   circuits/noop/reset/              circuit.reset           scheduling.circuit
 POST   queues/dataset/pause/             queue.paused            scheduling.queue
 POST   queues/dataset/resume/            queue.resumed           scheduling.queue
 POST   queues/dataset/drain/             queue.draining          scheduling.queue
@@ -97,6 +98,7 @@ scheduling.cfsplan                  change        cfs_plan.changed         sched
 scheduling.cfsplan                  activate      cfs_plan.activated       scheduling.cfsplan
 scheduling.cfsplan                  rollback      cfs_plan.rolled_back     scheduling.cfsplan
 scheduling.cfsplan                  withdraw      cfs_plan.version_withdrawn scheduling.cfsplan
+scheduling.circuit                  reset         circuit.reset            scheduling.circuit
 scheduling.deadletter               requeue       job.retried              scheduling.job
 scheduling.job                      retry         job.retried              scheduling.job
 scheduling.job                      cancel        job.cancelled            scheduling.job
@@ -182,6 +184,7 @@ grant_platform_role  platform_role.granted  auth.user
 index_documents      documents.uploaded     retrieval.dataset
 issue_api_key        api_key.issued         tenants.apikey
 plan_versions        plan.rolled_back       tenants.plan
+reset_circuit        circuit.reset          scheduling.circuit
 requeue_dead_letters job.retried            scheduling.job
 retry_jobs           job.retried            scheduling.job
 revoke_api_key       api_key.revoked        tenants.apikey
@@ -207,6 +210,7 @@ NO_ACTS: dict[str, str] = {
     "build_search_indexes": "the same answers, sooner",
     "check_process": "reads",
     "diagnose": "reads",
+    "list_circuits": "reads",
     "list_schedules": "reads",
     "show_usage": "reads",
     "tail_job": "reads",

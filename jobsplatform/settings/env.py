@@ -46,6 +46,9 @@ env = environ.Env(
     LEASE_SECONDS=(float, 10.0),
     HEARTBEAT_SECONDS=(float, 2.5),
     SWEEP_SECONDS=(float, 1.0),
+    CIRCUIT_FAILURES=(int, 10),
+    CIRCUIT_WINDOW_SECONDS=(float, 60.0),
+    CIRCUIT_COOL_DOWN_SECONDS=(float, 30.0),
     # Audit
     AUDIT_SIGNING_KEY=(str, ""),
     AUDIT_PUBLIC_KEYS=(list, []),

@@ -20,6 +20,12 @@ REPUBLISH_AFTER_SECONDS = env.float("REPUBLISH_AFTER_SECONDS")
 LEASE_SECONDS = env.float("LEASE_SECONDS")
 HEARTBEAT_SECONDS = env.float("HEARTBEAT_SECONDS")
 SWEEP_SECONDS = env.float("SWEEP_SECONDS")
+# So many failures of a tenant's jobs of a kind in a row, of one cause and within the window, and the rest wait.
+CIRCUIT_FAILURES = env.int("CIRCUIT_FAILURES")
+CIRCUIT_WINDOW_SECONDS = env.float("CIRCUIT_WINDOW_SECONDS")
+CIRCUIT_COOL_DOWN_SECONDS = env.float("CIRCUIT_COOL_DOWN_SECONDS")
+if CIRCUIT_FAILURES < 0 or CIRCUIT_WINDOW_SECONDS <= 0 or CIRCUIT_COOL_DOWN_SECONDS <= 0:
+    raise ImproperlyConfigured("CIRCUIT_FAILURES must be 0 (off) or more, the window and the cool-down more than 0.")
 CANARY_INTERVAL_SECONDS = env.float("CANARY_INTERVAL_SECONDS")
 CANARY_LIMIT_SECONDS = env.float("CANARY_LIMIT_SECONDS")
 if CANARY_INTERVAL_SECONDS and CANARY_LIMIT_SECONDS < 2 * CANARY_INTERVAL_SECONDS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -19,6 +19,7 @@ from scheduling.dashboards.wording import duration_words
 from scheduling.models import KindPause, Queue, Worker, WorkerPool
 from scheduling.processors import registry
 from scheduling.selectors.stops import find_drain
+from scheduling.services.memory_classes import kinds_beyond
 from scheduling.services.pauses import (
     drain_pool,
     drain_queue,
@@ -52,7 +53,7 @@ class QueueAdmin(StandingAdmin):
     """Celery queues; the dispatcher decides their order."""
 
     change_permission = Permission.FAIRNESS_MANAGE
-    list_display = ("name", "state_badge", "pool", "weight", "cap", "resource_class", "expected_seconds")
+    list_display = ("name", "state_badge", "pool", "weight", "cap", "dispatches_per_minute", "expected_seconds")
     list_select_related = ("pool",)
     fields = ("name", "pool", "state_badge", "pause_reason", *QUEUE_FIELDS)
     readonly_fields = ("name", "pool", "state_badge", "pause_reason")
@@ -107,14 +108,16 @@ class WorkerPoolAdmin(StandingAdmin):
     """Pools of workers that share slots."""
 
     change_permission = Permission.FAIRNESS_MANAGE
-    list_display = ("name", "description")
-    fields = ("name", "description")
+    list_display = ("name", "description", "memory_mib")
+    fields = ("name", "description", "memory_mib")
     readonly_fields = ("name",)
     post_actions = ("pause", "drain", "resume")
     help_texts = {"description": "Which machines and queues this pool is, in one line."}
 
     def save_model(self, request: HttpRequest, obj: WorkerPool, form: Any, change: bool) -> None:
         update_worker_pool(pool=obj, changes={name: form.cleaned_data[name] for name in form.changed_data})
+        if too_large := kinds_beyond(obj):
+            messages.warning(request, f"Jobs of these kinds need more memory and wait here: {', '.join(too_large)}.")
 
     @post_action(
         label="Pause",

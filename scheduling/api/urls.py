@@ -7,6 +7,7 @@ from rest_framework.routers import SimpleRouter
 
 from scheduling.api.views.bulk import BulkSubmissionViewSet
 from scheduling.api.views.cfs_plans import CFSPlanViewSet
+from scheduling.api.views.circuits import CircuitViewSet
 from scheduling.api.views.errors import ErrorViewSet
 from scheduling.api.views.fairness import FairnessViewSet
 from scheduling.api.views.history import BatchViewSet, DeadLetterViewSet, ExecutionViewSet
@@ -24,6 +25,7 @@ router.register("jobs", JobViewSet, basename="job")
 router.register("batches", BatchViewSet, basename="batch")
 router.register("executions", ExecutionViewSet, basename="execution")
 router.register("dead-letters", DeadLetterViewSet, basename="dead-letter")
+router.register("circuits", CircuitViewSet, basename="circuit")
 router.register("errors", ErrorViewSet, basename="error")
 router.register("fairness", FairnessViewSet, basename="fairness")
 router.register("queues", QueueViewSet, basename="queue")

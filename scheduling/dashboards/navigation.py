@@ -30,6 +30,7 @@ GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
             Page("scheduling.Job", "Jobs", "work", "jobs"),
             Page("scheduling.Batch", "Batches", "stacks"),
             Page("scheduling.DeadLetter", "Dead letters", "mark_email_unread", "dead-letters"),
+            Page("scheduling.Circuit", "Circuit breakers", "electrical_services"),
             Page("scheduling.Queue", "Queues", "table_rows", "queues"),
             Page("scheduling.Worker", "Workers", "memory", "workers"),
             Page("scheduling.Schedule", "Schedules", "schedule", "schedules"),

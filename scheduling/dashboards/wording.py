@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from scheduling.circuit import CircuitState
 from scheduling.lifecycle import JobState
 from scheduling.models import DeadLetter, Execution, UpkeepRun, Worker
 from scheduling.selectors.fairness import Verdict
@@ -62,6 +63,10 @@ MARKS: dict[str, Mark] = {
     "loses": Mark("▼", "loses", "bad"),
     "gains": Mark("▲", "gains", "good"),
     "unchanged": Mark("●", "about the same", "quiet"),
+    CircuitState.COUNTING: Mark("◔", "counting failures", "warn"),
+    CircuitState.OPEN: Mark("⊘", "open", "bad"),
+    CircuitState.HALF_OPEN: Mark("◐", "half open", "warn"),
+    CircuitState.CLOSING: Mark("↻", "closing", "busy"),
     "overdue": Mark("⧖", "overdue", "bad"),
     "silent": Mark("▼", "silent", "bad"),
     "paused": Mark("‖", "paused", "warn"),

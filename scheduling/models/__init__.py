@@ -1,6 +1,7 @@
 """The tables of what and when."""
 
 from scheduling.models.backlog import BacklogMove
+from scheduling.models.circuits import Circuit, CircuitNews
 from scheduling.models.executions import Charge, Execution, JobEvent, LiveExecution, Settled, Wake
 from scheduling.models.fair_share import (
     CFSPlan,
@@ -26,6 +27,7 @@ from scheduling.models.schedules import Schedule, ScheduleFire
 from scheduling.models.topology import (
     Drain,
     KindPause,
+    MemoryClass,
     PoolClock,
     ProcessHeartbeat,
     Queue,
@@ -45,6 +47,8 @@ __all__ = [
     "CFSPlanTier",
     "CFSPlanVersion",
     "Charge",
+    "Circuit",
+    "CircuitNews",
     "DeadLetter",
     "Drain",
     "Execution",
@@ -61,6 +65,7 @@ __all__ = [
     "KindHour",
     "KindPause",
     "LiveExecution",
+    "MemoryClass",
     "PoolClock",
     "ProcessHeartbeat",
     "Queue",

@@ -162,14 +162,23 @@ class JobDue(WaitingRow):
 
 
 class JobHeld(WaitingRow):
-    """A job that is available but whose kind is paused."""
+    """A job that is available but may not start, and is set aside so that it hides nobody.
+
+    ``gate`` is what held it when a tick met it: ``kind`` (its kind is paused), ``circuit`` (the breaker of its tenant
+    and kind is open), or ``memory`` with the id of a pool whose children are too small for it.
+    """
 
     job_id = models.UUIDField(primary_key=True)
     travels_alone = models.BooleanField(db_default=False)
+    gate = models.CharField(max_length=40, db_default="kind")
 
     class Meta:
         db_table = "scheduling_job_held"
-        indexes = [models.Index(fields=["kind", "rank"], name="job_held_kind_rank")]
+        indexes = [
+            models.Index(fields=["kind", "rank"], name="job_held_kind_rank"),
+            models.Index(fields=["gate", "kind", "rank"], name="job_held_gate"),
+            models.Index(fields=["tenant", "kind", "rank"], condition=Q(gate="circuit"), name="job_held_circuit"),
+        ]
 
 
 class JobDeadline(models.Model):

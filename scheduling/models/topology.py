@@ -10,11 +10,26 @@ from tenants.ids import uuid7
 from tenants.models.pauses import PauseFacts
 
 
+class MemoryClass(models.IntegerChoices):
+    """What a job may need of memory and a pool's children have, in MiB; kinds name it in lower case."""
+
+    SMALL = 256, "small (256 MiB)"
+    MEDIUM = 512, "medium (512 MiB)"
+    LARGE = 1024, "large (1,024 MiB)"
+
+
 class WorkerPool(PauseFacts):
     """Workers that share slots; every queue belongs to one pool."""
 
     name = models.SlugField(max_length=40, unique=True)
     description = models.CharField(max_length=200, blank=True)
+    memory_mib = models.PositiveIntegerField(
+        "memory class",
+        choices=MemoryClass.choices,
+        default=MemoryClass.LARGE,
+        db_default=MemoryClass.LARGE,
+        help_text="What each child has; jobs of kinds that need more are not handed out here.",
+    )
     is_paused = models.BooleanField(default=False)
     pause_reason = models.CharField(max_length=200, blank=True, default="")
 
@@ -111,6 +126,18 @@ class Queue(PauseFacts):
     cap = models.PositiveIntegerField(
         null=True, blank=True, help_text="Messages in flight at most; empty for no cap of its own."
     )
+    dispatches_per_minute = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(60_000_000)],
+        help_text="Jobs handed out a minute at most, over time; empty for no rate of its own.",
+    )
+    dispatch_burst = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(1_000_000)],
+        help_text="Jobs handed out at once at most after a time of rest; empty for those of a second, at least two.",
+    )
     resource_class = models.CharField(max_length=12, choices=ResourceClass.choices, default=ResourceClass.CPU)
     expected_seconds = models.FloatField(
         default=1.0,
@@ -139,6 +166,9 @@ class QueueClock(models.Model):
     virtual_time = models.BigIntegerField(default=0)
     floor = models.BigIntegerField(default=0)
     was_backlogged = models.BooleanField(default=False)
+    arrival_us = models.BigIntegerField(
+        db_default=0, help_text="Theoretical arrival time of its rate, microseconds since 1970."
+    )
 
     class Meta:
         db_table = "scheduling_queue_clock"

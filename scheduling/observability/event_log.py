@@ -21,6 +21,7 @@ _LINES: tuple[tuple[Signal, str, str], ...] = (
     (signals.execution_ended, "execution.ended", "info"),
     (signals.executions_rescued, "executions.rescued", "warning"),
     (signals.schedules_fired, "schedules.fired", "info"),
+    (signals.circuit_opened, "circuit.opened", "warning"),
     (signals.schedule_disabled, "schedule.disabled", "warning"),
     (signals.upkeep_ended, "upkeep.ended", "info"),
     (limit_warned, "limit.warned", "warning"),

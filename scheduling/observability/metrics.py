@@ -54,6 +54,7 @@ REPUBLISHED = Counter("messages_republished", "Messages sent again that no worke
 DUTY = Histogram("duty_seconds", "Length of the dispatchers' duties.", ["duty"], namespace=PREFIX, buckets=_TICKS)
 DUTY_FAILURES = Counter("duty_failures", "Duties that failed.", ["duty"], namespace=PREFIX)
 EMPTIED = Counter("broker_emptied", "Times that the broker came up without our messages.", namespace=PREFIX)
+CIRCUITS = Counter("circuits_opened", "Circuit breakers that opened, of any tenant.", ["kind"], namespace=PREFIX)
 GIVEN_UP = Counter("workers_given_up", "Workers that restarted themselves.", ["pool", "reason"], namespace=PREFIX)
 UPKEEP = Counter("upkeep_runs", "Runs of upkeep tasks.", ["task", "outcome"], namespace=PREFIX)
 LIMIT_WARNINGS = Counter(
@@ -76,6 +77,7 @@ def connect() -> None:
         (signals.upkeep_ended, _on_upkeep),
         (limit_warned, _on_limit_warned),
         (signals.messages_republished, _on_republished),
+        (signals.circuit_opened, _on_circuit_opened),
         (signals.worker_given_up, _on_given_up),
     )
     for signal, receiver in receivers:
@@ -146,6 +148,10 @@ def _on_limit_warned(sender: object, *, key: str, percent: int, **_: Any) -> Non
 
 def _on_republished(sender: object, *, count: int, **_: Any) -> None:
     REPUBLISHED.inc(count)
+
+
+def _on_circuit_opened(sender: object, *, kind: str, **_: Any) -> None:
+    CIRCUITS.labels(kind).inc()
 
 
 def _on_given_up(sender: object, *, pool: str, reason: str, **_: Any) -> None:

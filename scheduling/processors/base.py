@@ -16,6 +16,9 @@ from uuid import UUID
 
 type Json = Mapping[str, Any]
 type Effects = Callable[[], object]
+type MemoryClass = Literal["small", "medium", "large"]
+# What each class of memory may need, in MiB.
+MEMORY_MIB: Mapping[MemoryClass, int] = {"small": 256, "medium": 512, "large": 1_024}
 type LogLevel = Literal["debug", "info", "warning", "error"]
 
 
@@ -175,7 +178,9 @@ class TaskProcessor(ABC):
     ``settings`` are keys of tenant settings that ``context.setting`` is asked for. What Python's
     ``logging`` records under ``log_namespaces`` goes into the job's log too; None is the package
     that the class stands in, an empty sequence turns this off. ``is_mergeable`` False: small jobs of the kind do not
-    travel with others, each has a message and a settlement of its own.
+    travel with others, each has a message and a settlement of its own. ``memory_class`` is what a job may need: 256,
+    512 or 1,024 MiB; only pools whose children have as much are given it. ``has_circuit`` says whether failures in a
+    row make the tenant's other jobs of the kind wait.
     """
 
     kind: ClassVar[str]
@@ -188,6 +193,8 @@ class TaskProcessor(ABC):
     is_mergeable: ClassVar[bool] = True
     settings: ClassVar[Sequence[str]] = ()
     log_namespaces: ClassVar[Sequence[str] | None] = None
+    memory_class: ClassVar[MemoryClass] = "small"
+    has_circuit: ClassVar[bool] = True
 
     @abstractmethod
     def process(self, context: JobContext) -> Outcome | Json | None:

@@ -17,7 +17,7 @@ from django.utils.module_loading import import_string
 
 from scheduling.conf import diagnostic_kinds_allowed
 from scheduling.exceptions import KindUnknownError
-from scheduling.processors.base import TaskProcessor
+from scheduling.processors.base import MEMORY_MIB, TaskProcessor
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +44,12 @@ def kinds() -> list[str]:
 def is_mergeable(kind: str) -> bool:
     """Whether small jobs of the kind may travel with others; no for a kind that is not known here."""
     return kind in _mergeable_kinds()
+
+
+def memory_needs() -> dict[str, int]:
+    """The kinds that need more memory than the least class has, with their MiB."""
+    needs = {kind: MEMORY_MIB[get(kind).memory_class] for kind in kinds()}
+    return {kind: need for kind, need in needs.items() if need > MEMORY_MIB["small"]}
 
 
 def reset() -> None:

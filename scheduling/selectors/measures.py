@@ -10,6 +10,7 @@ from django.db import connection
 
 from scheduling.conf import lease_seconds
 from scheduling.models import KindCost, Queue
+from scheduling.selectors.circuits import count_open_circuits
 from scheduling.selectors.costs import read_kind_costs
 from scheduling.selectors.fairness import ENTITY_LIMIT, TenantLine, read_fair_share, read_in_flight
 from scheduling.selectors.overview import read_oldest_waits
@@ -113,6 +114,7 @@ class Measures:
     rollup_lag_seconds: float | None
     seals: SealBacklog
     kind_costs: Mapping[str, KindCost]
+    open_circuits: Mapping[str, int]
 
 
 def read_measures(*, tenant_limit: int) -> Measures:
@@ -131,6 +133,7 @@ def read_measures(*, tenant_limit: int) -> Measures:
         rollup_lag_seconds=lag[0][0],
         seals=read_seal_backlog(),
         kind_costs=read_kind_costs(),
+        open_circuits=count_open_circuits(),
     )
 
 

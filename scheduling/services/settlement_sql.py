@@ -126,6 +126,17 @@ WITH verdict AS (
         (id, tenant_id, job_id, execution_id, kind, error_type, error_message, error_fingerprint, at)
     SELECT error_id, tenant_id, job_id, id, kind, error_type, left(error_message, 500), error_fingerprint, now()
     FROM ended WHERE error_type <> ''
+), circuit_news AS (
+    -- Errors that time may heal move a breaker; a success only one that counts already.
+    INSERT INTO scheduling_circuit_news (tenant_id, kind, job_id, fingerprint, error_type, error_message, at)
+    SELECT e.tenant_id, e.kind, e.job_id, CASE e.outcome WHEN 'completed' THEN '' ELSE e.error_fingerprint END,
+        e.error_type, left(e.error_message, 200), clock_timestamp()
+    FROM ended e
+    WHERE (e.outcome IN ('failed', 'timed_out', 'crashed') AND e.error_fingerprint <> ''
+            AND e.dead_letter_reason <> 'permanent_error')
+        OR (e.outcome = 'completed' AND (
+            EXISTS (SELECT FROM scheduling_circuit c WHERE c.tenant_id = e.tenant_id AND c.kind = e.kind)
+            OR EXISTS (SELECT FROM scheduling_circuit_news n WHERE n.tenant_id = e.tenant_id AND n.kind = e.kind)))
 ), deadline AS (
     DELETE FROM scheduling_job_deadline d USING ended e
     WHERE d.job_id = e.job_id AND e.state IN ('completed', 'cancelled', 'discarded', 'quarantined')

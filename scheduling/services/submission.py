@@ -29,6 +29,7 @@ from scheduling.models import (
 from scheduling.services.drains import Drains, refuse_draining_tenant
 from scheduling.services.events import append_events
 from scheduling.services.job_requests import JobRequest, check_request
+from scheduling.services.memory_classes import refuse_too_large
 from scheduling.services.quotas import Allowance, RateStanding, TokenGrant
 from scheduling.services.routing import Routes
 from scheduling.services.wakes import append_wakes, wake_on_commit
@@ -175,6 +176,7 @@ class _Intake:
                 return Submission(known, created=False)
         processor = check_request(request, now=self.now, max_priority=self.tenant.plan.max_priority)
         queue = self.routes.queue_for(request.kind, request.payload, request.queue)
+        refuse_too_large(request.kind, queue)
         refuse_draining_tenant(self.tenant, self.now)
         self.drains.refuse(request.kind, queue.name)
         self.allowance.check_new(len(self.new))

@@ -16,19 +16,27 @@ from tenants.exceptions import FieldInvalidError
 from tenants.services.audit import record_audit
 from tenants.services.changes import assign
 
-QUEUE_FIELDS = ("description", "weight", "cap", "resource_class", "expected_seconds")
-POOL_FIELDS = ("description",)
+QUEUE_FIELDS = (
+    "description",
+    "weight",
+    "cap",
+    "dispatches_per_minute",
+    "dispatch_burst",
+    "resource_class",
+    "expected_seconds",
+)
+POOL_FIELDS = ("description", "memory_mib")
 RULE_FIELDS = ("position", "kind", "tier", "condition", "queue", "by_tier", "allows_queue_choice", "is_active")
 _CONDITION_KEYS = {"field", "op", "value"}
 
 
 def update_queue(*, queue: Queue, changes: Mapping[str, Any], reason: str = "") -> Queue:
-    """Change a queue's weight, cap or description; the next tick reads them. Pausing has a service of its own."""
+    """Change a queue's weight, cap, rate or description; the next tick reads them. Pausing has a service of its own."""
     return _update(Queue.objects, queue, _only(changes, QUEUE_FIELDS), action="queue.changed", reason=reason)
 
 
 def update_worker_pool(*, pool: WorkerPool, changes: Mapping[str, Any], reason: str = "") -> WorkerPool:
-    """Change a pool's description."""
+    """Change a pool's description and memory class; jobs that need more than it has by now are set aside."""
     return _update(WorkerPool.objects, pool, _only(changes, POOL_FIELDS), action="worker_pool.changed", reason=reason)
 
 

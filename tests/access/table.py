@@ -96,6 +96,8 @@ GET    jobs/{job}/events/                    jobs.view
 GET    jobs/{job}/executions/                jobs.view
 GET    jobs/{job}/logs/                      logs.view
 GET    jobs/{job}/logs/download/             logs.view
+GET    circuits/                             jobs.view
+POST   circuits/noop/reset/                  jobs.retry        {"reason": "it is back"}
 GET    errors/                               jobs.view
 GET    errors/{fingerprint}/                 jobs.view
 GET    fairness/                             jobs.view
@@ -186,6 +188,7 @@ retrieval.document                 datasets.view   -                -           
 scheduling.batch                   jobs.view       -                -
 scheduling.cfsplan                 platform.view   fairness.manage  fairness.manage  activate:fairness.manage rollback:fairness.manage withdraw:fairness.manage
 scheduling.charge                  tenant.view     -                -
+scheduling.circuit                 jobs.view       -                -                reset:jobs.retry
 scheduling.deadletter              jobs.view       -                -                requeue:jobs.retry
 scheduling.execution               logs.view       -                -
 scheduling.job                     jobs.view       -                -                retry:jobs.retry cancel:jobs.cancel suspend:jobs.cancel resume:jobs.cancel reveal:jobs.reveal

@@ -26,6 +26,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"Command._record", "pages"},
         "an operator removes the ended jobs of all tenants at once",
     ),
+    "scheduling/management/commands/list_circuits.py": (
+        {"Command.handle"},
+        "an operator asks for all tenants' circuit breakers",
+    ),
     "scheduling/management/commands/list_schedules.py": (
         {"Command.handle"},
         "an operator asks for all tenants' schedules",

@@ -19,6 +19,8 @@ class QueueSerializer(serializers.Serializer[Queue]):
     pool = serializers.CharField(source="pool.name")
     weight = serializers.IntegerField(help_text="Unless the active CFS plan says otherwise.")
     cap = serializers.IntegerField(allow_null=True, help_text="Messages in flight at most.")
+    dispatches_per_minute = serializers.IntegerField(allow_null=True, help_text="Jobs handed out at most.")
+    dispatch_burst = serializers.IntegerField(allow_null=True, help_text="Of them at once.")
     is_paused = serializers.BooleanField()
     pause_reason = serializers.CharField()
     is_draining = serializers.SerializerMethodField()

@@ -71,6 +71,7 @@ class CrashProcessor(TaskProcessor):
     kind = "crash"
     title = "Kill the worker's process"
     is_diagnostic = True
+    has_circuit = False
     payload_schema = {
         "type": "object",
         "properties": {"times": {"type": "integer", "minimum": 1}, "seconds": _SECONDS_SCHEMA},
@@ -96,6 +97,7 @@ class FailProcessor(TaskProcessor):
     kind = "fail"
     title = "Fail"
     is_diagnostic = True
+    has_circuit = False
     retry_delays_seconds = (0.5, 1.0, 2.0)
     payload_schema = {
         "type": "object",
@@ -133,6 +135,7 @@ class SpinProcessor(TaskProcessor):
     kind = "spin"
     title = "Spin without a safe point"
     is_diagnostic = True
+    has_circuit = False
     timeout_seconds = 2.0
     max_retries = 1
     retry_delays_seconds = (0.5,)
@@ -158,6 +161,7 @@ class AllocateProcessor(TaskProcessor):
     kind = "allocate"
     title = "Allocate memory"
     is_diagnostic = True
+    has_circuit = False
     payload_schema = {
         "type": "object",
         "properties": {"mebibytes": {"type": "integer", "minimum": 1, "maximum": 65_536}, "seconds": _SECONDS_SCHEMA},

@@ -43,6 +43,7 @@ class DocumentIndexing(TaskProcessor):
     """Makes an uploaded file searchable."""
 
     kind = "document_indexing"
+    memory_class = "medium"
     title = "Document indexing"
     payload_schema: ClassVar[Mapping[str, Any]] = {
         "type": "object",

@@ -13,6 +13,7 @@ from scheduling.conf import MAX_MESSAGE_JOBS, MERGE_BELOW_US, MESSAGE_SECONDS, T
 from scheduling.fairness.shares import MergeRule, PoolShare, QueueShare, ReadRows, ReadyJob, TenantShare
 from scheduling.models import CFSPlan
 from scheduling.processors import registry
+from scheduling.services.dispatching.gates import gate_before, memory_needs
 from scheduling.services.dispatching.prediction import predicted_us, prediction_joins
 from scheduling.services.dispatching.weights import QUEUE_WEIGHT, TENANT_WEIGHT
 
@@ -57,10 +58,13 @@ FROM unnest(%(queue_ids)s::bigint[], %(floors)s::bigint[]) AS q(id, floor)
 """
 _FAIR_ORDER = "e.vruntime >= q.floor ORDER BY e.vruntime, e.id"
 _FIFO_ORDER = "true ORDER BY e.head_rank, e.id"
-_ROWS = """
-SELECT a.entity_id, a.asked, r.rank, r.job_id, r.kind, r.travels_alone,
+_ROWS = (
+    """
+SELECT a.entity_id, a.asked, r.rank, r.job_id, r.kind,
+    -- A rate counts jobs, so those of a queue that has one do not travel together.
+    r.travels_alone OR q.dispatches_per_minute IS NOT NULL,
     <predicted>,
-    EXISTS (SELECT FROM scheduling_kindpause k WHERE k.kind = r.kind)
+    <gate>
 FROM unnest(%(entity_ids)s::bigint[], %(asked)s::int[]) AS a(entity_id, asked)
     JOIN scheduling_schedulingentity e ON e.id = a.entity_id
     JOIN scheduling_queue q ON q.id = e.queue_id
@@ -71,7 +75,10 @@ FROM unnest(%(entity_ids)s::bigint[], %(asked)s::int[]) AS a(entity_id, asked)
     ) r
     <joins>
 ORDER BY a.entity_id, r.rank, r.job_id
-""".replace("<predicted>", predicted_us("r")).replace("<joins>", prediction_joins("r"))
+""".replace("<predicted>", predicted_us("r"))
+    .replace("<joins>", prediction_joins("r"))
+    .replace("<gate>", gate_before("q.pool_id"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +94,12 @@ class PoolReading:
 
 @dataclass(frozen=True, slots=True)
 class RowsReading:
-    """The jobs read for each entity; ``paused`` has those entities where a job of a paused kind was met, with how
-    many of their jobs were read.
+    """The jobs read for each entity; ``gated`` has those entities where a job behind a gate was met, with how many of
+    their jobs were read.
     """
 
     rows: Mapping[int, ReadRows]
-    paused: Mapping[int, int]
+    gated: Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +188,10 @@ def read_rows(wanted: Mapping[int, int], *, kind: str | None = None) -> RowsRead
     jobs: dict[int, list[ReadyJob]] = defaultdict(list)
     hidden: set[int] = set()
     with connection.cursor() as cursor:
-        cursor.execute(_ROWS, {"entity_ids": list(wanted), "asked": list(wanted.values()), "kind": kind})
-        for entity_id, _, rank, job_id, job_kind, travels_alone, cost_us, is_paused in cursor.fetchall():
-            if is_paused:
+        values = {"entity_ids": list(wanted), "asked": list(wanted.values()), "kind": kind, "needs": memory_needs()}
+        cursor.execute(_ROWS, values)
+        for entity_id, _, rank, job_id, job_kind, travels_alone, cost_us, gate in cursor.fetchall():
+            if gate is not None:
                 hidden.add(entity_id)
                 continue
             may_merge = cost_us < MERGE_BELOW_US and not travels_alone and registry.is_mergeable(job_kind)
@@ -194,5 +202,5 @@ def read_rows(wanted: Mapping[int, int], *, kind: str | None = None) -> RowsRead
             entity_id: ReadRows(len(jobs[entity_id]) if entity_id in hidden else asked, jobs[entity_id])
             for entity_id, asked in wanted.items()
         },
-        paused={entity_id: wanted[entity_id] for entity_id in hidden},
+        gated={entity_id: wanted[entity_id] for entity_id in hidden},
     )

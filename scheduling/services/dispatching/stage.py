@@ -1,4 +1,4 @@
-"""Move jobs whose time has come, or whose kind runs again, to where they can be picked."""
+"""Move jobs whose time has come, or whose gate has opened, to where they can be picked; set aside those behind one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from django.db import connection
 
 from scheduling.conf import STAGE_ROWS
+from scheduling.services.dispatching.gates import CIRCUIT, KIND, MEMORY, gate_before, memory_needs
 from tenants.ids import uuid7
 
 _STAGE_DUE = """
@@ -38,19 +39,27 @@ WITH chosen AS (
 )
 SELECT count(*) FROM numbered
 """
-# The kinds are found by hopping over the index (kind, rank), one probe a kind: with a million jobs of a paused kind
-# set aside, a tick must not read them to learn that they stay. They come back oldest first.
-_STAGE_HELD = """
-WITH RECURSIVE kinds AS (
-    (SELECT kind FROM scheduling_job_held ORDER BY kind LIMIT 1)
+# Gates and kinds are found by hopping over the index (gate, kind, rank), one probe each: with a million jobs of a
+# paused kind set aside, a tick must not read them to learn that they stay. They come back oldest first. Circuits have
+# ways of their own, since there may be one for each tenant.
+_STAGE_HELD = f"""
+WITH RECURSIVE hop AS (
+    (SELECT gate, kind FROM scheduling_job_held WHERE gate > '{CIRCUIT}' ORDER BY gate, kind LIMIT 1)
     UNION ALL
-    SELECT (SELECT h.kind FROM scheduling_job_held h WHERE h.kind > k.kind ORDER BY h.kind LIMIT 1)
-    FROM kinds k WHERE k.kind IS NOT NULL
+    SELECT next.gate, next.kind FROM hop CROSS JOIN LATERAL (
+        SELECT h.gate, h.kind FROM scheduling_job_held h WHERE (h.gate, h.kind) > (hop.gate, hop.kind)
+        ORDER BY h.gate, h.kind LIMIT 1
+    ) next
+), opened AS (
+    SELECT gate, kind FROM hop WHERE CASE
+        WHEN gate = '{KIND}' THEN NOT EXISTS (SELECT FROM scheduling_kindpause p WHERE p.kind = hop.kind)
+        ELSE coalesce((%(needs)s::jsonb ->> hop.kind)::int, 0) <= (
+            SELECT max(p.memory_mib) FROM scheduling_workerpool p WHERE '{MEMORY} ' || p.id = hop.gate)
+    END
 ), candidate AS (
-    SELECT h.job_id, h.rank FROM kinds k CROSS JOIN LATERAL (
-        SELECT job_id, rank FROM scheduling_job_held WHERE kind = k.kind ORDER BY rank LIMIT %(limit)s
+    SELECT h.job_id, h.rank FROM opened o CROSS JOIN LATERAL (
+        SELECT job_id, rank FROM scheduling_job_held WHERE gate = o.gate AND kind = o.kind ORDER BY rank LIMIT %(limit)s
     ) h
-    WHERE k.kind IS NOT NULL AND NOT EXISTS (SELECT FROM scheduling_kindpause p WHERE p.kind = k.kind)
     ORDER BY h.rank LIMIT %(limit)s
 ), chosen AS (
     SELECT h.job_id FROM scheduling_job_held h JOIN candidate USING (job_id) FOR UPDATE OF h SKIP LOCKED
@@ -66,23 +75,26 @@ WITH RECURSIVE kinds AS (
     FROM held h JOIN scheduling_schedulingentity e ON e.id = h.entity_id
 )
 SELECT count(*) FROM held
-"""
-# A paused kind at the head of a tenant's jobs must not hide its other kinds, so where a pick met one, the head of
-# that tenant's jobs is cleared of it far beyond the few that the pick read.
+"""  # noqa: S608 - constants
+# A gate before the head of a tenant's jobs must not hide its other kinds, so where a pick met one, the head of that
+# tenant's jobs is cleared of what stands behind gates far beyond the few that the pick read.
 _HOLD = """
 WITH head AS (
-    SELECT r.* FROM unnest(%(entity_ids)s::bigint[], %(limits)s::int[]) AS e(id, n) CROSS JOIN LATERAL (
-        SELECT entity_id, rank, job_id, kind FROM scheduling_job_ready WHERE entity_id = e.id
+    SELECT r.entity_id, r.rank, r.job_id, <gate> AS gate
+    FROM unnest(%(entity_ids)s::bigint[], %(limits)s::int[]) AS e(id, n) CROSS JOIN LATERAL (
+        SELECT tenant_id, entity_id, rank, job_id, kind FROM scheduling_job_ready WHERE entity_id = e.id
         ORDER BY rank, job_id LIMIT e.n
-    ) r WHERE EXISTS (SELECT FROM scheduling_kindpause p WHERE p.kind = r.kind)
+    ) r
 ), gone AS (
     DELETE FROM scheduling_job_ready r USING head p
-    WHERE r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id
-    RETURNING r.tenant_id, r.entity_id, r.rank, r.job_id, r.kind, r.payload_bytes, r.used_us, r.travels_alone
+    WHERE r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id AND p.gate IS NOT NULL
+    RETURNING r.tenant_id, r.entity_id, r.rank, r.job_id, r.kind, r.payload_bytes, r.used_us, r.travels_alone,
+        p.gate
 )
-INSERT INTO scheduling_job_held (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, travels_alone)
-SELECT tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, travels_alone FROM gone
-"""
+INSERT INTO scheduling_job_held (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, travels_alone,
+    gate)
+SELECT tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, travels_alone, gate FROM gone
+""".replace("<gate>", gate_before("%(pool_id)s"))
 
 
 def stage_due() -> int:
@@ -94,12 +106,12 @@ def stage_due() -> int:
 
 
 def stage_held() -> int:
-    """Give jobs back whose kind is no longer paused, at most STAGE_ROWS; how many."""
-    return _run(_STAGE_HELD, {"limit": STAGE_ROWS})
+    """Give jobs back whose kind is no longer paused or whose pool has room for them, at most STAGE_ROWS; how many."""
+    return _run(_STAGE_HELD, {"limit": STAGE_ROWS, "needs": memory_needs()})
 
 
-def hold(read: Mapping[int, int]) -> None:
-    """Set the first ready jobs of entities aside where their kind is paused: at least the jobs that were read of each.
+def hold(pool_id: int, read: Mapping[int, int]) -> None:
+    """Set the first ready jobs of entities aside where they stand behind a gate: at least what was read of each.
 
     About STAGE_ROWS are looked at in all.
     """
@@ -107,7 +119,13 @@ def hold(read: Mapping[int, int]) -> None:
         return
     limits = [max(count, STAGE_ROWS // len(read)) for count in read.values()]
     with connection.cursor() as cursor:
-        cursor.execute(_HOLD, {"entity_ids": list(read), "limits": limits})
+        values: dict[str, Any] = {
+            "pool_id": pool_id,
+            "entity_ids": list(read),
+            "limits": limits,
+            "needs": memory_needs(),
+        }
+        cursor.execute(_HOLD, values)
 
 
 def _count_due() -> int:

@@ -12,6 +12,7 @@ from scheduling import broker, signals, tracing
 from scheduling.conf import TICK_IDLE_TIMEOUT_MS, TICK_JOBS
 from scheduling.fairness.run_queue import ReadSupply, pick_fair, rows_to_read
 from scheduling.services import verdicts
+from scheduling.services.dispatching.circuits import follow_circuits
 from scheduling.services.dispatching.claim import (
     Claim,
     advance_clocks,
@@ -21,6 +22,7 @@ from scheduling.services.dispatching.claim import (
     reserve_capacity,
 )
 from scheduling.services.dispatching.collect import collect_settled
+from scheduling.services.dispatching.rates import limit_rates, spend_rates
 from scheduling.services.dispatching.read import read_pool, read_rows
 from scheduling.services.dispatching.stage import hold, stage_due, stage_held
 from scheduling.services.dispatching.wake import fold_wakes
@@ -37,6 +39,9 @@ SELECT pg_try_advisory_xact_lock(%(lock)s, %(pool_id)s),
         AND (ticked_at IS NULL OR ticked_at < now() - interval '1 second')),
     EXISTS (SELECT FROM scheduling_job_due WHERE due_at <= now()),
     EXISTS (SELECT FROM scheduling_job_held),
+    EXISTS (SELECT FROM scheduling_circuit_news)
+        OR EXISTS (SELECT FROM scheduling_circuit WHERE state = 'open' AND until <= now())
+        OR EXISTS (SELECT FROM scheduling_circuit WHERE state IN ('half_open', 'closing')),
     EXISTS (SELECT FROM scheduling_settled s JOIN scheduling_queue q ON q.id = s.queue_id
         WHERE q.pool_id = %(pool_id)s),
     EXISTS (SELECT FROM scheduling_wake w JOIN scheduling_queue q ON q.id = w.queue_id
@@ -64,13 +69,14 @@ class _News:
 
     is_due: bool
     is_held: bool
+    is_circuit: bool
     is_settled: bool
     is_woken: bool
 
     @property
     def is_any(self) -> bool:
         """Whether there are wakes, or may be once the rest is folded, which appends some."""
-        return self.is_due or self.is_held or self.is_settled or self.is_woken
+        return self.is_due or self.is_held or self.is_circuit or self.is_settled or self.is_woken
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +100,7 @@ def run_tick(pool_id: int, *, only: Restriction | None = None) -> TickResult:
         if news is None:
             return TickResult(was_led=False)
         staged = (stage_due() if news.is_due else 0) + (stage_held() if news.is_held else 0)
+        staged += follow_circuits() if news.is_circuit else 0
         if news.is_settled:
             collect_settled(pool_id)
         has_more_wakes = fold_wakes(pool_id) if news.is_any else False
@@ -131,16 +138,18 @@ def _dispatch(pool_id: int, only: Restriction | None) -> tuple[list[Claim], bool
         limit=only.limit if only else TICK_JOBS,
         only_entities=only.entity_ids if only else None,
     )
+    reading, rates = limit_rates(reading)
     wanted = rows_to_read(reading.share)
     if not wanted:
         return [], False
     found = read_rows(wanted, kind=only.kind if only else None)
-    hold(found.paused)
+    hold(pool_id, found.gated)
     result = pick_fair(reading.share, ReadSupply(found.rows))
     picks = reserve_capacity(result.picks) if result.picks else []
     # Whose capacity another pool's tick is just taking is picked again at once.
     is_cut_short = result.is_cut_short or len(picks) < len(result.picks)
     claims = claim_jobs(pool_id, reading, picks) if picks else []
+    spend_rates(rates, claims)
     if only is None:
         advance_clocks(pool_id, reading, found.rows, result, claims)
     else:

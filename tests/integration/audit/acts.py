@@ -498,6 +498,7 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "issue_api_key": lambda world: ["acme"],
     "plan_versions": lambda world: ["plan", "team", "--rollback", "1", "--reason", "x"],
     "requeue_dead_letters": lambda world: ["--tenant", "acme"],
+    "reset_circuit": lambda world: ["acme", "noop", "--reason", "x"],
     "retry_jobs": lambda world: ["--tenant", "acme", "--state", "discarded"],
     "revoke_api_key": lambda world: [in_acme(lambda: ApiKey.objects.get(pk=world.own["key"]).prefix)],
     "run_upkeep": lambda world: ["partitions"],

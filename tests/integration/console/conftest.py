@@ -13,8 +13,9 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
+from scheduling.circuit import CircuitState
 from scheduling.lifecycle import JobState
-from scheduling.models import Charge, DeadLetter, Execution, Job, JobEvent, Queue, Tally, Worker, WorkerPool
+from scheduling.models import Charge, Circuit, DeadLetter, Execution, Job, JobEvent, Queue, Tally, Worker, WorkerPool
 from scheduling.services.job_requests import JobRequest
 from scheduling.services.rollups import fold_tallies
 from scheduling.services.submission import create_batch, submit_job
@@ -127,6 +128,16 @@ def make_work(tenant: Tenant) -> Work:
             reason="corrected",
             microseconds=2_000_000,
             at=now,
+        )
+        Circuit.objects.create(
+            tenant=tenant,
+            kind="noop",
+            state=CircuitState.COUNTING,
+            failures=1,
+            fingerprint=fingerprint,
+            error_type="ParseError",
+            error_message=f"{tenant.slug} broke",
+            counted_from=now,
         )
         letter = DeadLetter.objects.create(
             tenant=tenant,

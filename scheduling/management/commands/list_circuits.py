@@ -1,0 +1,49 @@
+"""List circuit breakers."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from scheduling.models import Circuit
+from scheduling.selectors.circuits import list_circuits
+from tenants.context import all_tenants
+
+
+class Command(BaseCommand):
+    help = "List the circuit breakers of all tenants: what failed in a row, and until when the rest waits."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print them as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with all_tenants():
+            circuits = list(list_circuits())
+        if options["json"]:
+            self.stdout.write(json.dumps([_facts(circuit) for circuit in circuits]))
+            return
+        for circuit in circuits:
+            until = f" until {circuit.until.isoformat(timespec='seconds')}" if circuit.until else ""
+            self.stdout.write(
+                f"{circuit.tenant.slug} {circuit.kind}: {circuit.get_state_display()}{until},"
+                f" {circuit.failures} failures ({circuit.error_type}: {circuit.error_message})"
+            )
+        if not circuits:
+            self.stdout.write("No jobs fail in a row.")
+
+
+def _facts(circuit: Circuit) -> dict[str, Any]:
+    return {
+        "tenant": circuit.tenant.slug,
+        "kind": circuit.kind,
+        "state": circuit.state,
+        "failures": circuit.failures,
+        "fingerprint": circuit.fingerprint,
+        "error_type": circuit.error_type,
+        "error_message": circuit.error_message,
+        "opened_at": circuit.opened_at.isoformat() if circuit.opened_at else None,
+        "until": circuit.until.isoformat() if circuit.until else None,
+    }

@@ -1,0 +1,26 @@
+"""Memory classes: what kinds need, against what the children of pools have.
+
+A kind says what it may need; what its jobs have needed is shown beside it and decides nothing, since a process's
+resident memory is also what it shares with its parent.
+"""
+
+from __future__ import annotations
+
+from scheduling.exceptions import MemoryClassError
+from scheduling.models import Queue, WorkerPool
+from scheduling.processors import registry
+
+
+def refuse_too_large(kind: str, queue: Queue) -> None:
+    """Raise MemoryClassError where the queue's pool could never hold a job of the kind: it would wait for ever."""
+    need = registry.memory_needs().get(kind, 0)
+    if need and need > queue.pool.memory_mib:
+        raise MemoryClassError(
+            f"{kind} may need {need:,} MiB; the workers of queue {queue.name} have {queue.pool.memory_mib:,} MiB each."
+            " Route it to a pool of a larger memory class."
+        )
+
+
+def kinds_beyond(pool: WorkerPool) -> list[str]:
+    """The kinds of which the pool is handed nothing, sorted."""
+    return [kind for kind, need in registry.memory_needs().items() if need > pool.memory_mib]
