@@ -210,6 +210,7 @@ NO_ACTS: dict[str, str] = {
     "build_search_indexes": "the same answers, sooner",
     "check_process": "reads",
     "diagnose": "reads",
+    "explain_job": "reads",
     "list_circuits": "reads",
     "list_schedules": "reads",
     "show_usage": "reads",

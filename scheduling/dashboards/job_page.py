@@ -16,6 +16,7 @@ from scheduling.models import Job
 from scheduling.selectors.history import ExecutionRecord
 from scheduling.selectors.job_page import JobPageRows, read_job_page
 from scheduling.tracing import trace_id_of
+from tenants.context import require_scope
 
 BODY_TEMPLATE = "scheduling/dashboards/job_body.html"
 
@@ -40,6 +41,7 @@ def job_page_context(job: Job) -> dict[str, Any]:
     now = timezone.now()
     return {
         "page": rows,
+        "shows_pool_position": require_scope().is_all_tenants,
         "trace_id": (trace_id := trace_id_of(job.traceparent)),
         "trace_url": settings.TRACE_URL_TEMPLATE.replace("{trace_id}", trace_id) if trace_id else "",
         "job": job,

@@ -24,6 +24,14 @@ class Rate:
         """So many tokens a minute, rounded so that it is never more; None where none are granted at all."""
         return cls(-(-MINUTE_US // tokens), burst) if tokens > 0 and burst > 0 else None
 
+    @classmethod
+    def of_queue(cls, per_minute: int, burst: int | None) -> Rate:
+        """A queue's rate, both at least 1; a burst that nobody named is what a second brings, and at least two.
+
+        A tick may come a quarter of a second late, which a burst of one would not make up for.
+        """
+        return cls(-(-MINUTE_US // per_minute), burst or max(2, -(-per_minute // 60)))
+
     @property
     def horizon_us(self) -> int:
         """How far the arrival time may lie ahead: an empty bucket is full again after this."""

@@ -17,7 +17,7 @@ from django.utils.module_loading import import_string
 
 from scheduling.conf import diagnostic_kinds_allowed
 from scheduling.exceptions import KindUnknownError
-from scheduling.processors.base import MEMORY_MIB, TaskProcessor
+from scheduling.processors.base import MEMORY_MIB, MemoryClass, TaskProcessor
 
 logger = logging.getLogger(__name__)
 
@@ -48,14 +48,14 @@ def is_mergeable(kind: str) -> bool:
 
 def memory_needs() -> dict[str, int]:
     """The kinds that need more memory than the least class has, with their MiB."""
-    needs = {kind: MEMORY_MIB[get(kind).memory_class] for kind in kinds()}
-    return {kind: need for kind, need in needs.items() if need > MEMORY_MIB["small"]}
+    return {kind: MEMORY_MIB[name] for kind, name in _memory_classes().items() if name != "small"}
 
 
 def reset() -> None:
     """Forget what was found, so that the next question looks anew; for tests that add a kind."""
     _all.cache_clear()
     _mergeable_kinds.cache_clear()
+    _memory_classes.cache_clear()
 
 
 def _is_allowed(processor: type[TaskProcessor]) -> bool:
@@ -70,6 +70,15 @@ def _mergeable_kinds() -> frozenset[str]:
         # A dispatcher runs no processor: that one is broken is no reason to hand nothing out.
         logger.exception("processors.not_merged")
         return frozenset()
+
+
+@cache
+def _memory_classes() -> dict[str, MemoryClass]:
+    try:
+        return {kind: processor.memory_class for kind, processor in _all().items()}
+    except ProcessorInvalidError:
+        logger.exception("processors.not_classed")
+        return {}
 
 
 @cache

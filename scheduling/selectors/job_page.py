@@ -10,7 +10,7 @@ from uuid import UUID
 from scheduling.models import DeadLetter, Job, JobEvent, ScheduleFire, Worker
 from scheduling.selectors.history import ExecutionRecord, ended_executions_of, events_of, live_execution_of
 from scheduling.selectors.schedules import origin_of
-from scheduling.selectors.waiting import WaitingReason, why_waiting
+from scheduling.selectors.waiting import Explanation, why_waiting
 from tenants.models import AuditLogEntry
 
 ATTEMPT_LIMIT = 50
@@ -28,7 +28,7 @@ class JobPageRows:
     worker_names: dict[UUID, str]
     events: list[JobEvent]
     has_more_events: bool
-    waiting: list[WaitingReason]
+    waiting: Explanation | None
     children: list[Job]
     dead_letter: DeadLetter | None
     origin: ScheduleFire | None
@@ -45,7 +45,7 @@ class JobPageRows:
 
 
 def read_job_page(job: Job) -> JobPageRows:
-    """At most twelve statements, each cut at its limit."""
+    """At most twenty statements, each cut at its limit."""
     live = live_execution_of(job)
     attempts = [ExecutionRecord.of_ended(row) for row in ended_executions_of(job)[:ATTEMPT_LIMIT]]
     if live is not None:
@@ -57,7 +57,7 @@ def read_job_page(job: Job) -> JobPageRows:
         worker_names=_worker_names(attempt.worker_id for attempt in attempts),
         events=newest_events[:EVENT_LIMIT][::-1],
         has_more_events=len(newest_events) > EVENT_LIMIT,
-        waiting=why_waiting(job) or [],
+        waiting=why_waiting(job),
         children=list(
             Job.objects.filter(tenant_id=job.tenant_id, parent_id=job.id)
             .only("id", "kind", "state", "created_at", "tenant_id")

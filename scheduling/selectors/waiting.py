@@ -1,119 +1,148 @@
-"""Why a job waits, in words that say nothing about other tenants."""
+"""Why a job waits, how many are before it and when it will start: one answer for console, API and commands.
+
+A tenant is told its own position and times, and never a number that is another's, nor why the platform stops its
+machines. The times are made of everybody's work all the same: that is what they are worth.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
-from django.db.models import QuerySet
-from django.db.models.functions import Now
-
-from scheduling.conf import lease_seconds
 from scheduling.lifecycle import IN_FLIGHT_STATES, TERMINAL_STATES, JobState
-from scheduling.limits import WORKER_SECONDS
-from scheduling.models import Drain, Job, KindPause, Queue, TenantCapacity, Worker
+from scheduling.models import Job
+from scheduling.selectors.outlook import Ahead, StartTime, read_ahead, read_start
+from scheduling.selectors.standing import Standing, Stop, read_standing
 from tenants.context import require_scope
-from tenants.limits import format_moment, month_end, month_of
-from tenants.models import Tenant, TenantUsage
-from tenants.selectors.limits import allowed_for
+from tenants.limits import format_moment, month_end
 
 
 @dataclass(frozen=True, slots=True)
 class WaitingReason:
-    """One thing that keeps a job from starting: a stable code and a sentence; ``until`` where it ends by itself."""
+    """One thing that keeps a job from starting: a stable code and a sentence; ``until`` where it ends by itself.
+
+    ``is_stop``: nothing that the platform works off ends it, only ``until`` or a person.
+    """
 
     code: str
     detail: str
     until: datetime | None = None
+    is_stop: bool = True
 
 
-def why_waiting(job: Job) -> list[WaitingReason] | None:
-    """Everything that keeps the job waiting, at least one reason; None when it runs or has ended."""
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a job waits. ``ahead`` is what its tenant's own order has before it, None where it has no place there.
+
+    ``start`` is None where nobody knows; ``no_start_because`` then says why.
+    """
+
+    reasons: list[WaitingReason]
+    ahead: Ahead | None = None
+    start: StartTime | None = None
+    no_start_because: str = ""
+
+    @property
+    def position(self) -> int | None:
+        """Its place among the tenant's own ready jobs, from 1; the least it can be where they were too many."""
+        return None if self.ahead is None else self.ahead.jobs + 1
+
+
+def why_waiting(job: Job) -> Explanation | None:
+    """Everything that keeps the job waiting, at least one reason; None when it runs or has ended.
+
+    About fifteen statements, none of which reads more for more waiting jobs beyond a limit.
+    """
     state = JobState(job.state)
     if state in TERMINAL_STATES or state is JobState.EXECUTING:
         return None
     if state in IN_FLIGHT_STATES:
-        return [WaitingReason("dispatched", "Handed to a worker, which has not begun it yet.")]
+        reason = WaitingReason("dispatched", "Handed to a worker, which has not begun it yet.", is_stop=False)
+        return Explanation([reason], no_start_because="A worker begins it at any moment.")
     if state is JobState.SUSPENDED:
-        return [WaitingReason("suspended", "Suspended until somebody resumes it.")]
-    reasons = [*_times(job, state), *_tenant(job), *_topology(job)]
-    return reasons or [WaitingReason("waiting_for_turn", "Ready; it starts when a slot is free and its turn comes.")]
+        reason = WaitingReason("suspended", "Suspended until somebody resumes it.")
+        return Explanation([reason], no_start_because=reason.detail)
+    is_staff = require_scope().is_all_tenants
+    standing = read_standing(job)
+    told = standing if is_staff else standing.for_tenants()
+    reasons = [*_times(job, state, told), *_tenant(told), *_job(job, told), *_topology(told, is_staff=is_staff)]
+    if not reasons:
+        detail = "Ready; it starts when a slot is free and its turn comes."
+        reasons = [WaitingReason("waiting_for_turn", detail, is_stop=False)]
+    ahead = read_ahead(job)
+    has_place = state is JobState.AVAILABLE
+    if endless := next((reason for reason in reasons if reason.is_stop and reason.until is None), None):
+        return Explanation(reasons, ahead if has_place else None, no_start_because=endless.detail)
+    start = read_start(job, ahead, standing, opens_at=_opens_at(reasons), is_time=not has_place)
+    because = "" if start else "Nothing that is there could ever serve it."
+    return Explanation(reasons, ahead if has_place else None, start, because)
 
 
-def _times(job: Job, state: JobState) -> list[WaitingReason]:
+def _opens_at(reasons: list[WaitingReason]) -> datetime | None:
+    """When the last stop is over."""
+    return max((reason.until for reason in reasons if reason.is_stop and reason.until), default=None)
+
+
+def _times(job: Job, state: JobState, standing: Standing) -> Iterator[WaitingReason]:
     if state is JobState.SCHEDULED:
-        return [WaitingReason("scheduled", f"Not before {_moment(job.run_at)}.")]
+        yield WaitingReason("scheduled", f"Not before {_moment(job.run_at)}.", standing.due_at or job.run_at)
     if state is JobState.RETRYABLE:
-        return [WaitingReason("retry_backoff", f"Attempt {job.attempt} failed; it is tried again after a back-off.")]
-    return []
+        detail = f"Attempt {job.attempt} failed; it is tried again after a back-off."
+        yield WaitingReason("retry_backoff", detail, standing.due_at or standing.now)
 
 
-def _tenant(job: Job) -> list[WaitingReason]:
-    tenant = job.tenant
-    reasons = []
-    if tenant.is_suspended:
-        until, why = tenant.suspended_until, tenant.status_reason
-        reasons.append(_stopped("tenant_suspended", "The tenant is suspended", why, until))
-    if tenant.is_paused:
-        until, why = tenant.paused_until, tenant.pause_reason
-        reasons.append(_stopped("tenant_paused", "The tenant's work is paused", why, until))
-    capacity = TenantCapacity.objects.filter(tenant_id=job.tenant_id).first()
-    if capacity is not None and capacity.in_flight >= tenant.concurrency_cap:
-        detail = f"{capacity.in_flight} of the tenant's {tenant.concurrency_cap} jobs at once are running."
-        reasons.append(WaitingReason("tenant_cap_reached", detail))
-    return [*reasons, *_worker_time(tenant)]
+def _tenant(standing: Standing) -> Iterator[WaitingReason]:
+    yield from _stopped("tenant_suspended", "The tenant is suspended", standing.suspension)
+    yield from _stopped("tenant_paused", "The tenant's work is paused", standing.tenant_pause)
+    if standing.tenant_in_flight >= standing.tenant_cap:
+        detail = f"{standing.tenant_in_flight} of the tenant's {standing.tenant_cap} jobs at once are running."
+        yield WaitingReason("tenant_cap_reached", detail, is_stop=standing.tenant_cap == 0)
+    if not standing.has_worker_time:
+        ends = month_end(standing.now)
+        detail = f"The {standing.worker_seconds or 0:,} s of worker time are used up until {format_moment(ends)}."
+        yield WaitingReason("worker_seconds_used_up", detail, ends)
 
 
-def _worker_time(tenant: Tenant) -> list[WaitingReason]:
-    now = datetime.now(UTC)
-    month = TenantUsage.objects.filter(tenant_id=tenant.pk, key=WORKER_SECONDS.key, period=month_of(now))
-    used_us = month.values_list("amount", flat=True).first() or 0
-    allowed = allowed_for(tenant.pk, WORKER_SECONDS)
-    if allowed is None or used_us < allowed * WORKER_SECONDS.counts_per_unit:
-        return []
-    until = format_moment(month_end(now))
-    return [WaitingReason("worker_seconds_used_up", f"The {allowed:,} s of worker time are used up until {until}.")]
+def _job(job: Job, standing: Standing) -> Iterator[WaitingReason]:
+    """What concerns jobs of its kind alone."""
+    yield from _stopped("kind_paused", "Jobs of this kind are paused", standing.kind_pause)
+    if standing.circuit.is_on:
+        what = f"Jobs of this kind failed one after another ({standing.circuit.reason})"
+        tries = "one tries" if standing.circuit.until is None else f"one tries at {_moment(standing.circuit.until)}"
+        yield WaitingReason("circuit_open", f"{what}; {tries}, and the rest waits for it.", standing.circuit.until)
+    if standing.memory_need > standing.memory_mib:
+        detail = (
+            f"{job.kind} may need {standing.memory_need:,} MiB; the workers of its queue have"
+            f" {standing.memory_mib:,} MiB each."
+        )
+        yield WaitingReason("memory_class", detail)
 
 
-def _topology(job: Job) -> list[WaitingReason]:
-    queue = job.queue
-    pause = KindPause.objects.filter(kind=job.kind).first()
-    reasons = []
-    if queue.is_paused:
-        reasons.append(_stopped("queue_paused", "The queue is paused", queue.pause_reason, queue.paused_until))
-    if pause is not None:
-        reasons.append(_stopped("kind_paused", "Jobs of this kind are paused", pause.reason, pause.paused_until))
-    reasons += _pool(queue)
-    if not _live_workers(queue).exists():
-        reasons.append(WaitingReason("no_workers", "No worker serves the queue at the moment."))
-    return reasons
+def _topology(standing: Standing, *, is_staff: bool) -> Iterator[WaitingReason]:
+    yield from _stopped("queue_paused", "The queue is paused", standing.queue_pause)
+    if standing.queue_cap is not None and standing.queue_in_flight >= standing.queue_cap:
+        of = f": {standing.queue_in_flight} of {standing.queue_cap}" if is_staff else ""
+        detail = f"The queue has as many jobs in flight as it may{of}."
+        yield WaitingReason("queue_cap_reached", detail, is_stop=standing.queue_cap == 0)
+    if standing.rate_opens_at is not None:
+        detail = "The queue hands out no more jobs a minute."
+        yield WaitingReason("queue_rate_reached", detail, standing.rate_opens_at, is_stop=False)
+    yield from _stopped("pool_paused", "The workers of this queue are paused", standing.pool_pause)
+    yield from _stopped("pool_draining", "The workers of this queue are being drained", standing.pool_drain)
+    if standing.slots == 0:
+        yield WaitingReason("no_workers", "No worker serves the queue at the moment.")
+    elif standing.in_flight >= standing.slots and not (standing.pool_pause.is_on or standing.pool_drain.is_on):
+        of = f", {standing.slots} of them" if is_staff else ""
+        yield WaitingReason("no_free_slot", f"Every slot of its workers is in use{of}.", is_stop=False)
+    if not standing.is_ticked:
+        yield WaitingReason("no_dispatcher", "Nothing is handed out at the moment: no dispatcher runs.")
 
 
-def _pool(queue: Queue) -> list[WaitingReason]:
-    """The pool's pause and drain. Why the platform stops its machines is told to its staff alone."""
-    pool, is_staff = queue.pool, require_scope().is_all_tenants
-    reasons = []
-    if pool.is_paused:
-        why = pool.pause_reason if is_staff else ""
-        reasons.append(_stopped("pool_paused", "The workers of this queue are paused", why, pool.paused_until))
-    drain = Drain.objects.filter(scope=Drain.Scope.POOL, name=pool.name).first()
-    if drain is not None:
-        why = drain.reason if is_staff else ""
-        reasons.append(_stopped("pool_draining", "The workers of this queue are being drained", why, drain.until))
-    return reasons
-
-
-def _stopped(code: str, what: str, reason: str, until: datetime | None) -> WaitingReason:
-    ends = f" until {_moment(until)}" if until else ""
-    return WaitingReason(code, f"{what}{ends}. {reason}".strip(), until)
-
-
-def _live_workers(queue: Queue) -> QuerySet[Worker]:
-    return Worker.objects.filter(
-        pool_id=queue.pool_id,
-        status=Worker.Status.ONLINE,
-        heartbeat_at__gt=Now() - timedelta(seconds=lease_seconds()),
-    )
+def _stopped(code: str, what: str, stop: Stop) -> Iterator[WaitingReason]:
+    if stop.is_on:
+        ends = f" until {_moment(stop.until)}" if stop.until else ""
+        yield WaitingReason(code, f"{what}{ends}. {stop.reason}".strip(), stop.until)
 
 
 def _moment(value: datetime) -> str:

@@ -1,7 +1,7 @@
 """Memory classes: what kinds need, against what the children of pools have.
 
-A kind says what it may need; what its jobs have needed is shown beside it and decides nothing, since a process's
-resident memory is also what it shares with its parent.
+A kind says what it may need. What its jobs have needed decides nothing: a process's resident memory is also what it
+shares with its parent, and a job that waits for what was once measured could not say why.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"Command._record", "pages"},
         "an operator removes the ended jobs of all tenants at once",
     ),
+    "scheduling/management/commands/explain_job.py": ({"Command.handle"}, "an operator names a job by its id alone"),
     "scheduling/management/commands/list_circuits.py": (
         {"Command.handle"},
         "an operator asks for all tenants' circuit breakers",
@@ -83,6 +84,14 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "FORCE binds the owner, who counts all tenants' documents",
     ),
     "scheduling/processors/retrieval/space.py": ({"verify_space"}, "every tenant's counters are recounted"),
+    "scheduling/selectors/outlook.py": (
+        {"read_start"},
+        "everybody's work decides when a job's turn comes; the time alone is told",
+    ),
+    "scheduling/selectors/standing.py": (
+        {"read_standing"},
+        "whether a queue's cap is reached is a matter of all tenants; a tenant is told no number of it",
+    ),
     "scheduling/selectors/recent_load.py": (
         {"read_recent_load"},
         "a what-if replays what all tenants of a pool have had to do; only who may see the platform's numbers asks it.",

@@ -9,8 +9,9 @@ from rest_framework import serializers
 
 from scheduling.models import Job, JobEvent, ScheduleFire
 from scheduling.models.jobs import STATE_CHOICES
+from scheduling.selectors.outlook import StartTime
 from scheduling.selectors.schedules import origin_of
-from scheduling.selectors.waiting import why_waiting
+from scheduling.selectors.waiting import Explanation, why_waiting
 from scheduling.tracing import trace_id_of
 from tenants.api.fields import MomentField, NameField, StrictSerializer
 
@@ -49,12 +50,32 @@ class WaitingReasonSerializer(serializers.Serializer[Any]):
     until = serializers.DateTimeField(allow_null=True, help_text="When it ends by itself; null: when a person ends it.")
 
 
-class WaitingSerializer(serializers.Serializer[Any]):
+class EtaBandSerializer(serializers.Serializer[StartTime]):
+    """Between which times a job starts, in four cases of five."""
+
+    low_seconds = serializers.FloatField()
+    high_seconds = serializers.FloatField()
+
+
+class WaitingSerializer(serializers.Serializer[Explanation]):
     """Why a job waits; position and ETA are null while they are not known."""
 
     reasons = WaitingReasonSerializer(many=True)
-    position = serializers.IntegerField(allow_null=True)
-    eta_seconds = serializers.FloatField(allow_null=True)
+    position = serializers.IntegerField(allow_null=True, help_text="Among the tenant's own ready jobs, from 1.")
+    position_is_more = serializers.BooleanField(
+        source="ahead.is_more", default=False, help_text="Whether the position is further back than that."
+    )
+    work_ahead_seconds = serializers.SerializerMethodField(help_text="Predicted slot time of the own jobs before it.")
+    eta_seconds = serializers.FloatField(
+        source="start.eta_seconds", allow_null=True, default=None, help_text="Until it starts, if nothing more comes."
+    )
+    eta_band = EtaBandSerializer(source="start", allow_null=True)
+    no_eta_because = serializers.CharField(
+        source="no_start_because", help_text="Why there is no ETA; empty where there is one."
+    )
+
+    def get_work_ahead_seconds(self, waiting: Explanation) -> float | None:
+        return None if waiting.ahead is None else waiting.ahead.work_us / 1_000_000
 
 
 class JobSummarySerializer(serializers.Serializer[Job]):
@@ -129,10 +150,8 @@ class JobSerializer(JobSummarySerializer):
 
     @extend_schema_field(WaitingSerializer(allow_null=True))
     def get_waiting(self, job: Job) -> Any:
-        reasons = why_waiting(job)
-        if reasons is None:
-            return None
-        return WaitingSerializer({"reasons": reasons, "position": None, "eta_seconds": None}).data
+        waiting = why_waiting(job)
+        return None if waiting is None else WaitingSerializer(waiting).data
 
 
 class JobEventSerializer(serializers.Serializer[JobEvent]):

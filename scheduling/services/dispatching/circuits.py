@@ -173,8 +173,8 @@ def _tell_opened(name: Name, standing: CircuitStanding, *, again: bool) -> None:
 def _has_circuit(kind: str) -> bool:
     try:
         return registry.get(kind).has_circuit
-    except KindUnknownError:
-        return False  # its plug-in is gone, and nothing more of it is submitted
+    except (KindUnknownError, registry.ProcessorInvalidError):
+        return False  # its plug-in is gone or broken, and nothing more of it is submitted
 
 
 def _run(statement: str) -> int:

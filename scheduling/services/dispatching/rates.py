@@ -43,7 +43,7 @@ def limit_rates(reading: PoolReading) -> tuple[PoolReading, Mapping[int, QueueRa
     with connection.cursor() as cursor:
         cursor.execute(_RATED, [[queue.queue_id for queue in reading.share.queues]])
         rates = {
-            queue_id: QueueRate(queue_rate(per_minute, burst), arrival_us, now_us)
+            queue_id: QueueRate(Rate.of_queue(per_minute, burst), arrival_us, now_us)
             for queue_id, per_minute, burst, arrival_us, now_us in cursor.fetchall()
         }
     if not rates:
@@ -67,13 +67,6 @@ def spend_rates(rates: Mapping[int, QueueRate], claims: Sequence[Claim]) -> None
     ]
     with connection.cursor() as cursor:
         cursor.execute(_SPEND, [[queue_id for queue_id in rates if queue_id in claimed], arrivals])
-
-
-def queue_rate(per_minute: int, burst: int | None) -> Rate:
-    """The rate of a queue. A tick may come a quarter of a second late, which a burst of one would not make up for."""
-    rate = Rate.per_minute(per_minute, burst or max(2, -(-per_minute // 60)))
-    assert rate is not None  # both are at least 1
-    return rate
 
 
 def tokens(queue: QueueRate, wanted: int) -> int:

@@ -11,6 +11,7 @@ from django.db import connection
 from scheduling import broker, signals, tracing
 from scheduling.conf import TICK_IDLE_TIMEOUT_MS, TICK_JOBS
 from scheduling.fairness.run_queue import ReadSupply, pick_fair, rows_to_read
+from scheduling.processors import registry
 from scheduling.services import verdicts
 from scheduling.services.dispatching.circuits import follow_circuits
 from scheduling.services.dispatching.claim import (
@@ -95,6 +96,8 @@ def run_tick(pool_id: int, *, only: Restriction | None = None) -> TickResult:
     ticks, so any number of dispatchers may call this.
     """
     began = time.monotonic()
+    # Plug-ins are imported before the transaction, which must not be idle for long.
+    registry.memory_needs()
     with all_tenants():
         news = _lead(pool_id)
         if news is None:

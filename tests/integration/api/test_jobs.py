@@ -205,7 +205,9 @@ def test_a_waiting_job_says_why_and_a_finished_one_does_not(
     (plain,) = submit(acme)
     waiting = acme_api.get(f"{JOBS}{plain.id}/").json()["waiting"]
     assert [reason["code"] for reason in waiting["reasons"]] == ["waiting_for_turn"]
-    assert (waiting["position"], waiting["eta_seconds"]) == (None, None)
+    assert (waiting["position"], waiting["position_is_more"], waiting["work_ahead_seconds"]) == (1, False, 0)
+    assert waiting["eta_seconds"] >= 0
+    assert waiting["eta_band"]["low_seconds"] <= waiting["eta_seconds"] <= waiting["eta_band"]["high_seconds"]
     backing_off = acme_api.get(f"{JOBS}{retryable_job.id}/").json()["waiting"]["reasons"]
     assert "retry_backoff" in {reason["code"] for reason in backing_off}
     assert acme_api.get(f"{JOBS}{completed_job.id}/").json()["waiting"] is None

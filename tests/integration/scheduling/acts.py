@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db import connection
 
 from scheduling.models import Job, LiveExecution
+from scheduling.selectors.waiting import WaitingReason, why_waiting
 from scheduling.services import verdicts
 from scheduling.services.dispatching import TickResult
 from scheduling.services.execution import StartedExecution
@@ -63,6 +64,13 @@ def fail(start: Start, job: Job, *, is_permanent: bool = False) -> None:
             )
         ]
     )
+
+
+def reasons_of(job: Job) -> list[WaitingReason]:
+    """Why a job of the scope waits."""
+    explanation = why_waiting(job)
+    assert explanation is not None
+    return explanation.reasons
 
 
 def in_flight() -> list[Job]:

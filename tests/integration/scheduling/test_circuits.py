@@ -49,7 +49,7 @@ def break_it(tenant: Tenant, tick: Tick, start: Start, kind: str = "noop") -> No
 
 def cool_down() -> None:
     with all_tenants():
-        Circuit.objects.update(until=Now() - timedelta(seconds=1))
+        Circuit.objects.update(until=Now() - timedelta(hours=1))
 
 
 def run_all(tick: Tick, start: Start) -> list[Job]:
@@ -200,7 +200,7 @@ def test_who_opened_it_burns_no_more_attempts(acme: Tenant, tick: Tick, worker: 
     """Jobs that back off become available again, and wait for the breaker instead of failing once more."""
     break_it(acme, tick, start)
     with all_tenants():
-        JobDue.objects.update(due_at=Now() - timedelta(seconds=1))
+        JobDue.objects.update(due_at=Now() - timedelta(hours=1))
     for _ in range(3):
         assert tick().dispatched == 0
     with all_tenants():

@@ -41,7 +41,7 @@ from tenants.services.tenants import (
     resume_tenant,
     suspend_tenant,
 )
-from tests.integration.scheduling.acts import Start, Tick, begin, complete, in_flight, reload, submit
+from tests.integration.scheduling.acts import Start, Tick, begin, complete, in_flight, reasons_of, reload, submit
 
 pytestmark = pytest.mark.django_db
 QUEUE = "workflow_team"
@@ -72,7 +72,7 @@ def reasons(tenant: Tenant, job_id: object) -> dict[str, str]:
     from scheduling.models import Job
 
     with tenant_context(tenant):
-        return {reason.code: reason.detail for reason in why_waiting(Job.objects.get(pk=job_id)) or []}
+        return {reason.code: reason.detail for reason in reasons_of(Job.objects.get(pk=job_id))}
 
 
 @pytest.fixture

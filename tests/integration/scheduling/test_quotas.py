@@ -16,7 +16,6 @@ from scheduling import rate_buckets
 from scheduling.exceptions import QuotaExceededError, RateLimitedError
 from scheduling.limits import PEAK_MEMORY, WORKER_SECONDS
 from scheduling.models import Execution, Job, SchedulingEntity
-from scheduling.selectors.waiting import why_waiting
 from scheduling.services import quotas
 from scheduling.services.job_requests import JobRequest
 from scheduling.services.quotas import keep_limits
@@ -30,7 +29,7 @@ from tenants.models import LimitWarning, Plan, PlanLimit, Tenant, TenantUsage
 from tenants.services.limits import clear_tenant_limit, set_tenant_limit
 from tenants.services.plans import update_plan
 from tenants.signals import limit_warned
-from tests.integration.scheduling.acts import Start, Tick, begin, complete, fail, in_flight, reload, submit
+from tests.integration.scheduling.acts import Start, Tick, begin, complete, fail, in_flight, reasons_of, reload, submit
 
 pytestmark = pytest.mark.django_db
 
@@ -281,7 +280,7 @@ def test_a_used_up_month_holds_waiting_jobs_and_hides_nobody(
     tick()
     assert [job.pk for job in in_flight()] == [job.pk for job in others]
     with tenant_context(acme):
-        reasons = why_waiting(reload(held[0])) or []
+        reasons = reasons_of(reload(held[0]))
     assert "worker_seconds_used_up" in [reason.code for reason in reasons]
     assert any(format_moment(month_end(datetime.now(UTC))) in reason.detail for reason in reasons)
 

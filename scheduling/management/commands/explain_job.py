@@ -1,0 +1,55 @@
+"""Say why a job waits, what is before it, and when it will start."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError
+
+from scheduling.models import Job
+from scheduling.selectors.jobs import get_job
+from scheduling.selectors.waiting import Explanation, why_waiting
+from tenants.context import all_tenants
+from tenants.exceptions import DomainError
+
+
+class Command(BaseCommand):
+    help = "Say why a job waits: every reason, its place, the work before it, and when it will start."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("job", type=UUID, metavar="ID")
+        parser.add_argument("--json", action="store_true", help="print it as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            with all_tenants():
+                job = get_job(options["job"])
+                waiting = why_waiting(job)
+        except DomainError as error:
+            raise CommandError(f"{error.code}: {error.detail}") from error
+        if options["json"]:
+            facts = {"id": str(job.pk), "state": job.state, "waiting": asdict(waiting) if waiting else None}
+            self.stdout.write(json.dumps(facts, default=str))
+        else:
+            self.stdout.write("\n".join(describe(job, waiting)))
+
+
+def describe(job: Job, waiting: Explanation | None) -> list[str]:
+    """The explanation in lines."""
+    if waiting is None:
+        return [f"The job does not wait: it is {job.state}."]
+    lines = [f"{reason.code}: {reason.detail}" for reason in waiting.reasons]
+    if waiting.ahead is not None:
+        more = "at least " if waiting.ahead.is_more else ""
+        seconds = waiting.ahead.work_us / 1_000_000
+        lines.append(f"Place {more}{waiting.position:,} of its tenant's, {seconds:,.1f} s of predicted work before it.")
+    if waiting.start is None:
+        return [*lines, f"When it starts is not known. {waiting.no_start_because}"]
+    start = waiting.start
+    band = f"{start.low_seconds:,.1f} to {start.high_seconds:,.1f} s"
+    when = f"Starts in about {start.eta_seconds:,.1f} s ({band}), if nothing more comes"
+    return [*lines, f"{when}; place about {start.pool_position:,} in its pool."]

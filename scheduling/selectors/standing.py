@@ -1,0 +1,155 @@
+"""Everything that may keep one waiting job from starting, read in a statement or three, whatever waits beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from scheduling.circuit import CircuitState
+from scheduling.conf import lease_seconds
+from scheduling.fairness.gcra import Rate, take
+from scheduling.limits import WORKER_SECONDS
+from scheduling.models import Job
+from scheduling.processors import registry
+from tenants.context import all_tenants
+from tenants.limits import month_of
+from tenants.models import TenantUsage
+from tenants.selectors.limits import allowed_for
+
+# A pool that nobody has ticked for so long is dispatched by nobody.
+TICK_AGE = timedelta(seconds=10)
+
+_STANDING = """
+SELECT clock_timestamp(), d.due_at,
+    t.status = 'suspended', t.status_reason, t.suspended_until, t.is_paused, t.pause_reason, t.paused_until,
+    coalesce(t.max_concurrency, p.max_concurrency), coalesce(c.in_flight, 0),
+    q.is_paused, q.pause_reason, q.paused_until, q.cap,
+    (SELECT count(DISTINCT l.message_id) FROM scheduling_execution_live l WHERE l.queue_id = q.id),
+    q.dispatches_per_minute, q.dispatch_burst, qc.arrival_us,
+    kp.kind IS NOT NULL, coalesce(kp.reason, ''), kp.paused_until,
+    ci.state, ci.until, coalesce(ci.error_type, ''), ci.probe_job_id,
+    wp.is_paused, wp.pause_reason, wp.paused_until, wp.memory_mib,
+    pd.id IS NOT NULL, coalesce(pd.reason, ''), pd.until,
+    (SELECT coalesce(sum(w.slots), 0) FROM scheduling_worker w WHERE w.pool_id = wp.id AND w.status = 'online'
+        AND w.heartbeat_at > now() - make_interval(secs => %(lease_seconds)s)),
+    (SELECT count(DISTINCT l.message_id)
+     FROM scheduling_execution_live l LEFT JOIN scheduling_worker w ON w.id = l.worker_id
+     WHERE l.pool_id = wp.id AND w.status IS DISTINCT FROM 'draining'),
+    pc.ticked_at
+FROM tenants_tenant t JOIN tenants_plan p ON p.id = t.plan_id
+    CROSS JOIN scheduling_queue q JOIN scheduling_queue_clock qc ON qc.queue_id = q.id
+    JOIN scheduling_workerpool wp ON wp.id = q.pool_id LEFT JOIN scheduling_pool_clock pc ON pc.pool_id = wp.id
+    LEFT JOIN scheduling_tenant_capacity c ON c.tenant_id = t.id
+    LEFT JOIN scheduling_kindpause kp ON kp.kind = %(kind)s
+    LEFT JOIN scheduling_circuit ci ON ci.tenant_id = t.id AND ci.kind = %(kind)s
+    LEFT JOIN scheduling_drain pd ON pd.scope = 'pool' AND pd.name = wp.name
+    LEFT JOIN scheduling_job_due d ON d.job_id = %(job_id)s
+WHERE t.id = %(tenant_id)s AND q.id = %(queue_id)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A pause, suspension or drain, if it is one."""
+
+    is_on: bool
+    reason: str
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How everything stands that a job's start depends on. Numbers are over all tenants: they are not for tenants."""
+
+    now: datetime
+    due_at: datetime | None
+    suspension: Stop
+    tenant_pause: Stop
+    tenant_cap: int
+    tenant_in_flight: int
+    queue_pause: Stop
+    queue_cap: int | None
+    queue_in_flight: int
+    rate_opens_at: datetime | None
+    kind_pause: Stop
+    circuit: Stop
+    memory_mib: int
+    memory_need: int
+    pool_pause: Stop
+    pool_drain: Stop
+    slots: int
+    in_flight: int
+    is_ticked: bool
+    worker_seconds: int | None
+    has_worker_time: bool
+
+    def for_tenants(self) -> Standing:
+        """Without why the platform stops its machines, which is its staff's affair."""
+        pause, drain = replace(self.pool_pause, reason=""), replace(self.pool_drain, reason="")
+        return replace(self, pool_pause=pause, pool_drain=drain)
+
+
+def read_standing(job: Job) -> Standing:
+    """Three statements, none of which reads more for more waiting jobs."""
+    with all_tenants():  # what the pool has in flight is of all tenants
+        with connection.cursor() as cursor:
+            values: dict[str, Any] = {
+                "job_id": job.pk,
+                "tenant_id": job.tenant_id,
+                "queue_id": job.queue_id,
+                "kind": job.kind,
+                "lease_seconds": lease_seconds(),
+            }
+            cursor.execute(_STANDING, values)
+            row = iter(cursor.fetchone())
+        now = next(row)
+        allowed, has_worker_time = _worker_time(job.tenant_id, now)
+    return Standing(
+        now=now,
+        due_at=next(row),
+        suspension=Stop(next(row), next(row), next(row)),
+        tenant_pause=Stop(next(row), next(row), next(row)),
+        tenant_cap=next(row),
+        tenant_in_flight=next(row),
+        queue_pause=Stop(next(row), next(row), next(row)),
+        queue_cap=next(row),
+        queue_in_flight=next(row),
+        rate_opens_at=_rate_opens_at(now, next(row), next(row), next(row)),
+        kind_pause=Stop(next(row), next(row), next(row)),
+        circuit=_circuit(job, next(row), next(row), next(row), next(row)),
+        pool_pause=Stop(next(row), next(row), next(row)),
+        memory_mib=next(row),
+        memory_need=registry.memory_needs().get(job.kind, 0),
+        pool_drain=Stop(next(row), next(row), next(row)),
+        slots=next(row),
+        in_flight=next(row),
+        is_ticked=(ticked_at := next(row)) is None or now - ticked_at < TICK_AGE,
+        worker_seconds=allowed,
+        has_worker_time=has_worker_time,
+    )
+
+
+def _rate_opens_at(now: datetime, per_minute: int | None, burst: int | None, arrival_us: int) -> datetime | None:
+    """When the queue's rate grants the next job; None where it grants one now, or there is no rate."""
+    if per_minute is None:
+        return None
+    rate, now_us = Rate.of_queue(per_minute, burst), int(now.timestamp() * 1_000_000)
+    wait_us = take(arrival_us, now_us, rate, 0).wait_us(rate)
+    return now + timedelta(microseconds=wait_us) if wait_us else None
+
+
+def _circuit(job: Job, state: str | None, until: datetime | None, error_type: str, probe: UUID | None) -> Stop:
+    is_open = state == CircuitState.OPEN or (state == CircuitState.HALF_OPEN and probe != job.pk)
+    return Stop(is_open, error_type, until if state == CircuitState.OPEN else None)
+
+
+def _worker_time(tenant_id: UUID, now: datetime) -> tuple[int | None, bool]:
+    """The tenant's worker seconds of the month, and whether some are left."""
+    allowed = allowed_for(tenant_id, WORKER_SECONDS)
+    month = TenantUsage.objects.filter(tenant_id=tenant_id, key=WORKER_SECONDS.key, period=month_of(now))
+    used_us = month.values_list("amount", flat=True).first() or 0
+    return allowed, allowed is None or used_us < allowed * WORKER_SECONDS.counts_per_unit
