@@ -222,6 +222,8 @@ NO_ACTS: dict[str, str] = {
     "prune_finished": "recorded by its own test, for it leaves an entry only where it removes rows",
     "run_platform": "starts processes",
     "run_worker": "the machine's own work, which stands in the events of jobs",
+    "what_if": "simulates and stores nothing",
+    "export_workload": "reads, and writes a file without names or payloads",
     "simulate_fairness": "computes, and asks no database",
     "verify_audit": "reads",
     "verify_ledger": "reads",

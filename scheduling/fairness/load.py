@@ -42,7 +42,7 @@ class QueueTerms:
     """A queue's own weight and cap; ``cap`` None: no cap."""
 
     name: str
-    weight: int = 1
+    weight: float = 1
     cap: int | None = None
 
 
@@ -59,7 +59,8 @@ class Load:
     """A pool and what it has to do. The first ``running`` arrivals hold slots when it begins.
 
     ``places`` are (queue, tenant) by their numbers, as ``arrivals.entity`` counts them. Each arrival stands for
-    ``stands_for`` of the real ones, and costs as much as they.
+    ``stands_for`` of the real ones, and costs as much as they. ``known`` says of whose jobs the scheduler knows the
+    cost; where it is empty, ``arrivals`` say what is predicted.
     """
 
     pool: str
@@ -75,20 +76,22 @@ class Load:
     seconds: float
     running: int = 0
     stands_for: int = 1
+    known: Sequence[bool] = ()
 
     def shape(self) -> TreeShape:
         """The tree under these terms."""
         weights = [self.plans[tenant.plan].weight * tenant.factor for tenant in self.tenants]
         return TreeShape(
-            queues=[
-                QueueShape(self.queue_weight(queue) * MILLI, inf if queue.cap is None else queue.cap, self._is_fifo)
-                for queue in self.queues
-            ],
+            queues=[self._queue_shape(queue) for queue in self.queues],
             caps=[self.cap_of(tenant) for tenant in self.tenants],
             entities=[
                 EntityShape(queue, tenant, max(1, round(weights[tenant] * MILLI))) for queue, tenant in self.places
             ],
         )
+
+    def _queue_shape(self, queue: QueueTerms) -> QueueShape:
+        weight_milli = max(1, round(self.queue_weight(queue) * MILLI))
+        return QueueShape(weight_milli, inf if queue.cap is None else queue.cap, self._is_fifo)
 
     def rules(self) -> Rules:
         """How the slots are shared under these terms. Caps hold under every strategy of the platform."""
@@ -100,9 +103,10 @@ class Load:
             until_us=round(self.seconds * SECOND_US),
         )
 
-    def queue_weight(self, queue: QueueTerms) -> int:
+    def queue_weight(self, queue: QueueTerms) -> float:
         """The plan's word on the queue, else its own."""
-        return max((tier.weight for tier in self.tiers.values() if tier.queue == queue.name), default=queue.weight)
+        by_plan = [tier.weight for tier in self.tiers.values() if tier.queue == queue.name]
+        return max(by_plan, default=queue.weight)
 
     def cap_of(self, tenant: TenantTerms) -> int:
         """Jobs of the tenant in flight at once."""

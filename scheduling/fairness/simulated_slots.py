@@ -146,6 +146,8 @@ class Simulation:
     def fill(self) -> None:
         """Give every free slot to whose turn it is; none stays free while anybody may start."""
         in_slots, slots, pick = self.in_slots, self.rules.slots, self.tree.pick
+        if len(in_slots) < slots:
+            self.tree.begin_tick()
         while len(in_slots) < slots and (picked := pick()) is not None:
             self.hold(picked[1])
 

@@ -178,8 +178,6 @@ class FairTree:
             self._reorder(entity)
         if was_capped and tenant.in_flight < tenant.cap:
             self.freed.append(tenant)
-        if not queue.is_backlogged:
-            self._wake(queue)
 
     def admit_freed(self) -> None:
         """Let in again whoever came below its cap; like a tick, after all corrections of the moment."""
@@ -188,6 +186,13 @@ class FairTree:
                 if entity.jobs and entity.entry is None:
                     self._join(entity)
         self.freed.clear()
+
+    def begin_tick(self) -> None:
+        """Slots are to be given. A queue that comes back does so where the others are."""
+        for queue in self.queues:
+            if not queue.is_backlogged:
+                queue.vruntime = rejoined(queue.vruntime, self.virtual_time)
+                queue.is_backlogged = queue.head() is not None
 
     def head(self) -> Entity | None:
         """Whose turn it is: the least queue's least tenant."""
@@ -229,7 +234,7 @@ class FairTree:
             heapreplace(queue.heap, entry)
         else:
             self._leave(entity)
-        if queue.in_flight >= queue.cap or not queue.runnable:
+        if queue.in_flight >= queue.cap:
             queue.is_backlogged = False
         return entity, job
 
@@ -239,18 +244,13 @@ class FairTree:
         entity.vruntime = rejoined(entity.vruntime, queue.virtual_time)
         queue.runnable += 1
         self._reorder(entity)
-        if not queue.is_backlogged:
-            self._wake(queue)
 
     def _leave(self, entity: Entity) -> None:
         if entity.entry is not None:
             entity.entry = None
             entity.queue.runnable -= 1
-
-    def _wake(self, queue: Queue) -> None:
-        if queue.runnable and queue.in_flight < queue.cap:
-            queue.is_backlogged = True
-            queue.vruntime = rejoined(queue.vruntime, self.virtual_time)
+            if not entity.queue.runnable:
+                entity.queue.is_backlogged = False
 
     def _reorder(self, entity: Entity) -> None:
         queue, rank = entity.queue, entity.jobs[0]

@@ -16,6 +16,7 @@ from uuid import UUID
 from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements, jain_index
 from scheduling.fairness.load import SECOND_US, Change, Load, apply_change
 from scheduling.fairness.simulation import Timeline, replay
+from scheduling.fairness.workload_costs import predictor_for
 
 # The tenants that a change concerns most, shown one by one.
 MOST_AFFECTED = 10
@@ -147,7 +148,10 @@ class _Side:
 
     def __init__(self, load: Load) -> None:
         self.load = load
-        self.timeline: Timeline = replay(load.arrivals, load.shape(), load.rules(), running=load.running)
+        predictor = predictor_for(load.arrivals, load.known)
+        self.timeline: Timeline = replay(
+            load.arrivals, load.shape(), load.rules(), predictor=predictor, running=load.running
+        )
         count = len(load.tenants)
         self.busy_us = [0] * count
         self.started = [0] * count

@@ -70,10 +70,13 @@ class WorkloadQueue:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadTenant:
-    """A tenant and its jobs; ``key_weights`` say how often each of its fair keys is drawn."""
+    """A tenant and its jobs. ``group`` names the entry of the file that it is one of, ``key_weights`` say how often
+    each of its fair keys is drawn.
+    """
 
     name: str
     arrivals: ArrivalPattern
+    group: str = ""
     queue: int = 0
     weight: float = 1.0
     cap: float = inf

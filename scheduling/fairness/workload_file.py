@@ -139,11 +139,14 @@ def _read_tenant(
     if queue not in queues:
         raise WorkloadInvalidError([f"{where}.queue: there is no queue {queue!r}"])
     arrivals, keys = row["arrivals"], row.get("keys", {})
-    trace = _read_trace(where, folder / arrivals["trace"]) if "trace" in arrivals else ()
+    trace = [_traced(job) for job in arrivals.get("jobs", ())]
+    if "trace" in arrivals:
+        trace += _read_trace(where, folder / arrivals["trace"])
     number = row.get("count", 1)
     for copy in range(number):
         yield WorkloadTenant(
             name=row["name"] if number == 1 else f"{row['name']}-{copy + 1}",
+            group=row["name"],
             arrivals=ArrivalPattern(
                 backlog=arrivals.get("backlog", 0),
                 poisson=arrivals.get("poisson"),
@@ -202,6 +205,10 @@ def _read_traced_job(where: str, row: Sequence[str]) -> TracedJob:
         raise WorkloadInvalidError([f"{where}: {error}"]) from error
     if len(numbers) not in {2, 3} or not all(math.isfinite(number) and number >= 0 for number in numbers):
         raise WorkloadInvalidError([f"{where}: not `at,cost` or `at,cost,bytes`, all from 0 on"])
+    return _traced(numbers)
+
+
+def _traced(numbers: Sequence[float]) -> TracedJob:
     return TracedJob(numbers[0], numbers[1], round(numbers[2]) if len(numbers) == 3 else 0)
 
 
@@ -218,9 +225,10 @@ def _find_contradictions(
     if "duration" not in document and any(row.arrivals.is_endless and row.until_seconds == inf for row in tenants):
         faults.append("the file: jobs would arrive for ever; say a `duration`")
     for row in tenants:
-        low_high = row.cost.parameters if row.cost.name == "uniform" else (0, 0)
-        if low_high[0] > low_high[1]:
-            faults.append(f"tenant ({row.name}).cost.uniform: {low_high[0]} is greater than {low_high[1]}")
+        for field, draws in (("cost", row.cost), ("payload_bytes", row.size)):
+            if draws is not None and draws.name == "uniform" and draws.parameters[0] > draws.parameters[1]:
+                low, high = draws.parameters
+                faults.append(f"tenant ({row.name}).{field}.uniform: {low} is greater than {high}")
     return faults
 
 

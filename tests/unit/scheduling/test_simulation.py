@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from scheduling.fairness.run_queue import ReadSupply, pick_fair
-from scheduling.fairness.shares import PoolShare, QueueShare, ReadRows, ReadyJob, TenantShare
 from scheduling.fairness.simulation import (
     Arrivals,
     EntityShape,
@@ -22,7 +19,7 @@ from scheduling.fairness.simulation import (
     TreeShape,
     replay,
 )
-from scheduling.fairness.virtual_time import corrected, rejoined
+from tests.unit.scheduling.dispatcher_model import DispatcherModel
 
 SECOND = 1_000_000
 
@@ -150,113 +147,65 @@ def test_keys_of_a_tenant_take_turns_and_gain_it_nothing() -> None:
     assert keys == {0: 5, 1: 5, 2: 10}
 
 
-costs = st.integers(1, 30)
-jobs_of_three = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 2), costs, costs), min_size=1, max_size=60)
+# Few numbers, so that ties are many.
+costs = st.sampled_from([1, 2, 4, 8])
+# (arrival, entity, cost, predicted cost, key). Entities: tenants 0 and 1 in queue 0, tenants 1 and 2 in queue 1.
+PLACES = ((0, 0), (0, 1), (1, 1), (1, 2))
+jobs_of_three = st.lists(
+    st.tuples(st.integers(0, 12), st.integers(0, 3), costs, costs, st.integers(0, 1)), min_size=1, max_size=60
+)
 
 
-@settings(max_examples=300)
+# Equal virtual times at the third pick, and the tenant that has waited longer has more in flight.
+@example(
+    jobs=[(0, 0, 1, 1, 0), (0, 0, 1, 1, 0), (0, 0, 1, 1, 0), (0, 1, 2, 2, 0), (0, 1, 2, 2, 0)],
+    weights=(1, 1, 1, 1),
+    queue_weights=(1, 1),
+    caps=(3, 3, 3),
+    queue_cap=4,
+    slots=4,
+    is_known=True,
+    is_fifo=False,
+    has_keys=False,
+)
+@settings(max_examples=200)
 @given(
     jobs=jobs_of_three,
-    weights=st.tuples(*[st.integers(1, 5)] * 3),
+    weights=st.tuples(*[st.integers(1, 2)] * 4),
+    queue_weights=st.tuples(*[st.integers(1, 2)] * 2),
     caps=st.tuples(*[st.integers(1, 3)] * 3),
+    queue_cap=st.integers(1, 4),
     slots=st.integers(1, 4),
     is_known=st.booleans(),
+    is_fifo=st.booleans(),
+    has_keys=st.booleans(),
 )
 def test_it_picks_exactly_what_the_dispatcher_picks(
-    jobs: list[tuple[int, int, int, int]],
+    jobs: list[tuple[int, int, int, int, int]],
     weights: tuple[int, ...],
+    queue_weights: tuple[int, ...],
     caps: tuple[int, ...],
+    queue_cap: int,
     slots: int,
     is_known: bool,
+    is_fifo: bool,
+    has_keys: bool,
 ) -> None:
-    at_us, entity, cost_us, predicted_us = (list(column) for column in zip(*sorted(jobs), strict=True))
-    columns = Arrivals(at_us, entity, cost_us, None if is_known else predicted_us)
-    shape = tree(*weights, caps=dict(enumerate(caps)))
+    """Every pick of `pick_fair`, asked as a tick asks it, over two queues with a tenant in both."""
+    at_us, entity, cost_us, predicted_us, keys = (list(column) for column in zip(*sorted(jobs), strict=True))
+    keyed = [2 * place + key for place, key in zip(entity, keys, strict=True)]
+    columns = Arrivals(
+        at_us, entity, cost_us, None if is_known else predicted_us, keyed if has_keys and not is_fifo else None
+    )
+    shape = TreeShape(
+        queues=[
+            QueueShape(queue_weights[0] * 1_000, is_fifo=is_fifo),
+            QueueShape(queue_weights[1] * 1_000, queue_cap, is_fifo),
+        ],
+        caps=caps,
+        entities=[
+            EntityShape(queue, tenant, weight * 1_000) for (queue, tenant), weight in zip(PLACES, weights, strict=True)
+        ],
+    )
     found = replay(columns, shape, Rules(slots=slots, policy=Policy.CFS))
-    assert found.spans == Reference(columns, shape, slots).run()
-
-
-class Reference:
-    """The same world, in which every pick asks `pick_fair` over frozen values as a tick reads them."""
-
-    def __init__(self, jobs: Arrivals, shape: TreeShape, slots: int) -> None:
-        self.jobs, self.shape, self.slots = jobs, shape, slots
-        self.charges = jobs.predicted_us or jobs.cost_us
-        count = len(shape.entities)
-        self.waiting: list[list[int]] = [[] for _ in range(count)]
-        self.vruntimes = [0] * count
-        self.in_flight = [0] * count
-        self.is_runnable = [False] * count
-        self.virtual_time = 0
-
-    def run(self) -> list[tuple[int, int, int]]:
-        running: list[tuple[int, int]] = []
-        spans: list[tuple[int, int, int]] = []
-        coming = list(range(len(self.jobs)))
-        while coming or running:
-            now = min([self.jobs.at_us[coming[0]]] if coming else [end for end, _ in running], default=0)
-            now = min([now, *(end for end, _ in running)])
-            for end, job in sorted(running):
-                if end <= now:
-                    running.remove((end, job))
-                    self.end(job)
-            while coming and self.jobs.at_us[coming[0]] <= now:
-                job = coming.pop(0)
-                self.waiting[self.jobs.entity[job]].append(job)
-            self.look()
-            while len(running) < self.slots and (picked := self.pick()) is not None:
-                end = now + self.jobs.cost_us[picked]
-                spans.append((picked, now, end))
-                running.append((end, picked))
-        return spans
-
-    def end(self, job: int) -> None:
-        entity = self.jobs.entity[job]
-        self.in_flight[entity] -= 1
-        self.vruntimes[entity] = corrected(
-            self.vruntimes[entity],
-            predicted_us=self.charges[job],
-            measured_us=self.jobs.cost_us[job],
-            weight_milli=self.shape.entities[entity].weight_milli,
-        )
-
-    def look(self) -> None:
-        for entity, jobs in enumerate(self.waiting):
-            may_run = bool(jobs) and self.in_flight[entity] < self.shape.caps[entity]
-            if may_run and not self.is_runnable[entity]:
-                self.vruntimes[entity] = rejoined(self.vruntimes[entity], self.virtual_time)
-            self.is_runnable[entity] = may_run
-
-    def pick(self) -> int | None:
-        shares = [
-            TenantShare(
-                entity_id=entity,
-                tenant_id=UUID(int=entity),
-                weight_milli=self.shape.entities[entity].weight_milli,
-                vruntime=self.vruntimes[entity],
-                in_flight=self.in_flight[entity],
-                head_rank=jobs[0],
-                waiting=len(jobs),
-                estimate_us=1,
-            )
-            for entity, jobs in enumerate(self.waiting)
-            if self.is_runnable[entity]
-        ]
-        rows = {
-            entity: ReadRows(len(jobs) + 1, [ReadyJob(None, job, "", self.charges[job]) for job in jobs])
-            for entity, jobs in enumerate(self.waiting)
-        }
-        room = {UUID(int=entity): cap - self.in_flight[entity] for entity, cap in enumerate(self.shape.caps)}
-        queue = QueueShare(0, 1_000, 0, self.virtual_time, True, 1, False, shares)
-        result = pick_fair(PoolShare(0, 1, [queue], room), ReadSupply(rows))
-        if not result.picks:
-            return None
-        pick = result.picks[0]
-        self.virtual_time = result.queues[0].virtual_time
-        self.vruntimes[pick.entity_id] = result.vruntimes[pick.entity_id]
-        self.in_flight[pick.entity_id] += 1
-        job = self.waiting[pick.entity_id].pop(0)
-        left = self.waiting[pick.entity_id]
-        if not left or self.in_flight[pick.entity_id] >= self.shape.caps[pick.entity_id]:
-            self.is_runnable[pick.entity_id] = False
-        return job
+    assert found.spans == DispatcherModel(columns, shape, slots).run()

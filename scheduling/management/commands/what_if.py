@@ -1,0 +1,148 @@
+"""Ask what a change of terms would do, before it is made."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from scheduling.fairness.load import Change, UnknownNameError
+from scheduling.fairness.simulation import Policy
+from scheduling.fairness.what_if import Line, Outcome, WhatIf, what_if
+from scheduling.fairness.workload import TooManyJobsError
+from scheduling.fairness.workload_file import WorkloadInvalidError, load_workload
+from scheduling.fairness.workload_loads import load_of
+from scheduling.models import CFSPlan
+from scheduling.selectors.what_if import answer_what_if
+from tenants.exceptions import DomainError
+
+BAD_FILE = 2
+POLICIES = {CFSPlan.Strategy.NOP.value: Policy.FIFO, CFSPlan.Strategy.TIME_SLICE.value: Policy.TIME_SLICE}
+
+
+def named(read: Callable[[str], Any]) -> Callable[[str], tuple[str, Any]]:
+    """An argument NAME=VALUE."""
+
+    def split(text: str) -> tuple[str, Any]:
+        name, separator, value = text.rpartition("=")
+        if not separator or not name:
+            raise ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+        return name, read(value)
+
+    return split
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """A whole number from ``least`` on."""
+
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and least <= int(text) <= 1_000_000):
+            raise ArgumentTypeError(f"{text!r} is no whole number from {least} to 1,000,000")
+        return int(text)
+
+    return read
+
+
+def cap(text: str) -> int | None:
+    """A cap; `none` for none of its own."""
+    return None if text == "none" else whole(0)(text)
+
+
+def factor(text: str) -> float:
+    """A tenant's own factor."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.001 <= value <= 999.999:
+        raise ArgumentTypeError(f"{text!r} is no number from 0.001 to 999.999")
+    return value
+
+
+NAMED = {
+    "weight": ("PLAN=N", whole(1), "plan_weights"),
+    "cap": ("PLAN=N", whole(0), "plan_caps"),
+    "factor": ("TENANT=X", factor, "tenant_factors"),
+    "tenant-cap": ("TENANT=N|none", cap, "tenant_caps"),
+    "queue-weight": ("QUEUE=N", whole(1), "queue_weights"),
+    "queue-cap": ("QUEUE=N|none", cap, "queue_caps"),
+    "tier-weight": ("TIER=N", whole(1), "tier_weights"),
+}
+
+
+class Command(BaseCommand):
+    help = "Replay the last hour, or a workload file, as things are and as they would be. Nothing is changed."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        for name, (form, read, field) in NAMED.items():
+            parser.add_argument(f"--{name}", action="append", type=named(read), metavar=form, dest=field, default=[])
+        parser.add_argument("--strategy", choices=list(POLICIES))
+        parser.add_argument("--granularity", type=whole(1), metavar="SECONDS")
+        parser.add_argument("--slots", type=whole(0), metavar="N")
+        parser.add_argument("--pool", help="by default the one that serves most queues")
+        parser.add_argument(
+            "--workload", type=Path, metavar="FILE.toml", help="instead of the last hour; an entry is a plan"
+        )
+        parser.add_argument("--json", action="store_true", help="print the answer as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        change = Change(
+            **{field: dict(options[field]) for _, _, field in NAMED.values()},
+            policy=POLICIES[options["strategy"]] if options["strategy"] else None,
+            granularity_seconds=options["granularity"],
+            slots=options["slots"],
+        )
+        try:
+            answer = self._answer(change, options)
+        except (WorkloadInvalidError, TooManyJobsError, UnknownNameError) as error:
+            raise CommandError(str(error), returncode=BAD_FILE) from error
+        except DomainError as error:
+            raise CommandError(f"{error.code}: {error.detail}") from error
+        if options["json"]:
+            self.stdout.write(json.dumps(describe(answer), ensure_ascii=False))
+        else:
+            self.stdout.write("\n".join(render(answer)))
+
+    def _answer(self, change: Change, options: dict[str, Any]) -> WhatIf:
+        if options["workload"] is None:
+            return answer_what_if(change, pool=options["pool"])
+        return what_if(load_of(load_workload(options["workload"])), change)
+
+
+def describe(answer: WhatIf) -> dict[str, Any]:
+    """The answer as plain values, with what the lines conclude."""
+    facts = asdict(answer)
+    for group in ("plans", "tenants", "losers"):
+        for line, row in zip(getattr(answer, group), facts[group], strict=True):
+            row |= {"lost_seconds": line.lost_seconds, "later_seconds": line.later_seconds, "is_loser": line.is_loser}
+    return facts
+
+
+def render(answer: WhatIf) -> Iterator[str]:
+    """The answer as a person reads it."""
+    yield f"Pool {answer.pool}, {answer.seconds:.0f} s, {answer.arrivals:,} jobs; nothing is changed."
+    for note in answer.notes:
+        yield f"Note: {note.text}"
+    yield f"Jain index {answer.now.jain:.4f} -> {answer.after.jain:.4f}"
+    yield f"Busy {answer.now.busy_part:.1%} -> {answer.after.busy_part:.1%}"
+    yield f"Starts {answer.now.starts:,} -> {answer.after.starts:,}"
+    for title, lines in (("By plan", answer.plans), ("Losers", answer.losers), ("Most affected", answer.tenants)):
+        yield ""
+        yield title if lines else f"{title}: none"
+        yield from (_line(line) for line in lines)
+
+
+def _line(line: Line) -> str:
+    return f"  {line.name:30} {_outcome(line.now)}  ->  {_outcome(line.after)}"
+
+
+def _outcome(outcome: Outcome) -> str:
+    waits = " ".join(
+        "     -" if wait is None else f"{wait:6.1f}" for wait in (outcome.wait_p50_seconds, outcome.wait_p95_seconds)
+    )
+    return f"{outcome.share:6.1%} of the time, {outcome.starts:7,} starts, wait p50/p95 {waits} s"
