@@ -1,51 +1,43 @@
-"""What the platform's predictor would believe of a workload's jobs, learning as they end."""
+"""What the platform's predictor believes of a workload's jobs, learning as they end."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from scheduling.fairness.prediction import CostSums, Sample, cut_outlier, fold, predict
 from scheduling.fairness.simulation import Arrivals
 
-# So many samples weigh as much as all that came before them.
-MEMORY = 50
 # What is believed of a kind that nobody has seen.
 EXPECTED_US = 1_000_000
 
 
-class _RunningMean:
-    __slots__ = ("mean_us", "samples")
-
-    def __init__(self) -> None:
-        self.mean_us = 0.0
-        self.samples = 0
-
-    def add(self, cost_us: int) -> None:
-        self.mean_us += (cost_us - self.mean_us) / (min(self.samples, MEMORY) + 1)
-        self.samples += 1
-
-
 class WorkloadPredictor:
-    """The tenant's mean, else everybody's, else a second. Of tenants in ``known`` it knows what jobs cost."""
+    """By tenant, else by all of them, as the tick keeps it. Of tenants in ``known`` it knows what jobs cost."""
 
     def __init__(self, arrivals: Arrivals, known: Sequence[bool]) -> None:
-        self._entity = arrivals.entity
-        self._cost_us = arrivals.cost_us
+        self._arrivals = arrivals
         self._known = known
-        self._means = [_RunningMean() for _ in known]
-        self._all = _RunningMean()
+        self._sums: list[CostSums | None] = [None] * len(known)
+        self._all: CostSums | None = None
+        self._samples = 0
 
     def predict(self, job: int) -> int:
-        tenant = self._entity[job]
+        tenant = self._arrivals.entity[job]
         if self._known[tenant]:
-            return self._cost_us[job]
-        mean = self._means[tenant]
-        if mean.samples == 0:
-            mean = self._all
-        return max(1, round(mean.mean_us)) if mean.samples else EXPECTED_US
+            return self._arrivals.cost_us[job]
+        return predict(self._sums[tenant], self._all, expected_us=EXPECTED_US, size=self._size(job))
 
     def learn(self, job: int, cost_us: int) -> None:
-        self._means[self._entity[job]].add(cost_us)
-        self._all.add(cost_us)
+        tenant = self._arrivals.entity[job]
+        if self._known[tenant]:
+            return
+        sample = Sample(self._size(job), cut_outlier(cost_us, self.predict(job), self._samples))
+        self._sums[tenant] = fold(self._sums[tenant], [sample])
+        self._all = fold(self._all, [sample])
+        self._samples += 1
+
+    def _size(self, job: int) -> int:
+        return 0 if self._arrivals.size is None else self._arrivals.size[job]
 
 
 def predictor_for(arrivals: Arrivals, known: Sequence[bool]) -> WorkloadPredictor | None:

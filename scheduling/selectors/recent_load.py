@@ -64,7 +64,7 @@ WITH came AS (
     SELECT x.job_id, sum(x.measured_us) AS cost_us, min(x.predicted_us) FILTER (WHERE x.number = 1) AS predicted_us
     FROM scheduling_execution x WHERE x.id >= %(floor)s AND x.measured_us > 0 GROUP BY 1
 )
-SELECT c.tenant_id, c.queue_id, greatest(0, extract(epoch FROM c.at - %(since)s) * 1000000)::bigint,
+SELECT c.tenant_id, c.queue_id, least(%(last_us)s, greatest(0, extract(epoch FROM c.at - %(since)s) * 1000000)::bigint),
     r.cost_us::bigint, coalesce(r.predicted_us, tc.mean_us, kc.mean_us, (q.expected_seconds * 1000000)::bigint), c.step
 FROM chosen c JOIN scheduling_queue q ON q.id = c.queue_id
     LEFT JOIN ran r ON r.job_id = c.id
@@ -152,6 +152,7 @@ def _arrival_parameters(pool_id: int, now: datetime, waiting: Sequence[tuple[Any
         "floor": uuid7_floor(now - WINDOW),
         "now": now,
         "since": now - WINDOW,
+        "last_us": round(WINDOW.total_seconds()) * SECOND_US - 1,
         "waiting": sum(row[2] for row in waiting),
         "limit": MOST_JOBS,
     }

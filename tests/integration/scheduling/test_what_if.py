@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from io import StringIO
+from pathlib import Path
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection
 
 from scheduling.exceptions import PoolNotFoundError, WhatIfNameUnknownError
 from scheduling.fairness.load import Change
 from scheduling.fairness.what_if import NoteCode
+from scheduling.fairness.workload_file import load_workload
 from scheduling.models import Execution, Job, Queue
 from scheduling.selectors import recent_load
 from scheduling.selectors.recent_load import read_recent_load
@@ -128,3 +133,66 @@ def test_an_idle_platform_says_that_there_is_nothing_to_compare(db: None) -> Non
     answer = answer_what_if(Change(slots=3))
     assert [note.code for note in answer.notes] == [NoteCode.NO_ARRIVALS]
     assert (answer.plans, answer.losers, answer.now.jain) == ([], [], 1.0)
+
+
+def test_the_command_answers_as_json_and_as_text(worked: None) -> None:
+    out = StringIO()
+    call_command("what_if", "--weight", "team=3", "--queue-cap", "dataset=none", "--slots", "2", "--json", stdout=out)
+    facts = json.loads(out.getvalue())
+    assert {line["name"] for line in facts["plans"]} == {"team", "sandbox"}
+    assert facts["notes"][0]["code"] == "few_starts"
+    out = StringIO()
+    call_command("what_if", "--strategy", "nop", stdout=out)
+    assert "nothing is changed" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--weight", "team"], ["--weight", "team=0"], ["--weight", "team=x"], ["--factor", "acme=nan"], ["--slots", "-1"]],
+)
+def test_the_command_refuses_what_makes_no_sense(db: None, arguments: list[str]) -> None:
+    with pytest.raises(CommandError):
+        call_command("what_if", *arguments)
+
+
+def test_names_that_are_not_there_end_the_command(db: None) -> None:
+    with pytest.raises(CommandError, match="what_if_name_unknown"):
+        call_command("what_if", "--weight", "gold=2")
+    with pytest.raises(CommandError, match="not_found"):
+        call_command("what_if", "--pool", "moon")
+
+
+def test_a_workload_file_takes_the_place_of_the_hour(db: None, tmp_path: Path) -> None:
+    path = tmp_path / "two.toml"
+    tenant = '[[tenant]]\nname = "{}"\narrivals = {{ backlog = 500 }}\n'
+    path.write_text("slots = 2\nduration = 100\n" + tenant.format("a") + tenant.format("b"))
+    out = StringIO()
+    call_command("what_if", "--workload", str(path), "--weight", "a=3", "--json", stdout=out)
+    plans = {line["name"]: line for line in json.loads(out.getvalue())["plans"]}
+    assert (plans["a"]["now"]["share"], plans["a"]["after"]["share"]) == (0.5, 0.75)
+    with pytest.raises(CommandError) as refused:
+        call_command("what_if", "--workload", str(tmp_path / "gone.toml"))
+    assert refused.value.returncode == 2
+
+
+def test_the_last_hour_is_exported_without_names_and_can_be_simulated(worked: None, tmp_path: Path) -> None:
+    path = tmp_path / "hour.toml"
+    call_command("export_workload", str(path), stdout=StringIO())
+    text = path.read_text()
+    assert "acme" not in text
+    assert "globex" not in text
+    workload = load_workload(path)
+    assert sorted(workload.draw_arrivals().cost_us) == [3 * SECOND, 3 * SECOND, 5 * SECOND]
+    assert sorted(row.weight for row in workload.tenants) == [1.0, 2.0]
+    named = tmp_path / "named.toml"
+    call_command("export_workload", str(named), "--names", stdout=StringIO())
+    assert "acme in workflow_team" in named.read_text()
+    # It does not write over a file.
+    with pytest.raises(CommandError, match="exists"):
+        call_command("export_workload", str(path))
+
+
+def test_an_hour_without_jobs_is_not_exported(db: None, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="nothing to write"):
+        call_command("export_workload", str(tmp_path / "hour.toml"))
+    assert not (tmp_path / "hour.toml").exists()
