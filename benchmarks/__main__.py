@@ -9,22 +9,27 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 
 from jobsplatform.demo.environment import run_folder
 
-NAMES = ("recall", "latency", "fairness", "merging", "pages")
+NAMES = ("recall", "latency", "fairness", "merging", "pages", "what_if")
+# Long ones, which run only when they are named.
+NAMED_ALONE = ("what_if_live",)
 
 
 def main() -> int:
     """Run what was asked for; 0 only if every target was met."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES)}; all by default")
-    names = parser.parse_args().names or list(NAMES)
-    if unknown := set(names) - set(NAMES):
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES + NAMED_ALONE)}")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of what_if_live, before and after; 10 by default")
+    arguments = parser.parse_args()
+    names = arguments.names or list(NAMES)
+    if unknown := set(names) - set(NAMES) - set(NAMED_ALONE):
         parser.error(f"unknown benchmark: {', '.join(sorted(unknown))}")
     with run_folder() as folder:
         # After django.setup(): these modules import models.
-        from benchmarks import fairness, latency, merging, pages, recall
+        from benchmarks import fairness, latency, merging, pages, recall, what_if, what_if_live
         from benchmarks.outcome import record
         from jobsplatform.demo.provision import migrate_database
 
@@ -34,6 +39,8 @@ def main() -> int:
             "fairness": fairness.measure,
             "merging": merging.measure,
             "pages": pages.measure,
+            "what_if": what_if.measure,
+            "what_if_live": partial(what_if_live.measure, minutes=arguments.minutes),
         }
         migrate_database()
         outcomes = [record(measures[name](folder)) for name in names]

@@ -105,8 +105,8 @@ class _Columns:
         self.predicted_us.append(max(1, predicted_us))
 
 
-def read_recent_load(pool: str | None = None) -> RecentLoad:
-    """The last hour of ``pool`` (by default the one that serves most queues) and what waits and runs in it now.
+def read_recent_load(pool: str | None = None, *, window: timedelta = WINDOW) -> RecentLoad:
+    """The last ``window`` of ``pool`` (by default the one that serves most queues) and what waits and runs in it now.
 
     A handful of statements, whatever the number of jobs; those that read jobs are one each. Raises PoolNotFoundError.
     """
@@ -116,11 +116,11 @@ def read_recent_load(pool: str | None = None) -> RecentLoad:
         with connection.cursor() as cursor:
             slots = _fetch(cursor, _SLOTS, [found.pk, lease_seconds()])[0][0]
             running = _fetch(cursor, _RUNNING, [found.pk])
-            waiting = _shorten(_fetch(cursor, _WAITING, [found.pk, LONGEST_LINE]), slots)
-            arrivals = _fetch(cursor, _ARRIVALS, _arrival_parameters(found.pk, now, waiting))
+            waiting = _shorten(_fetch(cursor, _WAITING, [found.pk, LONGEST_LINE]), slots, window)
+            arrivals = _fetch(cursor, _ARRIVALS, _arrival_parameters(found.pk, now, window, waiting))
             is_elsewhere = _fetch(cursor, _ELSEWHERE, [found.pk, found.pk])[0][0]
         columns, stands_for = _gather(running, waiting, arrivals)
-        load = _describe(found, slots, columns, running=len(running), stands_for=stands_for)
+        load = _describe(found, slots, columns, window, running=len(running), stands_for=stands_for)
     return RecentLoad(load, _notes(arrivals, is_elsewhere=is_elsewhere))
 
 
@@ -137,22 +137,24 @@ def _fetch(cursor: Any, statement: str, parameters: Any) -> list[tuple[Any, ...]
     return list(cursor.fetchall())
 
 
-def _shorten(waiting: Iterable[tuple[Any, ...]], slots: int) -> list[tuple[Any, ...]]:
+def _shorten(waiting: Iterable[tuple[Any, ...]], slots: int, window: timedelta) -> list[tuple[Any, ...]]:
     """No line longer than all slots together could serve in the window: what is behind that changes nothing."""
-    served_us = max(slots, 1) * 4 * WINDOW.total_seconds() * SECOND_US
+    served_us = max(slots, 1) * 4 * window.total_seconds() * SECOND_US
     return [
         (tenant_id, queue_id, min(count, int(served_us // cost_us) + 1), cost_us, rank)
         for tenant_id, queue_id, count, cost_us, rank in waiting
     ]
 
 
-def _arrival_parameters(pool_id: int, now: datetime, waiting: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
+def _arrival_parameters(
+    pool_id: int, now: datetime, window: timedelta, waiting: Sequence[tuple[Any, ...]]
+) -> dict[str, Any]:
     return {
         "pool_id": pool_id,
-        "floor": uuid7_floor(now - WINDOW),
+        "floor": uuid7_floor(now - window),
         "now": now,
-        "since": now - WINDOW,
-        "last_us": round(WINDOW.total_seconds()) * SECOND_US - 1,
+        "since": now - window,
+        "last_us": round(window.total_seconds() * SECOND_US) - 1,
         "waiting": sum(row[2] for row in waiting),
         "limit": MOST_JOBS,
     }
@@ -183,7 +185,9 @@ def _thin(waiting: Iterable[tuple[Any, ...]], step: int) -> Iterable[tuple[int, 
             yield head_rank + place, tenant_id, queue_id, cost_us
 
 
-def _describe(pool: WorkerPool, slots: int, columns: _Columns, *, running: int, stands_for: int) -> Load:
+def _describe(
+    pool: WorkerPool, slots: int, columns: _Columns, window: timedelta, *, running: int, stands_for: int
+) -> Load:
     queues = list(Queue.objects.filter(pool=pool).order_by("pk"))
     queue_numbers = {queue.pk: number for number, queue in enumerate(queues)}
     tenant_ids = list(dict.fromkeys(tenant_id for _, tenant_id in columns.places))
@@ -206,7 +210,7 @@ def _describe(pool: WorkerPool, slots: int, columns: _Columns, *, running: int, 
         },
         places=[(queue_numbers[queue_id], tenant_numbers[tenant_id]) for queue_id, tenant_id in columns.places],
         arrivals=Arrivals(columns.at_us, columns.entity, columns.cost_us, columns.predicted_us),
-        seconds=WINDOW.total_seconds(),
+        seconds=window.total_seconds(),
         running=running,
         stands_for=stands_for,
     )

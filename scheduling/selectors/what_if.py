@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from scheduling.exceptions import WhatIfNameUnknownError
 from scheduling.fairness.load import Change, UnknownNameError
 from scheduling.fairness.what_if import WhatIf, what_if
-from scheduling.selectors.recent_load import read_recent_load
+from scheduling.selectors.recent_load import WINDOW, read_recent_load
 
 
-def answer_what_if(change: Change, *, pool: str | None = None) -> WhatIf:
-    """Replay the last hour of ``pool`` (by default the one that serves most queues) under the terms of now and changed.
+def answer_what_if(change: Change, *, pool: str | None = None, window: timedelta = WINDOW) -> WhatIf:
+    """Replay the last ``window`` of ``pool`` under the terms of now and under changed ones.
 
-    What waits and runs now is where it begins. Nothing is written. Raises PoolNotFoundError, WhatIfNameUnknownError.
+    By default the pool is the one that serves most queues. What waits and runs now is where it begins; nothing is
+    written. Raises PoolNotFoundError, WhatIfNameUnknownError.
 
     >>> answer = answer_what_if(Change(plan_weights={"sandbox": 3}, slots=16))
     >>> answer.plans, answer.losers, answer.notes  # lists of Line, Line and Note: see scheduling.fairness.what_if
     """
-    recent = read_recent_load(pool)
+    recent = read_recent_load(pool, window=window)
     try:
         return what_if(recent.load, change, notes=recent.notes)
     except UnknownNameError as error:
