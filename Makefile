@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help environment environment-dev demo dev test test-matrix lint format browser-test chromium pgbouncer-test pgbouncer bench bench-basics requirements clean
+.PHONY: help environment environment-dev demo dev test test-matrix lint format browser-test chromium pgbouncer-test pgbouncer bench bench-basics bench-simulated requirements clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -86,6 +86,9 @@ bench: bench-basics ## Run all the benchmarks
 
 bench-basics: environment ## Measure recall, latency and fairness on this machine (BENCH="recall" picks)
 	@$(SERVERS) -- $(PY) -m benchmarks $(BENCH)
+
+bench-simulated: environment ## The fair scheduler's numbers in simulation: no server, half a minute
+	@$(PY) -m benchmarks.simulated
 
 requirements: environment ## Pin requirements/*.in whole, with uv
 	@$(PY) -m pip install --quiet uv

@@ -11,7 +11,9 @@ from scheduling.fairness.simulated_tree import Entity
 
 
 class SlicedSimulation(Simulation):
-    """``left`` is the work that a begun job still has, ``used_up`` holds the jobs whose slice is over."""
+    """Jobs that fit into a slice run as ever; of the others ``left`` is the work that is left, ``began`` when the
+    hand-out began, and ``used_up`` holds those whose slice is over.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self.left: dict[int, int] = {}
@@ -37,22 +39,30 @@ class SlicedSimulation(Simulation):
             super().fill()
 
     def choose_charge(self) -> Callable[[int], int]:
-        charge_whole = super().choose_charge()
+        charge_whole, granularity_us = super().choose_charge(), self.rules.granularity_us
 
         def charge(job: int) -> int:
             """What is left of it, as far as is believed."""
             cost_us = self.arrivals.cost_us[job]
+            if cost_us <= granularity_us:
+                return charge_whole(job)
             self.charged[job] = charged = max(1, charge_whole(job) - cost_us + self.left.get(job, cost_us))
             return charged
 
         return charge
 
     def hold(self, job: int) -> None:
+        if self.arrivals.cost_us[job] <= self.rules.granularity_us:
+            super().hold(job)
+            return
         left = self.left.setdefault(job, self.arrivals.cost_us[job])
         self.began[job] = self.now
         heappush(self.in_slots, (self.now + min(left, self.rules.granularity_us), job))
 
     def end(self, job: int) -> None:
+        if job not in self.began:
+            super().end(job)
+            return
         left, began = self.left[job], self.began[job]
         if began + left > self.now:
             self.used_up.add(job)

@@ -87,6 +87,10 @@ class Queue:
         self.vruntime = 0
         self.virtual_time = 0
 
+    def turn(self) -> tuple[int, int, int, int]:
+        """Its place among the queues, once its head was looked at: the same four numbers as a tenant's."""
+        return (self.vruntime, self.in_flight, self.heap[0][2], self.number)
+
     def head(self) -> Entity | None:
         """The tenant whose turn it is in this queue."""
         heap = self.heap
@@ -200,12 +204,15 @@ class FairTree:
         if len(queues) == 1:
             return queues[0].head()
         least: Entity | None = None
-        turn: tuple[int, int, int, int] | None = None
         for queue in queues:
-            if (head := queue.head()) is not None:
-                place = (queue.vruntime, queue.in_flight, queue.heap[0][2], queue.number)
-                if turn is None or place < turn:
-                    least, turn = head, place
+            if (head := queue.head()) is None:
+                continue
+            if (
+                least is None
+                or queue.vruntime < least.queue.vruntime
+                or (queue.vruntime == least.queue.vruntime and queue.turn() < least.queue.turn())
+            ):
+                least = head
         return least
 
     def pick(self) -> tuple[Entity, int] | None:

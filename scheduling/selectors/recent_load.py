@@ -55,7 +55,8 @@ _ARRIVALS = """
 WITH came AS (
     SELECT j.id, j.tenant_id, j.queue_id, j.kind, greatest(j.created_at, j.run_at) AS at,
         row_number() OVER (ORDER BY j.id) AS n, count(*) OVER () AS total
-    FROM scheduling_job j JOIN scheduling_queue q ON q.id = j.queue_id AND q.pool_id = %(pool_id)s
+    FROM scheduling_job j JOIN scheduling_queue q ON q.id = j.queue_id AND q.pool_id = %(pool_id)s AND NOT q.is_paused
+        JOIN tenants_tenant t ON t.id = j.tenant_id AND t.status = 'active' AND NOT t.is_paused
     WHERE j.id >= %(floor)s AND j.run_at <= %(now)s AND j.state NOT IN ('scheduled', 'suspended')
         AND NOT (j.state = 'cancelled' AND j.started_at IS NULL)
 ), chosen AS (
@@ -119,7 +120,7 @@ def read_recent_load(pool: str | None = None, *, window: timedelta = WINDOW) -> 
             waiting = _shorten(_fetch(cursor, _WAITING, [found.pk, LONGEST_LINE]), slots, window)
             arrivals = _fetch(cursor, _ARRIVALS, _arrival_parameters(found.pk, now, window, waiting))
             is_elsewhere = _fetch(cursor, _ELSEWHERE, [found.pk, found.pk])[0][0]
-        columns, stands_for = _gather(running, waiting, arrivals)
+        columns, stands_for = _gather(running, waiting, arrivals, now)
         load = _describe(found, slots, columns, window, running=len(running), stands_for=stands_for)
     return RecentLoad(load, _notes(arrivals, is_elsewhere=is_elsewhere))
 
@@ -161,14 +162,17 @@ def _arrival_parameters(
 
 
 def _gather(
-    running: Sequence[tuple[Any, ...]], waiting: Sequence[tuple[Any, ...]], arrivals: Sequence[tuple[Any, ...]]
+    running: Sequence[tuple[Any, ...]],
+    waiting: Sequence[tuple[Any, ...]],
+    arrivals: Sequence[tuple[Any, ...]],
+    now: datetime,
 ) -> tuple[_Columns, int]:
     """The jobs in the order of the replay: what runs, what waits, what comes. Each stands for so many."""
     stands_for = arrivals[0][5] if arrivals else -(-sum(row[2] for row in waiting) // MOST_JOBS) or 1
     columns = _Columns()
     for tenant_id, queue_id, left_us in running:
         columns.add((queue_id, tenant_id), 0, left_us, left_us)
-    for _, tenant_id, queue_id, cost_us in sorted(_thin(waiting, stands_for), key=lambda row: row[:1]):
+    for _, tenant_id, queue_id, cost_us in sorted(_thin(waiting, stands_for, now), key=lambda row: row[:1]):
         columns.add((queue_id, tenant_id), 0, cost_us * stands_for, cost_us * stands_for)
     for tenant_id, queue_id, at_us, cost_us, predicted_us, _ in arrivals:
         measured_us = predicted_us if cost_us is None else cost_us
@@ -176,13 +180,15 @@ def _gather(
     return columns, stands_for
 
 
-def _thin(waiting: Iterable[tuple[Any, ...]], step: int) -> Iterable[tuple[int, UUID, int, int]]:
-    """Every ``step``-th waiting job as (rank, tenant, queue, cost); ranks of a line are spread behind its head's."""
+def _thin(waiting: Iterable[tuple[Any, ...]], step: int, now: datetime) -> Iterable[tuple[int, UUID, int, int]]:
+    """Every ``step``-th waiting job as (rank, tenant, queue, cost). Ranks are spread from a line's first to now."""
+    now_rank = round(now.timestamp() * SECOND_US)
     seen = 0
     for tenant_id, queue_id, count, cost_us, head_rank in waiting:
         first, seen = seen, seen + count
+        apart = max(0, now_rank - head_rank) // count
         for place in range(-first % step, count, step):
-            yield head_rank + place, tenant_id, queue_id, cost_us
+            yield head_rank + place * apart, tenant_id, queue_id, cost_us
 
 
 def _describe(
