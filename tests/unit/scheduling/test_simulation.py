@@ -168,7 +168,7 @@ jobs_of_three = st.lists(
     is_fifo=False,
     has_keys=False,
 )
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(
     jobs=jobs_of_three,
     weights=st.tuples(*[st.integers(1, 2)] * 4),
