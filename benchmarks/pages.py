@@ -49,6 +49,8 @@ NARROWED: dict[str, tuple[str, ...]] = {
     "/api/v1/dead-letters/": ("error=ParseError", "requeued=true"),
     "/api/v1/audit-log/": ("action=queue.paused", "actor_kind=user", "created_before={noon}"),
     "/admin/scheduling/job/": ("state=quarantined", "kind=noop", "tenant=volume-7"),
+    "/api/v1/fairness/": ("range=6h", "range=day"),
+    "/admin/fairness/": ("range=day", "range=day&view=table", "tenant=volume-0"),
     "/admin/scheduling/execution/": ("outcome=failed", "kind=noop"),
     "/admin/tenants/auditlogentry/": ("action=queue.paused",),
 }
@@ -208,8 +210,9 @@ def _fill(route: str, value: str) -> str:
 
 
 def _console_addresses() -> Iterator[str]:
-    """The overview, every list, and of every list the newest row's page."""
+    """The overview, the explorer, every list, and of every list the newest row's page."""
     yield reverse("admin:index")
+    yield from _with_narrowed(reverse("admin:fairness"))
     for model in admin.site._registry:  # noqa: SLF001 - there is no other list of the pages
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         yield from _with_narrowed(reverse(f"{name}_changelist"))

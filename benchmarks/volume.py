@@ -113,6 +113,13 @@ INSERT INTO scheduling_tally (tenant_id, queue_id, kind, outcome, is_dead, wait_
 SELECT tenant_id, queue_id, kind, outcome, outcome = 'failed', 1000000, started_at, measured_us, ended_at
 FROM scheduling_execution
 """
+# What a dispatcher has written down of the fifty greatest entitlements, a minute at a time.
+_SHARES = """
+INSERT INTO scheduling_share_minute (tenant_id, minute, queue_id, entitled_us, backlogged_us, lag_us)
+SELECT (%(tenants)s::uuid[])[t], date_trunc('minute', now()) - make_interval(mins => m),
+    (%(queues)s::bigint[])[1 + t %% cardinality(%(queues)s::bigint[])], 60000000, 60000000, 1000
+FROM generate_series(1, 50) AS t CROSS JOIN generate_series(0, 1440) AS m
+"""
 _AUDIT = """
 INSERT INTO tenants_auditlogentry (id, tenant_id, at, actor_kind, actor_id, actor_label, action, target_type,
     target_id, before, after, reason, request_id)
@@ -153,6 +160,7 @@ def fill(*, jobs: int = JOBS, tenants: int = TENANTS) -> Volume:
         _run(statement, {})
     while fold_tallies(limit=FOLD_ROWS):
         pass
+    _run(_SHARES, {"tenants": ids, "queues": queues})
     _run(_AUDIT, {"tenants": ids, "total": AUDIT_ENTRIES})
     while seal_entries(budget_seconds=SEAL_SECONDS):
         pass

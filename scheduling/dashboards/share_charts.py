@@ -121,9 +121,11 @@ def _area(heights: Sequence[float], step: float) -> str:
 
 
 def _steps(heights: Sequence[float], step: float) -> str:
+    """A stepped line; steps of one height are one."""
     if not heights:
         return ""
-    parts = [f"M0 {heights[0]:.2f}"]
-    for index, height in enumerate(heights):
-        parts.append(f"V{height:.2f} H{(index + 1) * step:.2f}")
-    return " ".join(parts)
+    parts = [f"M0 {heights[0]:.1f}"]
+    for index, height in enumerate(heights[1:], start=1):
+        if f"{height:.1f}" != f"{heights[index - 1]:.1f}":
+            parts.append(f"H{index * step:.1f}V{height:.1f}")
+    return f"{' '.join(parts)}H{len(heights) * step:.1f}"

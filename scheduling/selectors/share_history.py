@@ -22,7 +22,7 @@ from tenants.clock import read_clock
 from tenants.context import require_scope
 from tenants.models import Tenant
 
-LINE_LIMIT = 20
+LINE_LIMIT = 12
 # The part of a bin in which a tenant must have been backlogged to be compared with others.
 MOSTLY = 0.5
 # A lag older than this says nothing about now, and without samples for so long nobody looks.
@@ -32,17 +32,14 @@ _MICROSECOND = timedelta(microseconds=1)
 # A bin that has just begun is not divided by nothing.
 _SHORTEST_US = 1_000_000.0
 
+# Backlogged in two queues at once is backlogged once, hence the bin's length as the most.
 _ENTITLED = """
 WITH sampled AS MATERIALIZED (
     SELECT tenant_id, floor(extract(epoch FROM minute - %(since)s) / %(seconds)s)::int AS bin,
-        sum(entitled_us)::bigint AS entitled_us, sum(backlogged_us)::bigint AS backlogged_us
-    FROM (
-        -- Backlogged in two queues at once is backlogged once.
-        SELECT tenant_id, minute, sum(entitled_us) AS entitled_us, max(backlogged_us) AS backlogged_us
-        FROM scheduling_share_minute
-        WHERE minute >= %(since)s AND (%(queues)s::bigint[] IS NULL OR queue_id = ANY (%(queues)s))
-        GROUP BY 1, 2
-    ) AS minutes
+        sum(entitled_us)::bigint AS entitled_us,
+        least(sum(backlogged_us), %(seconds)s * 1000000)::bigint AS backlogged_us
+    FROM scheduling_share_minute
+    WHERE minute >= %(since)s AND (%(queues)s::bigint[] IS NULL OR queue_id = ANY (%(queues)s))
     GROUP BY 1, 2
 ), greatest AS (
     SELECT tenant_id FROM sampled GROUP BY 1 ORDER BY sum(entitled_us) DESC, tenant_id LIMIT %(limit)s
@@ -65,8 +62,10 @@ SELECT t.id, u.bin, u.busy_us FROM unnest(%(tenants)s::uuid[]) AS t(id) CROSS JO
     GROUP BY 1
 ) u
 """
+# Jobs that share a message share its slot.
 _RUNNING = """
-SELECT tenant_id, started_at FROM scheduling_execution_live
+SELECT tenant_id, started_at, size
+FROM (SELECT *, count(*) OVER (PARTITION BY message_id) AS size FROM scheduling_execution_live) AS live
 WHERE started_at IS NOT NULL AND tenant_id = ANY (%(tenants)s)
     AND (%(queues)s::bigint[] IS NULL OR queue_id = ANY (%(queues)s))
 """
@@ -248,10 +247,11 @@ def _read_used(parameters: dict[str, Any], axis: _Axis, now: datetime) -> dict[t
     used: dict[tuple[UUID, int], float] = defaultdict(float)
     for tenant_id, index, busy_us in fetch_rows(_USED, parameters):
         used[tenant_id, index] += busy_us
-    for tenant_id, started_at in fetch_rows(_RUNNING, parameters):
+    for tenant_id, started_at, size in fetch_rows(_RUNNING, parameters):
         for index in range(axis.index(started_at), axis.bins):
             begun = max(started_at, axis.begin(index))
-            used[tenant_id, index] += max(timedelta(), min(now, axis.begin(index + 1)) - begun) / _MICROSECOND
+            lasted = max(timedelta(), min(now, axis.begin(index + 1)) - begun)
+            used[tenant_id, index] += lasted / _MICROSECOND / size
     return used
 
 

@@ -121,6 +121,7 @@ class DecisionSerializer(serializers.Serializer[Decision]):
     measured_us = serializers.IntegerField(allow_null=True)
     reason = serializers.CharField(source="facts.reason", help_text="Why this tenant was next; empty in older events.")
     in_flight = serializers.IntegerField(source="facts.in_flight", allow_null=True, help_text="Of the tenant, then.")
+    waiting = serializers.IntegerField(source="facts.waiting", allow_null=True, help_text="Jobs of the tenant, then.")
     start_tag = serializers.IntegerField(source="facts.start_tag", allow_null=True, help_text="People of the platform.")
     runner_up_us = serializers.IntegerField(
         source="facts.runner_up_us", allow_null=True, help_text="By how much the next tenant stood later; likewise."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
@@ -18,6 +19,7 @@ from scheduling.models import (
     CFSPlan,
     Execution,
     JobEvent,
+    LiveExecution,
     Queue,
     RollupClock,
     SchedulingEntity,
@@ -261,17 +263,53 @@ def test_a_tenant_sees_its_decisions_without_the_others_tags(acme_work: Work, gl
     assert (decision.facts.start_tag, decision.facts.runner_up_us, decision.facts.queue_vruntime) == (None, None, None)
 
 
-def test_decisions_are_found_by_an_index(acme_work: Work) -> None:
+def test_decisions_are_found_by_an_index_of_every_partition(acme_work: Work) -> None:
     with all_tenants(), connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT bool_and(x.indisvalid), count(*) FROM pg_index x
+            WHERE x.indexrelid = 'execution_by_tenant'::regclass OR x.indexrelid IN
+                (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'execution_by_tenant'::regclass)
+            """
+        )
+        is_valid, indexes = cursor.fetchone()
+        cursor.execute("SELECT count(*) FROM pg_inherits WHERE inhparent = 'scheduling_execution'::regclass")
+        partitions = cursor.fetchone()[0]
         cursor.execute("SET LOCAL enable_seqscan = off")
-        cursor.execute("SET LOCAL enable_sort = off")
         cursor.execute(
             "EXPLAIN SELECT id FROM scheduling_execution WHERE tenant_id = %s ORDER BY id DESC LIMIT 500",
             [acme_work.tenant.pk],
         )
         plan = "\n".join(line for (line,) in cursor.fetchall())
-    assert "Sort" not in plan
-    assert "tenant_id = " in plan
+    assert (is_valid, indexes) == (True, partitions + 1)
+    assert "Index Cond: (tenant_id = " in plan, plan
+
+
+def test_what_runs_now_counts_and_jobs_of_one_message_share_its_slot(acme_work: Work) -> None:
+    now, message = read_clock(), uuid4()
+    with all_tenants():
+        for job in (acme_work.waiting, acme_work.failed):
+            LiveExecution.objects.create(
+                tenant=acme_work.tenant,
+                job=job,
+                message_id=message,
+                entity_id=1,
+                queue_id=job.queue_id,
+                pool_id=job.queue.pool_id,
+                kind="noop",
+                number=1,
+                token=uuid4(),
+                predicted_us=1,
+                weight_milli=1_000,
+                queue_weight_milli=1_000,
+                dispatched_at=now,
+                published_at=now,
+                started_at=now - timedelta(seconds=90),
+            )
+    with tenant_context(acme_work.tenant):
+        [line] = read_share_history(Span.HOUR).lines
+    # The minute before this one holds 60 s of the 90 at most, and the 2 s of the failed job besides.
+    assert 0.5 <= line.used[-2] <= 1.1
 
 
 def test_the_page_shows_it_all_to_staff(
