@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from scheduling.models import Job, JobDue, JobEvent, LiveExecution, WorkerPool
 from scheduling.retry import RetryPolicy
 from scheduling.services import verdicts
 from scheduling.services.cancellation import cancel_jobs
-from scheduling.services.execution import StartedExecution, start_execution
+from scheduling.services.execution import StartedExecution, start_executions
 from scheduling.services.job_requests import JobRequest
 from scheduling.services.ledger import verify_ledger
 from scheduling.services.pauses import pause_kind, resume_kind
@@ -29,6 +30,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import Tick
+from tests.predictions import predict
 
 pytestmark = pytest.mark.django_db
 
@@ -71,6 +73,7 @@ class Walk:
         self.worker = worker
         self.running: list[StartedExecution] = []
         self.zombies: list[StartedExecution] = []
+        self.largest = 0
         self.acts: list[Callable[[], object]] = [
             self.submit,
             self.submit,
@@ -107,7 +110,7 @@ class Walk:
         later = timezone.now() + timedelta(hours=1)
         requests = [
             JobRequest(
-                kind=self.random.choice(["noop", "sleep"]),
+                kind=self.random.choice(["noop", "noop", "sleep"]),
                 payload={"seconds": 0},
                 priority=self.random.choice([0, 0, 3]),
                 run_at=self.random.choice([None, None, later]),
@@ -122,18 +125,25 @@ class Walk:
     def start(self) -> None:
         with all_tenants():
             live = self.random.choice(list(LiveExecution.objects.filter(started_at=None)) or [None])
-        if live is None:
-            return
-        started = start_execution(execution_id=live.id, token=live.token, worker_id=self.worker.worker_id)
-        assert started is not None
-        self.running.append(started)
+            if live is None:
+                return
+            message = list(LiveExecution.objects.filter(message_id=live.message_id, started_at=None).order_by("id"))
+        started = start_executions(
+            execution_ids=[member.id for member in message], token=live.token, worker_id=self.worker.worker_id
+        )
+        assert len(started) == len(message)
+        self.running += started
+        self.largest = max(self.largest, len(started))
 
     def end(self) -> None:
         if not self.running:
             return
-        execution = self.running.pop(self.random.randrange(len(self.running)))
-        self.zombies.append(execution)
-        settle([self.verdict(execution)])
+        # Members of a message and others, in whatever parts: some at once, some one by one.
+        self.random.shuffle(self.running)
+        count = self.random.choice([1, 1, 2, 5])
+        ended, self.running = self.running[:count], self.running[count:]
+        self.zombies += ended
+        settle([self.verdict(execution) for execution in ended])
 
     def unpublish(self) -> None:
         """The broker takes no message, and the claim is undone."""
@@ -176,6 +186,11 @@ class Walk:
                     policy=RetryPolicy(execution.max_retries),
                     outcome=verdicts.Outcome.TIMED_OUT,
                 ),
+                lambda: verdicts.crashed(
+                    id_, fence, crash_count=0, was_alone=False, cause="killed", is_lost=True, was_merged=True
+                ),
+                lambda: verdicts.returned(id_, fence, cause="time"),
+                lambda: replace(verdicts.completed(id_, fence, None), began_us=700, measured_us=300),
                 lambda: verdicts.failed(
                     id_, fence, failure, failed_attempts=execution.attempt, policy=RetryPolicy(execution.max_retries)
                 ),
@@ -215,6 +230,8 @@ class Walk:
 def test_whatever_happens_every_counter_equals_its_recount(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, pool: WorkerPool, seed: int
 ) -> None:
+    # Half of the kinds are small, and travel together.
+    predict("noop", 1_000)
     walk = Walk(seed, [acme, globex], tick, worker)
     for number in range(STEPS):
         walk.step()
@@ -222,6 +239,7 @@ def test_whatever_happens_every_counter_equals_its_recount(
             cursor.execute(RECOUNT)
             assert cursor.fetchall() == [], f"seed {seed}, step {number}"
         assert verify_ledger().unbalanced == [], f"seed {seed}, step {number}"
+    assert walk.largest > 1
     check_histories()
 
 

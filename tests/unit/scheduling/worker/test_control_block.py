@@ -12,6 +12,8 @@ from scheduling.worker.control_block import Cause, ControlBlock, HeldSlot, Seat
 
 FIRST = UUID("01920000-0000-7000-8000-000000000001")
 SECOND = UUID("01920000-0000-7000-8000-000000000002")
+THIRD = UUID("01920000-0000-7000-8000-000000000003")
+MEMBERS = (FIRST, SECOND, THIRD)
 
 
 @pytest.fixture
@@ -19,10 +21,23 @@ def block() -> ControlBlock:
     return ControlBlock(2)
 
 
-def begin(block: ControlBlock, execution_id: UUID = FIRST, index: int = 0) -> Seat:
+def begin_alone(block: ControlBlock, execution_id: UUID = FIRST, index: int = 0) -> Seat:
     seat = block.take_seat(index, [execution_id])
     seat.note_begun(fence=7, attempt=2, crash_count=1, max_retries=3, kind="sleep", timeout_seconds=1.5)
     return seat
+
+
+def begin_message(block: ControlBlock) -> Seat:
+    """A seat with three executions that the database gave out."""
+    seat = block.take_seat(0, MEMBERS)
+    seat.note_started({member: 10 + place for place, member in enumerate(MEMBERS)})
+    return seat
+
+
+def begin(seat: Seat, place: int) -> None:
+    """The turn of one of them comes, and it begins."""
+    seat.take_turn(MEMBERS[place])
+    seat.note_begun(fence=10 + place, attempt=1, crash_count=0, max_retries=3, kind="noop", timeout_seconds=1)
 
 
 def only(block: ControlBlock) -> HeldSlot:
@@ -36,7 +51,7 @@ def test_an_empty_block_holds_nothing(block: ControlBlock) -> None:
 
 
 def test_the_parent_sees_what_a_child_runs(block: ControlBlock) -> None:
-    begin(block, index=1)
+    begin_alone(block, index=1)
     held = only(block)
     assert (held.index, held.pid, held.execution_id, held.fence) == (1, os.getpid(), FIRST, 7)
     assert (held.attempt, held.crash_count, held.max_retries, held.kind) == (2, 1, 3, "sleep")
@@ -48,7 +63,7 @@ def test_a_memory_limit_is_the_executions_own(block: ControlBlock) -> None:
     seat.note_begun(fence=1, attempt=1, crash_count=0, max_retries=0, kind="a", timeout_seconds=1, memory_limit_mib=2)
     assert only(block).memory_limit_kib == 2_048
     seat.release()
-    begin(block)
+    begin_alone(block)
     assert only(block).memory_limit_kib == 0
 
 
@@ -58,53 +73,53 @@ def test_an_execution_has_not_begun_before_the_database_gave_it_a_fence(block: C
 
 
 def test_a_released_seat_is_free(block: ControlBlock) -> None:
-    begin(block).release()
+    begin_alone(block).release()
     assert list(block.held_slots()) == []
 
 
 @pytest.mark.parametrize("cause", [Cause.CANCEL, Cause.DEADLINE, Cause.FENCE_LOST])
 def test_a_request_reaches_the_execution_that_it_is_for(block: ControlBlock, cause: Cause) -> None:
-    seat = begin(block)
+    seat = begin_alone(block)
     assert seat.interruption() is None
     block.ask(only(block), cause)
     assert seat.interruption() is cause
 
 
 def test_a_request_does_not_reach_the_next_execution_in_the_slot(block: ControlBlock) -> None:
-    first = begin(block)
+    first = begin_alone(block)
     held = only(block)
     first.release()
-    second = begin(block, SECOND)
+    second = begin_alone(block, SECOND)
     block.ask(held, Cause.CANCEL)
     assert second.interruption() is None
 
 
 def test_a_stopping_worker_asks_every_execution(block: ControlBlock) -> None:
-    seats = [begin(block, FIRST, 0), begin(block, SECOND, 1)]
+    seats = [begin_alone(block, FIRST, 0), begin_alone(block, SECOND, 1)]
     block.stop()
     assert [seat.interruption() for seat in seats] == [Cause.SHUTDOWN, Cause.SHUTDOWN]
 
 
 def test_a_lost_fence_outweighs_a_cancel(block: ControlBlock) -> None:
-    seat = begin(block)
+    seat = begin_alone(block)
     block.ask(only(block), Cause.CANCEL)
     block.ask(only(block), Cause.FENCE_LOST)
     assert seat.interruption() is Cause.FENCE_LOST
 
 
 def test_a_late_release_does_not_free_the_seat_of_a_successor(block: ControlBlock) -> None:
-    first = begin(block)
+    first = begin_alone(block)
     block.vacate(only(block))
-    begin(block, SECOND)
+    begin_alone(block, SECOND)
     first.release()
     assert only(block).execution_id == SECOND
 
 
 def test_vacating_what_has_changed_hands_changes_nothing(block: ControlBlock) -> None:
-    first = begin(block)
+    first = begin_alone(block)
     held = only(block)
     first.release()
-    begin(block, SECOND)
+    begin_alone(block, SECOND)
     block.vacate(held)
     assert only(block).execution_id == SECOND
 
@@ -115,7 +130,7 @@ def test_a_successor_waits_for_the_settlement_of_a_dead_predecessor(
     predecessor = os.getpid() + 1
     with monkeypatch.context() as patch:
         patch.setattr(control_block.os, "getpid", lambda: predecessor)
-        begin(block)
+        begin_alone(block)
     looks = []
 
     def parent_settles_at_the_third_look(_seconds: float) -> None:
@@ -124,7 +139,7 @@ def test_a_successor_waits_for_the_settlement_of_a_dead_predecessor(
             block.vacate(only(block))
 
     monkeypatch.setattr(control_block.time, "sleep", parent_settles_at_the_third_look)
-    begin(block, SECOND)
+    begin_alone(block, SECOND)
     assert len(looks) == 3
     assert only(block).execution_id == SECOND
 
@@ -133,7 +148,7 @@ def test_a_child_that_was_forked_writes_into_the_parents_block(block: ControlBlo
     execution_id = uuid4()
     child = os.fork()
     if child == 0:
-        begin(block, execution_id)
+        begin_alone(block, execution_id)
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
     assert (only(block).execution_id, only(block).pid) == (execution_id, child)
@@ -143,3 +158,57 @@ def test_a_kind_of_full_length_survives(block: ControlBlock) -> None:
     seat = block.take_seat(0, [FIRST])
     seat.note_begun(fence=1, attempt=1, crash_count=0, max_retries=0, kind="k" * 64, timeout_seconds=1)
     assert only(block).kind == "k" * 64
+
+
+def test_the_parent_sees_whose_turn_it_is_and_who_waits(block: ControlBlock) -> None:
+    seat = begin_message(block)
+    begin(seat, 0)
+    seat.end_turn()
+    begin(seat, 1)
+    held = only(block)
+    assert (held.execution_id, held.fence, held.is_merged) == (SECOND, 11, True)
+    first, second, third = block.members_of(held)
+    assert [member.fence for member in (first, second, third)] == [10, 11, 12]
+    assert first.began_us is not None
+    assert second.began_us is not None
+    assert first.began_us <= second.began_us
+    assert (third.began_us, third.measured_us) == (None, 0)
+
+
+def test_between_two_turns_nobody_runs(block: ControlBlock) -> None:
+    seat = begin_message(block)
+    begin(seat, 0)
+    seat.take_turn(SECOND)
+    assert not only(block).has_begun
+
+
+def test_a_request_for_one_member_does_not_reach_the_next(block: ControlBlock) -> None:
+    seat = begin_message(block)
+    begin(seat, 0)
+    held = only(block)
+    block.ask(held, Cause.CANCEL)
+    assert seat.interruption() is Cause.CANCEL
+    begin(seat, 1)
+    assert seat.interruption() is None
+    block.ask(held, Cause.FENCE_LOST)
+    assert seat.interruption() is None
+
+
+def test_members_that_the_database_did_not_give_out_or_that_are_settled_are_nobodys(block: ControlBlock) -> None:
+    seat = block.take_seat(0, MEMBERS)
+    seat.note_started({FIRST: 1, THIRD: 3})
+    assert [member.execution_id for member in block.members_of(only(block))] == [FIRST, THIRD]
+    begin(seat, 2)
+    assert only(block).execution_id == THIRD
+    seat.note_settled([FIRST])
+    assert [member.execution_id for member in block.members_of(only(block))] == [THIRD]
+
+
+def test_a_message_leaves_nothing_to_the_next_one(block: ControlBlock) -> None:
+    seat = begin_message(block)
+    begin(seat, 2)
+    seat.release()
+    begin_alone(block)
+    held = only(block)
+    assert (held.execution_id, held.is_merged) == (FIRST, False)
+    assert block.members_of(held) == []

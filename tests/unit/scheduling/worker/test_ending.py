@@ -1,0 +1,75 @@
+"""What the parent settles for a child that died or was ended in the middle of a message."""
+
+from __future__ import annotations
+
+import pytest
+
+from scheduling.services.settlement import Settlement
+from scheduling.worker.control_block import ControlBlock, Seat
+from scheduling.worker.ending import settlements_of
+from scheduling.worker.watch import Finding
+from tests.unit.scheduling.worker.test_control_block import MEMBERS, begin, begin_message, only
+
+
+def end(block: ControlBlock, finding: Finding) -> dict[int, Settlement]:
+    """The settlements by their place in the message."""
+    held = only(block)
+    found = settlements_of(held, block.members_of(held), finding)
+    return {MEMBERS.index(settlement.execution_id): settlement for settlement in found}
+
+
+@pytest.fixture
+def block() -> ControlBlock:
+    return ControlBlock(1)
+
+
+@pytest.fixture
+def seat(block: ControlBlock) -> Seat:
+    """A message of three: the first is done, the second runs, the third waits."""
+    seat = begin_message(block)
+    begin(seat, 0)
+    seat.end_turn()
+    begin(seat, 1)
+    return seat
+
+
+def test_a_crash_blames_none_of_a_message_and_sends_all_back_to_travel_alone(block: ControlBlock, seat: Seat) -> None:
+    found = end(block, Finding.CRASHED)
+    assert set(found) == {0, 1, 2}
+    assert {(one.outcome, one.state, one.crash_delta) for one in found.values()} == {("crashed", "available", 0)}
+    assert all(one.travels_alone for one in found.values())
+    assert found[2].began_us is None
+    assert found[2].measured_us == 0
+    assert found[0].began_us is not None
+
+
+def test_a_crash_of_the_last_one_that_is_left_is_its_own(block: ControlBlock, seat: Seat) -> None:
+    seat.note_settled([MEMBERS[0], MEMBERS[2]])
+    found = end(block, Finding.CRASHED)
+    assert set(found) == {1}
+    assert (found[1].crash_delta, found[1].travels_alone) == (1, False)
+
+
+@pytest.mark.parametrize(
+    ("finding", "outcome"),
+    [(Finding.TIMED_OUT, "timed_out"), (Finding.CANCELLED, "cancelled"), (Finding.EXPIRED, "expired")],
+)
+def test_who_is_ended_for_a_reason_of_its_own_leaves_the_others_unblamed(
+    block: ControlBlock, seat: Seat, finding: Finding, outcome: str
+) -> None:
+    found = end(block, finding)
+    assert [found[place].outcome for place in (0, 1, 2)] == ["returned", outcome, "returned"]
+    assert not any(one.travels_alone for one in found.values())
+
+
+def test_a_worker_that_stops_hands_all_of_them_back(block: ControlBlock, seat: Seat) -> None:
+    assert {one.outcome for one in end(block, Finding.SHUT_DOWN).values()} == {"shutdown"}
+
+
+def test_one_that_somebody_else_took_is_left_to_them(block: ControlBlock, seat: Seat) -> None:
+    assert set(end(block, Finding.SUPERSEDED)) == {0, 2}
+
+
+def test_before_the_database_gave_them_out_there_is_nothing_to_settle(block: ControlBlock) -> None:
+    block.take_seat(0, MEMBERS)
+    assert end(block, Finding.CRASHED) == {}
