@@ -22,18 +22,13 @@ _START = """
 WITH named AS (
     SELECT * FROM unnest(%(execution_ids)s::uuid[], %(event_ids)s::uuid[]) WITH ORDINALITY
         AS n(id, event_id, position)
-), locked AS (
-    -- In one order everywhere: whoever takes several executions never waits for another in a ring.
-    SELECT l.id, n.event_id, n.position FROM scheduling_execution_live l JOIN named n USING (id)
-    WHERE l.token = %(token)s AND l.started_at IS NULL
-    ORDER BY l.id FOR UPDATE OF l
-), begun AS (
+), <locked>begun AS (
     UPDATE scheduling_execution_live l SET
         started_at = statement_timestamp(), worker_id = %(worker_id)s, fence = l.fence + 1,
         lease_expires_at = now() + make_interval(secs => %(lease_seconds)s)
-    FROM locked WHERE l.id = locked.id
+    FROM <chosen> chosen WHERE l.id = chosen.id AND l.token = %(token)s AND l.started_at IS NULL
     RETURNING l.id, l.tenant_id, l.job_id, l.queue_id, l.message_id, l.kind, l.number, l.fence, l.dispatched_at,
-        locked.event_id, locked.position
+        chosen.event_id, chosen.position
 ), job AS (
     UPDATE scheduling_job j SET
         state = 'executing', fence = b.fence, started_at = coalesce(j.started_at, statement_timestamp())
@@ -44,9 +39,7 @@ WITH named AS (
 ), event AS (
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
     SELECT b.event_id, b.tenant_id, b.job_id, b.id, now(), 'execution.started', 'executing', 'system', '',
-        jsonb_build_object('number', b.number, 'worker', %(worker_id)s) || CASE WHEN %(is_merged)s THEN
-            jsonb_build_object('message', b.message_id, 'position', row_number() OVER (ORDER BY b.position),
-                'size', count(*) OVER ()) ELSE '{}' END
+        jsonb_build_object('number', b.number, 'worker', %(worker_id)s<place>)
     FROM begun b JOIN job j ON j.id = b.job_id
 )
 SELECT b.id, b.job_id, b.tenant_id, b.kind, b.number, j.fence, j.payload, j.attempt + 1, j.crash_count,
@@ -63,6 +56,15 @@ FROM begun b LEFT JOIN job j ON j.id = b.job_id JOIN scheduling_queue q ON q.id 
     LEFT JOIN tenants_tenant t ON t.id = b.tenant_id LEFT JOIN tenants_plan p ON p.id = t.plan_id
 ORDER BY b.position
 """
+# In one order everywhere: whoever takes several executions never waits for another in a ring. One needs no order.
+_LOCKED = """locked AS (
+    SELECT l.id, n.event_id, n.position FROM scheduling_execution_live l JOIN named n USING (id)
+    WHERE l.token = %(token)s AND l.started_at IS NULL
+    ORDER BY l.id FOR UPDATE OF l
+), """
+_PLACE = """, 'message', b.message_id, 'position', row_number() OVER (ORDER BY b.position), 'size', count(*) OVER ()"""
+_START_ONE = _START.replace("<locked>", "").replace("<chosen>", "named").replace("<place>", "")
+_START_MANY = _START.replace("<locked>", _LOCKED).replace("<chosen>", "locked").replace("<place>", _PLACE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +153,12 @@ def announce_start(started: StartedExecution, *, after_seconds: float = 0.0) -> 
 def _start(execution_ids: Sequence[UUID], token: UUID, worker_id: UUID) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(
-            _START,
+            _START_ONE if len(execution_ids) == 1 else _START_MANY,
             {
                 "execution_ids": list(execution_ids),
                 "event_ids": [uuid7() for _ in execution_ids],
                 "token": token,
                 "worker_id": worker_id,
-                "is_merged": len(execution_ids) > 1,
                 "lease_seconds": lease_seconds(),
                 "memory_key": PEAK_MEMORY.key,
                 "memory_default": PEAK_MEMORY.default,

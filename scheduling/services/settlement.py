@@ -16,7 +16,7 @@ from django.db import connection, transaction
 
 from scheduling import signals
 from scheduling.exceptions import FenceLostError
-from scheduling.services.settlement_sql import SETTLE
+from scheduling.services.settlement_sql import SETTLE_MANY, SETTLE_ONE
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import all_tenants, tenant_context
 from tenants.ids import uuid7
@@ -100,7 +100,7 @@ def settle_here(settlements: Sequence[Settlement], *, actor: str) -> list[Settle
     """The same within the caller's transaction and scope."""
     rows = [_row(settlement) for settlement in settlements]
     with connection.cursor() as cursor:
-        cursor.execute(SETTLE, {"rows": json.dumps(rows), "actor": actor})
+        cursor.execute(SETTLE_ONE if len(rows) == 1 else SETTLE_MANY, {"rows": json.dumps(rows), "actor": actor})
         settled = [Settled(*row) for row in cursor.fetchall()]
     wake_on_commit()
     transaction.on_commit(lambda: _tell_ended(settled))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # Waiting rows come before job rows in every statement that locks both (see cancellation).
-SETTLE = """
+_SETTLE = """
 WITH verdict AS (
     SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS v(
         execution_id uuid, fence bigint, outcome text, state text, event text,
@@ -13,12 +13,8 @@ WITH verdict AS (
         peak_memory_kib bigint, began_us bigint, measured_us bigint, travels_alone bool,
         charge_id uuid, event_id uuid, dead_letter_id uuid, error_id uuid
     )
-), locked AS (
-    -- In one order everywhere: whoever takes several executions never waits for another in a ring.
-    SELECT l.id FROM scheduling_execution_live l JOIN verdict v ON l.id = v.execution_id AND l.fence = v.fence
-    ORDER BY l.id FOR UPDATE OF l
-), ended AS (
-    DELETE FROM scheduling_execution_live l USING verdict v JOIN locked ON locked.id = v.execution_id
+), <locked>ended AS (
+    DELETE FROM scheduling_execution_live l USING verdict v<in order>
     WHERE l.id = v.execution_id AND l.fence = v.fence
     RETURNING l.id, l.tenant_id, l.job_id, l.entity_id, l.queue_id, l.message_id, l.kind, l.number, l.fence,
         l.worker_id, l.predicted_us, l.weight_milli, l.queue_weight_milli, l.dispatched_at, v.outcome, v.event,
@@ -145,3 +141,10 @@ SELECT e.id, e.job_id, e.tenant_id, e.kind, e.outcome, e.state, e.measured_us, q
 FROM ended e JOIN job USING (job_id) JOIN scheduling_queue q ON q.id = e.queue_id
     LEFT JOIN tenants_tenant t ON t.id = e.tenant_id LEFT JOIN tenants_plan p ON p.id = t.plan_id
 """
+# In one order everywhere: whoever takes several executions never waits for another in a ring. One needs no order.
+_LOCKED = """locked AS (
+    SELECT l.id FROM scheduling_execution_live l JOIN verdict v ON l.id = v.execution_id AND l.fence = v.fence
+    ORDER BY l.id FOR UPDATE OF l
+), """
+SETTLE_ONE = _SETTLE.replace("<locked>", "").replace("<in order>", "")
+SETTLE_MANY = _SETTLE.replace("<locked>", _LOCKED).replace("<in order>", " JOIN locked ON locked.id = v.execution_id")
