@@ -66,7 +66,7 @@ SELECT unnest(%(tenants)s::uuid[]), %(queue)s, 1000, 0, false, 0, 0, 0, 1000000
 """
 _ENDED = """
 SELECT count(*), percentile_disc(%(parts)s::float8[]) WITHIN GROUP (ORDER BY at),
-    count(DISTINCT data ->> 'message') FROM (
+    count(data ->> 'message'), count(DISTINCT data ->> 'message') FROM (
     SELECT e.at, s.data FROM scheduling_jobevent e JOIN scheduling_jobevent s
         ON s.job_id = e.job_id AND s.tenant_id = e.tenant_id AND s.name = 'execution.started'
     WHERE e.name = 'execution.completed' AND e.at >= %(since)s
@@ -76,21 +76,22 @@ SELECT count(*), percentile_disc(%(parts)s::float8[]) WITHIN GROUP (ORDER BY at)
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One measured drain: jobs that ended, messages that carried several of them, and jobs a second."""
+    """One measured drain: jobs that ended, how many of them travelled together in how many messages, jobs a second."""
 
     tenants: int
     is_merged: bool
     jobs: int
+    together: int
     messages: int
     per_second: float
 
     def row(self) -> list[str]:
-        together = f"{self.jobs / self.messages:.0f}" if self.messages else "1"
+        alone = 1 - self.together / self.jobs
         return [
             f"{self.tenants:,}",
             "merged" if self.is_merged else "alone",
             f"{self.jobs:,}",
-            together,
+            f"{self.together / self.messages:.0f} ({alone:.0%} alone)" if self.messages else "1",
             f"{self.per_second:,.0f}",
         ]
 
@@ -147,11 +148,11 @@ def _run(platform: Platform, queue_id: int, tenants: Sequence[UUID], jobs: int, 
         time.sleep(LOOK_SECONDS)
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute(_ENDED, {"since": since, "parts": list(MIDDLE)})
-        ended, (begin, end), messages = cursor.fetchone()
+        ended, (begin, end), together, messages = cursor.fetchone()
     for statement in _EMPTY:
         _execute(statement)
     seconds = max((end - begin).total_seconds(), 0.001)
-    return Phase(len(tenants), is_merged, ended, messages, ended * (MIDDLE[1] - MIDDLE[0]) / seconds)
+    return Phase(len(tenants), is_merged, ended, together, messages, ended * (MIDDLE[1] - MIDDLE[0]) / seconds)
 
 
 def _pause(queue_id: int, *, is_paused: bool) -> None:
