@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help environment environment-dev demo dev test test-matrix lint format browser-test chromium pgbouncer-test pgbouncer bench bench-basics bench-simulated requirements clean
+.PHONY: help environment environment-dev demo dev test test-matrix lint format browser-test chromium pgbouncer-test pgbouncer bench bench-basics bench-fairness bench-simulated requirements clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -89,6 +89,10 @@ bench-basics: environment ## Measure recall, latency and fairness on this machin
 
 bench-simulated: environment ## The fair scheduler's numbers in simulation: no server, half a minute
 	@$(PY) -m benchmarks.simulated
+
+ONLY ?=
+bench-fairness: environment ## The fair scheduler's table on this machine, about 25 minutes (ONLY="quiet_tenant ticks" picks)
+	@$(SERVERS) -- $(PY) -m benchmarks fairness $(addprefix --only ,$(ONLY))
 
 requirements: environment ## Pin requirements/*.in whole, with uv
 	@$(PY) -m pip install --quiet uv

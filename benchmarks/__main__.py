@@ -2,7 +2,8 @@
 
 `python -m benchmarks [recall latency fairness merging pages]`. Expects servers in DATABASE_URL, DATABASE_OWNER_URL
 and REDIS_URL, as `make bench` starts them. Each prints its result and writes it to benchmarks/results/ with the
-machine's description. The exit status is 1 when a target is missed.
+machine's description. The exit status is 1 when a target is missed. `fairness --only quiet_tenant` measures one part
+of that table.
 """
 
 from __future__ import annotations
@@ -23,25 +24,29 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES + NAMED_ALONE)}")
     parser.add_argument("--minutes", type=float, default=10.0, help="of what_if_live, before and after; 10 by default")
+    parser.add_argument("--only", action="append", default=[], metavar="PART", help="a part of `fairness` alone")
     arguments = parser.parse_args()
     names = arguments.names or list(NAMES)
     if unknown := set(names) - set(NAMES) - set(NAMED_ALONE):
         parser.error(f"unknown benchmark: {', '.join(sorted(unknown))}")
     with run_folder() as folder:
         # After django.setup(): these modules import models.
-        from benchmarks import fairness, latency, merging, pages, recall, what_if, what_if_live
+        from benchmarks import latency, merging, pages, recall, what_if, what_if_live
+        from benchmarks.fair import table
         from benchmarks.outcome import record
         from jobsplatform.demo.provision import migrate_database
 
         measures = {
             "recall": recall.measure,
             "latency": latency.measure,
-            "fairness": fairness.measure,
+            "fairness": lambda place: table.measure(place, only=arguments.only),
             "merging": merging.measure,
             "pages": pages.measure,
             "what_if": what_if.measure,
             "what_if_live": partial(what_if_live.measure, minutes=arguments.minutes),
         }
+        if unknown_parts := set(arguments.only) - {part.name for part in table.PARTS}:
+            parser.error(f"unknown part: {', '.join(sorted(unknown_parts))}")
         migrate_database()
         outcomes = [record(measures[name](folder)) for name in names]
     return 0 if all(outcomes) else 1

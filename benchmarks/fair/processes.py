@@ -1,0 +1,102 @@
+"""Dispatchers and a worker as an operator starts them, and nothing else: no web server takes part in these numbers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.fair.parts import POOL, MeasureFailedError
+from jobsplatform.demo.processes import ROOT
+from jobsplatform.demo.readings import read_slots
+from jobsplatform.embedded.identity import die_with_parent
+from scheduling.models import PoolClock
+from tenants.context import all_tenants
+
+READY_SECONDS = 120.0
+STOP_SECONDS = 20.0
+LOOK_SECONDS = 0.05
+LOG_TAIL = 2_000
+
+
+@dataclass(slots=True)
+class Processes:
+    """What runs during a part."""
+
+    folder: Path
+    dispatchers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a `manage.py` command in a session of its own, which ends with this process."""
+        log = self._log(arguments[0])
+        with log.open("ab") as output:
+            return subprocess.Popen(  # noqa: S603 - our own command
+                [sys.executable, "manage.py", *arguments],
+                cwd=ROOT,
+                env=os.environ.copy(),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=lambda: die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - touches no lock
+            )
+
+    def require_alive(self) -> None:
+        """Raise MeasureFailedError, with the end of its log, when one of them has ended."""
+        for process in [*self.dispatchers, *self.workers]:
+            if (status := process.poll()) is not None:
+                tails = "\n".join(path.read_text(errors="replace")[-LOG_TAIL:] for path in self.folder.glob("*.log"))
+                raise MeasureFailedError(f"A process ended with status {status}.\n{tails}")
+
+    def wait_until(self, is_so: Callable[[], bool], *, within: float, what: str) -> float:
+        """Wait for something; when it was so, by this process's clock. A dead process or a deadline ends the part."""
+        deadline = time.monotonic() + within
+        while not is_so():
+            self.require_alive()
+            if time.monotonic() >= deadline:
+                raise MeasureFailedError(f"Not within {within:.0f} s: {what}.")
+            time.sleep(LOOK_SECONDS)
+        return time.time()
+
+    def stop(self) -> None:
+        """Ask all to stop, and kill who does not."""
+        everybody = [*self.dispatchers, *self.workers]
+        for process in everybody:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in everybody:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def _log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+
+@contextmanager
+def serving(folder: Path, *, slots: int, dispatchers: int = 1) -> Iterator[Processes]:
+    """A worker with ``slots`` slots and so many dispatchers; yielded when they are ready, stopped in the end."""
+    processes = Processes(folder)
+    try:
+        processes.workers.append(processes.start("run_worker", f"--pool={POOL}", f"--concurrency={slots}"))
+        processes.wait_until(lambda: read_slots(POOL) >= slots, within=READY_SECONDS, what="a worker registers")
+        processes.dispatchers += [processes.start("dispatch_jobs") for _ in range(dispatchers)]
+        processes.wait_until(_is_ticking, within=READY_SECONDS, what="a dispatcher ticks")
+        yield processes
+    finally:
+        processes.stop()
+
+
+def _is_ticking() -> bool:
+    with all_tenants():
+        return PoolClock.objects.filter(pool__name=POOL, ticked_at__isnull=False).exists()
