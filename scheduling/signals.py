@@ -21,4 +21,5 @@ schedules_fired = Signal()  # tenant_id, outcome, count
 schedule_disabled = Signal()  # tenant_id, schedule_id, reason
 messages_republished = Signal()  # count
 circuit_opened = Signal()  # tenant_id, kind, is_again
+yields_decided = Signal()  # asked, withdrawn
 worker_given_up = Signal()  # pool, worker_id, reason

@@ -52,6 +52,9 @@ class LiveExecution(TenantModel):
     worker_id = models.UUIDField(null=True)
     lease_expires_at = models.DateTimeField(null=True)
     cancel_requested_at = models.DateTimeField(null=True)
+    yield_requested_at = models.DateTimeField(
+        null=True, help_text="Its time slice is used and somebody with less virtual time waits for the slot."
+    )
 
     class Meta:
         db_table = "scheduling_execution_live"

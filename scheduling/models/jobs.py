@@ -59,6 +59,9 @@ class Job(TenantModel):
         help_text="Its message killed a worker: it is merged with no other, so that the culprit is found.",
     )
     execution_count = models.PositiveIntegerField(default=0)
+    yield_count = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Time slices after which it gave its slot to others."
+    )
     max_retries = models.PositiveSmallIntegerField(default=3)
     fence = models.BigIntegerField(default=0)
     used_us = models.BigIntegerField(db_default=0, help_text="Slot time of what is done so far and is not done again.")

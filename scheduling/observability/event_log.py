@@ -25,6 +25,7 @@ _LINES: tuple[tuple[Signal, str, str], ...] = (
     (signals.schedule_disabled, "schedule.disabled", "warning"),
     (signals.upkeep_ended, "upkeep.ended", "info"),
     (limit_warned, "limit.warned", "warning"),
+    (signals.yields_decided, "yields.decided", "debug"),
     (signals.messages_republished, "messages.republished", "warning"),
     (signals.broker_emptied, "broker.emptied", "warning"),
 )

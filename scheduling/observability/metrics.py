@@ -15,6 +15,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from scheduling import signals
+from scheduling.models import Execution
 from tenants.signals import limit_warned
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -50,6 +51,7 @@ TICK = Histogram(
 )
 UNDONE = Counter("dispatches_undone", "Claims undone since the broker took no message.", namespace=PREFIX)
 RESCUED = Counter("executions_rescued", "Executions taken from dead workers.", ["reason"], namespace=PREFIX)
+YIELDS = Counter("yields", "Slots asked back after a time slice: asked, withdrawn, obeyed.", ["step"], namespace=PREFIX)
 REPUBLISHED = Counter("messages_republished", "Messages sent again that no worker took up.", namespace=PREFIX)
 DUTY = Histogram("duty_seconds", "Length of the dispatchers' duties.", ["duty"], namespace=PREFIX, buckets=_TICKS)
 DUTY_FAILURES = Counter("duty_failures", "Duties that failed.", ["duty"], namespace=PREFIX)
@@ -78,6 +80,7 @@ def connect() -> None:
         (limit_warned, _on_limit_warned),
         (signals.messages_republished, _on_republished),
         (signals.circuit_opened, _on_circuit_opened),
+        (signals.yields_decided, _on_yields_decided),
         (signals.worker_given_up, _on_given_up),
     )
     for signal, receiver in receivers:
@@ -132,6 +135,8 @@ def _on_started(
 def _on_ended(sender: object, *, kind: str, queue: str, tier: str, outcome: str, seconds: float, **_: Any) -> None:
     ENDED.labels(kind, queue, tier, outcome).inc()
     RUN.labels(queue, tier).observe(seconds)
+    if outcome == Execution.Outcome.YIELDED:
+        YIELDS.labels("obeyed").inc()
 
 
 def _on_rescued(sender: object, *, count: int, reason: str, **_: Any) -> None:
@@ -152,6 +157,11 @@ def _on_republished(sender: object, *, count: int, **_: Any) -> None:
 
 def _on_circuit_opened(sender: object, *, kind: str, **_: Any) -> None:
     CIRCUITS.labels(kind).inc()
+
+
+def _on_yields_decided(sender: object, *, asked: int, withdrawn: int, **_: Any) -> None:
+    YIELDS.labels("asked").inc(asked)
+    YIELDS.labels("withdrawn").inc(withdrawn)
 
 
 def _on_given_up(sender: object, *, pool: str, reason: str, **_: Any) -> None:

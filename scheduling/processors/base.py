@@ -147,8 +147,9 @@ class JobContext:
         self.runtime.report_progress(current, total, message)
 
     def should_yield(self) -> bool:
-        """Whether to return ``Yielded`` at this safe point; reads memory only.
+        """Whether to return ``Yielded`` at this safe point; cheap to ask often, it reads memory only.
 
+        True once the time slice is used and somebody whose turn comes first waits for the slot.
         Raises Interrupted when the job was cancelled or its worker shuts down.
         """
         return self.runtime.should_yield()

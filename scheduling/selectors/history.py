@@ -38,6 +38,7 @@ class ExecutionRecord:
     error_message: str
     traceback: str
     peak_memory_kib: int | None = None
+    is_yield_requested: bool = False
 
     @classmethod
     def of_ended(cls, row: Execution) -> ExecutionRecord:
@@ -78,6 +79,7 @@ class ExecutionRecord:
             error_type="",
             error_message="",
             traceback="",
+            is_yield_requested=row.yield_requested_at is not None,
         )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from scheduling.lifecycle import IN_FLIGHT_STATES, TERMINAL_STATES, JobState
-from scheduling.models import Job
+from scheduling.models import Execution, Job
 from scheduling.selectors.outlook import Ahead, StartTime, read_ahead, read_start
 from scheduling.selectors.standing import Standing, Stop, read_standing
 from tenants.context import require_scope
@@ -66,7 +66,7 @@ def why_waiting(job: Job) -> Explanation | None:
     is_staff = require_scope().is_all_tenants
     standing = read_standing(job)
     told = standing if is_staff else standing.for_tenants()
-    reasons = [*_times(job, state, told), *_tenant(told), *_job(job, told), *_topology(told, is_staff=is_staff)]
+    reasons = [*_times(job, state, told), *_slice(job, state), *_tenant(told), *_job(job, told), *_topology(told, is_staff=is_staff)]
     if not reasons:
         detail = "Ready; it starts when a slot is free and its turn comes."
         reasons = [WaitingReason("waiting_for_turn", detail, is_stop=False)]
@@ -90,6 +90,15 @@ def _times(job: Job, state: JobState, standing: Standing) -> Iterator[WaitingRea
     if state is JobState.RETRYABLE:
         detail = f"Attempt {job.attempt} failed; it is tried again after a back-off."
         yield WaitingReason("retry_backoff", detail, standing.due_at or standing.now)
+
+
+def _slice(job: Job, state: JobState) -> Iterator[WaitingReason]:
+    if state is not JobState.AVAILABLE or not job.yield_count:
+        return
+    last = Execution.objects.filter(job_id=job.id).order_by("-id").values_list("outcome", flat=True).first()
+    if last == Execution.Outcome.YIELDED:
+        detail = "Gave its slot to others after a time slice; it will go on from its checkpoint."
+        yield WaitingReason("yielded", detail, is_stop=False)
 
 
 def _tenant(standing: Standing) -> Iterator[WaitingReason]:

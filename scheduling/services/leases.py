@@ -30,9 +30,11 @@ WITH beat AS (
     UPDATE scheduling_execution_live l
     SET lease_expires_at = now() + make_interval(secs => %(lease_seconds)s)
     FROM held WHERE l.id = held.id
-    RETURNING l.id, l.job_id, l.cancel_requested_at IS NOT NULL AS is_cancel_requested
+    RETURNING l.id, l.job_id, l.cancel_requested_at IS NOT NULL AS is_cancel_requested,
+        l.yield_requested_at IS NOT NULL AS is_yield_requested
 )
-SELECT (SELECT status FROM beat), r.id, r.is_cancel_requested, coalesce(d.deadline_at <= now(), false)
+SELECT (SELECT status FROM beat), r.id, r.is_cancel_requested, coalesce(d.deadline_at <= now(), false),
+    r.is_yield_requested
 FROM (SELECT) one
 LEFT JOIN renewed r ON true
 LEFT JOIN scheduling_job_deadline d ON d.job_id = r.job_id
@@ -46,6 +48,7 @@ class Lease:
     execution_id: UUID
     is_cancel_requested: bool
     is_deadline_passed: bool
+    is_yield_requested: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ WITH verdict AS (
         state = e.state,
         attempt = j.attempt + e.attempt_delta,
         crash_count = j.crash_count + e.crash_delta,
+        yield_count = j.yield_count + (e.outcome = 'yielded')::int,
         travels_alone = j.travels_alone OR e.travels_alone,
         -- Whoever was handed back before its turn has not started yet.
         started_at = CASE WHEN e.started_at IS NULL AND j.started_at = e.message_started_at THEN NULL

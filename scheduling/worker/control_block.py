@@ -150,6 +150,11 @@ class Seat:
             return Cause.DEADLINE
         return Cause.SHUTDOWN if self._header.is_stopping else None
 
+    @property
+    def is_yield_requested(self) -> bool:
+        """Whether the slot should go to somebody else at the next safe point; reads memory only."""
+        return bool(self._slot.yield_for == self._generation)
+
     def release(self) -> None:
         """The execution is settled, or was never begun."""
         if self._slot.generation == self._generation:
@@ -241,6 +246,10 @@ class ControlBlock:
     def ask(self, held: HeldSlot, cause: Cause) -> None:
         """Ask one execution to stop at its next safe point."""
         setattr(self._slots[held.index], f"{cause.value}_for", held.generation)
+
+    def request_yield(self, held: HeldSlot, *, is_requested: bool) -> None:
+        """Ask one execution for its slot at its next safe point, or let it keep the slot after all."""
+        self._slots[held.index].yield_for = held.generation if is_requested else 0
 
     def note_task(self, index: int) -> None:
         """The calling child has begun a message of whatever sort; upkeep holds no slot and yet keeps a child busy."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from scheduling import signals
 from scheduling.conf import FIRE_INTERVAL_SECONDS, heartbeat_seconds, sweep_seconds
 from scheduling.models import ProcessHeartbeat
+from scheduling.services.dispatching.slices import ask_for_slices
 from scheduling.services.drains import note_drained
 from scheduling.services.lifting import lift_due
 from scheduling.services.plan_versions import apply_due_versions
@@ -46,6 +47,7 @@ LIFT_SECONDS = 0.5
 DRAIN_LOOK_SECONDS = 2.0
 # A version takes effect at most a second late.
 VERSION_SECONDS = 0.25
+SLICE_LOOK_SECONDS = 1.0
 
 DUTIES: tuple[Duty, ...] = (
     Duty("heartbeat", heartbeat_seconds, _pulse.beat),
@@ -57,6 +59,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("schedules", lambda: FIRE_INTERVAL_SECONDS, fire_due_schedules),
     Duty("versions", lambda: VERSION_SECONDS, apply_due_versions),
     Duty("lift", lambda: LIFT_SECONDS, lift_due),
+    Duty("slices", lambda: SLICE_LOOK_SECONDS, ask_for_slices),
     Duty("drained", lambda: DRAIN_LOOK_SECONDS, note_drained),
 )
 

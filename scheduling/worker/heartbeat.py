@@ -148,6 +148,8 @@ class HeartbeatThread(threading.Thread):
                 self._ask(held, Cause.CANCEL)
             elif lease.is_deadline_passed:
                 self._ask(held, Cause.DEADLINE)
+            else:
+                self.block.request_yield(held, is_requested=lease.is_yield_requested)
 
     def _ask(self, held: HeldSlot, cause: Cause) -> None:
         self._asked_at_ns[_holder(held)].setdefault(cause, time.monotonic_ns())

@@ -55,10 +55,10 @@ class ExecutionRuntime:
         self._log.flush_if_due()
 
     def should_yield(self) -> bool:
-        """Stop here if the platform wants the job back; nobody asks for a slice back yet."""
+        """Whether the slice is used and another waits; stop here if the platform wants the job back for good."""
         self._log.flush_if_due()
         self._stop_if_asked()
-        return False
+        return self._seat.is_yield_requested
 
     def log(self, message: str, level: LogLevel, fields: Json) -> None:
         """Keep a line for the job's log."""

@@ -44,6 +44,7 @@ class Slot(ctypes.Structure):
         ("cancel_for", ctypes.c_uint64),
         ("deadline_for", ctypes.c_uint64),
         ("fence_lost_for", ctypes.c_uint64),
+        ("yield_for", ctypes.c_uint64),
         ("task_pid", ctypes.c_uint64),
         ("members", Member * MAX_MESSAGE_JOBS),
     ]

@@ -91,6 +91,9 @@ class JobSummarySerializer(serializers.Serializer[Job]):
     tags = serializers.ListField(child=serializers.CharField())
     attempt = serializers.IntegerField(help_text="Starts that failed by themselves.")
     max_retries = serializers.IntegerField()
+    yields = serializers.IntegerField(
+        source="yield_count", help_text="Time slices after which it gave its slot to others; these are no attempts."
+    )
     progress = ProgressSerializer(source="*")
     error = serializers.SerializerMethodField()
     created_at = serializers.DateTimeField()

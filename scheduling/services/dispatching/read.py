@@ -126,16 +126,19 @@ class _QueueRow:
         )
 
 
-def read_pool(pool_id: int, *, limit: int = TICK_JOBS, only_entities: Collection[int] | None = None) -> PoolReading:
+def read_pool(
+    pool_id: int, *, limit: int = TICK_JOBS, only_entities: Collection[int] | None = None, freed: int = 0
+) -> PoolReading:
     """Capacity, clocks and the entities that may be picked: three statements, four where small jobs may share slots.
 
     At most as many entities a queue are read as jobs may be picked: the k least start tags belong
-    to the k entities of least virtual time, so nothing is lost.
+    to the k entities of least virtual time, so nothing is lost. ``freed`` slots count as free
+    that are not: what would be picked if they were.
     """
     with connection.cursor() as cursor:
         cursor.execute(_CAPACITY, {"pool_id": pool_id, "lease_seconds": lease_seconds()})
         slots, in_flight, strategy, virtual_time = cursor.fetchone()
-        room = max(0, min(slots - in_flight, limit))
+        room = max(0, min(slots - in_flight + freed, limit))
         if room == 0:
             return PoolReading(PoolShare(virtual_time, 0, [], {}), slots, in_flight, {}, {})
         cursor.execute(_QUEUES, [pool_id])

@@ -94,6 +94,27 @@ def test_a_request_does_not_reach_the_next_execution_in_the_slot(block: ControlB
     assert second.interruption() is None
 
 
+def test_a_slot_is_asked_for_and_left_again(block: ControlBlock) -> None:
+    seat = begin(block)
+    assert not seat.is_yield_requested
+    block.request_yield(only(block), is_requested=True)
+    assert seat.is_yield_requested
+    assert seat.interruption() is None  # it goes on to its next safe point, and answers with its state itself
+    block.request_yield(only(block), is_requested=False)
+    assert not seat.is_yield_requested
+
+
+def test_a_slot_is_not_asked_of_the_next_execution_in_it(block: ControlBlock) -> None:
+    first = begin(block)
+    held = only(block)
+    block.request_yield(held, is_requested=True)
+    first.release()
+    second = begin(block, SECOND)
+    assert not second.is_yield_requested
+    block.request_yield(held, is_requested=True)
+    assert not second.is_yield_requested
+
+
 def test_a_stopping_worker_asks_every_execution(block: ControlBlock) -> None:
     seats = [begin_alone(block, FIRST, 0), begin_alone(block, SECOND, 1)]
     block.stop()

@@ -1,0 +1,185 @@
+"""Time slices: whose slot goes to somebody else, once its slice is used.
+
+The question is answered by the pick itself: if every used slice were given back now, charged for what it
+has run, to whom would the fair order hand the slots? Whoever would get its own again goes on; only for a
+slot that would go to one who waits is its holder asked. So nobody is asked while nobody waits, and whoever
+yields does not get its slot straight back.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from scheduling.fairness.run_queue import UNREAD, Supply, pick_fair
+from scheduling.fairness.shares import KeyShare, PickResult, PoolShare, QueueShare, ReadyJob, TenantShare
+from scheduling.fairness.tree import KEY_WEIGHT_MILLI
+from scheduling.fairness.virtual_time import corrected
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An execution that holds a slot, as it stands now; ``rank`` is its job's, the weights are its dispatch's.
+
+    ``is_used`` says that it has run for its whole slice, ``is_asked`` that it was asked for its slot already.
+    ``owner`` is its tenant in the queue, ``line`` its fair key there (without one the tenant's own), both by the
+    stored clocks, which know of the predicted cost alone.
+    """
+
+    owner: TenantShare
+    line: KeyShare
+    execution_id: UUID
+    queue_id: int
+    rank: int
+    weight_milli: int
+    queue_weight_milli: int
+    predicted_us: int
+    elapsed_us: int
+    is_used: bool
+    is_asked: bool
+
+    def charge(self, vruntime: int, weight_milli: int) -> int:
+        """``vruntime`` with what it has cost by now in the place of what was predicted; computed, never stored.
+
+        One that gives its slice back is charged what it ran; one that runs on, at least its prediction.
+        """
+        cost_us = self.elapsed_us if self.is_used else max(self.elapsed_us, self.predicted_us)
+        return corrected(vruntime, predicted_us=self.predicted_us, measured_us=cost_us, weight_milli=weight_milli)
+
+
+class _ReturnedSupply:
+    """What a line would run next: first what it was made to give back, then what waits, as far as it was read.
+
+    To go on costs what is left of the prediction, so that in the end it is charged as one that was never asked.
+    """
+
+    def __init__(self, given: Sequence[Running], waiting: Supply) -> None:
+        self._given: dict[int, list[Running]] = defaultdict(list)
+        for one in given:
+            self._given[one.line.entity_id].append(one)
+        self._waiting = waiting
+
+    def peek(self, share: TenantShare | KeyShare, taken: int) -> ReadyJob | None:
+        given = self._given.get(share.entity_id, ())
+        if taken < len(given):
+            one = given[taken]
+            return ReadyJob(one.execution_id, one.rank, "", cost_us=max(0, one.predicted_us - one.elapsed_us))
+        job = self._waiting.peek(share, taken - len(given))
+        return None if job is UNREAD else job
+
+
+def choose_yields(pool: PoolShare, waiting: Supply, running: Sequence[Running], *, free: int) -> list[UUID]:
+    """The executions to ask for their slots, the one furthest ahead first.
+
+    ``pool`` and ``waiting`` say whom a slot could be given to, ``free`` how many slots nobody holds. Never more
+    are asked than jobs would start that wait now and find no free slot.
+    """
+    queue_ids = {queue.queue_id for queue in pool.queues}
+    running = [one if one.queue_id in queue_ids else replace(one, is_used=False) for one in running]
+    while True:
+        given = sorted((one for one in running if one.is_used), key=lambda one: (one.is_asked, one.rank))
+        back = _given_back(pool, running, given, free=free)
+        result = pick_fair(back, _ReturnedSupply(given, waiting))
+        starts, keeps = _sort_out(result, given)
+        if not keeps:
+            wanted = max(0, starts - max(0, free))
+            return [one.execution_id for one in _furthest_ahead_first(given, back, result)[:wanted]]
+        # Whoever goes on is charged its whole prediction again, so the others are looked at once more.
+        running = [replace(one, is_used=one.is_used and one.execution_id not in keeps) for one in running]
+
+
+def _sort_out(result: PickResult, given: Sequence[Running]) -> tuple[int, set[UUID]]:
+    """How many that wait would start, and who gets its own slot again.
+
+    One that was asked already stays asked, in the place of another, if all who would start come before it.
+    """
+    by_id: dict[UUID | None, Running] = {one.execution_id: one for one in given}
+    turns = [by_id.get(pick.job.job_id) for pick in result.picks]
+    starts = [turn for turn, one in enumerate(turns) if one is None]
+    last = starts[-1] if starts else len(turns)
+    return len(starts), {
+        one.execution_id for turn, one in enumerate(turns) if one is not None and not (one.is_asked and turn > last)
+    }
+
+
+def _given_back(pool: PoolShare, running: Sequence[Running], given: Sequence[Running], *, free: int) -> PoolShare:
+    """The pool as if every used slice had ended now and its job waited again."""
+    by_queue: dict[int, list[Running]] = defaultdict(list)
+    for one in running:
+        by_queue[one.queue_id].append(one)
+    # What ran within a cap may run on within it, even if the cap was lowered since.
+    tenant_room = Counter({tenant_id: max(0, left) for tenant_id, left in pool.tenant_room.items()})
+    tenant_room.update(one.owner.tenant_id for one in given)
+    return replace(
+        pool,
+        room=max(0, free + len(given)),
+        queues=[_queue_given_back(queue, by_queue[queue.queue_id]) for queue in pool.queues],
+        tenant_room=tenant_room,
+    )
+
+
+def _queue_given_back(queue: QueueShare, running: Sequence[Running]) -> QueueShare:
+    by_owner: dict[int, list[Running]] = defaultdict(list)
+    vruntime = queue.vruntime
+    for one in running:
+        vruntime = one.charge(vruntime, one.queue_weight_milli)
+        by_owner[one.owner.entity_id].append(one)
+    tenants = {one.owner.entity_id: replace(one.owner, waiting=0) for one in running if one.is_used}
+    tenants |= {tenant.entity_id: tenant for tenant in queue.tenants}
+    returned = sum(one.is_used for one in running)
+    given_back = [_tenant_given_back(tenant, by_owner[entity_id]) for entity_id, tenant in tenants.items()]
+    return replace(
+        queue,
+        vruntime=vruntime,
+        in_flight=queue.in_flight - returned,
+        room=max(0, queue.room) + returned,
+        tenants=given_back,
+    )
+
+
+def _tenant_given_back(tenant: TenantShare, running: Sequence[Running]) -> TenantShare:
+    vruntime = tenant.vruntime
+    lines = {line.entity_id: line for line in tenant.keys or [own_line(tenant)]}
+    for one in running:
+        vruntime = one.charge(vruntime, one.weight_milli)
+        line = lines.get(one.line.entity_id) or replace(one.line, waiting=0)
+        lines[line.entity_id] = replace(
+            line,
+            vruntime=one.charge(line.vruntime, KEY_WEIGHT_MILLI),
+            in_flight=line.in_flight - one.is_used,
+        )
+    own = lines[tenant.entity_id] if list(lines) == [tenant.entity_id] else None
+    return replace(
+        tenant,
+        vruntime=vruntime,
+        in_flight=tenant.in_flight - sum(one.is_used for one in running),
+        own_vruntime=own.vruntime if own else tenant.own_vruntime,
+        keys=() if own else list(lines.values()),
+    )
+
+
+def own_line(tenant: TenantShare) -> KeyShare:
+    """The jobs without a key of a tenant that has no others waiting."""
+    return KeyShare(
+        entity_id=tenant.entity_id,
+        vruntime=tenant.own_vruntime,
+        in_flight=tenant.in_flight,
+        head_rank=tenant.head_rank,
+        waiting=tenant.waiting,
+        estimate_us=tenant.estimate_us,
+    )
+
+
+def _furthest_ahead_first(given_up: Sequence[Running], back: PoolShare, result: PickResult) -> list[Running]:
+    """Those asked already, so that they stay asked; then by how far queue and tenant are ahead; of one tenant's jobs
+    the last.
+    """
+    vruntimes = {tenant.entity_id: tenant.vruntime for queue in back.queues for tenant in queue.tenants}
+    vruntimes.update(result.vruntimes)
+
+    def distance(one: Running) -> tuple[bool, int, int, int]:
+        return (one.is_asked, result.queues[one.queue_id].vruntime, vruntimes[one.owner.entity_id], one.rank)
+
+    return sorted(given_up, key=distance, reverse=True)
