@@ -104,6 +104,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/services/counters.py": ({"verify_counters"}, "the counters are of all tenants' work"),
     "scheduling/services/diagnosis.py": ({"_liveness_checks"}, "the diagnosis is the platform's"),
     "scheduling/services/dispatching/republish.py": ({"republish_unstarted"}, "dispatch serves all tenants at once"),
+    "scheduling/services/dispatching/slices.py": (
+        {"ask_for_slices", "ask_in_pool"},
+        "whose slot goes to whom is decided among all tenants",
+    ),
     "scheduling/services/dispatching/tick.py": ({"run_tick"}, "dispatch serves all tenants at once"),
     "scheduling/services/execution.py": ({"start_executions"}, "a message names executions, not their tenants"),
     "scheduling/services/leases.py": ({"heartbeat"}, "a worker renews the leases of many tenants' executions"),

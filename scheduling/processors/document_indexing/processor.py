@@ -70,8 +70,10 @@ class DocumentIndexing(TaskProcessor):
         first = begin_or_resume(context, source, digest, len(passages))
         for start in range(first, len(passages), BATCH_CHUNKS):
             load_batch(context, source, digest, passages[start : start + BATCH_CHUNKS], total=len(passages))
-            context.log("embedded", chunks=min(start + BATCH_CHUNKS, len(passages)), of=len(passages))
-            if context.should_yield():
+            done = min(start + BATCH_CHUNKS, len(passages))
+            context.log("embedded", chunks=done, of=len(passages))
+            # Only here: each start reads the file anew, so each must store a batch at least. The last has no rest.
+            if done < len(passages) and context.should_yield():
                 return Yielded({"digest": digest})
         context.log("indexed", chunks=len(passages))
         context.in_settlement(lambda: repository.complete(source))
@@ -114,7 +116,7 @@ def prepare_passages(context: JobContext, source: DocumentSource) -> list[Passag
     """Extract, clean and split: the same file gives the same passages at each start."""
     enter_phase(context, source, DocumentStatus.PARSING)
     with fetch_file(source.storage_key, source.sha256) as file:
-        blocks = extract_blocks(file, source.content_type)
+        blocks = extract_blocks(file, source.content_type, at_safe_point=context.should_yield)
     pages = {block.location["page"] for block in blocks if "page" in block.location}
     context.log("extracted", file=source.name, blocks=len(blocks), pages=len(pages) or None)
     enter_phase(context, source, DocumentStatus.CLEANING)
@@ -134,7 +136,8 @@ def enter_phase(context: JobContext, source: DocumentSource, status: DocumentSta
     """Show the phase; a resumed document stays where it was, for its reader has seen chunks already."""
     if not source.chunks_done:
         context.checkpoint(context.state, lambda: repository.enter_phase(source, status))
-    context.should_yield()  # raises Interrupted when the job is cancelled or its worker shuts down
+    # Nothing is stored yet that could go on from here, so only an interruption, which raises, ends it.
+    context.should_yield()
 
 
 def begin_or_resume(context: JobContext, source: DocumentSource, digest: str, total: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 import pytest
+from django.db import connection
 
 from scheduling.lifecycle import JobState
 from scheduling.models import DeadLetter, Job, LiveExecution
@@ -37,6 +38,17 @@ def document_of(upload: Upload, index: int = 0) -> Document:
 def positions_of(document: Document) -> list[int]:
     with tenant_context(document.tenant_id):
         return list(Chunk.objects.filter(document=document).order_by("position").values_list("position", flat=True))
+
+
+def rows_of(document: Document) -> list[tuple[object, ...]]:
+    """Everything that is stored of a document's chunks but their ids."""
+    with tenant_context(document.tenant_id), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT position, text, location::text, embedding::text, search::text FROM retrieval_chunk"
+            " WHERE document_id = %s ORDER BY position, id",
+            [document.pk],
+        )
+        return cursor.fetchall()
 
 
 @pytest.fixture
@@ -133,6 +145,30 @@ def test_a_document_that_yields_its_slot_goes_on_where_it_stopped(dataset: Datas
     assert hands.run(job.pk).state == JobState.COMPLETED
     document = document_of(taken)
     assert positions_of(document) == list(range(document.chunks_total))
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_slots_given_at_every_safe_point_leave_the_same_chunks_once(
+    dataset: Dataset, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A document that yields whenever it is asked, against one that nobody asks: equal to the last byte."""
+    undisturbed, sliced = upload(dataset, a_txt=SENTENCES.encode()), upload(dataset, b_txt=SENTENCES.encode())
+    hands.run(undisturbed.files[0].document.job_id)
+    embedded: list[int] = []
+    load = indexing.load_batch
+    monkeypatch.setattr(
+        indexing, "load_batch", lambda *a, **k: (embedded.extend(p.position for p in a[3]), load(*a, **k))
+    )
+    job = hands.run(sliced.files[0].document.job_id, yield_after=0)
+    while job.state == JobState.AVAILABLE:
+        job = hands.run(job.pk, yield_after=0)
+    first, second = document_of(undisturbed), document_of(sliced)
+    assert (job.state, second.shown_status) == (JobState.COMPLETED, "completed")
+    assert rows_of(second) == rows_of(first)
+    assert embedded == list(range(second.chunks_total))  # no batch was done twice
+    # One slice a batch, none of which was an attempt; with its last batch it ends instead of asking.
+    assert job.yield_count == -(-second.chunks_total // 4) - 1
+    assert (job.attempt, job.crash_count, job.result["chunks"]) == (0, 0, second.chunks_total)
 
 
 @pytest.mark.usefixtures("small_batches")

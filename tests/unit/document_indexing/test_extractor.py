@@ -15,6 +15,7 @@ from typing import IO
 
 import pytest
 
+from scheduling.processors.base import Interrupted
 from scheduling.processors.document_indexing.errors import (
     FileDamagedError,
     FileEncryptedError,
@@ -119,6 +120,22 @@ def test_a_file_that_takes_too_long_is_stopped(file: IO[bytes]) -> None:
 def test_a_file_with_too_much_text_is_stopped(file: IO[bytes]) -> None:
     with pytest.raises(FileTooComplexError, match="bytes of text"):
         extract_blocks(write(file, b"word\n\n" * 1_000), ContentType.TEXT, limits=ParsingLimits(output_bytes=1_000))
+
+
+def test_reading_ends_at_a_safe_point_while_the_process_is_silent(
+    file: IO[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = subprocess.Popen(["sleep", "60"], stdout=subprocess.PIPE)
+    monkeypatch.setattr(extractor, "_start", lambda *arguments: silent)
+    looks = iter((None, None, Interrupted("cancel")))
+
+    def stop_at_the_third_look() -> None:
+        if (interruption := next(looks)) is not None:
+            raise interruption
+
+    with pytest.raises(Interrupted):
+        extract_blocks(file, ContentType.TEXT, at_safe_point=stop_at_the_third_look)
+    assert silent.returncode == -signal.SIGKILL
 
 
 def test_a_process_that_is_killed_from_outside_may_succeed_another_time(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, NoReturn
 
@@ -24,6 +26,9 @@ from scheduling.processors.retrieval.blocks import Block
 _CHILD = "scheduling.processors.document_indexing.extraction.child"
 _IMPORT_ROOT = Path(__file__).resolve().parents[4]
 
+SAFE_POINT_SECONDS = 0.25
+_PART_BYTES = 64 * 1024
+
 # A native parser that runs out of memory or trips over its own checks ends by one of these.
 _EXHAUSTED_SIGNALS = frozenset({signal.SIGXCPU, signal.SIGABRT, signal.SIGTRAP, signal.SIGILL, signal.SIGXFSZ})
 _CRASH_SIGNALS = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE})
@@ -36,10 +41,17 @@ class ParsingInterruptedError(TransientError):
         super().__init__(message, code="parsing_interrupted")
 
 
-def extract_blocks(file: IO[bytes], content_type: str, *, limits: ParsingLimits | None = None) -> list[Block]:
+def extract_blocks(
+    file: IO[bytes],
+    content_type: str,
+    *,
+    limits: ParsingLimits | None = None,
+    at_safe_point: Callable[[], object] = lambda: None,
+) -> list[Block]:
     """All blocks of a file on disk, read from its beginning.
 
-    Raises FileEncryptedError, FileDamagedError, FileTooComplexError or FileWithoutTextError for a file that can
+    ``at_safe_point`` is called several times a second and may raise to end it. Else this
+    raises FileEncryptedError, FileDamagedError, FileTooComplexError or FileWithoutTextError for a file that can
     never be read, ParsingInterruptedError for a failure that is not the file's.
     """
     limits = limits or ParsingLimits()
@@ -55,7 +67,7 @@ def extract_blocks(file: IO[bytes], content_type: str, *, limits: ParsingLimits 
     clock.daemon = True
     clock.start()
     try:
-        blocks = _read_answer(process, limits)
+        blocks = _read_answer(process, limits, at_safe_point)
     finally:
         clock.cancel()
         # Popen closes its pipe and reaps the process on leaving.
@@ -85,14 +97,12 @@ def _start(file: IO[bytes], content_type: str, limits: ParsingLimits) -> subproc
     )
 
 
-def _read_answer(process: subprocess.Popen[bytes], limits: ParsingLimits) -> list[Block] | None:
+def _read_answer(
+    process: subprocess.Popen[bytes], limits: ParsingLimits, at_safe_point: Callable[[], object]
+) -> list[Block] | None:
     """The blocks, or None when the process ended before its last line. Raises what the process reports."""
     blocks: list[Block] = []
-    size = 0
-    for line in process.stdout or ():
-        size += len(line)
-        if size > limits.output_bytes:
-            raise FileTooComplexError(f"The file holds more than {limits.output_bytes} bytes of text.")
+    for line in _lines(process, limits, at_safe_point):
         try:
             message = json.loads(line)
         except ValueError:
@@ -106,6 +116,32 @@ def _read_answer(process: subprocess.Popen[bytes], limits: ParsingLimits) -> lis
         else:
             return blocks
     return None
+
+
+def _lines(
+    process: subprocess.Popen[bytes], limits: ParsingLimits, at_safe_point: Callable[[], object]
+) -> Iterator[bytes]:
+    """What the process writes, line by line; it may think for long about one."""
+    assert process.stdout is not None
+    source = process.stdout.fileno()
+    size, begun = 0, bytearray()
+    while True:
+        at_safe_point()
+        if not select.select([source], [], [], SAFE_POINT_SECONDS)[0]:
+            continue
+        part = os.read(source, _PART_BYTES)
+        if not part:
+            break
+        size += len(part)
+        if size > limits.output_bytes:
+            raise FileTooComplexError(f"The file holds more than {limits.output_bytes} bytes of text.")
+        *ended, rest = part.split(b"\n")
+        for line in ended:
+            yield bytes(begun + line)
+            begun.clear()
+        begun += rest
+    if begun:
+        yield bytes(begun)
 
 
 def _raise_for_end(status: int) -> NoReturn:
