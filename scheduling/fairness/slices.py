@@ -74,7 +74,7 @@ def choose_yields(pool: PoolShare, waiting: Supply, running: Sequence[Running], 
     """The executions to ask for their slots, the one furthest ahead first.
 
     ``pool`` and ``waiting`` say whom a slot could be given to, ``free`` how many slots nobody holds. Never more
-    are asked than jobs would start that wait now and find no free slot.
+    are asked than slots would be taken by jobs that wait now and find none free.
     """
     queue_ids = {queue.queue_id for queue in pool.queues}
     running = [one if one.queue_id in queue_ids else replace(one, is_used=False) for one in running]
@@ -91,7 +91,7 @@ def choose_yields(pool: PoolShare, waiting: Supply, running: Sequence[Running], 
 
 
 def _sort_out(result: PickResult, given: Sequence[Running]) -> tuple[int, set[UUID]]:
-    """How many that wait would start, and who gets its own slot again.
+    """How many slots would go to those that wait, and who gets its own again.
 
     One that was asked already stays asked, in the place of another, if all who would start come before it.
     """
@@ -99,7 +99,7 @@ def _sort_out(result: PickResult, given: Sequence[Running]) -> tuple[int, set[UU
     turns = [by_id.get(pick.job.job_id) for pick in result.picks]
     starts = [turn for turn, one in enumerate(turns) if one is None]
     last = starts[-1] if starts else len(turns)
-    return len(starts), {
+    return len({result.picks[turn].message for turn in starts}), {
         one.execution_id for turn, one in enumerate(turns) if one is not None and not (one.is_asked and turn > last)
     }
 
@@ -115,6 +115,7 @@ def _given_back(pool: PoolShare, running: Sequence[Running], given: Sequence[Run
     return replace(
         pool,
         room=max(0, free + len(given)),
+        limit=None if pool.limit is None else pool.limit + len(given),
         queues=[_queue_given_back(queue, by_queue[queue.queue_id]) for queue in pool.queues],
         tenant_room=tenant_room,
     )

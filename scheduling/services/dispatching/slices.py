@@ -30,12 +30,14 @@ SELECT DISTINCT l.pool_id FROM scheduling_execution_live l LEFT JOIN scheduling_
 WHERE p.id IS NOT NULL OR l.yield_requested_at IS NOT NULL
 ORDER BY 1
 """
-# Whoever could not come back is not asked: a pause lets what runs end. A draining worker's slot goes to nobody.
+# Whoever could not come back is not asked: a pause lets what runs end. A draining worker's slot goes to nobody, and
+# one that others of its message wait for is not freed by one of them.
 _RUNNING = """
 SELECT e.id, e.tenant_id, e.weight_milli, e.vruntime, e.in_flight, e.head_rank, e.waiting, e.estimate_us,
     l.id, l.queue_id, j.rank, l.weight_milli, l.queue_weight_milli, l.predicted_us,
     (extract(epoch FROM clock_timestamp() - l.started_at) * 1000000)::bigint,
     l.started_at < now() - make_interval(secs => plan.granularity_seconds) AND w.status = 'online'
+        AND count(*) OVER (PARTITION BY l.message_id) = 1
         AND t.status = 'active' AND NOT t.is_paused AND <has worker time>
         AND NOT EXISTS (SELECT FROM scheduling_kindpause k WHERE k.kind = l.kind),
     l.yield_requested_at IS NOT NULL
