@@ -14,7 +14,7 @@ from scheduling.processors.document_indexing.selectors import get_document
 from scheduling.processors.document_indexing.services import retry_document
 from scheduling.processors.document_indexing.uploads import Upload
 from scheduling.processors.retrieval.models import Chunk, Dataset, Document
-from scheduling.processors.retrieval.services import update_dataset
+from scheduling.processors.retrieval.services import create_dataset, update_dataset
 from scheduling.services import verdicts
 from scheduling.services.job_requests import JobRequest
 from scheduling.services.settlement import settle
@@ -149,10 +149,11 @@ def test_a_document_that_yields_its_slot_goes_on_where_it_stopped(dataset: Datas
 
 @pytest.mark.usefixtures("small_batches")
 def test_slots_given_at_every_safe_point_leave_the_same_chunks_once(
-    dataset: Dataset, hands: Hands, monkeypatch: pytest.MonkeyPatch
+    acme: Tenant, dataset: Dataset, hands: Hands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A document that yields whenever it is asked, against one that nobody asks: equal to the last byte."""
-    undisturbed, sliced = upload(dataset, a_txt=SENTENCES.encode()), upload(dataset, b_txt=SENTENCES.encode())
+    twin = create_dataset(tenant=acme, name="twin", chunk_size=40, chunk_overlap=0)
+    undisturbed, sliced = upload(dataset, a_txt=SENTENCES.encode()), upload(twin, a_txt=SENTENCES.encode())
     hands.run(undisturbed.files[0].document.job_id)
     embedded: list[int] = []
     load = indexing.load_batch
