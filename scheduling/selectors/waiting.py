@@ -66,7 +66,8 @@ def why_waiting(job: Job) -> Explanation | None:
     is_staff = require_scope().is_all_tenants
     standing = read_standing(job)
     told = standing if is_staff else standing.for_tenants()
-    reasons = [*_times(job, state, told), *_slice(job, state), *_tenant(told), *_job(job, told), *_topology(told, is_staff=is_staff)]
+    reasons = [*_times(job, state, told), *_slice(job, state), *_tenant(told), *_job(job, told)]
+    reasons += _topology(told, is_staff=is_staff)
     if not reasons:
         detail = "Ready; it starts when a slot is free and its turn comes."
         reasons = [WaitingReason("waiting_for_turn", detail, is_stop=False)]

@@ -7,7 +7,11 @@ from contextlib import AbstractContextManager
 from uuid import UUID
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
+from django.test import Client
+from django.urls import reverse
+from rest_framework.test import APIClient
 
 from scheduling.fairness.virtual_time import virtual_service
 from scheduling.lifecycle import JobState
@@ -266,6 +270,37 @@ def test_a_job_that_yields_goes_back_to_its_own_place_and_burns_nothing(
     resumed = begin(start, job)
     assert (resumed.checkpoint, resumed.attempt, resumed.fence) == ({"page": 40}, 1, execution.fence + 1)
     assert asked() == set()
+
+
+def test_page_and_api_say_that_a_job_gave_its_slot_and_goes_on(
+    acme: Tenant,
+    acme_user: User,
+    globex: Tenant,
+    tick: Tick,
+    long_jobs: list[StartedExecution],
+    api_client: Callable[[Tenant], APIClient],
+) -> None:
+    execution = long_jobs[-1]
+    client = Client()
+    client.force_login(acme_user)
+
+    def page() -> str:
+        return client.get(reverse("admin:scheduling_job_change", args=[execution.job_id])).content.decode()
+
+    assert "Asked for its slot" not in page()
+    submit(globex)
+    assert ask(tick) == {execution.execution_id}
+    assert "Asked for its slot" in page()
+    give_slot_back(execution)
+    shown = page()
+    for text in ("Gave its slot to others after a time slice", "gave its slot to others 1 time", "execution.yielded"):
+        assert text in shown
+    api = api_client(acme)
+    answer = api.get(f"/api/v1/jobs/{execution.job_id}/").json()
+    assert (answer["yields"], answer["attempt"]) == (1, 0)
+    assert [reason["code"] for reason in answer["waiting"]["reasons"]] == ["yielded"]
+    (ended,) = api.get(f"/api/v1/jobs/{execution.job_id}/executions/").json()["results"]
+    assert ended["state"] == "yielded"
 
 
 def test_a_slot_that_is_given_does_not_come_straight_back(

@@ -1,0 +1,127 @@
+"""Time slices with real processes: long jobs give way and lose nothing, whatever dies in the middle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import pairwise
+
+import pytest
+
+from scheduling.lifecycle import JobState, is_allowed
+from scheduling.models import CFSPlan, Execution, Job, JobEvent, LiveExecution, Worker
+from scheduling.services.ledger import verify_ledger
+from tenants.context import all_tenants
+from tenants.models import Tenant
+from tests.acceptance.acts import executions_of, fetch, submit, wait_for, wait_for_all
+from tests.acceptance.conftest import Platform
+from tests.acceptance.processes import ManagedProcess, eventually
+
+# Workers that renew leases and hear of requests often, and are missed soon.
+QUICK = {"HEARTBEAT_SECONDS": "0.5", "LEASE_SECONDS": "4"}
+
+
+@pytest.fixture
+def sliced(db: None, shared_platform: Platform) -> Iterator[Platform]:
+    """A dispatcher and no worker yet; slices last a second."""
+    platform = shared_platform
+    if platform.worker is not None:
+        platform.worker.kill()
+        platform.worker = None
+    if platform.dispatcher is None or not platform.dispatcher.is_running:
+        platform.dispatcher = platform.start_dispatcher()
+    eventually(no_worker_is_left, what="the slots of earlier workers are gone")
+    set_granularity(1)
+    yield platform
+    set_granularity(120)
+    platform.stop_extras()
+
+
+def start_worker(platform: Platform, concurrency: int) -> ManagedProcess:
+    worker = platform.start("run_worker", "--pool=default", f"--concurrency={concurrency}", **QUICK)
+    eventually(lambda: " ready." in worker.log or not worker.is_running, within=150, what="the worker is ready")
+    assert worker.is_running, worker.log
+    return worker
+
+
+def test_short_jobs_of_another_tenant_start_long_before_a_long_one_ends(
+    sliced: Platform, acme: Tenant, globex: Tenant
+) -> None:
+    start_worker(sliced, 1)
+    (long,) = submit(acme, "sleep", {"seconds": 20})
+    wait_for(long, "executing")
+    shorts = submit(globex, "sleep", *[{"seconds": 0.2}] * 3)
+    wait_for_all(shorts)
+    done_before = fetch(long)
+    assert done_before.state in {"available", "dispatched", "executing"}
+    assert done_before.yield_count >= 1
+    assert done_before.checkpoint["slept_seconds"] >= 1
+    ended = wait_for(long, "completed", within=120)
+    outcomes = [execution.outcome for execution in executions_of(ended)]
+    assert outcomes == ["yielded"] * ended.yield_count + ["completed"]
+    assert (ended.attempt, ended.crash_count, ended.result) == (0, 0, {"slept_seconds": 20.0})
+    # It went on from its checkpoint: all its slices together are the job, and not one second of it was done twice.
+    seconds = sum(execution.measured_us for execution in executions_of(ended)) / 1_000_000
+    assert 20 <= seconds < 20 + 2 * len(outcomes)
+    assert verify_ledger().is_balanced
+
+
+def test_a_long_job_that_nobody_waits_for_is_left_alone(sliced: Platform, acme: Tenant) -> None:
+    start_worker(sliced, 1)
+    (job,) = submit(acme, "sleep", {"seconds": 5})
+    ended = wait_for(job, "completed")
+    assert [execution.outcome for execution in executions_of(ended)] == ["completed"]
+
+
+def test_sliced_jobs_of_several_tenants_end_once_each_while_their_workers_are_killed(
+    sliced: Platform, acme: Tenant, globex: Tenant, initech: Tenant
+) -> None:
+    jobs = [job for tenant in (acme, globex, initech) for job in submit(tenant, "sleep", *[{"seconds": 6}] * 2)]
+    worker = start_worker(sliced, 2)
+    for kills in range(1, 4):
+        # Each life of a worker sees some slices given back, and ends in the middle of others.
+        eventually(lambda so_far=2 * kills: count(jobs, "yielded") >= so_far, within=90, what="slices are given back")
+        eventually(lambda: any(fetch(job).state == "executing" for job in jobs), what="something runs")
+        worker.kill()
+        worker = start_worker(sliced, 2)
+    wait_for_all(jobs, within=240)
+    assert count(jobs, "completed") == len(jobs)
+    assert count(jobs, "crashed") >= 1
+    for job in jobs:
+        ended = fetch(job)
+        # Neither a preemption nor the end of a worker that others ran in as well is an attempt of the job's own.
+        assert ended.attempt == 0
+        assert ended.yield_count == sum(execution.outcome == "yielded" for execution in executions_of(job))
+        assert ended.result == {"slept_seconds": 6.0}
+        assert is_legal(states_of(job)), states_of(job)
+    assert verify_ledger().is_balanced
+
+
+def no_worker_is_left() -> bool:
+    with all_tenants():
+        return not Worker.objects.exclude(status="stopped").exists() and not LiveExecution.objects.exists()
+
+
+def set_granularity(seconds: int) -> None:
+    with all_tenants():
+        CFSPlan.objects.filter(is_active=True).update(granularity_seconds=seconds)
+
+
+def count(jobs: Sequence[Job], outcome: str) -> int:
+    with all_tenants():
+        return Execution.objects.filter(job_id__in=[job.pk for job in jobs], outcome=outcome).count()
+
+
+def states_of(job: Job) -> list[str]:
+    """The states of a job in the order of their events."""
+    with all_tenants():
+        events = JobEvent.objects.filter(job_id=job.pk).order_by("at", "id").values_list("at", "state")
+        ordered: list[tuple[datetime, str]] = list(events)
+    return [state for _, state in ordered]
+
+
+def is_legal(states: Sequence[str]) -> bool:
+    """Whether the path is one of the table of transitions, from the submission to the end."""
+    return states[0] == "available" and all(
+        is_allowed(JobState(before), JobState(after)) for before, after in pairwise(states)
+    )
