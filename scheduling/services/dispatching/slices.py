@@ -16,6 +16,8 @@ from scheduling.fairness.run_queue import ReadSupply, rows_to_read
 from scheduling.fairness.shares import TenantShare
 from scheduling.fairness.slices import Running, choose_yields, own_line
 from scheduling.models import CFSPlan
+from scheduling.processors import registry
+from scheduling.services.dispatching.rates import limit_rates
 from scheduling.services.dispatching.read import read_pool, read_rows
 from scheduling.services.dispatching.worker_time import HAS_WORKER_TIME
 from scheduling.services.leadership import lead
@@ -75,6 +77,8 @@ def ask_for_slices() -> None:
 
 def ask_in_pool(pool_id: int) -> None:
     """Decide anew who is asked to yield in a pool; one process at a time."""
+    # Plug-ins are imported before the transaction, which must not be idle for long.
+    registry.memory_needs()
     with all_tenants():
         if not lead(SLICE_LOCK, pool_id):
             return
@@ -88,8 +92,8 @@ def _choose(pool_id: int) -> Sequence[UUID]:
     used = sum(one.is_used for one in running)
     if not used:
         return []
-    reading = read_pool(pool_id, freed=used)
-    # Jobs of a paused kind are no reason: of whom they hide the rest, no more is read than was seen.
+    reading, _ = limit_rates(read_pool(pool_id, freed=used))
+    # Jobs that may not start are no reason: of whom they hide the rest, no more is read than was seen.
     rows = read_rows(rows_to_read(reading.share)).rows
     return choose_yields(reading.share, ReadSupply(rows), running, free=reading.slots - reading.in_flight)
 
