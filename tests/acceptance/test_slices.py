@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import pairwise
 
 import pytest
 
-from scheduling.models import CFSPlan, LiveExecution, Worker
+from scheduling.lifecycle import JobState, is_allowed
+from scheduling.models import CFSPlan, Execution, Job, JobEvent, LiveExecution, Worker
 from scheduling.services.ledger import verify_ledger
 from tenants.context import all_tenants
 from tenants.models import Tenant
@@ -70,11 +73,61 @@ def test_a_long_job_that_nobody_waits_for_is_left_alone(sliced: Platform, acme: 
     assert [execution.outcome for execution in executions_of(ended)] == ["completed"]
 
 
+def test_sliced_jobs_of_several_tenants_end_once_each_while_their_workers_are_killed(
+    sliced: Platform, acme: Tenant, globex: Tenant, initech: Tenant
+) -> None:
+    jobs = [job for tenant in (acme, globex, initech) for job in submit(tenant, "sleep", *[{"seconds": 12}] * 2)]
+    worker = start_worker(sliced, 2)
+    for kills in range(1, 3):
+        # Each life of a worker sees slices given back, and ends in the middle of others.
+        eventually(lambda so_far=2 * kills: count(jobs, "yielded") >= so_far, within=120, what="slices are given back")
+        eventually(lambda: any(fetch(job).state == "executing" for job in jobs), what="something runs")
+        worker.kill()
+        eventually(no_worker_is_online, what="the slots of the dead worker are gone")
+        worker = start_worker(sliced, 2)
+    wait_for_all(jobs, within=300)
+    assert count(jobs, "completed") == len(jobs)
+    assert count(jobs, "crashed") >= 1
+    for job in jobs:
+        ended = fetch(job)
+        # Neither a preemption nor the end of a worker that others ran in as well is an attempt of the job's own.
+        assert ended.attempt == 0
+        assert ended.yield_count == sum(execution.outcome == "yielded" for execution in executions_of(job))
+        assert ended.result == {"slept_seconds": 12.0}
+        assert is_legal(states_of(job)), states_of(job)
+    assert verify_ledger().is_balanced
+
+
 def no_worker_is_left() -> bool:
     with all_tenants():
-        return not Worker.objects.exclude(status="stopped").exists() and not LiveExecution.objects.exists()
+        return no_worker_is_online() and not LiveExecution.objects.exists()
+
+
+def no_worker_is_online() -> bool:
+    with all_tenants():
+        return not Worker.objects.exclude(status="stopped").exists()
 
 
 def set_granularity(seconds: int) -> None:
     with all_tenants():
         CFSPlan.objects.filter(is_active=True).update(granularity_seconds=seconds)
+
+
+def count(jobs: Sequence[Job], outcome: str) -> int:
+    with all_tenants():
+        return Execution.objects.filter(job_id__in=[job.pk for job in jobs], outcome=outcome).count()
+
+
+def states_of(job: Job) -> list[str]:
+    """The states of a job in the order of their events."""
+    with all_tenants():
+        events = JobEvent.objects.filter(job_id=job.pk).order_by("at", "id").values_list("at", "state")
+        ordered: list[tuple[datetime, str]] = list(events)
+    return [state for _, state in ordered]
+
+
+def is_legal(states: Sequence[str]) -> bool:
+    """Whether the path is one of the table of transitions, from the submission to the end."""
+    return states[0] == "available" and all(
+        is_allowed(JobState(before), JobState(after)) for before, after in pairwise(states)
+    )
