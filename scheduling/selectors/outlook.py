@@ -163,7 +163,7 @@ def _outlook(job: Job, ahead: Ahead, standing: Standing) -> Outlook:
     backlogs, means = _backlogs(values)
     if plan is not None and plan.strategy == CFSPlan.Strategy.NOP:
         jobs, work_us = _fetch(_QUEUE_AHEAD, values)[0]
-        own, backlogs[job.queue_id] = Backlog(1.0, work_us, standing.tenant_cap, jobs), []
+        own, backlogs[job.queue_id] = Backlog(1.0, work_us, inf, jobs), []
     else:
         own = _own_backlog(values, ahead, standing, means.get(job.queue_id))
     weights = effective_weights(queues, plan)
