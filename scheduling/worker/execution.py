@@ -81,6 +81,7 @@ def run_merged(turns: Turns, seat: Seat) -> bool:
     is_spoiled = False
     try:
         while not is_spoiled and (started := turns.begin_next()) is not None:
+            check_connection()
             announce_start(started, after_seconds=turns.elapsed_seconds)
             with observed(started) as span:
                 work = see_through(started, seat, span)

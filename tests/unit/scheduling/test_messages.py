@@ -117,6 +117,13 @@ def test_a_tenant_at_its_cap_goes_on_in_the_message_that_it_is_in() -> None:
     assert {one.tenant_id.int for one in second} == {2}
 
 
+def test_joining_the_message_of_another_takes_a_place_of_ones_own_cap() -> None:
+    jobs = [job(5, "a"), job(5, "b")]
+    result = pick([{1: jobs, 2: jobs}], room=9, caps={2: 1})
+    # The second is in the message of the first kind, so it may not join that of the other.
+    assert [one.tenant_id.int for one in result.picks] == [1, 2, 1]
+
+
 def test_a_queue_at_its_cap_goes_on_with_those_who_need_no_more_of_it() -> None:
     result = pick([{1: [job(5), job(5), job(BIG_US), job(5)]}], room=9, queue_room=1)
     assert [one.job.cost_us for one in result.picks] == [5, 5]
