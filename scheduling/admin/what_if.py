@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.urls import URLPattern, path, reverse
-from django.utils.safestring import mark_safe
+from django.utils.safestring import SafeString
 
 from scheduling.dashboards.what_if import Question, draw_what_if
 from tenants.admin.base import PlatformStaffAdmin
@@ -45,8 +45,8 @@ class WhatIfMixin(PlatformStaffAdmin):
             # The form's instance holds what was typed: the plan as it is saved is asked about.
             saved = self.get_object(request, str(plan.pk))
             if saved is not None and is_preview(request):
-                context["what_if"] = mark_safe(self._draw(request, saved))  # noqa: S308 - a template's own output
+                context["what_if"] = self._draw(request, saved)
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def _draw(self, request: HttpRequest, plan: Model) -> str:
+    def _draw(self, request: HttpRequest, plan: Model) -> SafeString:
         return draw_what_if(type(self).ask(plan, request.POST), request)

@@ -129,15 +129,16 @@ def _choose(request: HttpRequest) -> Choice:
 
 
 def _render_body(request: HttpRequest, choice: Choice) -> str:
-    history = read_share_history(choice.span, queues=choice.chosen_queues)
-    decisions = read_decisions(choice.tenant.pk, queues=choice.chosen_queues) if choice.tenant else []
+    queues = choice.chosen_queues
+    history = read_share_history(choice.span, queues=queues)
+    decisions = read_decisions(choice.tenant.pk, queues=queues) if choice.tenant else []
     context: dict[str, Any] = {
         "choice": choice,
         "history": history,
         "bin_minutes": history.bin_length.total_seconds() // 60,
         "table_link": choice.link(view="" if choice.is_table else "table"),
         "tenant_links": {line.slug: choice.link(tenant=line.slug) for line in history.lines},
-        "virtual_times": read_virtual_times(choice.chosen_queues or choice.queues),
+        "virtual_times": read_virtual_times(choice.queues if queues is None else queues),
         "decisions": [(decision, _queue_name(choice, decision.queue_id)) for decision in decisions],
     }
     if choice.is_table:

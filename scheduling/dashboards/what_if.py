@@ -13,6 +13,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
 
 from scheduling.fairness.load import Change
 from scheduling.fairness.simulation import Policy
@@ -50,7 +51,7 @@ class Question:
     notes: list[str] = field(default_factory=list)
 
 
-def draw_what_if(question: Question, request: HttpRequest) -> str:
+def draw_what_if(question: Question, request: HttpRequest) -> SafeString:
     """The panel of one question; nothing is written."""
     context: dict[str, Any] = {"question": question}
     if not question.faults:
@@ -122,9 +123,10 @@ def _typed_rows(posted: Mapping[str, Any], faults: list[str]) -> Iterable[tuple[
         row = {name: posted.get(f"tiers-{number}-{name}") for name in ("tier", "queue", "weight", "DELETE")}
         if row["DELETE"] or not row["tier"]:
             continue
-        weight = _read({f"weight of “{row['tier']}”": row["weight"]}, f"weight of “{row['tier']}”", 1, faults=faults)
-        queue = str(row["queue"] or "")
-        yield str(row["tier"])[:100], int(queue) if queue.isdecimal() and len(queue) < 19 else 0, weight
+        tier, queue = str(row["tier"])[:100], str(row["queue"] or "")
+        name = f"weight of “{tier}”"
+        weight = _read({name: row["weight"]}, name, 1, faults=faults)
+        yield tier, int(queue) if queue.isdecimal() and len(queue) < 19 else 0, weight
 
 
 def _read(

@@ -358,6 +358,16 @@ def test_nonsense_in_the_address_is_not_asked_for(console: Console, staff: User)
     assert "Nobody competed" in response.content.decode()
 
 
+def test_a_queue_of_another_pool_is_none_of_them(console: Console, staff: User, acme: Tenant) -> None:
+    with all_tenants():
+        note(acme, a_whole_minute_ago(), used=1.0, entitled=3.0)
+        demand(acme)
+    query = {"pool": "maintenance", "queue": "workflow"}
+    page = console(staff).get(reverse("admin:fairness"), query).content.decode()
+    assert "Nobody competed" in page
+    assert "Nobody waits for a turn" in page
+
+
 def test_it_takes_no_more_statements_with_more_rows(
     console: Console, staff: User, acme_work: Work, globex_work: Work
 ) -> None:
