@@ -111,7 +111,6 @@ def _take_over(processes: Processes, tenant: Tenant) -> float:
     """Seconds from the stop to the start. The other one is held still until the first surely leads."""
     leader, other = processes.dispatchers
     other.send_signal(signal.SIGSTOP)
-    job_id = None
     with all_tenants(), transaction.atomic():
         list(PoolClock.objects.select_for_update().all())
         processes.wait_until(_is_anybody_blocked, within=JOB_SECONDS_AT_MOST, what="a tick waits for us")
