@@ -95,7 +95,7 @@ def test_a_request_does_not_reach_the_next_execution_in_the_slot(block: ControlB
 
 
 def test_a_slot_is_asked_for_and_left_again(block: ControlBlock) -> None:
-    seat = begin(block)
+    seat = begin_alone(block)
     assert not seat.is_yield_requested
     block.request_yield(only(block), is_requested=True)
     assert seat.is_yield_requested
@@ -105,11 +105,11 @@ def test_a_slot_is_asked_for_and_left_again(block: ControlBlock) -> None:
 
 
 def test_a_slot_is_not_asked_of_the_next_execution_in_it(block: ControlBlock) -> None:
-    first = begin(block)
+    first = begin_alone(block)
     held = only(block)
     block.request_yield(held, is_requested=True)
     first.release()
-    second = begin(block, SECOND)
+    second = begin_alone(block, SECOND)
     assert not second.is_yield_requested
     block.request_yield(held, is_requested=True)
     assert not second.is_yield_requested
