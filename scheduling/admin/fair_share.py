@@ -16,16 +16,20 @@ from tenants.permissions import Permission
 
 @admin.register(SchedulingEntity)
 class SchedulingEntityAdmin(ReadOnlyAdmin):
-    """A tenant in one queue; whoever is runnable with the least virtual time is next."""
+    """A tenant in one queue, or one of its keys there; whoever is runnable with the least virtual time is next."""
 
-    empty_text = "A tenant gets a row in a queue with the first job that is routed there."
+    empty_text = "A tenant gets a row in a queue with the first job that is routed there, and one for each fair key."
 
     view_permission = Permission.TENANT_VIEW
-    list_display = ("queue", "virtual_seconds", "weight", "is_runnable", "in_flight", "waiting", "estimate")
+    list_display = ("queue", "key", "virtual_seconds", "weight", "is_runnable", "in_flight", "waiting", "estimate")
     list_select_related = ("queue",)
     list_filter = (QueueFilter, TenantFilter)
     ordering = ("queue__name", "vruntime")
     sortable_by = ()
+
+    @admin.display(description="Fair key")
+    def key(self, entity: SchedulingEntity) -> str:
+        return entity.fair_key if entity.parent_id else ""
 
     @admin.display(description="Virtual time")
     def virtual_seconds(self, entity: SchedulingEntity) -> str:

@@ -14,18 +14,20 @@ from scheduling.fairness.shares import MergeRule, ReadyJob
 class Message:
     """One slot's worth of picks: a job alone, or small ones of one queue and kind."""
 
-    __slots__ = ("cost_us", "jobs", "number", "tenants")
+    __slots__ = ("cost_us", "jobs", "lines", "number", "tenants")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.jobs = 0
         self.cost_us = 0
         self.tenants: set[UUID] = set()
+        self.lines: set[int] = set()
 
-    def add(self, tenant_id: UUID, job: ReadyJob) -> None:
+    def add(self, tenant_id: UUID, line_id: int, job: ReadyJob) -> None:
         self.jobs += 1
         self.cost_us += job.cost_us
         self.tenants.add(tenant_id)
+        self.lines.add(line_id)
 
 
 class OpenMessages:
@@ -45,7 +47,7 @@ class OpenMessages:
             return None
         return message
 
-    def place(self, queue_id: int, tenant_id: UUID, job: ReadyJob) -> Message:
+    def place(self, queue_id: int, tenant_id: UUID, line_id: int, job: ReadyJob) -> Message:
         """Put a picked job into its message, which is a new one where it can join none."""
         message = self.joined_by(queue_id, job)
         if message is None:
@@ -53,5 +55,5 @@ class OpenMessages:
             self.count += 1
             if job.may_merge:
                 self._open[queue_id, job.kind] = message
-        message.add(tenant_id, job)
+        message.add(tenant_id, line_id, job)
         return message

@@ -62,27 +62,15 @@ def pick_fair(pool: PoolShare, supply: Supply) -> PickResult:
     messages = OpenMessages(pool.merging)
     rooms = {tenant_id: [room] for tenant_id, room in pool.tenant_room.items()}
     runs = {queue.queue_id: QueueRun(queue, pool.virtual_time, rooms, supply, messages) for queue in pool.queues}
-    virtual_time = pool.virtual_time
     picks: list[Pick] = []
-    is_cut_short = False
-    while True:
-        # A pool has a handful of queues, so a scan beats a heap that changes at both ends.
-        turns = [turn for run in runs.values() if (turn := run.turn()) is not None]
-        if not turns:
-            break
-        run = runs[min(turns)[3]]
-        if messages.count >= pool.room and not run.joins():
-            break
-        # Slots are left beyond what was read, or the next job was not read.
-        pick = run.take() if len(picks) < limit else None
-        if pick is None:
-            is_cut_short = messages.count < pool.room
-            break
-        virtual_time = max(virtual_time, pick.queue_start_tag)
-        picks.append(pick)
+    may_go_on = _fill(runs, messages, picks, pool.room - pool.reserved, limit)
+    for is_reserve in (True, False) if pool.reserved else ():
+        for run in runs.values():
+            run.line_up(is_reserve=is_reserve)
+        may_go_on = may_go_on and _fill(runs, messages, picks, pool.room, limit)
     return PickResult(
         picks=picks,
-        virtual_time=virtual_time,
+        virtual_time=max((pool.virtual_time, *(pick.queue_start_tag for pick in picks))),
         queues={
             queue_id: QueueTags(run.vruntime, run.virtual_time, run.turn() is not None)
             for queue_id, run in runs.items()
@@ -91,19 +79,32 @@ def pick_fair(pool: PoolShare, supply: Supply) -> PickResult:
             entity_id: tenant.tags()
             for run in runs.values()
             for entity_id, tenant in run.tenants.items()
-            if tenant.in_flight > tenant.share.in_flight
+            if tenant.is_picked
         },
-        is_cut_short=is_cut_short,
+        is_cut_short=not may_go_on and messages.count < pool.room,
     )
+
+
+def _fill(runs: Mapping[int, QueueRun], messages: OpenMessages, picks: list[Pick], slots: int, limit: int) -> bool:
+    """Pick until ``slots`` are used or nobody may start; False where the next job was not read, or too many were."""
+    while True:
+        # A pool has a handful of queues, so a scan beats a heap that changes at both ends.
+        turns = [turn for run in runs.values() if (turn := run.turn()) is not None]
+        if not turns:
+            return True
+        run = runs[min(turns)[3]]
+        if messages.count >= slots and not run.joins():
+            return True
+        pick = run.take() if len(picks) < limit else None
+        if pick is None:
+            return False
+        picks.append(pick)
 
 
 def rows_to_read(pool: PoolShare) -> dict[int, int]:
     """How many ready rows of each line of jobs the pick needs: one more than estimates would take."""
     taken = Counter(pick.entity_id for pick in pick_fair(pool, EstimatedSupply(pool.merging)).picks)
-    lines: list[TenantShare | KeyShare] = []
-    for queue in pool.queues:
-        for tenant in queue.tenants:
-            lines += tenant.keys or [tenant]
+    lines = [line for queue in pool.queues for tenant in queue.tenants for line in tenant.lines]
     return {line.entity_id: taken[line.entity_id] + 1 for line in lines}
 
 

@@ -34,7 +34,8 @@ class TenantShare:
     """An eligible tenant in a queue: ``in_flight``, ``head_rank`` and ``waiting`` of all its jobs there.
 
     Without ``keys`` it has one line of jobs, whose virtual time is ``own_vruntime``.
-    ``virtual_time`` is the clock that its keys share.
+    ``virtual_time`` is the clock that its keys share. ``entitled_slots`` matters only where
+    slots are reserved.
     """
 
     entity_id: int
@@ -48,6 +49,12 @@ class TenantShare:
     own_vruntime: int = 0
     virtual_time: int = 0
     keys: Sequence[KeyShare] = ()
+    entitled_slots: float = 0.0
+
+    @property
+    def lines(self) -> Sequence[TenantShare | KeyShare]:
+        """Where its jobs wait: its keys, or the one line of a tenant that has none."""
+        return self.keys or (self,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,7 @@ class PoolShare:
     ``room`` counts messages, of which each has a slot; ``tenant_room`` says how many more of them each tenant may
     have over all pools. ``limit`` is the most jobs to pick: as many tenants of each queue were read, which hold the
     ``limit`` least start tags. Without ``merging`` every job is a message of its own, and ``room`` is the limit.
+    The last ``reserved`` of the slots are for tenants below their entitlement, as long as there are any.
     """
 
     virtual_time: int
@@ -89,6 +97,7 @@ class PoolShare:
     tenant_room: Mapping[UUID, int]
     limit: int | None = None
     merging: MergeRule | None = None
+    reserved: int = 0
 
 
 class ReadyJob(NamedTuple):
@@ -142,10 +151,13 @@ class Pick(NamedTuple):
     turn: tuple[int, int, int, int]
     runner_up: tuple[int, int, int, int] | None
     message: int = 0
+    is_reserved: bool = False
 
     @property
     def reason(self) -> Reason:
         """The first number in which the tenant and its runner-up differ; the id settles what is left."""
+        if self.is_reserved:
+            return Reason.RESERVED
         if self.runner_up is None:
             return Reason.ONLY_CANDIDATE
         if self.turn[0] != self.runner_up[0]:

@@ -114,19 +114,24 @@ class TenantRun:
         """The key whose turn it is."""
         return self.keys[self.heap[0][3]]
 
-    def charge(self, key: KeyRun, cost_us: int, supply: Supply) -> None:
-        """Move the clocks on by the job that ``key`` gave, and look at what is next."""
+    def charge(self, key: KeyRun, cost_us: int, supply: Supply, *, messages: int) -> None:
+        """Move the clocks on by the job that ``key`` gave, in so many new ``messages``, and look at what is next."""
         self.virtual_time = max(self.virtual_time, key.vruntime)
         self.vruntime += virtual_service(cost_us, self.share.weight_milli)
         key.vruntime += virtual_service(cost_us, KEY_WEIGHT_MILLI)
-        self.in_flight += 1
-        key.in_flight += 1
+        self.in_flight += messages
+        key.in_flight += messages
         key.taken += 1
         key.look(supply)
         if key.job is None:
             heappop(self.heap)
         else:
             heapreplace(self.heap, self._turn_of(key))
+
+    @property
+    def is_picked(self) -> bool:
+        """Whether any of its jobs was taken."""
+        return any(key.taken for key in self.keys.values())
 
     def tags(self) -> TenantTags:
         keys = {key.entity_id: key.vruntime for key in self.keys.values() if key.taken}
@@ -153,8 +158,16 @@ class QueueRun:
         self.vruntime = share.vruntime if share.was_backlogged else rejoined(share.vruntime, pool_virtual_time)
         runs = [TenantRun(tenant, rooms[tenant.tenant_id], supply, is_fifo=share.is_fifo) for tenant in share.tenants]
         self.tenants = {run.entity_id: run for run in runs}
-        self.heap = [run.turn() for run in runs if run.heap]
+        self.line_up(is_reserve=False)
+
+    def line_up(self, *, is_reserve: bool) -> None:
+        """Let all tenants take turns, or those alone that are below their entitlement."""
+        self.is_reserve = is_reserve
+        self.heap = [run.turn() for run in self.tenants.values() if self._may_go_on(run)]
         heapify(self.heap)
+
+    def _may_go_on(self, run: TenantRun) -> bool:
+        return bool(run.heap) and (not self.is_reserve or run.in_flight < run.share.entitled_slots)
 
     def turn(self) -> Turn | None:
         """The queue's place among its siblings; None when it can start nothing. Whoever is at its cap leaves.
@@ -194,6 +207,8 @@ class QueueRun:
             tenant.room[0] -= 1
         if joined is None:
             self.room -= 1
+            self.in_flight += 1
+        is_new = joined is None or key.entity_id not in joined.lines
         pick = Pick(
             self.share.queue_id,
             key.entity_id,
@@ -205,13 +220,13 @@ class QueueRun:
             key.vruntime,
             turn,
             None if len(heap) == 1 else heap[1] if len(heap) == 2 or heap[1] < heap[2] else heap[2],
-            self.messages.place(self.share.queue_id, tenant_id, job).number,
+            self.messages.place(self.share.queue_id, tenant_id, key.entity_id, job).number,
+            self.is_reserve,
         )
         self.virtual_time = max(self.virtual_time, tenant.vruntime)
         self.vruntime += virtual_service(job.cost_us, self.share.weight_milli)
-        self.in_flight += 1
-        tenant.charge(key, job.cost_us, self.supply)
-        if tenant.heap:
+        tenant.charge(key, job.cost_us, self.supply, messages=int(is_new))
+        if self._may_go_on(tenant):
             heapreplace(heap, tenant.turn())
         else:
             heappop(heap)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from scheduling.fairness.prediction import CostSums
 from scheduling.models.topology import Queue
@@ -77,22 +77,42 @@ class CFSPlanVersion(VersionFacts):
 
 
 class SchedulingEntity(models.Model):
-    """A tenant in one queue: its virtual time and what of it waits and runs.
+    """A tenant in one queue, or one fair key of it there: its virtual time and what of it waits and runs.
 
-    ``vruntime`` counts nanoseconds of slot time per unit of weight. ``is_runnable`` is the
-    one flag a pick reads: it has ready jobs and neither pause nor cap stands against it.
-    Only the tick of the queue's pool writes here; everybody else appends to ``Wake``.
+    Each job counts in one row, its line: that of its key, or for a job without a key that of the tenant (no
+    ``parent``), which stands for two nodes of the tree. Among the tenants of the queue it has ``vruntime`` and, of all
+    its jobs, ``head_rank``; among its own keys its jobs without one have ``own_vruntime`` and ``own_rank``, and
+    ``virtual_time`` is the clock of them all. ``keys_in_flight`` and ``keys_waiting`` sum the rows of its keys.
+
+    Virtual times count nanoseconds of slot time per unit of weight. ``is_runnable`` is the one flag a pick reads: it
+    has ready jobs and, for a tenant, neither pause nor cap stands against it. Only the tick of the queue's pool
+    writes here; everybody else appends to ``Wake``.
     """
 
     id = models.BigAutoField(primary_key=True)
     tenant = models.ForeignKey("tenants.Tenant", models.PROTECT, db_index=False)
     queue = models.ForeignKey(Queue, models.PROTECT, db_index=False)
+    parent = models.ForeignKey(
+        "self",
+        models.DO_NOTHING,
+        null=True,
+        db_constraint=False,  # the composite key (tenant, parent) stands in the migration
+        db_index=False,
+        related_name="keys",
+        help_text="The tenant's own row in the queue, for a row of one of its keys.",
+    )
+    fair_key = models.CharField(max_length=100, blank=True, db_default="")
     weight_milli = models.PositiveIntegerField(default=1000)
     vruntime = models.BigIntegerField(default=0)
+    own_vruntime = models.BigIntegerField(db_default=0)
+    virtual_time = models.BigIntegerField(db_default=0)
     is_runnable = models.BooleanField(default=False)
     in_flight = models.IntegerField(default=0)
+    keys_in_flight = models.IntegerField(db_default=0)
     waiting = models.IntegerField(default=0, help_text="Ready, due and held jobs.")
+    keys_waiting = models.IntegerField(db_default=0)
     head_rank = models.BigIntegerField(default=0, help_text="Rank of its first ready job.")
+    own_rank = models.BigIntegerField(null=True, help_text="Rank of its first ready job without a key.")
     estimate_us = models.BigIntegerField(default=1_000_000)
 
     objects = TenantManager()
@@ -100,16 +120,52 @@ class SchedulingEntity(models.Model):
     class Meta:
         verbose_name_plural = "scheduling entities"
         constraints = [
-            models.UniqueConstraint(fields=["tenant", "queue"], name="entity_tenant_queue"),
+            models.UniqueConstraint(fields=["tenant", "queue", "fair_key"], name="entity_line"),
             models.UniqueConstraint(fields=["tenant", "id"], name="entity_tenant_id"),
         ]
+        # Whom a pick may take, in the very order in which it takes them, ties included.
         indexes = [
-            models.Index(fields=["queue", "vruntime", "id"], condition=Q(is_runnable=True), name="entity_fair_order"),
-            models.Index(fields=["queue", "head_rank", "id"], condition=Q(is_runnable=True), name="entity_fifo_order"),
+            models.Index(
+                "queue",
+                "vruntime",
+                F("in_flight") + F("keys_in_flight"),
+                "head_rank",
+                "id",
+                condition=Q(is_runnable=True, parent=None),
+                name="entity_tenant_order",
+            ),
+            models.Index(
+                "queue",
+                "head_rank",
+                F("in_flight") + F("keys_in_flight"),
+                "id",
+                condition=Q(is_runnable=True, parent=None),
+                name="entity_tenant_fifo",
+            ),
+            models.Index(
+                fields=["parent", "vruntime", "in_flight", "head_rank", "id"],
+                condition=Q(is_runnable=True, parent__isnull=False),
+                name="entity_key_order",
+            ),
+            models.Index(
+                fields=["parent", "head_rank", "in_flight", "id"],
+                condition=Q(is_runnable=True, parent__isnull=False),
+                name="entity_key_fifo",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.tenant_id} in {self.queue_id}"
+
+    @property
+    def total_in_flight(self) -> int:
+        """In flight with its keys'."""
+        return self.in_flight + self.keys_in_flight
+
+    @property
+    def total_waiting(self) -> int:
+        """Waiting with its keys'."""
+        return self.waiting + self.keys_waiting
 
 
 class TenantCapacity(models.Model):

@@ -153,7 +153,10 @@ def _demanding_entities() -> list[SchedulingEntity]:
 
     A tenant is in many queues: fetched apart, it and its plan are made once.
     """
-    entities = SchedulingEntity.objects.filter(Q(is_runnable=True) | Q(waiting__gt=0) | Q(in_flight__gt=0))
+    has_demand = Q(is_runnable=True)
+    for count in ("waiting", "keys_waiting", "in_flight", "keys_in_flight"):
+        has_demand |= Q(**{f"{count}__gt": 0})
+    entities = SchedulingEntity.objects.filter(has_demand, parent=None)
     return list(entities.prefetch_related("tenant__plan").order_by("id")[: ENTITY_LIMIT + 1])
 
 
@@ -235,10 +238,10 @@ def _line(
         name=tenant.name,
         plan_name=tenant.plan.name,
         cap=tenant.concurrency_cap,
-        waiting=sum(entity.waiting for entity in entities),
-        in_flight=sum(entity.in_flight for entity in entities),
+        waiting=sum(entity.total_waiting for entity in entities),
+        in_flight=sum(entity.total_in_flight for entity in entities),
         # Held at its cap, a tenant is not runnable, and is backlogged all the same.
-        is_backlogged=any(row.is_runnable or (row.waiting > 0 and row.in_flight > 0) for row in entities),
+        is_backlogged=any(row.is_runnable or (row.total_waiting > 0 and row.total_in_flight > 0) for row in entities),
         used_seconds=used_seconds,
         used_share=used_seconds / used_total if used_total else None,
         entitled_slots=entitled_slots,

@@ -60,8 +60,8 @@ _ROLLUP_LAG = "SELECT extract(epoch FROM now() - min(folded_at))::float8 FROM sc
 # Service that is owed: how far the tenant's virtual time is behind its queue's, at its weight.
 _LAGS = """
 SELECT t.id, t.slug, coalesce(max((c.virtual_time - e.vruntime)::float8 * e.weight_milli / 1e12)
-    FILTER (WHERE e.is_runnable OR e.in_flight > 0), 0)
-FROM tenants_tenant t LEFT JOIN scheduling_schedulingentity e ON e.tenant_id = t.id
+    FILTER (WHERE e.is_runnable OR e.in_flight + e.keys_in_flight > 0), 0)
+FROM tenants_tenant t LEFT JOIN scheduling_schedulingentity e ON e.tenant_id = t.id AND e.parent_id IS NULL
     LEFT JOIN scheduling_queue_clock c ON c.queue_id = e.queue_id
 WHERE t.id = ANY(%s) GROUP BY 1, 2
 """

@@ -17,13 +17,15 @@ TENANT_LIMIT = 10
 
 # The floor keeps the scan clear of dead entries left of the least virtual time.
 _NEXT = """
-SELECT q.id, c.virtual_time, e.tenant_id, t.slug, t.name, e.vruntime, e.weight_milli, e.in_flight, e.waiting
+SELECT q.id, c.virtual_time, e.tenant_id, t.slug, t.name, e.vruntime, e.weight_milli,
+    e.in_flight + e.keys_in_flight, e.waiting + e.keys_waiting
 FROM unnest(%(queues)s::bigint[]) AS q(id) JOIN scheduling_queue_clock c ON c.queue_id = q.id
     CROSS JOIN LATERAL (
         SELECT * FROM scheduling_schedulingentity e
-        WHERE e.queue_id = q.id AND e.is_runnable AND e.vruntime >= c.floor ORDER BY e.vruntime, e.id LIMIT %(limit)s
+        WHERE e.queue_id = q.id AND e.is_runnable AND e.parent_id IS NULL AND e.vruntime >= c.floor
+        ORDER BY e.vruntime, e.in_flight + e.keys_in_flight, e.head_rank, e.id LIMIT %(limit)s
     ) e JOIN tenants_tenant t ON t.id = e.tenant_id
-ORDER BY q.id, e.vruntime, e.id
+ORDER BY q.id, e.vruntime, e.in_flight + e.keys_in_flight, e.head_rank, e.id
 """
 
 

@@ -39,6 +39,17 @@ _RECOUNTS = {
         FROM scheduling_schedulingentity e LEFT JOIN counted c ON c.entity_id = e.id
         WHERE e.in_flight <> coalesce(c.messages, 0) LIMIT %s
     """,
+    # Each job counts in one line; a tenant's row sums those of its keys.
+    "waiting jobs of the keys": """
+        SELECT 'entity ' || e.id, e.keys_waiting, coalesce(sum(k.waiting), 0)
+        FROM scheduling_schedulingentity e LEFT JOIN scheduling_schedulingentity k ON k.parent_id = e.id
+        WHERE e.parent_id IS NULL GROUP BY e.id HAVING e.keys_waiting <> coalesce(sum(k.waiting), 0) LIMIT %s
+    """,
+    "in flight of the keys": """
+        SELECT 'entity ' || e.id, e.keys_in_flight, coalesce(sum(k.in_flight), 0)
+        FROM scheduling_schedulingentity e LEFT JOIN scheduling_schedulingentity k ON k.parent_id = e.id
+        WHERE e.parent_id IS NULL GROUP BY e.id HAVING e.keys_in_flight <> coalesce(sum(k.in_flight), 0) LIMIT %s
+    """,
     "in flight by tenant": """
         WITH counted AS (
             SELECT tenant_id, count(DISTINCT message_id) AS messages FROM (

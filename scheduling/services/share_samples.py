@@ -44,12 +44,15 @@ _QUEUES = f"SELECT q.id, q.pool_id, {QUEUE_WEIGHT}, q.cap FROM scheduling_queue 
 # Whoever is runnable, by the index of the fair order, and whoever runs: held at its cap, a tenant is not runnable.
 _DEMANDS = """
 WITH wanted AS (
-    (SELECT id FROM scheduling_schedulingentity WHERE is_runnable ORDER BY queue_id, vruntime, id LIMIT %(limit)s)
+    (SELECT id FROM scheduling_schedulingentity WHERE is_runnable AND parent_id IS NULL
+     ORDER BY queue_id, vruntime LIMIT %(limit)s)
     UNION
-    SELECT DISTINCT entity_id FROM scheduling_execution_live
+    SELECT DISTINCT coalesce(line.parent_id, line.id)
+    FROM scheduling_execution_live l JOIN scheduling_schedulingentity line ON line.id = l.entity_id
 )
 SELECT e.queue_id, e.tenant_id, e.weight_milli, e.vruntime,
-    e.is_runnable OR (e.waiting > 0 AND e.in_flight > 0), coalesce(t.max_concurrency, p.max_concurrency)
+    e.is_runnable OR (e.waiting + e.keys_waiting > 0 AND e.in_flight + e.keys_in_flight > 0),
+    coalesce(t.max_concurrency, p.max_concurrency)
 FROM wanted JOIN scheduling_schedulingentity e USING (id)
     JOIN tenants_tenant t ON t.id = e.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
 """

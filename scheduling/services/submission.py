@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
@@ -23,12 +23,11 @@ from scheduling.models import (
     JobDeadline,
     JobDue,
     JobReady,
-    SchedulingEntity,
-    TenantCapacity,
 )
 from scheduling.services.drains import Drains, refuse_draining_tenant
 from scheduling.services.events import append_events
 from scheduling.services.job_requests import JobRequest, check_request
+from scheduling.services.lines import Line, line_ids
 from scheduling.services.memory_classes import refuse_too_large
 from scheduling.services.quotas import Allowance, RateStanding, TokenGrant
 from scheduling.services.routing import Routes
@@ -242,11 +241,11 @@ class _Intake:
             return
         self.allowance.note_accepted(len(self.new))
         Job.objects.bulk_create(self.new)
-        entities = entity_ids(self.tenant, sorted({job.queue_id for job in self.new}))
-        place_waiting(self.new, entities, now=self.now)
+        lines = line_ids(self.tenant, self.new)
+        place_waiting(self.new, lines, now=self.now)
         append_events(self.new, name="job.submitted", at=self.now)
-        counts = Counter(job.queue_id for job in self.new)
-        append_wakes([(self.tenant.pk, entities[queue_id], queue_id, n) for queue_id, n in counts.items()])
+        counts = Counter((job.queue_id, job.fair_key) for job in self.new)
+        append_wakes([(self.tenant.pk, lines[line], line[0], count) for line, count in counts.items()])
         record_audit(
             action="job.submitted",
             target=self.new[0] if len(self.new) == 1 else AuditTarget("scheduling.job"),
@@ -258,27 +257,13 @@ class _Intake:
         transaction.on_commit(lambda: _tell_submitted(tenant_id, tier, told))
 
 
-def entity_ids(tenant: Tenant, queue_ids: Sequence[int]) -> dict[int, int]:
-    """The tenant's entity in each queue, made where it is missing: {queue id: entity id}."""
-    found = dict(SchedulingEntity.objects.filter(queue_id__in=queue_ids).values_list("queue_id", "id"))
-    missing = [queue_id for queue_id in queue_ids if queue_id not in found]
-    if not missing:
-        return found
-    TenantCapacity.objects.bulk_create([TenantCapacity(tenant=tenant)], ignore_conflicts=True)
-    SchedulingEntity.objects.bulk_create(
-        [SchedulingEntity(tenant=tenant, queue_id=queue_id) for queue_id in missing],
-        ignore_conflicts=True,
-    )
-    return entity_ids(tenant, queue_ids)
-
-
-def place_waiting(jobs: Sequence[Job], entities: dict[int, int], *, now: datetime) -> None:
+def place_waiting(jobs: Sequence[Job], lines: Mapping[Line, int], *, now: datetime) -> None:
     """Put each job where it waits: among the ready, or among the due until its time comes."""
     ready, due, deadlines = [], [], []
     for job in jobs:
         place = {
             "tenant_id": job.tenant_id,
-            "entity_id": entities[job.queue_id],
+            "entity_id": lines[job.queue_id, job.fair_key],
             "kind": job.kind,
             "rank": job.rank,
             "job_id": job.id,

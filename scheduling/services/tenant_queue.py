@@ -35,15 +35,13 @@ class TenantIsolatedTaskQueue:
         charged, so the tenant pays for its advance with its later turns.
         """
         with tenant_context(self.tenant):
-            entities = list(
-                SchedulingEntity.objects.filter(
-                    pk__in=JobReady.objects.filter(kind=self.kind).values("entity_id")
-                ).values_list("queue__pool_id", "pk")
-            )
+            lines = SchedulingEntity.objects.filter(pk__in=JobReady.objects.filter(kind=self.kind).values("entity_id"))
+            found = list(lines.values_list("queue__pool_id", "pk", "parent_id"))
         pulled = 0
-        for pool_id in sorted({pool_id for pool_id, _ in entities}):
+        for pool_id in sorted({pool_id for pool_id, _, _ in found}):
             restriction = Restriction(
-                entity_ids={entity_id for pool, entity_id in entities if pool == pool_id},
+                # A key is reached by way of its tenant.
+                entity_ids={id_ for pool, *path in found if pool == pool_id for id_ in path if id_ is not None},
                 kind=self.kind,
                 limit=count - pulled,
             )

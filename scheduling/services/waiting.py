@@ -16,16 +16,19 @@ from psycopg.types.json import Jsonb
 from scheduling import signals
 from scheduling.lifecycle import DEAD_STATES, JobState
 from scheduling.services.events import actor_label
+from scheduling.services.lines import open_key_lines
 from tenants.context import current_actor
 from tenants.ids import uuid7
 
+# A suspended job waits in no line, and that of its key may be gone.
 _TAKE_OUT = """
 WITH wanted AS (
     SELECT ids.n, j.id AS job_id, j.rank, j.tenant_id, j.queue_id, j.kind, e.id AS entity_id,
         j.state = 'suspended' AS is_suspended
     FROM unnest(%(job_ids)s::uuid[]) WITH ORDINALITY AS ids(id, n)
         JOIN scheduling_job j ON j.id = ids.id
-        JOIN scheduling_schedulingentity e ON e.tenant_id = j.tenant_id AND e.queue_id = j.queue_id
+        LEFT JOIN scheduling_schedulingentity e
+            ON e.tenant_id = j.tenant_id AND e.queue_id = j.queue_id AND e.fair_key = j.fair_key
 ), ready AS (
     DELETE FROM scheduling_job_ready r USING wanted w
     WHERE r.entity_id = w.entity_id AND r.rank = w.rank AND r.job_id = w.job_id RETURNING r.job_id
@@ -49,7 +52,7 @@ WITH wanted AS (
     DELETE FROM scheduling_job_deadline d USING job j WHERE d.job_id = j.id AND %(state)s <> 'suspended'
 ), wake AS (
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
-    SELECT tenant_id, entity_id, queue_id, -sum(was_waiting) FROM job GROUP BY 1, 2, 3
+    SELECT tenant_id, entity_id, queue_id, -sum(was_waiting) FROM job WHERE was_waiting > 0 GROUP BY 1, 2, 3
 ), event AS (
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
     SELECT (%(event_ids)s::uuid[])[n], tenant_id, id, NULL, now(), %(event)s, %(state)s, %(actor)s, %(request_id)s,
@@ -78,7 +81,8 @@ WITH wanted AS (
         j.state = 'suspended' AS is_suspended
     FROM unnest(%(job_ids)s::uuid[]) WITH ORDINALITY AS ids(id, n)
         JOIN scheduling_job j ON j.id = ids.id
-        JOIN scheduling_schedulingentity e ON e.tenant_id = j.tenant_id AND e.queue_id = j.queue_id
+        JOIN scheduling_schedulingentity e
+            ON e.tenant_id = j.tenant_id AND e.queue_id = j.queue_id AND e.fair_key = j.fair_key
 ), due AS (
     DELETE FROM scheduling_job_due d USING wanted w WHERE d.job_id = w.job_id RETURNING d.job_id
 ), gone AS (
@@ -144,6 +148,7 @@ def make_ready(
     job_ids: Sequence[UUID], *, from_states: Sequence[JobState], event: str, data: Mapping[str, Any] | None = None
 ) -> set[UUID]:
     """Make jobs of the scope available now that back off or are suspended; those that were."""
+    open_key_lines(job_ids)
     return _run(_MAKE_READY, job_ids, event=event, data=data, from_states=[state.value for state in from_states])
 
 

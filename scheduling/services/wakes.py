@@ -17,9 +17,10 @@ from tenants.signals import tenant_scheduling_changed
 
 _WAKE_TENANTS = """
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta, is_bulk)
-    SELECT tenant_id, id, queue_id, 0, %s FROM scheduling_schedulingentity WHERE tenant_id = ANY(%s)
+    SELECT tenant_id, id, queue_id, 0, %s FROM scheduling_schedulingentity
+    WHERE tenant_id = ANY(%s) AND parent_id IS NULL
     -- Those first whom something keeps waiting: weights and caps are read anew at each pick anyway.
-    ORDER BY waiting = 0, is_runnable
+    ORDER BY waiting + keys_waiting = 0, is_runnable
 """
 # More tenants than this at once are bulk: they are looked at after the news of single jobs.
 BULK_TENANTS = 100

@@ -96,6 +96,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"read_recent_load"},
         "a what-if replays what all tenants of a pool have had to do; only who may see the platform's numbers asks it.",
     ),
+    "scheduling/migrations/0010_fair_keys.py": ({"give_lines_back"}, "FORCE binds the owner, who gives back all lines"),
     "scheduling/services/cfs_plans.py": (
         {"activate_cfs_plan", "create_cfs_plan"},
         "the order among tenants is the platform's",
@@ -113,6 +114,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/services/leases.py": ({"heartbeat"}, "a worker renews the leases of many tenants' executions"),
     "scheduling/services/ledger.py": ({"verify_ledger"}, "the ledger balances for every tenant"),
     "scheduling/services/quotas.py": ({"keep_limits"}, "overrides expire and months end for all tenants"),
+    "scheduling/services/lines.py": ({"remove_idle_lines"}, "upkeep removes what is idle of all tenants"),
     "scheduling/services/partitions.py": (
         {"_make", "_midnight", "list_partitions"},
         "partitions hold the rows of all tenants",

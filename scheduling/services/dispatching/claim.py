@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,8 +11,7 @@ from uuid import UUID, uuid4
 from django.db import connection
 
 from scheduling.broker import Hint
-from scheduling.fairness.shares import Pick, PickResult, PoolShare, ReadRows
-from scheduling.fairness.virtual_time import virtual_service
+from scheduling.fairness.shares import Pick, PoolShare
 from scheduling.services.dispatching.read import PoolReading
 from tenants.ids import uuid7
 
@@ -37,10 +36,11 @@ _CLAIM = """
 WITH picked AS (
     SELECT * FROM unnest(%(entity_ids)s::bigint[], %(ranks)s::bigint[], %(job_ids)s::uuid[], %(queue_ids)s::bigint[],
         %(costs)s::bigint[], %(execution_ids)s::uuid[], %(tokens)s::uuid[], %(charge_ids)s::uuid[],
-        %(event_ids)s::uuid[], %(start_tags)s::bigint[], %(weights)s::int[], %(queue_weights)s::int[],
-        %(message_ids)s::uuid[])
-        AS p(entity_id, rank, job_id, queue_id, cost_us, execution_id, token, charge_id, event_id, start_tag,
-            weight_milli, queue_weight_milli, message_id)
+        %(event_ids)s::uuid[], %(weights)s::int[], %(queue_weights)s::int[], %(message_ids)s::uuid[],
+        %(start_tags)s::bigint[], %(queue_tags)s::bigint[], %(key_tags)s::bigint[], %(runner_up_tags)s::bigint[],
+        %(in_flights)s::int[], %(waitings)s::int[], %(reasons)s::text[])
+        AS p(entity_id, rank, job_id, queue_id, cost_us, execution_id, token, charge_id, event_id, weight_milli,
+            queue_weight_milli, message_id, start_tag, queue_tag, key_tag, runner_up_tag, in_flight, waiting, reason)
 ), gone AS (
     DELETE FROM scheduling_job_ready r USING picked p
     WHERE r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id
@@ -61,28 +61,13 @@ WITH picked AS (
 ), event AS (
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
     SELECT event_id, tenant_id, job_id, execution_id, now(), 'job.dispatched', 'dispatched', 'system', '',
-        jsonb_build_object('start_tag', start_tag, 'predicted_us', cost_us, 'number', number)
+        -- What decided it, so that it can be told later.
+        jsonb_strip_nulls(jsonb_build_object('start_tag', start_tag, 'queue_vruntime', queue_tag,
+            'key_start_tag', key_tag, 'runner_up_start_tag', runner_up_tag, 'in_flight', in_flight, 'waiting', waiting,
+            'reason', reason, 'predicted_us', cost_us, 'number', number))
     FROM claimed
 )
 SELECT execution_id, fence, traceparent FROM claimed
-"""
-_UPDATE_ENTITIES = """
-UPDATE scheduling_schedulingentity e SET
-    vruntime = u.vruntime, in_flight = e.in_flight + u.messages, waiting = e.waiting - u.claimed,
-    head_rank = coalesce(u.head_rank, e.head_rank), estimate_us = coalesce(u.estimate_us, e.estimate_us),
-    is_runnable = e.is_runnable AND u.is_runnable
-FROM unnest(%s::bigint[], %s::bigint[], %s::int[], %s::int[], %s::bigint[], %s::bigint[], %s::bool[])
-    AS u(id, vruntime, claimed, messages, head_rank, estimate_us, is_runnable)
-WHERE e.id = u.id
-"""
-_UPDATE_QUEUES = """
-UPDATE scheduling_queue_clock c SET
-    vruntime = u.vruntime, virtual_time = u.virtual_time, was_backlogged = u.is_backlogged,
-    -- Nobody can return below the queue's virtual time, nor was anybody seen below `seen`.
-    floor = CASE WHEN u.seen IS NULL THEN c.floor ELSE least(u.seen, u.virtual_time) END
-FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bool[], %s::bigint[])
-    AS u(queue_id, vruntime, virtual_time, is_backlogged, seen)
-WHERE c.queue_id = u.queue_id
 """
 _RETURN_CAPACITY = """
 UPDATE scheduling_tenant_capacity c SET in_flight = c.in_flight - u.n
@@ -159,97 +144,27 @@ def _claims_of(reading: PoolReading, picks: Sequence[Pick]) -> list[Claim]:
 
 def _claim_parameters(pool_id: int, share: PoolShare, claims: Sequence[Claim]) -> dict[str, Any]:
     queue_weights = {queue.queue_id: queue.weight_milli for queue in share.queues}
-    weights = {tenant.entity_id: tenant.weight_milli for queue in share.queues for tenant in queue.tenants}
+    tenants = {tenant.entity_id: tenant for queue in share.queues for tenant in queue.tenants}
+    picks = [claim.pick for claim in claims]
     return {
         "pool_id": pool_id,
-        "entity_ids": [claim.pick.entity_id for claim in claims],
-        "ranks": [claim.pick.job.rank for claim in claims],
-        "job_ids": [claim.pick.job.job_id for claim in claims],
-        "queue_ids": [claim.pick.queue_id for claim in claims],
-        "costs": [claim.pick.job.cost_us for claim in claims],
+        "entity_ids": [pick.entity_id for pick in picks],
+        "ranks": [pick.job.rank for pick in picks],
+        "job_ids": [pick.job.job_id for pick in picks],
+        "queue_ids": [pick.queue_id for pick in picks],
+        "costs": [pick.job.cost_us for pick in picks],
         "execution_ids": [claim.execution_id for claim in claims],
         "message_ids": [claim.message_id for claim in claims],
         "tokens": [claim.token for claim in claims],
         "charge_ids": [uuid7() for _ in claims],
         "event_ids": [uuid7() for _ in claims],
-        "start_tags": [claim.pick.start_tag for claim in claims],
-        "weights": [weights[claim.pick.entity_id] for claim in claims],
-        "queue_weights": [queue_weights[claim.pick.queue_id] for claim in claims],
+        "weights": [tenants[pick.tenant_entity_id].weight_milli for pick in picks],
+        "queue_weights": [queue_weights[pick.queue_id] for pick in picks],
+        "start_tags": [pick.start_tag for pick in picks],
+        "queue_tags": [pick.queue_start_tag for pick in picks],
+        "key_tags": [pick.key_start_tag if tenants[pick.tenant_entity_id].keys else None for pick in picks],
+        "runner_up_tags": [pick.runner_up[0] if pick.runner_up else None for pick in picks],
+        "in_flights": [pick.turn[1] for pick in picks],
+        "waitings": [tenants[pick.tenant_entity_id].waiting for pick in picks],
+        "reasons": [pick.reason.value for pick in picks],
     }
-
-
-def advance_clocks(
-    pool_id: int,
-    reading: PoolReading,
-    rows: Mapping[int, ReadRows],
-    result: PickResult,
-    claims: Sequence[Claim],
-) -> None:
-    """Write the clocks that the picks left behind, less the charge of picks that were not claimed."""
-    entities = _moved_entities(reading, rows, result, claims)
-    queues = [
-        (queue_id, tags.vruntime, tags.virtual_time, tags.is_backlogged, reading.floors.get(queue_id))
-        for queue_id, tags in result.queues.items()
-    ]
-    with connection.cursor() as cursor:
-        if entities:
-            cursor.execute(_UPDATE_ENTITIES, _columns(entities))
-        cursor.execute(_UPDATE_QUEUES, _columns(queues))
-        cursor.execute(
-            "UPDATE scheduling_pool_clock SET virtual_time = %s WHERE pool_id = %s",
-            [result.virtual_time, pool_id],
-        )
-
-
-def charge_entities(
-    reading: PoolReading, rows: Mapping[int, ReadRows], result: PickResult, claims: Sequence[Claim]
-) -> None:
-    """The same for a restricted tick: it charges whom it served and leaves the queues' clocks.
-
-    It saw one kind only, so it cannot tell that an entity has no more jobs.
-    """
-    entities = [(*row[:-1], True) for row in _moved_entities(reading, rows, result, claims) if row[2]]
-    with connection.cursor() as cursor:
-        if entities:
-            cursor.execute(_UPDATE_ENTITIES, _columns(entities))
-
-
-def _moved_entities(
-    reading: PoolReading, rows: Mapping[int, ReadRows], result: PickResult, claims: Sequence[Claim]
-) -> list[tuple[int, int, int, int, int | None, int | None, bool]]:
-    """(id, vruntime, claimed, messages, head rank, estimate, is runnable) of the entities that changed."""
-    claimed = Counter(claim.pick.entity_id for claim in claims)
-    claimed_picks = [claim.pick for claim in claims]
-    messages = count_messages(claimed_picks, lambda pick: pick.entity_id)
-    unclaimed = _unclaimed_cost(result.picks, claims)
-    room = Counter(reading.share.tenant_room)
-    room.subtract(count_messages(claimed_picks, lambda pick: pick.tenant_id))
-    moved: list[tuple[int, int, int, int, int | None, int | None, bool]] = []
-    for tenant in (tenant for queue in reading.share.queues for tenant in queue.tenants):
-        entity_id = tenant.entity_id
-        read, taken = rows[entity_id], claimed[entity_id]
-        rest = read.jobs[taken] if taken < len(read.jobs) else None
-        has_more = rest is not None or len(read.jobs) >= read.asked
-        is_runnable = has_more and room[tenant.tenant_id] > 0
-        if not taken and is_runnable:
-            continue
-        vruntime = result.vruntimes.get(entity_id, tenant.vruntime)
-        vruntime -= virtual_service(unclaimed[entity_id], tenant.weight_milli)
-        estimate = read.jobs[taken - 1].cost_us if taken else None
-        moved.append(
-            (entity_id, vruntime, taken, messages[entity_id], rest.rank if rest else None, estimate, is_runnable)
-        )
-    return moved
-
-
-def _unclaimed_cost(picks: Sequence[Pick], claims: Sequence[Claim]) -> Mapping[int, int]:
-    done = {claim.pick.job.job_id for claim in claims}
-    cost: dict[int, int] = defaultdict(int)
-    for pick in picks:
-        if pick.job.job_id not in done:
-            cost[pick.entity_id] += pick.job.cost_us
-    return cost
-
-
-def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
-    return [list(column) for column in zip(*rows, strict=True)]

@@ -16,6 +16,8 @@ from tenants.services.limit_warnings import warn_of_usage
 # A charge is corrected at the weight at which it was made: taken off at another one, an edit of weights would
 # credit or fine whoever was in flight. Virtual times are nanoseconds per unit of weight, hence the 1,000,000 over
 # milli-weights.
+# A clock never stands before an eligible child: whom a correction brings below it takes it along, or else those who
+# return would wait for service that was only predicted.
 # Capacities are locked in the order of the tenants, because two pools' ticks may both want them; usage is written
 # under the same locks. Whoever has just used its month up is looked at again in every queue, and whoever passed a
 # part of a limit at which tenants are warned is what the statement answers.
@@ -31,20 +33,42 @@ WITH gone AS (
     SELECT message_id, tenant_id, entity_id, NOT EXISTS (SELECT FROM scheduling_execution_live l
         WHERE l.message_id = g.message_id AND l.entity_id = g.entity_id) AS is_over
     FROM gone g GROUP BY 1, 2, 3
-), over_by_entity AS (
+), over_by_line AS (
     SELECT entity_id, count(*) FILTER (WHERE is_over) AS ended FROM of_message GROUP BY 1
+), by_line AS (
+    SELECT s.entity_id, e.parent_id, o.ended,
+        sum(measured_us * 1000000 / s.weight_milli - predicted_us * 1000000 / s.weight_milli)::bigint AS correction,
+        sum(measured_us * 1000 - predicted_us * 1000)::bigint AS key_correction
+    FROM gone s JOIN over_by_line o USING (entity_id) JOIN scheduling_schedulingentity e ON e.id = s.entity_id
+    GROUP BY 1, 2, 3
+), key AS (
+    UPDATE scheduling_schedulingentity k SET
+        in_flight = k.in_flight - b.ended,
+        vruntime = k.vruntime + b.key_correction
+    FROM by_line b WHERE k.id = b.entity_id AND b.parent_id IS NOT NULL
+    RETURNING k.parent_id, k.vruntime, k.is_runnable
 ), by_entity AS (
-    SELECT entity_id,
-        sum(measured_us * 1000000 / weight_milli - predicted_us * 1000000 / weight_milli)::bigint AS correction
-    FROM gone GROUP BY 1
+    SELECT coalesce(parent_id, entity_id) AS entity_id, sum(correction)::bigint AS correction,
+        coalesce(sum(ended) FILTER (WHERE parent_id IS NULL), 0) AS ended,
+        coalesce(sum(ended) FILTER (WHERE parent_id IS NOT NULL), 0) AS keys_ended,
+        coalesce(sum(key_correction) FILTER (WHERE parent_id IS NULL), 0)::bigint AS own_correction
+    FROM by_line GROUP BY 1
 ), entity AS (
     UPDATE scheduling_schedulingentity e SET
-        in_flight = e.in_flight - o.ended,
-        vruntime = e.vruntime + b.correction
-    FROM by_entity b JOIN over_by_entity o USING (entity_id) WHERE e.id = b.entity_id
+        in_flight = e.in_flight - b.ended,
+        keys_in_flight = e.keys_in_flight - b.keys_ended,
+        vruntime = e.vruntime + b.correction,
+        own_vruntime = e.own_vruntime + b.own_correction,
+        virtual_time = least(e.virtual_time,
+            CASE WHEN e.own_rank IS NOT NULL THEN e.own_vruntime + b.own_correction END,
+            (SELECT min(k.vruntime) FROM key k WHERE k.parent_id = e.id AND k.is_runnable))
+    FROM by_entity b WHERE e.id = b.entity_id
     RETURNING e.queue_id, e.vruntime, e.is_runnable
 ), by_tenant AS (
-    SELECT tenant_id, count(*) FILTER (WHERE is_over) AS ended FROM of_message GROUP BY 1
+    -- A message with jobs of two of a tenant's keys has one place of the tenant's.
+    SELECT g.tenant_id, count(*) FILTER (WHERE NOT EXISTS (SELECT FROM scheduling_execution_live l
+        WHERE l.message_id = g.message_id AND l.tenant_id = g.tenant_id)) AS ended
+    FROM (SELECT DISTINCT message_id, tenant_id FROM of_message) g GROUP BY 1
 ), capacity_lock AS (
     SELECT c.tenant_id FROM scheduling_tenant_capacity c JOIN by_tenant USING (tenant_id)
     ORDER BY c.tenant_id FOR UPDATE OF c
@@ -57,7 +81,7 @@ WITH gone AS (
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
     SELECT e.tenant_id, e.id, e.queue_id, 0
     FROM capacity c JOIN tenants_tenant t ON t.id = c.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
-        JOIN scheduling_schedulingentity e ON e.tenant_id = c.tenant_id
+        JOIN scheduling_schedulingentity e ON e.tenant_id = c.tenant_id AND e.parent_id IS NULL
     WHERE c.before >= coalesce(t.max_concurrency, p.max_concurrency)
 ), <samples>, by_queue AS (
     SELECT queue_id,
@@ -67,10 +91,16 @@ WITH gone AS (
 ), queue AS (
     UPDATE scheduling_queue_clock c SET
         vruntime = c.vruntime + b.correction,
-        -- A correction may bring a tenant below what was the least virtual time so far.
-        floor = least(c.floor, coalesce((SELECT min(e.vruntime) FROM entity e
-            WHERE e.queue_id = c.queue_id AND e.is_runnable), c.floor))
-    FROM by_queue b WHERE c.queue_id = b.queue_id
+        virtual_time = least(c.virtual_time, l.vruntime),
+        floor = least(c.floor, l.vruntime)
+    FROM by_queue b LEFT JOIN (SELECT queue_id, min(vruntime) AS vruntime FROM entity WHERE is_runnable GROUP BY 1) l
+        USING (queue_id)
+    WHERE c.queue_id = b.queue_id
+    RETURNING c.vruntime, c.was_backlogged
+), pool AS (
+    UPDATE scheduling_pool_clock c SET virtual_time = l.vruntime
+    FROM (SELECT min(vruntime) AS vruntime FROM queue WHERE was_backlogged) l
+    WHERE c.pool_id = %(pool_id)s AND l.vruntime < c.virtual_time
 ), by_month AS (
     SELECT tenant_id, date_trunc('month', ended_at AT TIME ZONE 'UTC')::date AS period,
         sum(measured_us)::bigint AS worker_us, max(peak_memory_kib) AS peak_kib
@@ -94,7 +124,7 @@ WITH gone AS (
 ), used_up AS (
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
     SELECT e.tenant_id, e.id, e.queue_id, 0
-    FROM used u JOIN scheduling_schedulingentity e ON e.tenant_id = u.tenant_id
+    FROM used u JOIN scheduling_schedulingentity e ON e.tenant_id = u.tenant_id AND e.parent_id IS NULL
     WHERE u.before < u.limit_us AND u.amount >= u.limit_us
 )
 SELECT tenant_id FROM used CROSS JOIN unnest(%(percents)s::int[]) AS level(percent)

@@ -10,11 +10,14 @@ from uuid import UUID
 from django.db import connection
 
 from scheduling.conf import MAX_MESSAGE_JOBS, MERGE_BELOW_US, MESSAGE_SECONDS, TICK_JOBS, lease_seconds
-from scheduling.fairness.shares import MergeRule, PoolShare, QueueShare, ReadRows, ReadyJob, TenantShare
+from scheduling.fairness.run_queue import rows_to_read
+from scheduling.fairness.shares import KeyShare, MergeRule, PoolShare, QueueShare, ReadRows, ReadyJob, TenantShare
 from scheduling.models import CFSPlan
 from scheduling.processors import registry
 from scheduling.services.dispatching.gates import gate_before, memory_needs
+from scheduling.services.dispatching.keys import read_keys
 from scheduling.services.dispatching.prediction import predicted_us, prediction_joins
+from scheduling.services.dispatching.reserve import with_reserve
 from scheduling.services.dispatching.weights import QUEUE_WEIGHT, TENANT_WEIGHT
 
 MERGING = MergeRule(MERGE_BELOW_US, MAX_MESSAGE_JOBS, int(MESSAGE_SECONDS * 1_000_000))
@@ -31,11 +34,12 @@ SELECT
      FROM scheduling_execution_live l LEFT JOIN scheduling_worker w ON w.id = l.worker_id
      WHERE l.pool_id = %(pool_id)s AND w.status IS DISTINCT FROM 'draining'),
     (SELECT strategy FROM scheduling_cfsplan WHERE is_active),
+    (SELECT coalesce(max(reserved_slots), 0) FROM scheduling_cfsplan WHERE is_active),
     (SELECT virtual_time FROM scheduling_pool_clock WHERE pool_id = %(pool_id)s)
 """
 _QUEUES = """
 SELECT q.id, q.name, <queue weight> AS weight, c.vruntime, c.virtual_time, c.floor, c.was_backlogged,
-    q.cap - (SELECT count(DISTINCT l.message_id) FROM scheduling_execution_live l WHERE l.queue_id = q.id)
+    q.cap, (SELECT count(DISTINCT l.message_id) FROM scheduling_execution_live l WHERE l.queue_id = q.id)
 FROM scheduling_queue q JOIN scheduling_queue_clock c ON c.queue_id = q.id
 WHERE q.pool_id = %s AND NOT q.is_paused
 ORDER BY q.id
@@ -44,20 +48,22 @@ ORDER BY q.id
 # A tenant's weight and cap are read as they are now: an edited plan holds for whoever waits, without a row written.
 # `floor` keeps the scan clear of dead index entries left of the least virtual time.
 _ENTITIES = """
-SELECT e.queue_id, e.id, e.tenant_id, {weight}, e.vruntime, e.in_flight, e.head_rank, e.waiting, e.estimate_us,
-    coalesce(t.max_concurrency, p.max_concurrency) - coalesce(c.in_flight, 0)
+SELECT e.queue_id, coalesce(t.max_concurrency, p.max_concurrency) - coalesce(c.in_flight, 0),
+    e.in_flight, e.waiting, e.keys_waiting, e.own_rank,
+    e.id, e.tenant_id, {weight}, e.vruntime, e.in_flight + e.keys_in_flight, e.head_rank,
+    e.waiting + e.keys_waiting, e.estimate_us, e.own_vruntime, e.virtual_time
 FROM unnest(%(queue_ids)s::bigint[], %(floors)s::bigint[]) AS q(id, floor)
     CROSS JOIN LATERAL (
         SELECT * FROM scheduling_schedulingentity e
-        WHERE e.queue_id = q.id AND e.is_runnable
+        WHERE e.queue_id = q.id AND e.is_runnable AND e.parent_id IS NULL
           AND (%(only)s::bigint[] IS NULL OR e.id = ANY(%(only)s)) AND {order}
         LIMIT %(limit)s
     ) e
     JOIN tenants_tenant t ON t.id = e.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
     LEFT JOIN scheduling_tenant_capacity c ON c.tenant_id = e.tenant_id
 """
-_FAIR_ORDER = "e.vruntime >= q.floor ORDER BY e.vruntime, e.id"
-_FIFO_ORDER = "true ORDER BY e.head_rank, e.id"
+_FAIR_ORDER = "e.vruntime >= q.floor ORDER BY e.vruntime, e.in_flight + e.keys_in_flight, e.head_rank, e.id"
+_FIFO_ORDER = "true ORDER BY e.head_rank, e.in_flight + e.keys_in_flight, e.id"
 _ROWS = (
     """
 SELECT a.entity_id, a.asked, r.rank, r.job_id, r.kind,
@@ -83,13 +89,17 @@ ORDER BY a.entity_id, r.rank, r.job_id
 
 @dataclass(frozen=True, slots=True)
 class PoolReading:
-    """A pool as the tick found it. ``floors`` are the least virtual times seen by queue."""
+    """A pool as the tick found it. ``floors`` are the least virtual times seen by queue.
+
+    ``unread`` are the keys at which reading ended.
+    """
 
     share: PoolShare
     slots: int
     in_flight: int
     queue_names: Mapping[int, str]
     floors: Mapping[int, int]
+    unread: Collection[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +121,8 @@ class _QueueRow:
     virtual_time: int
     floor: int
     was_backlogged: bool
-    left: int | None
+    cap: int | None
+    in_flight: int
 
     def share(self, room: int, tenants: Sequence[TenantShare], *, is_fifo: bool) -> QueueShare:
         return QueueShare(
@@ -120,39 +131,49 @@ class _QueueRow:
             vruntime=self.vruntime,
             virtual_time=self.virtual_time,
             was_backlogged=self.was_backlogged,
-            room=room if self.left is None else min(room, self.left),
+            room=room if self.cap is None else min(room, self.cap - self.in_flight),
             is_fifo=is_fifo,
             tenants=tenants,
+            in_flight=self.in_flight,
         )
 
 
 def read_pool(
     pool_id: int, *, limit: int = TICK_JOBS, only_entities: Collection[int] | None = None, freed: int = 0
 ) -> PoolReading:
-    """Capacity, clocks and the entities that may be picked: three statements, four where small jobs may share slots.
+    """Capacity, clocks and the entities that may be picked: three statements, one more each where small jobs may share
+    slots and where tenants have keys.
 
     At most as many entities a queue are read as jobs may be picked: the k least start tags belong
-    to the k entities of least virtual time, so nothing is lost. ``freed`` slots count as free
-    that are not: what would be picked if they were.
+    to the k entities of least virtual time, so nothing is lost. Who is below its entitlement is
+    told by no order, so where slots are reserved as many are read as a tick ever does. ``freed``
+    slots count as free that are not: what would be picked if they were.
     """
     with connection.cursor() as cursor:
         cursor.execute(_CAPACITY, {"pool_id": pool_id, "lease_seconds": lease_seconds()})
-        slots, in_flight, strategy, virtual_time = cursor.fetchone()
-        room = max(0, min(slots - in_flight + freed, limit))
+        slots, in_flight, strategy, reserved, virtual_time = cursor.fetchone()
+        free = slots - in_flight + freed
+        room = max(0, min(free, limit))
         if room == 0:
             return PoolReading(PoolShare(virtual_time, 0, [], {}), slots, in_flight, {}, {})
         cursor.execute(_QUEUES, [pool_id])
         queues = [_QueueRow(*row) for row in cursor.fetchall()]
     is_fifo = strategy == CFSPlan.Strategy.NOP
-    most = room
-    tenants, tenant_room = _read_tenants(queues, most, only_entities, is_fifo=is_fifo)
-    if most < limit and any(tenant.estimate_us < MERGE_BELOW_US for share in tenants.values() for tenant in share):
-        most = min(limit, room * MAX_MESSAGE_JOBS)
-        tenants, tenant_room = _read_tenants(queues, most, only_entities, is_fifo=is_fifo)
-    shares = [queue.share(room, tenants[queue.queue_id], is_fifo=is_fifo) for queue in queues]
     sees_the_least = not is_fifo and only_entities is None
+    has_reserve = sees_the_least and reserved > 0
+    most = limit if has_reserve else room
+    tenants = _read_tenants(queues, most, only_entities, is_fifo=is_fifo)
+    if most < limit and tenants.any_estimate_below(MERGE_BELOW_US):
+        most = min(limit, room * MAX_MESSAGE_JOBS)
+        tenants = _read_tenants(queues, most, only_entities, is_fifo=is_fifo)
+    shares = [queue.share(room, tenants.by_queue[queue.queue_id], is_fifo=is_fifo) for queue in queues]
+    share = PoolShare(virtual_time, room, shares, tenants.room, limit=most, merging=MERGING)
+    if has_reserve:
+        caps = {queue.queue_id: queue.cap for queue in queues}
+        share = with_reserve(share, pool_id, slots=slots, free=free, reserved=reserved, queue_caps=caps)
+    share, unread = read_keys(share, tenants.own_lines, only_entities, is_fifo=is_fifo)
     return PoolReading(
-        share=PoolShare(virtual_time, room, shares, tenant_room, limit=most, merging=MERGING),
+        share=share,
         slots=slots,
         in_flight=in_flight,
         queue_names={queue.queue_id: queue.name for queue in queues},
@@ -161,15 +182,33 @@ def read_pool(
             for share in shares
             if share.tenants and sees_the_least
         },
+        unread=unread,
     )
+
+
+def rows_wanted(reading: PoolReading) -> dict[int, int]:
+    """How many ready jobs of each line the pick needs; none of a key at which reading ended."""
+    return {id_: count for id_, count in rows_to_read(reading.share).items() if id_ not in reading.unread}
+
+
+@dataclass(frozen=True, slots=True)
+class _Tenants:
+    """Tenants by queue, how many more messages each may have, and of each with keys the line of its jobs without."""
+
+    by_queue: Mapping[int, list[TenantShare]]
+    room: dict[UUID, int]
+    own_lines: dict[int, KeyShare | None]
+
+    def any_estimate_below(self, cost_us: int) -> bool:
+        """Whether a tenant's next job may be smaller than ``cost_us``."""
+        return any(tenant.estimate_us < cost_us for tenants in self.by_queue.values() for tenant in tenants)
 
 
 def _read_tenants(
     queues: Sequence[_QueueRow], limit: int, only_entities: Collection[int] | None, *, is_fifo: bool
-) -> tuple[Mapping[int, Sequence[TenantShare]], Mapping[UUID, int]]:
-    """The first entities of each queue, and how many more messages each of their tenants may have."""
-    tenants: dict[int, list[TenantShare]] = defaultdict(list)
-    tenant_room: dict[UUID, int] = {}
+) -> _Tenants:
+    """The first tenants of each queue."""
+    found = _Tenants(defaultdict(list), {}, {})
     with connection.cursor() as cursor:
         cursor.execute(
             _ENTITIES.format(order=_FIFO_ORDER if is_fifo else _FAIR_ORDER, weight=TENANT_WEIGHT),
@@ -180,10 +219,14 @@ def _read_tenants(
                 "limit": limit,
             },
         )
-        for queue_id, entity_id, tenant_id, *numbers, tenant_left in cursor.fetchall():
-            tenants[queue_id].append(TenantShare(entity_id, tenant_id, *numbers))
-            tenant_room[tenant_id] = tenant_left
-    return tenants, tenant_room
+        for queue_id, left, in_flight, waiting, keys_waiting, own_rank, *numbers in cursor.fetchall():
+            tenant = TenantShare(*numbers)
+            found.by_queue[queue_id].append(tenant)
+            found.room[tenant.tenant_id] = left
+            if keys_waiting > 0:
+                own = (tenant.entity_id, tenant.own_vruntime, in_flight, own_rank, waiting, tenant.estimate_us)
+                found.own_lines[tenant.entity_id] = None if own_rank is None else KeyShare(*own)
+    return found
 
 
 def read_rows(wanted: Mapping[int, int], *, kind: str | None = None) -> RowsReading:

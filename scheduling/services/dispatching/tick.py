@@ -10,21 +10,15 @@ from django.db import connection
 
 from scheduling import broker, signals, tracing
 from scheduling.conf import TICK_IDLE_TIMEOUT_MS, TICK_JOBS
-from scheduling.fairness.run_queue import ReadSupply, pick_fair, rows_to_read
+from scheduling.fairness.run_queue import ReadSupply, pick_fair
 from scheduling.processors import registry
 from scheduling.services import verdicts
 from scheduling.services.dispatching.circuits import follow_circuits
-from scheduling.services.dispatching.claim import (
-    Claim,
-    advance_clocks,
-    charge_entities,
-    claim_jobs,
-    hints_of,
-    reserve_capacity,
-)
+from scheduling.services.dispatching.claim import Claim, claim_jobs, hints_of, reserve_capacity
+from scheduling.services.dispatching.clocks import Outcome, advance_clocks
 from scheduling.services.dispatching.collect import collect_settled
 from scheduling.services.dispatching.rates import limit_rates, spend_rates
-from scheduling.services.dispatching.read import read_pool, read_rows
+from scheduling.services.dispatching.read import read_pool, read_rows, rows_wanted
 from scheduling.services.dispatching.stage import hold, stage_due, stage_held
 from scheduling.services.dispatching.wake import fold_wakes
 from scheduling.services.settlement import settle
@@ -142,7 +136,7 @@ def _dispatch(pool_id: int, only: Restriction | None) -> tuple[list[Claim], bool
         only_entities=only.entity_ids if only else None,
     )
     reading, rates = limit_rates(reading)
-    wanted = rows_to_read(reading.share)
+    wanted = rows_wanted(reading)
     if not wanted:
         return [], False
     found = read_rows(wanted, kind=only.kind if only else None)
@@ -153,10 +147,7 @@ def _dispatch(pool_id: int, only: Restriction | None) -> tuple[list[Claim], bool
     is_cut_short = result.is_cut_short or len(picks) < len(result.picks)
     claims = claim_jobs(pool_id, reading, picks) if picks else []
     spend_rates(rates, claims)
-    if only is None:
-        advance_clocks(pool_id, reading, found.rows, result, claims)
-    else:
-        charge_entities(reading, found.rows, result, claims)
+    advance_clocks(pool_id, Outcome(reading, found.rows, result, claims, is_whole=only is None))
     return claims, is_cut_short
 
 

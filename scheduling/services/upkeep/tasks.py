@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from django.db import InterfaceError, OperationalError
 
+from scheduling.services.lines import remove_idle_lines
 from scheduling.services.partitions import estimate_default_rows, maintain_partitions, missing_days
 from scheduling.services.upkeep import retention, verification
 from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
@@ -41,6 +42,11 @@ def _erase_tenants(budget: Budget) -> Step:
     return Step({"erasures_due": len(due)}, has_more=has_more, findings=findings)
 
 
+def _remove_idle_keys(budget: Budget) -> Step:
+    removed = remove_idle_lines(budget.batch_rows)
+    return Step({"keys_removed": removed}, has_more=removed >= budget.batch_rows)
+
+
 TASKS = (
     UpkeepTask(
         "partitions",
@@ -55,6 +61,13 @@ TASKS = (
         "Counts ended executions that no dispatcher has counted yet; dispatchers do it every second.",
         MINUTELY,
         verification.fold_rollups,
+    ),
+    UpkeepTask(
+        "fair_keys",
+        "Idle fair keys",
+        "Removes the virtual times of fair keys that have no jobs left and are not ahead of their tenant's others.",
+        HOURLY,
+        _remove_idle_keys,
     ),
     UpkeepTask(
         "finished_jobs",

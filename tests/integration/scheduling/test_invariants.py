@@ -20,6 +20,7 @@ from scheduling.services.cancellation import cancel_jobs
 from scheduling.services.execution import StartedExecution, start_executions
 from scheduling.services.job_requests import JobRequest
 from scheduling.services.ledger import verify_ledger
+from scheduling.services.lines import remove_idle_lines
 from scheduling.services.pauses import pause_kind, resume_kind
 from scheduling.services.retries import retry_jobs
 from scheduling.services.settlement import settle
@@ -49,12 +50,24 @@ UNION ALL
 SELECT 'waiting', e.id::text FROM scheduling_schedulingentity e
 WHERE e.waiting + (SELECT coalesce(sum(w.waiting_delta), 0) FROM scheduling_wake w WHERE w.entity_id = e.id)
    <> (SELECT count(*) FROM scheduling_job j WHERE j.tenant_id = e.tenant_id AND j.queue_id = e.queue_id
-        AND j.state IN ('available', 'scheduled', 'retryable'))
+        AND j.fair_key = e.fair_key AND j.state IN ('available', 'scheduled', 'retryable'))
 UNION ALL
 SELECT 'entity in flight', e.id::text FROM scheduling_schedulingentity e
 WHERE e.in_flight <> (SELECT count(DISTINCT message_id) FROM (
     SELECT message_id FROM scheduling_execution_live l WHERE l.entity_id = e.id
     UNION ALL SELECT message_id FROM scheduling_settled s WHERE s.entity_id = e.id) AS executions)
+UNION ALL
+SELECT 'of the keys', e.id::text FROM scheduling_schedulingentity e
+    LEFT JOIN scheduling_schedulingentity k ON k.parent_id = e.id
+WHERE e.parent_id IS NULL GROUP BY e.id
+HAVING e.keys_waiting <> coalesce(sum(k.waiting), 0) OR e.keys_in_flight <> coalesce(sum(k.in_flight), 0)
+UNION ALL
+SELECT 'line', j.id::text FROM scheduling_job j JOIN (
+    SELECT job_id, entity_id FROM scheduling_job_ready UNION ALL SELECT job_id, entity_id FROM scheduling_job_due
+    UNION ALL SELECT job_id, entity_id FROM scheduling_job_held
+    UNION ALL SELECT job_id, entity_id FROM scheduling_execution_live
+) place ON place.job_id = j.id LEFT JOIN scheduling_schedulingentity e ON e.id = place.entity_id
+WHERE (e.tenant_id, e.queue_id, e.fair_key) IS DISTINCT FROM (j.tenant_id, j.queue_id, j.fair_key)
 UNION ALL
 SELECT 'tenant in flight', c.tenant_id::text FROM scheduling_tenant_capacity c
 WHERE c.in_flight <> (SELECT count(DISTINCT message_id) FROM (
@@ -94,6 +107,7 @@ class Walk:
             self.resume,
             self.pause,
             self.come_due,
+            self.remove_idle_lines,
         ]
 
     def step(self) -> None:
@@ -113,6 +127,7 @@ class Walk:
                 kind=self.random.choice(["noop", "noop", "sleep"]),
                 payload={"seconds": 0},
                 priority=self.random.choice([0, 0, 3]),
+                fair_key=self.random.choice(["", "", "ann", "bob"]),
                 run_at=self.random.choice([None, None, later]),
             )
             for _ in range(self.random.randint(1, 4))
@@ -220,6 +235,9 @@ class Walk:
 
     def pause(self) -> None:
         self.random.choice([pause_kind, resume_kind])(kind="sleep")
+
+    def remove_idle_lines(self) -> None:
+        remove_idle_lines(10)
 
     def come_due(self) -> None:
         with all_tenants():

@@ -43,6 +43,8 @@ def test_clean_work_is_found_clean(work: None) -> None:
     [
         ("UPDATE scheduling_schedulingentity SET waiting = waiting + 1", "waiting jobs of entity"),
         ("UPDATE scheduling_schedulingentity SET in_flight = in_flight - 1", "in flight by queue of entity"),
+        ("UPDATE scheduling_schedulingentity SET keys_waiting = 1", "waiting jobs of the keys of entity"),
+        ("UPDATE scheduling_schedulingentity SET keys_in_flight = 1", "in flight of the keys of entity"),
         ("UPDATE scheduling_tenant_capacity SET in_flight = in_flight + 1", "in flight by tenant of tenant"),
         ("UPDATE scheduling_job SET state = 'suspended' WHERE state = 'available'", "ready rows without"),
     ],

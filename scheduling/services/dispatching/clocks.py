@@ -1,0 +1,252 @@
+"""Write what the picks left behind: virtual times, counts and the ranks of what is next, at every level of the tree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import connection
+
+from scheduling.fairness.shares import KeyShare, PickResult, ReadRows, TenantShare
+from scheduling.fairness.tree import KEY_WEIGHT_MILLI
+from scheduling.fairness.virtual_time import virtual_service
+from scheduling.services.dispatching.claim import Claim, count_messages
+from scheduling.services.dispatching.read import PoolReading
+from scheduling.services.wakes import append_wakes
+
+_UPDATE_KEYS = """
+UPDATE scheduling_schedulingentity k SET
+    vruntime = u.vruntime, in_flight = k.in_flight + u.messages, waiting = k.waiting - u.claimed,
+    head_rank = coalesce(u.rank, k.head_rank), estimate_us = coalesce(u.estimate_us, k.estimate_us),
+    is_runnable = u.rank IS NOT NULL
+FROM unnest(%s::bigint[], %s::bigint[], %s::int[], %s::int[], %s::bigint[], %s::bigint[])
+    AS u(id, vruntime, claimed, messages, rank, estimate_us)
+WHERE k.id = u.id
+"""
+# A tenant waits as long as that of its lines which waits longest; its keys are written before it.
+_UPDATE_TENANTS = """
+WITH moved AS (
+    SELECT u.*, CASE WHEN u.is_keyed THEN (
+        SELECT k.head_rank FROM scheduling_schedulingentity k WHERE k.parent_id = u.id AND k.is_runnable
+        ORDER BY k.head_rank, k.in_flight, k.id LIMIT 1
+    ) END AS keys_rank
+    FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::int[], %s::int[], %s::int[], %s::int[],
+        %s::bigint[], %s::bigint[], %s::bool[], %s::bool[])
+        AS u(id, vruntime, virtual_time, own_vruntime, claimed, keys_claimed, messages, keys_messages, own_rank,
+            estimate_us, has_room, is_keyed)
+)
+UPDATE scheduling_schedulingentity e SET
+    vruntime = u.vruntime, virtual_time = u.virtual_time, own_vruntime = u.own_vruntime,
+    in_flight = e.in_flight + u.messages, waiting = e.waiting - u.claimed,
+    keys_in_flight = e.keys_in_flight + u.keys_messages, keys_waiting = e.keys_waiting - u.keys_claimed,
+    own_rank = u.own_rank, head_rank = coalesce(least(u.own_rank, u.keys_rank), e.head_rank),
+    estimate_us = coalesce(u.estimate_us, e.estimate_us),
+    is_runnable = u.has_room AND coalesce(u.own_rank, u.keys_rank) IS NOT NULL
+FROM moved u WHERE e.id = u.id
+"""
+# Held at its cap, a tenant waits in every queue, or it would stand before others where this tick did not look.
+_HOLD_FULL = """
+WITH held AS (
+    SELECT e.id, e.tenant_id, e.queue_id, q.pool_id
+    FROM scheduling_schedulingentity e JOIN scheduling_queue q ON q.id = e.queue_id
+    WHERE e.tenant_id = ANY(%(tenants)s) AND e.parent_id IS NULL AND e.is_runnable
+), here AS (
+    UPDATE scheduling_schedulingentity e SET is_runnable = false
+    FROM held h WHERE e.id = h.id AND h.pool_id = %(pool_id)s
+)
+INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
+SELECT tenant_id, id, queue_id, 0 FROM held WHERE pool_id <> %(pool_id)s
+"""
+_UPDATE_QUEUES = """
+UPDATE scheduling_queue_clock c SET
+    vruntime = u.vruntime, virtual_time = u.virtual_time, was_backlogged = u.is_backlogged,
+    -- Nobody can return below the queue's virtual time, nor was anybody seen below `seen`.
+    floor = CASE WHEN u.seen IS NULL THEN c.floor ELSE least(u.seen, u.virtual_time) END
+FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bool[], %s::bigint[])
+    AS u(queue_id, vruntime, virtual_time, is_backlogged, seen)
+WHERE c.queue_id = u.queue_id
+"""
+_CHARGE_QUEUES = """
+UPDATE scheduling_queue_clock c SET vruntime = c.vruntime + u.service
+FROM unnest(%s::bigint[], %s::bigint[]) AS u(queue_id, service) WHERE c.queue_id = u.queue_id
+"""
+
+
+type _Row = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a tick read, picked and claimed. ``is_whole`` is False for one that saw some entities and one kind only."""
+
+    reading: PoolReading
+    rows: Mapping[int, ReadRows]
+    result: PickResult
+    claims: Sequence[Claim]
+    is_whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _LineMove:
+    """A line of jobs after the picks. ``rank`` is its next job's, None for none; a guess where that was not read."""
+
+    entity_id: int
+    vruntime: int
+    claimed: int
+    messages: int
+    rank: int | None
+    estimate_us: int | None
+    is_guess: bool
+
+    def key_row(self) -> _Row:
+        return (self.entity_id, self.vruntime, self.claimed, self.messages, self.rank, self.estimate_us)
+
+
+@dataclass(frozen=True, slots=True)
+class _Claimed:
+    """What of each line was claimed."""
+
+    jobs: Counter[int]
+    messages: Counter[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Undone:
+    """Service of picks that were not claimed, which nobody is charged for: by line, tenant's entity and queue."""
+
+    lines: Counter[int]
+    tenants: Counter[int]
+    queues: Counter[int]
+
+
+def advance_clocks(pool_id: int, outcome: Outcome) -> None:
+    """Write the clocks that the picks left behind, less the charge of picks that were not claimed.
+
+    A tick that was not whole charges whom it served and leaves it to the next to see what is left of them.
+    """
+    undone = _undone(outcome)
+    _write_entities(pool_id, outcome, undone)
+    with connection.cursor() as cursor:
+        if not outcome.is_whole:
+            cursor.execute(_CHARGE_QUEUES, _columns(_charged_queues(outcome)))
+            return
+        floors = outcome.reading.floors
+        queues = [
+            (id_, tags.vruntime - undone.queues[id_], tags.virtual_time, tags.is_backlogged, floors.get(id_))
+            for id_, tags in outcome.result.queues.items()
+        ]
+        cursor.execute(_UPDATE_QUEUES, _columns(queues))
+        cursor.execute(
+            "UPDATE scheduling_pool_clock SET virtual_time = %s WHERE pool_id = %s",
+            [outcome.result.virtual_time, pool_id],
+        )
+
+
+def _write_entities(pool_id: int, outcome: Outcome, undone: _Undone) -> None:
+    picks = [claim.pick for claim in outcome.claims]
+    room = Counter(outcome.reading.share.tenant_room)
+    room.subtract(count_messages(picks, lambda pick: pick.tenant_id))
+    claimed = _Claimed(Counter(pick.entity_id for pick in picks), count_messages(picks, lambda pick: pick.entity_id))
+    tenants: list[_Row] = []
+    keys: list[_Row] = []
+    guessed: list[tuple[UUID, int, int, int]] = []
+    for queue in outcome.reading.share.queues:
+        for tenant in queue.tenants:
+            moves = list(_moves(outcome, tenant, claimed, undone))
+            has_room = room[tenant.tenant_id] > 0
+            if not moves and has_room:
+                continue
+            tenants.append(_tenant_row(outcome, tenant, moves, undone, has_room=has_room))
+            keys += [move.key_row() for move in moves if move.entity_id != tenant.entity_id]
+            guessed += [(tenant.tenant_id, move.entity_id, queue.queue_id, 0) for move in moves if move.is_guess]
+    with connection.cursor() as cursor:
+        if keys:
+            cursor.execute(_UPDATE_KEYS, _columns(keys))
+        if tenants:
+            cursor.execute(_UPDATE_TENANTS, _columns(tenants))
+        if full := [tenant_id for tenant_id, left in room.items() if left <= 0]:
+            cursor.execute(_HOLD_FULL, {"tenants": full, "pool_id": pool_id})
+    if guessed:
+        append_wakes(guessed)
+
+
+def _moves(outcome: Outcome, tenant: TenantShare, claimed: _Claimed, undone: _Undone) -> Iterator[_LineMove]:
+    """The tenant's lines that changed."""
+    tags = outcome.result.tenants.get(tenant.entity_id)
+    for line in tenant.lines:
+        id_, read = line.entity_id, outcome.rows.get(line.entity_id)
+        if read is None:
+            continue
+        jobs = claimed.jobs[id_]
+        rank, is_guess = _next_rank(line, read, jobs) if outcome.is_whole else (line.head_rank, True)
+        if not jobs and rank == line.head_rank:
+            continue
+        before = tenant.own_vruntime if id_ == tenant.entity_id else line.vruntime
+        vruntime = (tags.keys.get(id_, before) if tags else before) - undone.lines[id_]
+        estimate = read.jobs[jobs - 1].cost_us if jobs else None
+        yield _LineMove(id_, vruntime, jobs, claimed.messages[id_], rank, estimate, is_guess)
+
+
+def _next_rank(line: TenantShare | KeyShare, read: ReadRows, claimed: int) -> tuple[int | None, bool]:
+    """The rank of the line's next job, and whether that is a guess."""
+    if claimed < len(read.jobs):
+        return read.jobs[claimed].rank, False
+    if len(read.jobs) < read.asked:
+        return None, False
+    return (read.jobs[-1].rank if read.jobs else line.head_rank), True
+
+
+def _tenant_row(
+    outcome: Outcome, tenant: TenantShare, moves: Sequence[_LineMove], undone: _Undone, *, has_room: bool
+) -> _Row:
+    """As _UPDATE_TENANTS wants it."""
+    own = next((move for move in moves if move.entity_id == tenant.entity_id), None)
+    tags = outcome.result.tenants.get(tenant.entity_id)
+    claimed, messages = (own.claimed, own.messages) if own else (0, 0)
+    own_lines = [line.head_rank for line in tenant.lines if line.entity_id == tenant.entity_id]
+    return (
+        tenant.entity_id,
+        (tags.vruntime if tags else tenant.vruntime) - undone.tenants[tenant.entity_id],
+        tags.virtual_time if tags else tenant.virtual_time,
+        own.vruntime if own else tenant.own_vruntime,
+        claimed,
+        sum(move.claimed for move in moves) - claimed,
+        messages,
+        sum(move.messages for move in moves) - messages,
+        own.rank if own else next(iter(own_lines), None),
+        next((move.estimate_us for move in reversed(moves) if move.estimate_us is not None), None),
+        has_room,
+        bool(tenant.keys),
+    )
+
+
+def _undone(outcome: Outcome) -> _Undone:
+    done = {claim.pick.job.job_id for claim in outcome.claims}
+    queue_weights = {queue.queue_id: queue.weight_milli for queue in outcome.reading.share.queues}
+    weights = {
+        tenant.entity_id: tenant.weight_milli for queue in outcome.reading.share.queues for tenant in queue.tenants
+    }
+    undone = _Undone(Counter(), Counter(), Counter())
+    for pick in outcome.result.picks:
+        if pick.job.job_id not in done:
+            cost_us, entity_id = pick.job.cost_us, pick.tenant_entity_id
+            undone.lines[pick.entity_id] += virtual_service(cost_us, KEY_WEIGHT_MILLI)
+            undone.tenants[entity_id] += virtual_service(cost_us, weights[entity_id])
+            undone.queues[pick.queue_id] += virtual_service(cost_us, queue_weights[pick.queue_id])
+    return undone
+
+
+def _charged_queues(outcome: Outcome) -> list[_Row]:
+    """(queue, service) of the jobs claimed."""
+    weights = {queue.queue_id: queue.weight_milli for queue in outcome.reading.share.queues}
+    service: Counter[int] = Counter()
+    for claim in outcome.claims:
+        queue_id = claim.pick.queue_id
+        service[queue_id] += virtual_service(claim.pick.job.cost_us, weights[queue_id])
+    return list(service.items())
+
+
+def _columns(rows: Sequence[_Row]) -> list[list[object]]:
+    return [list(column) for column in zip(*rows, strict=True)]
