@@ -24,11 +24,11 @@ from tenants.context import all_tenants
 # Jobs that are counted one by one; beyond it the number is "more than".
 COUNT_LIMIT = 10_000
 
-# The line of the job's tenant, counted from its head to the job, with what each kind is predicted to cost.
+# The line of the job's fair key, counted from its head to the job, with what each kind is predicted to cost.
 _AHEAD = """
 WITH line AS (
-    SELECT id FROM scheduling_schedulingentity WHERE tenant_id = %(tenant_id)s AND queue_id = %(queue_id)s
-    ORDER BY id LIMIT 1
+    SELECT id FROM scheduling_schedulingentity
+    WHERE tenant_id = %(tenant_id)s AND queue_id = %(queue_id)s AND fair_key = %(fair_key)s
 ), ahead AS (
     SELECT r.kind, count(*) AS jobs FROM (
         SELECT r.kind FROM scheduling_job_ready r
@@ -47,7 +47,8 @@ _BEHIND = """
 SELECT e.waiting, (SELECT count(*) FROM (
     SELECT FROM scheduling_job_ready r
     WHERE r.entity_id = e.id AND (r.rank, r.job_id) > (%(rank)s, %(job_id)s) LIMIT %(limit)s + 1) AS behind)
-FROM scheduling_schedulingentity e WHERE e.tenant_id = %(tenant_id)s AND e.queue_id = %(queue_id)s ORDER BY e.id LIMIT 1
+FROM scheduling_schedulingentity e
+WHERE e.tenant_id = %(tenant_id)s AND e.queue_id = %(queue_id)s AND e.fair_key = %(fair_key)s
 """
 # First in, first out: everybody's jobs of the queue that came before.
 _QUEUE_AHEAD = """
@@ -71,11 +72,13 @@ _BACKLOGS = """
 SELECT queue_id, sum(weight)::float8, sum(work_us)::float8, sum(cap)::float8, sum(waiting)::float8,
     sum(weight * vruntime)::float8 / sum(weight)::float8
 FROM (
-    SELECT e.queue_id, e.weight_milli / 1000.0 AS weight, e.waiting, e.vruntime,
-        e.waiting::numeric * e.estimate_us AS work_us, coalesce(t.max_concurrency, p.max_concurrency) AS cap
+    SELECT e.queue_id, e.weight_milli / 1000.0 AS weight, e.waiting + e.keys_waiting AS waiting, e.vruntime,
+        (e.waiting + e.keys_waiting)::numeric * e.estimate_us AS work_us,
+        coalesce(t.max_concurrency, p.max_concurrency) AS cap
     FROM scheduling_queue q JOIN scheduling_schedulingentity e ON e.queue_id = q.id
         JOIN tenants_tenant t ON t.id = e.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
-    WHERE q.pool_id = %(pool_id)s AND NOT q.is_paused AND e.waiting > 0 AND (e.is_runnable OR e.in_flight > 0)
+    WHERE q.pool_id = %(pool_id)s AND NOT q.is_paused AND e.parent_id IS NULL AND e.waiting + e.keys_waiting > 0
+        AND (e.is_runnable OR e.in_flight + e.keys_in_flight > 0)
         AND NOT (e.tenant_id = %(tenant_id)s AND e.queue_id = %(queue_id)s)
 ) AS tenants
 WHERE weight > 0 AND work_us > 0
@@ -83,7 +86,7 @@ GROUP BY queue_id, floor(ln(work_us / weight))
 """
 _OWN = """
 SELECT weight_milli / 1000.0, vruntime FROM scheduling_schedulingentity
-WHERE tenant_id = %(tenant_id)s AND queue_id = %(queue_id)s ORDER BY id LIMIT 1
+WHERE tenant_id = %(tenant_id)s AND queue_id = %(queue_id)s AND parent_id IS NULL
 """
 
 
@@ -214,6 +217,7 @@ def _queue_cap(queue: Queue, backlogs: Sequence[Backlog], own: Backlog) -> float
 def _values(job: Job) -> dict[str, Any]:
     return {
         "tenant_id": job.tenant_id,
+        "fair_key": job.fair_key,
         "queue_id": job.queue_id,
         "pool_id": job.queue.pool_id,
         "rank": job.rank,
