@@ -162,7 +162,7 @@ def _tenant_given_back(tenant: TenantShare, running: Sequence[Running]) -> Tenan
 
 
 def own_line(tenant: TenantShare) -> KeyShare:
-    """The jobs without a key of a tenant that has no others waiting."""
+    """The jobs of a tenant that has no keys."""
     return KeyShare(
         entity_id=tenant.entity_id,
         vruntime=tenant.own_vruntime,

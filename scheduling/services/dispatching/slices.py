@@ -12,13 +12,13 @@ from uuid import UUID
 from django.db import connection
 
 from scheduling import signals
-from scheduling.fairness.run_queue import ReadSupply, rows_to_read
-from scheduling.fairness.shares import TenantShare
-from scheduling.fairness.slices import Running, choose_yields, own_line
+from scheduling.fairness.run_queue import ReadSupply
+from scheduling.fairness.shares import KeyShare, TenantShare
+from scheduling.fairness.slices import Running, choose_yields
 from scheduling.models import CFSPlan
 from scheduling.processors import registry
 from scheduling.services.dispatching.rates import limit_rates
-from scheduling.services.dispatching.read import read_pool, read_rows
+from scheduling.services.dispatching.read import read_pool, read_rows, rows_wanted
 from scheduling.services.dispatching.worker_time import HAS_WORKER_TIME
 from scheduling.services.leadership import lead
 from tenants.context import all_tenants
@@ -35,7 +35,10 @@ ORDER BY 1
 # Whoever could not come back is not asked: a pause lets what runs end. A draining worker's slot goes to nobody, and
 # one that others of its message wait for is not freed by one of them.
 _RUNNING = """
-SELECT e.id, e.tenant_id, e.weight_milli, e.vruntime, e.in_flight, e.head_rank, e.waiting, e.estimate_us,
+SELECT e.id, e.tenant_id, e.weight_milli, e.vruntime, e.in_flight + e.keys_in_flight, e.head_rank,
+    e.waiting + e.keys_waiting, e.estimate_us, e.own_vruntime, e.virtual_time,
+    line.id, CASE WHEN line.parent_id IS NULL THEN line.own_vruntime ELSE line.vruntime END, line.in_flight,
+    coalesce(CASE WHEN line.parent_id IS NULL THEN line.own_rank END, line.head_rank), line.waiting, line.estimate_us,
     l.id, l.queue_id, j.rank, l.weight_milli, l.queue_weight_milli, l.predicted_us,
     (extract(epoch FROM clock_timestamp() - l.started_at) * 1000000)::bigint,
     l.started_at < now() - make_interval(secs => plan.granularity_seconds) AND w.status = 'online'
@@ -46,7 +49,8 @@ SELECT e.id, e.tenant_id, e.weight_milli, e.vruntime, e.in_flight, e.head_rank, 
 FROM scheduling_execution_live l
     JOIN scheduling_cfsplan plan ON plan.is_active AND plan.strategy = %(strategy)s
     JOIN scheduling_job j ON j.id = l.job_id
-    JOIN scheduling_schedulingentity e ON e.id = l.entity_id
+    JOIN scheduling_schedulingentity line ON line.id = l.entity_id
+    JOIN scheduling_schedulingentity e ON e.id = coalesce(line.parent_id, line.id)
     JOIN scheduling_worker w ON w.id = l.worker_id
     JOIN tenants_tenant t ON t.id = l.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
 WHERE l.pool_id = %(pool_id)s AND l.started_at IS NOT NULL
@@ -94,7 +98,7 @@ def _choose(pool_id: int) -> Sequence[UUID]:
         return []
     reading, _ = limit_rates(read_pool(pool_id, freed=used))
     # Jobs that may not start are no reason: of whom they hide the rest, no more is read than was seen.
-    rows = read_rows(rows_to_read(reading.share)).rows
+    rows = read_rows(rows_wanted(reading)).rows
     return choose_yields(reading.share, ReadSupply(rows), running, free=reading.slots - reading.in_flight)
 
 
@@ -102,7 +106,7 @@ def _read_running(pool_id: int) -> list[Running]:
     """What runs in the pool; nothing where the active plan slices no time."""
     with connection.cursor() as cursor:
         cursor.execute(_RUNNING, {"pool_id": pool_id, "strategy": CFSPlan.Strategy.TIME_SLICE})
-        return [Running(owner := TenantShare(*row[:8]), own_line(owner), *row[8:]) for row in cursor.fetchall()]
+        return [Running(TenantShare(*row[:10]), KeyShare(*row[10:16]), *row[16:]) for row in cursor.fetchall()]
 
 
 def _ask(pool_id: int, execution_ids: Sequence[UUID]) -> list[bool]:

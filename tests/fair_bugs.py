@@ -1,0 +1,85 @@
+"""The model with planted bugs: whoever checks it must notice each of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from uuid import UUID
+
+from scheduling.fairness.shares import PickResult, PoolShare, TenantShare
+from tests.fair_model import Entity, Model, Running
+
+
+class IgnoresWeights(Model):
+    def tenant_share(self, entity: Entity) -> TenantShare:
+        return replace(super().tenant_share(entity), weight_milli=1_000)
+
+
+class TurnsWeightsAround(Model):
+    def tenant_share(self, entity: Entity) -> TenantShare:
+        share = super().tenant_share(entity)
+        return replace(share, weight_milli=10**7 // share.weight_milli)
+
+
+class GivesCredit(Model):
+    def rejoined(self, vruntime: int, parent_virtual_time: int) -> int:
+        return vruntime
+
+
+class ForgetsCorrections(Model):
+    def corrected(self, vruntime: int, run: Running, measured_us: int, weight_milli: int) -> int:
+        return vruntime
+
+
+class LeavesASlotIdle(Model):
+    def share(self) -> PoolShare:
+        share = super().share()
+        return replace(share, room=max(0, share.room - 1))
+
+
+class HidesBehindTheCapped(Model):
+    """Nobody is picked while the tenant of least virtual time is at its cap."""
+
+    def share(self) -> PoolShare:
+        share = super().share()
+        capped = any(tenant.in_flight >= tenant.cap for tenant in self.tenants.values())
+        return replace(share, room=0) if capped else share
+
+
+class KnowsNoKeys(Model):
+    """All keys take turns as if each were the least served: the last line first."""
+
+    def tenant_share(self, entity: Entity) -> TenantShare:
+        share = super().tenant_share(entity)
+        last = max(share.keys, key=lambda line: line.entity_id)
+        return replace(share, keys=[last])
+
+
+class NeverServesTheLast(Model):
+    def share(self) -> PoolShare:
+        share = super().share()
+        (queue,) = share.queues
+        others = [tenant for tenant in queue.tenants if tenant.tenant_id != max(self.tenants)]
+        return replace(share, queues=[replace(queue, tenants=others)])
+
+
+class LastComeFirst(Model):
+    """Of those that are equal in all else, the one that came last."""
+
+    def tenant_share(self, entity: Entity) -> TenantShare:
+        share = super().tenant_share(entity)
+        keys = [replace(line, vruntime=line.vruntime * 10**9 - line.head_rank) for line in share.keys]
+        return replace(share, vruntime=share.vruntime * 10**9 - share.head_rank, keys=keys)
+
+    def take(self, result: PickResult) -> list[UUID]:
+        picked = super().take(result)
+        for _, entity in self.each_entity():
+            entity.vruntime = -(-entity.vruntime // 10**9)
+        return picked
+
+
+class CountsEachKey(Model):
+    """A tenant weighs as much as it has keys."""
+
+    def tenant_share(self, entity: Entity) -> TenantShare:
+        share = super().tenant_share(entity)
+        return replace(share, weight_milli=share.weight_milli * len(share.keys))
