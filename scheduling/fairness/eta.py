@@ -117,6 +117,9 @@ class _Flow:
             self._flow(rates, step)
             # Not now + step, which rounding could leave short of the end for ever.
             now = next_end if step == next_end - now else now + step
+            # Gone together with another, but for a rounding.
+            if self.left[0][0] <= EPSILON:
+                return now
         rates = self._rates(now)
         return now + self.left[0][0] / rates[0][0] if rates[0][0] > EPSILON else None
 

@@ -125,6 +125,12 @@ def test_more_work_ahead_is_never_sooner(case: Outlook, more: float) -> None:
     assert wait(longer) >= wait(case) * 0.999 - 1
 
 
+def test_backlogs_that_end_together_but_for_a_rounding_both_end() -> None:
+    other = Backlog(weight=0.10000000000000002, work_us=1.0, cap=1)
+    own = Backlog(weight=0.1, work_us=0, cap=1, jobs=0)
+    assert wait(Outlook(1, [QueueBacklogs(1.0, [other])], own, [])) == pytest.approx(2.0)
+
+
 @given(outlooks)
 def test_an_idle_pool_is_never_later(case: Outlook) -> None:
     assert wait(replace(case, running_us=[])) <= wait(case) * 1.001 + 1
