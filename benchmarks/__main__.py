@@ -1,6 +1,6 @@
 """Run the benchmarks named on the command line, all by default.
 
-`python -m benchmarks [recall latency fairness merging eta pages]`. Expects servers in DATABASE_URL, DATABASE_OWNER_URL
+`python -m benchmarks [recall latency backlog …]`. Expects servers in DATABASE_URL, DATABASE_OWNER_URL
 and REDIS_URL, as `make bench` starts them. Each prints its result and writes it to benchmarks/results/ with the
 machine's description. The exit status is 1 when a target is missed. `fairness --only quiet_tenant` measures one part
 of that table.
@@ -14,7 +14,7 @@ from functools import partial
 
 from jobsplatform.demo.environment import run_folder
 
-NAMES = ("recall", "latency", "fairness", "merging", "eta", "pages", "what_if")
+NAMES = ("recall", "latency", "fairness", "merging", "eta", "pages", "what_if", "backlog")
 # Long ones, which run only when they are named.
 NAMED_ALONE = ("what_if_live",)
 
@@ -31,7 +31,7 @@ def main() -> int:
         parser.error(f"unknown benchmark: {', '.join(sorted(unknown))}")
     with run_folder() as folder:
         # After django.setup(): these modules import models.
-        from benchmarks import eta, latency, merging, pages, recall, what_if, what_if_live
+        from benchmarks import backlog, eta, latency, merging, pages, recall, what_if, what_if_live
         from benchmarks.fair import table
         from benchmarks.outcome import record
         from jobsplatform.demo.provision import migrate_database
@@ -45,6 +45,7 @@ def main() -> int:
             "pages": pages.measure,
             "what_if": what_if.measure,
             "what_if_live": partial(what_if_live.measure, minutes=arguments.minutes),
+            "backlog": backlog.measure,
         }
         if unknown_parts := set(arguments.only) - {part.name for part in table.PARTS}:
             parser.error(f"unknown part: {', '.join(sorted(unknown_parts))}")

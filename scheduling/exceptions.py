@@ -121,6 +121,10 @@ class InvalidTransitionError(DomainError):
     code, category, title = "invalid_transition", "conflict", "The job's state does not allow this"
 
 
+class TierNotFoundError(DomainError):
+    code, category, title = "tier_unknown", "invalid", "There is no such tier"
+
+
 class CFSPlanNotFoundError(DomainError):
     code, category, title = "not_found", "not_found", "There is no such CFS plan"
 

@@ -59,6 +59,7 @@ PATCH  cfs-plans/cloud/                  cfs_plan.changed        scheduling.cfsp
 POST   cfs-plans/community/activate/     cfs_plan.activated      scheduling.cfsplan
 POST   cfs-plans/cloud/rollback/         cfs_plan.rolled_back    scheduling.cfsplan
 POST   cfs-plans/cloud/withdraw/         cfs_plan.version_withdrawn scheduling.cfsplan
+POST   backlog-moves/                    backlog.move_requested  scheduling.backlogmove
 POST   datasets/                         dataset.created         retrieval.dataset
 PATCH  datasets/{dataset}/               dataset.updated         retrieval.dataset
 DELETE datasets/{dataset}/               dataset.deleted         retrieval.dataset
@@ -183,6 +184,7 @@ erase_tenant         tenant.erasure_requested tenants.tenanterasure
 grant_platform_role  platform_role.granted  auth.user
 index_documents      documents.uploaded     retrieval.dataset
 issue_api_key        api_key.issued         tenants.apikey
+move_backlog         backlog.move_requested scheduling.backlogmove
 plan_versions        plan.rolled_back       tenants.plan
 reset_circuit        circuit.reset          scheduling.circuit
 requeue_dead_letters job.retried            scheduling.job
@@ -201,6 +203,7 @@ tenant_settings      settings.changed       tenants.tenant
 # What changes nothing that anybody would ask about, each with its reason: addresses of the table of access (or routes
 # as the failing test names them), and commands.
 NO_ACTS: dict[str, str] = {
+    "POST routing-rules/test/": "asks the rules and stores nothing",
     "POST schedules/preview/": "computes times and stores nothing",
     "POST cfs-plans/what-if/": "simulates and stores nothing",
     "POST datasets/{dataset}/search/": "a search whose words are too long for a URL",

@@ -34,6 +34,11 @@ _QUEUE_GAUGES: tuple[tuple[str, str, Callable[[QueueMeasure], float]], ...] = (
     ("queue_oldest_wait_seconds", "How long the oldest ready job has waited; 0 if none.", lambda q: q.oldest_seconds),
     ("queue_dispatched_jobs", "Jobs handed out and not begun.", lambda queue: queue.dispatched),
     ("queue_executing_jobs", "Jobs that run.", lambda queue: queue.executing),
+    (
+        "queue_without_consumer",
+        "1 while it has work, or rules that point at it, and no live worker reads it.",
+        lambda queue: queue.is_unread,
+    ),
     ("queue_predicted_seconds", "Predicted slot time of the ready jobs.", lambda queue: queue.ready_seconds),
 )
 

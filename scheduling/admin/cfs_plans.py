@@ -15,6 +15,7 @@ from scheduling.dashboards.tags import badge
 from scheduling.dashboards.what_if import ask_about_cfs_plan
 from scheduling.dashboards.wording import percent_words
 from scheduling.models import CFSPlan, CFSPlanTier
+from scheduling.selectors.cfs_plans import open_move
 from scheduling.services.cfs_plans import (
     EDITABLE_FIELDS,
     TierRow,
@@ -51,7 +52,7 @@ class CFSPlanTierInline(TabularInline):
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         texts = {
             "tier": "The class of service; each tier once.",
-            "queue": "Where jobs that are routed by tier go, from the next submission on.",
+            "queue": "Where jobs that are routed by tier go; what waits moves there too while the plan is active.",
         }
         if db_field.name in texts:
             kwargs.setdefault("help_text", texts[db_field.name])
@@ -109,6 +110,10 @@ class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin)
         if not self.has_change_permission(request):
             return shown
         return (*VERSION_FIELDS, *shown) if obj else ("reason", *shown)
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        context["backlog_move"] = open_move()
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: CFSPlan, form: Any, change: bool) -> None:
         """Nothing yet: `save_related` knows the tier table too."""

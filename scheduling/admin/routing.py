@@ -1,4 +1,4 @@
-"""Routing rules in the console: (kind, tier, payload condition) → a queue; the first match wins."""
+"""Routing rules in the console: (kind, tier, payload conditions) → a queue, or one of several; the first match wins."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
+from unfold.admin import TabularInline
 
-from scheduling.admin.help_texts import HelpfulMixin
+from scheduling.admin.help_texts import HelpfulMixin, without_related_links
 from scheduling.dashboards.tags import badge
-from scheduling.models import RoutingRule
-from scheduling.services.topology import RULE_FIELDS, check_condition, create_routing_rule, update_routing_rule
+from scheduling.models import RoutingRule, RoutingTarget
+from scheduling.services.conditions import check_condition
+from scheduling.services.topology import RULE_FIELDS, create_routing_rule, update_routing_rule
 from tenants.admin.base import PlatformStaffAdmin
 from tenants.exceptions import FieldInvalidError
 from tenants.permissions import Permission
@@ -35,9 +37,37 @@ class RoutingRuleForm(forms.ModelForm):  # type: ignore[type-arg]
         return condition
 
 
+class RoutingTargetInline(TabularInline):
+    """The queues that a balancing rule spreads its jobs over."""
+
+    model = RoutingTarget
+    fields = ("queue", "weight")
+    extra = 0
+    show_title = False
+    verbose_name_plural = "Queues to balance over"
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "queue":
+            kwargs.setdefault("help_text", "Each once; in pools of their own, or in one.")
+        return without_related_links(super().formfield_for_dbfield(db_field, request, **kwargs))
+
+    # Whoever may change the rule may change its queues; the page of the rule has asked already.
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+
 @admin.register(RoutingRule)
 class RoutingRuleAdmin(HelpfulMixin, PlatformStaffAdmin):
-    """Asked from the lowest position up, at submission; jobs that wait already stay where they were sent."""
+    """Asked from the lowest position up, at submission; what waits already stays until it is moved."""
 
     view_permission = Permission.PLATFORM_VIEW
     add_permission = change_permission = Permission.FAIRNESS_MANAGE
@@ -46,17 +76,27 @@ class RoutingRuleAdmin(HelpfulMixin, PlatformStaffAdmin):
     list_select_related = ("tier", "queue")
     form = RoutingRuleForm
     fields = RULE_FIELDS
+    inlines = (RoutingTargetInline,)
     help_texts = {
         "queue": "Where matching jobs go; empty if the tier decides.",
         "is_active": "Rules that are not active are not asked.",
     }
 
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).prefetch_related("targets__queue")
+
     def save_model(self, request: HttpRequest, obj: RoutingRule, form: Any, change: bool) -> None:
+        """Nothing yet: `save_related` knows the queues too."""
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        rows = [row.cleaned_data for formset in formsets for row in formset.forms if row.cleaned_data]
+        targets = {row["queue"].pk: row["weight"] for row in rows if not row.get("DELETE")}
         values = form.cleaned_data
         if change:
-            update_routing_rule(rule=obj, changes={name: values[name] for name in form.changed_data})
+            changes = {name: values[name] for name in form.changed_data}
+            update_routing_rule(rule=form.instance, changes=changes, targets=targets)
         else:
-            obj.pk = create_routing_rule(values=values).pk
+            form.instance.pk = create_routing_rule(values=values, targets=targets).pk
 
     @admin.display(description="Kind")
     def for_kind(self, rule: RoutingRule) -> str:
@@ -64,6 +104,9 @@ class RoutingRuleAdmin(HelpfulMixin, PlatformStaffAdmin):
 
     @admin.display(description="Goes to")
     def target(self, rule: RoutingRule) -> str:
+        if rule.balance:
+            queues = ", ".join(str(target) for target in rule.targets.all())
+            return f"{rule.get_balance_display()}: {queues}"
         return str(rule.queue) if rule.queue else "the tier's queue"
 
     @admin.display(description="State")

@@ -14,6 +14,7 @@ from scheduling.api.views.history import BatchViewSet, DeadLetterViewSet, Execut
 from scheduling.api.views.job_logs import JobLogViewSet
 from scheduling.api.views.jobs import JobViewSet
 from scheduling.api.views.queues import QueueViewSet
+from scheduling.api.views.routing import BacklogMoveViewSet, RoutingTrialViewSet
 from scheduling.api.views.schedules import ScheduleViewSet
 from scheduling.api.views.stops import KindViewSet, PoolViewSet, WorkerViewSet
 from scheduling.api.views.upkeep import UpkeepViewSet
@@ -34,9 +35,11 @@ router.register("upkeep", UpkeepViewSet, basename="upkeep")
 router.register("kinds", KindViewSet, basename="kind")
 router.register("pools", PoolViewSet, basename="pool")
 router.register("cfs-plans", CFSPlanViewSet, basename="cfs-plan")
+router.register("backlog-moves", BacklogMoveViewSet, basename="backlog-move")
 router.register("workers", WorkerViewSet, basename="worker")
 
 urlpatterns = [
+    path("routing-rules/test/", RoutingTrialViewSet.as_view({"post": "test"}), name="routing-test"),
     path("jobs/bulk/", BulkSubmissionViewSet.as_view({"post": "create"}), name="job-bulk"),
     path("cfs-plans/what-if/", WhatIfViewSet.as_view({"post": "ask"}), name="what-if"),
     re_path(rf"^jobs/(?P<job_id>{UUID_PATTERN})/logs/$", JobLogViewSet.as_view({"get": "list"}), name="job-logs"),

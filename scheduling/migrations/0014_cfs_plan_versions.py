@@ -128,7 +128,7 @@ class Migration(migrations.Migration):
                 ),
                 ("cursor", models.JSONField(default=list)),
                 ("pass_began_at", models.DateTimeField(null=True)),
-                ("moved_in_pass", models.BigIntegerField(default=0)),
+                ("found_in_pass", models.BigIntegerField(default=0)),
                 ("passes", models.PositiveIntegerField(default=0)),
                 ("looked_at", models.BigIntegerField(default=0)),
                 ("moved", models.BigIntegerField(default=0)),
@@ -147,23 +147,30 @@ class Migration(migrations.Migration):
         ),
         EnableRowSecurity("BacklogMove", column=None, app_may=["SELECT"]),
         migrations.CreateModel(
-            name="QueueAlarm",
+            name="QueueStanding",
             fields=[
                 (
                     "queue",
                     models.OneToOneField(
                         on_delete=django.db.models.deletion.CASCADE,
                         primary_key=True,
-                        related_name="alarm",
+                        related_name="standing",
                         serialize=False,
                         to="scheduling.queue",
                     ),
                 ),
-                ("since", models.DateTimeField()),
+                (
+                    "work_us",
+                    models.BigIntegerField(
+                        default=0, help_text="Work that waits for its pool, where a rule weighs it."
+                    ),
+                ),
+                ("slots", models.IntegerField(default=0, help_text="Of the live workers that read it.")),
+                ("unread_since", models.DateTimeField(null=True)),
             ],
-            options={"db_table": "scheduling_queue_alarm"},
+            options={"db_table": "scheduling_queue_standing"},
         ),
-        EnableRowSecurity("QueueAlarm", column=None, app_may=["SELECT"]),
+        EnableRowSecurity("QueueStanding", column=None, app_may=["SELECT"]),
         migrations.CreateModel(
             name="RoutingTarget",
             fields=[

@@ -28,7 +28,7 @@ class BacklogMove(models.Model):
     phase = models.CharField(max_length=10, choices=Phase.choices, default=Phase.READY)
     cursor = models.JSONField(default=list)
     pass_began_at = models.DateTimeField(null=True)
-    moved_in_pass = models.BigIntegerField(default=0)
+    found_in_pass = models.BigIntegerField(default=0)
     passes = models.PositiveIntegerField(default=0)
     looked_at = models.BigIntegerField(default=0)
     moved = models.BigIntegerField(default=0)

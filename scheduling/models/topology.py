@@ -174,17 +174,22 @@ class QueueClock(models.Model):
         db_table = "scheduling_queue_clock"
 
 
-class QueueAlarm(models.Model):
-    """A queue that has work, or rules that point at it, and no live worker that reads it; over when the row is gone."""
+class QueueStanding(models.Model):
+    """How a queue stood when it was last measured.
 
-    queue = models.OneToOneField(Queue, models.CASCADE, primary_key=True, related_name="alarm")
-    since = models.DateTimeField()
+    ``unread_since`` is an alarm: the queue has work, or rules that point at it, and no live worker reads it.
+    """
+
+    queue = models.OneToOneField(Queue, models.CASCADE, primary_key=True, related_name="standing")
+    work_us = models.BigIntegerField(default=0, help_text="Work that waits for its pool, where a rule weighs it.")
+    slots = models.IntegerField(default=0, help_text="Of the live workers that read it.")
+    unread_since = models.DateTimeField(null=True)
 
     class Meta:
-        db_table = "scheduling_queue_alarm"
+        db_table = "scheduling_queue_standing"
 
     def __str__(self) -> str:
-        return f"no consumer of {self.queue_id}"
+        return f"{self.queue_id}: {self.slots} slots"
 
 
 class RoutingRule(models.Model):

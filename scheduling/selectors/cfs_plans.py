@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db.models import QuerySet
 
 from scheduling.exceptions import CFSPlanNotFoundError
-from scheduling.models import CFSPlan
+from scheduling.models import BacklogMove, CFSPlan
 
 
 def find_cfs_plans() -> QuerySet[CFSPlan]:
@@ -19,3 +19,8 @@ def get_cfs_plan(name: str) -> CFSPlan:
     if plan is None:
         raise CFSPlanNotFoundError(f"There is no CFS plan {name!r}.")
     return plan
+
+
+def open_move() -> BacklogMove | None:
+    """The move of the backlog that is under way."""
+    return BacklogMove.objects.filter(is_open=True).first()

@@ -27,12 +27,13 @@ SCRAPE_TIMEOUT_MS = 5_000
 
 _QUEUES = """
 SELECT q.id, q.name, p.name, now(), coalesce(e.waiting, 0)::bigint, coalesce(e.predicted_us, 0)::float8,
-    coalesce(l.dispatched, 0), coalesce(l.executing, 0), coalesce(l.messages, 0)
+    coalesce(l.dispatched, 0), coalesce(l.executing, 0), coalesce(l.messages, 0), s.unread_since IS NOT NULL
 FROM scheduling_queue q JOIN scheduling_workerpool p ON p.id = q.pool_id
 LEFT JOIN (
     SELECT queue_id, sum(waiting) AS waiting, sum(waiting::numeric * estimate_us) AS predicted_us
     FROM scheduling_schedulingentity WHERE waiting > 0 GROUP BY 1
 ) e ON e.queue_id = q.id
+LEFT JOIN scheduling_queue_standing s ON s.queue_id = q.id
 LEFT JOIN (
     SELECT queue_id, count(*) FILTER (WHERE started_at IS NULL) AS dispatched,
         count(*) FILTER (WHERE started_at IS NOT NULL) AS executing, count(DISTINCT message_id) AS messages
@@ -81,6 +82,7 @@ class QueueMeasure:
     dispatched: int
     executing: int
     messages: int
+    is_unread: bool
 
     @property
     def ready(self) -> int:
@@ -141,7 +143,7 @@ def _read_queues() -> list[QueueMeasure]:
     oldest = read_oldest_waits()
     due = {queue_id: counts for queue_id, *counts in _fetch(_DUE, [DUE_LIMIT])}
     measures = []
-    for queue_id, name, pool, now, waiting, predicted_us, *in_flight in _fetch(_QUEUES, []):
+    for queue_id, name, pool, now, waiting, predicted_us, *rest in _fetch(_QUEUES, []):
         scheduled, backing_off = due.get(queue_id, (0, 0))
         since = oldest.get(queue_id)
         measures.append(
@@ -153,7 +155,7 @@ def _read_queues() -> list[QueueMeasure]:
                 backing_off=backing_off,
                 oldest_seconds=max(0.0, (now - since).total_seconds()) if since else 0.0,
                 predicted_seconds=predicted_us / 1e6,
-                **dict(zip(("dispatched", "executing", "messages"), in_flight, strict=True)),
+                **dict(zip(("dispatched", "executing", "messages", "is_unread"), rest, strict=True)),
             )
         )
     return measures

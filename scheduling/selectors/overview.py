@@ -15,6 +15,7 @@ from scheduling.conf import lease_seconds
 from scheduling.models import DeadLetter, PoolClock, Queue, SchedulingEntity, Worker
 from scheduling.selectors.fairness import FairShare, InFlight, read_fair_share, read_in_flight
 from scheduling.selectors.jobs import CappedCount
+from scheduling.selectors.standings import unread_since
 from scheduling.selectors.stops import Stop, list_stops
 from scheduling.selectors.throughput import Ended, RecentWork, read_recent_work
 from tenants.clock import read_clock
@@ -143,6 +144,11 @@ class Overview:
         return sum(pool.slots for pool in self.pools)
 
     @property
+    def unread_queues(self) -> list[Queue]:
+        """Those whose alarm is on: work or rules, and no live worker that reads them."""
+        return [line.queue for line in self.queues if unread_since(line.queue) is not None]
+
+    @property
     def back_offs(self) -> BackOffs:
         parts = [line.back_offs for line in self.queues]
         next_at = min((part.next_at for part in parts if part.next_at), default=None)
@@ -156,7 +162,7 @@ class Overview:
 def read_overview() -> Overview:
     """Everything the page shows of the scope of the moment: at most 16 statements, whatever the number of jobs."""
     is_all_tenants = require_scope().is_all_tenants
-    queues = list(Queue.objects.select_related("pool").order_by("pool__name", "name"))
+    queues = list(Queue.objects.select_related("pool", "standing").order_by("pool__name", "name"))
     clocks = list(PoolClock.objects.select_related("pool").annotate(now=Now()).order_by("pool__name"))
     now = clocks[0].now if clocks else read_clock()
     work = read_recent_work(now)

@@ -8,7 +8,7 @@ from scheduling.models import Queue
 
 def get_queue(name: str) -> Queue:
     """The queue of this name with its pool; `QueueNotFoundError` for none."""
-    queue = Queue.objects.select_related("pool").filter(name=name).first()
+    queue = Queue.objects.select_related("pool", "standing").filter(name=name).first()
     if queue is None:
         raise QueueNotFoundError(f"There is no queue {name!r}.")
     return queue

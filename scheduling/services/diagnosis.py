@@ -13,6 +13,7 @@ from scheduling.conf import canary_interval_seconds, canary_limit_seconds, lease
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.models import ProcessHeartbeat
 from scheduling.selectors.processes import Liveness, LivePool, read_liveness
+from scheduling.selectors.standings import queues_without_consumer
 from tenants.checks import find_role_faults
 from tenants.context import all_tenants
 from tenants.pending_migrations import count_pending_migrations
@@ -113,6 +114,7 @@ def _liveness_checks() -> Iterator[Check]:
         yield _workers_check(pool)
         if pool.workers and canary_interval_seconds():
             yield _canary_check(pool)
+    yield _consumers_check()
     yield _skew_check(liveness.worst_skew_seconds)
 
 
@@ -132,6 +134,17 @@ def _workers_check(pool: LivePool) -> Check:
         return Check(name, State.OK, "none, and no queue needs one")
     queues = f"no worker reads {', '.join(pool.queues)}"
     return Check(name, State.FAILURE, queues, f"Start `manage.py run_worker --pool={pool.name}`.")
+
+
+def _consumers_check() -> Check:
+    """As a dispatcher last measured it."""
+    unread = queues_without_consumer()
+    if not unread:
+        return Check("queue consumers", State.OK, "every queue that is needed is read")
+    names = ", ".join(standing.queue.name for standing in unread)
+    pools = sorted({standing.queue.pool.name for standing in unread})
+    hint = " ".join(f"Start `manage.py run_worker --pool={pool}`." for pool in pools)
+    return Check("queue consumers", State.FAILURE, f"no live worker reads {names}", hint)
 
 
 def _canary_check(pool: LivePool) -> Check:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -18,9 +19,10 @@ WITH beat AS (
     -- Somebody's word that it drains outlives its own that it is online.
     UPDATE scheduling_worker SET heartbeat_at = now(), stopped_at = NULL,
         status = CASE WHEN status = 'draining' AND %(status)s = 'online' THEN status ELSE %(status)s END,
+        queues = coalesce(%(queues)s::jsonb, queues),
         clock_skew_seconds = %(clock)s - extract(epoch FROM clock_timestamp()),
         canary_at = coalesce(now() - make_interval(secs => %(canary_age)s), canary_at)
-    WHERE id = %(worker_id)s RETURNING status
+    WHERE id = %(worker_id)s RETURNING status, pool_id
 ), held AS (
     -- In one order everywhere: a message that is settled meanwhile never waits for us in a ring.
     SELECT l.id FROM scheduling_execution_live l
@@ -33,7 +35,9 @@ WITH beat AS (
     RETURNING l.id, l.job_id, l.cancel_requested_at IS NOT NULL AS is_cancel_requested,
         l.yield_requested_at IS NOT NULL AS is_yield_requested
 )
-SELECT (SELECT status FROM beat), r.id, r.is_cancel_requested, coalesce(d.deadline_at <= now(), false),
+SELECT (SELECT status FROM beat),
+    ARRAY(SELECT q.name FROM scheduling_queue q JOIN beat USING (pool_id) ORDER BY q.name),
+    r.id, r.is_cancel_requested, coalesce(d.deadline_at <= now(), false),
     r.is_yield_requested
 FROM (SELECT) one
 LEFT JOIN renewed r ON true
@@ -57,15 +61,21 @@ class Beat:
 
     is_worker_known: bool
     is_draining: bool
+    queue_names: Sequence[str]
     leases: Mapping[UUID, Lease]
 
 
 def heartbeat(
-    *, worker_id: UUID, is_stopping: bool, fences: Mapping[UUID, int], canary_age_seconds: float | None = None
+    *,
+    worker_id: UUID,
+    is_stopping: bool,
+    fences: Mapping[UUID, int],
+    canary_age_seconds: float | None = None,
+    queues: Sequence[str] | None = None,
 ) -> Beat:
     """Say that the worker lives, and renew the leases of ``fences`` (execution id → fence) in one statement.
 
-    ``canary_age_seconds`` is how long ago one of its children last answered a canary.
+    ``canary_age_seconds`` is how long ago one of its children last answered a canary, ``queues`` what it reads.
     """
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute(
@@ -76,15 +86,17 @@ def heartbeat(
                 "lease_seconds": lease_seconds(),
                 "clock": time.time(),
                 "canary_age": canary_age_seconds,
+                "queues": None if queues is None else json.dumps(list(queues)),
                 "execution_ids": list(fences.keys()),
                 "fences": list(fences.values()),
             },
         )
         rows = cursor.fetchall()
-    leases = [Lease(*row[1:]) for row in rows if row[1] is not None]
-    status = rows[0][0]
+    leases = [Lease(*row[2:]) for row in rows if row[2] is not None]
+    status, queue_names = rows[0][:2]
     return Beat(
         is_worker_known=status is not None,
         is_draining=status == Worker.Status.DRAINING,
+        queue_names=queue_names,
         leases={lease.execution_id: lease for lease in leases},
     )

@@ -1,87 +1,152 @@
-"""Which queue a job goes to: the first rule that matches, or the queue that its tier means."""
+"""Which queue a job goes to: the first rule that matches, and of its queues the one that the balance gives."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from operator import eq, ge, gt, le, lt, ne
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Self
 
+from django.db.models import prefetch_related_objects
+
 from scheduling.exceptions import QueueNotAllowedError, RouteMissingError
+from scheduling.fairness.balance import Spread, Target
 from scheduling.models import CFSPlanTier, Queue, RoutingRule
-
-_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
-    "eq": eq,
-    "ne": ne,
-    "lt": lt,
-    "le": le,
-    "gt": gt,
-    "ge": ge,
-    "in": lambda value, choices: value in choices,
-    "exists": lambda value, expected: (value is not None) is bool(expected),
-}
-OPERATORS = tuple(_COMPARISONS)
+from scheduling.selectors.standings import read_loads
+from scheduling.services.conditions import describe_condition, failing_condition
+from tenants.ids import uuid7
 
 
-def condition_holds(condition: Mapping[str, Any] | None, payload: Mapping[str, Any]) -> bool:
-    """Whether ``{"field": "a.b", "op": …, "value": …}`` holds for the payload.
+@dataclass(frozen=True, slots=True)
+class RuleVerdict:
+    """What a rule says of a job; ``because`` is empty where it matches."""
 
-    A field that is missing, or of a type that does not compare, fulfils no condition but
-    ``exists: false`` and ``ne``.
-    """
-    if not condition:
-        return True
-    value: Any = payload
-    for name in str(condition["field"]).split("."):
-        value = value.get(name) if isinstance(value, Mapping) else None
-    try:
-        return bool(_COMPARISONS[condition["op"]](value, condition["value"]))
-    except TypeError:
-        return False
+    rule: RoutingRule
+    because: str
+
+    @property
+    def matches(self) -> bool:
+        return not self.because
 
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """The routing rules as they are now, for the tenants of one tier."""
+    """The routing rules as they are now, for the tenants of one tier and one batch of jobs."""
 
     tier_id: str
     rules: Sequence[RoutingRule]
     tier_queue: Queue | None
+    spread: Spread = field(default_factory=Spread)
 
     @classmethod
     def load(cls, tier_id: str) -> Self:
-        """Read the rules and the tier's queue under the active CFS plan: two queries."""
-        rules = list(RoutingRule.objects.filter(is_active=True).select_related("queue"))
+        """Read the rules and the tier's queue under the active CFS plan: two queries, a third where rules balance."""
+        rules = _read_rules()
         tier_row = CFSPlanTier.objects.filter(plan__is_active=True, tier_id=tier_id).select_related("queue").first()
-        return cls(tier_id, rules, tier_row.queue if tier_row else None)
+        return cls(tier_id, rules, tier_row.queue if tier_row else None, _new_spread(rules))
+
+    @classmethod
+    def load_all(cls) -> Mapping[str, Self]:
+        """The routes of every tier that the active CFS plan names."""
+        rules = _read_rules()
+        spread = _new_spread(rules)
+        rows = CFSPlanTier.objects.filter(plan__is_active=True).select_related("queue")
+        return {row.tier_id: cls(row.tier_id, rules, row.queue, spread) for row in rows}
 
     def queue_for(self, kind: str, payload: Mapping[str, Any], requested: str | None) -> Queue:
         """The queue for a job; ``requested`` is honoured only where the rule allows it."""
         rule = self._first_match(kind, payload)
-        queue = self._target(rule)
-        if requested is None or requested == queue.name:
-            return queue
         choices = {q.name: q for q in self._queues_of(kind)} if rule.allows_queue_choice else {}
-        if requested not in choices:
-            allowed = ", ".join(sorted(choices or {queue.name: queue}))
+        own = {q.name: q for q in self._targets(rule)}
+        if requested is None:
+            return self._balanced(rule)
+        if requested not in own | choices:
+            allowed = ", ".join(sorted(choices | own))
             raise QueueNotAllowedError(f"{kind} may go to: {allowed}.")
-        return choices[requested]
+        return (own | choices)[requested]
+
+    def better_queue(self, kind: str, payload: Mapping[str, Any], queue_id: int) -> Queue | None:
+        """Where a job of this queue belongs by now; None where it may stay."""
+        try:
+            rule = self._first_match(kind, payload)
+            allowed = [*self._targets(rule), *(self._queues_of(kind) if rule.allows_queue_choice else ())]
+        except RouteMissingError:
+            return None
+        return None if any(queue.pk == queue_id for queue in allowed) else self._balanced(rule)
+
+    def choices(self, kind: str, payload: Mapping[str, Any]) -> list[str]:
+        """The names of the queues that such a job may go to, by the balance or because the tenant names one."""
+        try:
+            rule = self._first_match(kind, payload)
+            queues = [*self._targets(rule), *(self._queues_of(kind) if rule.allows_queue_choice else ())]
+        except RouteMissingError:
+            return []
+        return sorted({queue.name for queue in queues})
+
+    def trace(self, kind: str, payload: Mapping[str, Any]) -> list[RuleVerdict]:
+        """What each rule says, up to and including the first that matches."""
+        verdicts = []
+        for rule in self.rules:
+            verdicts.append(RuleVerdict(rule, self._objection(rule, kind, payload)))
+            if verdicts[-1].matches:
+                break
+        return verdicts
+
+    def depends_on_payload(self, kind: str) -> bool:
+        """Whether any rule that may be asked about the kind looks at payloads."""
+        return any(rule.condition and rule.kind in ("", kind) for rule in self.rules)
 
     def _first_match(self, kind: str, payload: Mapping[str, Any]) -> RoutingRule:
         for rule in self.rules:
-            if (
-                rule.kind in ("", kind)
-                and rule.tier_id in (None, self.tier_id)
-                and condition_holds(rule.condition, payload)
-            ):
+            if not self._objection(rule, kind, payload):
                 return rule
         raise RouteMissingError(f"No active routing rule matches {kind}.")
 
-    def _target(self, rule: RoutingRule) -> Queue:
-        queue = self.tier_queue if rule.by_tier else rule.queue
-        if queue is None:
-            raise RouteMissingError(f"The active CFS plan names no queue for the tier {self.tier_id}.")
-        return queue
+    def _objection(self, rule: RoutingRule, kind: str, payload: Mapping[str, Any]) -> str:
+        if rule.kind not in ("", kind):
+            return f"it is for the kind {rule.kind}"
+        if rule.tier_id not in (None, self.tier_id):
+            return f"it is for the tier {rule.tier_id}"
+        failing = failing_condition(rule.condition, payload)
+        return "" if failing is None else f"the payload does not fulfil {describe_condition(failing)}"
+
+    def _targets(self, rule: RoutingRule) -> Sequence[Queue]:
+        if rule.balance:
+            queues = [target.queue for target in rule.targets.all()]
+        elif rule.by_tier:
+            queues = [self.tier_queue] if self.tier_queue is not None else []
+        else:
+            queues = [rule.queue] if rule.queue is not None else []
+        if not queues:
+            names = f"the tier {self.tier_id}" if rule.by_tier else f"the rule at {rule.position}"
+            raise RouteMissingError(f"There is no queue for {names}.")
+        return queues
+
+    def _balanced(self, rule: RoutingRule) -> Queue:
+        queues = {queue.pk: queue for queue in self._targets(rule)}
+        if not rule.balance:
+            return next(iter(queues.values()))
+        targets = [
+            Target(row.queue_id, row.weight, max(1, int(row.queue.expected_seconds * 1_000_000)))
+            for row in rule.targets.all()
+        ]
+        choose = self.spread.by_weight if rule.balance == RoutingRule.Balance.WEIGHTED else self.spread.by_load
+        return queues[choose(targets)]
 
     def _queues_of(self, kind: str) -> list[Queue]:
-        return [rule.queue for rule in self.rules if rule.kind == kind and rule.queue is not None]
+        rules = [rule for rule in self.rules if rule.kind == kind]
+        named = [rule.queue for rule in rules if rule.queue is not None]
+        return named + [target.queue for rule in rules if rule.balance for target in rule.targets.all()]
+
+
+def _read_rules() -> list[RoutingRule]:
+    rules = list(RoutingRule.objects.filter(is_active=True).select_related("queue"))
+    prefetch_related_objects([rule for rule in rules if rule.balance], "targets__queue")
+    return rules
+
+
+def _new_spread(rules: Sequence[RoutingRule]) -> Spread:
+    if not any(rule.balance for rule in rules):
+        return Spread()
+    loads = read_loads()
+    # A seed a batch: those of one job each spread by chance, those of many evenly.
+    return Spread(seed=uuid7().int % 2**32 / 2**32, loads=loads.by_queue, sent_us=loads.sent_us)

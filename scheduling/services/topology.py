@@ -8,13 +8,13 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from scheduling.models import Queue, RoutingRule, WorkerPool
-from scheduling.services.routing import OPERATORS
+from scheduling.models import Queue, RoutingRule, RoutingTarget, WorkerPool
+from scheduling.services.conditions import check_condition
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import all_tenants
 from tenants.exceptions import FieldInvalidError
 from tenants.services.audit import record_audit
-from tenants.services.changes import assign
+from tenants.services.changes import Difference, assign
 
 QUEUE_FIELDS = (
     "description",
@@ -26,8 +26,18 @@ QUEUE_FIELDS = (
     "expected_seconds",
 )
 POOL_FIELDS = ("description", "memory_mib")
-RULE_FIELDS = ("position", "kind", "tier", "condition", "queue", "by_tier", "allows_queue_choice", "is_active")
-_CONDITION_KEYS = {"field", "op", "value"}
+MAX_WEIGHT = 1_000
+RULE_FIELDS = (
+    "position",
+    "kind",
+    "tier",
+    "condition",
+    "queue",
+    "by_tier",
+    "balance",
+    "allows_queue_choice",
+    "is_active",
+)
 
 
 def update_queue(*, queue: Queue, changes: Mapping[str, Any], reason: str = "") -> Queue:
@@ -40,25 +50,39 @@ def update_worker_pool(*, pool: WorkerPool, changes: Mapping[str, Any], reason: 
     return _update(WorkerPool.objects, pool, _only(changes, POOL_FIELDS), action="worker_pool.changed", reason=reason)
 
 
-def create_routing_rule(*, values: Mapping[str, Any], reason: str = "") -> RoutingRule:
-    """Add a rule; jobs submitted from now on are asked it at its position."""
+def create_routing_rule(
+    *, values: Mapping[str, Any], targets: Mapping[int, int] | None = None, reason: str = ""
+) -> RoutingRule:
+    """Add a rule; jobs submitted from now on are asked it. ``targets`` are the weights of its queues by their ids."""
     with all_tenants():
         rule = RoutingRule()
         difference = assign(rule, _only(values, RULE_FIELDS))
-        _check_rule(rule)
+        _check_rule(rule, targets or {})
         rule.save(force_insert=True)
-        record_audit(action="routing_rule.created", target=rule, after=difference.after, reason=reason)
+        of_targets = _write_targets(rule, targets or {})
+        record_audit(
+            action="routing_rule.created", target=rule, after={**difference.after, **of_targets.after}, reason=reason
+        )
     return rule
 
 
-def update_routing_rule(*, rule: RoutingRule, changes: Mapping[str, Any], reason: str = "") -> RoutingRule:
-    """Change a rule; jobs that wait already stay where they were sent."""
+def update_routing_rule(
+    *, rule: RoutingRule, changes: Mapping[str, Any], targets: Mapping[int, int] | None = None, reason: str = ""
+) -> RoutingRule:
+    """Change a rule, and if ``targets`` is given its queues; what waits stays until `move_backlog` is asked for."""
     with all_tenants():
         row = RoutingRule.objects.select_for_update().get(pk=rule.pk)
         difference = assign(row, _only(changes, RULE_FIELDS))
+        kept = dict(row.targets.values_list("queue_id", "weight"))
+        _check_rule(row, kept if targets is None else targets)
         if difference:
-            _check_rule(row)
             row.save()
+        if targets is not None and targets != kept:
+            of_targets = _write_targets(row, targets)
+            difference = Difference(
+                {**difference.before, **of_targets.before}, {**difference.after, **of_targets.after}
+            )
+        if difference:
             record_audit(
                 action="routing_rule.changed",
                 target=row,
@@ -69,22 +93,24 @@ def update_routing_rule(*, rule: RoutingRule, changes: Mapping[str, Any], reason
     return row
 
 
-def check_condition(condition: Any) -> None:
-    """A `FieldInvalidError` unless the condition is one that submission can evaluate."""
-    if condition is None:
-        return
-    if not isinstance(condition, Mapping) or set(condition) != _CONDITION_KEYS:
-        raise FieldInvalidError("condition: give exactly the keys field, op and value.")
-    if not isinstance(condition["field"], str) or not condition["field"]:
-        raise FieldInvalidError("condition: field names a place in the payload, such as pages or source.type.")
-    if condition["op"] not in OPERATORS:
-        raise FieldInvalidError(f"condition: op is one of {', '.join(OPERATORS)}.")
-    if condition["op"] == "in" and not isinstance(condition["value"], list):
-        raise FieldInvalidError("condition: value is a list where op is “in”.")
+def _write_targets(rule: RoutingRule, targets: Mapping[int, int]) -> Difference:
+    before = dict(rule.targets.values_list("queue__name", "weight"))
+    rule.targets.all().delete()
+    RoutingTarget.objects.bulk_create(
+        RoutingTarget(rule=rule, queue_id=queue_id, weight=weight) for queue_id, weight in targets.items()
+    )
+    after = dict(rule.targets.values_list("queue__name", "weight"))
+    return Difference({"targets": before}, {"targets": after}) if before != after else Difference({}, {})
 
 
-def _check_rule(rule: RoutingRule) -> None:
+def _check_rule(rule: RoutingRule, targets: Mapping[int, int]) -> None:
     check_condition(rule.condition)
+    if rule.balance and not targets:
+        raise FieldInvalidError("balance: name at least one queue to spread the jobs over.")
+    if targets and not rule.balance:
+        raise FieldInvalidError("balance: say how the jobs are spread over the queues.")
+    if any(not 1 <= weight <= MAX_WEIGHT for weight in targets.values()):
+        raise FieldInvalidError(f"weight: it must lie between 1 and {MAX_WEIGHT}.")
     try:
         rule.validate_unique()
         rule.validate_constraints()

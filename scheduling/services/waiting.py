@@ -33,9 +33,11 @@ WITH wanted AS (
     DELETE FROM scheduling_job_ready r USING wanted w
     WHERE r.entity_id = w.entity_id AND r.rank = w.rank AND r.job_id = w.job_id RETURNING r.job_id
 ), due AS (
-    DELETE FROM scheduling_job_due d USING wanted w WHERE d.job_id = w.job_id RETURNING d.job_id
+    DELETE FROM scheduling_job_due d USING wanted w WHERE d.job_id = w.job_id AND d.entity_id = w.entity_id
+    RETURNING d.job_id
 ), held AS (
-    DELETE FROM scheduling_job_held h USING wanted w WHERE h.job_id = w.job_id RETURNING h.job_id
+    DELETE FROM scheduling_job_held h USING wanted w WHERE h.job_id = w.job_id AND h.entity_id = w.entity_id
+    RETURNING h.job_id
 ), gone AS (
     SELECT job_id, 1 AS was_waiting FROM ready UNION ALL SELECT job_id, 1 FROM due
     UNION ALL SELECT job_id, 1 FROM held UNION ALL SELECT job_id, 0 FROM wanted WHERE is_suspended
@@ -46,7 +48,7 @@ WITH wanted AS (
         error_message = coalesce(nullif(%(error_message)s, ''), j.error_message),
         error_fingerprint = coalesce(nullif(%(error_fingerprint)s, ''), j.error_fingerprint)
     FROM gone g JOIN wanted w USING (job_id)
-    WHERE j.id = g.job_id AND j.state = ANY(%(from_states)s)
+    WHERE j.id = g.job_id AND j.state = ANY(%(from_states)s) AND j.queue_id = w.queue_id
     RETURNING j.id, j.tenant_id, j.queue_id, j.kind, w.entity_id, w.n, g.was_waiting
 ), deadline AS (
     DELETE FROM scheduling_job_deadline d USING job j WHERE d.job_id = j.id AND %(state)s <> 'suspended'
@@ -84,13 +86,14 @@ WITH wanted AS (
         JOIN scheduling_schedulingentity e
             ON e.tenant_id = j.tenant_id AND e.queue_id = j.queue_id AND e.fair_key = j.fair_key
 ), due AS (
-    DELETE FROM scheduling_job_due d USING wanted w WHERE d.job_id = w.job_id RETURNING d.job_id
+    DELETE FROM scheduling_job_due d USING wanted w WHERE d.job_id = w.job_id AND d.entity_id = w.entity_id
+    RETURNING d.job_id
 ), gone AS (
     SELECT job_id, 0 AS joins FROM due UNION ALL SELECT job_id, 1 FROM wanted WHERE is_suspended
 ), job AS (
     UPDATE scheduling_job j SET state = 'available'
     FROM gone g JOIN wanted w USING (job_id)
-    WHERE j.id = g.job_id AND j.state = ANY(%(from_states)s)
+    WHERE j.id = g.job_id AND j.state = ANY(%(from_states)s) AND j.queue_id = w.queue_id
     RETURNING j.id, j.tenant_id, j.queue_id, j.kind, j.rank, j.payload_bytes, j.used_us, j.travels_alone, w.entity_id,
         w.n, g.joins
 ), ready AS (

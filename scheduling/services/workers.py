@@ -58,6 +58,7 @@ def enter_again(*, registration: Registration) -> None:
                     pid=registration.pid,
                     slots=registration.slots,
                     version=registration.version,
+                    queues=list(registration.queue_names),
                     started_at=Now(),
                     heartbeat_at=Now(),
                 )

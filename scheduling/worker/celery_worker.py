@@ -29,7 +29,7 @@ from scheduling.broker import canary_queue
 from scheduling.services.workers import register_worker, retire_worker
 from scheduling.worker.connections import connect_early, keep_connections
 from scheduling.worker.control_block import ControlBlock
-from scheduling.worker.draining import DrainFollower
+from scheduling.worker.following import QueueFollower
 from scheduling.worker.heartbeat import HeartbeatThread
 from scheduling.worker.preloading import preload_kinds
 from scheduling.worker.registration import LocalWorker, become
@@ -85,8 +85,9 @@ def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = F
     )
     try:
         worker = _celery_worker(local, thread)
-        drain = DrainFollower(worker, registration.queue_names, exits_when_drained=exits_when_drained)
-        thread.follow_drain_with(drain.follow)
+        thread.follow_queues_with(
+            QueueFollower(worker, registration.queue_names, exits_when_drained=exits_when_drained)
+        )
         worker.start()
     finally:
         thread.stop(timeout_seconds=RETURN_SECONDS)

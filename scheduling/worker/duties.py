@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from scheduling import signals
 from scheduling.conf import FIRE_INTERVAL_SECONDS, heartbeat_seconds, sweep_seconds
 from scheduling.models import ProcessHeartbeat
+from scheduling.services.backlog import BacklogMover
 from scheduling.services.dispatching.slices import ask_for_slices
 from scheduling.services.drains import note_drained
 from scheduling.services.lifting import lift_due
@@ -23,6 +24,7 @@ from scheduling.services.rescue import run_sweep
 from scheduling.services.rollups import FOLD_SECONDS, fold_tallies
 from scheduling.services.schedules.firing import fire_due_schedules
 from scheduling.services.share_samples import SAMPLE_SECONDS, sample_shares
+from scheduling.services.standings import measure_queues
 from scheduling.worker.connections import CONNECTION_ERRORS
 from tenants.services.sealing import seal_entries
 
@@ -39,12 +41,14 @@ class Duty:
     waits_for_leases: bool = False
 
 
+_mover = BacklogMover()
 _pulse = ProcessPulse(ProcessHeartbeat.Role.DISPATCHER)
 # An audit entry has its seal within a second: this, a tick's wait and a turn together stay below it.
 SEAL_SECONDS = 0.25
 # A pause ends at most a second late.
 LIFT_SECONDS = 0.5
 DRAIN_LOOK_SECONDS = 2.0
+STANDING_SECONDS = 1.0
 # A version takes effect at most a second late.
 VERSION_SECONDS = 0.25
 SLICE_LOOK_SECONDS = 1.0
@@ -57,6 +61,8 @@ DUTIES: tuple[Duty, ...] = (
     Duty("rollups", lambda: FOLD_SECONDS, fold_tallies),
     Duty("shares", lambda: SAMPLE_SECONDS, sample_shares),
     Duty("schedules", lambda: FIRE_INTERVAL_SECONDS, fire_due_schedules),
+    Duty("standings", lambda: STANDING_SECONDS, measure_queues),
+    Duty("backlog", _mover.interval_seconds, _mover.take_turn),
     Duty("versions", lambda: VERSION_SECONDS, apply_due_versions),
     Duty("lift", lambda: LIFT_SECONDS, lift_due),
     Duty("slices", lambda: SLICE_LOOK_SECONDS, ask_for_slices),

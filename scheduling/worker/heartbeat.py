@@ -24,6 +24,7 @@ from scheduling.services.workers import enter_again
 from scheduling.worker.connections import CONNECTION_ERRORS
 from scheduling.worker.control_block import Cause, HeldSlot
 from scheduling.worker.ending import settlements_of
+from scheduling.worker.following import QueueFollower
 from scheduling.worker.memory import read_resident_kib
 from scheduling.worker.registration import LocalWorker
 from scheduling.worker.watch import Finding, find, is_child_alive
@@ -54,7 +55,7 @@ class HeartbeatThread(threading.Thread):
         self._settled: set[Holder] = set()
         self._socket: int | None = None
         self._replace_children: Callable[[], None] = lambda: None
-        self._follow_drain: Callable[[bool, bool], None] = lambda is_draining, is_idle: None
+        self._follower: QueueFollower | None = None
 
     # Called from the main thread -------------------------------------------------------------------
 
@@ -70,9 +71,9 @@ class HeartbeatThread(threading.Thread):
         """Call ``replace``, from the thread, when a child has died: the pool may not notice for seconds."""
         self._replace_children = replace
 
-    def follow_drain_with(self, follow: Callable[[bool, bool], None]) -> None:
-        """Call ``follow``, from the thread, at each beat: whether the worker drains, and whether it runs nothing."""
-        self._follow_drain = follow
+    def follow_queues_with(self, follower: QueueFollower) -> None:
+        """Tell ``follower``, from the thread, at each beat: the pool's queues, and whether the worker drains."""
+        self._follower = follower
 
     def begin_stopping(self) -> None:
         """Have the dispatcher told at once that this worker takes no more jobs."""
@@ -132,11 +133,14 @@ class HeartbeatThread(threading.Thread):
             is_stopping=self.block.is_stopping,
             fences=fences,
             canary_age_seconds=self.block.canary_age_seconds,
+            queues=None if self._follower is None else self._follower.queue_names,
         )
         self._next_beat = time.monotonic() + heartbeat_seconds()
         if not beat.is_worker_known:
             enter_again(registration=self._worker.registration)
-        self._follow_drain(beat.is_draining, not any(self.block.held_slots()))
+        if self._follower is not None and beat.is_worker_known:
+            is_idle = not any(self.block.held_slots())
+            self._follower.follow(is_draining=beat.is_draining, is_idle=is_idle, queue_names=beat.queue_names)
         for held in held_slots:
             # Those whose turn has not come, or is over, are asked nothing: their settlement will tell.
             if not held.has_begun:

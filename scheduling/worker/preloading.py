@@ -32,7 +32,7 @@ def kinds_served(pool_id: int) -> list[str]:
     """The kinds that the routing rules may send to a queue of the pool."""
     with all_tenants():
         queues = set(Queue.objects.filter(pool_id=pool_id).values_list("pk", flat=True))
-        rules = list(RoutingRule.objects.filter(is_active=True).order_by("position"))
+        rules = list(RoutingRule.objects.filter(is_active=True).order_by("position").prefetch_related("targets"))
         tier_queues = set(CFSPlanTier.objects.filter(plan__is_active=True).values_list("queue_id", flat=True))
     return [kind for kind in registry.kinds() if _targets(kind, rules, tier_queues) & queues]
 
@@ -43,7 +43,10 @@ def _targets(kind: str, rules: Sequence[RoutingRule], tier_queues: set[int]) -> 
     for rule in rules:
         if rule.kind not in {"", kind}:
             continue
-        targets |= {rule.queue_id} if rule.queue_id is not None else tier_queues
+        if rule.balance:
+            targets |= {target.queue_id for target in rule.targets.all()}
+        else:
+            targets |= {rule.queue_id} if rule.queue_id is not None else tier_queues
         if rule.tier_id is None and not rule.condition:
             break
     return targets

@@ -97,6 +97,8 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "a what-if replays what all tenants of a pool have had to do; only who may see the platform's numbers asks it.",
     ),
     "scheduling/migrations/0010_fair_keys.py": ({"give_lines_back"}, "FORCE binds the owner, who gives back all lines"),
+    "scheduling/services/backlog.py": ({"move_backlog", "move_turn"}, "what waits is all tenants'"),
+    "scheduling/services/standings.py": ({"measure_queues"}, "queues and workers are the platform's"),
     "scheduling/services/cfs_plans.py": (
         {"activate_cfs_plan", "create_cfs_plan"},
         "the order among tenants is the platform's",

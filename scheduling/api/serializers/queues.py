@@ -11,6 +11,8 @@ from scheduling.api.serializers.stops import DrainSerializer, PauseSerializer, d
 from scheduling.models import Queue
 from scheduling.selectors.overview import QueueLine
 
+WITHOUT_CONSUMER = "Set while the queue has work, or rules that point at it, and no live worker reads it."
+
 
 class QueueSerializer(serializers.Serializer[Queue]):
     """A queue's settings."""
@@ -23,6 +25,9 @@ class QueueSerializer(serializers.Serializer[Queue]):
     dispatch_burst = serializers.IntegerField(allow_null=True, help_text="Of them at once.")
     is_paused = serializers.BooleanField()
     pause_reason = serializers.CharField()
+    without_consumer_since = serializers.DateTimeField(
+        source="standing.unread_since", default=None, allow_null=True, help_text=WITHOUT_CONSUMER
+    )
     is_draining = serializers.SerializerMethodField()
     pause = serializers.SerializerMethodField()
     drain = serializers.SerializerMethodField()
@@ -49,6 +54,9 @@ class QueueNumbersSerializer(serializers.Serializer[QueueLine]):
     cap = serializers.IntegerField(source="queue.cap", allow_null=True, help_text="Messages in flight at most.")
     is_paused = serializers.BooleanField(source="queue.is_paused")
     pause_reason = serializers.CharField(source="queue.pause_reason")
+    without_consumer_since = serializers.DateTimeField(
+        source="queue.standing.unread_since", default=None, allow_null=True, help_text=WITHOUT_CONSUMER
+    )
     waiting = serializers.IntegerField(help_text="Ready, due and held jobs.")
     oldest_seconds = serializers.FloatField(allow_null=True, help_text="How long the oldest ready job has waited.")
     dispatched = serializers.IntegerField()

@@ -496,6 +496,7 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "grant_platform_role": lambda world: ["newcomer", "auditor"],
     "index_documents": _index,
     "issue_api_key": lambda world: ["acme"],
+    "move_backlog": lambda world: ["--reason", "x"],
     "plan_versions": lambda world: ["plan", "team", "--rollback", "1", "--reason", "x"],
     "requeue_dead_letters": lambda world: ["--tenant", "acme"],
     "reset_circuit": lambda world: ["acme", "noop", "--reason", "x"],

@@ -8,10 +8,17 @@ from uuid import UUID
 import pytest
 
 from scheduling.models import LiveExecution, WorkerPool
+from scheduling.services import leadership
 from scheduling.services.dispatching import TickResult, run_tick
 from scheduling.services.execution import StartedExecution, start_execution
 from scheduling.services.workers import Registration, register_worker
 from tenants.context import all_tenants
+
+
+@pytest.fixture
+def patient_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock that must not be sat upon is taken here in the transaction of a whole test."""
+    monkeypatch.setattr(leadership, "TICK_IDLE_TIMEOUT_MS", 600_000)
 
 
 @pytest.fixture

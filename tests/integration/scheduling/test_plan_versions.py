@@ -38,7 +38,7 @@ from tenants.models import AuditLogEntry, Plan, PlanLimit, PlanVersion
 from tenants.services.plans import create_plan, rollback_plan, update_plan, withdraw_plan_version
 from tenants.signals import tenant_scheduling_changed
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
 FILES = "document_indexing.files_per_batch"
 LATER = datetime(2999, 1, 1, tzinfo=UTC)
 

@@ -23,8 +23,9 @@ from scheduling.exceptions import (
     QuotaExceededError,
 )
 from scheduling.models import Job, JobEvent, Queue, RoutingRule
+from scheduling.services.conditions import failing_condition
 from scheduling.services.job_requests import JobRequest
-from scheduling.services.routing import Routes, condition_holds
+from scheduling.services.routing import Routes
 from scheduling.services.submission import submit_job, submit_jobs
 from scheduling.services.tenant_queue import TenantIsolatedTaskQueue
 from scheduling.services.workers import Registration
@@ -161,7 +162,7 @@ def test_priority_orders_a_tenants_own_jobs(acme: Tenant, tick: Tick, worker: Re
     ],
 )
 def test_a_routing_condition_holds_or_not(condition: Any, payload: dict[str, Any], expected: bool) -> None:
-    assert condition_holds(condition, payload) is expected
+    assert (failing_condition(condition, payload) is None) is expected
 
 
 @pytest.mark.parametrize(

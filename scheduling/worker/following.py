@@ -1,4 +1,4 @@
-"""A worker that drains: it fetches nothing more, and leaves or waits once it runs nothing."""
+"""Which queues a worker reads: those of its pool, new ones from the next beat on; none of them while it drains."""
 
 from __future__ import annotations
 
@@ -14,19 +14,26 @@ logger = logging.getLogger(__name__)
 IDLE_BEATS = 2
 
 
-class DrainFollower:
-    """Brings Celery's consumer in line with what the worker's row says; called by the heartbeat's thread."""
+class QueueFollower:
+    """Brings Celery's consumer in line with what the database says; called by the heartbeat's thread.
+
+    A draining worker fetches nothing more, and leaves or waits once it runs nothing.
+    """
 
     def __init__(self, worker: Worker, queue_names: Sequence[str], *, exits_when_drained: bool) -> None:
         self._worker = worker
-        self._queue_names = tuple(queue_names)
         self._exits_when_drained = exits_when_drained
         self._is_draining = False
         self._idle_beats = 0
+        self.queue_names = tuple(queue_names)
 
-    def follow(self, is_draining: bool, is_idle: bool) -> None:  # noqa: FBT001 - two facts of one beat
-        """Stop or go on fetching, and leave when told to and nothing runs."""
-        if is_draining is not self._is_draining and self._switch(is_draining):
+    def follow(self, *, is_draining: bool, is_idle: bool, queue_names: Sequence[str]) -> None:
+        """Read new queues, stop or go on fetching, and leave when told to and nothing runs."""
+        fresh = [name for name in queue_names if name not in self.queue_names]
+        if fresh and (self._is_draining or self._change(fresh, is_read=True)):
+            self.queue_names += tuple(fresh)
+            logger.info("worker.reads_new_queues", extra={"queues": fresh})
+        if is_draining is not self._is_draining and self._change(self.queue_names, is_read=not is_draining):
             self._is_draining = is_draining
             logger.info("worker.draining" if is_draining else "worker.resumed")
         self._idle_beats = self._idle_beats + 1 if self._is_draining and is_idle else 0
@@ -34,12 +41,12 @@ class DrainFollower:
             # Celery's loop looks at this between two events, and ends with this status.
             state.should_stop = 0
 
-    def _switch(self, is_draining: bool) -> bool:  # noqa: FBT001
+    def _change(self, queue_names: Sequence[str], *, is_read: bool) -> bool:
         """Have the event loop do it; False while there is none yet. The worker's own queue, its canary's, stays."""
         consumer = self._worker.consumer
         if self._worker.hub is None or consumer is None or consumer.task_consumer is None:
             return False
-        change = consumer.cancel_task_queue if is_draining else consumer.add_task_queue
-        for name in self._queue_names:
+        change = consumer.add_task_queue if is_read else consumer.cancel_task_queue
+        for name in queue_names:
             self._worker.hub.call_soon(change, name)
         return True

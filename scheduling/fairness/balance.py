@@ -1,0 +1,70 @@
+"""Spreading a rule's jobs over several queues: by weights, or to whoever has the least to do. Pure.
+
+No chance is involved: the same batch with the same seed and the same loads is spread the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+# Multiples of the golden ratio fill an interval evenly from whatever point they begin: n jobs are split by the
+# weights to within a job or two, and one job at a time, each with a seed of its own, by chance.
+_GOLDEN = 0.618033988749894848
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One of the queues of a rule."""
+
+    queue_id: int
+    weight: int = 1
+    expected_us: int = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What waits for a queue's pool in microseconds of work, and the slots of live workers that read the queue."""
+
+    work_us: int = 0
+    slots: int = 0
+
+
+@dataclass(slots=True)
+class Spread:
+    """The choices for one batch; ``sent_us`` is the work sent to each queue since the loads were measured."""
+
+    seed: float = 0.0
+    loads: Mapping[int, Load] = field(default_factory=dict)
+    sent_us: dict[int, int] = field(default_factory=dict)
+    _chosen: int = 0
+
+    def by_weight(self, targets: Sequence[Target]) -> int:
+        """The queue of the next job by the weights of the queues that are read."""
+        alive = self._alive(targets)
+        self._chosen += 1
+        point = (self.seed + self._chosen * _GOLDEN) % 1.0 * sum(target.weight for target in alive)
+        for target in alive:
+            point -= target.weight
+            if point < 0:
+                return target.queue_id
+        return alive[-1].queue_id
+
+    def by_load(self, targets: Sequence[Target]) -> int:
+        """The queue with the least waiting work for each live slot, what was sent to it meanwhile included."""
+        best = min(self._alive(targets), key=lambda target: (self._per_slot(target), target.queue_id))
+        self.sent_us[best.queue_id] = self.sent_us.get(best.queue_id, 0) + best.expected_us
+        return best.queue_id
+
+    def _alive(self, targets: Sequence[Target]) -> Sequence[Target]:
+        """Those with a live slot; all of them while none has one, for then every queue has to wait."""
+        alive = [target for target in targets if self._load(target.queue_id).slots > 0]
+        return alive or targets
+
+    def _per_slot(self, target: Target) -> float:
+        load = self._load(target.queue_id)
+        work_us = load.work_us + self.sent_us.get(target.queue_id, 0) + target.expected_us
+        return work_us / max(1, load.slots)
+
+    def _load(self, queue_id: int) -> Load:
+        return self.loads.get(queue_id, Load())

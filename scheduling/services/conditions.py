@@ -1,0 +1,95 @@
+"""The language of a routing rule's conditions: checked when a rule is saved, evaluated at submission. No Django.
+
+A condition is ``{"field": "source.pages", "op": "gt", "value": 100}``; a list of them holds where all hold.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from operator import eq, ge, gt, le, lt, ne
+from typing import Any
+
+from tenants.exceptions import FieldInvalidError
+
+_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "eq": eq,
+    "ne": ne,
+    "lt": lt,
+    "le": le,
+    "gt": gt,
+    "ge": ge,
+    "in": lambda value, choices: any(_is_same(value, choice) for choice in choices),
+    "exists": lambda value, expected: (value is not None) is expected,
+}
+OPERATORS = tuple(_COMPARISONS)
+_ORDERED = frozenset({"lt", "le", "gt", "ge"})
+_KEYS = {"field", "op", "value"}
+_FIELD = re.compile(r"[^.\s]{1,100}(?:\.[^.\s]{1,100}){0,9}")
+MAX_CONDITIONS = 20
+MAX_CHOICES = 200
+
+
+def conditions_of(condition: Any) -> Sequence[Mapping[str, Any]]:
+    """The conditions of a rule, all of which must hold; none: it holds always."""
+    if not condition:
+        return ()
+    return (condition,) if isinstance(condition, Mapping) else tuple(condition)
+
+
+def failing_condition(condition: Any, payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The first condition that does not hold for the payload; None if all do."""
+    return next((part for part in conditions_of(condition) if not _holds(part, payload)), None)
+
+
+def describe_condition(condition: Mapping[str, Any]) -> str:
+    """A condition as people read it."""
+    return f"{condition['field']} {condition['op']} {condition['value']!r}"
+
+
+def check_condition(condition: Any) -> None:
+    """A `FieldInvalidError` unless the condition is one that submission can evaluate."""
+    if condition is None:
+        return
+    if not isinstance(condition, (Mapping, list)) or not condition:
+        raise FieldInvalidError("condition: give one condition or a list of them, all of which must hold.")
+    parts = conditions_of(condition)
+    if len(parts) > MAX_CONDITIONS:
+        raise FieldInvalidError(f"condition: at most {MAX_CONDITIONS} conditions.")
+    for part in parts:
+        _check_part(part)
+
+
+def _holds(condition: Mapping[str, Any], payload: Mapping[str, Any]) -> bool:
+    """A field that is missing, or of a type that does not compare, fulfils nothing but ``exists: false`` and ``ne``."""
+    value: Any = payload
+    for name in str(condition["field"]).split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    op, expected = condition["op"], condition["value"]
+    # JSON's true is no number, though Python's is.
+    if op not in ("in", "exists") and isinstance(value, bool) is not isinstance(expected, bool):
+        return bool(op == "ne")
+    try:
+        return _COMPARISONS[op](value, expected)
+    except TypeError:
+        return False
+
+
+def _is_same(value: Any, choice: Any) -> bool:
+    return isinstance(value, bool) is isinstance(choice, bool) and bool(value == choice)
+
+
+def _check_part(condition: Any) -> None:
+    if not isinstance(condition, Mapping) or set(condition) != _KEYS:
+        raise FieldInvalidError("condition: give exactly the keys field, op and value.")
+    field, op, value = condition["field"], condition["op"], condition["value"]
+    if not isinstance(field, str) or not _FIELD.fullmatch(field):
+        raise FieldInvalidError("condition: field names a place in the payload, such as pages or source.type.")
+    if op not in OPERATORS:
+        raise FieldInvalidError(f"condition: op is one of {', '.join(OPERATORS)}.")
+    if op == "in" and not (isinstance(value, list) and 1 <= len(value) <= MAX_CHOICES):
+        raise FieldInvalidError(f"condition: value is a list of 1 to {MAX_CHOICES} where op is “in”.")
+    if op == "exists" and not isinstance(value, bool):
+        raise FieldInvalidError("condition: value is true or false where op is “exists”.")
+    if op in _ORDERED and (isinstance(value, bool) or not isinstance(value, (int, float, str))):
+        raise FieldInvalidError(f"condition: value is a number or a text where op is “{op}”.")

@@ -1,0 +1,49 @@
+"""Plans are written by their services alone: an edit around them would be no version and have no author."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from jobsplatform.settings.env import BASE_DIR
+
+WRITERS = {
+    "scheduling/services/cfs_plans.py": "CFS plans and their tier rows",
+    "tenants/services/plans.py": "plans and their limits",
+}
+WRITES = re.compile(
+    r"\b(?:Plan|PlanLimit|CFSPlan|CFSPlanTier)\.objects\b[^\n]*"
+    r"\.(?:create|bulk_create|bulk_update|update|delete|get_or_create|update_or_create)\("
+    r"|\b(?:UPDATE|INSERT INTO|DELETE FROM) (?:tenants_plan(?:limit)?|scheduling_cfsplan(?:tier)?)\b"
+    r"|\bplan\.(?:tiers|limits)\.all\(\)\.(?:update|delete)\("
+    r"|\bplan\.(?:save|delete)\("
+)
+
+
+def writers() -> set[str]:
+    """The modules of the product that write plans, migrations apart."""
+    return {
+        str(path.relative_to(BASE_DIR))
+        for package in ("jobsplatform", "scheduling", "tenants")
+        for path in (BASE_DIR / package).rglob("*.py")
+        if "migrations" not in path.parts and WRITES.search(path.read_text())
+    }
+
+
+def test_plans_are_written_by_their_services_alone() -> None:
+    assert writers() == set(WRITERS)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Plan.objects.filter(pk=pk).update(weight=3)",
+        "CFSPlanTier.objects.create(plan=plan)",
+        'cursor.execute("UPDATE tenants_plan SET weight = 3")',
+        "plan.limits.all().delete()",
+        "plan.save()",
+    ],
+)
+def test_a_writer_would_be_found(line: str) -> None:
+    assert WRITES.search(line)

@@ -1,0 +1,372 @@
+"""Switching the edition moves the backlog: nothing lost, nothing twice, counters right, whatever goes on meanwhile."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+
+from scheduling.lifecycle import JobState
+from scheduling.models import (
+    BacklogMove,
+    CFSPlan,
+    Job,
+    JobDue,
+    JobEvent,
+    JobHeld,
+    JobReady,
+    LiveExecution,
+    Queue,
+    RoutingRule,
+    SchedulingEntity,
+    Wake,
+    WorkerPool,
+)
+from scheduling.services import backlog
+from scheduling.services.backlog import MOVE_ROWS, move_backlog, move_turn
+from scheduling.services.cancellation import cancel_job
+from scheduling.services.cfs_plans import TierRow, activate_cfs_plan, rollback_cfs_plan, update_cfs_plan
+from scheduling.services.counters import verify_counters
+from scheduling.services.dispatching import run_tick
+from scheduling.services.ledger import verify_ledger
+from scheduling.services.pauses import pause_kind
+from scheduling.services.suspension import resume_job, suspend_job
+from scheduling.services.topology import update_routing_rule
+from scheduling.services.workers import Registration
+from tenants.clock import read_moment
+from tenants.context import all_tenants, tenant_context
+from tenants.exceptions import DomainError
+from tenants.models import Tenant
+from tests.integration.scheduling.acts import Tick, complete, fail, in_flight, submit
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
+
+
+@pytest.fixture(autouse=True)
+def _settled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backlog, "SETTLE_SECONDS", 0.0)
+
+
+def activate(name: str) -> None:
+    activate_cfs_plan(plan=CFSPlan.objects.get(name=name), reason="test")
+
+
+def move_all(turns: int = 500) -> int:
+    """Turns until the move is over."""
+    moved = 0
+    for _ in range(turns):
+        moved += move_turn()
+        with all_tenants():
+            if not BacklogMove.objects.filter(is_open=True).exists():
+                return moved
+    raise AssertionError("The move does not end.")
+
+
+def queues_of(jobs: list[Job]) -> Counter[str]:
+    with all_tenants():
+        return Counter(Job.objects.filter(pk__in=[job.pk for job in jobs]).values_list("queue__name", flat=True))
+
+
+def places() -> Counter[UUID]:
+    """How often each job stands in a waiting table or in flight."""
+    with all_tenants():
+        found: Counter[UUID] = Counter()
+        for table in (JobReady, JobDue, JobHeld, LiveExecution):
+            found.update(table.objects.values_list("job_id", flat=True))
+        return found
+
+
+def assert_nothing_is_lost(pool: WorkerPool) -> None:
+    run_tick(pool.pk)
+    with all_tenants():
+        open_states = (
+            JobState.SCHEDULED,
+            JobState.AVAILABLE,
+            JobState.RETRYABLE,
+            JobState.DISPATCHED,
+            JobState.EXECUTING,
+        )
+        wanted = set(Job.objects.filter(state__in=open_states).values_list("pk", flat=True))
+        misplaced = [
+            row.job_id
+            for table in (JobReady, JobDue, JobHeld)
+            for row in table.objects.all()
+            if SchedulingEntity.objects.get(pk=row.entity_id).queue_id != Job.objects.get(pk=row.job_id).queue_id
+        ]
+    found = places()
+    assert set(found) == wanted
+    assert set(found.values()) <= {1}
+    assert misplaced == []
+    assert verify_counters() == []
+    assert verify_ledger().is_balanced
+
+
+def test_the_backlog_moves_both_ways_with_all_that_waits(acme: Tenant, globex: Tenant, pool: WorkerPool) -> None:
+    ready = submit(acme, 30)
+    due = submit(acme, 5, run_at=read_moment() + timedelta(hours=1))
+    stopped = submit(acme, 3)
+    others = submit(globex, 7)
+    with tenant_context(acme):
+        for job in stopped:
+            suspend_job(job_id=job.pk)
+    ranks = {job.pk: job.rank for job in ready}
+    run_tick(pool.pk)
+    activate("community")
+    assert move_all() == 45
+    assert queues_of([*ready, *due, *stopped, *others]) == {"workflow": 45}
+    with all_tenants():
+        assert dict(JobReady.objects.filter(job_id__in=ranks).values_list("job_id", "rank")) == ranks
+    assert_nothing_is_lost(pool)
+    activate("cloud")
+    assert move_all() == 45
+    assert queues_of([*ready, *due, *stopped]) == {"workflow_team": 38}
+    assert queues_of(others) == {"workflow_sandbox": 7}
+    assert_nothing_is_lost(pool)
+
+
+def test_a_job_of_a_paused_kind_moves_while_it_is_held(
+    acme: Tenant, pool: WorkerPool, worker: Registration, tick: Tick
+) -> None:
+    jobs = submit(acme, 5)
+    pause_kind(kind="noop", reason="x")
+    tick()
+    with all_tenants():
+        assert JobHeld.objects.count() == 5
+    activate("community")
+    move_all()
+    assert queues_of(jobs) == {"workflow": 5}
+    with all_tenants():
+        assert JobHeld.objects.count() == 5
+    assert_nothing_is_lost(pool)
+
+
+def test_what_is_dispatched_or_runs_stays(
+    acme: Tenant, pool: WorkerPool, worker: Registration, tick: Tick, start: Any
+) -> None:
+    jobs = submit(acme, 10)
+    tick()
+    running = in_flight()
+    activate("community")
+    assert move_all() == 10 - len(running) > 0
+    assert queues_of(running) == {"workflow_team": len(running)}
+    complete(start, running[0])
+    fail(start, running[1])
+    assert_nothing_is_lost(pool)
+    assert queues_of(jobs)["workflow"] == 10 - len(running)
+
+
+def test_a_move_is_a_line_in_the_history_of_the_job(acme: Tenant) -> None:
+    (job,) = submit(acme)
+    activate("community")
+    move_all()
+    with all_tenants():
+        event = JobEvent.objects.get(job_id=job.pk, name="job.moved")
+    assert event.state == "available"
+    assert event.data == {"from": "workflow_team", "to": "workflow", "cause": "the CFS plan community is active"}
+
+
+def test_an_edited_tier_row_of_the_active_plan_moves_the_backlog_and_a_rollback_moves_it_back(acme: Tenant) -> None:
+    jobs = submit(acme, 4)
+    plan = CFSPlan.objects.get(name="cloud")
+    other = Queue.objects.get(name="workflow")
+    rows = list(plan.tiers.all())
+    tiers = [TierRow(row.tier_id, other.pk if row.tier_id == "team" else row.queue_id, row.weight) for row in rows]
+    update_cfs_plan(plan=plan, fields={}, tiers=tiers)
+    move_all()
+    assert queues_of(jobs) == {"workflow": 4}
+    rollback_cfs_plan(plan=plan, number=1, reason="x")
+    move_all()
+    assert queues_of(jobs) == {"workflow_team": 4}
+
+
+def test_a_change_of_weights_alone_moves_nothing() -> None:
+    plan = CFSPlan.objects.get(name="cloud")
+    update_cfs_plan(plan=plan, fields={"granularity_seconds": 60})
+    assert not BacklogMove.objects.exists()
+
+
+def test_edited_rules_count_for_what_waits_when_it_is_asked_for(acme: Tenant) -> None:
+    small, large = submit(acme, 3, payload={"seconds": 1}), submit(acme, 3, payload={"seconds": 90})
+    rule = RoutingRule.objects.get(kind="", by_tier=True)
+    condition = {"field": "seconds", "op": "gt", "value": 60}
+    with all_tenants():
+        RoutingRule.objects.create(
+            position=1, kind="noop", queue=Queue.objects.get(name="pipeline"), condition=condition
+        )
+    update_routing_rule(rule=rule, changes={"allows_queue_choice": True})
+    assert queues_of(large) == {"workflow_team": 3}
+    move_backlog(reason="long ones apart")
+    assert move_all() == 3
+    assert (queues_of(small), queues_of(large)) == ({"workflow_team": 3}, {"pipeline": 3})
+
+
+def test_a_queue_that_the_tenant_may_name_is_left_to_it(acme: Tenant) -> None:
+    with all_tenants():
+        RoutingRule.objects.create(
+            position=1, kind="noop", queue=Queue.objects.get(name="pipeline"), allows_queue_choice=True
+        )
+        RoutingRule.objects.create(position=2, kind="noop", queue=Queue.objects.get(name="dataset"))
+    jobs = submit(acme, 2, queue="dataset")
+    move_backlog(reason="x")
+    assert move_all() == 0
+    assert queues_of(jobs) == {"dataset": 2}
+
+
+def test_a_turn_moves_no_more_than_its_rows_and_the_next_goes_on(
+    acme: Tenant, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backlog, "MOVE_ROWS", 7)
+    jobs = submit(acme, 30)
+    activate("community")
+    assert [move_turn() for _ in range(5)] == [7, 7, 7, 7, 2]
+    with all_tenants():
+        assert BacklogMove.objects.get().moved == 30
+    move_all()
+    assert queues_of(jobs) == {"workflow": 30}
+    assert MOVE_ROWS == 2_000
+
+
+def test_a_turn_that_is_killed_is_taken_again(acme: Tenant, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = submit(acme, 20)
+    activate("community")
+    monkeypatch.setattr(backlog, "MOVE_ROWS", 8)
+
+    class Killed(BaseException): ...
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    move_turn()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BacklogMove, "save", die)
+        with pytest.raises(Killed):
+            move_turn()
+    assert queues_of(jobs) == {"workflow": 8, "workflow_team": 12}
+    move_all()
+    assert queues_of(jobs) == {"workflow": 20}
+    assert_nothing_is_lost(pool)
+
+
+def test_a_move_that_is_asked_for_again_begins_anew_and_is_one(acme: Tenant) -> None:
+    submit(acme, 3)
+    activate("community")
+    activate("cloud")
+    assert BacklogMove.objects.count() == 1
+    assert move_all() == 0
+    assert BacklogMove.objects.get().finished_at is not None
+
+
+def test_submissions_by_the_old_routes_are_found_by_a_later_pass(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass that begins before open submissions are over is not the last one."""
+    monkeypatch.setattr(backlog, "SETTLE_SECONDS", 3_600.0)
+    activate("community")
+    for _ in range(20):
+        move_turn()
+    assert BacklogMove.objects.get().is_open
+    assert BacklogMove.objects.get().passes == 1
+    late = submit(acme, 2)
+    with all_tenants():  # as one would stand there that was routed before and committed after the first pass
+        old = Queue.objects.get(name="workflow_team")
+        entity = SchedulingEntity.objects.get(queue__name="workflow")
+        Job.objects.filter(pk__in=[job.pk for job in late]).update(queue=old)
+        SchedulingEntity.objects.filter(pk=entity.pk).update(queue=old)
+        Wake.objects.update(queue_id=old.pk)
+    monkeypatch.setattr(backlog, "SETTLE_SECONDS", 0.0)
+    assert move_all() == 2
+    assert queues_of(late) == {"workflow": 2}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("seed", range(4))
+def test_random_interleavings_lose_nothing(
+    acme: Tenant,
+    globex: Tenant,
+    pool: WorkerPool,
+    worker: Registration,
+    start: Any,
+    seed: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Submits, ticks, cancels, suspensions, failures and switches of the edition, on four connections at once."""
+    monkeypatch.setattr(backlog, "MOVE_ROWS", 11)
+    jobs = [*submit(acme, 120), *submit(globex, 60)]
+    acts: list[Callable[[random.Random], object]] = [
+        lambda dice: submit(dice.choice([acme, globex]), dice.randint(1, 9)),
+        lambda dice: run_tick(pool.pk),
+        lambda dice: move_turn(),
+        lambda dice: move_turn(),
+        lambda dice: _act_on(dice, jobs, acme, cancel_job),
+        lambda dice: _act_on(dice, jobs, acme, suspend_job),
+        lambda dice: _act_on(dice, jobs, acme, resume_job),
+        lambda dice: activate(dice.choice(["community", "cloud"])),
+        lambda dice: _end_one(dice, start),
+    ]
+
+    def go(number: int) -> None:
+        dice = random.Random(seed * 10 + number)
+        try:
+            for _ in range(30):
+                dice.choice(acts)(dice)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(go, range(4)))
+    move_all()
+    assert_nothing_is_lost(pool)
+    with all_tenants():
+        tiers = dict(CFSPlan.objects.get(is_active=True).tiers.values_list("tier_id", "queue__name"))
+        waiting = Job.objects.filter(state__in=[JobState.AVAILABLE, JobState.SUSPENDED], execution_count=0)
+        found = set(waiting.values_list("tenant__plan__tier_id", "queue__name"))
+    assert found <= set(tiers.items())
+
+
+def _act_on(dice: random.Random, jobs: list[Job], tenant: Tenant, act: Callable[..., object]) -> None:
+    with tenant_context(tenant):
+        try:
+            act(job_id=dice.choice(jobs[:120]).pk)
+        except DomainError:
+            return
+
+
+def _end_one(dice: random.Random, start: Any) -> None:
+    flying = in_flight()
+    if not flying:
+        return
+    job = dice.choice(flying)
+    try:
+        (complete if dice.random() < 0.5 else fail)(start, job)
+    except (AssertionError, LiveExecution.DoesNotExist):
+        return  # somebody else was faster
+
+
+@pytest.mark.django_db(transaction=True)
+def test_some_thousand_move_there_and_back(acme: Tenant, globex: Tenant, pool: WorkerPool) -> None:
+    jobs = [job for tenant in (acme, globex) for _ in range(3) for job in submit(tenant, 1_000)]
+    for name, queues in (
+        ("community", {"workflow": 6_000}),
+        ("cloud", {"workflow_team": 3_000, "workflow_sandbox": 3_000}),
+    ):
+        activate(name)
+        assert move_all() == 6_000
+        assert queues_of(jobs) == queues
+    run_tick(pool.pk)
+    assert verify_counters() == []
+    assert Counter(places().values()) == {1: 6_000}
+
+
+def test_the_command_says_how_far_a_move_is(acme: Tenant, capsys: pytest.CaptureFixture[str]) -> None:
+    submit(acme, 3)
+    call_command("move_backlog", reason="drill", json=True)
+    assert '"is_open": true' in capsys.readouterr().out
+    move_all()
+    call_command("move_backlog", json=True)
+    assert '"is_open": false' in capsys.readouterr().out
