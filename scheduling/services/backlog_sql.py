@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from scheduling.services.dispatching.gates import MEMORY
+
 REQUEST = """
 INSERT INTO scheduling_backlog_move (id, cause, requested_by, requested_at, phase, cursor, found_in_pass, passes,
     looked_at, moved, is_open)
@@ -65,6 +67,8 @@ event AS (
         JOIN scheduling_queue q ON q.id = m.queue_id
 )
 """
+_GATE = """, gate = CASE WHEN r.gate LIKE '<memory> %%'
+        THEN '<memory> ' || (SELECT q.pool_id FROM scheduling_queue q WHERE q.id = c.queue_id) ELSE r.gate END"""
 # The row changes its place and keeps all else. Whoever waited for its lock finds it elsewhere, and looks again.
 _MOVE_WAITING = """
 WITH <wanted>, chosen AS (
@@ -73,7 +77,7 @@ WITH <wanted>, chosen AS (
         JOIN scheduling_schedulingentity n ON n.tenant_id = w.tenant_id AND n.queue_id = w.queue_id
     FOR UPDATE OF r SKIP LOCKED
 ), moved AS (
-    UPDATE <table> r SET entity_id = c.new_entity_id FROM chosen c
+    UPDATE <table> r SET entity_id = c.new_entity_id<gate> FROM chosen c
     WHERE r.entity_id = c.entity_id AND r.rank = c.rank AND r.job_id = c.job_id
     RETURNING c.*
 ), job AS (
@@ -101,6 +105,8 @@ SELECT count(*) FROM moved
 def _fill(statement: str, table: str = "") -> str:
     """The statement with the parts that it shares with others."""
     parts = {"<its tenant>": _OF_TENANT, "<wanted>": _WANTED, "<event>": _EVENT, "<table>": f"scheduling_job_{table}"}
+    # What was held for a pool that is too small stands before the gate of its new pool, which may be open.
+    parts["<gate>"] = _GATE.replace("<memory>", MEMORY) if table == "held" else ""
     for name, part in parts.items():
         statement = statement.replace(name, part)
     return statement

@@ -148,6 +148,22 @@ def test_a_job_of_a_paused_kind_moves_while_it_is_held(
     assert_nothing_is_lost(pool)
 
 
+def test_what_was_too_large_for_its_pool_stands_before_the_gate_of_the_new_one(acme: Tenant, pool: WorkerPool) -> None:
+    (job,) = submit(acme)
+    with all_tenants():
+        ready = JobReady.objects.get(job_id=job.pk)
+        columns = {name: getattr(ready, name) for name in ("tenant_id", "entity_id", "kind", "rank", "job_id")}
+        JobReady.objects.filter(job_id=job.pk).delete()
+        JobHeld.objects.create(gate=f"memory {pool.pk}", **columns)
+        larger = WorkerPool.objects.create(name="larger")
+        queue = Queue.objects.create(name="larger", pool=larger)
+        RoutingRule.objects.create(position=1, kind="noop", queue=queue)
+    move_backlog(reason="it needs more memory")
+    assert move_all() == 1
+    with all_tenants():
+        assert JobHeld.objects.get(job_id=job.pk).gate == f"memory {larger.pk}"
+
+
 def test_what_is_dispatched_or_runs_stays(
     acme: Tenant, pool: WorkerPool, worker: Registration, tick: Tick, start: Any
 ) -> None:
