@@ -19,8 +19,9 @@ from django.db import connection
 
 from scheduling import signals
 from scheduling.models import BacklogMove, Job, Queue
-from scheduling.services.backlog_sql import LOOK, MOVE, PUT_ENTITIES, REQUEST
+from scheduling.services.backlog_sql import LOOK, MOVE, PUT_LINES, REQUEST
 from scheduling.services.leadership import lead
+from scheduling.services.lines import LINES_LOCK
 from scheduling.services.routing import Routes
 from scheduling.services.wakes import wake_on_commit
 from tenants.clock import read_clock
@@ -188,9 +189,11 @@ def _move(move: BacklogMove, wanted: Sequence[tuple[Waiting, int]]) -> int:
         "event_ids": [uuid7() for _ in wanted],
         "cause": move.cause,
         "actor": move.requested_by,
+        "lines_lock": LINES_LOCK,
     }
     with connection.cursor() as cursor:
-        cursor.execute(PUT_ENTITIES, parameters)
+        for statement in PUT_LINES:
+            cursor.execute(statement, parameters)
         cursor.execute(MOVE[move.phase], parameters)
         return int(cursor.fetchone()[0])
 

@@ -37,18 +37,25 @@ WITH seen AS (
     SELECT id FROM seen ORDER BY id DESC LIMIT 1
 )
 SELECT r.id, r.kind, p.tier_id, r.queue_id, coalesce(e.id, 0), r.rank, r.state = 'suspended' AND e.id IS NOT NULL
-FROM seen r LEFT JOIN scheduling_schedulingentity e ON e.tenant_id = r.tenant_id AND e.queue_id = r.queue_id
+FROM seen r LEFT JOIN scheduling_schedulingentity e
+        ON e.tenant_id = r.tenant_id AND e.queue_id = r.queue_id AND e.parent_id IS NULL
     <its tenant>
 WHERE r.state = 'suspended' OR r.id = (SELECT id FROM last)
 ORDER BY r.id
 """
 _WANTED = """
 wanted AS (
-    SELECT w.job_id, w.rank, w.entity_id, w.event_id, w.queue_id, e.tenant_id, e.queue_id AS from_queue_id
+    SELECT w.job_id, w.rank, w.entity_id, w.event_id, w.queue_id, e.tenant_id, e.fair_key, e.queue_id AS from_queue_id
     FROM unnest(%(job_ids)s::uuid[], %(entity_ids)s::bigint[], %(ranks)s::bigint[], %(queue_ids)s::bigint[],
             %(event_ids)s::uuid[]) AS w(job_id, entity_id, rank, queue_id, event_id)
         JOIN scheduling_schedulingentity e ON e.id = w.entity_id
 )
+"""
+# As whoever puts jobs into the lines of keys does: so they are not removed while they are empty.
+_HOLD_LINES = """
+WITH <wanted>
+SELECT pg_advisory_xact_lock_shared(%(lines_lock)s, hashtext(tenant_id::text))
+FROM (SELECT DISTINCT tenant_id FROM wanted WHERE fair_key <> '' ORDER BY 1) AS tenants
 """
 # In one order, so that this and a submission that makes the same rows do not wait for each other in a ring.
 _PUT_ENTITIES = """
@@ -56,6 +63,16 @@ WITH <wanted>
 INSERT INTO scheduling_schedulingentity (tenant_id, queue_id, weight_milli, vruntime, is_runnable, in_flight, waiting,
     head_rank, estimate_us)
 SELECT DISTINCT tenant_id, queue_id, 1000, 0, false, 0, 0, 0, 1000000 FROM wanted ORDER BY tenant_id, queue_id
+ON CONFLICT DO NOTHING
+"""
+_PUT_KEY_LINES = """
+WITH <wanted>
+INSERT INTO scheduling_schedulingentity (tenant_id, queue_id, parent_id, fair_key, weight_milli, vruntime, is_runnable,
+    in_flight, waiting, head_rank, estimate_us)
+SELECT DISTINCT w.tenant_id, w.queue_id, n.id, w.fair_key, 1000, 0, false, 0, 0, 0, 1000000
+FROM wanted w JOIN scheduling_schedulingentity n
+    ON n.tenant_id = w.tenant_id AND n.queue_id = w.queue_id AND n.parent_id IS NULL
+WHERE w.fair_key <> '' ORDER BY w.tenant_id, w.queue_id, w.fair_key
 ON CONFLICT DO NOTHING
 """
 _EVENT = """
@@ -74,7 +91,8 @@ _MOVE_WAITING = """
 WITH <wanted>, chosen AS (
     SELECT w.*, n.id AS new_entity_id
     FROM <table> r JOIN wanted w ON r.entity_id = w.entity_id AND r.rank = w.rank AND r.job_id = w.job_id
-        JOIN scheduling_schedulingentity n ON n.tenant_id = w.tenant_id AND n.queue_id = w.queue_id
+        JOIN scheduling_schedulingentity n
+            ON n.tenant_id = w.tenant_id AND n.queue_id = w.queue_id AND n.fair_key = w.fair_key
     FOR UPDATE OF r SKIP LOCKED
 ), moved AS (
     UPDATE <table> r SET entity_id = c.new_entity_id<gate> FROM chosen c
@@ -124,4 +142,5 @@ MOVE = {
     "held": _fill(_MOVE_WAITING, "held"),
     "suspended": _fill(_MOVE_SUSPENDED),
 }
-PUT_ENTITIES = _fill(_PUT_ENTITIES)
+# What must stand before jobs move: in this order, a statement each, so that one sees what the one before has made.
+PUT_LINES = tuple(_fill(statement) for statement in (_HOLD_LINES, _PUT_ENTITIES, _PUT_KEY_LINES))

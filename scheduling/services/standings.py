@@ -40,7 +40,8 @@ WITH live AS (
         coalesce((SELECT sum(l.slots) FROM live l
                   WHERE l.pool_id = q.pool_id AND (l.queues = '[]' OR jsonb_exists(l.queues, q.name))), 0) AS slots,
         q.id IN (SELECT queue_id FROM pointed_at) OR EXISTS (
-            SELECT FROM scheduling_schedulingentity e WHERE e.queue_id = q.id AND e.is_runnable) AS is_needed
+            SELECT FROM scheduling_schedulingentity e
+            WHERE e.queue_id = q.id AND e.is_runnable AND e.parent_id IS NULL) AS is_needed
     FROM scheduling_queue q LEFT JOIN work w ON w.pool_id = q.pool_id
 ), before AS (
     SELECT queue_id, unread_since FROM scheduling_queue_standing

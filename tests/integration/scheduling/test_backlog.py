@@ -179,6 +179,28 @@ def test_what_is_dispatched_or_runs_stays(
     assert queues_of(jobs)["workflow"] == 10 - len(running)
 
 
+def test_jobs_of_fair_keys_move_to_lines_of_their_keys(acme: Tenant, pool: WorkerPool) -> None:
+    keyed = [job for key in ("ada", "bob") for job in submit(acme, 6, fair_key=key)]
+    due = submit(acme, 2, fair_key="ada", run_at=read_moment() + timedelta(hours=1))
+    stopped = submit(acme, 1, fair_key="eve")
+    own = submit(acme, 3)
+    with tenant_context(acme):
+        suspend_job(job_id=stopped[0].pk)
+    run_tick(pool.pk)
+    activate("community")
+    assert move_all() == 18
+    assert queues_of([*keyed, *due, *stopped, *own]) == {"workflow": 18}
+    with all_tenants():
+        lines = SchedulingEntity.objects.filter(queue__name="workflow")
+        found = {line.fair_key: JobReady.objects.filter(entity_id=line.pk).count() for line in lines}
+    assert found == {"": 3, "ada": 6, "bob": 6}
+    assert_nothing_is_lost(pool)
+    with tenant_context(acme):
+        resume_job(job_id=stopped[0].pk)
+        cancel_job(job_id=keyed[0].pk)
+    assert_nothing_is_lost(pool)
+
+
 def test_a_move_is_a_line_in_the_history_of_the_job(acme: Tenant) -> None:
     (job,) = submit(acme)
     activate("community")
@@ -315,7 +337,7 @@ def test_random_interleavings_lose_nothing(
     monkeypatch.setattr(backlog, "MOVE_ROWS", 11)
     jobs = [*submit(acme, 120), *submit(globex, 60)]
     acts: list[Callable[[random.Random], object]] = [
-        lambda dice: submit(dice.choice([acme, globex]), dice.randint(1, 9)),
+        lambda dice: submit(dice.choice([acme, globex]), dice.randint(1, 9), fair_key=dice.choice(["", "ada", "bob"])),
         lambda dice: run_tick(pool.pk),
         lambda dice: move_turn(),
         lambda dice: move_turn(),
