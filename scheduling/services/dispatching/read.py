@@ -72,7 +72,8 @@ SELECT a.entity_id, a.asked, r.rank, r.job_id, r.kind,
     <predicted>,
     <gate>
 FROM unnest(%(entity_ids)s::bigint[], %(asked)s::int[]) AS a(entity_id, asked)
-    JOIN scheduling_schedulingentity e ON e.id = a.entity_id
+    -- With a limit each row is looked up by its key: of a few thousand tenants the planner would rather read all.
+    CROSS JOIN LATERAL (SELECT queue_id FROM scheduling_schedulingentity WHERE id = a.entity_id LIMIT 1) e
     JOIN scheduling_queue q ON q.id = e.queue_id
     CROSS JOIN LATERAL (
         SELECT * FROM scheduling_job_ready r WHERE r.entity_id = a.entity_id

@@ -129,15 +129,17 @@ def make_work(tenant: Tenant) -> Work:
             microseconds=2_000_000,
             at=now,
         )
-        Circuit.objects.create(
+        Circuit.objects.get_or_create(
             tenant=tenant,
             kind="noop",
-            state=CircuitState.COUNTING,
-            failures=1,
-            fingerprint=fingerprint,
-            error_type="ParseError",
-            error_message=f"{tenant.slug} broke",
-            counted_from=now,
+            defaults={
+                "state": CircuitState.COUNTING,
+                "failures": 1,
+                "fingerprint": fingerprint,
+                "error_type": "ParseError",
+                "error_message": f"{tenant.slug} broke",
+                "counted_from": now,
+            },
         )
         letter = DeadLetter.objects.create(
             tenant=tenant,

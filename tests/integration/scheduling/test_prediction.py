@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -112,6 +113,7 @@ def random_settled(chance: random.Random, tenant: Tenant, queue: Queue) -> Settl
     return Settled(
         tenant=tenant,
         entity_id=0,
+        message_id=uuid4(),
         queue_id=queue.pk,
         kind="noop",
         predicted_us=chance.randrange(1, SECOND),

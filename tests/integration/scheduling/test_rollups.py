@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection
 
-from scheduling.models import DeadLetter, Execution, KindHour, QueueMinute, TenantMinute
+from scheduling.models import DeadLetter, Execution, KindHour, Queue, QueueMinute, ShareMinute, TenantMinute
 from scheduling.selectors.throughput import COMPLETED, FAILED, read_recent_work
 from scheduling.services import rollups, verdicts
 from scheduling.services.rescue import run_sweep
@@ -214,11 +214,15 @@ def test_old_rows_go_and_a_second_time_nothing_does(acme: Tenant) -> None:
     end_execution(acme, outcome="completed", ended_at=datetime.now(tz=UTC), took=timedelta(microseconds=1))
     fold_tallies()
     with all_tenants():
-        kept = (QueueMinute.objects.count(), TenantMinute.objects.count(), KindHour.objects.count())
+        for minute in (DAY - timedelta(days=500), datetime.now(tz=UTC)):
+            ShareMinute.objects.create(
+                tenant=acme, minute=minute, queue=Queue.objects.all()[0], entitled_us=1, backlogged_us=1
+            )
+        kept = [table.objects.count() for table in (QueueMinute, TenantMinute, KindHour, ShareMinute)]
     gone = prune_rollups(limit=100)
     assert set(gone) == {table.removeprefix("scheduling_") for table, _ in rollups.KEPT_DAYS}
     assert min(gone.values()) >= 1
     assert set(prune_rollups(limit=100).values()) == {0}
     with all_tenants():
-        left = (QueueMinute.objects.count(), TenantMinute.objects.count(), KindHour.objects.count())
+        left = [table.objects.count() for table in (QueueMinute, TenantMinute, KindHour, ShareMinute)]
     assert all(1 <= after < before for after, before in zip(left, kept, strict=True))

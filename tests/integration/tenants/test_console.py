@@ -160,7 +160,7 @@ def test_a_plan_and_its_limits_are_saved_in_one_audited_change(staff):
         entry = AuditLogEntry.objects.get(action="plan.updated")
     assert plan.weight == 3
     assert limits == {"document_indexing.files_per_batch": 25, "x.y": 7}
-    assert entry.after == {"weight": 3, "document_indexing.files_per_batch": 25, "x.y": 7}
+    assert entry.after == {"weight": 3, "document_indexing.files_per_batch": 25, "x.y": 7, "version": 2}
 
 
 def test_a_refused_change_is_told_on_the_page(staff, monkeypatch):
