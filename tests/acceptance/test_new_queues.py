@@ -13,6 +13,7 @@ from tests.acceptance.processes import eventually
 
 def test_a_new_queue_is_read_without_a_restart(platform: Platform, acme: Tenant) -> None:
     assert platform.worker is not None
+    pid = platform.worker.pid
     with all_tenants():
         pool = Queue.objects.get(name="dataset").pool
         queue = Queue.objects.create(name="brand_new", pool=pool)
@@ -22,11 +23,15 @@ def test_a_new_queue_is_read_without_a_restart(platform: Platform, acme: Tenant)
         (job,) = submit(acme, "noop")
         wait_for(job, "completed")
         assert fetch(job).queue_id == queue.pk
-        with all_tenants():
-            assert "brand_new" in Worker.objects.get(pid=platform.worker.pid).queues
+        eventually(lambda: "brand_new" in queues_read_by(pid), what="the worker reports the queue")
     finally:
         with all_tenants():
             rule.delete()
+
+
+def queues_read_by(pid: int) -> list[str]:
+    with all_tenants():
+        return list(Worker.objects.get(pid=pid).queues)
 
 
 def test_what_waits_follows_the_active_plan(platform: Platform, acme: Tenant) -> None:
