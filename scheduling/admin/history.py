@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 from django.contrib import admin
 from django.utils.safestring import SafeString
 
 from scheduling.admin.filters import KindFilter, OutcomeFilter, QueueFilter, TenantFilter
 from scheduling.admin.links import job_link
-from scheduling.dashboards.tags import badge
+from scheduling.dashboards.tags import badge, told_facts
 from scheduling.dashboards.wording import duration_words
 from scheduling.models import Charge, Execution, JobEvent, LiveExecution
 from tenants.admin.keyset import KeysetAdmin
@@ -83,8 +85,12 @@ class JobEventAdmin(HistoryAdmin):
     list_display = ("name", "state_badge", "of_job", "at", "actor")
     list_select_related = ()
     list_filter = (TenantFilter,)
-    exclude = ("job", "state")
-    readonly_fields = ("state_badge", "of_job")
+    exclude = ("job", "state", "data")
+    readonly_fields = ("state_badge", "of_job", "facts")
+
+    @admin.display(description="Data")
+    def facts(self, event: JobEvent) -> str:
+        return json.dumps(told_facts(event.data), ensure_ascii=False)
 
     @admin.display(description="State after it")
     def state_badge(self, event: JobEvent) -> SafeString:

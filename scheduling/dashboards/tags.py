@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from scheduling.dashboards import wording
+from tenants.context import require_scope
 
 register = template.Library()
 
@@ -50,9 +51,15 @@ def event_facts(event: Any) -> str:
     """What an event's data say, in words; the scheduler's own numbers stay in the event's page."""
     return ", ".join(
         wording.fact_words(str(key), value)
-        for key, value in event.data.items()
+        for key, value in told_facts(event.data).items()
         if value not in ("", None) and key not in wording.INNER_FACTS
     )
+
+
+def told_facts(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of an event that whoever asks may know."""
+    sees_others = require_scope().is_all_tenants
+    return {key: value for key, value in data.items() if sees_others or key not in wording.FACTS_OF_OTHERS}
 
 
 @register.filter

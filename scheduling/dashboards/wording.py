@@ -149,7 +149,11 @@ def percent_words(part: float | None) -> str:
 
 
 # Facts of events that explain the fair order to its makers; a reader of a job's history skips them.
-INNER_FACTS = frozenset({"start_tag", "worker", "token"})
+INNER_FACTS = frozenset(
+    {"start_tag", "queue_vruntime", "key_start_tag", "runner_up_start_tag", "message", "worker", "token"}
+)
+# Facts that tell of others' work; a tenant's people are not told.
+FACTS_OF_OTHERS = frozenset({"queue_vruntime", "runner_up_start_tag", "message", "position", "size"})
 
 
 def fact_words(key: str, value: Any) -> str:

@@ -9,6 +9,9 @@ from typing import Any
 from scheduling.fairness.simulated_slots import Simulation, Timeline
 from scheduling.fairness.simulated_tree import Entity
 
+# Jobs looked at in order to find who yields: with tiny slices on very many slots a replay would never end.
+MOST_LOOKS = 2_000_000
+
 
 class SlicedSimulation(Simulation):
     """Jobs that fit into a slice run as ever; of the others ``left`` is the work that is left, ``began`` when the
@@ -20,6 +23,7 @@ class SlicedSimulation(Simulation):
         self.began: dict[int, int] = {}
         self.charged: dict[int, int] = {}
         self.used_up: set[int] = set()
+        self.looks = 0
         super().__init__(*args, **options)
 
     def run(self) -> Timeline:
@@ -30,7 +34,11 @@ class SlicedSimulation(Simulation):
 
     def fill(self) -> None:
         super().fill()
-        while self.used_up and (head := self.tree.head()) is not None:
+        while self.used_up and not self.timeline.is_unsliced and (head := self.tree.head()) is not None:
+            self.looks += len(self.used_up) + len(self.in_slots)
+            if self.looks > MOST_LOOKS:
+                self.timeline.is_unsliced = True
+                return
             # The most served of them yields; jobs ask at their next safe point, which is taken to be at once.
             job = max(self.used_up, key=lambda job: (_served(self.entity_of[job], head), job))
             if not _is_less_served(head, self.entity_of[job]):

@@ -68,10 +68,14 @@ class Rules:
 
 @dataclass(slots=True)
 class Timeline:
-    """What happened: hand-outs as (job, start, end) in order; ``end_us`` is when the simulation stopped."""
+    """What happened: hand-outs as (job, start, end) in order; ``end_us`` is when the simulation stopped.
+
+    ``is_unsliced`` says that there were too many slices to play, and that from some time on nobody yielded.
+    """
 
     spans: list[tuple[int, int, int]] = field(default_factory=list)
     end_us: int = 0
+    is_unsliced: bool = False
 
 
 def shape_for(policy: Policy, shape: TreeShape) -> TreeShape:

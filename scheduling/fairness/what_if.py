@@ -88,6 +88,7 @@ class NoteCode(StrEnum):
     NO_SLOTS = "no_slots"
     OTHER_POOLS = "other_pools"
     PREDICTED_COSTS = "predicted_costs"
+    UNSLICED = "unsliced"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,11 @@ def what_if(load: Load, change: Change, *, notes: Sequence[Note] = ()) -> WhatIf
         plans=_lines(now.outcomes(plans), after.outcomes(plans), {plan: plan for plan in plans}),
         tenants=affected[:MOST_AFFECTED],
         losers=losers[:MOST_AFFECTED],
-        notes=[*_notes(load, min(now.starts, after.starts)), *notes],
+        notes=[
+            *_notes(load, min(now.starts, after.starts)),
+            *_slice_notes(is_unsliced=now.timeline.is_unsliced or after.timeline.is_unsliced),
+            *notes,
+        ],
     )
 
 
@@ -258,3 +263,10 @@ def _notes(load: Load, starts: int) -> list[Note]:
         text = f"Every {load.stands_for}th arrival was replayed, and stands for {load.stands_for}; waits are coarse."
         notes.append(Note(NoteCode.SAMPLED, text))
     return notes
+
+
+def _slice_notes(*, is_unsliced: bool) -> list[Note]:
+    if not is_unsliced:
+        return []
+    text = "There were too many time slices to replay: from some time on, jobs kept their slots to their end."
+    return [Note(NoteCode.UNSLICED, text)]

@@ -210,10 +210,11 @@ def read_share_history(span: Span, *, queues: Sequence[Queue] | None = None) -> 
     tenants = Tenant.objects.select_related("plan").in_bulk(list(sampled))
     parameters["tenants"] = list(tenants)
     used = _read_used(parameters, axis, now)
+    plan = CFSPlan.objects.filter(is_active=True).first()
+    is_off = plan is None or plan.strategy == CFSPlan.Strategy.NOP
     if own is not None:
-        return ShareHistory(
-            now, axis.since, axis.length, [_line(tenant, axis, used, now) for tenant in tenants.values()]
-        )
+        lines = [_line(tenant, axis, used, now) for tenant in tenants.values()]
+        return ShareHistory(now, axis.since, axis.length, lines, is_off=is_off)
     clock = RollupClock.objects.first()
     sampled_at = clock.shares_sampled_at if clock else None
     lags = dict(fetch_rows(_LAGS, parameters))
@@ -221,7 +222,6 @@ def read_share_history(span: Span, *, queues: Sequence[Queue] | None = None) -> 
         _with_entitlement(_line(tenant, axis, used, now), sampled[key], axis, sampled_at or now, lags.get(key))
         for key, tenant in tenants.items()
     ]
-    plan = CFSPlan.objects.filter(is_active=True).first()
     return ShareHistory(
         now=now,
         since=axis.since,
@@ -230,7 +230,7 @@ def read_share_history(span: Span, *, queues: Sequence[Queue] | None = None) -> 
         jain=[_jain(lines, index) for index in range(axis.bins)],
         sampled_at=sampled_at,
         plan_name=plan.name if plan else "",
-        is_off=plan is None or plan.strategy == CFSPlan.Strategy.NOP,
+        is_off=is_off,
     )
 
 

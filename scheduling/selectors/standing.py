@@ -127,7 +127,7 @@ def read_standing(job: Job) -> Standing:
         pool_drain=Stop(next(row), next(row), next(row)),
         slots=next(row),
         in_flight=next(row),
-        is_ticked=(ticked_at := next(row)) is None or now - ticked_at < TICK_AGE,
+        is_ticked=(ticked_at := next(row)) is not None and now - ticked_at < TICK_AGE,
         worker_seconds=allowed,
         has_worker_time=has_worker_time,
     )

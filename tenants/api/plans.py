@@ -22,6 +22,7 @@ from tenants.api.versions import (
 )
 from tenants.limits import MAX_LIMIT_VALUE
 from tenants.models import Plan
+from tenants.models.plan import MOST_CONCURRENCY, MOST_WEIGHT
 from tenants.permissions import Permission
 from tenants.selectors.plans import find_plans, get_plan, waiting_versions
 from tenants.services.plans import rollback_plan, update_plan, withdraw_plan_version
@@ -57,8 +58,8 @@ class PlanChangeSerializer(PlanEditSerializer):
 
     name = NameField(max_length=100, required=False)
     tier = NameField(max_length=50, required=False, help_text="Its slug.")
-    weight = WholeNumberField(min_value=1, max_value=_MAX_INTEGER, required=False)
-    max_concurrency = WholeNumberField(min_value=0, max_value=_MAX_INTEGER, required=False)
+    weight = WholeNumberField(min_value=1, max_value=MOST_WEIGHT, required=False)
+    max_concurrency = WholeNumberField(min_value=0, max_value=MOST_CONCURRENCY, required=False)
     max_waiting_jobs = WholeNumberField(min_value=0, max_value=_MAX_INTEGER, required=False)
     submits_per_minute = WholeNumberField(min_value=0, max_value=_MAX_INTEGER, required=False)
     worker_seconds_per_month = WholeNumberField(min_value=0, max_value=_MAX_INTEGER, required=False)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from tenants.conf import default_max_concurrency
 from tenants.ids import uuid7
 from tenants.models.tier import Tier
 from tenants.models.versions import VersionedModel, VersionFacts
+
+MOST_WEIGHT = 1_000
+MOST_CONCURRENCY = 100_000
 
 
 class Plan(VersionedModel):
@@ -19,10 +22,14 @@ class Plan(VersionedModel):
     name = models.CharField(max_length=100)
     tier = models.ForeignKey(Tier, on_delete=models.PROTECT, related_name="plans")
     weight = models.PositiveIntegerField(
-        default=1, validators=[MinValueValidator(1)], help_text="Share of the workers against other tenants."
+        default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(MOST_WEIGHT)],
+        help_text=f"Share of the workers against other tenants, 1 to {MOST_WEIGHT:,}.",
     )
     max_concurrency = models.PositiveIntegerField(
-        default=default_max_concurrency, help_text="Jobs of one tenant in flight at once."
+        default=default_max_concurrency,
+        validators=[MaxValueValidator(MOST_CONCURRENCY)],
+        help_text="Jobs of one tenant in flight at once.",
     )
     max_waiting_jobs = models.PositiveIntegerField(help_text="Jobs of one tenant that may wait.")
     submits_per_minute = models.PositiveIntegerField(help_text="Jobs one tenant may submit in a minute.")

@@ -13,6 +13,7 @@ from scheduling.services.pauses import pause_kind, pause_queue, resume_kind, res
 from scheduling.services.topology import update_queue
 from scheduling.services.workers import Registration, register_worker
 from tenants.context import all_tenants
+from tenants.exceptions import DomainError
 from tenants.models import Plan, Tenant
 from tenants.services.plans import rollback_plan, update_plan
 from tenants.services.tenants import change_plan, pause_tenant, resume_tenant, update_tenant
@@ -159,3 +160,15 @@ def test_a_tick_writes_the_new_weight_on_what_it_dispatches(
     with all_tenants():
         assert set(LiveExecution.objects.filter(tenant=acme).values_list("weight_milli", flat=True)) == {9_000}
         assert SchedulingEntity.objects.get(tenant=acme).weight_milli == 9_000
+
+
+def test_a_weight_beyond_all_bounds_ends_no_tick(acme: Tenant, crowd: WorkerPool) -> None:
+    with all_tenants():
+        Plan.objects.filter(pk=acme.plan_id).update(weight=2_000_000_000)
+    submit(acme, 1)
+    assert dispatch(crowd, 30)["acme"] >= 29
+
+
+def test_a_plan_takes_no_weight_beyond_its_bounds(acme: Tenant, crowd: WorkerPool) -> None:
+    with pytest.raises(DomainError, match="1000"):
+        update_plan(plan=acme.plan, changes={"weight": 1_001})

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from scheduling.fairness import simulated_slices
 from scheduling.fairness.load import Change, Load, PlanTerms, QueueTerms, TenantTerms, TierTerms, UnknownNameError
 from scheduling.fairness.simulation import Arrivals, Policy
 from scheduling.fairness.what_if import NoteCode, WhatIf, what_if
@@ -143,3 +144,14 @@ def test_doubts_are_said() -> None:
 def test_a_name_that_is_not_there_is_refused(change: Change) -> None:
     with pytest.raises(UnknownNameError, match=r"gold|x"):
         what_if(LOAD, change)
+
+
+def test_more_slices_than_can_be_replayed_are_given_up_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    load = replace(
+        LOAD, slots=2, policy=Policy.TIME_SLICE, granularity_seconds=1, arrivals=backlog(3, 4, cost_us=9 * SECOND)
+    )
+    assert NoteCode.UNSLICED not in codes(what_if(load, Change()))
+    monkeypatch.setattr(simulated_slices, "MOST_LOOKS", 10)
+    cut = what_if(load, Change())
+    assert NoteCode.UNSLICED in codes(cut)
+    assert cut.now.starts > 0
