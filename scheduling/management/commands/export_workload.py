@@ -28,9 +28,10 @@ class Command(BaseCommand):
             raise CommandError(f"{error.code}: {error.detail}") from error
         if not recent.load.places:
             raise CommandError("Nothing has arrived in the last hour and nothing waits: there is nothing to write.")
+        text = write_workload(recent.load, with_names=options["names"])
         try:
             with options["out"].open("x", encoding="utf-8") as file:
-                file.write(write_workload(recent.load, with_names=options["names"]))
+                file.write(text)
         except OSError as error:
             raise CommandError(f"{options['out']}: {error.strerror or error}") from error
         for note in recent.notes:

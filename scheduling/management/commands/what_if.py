@@ -65,13 +65,13 @@ def factor(text: str) -> float:
 
 
 NAMED = {
-    "weight": ("PLAN=N", whole(1), "plan_weights"),
-    "cap": ("PLAN=N", whole(0), "plan_caps"),
-    "factor": ("TENANT=X", factor, "tenant_factors"),
-    "tenant-cap": ("TENANT=N|none", cap, "tenant_caps"),
-    "queue-weight": ("QUEUE=N", whole(1), "queue_weights"),
-    "queue-cap": ("QUEUE=N|none", cap, "queue_caps"),
-    "tier-weight": ("TIER=N", whole(1), "tier_weights"),
+    "weight": ("PLAN=N", whole(1), "plan_weights", "a plan's weight"),
+    "cap": ("PLAN=N", whole(0), "plan_caps", "jobs at once of each tenant on a plan"),
+    "factor": ("TENANT=X", factor, "tenant_factors", "a tenant's own factor of its plan's weight"),
+    "tenant-cap": ("TENANT=N|none", cap, "tenant_caps", "a tenant's own cap; none: its plan's"),
+    "queue-weight": ("QUEUE=N", whole(1), "queue_weights", "a queue's weight, where no tier has a word on it"),
+    "queue-cap": ("QUEUE=N|none", cap, "queue_caps", "messages at once of a queue; none: no cap"),
+    "tier-weight": ("TIER=N", whole(1), "tier_weights", "the weight of a tier's queue in the active CFS plan"),
 }
 
 
@@ -79,12 +79,13 @@ class Command(BaseCommand):
     help = "Replay the last hour, or a workload file, as things are and as they would be. Nothing is changed."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        for name, (form, read, field) in NAMED.items():
-            parser.add_argument(f"--{name}", action="append", type=named(read), metavar=form, dest=field, default=[])
-        parser.add_argument("--strategy", choices=list(POLICIES))
-        parser.add_argument("--granularity", type=whole(1), metavar="SECONDS")
-        parser.add_argument("--slots", type=whole(0), metavar="N")
-        parser.add_argument("--pool", help="by default the one that serves most queues")
+        for name, (form, read, field, text) in NAMED.items():
+            option = {"action": "append", "type": named(read), "metavar": form, "dest": field, "default": []}
+            parser.add_argument(f"--{name}", help=f"{text}; may be repeated", **option)  # type: ignore[arg-type]
+        parser.add_argument("--strategy", choices=list(POLICIES), help="of the active CFS plan")
+        parser.add_argument("--granularity", type=whole(1), metavar="SECONDS", help="length of a time slice")
+        parser.add_argument("--slots", type=whole(0), metavar="N", help="slots of the pool")
+        parser.add_argument("--pool", help="by default the one that serves most queues; not with a workload file")
         parser.add_argument(
             "--workload", type=Path, metavar="FILE.toml", help="instead of the last hour; an entry is a plan"
         )
@@ -92,7 +93,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         change = Change(
-            **{field: dict(options[field]) for _, _, field in NAMED.values()},
+            **{field: dict(options[field]) for _, _, field, _ in NAMED.values()},
             policy=POLICIES[options["strategy"]] if options["strategy"] else None,
             granularity_seconds=options["granularity"],
             slots=options["slots"],
@@ -111,6 +112,8 @@ class Command(BaseCommand):
     def _answer(self, change: Change, options: dict[str, Any]) -> WhatIf:
         if options["workload"] is None:
             return answer_what_if(change, pool=options["pool"])
+        if options["pool"] is not None:
+            raise CommandError("A workload file is a pool of its own: leave --pool out.", returncode=BAD_FILE)
         return what_if(load_of(load_workload(options["workload"])), change)
 
 
