@@ -152,6 +152,8 @@ class SchedulingEntity(models.Model):
                 condition=Q(is_runnable=True, parent__isnull=False),
                 name="entity_key_fifo",
             ),
+            # A tenant's own rows, however many keys it has.
+            models.Index(fields=["tenant", "queue"], condition=Q(parent=None), name="entity_of_tenant"),
         ]
 
     def __str__(self) -> str:

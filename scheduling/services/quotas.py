@@ -36,7 +36,8 @@ _OF_SUBMISSION = (SUBMITS_PER_MINUTE, SUBMIT_BURST, MAX_WAITING_JOBS, WORKER_SEC
 # The tick folds wakes into the entities; what it has not folded yet counts too.
 _STANDING = """
     SELECT now(),
-        (SELECT coalesce(sum(waiting), 0) FROM scheduling_schedulingentity WHERE tenant_id = %(tenant_id)s)
+        (SELECT coalesce(sum(waiting + keys_waiting), 0) FROM scheduling_schedulingentity
+            WHERE tenant_id = %(tenant_id)s AND parent_id IS NULL)
         + (SELECT coalesce(sum(waiting_delta), 0) FROM scheduling_wake WHERE tenant_id = %(tenant_id)s),
         (SELECT coalesce(sum(amount), 0)::bigint FROM tenants_tenantusage WHERE tenant_id = %(tenant_id)s
             AND key = %(key)s AND period = date_trunc('month', now() AT TIME ZONE 'UTC')::date)

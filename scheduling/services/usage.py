@@ -27,7 +27,8 @@ from tenants.limits import month_of
 from tenants.selectors.limits import EffectiveLimit
 
 _NOW = """
-SELECT (SELECT coalesce(sum(waiting), 0) FROM scheduling_schedulingentity WHERE tenant_id = %(tenant_id)s)
+SELECT (SELECT coalesce(sum(waiting + keys_waiting), 0) FROM scheduling_schedulingentity
+        WHERE tenant_id = %(tenant_id)s AND parent_id IS NULL)
     + (SELECT coalesce(sum(waiting_delta), 0) FROM scheduling_wake WHERE tenant_id = %(tenant_id)s),
     (SELECT coalesce(sum(in_flight), 0) FROM scheduling_tenant_capacity WHERE tenant_id = %(tenant_id)s),
     (SELECT count(*) FROM scheduling_schedule WHERE tenant_id = %(tenant_id)s)

@@ -61,8 +61,12 @@ WITH gone AS (
         own_vruntime = e.own_vruntime + b.own_correction,
         virtual_time = least(e.virtual_time,
             CASE WHEN e.own_rank IS NOT NULL THEN e.own_vruntime + b.own_correction END,
-            (SELECT min(k.vruntime) FROM key k WHERE k.parent_id = e.id AND k.is_runnable))
-    FROM by_entity b WHERE e.id = b.entity_id
+            b.keys_vruntime)
+    FROM (
+        SELECT b.*, k.keys_vruntime FROM by_entity b LEFT JOIN (
+            SELECT parent_id, min(vruntime) AS keys_vruntime FROM key WHERE is_runnable GROUP BY 1
+        ) k ON k.parent_id = b.entity_id
+    ) b WHERE e.id = b.entity_id
     RETURNING e.queue_id, e.vruntime, e.is_runnable
 ), by_tenant AS (
     -- A message with jobs of two of a tenant's keys has one place of the tenant's.

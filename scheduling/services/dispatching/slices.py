@@ -7,6 +7,7 @@ What is not worth asking for any more is taken back, so that a request never out
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from django.db import connection
@@ -17,7 +18,7 @@ from scheduling.fairness.shares import KeyShare, TenantShare
 from scheduling.fairness.slices import Running, choose_yields
 from scheduling.models import CFSPlan
 from scheduling.processors import registry
-from scheduling.services.dispatching.rates import limit_rates
+from scheduling.services.dispatching.rates import limit_rates, tokens
 from scheduling.services.dispatching.read import read_pool, read_rows, rows_wanted
 from scheduling.services.dispatching.worker_time import HAS_WORKER_TIME
 from scheduling.services.leadership import lead
@@ -96,7 +97,11 @@ def _choose(pool_id: int) -> Sequence[UUID]:
     used = sum(one.is_used for one in running)
     if not used:
         return []
-    reading, _ = limit_rates(read_pool(pool_id, freed=used))
+    reading, rates = limit_rates(read_pool(pool_id, freed=used))
+    # A slot that is given back grants no token: where none is left, nobody could start in its place.
+    spent = {queue_id for queue_id, rate in rates.items() if not tokens(rate, 1)}
+    share = replace(reading.share, queues=[queue for queue in reading.share.queues if queue.queue_id not in spent])
+    reading = replace(reading, share=share)
     # Jobs that may not start are no reason: of whom they hide the rest, no more is read than was seen.
     rows = read_rows(rows_wanted(reading)).rows
     return choose_yields(reading.share, ReadSupply(rows), running, free=reading.slots - reading.in_flight)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from uuid import UUID
@@ -23,6 +24,7 @@ from scheduling.models import (
     JobReady,
     LiveExecution,
     Queue,
+    QueueClock,
     SchedulingEntity,
     TenantCapacity,
 )
@@ -164,6 +166,19 @@ def test_nobody_is_asked_for_one_whose_queue_or_kind_stands_still(
     else:
         pause_kind(kind="sleep", reason="broken")
     submit(globex, kind="sleep", payload={"seconds": 0})
+    assert ask(tick) == set()
+
+
+def test_nobody_is_asked_for_a_slot_in_a_queue_whose_rate_grants_none(
+    globex: Tenant, tick: Tick, long_jobs: list[StartedExecution]
+) -> None:
+    submit(globex)
+    assert ask(tick)
+    with all_tenants():
+        queues = Queue.objects.filter(name="workflow_sandbox")
+        queues.update(dispatches_per_minute=1, dispatch_burst=1)
+        an_hour_ahead = (time.time_ns() // 1_000) + 3_600_000_000
+        QueueClock.objects.filter(queue__in=queues).update(arrival_us=an_hour_ahead)
     assert ask(tick) == set()
 
 
