@@ -233,6 +233,9 @@ def test_a_rule_that_could_not_be_evaluated_is_refused_beside_its_field(console:
         "queue": Queue.objects.get(name="workflow").pk,
         "condition": '{"field": "pages", "op": "resembles", "value": 1}',
         "is_active": "on",
+        "balance": "",
+        "targets-TOTAL_FORMS": 0,
+        "targets-INITIAL_FORMS": 0,
     }
     page = client.post(reverse("admin:scheduling_routingrule_add"), data)
     assert "op is one of" in page.content.decode()
