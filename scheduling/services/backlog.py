@@ -107,7 +107,8 @@ def move_turn() -> int:
     with all_tenants():
         if not lead(MOVE_LOCK):
             return 0
-        move = BacklogMove.objects.select_for_update().filter(is_open=True).first()
+        # An edit that asks for it anew may be open for long; the dispatcher does not wait for it.
+        move = BacklogMove.objects.select_for_update(skip_locked=True).filter(is_open=True).first()
         if move is None:
             return 0
         moved = _take_turn(move)

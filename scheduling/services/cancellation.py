@@ -8,19 +8,18 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from scheduling.exceptions import InvalidTransitionError, JobNotFoundError
-from scheduling.lifecycle import JobState
+from scheduling.lifecycle import TERMINAL_STATES, JobState
 from scheduling.models import Job
 from scheduling.services import verdicts
 from scheduling.services.events import actor_label
 from scheduling.services.settlement import settle_here
-from scheduling.services.waiting import take_out
+from scheduling.services.waiting import look_again, take_out
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import current_actor
 from tenants.ids import uuid7
 from tenants.services.audit import AuditTarget, record_audit
 
-# A job that changes hands between two statements is found on the next look.
-LOOKS = 5
+_OPEN_STATES = frozenset(JobState) - TERMINAL_STATES
 
 _REQUEST_CANCEL = """
 WITH ids AS (
@@ -53,15 +52,12 @@ def cancel_job(*, job_id: UUID, reason: str = "") -> Job:
     if job is None:
         raise JobNotFoundError
     before = job.state
-    for _ in range(LOOKS):
+    is_cancelled = not job.is_terminal and bool(cancel_here([job_id], reason=reason))
+    job.refresh_from_db()
+    if not is_cancelled:
         if job.is_terminal:
             raise InvalidTransitionError(f"A job that is {job.state} cannot be cancelled.")
-        if cancel_here([job_id], reason=reason):
-            break
-        job.refresh_from_db()
-    else:
         raise InvalidTransitionError("The job keeps changing hands; try again.")
-    job.refresh_from_db()
     record_audit(
         action="job.cancelled",
         target=job,
@@ -89,8 +85,14 @@ def cancel_jobs(*, job_ids: Sequence[UUID], reason: str = "") -> set[UUID]:
 def cancel_here(job_ids: Sequence[UUID], *, reason: str) -> set[UUID]:
     """Cancel jobs in the caller's transaction; the audit entry is the caller's.
 
-    Three set statements, whatever the number of jobs.
+    Three set statements, whatever the number of jobs, and again for those that changed hands meanwhile.
     """
+    cancelled = look_again(lambda ids: _cancel_found(ids, reason), job_ids, states=_OPEN_STATES)
+    wake_on_commit()
+    return cancelled
+
+
+def _cancel_found(job_ids: Sequence[UUID], reason: str) -> set[UUID]:
     data = {"reason": reason} if reason else {}
     cancelled = take_out(job_ids, state=JobState.CANCELLED, event="job.cancelled", data=data)
     in_flight = _request_cancel([job_id for job_id in job_ids if job_id not in cancelled], reason)
@@ -102,7 +104,6 @@ def cancel_here(job_ids: Sequence[UUID], *, reason: str) -> set[UUID]:
         ],
         actor=actor_label(current_actor()),
     )
-    wake_on_commit()
     asked = {job_id for _, job_id, _, has_begun in in_flight if has_begun}
     return cancelled | {row.job_id for row in settled} | asked
 

@@ -16,7 +16,7 @@ from scheduling.lifecycle import REPLAYABLE_STATES, JobState
 from scheduling.models import DeadLetter, Job
 from scheduling.services.job_requests import JobRequest
 from scheduling.services.submission import submit_jobs
-from scheduling.services.waiting import make_ready
+from scheduling.services.waiting import look_again, make_ready
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import tenant_context
 from tenants.exceptions import DomainError
@@ -87,8 +87,12 @@ def _tell(bulk: BulkRetry) -> dict[str, Any]:
 
 def _hasten(jobs: Sequence[Job], reason: str) -> set[UUID]:
     """End the back-off of jobs: they are available now."""
-    data = {"reason": reason} if reason else {}
-    hastened = make_ready([job.pk for job in jobs], from_states=[JobState.RETRYABLE], event="job.retried", data=data)
+    data, states = {"reason": reason} if reason else {}, [JobState.RETRYABLE]
+    hastened = look_again(
+        lambda job_ids: make_ready(job_ids, from_states=states, event="job.retried", data=data),
+        [job.pk for job in jobs],
+        states=states,
+    )
     wake_on_commit()
     return hastened
 

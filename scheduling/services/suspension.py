@@ -10,8 +10,7 @@ from django.db import transaction
 from scheduling.exceptions import InvalidTransitionError, JobNotFoundError
 from scheduling.lifecycle import JobState
 from scheduling.models import Job
-from scheduling.services.cancellation import LOOKS
-from scheduling.services.waiting import make_ready, take_out
+from scheduling.services.waiting import LOOKS, make_ready, take_out
 from scheduling.services.wakes import wake_on_commit
 from tenants.services.audit import record_audit
 

@@ -6,7 +6,7 @@ does, so that the two never wait for each other in a ring.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,12 +15,17 @@ from psycopg.types.json import Jsonb
 
 from scheduling import signals
 from scheduling.lifecycle import DEAD_STATES, JobState
+from scheduling.models import Job
 from scheduling.services.events import actor_label
 from scheduling.services.lines import open_key_lines
 from tenants.context import current_actor
 from tenants.ids import uuid7
 
-# A suspended job waits in no line, and that of its key may be gone.
+# A job that changes its place or hands between two statements is found on the next look.
+LOOKS = 5
+
+# A suspended job waits in no line, and that of its key may be gone. One that was resumed while this waited for its row
+# waits in a line again: it is left for the next look, or its row there would stay for ever.
 _TAKE_OUT = """
 WITH wanted AS (
     SELECT ids.n, j.id AS job_id, j.rank, j.tenant_id, j.queue_id, j.kind, e.id AS entity_id,
@@ -49,6 +54,7 @@ WITH wanted AS (
         error_fingerprint = coalesce(nullif(%(error_fingerprint)s, ''), j.error_fingerprint)
     FROM gone g JOIN wanted w USING (job_id)
     WHERE j.id = g.job_id AND j.state = ANY(%(from_states)s) AND j.queue_id = w.queue_id
+      AND (g.was_waiting = 1 OR j.state = 'suspended')
     RETURNING j.id, j.tenant_id, j.queue_id, j.kind, w.entity_id, w.n, g.was_waiting
 ), deadline AS (
     DELETE FROM scheduling_job_deadline d USING job j WHERE d.job_id = j.id AND %(state)s <> 'suspended'
@@ -94,6 +100,7 @@ WITH wanted AS (
     UPDATE scheduling_job j SET state = 'available'
     FROM gone g JOIN wanted w USING (job_id)
     WHERE j.id = g.job_id AND j.state = ANY(%(from_states)s) AND j.queue_id = w.queue_id
+      AND (g.joins = 0 OR j.state = 'suspended')
     RETURNING j.id, j.tenant_id, j.queue_id, j.kind, j.rank, j.payload_bytes, j.used_us, j.travels_alone, w.entity_id,
         w.n, g.joins
 ), ready AS (
@@ -153,6 +160,26 @@ def make_ready(
     """Make jobs of the scope available now that back off or are suspended; those that were."""
     open_key_lines(job_ids)
     return _run(_MAKE_READY, job_ids, event=event, data=data, from_states=[state.value for state in from_states])
+
+
+def look_again(
+    act: Callable[[Sequence[UUID]], set[UUID]], job_ids: Sequence[UUID], *, states: Collection[JobState]
+) -> set[UUID]:
+    """Act on the jobs, and on those that it missed though they are in ``states``; those that it was done to.
+
+    A move of the backlog, a tick or a person may have had them in hand. Rarely more than one look.
+    """
+    done: set[UUID] = set()
+    left: Sequence[UUID] = job_ids
+    for _ in range(LOOKS):
+        done |= act(left)
+        missed = [job_id for job_id in left if job_id not in done]
+        found = Job.objects.filter(pk__in=missed, state__in=list(states)).values_list("pk", flat=True)
+        still = set(found) if missed else set()
+        left = [job_id for job_id in missed if job_id in still]
+        if not left:
+            break
+    return done
 
 
 def _run(

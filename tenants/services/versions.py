@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Max
 from django.db.models.functions import Now
 
@@ -129,31 +129,45 @@ class VersionedPlans[PlanT: VersionedModel](ABC):
         """Put the versions in effect whose time has come, by the database's clock; how many. Behind the door."""
         due = self.versions.objects.filter(outcome=Outcome.WAITING, effective_from__lte=Now())
         rows: list[Any] = list(due.select_related("plan").order_by("effective_from", "number"))
-        return sum(self._apply_due(row) for row in rows)  # seldom more than one
+        # A plan that somebody edits now is left for the next turn with all its versions, so that they keep their order.
+        free = _lock_free([row.plan for row in rows])
+        return sum(self._apply_due(row) for row in rows if row.plan_id in free)  # seldom more than one
 
     def _apply_due(self, row: Any) -> bool:
+        """In a savepoint of its own: a version that cannot be applied keeps no other from its time."""
+        try:
+            with transaction.atomic():
+                return self._apply_waiting(row)
+        except DomainError as refusal:
+            # What it names is gone, or the plan has become one that may not be so: said, and not tried for ever.
+            logger.warning("plan.version_refused", extra={"plan": str(row.plan), "version": row.number})
+            self._refuse(row, refusal.code, refusal.detail)
+        except (OperationalError, InterfaceError):
+            raise  # the database's doing, not the version's
+        except Exception as error:
+            logger.exception("plan.version_failed", extra={"plan": str(row.plan), "version": row.number})
+            self._refuse(row, "version_failed", f"It could not be applied ({type(error).__name__}).")
+        return False
+
+    def _apply_waiting(self, row: Any) -> bool:
         locked = self.lock(row.plan)
         current = self._find(locked, row.number)
         if current.outcome != Outcome.WAITING:
             return False
+        self.check(locked, current.content)
         difference = self._compare(self.describe(locked), current.content)
         because = f"the time of version {row.number} had come"
-        try:
-            with transaction.atomic():
-                self.check(locked, current.content)
-                self._apply(locked, current, difference, self.changed_action, because)
-        except DomainError as refusal:
-            # What it names is gone, or the plan has become one that may not be so: said, and not tried for ever.
-            self._end(current, Outcome.REFUSED, refusal.detail)
-            logger.warning("plan.version_refused", extra={"plan": str(locked), "version": row.number})
-            record_audit(
-                action=f"{self.noun}.version_refused",
-                target=locked,
-                after={"version": row.number, "code": refusal.code},
-                reason=refusal.detail,
-            )
-            return False
+        self._apply(locked, current, difference, self.changed_action, because)
         return True
+
+    def _refuse(self, row: Any, code: str, detail: str) -> None:
+        self._end(row, Outcome.REFUSED, detail)
+        record_audit(
+            action=f"{self.noun}.version_refused",
+            target=row.plan,
+            after={"version": row.number, "code": code},
+            reason=detail,
+        )
 
     def _schedule(
         self, locked: PlanT, wanted: Content, difference: Difference, effective_from: datetime, reason: str
@@ -214,6 +228,14 @@ class VersionedPlans[PlanT: VersionedModel](ABC):
         old, new = self.flatten(content), self.flatten(wanted)
         names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
         return Difference({name: old.get(name) for name in names}, {name: new.get(name) for name in names})
+
+
+def _lock_free(plans: Sequence[VersionedModel]) -> set[Any]:
+    """Lock those of the plans, all of one model, that nobody else has locked; the keys of these."""
+    if not plans:
+        return set()
+    found = type(plans[0])._default_manager.select_for_update(skip_locked=True).filter(pk__in=[p.pk for p in plans])
+    return set(found.values_list("pk", flat=True))
 
 
 def _expect(plan: VersionedModel, version: int | None) -> None:
