@@ -14,6 +14,7 @@ from scheduling import signals
 from scheduling.conf import FIRE_INTERVAL_SECONDS, heartbeat_seconds, sweep_seconds
 from scheduling.models import ProcessHeartbeat
 from scheduling.services.backlog import BacklogMover
+from scheduling.services.dispatching.circuits import tend_circuits
 from scheduling.services.dispatching.slices import ask_for_slices
 from scheduling.services.drains import note_drained
 from scheduling.services.lifting import lift_due
@@ -52,6 +53,7 @@ STANDING_SECONDS = 1.0
 # A version takes effect at most a second late.
 VERSION_SECONDS = 0.25
 SLICE_LOOK_SECONDS = 1.0
+CIRCUIT_LOOK_SECONDS = 5.0
 
 DUTIES: tuple[Duty, ...] = (
     Duty("heartbeat", heartbeat_seconds, _pulse.beat),
@@ -66,6 +68,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("versions", lambda: VERSION_SECONDS, apply_due_versions),
     Duty("lift", lambda: LIFT_SECONDS, lift_due),
     Duty("slices", lambda: SLICE_LOOK_SECONDS, ask_for_slices),
+    Duty("circuits", lambda: CIRCUIT_LOOK_SECONDS, tend_circuits),
     Duty("drained", lambda: DRAIN_LOOK_SECONDS, note_drained),
 )
 

@@ -107,6 +107,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/services/counters.py": ({"verify_counters"}, "the counters are of all tenants' work"),
     "scheduling/services/diagnosis.py": ({"_liveness_checks"}, "the diagnosis is the platform's"),
     "scheduling/services/dispatching/republish.py": ({"republish_unstarted"}, "dispatch serves all tenants at once"),
+    "scheduling/services/dispatching/circuits.py": (
+        {"tend_circuits"},
+        "breakers nobody waits behind, and jobs whose breaker is gone, are any tenant's",
+    ),
     "scheduling/services/dispatching/slices.py": (
         {"ask_for_slices", "ask_in_pool"},
         "whose slot goes to whom is decided among all tenants",

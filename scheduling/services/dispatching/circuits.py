@@ -16,12 +16,18 @@ from scheduling.circuit import CircuitPolicy, CircuitStanding, CircuitState, End
 from scheduling.conf import STAGE_ROWS, circuit_policy
 from scheduling.exceptions import KindUnknownError
 from scheduling.processors import registry
+from scheduling.services.dispatching.gates import HOLDS_JOBS
 from scheduling.services.leadership import lead
+from scheduling.services.wakes import wake_on_commit
+from tenants.context import all_tenants
 from tenants.services.audit import AuditTarget, record_audit
 
 CIRCUIT_LOCK = 0x63697263
-# Most breakers that one tick lets try again.
+TEND_LOCK = 0x74656E64
+# Most breakers that one turn lets try again, or forgets.
 PROBES = 500
+# Well beyond the longest delay of a retry by default: what failed comes back to a breaker that is still there.
+IDLE_SECONDS = 3600.0
 
 _TAKE_NEWS = """
 WITH chosen AS (SELECT id FROM scheduling_circuit_news ORDER BY id LIMIT %s),
@@ -48,23 +54,23 @@ _FORGET = """
 DELETE FROM scheduling_circuit c USING unnest(%s::uuid[], %s::text[]) AS w(tenant_id, kind)
 WHERE c.tenant_id = w.tenant_id AND c.kind = w.kind
 """
-# The oldest job of each breaker whose time has come, or whose last probe ended without saying anything.
+# The probe ended without saying anything: what it said since the news were read is heard at the next tick.
+_PROBE_IS_OVER = """NOT EXISTS (SELECT FROM scheduling_job j
+        WHERE j.id = c.probe_job_id AND j.state IN ('available', 'dispatched', 'executing'))
+    AND NOT EXISTS (SELECT FROM scheduling_circuit_news n WHERE n.tenant_id = c.tenant_id AND n.kind = c.kind)"""
+# The oldest job of each breaker whose time has come, or whose last probe is over. One behind which nobody waits is
+# left alone, however many there are, and its next job is the one that tries.
 _TRY = """
-WITH due AS (
-    SELECT c.id, c.tenant_id, c.kind, c.state FROM scheduling_circuit c
-    WHERE (c.state = 'open' AND c.until <= now()) OR (c.state = 'half_open' AND NOT EXISTS (
-        SELECT FROM scheduling_job j
-        WHERE j.id = c.probe_job_id AND j.state IN ('available', 'dispatched', 'executing')))
-    ORDER BY c.until LIMIT %(probes)s FOR UPDATE SKIP LOCKED
-), chosen AS (
-    SELECT d.id, h.job_id FROM due d CROSS JOIN LATERAL (
+WITH chosen AS (
+    SELECT c.id, h.job_id FROM scheduling_circuit c CROSS JOIN LATERAL (
         SELECT job_id FROM scheduling_job_held
-        WHERE gate = 'circuit' AND tenant_id = d.tenant_id AND kind = d.kind ORDER BY rank, job_id LIMIT 1
+        WHERE gate = 'circuit' AND tenant_id = c.tenant_id AND kind = c.kind ORDER BY rank, job_id LIMIT 1
     ) h
+    WHERE (c.state = 'open' AND c.until <= now()) OR (c.state = 'half_open' AND <probe is over>)
+    ORDER BY c.until LIMIT %(probes)s FOR UPDATE OF c SKIP LOCKED
 ), <release>, moved AS (
-    UPDATE scheduling_circuit c SET state = 'half_open', probe_job_id = (
-        SELECT ch.job_id FROM chosen ch JOIN held h USING (job_id) WHERE ch.id = c.id)
-    FROM due d WHERE c.id = d.id AND (d.state = 'open' OR EXISTS (SELECT FROM chosen ch WHERE ch.id = d.id))
+    UPDATE scheduling_circuit c SET state = 'half_open', probe_job_id = h.job_id
+    FROM chosen ch JOIN held h USING (job_id) WHERE c.id = ch.id
 )
 SELECT count(*) FROM held
 """
@@ -85,6 +91,40 @@ WITH closing AS (
 )
 SELECT count(*) FROM held
 """
+# What nobody came to try for so long is forgotten.
+_FORGET_IDLE = """
+WITH idle AS (
+    SELECT c.id FROM scheduling_circuit c
+    WHERE c.until <= now() - make_interval(secs => %(idle_seconds)s)
+        AND (c.state = 'open' OR (c.state = 'half_open' AND <probe is over>)) AND NOT <holds jobs>
+    ORDER BY c.until LIMIT %(probes)s FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM scheduling_circuit c USING idle i WHERE c.id = i.id RETURNING c.id
+)
+SELECT count(*) FROM gone
+"""
+# Another pool's tick may set a job aside in the moment in which its breaker is deleted: nothing would lead to it any
+# more. Hopping over the index, one probe for each tenant and kind, finds these.
+_RETURN_ORPHANS = """
+WITH RECURSIVE hop AS (
+    (SELECT tenant_id, kind FROM scheduling_job_held WHERE gate = 'circuit' ORDER BY tenant_id, kind LIMIT 1)
+    UNION ALL
+    SELECT next.tenant_id, next.kind FROM hop CROSS JOIN LATERAL (
+        SELECT h.tenant_id, h.kind FROM scheduling_job_held h
+        WHERE h.gate = 'circuit' AND (h.tenant_id, h.kind) > (hop.tenant_id, hop.kind)
+        ORDER BY h.tenant_id, h.kind LIMIT 1
+    ) next
+), orphaned AS (
+    SELECT tenant_id, kind FROM hop WHERE NOT EXISTS (SELECT FROM scheduling_circuit c
+        WHERE c.tenant_id = hop.tenant_id AND c.kind = hop.kind AND c.state <> 'counting')
+), chosen AS (
+    SELECT h.job_id FROM orphaned o CROSS JOIN LATERAL (
+        SELECT job_id, rank FROM scheduling_job_held
+        WHERE gate = 'circuit' AND tenant_id = o.tenant_id AND kind = o.kind ORDER BY rank, job_id LIMIT %(limit)s
+    ) h ORDER BY h.rank LIMIT %(limit)s
+), <release>
+SELECT count(*) FROM held
+"""
 _RELEASE = """held AS (
     DELETE FROM scheduling_job_held h USING chosen c WHERE h.job_id = c.job_id
     RETURNING h.job_id, h.tenant_id, h.entity_id, h.kind, h.rank, h.payload_bytes, h.used_us, h.travels_alone
@@ -96,6 +136,7 @@ _RELEASE = """held AS (
     SELECT DISTINCT h.tenant_id, h.entity_id, e.queue_id, 0
     FROM held h JOIN scheduling_schedulingentity e ON e.id = h.entity_id
 )"""
+_FRAGMENTS = {"<release>": _RELEASE, "<probe is over>": _PROBE_IS_OVER, "<holds jobs>": HOLDS_JOBS}
 _STANDING_FIELDS = tuple(field.name for field in fields(CircuitStanding))
 
 type Name = tuple[UUID, str]
@@ -107,6 +148,21 @@ def follow_circuits() -> int:
         return 0
     _fold_news(circuit_policy())
     return _run(_TRY) + _run(_RETURN)
+
+
+def tend_circuits() -> int:
+    """Forget breakers that nobody waits behind, give back jobs whose breaker is gone; how many came back.
+
+    Any number of dispatchers may call this, and one does it.
+    """
+    with all_tenants():
+        if not lead(TEND_LOCK):
+            return 0
+        _run(_FORGET_IDLE)
+        returned = _run(_RETURN_ORPHANS)
+        if returned:
+            wake_on_commit()
+        return returned
 
 
 def _fold_news(policy: CircuitPolicy) -> None:
@@ -178,9 +234,11 @@ def _has_circuit(kind: str) -> bool:
 
 
 def _run(statement: str) -> int:
-    values: dict[str, Any] = {"limit": STAGE_ROWS, "probes": PROBES}
+    values: dict[str, Any] = {"limit": STAGE_ROWS, "probes": PROBES, "idle_seconds": IDLE_SECONDS}
+    for name, fragment in _FRAGMENTS.items():
+        statement = statement.replace(name, fragment)
     with connection.cursor() as cursor:
-        cursor.execute(statement.replace("<release>", _RELEASE), values)
+        cursor.execute(statement, values)
         return int(cursor.fetchone()[0])
 
 

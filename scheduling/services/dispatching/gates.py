@@ -21,6 +21,11 @@ _GATE = f"""CASE
         AND c.state IN ('open', 'half_open') AND c.probe_job_id IS DISTINCT FROM r.job_id) THEN '{CIRCUIT}'
 END"""  # noqa: S608 - constants
 
+# Whether a job stands behind the breaker ``c``, as SQL. OFFSET keeps it a probe of the index for each breaker, which
+# no plan turns into a read of all that is set aside.
+HOLDS_JOBS = f"""EXISTS (SELECT FROM scheduling_job_held h
+    WHERE h.gate = '{CIRCUIT}' AND h.tenant_id = c.tenant_id AND h.kind = c.kind OFFSET 0)"""
+
 
 def gate_before(pool_id: str) -> str:
     """The gate's name as SQL over a ready row ``r``; ``pool_id`` is SQL too. It takes the parameter ``needs``."""

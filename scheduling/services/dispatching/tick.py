@@ -17,6 +17,7 @@ from scheduling.services.dispatching.circuits import follow_circuits
 from scheduling.services.dispatching.claim import Claim, claim_jobs, hints_of, reserve_capacity
 from scheduling.services.dispatching.clocks import Outcome, advance_clocks
 from scheduling.services.dispatching.collect import collect_settled
+from scheduling.services.dispatching.gates import HOLDS_JOBS
 from scheduling.services.dispatching.rates import limit_rates, spend_rates
 from scheduling.services.dispatching.read import read_pool, read_rows, rows_wanted
 from scheduling.services.dispatching.stage import hold, stage_due, stage_held
@@ -35,13 +36,14 @@ SELECT pg_try_advisory_xact_lock(%(lock)s, %(pool_id)s),
     EXISTS (SELECT FROM scheduling_job_due WHERE due_at <= now()),
     EXISTS (SELECT FROM scheduling_job_held),
     EXISTS (SELECT FROM scheduling_circuit_news)
-        OR EXISTS (SELECT FROM scheduling_circuit WHERE state = 'open' AND until <= now())
-        OR EXISTS (SELECT FROM scheduling_circuit WHERE state IN ('half_open', 'closing')),
+        OR EXISTS (SELECT FROM scheduling_circuit c WHERE c.state = 'open' AND c.until <= now() AND <holds jobs>)
+        OR EXISTS (SELECT FROM scheduling_circuit c
+            WHERE c.state IN ('half_open', 'closing') AND (c.state = 'closing' OR <holds jobs>)),
     EXISTS (SELECT FROM scheduling_settled s JOIN scheduling_queue q ON q.id = s.queue_id
         WHERE q.pool_id = %(pool_id)s),
     EXISTS (SELECT FROM scheduling_wake w JOIN scheduling_queue q ON q.id = w.queue_id
         WHERE q.pool_id = %(pool_id)s)
-"""
+""".replace("<holds jobs>", HOLDS_JOBS)
 
 
 @dataclass(frozen=True, slots=True)
