@@ -213,9 +213,9 @@ def test_a_waiting_job_says_why_and_a_finished_one_does_not(
     assert acme_api.get(f"{JOBS}{completed_job.id}/").json()["waiting"] is None
 
 
-def test_without_a_worker_a_job_says_that_none_serves_its_queue(acme_api: APIClient, available_job: Job) -> None:
+def test_without_worker_and_dispatcher_a_job_says_so(acme_api: APIClient, available_job: Job) -> None:
     reasons = acme_api.get(f"{JOBS}{available_job.id}/").json()["waiting"]["reasons"]
-    assert [reason["code"] for reason in reasons] == ["no_workers"]
+    assert {reason["code"] for reason in reasons} == {"no_workers", "no_dispatcher"}
 
 
 def test_a_tenant_that_paused_itself_is_told_so(acme_api: APIClient, available_job: Job) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from uuid import UUID
 
 import pytest
+from django.db.models.functions import Now
 
-from scheduling.models import LiveExecution, WorkerPool
+from scheduling.models import LiveExecution, PoolClock, WorkerPool
 from scheduling.services import leadership
 from scheduling.services.dispatching import TickResult, run_tick
 from scheduling.services.execution import StartedExecution, start_execution
@@ -29,7 +30,9 @@ def pool(db: None) -> WorkerPool:
 
 @pytest.fixture
 def worker(pool: WorkerPool) -> Registration:
-    """A worker with four slots that has just sent its heartbeat."""
+    """A worker with four slots that has just sent its heartbeat, of a pool that has just been ticked."""
+    with all_tenants():
+        PoolClock.objects.filter(pool=pool).update(ticked_at=Now())
     return register_worker(pool_name=pool.name, hostname="test", pid=1, slots=4)
 
 
