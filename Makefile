@@ -84,7 +84,7 @@ format: environment-dev ## Rewrite the code in the project's style
 
 bench: bench-basics ## Run all the benchmarks
 
-bench-basics: environment ## Measure recall, latency and fairness on this machine (BENCH="recall" picks)
+bench-basics: environment ## Measure everything but the longest on this machine (BENCH="recall latency" picks)
 	@$(SERVERS) -- $(PY) -m benchmarks $(BENCH)
 
 bench-simulated: environment ## The fair scheduler's numbers in simulation: no server, half a minute
