@@ -25,7 +25,7 @@ from scheduling.services.cfs_plans import (
     update_cfs_plan,
     withdraw_cfs_plan_version,
 )
-from tenants.admin.base import PlatformStaffAdmin
+from tenants.admin.base import OfItsPage, PlatformStaffAdmin
 from tenants.admin.post_actions import post_action
 from tenants.admin.versions import VERSION_FIELDS, VersionForm, VersionsMixin, asked_number, seen_version
 from tenants.permissions import Permission
@@ -39,7 +39,7 @@ class CFSPlanForm(VersionForm):
         fields = EDITABLE_FIELDS
 
 
-class CFSPlanTierInline(TabularInline):
+class CFSPlanTierInline(OfItsPage, TabularInline):
     """The queue that “by tier” means for each tier, and that queue's weight."""
 
     model = CFSPlanTier
@@ -71,19 +71,6 @@ class CFSPlanTierInline(TabularInline):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).select_related("plan").prefetch_related("plan__tiers")
-
-    # Whoever may change the plan may change its rows; the page of the plan has asked already.
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return True
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return True
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return True
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return True
 
 
 @admin.register(CFSPlan)

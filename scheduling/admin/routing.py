@@ -16,7 +16,7 @@ from scheduling.dashboards.tags import badge
 from scheduling.models import RoutingRule, RoutingTarget
 from scheduling.services.conditions import check_condition
 from scheduling.services.topology import RULE_FIELDS, create_routing_rule, update_routing_rule
-from tenants.admin.base import PlatformStaffAdmin
+from tenants.admin.base import OfItsPage, PlatformStaffAdmin
 from tenants.exceptions import FieldInvalidError
 from tenants.permissions import Permission
 
@@ -37,7 +37,7 @@ class RoutingRuleForm(forms.ModelForm):  # type: ignore[type-arg]
         return condition
 
 
-class RoutingTargetInline(TabularInline):
+class RoutingTargetInline(OfItsPage, TabularInline):
     """The queues that a balancing rule spreads its jobs over."""
 
     model = RoutingTarget
@@ -50,19 +50,6 @@ class RoutingTargetInline(TabularInline):
         if db_field.name == "queue":
             kwargs.setdefault("help_text", "Each once; in pools of their own, or in one.")
         return without_related_links(super().formfield_for_dbfield(db_field, request, **kwargs))
-
-    # Whoever may change the rule may change its queues; the page of the rule has asked already.
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return True
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return True
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return True
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return True
 
 
 @admin.register(RoutingRule)

@@ -188,6 +188,22 @@ class ReadOnlyAdmin(TenantScopedAdmin):
     change_permission: ClassVar[None] = None
 
 
+class OfItsPage:
+    """Rows inside another row's page: whoever may change that may change them, and the page has asked already."""
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+
 class PlatformStaffAdmin(ConsoleAdmin):
     """What is not one tenant's: its rights are the platform's, which no member of a tenant has."""
 

@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from unfold.admin import TabularInline
 
-from tenants.admin.base import PlatformStaffAdmin
+from tenants.admin.base import OfItsPage, PlatformStaffAdmin
 from tenants.admin.limits import describe_limit
 from tenants.admin.post_actions import post_action
 from tenants.admin.versions import VERSION_FIELDS, VersionForm, VersionsMixin, asked_number, seen_version
@@ -45,7 +45,7 @@ class TierAdmin(PlatformStaffAdmin):
             create_tier(slug=values["slug"], name=values["name"], rank=values["rank"])
 
 
-class PlanLimitInline(TabularInline):
+class PlanLimitInline(OfItsPage, TabularInline):
     """Limits that plug-ins declare."""
 
     model = PlanLimit
@@ -62,19 +62,6 @@ class PlanLimitInline(TabularInline):
     @admin.display(description="Meaning")
     def meaning(self, limit: PlanLimit) -> str:
         return describe_limit(limit.key) if limit.key else "–"
-
-    # Whoever may change the plan may change its limits; the page of the plan has asked already.
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return True
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return True
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return True
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return True
 
 
 class PlanForm(VersionForm):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -14,140 +14,31 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from scheduling.histogram import BUCKETS
 from scheduling.models import (
     CFSPlan,
-    Execution,
-    JobEvent,
     LiveExecution,
     Queue,
-    RollupClock,
-    SchedulingEntity,
-    ShareMinute,
-    TenantMinute,
     Worker,
 )
-from scheduling.selectors.decisions import read_decisions
 from scheduling.selectors.fairness import Verdict
 from scheduling.selectors.share_history import Span, read_share_history
 from scheduling.selectors.virtual_times import read_virtual_times
-from scheduling.services import share_samples
-from scheduling.services.share_samples import sample_shares, split_by_minute
 from tenants.clock import read_clock
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.integration.console.conftest import Work, queue_named
+from tests.integration.console.shares import (
+    FACTS,
+    a_whole_minute_ago,
+    demand,
+    dispatched,
+    note,
+)
 
 pytestmark = pytest.mark.django_db
 
 Console = Callable[[User], Client]
-MINUTE_US = 60_000_000
 STATEMENT_LIMIT = 16
-
-
-def demand(tenant: Tenant, *, vruntime: int = 0, weight: int = 1, waiting: int = 9) -> SchedulingEntity:
-    """The tenant waits in the queue `workflow`."""
-    entity, _ = SchedulingEntity.objects.update_or_create(
-        tenant=tenant,
-        queue=queue_named("workflow"),
-        defaults={"waiting": waiting, "is_runnable": True, "vruntime": vruntime, "weight_milli": weight * 1000},
-    )
-    return entity
-
-
-def note(tenant: Tenant, minute: datetime, *, used: float, entitled: float, queue: str = "workflow") -> None:
-    """A minute in which the tenant was backlogged all the time."""
-    queue_id = queue_named(queue).pk
-    TenantMinute.objects.create(
-        tenant=tenant,
-        minute=minute,
-        queue_id=queue_id,
-        busy_us=round(used * MINUTE_US),
-        wait=[0] * BUCKETS,
-        run=[0] * BUCKETS,
-    )
-    ShareMinute.objects.create(
-        tenant=tenant,
-        minute=minute,
-        queue_id=queue_id,
-        entitled_us=round(entitled * MINUTE_US),
-        backlogged_us=MINUTE_US,
-        lag_us=1_500_000,
-    )
-
-
-def sample_after(seconds: float) -> int:
-    """A sample that looks back so far."""
-    RollupClock.objects.update(shares_sampled_at=read_clock() - timedelta(seconds=seconds))
-    written = sample_shares()
-    with connection.cursor() as cursor:
-        # The test's transaction is longer than a dispatcher's.
-        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-    return written
-
-
-def a_whole_minute_ago() -> datetime:
-    return read_clock().replace(second=0, microsecond=0) - timedelta(minutes=1)
-
-
-def test_a_sample_writes_down_what_the_tree_gives(acme: Tenant, globex: Tenant, live_worker: Worker) -> None:
-    with all_tenants():
-        demand(acme, weight=2, vruntime=0)
-        demand(globex, weight=1, vruntime=3_000_000_000)
-        assert sample_after(30) >= 2
-        rows = {tenant: list(ShareMinute.objects.filter(tenant=tenant).order_by("minute")) for tenant in (acme, globex)}
-    # Four slots at 2 : 1; the caps of 5 and 2 cut nobody.
-    entitled = {tenant: sum(row.entitled_us for row in found) for tenant, found in rows.items()}
-    assert entitled[acme] == pytest.approx(30 * 8 / 3 * 1e6, rel=0.02)
-    assert entitled[globex] == pytest.approx(30 * 4 / 3 * 1e6, rel=0.02)
-    assert sum(row.backlogged_us for row in rows[acme]) == pytest.approx(30e6, rel=0.02)
-    # Globex had 3 s at weight 1: of them 2 were Acme's.
-    assert (rows[acme][-1].lag_us, rows[globex][-1].lag_us) == (2_000_000, -2_000_000)
-
-
-def test_two_dispatchers_sample_once(acme: Tenant, live_worker: Worker) -> None:
-    with all_tenants():
-        demand(acme)
-        assert sample_after(30)
-        assert sample_shares() == 0
-        assert sample_after(2) == 0
-
-
-def test_time_that_nobody_looked_at_is_not_made_up(acme: Tenant, live_worker: Worker) -> None:
-    with all_tenants():
-        demand(acme)
-        sample_after(3_600)
-        assert sum(ShareMinute.objects.values_list("backlogged_us", flat=True)) == pytest.approx(MINUTE_US, rel=0.02)
-
-
-def test_no_more_than_the_greatest_are_kept(
-    acme: Tenant, globex: Tenant, live_worker: Worker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(share_samples, "KEPT", 1)
-    with all_tenants():
-        demand(acme, weight=3)
-        demand(globex, weight=1)
-        sample_after(10)
-        assert set(ShareMinute.objects.values_list("tenant_id", flat=True)) == {acme.pk}
-
-
-def test_a_paused_pool_and_a_plan_without_shares_entitle_nobody(acme: Tenant, live_worker: Worker) -> None:
-    with all_tenants():
-        demand(acme)
-        live_worker.pool.is_paused = True
-        live_worker.pool.save()
-        assert sample_after(30) == 0
-        live_worker.pool.is_paused = False
-        live_worker.pool.save()
-        CFSPlan.objects.update(is_active=False)
-        CFSPlan.objects.filter(name="community").update(is_active=True)
-        assert sample_after(30) == 0
-
-
-def test_a_span_is_split_at_the_minute() -> None:
-    until = datetime.fromisoformat("2026-03-01T10:01:10+00:00")
-    parts = list(split_by_minute(until - timedelta(seconds=30), until))
-    assert [(minute.minute, length.total_seconds()) for minute, length in parts] == [(0, 20.0), (1, 10.0)]
 
 
 def test_shares_of_that_time_stand_beside_entitlements_of_that_time(acme: Tenant, globex: Tenant) -> None:
@@ -223,66 +114,6 @@ def test_virtual_times_are_relative_to_the_queues_own(acme: Tenant, globex: Tena
         ("globex", 0, 2.0),
         ("acme", 250_000, 1.0),
     ]
-
-
-def dispatched(work: Work, **data: object) -> None:
-    """The event of the failed job's one hand-out."""
-    JobEvent.objects.create(
-        tenant=work.tenant,
-        job_id=work.failed.pk,
-        execution_id=work.execution.pk,
-        at=work.execution.dispatched_at,
-        name="job.dispatched",
-        state="dispatched",
-        actor="system",
-        data=data,
-    )
-
-
-FACTS = {"reason": "least_virtual_time", "start_tag": 5_000_000, "runner_up_start_tag": 9_000_000, "in_flight": 3}
-
-
-def test_a_decision_has_the_numbers_that_decided_it(acme_work: Work, globex_work: Work) -> None:
-    with all_tenants():
-        dispatched(acme_work, **FACTS)
-        [decision] = read_decisions(acme_work.tenant.pk)
-    assert decision.job_id == acme_work.failed.pk
-    assert (decision.predicted_us, decision.measured_us) == (1_000_000, 2_000_000)
-    assert (decision.state, decision.has_job) == (Execution.Outcome.FAILED, True)
-    facts = decision.facts
-    assert (facts.reason, facts.start_tag, facts.in_flight) == ("least_virtual_time", 5_000_000, 3)
-    assert facts.runner_up_us == 4_000
-
-
-def test_a_tenant_sees_its_decisions_without_the_others_tags(acme_work: Work, globex_work: Work) -> None:
-    with tenant_context(acme_work.tenant):
-        dispatched(acme_work, **FACTS)
-        [decision] = read_decisions(acme_work.tenant.pk)
-        assert read_decisions(globex_work.tenant.pk) == []
-    assert (decision.facts.reason, decision.facts.in_flight) == ("least_virtual_time", 3)
-    assert (decision.facts.start_tag, decision.facts.runner_up_us, decision.facts.queue_vruntime) == (None, None, None)
-
-
-def test_decisions_are_found_by_an_index_of_every_partition(acme_work: Work) -> None:
-    with all_tenants(), connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT bool_and(x.indisvalid), count(*) FROM pg_index x
-            WHERE x.indexrelid = 'execution_by_tenant'::regclass OR x.indexrelid IN
-                (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'execution_by_tenant'::regclass)
-            """
-        )
-        is_valid, indexes = cursor.fetchone()
-        cursor.execute("SELECT count(*) FROM pg_inherits WHERE inhparent = 'scheduling_execution'::regclass")
-        partitions = cursor.fetchone()[0]
-        cursor.execute("SET LOCAL enable_seqscan = off")
-        cursor.execute(
-            "EXPLAIN SELECT id FROM scheduling_execution WHERE tenant_id = %s ORDER BY id DESC LIMIT 500",
-            [acme_work.tenant.pk],
-        )
-        plan = "\n".join(line for (line,) in cursor.fetchall())
-    assert (is_valid, indexes) == (True, partitions + 1)
-    assert "Index Cond: (tenant_id = " in plan, plan
 
 
 def test_what_runs_now_counts_and_jobs_of_one_message_share_its_slot(acme_work: Work) -> None:

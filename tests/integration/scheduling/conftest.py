@@ -9,7 +9,7 @@ import pytest
 from django.db.models.functions import Now
 
 from scheduling.models import LiveExecution, PoolClock, WorkerPool
-from scheduling.services import leadership
+from scheduling.services import backlog, leadership
 from scheduling.services.dispatching import TickResult, run_tick
 from scheduling.services.execution import StartedExecution, start_execution
 from scheduling.services.workers import Registration, register_worker
@@ -52,3 +52,9 @@ def start(worker: Registration) -> Callable[[UUID], StartedExecution | None]:
         return start_execution(execution_id=live.id, token=live.token, worker_id=worker.worker_id)
 
     return start_job
+
+
+@pytest.fixture
+def settled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A move of the backlog waits for no submission that may still be open."""
+    monkeypatch.setattr(backlog, "SETTLE_SECONDS", 0.0)

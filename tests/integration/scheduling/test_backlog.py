@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import random
-from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
 
-from scheduling.lifecycle import JobState
 from scheduling.models import (
     BacklogMove,
     CFSPlan,
     Job,
-    JobDue,
     JobEvent,
     JobHeld,
     JobReady,
-    LiveExecution,
     Queue,
     RoutingRule,
     SchedulingEntity,
@@ -33,80 +24,19 @@ from scheduling.models import (
 from scheduling.services import backlog
 from scheduling.services.backlog import MOVE_ROWS, move_backlog, move_turn
 from scheduling.services.cancellation import cancel_job
-from scheduling.services.cfs_plans import TierRow, activate_cfs_plan, rollback_cfs_plan, update_cfs_plan
-from scheduling.services.counters import verify_counters
+from scheduling.services.cfs_plans import TierRow, rollback_cfs_plan, update_cfs_plan
 from scheduling.services.dispatching import run_tick
-from scheduling.services.ledger import verify_ledger
 from scheduling.services.pauses import pause_kind
 from scheduling.services.suspension import resume_job, suspend_job
 from scheduling.services.topology import update_routing_rule
 from scheduling.services.workers import Registration
 from tenants.clock import read_moment
 from tenants.context import all_tenants, tenant_context
-from tenants.exceptions import DomainError
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import Tick, complete, fail, in_flight, submit
+from tests.integration.scheduling.backlog import activate, assert_nothing_is_lost, move_all, queues_of
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
-
-
-@pytest.fixture(autouse=True)
-def _settled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backlog, "SETTLE_SECONDS", 0.0)
-
-
-def activate(name: str) -> None:
-    activate_cfs_plan(plan=CFSPlan.objects.get(name=name), reason="test")
-
-
-def move_all(turns: int = 500) -> int:
-    """Turns until the move is over."""
-    moved = 0
-    for _ in range(turns):
-        moved += move_turn()
-        with all_tenants():
-            if not BacklogMove.objects.filter(is_open=True).exists():
-                return moved
-    raise AssertionError("The move does not end.")
-
-
-def queues_of(jobs: list[Job]) -> Counter[str]:
-    with all_tenants():
-        return Counter(Job.objects.filter(pk__in=[job.pk for job in jobs]).values_list("queue__name", flat=True))
-
-
-def places() -> Counter[UUID]:
-    """How often each job stands in a waiting table or in flight."""
-    with all_tenants():
-        found: Counter[UUID] = Counter()
-        for table in (JobReady, JobDue, JobHeld, LiveExecution):
-            found.update(table.objects.values_list("job_id", flat=True))
-        return found
-
-
-def assert_nothing_is_lost(pool: WorkerPool) -> None:
-    run_tick(pool.pk)
-    with all_tenants():
-        open_states = (
-            JobState.SCHEDULED,
-            JobState.AVAILABLE,
-            JobState.RETRYABLE,
-            JobState.DISPATCHED,
-            JobState.EXECUTING,
-        )
-        wanted = set(Job.objects.filter(state__in=open_states).values_list("pk", flat=True))
-        misplaced = [
-            row.job_id
-            for table in (JobReady, JobDue, JobHeld)
-            for row in table.objects.all()
-            if SchedulingEntity.objects.get(pk=row.entity_id).queue_id != Job.objects.get(pk=row.job_id).queue_id
-        ]
-    found = places()
-    assert set(found) == wanted
-    assert set(found.values()) <= {1}
-    assert misplaced == []
-    assert verify_counters() == []
-    assert verify_ledger().is_balanced
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks", "settled_at_once")]
 
 
 def test_the_backlog_moves_both_ways_with_all_that_waits(acme: Tenant, globex: Tenant, pool: WorkerPool) -> None:
@@ -320,85 +250,6 @@ def test_submissions_by_the_old_routes_are_found_by_a_later_pass(acme: Tenant, m
     monkeypatch.setattr(backlog, "SETTLE_SECONDS", 0.0)
     assert move_all() == 2
     assert queues_of(late) == {"workflow": 2}
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("seed", range(4))
-def test_random_interleavings_lose_nothing(
-    acme: Tenant,
-    globex: Tenant,
-    pool: WorkerPool,
-    worker: Registration,
-    start: Any,
-    seed: int,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Submits, ticks, cancels, suspensions, failures and switches of the edition, on four connections at once."""
-    monkeypatch.setattr(backlog, "MOVE_ROWS", 11)
-    jobs = [*submit(acme, 120), *submit(globex, 60)]
-    acts: list[Callable[[random.Random], object]] = [
-        lambda dice: submit(dice.choice([acme, globex]), dice.randint(1, 9), fair_key=dice.choice(["", "ada", "bob"])),
-        lambda dice: run_tick(pool.pk),
-        lambda dice: move_turn(),
-        lambda dice: move_turn(),
-        lambda dice: _act_on(dice, jobs, acme, cancel_job),
-        lambda dice: _act_on(dice, jobs, acme, suspend_job),
-        lambda dice: _act_on(dice, jobs, acme, resume_job),
-        lambda dice: activate(dice.choice(["community", "cloud"])),
-        lambda dice: _end_one(dice, start),
-    ]
-
-    def go(number: int) -> None:
-        dice = random.Random(seed * 10 + number)
-        try:
-            for _ in range(30):
-                dice.choice(acts)(dice)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(4) as threads:
-        list(threads.map(go, range(4)))
-    move_all()
-    assert_nothing_is_lost(pool)
-    with all_tenants():
-        tiers = dict(CFSPlan.objects.get(is_active=True).tiers.values_list("tier_id", "queue__name"))
-        waiting = Job.objects.filter(state__in=[JobState.AVAILABLE, JobState.SUSPENDED], execution_count=0)
-        found = set(waiting.values_list("tenant__plan__tier_id", "queue__name"))
-    assert found <= set(tiers.items())
-
-
-def _act_on(dice: random.Random, jobs: list[Job], tenant: Tenant, act: Callable[..., object]) -> None:
-    with tenant_context(tenant):
-        try:
-            act(job_id=dice.choice(jobs[:120]).pk)
-        except DomainError:
-            return
-
-
-def _end_one(dice: random.Random, start: Any) -> None:
-    flying = in_flight()
-    if not flying:
-        return
-    job = dice.choice(flying)
-    try:
-        (complete if dice.random() < 0.5 else fail)(start, job)
-    except (AssertionError, LiveExecution.DoesNotExist):
-        return  # somebody else was faster
-
-
-@pytest.mark.django_db(transaction=True)
-def test_some_thousand_move_there_and_back(acme: Tenant, globex: Tenant, pool: WorkerPool) -> None:
-    jobs = [job for tenant in (acme, globex) for _ in range(3) for job in submit(tenant, 1_000)]
-    for name, queues in (
-        ("community", {"workflow": 6_000}),
-        ("cloud", {"workflow_team": 3_000, "workflow_sandbox": 3_000}),
-    ):
-        activate(name)
-        assert move_all() == 6_000
-        assert queues_of(jobs) == queues
-    run_tick(pool.pk)
-    assert verify_counters() == []
-    assert Counter(places().values()) == {1: 6_000}
 
 
 def test_the_command_says_how_far_a_move_is(acme: Tenant, capsys: pytest.CaptureFixture[str]) -> None:

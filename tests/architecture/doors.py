@@ -1,0 +1,239 @@
+"""Every way across tenants, in one list: a new door is opened on purpose, and seen by whoever reviews this file."""
+
+from __future__ import annotations
+
+# file: the functions that open a door, and why they must.
+EXPECTED: dict[str, tuple[set[str], str]] = {
+    "jobsplatform/demo/readings.py": (
+        {"read_counts", "read_executions", "read_death_reasons", "read_runs"},
+        "the demo compares its tenants with one another",
+    ),
+    "jobsplatform/health/metrics.py": ({"PlatformCollector.collect"}, "the numbers are the platform's, by queue"),
+    "jobsplatform/health/probes.py": ({"Dispatcher._age"}, "the probe asks for the platform, not for a tenant"),
+    "scheduling/api/views/queues.py": ({"QueueViewSet.list"}, "platform staff sees global numbers"),
+    "scheduling/management/commands/prune_finished.py": (
+        {"Command._record", "pages"},
+        "an operator removes the ended jobs of all tenants at once",
+    ),
+    "scheduling/management/commands/explain_job.py": ({"Command.handle"}, "an operator names a job by its id alone"),
+    "scheduling/management/commands/list_circuits.py": (
+        {"Command.handle"},
+        "an operator asks for all tenants' circuit breakers",
+    ),
+    "scheduling/management/commands/list_schedules.py": (
+        {"Command.handle"},
+        "an operator asks for all tenants' schedules",
+    ),
+    "scheduling/management/schedules.py": ({"schedule_scope"}, "an id on the command line does not say whose it is"),
+    "scheduling/management/commands/tail_job.py": (
+        {"find_job"},
+        "an operator names a job by its id, not by its tenant",
+    ),
+    "scheduling/api/views/stops.py": (
+        {"StoppableViewSet.state_of", "WorkerViewSet._answer", "WorkerViewSet.list"},
+        "platform staff sees global numbers, whichever tenant it has named",
+    ),
+    "scheduling/management/targets.py": (
+        {"find_worker", "read_state"},
+        "whoever runs a command sees how a queue, kind, pool or worker stands for all tenants",
+    ),
+    "scheduling/management/commands/run_upkeep.py": (
+        {"Command.handle"},
+        "upkeep is the platform's, and so is its record",
+    ),
+    "scheduling/migrations/0014_cfs_plan_versions.py": (
+        {"put_versions"},
+        "FORCE binds the owner, who writes first versions",
+    ),
+    "scheduling/migrations/0003_queues_and_plans.py": (
+        {"put_queues_and_plans", "take_queues_and_plans"},
+        "FORCE binds the owner, who writes these rows",
+    ),
+    "scheduling/migrations/0007_usage.py": ({"count_month"}, "FORCE binds the owner, who counts all tenants' work"),
+    "scheduling/migrations/0008_upkeep.py": (
+        {"put_clock", "put_retention", "take_retention"},
+        "FORCE binds the owner, who writes these rows",
+    ),
+    "scheduling/management/commands/check_process.py": (
+        {"Command.handle"},
+        "a process is the platform's, as is its probe",
+    ),
+    "scheduling/management/commands/plan_versions.py": ({"Command.handle"}, "plans are the platform's"),
+    "scheduling/processors/retrieval/management/commands/build_search_indexes.py": (
+        {"large_datasets"},
+        "it looks for the datasets of all tenants that have outgrown exact search",
+    ),
+    "scheduling/processors/retrieval/upkeep.py": (
+        {"check_chunks", "_find_missing_files"},
+        "upkeep looks at the documents of all tenants",
+    ),
+    "scheduling/migrations/0011_cost_predictor.py": ({"begin_sums"}, "FORCE binds the owner, who begins all sums"),
+    "scheduling/processors/retrieval/migrations/0003_space.py": (
+        {"put_space", "take_space"},
+        "FORCE binds the owner, who counts all tenants' documents",
+    ),
+    "scheduling/processors/retrieval/space.py": ({"verify_space"}, "every tenant's counters are recounted"),
+    "scheduling/selectors/outlook.py": (
+        {"read_start"},
+        "everybody's work decides when a job's turn comes; the time alone is told",
+    ),
+    "scheduling/selectors/standing.py": (
+        {"read_standing"},
+        "whether a queue's cap is reached is a matter of all tenants; a tenant is told no number of it",
+    ),
+    "scheduling/selectors/recent_load.py": (
+        {"read_recent_load"},
+        "a what-if replays what all tenants of a pool have had to do; only who may see the platform's numbers asks it.",
+    ),
+    "scheduling/migrations/0010_fair_keys.py": ({"give_lines_back"}, "FORCE binds the owner, who gives back all lines"),
+    "scheduling/services/backlog.py": ({"move_backlog", "move_turn"}, "what waits is all tenants'"),
+    "scheduling/services/standings.py": ({"measure_queues"}, "queues and workers are the platform's"),
+    "scheduling/services/cfs_plans.py": (
+        {"activate_cfs_plan", "create_cfs_plan"},
+        "the order among tenants is the platform's",
+    ),
+    "scheduling/services/share_samples.py": ({"sample_shares"}, "entitlements are reckoned among all tenants"),
+    "scheduling/services/counters.py": ({"verify_counters"}, "the counters are of all tenants' work"),
+    "scheduling/services/diagnosis.py": ({"_liveness_checks"}, "the diagnosis is the platform's"),
+    "scheduling/services/dispatching/republish.py": ({"republish_unstarted"}, "dispatch serves all tenants at once"),
+    "scheduling/services/dispatching/circuits.py": (
+        {"tend_circuits"},
+        "breakers nobody waits behind, and jobs whose breaker is gone, are any tenant's",
+    ),
+    "scheduling/services/dispatching/slices.py": (
+        {"ask_for_slices", "ask_in_pool"},
+        "whose slot goes to whom is decided among all tenants",
+    ),
+    "scheduling/services/dispatching/tick.py": ({"run_tick"}, "dispatch serves all tenants at once"),
+    "scheduling/services/execution.py": ({"start_executions"}, "a message names executions, not their tenants"),
+    "scheduling/services/leases.py": ({"heartbeat"}, "a worker renews the leases of many tenants' executions"),
+    "scheduling/services/ledger.py": ({"verify_ledger"}, "the ledger balances for every tenant"),
+    "scheduling/services/quotas.py": ({"keep_limits"}, "overrides expire and months end for all tenants"),
+    "scheduling/services/lines.py": ({"remove_idle_lines"}, "upkeep removes what is idle of all tenants"),
+    "scheduling/services/partitions.py": (
+        {"_make", "_midnight", "list_partitions"},
+        "partitions hold the rows of all tenants",
+    ),
+    "scheduling/services/plan_versions.py": ({"apply_due_versions"}, "plans are the platform's"),
+    "scheduling/services/processes.py": ({"ProcessPulse.beat"}, "dispatchers and beat are the platform's"),
+    "scheduling/services/rescue.py": ({"run_sweep"}, "the sweep looks for dead executions of all tenants"),
+    "scheduling/services/schedules/firing.py": (
+        {"fire_due_schedules"},
+        "whichever dispatcher looks fires what is due of all tenants",
+    ),
+    "scheduling/services/retention/history.py": (
+        {"drop_oldest_day", "prune_oldest", "prune_tenant_history"},
+        "a day of history holds the rows of all tenants, and each step serves whichever has old ones",
+    ),
+    "scheduling/services/retention/jobs.py": (
+        {"_prune", "count_prunable", "prune_batches"},
+        "each step serves whichever tenant has jobs that are old enough",
+    ),
+    "scheduling/services/retention/platform_rows.py": (
+        {"prune_platform_rows"},
+        "workers and runs of upkeep are the platform's",
+    ),
+    "scheduling/services/rollups.py": (
+        {"fold_tallies", "prune_rollups", "verify_rollups"},
+        "what ended is counted for all tenants at once",
+    ),
+    "scheduling/services/settlement.py": ({"settle"}, "capacity and charges are settled across tenants"),
+    "scheduling/services/drains.py": ({"note_drained"}, "what is left of a drain may be any tenant's"),
+    "scheduling/services/lifting.py": ({"lift_due"}, "pauses of queues, kinds, pools and tenants end by themselves"),
+    "scheduling/services/pauses.py": (
+        {"_drain", "_pause_row", "pause_kind", "resume_kind", "resume_pool", "resume_queue"},
+        "queues, kinds and pools are the platform's, and their jobs all tenants'",
+    ),
+    "scheduling/services/tenant_work.py": ({"cancel_running"}, "the platform cancels what runs for a tenant"),
+    "scheduling/services/topology.py": (
+        {"_update", "create_routing_rule", "update_routing_rule"},
+        "pools, queues and rules are the platform's",
+    ),
+    "scheduling/services/upkeep/retention.py": (
+        {"_prune_batches", "_prune_jobs", "_prune_tenants", "prune_audit_log"},
+        "the cutoffs of many tenants are read at once",
+    ),
+    "scheduling/services/upkeep/verification.py": ({"check_usage"}, "the months of all tenants are compared"),
+    "scheduling/services/upkeep/runs.py": ({"_begin", "_write"}, "upkeep is the platform's, and so are its results"),
+    "scheduling/services/usage.py": ({"verify_usage"}, "every tenant's counter is its executions' time"),
+    "scheduling/services/workers.py": (
+        {"_switch", "enter_again", "register_worker", "retire_worker"},
+        "workers are the platform's and serve all tenants",
+    ),
+    "scheduling/worker/preloading.py": ({"kinds_served"}, "what a pool serves is no tenant's affair"),
+    "tenants/api/platform.py": ({"PlatformTenantViewSet.list"}, "the platform's people see all tenants"),
+    "tenants/middleware.py": ({"_context_of"}, "platform staff that names no tenant works through the door"),
+    "tenants/migrations/0010_plan_versions.py": ({"put_versions"}, "FORCE binds the owner, who writes first versions"),
+    "tenants/migrations/0003_tiers_and_plans.py": (
+        {"put_tiers_and_plans", "take_tiers_and_plans"},
+        "FORCE binds the owner, who writes these rows",
+    ),
+    "tenants/rls.py": (
+        {"AddCompositeForeignKey._refuse_orphans"},
+        "under FORCE the owner would count no orphans at all",
+    ),
+    "tenants/selectors/api_keys.py": (
+        {"find_api_key", "find_valid_key"},
+        "a command names a key, not its tenant; a wait asks again for its own",
+    ),
+    "tenants/selectors/people.py": ({"find_places"}, "whoever knocks has no context yet"),
+    "tenants/selectors/tenants.py": ({"find_tenant"}, "whoever knocks has no context yet"),
+    "tenants/services/api_keys.py": ({"authenticate_api_key"}, "the key says which tenant it is, not the caller"),
+    "tenants/services/lockouts.py": ({"unlock_user"}, "accounts are no tenant's"),
+    "tenants/services/people.py": (
+        {
+            "activate_user",
+            "deactivate_user",
+            "grant_platform_role",
+            "record_password_change",
+            "revoke_platform_role",
+        },
+        "accounts and platform roles are no tenant's",
+    ),
+    "tenants/migrations/0005_audit_chain.py": (
+        {"queue_old_entries"},
+        "FORCE binds the owner, who queues the entries of all tenants",
+    ),
+    "tenants/services/session_acts.py": ({"_record"}, "an account is no tenant's, nor are its log-ins"),
+    "tenants/services/audit_acts.py": (
+        {"_read_pages"},
+        "an export is read after its request's transaction is gone, in the scope that the request had",
+    ),
+    "tenants/services/audit_heads.py": ({"last_heads", "sign_heads"}, "the chains of all tenants are signed"),
+    "tenants/services/audit_pruning.py": (
+        {"erase_chain", "prune_audit"},
+        "only the platform's role may delete what a checkpoint covers",
+    ),
+    "tenants/services/audit_verification.py": ({"_Verifier.scope"}, "the chains of all tenants are verified"),
+    "tenants/services/limits.py": (
+        {"clear_tenant_limit", "set_tenant_limit"},
+        "what a tenant may is the platform's to say",
+    ),
+    "tenants/services/erasure/proof.py": (
+        {"find_erasure", "verify_erasure"},
+        "the record of an erasure is the platform's, and its tenant is gone",
+    ),
+    "tenants/services/erasure/requests.py": ({"cancel_erasure", "request_erasure"}, "the platform erases a tenant"),
+    "tenants/services/erasure/steps.py": ({"advance", "due_erasures"}, "the platform erases a tenant"),
+    "tenants/services/plans.py": (
+        {"create_plan", "create_tier", "update_tier"},
+        "plans are the platform's, and their tenants are told at once",
+    ),
+    "tenants/services/versions.py": (
+        {"VersionedPlans.edit", "VersionedPlans.roll_back", "VersionedPlans.withdraw"},
+        "plans are the platform's",
+    ),
+    "tenants/services/sealing.py": ({"_seal_turn"}, "one sealer serves the chains of all tenants"),
+    "tenants/services/tenants.py": (
+        {
+            "_change",
+            "_stop",
+            "change_plan",
+            "create_tenant",
+            "lift_due_stops",
+            "reinstate_tenant",
+            "suspend_tenant",
+        },
+        "only the platform may write a tenant's own row",
+    ),
+}

@@ -1,0 +1,80 @@
+"""What the tree gives is written down once, as it was at that time."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from scheduling.models import (
+    CFSPlan,
+    ShareMinute,
+    Worker,
+)
+from scheduling.services import share_samples
+from scheduling.services.share_samples import sample_shares, split_by_minute
+from tenants.context import all_tenants
+from tenants.models import Tenant
+from tests.integration.console.shares import MINUTE_US, demand, sample_after
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_sample_writes_down_what_the_tree_gives(acme: Tenant, globex: Tenant, live_worker: Worker) -> None:
+    with all_tenants():
+        demand(acme, weight=2, vruntime=0)
+        demand(globex, weight=1, vruntime=3_000_000_000)
+        assert sample_after(30) >= 2
+        rows = {tenant: list(ShareMinute.objects.filter(tenant=tenant).order_by("minute")) for tenant in (acme, globex)}
+    # Four slots at 2 : 1; the caps of 5 and 2 cut nobody.
+    entitled = {tenant: sum(row.entitled_us for row in found) for tenant, found in rows.items()}
+    assert entitled[acme] == pytest.approx(30 * 8 / 3 * 1e6, rel=0.02)
+    assert entitled[globex] == pytest.approx(30 * 4 / 3 * 1e6, rel=0.02)
+    assert sum(row.backlogged_us for row in rows[acme]) == pytest.approx(30e6, rel=0.02)
+    # Globex had 3 s at weight 1: of them 2 were Acme's.
+    assert (rows[acme][-1].lag_us, rows[globex][-1].lag_us) == (2_000_000, -2_000_000)
+
+
+def test_two_dispatchers_sample_once(acme: Tenant, live_worker: Worker) -> None:
+    with all_tenants():
+        demand(acme)
+        assert sample_after(30)
+        assert sample_shares() == 0
+        assert sample_after(2) == 0
+
+
+def test_time_that_nobody_looked_at_is_not_made_up(acme: Tenant, live_worker: Worker) -> None:
+    with all_tenants():
+        demand(acme)
+        sample_after(3_600)
+        assert sum(ShareMinute.objects.values_list("backlogged_us", flat=True)) == pytest.approx(MINUTE_US, rel=0.02)
+
+
+def test_no_more_than_the_greatest_are_kept(
+    acme: Tenant, globex: Tenant, live_worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(share_samples, "KEPT", 1)
+    with all_tenants():
+        demand(acme, weight=3)
+        demand(globex, weight=1)
+        sample_after(10)
+        assert set(ShareMinute.objects.values_list("tenant_id", flat=True)) == {acme.pk}
+
+
+def test_a_paused_pool_and_a_plan_without_shares_entitle_nobody(acme: Tenant, live_worker: Worker) -> None:
+    with all_tenants():
+        demand(acme)
+        live_worker.pool.is_paused = True
+        live_worker.pool.save()
+        assert sample_after(30) == 0
+        live_worker.pool.is_paused = False
+        live_worker.pool.save()
+        CFSPlan.objects.update(is_active=False)
+        CFSPlan.objects.filter(name="community").update(is_active=True)
+        assert sample_after(30) == 0
+
+
+def test_a_span_is_split_at_the_minute() -> None:
+    until = datetime.fromisoformat("2026-03-01T10:01:10+00:00")
+    parts = list(split_by_minute(until - timedelta(seconds=30), until))
+    assert [(minute.minute, length.total_seconds()) for minute, length in parts] == [(0, 20.0), (1, 10.0)]

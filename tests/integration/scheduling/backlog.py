@@ -1,0 +1,79 @@
+"""What tests of moved backlogs do and look at."""
+
+from __future__ import annotations
+
+from collections import Counter
+from uuid import UUID
+
+from scheduling.lifecycle import JobState
+from scheduling.models import (
+    BacklogMove,
+    CFSPlan,
+    Job,
+    JobDue,
+    JobHeld,
+    JobReady,
+    LiveExecution,
+    SchedulingEntity,
+    WorkerPool,
+)
+from scheduling.services.backlog import move_turn
+from scheduling.services.cfs_plans import activate_cfs_plan
+from scheduling.services.counters import verify_counters
+from scheduling.services.dispatching import run_tick
+from scheduling.services.ledger import verify_ledger
+from tenants.context import all_tenants
+
+
+def activate(name: str) -> None:
+    activate_cfs_plan(plan=CFSPlan.objects.get(name=name), reason="test")
+
+
+def move_all(turns: int = 500) -> int:
+    """Turns until the move is over."""
+    moved = 0
+    for _ in range(turns):
+        moved += move_turn()
+        with all_tenants():
+            if not BacklogMove.objects.filter(is_open=True).exists():
+                return moved
+    raise AssertionError("The move does not end.")
+
+
+def queues_of(jobs: list[Job]) -> Counter[str]:
+    with all_tenants():
+        return Counter(Job.objects.filter(pk__in=[job.pk for job in jobs]).values_list("queue__name", flat=True))
+
+
+def places() -> Counter[UUID]:
+    """How often each job stands in a waiting table or in flight."""
+    with all_tenants():
+        found: Counter[UUID] = Counter()
+        for table in (JobReady, JobDue, JobHeld, LiveExecution):
+            found.update(table.objects.values_list("job_id", flat=True))
+        return found
+
+
+def assert_nothing_is_lost(pool: WorkerPool) -> None:
+    run_tick(pool.pk)
+    with all_tenants():
+        open_states = (
+            JobState.SCHEDULED,
+            JobState.AVAILABLE,
+            JobState.RETRYABLE,
+            JobState.DISPATCHED,
+            JobState.EXECUTING,
+        )
+        wanted = set(Job.objects.filter(state__in=open_states).values_list("pk", flat=True))
+        misplaced = [
+            row.job_id
+            for table in (JobReady, JobDue, JobHeld)
+            for row in table.objects.all()
+            if SchedulingEntity.objects.get(pk=row.entity_id).queue_id != Job.objects.get(pk=row.job_id).queue_id
+        ]
+    found = places()
+    assert set(found) == wanted
+    assert set(found.values()) <= {1}
+    assert misplaced == []
+    assert verify_counters() == []
+    assert verify_ledger().is_balanced
