@@ -119,7 +119,7 @@ class WhatIf:
 
 
 def what_if(load: Load, change: Change, *, notes: Sequence[Note] = ()) -> WhatIf:
-    """Replay the load now and after the change. Raises UnknownNameError. Pure; 50,000 picks in about 0.2 s."""
+    """Replay the load now and after the change. Raises UnknownNameError. Pure."""
     changed = apply_change(load, change)
     now, after = _Side(load), _Side(changed)
     names = [tenant.slug for tenant in load.tenants]

@@ -23,7 +23,7 @@ from tenants.ids import uuid7_floor
 from tenants.models import Plan, Tenant
 
 WINDOW = timedelta(hours=1)
-# Arrivals and waiting jobs together: replayed twice, these are 50,000 picks, which take a third of a second.
+# Arrivals and waiting jobs together: replayed twice, these are 50,000 picks, as many as a page can wait for.
 MOST_JOBS = 25_000
 # Of one line no more waiting jobs than these are counted.
 LONGEST_LINE = 200_000
