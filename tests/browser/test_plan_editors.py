@@ -7,6 +7,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from scheduling.models import CFSPlan
 from scheduling.services.cancellation import cancel_jobs
+from scheduling.services.cfs_plans import rollback_cfs_plan
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Plan, Tenant
 from tests.acceptance.acts import submit, wait_for
@@ -71,7 +72,7 @@ def test_a_weight_is_tried_saved_and_rolled_back(console: Console, globex: Tenan
     finally:
         with all_tenants():
             cancel_jobs(job_ids=[job.pk for job in jobs], reason="the test is over")
-            CFSPlan.objects.get(name="cloud").tiers.filter(tier_id="sandbox").update(weight=1)
+            rollback_cfs_plan(plan=before, number=before.version, reason="the test is over")
 
 
 def test_a_tenants_plan_is_tried_saved_and_rolled_back(console: Console, globex: Tenant) -> None:
