@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scheduling.fairness.simulated_measures import PolicyMeasure, TenantMeasure, measure_workload
+from scheduling.fairness.simulation.measures import PolicyMeasure, TenantMeasure, measure_workload
 from scheduling.fairness.simulation import Policy
-from scheduling.fairness.workload_file import load_workload
+from scheduling.fairness.simulation.workload_file import load_workload
 
 WORKLOADS = Path(__file__).parent / "workloads"
 # One slot release of the quiet tenant's workloads, in seconds.

@@ -10,9 +10,9 @@ from heapq import heappop, heappush
 from pathlib import Path
 
 from benchmarks.outcome import Outcome
-from scheduling.fairness.load import Change, Load, PlanTerms, QueueTerms, TenantTerms
+from scheduling.fairness.simulation.load import Change, Load, PlanTerms, QueueTerms, TenantTerms
 from scheduling.fairness.simulation import Arrivals, Policy
-from scheduling.fairness.what_if import what_if
+from scheduling.fairness.simulation.what_if import what_if
 
 PICKS = 50_000
 TENANTS, SLOTS, SEED, RUNS = 300, 16, 20_260_203, 7

@@ -18,7 +18,7 @@ from django.db import connection
 from benchmarks.outcome import Outcome
 from jobsplatform.demo.processes import Platform, running_platform
 from jobsplatform.demo.provision import ACTOR
-from scheduling.fairness.load import Change
+from scheduling.fairness.simulation.load import Change
 from scheduling.selectors.what_if import answer_what_if
 from scheduling.services.job_requests import JobRequest
 from scheduling.services.submission import submit_jobs

@@ -55,6 +55,7 @@ class Queue:
     weight_milli: int = 1_000
     cap: int = 10**6
     is_paused: bool = False
+    is_fifo: bool = False
     vruntime: int = 0
     virtual_time: int = 0
     was_backlogged: bool = False
@@ -107,6 +108,8 @@ class Model:
         """Fold what happened, pick, and take the picks: their jobs in order."""
         self.collect()
         self.return_to_eligibility()
+        if len(self.running) >= self.slots:
+            return []
         result = pick_fair(self.share(), self.supply())
         return self.take(result)
 
@@ -159,7 +162,7 @@ class Model:
                     virtual_time=queue.virtual_time,
                     was_backlogged=queue.was_backlogged,
                     room=queue.cap - queue.in_flight,
-                    is_fifo=False,
+                    is_fifo=queue.is_fifo,
                     tenants=[self.tenant_share(entity) for entity in queue.entities.values() if entity.is_runnable],
                     in_flight=queue.in_flight,
                 )

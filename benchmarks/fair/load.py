@@ -23,7 +23,7 @@ from benchmarks.fair.processes import Processes, serving
 from benchmarks.fair.simulated import simulate_measure
 from jobsplatform.demo.provision import ACTOR
 from scheduling.conf import TICK_JOBS
-from scheduling.fairness.simulated_slots import Policy
+from scheduling.fairness.simulation import Policy
 from scheduling.models import CFSPlan, WorkerPool
 from scheduling.services.cfs_plans import activate_cfs_plan
 from scheduling.services.dispatching import run_tick

@@ -12,7 +12,7 @@ from scheduling.fairness.shares import MergeRule, ReadyJob
 
 
 class Message:
-    """One slot's worth of picks: a job alone, or small ones of one queue and kind."""
+    """A message that takes more jobs: small ones of one queue and kind, of the ``tenants`` and their ``lines``."""
 
     __slots__ = ("cost_us", "jobs", "lines", "number", "tenants")
 
@@ -33,9 +33,16 @@ class Message:
 class OpenMessages:
     """The messages of one tick: how many there are, and the one of each queue and kind that still takes jobs."""
 
+    __slots__ = ("_open", "_rule", "count")
+
     def __init__(self, rule: MergeRule | None) -> None:
         self._rule = rule
         self._open: dict[tuple[int, str], Message] = {}
+        self.count = 0
+
+    def clear(self) -> None:
+        """Begin another tick."""
+        self._open.clear()
         self.count = 0
 
     def joined_by(self, queue_id: int, job: ReadyJob | None) -> Message | None:
@@ -47,13 +54,13 @@ class OpenMessages:
             return None
         return message
 
-    def place(self, queue_id: int, tenant_id: UUID, line_id: int, job: ReadyJob) -> Message:
-        """Put a picked job into its message, which is a new one where it can join none."""
-        message = self.joined_by(queue_id, job)
+    def place(self, message: Message | None, queue_id: int, tenant_id: UUID, line_id: int, job: ReadyJob) -> int:
+        """Put a picked job into the message that it joins, else into one of its own; the message's number."""
         if message is None:
-            message = Message(self.count)
+            number = self.count
             self.count += 1
-            if job.may_merge:
-                self._open[queue_id, job.kind] = message
+            if self._rule is None or not job.may_merge:
+                return number
+            self._open[queue_id, job.kind] = message = Message(number)
         message.add(tenant_id, line_id, job)
-        return message
+        return message.number

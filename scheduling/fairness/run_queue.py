@@ -1,29 +1,40 @@
-"""Start-time fair queueing over the tree pool → queue → tenant → fair key.
+"""One tick's pick: start-time fair queueing over the tree pool → queue → tenant → fair key.
 
-Values at the boundary are frozen; inside, lists and heaps do the work (frozen values
-replaced at each step were six times slower).
+Values at the boundary are frozen; inside, the tree does the work (frozen values replaced at each
+step were six times slower).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import chain, repeat
+from typing import Protocol
 
-from scheduling.fairness.messages import OpenMessages
+from scheduling.fairness.lines import UNREAD, Line, Lines
+from scheduling.fairness.nodes import Capacity, QueueNode, TenantNode
 from scheduling.fairness.shares import (
     KeyShare,
     MergeRule,
     Pick,
     PickResult,
     PoolShare,
+    QueueShare,
     QueueTags,
     ReadRows,
     ReadyJob,
     TenantShare,
+    TenantTags,
 )
-from scheduling.fairness.tree import UNREAD, QueueRun, Supply
+from scheduling.fairness.tree import FairTree
 
-__all__ = ["UNREAD", "EstimatedSupply", "ReadSupply", "Supply", "keys_to_read", "pick_fair", "rows_to_read"]
+
+class Supply(Protocol):
+    """Where the jobs of a tenant, or of one of its keys, come from."""
+
+    def jobs_of(self, line: TenantShare | KeyShare) -> Iterator[ReadyJob]:
+        """The line's jobs in order; UNREAD in the place of those that exist but were not read."""
+        ...
 
 
 class EstimatedSupply:
@@ -32,10 +43,9 @@ class EstimatedSupply:
     def __init__(self, merging: MergeRule | None = None) -> None:
         self._merge_below_us = merging.below_us if merging else 0
 
-    def peek(self, share: TenantShare | KeyShare, taken: int) -> ReadyJob | None:
-        if taken >= share.waiting:
-            return None
-        return ReadyJob(None, share.head_rank, "", share.estimate_us, share.estimate_us < self._merge_below_us)
+    def jobs_of(self, line: TenantShare | KeyShare) -> Iterator[ReadyJob]:
+        job = ReadyJob(None, line.head_rank, "", line.estimate_us, line.estimate_us < self._merge_below_us)
+        return repeat(job, line.waiting)
 
 
 class ReadSupply:
@@ -44,13 +54,11 @@ class ReadSupply:
     def __init__(self, rows: Mapping[int, ReadRows]) -> None:
         self._rows = rows
 
-    def peek(self, share: TenantShare | KeyShare, taken: int) -> ReadyJob | None:
-        rows = self._rows.get(share.entity_id)
+    def jobs_of(self, line: TenantShare | KeyShare) -> Iterator[ReadyJob]:
+        rows = self._rows.get(line.entity_id)
         if rows is None:
-            return UNREAD
-        if taken < len(rows.jobs):
-            return rows.jobs[taken]
-        return None if len(rows.jobs) < rows.asked else UNREAD
+            return iter((UNREAD,))
+        return iter(rows.jobs) if len(rows.jobs) < rows.asked else chain(rows.jobs, (UNREAD,))
 
 
 def pick_fair(pool: PoolShare, supply: Supply) -> PickResult:
@@ -58,47 +66,115 @@ def pick_fair(pool: PoolShare, supply: Supply) -> PickResult:
 
     Without a free slot it goes on as long as the next in order needs none, because it joins an open message.
     """
-    limit = pool.room if pool.limit is None else pool.limit
-    messages = OpenMessages(pool.merging)
-    rooms = {tenant_id: [room] for tenant_id, room in pool.tenant_room.items()}
-    runs = {queue.queue_id: QueueRun(queue, pool.virtual_time, rooms, supply, messages) for queue in pool.queues}
+    tree = _grow(pool, supply)
+    tree.open_tick()
     picks: list[Pick] = []
-    may_go_on = _fill(runs, messages, picks, pool.room - pool.reserved, limit)
+    limit = pool.room if pool.limit is None else pool.limit
+    may_go_on = _fill(tree, picks, pool.room - pool.reserved, limit)
     for is_reserve in (True, False) if pool.reserved else ():
-        for run in runs.values():
-            run.line_up(is_reserve=is_reserve)
-        may_go_on = may_go_on and _fill(runs, messages, picks, pool.room, limit)
+        for queue in tree.queues:
+            queue.line_up(is_reserve=is_reserve)
+        may_go_on = may_go_on and _fill(tree, picks, pool.room, limit)
+    is_cut_short = not may_go_on and tree.messages.count < pool.room
+    tree.close_tick()
     return PickResult(
         picks=picks,
-        virtual_time=max((pool.virtual_time, *(pick.queue_start_tag for pick in picks))),
+        virtual_time=tree.virtual_time,
         queues={
-            queue_id: QueueTags(run.vruntime, run.virtual_time, run.turn() is not None)
-            for queue_id, run in runs.items()
+            queue.queue_id: QueueTags(queue.vruntime, queue.virtual_time, queue.is_backlogged) for queue in tree.queues
         },
-        tenants={
-            entity_id: tenant.tags()
-            for run in runs.values()
-            for entity_id, tenant in run.tenants.items()
-            if tenant.is_picked
-        },
-        is_cut_short=not may_go_on and messages.count < pool.room,
+        tenants=dict(_tags(tenant for queue in tree.queues for tenant in queue.tenants)),
+        is_cut_short=is_cut_short,
     )
 
 
-def _fill(runs: Mapping[int, QueueRun], messages: OpenMessages, picks: list[Pick], slots: int, limit: int) -> bool:
+def _grow(pool: PoolShare, supply: Supply) -> FairTree:
+    """The tree of what a tick has read."""
+    capacities = {tenant_id: Capacity(tenant_id, room) for tenant_id, room in pool.tenant_room.items()}
+    queues = []
+    for share in pool.queues:
+        queue = QueueNode(
+            share.queue_id,
+            weight_milli=share.weight_milli,
+            room=share.room,
+            is_fifo=share.is_fifo,
+            vruntime=share.vruntime,
+            virtual_time=share.virtual_time,
+            in_flight=share.in_flight,
+            is_backlogged=share.was_backlogged,
+        )
+        for tenant in share.tenants:
+            _plant(tenant, queue, capacities[tenant.tenant_id], supply)
+        queue.line_up()
+        queues.append(queue)
+    return FairTree(queues, virtual_time=pool.virtual_time, merging=pool.merging)
+
+
+def _plant(share: TenantShare, queue: QueueNode, capacity: Capacity, supply: Supply) -> None:
+    lines = [
+        Line(
+            line.entity_id,
+            supply.jobs_of(line),
+            vruntime=line.vruntime if share.keys else share.own_vruntime,
+            in_flight=line.in_flight,
+            rank=line.head_rank,
+        )
+        for line in share.lines
+    ]
+    ranks = [line.rank for line in lines if line.head is not None] if share.keys else []
+    TenantNode(
+        share.entity_id,
+        queue,
+        capacity,
+        Lines(lines, virtual_time=share.virtual_time, is_fifo=queue.is_fifo),
+        weight_milli=share.weight_milli,
+        vruntime=share.vruntime,
+        in_flight=share.in_flight,
+        entitled_slots=share.entitled_slots,
+        # Older than all that were read: the longest waiting job is of a key that was not.
+        longest_rank=share.head_rank if ranks and share.head_rank < min(ranks) else None,
+    )
+
+
+def _tags(tenants: Iterable[TenantNode]) -> Iterator[tuple[int, TenantTags]]:
+    """The clocks of those that were picked."""
+    for tenant in tenants:
+        if keys := {line.entity_id: line.vruntime for line in tenant.lines.all if line.taken}:
+            yield tenant.entity_id, TenantTags(tenant.vruntime, tenant.lines.virtual_time, keys)
+
+
+def _fill(tree: FairTree, picks: list[Pick], slots: int, limit: int) -> bool:
     """Pick until ``slots`` are used or nobody may start; False where the next job was not read, or too many were."""
     while True:
-        # A pool has a handful of queues, so a scan beats a heap that changes at both ends.
-        turns = [turn for run in runs.values() if (turn := run.turn()) is not None]
-        if not turns:
+        queue = tree.next_queue()
+        if queue is None or (tree.messages.count >= slots and not tree.joins(queue)):
             return True
-        run = runs[min(turns)[3]]
-        if messages.count >= slots and not run.joins():
-            return True
-        pick = run.take() if len(picks) < limit else None
-        if pick is None:
+        if len(picks) >= limit or (pick := _take(tree, queue)) is None:
             return False
         picks.append(pick)
+
+
+def _take(tree: FairTree, queue: QueueNode) -> Pick | None:
+    """Hand out the queue's next job, with the numbers that made it the next; None if it was not read."""
+    *turn, tenant = queue.heap[0]
+    line = tenant.lines.next()
+    job = line.head
+    if job is None or job is UNREAD:
+        return None
+    return Pick(
+        queue_id=queue.queue_id,
+        entity_id=line.entity_id,
+        tenant_id=tenant.capacity.tenant_id,
+        start_tag=tenant.vruntime,
+        job=job,
+        tenant_entity_id=tenant.entity_id,
+        queue_start_tag=queue.vruntime,
+        key_start_tag=line.vruntime,
+        turn=tuple(turn),
+        runner_up=queue.runner_up(),
+        message=tree.take(queue)[1],
+        is_reserved=queue.is_reserve,
+    )
 
 
 def rows_to_read(pool: PoolShare) -> dict[int, int]:

@@ -9,13 +9,14 @@ yields does not get its slot straight back.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, takewhile
 from uuid import UUID
 
-from scheduling.fairness.run_queue import UNREAD, Supply, pick_fair
+from scheduling.fairness.lines import KEY_WEIGHT_MILLI, UNREAD
+from scheduling.fairness.run_queue import Supply, pick_fair
 from scheduling.fairness.shares import KeyShare, PickResult, PoolShare, QueueShare, ReadyJob, TenantShare
-from scheduling.fairness.tree import KEY_WEIGHT_MILLI
 from scheduling.fairness.virtual_time import corrected
 
 
@@ -56,18 +57,15 @@ class _ReturnedSupply:
     """
 
     def __init__(self, given: Sequence[Running], waiting: Supply) -> None:
-        self._given: dict[int, list[Running]] = defaultdict(list)
+        self._given: dict[int, list[ReadyJob]] = defaultdict(list)
         for one in given:
-            self._given[one.line.entity_id].append(one)
+            left_us = max(0, one.predicted_us - one.elapsed_us)
+            self._given[one.line.entity_id].append(ReadyJob(one.execution_id, one.rank, "", left_us))
         self._waiting = waiting
 
-    def peek(self, share: TenantShare | KeyShare, taken: int) -> ReadyJob | None:
-        given = self._given.get(share.entity_id, ())
-        if taken < len(given):
-            one = given[taken]
-            return ReadyJob(one.execution_id, one.rank, "", cost_us=max(0, one.predicted_us - one.elapsed_us))
-        job = self._waiting.peek(share, taken - len(given))
-        return None if job is UNREAD else job
+    def jobs_of(self, line: TenantShare | KeyShare) -> Iterator[ReadyJob]:
+        read = takewhile(lambda job: job is not UNREAD, self._waiting.jobs_of(line))
+        return chain(self._given.get(line.entity_id, ()), read)
 
 
 def choose_yields(pool: PoolShare, waiting: Supply, running: Sequence[Running], *, free: int) -> list[UUID]:

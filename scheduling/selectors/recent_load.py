@@ -13,9 +13,9 @@ from django.db.models import Count
 
 from scheduling.conf import lease_seconds
 from scheduling.exceptions import PoolNotFoundError
-from scheduling.fairness.load import SECOND_US, Load, PlanTerms, QueueTerms, TenantTerms, TierTerms
+from scheduling.fairness.simulation.load import SECOND_US, Load, PlanTerms, QueueTerms, TenantTerms, TierTerms
 from scheduling.fairness.simulation import Arrivals, Policy
-from scheduling.fairness.what_if import Note, NoteCode
+from scheduling.fairness.simulation.what_if import Note, NoteCode
 from scheduling.models import CFSPlan, Queue, WorkerPool
 from tenants.clock import read_clock
 from tenants.context import all_tenants

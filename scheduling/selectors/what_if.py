@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from scheduling.exceptions import WhatIfNameUnknownError
-from scheduling.fairness.load import Change, UnknownNameError
-from scheduling.fairness.what_if import WhatIf, what_if
+from scheduling.fairness.simulation.load import Change, UnknownNameError
+from scheduling.fairness.simulation.what_if import WhatIf, what_if
 from scheduling.selectors.recent_load import WINDOW, read_recent_load
 
 
@@ -17,7 +17,7 @@ def answer_what_if(change: Change, *, pool: str | None = None, window: timedelta
     written. Raises PoolNotFoundError, WhatIfNameUnknownError.
 
     >>> answer = answer_what_if(Change(plan_weights={"sandbox": 3}, slots=16))
-    >>> answer.plans, answer.losers, answer.notes  # lists of Line, Line and Note: see scheduling.fairness.what_if
+    >>> answer.plans, answer.losers, answer.notes  # lists of Line, Line and Note: see scheduling.fairness.simulation.what_if
     """
     recent = read_recent_load(pool, window=window)
     try:

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from scheduling.fairness.workload_loads import write_workload
+from scheduling.fairness.simulation.workload_loads import write_workload
 from scheduling.selectors.recent_load import read_recent_load
 from tenants.exceptions import DomainError
 

@@ -11,12 +11,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from scheduling.fairness.load import Change, UnknownNameError
+from scheduling.fairness.simulation.load import Change, UnknownNameError
 from scheduling.fairness.simulation import Policy
-from scheduling.fairness.what_if import Line, Outcome, WhatIf, what_if
-from scheduling.fairness.workload import TooManyJobsError
-from scheduling.fairness.workload_file import WorkloadInvalidError, load_workload
-from scheduling.fairness.workload_loads import load_of
+from scheduling.fairness.simulation.what_if import Line, Outcome, WhatIf, what_if
+from scheduling.fairness.simulation.workload import TooManyJobsError
+from scheduling.fairness.simulation.workload_file import WorkloadInvalidError, load_workload
+from scheduling.fairness.simulation.workload_loads import load_of
 from scheduling.models import CFSPlan
 from scheduling.selectors.what_if import answer_what_if
 from tenants.exceptions import DomainError

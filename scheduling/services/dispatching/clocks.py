@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import connection
 
 from scheduling.fairness.shares import KeyShare, PickResult, ReadRows, TenantShare
-from scheduling.fairness.tree import KEY_WEIGHT_MILLI
+from scheduling.fairness.lines import KEY_WEIGHT_MILLI
 from scheduling.fairness.virtual_time import virtual_service
 from scheduling.services.dispatching.claim import Claim, count_messages
 from scheduling.services.dispatching.read import PoolReading

@@ -12,9 +12,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from scheduling.exceptions import PoolNotFoundError, WhatIfNameUnknownError
-from scheduling.fairness.load import Change
-from scheduling.fairness.what_if import NoteCode
-from scheduling.fairness.workload_file import load_workload
+from scheduling.fairness.simulation.load import Change
+from scheduling.fairness.simulation.what_if import NoteCode
+from scheduling.fairness.simulation.workload_file import load_workload
 from scheduling.models import Execution, Job, Queue
 from scheduling.selectors import recent_load
 from scheduling.selectors.recent_load import read_recent_load

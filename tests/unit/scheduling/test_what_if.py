@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from scheduling.fairness import simulated_slices
-from scheduling.fairness.load import Change, Load, PlanTerms, QueueTerms, TenantTerms, TierTerms, UnknownNameError
+from scheduling.fairness.simulation import slices
+from scheduling.fairness.simulation.load import Change, Load, PlanTerms, QueueTerms, TenantTerms, TierTerms, UnknownNameError
 from scheduling.fairness.simulation import Arrivals, Policy
-from scheduling.fairness.what_if import NoteCode, WhatIf, what_if
+from scheduling.fairness.simulation.what_if import NoteCode, WhatIf, what_if
 
 SECOND = 1_000_000
 
@@ -151,7 +151,7 @@ def test_more_slices_than_can_be_replayed_are_given_up_and_said(monkeypatch: pyt
         LOAD, slots=2, policy=Policy.TIME_SLICE, granularity_seconds=1, arrivals=backlog(3, 4, cost_us=9 * SECOND)
     )
     assert NoteCode.UNSLICED not in codes(what_if(load, Change()))
-    monkeypatch.setattr(simulated_slices, "MOST_LOOKS", 10)
+    monkeypatch.setattr(slices, "MOST_LOOKS", 10)
     cut = what_if(load, Change())
     assert NoteCode.UNSLICED in codes(cut)
     assert cut.now.starts > 0

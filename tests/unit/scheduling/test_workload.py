@@ -16,12 +16,12 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from benchmarks.simulated import NAMES, WORKLOADS, measure_row
-from scheduling.fairness.share_plot import draw_shares
-from scheduling.fairness.simulated_measures import measure_workload
-from scheduling.fairness.simulated_report import describe, render_table
+from scheduling.fairness.simulation.share_plot import draw_shares
+from scheduling.fairness.simulation.measures import measure_workload
+from scheduling.fairness.simulation.report import describe, render_table
 from scheduling.fairness.simulation import Policy
-from scheduling.fairness.workload import Workload
-from scheduling.fairness.workload_file import WorkloadInvalidError, load_workload, parse_workload
+from scheduling.fairness.simulation.workload import Workload
+from scheduling.fairness.simulation.workload_file import WorkloadInvalidError, load_workload, parse_workload
 
 TENANT = '[[tenant]]\nname = "acme"\narrivals = { backlog = 3 }\n'
 BASE = f"slots = 2\nduration = 10\n{TENANT}"

@@ -14,9 +14,9 @@ from uuid import UUID
 
 from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements, jain_index
 from scheduling.fairness.simulation import Arrivals, Policy, Rules, Timeline, TreeShape, replay
-from scheduling.fairness.what_if import percentile_seconds
-from scheduling.fairness.workload import SECOND_US, Workload
-from scheduling.fairness.workload_costs import predictor_for
+from scheduling.fairness.simulation.what_if import percentile_seconds
+from scheduling.fairness.simulation.workload import SECOND_US, Workload
+from scheduling.fairness.simulation.workload_costs import predictor_for
 
 # The time is looked at in so many parts; in fewer where there are very many tenants.
 PARTS, FEW_PARTS, MANY_TENANTS = 60, 12, 1_000

@@ -9,7 +9,7 @@ from math import inf, log
 from random import Random
 from typing import Any
 
-from scheduling.fairness.simulation import Arrivals, EntityShape, Policy, QueueShape, TreeShape
+from scheduling.fairness.simulation.terms import Arrivals, EntityShape, Policy, QueueShape, TreeShape
 from scheduling.fairness.virtual_time import MILLI
 
 SECOND_US = 1_000_000

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 
-from scheduling.fairness.simulation import (
+from scheduling.fairness.simulation.terms import (
     Arrivals,
     EntityShape,
     Policy,

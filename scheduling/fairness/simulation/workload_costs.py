@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from scheduling.fairness.prediction import CostSums, Sample, cut_outlier, fold, predict
-from scheduling.fairness.simulation import Arrivals
+from scheduling.fairness.simulation.terms import Arrivals
 
 # What is believed of a kind that nobody has seen.
 EXPECTED_US = 1_000_000

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from scheduling.fairness.simulated_measures import PolicyMeasure, TenantMeasure
-from scheduling.fairness.workload import Workload
+from scheduling.fairness.simulation.measures import PolicyMeasure, TenantMeasure
+from scheduling.fairness.simulation.workload import Workload
 
 MOST_LINES = 20
 # Digits that say what a simulation can: more would only tell machines apart.

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from math import inf
 
-from scheduling.fairness.load import SECOND_US, Load, PlanTerms, QueueTerms, TenantTerms
-from scheduling.fairness.simulation import Policy
-from scheduling.fairness.workload import Workload
+from scheduling.fairness.simulation.load import SECOND_US, Load, PlanTerms, QueueTerms, TenantTerms
+from scheduling.fairness.simulation.terms import Policy
+from scheduling.fairness.simulation.workload import Workload
 
 # Stands for "no cap" where a number is needed.
 NO_CAP = 1_000_000

@@ -14,8 +14,8 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from scheduling.fairness.simulation import Policy
-from scheduling.fairness.workload import (
+from scheduling.fairness.simulation.terms import Policy
+from scheduling.fairness.simulation.workload import (
     MOST_JOBS,
     ArrivalPattern,
     Distribution,

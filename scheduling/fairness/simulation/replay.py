@@ -6,25 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from scheduling.fairness.simulated_slices import SlicedSimulation
-from scheduling.fairness.simulated_slots import Arrivals, Policy, Predictor, Rules, Simulation, Timeline
-from scheduling.fairness.simulated_tree import EntityShape, QueueShape, TreeShape
-
-__all__ = [
-    "Arrival",
-    "Arrivals",
-    "EntityShape",
-    "Policy",
-    "Predictor",
-    "QueueShape",
-    "Rules",
-    "SimulatedStart",
-    "SimulatedTenant",
-    "Timeline",
-    "TreeShape",
-    "replay",
-    "simulate",
-]
+from scheduling.fairness.simulation.slices import SlicedSimulation
+from scheduling.fairness.simulation.slots import Simulation
+from scheduling.fairness.simulation.terms import (
+    Arrivals,
+    EntityShape,
+    Policy,
+    Predictor,
+    QueueShape,
+    Rules,
+    Timeline,
+    TreeShape,
+)
 
 
 def replay(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from scheduling.fairness.simulated_measures import PolicyMeasure, TenantMeasure
+from scheduling.fairness.simulation.measures import PolicyMeasure, TenantMeasure
 
 # Told apart by people who see few colours, too (Okabe and Ito), and by the number at the line's end.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d00", "#000000")

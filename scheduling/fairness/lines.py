@@ -1,0 +1,170 @@
+"""The last level of the tree: a tenant's jobs in lines, one a fair key, or one of all where it has no keys."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from heapq import heapify, heappop, heappush, heapreplace
+
+from scheduling.fairness.shares import ReadyJob
+from scheduling.fairness.virtual_time import rejoined
+
+# Stands for a job that exists but was not read: to decide past it would be a guess.
+UNREAD = ReadyJob(job_id=None, rank=0, kind="", cost_us=0)
+KEY_WEIGHT_MILLI = 1_000
+
+# A child's place among its siblings: (virtual start time, in flight, rank of its first job, id), least first.
+type Turn = tuple[int, int, int, int]
+
+
+class Line:
+    """Jobs in the order in which they start: ``head`` is next, None for none, and ``rest`` are those behind it."""
+
+    __slots__ = ("entity_id", "head", "in_flight", "place", "rank", "rest", "taken", "vruntime")
+
+    def __init__(
+        self, entity_id: int, rest: Iterator[ReadyJob | None], *, vruntime: int = 0, in_flight: int = 0, rank: int = 0
+    ) -> None:
+        self.entity_id = entity_id
+        self.rest = rest
+        self.vruntime = vruntime
+        self.in_flight = in_flight
+        self.rank = rank
+        self.taken = 0
+        self.place: tuple[int, int, int, int, Line] | None = None
+        self.advance()
+
+    def advance(self) -> None:
+        """Look at the next job; of one that was not read the rank is at least the last."""
+        self.head = head = next(self.rest, None)
+        if head is not None and head is not UNREAD:
+            self.rank = head.rank
+
+
+class OpenLine(Line):
+    """A line to which jobs come while time passes."""
+
+    __slots__ = ("behind",)
+
+    def __init__(self, entity_id: int) -> None:
+        self.behind: deque[ReadyJob] = deque()
+        super().__init__(entity_id, self._drain())
+
+    def _drain(self) -> Iterator[ReadyJob | None]:
+        behind = self.behind
+        while True:
+            yield behind.popleft() if behind else None
+
+    def append(self, job: ReadyJob) -> None:
+        """A job comes last."""
+        if self.head is None:
+            self.head, self.rank = job, job.rank
+        else:
+            self.behind.append(job)
+
+    def put_first(self, job: ReadyJob) -> None:
+        """A job comes back before all others."""
+        if self.head is not None:
+            self.behind.appendleft(self.head)
+        self.head, self.rank = job, job.rank
+
+
+class Lines:
+    """A tenant's lines. ``ready`` of them have jobs; ``virtual_time`` is the clock that they share."""
+
+    __slots__ = ("_heap", "_is_fifo", "_only", "_ranks", "all", "ready", "virtual_time")
+
+    def __init__(self, lines: Sequence[Line], *, virtual_time: int = 0, is_fifo: bool = False) -> None:
+        self.all = lines
+        self.virtual_time = virtual_time
+        self.ready = sum(line.head is not None for line in lines)
+        self._is_fifo = is_fifo
+        # With one line there is nothing to choose, and no heap.
+        self._only = lines[0] if len(lines) == 1 else None
+        ready = [] if self._only else [line for line in lines if line.head is not None]
+        self._heap = [self._stand(line) for line in ready]
+        heapify(self._heap)
+        self._ranks = [(line.rank, line.entity_id, line) for line in ready]
+        heapify(self._ranks)
+
+    def next(self) -> Line:
+        """The line whose turn it is, where any is ready."""
+        if self._only is not None:
+            return self._only
+        heap = self._heap
+        while (place := heap[0])[4].place is not place:
+            heappop(heap)
+        return place[4]
+
+    def least_rank(self) -> int:
+        """The rank of the job that has waited longest, where any is ready. What is stale is mended as it comes up."""
+        if self._only is not None:
+            return self._only.rank
+        ranks = self._ranks
+        while True:
+            rank, entity_id, line = ranks[0]
+            if line.head is None:
+                heappop(ranks)
+            elif line.rank != rank:
+                heapreplace(ranks, (line.rank, entity_id, line))
+            else:
+                return rank
+
+    def charge(self, line: Line, service: int, *, messages: int) -> None:
+        """Move the clocks on by the job that ``line``, whose turn it was, gave in so many new messages."""
+        if line.vruntime > self.virtual_time:
+            self.virtual_time = line.vruntime
+        line.vruntime += service
+        line.in_flight += messages
+        line.taken += 1
+        line.advance()
+        if line.head is None:
+            self.ready -= 1
+        if self._only is not None:
+            return
+        if line.head is None:
+            heappop(self._heap)
+            line.place = None
+        else:
+            heapreplace(self._heap, self._stand(line))
+
+    def append(self, line: OpenLine, job: ReadyJob) -> bool:
+        """A job comes last in its line; True if it is the line's first one, and so may change the tenant's place."""
+        is_first = line.head is None
+        line.append(job)
+        if is_first:
+            self._return(line)
+        return is_first
+
+    def put_first(self, line: OpenLine, job: ReadyJob) -> None:
+        """A job comes back before the others of its line."""
+        was_empty = line.head is None
+        line.put_first(job)
+        if was_empty:
+            self._return(line)
+        elif self._only is None:
+            heappush(self._heap, self._stand(line))
+            heappush(self._ranks, (line.rank, line.entity_id, line))
+
+    def restand(self, line: Line) -> None:
+        """The line's numbers have changed: give it the place that they mean."""
+        if self._only is None and line.head is not None:
+            heappush(self._heap, self._stand(line))
+
+    def hold_back(self, line: Line) -> None:
+        """The clock never stands before a line that has jobs."""
+        if line.head is not None and line.vruntime < self.virtual_time:
+            self.virtual_time = line.vruntime
+
+    def _return(self, line: Line) -> None:
+        """Time spent without jobs earns no credit."""
+        self.ready += 1
+        line.vruntime = rejoined(line.vruntime, self.virtual_time)
+        if self._only is None:
+            heappush(self._heap, self._stand(line))
+            heappush(self._ranks, (line.rank, line.entity_id, line))
+
+    def _stand(self, line: Line) -> tuple[int, int, int, int, Line]:
+        order = line.rank if self._is_fifo else line.vruntime
+        line.place = place = (order, line.in_flight, line.rank, line.entity_id, line)
+        return place

@@ -1,0 +1,133 @@
+"""The nodes of the tree above the lines: a tenant's capacity, the tenant in a queue, the queue."""
+
+from __future__ import annotations
+
+from heapq import heapify
+from uuid import UUID
+
+from scheduling.fairness.lines import Lines, Turn
+
+# A turn with whose it is. Two places of one tenant may be equal; those of two tenants differ in the id.
+type Place = tuple[int, int, int, int, TenantNode]
+
+
+class Capacity:
+    """How many more messages a tenant may have in flight over all queues, and its nodes there."""
+
+    __slots__ = ("nodes", "room", "tenant_id")
+
+    def __init__(self, tenant_id: UUID, room: int) -> None:
+        self.tenant_id = tenant_id
+        self.room = room
+        self.nodes: list[TenantNode] = []
+
+
+class TenantNode:
+    """A tenant in a queue. Its ``lines`` hold its jobs; ``place`` is where it stands, None while it does not."""
+
+    __slots__ = (
+        "capacity",
+        "entitled_slots",
+        "entity_id",
+        "in_flight",
+        "lines",
+        "longest_rank",
+        "place",
+        "queue",
+        "vruntime",
+        "weight_milli",
+    )
+
+    def __init__(
+        self,
+        entity_id: int,
+        queue: QueueNode,
+        capacity: Capacity,
+        lines: Lines,
+        *,
+        weight_milli: int,
+        vruntime: int = 0,
+        in_flight: int = 0,
+        entitled_slots: float = 0.0,
+        longest_rank: int | None = None,
+    ) -> None:
+        self.entity_id = entity_id
+        self.queue = queue
+        self.capacity = capacity
+        self.lines = lines
+        self.weight_milli = weight_milli
+        self.vruntime = vruntime
+        self.in_flight = in_flight
+        self.entitled_slots = entitled_slots
+        # Set where its longest waiting job is of a key that was not read: older than all that were.
+        self.longest_rank = longest_rank
+        self.place: Place | None = None
+        capacity.nodes.append(self)
+        queue.tenants.append(self)
+
+    def stand(self) -> Place:
+        """Its new place among the tenants of its queue: it has waited as long as its line that waits longest."""
+        rank = self.lines.least_rank() if self.longest_rank is None else self.longest_rank
+        order = rank if self.queue.is_fifo else self.vruntime
+        self.place = place = (order, self.in_flight, rank, self.entity_id, self)
+        return place
+
+
+class QueueNode:
+    """A queue with the tenants that wait in it; ``room`` is how many more messages its cap allows."""
+
+    __slots__ = (
+        "heap",
+        "in_flight",
+        "is_backlogged",
+        "is_fifo",
+        "is_reserve",
+        "queue_id",
+        "room",
+        "tenants",
+        "virtual_time",
+        "vruntime",
+        "weight_milli",
+    )
+
+    def __init__(
+        self,
+        queue_id: int,
+        *,
+        weight_milli: int,
+        room: int,
+        is_fifo: bool = False,
+        vruntime: int = 0,
+        virtual_time: int = 0,
+        in_flight: int = 0,
+        is_backlogged: bool = False,
+    ) -> None:
+        self.queue_id = queue_id
+        self.weight_milli = weight_milli
+        self.room = room
+        self.is_fifo = is_fifo
+        self.vruntime = vruntime
+        self.virtual_time = virtual_time
+        self.in_flight = in_flight
+        self.is_backlogged = is_backlogged
+        self.tenants: list[TenantNode] = []
+        self.heap: list[Place] = []
+        self.is_reserve = False
+
+    def line_up(self, *, is_reserve: bool = False) -> None:
+        """Let all tenants take turns, or those alone that are below their entitlement."""
+        self.is_reserve = is_reserve
+        self.heap = [tenant.stand() for tenant in self.tenants if self.may_go_on(tenant)]
+        heapify(self.heap)
+
+    def may_go_on(self, tenant: TenantNode) -> bool:
+        return tenant.lines.ready > 0 and (not self.is_reserve or tenant.in_flight < tenant.entitled_slots)
+
+    def turn(self) -> Turn:
+        """Its place among its siblings, where it has one."""
+        return (self.vruntime, self.in_flight, self.heap[0][2], self.queue_id)
+
+    def runner_up(self) -> Turn | None:
+        """The turn of whoever would be next, were the first not there. Only where no place is stale."""
+        heap = self.heap
+        return min(heap[1:3])[:4] if len(heap) > 1 else None

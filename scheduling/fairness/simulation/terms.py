@@ -1,0 +1,113 @@
+"""What a replay is given, and what it answers: arrivals, the shape of the pool, the rules, the timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from math import inf
+from typing import Protocol
+
+FOREVER = 1 << 62
+
+
+class Policy(StrEnum):
+    """Order in which waiting jobs get a free slot."""
+
+    FIFO = "fifo"
+    ROUND_ROBIN = "round_robin"
+    CAP = "cap"
+    CFS = "cfs"
+    TIME_SLICE = "time_slice"
+
+
+FAIR = frozenset({Policy.CFS, Policy.TIME_SLICE})
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """Jobs in order of arrival, as columns: what arrives when, in which entity, and how long it holds a slot.
+
+    ``predicted_us`` is what the scheduler believes of each; None: it knows. ``key`` numbers the fair keys of all
+    entities together, ``size`` is the payload's in bytes; both may be left out.
+    """
+
+    at_us: Sequence[int]
+    entity: Sequence[int]
+    cost_us: Sequence[int]
+    predicted_us: Sequence[int] | None = None
+    key: Sequence[int] | None = None
+    size: Sequence[int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.at_us)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueShape:
+    """A queue of the simulated pool."""
+
+    weight_milli: int = 1_000
+    cap: float = inf
+    is_fifo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EntityShape:
+    """A tenant in a queue, both by their number."""
+
+    queue: int
+    tenant: int
+    weight_milli: int
+    vruntime: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TreeShape:
+    """A pool: its queues, its tenants' caps, and which tenant is in which queue."""
+
+    queues: Sequence[QueueShape]
+    caps: Sequence[float]
+    entities: Sequence[EntityShape]
+
+    def under(self, policy: Policy) -> TreeShape:
+        """The pool as a policy sees it: FIFO knows no caps, and only a fair order knows weights."""
+        if policy in FAIR:
+            return self
+        is_fifo, knows_caps = policy in {Policy.FIFO, Policy.CAP}, policy is not Policy.FIFO
+        return TreeShape(
+            queues=[QueueShape(1_000, row.cap if knows_caps else inf, is_fifo) for row in self.queues],
+            caps=self.caps if knows_caps else [inf] * len(self.caps),
+            entities=[EntityShape(row.queue, row.tenant, 1_000) for row in self.entities],
+        )
+
+
+class Predictor(Protocol):
+    """What the scheduler believes that a job will cost, and how it learns."""
+
+    def predict(self, job: int) -> int: ...
+
+    def learn(self, job: int, cost_us: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How the slots are shared. ``granularity_us`` is the time slice of the policy of that name."""
+
+    slots: int
+    policy: Policy
+    granularity_us: int = FOREVER
+    until_us: int = FOREVER
+    max_starts: int = FOREVER
+
+
+@dataclass(slots=True)
+class Timeline:
+    """What happened: hand-outs as (job, start, end) in order; ``end_us`` is when the simulation stopped.
+
+    ``is_unsliced`` says that there were too many slices to play, and that from some time on nobody yielded.
+    """
+
+    spans: list[tuple[int, int, int]] = field(default_factory=list)
+    end_us: int = 0
+    is_unsliced: bool = False
