@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scheduling.fairness.simulation.measures import PolicyMeasure, TenantMeasure, measure_workload
 from scheduling.fairness.simulation import Policy
+from scheduling.fairness.simulation.measures import PolicyMeasure, TenantMeasure, measure_workload
 from scheduling.fairness.simulation.workload_file import load_workload
 
 WORKLOADS = Path(__file__).parent / "workloads"

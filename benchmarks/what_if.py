@@ -10,8 +10,8 @@ from heapq import heappop, heappush
 from pathlib import Path
 
 from benchmarks.outcome import Outcome
-from scheduling.fairness.simulation.load import Change, Load, PlanTerms, QueueTerms, TenantTerms
 from scheduling.fairness.simulation import Arrivals, Policy
+from scheduling.fairness.simulation.load import Change, Load, PlanTerms, QueueTerms, TenantTerms
 from scheduling.fairness.simulation.what_if import what_if
 
 PICKS = 50_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from scheduling.fairness.simulation.measures import PolicyMeasure, measure_workload
 from scheduling.fairness.simulation import Policy
+from scheduling.fairness.simulation.measures import PolicyMeasure, measure_workload
 from scheduling.fairness.simulation.workload_file import load_workload
 
 WORKLOADS = Path(__file__).parent.parent / "workloads"

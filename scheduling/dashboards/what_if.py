@@ -15,8 +15,8 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
-from scheduling.fairness.simulation.load import Change
 from scheduling.fairness.simulation import Policy
+from scheduling.fairness.simulation.load import Change
 from scheduling.fairness.simulation.what_if import MOST_AFFECTED, Line, WhatIf
 from scheduling.models import CFSPlan, CFSPlanTier, Queue
 from scheduling.selectors.what_if import answer_what_if

@@ -112,8 +112,7 @@ class Lines:
 
     def charge(self, line: Line, service: int, *, messages: int) -> None:
         """Move the clocks on by the job that ``line``, whose turn it was, gave in so many new messages."""
-        if line.vruntime > self.virtual_time:
-            self.virtual_time = line.vruntime
+        self.virtual_time = max(self.virtual_time, line.vruntime)
         line.vruntime += service
         line.in_flight += messages
         line.taken += 1

@@ -19,7 +19,6 @@ from scheduling.fairness.shares import (
     Pick,
     PickResult,
     PoolShare,
-    QueueShare,
     QueueTags,
     ReadRows,
     ReadyJob,
@@ -156,7 +155,7 @@ def _fill(tree: FairTree, picks: list[Pick], slots: int, limit: int) -> bool:
 
 def _take(tree: FairTree, queue: QueueNode) -> Pick | None:
     """Hand out the queue's next job, with the numbers that made it the next; None if it was not read."""
-    *turn, tenant = queue.heap[0]
+    order, in_flight, rank, id_, tenant = queue.heap[0]
     line = tenant.lines.next()
     job = line.head
     if job is None or job is UNREAD:
@@ -170,7 +169,7 @@ def _take(tree: FairTree, queue: QueueNode) -> Pick | None:
         tenant_entity_id=tenant.entity_id,
         queue_start_tag=queue.vruntime,
         key_start_tag=line.vruntime,
-        turn=tuple(turn),
+        turn=(order, in_flight, rank, id_),
         runner_up=queue.runner_up(),
         message=tree.take(queue)[1],
         is_reserved=queue.is_reserve,

@@ -101,9 +101,10 @@ class PoolShare:
 
 
 class ReadyJob(NamedTuple):
-    """A job that may start, with its predicted cost in microseconds of slot time.
+    """A job that may start, and what its hand-out is charged, in microseconds of slot time.
 
-    ``may_merge``: it is small, its kind allows it and nothing is held against it.
+    ``may_merge``: it is small, its kind allows it and nothing is held against it. ``predicted_us`` is what it is
+    predicted to cost, where that is not what it is charged.
     """
 
     job_id: UUID | None
@@ -111,6 +112,12 @@ class ReadyJob(NamedTuple):
     kind: str
     cost_us: int
     may_merge: bool = False
+    predicted_us: int | None = None
+
+    @property
+    def whole_us(self) -> int:
+        """What it is predicted to cost."""
+        return self.cost_us if self.predicted_us is None else self.predicted_us
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ class Running:
 
     ``is_used`` says that it has run for its whole slice, ``is_asked`` that it was asked for its slot already.
     ``owner`` is its tenant in the queue, ``line`` its fair key there (without one the tenant's own), both by the
-    stored clocks, which know of the predicted cost alone.
+    stored clocks, which know of what it was charged alone.
     """
 
     owner: TenantShare
@@ -36,30 +36,30 @@ class Running:
     rank: int
     weight_milli: int
     queue_weight_milli: int
-    predicted_us: int
+    charged_us: int
     elapsed_us: int
     is_used: bool
     is_asked: bool
 
     def charge(self, vruntime: int, weight_milli: int) -> int:
-        """``vruntime`` with what it has cost by now in the place of what was predicted; computed, never stored.
+        """``vruntime`` with what it has cost by now in the place of what was charged; computed, never stored.
 
-        One that gives its slice back is charged what it ran; one that runs on, at least its prediction.
+        One that gives its slice back is charged what it ran; one that runs on, at least its charge.
         """
-        cost_us = self.elapsed_us if self.is_used else max(self.elapsed_us, self.predicted_us)
-        return corrected(vruntime, predicted_us=self.predicted_us, measured_us=cost_us, weight_milli=weight_milli)
+        cost_us = self.elapsed_us if self.is_used else max(self.elapsed_us, self.charged_us)
+        return corrected(vruntime, predicted_us=self.charged_us, measured_us=cost_us, weight_milli=weight_milli)
 
 
 class _ReturnedSupply:
     """What a line would run next: first what it was made to give back, then what waits, as far as it was read.
 
-    To go on costs what is left of the prediction, so that in the end it is charged as one that was never asked.
+    To go on costs what is left of its charge, so that in the end it is charged as one that was never asked.
     """
 
     def __init__(self, given: Sequence[Running], waiting: Supply) -> None:
         self._given: dict[int, list[ReadyJob]] = defaultdict(list)
         for one in given:
-            left_us = max(0, one.predicted_us - one.elapsed_us)
+            left_us = max(0, one.charged_us - one.elapsed_us)
             self._given[one.line.entity_id].append(ReadyJob(one.execution_id, one.rank, "", left_us))
         self._waiting = waiting
 
@@ -84,7 +84,7 @@ def choose_yields(pool: PoolShare, waiting: Supply, running: Sequence[Running], 
         if not keeps:
             wanted = max(0, starts - max(0, free))
             return [one.execution_id for one in _furthest_ahead_first(given, back, result)[:wanted]]
-        # Whoever goes on is charged its whole prediction again, so the others are looked at once more.
+        # Whoever goes on keeps its charge, so the others are looked at once more.
         running = [replace(one, is_used=one.is_used and one.execution_id not in keeps) for one in running]
 
 

@@ -21,6 +21,7 @@ from scheduling.fairness.nodes import Capacity, QueueNode, TenantNode
 from scheduling.fairness.shares import MergeRule, ReadyJob
 from scheduling.fairness.virtual_time import corrected, rejoined, virtual_service
 
+
 class FairTree:
     """A pool's tree. ``cost_of`` tells what the hand-out of a job is charged, by default what is predicted."""
 
@@ -124,10 +125,8 @@ class FairTree:
             queue.in_flight += 1
         number = self.messages.place(message, queue.queue_id, capacity.tenant_id, line.entity_id, job)
         # A parent's clock is where its children are served. (`max` would take longer than all the rest of this.)
-        if queue.vruntime > self.virtual_time:
-            self.virtual_time = queue.vruntime
-        if tenant.vruntime > queue.virtual_time:
-            queue.virtual_time = tenant.vruntime
+        self.virtual_time = max(self.virtual_time, queue.vruntime)
+        queue.virtual_time = max(queue.virtual_time, tenant.vruntime)
         queue.vruntime += virtual_service(cost_us, queue.weight_milli)
         tenant.vruntime += virtual_service(cost_us, tenant.weight_milli)
         tenant.in_flight += is_new
@@ -174,6 +173,19 @@ class FairTree:
         tenant.lines.restand(line)
         if tenant.place is not None:
             heappush(tenant.queue.heap, tenant.stand())
+
+    def charge_on(self, tenant: TenantNode, line: Line, cost_us: int) -> None:
+        """A hand-out goes on beyond what it was charged: charged like another one that begins now."""
+        queue = tenant.queue
+        self.virtual_time = max(self.virtual_time, queue.vruntime)
+        queue.virtual_time = max(queue.virtual_time, tenant.vruntime)
+        tenant.lines.virtual_time = max(tenant.lines.virtual_time, line.vruntime)
+        queue.vruntime += virtual_service(cost_us, queue.weight_milli)
+        tenant.vruntime += virtual_service(cost_us, tenant.weight_milli)
+        line.vruntime += virtual_service(cost_us, KEY_WEIGHT_MILLI)
+        tenant.lines.restand(line)
+        if tenant.place is not None:
+            heappush(queue.heap, tenant.stand())
 
     def fold(self) -> None:
         """Everything that ended at this moment has ended: let in whoever came below its cap.

@@ -44,6 +44,7 @@ class LiveExecution(TenantModel):
     token = models.UUIDField(help_text="Dispatch token; only the latest message carries it.")
     fence = models.BigIntegerField(default=0)
     predicted_us = models.BigIntegerField()
+    charged_us = models.BigIntegerField(null=True, help_text="Charged so far, where that is not what is predicted.")
     weight_milli = models.PositiveIntegerField(help_text="The tenant's weight when this was charged.")
     queue_weight_milli = models.PositiveIntegerField(help_text="The queue's weight when this was charged.")
     dispatched_at = models.DateTimeField()
@@ -131,6 +132,7 @@ class Charge(HistoryRow):
 
     class Reason(models.TextChoices):
         PREDICTED = "predicted", "predicted at dispatch"
+        SLICE = "slice", "another slice of one that goes on"
         CORRECTED = "corrected", "corrected to the measured time"
         CLOSING = "closing", "closing of rows that were pruned"
 
@@ -182,6 +184,7 @@ class Settled(FoldedRow):
     message_id = models.UUIDField()
     kind = models.CharField(max_length=64)
     predicted_us = models.BigIntegerField()
+    charged_us = models.BigIntegerField(null=True)
     measured_us = models.BigIntegerField()
     weight_milli = models.PositiveIntegerField()
     queue_weight_milli = models.PositiveIntegerField()

@@ -13,8 +13,8 @@ from django.db.models import Count
 
 from scheduling.conf import lease_seconds
 from scheduling.exceptions import PoolNotFoundError
-from scheduling.fairness.simulation.load import SECOND_US, Load, PlanTerms, QueueTerms, TenantTerms, TierTerms
 from scheduling.fairness.simulation import Arrivals, Policy
+from scheduling.fairness.simulation.load import SECOND_US, Load, PlanTerms, QueueTerms, TenantTerms, TierTerms
 from scheduling.fairness.simulation.what_if import Note, NoteCode
 from scheduling.models import CFSPlan, Queue, WorkerPool
 from tenants.clock import read_clock

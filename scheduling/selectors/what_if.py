@@ -17,7 +17,7 @@ def answer_what_if(change: Change, *, pool: str | None = None, window: timedelta
     written. Raises PoolNotFoundError, WhatIfNameUnknownError.
 
     >>> answer = answer_what_if(Change(plan_weights={"sandbox": 3}, slots=16))
-    >>> answer.plans, answer.losers, answer.notes  # lists of Line, Line and Note: see scheduling.fairness.simulation.what_if
+    >>> answer.plans, answer.losers, answer.notes  # lists of Line, Line and Note
     """
     recent = read_recent_load(pool, window=window)
     try:

@@ -16,7 +16,7 @@ SELECT tenant_id, sum(charged)::bigint, sum(measured)::bigint, sum(predicted)::b
 FROM (
     SELECT tenant_id, microseconds AS charged, 0 AS measured, 0 AS predicted FROM scheduling_charge
     UNION ALL SELECT tenant_id, 0, measured_us, 0 FROM scheduling_execution
-    UNION ALL SELECT tenant_id, 0, 0, predicted_us FROM scheduling_execution_live
+    UNION ALL SELECT tenant_id, 0, 0, coalesce(charged_us, predicted_us) FROM scheduling_execution_live
 ) AS entries
 -- A tenant that is being erased loses one table after the other.
 WHERE tenant_id NOT IN (SELECT subject_id FROM tenants_tenanterasure WHERE status = 'running')
@@ -55,7 +55,7 @@ class LedgerReport:
 
 
 def verify_ledger() -> LedgerReport:
-    """Compare charges with measured time of ended and predicted time of open executions."""
+    """Compare charges with the measured time of ended executions and what open ones were charged in advance."""
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute(_BALANCES)
         return LedgerReport([TenantBalance(*row) for row in cursor.fetchall()])

@@ -8,8 +8,8 @@ from typing import Any
 
 from rest_framework import serializers
 
-from scheduling.fairness.simulation.load import Change
 from scheduling.fairness.simulation import Policy
+from scheduling.fairness.simulation.load import Change
 from scheduling.fairness.simulation.what_if import Line, Note, Outcome, Totals, WhatIf
 from scheduling.models import CFSPlan
 from tenants.api.fields import StrictSerializer, TextField, WholeNumberField

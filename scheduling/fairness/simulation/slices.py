@@ -61,12 +61,12 @@ class SlicedSimulation(Simulation):
         charge_whole, granularity_us = super().choose_charge(), self.rules.granularity_us
 
         def charge(job: ReadyJob) -> int:
-            """What is left of it, as far as is believed."""
+            """What is left of it, as far as is believed, and at most a slice."""
             cost_us = self.arrivals.cost_us[job.rank]
             if cost_us <= granularity_us:
-                return charge_whole(job)
+                return min(charge_whole(job), granularity_us)
             left_us = self.left.get(job.rank, cost_us)
-            self.charged[job.rank] = charged = max(1, charge_whole(job) - cost_us + left_us)
+            self.charged[job.rank] = charged = min(max(1, charge_whole(job) - cost_us + left_us), granularity_us)
             return charged
 
         return charge
@@ -86,7 +86,10 @@ class SlicedSimulation(Simulation):
         left, began = self.left[job], self.began[job]
         if began + left > self.now:
             self.used_up.add(job)
-            heappush(self.in_slots, (began + left, job))
+            heappush(self.in_slots, (min(began + left, self.now + self.rules.granularity_us), job))
+            # It goes on, or so it seems: one more slice.
+            self.charged[job] += self.rules.granularity_us
+            self.tree.charge_on(self.tenant_of[job], self.line_of[job], self.rules.granularity_us)
             return
         self._release(job)
         if self.predictor is not None:
@@ -140,7 +143,7 @@ class SlicedSimulation(Simulation):
             rank=job,
             weight_milli=tenant.weight_milli,
             queue_weight_milli=tenant.queue.weight_milli,
-            predicted_us=self.charged.get(job, self.charges[job]),
+            charged_us=self.charged.get(job, self.charges[job]),
             elapsed_us=self.now - began,
             is_used=job in self.used_up,
             is_asked=False,

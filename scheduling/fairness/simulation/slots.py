@@ -38,8 +38,7 @@ class Simulation:
         self.is_counting = rules.policy is Policy.ROUND_ROBIN
         self.charges = [0] * len(arrivals) if predictor is not None else arrivals.predicted_us or arrivals.cost_us
         # As the tree sees them; where a predictor learns, their costs are asked for at the hand-out.
-        columns = zip(repeat(None), range(len(arrivals)), repeat(""), self.charges, repeat(False), strict=False)
-        self.jobs = list(map(ReadyJob._make, columns))
+        self.jobs = list(map(ReadyJob, repeat(None), range(len(arrivals)), repeat(""), self.charges))
         self._plant(shape.under(rules.policy))
         self.in_slots: list[tuple[int, int]] = []
         self.timeline = Timeline()

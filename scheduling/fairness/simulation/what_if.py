@@ -14,8 +14,8 @@ from enum import StrEnum
 from uuid import UUID
 
 from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements, jain_index
-from scheduling.fairness.simulation.load import SECOND_US, Change, Load, apply_change
 from scheduling.fairness.simulation import Timeline, replay
+from scheduling.fairness.simulation.load import SECOND_US, Change, Load, apply_change
 from scheduling.fairness.simulation.workload_costs import predictor_for
 
 # The tenants that a change concerns most, shown one by one.

@@ -11,8 +11,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from scheduling.fairness.simulation.load import Change, UnknownNameError
 from scheduling.fairness.simulation import Policy
+from scheduling.fairness.simulation.load import Change, UnknownNameError
 from scheduling.fairness.simulation.what_if import Line, Outcome, WhatIf, what_if
 from scheduling.fairness.simulation.workload import TooManyJobsError
 from scheduling.fairness.simulation.workload_file import WorkloadInvalidError, load_workload

@@ -38,9 +38,10 @@ WITH picked AS (
         %(costs)s::bigint[], %(execution_ids)s::uuid[], %(tokens)s::uuid[], %(charge_ids)s::uuid[],
         %(event_ids)s::uuid[], %(weights)s::int[], %(queue_weights)s::int[], %(message_ids)s::uuid[],
         %(start_tags)s::bigint[], %(queue_tags)s::bigint[], %(key_tags)s::bigint[], %(runner_up_tags)s::bigint[],
-        %(in_flights)s::int[], %(waitings)s::int[], %(reasons)s::text[])
+        %(in_flights)s::int[], %(waitings)s::int[], %(reasons)s::text[], %(predictions)s::bigint[])
         AS p(entity_id, rank, job_id, queue_id, cost_us, execution_id, token, charge_id, event_id, weight_milli,
-            queue_weight_milli, message_id, start_tag, queue_tag, key_tag, runner_up_tag, in_flight, waiting, reason)
+            queue_weight_milli, message_id, start_tag, queue_tag, key_tag, runner_up_tag, in_flight, waiting, reason,
+            predicted_us)
 ), gone AS (
     DELETE FROM scheduling_job_ready r USING picked p
     WHERE r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id
@@ -51,9 +52,9 @@ WITH picked AS (
     RETURNING g.*, j.execution_count AS number, j.fence, j.traceparent
 ), live AS (
     INSERT INTO scheduling_execution_live (id, tenant_id, job_id, entity_id, queue_id, pool_id, kind, number, token,
-        fence, predicted_us, weight_milli, queue_weight_milli, message_id, dispatched_at, published_at)
+        fence, predicted_us, charged_us, weight_milli, queue_weight_milli, message_id, dispatched_at, published_at)
     SELECT execution_id, tenant_id, job_id, entity_id, queue_id, %(pool_id)s, kind, number, token,
-        fence, cost_us, weight_milli, queue_weight_milli, message_id, now(), now()
+        fence, predicted_us, nullif(cost_us, predicted_us), weight_milli, queue_weight_milli, message_id, now(), now()
     FROM claimed
 ), charge AS (
     INSERT INTO scheduling_charge (id, tenant_id, job_id, execution_id, queue_id, reason, microseconds, at)
@@ -64,7 +65,8 @@ WITH picked AS (
         -- What decided it, so that it can be told later.
         jsonb_strip_nulls(jsonb_build_object('start_tag', start_tag, 'queue_vruntime', queue_tag,
             'key_start_tag', key_tag, 'runner_up_start_tag', runner_up_tag, 'in_flight', in_flight, 'waiting', waiting,
-            'reason', reason, 'predicted_us', cost_us, 'number', number))
+            'reason', reason, 'predicted_us', predicted_us, 'charged_us', nullif(cost_us, predicted_us),
+            'number', number))
     FROM claimed
 )
 SELECT execution_id, fence, traceparent FROM claimed
@@ -153,6 +155,7 @@ def _claim_parameters(pool_id: int, share: PoolShare, claims: Sequence[Claim]) -
         "job_ids": [pick.job.job_id for pick in picks],
         "queue_ids": [pick.queue_id for pick in picks],
         "costs": [pick.job.cost_us for pick in picks],
+        "predictions": [pick.job.whole_us for pick in picks],
         "execution_ids": [claim.execution_id for claim in claims],
         "message_ids": [claim.message_id for claim in claims],
         "tokens": [claim.token for claim in claims],

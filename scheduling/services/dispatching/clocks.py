@@ -9,8 +9,8 @@ from uuid import UUID
 
 from django.db import connection
 
-from scheduling.fairness.shares import KeyShare, PickResult, ReadRows, TenantShare
 from scheduling.fairness.lines import KEY_WEIGHT_MILLI
+from scheduling.fairness.shares import KeyShare, PickResult, ReadRows, TenantShare
 from scheduling.fairness.virtual_time import virtual_service
 from scheduling.services.dispatching.claim import Claim, count_messages
 from scheduling.services.dispatching.read import PoolReading
@@ -185,7 +185,7 @@ def _moves(outcome: Outcome, tenant: TenantShare, claimed: _Claimed, undone: _Un
             continue
         before = tenant.own_vruntime if id_ == tenant.entity_id else line.vruntime
         vruntime = (tags.keys.get(id_, before) if tags else before) - undone.lines[id_]
-        estimate = read.jobs[jobs - 1].cost_us if jobs else None
+        estimate = read.jobs[jobs - 1].whole_us if jobs else None
         yield _LineMove(id_, vruntime, jobs, claimed.messages[id_], rank, estimate, is_guess)
 
 

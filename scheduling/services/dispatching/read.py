@@ -35,6 +35,7 @@ SELECT
      WHERE l.pool_id = %(pool_id)s AND w.status IS DISTINCT FROM 'draining'),
     (SELECT strategy FROM scheduling_cfsplan WHERE is_active),
     (SELECT coalesce(max(reserved_slots), 0) FROM scheduling_cfsplan WHERE is_active),
+    (SELECT granularity_seconds FROM scheduling_cfsplan WHERE is_active AND strategy = 'time_slice'),
     (SELECT virtual_time FROM scheduling_pool_clock WHERE pool_id = %(pool_id)s)
 """
 _QUEUES = """
@@ -51,7 +52,7 @@ _ENTITIES = """
 SELECT e.queue_id, coalesce(t.max_concurrency, p.max_concurrency) - coalesce(c.in_flight, 0),
     e.in_flight, e.waiting, e.keys_waiting, e.own_rank,
     e.id, e.tenant_id, {weight}, e.vruntime, e.in_flight + e.keys_in_flight, e.head_rank,
-    e.waiting + e.keys_waiting, e.estimate_us, e.own_vruntime, e.virtual_time
+    e.waiting + e.keys_waiting, least(e.estimate_us, %(slice_us)s::bigint), e.own_vruntime, e.virtual_time
 FROM unnest(%(queue_ids)s::bigint[], %(floors)s::bigint[]) AS q(id, floor)
     CROSS JOIN LATERAL (
         SELECT * FROM scheduling_schedulingentity e
@@ -92,7 +93,8 @@ ORDER BY a.entity_id, r.rank, r.job_id
 class PoolReading:
     """A pool as the tick found it. ``floors`` are the least virtual times seen by queue.
 
-    ``unread`` are the keys at which reading ended.
+    ``slice_us`` is the most that a hand-out is charged, None where no time is sliced. ``unread`` are the keys at which
+    reading ended.
     """
 
     share: PoolShare
@@ -101,6 +103,7 @@ class PoolReading:
     queue_names: Mapping[int, str]
     floors: Mapping[int, int]
     unread: Collection[int] = ()
+    slice_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +155,8 @@ def read_pool(
     """
     with connection.cursor() as cursor:
         cursor.execute(_CAPACITY, {"pool_id": pool_id, "lease_seconds": lease_seconds()})
-        slots, in_flight, strategy, reserved, virtual_time = cursor.fetchone()
+        slots, in_flight, strategy, reserved, slice_seconds, virtual_time = cursor.fetchone()
+        slice_us = None if slice_seconds is None else slice_seconds * 1_000_000
         free = slots - in_flight + freed
         room = max(0, min(free, limit))
         if room == 0:
@@ -163,10 +167,10 @@ def read_pool(
     sees_the_least = not is_fifo and only_entities is None
     has_reserve = sees_the_least and reserved > 0
     most = limit if has_reserve else room
-    tenants = _read_tenants(queues, most, only_entities, is_fifo=is_fifo)
+    tenants = _read_tenants(queues, most, only_entities, slice_us, is_fifo=is_fifo)
     if most < limit and tenants.any_estimate_below(MERGE_BELOW_US):
         most = min(limit, room * MAX_MESSAGE_JOBS)
-        tenants = _read_tenants(queues, most, only_entities, is_fifo=is_fifo)
+        tenants = _read_tenants(queues, most, only_entities, slice_us, is_fifo=is_fifo)
     shares = [queue.share(room, tenants.by_queue[queue.queue_id], is_fifo=is_fifo) for queue in queues]
     share = PoolShare(virtual_time, room, shares, tenants.room, limit=most, merging=MERGING)
     if has_reserve:
@@ -184,6 +188,7 @@ def read_pool(
             if share.tenants and sees_the_least
         },
         unread=unread,
+        slice_us=slice_us,
     )
 
 
@@ -206,7 +211,12 @@ class _Tenants:
 
 
 def _read_tenants(
-    queues: Sequence[_QueueRow], limit: int, only_entities: Collection[int] | None, *, is_fifo: bool
+    queues: Sequence[_QueueRow],
+    limit: int,
+    only_entities: Collection[int] | None,
+    slice_us: int | None,
+    *,
+    is_fifo: bool,
 ) -> _Tenants:
     """The first tenants of each queue."""
     found = _Tenants(defaultdict(list), {}, {})
@@ -218,6 +228,7 @@ def _read_tenants(
                 "floors": [queue.floor for queue in queues],
                 "only": None if only_entities is None else list(only_entities),
                 "limit": limit,
+                "slice_us": slice_us,
             },
         )
         for queue_id, left, in_flight, waiting, keys_waiting, own_rank, *numbers in cursor.fetchall():
@@ -230,19 +241,23 @@ def _read_tenants(
     return found
 
 
-def read_rows(wanted: Mapping[int, int], *, kind: str | None = None) -> RowsReading:
-    """The first ``wanted`` ready jobs of each entity with their predicted costs: one statement."""
+def read_rows(wanted: Mapping[int, int], *, kind: str | None = None, slice_us: int | None = None) -> RowsReading:
+    """The first ``wanted`` ready jobs of each entity with their predicted costs: one statement.
+
+    A hand-out is charged its first slice; what goes on beyond it, another when that is used.
+    """
     jobs: dict[int, list[ReadyJob]] = defaultdict(list)
     hidden: set[int] = set()
     with connection.cursor() as cursor:
         values = {"entity_ids": list(wanted), "asked": list(wanted.values()), "kind": kind, "needs": memory_needs()}
         cursor.execute(_ROWS, values)
-        for entity_id, _, rank, job_id, job_kind, travels_alone, cost_us, gate in cursor.fetchall():
+        for entity_id, _, rank, job_id, job_kind, travels_alone, predicted, gate in cursor.fetchall():
             if gate is not None:
                 hidden.add(entity_id)
                 continue
-            may_merge = cost_us < MERGE_BELOW_US and not travels_alone and registry.is_mergeable(job_kind)
-            jobs[entity_id].append(ReadyJob(job_id, rank, job_kind, cost_us, may_merge))
+            may_merge = predicted < MERGE_BELOW_US and not travels_alone and registry.is_mergeable(job_kind)
+            cost_us = predicted if slice_us is None else min(predicted, slice_us)
+            jobs[entity_id].append(ReadyJob(job_id, rank, job_kind, cost_us, may_merge, predicted))
     return RowsReading(
         # Behind a job that was set aside there may be others: read no more than was seen.
         rows={

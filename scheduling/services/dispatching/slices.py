@@ -40,7 +40,8 @@ SELECT e.id, e.tenant_id, e.weight_milli, e.vruntime, e.in_flight + e.keys_in_fl
     e.waiting + e.keys_waiting, e.estimate_us, e.own_vruntime, e.virtual_time,
     line.id, CASE WHEN line.parent_id IS NULL THEN line.own_vruntime ELSE line.vruntime END, line.in_flight,
     coalesce(CASE WHEN line.parent_id IS NULL THEN line.own_rank END, line.head_rank), line.waiting, line.estimate_us,
-    l.id, l.queue_id, j.rank, l.weight_milli, l.queue_weight_milli, l.predicted_us,
+    l.id, l.queue_id, j.rank, l.weight_milli, l.queue_weight_milli,
+    coalesce(l.charged_us, l.predicted_us),
     (extract(epoch FROM clock_timestamp() - l.started_at) * 1000000)::bigint,
     l.started_at < now() - make_interval(secs => plan.granularity_seconds) AND w.status = 'online'
         AND count(*) OVER (PARTITION BY l.message_id) = 1
@@ -103,8 +104,9 @@ def _choose(pool_id: int) -> Sequence[UUID]:
     share = replace(reading.share, queues=[queue for queue in reading.share.queues if queue.queue_id not in spent])
     reading = replace(reading, share=share)
     # Jobs that may not start are no reason: of whom they hide the rest, no more is read than was seen.
-    rows = read_rows(rows_wanted(reading)).rows
-    return choose_yields(reading.share, ReadSupply(rows), running, free=reading.slots - reading.in_flight)
+    rows = read_rows(rows_wanted(reading), slice_us=reading.slice_us).rows
+    free = reading.slots - reading.in_flight
+    return choose_yields(reading.share, ReadSupply(rows), running, free=free)
 
 
 def _read_running(pool_id: int) -> list[Running]:

@@ -20,6 +20,7 @@ from scheduling.services.dispatching.collect import collect_settled
 from scheduling.services.dispatching.gates import HOLDS_JOBS
 from scheduling.services.dispatching.rates import limit_rates, spend_rates
 from scheduling.services.dispatching.read import read_pool, read_rows, rows_wanted
+from scheduling.services.dispatching.slice_charges import IS_USED, charge_slices
 from scheduling.services.dispatching.stage import hold, stage_due, stage_held
 from scheduling.services.dispatching.wake import fold_wakes
 from scheduling.services.settlement import settle
@@ -42,8 +43,11 @@ SELECT pg_try_advisory_xact_lock(%(lock)s, %(pool_id)s),
     EXISTS (SELECT FROM scheduling_settled s JOIN scheduling_queue q ON q.id = s.queue_id
         WHERE q.pool_id = %(pool_id)s),
     EXISTS (SELECT FROM scheduling_wake w JOIN scheduling_queue q ON q.id = w.queue_id
-        WHERE q.pool_id = %(pool_id)s)
-""".replace("<holds jobs>", HOLDS_JOBS)
+        WHERE q.pool_id = %(pool_id)s),
+    EXISTS (SELECT FROM scheduling_execution_live l
+        JOIN scheduling_cfsplan p ON p.is_active AND p.strategy = 'time_slice'
+        WHERE l.pool_id = %(pool_id)s AND <is used>)
+""".replace("<holds jobs>", HOLDS_JOBS).replace("<is used>", IS_USED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ class _News:
     is_circuit: bool
     is_settled: bool
     is_woken: bool
+    is_slice_used: bool
 
     @property
     def is_any(self) -> bool:
@@ -102,6 +107,8 @@ def run_tick(pool_id: int, *, only: Restriction | None = None) -> TickResult:
         staged += follow_circuits() if news.is_circuit else 0
         if news.is_settled:
             collect_settled(pool_id)
+        if news.is_slice_used:
+            charge_slices(pool_id)
         has_more_wakes = fold_wakes(pool_id) if news.is_any else False
         claims, is_cut_short = _dispatch(pool_id, only)
     unpublished = _publish(pool_id, claims)
@@ -141,7 +148,7 @@ def _dispatch(pool_id: int, only: Restriction | None) -> tuple[list[Claim], bool
     wanted = rows_wanted(reading)
     if not wanted:
         return [], False
-    found = read_rows(wanted, kind=only.kind if only else None)
+    found = read_rows(wanted, kind=only.kind if only else None, slice_us=reading.slice_us)
     hold(pool_id, found.gated)
     result = pick_fair(reading.share, ReadSupply(found.rows))
     picks = reserve_capacity(result.picks) if result.picks else []

@@ -54,12 +54,12 @@ SLICE_SECONDS = 120
 
 @pytest.fixture
 def long_jobs(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> list[StartedExecution]:
-    """Four jobs of acme that hold the four slots and have used more than a slice, 130 to 160 s."""
+    """Four jobs of acme that hold the four slots and are in their second slice, since 50 to 80 s."""
     jobs = submit(acme, 4)
     tick()
     executions = [begin(start, job) for job in jobs]
     for number, execution in enumerate(executions):
-        run_for(execution, SLICE_SECONDS + 10 + 10 * number)
+        run_for(execution, SLICE_SECONDS + 50 + 10 * number)
     return executions
 
 
@@ -219,7 +219,7 @@ def test_a_request_is_taken_back_when_nobody_waits_any_more(
 def test_what_runs_beyond_its_prediction_is_charged_as_it_goes(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
-    """Both have the weight 1 in one queue; globex had 60 s of service, acme's job was predicted to take one."""
+    """Both have the weight 1 in one queue; globex had 900 s of service, acme's jobs were predicted to take one each."""
     with all_tenants():
         queue = Queue.objects.get(name="workflow_team")
         CFSPlan.objects.get(name="cloud").tiers.update(queue=queue)
@@ -231,14 +231,14 @@ def test_what_runs_beyond_its_prediction_is_charged_as_it_goes(
     with all_tenants():
         entity = SchedulingEntity.objects.get(tenant=globex)
         acme_entity = SchedulingEntity.objects.get(tenant=acme)
-        ahead = acme_entity.vruntime + virtual_service(500_000_000, acme_entity.weight_milli)
+        ahead = acme_entity.vruntime + virtual_service(900_000_000, acme_entity.weight_milli)
         SchedulingEntity.objects.filter(pk=entity.pk).update(vruntime=ahead)
     for execution in executions:
         run_for(execution, SLICE_SECONDS + 1)
-    # Four times 121 s, less the four predicted ones, are less than 500 s; four times 140 s are more.
+    # Four times 121 s, and another slice for three of them, are less than 900 s; four times 230 s are more.
     assert ask(tick) == set()
     for execution in executions:
-        run_for(execution, 140)
+        run_for(execution, 230)
     assert len(ask(tick)) == 1
 
 

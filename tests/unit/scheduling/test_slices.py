@@ -20,13 +20,13 @@ UNITS = 1_000 * SECOND  # of virtual time, a second at weight 1
 
 
 def running(number: int, owner: TenantShare, **changes: object) -> Running:
-    """An execution that was predicted to take a second, has taken ten and used its slice."""
+    """An execution that was charged a second, has taken ten and used its slice."""
     values: dict[str, object] = {
         "queue_id": 1,
         "rank": number,
         "weight_milli": 1_000,
         "queue_weight_milli": 1_000,
-        "predicted_us": SECOND,
+        "charged_us": SECOND,
         "elapsed_us": 10 * SECOND,
         "is_used": True,
         "is_asked": False,
@@ -59,20 +59,17 @@ WAITS = tenant(2, waiting=1)
         # The one who waits is ahead by more than the ten seconds that the holder has run.
         (pool(queue(replace(WAITS, vruntime=11 * UNITS))), [running(9, A)], 0, []),
         (pool(queue(replace(WAITS, vruntime=9 * UNITS))), [running(9, A)], 0, [9]),
-        # A prediction above what it has run does not count: it would be given back.
+        # A charge above what it has run does not count: it would be given back.
         (
             pool(queue(replace(WAITS, vruntime=11 * UNITS))),
-            [running(9, replace(A, vruntime=60 * UNITS), predicted_us=60 * SECOND)],
+            [running(9, replace(A, vruntime=60 * UNITS), charged_us=60 * SECOND)],
             0,
             [],
         ),
         # To go on with one slot is no reason to lose the other: 20 s for both come before 25.
         (
             pool(queue(replace(WAITS, vruntime=25 * UNITS))),
-            [
-                running(number, tenant(1, vruntime=20 * UNITS, in_flight=2), predicted_us=10 * SECOND)
-                for number in (8, 9)
-            ],
+            [running(number, tenant(1, vruntime=20 * UNITS, in_flight=2), charged_us=10 * SECOND) for number in (8, 9)],
             0,
             [],
         ),
@@ -151,7 +148,7 @@ def test_among_the_keys_of_one_tenant_the_one_that_had_less_gets_the_slot() -> N
     assert asked(waits) == [9]
 
 
-WEIGHTS = st.sampled_fromWEIGHTS = st.sampled_from([1_000, 2_000, 4_000])
+WEIGHTS = st.sampled_from([1_000, 2_000, 4_000])
 
 
 @st.composite
@@ -179,7 +176,7 @@ def pools(draw: st.DrawFn) -> tuple[PoolShare, list[Running], int]:
                 rank=draw(st.integers(0, 99)),
                 weight_milli=share.weight_milli,
                 queue_weight_milli=queue_weight,
-                predicted_us=draw(st.integers(1, 30)) * SECOND,
+                charged_us=draw(st.integers(1, 30)) * SECOND,
                 elapsed_us=draw(st.integers(0, 60)) * SECOND,
                 is_used=draw(st.booleans()),
             )
@@ -206,12 +203,12 @@ def after_yielding(share: PoolShare, executions: Sequence[Running], asked: set[U
         tenants = {one.entity_id: one for one in one_queue.tenants}
         for one in (one for one in executions if one.queue_id == one_queue.queue_id):
             is_back = one.execution_id in asked
-            cost = one.elapsed_us if is_back else max(one.elapsed_us, one.predicted_us)
-            vruntime += virtual_service(cost - one.predicted_us, one.queue_weight_milli)
+            cost = one.elapsed_us if is_back else max(one.elapsed_us, one.charged_us)
+            vruntime += virtual_service(cost - one.charged_us, one.queue_weight_milli)
             known = tenants.get(one.owner.entity_id, replace(one.owner, waiting=0))
             tenants[known.entity_id] = replace(
                 known,
-                vruntime=known.vruntime + virtual_service(cost - one.predicted_us, one.weight_milli),
+                vruntime=known.vruntime + virtual_service(cost - one.charged_us, one.weight_milli),
                 in_flight=known.in_flight - is_back,
                 waiting=known.waiting + is_back,
             )
@@ -261,8 +258,8 @@ def test_a_decision_made_again_is_the_same(case: tuple[PoolShare, list[Running],
 def test_as_many_are_asked_as_would_start_for_it(case: tuple[PoolShare, list[Running], int]) -> None:
     """Whoever goes on with a used slice does not come after one who waits still: there is nothing left to ask for."""
     share, executions, free = case
-    # What is left of a prediction is a guess that who goes on is charged, and who yields is not.
-    executions = [replace(one, elapsed_us=one.elapsed_us + one.predicted_us) for one in executions]
+    # What is left of a charge is a guess that who goes on is charged, and who yields is not.
+    executions = [replace(one, elapsed_us=one.elapsed_us + one.charged_us) for one in executions]
     asked = set(choose_yields(share, EstimatedSupply(), executions, free=free))
     for one in executions:
         if one.is_used and one.execution_id not in asked:

@@ -7,9 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from scheduling.fairness.simulation import slices
-from scheduling.fairness.simulation.load import Change, Load, PlanTerms, QueueTerms, TenantTerms, TierTerms, UnknownNameError
-from scheduling.fairness.simulation import Arrivals, Policy
+from scheduling.fairness.simulation import Arrivals, Policy, slices
+from scheduling.fairness.simulation.load import (
+    Change,
+    Load,
+    PlanTerms,
+    QueueTerms,
+    TenantTerms,
+    TierTerms,
+    UnknownNameError,
+)
 from scheduling.fairness.simulation.what_if import NoteCode, WhatIf, what_if
 
 SECOND = 1_000_000

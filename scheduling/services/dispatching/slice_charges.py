@@ -1,0 +1,88 @@
+"""Charge what goes on beyond what it was charged, a slice at a time.
+
+Under time slices a hand-out is charged at most a slice, as it may end there. Whoever keeps its slot is charged another
+when that is used, as if it had been handed out again: clocks follow what runs, not what was once predicted, and
+whoever comes back meanwhile starts where the others really are.
+"""
+
+from __future__ import annotations
+
+from django.db import connection
+
+from tenants.ids import uuid7
+
+# Of a message with several members nobody knows whose turn it is; such jobs are shorter than any slice. Workers renew
+# leases on the same rows, and a settlement takes them: whose row is held is looked at by the next tick.
+_USED = """
+SELECT l.id FROM scheduling_execution_live l JOIN scheduling_cfsplan p ON p.is_active AND p.strategy = 'time_slice'
+WHERE l.pool_id = %(pool_id)s AND <is used>
+    AND NOT EXISTS (SELECT FROM scheduling_execution_live o WHERE o.message_id = l.message_id AND o.id <> l.id)
+ORDER BY l.id FOR UPDATE OF l SKIP LOCKED
+"""
+# The weights are the hand-out's, at which its end corrects the charge. A clock goes to the start of the last slice.
+_CHARGE = """
+WITH gone_on AS (
+    UPDATE scheduling_execution_live l SET charged_us = coalesce(l.charged_us, l.predicted_us) + s.slices * s.slice_us
+    FROM (
+        SELECT l.id, u.charge_id, p.granularity_seconds * 1000000::bigint AS slice_us,
+            1 + floor((extract(epoch FROM now() - l.started_at) * 1000000 - coalesce(l.charged_us, l.predicted_us))
+                / (p.granularity_seconds * 1000000::bigint))::bigint AS slices
+        FROM unnest(%(ids)s::uuid[], %(charge_ids)s::uuid[]) AS u(id, charge_id)
+            JOIN scheduling_execution_live l ON l.id = u.id
+            JOIN scheduling_cfsplan p ON p.is_active AND p.strategy = 'time_slice'
+    ) s
+    WHERE l.id = s.id
+    RETURNING l.id, l.tenant_id, l.job_id, l.entity_id, l.queue_id, l.weight_milli, l.queue_weight_milli, s.charge_id,
+        s.slices * s.slice_us AS cost_us, s.slice_us
+), charge AS (
+    INSERT INTO scheduling_charge (id, tenant_id, job_id, execution_id, queue_id, reason, microseconds, at)
+    SELECT charge_id, tenant_id, job_id, id, queue_id, 'slice', cost_us, now() FROM gone_on
+), line AS (
+    SELECT g.entity_id, e.parent_id, sum(cost_us * 1000)::bigint AS key_service, max(slice_us * 1000) AS key_slice,
+        sum(cost_us * 1000000 / g.weight_milli)::bigint AS service, max(slice_us * 1000000 / g.weight_milli) AS slice
+    FROM gone_on g JOIN scheduling_schedulingentity e ON e.id = g.entity_id GROUP BY 1, 2
+), key AS (
+    UPDATE scheduling_schedulingentity k SET vruntime = k.vruntime + l.key_service
+    FROM line l WHERE k.id = l.entity_id AND l.parent_id IS NOT NULL
+    RETURNING k.parent_id, k.vruntime - l.key_slice AS start_tag
+), tenant AS (
+    SELECT coalesce(parent_id, entity_id) AS id, sum(service)::bigint AS service, max(slice) AS slice,
+        coalesce(sum(key_service) FILTER (WHERE parent_id IS NULL), 0)::bigint AS own_service,
+        max(key_slice) FILTER (WHERE parent_id IS NULL) AS own_slice
+    FROM line GROUP BY 1
+), entity AS (
+    UPDATE scheduling_schedulingentity e SET
+        vruntime = e.vruntime + t.service,
+        own_vruntime = e.own_vruntime + t.own_service,
+        virtual_time = greatest(e.virtual_time, e.own_vruntime + t.own_service - t.own_slice,
+            (SELECT max(k.start_tag) FROM key k WHERE k.parent_id = e.id))
+    FROM tenant t WHERE e.id = t.id
+    RETURNING e.queue_id, e.vruntime - t.slice AS start_tag
+), queue AS (
+    UPDATE scheduling_queue_clock c SET
+        vruntime = c.vruntime + q.service,
+        virtual_time = greatest(c.virtual_time, (SELECT max(e.start_tag) FROM entity e WHERE e.queue_id = c.queue_id))
+    FROM (
+        SELECT queue_id, sum(cost_us * 1000000 / queue_weight_milli)::bigint AS service,
+            max(slice_us * 1000000 / queue_weight_milli) AS slice
+        FROM gone_on GROUP BY 1
+    ) q WHERE c.queue_id = q.queue_id
+    RETURNING c.vruntime - q.slice AS start_tag
+)
+UPDATE scheduling_pool_clock c SET virtual_time = q.start_tag
+FROM (SELECT max(start_tag) AS start_tag FROM queue) q
+WHERE c.pool_id = %(pool_id)s AND q.start_tag > c.virtual_time
+"""
+# Whether a live execution ``l`` has run for its slice, under the plan ``p``, and for all that it was charged.
+IS_USED = """l.started_at <= now() - greatest(p.granularity_seconds * 1000000::bigint,
+    coalesce(l.charged_us, l.predicted_us)) * interval '1 microsecond'"""
+
+
+def charge_slices(pool_id: int) -> None:
+    """Charge another slice to each of the pool's executions that have run for what they were charged."""
+    with connection.cursor() as cursor:
+        cursor.execute(_USED.replace("<is used>", IS_USED), {"pool_id": pool_id})
+        ids = [execution_id for (execution_id,) in cursor.fetchall()]
+        if ids:
+            charge_ids = [uuid7() for _ in ids]
+            cursor.execute(_CHARGE, {"pool_id": pool_id, "ids": ids, "charge_ids": charge_ids})
