@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db.models import Model
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
@@ -27,6 +28,8 @@ PANEL_TEMPLATE = "scheduling/dashboards/parts/what_if.html"
 MOST_WEIGHT, MOST_CAP, MOST_SECONDS = 1_000, 100_000, 86_400
 MOST_ROWS = 200
 POLICIES = {CFSPlan.Strategy.NOP.value: Policy.FIFO, CFSPlan.Strategy.TIME_SLICE.value: Policy.TIME_SLICE}
+# What submissions and the month are limited by: the replay has the jobs that came, whatever was refused.
+NOT_REPLAYED_OF_PLANS = ("max_waiting_jobs", "submits_per_minute", "worker_seconds_per_month", "max_priority")
 _ROW = re.compile(r"tiers-(\d{1,4})-tier")
 
 
@@ -85,7 +88,8 @@ def ask_about_plan(plan: Plan, posted: Mapping[str, Any]) -> Question:
     saved = dict(Plan.objects.order_by("tier__rank", "slug").values_list("slug", "weight"))
     typed = saved | {plan.slug: weight}
     change = Change(plan_weights={plan.slug: weight}, plan_caps={plan.slug: cap})
-    return Question(change, bars=_bars(saved, typed), faults=faults)
+    notes = _not_replayed(plan, posted, NOT_REPLAYED_OF_PLANS)
+    return Question(change, bars=_bars(saved, typed), faults=faults, notes=notes)
 
 
 def ask_about_cfs_plan(plan: CFSPlan, posted: Mapping[str, Any]) -> Question:
@@ -111,9 +115,21 @@ def ask_about_cfs_plan(plan: CFSPlan, posted: Mapping[str, Any]) -> Question:
     strategy = str(posted.get("strategy") or plan.strategy)
     seconds = _read(posted, "granularity_seconds", plan.granularity_seconds, most=MOST_SECONDS, faults=question.faults)
     question.change = Change(tier_weights=weights, policy=POLICIES.get(strategy), granularity_seconds=seconds)
+    question.notes += _not_replayed(plan, posted, ["reserved_slots"])
     if not plan.is_active:
         question.notes.append("The plan is not active: this is what it would do if it were.")
     return question
+
+
+def _not_replayed(plan: Model, posted: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """What was typed anew and changes nothing here, because the replay does not know of it."""
+    fields = {name: plan._meta.get_field(name) for name in names if name in posted}
+    typed = [
+        str(getattr(field, "verbose_name", name))
+        for name, field in fields.items()
+        if str(posted[name]).strip() != str(getattr(plan, name))
+    ]
+    return [f"Not replayed, and so without effect here: {', '.join(typed)}."] if typed else []
 
 
 def _typed_rows(posted: Mapping[str, Any], faults: list[str]) -> Iterable[tuple[str, int, int]]:

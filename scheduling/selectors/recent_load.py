@@ -34,13 +34,14 @@ WHERE pool_id = %s AND status = 'online' AND heartbeat_at > now() - make_interva
 """
 # In flight: what is left of what was predicted. Whoever has used all of it is taken to need as much again as a tenth.
 _RUNNING = """
-SELECT l.tenant_id, l.queue_id, greatest(l.predicted_us / 10, l.predicted_us
+SELECT l.tenant_id, l.queue_id, e.fair_key, greatest(l.predicted_us / 10, l.predicted_us
     - coalesce(extract(epoch FROM clock_timestamp() - l.started_at) * 1000000, 0)::bigint, 1)
-FROM scheduling_execution_live l WHERE l.pool_id = %s ORDER BY l.id
+FROM scheduling_execution_live l JOIN scheduling_schedulingentity e ON e.id = l.entity_id
+WHERE l.pool_id = %s ORDER BY l.id
 """
 # A line of waiting jobs is told by its length, as far as it matters, and by what its next job is predicted to cost.
 _WAITING = """
-SELECT e.tenant_id, e.queue_id, ready.count, greatest(e.estimate_us, 1), ready.head_rank
+SELECT e.tenant_id, e.queue_id, e.fair_key, ready.count, greatest(e.estimate_us, 1), ready.head_rank
 FROM scheduling_schedulingentity e JOIN scheduling_queue q ON q.id = e.queue_id AND q.pool_id = %s AND NOT q.is_paused
     JOIN tenants_tenant t ON t.id = e.tenant_id AND t.status = 'active' AND NOT t.is_paused
     CROSS JOIN LATERAL (
@@ -53,7 +54,7 @@ WHERE e.waiting > 0 AND ready.count > 0 ORDER BY e.id
 # Every n-th is taken where there are more than can be replayed, by their order and not by chance.
 _ARRIVALS = """
 WITH came AS (
-    SELECT j.id, j.tenant_id, j.queue_id, j.kind, greatest(j.created_at, j.run_at) AS at,
+    SELECT j.id, j.tenant_id, j.queue_id, j.fair_key, j.kind, greatest(j.created_at, j.run_at) AS at,
         row_number() OVER (ORDER BY j.id) AS n, count(*) OVER () AS total
     FROM scheduling_job j JOIN scheduling_queue q ON q.id = j.queue_id AND q.pool_id = %(pool_id)s AND NOT q.is_paused
         JOIN tenants_tenant t ON t.id = j.tenant_id AND t.status = 'active' AND NOT t.is_paused
@@ -65,7 +66,8 @@ WITH came AS (
     SELECT x.job_id, sum(x.measured_us) AS cost_us, min(x.predicted_us) FILTER (WHERE x.number = 1) AS predicted_us
     FROM scheduling_execution x WHERE x.id >= %(floor)s AND x.measured_us > 0 GROUP BY 1
 )
-SELECT c.tenant_id, c.queue_id, least(%(last_us)s, greatest(0, extract(epoch FROM c.at - %(since)s) * 1000000)::bigint),
+SELECT c.tenant_id, c.queue_id, c.fair_key,
+    least(%(last_us)s, greatest(0, extract(epoch FROM c.at - %(since)s) * 1000000)::bigint),
     r.cost_us::bigint, coalesce(r.predicted_us, tc.mean_us, kc.mean_us, (q.expected_seconds * 1000000)::bigint), c.step
 FROM chosen c JOIN scheduling_queue q ON q.id = c.queue_id
     LEFT JOIN ran r ON r.job_id = c.id
@@ -91,17 +93,20 @@ class RecentLoad:
 
 @dataclass(slots=True)
 class _Columns:
-    """Jobs of the replay while they are gathered; places are numbered as they come."""
+    """Jobs of the replay while they are gathered; places, and the fair keys there, are numbered as they come."""
 
     at_us: list[int] = field(default_factory=list)
     entity: list[int] = field(default_factory=list)
     cost_us: list[int] = field(default_factory=list)
     predicted_us: list[int] = field(default_factory=list)
+    key: list[int] = field(default_factory=list)
     places: dict[tuple[int, UUID], int] = field(default_factory=dict)
+    keys: dict[tuple[int, UUID, str], int] = field(default_factory=dict)
 
-    def add(self, place: tuple[int, UUID], at_us: int, cost_us: int, predicted_us: int) -> None:
+    def add(self, queue_id: int, tenant_id: UUID, key: str, at_us: int, cost_us: int, predicted_us: int) -> None:
         self.at_us.append(at_us)
-        self.entity.append(self.places.setdefault(place, len(self.places)))
+        self.entity.append(self.places.setdefault((queue_id, tenant_id), len(self.places)))
+        self.key.append(self.keys.setdefault((queue_id, tenant_id, key), len(self.keys)))
         self.cost_us.append(max(1, cost_us))
         self.predicted_us.append(max(1, predicted_us))
 
@@ -122,7 +127,8 @@ def read_recent_load(pool: str | None = None, *, window: timedelta = WINDOW) -> 
             is_elsewhere = _fetch(cursor, _ELSEWHERE, [found.pk, found.pk])[0][0]
         columns, stands_for = _gather(running, waiting, arrivals, now)
         load = _describe(found, slots, columns, window, running=len(running), stands_for=stands_for)
-    return RecentLoad(load, _notes(arrivals, is_elsewhere=is_elsewhere))
+        has_reserve = CFSPlan.objects.filter(is_active=True, reserved_slots__gt=0).exists()
+    return RecentLoad(load, _notes(arrivals, is_elsewhere=is_elsewhere, has_reserve=has_reserve))
 
 
 def _find_pool(name: str | None) -> WorkerPool:
@@ -142,8 +148,8 @@ def _shorten(waiting: Iterable[tuple[Any, ...]], slots: int, window: timedelta) 
     """No line longer than all slots together could serve in the window: what is behind that changes nothing."""
     served_us = max(slots, 1) * 4 * window.total_seconds() * SECOND_US
     return [
-        (tenant_id, queue_id, min(count, int(served_us // cost_us) + 1), cost_us, rank)
-        for tenant_id, queue_id, count, cost_us, rank in waiting
+        (tenant_id, queue_id, key, min(count, int(served_us // cost_us) + 1), cost_us, rank)
+        for tenant_id, queue_id, key, count, cost_us, rank in waiting
     ]
 
 
@@ -156,7 +162,7 @@ def _arrival_parameters(
         "now": now,
         "since": now - window,
         "last_us": round(window.total_seconds() * SECOND_US) - 1,
-        "waiting": sum(row[2] for row in waiting),
+        "waiting": sum(row[3] for row in waiting),
         "limit": MOST_JOBS,
     }
 
@@ -168,27 +174,27 @@ def _gather(
     now: datetime,
 ) -> tuple[_Columns, int]:
     """The jobs in the order of the replay: what runs, what waits, what comes. Each stands for so many."""
-    stands_for = arrivals[0][5] if arrivals else -(-sum(row[2] for row in waiting) // MOST_JOBS) or 1
+    stands_for = arrivals[0][6] if arrivals else -(-sum(row[3] for row in waiting) // MOST_JOBS) or 1
     columns = _Columns()
-    for tenant_id, queue_id, left_us in running:
-        columns.add((queue_id, tenant_id), 0, left_us, left_us)
-    for _, tenant_id, queue_id, cost_us in sorted(_thin(waiting, stands_for, now), key=lambda row: row[:1]):
-        columns.add((queue_id, tenant_id), 0, cost_us * stands_for, cost_us * stands_for)
-    for tenant_id, queue_id, at_us, cost_us, predicted_us, _ in arrivals:
+    for tenant_id, queue_id, key, left_us in running:
+        columns.add(queue_id, tenant_id, key, 0, left_us, left_us)
+    for _, tenant_id, queue_id, key, cost_us in sorted(_thin(waiting, stands_for, now), key=lambda row: row[:1]):
+        columns.add(queue_id, tenant_id, key, 0, cost_us * stands_for, cost_us * stands_for)
+    for tenant_id, queue_id, key, at_us, cost_us, predicted_us, _ in arrivals:
         measured_us = predicted_us if cost_us is None else cost_us
-        columns.add((queue_id, tenant_id), at_us, measured_us * stands_for, predicted_us * stands_for)
+        columns.add(queue_id, tenant_id, key, at_us, measured_us * stands_for, predicted_us * stands_for)
     return columns, stands_for
 
 
-def _thin(waiting: Iterable[tuple[Any, ...]], step: int, now: datetime) -> Iterable[tuple[int, UUID, int, int]]:
-    """Every ``step``-th waiting job as (rank, tenant, queue, cost). Ranks are spread from a line's first to now."""
+def _thin(waiting: Iterable[tuple[Any, ...]], step: int, now: datetime) -> Iterable[tuple[int, UUID, int, str, int]]:
+    """Every ``step``-th waiting job as (rank, tenant, queue, fair key, cost); ranks from a line's first to now."""
     now_rank = round(now.timestamp() * SECOND_US)
     seen = 0
-    for tenant_id, queue_id, count, cost_us, head_rank in waiting:
+    for tenant_id, queue_id, key, count, cost_us, head_rank in waiting:
         first, seen = seen, seen + count
         apart = max(0, now_rank - head_rank) // count
         for place in range(-first % step, count, step):
-            yield head_rank + place * apart, tenant_id, queue_id, cost_us
+            yield head_rank + place * apart, tenant_id, queue_id, key, cost_us
 
 
 def _describe(
@@ -215,7 +221,13 @@ def _describe(
             if row.queue.name in names
         },
         places=[(queue_numbers[queue_id], tenant_numbers[tenant_id]) for queue_id, tenant_id in columns.places],
-        arrivals=Arrivals(columns.at_us, columns.entity, columns.cost_us, columns.predicted_us),
+        arrivals=Arrivals(
+            columns.at_us,
+            columns.entity,
+            columns.cost_us,
+            columns.predicted_us,
+            columns.key if any(key for _, _, key in columns.keys) else None,
+        ),
         seconds=window.total_seconds(),
         running=running,
         stands_for=stands_for,
@@ -226,13 +238,18 @@ def _tenant_terms(tenant: Tenant) -> TenantTerms:
     return TenantTerms(tenant.slug, tenant.plan.slug, float(tenant.weight_factor), tenant.max_concurrency)
 
 
-def _notes(arrivals: Sequence[tuple[Any, ...]], *, is_elsewhere: bool) -> list[Note]:
+def _notes(arrivals: Sequence[tuple[Any, ...]], *, is_elsewhere: bool, has_reserve: bool) -> list[Note]:
     notes: list[Note] = []
-    unmeasured = sum(row[3] is None for row in arrivals)
+    unmeasured = sum(row[4] is None for row in arrivals)
     if unmeasured:
         text = f"{unmeasured} of {len(arrivals)} arrivals have not run yet; what is predicted for them was taken."
         notes.append(Note(NoteCode.PREDICTED_COSTS, text))
     if is_elsewhere:
         text = "Tenants of this pool also run jobs in other pools; their caps are counted here alone."
         notes.append(Note(NoteCode.OTHER_POOLS, text))
+    if has_reserve:
+        text = (
+            "Slots are reserved for tenants below their part; the replay hands out all by the fair order."
+        )
+        notes.append(Note(NoteCode.RESERVED_SLOTS, text))
     return notes

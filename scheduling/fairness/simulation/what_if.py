@@ -89,6 +89,7 @@ class NoteCode(StrEnum):
     OTHER_POOLS = "other_pools"
     PREDICTED_COSTS = "predicted_costs"
     UNSLICED = "unsliced"
+    RESERVED_SLOTS = "reserved_slots"
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,3 +196,11 @@ def test_whoever_may_not_edit_is_shown_no_panel_and_asks_nothing(console: Consol
 
 def test_get_asks_nothing(console: Console, staff: User) -> None:
     assert console(staff).get(address(team(), "what_if")).status_code == 405
+
+
+def test_an_editor_names_what_was_typed_and_is_not_replayed() -> None:
+    reserve = ask_about_cfs_plan(cloud(), cfs_form(cloud()) | {"reserved_slots": "3"})
+    assert any("reserved slots" in note for note in reserve.notes)
+    rates = ask_about_plan(team(), plan_form(team(), submits_per_minute="7", max_priority="1"))
+    assert rates.notes == ["Not replayed, and so without effect here: submits per minute, max priority."]
+    assert ask_about_plan(team(), plan_form(team(), weight="9")).notes == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -15,7 +16,7 @@ from scheduling.exceptions import PoolNotFoundError, WhatIfNameUnknownError
 from scheduling.fairness.simulation.load import Change
 from scheduling.fairness.simulation.what_if import NoteCode
 from scheduling.fairness.simulation.workload_file import load_workload
-from scheduling.models import Execution, Job, Queue
+from scheduling.models import CFSPlan, Execution, Job, Queue
 from scheduling.selectors import recent_load
 from scheduling.selectors.recent_load import read_recent_load
 from scheduling.selectors.what_if import answer_what_if
@@ -196,3 +197,26 @@ def test_an_hour_without_jobs_is_not_exported(db: None, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="nothing to write"):
         call_command("export_workload", str(tmp_path / "hour.toml"))
     assert not (tmp_path / "hour.toml").exists()
+
+
+def test_fair_keys_are_replayed_and_kept(acme: Tenant, worker: Registration, tick: Tick) -> None:
+    submit(acme, 5, fair_key="ann")
+    submit(acme, 2, fair_key="ben")
+    tick()
+    arrivals = read_recent_load().load.arrivals
+    assert arrivals.key is not None
+    # In flight, waiting, and the seven that come again: by the same two keys.
+    assert sorted(Counter(arrivals.key).values()) == [4, 10]
+
+
+def test_without_fair_keys_none_are_replayed(acme: Tenant, worker: Registration, tick: Tick) -> None:
+    submit(acme, 2)
+    tick()
+    assert read_recent_load().load.arrivals.key is None
+
+
+def test_reserved_slots_are_said_not_to_be_replayed(acme: Tenant, worker: Registration, tick: Tick) -> None:
+    assert NoteCode.RESERVED_SLOTS not in [note.code for note in read_recent_load().notes]
+    with all_tenants():
+        CFSPlan.objects.filter(is_active=True).update(reserved_slots=1)
+    assert NoteCode.RESERVED_SLOTS in [note.code for note in read_recent_load().notes]
