@@ -115,23 +115,27 @@ class FairTree:
         assert job is not UNREAD
         cost_us = self.cost_of(job)
         message = self.messages.joined_by(queue.queue_id, job) if job.may_merge else None
-        is_new = message is None or line.entity_id not in message.lines
-        if message is None or capacity.tenant_id not in message.tenants:
-            capacity.room -= 1
-            if capacity.room <= 0:
-                self._full.append(capacity)
         if message is None:
+            is_new = True
             queue.room -= 1
             queue.in_flight += 1
+            capacity.room -= 1
+        else:
+            is_new = line.entity_id not in message.lines
+            capacity.room -= capacity.tenant_id not in message.tenants
+        if capacity.room <= 0:
+            self._full.append(capacity)
         number = self.messages.place(message, queue.queue_id, capacity.tenant_id, line.entity_id, job)
-        # A parent's clock is where its children are served. (`max` would take longer than all the rest of this.)
-        self.virtual_time = max(self.virtual_time, queue.vruntime)
-        queue.virtual_time = max(queue.virtual_time, tenant.vruntime)
+        # A parent's clock is where its children are served.
+        if queue.vruntime > self.virtual_time:  # noqa: PLR1730 - here and below: `max` costs more than the rest
+            self.virtual_time = queue.vruntime
+        if tenant.vruntime > queue.virtual_time:  # noqa: PLR1730
+            queue.virtual_time = tenant.vruntime
         queue.vruntime += virtual_service(cost_us, queue.weight_milli)
         tenant.vruntime += virtual_service(cost_us, tenant.weight_milli)
         tenant.in_flight += is_new
         tenant.lines.charge(line, virtual_service(cost_us, KEY_WEIGHT_MILLI), messages=int(is_new))
-        if queue.may_go_on(tenant):
+        if tenant.lines.ready and (not queue.is_reserve or queue.may_go_on(tenant)):
             heapreplace(heap, tenant.stand())
         else:
             heappop(heap)

@@ -248,8 +248,6 @@ def _notes(arrivals: Sequence[tuple[Any, ...]], *, is_elsewhere: bool, has_reser
         text = "Tenants of this pool also run jobs in other pools; their caps are counted here alone."
         notes.append(Note(NoteCode.OTHER_POOLS, text))
     if has_reserve:
-        text = (
-            "Slots are reserved for tenants below their part; the replay hands out all by the fair order."
-        )
+        text = "Slots are reserved for tenants below their part; the replay hands out all by the fair order."
         notes.append(Note(NoteCode.RESERVED_SLOTS, text))
     return notes

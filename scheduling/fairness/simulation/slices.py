@@ -99,7 +99,7 @@ class SlicedSimulation(Simulation):
         self.in_slots[:] = [slot for slot in self.in_slots if slot[1] != job]
         heapify(self.in_slots)
         self._release(job)
-        self.tree.give_back(self.tenant_of[job], self.line_of[job], self.jobs[job])
+        self.tree.give_back(self.tenant_of[job], self.line_of[job], self.waiting_job(job))
 
     def _release(self, job: int) -> None:
         began = self.began.pop(job)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappop, heappush
-from itertools import repeat
 from math import inf
 from operator import attrgetter
 from uuid import UUID
@@ -37,8 +36,6 @@ class Simulation:
         # Taking turns is the fair order where every job costs the same.
         self.is_counting = rules.policy is Policy.ROUND_ROBIN
         self.charges = [0] * len(arrivals) if predictor is not None else arrivals.predicted_us or arrivals.cost_us
-        # As the tree sees them; where a predictor learns, their costs are asked for at the hand-out.
-        self.jobs = list(map(ReadyJob, repeat(None), range(len(arrivals)), repeat(""), self.charges))
         self._plant(shape.under(rules.policy))
         self.in_slots: list[tuple[int, int]] = []
         self.timeline = Timeline()
@@ -91,11 +88,15 @@ class Simulation:
                 self.end(heappop(in_slots)[1])
             tree.fold()
             while ahead < count and at_us[ahead] <= now:
-                tree.arrive(self.tenant_of[ahead], self.line_of[ahead], self.jobs[ahead])
+                tree.arrive(self.tenant_of[ahead], self.line_of[ahead], self.waiting_job(ahead))
                 ahead += 1
             self.fill()
         self.timeline.end_us = self.now if rules.until_us == FOREVER else rules.until_us
         return self.timeline
+
+    def waiting_job(self, job: int) -> ReadyJob:
+        """The job as the tree sees it; where a predictor learns, its cost is asked for at the hand-out."""
+        return ReadyJob(None, job, "", self.charges[job])
 
     def fill(self) -> None:
         """Give every free slot to whose turn it is, as a tick does; none stays free while anybody may start."""
