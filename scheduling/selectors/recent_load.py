@@ -212,7 +212,7 @@ def _describe(
         slots=slots,
         policy=Policy.FIFO if plan is None or plan.strategy == CFSPlan.Strategy.NOP else Policy.TIME_SLICE,
         granularity_seconds=plan.granularity_seconds if plan else 120,
-        queues=[QueueTerms(queue.name, queue.weight, queue.cap) for queue in queues],
+        queues=[QueueTerms(queue.name, queue.weight, queue.cap, queue.expected_seconds) for queue in queues],
         plans={row.slug: PlanTerms(row.weight, row.max_concurrency) for row in Plan.objects.all()},
         tenants=[_tenant_terms(tenants[tenant_id]) for tenant_id in tenant_ids],
         tiers={

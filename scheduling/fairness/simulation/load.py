@@ -44,6 +44,7 @@ class QueueTerms:
     name: str
     weight: float = 1
     cap: int | None = None
+    expected_seconds: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +168,10 @@ def apply_change(load: Load, change: Change) -> Load:
             for tenant in load.tenants
         ],
         queues=[
-            QueueTerms(
-                queue.name,
-                change.queue_weights.get(queue.name, queue.weight),
-                change.queue_caps.get(queue.name, queue.cap),
+            replace(
+                queue,
+                weight=change.queue_weights.get(queue.name, queue.weight),
+                cap=change.queue_caps.get(queue.name, queue.cap),
             )
             for queue in load.queues
         ],

@@ -76,7 +76,11 @@ def _measure(workload: Workload, arrivals: Arrivals, policy: Policy, slots: int)
         **({} if workload.seconds is None else {"until_us": round(workload.seconds * SECOND_US)}),
         **({} if workload.jobs is None else {"max_starts": workload.jobs}),
     )
-    predictor = predictor_for(arrivals, [tenant.is_known for tenant in workload.tenants])
+    predictor = predictor_for(
+        arrivals,
+        [tenant.is_known for tenant in workload.tenants],
+        [workload.queues[tenant.queue].expected_seconds for tenant in workload.tenants],
+    )
     timeline = replay(arrivals, shape, rules, predictor=predictor)
     return _Measurement(workload, arrivals, shape, timeline, rules).conclude()
 

@@ -154,7 +154,9 @@ class _Side:
 
     def __init__(self, load: Load) -> None:
         self.load = load
-        predictor = predictor_for(load.arrivals, load.known)
+        predictor = predictor_for(
+            load.arrivals, load.known, [load.queues[queue].expected_seconds for queue, _ in load.places]
+        )
         self.timeline: Timeline = replay(
             load.arrivals, load.shape(), load.rules(), predictor=predictor, running=load.running
         )

@@ -61,11 +61,12 @@ class ArrivalPattern:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadQueue:
-    """A queue with its weight and its cap."""
+    """A queue with its weight, its cap, and what a job is believed to take that nobody has seen the like of."""
 
     name: str
     weight: float = 1.0
     cap: float = inf
+    expected_seconds: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

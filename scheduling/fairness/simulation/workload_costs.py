@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from scheduling.fairness.prediction import CostSums, Sample, cut_outlier, fold, predict
 from scheduling.fairness.simulation.terms import Arrivals
 
-# What is believed of a kind that nobody has seen.
-EXPECTED_US = 1_000_000
+SECOND_US = 1_000_000
 
 
 class WorkloadPredictor:
-    """By tenant, else by all of them, as the tick keeps it. Of tenants in ``known`` it knows what jobs cost."""
+    """By tenant, else by all of them, as the tick keeps it. Of entities in ``known`` it knows what jobs cost, of the
+    others the first are believed to take ``expected_seconds``.
+    """
 
-    def __init__(self, arrivals: Arrivals, known: Sequence[bool]) -> None:
+    def __init__(self, arrivals: Arrivals, known: Sequence[bool], expected_seconds: Sequence[float]) -> None:
         self._arrivals = arrivals
         self._known = known
+        self._expected_us = [max(1, round(seconds * SECOND_US)) for seconds in expected_seconds]
         self._sums: list[CostSums | None] = [None] * len(known)
         self._all: CostSums | None = None
         self._samples = 0
@@ -25,7 +27,7 @@ class WorkloadPredictor:
         tenant = self._arrivals.entity[job]
         if self._known[tenant]:
             return self._arrivals.cost_us[job]
-        return predict(self._sums[tenant], self._all, expected_us=EXPECTED_US, size=self._size(job))
+        return predict(self._sums[tenant], self._all, expected_us=self._expected_us[tenant], size=self._size(job))
 
     def learn(self, job: int, cost_us: int) -> None:
         tenant = self._arrivals.entity[job]
@@ -40,6 +42,8 @@ class WorkloadPredictor:
         return 0 if self._arrivals.size is None else self._arrivals.size[job]
 
 
-def predictor_for(arrivals: Arrivals, known: Sequence[bool]) -> WorkloadPredictor | None:
-    """None where the scheduler knows what every job costs."""
-    return None if all(known) else WorkloadPredictor(arrivals, known)
+def predictor_for(
+    arrivals: Arrivals, known: Sequence[bool], expected_seconds: Sequence[float]
+) -> WorkloadPredictor | None:
+    """By entities' numbers; None where the scheduler knows what every job costs."""
+    return None if all(known) else WorkloadPredictor(arrivals, known, expected_seconds)

@@ -127,7 +127,7 @@ def _policies(document: Mapping[str, Any]) -> Sequence[Policy]:
 
 
 def _read_queue(row: Mapping[str, Any]) -> WorkloadQueue:
-    return WorkloadQueue(row["name"], row.get("weight", 1.0), row.get("cap", inf))
+    return WorkloadQueue(row["name"], row.get("weight", 1.0), row.get("cap", inf), row.get("expected_seconds", 1.0))
 
 
 def _read_tenant(

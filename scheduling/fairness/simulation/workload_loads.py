@@ -26,7 +26,7 @@ def load_of(workload: Workload) -> Load:
         policy=workload.policies[0],
         granularity_seconds=max(1, round(workload.granularity_seconds)),
         queues=[
-            QueueTerms(queue.name, queue.weight, None if queue.cap == inf else int(queue.cap))
+            QueueTerms(queue.name, queue.weight, None if queue.cap == inf else int(queue.cap), queue.expected_seconds)
             for queue in workload.queues
         ],
         plans={
@@ -62,6 +62,7 @@ def _lines(load: Load, *, with_names: bool) -> Iterator[str]:
         yield f"weight = {float(load.queue_weight(queue))}"
         if queue.cap is not None:
             yield f"cap = {queue.cap}"
+        yield f"expected_seconds = {queue.expected_seconds}"
     jobs: dict[int, list[str]] = defaultdict(list)
     for place, at_us, cost_us in zip(load.arrivals.entity, load.arrivals.at_us, load.arrivals.cost_us, strict=True):
         jobs[place].append(f"[{at_us / SECOND_US:.6f}, {cost_us / SECOND_US:.6f}]")
