@@ -6,11 +6,14 @@ import warnings
 
 from django.core.asgi import get_asgi_application
 
+from jobsplatform.health.starting import require_fit_web
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "jobsplatform.settings")
 
 # The one answer that is made late is a short one, and is made in a thread of its request's own.
 warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 
 application = get_asgi_application()
+require_fit_web()
 # What is loaded by now stays: without this, each full collection walks it, in the middle of some request.
 gc.freeze()

@@ -1,4 +1,4 @@
-"""Start-up: a login role that row-level security does not bind is refused."""
+"""Start-up checks: the database lets us in, as a role that row-level security binds, to tables that are this code's."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from typing import Any
 from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections
+from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tenants.conf import APP_ALIAS, platform_role
 from tenants.exceptions import PrivilegedRoleError
+from tenants.pending_migrations import count_pending_migrations
 from tenants.signing import is_signing_key_given, known_public_keys
 
+# Told apart, because it may come back by itself.
+DATABASE_AWAY = "tenants.E004"
 _CURE = (
     "Create the roles with `manage.py bootstrap_database --admin-url URL` and log in as the application's role;"
     " DATABASE_OWNER_URL is for migrations alone."
@@ -72,15 +75,37 @@ def refuse_privileged_role(sender: Any, connection: BaseDatabaseWrapper, **kwarg
     _verified.add(parameters)
 
 
+def is_database_at_hand(databases: Sequence[str] | None) -> bool:
+    """Whether a check is to ask the database and is let in; if it is not let in, `check_login_role` says why."""
+    return APP_ALIAS in (databases or ()) and not _why_shut()
+
+
 @checks.register(checks.Tags.database)
 def check_login_role(databases: Sequence[str] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:
     """`manage.py check --database default` says the same as the first connection would."""
-    if APP_ALIAS not in (databases or ()):
+    return _why_shut() if APP_ALIAS in (databases or ()) else []
+
+
+@checks.register(checks.Tags.database)
+def check_migrations(databases: Sequence[str] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:
+    """The database has the tables that this code expects."""
+    if not is_database_at_hand(databases):
         return []
+    pending = count_pending_migrations()
+    if not pending:
+        return []
+    hint = "Run `manage.py migrate`, then start again."
+    return [checks.Error(f"{pending} migrations are not applied.", hint=hint, id="tenants.E005")]
+
+
+def _why_shut() -> list[checks.CheckMessage]:
+    """Why no connection can be had; empty if one can."""
     try:
         connections[APP_ALIAS].ensure_connection()
     except PrivilegedRoleError as error:
-        return [checks.Error(str(error), hint=_CURE, id="tenants.E001")]
+        return [checks.Error(str(error), id="tenants.E001")]
+    except DatabaseError as error:
+        return [checks.Error(f"No connection to the database: {error}", hint="Check DATABASE_URL.", id=DATABASE_AWAY)]
     return []
 
 

@@ -1,6 +1,6 @@
 """Start-up checks, run by whatever serves or works: they ask the servers, so they bear Django's tag `database`.
 
-The role that logs in is checked by `tenants`.
+The connection, the role that logs in and the migrations are checked by `tenants`.
 """
 
 from collections.abc import Sequence
@@ -10,15 +10,16 @@ import redis
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
-from django.db import DatabaseError, connections
+from django.db import connections
 
 from jobsplatform.health.servers import broker_problems, open_broker, server_problems
+from tenants.checks import is_database_at_hand
 
 
 @register(Tags.database)
 def check_database_server(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """Report a PostgreSQL or pgvector that is too old or missing."""
-    if "default" not in (databases or ()):
+    if not is_database_at_hand(databases):
         return []
 
     def fetch_one(statement: str) -> tuple[Any, ...] | None:
@@ -27,11 +28,7 @@ def check_database_server(databases: Sequence[str] | None = None, **_: Any) -> l
             row: tuple[Any, ...] | None = cursor.fetchone()
             return row
 
-    try:
-        problems = list(server_problems(fetch_one))
-    except DatabaseError as error:
-        return [Error(f"No connection to the database: {error}", hint="Check DATABASE_URL.", id="jobsplatform.E001")]
-    return [Error(problem.fault, hint=problem.cure, id="jobsplatform.E002") for problem in problems]
+    return [Error(problem.fault, hint=problem.cure, id="jobsplatform.E002") for problem in server_problems(fetch_one)]
 
 
 @register(Tags.database)

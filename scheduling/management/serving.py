@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DEFAULT_DB_ALIAS
 
-from tenants.pending_migrations import count_pending_migrations
+from tenants.starting import UnfitStartError, require_fit_start
 
 
 class ServingCommand(BaseCommand):
-    """Checks the servers, then the tables."""
+    """Asks what every process asks before it serves."""
 
-    # URLs, templates and admin are the web server's; here they would cost time and memory.
     requires_system_checks = [Tags.database]
-
-    def get_check_kwargs(self, options: dict[str, Any]) -> Any:
-        """Django asks no server unless the database is named."""
-        return super().get_check_kwargs(options) | {"databases": [DEFAULT_DB_ALIAS]}
+    may_database_be_away: ClassVar[bool] = False
 
     def check(self, *args: Any, **kwargs: Any) -> None:
-        """The checks, and whether the database has the tables that this code expects."""
-        super().check(*args, **kwargs)
-        pending = count_pending_migrations()
-        if pending:
-            raise CommandError(f"{pending} migrations are not applied. Run `manage.py migrate`, then start again.")
+        """The start-up checks in place of Django's own, which would ask no server."""
+        try:
+            require_fit_start(may_database_be_away=self.may_database_be_away)
+        except UnfitStartError as error:
+            raise CommandError(str(error)) from error

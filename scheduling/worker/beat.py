@@ -13,7 +13,7 @@ from scheduling.conf import heartbeat_seconds
 from scheduling.models import ProcessHeartbeat
 from scheduling.services.processes import ProcessPulse
 from scheduling.worker.connections import CONNECTION_ERRORS
-from tenants.pending_migrations import count_pending_migrations
+from tenants.starting import UnfitStartError, require_fit_start
 
 logger = logging.getLogger(__name__)
 
@@ -24,9 +24,9 @@ class BeatingScheduler(DatabaseScheduler):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._pulse = ProcessPulse(ProcessHeartbeat.Role.BEAT)
         self._next_beat = 0.0
-        pending = count_pending_migrations()
-        if pending:
-            raise SystemExit(f"{pending} migrations are not applied. Run `manage.py migrate`, then start again.")
+        # Celery makes one more for its banner, which reads nothing.
+        if not kwargs.get("lazy"):
+            _require_fit_start()
         super().__init__(*args, **kwargs)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
@@ -40,3 +40,10 @@ class BeatingScheduler(DatabaseScheduler):
                 logger.warning("beat.database_away", exc_info=True)
                 connection.close()
         return float(super().tick(*args, **kwargs))
+
+
+def _require_fit_start() -> None:
+    try:
+        require_fit_start()
+    except UnfitStartError as error:
+        raise SystemExit(str(error)) from error

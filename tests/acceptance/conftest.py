@@ -47,11 +47,19 @@ class Platform:
         self._started.append(process)
         return process
 
-    def start_beat(self) -> ManagedProcess:
+    def start_beat(self, **environment: str) -> ManagedProcess:
         """Start a beat; several may run."""
         log = self._folder / f"{next(_numbers)}-beat.log"
         program = ("-m", "celery", "--app", "jobsplatform.celery")
-        process = ManagedProcess(["beat", "--pidfile="], self._environment, log, program=program)
+        process = ManagedProcess(["beat", "--pidfile="], self._environment | environment, log, program=program)
+        self._started.append(process)
+        return process
+
+    def start_web(self, port: int, **environment: str) -> ManagedProcess:
+        """Start the web server by itself, as a container does."""
+        log = self._folder / f"{next(_numbers)}-web.log"
+        arguments = ["--no-control-socket", f"--bind=127.0.0.1:{port}", "--workers=1", "jobsplatform.wsgi"]
+        process = ManagedProcess(arguments, self._environment | environment, log, program=("-m", "gunicorn"))
         self._started.append(process)
         return process
 

@@ -12,9 +12,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
 
 from scheduling.broker import app_name
+from scheduling.management.serving import ServingCommand
 from scheduling.observability.metrics import MULTIPROCESS_VARIABLE
 from scheduling.worker.stopping import stop_event
 from scheduling.worker.supervisor import Service, supervise
@@ -23,7 +23,9 @@ from tenants.management.arguments import positive
 ANSWER_SECONDS = 60.0
 
 
-class Command(BaseCommand):
+class Command(ServingCommand):
+    # Its services are started again until it is there.
+    may_database_be_away = True
     help = (
         "Run web server, dispatcher, a worker for each pool and beat; restart what dies; stop all on SIGTERM or Ctrl-C."
     )

@@ -15,7 +15,6 @@ from pytest_django import Settings
 
 from scheduling import broker
 from scheduling.exceptions import BrokerUnavailableError
-from scheduling.management import serving
 from scheduling.models import ProcessHeartbeat, Worker
 from scheduling.services import diagnosis as module
 from scheduling.services.diagnosis import Check, State, diagnose
@@ -144,13 +143,6 @@ def test_a_worker_that_gave_itself_up_is_not_alive(everybody: Registration) -> N
         Worker.objects.update(status=Worker.Status.STOPPED)
     with pytest.raises(CommandError):
         call_command("check_process", "worker", "--host=here")
-
-
-def test_no_process_starts_on_tables_that_are_behind_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "count_pending_migrations", lambda: 1)
-    for arguments in (["dispatch_jobs"], ["run_worker", "--pool=default"]):
-        with pytest.raises(CommandError, match="1 migrations are not applied"):
-            call_command(*arguments, skip_checks=False)
 
 
 def test_the_page_is_the_platforms_alone(

@@ -1,0 +1,38 @@
+"""What every process asks before it serves: none starts where it could only do harm."""
+
+from __future__ import annotations
+
+import logging
+
+from django.core.checks import CheckMessage, Tags, run_checks
+
+from tenants.checks import DATABASE_AWAY
+from tenants.conf import APP_ALIAS
+
+logger = logging.getLogger(__name__)
+
+
+class UnfitStartError(RuntimeError):
+    """The start-up checks found errors; the message is theirs, with the cures."""
+
+
+def require_fit_start(*, may_database_be_away: bool = False) -> None:
+    """Log what the checks that ask the servers warn of, and raise UnfitStartError for what they call errors.
+
+    `may_database_be_away` is for whoever answers, or waits, without one. Until it is back each new connection checks
+    the role, and the readiness probe the tables.
+    """
+    # URLs, templates and admin would cost time and memory, and are the tests' affair.
+    messages = run_checks(tags=[Tags.database], databases=[APP_ALIAS])
+    found = [message for message in messages if not message.is_silenced()]
+    borne = {DATABASE_AWAY} if may_database_be_away else set()
+    errors = [message for message in found if message.is_serious() and message.id not in borne]
+    for message in found:
+        if message not in errors:
+            logger.warning("start.warned", extra={"check": message.id, "finding": message.msg, "hint": message.hint})
+    if errors:
+        raise UnfitStartError("\n".join(_words(message) for message in errors))
+
+
+def _words(message: CheckMessage) -> str:
+    return " ".join([message.msg, *([message.hint] if message.hint else []), f"({message.id})"])

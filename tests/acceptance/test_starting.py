@@ -1,0 +1,28 @@
+"""Real processes that are given what they must not start with end at once, and say why."""
+
+from __future__ import annotations
+
+from tests.acceptance.conftest import START_SECONDS, Platform
+from tests.acceptance.processes import eventually
+from tests.acceptance.test_platform import free_port
+
+
+def test_no_process_serves_without_a_secret_key(db: None, shared_platform: Platform) -> None:
+    # The settings of the tests have a key of their own.
+    keyless = {"DJANGO_SETTINGS_MODULE": "jobsplatform.settings", "SECRET_KEY": ""}
+    started = {
+        "web": shared_platform.start_web(free_port(), **keyless),
+        "streams": shared_platform.start_streams(free_port(), **keyless),
+        "beat": shared_platform.start_beat(**keyless),
+        "dispatcher": shared_platform.start("dispatch_jobs", **keyless),
+        "worker": shared_platform.start("run_worker", "--pool=default", "--concurrency=1", **keyless),
+        "platform": shared_platform.start("run_platform", f"--bind=127.0.0.1:{free_port()}", **keyless),
+    }
+    eventually(
+        lambda: not any(process.is_running for process in started.values()),
+        within=START_SECONDS,
+        what="all have ended",
+    )
+    for name, process in started.items():
+        assert process.wait() != 0, name
+        assert "SECRET_KEY is not set" in process.log, name

@@ -1,0 +1,138 @@
+"""Whatever serves asks the same before it starts, and refuses where it could only do harm."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import sys
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import OperationalError
+from django.db.backends.base.base import BaseDatabaseWrapper
+from pytest_django import Settings
+
+from jobsplatform.celery import app
+from jobsplatform.health import checks
+from jobsplatform.health.servers import Problem
+from scheduling.management.commands import dispatch_jobs, run_platform, run_worker
+from scheduling.worker.beat import BeatingScheduler
+from tenants import checks as tenant_checks
+from tenants import starting
+from tenants.exceptions import PrivilegedRoleError
+from tenants.starting import UnfitStartError, require_fit_start
+
+pytestmark = pytest.mark.django_db
+
+REFUSALS = (UnfitStartError, CommandError, SystemExit)
+type Start = Callable[[], object]
+
+
+async def import_in_loop(name: str) -> None:
+    """As an ASGI server does it."""
+    importlib.import_module(name)
+
+
+ENTRY_POINTS: dict[str, Start] = {
+    "web": lambda: importlib.import_module("jobsplatform.wsgi"),
+    "streams": lambda: asyncio.run(import_in_loop("jobsplatform.asgi")),
+    "beat": partial(BeatingScheduler, app=app),
+    "dispatcher": partial(call_command, "dispatch_jobs", skip_checks=False),
+    "worker": partial(call_command, "run_worker", "--pool=default", skip_checks=False),
+    "platform": partial(call_command, "run_platform", skip_checks=False),
+}
+# They answer, or wait, until it is back.
+WITHOUT_DATABASE = ("web", "streams", "platform")
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not refused ends at once, and servers are imported as by a new process."""
+    for command in (dispatch_jobs, run_worker, run_platform):
+        monkeypatch.setattr(command.Command, "handle", lambda *args, **options: None)
+    monkeypatch.setattr(BeatingScheduler, "setup_schedule", lambda scheduler: None)
+    for name in ("jobsplatform.wsgi", "jobsplatform.asgi"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+def be_behind(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> str:
+    monkeypatch.setattr(tenant_checks, "count_pending_migrations", lambda: 1)
+    return "1 migrations are not applied"
+
+
+def be_privileged(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> str:
+    shut(monkeypatch, PrivilegedRoleError("The role is a superuser."))
+    return "The role is a superuser"
+
+
+def evict(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> str:
+    monkeypatch.setattr(checks, "broker_problems", lambda client: [Problem("It is allkeys-lru.", "Set noeviction.")])
+    return "allkeys-lru. Set noeviction"
+
+
+def have_no_key(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> str:
+    settings.IS_SECRET_KEY_GIVEN = False
+    return "SECRET_KEY is not set"
+
+
+def shut(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def refuse(connection: BaseDatabaseWrapper) -> None:
+        raise error
+
+    monkeypatch.setattr(BaseDatabaseWrapper, "ensure_connection", refuse)
+
+
+@pytest.mark.parametrize("start", ENTRY_POINTS.values(), ids=ENTRY_POINTS)
+def test_every_process_starts_where_all_is_well(start: Start) -> None:
+    start()
+
+
+@pytest.mark.parametrize("start", ENTRY_POINTS.values(), ids=ENTRY_POINTS)
+@pytest.mark.parametrize("fault", [be_behind, be_privileged, evict, have_no_key])
+def test_no_process_starts_where_it_could_only_do_harm(
+    start: Start,
+    fault: Callable[[pytest.MonkeyPatch, Settings], str],
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Settings,
+) -> None:
+    words = fault(monkeypatch, settings)
+    with pytest.raises(REFUSALS, match=words):
+        start()
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_a_database_that_is_away_stops_only_those_who_can_do_nothing_without_it(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    # Not `caplog`: a server that is imported sets logging up anew.
+    monkeypatch.setattr(starting.logger, "warning", lambda event, *, extra: told.append(extra["check"]))
+    shut(monkeypatch, OperationalError("connection refused"))
+    if name in WITHOUT_DATABASE:
+        ENTRY_POINTS[name]()
+        assert told == ["tenants.E004"]
+    else:
+        with pytest.raises(REFUSALS, match="No connection to the database"):
+            ENTRY_POINTS[name]()
+
+
+def test_what_a_process_is_warned_of_is_logged_and_it_starts(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:9/0"
+    with caplog.at_level(logging.WARNING, "tenants.starting"):
+        require_fit_start()
+    [record] = caplog.records
+    assert (record.message, record.__dict__["check"]) == ("start.warned", "jobsplatform.W001")
+
+
+def test_a_silenced_finding_is_neither_an_error_nor_logged(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.IS_SECRET_KEY_GIVEN = False
+    settings.SILENCED_SYSTEM_CHECKS = ["jobsplatform.E004"]
+    require_fit_start()
+    assert caplog.records == []
