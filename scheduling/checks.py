@@ -1,15 +1,22 @@
-"""Start-up checks: plug-ins that cannot be loaded are found before the first job of their kind."""
+"""Start-up checks: plug-ins that cannot be loaded, queues that nobody reads, clocks that are off."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - Django's own name
+from django.db import DatabaseError
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
 from scheduling.processors import registry
+from scheduling.selectors.processes import read_liveness
+from scheduling.services.diagnosis import Check, State, check_clock, check_consumers
+from scheduling.services.processes import measure_clock_skew
+from tenants.checks import is_database_at_hand
+from tenants.context import all_tenants
 
 
 @register("scheduling")
@@ -30,3 +37,39 @@ def _check_schema(kind: str) -> list[CheckMessage]:
         detail = f"The payload schema of {kind} is not valid: {error.message} (at {error.json_path})."
         return [Error(detail, hint="See https://json-schema.org/draft/2020-12.", id="scheduling.E002")]
     return []
+
+
+@register(Tags.database)
+def check_queue_consumers(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Some live worker reads every queue that is needed (scheduling.W001)."""
+    return _ask(databases, lambda: [check_consumers()], check_id="scheduling.W001")
+
+
+@register(Tags.database)
+def check_clocks(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """The clocks of this machine, and of the processes heard of, are the database's (scheduling.W002)."""
+    return _ask(databases, lambda: [_check_own_clock(), _check_other_clocks()], check_id="scheduling.W002")
+
+
+def _ask(databases: Sequence[str] | None, question: Callable[[], list[Check]], *, check_id: str) -> list[CheckMessage]:
+    """What is not as it should be, as warnings: work waits for it, and starting anew mends nothing of it."""
+    if not is_database_at_hand(databases):
+        return []
+    try:
+        with all_tenants():
+            checks = question()
+    except DatabaseError:
+        return []  # the tables are not there yet, which is an error of its own
+    return [
+        Warning(f"{check.name}: {check.measured}.", hint=check.hint, id=check_id)
+        for check in checks
+        if check.state is not State.OK
+    ]
+
+
+def _check_own_clock() -> Check:
+    return replace(check_clock(measure_clock_skew()), name="this machine's clock")
+
+
+def _check_other_clocks() -> Check:
+    return replace(check_clock(read_liveness().worst_skew_seconds), name="clocks of the processes heard of")

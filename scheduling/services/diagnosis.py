@@ -114,8 +114,8 @@ def _liveness_checks() -> Iterator[Check]:
         yield _workers_check(pool)
         if pool.workers and canary_interval_seconds():
             yield _canary_check(pool)
-    yield _consumers_check()
-    yield _skew_check(liveness.worst_skew_seconds)
+    yield check_consumers()
+    yield check_clock(liveness.worst_skew_seconds)
 
 
 def _heartbeat_check(liveness: Liveness, role: ProcessHeartbeat.Role, hint: str) -> Check:
@@ -136,8 +136,8 @@ def _workers_check(pool: LivePool) -> Check:
     return Check(name, State.FAILURE, queues, f"Start `manage.py run_worker --pool={pool.name}`.")
 
 
-def _consumers_check() -> Check:
-    """As a dispatcher last measured it."""
+def check_consumers() -> Check:
+    """Whether live workers read every queue that is needed, as a dispatcher last measured it."""
     unread = queues_without_consumer()
     if not unread:
         return Check("queue consumers", State.OK, "every queue that is needed is read")
@@ -159,7 +159,8 @@ def _canary_check(pool: LivePool) -> Check:
     return Check(name, State.WARNING, _ago(age), hint)
 
 
-def _skew_check(skew: float | None) -> Check:
+def check_clock(skew: float | None) -> Check:
+    """Whether a clock that is so many seconds ahead of the database's will do."""
     if skew is None:
         return Check("clocks", State.OK, "nobody runs whose clock could be wrong")
     state = State.OK

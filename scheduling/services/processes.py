@@ -23,6 +23,15 @@ INSERT INTO scheduling_process_heartbeat (id, role, hostname, pid, started_at, h
 VALUES (%(id)s, %(role)s, %(hostname)s, %(pid)s, now(), now(), %(clock)s - extract(epoch FROM clock_timestamp()))
 ON CONFLICT (id) DO UPDATE SET heartbeat_at = now(), clock_skew_seconds = excluded.clock_skew_seconds
 """
+_SKEW = "SELECT %s - extract(epoch FROM clock_timestamp())::float8"
+
+
+def measure_clock_skew() -> float:
+    """How many seconds this machine's clock is ahead of the database's, but for the way there."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SKEW, [time.time()])
+        skew: float = cursor.fetchone()[0]
+    return skew
 
 
 class ProcessPulse:

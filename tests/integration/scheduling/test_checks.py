@@ -1,0 +1,65 @@
+"""What a start-up warns of: work that nobody reads, and clocks that are off."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from django.core.checks import WARNING
+from django.core.management import call_command
+from django.db import connection
+from django.db.models.functions import Now
+
+from scheduling import checks
+from scheduling.models import Queue, QueueStanding, Worker
+from scheduling.services import processes
+from scheduling.services.workers import register_worker
+from tenants.context import all_tenants
+
+pytestmark = pytest.mark.django_db
+
+HERE = ["default"]
+
+
+def test_a_queue_that_nobody_reads_is_a_warning_that_names_it() -> None:
+    assert checks.check_queue_consumers(HERE) == []
+    with all_tenants():
+        queue = Queue.objects.get(name="dataset")
+        QueueStanding.objects.update_or_create(queue=queue, defaults={"unread_since": Now()})
+    [warning] = checks.check_queue_consumers(HERE)
+    assert (warning.id, warning.level) == ("scheduling.W001", WARNING)
+    assert "no live worker reads dataset" in warning.msg
+    assert "run_worker --pool=default" in str(warning.hint)
+
+
+@pytest.mark.parametrize(("ahead", "count"), [(0.5, 0), (-1.0, 0), (5.0, 1), (-7_200.0, 1)])
+def test_this_machines_clock_is_compared_with_the_databases(
+    ahead: float, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute("SELECT extract(epoch FROM clock_timestamp())::float8")
+        now = cursor.fetchone()[0]
+    monkeypatch.setattr(processes.time, "time", lambda: now + ahead)
+    warnings = checks.check_clocks(HERE)
+    assert [warning.id for warning in warnings] == ["scheduling.W002"] * count
+    assert all("this machine's clock" in warning.msg for warning in warnings)
+
+
+def test_the_clock_of_a_live_worker_is_told_too() -> None:
+    worker = register_worker(pool_name="default", hostname="there", pid=1, slots=1)
+    with all_tenants():
+        Worker.objects.filter(pk=worker.worker_id).update(clock_skew_seconds=40.0)
+    [warning] = checks.check_clocks(HERE)
+    assert (warning.id, warning.level) == ("scheduling.W002", WARNING)
+    assert "+40.00 s" in warning.msg
+
+
+def test_they_ask_nothing_unless_the_database_is_named() -> None:
+    assert checks.check_clocks(None) == checks.check_queue_consumers(None) == []
+
+
+def test_the_command_check_shows_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "measure_clock_skew", lambda: 9.0)
+    out = StringIO()
+    call_command("check", databases=HERE, stderr=out)
+    assert "scheduling.W002" in out.getvalue()
