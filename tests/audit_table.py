@@ -187,6 +187,7 @@ issue_api_key        api_key.issued         tenants.apikey
 move_backlog         backlog.move_requested scheduling.backlogmove
 plan_versions        plan.rolled_back       tenants.plan
 reset_circuit        circuit.reset          scheduling.circuit
+reinstate_tenant     tenant.reinstated      tenants.tenant
 requeue_dead_letters job.retried            scheduling.job
 retry_jobs           job.retried            scheduling.job
 revoke_api_key       api_key.revoked        tenants.apikey
@@ -197,6 +198,7 @@ run_schedule         schedule.run           scheduling.schedule
 run_upkeep           upkeep.run             scheduling.upkeep
 set_tenant_limit     tenant.limit_set       tenants.tenant
 submit_job           job.submitted          scheduling.job
+suspend_tenant       tenant.suspended       tenants.tenant
 tenant_settings      settings.changed       tenants.tenant
 """
 

@@ -1,0 +1,30 @@
+"""Let a suspended tenant go on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from tenants.context import acting_as, command_actor
+from tenants.exceptions import DomainError
+from tenants.management.suspensions import describe_suspension
+from tenants.selectors.tenants import find_tenant
+from tenants.services.tenants import reinstate_tenant
+
+
+class Command(BaseCommand):
+    help = "Undo a tenant's suspension; refused while the tenant is to be erased. Its pause or drain stays."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("slug")
+        parser.add_argument("--reason", default="", help="why, for the audit log")
+        parser.add_argument("--json", action="store_true", help="print how the tenant stands as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            with acting_as(command_actor("reinstate_tenant")):
+                tenant = reinstate_tenant(tenant=find_tenant(options["slug"]), reason=options["reason"])
+        except DomainError as error:
+            raise CommandError(error.detail) from error
+        self.stdout.write(describe_suspension(tenant, as_json=options["json"]))

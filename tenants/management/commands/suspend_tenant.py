@@ -1,0 +1,41 @@
+"""Stop a tenant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from tenants.context import acting_as, command_actor
+from tenants.exceptions import DomainError
+from tenants.management.arguments import moment
+from tenants.management.suspensions import describe_suspension
+from tenants.selectors.tenants import find_tenant
+from tenants.services.tenants import suspend_tenant
+
+
+class Command(BaseCommand):
+    help = (
+        "Suspend a tenant: nothing is accepted from it and nothing of it is dispatched. What runs goes on unless"
+        " --cancel-running. Suspending it again changes reason and end."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("slug")
+        parser.add_argument("--reason", required=True, help="why; the tenant is told, and the audit log keeps it")
+        parser.add_argument("--until", type=moment, metavar="TIME", help="it ends by itself then")
+        parser.add_argument("--cancel-running", action="store_true", help="cancel what runs, too")
+        parser.add_argument("--json", action="store_true", help="print how the tenant stands as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            with acting_as(command_actor("suspend_tenant")):
+                tenant = suspend_tenant(
+                    tenant=find_tenant(options["slug"]),
+                    reason=options["reason"],
+                    until=options["until"],
+                    cancel_running=options["cancel_running"],
+                )
+        except DomainError as error:
+            raise CommandError(error.detail) from error
+        self.stdout.write(describe_suspension(tenant, as_json=options["json"]))
