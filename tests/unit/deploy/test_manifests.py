@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import re
 import shlex
@@ -26,6 +27,12 @@ KUBERNETES_VERSIONS = ("1.34", "1.37")
 # What the image or the client libraries read, and the platform's settings do not.
 FOREIGN_VARIABLES = {"PROMETHEUS_MULTIPROC_DIR"}
 SERVERS = {"postgres", "valkey"}
+# They end by themselves, so that nobody probes them.
+TASKS = {"migrate", "audit-heads"}
+PRODUCTION = BASE_DIR / "docs" / "production.md"
+UNIT = re.compile(
+    r"^```ini\n(# \S+/(?P<name>jobs-\S+)\n)?(?P<text>\[(?:Service|Unit)\].*?)^```$", re.MULTILINE | re.DOTALL
+)
 
 
 def manifests() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -46,9 +53,10 @@ def named(kind: str) -> dict[str, dict[str, Any]]:
 
 def containers() -> Iterator[tuple[str, dict[str, Any]]]:
     """Every container that Kubernetes runs, by the name of its workload."""
-    for kind in ("Deployment", "Job"):
+    for kind in ("Deployment", "Job", "CronJob"):
         for name, document in named(kind).items():
-            for container in document["spec"]["template"]["spec"]["containers"]:
+            job = document["spec"]["jobTemplate"] if kind == "CronJob" else document
+            for container in job["spec"]["template"]["spec"]["containers"]:
                 yield name, container
 
 
@@ -68,7 +76,23 @@ def commands() -> Iterator[tuple[str, list[str]]]:
     for name, service in services().items():
         if name not in SERVERS and "command" in service:
             yield f"compose {name}", service["command"]
+    for name, unit in units().items():
+        if unit.has_option("Service", "ExecStart"):
+            python, *arguments = shlex.split(unit["Service"]["ExecStart"])
+            yield f"systemd {name}", [Path(python).name, *arguments]
     yield "image", json.loads(re.findall(r"^CMD (\[.*\])$", containerfile(), re.MULTILINE)[0])
+
+
+def units() -> dict[str, configparser.ConfigParser]:
+    """The systemd units that docs/production.md shows, by their names."""
+    found = {}
+    for shown in UNIT.finditer(PRODUCTION.read_text()):
+        # systemd lets a name stand twice, and tells capitals from small letters.
+        unit = configparser.ConfigParser(strict=False, interpolation=None)
+        unit.optionxform = str  # type: ignore[assignment, method-assign]
+        unit.read_string(shown["text"])
+        found[shown["name"] or "worker"] = unit
+    return found
 
 
 def containerfile() -> str:
@@ -118,7 +142,7 @@ def test_every_deployment_has_probes_limits_and_no_rights() -> None:
         assert container["resources"]["limits"]["memory"], name
         assert container["securityContext"]["readOnlyRootFilesystem"] is True, name
         assert container["securityContext"]["allowPrivilegeEscalation"] is False, name
-        if name != "migrate":
+        if name not in TASKS:
             assert {"startupProbe", "livenessProbe"} <= set(container), name
 
 
@@ -151,11 +175,32 @@ def test_only_the_upkeep_gets_the_signing_key_and_all_that_serves_its_public_key
         for name, container in containers()
         if any(source.get("secretRef", {}).get("name") == "jobsplatform-audit" for source in container["envFrom"])
     }
-    assert signers == {"worker-maintenance"}
+    assert signers == {"worker-maintenance", "audit-heads"}
     assert "AUDIT_PUBLIC_KEYS" in named("ConfigMap")["jobsplatform"]["data"]
     serving = {name: service["environment"] for name, service in services().items() if name not in SERVERS}
     assert {name for name, given in serving.items() if "AUDIT_SIGNING_KEY" in given} == {"worker-maintenance"}
     assert {name for name, given in serving.items() if "AUDIT_PUBLIC_KEYS" not in given} == {"bootstrap", "migrate"}
+
+
+def test_signed_heads_leave_the_platform_one_export_at_a_time() -> None:
+    assert set(named("CronJob")) == {"audit-heads"}
+    spec = named("CronJob")["audit-heads"]["spec"]
+    assert spec["concurrencyPolicy"] == "Forbid"
+    pod = spec["jobTemplate"]["spec"]["template"]["spec"]
+    out = Path(pod["containers"][0]["command"][-1])
+    [volume] = [v for v in pod["containers"][0]["volumeMounts"] if v["mountPath"] == str(out.parent)]
+    claims = {v["name"]: v["persistentVolumeClaim"]["claimName"] for v in pod["volumes"] if "emptyDir" not in v}
+    assert claims[volume["name"]] in named("PersistentVolumeClaim")
+
+
+def test_each_timer_of_the_documentation_has_its_service_and_is_wanted() -> None:
+    shown = units()
+    timers = [name for name in shown if name.endswith(".timer")]
+    assert timers == ["jobs-audit-heads.timer"]
+    for name in timers:
+        assert shown[name]["Timer"]["OnCalendar"]
+        assert shown[name]["Install"]["WantedBy"] == "timers.target"
+        assert shown[name.replace(".timer", ".service")]["Service"]["Type"] == "oneshot"
 
 
 @pytest.mark.parametrize(("where", "command"), list(commands()), ids=[where for where, _ in commands()])
