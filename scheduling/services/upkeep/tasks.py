@@ -17,8 +17,8 @@ logger = logging.getLogger(__name__)
 
 MAX_FINDING_CHARACTERS = 500
 MINUTELY, HOURLY, DAILY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-# What happened since the last signed head can still be cut off unseen.
-HEADS_INTERVAL = timedelta(minutes=10)
+# What happened since the last signed head can still be cut off unseen (docs/audit.md).
+HEADS_INTERVAL = MINUTELY
 
 
 def _make_partitions(budget: Budget) -> Step:
