@@ -1,0 +1,20 @@
+"""The proxy of the documentation sends to the streams what exists."""
+
+from __future__ import annotations
+
+import re
+
+from jobsplatform.settings.env import BASE_DIR
+from tests.access import table
+
+LOCATION = re.compile(r"^ *location ~ (\S+) \{$", re.MULTILINE)
+LEAVES = re.compile(r"\(([\w|]+)\)|/(\w+)/$")
+
+
+def test_the_proxy_names_only_routes_that_there_are() -> None:
+    paths = ["/api/v1/" + line.split()[1] for line in table.API.splitlines() if line.startswith("GET")]
+    [location] = LOCATION.findall((BASE_DIR / "docs" / "production.md").read_text())
+    [words] = [either or last for either, last in LEAVES.findall(location)]
+    for word in words.split("|"):
+        one = re.sub(r"\([\w|]+\)", word, location)
+        assert any(re.match(one, path) for path in paths), word
