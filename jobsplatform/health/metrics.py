@@ -25,7 +25,8 @@ from tenants.context import all_tenants
 
 type Sample = tuple[list[str], float]
 
-WORKER_STATES = (Worker.Status.ONLINE, Worker.Status.STOPPING, "silent")
+# Each has its sample, also with nobody in it; one that has stopped is no worker any more.
+WORKER_STATES = (*(status for status in Worker.Status if status is not Worker.Status.STOPPED), "silent")
 
 _QUEUE_GAUGES: tuple[tuple[str, str, Callable[[QueueMeasure], float]], ...] = (
     ("queue_waiting_jobs", "Jobs ready to be handed out.", lambda queue: queue.ready),

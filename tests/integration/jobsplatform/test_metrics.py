@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from jobsplatform.health import metrics as module
 from jobsplatform.settings.env import BASE_DIR
-from scheduling.models import Job, LiveExecution, ProcessHeartbeat, WorkerPool
+from scheduling.models import Job, LiveExecution, ProcessHeartbeat, Worker, WorkerPool
 from scheduling.services import verdicts
 from scheduling.services.dispatching import run_tick
 from scheduling.services.execution import start_execution
@@ -121,6 +121,23 @@ def test_a_job_is_seen_dispatched_executing_and_backing_off(
     settle([verdicts.failed(live.id, fence, failure, failed_attempts=1, policy=policy)])
     tick()
     assert scrape(settings)[f"jobsplatform_queue_backing_off_jobs{{{QUEUE}}}"] == 1
+
+
+@pytest.mark.parametrize("status", Worker.Status)
+def test_a_worker_is_counted_in_the_status_that_it_has(
+    settings: Settings, worker: Registration, status: Worker.Status
+) -> None:
+    with all_tenants():
+        Worker.objects.filter(pk=worker.worker_id).update(status=status)
+    samples = scrape(settings)
+    counts = {
+        re.findall(r'status="(\w+)"', name)[0]: value
+        for name, value in samples.items()
+        if name.startswith('jobsplatform_workers{pool="default"')
+    }
+    # One that has stopped is no worker any more.
+    assert counts == dict.fromkeys(counts, 0.0) | ({} if status is Worker.Status.STOPPED else {status.value: 1.0})
+    assert set(counts) == {*Worker.Status.values, "silent"} - {"stopped"}
 
 
 def test_processes_and_clocks_are_told(settings: Settings, worker: Registration) -> None:
