@@ -32,6 +32,7 @@ _QUEUE_GAUGES: tuple[tuple[str, str, Callable[[QueueMeasure], float]], ...] = (
     ("queue_waiting_jobs", "Jobs ready to be handed out.", lambda queue: queue.ready),
     ("queue_scheduled_jobs", "Jobs whose time has not come, counted up to a limit.", lambda queue: queue.scheduled),
     ("queue_backing_off_jobs", "Jobs that wait for their next attempt, likewise.", lambda queue: queue.backing_off),
+    ("queue_suspended_jobs", "Jobs that a person has suspended, likewise.", lambda queue: queue.suspended),
     ("queue_oldest_wait_seconds", "How long the oldest ready job has waited; 0 if none.", lambda q: q.oldest_seconds),
     ("queue_dispatched_jobs", "Jobs handed out and not begun.", lambda queue: queue.dispatched),
     ("queue_executing_jobs", "Jobs that run.", lambda queue: queue.executing),

@@ -21,6 +21,7 @@ from scheduling.models.jobs import (
     JobDue,
     JobHeld,
     JobReady,
+    JobSuspended,
 )
 from scheduling.models.rollups import KindHour, QueueMinute, RollupClock, ShareMinute, Tally, TenantMinute
 from scheduling.models.schedules import Schedule, ScheduleFire
@@ -61,6 +62,7 @@ __all__ = [
     "JobLog",
     "JobLogTally",
     "JobReady",
+    "JobSuspended",
     "KindCost",
     "KindHour",
     "KindPause",

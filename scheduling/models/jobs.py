@@ -1,7 +1,7 @@
 """Jobs and the small tables that say where a waiting job waits.
 
 No index on ``Job`` names state, fence, attempts or times: each such update then stays on its
-page (HOT). What must be found by state has a table of its own: ready, due, held, deadline.
+page (HOT). What must be found by state has a table of its own: ready, due, held, suspended, deadline.
 """
 
 from __future__ import annotations
@@ -182,6 +182,18 @@ class JobHeld(WaitingRow):
             models.Index(fields=["gate", "kind", "rank"], name="job_held_gate"),
             models.Index(fields=["tenant", "kind", "rank"], condition=Q(gate="circuit"), name="job_held_circuit"),
         ]
+
+
+class JobSuspended(models.Model):
+    """A job that a person has suspended: so that they are counted, which no index of the jobs could do."""
+
+    job_id = models.UUIDField(primary_key=True)
+    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "scheduling_job_suspended"
 
 
 class JobDeadline(models.Model):

@@ -20,7 +20,7 @@ from tenants.clock import read_clock
 from tenants.context import require_scope
 from tenants.selectors.audit_chain import SealBacklog, read_seal_backlog
 
-# Scheduled jobs and back-offs are looked at soonest first, and no further than this.
+# Scheduled jobs and back-offs are looked at soonest first, and no further than this; suspended jobs in any order.
 DUE_LIMIT = 2_000
 # A scrape that takes longer is given up: monitoring must not hold what it watches.
 SCRAPE_TIMEOUT_MS = 5_000
@@ -49,6 +49,13 @@ FROM (SELECT job_id, entity_id FROM scheduling_job_due ORDER BY due_at LIMIT %s)
     JOIN scheduling_schedulingentity e ON e.id = d.entity_id
 GROUP BY 1
 """
+# One that the version before has resumed is left there, and not counted.
+_SUSPENDED = """
+SELECT j.queue_id, count(*)
+FROM (SELECT job_id FROM scheduling_job_suspended LIMIT %s) s
+    CROSS JOIN LATERAL (SELECT state, queue_id FROM scheduling_job WHERE id = s.job_id LIMIT 1) j
+WHERE j.state = 'suspended' GROUP BY 1
+"""
 _WORKERS = """
 SELECT p.name, CASE WHEN w.heartbeat_at > now() - make_interval(secs => %s) THEN w.status ELSE 'silent' END, count(*)
 FROM scheduling_worker w JOIN scheduling_workerpool p ON p.id = w.pool_id WHERE w.status <> 'stopped' GROUP BY 1, 2
@@ -70,13 +77,17 @@ WHERE t.id = ANY(%s) GROUP BY 1, 2
 
 @dataclass(frozen=True, slots=True)
 class QueueMeasure:
-    """One queue. ``ready`` is what may start now; what is scheduled or backs off is counted up to DUE_LIMIT."""
+    """One queue. ``ready`` is what may start now.
+
+    What is scheduled or backs off is counted up to DUE_LIMIT in all queues together, what is suspended likewise.
+    """
 
     name: str
     pool: str
     waiting: int
     scheduled: int
     backing_off: int
+    suspended: int
     oldest_seconds: float
     predicted_seconds: float
     dispatched: int
@@ -142,6 +153,7 @@ def read_measures(*, tenant_limit: int) -> Measures:
 def _read_queues() -> list[QueueMeasure]:
     oldest = read_oldest_waits()
     due = {queue_id: counts for queue_id, *counts in _fetch(_DUE, [DUE_LIMIT])}
+    suspended = dict(_fetch(_SUSPENDED, [DUE_LIMIT]))
     measures = []
     for queue_id, name, pool, now, waiting, predicted_us, *rest in _fetch(_QUEUES, []):
         scheduled, backing_off = due.get(queue_id, (0, 0))
@@ -153,6 +165,7 @@ def _read_queues() -> list[QueueMeasure]:
                 waiting=waiting,
                 scheduled=scheduled,
                 backing_off=backing_off,
+                suspended=suspended.get(queue_id, 0),
                 oldest_seconds=max(0.0, (now - since).total_seconds()) if since else 0.0,
                 predicted_seconds=predicted_us / 1e6,
                 **dict(zip(("dispatched", "executing", "messages", "is_unread"), rest, strict=True)),

@@ -58,6 +58,12 @@ WITH wanted AS (
     RETURNING j.id, j.tenant_id, j.queue_id, j.kind, w.entity_id, w.n, g.was_waiting
 ), deadline AS (
     DELETE FROM scheduling_job_deadline d USING job j WHERE d.job_id = j.id AND %(state)s <> 'suspended'
+), suspended AS (
+    -- One that the version before has resumed stands there still.
+    INSERT INTO scheduling_job_suspended (job_id, tenant_id)
+    SELECT id, tenant_id FROM job WHERE %(state)s = 'suspended' ON CONFLICT DO NOTHING
+), not_suspended AS (
+    DELETE FROM scheduling_job_suspended s USING job j WHERE s.job_id = j.id AND j.was_waiting = 0
 ), wake AS (
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
     SELECT tenant_id, entity_id, queue_id, -sum(was_waiting) FROM job WHERE was_waiting > 0 GROUP BY 1, 2, 3
@@ -106,6 +112,8 @@ WITH wanted AS (
 ), ready AS (
     INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, travels_alone)
     SELECT tenant_id, entity_id, rank, id, kind, payload_bytes, used_us, travels_alone FROM job
+), not_suspended AS (
+    DELETE FROM scheduling_job_suspended s USING job j WHERE s.job_id = j.id AND j.joins = 1
 ), wake AS (
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
     SELECT tenant_id, entity_id, queue_id, sum(joins) FROM job GROUP BY 1, 2, 3

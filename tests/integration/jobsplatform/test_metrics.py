@@ -12,14 +12,16 @@ from pytest_django import Settings
 
 from jobsplatform.health import metrics as module
 from jobsplatform.settings.env import BASE_DIR
-from scheduling.models import Job, LiveExecution, ProcessHeartbeat, Worker, WorkerPool
+from scheduling.models import Job, JobSuspended, LiveExecution, ProcessHeartbeat, Worker, WorkerPool
 from scheduling.services import verdicts
+from scheduling.services.cancellation import cancel_jobs
 from scheduling.services.dispatching import run_tick
 from scheduling.services.execution import start_execution
 from scheduling.services.leases import heartbeat
 from scheduling.services.processes import ProcessPulse
 from scheduling.services.settlement import settle
 from scheduling.services.submission import JobRequest, submit_jobs
+from scheduling.services.suspension import resume_job, suspend_job
 from scheduling.services.workers import Registration, register_worker
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
@@ -99,6 +101,33 @@ def test_waiting_work_is_told_by_queue_with_its_predicted_time(settings: Setting
     assert samples[f"jobsplatform_queue_scheduled_jobs{{{QUEUE}}}"] == 1
     assert samples[f"jobsplatform_queue_oldest_wait_seconds{{{QUEUE}}}"] >= 0
     assert samples['jobsplatform_pool_predicted_seconds{pool="default"}'] > 0
+
+
+def test_suspended_jobs_are_told_by_queue_until_they_are_resumed_or_cancelled(settings: Settings, acme: Tenant) -> None:
+    name = f"jobsplatform_queue_suspended_jobs{{{QUEUE}}}"
+    assert scrape(settings)[name] == 0
+    jobs = submit(acme, 3)
+    with tenant_context(acme):
+        for job in jobs:
+            suspend_job(job_id=job.pk)
+        assert scrape(settings)[name] == 3
+        resume_job(job_id=jobs[0].pk)
+        cancel_jobs(job_ids=[jobs[1].pk])
+    assert scrape(settings)[name] == 1
+    with tenant_context(acme):
+        suspend_job(job_id=jobs[0].pk)
+    assert scrape(settings)[name] == 2
+
+
+def test_a_job_that_the_version_before_has_resumed_is_not_counted(settings: Settings, acme: Tenant) -> None:
+    [job] = submit(acme)
+    with tenant_context(acme):
+        suspend_job(job_id=job.pk)
+        resume_job(job_id=job.pk)
+        JobSuspended.objects.create(job_id=job.pk, tenant=acme)
+        assert scrape(settings)[f"jobsplatform_queue_suspended_jobs{{{QUEUE}}}"] == 0
+        suspend_job(job_id=job.pk)
+    assert scrape(settings)[f"jobsplatform_queue_suspended_jobs{{{QUEUE}}}"] == 1
 
 
 def test_a_job_is_seen_dispatched_executing_and_backing_off(

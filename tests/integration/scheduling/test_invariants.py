@@ -42,6 +42,7 @@ SELECT 'place', j.id::text FROM scheduling_job j
 WHERE (j.state = 'available') <> (
         EXISTS (SELECT FROM scheduling_job_ready r WHERE r.job_id = j.id)
         OR EXISTS (SELECT FROM scheduling_job_held h WHERE h.job_id = j.id))
+   OR (j.state = 'suspended') <> EXISTS (SELECT FROM scheduling_job_suspended s WHERE s.job_id = j.id)
    OR (j.state IN ('scheduled', 'retryable')) <> EXISTS (SELECT FROM scheduling_job_due d WHERE d.job_id = j.id)
    OR (j.state IN ('dispatched', 'executing'))
         <> EXISTS (SELECT FROM scheduling_execution_live l WHERE l.job_id = j.id AND l.fence = j.fence)
