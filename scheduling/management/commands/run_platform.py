@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from django.conf import settings
+from django.db import connection
 
 from scheduling.broker import app_name
 from scheduling.management.serving import ServingCommand
@@ -41,6 +42,8 @@ class Command(ServingCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        # The checks have asked the database; who only watches over others needs no session there.
+        connection.close()
         stopped = stop_event()
         threading.Thread(target=self._tell_addresses, args=(options["bind"], stopped), daemon=True).start()
         with TemporaryDirectory(prefix="jobsplatform-metrics-") as shared:
