@@ -24,6 +24,9 @@ from scheduling.conf import CANARY_TASK, EXECUTE_TASK, RUN_UPKEEP_TASK, UPKEEP_Q
 from scheduling.exceptions import BrokerUnavailableError
 
 WAKE_KEY = "jobsplatform:dispatch:wake"
+# Per pool: a wake that came while its tick was running, which must look once more.
+LATE_WAKE_KEY = "jobsplatform:dispatch:late_wake:{}"
+LATE_WAKE_KEPT_SECONDS = 10
 # Gone after the broker came back empty; its absence says that every message is lost.
 EPOCH_KEY = "jobsplatform:broker:epoch"
 CONNECT_TIMEOUT_SECONDS = 0.5
@@ -180,6 +183,27 @@ def wait_for_wake(timeout_seconds: float) -> bool:
     except BROKER_ERRORS:
         _availability.note_failure()
         time.sleep(timeout_seconds)
+        return False
+
+
+def leave_late_wake(pool_id: int) -> None:
+    """Hand a wake on to whoever ticks the pool at this moment: it looks once more when it is done."""
+    if _availability.is_away():
+        return
+    try:
+        _client().set(LATE_WAKE_KEY.format(pool_id), 1, ex=LATE_WAKE_KEPT_SECONDS)
+    except BROKER_ERRORS:
+        _availability.note_failure()
+
+
+def take_late_wake(pool_id: int) -> bool:
+    """Whether a wake for the pool was left during a tick; it is left no more."""
+    if _availability.is_away():
+        return False
+    try:
+        return bool(_client().delete(LATE_WAKE_KEY.format(pool_id)))
+    except BROKER_ERRORS:
+        _availability.note_failure()
         return False
 
 

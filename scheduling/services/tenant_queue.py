@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Now
 
+from scheduling import broker
 from scheduling.models import Job, JobReady, SchedulingEntity
 from scheduling.services.dispatching.tick import Restriction, run_tick
 from scheduling.services.job_requests import JobRequest
@@ -46,7 +47,11 @@ class TenantIsolatedTaskQueue:
                 limit=count - pulled,
             )
             if restriction.limit > 0:
-                pulled += run_tick(pool_id, only=restriction).dispatched
+                result = run_tick(pool_id, only=restriction)
+                pulled += result.dispatched
+                if result.has_more:
+                    # This tick saw some jobs alone, and may have kept a dispatcher from seeing others.
+                    broker.wake_dispatcher()
         return pulled
 
     def depth(self) -> int:

@@ -34,6 +34,8 @@ class Dispatcher:
     def __init__(self, stopped: threading.Event, duties: Sequence[Duty] = DUTIES) -> None:
         self._stopped = stopped
         self._is_broker_away = False
+        # By a wake that nobody else will hear of, since it was taken from the channel.
+        self._is_woken = False
         self._failed_pools: set[int] = set()
         self._next_probe = 0.0
         self._duties = DutyRoster(duties)
@@ -55,6 +57,8 @@ class Dispatcher:
                     # A deadlock or a time-out: that round is rolled back, and workers kept their leases all the while.
                     logger.warning("dispatcher.round_failed", exc_info=True)
                     self._stopped.wait(MIN_BACK_OFF_SECONDS)
+        if self._is_woken:
+            broker.wake_dispatcher()
         connection.close()
 
     def _round(self) -> None:
@@ -64,10 +68,11 @@ class Dispatcher:
             self._probe_broker()
             self._pool_ids = list(WorkerPool.objects.order_by("pk").values_list("pk", flat=True))
         has_more = [self._tick(pool_id) for pool_id in self._pool_ids if self._may_claim(pool_id)]
+        self._is_woken = False
         # Whoever woke us waits for the tick and not for what else is due.
         self._duties.run_due()
         if not any(has_more) and not self._stopped.is_set():
-            broker.wait_for_wake(dispatch_interval_seconds())
+            self._is_woken = broker.wait_for_wake(dispatch_interval_seconds())
 
     def _may_claim(self, pool_id: int) -> bool:
         return not self._is_broker_away and pool_id not in self._failed_pools
@@ -75,6 +80,11 @@ class Dispatcher:
     def _tick(self, pool_id: int) -> bool:
         """Tick one pool; whether another tick at once would find work."""
         result = run_tick(pool_id)
+        if self._is_woken and not result.was_led:
+            # Whoever leads may have looked before what woke us was committed. It looks again if it finds this at its
+            # end; if it had ended already, the lock is free. So the wake is lost by nobody, and nobody waits in a loop.
+            broker.leave_late_wake(pool_id)
+            result = run_tick(pool_id)
         if result.unpublished:
             # The claims are undone; the next ones wait for the broker to answer a probe.
             logger.warning("dispatcher.publishing_failed", extra={"pool_id": pool_id, "undone": result.unpublished})

@@ -116,13 +116,16 @@ def run_tick(pool_id: int, *, only: Restriction | None = None) -> TickResult:
     if claims:
         signals.jobs_dispatched.send(None, pool_id=pool_id, count=dispatched, seconds=time.monotonic() - began)
     has_more = bool(staged) or has_more_wakes or is_cut_short or len(claims) >= TICK_JOBS
+    # Asked when the lock is free again: what comes later is not left for this tick.
+    has_more = broker.take_late_wake(pool_id) or has_more
     return TickResult(was_led=True, dispatched=dispatched, unpublished=unpublished, has_more=has_more)
 
 
 def _lead(pool_id: int) -> _News | None:
     """Take the pool's lock for this transaction, and look what there is to fold; None: another has it.
 
-    A process stopped inside the transaction is cut off. What is committed after this look wakes another tick.
+    A process stopped inside the transaction is cut off. What is committed after this look wakes another tick: of
+    this dispatcher, or of one that finds the lock taken and leaves the wake for this one.
     """
     with connection.cursor() as cursor:
         cursor.execute(

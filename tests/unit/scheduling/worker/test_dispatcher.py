@@ -34,6 +34,8 @@ class World:
         self.is_deadlocked: Callable[[float], bool] = lambda _: False
         self.unpublished: Callable[[float], int] = lambda _: 0
         self.is_epoch_new: Callable[[float], bool] = lambda _: False
+        self.wakes_at: float | None = None
+        self.is_led_by_another: Callable[[World], bool] = lambda _: False
 
     @property
     def elapsed(self) -> float:
@@ -41,6 +43,19 @@ class World:
 
     def times(self, what: str) -> list[float]:
         return [at for at, done in self.done if done == what]
+
+    def wait_for_wake(self, seconds: float) -> bool:
+        if self.wakes_at is not None and self.elapsed <= self.wakes_at < self.elapsed + seconds:
+            self.wait(self.wakes_at - self.elapsed)
+            self.wakes_at = None
+            return True
+        return self.wait(seconds)
+
+    def leave_late_wake(self, _pool_id: int) -> None:
+        self.done.append((self.elapsed, "leave a wake"))
+
+    def wake(self) -> None:
+        self.done.append((self.elapsed, "wake"))
 
     def wait(self, seconds: float) -> bool:
         self.now += seconds
@@ -51,7 +66,7 @@ class World:
     def tick(self, _pool_id: int) -> TickResult:
         self._ask_database()
         self.done.append((self.elapsed, "tick"))
-        return TickResult(True, unpublished=self.unpublished(self.elapsed))
+        return TickResult(not self.is_led_by_another(self), unpublished=self.unpublished(self.elapsed))
 
     def sweep(self) -> SweepResult:
         self._ask_database()
@@ -70,6 +85,14 @@ class World:
 
     def is_connection_lost(self) -> bool:
         return self.is_database_away(self.elapsed)
+
+    def broker(self) -> SimpleNamespace:
+        return SimpleNamespace(
+            is_epoch_new=self.probe_epoch,
+            wait_for_wake=self.wait_for_wake,
+            leave_late_wake=self.leave_late_wake,
+            wake_dispatcher=self.wake,
+        )
 
     def _ask_database(self) -> None:
         if self.is_database_away(self.elapsed) or self.is_deadlocked(self.elapsed):
@@ -100,7 +123,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
         monkeypatch.setattr(module, "is_connection_lost", world.is_connection_lost)
         monkeypatch.setattr(module, "run_tick", world.tick)
         monkeypatch.setattr(module, "republish_unstarted", world.republish)
-        monkeypatch.setattr(module, "broker", SimpleNamespace(is_epoch_new=world.probe_epoch, wait_for_wake=world.wait))
+        monkeypatch.setattr(module, "broker", world.broker())
         for part in (module, duties):
             monkeypatch.setattr(part, "time", SimpleNamespace(monotonic=lambda: world.now))
         Dispatcher(stopped, [Duty("sweep", lambda: 1.0, world.sweep, waits_for_leases=True), *also]).run()
@@ -163,3 +186,37 @@ def test_a_duty_that_fails_is_tried_at_its_next_turn_and_stops_nothing_else(run:
     world = run(2.0, also=[Duty("broken", lambda: 1.0, fail)])
     assert len(tries) == 2
     assert len(world.times("tick")) == 8
+
+
+def test_a_wake_that_another_must_serve_is_left_for_it_and_the_lock_is_asked_for_once_more(
+    run: Callable[..., World],
+) -> None:
+    world = run(0.4, wakes_at=0.1, is_led_by_another=lambda _: True)
+    assert world.done == [
+        (0.0, "tick"),
+        (0.1, "tick"),
+        (0.1, "leave a wake"),
+        (0.1, "tick"),
+        (0.35, "tick"),
+    ]
+
+
+def test_a_wake_is_served_here_when_the_other_has_just_ended(run: Callable[..., World]) -> None:
+    def leads_until_the_wake_is_left(world: World) -> bool:
+        return not world.times("leave a wake")
+
+    world = run(0.3, wakes_at=0.1, is_led_by_another=leads_until_the_wake_is_left)
+    assert world.times("tick") == [0.0, 0.1, 0.1]
+
+
+def test_a_round_that_nobody_woke_leaves_nothing(run: Callable[..., World]) -> None:
+    assert run(1.0, is_led_by_another=lambda _: True).times("leave a wake") == []
+
+
+def test_a_wake_outlives_a_round_that_failed(run: Callable[..., World]) -> None:
+    world = run(0.5, wakes_at=0.1, is_deadlocked=lambda at: at == 0.1, is_led_by_another=lambda _: True)
+    assert world.times("leave a wake") == [0.2]
+
+
+def test_a_dispatcher_that_stops_passes_the_wake_on_that_it_has_taken(run: Callable[..., World]) -> None:
+    assert run(0.1, wakes_at=0.1).times("wake") == [0.1]
