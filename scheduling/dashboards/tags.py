@@ -58,8 +58,8 @@ def event_facts(event: Any) -> str:
 
 def told_facts(data: Mapping[str, Any]) -> dict[str, Any]:
     """The facts of an event that whoever asks may know."""
-    sees_others = require_scope().is_all_tenants
-    return {key: value for key, value in data.items() if sees_others or key not in wording.FACTS_OF_OTHERS}
+    hidden = frozenset[str]() if require_scope().is_all_tenants else wording.facts_of_others(data)
+    return {key: value for key, value in data.items() if key not in hidden}
 
 
 @register.filter
@@ -114,6 +114,11 @@ def virtual_seconds(value: int | None) -> str:
 @register.filter
 def lag(microseconds: int | None) -> str:
     return wording.lag_words(microseconds)
+
+
+@register.filter
+def pick_level(level: str) -> str:
+    return wording.level_words(level)
 
 
 @register.filter

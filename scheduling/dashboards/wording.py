@@ -128,11 +128,22 @@ def lag_words(microseconds: int | None) -> str:
 # Why a pick fell on its tenant, by the code that its event holds.
 PICK_REASONS = {
     "least_virtual_time": "least virtual time",
+    "arrival_order": "order of arrival",
+    "tie": "tie: fewest in flight, or waits longest",
     "tie_in_flight": "tie: fewest in flight",
     "tie_longest_waiting": "tie: waits longest",
     "only_candidate": "the only one eligible",
     "reserved": "a reserved slot",
 }
+
+
+# Among whom the pick decided, by the code of the level.
+PICK_LEVELS = {"queue": "queues", "tenant": "tenants of the queue", "key": "keys of the tenant"}
+
+
+def level_words(level: str) -> str:
+    """The level of a pick in words; an older event has none, nor has one without a choice."""
+    return PICK_LEVELS.get(level, "–")
 
 
 def pick_words(reason: str) -> str:
@@ -150,10 +161,29 @@ def percent_words(part: float | None) -> str:
 
 # Facts of events that explain the fair order to its makers; a reader of a job's history skips them.
 INNER_FACTS = frozenset(
-    {"start_tag", "queue_vruntime", "key_start_tag", "runner_up_start_tag", "message", "worker", "token"}
+    {
+        "start_tag",
+        "queue_vruntime",
+        "key_start_tag",
+        "runner_up_start_tag",
+        "queue_runner_up_start_tag",
+        "key_runner_up_start_tag",
+        "message",
+        "worker",
+        "token",
+    }
 )
 # Facts that tell of others' work; a tenant's people are not told.
-FACTS_OF_OTHERS = frozenset({"queue_vruntime", "runner_up_start_tag", "message", "position", "size"})
+FACTS_OF_OTHERS = frozenset(
+    {"queue_vruntime", "runner_up_start_tag", "queue_runner_up_start_tag", "message", "position", "size"}
+)
+# Of a decision even its reason says whether others competed. Elsewhere a reason is what somebody gave.
+DECISION_FACTS_OF_OTHERS = FACTS_OF_OTHERS | {"level", "reason", "key_runner_up_start_tag"}
+
+
+def facts_of_others(data: Mapping[str, Any]) -> frozenset[str]:
+    """The names of the facts of an event that tell of others' work."""
+    return DECISION_FACTS_OF_OTHERS if "start_tag" in data else FACTS_OF_OTHERS
 
 
 def fact_words(key: str, value: Any) -> str:

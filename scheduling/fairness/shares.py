@@ -128,10 +128,20 @@ class ReadRows:
     jobs: Sequence[ReadyJob]
 
 
+class Level(StrEnum):
+    """Where in the tree there was somebody else to choose."""
+
+    QUEUE = "queue"
+    TENANT = "tenant"
+    KEY = "key"
+
+
 class Reason(StrEnum):
-    """Why a tenant went before the others of its queue."""
+    """Why one child went before the others of its level."""
 
     LEAST_VIRTUAL_TIME = "least_virtual_time"
+    ARRIVAL_ORDER = "arrival_order"
+    TIE = "tie"
     TIE_IN_FLIGHT = "tie_in_flight"
     TIE_LONGEST_WAITING = "tie_longest_waiting"
     ONLY_CANDIDATE = "only_candidate"
@@ -143,8 +153,10 @@ class Pick(NamedTuple):
 
     ``entity_id`` is the key's entity, or the tenant's own, ``tenant_entity_id``, for a job
     without a key. ``turn`` and ``runner_up`` are the places of the tenant and of the next
-    among its siblings; where ``is_fifo``, their first number is the rank. Picks of one
-    ``message`` share a slot.
+    among its siblings; where ``is_fifo``, their first number is the rank, and likewise for
+    keys. ``queue_runner_up`` and ``key_runner_up`` are the start tags of the next queue of the
+    pool and of the next key of the tenant, None where there is none or the order is that of
+    arrival. Picks of one ``message`` share a slot.
     """
 
     queue_id: int
@@ -159,17 +171,43 @@ class Pick(NamedTuple):
     runner_up: tuple[int, int, int, int] | None
     message: int = 0
     is_reserved: bool = False
+    is_fifo: bool = False
+    queue_runner_up: int | None = None
+    key_runner_up: int | None = None
+
+    @property
+    def level(self) -> Level | None:
+        """The level that decided: that of its tenant, or else of its queue, or else of its key; None for no choice."""
+        if self.runner_up is not None:
+            return Level.TENANT
+        if self.queue_runner_up is not None:
+            return Level.QUEUE
+        return None if self.key_runner_up is None else Level.KEY
 
     @property
     def reason(self) -> Reason:
-        """The first number in which the tenant and its runner-up differ; the id settles what is left."""
+        """Why it was next at the level that decided."""
         if self.is_reserved:
             return Reason.RESERVED
-        if self.runner_up is None:
-            return Reason.ONLY_CANDIDATE
+        match self.level:
+            case Level.TENANT:
+                return self._reason_of_tenant()
+            case Level.QUEUE:
+                is_tie = self.queue_start_tag == self.queue_runner_up
+            case Level.KEY:
+                is_tie = self.key_start_tag == self.key_runner_up
+            case _:
+                return Reason.ONLY_CANDIDATE
+        return Reason.TIE if is_tie else Reason.LEAST_VIRTUAL_TIME
+
+    def _reason_of_tenant(self) -> Reason:
+        """The first number in which the tenant and its runner-up differ; the id settles what is left."""
+        assert self.runner_up is not None
         if self.turn[0] != self.runner_up[0]:
-            return Reason.LEAST_VIRTUAL_TIME
-        return Reason.TIE_IN_FLIGHT if self.turn[1] != self.runner_up[1] else Reason.TIE_LONGEST_WAITING
+            return Reason.ARRIVAL_ORDER if self.is_fifo else Reason.LEAST_VIRTUAL_TIME
+        if self.turn[1] != self.runner_up[1]:
+            return Reason.TIE_IN_FLIGHT
+        return Reason.ARRIVAL_ORDER if self.is_fifo else Reason.TIE_LONGEST_WAITING
 
 
 @dataclass(frozen=True, slots=True)

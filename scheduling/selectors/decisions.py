@@ -46,16 +46,21 @@ WHERE tenant_id = %(tenant)s AND job_id = ANY (%(jobs)s) AND name = 'job.dispatc
 
 @dataclass(frozen=True, slots=True)
 class DecisionFacts:
-    """What the pick knew of the tenant: None where the event does not say, as events of older releases do not.
+    """What the pick knew: None where the event does not say, as events of older releases do not.
 
-    ``runner_up_us`` is by how much the next tenant of the queue started later, in slot time at weight 1; like the
-    tags, it is of others, and left out for a tenant.
+    ``level`` is the one that decided: ``queue``, ``tenant``, ``key``, or none where nobody else could have been next.
+    ``runner_up_us`` is by how much the next tenant of the queue started later, in slot time at weight 1; so for the
+    next queue and the next key. Whether others compete is theirs: of all this a tenant is told its counts alone.
     """
 
+    level: str = ""
     reason: str = ""
     start_tag: int | None = None
-    queue_vruntime: int | None = None
     runner_up_us: int | None = None
+    queue_start_tag: int | None = None
+    queue_runner_up_us: int | None = None
+    key_start_tag: int | None = None
+    key_runner_up_us: int | None = None
     in_flight: int | None = None
     waiting: int | None = None
 
@@ -130,19 +135,23 @@ def _read_facts(tenant_id: UUID, rows: Sequence[tuple[Any, ...]]) -> dict[UUID, 
 
 
 def _facts(data: Mapping[str, Any], *, tells_of_others: bool) -> DecisionFacts:
-    own = DecisionFacts(
-        reason=str(data.get("reason") or ""), in_flight=data.get("in_flight"), waiting=data.get("waiting")
-    )
+    in_flight, waiting = data.get("in_flight"), data.get("waiting")
     if not tells_of_others:
-        return own
-    start_tag, runner_up = data.get("start_tag"), data.get("runner_up_start_tag")
+        return DecisionFacts(in_flight=in_flight, waiting=waiting)
+    start_tag, queue_tag, key_tag = data.get("start_tag"), data.get("queue_vruntime"), data.get("key_start_tag")
     return DecisionFacts(
-        reason=own.reason,
+        level=str(data.get("level") or ""),
+        reason=str(data.get("reason") or ""),
         start_tag=start_tag,
-        queue_vruntime=data.get("queue_vruntime"),
-        runner_up_us=None
-        if start_tag is None or runner_up is None
-        else (runner_up - start_tag) // UNITS_PER_MICROSECOND,
-        in_flight=own.in_flight,
-        waiting=own.waiting,
+        runner_up_us=_later_us(start_tag, data.get("runner_up_start_tag")),
+        queue_start_tag=queue_tag,
+        queue_runner_up_us=_later_us(queue_tag, data.get("queue_runner_up_start_tag")),
+        key_start_tag=key_tag,
+        key_runner_up_us=_later_us(key_tag, data.get("key_runner_up_start_tag")),
+        in_flight=in_flight,
+        waiting=waiting,
     )
+
+
+def _later_us(tag: int | None, runner_up: int | None) -> int | None:
+    return None if tag is None or runner_up is None else (runner_up - tag) // UNITS_PER_MICROSECOND

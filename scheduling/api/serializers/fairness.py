@@ -119,12 +119,28 @@ class DecisionSerializer(serializers.Serializer[Decision]):
     waited_seconds = serializers.FloatField(allow_null=True, help_text="Of the first hand-out.")
     predicted_us = serializers.IntegerField()
     measured_us = serializers.IntegerField(allow_null=True)
-    reason = serializers.CharField(source="facts.reason", help_text="Why this tenant was next; empty in older events.")
+    level = serializers.CharField(
+        source="facts.level",
+        help_text="Among whom it was decided: queue, tenant, key, or nobody else. People of the platform.",
+    )
+    reason = serializers.CharField(
+        source="facts.reason", help_text="Why it was next at that level; empty in older events. Likewise."
+    )
     in_flight = serializers.IntegerField(source="facts.in_flight", allow_null=True, help_text="Of the tenant, then.")
     waiting = serializers.IntegerField(source="facts.waiting", allow_null=True, help_text="Jobs of the tenant, then.")
     start_tag = serializers.IntegerField(source="facts.start_tag", allow_null=True, help_text="People of the platform.")
     runner_up_us = serializers.IntegerField(
         source="facts.runner_up_us", allow_null=True, help_text="By how much the next tenant stood later; likewise."
+    )
+    queue_start_tag = serializers.IntegerField(source="facts.queue_start_tag", allow_null=True, help_text="Likewise.")
+    queue_runner_up_us = serializers.IntegerField(
+        source="facts.queue_runner_up_us", allow_null=True, help_text="By how much the next queue stood later."
+    )
+    key_start_tag = serializers.IntegerField(
+        source="facts.key_start_tag", allow_null=True, help_text="Where the tenant has keys."
+    )
+    key_runner_up_us = serializers.IntegerField(
+        source="facts.key_runner_up_us", allow_null=True, help_text="By how much the tenant's next key stood later."
     )
 
     def get_queue(self, decision: Decision) -> str:

@@ -170,7 +170,9 @@ class JobEventSerializer(serializers.Serializer[JobEvent]):
     data = serializers.SerializerMethodField()
 
     def get_data(self, event: JobEvent) -> dict[str, Any]:
-        return {name: value for name, value in event.data.items() if name in _EVENT_DATA}
+        # Why a job was next says whether others competed: that is told at `fairness/decisions/`, and not to a tenant.
+        told = _EVENT_DATA - {"reason"} if event.name == "job.dispatched" else _EVENT_DATA
+        return {name: value for name, value in event.data.items() if name in told}
 
 
 class CancellationSerializer(StrictSerializer):

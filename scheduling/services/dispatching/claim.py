@@ -38,10 +38,12 @@ WITH picked AS (
         %(costs)s::bigint[], %(execution_ids)s::uuid[], %(tokens)s::uuid[], %(charge_ids)s::uuid[],
         %(event_ids)s::uuid[], %(weights)s::int[], %(queue_weights)s::int[], %(message_ids)s::uuid[],
         %(start_tags)s::bigint[], %(queue_tags)s::bigint[], %(key_tags)s::bigint[], %(runner_up_tags)s::bigint[],
-        %(in_flights)s::int[], %(waitings)s::int[], %(reasons)s::text[], %(predictions)s::bigint[])
+        %(queue_runner_up_tags)s::bigint[], %(key_runner_up_tags)s::bigint[],
+        %(in_flights)s::int[], %(waitings)s::int[], %(levels)s::text[], %(reasons)s::text[],
+        %(predictions)s::bigint[])
         AS p(entity_id, rank, job_id, queue_id, cost_us, execution_id, token, charge_id, event_id, weight_milli,
-            queue_weight_milli, message_id, start_tag, queue_tag, key_tag, runner_up_tag, in_flight, waiting, reason,
-            predicted_us)
+            queue_weight_milli, message_id, start_tag, queue_tag, key_tag, runner_up_tag, queue_runner_up_tag,
+            key_runner_up_tag, in_flight, waiting, level, reason, predicted_us)
 ), gone AS (
     DELETE FROM scheduling_job_ready r USING picked p
     WHERE r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id
@@ -64,9 +66,10 @@ WITH picked AS (
     SELECT event_id, tenant_id, job_id, execution_id, now(), 'job.dispatched', 'dispatched', 'system', '',
         -- What decided it, so that it can be told later.
         jsonb_strip_nulls(jsonb_build_object('start_tag', start_tag, 'queue_vruntime', queue_tag,
-            'key_start_tag', key_tag, 'runner_up_start_tag', runner_up_tag, 'in_flight', in_flight, 'waiting', waiting,
-            'reason', reason, 'predicted_us', predicted_us, 'charged_us', nullif(cost_us, predicted_us),
-            'number', number))
+            'key_start_tag', key_tag, 'runner_up_start_tag', runner_up_tag,
+            'queue_runner_up_start_tag', queue_runner_up_tag, 'key_runner_up_start_tag', key_runner_up_tag,
+            'in_flight', in_flight, 'waiting', waiting, 'level', level, 'reason', reason,
+            'predicted_us', predicted_us, 'charged_us', nullif(cost_us, predicted_us), 'number', number))
     FROM claimed
 )
 SELECT execution_id, fence, traceparent FROM claimed
@@ -166,8 +169,12 @@ def _claim_parameters(pool_id: int, share: PoolShare, claims: Sequence[Claim]) -
         "start_tags": [pick.start_tag for pick in picks],
         "queue_tags": [pick.queue_start_tag for pick in picks],
         "key_tags": [pick.key_start_tag if tenants[pick.tenant_entity_id].keys else None for pick in picks],
-        "runner_up_tags": [pick.runner_up[0] if pick.runner_up else None for pick in picks],
+        # In order of arrival the first number of a turn is a rank, which is no tag.
+        "runner_up_tags": [pick.runner_up[0] if pick.runner_up and not pick.is_fifo else None for pick in picks],
+        "queue_runner_up_tags": [pick.queue_runner_up for pick in picks],
+        "key_runner_up_tags": [pick.key_runner_up for pick in picks],
         "in_flights": [pick.turn[1] for pick in picks],
         "waitings": [tenants[pick.tenant_entity_id].waiting for pick in picks],
+        "levels": [pick.level.value if pick.level else None for pick in picks],
         "reasons": [pick.reason.value for pick in picks],
     }

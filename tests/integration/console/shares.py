@@ -81,4 +81,14 @@ def dispatched(work: Work, **data: object) -> None:
     )
 
 
-FACTS = {"reason": "least_virtual_time", "start_tag": 5_000_000, "runner_up_start_tag": 9_000_000, "in_flight": 3}
+FACTS = {
+    "level": "tenant",
+    "reason": "least_virtual_time",
+    "start_tag": 5_000_000,
+    "runner_up_start_tag": 9_000_000,
+    "queue_vruntime": 1_000_000,
+    "queue_runner_up_start_tag": 8_000_000,
+    "key_start_tag": 2_000_000,
+    "key_runner_up_start_tag": 2_000_000,
+    "in_flight": 3,
+}

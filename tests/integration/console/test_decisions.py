@@ -8,7 +8,7 @@ from django.db import connection
 from scheduling.models import (
     Execution,
 )
-from scheduling.selectors.decisions import read_decisions
+from scheduling.selectors.decisions import DecisionFacts, read_decisions
 from tenants.context import all_tenants, tenant_context
 from tests.integration.console.conftest import Work
 from tests.integration.console.shares import FACTS, dispatched
@@ -25,16 +25,25 @@ def test_a_decision_has_the_numbers_that_decided_it(acme_work: Work, globex_work
     assert (decision.state, decision.has_job) == (Execution.Outcome.FAILED, True)
     facts = decision.facts
     assert (facts.reason, facts.start_tag, facts.in_flight) == ("least_virtual_time", 5_000_000, 3)
-    assert facts.runner_up_us == 4_000
+    assert (facts.level, facts.queue_start_tag, facts.key_start_tag) == ("tenant", 1_000_000, 2_000_000)
+    assert (facts.runner_up_us, facts.queue_runner_up_us, facts.key_runner_up_us) == (4_000, 7_000, 0)
 
 
-def test_a_tenant_sees_its_decisions_without_the_others_tags(acme_work: Work, globex_work: Work) -> None:
+@pytest.mark.parametrize("reason", ["least_virtual_time", "only_candidate"])
+def test_a_tenant_does_not_learn_from_a_decision_whether_others_compete(
+    acme_work: Work, globex_work: Work, reason: str
+) -> None:
+    with tenant_context(acme_work.tenant):
+        dispatched(acme_work, **FACTS | {"reason": reason})
+        [decision] = read_decisions(acme_work.tenant.pk)
+    assert decision.facts == DecisionFacts(in_flight=3)
+
+
+def test_a_tenant_sees_its_own_decisions_alone(acme_work: Work, globex_work: Work) -> None:
     with tenant_context(acme_work.tenant):
         dispatched(acme_work, **FACTS)
-        [decision] = read_decisions(acme_work.tenant.pk)
+        assert len(read_decisions(acme_work.tenant.pk)) == 1
         assert read_decisions(globex_work.tenant.pk) == []
-    assert (decision.facts.reason, decision.facts.in_flight) == ("least_virtual_time", 3)
-    assert (decision.facts.start_tag, decision.facts.runner_up_us, decision.facts.queue_vruntime) == (None, None, None)
 
 
 def test_decisions_are_found_by_an_index_of_every_partition(acme_work: Work) -> None:

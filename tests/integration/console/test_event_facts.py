@@ -21,3 +21,14 @@ def test_a_tenant_is_told_nothing_of_others(acme: Tenant) -> None:
     with all_tenants():
         assert told_facts(DATA) == DATA
         assert event_facts(SimpleNamespace(data=DATA)) == "number 1, position 2, size 50"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("reason", ["least_virtual_time", "only_candidate"])
+def test_a_tenant_is_told_no_reason_of_a_pick_but_that_which_somebody_gave(acme: Tenant, reason: str) -> None:
+    decision = {"start_tag": 5, "level": "queue", "reason": reason, "key_runner_up_start_tag": 3}
+    with tenant_context(acme):
+        assert told_facts(decision) == {"start_tag": 5}
+        assert told_facts({"reason": "not needed"}) == {"reason": "not needed"}
+    with all_tenants():
+        assert told_facts(decision) == decision

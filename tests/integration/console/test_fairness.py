@@ -158,7 +158,9 @@ def test_the_page_shows_it_all_to_staff(
     assert "1 tenant had less than 80 %" in page
     assert "▼ 1.5 s behind" in page
     assert "least virtual time" in page
+    assert "tenants of the queue" in page
     assert "+4 ms" in page
+    assert "+7 ms" in page
     assert reverse("admin:scheduling_job_change", args=[acme_work.failed.pk]) in page
     table = client.get(reverse("admin:fairness"), {"view": "table"}).content.decode()
     # Five minutes a column: 1 of 3 slots for one of them.
@@ -180,6 +182,7 @@ def test_the_members_page_names_no_other_tenant(
         assert "Your use" in page
         assert "globex" not in page.lower()
         assert "Runner-up" not in page
+        assert "least virtual time" not in page
         assert "Jain" not in page
         assert str(acme_work.failed.pk) in page
 
@@ -250,7 +253,8 @@ def test_the_api_says_the_same(
     assert [line["slug"] for line in answer["tenants"]] == ["acme"]
     assert answer["tenants"][0]["entitled"] == answer["virtual_times"] == answer["jain"] == []
     [decision] = own.get("/api/v1/fairness/decisions/").json()["results"]
-    assert (decision["reason"], decision["start_tag"]) == ("least_virtual_time", None)
+    assert (decision["reason"], decision["level"], decision["in_flight"]) == ("", "", 3)
+    assert {value for name, value in decision.items() if name.endswith(("_tag", "runner_up_us"))} == {None}
 
     everybody = APIClient()
     everybody.force_login(staff)

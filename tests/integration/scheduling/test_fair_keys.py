@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from django.db import connection
 
-from scheduling.models import Execution, JobEvent, LiveExecution, Queue, QueueClock, SchedulingEntity
+from scheduling.models import CFSPlan, Execution, JobEvent, LiveExecution, Queue, QueueClock, SchedulingEntity
 from scheduling.selectors.fairness import read_fair_share
 from scheduling.services import lines
 from scheduling.services.cancellation import cancel_jobs
@@ -136,12 +136,45 @@ def test_a_dispatch_tells_what_decided_it(acme: Tenant, globex: Tenant, worker: 
         "runner_up_start_tag": 0,
         "in_flight": 0,
         "waiting": 1,
+        "level": "tenant",
         "reason": "tie_longest_waiting",
         "predicted_us": 0,
         "number": 1,
     }
     assert [entry["reason"] for entry in others] == ["only_candidate"] * 2
-    assert all("key_start_tag" not in entry and "runner_up_start_tag" not in entry for entry in others)
+    assert all(not {"key_start_tag", "runner_up_start_tag", "level"} & set(entry) for entry in others)
+
+
+def test_in_order_of_arrival_no_rank_is_told_as_a_tag(
+    acme: Tenant, globex: Tenant, worker: Registration, tick: Tick
+) -> None:
+    with all_tenants():
+        CFSPlan.objects.filter(is_active=True).update(strategy=CFSPlan.Strategy.NOP)
+    queue = submit(acme)[0].queue
+    submit(globex)
+    with all_tenants():
+        SchedulingEntity.objects.update(queue=queue)
+        connection.cursor().execute("UPDATE scheduling_wake SET queue_id = %s", [queue.pk])
+    tick()
+    with all_tenants():
+        first = JobEvent.objects.filter(name="job.dispatched").order_by("id").values_list("data", flat=True)[0]
+    assert (first["level"], first["reason"]) == ("tenant", "arrival_order")
+    assert not {name for name in first if "runner_up" in name}
+
+
+def test_the_queue_that_came_next_is_told_where_a_tier_has_its_own(
+    acme: Tenant, globex: Tenant, worker: Registration, tick: Tick
+) -> None:
+    first, other = submit(acme)[0].queue, submit(globex)[0].queue
+    assert first != other
+    with all_tenants():
+        QueueClock.objects.filter(queue__in=[first, other]).update(was_backlogged=True)
+        QueueClock.objects.filter(queue=other).update(vruntime=7_000_000)
+    tick()
+    with all_tenants():
+        data = JobEvent.objects.filter(name="job.dispatched").order_by("id").values_list("data", flat=True)[0]
+    assert (data["level"], data["reason"]) == ("queue", "least_virtual_time")
+    assert (data["queue_vruntime"], data["queue_runner_up_start_tag"]) == (0, 7_000_000)
 
 
 def test_cancelled_and_suspended_jobs_leave_their_key(acme: Tenant, tick: Tick) -> None:
