@@ -96,6 +96,13 @@ class Lines:
             heappop(heap)
         return place[4]
 
+    def tag_after_next(self) -> int | None:
+        """The start tag of the line after the one whose turn it is; None for none, or where ranks order them.
+
+        Only where no place is stale.
+        """
+        return None if self._is_fifo else min((place[0] for place in self._heap[1:3]), default=None)
+
     def least_rank(self) -> int:
         """The rank of the job that has waited longest, where any is ready. What is stale is mended as it comes up."""
         if self._only is not None:

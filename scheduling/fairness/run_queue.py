@@ -171,8 +171,11 @@ def _take(tree: FairTree, queue: QueueNode) -> Pick | None:
         key_start_tag=line.vruntime,
         turn=(order, in_flight, rank, id_),
         runner_up=queue.runner_up(),
+        queue_runner_up=tree.tag_after(queue),
+        key_runner_up=tenant.lines.tag_after_next(),
         message=tree.take(queue)[1],
         is_reserved=queue.is_reserve,
+        is_fifo=queue.is_fifo,
     )
 
 

@@ -76,6 +76,11 @@ class FairTree:
                 least = queue
         return least
 
+    def tag_after(self, queue: QueueNode) -> int | None:
+        """The start tag of the queue that would be next without ``queue``; None for none."""
+        others = (other.vruntime for other in self.queues if other is not queue and self._may_start(other))
+        return min(others, default=None)
+
     def _may_start(self, queue: QueueNode) -> bool:
         """Whether the queue can start anything. Whoever is at its cap leaves.
 
