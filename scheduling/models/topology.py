@@ -46,6 +46,7 @@ class PoolClock(models.Model):
     pool = models.OneToOneField(WorkerPool, models.CASCADE, primary_key=True, related_name="clock")
     virtual_time = models.BigIntegerField(default=0)
     ticked_at = models.DateTimeField(null=True)
+    broker_away_at = models.DateTimeField(null=True, help_text="Last said by a dispatcher; a tick clears it.")
 
     class Meta:
         db_table = "scheduling_pool_clock"

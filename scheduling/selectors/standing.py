@@ -20,7 +20,7 @@ from tenants.limits import month_of
 from tenants.models import TenantUsage
 from tenants.selectors.limits import allowed_for
 
-# A pool that nobody has ticked for so long is dispatched by nobody.
+# A pool that nobody has ticked for so long is dispatched by nobody; what nobody has said for so long is over.
 TICK_AGE = timedelta(seconds=10)
 
 _STANDING = """
@@ -39,7 +39,7 @@ SELECT clock_timestamp(), d.due_at,
     (SELECT count(DISTINCT l.message_id)
      FROM scheduling_execution_live l LEFT JOIN scheduling_worker w ON w.id = l.worker_id
      WHERE l.pool_id = wp.id AND w.status IS DISTINCT FROM 'draining'),
-    pc.ticked_at
+    pc.ticked_at, pc.broker_away_at
 FROM tenants_tenant t JOIN tenants_plan p ON p.id = t.plan_id
     CROSS JOIN scheduling_queue q JOIN scheduling_queue_clock qc ON qc.queue_id = q.id
     JOIN scheduling_workerpool wp ON wp.id = q.pool_id LEFT JOIN scheduling_pool_clock pc ON pc.pool_id = wp.id
@@ -84,6 +84,7 @@ class Standing:
     slots: int
     in_flight: int
     is_ticked: bool
+    is_broker_away: bool
     worker_seconds: int | None
     has_worker_time: bool
 
@@ -127,10 +128,15 @@ def read_standing(job: Job) -> Standing:
         pool_drain=Stop(next(row), next(row), next(row)),
         slots=next(row),
         in_flight=next(row),
-        is_ticked=(ticked_at := next(row)) is not None and now - ticked_at < TICK_AGE,
+        is_ticked=_is_recent(next(row), now),
+        is_broker_away=_is_recent(next(row), now),
         worker_seconds=allowed,
         has_worker_time=has_worker_time,
     )
+
+
+def _is_recent(moment: datetime | None, now: datetime) -> bool:
+    return moment is not None and now - moment < TICK_AGE
 
 
 def _rate_opens_at(now: datetime, per_minute: int | None, burst: int | None, arrival_us: int) -> datetime | None:

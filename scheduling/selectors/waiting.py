@@ -145,7 +145,10 @@ def _topology(standing: Standing, *, is_staff: bool) -> Iterator[WaitingReason]:
     elif standing.in_flight >= standing.slots and not (standing.pool_pause.is_on or standing.pool_drain.is_on):
         of = f", {standing.slots} of them" if is_staff else ""
         yield WaitingReason("no_free_slot", f"Every slot of its workers is in use{of}.", is_stop=False)
-    if not standing.is_ticked:
+    if standing.is_broker_away:
+        detail = "Nothing is handed out at the moment: the message broker is away. It goes on when that is back."
+        yield WaitingReason("broker_away", detail)
+    elif not standing.is_ticked:
         yield WaitingReason("no_dispatcher", "Nothing is handed out at the moment: no dispatcher runs.")
 
 

@@ -17,7 +17,7 @@ from scheduling import broker, signals
 from scheduling.conf import TICK_JOBS, dispatch_interval_seconds, lease_seconds
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.models import WorkerPool
-from scheduling.services.dispatching import republish_unstarted, run_tick
+from scheduling.services.dispatching import note_broker_away, republish_unstarted, run_tick
 from scheduling.worker.connections import CONNECTION_ERRORS, is_connection_lost
 from scheduling.worker.duties import DUTIES, Duty, DutyRoster
 
@@ -67,6 +67,8 @@ class Dispatcher:
             self._next_probe = now + PROBE_SECONDS
             self._probe_broker()
             self._pool_ids = list(WorkerPool.objects.order_by("pk").values_list("pk", flat=True))
+            if self._is_broker_away:
+                note_broker_away(self._pool_ids)
         has_more = [self._tick(pool_id) for pool_id in self._pool_ids if self._may_claim(pool_id)]
         self._is_woken = False
         # Whoever woke us waits for the tick and not for what else is due.

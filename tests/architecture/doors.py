@@ -96,6 +96,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/services/share_samples.py": ({"sample_shares"}, "entitlements are reckoned among all tenants"),
     "scheduling/services/counters.py": ({"verify_counters"}, "the counters are of all tenants' work"),
     "scheduling/services/diagnosis.py": ({"_liveness_checks"}, "the diagnosis is the platform's"),
+    "scheduling/services/dispatching/absence.py": (
+        {"note_broker_away", "note_refused_hints"},
+        "a pool's clock is nobody's in particular",
+    ),
     "scheduling/services/dispatching/republish.py": ({"republish_unstarted"}, "dispatch serves all tenants at once"),
     "scheduling/services/dispatching/circuits.py": (
         {"tend_circuits"},

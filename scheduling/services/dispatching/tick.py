@@ -13,6 +13,7 @@ from scheduling.conf import TICK_IDLE_TIMEOUT_MS, TICK_JOBS
 from scheduling.fairness.run_queue import ReadSupply, pick_fair
 from scheduling.processors import registry
 from scheduling.services import verdicts
+from scheduling.services.dispatching.absence import note_refused_hints
 from scheduling.services.dispatching.circuits import follow_circuits
 from scheduling.services.dispatching.claim import Claim, claim_jobs, hints_of, reserve_capacity
 from scheduling.services.dispatching.clocks import Outcome, advance_clocks
@@ -33,7 +34,7 @@ TICK_LOCK = 0x7469636B
 _LOOK = """
 SELECT pg_try_advisory_xact_lock(%(lock)s, %(pool_id)s),
     EXISTS (SELECT FROM scheduling_pool_clock WHERE pool_id = %(pool_id)s
-        AND (ticked_at IS NULL OR ticked_at < now() - interval '1 second')),
+        AND (ticked_at IS NULL OR ticked_at < now() - interval '1 second' OR broker_away_at IS NOT NULL)),
     EXISTS (SELECT FROM scheduling_job_due WHERE due_at <= now()),
     EXISTS (SELECT FROM scheduling_job_held),
     EXISTS (SELECT FROM scheduling_circuit_news)
@@ -48,6 +49,7 @@ SELECT pg_try_advisory_xact_lock(%(lock)s, %(pool_id)s),
         JOIN scheduling_cfsplan p ON p.is_active AND p.strategy = 'time_slice'
         WHERE l.pool_id = %(pool_id)s AND <is used>)
 """.replace("<holds jobs>", HOLDS_JOBS).replace("<is used>", IS_USED)
+_SET_CLOCK = "UPDATE scheduling_pool_clock SET ticked_at = now(), broker_away_at = NULL WHERE pool_id = %s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ def _lead(pool_id: int) -> _News | None:
             pass
         is_led, is_clock_old, *news = cursor.fetchone()
         if is_led and is_clock_old:
-            cursor.execute("UPDATE scheduling_pool_clock SET ticked_at = now() WHERE pool_id = %s", [pool_id])
+            cursor.execute(_SET_CLOCK, [pool_id])
     return _News(*news) if is_led else None
 
 
@@ -175,5 +177,6 @@ def _publish(pool_id: int, claims: list[Claim]) -> int:
     if not unsent:
         return 0
     settle([verdicts.unpublished(claim.execution_id, claim.fence) for claim in claims if claim.execution_id in unsent])
+    note_refused_hints(pool_id)
     signals.dispatch_undone.send(None, pool_id=pool_id, count=len(unsent))
     return len(unsent)

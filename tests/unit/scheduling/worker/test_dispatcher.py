@@ -78,6 +78,10 @@ class World:
         self.done.append((self.elapsed, "republish"))
         return 0
 
+    def note_broker_away(self, pool_ids: Sequence[int]) -> None:
+        assert pool_ids == [POOL]
+        self.done.append((self.elapsed, "note"))
+
     def probe_epoch(self) -> bool:
         if self.is_broker_away(self.elapsed):
             raise BrokerUnavailableError
@@ -123,6 +127,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
         monkeypatch.setattr(module, "is_connection_lost", world.is_connection_lost)
         monkeypatch.setattr(module, "run_tick", world.tick)
         monkeypatch.setattr(module, "republish_unstarted", world.republish)
+        monkeypatch.setattr(module, "note_broker_away", world.note_broker_away)
         monkeypatch.setattr(module, "broker", world.broker())
         for part in (module, duties):
             monkeypatch.setattr(part, "time", SimpleNamespace(monotonic=lambda: world.now))
@@ -162,6 +167,8 @@ def test_a_broker_that_is_away_stops_claims_and_all_is_published_anew_when_it_is
     world = run(10.0, is_broker_away=lambda at: 2.0 <= at < 6.0)
     assert [at for at in world.times("tick") if 2.0 <= at < 6.0] == []
     assert world.times("republish") == [6.0]
+    # Said again each second, so that it is known for as long as it is so.
+    assert world.times("note") == [2.0, 3.0, 4.0, 5.0]
     assert min(at for at in world.times("tick") if at >= 6.0) == 6.0
 
 
