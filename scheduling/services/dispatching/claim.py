@@ -31,7 +31,7 @@ FROM wanted w JOIN locked USING (tenant_id)
 WHERE c.tenant_id = w.tenant_id AND c.in_flight + w.n <= coalesce(t.max_concurrency, p.max_concurrency)
 RETURNING c.tenant_id
 """
-# What the delete returned is claimed, never what was picked: a cancel may lie between.
+# What the delete returned is claimed, never what was picked. The rows are locked by now, so it waits for nobody.
 _CLAIM = """
 WITH picked AS (
     SELECT * FROM unnest(%(entity_ids)s::bigint[], %(ranks)s::bigint[], %(job_ids)s::uuid[], %(queue_ids)s::bigint[],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from scheduling.fairness.lines import KEY_WEIGHT_MILLI
 from scheduling.fairness.shares import KeyShare, PickResult, ReadRows, TenantShare
 from scheduling.fairness.virtual_time import virtual_service
 from scheduling.services.dispatching.claim import Claim, count_messages
+from scheduling.services.dispatching.pick import Picked
 from scheduling.services.dispatching.read import PoolReading
 from scheduling.services.wakes import append_wakes
 
@@ -82,10 +83,23 @@ class Outcome:
     """What a tick read, picked and claimed. ``is_whole`` is False for one that saw some entities and one kind only."""
 
     reading: PoolReading
-    rows: Mapping[int, ReadRows]
-    result: PickResult
+    picked: Picked
     claims: Sequence[Claim]
     is_whole: bool
+
+    @property
+    def result(self) -> PickResult:
+        return self.picked.result
+
+    def next_rank(self, line: TenantShare | KeyShare, read: ReadRows, claimed: int) -> tuple[int | None, bool]:
+        """The rank of the line's next job, and whether that is a guess."""
+        if not self.is_whole or line.entity_id in self.picked.passed_over:
+            return line.head_rank, True
+        if claimed < len(read.jobs):
+            return read.jobs[claimed].rank, False
+        if len(read.jobs) < read.asked:
+            return None, False
+        return (read.jobs[-1].rank if read.jobs else line.head_rank), True
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,26 +190,17 @@ def _moves(outcome: Outcome, tenant: TenantShare, claimed: _Claimed, undone: _Un
     """The tenant's lines that changed."""
     tags = outcome.result.tenants.get(tenant.entity_id)
     for line in tenant.lines:
-        id_, read = line.entity_id, outcome.rows.get(line.entity_id)
+        id_, read = line.entity_id, outcome.picked.rows.get(line.entity_id)
         if read is None:
             continue
         jobs = claimed.jobs[id_]
-        rank, is_guess = _next_rank(line, read, jobs) if outcome.is_whole else (line.head_rank, True)
+        rank, is_guess = outcome.next_rank(line, read, jobs)
         if not jobs and rank == line.head_rank:
             continue
         before = tenant.own_vruntime if id_ == tenant.entity_id else line.vruntime
         vruntime = (tags.keys.get(id_, before) if tags else before) - undone.lines[id_]
         estimate = read.jobs[jobs - 1].whole_us if jobs else None
         yield _LineMove(id_, vruntime, jobs, claimed.messages[id_], rank, estimate, is_guess)
-
-
-def _next_rank(line: TenantShare | KeyShare, read: ReadRows, claimed: int) -> tuple[int | None, bool]:
-    """The rank of the line's next job, and whether that is a guess."""
-    if claimed < len(read.jobs):
-        return read.jobs[claimed].rank, False
-    if len(read.jobs) < read.asked:
-        return None, False
-    return (read.jobs[-1].rank if read.jobs else line.head_rank), True
 
 
 def _tenant_row(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from django.db import connection
@@ -109,11 +109,17 @@ class PoolReading:
 @dataclass(frozen=True, slots=True)
 class RowsReading:
     """The jobs read for each entity; ``gated`` has those entities where a job behind a gate was met, with how many of
-    their jobs were read.
+    their jobs were read. ``kept`` are those of which somebody else holds such a job, so that it was not set aside.
     """
 
     rows: Mapping[int, ReadRows]
     gated: Mapping[int, int]
+    kept: Collection[int] = ()
+
+    def keeping(self, entity_ids: Collection[int]) -> RowsReading:
+        """With these kept: for now they have no more jobs than those that were read."""
+        kept = {id_: replace(self.rows[id_], asked=self.rows[id_].asked + 1) for id_ in entity_ids}
+        return replace(self, rows={**self.rows, **kept}, kept=entity_ids) if kept else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +149,20 @@ class _QueueRow:
 
 
 def read_pool(
-    pool_id: int, *, limit: int = TICK_JOBS, only_entities: Collection[int] | None = None, freed: int = 0
+    pool_id: int,
+    *,
+    limit: int = TICK_JOBS,
+    only_entities: Collection[int] | None = None,
+    freed: int = 0,
+    is_wide: bool = False,
 ) -> PoolReading:
     """Capacity, clocks and the entities that may be picked: three statements, one more each where small jobs may share
     slots and where tenants have keys.
 
     At most as many entities a queue are read as jobs may be picked: the k least start tags belong
     to the k entities of least virtual time, so nothing is lost. Who is below its entitlement is
-    told by no order, so where slots are reserved as many are read as a tick ever does. ``freed``
+    told by no order, so where slots are reserved as many are read as a tick ever does, and
+    where ``is_wide`` is asked for, since of some nothing can be taken. ``freed``
     slots count as free that are not: what would be picked if they were.
     """
     with connection.cursor() as cursor:
@@ -166,7 +178,7 @@ def read_pool(
     is_fifo = strategy == CFSPlan.Strategy.NOP
     sees_the_least = not is_fifo and only_entities is None
     has_reserve = sees_the_least and reserved > 0
-    most = limit if has_reserve else room
+    most = limit if has_reserve or is_wide else room
     tenants = _read_tenants(queues, most, only_entities, slice_us, is_fifo=is_fifo)
     if most < limit and tenants.any_estimate_below(MERGE_BELOW_US):
         most = min(limit, room * MAX_MESSAGE_JOBS)
@@ -248,6 +260,8 @@ def read_rows(wanted: Mapping[int, int], *, kind: str | None = None, slice_us: i
     """
     jobs: dict[int, list[ReadyJob]] = defaultdict(list)
     hidden: set[int] = set()
+    if not wanted:
+        return RowsReading({}, {})
     with connection.cursor() as cursor:
         values = {"entity_ids": list(wanted), "asked": list(wanted.values()), "kind": kind, "needs": memory_needs()}
         cursor.execute(_ROWS, values)

@@ -85,15 +85,23 @@ WITH head AS (
         SELECT tenant_id, entity_id, rank, job_id, kind FROM scheduling_job_ready WHERE entity_id = e.id
         ORDER BY rank, job_id LIMIT e.n
     ) r
+), free AS (
+    SELECT r.entity_id, r.rank, r.job_id, p.gate
+    FROM head p JOIN scheduling_job_ready r
+        ON r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id
+    WHERE p.gate IS NOT NULL FOR UPDATE OF r SKIP LOCKED
 ), gone AS (
-    DELETE FROM scheduling_job_ready r USING head p
-    WHERE r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id AND p.gate IS NOT NULL
+    DELETE FROM scheduling_job_ready r USING free p
+    WHERE r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id
     RETURNING r.tenant_id, r.entity_id, r.rank, r.job_id, r.kind, r.payload_bytes, r.used_us, r.travels_alone,
         p.gate
+), held AS (
+    INSERT INTO scheduling_job_held (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, travels_alone,
+        gate)
+    SELECT tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, travels_alone, gate FROM gone
 )
-INSERT INTO scheduling_job_held (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, travels_alone,
-    gate)
-SELECT tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, travels_alone, gate FROM gone
+SELECT DISTINCT entity_id FROM head p
+WHERE gate IS NOT NULL AND NOT EXISTS (SELECT FROM gone g WHERE g.job_id = p.job_id)
 """.replace("<gate>", gate_before("%(pool_id)s"))
 
 
@@ -110,13 +118,13 @@ def stage_held() -> int:
     return _run(_STAGE_HELD, {"limit": STAGE_ROWS, "needs": memory_needs()})
 
 
-def hold(pool_id: int, read: Mapping[int, int]) -> None:
+def hold(pool_id: int, read: Mapping[int, int]) -> set[int]:
     """Set the first ready jobs of entities aside where they stand behind a gate: at least what was read of each.
 
-    About STAGE_ROWS are looked at in all.
+    About STAGE_ROWS are looked at in all. A job that somebody else holds stays; the entities that have such are told.
     """
     if not read:
-        return
+        return set()
     limits = [max(count, STAGE_ROWS // len(read)) for count in read.values()]
     with connection.cursor() as cursor:
         values: dict[str, Any] = {
@@ -126,6 +134,7 @@ def hold(pool_id: int, read: Mapping[int, int]) -> None:
             "needs": memory_needs(),
         }
         cursor.execute(_HOLD, values)
+        return {entity_id for (entity_id,) in cursor.fetchall()}
 
 
 def _count_due() -> int:

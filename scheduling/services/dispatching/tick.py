@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import connection
 
 from scheduling import broker, signals, tracing
 from scheduling.conf import TICK_IDLE_TIMEOUT_MS, TICK_JOBS
-from scheduling.fairness.run_queue import ReadSupply, pick_fair
+from scheduling.fairness.shares import Pick
 from scheduling.processors import registry
 from scheduling.services import verdicts
 from scheduling.services.dispatching.absence import note_refused_hints
@@ -19,8 +19,9 @@ from scheduling.services.dispatching.claim import Claim, claim_jobs, hints_of, r
 from scheduling.services.dispatching.clocks import Outcome, advance_clocks
 from scheduling.services.dispatching.collect import collect_settled
 from scheduling.services.dispatching.gates import HOLDS_JOBS
-from scheduling.services.dispatching.rates import limit_rates, spend_rates
-from scheduling.services.dispatching.read import read_pool, read_rows, rows_wanted
+from scheduling.services.dispatching.pick import Picked, pick_and_lock
+from scheduling.services.dispatching.rates import QueueRate, limit_rates, spend_rates
+from scheduling.services.dispatching.read import PoolReading, read_pool, read_rows, rows_wanted
 from scheduling.services.dispatching.slice_charges import IS_USED, charge_slices
 from scheduling.services.dispatching.stage import hold, stage_due, stage_held
 from scheduling.services.dispatching.wake import fold_wakes
@@ -144,25 +145,53 @@ def _lead(pool_id: int) -> _News | None:
 
 def _dispatch(pool_id: int, only: Restriction | None) -> tuple[list[Claim], bool]:
     """Pick and claim; the claims in order, and whether another tick at once may find more."""
+    reading, rates, picked = _pick(pool_id, only, is_wide=False)
+    if picked.passed_over and not _is_full(reading, picked.picks):
+        # They may stand before others, as many as were read: so as many are read as a tick ever does.
+        reading, rates, picked = _pick(pool_id, only, is_wide=True)
+    if not picked.rows:
+        return [], False
+    picks = reserve_capacity(picked.picks) if picked.picks else []
+    claims = claim_jobs(pool_id, reading, picks) if picks else []
+    spend_rates(rates, claims)
+    advance_clocks(pool_id, Outcome(reading, picked, claims, is_whole=only is None))
+    # Whose capacity another pool's tick is just taking is picked again at once.
+    is_cut_short = picked.is_cut_short or len(picks) < len(picked.picks)
+    return claims, is_cut_short or (only is None and _may_hide_others(reading, picked, claims))
+
+
+def _pick(
+    pool_id: int, only: Restriction | None, *, is_wide: bool
+) -> tuple[PoolReading, Mapping[int, QueueRate], Picked]:
+    """Read and pick, behind the caps and rates of this moment."""
     reading = read_pool(
         pool_id,
         limit=only.limit if only else TICK_JOBS,
         only_entities=only.entity_ids if only else None,
+        is_wide=is_wide,
     )
     reading, rates = limit_rates(reading)
-    wanted = rows_wanted(reading)
-    if not wanted:
-        return [], False
-    found = read_rows(wanted, kind=only.kind if only else None, slice_us=reading.slice_us)
-    hold(pool_id, found.gated)
-    result = pick_fair(reading.share, ReadSupply(found.rows))
-    picks = reserve_capacity(result.picks) if result.picks else []
-    # Whose capacity another pool's tick is just taking is picked again at once.
-    is_cut_short = result.is_cut_short or len(picks) < len(result.picks)
-    claims = claim_jobs(pool_id, reading, picks) if picks else []
-    spend_rates(rates, claims)
-    advance_clocks(pool_id, Outcome(reading, found.rows, result, claims, is_whole=only is None))
-    return claims, is_cut_short
+    found = read_rows(rows_wanted(reading), kind=only.kind if only else None, slice_us=reading.slice_us)
+    return reading, rates, pick_and_lock(reading.share, found.keeping(hold(pool_id, found.gated)))
+
+
+def _is_full(reading: PoolReading, picks: Sequence[Pick]) -> bool:
+    """Whether these use every free slot."""
+    return len({pick.message for pick in picks}) >= reading.share.room
+
+
+def _may_hide_others(reading: PoolReading, picked: Picked, claims: Sequence[Claim]) -> bool:
+    """Whether slots are left while somebody was read who could take none, and before whom others were not read.
+
+    Whoever was full already, which another pool's tick may just have brought about, or had no job any more, is not
+    runnable after this tick, so each look that this asks for finds fewer of them.
+    """
+    if _is_full(reading, [claim.pick for claim in claims]):
+        return False
+    is_anybody_full = any(room <= 0 for room in reading.share.tenant_room.values())
+    return is_anybody_full or any(
+        not read.jobs for entity_id, read in picked.rows.items() if entity_id not in picked.passed_over
+    )
 
 
 def _publish(pool_id: int, claims: list[Claim]) -> int:

@@ -1,0 +1,79 @@
+"""Pick among what was read, and lock what is picked; whose row somebody else holds is passed over.
+
+A mover of the backlog or a cancellation of very many holds the rows of waiting jobs for as long as it is open. A tick
+that waited for it would keep all tenants waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from django.db import connection
+
+from scheduling.fairness.run_queue import ReadSupply, pick_fair
+from scheduling.fairness.shares import Pick, PickResult, PoolShare, ReadRows
+from scheduling.services.dispatching.read import RowsReading
+
+# Rounds of a pick in which rows turned out to be held.
+ROUNDS = 4
+# The whole key is compared: a row that has moved meanwhile is another.
+_LOCK = """
+SELECT r.job_id
+FROM unnest(%s::bigint[], %s::bigint[], %s::uuid[]) AS p(entity_id, rank, job_id)
+    JOIN scheduling_job_ready r ON r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id
+FOR UPDATE OF r SKIP LOCKED
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """``picks`` are those of ``result`` whose rows are locked.
+
+    ``rows`` are what the last round picked from. ``passed_over`` are the lines of which jobs were left to whoever
+    holds them: what is next there, nobody knows yet.
+    """
+
+    result: PickResult
+    picks: Sequence[Pick]
+    rows: Mapping[int, ReadRows]
+    passed_over: Collection[int]
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether another pick at once may find more."""
+        return self.result.is_cut_short or len(self.picks) < len(self.result.picks)
+
+
+def pick_and_lock(share: PoolShare, found: RowsReading) -> Picked:
+    """Pick in fair order among the jobs that nobody else holds; one statement, and one more for each round."""
+    rows, passed_over = dict(found.rows), set(found.kept)
+    result = pick_fair(share, ReadSupply(rows))
+    locked: set[UUID | None] = set()
+    for _ in range(ROUNDS):
+        locked |= _lock([pick for pick in result.picks if pick.job.job_id not in locked])
+        lost = {pick.job.job_id: pick.entity_id for pick in result.picks if pick.job.job_id not in locked}
+        if not lost:
+            break
+        passed_over.update(lost.values())
+        for entity_id in set(lost.values()):
+            # Fewer than were asked for: so the others of the line are picked, and then other lines.
+            rows[entity_id] = _without(rows[entity_id], lost)
+        result = pick_fair(share, ReadSupply(rows))
+    return Picked(result, [pick for pick in result.picks if pick.job.job_id in locked], rows, passed_over)
+
+
+def _without(read: ReadRows, job_ids: Collection[UUID | None]) -> ReadRows:
+    jobs = [job for job in read.jobs if job.job_id not in job_ids]
+    return replace(read, asked=max(read.asked, len(jobs) + 1), jobs=jobs)
+
+
+def _lock(picks: Iterable[Pick]) -> set[UUID]:
+    """The jobs of these that this transaction now holds."""
+    wanted = [(pick.entity_id, pick.job.rank, pick.job.job_id) for pick in picks]
+    if not wanted:
+        return set()
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK, [list(column) for column in zip(*wanted, strict=True)])
+        return {job_id for (job_id,) in cursor.fetchall()}
