@@ -20,6 +20,8 @@ class BacklogMove(models.Model):
         DUE = "due"
         HELD = "held"
         SUSPENDED = "suspended"
+        # What became ready between the first look and the one at where it had waited before.
+        READY_AGAIN = "again"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     cause = models.CharField(max_length=200)

@@ -41,6 +41,7 @@ TURN_SECONDS = 0.1
 SETTLE_SECONDS = 5.0
 IDLE_SECONDS = 0.25
 _PHASES = list(BacklogMove.Phase)
+_OF_READY = (BacklogMove.Phase.READY, BacklogMove.Phase.READY_AGAIN)
 # Before every row, in the order of the key by which a table is looked at.
 _BEGINNING = (0, -(2**63), str(UUID(int=0)))
 
@@ -59,7 +60,7 @@ class Waiting:
 
     def cursor(self, phase: str) -> list[Any]:
         """What the next turn goes on after."""
-        return [self.entity_id, self.rank, str(self.job_id)] if phase == "ready" else [str(self.job_id)]
+        return [self.entity_id, self.rank, str(self.job_id)] if phase in _OF_READY else [str(self.job_id)]
 
 
 def request_move(*, cause: str) -> None:
@@ -163,7 +164,7 @@ def _better_queue(row: Waiting, routes: Mapping[str, Routes], payload: Mapping[s
 
 def _look(move: BacklogMove, *, is_narrow: bool) -> list[Waiting]:
     """The next rows, few of them where their payloads must be read too."""
-    names = ("after_entity", "after_rank", "after_job") if move.phase == "ready" else ("after_job",)
+    names = ("after_entity", "after_rank", "after_job") if move.phase in _OF_READY else ("after_job",)
     after = dict(zip(names, move.cursor or _BEGINNING[-len(names) :], strict=True))
     limit = PAYLOAD_ROWS if is_narrow and move.phase != "suspended" else LOOK_ROWS
     with connection.cursor() as cursor:

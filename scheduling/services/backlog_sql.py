@@ -135,12 +135,14 @@ LOOK = {
     "due": _fill(_LOOK_APART, "due"),
     "held": _fill(_LOOK_APART, "held"),
     "suspended": _fill(_LOOK_SUSPENDED),
+    "again": _fill(_LOOK_READY),
 }
 MOVE = {
     "ready": _fill(_MOVE_WAITING, "ready"),
     "due": _fill(_MOVE_WAITING, "due"),
     "held": _fill(_MOVE_WAITING, "held"),
     "suspended": _fill(_MOVE_SUSPENDED),
+    "again": _fill(_MOVE_WAITING, "ready"),
 }
 # What must stand before jobs move: in this order, a statement each, so that one sees what the one before has made.
 PUT_LINES = tuple(_fill(statement) for statement in (_HOLD_LINES, _PUT_ENTITIES, _PUT_KEY_LINES))

@@ -12,6 +12,7 @@ from scheduling.models import (
     BacklogMove,
     CFSPlan,
     Job,
+    JobDue,
     JobEvent,
     JobHeld,
     JobReady,
@@ -59,6 +60,27 @@ def test_the_backlog_moves_both_ways_with_all_that_waits(acme: Tenant, globex: T
     assert move_all() == 45
     assert queues_of([*ready, *due, *stopped]) == {"workflow_team": 38}
     assert queues_of(others) == {"workflow_sandbox": 7}
+    assert_nothing_is_lost(pool)
+
+
+def test_what_becomes_ready_after_the_ready_were_looked_at_moves_in_the_same_pass(
+    acme: Tenant, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backlog, "TURN_SECONDS", 0.0)  # a step a turn
+    due = submit(acme, run_at=read_moment() + timedelta(hours=1))
+    stopped = submit(acme)
+    with tenant_context(acme):
+        suspend_job(job_id=stopped[0].pk)
+    activate("community")
+    assert move_turn() == 0
+    with all_tenants():
+        assert BacklogMove.objects.get().phase == BacklogMove.Phase.DUE
+        JobDue.objects.update(due_at=read_moment() - timedelta(hours=1))
+    run_tick(pool.pk)
+    with tenant_context(acme):
+        resume_job(job_id=stopped[0].pk)
+    assert move_all() == 2
+    assert queues_of([*due, *stopped]) == {"workflow": 2}
     assert_nothing_is_lost(pool)
 
 
