@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("scheduling", "0018_broker_absence")]
+    dependencies = [("scheduling", "0019_broker_absence")]
 
     operations = [
         # The choices alone: no statement.

@@ -21,7 +21,7 @@ def call_charged_predicted(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("scheduling", "0017_rows_of_tenants")]
+    dependencies = [("scheduling", "0020_backlog_again")]
 
     operations = [
         migrations.AddField(

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("scheduling", "0017_rows_of_tenants")]
+    dependencies = [("scheduling", "0018_suspended_jobs")]
 
     operations = [
         # Nullable and without a default: the one row a pool is not rewritten.
