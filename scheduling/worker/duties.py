@@ -25,7 +25,7 @@ from scheduling.services.rescue import run_sweep
 from scheduling.services.rollups import FOLD_SECONDS, fold_tallies
 from scheduling.services.schedules.firing import fire_due_schedules
 from scheduling.services.share_samples import SAMPLE_SECONDS, sample_shares
-from scheduling.services.standings import measure_queues
+from scheduling.services.standings import QueueMeasurer
 from scheduling.worker.connections import CONNECTION_ERRORS
 from tenants.services.sealing import seal_entries
 
@@ -42,6 +42,7 @@ class Duty:
     waits_for_leases: bool = False
 
 
+_measurer = QueueMeasurer()
 _mover = BacklogMover()
 _pulse = ProcessPulse(ProcessHeartbeat.Role.DISPATCHER)
 # An audit entry has its seal within a second: this, a tick's wait and a turn together stay below it.
@@ -63,7 +64,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("rollups", lambda: FOLD_SECONDS, fold_tallies),
     Duty("shares", lambda: SAMPLE_SECONDS, sample_shares),
     Duty("schedules", lambda: FIRE_INTERVAL_SECONDS, fire_due_schedules),
-    Duty("standings", lambda: STANDING_SECONDS, measure_queues),
+    Duty("standings", lambda: STANDING_SECONDS, _measurer.take_turn),
     Duty("backlog", _mover.interval_seconds, _mover.take_turn),
     Duty("versions", lambda: VERSION_SECONDS, apply_due_versions),
     Duty("lift", lambda: LIFT_SECONDS, lift_due),

@@ -194,14 +194,14 @@ def read_pool(
         slots=slots,
         in_flight=in_flight,
         queue_names={queue.queue_id: queue.name for queue in queues},
-        floors={
-            share.queue_id: min(tenant.vruntime for tenant in share.tenants)
-            for share in shares
-            if share.tenants and sees_the_least
-        },
+        floors=_floors(shares) if sees_the_least else {},
         unread=unread,
         slice_us=slice_us,
     )
+
+
+def _floors(shares: Sequence[QueueShare]) -> dict[int, int]:
+    return {share.queue_id: min(tenant.vruntime for tenant in share.tenants) for share in shares if share.tenants}
 
 
 def rows_wanted(reading: PoolReading) -> dict[int, int]:

@@ -11,10 +11,12 @@ from scheduling.models import (
     ShareMinute,
     Worker,
 )
-from scheduling.services import share_samples
+from scheduling.services import share_demands, share_samples
+from scheduling.services.share_demands import read_greatest
 from scheduling.services.share_samples import sample_shares, split_by_minute
 from tenants.context import all_tenants
 from tenants.models import Tenant
+from tenants.services.tenants import create_tenant
 from tests.integration.console.shares import MINUTE_US, demand, sample_after
 
 pytestmark = pytest.mark.django_db
@@ -33,6 +35,36 @@ def test_a_sample_writes_down_what_the_tree_gives(acme: Tenant, globex: Tenant, 
     assert sum(row.backlogged_us for row in rows[acme]) == pytest.approx(30e6, rel=0.02)
     # Globex had 3 s at weight 1: of them 2 were Acme's.
     assert (rows[acme][-1].lag_us, rows[globex][-1].lag_us) == (2_000_000, -2_000_000)
+
+
+def test_tenants_that_are_counted_by_classes_have_what_they_have_one_by_one(
+    acme: Tenant, globex: Tenant, live_worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = [create_tenant(slug=f"tenant-{n}", name="T", plan="sandbox") for n in range(6)]
+    with all_tenants():
+        for number, tenant in enumerate([acme, globex, *others]):
+            demand(tenant, weight=1 + number % 3, vruntime=number * 1_000_000_007)
+        one_by_one = sorted(read_greatest(5), key=str)
+        monkeypatch.setattr(share_demands, "DEMAND_LIMIT", 7)
+        by_classes = sorted(read_greatest(5), key=str)
+        assert sample_after(10) >= 8
+    assert len(by_classes) == 5
+    assert [(row.tenant_id, row.lag_us, row.is_backlogged) for row in by_classes] == [
+        (row.tenant_id, row.lag_us, row.is_backlogged) for row in one_by_one
+    ]
+    assert [row.slots for row in by_classes] == pytest.approx([row.slots for row in one_by_one])
+
+
+def test_whoever_comes_behind_very_many_is_reckoned_with(
+    acme: Tenant, globex: Tenant, live_worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(share_demands, "DEMAND_LIMIT", 1)
+    with all_tenants():
+        demand(acme, weight=1, vruntime=0)
+        demand(globex, weight=3, vruntime=10**12)
+        slots = {row.tenant_id: row.slots for row in read_greatest(9)}
+    # Its cap cuts the heavier at 2 of 4 slots; the other has the rest.
+    assert slots == pytest.approx({globex.pk: 2, acme.pk: 2})
 
 
 def test_two_dispatchers_sample_once(acme: Tenant, live_worker: Worker) -> None:

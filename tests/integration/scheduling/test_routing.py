@@ -114,6 +114,12 @@ def test_work_is_only_weighed_where_a_rule_asks_for_it(globex: Tenant, east_and_
     balance("least_loaded", {east.pk: 1, west.pk: 1})
     measure_queues()
     assert QueueStanding.objects.get(queue=east).work_us == 40_000_000
+    with all_tenants():
+        SchedulingEntity.objects.update(waiting=50)
+    measure_queues(sums_work=False)
+    assert QueueStanding.objects.get(queue=east).work_us == 40_000_000
+    measure_queues()
+    assert QueueStanding.objects.get(queue=east).work_us == 50_000_000
 
 
 def test_a_rule_is_saved_with_its_queues_and_one_entry(east_and_west: tuple[Queue, Queue]) -> None:
