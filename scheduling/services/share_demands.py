@@ -1,8 +1,8 @@
 """Who wants service in each queue at this moment, and what the tree gives the greatest of them.
 
-Up to DEMAND_LIMIT tenants are reckoned one by one. Of more, those that only wait are counted by weight and cap: equal
-ones are given equal parts, so a class of n stands for n, and only of the classes that come out first the tenants are
-read. What a sample costs then is one pass over those that wait, and not one share each.
+Up to DEMAND_LIMIT tenants are reckoned one by one, at once. Of more, those that only wait are counted by weight and
+cap, a window of the table at a time, so that no step keeps the dispatcher from its ticks for long: equal ones are given
+equal parts, and a class of n stands for n.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import inf
-from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -22,6 +22,8 @@ from scheduling.fairness.virtual_time import MILLI, UNITS_PER_MICROSECOND
 from scheduling.services.dispatching.weights import QUEUE_WEIGHT
 
 DEMAND_LIMIT = 5_000
+# Rows of the table that one step looks at.
+WINDOW_ROWS = 10_000
 
 _SLOTS = """
 SELECT w.pool_id, sum(w.slots) FROM scheduling_worker w JOIN scheduling_workerpool p ON p.id = w.pool_id
@@ -46,37 +48,58 @@ SELECT e.queue_id, e.tenant_id, e.weight_milli, {_CAP}, e.vruntime,
     e.is_runnable OR (e.waiting + e.keys_waiting > 0 AND e.in_flight + e.keys_in_flight > 0)
 FROM wanted JOIN scheduling_schedulingentity e USING (id) {_OF_TENANT}
 """  # noqa: S608 - our own text
-_CLASSES = f"""
-WITH running AS ({_RUNNING})
-SELECT e.queue_id, e.weight_milli, {_CAP}, count(*), sum(e.weight_milli::numeric * e.vruntime)
-FROM scheduling_schedulingentity e {_OF_TENANT}
-WHERE e.is_runnable AND e.parent_id IS NULL AND NOT EXISTS (SELECT FROM running r WHERE r.id = e.id)
-GROUP BY 1, 2, 3
-"""  # noqa: S608 - our own text
-_MEMBERS = f"""
-WITH running AS ({_RUNNING}), member AS (
-    SELECT c.n, c.most, e.tenant_id, e.vruntime, row_number() OVER (PARTITION BY c.n ORDER BY e.tenant_id) AS place
-    FROM scheduling_schedulingentity e {_OF_TENANT}
-        JOIN unnest(%(queue_ids)s::bigint[], %(weights)s::int[], %(caps)s::int[], %(most)s::int[])
-            WITH ORDINALITY AS c(queue_id, weight_milli, cap, most, n)
-            ON c.queue_id = e.queue_id AND c.weight_milli = e.weight_milli AND c.cap = {_CAP}
+# A window of the table in the order of its key, so that no step depends on how many wait or do not.
+_WINDOW = f"""
+WITH running AS ({_RUNNING}), seen AS (
+    SELECT * FROM scheduling_schedulingentity WHERE id > %(after)s ORDER BY id LIMIT %(limit)s
+), wanting AS (
+    SELECT e.queue_id, e.tenant_id, e.weight_milli, {_CAP}, e.vruntime FROM seen e {_OF_TENANT}
     WHERE e.is_runnable AND e.parent_id IS NULL AND NOT EXISTS (SELECT FROM running r WHERE r.id = e.id)
 )
-SELECT n - 1, tenant_id, vruntime FROM member WHERE place <= most ORDER BY n, place
+SELECT last.id, wanting.* FROM (SELECT max(id) AS id FROM seen) last LEFT JOIN wanting ON true
 """  # noqa: S608 - our own text
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """``count`` equal tenants that want service in a queue; ``served`` sums weight times virtual time over them."""
+    """``count`` equal tenants that want service in a queue; ``served`` sums weight times virtual time over them.
+
+    ``members`` are the first of them, each with its virtual time.
+    """
 
     queue_id: int
-    tenant_id: UUID | None
     weight_milli: int
     cap: int
     is_backlogged: bool
     count: int
     served: int
+    members: Sequence[tuple[UUID, int]]
+
+
+@dataclass(slots=True)
+class _Class:
+    """Tenants of one queue, weight and cap, as they are counted."""
+
+    members: list[tuple[UUID, int]]
+    count: int = 0
+    vruntimes: int = 0
+
+    def add(self, tenant_id: UUID, vruntime: int, most: int) -> None:
+        self.count += 1
+        self.vruntimes += vruntime
+        if len(self.members) < most:
+            self.members.append((tenant_id, vruntime))
+
+    def demand(self, queue_id: int, weight_milli: int, cap: int) -> Demand:
+        return Demand(
+            queue_id,
+            weight_milli,
+            cap,
+            is_backlogged=True,
+            count=self.count,
+            served=weight_milli * self.vruntimes,
+            members=self.members,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +121,40 @@ class _Queue:
     cap: int | None
 
 
-def read_greatest(most: int) -> list[Entitled]:
-    """The greatest entitlements of all pools, at most so many."""
-    demands = _read_demands()
-    ideals = _ideals(demands)
-    ranked = sorted(_share_out(demands), key=lambda row: (-row[1], row[0].queue_id, str(row[0].tenant_id)))
-    chosen = list(_first(ranked, most))
-    members = _read_members([(demand, count) for demand, _, count in chosen if demand.tenant_id is None])
-    return [
-        _entitled(demand, tenant_id, vruntime, slots, ideals)
-        for demand, slots, _ in chosen
-        for tenant_id, vruntime in (
-            members[demand] if demand.tenant_id is None else [(demand.tenant_id, demand.served // demand.weight_milli)]
+class Census:
+    """The demands of this moment; of very many, the counts by class that grow window by window."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._after: int | None = 0
+        self._classes: dict[tuple[int, int, int], _Class] = {}
+        self._demands = _read_tenants(DEMAND_LIMIT + 1)
+        self.is_over = len(self._demands) <= DEMAND_LIMIT
+
+    def count_on(self) -> None:
+        """Look at the next window."""
+        with connection.cursor() as cursor:
+            cursor.execute(_WINDOW, {"after": self._after, "limit": WINDOW_ROWS})
+            rows = cursor.fetchall()
+        self._after = rows[0][0]
+        if self._after is None:
+            self.is_over = True
+            self._demands = _read_tenants(0) + [found.demand(*key) for key, found in self._classes.items()]
+            return
+        for _, queue_id, tenant_id, weight, cap, vruntime in rows:
+            if queue_id is not None:
+                self._classes.setdefault((queue_id, weight, cap), _Class([])).add(tenant_id, vruntime, self._most)
+
+    def greatest(self) -> list[Entitled]:
+        """The greatest entitlements of all pools, at most so many as were asked for; to be asked when it is over."""
+        ideals = _ideals(self._demands)
+        ranked = sorted(_share_out(self._demands), key=lambda row: (-row[1], row[0].queue_id, row[0].members[0][0]))
+        entitled = (
+            _entitled(demand, tenant_id, vruntime, slots, ideals)
+            for demand, slots in ranked
+            for tenant_id, vruntime in demand.members
         )
-    ]
+        return list(islice(entitled, self._most))
 
 
 def _entitled(
@@ -135,22 +178,14 @@ def _ideals(demands: Iterable[Demand]) -> dict[int, tuple[int, int]]:
     return ideals
 
 
-def _first(ranked: Iterable[tuple[Demand, float]], most: int) -> Iterator[tuple[Demand, float, int]]:
-    """The first demands with the slots of each tenant, and how many of its tenants are among the ``most``."""
-    for demand, slots in ranked:
-        if most <= 0:
-            return
-        yield demand, slots, min(most, demand.count)
-        most -= demand.count
-
-
 def _share_out(demands: Sequence[Demand]) -> Iterator[tuple[Demand, float]]:
     """The slots of each tenant of every demand, pool by pool."""
     slots_by_pool, queues = _read_pools()
     wanting: dict[int, list[TenantDemand]] = defaultdict(list)
     by_key: dict[tuple[int, UUID], Demand] = {}
     for number, row in enumerate(demands):
-        tenant_id = row.tenant_id or UUID(int=number)
+        # Of a class any id does, but that of somebody who is in another queue too must be the same in both.
+        tenant_id = row.members[0][0] if row.count == 1 else UUID(int=number)
         by_key[row.queue_id, tenant_id] = row
         # Water that fills n equal vessels alike fills one that is n times as wide.
         wanting[row.queue_id].append(TenantDemand(tenant_id, row.count * row.weight_milli / 1000, row.count * row.cap))
@@ -164,46 +199,14 @@ def _share_out(demands: Sequence[Demand]) -> Iterator[tuple[Demand, float]]:
             yield by_key[key], share / by_key[key].count
 
 
-def _read_demands() -> list[Demand]:
-    """All of them, as many rows as there are tenants up to the limit, and beyond it as there are classes."""
-    demands = _read_tenants(DEMAND_LIMIT + 1)
-    if len(demands) <= DEMAND_LIMIT:
-        return demands
-    with connection.cursor() as cursor:
-        cursor.execute(_CLASSES)
-        classes = [
-            Demand(queue_id, None, weight, cap, is_backlogged=True, count=count, served=int(served))
-            for queue_id, weight, cap, count, served in cursor.fetchall()
-        ]
-    return _read_tenants(0) + classes
-
-
 def _read_tenants(limit: int) -> list[Demand]:
     """Those that run, and of those that wait at most so many."""
     with connection.cursor() as cursor:
         cursor.execute(_DEMANDS, {"limit": limit})
         return [
-            Demand(queue_id, tenant_id, weight, cap, is_backlogged, count=1, served=weight * vruntime)
+            Demand(queue_id, weight, cap, is_backlogged, 1, weight * vruntime, members=[(tenant_id, vruntime)])
             for queue_id, tenant_id, weight, cap, vruntime, is_backlogged in cursor.fetchall()
         ]
-
-
-def _read_members(wanted: Sequence[tuple[Demand, int]]) -> dict[Demand, list[tuple[UUID, int]]]:
-    """The first tenants of each class with their virtual times."""
-    members: dict[Demand, list[tuple[UUID, int]]] = defaultdict(list)
-    if not wanted:
-        return members
-    values: dict[str, Any] = {
-        "queue_ids": [demand.queue_id for demand, _ in wanted],
-        "weights": [demand.weight_milli for demand, _ in wanted],
-        "caps": [demand.cap for demand, _ in wanted],
-        "most": [count for _, count in wanted],
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(_MEMBERS, values)
-        for position, tenant_id, vruntime in cursor.fetchall():
-            members[wanted[position][0]].append((tenant_id, vruntime))
-    return members
 
 
 def _read_pools() -> tuple[dict[int, int], list[_Queue]]:

@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 from django.db import connection
 
 from scheduling.services.leadership import lead
-from scheduling.services.share_demands import Entitled, read_greatest
+from scheduling.services.share_demands import Census, Entitled
 from tenants.context import all_tenants
 
 SAMPLE_LOCK = 0x73686172
 SAMPLE_SECONDS = 10.0
+STEP_SECONDS = 0.1
 # Another dispatcher that has sampled since this spares the others the work.
 FRESH_SECONDS = 0.8 * SAMPLE_SECONDS
 # Time that nobody looked at is not made up.
@@ -34,28 +35,64 @@ ON CONFLICT (tenant_id, minute, queue_id) DO UPDATE SET entitled_us = r.entitled
 """
 
 
-def sample_shares() -> int:
-    """Add the time since the last sample to the minutes it lies in; how many rows were written.
+class ShareSampler:
+    """The duty of a dispatcher: a sample every SAMPLE_SECONDS; where very many wait, in steps that ticks go between."""
 
-    0 while another dispatcher samples, has just done so, or the active plan serves in order of arrival.
+    def __init__(self) -> None:
+        self._sample: Iterator[int] | None = None
+
+    def interval_seconds(self) -> float:
+        """Until the next step of a sample, or the next sample."""
+        return SAMPLE_SECONDS if self._sample is None else STEP_SECONDS
+
+    def take_turn(self) -> None:
+        """Go on with a sample, or begin one."""
+        sample = self._sample or _take_sample()
+        # A step that fails ends the sample: its time is a gap.
+        self._sample = None
+        if next(sample, None) is not None:
+            self._sample = sample
+
+
+def sample_shares() -> int:
+    """Take a whole sample at once; how many rows were written."""
+    return sum(_take_sample())
+
+
+def _take_sample() -> Iterator[int]:
+    """Add the time since the last sample to the minutes it lies in, step by step: how many rows each has written.
+
+    Nothing while another dispatcher samples, has just done so, or the active plan serves in order of arrival.
     """
     with all_tenants():
-        if not lead(SAMPLE_LOCK):
-            return 0
-        with connection.cursor() as cursor:
-            cursor.execute(_TURN, [FRESH_SECONDS])
-            turn = cursor.fetchone()
-            if turn is None:
-                return 0
-            now, last, is_off = turn
-            cursor.execute("UPDATE scheduling_rollup_clock SET shares_sampled_at = now()")
-        if last is None or is_off:
-            return 0
-        rows = list(_rows(read_greatest(KEPT), max(last, now - LONGEST_GAP), now))
+        span = _take_span()
+        census = Census(KEPT) if span else None
+    if span is None or census is None:
+        return
+    while not census.is_over:
+        yield 0
+        with all_tenants():
+            census.count_on()
+    with all_tenants():
+        rows = list(_rows(census.greatest(), *span))
         if rows:
             with connection.cursor() as cursor:
                 cursor.execute(_ADD, [list(column) for column in zip(*rows, strict=True)])
-    return len(rows)
+    yield len(rows)
+
+
+def _take_span() -> tuple[datetime, datetime] | None:
+    """The time that this sample stands for, if it is this dispatcher's turn and there is such time."""
+    if not lead(SAMPLE_LOCK):
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute(_TURN, [FRESH_SECONDS])
+        turn = cursor.fetchone()
+        if turn is None:
+            return None
+        now, last, is_off = turn
+        cursor.execute("UPDATE scheduling_rollup_clock SET shares_sampled_at = now()")
+    return None if last is None or is_off else (max(last, now - LONGEST_GAP), now)
 
 
 def _rows(entitled: Sequence[Entitled], since: datetime, until: datetime) -> Iterator[tuple[object, ...]]:

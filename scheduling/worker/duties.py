@@ -24,7 +24,7 @@ from scheduling.services.quotas import keep_limits
 from scheduling.services.rescue import run_sweep
 from scheduling.services.rollups import FOLD_SECONDS, fold_tallies
 from scheduling.services.schedules.firing import fire_due_schedules
-from scheduling.services.share_samples import SAMPLE_SECONDS, sample_shares
+from scheduling.services.share_samples import ShareSampler
 from scheduling.services.standings import QueueMeasurer
 from scheduling.worker.connections import CONNECTION_ERRORS
 from tenants.services.sealing import seal_entries
@@ -44,6 +44,7 @@ class Duty:
 
 _measurer = QueueMeasurer()
 _mover = BacklogMover()
+_sampler = ShareSampler()
 _pulse = ProcessPulse(ProcessHeartbeat.Role.DISPATCHER)
 # An audit entry has its seal within a second: this, a tick's wait and a turn together stay below it.
 SEAL_SECONDS = 0.25
@@ -62,7 +63,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("seal", lambda: SEAL_SECONDS, seal_entries),
     Duty("limits", lambda: 1.0, keep_limits),
     Duty("rollups", lambda: FOLD_SECONDS, fold_tallies),
-    Duty("shares", lambda: SAMPLE_SECONDS, sample_shares),
+    Duty("shares", _sampler.interval_seconds, _sampler.take_turn),
     Duty("schedules", lambda: FIRE_INTERVAL_SECONDS, fire_due_schedules),
     Duty("standings", lambda: STANDING_SECONDS, _measurer.take_turn),
     Duty("backlog", _mover.interval_seconds, _mover.take_turn),
@@ -86,7 +87,6 @@ class DutyRoster:
             now = time.monotonic()
             if now < due_at:
                 continue
-            self._due_at[duty] = now + duty.interval_seconds()
             is_failed = True
             try:
                 duty.run()
@@ -96,6 +96,8 @@ class DutyRoster:
             except Exception:
                 logger.exception("dispatcher.duty_failed", extra={"duty": duty.name})
             finally:
+                # Asked afterwards: a duty that goes on in steps has told by now that there is a next one.
+                self._due_at[duty] = now + duty.interval_seconds()
                 seconds = time.monotonic() - now
                 signals.duty_ended.send(None, duty=duty.name, seconds=seconds, is_failed=is_failed)
 

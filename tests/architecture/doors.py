@@ -93,7 +93,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"activate_cfs_plan", "create_cfs_plan"},
         "the order among tenants is the platform's",
     ),
-    "scheduling/services/share_samples.py": ({"sample_shares"}, "entitlements are reckoned among all tenants"),
+    "scheduling/services/share_samples.py": ({"_take_sample"}, "entitlements are reckoned among all tenants"),
     "scheduling/services/counters.py": ({"verify_counters"}, "the counters are of all tenants' work"),
     "scheduling/services/diagnosis.py": ({"_liveness_checks"}, "the diagnosis is the platform's"),
     "scheduling/services/dispatching/absence.py": (

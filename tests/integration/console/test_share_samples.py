@@ -8,12 +8,14 @@ import pytest
 
 from scheduling.models import (
     CFSPlan,
+    RollupClock,
     ShareMinute,
     Worker,
 )
 from scheduling.services import share_demands, share_samples
-from scheduling.services.share_demands import read_greatest
-from scheduling.services.share_samples import sample_shares, split_by_minute
+from scheduling.services.share_demands import Census, Entitled
+from scheduling.services.share_samples import ShareSampler, sample_shares, split_by_minute
+from tenants.clock import read_clock
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tenants.services.tenants import create_tenant
@@ -37,6 +39,13 @@ def test_a_sample_writes_down_what_the_tree_gives(acme: Tenant, globex: Tenant, 
     assert (rows[acme][-1].lag_us, rows[globex][-1].lag_us) == (2_000_000, -2_000_000)
 
 
+def greatest(most: int) -> list[Entitled]:
+    census = Census(most)
+    while not census.is_over:
+        census.count_on()
+    return sorted(census.greatest(), key=str)
+
+
 def test_tenants_that_are_counted_by_classes_have_what_they_have_one_by_one(
     acme: Tenant, globex: Tenant, live_worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -44,9 +53,10 @@ def test_tenants_that_are_counted_by_classes_have_what_they_have_one_by_one(
     with all_tenants():
         for number, tenant in enumerate([acme, globex, *others]):
             demand(tenant, weight=1 + number % 3, vruntime=number * 1_000_000_007)
-        one_by_one = sorted(read_greatest(5), key=str)
+        one_by_one = greatest(5)
         monkeypatch.setattr(share_demands, "DEMAND_LIMIT", 7)
-        by_classes = sorted(read_greatest(5), key=str)
+        monkeypatch.setattr(share_demands, "WINDOW_ROWS", 3)
+        by_classes = greatest(5)
         assert sample_after(10) >= 8
     assert len(by_classes) == 5
     assert [(row.tenant_id, row.lag_us, row.is_backlogged) for row in by_classes] == [
@@ -62,9 +72,28 @@ def test_whoever_comes_behind_very_many_is_reckoned_with(
     with all_tenants():
         demand(acme, weight=1, vruntime=0)
         demand(globex, weight=3, vruntime=10**12)
-        slots = {row.tenant_id: row.slots for row in read_greatest(9)}
+        slots = {row.tenant_id: row.slots for row in greatest(9)}
     # Its cap cuts the heavier at 2 of 4 slots; the other has the rest.
     assert slots == pytest.approx({globex.pk: 2, acme.pk: 2})
+
+
+def test_ticks_go_between_the_steps_of_a_sample_of_very_many(
+    acme: Tenant, globex: Tenant, live_worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(share_demands, "DEMAND_LIMIT", 1)
+    monkeypatch.setattr(share_demands, "WINDOW_ROWS", 1)
+    sampler = ShareSampler()
+    steps = 0
+    with all_tenants():
+        demand(acme)
+        demand(globex)
+        RollupClock.objects.update(shares_sampled_at=read_clock() - timedelta(seconds=30))
+        while not steps or sampler.interval_seconds() < share_samples.SAMPLE_SECONDS:
+            sampler.take_turn()
+            steps += 1
+            assert steps < 9
+        assert set(ShareMinute.objects.values_list("tenant_id", flat=True)) == {acme.pk, globex.pk}
+    assert steps > 3
 
 
 def test_two_dispatchers_sample_once(acme: Tenant, live_worker: Worker) -> None:
