@@ -10,6 +10,8 @@ class Migration(migrations.Migration):
     dependencies = [("scheduling", "0016_dispatch_decisions")]
 
     operations = [
+        # What an interrupted try has left would be in the way.
+        migrations.RunSQL("DROP INDEX CONCURRENTLY IF EXISTS entity_of_tenant", migrations.RunSQL.noop),
         AddIndexConcurrently(
             "SchedulingEntity",
             models.Index(fields=["tenant", "queue"], condition=Q(parent=None), name="entity_of_tenant"),
