@@ -86,6 +86,18 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"read_recent_load"},
         "a what-if replays what all tenants of a pool have had to do; only who may see the platform's numbers asks it.",
     ),
+    "scheduling/migrations/0013_messages.py": (
+        {"count_executions"},
+        "FORCE binds the owner, who counts what is in flight",
+    ),
+    "scheduling/migrations/0018_suspended_jobs.py": (
+        {"put_suspended_jobs"},
+        "FORCE binds the owner, who lists what is suspended",
+    ),
+    "scheduling/migrations/0021_slice_charges.py": (
+        {"call_charged_predicted"},
+        "FORCE binds the owner, who writes back charges",
+    ),
     "scheduling/migrations/0010_fair_keys.py": ({"give_lines_back"}, "FORCE binds the owner, who gives back all lines"),
     "scheduling/services/backlog.py": ({"move_backlog", "move_turn"}, "what waits is all tenants'"),
     "scheduling/services/standings.py": ({"measure_queues"}, "queues and workers are the platform's"),

@@ -14,7 +14,7 @@ from django.db import connection
 
 from scheduling.fairness.run_queue import ReadSupply, pick_fair
 from scheduling.fairness.shares import Pick, PickResult, PoolShare, ReadRows
-from scheduling.services.dispatching.read import RowsReading
+from scheduling.services.dispatching.rows import RowsReading
 
 # Rounds of a pick in which rows turned out to be held.
 ROUNDS = 4

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import connection
 
 from scheduling.conf import MAX_MESSAGE_JOBS, MERGE_BELOW_US, MESSAGE_SECONDS, TICK_JOBS, lease_seconds
 from scheduling.fairness.run_queue import rows_to_read
-from scheduling.fairness.shares import KeyShare, MergeRule, PoolShare, QueueShare, ReadRows, ReadyJob, TenantShare
+from scheduling.fairness.shares import KeyShare, MergeRule, PoolShare, QueueShare, TenantShare
 from scheduling.models import CFSPlan
-from scheduling.processors import registry
-from scheduling.services.dispatching.gates import gate_before, memory_needs
 from scheduling.services.dispatching.keys import read_keys
-from scheduling.services.dispatching.prediction import predicted_us, prediction_joins
 from scheduling.services.dispatching.reserve import with_reserve
 from scheduling.services.dispatching.weights import QUEUE_WEIGHT, TENANT_WEIGHT
 
@@ -65,28 +62,6 @@ FROM unnest(%(queue_ids)s::bigint[], %(floors)s::bigint[]) AS q(id, floor)
 """
 _FAIR_ORDER = "e.vruntime >= q.floor ORDER BY e.vruntime, e.in_flight + e.keys_in_flight, e.head_rank, e.id"
 _FIFO_ORDER = "true ORDER BY e.head_rank, e.in_flight + e.keys_in_flight, e.id"
-_ROWS = (
-    """
-SELECT a.entity_id, a.asked, r.rank, r.job_id, r.kind,
-    -- A rate counts jobs, so those of a queue that has one do not travel together.
-    r.travels_alone OR q.dispatches_per_minute IS NOT NULL,
-    <predicted>,
-    <gate>
-FROM unnest(%(entity_ids)s::bigint[], %(asked)s::int[]) AS a(entity_id, asked)
-    -- With a limit each row is looked up by its key: of a few thousand tenants the planner would rather read all.
-    CROSS JOIN LATERAL (SELECT queue_id FROM scheduling_schedulingentity WHERE id = a.entity_id LIMIT 1) e
-    JOIN scheduling_queue q ON q.id = e.queue_id
-    CROSS JOIN LATERAL (
-        SELECT * FROM scheduling_job_ready r WHERE r.entity_id = a.entity_id
-          AND (%(kind)s::text IS NULL OR r.kind = %(kind)s)
-        ORDER BY r.rank, r.job_id LIMIT a.asked
-    ) r
-    <joins>
-ORDER BY a.entity_id, r.rank, r.job_id
-""".replace("<predicted>", predicted_us("r"))
-    .replace("<joins>", prediction_joins("r"))
-    .replace("<gate>", gate_before("q.pool_id"))
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,22 +79,6 @@ class PoolReading:
     floors: Mapping[int, int]
     unread: Collection[int] = ()
     slice_us: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RowsReading:
-    """The jobs read for each entity; ``gated`` has those entities where a job behind a gate was met, with how many of
-    their jobs were read. ``kept`` are those of which somebody else holds such a job, so that it was not set aside.
-    """
-
-    rows: Mapping[int, ReadRows]
-    gated: Mapping[int, int]
-    kept: Collection[int] = ()
-
-    def keeping(self, entity_ids: Collection[int]) -> RowsReading:
-        """With these kept: for now they have no more jobs than those that were read."""
-        kept = {id_: replace(self.rows[id_], asked=self.rows[id_].asked + 1) for id_ in entity_ids}
-        return replace(self, rows={**self.rows, **kept}, kept=entity_ids) if kept else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,39 +124,67 @@ def read_pool(
     where ``is_wide`` is asked for, since of some nothing can be taken. ``freed``
     slots count as free that are not: what would be picked if they were.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_CAPACITY, {"pool_id": pool_id, "lease_seconds": lease_seconds()})
-        slots, in_flight, strategy, reserved, slice_seconds, virtual_time = cursor.fetchone()
-        slice_us = None if slice_seconds is None else slice_seconds * 1_000_000
-        free = slots - in_flight + freed
-        room = max(0, min(free, limit))
-        if room == 0:
-            return PoolReading(PoolShare(virtual_time, 0, [], {}), slots, in_flight, {}, {})
-        cursor.execute(_QUEUES, [pool_id])
-        queues = [_QueueRow(*row) for row in cursor.fetchall()]
-    is_fifo = strategy == CFSPlan.Strategy.NOP
+    has = _read_capacity(pool_id)
+    free = has.slots - has.in_flight + freed
+    room = max(0, min(free, limit))
+    if room == 0:
+        return PoolReading(PoolShare(has.virtual_time, 0, [], {}), has.slots, has.in_flight, {}, {})
+    queues = _read_queues(pool_id)
+    is_fifo, slice_us = has.is_fifo, has.slice_us
     sees_the_least = not is_fifo and only_entities is None
-    has_reserve = sees_the_least and reserved > 0
+    has_reserve = sees_the_least and has.reserved > 0
     most = limit if has_reserve or is_wide else room
     tenants = _read_tenants(queues, most, only_entities, slice_us, is_fifo=is_fifo)
     if most < limit and tenants.any_estimate_below(MERGE_BELOW_US):
         most = min(limit, room * MAX_MESSAGE_JOBS)
         tenants = _read_tenants(queues, most, only_entities, slice_us, is_fifo=is_fifo)
     shares = [queue.share(room, tenants.by_queue[queue.queue_id], is_fifo=is_fifo) for queue in queues]
-    share = PoolShare(virtual_time, room, shares, tenants.room, limit=most, merging=MERGING)
+    share = PoolShare(has.virtual_time, room, shares, tenants.room, limit=most, merging=MERGING)
     if has_reserve:
         caps = {queue.queue_id: queue.cap for queue in queues}
-        share = with_reserve(share, pool_id, slots=slots, free=free, reserved=reserved, queue_caps=caps)
+        share = with_reserve(share, pool_id, slots=has.slots, free=free, reserved=has.reserved, queue_caps=caps)
     share, unread = read_keys(share, tenants.own_lines, only_entities, is_fifo=is_fifo)
     return PoolReading(
         share=share,
-        slots=slots,
-        in_flight=in_flight,
+        slots=has.slots,
+        in_flight=has.in_flight,
         queue_names={queue.queue_id: queue.name for queue in queues},
         floors=_floors(shares) if sees_the_least else {},
         unread=unread,
         slice_us=slice_us,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Capacity:
+    """A pool's slots, and what the active plan says of them."""
+
+    slots: int
+    in_flight: int
+    strategy: str | None
+    reserved: int
+    slice_seconds: int | None
+    virtual_time: int
+
+    @property
+    def is_fifo(self) -> bool:
+        return self.strategy == CFSPlan.Strategy.NOP
+
+    @property
+    def slice_us(self) -> int | None:
+        return None if self.slice_seconds is None else self.slice_seconds * 1_000_000
+
+
+def _read_capacity(pool_id: int) -> _Capacity:
+    with connection.cursor() as cursor:
+        cursor.execute(_CAPACITY, {"pool_id": pool_id, "lease_seconds": lease_seconds()})
+        return _Capacity(*cursor.fetchone())
+
+
+def _read_queues(pool_id: int) -> list[_QueueRow]:
+    with connection.cursor() as cursor:
+        cursor.execute(_QUEUES, [pool_id])
+        return [_QueueRow(*row) for row in cursor.fetchall()]
 
 
 def _floors(shares: Sequence[QueueShare]) -> dict[int, int]:
@@ -251,32 +238,3 @@ def _read_tenants(
                 own = (tenant.entity_id, tenant.own_vruntime, in_flight, own_rank, waiting, tenant.estimate_us)
                 found.own_lines[tenant.entity_id] = None if own_rank is None else KeyShare(*own)
     return found
-
-
-def read_rows(wanted: Mapping[int, int], *, kind: str | None = None, slice_us: int | None = None) -> RowsReading:
-    """The first ``wanted`` ready jobs of each entity with their predicted costs: one statement.
-
-    A hand-out is charged its first slice; what goes on beyond it, another when that is used.
-    """
-    jobs: dict[int, list[ReadyJob]] = defaultdict(list)
-    hidden: set[int] = set()
-    if not wanted:
-        return RowsReading({}, {})
-    with connection.cursor() as cursor:
-        values = {"entity_ids": list(wanted), "asked": list(wanted.values()), "kind": kind, "needs": memory_needs()}
-        cursor.execute(_ROWS, values)
-        for entity_id, _, rank, job_id, job_kind, travels_alone, predicted, gate in cursor.fetchall():
-            if gate is not None:
-                hidden.add(entity_id)
-                continue
-            may_merge = predicted < MERGE_BELOW_US and not travels_alone and registry.is_mergeable(job_kind)
-            cost_us = predicted if slice_us is None else min(predicted, slice_us)
-            jobs[entity_id].append(ReadyJob(job_id, rank, job_kind, cost_us, may_merge, predicted))
-    return RowsReading(
-        # Behind a job that was set aside there may be others: read no more than was seen.
-        rows={
-            entity_id: ReadRows(len(jobs[entity_id]) if entity_id in hidden else asked, jobs[entity_id])
-            for entity_id, asked in wanted.items()
-        },
-        gated={entity_id: wanted[entity_id] for entity_id in hidden},
-    )

@@ -19,7 +19,8 @@ from scheduling.fairness.slices import Running, choose_yields
 from scheduling.models import CFSPlan
 from scheduling.processors import registry
 from scheduling.services.dispatching.rates import limit_rates, tokens
-from scheduling.services.dispatching.read import read_pool, read_rows, rows_wanted
+from scheduling.services.dispatching.read import read_pool, rows_wanted
+from scheduling.services.dispatching.rows import read_rows
 from scheduling.services.dispatching.worker_time import HAS_WORKER_TIME
 from scheduling.services.leadership import lead
 from tenants.context import all_tenants

@@ -21,7 +21,8 @@ from scheduling.services.dispatching.collect import collect_settled
 from scheduling.services.dispatching.gates import HOLDS_JOBS
 from scheduling.services.dispatching.pick import Picked, pick_and_lock
 from scheduling.services.dispatching.rates import QueueRate, limit_rates, spend_rates
-from scheduling.services.dispatching.read import PoolReading, read_pool, read_rows, rows_wanted
+from scheduling.services.dispatching.read import PoolReading, read_pool, rows_wanted
+from scheduling.services.dispatching.rows import read_rows
 from scheduling.services.dispatching.slice_charges import IS_USED, charge_slices
 from scheduling.services.dispatching.stage import hold, stage_due, stage_held
 from scheduling.services.dispatching.wake import fold_wakes
