@@ -44,12 +44,16 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts: a person, a key, a command or the platform itself, and in which request."""
+    """Who acts: a person, a key, a command or the platform itself, and in which request.
+
+    `is_of_tenant`: one of a tenant's own keys, or a person without a role for the platform.
+    """
 
     kind: ActorKind
     id: str = ""
     label: str = ""
     request_id: str = ""
+    is_of_tenant: bool = False
 
 
 SYSTEM = Actor(kind="system", label="system")

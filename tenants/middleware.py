@@ -161,10 +161,12 @@ def _context_of(access: Access) -> Iterator[None]:
 def _actor_of(request: HttpRequest, access: Access, request_id: str) -> Actor:
     if access.api_key is not None:
         key = access.api_key
-        return Actor(kind="api_key", id=str(key.pk), label=f"{key.name} ({key.prefix})", request_id=request_id)
+        label = f"{key.name} ({key.prefix})"
+        return Actor(kind="api_key", id=str(key.pk), label=label, request_id=request_id, is_of_tenant=True)
     user: Any = request.user
     if user.is_authenticated:
-        return Actor(kind="user", id=str(user.pk), label=user.get_username(), request_id=request_id)
+        is_of_tenant, name = access.platform_role is None, user.get_username()
+        return Actor(kind="user", id=str(user.pk), label=name, request_id=request_id, is_of_tenant=is_of_tenant)
     return Actor(kind="system", label="anonymous request", request_id=request_id)
 
 

@@ -49,9 +49,13 @@ class TenantAdmin(TenantScopedAdmin):
         "status_reason",
         "is_paused",
         "pause_reason",
+        "is_paused_by_platform",
+        "is_draining",
+        "drain_reason",
+        "is_draining_by_platform",
         "created_at",
     )
-    readonly_fields = ("status", "status_reason", "is_paused", "pause_reason", "created_at")
+    readonly_fields = fields[fields.index("status") :]
 
     def get_fields(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
         return self.fields if obj else ("slug", "name", "plan")

@@ -49,10 +49,12 @@ class TenantSerializer(serializers.ModelSerializer[Tenant]):
             "is_paused",
             "pause_reason",
             "paused_until",
+            "is_paused_by_platform",
             "suspended_until",
             "is_draining",
             "drain_reason",
             "draining_until",
+            "is_draining_by_platform",
             "max_concurrency",
             "usage",
             "created_at",
@@ -80,11 +82,13 @@ class TenantStopsSerializer(serializers.Serializer[Tenant]):
     paused_by = serializers.CharField()
     paused_at = serializers.DateTimeField(allow_null=True)
     paused_until = serializers.DateTimeField(allow_null=True)
+    is_paused_by_platform = serializers.BooleanField()
     is_draining = serializers.BooleanField()
     drain_reason = serializers.CharField()
     draining_by = serializers.CharField()
     draining_at = serializers.DateTimeField(allow_null=True)
     draining_until = serializers.DateTimeField(allow_null=True)
+    is_draining_by_platform = serializers.BooleanField()
     drained_at = serializers.DateTimeField(allow_null=True)
     created_at = serializers.DateTimeField()
 

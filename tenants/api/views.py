@@ -47,7 +47,7 @@ class OwnTenantViewSet(TenantViewSet):
 
     @extend_schema(operation_id="tenants_me_resume", request=WhySerializer)
     def resume(self, request: Request) -> Response:
-        """Let the tenant's work go on, and come again."""
+        """Let the tenant's work go on, and come again; 409 `stopped_by_platform` where the platform has stopped it."""
         return self._answer(resume_tenant(tenant=self.tenant, **self._read(WhySerializer)))
 
     def _read(self, serializer_class: type[StopSerializer | WhySerializer]) -> dict[str, Any]:

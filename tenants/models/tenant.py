@@ -24,7 +24,7 @@ class Tenant(PauseFacts):
 
     `status` is the platform's word (suspended: nothing is accepted and nothing is dispatched), `is_paused` may be
     the tenant's own (work is accepted and waits), `is_draining` is the opposite of a pause (nothing is accepted and
-    what is there runs out).
+    what is there runs out). A pause or drain by the platform is not the tenant's to change or to end.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -53,9 +53,11 @@ class Tenant(PauseFacts):
     draining_by = models.CharField(max_length=200, blank=True, default="", editable=False)
     draining_at = models.DateTimeField(null=True, blank=True, editable=False)
     draining_until = models.DateTimeField(null=True, blank=True)
+    is_draining_by_platform = models.BooleanField(default=False, db_default=False, editable=False)
     drained_at = models.DateTimeField(null=True, blank=True, editable=False)
     is_paused = models.BooleanField(default=False)
     pause_reason = models.CharField(max_length=500, blank=True)
+    is_paused_by_platform = models.BooleanField(default=False, db_default=False, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects = TenantSelfManager()

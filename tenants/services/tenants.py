@@ -8,8 +8,9 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from tenants.context import all_tenants
+from tenants.context import all_tenants, current_actor
 from tenants.exceptions import (
+    DomainError,
     ErasureOpenError,
     FieldInvalidError,
     PlanNotFoundError,
@@ -33,6 +34,7 @@ _NOT_PAUSED: Mapping[str, Any] = {
     "paused_by": "",
     "paused_at": None,
     "paused_until": None,
+    "is_paused_by_platform": False,
 }
 _NOT_DRAINING: Mapping[str, Any] = {
     "is_draining": False,
@@ -41,6 +43,7 @@ _NOT_DRAINING: Mapping[str, Any] = {
     "draining_at": None,
     "draining_until": None,
     "drained_at": None,
+    "is_draining_by_platform": False,
 }
 _NOT_SUSPENDED: Mapping[str, Any] = {
     "status": TenantStatus.ACTIVE,
@@ -50,6 +53,12 @@ _NOT_SUSPENDED: Mapping[str, Any] = {
     "suspended_until": None,
 }
 _SCHEDULING_FIELDS = frozenset({"plan", "weight_factor", "max_concurrency", "status", "is_paused"})
+
+
+class StoppedByPlatformError(DomainError):
+    code = "stopped_by_platform"
+    category = "conflict"
+    title = "The platform has stopped the tenant's work, and only the platform lets it go on."
 
 
 def create_tenant(*, slug: str, plan: Plan | str, name: str = "") -> Tenant:
@@ -113,26 +122,46 @@ def reinstate_tenant(*, tenant: Tenant, reason: str = "") -> Tenant:
 def pause_tenant(*, tenant: Tenant, reason: str, until: datetime | None = None) -> Tenant:
     """Hold a tenant's work back: it is accepted and waits. A tenant may do this to itself.
 
-    Pausing a paused tenant changes the reason and the end.
+    Pausing a paused tenant changes the reason and the end; `StoppedByPlatformError` where a tenant does it to a
+    pause of the platform.
     """
-    changes = {"is_paused": True, "pause_reason": require_reason(reason), "paused_until": until}
+    changes = {
+        "is_paused": True,
+        "pause_reason": require_reason(reason),
+        "paused_until": until,
+        "is_paused_by_platform": not current_actor().is_of_tenant,
+    }
     return _stop(tenant, "tenant.paused", "paused", changes, reason)
 
 
 def drain_tenant(*, tenant: Tenant, reason: str, until: datetime | None = None) -> Tenant:
-    """Accept nothing more from a tenant while what it has submitted runs out."""
+    """Accept nothing more from a tenant while what it has submitted runs out; who may do it is as with a pause."""
     changes = {
         "is_draining": True,
         "drain_reason": require_reason(reason),
         "draining_until": until,
         "drained_at": None,
+        "is_draining_by_platform": not current_actor().is_of_tenant,
     }
     return _stop(tenant, "tenant.draining", "draining", changes, reason)
 
 
 def resume_tenant(*, tenant: Tenant, reason: str = "") -> Tenant:
-    """Undo a pause and a drain; a suspension stays."""
-    return _change(tenant, "tenant.resumed", {**_NOT_PAUSED, **_NOT_DRAINING}, reason)
+    """Undo a pause and a drain; a suspension stays.
+
+    A tenant undoes what is its own, and gets `StoppedByPlatformError` where only the platform's stop is left.
+    """
+    with all_tenants():
+        locked = _lock(tenant)
+        is_of_tenant = current_actor().is_of_tenant
+        changes: dict[str, Any] = {}
+        if locked.is_paused and not (is_of_tenant and locked.is_paused_by_platform):
+            changes |= _NOT_PAUSED
+        if locked.is_draining and not (is_of_tenant and locked.is_draining_by_platform):
+            changes |= _NOT_DRAINING
+        if not changes and (locked.is_paused or locked.is_draining):
+            raise StoppedByPlatformError
+        return _change(tenant, "tenant.resumed", changes, reason)
 
 
 def lift_due_stops() -> int:
@@ -157,6 +186,8 @@ def _stop(tenant: Tenant, action: str, facts: str, changes: dict[str, Any], reas
     with all_tenants():
         now = check_until(changes[f"{facts}_until"])
         locked = _lock(tenant)
+        if current_actor().is_of_tenant and getattr(locked, f"is_{facts}_by_platform", False):
+            raise StoppedByPlatformError
         since = getattr(locked, f"{facts}_at") or now
         if any(getattr(locked, name) != value for name, value in changes.items() if name != "drained_at"):
             changes |= {f"{facts}_by": actor_words(), f"{facts}_at": since}

@@ -13,7 +13,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/api/views/queues.py": ({"QueueViewSet.list"}, "platform staff sees global numbers"),
     "scheduling/checks.py": ({"_ask"}, "clocks and queues are the platform's"),
     "scheduling/management/commands/prune_finished.py": (
-        {"Command._record", "pages"},
+        {"_record", "pages"},
         "an operator removes the ended jobs of all tenants at once",
     ),
     "scheduling/management/commands/explain_job.py": ({"Command.handle"}, "an operator names a job by its id alone"),
@@ -171,7 +171,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "the cutoffs of many tenants are read at once",
     ),
     "scheduling/services/upkeep/verification.py": ({"check_usage"}, "the months of all tenants are compared"),
-    "scheduling/services/upkeep/runs.py": ({"_begin", "_write"}, "upkeep is the platform's, and so are its results"),
+    "scheduling/services/upkeep/runs.py": (
+        {"_begin", "_write", "request_upkeep"},
+        "upkeep is the platform's, and so are its results",
+    ),
     "scheduling/services/usage.py": ({"verify_usage"}, "every tenant's counter is its executions' time"),
     "scheduling/services/workers.py": (
         {"_switch", "enter_again", "register_worker", "retire_worker"},
@@ -181,6 +184,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "tenants/api/platform.py": ({"PlatformTenantViewSet.list"}, "the platform's people see all tenants"),
     "tenants/middleware.py": ({"_context_of"}, "platform staff that names no tenant works through the door"),
     "tenants/migrations/0010_plan_versions.py": ({"put_versions"}, "FORCE binds the owner, who writes first versions"),
+    "tenants/migrations/0012_stops_by_platform.py": (
+        {"name_who_stopped"},
+        "FORCE binds the owner, who says of all tenants' stops whose they are",
+    ),
     "tenants/migrations/0003_tiers_and_plans.py": (
         {"put_tiers_and_plans", "take_tiers_and_plans"},
         "FORCE binds the owner, who writes these rows",
@@ -196,10 +203,12 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "tenants/selectors/people.py": ({"find_places"}, "whoever knocks has no context yet"),
     "tenants/selectors/tenants.py": ({"find_tenant"}, "whoever knocks has no context yet"),
     "tenants/services/api_keys.py": ({"authenticate_api_key"}, "the key says which tenant it is, not the caller"),
-    "tenants/services/lockouts.py": ({"unlock_user"}, "accounts are no tenant's"),
+    "tenants/services/lockouts.py": ({"unlock_logins", "unlock_user"}, "accounts are no tenant's"),
     "tenants/services/people.py": (
         {
             "activate_user",
+            "change_password",
+            "create_platform_admin",
             "deactivate_user",
             "grant_platform_role",
             "record_password_change",
@@ -249,6 +258,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
             "create_tenant",
             "lift_due_stops",
             "reinstate_tenant",
+            "resume_tenant",
             "suspend_tenant",
         },
         "only the platform may write a tenant's own row",

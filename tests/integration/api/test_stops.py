@@ -139,3 +139,43 @@ def test_a_tenant_drains_itself_and_only_itself(acme_api: APIClient, globex: Ten
     for act in ("pause", "drain", "resume", "suspend", "reinstate"):
         assert acme_api.post(f"{API}tenants/globex/{act}/", {"reason": "x"}).status_code == 403
     assert acme_api.get(API + "tenants/").status_code == 403
+
+
+def test_a_tenant_cannot_undo_what_the_platform_has_stopped(acme_api: APIClient, staff_api: APIClient) -> None:
+    own, soon = API + "tenants/me/", (timezone.now() + timedelta(seconds=30)).isoformat()
+    for act, flag in (("pause", "is_paused"), ("drain", "is_draining")):
+        assert staff_api.post(f"{API}tenants/acme/{act}/", {"reason": "a flood"}).json()[f"{flag}_by_platform"]
+        assert_problem(acme_api.post(own + "resume/"), 409, "stopped_by_platform")
+        # Nor may it give the stop another end.
+        assert_problem(acme_api.post(f"{own}{act}/", {"reason": "x", "until": soon}), 409, "stopped_by_platform")
+        shown = acme_api.get(own).json()
+        assert shown[flag]
+        assert shown[f"{flag}_by_platform"]
+        assert not staff_api.post(API + "tenants/acme/resume/").json()[flag]
+        assert not acme_api.get(own).json()[f"{flag}_by_platform"]
+
+
+def test_a_tenant_ends_its_own_pause_while_the_platforms_drain_stands(
+    acme_api: APIClient, staff_api: APIClient
+) -> None:
+    acme_api.post(API + "tenants/me/pause/", {"reason": "moving"})
+    staff_api.post(API + "tenants/acme/drain/", {"reason": "leaving"})
+    shown = acme_api.post(API + "tenants/me/resume/").json()
+    assert (shown["is_paused"], shown["is_draining"]) == (False, True)
+    assert_problem(acme_api.post(API + "tenants/me/resume/"), 409, "stopped_by_platform")
+
+
+def test_the_platform_makes_a_tenants_own_pause_its_own(acme_api: APIClient, staff_api: APIClient) -> None:
+    assert not acme_api.post(API + "tenants/me/pause/", {"reason": "moving"}).json()["is_paused_by_platform"]
+    taken = staff_api.post(API + "tenants/acme/pause/", {"reason": "moving"}).json()
+    assert taken["is_paused_by_platform"]
+    assert taken["paused_by"] == "user:stella"
+    assert_problem(acme_api.post(API + "tenants/me/resume/"), 409, "stopped_by_platform")
+
+
+def test_whoever_operates_the_platform_resumes_by_the_tenants_own_address(
+    acme_api: APIClient, staff_api: APIClient
+) -> None:
+    staff_api.post(API + "tenants/acme/pause/", {"reason": "a flood"})
+    resumed = staff_api.post(API + "tenants/me/resume/", headers={"X-Tenant": "acme"})
+    assert not resumed.json()["is_paused"]
