@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -70,15 +71,13 @@ def cancel_job(*, job_id: UUID, reason: str = "") -> Job:
 
 @transaction.atomic
 def cancel_jobs(*, job_ids: Sequence[UUID], reason: str = "") -> set[UUID]:
-    """Cancel many jobs of the current scope with one audit entry; those it could cancel."""
+    """Cancel many jobs of the current scope with one audit entry for each tenant; those it could cancel."""
     cancelled = cancel_here(job_ids, reason=reason)
     if cancelled:
-        record_audit(
-            action="job.cancelled",
-            target=AuditTarget("scheduling.job"),
-            after={"jobs": len(cancelled)},
-            reason=reason,
-        )
+        by_tenant = Counter(Job.objects.filter(pk__in=cancelled).values_list("tenant_id", flat=True))
+        for tenant_id, count in sorted(by_tenant.items()):
+            target = AuditTarget("scheduling.job", tenant_id=tenant_id)
+            record_audit(action="job.cancelled", target=target, after={"jobs": count}, reason=reason)
     return cancelled
 
 

@@ -23,6 +23,6 @@ def requeue_dead_letter(*, dead_letter_id: UUID, reason: str = "") -> Job:
 
 
 def requeue_dead_letters(*, dead_letter_ids: Sequence[UUID], reason: str = "") -> BulkRetry:
-    """The same for many, with one audit entry; keyed by the old jobs' ids."""
+    """The same for many, with one audit entry for each tenant; keyed by the old jobs' ids."""
     job_ids = DeadLetter.objects.filter(pk__in=dead_letter_ids).values_list("job_id", flat=True)
     return retry_jobs(job_ids=list(job_ids), reason=reason)

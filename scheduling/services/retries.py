@@ -18,7 +18,7 @@ from scheduling.services.job_requests import JobRequest
 from scheduling.services.submission import submit_jobs
 from scheduling.services.waiting import look_again, make_ready
 from scheduling.services.wakes import wake_on_commit
-from tenants.context import tenant_context
+from tenants.context import current_actor, tenant_context
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
 from tenants.services.audit import AuditTarget, part_of_act, record_audit
@@ -58,7 +58,10 @@ def retry_job(*, job_id: UUID, reason: str = "") -> RetryResult:
 
 @transaction.atomic
 def retry_jobs(*, job_ids: Sequence[UUID], reason: str = "") -> BulkRetry:
-    """Try many jobs of the current scope again, with one audit entry."""
+    """Try many jobs of the current scope again, with one audit entry for each tenant.
+
+    Each new job costs a token of its tenant's rate where the tenant's own people or keys ask for it.
+    """
     bulk = BulkRetry()
     jobs = {job.pk: job for job in Job.objects.filter(pk__in=job_ids)}
     for job_id in job_ids:
@@ -69,20 +72,23 @@ def retry_jobs(*, job_ids: Sequence[UUID], reason: str = "") -> BulkRetry:
     for job_id, job in jobs.items():
         if job_id not in bulk.hastened and job_id not in bulk.replayed:
             bulk.refused.setdefault(job_id, InvalidTransitionError(f"A job that is {job.state} cannot be retried."))
-    if bulk.hastened or bulk.replayed:
+    by_tenant: dict[UUID, list[Job]] = {}
+    for job_id in [*bulk.hastened, *bulk.replayed]:
+        by_tenant.setdefault(jobs[job_id].tenant_id, []).append(jobs[job_id])
+    for tenant_id, retried in sorted(by_tenant.items()):
         record_audit(
             action="job.retried",
-            target=jobs[job_ids[0]] if len(job_ids) == 1 else AuditTarget("scheduling.job"),
-            after=_tell(bulk),
+            target=retried[0] if len(job_ids) == 1 else AuditTarget("scheduling.job", tenant_id=tenant_id),
+            after=_tell(retried, bulk),
             reason=reason,
         )
     return bulk
 
 
-def _tell(bulk: BulkRetry) -> dict[str, Any]:
-    """What became of the jobs, and which are new; masking bounds a long list."""
-    new = {"jobs": [str(job.pk) for job in bulk.replayed.values()]} if bulk.replayed else {}
-    return {"hastened": len(bulk.hastened), "replayed": len(bulk.replayed), **new}
+def _tell(jobs: Sequence[Job], bulk: BulkRetry) -> dict[str, Any]:
+    """What became of a tenant's jobs, and which are new; masking bounds a long list."""
+    new = [str(bulk.replayed[job.pk].pk) for job in jobs if job.pk in bulk.replayed]
+    return {"hastened": len(jobs) - len(new), "replayed": len(new), **({"jobs": new} if new else {})}
 
 
 def _hasten(jobs: Sequence[Job], reason: str) -> set[UUID]:
@@ -138,6 +144,8 @@ def _submit_anew(tenant_id: UUID, jobs: list[Job], bulk: BulkRetry) -> None:
                 for job in jobs
             ],
             parents=jobs,
+            # A new job is a new job: else a tenant would cancel and retry its way around its rate.
+            is_rated=current_actor().is_of_tenant,
         )
     bulk.replayed |= {jobs[index].pk: submission.job for index, submission in result.accepted}
     bulk.refused |= {jobs[index].pk: error for index, error in result.rejected}

@@ -13,10 +13,13 @@ from rest_framework.test import APIClient
 from scheduling import rate_buckets
 from scheduling.limits import WORKER_SECONDS
 from scheduling.models import Job
-from tenants.context import tenant_context
+from scheduling.services.cancellation import cancel_here
+from scheduling.services.retries import retry_jobs
+from tenants.context import Actor, acting_as, tenant_context
 from tenants.limits import format_moment, month_end, month_of
 from tenants.models import Tenant
 from tenants.services.limits import set_tenant_limit
+from tests.integration.scheduling.acts import reload, submit
 
 pytestmark = pytest.mark.django_db
 
@@ -76,6 +79,52 @@ def test_of_a_bulk_each_late_job_is_told_until_when(acme: Tenant, acme_api: APIC
         (3, "rate_limited", 2),
     ]
     assert {row["limit"]["key"] for row in body["rejected"]} == {"submits_per_minute"}
+
+
+def test_cancelling_and_retrying_is_no_way_around_the_rate(
+    acme: Tenant, acme_api: APIClient, staff_api: APIClient, available_job: Job
+) -> None:
+    allow(acme, submits_per_minute=2, submit_burst=1)
+    acme_api.post(f"{JOBS}{available_job.pk}/cancel/")
+    retry = f"{JOBS}{available_job.pk}/retry/"
+    assert acme_api.post(retry).status_code == 201
+    late = acme_api.post(retry)
+    assert (late.status_code, late.json()["code"]) == (429, "rate_limited")
+    assert late.json()["limit"]["key"] == "submits_per_minute"
+    assert 1 <= int(late.headers["Retry-After"]) <= 30
+    assert jobs_of(acme) == 2
+    # The platform's people are not the tenant.
+    assert staff_api.post(retry, headers={"X-Tenant": "acme"}).status_code == 201
+
+
+def test_a_requeued_dead_letter_costs_a_token(acme: Tenant, acme_api: APIClient, dead_job: Job) -> None:
+    allow(acme, submits_per_minute=1, submit_burst=1)
+    (letter,) = acme_api.get("/api/v1/dead-letters/").json()["results"]
+    requeue = f"/api/v1/dead-letters/{letter['id']}/requeue/"
+    assert acme_api.post(JOBS, NOOP).status_code == 201
+    assert acme_api.post(requeue).json()["code"] == "rate_limited"
+    assert not acme_api.get(f"/api/v1/dead-letters/{letter['id']}/").json()["requeued_at"]
+    assert reload(dead_job).state == "discarded"
+
+
+def test_ending_a_back_off_costs_nothing(acme: Tenant, acme_api: APIClient, retryable_job: Job) -> None:
+    allow(acme, submits_per_minute=1, submit_burst=1)
+    assert acme_api.post(JOBS, NOOP).status_code == 201
+    assert acme_api.post(f"{JOBS}{retryable_job.pk}/retry/").status_code == 200
+
+
+@pytest.mark.parametrize(("is_of_tenant", "replayed"), [(True, 2), (False, 3)])
+def test_of_many_that_a_tenant_retries_the_first_that_fit_are_replayed(
+    acme: Tenant, is_of_tenant: bool, replayed: int
+) -> None:
+    jobs = submit(acme, 3)
+    allow(acme, submits_per_minute=60, submit_burst=2)
+    with tenant_context(acme), acting_as(Actor(kind="user", label="ann", is_of_tenant=is_of_tenant)):
+        cancel_here([job.pk for job in jobs], reason="")
+        bulk = retry_jobs(job_ids=[job.pk for job in jobs])
+    assert len(bulk.replayed) == replayed
+    assert {error.code for error in bulk.refused.values()} <= {"rate_limited"}
+    assert len(bulk.refused) == 3 - replayed
 
 
 def test_a_repeated_idempotency_key_costs_nothing(acme: Tenant, acme_api: APIClient) -> None:
