@@ -12,6 +12,16 @@ from tenants.selectors.api_keys import find_valid_key
 from tenants.selectors.people import find_places
 
 
+class RightLostError(Exception):
+    """Whoever receives a stream may no longer; it breaks off, so that nobody takes what came for the whole."""
+
+
+def require_still(request: HttpRequest, permission: Permission) -> None:
+    """Raise RightLostError unless the caller still may: asked before each page of a stream."""
+    if not still_may(request, permission):
+        raise RightLostError
+
+
 def still_may(request: HttpRequest, permission: Permission) -> bool:
     """Ask the rows of the moment: the key, or the account, its password, its role and its membership."""
     began = access_of(request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -18,6 +19,7 @@ from scheduling.selectors.jobs import JobFilter, find_jobs
 from scheduling.services.job_logs import LEVELS
 from tenants.admin.keyset import KeysetAdmin, parse_uuid
 from tenants.permissions import Permission
+from tenants.standing import require_still
 
 SHOWN_LINES = 200
 LOG_TEMPLATE = "scheduling/dashboards/parts/job_log.html"
@@ -62,7 +64,10 @@ class JobLogPages(KeysetAdmin):
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         job = _job(object_id)
-        response = StreamingHttpResponse(stream_log(job), content_type="text/plain; charset=utf-8")
+        before_page = partial(require_still, request, Permission.LOGS_VIEW)
+        response = StreamingHttpResponse(
+            stream_log(job, before_page=before_page), content_type="text/plain; charset=utf-8"
+        )
         response.headers["Content-Disposition"] = f'attachment; filename="job-{job.id}.log"'
         response.headers["Cache-Control"] = "private, no-store"
         return response

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -45,10 +45,14 @@ def read_log_end(job: Job, *, before: UUID | None = None, level: int = 0, limit:
     return _page(job, rows[:limit][::-1], has_more=len(rows) > limit)
 
 
-def iterate_log(job: Job, *, level: int = 0) -> Iterator[JobLog]:
-    """All lines, in the tenant's own context and a short transaction for each few hundred: for streams."""
+def iterate_log(job: Job, *, before_page: Callable[[], None], level: int = 0) -> Iterator[JobLog]:
+    """All lines, in the tenant's own context and a short transaction for each few hundred: for streams.
+
+    ``before_page`` raises where the reader may no longer.
+    """
     after = None
     while True:
+        before_page()
         with tenant_context(job.tenant_id):
             page = read_log(job, after=after, level=level, limit=DOWNLOAD_LINES)
         yield from page.lines
@@ -57,9 +61,9 @@ def iterate_log(job: Job, *, level: int = 0) -> Iterator[JobLog]:
         after = page.lines[-1].id
 
 
-def stream_log(job: Job, *, level: int = 0) -> Iterator[str]:
+def stream_log(job: Job, *, before_page: Callable[[], None], level: int = 0) -> Iterator[str]:
     """The whole log as text, a line a line, read while it is sent: the request's own transaction is over by then."""
-    return (f"{format_line(line)}\n" for line in iterate_log(job, level=level))
+    return (f"{format_line(line)}\n" for line in iterate_log(job, level=level, before_page=before_page))
 
 
 def format_line(line: JobLog) -> str:

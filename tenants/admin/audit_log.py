@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, cast
 
 from django.contrib import admin, messages
@@ -37,6 +38,7 @@ from tenants.permissions import Permission
 from tenants.selectors.tenants import find_tenant
 from tenants.services.audit_acts import CONTENT_TYPES, ExportFormat, export_entries, verify_by_request
 from tenants.services.audit_verification import Verification
+from tenants.standing import require_still
 
 _SHOWN_FINDINGS = 5
 
@@ -118,7 +120,10 @@ class AuditLogEntryAdmin(KeysetAdmin):
         file_format = cast("ExportFormat", wanted)
         shown = self.get_changelist_instance(request)
         lines = export_entries(
-            entries=shown.get_queryset(request), filters=_given(request.GET.dict()), file_format=file_format
+            entries=shown.get_queryset(request),
+            filters=_given(request.GET.dict()),
+            file_format=file_format,
+            before_page=partial(require_still, request, Permission.AUDIT_EXPORT),
         )
         headers = {
             "Content-Disposition": f'attachment; filename="audit-log.{file_format}"',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar, cast
 
 import django_filters
@@ -28,6 +29,7 @@ from tenants.models import AuditLogEntry
 from tenants.permissions import Permission
 from tenants.selectors.audit_log import AuditFilter
 from tenants.services.audit_acts import CONTENT_TYPES, ExportFormat, export_entries, verify_by_request
+from tenants.standing import require_still
 
 _PAGING = frozenset({"cursor", "limit"})
 _CURSOR_SALT = "audit-log.verify"
@@ -142,7 +144,10 @@ class AuditLogViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet):
         file_format = cast("ExportFormat", wanted)
         filters = {name: value for name, value in request.query_params.items() if name != "format"}
         lines = export_entries(
-            entries=self.filter_queryset(self.get_queryset()), filters=filters, file_format=file_format
+            entries=self.filter_queryset(self.get_queryset()),
+            filters=filters,
+            file_format=file_format,
+            before_page=partial(require_still, request._request, Permission.AUDIT_EXPORT),  # noqa: SLF001 - Django's own
         )
         headers = {
             "Content-Disposition": f'attachment; filename="audit-log.{file_format}"',

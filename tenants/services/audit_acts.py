@@ -33,17 +33,22 @@ _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def export_entries(
-    *, entries: QuerySet[AuditLogEntry], filters: Mapping[str, Any], file_format: ExportFormat
+    *,
+    entries: QuerySet[AuditLogEntry],
+    filters: Mapping[str, Any],
+    file_format: ExportFormat,
+    before_page: Callable[[], None],
 ) -> Iterator[bytes]:
     """Record the export and return the lines of the file, newest first; entries made later are not in it.
 
-    The lines are read after the request's transaction is gone, so each page of them opens the same scope anew.
+    The lines are read after the request's transaction is gone, so each page of them opens the same scope anew;
+    ``before_page`` raises where the caller may no longer.
     """
     own = record_audit(
         action="audit.exported", target=AuditTarget(_TARGET), after={"format": file_format, "filters": dict(filters)}
     )
     rows = entries.select_related("seal").order_by("-id")
-    return _ENCODERS[file_format](_read_pages(rows, require_scope(), own.pk))
+    return _ENCODERS[file_format](_read_pages(rows, require_scope(), own.pk, before_page))
 
 
 def verify_by_request(*, tenant: Tenant | None, after: str | None = None) -> Verification:
@@ -57,8 +62,11 @@ def verify_by_request(*, tenant: Tenant | None, after: str | None = None) -> Ver
     return outcome
 
 
-def _read_pages(rows: QuerySet[AuditLogEntry], scope: Scope, below: UUID) -> Iterator[dict[str, Any]]:
+def _read_pages(
+    rows: QuerySet[AuditLogEntry], scope: Scope, below: UUID, before_page: Callable[[], None]
+) -> Iterator[dict[str, Any]]:
     while True:
+        before_page()
         with scope_context(scope):
             page = [(entry.pk, _describe(entry)) for entry in rows.filter(id__lt=below)[:_PAGE_ENTRIES]]
         yield from (described for _, described in page)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -31,7 +32,7 @@ from scheduling.selectors.jobs import get_job
 from tenants.api.viewsets import TenantViewSet
 from tenants.context import tenant_context
 from tenants.permissions import Permission
-from tenants.standing import still_may
+from tenants.standing import require_still, still_may
 
 # How soon a wait looks again: at first as often as workers write; at last often enough that whoever loses the right
 # is not kept waiting for a second more.
@@ -80,7 +81,8 @@ class JobLogViewSet(TenantViewSet):
         """Download a job's whole log as text."""
         query = JobLogTextQuerySerializer.parse(request.query_params)
         job = get_job(UUID(job_id))
-        lines = stream_log(job, level=query.least_level)
+        before_page = partial(require_still, request._request, Permission.LOGS_VIEW)  # noqa: SLF001 - Django's own
+        lines = stream_log(job, level=query.least_level, before_page=before_page)
         headers = {
             "Content-Disposition": f'attachment; filename="job-{job.id}.log"',
             "Cache-Control": "private, no-store",
