@@ -1,7 +1,8 @@
 """Every act and the entry that it leaves, written by hand: what the server records is compared with this.
 
 A new route, page, act or command is one line: its address as in `tests/access/table.py` (where its body and status
-stand), then the action and the type of the target. `tests/integration/audit/test_coverage.py` performs each act in a
+stand), then the action and the type of the target; an act of many transactions has an entry before the first and one
+after the last, `first+last`. `tests/integration/audit/test_coverage.py` performs each act in a
 world of its own and names the line that is missing. What has to be so before an act, and what is typed into forms,
 stands under the same address in `tests/integration/audit/acts.py`.
 """
@@ -179,6 +180,8 @@ POST tenants/auditlogentry/export/         audit.exported        tenants.auditlo
 COMMANDS = """
 backfill_schedule    schedule.backfilled    scheduling.schedule
 cancel_jobs          job.cancelled          scheduling.job
+change_password      user.password_changed  auth.user
+create_platform_admin user.created          auth.user
 create_tenant        tenant.created         tenants.tenant
 erase_tenant         tenant.erasure_requested tenants.tenanterasure
 grant_platform_role  platform_role.granted  auth.user
@@ -186,6 +189,7 @@ index_documents      documents.uploaded     retrieval.dataset
 issue_api_key        api_key.issued         tenants.apikey
 move_backlog         backlog.move_requested scheduling.backlogmove
 plan_versions        plan.rolled_back       tenants.plan
+prune_finished       jobs.pruning+jobs.pruned scheduling.job
 reset_circuit        circuit.reset          scheduling.circuit
 reinstate_tenant     tenant.reinstated      tenants.tenant
 requeue_dead_letters job.retried            scheduling.job
@@ -200,7 +204,42 @@ set_tenant_limit     tenant.limit_set       tenants.tenant
 submit_job           job.submitted          scheduling.job
 suspend_tenant       tenant.suspended       tenants.tenant
 tenant_settings      settings.changed       tenants.tenant
+unlock_login         user.unlocked          auth.user
+verify_usage         usage.repaired         tenants.tenantusage
 """
+
+# Types of targets that are no tenant's: their entries stand in the platform's chain. All others name their tenant.
+OF_PLATFORM = frozenset(
+    {
+        "auth.user",
+        "django_celery_beat.clockedschedule",
+        "django_celery_beat.crontabschedule",
+        "django_celery_beat.intervalschedule",
+        "django_celery_beat.periodictask",
+        "django_celery_beat.solarschedule",
+        "scheduling.backlogmove",
+        "scheduling.cfsplan",
+        "scheduling.kind",
+        "scheduling.queue",
+        "scheduling.routingrule",
+        "scheduling.upkeep",
+        "scheduling.worker",
+        "scheduling.workerpool",
+        "tenants.plan",
+        # The tenant's own chain goes with it.
+        "tenants.tenanterasure",
+        "tenants.tenantusage",
+        "tenants.tier",
+    }
+)
+
+# The other acts whose entry is not acme's, by their address: another tenant's slug, or None for the platform.
+ELSEWHERE: dict[str, str | None] = {
+    **{f"POST tenants/globex/{act}/": "globex" for act in ("suspend", "reinstate", "pause", "drain", "resume")},
+    # Of all tenants at once.
+    "POST tenants/auditlogentry/export/": None,
+    "POST tenants/auditlogentry/verify/": None,
+}
 
 # What changes nothing that anybody would ask about, each with its reason: addresses of the table of access (or routes
 # as the failing test names them), and commands.
@@ -211,6 +250,9 @@ NO_ACTS: dict[str, str] = {
     "POST datasets/{dataset}/search/": "a search whose words are too long for a URL",
     "GET audit-log/export/": "recorded, and tested in test_faces.py: it is the one GET that is an act",
     "POST tenants/tenant/choose/": "what a member looks at next stands in its own session",
+    "check": "Django's, reads",
+    "clearsessions": "Django's; removes what has expired, as upkeep does",
+    "collectstatic": "Django's; copies files of the program",
     "bootstrap_database": "an administrator's connection makes the database; there is no log yet",
     "build_search_indexes": "the same answers, sooner",
     "check_process": "reads",
@@ -220,11 +262,9 @@ NO_ACTS: dict[str, str] = {
     "list_schedules": "reads",
     "show_usage": "reads",
     "tail_job": "reads",
-    "verify_usage": "reads; with --repair it recounts what the machine itself has counted",
     "dispatch_jobs": "the machine's own work, which stands in the events of jobs",
     "export_audit_heads": "signs what is there: the signed head is its own record",
     "migrate": "Django's own history of migrations; the log's tables may not exist yet",
-    "prune_finished": "recorded by its own test, for it leaves an entry only where it removes rows",
     "run_platform": "starts processes",
     "run_worker": "the machine's own work, which stands in the events of jobs",
     "what_if": "simulates and stores nothing",

@@ -25,6 +25,7 @@ from scheduling.services.dispatching.tick import TICK_LOCK
 from tenants.context import all_tenants
 from tenants.limits import month_of
 from tenants.selectors.limits import EffectiveLimit
+from tenants.services.audit import AuditTarget, record_audit
 
 _NOW = """
 SELECT (SELECT coalesce(sum(waiting + keys_waiting), 0) FROM scheduling_schedulingentity
@@ -91,11 +92,11 @@ def measure_usage(tenant_id: UUID, limits: dict[str, EffectiveLimit]) -> dict[st
     return measured
 
 
-def verify_usage(*, since: date | None = None, repair: bool = False) -> Sequence[UsageDifference]:
+def verify_usage(*, since: date | None = None, repair: bool = False, reason: str = "") -> Sequence[UsageDifference]:
     """The months from ``since`` (this one) whose counted worker time is not what executions measured.
 
-    ``repair`` writes the measured time, while no dispatcher ticks. Months whose executions were pruned in part
-    must not be asked for.
+    ``repair`` writes the measured time, while no dispatcher ticks, and records what each counter was. Months whose
+    executions were pruned in part must not be asked for.
     """
     period = since or month_of(datetime.now(UTC))
     parameters: dict[str, Any] = {
@@ -111,4 +112,17 @@ def verify_usage(*, since: date | None = None, repair: bool = False) -> Sequence
         differences = [UsageDifference(*row) for row in cursor.fetchall()]
         if repair and differences:
             cursor.execute(_REPAIR, parameters)
+            _record_repair(differences, reason)
     return differences
+
+
+def _record_repair(differences: Sequence[UsageDifference], reason: str) -> None:
+    """One entry for all counters; masking bounds a long list."""
+    named = [(f"{row.tenant_id} {row.period:%Y-%m}", row) for row in differences]
+    record_audit(
+        action="usage.repaired",
+        target=AuditTarget("tenants.tenantusage"),
+        before={"counters": len(named), "counted_us": {name: row.counted_us for name, row in named}},
+        after={"counters": len(named), "counted_us": {name: row.measured_us for name, row in named}},
+        reason=reason,
+    )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
 from django.db import connection
 from django.db.models import Q
 
 from tenants.context import all_tenants
-from tenants.exceptions import FieldInvalidError, LastAdminError, NoPlatformRoleError
+from tenants.exceptions import DomainError, FieldInvalidError, LastAdminError, NoPlatformRoleError
 from tenants.models import Membership, PlatformMembership
 from tenants.permissions import PlatformRole
 from tenants.services.audit import record_audit
@@ -17,6 +19,38 @@ from tenants.sessions import end_sessions_of
 
 # Two admins who take each other's role away at once would each see the other: they take turns instead.
 _ADMINS_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('tenants.platform_admins', 0))"
+
+
+class UserTakenError(DomainError):
+    code = "user_taken"
+    category = "conflict"
+    title = "There is an account of this name."
+
+
+def create_platform_admin(*, username: str, password: str, email: str = "", reason: str = "") -> Any:
+    """A new account that is an admin of the platform."""
+    user = get_user_model()(username=username, email=email, is_staff=True)
+    _check_password(user, password)
+    user.set_password(password)
+    with all_tenants():
+        if _accounts().filter(username=username).exists():
+            raise UserTakenError(f"There is an account {username!r}; give it the role with grant_platform_role.")
+        _check_fields(user)
+        user.save()
+        PlatformMembership.objects.create(user_id=user.pk, role=PlatformRole.ADMIN)
+        after = {"name": username, "email": email, "role": PlatformRole.ADMIN}
+        record_audit(action="user.created", target=user, after=after, reason=reason)
+    return user
+
+
+def change_password(*, user: Any, password: str, reason: str = "") -> None:
+    """Give an account a new password; its sessions end."""
+    _check_password(user, password)
+    with all_tenants():
+        user.set_password(password)
+        user.save(update_fields=["password"])
+        after = {"name": user.get_username(), "ended_sessions": end_sessions_of(user.pk)}
+        record_audit(action="user.password_changed", target=user, after=after, reason=reason)
 
 
 def grant_platform_role(*, user: Any, role: PlatformRole | str, reason: str = "") -> PlatformMembership:
@@ -77,6 +111,22 @@ def record_password_change(*, user: Any) -> None:
     """Write down that an account has a new password; the sessions of the old one are void by that."""
     with all_tenants():
         record_audit(action="user.password_changed", target=user, after={"name": user.get_username()})
+
+
+def _check_password(user: Any, password: str) -> None:
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise FieldInvalidError(f"password: {' '.join(error.messages)}") from error
+
+
+def _check_fields(user: Any) -> None:
+    try:
+        user.full_clean()
+    except ValidationError as error:
+        raise FieldInvalidError(
+            " ".join(f"{name}: {' '.join(said)}" for name, said in error.message_dict.items())
+        ) from error
 
 
 def _accounts() -> Any:

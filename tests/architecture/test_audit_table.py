@@ -5,12 +5,16 @@ That each act leaves what its line says is tested where there is a database: tes
 
 from __future__ import annotations
 
+import re
+
 from django.contrib import admin
+from django.core.management import get_commands
 
 from jobsplatform.settings.env import BASE_DIR
 from tests import audit_table
 from tests.access import routes, table
 
+_NAMED = re.compile(r"manage\.py ([a-z][a-z_]+)")
 WHERE = "tests/audit_table.py"
 HOW = "“address <action> <target type>” with the audit entry that it leaves, or to NO_ACTS with the reason why none"
 
@@ -50,6 +54,24 @@ def test_every_command_has_its_line() -> None:
     found = {path.stem for path in files if path.stem != "__init__"}
     assert len(found) > 20
     assert without_line(found, audit_table.COMMANDS, 1) == [], f"Add to COMMANDS in {WHERE}: {HOW}."
+
+
+def test_every_command_that_the_documents_name_has_its_line() -> None:
+    # Those of Django and of packages, too: whoever follows the documents types them.
+    files = [*BASE_DIR.glob("*.md"), *(BASE_DIR / "docs").rglob("*.md"), *(BASE_DIR / "deploy").rglob("*.y*ml")]
+    found = {name for path in files for name in _NAMED.findall(path.read_text())}
+    assert {"migrate", "create_platform_admin"} <= found
+    assert without_line(found, audit_table.COMMANDS, 1) == [], f"Add to COMMANDS in {WHERE}: {HOW}."
+
+
+def test_no_command_that_would_leave_no_entry_is_there_under_its_old_name() -> None:
+    replaced = {path.stem for path in (BASE_DIR / "jobsplatform/management/commands").glob("[!_]*.py")}
+    commands = get_commands()
+    assert {commands[name] for name in replaced} == {"jobsplatform"}
+    acts = {name for name, app in commands.items() if app in {"django.contrib.auth", "axes"}}
+    assert acts == {"axes_list_attempts", "axes_reset_failure_logs", "axes_reset_logs"}, (
+        "who changes an account, or a lock?"
+    )
 
 
 def test_a_line_that_is_missing_is_found() -> None:

@@ -38,14 +38,7 @@ class Command(BaseCommand):
         except DomainError as refusal:
             raise CommandError(f"{refusal.code}: {refusal.detail}") from refusal
         days = options["older_than_days"]
-        if options["dry_run"]:
-            counts = self._count(tenant, days)
-        else:
-            counts = {
-                "finished_jobs": self._remove(Kept.FINISHED_JOBS, prune_finished_jobs, tenant, days),
-                "failed_jobs": self._remove(Kept.FAILED_JOBS, prune_failed_jobs, tenant, days),
-            }
-            self._record(tenant, days, counts)
+        counts = self._count(tenant, days) if options["dry_run"] else self._prune(tenant, days)
         if options["json"]:
             self.stdout.write(json.dumps({**counts, "dry_run": options["dry_run"]}))
         else:
@@ -57,17 +50,33 @@ class Command(BaseCommand):
         failed = sum(count_prunable(page)[1] for page in pages(Kept.FAILED_JOBS, tenant, days))
         return {"finished_jobs": finished, "failed_jobs": failed}
 
-    def _remove(self, kept: Kept, prune: Callable[..., PrunedJobs], tenant: Tenant | None, days: int | None) -> int:
-        removed = 0
-        for page in pages(kept, tenant, days):
-            while (pruned := prune(page, limit=BATCH_ROWS)).jobs:
-                removed += pruned.jobs
-        return removed
+    def _prune(self, tenant: Tenant | None, days: int | None) -> dict[str, int]:
+        """Batch by batch, each committed: so what is meant is recorded before the first, what came of it at the end."""
+        meant = {"tenant": tenant.slug if tenant else "all", "older_than_days": days or "as the plans say"}
+        counts, is_whole = {"finished_jobs": 0, "failed_jobs": 0}, False
+        with acting_as(command_actor("prune_finished")):
+            _record("jobs.pruning", tenant, meant)
+            try:
+                for kept, prune in ((Kept.FINISHED_JOBS, prune_finished_jobs), (Kept.FAILED_JOBS, prune_failed_jobs)):
+                    for removed in _remove(kept, prune, tenant, days):
+                        counts[str(kept)] += removed
+                is_whole = True
+            finally:
+                _record("jobs.pruned", tenant, {**counts, **meant, "is_whole": is_whole})
+        return counts
 
-    def _record(self, tenant: Tenant | None, days: int | None, counts: dict[str, int]) -> None:
-        with acting_as(command_actor("prune_finished")), all_tenants():
-            target = AuditTarget("scheduling.job", tenant_id=tenant.pk if tenant else None)
-            record_audit(action="jobs.pruned", target=target, after={**counts, "older_than_days": days})
+
+def _remove(kept: Kept, prune: Callable[..., PrunedJobs], tenant: Tenant | None, days: int | None) -> Iterator[int]:
+    """How many jobs each batch has removed."""
+    for page in pages(kept, tenant, days):
+        while (pruned := prune(page, limit=BATCH_ROWS)).jobs:
+            yield pruned.jobs
+
+
+def _record(action: str, tenant: Tenant | None, facts: dict[str, Any]) -> None:
+    with all_tenants():
+        target = AuditTarget("scheduling.job", tenant_id=tenant.pk if tenant else None)
+        record_audit(action=action, target=target, after=facts)
 
 
 def pages(kept: Kept, tenant: Tenant | None, days: int | None) -> Iterator[Cutoffs]:

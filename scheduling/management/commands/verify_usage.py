@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from scheduling.services.usage import verify_usage
+from tenants.context import acting_as, command_actor
 
 
 class Command(BaseCommand):
@@ -17,10 +18,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--repair", action="store_true", help="count anew what differs; then the status is 0")
+        parser.add_argument("--reason", default="", help="why it is repaired, for the audit log")
         parser.add_argument("--json", action="store_true", help="print the differences as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        differences = verify_usage(repair=options["repair"])
+        with acting_as(command_actor("verify_usage")):
+            differences = verify_usage(repair=options["repair"], reason=options["reason"])
         if options["json"]:
             self.stdout.write(json.dumps([asdict(row) for row in differences], default=str))
         else:

@@ -61,7 +61,8 @@ def run_upkeep(*, name: str, seconds: float = RUN_SECONDS, batch_rows: int = BAT
 def request_upkeep(*, name: str) -> None:
     """Ask the maintenance pool to run a task now; UpkeepUnavailableError if the broker does not take it."""
     task = registry.get(name)
-    with transaction.atomic():
+    # Upkeep is the platform's, whichever tenant the request has named.
+    with all_tenants():
         record_audit(action="upkeep.requested", target=AuditTarget("scheduling.upkeep", task.name))
         try:
             broker.publish_upkeep(name)

@@ -19,7 +19,7 @@ NO_ROLE = "none"
 class Command(BaseCommand):
     help = (
         "Give a user a role for the platform (admin, operator, auditor) in place of the one it has; `none` takes it"
-        " away. The first admin is made by `createsuperuser`."
+        " away. The first admin is made by `create_platform_admin`."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

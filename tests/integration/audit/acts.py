@@ -14,6 +14,7 @@ from django.test import Client
 from django.utils import timezone
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, SolarSchedule
 
+from scheduling.limits import WORKER_SECONDS
 from scheduling.models import CFSPlan, Job, KindPause, Queue, Worker, WorkerPool
 from scheduling.processors.document_indexing.services import pause_document
 from scheduling.processors.retrieval.models import Document
@@ -23,7 +24,8 @@ from scheduling.services.pauses import pause_kind, pause_queue
 from scheduling.services.schedules.definitions import pause_schedule
 from scheduling.services.suspension import suspend_job
 from tenants.context import all_tenants, tenant_context
-from tenants.models import ApiKey, Plan, PlatformMembership, Tenant, Tier
+from tenants.limits import month_of
+from tenants.models import ApiKey, Plan, PlatformMembership, Tenant, TenantUsage, Tier
 from tenants.services.erasure.requests import request_erasure
 from tenants.services.limits import set_tenant_limit
 from tenants.services.plans import update_plan
@@ -125,6 +127,14 @@ def _inactive_user(world: World) -> Any:
 def _locked_user(world: World) -> Any:
     Client().post("/admin/login/", {"username": "viewer", "password": "wrong"})
     return world.own["user"]
+
+
+def _wrong_counter(world: World) -> None:
+    in_acme(
+        lambda: TenantUsage.objects.create(
+            tenant=acme(), key=WORKER_SECONDS.key, period=month_of(timezone.now()), amount=7
+        )
+    )
 
 
 def _worker(world: World) -> None:
@@ -245,6 +255,8 @@ PREPARE: dict[str, Prepare] = {
     "auth.user deactivate": _user,
     "auth.user activate": _inactive_user,
     "auth.user unlock": _locked_user,
+    "unlock_login": _locked_user,
+    "verify_usage": _wrong_counter,
     f"POST workers/{SAMPLE_ID}/drain/": _worker,
     f"POST workers/{SAMPLE_ID}/resume/": _draining_worker,
     "tenants.platformmembership change": _operators_role,
@@ -492,6 +504,8 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "set_tenant_limit": lambda world: ["acme", "submit_burst", "7", "--reason", "x"],
     "tenant_settings": lambda world: ["acme", "--set", "timezone=Asia/Tokyo"],
     "cancel_jobs": lambda world: ["--tenant", "acme", "--kind", "noop"],
+    "change_password": lambda world: ["newcomer", "--password-stdin", "--reason", "x"],
+    "create_platform_admin": lambda world: ["nadia", "--password-stdin", "--reason", "x"],
     "create_tenant": lambda world: ["typed", "--plan", "team"],
     "erase_tenant": lambda world: ["acme", "--reason", "x", "--confirm", "acme"],
     "grant_platform_role": lambda world: ["newcomer", "auditor"],
@@ -500,11 +514,14 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "move_backlog": lambda world: ["--reason", "x"],
     "plan_versions": lambda world: ["plan", "team", "--rollback", "1", "--reason", "x"],
     "reinstate_tenant": lambda world: ["acme", "--reason", "x"],
+    "prune_finished": lambda world: ["--tenant", "acme", "--older-than-days", "400"],
     "requeue_dead_letters": lambda world: ["--tenant", "acme"],
     "reset_circuit": lambda world: ["acme", "noop", "--reason", "x"],
     "retry_jobs": lambda world: ["--tenant", "acme", "--state", "discarded"],
     "revoke_api_key": lambda world: [in_acme(lambda: ApiKey.objects.get(pk=world.own["key"]).prefix)],
     "run_upkeep": lambda world: ["partitions"],
     "suspend_tenant": lambda world: ["acme", "--reason", "x"],
+    "unlock_login": lambda world: ["viewer", "--reason", "x"],
+    "verify_usage": lambda world: ["--repair", "--reason", "x"],
     "submit_job": lambda world: ["noop", "--tenant", "acme", "--payload", "{}"],
 }

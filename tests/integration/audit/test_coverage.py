@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
+from uuid import UUID
 
 import pytest
+from django.apps import apps
 from django.contrib import admin
 from django.core.management import call_command, get_commands
 from django.db import transaction
@@ -21,7 +24,7 @@ from jobsplatform.settings.env import BASE_DIR
 from scheduling.services import leadership
 from tenants.context import all_tenants
 from tenants.ids import uuid7
-from tenants.models import AuditLogEntry
+from tenants.models import AuditLogEntry, Tenant
 from tests import audit_table as expected
 from tests.access import routes
 from tests.access import table as access
@@ -35,6 +38,7 @@ REQUEST_ID = "coverage-1"
 MUTATING = ("POST", "PUT", "PATCH", "DELETE")
 WHERE = "tests/audit_table.py"
 # Acts that change no field: a switch without a former value, a look, a request.
+TICKED_REASON = "x"
 WITHOUT_VALUES = {"kind.paused", "kind.resumed", "job.payload_revealed", "upkeep.requested"}
 
 
@@ -45,6 +49,13 @@ class Wanted:
     address: str
     action: str
     target_type: str
+
+    @property
+    def tenant(self) -> str | None:
+        """The slug of the tenant that the entry is about; None for the platform's own chain."""
+        if self.target_type in expected.OF_PLATFORM:
+            return None
+        return expected.ELSEWHERE.get(self.address, "acme")
 
 
 def read(text: str, words: int) -> dict[str, Wanted]:
@@ -83,15 +94,25 @@ def entries_since(marker: Any) -> list[AuditLogEntry]:
         return list(AuditLogEntry.objects.filter(id__gt=marker).order_by("id"))
 
 
-def fault_of(wanted: Wanted, entries: list[AuditLogEntry], actor: tuple[str, str], answer: Any) -> str:
-    """What is wrong with the entries of one act; empty if nothing is."""
-    if len(entries) != 1:
-        found = [entry.action for entry in entries]
-        return f"one entry is wanted, there are {found}; {getattr(answer, 'status_code', answer)}"
-    (entry,) = entries
-    seen = (entry.action, entry.target_type, entry.actor_kind, entry.actor_label)
-    if seen != (wanted.action, wanted.target_type, *actor):
-        return f"{seen} in place of {(wanted.action, wanted.target_type, *actor)}"
+def fault_of(
+    wanted: Wanted, entries: list[AuditLogEntry], actor: tuple[str, str], answer: Any, reason: str = ""
+) -> str:
+    """What is wrong with the entries of one act that was given this reason; empty if nothing is."""
+    actions, found = wanted.action.split("+"), [entry.action for entry in entries]
+    if found != actions:
+        return f"{actions} is wanted, there are {found}; {getattr(answer, 'status_code', answer)}"
+    return next(filter(None, (fault_of_entry(wanted, entry, actor, reason) for entry in entries)), "")
+
+
+def fault_of_entry(wanted: Wanted, entry: AuditLogEntry, actor: tuple[str, str], reason: str) -> str:
+    """What is wrong with one entry whose action is right."""
+    seen = (entry.target_type, entry.actor_kind, entry.actor_label)
+    if seen != (wanted.target_type, *actor):
+        return f"{seen} in place of {(wanted.target_type, *actor)}"
+    if entry.tenant_id != (wanted_id := _tenant_id(wanted, entry)):
+        return f"it is an entry of {entry.tenant_id} in place of {wanted_id or 'the platform'}"
+    if reason and entry.reason != reason:
+        return f"the reason is {entry.reason!r} in place of {reason!r}"
     is_command = actor[0] == "command"
     if not entry.request_id or (not is_command and entry.request_id != REQUEST_ID):
         return f"the request's id is {entry.request_id!r}"
@@ -100,6 +121,15 @@ def fault_of(wanted: Wanted, entries: list[AuditLogEntry], actor: tuple[str, str
     if entry.before and entry.after and entry.before == entry.after:
         return "before and after are the same"
     return ""
+
+
+def _tenant_id(wanted: Wanted, entry: AuditLogEntry) -> UUID | None:
+    if entry.action == "tenant.created":
+        return UUID(entry.target_id)
+    if wanted.tenant is None:
+        return None
+    with all_tenants():
+        return Tenant.objects.get(slug=wanted.tenant).pk
 
 
 def perform(world: World, address: str, act: Callable[[Any], Any]) -> tuple[list[AuditLogEntry], Any]:
@@ -124,7 +154,8 @@ def test_every_act_of_the_api_leaves_its_entry(world: World) -> None:
             faults[address] = f"add to API in {WHERE}: “{address} <action> <target type>”"
             continue
         found, answer = perform(world, address, lambda key, line=line: _api_request(world, line, key))
-        if fault := fault_of(API[address], found, ("user", "admin"), answer):
+        reason = (acts.BODIES.get(address, line.body) or {}).get("reason", "")
+        if fault := fault_of(API[address], found, ("user", "admin"), answer, reason):
             faults[address] = fault
     assert faults == {}
 
@@ -164,7 +195,7 @@ def test_every_act_of_every_page_leaves_its_entry(world: World) -> None:
             found, answer = perform(
                 world, address, lambda key, page=page, what=what: _page_request(world, page, what, key)
             )
-            if fault := fault_of(PAGES[address], found, ("user", "admin"), answer):
+            if fault := fault_of(PAGES[address], found, ("user", "admin"), answer, _page_reason(world, page, what)):
                 faults[address] = f"{fault} {acts.form_faults(answer)}"
     assert faults == {}
 
@@ -172,6 +203,15 @@ def test_every_act_of_every_page_leaves_its_entry(world: World) -> None:
 def _acts_of(page: Page) -> list[str]:
     forms = [name for name, right in (("add", page.add), ("change", page.change)) if right is not None]
     return [*forms, *page.acts]
+
+
+def _page_reason(world: World, page: Page, what: str) -> str:
+    """The reason that the form of an act asks for and is given."""
+    if what in page.acts:
+        model = apps.get_model(page.label)
+        return acts.ACT_FORM["reason"] if getattr(admin.site._registry[model], what).post_action.asks_reason else ""
+    typed = acts.FORMS[f"{page.label} {what}"](world)
+    return "" if page.label == "scheduling.kindpause" else str(typed.get("reason", ""))
 
 
 def _page_request(world: World, page: Page, what: str, key: Any) -> Callable[[], Any]:
@@ -216,7 +256,7 @@ def test_every_act_on_ticked_rows_leaves_its_entry(world: World) -> None:
             faults[address] = f"add to ACTIONS in {WHERE}: “{address} <action> <target type>”, and its row to acts.py"
             continue
         found, answer = perform(world, address, lambda _, address=address: _tick(world, address))
-        if fault := fault_of(ACTIONS[address], found, ("user", "admin"), answer):
+        if fault := fault_of(ACTIONS[address], found, ("user", "admin"), answer, TICKED_REASON):
             faults[address] = fault
     assert faults == {}
     assert set(ACTIONS) == _ticked_acts()
@@ -230,7 +270,7 @@ def _ticked_acts() -> set[str]:
 def _tick(world: World, address: str) -> Callable[[], Any]:
     label, name = address.split()
     url = reverse(f"admin:{label.replace('.', '_')}_changelist")
-    data = {"action": name, "_selected_action": [str(world.own[acts.TICKED[address]])], "reason": "x"}
+    data = {"action": name, "_selected_action": [str(world.own[acts.TICKED[address]])], "reason": TICKED_REASON}
     return lambda: world.console["admin"].post(url, data, headers={"X-Request-ID": REQUEST_ID})
 
 
@@ -246,7 +286,9 @@ def test_every_command_leaves_its_entry_or_says_why_not(world: World) -> None:
             )
             continue
         found, answer = perform(world, name, lambda _, name=name: _typed(world, name))
-        if fault := fault_of(COMMANDS[name], found, ("command", account), answer):
+        words = acts.COMMANDS[name](world) if name != "index_documents" else []
+        reason = words[words.index("--reason") + 1] if "--reason" in words else ""
+        if fault := fault_of(COMMANDS[name], found, ("command", account), answer, reason):
             faults[name] = fault
         elif found[0].actor_id != name:
             faults[name] = f"the actor's id is {found[0].actor_id!r}"
@@ -260,7 +302,12 @@ def _own_commands() -> set[str]:
 
 def _typed(world: World, name: str) -> Callable[[], Any]:
     words = acts.COMMANDS[name](world)
-    return lambda: call_command(name, *words, stdout=io.StringIO(), stderr=io.StringIO())
+
+    def type_it() -> Any:
+        with mock.patch("sys.stdin", io.StringIO(f"{acts.PASSWORD}\n")):
+            return call_command(name, *words, stdout=io.StringIO(), stderr=io.StringIO())
+
+    return type_it
 
 
 def test_the_table_names_no_act_that_there_is_not() -> None:

@@ -25,7 +25,7 @@ from scheduling.services.usage import verify_usage
 from scheduling.services.workers import Registration
 from tenants.context import all_tenants, tenant_context
 from tenants.limits import format_moment, month_end, month_of
-from tenants.models import LimitWarning, Plan, PlanLimit, Tenant, TenantUsage
+from tenants.models import AuditLogEntry, LimitWarning, Plan, PlanLimit, Tenant, TenantUsage
 from tenants.services.limits import clear_tenant_limit, set_tenant_limit
 from tenants.services.plans import update_plan
 from tenants.signals import limit_warned
@@ -242,6 +242,11 @@ def test_a_wrong_counter_is_found_and_repaired(
     call_command("verify_usage", "--repair", stdout=StringIO())
     assert (worker_us(acme), worker_us(globex)) == (right, 0)
     assert verify_usage() == []
+    with all_tenants():
+        entry = AuditLogEntry.objects.get(action="usage.repaired")
+    month = f"{month_of(datetime.now(UTC)):%Y-%m}"
+    assert entry.before["counted_us"] == {f"{acme.pk} {month}": right + 7, f"{globex.pk} {month}": 5}
+    assert entry.after["counted_us"] == {f"{acme.pk} {month}": right, f"{globex.pk} {month}": 0}
 
 
 def test_a_month_is_the_one_in_which_the_execution_ended(

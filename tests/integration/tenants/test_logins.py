@@ -90,7 +90,7 @@ class TestThrottling:
 
     def test_the_command_lets_a_name_in_again(self, acme_user: User) -> None:
         fail(LIMIT)
-        call_command("axes_reset_username", "alice")
+        call_command("unlock_login", "alice", "--reason", "called")
         assert log_in(Client()).status_code == 302
 
     def test_no_password_and_no_token_of_a_form_is_kept(self, acme_user: User) -> None:

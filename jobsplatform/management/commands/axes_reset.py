@@ -1,0 +1,8 @@
+"""axes' way to forget all wrong passwords."""
+
+from jobsplatform.management.replaced import ReplacedCommand
+
+
+class Command(ReplacedCommand):
+    help = "Replaced by `unlock_login --all`."
+    instead = "unlock_login --all"

@@ -1,0 +1,8 @@
+"""axes' way to forget the wrong passwords of a name."""
+
+from jobsplatform.management.replaced import ReplacedCommand
+
+
+class Command(ReplacedCommand):
+    help = "Replaced by `unlock_login USERNAME`."
+    instead = "unlock_login USERNAME"

@@ -1,0 +1,8 @@
+"""Django's way to set a password."""
+
+from jobsplatform.management.replaced import ReplacedCommand
+
+
+class Command(ReplacedCommand):
+    help = "Replaced by `change_password USERNAME`."
+    instead = "change_password USERNAME"

@@ -1,0 +1,38 @@
+"""Create an account that is an admin of the platform."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from tenants.context import acting_as, command_actor
+from tenants.exceptions import DomainError
+from tenants.management.passwords import add_password_argument, read_password
+from tenants.services.people import create_platform_admin
+
+
+class Command(BaseCommand):
+    help = "Create an account that is an admin of the platform: the first one, or where no admin can log in any more."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("username")
+        parser.add_argument("--email", default="")
+        add_password_argument(parser)
+        parser.add_argument("--reason", default="", help="why, for the audit log")
+        parser.add_argument("--json", action="store_true", help="print the account as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        username, password = options["username"], read_password(from_stdin=options["password_stdin"])
+        try:
+            with acting_as(command_actor("create_platform_admin")):
+                create_platform_admin(
+                    username=username, password=password, email=options["email"], reason=options["reason"]
+                )
+        except DomainError as error:
+            raise CommandError(error.detail) from error
+        if options["json"]:
+            self.stdout.write(json.dumps({"username": username, "role": "admin"}, ensure_ascii=False))
+        else:
+            self.stdout.write(f"{username} is admin of the platform.")

@@ -1,0 +1,33 @@
+"""Let in again who has given wrong passwords too often."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from tenants.context import acting_as, command_actor
+from tenants.services.lockouts import unlock_logins
+
+
+class Command(BaseCommand):
+    help = "Forget wrong passwords: of a name, of an address, of a name from an address, or all."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("username", nargs="?", help="the name as it was typed at the log-in")
+        parser.add_argument("--address", help="from this address alone")
+        parser.add_argument("--all", action="store_true", help="of all names from everywhere")
+        parser.add_argument("--reason", default="", help="why, for the audit log")
+        parser.add_argument("--json", action="store_true", help="print how many were forgotten as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        name, address = options["username"], options["address"]
+        if bool(name or address) == options["all"]:
+            raise CommandError("Give a name, --address or both; or --all alone.")
+        with acting_as(command_actor("unlock_login")):
+            forgotten = unlock_logins(name=name, address=address, reason=options["reason"])
+        if options["json"]:
+            self.stdout.write(json.dumps({"forgotten": forgotten}))
+        else:
+            self.stdout.write(f"{forgotten:,} rows of wrong passwords are forgotten.")

@@ -1,0 +1,27 @@
+"""A password for an account, as whoever runs a command gives it: typed twice, or as a line of the standard input."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+
+from django.core.management.base import CommandError, CommandParser
+
+
+def add_password_argument(parser: CommandParser) -> None:
+    """The option of commands that set a password. No option takes the password itself: others see those."""
+    parser.add_argument(
+        "--password-stdin", action="store_true", help="read the password from a line of the standard input"
+    )
+
+
+def read_password(*, from_stdin: bool) -> str:
+    """The password; CommandError where it was typed in two ways, or nobody is there to type it."""
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
+        raise CommandError("Nobody can type the password here: give it with --password-stdin.")
+    password = getpass.getpass("Password: ")
+    if getpass.getpass("Password (again): ") != password:
+        raise CommandError("The two passwords are not the same.")
+    return password
