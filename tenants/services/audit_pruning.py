@@ -24,9 +24,11 @@ WITH doomed AS MATERIALIZED (
 ), entries AS (
     DELETE FROM tenants_auditlogentry e USING doomed d WHERE e.id = d.entry_id
 ), heads AS (
-    DELETE FROM tenants_audithead h WHERE h.chain = %(chain)s AND h.sequence < %(sequence)s
+    DELETE FROM tenants_audithead h WHERE h.chain = %(chain)s AND h.sequence < %(sequence)s RETURNING h.sequence
+), seals AS (
+    DELETE FROM tenants_auditseal s USING doomed d WHERE s.entry_id = d.entry_id RETURNING s.sequence
 )
-DELETE FROM tenants_auditseal s USING doomed d WHERE s.entry_id = d.entry_id
+SELECT (SELECT count(*) FROM seals), (SELECT count(*) FROM heads)
 """
 _ERASE = (
     "DELETE FROM tenants_auditpending WHERE tenant_id = %(chain)s",
@@ -38,10 +40,11 @@ _ERASE = (
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """How many entries went, and whether more of the chain is old enough."""
+    """How many entries went, and heads before the checkpoint, and whether more of the chain is old enough."""
 
     entries: int
     has_more: bool
+    heads: int = 0
 
 
 def prune_audit(*, chain: UUID, before: datetime, limit: int = 1000) -> Pruned:
@@ -64,14 +67,15 @@ def prune_audit(*, chain: UUID, before: datetime, limit: int = 1000) -> Pruned:
         build_head("checkpoint", chain, sequence, chain_hash).save(force_insert=True)
         with connection.cursor() as cursor:
             cursor.execute(_PRUNE, {"chain": chain, "sequence": sequence})
-            removed = cursor.rowcount
-    return Pruned(removed, has_more=len(old) == limit)
+            removed, heads = cursor.fetchone()
+    return Pruned(removed, has_more=len(old) == limit, heads=heads)
 
 
 def erase_chain(tenant_id: UUID) -> dict[str, Any]:
     """Remove all that the audit log holds of a tenant; returns the signed final head of its chain.
 
-    Belongs into the transaction that erases the tenant; the final head goes into the platform's own chain with the
+    Belongs into the transaction that erases the tenant, after `prune_audit` has taken away most of a long chain; the
+    final head goes into the platform's own chain with the
     audit entry of the erasure (`after={"final_head": …}`), where the verifier looks for it.
     """
     if tenant_id == PLATFORM_CHAIN:

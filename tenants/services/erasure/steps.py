@@ -1,4 +1,4 @@
-"""The erasure as a pipeline of named steps: count → every app's eraser → rows → prove.
+"""The erasure as a pipeline of named steps: count → every app's eraser → rows → chain → prove.
 
 Each call of `advance` is one transaction that does one bounded part and writes down how far it came. Killed anywhere,
 the next call does that part again or goes on after it; any number may call.
@@ -7,6 +7,7 @@ the next call does that part again or goes on after it; any number may call.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from uuid import UUID
 
 from django.db.models import Q
@@ -14,15 +15,18 @@ from django.db.models import Q
 from tenants.clock import read_moment
 from tenants.context import all_tenants
 from tenants.models import AuditHead, AuditLogEntry, AuditPending, AuditSeal, ErasureStatus, Tenant, TenantErasure
-from tenants.services.audit_pruning import erase_chain
+from tenants.services.audit_pruning import erase_chain, prune_audit
 from tenants.services.erasure.catalog import count_rows, delete_rows, tenant_tables
 from tenants.services.erasure.erasers import count_outside, find_erasers
 from tenants.services.erasure.proof import build_proof, hash_proof
 from tenants.services.erasure.requests import record_erasure
 
-COUNT, ROWS, PROVE = "count", "rows", "prove"
+COUNT, ROWS, CHAIN, PROVE = "count", "rows", "chain", "prove"
 BATCH_ROWS = 5_000
-# The audit log goes as one chain with its final head, and the tenant's own row last of all: both in the last step.
+# No seal is dated further ahead, whatever the clocks say.
+_A_DAY = timedelta(days=1)
+# The audit log goes up to signed checkpoints, as retention takes it; what is left of it goes with its final head, and
+# the tenant's own row last of all: both in the last step.
 _LAST = frozenset({model._meta.db_table for model in (AuditHead, AuditLogEntry, AuditPending, AuditSeal, Tenant)})
 
 
@@ -65,6 +69,8 @@ def _do_part(erasure: TenantErasure, most: int) -> bool:
         return True
     if erasure.step == ROWS:
         return _erase_rows(erasure, most)
+    if erasure.step == CHAIN:
+        return _erase_chain(erasure, most)
     if erasure.step == PROVE:
         return _prove(erasure)
     return _erase_outside(erasure, most)
@@ -99,8 +105,18 @@ def _erase_rows(erasure: TenantErasure, most: int) -> bool:
     return True
 
 
+def _erase_chain(erasure: TenantErasure, most: int) -> bool:
+    """Remove the oldest entries with their seals, all but the last one."""
+    pruned = prune_audit(chain=erasure.subject_id, before=read_moment() + _A_DAY, limit=most)
+    entries, seals, heads = (model._meta.db_table for model in (AuditLogEntry, AuditSeal, AuditHead))
+    _add(erasure, {entries: pruned.entries, seals: pruned.entries, heads: pruned.heads})
+    if not pruned.has_more:
+        _go_on(erasure)
+    return True
+
+
 def _prove(erasure: TenantErasure) -> bool:
-    """The audit log and the tenant's row go, everything is counted again, and the proof is written: all or nothing."""
+    """The log's end and the tenant's row go, everything is counted again, the proof is written: all or nothing."""
     subject = erasure.subject_id
     found = {**count_rows(subject), **count_outside(subject)}
     if any(number for name, number in found.items() if name not in _LAST):
@@ -126,7 +142,7 @@ class ErasureIncompleteError(RuntimeError):
 
 
 def _steps() -> list[str]:
-    return [COUNT, *(label for label, _ in find_erasers()), ROWS, PROVE]
+    return [COUNT, *(label for label, _ in find_erasers()), ROWS, CHAIN, PROVE]
 
 
 def _go_on(erasure: TenantErasure) -> None:
