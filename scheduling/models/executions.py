@@ -146,6 +146,9 @@ class Charge(HistoryRow):
     microseconds = models.BigIntegerField()
     at = models.DateTimeField()
 
+    class Meta:
+        indexes = [models.Index(fields=["tenant", "id"], name="charge_by_tenant")]
+
     def __str__(self) -> str:
         return f"{self.microseconds} µs {self.reason}"
 

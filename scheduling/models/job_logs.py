@@ -25,7 +25,10 @@ class JobLog(HistoryRow):
     at = models.DateTimeField(help_text="By the worker's clock.")
 
     class Meta:
-        indexes = [models.Index(fields=["job", "id"], name="job_log_job")]
+        indexes = [
+            models.Index(fields=["job", "id"], name="job_log_job"),
+            models.Index(fields=["tenant", "id"], name="job_log_by_tenant"),
+        ]
 
     def __str__(self) -> str:
         return self.message[:80]

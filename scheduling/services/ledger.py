@@ -9,19 +9,21 @@ from uuid import UUID
 from django.db import connection
 
 from tenants.context import all_tenants
+from tenants.selectors.tenant_pages import IN_PAGE, TenantPage, read_pages
 
-# One statement is one snapshot, so executions that end meanwhile do not disturb the sums.
-_BALANCES = """
+# One statement is one snapshot, so executions that end meanwhile do not disturb the sums of its tenants.
+_BALANCES = f"""
 SELECT tenant_id, sum(charged)::bigint, sum(measured)::bigint, sum(predicted)::bigint
 FROM (
-    SELECT tenant_id, microseconds AS charged, 0 AS measured, 0 AS predicted FROM scheduling_charge
-    UNION ALL SELECT tenant_id, 0, measured_us, 0 FROM scheduling_execution
+    SELECT tenant_id, microseconds AS charged, 0 AS measured, 0 AS predicted FROM scheduling_charge WHERE {IN_PAGE}
+    UNION ALL SELECT tenant_id, 0, measured_us, 0 FROM scheduling_execution WHERE {IN_PAGE}
     UNION ALL SELECT tenant_id, 0, 0, coalesce(charged_us, predicted_us) FROM scheduling_execution_live
+        WHERE {IN_PAGE}
 ) AS entries
 -- A tenant that is being erased loses one table after the other.
 WHERE tenant_id NOT IN (SELECT subject_id FROM tenants_tenanterasure WHERE status = 'running')
 GROUP BY tenant_id ORDER BY tenant_id
-"""
+"""  # noqa: S608 - constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,12 @@ class LedgerReport:
 
 
 def verify_ledger() -> LedgerReport:
-    """Compare charges with the measured time of ended executions and what open ones were charged in advance."""
+    """Compare charges with measured time of ended executions and what open ones were charged in advance, by pages."""
+    return LedgerReport([balance for page in read_pages() for balance in verify_ledger_page(page).balances])
+
+
+def verify_ledger_page(page: TenantPage) -> LedgerReport:
+    """The same for a page of tenants, by one statement."""
     with all_tenants(), connection.cursor() as cursor:
-        cursor.execute(_BALANCES)
+        cursor.execute(_BALANCES, page.parameters())
         return LedgerReport([TenantBalance(*row) for row in cursor.fetchall()])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scheduling.histogram import BUCKETS
+from tenants.selectors.tenant_pages import IN_PAGE
 
 
 def _histogram(bucket: str) -> str:
@@ -75,23 +76,23 @@ ON CONFLICT (id) DO UPDATE SET folded_at = excluded.folded_at
 """
 # One statement is one snapshot: what a fold moves meanwhile is on one side or the other of it, never on both.
 # An execution may end long after its id was made, so its ids begin before the window.
-_TENANT_DIFFERENCES = """
+TENANT_DIFFERENCES = f"""
 WITH rolled AS (
     SELECT tenant_id, queue_id, minute, sum(completed) AS completed, sum(failed) AS failed FROM (
         SELECT tenant_id, queue_id, minute, completed, failed FROM scheduling_tenant_minute
-        WHERE minute >= %(since)s AND minute < %(until)s AND (completed > 0 OR failed > 0)
+        WHERE {IN_PAGE} AND minute >= %(since)s AND minute < %(before)s AND (completed > 0 OR failed > 0)
         UNION ALL
         SELECT tenant_id, queue_id, date_trunc('minute', ended_at),
             (outcome = ANY (%(completed)s))::int, (outcome = ANY (%(failed)s))::int
         FROM scheduling_tally
-        WHERE ended_at >= %(since)s AND ended_at < %(until)s AND outcome = ANY (%(ran)s)
+        WHERE {IN_PAGE} AND ended_at >= %(since)s AND ended_at < %(before)s AND outcome = ANY (%(ran)s)
     ) AS rows GROUP BY 1, 2, 3
 ), recount AS (
     SELECT tenant_id, queue_id, date_trunc('minute', ended_at) AS minute,
         count(*) FILTER (WHERE outcome = ANY (%(completed)s)) AS completed,
         count(*) FILTER (WHERE outcome = ANY (%(failed)s)) AS failed
     FROM scheduling_execution
-    WHERE id >= %(floor)s AND ended_at >= %(since)s AND ended_at < %(until)s
+    WHERE {IN_PAGE} AND id >= %(floor)s AND ended_at >= %(since)s AND ended_at < %(before)s
         AND outcome = ANY (%(ran)s)
     GROUP BY 1, 2, 3
 )
@@ -99,16 +100,16 @@ SELECT 'tenant-minute', concat_ws(' ', tenant_id, queue_id, minute),
     concat_ws('/', r.completed, r.failed), concat_ws('/', c.completed, c.failed)
 FROM rolled r FULL JOIN recount c USING (tenant_id, queue_id, minute)
 WHERE (r.completed, r.failed) IS DISTINCT FROM (c.completed, c.failed)
-"""
+"""  # noqa: S608 - constants
 # Both are written by one fold, so neither is ahead of the other.
-_QUEUE_DIFFERENCES = """
+QUEUE_DIFFERENCES = """
 WITH tenant AS (
     SELECT queue_id, minute, sum(completed) AS completed, sum(failed) AS failed, sum(dead_letters) AS dead_letters,
         sum(busy_us) AS busy_us
-    FROM scheduling_tenant_minute WHERE minute >= %(since)s AND minute < %(until)s GROUP BY 1, 2
+    FROM scheduling_tenant_minute WHERE minute >= %(since)s AND minute < %(before)s GROUP BY 1, 2
 ), queue AS (
     SELECT queue_id, minute, completed, failed, dead_letters, busy_us
-    FROM scheduling_queue_minute WHERE minute >= %(since)s AND minute < %(until)s
+    FROM scheduling_queue_minute WHERE minute >= %(since)s AND minute < %(before)s
 )
 SELECT 'queue-minute', concat_ws(' ', queue_id, minute), concat_ws('/', q.completed, q.failed, q.busy_us),
     concat_ws('/', t.completed, t.failed, t.busy_us)
@@ -116,22 +117,18 @@ FROM queue q FULL JOIN tenant t USING (queue_id, minute)
 WHERE (q.completed, q.failed, q.dead_letters, q.busy_us)
     IS DISTINCT FROM (t.completed, t.failed, t.dead_letters, t.busy_us)
 """
-_KIND_DIFFERENCES = """
-WITH rolled AS (
-    SELECT kind, hour, outcome, sum(executions) AS executions, sum(worker_us) AS worker_us FROM (
-        SELECT kind, hour, outcome, executions, worker_us FROM scheduling_kind_hour
-        WHERE hour >= %(since)s AND hour < %(until)s AND outcome <> ''
-        UNION ALL
-        SELECT kind, date_trunc('hour', ended_at), outcome, 1, measured_us FROM scheduling_tally
-        WHERE ended_at >= %(since)s AND ended_at < %(until)s AND outcome <> ''
-    ) AS rows GROUP BY 1, 2, 3
-), recount AS (
-    SELECT kind, date_trunc('hour', ended_at) AS hour, outcome, count(*) AS executions, sum(measured_us) AS worker_us
-    FROM scheduling_execution WHERE id >= %(floor)s AND ended_at >= %(since)s AND ended_at < %(until)s GROUP BY 1, 2, 3
-)
-SELECT 'kind-hour', concat_ws(' ', kind, outcome, hour), concat_ws('/', r.executions, r.worker_us),
-    concat_ws('/', c.executions, c.worker_us)
-FROM rolled r FULL JOIN recount c USING (kind, hour, outcome)
-WHERE (r.executions, r.worker_us) IS DISTINCT FROM (c.executions, c.worker_us)
+# What ended in hours that are over changes no more, so a recount of it page by page is as good as one snapshot.
+KIND_RECOUNT = f"""
+SELECT concat_ws(' ', kind, outcome, date_trunc('hour', ended_at)), count(*), sum(measured_us)::bigint
+FROM scheduling_execution
+WHERE {IN_PAGE} AND id >= %(floor)s AND ended_at >= %(since)s AND ended_at < %(before)s GROUP BY 1
+"""  # noqa: S608 - constants
+KIND_ROLLED = """
+SELECT concat_ws(' ', kind, outcome, hour), sum(executions)::bigint, sum(worker_us)::bigint FROM (
+    SELECT kind, hour, outcome, executions, worker_us FROM scheduling_kind_hour
+    WHERE hour >= %(since)s AND hour < %(before)s AND outcome <> ''
+    UNION ALL
+    SELECT kind, date_trunc('hour', ended_at), outcome, 1, measured_us FROM scheduling_tally
+    WHERE ended_at >= %(since)s AND ended_at < %(before)s AND outcome <> ''
+) AS rows GROUP BY 1
 """
-DIFFERENCES = (_TENANT_DIFFERENCES, _QUEUE_DIFFERENCES, _KIND_DIFFERENCES)

@@ -25,6 +25,7 @@ from scheduling.services.dispatching.tick import TICK_LOCK
 from tenants.context import all_tenants
 from tenants.limits import month_of
 from tenants.selectors.limits import EffectiveLimit
+from tenants.selectors.tenant_pages import IN_PAGE, TenantPage, read_pages
 from tenants.services.audit import AuditTarget, record_audit
 
 _NOW = """
@@ -35,19 +36,22 @@ SELECT (SELECT coalesce(sum(waiting + keys_waiting), 0) FROM scheduling_scheduli
     (SELECT count(*) FROM scheduling_schedule WHERE tenant_id = %(tenant_id)s)
 """
 # One statement is one snapshot: what a tick has not folded yet is in the one sum and not in the other.
-_RECOUNTED = """
+_RECOUNTED = f"""
 recounted AS (
     SELECT tenant_id, date_trunc('month', ended_at AT TIME ZONE 'UTC')::date AS period, sum(us)::bigint AS us
     FROM (
-        SELECT tenant_id, ended_at, measured_us AS us FROM scheduling_execution WHERE ended_at >= %(since)s
-        UNION ALL SELECT tenant_id, ended_at, -measured_us FROM scheduling_settled WHERE ended_at >= %(since)s
+        SELECT tenant_id, ended_at, measured_us AS us FROM scheduling_execution
+        WHERE {IN_PAGE} AND ended_at >= %(since)s
+        UNION ALL SELECT tenant_id, ended_at, -measured_us FROM scheduling_settled
+        WHERE {IN_PAGE} AND ended_at >= %(since)s
     ) AS ended
     GROUP BY 1, 2
 )
-"""
+"""  # noqa: S608 - constants
 _DIFFERENCES = f"""
 WITH {_RECOUNTED}, counted AS (
-    SELECT tenant_id, period, amount FROM tenants_tenantusage WHERE key = %(key)s AND period >= %(period)s
+    SELECT tenant_id, period, amount FROM tenants_tenantusage
+    WHERE {IN_PAGE} AND key = %(key)s AND period >= %(period)s
 )
 SELECT tenant_id, period, coalesce(c.amount, 0), coalesce(r.us, 0)
 FROM counted c FULL JOIN recounted r USING (tenant_id, period)
@@ -55,7 +59,7 @@ WHERE coalesce(c.amount, 0) <> coalesce(r.us, 0) ORDER BY 1, 2
 """  # noqa: S608 - constants
 _REPAIR = f"""
 WITH {_RECOUNTED}, missing AS (
-    UPDATE tenants_tenantusage SET amount = 0 WHERE key = %(key)s AND period >= %(period)s
+    UPDATE tenants_tenantusage SET amount = 0 WHERE {IN_PAGE} AND key = %(key)s AND period >= %(period)s
         AND (tenant_id, period) NOT IN (SELECT tenant_id, period FROM recounted)
 )
 INSERT INTO tenants_tenantusage (tenant_id, key, period, amount)
@@ -96,10 +100,21 @@ def verify_usage(*, since: date | None = None, repair: bool = False, reason: str
     """The months from ``since`` (this one) whose counted worker time is not what executions measured.
 
     ``repair`` writes the measured time, while no dispatcher ticks, and records what each counter was. Months whose
-    executions were pruned in part must not be asked for.
+    executions were pruned in part must not be asked for. Page by page of tenants, each in a transaction of its own.
     """
+    found: list[UsageDifference] = []
+    for page in read_pages():
+        found += verify_usage_page(page, since=since, repair=repair, reason=reason)
+    return found
+
+
+def verify_usage_page(
+    page: TenantPage, *, since: date | None = None, repair: bool = False, reason: str = ""
+) -> Sequence[UsageDifference]:
+    """The same for a page of tenants."""
     period = since or month_of(datetime.now(UTC))
     parameters: dict[str, Any] = {
+        **page.parameters(),
         "key": WORKER_SECONDS.key,
         "period": period,
         "since": datetime.combine(period, time(), tzinfo=UTC),

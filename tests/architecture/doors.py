@@ -73,7 +73,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"put_space", "take_space"},
         "FORCE binds the owner, who counts all tenants' documents",
     ),
-    "scheduling/processors/retrieval/space.py": ({"verify_space"}, "every tenant's counters are recounted"),
+    "scheduling/processors/retrieval/space.py": ({"verify_space_page"}, "every tenant's counters are recounted"),
     "scheduling/selectors/outlook.py": (
         {"read_start"},
         "everybody's work decides when a job's turn comes; the time alone is told",
@@ -106,7 +106,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "the order among tenants is the platform's",
     ),
     "scheduling/services/share_samples.py": ({"_take_sample"}, "entitlements are reckoned among all tenants"),
-    "scheduling/services/counters.py": ({"verify_counters"}, "the counters are of all tenants' work"),
+    "scheduling/services/counters.py": ({"verify_counters_page"}, "the counters are of all tenants' work"),
     "scheduling/services/diagnosis.py": ({"_liveness_checks"}, "the diagnosis is the platform's"),
     "scheduling/services/dispatching/absence.py": (
         {"note_broker_away", "note_refused_hints"},
@@ -124,7 +124,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/services/dispatching/tick.py": ({"run_tick"}, "dispatch serves all tenants at once"),
     "scheduling/services/execution.py": ({"start_executions"}, "a message names executions, not their tenants"),
     "scheduling/services/leases.py": ({"heartbeat"}, "a worker renews the leases of many tenants' executions"),
-    "scheduling/services/ledger.py": ({"verify_ledger"}, "the ledger balances for every tenant"),
+    "scheduling/services/ledger.py": ({"verify_ledger_page"}, "the ledger balances for every tenant"),
     "scheduling/services/quotas.py": ({"keep_limits"}, "overrides expire and months end for all tenants"),
     "scheduling/services/lines.py": ({"remove_idle_lines"}, "upkeep removes what is idle of all tenants"),
     "scheduling/services/partitions.py": (
@@ -139,7 +139,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "whichever dispatcher looks fires what is due of all tenants",
     ),
     "scheduling/services/retention/history.py": (
-        {"drop_oldest_day", "prune_oldest", "prune_tenant_history"},
+        {"drop_oldest_day", "prune_tenant_history"},
         "a day of history holds the rows of all tenants, and each step serves whichever has old ones",
     ),
     "scheduling/services/retention/jobs.py": (
@@ -151,7 +151,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "workers and runs of upkeep are the platform's",
     ),
     "scheduling/services/rollups.py": (
-        {"fold_tallies", "prune_rollups", "verify_rollups"},
+        {"fold_tallies", "prune_rollups"},
         "what ended is counted for all tenants at once",
     ),
     "scheduling/services/settlement.py": ({"settle"}, "capacity and charges are settled across tenants"),
@@ -175,7 +175,11 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"_begin", "_write", "request_upkeep"},
         "upkeep is the platform's, and so are its results",
     ),
-    "scheduling/services/usage.py": ({"verify_usage"}, "every tenant's counter is its executions' time"),
+    "scheduling/services/rollup_checks.py": (
+        {"RollupCheck.check_page", "RollupCheck.finish"},
+        "the rollups are of all tenants' work",
+    ),
+    "scheduling/services/usage.py": ({"verify_usage_page"}, "every tenant's counter is its executions' time"),
     "scheduling/services/workers.py": (
         {"_switch", "enter_again", "register_worker", "retire_worker"},
         "workers are the platform's and serve all tenants",
@@ -200,6 +204,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"find_api_key", "find_valid_key"},
         "a command names a key, not its tenant; a wait asks again for its own",
     ),
+    "tenants/selectors/tenant_pages.py": ({"read_page"}, "a walk over all tenants asks for the next of them"),
     "tenants/selectors/people.py": ({"find_places"}, "whoever knocks has no context yet"),
     "tenants/selectors/tenants.py": ({"find_tenant"}, "whoever knocks has no context yet"),
     "tenants/services/api_keys.py": ({"authenticate_api_key"}, "the key says which tenant it is, not the caller"),

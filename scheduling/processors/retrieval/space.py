@@ -13,33 +13,40 @@ from scheduling.processors.retrieval.limits import STORAGE_BYTES, VECTOR_CHUNKS
 from scheduling.processors.retrieval.models import Document
 from tenants.context import all_tenants
 from tenants.limits import NO_PERIOD
+from tenants.selectors.tenant_pages import IN_PAGE, TenantPage, read_pages
 from tenants.services.usage import change_stored, check_room
 
 # Documents say how many chunks they have and how large they are: no chunk is looked at.
-_RECOUNTED = """
+_RECOUNTED = f"""
 recounted AS (
     SELECT tenant_id, %(chunks)s::text AS key, sum(coalesce(chunks_total, 0))::bigint AS amount
-    FROM retrieval_document GROUP BY 1
+    FROM retrieval_document WHERE {IN_PAGE} GROUP BY 1
     UNION ALL
     SELECT tenant_id, %(bytes)s::text, sum(size_bytes)::bigint
-    FROM (SELECT DISTINCT ON (tenant_id, storage_key) tenant_id, size_bytes FROM retrieval_document) AS content
+    FROM (
+        SELECT DISTINCT ON (tenant_id, storage_key) tenant_id, size_bytes FROM retrieval_document WHERE {IN_PAGE}
+    ) AS content
     GROUP BY 1
 )
-"""
+"""  # noqa: S608 - constants
 _DIFFERENCES = f"""
 WITH {_RECOUNTED}, counted AS (
     SELECT tenant_id, key, amount FROM tenants_tenantusage
-    WHERE key IN (%(chunks)s, %(bytes)s) AND period = %(period)s
+    WHERE {IN_PAGE} AND key IN (%(chunks)s, %(bytes)s) AND period = %(period)s
 )
 SELECT tenant_id, key, coalesce(c.amount, 0), coalesce(r.amount, 0)
 FROM counted c FULL JOIN recounted r USING (tenant_id, key)
 WHERE coalesce(c.amount, 0) <> coalesce(r.amount, 0) ORDER BY 1, 2
 """  # noqa: S608 - constants
 # The counters' rows are locked, and then the documents counted by a statement that sees all that was waited for.
-_HOLD = "SELECT 1 FROM tenants_tenantusage WHERE key IN (%(chunks)s, %(bytes)s) AND period = %(period)s FOR UPDATE"
+_HOLD = f"""
+SELECT 1 FROM tenants_tenantusage
+WHERE {IN_PAGE} AND key IN (%(chunks)s, %(bytes)s) AND period = %(period)s FOR UPDATE
+"""  # noqa: S608 - constants
 _REPAIR = f"""
 WITH {_RECOUNTED}, emptied AS (
-    UPDATE tenants_tenantusage SET amount = 0 WHERE key IN (%(chunks)s, %(bytes)s) AND period = %(period)s
+    UPDATE tenants_tenantusage SET amount = 0
+    WHERE {IN_PAGE} AND key IN (%(chunks)s, %(bytes)s) AND period = %(period)s
         AND (tenant_id, key) NOT IN (SELECT tenant_id, key FROM recounted)
 )
 INSERT INTO tenants_tenantusage (tenant_id, key, period, amount)
@@ -83,8 +90,18 @@ def take_chunks(document: Document, total: int) -> None:
 
 
 def verify_space(*, repair: bool = False) -> Sequence[SpaceDifference]:
-    """The counters that are not what the documents add up to; ``repair`` writes what they do."""
-    parameters: dict[str, Any] = {"chunks": VECTOR_CHUNKS.key, "bytes": STORAGE_BYTES.key, "period": NO_PERIOD}
+    """The counters that are not what the documents add up to; ``repair`` writes what they do, page by page."""
+    return [difference for page in read_pages() for difference in verify_space_page(page, repair=repair)]
+
+
+def verify_space_page(page: TenantPage, *, repair: bool = False) -> Sequence[SpaceDifference]:
+    """The same for a page of tenants, in one transaction."""
+    parameters: dict[str, Any] = {
+        **page.parameters(),
+        "chunks": VECTOR_CHUNKS.key,
+        "bytes": STORAGE_BYTES.key,
+        "period": NO_PERIOD,
+    }
     with all_tenants(), connection.cursor() as cursor:
         if repair:
             cursor.execute(_HOLD, parameters)

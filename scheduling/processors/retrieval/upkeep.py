@@ -11,9 +11,10 @@ from django.db.models import Count, QuerySet
 from django.utils import timezone
 
 from scheduling.processors.retrieval.models import Document
-from scheduling.processors.retrieval.space import verify_space
+from scheduling.processors.retrieval.space import SpaceDifference, verify_space_page
 from scheduling.processors.retrieval.storage import discard_unused_file
 from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
+from scheduling.services.upkeep.verification import step_page
 from tenants.context import all_tenants, tenant_context
 
 # An upload stores its file before its document is committed; nothing this young is looked at.
@@ -47,13 +48,12 @@ def check_chunks(budget: Budget) -> Step:
 
 
 def check_space(budget: Budget) -> Step:
-    """Each tenant's counters of chunks and bytes are what its documents add up to: one statement over documents."""
-    del budget
-    findings = [
-        f"Tenant {row.tenant_id} is counted {row.counted:,} of {row.key}; its documents add up to {row.recounted:,}."
-        for row in verify_space()
-    ]
-    return Step(findings=findings)
+    """Each tenant's counters of chunks and bytes are what its documents add up to."""
+    return step_page(budget, lambda page: map(_tell_space, verify_space_page(page)))
+
+
+def _tell_space(row: SpaceDifference) -> str:
+    return f"Tenant {row.tenant_id} is counted {row.counted:,} of {row.key}; its documents add up to {row.recounted:,}."
 
 
 def _next_folder(after: str) -> str | None:

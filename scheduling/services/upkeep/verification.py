@@ -3,41 +3,63 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
-from scheduling.services.counters import verify_counters
-from scheduling.services.ledger import verify_ledger
+from django.utils import timezone
+
+from scheduling.services.counters import verify_counters_page
+from scheduling.services.ledger import TenantBalance, verify_ledger_page
 from scheduling.services.retention.rules import Kept, least_cutoff
-from scheduling.services.rollups import FOLD_ROWS, fold_tallies, verify_recent_rollups
+from scheduling.services.rollup_checks import RollupCheck, begin_recent_check
+from scheduling.services.rollups import FOLD_ROWS, fold_tallies
 from scheduling.services.upkeep.registry import Budget, Step
-from scheduling.services.usage import verify_usage
+from scheduling.services.usage import UsageDifference, verify_usage_page
 from tenants.context import all_tenants
 from tenants.limits import month_of
+from tenants.selectors.tenant_pages import BEFORE_ALL, TenantPage, read_page
 from tenants.services.audit_heads import sign_heads
 from tenants.services.audit_verification import verify_chains
+
+# A walk that was left longer ago begins anew: rollups by the minute are not kept for ever.
+OLDEST_WALK = timedelta(days=1)
+
+
+def step_page(budget: Budget, find: Callable[[TenantPage], Iterable[object]]) -> Step:
+    """Look at the page of tenants behind the cursor, in a transaction of its own."""
+    page = read_page(after=UUID(str(budget.cursor.get("after", BEFORE_ALL))))
+    findings = [str(finding) for finding in find(page)]
+    cursor = {} if page.is_last else {"after": str(page.until)}
+    return Step({"tenants": page.tenants}, has_more=not page.is_last, cursor=cursor, findings=findings)
 
 
 def check_ledger(budget: Budget) -> Step:
     """Charges against measured and predicted time, of every tenant."""
-    del budget
-    report = verify_ledger()
-    findings = [
-        f"The ledger of tenant {balance.tenant_id} is off by {balance.difference_us:,} µs."
-        for balance in report.unbalanced
-    ]
-    return Step({"tenants": len(report.balances)}, findings=findings)
+    return step_page(budget, lambda page: map(_tell_balance, verify_ledger_page(page).unbalanced))
+
+
+def _tell_balance(balance: TenantBalance) -> str:
+    return f"The ledger of tenant {balance.tenant_id} is off by {balance.difference_us:,} µs."
 
 
 def check_counters(budget: Budget) -> Step:
     """What waits and what is in flight, against a recount."""
-    del budget
-    return Step(findings=[str(difference) for difference in verify_counters()])
+    return step_page(budget, verify_counters_page)
 
 
 def check_rollups(budget: Budget) -> Step:
-    """The rollups of the last whole hours, against a recount of history."""
-    del budget
-    return Step(findings=[str(difference) for difference in verify_recent_rollups()])
+    """The rollups of the last whole hours, against a recount of history: tenant by tenant, then of them all."""
+    check = RollupCheck.from_cursor(budget.cursor) if "since" in budget.cursor else None
+    if check is None or check.until < timezone.now() - OLDEST_WALK:
+        check, budget = begin_recent_check(), replace(budget, cursor={})
+    if check is None:
+        return Step()
+    step = step_page(budget, check.check_page)
+    if step.has_more:
+        return replace(step, cursor={**check.as_cursor(), **step.cursor})
+    return replace(step, findings=[*step.findings, *map(str, check.finish())])
 
 
 def fold_rollups(budget: Budget) -> Step:
@@ -63,13 +85,13 @@ def sign_audit_heads(budget: Budget) -> Step:
 
 def check_usage(budget: Budget) -> Step:
     """This month's counted worker time, against what executions measured, while all of them are kept."""
-    del budget
     with all_tenants():
         all_kept_since = least_cutoff(Kept.EXECUTIONS)
     if month_of(datetime.now(UTC)) <= all_kept_since.astimezone(UTC).date():
         return Step({"skipped": 1})
-    findings = [
-        f"Tenant {row.tenant_id} is counted {row.counted_us:,} µs for {row.period:%Y-%m}, measured {row.measured_us:,}."
-        for row in verify_usage()
-    ]
-    return Step(findings=findings)
+    return step_page(budget, lambda page: map(_tell_usage, verify_usage_page(page)))
+
+
+def _tell_usage(row: UsageDifference) -> str:
+    counted = f"is counted {row.counted_us:,} µs for {row.period:%Y-%m}, measured {row.measured_us:,}."
+    return f"Tenant {row.tenant_id} {counted}"

@@ -14,7 +14,8 @@ from scheduling.models import DeadLetter, Execution, KindHour, Queue, QueueMinut
 from scheduling.selectors.throughput import COMPLETED, FAILED, read_recent_work
 from scheduling.services import rollups, verdicts
 from scheduling.services.rescue import run_sweep
-from scheduling.services.rollups import fold_tallies, prune_rollups, verify_rollups
+from scheduling.services.rollup_checks import verify_rollups
+from scheduling.services.rollups import fold_tallies, prune_rollups
 from scheduling.services.settlement import settle
 from tenants.context import all_tenants, tenant_context
 from tenants.ids import uuid7

@@ -79,7 +79,7 @@ def test_rollups_are_recounted_by_beat(work: None) -> None:
         ("scheduling_kind_hour", "hour"),
         ("scheduling_execution", "ended_at"),
     ):
-        execute(f"UPDATE {table} SET {column} = {column} - interval '1 hour'")
+        execute(f"UPDATE {table} SET {column} = {column} - interval '2 hours'")
     assert run_upkeep(name="verify_rollups").outcome == "ok"
     execute("UPDATE scheduling_kind_hour SET executions = 7")
     assert run_upkeep(name="verify_rollups").outcome == "failed"

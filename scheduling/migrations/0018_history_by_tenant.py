@@ -1,0 +1,15 @@
+"""A tenant's charges and lines of logs by an index: for the proof of its ledger and for its plan's retention."""
+
+from django.db import migrations, models
+
+from tenants.partitions import AddPartitionedIndex
+
+
+class Migration(migrations.Migration):
+    atomic = False
+    dependencies = [("scheduling", "0017_rows_of_tenants")]
+
+    operations = [
+        AddPartitionedIndex("Charge", models.Index(fields=["tenant", "id"], name="charge_by_tenant")),
+        AddPartitionedIndex("JobLog", models.Index(fields=["tenant", "id"], name="job_log_by_tenant")),
+    ]

@@ -1,0 +1,106 @@
+"""The proof that the rollups equal a recount of history: tenant by tenant, then of them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from django.db import connection
+
+from scheduling.models import RollupClock
+from scheduling.services.rollups import outcomes
+from scheduling.services.rollups_sql import KIND_RECOUNT, KIND_ROLLED, QUEUE_DIFFERENCES, TENANT_DIFFERENCES
+from tenants.context import all_tenants
+from tenants.ids import uuid7_floor
+from tenants.selectors.tenant_pages import TenantPage, read_pages
+
+# Longest time from the making of an execution's id to its end that a recount looks for.
+LONGEST_FLIGHT = timedelta(days=2)
+# Executions that ended in an hour are committed this long after it at the latest. One that had to wait longer for the
+# database, and is committed just between its page and the end of the walk, is a false alarm, which the next walk takes
+# back.
+LONGEST_COMMIT_SECONDS = 300
+# Executions and microseconds by kind, outcome and hour.
+type KindSums = dict[str, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class RollupDifference:
+    """A row of a rollup that is not what history says."""
+
+    rollup: str
+    row: str
+    rolled: str
+    recounted: str
+
+    def __str__(self) -> str:
+        return f"{self.rollup} of {self.row}: {self.rolled or 'nothing'}, recounted {self.recounted or 'nothing'}."
+
+
+@dataclass(slots=True)
+class RollupCheck:
+    """A walk over the hours of [since, until); ``kinds`` is what the pages so far have come to."""
+
+    since: datetime
+    until: datetime
+    kinds: KindSums = field(default_factory=dict)
+
+    @classmethod
+    def from_cursor(cls, cursor: Mapping[str, Any]) -> Self:
+        """The walk where it was left."""
+        kinds = {name: (sums[0], sums[1]) for name, sums in cursor["kinds"].items()}
+        return cls(datetime.fromisoformat(cursor["since"]), datetime.fromisoformat(cursor["until"]), kinds)
+
+    def as_cursor(self) -> dict[str, Any]:
+        """What ``from_cursor`` reads, as JSON holds it."""
+        return {"since": self.since.isoformat(), "until": self.until.isoformat(), "kinds": self.kinds}
+
+    def check_page(self, page: TenantPage) -> list[RollupDifference]:
+        """Compare the minutes of a page of tenants, and count its executions by kind."""
+        parameters = {**self._parameters(), **page.parameters()}
+        with all_tenants(), connection.cursor() as cursor:
+            cursor.execute(TENANT_DIFFERENCES, parameters)
+            differences = [RollupDifference(*row) for row in cursor.fetchall()]
+            cursor.execute(KIND_RECOUNT, parameters)
+            for name, executions, worker_us in cursor.fetchall():
+                before = self.kinds.get(name, (0, 0))
+                self.kinds[name] = (before[0] + executions, before[1] + worker_us)
+        return differences
+
+    def finish(self) -> list[RollupDifference]:
+        """Behind the last page: compare queues with tenants, and kinds with what was counted."""
+        with all_tenants(), connection.cursor() as cursor:
+            cursor.execute(QUEUE_DIFFERENCES, self._parameters())
+            differences = [RollupDifference(*row) for row in cursor.fetchall()]
+            cursor.execute(KIND_ROLLED, self._parameters())
+            rolled: KindSums = {name: (executions, worker_us) for name, executions, worker_us in cursor.fetchall()}
+        for name in sorted(rolled.keys() | self.kinds.keys()):
+            if rolled.get(name) != self.kinds.get(name):
+                sums = ("/".join(map(str, of.get(name, ()))) for of in (rolled, self.kinds))
+                differences.append(RollupDifference("kind-hour", name, *sums))
+        return differences
+
+    def _parameters(self) -> dict[str, Any]:
+        floor = uuid7_floor(self.since - LONGEST_FLIGHT)
+        return {"since": self.since, "before": self.until, "floor": floor, **outcomes()}
+
+
+def verify_rollups(*, since: datetime, until: datetime) -> list[RollupDifference]:
+    """Compare the rollups of [since, until), whole hours, with a recount of history; what differs."""
+    check = RollupCheck(since, until)
+    differences = [difference for page in read_pages() for difference in check.check_page(page)]
+    return differences + check.finish()
+
+
+def begin_recent_check(*, hours: int = 2) -> RollupCheck | None:
+    """A walk over the last whole hours but those in which counting began; None where none is left."""
+    clock = RollupClock.objects.get()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT date_trunc('hour', now() - make_interval(secs => %s))", [LONGEST_COMMIT_SECONDS])
+        (until,) = cursor.fetchone()
+    # While a release is rolled out, workers of the one before settle without a tally.
+    counted_since = clock.counting_since + timedelta(hours=2)
+    since = max(until - timedelta(hours=hours), counted_since.replace(minute=0, second=0, microsecond=0))
+    return RollupCheck(since, until) if since < until else None

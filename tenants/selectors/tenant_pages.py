@@ -1,0 +1,52 @@
+"""Tenants by the page, for walks over all of them that no single statement could do within its time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from uuid import UUID
+
+from tenants.context import all_tenants
+from tenants.models import Tenant
+
+# Few enough that the rows of a page are summed up within a statement's time, many enough that pages are few.
+TENANTS_PER_PAGE = 200
+BEFORE_ALL, BEHIND_ALL = UUID(int=0), UUID(int=2**128 - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class TenantPage:
+    """All ids beyond ``after`` up to ``until``, those of rows whose tenant is gone among them."""
+
+    after: UUID
+    until: UUID
+    tenants: int
+
+    @property
+    def is_last(self) -> bool:
+        return self.until == BEHIND_ALL
+
+    def parameters(self) -> dict[str, UUID]:
+        """For a statement with the condition IN_PAGE."""
+        return {"after": self.after, "until": self.until}
+
+
+IN_PAGE = "tenant_id > %(after)s AND tenant_id <= %(until)s"
+
+
+def read_page(*, after: UUID = BEFORE_ALL) -> TenantPage:
+    """The page of tenants behind ``after``."""
+    with all_tenants():
+        ids = Tenant.objects.filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)
+        found = list(ids[:TENANTS_PER_PAGE])
+    is_last = len(found) < TENANTS_PER_PAGE
+    return TenantPage(after, BEHIND_ALL if is_last else found[-1], len(found))
+
+
+def read_pages() -> Iterator[TenantPage]:
+    """All pages, one after the other."""
+    page = read_page()
+    yield page
+    while not page.is_last:
+        page = read_page(after=page.until)
+        yield page

@@ -1,0 +1,112 @@
+"""Verification walks by pages of tenants: killed or out of time it goes on, and it misses nothing."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+from django.db import connection
+
+from scheduling.models import Charge, RollupClock, UpkeepRun
+from scheduling.services.ledger import verify_ledger
+from scheduling.services.rollups import fold_tallies
+from scheduling.services.upkeep.runs import run_upkeep
+from tenants.context import all_tenants
+from tenants.ids import uuid7
+from tenants.models import Tenant
+from tenants.selectors import tenant_pages
+from tests.integration.scheduling.acts import Start, Tick, complete, submit
+
+pytestmark = pytest.mark.django_db
+WALKS = ["verify_ledger", "verify_counters", "verify_rollups", "verify_usage", "verify_space"]
+OLD_HOURS = """
+    UPDATE scheduling_tenant_minute SET minute = minute - interval '2 hours';
+    UPDATE scheduling_queue_minute SET minute = minute - interval '2 hours';
+    UPDATE scheduling_kind_hour SET hour = hour - interval '2 hours';
+    UPDATE scheduling_execution SET ended_at = ended_at - interval '2 hours'
+"""
+
+
+@pytest.fixture(autouse=True)
+def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tenant_pages, "TENANTS_PER_PAGE", 1)
+
+
+@pytest.fixture
+def work(acme: Tenant, globex: Tenant, tick: Tick, start: Start) -> None:
+    """A job done, some in flight and some waiting, of each tenant; counted, two hours ago."""
+    jobs = [submit(tenant, 3)[0] for tenant in (acme, globex)]
+    tick()
+    for job in jobs:
+        complete(start, job)
+    with all_tenants():
+        RollupClock.objects.update(counting_since="2020-01-01T00:00:00Z")
+    fold_tallies()
+
+
+def execute(statement: str, *values: object) -> None:
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute(statement, values)
+
+
+def walk(name: str) -> list[UpkeepRun]:
+    """Runs without any time to spare, each of which takes one step, until one stops at the end."""
+    runs = [run_upkeep(name=name, seconds=0)]
+    while runs[-1].cursor:
+        runs.append(run_upkeep(name=name, seconds=0))
+    return runs
+
+
+@pytest.mark.parametrize("name", WALKS)
+def test_clean_work_is_walked_through_whole(work: None, name: str) -> None:
+    execute(OLD_HOURS)
+    *partial, last = walk(name)
+    assert {run.outcome for run in partial} == {"partial"}
+    assert last.outcome == "ok"
+    assert sum(run.counts["tenants"] for run in (*partial, last)) == 2
+    assert (run := run_upkeep(name=name)).counts["tenants"] == 2
+    assert run.outcome == "ok"
+
+
+@pytest.mark.parametrize(
+    ("name", "fault", "words"),
+    [
+        (
+            "verify_ledger",
+            "UPDATE scheduling_charge SET microseconds = microseconds + 1 WHERE reason = 'corrected'",
+            "1",
+        ),
+        ("verify_counters", "UPDATE scheduling_tenant_capacity SET in_flight = in_flight + 1", "in flight by tenant"),
+        ("verify_rollups", "UPDATE scheduling_tenant_minute SET completed = completed + 7", "tenant-minute"),
+    ],
+)
+def test_the_fault_of_each_tenant_is_told_once(
+    work: None, acme: Tenant, globex: Tenant, name: str, fault: str, words: str
+) -> None:
+    execute(OLD_HOURS)
+    execute(fault)
+    findings = [finding for run in walk(name) for finding in run.findings if words in finding]
+    for tenant in (acme, globex):
+        assert sum(str(tenant.pk) in finding for finding in findings) == 1, findings
+
+
+def test_a_kind_that_is_miscounted_is_told_at_the_end_of_a_walk_that_was_interrupted(work: None) -> None:
+    execute(OLD_HOURS)
+    execute("UPDATE scheduling_kind_hour SET executions = 7")
+    *before, last = walk("verify_rollups")
+    assert [run.findings for run in before] == [[]] * len(before)
+    assert ["kind-hour of noop completed" in finding for finding in last.findings] == [True]
+    assert "7/" in last.findings[0]
+    assert "recounted 2/" in last.findings[0]
+
+
+@pytest.mark.parametrize("stray", [UUID(int=1), UUID(int=2**128 - 1)])
+def test_rows_of_a_tenant_that_is_gone_are_looked_at_too(work: None, stray: UUID) -> None:
+    execute(
+        "INSERT INTO scheduling_charge (id, tenant_id, reason, microseconds, at) VALUES (%s, %s, 'closing', 5, now())",
+        uuid7(),
+        stray,
+    )
+    assert [balance.tenant_id for balance in verify_ledger().unbalanced] == [stray]
+    with all_tenants():
+        assert Charge.objects.filter(tenant_id=stray).count() == 1
