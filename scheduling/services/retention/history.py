@@ -28,12 +28,14 @@ TABLES: Mapping[str, Kept] = {
     "scheduling_joberror": Kept.EVENTS,
     "scheduling_joblog": Kept.JOB_LOGS,
 }
-# How the old rows of one tenant are found where there is an index for it: by the job, which is older than its history,
-# or by the row itself. Charges are found by their day alone; lines of a log by their job, with which they go.
+# How the old rows of one tenant are found by an index: by the job, which is older than its history, or by the row
+# itself.
 TENANT_TABLES = {
     "scheduling_execution": "h.tenant_id = {tenant_id} AND h.job_id < {floor} AND h.id < {floor}",
     "scheduling_jobevent": "h.tenant_id = {tenant_id} AND h.job_id < {floor} AND h.id < {floor}",
     "scheduling_joberror": "h.tenant_id = {tenant_id} AND h.id < {floor}",
+    "scheduling_joblog": "h.tenant_id = {tenant_id} AND h.id < {floor}",
+    "scheduling_charge": "h.tenant_id = {tenant_id} AND h.id < {floor}",
 }
 # What a removed row takes from the ledger's difference of charges and measured time, and its closing gives back.
 _LEDGER_VALUES = {"scheduling_execution": "-measured_us", "scheduling_charge": "microseconds"}
@@ -47,7 +49,6 @@ _CLOSE = """
 _OLD = "FROM {table} h WHERE {is_old}"
 _CHOOSE = "SELECT h.id FROM {table} h WHERE {is_old} LIMIT %(limit)s"
 _DELETE = "DELETE FROM {table} WHERE id = ANY (%s) RETURNING tenant_id, {value}"
-_OLDEST = "SELECT id FROM {table} WHERE id < %s ORDER BY id LIMIT %s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +102,6 @@ def prune_tenant_history(table: str, cutoffs: Cutoffs, *, limit: int) -> PrunedH
             cursor.execute(_CHOOSE.format(table=table, is_old=of_one), {**due.parameters(), "limit": limit})
             ids = [row_id for (row_id,) in cursor.fetchall()]
         return PrunedHistory(due.tenant_id, _delete(table, ids))
-
-
-def prune_oldest(table: str, *, limit: int) -> int:
-    """Remove rows that no plan keeps and that no day's partition holds, at most ``limit``; how many."""
-    with all_tenants():
-        with connection.cursor() as cursor:
-            floor = uuid7_floor(greatest_cutoff(TABLES[table]))
-            cursor.execute(_OLDEST.format(table=table), [floor, limit])
-            ids = [row_id for (row_id,) in cursor.fetchall()]
-        return _delete(table, ids) if ids else 0
 
 
 def day_of(moment: datetime) -> datetime:

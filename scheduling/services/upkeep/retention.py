@@ -20,7 +20,6 @@ from tenants.services.audit_pruning import prune_audit
 _PHASES = [
     *(("day", table) for table in history.TABLES),
     *(("tenants", table) for table in history.TENANT_TABLES),
-    *(("oldest", table) for table in history.TABLES if table not in history.TENANT_TABLES),
 ]
 
 
@@ -38,17 +37,14 @@ def prune_failed(budget: Budget) -> Step:
 
 
 def prune_history(budget: Budget) -> Step:
-    """Events, executions and charges."""
+    """Events, errors, executions, charges and lines of logs."""
     number = int(budget.cursor.get("phase", 0))
     if number >= len(_PHASES):
         return Step()
     phase, table = _PHASES[number]
     if phase == "day":
         return _drop_day(number, table)
-    if phase == "tenants":
-        return _prune_tenants(number, table, budget)
-    gone = history.prune_oldest(table, limit=budget.batch_rows)
-    return _go_on(number, {table.removeprefix("scheduling_"): gone}, is_over=gone < budget.batch_rows)
+    return _prune_tenants(number, table, budget)
 
 
 def prune_audit_log(budget: Budget) -> Step:

@@ -86,7 +86,7 @@ TASKS = (
     UpkeepTask(
         "history",
         "History",
-        "Drops days of events, executions and charges that no plan keeps, and rows of tenants that keep less.",
+        "Drops days of events, executions, charges and logs that no plan keeps, and rows of tenants that keep less.",
         DAILY,
         retention.prune_history,
     ),
