@@ -23,7 +23,7 @@ from scheduling.services.cfs_plans import update_cfs_plan
 from scheduling.services.pauses import pause_kind, pause_queue
 from scheduling.services.schedules.definitions import pause_schedule
 from scheduling.services.suspension import suspend_job
-from tenants.context import all_tenants, tenant_context
+from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.limits import month_of
 from tenants.models import ApiKey, Plan, PlatformMembership, Tenant, TenantUsage, Tier
 from tenants.services.erasure.requests import request_erasure
@@ -50,6 +50,11 @@ def in_acme(act: Callable[[], Any]) -> Any:
 
 def _pause_tenant(world: World) -> None:
     pause_tenant(tenant=acme(), reason="x")
+
+
+def _pause_own_tenant(world: World) -> None:
+    with acting_as(Actor(kind="user", label="owner", is_of_tenant=True)):
+        _pause_tenant(world)
 
 
 def _suspend_tenant(world: World) -> None:
@@ -217,7 +222,7 @@ PREPARE: dict[str, Prepare] = {
     "scheduling.cfsplan rollback": _edited_cfs_plan,
     "scheduling.cfsplan withdraw": lambda world: _edited_cfs_plan(world, LATER),
     "plan_versions": _edited_plan,
-    "POST tenants/me/resume/": _pause_tenant,
+    "POST tenants/me/resume/": _pause_own_tenant,
     "POST queues/dataset/resume/": _pause_queue,
     "POST schedules/{schedule}/resume/": _pause_schedule,
     "POST documents/{document}/resume/": _pause_document,
