@@ -19,6 +19,7 @@ from scheduling.services.retention.rules import Cutoffs, Kept, first_due, greate
 from tenants.context import all_tenants
 from tenants.ids import uuid7, uuid7_floor
 from tenants.partitions import drop_partition
+from tenants.selectors.tenant_pages import IN_PAGE, read_pages
 
 # Which class each history table belongs to.
 TABLES: Mapping[str, Kept] = {
@@ -40,7 +41,10 @@ TENANT_TABLES = {
 # What a removed row takes from the ledger's difference of charges and measured time, and its closing gives back.
 _LEDGER_VALUES = {"scheduling_execution": "-measured_us", "scheduling_charge": "microseconds"}
 
-_DAY_SUMS = "SELECT tenant_id, sum({value})::bigint FROM {table} WHERE id >= %s AND id < %s GROUP BY 1"
+_DAY_SUMS = """
+    SELECT tenant_id, sum({value})::bigint FROM {table}
+    WHERE {in_page} AND id >= %(first)s AND id < %(behind)s GROUP BY 1
+"""
 _CLOSE = """
     INSERT INTO scheduling_charge (id, tenant_id, reason, microseconds, at)
     SELECT id, tenant_id, 'closing', microseconds, now()
@@ -125,9 +129,14 @@ def _day_sums(table: str, since: UUID, until: UUID) -> dict[UUID, int]:
     value = _LEDGER_VALUES.get(table)
     if value is None:
         return {}
+    statement = _DAY_SUMS.format(table=table, value=value, in_page=IN_PAGE)
+    sums: dict[UUID, int] = {}
     with connection.cursor() as cursor:
-        cursor.execute(_DAY_SUMS.format(table=table, value=value), [since, until])
-        return dict(cursor.fetchall())
+        # Nothing is written into a day that is over, so the pages add up to what is dropped.
+        for page in read_pages():
+            cursor.execute(statement, {**page.parameters(), "first": since, "behind": until})
+            sums |= dict(cursor.fetchall())
+    return sums
 
 
 def _close(sums: Mapping[UUID, int]) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from uuid import UUID
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
+from psycopg.errors import QueryCanceled
 
 from scheduling.models import Charge, RollupClock, UpkeepRun
-from scheduling.services.ledger import verify_ledger
+from scheduling.services.ledger import LedgerReport, verify_ledger
 from scheduling.services.rollups import fold_tallies
+from scheduling.services.upkeep import verification
 from scheduling.services.upkeep.runs import run_upkeep
 from tenants.context import all_tenants
 from tenants.ids import uuid7
@@ -98,6 +100,27 @@ def test_a_kind_that_is_miscounted_is_told_at_the_end_of_a_walk_that_was_interru
     assert ["kind-hour of noop completed" in finding for finding in last.findings] == [True]
     assert "7/" in last.findings[0]
     assert "recounted 2/" in last.findings[0]
+
+
+def test_a_page_that_takes_too_long_is_told_and_hides_no_other(
+    work: None, globex: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute("UPDATE scheduling_charge SET microseconds = 1 WHERE reason = 'corrected'")
+    verify, pages = verification.verify_ledger_page, []
+
+    def cancel_the_first(page: tenant_pages.TenantPage) -> LedgerReport:
+        pages.append(page)
+        if len(pages) == 1:
+            raise OperationalError("canceling statement due to statement timeout") from QueryCanceled()
+        return verify(page)
+
+    monkeypatch.setattr(verification, "verify_ledger_page", cancel_the_first)
+    run = run_upkeep(name="verify_ledger")
+    assert run.outcome == "failed"
+    assert run.cursor == {}
+    slow, off = run.findings
+    assert "took too long" in slow
+    assert str(globex.pk) in off
 
 
 @pytest.mark.parametrize("stray", [UUID(int=1), UUID(int=2**128 - 1)])
