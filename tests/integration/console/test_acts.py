@@ -90,7 +90,7 @@ def test_requeue_makes_a_new_job_linked_to_the_old(console: Console, staff: User
     assert "Requeued already" in again.content.decode()
 
 
-def test_ticked_jobs_are_retried_and_cancelled_with_one_entry_each(
+def test_ticked_jobs_are_retried_and_cancelled_with_an_entry_for_each_tenant(
     console: Console, staff: User, acme_work: Work, globex_work: Work
 ) -> None:
     client = console(staff)
@@ -101,10 +101,13 @@ def test_ticked_jobs_are_retried_and_cancelled_with_one_entry_each(
         "_selected_action": [acme_work.failed.pk, globex_work.failed.pk],
     }
     assert "Run again as new jobs: 2." in client.post(url, retried, follow=True).content.decode()
-    assert len(entries_of("job.retried")) == 1
+    tenants = {acme_work.tenant.pk, globex_work.tenant.pk}
+    retried_of = [entry.tenant_id for entry in entries_of("job.retried")]
+    assert (len(retried_of), set(retried_of)) == (2, tenants)
     cancelled = {"action": "cancel_selected", "reason": "tidy", "_selected_action": [acme_work.waiting.pk]}
     assert "Cancelled or asked to stop: 1." in client.post(url, cancelled, follow=True).content.decode()
     assert _state(acme_work.waiting.pk) == JobState.CANCELLED
+    assert [entry.tenant_id for entry in entries_of("job.cancelled")] == [acme_work.tenant.pk]
 
 
 def test_ticked_rows_of_another_tenant_are_left_alone(
