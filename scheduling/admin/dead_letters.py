@@ -31,6 +31,7 @@ class DeadLetterAdmin(KeysetAdmin):
     list_display = ("letter", "why", "error", "error_fingerprint", "created_at", "put_back")
     list_display_links = ("letter",)
     list_filter = (RequeuedFilter, ReasonFilter, KindFilter, TenantFilter)
+    walked_filters = frozenset({"requeued", "reason", "kind"})
     search_fields = ("error_fingerprint",)
     search_help_text = "Id of a dead letter or job, or an error's fingerprint"
     actions = ("requeue_selected",)

@@ -31,7 +31,7 @@ from scheduling.dashboards.tags import badge
 from scheduling.dashboards.wording import MARKS, duration_words
 from scheduling.lifecycle import REPLAYABLE_STATES, WAITING_STATES, JobState
 from scheduling.models import Job
-from scheduling.selectors.jobs import JobFilter, find_jobs
+from scheduling.selectors.jobs import JobFilter, find_jobs, has_own_table
 from scheduling.services.cancellation import cancel_job, cancel_jobs
 from scheduling.services.retries import BulkRetry, retry_job, retry_jobs
 from scheduling.services.reveals import reveal_payload
@@ -69,6 +69,11 @@ class JobAdmin(JobLogPages):
         "Nothing has been submitted. Send POST /api/v1/jobs/, or run"
         " “manage.py submit_job noop --tenant SLUG --payload {}”."
     )
+
+    def is_look_bounded(self, request: HttpRequest) -> bool:
+        state = next((state for state in JobState if state == request.GET.get("state")), None)
+        is_walked = state is not None and not has_own_table((state,)) and not request.GET.get("q")
+        return is_walked or super().is_look_bounded(request)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
         jobs = find_jobs(JobFilter()).defer(*HEAVY_FIELDS)

@@ -17,6 +17,7 @@ from scheduling.services.quotas import RateStanding
 from tenants.access import access_of
 from tenants.api.pagination import TenantCursorPagination
 from tenants.api.viewsets import TenantViewSet
+from tenants.api.walked_pages import WalkedPagination
 from tenants.permissions import Permission
 
 RATE_HEADERS = [
@@ -35,8 +36,16 @@ class OldestFirstPagination(TenantCursorPagination):
     ordering = "id"
 
 
-def page_response(view: TenantViewSet, rows: QuerySet[Any], serializer: type[Serializer[Any]]) -> Response:
-    """One page of ``rows`` by the view's own paging."""
+def page_response(
+    view: TenantViewSet,
+    rows: QuerySet[Any],
+    serializer: type[Serializer[Any]],
+    *,
+    walked: QuerySet[Any] | None = None,
+) -> Response:
+    """One page of ``rows`` by the view's own paging; ``walked`` are those that a filter without an index looks at."""
+    if isinstance(view.paginator, WalkedPagination):
+        view.paginator.walked = walked
     return view.get_paginated_response(serializer(view.paginate_queryset(rows), many=True).data)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 
 from scheduling.exceptions import DeadLetterNotFoundError
 from scheduling.models import DeadLetter
-from scheduling.selectors.jobs import COUNT_LIMIT, CappedCount
+from scheduling.selectors.jobs import COUNT_LIMIT, CappedCount, made_between
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,8 @@ class DeadLetterFilter:
 
 def find_dead_letters(letter_filter: DeadLetterFilter) -> QuerySet[DeadLetter]:
     """The dead letters of the scope of the moment that match, newest first."""
-    letters: QuerySet[DeadLetter] = DeadLetter.objects.order_by("-id")
+    span = made_between(letter_filter.created_after, letter_filter.created_before)
+    letters: QuerySet[DeadLetter] = DeadLetter.objects.order_by("-id").filter(span)
     if letter_filter.kinds:
         letters = letters.filter(kind__in=letter_filter.kinds)
     if letter_filter.reasons:
@@ -43,13 +44,15 @@ def find_dead_letters(letter_filter: DeadLetterFilter) -> QuerySet[DeadLetter]:
         )
     if letter_filter.is_requeued is not None:
         letters = letters.filter(requeued_at__isnull=not letter_filter.is_requeued)
-    if letter_filter.created_after is not None:
-        letters = letters.filter(created_at__gte=letter_filter.created_after)
-    if letter_filter.created_before is not None:
-        letters = letters.filter(created_at__lt=letter_filter.created_before)
     if letter_filter.newest_id is not None:
         letters = letters.filter(id__lte=letter_filter.newest_id)
     return letters
+
+
+def walked_dead_letters(letter_filter: DeadLetterFilter) -> QuerySet[DeadLetter] | None:
+    """All letters among which a filter looks for its own one after another; None if the ids lead there."""
+    by_id = replace(letter_filter, kinds=(), reasons=(), error=None, is_requeued=None)
+    return None if by_id == letter_filter else find_dead_letters(by_id)
 
 
 def next_dead_letter_ids(letter_filter: DeadLetterFilter, *, after: UUID | None, limit: int) -> list[UUID]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from unfold.views import ChangeList
 
@@ -17,7 +17,7 @@ from tenants.admin.base import ReadOnlyAdmin
 
 BEFORE, AFTER = "before", "after"
 # Rows that one page looks at when a filter has no index: a rare value is not sought through all of history.
-LOOK_LIMIT = 100_000
+LOOK_LIMIT = 50_000
 
 
 class KeysetChangeList(ChangeList):
@@ -39,23 +39,23 @@ class KeysetChangeList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         before, after = _key(request, BEFORE), _key(request, AFTER)
-        size = self.list_per_page
-        if after is not None:
-            rows = list(self.queryset.filter(pk__gt=after).order_by("pk")[: size + 1])
-            has_newer, has_older = len(rows) > size, True
-            page = rows[:size][::-1]
-        else:
-            narrowed = self.queryset.filter(pk__lt=before) if before is not None else self.queryset
-            is_bounded = isinstance(self.model_admin, KeysetAdmin) and self.model_admin.is_look_bounded(request)
-            end = self._end_of_look(before) if is_bounded else None
-            if end is not None:
-                narrowed = narrowed.filter(pk__gte=end)
-            rows = list(narrowed[: size + 1])
-            has_newer, has_older = before is not None, len(rows) > size
-            page = rows[:size]
-            if end is not None and not has_older:
-                # There may be more beyond: the page says how far it looked, and leads on from there.
-                self.look_limit = LOOK_LIMIT
+        size, is_upward = self.list_per_page, after is not None
+        beyond = Q(pk__gt=after) if is_upward else Q() if before is None else Q(pk__lt=before)
+        is_bounded = isinstance(self.model_admin, KeysetAdmin) and self.model_admin.is_look_bounded(request)
+        end = self._end_of_look(request, beyond, is_upward=is_upward) if is_bounded else None
+        if end is not None:
+            beyond &= Q(pk__lte=end) if is_upward else Q(pk__gte=end)
+        rows = list(self.queryset.filter(beyond).order_by("pk" if is_upward else "-pk")[: size + 1])
+        page, has_more = rows[:size], len(rows) > size
+        if is_upward:
+            page.reverse()
+        has_newer, has_older = (has_more, True) if is_upward else (before is not None, has_more)
+        if end is not None and not has_more:
+            # There may be more beyond: the page says how far it looked, and leads on from there.
+            self.look_limit = LOOK_LIMIT
+            if is_upward:
+                self.newer_url = self._url({AFTER: end})
+            else:
                 self.older_url = self._url({BEFORE: end})
         self.result_list = page
         self.result_count = self.full_result_count = len(page)
@@ -64,14 +64,14 @@ class KeysetChangeList(ChangeList):
         self.can_show_all = self.multi_page = False
         self.paginator = self.model_admin.get_paginator(request, page, size)
         if page:
-            self.newer_url = self._url({AFTER: page[0].pk}) if has_newer else None
+            self.newer_url = self._url({AFTER: page[0].pk}) if has_newer else self.newer_url
             self.older_url = self._url({BEFORE: page[-1].pk}) if has_older else self.older_url
 
-    def _end_of_look(self, before: UUID | None) -> UUID | None:
+    def _end_of_look(self, request: HttpRequest, beyond: Q, *, is_upward: bool) -> UUID | None:
         """The last row that is looked at, None if there are not so many."""
-        rows = self.root_queryset.select_related(None).order_by("-pk")
-        if before is not None:
-            rows = rows.filter(pk__lt=before)
+        rows = self.root_queryset.select_related(None).filter(beyond).order_by("pk" if is_upward else "-pk")
+        if slug := request.GET.get("tenant"):
+            rows = rows.filter(tenant__slug=slug)
         end: UUID | None = rows.values_list("pk", flat=True)[LOOK_LIMIT : LOOK_LIMIT + 1].first()
         return end
 
@@ -89,10 +89,8 @@ class KeysetAdmin(ReadOnlyAdmin):
     walked_filters: ClassVar[frozenset[str]] = frozenset()
 
     def is_look_bounded(self, request: HttpRequest) -> bool:
-        """Whether a page may find few rows among many: behind the door, by a filter that walks, and by it alone."""
-        if not self.access(request).sees_all_tenants or request.GET.get("q") or request.GET.get("tenant"):
-            return False
-        return any(request.GET.get(name) for name in self.walked_filters)
+        """Whether a page may find few rows among many: by a filter that walks, where no search narrows the rows."""
+        return not request.GET.get("q") and any(request.GET.get(name) for name in self.walked_filters)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
         return KeysetChangeList

@@ -22,10 +22,11 @@ from scheduling.api.serializers.executions import (
 from scheduling.api.serializers.jobs import JobSerializer, NoBodySerializer
 from scheduling.models import Batch, DeadLetter, LiveExecution
 from scheduling.selectors.batches import get_batch
-from scheduling.selectors.dead_letters import find_dead_letters, get_dead_letter
+from scheduling.selectors.dead_letters import find_dead_letters, get_dead_letter, walked_dead_letters
 from scheduling.selectors.history import get_execution
 from scheduling.services.dead_letters import requeue_dead_letter
 from tenants.api.viewsets import TenantViewSet
+from tenants.api.walked_pages import WalkedPagination
 from tenants.permissions import Permission
 
 
@@ -75,6 +76,7 @@ class DeadLetterViewSet(TenantViewSet):
         "requeue": Permission.JOBS_RETRY,
     }
     filter_backends: ClassVar[list[Any]] = []
+    pagination_class = WalkedPagination
 
     @extend_schema(
         operation_id="dead_letters_list",
@@ -85,7 +87,8 @@ class DeadLetterViewSet(TenantViewSet):
         """List dead letters, newest first."""
         letter_filter = DeadLetterQuerySerializer.parse(request.query_params).to_filter()
         # Apart, since a planner that expects few letters joins the tenants before it sorts.
-        return page_response(self, find_dead_letters(letter_filter).prefetch_related("tenant"), DeadLetterSerializer)
+        letters = find_dead_letters(letter_filter).prefetch_related("tenant")
+        return page_response(self, letters, DeadLetterSerializer, walked=walked_dead_letters(letter_filter))
 
     @extend_schema(operation_id="dead_letters_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:

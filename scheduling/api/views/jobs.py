@@ -32,12 +32,13 @@ from scheduling.api.serializers.submissions import JobSubmissionSerializer, pars
 from scheduling.lifecycle import JobState
 from scheduling.models import Job
 from scheduling.selectors.history import ExecutionRecord, ended_executions_of, events_of, live_execution_of
-from scheduling.selectors.jobs import find_jobs, get_job
+from scheduling.selectors.jobs import find_jobs, get_job, walked_jobs
 from scheduling.services.cancellation import cancel_job
 from scheduling.services.retries import retry_job
 from scheduling.services.reveals import reveal_payload
 from scheduling.services.submission import submit_job
 from tenants.api.viewsets import TenantViewSet
+from tenants.api.walked_pages import WalkedPagination
 from tenants.permissions import Permission
 
 # What a list does not show need not be read.
@@ -65,6 +66,7 @@ class JobViewSet(TenantViewSet):
         "executions": Permission.JOBS_VIEW,
     }
     filter_backends: ClassVar[list[Any]] = []
+    pagination_class = WalkedPagination
 
     @extend_schema(
         operation_id="jobs_list",
@@ -75,7 +77,7 @@ class JobViewSet(TenantViewSet):
         """List jobs, newest first."""
         job_filter = JobQuerySerializer.parse(request.query_params).to_filter()
         jobs = find_jobs(job_filter).select_related("queue", "tenant").defer(*_UNLISTED)
-        return page_response(self, jobs, JobSummarySerializer)
+        return page_response(self, jobs, JobSummarySerializer, walked=walked_jobs(job_filter))
 
     @extend_schema(
         operation_id="jobs_submit",

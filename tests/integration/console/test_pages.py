@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from uuid import UUID
 
 import pytest
 from django.contrib import admin
@@ -11,7 +12,9 @@ from django.test import Client
 from django.urls import reverse
 
 from scheduling.models import CFSPlan, Queue, RoutingRule, Worker
+from tenants.models import Tenant
 from tests.integration.console.conftest import Work, random_id
+from tests.integration.scheduling.acts import submit
 
 pytestmark = pytest.mark.django_db
 
@@ -181,3 +184,35 @@ def test_a_filter_without_an_index_looks_so_far_and_leads_on(
         page = client.get(executions + page.older_url).context["cl"]
     assert set(found) == {acme_work.execution.pk, globex_work.execution.pk}
     assert len(found) == 2
+
+
+@pytest.mark.parametrize("narrowed", [{}, {"tenant": "acme"}])
+def test_such_a_look_leads_back_to_the_newer_rows(
+    console: Console, staff: User, acme: Tenant, monkeypatch: pytest.MonkeyPatch, narrowed: dict[str, str]
+) -> None:
+    wanted = submit(acme, kind="sleep", payload={"seconds": 1})[0]
+    submit(acme, count=5)
+    monkeypatch.setattr("tenants.admin.keyset.LOOK_LIMIT", 1)
+    client, jobs = console(staff), reverse("admin:scheduling_job_changelist")
+    page = client.get(jobs, {"kind": "sleep", **narrowed}).context["cl"]
+    while page.older_url is not None:
+        page = client.get(jobs + page.older_url).context["cl"]
+    asked = 0
+    page = client.get(jobs, {"kind": "sleep", "after": str(UUID(int=0)), **narrowed}).context["cl"]
+    assert [job.pk for job in page.result_list] == [wanted.pk]
+    while page.newer_url is not None:
+        page, asked = client.get(jobs + page.newer_url).context["cl"], asked + 1
+        assert list(page.result_list) == []
+    assert asked > 1
+
+
+def test_a_members_look_is_bounded_too(
+    console: Console, acme_user: User, acme_work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenants.admin.keyset.LOOK_LIMIT", 1)
+    client, jobs = console(acme_user), reverse("admin:scheduling_job_changelist")
+    walked = client.get(jobs, {"state": "cancelled"}).context["cl"]
+    assert (list(walked.result_list), walked.look_limit) == ([], 1)
+    # A state with a table of its own is found whole.
+    found = client.get(jobs, {"state": "discarded"}).context["cl"]
+    assert ([job.pk for job in found.result_list], found.look_limit) == ([acme_work.failed.pk], None)
