@@ -71,6 +71,14 @@ class Platform:
         self._started.append(process)
         return process
 
+    def start_web(self, port: int, **environment: str) -> ManagedProcess:
+        """Start the web server as production does."""
+        log = self._folder / f"{next(_numbers)}-web.log"
+        arguments = ["--no-control-socket", f"--bind=127.0.0.1:{port}", "--threads=2", "jobsplatform.wsgi"]
+        process = ManagedProcess(arguments, self._environment | environment, log, program=("-m", "gunicorn"))
+        self._started.append(process)
+        return process
+
     def start_dispatcher(self) -> ManagedProcess:
         return self.start("dispatch_jobs")
 

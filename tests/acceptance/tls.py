@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +21,9 @@ from cryptography.x509.oid import NameOID
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 _YES = b"S"
 _CHUNK = 65536
+_HEAD_END = b"\r\n\r\n"
+# What passes the first bytes on, from the client inside TLS to the server.
+Begin = Callable[[ssl.SSLSocket, socket.socket], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +75,30 @@ def _certificate(
 
 
 @contextmanager
-def tls_before(port: int, certificates: Certificates, *, speaks_postgresql: bool = False) -> Iterator[int]:
-    """A port that speaks TLS alone and passes what is said on to ``port``."""
+def https_before(port: int, certificates: Certificates) -> Iterator[int]:
+    """A port that ends TLS before a web server, a request a connection, and says to it that there was TLS."""
+
+    def serve(inside: ssl.SSLSocket, server: socket.socket) -> None:
+        head = b""
+        while _HEAD_END not in head and (data := inside.recv(_CHUNK)):
+            head += data
+        begin, *lines = head.split(b"\r\n")
+        kept = [line for line in lines if not line.lower().startswith((b"x-forwarded-proto:", b"connection:"))]
+        server.sendall(b"\r\n".join([begin, b"X-Forwarded-Proto: https", b"Connection: close", *kept]))
+
+    with tls_before(port, certificates, begin=serve) as own_port:
+        yield own_port
+
+
+@contextmanager
+def tls_before(
+    port: int, certificates: Certificates, *, speaks_postgresql: bool = False, begin: Begin | None = None
+) -> Iterator[int]:
+    """A port that speaks TLS alone and passes what is said on to ``port``, what ``begin`` says first."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates.certificate, certificates.key)
     listener = socket.create_server(("127.0.0.1", 0))
-    threading.Thread(target=_accept, args=(listener, context, port, speaks_postgresql), daemon=True).start()
+    threading.Thread(target=_accept, args=(listener, context, port, speaks_postgresql, begin), daemon=True).start()
     try:
         yield int(listener.getsockname()[1])
     finally:
@@ -87,14 +108,19 @@ def tls_before(port: int, certificates: Certificates, *, speaks_postgresql: bool
         listener.close()
 
 
-def _accept(listener: socket.socket, context: ssl.SSLContext, port: int, speaks_postgresql: bool) -> None:
+def _accept(
+    listener: socket.socket, context: ssl.SSLContext, port: int, speaks_postgresql: bool, begin: Begin | None
+) -> None:
     with suppress(OSError):
         while True:
             client, _ = listener.accept()
-            threading.Thread(target=_serve, args=(client, context, port, speaks_postgresql), daemon=True).start()
+            arguments = (client, context, port, speaks_postgresql, begin)
+            threading.Thread(target=_serve, args=arguments, daemon=True).start()
 
 
-def _serve(client: socket.socket, context: ssl.SSLContext, port: int, speaks_postgresql: bool) -> None:
+def _serve(
+    client: socket.socket, context: ssl.SSLContext, port: int, speaks_postgresql: bool, begin: Begin | None
+) -> None:
     with client, suppress(OSError):
         if speaks_postgresql:
             if client.recv(len(_SSL_REQUEST), socket.MSG_WAITALL) != _SSL_REQUEST:
@@ -104,6 +130,8 @@ def _serve(client: socket.socket, context: ssl.SSLContext, port: int, speaks_pos
             context.wrap_socket(client, server_side=True) as inside,
             socket.create_connection(("127.0.0.1", port)) as server,
         ):
+            if begin is not None:
+                begin(inside, server)
             back = threading.Thread(target=_pass, args=(server, inside), daemon=True)
             back.start()
             _pass(inside, server)
