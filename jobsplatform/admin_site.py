@@ -3,6 +3,7 @@
 from http import HTTPStatus
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from unfold.sites import UnfoldAdminSite
@@ -18,6 +19,15 @@ class ConsoleSite(UnfoldAdminSite):
         response: HttpResponse = super().password_change(request, extra_context)
         if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
             record_password_change(user=request.user)
+        return response
+
+    def app_index(
+        self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Django's page; refused, as the pages that it lists, to whoever may see none of them."""
+        if not self.get_app_list(request, app_label):
+            raise PermissionDenied
+        response: HttpResponse = super().app_index(request, app_label, extra_context)
         return response
 
     def extra_urls(self) -> list[URLPattern]:

@@ -69,12 +69,13 @@ class TenantSettingsAdmin(ReadOnlyAdmin):
         return self._show(request, tenant_id, sent=request.POST if request.method == "POST" else None)
 
     def _show(self, request: HttpRequest, tenant_id: UUID, *, sent: QueryDict | None = None) -> HttpResponse:
+        may_edit = self.access(request).may(Permission.TENANT_MANAGE)
+        # Before any row is looked for, as everywhere.
+        if sent is not None and not may_edit:
+            raise PermissionDenied
         tenant = Tenant.objects.select_related("plan").filter(pk=tenant_id).first()
         if tenant is None:
             raise Http404("There is no such tenant.")
-        may_edit = self.access(request).may(Permission.TENANT_MANAGE)
-        if sent is not None and not may_edit:
-            raise PermissionDenied
         row = read_stored(tenant.pk)
         form = SettingsForm(
             sent,

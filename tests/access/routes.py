@@ -48,6 +48,15 @@ class Page:
     acts: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """An act on ticked rows of a model's list, and its right."""
+
+    label: str
+    name: str
+    right: str
+
+
 def holders() -> dict[str, set[str]]:
     """By right, the roles that hold it."""
     rows = [line.split() for line in table.HOLDERS.strip().splitlines()]
@@ -82,6 +91,10 @@ def pages() -> list[Page]:
     return found
 
 
+def ticked_acts() -> list[Ticked]:
+    return [Ticked(*row.split()) for row in table.ACTIONS.strip().splitlines()]
+
+
 def walk(patterns: Any = None, prefix: str = "") -> Iterator[tuple[str, URLPattern]]:
     """Every route of the server as Django names it, with its pattern."""
     for pattern in get_resolver().url_patterns if patterns is None else patterns:
@@ -106,13 +119,20 @@ def api_routes() -> Iterator[tuple[str, str, str]]:
 
 
 def console_routes() -> Iterator[str]:
-    """The routes of the console that are not a model's usual pages, nor Django's redirects and catch-all."""
+    """The routes of the console that are not a model's usual pages, nor Django's redirects to them and catch-all."""
     for route, pattern in walk():
-        if not route.startswith(CONSOLE_PREFIX[1:]) or pattern.name is None or pattern.name == "app_list":
+        if not route.startswith(CONSOLE_PREFIX[1:]) or pattern.name is None:
             continue
         app_and_model = pattern.name.rpartition("_")[0]
         is_page = _PAGE_ROUTES.search(pattern.name) and app_and_model in _page_names()
         if not is_page:
+            yield route
+
+
+def plain_routes() -> Iterator[str]:
+    """The routes beside the API and the console."""
+    for route, _pattern in walk():
+        if not route.startswith((API_PREFIX[1:], CONSOLE_PREFIX[1:])):
             yield route
 
 
@@ -138,6 +158,15 @@ def declared_pages() -> dict[str, Page]:
             {name: str(getattr(type(page), name).post_action.permission) for name in page.post_actions},
         )
         for model, page in admin.site._registry.items()
+    }
+
+
+def declared_ticked_acts() -> set[Ticked]:
+    """What the console's lists offer for ticked rows."""
+    return {
+        Ticked(model._meta.label_lower, name, str(right))
+        for model, page in admin.site._registry.items()
+        for name, right in page.action_permissions.items()
     }
 
 

@@ -220,37 +220,63 @@ tenants.tenantsettings             tenant.view     -                -
 tenants.tier                       platform.view   plans.manage     plans.manage
 """
 
-# The console's other routes: method, path under /admin/, right, body, status.
+# Acts on ticked rows of a list: to whoever may not do one it is not offered, and sent all the same it does nothing.
+ACTIONS = """
+scheduling.deadletter              requeue_selected   jobs.retry
+scheduling.job                     retry_selected     jobs.retry
+scheduling.job                     cancel_selected    jobs.cancel
+"""
+
+# The console's other routes: method, path under /admin/, right, form, status. `ANY` answers by whatever method as it
+# answers GET; a method that has no line is refused. In a form, `@name` is a file.
 CONSOLE = """
 GET    login/                                anyone
-POST   logout/                              anyone
-GET    .                                     console
+POST   login/                                anyone            {"username": "nobody", "password": "wrong"}
+POST   logout/                               anyone
+ANY    .                                     console
+ANY    scheduling/                           jobs.view
 GET    overview/                             jobs.view
 GET    diagnosis/                            platform.view
 GET    fairness/                             jobs.view
 GET    fairness/part/                        jobs.view
 GET    errors/                               jobs.view
-GET    errors/{n}/                           jobs.view                                  404
+GET    errors/{error}/                       jobs.view
 GET    roles/                                members.view
-GET    search/                               console
+ANY    search/                               console
 GET    jsi18n/                               console
 GET    password_change/                      console
+POST   password_change/                      console           {"old_password": "the password of the cast", "new_password1": "another one of theirs", "new_password2": "another one of theirs"} 302
 GET    password_change/done/                 console
 GET    autocomplete/                         console                                   403
 GET    r/{n}/{n}/                            console                                   404
 GET    scheduling/job/{job}/body/            jobs.view
 POST   scheduling/cfsplan/{cfs_plan}/what-if/ platform.view
 POST   tenants/plan/{plan}/what-if/          platform.view
-POST   scheduling/schedule/preview/         schedules.view
+POST   scheduling/schedule/preview/          schedules.view    {"cron": "0 3 * * *", "timezone": "UTC"}
 GET    scheduling/schedule/{schedule}/backfill/ schedules.manage
+POST   scheduling/schedule/{schedule}/backfill/ schedules.manage {"since_0": "2026-01-01", "since_1": "00:00", "until_0": "2026-01-02", "until_1": "00:00", "run": "1"} 302
 GET    scheduling/job/{job}/log/             logs.view
 GET    scheduling/job/{job}/log/download/    logs.view
 GET    retrieval/dataset/{dataset}/search/   datasets.view
 GET    retrieval/document/upload/            datasets.manage
+POST   retrieval/document/upload/            datasets.manage   {"dataset": "{dataset}", "files": "@b.txt"} 302
 POST   scheduling/upkeeprun/run/partitions/  upkeep.run                                302
 POST   tenants/auditlogentry/verify/         audit.view                                302
-POST   tenants/auditlogentry/export/         audit.export                              400
-POST   tenants/tenant/choose/                tenant.view                               302
+POST   tenants/auditlogentry/export/         audit.export      {"format": "csv"}
+POST   tenants/tenant/choose/                tenant.view       {"tenant": "acme"}      302
 GET    tenants/tenantsettings/of/{tenant}/   tenant.view
+POST   tenants/tenantsettings/of/{tenant}/   tenant.manage     {"version": "0"}        422
 GET    auth/user/{user}/password/            people.manage
+POST   auth/user/{user}/password/            people.manage     {"password1": "another one of theirs", "password2": "another one of theirs", "usable_password": "true"} 302
+"""
+
+# What lies beside the API and the console, for nobody's role: method, path, right, status. `token`: whoever bears the
+# token of the metrics, which no role does.
+PLAIN = """
+GET    /                                     anyone                                    302
+GET    /health/live                          anyone
+GET    /health/ready                         anyone
+GET    /metrics                              token                                     401
+GET    /api/nothing/                         anyone                                    404
+POST   /api/nothing/                         anyone                                    404
 """

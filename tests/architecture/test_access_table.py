@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.urls import resolve
+
 from tenants.permissions import DEFAULT_KEY_SCOPES, KEY_PERMISSIONS, PLATFORM_ROLES, TENANT_ROLES, Permission
 from tests.access import document, routes, table
 from tests.access.routes import API_PREFIX, CONSOLE_PREFIX
@@ -39,9 +41,21 @@ def test_every_page_of_the_console_stands_in_the_table_with_the_rights_that_it_d
 
 
 def test_every_other_route_of_the_console_stands_in_the_table() -> None:
-    stated = {routes.route_of(CONSOLE_PREFIX, line.path) for line in routes.lines(table.CONSOLE)}
-    missing = [routes.readable(route, CONSOLE_PREFIX) for route in routes.console_routes() if route not in stated]
-    assert missing == [], f"Add to CONSOLE in {PLACES} as “METHOD path right [body] [status]”:\n" + "\n".join(missing)
+    stated = [(line.method, routes.route_of(CONSOLE_PREFIX, line.path)) for line in routes.lines(table.CONSOLE)]
+    assert len(stated) == len(set(stated))
+    known = {route for _, route in stated}
+    missing = [routes.readable(route, CONSOLE_PREFIX) for route in routes.console_routes() if route not in known]
+    assert missing == [], f"Add to CONSOLE in {PLACES} as “METHOD path right [form] [status]”:\n" + "\n".join(missing)
+    assert known - set(routes.console_routes()) == set(), f"Take out of CONSOLE in {PLACES}: there is no such route."
+
+
+def test_every_act_on_ticked_rows_stands_in_the_table_with_its_right() -> None:
+    assert set(routes.ticked_acts()) == routes.declared_ticked_acts(), f"Mend ACTIONS in {PLACES}."
+
+
+def test_every_route_beside_the_api_and_the_console_stands_in_the_table() -> None:
+    stated = {resolve(line.path).route for line in routes.lines(table.PLAIN)}
+    assert stated == set(routes.plain_routes()), f"Mend PLAIN in {PLACES}."
 
 
 def test_every_right_has_its_holders_and_they_are_those_of_the_code() -> None:
@@ -58,6 +72,8 @@ def test_every_right_has_its_holders_and_they_are_those_of_the_code() -> None:
 def test_every_right_in_the_table_is_one() -> None:
     known = {*Permission, "anyone", "console"}
     lines = [*routes.lines(table.API), *routes.lines(table.CONSOLE)]
+    assert {line.right for line in routes.lines(table.PLAIN)} <= {"anyone", "token"}
+    assert {act.right for act in routes.ticked_acts()} <= known
     assert {line.right for line in lines} <= known
     assert len(lines) > 60
 

@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.text import Truncator
@@ -80,6 +80,8 @@ class DatasetAdmin(TenantScopedAdmin):
 
     def search_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask the dataset a question and see which chunks answer; changes nothing, so the question is in the URL."""
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponseNotAllowed(["GET", "HEAD"])
         dataset = self.get_object(request, object_id)
         if dataset is None:
             raise Http404

@@ -10,9 +10,10 @@ from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from django.utils import timezone
 from rest_framework.test import APIClient
 
-from scheduling.models import CFSPlan
+from scheduling.models import CFSPlan, JobError
 from scheduling.processors.document_indexing.uploads import upload_documents
 from scheduling.processors.retrieval.services import create_dataset
 from scheduling.services.schedules.definitions import create_schedule
@@ -22,10 +23,11 @@ from tenants.services.api_keys import issue_api_key
 from tenants.services.memberships import add_member
 from tenants.services.people import grant_platform_role
 from tenants.services.tenants import create_tenant
-from tests.integration.console.conftest import make_work
+from tests.integration.console.conftest import Work, make_work
 
 PLATFORM = ("auditor", "operator", "admin")
 KEYS = {"key": None, "one_scope": ["jobs.view"]}
+PASSWORD = "the password of the cast"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ def make_world() -> World:
     """Two tenants with the same work, and the cast of `tests.access.table.ROLES`."""
     acme, globex = create_tenant(slug="acme", plan="team"), create_tenant(slug="globex", plan="team")
     User.objects.create_user("newcomer")
-    users = {name: User.objects.create_user(name, is_staff=True) for name in ("outsider", *Role.values, *PLATFORM)}
+    names = ("outsider", *Role.values, *PLATFORM)
+    users = {name: User.objects.create_user(name, password=PASSWORD, is_staff=True) for name in names}
     for role in Role:
         add_member(tenant=acme, user=users[role], role=role)
     for role in PLATFORM:
@@ -74,6 +77,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
     assert entry is not None
     return {
         "job": work.failed.pk,
+        "error": _raise_error(work),
         "waiting": work.waiting.pk,
         "execution": work.execution.pk,
         "letter": work.letter.pk,
@@ -89,6 +93,20 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "plan": tenant.plan_id,
         "cfs_plan": CFSPlan.objects.get(is_active=True).pk,
     }
+
+
+def _raise_error(work: Work) -> str:
+    """What the pages of errors tell of: the failed job's error, by its fingerprint."""
+    with all_tenants():
+        error = JobError.objects.create(
+            tenant=work.tenant,
+            job_id=work.failed.pk,
+            kind="noop",
+            error_type="ParseError",
+            error_fingerprint=work.letter.error_fingerprint,
+            at=timezone.now(),
+        )
+    return error.error_fingerprint
 
 
 def _api_clients(acme: Tenant, users: dict[str, User]) -> dict[str, APIClient]:

@@ -1,0 +1,23 @@
+"""The world of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.db import connection
+from django.test import override_settings
+
+from tests.integration.access.world import World, make_world
+
+
+@pytest.fixture
+def world(db: None, tmp_path: Path) -> Iterator[World]:
+    """Tenants, roles and rows; what a test uploads goes with it."""
+    with override_settings(MEDIA_ROOT=tmp_path):
+        world = make_world()
+        with connection.cursor() as cursor:
+            # What some services set for their transaction, a test's transaction outlives.
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        yield world

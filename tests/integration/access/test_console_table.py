@@ -1,0 +1,115 @@
+"""The console's other routes and its acts on ticked rows × every role × own and foreign rows, by the same table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import transaction
+from django.urls import reverse
+
+from tenants.context import all_tenants
+from tenants.models import AuditLogEntry
+from tests.access import routes, table
+from tests.access.routes import CONSOLE_PREFIX, Line, Ticked
+from tests.integration.access.test_table import CONSOLE_ROLES, HOLDERS, NamedRows, ask, console_wants, told
+from tests.integration.access.world import World
+
+pytestmark = pytest.mark.django_db
+
+
+def console_requests(line: Line, rows: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Method, URL and form of a line of CONSOLE, about these rows."""
+    url = CONSOLE_PREFIX + line.path.format_map(NamedRows(rows))
+    form = {name: filled(value, rows) for name, value in (line.body or {}).items()}
+    for method in ("GET", "POST") if line.method == "ANY" else (line.method,):
+        yield method, url, form if method == "POST" else {}
+
+
+def filled(value: str, rows: dict[str, Any]) -> Any:
+    """A field of a form: a file, or text in which rows are named."""
+    if value.startswith("@"):
+        return SimpleUploadedFile(value[1:], b"two")
+    return value.format_map(NamedRows(rows))
+
+
+@pytest.mark.parametrize("role", CONSOLE_ROLES)
+def test_the_consoles_other_routes_do_what_the_table_says(world: World, role: str) -> None:
+    faults = {}
+    for line in routes.lines(table.CONSOLE):
+        wanted = console_wants(role, line.right, line.status or "passes")
+        for method, url, form in console_requests(line, world.own):
+            answer = ask(world.console[role], method, url, form=form)
+            if told(answer, wanted) != wanted:
+                faults[f"{method} {line.path}"] = f"{answer.status_code} in place of {wanted}"
+    assert faults == {}
+
+
+@pytest.mark.parametrize("role", ["viewer", "developer", "owner", "outsider"])
+def test_the_consoles_other_routes_know_nothing_of_foreign_rows(world: World, role: str) -> None:
+    faults = {}
+    for line in routes.lines(table.CONSOLE):
+        if all(world.own.get(name) == world.foreign.get(name) for name in line.names):
+            continue
+        for method, url, form in console_requests(line, world.foreign):
+            wanted = console_wants(role, line.right, 404)
+            answer = ask(world.console[role], method, url, form=form)
+            if told(answer, wanted) != wanted:
+                faults[f"{method} {line.path}"] = f"{answer.status_code} in place of {wanted}"
+    assert faults == {}
+
+
+def test_a_form_with_a_foreign_row_is_refused(world: World) -> None:
+    for line in routes.lines(table.CONSOLE):
+        rows = [value for value in (line.body or {}).values() if value.startswith("{")]
+        for method, url, form in console_requests(line, world.foreign) if rows else ():
+            answer = ask(world.console["owner"], method, url, form=form)
+            assert (answer.status_code, bool(answer.context["form"].errors)) == (200, True), line
+
+
+def test_the_console_takes_no_get_or_post_that_stands_in_no_line(world: World) -> None:
+    stated: dict[str, set[str]] = {}
+    for line in routes.lines(table.CONSOLE):
+        stated.setdefault(line.path, set()).add(line.method)
+    faults = {}
+    for path, methods in stated.items():
+        for method in {"GET", "POST"} - methods if "ANY" not in methods else ():
+            url = CONSOLE_PREFIX + path.format_map(NamedRows(world.own))
+            answer = ask(world.console["admin"], method, url)
+            if answer.status_code not in (403, 404, 405):
+                faults[f"{method} {path}"] = answer.status_code
+    assert faults == {}
+
+
+@pytest.mark.parametrize("role", CONSOLE_ROLES)
+def test_ticked_rows_are_acted_upon_by_the_holders_of_the_right_alone(world: World, role: str) -> None:
+    for act in routes.ticked_acts():
+        view = next(page.view for page in routes.pages() if page.label == act.label)
+        wanted = console_wants(role, view)
+        answer, entries = tick(world.console[role], act, world.own)
+        assert told(answer, wanted) == wanted, act
+        assert bool(entries) == (role in HOLDERS[act.right]), (act, entries)
+
+
+@pytest.mark.parametrize("role", ["viewer", "developer", "owner", "outsider"])
+def test_ticked_foreign_rows_stay_as_they_are(world: World, role: str) -> None:
+    for act in routes.ticked_acts():
+        _, entries = tick(world.console[role], act, world.foreign)
+        assert entries == [], act
+
+
+def tick(client: Any, act: Ticked, rows: dict[str, Any]) -> tuple[Any, list[str]]:
+    """Send the act for a row on which it has something to do; the answer, and what was recorded of it."""
+    key = rows[{"requeue_selected": "letter", "cancel_selected": "waiting"}.get(act.name, "job")]
+    url = reverse(f"admin:{act.label.replace('.', '_')}_changelist")
+    form = {"action": act.name, "_selected_action": [str(key)], "reason": "a trial", "index": "0"}
+    with transaction.atomic():
+        with all_tenants():
+            newest = AuditLogEntry.objects.order_by("-pk").values_list("pk", flat=True)[0]
+        answer = client.post(url, form)
+        with all_tenants():
+            entries = list(AuditLogEntry.objects.filter(pk__gt=newest).values_list("action", flat=True))
+        transaction.set_rollback(True)
+    return answer, entries
