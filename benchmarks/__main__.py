@@ -14,7 +14,7 @@ from functools import partial
 
 from jobsplatform.demo.environment import run_folder
 
-NAMES = ("recall", "latency", "fairness", "merging", "eta", "pages", "what_if", "backlog")
+NAMES = ("recall", "latency", "sealing", "fairness", "merging", "eta", "pages", "what_if", "backlog")
 # Long ones, which run only when they are named.
 NAMED_ALONE = ("what_if_live",)
 
@@ -31,7 +31,7 @@ def main() -> int:
         parser.error(f"unknown benchmark: {', '.join(sorted(unknown))}")
     with run_folder() as folder:
         # After django.setup(): these modules import models.
-        from benchmarks import backlog, eta, latency, merging, pages, recall, what_if, what_if_live
+        from benchmarks import backlog, eta, latency, merging, pages, recall, sealing, what_if, what_if_live
         from benchmarks.fair import table
         from benchmarks.outcome import record
         from jobsplatform.demo.provision import migrate_database
@@ -39,6 +39,7 @@ def main() -> int:
         measures = {
             "recall": recall.measure,
             "latency": latency.measure,
+            "sealing": sealing.measure,
             "fairness": lambda place: table.measure(place, only=arguments.only),
             "merging": merging.measure,
             "eta": eta.measure,

@@ -1,0 +1,47 @@
+"""The audit log with real processes: what is recorded while jobs come in and run is sealed, entry by entry."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from uuid import UUID
+
+from tenants.chain import chain_of
+from tenants.context import all_tenants, tenant_context
+from tenants.models import AuditLogEntry, AuditSeal, Tenant
+from tenants.services.audit_verification import verify_chains
+from tenants.services.tenants import pause_tenant, resume_tenant
+from tests.acceptance.acts import submit, wait_for_all
+from tests.acceptance.conftest import Platform
+from tests.acceptance.processes import eventually
+
+ROUNDS, JOBS_A_ROUND = 25, 8
+
+
+def unsealed(tenant: Tenant) -> list[UUID]:
+    """The entries of a tenant that have no place in its chain yet."""
+    with all_tenants():
+        entries = AuditLogEntry.objects.filter(tenant_id=tenant.pk, seal__isnull=True)
+        return list(entries.values_list("pk", flat=True)[:5])
+
+
+def test_every_entry_is_sealed_while_jobs_come_in(platform: Platform, acme: Tenant, globex: Tenant) -> None:
+    rival = platform.start_dispatcher()
+    jobs = []
+    for _ in range(ROUNDS):
+        jobs += submit(acme, "noop", *[{}] * JOBS_A_ROUND)
+        with tenant_context(globex):
+            pause_tenant(tenant=globex, reason="a trial")
+            resume_tenant(tenant=globex)
+        # Each round's entries, with the next round waiting for nothing but them.
+        eventually(lambda: not unsealed(acme) and not unsealed(globex), what="all entries are sealed")
+    wait_for_all(jobs)
+    for tenant in (acme, globex):
+        eventually(lambda tenant=tenant: not unsealed(tenant), what="all entries are sealed")
+        with all_tenants():
+            recorded = AuditLogEntry.objects.filter(tenant_id=tenant.pk).count()
+            chain = list(AuditSeal.objects.filter(chain=chain_of(tenant.pk)).order_by("sequence"))
+        assert recorded >= ROUNDS
+        assert [seal.sequence for seal in chain] == list(range(1, recorded + 1))
+        assert all(later.previous_hash == seal.hash for seal, later in pairwise(chain))
+        assert verify_chains(tenant=tenant).is_intact
+    assert rival.is_running
