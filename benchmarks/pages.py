@@ -1,4 +1,4 @@
-"""Every page of the console and every GET of the API, over a million jobs: p50 and p95 of each."""
+"""Every page of the console, every GET of the API and the POSTs that read, over a million jobs: p50 and p95 of each."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from django.contrib import admin
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connections
-from django.http import HttpResponseBase
 from django.test import Client
-from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from benchmarks import volume
+from benchmarks.addresses import Address, api_addresses, console_addresses
 from benchmarks.outcome import Outcome
 from jobsplatform.demo.measures import percentile
 from tenants.conf import OWNER_ALIAS
@@ -30,31 +29,14 @@ from tenants.services.memberships import add_member
 
 ROUNDS = 20
 WARM_UP = 2
+# An address that takes longer than this for all its rounds is asked a few times only.
+ADDRESS_SECONDS, LEAST_ROUNDS = 10.0, 3
 TARGET_MS = 150.0
-API = "/api/v1/"
-# The schema is made once by whoever generates a client; an export streams all that there is.
-LEFT_OUT = re.compile(r"^/api/v1/((schema|docs)/|.*/(export|download)/)")
-# Lists as people narrow them down, besides the lists themselves.
-NARROWED: dict[str, tuple[str, ...]] = {
-    "/api/v1/jobs/": (
-        "state=discarded",
-        "state=available",
-        "kind=document_indexing",
-        "tag=night",
-        "error=ParseError",
-        "created_before={noon}",
-        "state=quarantined&kind=sleep",
-        "tag=absent",
-    ),
-    "/api/v1/dead-letters/": ("error=ParseError", "requeued=true"),
-    "/api/v1/audit-log/": ("action=queue.paused", "actor_kind=user", "created_before={noon}"),
-    "/admin/scheduling/job/": ("state=quarantined", "kind=noop", "tenant=volume-7"),
-    "/api/v1/fairness/": ("range=6h", "range=day"),
-    "/admin/fairness/": ("range=day", "range=day&view=table", "tenant=volume-0"),
-    "/admin/scheduling/execution/": ("outcome=failed", "kind=noop"),
-    "/admin/tenants/auditlogentry/": ("action=queue.paused",),
-}
-_GROUP = re.compile(r"\(\?P<(\w+)>")
+METRICS_TOKEN = "volume"  # noqa: S105 - of this run's own process
+OK = frozenset({200, 201})
+# What a role may not see, where somebody of the platform has to name a tenant, what is asked for by POST, and what
+# leads to another page. Everything else is a fault of the server or of this list.
+REFUSED = frozenset({302, 400, 403, 405})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +44,8 @@ class Page:
     """An address, and who asks for it by which client."""
 
     who: str
-    address: str
-    get: Callable[[str], HttpResponseBase]
+    address: Address
+    ask: Callable[[Address], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,35 +60,47 @@ class Timing:
     def p95(self) -> float:
         return percentile(self.times, 0.95)
 
+    @property
+    def is_slow(self) -> bool:
+        return self.status in OK and self.p95 > (self.page.address.budget_ms or TARGET_MS)
+
 
 def measure(folder: Path) -> Outcome:
     """Fill the database, then ask for everything, each address ROUNDS times in a row."""
     made = volume.fill()
     _analyse()
+    settings.METRICS_TOKEN = METRICS_TOKEN
     pages = list(_pages(made.busiest))
     gc.freeze()  # as the web process does once it is loaded
     timings = [_time(page) for page in pages]
-    answered = [timing for timing in timings if timing.status == 200]
-    answered.sort(key=lambda timing: timing.p95, reverse=True)
-    others = sorted({f"{timing.page.address} ({timing.status})" for timing in timings if timing.status != 200})
-    worst = answered[0].p95
+    return conclude(timings, jobs=made.jobs, tenants=made.tenants)
+
+
+def conclude(timings: Sequence[Timing], *, jobs: int, tenants: int) -> Outcome:
+    """Met if every page was answered or refused as it should be, and none is slow."""
+    answered = sorted((timing for timing in timings if timing.status in OK), key=lambda t: t.p95, reverse=True)
+    refused = sum(timing.status in REFUSED for timing in timings)
+    faults = sorted({f"{t.page.address.path} ({t.status})" for t in timings if t.status not in OK | REFUSED})
+    slow = sum(timing.is_slow for timing in timings)
     return Outcome(
         name="pages",
-        title=f"Pages and endpoints over {made.jobs:,} jobs of {made.tenants} tenants",
+        title=f"Pages and endpoints over {jobs:,} jobs of {tenants} tenants",
         rows=[
             ["page", "asked by", "p50 ms", "p95 ms"],
             *(
-                [f"`{_template(t.page.address)}`", t.page.who, f"{percentile(t.times, 0.5):.0f}", f"{t.p95:.0f}"]
+                [f"`{_label(t.page.address)}`", t.page.who, f"{percentile(t.times, 0.5):.0f}", f"{t.p95:.0f}"]
                 for t in answered
             ),
         ],
-        target=f"no page above {TARGET_MS:.0f} ms p95",
-        is_met=worst <= TARGET_MS and len(answered) > len(pages) // 2,
+        target=f"no page above {TARGET_MS:.0f} ms p95 ({slow} are), nothing that answers 404 or 5xx ({len(faults)} do)",
+        is_met=not slow and not faults and bool(answered),
         method=(
-            f"{len(pages)} addresses, found in the URL configuration and the admin's registry, each asked for {ROUNDS}"
-            f" times after {WARM_UP} to warm up, one at a time, through Django's whole stack in one process; the"
-            " tenant asked about is the one with three tenths of all rows, staff sees all. Slowest first."
-            + (f" Not answered with a page, hence not timed: {', '.join(others)}." if others else "")
+            f"{len(timings)} addresses, found in the URL configuration, each asked for {ROUNDS} times after {WARM_UP}"
+            " to warm up, one at a time, through Django's whole stack in one process; the tenant asked about is the one"
+            " with three tenths of all rows, staff sees all. Slowest first. What is sent as a stream is timed to its"
+            " first part. Two kinds have budgets of their own: a what-if 300 ms, a verification of the audit log the"
+            f" five seconds for which it goes on. {refused} were refused, as that role may not ask there, and are not"
+            " timed." + (f" Faults: {', '.join(faults)}." if faults else "")
         ),
     )
 
@@ -126,108 +120,62 @@ def _analyse() -> None:
 
 
 def _time(page: Page) -> Timing:
-    times, status = [], 0
+    times: list[float] = []
+    status, started = 0, time.perf_counter()
     for round_number in range(WARM_UP + ROUNDS):
         begun = time.perf_counter()
-        response = page.get(page.address)
-        body = b"".join(response.streaming_content) if response.streaming else response.content  # type: ignore[attr-defined]
+        response = page.ask(page.address)
+        if response.streaming:
+            next(iter(response.streaming_content), b"")
         taken = (time.perf_counter() - begun) * 1e3
+        response.close()
         status = response.status_code
-        if status != 200 or not body:
+        if status not in OK:
             break
         if round_number >= WARM_UP:
             times.append(taken)
+        if len(times) >= LEAST_ROUNDS and time.perf_counter() - started > ADDRESS_SECONDS:
+            break
     return Timing(page, status, times or [0.0])
 
 
 def _pages(tenant: Tenant) -> Iterator[Page]:
-    """The API by key and by staff, the console as an owner and as staff."""
+    """The API by key and by staff, the console as an owner and as staff, the probes by whoever has their token."""
     owner = User.objects.create_user("volume-owner", is_staff=True)
     add_member(tenant=tenant, user=owner, role=Role.OWNER)
     staff = User.objects.create_superuser("volume-staff")
     key = issue_api_key(tenant=tenant, name="volume").token
-
-    def by_key(address: str) -> HttpResponseBase:
-        return Client().get(address, headers={"host": "localhost", "authorization": f"Api-Key {key}"})
-
+    keys = Client(headers={"host": "localhost", "authorization": f"Api-Key {key}"})
+    probes = Client(headers={"host": "localhost", "authorization": f"Bearer {METRICS_TOKEN}"})
     owners, staffs = Client(headers={"host": "localhost"}), Client(headers={"host": "localhost"})
+    named = Client(headers={"host": "localhost", "x-tenant": tenant.slug})
     owners.force_login(owner)
     staffs.force_login(staff)
+    named.force_login(staff)
     with tenant_context(tenant):
-        addresses = list(_api_addresses())
-    for address in addresses:
-        yield Page("key", address, by_key)
-        yield Page("staff", address, staffs.get)
-    with tenant_context(tenant):
-        of_members = list(_console_addresses())
-    for address in of_members:
-        yield Page("member", address, owners.get)
+        of_api, of_members = list(api_addresses()), list(console_addresses())
     with all_tenants():
-        of_staff = list(_console_addresses())
+        of_staff = list(console_addresses())
+    for address in of_api:
+        yield Page("key", address, partial(_ask, keys))
+        # What is asked with a body is about the tenant that is named.
+        yield Page("staff", address, partial(_ask, staffs if address.body is None else named))
+    for address in of_members:
+        yield Page("member", address, partial(_ask, owners))
     for address in of_staff:
-        yield Page("staff", address, staffs.get)
+        yield Page("staff", address, partial(_ask, staffs))
+    for path in ("/metrics", "/health/ready", "/health/live"):
+        yield Page("probe", Address(path), partial(_ask, probes))
 
 
-def _api_addresses() -> Iterator[str]:
-    """Every route that answers GET, with an id of the current tenant's where it wants one."""
-    for route, callback in _routes(get_resolver().url_patterns, ""):
-        view = getattr(callback, "cls", None)
-        actions = getattr(callback, "actions", None)
-        if not route.startswith(API.lstrip("/")) or view is None or (actions is not None and "get" not in actions):
-            continue
-        names = _GROUP.findall(route)
-        if not names and not LEFT_OUT.match(f"/{route}"):
-            yield from _with_narrowed(f"/{route}")
-        elif len(names) == 1 and (value := _sample(view)) is not None:
-            yield f"/{_fill(route, value)}"
+def _ask(client: Client, address: Address) -> Any:
+    if address.body is None:
+        return client.get(address.path)
+    if address.path.startswith("/api/"):
+        return client.post(address.path, address.body, content_type="application/json")
+    return client.post(address.path, address.body)
 
 
-def _routes(patterns: Sequence[URLPattern | URLResolver], prefix: str) -> Iterator[tuple[str, Any]]:
-    for pattern in patterns:
-        route = prefix + str(pattern.pattern).lstrip("^").rstrip("$").replace("\\Z", "")
-        if isinstance(pattern, URLResolver):
-            yield from _routes(pattern.url_patterns, route)
-        else:
-            yield route, pattern.callback
-
-
-def _sample(view: Any) -> str | None:
-    """The newest row's key of what the view shows."""
-    model, field = getattr(view, "model", None), getattr(view, "lookup_field", "pk")
-    row = model._default_manager.order_by("-pk").first() if model is not None else None
-    return None if row is None else str(getattr(row, field))
-
-
-def _fill(route: str, value: str) -> str:
-    """The route with its one group, which may hold groups of its own, replaced by the value."""
-    begin = route.index("(?P<")
-    depth = 0
-    for position in range(begin, len(route)):
-        depth += {"(": 1, ")": -1}.get(route[position], 0)
-        if depth == 0:
-            return route[:begin] + value + route[position + 1 :]
-    raise ValueError(route)
-
-
-def _console_addresses() -> Iterator[str]:
-    """The overview, the explorer, every list, and of every list the newest row's page."""
-    yield reverse("admin:index")
-    yield from _with_narrowed(reverse("admin:fairness"))
-    for model in admin.site._registry:  # noqa: SLF001 - there is no other list of the pages
-        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
-        yield from _with_narrowed(reverse(f"{name}_changelist"))
-        row = model._default_manager.order_by("-pk").first()
-        if row is not None:
-            yield reverse(f"{name}_change", args=[row.pk])
-
-
-def _with_narrowed(address: str) -> Iterator[str]:
-    """The list, and what is asked of it besides."""
-    noon = f"{datetime.now(UTC) - timedelta(hours=12):%Y-%m-%dT%H:%M:%SZ}"
-    yield address
-    for query in NARROWED.get(address, ()):
-        yield f"{address}?{query.format(noon=noon)}"
-
-
-def _template(address: str) -> str:
-    return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "{id}", address)
+def _label(address: Address) -> str:
+    method = "" if address.body is None else "POST "
+    return method + re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "{id}", address.path)

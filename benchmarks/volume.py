@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from django.db import connection
 
+from benchmarks.statements import run_statement
+from benchmarks.surroundings import surround
 from scheduling.services.rollups import fold_tallies
-from tenants.context import all_tenants
 from tenants.models import Plan, Tenant
 from tenants.services.sealing import seal_entries
 from tenants.services.tenants import create_tenant
@@ -23,6 +24,7 @@ SLICE = 250_000
 FOLD_ROWS = 50_000
 SEAL_SECONDS = 10.0
 
+# Tenant, state, kind and tags of a job do not hang together: each is taken from other digits of its number.
 # Ids are UUIDv7, so an id of an hour ago sorts an hour back; `uuidv7(interval)` is PostgreSQL 18's.
 _JOBS = """
 INSERT INTO scheduling_job (id, tenant_id, kind, queue_id, state, priority, rank, fair_key, tags, payload, payload_hash,
@@ -30,7 +32,7 @@ INSERT INTO scheduling_job (id, tenant_id, kind, queue_id, state, priority, rank
     checkpoint, result, error_type, error_message, error_fingerprint, run_at, created_at, started_at, finished_at)
 SELECT uuidv7(created - now()), (%(tenants)s::uuid[])[t], (ARRAY['noop', 'sleep', 'document_indexing'])[1 + n %% 3],
     (%(queues)s::bigint[])[1 + n %% cardinality(%(queues)s::bigint[])], state, 0,
-    (extract(epoch FROM created) * 1000000)::bigint, '', CASE n %% 10 WHEN 0 THEN ARRAY['night'] ELSE '{}' END,
+    (extract(epoch FROM created) * 1000000)::bigint, '', CASE n / 3000 %% 10 WHEN 0 THEN ARRAY['night'] ELSE '{}' END,
     '{"source": "benchmark", "text": "some words that a job was asked to work on"}', sha256(n::text::bytea),
     (state IN ('discarded', 'quarantined'))::int, 0, is_ended::int, 3, is_ended::int, 0, 0, '',
     '{}', CASE state WHEN 'completed' THEN '{"ok": true}'::jsonb END,
@@ -43,8 +45,8 @@ FROM (
     SELECT n, now() - make_interval(secs => 86400.0 * (%(total)s - n) / %(total)s) - interval '3 seconds' AS created,
         CASE WHEN n %% 10 < 3 THEN 1 ELSE 2 + n %% (cardinality(%(tenants)s::uuid[]) - 1) END AS t,
         CASE WHEN n > %(total)s * (1 - %(waiting)s) THEN 'available'
-             WHEN n %% 100 < 93 THEN 'completed' WHEN n %% 100 < 97 THEN 'cancelled'
-             WHEN n %% 100 < 99 THEN 'discarded' ELSE 'quarantined' END AS state,
+             WHEN n / 10 %% 100 < 93 THEN 'completed' WHEN n / 10 %% 100 < 97 THEN 'cancelled'
+             WHEN n / 10 %% 100 < 99 THEN 'discarded' ELSE 'quarantined' END AS state,
         n <= %(total)s * (1 - %(waiting)s) AS is_ended
     FROM generate_series(%(first)s, %(last)s) AS n
 ) AS made
@@ -153,21 +155,16 @@ def fill(*, jobs: int = JOBS, tenants: int = TENANTS) -> Volume:
     for first in range(1, jobs + 1, SLICE):
         last = min(first + SLICE - 1, jobs)
         bounds = {"first": first, "last": last, "total": jobs, "waiting": WAITING_SHARE}
-        _run(_JOBS, {"tenants": ids, "queues": queues, **bounds})
+        run_statement(_JOBS, {"tenants": ids, "queues": queues, **bounds})
     for statement in (_CAPACITIES, _ENTITIES, _READY, _DEAD_LETTERS, _EXECUTIONS, _CHARGES, _EVENTS):
-        _run(statement, {})
+        run_statement(statement)
     for statement in (_ERRORS, _LOGS, _TALLIES):
-        _run(statement, {})
+        run_statement(statement)
     while fold_tallies(limit=FOLD_ROWS):
         pass
-    _run(_SHARES, {"tenants": ids, "queues": queues})
-    _run(_AUDIT, {"tenants": ids, "total": AUDIT_ENTRIES})
+    run_statement(_SHARES, {"tenants": ids, "queues": queues})
+    surround(made[0])
+    run_statement(_AUDIT, {"tenants": ids, "total": AUDIT_ENTRIES})
     while seal_entries(budget_seconds=SEAL_SECONDS):
         pass
     return Volume(busiest=made[0], jobs=jobs, tenants=tenants)
-
-
-def _run(statement: str, parameters: dict[str, object]) -> None:
-    with all_tenants(), connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('statement_timeout', '0', true)")
-        cursor.execute(statement, parameters or None)

@@ -1,0 +1,206 @@
+"""What the benchmark of pages asks for: every route that answers GET, and every POST that reads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admindocs.views import simplify_regex
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from scheduling.models import (
+    Batch,
+    CFSPlan,
+    DeadLetter,
+    Execution,
+    Job,
+    JobError,
+    JobLog,
+    Queue,
+    Schedule,
+    Worker,
+    WorkerPool,
+)
+from scheduling.processors.retrieval.models import Dataset, Document
+from scheduling.services.upkeep import registry
+from tenants.models import ApiKey, AuditLogEntry, Membership, Plan, Tenant
+
+API, CONSOLE = "api/v1/", "admin/"
+# A question is answered in 300 ms of computing (`what_if`); a verification goes on for five seconds and says how far.
+WHAT_IF_MS, VERIFY_MS = 300.0, 6_000.0
+# The schema is made once by whoever generates a client; the rest leads elsewhere, ends a session, or is a page of
+# Django's that nothing links to.
+NOT_ASKED = {"schema", "docs", "logout", "view_on_site", "autocomplete"}
+# Lists as people narrow them down, besides the lists themselves.
+NARROWED: dict[str, tuple[str, ...]] = {
+    "job-list": (
+        "state=discarded",
+        "state=available",
+        "state=cancelled",
+        "kind=document_indexing",
+        "tag=night",
+        "tag=absent",
+        "error=ParseError",
+        "error=absent",
+        "fair_key=absent",
+        "created_before={noon}",
+        "state=quarantined&kind=sleep",
+        "batch={batch}",
+    ),
+    "dead-letter-list": ("error=ParseError", "error=absent", "requeued=true"),
+    "audit-log-list": ("action=queue.paused", "actor_kind=user", "created_before={noon}"),
+    "fairness-list": ("range=6h", "range=day"),
+    "scheduling_job_changelist": (
+        "state=quarantined",
+        "state=suspended",
+        "kind=noop",
+        "kind=rag_pipeline",
+        "tenant=volume-7",
+        "tenant=volume-0&kind=rag_pipeline",
+        "q={batch}",
+    ),
+    "scheduling_execution_changelist": ("outcome=failed", "outcome=crashed", "kind=noop"),
+    "scheduling_deadletter_changelist": ("requeued=yes", "kind=rag_pipeline"),
+    "scheduling_schedulefire_changelist": ("q={schedule}",),
+    "tenants_auditlogentry_changelist": ("action=queue.paused",),
+    "fairness": ("range=day", "range=day&view=table", "tenant=volume-0"),
+    "retrieval_dataset_search": ("query=words",),
+}
+# The key of no row, in a form that every route takes.
+NOBODY = "00000000-0000-7000-8000-000000000000"
+_PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What is asked for; with a body by POST, as JSON to the API and as a form to the console."""
+
+    path: str
+    body: Mapping[str, Any] | None = None
+    # Milliseconds; None: the target of all pages.
+    budget_ms: float | None = None
+
+
+class Samples:
+    """Keys of rows of the scope of the moment: the newest, and where it matters one with a past."""
+
+    @cached_property
+    def by_resource(self) -> Mapping[str, Sequence[Any]]:
+        """By the first part of a route of the API, what stands for its parameter."""
+        return {
+            "jobs": _newest(Job) + _newest(JobLog, "job_id"),
+            "executions": _newest(Execution),
+            "batches": _newest(Batch),
+            "dead-letters": _newest(DeadLetter),
+            "errors": _newest(JobError, "error_fingerprint"),
+            "schedules": _newest(Schedule),
+            "datasets": _newest(Dataset),
+            "documents": _newest(Document),
+            "members": _newest(Membership),
+            "api-keys": _newest(ApiKey),
+            "audit-log": _newest(AuditLogEntry),
+            "tenants": ["volume-0"],
+            "plans": _newest(Plan, "slug"),
+            "cfs-plans": _newest(CFSPlan, "name"),
+            "queues": _newest(Queue, "name"),
+            "pools": _newest(WorkerPool, "name"),
+            "kinds": ["noop"],
+            "workers": _newest(Worker),
+            "upkeep": [registry.tasks()[0].name],
+        }
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Sequence[Any]]:
+        """By the name of a route of the console that is no model's, or wants another model's row."""
+        return {
+            "error_occurrences": self.by_resource["errors"],
+            "app_list": ["scheduling"],
+            "tenants_tenantsettings_of": list(Tenant.objects.filter(slug="volume-0").values_list("pk", flat=True)),
+            "scheduling_job_change": self.by_resource["jobs"],
+            "scheduling_job_body": self.by_resource["jobs"],
+            "scheduling_job_log": self.by_resource["jobs"],
+            "scheduling_job_log_download": _newest(JobLog, "job_id"),
+        }
+
+    def words(self) -> dict[str, Any]:
+        """What the queries of NARROWED speak of."""
+        return {
+            "noon": f"{datetime.now(UTC) - timedelta(hours=12):%Y-%m-%dT%H:%M:%SZ}",
+            "batch": self.by_resource["batches"][0],
+            "schedule": self.by_resource["schedules"][0],
+        }
+
+
+def _newest(model: Any, column: str = "pk") -> list[Any]:
+    return list(model._default_manager.order_by("-pk").values_list(column, flat=True)[:1])
+
+
+def api_addresses() -> Iterator[Address]:
+    """Every GET of the API, and the POSTs that read."""
+    samples = Samples()
+    for route, pattern in _routes(API):
+        actions = getattr(pattern.callback, "actions", None)
+        if pattern.name in NOT_ASKED or (actions is not None and "get" not in actions):
+            continue
+        resource = route.removeprefix(API).split("/")[0]
+        yield from _fill(route, pattern.name, samples.by_resource.get(resource, ()), samples)
+    (schedule,), (dataset,) = samples.by_resource["schedules"], samples.by_resource["datasets"]
+    yesterday, now = datetime.now(UTC) - timedelta(days=1), datetime.now(UTC)
+    yield Address("/api/v1/audit-log/verify/", {}, VERIFY_MS)
+    yield Address("/api/v1/cfs-plans/what-if/", {"slots": 3}, WHAT_IF_MS)
+    yield Address("/api/v1/routing-rules/test/", {"kind": "noop", "tier": "team"})
+    yield Address("/api/v1/schedules/preview/", {"cron": "0 3 * * *"})
+    span = {"from": yesterday.isoformat(), "to": now.isoformat(), "dry_run": True}
+    yield Address(f"/api/v1/schedules/{schedule}/backfill/", span)
+    yield Address(f"/api/v1/datasets/{dataset}/search/", {"query": "words"})
+    yield Address("/api/v1/usage/submit_burst/override/", {"value": 1_000, "reason": "a trial"})
+
+
+def console_addresses() -> Iterator[Address]:
+    """Every page of the console, and the parts of pages that are asked for by POST."""
+    samples = Samples()
+    rows = {_page_name(model): _newest(model) for model in admin.site._registry}  # noqa: SLF001 - no other list
+    for route, pattern in _routes(CONSOLE):
+        # Django's own redirects and its catch-all have no name; what acts on a row is no page.
+        if pattern.name is None or pattern.name in NOT_ASKED or re.search(r"_(act|delete|history|run)$", pattern.name):
+            continue
+        owner = max((name for name in rows if pattern.name.startswith(name)), key=len, default="")
+        values = samples.by_name.get(pattern.name, rows.get(owner, []))
+        if pattern.name == f"{owner}change" and not values:
+            continue
+        yield from _fill(route, pattern.name, values, samples)
+    (plan,), (cfs_plan,) = rows["tenants_plan_"], rows["scheduling_cfsplan_"]
+    yield Address("/admin/tenants/auditlogentry/verify/", {}, VERIFY_MS)
+    yield Address(f"/admin/tenants/plan/{plan}/what-if/", {}, WHAT_IF_MS)
+    yield Address(f"/admin/scheduling/cfsplan/{cfs_plan}/what-if/", {}, WHAT_IF_MS)
+    yield Address("/admin/scheduling/schedule/preview/", {"cron": "0 3 * * *", "timezone": "UTC"})
+
+
+def _page_name(model: Any) -> str:
+    return f"{model._meta.app_label}_{model._meta.model_name}_"
+
+
+def _routes(prefix: str, patterns: Any = None, before: str = "") -> Iterator[tuple[str, URLPattern]]:
+    """Each route below the prefix, with its parameters as <name>."""
+    for pattern in get_resolver().url_patterns if patterns is None else patterns:
+        route = before + str(pattern.pattern).lstrip("^")
+        if isinstance(pattern, URLResolver):
+            yield from _routes(prefix, pattern.url_patterns, route)
+        elif route.startswith(prefix):
+            yield simplify_regex(route).lstrip("/"), pattern
+
+
+def _fill(route: str, name: str, values: Sequence[Any], samples: Samples) -> Iterator[Address]:
+    """The addresses of a route. A parameter without a row is asked for all the same, and answered 404."""
+    if not _PARAMETER.search(route):
+        values = [""]
+    for value in values or [NOBODY]:
+        path = "/" + _PARAMETER.sub(str(value), route)
+        yield Address(path)
+        for query in NARROWED.get(name, ()):
+            yield Address(f"{path}?{query.format(**samples.words())}")

@@ -1,0 +1,60 @@
+"""The benchmark of pages: it asks for every route, and a page that answers wrongly is no page that was quick."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import resolve
+
+from benchmarks.addresses import NARROWED, Address, api_addresses, console_addresses
+from benchmarks.pages import Page, Timing, conclude
+from scheduling.models import Schedule
+from scheduling.processors.retrieval.services import create_dataset
+from scheduling.services.schedules.definitions import create_schedule
+from tenants.context import all_tenants, tenant_context
+from tenants.models import Tenant
+from tests.access import routes
+from tests.integration.console.conftest import make_work
+
+pytestmark = pytest.mark.django_db
+
+
+def timed(status: int, *milliseconds: float, budget_ms: float | None = None) -> Timing:
+    page = Page("staff", Address("/admin/", budget_ms=budget_ms), lambda address: None)
+    return Timing(page, status, milliseconds)
+
+
+@pytest.mark.parametrize(
+    ("timings", "is_met"),
+    [
+        ([timed(200, 10.0), timed(201, 140.0)], True),
+        ([timed(200, 10.0), timed(403, 0.0)], True),  # refused as it should be
+        ([timed(200, 250.0, budget_ms=300.0)], True),
+        ([timed(200, 10.0), timed(200, 160.0)], False),
+        ([timed(200, 10.0), timed(404, 0.0)], False),
+        ([timed(200, 10.0), timed(500, 0.0)], False),
+        ([timed(403, 0.0)], False),  # nothing was measured
+    ],
+)
+def test_the_target_is_met_by_quick_answers_and_by_no_faults(timings: list[Timing], is_met: bool) -> None:
+    assert conclude(timings, jobs=1, tenants=1).is_met is is_met
+
+
+def test_every_get_of_the_api_and_the_console_is_asked_for(acme: Tenant, staff: User) -> None:
+    make_work(acme)
+    create_dataset(tenant=acme, name="handbook")
+    create_schedule(tenant=acme, values={"name": "nightly", "kind": "noop", "cron": "30 2 * * *"})
+    with tenant_context(acme):
+        assert Schedule.objects.exists()
+        asked = {address.path for address in [*api_addresses(), *console_addresses()]}
+    found = {resolve(path.partition("?")[0]).route for path in asked}
+    gets = {route for method, route, _ in routes.api_routes() if method == "GET"}
+    assert gets - found == {"api/v1/schema/", "api/v1/docs/"}
+    for queries in NARROWED.values():
+        assert all(any(query.split("{")[0] in address for address in asked) for query in queries)
+    client = Client(raise_request_exception=False)
+    client.force_login(staff)
+    with all_tenants():
+        pages = [address.path for address in console_addresses() if address.body is None]
+    assert {path: status for path in pages if (status := client.get(path).status_code) >= 500} == {}
