@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import socket
-import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 # The processes and their database are those of the acceptance tests.
 from tests.acceptance.conftest import (  # noqa: F401 - fixtures
+    START_SECONDS,
     Platform,
     acceptance_broker_url,
     acceptance_database,
@@ -27,7 +27,7 @@ from tests.acceptance.conftest import (  # noqa: F401 - fixtures
     initech,
     shared_platform,
 )
-from tests.acceptance.processes import ManagedProcess, eventually
+from tests.acceptance.processes import eventually
 from tests.conftest import PASSWORD
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -65,6 +65,8 @@ class Console:
         self.page.get_by_label("Password").fill(PASSWORD)
         self.page.get_by_role("button", name="Log in").click()
         self.page.get_by_role("heading", name="Overview").wait_for()
+        # The heading is there before the scripts that listen to keys.
+        self.page.wait_for_load_state("domcontentloaded")
 
     def open(self, path: str) -> None:
         self.page.goto(f"{self.url}{path}")
@@ -86,9 +88,12 @@ def console_url(shared_platform: Platform) -> Iterator[str]:  # noqa: F811 - the
         probe.bind(("127.0.0.1", 0))
         bind = f"127.0.0.1:{probe.getsockname()[1]}"
     process = shared_platform.start("run_platform", f"--bind={bind}", "--web-workers=1", f"--concurrency={SLOTS}")
-    eventually(lambda: _answers(f"http://{bind}/health/live") or not process.is_running, what="the console answers")
-    _wait_for_worker(process)
-    assert process.is_running, process.log
+    for is_there, what in (
+        (lambda: _answers(f"http://{bind}/health/live"), "the console answers"),
+        (lambda: " ready." in process.log, "the worker is ready"),
+    ):
+        eventually(lambda is_there=is_there: is_there() or not process.is_running, within=START_SECONDS, what=what)
+        assert process.is_running, process.log
     yield f"http://{bind}"
     process.stop()
 
@@ -125,9 +130,3 @@ def _answers(url: str) -> bool:
             return bool(response.status == 200)
     except (URLError, OSError):
         return False
-
-
-def _wait_for_worker(process: ManagedProcess) -> None:
-    until = time.monotonic() + 60
-    while " ready." not in process.log and process.is_running and time.monotonic() < until:
-        time.sleep(0.1)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
+from scheduling.models import LiveExecution
 from scheduling.services.cancellation import cancel_jobs
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.acceptance.acts import submit, wait_for
+from tests.acceptance.processes import eventually
 from tests.browser.accessibility import find_violations
 from tests.browser.conftest import Console
 
@@ -54,6 +56,12 @@ def test_a_runs_shares_and_decisions_are_seen(console: Console, globex: Tenant, 
     finally:
         with all_tenants():
             cancel_jobs(job_ids=[job.pk for job in jobs], reason="the test is over")
+        eventually(lambda: not _in_flight(globex, initech), what="the slots are free again")
+
+
+def _in_flight(*tenants: Tenant) -> bool:
+    with all_tenants():
+        return LiveExecution.objects.filter(tenant__in=tenants).exists()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
