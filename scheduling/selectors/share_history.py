@@ -35,8 +35,7 @@ _SHORTEST_US = 1_000_000.0
 # Backlogged in two queues at once is backlogged once, hence the bin's length as the most.
 _ENTITLED = """
 WITH sampled AS MATERIALIZED (
-    SELECT tenant_id, floor(extract(epoch FROM minute - %(since)s) / %(seconds)s)::int AS bin,
-        sum(entitled_us)::bigint AS entitled_us,
+    SELECT tenant_id, date_bin(%(length)s, minute, %(since)s) AS bin, sum(entitled_us)::bigint AS entitled_us,
         least(sum(backlogged_us), %(seconds)s * 1000000)::bigint AS backlogged_us
     FROM scheduling_share_minute
     WHERE minute >= %(since)s AND (%(queues)s::bigint[] IS NULL OR queue_id = ANY (%(queues)s))
@@ -55,12 +54,11 @@ SELECT tenant_id, sum(lag_us)::bigint FROM (
 ) AS last GROUP BY 1
 """
 _USED = """
-SELECT t.id, u.bin, u.busy_us FROM unnest(%(tenants)s::uuid[]) AS t(id) CROSS JOIN LATERAL (
-    SELECT floor(extract(epoch FROM minute - %(since)s) / %(seconds)s)::int AS bin, sum(busy_us)::bigint AS busy_us
-    FROM scheduling_tenant_minute
-    WHERE tenant_id = t.id AND minute >= %(since)s AND (%(queues)s::bigint[] IS NULL OR queue_id = ANY (%(queues)s))
-    GROUP BY 1
-) u
+SELECT tenant_id, date_bin(%(length)s, minute, %(since)s), sum(busy_us)::bigint
+FROM scheduling_tenant_minute
+WHERE tenant_id = ANY (%(tenants)s::uuid[]) AND minute >= %(since)s
+    AND (%(queues)s::bigint[] IS NULL OR queue_id = ANY (%(queues)s))
+GROUP BY 1, 2
 """
 # Jobs that share a message share its slot.
 _RUNNING = """
@@ -200,13 +198,14 @@ def read_share_history(span: Span, *, queues: Sequence[Queue] | None = None) -> 
     axis = _Axis(_floor(now, span.bin_length) - (span.bins - 1) * span.bin_length, span.bin_length, span.bins)
     parameters: dict[str, Any] = {
         "since": axis.since,
+        "length": axis.length,
         "seconds": axis.length.total_seconds(),
         "queues": None if queues is None else [queue.pk for queue in queues],
         "lag_since": now - LAG_AGE,
         "limit": LINE_LIMIT,
     }
     own = require_scope().tenant_id
-    sampled = _sampled(parameters) if own is None else {own: {}}
+    sampled = _sampled(parameters, axis) if own is None else {own: {}}
     tenants = Tenant.objects.select_related("plan").in_bulk(list(sampled))
     parameters["tenants"] = list(tenants)
     used = _read_used(parameters, axis, now)
@@ -234,19 +233,19 @@ def read_share_history(span: Span, *, queues: Sequence[Queue] | None = None) -> 
     )
 
 
-def _sampled(parameters: dict[str, Any]) -> dict[UUID, dict[int, tuple[int, int]]]:
+def _sampled(parameters: dict[str, Any], axis: _Axis) -> dict[UUID, dict[int, tuple[int, int]]]:
     """(entitled, backlogged) microseconds by tenant and bin."""
     found: dict[UUID, dict[int, tuple[int, int]]] = defaultdict(dict)
-    for tenant_id, index, entitled_us, backlogged_us in fetch_rows(_ENTITLED, parameters):
-        found[tenant_id][index] = (entitled_us, backlogged_us)
+    for tenant_id, begin, entitled_us, backlogged_us in fetch_rows(_ENTITLED, parameters):
+        found[tenant_id][axis.index(begin)] = (entitled_us, backlogged_us)
     return dict(found)
 
 
 def _read_used(parameters: dict[str, Any], axis: _Axis, now: datetime) -> dict[tuple[UUID, int], float]:
     """Microseconds of slot time by tenant and bin: what ended, and what runs now."""
     used: dict[tuple[UUID, int], float] = defaultdict(float)
-    for tenant_id, index, busy_us in fetch_rows(_USED, parameters):
-        used[tenant_id, index] += busy_us
+    for tenant_id, begin, busy_us in fetch_rows(_USED, parameters):
+        used[tenant_id, axis.index(begin)] += busy_us
     for tenant_id, started_at, size in fetch_rows(_RUNNING, parameters):
         for index in range(axis.index(started_at), axis.bins):
             begun = max(started_at, axis.begin(index))

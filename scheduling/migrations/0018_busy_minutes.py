@@ -1,0 +1,17 @@
+"""What tenants used by the minute, read from an index without the wide rows beside it."""
+
+from django.contrib.postgres.operations import AddIndexConcurrently
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    atomic = False
+
+    dependencies = [("scheduling", "0017_rows_of_tenants")]
+
+    operations = [
+        AddIndexConcurrently(
+            model_name="tenantminute",
+            index=models.Index(fields=["tenant", "minute"], include=["queue", "busy_us"], name="tenant_minute_busy"),
+        ),
+    ]
