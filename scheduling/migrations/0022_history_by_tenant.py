@@ -7,7 +7,7 @@ from tenants.partitions import AddPartitionedIndex
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("scheduling", "0017_rows_of_tenants")]
+    dependencies = [("scheduling", "0021_slice_charges")]
 
     operations = [
         AddPartitionedIndex("Charge", models.Index(fields=["tenant", "id"], name="charge_by_tenant")),

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies = [("scheduling", "0017_rows_of_tenants")]
+    dependencies = [("scheduling", "0022_history_by_tenant")]
 
     operations = [
         AddIndexConcurrently(
