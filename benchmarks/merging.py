@@ -26,9 +26,7 @@ WINDOW_SECONDS = 25.0
 LOOK_SECONDS = 0.25
 # Both ends of a phase, in which slots fill and run empty, are left out.
 MIDDLE = (0.1, 0.9)
-# What a later release is to reach; this one is to be faster merged than not.
-LATER_TARGET = 5_000
-TARGET_RATIO = 3.0
+TARGET_PER_SECOND = 5_000
 
 _JOBS = """
 INSERT INTO scheduling_job (id, tenant_id, kind, queue_id, state, priority, rank, fair_key, tags, payload, payload_hash,
@@ -175,16 +173,15 @@ def _execute(statement: str, **parameters: object) -> None:
 
 def _conclude(phases: Sequence[Phase]) -> Outcome:
     rows = [["active tenants", "jobs travel", "jobs", "in a message", "jobs a second", "ratio"]]
-    ratios = []
     for merged, alone in zip(phases[::2], phases[1::2], strict=True):
-        ratios.append(merged.per_second / alone.per_second)
-        rows += [[*merged.row(), f"{ratios[-1]:.1f}"], [*alone.row(), "1"]]
+        rows += [[*merged.row(), f"{merged.per_second / alone.per_second:.1f}"], [*alone.row(), "1"]]
+    slowest = min(phase.per_second for phase in phases if phase.is_merged)
     return Outcome(
         name="merging",
         title="Merging: no-op jobs a second",
         rows=rows,
-        target=f"merged at least {TARGET_RATIO:.0f} times as many as alone (later: {LATER_TARGET:,} a second)",
-        is_met=min(ratios) >= TARGET_RATIO,
+        target=f"merged at least {TARGET_PER_SECOND:,} a second, with few and with many tenants",
+        is_met=slowest >= TARGET_PER_SECOND,
         method=(
             "`noop` jobs with all their state kept (events, ledger, executions, tallies), dispatched, executed and "
             "settled by the platform's own processes (web, dispatcher, worker, beat) beside PostgreSQL and Valkey on "
