@@ -1,7 +1,7 @@
-"""A what-if against what then happens: weights change under load on the real platform, and shares are compared.
+"""A what-if against what then happens: weights and a cap change under load on the real platform.
 
-Three tenants submit more than can be done, for some minutes. Then the what-if is asked, the change is made, and the
-same load goes on for as long again.
+Three tenants submit more than can be done and a fourth one less than its share, for some minutes. Then the what-if is
+asked, the change is made, and the same load goes on for as long again. Shares are compared, and waits shown.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -29,11 +30,28 @@ from tenants.models import Tenant
 from tenants.services.tenants import create_tenant, update_tenant
 
 MINUTES = 10.0
-# Factors before and after: who had most gets least.
-BEFORE, AFTER = (1, 2, 4), (4, 2, 1)
 SECONDS_A_JOB = (0.1, 0.3)
-# A second; together more than two slots can do, so that all three always have jobs waiting.
-SUBMITTED_EACH = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A tenant: its factor and cap before and after, and how many jobs it submits a second."""
+
+    name: str
+    before: int
+    after: int
+    jobs_a_second: int
+    cap_after: int | None = None
+
+
+# Each of the first three alone submits about as much as two slots can do. Who had least is to get most, and then has
+# a cap that keeps it below what its weight would give it.
+ROLES = (
+    Role("capped", 1, 8, 9, cap_after=1),
+    Role("busy", 2, 2, 9),
+    Role("demoted", 4, 1, 9),
+    Role("quiet", 1, 1, 1),
+)
 SEED = 20_260_204
 TARGET = 0.05
 # What runs under the old weights ends, and what is charged at them is corrected, before anything is counted.
@@ -46,6 +64,23 @@ SELECT tenant_id, sum(extract(epoch FROM least(ended_at, %(until)s) - greatest(s
 FROM scheduling_execution WHERE tenant_id = ANY(%(tenant_ids)s) AND started_at < %(until)s AND ended_at > %(since)s
 GROUP BY 1
 """
+# As the what-if counts them: from the beginning of the time or the submission to the first start, or to the end.
+_WAITS = """
+SELECT tenant_id, percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY
+    extract(epoch FROM least(coalesce(started_at, %(until)s), %(until)s) - greatest(created_at, %(since)s))::float8)
+FROM scheduling_job WHERE tenant_id = ANY(%(tenant_ids)s) AND created_at < %(until)s
+    AND (started_at IS NULL OR started_at >= %(since)s)
+GROUP BY 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a tenant gets of the worker time, and its waits in seconds."""
+
+    share: float
+    wait_p50: float
+    wait_p95: float
 
 
 class LoadTooLateError(RuntimeError):
@@ -59,7 +94,7 @@ def measure(folder: Path, *, minutes: float = MINUTES) -> Outcome:
     with running_platform(folder / "what_if_live.log") as platform:
         _submit_for(platform, tenants, seconds)
         predicted = _predict(tenants, seconds)
-        _change_weights(tenants)
+        _change(tenants)
         _submit_for(platform, tenants, SETTLING_SECONDS)
         since = read_moment()
         _submit_for(platform, tenants, seconds)
@@ -67,17 +102,19 @@ def measure(folder: Path, *, minutes: float = MINUTES) -> Outcome:
         # Executions that are running now began within the time, and are counted when they have ended.
         time.sleep(SETTLING_SECONDS)
         platform.require_alive()
-        happened = _read_shares(tenants, since, until)
+        happened = _read_parts(tenants, since, until)
     return _conclude(tenants, predicted, happened, minutes)
 
 
 def _create_tenants() -> Sequence[Tenant]:
     run = uuid7().hex[-6:]
     with acting_as(ACTOR):
-        tenants = [create_tenant(slug=f"live-{number}-{run}", plan="professional") for number in range(len(BEFORE))]
         return [
-            update_tenant(tenant=tenant, changes={"weight_factor": Decimal(factor)})
-            for tenant, factor in zip(tenants, BEFORE, strict=True)
+            update_tenant(
+                tenant=create_tenant(slug=f"live-{role.name}-{run}", plan="professional"),
+                changes={"weight_factor": Decimal(role.before)},
+            )
+            for role in ROLES
         ]
 
 
@@ -91,46 +128,59 @@ def _submit_for(platform: Platform, tenants: Sequence[Tenant], seconds: float) -
         if late > LATE_SECONDS:
             raise LoadTooLateError(f"Submitting is {late:.0f} s late.\n{platform.log_tail()}")
         time.sleep(max(0.0, -late))
-        for tenant in tenants:
+        for role, tenant in zip(ROLES, tenants, strict=True):
             requests = [
                 JobRequest(kind="sleep", payload={"seconds": round(chance.uniform(*SECONDS_A_JOB), 3)})
-                for _ in range(SUBMITTED_EACH)
+                for _ in range(role.jobs_a_second)
             ]
             with acting_as(ACTOR), tenant_context(tenant):
                 submit_jobs(tenant=tenant, requests=requests)
     time.sleep(max(0.0, began + seconds - time.monotonic()))
 
 
-def _predict(tenants: Sequence[Tenant], seconds: float) -> Mapping[str, float]:
-    change = Change(tenant_factors={tenant.slug: float(factor) for tenant, factor in zip(tenants, AFTER, strict=True)})
+def _predict(tenants: Sequence[Tenant], seconds: float) -> Mapping[str, Part]:
+    by_slug = {tenant.slug: role for role, tenant in zip(ROLES, tenants, strict=True)}
+    change = Change(
+        tenant_factors={slug: float(role.after) for slug, role in by_slug.items()},
+        tenant_caps={slug: role.cap_after for slug, role in by_slug.items() if role.cap_after},
+    )
     answer = answer_what_if(change, window=timedelta(seconds=seconds))
-    return {line.name: line.after.share for line in answer.tenants}
+    return {
+        line.name: Part(line.after.share, line.after.wait_p50_seconds or 0.0, line.after.wait_p95_seconds or 0.0)
+        for line in answer.tenants
+    }
 
 
-def _change_weights(tenants: Sequence[Tenant]) -> None:
+def _change(tenants: Sequence[Tenant]) -> None:
     with acting_as(ACTOR):
-        for tenant, factor in zip(tenants, AFTER, strict=True):
-            update_tenant(tenant=tenant, changes={"weight_factor": Decimal(factor)})
+        for role, tenant in zip(ROLES, tenants, strict=True):
+            cap = {"max_concurrency": role.cap_after} if role.cap_after else {}
+            update_tenant(tenant=tenant, changes={"weight_factor": Decimal(role.after), **cap})
 
 
-def _read_shares(tenants: Sequence[Tenant], since: datetime, until: datetime) -> Mapping[str, float]:
+def _read_parts(tenants: Sequence[Tenant], since: datetime, until: datetime) -> Mapping[str, Part]:
+    values = {"tenant_ids": [tenant.pk for tenant in tenants], "since": since, "until": until}
     with all_tenants(), connection.cursor() as cursor:
-        cursor.execute(_USED, {"tenant_ids": [tenant.pk for tenant in tenants], "since": since, "until": until})
+        cursor.execute(_USED, values)
         used = dict(cursor.fetchall())
+        cursor.execute(_WAITS, values)
+        waits = dict(cursor.fetchall())
     whole = sum(used.values()) or 1.0
-    return {tenant.slug: used.get(tenant.pk, 0.0) / whole for tenant in tenants}
+    return {tenant.slug: Part(used.get(tenant.pk, 0.0) / whole, *waits[tenant.pk]) for tenant in tenants}
 
 
 def _conclude(
-    tenants: Sequence[Tenant], predicted: Mapping[str, float], happened: Mapping[str, float], minutes: float
+    tenants: Sequence[Tenant], predicted: Mapping[str, Part], happened: Mapping[str, Part], minutes: float
 ) -> Outcome:
-    rows = [["factor before", "after", "predicted share", "share that was", "difference"]]
+    rows = [["tenant", "factor", "cap after", "predicted share", "was", "off by", "predicted p50/p95 wait", "was"]]
     worst = 0.0
-    for tenant, before, after in zip(tenants, BEFORE, AFTER, strict=True):
+    for role, tenant in zip(ROLES, tenants, strict=True):
         said, was = predicted[tenant.slug], happened[tenant.slug]
-        error = abs(said - was) / was if was else 1.0
+        error = abs(said.share - was.share) / was.share if was.share else 1.0
         worst = max(worst, error)
-        rows.append([f"{before}", f"{after}", f"{said:.1%}", f"{was:.1%}", f"{error:.1%} of it"])
+        waits = [f"{part.wait_p50:.2f} / {part.wait_p95:.2f} s" for part in (said, was)]
+        shares = [f"{said.share:.1%}", f"{was.share:.1%}", f"{error:.1%} of it"]
+        rows.append([role.name, f"{role.before} → {role.after}", f"{role.cap_after or '–'}", *shares, *waits])
     return Outcome(
         name="what_if_live",
         title="What-if: predicted against real",
@@ -138,9 +188,12 @@ def _conclude(
         target=f"no share off by more than {TARGET:.0%} of what it was",
         is_met=worst <= TARGET,
         method=(
-            f"Worst {worst:.1%}. Three tenants of one plan submit {SUBMITTED_EACH} `sleep` jobs of {SECONDS_A_JOB[0]} "
-            f"to {SECONDS_A_JOB[1]} s each second, more than the pool can do. After {minutes:g} minutes the what-if "
-            "replays these minutes under other factors; then they are set, and the shares of worker time of the next "
-            f"{minutes:g} minutes are read from the executions. Real dispatcher, worker and broker."
+            f"Worst {worst:.1%}. Four tenants of one plan submit `sleep` jobs of {SECONDS_A_JOB[0]} to "
+            f"{SECONDS_A_JOB[1]} s: three of them {ROLES[0].jobs_a_second} a second, each about as much as the pool "
+            f"can do, and the quiet one {ROLES[-1].jobs_a_second}. After {minutes:g} minutes the what-if replays these "
+            "minutes under other factors and with a cap; then these are set, and the shares of worker time and the "
+            f"waits of the next {minutes:g} minutes are read. Waits count from the beginning of that time for what "
+            "waited already, and up to its end for what had not begun; there is no target for them. Real dispatcher, "
+            "worker and broker."
         ),
     )
