@@ -91,7 +91,7 @@ bench-simulated: environment ## The fair scheduler's numbers in simulation: no s
 	@$(PY) -m benchmarks.simulated
 
 ONLY ?=
-bench-fairness: environment ## The fair scheduler's table on this machine, about 25 minutes (ONLY="quiet_tenant ticks" picks)
+bench-fairness: environment ## The fair scheduler's table on this machine, under 30 minutes (ONLY="quiet_tenant ticks" picks)
 	@$(SERVERS) -- $(PY) -m benchmarks fairness $(addprefix --only ,$(ONLY))
 
 requirements: environment ## Pin requirements/*.in whole, with uv

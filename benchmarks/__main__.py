@@ -3,7 +3,7 @@
 `python -m benchmarks [recall latency backlog …]`. Expects servers in DATABASE_URL, DATABASE_OWNER_URL
 and REDIS_URL, as `make bench` starts them. Each prints its result and writes it to benchmarks/results/ with the
 machine's description. The exit status is 1 when a target is missed. `fairness --only quiet_tenant` measures one part
-of that table.
+of that table and keeps what was measured of the others.
 """
 
 from __future__ import annotations

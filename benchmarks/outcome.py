@@ -27,6 +27,10 @@ class Outcome:
     target: str
     is_met: bool
     method: str
+    # Where these are not what they are for most: how it ended, how to run it again, when and on what it was measured.
+    verdict: str = ""
+    reproduce: str = ""
+    measured_on: str = ""
 
 
 def record(outcome: Outcome) -> bool:
@@ -40,6 +44,8 @@ def record(outcome: Outcome) -> bool:
 
 
 def _render(outcome: Outcome) -> str:
+    reproduce = outcome.reproduce or f"make bench BENCH={outcome.name}"
+    measured_on = outcome.measured_on or f"Measured on {today()}: {describe_machine()}; {describe_load()}."
     heading, *rows = [[str(cell) for cell in row] for row in outcome.rows]
     table = [heading, ["---"] * len(heading), *rows]
     lines = [
@@ -47,17 +53,18 @@ def _render(outcome: Outcome) -> str:
         "",
         *(f"| {' | '.join(row)} |" for row in table),
         "",
-        f"Target: {outcome.target}: **{'met' if outcome.is_met else 'missed'}**.",
+        f"Target: {outcome.target}: **{outcome.verdict or ('met' if outcome.is_met else 'missed')}**.",
         "",
         outcome.method,
         "",
-        f"Reproduce: `make bench BENCH={outcome.name}`. Measured on {_today()}: {describe_machine()}.",
+        f"Reproduce: `{reproduce}`. {measured_on}",
         "",
     ]
     return "\n".join(lines)
 
 
-def _today() -> str:
+def today() -> str:
+    """The date, in UTC."""
     return f"{datetime.now(UTC):%Y-%m-%d}"
 
 
@@ -69,9 +76,13 @@ def describe_machine() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}, "
-        f"Python {platform.python_version()}, PostgreSQL {postgres.split()[0]}; all processes share the machine, whose "
-        f"load was {LOAD_BEFORE:.1f} before{_priority()}"
+        f"Python {platform.python_version()}, PostgreSQL {postgres.split()[0]}"
     )
+
+
+def describe_load() -> str:
+    """What else the machine did before this run."""
+    return f"all processes share the machine, whose load was {LOAD_BEFORE:.1f} before{_priority()}"
 
 
 def _priority() -> str:

@@ -24,6 +24,8 @@ from tenants.services.tenants import create_tenant, update_tenant
 # One plan for all, so that they meet in one queue; the tenant's own factor makes the weight.
 PLAN, QUEUE = "professional", "workflow_professional"
 SLICE = 250_000
+# What is assumed of a tenant's next job before any has run.
+UNKNOWN_US = 1_000_000
 _CLEAR = """
 TRUNCATE scheduling_job, scheduling_job_ready, scheduling_job_due, scheduling_job_held, scheduling_job_deadline,
     scheduling_execution_live, scheduling_execution, scheduling_charge, scheduling_jobevent, scheduling_settled,
@@ -44,8 +46,11 @@ INSERT INTO scheduling_tenant_capacity (tenant_id, in_flight) SELECT unnest(%s::
 _ENTITIES = """
 INSERT INTO scheduling_schedulingentity (tenant_id, queue_id, weight_milli, vruntime, is_runnable, in_flight, waiting,
     head_rank, estimate_us)
-SELECT id, %(queue)s, 1000, 0, false, 0, 0, 0, 1000000 FROM unnest(%(tenants)s::uuid[]) AS id ON CONFLICT DO NOTHING
+SELECT id, %(queue)s, 1000, 0, false, 0, 0, 0, %(estimate)s FROM unnest(%(tenants)s::uuid[]) AS id
+ON CONFLICT DO NOTHING
 """
+# A submission tells the dispatcher in its own transaction: a wake for each entity, or for each job where those were
+# submitted one by one.
 _JOBS = """
 WITH made AS (
     INSERT INTO scheduling_job (id, tenant_id, kind, queue_id, state, priority, rank, fair_key, tags, payload,
@@ -56,16 +61,15 @@ WITH made AS (
         sha256(n::text::bytea), 0, 0, 0, 3, 0, 0, 0, '', '{}', '', '', '', now(), now()
     FROM generate_series(%(first)s::int, %(last)s::int) AS n
     RETURNING id, tenant_id, rank
+), ready AS (
+    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, travels_alone)
+    SELECT m.tenant_id, e.id, m.rank, m.id, %(kind)s, %(alone)s
+    FROM made m JOIN scheduling_schedulingentity e ON e.tenant_id = m.tenant_id AND e.queue_id = %(queue)s
+    RETURNING tenant_id, entity_id, job_id
 )
-INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind)
-SELECT m.tenant_id, e.id, m.rank, m.id, %(kind)s
-FROM made m JOIN scheduling_schedulingentity e ON e.tenant_id = m.tenant_id AND e.queue_id = %(queue)s
-"""
-# What submissions would have told: so many wait now, in every entity at once.
-_TELL = """
 INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
-SELECT r.tenant_id, r.entity_id, %(queue)s, count(*) FROM scheduling_job_ready r
-WHERE r.tenant_id = ANY (%(tenants)s) GROUP BY 1, 2
+SELECT tenant_id, entity_id, %(queue)s, count(*) FROM ready
+GROUP BY tenant_id, entity_id, CASE WHEN %(one_by_one)s THEN job_id END
 """
 
 
@@ -82,54 +86,75 @@ def analyse() -> None:
         owner.execute("VACUUM (ANALYZE)")
 
 
-def create_tenants(weights: Sequence[int], *, cap: int = 1_000) -> list[Tenant]:
-    """Tenants of one queue with these weights."""
+def create_tenants(weights: Sequence[int], *, cap: int = 1_000, plan: str = PLAN) -> list[Tenant]:
+    """Tenants of one plan with these weights."""
     run = uuid7().hex[-6:]
     with acting_as(ACTOR):
         return [
             update_tenant(
-                tenant=create_tenant(slug=f"fair-{number}-{run}", plan=PLAN),
+                tenant=create_tenant(slug=f"fair-{number}-{run}", plan=plan),
                 changes={"weight_factor": Decimal(weight), "max_concurrency": cap},
             )
             for number, weight in enumerate(weights)
         ]
 
 
-def add_tenants(count: int) -> list[UUID]:
-    """Many equal tenants by one statement, each with its entity, idle."""
+def add_tenants(count: int, *, estimate_us: int = UNKNOWN_US) -> list[UUID]:
+    """Many equal tenants by one statement, each with its entity, idle; what their next jobs are believed to take."""
     (like,) = create_tenants([1])
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = 0")
         cursor.execute(_TENANTS, {"prefix": f"{like.slug}-", "count": count, "like": like.pk})
         ids = [tenant_id for (tenant_id,) in cursor.fetchall()]
-    register(ids)
+    register(ids, estimate_us=estimate_us)
     return ids
 
 
-def register(tenant_ids: Sequence[UUID]) -> None:
+def register(tenant_ids: Sequence[UUID], *, queue: str = QUEUE, estimate_us: int = UNKNOWN_US) -> None:
     """Give tenants their capacity and their entity, as their first submission would."""
+    values = {"queue": queue_id(queue), "tenants": list(tenant_ids), "estimate": estimate_us}
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = 0")
         cursor.execute(_CAPACITIES, [list(tenant_ids)])
-        cursor.execute(_ENTITIES, {"queue": queue_id(), "tenants": list(tenant_ids)})
+        cursor.execute(_ENTITIES, values)
 
 
-def fill_backlog(tenant_ids: Sequence[UUID], jobs: int, *, kind: str = "noop", payload: dict[str, Any]) -> None:
-    """So many equal jobs, dealt out to the tenants in turn; the next tick finds them."""
-    register(tenant_ids)
-    values = {"tenants": list(tenant_ids), "queue": queue_id(), "kind": kind, "payload": Jsonb(payload)}
+def fill_backlog(
+    tenant_ids: Sequence[UUID],
+    jobs: int,
+    *,
+    kind: str = "noop",
+    payload: dict[str, Any],
+    queue: str = QUEUE,
+    travels_alone: bool = False,
+    one_by_one: bool = False,
+) -> None:
+    """So many equal jobs beside those that wait already, dealt out to the tenants in turn; the next tick finds them."""
+    register(tenant_ids, queue=queue)
+    values = {
+        "tenants": list(tenant_ids),
+        "queue": queue_id(queue),
+        "kind": kind,
+        "payload": Jsonb(payload),
+        "alone": travels_alone,
+        "one_by_one": one_by_one,
+    }
     for first in range(1, jobs + 1, SLICE):
         with all_tenants(), connection.cursor() as cursor:
             cursor.execute("SET LOCAL statement_timeout = 0")
             cursor.execute(_JOBS, {**values, "first": first, "last": min(first + SLICE - 1, jobs)})
+
+
+def queue_id(name: str = QUEUE) -> int:
+    """The queue in which most parts' tenants meet, or another one."""
+    return Queue.objects.get(name=name).pk
+
+
+def ask(statement: str, parameters: Sequence[object] = ()) -> int:
+    """The one number that a statement answers, of all tenants; 0 for none."""
     with all_tenants(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL statement_timeout = 0")
-        cursor.execute(_TELL, values)
-
-
-def queue_id() -> int:
-    """The queue in which all of a part's tenants meet."""
-    return Queue.objects.get(name=QUEUE).pk
+        cursor.execute(statement, list(parameters))
+        return int(cursor.fetchone()[0] or 0)
 
 
 def take_nothing(hints: Sequence[Hint]) -> Sequence[Hint]:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,8 @@ from benchmarks.fair.parts import POOL, MeasureFailedError
 from jobsplatform.demo.processes import ROOT
 from jobsplatform.demo.readings import read_slots
 from jobsplatform.embedded.identity import die_with_parent
-from scheduling.models import PoolClock
+from scheduling.models import PoolClock, ProcessHeartbeat, Worker
+from scheduling.observability.metrics import MULTIPROCESS_VARIABLE
 from tenants.context import all_tenants
 
 READY_SECONDS = 120.0
@@ -33,14 +34,44 @@ class Processes:
     dispatchers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+    @property
+    def counters(self) -> Path:
+        """Where the dispatchers keep their counters, as processes of one machine do."""
+        return self.folder / "counters"
+
+    def start_worker(self, slots: int) -> subprocess.Popen[bytes]:
+        """Start a worker; returned when it is registered."""
+        worker = self.start("run_worker", f"--pool={POOL}", f"--concurrency={slots}")
+        self.workers.append(worker)
+        self.wait_until(lambda: _is_online(worker.pid), within=READY_SECONDS, what="a worker registers")
+        return worker
+
+    def start_dispatcher(self) -> subprocess.Popen[bytes]:
+        """Start one more dispatcher."""
+        self.dispatchers.append(self.start("dispatch_jobs", environment={MULTIPROCESS_VARIABLE: str(self.counters)}))
+        return self.dispatchers[-1]
+
+    def kill(self, process: subprocess.Popen[bytes]) -> float:
+        """SIGKILL a worker and its children; when, by this process's clock."""
+        self.workers.remove(process)
+        killed_at = time.time()
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return killed_at
+
+    def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Start a `manage.py` command in a session of its own, which ends with this process."""
-        log = self._log(arguments[0])
-        with log.open("ab") as output:
+        return self.run([sys.executable, "manage.py", *arguments], log=arguments[0], environment=environment)
+
+    def run(
+        self, command: Sequence[str], *, log: str, environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """The same for any command."""
+        with self._log(log).open("ab") as output:
             return subprocess.Popen(  # noqa: S603 - our own command
-                [sys.executable, "manage.py", *arguments],
+                command,
                 cwd=ROOT,
-                env=os.environ.copy(),
+                env={**os.environ, **(environment or {})},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -84,17 +115,31 @@ class Processes:
 
 
 @contextmanager
-def serving(folder: Path, *, slots: int, dispatchers: int = 1) -> Iterator[Processes]:
-    """A worker with ``slots`` slots and so many dispatchers; yielded when they are ready, stopped in the end."""
+def serving(folder: Path, *, slots: int, dispatchers: int = 1, workers: int = 1) -> Iterator[Processes]:
+    """So many workers of ``slots`` slots each, and dispatchers; yielded when they are ready, stopped in the end."""
     processes = Processes(folder)
     try:
-        processes.workers.append(processes.start("run_worker", f"--pool={POOL}", f"--concurrency={slots}"))
-        processes.wait_until(lambda: read_slots(POOL) >= slots, within=READY_SECONDS, what="a worker registers")
-        processes.dispatchers += [processes.start("dispatch_jobs") for _ in range(dispatchers)]
+        for _ in range(workers):
+            processes.start_worker(slots)
+        processes.wait_until(lambda: read_slots(POOL) >= slots * workers, within=READY_SECONDS, what="slots are there")
+        for _ in range(dispatchers):
+            processes.start_dispatcher()
         processes.wait_until(_is_ticking, within=READY_SECONDS, what="a dispatcher ticks")
+        pids = [dispatcher.pid for dispatcher in processes.dispatchers]
+        processes.wait_until(lambda: _are_heard_of(pids), within=READY_SECONDS, what="all dispatchers report")
         yield processes
     finally:
         processes.stop()
+
+
+def _is_online(pid: int) -> bool:
+    with all_tenants():
+        return Worker.objects.filter(pid=pid, status=Worker.Status.ONLINE, stopped_at=None).exists()
+
+
+def _are_heard_of(pids: Sequence[int]) -> bool:
+    with all_tenants():
+        return ProcessHeartbeat.objects.filter(pid__in=pids).values("pid").distinct().count() == len(pids)
 
 
 def _is_ticking() -> bool:

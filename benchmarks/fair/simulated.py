@@ -18,6 +18,25 @@ def simulate_measure(name: str, policy: Policy = Policy.CFS) -> PolicyMeasure:
     return measure
 
 
+def simulate_jain(name: str) -> str:
+    """The Jain index of a workload's tenants under the fair order, in words."""
+    index = simulate_measure(name).jain
+    return "–" if index is None else f"{index:.5f}"
+
+
+@cache
+def simulate_against_fifo() -> float:
+    """Starts of ten thousand tenants in fair order over those in order of arrival."""
+    fair, fifo = (simulate_measure("ten_thousand_tenants", policy).starts for policy in (Policy.CFS, Policy.FIFO))
+    return fair / fifo
+
+
+@cache
+def simulate_idle_p95() -> float:
+    """The p95 wait where nothing else is to do, in seconds."""
+    return max((tenant.wait_p95 or 0.0) for tenant in simulate_measure("idle_system").tenants)
+
+
 @cache
 def simulate_quiet_p99(jobs: int) -> float:
     """The p99 wait of the quiet tenant behind so many jobs, in seconds."""

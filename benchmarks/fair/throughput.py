@@ -1,0 +1,159 @@
+"""How many no-op jobs a second: fair against first-in-first-out, merged, and one a message against bare Celery."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import UUID
+
+from benchmarks.fair.filling import QUEUE, add_tenants, analyse, ask, clear_platform, fill_backlog
+from benchmarks.fair.metering import Meter
+from benchmarks.fair.parts import Finding, MeasureFailedError
+from benchmarks.fair.processes import Processes, serving
+from benchmarks.fair.simulated import simulate_against_fifo, simulate_jain
+from jobsplatform.demo.provision import ACTOR
+from scheduling.models import CFSPlan, Queue
+from scheduling.services.cfs_plans import update_cfs_plan
+from scheduling.services.pauses import pause_queue, resume_queue
+from tenants.context import acting_as
+
+SLOTS = 2
+# Estimates begin where a tenant's first jobs would have brought them: one that nobody knows is not merged.
+NOOP_US = 1_000
+ACTIVE_TENANTS, JOBS_EACH = 10_000, 8
+FAIR, FIFO = CFSPlan.Strategy.TIME_SLICE, CFSPlan.Strategy.NOP
+# In turns, so that whatever else changes meanwhile meets both.
+TURNS = (FAIR, FIFO, FIFO, FAIR)
+TURN_SECONDS, SETTLE_SECONDS = 14.0, 2.0
+THROUGHPUT_TARGET = 0.9
+
+MERGED_TENANTS = (100, 10_000)
+MERGED_JOBS, MERGED_SECONDS = 120_000, 12.0
+MERGED_TARGET = 5_000
+# Jobs that are known by now: the first ones of a kind are not merged.
+WARM_UP_JOBS = 200
+DRAIN_SECONDS = 60.0
+
+_ENDED = "SELECT count(*) FROM scheduling_execution"
+_UNFINISHED = "SELECT (SELECT count(*) FROM scheduling_execution_live) + (SELECT count(*) FROM scheduling_settled)"
+_ACTIVE = "SELECT count(DISTINCT entity_id) FROM scheduling_job_ready"
+
+
+def measure_throughput(folder: Path) -> list[Finding]:
+    """No-op jobs of 10,000 tenants that all wait throughout, in fair order and in order of arrival."""
+    return [_against_fifo(folder, are_alone=are_alone) for are_alone in (False, True)]
+
+
+def _against_fifo(folder: Path, *, are_alone: bool) -> Finding:
+    rates: dict[str, list[float]] = {FAIR: [], FIFO: []}
+    words: dict[str, str] = {}
+    try:
+        for strategy, rate, metered in _take_turns(folder, are_alone=are_alone):
+            rates[strategy].append(rate)
+            words[strategy] = metered
+    finally:
+        _set_strategy(FAIR)
+    fair, fifo = (statistics.mean(rates[strategy]) for strategy in (FAIR, FIFO))
+    turns = ", ".join(f"{rate:.0f}" for strategy in (FAIR, FIFO) for rate in rates[strategy])
+    return Finding(
+        what=f"throughput with {ACTIVE_TENANTS:,} active tenants, fair against FIFO, "
+        + ("one job a message" if are_alone else "merged"),
+        target=f"≥ {THROUGHPUT_TARGET:.0%}",
+        measured=f"{fair / fifo:.0%} ({fair:.0f} against {fifo:.0f} jobs/s)",
+        is_met=fair / fifo >= THROUGHPUT_TARGET,
+        beside=f"{SLOTS} slots, `noop` jobs; turns of {TURN_SECONDS:.0f} s in one run ({turns} jobs/s, fair ones "
+        "first), between which only the strategy of the active plan is changed; each begins with "
+        f"{JOBS_EACH} jobs waiting for each tenant and ended with jobs of all tenants waiting; in the last fair "
+        f"turn, {words[FAIR]}; in the last one of FIFO, {words[FIFO]}",
+        simulated=f"{simulate_against_fifo():.0%}",
+    )
+
+
+def _take_turns(folder: Path, *, are_alone: bool) -> list[tuple[str, float, str]]:
+    """The strategy of each turn, its rate, and what was metered."""
+    clear_platform()
+    tenants = add_tenants(ACTIVE_TENANTS, estimate_us=NOOP_US)
+    fill_backlog(tenants, ACTIVE_TENANTS, payload={}, travels_alone=are_alone)
+    with serving(folder, slots=SLOTS) as processes, acting_as(ACTOR):
+        warm_up(processes)
+        return [(turn, *_take_turn(processes, tenants, turn, are_alone=are_alone)) for turn in TURNS]
+
+
+def _take_turn(processes: Processes, tenants: Sequence[UUID], strategy: str, *, are_alone: bool) -> tuple[float, str]:
+    """Fill up while nothing runs, set the strategy, and count what ends."""
+    queue = Queue.objects.get(name=QUEUE)
+    pause_queue(queue=queue, reason="benchmark")
+    wait_drained(processes)
+    waiting = ask("SELECT count(*) FROM scheduling_job_ready")
+    fill_backlog(tenants, len(tenants) * JOBS_EACH - waiting, payload={}, travels_alone=are_alone)
+    analyse()
+    _set_strategy(strategy)
+    resume_queue(queue=queue, reason="benchmark")
+    with Meter(processes, slots=SLOTS) as meter:
+        rate = measure_rate(processes, TURN_SECONDS)
+    active = ask(_ACTIVE)
+    if active < len(tenants):
+        raise MeasureFailedError(f"Only {active:,} of {len(tenants):,} tenants still had jobs waiting.")
+    return rate, meter.words
+
+
+def _set_strategy(strategy: str) -> None:
+    """On the active plan: the queues stay, so nothing moves."""
+    with acting_as(ACTOR):
+        update_cfs_plan(
+            plan=CFSPlan.objects.get(is_active=True), fields={"strategy": str(strategy)}, reason="benchmark"
+        )
+
+
+def measure_merged(folder: Path) -> list[Finding]:
+    """No-op jobs with all their state, of few and of many tenants."""
+    rates, words = {}, []
+    for count in MERGED_TENANTS:
+        clear_platform()
+        fill_backlog(add_tenants(count, estimate_us=NOOP_US), MERGED_JOBS, payload={})
+        analyse()
+        with serving(folder, slots=SLOTS) as processes:
+            warm_up(processes)
+            with Meter(processes, slots=SLOTS) as meter:
+                rates[count] = measure_rate(processes, MERGED_SECONDS)
+            words.append(f"with {count:,} tenants {meter.words}")
+    least = min(rates.values())
+    told = ", ".join(f"{rate:,.0f} with {count:,} tenants" for count, rate in rates.items())
+    return [
+        Finding(
+            what="merged no-op jobs a second, all state kept",
+            target=f"≥ {MERGED_TARGET:,}",
+            measured=told,
+            is_met=least >= MERGED_TARGET,
+            beside=f"{SLOTS} slots, `noop` jobs with events, ledger, executions and tallies; PostgreSQL, Valkey, "
+            f"dispatcher and worker on this machine; over {MERGED_SECONDS:.0f} s each; {'; '.join(words)}; the "
+            "simulator knows no overhead and merges nothing, so it shows the shares of 100 tenants with jobs of 1 ms "
+            "and no throughput",
+            simulated=f"Jain {simulate_jain('small_jobs_100_tenants')}",
+        )
+    ]
+
+
+def warm_up(processes: Processes) -> None:
+    """Wait until the kind's cost is known and all is loaded."""
+    processes.wait_until(lambda: ask(_ENDED) >= WARM_UP_JOBS, within=DRAIN_SECONDS, what="the first jobs end")
+
+
+def wait_drained(processes: Processes) -> None:
+    """Wait until nothing is in flight, and the dispatcher has folded what ended."""
+    processes.wait_until(lambda: ask(_UNFINISHED) == 0, within=DRAIN_SECONDS, what="nothing is in flight")
+
+
+def measure_rate(processes: Processes, seconds: float) -> float:
+    """Jobs that end in a second, once the turn has settled in. Raises MeasureFailedError when no job is left to run."""
+    time.sleep(SETTLE_SECONDS)
+    processes.require_alive()
+    before, began = ask(_ENDED), time.monotonic()
+    time.sleep(seconds)
+    processes.require_alive()
+    ended, took = ask(_ENDED) - before, time.monotonic() - began
+    if not ended or not ask(_ACTIVE):
+        raise MeasureFailedError(f"{ended:,} jobs ended in {took:.0f} s, and none was left.")
+    return ended / took

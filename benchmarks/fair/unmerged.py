@@ -1,0 +1,86 @@
+"""One job a message, with all that the platform keeps of it, beside bare Celery that keeps nothing."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import redis
+from django.conf import settings
+
+from benchmarks import bare_celery
+from benchmarks.fair.filling import add_tenants, analyse, clear_platform, fill_backlog
+from benchmarks.fair.metering import Meter
+from benchmarks.fair.parts import Finding, MeasureFailedError
+from benchmarks.fair.processes import Processes, serving
+from benchmarks.fair.simulated import simulate_jain
+from benchmarks.fair.throughput import NOOP_US, SETTLE_SECONDS, measure_rate, warm_up
+
+SLOTS, TENANTS = 2, 100
+JOBS, MESSAGES = 30_000, 40_000
+TURN_SECONDS = 12.0
+READY_SECONDS = 60.0
+
+
+def measure_bare_celery(folder: Path) -> list[Finding]:
+    """The platform, bare Celery, the platform again: each alone on the machine, from a backlog that waits already."""
+    first, words = _platform_rate(folder)
+    bare = _bare_rate(folder)
+    platform = [first, _platform_rate(folder)[0]]
+    ours = statistics.mean(platform)
+    return [
+        Finding(
+            what="unmerged no-op jobs (one a message) against bare Celery in the same run",
+            target="≥ 100%",
+            measured=f"{ours / bare:.0%} ({ours:.0f} against {bare:.0f} jobs/s)",
+            is_met=ours >= bare,
+            beside=f"{SLOTS} slots; jobs of {TENANTS} tenants that all travel alone, against Celery with `-c {SLOTS}`, "
+            "acks_late, JSON and no results on the same Valkey; both from a backlog submitted before, so publishing "
+            f"is in ours and not in Celery's; turns of {TURN_SECONDS:.0f} s ({platform[0]:.0f}, then bare, then "
+            f"{platform[1]:.0f} jobs/s); in the first, {words}; the simulation shows the shares of {TENANTS} tenants "
+            "with jobs of 1 ms and no throughput",
+            simulated=f"Jain {simulate_jain('small_jobs_100_tenants')}",
+        )
+    ]
+
+
+def _platform_rate(folder: Path) -> tuple[float, str]:
+    clear_platform()
+    fill_backlog(add_tenants(TENANTS, estimate_us=NOOP_US), JOBS, payload={}, travels_alone=True)
+    analyse()
+    with serving(folder, slots=SLOTS) as processes:
+        warm_up(processes)
+        with Meter(processes, slots=SLOTS) as meter:
+            rate = measure_rate(processes, TURN_SECONDS)
+    return rate, meter.words
+
+
+def _bare_rate(folder: Path) -> float:
+    broker = redis.Redis.from_url(settings.REDIS_URL)
+    processes = Processes(folder)
+    try:
+        bare_celery.publish(MESSAGES)
+        command = [sys.executable, "-m", "celery", "-A", "benchmarks.bare_celery", "worker", "-P", "prefork"]
+        processes.workers.append(processes.run([*command, "-c", str(SLOTS), "--loglevel=WARNING"], log="celery"))
+        processes.wait_until(
+            lambda: _left(broker) < MESSAGES - 1_000, within=READY_SECONDS, what="Celery takes messages"
+        )
+        time.sleep(SETTLE_SECONDS)
+        before, began = _left(broker), time.monotonic()
+        time.sleep(TURN_SECONDS)
+        processes.require_alive()
+        left, took = _left(broker), time.monotonic() - began
+        if not left:
+            raise MeasureFailedError(f"Celery had done all {MESSAGES:,} messages before the turn was over.")
+        return (before - left) / took
+    finally:
+        broker.delete(bare_celery.QUEUE)
+        processes.stop()
+        broker.delete(bare_celery.QUEUE, "unacked", "unacked_index")
+
+
+def _left(broker: redis.Redis) -> int:
+    """Messages that are not acknowledged yet: the platform's processes are not there, so all are Celery's."""
+    return int(broker.llen(bare_celery.QUEUE)) + int(broker.hlen("unacked"))
