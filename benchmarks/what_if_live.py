@@ -45,12 +45,12 @@ class Role:
 
 
 # Each of the first three alone submits about as much as two slots can do. Who had least is to get most, and then has
-# a cap that keeps it below what its weight would give it.
+# a cap that keeps it below what its weight would give it; the last one asks for less than its weight gives it.
 ROLES = (
     Role("capped", 1, 8, 9, cap_after=1),
     Role("busy", 2, 2, 9),
     Role("demoted", 4, 1, 9),
-    Role("quiet", 1, 1, 1),
+    Role("quiet", 4, 4, 1),
 )
 SEED = 20_260_204
 TARGET = 0.05

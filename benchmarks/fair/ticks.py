@@ -30,7 +30,7 @@ from scheduling.services.settlement import settle
 from scheduling.services.workers import register_worker
 from tenants.context import all_tenants
 
-TICKS, TICK_WARM_UP = 9, 2
+TICKS, TICK_WARM_UP = 15, 2
 TICK_TARGET = 2.0
 
 

@@ -19,7 +19,7 @@ from benchmarks.fair.simulated import simulate_jain
 from benchmarks.fair.throughput import NOOP_US, SETTLE_SECONDS, measure_rate, warm_up
 
 SLOTS, TENANTS = 2, 100
-JOBS, MESSAGES = 30_000, 40_000
+JOBS, MESSAGES = 30_000, 60_000
 TURN_SECONDS = 12.0
 READY_SECONDS = 60.0
 
