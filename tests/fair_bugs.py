@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from uuid import UUID
 
-from scheduling.fairness.shares import PickResult, PoolShare, TenantShare
+from scheduling.fairness.shares import PickResult, PoolShare, QueueShare, TenantShare
 from tests.fair_model import Entity, Model, Running
 
 
@@ -57,9 +57,71 @@ class KnowsNoKeys(Model):
 class NeverServesTheLast(Model):
     def share(self) -> PoolShare:
         share = super().share()
-        (queue,) = share.queues
-        others = [tenant for tenant in queue.tenants if tenant.tenant_id != max(self.tenants)]
-        return replace(share, queues=[replace(queue, tenants=others)])
+        return replace(share, queues=[self.without_last(queue) for queue in share.queues])
+
+    def without_last(self, queue: QueueShare) -> QueueShare:
+        return replace(queue, tenants=[tenant for tenant in queue.tenants if tenant.tenant_id != max(self.tenants)])
+
+
+class LetsTheLastWaitLonger(Model):
+    """The last tenant is passed over nine times in ten."""
+
+    def share(self) -> PoolShare:
+        share = super().share()
+        if self.ticks % 10 == 0:
+            return share
+        last = max(self.tenants)
+        queues = []
+        for queue in share.queues:
+            others = [tenant for tenant in queue.tenants if tenant.tenant_id != last]
+            queues.append(replace(queue, tenants=others or queue.tenants))
+        return replace(share, queues=queues)
+
+
+class IgnoresQueueWeights(Model):
+    def share(self) -> PoolShare:
+        share = super().share()
+        return replace(share, queues=[replace(queue, weight_milli=1_000) for queue in share.queues])
+
+
+class TurnsQueueWeightsAround(Model):
+    def share(self) -> PoolShare:
+        share = super().share()
+        return replace(
+            share, queues=[replace(queue, weight_milli=10**7 // queue.weight_milli) for queue in share.queues]
+        )
+
+
+class GivesQueuesCredit(Model):
+    """A queue that was away goes on from its own virtual time."""
+
+    def share(self) -> PoolShare:
+        share = super().share()
+        return replace(share, queues=[replace(queue, was_backlogged=True) for queue in share.queues])
+
+
+class ForgetsCorrectionsOfQueues(Model):
+    def collect(self) -> None:
+        before = {id_: queue.vruntime for id_, queue in self.queues.items()}
+        super().collect()
+        for id_, vruntime in before.items():
+            self.queues[id_].vruntime = vruntime
+
+
+class HidesBehindTheCappedQueue(Model):
+    """Nobody is picked while a queue is at its cap."""
+
+    def share(self) -> PoolShare:
+        share = super().share()
+        return replace(share, room=0) if any(queue.room <= 0 for queue in share.queues) else share
+
+
+class ServesQueuesInTurn(Model):
+    """One queue after the other is emptied, whatever it has had."""
+
+    def share(self) -> PoolShare:
+        share = super().share()
+        return replace(share, queues=[queue for queue in share.queues if queue.tenants][:1])
 
 
 class LastComeFirst(Model):

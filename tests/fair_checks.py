@@ -1,124 +1,112 @@
-"""Works on slots under the model, and what the fair order promises of them as checkers."""
+"""What the fair order promises, as checkers over what happened in a run: at every level of the tree.
+
+Service is counted in units of virtual time, a job's cost divided by the weight, so that siblings can be compared.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
-from heapq import heappop, heappush
-from itertools import combinations
-from uuid import UUID
+from collections.abc import Iterator
 
-from scheduling.fairness.virtual_time import virtual_service
-from tests.fair_model import Model, Queue, Tenant
-
-QUEUE = 1
-
-
-@dataclass(frozen=True)
-class Work:
-    """Jobs of one tenant: (key, cost, when), in order of time."""
-
-    weight: int
-    jobs: tuple[tuple[str, int, int], ...]
-    cap: int = 10**6
-
-
-@dataclass(frozen=True)
-class Start:
-    at: int
-    tenant: int
-    key: str
-    cost: int
-
-
-class Run:
-    """Works on slots: who started when, by a model, correct or with a planted bug."""
-
-    def __init__(self, kind: type[Model], works: list[Work], slots: int, *, predicted: int | None = None) -> None:
-        self.model = kind(slots=slots, queues={QUEUE: Queue()})
-        self.works = works
-        self.starts: list[Start] = []
-        self.idle: list[str] = []
-        self._predicted = predicted
-        self._jobs: dict[UUID, tuple[int, str, int]] = {}
-        self._ends: list[tuple[int, UUID]] = []
-        self._lines: dict[tuple[int, str], int] = {}
-        arrivals = sorted((at, number, key, cost) for number, work in enumerate(works) for key, cost, at in work.jobs)
-        for number, work in enumerate(works):
-            self.model.tenants[UUID(int=number)] = Tenant(work.weight * 1_000, work.cap)
-        self._go(arrivals)
-
-    def _go(self, arrivals: list[tuple[int, int, str, int]]) -> None:
-        while arrivals or self._ends:
-            now = min(arrivals[0][0] if arrivals else 2**62, self._ends[0][0] if self._ends else 2**62)
-            while self._ends and self._ends[0][0] <= now:
-                _, job_id = heappop(self._ends)
-                self.model.end(job_id, self._jobs[job_id][2])
-            while arrivals and arrivals[0][0] <= now:
-                self._arrive(*arrivals.pop(0))
-            for job_id in self.model.tick():
-                tenant, key, cost = self._jobs[job_id]
-                self.starts.append(Start(now, tenant, key, cost))
-                heappush(self._ends, (now + cost, job_id))
-            self._look_for_idle_slots()
-        self.model.collect()
-
-    def _arrive(self, at: int, number: int, key: str, cost: int) -> None:
-        job_id = UUID(int=len(self._jobs))
-        self._jobs[job_id] = (number, key, cost)
-        own = self._lines.setdefault((number, ""), 1_000 * number)
-        line = self._lines.setdefault((number, key), 1_000 * number + len(self._lines))
-        entity = self.model.entity(QUEUE, UUID(int=number), own)
-        self.model.submit(entity, key, line, (len(self._jobs), job_id, self._predicted or cost))
-
-    def _look_for_idle_slots(self) -> None:
-        if len(self.model.running) >= self.model.slots:
-            return
-        for _, entity in self.model.each_entity():
-            tenant = self.model.tenants[entity.tenant_id]
-            if tenant.in_flight < tenant.cap and any(line.jobs for line in entity.lines.values()):
-                self.idle.append(f"a slot idles at start {len(self.starts)}, and {entity.tenant_id.int} waits")
-
+from tests.fair_runs import POOL, Change, Ended, Group, Member, Run, Start
 
 type Violations = list[str]
+type Level = tuple[Group, Member]
 
 
 def beyond_the_bound(run: Run) -> Violations:
-    """|S_i/w_i − S_j/w_j| ≤ L_i/w_i + L_j/w_j of tenants, while all are backlogged (from the last arrival on)."""
-    weights = {number: work.weight for number, work in enumerate(run.works)}
-    longest = {number: max(cost for _, cost, _ in work.jobs) for number, work in enumerate(run.works)}
-    left = Counter({number: len(work.jobs) for number, work in enumerate(run.works)})
-    begins = max(work.jobs[0][2] for work in run.works)
-    return _beyond([(start.at, start.tenant, start.cost) for start in run.starts], weights, longest, left, begins)
+    """|S_i/w_i − S_j/w_j| ≤ L_i/w_i + L_j/w_j of siblings, between any two moments at which both are backlogged.
+
+    Where costs are not known, plus the error of what is in flight of the two as either is served: until then nobody
+    could know better. A pair's gap is greatest where the one has just been served and least where the other has, so
+    these moments are compared with one another, and with the moment at which both had become backlogged.
+    """
+    return list(_Bound(run).find())
 
 
-def beyond_the_bound_of_keys(run: Run) -> Violations:
-    """The same among the keys of the first tenant, which weigh the same."""
-    jobs = run.works[0].jobs
-    left = Counter(key for key, _, _ in jobs)
-    longest = {key: max(cost for k, cost, _ in jobs if k == key) for key in left}
-    begins = max(min(at for k, _, at in jobs if k == key) for key in left)
-    starts = [(start.at, start.key, start.cost) for start in run.starts if start.tenant == 0]
-    return _beyond(starts, dict.fromkeys(left, 1), longest, left, begins)
+class _Bound:
+    """Replays a run with the service of every member, and what of it in flight is predicted wrongly."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.served: Counter[Level] = Counter()
+        self.error: Counter[Level] = Counter()
+        self.present: dict[Group, set[Member]] = defaultdict(set)
+        # Of each pair: what its gap, less what is allowed, has reached, and what it must not pass.
+        self.reached: dict[tuple[Group, Member, Member], int] = {}
+        self.ceiling: dict[tuple[Group, Member, Member], int] = {}
+
+    def find(self) -> Iterator[str]:
+        for event in self.run.events:
+            if isinstance(event, Change):
+                self._change(event)
+            elif isinstance(event, Ended):
+                for level, _, error in self.run.charges(event.job):
+                    self.error[level] -= error
+            else:
+                for level, service, error in self.run.charges(event.job):
+                    self.served[level] += service
+                    yield from self._compare(*level, event)
+                    self.error[level] += error
+
+    def _change(self, event: Change) -> None:
+        if not event.is_in:
+            self.present[event.group].discard(event.member)
+            return
+        for other in self.present[event.group]:
+            pair = self._pair(event.group, event.member, other)
+            self.reached.pop(pair, None)
+            self.ceiling.pop(pair, None)
+            # Whoever comes later may find the others ahead by errors that are in flight no more.
+            if self.run.is_exact or event.at == 0:
+                gap = self._gap(pair)
+                self.reached[pair] = gap - self.run.longest[pair[0], pair[1]]
+                self.ceiling[pair] = gap + self.run.longest[pair[0], pair[2]]
+        self.present[event.group].add(event.member)
+
+    def _pair(self, group: Group, one: Member, other: Member) -> tuple[Group, Member, Member]:
+        return (group, one, other) if one < other else (group, other, one)
+
+    def _gap(self, pair: tuple[Group, Member, Member]) -> int:
+        return self.served[pair[0], pair[1]] - self.served[pair[0], pair[2]]
+
+    def _compare(self, group: Group, member: Member, event: Start) -> Iterator[str]:
+        if member not in self.present[group]:
+            yield f"at {event.at} {member} of {group} is served and may not be"
+        longest, own_error = self.run.longest, self.error[group, member]
+        for other in self.present[group]:
+            if other == member:
+                continue
+            pair = self._pair(group, member, other)
+            gap, allowed = self._gap(pair), longest[group, member] + abs(own_error) + abs(self.error[group, other])
+            if pair[1] == member:
+                self.reached[pair] = max(self.reached.get(pair, gap - allowed), gap - allowed)
+            else:
+                self.ceiling[pair] = min(self.ceiling.get(pair, gap + allowed), gap + allowed)
+            beyond = self.reached.get(pair, 0) - self.ceiling.get(pair, 2**80)
+            if pair in self.reached and beyond > 0:
+                yield f"at {event.at} {pair} are {beyond} further apart than they may be"
 
 
-def _beyond[K: (int, str)](
-    starts: Iterable[tuple[int, K, int]], weights: dict[K, int], longest: dict[K, int], left: Counter[K], begins: int
-) -> Violations:
-    found = []
-    served: dict[K, int] = dict.fromkeys(weights, 0)
-    for at, who, cost in starts:
-        left[who] -= 1
-        if at >= begins:
-            served[who] += cost
-            for i, j in combinations(weights, 2):
-                gap = abs(served[i] / weights[i] - served[j] / weights[j])
-                bound = longest[i] / weights[i] + longest[j] / weights[j]
-                if gap > bound + 1:
-                    found.append(f"at {at} {i} and {j} are {gap} apart, more than {bound}")
-        if not left[who]:
-            break
+def starved(run: Run) -> Violations:
+    """Every job starts; and in no wait of a backlogged one has a sibling more than L_i/w_i + L_j/w_j of service,
+    whether that one comes and goes or not. Told where costs are known, else errors come on top.
+    """
+    found = [] if len(run.starts) == len(run.jobs) else [f"{len(run.jobs) - len(run.starts)} jobs never started"]
+    waits: dict[Level, Counter[Member]] = {}
+    present: dict[Group, set[Member]] = defaultdict(set)
+    for event in run.events if run.is_exact else ():
+        if isinstance(event, Change):
+            (present[event.group].add if event.is_in else present[event.group].discard)(event.member)
+            waits[event.group, event.member] = Counter()
+        elif isinstance(event, Start):
+            for (group, member), service, _ in run.charges(event.job):
+                waits[group, member] = Counter()
+                for other in present[group] - {member}:
+                    wait = waits[group, other]
+                    wait[member] += service
+                    if wait[member] > run.longest[group, other] + run.longest[group, member]:
+                        found.append(f"at {event.at} {other} of {group} waits while {member} has {wait[member]}")
     return found
 
 
@@ -126,47 +114,83 @@ def idle_slots(run: Run) -> Violations:
     return run.idle
 
 
-def starved(run: Run) -> Violations:
-    """Whoever comes is served before each of the others was served twice, and every job starts."""
-    found = []
-    if len(run.starts) != sum(len(work.jobs) for work in run.works):
-        found.append("a job never started")
-    comes = {number: work.jobs[0][2] for number, work in enumerate(run.works)}
-    for number, at in comes.items():
-        before: Counter[int] = Counter()
-        for start in run.starts:
-            if start.at < at:
-                continue
-            if start.tenant == number:
-                break
-            before[start.tenant] += 1
-        if before and max(before.values()) > 1:
-            found.append(f"{number} came at {at} and waited for {dict(before)}")
-    return found
-
-
 def unbalanced(run: Run) -> Violations:
-    """At every level the charges are the measured service, where nobody was ever away."""
-    found = []
-    for _, entity in run.model.each_entity():
-        number = entity.tenant_id.int
-        weight_milli = run.works[number].weight * 1_000
-        by_key: dict[str, list[int]] = defaultdict(list)
-        for start in run.starts:
-            if start.tenant == number:
-                by_key[start.key].append(start.cost)
-        costs = [cost for costs in by_key.values() for cost in costs]
-        if entity.vruntime != sum(virtual_service(cost, weight_milli) for cost in costs):
-            found.append(f"tenant {number}")
-        found += [
-            f"key {key!r} of {number}"
-            for key, costs in by_key.items()
-            if entity.lines[key].vruntime != sum(virtual_service(cost, 1_000) for cost in costs)
-        ]
+    """At every level the charges are the measured service: exactly where nobody was ever away, never less elsewhere."""
+    service: Counter[Level] = Counter()
+    for start in run.starts:
+        for level, share, _ in run.charges(start.job):
+            service[level] += share
+    found, away = [], _were_away(run)
+    for level, charged in run.clocks().items():
+        if charged < service[level] or (charged > service[level] and level not in away):
+            found.append(f"{level} is charged {charged} for {service[level]}")
     return found
+
+
+def _were_away(run: Run) -> set[Level]:
+    """Who had nothing to do at the beginning or in between. The clock of a queue goes on with its siblings' after
+    its end too.
+    """
+    changes = [event for event in run.events if isinstance(event, Change)]
+    comings = Counter((event.group, event.member) for event in changes if event.is_in)
+    away = {(event.group, event.member) for event in changes if event.is_in and event.at > 0}
+    last = run.events.index(run.starts[-1]) if run.starts else 0
+    left = {(event.group, event.member) for event in run.events[:last] if isinstance(event, Change) and not event.is_in}
+    return away | {level for level in run.clocks() if comings[level] != 1 or (level[0] == POOL and level in left)}
+
+
+def gain_of_splitting(run: Run, one: Member, other: Member, *, group: Group) -> float | None:
+    """By how much the one's service passes the other's while both are backlogged from the start; weights are equal."""
+    served: Counter[Member] = Counter()
+    for event in run.events:
+        if (
+            isinstance(event, Change)
+            and not event.is_in
+            and (event.group, event.member) in {(group, one), (group, other)}
+        ):
+            break
+        if isinstance(event, Start):
+            for (place, member), service, _ in run.charges(event.job):
+                served[member] += service if place == group else 0
+    return served[one] / served[other] - 1 if served[other] else None
+
+
+def lost_by_weight(before: Run, after: Run, group: Group, member: Member) -> Violations:
+    """Whether a member that weighs more in the second run has less of the same total service of its siblings.
+
+    Service comes in jobs: a member is behind its part by at most one of each sibling's, ahead by one of its own.
+    """
+    first, second = _taken_together(before, group), _taken_together(after, group)
+    total = min(sum(cost for _, cost in first), sum(cost for _, cost in second))
+    had, has = _had_of(first, member, total), _had_of(second, member, total)
+    costs = {who: max(cost for other, cost in first + second if other == who) for who, _ in first + second}
+    allowed = costs.get(member, 0) + 2 * max(costs.values(), default=0) + sum(costs.values())
+    return [f"{had} before, {has} after, of {total}"] if has + allowed < had else []
+
+
+def _taken_together(run: Run, group: Group) -> list[tuple[Member, int]]:
+    """Who was served what in a group, as long as none of those that were there from the start is away."""
+    taken: list[tuple[Member, int]] = []
+    for event in run.events:
+        if isinstance(event, Change) and event.group == group and not event.is_in:
+            break
+        if isinstance(event, Start):
+            job = run.jobs[event.job]
+            taken += [(who, job.cost) for place, who in run.levels(job) if place == group]
+    return taken
+
+
+def _had_of(taken: list[tuple[Member, int]], member: Member, total: int) -> int:
+    had = seen = 0
+    for who, cost in taken:
+        seen += cost
+        if seen > total:
+            break
+        had += cost if who == member else 0
+    return had
 
 
 def out_of_order(run: Run) -> Violations:
     """Of tenants that have had the same, in jobs of one length, the one that waits longest is next."""
-    first = [start.tenant for start in run.starts[: len(run.works)]]
+    first = [run.jobs[start.job].work for start in run.starts[: len(run.works)]]
     return [] if first == list(range(len(run.works))) else [f"came 0, 1, 2, …; served {first}"]

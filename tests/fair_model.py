@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 from uuid import UUID
 
 from scheduling.fairness.run_queue import ReadSupply, pick_fair
-from scheduling.fairness.shares import KeyShare, PickResult, PoolShare, QueueShare, ReadRows, ReadyJob, TenantShare
+from scheduling.fairness.shares import (
+    KeyShare,
+    MergeRule,
+    PickResult,
+    PoolShare,
+    QueueShare,
+    ReadRows,
+    ReadyJob,
+    TenantShare,
+)
 from scheduling.fairness.virtual_time import corrected, rejoined
 
 
-@dataclass
+class Waiting(NamedTuple):
+    """A job that may start, with its predicted cost."""
+
+    rank: int
+    job_id: UUID
+    cost_us: int
+    kind: str = ""
+    may_merge: bool = False
+
+
+@dataclass(eq=False)
 class Line:
     """The jobs of one fair key; of those without a key under ''."""
 
@@ -20,10 +40,10 @@ class Line:
     vruntime: int = 0
     in_flight: int = 0
     is_runnable: bool = False
-    jobs: list[tuple[int, UUID, int]] = field(default_factory=list)  # rank, id, predicted cost
+    jobs: list[Waiting] = field(default_factory=list)
 
 
-@dataclass
+@dataclass(eq=False)
 class Entity:
     """A tenant in a queue; its id is that of its own line."""
 
@@ -42,7 +62,7 @@ class Entity:
         return min((line.jobs[0][0] for line in self.lines.values() if line.jobs), default=0)
 
 
-@dataclass
+@dataclass(eq=False)
 class Tenant:
     weight_milli: int = 1_000
     cap: int = 10**6
@@ -50,12 +70,15 @@ class Tenant:
     in_flight: int = 0
 
 
-@dataclass
+@dataclass(eq=False)
 class Queue:
+    """``tokens`` is how many jobs its rate grants at this tick."""
+
     weight_milli: int = 1_000
     cap: int = 10**6
-    is_paused: bool = False
     is_fifo: bool = False
+    tokens: int = 10**6
+    is_paused: bool = False
     vruntime: int = 0
     virtual_time: int = 0
     was_backlogged: bool = False
@@ -63,10 +86,12 @@ class Queue:
     entities: dict[UUID, Entity] = field(default_factory=dict)
 
 
-@dataclass
+@dataclass(eq=False)
 class Running:
-    """A job in flight, with the weights at which it was charged."""
+    """A job in flight, with the weights at which it was charged. Those of one message share a place everywhere."""
 
+    message: tuple[int, int]
+    tenant: Tenant
     queue: Queue
     entity: Entity
     line: Line
@@ -75,26 +100,30 @@ class Running:
     queue_weight_milli: int
 
 
-@dataclass
+@dataclass(eq=False)
 class Model:
+    """A pool. ``tenants`` may be shared with the models of other pools: their caps span them."""
+
     slots: int
     queues: dict[int, Queue] = field(default_factory=dict)
     tenants: dict[UUID, Tenant] = field(default_factory=dict)
     virtual_time: int = 0
     running: dict[UUID, Running] = field(default_factory=dict)
     ended: list[tuple[Running, int]] = field(default_factory=list)
+    merging: MergeRule | None = None
+    ticks: int = 0
 
     def entity(self, queue_id: int, tenant_id: UUID, own_id: int) -> Entity:
         """The tenant in the queue, made where it is missing."""
         return self.queues[queue_id].entities.setdefault(tenant_id, Entity(tenant_id, {"": Line(own_id)}))
 
     def submit(self, entity: Entity, key: str, line_id: int, job: tuple[int, UUID, int]) -> None:
-        insort(entity.lines.setdefault(key, Line(line_id)).jobs, job)
+        insort(entity.lines.setdefault(key, Line(line_id)).jobs, Waiting(*job))
 
     def cancel(self, job_id: UUID) -> None:
         for _, entity in self.each_entity():
             for line in entity.lines.values():
-                line.jobs = [job for job in line.jobs if job[1] != job_id]
+                line.jobs = [job for job in line.jobs if job.job_id != job_id]
 
     def end(self, job_id: UUID, measured_us: int) -> None:
         self.ended.append((self.running.pop(job_id), measured_us))
@@ -104,14 +133,23 @@ class Model:
             for entity in queue.entities.values():
                 yield queue, entity
 
-    def tick(self) -> list[UUID]:
-        """Fold what happened, pick, and take the picks: their jobs in order."""
+    @property
+    def free(self) -> int:
+        """Slots that no message holds."""
+        return max(0, self.slots - len({run.message for run in self.running.values()}))
+
+    def tick(self, limit: int | None = None) -> list[UUID]:
+        """Fold what happened, pick (at most ``limit`` jobs), and take the picks: their jobs in order.
+
+        Where no slot is free or nobody may start, no clock is touched.
+        """
         self.collect()
         self.return_to_eligibility()
-        if len(self.running) >= self.slots:
+        share = self.share()
+        if not share.room or not any(queue.tenants for queue in share.queues):
             return []
-        result = pick_fair(self.share(), self.supply())
-        return self.take(result)
+        most = None if limit is None and self.merging is None else 10**6 if limit is None else limit
+        return self.take(pick_fair(replace(share, limit=most), self.supply(share)))
 
     def corrected(self, vruntime: int, run: Running, measured_us: int, weight_milli: int) -> int:
         return corrected(vruntime, predicted_us=run.predicted_us, measured_us=measured_us, weight_milli=weight_milli)
@@ -119,9 +157,6 @@ class Model:
     def collect(self) -> None:
         """Correct every clock on the way of what ended; a parent's follows an eligible child below it."""
         for run, measured_us in self.ended:
-            self.tenants[run.entity.tenant_id].in_flight -= 1
-            run.queue.in_flight -= 1
-            run.line.in_flight -= 1
             run.line.vruntime = self.corrected(run.line.vruntime, run, measured_us, 1_000)
             run.entity.vruntime = self.corrected(run.entity.vruntime, run, measured_us, run.weight_milli)
             run.queue.vruntime = self.corrected(run.queue.vruntime, run, measured_us, run.queue_weight_milli)
@@ -132,6 +167,9 @@ class Model:
                 run.queue.virtual_time = min(run.queue.virtual_time, run.entity.vruntime)
             if run.queue.was_backlogged:
                 self.virtual_time = min(self.virtual_time, run.queue.vruntime)
+        over = places(run for run, _ in self.ended) - places(self.running.values()) if self.ended else ()
+        for _, holder in over:
+            holder.in_flight -= 1
         self.ended.clear()
 
     def rejoined(self, vruntime: int, parent_virtual_time: int) -> int:
@@ -140,12 +178,13 @@ class Model:
     def return_to_eligibility(self) -> None:
         for queue, entity in self.each_entity():
             tenant = self.tenants[entity.tenant_id]
+            has_jobs = False
             for line in entity.lines.values():
                 if line.jobs and not line.is_runnable:
                     line.vruntime = self.rejoined(line.vruntime, entity.virtual_time)
                 line.is_runnable = bool(line.jobs)
-            may_run = not tenant.is_paused and tenant.in_flight < tenant.cap
-            is_runnable = may_run and any(line.is_runnable for line in entity.lines.values())
+                has_jobs = has_jobs or line.is_runnable
+            is_runnable = has_jobs and not tenant.is_paused and tenant.in_flight < tenant.cap
             if is_runnable and not entity.is_runnable:
                 entity.vruntime = self.rejoined(entity.vruntime, queue.virtual_time)
             entity.is_runnable = is_runnable
@@ -153,7 +192,7 @@ class Model:
     def share(self) -> PoolShare:
         return PoolShare(
             virtual_time=self.virtual_time,
-            room=max(0, self.slots - len(self.running)),
+            room=self.free,
             queues=[
                 QueueShare(
                     queue_id=queue_id,
@@ -161,7 +200,7 @@ class Model:
                     vruntime=queue.vruntime,
                     virtual_time=queue.virtual_time,
                     was_backlogged=queue.was_backlogged,
-                    room=queue.cap - queue.in_flight,
+                    room=min(queue.cap - queue.in_flight, queue.tokens),
                     is_fifo=queue.is_fifo,
                     tenants=[self.tenant_share(entity) for entity in queue.entities.values() if entity.is_runnable],
                     in_flight=queue.in_flight,
@@ -170,9 +209,11 @@ class Model:
                 if not queue.is_paused
             ],
             tenant_room={id_: tenant.cap - tenant.in_flight for id_, tenant in self.tenants.items()},
+            merging=self.merging,
         )
 
     def tenant_share(self, entity: Entity) -> TenantShare:
+        runnable = [line for line in entity.lines.values() if line.is_runnable]
         return TenantShare(
             entity_id=entity.own.id,
             tenant_id=entity.tenant_id,
@@ -180,38 +221,43 @@ class Model:
             vruntime=entity.vruntime,
             in_flight=sum(line.in_flight for line in entity.lines.values()),
             head_rank=entity.head_rank,
-            waiting=sum(len(line.jobs) for line in entity.lines.values()),
+            waiting=sum(len(line.jobs) for line in runnable),
             estimate_us=0,
             virtual_time=entity.virtual_time,
             keys=[
-                KeyShare(line.id, line.vruntime, line.in_flight, line.jobs[0][0], len(line.jobs), 0)
-                for line in entity.lines.values()
-                if line.is_runnable
+                KeyShare(line.id, line.vruntime, line.in_flight, line.jobs[0].rank, len(line.jobs), 0)
+                for line in runnable
             ],
         )
 
-    def supply(self) -> ReadSupply:
-        return ReadSupply(
-            {
-                line.id: ReadRows(len(line.jobs) + 1, [ReadyJob(id_, rank, "", cost) for rank, id_, cost in line.jobs])
-                for _, entity in self.each_entity()
-                for line in entity.lines.values()
-            }
-        )
+    def supply(self, share: PoolShare) -> ReadSupply:
+        """No more of a line than could start."""
+        most = share.room if self.merging is None else 10**6
+        rows = {}
+        for _, entity in self.each_entity():
+            for line in entity.lines.values() if entity.is_runnable else ():
+                jobs = [
+                    ReadyJob(job.job_id, job.rank, job.kind, job.cost_us, job.may_merge) for job in line.jobs[:most]
+                ]
+                rows[line.id] = ReadRows(min(most, len(line.jobs) + 1), jobs)
+        return ReadSupply(rows)
 
     def take(self, result: PickResult) -> list[UUID]:
+        self.ticks += 1
         self.virtual_time = result.virtual_time
-        lines = {line.id: line for _, entity in self.each_entity() for line in entity.lines.values()}
         entities = {entity.own.id: entity for _, entity in self.each_entity()}
+        lines = {line.id: line for entity in entities.values() for line in entity.lines.values()}
+        before = places(self.running.values())
         for pick in result.picks:
             queue, entity, line = self.queues[pick.queue_id], entities[pick.tenant_entity_id], lines[pick.entity_id]
-            _, job_id, cost_us = line.jobs.pop(0)
-            assert job_id == pick.job.job_id
-            line.in_flight += 1
-            queue.in_flight += 1
-            tenant = self.tenants[pick.tenant_id]
-            tenant.in_flight += 1
-            self.running[job_id] = Running(queue, entity, line, cost_us, tenant.weight_milli, queue.weight_milli)
+            job = line.jobs.pop(0)
+            assert job.job_id == pick.job.job_id
+            tenant, message = self.tenants[pick.tenant_id], (self.ticks, pick.message)
+            self.running[job.job_id] = Running(
+                message, tenant, queue, entity, line, job.cost_us, tenant.weight_milli, queue.weight_milli
+            )
+        for _, holder in places(self.running.values()) - before:
+            holder.in_flight += 1
         for queue_id, tags in result.queues.items():
             queue = self.queues[queue_id]
             queue.vruntime, queue.virtual_time = tags.vruntime, tags.virtual_time
@@ -220,10 +266,19 @@ class Model:
             entities[entity_id].vruntime, entities[entity_id].virtual_time = clocks.vruntime, clocks.virtual_time
             for line_id, vruntime in clocks.keys.items():
                 lines[line_id].vruntime = vruntime
+        self.leave_eligibility()
+        return [pick.job.job_id for pick in result.picks if pick.job.job_id is not None]
+
+    def leave_eligibility(self) -> None:
+        """Whoever has no job left, or is at its cap, is away from now on."""
         for _, entity in self.each_entity():
             tenant = self.tenants[entity.tenant_id]
             for line in entity.lines.values():
                 line.is_runnable = line.is_runnable and bool(line.jobs)
             if tenant.in_flight >= tenant.cap or not any(line.jobs for line in entity.lines.values()):
                 entity.is_runnable = False
-        return [pick.job.job_id for pick in result.picks if pick.job.job_id is not None]
+
+
+def places(runs: Iterable[Running]) -> set[tuple[tuple[int, int], Tenant | Queue | Line]]:
+    """Where these count as in flight: a message once with each that it holds a place of."""
+    return {(run.message, holder) for run in runs for holder in (run.tenant, run.queue, run.line)}
