@@ -55,14 +55,6 @@ class Platform:
         self._started.append(process)
         return process
 
-    def start_web(self, port: int, **environment: str) -> ManagedProcess:
-        """Start the web server by itself, as a container does."""
-        log = self._folder / f"{next(_numbers)}-web.log"
-        arguments = ["--no-control-socket", f"--bind=127.0.0.1:{port}", "--workers=1", "jobsplatform.wsgi"]
-        process = ManagedProcess(arguments, self._environment | environment, log, program=("-m", "gunicorn"))
-        self._started.append(process)
-        return process
-
     def start_streams(self, port: int, **environment: str) -> ManagedProcess:
         """Start the ASGI server, where clients wait."""
         log = self._folder / f"{next(_numbers)}-streams.log"
