@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
 from django.db import connection
-from django.utils import timezone
 
 from scheduling.lifecycle import ALLOWED_TRANSITIONS, TERMINAL_STATES, JobState
-from scheduling.models import Job, JobDue, JobEvent, LiveExecution, WorkerPool
-from scheduling.retry import RetryPolicy
-from scheduling.services import verdicts
+from scheduling.models import Job, JobEvent, WorkerPool
 from scheduling.services.cancellation import cancel_jobs
-from scheduling.services.execution import StartedExecution, start_executions
-from scheduling.services.job_requests import JobRequest
+from scheduling.services.dispatching import tick as tick_module
 from scheduling.services.ledger import verify_ledger
-from scheduling.services.lines import remove_idle_lines
 from scheduling.services.pauses import pause_kind, resume_kind
-from scheduling.services.retries import retry_jobs
-from scheduling.services.settlement import settle
-from scheduling.services.submission import submit_jobs
-from scheduling.services.suspension import resume_job, suspend_job
 from scheduling.services.workers import Registration
 from tenants.context import all_tenants, tenant_context
-from tenants.exceptions import DomainError
+from tenants.ids import uuid7
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import Tick
+from tests.integration.scheduling.acts import Tick, submit
+from tests.integration.scheduling.eligible import read_idle_slots
+from tests.integration.scheduling.walks import Walk
 from tests.predictions import predict
 
 pytestmark = pytest.mark.django_db
@@ -77,174 +67,6 @@ WHERE c.in_flight <> (SELECT count(DISTINCT message_id) FROM (
 """
 
 
-class Walk:
-    """The acts to choose from, each on something chosen at random."""
-
-    def __init__(self, seed: int, tenants: list[Tenant], tick: Tick, worker: Registration) -> None:
-        self.random = random.Random(seed)
-        self.tenants = tenants
-        self.run_tick = tick
-        self.worker = worker
-        self.running: list[StartedExecution] = []
-        self.zombies: list[StartedExecution] = []
-        self.largest = 0
-        self.acts: list[Callable[[], object]] = [
-            self.submit,
-            self.submit,
-            self.tick,
-            self.tick,
-            self.tick,
-            self.start,
-            self.start,
-            self.start,
-            self.end,
-            self.end,
-            self.end_zombie,
-            self.unpublish,
-            self.let_time_pass,
-            self.cancel,
-            self.retry,
-            self.suspend,
-            self.resume,
-            self.pause,
-            self.come_due,
-            self.remove_idle_lines,
-        ]
-
-    def step(self) -> None:
-        try:
-            self.random.choice(self.acts)()
-        except DomainError:
-            return  # a refusal is an answer
-
-    def job(self) -> Job | None:
-        with all_tenants():
-            return self.random.choice(list(Job.objects.all()) or [None])
-
-    def submit(self) -> None:
-        later = timezone.now() + timedelta(hours=1)
-        requests = [
-            JobRequest(
-                kind=self.random.choice(["noop", "noop", "sleep"]),
-                payload={"seconds": 0},
-                priority=self.random.choice([0, 0, 3]),
-                fair_key=self.random.choice(["", "", "ann", "bob"]),
-                run_at=self.random.choice([None, None, later]),
-            )
-            for _ in range(self.random.randint(1, 4))
-        ]
-        submit_jobs(tenant=self.random.choice(self.tenants), requests=requests)
-
-    def tick(self) -> None:
-        self.run_tick()
-
-    def start(self) -> None:
-        with all_tenants():
-            live = self.random.choice(list(LiveExecution.objects.filter(started_at=None)) or [None])
-            if live is None:
-                return
-            message = list(LiveExecution.objects.filter(message_id=live.message_id, started_at=None).order_by("id"))
-        started = start_executions(
-            execution_ids=[member.id for member in message], token=live.token, worker_id=self.worker.worker_id
-        )
-        assert len(started) == len(message)
-        self.running += started
-        self.largest = max(self.largest, len(started))
-
-    def end(self) -> None:
-        if not self.running:
-            return
-        # Members of a message and others, in whatever parts: some at once, some one by one.
-        self.random.shuffle(self.running)
-        count = self.random.choice([1, 1, 2, 5])
-        ended, self.running = self.running[:count], self.running[count:]
-        self.zombies += ended
-        settle([self.verdict(execution) for execution in ended])
-
-    def unpublish(self) -> None:
-        """The broker takes no message, and the claim is undone."""
-        with all_tenants():
-            live = self.random.choice(list(LiveExecution.objects.filter(started_at=None)) or [None])
-        if live is not None:
-            settle([verdicts.unpublished(live.id, live.fence)])
-
-    def let_time_pass(self) -> None:
-        """What runs has run for a while, each for another."""
-        with all_tenants(), connection.cursor() as cursor:
-            cursor.execute(
-                "UPDATE scheduling_execution_live SET started_at = started_at - %s * random() * interval '1 second'",
-                [self.random.choice([0.01, 1, 60])],
-            )
-
-    def end_zombie(self) -> None:
-        if self.zombies:
-            assert settle([self.verdict(self.random.choice(self.zombies))]) == []
-
-    def verdict(self, execution: StartedExecution) -> verdicts.Settlement:
-        id_, fence = execution.execution_id, execution.fence
-        failure = verdicts.Failure("ValueError", "no", "", is_permanent=self.random.random() < 0.3)
-        return self.random.choice(
-            [
-                lambda: verdicts.completed(id_, fence, {"ok": True}),
-                lambda: verdicts.yielded(id_, fence, {"at": 1}),
-                lambda: verdicts.shut_down(id_, fence),
-                lambda: verdicts.expired(id_, fence),
-                lambda: verdicts.crashed(
-                    id_, fence, crash_count=execution.crash_count, was_alone=True, cause="killed", is_lost=False
-                ),
-                lambda: verdicts.crashed(id_, fence, crash_count=0, was_alone=False, cause="silent", is_lost=True),
-                lambda: verdicts.cancelled(id_, fence),
-                lambda: verdicts.failed(
-                    id_,
-                    fence,
-                    failure,
-                    failed_attempts=execution.attempt,
-                    policy=RetryPolicy(execution.max_retries),
-                    outcome=verdicts.Outcome.TIMED_OUT,
-                ),
-                lambda: verdicts.crashed(
-                    id_, fence, crash_count=0, was_alone=False, cause="killed", is_lost=True, was_merged=True
-                ),
-                lambda: verdicts.returned(id_, fence, cause="time"),
-                lambda: replace(verdicts.completed(id_, fence, None), began_us=700, measured_us=300),
-                lambda: verdicts.failed(
-                    id_, fence, failure, failed_attempts=execution.attempt, policy=RetryPolicy(execution.max_retries)
-                ),
-            ]
-        )()
-
-    def on_job(self, act: Callable[..., object], **options: object) -> None:
-        job = self.job()
-        if job is not None:
-            with tenant_context(job.tenant_id):
-                act(**options, **self.named(act, job.pk))
-
-    def named(self, act: Callable[..., object], job_id: UUID) -> dict[str, object]:
-        return {"job_ids": [job_id]} if act in (cancel_jobs, retry_jobs) else {"job_id": job_id}
-
-    def cancel(self) -> None:
-        self.on_job(cancel_jobs)
-
-    def retry(self) -> None:
-        self.on_job(retry_jobs)
-
-    def suspend(self) -> None:
-        self.on_job(suspend_job)
-
-    def resume(self) -> None:
-        self.on_job(resume_job)
-
-    def pause(self) -> None:
-        self.random.choice([pause_kind, resume_kind])(kind="sleep")
-
-    def remove_idle_lines(self) -> None:
-        remove_idle_lines(10)
-
-    def come_due(self) -> None:
-        with all_tenants():
-            JobDue.objects.update(due_at=timezone.now() - timedelta(seconds=1))
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_whatever_happens_every_counter_equals_its_recount(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, pool: WorkerPool, seed: int
@@ -254,12 +76,18 @@ def test_whatever_happens_every_counter_equals_its_recount(
     walk = Walk(seed, [acme, globex], tick, worker)
     for number in range(STEPS):
         walk.step()
-        with all_tenants(), connection.cursor() as cursor:
-            cursor.execute(RECOUNT)
-            assert cursor.fetchall() == [], f"seed {seed}, step {number}"
+        assert recount() == [], f"seed {seed}, step {number}"
+        assert walk.idle == [], f"seed {seed}, step {number}"
         assert verify_ledger().unbalanced == [], f"seed {seed}, step {number}"
     assert walk.largest > 1
     check_histories()
+
+
+def recount() -> list[tuple[str, str]]:
+    """What is not as it was counted, and of which row."""
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute(RECOUNT)
+        return cursor.fetchall()
 
 
 def check_histories() -> None:
@@ -271,9 +99,88 @@ def check_histories() -> None:
     for job_id, name, after in events:
         before, states[job_id] = states.get(job_id), JobState(after)
         if before is None:
-            assert name == "job.submitted"
+            assert name == "job.submitted", f"it begins with {name}"
         elif before is not states[job_id]:
-            assert states[job_id] in ALLOWED_TRANSITIONS[before], (name, before, after)
+            assert states[job_id] in ALLOWED_TRANSITIONS[before], f"{name} leads from {before} to {after}"
         else:
-            assert before not in TERMINAL_STATES, (name, before)
-    assert states == jobs
+            assert before not in TERMINAL_STATES, f"{name} comes after {before}"
+    assert states == jobs, "the last event is not the state"
+
+
+SOMEBODY = "(SELECT id FROM scheduling_schedulingentity WHERE parent_id IS NULL LIMIT 1)"
+MISCOUNTS = [
+    ("place", "DELETE FROM scheduling_job_ready"),
+    ("place", "DELETE FROM scheduling_execution_live"),
+    ("waiting", f"UPDATE scheduling_schedulingentity SET waiting = waiting + 1 WHERE id = {SOMEBODY}"),
+    ("entity in flight", f"UPDATE scheduling_schedulingentity SET in_flight = in_flight + 1 WHERE id = {SOMEBODY}"),
+    ("of the keys", f"UPDATE scheduling_schedulingentity SET keys_waiting = keys_waiting + 1 WHERE id = {SOMEBODY}"),
+    ("of the keys", f"UPDATE scheduling_schedulingentity SET keys_in_flight = 9 WHERE id = {SOMEBODY}"),
+    ("line", f"UPDATE scheduling_job_ready SET entity_id = {SOMEBODY}"),
+    ("tenant in flight", "UPDATE scheduling_tenant_capacity SET in_flight = in_flight + 1"),
+]
+
+
+@pytest.mark.parametrize(("what", "miscount"), MISCOUNTS)
+def test_a_recount_notices_each_miscount(
+    acme: Tenant, tick: Tick, worker: Registration, what: str, miscount: str
+) -> None:
+    submit(acme, 6, fair_key="ann")
+    submit(acme, 3)
+    tick()
+    assert recount() == []
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute(miscount)
+        assert cursor.rowcount > 0
+    assert what in {name for name, _ in recount()}
+
+
+FORGERIES = [
+    ("dispatched", "job.resumed", "completed", "leads from dispatched to completed"),
+    ("cancelled", "job.cancelled", "cancelled", "comes after cancelled"),
+    ("cancelled", "execution.started", "executing", "leads from cancelled to executing"),
+    ("available", "job.cancelled", "cancelled", "the last event is not the state"),
+]
+
+
+@pytest.mark.parametrize(("state", "name", "after", "objection"), FORGERIES, ids=lambda value: value)
+def test_a_history_that_is_not_legal_is_noticed(
+    acme: Tenant, tick: Tick, worker: Registration, state: str, name: str, after: str, objection: str
+) -> None:
+    (job,) = submit(acme)
+    if state == "dispatched":
+        tick()
+    elif state == "cancelled":
+        with tenant_context(acme):
+            cancel_jobs(job_ids=[job.pk])
+    check_histories()
+    with all_tenants():
+        last = JobEvent.objects.filter(job_id=job.pk).order_by("at", "id").last()
+        assert last is not None
+        JobEvent.objects.create(
+            id=uuid7(), tenant_id=acme.pk, job_id=job.pk, at=last.at + timedelta(seconds=1), name=name, state=after
+        )
+    with pytest.raises(AssertionError, match=objection):
+        check_histories()
+
+
+@pytest.mark.parametrize("forgotten", ["fold_wakes", "hold", "stage_held"])
+def test_a_slot_that_idles_is_noticed(
+    acme: Tenant, tick: Tick, worker: Registration, monkeypatch: pytest.MonkeyPatch, forgotten: str
+) -> None:
+    pause_kind(kind="sleep")
+    submit(acme, 9, "sleep", payload={"seconds": 0})
+    if forgotten != "stage_held":
+        submit(acme)
+        monkeypatch.setattr(tick_module, forgotten, lambda *_: False)
+    while tick().has_more and forgotten != "hold":
+        pass
+    if forgotten == "stage_held":
+        resume_kind(kind="sleep")
+        assert read_idle_slots(worker.pool_id) != []
+        monkeypatch.setattr(tick_module, forgotten, lambda *_: 0)
+        tick()
+    assert read_idle_slots(worker.pool_id) != []
+    monkeypatch.undo()
+    while tick().has_more:
+        pass
+    assert read_idle_slots(worker.pool_id) == []
