@@ -147,8 +147,8 @@ def _lead(pool_id: int) -> _News | None:
 def _dispatch(pool_id: int, only: Restriction | None) -> tuple[list[Claim], bool]:
     """Pick and claim; the claims in order, and whether another tick at once may find more."""
     reading, rates, picked = _pick(pool_id, only, is_wide=False)
-    if picked.passed_over and not _is_full(reading, picked.picks):
-        # They may stand before others, as many as were read: so as many are read as a tick ever does.
+    if (picked.passed_over and not _is_full(reading, picked.picks)) or _could_carry_more(reading, picked.picks):
+        # Others stand behind those that were read, so as many are read as a tick ever does.
         reading, rates, picked = _pick(pool_id, only, is_wide=True)
     if not picked.rows:
         return [], False
@@ -179,6 +179,12 @@ def _pick(
 def _is_full(reading: PoolReading, picks: Sequence[Pick]) -> bool:
     """Whether these use every free slot."""
     return len({pick.message for pick in picks}) >= reading.share.room
+
+
+def _could_carry_more(reading: PoolReading, picks: Sequence[Pick]) -> bool:
+    """Whether small jobs were picked of which nobody knew, so that no more were read than there are slots."""
+    most = reading.share.limit
+    return most is not None and len(picks) >= most < TICK_JOBS and any(pick.job.may_merge for pick in picks)
 
 
 def _may_hide_others(reading: PoolReading, picked: Picked, claims: Sequence[Claim]) -> bool:

@@ -19,6 +19,7 @@ from scheduling.models import (
     Queue,
     SchedulingEntity,
     TenantCapacity,
+    Worker,
     WorkerPool,
 )
 from scheduling.processors import registry
@@ -104,6 +105,19 @@ def test_small_jobs_of_many_tenants_travel_in_one_message_with_one_slot(
     # The rest of the slots is free for others, and each tenant has one message in flight.
     assert sum(share.slots for share in in_flight_now()) == pytest.approx(1)
     assert {in_flight_of(tenant) for tenant in tenants} == {1}
+
+
+def test_small_jobs_of_tenants_that_nobody_has_served_yet_travel_together_at_once(
+    tenants: list[Tenant], tick: Tick, worker: Registration
+) -> None:
+    """What is written down of a tenant's next job is a guess until its first one was looked at."""
+    with all_tenants():
+        Worker.objects.update(slots=1)
+    for tenant in tenants:
+        submit(tenant)
+    tick()
+    (members,) = messages()
+    assert {member.tenant_id for member in members} == {tenant.pk for tenant in tenants}
 
 
 def test_the_first_tick_that_meets_small_jobs_is_followed_by_one_that_merges_them(
