@@ -41,9 +41,7 @@ WHY = "benchmark"
 _ENDED = "SELECT count(*) FROM scheduling_execution"
 _OF_TENANT = "FROM scheduling_execution_live WHERE tenant_id = %s"
 _OF_QUEUE = "FROM scheduling_execution_live WHERE queue_id = %s"
-# A start tag is a virtual time in fair order and a rank, microseconds since 1970, in order of arrival.
 _DECISIONS = "SELECT count(*) FROM scheduling_jobevent WHERE name = 'job.dispatched' AND at > %s AND "
-_RANKED = "(data ->> 'runner_up_start_tag')::bigint > 1e15"
 _RESERVED = "data ->> 'reason' = 'reserved'"
 
 
@@ -69,7 +67,7 @@ def measure_changes(folder: Path) -> list[Finding]:
         # Until the first jobs have told what they cost, a tenant's next turn may be seconds away.
         processes.wait_until(lambda: ask(_ENDED) >= WARM_UP_JOBS, within=EFFECT_SECONDS, what="jobs run")
         with Meter(processes, slots=SLOTS) as meter:
-            for change in _changes(one):
+            for change in _changes(one, other):
                 took[change.name].append(_time(processes, change))
             took[_ACTIVATION].append(_time(processes, _activation(one)))
         moved = _wait_moved(processes)
@@ -98,7 +96,7 @@ def _beside(name: str, moved: str, metered: str) -> str:
     )
 
 
-def _changes(tenant: Tenant) -> Iterator[_Change]:
+def _changes(tenant: Tenant, other: Tenant) -> Iterator[_Change]:
     """All but the edition; made one by one, because each begins with what the one before left.
 
     The strategies come last: after a time in order of arrival a tenant that had more than its share waits for its turn.
@@ -108,7 +106,7 @@ def _changes(tenant: Tenant) -> Iterator[_Change]:
         yield from _changes_of_caps(tenant)
         yield from _changes_of_pauses(tenant)
     for _ in range(ROUNDS):
-        yield from _changes_of_order()
+        yield from _changes_of_order(tenant, other)
 
 
 def _changes_of_weights(tenant: Tenant, number: int) -> Iterator[_Change]:
@@ -178,7 +176,7 @@ def _changes_of_pauses(tenant: Tenant) -> Iterator[_Change]:
     yield _Change("a kind's pause (resumed)", lambda: resume_kind(kind=KIND, reason=WHY), runs(None))
 
 
-def _changes_of_order() -> Iterator[_Change]:
+def _changes_of_order(favoured: Tenant, other: Tenant) -> Iterator[_Change]:
     plan = CFSPlan.objects.get(is_active=True)
     for slots, condition in ((SLOTS, _RESERVED), (0, f"NOT {_RESERVED}")):
         yield _Change(
@@ -186,12 +184,18 @@ def _changes_of_order() -> Iterator[_Change]:
             lambda slots=slots: update_cfs_plan(plan=plan, fields={"reserved_slots": slots}, reason=WHY),
             lambda since, condition=condition: ask(_DECISIONS + condition, [since]) > 0,
         )
-    for strategy, condition in ((CFSPlan.Strategy.NOP, _RANKED), (CFSPlan.Strategy.TIME_SLICE, f"NOT {_RANKED}")):
-        yield _Change(
-            f"strategy (to `{strategy}`)",
-            lambda strategy=strategy: update_cfs_plan(plan=plan, fields={"strategy": str(strategy)}, reason=WHY),
-            lambda since, condition=condition: ask(_DECISIONS + condition, [since]) > 0,
-        )
+    # The favoured tenant is further on in its backlog by now, so in order of arrival it is the other one's turn.
+    yield _Change(
+        f"strategy (to `{CFSPlan.Strategy.NOP}`)",
+        lambda: update_cfs_plan(plan=plan, fields={"strategy": str(CFSPlan.Strategy.NOP)}, reason=WHY),
+        lambda since: _in_flight(favoured) == 0 and _in_flight(other) > 0,
+        STEADY_LOOKS,
+    )
+    yield _Change(
+        f"strategy (to `{CFSPlan.Strategy.TIME_SLICE}`)",
+        lambda: update_cfs_plan(plan=plan, fields={"strategy": str(CFSPlan.Strategy.TIME_SLICE)}, reason=WHY),
+        lambda since: _in_flight(favoured) > 0,
+    )
 
 
 def _activation(tenant: Tenant) -> _Change:
