@@ -180,10 +180,18 @@ def _take(tree: FairTree, queue: QueueNode) -> Pick | None:
 
 
 def rows_to_read(pool: PoolShare) -> dict[int, int]:
-    """How many ready rows of each line of jobs the pick needs: one more than estimates would take."""
+    """How many ready rows of each line of jobs the pick needs: one more than estimates would take.
+
+    In order of arrival estimates tell little, and a job that was not read might be as old as the last one that was: so
+    there at least two.
+    """
     taken = Counter(pick.entity_id for pick in pick_fair(pool, EstimatedSupply(pool.merging)).picks)
-    lines = [line for queue in pool.queues for tenant in queue.tenants for line in tenant.lines]
-    return {line.entity_id: taken[line.entity_id] + 1 for line in lines}
+    return {
+        line.entity_id: max(taken[line.entity_id] + 1, 2 if queue.is_fifo else 1)
+        for queue in pool.queues
+        for tenant in queue.tenants
+        for line in tenant.lines
+    }
 
 
 def keys_to_read(pool: PoolShare, keyed: Collection[int]) -> dict[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduling.fairness.run_queue import EstimatedSupply, ReadSupply, keys_to_read, pick_fair, rows_to_read
-from scheduling.fairness.shares import PoolShare, ReadRows, ReadyJob, Reason, TenantShare
+from scheduling.fairness.shares import MergeRule, PoolShare, ReadRows, ReadyJob, Reason, TenantShare
 from scheduling.fairness.simulation import Arrival, Policy, SimulatedTenant, simulate
 from scheduling.fairness.virtual_time import corrected, rejoined, virtual_service
 from tests.unit.scheduling.shares import SECOND, key, keyed, pool, queue, tenant
@@ -159,6 +160,21 @@ def test_a_pick_past_what_was_read_ends_the_tick() -> None:
 
 def test_one_row_more_than_the_pick_is_read_of_every_candidate() -> None:
     assert rows_to_read(pool(queue(tenant(1), tenant(2), tenant(3)), room=2)) == {1: 2, 2: 2, 3: 1}
+
+
+def test_in_order_of_arrival_small_jobs_of_many_tenants_fill_their_messages() -> None:
+    """Two hundred tenants in turns, four jobs each: of each as many rows are read as keep the pick going."""
+    many = [tenant(number, head_rank=number, waiting=4, estimate_us=400) for number in range(200)]
+    share = replace(pool(queue(*many, is_fifo=True), room=2), limit=200, merging=MergeRule(20_000, 100, 200_000))
+    rows = {
+        line: ReadRows(
+            asked, [ReadyJob(UUID(int=line * 4 + n), line + n * 200, "noop", 400, True) for n in range(min(asked, 4))]
+        )
+        for line, asked in rows_to_read(share).items()
+    }
+    picks = pick_fair(share, ReadSupply(rows)).picks
+    assert [pick.job.rank for pick in picks] == list(range(200))
+    assert {pick.message for pick in picks} == {0, 1}
 
 
 def test_the_new_clock_of_a_queue_is_its_last_start_tag() -> None:
