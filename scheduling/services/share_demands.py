@@ -8,7 +8,7 @@ equal parts, and a class of n stands for n.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from math import inf
@@ -73,7 +73,7 @@ class Demand:
     is_backlogged: bool
     count: int
     served: int
-    members: Sequence[tuple[UUID, int]]
+    members: list[tuple[UUID, int]]
 
 
 @dataclass(slots=True)
@@ -89,6 +89,14 @@ class _Class:
         self.vruntimes += vruntime
         if len(self.members) < most:
             self.members.append((tenant_id, vruntime))
+
+    def leave_out(self, tenant_ids: Collection[UUID]) -> None:
+        """Those that began to run after they were counted here."""
+        for tenant_id, vruntime in self.members:
+            if tenant_id in tenant_ids:
+                self.count -= 1
+                self.vruntimes -= vruntime
+        self.members = [member for member in self.members if member[0] not in tenant_ids]
 
     def demand(self, queue_id: int, weight_milli: int, cap: int) -> Demand:
         return Demand(
@@ -138,17 +146,27 @@ class Census:
             rows = cursor.fetchall()
         self._after = rows[0][0]
         if self._after is None:
-            self.is_over = True
-            self._demands = _read_tenants(0) + [found.demand(*key) for key, found in self._classes.items()]
+            self._end()
             return
         for _, queue_id, tenant_id, weight, cap, vruntime in rows:
             if queue_id is not None:
                 self._classes.setdefault((queue_id, weight, cap), _Class([])).add(tenant_id, vruntime, self._most)
 
+    def _end(self) -> None:
+        self.is_over = True
+        self._demands = _read_tenants(0)
+        running: dict[int, set[UUID]] = defaultdict(set)
+        for demand in self._demands:
+            running[demand.queue_id].add(demand.members[0][0])
+        for key, found in self._classes.items():
+            found.leave_out(running[key[0]])
+            if found.count:
+                self._demands.append(found.demand(*key))
+
     def greatest(self) -> list[Entitled]:
         """The greatest entitlements of all pools, at most so many as were asked for; to be asked when it is over."""
         ideals = _ideals(self._demands)
-        ranked = sorted(_share_out(self._demands), key=lambda row: (-row[1], row[0].queue_id, row[0].members[0][0]))
+        ranked = sorted(_share_out(self._demands), key=lambda row: (-row[1], row[0].queue_id, row[0].members[:1]))
         entitled = (
             _entitled(demand, tenant_id, vruntime, slots, ideals)
             for demand, slots in ranked
@@ -185,7 +203,7 @@ def _share_out(demands: Sequence[Demand]) -> Iterator[tuple[Demand, float]]:
     by_key: dict[tuple[int, UUID], Demand] = {}
     for number, row in enumerate(demands):
         # Of a class any id does, but that of somebody who is in another queue too must be the same in both.
-        tenant_id = row.members[0][0] if row.count == 1 else UUID(int=number)
+        tenant_id = row.members[0][0] if row.count == len(row.members) == 1 else UUID(int=number)
         by_key[row.queue_id, tenant_id] = row
         # Water that fills n equal vessels alike fills one that is n times as wide.
         wanting[row.queue_id].append(TenantDemand(tenant_id, row.count * row.weight_milli / 1000, row.count * row.cap))

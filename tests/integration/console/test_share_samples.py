@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
 from scheduling.models import (
     CFSPlan,
+    LiveExecution,
     RollupClock,
     ShareMinute,
     Worker,
@@ -20,6 +22,7 @@ from tenants.context import all_tenants
 from tenants.models import Tenant
 from tenants.services.tenants import create_tenant
 from tests.integration.console.shares import MINUTE_US, demand, sample_after
+from tests.integration.scheduling.acts import submit
 
 pytestmark = pytest.mark.django_db
 
@@ -94,6 +97,36 @@ def test_ticks_go_between_the_steps_of_a_sample_of_very_many(
             assert steps < 9
         assert set(ShareMinute.objects.values_list("tenant_id", flat=True)) == {acme.pk, globex.pk}
     assert steps > 3
+
+
+def test_whoever_begins_to_run_while_very_many_are_counted_counts_once(
+    acme: Tenant, globex: Tenant, live_worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(share_demands, "DEMAND_LIMIT", 1)
+    (job,) = submit(acme)
+    with all_tenants():
+        rows = [demand(acme), demand(globex)]
+        census = Census(9)
+        census.count_on()
+        now = read_clock()
+        LiveExecution.objects.create(
+            tenant=acme,
+            job_id=job.pk,
+            entity_id=rows[0].pk,
+            queue_id=rows[0].queue_id,
+            pool_id=live_worker.pool_id,
+            kind="noop",
+            number=1,
+            token=uuid4(),
+            predicted_us=1,
+            weight_milli=1_000,
+            queue_weight_milli=1_000,
+            dispatched_at=now,
+            published_at=now,
+        )
+        while not census.is_over:
+            census.count_on()
+        assert sorted(row.tenant_id for row in census.greatest()) == sorted([acme.pk, globex.pk])
 
 
 def test_two_dispatchers_sample_once(acme: Tenant, live_worker: Worker) -> None:
