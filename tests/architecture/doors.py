@@ -99,6 +99,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "FORCE binds the owner, who writes back charges",
     ),
     "scheduling/migrations/0010_fair_keys.py": ({"give_lines_back"}, "FORCE binds the owner, who gives back all lines"),
+    "scheduling/migrations/0013_messages.py": (
+        {"count_executions"},
+        "on the way back all that is in flight is counted",
+    ),
     "scheduling/services/backlog.py": ({"move_backlog", "move_turn"}, "what waits is all tenants'"),
     "scheduling/services/standings.py": ({"measure_queues"}, "queues and workers are the platform's"),
     "scheduling/services/cfs_plans.py": (
