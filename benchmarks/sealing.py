@@ -15,6 +15,7 @@ from jobsplatform.demo.client import TenantClient
 from jobsplatform.demo.measures import percentile
 from jobsplatform.demo.processes import Platform, running_platform
 from jobsplatform.demo.provision import Participant, create_participants
+from tenants.clock import read_clock
 from tenants.context import all_tenants
 
 SECONDS = 60.0
@@ -27,7 +28,7 @@ TARGET_MS = 1_000.0
 _AGES = """
 SELECT extract(epoch FROM s.sealed_at - e.at) * 1000
 FROM tenants_auditlogentry e JOIN tenants_auditseal s ON s.entry_id = e.id
-WHERE e.tenant_id = ANY (%s)
+WHERE e.tenant_id = ANY (%s) AND e.at >= %s
 """
 _UNSEALED = "SELECT count(*) FROM tenants_auditlogentry e LEFT JOIN tenants_auditseal s ON s.entry_id = e.id"
 _UNSEALED += " WHERE s.entry_id IS NULL AND e.tenant_id = ANY (%s)"
@@ -43,6 +44,10 @@ def measure(folder: Path) -> Outcome:
     participants = create_participants()
     ids = [participant.tenant_id for participant in participants]
     with running_platform(folder / "sealing.log") as platform, ThreadPoolExecutor(CLIENTS + 1) as threads:
+        # What was recorded before a dispatcher ran has waited for one.
+        _wait_sealed(ids)
+        with all_tenants():
+            since = read_clock()
         is_over = threading.Event()
         oldest = threads.submit(_watch, is_over)
         counts = [threads.submit(_submit, platform, participants[number % 3], is_over) for number in range(CLIENTS)]
@@ -52,7 +57,7 @@ def measure(folder: Path) -> Outcome:
         seen = oldest.result()
         left = _wait_sealed(ids)
     with all_tenants(), connection.cursor() as cursor:
-        cursor.execute(_AGES, [ids])
+        cursor.execute(_AGES, [ids, since])
         ages = [float(age) for (age,) in cursor.fetchall()]
     return _conclude(ages, seen, submitted=submitted, left=left)
 
