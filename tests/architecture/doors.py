@@ -86,10 +86,6 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"read_recent_load"},
         "a what-if replays what all tenants of a pool have had to do; only who may see the platform's numbers asks it.",
     ),
-    "scheduling/migrations/0013_messages.py": (
-        {"count_executions"},
-        "FORCE binds the owner, who counts what is in flight",
-    ),
     "scheduling/migrations/0018_suspended_jobs.py": (
         {"put_suspended_jobs"},
         "FORCE binds the owner, who lists what is suspended",
