@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 from uuid import UUID
 
+from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements
 from scheduling.fairness.run_queue import ReadSupply, pick_fair
 from scheduling.fairness.shares import (
     KeyShare,
@@ -111,6 +112,7 @@ class Model:
     running: dict[UUID, Running] = field(default_factory=dict)
     ended: list[tuple[Running, int]] = field(default_factory=list)
     merging: MergeRule | None = None
+    reserved: int = 0
     ticks: int = 0
 
     def entity(self, queue_id: int, tenant_id: UUID, own_id: int) -> Entity:
@@ -145,7 +147,7 @@ class Model:
         """
         self.collect()
         self.return_to_eligibility()
-        share = self.share()
+        share = self.with_reserve(self.share())
         if not share.room or not any(queue.tenants for queue in share.queues):
             return []
         most = None if limit is None and self.merging is None else 10**6 if limit is None else limit
@@ -161,8 +163,9 @@ class Model:
             run.entity.vruntime = self.corrected(run.entity.vruntime, run, measured_us, run.weight_milli)
             run.queue.vruntime = self.corrected(run.queue.vruntime, run, measured_us, run.queue_weight_milli)
         for run, _ in self.ended:
-            if run.line.is_runnable:
-                run.entity.virtual_time = min(run.entity.virtual_time, run.line.vruntime)
+            for line in (run.line, run.entity.own):
+                if line.is_runnable:
+                    run.entity.virtual_time = min(run.entity.virtual_time, line.vruntime)
             if run.entity.is_runnable:
                 run.queue.virtual_time = min(run.queue.virtual_time, run.entity.vruntime)
             if run.queue.was_backlogged:
@@ -211,6 +214,33 @@ class Model:
             tenant_room={id_: tenant.cap - tenant.in_flight for id_, tenant in self.tenants.items()},
             merging=self.merging,
         )
+
+    def with_reserve(self, share: PoolShare) -> PoolShare:
+        """The entitlements of all who are eligible or run, where slots are reserved."""
+        if not self.reserved or not share.room:
+            return share
+        demands = []
+        running = {(id(run.queue), run.entity.tenant_id) for run in self.running.values()}
+        for queue in share.queues:
+            own = self.queues[queue.queue_id]
+            wanting = {tenant.tenant_id for tenant in queue.tenants}
+            wanting |= {tenant_id for tenant_id in own.entities if (id(own), tenant_id) in running}
+            tenants = [
+                TenantDemand(id_, self.tenants[id_].weight_milli / 1_000, self.tenants[id_].cap) for id_ in wanting
+            ]
+            demands.append(QueueDemand(queue.queue_id, own.weight_milli / 1_000, own.cap, tenants))
+        parts = entitlements(self.slots, [demand for demand in demands if demand.tenants])
+        queues = [
+            replace(
+                queue,
+                tenants=[
+                    replace(tenant, entitled_slots=parts.get((queue.queue_id, tenant.tenant_id), 0.0))
+                    for tenant in queue.tenants
+                ],
+            )
+            for queue in share.queues
+        ]
+        return replace(share, queues=queues, reserved=min(share.room, self.reserved))
 
     def tenant_share(self, entity: Entity) -> TenantShare:
         runnable = [line for line in entity.lines.values() if line.is_runnable]
