@@ -1,0 +1,41 @@
+"""A pick never decides past a job that was not read, whoever is at a cap."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from scheduling.fairness.run_queue import ReadSupply, pick_fair
+from scheduling.fairness.shares import MergeRule, PoolShare, ReadRows, ReadyJob
+from tests.unit.scheduling.shares import pool, queue, tenant
+
+AHEAD = 10**9
+RULE = MergeRule(below_us=20_000, jobs=100, total_us=200_000)
+
+
+def small(number: int) -> ReadyJob:
+    return ReadyJob(UUID(int=number), 0, "noop", 1, may_merge=True)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="At its cap, whoever's next job was not read is passed over, though it may join its message.",
+)
+@pytest.mark.parametrize(
+    "share",
+    [
+        pool(queue(tenant(1), tenant(2, vruntime=AHEAD)), room=4, caps={1: 1}),
+        pool(queue(tenant(1), room=1), queue(tenant(2), queue_id=2, vruntime=AHEAD), room=4),
+    ],
+    ids=["a tenant at its cap", "a queue at its cap"],
+)
+def test_a_job_that_was_not_read_ends_the_tick_at_a_cap_too(share: PoolShare) -> None:
+    rows = {
+        1: ReadRows(2, [small(1), small(2)]),
+        2: ReadRows(3, [small(21), small(22)]),
+    }
+    result = pick_fair(replace(share, merging=RULE, limit=10), ReadSupply(rows))
+    # The third of the first, which would join the others, was not read; nobody goes before it.
+    assert ([pick.entity_id for pick in result.picks], result.is_cut_short) == ([1, 1], True)
