@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from uuid import UUID
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 
 from scheduling.lifecycle import TERMINAL_STATES, JobState, is_allowed
 from scheduling.models import CFSPlan, Execution, Job, JobEvent, LiveExecution, Worker
+from scheduling.processors.document_indexing.uploads import upload_documents
+from scheduling.processors.retrieval.models import Document
+from scheduling.processors.retrieval.services import create_dataset
 from scheduling.services.cancellation import cancel_jobs
 from scheduling.services.ledger import verify_ledger
-from tenants.context import all_tenants
+from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.acceptance.acts import executions_of, fetch, submit, wait_for, wait_for_all
 from tests.acceptance.conftest import Platform
 from tests.acceptance.processes import ManagedProcess, eventually
+from tests.acceptance.test_documents import chunks_of
 
+# Paragraphs of a document that takes much longer to index than a slice of a second.
+LONG = 4_000
 # Workers that renew leases and hear of requests often, and are missed soon.
 QUICK = {"HEARTBEAT_SECONDS": "0.5", "LEASE_SECONDS": "4"}
 
@@ -99,6 +107,45 @@ def test_sliced_jobs_of_several_tenants_end_once_each_while_their_workers_are_ki
         assert ended.result == {"slept_seconds": 12.0}
         assert is_legal(states_of(job)), states_of(job)
     assert verify_ledger().is_balanced
+
+
+def test_sliced_documents_end_once_with_each_chunk_once_while_their_worker_is_killed(
+    sliced: Platform, acme: Tenant, globex: Tenant, initech: Tenant
+) -> None:
+    documents = [document for tenant in (acme, globex, initech) for document in upload(tenant, 2)]
+    jobs = [job for _, job, _ in documents]
+    worker = start_worker(sliced, 2)
+    for kills in range(1, 3):
+        eventually(lambda so_far=kills: count(jobs, "yielded") >= so_far, within=120, what="slices are given back")
+        eventually(lambda: any(fetch(job).state == "executing" for job in jobs), what="something runs")
+        worker.kill()
+        eventually(no_worker_is_online, what="the slots of the dead worker are gone")
+        worker = start_worker(sliced, 2)
+    wait_for_all(jobs, within=300)
+    assert count(jobs, "completed") == len(jobs)
+    assert count(jobs, "crashed") >= 1
+    for tenant, job, document_id in documents:
+        assert fetch(job).attempt == 0
+        assert is_legal(states_of(job)), states_of(job)
+        positions = chunks_of(tenant, document_id)
+        assert positions == list(range(len(positions)))
+        with tenant_context(tenant):
+            document = Document.objects.get(pk=document_id)
+        assert (document.status, document.chunks_done) == ("completed", len(positions))
+        assert document.chunks_total == len(positions) >= LONG // 4
+    assert verify_ledger().is_balanced
+
+
+def upload(tenant: Tenant, count: int) -> list[tuple[Tenant, Job, UUID]]:
+    """Documents that take longer to index than a slice, each with its job."""
+    dataset = create_dataset(tenant=tenant, name="handbook", chunk_size=40, chunk_overlap=0)
+    files = []
+    for number in range(count):
+        text = "\n\n".join(f"Paragraph {n} of book {number} tells the case {n * 7_919}." for n in range(LONG))
+        files.append(SimpleUploadedFile(f"book-{number}.txt", text.encode()))
+    uploaded = upload_documents(tenant=tenant, dataset=dataset, files=files)
+    with tenant_context(tenant):
+        return [(tenant, Job.objects.get(pk=file.document.job_id), file.document.pk) for file in uploaded.files]
 
 
 def nothing_is_in_flight() -> bool:
