@@ -54,6 +54,14 @@ class OpenMessages:
             return None
         return message
 
+    def may_take(self, queue_id: int, tenant_id: UUID | None) -> bool:
+        """Whether a job that nobody has read might join a message: one of its queue, and with its tenant if named."""
+        return any(
+            message.jobs < self._rule.jobs and (tenant_id is None or tenant_id in message.tenants)
+            for (of_queue, _), message in self._open.items()
+            if self._rule is not None and of_queue == queue_id
+        )
+
     def place(self, message: Message | None, queue_id: int, tenant_id: UUID, line_id: int, job: ReadyJob) -> int:
         """Put a picked job into the message that it joins, else into one of its own; the message's number."""
         if message is None:

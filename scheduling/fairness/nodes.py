@@ -77,6 +77,7 @@ class QueueNode:
     """A queue with the tenants that wait in it; ``room`` is how many more messages its cap allows."""
 
     __slots__ = (
+        "has_more",
         "heap",
         "in_flight",
         "is_backlogged",
@@ -101,6 +102,7 @@ class QueueNode:
         virtual_time: int = 0,
         in_flight: int = 0,
         is_backlogged: bool = False,
+        has_more: bool = False,
     ) -> None:
         self.queue_id = queue_id
         self.weight_milli = weight_milli
@@ -110,6 +112,8 @@ class QueueNode:
         self.virtual_time = virtual_time
         self.in_flight = in_flight
         self.is_backlogged = is_backlogged
+        # Whether more tenants wait than are here.
+        self.has_more = has_more
         self.tenants: list[TenantNode] = []
         self.heap: list[Place] = []
         self.is_reserve = False

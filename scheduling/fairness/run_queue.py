@@ -101,6 +101,7 @@ def _grow(pool: PoolShare, supply: Supply) -> FairTree:
             virtual_time=share.virtual_time,
             in_flight=share.in_flight,
             is_backlogged=share.was_backlogged,
+            has_more=share.has_more,
         )
         for tenant in share.tenants:
             _plant(tenant, queue, capacities[tenant.tenant_id], supply)

@@ -59,7 +59,10 @@ class TenantShare:
 
 @dataclass(frozen=True, slots=True)
 class QueueShare:
-    """A queue with its eligible tenants; ``room`` is how many more messages its cap allows."""
+    """A queue with its eligible tenants; ``room`` is how many more messages its cap allows, whatever the pool has.
+
+    ``has_more`` says that others may be eligible who were not read, behind those who were.
+    """
 
     queue_id: int
     weight_milli: int
@@ -70,6 +73,7 @@ class QueueShare:
     is_fifo: bool
     tenants: Sequence[TenantShare]
     in_flight: int = 0
+    has_more: bool = False
 
 
 @dataclass(frozen=True, slots=True)

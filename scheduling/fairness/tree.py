@@ -51,7 +51,7 @@ class FairTree:
     def close_tick(self) -> None:
         """Who could still take a slot is backlogged; whoever is at its cap waits in no queue."""
         for queue in self.queues:
-            queue.is_backlogged = bool(queue.heap) and self._may_start(queue)
+            queue.is_backlogged = (queue.has_more and queue.room > 0) or (bool(queue.heap) and self._may_start(queue))
         while self._full:
             for tenant in self._full.pop().nodes:
                 tenant.place = None
@@ -97,7 +97,12 @@ class FairTree:
             has_room = tenant.capacity.room > 0
             if has_room and queue.room > 0:
                 return True
-            message = self.messages.joined_by(queue.queue_id, tenant.lines.next().head)
+            job = tenant.lines.next().head
+            if job is UNREAD and self.messages.may_take(
+                queue.queue_id, None if has_room else tenant.capacity.tenant_id
+            ):
+                return True
+            message = self.messages.joined_by(queue.queue_id, job)
             if message is not None and (has_room or tenant.capacity.tenant_id in message.tenants):
                 return True
             if has_room:

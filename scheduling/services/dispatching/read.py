@@ -17,6 +17,8 @@ from scheduling.services.dispatching.keys import read_keys
 from scheduling.services.dispatching.reserve import with_reserve
 from scheduling.services.dispatching.weights import QUEUE_WEIGHT, TENANT_WEIGHT
 
+# More messages than any pool has slots.
+UNCAPPED = 1 << 31
 MERGING = MergeRule(MERGE_BELOW_US, MAX_MESSAGE_JOBS, int(MESSAGE_SECONDS * 1_000_000))
 
 # A pool that is paused or drained has no slots. A draining worker's slots count neither as there nor as used.
@@ -93,17 +95,19 @@ class _QueueRow:
     cap: int | None
     in_flight: int
 
-    def share(self, room: int, tenants: Sequence[TenantShare], *, is_fifo: bool) -> QueueShare:
+    def share(self, tenants: Sequence[TenantShare], most: int, *, is_fifo: bool) -> QueueShare:
+        """As a pick sees it, with its first ``most`` tenants or all that there are."""
         return QueueShare(
             queue_id=self.queue_id,
             weight_milli=self.weight * 1_000,
             vruntime=self.vruntime,
             virtual_time=self.virtual_time,
             was_backlogged=self.was_backlogged,
-            room=room if self.cap is None else min(room, self.cap - self.in_flight),
+            room=UNCAPPED if self.cap is None else self.cap - self.in_flight,
             is_fifo=is_fifo,
             tenants=tenants,
             in_flight=self.in_flight,
+            has_more=len(tenants) >= most,
         )
 
 
@@ -138,7 +142,7 @@ def read_pool(
     if most < limit and tenants.any_estimate_below(MERGE_BELOW_US):
         most = min(limit, room * MAX_MESSAGE_JOBS)
         tenants = _read_tenants(queues, most, only_entities, slice_us, is_fifo=is_fifo)
-    shares = [queue.share(room, tenants.by_queue[queue.queue_id], is_fifo=is_fifo) for queue in queues]
+    shares = [queue.share(tenants.by_queue[queue.queue_id], most, is_fifo=is_fifo) for queue in queues]
     share = PoolShare(has.virtual_time, room, shares, tenants.room, limit=most, merging=MERGING)
     if has_reserve:
         caps = {queue.queue_id: queue.cap for queue in queues}

@@ -21,9 +21,6 @@ SECOND = 10**9
 SLEEP = {"kind": "sleep", "payload": {"seconds": 0}}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="A queue that takes every free slot, or all that was read of it, counts as empty afterwards."
-)
 @pytest.mark.parametrize(("tenants", "jobs"), [(1, 3), (3, 1)], ids=["one tenant", "more tenants than are read"])
 def test_a_queue_that_fills_the_pool_is_still_backlogged_and_charged_what_was_measured(
     globex: Tenant, worker: Registration, tick: Tick, start: Start, tenants: int, jobs: int

@@ -19,10 +19,6 @@ def small(number: int) -> ReadyJob:
     return ReadyJob(UUID(int=number), 0, "noop", 1, may_merge=True)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="At its cap, whoever's next job was not read is passed over, though it may join its message.",
-)
 @pytest.mark.parametrize(
     "share",
     [
