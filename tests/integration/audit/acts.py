@@ -457,6 +457,7 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
 }
 # Routes of the console where nothing is changed, as `tests/access/table.py` writes them.
 CONSOLE_READS = (
+    "scheduling/",
     "",
     "overview/",
     "fairness/",

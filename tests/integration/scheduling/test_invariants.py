@@ -171,7 +171,7 @@ def test_a_slot_that_idles_is_noticed(
     submit(acme, 9, "sleep", payload={"seconds": 0})
     if forgotten != "stage_held":
         submit(acme)
-        monkeypatch.setattr(tick_module, forgotten, lambda *_: False)
+        monkeypatch.setattr(tick_module, forgotten, lambda *_: () if forgotten == "hold" else 0)
     while tick().has_more and forgotten != "hold":
         pass
     if forgotten == "stage_held":
