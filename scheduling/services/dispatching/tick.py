@@ -32,6 +32,9 @@ from tenants.context import all_tenants
 # First key of the advisory locks of this module; the second is the pool's id.
 TICK_LOCK = 0x7469636B
 
+# A flood may come before the tables' statistics know of it; to read a table of many thousand rows once for each of a
+# few thousand would take minutes. All that a tick looks up has an index, and what has none is read all the same.
+_PLANNING = "SET LOCAL enable_seqscan = off; SET LOCAL jit = off;"
 # One question in the place of four statements that mostly find nothing: planning them is most of an idle tick.
 _LOOK = """
 SELECT pg_try_advisory_xact_lock(%(lock)s, %(pool_id)s),
@@ -133,7 +136,7 @@ def _lead(pool_id: int) -> _News | None:
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SET LOCAL idle_in_transaction_session_timeout = {TICK_IDLE_TIMEOUT_MS}; SET LOCAL jit = off; {_LOOK}",
+            f"SET LOCAL idle_in_transaction_session_timeout = {TICK_IDLE_TIMEOUT_MS}; {_PLANNING} {_LOOK}",
             {"lock": TICK_LOCK, "pool_id": pool_id},
         )
         while cursor.nextset():  # past the answers of SET
