@@ -64,7 +64,7 @@ class LiveExecutionAdmin(HistoryAdmin):
     list_display = ("number", "phase_badge", "kind", "of_job", "queue", "dispatched_at", "started_at")
     list_filter = (KindFilter, QueueFilter, TenantFilter)
     # The token lets its holder begin the execution: it is for the worker alone.
-    exclude = ("job", "token", "predicted_us")
+    exclude = ("job", "token", "predicted_us", "whole_us")
     hidden_fields = frozenset({"token"})
     readonly_fields = ("phase_badge", "of_job", "predicted")
 
@@ -74,7 +74,7 @@ class LiveExecutionAdmin(HistoryAdmin):
 
     @admin.display(description="Predicted")
     def predicted(self, execution: LiveExecution) -> str:
-        return duration_words(execution.predicted_us / 1_000_000)
+        return duration_words(execution.expected_us / 1_000_000)
 
 
 @admin.register(JobEvent)

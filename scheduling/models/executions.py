@@ -43,8 +43,10 @@ class LiveExecution(TenantModel):
     )
     token = models.UUIDField(help_text="Dispatch token; only the latest message carries it.")
     fence = models.BigIntegerField(default=0)
-    predicted_us = models.BigIntegerField()
-    charged_us = models.BigIntegerField(null=True, help_text="Charged so far, where that is not what is predicted.")
+    predicted_us = models.BigIntegerField(help_text="Charged in advance, to be corrected when it ends.")
+    whole_us = models.BigIntegerField(
+        null=True, help_text="Predicted for all of it, where that is not what is charged."
+    )
     weight_milli = models.PositiveIntegerField(help_text="The tenant's weight when this was charged.")
     queue_weight_milli = models.PositiveIntegerField(help_text="The queue's weight when this was charged.")
     dispatched_at = models.DateTimeField()
@@ -64,6 +66,11 @@ class LiveExecution(TenantModel):
     def phase(self) -> str:
         """``dispatched`` until a worker begins it, then ``executing``."""
         return self.Phase.EXECUTING if self.started_at else self.Phase.DISPATCHED
+
+    @property
+    def expected_us(self) -> int:
+        """The slot time that it is predicted to take, in microseconds."""
+        return self.predicted_us if self.whole_us is None else self.whole_us
 
 
 class Execution(HistoryRow):
@@ -187,7 +194,7 @@ class Settled(FoldedRow):
     message_id = models.UUIDField()
     kind = models.CharField(max_length=64)
     predicted_us = models.BigIntegerField()
-    charged_us = models.BigIntegerField(null=True)
+    whole_us = models.BigIntegerField(null=True)
     measured_us = models.BigIntegerField()
     weight_milli = models.PositiveIntegerField()
     queue_weight_milli = models.PositiveIntegerField()

@@ -31,7 +31,7 @@ SELECT id, job_id, queue_id, kind, number, state, predicted_us, measured_us, dis
      FROM scheduling_execution WHERE tenant_id = %(tenant)s ORDER BY id DESC LIMIT %(looked_at)s)
     UNION ALL
     SELECT id, job_id, queue_id, kind, number, CASE WHEN started_at IS NULL THEN 'dispatched' ELSE 'executing' END,
-        predicted_us, NULL, dispatched_at
+        coalesce(whole_us, predicted_us), NULL, dispatched_at
     FROM scheduling_execution_live WHERE tenant_id = %(tenant)s
 ) AS last
 WHERE %(queues)s::bigint[] IS NULL OR queue_id = ANY (%(queues)s)

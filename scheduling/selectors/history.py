@@ -75,7 +75,7 @@ class ExecutionRecord:
             started_at=row.started_at,
             ended_at=None,
             seconds=None,
-            predicted_seconds=row.predicted_us / 1_000_000,
+            predicted_seconds=row.expected_us / 1_000_000,
             error_type="",
             error_message="",
             traceback="",

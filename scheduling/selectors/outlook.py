@@ -62,7 +62,8 @@ SELECT count(*), coalesce(sum(estimate_us), 0)::float8 FROM (
 _RUNNING = """
 SELECT m.tenant_ids, greatest(m.predicted_us - m.us, m.us - m.predicted_us, m.predicted_us / 10.0)::float8
 FROM (
-    SELECT array_agg(DISTINCT l.tenant_id) AS tenant_ids, sum(l.predicted_us)::float8 AS predicted_us,
+    SELECT array_agg(DISTINCT l.tenant_id) AS tenant_ids,
+        sum(coalesce(l.whole_us, l.predicted_us))::float8 AS predicted_us,
         coalesce(1000000 * extract(epoch FROM clock_timestamp() - min(l.started_at)), 0)::float8 AS us
     FROM scheduling_execution_live l WHERE l.pool_id = %(pool_id)s GROUP BY l.message_id
 ) m

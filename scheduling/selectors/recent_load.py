@@ -34,9 +34,10 @@ WHERE pool_id = %s AND status = 'online' AND heartbeat_at > now() - make_interva
 """
 # In flight: what is left of what was predicted. Whoever has used all of it is taken to need as much again as a tenth.
 _RUNNING = """
-SELECT l.tenant_id, l.queue_id, e.fair_key, greatest(l.predicted_us / 10, l.predicted_us
+SELECT l.tenant_id, l.queue_id, e.fair_key, greatest(p.whole_us / 10, p.whole_us
     - coalesce(extract(epoch FROM clock_timestamp() - l.started_at) * 1000000, 0)::bigint, 1)
-FROM scheduling_execution_live l JOIN scheduling_schedulingentity e ON e.id = l.entity_id
+FROM scheduling_execution_live l CROSS JOIN LATERAL (SELECT coalesce(l.whole_us, l.predicted_us) AS whole_us) p
+    JOIN scheduling_schedulingentity e ON e.id = l.entity_id
 WHERE l.pool_id = %s ORDER BY l.id
 """
 # A line of waiting jobs is told by its length, as far as it matters, and by what its next job is predicted to cost.

@@ -17,8 +17,7 @@ SELECT tenant_id, sum(charged)::bigint, sum(measured)::bigint, sum(predicted)::b
 FROM (
     SELECT tenant_id, microseconds AS charged, 0 AS measured, 0 AS predicted FROM scheduling_charge WHERE {IN_PAGE}
     UNION ALL SELECT tenant_id, 0, measured_us, 0 FROM scheduling_execution WHERE {IN_PAGE}
-    UNION ALL SELECT tenant_id, 0, 0, coalesce(charged_us, predicted_us) FROM scheduling_execution_live
-        WHERE {IN_PAGE}
+    UNION ALL SELECT tenant_id, 0, 0, predicted_us FROM scheduling_execution_live WHERE {IN_PAGE}
 ) AS entries
 -- A tenant that is being erased loses one table after the other.
 WHERE tenant_id NOT IN (SELECT subject_id FROM tenants_tenanterasure WHERE status = 'running')

@@ -17,7 +17,7 @@ WITH verdict AS (
     DELETE FROM scheduling_execution_live l USING verdict v<in order>
     WHERE l.id = v.execution_id AND l.fence = v.fence
     RETURNING l.id, l.tenant_id, l.job_id, l.entity_id, l.queue_id, l.message_id, l.kind, l.number, l.fence,
-        l.worker_id, l.predicted_us, l.charged_us, l.weight_milli, l.queue_weight_milli, l.dispatched_at,
+        l.worker_id, l.predicted_us, l.whole_us, l.weight_milli, l.queue_weight_milli, l.dispatched_at,
         v.outcome, v.event, l.started_at AS message_started_at,
         -- A member of a merged message began when its turn came, or never.
         CASE WHEN v.measured_us IS NULL THEN l.started_at
@@ -71,25 +71,24 @@ WITH verdict AS (
         predicted_us, measured_us, peak_memory_kib, dispatched_at, started_at, ended_at, error_type, error_message,
         traceback)
     SELECT id, tenant_id, job_id, queue_id, kind, number, fence, worker_id, outcome,
-        predicted_us, measured_us, peak_memory_kib, dispatched_at, started_at,
+        coalesce(whole_us, predicted_us), measured_us, peak_memory_kib, dispatched_at, started_at,
         coalesce(started_at + measured_us * interval '1 microsecond', now()), error_type, error_message,
         traceback
     FROM ended
 ), charge AS (
     INSERT INTO scheduling_charge (id, tenant_id, job_id, execution_id, queue_id, reason, microseconds, at)
-    SELECT charge_id, tenant_id, job_id, id, queue_id, 'corrected',
-        measured_us - coalesce(charged_us, predicted_us), now()
-    FROM ended
+    SELECT charge_id, tenant_id, job_id, id, queue_id, 'corrected', measured_us - predicted_us, now() FROM ended
 ), event AS (
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
     SELECT event_id, tenant_id, job_id, id, now(), event, state, %(actor)s, '', event_data FROM ended
 ), settled AS (
-    INSERT INTO scheduling_settled (tenant_id, entity_id, queue_id, message_id, kind, predicted_us, charged_us,
+    INSERT INTO scheduling_settled (tenant_id, entity_id, queue_id, message_id, kind, predicted_us, whole_us,
         measured_us, weight_milli, queue_weight_milli, is_sample, payload_bytes, used_us, peak_memory_kib, ended_at)
-    SELECT e.tenant_id, e.entity_id, e.queue_id, e.message_id, e.kind, e.predicted_us, e.charged_us, e.measured_us,
+    SELECT e.tenant_id, e.entity_id, e.queue_id, e.message_id, e.kind, e.predicted_us, e.whole_us, e.measured_us,
         e.weight_milli, e.queue_weight_milli,
         -- A failure that came sooner than the work was predicted to take says nothing about the work.
-        j.job_id IS NOT NULL AND e.is_sample AND (e.outcome = 'completed' OR e.measured_us >= e.predicted_us),
+        j.job_id IS NOT NULL AND e.is_sample
+            AND (e.outcome = 'completed' OR e.measured_us >= coalesce(e.whole_us, e.predicted_us)),
         coalesce(j.payload_bytes, 0), coalesce(j.used_us, 0), e.peak_memory_kib, now()
     FROM ended e LEFT JOIN job j USING (job_id)
 ), tally AS (

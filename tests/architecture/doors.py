@@ -90,10 +90,6 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"put_suspended_jobs"},
         "FORCE binds the owner, who lists what is suspended",
     ),
-    "scheduling/migrations/0021_slice_charges.py": (
-        {"call_charged_predicted"},
-        "FORCE binds the owner, who writes back charges",
-    ),
     "scheduling/migrations/0010_fair_keys.py": ({"give_lines_back"}, "FORCE binds the owner, who gives back all lines"),
     "scheduling/migrations/0013_messages.py": (
         {"count_executions"},

@@ -54,9 +54,9 @@ WITH picked AS (
     RETURNING g.*, j.execution_count AS number, j.fence, j.traceparent
 ), live AS (
     INSERT INTO scheduling_execution_live (id, tenant_id, job_id, entity_id, queue_id, pool_id, kind, number, token,
-        fence, predicted_us, charged_us, weight_milli, queue_weight_milli, message_id, dispatched_at, published_at)
+        fence, predicted_us, whole_us, weight_milli, queue_weight_milli, message_id, dispatched_at, published_at)
     SELECT execution_id, tenant_id, job_id, entity_id, queue_id, %(pool_id)s, kind, number, token,
-        fence, predicted_us, nullif(cost_us, predicted_us), weight_milli, queue_weight_milli, message_id, now(), now()
+        fence, cost_us, nullif(predicted_us, cost_us), weight_milli, queue_weight_milli, message_id, now(), now()
     FROM claimed
 ), charge AS (
     INSERT INTO scheduling_charge (id, tenant_id, job_id, execution_id, queue_id, reason, microseconds, at)

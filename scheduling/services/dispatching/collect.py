@@ -26,7 +26,7 @@ _COLLECT = (
 WITH gone AS (
     DELETE FROM scheduling_settled s USING scheduling_queue q
     WHERE q.id = s.queue_id AND q.pool_id = %(pool_id)s
-    RETURNING s.*, coalesce(s.charged_us, s.predicted_us) AS charge_us
+    RETURNING s.*
 ), of_message AS (
     -- A message keeps its places until its last execution has ended: `is_over` where none of it is left in flight.
     -- The settlement takes the one row and writes the other in one transaction, so exactly one tick sees that.
@@ -37,8 +37,8 @@ WITH gone AS (
     SELECT entity_id, count(*) FILTER (WHERE is_over) AS ended FROM of_message GROUP BY 1
 ), by_line AS (
     SELECT s.entity_id, e.parent_id, o.ended,
-        sum(measured_us * 1000000 / s.weight_milli - s.charge_us * 1000000 / s.weight_milli)::bigint AS correction,
-        sum(measured_us * 1000 - s.charge_us * 1000)::bigint AS key_correction
+        sum(measured_us * 1000000 / s.weight_milli - predicted_us * 1000000 / s.weight_milli)::bigint AS correction,
+        sum(measured_us * 1000 - predicted_us * 1000)::bigint AS key_correction
     FROM gone s JOIN over_by_line o USING (entity_id) JOIN scheduling_schedulingentity e ON e.id = s.entity_id
     GROUP BY 1, 2, 3
 ), key AS (
@@ -89,7 +89,7 @@ WITH gone AS (
     WHERE c.before >= coalesce(t.max_concurrency, p.max_concurrency)
 ), <samples>, by_queue AS (
     SELECT queue_id,
-        sum(measured_us * 1000000 / queue_weight_milli - charge_us * 1000000 / queue_weight_milli)::bigint
+        sum(measured_us * 1000000 / queue_weight_milli - predicted_us * 1000000 / queue_weight_milli)::bigint
             AS correction
     FROM gone GROUP BY 1
 ), queue AS (

@@ -93,10 +93,11 @@ def _fold(table: str, key: str) -> str:
 # slices, and the last hand-out's prediction was of what was then left of it.
 FOLD_SAMPLES = f"""samples AS (
     SELECT g.tenant_id, g.kind, g.payload_bytes::float8 AS size, g.used_us::float8 AS whole_us,
-        (g.predicted_us - g.measured_us)::float8 AS error_us,
+        (g.expected_us - g.measured_us)::float8 AS error_us,
         CASE WHEN coalesce(k.samples, 0) < {KNOWN_SAMPLES} THEN g.used_us
-            ELSE least(g.used_us, {OUTLIER} * (g.used_us - g.measured_us + g.predicted_us)) END::float8 AS cost
-    FROM gone g LEFT JOIN scheduling_kind_cost k ON k.kind = g.kind
+            ELSE least(g.used_us, {OUTLIER} * (g.used_us - g.measured_us + g.expected_us)) END::float8 AS cost
+    FROM (SELECT *, coalesce(whole_us, predicted_us) AS expected_us FROM gone) g
+        LEFT JOIN scheduling_kind_cost k ON k.kind = g.kind
     WHERE g.is_sample
 ), tenant_cost AS ({_fold("scheduling_tenant_kind_cost", "tenant_id, kind")}
 ), kind_cost AS ({_fold("scheduling_kind_cost", "kind")}

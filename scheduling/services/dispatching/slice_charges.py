@@ -22,10 +22,11 @@ ORDER BY l.id FOR UPDATE OF l SKIP LOCKED
 # The weights are the hand-out's, at which its end corrects the charge. A clock goes to the start of the last slice.
 _CHARGE = """
 WITH gone_on AS (
-    UPDATE scheduling_execution_live l SET charged_us = coalesce(l.charged_us, l.predicted_us) + s.slices * s.slice_us
+    UPDATE scheduling_execution_live l SET
+        predicted_us = l.predicted_us + s.slices * s.slice_us, whole_us = coalesce(l.whole_us, l.predicted_us)
     FROM (
         SELECT l.id, u.charge_id, p.granularity_seconds * 1000000::bigint AS slice_us,
-            1 + floor((extract(epoch FROM now() - l.started_at) * 1000000 - coalesce(l.charged_us, l.predicted_us))
+            1 + floor((extract(epoch FROM now() - l.started_at) * 1000000 - l.predicted_us)
                 / (p.granularity_seconds * 1000000::bigint))::bigint AS slices
         FROM unnest(%(ids)s::uuid[], %(charge_ids)s::uuid[]) AS u(id, charge_id)
             JOIN scheduling_execution_live l ON l.id = u.id
@@ -75,7 +76,7 @@ WHERE c.pool_id = %(pool_id)s AND q.start_tag > c.virtual_time
 """
 # Whether a live execution ``l`` has run for its slice, under the plan ``p``, and for all that it was charged.
 IS_USED = """l.started_at <= now() - greatest(p.granularity_seconds * 1000000::bigint,
-    coalesce(l.charged_us, l.predicted_us)) * interval '1 microsecond'"""
+    l.predicted_us) * interval '1 microsecond'"""
 
 
 def charge_slices(pool_id: int) -> None:

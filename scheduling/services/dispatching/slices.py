@@ -41,8 +41,7 @@ SELECT e.id, e.tenant_id, e.weight_milli, e.vruntime, e.in_flight + e.keys_in_fl
     e.waiting + e.keys_waiting, e.estimate_us, e.own_vruntime, e.virtual_time,
     line.id, CASE WHEN line.parent_id IS NULL THEN line.own_vruntime ELSE line.vruntime END, line.in_flight,
     coalesce(CASE WHEN line.parent_id IS NULL THEN line.own_rank END, line.head_rank), line.waiting, line.estimate_us,
-    l.id, l.queue_id, j.rank, l.weight_milli, l.queue_weight_milli,
-    coalesce(l.charged_us, l.predicted_us),
+    l.id, l.queue_id, j.rank, l.weight_milli, l.queue_weight_milli, l.predicted_us,
     (extract(epoch FROM clock_timestamp() - l.started_at) * 1000000)::bigint,
     l.started_at < now() - make_interval(secs => plan.granularity_seconds) AND w.status = 'online'
         AND count(*) OVER (PARTITION BY l.message_id) = 1

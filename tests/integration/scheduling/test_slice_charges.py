@@ -70,7 +70,7 @@ def entity(tenant: Tenant, key: str = "") -> SchedulingEntity:
 def test_a_long_job_is_charged_one_slice_when_it_is_handed_out(acme: Tenant, tick: Tick, worker: Registration) -> None:
     (job,) = submit(acme)
     tick()
-    assert (live(job).predicted_us, live(job).charged_us) == (600 * SECOND_US, SLICE * SECOND_US)
+    assert (live(job).predicted_us, live(job).whole_us) == (SLICE * SECOND_US, 600 * SECOND_US)
     assert charges(job) == [("predicted", SLICE)]
     assert entity(acme).vruntime == virtual_service(SLICE * SECOND_US, entity(acme).weight_milli)
     # What is told of its length is what is predicted.
@@ -82,7 +82,7 @@ def test_a_short_job_is_charged_as_it_is_predicted(acme: Tenant, tick: Tick, wor
         Queue.objects.update(expected_seconds=SLICE)
     (job,) = submit(acme)
     tick()
-    assert (live(job).predicted_us, live(job).charged_us) == (SLICE * SECOND_US, None)
+    assert (live(job).predicted_us, live(job).whole_us) == (SLICE * SECOND_US, None)
 
 
 def test_where_no_time_is_sliced_all_is_charged_at_once(acme: Tenant, tick: Tick, worker: Registration) -> None:
@@ -90,7 +90,7 @@ def test_where_no_time_is_sliced_all_is_charged_at_once(acme: Tenant, tick: Tick
         CFSPlan.objects.filter(is_active=True).update(strategy=CFSPlan.Strategy.NOP)
     (job,) = submit(acme)
     tick()
-    assert live(job).charged_us is None
+    assert live(job).whole_us is None
     assert charges(job) == [("predicted", 600)]
 
 
