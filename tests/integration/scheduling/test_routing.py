@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from scheduling.models import Job, Queue, QueueStanding, RoutingRule, SchedulingEntity, Worker, WorkerPool
+from scheduling.selectors import standings
 from scheduling.selectors.standings import forget_loads
 from scheduling.services.standings import measure_queues
 from scheduling.services.topology import create_routing_rule, update_routing_rule
@@ -26,7 +27,9 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
 
 
 @pytest.fixture(autouse=True)
-def _fresh_loads() -> None:
+def _fresh_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read once for each test, however slow the machine is."""
+    monkeypatch.setattr(standings, "CACHED_SECONDS", 3_600.0)
     forget_loads()
 
 
