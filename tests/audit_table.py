@@ -34,12 +34,14 @@ POST   jobs/{waiting}/cancel/            job.cancelled           scheduling.job
 POST   jobs/{job}/retry/                 job.retried             scheduling.job
 POST   dead-letters/{letter}/requeue/    job.retried             scheduling.job
 POST   circuits/noop/reset/              circuit.reset           scheduling.circuit
+POST   queues/                           queue.created           scheduling.queue
 POST   queues/dataset/pause/             queue.paused            scheduling.queue
 POST   queues/dataset/resume/            queue.resumed           scheduling.queue
 POST   queues/dataset/drain/             queue.draining          scheduling.queue
 POST   kinds/noop/pause/                 kind.paused             scheduling.kind
 POST   kinds/noop/resume/                kind.resumed            scheduling.kind
 POST   kinds/noop/drain/                 kind.draining           scheduling.kind
+POST   pools/                            worker_pool.created     scheduling.workerpool
 POST   pools/default/pause/              pool.paused             scheduling.workerpool
 POST   pools/default/resume/             pool.resumed            scheduling.workerpool
 POST   pools/default/drain/              pool.draining           scheduling.workerpool
@@ -109,6 +111,7 @@ scheduling.job                      resume        job.resumed              sched
 scheduling.job                      reveal        job.payload_revealed     scheduling.job
 scheduling.kindpause                add           kind.paused              scheduling.kind
 scheduling.kindpause                resume        kind.resumed             scheduling.kind
+scheduling.queue                    add           queue.created            scheduling.queue
 scheduling.queue                    change        queue.changed            scheduling.queue
 scheduling.queue                    pause         queue.paused             scheduling.queue
 scheduling.queue                    resume        queue.resumed            scheduling.queue
@@ -126,6 +129,7 @@ scheduling.schedule                 run_now       schedule.run             sched
 scheduling.schedule                 pause         schedule.paused          scheduling.schedule
 scheduling.schedule                 resume        schedule.resumed         scheduling.schedule
 scheduling.schedule                 delete        schedule.deleted         scheduling.schedule
+scheduling.workerpool               add           worker_pool.created      scheduling.workerpool
 scheduling.workerpool               change        worker_pool.changed      scheduling.workerpool
 tenants.apikey                      add           api_key.issued           tenants.apikey
 tenants.apikey                      revoke        api_key.revoked          tenants.apikey
@@ -182,7 +186,9 @@ backfill_schedule    schedule.backfilled    scheduling.schedule
 cancel_jobs          job.cancelled          scheduling.job
 change_password      user.password_changed  auth.user
 create_platform_admin user.created          auth.user
+create_queue         queue.created          scheduling.queue
 create_tenant        tenant.created         tenants.tenant
+create_worker_pool   worker_pool.created    scheduling.workerpool
 erase_tenant         tenant.erasure_requested tenants.tenanterasure
 grant_platform_role  platform_role.granted  auth.user
 index_documents      documents.uploaded     retrieval.dataset

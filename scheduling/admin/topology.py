@@ -1,46 +1,84 @@
-"""Queues, pools, workers and paused kinds in the console: the platform's alone."""
+"""Queues, pools and workers in the console: the platform's alone."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import Model
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from scheduling.admin.help_texts import HelpfulMixin
 from scheduling.conf import lease_seconds
 from scheduling.dashboards.tags import badge
 from scheduling.dashboards.wording import duration_words
-from scheduling.models import KindPause, Queue, Worker, WorkerPool
-from scheduling.processors import registry
+from scheduling.models import Queue, Worker, WorkerPool
 from scheduling.selectors.stops import find_drain
 from scheduling.services.memory_classes import kinds_beyond
 from scheduling.services.pauses import (
     drain_pool,
     drain_queue,
-    pause_kind,
     pause_pool,
     pause_queue,
-    resume_kind,
     resume_pool,
     resume_queue,
 )
-from scheduling.services.topology import QUEUE_FIELDS, update_queue, update_worker_pool
+from scheduling.services.topology import (
+    POOL_FIELDS,
+    QUEUE_FIELDS,
+    check_new_name,
+    create_queue,
+    create_worker_pool,
+    update_queue,
+    update_worker_pool,
+)
 from scheduling.services.workers import drain_worker, resume_worker
 from tenants.admin.base import PlatformStaffAdmin
 from tenants.admin.post_actions import post_action, until_of
+from tenants.exceptions import FieldInvalidError
 from tenants.permissions import Permission
 
 
-class StandingAdmin(HelpfulMixin, PlatformStaffAdmin):
-    """Rows that a migration or a process puts there: edited or looked at, never added here."""
+class TopologyForm(forms.ModelForm):  # type: ignore[type-arg]
+    """The fields of a queue or pool, and why; says beside the name what it may not be."""
+
+    reason = forms.CharField(
+        max_length=500, required=False, widget=UnfoldAdminTextInputWidget(), help_text="Kept in the audit log."
+    )
+
+    def clean_name(self) -> str:
+        try:
+            return check_new_name(self.cleaned_data["name"])
+        except FieldInvalidError as refusal:
+            raise ValidationError(refusal.errors[0]["detail"]) from refusal
+
+
+class TopologyAdmin(HelpfulMixin, PlatformStaffAdmin):
+    """Rows that people add and edit; what is ``given_once`` stays what it was when the row was added."""
 
     view_permission = Permission.PLATFORM_VIEW
+    add_permission = change_permission = Permission.FAIRNESS_MANAGE
+    form = TopologyForm
+    given_once: ClassVar[tuple[str, ...]]
+    edited_fields: ClassVar[tuple[str, ...]]
+    state_fields: ClassVar[tuple[str, ...]] = ()
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        shown = (*self.given_once, *(self.state_fields if obj else ()), *self.edited_fields)
+        return (*shown, "reason") if self.has_change_permission(request) else shown
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        return (*self.given_once, *self.state_fields) if obj else ()
+
+    def values_of(self, form: Any, *, change: bool) -> dict[str, Any]:
+        """What was typed into the fields that are edited; of a change, what differs."""
+        names = form.changed_data if change else self.edited_fields
+        return {name: form.cleaned_data[name] for name in names if name in self.edited_fields}
 
 
 def is_draining(scope: str, row: Queue | WorkerPool) -> bool:
@@ -49,22 +87,29 @@ def is_draining(scope: str, row: Queue | WorkerPool) -> bool:
 
 
 @admin.register(Queue)
-class QueueAdmin(StandingAdmin):
+class QueueAdmin(TopologyAdmin):
     """Celery queues; the dispatcher decides their order."""
 
-    change_permission = Permission.FAIRNESS_MANAGE
     list_display = ("name", "state_badge", "pool", "weight", "cap", "dispatches_per_minute", "expected_seconds")
     list_select_related = ("pool",)
-    fields = ("name", "pool", "state_badge", "pause_reason", *QUEUE_FIELDS)
-    readonly_fields = ("name", "pool", "state_badge", "pause_reason")
+    given_once = ("name", "pool")
+    edited_fields = QUEUE_FIELDS
+    state_fields = ("state_badge", "pause_reason")
     post_actions = ("pause", "drain", "resume")
     help_texts = {
+        "name": "Lower-case letters, digits, hyphens and underscores; it cannot be changed later.",
+        "pool": "Whose workers read it, from their next heartbeat on; it cannot be changed later.",
         "description": "What this queue is for, in one line.",
         "resource_class": "What its jobs use most; workers of a pool should offer it.",
     }
 
     def save_model(self, request: HttpRequest, obj: Queue, form: Any, change: bool) -> None:
-        update_queue(queue=obj, changes={name: form.cleaned_data[name] for name in form.changed_data})
+        values, reason = self.values_of(form, change=change), form.cleaned_data["reason"]
+        if change:
+            update_queue(queue=obj, changes=values, reason=reason)
+        else:
+            given = form.cleaned_data
+            obj.pk = create_queue(name=given["name"], pool=given["pool"], values=values, reason=reason).pk
 
     @post_action(
         label="Pause",
@@ -104,18 +149,24 @@ class QueueAdmin(StandingAdmin):
 
 
 @admin.register(WorkerPool)
-class WorkerPoolAdmin(StandingAdmin):
+class WorkerPoolAdmin(TopologyAdmin):
     """Pools of workers that share slots."""
 
-    change_permission = Permission.FAIRNESS_MANAGE
     list_display = ("name", "description", "memory_mib")
-    fields = ("name", "description", "memory_mib")
-    readonly_fields = ("name",)
+    given_once = ("name",)
+    edited_fields = POOL_FIELDS
     post_actions = ("pause", "drain", "resume")
-    help_texts = {"description": "Which machines and queues this pool is, in one line."}
+    help_texts = {
+        "name": "Lower-case letters, digits, hyphens and underscores; “manage.py run_worker --pool NAME” serves it.",
+        "description": "Which machines and queues this pool is, in one line.",
+    }
 
     def save_model(self, request: HttpRequest, obj: WorkerPool, form: Any, change: bool) -> None:
-        update_worker_pool(pool=obj, changes={name: form.cleaned_data[name] for name in form.changed_data})
+        values, reason = self.values_of(form, change=change), form.cleaned_data["reason"]
+        if change:
+            update_worker_pool(pool=obj, changes=values, reason=reason)
+        else:
+            obj.pk = create_worker_pool(name=form.cleaned_data["name"], values=values, reason=reason).pk
         if too_large := kinds_beyond(obj):
             messages.warning(request, f"Jobs of these kinds need more memory and wait here: {', '.join(too_large)}.")
 
@@ -153,9 +204,10 @@ class WorkerPoolAdmin(StandingAdmin):
 
 
 @admin.register(Worker)
-class WorkerAdmin(StandingAdmin):
-    """Worker processes with their slots and how long ago they were heard of."""
+class WorkerAdmin(HelpfulMixin, PlatformStaffAdmin):
+    """Worker processes with their slots and how long ago they were heard of; each enters itself."""
 
+    view_permission = Permission.PLATFORM_VIEW
     list_display = ("process", "state_badge", "pool", "slots", "heard", "canary", "skew", "version", "started_at")
     list_select_related = ("pool",)
     ordering = ("-id",)
@@ -205,59 +257,3 @@ class WorkerAdmin(StandingAdmin):
     @admin.display(description="Clock off by")
     def skew(self, worker: Worker) -> str:
         return "-" if worker.clock_skew_seconds is None else f"{worker.clock_skew_seconds:+.2f} s"
-
-
-class KindPauseForm(forms.Form):
-    """A kind from those that are installed, and why it shall wait."""
-
-    kind = forms.ChoiceField(
-        widget=UnfoldAdminSelectWidget(),
-        help_text="Nothing of this kind is dispatched, of any tenant; what runs goes on and what is submitted waits.",
-    )
-    reason = forms.CharField(
-        max_length=200,
-        widget=UnfoldAdminTextInputWidget(),
-        help_text="Shown to the tenants whose jobs wait for it, and kept in the audit log.",
-    )
-
-    paused_until = forms.DateTimeField(
-        required=False,
-        label="Until (UTC)",
-        widget=UnfoldAdminTextInputWidget({"type": "datetime-local"}),
-        help_text="It is resumed by itself at this time; empty: by a person.",
-    )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["kind"].choices = [(kind, kind) for kind in registry.kinds()]  # type: ignore[attr-defined]
-
-
-class KindPauseModelForm(KindPauseForm, forms.ModelForm):  # type: ignore[type-arg]
-    class Meta:
-        model = KindPause
-        fields = ("kind", "reason", "paused_until")
-
-
-@admin.register(KindPause)
-class KindPauseAdmin(HelpfulMixin, PlatformStaffAdmin):
-    """Kinds of which nothing is dispatched."""
-
-    view_permission = Permission.PLATFORM_VIEW
-    add_permission = Permission.QUEUES_OPERATE
-    list_display = ("kind", "reason", "paused_by", "paused_at", "paused_until")
-    form = KindPauseModelForm
-    empty_title = "No kind is paused"
-    empty_text = "Pause a kind when what it depends on is down: its jobs wait, and nothing of them is lost."
-    post_actions = ("resume",)
-
-    def save_model(self, request: HttpRequest, obj: KindPause, form: Any, change: bool) -> None:
-        values = form.cleaned_data
-        pause_kind(kind=values["kind"], reason=values["reason"], until=values["paused_until"])
-
-    @post_action(label="Resume", permission=Permission.QUEUES_OPERATE, asks_reason=True)
-    def resume(self, request: HttpRequest, pause: KindPause, reason: str) -> str:
-        resume_kind(kind=pause.kind, reason=reason)
-        return f"Jobs of kind {pause.kind} are dispatched again."
-
-    def _page_of(self, row: Any) -> str:
-        return reverse("admin:scheduling_kindpause_changelist")

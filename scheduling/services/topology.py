@@ -1,14 +1,19 @@
-"""Editing where jobs run: queues, pools and routing rules. Audited; the dispatcher is woken where its picks change."""
+"""Adding and editing where jobs run: queues, pools and routing rules.
+
+Audited; the dispatcher is woken where its picks change.
+"""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import IntegrityError, models, transaction
 
-from scheduling.models import Queue, RoutingRule, RoutingTarget, WorkerPool
+from scheduling.models import PoolClock, Queue, QueueClock, RoutingRule, RoutingTarget, WorkerPool
 from scheduling.services.conditions import check_condition
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import all_tenants
@@ -27,6 +32,9 @@ QUEUE_FIELDS = (
 )
 POOL_FIELDS = ("description", "memory_mib")
 MAX_WEIGHT = 1_000
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?", re.ASCII)
+# Keys of the broker's own beside the queues, which are keys by their names.
+_RESERVED_NAMES = frozenset({"unacked", "unacked_index", "unacked_mutex"})
 RULE_FIELDS = (
     "position",
     "kind",
@@ -40,9 +48,48 @@ RULE_FIELDS = (
 )
 
 
+def create_worker_pool(*, name: str, values: Mapping[str, Any] | None = None, reason: str = "") -> WorkerPool:
+    """Add a pool: dispatchers serve it within a second, workers are started for it by its name."""
+    with all_tenants():
+        pool = WorkerPool()
+        assign(pool, {"name": check_new_name(name), **_only(values or {}, POOL_FIELDS)})
+        _insert(pool, "worker pool")
+        PoolClock.objects.create(pool=pool)
+        record_audit(
+            action="worker_pool.created", target=pool, after=_values_of(pool, ("name", *POOL_FIELDS)), reason=reason
+        )
+    return pool
+
+
+def create_queue(
+    *, name: str, pool: WorkerPool | str, values: Mapping[str, Any] | None = None, reason: str = ""
+) -> Queue:
+    """Add a queue to a pool (or its name), whose workers read it from their next heartbeat on.
+
+    Nothing is sent to it until a routing rule or a tier row names it.
+    """
+    with all_tenants():
+        queue = Queue(pool=_find_pool(pool))
+        assign(queue, {"name": check_new_name(name), **_queue_values(values or {})})
+        _insert(queue, "queue")
+        QueueClock.objects.create(queue=queue)
+        after = {"pool": queue.pool.name, **_values_of(queue, ("name", *QUEUE_FIELDS))}
+        record_audit(action="queue.created", target=queue, after=after, reason=reason)
+    return queue
+
+
+def check_new_name(name: str) -> str:
+    """`name` if a queue or pool may be called so, else `FieldInvalidError`."""
+    if not _NAME.fullmatch(name):
+        raise _invalid("name", "Use lower-case letters, digits, hyphens and underscores, the latter two only inside.")
+    if name in _RESERVED_NAMES:
+        raise _invalid("name", "The broker uses this name itself.")
+    return name
+
+
 def update_queue(*, queue: Queue, changes: Mapping[str, Any], reason: str = "") -> Queue:
     """Change a queue's weight, cap, rate or description; the next tick reads them. Pausing has a service of its own."""
-    return _update(Queue.objects, queue, _only(changes, QUEUE_FIELDS), action="queue.changed", reason=reason)
+    return _update(Queue.objects, queue, _queue_values(changes), action="queue.changed", reason=reason)
 
 
 def update_worker_pool(*, pool: WorkerPool, changes: Mapping[str, Any], reason: str = "") -> WorkerPool:
@@ -93,6 +140,29 @@ def update_routing_rule(
     return row
 
 
+def _find_pool(pool: WorkerPool | str) -> WorkerPool:
+    if isinstance(pool, WorkerPool):
+        return pool
+    found = WorkerPool.objects.filter(name=pool).first()
+    if found is None:
+        known = ", ".join(WorkerPool.objects.values_list("name", flat=True))
+        raise _invalid("pool", f"There is no worker pool {pool!r}; there are: {known}.")
+    return found
+
+
+def _insert(row: Queue | WorkerPool, noun: str) -> None:
+    try:
+        with transaction.atomic():
+            row.save(force_insert=True)
+    except IntegrityError as error:
+        # The name is the only thing that two rows may not share.
+        raise _invalid("name", f"A {noun} named {row.name!r} exists.") from error
+
+
+def _values_of(row: models.Model, fields: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in fields}
+
+
 def _write_targets(rule: RoutingRule, targets: Mapping[int, int]) -> Difference:
     before = dict(rule.targets.values_list("queue__name", "weight"))
     rule.targets.all().delete()
@@ -141,3 +211,16 @@ def _only(values: Mapping[str, Any], editable: tuple[str, ...]) -> dict[str, Any
     if foreign:
         raise FieldInvalidError(f"{foreign[0]}: cannot be edited.")
     return dict(values)
+
+
+def _queue_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    checked = _only(values, QUEUE_FIELDS)
+    seconds = checked.get("expected_seconds")
+    if isinstance(seconds, float) and math.isnan(seconds):
+        # It is neither below the least nor above the most, so the bounds let it pass.
+        raise _invalid("expected_seconds", "It must be a number.")
+    return checked
+
+
+def _invalid(field: str, detail: str) -> FieldInvalidError:
+    return FieldInvalidError(f"{field}: {detail}", errors=[{"field": field, "code": "field_invalid", "detail": detail}])

@@ -58,6 +58,17 @@ class WholeNumberField(serializers.IntegerField):
         return int(super().to_internal_value(data))
 
 
+class NumberField(serializers.FloatField):
+    """A JSON number; texts and booleans are refused."""
+
+    default_error_messages = {"not_number": "Not a number."}
+
+    def to_internal_value(self, data: Any) -> float:
+        if isinstance(data, bool) or not isinstance(data, int | float):
+            self.fail("not_number")
+        return float(super().to_internal_value(data))
+
+
 @extend_schema_field(OpenApiTypes.DATETIME)
 class MomentField(serializers.Field[datetime, str, str | None, Any]):
     """An RFC 3339 time with its offset, answered in UTC."""

@@ -74,9 +74,9 @@ class Platform:
     def start_dispatcher(self) -> ManagedProcess:
         return self.start("dispatch_jobs")
 
-    def start_worker(self, *, concurrency: int = SLOTS) -> ManagedProcess:
-        """Start a worker of the pool `default`, and return once it takes jobs."""
-        worker = self.start("run_worker", "--pool=default", f"--concurrency={concurrency}")
+    def start_worker(self, *, concurrency: int = SLOTS, pool: str = "default") -> ManagedProcess:
+        """Start a worker of a pool, and return once it takes jobs."""
+        worker = self.start("run_worker", f"--pool={pool}", f"--concurrency={concurrency}")
         eventually(
             lambda: " ready." in worker.log or not worker.is_running, within=START_SECONDS, what="the worker is ready"
         )

@@ -1,9 +1,10 @@
-"""A queue that is added to a pool is read by the workers that run; the backlog follows a switch of the edition."""
+"""New queues are read by the workers that run, new pools by those started for them; the backlog follows a switch."""
 
 from __future__ import annotations
 
-from scheduling.models import CFSPlan, Queue, QueueClock, RoutingRule, Worker
+from scheduling.models import CFSPlan, Queue, Worker
 from scheduling.services.cfs_plans import activate_cfs_plan
+from scheduling.services.topology import create_queue, create_routing_rule, create_worker_pool
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.acceptance.acts import event_names, fetch, submit, wait_for, wait_for_all
@@ -14,17 +15,30 @@ from tests.acceptance.processes import eventually
 def test_a_new_queue_is_read_without_a_restart(platform: Platform, acme: Tenant) -> None:
     assert platform.worker is not None
     pid = platform.worker.pid
-    with all_tenants():
-        pool = Queue.objects.get(name="dataset").pool
-        queue = Queue.objects.create(name="brand_new", pool=pool)
-        QueueClock.objects.create(queue=queue)
-        rule = RoutingRule.objects.create(position=1, kind="noop", queue=queue)
+    queue = create_queue(name="brand_new", pool="default")
+    rule = create_routing_rule(values={"position": 1, "kind": "noop", "queue": queue})
     try:
         (job,) = submit(acme, "noop")
         wait_for(job, "completed")
         assert fetch(job).queue_id == queue.pk
         eventually(lambda: "brand_new" in queues_read_by(pid), what="the worker reports the queue")
     finally:
+        with all_tenants():
+            rule.delete()
+
+
+def test_a_worker_of_a_new_pool_runs_what_is_sent_to_its_queue(platform: Platform, acme: Tenant) -> None:
+    create_worker_pool(name="brand_new")
+    queue = create_queue(name="of_the_new_pool", pool="brand_new")
+    worker = platform.start_worker(concurrency=1, pool="brand_new")
+    rule = create_routing_rule(values={"position": 1, "kind": "noop", "queue": queue})
+    try:
+        (job,) = submit(acme, "noop")
+        wait_for(job, "completed")
+        assert fetch(job).queue_id == queue.pk
+        assert queues_read_by(worker.pid) == ["of_the_new_pool"]
+    finally:
+        worker.stop()
         with all_tenants():
             rule.delete()
 

@@ -111,6 +111,7 @@ GET    dead-letters/                         jobs.view
 GET    dead-letters/{letter}/                jobs.view
 POST   dead-letters/{letter}/requeue/        jobs.retry        {}
 GET    queues/                               platform.view
+POST   queues/                               fairness.manage   {"name": "another", "pool": "default", "reason": "x"}
 GET    queues/dataset/                       platform.view
 POST   queues/dataset/pause/                 queues.operate    {"reason": "disk"}
 POST   queues/dataset/resume/                queues.operate    {}
@@ -133,6 +134,7 @@ POST   kinds/noop/pause/                     queues.operate    {"reason": "bug"}
 POST   kinds/noop/resume/                    queues.operate    {}
 POST   kinds/noop/drain/                     queues.operate    {"reason": "moving"}
 GET    pools/                                platform.view
+POST   pools/                                fairness.manage   {"name": "another", "reason": "x"}
 GET    pools/default/                        platform.view
 POST   pools/default/pause/                  queues.operate    {"reason": "deploy"}
 POST   pools/default/resume/                 queues.operate    {}
@@ -199,7 +201,7 @@ scheduling.jobevent                jobs.view       -                -
 scheduling.kindcost                platform.view   -                -
 scheduling.kindpause               platform.view   queues.operate   -                resume:queues.operate
 scheduling.liveexecution           jobs.view       -                -
-scheduling.queue                   platform.view   -                fairness.manage  pause:queues.operate drain:queues.operate resume:queues.operate
+scheduling.queue                   platform.view   fairness.manage  fairness.manage  pause:queues.operate drain:queues.operate resume:queues.operate
 scheduling.routingrule             platform.view   fairness.manage  fairness.manage
 scheduling.schedule                schedules.view  schedules.manage schedules.manage run_now:schedules.manage pause:schedules.manage resume:schedules.manage delete:schedules.manage
 scheduling.schedulefire            schedules.view  -                -
@@ -207,7 +209,7 @@ scheduling.schedulingentity        tenant.view     -                -
 scheduling.tenantcapacity          tenant.view     -                -
 scheduling.upkeeprun               platform.view   -                -
 scheduling.worker                  platform.view   -                -                drain:queues.operate resume:queues.operate
-scheduling.workerpool              platform.view   -                fairness.manage  pause:queues.operate drain:queues.operate resume:queues.operate
+scheduling.workerpool              platform.view   fairness.manage  fairness.manage  pause:queues.operate drain:queues.operate resume:queues.operate
 tenants.apikey                     api_keys.view   api_keys.manage  -                revoke:api_keys.manage
 tenants.auditlogentry              audit.view      -                -
 tenants.membership                 members.view    members.manage   members.manage   remove:members.manage

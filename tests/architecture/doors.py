@@ -159,7 +159,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     ),
     "scheduling/services/tenant_work.py": ({"cancel_running"}, "the platform cancels what runs for a tenant"),
     "scheduling/services/topology.py": (
-        {"_update", "create_routing_rule", "update_routing_rule"},
+        {"_update", "create_queue", "create_routing_rule", "create_worker_pool", "update_routing_rule"},
         "pools, queues and rules are the platform's",
     ),
     "scheduling/services/upkeep/retention.py": (

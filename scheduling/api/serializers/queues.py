@@ -10,15 +10,34 @@ from rest_framework import serializers
 from scheduling.api.serializers.stops import DrainSerializer, PauseSerializer, drain_facts
 from scheduling.models import Queue
 from scheduling.selectors.overview import QueueLine
+from tenants.api.fields import NameField, NumberField, StrictSerializer, WholeNumberField
 
 WITHOUT_CONSUMER = "Set while the queue has work, or rules that point at it, and no live worker reads it."
+
+
+class NewQueueSerializer(StrictSerializer):
+    """A queue to be added; what is not given is as the model has it."""
+
+    name = NameField(max_length=60, help_text="Lower-case letters, digits, hyphens and underscores; it stays.")
+    pool = NameField(max_length=40, help_text="Name of the pool whose workers read it; it stays.")
+    description = NameField(max_length=200, required=False, allow_blank=True)
+    weight = WholeNumberField(required=False, help_text="Share of the pool beside its other queues, 1 to 1,000.")
+    cap = WholeNumberField(required=False, allow_null=True, help_text="Messages in flight at most.")
+    dispatches_per_minute = WholeNumberField(required=False, allow_null=True, help_text="Jobs handed out at most.")
+    dispatch_burst = WholeNumberField(required=False, allow_null=True, help_text="Of them at once.")
+    resource_class = NameField(max_length=12, required=False, help_text="`cpu`, `io` or `cpu+memory`.")
+    expected_seconds = NumberField(required=False, help_text="Cost assumed for a kind that has not run yet.")
+    reason = NameField(max_length=500, required=False, allow_blank=True, default="")
 
 
 class QueueSerializer(serializers.Serializer[Queue]):
     """A queue's settings."""
 
     name = serializers.CharField()
+    description = serializers.CharField()
     pool = serializers.CharField(source="pool.name")
+    resource_class = serializers.CharField(help_text="`cpu`, `io` or `cpu+memory`.")
+    expected_seconds = serializers.FloatField(help_text="Cost assumed for a kind that has not run yet.")
     weight = serializers.IntegerField(help_text="Unless the active CFS plan says otherwise.")
     cap = serializers.IntegerField(allow_null=True, help_text="Messages in flight at most.")
     dispatches_per_minute = serializers.IntegerField(allow_null=True, help_text="Jobs handed out at most.")

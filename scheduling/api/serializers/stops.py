@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from scheduling.models import KindCost, Worker
 from scheduling.selectors.stops import Stop, TargetState
-from tenants.api.fields import MomentField, NameField, StrictSerializer
+from tenants.api.fields import MomentField, NameField, StrictSerializer, WholeNumberField
 
 
 class StopRequestSerializer(StrictSerializer):
@@ -17,6 +17,17 @@ class StopRequestSerializer(StrictSerializer):
 
     reason = NameField(max_length=200)
     until = MomentField(required=False, allow_null=True, default=None, help_text="Absent or null: a person ends it.")
+
+
+class NewPoolSerializer(StrictSerializer):
+    """A worker pool to be added."""
+
+    name = NameField(max_length=40, help_text="Lower-case letters, digits, hyphens and underscores; it stays.")
+    description = NameField(max_length=200, required=False, allow_blank=True)
+    memory_mib = WholeNumberField(
+        required=False, help_text="What each child has: 256, 512 or 1024; the last if absent."
+    )
+    reason = NameField(max_length=500, required=False, allow_blank=True, default="")
 
 
 class PauseSerializer(serializers.Serializer[Stop]):

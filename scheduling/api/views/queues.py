@@ -7,15 +7,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from scheduling.api.filters import NoQuerySerializer
-from scheduling.api.serializers.queues import QueueNumbersSerializer, QueueSerializer
+from scheduling.api.serializers.queues import NewQueueSerializer, QueueNumbersSerializer, QueueSerializer
 from scheduling.api.serializers.stops import StopRequestSerializer
-from scheduling.api.views.stops import StoppableViewSet
+from scheduling.api.views.stops import OPERATE, StoppableViewSet
 from scheduling.models import Queue
 from scheduling.selectors.overview import read_overview
 from scheduling.selectors.queues import get_queue
 from scheduling.services.stops import Scope
+from scheduling.services.topology import create_queue
 from tenants.api.serializers import WhySerializer
 from tenants.context import all_tenants
+from tenants.permissions import Permission
 
 
 @extend_schema_view(
@@ -28,6 +30,7 @@ class QueueViewSet(StoppableViewSet):
 
     model = Queue
     scope = Scope.QUEUE
+    permissions = {**OPERATE, "create": Permission.FAIRNESS_MANAGE}
     serializer_class = QueueSerializer
     lookup_value_regex = "[-a-zA-Z0-9_]{1,60}"
 
@@ -39,6 +42,16 @@ class QueueViewSet(StoppableViewSet):
         with all_tenants():
             lines = read_overview().queues
         return Response({"next": None, "previous": None, "results": QueueNumbersSerializer(lines, many=True).data})
+
+    @extend_schema(operation_id="queues_create", request=NewQueueSerializer, responses={201: QueueSerializer})
+    def create(self, request: Request) -> Response:
+        """Add a queue to a pool; its workers read it from their next heartbeat on."""
+        body = NewQueueSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        values = dict(body.validated_data)
+        name, pool, reason = values.pop("name"), values.pop("pool"), values.pop("reason")
+        create_queue(name=name, pool=pool, values=values, reason=reason)
+        return self.answer_new(name)
 
     @extend_schema(operation_id="queues_retrieve")
     def retrieve(self, request: Request, name: str) -> Response:

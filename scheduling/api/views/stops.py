@@ -11,12 +11,14 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.reverse import reverse
 
 from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer
 from scheduling.api.responses import page_response
 from scheduling.api.serializers.jobs import NoBodySerializer
 from scheduling.api.serializers.stops import (
     KindSerializer,
+    NewPoolSerializer,
     StopRequestSerializer,
     TargetSerializer,
     WorkerSerializer,
@@ -28,6 +30,7 @@ from scheduling.selectors.stops import TargetState, read_target_state
 from scheduling.selectors.workers import get_worker, list_workers
 from scheduling.services import stops
 from scheduling.services.stops import Scope
+from scheduling.services.topology import create_worker_pool
 from scheduling.services.workers import drain_worker, resume_worker
 from tenants.api.serializers import WhySerializer
 from tenants.api.viewsets import StaffViewSet
@@ -84,6 +87,13 @@ class StoppableViewSet(StaffViewSet):
         """How the target stands now."""
         return Response(self.get_serializer(self.state_of(name)).data)
 
+    def answer_new(self, name: str) -> Response:
+        """How a target stands that was just added, and where."""
+        answer = self.answer(name)
+        answer.status_code = 201
+        answer["Location"] = reverse(f"{self.scope.value}-detail", args=[name], request=self.request)
+        return answer
+
     def state_of(self, name: str) -> TargetState:
         """Pause, drain and progress, over all tenants even where staff has named one."""
         with all_tenants():
@@ -138,11 +148,22 @@ class PoolViewSet(StoppableViewSet):
 
     model = WorkerPool
     scope = Scope.POOL
+    permissions = {**OPERATE, "create": Permission.FAIRNESS_MANAGE}
 
     @extend_schema(operation_id="pools_list", responses=TargetSerializer(many=True))
     def list(self, request: Request) -> Response:
         """List the pools."""
         return self.list_states(request, list(WorkerPool.objects.values_list("name", flat=True)))
+
+    @extend_schema(operation_id="pools_create", request=NewPoolSerializer, responses={201: TargetSerializer})
+    def create(self, request: Request) -> Response:
+        """Add a pool; workers are started for it by its name."""
+        body = NewPoolSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        values = dict(body.validated_data)
+        name, reason = values.pop("name"), values.pop("reason")
+        create_worker_pool(name=name, values=values, reason=reason)
+        return self.answer_new(name)
 
     @extend_schema(operation_id="pools_retrieve")
     def retrieve(self, request: Request, name: str) -> Response:

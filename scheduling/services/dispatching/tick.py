@@ -38,8 +38,8 @@ _PLANNING = "SET LOCAL enable_seqscan = off; SET LOCAL jit = off;"
 # One question in the place of four statements that mostly find nothing: planning them is most of an idle tick.
 _LOOK = """
 SELECT pg_try_advisory_xact_lock(%(lock)s, %(pool_id)s),
-    EXISTS (SELECT FROM scheduling_pool_clock WHERE pool_id = %(pool_id)s
-        AND (ticked_at IS NULL OR ticked_at < now() - interval '1 second' OR broker_away_at IS NOT NULL)),
+    NOT EXISTS (SELECT FROM scheduling_pool_clock WHERE pool_id = %(pool_id)s
+        AND ticked_at >= now() - interval '1 second' AND broker_away_at IS NULL),
     EXISTS (SELECT FROM scheduling_job_due WHERE due_at <= now()),
     EXISTS (SELECT FROM scheduling_job_held),
     EXISTS (SELECT FROM scheduling_circuit_news)
@@ -54,7 +54,18 @@ SELECT pg_try_advisory_xact_lock(%(lock)s, %(pool_id)s),
         JOIN scheduling_cfsplan p ON p.is_active AND p.strategy = 'time_slice'
         WHERE l.pool_id = %(pool_id)s AND <is used>)
 """.replace("<holds jobs>", HOLDS_JOBS).replace("<is used>", IS_USED)
-_SET_CLOCK = "UPDATE scheduling_pool_clock SET ticked_at = now(), broker_away_at = NULL WHERE pool_id = %s"
+# Clocks are made here for a pool or queue that came without: a copied row would end every tick of all pools.
+_SET_CLOCK = """
+WITH of_queues AS (
+    INSERT INTO scheduling_queue_clock (queue_id, vruntime, virtual_time, floor, was_backlogged)
+    SELECT q.id, 0, 0, 0, false FROM scheduling_queue q
+    WHERE q.pool_id = %(pool_id)s AND NOT EXISTS (SELECT FROM scheduling_queue_clock c WHERE c.queue_id = q.id)
+    ON CONFLICT DO NOTHING
+)
+INSERT INTO scheduling_pool_clock (pool_id, virtual_time, ticked_at)
+SELECT id, 0, now() FROM scheduling_workerpool WHERE id = %(pool_id)s
+ON CONFLICT (pool_id) DO UPDATE SET ticked_at = now(), broker_away_at = NULL
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +154,7 @@ def _lead(pool_id: int) -> _News | None:
             pass
         is_led, is_clock_old, *news = cursor.fetchone()
         if is_led and is_clock_old:
-            cursor.execute(_SET_CLOCK, [pool_id])
+            cursor.execute(_SET_CLOCK, {"pool_id": pool_id})
     return _News(*news) if is_led else None
 
 

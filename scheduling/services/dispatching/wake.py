@@ -53,7 +53,8 @@ WITH looked AS (
         clock.virtual_time
     FROM unnest(%(ids)s::bigint[], %(deltas)s::int[], %(keys_deltas)s::int[]) AS n(id, delta, keys_delta)
         JOIN scheduling_schedulingentity e ON e.id = n.id
-        JOIN scheduling_queue_clock clock ON clock.queue_id = e.queue_id
+        -- Not there yet for a queue that came without; the news are gone with this statement all the same.
+        LEFT JOIN scheduling_queue_clock clock ON clock.queue_id = e.queue_id
         JOIN tenants_tenant t ON t.id = e.tenant_id
         JOIN tenants_plan p ON p.id = t.plan_id
         LEFT JOIN scheduling_tenant_capacity c ON c.tenant_id = e.tenant_id

@@ -161,7 +161,7 @@ def test_a_write_that_fails_leaves_no_entry(
         pause_kind(kind="noop", reason="half done")
         raise RuntimeError("after the write")
 
-    monkeypatch.setattr("scheduling.admin.topology.pause_kind", fail_afterwards)
+    monkeypatch.setattr("scheduling.admin.kind_pauses.pause_kind", fail_afterwards)
     client = console(staff)
     client.raise_request_exception = False
     response = client.post(reverse("admin:scheduling_kindpause_add"), {"kind": "noop", "reason": "x"})

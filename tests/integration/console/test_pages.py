@@ -150,6 +150,8 @@ def test_every_editable_field_says_what_it_means(console: Console, staff: User) 
     client = console(staff)
     pages = [
         reverse("admin:scheduling_queue_change", args=[Queue.objects.get(name="dataset").pk]),
+        reverse("admin:scheduling_queue_add"),
+        reverse("admin:scheduling_workerpool_add"),
         reverse("admin:scheduling_routingrule_add"),
         reverse("admin:scheduling_cfsplan_add"),
         reverse("admin:scheduling_kindpause_add"),

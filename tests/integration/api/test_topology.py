@@ -1,0 +1,69 @@
+"""Queues and pools added over the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from tenants.context import all_tenants
+from tenants.models import AuditLogEntry, Tenant
+from tests.integration.api.test_access import API, assert_problem
+
+
+def test_staff_adds_a_pool_and_a_queue_in_it(staff_api: APIClient, acme: Tenant) -> None:
+    made = staff_api.post(API + "pools/", {"name": "far", "memory_mib": 512, "reason": "x"})
+    assert (made.status_code, made.json()["name"]) == (201, "far")
+    assert staff_api.get(made["Location"]).json() == made.json()
+    body = {"name": "slow", "pool": "far", "weight": 3, "cap": None, "expected_seconds": 2, "reason": "scans"}
+    # A tenant that is named for other calls changes nothing here.
+    added = staff_api.post(API + "queues/", body, headers={"X-Tenant": "acme"})
+    assert added.status_code == 201
+    facts = added.json()
+    assert (facts["pool"], facts["weight"], facts["cap"], facts["expected_seconds"]) == ("far", 3, None, 2.0)
+    assert staff_api.get(added["Location"]).json() == facts
+    assert "slow" in [row["name"] for row in staff_api.get(API + "queues/").json()["results"]]
+    with all_tenants():
+        assert AuditLogEntry.objects.get(action="queue.created").reason == "scans"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({}, "invalid"),
+        ({"name": "new"}, "invalid"),
+        ({"name": "new", "pool": "default", "wight": 2}, "invalid"),
+        ({"name": "new", "pool": "default", "weight": "2"}, "invalid"),
+        ({"name": "new", "pool": "default", "expected_seconds": "2"}, "invalid"),
+        ({"name": "new", "pool": "default", "expected_seconds": True}, "invalid"),
+        ({"name": "new", "pool": "default", "weight": 0}, "field_invalid"),
+        ({"name": "new", "pool": "default", "cap": 2**40}, "field_invalid"),
+        ({"name": "new", "pool": "default", "resource_class": "gpu"}, "field_invalid"),
+        ({"name": "new", "pool": "nope"}, "field_invalid"),
+        ({"name": "New", "pool": "default"}, "field_invalid"),
+        ({"name": "dataset", "pool": "default"}, "field_invalid"),
+    ],
+)
+def test_a_queue_that_makes_no_sense_is_refused(staff_api: APIClient, body: dict[str, Any], code: str) -> None:
+    assert_problem(staff_api.post(API + "queues/", body), 422, code)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({}, "invalid"),
+        ({"name": "new", "slots": 2}, "invalid"),
+        ({"name": "new", "memory_mib": 300}, "field_invalid"),
+        ({"name": "a.b"}, "field_invalid"),
+        ({"name": "default"}, "field_invalid"),
+    ],
+)
+def test_a_pool_that_makes_no_sense_is_refused(staff_api: APIClient, body: dict[str, Any], code: str) -> None:
+    assert_problem(staff_api.post(API + "pools/", body), 422, code)
+
+
+def test_no_tenant_adds_either(acme_api: APIClient, viewer_api: APIClient) -> None:
+    for client in (acme_api, viewer_api):
+        assert client.post(API + "queues/", {"name": "new", "pool": "default"}).status_code == 403
+        assert client.post(API + "pools/", {"name": "new"}).status_code == 403

@@ -1,0 +1,81 @@
+"""Queues and pools added in the console: who is offered the page, and what it says."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from django.urls import reverse
+
+from scheduling.models import Queue, QueueClock, WorkerPool
+from tenants.services.people import grant_platform_role
+from tests.integration.console.acts import Console, entries_of
+
+pytestmark = pytest.mark.django_db
+ADD_QUEUE = "admin:scheduling_queue_add"
+ADD_POOL = "admin:scheduling_workerpool_add"
+
+
+def queue_form(**typed: object) -> dict[str, object]:
+    default = WorkerPool.objects.get(name="default").pk
+    offered = {"name": "slow", "pool": default, "weight": 1, "resource_class": "cpu", "expected_seconds": 1}
+    return {**offered, **typed}
+
+
+def test_a_pool_and_a_queue_are_added_with_a_reason(console: Console, staff: User) -> None:
+    client = console(staff)
+    form = {"name": "far", "description": "", "memory_mib": 512, "reason": "small machines"}
+    assert client.post(reverse(ADD_POOL), form).status_code == 302
+    pool = WorkerPool.objects.get(name="far")
+    assert pool.memory_mib == 512
+    answer = client.post(reverse(ADD_QUEUE), queue_form(pool=pool.pk, weight=3, cap=2, reason="scans"))
+    assert answer.status_code == 302
+    queue = Queue.objects.get(name="slow")
+    assert (queue.pool, queue.weight, queue.cap) == (pool, 3, 2)
+    assert QueueClock.objects.filter(queue=queue).exists()
+    assert [entry.reason for entry in entries_of("worker_pool.created")] == ["small machines"]
+    assert [entry.reason for entry in entries_of("queue.created")] == ["scans"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("dataset", "already exists"), ("Slow", "lower-case letters"), ("unacked", "broker uses this name")],
+)
+def test_a_name_that_cannot_be_given_is_said_beside_it(console: Console, staff: User, name: str, words: str) -> None:
+    page = console(staff).post(reverse(ADD_QUEUE), queue_form(name=name))
+    assert words in str(page.context["adminform"].form.errors["name"])
+    assert entries_of("queue.created") == []
+
+
+def test_name_and_pool_stay_and_an_edit_has_a_reason(console: Console, staff: User) -> None:
+    client = console(staff)
+    queue = Queue.objects.get(name="dataset")
+    page = reverse("admin:scheduling_queue_change", args=[queue.pk])
+    maintenance = WorkerPool.objects.get(name="maintenance").pk
+    typed = queue_form(name="other", pool=maintenance, weight=7, expected_seconds=queue.expected_seconds, reason="more")
+    assert client.post(page, typed).status_code == 302
+    after = Queue.objects.get(pk=queue.pk)
+    assert (after.name, after.pool_id, after.weight) == ("dataset", queue.pool_id, 7)
+    assert [entry.reason for entry in entries_of("queue.changed")] == ["more"]
+
+
+@pytest.mark.parametrize("role", ["operator", "auditor"])
+def test_who_may_not_change_fairness_looks_and_is_offered_no_page(console: Console, role: str) -> None:
+    person = User.objects.create_user("ola", password="correct horse battery staple", is_staff=True)
+    grant_platform_role(user=person, role=role)
+    client = console(person)
+    for add in (ADD_QUEUE, ADD_POOL):
+        assert client.get(reverse(add)).status_code == 403
+        assert client.post(reverse(add), queue_form()).status_code == 403
+        listed = client.get(reverse(add.replace("_add", "_changelist"))).content.decode()
+        assert reverse(add) not in listed
+    looked = client.get(reverse("admin:scheduling_queue_change", args=[Queue.objects.earliest("pk").pk]))
+    assert looked.status_code == 200
+    [(_, shown)] = looked.context["adminform"].fieldsets
+    assert "reason" not in shown["fields"]
+
+
+def test_a_member_of_a_tenant_adds_nothing(console: Console, acme_user: User) -> None:
+    client = console(acme_user)
+    assert client.post(reverse(ADD_QUEUE), queue_form()).status_code == 403
+    assert client.post(reverse(ADD_POOL), {"name": "far"}).status_code == 403
+    assert not WorkerPool.objects.filter(name="far").exists()
