@@ -156,6 +156,11 @@ class Lines:
         if self._only is None and line.head is not None:
             heappush(self._heap, self._stand(line))
 
+    def advance_clock(self, vruntime: int) -> None:
+        """A line was served at ``vruntime`` out of its turn: the clock follows, but past no line that has jobs."""
+        ready = (line.vruntime for line in self.all if line.head is not None)
+        self.virtual_time = max(self.virtual_time, min([vruntime, *ready]))
+
     def hold_back(self, line: Line) -> None:
         """The clock never stands before a line that has jobs."""
         if line.head is not None and line.vruntime < self.virtual_time:

@@ -189,11 +189,18 @@ class FairTree:
             heappush(tenant.queue.heap, tenant.stand())
 
     def charge_on(self, tenant: TenantNode, line: Line, cost_us: int) -> None:
-        """A hand-out goes on beyond what it was charged: charged like another one that begins now."""
+        """A hand-out goes on beyond what it was charged: charged like another one that begins now.
+
+        It keeps its slot, whoever's turn it is, so no clock goes past a child that waits.
+        """
         queue = tenant.queue
-        self.virtual_time = max(self.virtual_time, queue.vruntime)
-        queue.virtual_time = max(queue.virtual_time, tenant.vruntime)
-        tenant.lines.virtual_time = max(tenant.lines.virtual_time, line.vruntime)
+        while queue.heap and queue.heap[0][4].place is not queue.heap[0]:
+            heappop(queue.heap)
+        first = [queue.heap[0][4].vruntime] if queue.heap else []
+        backlogged = [other.vruntime for other in self.queues if other.is_backlogged]
+        self.virtual_time = max(self.virtual_time, min([queue.vruntime, *backlogged]))
+        queue.virtual_time = max(queue.virtual_time, min([tenant.vruntime, *first]))
+        tenant.lines.advance_clock(line.vruntime)
         queue.vruntime += virtual_service(cost_us, queue.weight_milli)
         tenant.vruntime += virtual_service(cost_us, tenant.weight_milli)
         line.vruntime += virtual_service(cost_us, KEY_WEIGHT_MILLI)

@@ -86,9 +86,9 @@ class SlicedSimulation(Simulation):
         left, began = self.left[job], self.began[job]
         if began + left > self.now:
             self.used_up.add(job)
-            heappush(self.in_slots, (min(began + left, self.now + self.rules.granularity_us), job))
             # It goes on, or so it seems: one more slice.
             self.charged[job] += self.rules.granularity_us
+            heappush(self.in_slots, (began + min(left, max(self.rules.granularity_us, self.charged[job])), job))
             self.tree.charge_on(self.tenant_of[job], self.line_of[job], self.rules.granularity_us)
             return
         self._release(job)

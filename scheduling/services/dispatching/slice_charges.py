@@ -19,7 +19,9 @@ WHERE l.pool_id = %(pool_id)s AND <is used>
     AND NOT EXISTS (SELECT FROM scheduling_execution_live o WHERE o.message_id = l.message_id AND o.id <> l.id)
 ORDER BY l.id FOR UPDATE OF l SKIP LOCKED
 """
-# The weights are the hand-out's, at which its end corrects the charge. A clock goes to the start of the last slice.
+# The weights are the hand-out's, at which its end corrects the charge. A clock goes to the start of the last slice, but
+# not past a child that waits, or whoever comes would stand behind service that nobody has had. Of those charged here
+# the statement sees the virtual times of before.
 _CHARGE = """
 WITH gone_on AS (
     UPDATE scheduling_execution_live l SET
@@ -55,14 +57,20 @@ WITH gone_on AS (
     UPDATE scheduling_schedulingentity e SET
         vruntime = e.vruntime + t.service,
         own_vruntime = e.own_vruntime + t.own_service,
-        virtual_time = greatest(e.virtual_time, e.own_vruntime + t.own_service - t.own_slice,
-            (SELECT max(k.start_tag) FROM key k WHERE k.parent_id = e.id))
+        virtual_time = greatest(e.virtual_time, least(
+            greatest(e.own_vruntime + t.own_service - t.own_slice,
+                (SELECT max(k.start_tag) FROM key k WHERE k.parent_id = e.id)),
+            CASE WHEN e.own_rank IS NOT NULL THEN e.own_vruntime END,
+            (SELECT min(k.vruntime) FROM scheduling_schedulingentity k WHERE k.parent_id = e.id AND k.is_runnable)))
     FROM tenant t WHERE e.id = t.id
     RETURNING e.queue_id, e.vruntime - t.slice AS start_tag
 ), queue AS (
     UPDATE scheduling_queue_clock c SET
         vruntime = c.vruntime + q.service,
-        virtual_time = greatest(c.virtual_time, (SELECT max(e.start_tag) FROM entity e WHERE e.queue_id = c.queue_id))
+        virtual_time = greatest(c.virtual_time, least(
+            (SELECT max(e.start_tag) FROM entity e WHERE e.queue_id = c.queue_id),
+            (SELECT min(e.vruntime) FROM scheduling_schedulingentity e
+             WHERE e.queue_id = c.queue_id AND e.parent_id IS NULL AND e.is_runnable)))
     FROM (
         SELECT queue_id, sum(cost_us * 1000000 / queue_weight_milli)::bigint AS service,
             max(slice_us * 1000000 / queue_weight_milli) AS slice
@@ -71,7 +79,12 @@ WITH gone_on AS (
     RETURNING c.vruntime - q.slice AS start_tag
 )
 UPDATE scheduling_pool_clock c SET virtual_time = q.start_tag
-FROM (SELECT max(start_tag) AS start_tag FROM queue) q
+FROM (
+    SELECT least(max(start_tag), (
+        SELECT min(w.vruntime) FROM scheduling_queue_clock w JOIN scheduling_queue s ON s.id = w.queue_id
+        WHERE s.pool_id = %(pool_id)s AND w.was_backlogged
+    )) AS start_tag FROM queue
+) q
 WHERE c.pool_id = %(pool_id)s AND q.start_tag > c.virtual_time
 """
 # Whether a live execution ``l`` has run for its slice, under the plan ``p``, and for all that it was charged.

@@ -17,6 +17,7 @@ from scheduling.models import (
     Queue,
     QueueClock,
     SchedulingEntity,
+    Worker,
 )
 from scheduling.services import verdicts
 from scheduling.services.execution import StartedExecution
@@ -25,6 +26,7 @@ from scheduling.services.settlement import settle
 from scheduling.services.workers import Registration
 from tenants.context import all_tenants
 from tenants.models import Tenant
+from tenants.services.tenants import create_tenant
 from tests.integration.scheduling.acts import Start, Tick, begin, submit
 
 pytestmark = pytest.mark.django_db
@@ -138,6 +140,28 @@ def test_who_comes_back_while_long_jobs_run_starts_where_they_are_and_not_where_
     submit(globex)
     tick()
     assert entity(globex).vruntime == virtual_service(3 * SLICE * SECOND_US, entity(acme).weight_milli)
+
+
+def test_who_comes_does_not_stand_behind_service_that_one_who_waits_has_not_had(
+    acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, start: Start
+) -> None:
+    """A job that does not give way holds the one slot for five slices while globex waits; then a third comes."""
+    with all_tenants():
+        CFSPlan.objects.get(is_active=True).tiers.update(queue=Queue.objects.get(name="workflow_team"))
+        Worker.objects.update(slots=1)
+    third = create_tenant(slug="third", plan="team")
+    (job,) = submit(acme, fair_key="ann")
+    tick()
+    execution = begin(start, job)
+    submit(globex)
+    tick()
+    run_for(execution, 5 * SLICE + 1)
+    tick()
+    submit(third)
+    tick()
+    assert entity(third).vruntime == entity(globex).vruntime == 0
+    with all_tenants():
+        assert QueueClock.objects.get(queue_id=entity(globex).queue_id).virtual_time == 0
 
 
 @pytest.mark.parametrize("ran", [3, SLICE + 30])
