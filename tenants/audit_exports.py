@@ -20,6 +20,13 @@ _FIELDS = {
 }
 
 
+def cut_torn_line(path: Path) -> None:
+    """Take away what a run that was killed has left of its last line; the head in it is still to be written."""
+    with path.open("rb+") as file:
+        written = file.read()
+        file.truncate(written.rfind(b"\n") + 1)
+
+
 def read_heads(path: Path) -> Iterator[dict[str, Any]]:
     """The heads of a file; `FieldInvalidError` names the line that is none."""
     with path.open(encoding="utf-8") as lines:

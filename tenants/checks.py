@@ -77,13 +77,13 @@ def refuse_privileged_role(sender: Any, connection: BaseDatabaseWrapper, **kwarg
 
 def is_database_at_hand(databases: Sequence[str] | None) -> bool:
     """Whether a check is to ask the database and is let in; if it is not let in, `check_login_role` says why."""
-    return APP_ALIAS in (databases or ()) and not _why_shut()
+    return APP_ALIAS in (databases or ()) and not why_shut()
 
 
 @checks.register(checks.Tags.database)
 def check_login_role(databases: Sequence[str] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:
     """`manage.py check --database default` says the same as the first connection would."""
-    return _why_shut() if APP_ALIAS in (databases or ()) else []
+    return why_shut() if APP_ALIAS in (databases or ()) else []
 
 
 @checks.register(checks.Tags.database)
@@ -98,15 +98,20 @@ def check_migrations(databases: Sequence[str] | None = None, **kwargs: Any) -> l
     return [checks.Error(f"{pending} migrations are not applied.", hint=hint, id="tenants.E005")]
 
 
-def _why_shut() -> list[checks.CheckMessage]:
+def why_shut() -> list[checks.CheckMessage]:
     """Why no connection can be had; empty if one can."""
     try:
         connections[APP_ALIAS].ensure_connection()
     except PrivilegedRoleError as error:
         return [checks.Error(str(error), id="tenants.E001")]
     except DatabaseError as error:
-        return [checks.Error(f"No connection to the database: {error}", hint="Check DATABASE_URL.", id=DATABASE_AWAY)]
+        return [tell_away(error)]
     return []
+
+
+def tell_away(error: DatabaseError) -> checks.CheckMessage:
+    """The error of a database that cannot be reached."""
+    return checks.Error(f"No connection to the database: {error}", hint="Check DATABASE_URL.", id=DATABASE_AWAY)
 
 
 @checks.register(checks.Tags.security, deploy=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from django.core.checks import CheckMessage, Tags, run_checks
+from django.db import OperationalError
 
-from tenants.checks import DATABASE_AWAY
+from tenants.checks import DATABASE_AWAY, tell_away, why_shut
 from tenants.conf import APP_ALIAS
 
 logger = logging.getLogger(__name__)
@@ -22,9 +24,7 @@ def require_fit_start(*, may_database_be_away: bool = False) -> None:
     `may_database_be_away` is for whoever answers, or waits, without one. Until it is back each new connection checks
     the role, and the readiness probe the tables.
     """
-    # URLs, templates and admin would cost time and memory, and are the tests' affair.
-    messages = run_checks(tags=[Tags.database], databases=[APP_ALIAS])
-    found = [message for message in messages if not message.is_silenced()]
+    found = [message for message in _ask() if not message.is_silenced()]
     borne = {DATABASE_AWAY} if may_database_be_away else set()
     errors = [message for message in found if message.is_serious() and message.id not in borne]
     for message in found:
@@ -32,6 +32,17 @@ def require_fit_start(*, may_database_be_away: bool = False) -> None:
             logger.warning("start.warned", extra={"check": message.id, "finding": message.msg, "hint": message.hint})
     if errors:
         raise UnfitStartError("\n".join(_words(message) for message in errors))
+
+
+def _ask() -> Sequence[CheckMessage]:
+    """What the checks say; of a database that lets nobody in that alone, asked once and not by each of them."""
+    if shut := why_shut():
+        return shut
+    try:
+        # URLs, templates and admin would cost time and memory, and are the tests' affair.
+        return run_checks(tags=[Tags.database], databases=[APP_ALIAS])
+    except OperationalError as error:
+        return [tell_away(error)]
 
 
 def _words(message: CheckMessage) -> str:

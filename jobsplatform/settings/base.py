@@ -93,9 +93,14 @@ TEMPLATES: list[dict[str, Any]] = [
 # The name of the role behind the one door across tenants (docs/architecture.md).
 DATABASE_PLATFORM_ROLE = env.str("DATABASE_PLATFORM_ROLE")
 
+# A server that swallows packets is away after so many seconds, and not after the minutes that the system waits.
+CONNECT_SECONDS = 5
+_app_database = env.db_url("DATABASE_URL")
+
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {
-        **env.db_url("DATABASE_URL"),
+        **_app_database,
+        "OPTIONS": {"connect_timeout": CONNECT_SECONDS, **_app_database.get("OPTIONS", {})},
         "ATOMIC_REQUESTS": True,
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,

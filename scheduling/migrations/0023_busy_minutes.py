@@ -10,6 +10,8 @@ class Migration(migrations.Migration):
     dependencies = [("scheduling", "0022_history_by_tenant")]
 
     operations = [
+        # What an interrupted try has left would be in the way.
+        migrations.RunSQL("DROP INDEX CONCURRENTLY IF EXISTS tenant_minute_busy", migrations.RunSQL.noop),
         AddIndexConcurrently(
             model_name="tenantminute",
             index=models.Index(fields=["tenant", "minute"], include=["queue", "busy_us"], name="tenant_minute_busy"),

@@ -127,7 +127,9 @@ class TenantAdmin(TenantScopedAdmin):
         is_offered=lambda tenant: tenant.is_paused or tenant.is_draining,
     )
     def resume(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
-        resume_tenant(tenant=tenant)
+        tenant = resume_tenant(tenant=tenant)
+        if tenant.is_paused or tenant.is_draining:
+            return f"The platform's stop of {tenant} stands; its own has ended."
         return f"The work of {tenant} goes on."
 
     @post_action(

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from tenants.audit_exports import read_heads
+from tenants.audit_exports import cut_torn_line, read_heads
 from tenants.exceptions import DomainError
 from tenants.services.audit_heads import last_heads, sign_heads
 from tenants.signing import SigningKeyMissingError, is_signing_key_given, public_key_text
@@ -41,6 +41,8 @@ class Command(BaseCommand):
             for head in last_heads():
                 self.stdout.write(json.dumps(head))
             return
+        if out.exists():
+            cut_torn_line(out)
         kept = {(head["chain"], head["sequence"], head["kind"]) for head in read_heads(out)} if out.exists() else set()
         fresh = [head for head in last_heads() if (head["chain"], head["sequence"], head["kind"]) not in kept]
         with out.open("a", encoding="utf-8") as file:

@@ -366,6 +366,15 @@ def test_the_export_appends_only_what_has_moved(sealed_log, acme, tmp_path):
     assert lines[-1]["chain"] == str(acme.pk)
 
 
+def test_a_line_that_a_killed_export_left_torn_is_written_again(sealed_log, tmp_path):
+    file = tmp_path / "heads.jsonl"
+    call_command("export_audit_heads", out=file, stderr=StringIO())
+    whole = file.read_text()
+    file.write_text(whole[:-20])
+    call_command("export_audit_heads", out=file, stderr=StringIO())
+    assert sorted(file.read_text().splitlines()) == sorted(whole.splitlines())
+
+
 @pytest.mark.parametrize("line", ["nonsense", "[]", '{"chain": 1}'])
 def test_a_file_that_holds_no_heads_is_refused_with_its_line(sealed_log, tmp_path, line):
     file = tmp_path / "heads.jsonl"

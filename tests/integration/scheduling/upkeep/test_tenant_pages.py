@@ -5,11 +5,13 @@ from __future__ import annotations
 from uuid import UUID
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from psycopg.errors import QueryCanceled
 
 from scheduling.models import Charge, RollupClock, UpkeepRun
+from scheduling.services import rollup_checks
 from scheduling.services.ledger import LedgerReport, verify_ledger
+from scheduling.services.rollup_checks import RollupCheck, RollupDifference
 from scheduling.services.rollups import fold_tallies
 from scheduling.services.upkeep import verification
 from scheduling.services.upkeep.runs import run_upkeep
@@ -121,6 +123,24 @@ def test_a_page_that_takes_too_long_is_told_and_hides_no_other(
     slow, off = run.findings
     assert "took too long" in slow
     assert str(globex.pk) in off
+
+
+def test_kinds_are_not_compared_with_pages_that_were_passed_over(work: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    execute(OLD_HOURS)
+    recount, pages = RollupCheck.check_page, []
+
+    def cancel_the_first(check: RollupCheck, page: tenant_pages.TenantPage) -> list[RollupDifference]:
+        pages.append(page)
+        if len(pages) > 1:
+            return recount(check, page)
+        with monkeypatch.context() as patch, transaction.atomic(), connection.cursor() as cursor:
+            patch.setattr(rollup_checks, "KIND_RECOUNT", "SELECT pg_sleep(60)")
+            cursor.execute("SET LOCAL statement_timeout = 200")
+            return recount(check, page)
+
+    monkeypatch.setattr(RollupCheck, "check_page", cancel_the_first)
+    *_, last = walk("verify_rollups")
+    assert not [finding for finding in last.findings if "kind-hour" in finding]
 
 
 @pytest.mark.parametrize("stray", [UUID(int=1), UUID(int=2**128 - 1)])
