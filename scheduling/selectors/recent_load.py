@@ -52,11 +52,12 @@ FROM scheduling_schedulingentity e JOIN scheduling_queue q ON q.id = e.queue_id 
 WHERE e.waiting > 0 AND ready.count > 0 ORDER BY e.id
 """
 # Ids are made in order of time, so the hour is a range of the primary key; the executions of its jobs came after it.
-# Every n-th is taken where there are more than can be replayed, by their order and not by chance.
+# Every n-th is taken where there are more than can be replayed, tenant by tenant: counted in the order of their coming,
+# whoever submits in the rhythm of the count would be taken always or never.
 _ARRIVALS = """
 WITH came AS (
     SELECT j.id, j.tenant_id, j.queue_id, j.fair_key, j.kind, greatest(j.created_at, j.run_at) AS at,
-        row_number() OVER (ORDER BY j.id) AS n, count(*) OVER () AS total
+        row_number() OVER (ORDER BY j.tenant_id, j.queue_id, j.id) AS n, count(*) OVER () AS total
     FROM scheduling_job j JOIN scheduling_queue q ON q.id = j.queue_id AND q.pool_id = %(pool_id)s AND NOT q.is_paused
         JOIN tenants_tenant t ON t.id = j.tenant_id AND t.status = 'active' AND NOT t.is_paused
     WHERE j.id >= %(floor)s AND j.run_at <= %(now)s AND j.state NOT IN ('scheduled', 'suspended')

@@ -89,6 +89,18 @@ def test_more_than_can_be_replayed_is_thinned_and_said(
     assert read_recent_load() == read_recent_load() or thinned.picks == answer_what_if(Change()).picks
 
 
+def test_what_is_thinned_keeps_each_tenants_part_whatever_the_rhythm_of_arrivals(
+    monkeypatch: pytest.MonkeyPatch, acme: Tenant, globex: Tenant, worker: Registration
+) -> None:
+    for _ in range(20):
+        submit(acme)
+        submit(globex)
+    monkeypatch.setattr(recent_load, "MOST_JOBS", 20)
+    load = read_recent_load().load
+    assert load.stands_for == 2
+    assert Counter(load.arrivals.entity[-20:]) == {0: 10, 1: 10}
+
+
 def test_work_before_the_hour_work_to_come_and_paused_work_do_not_count(
     worked: None, acme: Tenant, globex: Tenant, tick: Tick
 ) -> None:
