@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Count
 
-from scheduling.conf import lease_seconds
+from scheduling.conf import MERGE_BELOW_US, lease_seconds
 from scheduling.exceptions import PoolNotFoundError
 from scheduling.fairness.simulation import Arrivals, Policy
 from scheduling.fairness.simulation.load import SECOND_US, Load, PlanTerms, QueueTerms, TenantTerms, TierTerms
@@ -78,6 +78,15 @@ FROM chosen c JOIN scheduling_queue q ON q.id = c.queue_id
 WHERE c.n %% c.step = 0
 ORDER BY c.at, c.id
 """
+# From hand-out to start, of the last jobs that had a message of their own: in the middle, as nobody's waits are.
+_TURNAROUND = """
+SELECT coalesce(percentile_disc(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM started_at - dispatched_at)), 0)::float8
+FROM (
+    SELECT x.started_at, x.dispatched_at FROM scheduling_execution x
+        JOIN scheduling_queue q ON q.id = x.queue_id AND q.pool_id = %s
+    WHERE x.id >= %s AND x.started_at IS NOT NULL AND x.measured_us >= %s ORDER BY x.id DESC LIMIT 1000
+) AS last
+"""
 _ELSEWHERE = """
 SELECT EXISTS (SELECT FROM scheduling_execution_live l WHERE l.pool_id <> %s
     AND l.tenant_id IN (SELECT e.tenant_id FROM scheduling_schedulingentity e JOIN scheduling_queue q
@@ -126,9 +135,11 @@ def read_recent_load(pool: str | None = None, *, window: timedelta = WINDOW) -> 
             running = _fetch(cursor, _RUNNING, [found.pk])
             waiting = _shorten(_fetch(cursor, _WAITING, [found.pk, LONGEST_LINE]), slots, window)
             arrivals = _fetch(cursor, _ARRIVALS, _arrival_parameters(found.pk, now, window, waiting))
+            turnaround = _fetch(cursor, _TURNAROUND, [found.pk, uuid7_floor(now - window), MERGE_BELOW_US])[0][0]
             is_elsewhere = _fetch(cursor, _ELSEWHERE, [found.pk, found.pk])[0][0]
         columns, stands_for = _gather(running, waiting, arrivals, now)
         load = _describe(found, slots, columns, window, running=len(running), stands_for=stands_for)
+        load = replace(load, turnaround_us=round(turnaround * SECOND_US), small_us=MERGE_BELOW_US)
         has_reserve = CFSPlan.objects.filter(is_active=True, reserved_slots__gt=0).exists()
     return RecentLoad(load, _notes(arrivals, is_elsewhere=is_elsewhere, has_reserve=has_reserve))
 

@@ -61,7 +61,8 @@ class Load:
 
     ``places`` are (queue, tenant) by their numbers, as ``arrivals.entity`` counts them. Each arrival stands for
     ``stands_for`` of the real ones, and costs as much as they. ``known`` says of whose jobs the scheduler knows the
-    cost; where it is empty, ``arrivals`` say what is predicted.
+    cost; where it is empty, ``arrivals`` say what is predicted. ``turnaround_us`` is how long a real hand-out takes
+    to its start, of jobs that do not cost less than ``small_us``.
     """
 
     pool: str
@@ -78,6 +79,8 @@ class Load:
     running: int = 0
     stands_for: int = 1
     known: Sequence[bool] = ()
+    turnaround_us: int = 0
+    small_us: int = 0
 
     def shape(self) -> TreeShape:
         """The tree under these terms."""
@@ -102,6 +105,8 @@ class Load:
             policy=policy,
             granularity_us=self.granularity_seconds * SECOND_US,
             until_us=round(self.seconds * SECOND_US),
+            turnaround_us=self.turnaround_us * self.stands_for,
+            small_us=self.small_us * self.stands_for,
         )
 
     def queue_weight(self, queue: QueueTerms) -> float:

@@ -76,8 +76,8 @@ class SlicedSimulation(Simulation):
             super().hold(job)
             return
         left = self.left.setdefault(job, self.arrivals.cost_us[job])
-        self.began[job] = self.now
-        heappush(self.in_slots, (self.now + min(left, self.rules.granularity_us), job))
+        self.began[job] = began = self.now + self.rules.turnaround_us
+        heappush(self.in_slots, (began + min(left, self.rules.granularity_us), job))
 
     def end(self, job: int) -> None:
         if job not in self.began:
@@ -144,7 +144,7 @@ class SlicedSimulation(Simulation):
             weight_milli=tenant.weight_milli,
             queue_weight_milli=tenant.queue.weight_milli,
             charged_us=self.charged.get(job, self.charges[job]),
-            elapsed_us=self.now - began,
+            elapsed_us=max(0, self.now - began),
             is_used=job in self.used_up,
             is_asked=False,
         )

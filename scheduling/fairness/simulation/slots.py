@@ -110,9 +110,11 @@ class Simulation:
         tree.close_tick()
 
     def hold(self, job: int) -> None:
-        """A job begins."""
-        end_us = self.now + self.arrivals.cost_us[job]
-        self.timeline.spans.append((job, self.now, end_us))
+        """A job gets a slot, and begins."""
+        cost_us, rules = self.arrivals.cost_us[job], self.rules
+        began = self.now + rules.turnaround_us if cost_us >= rules.small_us else self.now
+        end_us = began + cost_us
+        self.timeline.spans.append((job, began, end_us))
         heappush(self.in_slots, (end_us, job))
 
     def end(self, job: int) -> None:

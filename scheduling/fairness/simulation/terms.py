@@ -92,13 +92,19 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How the slots are shared. ``granularity_us`` is the time slice of the policy of that name."""
+    """How the slots are shared. ``granularity_us`` is the time slice of the policy of that name.
+
+    ``turnaround_us`` is how long a slot is held before its job begins: what hands it out takes that long. Jobs shorter
+    than ``small_us`` are spared it, since they share a message.
+    """
 
     slots: int
     policy: Policy
     granularity_us: int = FOREVER
     until_us: int = FOREVER
     max_starts: int = FOREVER
+    turnaround_us: int = 0
+    small_us: int = 0
 
 
 @dataclass(slots=True)

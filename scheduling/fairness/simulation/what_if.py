@@ -175,7 +175,7 @@ class _Side:
             has_begun[job] = True
         for job, start_us, stop_us in self.timeline.spans:
             tenant = tenant_of[job]
-            self.busy_us[tenant] += min(stop_us, end_us) - start_us
+            self.busy_us[tenant] += max(0, min(stop_us, end_us) - start_us)
             if not has_begun[job]:
                 has_begun[job] = True
                 self.started[tenant] += 1

@@ -207,3 +207,9 @@ def test_it_picks_exactly_what_the_dispatcher_picks(
     )
     found = replay(columns, shape, Rules(slots=slots, policy=Policy.CFS))
     assert found.spans == replay_model(columns, shape, slots)
+
+
+def test_a_slot_is_held_while_its_job_is_on_its_way_but_not_for_small_ones() -> None:
+    jobs = arrivals((0, 0, 10), (0, 0, 10), (0, 0, 3), (0, 0, 3))
+    rules = Rules(slots=1, policy=Policy.CFS, turnaround_us=2, small_us=5)
+    assert replay(jobs, tree(1), rules).spans == [(0, 2, 12), (1, 14, 24), (2, 24, 27), (3, 27, 30)]
