@@ -10,7 +10,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from tenants.conf import TENANT_SETTING, platform_role
 from tenants.exceptions import ContextElsewhereError, NoTenantError, TenantNotChosenError
 from tenants.ids import uuid7
+from tenants.prepared import prepared_cursor
 
 if TYPE_CHECKING:
     from tenants.models import Tenant
@@ -77,13 +78,13 @@ def tenant_context(tenant: Tenant | UUID) -> Iterator[None]:
 
 
 @contextmanager
-def all_tenants() -> Iterator[None]:
+def all_tenants(settings: Mapping[str, str] | None = None) -> Iterator[None]:
     """The door: one transaction (a savepoint when nested) in which the rows of all tenants exist.
 
     For dispatch, settlement, people of the platform and the look-up of whoever knocks. Each call site is
-    listed in a test.
+    listed in a test. ``settings`` of PostgreSQL hold until the transaction ends.
     """
-    with _scoped(Scope(tenant_id=None)):
+    with _scoped(Scope(tenant_id=None), settings):
         yield
 
 
@@ -153,7 +154,7 @@ def command_actor(name: str) -> Actor:
 
 
 @contextmanager
-def _scoped(scope: Scope) -> Iterator[None]:
+def _scoped(scope: Scope, settings: Mapping[str, str] | None = None) -> Iterator[None]:
     connection = transaction.get_connection()
     # An outermost transaction takes its settings with it when it ends. A nested one leaves them to its
     # parent on success, so they are written back; on failure the rollback to the savepoint restores them.
@@ -162,25 +163,26 @@ def _scoped(scope: Scope) -> Iterator[None]:
     with transaction.atomic():
         token = _scope.set(scope)
         try:
-            if previous != scope:
-                _write_settings(connection, scope)
+            if previous != scope or settings:
+                _write_settings(scope, settings)
             _applied[connection] = scope
             yield
             if is_nested and previous != scope and not connection.needs_rollback:
-                _write_settings(connection, previous)
+                _write_settings(previous)
         finally:
             _scope.reset(token)
             _remember_applied(connection, previous)
 
 
-def _write_settings(connection: BaseDatabaseWrapper, scope: Scope | None) -> None:
-    # set_config('role', …, true) is SET LOCAL ROLE as a function: both settings in one round trip.
+def _write_settings(scope: Scope | None, settings: Mapping[str, str] | None = None) -> None:
+    # set_config('role', …, true) is SET LOCAL ROLE as a function: all settings in one round trip.
     role = platform_role() if scope is not None and scope.is_all_tenants else "none"
     tenant = str(scope.tenant_id) if scope is not None and scope.tenant_id is not None else ""
-    with connection.cursor() as cursor:
+    values = {"role": role, TENANT_SETTING: tenant, **(settings or {})}
+    with prepared_cursor() as cursor:
         cursor.execute(
-            "SELECT set_config('role', %s, true), set_config(%s, %s, true)",
-            [role, TENANT_SETTING, tenant],
+            "SELECT " + ", ".join(["set_config(%s, %s, true)"] * len(values)),
+            [part for name_and_value in values.items() for part in name_and_value],
         )
 
 

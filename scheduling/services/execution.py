@@ -9,13 +9,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from scheduling import signals
-from scheduling.conf import lease_seconds
+from scheduling.conf import BY_INDEX, lease_seconds
 from scheduling.limits import PEAK_MEMORY
 from tenants.context import all_tenants
 from tenants.ids import uuid7
+from tenants.prepared import prepared_cursor
 
 # All executions of a message at once. Memory limits are looked up by tenant, of whom a message has many.
 _START = """
@@ -123,7 +124,7 @@ def start_executions(*, execution_ids: Sequence[UUID], token: UUID, worker_id: U
 
     One statement, whatever their number.
     """
-    with all_tenants():
+    with all_tenants(BY_INDEX):
         rows = _start(execution_ids, token, worker_id)
         # A live execution that its job does not agree with: the half that did match must not stay.
         astray = {row[0] for row in rows if row[_FENCE] is None}
@@ -151,7 +152,7 @@ def announce_start(started: StartedExecution, *, after_seconds: float = 0.0) -> 
 
 
 def _start(execution_ids: Sequence[UUID], token: UUID, worker_id: UUID) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(
             _START_ONE if len(execution_ids) == 1 else _START_MANY,
             {

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from django.db import connection
-
 from scheduling.conf import TICK_IDLE_TIMEOUT_MS
+from tenants.prepared import prepared_cursor
 
 
 def lead(lock: int, of: int = 0) -> bool:
@@ -12,7 +11,10 @@ def lead(lock: int, of: int = 0) -> bool:
 
     A process that is stopped inside the transaction is cut off after TICK_IDLE_TIMEOUT_MS, and its lock with it.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(f"SET LOCAL idle_in_transaction_session_timeout = {TICK_IDLE_TIMEOUT_MS}")
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [lock, of])
-        return bool(cursor.fetchone()[0])
+    with prepared_cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('idle_in_transaction_session_timeout', %s, true),"
+            " pg_try_advisory_xact_lock(%s::int, %s::int)",
+            [str(TICK_IDLE_TIMEOUT_MS), lock, of],
+        )
+        return bool(cursor.fetchone()[1])

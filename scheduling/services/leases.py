@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db import connection
-
 from scheduling.conf import lease_seconds
 from scheduling.models import Worker
 from tenants.context import all_tenants
+from tenants.prepared import prepared_cursor
 
 _BEAT = """
 WITH beat AS (
@@ -77,7 +76,7 @@ def heartbeat(
 
     ``canary_age_seconds`` is how long ago one of its children last answered a canary, ``queues`` what it reads.
     """
-    with all_tenants(), connection.cursor() as cursor:
+    with all_tenants(), prepared_cursor() as cursor:
         cursor.execute(
             _BEAT,
             {

@@ -12,14 +12,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from scheduling import signals
+from scheduling.conf import BY_INDEX
 from scheduling.exceptions import FenceLostError
 from scheduling.services.settlement_sql import SETTLE_MANY, SETTLE_ONE
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import all_tenants, tenant_context
 from tenants.ids import uuid7
+from tenants.prepared import prepared_cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ def settle(
     """
     if not settlements:
         return []
-    with all_tenants():
+    # What others' code asks is planned as ever.
+    with all_tenants(None if effects else BY_INDEX):
         settled = settle_here(settlements, actor=actor)
         if effects is not None:
             if not settled:
@@ -99,7 +102,7 @@ def settle(
 def settle_here(settlements: Sequence[Settlement], *, actor: str) -> list[Settled]:
     """The same within the caller's transaction and scope."""
     rows = [_row(settlement) for settlement in settlements]
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(SETTLE_ONE if len(rows) == 1 else SETTLE_MANY, {"rows": json.dumps(rows), "actor": actor})
         settled = [Settled(*row) for row in cursor.fetchall()]
     wake_on_commit()

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from scheduling.broker import wake_dispatcher
+from tenants.prepared import prepared_cursor
 from tenants.signals import tenant_scheduling_changed
 
 _WAKE_TENANTS = """
@@ -28,7 +29,7 @@ BULK_TENANTS = 100
 
 def append_wakes(rows: Sequence[tuple[UUID, int, int, int]]) -> None:
     """Append (tenant, entity, queue, change of its waiting jobs) within this transaction."""
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(
             "INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)"
             " SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::int[])",
@@ -43,7 +44,7 @@ def wake_on_commit() -> None:
 
 def wake_tenants(*, tenant_ids: Sequence[UUID]) -> None:
     """Have the tick look anew at every queue of these tenants, within this transaction."""
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(_WAKE_TENANTS, [len(tenant_ids) > BULK_TENANTS, list(tenant_ids)])
     wake_on_commit()
 

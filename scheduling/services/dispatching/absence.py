@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from django.db import connection
-
 from tenants.context import all_tenants
+from tenants.prepared import prepared_cursor
 
 # A pool that another dispatcher ticks is served: from there the broker is seen.
 _NOTE = """
@@ -18,11 +17,11 @@ _NOTE_REFUSAL = "UPDATE scheduling_pool_clock SET broker_away_at = now() WHERE p
 
 def note_broker_away(pool_ids: Sequence[int]) -> None:
     """This dispatcher cannot publish, so it does not tick these pools; to be said again while that is so."""
-    with all_tenants(), connection.cursor() as cursor:
+    with all_tenants(), prepared_cursor() as cursor:
         cursor.execute(_NOTE, [list(pool_ids)])
 
 
 def note_refused_hints(pool_id: int) -> None:
     """A tick of this pool claimed and could not publish; it is not ticked until the broker answers."""
-    with all_tenants(), connection.cursor() as cursor:
+    with all_tenants(), prepared_cursor() as cursor:
         cursor.execute(_NOTE_REFUSAL, [pool_id])

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from scheduling import signals
 from scheduling.circuit import CircuitPolicy, CircuitStanding, CircuitState, Ending, follow
@@ -20,6 +20,7 @@ from scheduling.services.dispatching.gates import HOLDS_JOBS
 from scheduling.services.leadership import lead
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import all_tenants
+from tenants.prepared import prepared_cursor
 from tenants.services.audit import AuditTarget, record_audit
 
 CIRCUIT_LOCK = 0x63697263
@@ -184,7 +185,7 @@ def _take_news() -> tuple[Mapping[Name, list[Ending]], datetime | None]:
     """The oldest news by breaker, and the database's time."""
     endings: dict[Name, list[Ending]] = defaultdict(list)
     now = None
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(_TAKE_NEWS, [STAGE_ROWS])
         for tenant_id, kind, job_id, fingerprint, error_type, error_message, at, now in cursor.fetchall():  # noqa: B007 - the same in each row
             endings[tenant_id, kind].append(Ending(job_id, fingerprint, error_type, error_message, at))
@@ -192,7 +193,7 @@ def _take_news() -> tuple[Mapping[Name, list[Ending]], datetime | None]:
 
 
 def _read_standings(names: list[Name]) -> dict[Name, CircuitStanding]:
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(_STANDINGS, _columns(names))
         return {
             (tenant_id, kind): CircuitStanding(CircuitState(state), *rest)
@@ -207,7 +208,7 @@ def _write(before: Mapping[Name, CircuitStanding], after: Mapping[Name, CircuitS
         if standing is not None and standing != before.get(name)
     ]
     gone = [name for name, standing in after.items() if standing is None and name in before]
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         if put:
             cursor.execute(_PUT, _columns(put))
         if gone:
@@ -237,7 +238,7 @@ def _run(statement: str) -> int:
     values: dict[str, Any] = {"limit": STAGE_ROWS, "probes": PROBES, "idle_seconds": IDLE_SECONDS}
     for name, fragment in _FRAGMENTS.items():
         statement = statement.replace(name, fragment)
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(statement, values)
         return int(cursor.fetchone()[0])
 

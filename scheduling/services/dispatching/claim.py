@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid4
 
-from django.db import connection
-
 from scheduling.broker import Hint
 from scheduling.fairness.shares import Pick, PoolShare
 from scheduling.services.dispatching.read import PoolReading
 from tenants.ids import uuid7
+from tenants.prepared import prepared_cursor
 
 # A tenant's cap spans pools, so it is taken on the tenant's own row; two pools' ticks that
 # each counted first broke it.
@@ -112,7 +111,7 @@ def hints_of(claims: Sequence[Claim]) -> list[Hint]:
 def reserve_capacity(picks: Sequence[Pick]) -> Sequence[Pick]:
     """Take each tenant's cap for its messages; the picks of a tenant whose cap was taken meanwhile go."""
     counts = count_messages(picks, lambda pick: pick.tenant_id)
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(_RESERVE, {"tenant_ids": list(counts), "counts": list(counts.values())})
         reserved = {tenant_id for (tenant_id,) in cursor.fetchall()}
     return [pick for pick in picks if pick.tenant_id in reserved]
@@ -121,7 +120,7 @@ def reserve_capacity(picks: Sequence[Pick]) -> Sequence[Pick]:
 def claim_jobs(pool_id: int, reading: PoolReading, picks: Sequence[Pick]) -> list[Claim]:
     """Dispatch the picks whose jobs are still there, and give back the capacity of the rest."""
     claims = _claims_of(reading, picks)
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(_CLAIM, _claim_parameters(pool_id, reading.share, claims))
         claimed = {execution_id: (fence, traceparent) for execution_id, fence, traceparent in cursor.fetchall()}
         kept = [claim.pick for claim in claims if claim.execution_id in claimed]

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db import connection
-
 from scheduling.fairness.lines import KEY_WEIGHT_MILLI
 from scheduling.fairness.shares import KeyShare, PickResult, ReadRows, TenantShare
 from scheduling.fairness.virtual_time import virtual_service
@@ -16,6 +14,7 @@ from scheduling.services.dispatching.claim import Claim, count_messages
 from scheduling.services.dispatching.pick import Picked
 from scheduling.services.dispatching.read import PoolReading
 from scheduling.services.wakes import append_wakes
+from tenants.prepared import prepared_cursor
 
 _UPDATE_KEYS = """
 UPDATE scheduling_schedulingentity k SET
@@ -142,7 +141,7 @@ def advance_clocks(pool_id: int, outcome: Outcome) -> None:
     """
     undone = _undone(outcome)
     _write_entities(pool_id, outcome, undone)
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         if not outcome.is_whole:
             cursor.execute(_CHARGE_QUEUES, _columns(_charged_queues(outcome)))
             return
@@ -175,7 +174,7 @@ def _write_entities(pool_id: int, outcome: Outcome, undone: _Undone) -> None:
             tenants.append(_tenant_row(outcome, tenant, moves, undone, has_room=has_room))
             keys += [move.key_row() for move in moves if move.entity_id != tenant.entity_id]
             guessed += [(tenant.tenant_id, move.entity_id, queue.queue_id, 0) for move in moves if move.is_guess]
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         if keys:
             cursor.execute(_UPDATE_KEYS, _columns(keys))
         if tenants:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import connection
-
 from scheduling.limits import PEAK_MEMORY, WORKER_SECONDS
 from scheduling.services.dispatching.prediction import FOLD_SAMPLES
 from scheduling.services.dispatching.worker_time import LIMIT_US
 from tenants.limits import WARNING_PERCENTS
+from tenants.prepared import prepared_cursor
 from tenants.selectors.limits import MONTH
 from tenants.services.limit_warnings import warn_of_usage
 
@@ -149,7 +148,7 @@ def collect_settled(pool_id: int) -> None:
         "peak_key": PEAK_MEMORY.key,
         "percents": list(WARNING_PERCENTS),
     }
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(_COLLECT, parameters)
         near = [tenant_id for (tenant_id,) in cursor.fetchall()]
     if near:

@@ -6,10 +6,9 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from django.db import connection
-
 from scheduling.fairness.run_queue import keys_to_read
 from scheduling.fairness.shares import KeyShare, PoolShare, TenantShare
+from tenants.prepared import prepared_cursor
 
 _KEYS = """
 SELECT e.id, k.id, k.vruntime, k.in_flight, k.head_rank, k.waiting, k.estimate_us
@@ -35,7 +34,7 @@ def read_keys(
         return share, set()
     limits = {entity_id: count + 1 for entity_id, count in keys_to_read(share, own_lines).items()}
     keys: dict[int, list[KeyShare]] = defaultdict(list)
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(
             _KEYS.format(order=_FIFO_ORDER if is_fifo else _FAIR_ORDER),
             {

@@ -10,11 +10,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from django.db import connection
-
 from scheduling.fairness.run_queue import ReadSupply, pick_fair
 from scheduling.fairness.shares import Pick, PickResult, PoolShare, ReadRows
 from scheduling.services.dispatching.rows import RowsReading
+from tenants.prepared import prepared_cursor
 
 # Rounds of a pick in which rows turned out to be held.
 ROUNDS = 4
@@ -74,6 +73,6 @@ def _lock(picks: Iterable[Pick]) -> set[UUID]:
     wanted = [(pick.entity_id, pick.job.rank, pick.job.job_id) for pick in picks]
     if not wanted:
         return set()
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(_LOCK, [list(column) for column in zip(*wanted, strict=True)])
         return {job_id for (job_id,) in cursor.fetchall()}

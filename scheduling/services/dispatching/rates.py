@@ -10,11 +10,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from django.db import connection
-
 from scheduling.fairness.gcra import Rate, take
 from scheduling.services.dispatching.claim import Claim
 from scheduling.services.dispatching.read import PoolReading
+from tenants.prepared import prepared_cursor
 
 _RATED = """
 SELECT q.id, q.dispatches_per_minute, q.dispatch_burst, c.arrival_us, (extract(epoch FROM now()) * 1000000)::bigint
@@ -40,7 +39,7 @@ def limit_rates(reading: PoolReading) -> tuple[PoolReading, Mapping[int, QueueRa
     """Lower the room of queues to the tokens that their rates grant now; the rates that there are, by queue."""
     if not reading.share.queues:
         return reading, {}
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(_RATED, [[queue.queue_id for queue in reading.share.queues]])
         rates = {
             queue_id: QueueRate(Rate.of_queue(per_minute, burst), arrival_us, now_us)
@@ -65,7 +64,7 @@ def spend_rates(rates: Mapping[int, QueueRate], claims: Sequence[Claim]) -> None
         for queue_id, now in rates.items()
         if queue_id in claimed
     ]
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(_SPEND, [[queue_id for queue_id in rates if queue_id in claimed], arrivals])
 
 

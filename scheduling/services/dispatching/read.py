@@ -7,8 +7,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db import connection
-
 from scheduling.conf import MAX_MESSAGE_JOBS, MERGE_BELOW_US, MESSAGE_SECONDS, TICK_JOBS, lease_seconds
 from scheduling.fairness.run_queue import rows_to_read
 from scheduling.fairness.shares import KeyShare, MergeRule, PoolShare, QueueShare, TenantShare
@@ -16,6 +14,7 @@ from scheduling.models import CFSPlan
 from scheduling.services.dispatching.keys import read_keys
 from scheduling.services.dispatching.reserve import with_reserve
 from scheduling.services.dispatching.weights import QUEUE_WEIGHT, TENANT_WEIGHT
+from tenants.prepared import prepared_cursor
 
 # More messages than any pool has slots.
 UNCAPPED = 1 << 31
@@ -180,13 +179,13 @@ class _Capacity:
 
 
 def _read_capacity(pool_id: int) -> _Capacity:
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(_CAPACITY, {"pool_id": pool_id, "lease_seconds": lease_seconds()})
         return _Capacity(*cursor.fetchone())
 
 
 def _read_queues(pool_id: int) -> list[_QueueRow]:
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(_QUEUES, [pool_id])
         return [_QueueRow(*row) for row in cursor.fetchall()]
 
@@ -223,7 +222,7 @@ def _read_tenants(
 ) -> _Tenants:
     """The first tenants of each queue."""
     found = _Tenants(defaultdict(list), {}, {})
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(
             _ENTITIES.format(order=_FIFO_ORDER if is_fifo else _FAIR_ORDER, weight=TENANT_WEIGHT),
             {

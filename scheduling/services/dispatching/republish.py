@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from django.db import connection
-
 from scheduling import broker, signals
 from scheduling.broker import Hint
 from scheduling.conf import TICK_JOBS, republish_after_seconds
 from tenants.context import all_tenants
+from tenants.prepared import prepared_cursor
 
 # A new token makes the old message, should it turn up after all, a no-op. What travelled together goes out together.
 _RENEW = """
@@ -38,7 +37,7 @@ def republish_unstarted(*, is_epoch_new: bool = False) -> int:
     With ``is_epoch_new`` the broker came up empty: every unstarted execution at once.
     """
     age = 0.0 if is_epoch_new else republish_after_seconds()
-    with all_tenants(), connection.cursor() as cursor:
+    with all_tenants(), prepared_cursor() as cursor:
         cursor.execute(
             _RENEW,
             {"age": age, "limit": TICK_JOBS, "tokens": [uuid4() for _ in range(TICK_JOBS)]},

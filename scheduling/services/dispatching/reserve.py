@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from math import inf
 
-from django.db import connection
-
 from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements
 from scheduling.fairness.shares import PoolShare
 from scheduling.services.dispatching.weights import TENANT_WEIGHT
+from tenants.prepared import prepared_cursor
 
 # Whoever may be picked, and whoever runs: held at its cap, a tenant is not eligible and has its part all the same.
 _DEMANDS = """
@@ -35,7 +34,7 @@ def with_reserve(
     if kept <= 0:
         return share
     by_queue: dict[int, list[TenantDemand]] = defaultdict(list)
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         eligible = [tenant.entity_id for queue in share.queues for tenant in queue.tenants]
         cursor.execute(_DEMANDS, {"eligible": eligible, "pool_id": pool_id})
         for queue_id, tenant_id, weight_milli, cap in cursor.fetchall():

@@ -6,13 +6,12 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from django.db import connection
-
 from scheduling.conf import MERGE_BELOW_US
 from scheduling.fairness.shares import ReadRows, ReadyJob
 from scheduling.processors import registry
 from scheduling.services.dispatching.gates import gate_before, memory_needs
 from scheduling.services.dispatching.prediction import predicted_us, prediction_joins
+from tenants.prepared import prepared_cursor
 
 _ROWS = (
     """
@@ -63,7 +62,7 @@ def read_rows(wanted: Mapping[int, int], *, kind: str | None = None, slice_us: i
     hidden: set[int] = set()
     if not wanted:
         return RowsReading({}, {})
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         values = {"entity_ids": list(wanted), "asked": list(wanted.values()), "kind": kind, "needs": memory_needs()}
         cursor.execute(_ROWS, values)
         for entity_id, _, rank, job_id, job_kind, travels_alone, predicted, gate in cursor.fetchall():

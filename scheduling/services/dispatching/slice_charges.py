@@ -7,9 +7,8 @@ whoever comes back meanwhile starts where the others really are.
 
 from __future__ import annotations
 
-from django.db import connection
-
 from tenants.ids import uuid7
+from tenants.prepared import prepared_cursor
 
 # Of a message with several members nobody knows whose turn it is; such jobs are shorter than any slice. Workers renew
 # leases on the same rows, and a settlement takes them: whose row is held is looked at by the next tick.
@@ -94,7 +93,7 @@ IS_USED = """l.started_at <= now() - greatest(p.granularity_seconds * 1000000::b
 
 def charge_slices(pool_id: int) -> None:
     """Charge another slice to each of the pool's executions that have run for what they were charged."""
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(_USED.replace("<is used>", IS_USED), {"pool_id": pool_id})
         ids = [execution_id for (execution_id,) in cursor.fetchall()]
         if ids:

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from django.db import connection
-
 from scheduling import signals
 from scheduling.fairness.run_queue import ReadSupply
 from scheduling.fairness.shares import KeyShare, TenantShare
@@ -24,6 +22,7 @@ from scheduling.services.dispatching.rows import read_rows
 from scheduling.services.dispatching.worker_time import HAS_WORKER_TIME
 from scheduling.services.leadership import lead
 from tenants.context import all_tenants
+from tenants.prepared import prepared_cursor
 
 SLICE_LOCK = 0x736C6963
 
@@ -74,7 +73,7 @@ RETURNING c.is_asked
 
 def ask_for_slices() -> None:
     """A duty: decide for each pool in which a slice is used, or was asked for."""
-    with all_tenants(), connection.cursor() as cursor:
+    with all_tenants(), prepared_cursor() as cursor:
         cursor.execute(_POOLS, [CFSPlan.Strategy.TIME_SLICE])
         pool_ids = [pool_id for (pool_id,) in cursor.fetchall()]
     for pool_id in pool_ids:
@@ -111,13 +110,13 @@ def _choose(pool_id: int) -> Sequence[UUID]:
 
 def _read_running(pool_id: int) -> list[Running]:
     """What runs in the pool; nothing where the active plan slices no time."""
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(_RUNNING, {"pool_id": pool_id, "strategy": CFSPlan.Strategy.TIME_SLICE})
         return [Running(TenantShare(*row[:10]), KeyShare(*row[10:16]), *row[16:]) for row in cursor.fetchall()]
 
 
 def _ask(pool_id: int, execution_ids: Sequence[UUID]) -> list[bool]:
     """Make the requests those of ``execution_ids``: True for each new one, False for each that was taken back."""
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(_ASK, {"pool_id": pool_id, "execution_ids": list(execution_ids)})
         return [is_asked for (is_asked,) in cursor.fetchall()]

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.db import connection
-
 from scheduling.conf import STAGE_ROWS
 from scheduling.services.dispatching.gates import CIRCUIT, KIND, MEMORY, gate_before, memory_needs
 from tenants.ids import uuid7
+from tenants.prepared import prepared_cursor
 
 _STAGE_DUE = """
 WITH chosen AS (
@@ -126,7 +125,7 @@ def hold(pool_id: int, read: Mapping[int, int]) -> set[int]:
     if not read:
         return set()
     limits = [max(count, STAGE_ROWS // len(read)) for count in read.values()]
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         values: dict[str, Any] = {
             "pool_id": pool_id,
             "entity_ids": list(read),
@@ -145,6 +144,6 @@ def _count_due() -> int:
 
 
 def _run(statement: str, parameters: dict[str, Any]) -> int:
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(statement, parameters)
         return int(cursor.fetchone()[0])

@@ -6,10 +6,8 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from django.db import connection
-
 from scheduling import broker, signals, tracing
-from scheduling.conf import TICK_IDLE_TIMEOUT_MS, TICK_JOBS
+from scheduling.conf import BY_INDEX, TICK_IDLE_TIMEOUT_MS, TICK_JOBS
 from scheduling.fairness.shares import Pick
 from scheduling.processors import registry
 from scheduling.services import verdicts
@@ -28,16 +26,16 @@ from scheduling.services.dispatching.stage import hold, stage_due, stage_held
 from scheduling.services.dispatching.wake import fold_wakes
 from scheduling.services.settlement import settle
 from tenants.context import all_tenants
+from tenants.prepared import prepared_cursor
 
 # First key of the advisory locks of this module; the second is the pool's id.
 TICK_LOCK = 0x7469636B
 
-# A flood may come before the tables' statistics know of it; to read a table of many thousand rows once for each of a
-# few thousand would take minutes. All that a tick looks up has an index, and what has none is read all the same.
-_PLANNING = "SET LOCAL enable_seqscan = off; SET LOCAL jit = off;"
+# A process stopped inside the transaction is cut off.
+_SETTINGS = {**BY_INDEX, "idle_in_transaction_session_timeout": str(TICK_IDLE_TIMEOUT_MS)}
 # One question in the place of four statements that mostly find nothing: planning them is most of an idle tick.
 _LOOK = """
-SELECT pg_try_advisory_xact_lock(%(lock)s, %(pool_id)s),
+SELECT pg_try_advisory_xact_lock(%(lock)s::int, %(pool_id)s::int),
     NOT EXISTS (SELECT FROM scheduling_pool_clock WHERE pool_id = %(pool_id)s
         AND ticked_at >= now() - interval '1 second' AND broker_away_at IS NULL),
     EXISTS (SELECT FROM scheduling_job_due WHERE due_at <= now()),
@@ -117,7 +115,7 @@ def run_tick(pool_id: int, *, only: Restriction | None = None) -> TickResult:
     began = time.monotonic()
     # Plug-ins are imported before the transaction, which must not be idle for long.
     registry.memory_needs()
-    with all_tenants():
+    with all_tenants(_SETTINGS):
         news = _lead(pool_id)
         if news is None:
             return TickResult(was_led=False)
@@ -142,16 +140,11 @@ def run_tick(pool_id: int, *, only: Restriction | None = None) -> TickResult:
 def _lead(pool_id: int) -> _News | None:
     """Take the pool's lock for this transaction, and look what there is to fold; None: another has it.
 
-    A process stopped inside the transaction is cut off. What is committed after this look wakes another tick: of
-    this dispatcher, or of one that finds the lock taken and leaves the wake for this one.
+    What is committed after this look wakes another tick: of this dispatcher, or of one that finds the lock taken and
+    leaves the wake for this one.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SET LOCAL idle_in_transaction_session_timeout = {TICK_IDLE_TIMEOUT_MS}; {_PLANNING} {_LOOK}",
-            {"lock": TICK_LOCK, "pool_id": pool_id},
-        )
-        while cursor.nextset():  # past the answers of SET
-            pass
+    with prepared_cursor() as cursor:
+        cursor.execute(_LOOK, {"lock": TICK_LOCK, "pool_id": pool_id})
         is_led, is_clock_old, *news = cursor.fetchone()
         if is_led and is_clock_old:
             cursor.execute(_SET_CLOCK, {"pool_id": pool_id})

@@ -6,11 +6,10 @@ tenant: waiting earns no credit.
 
 from __future__ import annotations
 
-from django.db import connection
-
 from scheduling.conf import WAKE_ROWS
 from scheduling.services.dispatching.weights import TENANT_WEIGHT
 from scheduling.services.dispatching.worker_time import HAS_WORKER_TIME
+from tenants.prepared import prepared_cursor
 
 # The wake row and the job behind it were committed together, so the one statement's snapshot that deletes the first
 # also sees the second: no wake-up is lost. A key is looked at here; its tenant, told of it, after that.
@@ -87,7 +86,7 @@ def fold_wakes(pool_id: int) -> bool:
 
     An edited plan may wake a hundred thousand tenants, so the news of single jobs go before such bulk.
     """
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(_FOLD_KEYS, {"pool_id": pool_id, "limit": WAKE_ROWS})
         rows = cursor.fetchall()
         if news := [tenant for _, *tenant in rows if tenant[0] is not None]:

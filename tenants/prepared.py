@@ -1,0 +1,59 @@
+"""Statements that run for every job: PostgreSQL keeps them parsed and planned, so that a run is only a run.
+
+More than half of what a short statement costs is to parse it, to put the row security in and to plan it. Django's
+own cursors write the values into the text, so that each text is a new one; here they travel beside it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import psycopg
+from django.db import connection
+from django.db.backends.utils import CursorWrapper
+from psycopg.pq import TransactionStatus
+from psycopg.types.numeric import Int8Dumper
+
+# A plan is as good as the sizes of the tables were when it was made, and a flood fills one within seconds.
+PLAN_SECONDS = 10.0
+# More than there are such statements; what is beyond is prepared anew.
+_MOST_STATEMENTS = 300
+
+_planned_at: WeakKeyDictionary[psycopg.Connection[Any], float] = WeakKeyDictionary()
+
+
+@contextmanager
+def prepared_cursor() -> Iterator[CursorWrapper]:
+    """A cursor of the connection whose statements are prepared at their first run and kept.
+
+    Whole numbers are sent as ``bigint``, or each size of number would make another statement. A pooler in transaction
+    mode gives each transaction another session, so behind one nothing is kept.
+    """
+    with connection.cursor() as cursor:
+        raw = connection.connection
+        cursor.cursor.close()
+        cursor.cursor = psycopg.Cursor(raw)
+        cursor.cursor.adapters.register_dumper(int, Int8Dumper)
+        if connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]:
+            yield cursor
+            return
+        _renew_plans(raw)
+        # For this cursor alone: the texts of others, which never come twice, would be kept too.
+        raw.prepare_threshold, raw.prepared_max = 0, _MOST_STATEMENTS
+        try:
+            yield cursor
+        finally:
+            raw.prepare_threshold = None
+
+
+def _renew_plans(raw: psycopg.Connection[Any]) -> None:
+    """Have plans made anew by the sizes of now, so often that none outlives them for long."""
+    now = time.monotonic()
+    is_old = now - _planned_at.setdefault(raw, now) >= PLAN_SECONDS
+    if is_old and raw.info.transaction_status != TransactionStatus.INERROR:
+        _planned_at[raw] = now
+        raw.execute("DISCARD PLANS")

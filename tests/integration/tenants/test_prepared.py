@@ -1,0 +1,99 @@
+"""Statements of the hot path stay prepared on their connection, and nothing else does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import DataError, connection, transaction
+
+from tenants import prepared
+from tenants.context import all_tenants
+from tenants.prepared import prepared_cursor
+
+pytestmark = pytest.mark.django_db
+
+_ASK = "SELECT %(number)s + 1 AS prepared_once"
+
+
+def _kept(like: str) -> list[tuple[Any, ...]]:
+    """The session's prepared statements of such a text: their types, and how often each ran by which plan."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT parameter_types::text, generic_plans + custom_plans FROM pg_prepared_statements"
+            " WHERE statement LIKE %s",
+            [f"%{like}%"],
+        )
+        return list(cursor.fetchall())
+
+
+def _ask(number: int) -> int:
+    with prepared_cursor() as cursor:
+        cursor.execute(_ASK, {"number": number})
+        return int(cursor.fetchone()[0])
+
+
+def test_a_statement_is_prepared_once_whatever_the_size_of_its_numbers() -> None:
+    with transaction.atomic():
+        before = sum(runs for _, runs in _kept("prepared_once"))
+        assert [_ask(1), _ask(1 << 20), _ask(1 << 40)] == [2, (1 << 20) + 1, (1 << 40) + 1]
+        assert [types for types, _ in _kept("prepared_once")] == ["{bigint}"]
+        assert sum(runs for _, runs in _kept("prepared_once")) == before + 3
+
+
+def test_behind_a_pooler_nothing_is_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
+    with transaction.atomic(), prepared_cursor() as cursor:
+        cursor.execute("SELECT %s::int AS behind_a_pooler", [1])
+        assert cursor.fetchone() == (1,)
+    assert _kept("behind_a_pooler") == []
+
+
+def test_statements_of_other_cursors_are_not_kept() -> None:
+    with transaction.atomic():
+        _ask(1)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT %s AS never_prepared", [1])
+        assert _kept("AS never_prepared") == []
+
+
+def test_plans_are_made_anew_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    with transaction.atomic():
+        _ask(1)
+        raw = connection.connection
+        execute = type(raw).execute
+
+        def note(self: Any, query: str, *arguments: Any, **options: Any) -> Any:
+            asked.append(query)
+            return execute(self, query, *arguments, **options)
+
+        monkeypatch.setattr(type(raw), "execute", note)
+        _ask(2)
+        assert asked == []
+        monkeypatch.setattr(prepared, "PLAN_SECONDS", 0.0)
+        assert _ask(3) == 4
+        assert asked == ["DISCARD PLANS"]
+
+
+def test_an_error_is_djangos_and_leaves_the_cursor_good() -> None:
+    with transaction.atomic():
+        with pytest.raises(DataError), transaction.atomic(), prepared_cursor() as cursor:
+            cursor.execute("SELECT 1 / %s", [0])
+        assert _ask(1) == 2
+
+
+def test_settings_of_the_door_hold_for_its_transaction() -> None:
+    def seqscan() -> str:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_setting('enable_seqscan'), current_setting('role')")
+            return "/".join(cursor.fetchone())
+
+    with transaction.atomic():
+        savepoint = transaction.savepoint()
+        with all_tenants({"enable_seqscan": "off"}):
+            assert seqscan().startswith("off/")
+            with all_tenants({"enable_seqscan": "on"}):
+                assert seqscan().startswith("on/")
+        transaction.savepoint_rollback(savepoint)
+        assert seqscan() == "on/none"
