@@ -21,16 +21,15 @@ from scheduling import signals
 from scheduling.models import BacklogMove, Job, Queue
 from scheduling.services.backlog_sql import LOOK, MOVE, PUT_LINES, REQUEST
 from scheduling.services.leadership import lead
-from scheduling.services.lines import LINES_LOCK
 from scheduling.services.routing import Routes
 from scheduling.services.wakes import wake_on_commit
 from tenants.clock import read_clock
 from tenants.context import all_tenants
 from tenants.ids import uuid7
+from tenants.locks import LockClass
 from tenants.services.audit import AuditTarget, record_audit
 from tenants.services.pausing import actor_words, require_reason
 
-MOVE_LOCK = 0x6D6F7665
 # Of one statement, and of one turn.
 MOVE_ROWS = 2_000
 LOOK_ROWS = 5_000
@@ -106,7 +105,7 @@ class BacklogMover:
 def move_turn() -> int:
     """A turn of the open move, if there is one; how many jobs moved. Of many dispatchers one does it."""
     with all_tenants():
-        if not lead(MOVE_LOCK):
+        if not lead(LockClass.BACKLOG_MOVE):
             return 0
         # An edit that asks for it anew may be open for long; the dispatcher does not wait for it.
         move = BacklogMove.objects.select_for_update(skip_locked=True).filter(is_open=True).first()
@@ -191,7 +190,6 @@ def _move(move: BacklogMove, wanted: Sequence[tuple[Waiting, int]]) -> int:
         "event_ids": [uuid7() for _ in wanted],
         "cause": move.cause,
         "actor": move.requested_by,
-        "lines_lock": LINES_LOCK,
     }
     with connection.cursor() as cursor:
         for statement in PUT_LINES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scheduling.services.dispatching.gates import MEMORY
+from tenants.locks import LockClass, hash_of_tenant
 
 REQUEST = """
 INSERT INTO scheduling_backlog_move (id, cause, requested_by, requested_at, phase, cursor, found_in_pass, passes,
@@ -54,7 +55,7 @@ wanted AS (
 # As whoever puts jobs into the lines of keys does: so they are not removed while they are empty.
 _HOLD_LINES = """
 WITH <wanted>
-SELECT pg_advisory_xact_lock_shared(%(lines_lock)s, hashtext(tenant_id::text))
+SELECT <hold lines>
 FROM (SELECT DISTINCT tenant_id FROM wanted WHERE fair_key <> '' ORDER BY 1) AS tenants
 """
 # In one order, so that this and a submission that makes the same rows do not wait for each other in a ring.
@@ -124,6 +125,7 @@ def _fill(statement: str, table: str = "") -> str:
     """The statement with the parts that it shares with others."""
     parts = {"<its tenant>": _OF_TENANT, "<wanted>": _WANTED, "<event>": _EVENT, "<table>": f"scheduling_job_{table}"}
     # What was held for a pool that is too small stands before the gate of its new pool, which may be open.
+    parts["<hold lines>"] = LockClass.LINES.share(hash_of_tenant())
     parts["<gate>"] = _GATE.replace("<memory>", MEMORY) if table == "held" else ""
     for name, part in parts.items():
         statement = statement.replace(name, part)

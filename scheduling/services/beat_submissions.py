@@ -18,6 +18,7 @@ from scheduling.services.submission import submit_job
 from tenants.clock import read_clock
 from tenants.context import tenant_context
 from tenants.exceptions import DomainError
+from tenants.locks import LockClass
 from tenants.models import Tenant
 from tenants.selectors.tenants import find_tenant
 from tenants.services.audit import AuditTarget, record_audit
@@ -29,7 +30,7 @@ AUDIT_TYPE = "django_celery_beat.periodictask"
 CRONTAB_SECONDS = 60
 # Two messages of one due time come within a third of the interval, two due times more than two thirds apart.
 SLOTS_AN_INTERVAL = 3
-_LOCK = "SELECT extract(epoch FROM now())::float8 FROM pg_advisory_xact_lock(hashtextextended('beat:' || %s, 0))"
+_LOCK = f"SELECT extract(epoch FROM now())::float8 FROM {LockClass.BEAT_TASK.take_named('%s')}"  # noqa: S608 - constants
 
 
 def read_request(kind: str, payload: dict[str, Any], options: dict[str, Any]) -> JobRequest:

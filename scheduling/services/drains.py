@@ -14,10 +14,10 @@ from scheduling.models import Drain
 from scheduling.services.leadership import lead
 from tenants.clock import read_moment
 from tenants.context import all_tenants
+from tenants.locks import LockClass
 from tenants.models import Tenant
 from tenants.services.audit import AuditTarget, record_audit
 
-DRAIN_LOCK = 0x64726E64
 # When a refused client may ask again where nobody has said how long the drain lasts.
 RETRY_AFTER_SECONDS = 60
 # A submission that had begun before the drain stands in no count yet; it has ended by then.
@@ -86,7 +86,7 @@ def draining_error(what: str, reason: str, until: datetime | None, now: datetime
 def note_drained() -> int:
     """Write down, once, that nothing is left of a drain; of how many. Any number of dispatchers may call this."""
     with all_tenants():
-        if not lead(DRAIN_LOCK):
+        if not lead(LockClass.DRAINS):
             return 0
         return _note_drained_targets(read_moment()) + _note_drained_tenants()
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from scheduling.conf import TICK_IDLE_TIMEOUT_MS
+from tenants.locks import LockClass
 from tenants.prepared import prepared_cursor
 
 
-def lead(lock: int, of: int = 0) -> bool:
+def lead(lock: LockClass, of: int = 0) -> bool:
     """Take the lock for this transaction, or say that another process has it.
 
     A process that is stopped inside the transaction is cut off after TICK_IDLE_TIMEOUT_MS, and its lock with it.
     """
     with prepared_cursor() as cursor:
         cursor.execute(
-            "SELECT set_config('idle_in_transaction_session_timeout', %s, true),"
-            " pg_try_advisory_xact_lock(%s::int, %s::int)",
-            [str(TICK_IDLE_TIMEOUT_MS), lock, of],
+            f"SELECT set_config('idle_in_transaction_session_timeout', %s, true), {lock.attempt('%s')}",
+            [str(TICK_IDLE_TIMEOUT_MS), of],
         )
         return bool(cursor.fetchone()[1])

@@ -8,10 +8,10 @@ from scheduling.models import QueueClock
 from scheduling.services.leadership import lead
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import all_tenants
+from tenants.locks import LockClass
 from tenants.services.audit import AuditTarget, record_audit
 from tenants.services.tenants import lift_due_stops
 
-LIFT_LOCK = 0x6C696674
 BECAUSE = "its time was over"
 
 # Each condition is asked again by the statement that ends it, so a pause that was prolonged meanwhile stays.
@@ -37,7 +37,7 @@ UNION ALL SELECT 'is_paused', 'kind', kind FROM kind UNION ALL SELECT 'is_draini
 def lift_due() -> int:
     """End what is due; how many. Any number of dispatchers may call this, and one does it."""
     with all_tenants():
-        if not lead(LIFT_LOCK):
+        if not lead(LockClass.STOPS_LIFTED):
             return 0
         with connection.cursor() as cursor:
             cursor.execute(_LIFT)

@@ -14,18 +14,18 @@ from django.db import connection
 
 from scheduling.models import Job, SchedulingEntity, TenantCapacity
 from tenants.context import all_tenants
+from tenants.locks import LockClass, hash_of_tenant
 from tenants.models import Tenant
 
-LINES_LOCK = 0x6C696E65
 # Empty lines of keys that are ahead of their siblings: so many of one tenant in one queue stay.
 KEPT_IDLE_KEYS = 1_000
 
 type Line = tuple[int, str]
 
-_HOLD = """
-SELECT pg_advisory_xact_lock_shared(%s, hashtext(tenant_id::text))
+_HOLD = f"""
+SELECT {LockClass.LINES.share(hash_of_tenant())}
 FROM (SELECT DISTINCT tenant_id FROM scheduling_job WHERE id = ANY(%s) AND fair_key <> '' ORDER BY 1) AS tenants
-"""
+"""  # noqa: S608 - constants
 _OPEN = """
 INSERT INTO scheduling_schedulingentity (tenant_id, queue_id, parent_id, fair_key, weight_milli, vruntime, is_runnable,
     in_flight, waiting, head_rank, estimate_us)
@@ -51,7 +51,7 @@ _IDLE = """
 # statement of its own: what was committed before is then seen.
 _LOCK_IDLE = f"""
 SELECT tenant_id FROM (SELECT DISTINCT tenant_id FROM ({_IDLE}) AS idle) AS tenants
-WHERE pg_try_advisory_xact_lock(%(lock)s, hashtext(tenant_id::text))
+WHERE {LockClass.LINES.attempt(hash_of_tenant())}
 """  # noqa: S608 - constants
 _REMOVE = f"""
 DELETE FROM scheduling_schedulingentity k USING ({_IDLE}) AS idle
@@ -75,13 +75,13 @@ def line_ids(tenant: Tenant, jobs: Sequence[Job]) -> dict[Line, int]:
 def open_key_lines(job_ids: Collection[UUID]) -> None:
     """See that the lines of these jobs' keys are there, and that they stay until this transaction ends."""
     with connection.cursor() as cursor:
-        cursor.execute(_HOLD, [LINES_LOCK, list(job_ids)])
+        cursor.execute(_HOLD, [list(job_ids)])
         cursor.execute(_OPEN, [list(job_ids)])
 
 
 def remove_idle_lines(limit: int) -> int:
     """Remove the lines of keys that are empty and not ahead of their siblings, at most ``limit``; how many."""
-    parameters: dict[str, Any] = {"kept": KEPT_IDLE_KEYS, "limit": limit, "lock": LINES_LOCK}
+    parameters: dict[str, Any] = {"kept": KEPT_IDLE_KEYS, "limit": limit}
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute(_LOCK_IDLE, parameters)
         tenants = [tenant_id for (tenant_id,) in cursor.fetchall()]

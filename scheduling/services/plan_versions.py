@@ -5,14 +5,13 @@ from __future__ import annotations
 from scheduling.services.cfs_plans import CFS_PLANS
 from scheduling.services.leadership import lead
 from tenants.context import all_tenants
+from tenants.locks import LockClass
 from tenants.services.plans import PLANS
-
-VERSIONS_LOCK = 0x76657273
 
 
 def apply_due_versions() -> int:
     """Put in effect whose time has come; how many. Any number of dispatchers may call this, and one does it."""
     with all_tenants():
-        if not lead(VERSIONS_LOCK):
+        if not lead(LockClass.PLAN_VERSIONS):
             return 0
         return PLANS.apply_due() + CFS_PLANS.apply_due()

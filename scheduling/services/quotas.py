@@ -19,11 +19,11 @@ from scheduling.limits import JOBS_PER_BULK, MAX_WAITING_JOBS, SUBMIT_BURST, SUB
 from scheduling.services.leadership import lead
 from tenants.context import all_tenants
 from tenants.limits import LimitReached, month_end
+from tenants.locks import LockClass
 from tenants.selectors.limits import EffectiveLimit, allowed_for, effective_limits
 from tenants.services.limit_warnings import note_level
 from tenants.services.limits import expire_tenant_limits, release_ended_periods
 
-LIMITS_LOCK = 0x6C696D69
 # How soon a refused client may find room again; waiting jobs drain at the tenant's own pace.
 QUOTA_RETRY_AFTER_SECONDS = 10
 # A plan that takes nothing at all: only somebody's decision changes that.
@@ -42,7 +42,7 @@ _STANDING = """
         (SELECT coalesce(sum(amount), 0)::bigint FROM tenants_tenantusage WHERE tenant_id = %(tenant_id)s
             AND key = %(key)s AND period = date_trunc('month', now() AT TIME ZONE 'UTC')::date)
 """
-_QUEUE_UP = "SELECT pg_advisory_xact_lock(hashtextextended('waiting jobs of ' || %s, 0))"
+_QUEUE_UP = f"SELECT {LockClass.WAITING_JOBS.take_named('%s')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ def check_bulk_size(*, tenant_id: UUID, jobs: int) -> None:
 def keep_limits() -> None:
     """A duty: let overrides expire, and whoever used its month up begin the next. One process at a time."""
     with all_tenants():
-        if lead(LIMITS_LOCK):
+        if lead(LockClass.LIMITS_KEPT):
             expire_tenant_limits()
             release_ended_periods()
 

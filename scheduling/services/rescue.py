@@ -17,8 +17,8 @@ from scheduling.services.leadership import lead
 from scheduling.services.settlement import settle_here
 from scheduling.services.waiting import take_out
 from tenants.context import all_tenants
+from tenants.locks import LockClass
 
-SWEEP_LOCK = 0x73776570
 LOST_WORKER = "The worker's lease ran out."
 
 _LOST = """
@@ -49,16 +49,17 @@ class SweepResult:
 def run_sweep() -> SweepResult:
     """Rescue executions whose lease ran out, republish lost hints, discard what is too late."""
     with all_tenants():
-        if not lead(SWEEP_LOCK):
+        if not lead(LockClass.SWEEP):
             return SweepResult(was_led=False)
-        rescued = _rescue_lost()
+        rescued = rescue_lost()
         expired = _discard_expired()
     if rescued:
         signals.executions_rescued.send(None, count=rescued, reason="lease_expired")
     return SweepResult(was_led=True, rescued=rescued, republished=republish_unstarted(), expired=expired)
 
 
-def _rescue_lost() -> int:
+def rescue_lost() -> int:
+    """Settle executions whose lease ran out as crashes of their workers; how many. Behind the door."""
     with connection.cursor() as cursor:
         cursor.execute(_LOST, [STAGE_ROWS])
         lost: list[tuple[UUID, int, int, bool, bool]] = cursor.fetchall()

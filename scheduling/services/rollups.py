@@ -11,8 +11,8 @@ from scheduling.selectors.throughput import COMPLETED, FAILED
 from scheduling.services.leadership import lead
 from scheduling.services.rollups_sql import FOLD, NOTE
 from tenants.context import all_tenants
+from tenants.locks import LockClass
 
-ROLLUP_LOCK = 0x726F6C6C
 # Measured at some 15 ms a thousand, which keeps one fold at some 50 ms; a dispatcher folds once a second.
 FOLD_ROWS = 3_000
 FOLD_SECONDS = 1.0
@@ -36,7 +36,7 @@ def fold_tallies(*, limit: int = FOLD_ROWS) -> int:
     Whoever folds holds a lock, so that two folds never wait for each other's rows; 0 while another one folds.
     """
     with all_tenants():
-        if not lead(ROLLUP_LOCK):
+        if not lead(LockClass.ROLLUPS):
             return 0
         with connection.cursor() as cursor:
             cursor.execute(FOLD, {"limit": limit, "bounds": list(BOUNDS), **outcomes()})

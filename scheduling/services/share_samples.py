@@ -10,8 +10,8 @@ from django.db import connection
 from scheduling.services.leadership import lead
 from scheduling.services.share_demands import Census, Entitled
 from tenants.context import all_tenants
+from tenants.locks import LockClass
 
-SAMPLE_LOCK = 0x73686172
 SAMPLE_SECONDS = 10.0
 STEP_SECONDS = 0.1
 # Another dispatcher that has sampled since this spares the others the work.
@@ -83,7 +83,7 @@ def _take_sample() -> Iterator[int]:
 
 def _take_span() -> tuple[datetime, datetime] | None:
     """The time that this sample stands for, if it is this dispatcher's turn and there is such time."""
-    if not lead(SAMPLE_LOCK):
+    if not lead(LockClass.SHARE_SAMPLE):
         return None
     with connection.cursor() as cursor:
         cursor.execute(_TURN, [FRESH_SECONDS])

@@ -15,10 +15,10 @@ from scheduling.conf import lease_seconds
 from scheduling.models import RoutingRule
 from scheduling.services.leadership import lead
 from tenants.context import all_tenants
+from tenants.locks import LockClass
 
 logger = logging.getLogger(__name__)
 
-MEASURE_LOCK = 0x6D656173
 # The sum reads all that may be picked, so it rests for so many times as long as it took: it never takes more than a
 # tenth of a connection. Up to some hundred thousand waiting tenants it is made each second all the same.
 REST = 10
@@ -90,7 +90,7 @@ def measure_queues(*, sums_work: bool = True) -> Mapping[str, bool]:
     """
     changed: dict[str, bool] = {}
     with all_tenants():
-        if lead(MEASURE_LOCK):
+        if lead(LockClass.STANDINGS):
             weighs_work = RoutingRule.objects.filter(is_active=True, balance=RoutingRule.Balance.LEAST_LOADED).exists()
             values = {
                 "lease": lease_seconds(),

@@ -36,14 +36,15 @@ from scheduling.tenant_settings import DEFAULT_PRIORITY
 from tenants.context import tenant_context
 from tenants.exceptions import DomainError, TenantSuspendedError
 from tenants.ids import uuid7
+from tenants.locks import LockClass
 from tenants.models import Tenant
 from tenants.selectors.settings import tenant_setting
 from tenants.services.audit import AuditTarget, record_audit
 
-_KEYS_IN_FLIGHT = """
+_KEYS_IN_FLIGHT = f"""
     SELECT key FROM unnest(%s::text[]) AS key
-    WHERE NOT pg_try_advisory_xact_lock(hashtextextended(%s || ':' || key, 0))
-"""
+    WHERE NOT {LockClass.IDEMPOTENCY_KEY.attempt_named("%s || ':' || key")}
+"""  # noqa: S608 - constants
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from scheduling.limits import (
     WORKER_SECONDS,
 )
 from scheduling.models import WorkerPool
-from scheduling.services.dispatching.tick import TICK_LOCK
+from scheduling.services.dispatching.tick import STOP_TICKS
 from tenants.context import all_tenants
 from tenants.limits import month_of
 from tenants.selectors.limits import EffectiveLimit
@@ -122,7 +122,7 @@ def verify_usage_page(
     with all_tenants(), connection.cursor() as cursor:
         if repair:
             pools = list(WorkerPool.objects.order_by("pk").values_list("pk", flat=True))
-            cursor.execute("SELECT pg_advisory_xact_lock(%s, pool) FROM unnest(%s::int[]) AS pool", [TICK_LOCK, pools])
+            cursor.execute(STOP_TICKS, [pools])
         cursor.execute(_DIFFERENCES, parameters)
         differences = [UsageDifference(*row) for row in cursor.fetchall()]
         if repair and differences:

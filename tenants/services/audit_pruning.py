@@ -14,9 +14,9 @@ from django.db import connection
 
 from tenants.chain import GENESIS, PLATFORM_CHAIN
 from tenants.context import all_tenants
+from tenants.locks import LockClass
 from tenants.models import AuditHead, AuditSeal
 from tenants.services.audit_heads import build_head, export_head
-from tenants.services.sealing import SEAL_LOCK
 
 _PRUNE = """
 WITH doomed AS MATERIALIZED (
@@ -83,7 +83,7 @@ def erase_chain(tenant_id: UUID) -> dict[str, Any]:
     with all_tenants():
         with connection.cursor() as cursor:
             # No sealer at work: what it has just sealed would stay behind.
-            cursor.execute("SELECT pg_advisory_xact_lock(%s, 0)", [SEAL_LOCK])
+            cursor.execute(f"SELECT {LockClass.SEALING.take()}")
         last = AuditSeal.objects.filter(chain=tenant_id).order_by("-sequence").first()
         head: AuditHead = build_head("final", tenant_id, last.sequence if last else 0, last.hash if last else GENESIS)
         head.save(force_insert=True)

@@ -12,13 +12,14 @@ from django.db.models import Q
 
 from tenants.context import all_tenants
 from tenants.exceptions import DomainError, FieldInvalidError, LastAdminError, NoPlatformRoleError
+from tenants.locks import LockClass
 from tenants.models import Membership, PlatformMembership
 from tenants.permissions import PlatformRole
 from tenants.services.audit import record_audit
 from tenants.sessions import end_sessions_of
 
 # Two admins who take each other's role away at once would each see the other: they take turns instead.
-_ADMINS_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('tenants.platform_admins', 0))"
+_ADMINS_LOCK = f"SELECT {LockClass.PLATFORM_ADMINS.take()}"
 
 
 class UserTakenError(DomainError):

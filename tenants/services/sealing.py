@@ -17,8 +17,8 @@ from django.db import connection
 
 from tenants.chain import GENESIS, Link, chain_of, hash_row
 from tenants.context import all_tenants
+from tenants.locks import LockClass
 
-SEAL_LOCK: Final = 0x7365616C
 TURN_ENTRIES: Final = 500
 # A sealer that is stopped in a turn is cut off after this, and its lock with it.
 _IDLE_TIMEOUT = "SET LOCAL idle_in_transaction_session_timeout = '2s'"
@@ -58,7 +58,7 @@ def _seal_turn() -> tuple[int, int]:
     """One transaction: how many places of the queue it emptied, and how many entries it sealed."""
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute(_IDLE_TIMEOUT)
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s, 0)", [SEAL_LOCK])
+        cursor.execute(f"SELECT {LockClass.SEALING.attempt()}")
         if cursor.fetchone() != (True,):
             return 0, 0
         cursor.execute(_WAITING, [TURN_ENTRIES])

@@ -19,12 +19,13 @@ from django.db import connection, transaction
 from scheduling.processors.base import TransientError
 from scheduling.processors.retrieval.models import Document
 from tenants.context import tenant_context
+from tenants.locks import LockClass
 
 _COPY_BYTES = 1024 * 1024
-_LOCK_CONTENTS = """
-    SELECT pg_advisory_xact_lock(hashtextextended(key, 0))
+_LOCK_CONTENTS = f"""
+    SELECT {LockClass.FILE_CONTENT.take_named("key")}
     FROM (SELECT unnest(%s::text[]) AS key ORDER BY 1) AS keys
-"""
+"""  # noqa: S608 - constants
 
 
 class StoredFileError(TransientError):

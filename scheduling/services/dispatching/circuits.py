@@ -20,11 +20,10 @@ from scheduling.services.dispatching.gates import HOLDS_JOBS
 from scheduling.services.leadership import lead
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import all_tenants
+from tenants.locks import LockClass
 from tenants.prepared import prepared_cursor
 from tenants.services.audit import AuditTarget, record_audit
 
-CIRCUIT_LOCK = 0x63697263
-TEND_LOCK = 0x74656E64
 # Most breakers that one turn lets try again, or forgets.
 PROBES = 500
 # Well beyond the longest delay of a retry by default: what failed comes back to a breaker that is still there.
@@ -145,7 +144,7 @@ type Name = tuple[UUID, str]
 
 def follow_circuits() -> int:
     """Count what ended, open and close breakers, and give their jobs back; how many. One process at a time."""
-    if not lead(CIRCUIT_LOCK):
+    if not lead(LockClass.CIRCUITS):
         return 0
     _fold_news(circuit_policy())
     return _run(_TRY) + _run(_RETURN)
@@ -157,7 +156,7 @@ def tend_circuits() -> int:
     Any number of dispatchers may call this, and one does it.
     """
     with all_tenants():
-        if not lead(TEND_LOCK):
+        if not lead(LockClass.CIRCUITS_TENDED):
             return 0
         _run(_FORGET_IDLE)
         returned = _run(_RETURN_ORPHANS)

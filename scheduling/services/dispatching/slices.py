@@ -22,9 +22,8 @@ from scheduling.services.dispatching.rows import read_rows
 from scheduling.services.dispatching.worker_time import HAS_WORKER_TIME
 from scheduling.services.leadership import lead
 from tenants.context import all_tenants
+from tenants.locks import LockClass
 from tenants.prepared import prepared_cursor
-
-SLICE_LOCK = 0x736C6963
 
 # In flight there is as much as there are slots: no index is worth its upkeep.
 _POOLS = """
@@ -85,7 +84,7 @@ def ask_in_pool(pool_id: int) -> None:
     # Plug-ins are imported before the transaction, which must not be idle for long.
     registry.memory_needs()
     with all_tenants():
-        if not lead(SLICE_LOCK, pool_id):
+        if not lead(LockClass.SLICES, pool_id):
             return
         changes = _ask(pool_id, _choose(pool_id))
     if changes:

@@ -26,16 +26,17 @@ from scheduling.services.dispatching.stage import hold, stage_due, stage_held
 from scheduling.services.dispatching.wake import fold_wakes
 from scheduling.services.settlement import settle
 from tenants.context import all_tenants
+from tenants.locks import LockClass
 from tenants.prepared import prepared_cursor
 
-# First key of the advisory locks of this module; the second is the pool's id.
-TICK_LOCK = 0x7469636B
-
+# Whoever writes what ticks write waits for those that run, and has none begin before it commits.
+STOP_TICKS = f"SELECT {LockClass.TICK.take('pool')} FROM unnest(%s::int[]) AS pool"  # noqa: S608 - constants
 # A process stopped inside the transaction is cut off.
 _SETTINGS = {**BY_INDEX, "idle_in_transaction_session_timeout": str(TICK_IDLE_TIMEOUT_MS)}
 # One question in the place of four statements that mostly find nothing: planning them is most of an idle tick.
-_LOOK = """
-SELECT pg_try_advisory_xact_lock(%(lock)s::int, %(pool_id)s::int),
+_LOOK = (
+    """
+SELECT <lock>,
     NOT EXISTS (SELECT FROM scheduling_pool_clock WHERE pool_id = %(pool_id)s
         AND ticked_at >= now() - interval '1 second' AND broker_away_at IS NULL),
     EXISTS (SELECT FROM scheduling_job_due WHERE due_at <= now()),
@@ -51,7 +52,10 @@ SELECT pg_try_advisory_xact_lock(%(lock)s::int, %(pool_id)s::int),
     EXISTS (SELECT FROM scheduling_execution_live l
         JOIN scheduling_cfsplan p ON p.is_active AND p.strategy = 'time_slice'
         WHERE l.pool_id = %(pool_id)s AND <is used>)
-""".replace("<holds jobs>", HOLDS_JOBS).replace("<is used>", IS_USED)
+""".replace("<holds jobs>", HOLDS_JOBS)
+    .replace("<is used>", IS_USED)
+    .replace("<lock>", LockClass.TICK.attempt("%(pool_id)s"))
+)
 # Clocks are made here for a pool or queue that came without: a copied row would end every tick of all pools.
 _SET_CLOCK = """
 WITH of_queues AS (
@@ -144,7 +148,7 @@ def _lead(pool_id: int) -> _News | None:
     leaves the wake for this one.
     """
     with prepared_cursor() as cursor:
-        cursor.execute(_LOOK, {"lock": TICK_LOCK, "pool_id": pool_id})
+        cursor.execute(_LOOK, {"pool_id": pool_id})
         is_led, is_clock_old, *news = cursor.fetchone()
         if is_led and is_clock_old:
             cursor.execute(_SET_CLOCK, {"pool_id": pool_id})

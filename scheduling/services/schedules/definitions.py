@@ -22,6 +22,7 @@ from scheduling.services.schedules.rules import (
 from tenants.clock import read_clock
 from tenants.context import tenant_context
 from tenants.exceptions import FieldInvalidError
+from tenants.locks import LockClass
 from tenants.models import Tenant
 from tenants.selectors.limits import allowed_for
 from tenants.selectors.settings import tenant_setting
@@ -41,7 +42,7 @@ EDITABLE_FIELDS = (
 )
 PAUSED_WHILE_WAITING = "The schedule was paused while this run waited."
 # Two who add a schedule at once would each see room for one more: they take turns.
-_COUNT_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('scheduling.schedules:' || %s, 0))"
+_COUNT_LOCK = f"SELECT {LockClass.SCHEDULE_COUNT.take_named('%s')}"
 
 
 def create_schedule(*, tenant: Tenant, values: Mapping[str, Any]) -> Schedule:

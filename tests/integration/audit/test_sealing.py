@@ -13,9 +13,10 @@ from django.db import connection, transaction
 
 from tenants.chain import GENESIS, PLATFORM_CHAIN
 from tenants.context import all_tenants, tenant_context
+from tenants.locks import LockClass
 from tenants.models import AuditLogEntry, AuditPending, AuditSeal
 from tenants.selectors.audit_chain import read_seal_backlog
-from tenants.services.sealing import SEAL_LOCK, TURN_ENTRIES, seal_entries
+from tenants.services.sealing import TURN_ENTRIES, seal_entries
 from tests.databases import connect_as_owner
 from tests.integration.audit.conftest import act, seals_of
 
@@ -189,7 +190,7 @@ def test_many_sealers_and_writers_at_once_make_one_chain(acme, globex):
 def test_a_sealer_does_nothing_while_another_is_in_its_turn(acme, django_db_setup):
     act(acme, 1)
     with connect_as_owner(django_db_setup.name) as other, other.transaction():
-        other.execute("SELECT pg_advisory_xact_lock(%s, 0)", [SEAL_LOCK])
+        other.execute(f"SELECT {LockClass.SEALING.take()}")
         assert seal_entries() == 0
     assert seal_entries() > 0
 

@@ -1,0 +1,68 @@
+"""The advisory locks of the platform, all in one place: no two things share a key, and no number stands elsewhere.
+
+A lock has a class and, within it, a key: a number (of a pool, say, or the hash of a tenant), or a text, such as a
+tenant's id with a name, hashed to 64 bits with the class as the seed. PostgreSQL keeps pairs of numbers apart from
+single ones, so the two forms never meet.
+
+Every lock is a transaction's and ends with it. One of a session would stay on a connection that a pooler gives to
+somebody else, and would be given back on one that never held it.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, unique
+
+
+@unique
+class LockClass(IntEnum):
+    """What is locked. A class's number is four letters of its name; once used, it stays for good."""
+
+    # By one process of many, for one turn of a duty; those of a pool with its id.
+    TICK = 0x7469636B
+    SLICES = 0x736C6963
+    SWEEP = 0x73776570
+    CIRCUITS = 0x63697263
+    CIRCUITS_TENDED = 0x74656E64
+    BACKLOG_MOVE = 0x6D6F7665
+    PLAN_VERSIONS = 0x76657273
+    STANDINGS = 0x6D656173
+    ROLLUPS = 0x726F6C6C
+    LIMITS_KEPT = 0x6C696D69
+    STOPS_LIFTED = 0x6C696674
+    DRAINS = 0x64726E64
+    SHARE_SAMPLE = 0x73686172
+    SEALING = 0x7365616C
+    # By those who would each see room, or another, that the other takes away.
+    PLATFORM_ADMINS = 0x61646D6E
+    BEAT_TASK = 0x62656174
+    # Of one tenant, by its hashed id, or by its id and a name.
+    LINES = 0x6C696E65
+    SCHEDULE_COUNT = 0x73636865
+    WAITING_JOBS = 0x77616974
+    IDEMPOTENCY_KEY = 0x69646B79
+    FILE_CONTENT = 0x66696C65
+
+    def take(self, key: str = "0") -> str:
+        """SQL that waits for the lock. ``key`` is an SQL expression: an integer of at most four bytes."""
+        return f"pg_advisory_xact_lock({self.value}, ({key})::int)"
+
+    def share(self, key: str = "0") -> str:
+        """SQL that waits for the lock and holds it beside others who share it."""
+        return f"pg_advisory_xact_lock_shared({self.value}, ({key})::int)"
+
+    def attempt(self, key: str = "0") -> str:
+        """SQL that takes the lock, or says false where somebody else has it."""
+        return f"pg_try_advisory_xact_lock({self.value}, ({key})::int)"
+
+    def take_named(self, text: str) -> str:
+        """SQL that waits for the lock of a name. ``text`` is an SQL expression; a tenant's begins with its id."""
+        return f"pg_advisory_xact_lock(hashtextextended({text}, {self.value}))"
+
+    def attempt_named(self, text: str) -> str:
+        """SQL that takes the lock of a name, or says false where somebody else has it."""
+        return f"pg_try_advisory_xact_lock(hashtextextended({text}, {self.value}))"
+
+
+def hash_of_tenant(column: str = "tenant_id") -> str:
+    """The key of a tenant, as SQL. Two tenants that share one wait for each other at times, and for nothing else."""
+    return f"hashtext({column}::text)"

@@ -1,0 +1,84 @@
+"""Advisory locks are a transaction's, have a class, and no two classes share a key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection
+
+from jobsplatform.settings.env import BASE_DIR
+from tenants.locks import LockClass, hash_of_tenant
+from tests.architecture.test_doors import sources, without_prose
+
+ADVISORY = re.compile(r"\bpg_\w*advisory\w*", re.IGNORECASE)
+# On an administrator's own connection, before there is a database to have a transaction or a pooler in.
+OF_A_SESSION = {"tenants/bootstrap.py": {"pg_advisory_lock"}}
+
+
+def find_locks() -> Iterator[tuple[str, set[str]]]:
+    for path, source in sources():
+        if path != "tenants/locks.py" and (found := set(ADVISORY.findall(without_prose(source)))):
+            yield path, found
+
+
+def test_every_lock_is_taken_by_its_class():
+    assert dict(find_locks()) == OF_A_SESSION
+
+
+def test_every_lock_ends_with_its_transaction():
+    text = (BASE_DIR / "tenants" / "locks.py").read_text()
+    assert set(ADVISORY.findall(without_prose(text))) == {
+        "pg_advisory_xact_lock",
+        "pg_advisory_xact_lock_shared",
+        "pg_try_advisory_xact_lock",
+    }
+
+
+def test_no_two_classes_have_one_number():
+    # An enumeration takes a second name for a number as another name of the first, so its names are counted.
+    assert len(LockClass.__members__) == len({lock.value for lock in LockClass})
+    assert [lock.name for lock in LockClass if not 0 < lock.value < 2**31] == []
+
+
+def test_every_class_is_used():
+    used = {name for path, source in sources() for name in re.findall(r"\bLockClass\.([A-Z_]+)", source)}
+    assert used == set(LockClass.__members__)
+
+
+HELD = "SELECT classid, objid, objsubid FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+
+
+def key_of(statement: str) -> tuple[int, int, int]:
+    """The key that PostgreSQL itself makes of a lock."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {statement}")
+        cursor.execute(HELD)
+        (key,) = cursor.fetchall()
+    return tuple(key)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["''", "'a'", "'0196f0c4-0000-7000-8000-000000000000:a'"])
+def test_a_name_is_another_lock_in_each_class(name: str):
+    with connection.cursor() as cursor:
+        for lock in LockClass:
+            cursor.execute(f"SELECT {lock.take_named(name)}, {lock.take()}")
+        cursor.execute(HELD)
+        assert len(set(cursor.fetchall())) == 2 * len(LockClass)
+
+
+@pytest.mark.django_db
+def test_two_tenants_have_two_keys_and_one_tenant_has_one():
+    keys = []
+    with connection.cursor() as cursor:
+        for tenant in ("0196f0c4-0000-7000-8000-000000000001", "0196f0c4-0000-7000-8000-000000000002"):
+            cursor.execute(f"SELECT {hash_of_tenant()} FROM (SELECT %s::uuid AS tenant_id) AS t", [tenant])
+            keys.append(cursor.fetchone())
+    assert len(set(keys)) == 2
+
+
+@pytest.mark.django_db
+def test_the_key_of_a_pair_is_its_class_and_its_number():
+    assert key_of(LockClass.TICK.attempt("7")) == (LockClass.TICK, 7, 2)
