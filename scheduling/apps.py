@@ -17,6 +17,7 @@ class SchedulingConfig(AppConfig):
     api_urls = "scheduling.api.urls"
     tenant_eraser = "scheduling.services.erasure.ERASER"
     upkeep_tasks = "scheduling.services.upkeep.tasks:TASKS"
+    state_checks = "scheduling.services.consistency.checks:CHECKS"
     tenant_settings = "scheduling.tenant_settings:SETTINGS"
     limits = LIMITS
     measures_usage = "scheduling.services.usage.measure_usage"

@@ -211,6 +211,7 @@ submit_job           job.submitted          scheduling.job
 suspend_tenant       tenant.suspended       tenants.tenant
 tenant_settings      settings.changed       tenants.tenant
 unlock_login         user.unlocked          auth.user
+verify_state         state.repaired         scheduling.state
 verify_usage         usage.repaired         tenants.tenantusage
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.db import connection
 
@@ -31,7 +32,7 @@ _RECOUNTS = {
         ), news AS (
             SELECT entity_id, sum(waiting_delta) AS jobs FROM scheduling_wake WHERE {in_page} GROUP BY 1
         )
-        SELECT 'entity ' || e.id, e.waiting + coalesce(n.jobs, 0), coalesce(c.jobs, 0)
+        SELECT e.tenant_id, 'entity ' || e.id, e.waiting + coalesce(n.jobs, 0), coalesce(c.jobs, 0)
         FROM {entities} LEFT JOIN news n ON n.entity_id = e.id LEFT JOIN counted c ON c.entity_id = e.id
         WHERE e.waiting + coalesce(n.jobs, 0) <> coalesce(c.jobs, 0) LIMIT %(limit)s
     """,
@@ -42,21 +43,21 @@ _RECOUNTS = {
                 UNION ALL SELECT entity_id, message_id FROM scheduling_settled WHERE {in_page}
             ) AS executions GROUP BY 1
         )
-        SELECT 'entity ' || e.id, e.in_flight, coalesce(c.messages, 0)
+        SELECT e.tenant_id, 'entity ' || e.id, e.in_flight, coalesce(c.messages, 0)
         FROM {entities} LEFT JOIN counted c ON c.entity_id = e.id
         WHERE e.in_flight <> coalesce(c.messages, 0) LIMIT %(limit)s
     """,
     # Each job counts in one line; a tenant's row sums those of its keys.
     "waiting jobs of the keys": """
-        SELECT 'entity ' || e.id, e.keys_waiting, coalesce(sum(k.waiting), 0)
+        SELECT e.tenant_id, 'entity ' || e.id, e.keys_waiting, coalesce(sum(k.waiting), 0)
         FROM {entities} LEFT JOIN scheduling_schedulingentity k ON k.parent_id = e.id
-        WHERE e.parent_id IS NULL GROUP BY e.id, e.keys_waiting
+        WHERE e.parent_id IS NULL GROUP BY e.tenant_id, e.id, e.keys_waiting
         HAVING e.keys_waiting <> coalesce(sum(k.waiting), 0) LIMIT %(limit)s
     """,
     "in flight of the keys": """
-        SELECT 'entity ' || e.id, e.keys_in_flight, coalesce(sum(k.in_flight), 0)
+        SELECT e.tenant_id, 'entity ' || e.id, e.keys_in_flight, coalesce(sum(k.in_flight), 0)
         FROM {entities} LEFT JOIN scheduling_schedulingentity k ON k.parent_id = e.id
-        WHERE e.parent_id IS NULL GROUP BY e.id, e.keys_in_flight
+        WHERE e.parent_id IS NULL GROUP BY e.tenant_id, e.id, e.keys_in_flight
         HAVING e.keys_in_flight <> coalesce(sum(k.in_flight), 0) LIMIT %(limit)s
     """,
     "in flight by tenant": """
@@ -66,12 +67,19 @@ _RECOUNTS = {
                 UNION ALL SELECT tenant_id, message_id FROM scheduling_settled WHERE {in_page}
             ) AS executions GROUP BY 1
         )
-        SELECT 'tenant ' || t.tenant_id, t.in_flight, coalesce(c.messages, 0)
+        SELECT t.tenant_id, 'tenant ' || t.tenant_id, t.in_flight, coalesce(c.messages, 0)
         FROM (SELECT * FROM scheduling_tenant_capacity WHERE {in_page}) AS t LEFT JOIN counted c USING (tenant_id)
         WHERE t.in_flight <> coalesce(c.messages, 0) LIMIT %(limit)s
     """,
+    # Without it nothing of the tenant can be claimed.
+    "capacities": """
+        SELECT DISTINCT e.tenant_id, 'tenant ' || e.tenant_id, 0, 1 FROM {entities}
+        WHERE NOT EXISTS (SELECT FROM scheduling_tenant_capacity c WHERE c.tenant_id = e.tenant_id)
+            AND e.tenant_id NOT IN (SELECT subject_id FROM tenants_tenanterasure WHERE status = 'running')
+        LIMIT %(limit)s
+    """,
     "ready rows without an available job": """
-        SELECT 'job ' || r.job_id, 1, 0 FROM (SELECT * FROM scheduling_job_ready WHERE {in_page}) AS r
+        SELECT r.tenant_id, 'job ' || r.job_id, 1, 0 FROM (SELECT * FROM scheduling_job_ready WHERE {in_page}) AS r
         WHERE NOT EXISTS (
             SELECT FROM scheduling_job j
             WHERE j.id = r.job_id AND j.tenant_id = r.tenant_id AND j.state = 'available'
@@ -82,9 +90,10 @@ _RECOUNTS = {
 
 @dataclass(frozen=True, slots=True)
 class CounterDifference:
-    """A counter that is not what it counts."""
+    """A counter of a tenant that is not what it counts."""
 
     counter: str
+    tenant_id: UUID
     row: str
     counted: int
     recounted: int

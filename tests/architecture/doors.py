@@ -73,6 +73,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"put_space", "take_space"},
         "FORCE binds the owner, who counts all tenants' documents",
     ),
+    "scheduling/processors/retrieval/state_checks.py": (
+        {"look_at_chunks", "look_at_files"},
+        "the documents of all tenants are compared with their chunks and files",
+    ),
     "scheduling/processors/retrieval/space.py": ({"verify_space_page"}, "every tenant's counters are recounted"),
     "scheduling/selectors/outlook.py": (
         {"read_start"},
@@ -102,6 +106,16 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "the order among tenants is the platform's",
     ),
     "scheduling/services/share_samples.py": ({"_take_sample"}, "entitlements are reckoned among all tenants"),
+    "scheduling/services/consistency/history.py": (
+        {"_find_ghosts", "look_at_stories"},
+        "history that is nobody's any more can be found only among everybody's",
+    ),
+    "scheduling/services/consistency/pieces.py": ({"Table.look"}, "the state of all tenants is compared"),
+    "scheduling/services/consistency/proofs.py": (
+        {"look_at_audit", "look_at_usage"},
+        "every tenant's month and chain is proved",
+    ),
+    "scheduling/services/consistency/verification.py": ({"_repair"}, "what is wrong is repaired, whosever it is"),
     "scheduling/services/counters.py": ({"verify_counters_page"}, "the counters are of all tenants' work"),
     "scheduling/services/diagnosis.py": ({"_liveness_checks"}, "the diagnosis is the platform's"),
     "scheduling/services/dispatching/absence.py": (

@@ -17,5 +17,6 @@ class RetrievalConfig(AppConfig):
     api_urls = "scheduling.processors.retrieval.api.urls"
     tenant_eraser = "scheduling.processors.retrieval.erasure.ERASER"
     upkeep_tasks = "scheduling.processors.retrieval.upkeep:TASKS"
+    state_checks = "scheduling.processors.retrieval.state_checks:CHECKS"
     limits = LIMITS
     tenant_settings = "scheduling.processors.retrieval.tenant_settings:SETTINGS"

@@ -147,6 +147,13 @@ TASKS = (
         verification.check_counters,
     ),
     UpkeepTask(
+        "verify_state",
+        "State",
+        "Looks for jobs in no place or two, orphans, impossible states, and histories that no job can have.",
+        DAILY,
+        verification.check_state,
+    ),
+    UpkeepTask(
         "verify_rollups",
         "Rollup recount",
         "Recounts the last whole hours of history and compares the rollups with it.",

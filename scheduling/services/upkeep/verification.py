@@ -12,6 +12,8 @@ from django.db import OperationalError
 from django.utils import timezone
 from psycopg.errors import QueryCanceled
 
+from scheduling.services.consistency.registry import Piece, state_checks
+from scheduling.services.consistency.verification import StateReport, look_twice
 from scheduling.services.counters import verify_counters_page
 from scheduling.services.ledger import TenantBalance, verify_ledger_page
 from scheduling.services.retention.rules import Kept, least_cutoff
@@ -57,6 +59,23 @@ def _tell_balance(balance: TenantBalance) -> str:
 def check_counters(budget: Budget) -> Step:
     """What waits and what is in flight, against a recount."""
     return step_page(budget, verify_counters_page)
+
+
+def check_state(budget: Budget) -> Step:
+    """Jobs, their places, executions and history, a piece of one check in a step; what has a task of its own has it."""
+    names = {check.name: check for check in state_checks() if not check.has_own_task}
+    order = list(names)
+    # A check that is not there any more, after an update, begins the walk anew.
+    left = str(budget.cursor.get("check", ""))
+    name, after = (left, budget.cursor.get("after", {})) if left in names else (order[0], {})
+    look = look_twice(names[name], Piece(after))
+    report = StateReport()
+    report.add(look.faults, left=look.faults)
+    findings = [str(finding) for finding in report.findings.values()]
+    if look.next is not None:
+        return Step({"pieces": 1}, has_more=True, cursor={"check": name, "after": look.next}, findings=findings)
+    following = order[order.index(name) + 1 :]
+    return Step({"pieces": 1}, bool(following), {"check": following[0]} if following else {}, findings)
 
 
 def check_rollups(budget: Budget) -> Step:

@@ -15,11 +15,12 @@ from django.utils import timezone
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, SolarSchedule
 
 from scheduling.limits import WORKER_SECONDS
-from scheduling.models import CFSPlan, Job, KindPause, Queue, Worker, WorkerPool
+from scheduling.models import CFSPlan, Job, KindPause, Queue, TenantCapacity, Worker, WorkerPool
 from scheduling.processors.document_indexing.services import pause_document
 from scheduling.processors.retrieval.models import Document
 from scheduling.processors.retrieval.services import create_dataset
 from scheduling.services.cfs_plans import update_cfs_plan
+from scheduling.services.consistency.verification import verify_state
 from scheduling.services.pauses import pause_kind, pause_queue
 from scheduling.services.schedules.definitions import pause_schedule
 from scheduling.services.suspension import suspend_job
@@ -142,6 +143,13 @@ def _wrong_counter(world: World) -> None:
     )
 
 
+def _wrong_capacity(world: World) -> None:
+    # The cast's rows are made by hand: what else is wrong with them is repaired before.
+    verify_state(repair=True)
+    with all_tenants():
+        TenantCapacity.objects.filter(tenant=acme()).update(in_flight=7)
+
+
 def _worker(world: World) -> None:
     now = timezone.now()
     with all_tenants():
@@ -261,6 +269,7 @@ PREPARE: dict[str, Prepare] = {
     "auth.user activate": _inactive_user,
     "auth.user unlock": _locked_user,
     "unlock_login": _locked_user,
+    "verify_state": _wrong_capacity,
     "verify_usage": _wrong_counter,
     f"POST workers/{SAMPLE_ID}/drain/": _worker,
     f"POST workers/{SAMPLE_ID}/resume/": _draining_worker,
@@ -536,6 +545,7 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "run_upkeep": lambda world: ["partitions"],
     "suspend_tenant": lambda world: ["acme", "--reason", "x"],
     "unlock_login": lambda world: ["viewer", "--reason", "x"],
+    "verify_state": lambda world: ["--repair", "--reason", "x"],
     "verify_usage": lambda world: ["--repair", "--reason", "x"],
     "submit_job": lambda world: ["noop", "--tenant", "acme", "--payload", "{}"],
 }

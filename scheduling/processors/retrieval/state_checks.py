@@ -1,0 +1,101 @@
+"""Documents as checks of the state: the jobs they wait for, the chunks and files they say they have, their counters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from django.core.files.storage import default_storage
+from django.db.models import Count, F, QuerySet
+
+from scheduling.processors.retrieval.models import Document
+from scheduling.processors.retrieval.space import verify_space_page
+from scheduling.services.consistency.pieces import Table, look_at_page, page_of_one
+from scheduling.services.consistency.registry import Fault, FaultKind, Look, Piece, RepairOrder, StateCheck
+from tenants.context import all_tenants
+from tenants.selectors.tenant_pages import TenantPage
+
+# Each asks the storage, which may be remote.
+FILE_ROWS = 200
+CHUNK_ROWS = 1_000
+NO_JOB = FaultKind("document_without_job", "A document of the last day waits for a job that is not there.")
+CHUNKS = FaultKind("document_chunks", "A document has other chunks than it says.")
+NO_FILE = FaultKind("document_without_file", "A document's file is not in the storage.")
+SPACE = FaultKind(
+    "space_counter",
+    "A tenant's counter of chunks or bytes is not what its documents add up to.",
+    "Writes what the documents add up to.",
+)
+_JOBS = """
+WITH piece AS MATERIALIZED (
+    SELECT id, tenant_id, job_id FROM retrieval_document
+    WHERE <piece> AND created_at > now() - interval '1 day' AND status NOT IN ('completed', 'error')
+)
+SELECT 'document_without_job', p.tenant_id, p.id::text FROM piece p
+WHERE NOT EXISTS (SELECT FROM scheduling_job j WHERE j.id = p.job_id AND j.tenant_id = p.tenant_id)
+"""
+
+
+def look_at_jobs(piece: Piece) -> Look:
+    """Documents whose jobs are gone before they ended."""
+    return Table("retrieval_document").look(_JOBS, piece)
+
+
+def look_at_chunks(piece: Piece) -> Look:
+    """Documents with more or fewer chunks than they say."""
+    with all_tenants():
+        rows, look = _documents(piece, CHUNK_ROWS)
+        odd = Document.objects.filter(pk__in=[row.pk for row in rows]).annotate(found=Count("chunks"))
+        faults = [
+            Fault(CHUNKS.code, row.tenant_id, str(row.pk), f"says {row.chunks_done}, has {row.found}")
+            for row in odd.exclude(found=F("chunks_done"))
+        ]
+    return replace(look, faults=faults)
+
+
+def look_at_files(piece: Piece) -> Look:
+    """Documents whose files the storage does not have."""
+    with all_tenants():
+        rows, look = _documents(piece, FILE_ROWS)
+    missing = [row for row in rows if not default_storage.exists(row.storage_key)]
+    return replace(look, faults=[Fault(NO_FILE.code, row.tenant_id, str(row.pk)) for row in missing])
+
+
+def look_at_space(piece: Piece) -> Look:
+    """Counters of chunks and bytes, against the documents."""
+
+    def find(page: TenantPage) -> Iterable[Fault]:
+        for row in verify_space_page(page):
+            detail = f"counted {row.counted:,}, recounted {row.recounted:,}"
+            yield Fault(SPACE.code, row.tenant_id, row.key, detail)
+
+    return look_at_page(piece, find)
+
+
+def repair_space(order: RepairOrder) -> None:
+    """Write what the documents add up to."""
+    assert order.tenant_id is not None  # every counter has one
+    verify_space_page(page_of_one(order.tenant_id), repair=True)
+
+
+def _documents(piece: Piece, rows: int) -> tuple[list[Any], Look]:
+    """The documents of a piece, and the look at it without its faults."""
+    documents: QuerySet[Document] = Document.objects.order_by("pk")
+    if piece.tenant_id is not None:
+        documents = documents.filter(tenant_id=piece.tenant_id)
+    if after := piece.after.get("id"):
+        documents = documents.filter(pk__gt=after)
+    if until := (piece.until or {}).get("id"):
+        documents = documents.filter(pk__lte=until)
+    found = list(documents[:rows])
+    end = {"id": str(found[-1].pk)} if len(found) == rows else {}
+    return found, Look(replace(piece, until=end), (), end or None)
+
+
+CHECKS = (
+    StateCheck("document_jobs", (NO_JOB,), look_at_jobs),
+    StateCheck("document_chunks", (CHUNKS,), look_at_chunks, has_own_task=True),
+    StateCheck("document_files", (NO_FILE,), look_at_files, has_own_task=True),
+    StateCheck("document_space", (SPACE,), look_at_space, repair_space, has_own_task=True),
+)
