@@ -35,6 +35,7 @@ class LockClass(IntEnum):
     # By those who would each see room, or another, that the other takes away.
     PLATFORM_ADMINS = 0x61646D6E
     BEAT_TASK = 0x62656174
+    EDITED_ROW = 0x65646974
     # Of one tenant, by its hashed id, or by its id and a name.
     LINES = 0x6C696E65
     SCHEDULE_COUNT = 0x73636865

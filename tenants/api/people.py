@@ -8,10 +8,11 @@ from uuid import UUID
 
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.decorators import action
-from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
+from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.pagination import PagingOnly
 from tenants.api.people_serializers import (
     ApiKeySerializer,
@@ -31,7 +32,7 @@ from tenants.services.api_keys import issue_api_key, revoke_api_key
 from tenants.services.memberships import add_member, change_role, remove_member
 
 
-class OwnRowsViewSet(TenantViewSet):
+class OwnRowsViewSet(EditedRows, TenantViewSet):
     """Rows of the own tenant, found by id; those of others are not there."""
 
     def row_of(self, pk: str) -> Any:
@@ -41,8 +42,16 @@ class OwnRowsViewSet(TenantViewSet):
             raise AddressUnknownError("There is no such row.")
         return row
 
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """Show one row."""
+        return self.answer(self.row_of(pk))
 
-class MemberViewSet(ListModelMixin, RetrieveModelMixin, OwnRowsViewSet):
+    def answer(self, row: Any, *, status: int = 200) -> Response:
+        """A row with its edition."""
+        return Response(self.get_serializer(row).data, status=status, headers=etag_headers(row))
+
+
+class MemberViewSet(ListModelMixin, OwnRowsViewSet):
     """Users with a role in the tenant."""
 
     model = Membership
@@ -64,22 +73,23 @@ class MemberViewSet(ListModelMixin, RetrieveModelMixin, OwnRowsViewSet):
         """Give somebody who has an account a role in the tenant."""
         asked = _read(NewMemberSerializer, request)
         membership = add_member(tenant=self.tenant, user=find_user(asked["user"]), role=asked["role"])
-        return Response(MemberSerializer(self.row_of(str(membership.pk))).data, status=201)
+        return self.answer(self.row_of(str(membership.pk)), status=201)
 
     @extend_schema(operation_id="members_change_role", request=RoleSerializer, responses=MemberSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:
         """Give a member another role; it counts from the member's next request on."""
+        membership = self.begin_edit(lambda: self.row_of(pk))
         role = _read(RoleSerializer, request)["role"]
-        return Response(MemberSerializer(change_role(membership=self.row_of(pk), role=role)).data)
+        return self.answer(change_role(membership=membership, role=role))
 
     @extend_schema(operation_id="members_remove", responses={204: OpenApiResponse(description="Removed.")})
     def destroy(self, request: Request, pk: str) -> Response:
         """Take a member's place away; it counts from the member's next request on."""
-        remove_member(membership=self.row_of(pk))
+        remove_member(membership=self.begin_edit(lambda: self.row_of(pk)))
         return Response(status=204)
 
 
-class ApiKeyViewSet(ListModelMixin, RetrieveModelMixin, OwnRowsViewSet):
+class ApiKeyViewSet(ListModelMixin, OwnRowsViewSet):
     """Keys by which programs act for the tenant."""
 
     model = ApiKey
@@ -104,7 +114,7 @@ class ApiKeyViewSet(ListModelMixin, RetrieveModelMixin, OwnRowsViewSet):
     def revoke(self, request: Request, pk: str) -> Response:
         """Make a key useless from the next request on."""
         reason = _read(RevocationSerializer, request)["reason"]
-        return Response(ApiKeySerializer(revoke_api_key(api_key=self.row_of(pk), reason=reason)).data)
+        return self.answer(revoke_api_key(api_key=self.row_of(pk), reason=reason))
 
 
 def _read(serializer: type[Any], request: Request) -> dict[str, Any]:

@@ -105,7 +105,7 @@ class PlanViewSet(VersionedViewSet):
         """Change a plan, now or from a time on; all its tenants feel it, also what waits already."""
         changes, options = self.read(PlanChangeSerializer).split()
         limits = changes.pop("limits", None)
-        plan = get_plan(slug)
+        plan = self.begin_plan_edit(slug, options)
         update_plan(plan=plan, changes=changes, limits=limits, **options)
         return self.answer(plan)
 

@@ -9,6 +9,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 
+from tenants.api.editions import EDITING_METHODS, IF_MATCH
 from tenants.api.problems import MEDIA_TYPE
 
 
@@ -57,17 +58,16 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):
 
 
 class TenantAutoSchema(AutoSchema):
-    """Adds to each operation the header X-Tenant and the answer to whatever goes wrong."""
+    """Adds to each operation the header X-Tenant, to each edit If-Match, and the answer to whatever goes wrong."""
 
     def get_override_parameters(self) -> list[OpenApiParameter]:
-        return [
-            OpenApiParameter(
-                "X-Tenant",
-                str,
-                OpenApiParameter.HEADER,
-                description="The tenant's slug; needed by whoever has more than one tenant.",
-            )
-        ]
+        tenant = OpenApiParameter(
+            "X-Tenant",
+            str,
+            OpenApiParameter.HEADER,
+            description="The tenant's slug; needed by whoever has more than one tenant.",
+        )
+        return [tenant, IF_MATCH] if self.method in EDITING_METHODS else [tenant]
 
     def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)

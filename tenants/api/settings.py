@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from django.utils.http import parse_etags, quote_etag
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.fields import NameField
 from tenants.api.viewsets import TenantViewSet
 from tenants.exceptions import FieldInvalidError, SettingsStaleError
@@ -20,14 +19,6 @@ from tenants.permissions import Permission
 from tenants.selectors.settings import effective_values, orphaned_keys, read_stored
 from tenants.services.settings import change_settings
 from tenants.setting_schema import MASK, all_settings, setting_groups
-
-_VERSION = re.compile(r"[0-9]{1,9}", re.ASCII)
-IF_MATCH = OpenApiParameter(
-    "If-Match",
-    str,
-    OpenApiParameter.HEADER,
-    description="The ETag that was read: the change is refused with 412 when somebody was faster.",
-)
 
 
 class SettingsSerializer(serializers.Serializer[Any]):
@@ -77,11 +68,12 @@ class SettingGroupSerializer(serializers.Serializer[Any]):
     settings = SettingDescriptionSerializer(many=True)
 
 
-class TenantSettingsViewSet(TenantViewSet):
+class TenantSettingsViewSet(EditedRows, TenantViewSet):
     """The settings of the tenant that the caller acts for."""
 
     model = TenantSettings
     serializer_class = SettingsSerializer
+    stale_error = SettingsStaleError
     pagination_class = None
     filter_backends: ClassVar[list[Any]] = []
     permissions: ClassVar[Mapping[str, Permission]] = {
@@ -97,12 +89,12 @@ class TenantSettingsViewSet(TenantViewSet):
 
     @extend_schema(
         operation_id="tenants_me_settings_update",
-        parameters=[IF_MATCH],
         request=SettingsChangeSerializer,
         responses=SettingsSerializer,
     )
     def partial_update(self, request: Request) -> Response:
         """Change settings or put them back to their defaults, all or nothing."""
+        before = self.begin_edit(lambda: read_stored(self.tenant.pk))
         body = SettingsChangeSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         given = body.validated_data
@@ -111,7 +103,8 @@ class TenantSettingsViewSet(TenantViewSet):
             values=given["values"],
             reset=given["reset"],
             reason=given["reason"],
-            version=_asked_version(request.headers.get("If-Match")),
+            # A program or a command may have changed them since.
+            version=before.version if self.is_conditional else None,
             by_platform=self.access.may(Permission.TENANTS_MANAGE),
         )
         return _answer(row)
@@ -131,15 +124,5 @@ def _answer(row: TenantSettings) -> Response:
         "changed": [key for key in declared if key in row.stored],
         "orphaned": orphaned_keys(row.stored),
     }
-    headers = {"ETag": quote_etag(str(row.version)), "Cache-Control": "private, no-cache"}
+    headers = {**etag_headers(row), "Cache-Control": "private, no-cache"}
     return Response(SettingsSerializer(shown).data, headers=headers)
-
-
-def _asked_version(header: str | None) -> int | None:
-    """The version that If-Match names; None where there is no such header or it takes any."""
-    if header is None or header.strip() == "*":
-        return None
-    tags = [tag.strip('"') for tag in parse_etags(header)]
-    if len(tags) != 1 or not _VERSION.fullmatch(tags[0]):
-        raise SettingsStaleError("If-Match does not name a version of these settings.")
-    return int(tags[0])

@@ -9,6 +9,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.fields import MomentField, NameField, StrictSerializer, WholeNumberField
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import StaffViewSet
@@ -80,7 +81,7 @@ class WithdrawalSerializer(StrictSerializer):
     reason = NameField(max_length=500)
 
 
-class VersionedViewSet(StaffViewSet):
+class VersionedViewSet(EditedRows, StaffViewSet):
     """A kind of plan; subclasses name the services and how a plan is found and shown."""
 
     filter_backends: ClassVar[list[Any]] = [PagingOnly]
@@ -111,6 +112,13 @@ class VersionedViewSet(StaffViewSet):
         self.withdraw_version(plan=plan, **self.read(WithdrawalSerializer).validated_data)
         return self.answer(plan)
 
+    def begin_plan_edit(self, name: str, options: dict[str, Any]) -> Any:
+        """The plan to edit; with `If-Match` at the version that it names, whoever else edits it."""
+        plan = self.begin_edit(lambda: self.find(name))
+        if self.is_conditional:
+            options.setdefault("expected_version", plan.version)
+        return plan
+
     def read(self, serializer_class: type[Any]) -> Any:
         """The body, checked."""
         body = serializer_class(data=self.request.data)
@@ -119,7 +127,8 @@ class VersionedViewSet(StaffViewSet):
 
     def answer(self, plan: Any) -> Response:
         """The plan as it is now, whatever it is called by now."""
-        return Response(self.get_serializer(self.get_queryset().get(pk=plan.pk)).data)
+        row = self.get_queryset().get(pk=plan.pk)
+        return Response(self.get_serializer(row).data, headers=etag_headers(row))
 
 
 def versioned_permissions(manage: Permission) -> Mapping[str, Permission]:

@@ -62,7 +62,7 @@ class CFSPlanViewSet(VersionedViewSet):
         """Change a CFS plan, now or from a time on; the active one's change holds with the next tick."""
         fields, options = self.read(CFSPlanChangeSerializer).split()
         tiers = fields.pop("tiers", None)
-        plan = get_cfs_plan(name)
+        plan = self.begin_plan_edit(name, options)
         update_cfs_plan(plan=plan, fields=fields, tiers=_tier_rows(tiers), **options)
         return self.answer(plan)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 from uuid import UUID
 
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -25,6 +24,7 @@ from scheduling.api.serializers.schedules import (
     ScheduleSerializer,
     ScheduleWriteSerializer,
 )
+from scheduling.exceptions import ScheduleStaleError
 from scheduling.models import Schedule
 from scheduling.selectors.jobs import get_job
 from scheduling.selectors.schedules import default_zone, find_schedules, fires_of, get_schedule, preview
@@ -37,25 +37,18 @@ from scheduling.services.schedules.definitions import (
 )
 from scheduling.services.schedules.rules import read_timing
 from scheduling.services.schedules.runs import backfill_schedule, run_schedule_now
+from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.serializers import ReasonSerializer
 from tenants.api.viewsets import TenantViewSet
-from tenants.exceptions import FieldInvalidError
 from tenants.permissions import Permission
 
-_VERSION = re.compile(r'(?:W/)?"([0-9]{1,9})"', re.ASCII)
-IF_MATCH = OpenApiParameter(
-    "If-Match",
-    str,
-    OpenApiParameter.HEADER,
-    description='The version that was read, such as `"3"`; 412 if the schedule has changed since.',
-)
 
-
-class ScheduleViewSet(TenantViewSet):
+class ScheduleViewSet(EditedRows, TenantViewSet):
     """Jobs that are submitted again and again, by the calendar of a time zone."""
 
     model = Schedule
     serializer_class = ScheduleSerializer
+    stale_error = ScheduleStaleError
     filter_backends: ClassVar[list[Any]] = []
     permissions: ClassVar[Mapping[str, Permission]] = {
         "list": Permission.SCHEDULES_VIEW,
@@ -98,12 +91,13 @@ class ScheduleViewSet(TenantViewSet):
     @extend_schema(
         operation_id="schedules_update",
         request=ScheduleWriteSerializer,
-        parameters=[IF_MATCH],
         responses=ScheduleSerializer,
     )
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change what is named; a new timing counts from now."""
-        version = parse_if_match(request.headers.get("If-Match"))
+        schedule = self.begin_edit(lambda: get_schedule(UUID(pk)))
+        # A pause, or a command, may have changed it since.
+        version = schedule.version if self.is_conditional else None
         body = ScheduleWriteSerializer(data=request.data, partial=True)
         body.is_valid(raise_exception=True)
         return self._answer(update_schedule(schedule_id=UUID(pk), changes=body.to_values(), version=version))
@@ -111,7 +105,7 @@ class ScheduleViewSet(TenantViewSet):
     @extend_schema(operation_id="schedules_delete", responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
         """Delete a schedule and the record of its fires; their jobs stay."""
-        delete_schedule(schedule_id=UUID(pk))
+        delete_schedule(schedule_id=self.begin_edit(lambda: get_schedule(UUID(pk))).pk)
         return Response(status=204)
 
     @extend_schema(operation_id="schedules_pause", request=ReasonSerializer, responses=ScheduleSerializer)
@@ -200,16 +194,4 @@ class ScheduleViewSet(TenantViewSet):
         return ScheduleSerializer(rows, many=many, context={"reveals": reveals}).data
 
     def _answer(self, schedule: Schedule, *, status: int = 200) -> Response:
-        return Response(self._serialize(schedule), status=status, headers={"ETag": f'"{schedule.version}"'})
-
-
-def parse_if_match(header: str | None) -> int | None:
-    """The version that a caller has read; None where it does not care."""
-    if header is None or header.strip() == "*":
-        return None
-    match = _VERSION.fullmatch(header.strip())
-    if match is None:
-        detail = 'It must be the ETag of the schedule, such as "3".'
-        fault = {"field": "If-Match", "code": "field_invalid", "detail": detail}
-        raise FieldInvalidError(f"If-Match: {detail}", errors=[fault])
-    return int(match.group(1))
+        return Response(self._serialize(schedule), status=status, headers=etag_headers(schedule))

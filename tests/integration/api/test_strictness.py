@@ -36,10 +36,17 @@ def test_an_unknown_field_is_refused(address, body, owner):
     assert owner.post(f"/api/v1/{address}", body, format="json").status_code == 422
 
 
-@pytest.mark.parametrize("version", ['"' + "9" * 5_000 + '"', '"-1"', "x"])
-def test_a_version_that_is_none_is_stale(version, owner):
+@pytest.mark.parametrize(
+    ("version", "status", "code"),
+    [
+        ('"' + "9" * 5_000 + '"', 400, "if_match_invalid"),
+        ("x", 400, "if_match_invalid"),
+        ('"-1"', 412, "settings_stale"),
+    ],
+)
+def test_a_version_that_is_none_is_refused(version, status, code, owner):
     answer = owner.patch(SETTINGS, {"values": {}}, format="json", HTTP_IF_MATCH=version)
-    assert (answer.status_code, answer.json()["code"]) == (412, "settings_stale")
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
 def test_a_whole_setting_takes_no_fraction_and_no_float(owner):

@@ -31,6 +31,7 @@ from scheduling.processors.document_indexing.services import (
 from scheduling.processors.document_indexing.uploads import Upload, upload_documents
 from scheduling.processors.retrieval.models import Document
 from scheduling.processors.retrieval.selectors import get_dataset
+from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.viewsets import TenantViewSet
 from tenants.permissions import Permission
 
@@ -69,7 +70,7 @@ class DatasetDocumentsViewSet(TenantViewSet):
         return Response(UploadAnswerSerializer(_describe(upload)).data, status=202)
 
 
-class DocumentViewSet(TenantViewSet):
+class DocumentViewSet(EditedRows, TenantViewSet):
     """Files of the tenant, and how far their indexing is."""
 
     model = Document
@@ -101,12 +102,12 @@ class DocumentViewSet(TenantViewSet):
     @extend_schema(operation_id="documents_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
         """Show one document."""
-        return Response(DocumentSerializer(get_document(UUID(pk))).data)
+        return _answer(get_document(UUID(pk)))
 
     @extend_schema(operation_id="documents_destroy", responses={204: OpenApiResponse(description="Deleted.")})
     def destroy(self, request: Request, pk: str) -> Response:
         """Delete a document with its chunks; its job is cancelled."""
-        delete_document(document_id=UUID(pk))
+        delete_document(document_id=self.begin_edit(lambda: get_document(UUID(pk))).pk)
         return Response(status=204)
 
     @extend_schema(operation_id="documents_retry", request=ReasonBodySerializer, responses=DocumentSerializer)
@@ -131,7 +132,11 @@ class DocumentViewSet(TenantViewSet):
         body = ReasonBodySerializer(data=self.request.data)
         body.is_valid(raise_exception=True)
         act(document_id=UUID(pk), reason=body.validated_data["reason"])
-        return Response(DocumentSerializer(get_document(UUID(pk))).data)
+        return _answer(get_document(UUID(pk)))
+
+
+def _answer(document: Document) -> Response:
+    return Response(DocumentSerializer(document).data, headers=etag_headers(document))
 
 
 def _page(view: TenantViewSet, documents: QuerySet[Document]) -> Response:

@@ -23,11 +23,12 @@ from scheduling.processors.retrieval.models import Dataset
 from scheduling.processors.retrieval.search import SearchMode, search_dataset
 from scheduling.processors.retrieval.selectors import get_dataset
 from scheduling.processors.retrieval.services import create_dataset, delete_dataset, update_dataset
+from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.viewsets import TenantViewSet
 from tenants.permissions import Permission
 
 
-class DatasetViewSet(ListModelMixin, TenantViewSet):
+class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
     """Documents that are searched together."""
 
     model = Dataset
@@ -48,25 +49,25 @@ class DatasetViewSet(ListModelMixin, TenantViewSet):
         body = NewDatasetSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         dataset = create_dataset(tenant=self.tenant, **body.validated_data)
-        return Response(DatasetSerializer(dataset).data, status=201)
+        return _answer(dataset, status=201)
 
     @extend_schema(operation_id="datasets_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
         """Show a dataset."""
-        return Response(DatasetSerializer(get_dataset(UUID(pk))).data)
+        return _answer(get_dataset(UUID(pk)))
 
     @extend_schema(operation_id="datasets_update", request=DatasetChangesSerializer, responses=DatasetSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:
         """Change a dataset; new settings count for documents that are indexed from now on."""
+        dataset = self.begin_edit(lambda: get_dataset(UUID(pk)))
         body = DatasetChangesSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        dataset = update_dataset(dataset=get_dataset(UUID(pk)), **body.validated_data)
-        return Response(DatasetSerializer(dataset).data)
+        return _answer(update_dataset(dataset=dataset, **body.validated_data))
 
     @extend_schema(operation_id="datasets_destroy", responses={204: OpenApiResponse(description="Deleted.")})
     def destroy(self, request: Request, pk: str) -> Response:
         """Delete a dataset that has no documents."""
-        delete_dataset(dataset=get_dataset(UUID(pk)))
+        delete_dataset(dataset=self.begin_edit(lambda: get_dataset(UUID(pk))))
         return Response(status=204)
 
     @extend_schema(operation_id="datasets_search", request=SearchSerializer, responses=SearchAnswerSerializer)
@@ -80,3 +81,7 @@ class DatasetViewSet(ListModelMixin, TenantViewSet):
             dataset=get_dataset(UUID(pk)), query=asked["query"], top_k=asked["top_k"], mode=SearchMode(asked["mode"])
         )
         return Response(SearchAnswerSerializer({"results": hits}).data)
+
+
+def _answer(dataset: Dataset, *, status: int = 200) -> Response:
+    return Response(DatasetSerializer(dataset).data, status=status, headers=etag_headers(dataset))

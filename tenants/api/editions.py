@@ -1,0 +1,75 @@
+"""`ETag` and `If-Match`: what a caller has read is what it changes, or nothing is changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from django.db.models import Model
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework.request import Request
+
+from tenants.exceptions import DomainError
+from tenants.services.editions import StaleError, edition_of, hold_for_edit, refuse_stale
+
+MAX_TAGS = 20
+# A proxy that compresses answers weakens their tags, and means the same row by them.
+_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e]{1,100})"')
+_TAGS = re.compile(rf"{_TAG.pattern}(?:[ \t]*,[ \t]*{_TAG.pattern})*")
+IF_MATCH = OpenApiParameter(
+    "If-Match",
+    str,
+    OpenApiParameter.HEADER,
+    description=(
+        "The `ETag` that was read: 412 if somebody has changed it since, with the `ETag` of now; 400 if it is no tag."
+        " Without it, or with `*`, the change is made whatever it has become."
+    ),
+)
+# What changes a row that somebody may have read; acts (POST) say what they do, whatever the row has become.
+EDITING_METHODS = frozenset({"PATCH", "PUT", "DELETE"})
+
+
+class IfMatchInvalidError(DomainError):
+    code = "if_match_invalid"
+    category = "malformed"
+    title = 'If-Match must be a tag as ETag gave it, such as "3", a list of them, or *.'
+
+
+def read_if_match(request: Request) -> frozenset[str] | None:
+    """The editions that the caller takes; None for any."""
+    header = request.headers.get("If-Match")
+    if header is None or header.strip() == "*":
+        return None
+    if _TAGS.fullmatch(header.strip()) is None:
+        raise IfMatchInvalidError
+    tags = frozenset(_TAG.findall(header))
+    if len(tags) > MAX_TAGS:
+        raise IfMatchInvalidError
+    return tags
+
+
+def etag_headers(row: Model) -> dict[str, str]:
+    """The header that says which edition an answer is of."""
+    return {"ETag": f'"{edition_of(row)}"'}
+
+
+class EditedRows:
+    """For views whose rows people edit: an edit begins with the row as it is by then, held against others."""
+
+    request: Request
+    stale_error: ClassVar[type[DomainError]] = StaleError
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether the caller takes certain editions only."""
+        return read_if_match(self.request) is not None
+
+    def begin_edit(self, find: Callable[[], Any]) -> Any:
+        """The row that ``find`` finds, which nobody else edits before the request's end; 412 where it has changed."""
+        editions = read_if_match(self.request)
+        row = find()
+        hold_for_edit(type(row), row.pk)
+        row = find()
+        refuse_stale(row, editions, error=self.stale_error)
+        return row

@@ -1,0 +1,95 @@
+"""Every route by which people edit a row takes the edition that they have read, and no other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from tenants.api.editions import EDITING_METHODS
+from tests.access import routes, table
+from tests.access.routes import API_PREFIX, Line
+from tests.integration.access.test_table import NamedRows
+from tests.integration.access.world import World
+from tests.integration.audit.acts import PREPARE
+
+pytestmark = pytest.mark.django_db
+
+# Routes that edit rows without editions, each with its reason: none so far.
+WITHOUT: dict[str, str] = {}
+EDITS = [line for line in routes.lines(table.API) if line.method in EDITING_METHODS]
+MALFORMED = ("another", '"a', "", '"a" "b"', ",".join(f'"{n}"' for n in range(99)), '"\N{ARABIC-INDIC DIGIT THREE}"')
+# What goes through needs somebody with the right, over a row that is there.
+ROLE = "admin"
+
+
+def name_of(line: Line) -> str:
+    return f"{line.method} {line.path}"
+
+
+def edit(world: World, line: Line, **headers: str) -> Any:
+    """One edit whose changes are taken back."""
+    url = API_PREFIX + line.path.format_map(NamedRows(world.own))
+    with transaction.atomic():
+        body = {} if line.body is None else {"data": line.body, "format": "json"}
+        answer = getattr(world.api[ROLE], line.method.lower())(url, headers=headers, **body)
+        transaction.set_rollback(True)
+    return answer
+
+
+def read(world: World, line: Line) -> Any:
+    return world.api[ROLE].get(API_PREFIX + line.path.format_map(NamedRows(world.own)))
+
+
+def test_there_are_edits_to_ask() -> None:
+    assert len(EDITS) >= 9
+    assert set(WITHOUT) <= {name_of(line) for line in EDITS}
+
+
+@pytest.mark.parametrize("line", [line for line in EDITS if name_of(line) not in WITHOUT], ids=name_of)
+def test_an_edit_takes_the_edition_that_was_read_and_no_other(world: World, line: Line) -> None:
+    # What has to be so before the edit goes through stands with the acts.
+    made = PREPARE.get(name_of(line), lambda world: None)(world)
+    if made is not None:
+        world.own[line.names[0]] = made
+    shown = read(world, line)
+    tag = shown.headers.get("ETag")
+    assert tag, f"GET {line.path} tells no ETag"
+    assert read(world, line).headers["ETag"] == tag, "an edition stays while nobody edits"
+    stale = edit(world, line, **{"If-Match": '"another"'})
+    assert (stale.status_code, stale["Content-Type"]) == (412, "application/problem+json"), stale.content
+    assert stale.json()["code"] in {"stale", "settings_stale", "schedule_stale"}
+    assert stale.headers["ETag"] == tag, "a refusal tells what it would take"
+    for wrong in MALFORMED:
+        malformed = edit(world, line, **{"If-Match": wrong})
+        assert (malformed.status_code, malformed.json()["code"]) == (400, "if_match_invalid"), wrong
+    for right in (tag, f"W/{tag}", f'"another", {tag}', "*", None):
+        headers = {} if right is None else {"If-Match": right}
+        assert 200 <= edit(world, line, **headers).status_code < 300, (right, edit(world, line, **headers).content)
+
+
+@pytest.mark.parametrize("line", [line for line in EDITS if line.method == "PATCH"], ids=name_of)
+def test_an_edit_makes_another_edition(world: World, line: Line) -> None:
+    before = read(world, line).headers["ETag"]
+    url = API_PREFIX + line.path.format_map(NamedRows(world.own))
+    changed = world.api[ROLE].patch(url, line.body, format="json", headers={"If-Match": before})
+    assert changed.status_code == 200, changed.content
+    after = read(world, line).headers["ETag"]
+    assert changed.headers["ETag"] == after != before
+    again = world.api[ROLE].patch(url, line.body, format="json", headers={"If-Match": before})
+    assert (again.status_code, again.headers["ETag"]) == (412, after)
+
+
+def test_the_schema_tells_of_it(world: World) -> None:
+    document = (
+        world.api[ROLE].get(f"{API_PREFIX}schema/", headers={"Accept": "application/vnd.oai.openapi+json"}).json()
+    )
+    silent = [
+        f"{method} {path}"
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+        if method.upper() in EDITING_METHODS
+        and "If-Match" not in {parameter["name"] for parameter in operation["parameters"]}
+    ]
+    assert silent == []
