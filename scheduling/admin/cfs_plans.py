@@ -98,6 +98,9 @@ class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin)
             return shown
         return (*VERSION_FIELDS, *shown) if obj else ("reason", *shown)
 
+    def seen_beside(self, obj: CFSPlan) -> dict[str, str]:
+        return {"Tiers": ", ".join(str(row) for row in obj.tiers.select_related("tier", "queue"))}
+
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         context["backlog_move"] = open_move()
         return super().render_change_form(request, context, *args, **kwargs)

@@ -85,6 +85,9 @@ class RoutingRuleAdmin(HelpfulMixin, PlatformStaffAdmin):
         else:
             form.instance.pk = create_routing_rule(values=values, targets=targets).pk
 
+    def seen_beside(self, obj: RoutingRule) -> dict[str, str]:
+        return {"Queues": ", ".join(str(target) for target in obj.targets.select_related("queue"))}
+
     @admin.display(description="Kind")
     def for_kind(self, rule: RoutingRule) -> str:
         return rule.kind or "every kind"

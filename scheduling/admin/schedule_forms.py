@@ -10,6 +10,7 @@ from unfold.widgets import UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextInputW
 from scheduling.exceptions import ScheduleInvalidError
 from scheduling.models import Schedule
 from scheduling.services.schedules.definitions import EDITABLE_FIELDS, check_values
+from tenants.admin.seen import FIELD as SEEN
 from tenants.models import Tenant
 
 
@@ -37,6 +38,9 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean(self) -> dict[str, Any]:
         values: dict[str, Any] = super().clean() or {}
+        if self.data.get(SEEN):
+            # What was seen is told field by field; the row is held, and may not change before it is saved.
+            values["seen_version"] = self.instance.version
         tenant = self.own_tenant or values.get("tenant")
         # A field that Django has refused already has no value to be checked with the others.
         if tenant is None or self.errors:

@@ -72,6 +72,9 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
         form.own_tenant = obj.tenant if obj is not None else self.access(request).tenant
         return form
 
+    def seen_beside(self, obj: Schedule) -> dict[str, str]:
+        return {"Its state": "enabled" if obj.is_enabled else f"paused: {obj.pause_reason}"}
+
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         tenant = self.access(request).tenant
         return {"timezone": default_zone(tenant.pk)} if tenant is not None else {}

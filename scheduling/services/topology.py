@@ -165,9 +165,13 @@ def _values_of(row: models.Model, fields: tuple[str, ...]) -> dict[str, Any]:
 
 def _write_targets(rule: RoutingRule, targets: Mapping[int, int]) -> Difference:
     before = dict(rule.targets.values_list("queue__name", "weight"))
-    rule.targets.all().delete()
+    # A queue keeps its row: a form that was drawn before still names it.
+    rule.targets.exclude(queue__in=targets).delete()
     RoutingTarget.objects.bulk_create(
-        RoutingTarget(rule=rule, queue_id=queue_id, weight=weight) for queue_id, weight in targets.items()
+        [RoutingTarget(rule=rule, queue_id=queue_id, weight=weight) for queue_id, weight in targets.items()],
+        update_conflicts=True,
+        unique_fields=["rule", "queue"],
+        update_fields=["weight"],
     )
     after = dict(rule.targets.values_list("queue__name", "weight"))
     return Difference({"targets": before}, {"targets": after}) if before != after else Difference({}, {})

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NoReturn
 from django.contrib import messages
 from django.contrib.admin import AdminSite, ShowFacets
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.utils import flatten_fieldsets, unquote
 from django.core.exceptions import BadRequest, FieldDoesNotExist, PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db.models import ForeignKey, JSONField, Model, QuerySet
@@ -22,8 +23,11 @@ from unfold.admin import ModelAdmin
 from tenants.access import Access, access_of
 from tenants.admin.json_fields import StrictJSONField
 from tenants.admin.post_actions import PostActionsMixin
+from tenants.admin.seen import FIELD as SEEN
+from tenants.admin.seen import with_seen
 from tenants.exceptions import DomainError
 from tenants.permissions import Permission
+from tenants.services.editions import hold_for_edit
 
 COUNT_CAP = 10_000
 View = Callable[..., HttpResponseBase]
@@ -106,6 +110,24 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
         """A view of the page's own, for `get_urls`: logged in, and with the right."""
         return guard_view(self.admin_site, view, permission, cacheable=cacheable)
 
+    def seen_beside(self, obj: Any) -> Mapping[str, Any]:
+        """What the page of a row shows of other rows that are edited with it, by label."""
+        return {}
+
+    def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> type[ModelForm[Any]]:
+        if obj is not None and self.has_change_permission(request, obj):
+            own = kwargs.get("form", self.form)
+            kwargs["form"] = with_seen(own, self.seen_beside(obj), without=self.get_readonly_fields(request, obj))
+        form: type[ModelForm[Any]] = super().get_form(request, obj, **kwargs)
+        return form
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets = list(super().get_fieldsets(request, obj))
+        if obj is None or not self.has_change_permission(request, obj) or SEEN in flatten_fieldsets(fieldsets):
+            return fieldsets
+        name, options = fieldsets[-1]
+        return [*fieldsets[:-1], (name, {**options, "fields": (*options["fields"], SEEN)})]
+
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any
     ) -> HttpResponse:
@@ -113,6 +135,8 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
         # Before any row is looked for: whoever has no tenant has no rows to be asked for either.
         if object_id is not None and not self.has_view_or_change_permission(request):
             raise PermissionDenied
+        if object_id is not None and request.method == "POST" and self.has_change_permission(request):
+            hold_for_edit(self.model, unquote(object_id))
         try:
             response: HttpResponse = super().changeform_view(request, object_id, *args, **kwargs)
         except DomainError as refusal:

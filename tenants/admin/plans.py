@@ -103,6 +103,9 @@ class PlanAdmin(VersionsMixin, PlatformStaffAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Plan | None = None) -> tuple[str, ...]:
         return ("slug", "version") if obj else ()
 
+    def seen_beside(self, obj: Plan) -> dict[str, str]:
+        return {"Limits": ", ".join(f"{limit.key} {limit.value:,}" for limit in obj.limits.order_by("key"))}
+
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         context["declared_limits"] = list(limits().values())
         return super().render_change_form(request, context, *args, **kwargs)

@@ -10,6 +10,7 @@ from typing import Any
 from django import forms
 
 from tenants.admin.json_fields import StrictJSONField
+from tenants.admin.seen import SeenField, advice, changed_since, marks_of, resent, told
 from tenants.setting_schema import Setting, SettingGroup, setting_groups
 
 
@@ -20,6 +21,7 @@ class SettingsForm(forms.Form):
     """
 
     version = forms.IntegerField(widget=forms.HiddenInput)
+    seen = SeenField()
     reason = forms.CharField(max_length=500, required=False, label="Reason, kept in the audit log")
 
     def __init__(
@@ -27,6 +29,7 @@ class SettingsForm(forms.Form):
     ) -> None:
         super().__init__(*args, **kwargs)
         self._values = values
+        self.fields["seen"].initial = marks_of(self._marked())
         for group in setting_groups():
             for setting in group.settings:
                 field = field_of(setting)
@@ -36,6 +39,21 @@ class SettingsForm(forms.Form):
                 self.fields[reset_name(setting)] = forms.BooleanField(
                     required=False, disabled=field.disabled, label="Back to the default"
                 )
+
+    def tell_stale(self, version: int) -> None:
+        """Say what somebody else has changed meanwhile; what was typed stands, and saved again goes on top of that."""
+        try:
+            names = changed_since(self.data.get("seen", ""), self._marked())
+        except ValueError:
+            names = []
+        titles = {setting.key: setting.title for setting in _settings()}
+        what = [told(titles[name], self._values[name]) for name in names]
+        self.add_error(None, advice(what or ["a secret, or something that is back to what it was"]))
+        self.data = resent(self.data, {"version": str(version), "seen": marks_of(self._marked())})
+
+    def _marked(self) -> dict[str, Any]:
+        """What is compared: nobody sees a secret, so nobody overwrites one unseen."""
+        return {setting.key: self._values[setting.key] for setting in _settings() if not setting.is_secret}
 
     def changes(self) -> dict[str, Any]:
         """The values that differ from what was shown, less those that go back to their default."""

@@ -13,7 +13,7 @@ from django.urls import URLPattern, path
 
 from tenants.admin.base import ReadOnlyAdmin
 from tenants.admin.setting_forms import SettingsForm, lines_of
-from tenants.exceptions import DomainError
+from tenants.exceptions import DomainError, SettingsStaleError
 from tenants.models import Tenant, TenantSettings
 from tenants.permissions import Permission
 from tenants.selectors.settings import effective_values, orphaned_keys, read_stored
@@ -99,6 +99,9 @@ class TenantSettingsAdmin(ReadOnlyAdmin):
                 reason=form.cleaned_data["reason"],
                 by_platform=self.access(request).may(Permission.TENANTS_MANAGE),
             )
+        except SettingsStaleError:
+            form.tell_stale(read_stored(tenant.pk).version)
+            return False
         except DomainError as refusal:
             named = [fault for fault in refusal.errors if fault.get("field") in form.fields]
             for fault in named:
