@@ -14,6 +14,29 @@ from datetime import datetime
 from typing import Any, ClassVar, Literal, Protocol
 from uuid import UUID
 
+# Part of the kit: a processor that speaks HTTP reads the header of an answer with it.
+from scheduling.retry import DEFAULT_DELAYS_SECONDS, retry_after_seconds
+
+__all__ = [
+    "MEMORY_MIB",
+    "Complete",
+    "Discard",
+    "Effects",
+    "Interrupted",
+    "JobContext",
+    "JobRuntime",
+    "Json",
+    "LogLevel",
+    "MemoryClass",
+    "Outcome",
+    "PermanentError",
+    "Retry",
+    "TaskProcessor",
+    "TransientError",
+    "Yielded",
+    "retry_after_seconds",
+]
+
 type Json = Mapping[str, Any]
 type Effects = Callable[[], object]
 type MemoryClass = Literal["small", "medium", "large"]
@@ -33,7 +56,8 @@ class PermanentError(Exception):
 class TransientError(Exception):
     """The job may succeed later: it is retried after a back-off while attempts are left.
 
-    ``retry_after_seconds`` overrides the kind's own back-off, as an HTTP ``Retry-After`` asks for.
+    ``retry_after_seconds`` overrides the kind's own back-off, as an HTTP ``Retry-After`` asks for; the function of
+    the same name reads one. More than a day counts as a day.
     """
 
     def __init__(
@@ -189,7 +213,7 @@ class TaskProcessor(ABC):
     payload_schema: ClassVar[Json] = {"type": "object"}
     timeout_seconds: ClassVar[float] = 300.0
     max_retries: ClassVar[int] = 3
-    retry_delays_seconds: ClassVar[Sequence[float]] = (60.0, 120.0, 240.0)
+    retry_delays_seconds: ClassVar[Sequence[float]] = DEFAULT_DELAYS_SECONDS
     is_diagnostic: ClassVar[bool] = False
     is_mergeable: ClassVar[bool] = True
     settings: ClassVar[Sequence[str]] = ()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from jsonschema.exceptions import ValidationError
 
 from scheduling.conf import MAX_PAYLOAD_BYTES, MAX_RESULT_BYTES
 from scheduling.processors.base import Complete, Discard, Outcome, PermanentError, Retry, TaskProcessor, Yielded
-from scheduling.retry import RetryPolicy
+from scheduling.retry import RetryPolicy, retry_after_seconds
 from scheduling.services import verdicts
 from scheduling.services.execution import StartedExecution
 from scheduling.services.settlement import Settlement
@@ -70,7 +69,7 @@ def failure_of(
     failure = Failure.of(
         error,
         is_permanent=is_permanent_error(error) if is_permanent is None else is_permanent,
-        retry_after_seconds=after_seconds if after_seconds is not None else retry_after_seconds(error),
+        retry_after_seconds=after_seconds if after_seconds is not None else wait_asked_for(error),
     )
     if message:
         failure = Failure(failure.type, message, failure.traceback, is_permanent=failure.is_permanent)
@@ -96,17 +95,11 @@ def is_permanent_error(error: BaseException) -> bool:
     return isinstance(error, PermanentError | ValidationError)
 
 
-def retry_after_seconds(error: BaseException) -> float | None:
-    """The wait that the error asks for, by itself or by the HTTP response that it carries."""
+def wait_asked_for(error: BaseException) -> float | None:
+    """The wait that the error asks for, by itself or by the HTTP response that it carries or is."""
     own = getattr(error, "retry_after_seconds", None)
-    if own is not None:
+    if isinstance(own, int | float):
         return float(own)
-    headers = getattr(getattr(error, "response", None), "headers", None)
-    text = headers.get("Retry-After", "") if isinstance(headers, Mapping) else ""
-    if text.isascii() and text.isdigit():
-        return float(text)
-    try:
-        at = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+    headers = getattr(getattr(error, "response", None) or error, "headers", None)
+    header = headers.get("Retry-After") if hasattr(headers, "get") else None
+    return retry_after_seconds(header, datetime.now(UTC)) if isinstance(header, str) else None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from email.message import Message
 from email.utils import format_datetime
 from types import SimpleNamespace
 from typing import Any
+from urllib.error import HTTPError
 from uuid import UUID
 
 import pytest
@@ -124,6 +126,12 @@ def test_a_long_error_text_is_cut() -> None:
     assert len(settlement.traceback) <= MAX_ERROR_CHARACTERS
 
 
+def message_with(retry_after: str) -> Message:
+    message = Message()
+    message["Retry-After"] = retry_after
+    return message
+
+
 def http_error(retry_after: str) -> Exception:
     error = ConnectionError("429")
     error.response = SimpleNamespace(headers={"Retry-After": retry_after})  # type: ignore[attr-defined]
@@ -134,6 +142,9 @@ def http_error(retry_after: str) -> Exception:
     ("error", "seconds"),
     [
         (TransientError("busy", retry_after_seconds=7), 7.0),
+        (TransientError("busy", retry_after_seconds="soon"), None),  # type: ignore[arg-type] # a plug-in's slip
+        (HTTPError("http://peer", 503, "busy", Message(), None), None),
+        (HTTPError("http://peer", 503, "busy", message_with("30"), None), 30.0),
         (http_error("120"), 120.0),
         (http_error("soon"), None),
         (http_error(""), None),
@@ -143,12 +154,12 @@ def http_error(retry_after: str) -> Exception:
     ],
 )
 def test_retry_after_is_read_from_the_error_or_its_response(error: Exception, seconds: float | None) -> None:
-    assert policy.retry_after_seconds(error) == seconds
+    assert policy.wait_asked_for(error) == seconds
 
 
 def test_retry_after_may_be_a_date() -> None:
     at = datetime.now(UTC) + timedelta(minutes=5)
-    seconds = policy.retry_after_seconds(http_error(format_datetime(at, usegmt=True)))
+    seconds = policy.wait_asked_for(http_error(format_datetime(at, usegmt=True)))
     assert seconds is not None
     assert 290 <= seconds <= 300
 
