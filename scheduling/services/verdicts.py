@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
-import re
 import traceback as traceback_module
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +10,11 @@ from typing import Any
 from uuid import UUID
 
 from scheduling.conf import MAX_ERROR_CHARACTERS
+from scheduling.fingerprints import fingerprint_of
 from scheduling.lifecycle import JobState
 from scheduling.models import DeadLetter, Execution
 from scheduling.retry import RetryPolicy, is_quarantined, retry_delay_seconds
-from scheduling.services.settlement import Settlement
+from scheduling.services.settlement import Settlement, storable_text
 
 Outcome = Execution.Outcome
 Reason = DeadLetter.Reason
@@ -33,9 +32,8 @@ class Failure:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits over type and message with numbers and quoted parts left out."""
-        pattern = re.sub(r"'[^']*'|\"[^\"]*\"|[0-9a-fA-F-]{8,}|\d+", "#", self.message)
-        return hashlib.sha256(f"{self.type}:{pattern}".encode("utf-8", "replace")).hexdigest()[:16]
+        """What the error shares with those of its cause, over the texts as they are stored."""
+        return fingerprint_of(storable_text(self.type), storable_text(self.message))
 
     @classmethod
     def of(cls, error: BaseException, *, is_permanent: bool, retry_after_seconds: float | None = None) -> Failure:

@@ -1,0 +1,93 @@
+"""Which errors are one cause: an error's text without what changes from one time to the next. Pure.
+
+Too little taken away, and one cause is a thousand groups; too much, and two causes are one. What a number, an id, a
+path, an address or a moment stands for is taken away everywhere. What stands in quotes is taken away too, unless the
+error is one of code, where the quoted name is the cause: ``KeyError: 'size'`` and ``KeyError: 'name'`` are two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+GAP = "#"
+FINGERPRINT_CHARACTERS = 16
+# What makes two causes different stands at the beginning, and a message of 16 KiB costs no more than this.
+MAX_READ_CHARACTERS = 2_000
+# Errors whose quoted part is a name that a programmer wrote.
+_OF_CODE = frozenset(
+    {
+        "AttributeError",
+        "FieldDoesNotExist",
+        "FieldError",
+        "ImportError",
+        "IntegrityError",
+        "KeyError",
+        "ModuleNotFoundError",
+        "NameError",
+        "ProgrammingError",
+        "TypeError",
+        "UnboundLocalError",
+    }
+)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z_]*(?:\.[A-Za-z_]+)*\Z")
+_MAX_NAME_CHARACTERS = 60
+# A quote begins after something that is no letter and ends before such: the apostrophe of "can't" opens nothing.
+_QUOTED = re.compile(
+    r"(?<!\w)'([^'\n]*)'(?!\w)|(?<!\w)\"([^\"\n]*)\"(?!\w)|`([^`\n]*)`|“([^”\n]*)”|‘([^’\n]*)’|「([^」\n]*)」|«([^»\n]*)»"
+)
+_FILE_ENDINGS = "bmp|csv|docx?|gif|gz|html?|jpe?g|json|log|md|odt|pdf|png|pptx?|tar|tiff?|tmp|tsv|txt|webp|xlsx?|xml|zip"
+# In this order: what a later one would tear apart goes first.
+_CHANGING = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        # A mail address.
+        r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}",
+        # What PostgreSQL says of a key: (name)=(acme).
+        r"(?<==)\([^)\n]*\)",
+        # Paths: of Windows, with a beginning at the root, with an ending, and a document's name alone.
+        r"(?<!\w)(?:[a-z]:|\\)\\[^\s'\":;,<>|]+",
+        r"(?<![\w/.:>)\]#-])(?:~|\.{1,2})?/[^\s'\"`,;:()<>\[\]{}|]+",
+        r"(?<![\w/.])\w[\w.-]{0,99}(?:/[\w.-]{1,100}){1,20}\.[a-z0-9]{1,8}\b",
+        rf"(?<![\w.])\w[\w.-]{{0,99}}\.(?:{_FILE_ENDINGS})\b",
+        # An object in memory, a UUID, an address of hardware, an IP address of six, a moment.
+        r"\b0x[0-9a-f]+\b",
+        r"\b[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\b",
+        r"\b(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}\b",
+        r"\[?(?<![\w:])(?=[0-9a-f:]*\d)(?=[0-9a-f:]*::|(?:[0-9a-f]{1,4}:){7})[0-9a-f:]{2,39}(?:%\w+)?(?![\w:])(?:\]:\d+|\])?",
+        r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)?(?:Z\b|\s?[+-]\d\d:?\d\d\b)?",
+        # Ids: eight digits of hexadecimal and more with a figure among them, twelve characters and more with three.
+        r"(?<![\w-])(?=[a-f]*\d)[0-9a-f]{8,}(?![\w-])",
+        r"(?<![\w-])(?=(?:[^\W\d]|-)*\d(?:[^\W\d]|-)*\d(?:[^\W\d]|-)*\d)[\w-]{12,}(?![\w-])",
+        # Numbers with their unit, with points, colons and commas inside: versions, addresses, times of the day.
+        r"(?<![^\W\d_])[+-]?\d+(?:[.,:_]\d+)*(?:e[+-]?\d+)?"
+        r"(?:\s?(?:%|[kmgt]i?b|bytes?|ns|us|µs|ms|s|secs?|seconds?|min|minutes?|h|hours?|d|days?)(?!\w))?",
+        r"\d+",
+    )
+)
+_ROWS_OF_GAPS = re.compile(rf"{GAP}(?:\s*[,;/.:x-]?\s*{GAP})+")
+_SPACES = re.compile(r"\s+")
+_URL_TAIL = re.compile(r"(\bhttps?://)(?:[^\s/@'\"]*@)?([^\s/?#'\"<>)\],;]*)[^\s'\"<>)\],;]*", re.IGNORECASE)
+
+
+def normalised_message(error_type: str, message: str) -> str:
+    """The message with ``#`` for each part that changes from one time to the next; of a URL its server is left."""
+    text = message[:MAX_READ_CHARACTERS]
+    keeps_names = error_type.rpartition(".")[2] in _OF_CODE
+    text = _QUOTED.sub(lambda quoted: _quoted(quoted, keeps_names=keeps_names), text)
+    text = _URL_TAIL.sub(rf"\1\2/{GAP}", text)
+    for pattern in _CHANGING:
+        text = pattern.sub(GAP, text)
+    return _SPACES.sub(" ", _ROWS_OF_GAPS.sub(GAP, text)).strip()
+
+
+def fingerprint_of(error_type: str, message: str) -> str:
+    """16 hexadecimal digits, the same for errors of one type whose messages differ in details only."""
+    text = f"{error_type}:{normalised_message(error_type, message)}"
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:FINGERPRINT_CHARACTERS]
+
+
+def _quoted(quoted: re.Match[str], *, keeps_names: bool) -> str:
+    inside = next((part for part in quoted.groups() if part is not None), "")
+    is_name = len(inside) <= _MAX_NAME_CHARACTERS and _NAME.match(inside) is not None
+    return f"'{inside}'" if keeps_names and is_name else GAP
