@@ -29,6 +29,10 @@ class PriorityNotAllowedError(DomainError):
     code, category, title = "priority_not_allowed", "invalid", "The plan does not allow this priority"
 
 
+class RetriesNotAllowedError(DomainError):
+    code, category, title = "max_retries_not_allowed", "invalid", "Kind or plan allow fewer retries"
+
+
 class RouteMissingError(DomainError):
     code, category, title = "route_missing", "unavailable", "No routing rule sends this kind to a queue"
 

@@ -36,7 +36,10 @@ _MAX_NAME_CHARACTERS = 60
 _QUOTED = re.compile(
     r"(?<!\w)'([^'\n]*)'(?!\w)|(?<!\w)\"([^\"\n]*)\"(?!\w)|`([^`\n]*)`|“([^”\n]*)”|‘([^’\n]*)’|「([^」\n]*)」|«([^»\n]*)»"
 )
-_FILE_ENDINGS = "bmp|csv|docx?|gif|gz|html?|jpe?g|json|log|md|odt|pdf|png|pptx?|tar|tiff?|tmp|tsv|txt|webp|xlsx?|xml|zip"
+_FILE_ENDINGS = (
+    "bmp|csv|docx?|gif|gz|html?|jpe?g|json|log|md|odt|pdf|png|pptx?|tar|tiff?|tmp|tsv|txt|webp|xlsx?|xml|zip"
+)
+_UNITS = "%|[kmgt]i?b|bytes?|ns|us|µs|ms|s|secs?|seconds?|min|minutes?|h|hours?|d|days?"
 # In this order: what a later one would tear apart goes first.
 _CHANGING = tuple(
     re.compile(pattern, re.IGNORECASE)
@@ -60,8 +63,7 @@ _CHANGING = tuple(
         r"(?<![\w-])(?=[a-f]*\d)[0-9a-f]{8,}(?![\w-])",
         r"(?<![\w-])(?=(?:[^\W\d]|-)*\d(?:[^\W\d]|-)*\d(?:[^\W\d]|-)*\d)[\w-]{12,}(?![\w-])",
         # Numbers with their unit, with points, colons and commas inside: versions, addresses, times of the day.
-        r"(?<![^\W\d_])[+-]?\d+(?:[.,:_]\d+)*(?:e[+-]?\d+)?"
-        r"(?:\s?(?:%|[kmgt]i?b|bytes?|ns|us|µs|ms|s|secs?|seconds?|min|minutes?|h|hours?|d|days?)(?!\w))?",
+        rf"(?<![^\W\d_])[+-]?\d+(?:[.,:_]\d+)*(?:e[+-]?\d+)?(?:\s?(?:{_UNITS})(?!\w))?",
         r"\d+",
     )
 )

@@ -58,8 +58,13 @@ def retry_delay_seconds(
         return None
     if retry_after_seconds is not None and math.isfinite(retry_after_seconds):
         return min(max(retry_after_seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
+    return plain_delay_seconds(policy, failed_attempts) * uniform(*JITTER_RANGE)
+
+
+def plain_delay_seconds(policy: RetryPolicy, failed_attempts: int) -> float:
+    """The policy's own wait after so many failures, without jitter; nothing where it names none."""
     delays = policy.delays_seconds or (0.0,)
-    return delays[min(failed_attempts, len(delays)) - 1] * uniform(*JITTER_RANGE)
+    return delays[min(failed_attempts, len(delays)) - 1]
 
 
 def retry_after_seconds(header: str | None, now: datetime) -> float | None:

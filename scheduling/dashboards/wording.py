@@ -78,6 +78,7 @@ MARKS: dict[str, Mark] = {
     DeadLetter.Reason.PERMANENT_ERROR: Mark("✕", "permanent error", "bad"),
     DeadLetter.Reason.ATTEMPTS_EXHAUSTED: Mark("↻", "attempts exhausted", "bad"),
     DeadLetter.Reason.DEADLINE_PASSED: Mark("⧖", "deadline passed", "bad"),
+    DeadLetter.Reason.RETRY_PAST_DEADLINE: Mark("⧗", "no retry before its deadline", "bad"),
     DeadLetter.Reason.CRASHED_WORKERS: Mark("⚠", "crashed its workers", "bad"),
 }
 

@@ -217,6 +217,7 @@ class DeadLetter(TenantModel):
         PERMANENT_ERROR = "permanent_error", "permanent error"
         ATTEMPTS_EXHAUSTED = "attempts_exhausted", "attempts exhausted"
         DEADLINE_PASSED = "deadline_passed", "deadline passed"
+        RETRY_PAST_DEADLINE = "retry_past_deadline", "its retry would begin after its deadline"
         CRASHED_WORKERS = "crashed_workers", "crashed its workers"
 
     job = models.OneToOneField(Job, models.DO_NOTHING, db_constraint=False, related_name="dead_letter")
@@ -231,7 +232,15 @@ class DeadLetter(TenantModel):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["tenant", "id"], name="dead_letter_tenant_id")]
-        indexes = [models.Index(fields=["tenant", "error_fingerprint"], name="dead_letter_fingerprint")]
+        indexes = [
+            models.Index(fields=["error_fingerprint", "tenant", "id"], name="dead_letter_by_fingerprint"),
+            # The groups of what waits are walked along it, one probe a group, however many letters a group has.
+            models.Index(
+                fields=["tenant", "kind", "error_fingerprint", "id"],
+                name="dead_letter_group",
+                condition=Q(requeued_at__isnull=True),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.get_reason_display()}"

@@ -46,7 +46,7 @@ def check_submission(kwargs: Any) -> None:
     """Raise the DomainError that submitting with these keyword arguments would raise now."""
     tenant, request = _read(kwargs)
     with tenant_context(tenant):
-        check_request(request, now=read_clock(), max_priority=tenant.plan.max_priority)
+        check_request(request, now=read_clock(), plan=tenant.plan)
         Routes.load(tenant.plan.tier_id).queue_for(request.kind, request.payload, request.queue)
 
 

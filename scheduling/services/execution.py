@@ -52,7 +52,9 @@ SELECT b.id, b.job_id, b.tenant_id, b.kind, b.number, j.fence, j.payload, j.atte
             WHERE t.id = b.tenant_id AND r.key = %(memory_key)s),
         %(memory_default)s),
     CASE WHEN j.started_at = statement_timestamp() THEN extract(epoch FROM now() - j.run_at)::float8 END,
-    q.name, coalesce(p.tier_id, ''), statement_timestamp(), j.traceparent
+    q.name, coalesce(p.tier_id, ''), statement_timestamp(), j.traceparent,
+    -- What the plan says of the kind by name comes before what it says of every kind.
+    coalesce(p.retry_rules -> b.kind -> 'delays_seconds', p.retry_rules -> '*' -> 'delays_seconds')
 FROM begun b LEFT JOIN job j ON j.id = b.job_id JOIN scheduling_queue q ON q.id = b.queue_id
     LEFT JOIN tenants_tenant t ON t.id = b.tenant_id LEFT JOIN tenants_plan p ON p.id = t.plan_id
 ORDER BY b.position
@@ -74,6 +76,7 @@ class StartedExecution:
 
     ``pickup_seconds`` is the time since its dispatch; ``wait_seconds`` that since it might run, at its first start.
     Both, and ``is_expired``, are as of ``started_at``, which all members of a message have in common.
+    ``plan_retry_delays_seconds`` None: the kind's own count.
     """
 
     execution_id: UUID
@@ -96,6 +99,7 @@ class StartedExecution:
     tier: str
     started_at: datetime
     traceparent: str | None = None
+    plan_retry_delays_seconds: Sequence[float] | None = None
 
     @property
     def idempotency_key(self) -> str:
@@ -171,6 +175,6 @@ def _start(execution_ids: Sequence[UUID], token: UUID, worker_id: UUID) -> list[
 def _started(row: tuple[Any, ...]) -> StartedExecution:
     columns = dict(zip(_COLUMNS, row, strict=True))
     # Django leaves jsonb of its own cursors as text.
-    for name in ("payload", "checkpoint"):
-        columns[name] = json.loads(columns[name])
+    for name in ("payload", "checkpoint", "plan_retry_delays_seconds"):
+        columns[name] = None if columns[name] is None else json.loads(columns[name])
     return StartedExecution(**columns)

@@ -18,9 +18,12 @@ from scheduling.exceptions import (
     PayloadInvalidError,
     PayloadTooLargeError,
     PriorityNotAllowedError,
+    RetriesNotAllowedError,
 )
 from scheduling.processors import registry
 from scheduling.processors.base import TaskProcessor
+from scheduling.retry import RetryPolicy, policy_on_plan
+from tenants.models import Plan
 from tenants.services.pausing import LATEST
 
 MAX_KEY_CHARACTERS = 200
@@ -35,7 +38,7 @@ class JobRequest:
     """One job as asked for; ``run_at`` and ``deadline`` are aware datetimes.
 
     Without a ``priority`` the tenant's default counts. ``queue`` names a queue only where the
-    routing rule lets the tenant choose; ``max_retries`` may lower the kind's own number.
+    routing rule lets the tenant choose; ``max_retries`` may lower what kind and plan allow.
     """
 
     kind: str
@@ -82,17 +85,32 @@ def check_depth(payload: object) -> None:
         raise PayloadInvalidError(f"The payload is nested deeper than {MAX_PAYLOAD_DEPTH} levels.")
 
 
-def check_request(request: JobRequest, *, now: datetime, max_priority: int) -> type[TaskProcessor]:
+def retry_policy_on(plan: Plan, processor: type[TaskProcessor]) -> RetryPolicy:
+    """How often and when jobs of a kind are tried again on a plan."""
+    own = RetryPolicy(max_retries=processor.max_retries, delays_seconds=processor.retry_delays_seconds)
+    return policy_on_plan(own, plan.retry_rules, processor.kind)
+
+
+def check_request(request: JobRequest, *, now: datetime, plan: Plan) -> type[TaskProcessor]:
     """The kind's processor if the request can be taken; otherwise the error that names why."""
     processor = registry.get(request.kind)
     _check_payload(request.payload, processor)
     _check_times(request, now)
     _check_labels(request)
+    max_priority = plan.max_priority
     if not -max_priority <= (request.priority or 0) <= max_priority:
         raise PriorityNotAllowedError(f"Priority must lie between -{max_priority} and {max_priority} on this plan.")
-    if request.max_retries is not None and not 0 <= request.max_retries <= processor.max_retries:
-        raise OptionInvalidError(f"max_retries must lie between 0 and {processor.max_retries} for {request.kind}.")
+    _check_retries(request, retry_policy_on(plan, processor).max_retries)
     return processor
+
+
+def _check_retries(request: JobRequest, most: int) -> None:
+    if request.max_retries is None or 0 <= request.max_retries <= most:
+        return
+    raise RetriesNotAllowedError(
+        f"max_retries must lie between 0 and {most} for {request.kind} on this plan.",
+        errors=[{"code": RetriesNotAllowedError.code, "field": "max_retries", "detail": f"From 0 to {most}."}],
+    )
 
 
 @cache

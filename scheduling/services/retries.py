@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -11,16 +11,18 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models.functions import Now
 
-from scheduling.exceptions import InvalidTransitionError, JobNotFoundError
+from scheduling.exceptions import InvalidTransitionError, JobNotFoundError, KindUnknownError
 from scheduling.lifecycle import REPLAYABLE_STATES, JobState
 from scheduling.models import DeadLetter, Job
-from scheduling.services.job_requests import JobRequest
+from scheduling.processors import registry
+from scheduling.services.job_requests import JobRequest, retry_policy_on
+from scheduling.services.quotas import RateStanding
 from scheduling.services.submission import submit_jobs
 from scheduling.services.waiting import look_again, make_ready
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import current_actor, tenant_context
-from tenants.exceptions import DomainError
-from tenants.models import Tenant
+from tenants.exceptions import DomainError, TenantSuspendedError
+from tenants.models import Plan, Tenant
 from tenants.services.audit import AuditTarget, part_of_act, record_audit
 
 
@@ -34,11 +36,15 @@ class RetryResult:
 
 @dataclass(slots=True)
 class BulkRetry:
-    """What became of each job: waits no longer, was replayed as another, or why not."""
+    """What became of each job: waits no longer, was replayed as another, or why not.
+
+    ``rate`` is how the tenant's rate of submissions stands, where it was charged.
+    """
 
     hastened: set[UUID] = field(default_factory=set)
     replayed: dict[UUID, Job] = field(default_factory=dict)
     refused: dict[UUID, DomainError] = field(default_factory=dict)
+    rate: RateStanding | None = None
 
 
 @transaction.atomic
@@ -57,18 +63,27 @@ def retry_job(*, job_id: UUID, reason: str = "") -> RetryResult:
 
 
 @transaction.atomic
-def retry_jobs(*, job_ids: Sequence[UUID], reason: str = "") -> BulkRetry:
+def retry_jobs(
+    *,
+    job_ids: Sequence[UUID],
+    reason: str = "",
+    payloads: Mapping[UUID, Mapping[str, Any]] | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> BulkRetry:
     """Try many jobs of the current scope again, with one audit entry for each tenant.
 
-    Each new job costs a token of its tenant's rate where the tenant's own people or keys ask for it.
+    Each new job costs a token of its tenant's rate where the tenant's own people or keys ask for it; of many the first
+    ones in the order of ``job_ids`` get one. ``payloads`` are those of replays that are not to have the old job's own;
+    ``facts`` are told in the audit entry too.
     """
     bulk = BulkRetry()
-    jobs = {job.pk: job for job in Job.objects.filter(pk__in=job_ids)}
+    found = Job.objects.in_bulk(job_ids)
+    jobs = {job_id: found[job_id] for job_id in job_ids if job_id in found}
     for job_id in job_ids:
         if job_id not in jobs:
             bulk.refused[job_id] = JobNotFoundError()
     bulk.hastened = _hasten([job for job in jobs.values() if job.state == JobState.RETRYABLE], reason)
-    _replay([job for job in jobs.values() if job.state in REPLAYABLE_STATES], bulk)
+    _replay([job for job in jobs.values() if job.state in REPLAYABLE_STATES], bulk, payloads or {})
     for job_id, job in jobs.items():
         if job_id not in bulk.hastened and job_id not in bulk.replayed:
             bulk.refused.setdefault(job_id, InvalidTransitionError(f"A job that is {job.state} cannot be retried."))
@@ -79,7 +94,7 @@ def retry_jobs(*, job_ids: Sequence[UUID], reason: str = "") -> BulkRetry:
         record_audit(
             action="job.retried",
             target=retried[0] if len(job_ids) == 1 else AuditTarget("scheduling.job", tenant_id=tenant_id),
-            after=_tell(retried, bulk),
+            after={**_tell(retried, bulk), **(facts or {})},
             reason=reason,
         )
     return bulk
@@ -103,12 +118,11 @@ def _hasten(jobs: Sequence[Job], reason: str) -> set[UUID]:
     return hastened
 
 
-def _replay(jobs: Sequence[Job], bulk: BulkRetry) -> None:
+def _replay(jobs: Sequence[Job], bulk: BulkRetry, payloads: Mapping[UUID, Mapping[str, Any]]) -> None:
     """Submit each ended job anew, linked to the old one; a dead letter is requeued once."""
-    letters = {
-        letter.job_id: letter
-        for letter in DeadLetter.objects.select_for_update().filter(job_id__in=[job.pk for job in jobs])
-    }
+    # In one order everywhere: whoever requeues the same letters waits, and finds them requeued.
+    locked = DeadLetter.objects.select_for_update().filter(job_id__in=[job.pk for job in jobs]).order_by("pk")
+    letters = {letter.job_id: letter for letter in locked}
     fresh = []
     for job in jobs:
         letter = letters.get(job.pk)
@@ -117,7 +131,7 @@ def _replay(jobs: Sequence[Job], bulk: BulkRetry) -> None:
         else:
             fresh.append(job)
     for tenant_id, group in groupby(sorted(fresh, key=lambda job: job.tenant_id), key=lambda job: job.tenant_id):
-        _submit_anew(tenant_id, list(group), bulk)
+        _submit_anew(tenant_id, list(group), bulk, payloads)
     for old_id, new in bulk.replayed.items():
         if old_id in letters:
             letters[old_id].requeued_at = Now()
@@ -127,25 +141,41 @@ def _replay(jobs: Sequence[Job], bulk: BulkRetry) -> None:
     )
 
 
-def _submit_anew(tenant_id: UUID, jobs: list[Job], bulk: BulkRetry) -> None:
-    with tenant_context(tenant_id), part_of_act():
-        tenant = Tenant.objects.select_related("plan").get(pk=tenant_id)
-        result = submit_jobs(
-            tenant=tenant,
-            requests=[
-                JobRequest(
-                    kind=job.kind,
-                    payload=job.payload,
-                    priority=job.priority,
-                    fair_key=job.fair_key,
-                    tags=job.tags,
-                    max_retries=job.max_retries,
-                )
-                for job in jobs
-            ],
-            parents=jobs,
-            # A new job is a new job: else a tenant would cancel and retry its way around its rate.
-            is_rated=current_actor().is_of_tenant,
-        )
+def _submit_anew(tenant_id: UUID, jobs: list[Job], bulk: BulkRetry, payloads: Mapping[UUID, Mapping[str, Any]]) -> None:
+    try:
+        with tenant_context(tenant_id), part_of_act():
+            tenant = Tenant.objects.select_related("plan").get(pk=tenant_id)
+            result = submit_jobs(
+                tenant=tenant,
+                requests=[_request_anew(job, payloads.get(job.pk, job.payload), tenant.plan) for job in jobs],
+                parents=jobs,
+                # A new job is a new job: else a tenant would cancel and retry its way around its rate.
+                is_rated=current_actor().is_of_tenant,
+            )
+    except TenantSuspendedError as refusal:
+        # The jobs of other tenants in the same act are not its affair.
+        bulk.refused |= {job.pk: refusal for job in jobs}
+        return
+    bulk.rate = result.rate
     bulk.replayed |= {jobs[index].pk: submission.job for index, submission in result.accepted}
     bulk.refused |= {jobs[index].pk: error for index, error in result.rejected}
+
+
+def _request_anew(job: Job, payload: Mapping[str, Any], plan: Plan) -> JobRequest:
+    return JobRequest(
+        kind=job.kind,
+        payload=payload,
+        priority=job.priority,
+        fair_key=job.fair_key,
+        tags=job.tags,
+        max_retries=_retries_of_replay(job, plan),
+    )
+
+
+def _retries_of_replay(job: Job, plan: Plan) -> int | None:
+    """As many as the old job had, within what kind and plan allow by now."""
+    try:
+        kind = registry.get(job.kind)
+    except KindUnknownError:
+        return None  # submission refuses it in its own words
+    return min(job.max_retries, retry_policy_on(plan, kind).max_retries)

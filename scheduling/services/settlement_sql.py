@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from scheduling.models import DeadLetter
+
 # Waiting rows come before job rows in every statement that locks both (see cancellation).
 _SETTLE = """
 WITH verdict AS (
@@ -23,8 +25,11 @@ WITH verdict AS (
         CASE WHEN v.measured_us IS NULL THEN l.started_at
             ELSE l.started_at + v.began_us * interval '1 microsecond' END AS started_at,
         -- A job that somebody asked to cancel does not go back to work.
-        CASE WHEN l.cancel_requested_at IS NOT NULL AND v.state IN ('available', 'retryable')
-            THEN 'cancelled' ELSE v.state END AS state,
+        -- A retry that could begin only after the deadline is none: the job is given up now.
+        CASE WHEN l.cancel_requested_at IS NOT NULL AND v.state IN ('available', 'retryable') THEN 'cancelled'
+            WHEN v.state = 'retryable' AND EXISTS (SELECT FROM scheduling_job_deadline d WHERE d.job_id = l.job_id
+                AND d.deadline_at <= now() + make_interval(secs => v.due_in_seconds)) THEN 'discarded'
+            ELSE v.state END AS state,
         v.attempt_delta, v.crash_delta, v.result,
         v.checkpoint, v.due_in_seconds, v.error_type, v.error_message, v.error_fingerprint,
         v.traceback, v.dead_letter_reason, v.is_sample, v.event_data,
@@ -80,7 +85,9 @@ WITH verdict AS (
     SELECT charge_id, tenant_id, job_id, id, queue_id, 'corrected', measured_us - predicted_us, now() FROM ended
 ), event AS (
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
-    SELECT event_id, tenant_id, job_id, id, now(), event, state, %(actor)s, '', event_data FROM ended
+    SELECT event_id, tenant_id, job_id, id, now(), event, state, %(actor)s, '',
+        CASE WHEN <late> THEN jsonb_build_object('cause', '<late reason>') ELSE event_data END
+    FROM ended
 ), settled AS (
     INSERT INTO scheduling_settled (tenant_id, entity_id, queue_id, message_id, kind, predicted_us, whole_us,
         measured_us, weight_milli, queue_weight_milli, is_sample, payload_bytes, used_us, peak_memory_kib, ended_at)
@@ -94,7 +101,7 @@ WITH verdict AS (
 ), tally AS (
     INSERT INTO scheduling_tally (tenant_id, queue_id, kind, outcome, is_dead, wait_us, started_at, measured_us,
         ended_at)
-    SELECT e.tenant_id, e.queue_id, e.kind, e.outcome, e.dead_letter_reason <> '',
+    SELECT e.tenant_id, e.queue_id, e.kind, e.outcome, e.dead_letter_reason <> '' OR <late>,
         -- Only the first start ends a wait that began when the job could run.
         CASE WHEN j.is_first_start
             THEN greatest(0, 1000000 * extract(epoch FROM e.started_at - j.run_at))::bigint END,
@@ -116,9 +123,10 @@ WITH verdict AS (
 ), dead_letter AS (
     INSERT INTO scheduling_deadletter
         (id, tenant_id, job_id, kind, reason, error_type, error_message, error_fingerprint, created_at)
-    SELECT dead_letter_id, tenant_id, job_id, kind, dead_letter_reason, error_type, error_message, error_fingerprint,
-        now()
-    FROM ended WHERE dead_letter_reason <> ''
+    SELECT dead_letter_id, tenant_id, job_id, kind,
+        CASE WHEN <late> THEN '<late reason>' ELSE dead_letter_reason END,
+        error_type, error_message, error_fingerprint, now()
+    FROM ended WHERE dead_letter_reason <> '' OR <late>
 ), error AS (
     INSERT INTO scheduling_joberror
         (id, tenant_id, job_id, execution_id, kind, error_type, error_message, error_fingerprint, at)
@@ -143,6 +151,9 @@ SELECT e.id, e.job_id, e.tenant_id, e.kind, e.outcome, e.state, e.measured_us, q
 FROM ended e JOIN job USING (job_id) JOIN scheduling_queue q ON q.id = e.queue_id
     LEFT JOIN tenants_tenant t ON t.id = e.tenant_id LEFT JOIN tenants_plan p ON p.id = t.plan_id
 """
+# Every other verdict that discards says why.
+_LATE = "(state = 'discarded' AND dead_letter_reason = '')"
+_SETTLE = _SETTLE.replace("<late>", _LATE).replace("<late reason>", DeadLetter.Reason.RETRY_PAST_DEADLINE)
 # In one order everywhere: whoever takes several executions never waits for another in a ring. One needs no order.
 _LOCKED = """locked AS (
     SELECT l.id FROM scheduling_execution_live l JOIN verdict v ON l.id = v.execution_id AND l.fence = v.fence

@@ -26,7 +26,7 @@ from scheduling.models import (
 )
 from scheduling.services.drains import Drains, refuse_draining_tenant
 from scheduling.services.events import append_events
-from scheduling.services.job_requests import JobRequest, check_request
+from scheduling.services.job_requests import JobRequest, check_request, retry_policy_on
 from scheduling.services.lines import Line, line_ids
 from scheduling.services.memory_classes import refuse_too_large
 from scheduling.services.quotas import Allowance, RateStanding, TokenGrant
@@ -174,14 +174,16 @@ class _Intake:
                 if bytes(known.payload_hash) != request.fingerprint():
                     raise IdempotencyMismatchError
                 return Submission(known, created=False)
-        processor = check_request(request, now=self.now, max_priority=self.tenant.plan.max_priority)
+        processor = check_request(request, now=self.now, plan=self.tenant.plan)
         queue = self.routes.queue_for(request.kind, request.payload, request.queue)
         refuse_too_large(request.kind, queue)
         refuse_draining_tenant(self.tenant, self.now)
         self.drains.refuse(request.kind, queue.name)
         self.allowance.check_new(len(self.new))
         self.queue_names[queue.pk] = queue.name
-        max_retries = processor.max_retries if request.max_retries is None else request.max_retries
+        max_retries = request.max_retries
+        if max_retries is None:
+            max_retries = retry_policy_on(self.tenant.plan, processor).max_retries
         job = self._new_job(request, queue.pk, max_retries)
         job.parent = parent
         if parent is not None and job.traceparent is None:

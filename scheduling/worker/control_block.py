@@ -49,11 +49,10 @@ class HeldMember:
 
 @dataclass(frozen=True, slots=True)
 class HeldSlot:
-    """What the parent sees of a slot in use: the execution whose turn it is. Times are of CLOCK_MONOTONIC, in
-    nanoseconds.
+    """What the parent sees of a slot in use: the execution whose turn it is. Times are of CLOCK_MONOTONIC.
 
     ``fence`` is 0 until the execution has begun in the database; ``timeout_ns`` likewise. ``memory_limit_kib`` 0:
-    without limit. ``size`` is how many executions its message names.
+    without limit. ``size`` is how many executions its message names; ``retry_delay_seconds`` its wait if it fails.
     """
 
     index: int
@@ -67,6 +66,7 @@ class HeldSlot:
     kind: str
     began_ns: int
     timeout_ns: int
+    retry_delay_seconds: float = 0.0
     memory_limit_kib: int = 0
     size: int = 1
 
@@ -128,13 +128,14 @@ class Seat:
         kind: str,
         timeout_seconds: float,
         memory_limit_mib: int | None = None,
+        retry_delay_seconds: float = 0.0,
     ) -> None:
         """Tell the parent what it needs to settle this execution should the child die."""
         slot = self._slot
-        slot.attempt, slot.crash_count, slot.max_retries = attempt, crash_count, max_retries
+        slot.attempt, slot.crash_count = attempt, crash_count
+        slot.max_retries, slot.retry_delay_ms = max_retries, int(retry_delay_seconds * 1_000)
         write_bytes(slot.kind, kind.encode()[:MAX_KIND_BYTES])
-        slot.began_ns = time.monotonic_ns()
-        slot.timeout_ns = int(timeout_seconds * 1_000_000_000)
+        slot.began_ns, slot.timeout_ns = time.monotonic_ns(), int(timeout_seconds * 1_000_000_000)
         slot.memory_limit_kib = 0 if memory_limit_mib is None else max(1, memory_limit_mib * 1_024)
         # Last: the parent acts on a slot only once it has a fence.
         slot.fence = fence
@@ -219,6 +220,7 @@ class ControlBlock:
                 kind=bytes(slot.kind).rstrip(b"\0").decode(errors="replace"),
                 began_ns=slot.began_ns,
                 timeout_ns=slot.timeout_ns,
+                retry_delay_seconds=slot.retry_delay_ms / 1_000,
                 memory_limit_kib=slot.memory_limit_kib,
                 size=slot.size,
             )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from scheduling.processors import registry
 from scheduling.retry import RetryPolicy
 from scheduling.services import verdicts
 from scheduling.services.settlement import Settlement
@@ -84,13 +83,12 @@ def _of_running(held: HeldSlot, finding: Finding, resident_kib: int | None) -> S
 
 
 def _timed_out(held: HeldSlot) -> Settlement:
-    delays = registry.get(held.kind).retry_delays_seconds
     return verdicts.failed(
         held.execution_id,
         held.fence,
         Failure("timed_out", f"The job ran longer than the {held.timeout_ns / 1e9:g} s that its kind may.", ""),
         failed_attempts=held.attempt,
-        policy=RetryPolicy(max_retries=held.max_retries, delays_seconds=delays),
+        policy=RetryPolicy(max_retries=held.max_retries, delays_seconds=(held.retry_delay_seconds,)),
         outcome=verdicts.Outcome.TIMED_OUT,
     )
 

@@ -12,7 +12,7 @@ from scheduling import tracing
 from scheduling.exceptions import KindUnknownError
 from scheduling.processors import registry
 from scheduling.processors.base import Interrupted, JobContext, Outcome, TaskProcessor
-from scheduling.retry import RetryPolicy
+from scheduling.retry import RetryPolicy, plain_delay_seconds
 from scheduling.services import verdicts
 from scheduling.services.execution import StartedExecution
 from scheduling.services.settlement import Settlement
@@ -72,6 +72,7 @@ def perform(started: StartedExecution, seat: Seat, log: JobLogWriter) -> Verdict
         kind = registry.get(started.kind)
     except KindUnknownError as error:
         return Verdict(policy.failure_of(error, started, RetryPolicy(started.max_retries)))
+    retries = policy.retry_policy(started, kind)
     seat.note_begun(
         fence=started.fence,
         attempt=started.attempt,
@@ -80,9 +81,9 @@ def perform(started: StartedExecution, seat: Seat, log: JobLogWriter) -> Verdict
         kind=started.kind,
         timeout_seconds=kind.timeout_seconds,
         memory_limit_mib=started.memory_limit_mib,
+        retry_delay_seconds=plain_delay_seconds(retries, started.attempt),
     )
     runtime = ExecutionRuntime(started, seat, log)
-    retries = policy.retry_policy(started, kind)
     try:
         with capturing(kind, log):
             context = _context(started, runtime, _settings(kind, started))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from email.message import Message
 from typing import Any
 
 from jsonschema.exceptions import ValidationError
@@ -25,8 +26,12 @@ class AnswerInvalidError(PermanentError):
 
 
 def retry_policy(started: StartedExecution, processor: type[TaskProcessor]) -> RetryPolicy:
-    """How often and when a job of this kind is tried again."""
-    return RetryPolicy(max_retries=started.max_retries, delays_seconds=processor.retry_delays_seconds)
+    """How often a job may be tried again, as was settled when it was submitted; when, as its plan says now."""
+    of_plan = started.plan_retry_delays_seconds
+    return RetryPolicy(
+        max_retries=started.max_retries,
+        delays_seconds=processor.retry_delays_seconds if of_plan is None else of_plan,
+    )
 
 
 def settlement_of(
@@ -100,6 +105,8 @@ def wait_asked_for(error: BaseException) -> float | None:
     own = getattr(error, "retry_after_seconds", None)
     if isinstance(own, int | float):
         return float(own)
-    headers = getattr(getattr(error, "response", None) or error, "headers", None)
-    header = headers.get("Retry-After") if hasattr(headers, "get") else None
+    # A response whose status is an error may be as good as false.
+    response = getattr(error, "response", None)
+    headers = getattr(error if response is None else response, "headers", None)
+    header = headers.get("Retry-After") if isinstance(headers, Mapping | Message) else None
     return retry_after_seconds(header, datetime.now(UTC)) if isinstance(header, str) else None

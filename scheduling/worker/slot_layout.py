@@ -37,6 +37,7 @@ class Slot(ctypes.Structure):
         ("attempt", ctypes.c_uint64),
         ("crash_count", ctypes.c_uint64),
         ("max_retries", ctypes.c_uint64),
+        ("retry_delay_ms", ctypes.c_uint64),
         ("kind", ctypes.c_uint8 * MAX_KIND_BYTES),
         ("began_ns", ctypes.c_uint64),
         ("timeout_ns", ctypes.c_uint64),

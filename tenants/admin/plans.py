@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from django import forms
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from unfold.admin import TabularInline
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from tenants.admin.base import OfItsPage, PlatformStaffAdmin
 from tenants.admin.limits import describe_limit
@@ -15,6 +19,7 @@ from tenants.admin.versions import VERSION_FIELDS, VersionForm, VersionsMixin, a
 from tenants.limits import limits
 from tenants.models import Plan, PlanLimit, Tier
 from tenants.permissions import Permission
+from tenants.retry_rules import read_retry_rules, write_retry_rules
 from tenants.services.plans import (
     PLAN_FIELDS,
     create_plan,
@@ -64,8 +69,35 @@ class PlanLimitInline(OfItsPage, TabularInline):
         return describe_limit(limit.key) if limit.key else "–"
 
 
+class RetryRulesField(forms.CharField):
+    """Rules of retries as lines of text."""
+
+    widget = UnfoldAdminTextareaWidget
+
+    def prepare_value(self, value: Any) -> Any:
+        return write_retry_rules(value) if isinstance(value, Mapping) else value
+
+    def clean(self, value: Any) -> dict[str, Any]:
+        return read_retry_rules(super().clean(value))
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return bool(read_retry_rules(data or "") != (initial or {}))
+        except ValidationError:
+            return True
+
+
 class PlanForm(VersionForm):
     """The plan's own fields, and what goes with a version."""
+
+    retry_rules = RetryRulesField(
+        required=False,
+        max_length=10_000,
+        help_text=(
+            "One kind a line, such as “http_call: 2 retries after 30, 60” (seconds); “*” means every kind without a"
+            " line of its own. The number is a ceiling: a kind with fewer retries keeps its own."
+        ),
+    )
 
     class Meta:
         model = Plan

@@ -10,7 +10,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from tenants.api.fields import NameField, WholeNumberField
+from tenants.api.fields import NameField, StrictSerializer, WholeNumberField
 from tenants.api.versions import (
     PlanEditSerializer,
     RollbackSerializer,
@@ -24,10 +24,26 @@ from tenants.limits import MAX_LIMIT_VALUE
 from tenants.models import Plan
 from tenants.models.plan import MOST_CONCURRENCY, MOST_WEIGHT
 from tenants.permissions import Permission
+from tenants.retry_rules import MOST_DELAY_SECONDS, MOST_DELAYS, MOST_RETRIES
 from tenants.selectors.plans import find_plans, get_plan, waiting_versions
 from tenants.services.plans import rollback_plan, update_plan, withdraw_plan_version
 
 _MAX_INTEGER = 2**31 - 1
+
+
+class RetryRuleSerializer(StrictSerializer):
+    """What a plan says of a kind's retries: one of the two, or both."""
+
+    max_retries = WholeNumberField(
+        min_value=0, max_value=MOST_RETRIES, required=False, help_text="A ceiling: it raises no kind's own number."
+    )
+    delays_seconds = serializers.ListField(
+        child=WholeNumberField(min_value=0, max_value=MOST_DELAY_SECONDS),
+        min_length=1,
+        max_length=MOST_DELAYS,
+        required=False,
+        help_text="Instead of the kind's own; the last one repeats. Each is multiplied by 0.9 to 1.1.",
+    )
 
 
 class PlanSerializer(serializers.Serializer[Plan]):
@@ -42,6 +58,9 @@ class PlanSerializer(serializers.Serializer[Plan]):
     submits_per_minute = serializers.IntegerField()
     worker_seconds_per_month = serializers.IntegerField()
     max_priority = serializers.IntegerField()
+    retry_rules = serializers.DictField(
+        child=RetryRuleSerializer(), help_text="How jobs are tried again, by kind; `*` is every kind."
+    )
     limits = serializers.SerializerMethodField(help_text="Limits that plug-ins declare, by key.")
     version = serializers.IntegerField(help_text="Number of the version in effect.")
     waiting_versions = serializers.SerializerMethodField()
@@ -64,6 +83,9 @@ class PlanChangeSerializer(PlanEditSerializer):
     submits_per_minute = WholeNumberField(min_value=0, max_value=_MAX_INTEGER, required=False)
     worker_seconds_per_month = WholeNumberField(min_value=0, max_value=_MAX_INTEGER, required=False)
     max_priority = WholeNumberField(min_value=0, max_value=32_767, required=False)
+    retry_rules = serializers.DictField(
+        child=RetryRuleSerializer(), required=False, help_text="By kind, `*` for every kind; replaces all rules."
+    )
     limits = serializers.DictField(
         child=WholeNumberField(min_value=0, max_value=MAX_LIMIT_VALUE), required=False, help_text="By key."
     )

@@ -22,6 +22,7 @@ class PlanSummarySerializer(serializers.Serializer[Any]):
     submits_per_minute = serializers.IntegerField()
     worker_seconds_per_month = serializers.IntegerField()
     max_priority = serializers.IntegerField()
+    retry_rules = serializers.DictField(help_text="What the plan says of retries, by kind; `*` is every kind.")
     limits = serializers.SerializerMethodField()
 
     def get_limits(self, plan: Any) -> dict[str, int]:

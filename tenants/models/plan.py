@@ -9,6 +9,7 @@ from tenants.conf import default_max_concurrency
 from tenants.ids import uuid7
 from tenants.models.tier import Tier
 from tenants.models.versions import VersionedModel, VersionFacts
+from tenants.retry_rules import check_retry_rules
 
 MOST_WEIGHT = 1_000
 MOST_CONCURRENCY = 100_000
@@ -38,6 +39,13 @@ class Plan(VersionedModel):
     )
     max_priority = models.PositiveSmallIntegerField(
         default=10, help_text="The highest priority a tenant may give to a job among its own."
+    )
+    retry_rules = models.JSONField(
+        default=dict,
+        db_default=models.Value({}, models.JSONField()),
+        blank=True,
+        validators=[check_retry_rules],
+        help_text="How often and when jobs of a kind are tried again, where that is not the kind's own affair.",
     )
 
     class Meta:

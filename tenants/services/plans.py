@@ -26,7 +26,10 @@ PLAN_FIELDS = (
     "submits_per_minute",
     "worker_seconds_per_month",
     "max_priority",
+    "retry_rules",
 )
+# What a version says that was written before plans had the field.
+_SINCE: Content = {"retry_rules": {}}
 
 
 def create_tier(*, slug: str, name: str, rank: int) -> Tier:
@@ -130,6 +133,9 @@ class _Plans(VersionedPlans[Plan]):
         }
 
     def check(self, plan: Plan, content: Mapping[str, Any]) -> None:
+        rules = content.get("retry_rules", {})
+        if not isinstance(rules, dict):  # Django takes what is empty for nothing, and asks no validator
+            raise FieldInvalidError("retry_rules: It must be an object of rules by kind.")
         self._assign(copy(plan), content)
         for key, value in content["limits"].items():
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_LIMIT_VALUE:
@@ -143,13 +149,16 @@ class _Plans(VersionedPlans[Plan]):
 
     def flatten(self, content: Mapping[str, Any]) -> dict[str, Any]:
         limits: dict[str, Any] = content["limits"]
-        return {name: content[name] for name in PLAN_FIELDS} | limits
+        whole = {**_SINCE, **content}
+        rules = {f"retry_rules.{kind}": rule for kind, rule in whole["retry_rules"].items()}
+        return {name: whole[name] for name in PLAN_FIELDS if name != "retry_rules"} | rules | limits
 
     def _assign(self, plan: Plan, content: Mapping[str, Any]) -> None:
         tier = Tier.objects.filter(pk=content["tier"]).first()
         if tier is None:
             raise PlanContentInvalidError(f"There is no tier {content['tier']!r} any more.")
-        assign(plan, {name: content[name] for name in PLAN_FIELDS} | {"tier": tier})
+        whole = {**_SINCE, **content}
+        assign(plan, {name: whole[name] for name in PLAN_FIELDS} | {"tier": tier})
 
 
 PLANS = _Plans()

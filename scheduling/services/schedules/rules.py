@@ -13,6 +13,7 @@ from scheduling.exceptions import (
     PayloadInvalidError,
     PriorityNotAllowedError,
     QueueNotAllowedError,
+    RetriesNotAllowedError,
     ScheduleInvalidError,
 )
 from scheduling.limits import SCHEDULE_INTERVAL
@@ -45,6 +46,7 @@ _FIELD_OF_ERROR: tuple[tuple[type[DomainError], str], ...] = (
     (KindUnknownError, "kind"),
     (PriorityNotAllowedError, "priority"),
     (QueueNotAllowedError, "queue"),
+    (RetriesNotAllowedError, "max_retries"),
 )
 
 
@@ -149,7 +151,7 @@ def _check_job(schedule: Schedule, tenant: Tenant, faults: Faults, now: datetime
         return
     request = request_of(schedule)
     try:
-        check_request(request, now=now, max_priority=tenant.plan.max_priority)
+        check_request(request, now=now, plan=tenant.plan)
         Routes.load(tenant.plan.tier_id).queue_for(request.kind, request.payload, request.queue)
     except DomainError as error:
         faults.found.extend(_faults_of_job(error))
@@ -160,7 +162,7 @@ def _faults_of_job(error: DomainError) -> list[dict[str, Any]]:
         return [{**fault, "field": f"payload{fault['field'].removeprefix('$')}"} for fault in error.errors]
     name = next((name for kind, name in _FIELD_OF_ERROR if isinstance(error, kind)), "payload")
     if isinstance(error, OptionInvalidError):
-        name = next((name for name in ("max_retries", "fair_key") if name in error.detail), "tags")
+        name = "fair_key" if "fair_key" in error.detail else "tags"
     return [{"field": name, "code": error.code, "detail": error.detail}]
 
 

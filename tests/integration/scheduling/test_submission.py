@@ -21,6 +21,7 @@ from scheduling.exceptions import (
     PriorityNotAllowedError,
     QueueNotAllowedError,
     QuotaExceededError,
+    RetriesNotAllowedError,
 )
 from scheduling.models import Job, JobEvent, Queue, RoutingRule
 from scheduling.services.conditions import failing_condition
@@ -54,8 +55,8 @@ for _ in range(2_000):
         ({"payload": {"a": "x" * 300_000}}, PayloadTooLargeError),
         ({"priority": 11}, PriorityNotAllowedError),
         ({"priority": -11}, PriorityNotAllowedError),
-        ({"max_retries": 4}, OptionInvalidError),
-        ({"max_retries": -1}, OptionInvalidError),
+        ({"max_retries": 4}, RetriesNotAllowedError),
+        ({"max_retries": -1}, RetriesNotAllowedError),
         ({"queue": "priority_pipeline"}, QueueNotAllowedError),
         ({"queue": "no-such-queue"}, QueueNotAllowedError),
         ({"tags": ["x"] * 21}, OptionInvalidError),

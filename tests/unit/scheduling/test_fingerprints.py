@@ -12,7 +12,10 @@ from scheduling.fingerprints import MAX_READ_CHARACTERS, fingerprint_of, normali
 ONE_CAUSE = [
     ("ValueError", ["page 3 of 17 is empty", "page 12 of 9 is empty"]),
     ("ValueError", ["1,234,567 rows", "12 rows", "1_000 rows", "-3.5e-7 rows"]),
-    ("timed_out", ["ran longer than the 300 s that", "ran longer than the 2.5 s that", "ran longer than the 90 min that"]),
+    (
+        "timed_out",
+        ["ran longer than the 300 s that", "ran longer than the 2.5 s that", "ran longer than the 90 min that"],
+    ),
     ("MemoryError", ["wants 1.5 GiB", "wants 900 MiB", "wants 12bytes", "wants 7 bytes"]),
     # Ids of every make.
     (
@@ -111,7 +114,10 @@ TWO_CAUSES = [
     [("HTTPError", "503 for https://api.example.com/x"), ("HTTPError", "503 for https://mail.example.com/x")],
     [("MediaError", "text/html is not taken"), ("MediaError", "text/plain is not taken")],
     [("ValueError", "read and/or write"), ("ValueError", "stop and/or write")],
-    [("AttributeError", "'NoneType' object has no attribute 'size'"), ("AttributeError", "'str' object has no attribute 'size'")],
+    [
+        ("AttributeError", "'NoneType' object has no attribute 'size'"),
+        ("AttributeError", "'str' object has no attribute 'size'"),
+    ],
     [("ModuleNotFoundError", "No module named 'yaml'"), ("ModuleNotFoundError", "No module named 'lxml.etree'")],
     [
         ("ProgrammingError", 'column "size" does not exist'),
@@ -150,7 +156,8 @@ def test_the_normalised_message_can_be_read(error_type: str, message: str, expec
 
 
 @pytest.mark.parametrize(
-    "hostile", [piece * 8_000 for piece in ("a/", "1:", "::", "a@", "'", "9-", "a1", "[", "=(", "a.", "ab-", "http://", "\\")]
+    "hostile",
+    [piece * 8_000 for piece in ("a/", "1:", "::", "a@", "'", "9-", "a1", "[", "=(", "a.", "ab-", "http://", "\\")],
 )
 def test_a_hostile_message_is_read_to_its_end(hostile: str) -> None:
     assert len(fingerprint_of("ValueError", hostile)) == 16

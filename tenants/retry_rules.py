@@ -1,0 +1,85 @@
+"""What a plan says of retries, kind by kind; what a kind is, this app does not know. Pure but for the error's class.
+
+``{"*": {"max_retries": 5}, "http_call": {"max_retries": 2, "delays_seconds": [30, 60]}}``: the name ``*`` means
+every kind, and a kind's own rule comes before it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.exceptions import ValidationError
+
+EVERY_KIND = "*"
+MOST_RULES = 100
+MOST_RETRIES = 100
+MOST_DELAYS = 20
+MOST_DELAY_SECONDS = 86_400
+MAX_RETRIES, DELAYS = "max_retries", "delays_seconds"
+_KIND = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_LINE = re.compile(
+    r"(?P<kind>\*|[A-Za-z0-9_.-]{1,64})\s*:\s*(?:(?P<retries>\d{1,9})\s*(?:retries|retry)?)?"
+    r"(?:\s*\bafter\s+(?P<delays>\d{1,9}(?:[\s,]+\d{1,9})*)(?:\s*s)?)?",
+    re.ASCII,
+)
+
+
+def check_retry_rules(rules: Any) -> None:
+    """Raise Django's ValidationError, which says what is wrong with the first rule that is."""
+    if not isinstance(rules, Mapping):
+        raise ValidationError("It must be an object of rules by kind.")
+    if len(rules) > MOST_RULES:
+        raise ValidationError(f"At most {MOST_RULES} rules are taken.")
+    for kind, rule in rules.items():
+        if not isinstance(kind, str) or (kind != EVERY_KIND and not _KIND.fullmatch(kind)):
+            raise ValidationError(f"{str(kind)[:80]!r} is no name of a kind.")
+        _check_rule(kind, rule)
+
+
+def _check_rule(kind: str, rule: Any) -> None:
+    if not isinstance(rule, Mapping) or not rule or set(rule) - {MAX_RETRIES, DELAYS}:
+        raise ValidationError(f"{kind}: A rule has {MAX_RETRIES}, {DELAYS}, or both, and nothing else.")
+    if MAX_RETRIES in rule and not _is_whole(rule[MAX_RETRIES], MOST_RETRIES):
+        raise ValidationError(f"{kind}: {MAX_RETRIES} must be a whole number from 0 to {MOST_RETRIES}.")
+    delays = rule.get(DELAYS, [0])
+    is_list = isinstance(delays, list | tuple) and 1 <= len(delays) <= MOST_DELAYS
+    if not is_list or not all(_is_whole(delay, MOST_DELAY_SECONDS) for delay in delays):
+        raise ValidationError(
+            f"{kind}: {DELAYS} must be 1 to {MOST_DELAYS} whole numbers from 0 to {MOST_DELAY_SECONDS:,}."
+        )
+
+
+def _is_whole(value: Any, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
+
+
+def write_retry_rules(rules: Mapping[str, Any]) -> str:
+    """The rules as lines that :func:`read_retry_rules` reads, such as ``http_call: 2 retries after 30, 60``."""
+    return "\n".join(_write_rule(kind, rules[kind]) for kind in sorted(rules))
+
+
+def _write_rule(kind: str, rule: Mapping[str, Any]) -> str:
+    retries = [f"{rule[MAX_RETRIES]} retries"] if MAX_RETRIES in rule else []
+    delays = [f"after {', '.join(str(delay) for delay in rule[DELAYS])}"] if DELAYS in rule else []
+    return f"{kind}: {' '.join([*retries, *delays])}"
+
+
+def read_retry_rules(text: str) -> dict[str, dict[str, Any]]:
+    """The rules that a person wrote, one a line; ValidationError names the line that cannot be read."""
+    rules: dict[str, dict[str, Any]] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not (line := line.strip()):
+            continue
+        found = _LINE.fullmatch(line)
+        if found is None or not (found["retries"] or found["delays"]):
+            raise ValidationError(f"Line {number} is no rule such as “http_call: 2 retries after 30, 60”.")
+        if found["kind"] in rules:
+            raise ValidationError(f"Line {number}: {found['kind']} has a rule already.")
+        rule: dict[str, Any] = {} if found["retries"] is None else {MAX_RETRIES: int(found["retries"])}
+        if found["delays"] is not None:
+            rule[DELAYS] = [int(delay) for delay in re.findall(r"[0-9]+", found["delays"])]
+        rules[found["kind"]] = rule
+    check_retry_rules(rules)
+    return rules
