@@ -33,6 +33,7 @@ POST   jobs/bulk/                        job.submitted           scheduling.job
 POST   jobs/{waiting}/cancel/            job.cancelled           scheduling.job
 POST   jobs/{job}/retry/                 job.retried             scheduling.job
 POST   dead-letters/{letter}/requeue/    job.retried             scheduling.job
+POST   dead-letters/requeue/             job.retried             scheduling.job
 POST   circuits/noop/reset/              circuit.reset           scheduling.circuit
 POST   queues/                           queue.created           scheduling.queue
 POST   queues/dataset/pause/             queue.paused            scheduling.queue
@@ -104,6 +105,7 @@ scheduling.cfsplan                  rollback      cfs_plan.rolled_back     sched
 scheduling.cfsplan                  withdraw      cfs_plan.version_withdrawn scheduling.cfsplan
 scheduling.circuit                  reset         circuit.reset            scheduling.circuit
 scheduling.deadletter               requeue       job.retried              scheduling.job
+scheduling.deadletter               edit          job.payload_revealed     scheduling.job
 scheduling.job                      retry         job.retried              scheduling.job
 scheduling.job                      cancel        job.cancelled            scheduling.job
 scheduling.job                      suspend       job.suspended            scheduling.job
@@ -174,6 +176,8 @@ POST logout/                               session.closed        auth.user
 POST password_change/                      user.password_changed auth.user
 POST auth/user/{user}/password/            user.changed          auth.user
 POST retrieval/document/upload/            documents.uploaded    retrieval.dataset
+POST scheduling/deadletter/requeue/        job.retried           scheduling.job
+POST scheduling/deadletter/{letter}/requeue-edited/ job.retried  scheduling.job
 POST scheduling/schedule/{schedule}/backfill/ schedule.backfilled scheduling.schedule
 POST tenants/tenantsettings/of/{tenant}/   settings.changed      tenants.tenant
 POST scheduling/upkeeprun/run/partitions/  upkeep.requested      scheduling.upkeep

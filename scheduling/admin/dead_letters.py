@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -9,21 +11,24 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from scheduling.admin.dead_letter_pages import DeadLetterPages
 from scheduling.admin.filters import KindFilter, ReasonFilter, RequeuedFilter, TenantFilter
 from scheduling.admin.jobs import tell_retry
 from scheduling.admin.links import job_link
 from scheduling.admin.reasons import ReasonActionForm, reason_of
+from scheduling.dashboards.masking import summarize
 from scheduling.dashboards.tags import badge
 from scheduling.models import DeadLetter
+from scheduling.selectors.dead_letters import describe_dead_letter
 from scheduling.services.dead_letters import requeue_dead_letter, requeue_dead_letters
-from tenants.admin.keyset import KeysetAdmin, parse_uuid
+from tenants.admin.keyset import parse_uuid
 from tenants.admin.post_actions import post_action
 from tenants.exceptions import DomainError
 from tenants.permissions import Permission
 
 
 @admin.register(DeadLetter)
-class DeadLetterAdmin(KeysetAdmin):
+class DeadLetterAdmin(DeadLetterPages):
     """The dead letters of the scope of the moment, newest first."""
 
     view_permission = Permission.JOBS_VIEW
@@ -31,12 +36,14 @@ class DeadLetterAdmin(KeysetAdmin):
     list_display = ("letter", "why", "error", "error_fingerprint", "created_at", "put_back")
     list_display_links = ("letter",)
     list_filter = (RequeuedFilter, ReasonFilter, KindFilter, TenantFilter)
+    list_before_template = "scheduling/dashboards/parts/dead_letter_links.html"
+    change_form_outer_after_template = "scheduling/dashboards/parts/dead_letter_after.html"
     walked_filters = frozenset({"requeued", "reason", "kind"})
     search_fields = ("error_fingerprint",)
     search_help_text = "Id of a dead letter or job, or an error's fingerprint"
     actions = ("requeue_selected",)
     action_form = ReasonActionForm
-    post_actions = ("requeue",)
+    post_actions = ("requeue", "edit")
     empty_title = "No dead letter"
     empty_text = "A job comes here when it will not run again by itself: with its error, and a button to requeue it."
     fields = (
@@ -60,6 +67,22 @@ class DeadLetterAdmin(KeysetAdmin):
         if wanted is not None:
             return queryset.filter(pk=wanted) | queryset.filter(job_id=wanted), False
         return (queryset.filter(error_fingerprint=term) if term else queryset), False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        may_requeue = self.access(request).may(Permission.JOBS_RETRY)
+        response: HttpResponse = super().changelist_view(request, {**(extra_context or {}), "may_requeue": may_requeue})
+        return response
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        letter = context.get("original")
+        if letter is not None:
+            detail = describe_dead_letter(letter)
+            context |= {
+                "detail": detail,
+                "payload_summary": summarize(detail.job.payload),
+                "may_requeue": self.access(request).may(Permission.JOBS_RETRY),
+            }
+        return super().render_change_form(request, context, *args, **kwargs)
 
     @post_action(
         label="Requeue",

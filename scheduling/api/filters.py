@@ -8,6 +8,7 @@ from django.http import QueryDict
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 
+from scheduling.fingerprints import FINGERPRINT_CHARACTERS
 from scheduling.lifecycle import JobState
 from scheduling.models import DeadLetter
 from scheduling.selectors.dead_letters import DeadLetterFilter
@@ -106,6 +107,7 @@ class DeadLetterQuerySerializer(QuerySerializer):
 
     kind = AlternativesField(child=NameField(max_length=64))
     reason = AlternativesField(child=serializers.ChoiceField(choices=DeadLetter.Reason.values))
+    fingerprint = QueryTextField(max_length=FINGERPRINT_CHARACTERS, help_text="A whole one: that of a group.")
     error = QueryTextField(help_text="A fingerprint, or a part of the error's type.")
     requeued = serializers.ChoiceField(choices=["true", "false"], default=None, help_text="Whether it was requeued.")
     created_after = MomentField(default=None, help_text="Inclusive.")
@@ -117,11 +119,25 @@ class DeadLetterQuerySerializer(QuerySerializer):
         return DeadLetterFilter(
             kinds=tuple(values["kind"]),
             reasons=tuple(values["reason"]),
+            fingerprint=values["fingerprint"],
             error=values["error"],
             is_requeued=None if values["requeued"] is None else values["requeued"] == "true",
             created_after=values["created_after"],
             created_before=values["created_before"],
         )
+
+
+class DeadLetterGroupQuerySerializer(QuerySerializer):
+    """Which letters are grouped; without a span all that wait."""
+
+    kind = AlternativesField(child=NameField(max_length=64))
+    created_after = MomentField(default=None, help_text="Inclusive.")
+    created_before = MomentField(default=None, help_text="Exclusive.")
+
+    def to_span(self) -> dict[str, Any]:
+        """The parameters as the selector takes them."""
+        values = self.validated_data
+        return {"kinds": values["kind"], "since": values["created_after"], "until": values["created_before"]}
 
 
 class NoQuerySerializer(QuerySerializer):

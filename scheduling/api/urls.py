@@ -8,9 +8,10 @@ from rest_framework.routers import SimpleRouter
 from scheduling.api.views.bulk import BulkSubmissionViewSet
 from scheduling.api.views.cfs_plans import CFSPlanViewSet
 from scheduling.api.views.circuits import CircuitViewSet
+from scheduling.api.views.dead_letters import DeadLetterViewSet
 from scheduling.api.views.errors import ErrorViewSet
 from scheduling.api.views.fairness import FairnessViewSet
-from scheduling.api.views.history import BatchViewSet, DeadLetterViewSet, ExecutionViewSet
+from scheduling.api.views.history import BatchViewSet, ExecutionViewSet
 from scheduling.api.views.job_logs import JobLogViewSet
 from scheduling.api.views.jobs import JobViewSet
 from scheduling.api.views.queues import QueueViewSet

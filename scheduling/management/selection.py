@@ -59,6 +59,7 @@ def add_dead_letter_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--letter-reason", action="append", default=[], choices=DeadLetter.Reason.values, help="may be repeated"
     )
+    parser.add_argument("--fingerprint", help="a whole one: that of a group")
     add_time_arguments(parser)
 
 
@@ -67,6 +68,7 @@ def read_dead_letter_filter(options: Mapping[str, Any], newest_id: UUID) -> Dead
     return DeadLetterFilter(
         kinds=tuple(options["kind"]),
         reasons=tuple(options["letter_reason"]),
+        fingerprint=options["fingerprint"],
         error=options["error"],
         is_requeued=False,
         created_after=options["created_after"],

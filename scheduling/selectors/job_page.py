@@ -31,6 +31,7 @@ class JobPageRows:
     waiting: Explanation | None
     children: list[Job]
     dead_letter: DeadLetter | None
+    replayed_letter: DeadLetter | None
     origin: ScheduleFire | None
     audit: list[AuditLogEntry]
 
@@ -64,6 +65,7 @@ def read_job_page(job: Job) -> JobPageRows:
             .order_by("-id")[:CHILD_LIMIT]
         ),
         dead_letter=DeadLetter.objects.filter(job_id=job.id).first(),
+        replayed_letter=_replayed_letter(job),
         origin=origin_of(job),
         audit=list(
             AuditLogEntry.objects.filter(target_type="scheduling.job", target_id=str(job.id)).order_by("-id")[
@@ -71,6 +73,13 @@ def read_job_page(job: Job) -> JobPageRows:
             ]
         ),
     )
+
+
+def _replayed_letter(job: Job) -> DeadLetter | None:
+    """The dead letter that this job does over again."""
+    if job.parent_id is None:
+        return None
+    return DeadLetter.objects.filter(job_id=job.parent_id, requeued_job_id=job.id).first()
 
 
 def _worker_names(worker_ids: Iterable[UUID | None]) -> dict[UUID, str]:

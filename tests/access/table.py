@@ -109,7 +109,9 @@ GET    batches/{batch}/                      jobs.view
 GET    executions/{execution}/               logs.view
 GET    dead-letters/                         jobs.view
 GET    dead-letters/{letter}/                jobs.view
+GET    dead-letters/groups/                  jobs.view
 POST   dead-letters/{letter}/requeue/        jobs.retry        {}
+POST   dead-letters/requeue/                 jobs.retry        {"filter": {}}
 GET    queues/                               platform.view
 POST   queues/                               fairness.manage   {"name": "another", "pool": "default", "reason": "x"}
 GET    queues/dataset/                       platform.view
@@ -194,7 +196,7 @@ scheduling.batch                   jobs.view       -                -
 scheduling.cfsplan                 platform.view   fairness.manage  fairness.manage  activate:fairness.manage rollback:fairness.manage withdraw:fairness.manage
 scheduling.charge                  tenant.view     -                -
 scheduling.circuit                 jobs.view       -                -                reset:jobs.retry
-scheduling.deadletter              jobs.view       -                -                requeue:jobs.retry
+scheduling.deadletter              jobs.view       -                -                requeue:jobs.retry edit:jobs.reveal
 scheduling.execution               logs.view       -                -
 scheduling.job                     jobs.view       -                -                retry:jobs.retry cancel:jobs.cancel suspend:jobs.cancel resume:jobs.cancel reveal:jobs.reveal
 scheduling.jobevent                jobs.view       -                -
@@ -252,6 +254,10 @@ GET    password_change/done/                 console
 GET    autocomplete/                         console                                   403
 GET    r/{n}/{n}/                            console                                   404
 GET    scheduling/job/{job}/body/            jobs.view
+GET    scheduling/deadletter/groups/         jobs.view
+GET    scheduling/deadletter/requeue/        jobs.retry
+POST   scheduling/deadletter/requeue/        jobs.retry        {"run": "1"}
+POST   scheduling/deadletter/{letter}/requeue-edited/ jobs.reveal {"payload": "{}"}            302
 POST   scheduling/cfsplan/{cfs_plan}/what-if/ platform.view
 POST   tenants/plan/{plan}/what-if/          platform.view
 POST   scheduling/schedule/preview/          schedules.view    {"cron": "0 3 * * *", "timezone": "UTC"}

@@ -1,4 +1,4 @@
-"""Executions, batches and dead letters as they are answered."""
+"""Executions and batches as they are answered."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from scheduling.api.serializers.jobs import ErrorSerializer
-from scheduling.models import Batch, DeadLetter
+from scheduling.models import Batch
 from scheduling.selectors.batches import count_states
 from scheduling.selectors.history import EXECUTION_STATES, ExecutionRecord
 
@@ -66,21 +65,3 @@ class BatchDetailSerializer(BatchSerializer):
 
     def get_states(self, batch: Batch) -> dict[str, int]:
         return count_states(batch)
-
-
-class DeadLetterSerializer(serializers.Serializer[DeadLetter]):
-    """A job that will not run again by itself, and why."""
-
-    id = serializers.UUIDField()
-    tenant = serializers.CharField(source="tenant.slug")
-    job = serializers.UUIDField(source="job_id")
-    kind = serializers.CharField()
-    reason = serializers.ChoiceField(choices=DeadLetter.Reason.values)
-    error = serializers.SerializerMethodField()
-    created_at = serializers.DateTimeField()
-    requeued_at = serializers.DateTimeField(allow_null=True)
-    requeued_job = serializers.UUIDField(source="requeued_job_id", allow_null=True)
-
-    @extend_schema_field(ErrorSerializer(allow_null=True))
-    def get_error(self, letter: DeadLetter) -> Any:
-        return ErrorSerializer(letter).data if letter.error_type else None

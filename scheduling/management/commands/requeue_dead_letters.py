@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -13,14 +13,29 @@ from scheduling.management.selection import add_dead_letter_arguments, read_dead
 from scheduling.selectors.dead_letters import count_dead_letters, next_dead_letter_ids
 from scheduling.selectors.jobs import CappedCount
 from scheduling.services.dead_letters import requeue_dead_letters
+from tenants.api.parsers import parse_json
+from tenants.exceptions import JsonInvalidError
 
 
 class Command(BulkCommand):
     help = "Run the jobs of all dead letters of a filter anew, each once, as new jobs linked to the old ones."
     row_name = "dead letters"
 
+    # Merged into each payload; one command runs once.
+    patch: dict[str, Any] | None = None
+
     def add_filter_arguments(self, parser: ArgumentParser) -> None:
         add_dead_letter_arguments(parser)
+        parser.add_argument(
+            "--payload-patch",
+            type=_read_patch,
+            metavar="JSON",
+            help="merged into each payload (RFC 7396: null removes a member); checked by the kind's schema",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.patch = options["payload_patch"]
+        super().handle(*args, **options)
 
     def count_rows(self, newest_id: UUID, options: dict[str, Any]) -> CappedCount:
         return count_dead_letters(read_dead_letter_filter(options, newest_id))
@@ -29,4 +44,15 @@ class Command(BulkCommand):
         return next_dead_letter_ids(read_dead_letter_filter(options, newest_id), after=after, limit=limit)
 
     def act(self, ids: Sequence[UUID], reason: str, done: Counter[str], refused: Counter[str]) -> None:
-        add_up(requeue_dead_letters(dead_letter_ids=ids, reason=reason), done, refused)
+        bulk = requeue_dead_letters(dead_letter_ids=ids, reason=reason, payload_patch=self.patch)
+        add_up(bulk, done, refused)
+
+
+def _read_patch(text: str) -> dict[str, Any]:
+    try:
+        patch = parse_json(text.encode("utf-8", "surrogateescape"))
+    except JsonInvalidError as error:
+        raise ArgumentTypeError(error.detail) from error
+    if not isinstance(patch, dict):
+        raise ArgumentTypeError("It must be a JSON object.")
+    return patch

@@ -463,6 +463,12 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
             "reason": "x",
         },
     ),
+    "POST scheduling/deadletter/requeue/": lambda world: _post(
+        world, "scheduling/deadletter/requeue/", {"run": "1", "tenant": "acme", "reason": "x"}
+    ),
+    "POST scheduling/deadletter/{letter}/requeue-edited/": lambda world: _post(
+        world, f"scheduling/deadletter/{world.own['letter']}/requeue-edited/", {"payload": "{}", "reason": "x"}
+    ),
     "POST tenants/tenantsettings/of/{tenant}/": _change_settings,
     "POST scheduling/upkeeprun/run/partitions/": lambda world: _post(world, "scheduling/upkeeprun/run/partitions/", {}),
     "POST tenants/auditlogentry/verify/": lambda world: _post(world, "tenants/auditlogentry/verify/", {}),
@@ -492,6 +498,7 @@ CONSOLE_READS = (
     "autocomplete/",
     "r/1/1/",
     "scheduling/job/{job}/body/",
+    "scheduling/deadletter/groups/",
     "retrieval/dataset/{dataset}/search/",
 )
 

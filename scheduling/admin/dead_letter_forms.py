@@ -1,0 +1,129 @@
+"""The forms of dead letters: which of them are requeued, and with what payload."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from unfold.widgets import (
+    UnfoldAdminSelectWidget,
+    UnfoldAdminSplitDateTimeWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from scheduling.fingerprints import FINGERPRINT_CHARACTERS
+from scheduling.models import DeadLetter
+from scheduling.processors import registry
+from scheduling.selectors.dead_letters import DeadLetterFilter
+from scheduling.selectors.jobs import CappedCount
+from scheduling.services.dead_letters import MAX_REQUEUED, RequeueCursor
+from tenants.admin.json_fields import StrictJSONField
+from tenants.admin.post_actions import REASON_LIMIT
+from tenants.exceptions import CursorInvalidError
+
+
+def _kinds() -> list[tuple[str, str]]:
+    return [("", "every kind"), *((kind, kind) for kind in registry.kinds())]
+
+
+class PayloadObjectField(StrictJSONField):
+    """A JSON object as text."""
+
+    widget = UnfoldAdminTextareaWidget
+
+    def clean(self, value: Any) -> Any:
+        cleaned = super().clean(value)
+        if cleaned is not None and not isinstance(cleaned, dict):
+            raise forms.ValidationError("It must be a JSON object, in braces.")
+        return cleaned
+
+
+class RequeueForm(forms.Form):
+    """Which letters are meant, what is changed of their payloads, and why."""
+
+    kind = forms.ChoiceField(required=False, choices=_kinds, widget=UnfoldAdminSelectWidget())
+    fingerprint = forms.CharField(
+        required=False,
+        max_length=FINGERPRINT_CHARACTERS,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text="That of a group; empty: every cause.",
+    )
+    letter_reason = forms.ChoiceField(
+        label="Why given up",
+        required=False,
+        choices=[("", "whatever the reason"), *DeadLetter.Reason.choices],
+        widget=UnfoldAdminSelectWidget(),
+    )
+    tenant = forms.SlugField(
+        required=False, widget=UnfoldAdminTextInputWidget(), help_text="Its slug; empty: every tenant's."
+    )
+    created_after = forms.SplitDateTimeField(
+        label="Given up from (UTC)", required=False, widget=UnfoldAdminSplitDateTimeWidget(), help_text="Inclusive."
+    )
+    created_before = forms.SplitDateTimeField(
+        label="Given up until (UTC)", required=False, widget=UnfoldAdminSplitDateTimeWidget(), help_text="Exclusive."
+    )
+    payload_patch = PayloadObjectField(
+        label="Change of the payloads",
+        required=False,
+        help_text='Merged into each payload, such as {"url": "https://new.example"}; null removes a member.',
+    )
+    reason = forms.CharField(
+        required=False,
+        max_length=REASON_LIMIT,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text="Kept in the audit log.",
+    )
+    confirm = forms.IntegerField(required=False, label="The number, to confirm", widget=UnfoldAdminTextInputWidget())
+    cursor = forms.CharField(required=False, max_length=100, widget=forms.HiddenInput())
+
+    def __init__(self, *args: Any, sees_all_tenants: bool, may_edit: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not sees_all_tenants:
+            del self.fields["tenant"]
+        if not may_edit:
+            del self.fields["payload_patch"]
+
+    def clean_cursor(self) -> RequeueCursor | None:
+        text = self.cleaned_data["cursor"]
+        try:
+            return RequeueCursor.parse(text) if text else None
+        except CursorInvalidError as refusal:
+            raise forms.ValidationError(refusal.detail) from refusal
+
+    def to_filter(self) -> DeadLetterFilter:
+        """The letters as the service takes them."""
+        given = self.cleaned_data
+        return DeadLetterFilter(
+            kinds=(given["kind"],) if given["kind"] else (),
+            reasons=(given["letter_reason"],) if given["letter_reason"] else (),
+            fingerprint=given["fingerprint"].strip() or None,
+            tenant_slug=given.get("tenant") or None,
+            created_after=given["created_after"],
+            created_before=given["created_before"],
+        )
+
+    def require_number(self, count: CappedCount) -> bool:
+        """Whether the number stands beside an act that is too large to be done by one press; else a fault is noted."""
+        if not self.needs_number(count) or self.cleaned_data["confirm"] == count.value:
+            return True
+        self.add_error("confirm", f"Type {count.value}: so many are requeued, or more if it goes on.")
+        return False
+
+    def needs_number(self, count: CappedCount) -> bool:
+        """Whether the act is above a batch, or across tenants."""
+        is_across = "tenant" in self.fields and not self.cleaned_data.get("tenant")
+        return count.value > 0 and (count.value > MAX_REQUEUED or is_across)
+
+
+class EditedPayloadForm(forms.Form):
+    """The payload with which one letter's job runs again."""
+
+    payload = PayloadObjectField(help_text="By the kind's own schema, at most 256 KiB.")
+    reason = forms.CharField(
+        required=False,
+        max_length=REASON_LIMIT,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text="Kept in the audit log.",
+    )

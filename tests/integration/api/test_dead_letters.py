@@ -1,0 +1,306 @@
+"""Dead letters over HTTP: groups, one with its attempts, and requeueing one, a group, a filter, as it was or edited."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from rest_framework.test import APIClient
+
+from scheduling.lifecycle import JobState
+from scheduling.models import DeadLetter, Job
+from scheduling.services import verdicts
+from scheduling.services.settlement import settle
+from tenants.context import all_tenants
+from tenants.models import AuditLogEntry, Tenant
+from tenants.services.api_keys import issue_api_key
+from tenants.services.limits import set_tenant_limit
+from tests.integration.api.conftest import session_of
+from tests.integration.api.test_masking import platform_user
+from tests.integration.scheduling.acts import Start, Tick, begin, reload, submit
+
+pytestmark = pytest.mark.django_db
+API = "/api/v1/dead-letters/"
+type Kill = Callable[..., list[Job]]
+
+
+@pytest.fixture
+def kill(tick: Tick, start: Start) -> Kill:
+    """Let as many new jobs of a tenant die of an error that names each one's number."""
+
+    def kill(tenant: Tenant, count: int = 1, message: str = "row {n} is bad", **options: Any) -> list[Job]:
+        jobs = submit(tenant, count, **options)
+        verdict = []
+        while len(verdict) < count:
+            assert tick().dispatched
+            for n, job in enumerate(jobs):
+                if reload(job).state == JobState.DISPATCHED:
+                    begun = begin(start, job)
+                    error = verdicts.Failure.of(ValueError(message.format(n=n)), is_permanent=True)
+                    policy = verdicts.RetryPolicy()
+                    verdict.append(
+                        verdicts.failed(begun.execution_id, begun.fence, error, failed_attempts=1, policy=policy)
+                    )
+                    settle([verdict[-1]])
+        return jobs
+
+    return kill
+
+
+def entries() -> list[AuditLogEntry]:
+    with all_tenants():
+        return list(AuditLogEntry.objects.filter(action="job.retried").order_by("id"))
+
+
+def letters() -> list[DeadLetter]:
+    with all_tenants():
+        return list(DeadLetter.objects.order_by("id"))
+
+
+def requeue(client: APIClient, **body: Any) -> dict[str, Any]:
+    answer = client.post(f"{API}requeue/", {"filter": {}, **body}, format="json")
+    assert answer.status_code == 200, answer.content
+    return dict(answer.json())
+
+
+# Groups
+
+
+def test_letters_of_one_cause_are_one_group(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
+    kill(acme, 3)
+    kill(acme, 1, message="the disk is full")
+    kill(acme, 1, kind="sleep", payload={"seconds": 1})
+    groups = acme_api.get(f"{API}groups/").json()
+    assert [(g["kind"], g["type"], g["pattern"], g["count"]) for g in groups["results"]] == [
+        ("noop", "ValueError", "row # is bad", 3),
+        ("noop", "ValueError", "the disk is full", 1),
+        ("sleep", "ValueError", "row # is bad", 1),
+    ]
+    assert (groups["is_capped"], groups["results"][0]["tenants"]) == (False, None)
+    first = groups["results"][0]
+    ids = [str(letter.pk) for letter in letters() if letter.error_fingerprint == first["fingerprint"]]
+    found = acme_api.get(API, {"fingerprint": first["fingerprint"], "kind": "noop"}).json()["results"]
+    assert [row["id"] for row in found] == ids[2::-1]
+    assert first["last_dead_letter"] == ids[2]
+    assert first["first_at"] <= first["last_at"]
+
+
+def test_groups_of_a_kind_and_a_time(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
+    kill(acme, 2)
+    kill(acme, 1, kind="sleep", payload={"seconds": 1})
+    assert [g["kind"] for g in acme_api.get(f"{API}groups/?kind=sleep").json()["results"]] == ["sleep"]
+    assert acme_api.get(f"{API}groups/?created_before=2020-01-01T00:00:00Z").json()["results"] == []
+    assert len(acme_api.get(f"{API}groups/?created_after=2020-01-01T00:00:00Z").json()["results"]) == 2
+    assert acme_api.get(f"{API}groups/?error=x").status_code == 422
+
+
+def test_a_tenant_sees_its_own_groups_and_the_platform_those_of_the_tenant_it_names(
+    acme: Tenant, globex: Tenant, acme_api: APIClient, globex_api: APIClient, staff_api: APIClient, kill: Kill
+) -> None:
+    kill(acme, 2)
+    kill(globex, 1)
+    (own,) = acme_api.get(f"{API}groups/").json()["results"]
+    (foreign,) = globex_api.get(f"{API}groups/").json()["results"]
+    assert (own["count"], foreign["count"]) == (2, 1)
+    (told,) = staff_api.get(f"{API}groups/", headers={"X-Tenant": "acme"}).json()["results"]
+    assert told["tenants"] == [{"tenant": "acme", "count": 2}]
+    (every,) = staff_api.get(f"{API}groups/").json()["results"]
+    assert (every["count"], every["tenants"]) == (
+        3,
+        [{"tenant": "acme", "count": 2}, {"tenant": "globex", "count": 1}],
+    )
+
+
+def test_what_was_requeued_has_left_its_group(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
+    kill(acme, 2)
+    acme_api.post(f"{API}{letters()[0].pk}/requeue/")
+    assert [group["count"] for group in acme_api.get(f"{API}groups/").json()["results"]] == [1]
+
+
+# One letter
+
+
+def test_a_letter_shows_its_attempts_with_their_fingerprints(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
+    kill(acme, 1, payload={"a": 1})
+    (letter,) = letters()
+    shown = acme_api.get(f"{API}{letter.pk}/").json()
+    assert (shown["payload"], shown["is_masked"], shown["attempt"], shown["max_retries"]) == ({"a": 1}, False, 1, 3)
+    (attempt,) = shown["attempts"]
+    assert attempt["error"] == {
+        "type": "ValueError",
+        "message": "row 0 is bad",
+        "fingerprint": letter.error_fingerprint,
+    }
+    assert (attempt["number"], attempt["state"], shown["has_more_attempts"]) == (1, "failed", False)
+    assert attempt["worker"]
+    assert attempt["worker_name"]
+
+
+def test_the_payload_is_masked_for_whoever_has_no_right_to_it(acme: Tenant, viewer_api: APIClient, kill: Kill) -> None:
+    kill(acme, 1, payload={"iban": "secret"})
+    answer = viewer_api.get(f"{API}{letters()[0].pk}/")
+    assert (answer.json()["payload"], answer.json()["is_masked"]) == (None, True)
+    assert "secret" not in answer.content.decode()
+
+
+def test_the_platforms_look_at_a_payload_is_audited(acme: Tenant, staff_api: APIClient, kill: Kill) -> None:
+    kill(acme, 1, payload={"iban": "secret"})
+    shown = staff_api.get(f"{API}{letters()[0].pk}/", headers={"X-Tenant": "acme"}).json()
+    assert shown["payload"] == {"iban": "secret"}
+    with all_tenants():
+        assert AuditLogEntry.objects.filter(action="job.payload_revealed").count() == 1
+
+
+def test_a_letter_is_requeued_with_another_payload(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
+    (job,) = kill(acme, 1, kind="sleep", payload={"seconds": 900})
+    (letter,) = letters()
+    body = {"payload": {"seconds": 1}, "reason": "too long"}
+    answer = acme_api.post(f"{API}{letter.pk}/requeue/", body, format="json")
+    assert answer.status_code == 201
+    new = answer.json()
+    assert (new["payload"], new["parent"], new["attempt"]) == ({"seconds": 1}, str(job.pk), 0)
+    assert reload(job).payload == {"seconds": 900}
+    (entry,) = entries()
+    assert (entry.reason, entry.after["payloads_edited"]) == ("too long", 1)
+    assert "seconds" not in str(entry.after)
+    assert acme_api.post(f"{API}{letter.pk}/requeue/", body, format="json").status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"payload": {"seconds": "long"}}, "payload_invalid"),
+        ({"payload": {}}, "payload_invalid"),
+        ({"payload": [1]}, "invalid"),
+        ({"payload": {"seconds": 1}, "queue": "x"}, "invalid"),
+    ],
+)
+def test_a_payload_that_does_not_fit_is_refused_and_the_letter_waits_on(
+    acme: Tenant, acme_api: APIClient, kill: Kill, body: dict[str, Any], code: str
+) -> None:
+    kill(acme, 1, kind="sleep", payload={"seconds": 1})
+    answer = acme_api.post(f"{API}{letters()[0].pk}/requeue/", body, format="json")
+    assert (answer.status_code, answer.json()["code"]) == (422, code)
+    assert letters()[0].requeued_at is None
+    assert entries() == []
+
+
+def test_whoever_may_not_see_a_payload_edits_none(acme: Tenant, kill: Kill) -> None:
+    kill(acme, 2)
+    client = APIClient()
+    key = issue_api_key(tenant=acme, name="k", scopes=("jobs.view", "jobs.retry")).token
+    client.credentials(HTTP_AUTHORIZATION=f"Api-Key {key}")
+    operator = session_of(platform_user("olga", "operator"))
+    operator.credentials(HTTP_X_TENANT="acme")
+    for caller in (client, operator):
+        one = caller.post(f"{API}{letters()[0].pk}/requeue/", {"payload": {}}, format="json")
+        many = caller.post(f"{API}requeue/", {"filter": {}, "payload_patch": {}}, format="json")
+        assert (one.status_code, many.status_code) == (403, 403)
+        assert "jobs.reveal" in one.json()["detail"]
+    assert entries() == []
+    assert client.post(f"{API}{letters()[0].pk}/requeue/").status_code == 201
+
+
+# Many letters
+
+
+def test_a_dry_run_says_how_many_and_changes_nothing(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
+    kill(acme, 7)
+    answer = requeue(acme_api, dry_run=True, payload_patch={"a": 1})
+    assert (answer["dry_run"], answer["count"], answer["count_is_more"], len(answer["sample"])) == (True, 7, False, 5)
+    assert [item["refusal"] for item in answer["sample"]] == [None] * 5
+    assert (entries(), [letter.requeued_at for letter in letters()]) == ([], [None] * 7)
+
+
+def test_a_dry_run_says_which_payloads_would_be_refused(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
+    kill(acme, 1, kind="sleep", payload={"seconds": 1})
+    (item,) = requeue(acme_api, dry_run=True, payload_patch={"seconds": "long"})["sample"]
+    assert item["refusal"]["code"] == "payload_invalid"
+
+
+def test_a_group_is_requeued_and_each_letter_once(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
+    kill(acme, 3)
+    kill(acme, 1, message="the disk is full")
+    group = acme_api.get(f"{API}groups/").json()["results"][0]
+    chosen = {"kind": [group["kind"]], "fingerprint": group["fingerprint"]}
+    answer = requeue(acme_api, filter=chosen, reason="row reader mended")
+    assert (answer["count"], answer["refused"], answer["cursor"]) == (3, [], None)
+    with all_tenants():
+        pairs = {str(letter.pk): str(letter.requeued_job_id) for letter in letters() if letter.requeued_at}
+    assert {row["dead_letter"]: row["job"] for row in answer["requeued"]} == pairs
+    (entry,) = entries()
+    assert (entry.after["replayed"], entry.after["filter"]["fingerprint"]) == (3, group["fingerprint"])
+    assert requeue(acme_api, filter=chosen)["count"] == 0
+    assert [group["count"] for group in acme_api.get(f"{API}groups/").json()["results"]] == [1]
+
+
+def test_batches_follow_one_another_by_the_cursor(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
+    kill(acme, 5)
+    first = requeue(acme_api, limit=2)
+    kill(acme, 1)  # what dies meanwhile is not in the set
+    second = requeue(acme_api, limit=2, cursor=first["cursor"])
+    third = requeue(acme_api, limit=2, cursor=second["cursor"])
+    done = [row["dead_letter"] for answer in (first, second, third) for row in answer["requeued"]]
+    assert done == [str(letter.pk) for letter in letters()[:5]]
+    assert third["cursor"] is None
+    assert letters()[5].requeued_at is None
+
+
+def test_payloads_are_patched_each_for_itself(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
+    jobs = kill(acme, 1, payload={"a": 1, "b": {"c": 1, "d": 2}}) + kill(acme, 1, payload={"b": 7})
+    answer = requeue(acme_api, payload_patch={"a": None, "b": {"c": 5}})
+    with all_tenants():
+        new = {job.parent_id: job.payload for job in Job.objects.filter(parent__isnull=False)}
+    assert answer["count"] == 2
+    assert [new[job.pk] for job in jobs] == [{"b": {"c": 5, "d": 2}}, {"b": {"c": 5}}]
+
+
+def test_letters_whose_payload_is_refused_do_not_stand_in_the_way(
+    acme: Tenant, acme_api: APIClient, kill: Kill
+) -> None:
+    kill(acme, 1, kind="sleep", payload={"seconds": 1})
+    kill(acme, 1)
+    answer = requeue(acme_api, payload_patch={"seconds": "long"})
+    assert (answer["count"], [row["code"] for row in answer["refused"]]) == (1, ["payload_invalid"])
+    assert [letter.requeued_at is None for letter in letters()] == [True, False]
+
+
+def test_the_rate_of_submissions_ends_a_batch_and_its_cursor_comes_back(
+    acme: Tenant, acme_api: APIClient, kill: Kill
+) -> None:
+    kill(acme, 4)
+    set_tenant_limit(tenant=acme, key="submits_per_minute", value=1, reason="x", expires_at=None)
+    set_tenant_limit(tenant=acme, key="submit_burst", value=3, reason="x", expires_at=None)
+    answer = requeue(acme_api)
+    assert (answer["count"], answer["refused"]) == (3, [])
+    assert answer["retry_after_seconds"] > 0
+    assert answer["cursor"]
+    refused = acme_api.post(f"{API}requeue/", {"filter": {}, "cursor": answer["cursor"]}, format="json")
+    assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+    assert int(refused["Retry-After"]) > 0
+    assert [letter.requeued_at is None for letter in letters()] == [False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({}, 422),  # which letters are meant is said, if only by an empty filter
+        ({"filter": {"queue": "x"}}, 422),
+        ({"filter": {}, "limit": 0}, 422),
+        ({"filter": {}, "limit": 1001}, 422),
+        ({"filter": {}, "cursor": "x"}, 400),
+        ({"filter": {"reason": ["bored"]}}, 422),
+        ({"filter": {}, "payload_patch": [1]}, 422),
+    ],
+)
+def test_a_bad_request_is_refused(acme_api: APIClient, body: dict[str, Any], status: int) -> None:
+    assert acme_api.post(f"{API}requeue/", body, format="json").status_code == status
+
+
+def test_foreign_letters_are_out_of_reach(acme: Tenant, globex_api: APIClient, kill: Kill, acme_user: User) -> None:
+    kill(acme, 1)
+    assert requeue(globex_api)["count"] == 0
+    for method, path in (("get", ""), ("post", "requeue/")):
+        assert getattr(globex_api, method)(f"{API}{letters()[0].pk}/{path}").status_code == 404
