@@ -28,8 +28,9 @@ def _kinds() -> list[tuple[str, str]]:
 
 
 class PayloadObjectField(StrictJSONField):
-    """A JSON object as text."""
+    """A JSON object as text, perhaps one without members."""
 
+    empty_values = (None, "")
     widget = UnfoldAdminTextareaWidget
 
     def clean(self, value: Any) -> Any:

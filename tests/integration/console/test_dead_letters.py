@@ -1,0 +1,230 @@
+"""Dead letters in the console: by cause, requeued by filter after a dry run, and one with an edited payload."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from scheduling.admin import dead_letter_forms
+from scheduling.models import DeadLetter, Job
+from scheduling.services import dead_letters
+from scheduling.services.job_requests import JobRequest
+from scheduling.services.submission import submit_jobs
+from tenants.context import all_tenants, tenant_context
+from tenants.models import Role, Tenant
+from tenants.services.memberships import add_member
+from tenants.services.people import grant_platform_role
+from tests.integration.console.acts import Console, act_url, entries_of
+from tests.integration.console.conftest import Work
+
+pytestmark = pytest.mark.django_db
+GROUPS = "/admin/scheduling/deadletter/groups/"
+REQUEUE = "/admin/scheduling/deadletter/requeue/"
+
+
+def bury(tenant: Tenant, count: int, kind: str = "noop", payload: dict[str, Any] | None = None) -> list[DeadLetter]:
+    """Letters of one cause, as a settlement leaves them."""
+    with tenant_context(tenant):
+        request = JobRequest(kind=kind, payload=payload or {})
+        jobs = [done.job for _, done in submit_jobs(tenant=tenant, requests=[request] * count).accepted]
+        Job.objects.filter(pk__in=[job.pk for job in jobs]).update(state="discarded", finished_at=timezone.now())
+        return DeadLetter.objects.bulk_create(
+            DeadLetter(
+                tenant=tenant,
+                job=job,
+                kind=kind,
+                reason=DeadLetter.Reason.PERMANENT_ERROR,
+                error_type="ValueError",
+                error_message=f"row {n} is bad",
+                error_fingerprint="f" * 16,
+                created_at=timezone.now(),
+            )
+            for n, job in enumerate(jobs)
+        )
+
+
+def text_of(client: Client, path: str, **query: str) -> str:
+    answer = client.get(path, query)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def waiting(tenant: Tenant) -> int:
+    with tenant_context(tenant):
+        return DeadLetter.objects.filter(requeued_at__isnull=True).count()
+
+
+def test_causes_are_listed_with_where_to_look_and_requeue(console: Console, acme_user: User, acme: Tenant) -> None:
+    letters = bury(acme, 3)
+    page = text_of(console(acme_user), GROUPS)
+    assert "row # is bad" in page
+    assert "row 2 is bad" in page  # the newest, whole, beside its pattern
+    assert f"?kind=noop&amp;fingerprint={'f' * 16}" in page
+    assert str(letters[-1].pk) in page
+    assert "Tenants</th>" not in page
+
+
+def test_no_cause_is_said_with_the_next_step(console: Console, acme_user: User, acme: Tenant) -> None:
+    assert "No dead letter waits" in text_of(console(acme_user), GROUPS)
+
+
+def test_the_platform_sees_whose_letters_a_cause_has(
+    console: Console, staff: User, acme_user: User, acme: Tenant, globex: Tenant
+) -> None:
+    bury(acme, 2), bury(globex, 1)
+    assert "acme (2), globex (1)" in text_of(console(staff), GROUPS)
+    own = text_of(console(acme_user), GROUPS)
+    assert "globex" not in own
+    assert '<td class="num">2</td>' in own
+
+
+def test_a_viewer_looks_and_is_offered_no_act(console: Console, acme: Tenant) -> None:
+    viewer = User.objects.create_user("vera", is_staff=True)
+    add_member(tenant=acme, user=viewer, role=Role.VIEWER)
+    bury(acme, 1)
+    client = console(viewer)
+    assert "Requeue all" not in text_of(client, GROUPS)
+    assert "requeue by filter" not in text_of(client, reverse("admin:scheduling_deadletter_changelist"))
+    assert client.get(REQUEUE).status_code == 403
+
+
+def test_a_dry_run_says_how_many_and_shows_the_first(console: Console, acme_user: User, acme: Tenant) -> None:
+    bury(acme, 7)
+    client = console(acme_user)
+    for answer in (client.get(REQUEUE, {"kind": "noop"}), client.post(REQUEUE, {"kind": "noop", "preview": "1"})):
+        page = answer.content.decode()
+        assert "7 letters wait" in page
+        assert page.count("would be taken") == 5
+    assert "No letter that waits fits this filter" in text_of(client, REQUEUE, kind="sleep")
+    assert (waiting(acme), entries_of("job.retried")) == (7, [])
+
+
+def test_a_filter_is_requeued_with_its_reason(console: Console, acme_user: User, acme: Tenant) -> None:
+    bury(acme, 3)
+    bury(acme, 1, kind="sleep", payload={"seconds": 1})
+    form = {"kind": "noop", "fingerprint": "f" * 16, "reason": "mended", "run": "1"}
+    page = console(acme_user).post(REQUEUE, form).content.decode()
+    assert "3 letters requeued" in page
+    assert "Nothing is left of what waited" in page
+    assert waiting(acme) == 1
+    (entry,) = entries_of("job.retried")
+    assert (entry.reason, entry.after["replayed"]) == ("mended", 3)
+
+
+def test_many_go_batch_by_batch_from_where_the_page_left_off(
+    console: Console, acme_user: User, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_letters, "MAX_REQUEUED", 2)
+    monkeypatch.setattr(dead_letter_forms, "MAX_REQUEUED", 2)
+    bury(acme, 5)
+    client = console(acme_user)
+    refused = client.post(REQUEUE, {"run": "1"})
+    assert "Type 5" in refused.content.decode()
+    assert waiting(acme) == 5
+    first = client.post(REQUEUE, {"run": "1", "confirm": "5"})
+    assert "Go on with the next batch" in first.content.decode()
+    cursor = str(first.context["batch"].cursor)
+    second = client.post(REQUEUE, {"run": "1", "cursor": cursor})
+    third = client.post(REQUEUE, {"run": "1", "cursor": str(second.context["batch"].cursor)})
+    assert "Nothing is left of what waited" in third.content.decode()
+    assert waiting(acme) == 0
+
+
+def test_across_tenants_the_number_is_typed(console: Console, staff: User, acme: Tenant, globex: Tenant) -> None:
+    bury(acme, 2), bury(globex, 1)
+    client = console(staff)
+    assert "type 3 to confirm" in text_of(client, REQUEUE)
+    client.post(REQUEUE, {"run": "1", "confirm": "2"})
+    assert (waiting(acme), waiting(globex)) == (2, 1)
+    client.post(REQUEUE, {"run": "1", "tenant": "acme"})
+    assert (waiting(acme), waiting(globex)) == (0, 1)
+    client.post(REQUEUE, {"run": "1", "confirm": "1"})
+    assert waiting(globex) == 0
+
+
+def test_payloads_of_a_filter_are_changed_by_whoever_may_see_them(
+    console: Console, acme_user: User, acme: Tenant
+) -> None:
+    operator = User.objects.create_user("olga", is_staff=True)
+    grant_platform_role(user=operator, role="operator")
+    bury(acme, 2, payload={"a": 1})
+    assert "payload_patch" not in text_of(console(operator), REQUEUE)
+    form = {"run": "1", "payload_patch": '{"a": null, "b": 2}'}
+    assert "2 letters requeued" in console(acme_user).post(REQUEUE, form).content.decode()
+    with tenant_context(acme):
+        payloads = list(Job.objects.filter(parent__isnull=False).values_list("payload", flat=True))
+    assert payloads == [{"b": 2}] * 2
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ({"payload_patch": "[1]"}, "It must be a JSON object"),
+        ({"payload_patch": '{"a": 1, "a": 2}'}, "stands twice"),
+        ({"cursor": "nonsense"}, "The cursor is not one"),
+        ({"kind": "nonsense"}, "Select a valid choice"),
+    ],
+)
+def test_a_fault_stands_beside_what_was_typed(
+    console: Console, acme_user: User, acme: Tenant, form: dict[str, str], words: str
+) -> None:
+    bury(acme, 1)
+    assert words in console(acme_user).post(REQUEUE, {"run": "1", **form}).content.decode()
+    assert waiting(acme) == 1
+
+
+def test_a_letters_page_tells_its_attempts_and_masks_its_payload(
+    console: Console, acme_user: User, acme_work: Work
+) -> None:
+    with all_tenants():
+        Job.objects.filter(pk=acme_work.failed.pk).update(payload={"iban": "the-secret"})
+    page = text_of(console(acme_user), reverse("admin:scheduling_deadletter_change", args=[acme_work.letter.pk]))
+    assert "Attempts, the last one first" in page
+    assert "acme broke" in page
+    assert "the-secret" not in page
+    assert "Nobody has requeued it." in page
+
+
+def test_a_payload_is_edited_in_a_form_and_its_faults_stand_there(
+    console: Console, acme_user: User, acme: Tenant
+) -> None:
+    (letter,) = bury(acme, 1, kind="sleep", payload={"seconds": 900})
+    client = console(acme_user)
+    opened = client.post(act_url("deadletter", letter.pk, "edit"), {"reason": "too long"})
+    assert "&quot;seconds&quot;: 900" in opened.content.decode()
+    assert "no-store" in opened["Cache-Control"]
+    assert len(entries_of("job.payload_revealed")) == 1
+    address = reverse("admin:scheduling_deadletter_requeue_edited", args=[letter.pk])
+    for typed, words in (("{", "line 1"), ('{"seconds": "long"}', "seconds"), ("7", "JSON object")):
+        refused = client.post(address, {"payload": typed, "reason": "x"})
+        assert refused.status_code == 422
+        assert words in refused.content.decode()
+    assert waiting(acme) == 1
+    done = client.post(address, {"payload": '{"seconds": 1}', "reason": "too long"}, follow=True)
+    with tenant_context(acme):
+        job = Job.objects.get(parent_id=letter.job_id)
+    assert job.payload == {"seconds": 1}
+    page = done.content.decode()
+    assert "A new job does the work with the edited payload" in page
+    # Old and new lead to one another.
+    assert "Replay of" in page
+    assert str(letter.job_id) in page
+    assert str(letter.pk) in page
+    assert str(job.pk) in text_of(client, reverse("admin:scheduling_job_change", args=[letter.job_id]))
+    assert str(job.pk) in text_of(client, reverse("admin:scheduling_deadletter_change", args=[letter.pk]))
+    again = client.post(address, {"payload": '{"seconds": 1}'})
+    assert "Requeued already" in again.content.decode()
+
+
+def test_the_list_is_narrowed_to_a_cause(console: Console, acme_user: User, acme: Tenant, acme_work: Work) -> None:
+    bury(acme, 2)
+    page = text_of(
+        console(acme_user), reverse("admin:scheduling_deadletter_changelist"), requeued="no", kind="noop", q="f" * 16
+    )
+    assert "row 1 is bad" in page
+    assert "acme broke" not in page
