@@ -24,7 +24,16 @@ MAX_GROUPS = 200
 MAX_PARTS = 2_000
 _LEAST_ID, _GREATEST_ID = UUID(int=0), UUID(int=2**128 - 1)
 
-_PARTS = """
+# Compared as rows within the tenant, a part's ends are found by that one index alone, whatever the planner believes of
+# how rare a cause is. An index begins where its first columns are equal: the tenant may not stand in the row.
+_ENDS = """
+    FROM scheduling_deadletter d
+    WHERE d.requeued_at IS NULL AND d.tenant_id = p.tenant_id
+        AND (d.kind, d.error_fingerprint, d.id) >= (p.kind, p.error_fingerprint, %(since)s)
+        AND (d.kind, d.error_fingerprint, d.id) < (p.kind, p.error_fingerprint, %(until)s)
+"""
+_PARTS = (
+    """
     WITH RECURSIVE part AS (
         (SELECT tenant_id, kind, error_fingerprint FROM scheduling_deadletter
         WHERE requeued_at IS NULL AND (%(tenant_id)s::uuid IS NULL OR tenant_id = %(tenant_id)s)
@@ -32,38 +41,35 @@ _PARTS = """
         UNION ALL
         SELECT n.tenant_id, n.kind, n.error_fingerprint
         FROM part p CROSS JOIN LATERAL (
-            SELECT d.tenant_id, d.kind, d.error_fingerprint FROM scheduling_deadletter d
-            WHERE d.requeued_at IS NULL AND (%(tenant_id)s::uuid IS NULL OR d.tenant_id = %(tenant_id)s)
-                AND (d.tenant_id, d.kind, d.error_fingerprint) > (p.tenant_id, p.kind, p.error_fingerprint)
-            ORDER BY d.tenant_id, d.kind, d.error_fingerprint LIMIT 1
+            (SELECT d.tenant_id, d.kind, d.error_fingerprint FROM scheduling_deadletter d
+            WHERE d.requeued_at IS NULL AND d.tenant_id = p.tenant_id
+                AND (d.kind, d.error_fingerprint) > (p.kind, p.error_fingerprint)
+            ORDER BY d.kind, d.error_fingerprint LIMIT 1)
+            UNION ALL
+            (SELECT d.tenant_id, d.kind, d.error_fingerprint FROM scheduling_deadletter d
+            WHERE d.requeued_at IS NULL AND d.tenant_id > p.tenant_id AND %(tenant_id)s::uuid IS NULL
+            ORDER BY d.tenant_id, d.kind, d.error_fingerprint LIMIT 1)
+            LIMIT 1
         ) n
     )
     SELECT p.tenant_id, t.slug, p.kind, p.error_fingerprint, c.count, first.created_at, last.created_at, last.id,
         last.job_id, last.error_type, last.error_message
     FROM (SELECT * FROM part LIMIT %(parts)s) p
         JOIN tenants_tenant t ON t.id = p.tenant_id
-        CROSS JOIN LATERAL (
-            SELECT count(*) AS count FROM (
-                SELECT FROM scheduling_deadletter d
-                WHERE d.tenant_id = p.tenant_id AND d.kind = p.kind AND d.error_fingerprint = p.error_fingerprint
-                    AND d.requeued_at IS NULL AND d.id >= %(since)s AND d.id < %(until)s
-                LIMIT %(counted)s
-            ) bounded
-        ) c
-        CROSS JOIN LATERAL (
-            SELECT d.created_at FROM scheduling_deadletter d
-            WHERE d.tenant_id = p.tenant_id AND d.kind = p.kind AND d.error_fingerprint = p.error_fingerprint
-                AND d.requeued_at IS NULL AND d.id >= %(since)s AND d.id < %(until)s
-            ORDER BY d.id LIMIT 1
+        CROSS JOIN LATERAL (SELECT count(*) AS count FROM (SELECT"""
+    + _ENDS
+    + """ORDER BY d.kind, d.error_fingerprint, d.id LIMIT %(counted)s) bounded) c
+        CROSS JOIN LATERAL (SELECT d.created_at"""
+    + _ENDS
+    + """ORDER BY d.kind, d.error_fingerprint, d.id LIMIT 1
         ) first
         CROSS JOIN LATERAL (
-            SELECT d.id, d.job_id, d.created_at, d.error_type, left(d.error_message, 2000) AS error_message
-            FROM scheduling_deadletter d
-            WHERE d.tenant_id = p.tenant_id AND d.kind = p.kind AND d.error_fingerprint = p.error_fingerprint
-                AND d.requeued_at IS NULL AND d.id >= %(since)s AND d.id < %(until)s
-            ORDER BY d.id DESC LIMIT 1
+            SELECT d.id, d.job_id, d.created_at, d.error_type, left(d.error_message, 2000) AS error_message"""
+    + _ENDS
+    + """ORDER BY d.kind DESC, d.error_fingerprint DESC, d.id DESC LIMIT 1
         ) last
 """
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,127 @@
+"""Groups of very many dead letters: found by an index, and no letter is read that is not shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from scheduling.models import DeadLetter
+from scheduling.selectors import dead_letter_groups
+from scheduling.selectors.dead_letter_groups import group_dead_letters
+from scheduling.selectors.dead_letters import DeadLetterFilter, find_dead_letters, next_dead_letter_ids
+from tenants.context import all_tenants, tenant_context
+from tenants.models import Tenant
+from tests.databases import connect_as_owner
+from tests.integration.scheduling.acts import submit
+
+pytestmark = pytest.mark.django_db(transaction=True)
+LETTERS, CAUSES = 12_000, 6
+# A group needs a probe for itself, one for each end, and its letters are counted in the index.
+MOST_HEAP_ROWS = 20 * CAUSES
+
+_FILL = """
+WITH made AS (
+    INSERT INTO scheduling_job SELECT (t.r).* FROM (
+        SELECT jsonb_populate_record(j, jsonb_build_object('id', uuidv7(), 'state', 'discarded')) AS r
+        FROM scheduling_job j, generate_series(1, %(letters)s) AS n WHERE j.id = %(like)s
+    ) t RETURNING id, tenant_id, kind
+)
+INSERT INTO scheduling_deadletter
+    (id, tenant_id, job_id, kind, reason, error_type, error_message, error_fingerprint, created_at, requeued_at)
+SELECT uuidv7(), tenant_id, id, kind, 'permanent_error', 'ValueError', 'row ' || n || ' is bad',
+    lpad(to_hex(n %% %(causes)s), 16, '0'), now(), CASE WHEN n %% 10 = 0 THEN now() END
+FROM (SELECT *, row_number() OVER () AS n FROM made) m
+"""
+
+
+@pytest.fixture
+def many(transactional_db: None, acme: Tenant, globex: Tenant, django_db_setup: Any) -> None:
+    """Twelve thousand letters of six causes for each of two tenants, a tenth of them requeued."""
+    for tenant in (acme, globex):
+        (job,) = submit(tenant)
+        with all_tenants(), connection.cursor() as cursor:
+            cursor.execute(_FILL, {"letters": LETTERS, "causes": CAUSES, "like": job.pk})
+    with connect_as_owner(django_db_setup.name) as owner:
+        # As autovacuum does; without statistics a plan is a guess.
+        owner.execute("ANALYZE scheduling_deadletter")
+
+
+def scans(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from scans(child)
+
+
+def explain(statement: str, parameters: Any) -> list[dict[str, Any]]:
+    """The scans of dead letters in the plan, as it ran."""
+    with connection.cursor() as cursor:
+        cursor.execute("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) " + statement, parameters)
+        (answer,) = cursor.fetchone()
+    root = (json.loads(answer) if isinstance(answer, str) else answer)[0]["Plan"]
+    return [scan for scan in scans(root) if scan.get("Relation Name") == "scheduling_deadletter"]
+
+
+def scopes(acme: Tenant) -> list[AbstractContextManager[None]]:
+    return [tenant_context(acme), all_tenants()]
+
+
+def test_groups_are_found_along_their_index_by_tenants_and_behind_the_door(acme: Tenant, many: None) -> None:
+    statement = dead_letter_groups._PARTS
+    for scope, tenant_id in zip(scopes(acme), (acme.pk, None), strict=True):
+        parameters = {
+            "tenant_id": tenant_id,
+            "parts": dead_letter_groups.MAX_PARTS,
+            "counted": 1_001,
+            "since": dead_letter_groups._LEAST_ID,
+            "until": dead_letter_groups._GREATEST_ID,
+        }
+        with scope:
+            found = explain(statement, parameters)
+        assert {scan.get("Index Name") for scan in found} == {"dead_letter_group"}, found
+        counting = [scan for scan in found if scan["Actual Rows"] > 1]
+        assert len(counting) == 1
+        assert counting[0]["Actual Rows"] <= 1_001
+        others = sum(scan["Actual Rows"] * scan["Actual Loops"] for scan in found if scan is not counting[0])
+        assert others <= MOST_HEAP_ROWS
+
+
+def test_counts_stop_at_their_limit_and_the_ends_are_exact(
+    acme: Tenant, many: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tenant_context(acme):
+        waiting = DeadLetter.objects.filter(requeued_at__isnull=True)
+        exact = {
+            fingerprint: (waiting.filter(error_fingerprint=fingerprint).count())
+            for fingerprint in {f"{n:016x}" for n in range(CAUSES)}
+        }
+        groups = group_dead_letters().groups
+        assert {group.fingerprint: group.count.value for group in groups} == exact
+        newest = waiting.filter(error_fingerprint=groups[0].fingerprint).latest("id")
+        assert (groups[0].last_id, groups[0].job_id, groups[0].pattern) == (newest.pk, newest.job_id, "row # is bad")
+        monkeypatch.setattr(dead_letter_groups, "COUNT_LIMIT", 100)
+        capped = group_dead_letters().groups[0].count
+    assert (capped.value, capped.is_capped) == (100, True)
+
+
+def test_the_next_letters_of_a_cause_are_found_by_an_index(acme: Tenant, many: None) -> None:
+    cause = DeadLetterFilter(kinds=("noop",), fingerprint=f"{1:016x}", is_requeued=False)
+    with tenant_context(acme):
+        first = next_dead_letter_ids(cause, after=None, limit=10)
+        statement, parameters = (
+            find_dead_letters(cause).order_by("id").filter(id__gt=first[-1])[:10].query.sql_with_params()
+        )
+        found = explain(str(statement), parameters)
+    assert {scan.get("Index Name") for scan in found} <= {"dead_letter_group", "dead_letter_by_fingerprint"}
+    assert len(first) == 10
+
+
+def test_more_groups_than_are_looked_at_are_said(acme: Tenant, many: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dead_letter_groups, "MAX_PARTS", 3)
+    with tenant_context(acme):
+        found = group_dead_letters()
+    assert (len(found.groups), found.is_capped) == (3, True)
