@@ -61,7 +61,8 @@ def write_retry_rules(rules: Mapping[str, Any]) -> str:
 
 
 def _write_rule(kind: str, rule: Mapping[str, Any]) -> str:
-    retries = [f"{rule[MAX_RETRIES]} retries"] if MAX_RETRIES in rule else []
+    most = rule.get(MAX_RETRIES)
+    retries = [] if most is None else ["1 retry" if most == 1 else f"{most} retries"]
     delays = [f"after {', '.join(str(delay) for delay in rule[DELAYS])}"] if DELAYS in rule else []
     return f"{kind}: {' '.join([*retries, *delays])}"
 

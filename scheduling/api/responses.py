@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db.models import QuerySet
@@ -12,9 +14,10 @@ from rest_framework.reverse import reverse
 from rest_framework.serializers import Serializer
 
 from scheduling.api.serializers.jobs import JobSerializer
+from scheduling.exceptions import PayloadInvalidError
 from scheduling.models import Job
 from scheduling.services.quotas import RateStanding
-from tenants.access import access_of
+from tenants.access import Access, access_of
 from tenants.api.pagination import TenantCursorPagination
 from tenants.api.viewsets import TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
@@ -54,6 +57,17 @@ def job_response(request: Request, job: Job, *, status: int = 200, headers: dict
     access = access_of(request._request)  # noqa: SLF001 - the middleware wrote on Django's request
     is_own = access.platform_role is None and access.may(Permission.JOBS_REVEAL)
     return Response(JobSerializer(job, context={"reveals": is_own}).data, status=status, headers=headers)
+
+
+@contextmanager
+def masked_faults(access: Access) -> Iterator[None]:
+    """A stored payload that is refused anew: its faults quote it, which is not for whoever may not see it."""
+    try:
+        yield
+    except PayloadInvalidError as refusal:
+        if access.may(Permission.JOBS_REVEAL):
+            raise
+        raise PayloadInvalidError from refusal
 
 
 def new_job_response(request: Request, job: Job) -> Response:

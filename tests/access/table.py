@@ -257,7 +257,7 @@ GET    scheduling/job/{job}/body/            jobs.view
 GET    scheduling/deadletter/groups/         jobs.view
 GET    scheduling/deadletter/requeue/        jobs.retry
 POST   scheduling/deadletter/requeue/        jobs.retry        {"run": "1"}
-POST   scheduling/deadletter/{letter}/requeue-edited/ jobs.reveal {"payload": "{{}}"}          302
+POST   scheduling/deadletter/{letter}/requeue-edited/ jobs.reveal {"payload": " {{}}"}         302
 POST   scheduling/cfsplan/{cfs_plan}/what-if/ platform.view
 POST   tenants/plan/{plan}/what-if/          platform.view
 POST   scheduling/schedule/preview/          schedules.view    {"cron": "0 3 * * *", "timezone": "UTC"}

@@ -37,7 +37,7 @@ class JobSubmissionSerializer(StrictSerializer):
     tags = serializers.ListField(child=NameField(max_length=MAX_TAG_CHARACTERS), default=list, max_length=MAX_TAGS)
     queue = NameField(default=None, allow_null=True, max_length=60, help_text="Only where routing lets you choose one.")
     max_retries = WholeNumberField(
-        default=None, allow_null=True, min_value=0, help_text="At most the kind's own number."
+        default=None, allow_null=True, min_value=0, help_text="At most what kind and plan allow."
     )
 
     def to_request(self, idempotency_key: str | None = None) -> JobRequest:

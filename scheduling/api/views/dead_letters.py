@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from scheduling.api.filters import PAGING_PARAMETERS, DeadLetterGroupQuerySerializer, DeadLetterQuerySerializer
-from scheduling.api.responses import RATE_HEADERS, new_job_response, page_response, with_rate
+from scheduling.api.responses import RATE_HEADERS, masked_faults, new_job_response, page_response, with_rate
 from scheduling.api.serializers.dead_letters import (
     BulkRequeueResultSerializer,
     BulkRequeueSerializer,
@@ -101,7 +101,8 @@ class DeadLetterViewSet(TenantViewSet):
         body.is_valid(raise_exception=True)
         payload = body.validated_data.get("payload")
         self._check_edit(payload)
-        job = requeue_dead_letter(dead_letter_id=UUID(pk), reason=body.validated_data["reason"], payload=payload)
+        with masked_faults(self.access):
+            job = requeue_dead_letter(dead_letter_id=UUID(pk), reason=body.validated_data["reason"], payload=payload)
         return new_job_response(request, job)
 
     @extend_schema(

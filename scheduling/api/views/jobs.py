@@ -16,6 +16,7 @@ from scheduling.api.responses import (
     RATE_HEADERS,
     OldestFirstPagination,
     job_response,
+    masked_faults,
     new_job_response,
     page_response,
     with_rate,
@@ -139,7 +140,8 @@ class JobViewSet(TenantViewSet):
     def retry(self, request: Request, pk: str) -> Response:
         """Run a job again: one that waits for its back-off now, one that ended as a new job."""
         NoBodySerializer(data=request.data).is_valid(raise_exception=True)
-        result = retry_job(job_id=UUID(pk))
+        with masked_faults(self.access):
+            result = retry_job(job_id=UUID(pk))
         if result.is_new:
             return new_job_response(request, result.job)
         return job_response(request, result.job)

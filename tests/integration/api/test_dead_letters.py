@@ -203,6 +203,22 @@ def test_whoever_may_not_see_a_payload_edits_none(acme: Tenant, kill: Kill) -> N
     assert client.post(f"{API}{letters()[0].pk}/requeue/").status_code == 201
 
 
+@pytest.mark.parametrize("path", ["dead-letters/{letter}/requeue/", "jobs/{job}/retry/"])
+def test_why_a_stored_payload_is_refused_quotes_it_to_nobody_without_the_right(
+    acme: Tenant, acme_api: APIClient, kill: Kill, path: str
+) -> None:
+    (job,) = kill(acme, 1, kind="sleep", payload={"seconds": 1})
+    with all_tenants():
+        Job.objects.filter(pk=job.pk).update(payload={"seconds": "the-secret"})
+    address = "/api/v1/" + path.format(letter=letters()[0].pk, job=job.pk)
+    operator = session_of(platform_user("olga", "operator"))
+    operator.credentials(HTTP_X_TENANT="acme")
+    masked, told = operator.post(address), acme_api.post(address)
+    assert (masked.status_code, masked.json()["code"]) == (422, "payload_invalid")
+    assert "the-secret" not in masked.content.decode()
+    assert "the-secret" in told.content.decode()
+
+
 # Many letters
 
 

@@ -18,6 +18,7 @@ from scheduling.services.job_requests import JobRequest
 from scheduling.services.submission import submit_jobs
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Plan, PlanLimit, Tenant
+from tenants.retry_rules import write_retry_rules
 from tenants.services.plans import update_plan
 
 pytestmark = pytest.mark.django_db
@@ -204,3 +205,20 @@ def test_an_editor_names_what_was_typed_and_is_not_replayed() -> None:
     rates = ask_about_plan(team(), plan_form(team(), submits_per_minute="7", max_priority="1"))
     assert rates.notes == ["Not replayed, and so without effect here: submits per minute, max priority."]
     assert ask_about_plan(team(), plan_form(team(), weight="9")).notes == []
+
+
+def test_retries_are_ruled_by_lines_and_a_faulty_one_is_named(console: Console, staff: User) -> None:
+    client = console(staff)
+    rules = "noop: 1 retry after 30, 60\n*: 2 retries"
+    client.post(address(team()), plan_form(team(), retry_rules=rules))
+    assert team().retry_rules == {"noop": {"max_retries": 1, "delays_seconds": [30, 60]}, "*": {"max_retries": 2}}
+    shown = client.get(address(team())).content.decode()
+    assert "noop: 1 retry after 30, 60" in shown
+    assert "retry_rules.noop" in shown  # among the versions
+    refused = client.post(address(team()), plan_form(team(), retry_rules="noop: often")).content.decode()
+    assert "Line 1 is no rule" in refused
+    assert "noop: often" in refused
+    # Sent as they were shown they are no change.
+    version = team().version
+    client.post(address(team()), plan_form(team(), retry_rules=write_retry_rules(team().retry_rules)))
+    assert team().version == version

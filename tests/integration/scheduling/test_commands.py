@@ -142,6 +142,33 @@ def test_requeue_dead_letters_takes_each_letter_once(
         assert DeadLetter.objects.filter(requeued_at__isnull=False).count() == 3
 
 
+def test_requeue_dead_letters_takes_a_cause_and_changes_payloads(
+    acme: Tenant, tick: Tick, worker: Registration, start: Start
+) -> None:
+    ours, other = submit(acme, payload={"a": 1, "b": 2})[0], submit(acme)[0]
+    tick()
+    fail(start, ours, is_permanent=True)
+    fail(start, other, is_permanent=True)
+    with tenant_context(acme):
+        letter = DeadLetter.objects.get(job=ours)
+        DeadLetter.objects.filter(job=other).update(error_fingerprint="0" * 16)
+    options = ["--tenant", "acme", "--fingerprint", letter.error_fingerprint, "--payload-patch", '{"a": null, "c": 3}']
+    preview = run_json("requeue_dead_letters", *options, "--dry-run")
+    assert preview["acme"] == {"would_act_on": 1, "or_more": False, "sample": [str(letter.pk)]}
+    assert run_json("requeue_dead_letters", *options)["acme"]["replayed"] == 1
+    with tenant_context(acme):
+        assert Job.objects.get(parent=ours).payload == {"b": 2, "c": 3}
+        assert not Job.objects.filter(parent=other).exists()
+        (entry,) = AuditLogEntry.objects.filter(action="job.retried")
+    assert entry.after["payloads_edited"] == 1
+
+
+@pytest.mark.parametrize("patch", ["{", "[1]", "7", '{"a": 1, "a": 2}'])
+def test_a_patch_that_is_no_object_is_refused_before_anything_is_done(acme: Tenant, patch: str) -> None:
+    with pytest.raises(CommandError, match="payload-patch"):
+        run("requeue_dead_letters", "--tenant", "acme", "--payload-patch", patch)
+
+
 def test_what_is_refused_is_counted_and_the_status_says_so(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:

@@ -335,3 +335,21 @@ def test_the_command_lists_and_rolls_back() -> None:
     out = StringIO()
     call_command("plan_versions", "cfs-plan", "cloud", stdout=out)
     assert out.getvalue().startswith("1 in effect")
+
+
+def test_the_api_rules_retries(staff: Any) -> None:
+    client = APIClient()
+    client.force_login(staff)
+    rules = {"*": {"max_retries": 2}, "noop": {"delays_seconds": [5, 10]}}
+    changed = client.patch("/api/v1/plans/team/", {"retry_rules": rules, "reason": "calmer"}, format="json")
+    assert (changed.status_code, changed.json()["retry_rules"]) == (200, rules)
+    for bad in (
+        {"noop": {}},
+        {"no op": {"max_retries": 1}},
+        {"noop": {"max_retries": 101}},
+        {"noop": {"tries": 1}},
+        [],
+    ):
+        refused = client.patch("/api/v1/plans/team/", {"retry_rules": bad}, format="json")
+        assert refused.status_code == 422, bad
+    assert client.get("/api/v1/plans/team/").json()["retry_rules"] == rules
