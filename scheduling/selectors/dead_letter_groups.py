@@ -1,7 +1,7 @@
 """Dead letters that wait, grouped by kind and error fingerprint.
 
 Nothing reads the letters one after another: the groups are found by one probe each along the index
-``dead_letter_group``, their ends by two more, and their letters are counted in it up to COUNT_LIMIT.
+``dead_letter_group``, their ends by two more, and their letters are counted in it up to a limit.
 """
 
 from __future__ import annotations
@@ -22,18 +22,12 @@ from tenants.ids import uuid7_floor
 MAX_GROUPS = 200
 # Groups of single tenants that are looked at; behind the door those of one cause become one.
 MAX_PARTS = 2_000
+# Entries of the index that are counted in all, and of each part at least.
+COUNT_BUDGET, LEAST_COUNT = 100_000, 100
+type Part = tuple[UUID, str, str]
 _LEAST_ID, _GREATEST_ID = UUID(int=0), UUID(int=2**128 - 1)
 
-# Compared as rows within the tenant, a part's ends are found by that one index alone, whatever the planner believes of
-# how rare a cause is. An index begins where its first columns are equal: the tenant may not stand in the row.
-_ENDS = """
-    FROM scheduling_deadletter d
-    WHERE d.requeued_at IS NULL AND d.tenant_id = p.tenant_id
-        AND (d.kind, d.error_fingerprint, d.id) >= (p.kind, p.error_fingerprint, %(since)s)
-        AND (d.kind, d.error_fingerprint, d.id) < (p.kind, p.error_fingerprint, %(until)s)
-"""
-_PARTS = (
-    """
+_PARTS = """
     WITH RECURSIVE part AS (
         (SELECT tenant_id, kind, error_fingerprint FROM scheduling_deadletter
         WHERE requeued_at IS NULL AND (%(tenant_id)s::uuid IS NULL OR tenant_id = %(tenant_id)s)
@@ -52,24 +46,38 @@ _PARTS = (
             LIMIT 1
         ) n
     )
+    SELECT tenant_id, kind, error_fingerprint FROM part LIMIT %(parts)s
+"""
+# The planner reads a whole cause, or every letter, to count a part of one, where it believes the cause to be small.
+_INDEX_ALONE = "SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off"
+_AS_BEFORE = "RESET enable_bitmapscan; RESET enable_seqscan; RESET enable_sort"
+# Compared as rows within the tenant, a part's ends are found by that one index alone, whatever the planner believes of
+# how rare a cause is. An index begins where its first columns are equal: the tenant may not stand in the row.
+_ENDS = """
+            FROM scheduling_deadletter d
+            WHERE d.requeued_at IS NULL AND d.tenant_id = p.tenant_id
+                AND (d.kind, d.error_fingerprint, d.id) >= (p.kind, p.error_fingerprint, %(since)s)
+                AND (d.kind, d.error_fingerprint, d.id) < (p.kind, p.error_fingerprint, %(until)s)
+"""
+_DESCRIBED = """
     SELECT p.tenant_id, t.slug, p.kind, p.error_fingerprint, c.count, first.created_at, last.created_at, last.id,
         last.job_id, last.error_type, last.error_message
-    FROM (SELECT * FROM part LIMIT %(parts)s) p
+    FROM unnest(%(tenants)s::uuid[], %(kinds)s::text[], %(fingerprints)s::text[])
+            AS p(tenant_id, kind, error_fingerprint)
         JOIN tenants_tenant t ON t.id = p.tenant_id
-        CROSS JOIN LATERAL (SELECT count(*) AS count FROM (SELECT"""
-    + _ENDS
-    + """ORDER BY d.kind, d.error_fingerprint, d.id LIMIT %(counted)s) bounded) c
-        CROSS JOIN LATERAL (SELECT d.created_at"""
-    + _ENDS
-    + """ORDER BY d.kind, d.error_fingerprint, d.id LIMIT 1
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS count FROM (
+                SELECT <ends> ORDER BY d.kind, d.error_fingerprint, d.id LIMIT %(counted)s + 1
+            ) bounded
+        ) c
+        CROSS JOIN LATERAL (
+            SELECT d.created_at <ends> ORDER BY d.kind, d.error_fingerprint, d.id LIMIT 1
         ) first
         CROSS JOIN LATERAL (
-            SELECT d.id, d.job_id, d.created_at, d.error_type, left(d.error_message, 2000) AS error_message"""
-    + _ENDS
-    + """ORDER BY d.kind DESC, d.error_fingerprint DESC, d.id DESC LIMIT 1
+            SELECT d.id, d.job_id, d.created_at, d.error_type, left(d.error_message, 2000) AS error_message
+            <ends> ORDER BY d.kind DESC, d.error_fingerprint DESC, d.id DESC LIMIT 1
         ) last
-"""
-)
+""".replace("<ends>", _ENDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,28 +120,47 @@ def group_dead_letters(
     *, since: datetime | None = None, until: datetime | None = None, kinds: Sequence[str] = ()
 ) -> DeadLetterGroups:
     """The dead letters of the scope of the moment that wait, grouped; of a span by the times in their ids."""
-    parameters = {
-        "tenant_id": require_scope().tenant_id,
-        "parts": MAX_PARTS,
-        "counted": COUNT_LIMIT + 1,
+    with connection.cursor() as cursor:
+        cursor.execute(_PARTS, {"tenant_id": require_scope().tenant_id, "parts": MAX_PARTS})
+        found: list[Part] = cursor.fetchall()
+        parts = [part for part in found if not kinds or part[1] in kinds]
+        counted = count_limit(len(parts))
+        cursor.execute(_INDEX_ALONE)
+        cursor.execute(_DESCRIBED, {**_ranges(since, until), **_columns(parts), "counted": counted})
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        cursor.execute(_AS_BEFORE)
+    same: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
+    for row in rows:
+        same.setdefault((row[2], row[3]), []).append(row)
+    groups = sorted((_merge(rows_of_one, counted) for rows_of_one in same.values()), key=_order)
+    return DeadLetterGroups(groups[:MAX_GROUPS], is_capped=len(found) >= MAX_PARTS or len(groups) > MAX_GROUPS)
+
+
+def count_limit(parts: int) -> int:
+    """How far each part is counted, so that all of them together are not counted without end."""
+    return max(LEAST_COUNT, min(COUNT_LIMIT, COUNT_BUDGET // max(1, parts)))
+
+
+def _ranges(since: datetime | None, until: datetime | None) -> dict[str, UUID]:
+    return {
         "since": _LEAST_ID if since is None else uuid7_floor(since),
         "until": _GREATEST_ID if until is None else uuid7_floor(until),
     }
-    with connection.cursor() as cursor:
-        cursor.execute(_PARTS, parameters)
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-    parts: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
-    for row in rows:
-        if not kinds or row[2] in kinds:
-            parts.setdefault((row[2], row[3]), []).append(row)
-    groups = sorted((_merge(same) for same in parts.values()), key=_order)
-    return DeadLetterGroups(groups[:MAX_GROUPS], is_capped=len(rows) >= MAX_PARTS or len(groups) > MAX_GROUPS)
 
 
-def _merge(parts: Sequence[tuple[Any, ...]]) -> DeadLetterGroup:
+def _columns(parts: Sequence[Part]) -> dict[str, list[Any]]:
+    return {
+        "tenants": [part[0] for part in parts],
+        "kinds": [part[1] for part in parts],
+        "fingerprints": [part[2] for part in parts],
+    }
+
+
+def _merge(parts: Sequence[tuple[Any, ...]], counted: int) -> DeadLetterGroup:
     """The parts that single tenants have in one cause, as one group."""
     shares = sorted(
-        (TenantShare(row[1], _capped(row[4])) for row in parts), key=lambda share: (-share.count.value, share.slug)
+        (TenantShare(row[1], CappedCount(min(row[4], counted), row[4] > counted)) for row in parts),
+        key=lambda share: (-share.count.value, share.slug),
     )
     last = max(parts, key=lambda row: row[7])
     _, _, kind, fingerprint, _, _, last_at, last_id, job_id, error_type, message = last
@@ -150,10 +177,6 @@ def _merge(parts: Sequence[tuple[Any, ...]]) -> DeadLetterGroup:
         pattern=normalised_message(error_type, message),
         tenants=shares,
     )
-
-
-def _capped(counted: int) -> CappedCount:
-    return CappedCount(min(counted, COUNT_LIMIT), counted > COUNT_LIMIT)
 
 
 def _order(group: DeadLetterGroup) -> tuple[int, str, str]:

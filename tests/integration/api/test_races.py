@@ -15,7 +15,7 @@ from rest_framework.test import APIClient
 from scheduling.models import DeadLetter, Job, JobEvent
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.acts import Start, Tick, fail, submit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 JOBS = "/api/v1/jobs/"
@@ -78,3 +78,21 @@ def test_one_dead_letter_requeued_many_times_at_once_comes_back_once(
     assert Counter(answer.status_code for answer in answers) == {201: 1, 409: CALLERS - 1}
     with all_tenants():
         assert Job.objects.filter(parent=dead_job).count() == 1
+
+
+def test_letters_of_a_filter_requeued_many_times_at_once_come_back_once_each(
+    transactional_db: None, acme: Tenant, acme_api: APIClient, tick: Tick, start: Start
+) -> None:
+    jobs = submit(acme, 4)
+    tick()
+    for job in jobs:
+        fail(start, job, is_permanent=True)
+    body = {"filter": {"kind": ["noop"]}}
+    answers = at_once([lambda: clone(acme_api).post("/api/v1/dead-letters/requeue/", body, format="json")] * CALLERS)
+    assert {answer.status_code for answer in answers} == {200}
+    assert sum(answer.json()["count"] for answer in answers) == len(jobs)
+    assert {row["code"] for answer in answers for row in answer.json()["refused"]} <= {"invalid_transition"}
+    with all_tenants():
+        assert Counter(Job.objects.filter(parent__in=jobs).values_list("parent", flat=True)) == {
+            job.pk: 1 for job in jobs
+        }

@@ -73,3 +73,20 @@ def test_one_that_somebody_else_took_is_left_to_them(block: ControlBlock, seat: 
 def test_before_the_database_gave_them_out_there_is_nothing_to_settle(block: ControlBlock) -> None:
     block.take_seat(0, MEMBERS)
     assert end(block, Finding.CRASHED) == {}
+
+
+@pytest.mark.parametrize("delay_seconds", [30.0, 0.0, 86_400.0])
+def test_a_job_that_ran_too_long_waits_as_its_child_said(block: ControlBlock, delay_seconds: float) -> None:
+    seat = block.take_seat(0, MEMBERS[:1])
+    seat.note_begun(
+        fence=7,
+        attempt=2,
+        crash_count=0,
+        max_retries=3,
+        kind="of-a-plug-in-that-the-parent-does-not-have",
+        timeout_seconds=1,
+        retry_delay_seconds=delay_seconds,
+    )
+    (settlement,) = settlements_of(only(block), [], Finding.TIMED_OUT)
+    assert settlement.due_in_seconds is not None
+    assert 0.9 * delay_seconds <= settlement.due_in_seconds <= 1.1 * delay_seconds
