@@ -70,8 +70,10 @@ SELECT uuidv7(), (SELECT min(id) FROM scheduling_workerpool), 'worker-' || n, n,
 FROM generate_series(1, %(workers)s) AS n
 """
 _CIRCUITS = """
-INSERT INTO scheduling_circuit (tenant_id, kind, state, failures, fingerprint, error_type, error_message, counted_from)
-SELECT id, 'sleep', 'counting', 3, '0000000000000001', 'ParseError', 'It cannot be read.', now() FROM tenants_tenant
+INSERT INTO scheduling_circuit_breaker (tenant_id, kind, dependency, holds_all, state, failures, tenants, fingerprint,
+    error_type, error_message, counted_from, forced_by, forced_reason)
+SELECT id, 'sleep', '', true, 'counting', 3, '{}', '0000000000000001', 'ParseError', 'It cannot be read.', now(), '', ''
+FROM tenants_tenant
 """
 # The files of the newest uploads, all of them indexed.
 _DOCUMENTS = """

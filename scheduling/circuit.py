@@ -1,18 +1,24 @@
 """When a circuit breaker opens and closes: pure, so that a table of cases can say all of it.
 
-A breaker belongs to one tenant's jobs of one kind. So many failures in a row, of one fingerprint and within a window,
-open it: further jobs wait instead of burning their attempts on something that is down. After a cool-down it is half
-open: one job tries. Its success closes the breaker, its failure opens it for another cool-down. What was under way
-when it opened says nothing more, whatever becomes of it.
+A breaker stands before what jobs of one kind need: the kind's own work, or a dependency that its processor names. So
+many failures in a row and within a window open it: further jobs wait instead of burning their attempts on something
+that is down. After a cool-down it is half open: one job tries. Its success closes the breaker, its failure opens it
+for another cool-down. What was under way when it opened says nothing more, whatever becomes of it.
+
+A tenant's own breaker counts its own failures. A shared one counts those of all tenants, none of which counts for
+more than half: what is broken for one tenant alone stops no other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
+
+# Longer than any cool-down that makes sense; a Retry-After cannot hold jobs back for a day.
+MAX_COOL_DOWN_SECONDS = 3_600.0
 
 
 class CircuitState(StrEnum):
@@ -22,6 +28,26 @@ class CircuitState(StrEnum):
     OPEN = "open"
     HALF_OPEN = "half_open"
     CLOSING = "closing"
+    FORCED_OPEN = "forced_open"
+    FORCED_CLOSED = "forced_closed"
+
+
+BLOCKING = (CircuitState.OPEN, CircuitState.HALF_OPEN, CircuitState.FORCED_OPEN)
+FORCED = (CircuitState.FORCED_OPEN, CircuitState.FORCED_CLOSED)
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitName:
+    """Which breaker: of a tenant, or shared by all; of a dependency, or with an empty one of the kind itself."""
+
+    tenant_id: UUID | None
+    kind: str
+    dependency: str = ""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether all tenants' jobs of the kind stand behind it."""
+        return self.tenant_id is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +63,18 @@ class CircuitPolicy:
 class Ending:
     """How an execution ended: in an error that time may heal, or, with an empty fingerprint, well."""
 
+    tenant_id: UUID
     job_id: UUID
     fingerprint: str
     error_type: str
     error_message: str
     at: datetime
+    retry_after_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CircuitStanding:
-    """A breaker's row without its name."""
+    """A breaker's row without its name. ``tenants`` says how many of the failures are whose; kept of a shared one."""
 
     state: CircuitState
     failures: int
@@ -57,50 +85,84 @@ class CircuitStanding:
     opened_at: datetime | None = None
     until: datetime | None = None
     probe_job_id: UUID | None = None
+    tenants: Mapping[str, int] = field(default_factory=dict)
 
 
 def follow(
-    standing: CircuitStanding | None, endings: Iterable[Ending], policy: CircuitPolicy, now: datetime
+    name: CircuitName,
+    standing: CircuitStanding | None,
+    endings: Iterable[Ending],
+    policy: CircuitPolicy,
+    now: datetime,
 ) -> CircuitStanding | None:
     """Where a breaker stands after what ended, in the order in which it ended; None: there is none (any more)."""
     for ending in endings:
-        standing = _follow_one(standing, ending, policy, now)
+        standing = _follow_one(name, standing, ending, policy, now)
     return standing
 
 
 def _follow_one(
-    standing: CircuitStanding | None, ending: Ending, policy: CircuitPolicy, now: datetime
+    name: CircuitName,
+    standing: CircuitStanding | None,
+    ending: Ending,
+    policy: CircuitPolicy,
+    now: datetime,
 ) -> CircuitStanding | None:
     if standing is None or standing.state is CircuitState.COUNTING:
-        return _count(standing, ending, policy, now) if ending.fingerprint else None
+        if not ending.fingerprint:
+            return None
+        counted = _count(name, standing, ending, policy)
+        return _opened(counted, ending, policy, now) if _is_enough(name, counted, policy) else counted
     if standing.state is not CircuitState.HALF_OPEN or ending.job_id != standing.probe_job_id:
         return standing
     if not ending.fingerprint:
         return replace(standing, state=CircuitState.CLOSING, until=None, probe_job_id=None)
-    return _opened(_counted(ending, standing.failures + 1, standing.counted_from), policy, now)
+    return _opened(_counted(name, ending, standing), ending, policy, now)
 
 
-def _count(standing: CircuitStanding | None, ending: Ending, policy: CircuitPolicy, now: datetime) -> CircuitStanding:
+def _count(
+    name: CircuitName, standing: CircuitStanding | None, ending: Ending, policy: CircuitPolicy
+) -> CircuitStanding:
     window = timedelta(seconds=policy.window_seconds)
     goes_on = (
         standing is not None
-        and standing.fingerprint == ending.fingerprint
+        # A dependency that is named is the cause, however it shows; else equal errors have the same.
+        and (bool(name.dependency) or standing.fingerprint == ending.fingerprint)
         and ending.at - standing.counted_from <= window
     )
-    counted = (
-        _counted(ending, standing.failures + 1, standing.counted_from)
-        if standing is not None and goes_on
-        else _counted(ending, 1, ending.at)
-    )
-    return _opened(counted, policy, now) if 0 < policy.failures <= counted.failures else counted
+    return _counted(name, ending, standing if goes_on else None)
 
 
-def _counted(ending: Ending, failures: int, counted_from: datetime) -> CircuitStanding:
+def _counted(name: CircuitName, ending: Ending, before: CircuitStanding | None) -> CircuitStanding:
+    """One failure more in the row, or the first of one."""
+    tenants = dict(before.tenants) if before else {}
+    if name.is_shared:
+        tenants[str(ending.tenant_id)] = tenants.get(str(ending.tenant_id), 0) + 1
     return CircuitStanding(
-        CircuitState.COUNTING, failures, ending.fingerprint, ending.error_type, ending.error_message, counted_from
+        CircuitState.COUNTING,
+        before.failures + 1 if before else 1,
+        ending.fingerprint,
+        ending.error_type,
+        ending.error_message,
+        before.counted_from if before else ending.at,
+        tenants=tenants,
     )
 
 
-def _opened(standing: CircuitStanding, policy: CircuitPolicy, now: datetime) -> CircuitStanding:
+def _is_enough(name: CircuitName, standing: CircuitStanding, policy: CircuitPolicy) -> bool:
+    if policy.failures <= 0:
+        return False
+    if not name.is_shared:
+        return standing.failures >= policy.failures
+    most = (policy.failures + 1) // 2
+    spread = sum(min(failures, most) for failures in standing.tenants.values())
+    return len(standing.tenants) > 1 and spread >= policy.failures
+
+
+def _opened(standing: CircuitStanding, ending: Ending, policy: CircuitPolicy, now: datetime) -> CircuitStanding:
+    """Open for a cool-down, or for as long as the other side asked for, whichever is longer."""
     until = now + timedelta(seconds=policy.cool_down_seconds)
-    return replace(standing, state=CircuitState.OPEN, opened_at=now, until=until)
+    if ending.retry_after_seconds is not None:
+        asked = min(max(ending.retry_after_seconds, 0.0), MAX_COOL_DOWN_SECONDS)
+        until = max(until, ending.at + timedelta(seconds=asked))
+    return replace(standing, state=CircuitState.OPEN, opened_at=now, until=until, tenants={})

@@ -68,9 +68,9 @@ class PlatformCollector(Collector):
         yield from _tenant_families(measures)
         yield from _prediction_families(measures)
         yield from _upkeep_families(measures, upkeep)
-        about = "Tenants whose circuit breaker of the kind is open or half open."
-        circuits: list[Sample] = [([kind], float(count)) for kind, count in measures.open_circuits.items()]
-        yield _gauge("open_circuits", about, circuits, ["kind"])
+        about = "Circuit breakers that hold jobs back, by kind and shared dependency."
+        circuits: list[Sample] = [([*names], float(count)) for names, count in measures.open_circuits.items()]
+        yield _gauge("open_circuits", about, circuits, ["kind", "dependency"])
         hours = DEAD_LETTER_AGE.total_seconds() / 3_600
         about = f"Dead letters of the last {hours:.0f} hours, counted up to a limit."
         yield _gauge("recent_dead_letters", about, [([], float(dead_letters.value))])

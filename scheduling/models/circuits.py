@@ -1,11 +1,12 @@
-"""Circuit breakers: jobs of one tenant and kind that fail one after another wait until what they need is back."""
+"""Circuit breakers: while what jobs need fails, jobs that need it wait until it is back."""
 
 from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
 
-from scheduling.circuit import CircuitState
+from scheduling.circuit import BLOCKING, FORCED, CircuitState
+from scheduling.processors.base import MAX_DEPENDENCY_CHARACTERS
 from tenants.managers import TenantManager
 
 STATE_CHOICES = [
@@ -13,58 +14,101 @@ STATE_CHOICES = [
     (CircuitState.OPEN.value, "open"),
     (CircuitState.HALF_OPEN.value, "half open: one job tries"),
     (CircuitState.CLOSING.value, "closing: its jobs come back"),
+    (CircuitState.FORCED_OPEN.value, "held open by hand"),
+    (CircuitState.FORCED_CLOSED.value, "held closed by hand"),
 ]
 
 
 class Circuit(models.Model):
-    """The breaker of one tenant's jobs of one kind.
+    """The breaker before what jobs of one kind need: the kind's own work, or a dependency that its processor names.
 
-    There is no row while nothing fails. The meaning of the states is in ``scheduling.circuit``; ticks alone move
-    them, but for ``closing``, which a person may also ask for.
+    It is a tenant's own, or without a tenant shared by all. There is no row while nothing fails. The meaning of the
+    states is in ``scheduling.circuit``; ticks alone move them, but for ``closing`` and the forced ones, which people
+    ask for.
     """
 
     id = models.BigAutoField(primary_key=True)
-    tenant = models.ForeignKey("tenants.Tenant", models.PROTECT, db_index=False, related_name="+")
+    tenant = models.ForeignKey(
+        "tenants.Tenant",
+        models.PROTECT,
+        null=True,
+        db_index=False,
+        related_name="+",
+        help_text="Whose jobs stand behind it; empty: everybody's.",
+    )
     kind = models.CharField(max_length=64)
-    state = models.CharField(max_length=9, choices=STATE_CHOICES)
-    failures = models.PositiveIntegerField(help_text="In a row, of one fingerprint.")
+    dependency = models.CharField(
+        max_length=MAX_DEPENDENCY_CHARACTERS, blank=True, help_text="What is needed; empty for the kind itself."
+    )
+    holds_all = models.BooleanField(help_text="Every job of the kind needs it; else those that have named it.")
+    state = models.CharField(max_length=13, choices=STATE_CHOICES)
+    failures = models.PositiveIntegerField(help_text="In a row; of one fingerprint where no dependency is named.")
+    tenants = models.JSONField(default=dict, help_text="How many of the failures are whose, where it is shared.")
     fingerprint = models.CharField(max_length=16)
     error_type = models.CharField(max_length=100)
     error_message = models.CharField(max_length=200)
     counted_from = models.DateTimeField(help_text="When the first failure of the row happened.")
     opened_at = models.DateTimeField(null=True)
-    until = models.DateTimeField(null=True, help_text="When one job tries.")
+    until = models.DateTimeField(null=True, help_text="When one job tries, or another does; when what is forced ends.")
     probe_job_id = models.UUIDField(null=True, help_text="The job that tries.")
+    probe_tenant_id = models.UUIDField(null=True, help_text="Whose job tries, or tried last: the next is another's.")
+    forced_by = models.CharField(max_length=200, blank=True, help_text="Who holds it by hand.")
+    forced_reason = models.CharField(max_length=200, blank=True, help_text="Why it is held by hand.")
 
     objects = TenantManager()
 
     class Meta:
+        db_table = "scheduling_circuit_breaker"
         verbose_name = "circuit breaker"
-        constraints = [models.UniqueConstraint(fields=["tenant", "kind"], name="circuit_tenant_kind")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "kind", "dependency"], nulls_distinct=False, name="circuit_breaker_name"
+            )
+        ]
         indexes = [
+            # Before each job that is read: whether anything of its kind stands in the way at all, then what does.
+            models.Index(fields=["kind"], condition=Q(state__in=BLOCKING), name="circuit_breaker_blocking"),
+            models.Index(
+                fields=["kind", "tenant"],
+                condition=Q(state__in=BLOCKING, holds_all=True),
+                name="circuit_breaker_holds_all",
+            ),
             # What a tick looks for: those whose time has come, and those on their way back.
-            models.Index(fields=["until"], condition=Q(state="open"), name="circuit_until"),
-            models.Index(fields=["id"], condition=Q(state__in=["half_open", "closing"]), name="circuit_moving"),
+            models.Index(fields=["until"], condition=Q(state="open"), name="circuit_breaker_until"),
+            models.Index(
+                fields=["id"],
+                condition=Q(state__in=["half_open", "closing", "forced_closed"]),
+                name="circuit_breaker_moving",
+            ),
+            models.Index(fields=["until"], condition=Q(state__in=FORCED), name="circuit_breaker_forced"),
+            models.Index(fields=["counted_from"], condition=Q(state="counting"), name="circuit_breaker_counting"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} of {self.tenant_id}"
+        needed = f"{self.kind}: {self.dependency}" if self.dependency else self.kind
+        return needed if self.tenant_id is None else f"{needed} of {self.tenant_id}"
 
 
 class CircuitNews(models.Model):
-    """How an execution ended, where that may move a breaker; appended at settlement, emptied by ticks."""
+    """How an execution ended, or what it needed has answered, where that may move a breaker; emptied by ticks."""
 
     id = models.BigAutoField(primary_key=True)
     tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
     kind = models.CharField(max_length=64)
+    dependency = models.CharField(max_length=MAX_DEPENDENCY_CHARACTERS, blank=True, db_default="")
+    is_shared = models.BooleanField(db_default=False, help_text="It moves the breaker of all tenants too.")
     job_id = models.UUIDField()
     fingerprint = models.CharField(max_length=16, help_text="Of the error; empty for a success.")
     error_type = models.CharField(max_length=100)
     error_message = models.CharField(max_length=200)
+    retry_after_seconds = models.FloatField(null=True, help_text="For how long the other side wants to be left alone.")
     at = models.DateTimeField()
 
     objects = TenantManager()
 
     class Meta:
         db_table = "scheduling_circuit_news"
-        indexes = [models.Index(fields=["tenant", "kind"], name="circuit_news_tenant_kind")]
+        indexes = [
+            models.Index(fields=["tenant", "kind"], name="circuit_news_tenant_kind"),
+            models.Index(fields=["kind", "dependency"], condition=Q(is_shared=True), name="circuit_news_shared"),
+        ]

@@ -87,6 +87,7 @@ class Execution(HistoryRow):
         EXPIRED = "expired"
         UNPUBLISHED = "unpublished"
         RETURNED = "returned"
+        SNOOZED = "snoozed"
 
     queue = models.ForeignKey("scheduling.Queue", models.DO_NOTHING, db_index=False, db_constraint=False)
     kind = models.CharField(max_length=64)

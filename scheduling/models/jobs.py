@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import Q
 
 from scheduling.lifecycle import TERMINAL_STATES, JobState
+from scheduling.processors.base import MAX_DEPENDENCY_CHARACTERS
 from scheduling.querysets import JobManager
 from tenants.managers import TenantManager
 from tenants.models.base import TenantModel
@@ -69,6 +70,18 @@ class Job(TenantModel):
     progress_total = models.BigIntegerField(default=0)
     progress_message = models.CharField(max_length=200, blank=True)
     checkpoint = models.JSONField(default=dict, blank=True)
+    dependencies = ArrayField(
+        models.CharField(max_length=MAX_DEPENDENCY_CHARACTERS),
+        null=True,
+        editable=False,
+        help_text="What its last execution named; empty while none has.",
+    )
+    shared_dependencies = ArrayField(
+        models.CharField(max_length=MAX_DEPENDENCY_CHARACTERS),
+        null=True,
+        editable=False,
+        help_text="Those of them that are the platform's.",
+    )
     result = models.JSONField(null=True, blank=True)
     error_type = models.CharField(max_length=100, blank=True)
     error_message = models.TextField(blank=True)
@@ -167,8 +180,8 @@ class JobDue(WaitingRow):
 class JobHeld(WaitingRow):
     """A job that is available but may not start, and is set aside so that it hides nobody.
 
-    ``gate`` is what held it when a tick met it: ``kind`` (its kind is paused), ``circuit`` (the breaker of its tenant
-    and kind is open), or ``memory`` with the id of a pool whose children are too small for it.
+    ``gate`` is what held it when a tick met it: ``kind`` (its kind is paused), ``circuit`` with the id of a breaker
+    that is open, or ``memory`` with the id of a pool whose children are too small for it.
     """
 
     job_id = models.UUIDField(primary_key=True)
@@ -180,7 +193,12 @@ class JobHeld(WaitingRow):
         indexes = [
             models.Index(fields=["kind", "rank"], name="job_held_kind_rank"),
             models.Index(fields=["gate", "kind", "rank"], name="job_held_gate"),
-            models.Index(fields=["tenant", "kind", "rank"], condition=Q(gate="circuit"), name="job_held_circuit"),
+            # One tenant's after another's: a shared breaker lets each try in its turn.
+            models.Index(
+                fields=["gate", "tenant", "rank"],
+                condition=Q(gate__gte="circuit", gate__lt="kind"),
+                name="job_held_behind",
+            ),
         ]
 
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from scheduling import signals
 from scheduling.models import Execution
+from scheduling.selectors.circuits import dependency_label
 from tenants.signals import limit_warned
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -56,7 +58,9 @@ REPUBLISHED = Counter("messages_republished", "Messages sent again that no worke
 DUTY = Histogram("duty_seconds", "Length of the dispatchers' duties.", ["duty"], namespace=PREFIX, buckets=_TICKS)
 DUTY_FAILURES = Counter("duty_failures", "Duties that failed.", ["duty"], namespace=PREFIX)
 EMPTIED = Counter("broker_emptied", "Times that the broker came up without our messages.", namespace=PREFIX)
-CIRCUITS = Counter("circuits_opened", "Circuit breakers that opened, of any tenant.", ["kind"], namespace=PREFIX)
+CIRCUITS = Counter(
+    "circuits_opened", "Circuit breakers that opened, of any tenant.", ["kind", "dependency"], namespace=PREFIX
+)
 GIVEN_UP = Counter("workers_given_up", "Workers that restarted themselves.", ["pool", "reason"], namespace=PREFIX)
 UPKEEP = Counter("upkeep_runs", "Runs of upkeep tasks.", ["task", "outcome"], namespace=PREFIX)
 LIMIT_WARNINGS = Counter(
@@ -155,8 +159,8 @@ def _on_republished(sender: object, *, count: int, **_: Any) -> None:
     REPUBLISHED.inc(count)
 
 
-def _on_circuit_opened(sender: object, *, kind: str, **_: Any) -> None:
-    CIRCUITS.labels(kind).inc()
+def _on_circuit_opened(sender: object, *, kind: str, dependency: str, tenant_id: UUID | None, **_: Any) -> None:
+    CIRCUITS.labels(kind, dependency_label(dependency, is_shared=tenant_id is None)).inc()
 
 
 def _on_yields_decided(sender: object, *, asked: int, withdrawn: int, **_: Any) -> None:

@@ -8,7 +8,8 @@ Django, Celery or the database, so a processor is testable with plain values.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Literal, Protocol
@@ -43,6 +44,7 @@ type MemoryClass = Literal["small", "medium", "large"]
 # What each class of memory may need, in MiB.
 MEMORY_MIB: Mapping[MemoryClass, int] = {"small": 256, "medium": 512, "large": 1_024}
 type LogLevel = Literal["debug", "info", "warning", "error"]
+MAX_DEPENDENCY_CHARACTERS = 200
 
 
 class PermanentError(Exception):
@@ -76,12 +78,28 @@ class Interrupted(BaseException):
     """The platform takes the job back at a safe point: cancelled, shut down or fenced off.
 
     It derives from ``BaseException`` so that a processor's ``except Exception`` lets it pass.
-    ``cause`` is one of ``cancel``, ``shutdown``, ``deadline``, ``fence_lost``.
+    ``cause`` is one of ``cancel``, ``shutdown``, ``deadline``, ``fence_lost``, ``dependency``.
     """
 
     def __init__(self, cause: str) -> None:
         super().__init__(cause)
         self.cause = cause
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """Something outside that a job needs, such as an API's host, by a name that says which.
+
+    While it fails, jobs that need it wait. It is the tenant's own unless ``is_shared`` says that it is the
+    platform's, the same for all tenants and reached with the platform's credentials.
+    """
+
+    name: str
+    is_shared: bool = False
+
+    def __post_init__(self) -> None:
+        if not (0 < len(self.name) <= MAX_DEPENDENCY_CHARACTERS and self.name.isprintable()):
+            raise ValueError(f"A dependency's name has 1 to {MAX_DEPENDENCY_CHARACTERS} printable characters.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +147,10 @@ class JobRuntime(Protocol):
     def should_yield(self) -> bool: ...
 
     def log(self, message: str, level: LogLevel, fields: Json) -> None: ...
+
+    def enter_dependency(self, dependency: Dependency) -> None: ...
+
+    def leave_dependency(self, dependency: Dependency, error: BaseException | None) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +209,22 @@ class JobContext:
         """
         self.runtime.log(message, level, fields)
 
+    @contextmanager
+    def dependency(self, dependency: Dependency | str) -> Iterator[None]:
+        """Around what needs something outside: ``with context.dependency(host): ...``; a string is the tenant's own.
+
+        An error that leaves the block counts against it, unless no time could heal it. While its breaker is open the
+        block is not entered: Interrupted is raised, no attempt is counted, and the job waits until it is back.
+        """
+        named = Dependency(dependency) if isinstance(dependency, str) else dependency
+        self.runtime.enter_dependency(named)
+        try:
+            yield
+        except BaseException as error:
+            self.runtime.leave_dependency(named, error)
+            raise
+        self.runtime.leave_dependency(named, None)
+
     def setting(self, key: str) -> Any:
         """The tenant's value of a setting that the kind lists in ``settings``, else its default."""
         try:
@@ -205,7 +243,8 @@ class TaskProcessor(ABC):
     that the class stands in, an empty sequence turns this off. ``is_mergeable`` False: small jobs of the kind do not
     travel with others, each has a message and a settlement of its own. ``memory_class`` is what a job may need: 256,
     512 or 1,024 MiB; only pools whose children have as much are given it. ``has_circuit`` says whether failures in a
-    row make the tenant's other jobs of the kind wait.
+    row make the tenant's other jobs of the kind wait. ``dependencies`` are those that every job of the kind needs:
+    while one of them is down none is started. Others are named by ``context.dependency`` alone.
     """
 
     kind: ClassVar[str]
@@ -220,6 +259,7 @@ class TaskProcessor(ABC):
     log_namespaces: ClassVar[Sequence[str] | None] = None
     memory_class: ClassVar[MemoryClass] = "small"
     has_circuit: ClassVar[bool] = True
+    dependencies: ClassVar[Sequence[Dependency]] = ()
 
     @abstractmethod
     def process(self, context: JobContext) -> Outcome | Json | None:

@@ -51,11 +51,17 @@ def memory_needs() -> dict[str, int]:
     return {kind: MEMORY_MIB[name] for kind, name in _memory_classes().items() if name != "small"}
 
 
+def is_needed_by_all(kind: str, dependency: str, *, is_shared: bool) -> bool:
+    """Whether every job of the kind needs this, so that none is to be started while it is down; '' is the kind."""
+    return dependency == "" or (dependency, is_shared) in _declared_dependencies().get(kind, frozenset())
+
+
 def reset() -> None:
     """Forget what was found, so that the next question looks anew; for tests that add a kind."""
     _all.cache_clear()
     _mergeable_kinds.cache_clear()
     _memory_classes.cache_clear()
+    _declared_dependencies.cache_clear()
 
 
 def _is_allowed(processor: type[TaskProcessor]) -> bool:
@@ -78,6 +84,21 @@ def _memory_classes() -> dict[str, MemoryClass]:
         return {kind: processor.memory_class for kind, processor in _all().items()}
     except ProcessorInvalidError:
         logger.exception("processors.not_classed")
+        return {}
+
+
+@cache
+def _declared_dependencies() -> dict[str, frozenset[tuple[str, bool]]]:
+    """By kind; a shared one is also each tenant's, whose own failures with it hold its own jobs back."""
+    try:
+        return {
+            kind: frozenset(
+                (one.name, is_shared) for one in processor.dependencies for is_shared in {one.is_shared, False}
+            )
+            for kind, processor in _all().items()
+        }
+    except ProcessorInvalidError:
+        logger.exception("processors.no_dependencies")
         return {}
 
 

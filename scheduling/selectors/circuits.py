@@ -2,21 +2,75 @@
 
 from __future__ import annotations
 
-from django.db.models import Count, QuerySet
+from uuid import UUID
 
-from scheduling.circuit import CircuitState
+from django.db.models import Case, Count, Q, QuerySet, Value, When
+
+from scheduling.circuit import BLOCKING
 from scheduling.models import Circuit
 
-BLOCKING = (CircuitState.OPEN, CircuitState.HALF_OPEN)
+# Stands for dependencies of tenants' own in a metric: their names are theirs, and without number.
+OF_TENANTS = "(of a tenant)"
+_STATES = "({})".format(", ".join(f"'{state.value}'" for state in BLOCKING))
+# The breakers of one scope that stand before a job: those before all of its kind, then those before what it has named.
+_HOLDS_ALL = """SELECT c.id, c.state, c.until FROM scheduling_circuit_breaker c
+    WHERE <scope> AND c.kind = r.kind AND c.holds_all AND c.state IN <blocking>
+        AND c.probe_job_id IS DISTINCT FROM <job id>"""
+_NAMED = """SELECT c.id, c.state, c.until FROM scheduling_job n JOIN scheduling_circuit_breaker c
+        ON <scope> AND c.kind = r.kind AND c.dependency = ANY(n.<named>)
+    WHERE n.id = <job id> AND c.state IN <blocking> AND c.probe_job_id IS DISTINCT FROM <job id>"""
+_OWN, _SHARED = "c.tenant_id = r.tenant_id", "c.tenant_id IS NULL"
+_ARMS = " UNION ALL ".join(
+    (
+        _HOLDS_ALL.replace("<scope>", _OWN),
+        _HOLDS_ALL.replace("<scope>", _SHARED),
+        _NAMED.replace("<scope>", _OWN).replace("<named>", "dependencies"),
+        _NAMED.replace("<scope>", _SHARED).replace("<named>", "shared_dependencies"),
+    )
+)
+# What stands longest comes first, so that a job that needs several does not go from one to the next.
+_BEFORE = f"""(SELECT b.id FROM ({_ARMS}) b
+    ORDER BY b.state <> 'forced_open', b.until DESC NULLS FIRST, b.id LIMIT 1)"""  # noqa: S608 - constants
+_ANY = "EXISTS (SELECT FROM scheduling_circuit_breaker a WHERE a.kind = r.kind AND a.state IN <blocking>)"
+
+
+def circuit_before(job_id: str) -> str:
+    """The id of the breaker before a job ``r``, NULL where none stands, as SQL; ``job_id`` is its id, as SQL too."""
+    return _BEFORE.replace("<job id>", job_id).replace("<blocking>", _STATES)
+
+
+def any_circuit() -> str:
+    """Whether a breaker of the kind of a job ``r`` stands at all, whoever's it is, as SQL: one probe of an index."""
+    return _ANY.replace("<blocking>", _STATES)
 
 
 def list_circuits() -> QuerySet[Circuit]:
     """The breakers of the scope of the moment, those that count failures included, by kind."""
-    circuits: QuerySet[Circuit] = Circuit.objects.select_related("tenant").order_by("kind", "id")
+    circuits: QuerySet[Circuit] = Circuit.objects.select_related("tenant").order_by("kind", "dependency", "id")
     return circuits
 
 
-def count_open_circuits() -> dict[str, int]:
-    """How many breakers are open or half open, by kind."""
-    found = Circuit.objects.filter(state__in=BLOCKING).order_by().values_list("kind").annotate(circuits=Count("id"))
-    return dict(found)
+def list_circuits_before(tenant_id: UUID) -> QuerySet[Circuit]:
+    """The breakers of a tenant, and the shared ones that hold jobs back; read through the door.
+
+    What a shared one says of other tenants and of the platform's staff is not for tenants to read.
+    """
+    return list_circuits().filter(Q(tenant_id=tenant_id) | Q(tenant=None, state__in=BLOCKING))
+
+
+def dependency_label(dependency: str, *, is_shared: bool) -> str:
+    """A dependency as metrics name it: a shared one by its name, empty for the kind itself."""
+    return dependency if is_shared or not dependency else OF_TENANTS
+
+
+def count_open_circuits() -> dict[tuple[str, str], int]:
+    """How many breakers hold jobs back, by kind and dependency; those of tenants' own dependencies count together."""
+    subject = Case(When(Q(tenant=None) | Q(dependency=""), then="dependency"), default=Value(OF_TENANTS))
+    counted = (
+        Circuit.objects.filter(state__in=BLOCKING)
+        .order_by()
+        .annotate(subject=subject)
+        .values_list("kind", "subject")
+        .annotate(circuits=Count("id"))
+    )
+    return {(kind, subject): circuits for kind, subject, circuits in counted}

@@ -127,7 +127,7 @@ class Measures:
     rollup_lag_seconds: float | None
     seals: SealBacklog
     kind_costs: Mapping[str, KindCost]
-    open_circuits: Mapping[str, int]
+    open_circuits: Mapping[tuple[str, str], int]
 
 
 def read_measures(*, tenant_limit: int) -> Measures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from scheduling.fairness.gcra import Rate, take
 from scheduling.limits import WORKER_SECONDS
 from scheduling.models import Job
 from scheduling.processors import registry
+from scheduling.selectors.circuits import circuit_before
 from tenants.context import all_tenants
 from tenants.limits import month_of
 from tenants.models import TenantUsage
@@ -31,7 +33,7 @@ SELECT clock_timestamp(), d.due_at,
     (SELECT count(DISTINCT l.message_id) FROM scheduling_execution_live l WHERE l.queue_id = q.id),
     q.dispatches_per_minute, q.dispatch_burst, qc.arrival_us,
     kp.kind IS NOT NULL, coalesce(kp.reason, ''), kp.paused_until,
-    ci.state, ci.until, coalesce(ci.error_type, ''), ci.probe_job_id,
+    ci.state, ci.until, ci.error_type, ci.forced_reason, ci.dependency, ci.tenant_id IS NULL,
     wp.is_paused, wp.pause_reason, wp.paused_until, wp.memory_mib,
     pd.id IS NOT NULL, coalesce(pd.reason, ''), pd.until,
     (SELECT coalesce(sum(w.slots), 0) FROM scheduling_worker w WHERE w.pool_id = wp.id AND w.status = 'online'
@@ -45,11 +47,12 @@ FROM tenants_tenant t JOIN tenants_plan p ON p.id = t.plan_id
     JOIN scheduling_workerpool wp ON wp.id = q.pool_id LEFT JOIN scheduling_pool_clock pc ON pc.pool_id = wp.id
     LEFT JOIN scheduling_tenant_capacity c ON c.tenant_id = t.id
     LEFT JOIN scheduling_kindpause kp ON kp.kind = %(kind)s
-    LEFT JOIN scheduling_circuit ci ON ci.tenant_id = t.id AND ci.kind = %(kind)s
+    LEFT JOIN scheduling_job r ON r.id = %(job_id)s
+    LEFT JOIN scheduling_circuit_breaker ci ON ci.id = <circuit before>
     LEFT JOIN scheduling_drain pd ON pd.scope = 'pool' AND pd.name = wp.name
     LEFT JOIN scheduling_job_due d ON d.job_id = %(job_id)s
 WHERE t.id = %(tenant_id)s AND q.id = %(queue_id)s
-"""
+""".replace("<circuit before>", circuit_before("r.id"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,15 @@ class Stop:
     is_on: bool
     reason: str
     until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitStop(Stop):
+    """A breaker, if one stands; ``dependency`` is empty where it is the kind itself that fails."""
+
+    dependency: str
+    is_shared: bool
+    is_forced: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +88,7 @@ class Standing:
     queue_in_flight: int
     rate_opens_at: datetime | None
     kind_pause: Stop
-    circuit: Stop
+    circuit: CircuitStop
     memory_mib: int
     memory_need: int
     pool_pause: Stop
@@ -89,9 +101,12 @@ class Standing:
     has_worker_time: bool
 
     def for_tenants(self) -> Standing:
-        """Without why the platform stops its machines, which is its staff's affair."""
+        """Without why the platform stops its machines, which is its staff's affair, and without others' errors."""
         pause, drain = replace(self.pool_pause, reason=""), replace(self.pool_drain, reason="")
-        return replace(self, pool_pause=pause, pool_drain=drain)
+        circuit = self.circuit
+        if circuit.is_shared and not circuit.is_forced:  # an error that is perhaps another tenant's
+            circuit = replace(circuit, reason="")
+        return replace(self, pool_pause=pause, pool_drain=drain, circuit=circuit)
 
 
 def read_standing(job: Job) -> Standing:
@@ -121,7 +136,7 @@ def read_standing(job: Job) -> Standing:
         queue_in_flight=next(row),
         rate_opens_at=_rate_opens_at(now, next(row), next(row), next(row)),
         kind_pause=Stop(next(row), next(row), next(row)),
-        circuit=_circuit(job, next(row), next(row), next(row), next(row)),
+        circuit=_circuit(row),
         pool_pause=Stop(next(row), next(row), next(row)),
         memory_mib=next(row),
         memory_need=registry.memory_needs().get(job.kind, 0),
@@ -148,9 +163,20 @@ def _rate_opens_at(now: datetime, per_minute: int | None, burst: int | None, arr
     return now + timedelta(microseconds=wait_us) if wait_us else None
 
 
-def _circuit(job: Job, state: str | None, until: datetime | None, error_type: str, probe: UUID | None) -> Stop:
-    is_open = state == CircuitState.OPEN or (state == CircuitState.HALF_OPEN and probe != job.pk)
-    return Stop(is_open, error_type, until if state == CircuitState.OPEN else None)
+def _circuit(row: Iterator[Any]) -> CircuitStop:
+    state, until, error_type, forced_reason, dependency, is_shared = (next(row) for _ in range(6))
+    if state is None:
+        return CircuitStop(is_on=False, reason="", until=None, dependency="", is_shared=False, is_forced=False)
+    is_forced = state == CircuitState.FORCED_OPEN
+    return CircuitStop(
+        is_on=True,
+        reason=forced_reason if is_forced else error_type,
+        # While one tries, nobody knows until when the others wait.
+        until=None if state == CircuitState.HALF_OPEN else until,
+        dependency=dependency,
+        is_shared=is_shared,
+        is_forced=is_forced,
+    )
 
 
 def _worker_time(tenant_id: UUID, now: datetime) -> tuple[int | None, bool]:

@@ -13,7 +13,7 @@ from datetime import datetime
 from scheduling.lifecycle import IN_FLIGHT_STATES, TERMINAL_STATES, JobState
 from scheduling.models import Execution, Job
 from scheduling.selectors.outlook import Ahead, StartTime, read_ahead, read_start
-from scheduling.selectors.standing import Standing, Stop, read_standing
+from scheduling.selectors.standing import CircuitStop, Standing, Stop, read_standing
 from tenants.context import require_scope
 from tenants.limits import format_moment, month_end
 
@@ -118,15 +118,30 @@ def _job(job: Job, standing: Standing) -> Iterator[WaitingReason]:
     """What concerns jobs of its kind alone."""
     yield from _stopped("kind_paused", "Jobs of this kind are paused", standing.kind_pause)
     if standing.circuit.is_on:
-        what = f"Jobs of this kind failed one after another ({standing.circuit.reason})"
-        tries = "one tries" if standing.circuit.until is None else f"one tries at {_moment(standing.circuit.until)}"
-        yield WaitingReason("circuit_open", f"{what}; {tries}, and the rest waits for it.", standing.circuit.until)
+        yield _circuit_open(standing.circuit)
     if standing.memory_need > standing.memory_mib:
         detail = (
             f"{job.kind} may need {standing.memory_need:,} MiB; the workers of its queue have"
             f" {standing.memory_mib:,} MiB each."
         )
         yield WaitingReason("memory_class", detail)
+
+
+def _circuit_open(circuit: CircuitStop) -> WaitingReason:
+    if circuit.is_forced:
+        what = f"What this needs, {circuit.dependency}," if circuit.dependency else "The breaker of this kind"
+        ends = f" until {_moment(circuit.until)}" if circuit.until else ""
+        return WaitingReason(
+            "circuit_open", f"{what} is held open by hand{ends}. {circuit.reason}".strip(), circuit.until
+        )
+    because = f" ({circuit.reason})" if circuit.reason else ""
+    what = (
+        f"This needs {circuit.dependency}, which failed again and again{because}"
+        if circuit.dependency
+        else f"Jobs of this kind failed one after another{because}"
+    )
+    tries = "one tries" if circuit.until is None else f"one tries at {_moment(circuit.until)}"
+    return WaitingReason("circuit_open", f"{what}; {tries}, and the rest waits for it.", circuit.until)
 
 
 def _topology(standing: Standing, *, is_staff: bool) -> Iterator[WaitingReason]:

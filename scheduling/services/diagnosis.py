@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,6 +12,7 @@ from scheduling import broker
 from scheduling.conf import canary_interval_seconds, canary_limit_seconds, lease_seconds
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.models import ProcessHeartbeat
+from scheduling.selectors.circuits import count_open_circuits
 from scheduling.selectors.processes import Liveness, LivePool, read_liveness
 from scheduling.selectors.standings import queues_without_consumer
 from tenants.checks import find_role_faults
@@ -108,6 +109,7 @@ def _broker_checks() -> Iterator[Check]:
 def _liveness_checks() -> Iterator[Check]:
     with all_tenants():
         liveness = read_liveness()
+        circuits = count_open_circuits()
     yield _heartbeat_check(liveness, ProcessHeartbeat.Role.DISPATCHER, "Start `manage.py dispatch_jobs`.")
     yield _heartbeat_check(liveness, ProcessHeartbeat.Role.BEAT, "Start `celery --app jobsplatform beat`.")
     for pool in liveness.pools:
@@ -115,6 +117,7 @@ def _liveness_checks() -> Iterator[Check]:
         if pool.workers and canary_interval_seconds():
             yield _canary_check(pool)
     yield check_consumers()
+    yield _circuits_check(circuits)
     yield check_clock(liveness.worst_skew_seconds)
 
 
@@ -145,6 +148,17 @@ def check_consumers() -> Check:
     pools = sorted({standing.queue.pool.name for standing in unread})
     hint = " ".join(f"Start `manage.py run_worker --pool={pool}`." for pool in pools)
     return Check("queue consumers", State.FAILURE, f"no live worker reads {names}", hint)
+
+
+def _circuits_check(circuits: Mapping[tuple[str, str], int]) -> Check:
+    """What jobs need and do not get: one line for each kind, or shared dependency of it."""
+    if not circuits:
+        return Check("circuit breakers", State.OK, "none holds jobs back")
+    held = [
+        f"{count} of {kind}{f' ({dependency})' if dependency else ''}" for (kind, dependency), count in circuits.items()
+    ]
+    hint = "See Operate → Circuit breakers, or `manage.py list_circuits`: what failed, and when it is tried again."
+    return Check("circuit breakers", State.WARNING, f"open: {', '.join(sorted(held))}", hint)
 
 
 def _canary_check(pool: LivePool) -> Check:

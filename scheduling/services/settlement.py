@@ -17,11 +17,24 @@ from django.db import transaction
 from scheduling import signals
 from scheduling.conf import BY_INDEX
 from scheduling.exceptions import FenceLostError
-from scheduling.services.settlement_sql import SETTLE_MANY, SETTLE_ONE
+from scheduling.services.settlement_sql import settle_sql
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import all_tenants, tenant_context
 from tenants.ids import uuid7
 from tenants.prepared import prepared_cursor
+
+
+@dataclass(frozen=True, slots=True)
+class DependencyReport:
+    """A dependency that an execution has named, and how it answered: well, with an error, or None for neither."""
+
+    name: str
+    is_shared: bool
+    is_up: bool | None = None
+    fingerprint: str = ""
+    error_type: str = ""
+    error_message: str = ""
+    retry_after_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +49,9 @@ class Settlement:
     A member of a merged message shares its start with the others, so its worker says what was its own:
     ``measured_us`` of the slot from ``began_us`` after that start, None if its turn never came. ``travels_alone`` says
     that the job is merged with no other from now on.
+
+    ``dependencies`` are those that it has named; an error of one of them is not the kind's own.
+    ``retry_after_seconds`` is for how long the other side wants to be left alone.
     """
 
     execution_id: UUID
@@ -60,6 +76,8 @@ class Settlement:
     began_us: int | None = None
     measured_us: int | None = None
     travels_alone: bool = False
+    dependencies: Sequence[DependencyReport] = ()
+    retry_after_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +120,11 @@ def settle(
 def settle_here(settlements: Sequence[Settlement], *, actor: str) -> list[Settled]:
     """The same within the caller's transaction and scope."""
     rows = [_row(settlement) for settlement in settlements]
+    statement = settle_sql(
+        is_one=len(rows) == 1, names_dependencies=any(settlement.dependencies for settlement in settlements)
+    )
     with prepared_cursor() as cursor:
-        cursor.execute(SETTLE_ONE if len(rows) == 1 else SETTLE_MANY, {"rows": json.dumps(rows), "actor": actor})
+        cursor.execute(statement, {"rows": json.dumps(rows), "actor": actor})
         settled = [Settled(*row) for row in cursor.fetchall()]
     wake_on_commit()
     transaction.on_commit(lambda: _tell_ended(settled))
@@ -115,9 +136,18 @@ def _row(settlement: Settlement) -> dict[str, Any]:
     row["execution_id"] = str(settlement.execution_id)
     for name in ("error_type", "error_message", "traceback"):
         row[name] = storable_text(row[name])
+    row["dependencies"] = [_dependency_row(report) for report in settlement.dependencies] or None
+    row["is_blamed"] = any(report.is_up is False for report in settlement.dependencies)
     # Ids come from here: PostgreSQL before 18 has no UUIDv7 of its own.
     row |= {f"{name}_id": str(uuid7()) for name in ("charge", "event", "dead_letter", "error")}
     return row
+
+
+def _dependency_row(report: DependencyReport) -> dict[str, Any]:
+    return asdict(report) | {
+        "error_type": storable_text(report.error_type),
+        "error_message": storable_text(report.error_message),
+    }
 
 
 def storable_text(text: str) -> str:

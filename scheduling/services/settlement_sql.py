@@ -13,6 +13,7 @@ WITH verdict AS (
         due_in_seconds float8, error_type text, error_message text, error_fingerprint text,
         traceback text, dead_letter_reason text, is_sample bool, is_lost bool, event_data jsonb,
         peak_memory_kib bigint, began_us bigint, measured_us bigint, travels_alone bool,
+        dependencies jsonb, is_blamed bool, retry_after_seconds float8,
         charge_id uuid, event_id uuid, dead_letter_id uuid, error_id uuid
     )
 ), <locked>ended AS (
@@ -34,7 +35,7 @@ WITH verdict AS (
         v.checkpoint, v.due_in_seconds, v.error_type, v.error_message, v.error_fingerprint,
         v.traceback, v.dead_letter_reason, v.is_sample, v.event_data,
         v.peak_memory_kib, v.charge_id, v.event_id, v.dead_letter_id, v.error_id,
-        v.travels_alone,
+        v.travels_alone, v.dependencies, v.is_blamed, v.retry_after_seconds,
         -- What is lost is charged up to its worker's last sign of life, in equal parts to those who shared the slot.
         CASE WHEN l.started_at IS NULL THEN 0 WHEN v.measured_us IS NOT NULL THEN v.measured_us
             ELSE greatest(0, round(1000000 * extract(epoch FROM
@@ -50,7 +51,7 @@ WITH verdict AS (
         attempt = j.attempt + e.attempt_delta,
         crash_count = j.crash_count + e.crash_delta,
         yield_count = j.yield_count + (e.outcome = 'yielded')::int,
-        travels_alone = j.travels_alone OR e.travels_alone,
+        travels_alone = j.travels_alone OR e.travels_alone,<remember>
         -- Whoever was handed back before its turn has not started yet.
         started_at = CASE WHEN e.started_at IS NULL AND j.started_at = e.message_started_at THEN NULL
             ELSE j.started_at END,
@@ -134,15 +135,19 @@ WITH verdict AS (
     FROM ended WHERE error_type <> ''
 ), circuit_news AS (
     -- Errors that time may heal move a breaker; a success only one that counts already.
-    INSERT INTO scheduling_circuit_news (tenant_id, kind, job_id, fingerprint, error_type, error_message, at)
-    SELECT e.tenant_id, e.kind, e.job_id, CASE e.outcome WHEN 'completed' THEN '' ELSE e.error_fingerprint END,
-        e.error_type, left(e.error_message, 200), clock_timestamp()
+    INSERT INTO scheduling_circuit_news (tenant_id, kind, dependency, is_shared, job_id, fingerprint, error_type,
+        error_message, retry_after_seconds, at)
+    SELECT e.tenant_id, e.kind, '', false, e.job_id,
+        CASE e.outcome WHEN 'completed' THEN '' ELSE e.error_fingerprint END,
+        e.error_type, left(e.error_message, 200), e.retry_after_seconds, clock_timestamp()
     FROM ended e
     WHERE (e.outcome IN ('failed', 'timed_out', 'crashed') AND e.error_fingerprint <> ''
-            AND e.dead_letter_reason <> 'permanent_error')
+            AND e.dead_letter_reason <> 'permanent_error' AND NOT e.is_blamed)
         OR (e.outcome = 'completed' AND (
-            EXISTS (SELECT FROM scheduling_circuit c WHERE c.tenant_id = e.tenant_id AND c.kind = e.kind)
-            OR EXISTS (SELECT FROM scheduling_circuit_news n WHERE n.tenant_id = e.tenant_id AND n.kind = e.kind)))
+            EXISTS (SELECT FROM scheduling_circuit_breaker c
+                WHERE c.tenant_id = e.tenant_id AND c.kind = e.kind AND c.dependency = '')
+            OR EXISTS (SELECT FROM scheduling_circuit_news n
+                WHERE n.tenant_id = e.tenant_id AND n.kind = e.kind AND n.dependency = '')))<of dependencies>
 ), deadline AS (
     DELETE FROM scheduling_job_deadline d USING ended e
     WHERE d.job_id = e.job_id AND e.state IN ('completed', 'cancelled', 'discarded', 'quarantined')
@@ -151,6 +156,31 @@ SELECT e.id, e.job_id, e.tenant_id, e.kind, e.outcome, e.state, e.measured_us, q
 FROM ended e JOIN job USING (job_id) JOIN scheduling_queue q ON q.id = e.queue_id
     LEFT JOIN tenants_tenant t ON t.id = e.tenant_id LEFT JOIN tenants_plan p ON p.id = t.plan_id
 """
+# So that no further start of the job is needed to learn that it has to wait. What has ended needs nothing.
+_REMEMBER = """
+        dependencies = CASE WHEN e.dependencies IS NULL OR e.state NOT IN ('available', 'retryable') THEN j.dependencies
+            ELSE ARRAY(SELECT n ->> 'name' FROM jsonb_array_elements(e.dependencies) n) END,
+        shared_dependencies = CASE
+            WHEN e.dependencies IS NULL OR e.state NOT IN ('available', 'retryable') THEN j.shared_dependencies
+            ELSE ARRAY(SELECT n ->> 'name' FROM jsonb_array_elements(e.dependencies) n
+                WHERE (n ->> 'is_shared')::bool) END,"""
+# OFFSET keeps each of these a probe of an index, whatever the planner thinks how many there are.
+_OF_DEPENDENCIES = """
+    UNION ALL
+    SELECT e.tenant_id, e.kind, n.name, n.is_shared, e.job_id, n.fingerprint, n.error_type, n.error_message,
+        n.retry_after_seconds, clock_timestamp()
+    FROM ended e CROSS JOIN LATERAL jsonb_to_recordset(e.dependencies) AS n(name text, is_shared bool, is_up bool,
+        fingerprint text, error_type text, error_message text, retry_after_seconds float8)
+    WHERE NOT n.is_up OR (n.is_up AND (
+        EXISTS (SELECT FROM scheduling_circuit_breaker c
+            WHERE c.tenant_id = e.tenant_id AND c.kind = e.kind AND c.dependency = n.name OFFSET 0)
+        OR EXISTS (SELECT FROM scheduling_circuit_news o
+            WHERE o.tenant_id = e.tenant_id AND o.kind = e.kind AND o.dependency = n.name OFFSET 0)
+        OR (n.is_shared AND (
+            EXISTS (SELECT FROM scheduling_circuit_breaker c
+                WHERE c.tenant_id IS NULL AND c.kind = e.kind AND c.dependency = n.name OFFSET 0)
+            OR EXISTS (SELECT FROM scheduling_circuit_news o
+                WHERE o.is_shared AND o.kind = e.kind AND o.dependency = n.name OFFSET 0)))))"""
 # Every other verdict that discards says why.
 _LATE = "(state = 'discarded' AND dead_letter_reason = '')"
 _SETTLE = _SETTLE.replace("<late>", _LATE).replace("<late reason>", DeadLetter.Reason.RETRY_PAST_DEADLINE)
@@ -159,5 +189,28 @@ _LOCKED = """locked AS (
     SELECT l.id FROM scheduling_execution_live l JOIN verdict v ON l.id = v.execution_id AND l.fence = v.fence
     ORDER BY l.id FOR UPDATE OF l
 ), """
-SETTLE_ONE = _SETTLE.replace("<locked>", "").replace("<in order>", "")
-SETTLE_MANY = _SETTLE.replace("<locked>", _LOCKED).replace("<in order>", " JOIN locked ON locked.id = v.execution_id")
+
+
+def settle_sql(*, is_one: bool, names_dependencies: bool) -> str:
+    """The statement; an execution that has named nothing pays for no dependencies."""
+    return _VARIANTS[is_one, names_dependencies]
+
+
+def _variant(*, is_one: bool, names_dependencies: bool) -> str:
+    fragments = {
+        "<locked>": "" if is_one else _LOCKED,
+        "<in order>": "" if is_one else " JOIN locked ON locked.id = v.execution_id",
+        "<remember>": _REMEMBER if names_dependencies else "",
+        "<of dependencies>": _OF_DEPENDENCIES if names_dependencies else "",
+    }
+    statement = _SETTLE
+    for name, fragment in fragments.items():
+        statement = statement.replace(name, fragment)
+    return statement
+
+
+_VARIANTS = {
+    (is_one, names_dependencies): _variant(is_one=is_one, names_dependencies=names_dependencies)
+    for is_one in (True, False)
+    for names_dependencies in (True, False)
+}

@@ -6,6 +6,7 @@ import random
 import traceback as traceback_module
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -101,6 +102,7 @@ def failed(
         error_fingerprint=failure.fingerprint,
         traceback=failure.traceback,
         dead_letter_reason=reason,
+        retry_after_seconds=failure.retry_after_seconds,
         is_sample=True,
         event_data={"retry_in_seconds": round(delay, 3)} if delay is not None else {},
     )
@@ -126,6 +128,22 @@ def shut_down(execution_id: UUID, fence: int) -> Settlement:
         outcome=Outcome.SHUTDOWN,
         state=JobState.AVAILABLE,
         event="execution.shutdown",
+    )
+
+
+def snoozed(execution_id: UUID, fence: int, *, dependency: str, is_shared: bool, until: datetime | None) -> Settlement:
+    """What the job needs is down: it goes back and burns no attempt, and waits until that is back."""
+    return Settlement(
+        execution_id,
+        fence,
+        outcome=Outcome.SNOOZED,
+        state=JobState.AVAILABLE,
+        event="execution.snoozed",
+        event_data={
+            "dependency": dependency,
+            "is_shared": is_shared,
+            "until": until.isoformat() if until else None,
+        },
     )
 
 

@@ -33,6 +33,7 @@ class Cause(StrEnum):
     DEADLINE = "deadline"
     FENCE_LOST = "fence_lost"
     SHUTDOWN = "shutdown"
+    DEPENDENCY = "dependency"
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,15 +89,21 @@ def perform(started: StartedExecution, seat: Seat, log: JobLogWriter) -> Verdict
             context = _context(started, runtime, _settings(kind, started))
             settlement = _answer(kind(), context, runtime, started, retries)
     except Interrupted as interruption:
-        return Verdict(policy.interruption_of(interruption.cause, started))
+        stopped = runtime.dependencies.settlement_of(interruption.cause)
+        return Verdict(None if stopped is None else runtime.dependencies.told_by(stopped))
     is_completed = settlement.outcome == verdicts.Outcome.COMPLETED
-    return Verdict(settlement, runtime.settlement_effects() if is_completed else None)
+    effects = runtime.settlement_effects() if is_completed else None
+    return Verdict(runtime.dependencies.told_by(settlement), effects)
 
 
 def with_costs_of(before: Settlement, after: Settlement) -> Settlement:
-    """Another verdict on the same execution, with what it has cost."""
+    """Another verdict on the same execution, with what it has cost and what it has named."""
     return replace(
-        after, peak_memory_kib=before.peak_memory_kib, began_us=before.began_us, measured_us=before.measured_us
+        after,
+        peak_memory_kib=before.peak_memory_kib,
+        began_us=before.began_us,
+        measured_us=before.measured_us,
+        dependencies=before.dependencies,
     )
 
 

@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 from scheduling.conf import MAX_PAYLOAD_BYTES
 from scheduling.exceptions import FenceLostError
-from scheduling.processors.base import Effects, Interrupted, Json, LogLevel
+from scheduling.processors.base import Dependency, Effects, Interrupted, Json, LogLevel
 from scheduling.services.checkpoints import save_checkpoint, save_progress
 from scheduling.services.execution import StartedExecution
 from scheduling.worker.control_block import Cause, Seat
+from scheduling.worker.dependencies import DependencyUse
 from scheduling.worker.job_log import JobLogWriter
 from scheduling.worker.storable import storable_json
 
@@ -24,6 +25,7 @@ class ExecutionRuntime:
         self._started = started
         self._seat = seat
         self._log = log
+        self.dependencies = DependencyUse(started)
         self._effects: list[Effects] = []
         self._unsaved_progress: tuple[int, int, str] | None = None
         self._progress_due_at = 0.0
@@ -63,6 +65,14 @@ class ExecutionRuntime:
     def log(self, message: str, level: LogLevel, fields: Json) -> None:
         """Keep a line for the job's log."""
         self._log.add(message, level, fields)
+
+    def enter_dependency(self, dependency: Dependency) -> None:
+        """Go on to what is needed, or stop here while it is down."""
+        self.dependencies.enter(dependency)
+
+    def leave_dependency(self, dependency: Dependency, error: BaseException | None) -> None:
+        """Note how it answered."""
+        self.dependencies.leave(dependency, error)
 
     def flush_progress(self) -> None:
         """Write a report that came too soon after the one before."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 
 from scheduling.processors import registry
+from scheduling.selectors.circuits import any_circuit, circuit_before
 
 KIND, CIRCUIT, MEMORY = "kind", "circuit", "memory"
 
@@ -17,14 +18,15 @@ _GATE = f"""CASE
     WHEN EXISTS (SELECT FROM scheduling_kindpause k WHERE k.kind = r.kind) THEN '{KIND}'
     WHEN (%(needs)s::jsonb ->> r.kind)::int > (SELECT p.memory_mib FROM scheduling_workerpool p WHERE p.id = <pool_id>)
         THEN '{MEMORY} ' || <pool_id>
-    WHEN EXISTS (SELECT FROM scheduling_circuit c WHERE c.tenant_id = r.tenant_id AND c.kind = r.kind
-        AND c.state IN ('open', 'half_open') AND c.probe_job_id IS DISTINCT FROM r.job_id) THEN '{CIRCUIT}'
+    WHEN {any_circuit()} THEN '{CIRCUIT} ' || {circuit_before("r.job_id")}
 END"""  # noqa: S608 - constants
 
-# Whether a job stands behind the breaker ``c``, as SQL. OFFSET keeps it a probe of the index for each breaker, which
-# no plan turns into a read of all that is set aside.
-HOLDS_JOBS = f"""EXISTS (SELECT FROM scheduling_job_held h
-    WHERE h.gate = '{CIRCUIT}' AND h.tenant_id = c.tenant_id AND h.kind = c.kind OFFSET 0)"""
+# The jobs ``h`` that stand behind the breaker ``c``, as SQL; the second line is what the index is for.
+BEHIND = f"""h.gate = '{CIRCUIT} ' || c.id
+    AND h.gate >= '{CIRCUIT}' AND h.gate < '{KIND}'"""
+# Whether any does. OFFSET keeps it a probe of the index for each breaker, which no plan turns into a read of all that
+# is set aside.
+HOLDS_JOBS = f"EXISTS (SELECT FROM scheduling_job_held h WHERE {BEHIND} OFFSET 0)"
 
 
 def gate_before(pool_id: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scheduling.conf import STAGE_ROWS
-from scheduling.services.dispatching.gates import CIRCUIT, KIND, MEMORY, gate_before, memory_needs
+from scheduling.services.dispatching.gates import KIND, MEMORY, gate_before, memory_needs
 from tenants.ids import uuid7
 from tenants.prepared import prepared_cursor
 
@@ -39,11 +39,11 @@ WITH chosen AS (
 SELECT count(*) FROM numbered
 """
 # Gates and kinds are found by hopping over the index (gate, kind, rank), one probe each: with a million jobs of a
-# paused kind set aside, a tick must not read them to learn that they stay. They come back oldest first. Circuits have
-# ways of their own, since there may be one for each tenant.
+# paused kind set aside, a tick must not read them to learn that they stay. They come back oldest first. Circuits, whose
+# names sort before these, have ways of their own, since there may be many for each tenant.
 _STAGE_HELD = f"""
 WITH RECURSIVE hop AS (
-    (SELECT gate, kind FROM scheduling_job_held WHERE gate > '{CIRCUIT}' ORDER BY gate, kind LIMIT 1)
+    (SELECT gate, kind FROM scheduling_job_held WHERE gate >= '{KIND}' ORDER BY gate, kind LIMIT 1)
     UNION ALL
     SELECT next.gate, next.kind FROM hop CROSS JOIN LATERAL (
         SELECT h.gate, h.kind FROM scheduling_job_held h WHERE (h.gate, h.kind) > (hop.gate, hop.kind)

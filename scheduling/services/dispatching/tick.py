@@ -42,9 +42,10 @@ SELECT <lock>,
     EXISTS (SELECT FROM scheduling_job_due WHERE due_at <= now()),
     EXISTS (SELECT FROM scheduling_job_held),
     EXISTS (SELECT FROM scheduling_circuit_news)
-        OR EXISTS (SELECT FROM scheduling_circuit c WHERE c.state = 'open' AND c.until <= now() AND <holds jobs>)
-        OR EXISTS (SELECT FROM scheduling_circuit c
-            WHERE c.state IN ('half_open', 'closing') AND (c.state = 'closing' OR <holds jobs>)),
+        OR EXISTS (SELECT FROM scheduling_circuit_breaker c
+            WHERE c.state = 'open' AND c.until <= now() AND <holds jobs>)
+        OR EXISTS (SELECT FROM scheduling_circuit_breaker c
+            WHERE c.state IN ('half_open', 'closing', 'forced_closed') AND (c.state = 'closing' OR <holds jobs>)),
     EXISTS (SELECT FROM scheduling_settled s JOIN scheduling_queue q ON q.id = s.queue_id
         WHERE q.pool_id = %(pool_id)s),
     EXISTS (SELECT FROM scheduling_wake w JOIN scheduling_queue q ON q.id = w.queue_id

@@ -132,7 +132,9 @@ def make_work(tenant: Tenant) -> Work:
         Circuit.objects.get_or_create(
             tenant=tenant,
             kind="noop",
+            dependency="",
             defaults={
+                "holds_all": True,
                 "state": CircuitState.COUNTING,
                 "failures": 1,
                 "fingerprint": fingerprint,

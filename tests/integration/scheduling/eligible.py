@@ -35,8 +35,11 @@ WHERE s.free > 0 AND NOT q.is_paused AND t.status = 'active' AND NOT t.is_paused
         + (coalesce(q.dispatch_burst, greatest(2, ceil(q.dispatches_per_minute / 60.0))) - 1)
         * ceil(60000000.0 / q.dispatches_per_minute))
     AND NOT EXISTS (SELECT FROM scheduling_kindpause k WHERE k.kind = r.kind)
-    AND NOT EXISTS (SELECT FROM scheduling_circuit b
-        WHERE b.tenant_id = r.tenant_id AND b.kind = r.kind AND b.state IN ('open', 'half_open'))
+    AND NOT EXISTS (SELECT FROM scheduling_circuit_breaker b
+        WHERE b.kind = r.kind AND b.state IN ('open', 'half_open', 'forced_open')
+            AND (b.tenant_id = r.tenant_id OR b.tenant_id IS NULL)
+            AND (b.holds_all OR b.dependency = ANY(CASE WHEN b.tenant_id IS NULL THEN j.shared_dependencies
+                ELSE j.dependencies END)))
 ORDER BY 2 LIMIT 3
 """
 

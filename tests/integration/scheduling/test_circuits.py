@@ -72,7 +72,7 @@ def test_what_failed_in_a_row_waits_and_hides_nobody(
     assert {job.pk for job in run_all(tick, start)} == {other_kind[0].pk, other_tenant[0].pk}
     assert [reload(job).state for job in blocked] == [JobState.AVAILABLE] * 3
     with all_tenants():
-        assert set(JobHeld.objects.values_list("gate", flat=True)) == {"circuit"}
+        assert set(JobHeld.objects.values_list("gate", flat=True)) == {f"circuit {Circuit.objects.get().pk}"}
 
 
 def test_after_the_cool_down_one_tries_and_the_rest_follow_in_their_order(

@@ -9,7 +9,7 @@ import pytest
 from django.db.models.functions import Now
 
 from scheduling.models import Circuit, CircuitNews, JobHeld
-from scheduling.services.dispatching import circuits
+from scheduling.services.dispatching import circuits, circuits_sql
 from scheduling.services.dispatching import tick as ticking
 from scheduling.services.dispatching.circuits import tend_circuits
 from scheduling.services.workers import Registration
@@ -26,6 +26,7 @@ def put_circuit(tenant: Tenant, kind: str = "noop", state: str = "open", *, sinc
         return Circuit.objects.create(
             tenant=tenant,
             kind=kind,
+            holds_all=True,
             state=state,
             failures=3,
             fingerprint="f",
@@ -43,7 +44,7 @@ def put_behind_one(tenant: Tenant, tick: Tick, count: int = 1) -> Circuit:
     submit(tenant, count)
     assert tick().dispatched == 0
     with all_tenants():
-        assert list(JobHeld.objects.values_list("gate", flat=True)) == ["circuit"] * count
+        assert list(JobHeld.objects.values_list("gate", flat=True)) == [f"circuit {circuit.pk}"] * count
     return circuit
 
 
@@ -84,15 +85,17 @@ def test_a_tick_looks_after_a_breaker_only_while_somebody_waits(
 
 
 def test_a_probe_whose_news_is_not_folded_yet_is_not_over(acme: Tenant, tick: Tick, worker: Registration) -> None:
-    circuit = put_behind_one(acme, tick)
+    circuit, probe = put_behind_one(acme, tick), uuid4()
     with all_tenants():
-        Circuit.objects.filter(pk=circuit.pk).update(state="half_open", probe_job_id=uuid4(), until=Now())
-        CircuitNews.objects.create(
-            tenant=acme, kind="noop", job_id=uuid4(), fingerprint="", error_type="", error_message="", at=Now()
+        Circuit.objects.filter(pk=circuit.pk).update(
+            state="half_open", probe_job_id=probe, probe_tenant_id=acme.pk, until=Now()
         )
-        assert circuits._run(circuits._TRY) == 0
+        CircuitNews.objects.create(
+            tenant=acme, kind="noop", job_id=probe, fingerprint="", error_type="", error_message="", at=Now()
+        )
+        assert circuits._run(circuits_sql.TRY) == 0
         CircuitNews.objects.all().delete()
-        assert circuits._run(circuits._TRY) == 1
+        assert circuits._run(circuits_sql.TRY) == 1
 
 
 def test_what_nobody_comes_to_for_an_hour_is_forgotten(acme: Tenant, tick: Tick, worker: Registration) -> None:
@@ -124,7 +127,7 @@ def test_one_whose_probe_runs_for_hours_is_not_forgotten(
         assert not Circuit.objects.exists()
 
 
-@pytest.mark.parametrize("state", [None, "counting"])
+@pytest.mark.parametrize("state", [None, "counting", "of the version before"])
 def test_jobs_whose_breaker_is_gone_come_back_and_no_others(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, state: str | None
 ) -> None:
@@ -137,6 +140,9 @@ def test_jobs_whose_breaker_is_gone_come_back_and_no_others(
     with all_tenants():
         if state is None:
             Circuit.objects.filter(pk=circuit.pk).delete()
+        elif state == "of the version before":
+            JobHeld.objects.filter(tenant_id=acme.pk).update(gate="circuit")
+            Circuit.objects.filter(pk=circuit.pk).delete()
         else:
             Circuit.objects.filter(pk=circuit.pk).update(state=state)
     assert tick().dispatched == 0
@@ -145,3 +151,13 @@ def test_jobs_whose_breaker_is_gone_come_back_and_no_others(
     assert {job.tenant_id for job in in_flight()} == {acme.pk}
     with all_tenants():
         assert JobHeld.objects.get().tenant_id == globex.pk
+
+
+def test_failures_that_no_other_follows_are_forgotten(acme: Tenant) -> None:
+    for hours in (0, 2):
+        circuit = put_circuit(acme, f"kind.{hours}", "counting", since=timedelta(0))
+        with all_tenants():
+            Circuit.objects.filter(pk=circuit.pk).update(counted_from=Now() - timedelta(hours=hours), until=None)
+    tend_circuits()
+    with all_tenants():
+        assert Circuit.objects.get().kind == "kind.0"

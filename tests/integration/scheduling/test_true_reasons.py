@@ -16,7 +16,7 @@ from scheduling.lifecycle import TERMINAL_STATES, JobState
 from scheduling.models import Job, JobDue, PoolClock, Queue, Worker, WorkerPool
 from scheduling.processors import registry
 from scheduling.selectors import waiting as waiting_module
-from scheduling.selectors.standing import Standing, Stop, read_standing
+from scheduling.selectors.standing import CircuitStop, Standing, Stop, read_standing
 from scheduling.selectors.waiting import why_waiting
 from scheduling.services.circuits import reset_circuit
 from scheduling.services.dispatching import run_tick
@@ -166,6 +166,10 @@ def hungry_noops(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 OFF, ON = Stop(is_on=False, reason="", until=None), Stop(is_on=True, reason="x", until=None)
+CIRCUIT_OFF, CIRCUIT_ON = (
+    CircuitStop(is_on=is_on, reason="", until=None, dependency="", is_shared=False, is_forced=False)
+    for is_on in (False, True)
+)
 LATER = timezone.now() + timedelta(hours=1)
 # What the standing says where a reason is forgotten, and where it is made up.
 BUGS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
@@ -174,7 +178,7 @@ BUGS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "tenant_cap_reached": ({"tenant_in_flight": 0}, {"tenant_in_flight": 1_000}),
     "worker_seconds_used_up": ({"has_worker_time": True}, {"has_worker_time": False}),
     "kind_paused": ({"kind_pause": OFF}, {"kind_pause": ON}),
-    "circuit_open": ({"circuit": OFF}, {"circuit": ON}),
+    "circuit_open": ({"circuit": CIRCUIT_OFF}, {"circuit": CIRCUIT_ON}),
     "memory_class": ({"memory_need": 0}, {"memory_need": 100_000}),
     "queue_paused": ({"queue_pause": OFF}, {"queue_pause": ON}),
     "queue_cap_reached": ({"queue_in_flight": 0}, {"queue_cap": 1, "queue_in_flight": 1}),

@@ -64,6 +64,7 @@ def open_circuit(tenant: Tenant) -> None:
         Circuit.objects.create(
             tenant=tenant,
             kind="noop",
+            holds_all=True,
             state="open",
             failures=10,
             fingerprint="f" * 16,

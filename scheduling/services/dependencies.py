@@ -1,0 +1,71 @@
+"""What a running job asks of the breakers before what it depends on, and what it tells them at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from scheduling.services.settlement import DependencyReport, storable_text
+from scheduling.services.wakes import wake_on_commit
+from tenants.context import all_tenants
+
+# As the gate of a tick asks: see scheduling.selectors.circuits.
+_STANDINGS = """
+SELECT c.probe_job_id, c.until FROM scheduling_circuit_breaker c
+WHERE c.tenant_id = %(tenant_id)s AND c.kind = %(kind)s AND c.dependency = %(name)s
+    AND c.state IN ('open', 'half_open', 'forced_open')
+UNION ALL
+SELECT c.probe_job_id, c.until FROM scheduling_circuit_breaker c
+WHERE %(is_shared)s AND c.tenant_id IS NULL AND c.kind = %(kind)s AND c.dependency = %(name)s
+    AND c.state IN ('open', 'half_open', 'forced_open')
+"""
+_TELL = """
+INSERT INTO scheduling_circuit_news (tenant_id, kind, dependency, is_shared, job_id, fingerprint, error_type,
+    error_message, retry_after_seconds, at)
+VALUES (%(tenant_id)s, %(kind)s, %(name)s, %(is_shared)s, %(job_id)s, %(fingerprint)s, %(error_type)s,
+    %(error_message)s, %(retry_after_seconds)s, clock_timestamp())
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Whether a job may go on to its dependency, and whether others wait for what becomes of it there."""
+
+    is_barred: bool = False
+    is_probe: bool = False
+    until: datetime | None = None
+
+
+def ask_passage(*, tenant_id: UUID, kind: str, job_id: UUID, name: str, is_shared: bool) -> Passage:
+    """Whether a breaker stands before what a running job needs; one statement, two probes of an index."""
+    values: dict[str, Any] = {"tenant_id": tenant_id, "kind": kind, "name": name, "is_shared": is_shared}
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute(_STANDINGS, values)
+        rows: list[tuple[UUID | None, datetime | None]] = cursor.fetchall()
+    barring = [until for probe, until in rows if probe != job_id]
+    if not barring:
+        return Passage(is_probe=bool(rows))
+    ends = [until for until in barring if until is not None]
+    return Passage(is_barred=True, until=max(ends) if len(ends) == len(barring) else None)
+
+
+def tell_at_once(*, tenant_id: UUID, kind: str, job_id: UUID, report: DependencyReport) -> None:
+    """What the job that tries has found, before it ends: all that wait behind the breaker wait for this."""
+    values: dict[str, Any] = {
+        "tenant_id": tenant_id,
+        "kind": kind,
+        "job_id": job_id,
+        "name": report.name,
+        "is_shared": report.is_shared,
+        "fingerprint": report.fingerprint,
+        "error_type": storable_text(report.error_type),
+        "error_message": storable_text(report.error_message)[:200],
+        "retry_after_seconds": report.retry_after_seconds,
+    }
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute(_TELL, values)
+        wake_on_commit()

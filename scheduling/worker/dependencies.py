@@ -1,0 +1,106 @@
+"""What one execution depends on: asked before each use, and told at its end."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from django.db import connection
+
+from scheduling.processors.base import Dependency, Interrupted
+from scheduling.services import verdicts
+from scheduling.services.dependencies import ask_passage, tell_at_once
+from scheduling.services.execution import StartedExecution
+from scheduling.services.settlement import DependencyReport, Settlement
+from scheduling.services.verdicts import Failure
+from scheduling.worker import policy
+from scheduling.worker.control_block import Cause
+
+# Breakers are asked at most so often for one dependency of one execution: a loop of quick calls asks no more.
+ASK_SECONDS = 1.0
+# Of one execution; whoever names more is remembered by the last of them.
+MAX_REPORTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A dependency that is down, and until when at least."""
+
+    dependency: Dependency
+    until: datetime | None
+
+
+class DependencyUse:
+    """The dependencies that one execution has named, and how they answered last."""
+
+    def __init__(self, started: StartedExecution) -> None:
+        self._started = started
+        self._reports: dict[Dependency, DependencyReport] = {}
+        self._asked_at: dict[Dependency, float] = {}
+        self._probed: set[Dependency] = set()
+        self._refusal: Refusal | None = None
+
+    def enter(self, dependency: Dependency) -> None:
+        """Let the job go on to it, or stop the job where its breaker is open."""
+        report = DependencyReport(dependency.name, dependency.is_shared)
+        # The last named is the last of the list.
+        self._reports[dependency] = self._reports.pop(dependency, report)
+        if len(self._reports) > MAX_REPORTS:
+            del self._reports[next(iter(self._reports))]
+        now = time.monotonic()
+        if now - self._asked_at.get(dependency, -ASK_SECONDS) < ASK_SECONDS:
+            return
+        started = self._started
+        passage = ask_passage(
+            tenant_id=started.tenant_id,
+            kind=started.kind,
+            job_id=started.job_id,
+            name=dependency.name,
+            is_shared=dependency.is_shared,
+        )
+        if passage.is_barred:
+            self._refusal = Refusal(dependency, passage.until)
+            raise Interrupted(Cause.DEPENDENCY.value)
+        self._asked_at[dependency] = now
+        if passage.is_probe:
+            self._probed.add(dependency)
+
+    def leave(self, dependency: Dependency, error: BaseException | None) -> None:
+        """Note how it answered: an error that no time heals, or an interruption, says nothing about it."""
+        if error is not None and (not isinstance(error, Exception) or policy.is_permanent_error(error)):
+            return
+        report = DependencyReport(dependency.name, dependency.is_shared, is_up=error is None)
+        if error is not None:
+            wait = policy.retry_after_seconds(error)
+            failure = Failure.of(error, is_permanent=False, retry_after_seconds=wait)
+            report = replace(
+                report,
+                fingerprint=failure.fingerprint,
+                error_type=failure.type,
+                error_message=failure.message[:200],
+                retry_after_seconds=wait,
+            )
+        self._reports[dependency] = report
+        # Within a transaction of the processor's own it would be told when that ends, or never: then at the end.
+        if dependency in self._probed and not connection.in_atomic_block:
+            self._probed.remove(dependency)
+            started = self._started
+            tell_at_once(tenant_id=started.tenant_id, kind=started.kind, job_id=started.job_id, report=report)
+
+    def settlement_of(self, cause: str) -> Settlement | None:
+        """How an execution ends that was stopped for this cause."""
+        if cause != Cause.DEPENDENCY or self._refusal is None:
+            return policy.interruption_of(cause, self._started)
+        needed = self._refusal.dependency
+        return verdicts.snoozed(
+            self._started.execution_id,
+            self._started.fence,
+            dependency=needed.name,
+            is_shared=needed.is_shared,
+            until=self._refusal.until,
+        )
+
+    def told_by(self, settlement: Settlement) -> Settlement:
+        """The settlement with what was named."""
+        return replace(settlement, dependencies=tuple(self._reports.values())) if self._reports else settlement
