@@ -45,6 +45,10 @@ class CircuitNotFoundError(DomainError):
     code, category, title = "not_found", "not_found", "Nothing of this kind has failed"
 
 
+class DependencyNameError(DomainError):
+    code, category, title = "dependency_name", "invalid", "No dependency is called like this"
+
+
 class QuotaExceededError(DomainError):
     code, category, title = "quota_exceeded", "limited", "A limit of the plan is reached"
 

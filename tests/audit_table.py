@@ -35,6 +35,9 @@ POST   jobs/{job}/retry/                 job.retried             scheduling.job
 POST   dead-letters/{letter}/requeue/    job.retried             scheduling.job
 POST   dead-letters/requeue/             job.retried             scheduling.job
 POST   circuits/noop/reset/              circuit.reset           scheduling.circuit
+POST   circuits/noop/force/              circuit.forced_open     scheduling.circuit
+POST   shared-circuits/noop/force/       circuit.forced_closed   scheduling.circuit
+POST   shared-circuits/noop/reset/       circuit.reset           scheduling.circuit
 POST   queues/                           queue.created           scheduling.queue
 POST   queues/dataset/pause/             queue.paused            scheduling.queue
 POST   queues/dataset/resume/            queue.resumed           scheduling.queue
@@ -103,7 +106,10 @@ scheduling.cfsplan                  change        cfs_plan.changed         sched
 scheduling.cfsplan                  activate      cfs_plan.activated       scheduling.cfsplan
 scheduling.cfsplan                  rollback      cfs_plan.rolled_back     scheduling.cfsplan
 scheduling.cfsplan                  withdraw      cfs_plan.version_withdrawn scheduling.cfsplan
+scheduling.circuit                  add           circuit.forced_open      scheduling.circuit
 scheduling.circuit                  reset         circuit.reset            scheduling.circuit
+scheduling.circuit                  force_open    circuit.forced_open      scheduling.circuit
+scheduling.circuit                  force_closed  circuit.forced_closed    scheduling.circuit
 scheduling.deadletter               requeue       job.retried              scheduling.job
 scheduling.deadletter               edit          job.payload_revealed     scheduling.job
 scheduling.job                      retry         job.retried              scheduling.job
@@ -193,6 +199,7 @@ create_platform_admin user.created          auth.user
 create_queue         queue.created          scheduling.queue
 create_tenant        tenant.created         tenants.tenant
 create_worker_pool   worker_pool.created    scheduling.workerpool
+force_circuit        circuit.forced_open    scheduling.circuit
 erase_tenant         tenant.erasure_requested tenants.tenanterasure
 grant_platform_role  platform_role.granted  auth.user
 index_documents      documents.uploaded     retrieval.dataset

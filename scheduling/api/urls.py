@@ -7,7 +7,7 @@ from rest_framework.routers import SimpleRouter
 
 from scheduling.api.views.bulk import BulkSubmissionViewSet
 from scheduling.api.views.cfs_plans import CFSPlanViewSet
-from scheduling.api.views.circuits import CircuitViewSet
+from scheduling.api.views.circuits import CircuitViewSet, SharedCircuitViewSet
 from scheduling.api.views.dead_letters import DeadLetterViewSet
 from scheduling.api.views.errors import ErrorViewSet
 from scheduling.api.views.fairness import FairnessViewSet
@@ -28,6 +28,7 @@ router.register("batches", BatchViewSet, basename="batch")
 router.register("executions", ExecutionViewSet, basename="execution")
 router.register("dead-letters", DeadLetterViewSet, basename="dead-letter")
 router.register("circuits", CircuitViewSet, basename="circuit")
+router.register("shared-circuits", SharedCircuitViewSet, basename="shared-circuit")
 router.register("errors", ErrorViewSet, basename="error")
 router.register("fairness", FairnessViewSet, basename="fairness")
 router.register("queues", QueueViewSet, basename="queue")

@@ -1,33 +1,138 @@
-"""Closing a circuit breaker by hand, when what its jobs need is known to be back."""
+"""Circuit breakers by hand: held open, held closed, and back to themselves."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.models.functions import Now
 
 from scheduling.circuit import CircuitState
-from scheduling.exceptions import CircuitNotFoundError
+from scheduling.exceptions import CircuitNotFoundError, DependencyNameError
 from scheduling.models import Circuit
+from scheduling.processors import registry
+from scheduling.processors.base import Dependency
 from scheduling.services.wakes import wake_on_commit
+from tenants.context import all_tenants, tenant_context
 from tenants.services.audit import AuditTarget, record_audit
+from tenants.services.pausing import actor_words, check_until, expect_reason
+
+# What fits beside a breaker in every list.
+REASON_LIMIT = 200
+BECAUSE = "its time was over"
+_LET_GO = """
+UPDATE scheduling_circuit_breaker SET state = 'closing', until = NULL, forced_by = '', forced_reason = ''
+WHERE state IN ('forced_open', 'forced_closed') AND until <= now() RETURNING tenant_id, kind, dependency
+"""
 
 
 @transaction.atomic
-def reset_circuit(*, kind: str, tenant_id: UUID, reason: str = "") -> Circuit:
-    """Close the breaker of a tenant's jobs of the kind, and forget what it counted; its jobs come back at once."""
-    circuit = Circuit.objects.select_for_update().filter(tenant_id=tenant_id, kind=kind).first()
-    if circuit is None:
-        raise CircuitNotFoundError
-    before = circuit.state
-    circuit.state, circuit.until, circuit.probe_job_id = CircuitState.CLOSING, None, None
-    circuit.save(update_fields=["state", "until", "probe_job_id"])
-    record_audit(
-        action="circuit.reset",
-        target=AuditTarget("scheduling.circuit", kind, tenant_id=circuit.tenant_id),
-        before={"state": before, "failures": circuit.failures},
-        after={"state": circuit.state},
-        reason=reason,
-    )
+def reset_circuit(*, kind: str, tenant_id: UUID | None, dependency: str = "", reason: str = "") -> Circuit:
+    """Close a breaker and forget what it counted; its jobs come back at once. One held by hand is let go.
+
+    It is the tenant's own, or without a tenant the one that all share.
+    """
+    with _scope_of(tenant_id):
+        circuit = _find(kind, tenant_id, dependency)
+        if circuit is None:
+            raise CircuitNotFoundError
+        before = {"state": circuit.state, "failures": circuit.failures}
+        circuit.state, circuit.until, circuit.probe_job_id = CircuitState.CLOSING, None, None
+        circuit.forced_by = circuit.forced_reason = ""
+        circuit.save(update_fields=["state", "until", "probe_job_id", "forced_by", "forced_reason"])
+        _record("circuit.reset", circuit, before, {"state": circuit.state}, reason)
     wake_on_commit()
     return circuit
+
+
+@transaction.atomic
+def force_circuit(
+    *,
+    kind: str,
+    tenant_id: UUID | None,
+    is_open: bool,
+    dependency: str = "",
+    until: datetime | None = None,
+    reason: str = "",
+) -> Circuit:
+    """Hold a breaker open, so that its jobs wait, or closed, so that they run whatever fails, until somebody resets it.
+
+    It is the tenant's own, or without a tenant the one that all share. Again: a new state, reason and end.
+    """
+    registry.get(kind)
+    _check_name(dependency, is_shared=tenant_id is None)
+    kept = expect_reason(reason, max_length=REASON_LIMIT)
+    state = CircuitState.FORCED_OPEN if is_open else CircuitState.FORCED_CLOSED
+    with _scope_of(tenant_id):
+        now = check_until(until)
+        values: dict[str, Any] = {
+            "holds_all": registry.is_needed_by_all(kind, dependency, is_shared=tenant_id is None),
+            "state": state,
+            "until": until,
+            "probe_job_id": None,
+            "forced_by": actor_words(),
+            "forced_reason": kept,
+        }
+        before = None
+        circuit = _find(kind, tenant_id, dependency)
+        if circuit is None:
+            counts = {"failures": 0, "counted_from": now, "opened_at": Now() if is_open else None}
+            circuit = Circuit.objects.create(tenant_id=tenant_id, kind=kind, dependency=dependency, **values, **counts)
+        else:
+            before = {"state": circuit.state, "until": circuit.until}
+            for name, value in values.items():
+                setattr(circuit, name, value)
+            circuit.save(update_fields=list(values))
+        _record(f"circuit.{state.value}", circuit, before, {"state": state, "until": until}, reason)
+    wake_on_commit()
+    return circuit
+
+
+def let_go_due_circuits() -> int:
+    """End what is held by hand beyond its time; how many. The caller leads, and sees all tenants."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LET_GO)
+        ended: list[tuple[UUID | None, str, str]] = cursor.fetchall()
+    for tenant_id, kind, dependency in ended:  # seldom more than one
+        circuit = Circuit(tenant_id=tenant_id, kind=kind, dependency=dependency)
+        _record("circuit.reset", circuit, None, {"state": CircuitState.CLOSING}, BECAUSE)
+    return len(ended)
+
+
+def _find(kind: str, tenant_id: UUID | None, dependency: str) -> Circuit | None:
+    """The breaker, held for this transaction."""
+    named = Circuit.objects.select_for_update().filter(kind=kind, dependency=dependency)
+    return (named.filter(tenant=None) if tenant_id is None else named.filter(tenant_id=tenant_id)).first()
+
+
+def _check_name(dependency: str, *, is_shared: bool) -> None:
+    """Refuse what no processor could name; what all tenants share is always a dependency."""
+    if dependency:
+        try:
+            Dependency(dependency)
+        except ValueError as error:
+            raise DependencyNameError(str(error)) from error
+    elif is_shared:
+        raise DependencyNameError("Name the dependency: to hold back a kind of all tenants, pause the kind.")
+
+
+def _record(action: str, circuit: Circuit, before: dict[str, Any] | None, after: dict[str, Any], reason: str) -> None:
+    name = {"dependency": circuit.dependency, "is_shared": circuit.tenant_id is None} if circuit.dependency else {}
+    record_audit(
+        action=action,
+        target=AuditTarget("scheduling.circuit", circuit.kind, tenant_id=circuit.tenant_id),
+        before=before,
+        after=after | name,
+        reason=reason,
+    )
+
+
+@contextmanager
+def _scope_of(tenant_id: UUID | None) -> Iterator[None]:
+    """A tenant's own breaker is seen as the tenant; what all share is nobody's."""
+    with all_tenants() if tenant_id is None else tenant_context(tenant_id):
+        yield

@@ -1,10 +1,11 @@
-"""Ending the pauses and drains whose time is over, by the database's clock."""
+"""Ending the pauses and drains, and the breakers held by hand, whose time is over, by the database's clock."""
 
 from __future__ import annotations
 
 from django.db import connection
 
 from scheduling.models import QueueClock
+from scheduling.services.circuits import let_go_due_circuits
 from scheduling.services.leadership import lead
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import all_tenants
@@ -53,6 +54,7 @@ def lift_due() -> int:
         queue_ids = [int(id_) for what, noun, id_ in lifted if (what, noun) == ("is_paused", "queue")]
         # They return to the others' virtual time: having been paused earns no credit.
         QueueClock.objects.filter(queue_id__in=queue_ids).update(was_backlogged=False)
-        if lifted:
+        let_go = let_go_due_circuits()
+        if lifted or let_go:
             wake_on_commit()
-        return len(lifted) + lift_due_stops()
+        return len(lifted) + let_go + lift_due_stops()

@@ -98,6 +98,7 @@ GET    jobs/{job}/logs/                      logs.view
 GET    jobs/{job}/logs/download/             logs.view
 GET    circuits/                             jobs.view
 POST   circuits/noop/reset/                  jobs.retry        {"reason": "it is back"}
+POST   circuits/noop/force/                  tenant.pause      {"state": "open", "reason": "it moves"}
 GET    errors/                               jobs.view
 GET    errors/{fingerprint}/                 jobs.view
 GET    fairness/                             jobs.view
@@ -135,6 +136,9 @@ GET    kinds/noop/                           platform.view
 POST   kinds/noop/pause/                     queues.operate    {"reason": "bug"}
 POST   kinds/noop/resume/                    queues.operate    {}
 POST   kinds/noop/drain/                     queues.operate    {"reason": "moving"}
+GET    shared-circuits/                      platform.view
+POST   shared-circuits/noop/force/           queues.operate    {"state": "closed", "dependency": "api", "reason": "x"}
+POST   shared-circuits/noop/reset/           queues.operate    {"dependency": "api"}   404
 GET    pools/                                platform.view
 POST   pools/                                fairness.manage   {"name": "another", "reason": "x"}
 GET    pools/default/                        platform.view
@@ -195,7 +199,7 @@ retrieval.document                 datasets.view   -                -           
 scheduling.batch                   jobs.view       -                -
 scheduling.cfsplan                 platform.view   fairness.manage  fairness.manage  activate:fairness.manage rollback:fairness.manage withdraw:fairness.manage
 scheduling.charge                  tenant.view     -                -
-scheduling.circuit                 jobs.view       -                -                reset:jobs.retry
+scheduling.circuit                 jobs.view       tenant.pause     -                reset:jobs.retry force_open:tenant.pause force_closed:tenant.pause
 scheduling.deadletter              jobs.view       -                -                requeue:jobs.retry edit:jobs.reveal
 scheduling.execution               logs.view       -                -
 scheduling.job                     jobs.view       -                -                retry:jobs.retry cancel:jobs.cancel suspend:jobs.cancel resume:jobs.cancel reveal:jobs.reveal

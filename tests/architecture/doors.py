@@ -17,6 +17,15 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "an operator removes the ended jobs of all tenants at once",
     ),
     "scheduling/management/commands/explain_job.py": ({"Command.handle"}, "an operator names a job by its id alone"),
+    "scheduling/api/views/circuits.py": (
+        {"CircuitViewSet.list", "SharedCircuitViewSet.list"},
+        "what all tenants share is no tenant's row; a tenant is told that it is down, and nothing of the others",
+    ),
+    "scheduling/services/circuits.py": ({"_scope_of"}, "a breaker that all tenants share is held by hand"),
+    "scheduling/services/dependencies.py": (
+        {"ask_passage", "tell_at_once"},
+        "a running job asks whether what all tenants share is down",
+    ),
     "scheduling/management/commands/list_circuits.py": (
         {"Command.handle"},
         "an operator asks for all tenants' circuit breakers",

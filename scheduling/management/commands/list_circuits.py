@@ -14,7 +14,7 @@ from tenants.context import all_tenants
 
 
 class Command(BaseCommand):
-    help = "List the circuit breakers of all tenants: what failed in a row, and until when the rest waits."
+    help = "List the circuit breakers, shared and of all tenants: what failed, and until when the rest waits."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="print them as JSON")
@@ -27,18 +27,26 @@ class Command(BaseCommand):
             return
         for circuit in circuits:
             until = f" until {circuit.until.isoformat(timespec='seconds')}" if circuit.until else ""
+            why = circuit.forced_reason or (
+                f"{circuit.failures} failures ({circuit.error_type}: {circuit.error_message})"
+            )
             self.stdout.write(
-                f"{circuit.tenant.slug} {circuit.kind}: {circuit.get_state_display()}{until},"
-                f" {circuit.failures} failures ({circuit.error_type}: {circuit.error_message})"
+                f"{_whose(circuit)} {circuit.kind}{f' needs {circuit.dependency}' if circuit.dependency else ''}:"
+                f" {circuit.get_state_display()}{until}, {why}"
             )
         if not circuits:
             self.stdout.write("No jobs fail in a row.")
 
 
+def _whose(circuit: Circuit) -> str:
+    return circuit.tenant.slug if circuit.tenant is not None else "(shared)"
+
+
 def _facts(circuit: Circuit) -> dict[str, Any]:
     return {
-        "tenant": circuit.tenant.slug,
+        "tenant": circuit.tenant.slug if circuit.tenant is not None else None,
         "kind": circuit.kind,
+        "dependency": circuit.dependency,
         "state": circuit.state,
         "failures": circuit.failures,
         "fingerprint": circuit.fingerprint,
@@ -46,4 +54,5 @@ def _facts(circuit: Circuit) -> dict[str, Any]:
         "error_message": circuit.error_message,
         "opened_at": circuit.opened_at.isoformat() if circuit.opened_at else None,
         "until": circuit.until.isoformat() if circuit.until else None,
+        "reason": circuit.forced_reason,
     }

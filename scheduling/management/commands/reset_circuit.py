@@ -1,4 +1,4 @@
-"""Close a circuit breaker by hand."""
+"""Close a circuit breaker by hand, or let go of one that is held."""
 
 from __future__ import annotations
 
@@ -7,26 +7,30 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from scheduling.management.circuits import add_circuit_arguments, named_tenant
 from scheduling.services.circuits import reset_circuit
-from tenants.context import acting_as, command_actor, tenant_context
+from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
-from tenants.selectors.tenants import find_tenant
 
 
 class Command(BaseCommand):
-    help = "Close the circuit breaker of a tenant's jobs of one kind: they come back at once."
+    help = (
+        "Close the circuit breaker of a tenant's jobs of one kind: they come back at once. One held by hand is let go."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("tenant", help="the tenant's slug")
-        parser.add_argument("kind", help="the jobs' kind")
-        parser.add_argument("--reason", default="", help="why, for the audit log")
+        add_circuit_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             with acting_as(command_actor("reset_circuit")):
-                tenant = find_tenant(options["tenant"])
-                with tenant_context(tenant):
-                    reset_circuit(kind=options["kind"], tenant_id=tenant.pk, reason=options["reason"])
+                tenant_id, whose = named_tenant(options)
+                reset_circuit(
+                    kind=options["kind"],
+                    tenant_id=tenant_id,
+                    dependency=options["dependency"],
+                    reason=options["reason"],
+                )
         except DomainError as error:
             raise CommandError(error.detail) from error
-        self.stdout.write(f"Jobs of kind {options['kind']} of {tenant.slug} come back.")
+        self.stdout.write(f"Jobs of kind {options['kind']} of {whose} come back.")

@@ -20,6 +20,7 @@ from scheduling.processors.document_indexing.services import pause_document
 from scheduling.processors.retrieval.models import Document
 from scheduling.processors.retrieval.services import create_dataset
 from scheduling.services.cfs_plans import update_cfs_plan
+from scheduling.services.circuits import force_circuit
 from scheduling.services.consistency.verification import verify_state
 from scheduling.services.pauses import pause_kind, pause_queue
 from scheduling.services.schedules.definitions import pause_schedule
@@ -100,6 +101,10 @@ def _suspended_job(world: World) -> Any:
 
 def _failed_job(world: World) -> Any:
     return world.own["job"]
+
+
+def _forced_circuit(world: World) -> None:
+    force_circuit(kind="noop", tenant_id=None, dependency="api", is_open=True, reason="x")
 
 
 def _paused_kind(world: World) -> Any:
@@ -262,6 +267,7 @@ PREPARE: dict[str, Prepare] = {
     "tenants.tenantlimit change": _set_limit,
     "tenants.tenantlimit clear": _set_limit,
     "POST kinds/noop/resume/": _paused_kind,
+    "POST shared-circuits/noop/reset/": _forced_circuit,
     "POST pools/default/resume/": _paused_pool,
     "resume": _pause_queue,
     "auth.user change": _user,
@@ -326,6 +332,12 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
     "django_celery_beat.solarschedule change": lambda world: {"latitude": "2"},
     "retrieval.dataset add": lambda world: {"tenant": acme().pk, "name": "another"},
     "retrieval.dataset change": lambda world: {"description": "changed"},
+    "scheduling.circuit add": lambda world: {
+        "kind": "noop",
+        "dependency": "api",
+        "state": "forced_open",
+        "reason": "x",
+    },
     "scheduling.kindpause add": lambda world: {"kind": "noop", "reason": "x"},
     "scheduling.queue add": lambda world: {
         "name": "another",
@@ -546,6 +558,7 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "reinstate_tenant": lambda world: ["acme", "--reason", "x"],
     "prune_finished": lambda world: ["--tenant", "acme", "--older-than-days", "400"],
     "requeue_dead_letters": lambda world: ["--tenant", "acme"],
+    "force_circuit": lambda world: ["acme", "noop", "--state", "open", "--reason", "x"],
     "reset_circuit": lambda world: ["acme", "noop", "--reason", "x"],
     "retry_jobs": lambda world: ["--tenant", "acme", "--state", "discarded"],
     "revoke_api_key": lambda world: [in_acme(lambda: ApiKey.objects.get(pk=world.own["key"]).prefix)],

@@ -1,0 +1,39 @@
+"""Hold a circuit breaker by hand."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from scheduling.management.circuits import add_circuit_arguments, named_tenant
+from scheduling.services.circuits import force_circuit
+from tenants.context import acting_as, command_actor
+from tenants.exceptions import DomainError
+from tenants.management.arguments import moment
+
+
+class Command(BaseCommand):
+    help = "Hold a circuit breaker open, so that its jobs wait, or closed, so that they run; reset_circuit lets it go."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add_circuit_arguments(parser)
+        parser.add_argument("--state", required=True, choices=["open", "closed"], help="how it is held")
+        parser.add_argument("--until", type=moment, help="when it is let go by itself, such as 2026-01-31T09:30Z")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            with acting_as(command_actor("force_circuit")):
+                tenant_id, whose = named_tenant(options)
+                circuit = force_circuit(
+                    kind=options["kind"],
+                    tenant_id=tenant_id,
+                    dependency=options["dependency"],
+                    is_open=options["state"] == "open",
+                    until=options["until"],
+                    reason=options["reason"],
+                )
+        except DomainError as error:
+            raise CommandError(error.detail) from error
+        self.stdout.write(f"The breaker of {options['kind']} of {whose} is {circuit.get_state_display()}.")
