@@ -36,8 +36,8 @@ POST   dead-letters/{letter}/requeue/    job.retried             scheduling.job
 POST   dead-letters/requeue/             job.retried             scheduling.job
 POST   circuits/noop/reset/              circuit.reset           scheduling.circuit
 POST   circuits/noop/force/              circuit.forced_open     scheduling.circuit
-POST   shared-circuits/noop/force/       circuit.forced_closed   scheduling.circuit
-POST   shared-circuits/noop/reset/       circuit.reset           scheduling.circuit
+POST   shared-circuits/noop/force/       circuit.forced_closed   scheduling.sharedcircuit
+POST   shared-circuits/noop/reset/       circuit.reset           scheduling.sharedcircuit
 POST   queues/                           queue.created           scheduling.queue
 POST   queues/dataset/pause/             queue.paused            scheduling.queue
 POST   queues/dataset/resume/            queue.resumed           scheduling.queue
@@ -240,6 +240,7 @@ OF_PLATFORM = frozenset(
         "scheduling.kind",
         "scheduling.queue",
         "scheduling.routingrule",
+        "scheduling.sharedcircuit",
         "scheduling.upkeep",
         "scheduling.worker",
         "scheduling.workerpool",

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models.functions import Now
 
 from scheduling.circuit import CircuitState
 from scheduling.exceptions import CircuitNotFoundError, DependencyNameError
@@ -80,7 +79,7 @@ def force_circuit(
         before = None
         circuit = _find(kind, tenant_id, dependency)
         if circuit is None:
-            counts = {"failures": 0, "counted_from": now, "opened_at": Now() if is_open else None}
+            counts = {"failures": 0, "counted_from": now, "opened_at": now if is_open else None}
             circuit = Circuit.objects.create(tenant_id=tenant_id, kind=kind, dependency=dependency, **values, **counts)
         else:
             before = {"state": circuit.state, "until": circuit.until}
@@ -90,6 +89,11 @@ def force_circuit(
         _record(f"circuit.{state.value}", circuit, before, {"state": state, "until": until}, reason)
     wake_on_commit()
     return circuit
+
+
+def circuit_target(kind: str, tenant_id: UUID | None) -> AuditTarget:
+    """What the audit log calls a breaker: a tenant's own, or one that is the platform's."""
+    return AuditTarget("scheduling.sharedcircuit" if tenant_id is None else "scheduling.circuit", kind, tenant_id)
 
 
 def let_go_due_circuits() -> int:
@@ -124,7 +128,7 @@ def _record(action: str, circuit: Circuit, before: dict[str, Any] | None, after:
     name = {"dependency": circuit.dependency, "is_shared": circuit.tenant_id is None} if circuit.dependency else {}
     record_audit(
         action=action,
-        target=AuditTarget("scheduling.circuit", circuit.kind, tenant_id=circuit.tenant_id),
+        target=circuit_target(circuit.kind, circuit.tenant_id),
         before=before,
         after=after | name,
         reason=reason,

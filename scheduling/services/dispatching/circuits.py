@@ -17,6 +17,7 @@ from scheduling.circuit import CircuitName, CircuitPolicy, CircuitStanding, Circ
 from scheduling.conf import STAGE_ROWS, circuit_policy
 from scheduling.exceptions import KindUnknownError
 from scheduling.processors import registry
+from scheduling.services.circuits import circuit_target
 from scheduling.services.dispatching import circuits_sql
 from scheduling.services.dispatching.circuits_sql import written_out
 from scheduling.services.leadership import lead
@@ -24,7 +25,7 @@ from scheduling.services.wakes import wake_on_commit
 from tenants.context import all_tenants
 from tenants.locks import LockClass
 from tenants.prepared import prepared_cursor
-from tenants.services.audit import AuditTarget, record_audit
+from tenants.services.audit import record_audit
 
 # Most breakers that one turn lets try again, or forgets.
 PROBES = 500
@@ -143,7 +144,7 @@ def _write(before: Mapping[CircuitName, _Row], after: Mapping[CircuitName, Circu
 def _tell_opened(name: CircuitName, standing: CircuitStanding, *, again: bool) -> None:
     record_audit(
         action="circuit.opened",
-        target=AuditTarget("scheduling.circuit", name.kind, tenant_id=name.tenant_id),
+        target=circuit_target(name.kind, name.tenant_id),
         after={
             "failures": standing.failures,
             "fingerprint": standing.fingerprint,

@@ -336,6 +336,7 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
         "kind": "noop",
         "dependency": "api",
         "state": "forced_open",
+        "tenant": acme().pk,
         "reason": "x",
     },
     "scheduling.kindpause add": lambda world: {"kind": "noop", "reason": "x"},

@@ -1,0 +1,75 @@
+"""Breakers in the console: what is needed, holding one before anything fails, and whose it is."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from django.urls import reverse
+
+from scheduling.models import Circuit
+from tenants.context import all_tenants
+from tenants.models import Tenant
+from tests.integration.console.acts import Console, act_url, entries_of
+from tests.integration.console.conftest import Work
+
+pytestmark = pytest.mark.django_db
+
+ADD = reverse("admin:scheduling_circuit_add")
+HOST = "api.example.com"
+
+
+def forced() -> list[tuple[str | None, str, str, str]]:
+    with all_tenants():
+        held = Circuit.objects.filter(state__startswith="forced").select_related("tenant").order_by("id")
+        return [
+            (circuit.tenant.slug if circuit.tenant else None, circuit.dependency, circuit.state, circuit.forced_by)
+            for circuit in held
+        ]
+
+
+def test_a_member_holds_and_lets_go_of_its_own(console: Console, acme_user: User, acme_work: Work) -> None:
+    client = console(acme_user)
+    page = client.get(ADD).content.decode()
+    assert 'name="tenant"' not in page
+    client.post(ADD, {"kind": "noop", "dependency": HOST, "state": "forced_open", "reason": "they move"})
+    assert forced() == [("acme", HOST, "forced_open", "user:alice")]
+    with all_tenants():
+        row = Circuit.objects.get(dependency=HOST)
+    listed = client.get(reverse("admin:scheduling_circuit_changelist")).content.decode()
+    assert HOST in listed
+    assert "by hand: they move" in listed
+    client.post(act_url("circuit", row.pk, "force_closed"), {"reason": "they must run"})
+    assert forced() == [("acme", HOST, "forced_closed", "user:alice")]
+    client.post(act_url("circuit", row.pk, "reset"), {"reason": "done"})
+    assert forced() == []
+    assert len(entries_of("circuit.reset")) == 1
+
+
+def test_staff_holds_what_all_share_and_a_member_neither_sees_nor_ends_it(
+    console: Console, staff: User, acme_user: User, acme_work: Work
+) -> None:
+    client = console(staff)
+    assert 'name="tenant"' in client.get(ADD).content.decode()
+    client.post(ADD, {"kind": "noop", "dependency": HOST, "state": "forced_open", "reason": "x"})
+    assert forced() == [(None, HOST, "forced_open", "user:stella")]
+    with all_tenants():
+        row = Circuit.objects.get(dependency=HOST)
+    member = console(acme_user)
+    assert member.post(act_url("circuit", row.pk, "reset"), {"reason": "x"}).status_code == 404
+    assert len(forced()) == 1
+    console(staff).post(act_url("circuit", row.pk, "reset"), {"reason": "done"})
+    assert forced() == []
+
+
+def test_staff_holds_one_of_a_tenant(console: Console, staff: User, acme_work: Work, globex: Tenant) -> None:
+    values = {"tenant": globex.pk, "kind": "noop", "dependency": "", "state": "forced_closed", "reason": "x"}
+    console(staff).post(ADD, values)
+    assert forced() == [("globex", "", "forced_closed", "user:stella")]
+
+
+def test_a_form_without_a_reason_or_a_dependency_of_all_says_so(console: Console, staff: User, acme_work: Work) -> None:
+    client = console(staff)
+    page = client.post(ADD, {"kind": "noop", "dependency": HOST, "state": "forced_open"}).content.decode()
+    assert "This field is required." in page
+    client.post(ADD, {"kind": "noop", "dependency": "", "state": "forced_open", "reason": "x"})
+    assert forced() == []
