@@ -20,6 +20,7 @@ upkeep_ended = Signal()  # name, outcome, seconds, findings
 schedules_fired = Signal()  # tenant_id, outcome, count
 schedule_disabled = Signal()  # tenant_id, schedule_id, reason
 messages_republished = Signal()  # count
+message_refused = Signal()  # reason
 circuit_opened = Signal()  # tenant_id (None: shared), kind, dependency, is_again
 yields_decided = Signal()  # asked, withdrawn
 worker_given_up = Signal()  # pool, worker_id, reason

@@ -28,6 +28,7 @@ _LINES: tuple[tuple[Signal, str, str], ...] = (
     (signals.yields_decided, "yields.decided", "debug"),
     (signals.messages_republished, "messages.republished", "warning"),
     (signals.broker_emptied, "broker.emptied", "warning"),
+    (signals.message_refused, "message.refused", "warning"),
 )
 
 

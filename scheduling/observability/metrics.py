@@ -57,6 +57,9 @@ YIELDS = Counter("yields", "Slots asked back after a time slice: asked, withdraw
 REPUBLISHED = Counter("messages_republished", "Messages sent again that no worker took up.", namespace=PREFIX)
 DUTY = Histogram("duty_seconds", "Length of the dispatchers' duties.", ["duty"], namespace=PREFIX, buckets=_TICKS)
 DUTY_FAILURES = Counter("duty_failures", "Duties that failed.", ["duty"], namespace=PREFIX)
+REFUSED = Counter(
+    "messages_refused", "Messages that no dispatcher wrote, or that nobody can read.", ["reason"], namespace=PREFIX
+)
 EMPTIED = Counter("broker_emptied", "Times that the broker came up without our messages.", namespace=PREFIX)
 CIRCUITS = Counter(
     "circuits_opened", "Circuit breakers that opened, of any tenant.", ["kind", "dependency"], namespace=PREFIX
@@ -83,6 +86,7 @@ def connect() -> None:
         (signals.upkeep_ended, _on_upkeep),
         (limit_warned, _on_limit_warned),
         (signals.messages_republished, _on_republished),
+        (signals.message_refused, _on_refused),
         (signals.circuit_opened, _on_circuit_opened),
         (signals.yields_decided, _on_yields_decided),
         (signals.worker_given_up, _on_given_up),
@@ -115,6 +119,10 @@ def _on_moved(sender: object, *, event: str, count: int, **_: Any) -> None:
 
 def _on_undone(sender: object, *, count: int, **_: Any) -> None:
     UNDONE.inc(count)
+
+
+def _on_refused(sender: object, *, reason: str, **_: Any) -> None:
+    REFUSED.labels(reason).inc()
 
 
 def _on_emptied(sender: object, **_: Any) -> None:

@@ -14,9 +14,12 @@ from typing import Any
 from celery import Celery
 from celery.app.task import Task
 from celery.exceptions import InvalidTaskError
+from celery.signals import task_rejected, task_unknown
 from celery.worker import strategy
 from kombu.exceptions import ContentDisallowed, DecodeError
 from kombu.transport import redis as redis_transport
+
+from scheduling import signals
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +36,17 @@ def distrust_messages(app: Celery) -> None:
     for task in app.tasks.values():
         task.Strategy = guarded_strategy
     redis_transport.Transport.Channel = TolerantChannel
+    task_unknown.connect(_note_unknown, dispatch_uid="scheduling.strangers.unknown")
+    task_rejected.connect(_note_rejected, dispatch_uid="scheduling.strangers.rejected")
+
+
+def _note_unknown(**_: Any) -> None:
+    """Celery has logged what it was, and dropped it."""
+    signals.message_refused.send(None, reason="unknown task")
+
+
+def _note_rejected(**_: Any) -> None:
+    signals.message_refused.send(None, reason="not a job's message")
 
 
 def guarded_strategy(task: Task, app: Celery, consumer: Any, **options: Any) -> Callable[..., Any]:
@@ -65,4 +79,5 @@ class TolerantChannel(redis_transport.Channel):
         except (ValueError, KeyError, TypeError, AttributeError):
             # It is off the queue already, so there is nothing to return.
             logger.exception("message.unreadable")
+            signals.message_refused.send(None, reason="unreadable")
             raise Empty from None

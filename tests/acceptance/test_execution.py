@@ -133,6 +133,21 @@ def test_a_malformed_message_leaves_the_worker_alive(
     assert platform.worker.is_running
 
 
+@pytest.mark.parametrize("task", ["scheduling.no_such_task", "celery.map"])
+def test_what_no_dispatcher_wrote_is_written_down(
+    platform: Platform, acme: Tenant, acceptance_broker_url: str, task: str
+) -> None:
+    worker = platform.worker
+    assert worker is not None
+    before = worker.log.count("message.refused")
+    send_raw(acceptance_broker_url, "workflow_team", task, json.dumps([[], {}, {}]))
+    with redis.Redis.from_url(acceptance_broker_url) as client:
+        client.lpush("workflow_team", "rubbish")
+    (job,) = submit(acme, "noop")
+    wait_for(job, "completed")
+    eventually(lambda: worker.log.count("message.refused") == before + 2, what="both are written down")
+
+
 def test_bytes_that_are_no_json_leave_the_worker_alive(
     platform: Platform, acme: Tenant, acceptance_broker_url: str
 ) -> None:
