@@ -35,6 +35,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "TenantStatusEnum": "tenants.models.TenantStatus",
         "JobStateEnum": "scheduling.models.jobs.STATE_CHOICES",
         "ExecutionStateEnum": "scheduling.selectors.history.EXECUTION_STATES",
+        "CircuitStateEnum": "scheduling.models.circuits.STATE_CHOICES",
     },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
