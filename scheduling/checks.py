@@ -11,22 +11,23 @@ from django.db import DatabaseError
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
+from scheduling.conf import PROCESSOR_INVALID, SCHEMA_INVALID
 from scheduling.processors import registry
 from scheduling.selectors.processes import read_liveness
 from scheduling.services.diagnosis import Check, State, check_clock, check_consumers
 from scheduling.services.processes import measure_clock_skew
-from tenants.checks import is_database_at_hand
+from tenants.checks import START, is_database_at_hand
 from tenants.context import all_tenants
 
 
-@register("scheduling")
+@register("scheduling", START)
 def check_processors(app_configs: Sequence[Any] | None, **_: Any) -> list[CheckMessage]:
     """Every kind's class can be imported (scheduling.E001) and its payload schema is one (scheduling.E002)."""
     try:
         kinds = registry.kinds()
     except registry.ProcessorInvalidError as error:
         hint = "Fix the path in the app's `processors` or the entry point, or take the app out of INSTALLED_APPS."
-        return [Error(str(error), hint=hint, id="scheduling.E001")]
+        return [Error(str(error), hint=hint, id=PROCESSOR_INVALID)]
     return [message for kind in kinds for message in _check_schema(kind)]
 
 
@@ -35,7 +36,7 @@ def _check_schema(kind: str) -> list[CheckMessage]:
         Draft202012Validator.check_schema(dict(registry.get(kind).payload_schema))
     except SchemaError as error:
         detail = f"The payload schema of {kind} is not valid: {error.message} (at {error.json_path})."
-        return [Error(detail, hint="See https://json-schema.org/draft/2020-12.", id="scheduling.E002")]
+        return [Error(detail, hint="See https://json-schema.org/draft/2020-12.", id=SCHEMA_INVALID)]
     return []
 
 

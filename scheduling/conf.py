@@ -40,6 +40,9 @@ FIRE_INTERVAL_SECONDS = 1.0
 # Most jobs that one backfill submits.
 MAX_BACKFILL_FIRES = 1_000
 
+# Ids of start-up checks: a plug-in cannot be loaded, or its schema is none. Who runs no processor bears both.
+PROCESSOR_INVALID, SCHEMA_INVALID = "scheduling.E001", "scheduling.E002"
+
 EXECUTE_TASK = "scheduling.execute"
 RUN_UPKEEP_TASK = "scheduling.run_upkeep"
 UPKEEP_QUEUE = "maintenance"

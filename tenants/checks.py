@@ -16,6 +16,8 @@ from tenants.exceptions import PrivilegedRoleError
 from tenants.pending_migrations import count_pending_migrations
 from tenants.signing import is_signing_key_given, known_public_keys
 
+# The tag of checks of the program itself that every process asks before it serves, besides those that ask the servers.
+START = "start"
 # Told apart, because it may come back by itself.
 DATABASE_AWAY = "tenants.E004"
 _CURE = (

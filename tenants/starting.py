@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from django.core.checks import CheckMessage, Tags, run_checks
 from django.db import OperationalError
 
-from tenants.checks import DATABASE_AWAY, tell_away, why_shut
+from tenants.checks import START, tell_away, why_shut
 from tenants.conf import APP_ALIAS
 
 logger = logging.getLogger(__name__)
@@ -18,15 +18,15 @@ class UnfitStartError(RuntimeError):
     """The start-up checks found errors; the message is theirs, with the cures."""
 
 
-def require_fit_start(*, may_database_be_away: bool = False) -> None:
-    """Log what the checks that ask the servers warn of, and raise UnfitStartError for what they call errors.
+def require_fit_start(*, bears: Collection[str] = ()) -> None:
+    """Log what the start-up checks warn of, and raise UnfitStartError for what they call errors.
 
-    `may_database_be_away` is for whoever answers, or waits, without one. Until it is back each new connection checks
-    the role, and the readiness probe the tables.
+    `bears` are errors, by their ids, in spite of which this process does good: of whoever answers, or waits, without
+    a database that it is away (until it is back each new connection checks the role, and the readiness probe the
+    tables); of whoever runs no plug-in that one is broken.
     """
     found = [message for message in _ask() if not message.is_silenced()]
-    borne = {DATABASE_AWAY} if may_database_be_away else set()
-    errors = [message for message in found if message.is_serious() and message.id not in borne]
+    errors = [message for message in found if message.is_serious() and message.id not in bears]
     for message in found:
         if message not in errors:
             logger.warning("start.warned", extra={"check": message.id, "finding": message.msg, "hint": message.hint})
@@ -36,13 +36,14 @@ def require_fit_start(*, may_database_be_away: bool = False) -> None:
 
 def _ask() -> Sequence[CheckMessage]:
     """What the checks say; of a database that lets nobody in that alone, asked once and not by each of them."""
+    # URLs, templates and admin would cost time and memory, and are the tests' affair.
+    of_program = run_checks(tags=[START])
     if shut := why_shut():
-        return shut
+        return [*of_program, *shut]
     try:
-        # URLs, templates and admin would cost time and memory, and are the tests' affair.
-        return run_checks(tags=[Tags.database], databases=[APP_ALIAS])
+        return [*of_program, *run_checks(tags=[Tags.database], databases=[APP_ALIAS])]
     except OperationalError as error:
-        return [tell_away(error)]
+        return [*of_program, tell_away(error)]
 
 
 def _words(message: CheckMessage) -> str:

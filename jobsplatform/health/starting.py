@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from django.db import connections
 
+from tenants.checks import DATABASE_AWAY
 from tenants.starting import require_fit_start
 
 
@@ -19,6 +20,6 @@ def require_fit_web() -> None:
 
 def _ask() -> None:
     try:
-        require_fit_start(may_database_be_away=True)
+        require_fit_start(bears={DATABASE_AWAY})
     finally:
         connections.close_all()

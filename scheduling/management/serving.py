@@ -14,11 +14,12 @@ class ServingCommand(BaseCommand):
     """Asks what every process asks before it serves."""
 
     requires_system_checks = [Tags.database]
-    may_database_be_away: ClassVar[bool] = False
+    # Errors of these checks, by id, in spite of which the process does good.
+    bears: ClassVar[frozenset[str]] = frozenset()
 
     def check(self, *args: Any, **kwargs: Any) -> None:
         """The start-up checks in place of Django's own, which would ask no server."""
         try:
-            require_fit_start(may_database_be_away=self.may_database_be_away)
+            require_fit_start(bears=self.bears)
         except UnfitStartError as error:
             raise CommandError(str(error)) from error

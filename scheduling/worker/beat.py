@@ -9,7 +9,7 @@ from typing import Any
 from django.db import connection
 from django_celery_beat.schedulers import DatabaseScheduler
 
-from scheduling.conf import heartbeat_seconds
+from scheduling.conf import PROCESSOR_INVALID, SCHEMA_INVALID, heartbeat_seconds
 from scheduling.models import ProcessHeartbeat
 from scheduling.services.processes import ProcessPulse
 from scheduling.worker.connections import CONNECTION_ERRORS
@@ -44,6 +44,6 @@ class BeatingScheduler(DatabaseScheduler):
 
 def _require_fit_start() -> None:
     try:
-        require_fit_start()
+        require_fit_start(bears={PROCESSOR_INVALID, SCHEMA_INVALID})
     except UnfitStartError as error:
         raise SystemExit(str(error)) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from scheduling.conf import PROCESSOR_INVALID, SCHEMA_INVALID
 from scheduling.management.serving import ServingCommand
 from scheduling.observability.exporter import export_counters
 from scheduling.worker.dispatcher import Dispatcher
@@ -11,6 +12,8 @@ from scheduling.worker.stopping import stop_event
 
 
 class Command(ServingCommand):
+    # It runs no processor: that one is broken is no reason to hand nothing out.
+    bears = frozenset({PROCESSOR_INVALID, SCHEMA_INVALID})
     help = "Hand out jobs in fair order until stopped (SIGTERM, Ctrl-C). Run as many as you like; one leads each tick."
 
     def handle(self, *args: Any, **options: Any) -> None:

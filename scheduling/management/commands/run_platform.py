@@ -19,6 +19,7 @@ from scheduling.management.serving import ServingCommand
 from scheduling.observability.metrics import MULTIPROCESS_VARIABLE
 from scheduling.worker.stopping import stop_event
 from scheduling.worker.supervisor import Service, supervise
+from tenants.checks import DATABASE_AWAY
 from tenants.management.arguments import positive
 
 ANSWER_SECONDS = 60.0
@@ -26,7 +27,7 @@ ANSWER_SECONDS = 60.0
 
 class Command(ServingCommand):
     # Its services are started again until it is there.
-    may_database_be_away = True
+    bears = frozenset({DATABASE_AWAY})
     help = (
         "Run web server, dispatcher, a worker for each pool and beat; restart what dies; stop all on SIGTERM or Ctrl-C."
     )

@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
@@ -19,6 +19,7 @@ from jobsplatform.celery import app
 from jobsplatform.health import checks
 from jobsplatform.health.servers import Problem
 from scheduling.management.commands import dispatch_jobs, run_platform, run_worker
+from scheduling.processors import registry
 from scheduling.worker.beat import BeatingScheduler
 from tenants import checks as tenant_checks
 from tenants import starting
@@ -46,6 +47,8 @@ ENTRY_POINTS: dict[str, Start] = {
 }
 # They answer, or wait, until it is back.
 WITHOUT_DATABASE = ("web", "streams", "platform")
+# They run no processor, and ask none.
+WITHOUT_PROCESSORS = ("beat", "dispatcher")
 
 
 @pytest.fixture(autouse=True)
@@ -76,6 +79,17 @@ def evict(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> str:
 def have_no_key(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> str:
     settings.IS_SECRET_KEY_GIVEN = False
     return "SECRET_KEY is not set"
+
+
+@pytest.fixture
+def broken_processor(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A plug-in whose class cannot be imported."""
+    known = registry._paths()
+    monkeypatch.setattr(registry, "_paths", lambda: [*known, "no.such.module.Processor"])
+    registry.reset()
+    yield
+    monkeypatch.undo()
+    registry.reset()
 
 
 def shut(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
@@ -116,6 +130,20 @@ def test_a_database_that_is_away_stops_only_those_who_can_do_nothing_without_it(
         assert told == ["tenants.E004"]
     else:
         with pytest.raises(REFUSALS, match="No connection to the database"):
+            ENTRY_POINTS[name]()
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_a_broken_plug_in_stops_whoever_runs_or_accepts_jobs(
+    name: str, broken_processor: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(starting.logger, "warning", lambda event, *, extra: told.append(extra["check"]))
+    if name in WITHOUT_PROCESSORS:
+        ENTRY_POINTS[name]()
+        assert told == ["scheduling.E001"]
+    else:
+        with pytest.raises(REFUSALS, match=r"no\.such\.module"):
             ENTRY_POINTS[name]()
 
 
