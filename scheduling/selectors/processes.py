@@ -33,9 +33,12 @@ LEFT JOIN (
 ) w ON w.pool_id = p.id
 ORDER BY 1
 """
+# Any of those that live may be the one whose clock is off, not only whichever beat last.
 _PROCESSES = """
-SELECT DISTINCT ON (role) role, extract(epoch FROM now() - heartbeat_at)::float8, clock_skew_seconds
-FROM scheduling_process_heartbeat ORDER BY role, heartbeat_at DESC
+SELECT role, min(extract(epoch FROM now() - heartbeat_at))::float8,
+    (array_agg(clock_skew_seconds ORDER BY abs(clock_skew_seconds) DESC NULLS LAST)
+        FILTER (WHERE heartbeat_at > now() - make_interval(secs => %(lease)s)))[1]
+FROM scheduling_process_heartbeat GROUP BY role
 """
 
 
@@ -66,11 +69,11 @@ def read_liveness() -> Liveness:
     with connection.cursor() as cursor:
         cursor.execute(_POOLS, {"lease": lease_seconds()})
         pools = [LivePool(*row) for row in cursor.fetchall()]
-        cursor.execute(_PROCESSES)
+        cursor.execute(_PROCESSES, {"lease": lease_seconds()})
         processes = cursor.fetchall()
     ages = {role: age for role, age, _ in processes}
-    skews = [skew for _, age, skew in processes if age <= lease_seconds()]
-    skews += [pool.worst_skew_seconds for pool in pools if pool.worst_skew_seconds is not None]
+    told = [*(skew for _, _, skew in processes), *(pool.worst_skew_seconds for pool in pools)]
+    skews = [skew for skew in told if skew is not None]
     return Liveness(pools, ages, max(skews, key=abs, default=None))
 
 

@@ -85,6 +85,23 @@ def test_a_clock_that_is_off_is_told(everybody: Registration, skew: float, state
     assert check_of("clocks").state is state
 
 
+def test_a_clock_is_told_of_whichever_of_several_dispatchers_it_is(everybody: Registration) -> None:
+    """Of the two the one that beat last is right."""
+    with all_tenants():
+        ProcessHeartbeat.objects.filter(role=ProcessHeartbeat.Role.DISPATCHER).update(clock_skew_seconds=-600.0)
+    ProcessPulse(ProcessHeartbeat.Role.DISPATCHER).beat()
+    check = check_of("clocks")
+    assert check.state is State.FAILURE
+    assert "-600.00 s" in check.measured
+
+
+def test_the_clock_of_a_process_that_is_gone_is_nobodys(everybody: Registration) -> None:
+    with all_tenants():
+        ProcessHeartbeat.objects.filter(role=ProcessHeartbeat.Role.DISPATCHER).update(clock_skew_seconds=-600.0)
+    set_ago("scheduling_process_heartbeat", "heartbeat_at", 60)
+    assert check_of("clocks").state is State.OK
+
+
 def test_a_heartbeat_measures_the_clock(everybody: Registration, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scheduling.services.leases.time.time", lambda: 0.0)
     heartbeat(worker_id=everybody.worker_id, is_stopping=False, fences={})
