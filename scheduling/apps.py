@@ -26,11 +26,13 @@ class SchedulingConfig(AppConfig):
         from scheduling import checks, tasks  # noqa: F401 - registered by being imported
         from scheduling.observability import observe
         from scheduling.services.tenant_work import listen_to_suspensions
+        from scheduling.services.upkeep.prompts import listen_to_verifications
         from scheduling.services.upkeep.schedules import seed_after_migrate
         from scheduling.services.wakes import listen_to_tenants
 
         listen_to_tenants()
         listen_to_suspensions()
+        listen_to_verifications()
         observe()
         # Sent once for each app after all migrations have run; once is enough.
         post_migrate.connect(seed_after_migrate, sender=self, dispatch_uid="scheduling.upkeep_schedules")

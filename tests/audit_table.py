@@ -27,7 +27,7 @@ PATCH  members/{member}/                 membership.role_changed tenants.members
 DELETE members/{member}/                 membership.removed      tenants.membership
 POST   api-keys/                         api_key.issued          tenants.apikey
 POST   api-keys/{key}/revoke/            api_key.revoked         tenants.apikey
-POST   audit-log/verify/                 audit.verified          tenants.auditlogentry
+POST   audit-verifications/              audit.verified          tenants.auditverification
 POST   jobs/                             job.submitted           scheduling.job
 POST   jobs/bulk/                        job.submitted           scheduling.job
 POST   jobs/{waiting}/cancel/            job.cancelled           scheduling.job
@@ -187,7 +187,7 @@ POST scheduling/deadletter/{letter}/requeue-edited/ job.retried  scheduling.job
 POST scheduling/schedule/{schedule}/backfill/ schedule.backfilled scheduling.schedule
 POST tenants/tenantsettings/of/{tenant}/   settings.changed      tenants.tenant
 POST scheduling/upkeeprun/run/partitions/  upkeep.requested      scheduling.upkeep
-POST tenants/auditlogentry/verify/         audit.verified        tenants.auditlogentry
+POST tenants/auditlogentry/verify/         audit.verification_requested tenants.auditverification
 POST tenants/auditlogentry/export/         audit.exported        tenants.auditlogentry
 """
 

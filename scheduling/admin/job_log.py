@@ -12,12 +12,12 @@ from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
-from scheduling.dashboards.live import answer_part, tag_of
 from scheduling.models import Job
 from scheduling.selectors.job_logs import read_log_end, stream_log
 from scheduling.selectors.jobs import JobFilter, find_jobs
 from scheduling.services.job_logs import LEVELS
 from tenants.admin.keyset import KeysetAdmin, parse_uuid
+from tenants.live import answer_part, tag_of
 from tenants.permissions import Permission
 from tenants.standing import require_still
 

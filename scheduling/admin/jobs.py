@@ -26,7 +26,6 @@ from scheduling.admin.filters import KindFilter, QueueFilter, StateFilter, Tenan
 from scheduling.admin.job_log import JobLogPages
 from scheduling.admin.reasons import ReasonActionForm, reason_of
 from scheduling.dashboards.job_page import BODY_TEMPLATE, job_page_context
-from scheduling.dashboards.live import answer_part, tag_of
 from scheduling.dashboards.tags import badge
 from scheduling.dashboards.wording import MARKS, duration_words
 from scheduling.lifecycle import REPLAYABLE_STATES, WAITING_STATES, JobState
@@ -39,6 +38,7 @@ from scheduling.services.suspension import resume_job, suspend_job
 from tenants.admin.keyset import parse_uuid
 from tenants.admin.post_actions import post_action
 from tenants.exceptions import DomainError
+from tenants.live import answer_part, tag_of
 from tenants.permissions import Permission
 
 HEAVY_FIELDS = ("payload", "result", "checkpoint", "error_message", "payload_hash")

@@ -13,13 +13,13 @@ from django.template.loader import render_to_string
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
-from scheduling.dashboards.live import answer_part, tag_of
 from scheduling.dashboards.share_charts import draw_index, draw_share, tabulate
 from scheduling.models import Queue
 from scheduling.selectors.decisions import read_decisions
 from scheduling.selectors.share_history import Span, read_share_history
 from scheduling.selectors.virtual_times import read_virtual_times
 from tenants.access import access_of
+from tenants.live import answer_part, tag_of
 from tenants.models import Tenant
 
 PAGE_TEMPLATE = "scheduling/dashboards/fairness.html"

@@ -86,6 +86,7 @@ ELSEWHERE = frozenset(
         "django_celery_beat.ClockedSchedule",
         "scheduling.ScheduleFire",
         "scheduling.TenantCapacity",
+        "tenants.AuditVerification",
     }
 )
 

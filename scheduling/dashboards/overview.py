@@ -10,12 +10,12 @@ from django.http import HttpRequest, HttpResponseBase
 from django.template.loader import render_to_string
 from django.views.decorators.http import require_safe
 
-from scheduling.dashboards.live import answer_part, tag_of
 from scheduling.dashboards.wording import duration_words
 from scheduling.selectors.overview import Overview, read_overview
 from scheduling.selectors.throughput import Ended
 from scheduling.services.upkeep.status import find_upkeep_warnings
 from tenants.access import access_of
+from tenants.live import answer_part, tag_of
 from tenants.permissions import Permission
 
 BODY_TEMPLATE = "scheduling/dashboards/overview_body.html"

@@ -1,5 +1,27 @@
 """The console's pages of tenants, and the bases of everybody's pages."""
 
-from tenants.admin import access, audit_log, erasures, limits, plans, platform_roles, settings, tenants, users
+from tenants.admin import (
+    access,
+    audit_log,
+    audit_verifications,
+    erasures,
+    limits,
+    plans,
+    platform_roles,
+    settings,
+    tenants,
+    users,
+)
 
-__all__ = ["access", "audit_log", "erasures", "limits", "plans", "platform_roles", "settings", "tenants", "users"]
+__all__ = [
+    "access",
+    "audit_log",
+    "audit_verifications",
+    "erasures",
+    "limits",
+    "plans",
+    "platform_roles",
+    "settings",
+    "tenants",
+    "users",
+]

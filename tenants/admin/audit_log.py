@@ -36,11 +36,9 @@ from tenants.exceptions import TenantNotFoundError
 from tenants.models import AuditLogEntry, Tenant
 from tenants.permissions import Permission
 from tenants.selectors.tenants import find_tenant
-from tenants.services.audit_acts import CONTENT_TYPES, ExportFormat, export_entries, verify_by_request
-from tenants.services.audit_verification import Verification
+from tenants.services.audit_export import CONTENT_TYPES, ExportFormat, export_entries
+from tenants.services.audit_requests import request_verification
 from tenants.standing import require_still
-
-_SHOWN_FINDINGS = 5
 
 
 @admin.register(AuditLogEntry)
@@ -85,6 +83,7 @@ class AuditLogEntryAdmin(KeysetAdmin):
         query = request.GET.urlencode()
         acts = {
             "verify_url": f"{reverse('admin:tenants_auditlogentry_verify')}?{query}",
+            "verifications_url": reverse("admin:tenants_auditverification_changelist"),
             "export_url": f"{reverse('admin:tenants_auditlogentry_export')}?{query}",
             "may_export": self.access(request).may(Permission.AUDIT_EXPORT),
             "formats": list(CONTENT_TYPES),
@@ -93,20 +92,21 @@ class AuditLogEntryAdmin(KeysetAdmin):
         return response
 
     def verify_view(self, request: HttpRequest) -> HttpResponse:
-        """Verify the chain of the tenant that is shown; of all, where all are."""
+        """Begin to verify the chain of the tenant that is shown, of all where all are, and lead to how it goes."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         if not self.has_view_permission(request):
             raise PermissionDenied
-        back = HttpResponseRedirect(f"{reverse('admin:tenants_auditlogentry_changelist')}?{request.GET.urlencode()}")
         try:
-            outcome = verify_by_request(tenant=self._shown_tenant(request))
+            requested = request_verification(tenant=self._shown_tenant(request))
         except TenantNotFoundError as refusal:
             messages.error(request, refusal.detail)
-            return back
-        say = messages.success if outcome.is_intact else messages.error
-        say(request, _tell(outcome))
-        return back
+            query = request.GET.urlencode()
+            return HttpResponseRedirect(f"{reverse('admin:tenants_auditlogentry_changelist')}?{query}")
+        if not requested.is_new:
+            messages.info(request, "This verification goes on already: here is how far it is.")
+        page = reverse("admin:tenants_auditverification_change", args=[requested.verification.pk])
+        return HttpResponseRedirect(page)
 
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
         """Download what the list shows, all pages of it."""
@@ -166,19 +166,3 @@ class AuditLogEntryAdmin(KeysetAdmin):
 
 def _given(parameters: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in parameters.items() if value}
-
-
-def _tell(outcome: Verification) -> str:
-    covered = (
-        f"{outcome.seals:,} seals, {outcome.entries:,} entries and {outcome.heads:,} signed heads were verified,"
-        f" {outcome.chains:,} chains to their end."
-    )
-    if not outcome.is_complete:
-        covered += " There is more than a page has time for: `manage.py verify_audit` goes through all of it."
-    if outcome.is_intact:
-        return f"Intact: {covered}"
-    shown = " ".join(
-        f"{finding.kind} (#{finding.sequence or '–'}, entry {finding.entry_id or '–'}): {finding.detail}"
-        for finding in outcome.findings[:_SHOWN_FINDINGS]
-    )
-    return f"Not intact, {len(outcome.findings)} findings: {shown} {covered}"

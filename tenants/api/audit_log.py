@@ -1,4 +1,4 @@
-"""`audit-log/`: the log, its export, its verification."""
+"""`audit-log/`: the log and its export."""
 
 from __future__ import annotations
 
@@ -8,31 +8,26 @@ from functools import partial
 from typing import Any, ClassVar, cast
 
 import django_filters
-from django.core import signing
 from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
-from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
-from rest_framework.response import Response
 
-from tenants.api.fields import StrictSerializer
 from tenants.api.serializers import AuditLogEntrySerializer
 from tenants.api.viewsets import TenantViewSet
-from tenants.exceptions import CursorInvalidError, FieldInvalidError, FilterUnknownError
+from tenants.exceptions import FieldInvalidError, FilterUnknownError
 from tenants.models import AuditLogEntry
 from tenants.permissions import Permission
 from tenants.selectors.audit_log import AuditFilter
-from tenants.services.audit_acts import CONTENT_TYPES, ExportFormat, export_entries, verify_by_request
+from tenants.services.audit_export import CONTENT_TYPES, ExportFormat, export_entries
 from tenants.standing import require_still
 
 _PAGING = frozenset({"cursor", "limit"})
-_CURSOR_SALT = "audit-log.verify"
 
 
 class AuditLogFilter(django_filters.FilterSet):
@@ -79,32 +74,6 @@ class OneRenderer(BaseContentNegotiation):
         return renderers[0], renderers[0].media_type
 
 
-class VerifySerializer(StrictSerializer):
-    """Where a verification goes on."""
-
-    after = serializers.CharField(required=False, max_length=2000, help_text="`next` of the answer before.")
-
-
-class FindingSerializer(serializers.Serializer[Any]):
-    """One thing that is wrong with a chain."""
-
-    kind = serializers.CharField()
-    chain = serializers.UUIDField()
-    sequence = serializers.IntegerField(allow_null=True)
-    entry = serializers.UUIDField(allow_null=True)
-    detail = serializers.CharField()
-
-
-class VerificationSerializer(serializers.Serializer[Any]):
-    """What was covered, and what was found."""
-
-    is_intact = serializers.BooleanField()
-    is_complete = serializers.BooleanField(help_text="False: more than one answer's time; go on with `next`.")
-    covered = serializers.DictField(child=serializers.IntegerField())
-    findings = FindingSerializer(many=True)
-    next = serializers.CharField(allow_null=True)
-
-
 class AuditLogViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet):
     """What people, keys and commands have done to the tenant, newest first."""
 
@@ -114,7 +83,6 @@ class AuditLogViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet):
         "list": Permission.AUDIT_VIEW,
         "retrieve": Permission.AUDIT_VIEW,
         "export": Permission.AUDIT_EXPORT,
-        "verify": Permission.AUDIT_VIEW,
     }
     filterset_class = AuditLogFilter
     filter_backends: ClassVar[list[Any]] = [StrictFilterBackend]
@@ -154,27 +122,3 @@ class AuditLogViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet):
             "Cache-Control": "no-store",
         }
         return StreamingHttpResponse(lines, content_type=CONTENT_TYPES[file_format], headers=headers)
-
-    @extend_schema(operation_id="audit_log_verify", request=VerifySerializer, responses=VerificationSerializer)
-    @action(detail=False, methods=["post"])
-    def verify(self, request: Request) -> Response:
-        """Verify the tenant's chain against its entries and signed heads, for at most five seconds."""
-        body = VerifySerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        outcome = verify_by_request(tenant=self.tenant, after=_open_cursor(body.validated_data.get("after")))
-        answer = {
-            "is_intact": outcome.is_intact,
-            "is_complete": outcome.is_complete,
-            "covered": outcome.counts(),
-            "findings": [finding.as_dict() for finding in outcome.findings],
-            "next": None if outcome.next is None else signing.dumps(outcome.next, salt=_CURSOR_SALT),
-        }
-        return Response(VerificationSerializer(answer).data)
-
-
-def _open_cursor(given: str | None) -> str | None:
-    # Signed, so that what comes back is a place that the verifier itself has named.
-    try:
-        return None if given is None else str(signing.loads(given, salt=_CURSOR_SALT))
-    except signing.BadSignature as error:
-        raise CursorInvalidError from error

@@ -11,6 +11,10 @@ from tenants.api.fields import MomentField, NameField, StrictSerializer
 from tenants.models import AuditLogEntry, Tenant
 
 
+class NoBodySerializer(StrictSerializer):
+    """A request that says everything by its address."""
+
+
 class PlanSummarySerializer(serializers.Serializer[Any]):
     """The plan of a tenant and what it grants."""
 

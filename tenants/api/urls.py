@@ -6,6 +6,7 @@ from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
 from tenants.api.audit_log import AuditLogViewSet
+from tenants.api.audit_verifications import AuditVerificationViewSet
 from tenants.api.people import ApiKeyViewSet, MemberViewSet
 from tenants.api.plans import PlanViewSet
 from tenants.api.platform import PlatformTenantViewSet
@@ -17,6 +18,7 @@ router = SimpleRouter()
 router.register("members", MemberViewSet, basename="member")
 router.register("api-keys", ApiKeyViewSet, basename="api-key")
 router.register("audit-log", AuditLogViewSet, basename="audit-log")
+router.register("audit-verifications", AuditVerificationViewSet, basename="audit-verification")
 router.register("tenants", PlatformTenantViewSet, basename="tenant")
 router.register("plans", PlanViewSet, basename="plan")
 router.register("usage", UsageViewSet, basename="usage")

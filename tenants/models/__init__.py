@@ -3,6 +3,7 @@
 from tenants.models.api_key import ApiKey
 from tenants.models.audit_chain import AuditHead, AuditPending, AuditSeal
 from tenants.models.audit_log import AuditLogEntry
+from tenants.models.audit_verification import AuditVerification, VerificationState
 from tenants.models.base import TenantModel
 from tenants.models.erasure import ErasureStatus, TenantErasure
 from tenants.models.limits import LimitWarning, TenantLimit, TenantUsage
@@ -20,6 +21,7 @@ __all__ = [
     "AuditLogEntry",
     "AuditPending",
     "AuditSeal",
+    "AuditVerification",
     "ErasureStatus",
     "LimitWarning",
     "Membership",
@@ -36,6 +38,7 @@ __all__ = [
     "TenantStatus",
     "TenantUsage",
     "Tier",
+    "VerificationState",
     "VersionFacts",
     "VersionedModel",
 ]

@@ -58,6 +58,15 @@ class Verification:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How many seals or entries one step looks at, and (None: without end) after how many steps it stops."""
+
+    seals: int
+    entries: int
+    steps: int | None = None
+
+
 @dataclass(slots=True)
 class _Place:
     """Where the verification stands: in the seals of a chain, or, once `entry` is set, in its entries."""
@@ -84,40 +93,53 @@ def verify_chains(
     after: str | None = None,
     heads: Iterable[Mapping[str, Any]] = (),
     grace_seconds: float = GRACE_SECONDS,
+    pace: Pace | None = None,
 ) -> Verification:
     """Verify a tenant's chain, or all chains; until `deadline` (of `time.monotonic()`), beginning where `after` says.
 
     `heads` are exported heads that were kept elsewhere: what they say counts as much as what the database says.
     """
-    verifier = _Verifier(tenant, heads, grace_seconds)
+    pace = pace or Pace(BATCH_SEALS, BATCH_ENTRIES)
+    verifier = _Verifier(tenant, heads, grace_seconds, pace)
     place = _Place.from_text(after) if after else verifier.begin_after(None)
     if tenant is not None and place is not None and place.check.chain != str(tenant.pk):
         raise CursorInvalidError
+    steps = 0
     while place is not None:
-        place = verifier.step(place)
-        if place is not None and deadline is not None and time.monotonic() >= deadline:
+        place, steps = verifier.step(place), steps + 1
+        is_time_up = deadline is not None and time.monotonic() >= deadline
+        if place is not None and (is_time_up or steps == pace.steps):
             verifier.outcome.next = place.as_text()
             break
     return verifier.outcome
 
 
+def chain_scope(tenant: Tenant | None) -> AbstractContextManager[None]:
+    """The scope in which a tenant's chain is verified, or with None all of them."""
+    return all_tenants() if tenant is None else tenant_context(tenant)
+
+
 class _Verifier:
     """One run: what it looks at, and what it has found."""
 
-    def __init__(self, tenant: Tenant | None, heads: Iterable[Mapping[str, Any]], grace_seconds: float) -> None:
+    def __init__(
+        self,
+        tenant: Tenant | None,
+        heads: Iterable[Mapping[str, Any]],
+        grace_seconds: float,
+        pace: Pace,
+    ) -> None:
         self.tenant = tenant
         self.grace_seconds = grace_seconds
+        self.pace = pace
         self.outcome = Verification()
         self.given: dict[UUID, list[Mapping[str, Any]]] = {}
         for head in heads:
             self.given.setdefault(UUID(head["chain"]), []).append(head)
 
-    def scope(self) -> AbstractContextManager[None]:
-        return all_tenants() if self.tenant is None else tenant_context(self.tenant)
-
     def begin_after(self, chain: UUID | None) -> _Place | None:
         """The beginning of the next chain; None after the last."""
-        with self.scope():
+        with chain_scope(self.tenant):
             if self.tenant is not None:
                 found = self.tenant.pk if chain is None else None
             else:
@@ -128,7 +150,7 @@ class _Verifier:
     def step(self, place: _Place) -> _Place | None:
         """One batch; where to go on, None when everything has been seen."""
         chain = UUID(place.check.chain)
-        with self.scope():
+        with chain_scope(self.tenant):
             is_more = self._check_entries(place, chain) if place.entry is not None else self._check_seals(place, chain)
         if is_more:
             return place
@@ -146,18 +168,18 @@ class _Verifier:
         begin = check.sequence
         # The first look includes what stands before the checkpoint, where nothing should.
         after = (check.sequence, UUID(check.last_entry)) if check.last_entry else (0, _NO_ID)
-        seals = rows.read_seals(chain, after=after, limit=BATCH_SEALS)
+        seals = rows.read_seals(chain, after=after, limit=self.pace.seals)
         for seal in seals:
             self.outcome.findings.extend(check.take(seal))
         self.outcome.seals += len(seals)
         self._compare_heads(chain, seals, begin, check.sequence)
-        if len(seals) < BATCH_SEALS:
+        if len(seals) < self.pace.seals:
             self._check_end(chain, check)
             place.entry = str(_NO_ID)
         return True
 
     def _check_entries(self, place: _Place, chain: UUID) -> bool:
-        states = rows.read_entry_states(chain, after=UUID(place.entry or _NO_ID.hex), limit=BATCH_ENTRIES)
+        states = rows.read_entry_states(chain, after=UUID(place.entry or _NO_ID.hex), limit=self.pace.entries)
         self.outcome.entries += len(states)
         for state in states:
             if state.is_sealed:
@@ -168,7 +190,7 @@ class _Verifier:
             elif state.waited.total_seconds() > self.grace_seconds:
                 detail = f"It has waited for its seal for {state.waited.total_seconds():.0f} s."
                 self._report("entry_unsealed", chain, detail, entry_id=state.entry_id)
-        if len(states) < BATCH_ENTRIES:
+        if len(states) < self.pace.entries:
             return False
         place.entry = str(states[-1].entry_id)
         return True

@@ -87,7 +87,9 @@ POST   api-keys/{key}/revoke/                api_keys.manage   {}
 GET    audit-log/                            audit.view
 GET    audit-log/{entry}/                    audit.view
 GET    audit-log/export/                     audit.export
-POST   audit-log/verify/                     audit.view        {}
+GET    audit-verifications/                  audit.view
+POST   audit-verifications/                  audit.view        {}
+GET    audit-verifications/{verification}/   audit.view
 GET    jobs/                                 jobs.view
 POST   jobs/                                 jobs.submit       {"kind": "noop"}
 POST   jobs/bulk/                            jobs.submit       {"jobs": [{"kind": "noop"}]}
@@ -218,6 +220,7 @@ scheduling.worker                  platform.view   -                -           
 scheduling.workerpool              platform.view   fairness.manage  fairness.manage  pause:queues.operate drain:queues.operate resume:queues.operate
 tenants.apikey                     api_keys.view   api_keys.manage  -                revoke:api_keys.manage
 tenants.auditlogentry              audit.view      -                -
+tenants.auditverification          audit.view      -                -
 tenants.membership                 members.view    members.manage   members.manage   remove:members.manage
 tenants.platformmembership         people.view     people.manage    people.manage    revoke:people.manage
 tenants.plan                       platform.view   plans.manage     plans.manage     rollback:plans.manage withdraw:plans.manage
@@ -274,6 +277,7 @@ GET    retrieval/document/upload/            datasets.manage
 POST   retrieval/document/upload/            datasets.manage   {"dataset": "{dataset}", "files": "@b.txt"} 302
 POST   scheduling/upkeeprun/run/partitions/  upkeep.run                                302
 POST   tenants/auditlogentry/verify/         audit.view                                302
+GET    tenants/auditverification/{verification}/part/ audit.view
 POST   tenants/auditlogentry/export/         audit.export      {"format": "csv"}
 POST   tenants/tenant/choose/                tenant.view       {"tenant": "acme"}      302
 GET    tenants/tenantsettings/of/{tenant}/   tenant.view

@@ -245,7 +245,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "FORCE binds the owner, who queues the entries of all tenants",
     ),
     "tenants/services/session_acts.py": ({"_record"}, "an account is no tenant's, nor are its log-ins"),
-    "tenants/services/audit_acts.py": (
+    "tenants/services/audit_export.py": (
         {"_read_pages"},
         "an export is read after its request's transaction is gone, in the scope that the request had",
     ),
@@ -254,7 +254,8 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"erase_chain", "prune_audit"},
         "only the platform's role may delete what a checkpoint covers",
     ),
-    "tenants/services/audit_verification.py": ({"_Verifier.scope"}, "the chains of all tenants are verified"),
+    "tenants/services/audit_requests.py": ({"advance_next"}, "upkeep goes on with whichever tenant has asked"),
+    "tenants/services/audit_verification.py": ({"chain_scope"}, "the chains of all tenants are verified"),
     "tenants/services/limits.py": (
         {"clear_tenant_limit", "set_tenant_limit"},
         "what a tenant may is the platform's to say",

@@ -179,7 +179,3 @@ class CancellationSerializer(StrictSerializer):
     """Why a job is cancelled, if there is something to say."""
 
     reason = NameField(default="", allow_blank=True, max_length=200)
-
-
-class NoBodySerializer(StrictSerializer):
-    """A request that says everything by its address."""

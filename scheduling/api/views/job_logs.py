@@ -24,13 +24,13 @@ from scheduling.api.serializers.job_logs import (
     JobLogTextQuerySerializer,
 )
 from scheduling.conf import waits_per_process
-from scheduling.dashboards.live import tag_of
 from scheduling.exceptions import JobNotFoundError
 from scheduling.models import Job, JobLog
 from scheduling.selectors.job_logs import LogPage, read_log, stream_log
 from scheduling.selectors.jobs import get_job
 from tenants.api.viewsets import TenantViewSet
 from tenants.context import tenant_context
+from tenants.live import tag_of
 from tenants.permissions import Permission
 from tenants.standing import require_still, still_may
 

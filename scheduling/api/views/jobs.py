@@ -27,7 +27,6 @@ from scheduling.api.serializers.jobs import (
     JobEventSerializer,
     JobSerializer,
     JobSummarySerializer,
-    NoBodySerializer,
 )
 from scheduling.api.serializers.submissions import JobSubmissionSerializer, parse_idempotency_key
 from scheduling.lifecycle import JobState
@@ -38,6 +37,7 @@ from scheduling.services.cancellation import cancel_job
 from scheduling.services.retries import retry_job
 from scheduling.services.reveals import reveal_payload
 from scheduling.services.submission import submit_job
+from tenants.api.serializers import NoBodySerializer
 from tenants.api.viewsets import TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
 from tenants.permissions import Permission

@@ -14,7 +14,7 @@ from rest_framework.reverse import reverse
 
 from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer
 from scheduling.api.responses import new_job_response, page_response
-from scheduling.api.serializers.jobs import CancellationSerializer, JobSerializer, NoBodySerializer
+from scheduling.api.serializers.jobs import CancellationSerializer, JobSerializer
 from scheduling.api.serializers.schedules import (
     BackfillResultSerializer,
     BackfillSerializer,
@@ -38,7 +38,7 @@ from scheduling.services.schedules.definitions import (
 from scheduling.services.schedules.rules import read_timing
 from scheduling.services.schedules.runs import backfill_schedule, run_schedule_now
 from tenants.api.editions import EditedRows, etag_headers
-from tenants.api.serializers import ReasonSerializer
+from tenants.api.serializers import NoBodySerializer, ReasonSerializer
 from tenants.api.viewsets import TenantViewSet
 from tenants.permissions import Permission
 

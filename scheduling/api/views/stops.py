@@ -15,7 +15,6 @@ from rest_framework.reverse import reverse
 
 from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer
 from scheduling.api.responses import page_response
-from scheduling.api.serializers.jobs import NoBodySerializer
 from scheduling.api.serializers.stops import (
     KindSerializer,
     NewPoolSerializer,
@@ -32,7 +31,7 @@ from scheduling.services import stops
 from scheduling.services.stops import Scope
 from scheduling.services.topology import create_worker_pool
 from scheduling.services.workers import drain_worker, resume_worker
-from tenants.api.serializers import WhySerializer
+from tenants.api.serializers import NoBodySerializer, WhySerializer
 from tenants.api.viewsets import StaffViewSet
 from tenants.clock import read_moment
 from tenants.context import all_tenants

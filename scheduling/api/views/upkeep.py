@@ -10,11 +10,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from scheduling.api.filters import NoQuerySerializer
-from scheduling.api.serializers.jobs import NoBodySerializer
 from scheduling.api.serializers.upkeep import UpkeepTaskSerializer
 from scheduling.models import UpkeepRun
 from scheduling.services.upkeep.runs import request_upkeep
 from scheduling.services.upkeep.status import find_line, read_upkeep
+from tenants.api.serializers import NoBodySerializer
 from tenants.api.viewsets import StaffViewSet
 from tenants.permissions import Permission
 

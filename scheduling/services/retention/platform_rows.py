@@ -1,4 +1,4 @@
-"""Removing what no plan speaks of: ended sessions and workers, old runs of upkeep, past fires and warnings."""
+"""Removing what no plan speaks of: ended sessions, workers, runs of upkeep, fires, warnings and verifications."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from django.utils import timezone
 from scheduling.models import ScheduleFire, UpkeepRun, Worker
 from tenants.context import all_tenants
 from tenants.ids import uuid7_floor
-from tenants.models import LimitWarning
+from tenants.models import AuditVerification, LimitWarning
 
 STOPPED_WORKERS = timedelta(days=7)
 UPKEEP_RUNS = timedelta(days=14)
 # A fire that waits for the run before it is never old.
 SCHEDULE_FIRES = timedelta(days=90)
 LIMIT_WARNINGS = timedelta(days=400)
+# What came of them stands in the audit log for as long as that is kept.
+VERIFICATIONS = timedelta(days=90)
 
 
 def prune_platform_rows(*, limit: int) -> dict[str, int]:
@@ -29,9 +31,11 @@ def prune_platform_rows(*, limit: int) -> dict[str, int]:
         now = timezone.now()
         fires = ScheduleFire.objects.filter(id__lt=uuid7_floor(now - SCHEDULE_FIRES))
         warnings = LimitWarning.objects.filter(period__lt=(now - LIMIT_WARNINGS).date())
+        verifications = AuditVerification.objects.filter(finished_at__lt=Now() - VERIFICATIONS)
         return {
             "schedule_fires": _delete(fires.exclude(outcome=ScheduleFire.Outcome.WAITING), limit),
             "limit_warnings": _delete(warnings, limit),
+            "audit_verifications": _delete(verifications, limit),
             "sessions": _delete(Session.objects.filter(expire_date__lt=Now()), limit),
             "workers": _delete(workers, limit),
             "upkeep_runs": _delete(runs, limit),

@@ -10,6 +10,7 @@ from django.db import InterfaceError, OperationalError
 from scheduling.services.lines import remove_idle_lines
 from scheduling.services.partitions import estimate_default_rows, maintain_partitions, missing_days
 from scheduling.services.upkeep import retention, verification
+from scheduling.services.upkeep.prompts import ASKED_FOR_VERIFICATIONS
 from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
 from tenants.services.erasure.steps import advance, due_erasures
 
@@ -131,6 +132,13 @@ TASKS = (
         "Verifies every chain of the audit log against its entries and the signed heads.",
         DAILY,
         verification.check_audit,
+    ),
+    UpkeepTask(
+        ASKED_FOR_VERIFICATIONS,
+        "Asked-for verifications",
+        "Goes on with verifications of the audit log that did not fit into the request that asked for them.",
+        MINUTELY,
+        verification.advance_verifications,
     ),
     UpkeepTask(
         "verify_usage",

@@ -20,6 +20,7 @@ from scheduling.services.schedules.definitions import create_schedule
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Membership, Role, Tenant
 from tenants.services.api_keys import issue_api_key
+from tenants.services.audit_requests import request_verification
 from tenants.services.memberships import add_member
 from tenants.services.people import grant_platform_role
 from tenants.services.tenants import create_tenant
@@ -87,6 +88,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "member": membership.pk,
         "key": key.pk,
         "entry": entry.pk,
+        "verification": request_verification(tenant=tenant).verification.pk,
         "schedule": schedule.pk,
         "user": member.pk,
         "tenant": tenant.pk,

@@ -512,6 +512,7 @@ CONSOLE_READS = (
     "r/1/1/",
     "scheduling/job/{job}/body/",
     "scheduling/deadletter/groups/",
+    "tenants/auditverification/{verification}/part/",
     "retrieval/dataset/{dataset}/search/",
 )
 

@@ -14,14 +14,15 @@ from scheduling.processors.retrieval.services import create_dataset
 from scheduling.services.schedules.definitions import create_schedule
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
+from tenants.services.audit_requests import request_verification
 from tests.access import routes
 from tests.integration.console.conftest import make_work
 
 pytestmark = pytest.mark.django_db
 
 
-def timed(status: int, *milliseconds: float, budget_ms: float | None = None) -> Timing:
-    page = Page("staff", Address("/admin/", budget_ms=budget_ms), lambda address: None)
+def timed(status: int, *milliseconds: float, budget_ms: float | None = None, leads_on: bool = False) -> Timing:
+    page = Page("staff", Address("/admin/", budget_ms=budget_ms, leads_on=leads_on), lambda address: None)
     return Timing(page, status, milliseconds)
 
 
@@ -31,6 +32,9 @@ def timed(status: int, *milliseconds: float, budget_ms: float | None = None) -> 
         ([timed(200, 10.0), timed(201, 140.0)], True),
         ([timed(200, 10.0), timed(403, 0.0)], True),  # refused as it should be
         ([timed(200, 250.0, budget_ms=300.0)], True),
+        ([timed(302, 140.0, leads_on=True)], True),
+        ([timed(302, 160.0, leads_on=True)], False),
+        ([timed(302, 140.0)], False),  # refused, so that nothing was measured
         ([timed(200, 10.0), timed(200, 160.0)], False),
         ([timed(200, 10.0), timed(404, 0.0)], False),
         ([timed(200, 10.0), timed(500, 0.0)], False),
@@ -45,6 +49,7 @@ def test_every_get_of_the_api_and_the_console_is_asked_for(acme: Tenant, staff: 
     make_work(acme)
     create_dataset(tenant=acme, name="handbook")
     create_schedule(tenant=acme, values={"name": "nightly", "kind": "noop", "cron": "30 2 * * *"})
+    request_verification(tenant=acme)
     with tenant_context(acme):
         assert Schedule.objects.exists()
         asked = {address.path for address in [*api_addresses(), *console_addresses()]}

@@ -1,11 +1,10 @@
-"""What people do with the audit log: export it and verify it. Both are acts, and recorded as such."""
+"""The export of the audit log, which is an act and recorded as such."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -15,9 +14,8 @@ from django.db.models import QuerySet
 
 from tenants.chain import ENTRY_FIELDS, chain_of, moment_text
 from tenants.context import Scope, require_scope, scope_context
-from tenants.models import AuditLogEntry, Tenant
+from tenants.models import AuditLogEntry
 from tenants.services.audit import AuditTarget, record_audit
-from tenants.services.audit_verification import Verification, verify_chains
 
 ExportFormat = Literal["jsonl", "csv"]
 CONTENT_TYPES: Final[Mapping[ExportFormat, str]] = {
@@ -25,7 +23,6 @@ CONTENT_TYPES: Final[Mapping[ExportFormat, str]] = {
     "csv": "text/csv; charset=utf-8",
 }
 SEAL_FIELDS: Final = ("chain", "sequence", "entry_hash", "previous_hash", "hash", "sealed_at")
-VERIFY_SECONDS: Final = 5.0
 _PAGE_ENTRIES: Final = 500
 _TARGET: Final = "tenants.auditlogentry"
 # A spreadsheet takes a cell that begins so for a formula.
@@ -49,17 +46,6 @@ def export_entries(
     )
     rows = entries.select_related("seal").order_by("-id")
     return _ENCODERS[file_format](_read_pages(rows, require_scope(), own.pk, before_page))
-
-
-def verify_by_request(*, tenant: Tenant | None, after: str | None = None) -> Verification:
-    """Verify a tenant's chain, or all, as far as VERIFY_SECONDS reach; `next` of the outcome says where to go on."""
-    outcome = verify_chains(tenant=tenant, deadline=time.monotonic() + VERIFY_SECONDS, after=after)
-    record_audit(
-        action="audit.verified",
-        target=AuditTarget(_TARGET, tenant_id=None if tenant is None else tenant.pk),
-        after={**outcome.counts(), "is_complete": outcome.is_complete},
-    )
-    return outcome
 
 
 def _read_pages(
