@@ -38,22 +38,21 @@ _STORIES = """
 WITH piece AS MATERIALIZED (
     SELECT id, tenant_id, state FROM scheduling_job WHERE <piece>
 ), event AS (
-    SELECT e.job_id, e.state, e.at, max(e.at) OVER story AS last_at,
-        e.state = ANY (%(terminal)s) AND e.name <> %(closed)s AS is_end,
+    SELECT j.id, j.tenant_id, j.state AS job_state, e.job_id, e.state, e.at, max(e.at) OVER story AS last_at,
+        e.state = ANY (%(terminal)s) AS is_end,
         lag(e.state) OVER (story ORDER BY e.at, e.id) || '>' || e.state AS step,
         e.at - lag(e.at) OVER (story ORDER BY e.at, e.id) AS pause
-    FROM piece j JOIN scheduling_jobevent e
+    FROM piece j LEFT JOIN scheduling_jobevent e
         ON e.tenant_id = j.tenant_id AND e.job_id = j.id AND e.id >= %(events_since)s AND e.name <> %(closed)s
-    WINDOW story AS (PARTITION BY e.job_id)
+    WINDOW story AS (PARTITION BY j.id)
 ), told AS (
-    SELECT j.id, j.tenant_id, j.state = ANY (%(terminal)s) AS is_ended,
-        count(e.job_id) AS events,
-        count(e.job_id) FILTER (WHERE e.is_end) AS ends,
-        bool_or(e.is_end AND e.state = j.state) AS is_end_told,
-        bool_or(e.state = j.state AND e.at >= e.last_at - make_interval(secs => %(slack)s)) AS is_state_told,
-        bool_or(e.step <> ALL (%(steps)s) AND e.pause > make_interval(secs => %(slack)s)) AS is_illegal
-    FROM piece j LEFT JOIN event e ON e.job_id = j.id
-    GROUP BY 1, 2, 3
+    SELECT id, tenant_id, job_state = ANY (%(terminal)s) AS is_ended,
+        count(job_id) AS events,
+        count(job_id) FILTER (WHERE is_end) AS ends,
+        bool_or(is_end AND state = job_state) AS is_end_told,
+        bool_or(state = job_state AND at >= last_at - make_interval(secs => %(slack)s)) AS is_state_told,
+        bool_or(step <> ALL (%(steps)s) AND pause > make_interval(secs => %(slack)s)) AS is_illegal
+    FROM event GROUP BY 1, 2, 3
 )
 SELECT f.code, t.tenant_id, t.id::text
 FROM told t CROSS JOIN LATERAL (VALUES
