@@ -1,0 +1,310 @@
+"""The database of the protocol in memory: each method is one statement or transaction of the product's, by its rules.
+
+What becomes of an execution is decided by the product's own verdicts; what is here is where they take hold. The
+simulation runs on this store alone, and the stateful test holds it beside PostgreSQL, move by move.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from uuid import UUID
+
+from scheduling.lifecycle import TERMINAL_STATES, WAITING_STATES, JobState
+from scheduling.services import verdicts
+from scheduling.services.settlement import Settlement
+
+LEASE_SECONDS = 10.0
+REPUBLISH_SECONDS = 15.0
+IDLE_SECONDS = 2.0
+
+# Numbers where the store is alone, the database's own where it is held beside one.
+type Id = int | UUID
+
+
+@dataclass(slots=True)
+class JobRow:
+    """A job; ``history`` has every state it was in, ``effects`` counts what was committed with its checkpoints."""
+
+    id: Id
+    tenant: str
+    pool: str
+    max_retries: int = 3
+    due_at: float | None = None
+    state: JobState = JobState.AVAILABLE
+    attempt: int = 0
+    crash_count: int = 0
+    fence: int = 0
+    completions: int = 0
+    step: int = 0
+    effects: int = 0
+    is_unwanted: bool = False
+    history: list[JobState] = field(default_factory=list)
+
+    def enter(self, state: JobState) -> None:
+        self.state = state
+        self.history.append(state)
+
+
+@dataclass(slots=True)
+class LiveRow:
+    """An execution in flight."""
+
+    id: Id
+    job: JobRow
+    token: Id
+    fence: int
+    published_at: float
+    worker: str | None = None
+    lease_expires_at: float | None = None
+    is_cancel_requested: bool = False
+
+    @property
+    def has_begun(self) -> bool:
+        return self.worker is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A message: begin this execution if ``token`` is still its own."""
+
+    execution: Id
+    token: Id
+    pool: str
+
+
+@dataclass(slots=True)
+class Tick:
+    """A tick's open transaction: what it has picked, and the room of each tenant as it was when it looked."""
+
+    pool: str
+    opened_at: float
+    picks: list[JobRow]
+    room: Counter[str]
+
+
+class Store:
+    """Rows, and the only clock that decides anything."""
+
+    lease_seconds = LEASE_SECONDS
+    republish_seconds = REPUBLISH_SECONDS
+
+    def __init__(self, caps: Mapping[str, int]) -> None:
+        self.now = 0.0
+        self.caps = dict(caps)
+        self.jobs: dict[Id, JobRow] = {}
+        self.live: dict[Id, LiveRow] = {}
+        # In flight by tenant as the ticks count it, and what has ended since the last one.
+        self.in_flight: Counter[str] = Counter()
+        self.settled: list[JobRow] = []
+        # The token that was published last of each execution, ended ones included.
+        self.last_token: dict[Id, Id] = {}
+        self._ids, self._tokens = count(1), count(1)
+
+    # The tenants' acts ------------------------------------------------------------------------------------
+
+    def submit(self, tenant: str, pool: str, *, max_retries: int = 3, delay: float = 0.0, id_: Id = 0) -> JobRow:
+        job = JobRow(id_ or next(self._ids), tenant, pool, max_retries)
+        job.due_at = self.now + delay if delay else None
+        job.enter(JobState.SCHEDULED if delay else JobState.AVAILABLE)
+        self.jobs[job.id] = job
+        return job
+
+    def cancel(self, job: JobRow) -> bool:
+        """At once where it waits or was not begun; where it runs, it is asked."""
+        if job.state in WAITING_STATES or job.state is JobState.SUSPENDED:
+            job.is_unwanted, job.due_at = True, None
+            job.enter(JobState.CANCELLED)
+            return True
+        live = self.live_of(job)
+        if live is None:
+            return False
+        job.is_unwanted = True
+        if not live.has_begun:
+            return self.settle(verdicts.cancelled(live.id, live.fence))
+        live.is_cancel_requested = True
+        return True
+
+    def suspend(self, job: JobRow) -> bool:
+        if job.state not in WAITING_STATES:
+            return False
+        job.due_at = None
+        job.enter(JobState.SUSPENDED)
+        return True
+
+    def make_ready(self, job: JobRow, from_states: Collection[JobState]) -> bool:
+        """Resume, or end a back-off."""
+        if job.state not in from_states:
+            return False
+        job.due_at = None
+        job.enter(JobState.AVAILABLE)
+        return True
+
+    # The dispatcher's -------------------------------------------------------------------------------------
+
+    def stage_due(self) -> None:
+        for job in self.jobs.values():
+            if job.due_at is not None and job.due_at <= self.now and job.state in WAITING_STATES:
+                self.make_ready(job, WAITING_STATES)
+
+    def collect(self) -> None:
+        """What ended since the last tick is in flight no more."""
+        for job in self.settled:
+            self.in_flight[job.tenant] -= 1
+        self.settled.clear()
+
+    def ready(self, pool: str) -> list[JobRow]:
+        return [job for job in self.jobs.values() if job.state is JobState.AVAILABLE and job.pool == pool]
+
+    def claim(self, tick: Tick) -> list[LiveRow]:
+        """Of the picked, those that are there still and whose tenant has room on its own row at this moment."""
+        if not self.may_commit(tick):
+            return []
+        claimed = []
+        for job in tick.picks:
+            if self.is_claimable(job) and self.has_room(job, tick):
+                tick.room[job.tenant] -= 1
+                claimed.append(self.hand_out(job))
+        return claimed
+
+    def is_cut_off(self, tick: Tick) -> bool:
+        """A session that was idle for too long in its transaction is ended, and its lock is free."""
+        return self.now - tick.opened_at > IDLE_SECONDS
+
+    def may_commit(self, tick: Tick) -> bool:
+        return not self.is_cut_off(tick)
+
+    def is_claimable(self, job: JobRow) -> bool:
+        return job.state is JobState.AVAILABLE
+
+    def has_room(self, job: JobRow, tick: Tick) -> bool:
+        """On the row as it is now; what the tick has read of it is not asked."""
+        del tick
+        return self.in_flight[job.tenant] < self.caps[job.tenant]
+
+    def hand_out(self, job: JobRow, id_: Id = 0) -> LiveRow:
+        live = LiveRow(id_ or next(self._ids), job, next(self._tokens), job.fence, self.now)
+        self.live[live.id] = live
+        self.last_token[live.id] = live.token
+        self.in_flight[job.tenant] += 1
+        job.enter(JobState.DISPATCHED)
+        return live
+
+    def republish(self, *, is_epoch_new: bool = False) -> list[Hint]:
+        """What nobody began goes out again, under a new token."""
+        age = 0.0 if is_epoch_new else self.republish_seconds
+        late = [live for live in self.live.values() if not live.has_begun and live.published_at <= self.now - age]
+        for live in late:
+            live.published_at = self.now
+            self.renew(live)
+        return [hint_of(live) for live in late]
+
+    def renew(self, live: LiveRow) -> None:
+        live.token = self.last_token[live.id] = next(self._tokens)
+
+    def rescue(self) -> list[LiveRow]:
+        """Executions whose lease ran out end as crashed; those that were."""
+        lost = [live for live in self.live.values() if live.has_begun and self.is_lost(live)]
+        alone = {live.id for live in lost if self._is_alone(live)}
+        for live in lost:
+            verdict = verdicts.crashed(
+                live.id,
+                live.fence,
+                crash_count=live.job.crash_count,
+                was_alone=live.id in alone,
+                cause="lost",
+                is_lost=True,
+            )
+            self.settle(verdict)
+        return lost
+
+    def is_lost(self, live: LiveRow) -> bool:
+        return live.lease_expires_at is not None and live.lease_expires_at < self.now
+
+    def _is_alone(self, live: LiveRow) -> bool:
+        return sum(other.worker == live.worker for other in self.live.values()) == 1
+
+    # The workers' -----------------------------------------------------------------------------------------
+
+    def start(self, hint: Hint, worker: str, *, skew: float = 0.0) -> LiveRow | None:
+        """Make the execution this worker's, under a new fence; None: it is not to be had by this message."""
+        live = self.live.get(hint.execution)
+        if live is None or live.token != hint.token or live.has_begun:
+            return None
+        live.worker = worker
+        live.fence += 1
+        live.lease_expires_at = self.lease_end(skew)
+        live.job.fence = live.fence
+        live.job.enter(JobState.EXECUTING)
+        return live
+
+    def heartbeat(self, fences: Mapping[Id, int], *, skew: float = 0.0) -> dict[Id, LiveRow]:
+        """Renew what is still the worker's; the others are not its any more."""
+        ours = {id_: live for id_, fence in fences.items() if (live := self.live.get(id_)) and live.fence == fence}
+        for live in ours.values():
+            live.lease_expires_at = self.lease_end(skew)
+        return ours
+
+    def lease_end(self, skew: float) -> float:
+        """By the store's clock, whatever the worker's says."""
+        del skew
+        return self.now + self.lease_seconds
+
+    def settle(self, verdict: Settlement, job: JobRow | None = None) -> bool:
+        """Whether the verdict took hold: only while its execution is live under its fence. ``job`` is whose it was."""
+        live = self.live.get(verdict.execution_id)
+        if not self.is_held(live, verdict.fence):
+            return False
+        target = live.job if live is not None else job
+        if target is None:
+            return False
+        if live is not None:
+            del self.live[live.id]
+            self.settled.append(target)
+        self._end(target, verdict, is_unwanted=live is not None and live.is_cancel_requested)
+        return True
+
+    def _end(self, job: JobRow, verdict: Settlement, *, is_unwanted: bool) -> None:
+        state = JobState(verdict.state)
+        if is_unwanted and self.heeds_cancel(state):
+            state = JobState.CANCELLED
+        job.attempt += verdict.attempt_delta
+        job.crash_count += verdict.crash_delta
+        job.due_at = self.now + (verdict.due_in_seconds or 0.0) if state is JobState.RETRYABLE else None
+        job.completions += state is JobState.COMPLETED
+        job.enter(state)
+
+    def heeds_cancel(self, state: JobState) -> bool:
+        """A job that somebody asked to cancel does not go back to work."""
+        return state in {JobState.AVAILABLE, JobState.RETRYABLE}
+
+    def checkpoint(self, live_id: Id, fence: int, job: JobRow, step: int) -> bool:
+        """Commit an effect together with the checkpoint that says so."""
+        if not self.is_held(self.live.get(live_id), fence):
+            return False
+        job.step = step + 1
+        job.effects += 1
+        return True
+
+    def is_held(self, live: LiveRow | None, fence: int) -> bool:
+        return live is not None and live.fence == fence
+
+    # For whoever looks ------------------------------------------------------------------------------------
+
+    def live_of(self, job: JobRow) -> LiveRow | None:
+        return next((live for live in self.live.values() if live.job is job), None)
+
+    def open_jobs(self) -> Sequence[JobRow]:
+        return [job for job in self.jobs.values() if job.state not in TERMINAL_STATES]
+
+    def in_flight_of(self, tenant: str) -> int:
+        """What is in flight, and what has ended and was not collected yet."""
+        return sum(live.job.tenant == tenant for live in self.live.values()) + sum(
+            job.tenant == tenant for job in self.settled
+        )
+
+
+def hint_of(live: LiveRow) -> Hint:
+    return Hint(live.id, live.token, live.job.pool)

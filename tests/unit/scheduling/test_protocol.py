@@ -1,0 +1,51 @@
+"""Thousands of histories of the protocol, each a seed: no job is lost, none counts twice, no cap is broken.
+
+`PROTOCOL_SEEDS=100000` walks more of them, `PROTOCOL_FIRST_SEED=…` others; a failure names its seed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests import protocol_bugs as bugs
+from tests.protocol_checks import check_walk
+from tests.protocol_store import Store
+
+SEEDS = int(os.environ.get("PROTOCOL_SEEDS", "3000"))
+FIRST_SEED = int(os.environ.get("PROTOCOL_FIRST_SEED", "0"))
+# A planted bug that so many histories do not show is one that nobody would find.
+PATIENCE = 1_000
+
+
+def test_every_history_keeps_the_promises() -> None:
+    problems = first_problems(Store, range(FIRST_SEED, FIRST_SEED + SEEDS))
+    assert next(problems, None) is None
+
+
+@pytest.mark.parametrize(
+    ("bug", "promise"),
+    [
+        (bugs.ChecksNoFence, "I2"),
+        (bugs.RescuesWithoutLease, "lives and beats"),
+        (bugs.RepublishesTheSameToken, "superseded"),
+        (bugs.CountsThenClaims, "I3"),
+        (bugs.ActsPastItsLock, "in flight 2 times"),
+        (bugs.NeverRepublishes, "for ever"),
+        (bugs.TrustsWorkersClocks, "lives and beats"),
+        (bugs.ForgetsCancel, "I9"),
+        (bugs.RetriesForEver, "I8"),
+        (bugs.RunsPoisonForEver, "I8"),
+        (bugs.ForgetsWhatEnded, "I10"),
+    ],
+)
+def test_a_planted_bug_is_noticed(bug: type[Store], promise: str) -> None:
+    found = (problem for problems in first_problems(bug, range(PATIENCE)) for problem in problems)
+    assert any(promise in problem for problem in found)
+
+
+def first_problems(kind: type[Store], seeds: range) -> Iterator[list[str]]:
+    """What went wrong, seed by seed; nothing for those in which all was well."""
+    return (problems for seed in seeds if (problems := check_walk(kind, seed)))
