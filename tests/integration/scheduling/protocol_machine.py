@@ -1,0 +1,258 @@
+"""The protocol on PostgreSQL and a broker, with real commits, held beside the store in memory move by move.
+
+Hypothesis chooses the moves, and after each of them both sides must tell the same of every job and every execution. A
+message that was fetched can be begun at any later time, again and again; a worker may end an execution long after it
+was given to another.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from unittest import mock
+
+from django.db import connection
+from django.db.models import F
+from django.utils import timezone
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, precondition, rule
+
+from scheduling import broker
+from scheduling.exceptions import FenceLostError
+from scheduling.lifecycle import JobState
+from scheduling.models import Execution, Job
+from scheduling.services import verdicts
+from scheduling.services.cancellation import cancel_jobs
+from scheduling.services.checkpoints import save_checkpoint
+from scheduling.services.job_requests import JobRequest
+from scheduling.services.leases import heartbeat
+from scheduling.services.rescue import run_sweep
+from scheduling.services.retries import retry_jobs
+from scheduling.services.submission import submit_job
+from scheduling.services.suspension import resume_job, suspend_job
+from scheduling.tasks.execute import read_hint
+from tenants.context import all_tenants, tenant_context
+from tenants.services.tenants import pause_tenant, resume_tenant
+from tests.integration.scheduling.eligible import read_idle_slots
+from tests.integration.scheduling.protocol_sides import (
+    JUMP_SECONDS,
+    PLANS,
+    POOL,
+    ProtocolSides,
+    verdict_on,
+)
+from tests.protocol_store import Hint
+
+QUEUES = ("workflow_team", "workflow_sandbox")
+DELAY = timedelta(minutes=10)
+MOST_TICKS = 20
+WAYS = ("completed", "completed", "failed", "permanent", "yielded", "shut_down", "crashed", "cancelled", "returned")
+
+_JUMP = """
+WITH executions AS (
+    UPDATE scheduling_execution_live SET published_at = published_at - %(by)s, dispatched_at = dispatched_at - %(by)s,
+        started_at = started_at - %(by)s, lease_expires_at = lease_expires_at - %(by)s
+), due AS (UPDATE scheduling_job_due SET due_at = due_at - %(by)s)
+UPDATE scheduling_worker SET heartbeat_at = heartbeat_at - %(by)s
+"""
+
+some = st.integers(0, 10**6)
+
+
+class ProtocolMachine(ProtocolSides):
+    """The moves."""
+
+    # People -----------------------------------------------------------------------------------------------
+
+    @initialize()
+    def begin_with_work(self) -> None:
+        for tenant in PLANS:
+            self.submit(tenant, retries=1, is_late=False)
+
+    @rule(tenant=st.sampled_from(sorted(PLANS)), retries=st.sampled_from([0, 1, 3]), is_late=st.booleans())
+    def submit(self, tenant: str, retries: int, is_late: bool) -> None:
+        later = timezone.now() + DELAY if is_late else None
+        request = JobRequest(kind="noop", max_retries=retries, run_at=later)
+        job = submit_job(tenant=self.tenants[tenant], request=request).job
+        self.model.submit(
+            tenant, POOL, max_retries=retries, delay=DELAY.total_seconds() if is_late else 0.0, id_=job.pk
+        )
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(number=some)
+    def cancel(self, number: int) -> None:
+        job = self.job_of(number)
+        with tenant_context(self.tenants[job.tenant]):
+            assert bool(cancel_jobs(job_ids=[job.id])) is self.model.cancel(job)
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(number=some)
+    def suspend(self, number: int) -> None:
+        job = self.job_of(number)
+        assert self.is_taken(job, suspend_job) is self.model.suspend(job)
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(number=some)
+    def resume(self, number: int) -> None:
+        job = self.job_of(number)
+        assert self.is_taken(job, resume_job) is self.model.make_ready(job, {JobState.SUSPENDED})
+
+    @precondition(lambda self: any(job.state is JobState.RETRYABLE for job in self.model.jobs.values()))
+    @rule(number=some)
+    def hasten(self, number: int) -> None:
+        backing_off = [job for job in self.model.jobs.values() if job.state is JobState.RETRYABLE]
+        job = backing_off[number % len(backing_off)]
+        with tenant_context(self.tenants[job.tenant]):
+            assert retry_jobs(job_ids=[job.id]).hastened == {job.id}
+        assert self.model.make_ready(job, {JobState.RETRYABLE})
+
+    @rule(tenant=st.sampled_from(sorted(PLANS)), cap=st.sampled_from([1, 2, 5]))
+    def change_cap(self, tenant: str, cap: int) -> None:
+        self.set_cap(tenant, cap)
+
+    @rule(tenant=st.sampled_from(sorted(PLANS)))
+    def pause(self, tenant: str) -> None:
+        row = self.tenant_of(tenant)
+        if tenant in self.paused:
+            resume_tenant(tenant=row)
+        else:
+            pause_tenant(tenant=row, reason="a test")
+        self.paused ^= {tenant}
+
+    # Dispatchers ------------------------------------------------------------------------------------------
+
+    @rule()
+    def tick(self) -> None:
+        """As many as find more; then no slot may idle that a job could have."""
+        for _ in range(MOST_TICKS):
+            if not self.tick_both():
+                break
+        assert read_idle_slots(self.pool_id) == []
+
+    @rule()
+    def tick_with_the_broker_away(self) -> None:
+        """What was claimed is undone."""
+        refused: list[broker.Hint] = []
+
+        def refuse(hints: Sequence[broker.Hint]) -> Sequence[broker.Hint]:
+            refused.extend(hints)
+            return hints
+
+        with mock.patch.object(broker, "publish", refuse):
+            self.tick_both()
+        with all_tenants():
+            undone = [id_ for hint in refused for id_ in hint.execution_ids]
+            claimed = dict(Execution.objects.filter(id__in=undone).values_list("id", "job_id"))
+        for id_, job_id in claimed.items():
+            live = self.model.hand_out(self.model.jobs[job_id], id_)
+            assert self.model.settle(verdicts.unpublished(id_, live.fence))
+        assert len(claimed) == len(undone)
+
+    @precondition(lambda self: self.claims)
+    @rule(number=some)
+    def undo(self, number: int) -> None:
+        """A dispatcher that has not heard whether its message was taken undoes the claim, however late."""
+        claim = self.claims[-1 - number % len(self.claims)]
+        self.settle_both(verdicts.unpublished(claim.execution, claim.fence), claim.job)
+
+    @rule()
+    def sweep(self) -> None:
+        result = run_sweep()
+        assert result.rescued == len(self.model.rescue())
+        assert result.republished == len(self.model.republish())
+        self.read_tokens()
+
+    @rule()
+    def flush_broker(self) -> None:
+        self.client.flushdb()
+
+    @rule()
+    def look_at_broker(self) -> None:
+        if not self.client.exists(broker.EPOCH_KEY):
+            self.model.republish(is_epoch_new=True)
+        self.dispatcher._probe_broker()
+        self.read_tokens()
+
+    # Workers ----------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.claims)
+    @rule(number=some, is_first=st.booleans())
+    def lose(self, number: int, is_first: bool) -> None:
+        """A message leaves the broker in whatever order, and its worker dies with it. It may turn up after all."""
+        self._fetch(number, is_first=is_first)
+
+    @precondition(lambda self: self.claims)
+    @rule(number=some, worker=st.integers(0, 1), is_first=st.booleans())
+    def deliver(self, number: int, worker: int, is_first: bool) -> None:
+        """A message leaves the broker and is begun."""
+        if self._fetch(number, is_first=is_first):
+            self.begin_both(self.hints[-1], worker)
+
+    @precondition(lambda self: self.hints)
+    @rule(number=some, worker=st.integers(0, 1))
+    def begin_again(self, number: int, worker: int) -> None:
+        """One of all messages that ever left the broker: late, twice, or after another took its place."""
+        self.begin_both(self.hints[-1 - number % len(self.hints)], worker)
+
+    @precondition(lambda self: self.hands)
+    @rule(number=some, way=st.sampled_from(WAYS))
+    def end(self, number: int, way: str) -> None:
+        """By one that has it, or had it: what was killed, was rescued or has ended already comes again."""
+        hand = self.hands[-1 - number % len(self.hands)]
+        self.settle_both(verdict_on(hand.execution, way), hand.job)
+
+    @precondition(lambda self: self.hands)
+    @rule(number=some)
+    def checkpoint(self, number: int) -> None:
+        hand = self.hands[-1 - number % len(self.hands)]
+        one = hand.execution
+
+        def take_effect() -> None:
+            Job.objects.filter(pk=one.job_id).update(progress_current=F("progress_current") + 1)
+
+        try:
+            save_checkpoint(
+                tenant_id=one.tenant_id,
+                job_id=one.job_id,
+                fence=one.fence,
+                state={},
+                effects=take_effect,
+            )
+            is_kept = True
+        except FenceLostError:
+            is_kept = False
+        assert is_kept is self.model.checkpoint(one.execution_id, one.fence, hand.job, hand.job.step)
+
+    @rule(worker=st.integers(0, 1))
+    def beat(self, worker: int) -> None:
+        """With all that the worker ever began."""
+        worker_id = self.workers[worker]
+        fences = {hand.execution.execution_id: hand.execution.fence for hand in self.hands if hand.worker == worker_id}
+        answer = heartbeat(worker_id=worker_id, is_stopping=False, fences=fences)
+        ours = self.model.heartbeat(fences)
+        assert {id_: lease.is_cancel_requested for id_, lease in answer.leases.items()} == {
+            id_: live.is_cancel_requested for id_, live in ours.items()
+        }
+
+    @rule()
+    def jump_clock(self) -> None:
+        """Everything that has a time is older by a jump."""
+        with all_tenants(), connection.cursor() as cursor:
+            cursor.execute(_JUMP, {"by": timedelta(seconds=JUMP_SECONDS)})
+        self.model.now += JUMP_SECONDS
+
+    def _fetch(self, number: int, *, is_first: bool) -> bool:
+        """Whether there was a message to take from one of the queues."""
+        queues = [queue for queue in QUEUES if self.client.exists(queue)]
+        if not queues:
+            return False
+        queue = queues[number % len(queues)]
+        raw = self.client.rpop(queue) if is_first else self.client.lpop(queue)
+        args, kwargs, _ = json.loads(base64.b64decode(json.loads(raw)["body"]))
+        hint = read_hint(tuple(args), kwargs)
+        assert hint is not None
+        (execution_id,), token = hint
+        self.hints.append(Hint(execution_id, token, POOL))
+        return True

@@ -1,0 +1,189 @@
+"""The two sides of the stateful test: the product on PostgreSQL and the store in memory, and where they must agree."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import redis
+from django.db.models import Count
+from hypothesis.stateful import RuleBasedStateMachine, invariant
+
+from scheduling.models import Execution, Job, LiveExecution, Settled, WorkerPool
+from scheduling.retry import RetryPolicy
+from scheduling.services import verdicts
+from scheduling.services.dispatching import run_tick
+from scheduling.services.execution import StartedExecution, start_executions
+from scheduling.services.ledger import verify_ledger
+from scheduling.services.settlement import settle
+from scheduling.services.workers import register_worker
+from scheduling.worker.dispatcher import Dispatcher
+from tenants.context import all_tenants, tenant_context
+from tenants.exceptions import DomainError
+from tenants.models import Tenant
+from tenants.services.tenants import create_tenant, update_tenant
+from tests.integration.scheduling.test_invariants import check_histories, recount
+from tests.protocol_store import Hint, Id, JobRow, Store
+
+POOL = "default"
+PLANS = {"acme": "team", "globex": "sandbox"}
+# Far apart, and no sum of jumps is near another: how long the machine takes in between decides nothing.
+JUMP_SECONDS, LEASE_SECONDS, REPUBLISH_SECONDS = 1_500, 3_600, 5_400
+
+
+class MemoryStore(Store):
+    lease_seconds = LEASE_SECONDS
+    republish_seconds = REPUBLISH_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a dispatcher remembers of what it has handed out."""
+
+    execution: Id
+    fence: int
+    job: JobRow
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """An execution as a worker remembers it for ever."""
+
+    execution: StartedExecution
+    worker: Id
+    job: JobRow
+
+
+class ProtocolSides(RuleBasedStateMachine):
+    """``client`` is the broker; ``reset`` empties the database after each history."""
+
+    def __init__(self, client: redis.Redis, reset: Callable[[], None]) -> None:
+        super().__init__()
+        self.client, self.reset = client, reset
+        client.flushdb()
+        self.pool_id = WorkerPool.objects.get(name=POOL).pk
+        self.tenants = {slug: create_tenant(slug=slug, plan=plan) for slug, plan in PLANS.items()}
+        self.workers = [
+            register_worker(pool_name=POOL, hostname="test", pid=pid, slots=slots).worker_id
+            for pid, slots in ((1, 3), (2, 2))
+        ]
+        self.model = MemoryStore(dict.fromkeys(PLANS, 2))
+        for tenant in PLANS:
+            self.set_cap(tenant, 2)
+        self.dispatcher = Dispatcher(threading.Event(), duties=())
+        self.paused: set[str] = set()
+        self.tokens: set[Id] = set()
+        self.hints: list[Hint] = []
+        self.claims: list[Claim] = []
+        self.hands: list[Hand] = []
+
+    @invariant()
+    def tells_what_the_model_tells(self) -> None:
+        with all_tenants():
+            rows = Job.objects.values_list("id", "state", "attempt", "crash_count", "fence", "progress_current")
+            jobs = {id_: facts for id_, *facts in rows}
+            executions = {
+                row.pk: [row.job_id, row.token, row.fence, row.started_at is not None, bool(row.cancel_requested_at)]
+                for row in LiveExecution.objects.all()
+            }
+        assert jobs == {
+            job.id: [job.state, job.attempt, job.crash_count, job.fence, job.effects]
+            for job in self.model.jobs.values()
+        }
+        assert executions == {
+            live.id: [live.job.id, live.token, live.fence, live.has_begun, live.is_cancel_requested]
+            for live in self.model.live.values()
+        }
+        assert recount() == []
+
+    def teardown(self) -> None:
+        try:
+            check_histories()
+            assert verify_ledger().is_balanced
+            with all_tenants():
+                ended = Execution.objects.filter(outcome=Execution.Outcome.COMPLETED).values("job_id")
+                assert not ended.annotate(times=Count("id")).filter(times__gt=1)
+        finally:
+            self.reset()
+
+    def job_of(self, number: int) -> JobRow:
+        jobs = list(self.model.jobs.values())
+        return jobs[-1 - number % len(jobs)]
+
+    def tenant_of(self, slug: str) -> Tenant:
+        with all_tenants():
+            return Tenant.objects.get(slug=slug)
+
+    def set_cap(self, tenant: str, cap: int) -> None:
+        update_tenant(tenant=self.tenant_of(tenant), changes={"max_concurrency": cap})
+        self.model.caps[tenant] = cap
+
+    def is_taken(self, job: JobRow, act: Callable[..., object]) -> bool:
+        try:
+            with tenant_context(self.tenants[job.tenant]):
+                act(job_id=job.id, reason="a test")
+        except DomainError:
+            return False
+        return True
+
+    def settle_both(self, verdict: verdicts.Settlement, job: JobRow) -> None:
+        assert bool(settle([verdict])) is self.model.settle(verdict, job)
+
+    def begin_both(self, hint: Hint, worker: int) -> None:
+        worker_id = self.workers[worker]
+        started = start_executions(execution_ids=[hint.execution], token=hint.token, worker_id=worker_id)
+        live = self.model.start(hint, worker_id)
+        assert len(started) == (live is not None)
+        if live is not None:
+            self.hands.append(Hand(started[0], worker_id, live.job))
+
+    def tick_both(self) -> bool:
+        with all_tenants():
+            # Small jobs would share messages, which the model does not know.
+            Settled.objects.update(is_sample=False)
+        self.model.stage_due()
+        result = run_tick(self.pool_id)
+        self.model.collect()
+        with all_tenants():
+            rows = list(LiveExecution.objects.exclude(id__in=list(self.model.live)))
+        for row in rows:
+            job = self.model.jobs[row.job_id]
+            assert self.model.is_claimable(job)
+            assert job.tenant not in self.paused
+            assert self.model.in_flight[job.tenant] < self.model.caps[job.tenant]
+            live = self.model.hand_out(job, row.pk)
+            live.token = self.model.last_token[row.pk] = row.token
+            self.tokens.add(row.token)
+            self.claims.append(Claim(row.pk, row.fence, job))
+        return result.has_more
+
+    def read_tokens(self) -> None:
+        """What was published again, and nothing else, has a token that it never had."""
+        renewed = {live.id for live in self.model.live.values() if isinstance(live.token, int)}
+        with all_tenants():
+            tokens = dict(LiveExecution.objects.filter(id__in=renewed).values_list("id", "token"))
+        assert not self.tokens.intersection(tokens.values())
+        self.tokens.update(tokens.values())
+        for id_, token in tokens.items():
+            self.model.live[id_].token = self.model.last_token[id_] = token
+
+
+def verdict_on(one: StartedExecution, way: str) -> verdicts.Settlement:
+    id_, fence = one.execution_id, one.fence
+    match way:
+        case "completed":
+            return verdicts.completed(id_, fence, {"ok": True})
+        case "failed" | "permanent":
+            failure = verdicts.Failure("ValueError", "no", "", is_permanent=way == "permanent")
+            policy = RetryPolicy(one.max_retries)
+            return verdicts.failed(id_, fence, failure, failed_attempts=one.attempt, policy=policy)
+        case "yielded":
+            return verdicts.yielded(id_, fence, {"at": 1})
+        case "shut_down":
+            return verdicts.shut_down(id_, fence)
+        case "cancelled":
+            return verdicts.cancelled(id_, fence)
+        case "returned":
+            return verdicts.returned(id_, fence, cause="time")
+    return verdicts.crashed(id_, fence, crash_count=one.crash_count, was_alone=True, cause="killed", is_lost=False)
