@@ -80,6 +80,10 @@ class _Outage:
         self._is_away = False
         self._ask_again_at = 0.0
 
+    @property
+    def is_away(self) -> bool:
+        return self._is_away
+
     def is_to_be_waited_out(self) -> bool:
         return self._is_away and time.monotonic() < self._ask_again_at
 
@@ -124,6 +128,11 @@ def give_back(tenant_id: UUID, rate: Rate, tokens: int) -> None:
 def look(tenant_id: UUID, rate: Rate) -> Grant:
     """How the bucket stands."""
     return _ask(tenant_id, rate, 0)
+
+
+def is_away() -> bool:
+    """Whether Redis did not answer when it was last asked, so that this process counts for itself."""
+    return _outage.is_away
 
 
 def _ask(tenant_id: UUID, rate: Rate, wanted: int) -> Grant:

@@ -15,6 +15,7 @@ from scheduling.conf import lease_seconds
 from scheduling.models import DeadLetter, PoolClock, Queue, SchedulingEntity, Worker
 from scheduling.selectors.fairness import FairShare, InFlight, read_fair_share, read_in_flight
 from scheduling.selectors.jobs import CappedCount
+from scheduling.selectors.standing import is_recent
 from scheduling.selectors.standings import unread_since
 from scheduling.selectors.stops import Stop, list_stops
 from scheduling.selectors.throughput import Ended, RecentWork, read_recent_work
@@ -91,6 +92,7 @@ class PoolLine:
     slots: int
     in_flight: int
     ticked_seconds: float | None
+    is_broker_away: bool
 
     @property
     def slot_cells(self) -> list[bool]:
@@ -99,7 +101,9 @@ class PoolLine:
 
     @property
     def is_dispatcher_silent(self) -> bool:
-        return self.ticked_seconds is None or self.ticked_seconds > DISPATCHER_SILENCE_SECONDS
+        """One that says that it cannot publish is not silent."""
+        is_late = self.ticked_seconds is None or self.ticked_seconds > DISPATCHER_SILENCE_SECONDS
+        return is_late and not self.is_broker_away
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,7 @@ class Overview:
     pools: list[PoolLine]
     has_workers: bool
     is_dispatcher_silent: bool
+    is_broker_away: bool
     work: RecentWork
     fair_share: FairShare
     dead_letters: CappedCount
@@ -167,7 +172,7 @@ def read_overview() -> Overview:
     now = clocks[0].now if clocks else read_clock()
     work = read_recent_work(now)
     in_flight = read_in_flight(now, work.since)
-    pools = _pool_lines(clocks, _live_workers(now), queues, in_flight)
+    pools = _pool_lines(now, clocks, _live_workers(now), queues, in_flight)
     slots_by_pool = {clock.pool_id: pool.slots for clock, pool in zip(clocks, pools, strict=True)}
     return Overview(
         now=now,
@@ -176,6 +181,7 @@ def read_overview() -> Overview:
         pools=pools if is_all_tenants else [],
         has_workers=any(pool.slots for pool in pools),
         is_dispatcher_silent=any(pool.is_dispatcher_silent for pool in pools),
+        is_broker_away=any(pool.is_broker_away for pool in pools),
         work=work,
         fair_share=read_fair_share(
             queues=queues, slots_by_pool=slots_by_pool, in_flight=in_flight, ended_by_tenant=work.by_tenant
@@ -205,15 +211,20 @@ def _live_workers(now: datetime) -> list[Worker]:
 
 
 def _pool_lines(
-    clocks: Sequence[PoolClock], workers: Sequence[Worker], queues: Sequence[Queue], in_flight: Sequence[InFlight]
+    now: datetime,
+    clocks: Sequence[PoolClock],
+    workers: Sequence[Worker],
+    queues: Sequence[Queue],
+    in_flight: Sequence[InFlight],
 ) -> list[PoolLine]:
     pool_of = {queue.id: queue.pool_id for queue in queues}
     lines = []
     for clock in clocks:
         own = [worker for worker in workers if worker.pool_id == clock.pool_id]
         busy = round(sum(row.slots for row in in_flight if pool_of.get(row.queue_id) == clock.pool_id))
-        ticked = None if clock.ticked_at is None else (clock.now - clock.ticked_at).total_seconds()  # type: ignore[attr-defined]
-        lines.append(PoolLine(clock.pool.name, own, sum(worker.slots for worker in own), busy, ticked))
+        ticked = None if clock.ticked_at is None else (now - clock.ticked_at).total_seconds()
+        slots = sum(worker.slots for worker in own)
+        lines.append(PoolLine(clock.pool.name, own, slots, busy, ticked, is_recent(clock.broker_away_at, now)))
     return lines
 
 

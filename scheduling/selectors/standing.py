@@ -143,14 +143,15 @@ def read_standing(job: Job) -> Standing:
         pool_drain=Stop(next(row), next(row), next(row)),
         slots=next(row),
         in_flight=next(row),
-        is_ticked=_is_recent(next(row), now),
-        is_broker_away=_is_recent(next(row), now),
+        is_ticked=is_recent(next(row), now),
+        is_broker_away=is_recent(next(row), now),
         worker_seconds=allowed,
         has_worker_time=has_worker_time,
     )
 
 
-def _is_recent(moment: datetime | None, now: datetime) -> bool:
+def is_recent(moment: datetime | None, now: datetime) -> bool:
+    """Whether what a dispatcher wrote of a pool at ``moment`` still says how it stands."""
     return moment is not None and now - moment < TICK_AGE
 
 

@@ -26,6 +26,7 @@ from tenants.context import all_tenants
 from tenants.limits import month_of
 from tenants.selectors.limits import EffectiveLimit
 from tenants.selectors.tenant_pages import IN_PAGE, TenantPage, read_pages
+from tenants.selectors.usage import Measured
 from tenants.services.audit import AuditTarget, record_audit
 
 _NOW = """
@@ -78,21 +79,26 @@ class UsageDifference:
     measured_us: int
 
 
-def measure_usage(tenant_id: UUID, limits: dict[str, EffectiveLimit]) -> dict[str, tuple[int, float]]:
-    """What is no counter: {key: (used, seconds until it is all free again)}; what Redis would say only if it does."""
+# Beside the bucket's standing, which is this process's own then.
+REDIS_AWAY = "The broker is away: each web process counts for itself until it is back."
+
+
+def measure_usage(tenant_id: UUID, limits: dict[str, EffectiveLimit]) -> dict[str, Measured]:
+    """What is no counter."""
     with connection.cursor() as cursor:
         cursor.execute(_NOW, {"tenant_id": tenant_id})
         waiting, in_flight, schedules = cursor.fetchone()
     measured = {
-        MAX_WAITING_JOBS.key: (int(waiting), 0.0),
-        MAX_CONCURRENCY.key: (int(in_flight), 0.0),
-        SCHEDULE_COUNT.key: (int(schedules), 0.0),
+        MAX_WAITING_JOBS.key: Measured(int(waiting)),
+        MAX_CONCURRENCY.key: Measured(int(in_flight)),
+        SCHEDULE_COUNT.key: Measured(int(schedules)),
     }
     rate = Rate.per_minute(limits[SUBMITS_PER_MINUTE.key].allowed or 0, limits[SUBMIT_BURST.key].allowed or 0)
     if rate is not None:
         grant = rate_buckets.look(tenant_id, rate)
         used = rate.burst - grant.remaining(rate)
-        measured[SUBMIT_BURST.key] = (used, grant.backlog_us / 1_000_000)
+        note = REDIS_AWAY if rate_buckets.is_away() else ""
+        measured[SUBMIT_BURST.key] = Measured(used, grant.backlog_us / 1_000_000, note)
     return measured
 
 

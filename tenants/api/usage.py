@@ -36,6 +36,7 @@ class UsageLineSerializer(serializers.Serializer[UsageLine]):
     state = serializers.ChoiceField(choices=[state.value for state in State], help_text="`near` from 80 %.")
     source = serializers.ChoiceField(choices=[source.value for source in Source], help_text="Who says how much.")
     override_expires_at = serializers.DateTimeField(allow_null=True)
+    note = serializers.CharField(help_text="What the number leaves out, such as while Redis is away; mostly empty.")
 
 
 class LimitWarningSerializer(serializers.Serializer[Any]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from django.apps import apps
@@ -14,8 +15,17 @@ from tenants.limits import NO_PERIOD, Limit, Source, Span, State, month_end, mon
 from tenants.models import LimitWarning, TenantUsage
 from tenants.selectors.limits import EffectiveLimit, effective_limits
 
-# (tenant, its limits) → {key: (used, seconds until all of it is free again)}
-type Measure = Callable[[UUID, Mapping[str, EffectiveLimit]], Mapping[str, tuple[int, float]]]
+
+class Measured(NamedTuple):
+    """What is used, and seconds until all of it is free again; ``note`` says what the number leaves out."""
+
+    used: int
+    seconds: float = 0.0
+    note: str = ""
+
+
+# (tenant, its limits) → by key
+type Measure = Callable[[UUID, Mapping[str, EffectiveLimit]], Mapping[str, Measured]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +40,7 @@ class UsageLine:
     resets_at: datetime | None
     state: State
     override_expires_at: datetime | None
+    note: str = ""
 
     @property
     def part(self) -> float | None:
@@ -70,14 +81,14 @@ def _measures() -> list[Measure]:
 def _line(
     effective: EffectiveLimit,
     counted: Mapping[str, int],
-    measured: Mapping[str, tuple[int, float]],
+    measured: Mapping[str, Measured],
     now: datetime,
 ) -> UsageLine:
     limit, allowed = effective.limit, effective.allowed
     amount: int | None = counted.get(limit.key, 0) if limit.is_counter else None
-    resets_at = month_end(now) if limit.span is Span.MONTH else None
+    resets_at, note = month_end(now) if limit.span is Span.MONTH else None, ""
     if limit.key in measured:
-        amount, seconds = measured[limit.key]
+        amount, seconds, note = measured[limit.key]
         resets_at = now + timedelta(seconds=seconds) if seconds > 0 else resets_at
     room = None if allowed is None else allowed * limit.counts_per_unit
     return UsageLine(
@@ -89,4 +100,5 @@ def _line(
         resets_at=resets_at,
         state=state_of(amount, room) if limit.warns else State.OK,
         override_expires_at=effective.expires_at,
+        note=note,
     )

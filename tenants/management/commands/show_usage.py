@@ -50,6 +50,7 @@ def _facts(slug: str, usage: Usage) -> dict[str, Any]:
                 "resets_at": None if line.resets_at is None else format_moment(line.resets_at),
                 "state": line.state,
                 "source": line.source,
+                "note": line.note,
             }
             for line in usage.lines
         ],
@@ -61,4 +62,6 @@ def _sentence(line: UsageLine) -> str:
     allowed = "no limit" if line.allowed is None else f"{line.allowed:,}"
     used = "" if line.used is None else f"{line.used:,} of "
     resets = "" if line.resets_at is None else f", resets {format_moment(line.resets_at)}"
-    return f"{line.limit.key}: {used}{allowed} {line.limit.unit} ({line.state}, by {line.source}{resets})"
+    return f"{line.limit.key}: {used}{allowed} {line.limit.unit} ({line.state}, by {line.source}{resets})" + (
+        f". {line.note}" if line.note else ""
+    )

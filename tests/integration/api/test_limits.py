@@ -15,6 +15,7 @@ from scheduling.limits import WORKER_SECONDS
 from scheduling.models import Job
 from scheduling.services.cancellation import cancel_here
 from scheduling.services.retries import retry_jobs
+from scheduling.services.usage import REDIS_AWAY
 from tenants.context import Actor, acting_as, tenant_context
 from tenants.limits import format_moment, month_end, month_of
 from tenants.models import Tenant
@@ -209,4 +210,13 @@ def test_without_redis_the_process_keeps_the_rate_and_nothing_is_a_5xx(
 ) -> None:
     allow(acme, submits_per_minute=1, submit_burst=2)
     assert [acme_api.post(JOBS, NOOP).status_code for _ in range(3)] == [201, 201, 429]
-    assert acme_api.get("/api/v1/usage/").status_code == 200
+    answer = acme_api.get("/api/v1/usage/")
+    assert answer.status_code == 200
+    assert {line["key"]: line["note"] for line in answer.json()["limits"] if line["note"]} == {
+        "submit_burst": REDIS_AWAY
+    }
+
+
+def test_with_redis_no_limit_has_a_note(acme: Tenant, acme_api: APIClient) -> None:
+    allow(acme, submits_per_minute=1, submit_burst=2)
+    assert {line["note"] for line in acme_api.get("/api/v1/usage/").json()["limits"]} == {""}

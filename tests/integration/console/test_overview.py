@@ -143,6 +143,20 @@ def test_it_says_that_nobody_works(console: Console, staff: User, acme_work: Wor
     assert "The dispatcher is silent" in page
 
 
+def test_a_broker_that_is_away_is_not_told_as_a_silent_dispatcher(
+    console: Console, staff: User, acme_user: User, live_worker: Worker
+) -> None:
+    with all_tenants():
+        PoolClock.objects.update(ticked_at=timezone.now() - timedelta(minutes=1), broker_away_at=timezone.now())
+    page = console(staff).get(reverse("admin:index")).content.decode()
+    assert "The broker is away" in page
+    assert "The dispatcher is silent" not in page
+    assert "dispatcher silent" not in page
+    page = console(acme_user).get(reverse("admin:index")).content.decode()
+    assert "The platform is not starting jobs" in page
+    assert "The broker is away" not in page
+
+
 def test_it_is_calm_while_everything_works(console: Console, staff: User, live_worker: Worker) -> None:
     with all_tenants():
         PoolClock.objects.update(ticked_at=timezone.now())
