@@ -53,6 +53,8 @@ class Launch:
     folder: Path
     identity: Identity
     environment: dict[str, str]
+    # Where it must be found again; else any that is free.
+    port: int | None = None
 
 
 def free_port() -> int:
@@ -66,7 +68,7 @@ def free_port() -> int:
 def start(launch: Launch) -> Server:
     """Start the server and return it once it answers; on a port taken in the meantime, try another."""
     for _ in range(_PORT_TRIES):
-        port = free_port()
+        port = launch.port or free_port()
         launch.log.write_bytes(b"")
         process = _spawn(launch, port)
         try:

@@ -16,9 +16,18 @@ def broker_url(port: int, password: str) -> str:
 
 
 def start_valkey(
-    program: Program, folder: Path, *, password: str, identity: Identity, environment: dict[str, str]
+    program: Program,
+    folder: Path,
+    *,
+    password: str,
+    identity: Identity,
+    environment: dict[str, str],
+    port: int | None = None,
 ) -> Server:
-    """Start Valkey. It keeps nothing on disk: PostgreSQL holds every job, so an empty broker costs none."""
+    """Start Valkey. It keeps nothing on disk: PostgreSQL holds every job, so an empty broker costs none.
+
+    ``port`` is where one that was killed comes back.
+    """
     configuration = folder / "valkey.conf"
     configuration.touch(mode=0o600)
     give(identity, configuration)
@@ -41,6 +50,7 @@ def start_valkey(
         folder=folder,
         identity=identity,
         environment=environment,
+        port=port,
     )
     return start(launch)
 
