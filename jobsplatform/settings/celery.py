@@ -39,6 +39,8 @@ CELERY_WORKER_PROC_ALIVE_TIMEOUT = 30.0  # seconds: models load before the fork,
 CELERY_TASK_SOFT_TIME_LIMIT = 3_600  # seconds
 CELERY_TASK_TIME_LIMIT = 3_660  # seconds
 
+# Comes back within a second or two, however long the broker was away.
+CELERY_WORKER_CONSUMER = "scheduling.worker.consumer:ReturningConsumer"
 CELERY_BROKER_CONNECTION_RETRY = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
