@@ -80,21 +80,31 @@ def app_name() -> str:
 
 
 def count_keys_of(tenant_id: UUID) -> int:
-    """How many keys bear this tenant's id, in the broker and the cache."""
+    """How many keys bear this tenant's id, in the broker and the cache; raises BrokerUnavailableError."""
     return sum(len(keys) for _, keys in _keys_of(tenant_id))
 
 
 def delete_keys_of(tenant_id: UUID) -> int:
-    """Delete every key that bears this tenant's id, in the broker and the cache; how many."""
-    return sum(client.delete(*keys) for client, keys in _keys_of(tenant_id) if keys)
+    """Delete every key that bears this tenant's id, in the broker and the cache; how many.
+
+    Raises BrokerUnavailableError.
+    """
+    try:
+        return sum(client.delete(*keys) for client, keys in _keys_of(tenant_id) if keys)
+    except BROKER_ERRORS as error:
+        raise BrokerUnavailableError(str(error)) from error
 
 
 def _keys_of(tenant_id: UUID) -> list[tuple[redis.Redis, list[bytes]]]:
     cache = redis.Redis.from_url(str(settings.CACHES["default"]["LOCATION"]), socket_timeout=SOCKET_TIMEOUT_SECONDS)
-    return [
-        (client, [*client.scan_iter(f"*{tenant_id}*", SCAN_KEYS), *client.scan_iter(f"*{tenant_id.hex}*", SCAN_KEYS)])
-        for client in (_client(), cache)
-    ]
+    patterns = (f"*{tenant_id}*", f"*{tenant_id.hex}*")
+    try:
+        return [
+            (client, [key for pattern in patterns for key in client.scan_iter(pattern, SCAN_KEYS)])
+            for client in (_client(), cache)
+        ]
+    except BROKER_ERRORS as error:
+        raise BrokerUnavailableError(str(error)) from error
 
 
 def publish(hints: Sequence[Hint]) -> Sequence[Hint]:

@@ -149,6 +149,10 @@ class UpkeepBusyError(DomainError):
     code, category, title = "upkeep_running", "conflict", "This upkeep is running already"
 
 
+class BrokerAwayError(DomainError):
+    code, category, title = "broker_unavailable", "unavailable", "The broker does not answer now; ask when it is back"
+
+
 class UpkeepUnavailableError(DomainError):
     code, category, title = "broker_unavailable", "unavailable", "The broker does not take messages now"
 

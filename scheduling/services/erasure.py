@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from scheduling import broker
+from scheduling.exceptions import BrokerAwayError, BrokerUnavailableError
 from scheduling.models import LiveExecution
 from scheduling.services.tenant_work import cancel_running
 from tenants.services.erasure.erasers import Erased, Eraser
@@ -25,12 +26,18 @@ def erase(tenant_id: UUID, most: int) -> Erased:
     left = in_flight.count()
     if left:
         return Erased(is_done=False, note=f"Waits for {left} running jobs to stop.")
-    return Erased(is_done=True, removed={"keys": broker.delete_keys_of(tenant_id)})
+    try:
+        return Erased(is_done=True, removed={"keys": broker.delete_keys_of(tenant_id)})
+    except BrokerUnavailableError:
+        return Erased(is_done=False, note="Waits for the broker, which is away.")
 
 
 def count(tenant_id: UUID) -> Mapping[str, int]:
-    """The tenant's keys in the broker and the cache."""
-    return {"keys": broker.count_keys_of(tenant_id)}
+    """The tenant's keys in the broker and the cache; `BrokerAwayError` where nobody can tell."""
+    try:
+        return {"keys": broker.count_keys_of(tenant_id)}
+    except BrokerUnavailableError as error:
+        raise BrokerAwayError from error
 
 
 ERASER = Eraser(erase, count)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -12,8 +13,12 @@ from django.contrib.auth.models import User
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
+from scheduling import broker
+from scheduling.exceptions import BrokerAwayError
 from scheduling.processors.retrieval.services import create_dataset
 from scheduling.services.ledger import verify_ledger
 from tenants.context import all_tenants
@@ -194,3 +199,41 @@ def test_the_command_erases_and_the_other_recounts(no_grace: None, db: None) -> 
     out = io.StringIO()
     call_command("verify_erasure", printed["id"], "--json", stdout=out)
     assert json.loads(out.getvalue())["is_good"]
+
+
+@pytest.fixture
+def without_broker(settings: Any) -> Iterator[Callable[[], None]]:
+    """A function after which the broker is away."""
+
+    def leave() -> None:
+        settings.REDIS_URL = "redis://127.0.0.1:1/0"
+        broker._client.cache_clear()
+
+    yield leave
+    broker._client.cache_clear()
+
+
+def test_an_erasure_waits_for_a_broker_that_is_away(
+    acme: Tenant, no_grace: None, files: None, without_broker: Callable[[], None]
+) -> None:
+    erasure = asked(acme)
+    assert advance(erasure.pk)  # what is there is counted
+    without_broker()
+    for _ in range(5):
+        advance(erasure.pk)
+    erasure = find_erasure(erasure_id=erasure.pk)
+    assert erasure.is_open
+    assert "Waits for the broker" in erasure.note
+
+
+def test_what_is_left_is_not_told_while_the_broker_is_away(
+    acme: Tenant, no_grace: None, files: None, client: Client, staff: User, without_broker: Callable[[], None]
+) -> None:
+    erasure = run_to_the_end(asked(acme))
+    without_broker()
+    with pytest.raises(BrokerAwayError):
+        verify_erasure(erasure_id=erasure.pk)
+    client.force_login(staff)
+    page = client.post(reverse("admin:tenants_tenanterasure_act", args=[erasure.pk, "verify"]), follow=True)
+    assert page.status_code == 200
+    assert "The broker does not answer now" in page.content.decode()
