@@ -59,6 +59,11 @@ class TenantMiddleware:
         response.headers["X-Request-ID"] = request_id
         return response
 
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        """Answer 503 where the database goes away as the view's own transaction ends, which no view can catch."""
+        is_lost = isinstance(exception, (OperationalError, InterfaceError))
+        return _unavailable(exception) if is_lost and request.path_info.startswith(API_PREFIX) else None
+
     def _respond(self, request: HttpRequest, request_id: str) -> HttpResponseBase:
         is_api = request.path_info.startswith(API_PREFIX)
         if not is_api and not request.path_info.startswith(CONSOLE_PREFIX):
@@ -75,10 +80,14 @@ class TenantMiddleware:
         except (OperationalError, InterfaceError) as error:
             if not is_api:
                 raise
-            return problem_response(DatabaseUnavailableError(retry_after_seconds=5), cause=error)
+            return _unavailable(error)
         except (BodyTooLargeError, LengthRequiredError) as refusal:
             return problem_response(refusal)
         return replace_page(response) if is_api and isinstance(response, HttpResponse) else response
+
+
+def _unavailable(error: Exception) -> HttpResponseBase:
+    return problem_response(DatabaseUnavailableError(retry_after_seconds=5), cause=error)
 
 
 def _find_access(request: HttpRequest, *, is_api: bool) -> Access:
