@@ -29,6 +29,7 @@ BATCH_ROWS = 1_000
 LEASE = timedelta(minutes=10)
 MAX_FINDINGS = 50
 MAX_ERROR_CHARACTERS = 2_000
+AWAY = "The broker is away; ask again when it is back, or run it at once with “manage.py run_upkeep {}”."
 KILLED = "The process that ran it ended in the middle; the next run goes on where its last step stopped."
 
 Outcome = UpkeepRun.Outcome
@@ -67,7 +68,8 @@ def request_upkeep(*, name: str) -> None:
         try:
             broker.publish_upkeep(name)
         except BrokerUnavailableError as error:
-            raise UpkeepUnavailableError(str(error)) from error
+            # Its own text names the broker's address, which says nothing to whoever asks.
+            raise UpkeepUnavailableError(AWAY.format(name)) from error
 
 
 def _begin(task: UpkeepTask) -> UpkeepRun:
