@@ -1,0 +1,51 @@
+"""A broker of a test's own, to be killed and to come back empty where it was."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import redis
+
+from jobsplatform.embedded.binaries import valkey_program
+from jobsplatform.embedded.identity import Identity
+from jobsplatform.embedded.supervision import Server, bare_environment
+from jobsplatform.embedded.valkey import broker_url, start_valkey
+from tests.acceptance.processes import STOP_SECONDS
+
+
+class OwnBroker:
+    """A Valkey that ends with the tests. It keeps nothing: whoever kills it empties it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._password = secrets.token_hex(8)
+        self._server: Server | None = None
+        self.start()
+
+    @property
+    def url(self) -> str:
+        assert self._server is not None
+        return broker_url(self._server.port, self._password)
+
+    def start(self) -> None:
+        """Start it, at the address that it had before."""
+        self._server = start_valkey(
+            valkey_program(),
+            self._folder,
+            password=self._password,
+            identity=Identity.CALLER,
+            environment=bare_environment("OWN_BROKER", "1"),
+            port=self._server.port if self._server else None,
+        )
+
+    def kill(self) -> None:
+        """End it without notice."""
+        assert self._server is not None
+        self._server.process.kill()
+        self._server.process.wait(STOP_SECONDS)
+
+    def empty(self) -> None:
+        """FLUSHALL, as a person who errs would do it."""
+        with redis.Redis.from_url(self.url) as client:
+            client.flushall()

@@ -1,0 +1,176 @@
+"""The broker is killed: people and programs work on as if it were there, and everything flows when it is back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from scheduling.models import Execution, Job, Queue
+from scheduling.services.ledger import verify_ledger
+from scheduling.services.usage import REDIS_AWAY
+from tenants.context import all_tenants
+from tenants.models import Tenant
+from tenants.services.api_keys import issue_api_key
+from tenants.services.limits import set_tenant_limit
+from tests.acceptance.acts import fetch, wait_for, wait_for_all
+from tests.acceptance.conftest import START_SECONDS, Platform
+from tests.acceptance.own_broker import OwnBroker
+from tests.acceptance.processes import eventually
+from tests.acceptance.test_platform import free_port, is_answering
+
+# The promises; whoever shares the machine with other tests gets twice the time.
+FLOW_SECONDS, EMPTIED_SECONDS = 5.0, 15.0
+PATIENCE = 2.0
+REQUEST_SECONDS = 30.0
+CSRF_TOKEN = "a" * 32
+
+
+@dataclass
+class Outside:
+    """What a tenant's program and a person of the platform reach: HTTP, and the broker's switch."""
+
+    api: httpx.Client
+    console: httpx.Client
+    broker: OwnBroker
+
+    def submit(self, kind: str = "noop", **payload: Any) -> Job:
+        answer = self.api.post("jobs/", json={"kind": kind, "payload": payload})
+        assert answer.status_code == 201, answer.text
+        with all_tenants():
+            return Job.objects.get(pk=answer.json()["id"])
+
+    def page(self, name: str, *arguments: object) -> str:
+        answer = self.console.get(reverse(f"admin:{name}", args=arguments), follow_redirects=True)
+        assert answer.status_code == 200, (name, answer.status_code)
+        return answer.text
+
+    def act(self, name: str, *arguments: object, **values: str) -> str:
+        """A form of the console is sent; the page that it leads to."""
+        answer = self.console.post(
+            reverse(f"admin:{name}", args=arguments),
+            data={"csrfmiddlewaretoken": CSRF_TOKEN, **values},
+            follow_redirects=True,
+        )
+        assert answer.status_code == 200, (name, answer.status_code)
+        return answer.text
+
+
+@pytest.fixture
+def outside(platform: Platform, acme: Tenant, tmp_path: Path) -> Iterator[Outside]:
+    """A whole platform on a broker of its own, which has done a job."""
+    for process in (platform.worker, platform.dispatcher):
+        assert process is not None
+        process.stop()
+    platform.worker = platform.dispatcher = None
+    broker = OwnBroker(tmp_path)
+    address = f"127.0.0.1:{free_port()}"
+    # One web process, so that a bucket of the process is the bucket.
+    supervisor = platform.start(
+        "run_platform",
+        f"--bind={address}",
+        "--concurrency=2",
+        "--web-workers=1",
+        REDIS_URL=broker.url,
+        CACHE_URL=broker.url,
+    )
+    eventually(lambda: is_answering(address), within=START_SECONDS, what="the API answers")
+    browser = Client()
+    browser.force_login(User.objects.create_superuser(f"stella-{acme.slug}"))
+    cookies = {"sessionid": browser.cookies["sessionid"].value, "csrftoken": CSRF_TOKEN}
+    token = issue_api_key(tenant=acme, name="tests").token
+    with (
+        httpx.Client(
+            base_url=f"http://{address}/api/v1/",
+            headers={"Authorization": f"Api-Key {token}"},
+            timeout=REQUEST_SECONDS,
+        ) as api,
+        httpx.Client(
+            base_url=f"http://{address}", cookies=cookies, headers={"Host": "localhost"}, timeout=REQUEST_SECONDS
+        ) as console,
+    ):
+        outside = Outside(api, console, broker)
+        wait_for(outside.submit(), "completed", within=START_SECONDS)
+        yield outside
+        assert supervisor.stop() == 0
+    broker.kill()
+
+
+def test_work_is_accepted_while_the_broker_is_away_and_flows_when_it_is_back(outside: Outside) -> None:
+    outside.broker.kill()
+    jobs = [outside.submit() for _ in range(10)]
+    ready = outside.console.get("/health/ready")
+    assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
+    assert {fetch(job).state for job in jobs} == {"available"}
+
+    outside.broker.start()
+    eventually(lambda: count_completed(jobs) > 0, within=PATIENCE * FLOW_SECONDS, what="jobs flow again")
+    wait_for_all(jobs)
+    # More than the messages came back: what is new is as quick as ever.
+    wait_for(outside.submit(), "completed", within=PATIENCE * FLOW_SECONDS)
+    assert verify_ledger().is_balanced
+
+
+def test_the_console_works_and_says_that_the_broker_is_away(outside: Outside, acme: Tenant) -> None:
+    outside.broker.kill()
+    job, unwanted = outside.submit(), outside.submit()
+    assert outside.api.get("usage/").status_code == 200
+    eventually(lambda: "The broker is away" in outside.page("index"), what="the overview says so")
+    assert "The dispatcher is silent" not in outside.page("index")
+    for model in admin.site._registry:
+        outside.page(f"{model._meta.app_label}_{model._meta.model_name}_changelist")
+    assert "the message broker is away" in outside.page("scheduling_job_change", job.pk)
+    assert REDIS_AWAY in outside.page("tenants_tenant_change", acme.pk)
+    assert "does not answer" in outside.page("diagnosis")
+
+    outside.act("scheduling_job_act", unwanted.pk, "cancel", reason="not now")
+    assert fetch(unwanted).state == "cancelled"
+    queue = Queue.objects.get(name="dataset")
+    outside.act("scheduling_queue_act", queue.pk, "pause", reason="a look at it")
+    queue.refresh_from_db()
+    assert queue.is_paused
+    outside.act("scheduling_queue_act", queue.pk, "resume", reason="done")
+    assert "The broker is away; ask again" in outside.act("scheduling_upkeeprun_run", "verify_ledger")
+
+    outside.broker.start()
+    wait_for(job, "completed")
+    eventually(lambda: "The broker is away" not in outside.page("index"), what="the overview says nothing more")
+
+
+def test_without_the_broker_each_process_counts_the_rate_for_itself(outside: Outside, acme: Tenant) -> None:
+    outside.broker.kill()
+    set_tenant_limit(tenant=acme, key="submits_per_minute", value=1, reason="a test")
+    set_tenant_limit(tenant=acme, key="submit_burst", value=3, reason="a test")
+    answers = [outside.api.post("jobs/", json={"kind": "noop"}) for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [201, 201, 201, 429, 429]
+    assert answers[-1].json()["code"] == "rate_limited"
+    assert "Retry-After" in answers[-1].headers
+    lines = {line["key"]: line for line in outside.api.get("usage/").json()["limits"]}
+    assert lines["submit_burst"]["note"] == REDIS_AWAY
+    outside.broker.start()
+
+
+def test_a_broker_that_is_emptied_under_load_delays_and_loses_nothing(outside: Outside) -> None:
+    jobs = [outside.submit("sleep", seconds=0.05) for _ in range(40)]
+    eventually(lambda: count_completed(jobs) > 5, what="the load flows")
+    outside.broker.empty()
+    before = count_completed(jobs)
+    assert before < len(jobs)
+    more = EMPTIED_SECONDS * PATIENCE
+    eventually(lambda: count_completed(jobs) > before, within=more, what="the load flows again")
+    wait_for_all(jobs, within=2 * more)
+    assert count_completed(jobs) == len(jobs)
+    assert verify_ledger().is_balanced
+
+
+def count_completed(jobs: list[Job]) -> int:
+    with all_tenants():
+        return Execution.objects.filter(job_id__in=[job.pk for job in jobs], outcome="completed").count()
