@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
 from scheduling.conf import PROCESSOR_INVALID, SCHEMA_INVALID
+from scheduling.outgoing_http.policy import AllowedHostInvalidError, current_policy
 from scheduling.processors import registry
 from scheduling.selectors.processes import read_liveness
 from scheduling.services.diagnosis import Check, State, check_clock, check_consumers
@@ -29,6 +30,17 @@ def check_processors(app_configs: Sequence[Any] | None, **_: Any) -> list[CheckM
         hint = "Fix the path in the app's `processors` or the entry point, or take the app out of INSTALLED_APPS."
         return [Error(str(error), hint=hint, id=PROCESSOR_INVALID)]
     return [message for kind in kinds for message in _check_schema(kind)]
+
+
+@register("scheduling")
+def check_outgoing_http(app_configs: Sequence[Any] | None, **_: Any) -> list[CheckMessage]:
+    """Every host of OUTGOING_HTTP_ALLOWED_HOSTS is written as host:port (scheduling.E003)."""
+    try:
+        current_policy()
+    except AllowedHostInvalidError as error:
+        hint = "Write OUTGOING_HTTP_ALLOWED_HOSTS as host:port, comma-separated; see docs/outgoing_http.md."
+        return [Error(str(error), hint=hint, id="scheduling.E003")]
+    return []
 
 
 def _check_schema(kind: str) -> list[CheckMessage]:

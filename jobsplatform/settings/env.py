@@ -55,6 +55,9 @@ env = environ.Env(
     ERASURE_GRACE_SECONDS=(int, 604_800),
     CANARY_INTERVAL_SECONDS=(float, 5.0),
     CANARY_LIMIT_SECONDS=(float, 12.0),
+    # Outgoing HTTP
+    OUTGOING_HTTP_ALLOWED_HOSTS=(list, []),
+    OUTGOING_HTTP_PORTS=(list, ["80", "443", "8080", "8443"]),
     # Search
     EMBEDDING_PROVIDER=(str, "local"),
     EMBEDDING_API_URL=(str, ""),

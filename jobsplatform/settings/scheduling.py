@@ -1,4 +1,4 @@
-"""The scheduler's numbers, and where documents and their embeddings come from. Read through scheduling.conf."""
+"""The scheduler's numbers, whom jobs may call, and where documents and their embeddings come from."""
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -32,6 +32,13 @@ if CANARY_INTERVAL_SECONDS and CANARY_LIMIT_SECONDS < 2 * CANARY_INTERVAL_SECOND
     raise ImproperlyConfigured("CANARY_LIMIT_SECONDS must be at least twice CANARY_INTERVAL_SECONDS: one may be lost.")
 if not 0 < HEARTBEAT_SECONDS * 2 <= LEASE_SECONDS:
     raise ImproperlyConfigured("LEASE_SECONDS must be at least twice HEARTBEAT_SECONDS, or one late beat loses a job.")
+
+# Hosts inside, as host:port, that tenants' jobs may call too. The start-up checks read them.
+OUTGOING_HTTP_ALLOWED_HOSTS = env.list("OUTGOING_HTTP_ALLOWED_HOSTS")
+_PORTS = env.list("OUTGOING_HTTP_PORTS")
+if not all(port.isascii() and port.isdigit() and 0 < int(port) < 65_536 for port in _PORTS):
+    raise ImproperlyConfigured("OUTGOING_HTTP_PORTS must be numbers between 1 and 65535, comma-separated.")
+OUTGOING_HTTP_PORTS = [int(port) for port in _PORTS]
 
 EMBEDDING_PROVIDER = env.str("EMBEDDING_PROVIDER")
 EMBEDDING_API_URL = env.str("EMBEDDING_API_URL")

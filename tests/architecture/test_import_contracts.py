@@ -51,6 +51,8 @@ def test_every_contract_is_kept() -> None:
             "A processor sees the kit",
         ),
         ("scheduling/processors/diagnostics/apps.py", "import scheduling.models", "A plug-in's faces"),
+        ("scheduling/processors/http_call/processor.py", "import httpx", "One way out"),
+        ("scheduling/outgoing_http/targets.py", "import django.conf", "The algorithm is pure"),
     ],
 )
 def test_a_breach_is_noticed(tmp_path: Path, module: str, line: str, contract: str) -> None:

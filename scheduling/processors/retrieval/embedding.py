@@ -5,6 +5,7 @@ Every vector has 512 dimensions and length 1, so that the inner product is the c
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -14,16 +15,17 @@ import numpy as np
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from scheduling.outgoing_http import Limits, NoAnswerError, send
 from scheduling.processors.base import PermanentError, TransientError
 
 if TYPE_CHECKING:
-    import httpx
     from numpy.typing import NDArray
 
 DIMENSIONS = 512
 # Characters of one text that are embedded: a chunk is shorter; a query may be anything.
 _MAX_EMBEDDED_LENGTH = 8_000
-_API_TIMEOUT_SECONDS = 30.0
+# An answer of 32 vectors has about half a megabyte.
+_API_LIMITS = Limits(read_seconds=30.0, total_seconds=60.0, body_bytes=32 * 1024 * 1024)
 
 type Vectors = NDArray[np.float32]
 
@@ -66,15 +68,19 @@ class LocalEmbedder:
 
 
 class ApiEmbedder:
-    """Any endpoint with OpenAI's ``POST …/embeddings`` whose model can answer with 512 dimensions."""
+    """Any endpoint with OpenAI's ``POST …/embeddings`` whose model can answer with 512 dimensions.
 
-    def __init__(self, *, url: str, key: str, model: str, transport: httpx.BaseTransport | None = None) -> None:
+    Its address is the operator's, so it may lie inside.
+    """
+
+    def __init__(self, *, url: str, key: str, model: str) -> None:
         if not url or not model:
             raise ImproperlyConfigured("EMBEDDING_PROVIDER=openai needs EMBEDDING_API_URL and EMBEDDING_MODEL.")
         self.name = model
         self._url = url.rstrip("/") + "/embeddings"
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._transport = transport
+        self._headers = [("Content-Type", "application/json")]
+        if key:
+            self._headers.append(("Authorization", f"Bearer {key}"))
 
     def load(self) -> None:
         """Nothing to load: the model lives elsewhere."""
@@ -95,27 +101,30 @@ class ApiEmbedder:
         return normalise(vectors)
 
     def _ask(self, body: dict[str, object]) -> list[list[float]]:
-        import httpx  # only where this provider is chosen
-
         try:
-            with httpx.Client(transport=self._transport, timeout=_API_TIMEOUT_SECONDS) as client:
-                response = client.post(self._url, json=body, headers=self._headers)
-        except httpx.HTTPError as error:
+            answer = send(
+                "POST",
+                self._url,
+                headers=self._headers,
+                body=json.dumps(body).encode(),
+                limits=_API_LIMITS,
+                is_url_by_operator=True,
+            )
+        except NoAnswerError as error:
             message = f"The embedding endpoint is out of reach: {error}"
             raise TransientError(message, code="embedding_unreachable") from error
-        if response.status_code == 429 or response.status_code >= 500:
-            wait = response.headers.get("Retry-After", "")
+        if answer.status == 429 or answer.status >= 500:
             raise TransientError(
-                f"The embedding endpoint answered {response.status_code}.",
+                f"The embedding endpoint answered {answer.status}.",
                 code="embedding_unavailable",
-                retry_after_seconds=float(wait) if wait.isdecimal() else None,
+                retry_after_seconds=answer.retry_after_seconds,
             )
-        if response.status_code != 200:
-            raise PermanentError(f"The embedding endpoint answered {response.status_code}.", code="embedding_refused")
+        if answer.status != 200:
+            raise PermanentError(f"The embedding endpoint answered {answer.status}.", code="embedding_refused")
         try:
-            rows = sorted(response.json()["data"], key=lambda row: row["index"])
+            rows = sorted(json.loads(answer.body)["data"], key=lambda row: row["index"])
             return [row["embedding"] for row in rows]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise PermanentError("The embedding endpoint answered something else.", code="embedding_shape") from error
 
 

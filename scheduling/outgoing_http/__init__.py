@@ -1,0 +1,29 @@
+"""HTTP to the world outside: the one way out for URLs that tenants, plug-ins and operators give.
+
+`send` reads the URL once, refuses what leads inside, connects to the address that it has checked, and bounds
+redirects, sizes and times. ADR 0020 says why it stands here; docs/outgoing_http.md what it refuses.
+"""
+
+from __future__ import annotations
+
+from scheduling.outgoing_http.calling import METHODS, RESERVED_HEADERS, Answer, Limits, send
+from scheduling.outgoing_http.errors import (
+    AddressRefusedError,
+    NoAnswerError,
+    RedirectRefusedError,
+    RequestRefusedError,
+    UrlRefusedError,
+)
+
+__all__ = [
+    "METHODS",
+    "RESERVED_HEADERS",
+    "AddressRefusedError",
+    "Answer",
+    "Limits",
+    "NoAnswerError",
+    "RedirectRefusedError",
+    "RequestRefusedError",
+    "UrlRefusedError",
+    "send",
+]

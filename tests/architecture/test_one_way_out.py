@@ -1,0 +1,98 @@
+"""Nobody but `scheduling.outgoing_http` speaks HTTP to the world, and no pattern is anybody's but ours."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from jobsplatform.settings.env import BASE_DIR
+
+SPEAKERS = {"urllib.request", "http.client", "ftplib", "smtplib", "telnetlib", "xmlrpc.client", "poplib", "imaplib"}
+CALLS = {"create_connection", "urlopen", "urlretrieve"}
+# Who speaks HTTP for a reason of its own, and never to a URL that somebody gives.
+ALLOWED = {"scheduling/management/commands/run_platform.py"}  # asks its own web process whether it is ready
+PATTERN_FUNCTIONS = {"compile", "match", "search", "fullmatch", "sub", "subn", "split", "findall", "finditer"}
+
+
+def sources() -> Iterator[tuple[str, ast.Module]]:
+    for package in ("jobsplatform", "scheduling", "tenants"):
+        for path in sorted((BASE_DIR / package).rglob("*.py")):
+            yield str(path.relative_to(BASE_DIR)), ast.parse(path.read_text())
+
+
+def speakers_in(tree: ast.Module) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names} & SPEAKERS
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)} & SPEAKERS
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CALLS:
+            found.add(node.func.attr)
+    return found
+
+
+def test_nobody_else_speaks_http_by_the_standard_library() -> None:
+    found = {name: speakers for name, tree in sources() if (speakers := speakers_in(tree))}
+    assert found.keys() == ALLOWED, "Use scheduling.outgoing_http."
+
+
+def test_a_speaker_is_noticed() -> None:
+    for line in ("import urllib.request", "from urllib import request", "from http.client import HTTPConnection"):
+        assert speakers_in(ast.parse(line))
+    assert speakers_in(ast.parse("socket.create_connection(('a', 80))")) == {"create_connection"}
+
+
+def loose_patterns_in(tree: ast.Module) -> list[int]:
+    """Lines on which a pattern is made of something that is no constant of the source."""
+    constants = {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name)
+    }
+
+    def is_fixed(node: ast.expr) -> bool:
+        if isinstance(node, ast.Constant):
+            return True
+        if isinstance(node, ast.Name):
+            return node.id in constants
+        if isinstance(node, ast.JoinedStr):
+            return all(is_fixed(part.value) for part in node.values if isinstance(part, ast.FormattedValue))
+        if isinstance(node, ast.BinOp):
+            return is_fixed(node.left) and is_fixed(node.right)
+        return False
+
+    return [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id == "re"
+        and node.func.attr in PATTERN_FUNCTIONS
+        and not is_fixed(node.args[0])
+    ]
+
+
+def test_no_regular_expression_is_made_of_what_somebody_sends() -> None:
+    assert {name: lines for name, tree in sources() if (lines := loose_patterns_in(tree))} == {}
+
+
+def test_no_query_takes_a_regular_expression() -> None:
+    found = [
+        str(path.relative_to(BASE_DIR))
+        for package in ("scheduling", "tenants")
+        for path in Path(BASE_DIR / package).rglob("*.py")
+        if "migrations" not in path.parts
+        and re.search(r"__i?regex\b|\bSIMILAR TO\b|\s~\*?\s%s|regexp_", path.read_text())
+    ]
+    assert found == []
+
+
+def test_a_loose_pattern_is_noticed() -> None:
+    assert loose_patterns_in(ast.parse("import re\nre.compile(request.GET['q'])")) == [2]
+    assert loose_patterns_in(ast.parse("import re\nA = 'x'\nre.match(f'{A}+', text)")) == []
