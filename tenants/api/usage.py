@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -47,6 +47,8 @@ class LimitWarningSerializer(serializers.Serializer[Any]):
     at = serializers.DateTimeField()
 
 
+# One object, though its action is called `list`.
+@extend_schema_serializer(many=False)
 class UsageSerializer(serializers.Serializer[Usage]):
     """All limits of a tenant; months are calendar months in UTC."""
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from scheduling.api.filters import QuerySerializer
@@ -41,6 +42,8 @@ class ErrorGroupSerializer(serializers.Serializer[ErrorGroup]):
     job = serializers.UUIDField(source="job_id", help_text="The newest one's.")
 
 
+# One object, though its action is called `list`.
+@extend_schema_serializer(many=False)
 class ErrorGroupsSerializer(serializers.Serializer[Any]):
     """The groups of a range, most frequent first."""
 

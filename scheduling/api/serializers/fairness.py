@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from scheduling.api.filters import QuerySerializer, QueryTextField
@@ -83,6 +83,8 @@ class QueueTimesSerializer(serializers.Serializer[QueueTimes]):
     tenants = VirtualTimeSerializer(many=True)
 
 
+# One object, though its action is called `list`.
+@extend_schema_serializer(many=False)
 class ShareHistorySerializer(serializers.Serializer[ShareHistory]):
     """Share against entitlement over time."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 from django.http import QueryDict
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from scheduling.api.filters import QuerySerializer
@@ -67,6 +68,8 @@ class JobLogLineSerializer(serializers.Serializer[JobLog]):
     attempt = serializers.IntegerField()
 
 
+# One object, though its action is called `list`.
+@extend_schema_serializer(many=False)
 class JobLogPageSerializer(serializers.Serializer[Any]):
     """Lines of a job, oldest first."""
 
