@@ -14,6 +14,7 @@ from scheduling.models import DeadLetter
 from scheduling.selectors.dead_letters import DeadLetterFilter
 from scheduling.selectors.jobs import JobFilter
 from tenants.api.fields import MomentField, NameField, StrictSerializer
+from tenants.api.pagination import read_limit
 
 _PAGING = frozenset({"cursor", "limit"})
 _MAX_ALTERNATIVES = 50
@@ -51,7 +52,9 @@ class QuerySerializer(StrictSerializer):
 
     @classmethod
     def parse(cls, parameters: QueryDict) -> Self:
-        """The parameters, checked; paging has its own."""
+        """The parameters, checked; a list of one page takes a limit as well, for clients that always send one."""
+        if "limit" in parameters:
+            read_limit(parameters["limit"])
         query = cls(data={name: given for name, given in parameters.lists() if name not in _PAGING})
         query.is_valid(raise_exception=True)
         return query

@@ -16,6 +16,17 @@ from rest_framework.views import APIView
 from tenants.exceptions import CursorInvalidError, FieldInvalidError, FilterUnknownError
 
 _PAGING = frozenset({"cursor", "limit"})
+_MAX_LIMIT = 200
+
+
+def read_limit(given: str) -> int:
+    """How many results a page is to hold; `FieldInvalidError` for what is no number from 1 to 200."""
+    if not (given.isascii() and given.isdigit() and len(given) <= 4 and 1 <= int(given) <= _MAX_LIMIT):
+        raise FieldInvalidError(
+            f"limit: It must be a number from 1 to {_MAX_LIMIT}.",
+            errors=[{"field": "limit", "code": "field_invalid", "detail": f"1 to {_MAX_LIMIT}"}],
+        )
+    return int(given)
 
 
 class TenantCursorPagination(CursorPagination):
@@ -25,18 +36,11 @@ class TenantCursorPagination(CursorPagination):
     page_size = 50
     page_size_query_param = "limit"
     page_size_query_description = "How many results a page holds; at most 200."
-    max_page_size = 200
+    max_page_size = _MAX_LIMIT
 
     def get_page_size(self, request: Request) -> int:
         given = request.query_params.get("limit")
-        if given is None:
-            return self.page_size
-        if not (given.isascii() and given.isdigit() and len(given) <= 4 and 1 <= int(given) <= self.max_page_size):
-            raise FieldInvalidError(
-                f"limit: It must be a number from 1 to {self.max_page_size}.",
-                errors=[{"field": "limit", "code": "field_invalid", "detail": f"1 to {self.max_page_size}"}],
-            )
-        return int(given)
+        return self.page_size if given is None else read_limit(given)
 
     def decode_cursor(self, request: Request) -> Cursor | None:
         # Ids are unique, so a cursor of ours has a position and never an offset.

@@ -10,6 +10,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from tenants.api.pagination import PagingOnly
 from tenants.api.serializers import StopSerializer, SuspensionSerializer, TenantStopsSerializer, WhySerializer
 from tenants.api.viewsets import StaffViewSet
 from tenants.context import all_tenants
@@ -39,7 +40,7 @@ class PlatformTenantViewSet(StaffViewSet):
         "resume": Permission.TENANTS_OPERATE,
         "drain": Permission.TENANTS_OPERATE,
     }
-    filter_backends: ClassVar[list[Any]] = []
+    filter_backends: ClassVar[list[Any]] = [PagingOnly]
     lookup_field = "slug"
     # `tenants/me/` is the caller's own.
     lookup_value_regex = "(?!me/)[a-z0-9-]{1,50}"
@@ -48,7 +49,7 @@ class PlatformTenantViewSet(StaffViewSet):
     def list(self, request: Request) -> Response:
         """List tenants, newest first."""
         with all_tenants():
-            page = self.paginate_queryset(Tenant.objects.select_related("plan"))
+            page = self.paginate_queryset(self.filter_queryset(Tenant.objects.select_related("plan")))
             return self.get_paginated_response(TenantStopsSerializer(page, many=True).data)
 
     @extend_schema(operation_id="tenants_retrieve")

@@ -32,6 +32,7 @@ from scheduling.processors.document_indexing.uploads import Upload, upload_docum
 from scheduling.processors.retrieval.models import Document
 from scheduling.processors.retrieval.selectors import get_dataset
 from tenants.api.editions import EditedRows, etag_headers
+from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import TenantViewSet
 from tenants.permissions import Permission
 
@@ -47,14 +48,14 @@ class DatasetDocumentsViewSet(TenantViewSet):
         "list": Permission.DATASETS_VIEW,
         "create": Permission.DATASETS_MANAGE,
     }
-    filter_backends: ClassVar[list[Any]] = []
+    filter_backends: ClassVar[list[Any]] = [PagingOnly]
     parser_classes: ClassVar[list[type[BaseParser]]] = [MultiPartParser]
 
     @extend_schema(operation_id="datasets_documents_list", responses=DocumentSerializer(many=True))
     def list(self, request: Request, dataset_id: str) -> Response:
         """List the documents of a dataset, newest first."""
         documents = find_documents().filter(dataset=get_dataset(UUID(dataset_id)))
-        return _page(self, documents)
+        return _page(self, self.filter_queryset(documents))
 
     @extend_schema(
         operation_id="datasets_documents_upload",

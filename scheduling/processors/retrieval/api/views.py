@@ -24,6 +24,7 @@ from scheduling.processors.retrieval.search import SearchMode, search_dataset
 from scheduling.processors.retrieval.selectors import get_dataset
 from scheduling.processors.retrieval.services import create_dataset, delete_dataset, update_dataset
 from tenants.api.editions import EditedRows, etag_headers
+from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import TenantViewSet
 from tenants.permissions import Permission
 
@@ -41,7 +42,7 @@ class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
         "partial_update": Permission.DATASETS_MANAGE,
         "destroy": Permission.DATASETS_MANAGE,
     }
-    filter_backends: ClassVar[list[Any]] = []
+    filter_backends: ClassVar[list[Any]] = [PagingOnly]
 
     @extend_schema(operation_id="datasets_create", request=NewDatasetSerializer, responses={201: DatasetSerializer})
     def create(self, request: Request) -> Response:
