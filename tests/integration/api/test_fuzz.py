@@ -1,9 +1,15 @@
-"""Requests drawn from our own OpenAPI document, fitting and not: never a 5xx, always what it says."""
+"""Requests drawn from our own OpenAPI document, fitting and not, by two tenants: no fault, and no word of the other.
+
+`FUZZ_EXAMPLES` sets how many are drawn for each operation. Each is taken back, so the world stays as it was made.
+"""
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,33 +17,90 @@ import schemathesis
 from django.contrib.auth.models import User
 from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
-from django.db import close_old_connections, connection
-from hypothesis import HealthCheck, given, settings
+from django.db import close_old_connections, connection, transaction
+from django.test import Client, override_settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from pytest_django.plugin import DjangoDbBlocker
 from rest_framework.test import APIClient
 from schemathesis.checks import not_a_server_error
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 
-from scheduling.models import DeadLetter, Execution, Job
-from scheduling.services.submission import create_batch
+from scheduling.api.views.history import BatchViewSet
 from tenants.context import all_tenants
-from tenants.ids import uuid7
 from tenants.models import Tenant
+from tests.access import routes, table
+from tests.access.routes import API_PREFIX
+from tests.integration.access.test_table import NamedRows
+from tests.integration.access.world import World, make_world
 from tests.integration.api.conftest import session_of
-from tests.integration.api.test_schema import OFFERED
+from tests.integration.api.planted import WORDS, ids_of, plant
 
-EXAMPLES = 20
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "6"))
 CSRF_TOKEN = "a" * 32
 CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance]
-OPERATIONS = [(method, path) for path, methods in OFFERED.items() for method in sorted(methods)]
+HOLDERS = routes.holders()
+OPERATIONS = sorted(
+    {
+        (method, routes.readable(route, API_PREFIX).removeprefix(API_PREFIX), right)
+        for method, route, right in routes.api_routes()
+        if right != "anyone"
+    }
+)
 BOUNDED = settings(
     max_examples=EXAMPLES,
     derandomize=True,  # the same requests on every run: a failure is one that can be had again
     database=None,
     deadline=None,
+    phases=[Phase.generate],  # what failed is small enough, and making it smaller takes minutes
+    report_multiple_bugs=False,
     suppress_health_check=list(HealthCheck),
 )
+# The name of the world's row behind an address, by the first part of it.
+ROWS = {
+    "jobs": "job",
+    "executions": "execution",
+    "dead-letters": "letter",
+    "batches": "batch",
+    "errors": "error",
+    "schedules": "schedule",
+    "datasets": "dataset",
+    "documents": "document",
+    "members": "member",
+    "api-keys": "key",
+    "audit-log": "entry",
+}
+NAMES = {
+    "queues": "dataset",
+    "kinds": "noop",
+    "circuits": "noop",
+    "pools": "default",
+    "plans": "team",
+    "cfs-plans": "cloud",
+    "tenants": "globex",
+    "upkeep": "partitions",
+    "usage": "submit_burst",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody with a session, and what no answer to him may hold."""
+
+    cookies: dict[str, str]
+    headers: dict[str, str]
+    foreign: frozenset[str]
+    own: dict[str, Any]
+    others: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """The two tenants' owners, and somebody of the platform."""
+
+    tenants: tuple[Caller, Caller]
+    admin: Caller
 
 
 @pytest.fixture(scope="module")
@@ -47,66 +110,126 @@ def schema() -> Any:
     return loaded
 
 
-@contextmanager
-def kept_connection() -> Iterator[None]:
-    """The test's own connection stays open between requests, as Django's test client keeps it."""
+@pytest.fixture(scope="module")
+def cast(
+    django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cast]:
+    """One world for all operations, in a transaction that is never committed, on a connection that stays open."""
+    folder: Path = tmp_path_factory.mktemp("files")
+    ends = (request_started, request_finished)
+    with django_db_blocker.unblock(), override_settings(MEDIA_ROOT=folder), transaction.atomic():
+        for signal in ends:
+            signal.disconnect(close_old_connections)
+        try:
+            yield make_cast(make_world())
+        finally:
+            for signal in ends:
+                signal.connect(close_old_connections)
+            transaction.set_rollback(True)
+
+
+def make_cast(world: World) -> Cast:
+    with all_tenants():
+        acme, globex = Tenant.objects.get(slug="acme"), Tenant.objects.get(slug="globex")
+    greta = User.objects.get(username="greta")
+    for tenant in (acme, globex):
+        plant(tenant)
+    secrets = {tenant.slug: frozenset({WORDS[tenant.slug], *ids_of(tenant)}) for tenant in (acme, globex)}
     with connection.cursor() as cursor:
         # The test is one transaction, and drawing requests on a busy machine takes its time.
         cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-    ends = (request_started, request_finished)
-    for signal in ends:
-        signal.disconnect(close_old_connections)
-    yield
-    for signal in ends:
-        signal.connect(close_old_connections)
+    return Cast(
+        tenants=(
+            make_caller(world.api["owner"], secrets["globex"], world.own, world.foreign),
+            make_caller(session_of(greta), secrets["acme"], world.foreign, world.own),
+        ),
+        admin=make_caller(world.api["admin"], frozenset(), world.own, world.foreign),
+    )
 
 
-@pytest.fixture
-def known(acme: Tenant, dead_job: Job) -> dict[str, str]:
-    """An id that exists, by the first part of the address."""
-    batch = create_batch(tenant=acme, label="books", kind="noop", total=0)
-    with all_tenants():
-        return {
-            "jobs": str(dead_job.id),
-            "executions": str(Execution.objects.get(job_id=dead_job.id).id),
-            "dead-letters": str(DeadLetter.objects.get(job_id=dead_job.id).id),
-            "batches": str(batch.id),
-            "queues": "dataset",
-        }
+def make_caller(client: APIClient, foreign: frozenset[str], own: dict[str, Any], others: dict[str, Any]) -> Caller:
+    cookies = {name: morsel.value for name, morsel in client.cookies.items()}
+    return Caller(cookies | {"csrftoken": CSRF_TOKEN}, {"X-CSRFToken": CSRF_TOKEN}, foreign, own, others)
 
 
-@pytest.mark.parametrize(("method", "path"), OPERATIONS)
-def test_no_request_is_answered_with_a_fault_or_otherwise_than_described(
-    schema: Any, known: dict[str, str], acme_api: APIClient, staff: User, method: str, path: str
+def operation_of(schema: Any, method: str, path: str) -> Any:
+    """The document's operation at an address, whatever its parameters are called."""
+    bare = re.sub(r"\{\w+\}", "{}", API_PREFIX + path)
+    [found] = [known for known in schema if re.sub(r"\{\w+\}", "{}", known) == bare]
+    return schema[found][method]
+
+
+@pytest.mark.parametrize(("method", "path", "right"), OPERATIONS, ids=str)
+def test_no_answer_is_a_fault_or_not_as_described_or_anothers(
+    schema: Any, cast: Cast, method: str, path: str, right: str
 ) -> None:
-    operation = schema[path][method.upper()]
-    resource = path.removeprefix("/api/v1/").split("/")[0]
-    credentials = _credentials(acme_api, session_of(staff), resource)
+    operation = operation_of(schema, method, path)
+    resource = path.split("/", maxsplit=1)[0]
+    callers = cast.tenants if "owner" in HOLDERS[right] else (cast.admin,)
+
+    fuzz(operation, resource, callers)
+
+
+def fuzz(operation: Any, resource: str, callers: tuple[Caller, ...]) -> None:
+    """Draw requests for an operation, and look at each answer."""
 
     @BOUNDED
-    @given(case=operation.as_strategy(), is_apt=st.booleans())
-    def check(case: Any, *, is_apt: bool) -> None:
-        if is_apt:
-            _make_apt(case, known.get(resource, str(uuid7())))
-        answer = case.call_and_validate(checks=CHECKS, **credentials)
-        assert answer.status_code != 401
+    @given(case=operation.as_strategy(), caller=st.sampled_from(callers), whose=st.sampled_from(["own", "others", ""]))
+    def check(case: Any, caller: Caller, whose: str) -> None:
+        if whose:
+            make_apt(case, resource, getattr(caller, whose))
+        assert_answered(case, caller)
 
-    with kept_connection():
-        check()
+    check()
 
 
-def _make_apt(case: Any, known_id: str) -> None:
-    """Let the request reach beyond the doorman: no other tenant, an id that exists, a kind that exists."""
+def test_a_list_that_told_of_another_tenant_would_be_noticed(
+    schema: Any, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_list = BatchViewSet.list
+
+    def list_all(view: BatchViewSet, request: Any) -> Any:
+        with all_tenants():
+            return true_list(view, request)
+
+    monkeypatch.setattr(BatchViewSet, "list", list_all)
+    with pytest.raises(AssertionError, match=f"{WORDS['acme']}|{WORDS['globex']}"):
+        fuzz(operation_of(schema, "GET", "batches/"), "batches", cast.tenants)
+
+
+def test_the_words_stand_in_what_each_tenant_is_told_of_its_own(cast: Cast) -> None:
+    lines = [
+        line for line in routes.lines(table.API) if line.method == "GET" and "owner" in HOLDERS.get(line.right, ())
+    ]
+    for caller, word in zip(cast.tenants, WORDS.values(), strict=True):
+        client = Client()
+        client.cookies.load(caller.cookies)
+        paths = [API_PREFIX + line.path.format_map(NamedRows(caller.own)) for line in lines]
+        told = [path for path in paths if word in content_of(client.get(path))]
+        assert len(told) >= 25, sorted(set(paths) - set(told))
+
+
+def content_of(answer: Any) -> str:
+    return b"".join(answer.streaming_content).decode() if answer.streaming else answer.content.decode()
+
+
+def make_apt(case: Any, resource: str, rows: dict[str, Any]) -> None:
+    """Let the request reach beyond the doorman: no other tenant, an id or a name that exists, a kind that exists."""
     case.headers.pop("X-Tenant", None)
     if case.path_parameters:
-        case.path_parameters = dict.fromkeys(case.path_parameters, known_id)
+        known = rows[ROWS[resource]] if resource in ROWS else NAMES.get(resource)
+        case.path_parameters = dict.fromkeys(case.path_parameters, str(known)) if known else case.path_parameters
     if isinstance(case.body, dict) and isinstance(case.body.get("kind"), str):
         case.body["kind"] = "noop"
 
 
-def _credentials(key_client: APIClient, staff_client: APIClient, resource: str) -> dict[str, Any]:
-    """A key of acme, or for queues a session of staff."""
-    if resource != "queues":
-        return {"headers": {"Authorization": key_client._credentials["HTTP_AUTHORIZATION"]}}
-    cookies = {name: morsel.value for name, morsel in staff_client.cookies.items()}
-    return {"cookies": cookies | {"csrftoken": CSRF_TOKEN}, "headers": {"X-CSRFToken": CSRF_TOKEN}}
+def assert_answered(case: Any, caller: Caller) -> None:
+    """Send it, take its changes back, and look through the answer."""
+    with transaction.atomic():
+        answer = case.call(cookies=caller.cookies, headers=caller.headers)
+        transaction.set_rollback(True)
+    case.validate_response(answer, checks=CHECKS)
+    assert answer.status_code != 401
+    asked = f"{answer.request.url} {answer.request.body!r} {answer.request.headers}"
+    told = f"{answer.text} {answer.headers}"
+    assert [word for word in caller.foreign if word in told and word not in asked] == []

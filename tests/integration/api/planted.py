@@ -1,0 +1,120 @@
+"""A word of its own in everything that a tenant has, by which one sees whose an answer is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.contrib.postgres.search import SearchVectorField
+from django.db.models import Value
+from django.db.models.functions import Cast
+from django.utils import timezone
+
+from scheduling.models import (
+    Batch,
+    Circuit,
+    DeadLetter,
+    Execution,
+    Job,
+    JobError,
+    JobEvent,
+    Schedule,
+    ScheduleFire,
+)
+from scheduling.processors.retrieval.embedding import DIMENSIONS
+from scheduling.processors.retrieval.models import Chunk, Dataset, Document
+from scheduling.processors.retrieval.terms import to_tsvector
+from scheduling.services.job_logs import append_job_log
+from scheduling.worker.log_lines import make_line
+from tenants.context import all_tenants
+from tenants.ids import uuid7
+from tenants.models import ApiKey, AuditLogEntry, Membership, Tenant, TenantLimit
+
+WORDS = {"acme": "Aardvark7f3a", "globex": "Gyrfalcon9c1e"}
+# Tables of which every row that is there takes the word in these columns.
+_TEXTS: dict[Any, tuple[str, ...]] = {
+    Job: ("error_message", "progress_message", "fair_key"),
+    Execution: ("error_message", "traceback"),
+    DeadLetter: ("error_message",),
+    JobError: ("error_message",),
+    Circuit: ("error_message",),
+    Batch: ("label",),
+    Schedule: ("name", "pause_reason", "fair_key"),
+    Dataset: ("name", "description"),
+    Document: ("name", "error_message"),
+    ApiKey: ("name",),
+}
+
+
+def plant(tenant: Tenant) -> None:
+    """Put the tenant's word into names, payloads, results, errors, logs, reasons and texts."""
+    word = WORDS[tenant.slug]
+    with all_tenants():
+        for model, columns in _TEXTS.items():
+            changed = model._base_manager.filter(tenant=tenant).update(**dict.fromkeys(columns, word))
+            assert changed, model
+        document = {"word": word}
+        Job.objects.filter(tenant=tenant).update(payload=document, result=document, checkpoint=document, tags=[word])
+        Schedule.objects.filter(tenant=tenant).update(payload=document, tags=[word])
+        Tenant.objects.filter(pk=tenant.pk).update(name=word)
+        for member in Membership.objects.filter(tenant=tenant).select_related("user"):
+            User.objects.filter(pk=member.user_id).update(username=f"{member.user.username}-{word}")
+    _add_rows(tenant, word)
+
+
+def _add_rows(tenant: Tenant, word: str) -> None:
+    """Rows of what is only ever added to."""
+    now = timezone.now()
+    with all_tenants():
+        job = Job.objects.filter(tenant=tenant, state="discarded").get()
+        AuditLogEntry.objects.create(
+            tenant=tenant,
+            actor_kind="user",
+            actor_label=word,
+            action="x",
+            target_type="x",
+            reason=word,
+            after={"a": word},
+        )
+        JobEvent.objects.create(
+            tenant=tenant, job_id=job.pk, at=now, name="job.x", state="discarded", actor=word, data={"reason": word}
+        )
+        TenantLimit.objects.create(tenant=tenant, key="max_waiting_jobs", value=7_000, reason=word)
+        schedule = Schedule.objects.filter(tenant=tenant).get()
+        ScheduleFire.objects.create(
+            tenant=tenant,
+            schedule=schedule,
+            fire_time=now,
+            fired_at=now,
+            trigger="cron",
+            outcome="refused",
+            reason=word,
+        )
+        document = Document.objects.filter(tenant=tenant).get()
+        Chunk.objects.create(
+            tenant=tenant,
+            dataset_id=document.dataset_id,
+            document=document,
+            position=0,
+            text=word,
+            embedding=[1.0] + [0.0] * (DIMENSIONS - 1),
+            search=Cast(Value(to_tsvector(word)), SearchVectorField()),
+        )
+    append_job_log(
+        tenant_id=tenant.pk,
+        job_id=job.pk,
+        execution_id=uuid7(),
+        attempt=1,
+        lines=[make_line(word, "error", {"word": word})],
+    )
+
+
+def ids_of(tenant: Tenant) -> set[str]:
+    """The ids of the tenant's rows that answers tell."""
+    models = (Job, Execution, DeadLetter, Batch, Schedule, Dataset, Document, ApiKey, Membership, AuditLogEntry)
+    with all_tenants():
+        return {
+            str(key)
+            for model in models
+            for key in model._base_manager.filter(tenant=tenant).values_list("pk", flat=True)
+        }
