@@ -9,10 +9,10 @@ from django.db.models import F, Q
 from scheduling.fairness.prediction import CostSums
 from scheduling.models.topology import Queue
 from tenants.managers import TenantManager
-from tenants.models import VersionedModel, VersionFacts
+from tenants.models import NamedModel, VersionedModel, VersionFacts
 
 
-class CFSPlan(VersionedModel):
+class CFSPlan(NamedModel, VersionedModel):
     """How tiers map to queues and how the queues share; exactly one plan is active."""
 
     class Strategy(models.TextChoices):

@@ -8,6 +8,7 @@ from tenants.models.base import TenantModel
 from tenants.models.erasure import ErasureStatus, TenantErasure
 from tenants.models.limits import LimitWarning, TenantLimit, TenantUsage
 from tenants.models.membership import Membership, Role
+from tenants.models.names import NamedModel
 from tenants.models.plan import Plan, PlanLimit, PlanVersion
 from tenants.models.platform_membership import PlatformMembership
 from tenants.models.settings import TenantSettings
@@ -25,6 +26,7 @@ __all__ = [
     "ErasureStatus",
     "LimitWarning",
     "Membership",
+    "NamedModel",
     "Plan",
     "PlanLimit",
     "PlanVersion",

@@ -9,9 +9,10 @@ from django.db import models
 from django.db.models.functions import Now
 
 from tenants.models.base import TenantModel
+from tenants.models.names import NamedModel
 
 
-class ApiKey(TenantModel):
+class ApiKey(NamedModel, TenantModel):
     """A key of one tenant; the secret is shown once and only its SHA-256 is kept."""
 
     name = models.CharField(max_length=100, help_text="What the key is for, such as the program that bears it.")

@@ -7,6 +7,7 @@ from django.db import models
 
 from tenants.conf import default_max_concurrency
 from tenants.ids import uuid7
+from tenants.models.names import NamedModel
 from tenants.models.tier import Tier
 from tenants.models.versions import VersionedModel, VersionFacts
 from tenants.retry_rules import check_retry_rules
@@ -15,7 +16,7 @@ MOST_WEIGHT = 1_000
 MOST_CONCURRENCY = 100_000
 
 
-class Plan(VersionedModel):
+class Plan(NamedModel, VersionedModel):
     """Weight and limits that every tenant on the plan has; limits that a plug-in declares are `PlanLimit` rows."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 
 from tenants.ids import uuid7
 from tenants.managers import TenantSelfManager
+from tenants.models.names import NamedModel
 from tenants.models.pauses import PauseFacts
 from tenants.models.plan import Plan
 
@@ -19,7 +20,7 @@ class TenantStatus(models.TextChoices):
     SUSPENDED = "suspended", "Suspended"
 
 
-class Tenant(PauseFacts):
+class Tenant(NamedModel, PauseFacts):
     """A customer of the platform.
 
     `status` is the platform's word (suspended: nothing is accepted and nothing is dispatched), `is_paused` may be

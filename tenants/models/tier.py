@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from django.db import models
 
+from tenants.models.names import NamedModel
 
-class Tier(models.Model):
+
+class Tier(NamedModel):
     """A class of service, such as sandbox, team or professional."""
 
     # The slug is the key: rules and settings name a tier, and its name does not change.

@@ -19,6 +19,7 @@ from scheduling.processors.retrieval.splitting import (
     SplitSettings,
 )
 from tenants.models.base import TenantModel
+from tenants.models.names import NamedModel
 
 
 class DocumentStatus(models.TextChoices):
@@ -33,7 +34,7 @@ class DocumentStatus(models.TextChoices):
     ERROR = "error", "Error"
 
 
-class Dataset(TenantModel):
+class Dataset(NamedModel, TenantModel):
     """Documents that are searched together, cut by the same settings and embedded by the same model."""
 
     name = models.CharField(max_length=100)

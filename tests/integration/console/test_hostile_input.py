@@ -125,3 +125,28 @@ def test_a_pause_until_after_all_calendars_is_refused_and_its_tenant_stays_reada
     assert owner.post(page, {"reason": "x", "until": until}).status_code == 302
     with tenant_context(acme):
         assert not Tenant.objects.get(pk=acme.pk).is_paused
+
+
+# Pages on which somebody names something, with what else they ask for, and who may.
+NAMED = [
+    ("scheduling_schedule", {**SCHEDULE, "payload": "{}"}, "owner"),
+    ("retrieval_dataset", {"chunk_size": "200", "chunk_overlap": "20"}, "owner"),
+    ("tenants_apikey", {"scopes": ["jobs.view"]}, "owner"),
+    ("tenants_tenant", {"slug": "initech", "plan": "1"}, "staff"),
+    ("tenants_plan", {"slug": "gold", "tier": "1", "weight": "1"}, "staff"),
+    ("scheduling_queue", {"pool": "1", "weight": "1", "reason": "x"}, "staff"),
+    ("scheduling_workerpool", {"reason": "x"}, "staff"),
+    ("scheduling_cfsplan", {"reason": "x"}, "staff"),
+]
+
+
+@pytest.mark.parametrize("text", ["a\u202eb", "a\u200bb", "a\u3164b", "a\u2066b"])
+@pytest.mark.parametrize(("page", "values", "who"), NAMED, ids=[row[0] for row in NAMED])
+def test_a_name_that_hides_something_is_refused_beside_its_field(page, values, who, text, owner, staff):
+    client = owner
+    if who == "staff":
+        client = Client()
+        client.force_login(staff)
+    answer = client.post(reverse(f"admin:{page}_add"), {**values, "name": text})
+    assert answer.status_code == 200
+    assert "name" in answer.context["adminform"].form.errors
