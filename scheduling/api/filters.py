@@ -54,7 +54,7 @@ class QuerySerializer(StrictSerializer):
     def parse(cls, parameters: QueryDict) -> Self:
         """The parameters, checked; a list of one page takes a limit as well, for clients that always send one."""
         if "limit" in parameters:
-            read_limit(parameters["limit"])
+            read_limit(str(parameters["limit"]))
         query = cls(data={name: given for name, given in parameters.lists() if name not in _PAGING})
         query.is_valid(raise_exception=True)
         return query
