@@ -1,0 +1,34 @@
+"""Every line of docs/bad_input.md is held by tests, and those are there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+
+import pytest
+
+from jobsplatform.settings.env import BASE_DIR
+from tests.bad_input import LINES
+
+ROW = re.compile(r"^\| (?!what comes \||---)(.+?) \| .+ \|$", re.MULTILINE)
+
+
+@cache
+def names_in(file: str) -> set[str]:
+    """The names of the tests of a file."""
+    tree = ast.parse((BASE_DIR / file).read_text())
+    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+
+
+def test_the_page_and_the_table_have_the_same_lines() -> None:
+    assert ROW.findall((BASE_DIR / "docs" / "bad_input.md").read_text()) == list(LINES)
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_each_line_is_held_by_tests_that_there_are(line: str) -> None:
+    assert LINES[line]
+    for test in LINES[line]:
+        file, _, name = test.partition("::")
+        assert name.startswith("test_"), test
+        assert name in names_in(file), test
