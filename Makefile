@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help environment environment-dev demo dev test test-matrix lint format browser-test chromium pgbouncer-test pgbouncer bench bench-basics bench-fairness bench-simulated requirements clean
+.PHONY: help environment environment-dev demo dev test test-matrix lint format browser-test chromium pgbouncer-test pgbouncer bench bench-basics bench-fairness bench-simulated chaos requirements clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -93,6 +93,13 @@ bench-simulated: environment ## The fair scheduler's numbers in simulation: no s
 ONLY ?=
 bench-fairness: environment ## The fair scheduler's table on this machine, under 30 minutes (ONLY="quiet_tenant ticks" picks)
 	@$(SERVERS) -- $(PY) -m benchmarks fairness $(addprefix --only ,$(ONLY))
+
+SEEDS ?=
+SEED ?=
+STACKS ?=
+chaos: environment-dev ## Faults on real processes, and what became of the promises, 25 minutes (SEEDS=n, ONLY=W1,R2, SEED=first)
+	@$(SERVERS) -- $(PY) -m tests.chaos $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) \
+	  $(if $(STACKS),--stacks $(STACKS)) $(addprefix --only ,$(ONLY))
 
 requirements: environment ## Pin requirements/*.in whole, with uv
 	@$(PY) -m pip install --quiet uv

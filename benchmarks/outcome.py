@@ -35,12 +35,16 @@ class Outcome:
 
 def record(outcome: Outcome) -> bool:
     """Print the result and write it to results/NAME.md; whether its target was met."""
-    text = _render(outcome)
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(_render(outcome) + "\n")
     sys.stdout.flush()
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{outcome.name}.md").write_text(text, encoding="utf-8")
+    write(outcome)
     return outcome.is_met
+
+
+def write(outcome: Outcome) -> None:
+    """Write the result to results/NAME.md."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{outcome.name}.md").write_text(_render(outcome), encoding="utf-8")
 
 
 def _render(outcome: Outcome) -> str:

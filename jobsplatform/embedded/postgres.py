@@ -23,9 +23,16 @@ def admin_url(port: int, password: str) -> str:
 
 
 def start_postgres(
-    program: Program, folder: Path, *, password: str, identity: Identity, environment: dict[str, str], is_fast: bool
+    program: Program,
+    folder: Path,
+    *,
+    password: str,
+    identity: Identity,
+    environment: dict[str, str],
+    is_fast: bool,
+    port: int | None = None,
 ) -> Server:
-    """Start PostgreSQL on the data under `folder`, making them first if there are none."""
+    """Start PostgreSQL on the data under `folder`, making them first if there are none; on `port` or any free one."""
     data = folder / "data"
     if not (data / "PG_VERSION").exists():
         _initialise(program, data, password=password, identity=identity, environment=environment)
@@ -38,6 +45,7 @@ def start_postgres(
         folder=folder,
         identity=identity,
         environment=environment,
+        port=port,
     )
     return start(launch)
 

@@ -43,7 +43,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What it takes to start one server; `arguments` and `answers` are told the port."""
+    """What it takes to start one server; `arguments` and `answers` are told the port, `port` or any free one."""
 
     name: str
     arguments: Callable[[int], list[str]]
@@ -66,7 +66,7 @@ def free_port() -> int:
 
 
 def start(launch: Launch) -> Server:
-    """Start the server and return it once it answers; on a port taken in the meantime, try another."""
+    """Start the server and return it once it answers; where its port was taken meanwhile, try again."""
     for _ in range(_PORT_TRIES):
         port = launch.port or free_port()
         launch.log.write_bytes(b"")

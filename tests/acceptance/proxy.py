@@ -3,52 +3,129 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 
 CHUNK = 65_536
+# What the listener and its threads may take to notice that they are to end.
+JOIN_SECONDS = 5.0
+_LINGER_AND_RESET = struct.pack("ii", 1, 0)
+
+
+class Pair:
+    """One connection: the client's end and the server's."""
+
+    def __init__(self, near: socket.socket, far: socket.socket) -> None:
+        self.near, self.far = near, far
+        self.is_frozen = False
+
+    def reset(self) -> None:
+        """Both ends get a RST: what was on its way is lost."""
+        for end in (self.near, self.far):
+            with suppress(OSError):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_AND_RESET)
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+
+# Told the connection, whether the bytes come back from the server, and the bytes; False: reset the connection instead.
+type Tap = Callable[[Pair, bool, bytes], bool]
 
 
 class Proxy:
-    """Passes bytes to ``target`` and back until it is told otherwise; new connections are always passed."""
+    """Passes bytes to ``target`` and back until it is told otherwise."""
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, target: tuple[str, int], *, tap: Tap | None = None) -> None:
         self._target = target
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._pairs: list[tuple[socket.socket, socket.socket]] = []
-        self._frozen: set[socket.socket] = set()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._tap = tap
+        self._pairs: list[Pair] = []
+        self._delay_seconds = 0.0
+        self._is_hole = False
+        self._listener = self._listen(0)
 
     @property
     def port(self) -> int:
-        return int(self._listener.getsockname()[1])
+        return self._port
 
     def freeze(self) -> int:
         """Leave all present connections half-open: neither end hears of the other again; how many they are."""
         for pair in self._pairs:
-            self._frozen.update(pair)
+            pair.is_frozen = True
         return len(self._pairs)
 
-    def close(self) -> None:
-        self._listener.close()
-        for pair in self._pairs:
-            for end in pair:
-                end.close()
+    def delay(self, seconds: float) -> None:
+        """Whatever comes from now on is passed so much later; 0 ends it."""
+        self._delay_seconds = seconds
 
-    def _accept(self) -> None:
+    def reset(self) -> int:
+        """End all present connections with a RST; how many they were."""
+        pairs, self._pairs = self._pairs, []
+        for pair in pairs:
+            pair.reset()
+        return len(pairs)
+
+    def refuse(self) -> None:
+        """Take no new connections, as a server that is not there; those that are stay."""
+        with suppress(OSError):
+            # A thread that waits in accept() is woken by this, and not by closing.
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._accepting.join(JOIN_SECONDS)
+
+    def accept(self) -> None:
+        """Take connections again, on the same port."""
+        self._listener = self._listen(self._port)
+
+    def blackhole(self, *, is_on: bool = True) -> None:
+        """Swallow everything, of new connections too, without a word to either end."""
+        self._is_hole = is_on
+        if not is_on:
+            # Whoever lost bytes in it must begin anew.
+            self.reset()
+
+    def close(self) -> None:
+        self.refuse()
+        for pair in self._pairs:
+            pair.near.close()
+            pair.far.close()
+
+    def _listen(self, port: int) -> socket.socket:
+        listener = socket.create_server(("127.0.0.1", port))
+        self._port = int(listener.getsockname()[1])
+        self._accepting = threading.Thread(target=self._accept, args=(listener,), daemon=True)
+        self._accepting.start()
+        return listener
+
+    def _accept(self, listener: socket.socket) -> None:
         with suppress(OSError):
             while True:
-                near, _ = self._listener.accept()
-                far = socket.create_connection(self._target)
-                self._pairs.append((near, far))
-                for source, sink in ((near, far), (far, near)):
-                    threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
+                near, _ = listener.accept()
+                try:
+                    far = socket.create_connection(self._target)
+                except OSError:
+                    near.close()
+                    continue
+                pair = Pair(near, far)
+                self._pairs.append(pair)
+                for is_reply in (False, True):
+                    threading.Thread(target=self._pass, args=(pair, is_reply), daemon=True).start()
 
-    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
+    def _pass(self, pair: Pair, is_reply: bool) -> None:
+        source, sink = (pair.far, pair.near) if is_reply else (pair.near, pair.far)
         with suppress(OSError):
             while data := source.recv(CHUNK):
-                if source not in self._frozen:
-                    sink.sendall(data)
-        if source not in self._frozen:
+                if pair.is_frozen or self._is_hole:
+                    continue
+                if self._tap is not None and not self._tap(pair, is_reply, data):
+                    pair.reset()
+                    return
+                if self._delay_seconds:
+                    time.sleep(self._delay_seconds)
+                sink.sendall(data)
+        if not pair.is_frozen:
             with suppress(OSError):
                 sink.shutdown(socket.SHUT_WR)

@@ -10,7 +10,7 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from tenants.chain import GENESIS, PLATFORM_CHAIN, Link, hash_row
+from tenants.chain import PLATFORM_CHAIN, Link
 from tenants.context import all_tenants
 from tenants.exceptions import CursorInvalidError
 from tenants.models import AuditHead, AuditSeal
@@ -20,6 +20,7 @@ from tenants.services.audit_heads import last_heads, sign_heads
 from tenants.services.audit_pruning import erase_chain
 from tenants.services.audit_verification import verify_chains
 from tenants.services.sealing import seal_entries
+from tests.audit_tampering import cut_end, rehash
 from tests.integration.audit.conftest import act, seals_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,38 +30,6 @@ def found(outcome=None) -> list[tuple]:
     """What is wrong: kind, chain and sequence."""
     outcome = outcome or verify_chains()
     return [(finding.kind, finding.chain, finding.sequence) for finding in outcome.findings]
-
-
-def rehash(owner, chain) -> None:
-    """Compute every hash of a chain anew, as somebody would who has read the documentation."""
-    previous = GENESIS
-    seals = owner.execute(
-        "SELECT entry_id, sequence, sealed_at FROM tenants_auditseal WHERE chain = %s ORDER BY sequence", [chain]
-    ).fetchall()
-    for sequence, (entry_id, old, sealed_at) in enumerate(seals, start=1):
-        cursor = owner.execute(
-            "SELECT id, tenant_id AS tenant, at, actor_kind, actor_id, actor_label, action, target_type, target_id,"
-            " before::text AS before, after::text AS after, reason, request_id"
-            " FROM tenants_auditlogentry WHERE id = %s",
-            [entry_id],
-        )
-        row = dict(zip([column.name for column in cursor.description], cursor.fetchone(), strict=True))
-        link = Link(chain, sequence, hash_row(row), previous, sealed_at)
-        owner.execute(
-            "UPDATE tenants_auditseal SET sequence = %s, entry_hash = %s, previous_hash = %s, hash = %s"
-            " WHERE entry_id = %s AND sequence = %s",
-            [sequence, link.entry_hash, previous, link.hash(), entry_id, old],
-        )
-        previous = link.hash()
-
-
-def cut_end(owner, chain, above: int) -> None:
-    owner.execute(
-        "DELETE FROM tenants_auditlogentry WHERE id IN"
-        " (SELECT entry_id FROM tenants_auditseal WHERE chain = %s AND sequence > %s)",
-        [chain, above],
-    )
-    owner.execute("DELETE FROM tenants_auditseal WHERE chain = %s AND sequence > %s", [chain, above])
 
 
 def test_a_clean_log_yields_nothing_and_says_what_was_covered(sealed_log):

@@ -1,0 +1,96 @@
+"""The platform's processes as an operator starts them, for tests that meet them from outside."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+from tests.acceptance.processes import ManagedProcess, eventually
+
+SLOTS = 3
+# Two cores that other tests keep busy take their time to import everything.
+START_SECONDS = 150.0
+_numbers = itertools.count(1)
+
+
+class Platform:
+    """The processes, and where they find their servers."""
+
+    def __init__(self, environment: dict[str, str], folder: Path) -> None:
+        self._environment = environment
+        self._folder = folder
+        self._started: list[ManagedProcess] = []
+        self.dispatcher: ManagedProcess | None = None
+        self.worker: ManagedProcess | None = None
+
+    def start(self, *arguments: str, **environment: str) -> ManagedProcess:
+        """Start a `manage.py` command; it is stopped after the test at the latest."""
+        log = self._folder / f"{next(_numbers)}-{arguments[0]}.log"
+        process = ManagedProcess([*arguments], self._environment | environment, log)
+        self._started.append(process)
+        return process
+
+    def start_beat(self, **environment: str) -> ManagedProcess:
+        """Start a beat; several may run."""
+        log = self._folder / f"{next(_numbers)}-beat.log"
+        program = ("-m", "celery", "--app", "jobsplatform.celery")
+        process = ManagedProcess(["beat", "--pidfile="], self._environment | environment, log, program=program)
+        self._started.append(process)
+        return process
+
+    def start_streams(self, port: int, **environment: str) -> ManagedProcess:
+        """Start the ASGI server, where clients wait."""
+        log = self._folder / f"{next(_numbers)}-streams.log"
+        arguments = [f"--port={port}", "--no-access-log", "jobsplatform.asgi:application"]
+        process = ManagedProcess(arguments, self._environment | environment, log, program=("-m", "uvicorn"))
+        self._started.append(process)
+        return process
+
+    def start_web(self, port: int, **environment: str) -> ManagedProcess:
+        """Start the web server as production does."""
+        log = self._folder / f"{next(_numbers)}-web.log"
+        arguments = ["--no-control-socket", f"--bind=127.0.0.1:{port}", "--threads=2", "jobsplatform.wsgi"]
+        process = ManagedProcess(arguments, self._environment | environment, log, program=("-m", "gunicorn"))
+        self._started.append(process)
+        return process
+
+    def start_dispatcher(self, **environment: str) -> ManagedProcess:
+        return self.start("dispatch_jobs", **environment)
+
+    def begin_worker(self, *, concurrency: int = SLOTS, pool: str = "default", **environment: str) -> ManagedProcess:
+        """Start a worker of a pool without waiting for it."""
+        return self.start("run_worker", f"--pool={pool}", f"--concurrency={concurrency}", **environment)
+
+    def start_worker(self, *, concurrency: int = SLOTS, pool: str = "default") -> ManagedProcess:
+        """Start a worker of a pool, and return once it takes jobs."""
+        worker = self.begin_worker(concurrency=concurrency, pool=pool)
+        eventually(lambda: is_ready(worker) or not worker.is_running, within=START_SECONDS, what="the worker is ready")
+        assert worker.is_running, worker.log
+        return worker
+
+    def make_whole(self) -> None:
+        """Start what the test before has killed."""
+        if self.dispatcher is None or not self.dispatcher.is_running:
+            self.dispatcher = self.start_dispatcher()
+        if self.worker is None or not self.worker.is_running:
+            self.worker = self.start_worker()
+
+    def stop_extras(self) -> None:
+        """Stop all but the shared dispatcher and worker."""
+        for process in self._started:
+            if process not in {self.dispatcher, self.worker} and process.is_running:
+                process.kill()
+
+    def stop(self) -> None:
+        for process in self._started:
+            process.kill()
+
+    def logs(self) -> str:
+        return "\n".join(
+            f"--- {path.name}\n{path.read_text(errors='replace')[-8_000:]}" for path in sorted(self._folder.iterdir())
+        )
+
+
+def is_ready(worker: ManagedProcess) -> bool:
+    """Whether a worker takes jobs."""
+    return " ready." in worker.log

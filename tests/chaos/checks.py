@@ -1,0 +1,269 @@
+"""The checkers, one a promise: pure functions over what a client, the event table and the effects table know."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from scheduling.lifecycle import JobState, is_allowed
+from tests.chaos.history import (
+    COMPLETED,
+    DISPATCHED,
+    STARTED,
+    SUBMITTED,
+    SUSPENDED,
+    TERMINAL,
+    Event,
+    History,
+)
+from tests.chaos.plugin.processor import BEGIN, SETTLED
+
+# A changed cap holds from here on (a promise of its own), so that what began sooner obeyed the one before.
+CAP_GRACE = timedelta(seconds=1)
+# Events bear the time at which their transaction began, and the longest transaction is a tick under load.
+LONGEST_TRANSACTION = timedelta(seconds=5)
+# They move no job.
+STANDING_EVENTS = frozenset({"job.cancel_requested", "job.moved"})
+FAILED_ATTEMPTS = frozenset({"execution.failed", "execution.timed_out", COMPLETED})
+MAX_TOLD = 5
+END_OF_TIME = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What was agreed: each tenant's cap from which moment on, and the most retries of a job."""
+
+    caps: Mapping[UUID, Sequence[tuple[datetime, int]]] = field(default_factory=dict)
+    max_retries: int = 3
+    # Minutes in which each of the labelled schedules had to fire.
+    fires: Mapping[str, Sequence[datetime]] = field(default_factory=dict)
+
+
+type Check = Callable[[History, Terms], list[str]]
+
+
+def check_nothing_lost(history: History, terms: Terms) -> list[str]:
+    """I1: what was accepted has ended, or waits for a person."""
+    faults = []
+    for request in history.requests:
+        for job_id in request.job_ids:
+            state = history.final_state_of(job_id)
+            if state is None:
+                faults.append(f"job {job_id} was accepted under {request.key!r} and has no event at all")
+            elif state not in TERMINAL and state != SUSPENDED:
+                faults.append(f"job {job_id} was accepted and is still {state}")
+    return faults
+
+
+def check_one_job_a_key(history: History, terms: Terms) -> list[str]:
+    """I1: a key names one job however often it is sent, and no job came of a request that nobody knows."""
+    faults = [
+        f"the key {request.key!r} was answered with {len(request.job_ids)} jobs"
+        for request in history.requests
+        if len(request.job_ids) > 1
+    ]
+    by_key = {
+        event.job_id for event in history.events if event.name == SUBMITTED and event.actor.startswith("api_key:")
+    }
+    unknown = by_key - history.requests_by_job.keys()
+    unanswered = sum(not request.is_answered for request in history.requests)
+    if len(unknown) > unanswered:
+        faults.append(f"{len(unknown)} jobs of clients were never told to them, of {unanswered} unanswered requests")
+    return faults
+
+
+def check_one_completion(history: History, terms: Terms) -> list[str]:
+    """I2: a job is completed at most once."""
+    times = Counter(event.job_id for event in history.events if event.name == COMPLETED)
+    return [f"job {job_id} was completed {count} times" for job_id, count in times.items() if count > 1]
+
+
+def check_effects_once(history: History, terms: Terms) -> list[str]:
+    """I2: each effect is there once if the job was completed, and at most once if it was not."""
+    faults = []
+    for job_id, effects in history.effects_by_job.items():
+        for step, count in Counter(effect.step for effect in effects if effect.step != BEGIN).items():
+            if count > 1:
+                faults.append(f"job {job_id}: the effect {step!r} is there {count} times")
+    for job_id, request in history.requests_by_job.items():
+        done = {effect.step for effect in history.effects_by_job.get(job_id, [])} - {BEGIN}
+        is_completed = history.final_state_of(job_id) == "completed"
+        if is_completed and (missing := expected_steps(request.kind, request.payload) - done):
+            faults.append(f"job {job_id} is completed without its effects {', '.join(sorted(missing))}")
+        if not is_completed and SETTLED in done:
+            faults.append(f"job {job_id} has the effect of its settlement and was not completed")
+    return faults
+
+
+def expected_steps(kind: str, payload: Mapping[str, object]) -> set[str]:
+    """What a completed job of a kind has left behind."""
+    if kind != "chaos_steps":
+        return set()
+    return {f"step {number}" for number in range(int(str(payload["steps"])))} | {SETTLED}
+
+
+def check_no_zombie_effects(history: History, terms: Terms) -> list[str]:
+    """I2: once a job was begun anew, nobody leaves an effect under an older fence."""
+    faults = []
+    for job_id, effects in history.effects_by_job.items():
+        starts = history.starts_of(job_id)
+        for effect in effects:
+            if not 1 <= effect.fence <= len(starts):
+                faults.append(f"job {job_id}: an effect under fence {effect.fence}, and {len(starts)} starts")
+            elif effect.fence < len(starts) and effect.at >= starts[effect.fence].at:
+                faults.append(f"job {job_id}: {effect.step!r} under fence {effect.fence} after its next start")
+    return faults
+
+
+def check_caps(history: History, terms: Terms) -> list[str]:
+    """I3: at no start does a tenant run more than its cap, of the caps that held within the last second."""
+    faults = []
+    changes: dict[UUID, list[tuple[datetime, int]]] = defaultdict(list)
+    for (_, tenant_id), (began, ended) in _runs(history).items():
+        changes[tenant_id] += [(began, 1), (ended, -1)]
+    for tenant_id, caps in terms.caps.items():
+        running = 0
+        # Whoever ends at the moment of another's start makes room for it.
+        for at, change in sorted(changes[tenant_id]):
+            running += change
+            if change > 0 and running > (cap := _cap_at(caps, at)):
+                faults.append(f"tenant {tenant_id} ran {running} at {at:%H:%M:%S.%f}, and its cap was {cap}")
+    return faults
+
+
+def _runs(history: History) -> dict[tuple[str, UUID], tuple[datetime, datetime]]:
+    """Each message and tenant, from its start to the end of its last execution: the jobs in it share one slot."""
+    ends = {event.execution_id: event.at for event in history.events if event.execution_id and _is_end(event)}
+    runs: dict[tuple[str, UUID], tuple[datetime, datetime]] = {}
+    for event in history.events:
+        if event.name == STARTED:
+            ended = ends.get(event.execution_id, END_OF_TIME)
+            key = (str(event.data.get("message", event.execution_id)), event.tenant_id)
+            began, last = runs.get(key, (event.at, ended))
+            runs[key] = (min(began, event.at), max(last, ended))
+    return runs
+
+
+def _is_end(event: Event) -> bool:
+    return event.name not in {STARTED, DISPATCHED, "job.cancel_requested"}
+
+
+def _cap_at(caps: Sequence[tuple[datetime, int]], at: datetime) -> int:
+    """The greatest cap that held at a moment or within CAP_GRACE before it."""
+    ends = [since for since, _ in caps[1:]] + [END_OF_TIME]
+    held = [cap for (since, cap), end in zip(caps, ends, strict=True) if since <= at and end > at - CAP_GRACE]
+    return max(held, default=caps[0][1])
+
+
+def check_transitions(history: History, terms: Terms) -> list[str]:
+    """I7: each job went from state to state by transitions that there are, and stayed where it ended."""
+    faults = []
+    for job_id, events in history.events_by_job.items():
+        left = [event for event in events if event.name not in STANDING_EVENTS]
+        if left[0].name != SUBMITTED:
+            faults.append(f"job {job_id} begins with {left[0].name}")
+            continue
+        state = left.pop(0).state
+        while left:
+            step = _next_step(state, left)
+            if step is None:
+                first = left[0]
+                faults.append(
+                    f"job {job_id}: {first.name} at {first.at:%H:%M:%S.%f} leads from {state} to {first.state}"
+                )
+                break
+            left.remove(step)
+            state = step.state
+    return faults
+
+
+def _next_step(state: str, left: Sequence[Event]) -> Event | None:
+    """The first event that may come next; one that bears an earlier time may have been committed later."""
+    for event in left:
+        if event.at > left[0].at + LONGEST_TRANSACTION:
+            break
+        if is_allowed(JobState(state), JobState(event.state)) and not _waits_for_another(event, left):
+            return event
+    return None
+
+
+def _waits_for_another(event: Event, left: Sequence[Event]) -> bool:
+    """Whether the same execution's earlier step is still to come."""
+    rank = _rank(event)
+    return any(
+        other.execution_id == event.execution_id and _rank(other) < rank
+        for other in left
+        if event.execution_id is not None
+    )
+
+
+def _rank(event: Event) -> int:
+    return {DISPATCHED: 0, STARTED: 1}.get(event.name, 2)
+
+
+def check_attempts(history: History, terms: Terms) -> list[str]:
+    """I8: no job was tried more often than once and its retries."""
+    tried = Counter(event.job_id for event in history.events if event.name in FAILED_ATTEMPTS)
+    most = terms.max_retries + 1
+    return [f"job {job_id} was tried {count} times, {most} at most" for job_id, count in tried.items() if count > most]
+
+
+def check_nothing_early(history: History, terms: Terms) -> list[str]:
+    """No job began before the time for which it was asked."""
+    return [
+        f"job {job_id} began {(request.run_at - start.at).total_seconds():.3f} s early"
+        for job_id, request in history.requests_by_job.items()
+        for start in history.starts_of(job_id)
+        if request.run_at is not None and start.at < request.run_at
+    ]
+
+
+def check_fires(history: History, terms: Terms) -> list[str]:
+    """I11: each schedule fired once in each minute that it names, and in no other."""
+    submitted = {event.job_id: event.at for event in history.events if event.name == SUBMITTED}
+    fired: dict[str, Counter[datetime]] = {label: Counter() for label in terms.fires}
+    for job_id, effects in history.effects_by_job.items():
+        label = effects[0].label
+        if label in fired and job_id in submitted:
+            fired[label][submitted[job_id].replace(second=0, microsecond=0)] += 1
+    faults = []
+    for label, minutes in terms.fires.items():
+        for minute in sorted({*minutes, *fired[label]}):
+            wanted, times = int(minute in minutes), fired[label][minute]
+            if times != wanted:
+                faults.append(f"schedule {label!r} fired {times} times at {minute:%H:%M}, not {wanted}")
+    return faults
+
+
+def check_nothing_foreign(history: History, terms: Terms) -> list[str]:
+    """I4: no job saw a row of another tenant."""
+    return [f"job {effect.job_id} saw {effect.seen} rows of other tenants" for effect in history.effects if effect.seen]
+
+
+CHECKS: Mapping[str, Check] = {
+    "I1 nothing lost": check_nothing_lost,
+    "I1 one job a key": check_one_job_a_key,
+    "I2 one completion": check_one_completion,
+    "I2 effects once": check_effects_once,
+    "I2 no zombie effects": check_no_zombie_effects,
+    "I3 caps": check_caps,
+    "I4 nothing foreign": check_nothing_foreign,
+    "I7 transitions": check_transitions,
+    "I8 attempts": check_attempts,
+    "I11 fires": check_fires,
+    "not early": check_nothing_early,
+}
+
+
+def judge(history: History, terms: Terms) -> list[str]:
+    """What every checker finds, the first MAX_TOLD of each, with the promise that was broken."""
+    violations = []
+    for promise, check in CHECKS.items():
+        faults = check(history, terms)
+        violations += [f"{promise}: {fault}" for fault in faults[:MAX_TOLD]]
+        if len(faults) > MAX_TOLD:
+            violations.append(f"{promise}: and {len(faults) - MAX_TOLD} more")
+    return violations

@@ -1,0 +1,109 @@
+"""A client of the API that writes down what it asked and what it was told, and asks again when it was told nothing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+from tests.chaos.history import ACCEPTED, Reply, Request
+
+TIMEOUT_SECONDS = 15.0
+BULK_JOBS = 1_000
+CREATED = 201
+
+
+class Client:
+    """Submits for several tenants; may be used from many threads."""
+
+    def __init__(self, address: str, tokens: Mapping[UUID, str], *, name: str) -> None:
+        self._tokens = tokens
+        self._name = name
+        self._lock = threading.Lock()
+        self._numbers = 0
+        self.requests: list[Request] = []
+        self._http = httpx.Client(base_url=f"{address}/api/v1/", timeout=TIMEOUT_SECONDS)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def prepare(
+        self, tenant_id: UUID, kind: str, payload: Mapping[str, Any], *, run_at: datetime | None = None
+    ) -> Request:
+        """A request under a new key, not yet sent."""
+        with self._lock:
+            self._numbers += 1
+            request = Request(tenant_id, kind, payload, f"{self._name}-{self._numbers}", run_at)
+            self.requests.append(request)
+        return request
+
+    def send(self, request: Request) -> Reply:
+        """Send it once more, under its own key."""
+        body = {"kind": request.kind, "payload": request.payload}
+        if request.run_at is not None:
+            body["run_at"] = request.run_at.isoformat()
+        headers = {"Authorization": f"Api-Key {self._tokens[request.tenant_id]}", "Idempotency-Key": request.key}
+        try:
+            response = self._http.post("jobs/", json=body, headers=headers)
+        except httpx.TransportError as error:
+            reply = Reply(time.time(), None, code=type(error).__name__)
+        else:
+            reply = _reply(response)
+        with self._lock:
+            request.replies.append(reply)
+        return reply
+
+    def submit(
+        self, tenant_id: UUID, kind: str, payload: Mapping[str, Any], *, run_at: datetime | None = None
+    ) -> Request:
+        """Prepare and send once."""
+        request = self.prepare(tenant_id, kind, payload, run_at=run_at)
+        self.send(request)
+        return request
+
+    def submit_bulk(self, tenant_id: UUID, kind: str, payload: Mapping[str, Any], count: int) -> list[UUID]:
+        """Many alike, in requests of BULK_JOBS, none of which is sent twice: they bear no keys. The jobs' ids."""
+        headers = {"Authorization": f"Api-Key {self._tokens[tenant_id]}"}
+        found: list[UUID] = []
+        for size in _parts(count, BULK_JOBS):
+            jobs = [{"kind": kind, "payload": payload}] * size
+            response = self._http.post("jobs/bulk/", json={"jobs": jobs}, headers=headers, timeout=120.0)
+            response.raise_for_status()
+            ids = [UUID(entry["id"]) for entry in response.json()["accepted"]]
+            if len(ids) < size:
+                raise AssertionError(f"{size - len(ids)} of {size} jobs were refused: {response.text[-500:]}")
+            reply_at = time.time()
+            with self._lock:
+                self.requests += [
+                    Request(tenant_id, kind, payload, f"bulk {job_id}", replies=[Reply(reply_at, CREATED, job_id)])
+                    for job_id in ids
+                ]
+            found += ids
+        return found
+
+    def unanswered(self) -> list[Request]:
+        """The requests of which the client does not know what became of them."""
+        with self._lock:
+            return [request for request in self.requests if not request.is_answered]
+
+    def ask_again(self) -> int:
+        """Send whatever is unanswered once more; how many still are."""
+        for request in self.unanswered():
+            self.send(request)
+        return len(self.unanswered())
+
+
+def _parts(count: int, size: int) -> Sequence[int]:
+    return [size] * (count // size) + ([count % size] if count % size else [])
+
+
+def _reply(response: httpx.Response) -> Reply:
+    if response.status_code in ACCEPTED:
+        return Reply(time.time(), response.status_code, UUID(response.json()["id"]))
+    is_problem = response.headers.get("Content-Type", "").startswith("application/problem+json")
+    return Reply(time.time(), response.status_code, code=response.json().get("code", "") if is_problem else "")

@@ -1,0 +1,59 @@
+"""Clients that go on submitting while the fault happens."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from tests.chaos.client import Client
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """How many jobs a second, and of how many steps of how many seconds; a part of them fails once."""
+
+    per_second: float = 3.0
+    most_steps: int = 3
+    step_seconds: float = 0.15
+    failing_part: float = 0.05
+
+
+class Load(threading.Thread):
+    """Submits at random moments for tenants at random, and asks again for what was not answered."""
+
+    def __init__(self, client: Client, tenants: Sequence[UUID], traffic: Traffic, rng: random.Random) -> None:
+        super().__init__(name="load", daemon=True)
+        self._client = client
+        self._tenants = tenants
+        self._traffic = traffic
+        # A generator of its own: what the fault draws does not depend on how fast the clients are.
+        self._rng = random.Random(rng.random())
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        while not self._stopped.wait(self._rng.expovariate(self._traffic.per_second)):
+            self._submit()
+            for request in self._client.unanswered()[:2]:
+                self._client.send(request)
+
+    def stop(self) -> None:
+        """Return once nothing more is sent."""
+        self._stopped.set()
+        self.join()
+
+    def _submit(self) -> None:
+        tenant_id = self._rng.choice(self._tenants)
+        if self._rng.random() < self._traffic.failing_part:
+            self._client.submit(tenant_id, "fail", {"times": 1})
+            return
+        self._client.submit(tenant_id, "chaos_steps", self._steps())
+
+    def _steps(self) -> dict[str, Any]:
+        return {
+            "steps": self._rng.randint(1, self._traffic.most_steps),
+            "seconds": round(self._rng.uniform(0.2, 1.8) * self._traffic.step_seconds, 3),
+        }

@@ -1,0 +1,25 @@
+"""Which rows run with which seeds, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tests.chaos.row import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One row's runs; they share a stack."""
+
+    row: type[Row]
+    seeds: Sequence[int]
+
+
+def plan_rows(rows: Mapping[str, type[Row]], *, only: Sequence[str], seeds: int, first_seed: int) -> list[Plan]:
+    """The rows asked for, or all. The longest come first, so that none is left over at the end; those that want the
+    machine for themselves come last.
+    """
+    chosen = [row for name, row in rows.items() if not only or name in only]
+    plans = [Plan(row, range(first_seed, first_seed + (seeds or row.seeds))) for row in chosen]
+    return sorted(plans, key=lambda plan: (plan.row.is_alone, -plan.row.minutes))

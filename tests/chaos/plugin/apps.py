@@ -1,0 +1,22 @@
+"""The plug-in as an app."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class ChaosConfig(AppConfig):
+    """Kinds whose effects are counted."""
+
+    name = "tests.chaos.plugin"
+    label = "chaos"
+    processors = (
+        "tests.chaos.plugin.processor.StepsProcessor",
+        "tests.chaos.plugin.processor.KillerProcessor",
+        "tests.chaos.plugin.processor.ProberProcessor",
+    )
+
+    def ready(self) -> None:
+        from tests.chaos.plugin.crash_points import arm
+
+        arm()

@@ -1,0 +1,68 @@
+"""A dispatcher that dies at a chosen step of its tick, as by SIGKILL: armed by the environment, for tests only."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+from tests.chaos.variables import CRASH_VARIABLE
+
+
+class When(Enum):
+    """Where it dies, seen from a function of the tick."""
+
+    BEFORE = "before"
+    AFTER = "after"
+    HALF = "with half of the messages sent"
+
+
+# In the order of the tick. `_publish` comes after the commit.
+STEPS: dict[str, tuple[str, When]] = {
+    "lead": ("_lead", When.AFTER),
+    "collect": ("collect_settled", When.AFTER),
+    "wake": ("fold_wakes", When.AFTER),
+    "read": ("read_pool", When.AFTER),
+    "pick": ("pick_and_lock", When.AFTER),
+    "claim": ("claim_jobs", When.AFTER),
+    "clocks": ("advance_clocks", When.AFTER),
+    "commit": ("_publish", When.BEFORE),
+    "half": ("_publish", When.HALF),
+    "publish": ("_publish", When.AFTER),
+}
+
+
+def arm() -> None:
+    """Wrap the step that CHAOS_CRASH_AT names: `STEP:N`, at its Nth time."""
+    asked = os.environ.get(CRASH_VARIABLE, "")
+    if not asked:
+        return
+    from scheduling.services.dispatching import tick
+
+    step, _, times = asked.partition(":")
+    name, when = STEPS[step]
+    setattr(tick, name, _dying(getattr(tick, name), int(times), when, is_publishing=name == "_publish"))
+
+
+def _dying(function: Callable[..., Any], times: int, when: When, *, is_publishing: bool) -> Callable[..., Any]:
+    left = times
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        nonlocal left
+        # Of publishing, only a time with something to publish counts.
+        if is_publishing and not args[1]:
+            return function(*args, **kwargs)
+        left -= 1
+        if left > 0:
+            return function(*args, **kwargs)
+        if when is When.HALF:
+            pool_id, claims = args
+            function(pool_id, claims[: len(claims) // 2])
+        elif when is When.AFTER:
+            function(*args, **kwargs)
+        os.kill(os.getpid(), signal.SIGKILL)
+        return None
+
+    return wrapped

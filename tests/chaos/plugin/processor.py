@@ -1,0 +1,138 @@
+"""Kinds that write a row for each thing they did, in the transaction that says that they did it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from functools import partial
+
+from django.db import connection
+
+from scheduling.processors.base import JobContext, Json, PermanentError, TaskProcessor, Yielded
+
+SAFE_POINT_SECONDS = 0.05
+BEGIN, SETTLED = "begin", "settled"
+# The table of the effects. It is nobody's and has no unique key: what happened twice must show.
+TABLE = """
+CREATE TABLE chaos_effect (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    tenant_id uuid NOT NULL, job_id uuid NOT NULL, execution_id uuid NOT NULL,
+    fence bigint NOT NULL, step text NOT NULL, label text NOT NULL, pid int NOT NULL, seen bigint
+);
+GRANT SELECT, INSERT ON chaos_effect TO {app}, {platform};
+"""
+_WRITE = """
+INSERT INTO chaos_effect (tenant_id, job_id, execution_id, fence, step, label, pid, seen)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+"""
+# What must be zero: jobs of others that this connection can see.
+_FOREIGN = "SELECT count(*) FROM scheduling_job WHERE tenant_id <> %s"
+_SECONDS = {"type": "number", "minimum": 0, "maximum": 3_000}
+
+
+def write_effect(context: JobContext, step: str, seen: int | None = None) -> None:
+    """One row, in whatever transaction is open."""
+    with connection.cursor() as cursor:
+        label = str(context.payload.get("label", ""))
+        ids = [context.tenant_id, context.job_id, context.execution_id]
+        cursor.execute(_WRITE, [*ids, context.fencing_token, step, label, os.getpid(), seen])
+
+
+def begin(context: JobContext) -> None:
+    """The first trace of an execution: which process runs it."""
+    context.checkpoint(context.state, effects=partial(write_effect, context, BEGIN))
+
+
+class StepsProcessor(TaskProcessor):
+    """Does ``steps`` steps of ``seconds`` each, with a checkpoint and its effect after each, and one in its settlement.
+
+    ``is_deaf``: no safe point within a step.
+    """
+
+    kind = "chaos_steps"
+    title = "Take steps"
+    has_circuit = False
+    retry_delays_seconds = (0.5, 1.0, 2.0)
+    payload_schema = {
+        "type": "object",
+        "properties": {
+            "steps": {"type": "integer", "minimum": 0, "maximum": 1_000},
+            "seconds": _SECONDS,
+            "is_deaf": {"type": "boolean"},
+            "label": {"type": "string"},
+        },
+        "required": ["steps"],
+    }
+
+    def process(self, context: JobContext) -> Json | Yielded:
+        begin(context)
+        steps, seconds = int(context.payload["steps"]), float(context.payload.get("seconds", 0))
+        for step in range(int(context.state.get("done", 0)), steps):
+            if self._pause(context, seconds):
+                return Yielded({"done": step})
+            context.checkpoint({"done": step + 1}, effects=partial(write_effect, context, f"step {step}"))
+        context.in_settlement(partial(write_effect, context, SETTLED))
+        return {"steps": steps}
+
+    def _pause(self, context: JobContext, seconds: float) -> bool:
+        """Wait; whether somebody else wants the slot."""
+        if context.payload.get("is_deaf"):
+            time.sleep(seconds)
+            return False
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if context.should_yield():
+                return True
+            time.sleep(min(SAFE_POINT_SECONDS, left))
+        return False
+
+
+class KillerProcessor(TaskProcessor):
+    """Kills its own process, or with ``kills`` = ``worker`` the whole worker, each time that it is run."""
+
+    kind = "chaos_killer"
+    title = "Kill"
+    has_circuit = False
+    is_mergeable = False
+    payload_schema = {"type": "object", "properties": {"kills": {"enum": ["process", "worker"]}}}
+
+    def process(self, context: JobContext) -> Json | None:
+        begin(context)
+        if context.payload.get("kills") == "worker":
+            os.killpg(0, signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+        return None
+
+
+class ProberProcessor(TaskProcessor):
+    """Looks for rows of other tenants; with ``fails`` it then fails for good, ``breaks`` a statement first."""
+
+    kind = "chaos_prober"
+    title = "Look around"
+    has_circuit = False
+    max_retries = 0
+    payload_schema = {
+        "type": "object",
+        "properties": {"fails": {"type": "boolean"}, "breaks": {"type": "boolean"}},
+    }
+
+    def process(self, context: JobContext) -> Json | None:
+        context.checkpoint({}, effects=partial(self._look, context))
+        if context.payload.get("breaks"):
+            context.checkpoint({}, effects=_break)
+        if context.payload.get("fails"):
+            raise PermanentError("failing as asked", code="asked_for")
+        return None
+
+    def _look(self, context: JobContext) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(_FOREIGN, [context.tenant_id])
+            (seen,) = cursor.fetchone()
+        write_effect(context, "looked", seen)
+
+
+def _break() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1/0")

@@ -1,0 +1,161 @@
+"""The table: printed after each run, and kept beside the machine's description when the bounds were the real ones."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.outcome import RESULTS, Outcome, today, write
+from jobsplatform.demo.measures import percentile
+from tests.chaos.results import Run
+from tests.chaos.row import Row, bound_factor
+from tests.chaos.rows import ROWS
+
+FILE = RESULTS / "chaos.json"
+HEADING = ("id", "fault", "seeds", "failures", "p50", "greatest", "bound")
+
+
+@dataclass(frozen=True, slots=True)
+class RowResult:
+    """What came of one row."""
+
+    row: type[Row]
+    runs: Sequence[Run]
+    seconds: float
+    machine: str = ""
+
+    @property
+    def violations(self) -> list[str]:
+        return [f"{self.row.id} seed {run.seed}: {fault}" for run in self.runs for fault in run.violations]
+
+    @property
+    def failures(self) -> int:
+        """Runs with a violation."""
+        return sum(bool(run.violations) for run in self.runs)
+
+    @property
+    def recoveries(self) -> list[float]:
+        return [seconds for run in self.runs for seconds in run.recoveries]
+
+    @property
+    def words(self) -> str:
+        worst = f"{max(self.recoveries):.2f} s" if self.recoveries else "nothing"
+        return (
+            f"{self.row.id}: {len(self.runs)} runs, {self.failures} failures, greatest recovery {worst}"
+            f" of {self.row.bound_seconds * bound_factor():g} s, {self.seconds:.0f} s"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The last result of one row, with its day and machine."""
+
+    date: str
+    machine: str
+    seeds: Sequence[int]
+    failures: int
+    p50_seconds: float | None
+    greatest_seconds: float | None
+
+    @classmethod
+    def of(cls, result: RowResult) -> Kept:
+        found = result.recoveries
+        seeds = [run.seed for run in result.runs]
+        p50, greatest = (round(percentile(found, 0.5), 2), round(max(found), 2)) if found else (None, None)
+        return cls(today(), result.machine, seeds, result.failures, p50, greatest)
+
+
+def print_report(results: Sequence[RowResult]) -> None:
+    """The table of this run, and every violation."""
+    kept = {result.row.id: Kept.of(result) for result in results}
+    rows = [list(HEADING), *_rows(kept)]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(HEADING))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    violations = [violation for result in results for violation in result.violations]
+    if bound_factor() != 1:
+        lines.append(f"The bounds are multiplied by {bound_factor():g} (CHAOS_BOUND_FACTOR).")
+    lines += violations or ["No promise was broken."]
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+def record_report(results: Sequence[RowResult]) -> None:
+    """Keep these rows' results in the place of their last ones, and write the table; not with other bounds."""
+    if bound_factor() != 1:
+        return
+    kept = read_kept() | {result.row.id: Kept.of(result) for result in results}
+    write_kept(kept)
+    write(draw_table(kept))
+
+
+def draw_table(kept: Mapping[str, Kept]) -> Outcome:
+    """The table of all rows as they were run last."""
+    missing = [name for name in ROWS if name not in kept]
+    failures = sum(one.failures for one in kept.values())
+    runs = sum(len(one.seeds) for one in kept.values())
+    words = [f"{failures} of {runs} runs broke a promise"] if failures else []
+    words += [f"not run: {', '.join(missing)}"] if missing else []
+    return Outcome(
+        name="chaos",
+        title="Faults, and what became of the promises",
+        rows=[HEADING, *_rows(kept)],
+        target="no violation in any run, and every recovery within its bound",
+        is_met=not words,
+        method=_METHOD + "\n".join(f"- {name}: {row.measured}." for name, row in ROWS.items()),
+        verdict="; ".join(words),
+        reproduce="make chaos",
+        measured_on=_machines(kept),
+    )
+
+
+_METHOD = (
+    "Real PostgreSQL, Valkey, web, dispatcher and worker processes on loopback, one stack a row, several stacks side "
+    "by side; three tenants submit all the while. After each fault everything is made whole and drained, and checkers "
+    "judge what the client asked and was told, the event table and the effects table: nothing lost, one job a key, "
+    "one completion, effects once and none of zombies, caps, nothing foreign, transitions, attempts, fires, counters, "
+    "ledger. Recovery is measured:\n\n"
+)
+
+
+def _rows(kept: Mapping[str, Kept]) -> list[list[str]]:
+    rows = []
+    for name, row in ROWS.items():
+        if (one := kept.get(name)) is not None:
+            seeds = f"{len(one.seeds)} ({one.seeds[0]}…)" if len(one.seeds) > 1 else f"1 ({one.seeds[0]})"
+            bound = f"≤ {row.bound_seconds:g} s"
+            rows.append(
+                [name, row.fault, seeds, str(one.failures), _cell(one.p50_seconds), _cell(one.greatest_seconds), bound]
+            )
+    return rows
+
+
+def _cell(seconds: float | None) -> str:
+    return "–" if seconds is None else f"{seconds:.2f} s"
+
+
+def _machines(kept: Mapping[str, Kept]) -> str:
+    runs: dict[tuple[str, str], list[str]] = {}
+    for name, one in kept.items():
+        runs.setdefault((one.date, one.machine), []).append(name)
+    told = "; ".join(
+        f"on {date} {'all rows' if len(names) == len(kept) else ', '.join(names)}, on {machine}"
+        for (date, machine), names in runs.items()
+    )
+    return f"Run {told}. All processes share the machine."
+
+
+def read_kept(file: Path = FILE) -> dict[str, Kept]:
+    """The last result of each row that was ever run."""
+    if not file.exists():
+        return {}
+    rows = json.loads(file.read_text(encoding="utf-8"))
+    return {name: Kept(**row) for name, row in rows.items() if name in ROWS}
+
+
+def write_kept(kept: Mapping[str, Kept], file: Path = FILE) -> None:
+    file.parent.mkdir(exist_ok=True)
+    rows = {name: asdict(one) for name, one in sorted(kept.items())}
+    file.write_text(json.dumps(rows, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

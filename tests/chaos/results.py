@@ -1,0 +1,45 @@
+"""What came of a row, as its process hands it to the one that started it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from tests.chaos.history import History
+
+RESULTS, HISTORY = "results.json", "history.json"
+
+
+@dataclass(slots=True)
+class Run:
+    """What came of one seed."""
+
+    seed: int
+    recoveries: list[float] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+    jobs: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Results:
+    """What came of all seeds, and on which machine."""
+
+    runs: list[Run] = field(default_factory=list)
+    machine: str = ""
+
+
+def write_results(results: Results, path: Path) -> None:
+    path.write_text(json.dumps(asdict(results)))
+
+
+def read_results(path: Path) -> Results:
+    found = json.loads(path.read_text())
+    return Results([Run(**run) for run in found["runs"]], found["machine"])
+
+
+def write_history(history: History, path: Path) -> None:
+    """All that the checkers knew, for whoever looks for the cause."""
+    rows = {name: [asdict(row) for row in getattr(history, name)] for name in ("requests", "events", "effects")}
+    path.write_text(json.dumps(rows, default=str, indent=1))

@@ -1,0 +1,142 @@
+"""One row of the fault table: what is done to a stack under load, and how its recovery is measured."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+from uuid import UUID
+
+from tests.chaos.checks import Terms
+from tests.chaos.client import Client
+from tests.chaos.history import Request
+from tests.chaos.load import Traffic
+from tests.chaos.stack import NotInTimeError, Shape, Stack
+from tests.chaos.variables import FACTOR_VARIABLE
+from tests.chaos.view import View
+
+# Recovery is waited for this much longer than its bound, so that what comes late is told with its time.
+PATIENCE = 4.0
+LEAST_PATIENCE_SECONDS = 60.0
+
+
+def bound_factor() -> float:
+    """By how much all bounds are multiplied."""
+    return float(os.environ.get(FACTOR_VARIABLE) or 1)
+
+
+@dataclass(slots=True)
+class Field:
+    """Where a fault is injected: the stack, its clients, and the chance that the seed gives."""
+
+    stack: Stack
+    rng: random.Random
+    bound_seconds: float
+    # What the row itself finds wrong, beside the checkers.
+    violations: list[str] = field(default_factory=list)
+
+    @property
+    def client(self) -> Client:
+        assert self.stack.client is not None
+        return self.stack.client
+
+    @property
+    def view(self) -> View:
+        return self.stack.view
+
+    @property
+    def tenants(self) -> list[UUID]:
+        return [tenant.pk for tenant in self.stack.tenants]
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long recovery is waited for at most."""
+        return max(PATIENCE * self.bound_seconds * bound_factor(), LEAST_PATIENCE_SECONDS)
+
+    def wait(self, least: float, most: float) -> None:
+        """Let a random time pass, in which dead processes are replaced."""
+        until = time.monotonic() + self.rng.uniform(least, most)
+        while time.monotonic() < until:
+            if self.stack.is_kept and self.stack.servers.is_postgres_running:
+                self.stack.keep()
+            time.sleep(min(0.1, max(0.0, until - time.monotonic())))
+
+    def submit(self, tenant: int, kind: str, payload: dict[str, object]) -> Request:
+        """One job that must be taken now."""
+        request = self.client.submit(self.tenants[tenant], kind, payload)
+        if not request.job_ids:
+            raise AssertionError(f"A job was not accepted: {request.replies[-1]}.")
+        return request
+
+    def job_of(self, request: Request) -> UUID:
+        """The job that a request became."""
+        return next(iter(request.job_ids))
+
+    def next_start(self, since: float) -> float:
+        """Seconds from a moment to the next start of anything."""
+        found = self.stack.until(
+            lambda: self.view.first_start_after(since), within=self.patience_seconds, what="something begins again"
+        )
+        return float(found or 0) - since
+
+    def all_started(self, job_ids: Sequence[UUID], since: float) -> float:
+        """Seconds from a moment until the last of these jobs has begun after it."""
+        wanted = set(job_ids)
+
+        def starts() -> dict[UUID, float]:
+            found = self.view.starts_after(since, list(wanted))
+            return found if found.keys() >= wanted else {}
+
+        try:
+            found = self.stack.until(starts, within=self.patience_seconds, what=f"{len(wanted)} jobs begin again")
+        except NotInTimeError:
+            states = self.view.states_of(list(wanted - self.view.starts_after(since, list(wanted)).keys()))
+            raise NotInTimeError(f"Not begun again within {self.patience_seconds:.0f} s: {states}.") from None
+        return max(found.values()) - since
+
+    def ended(self, job_ids: Sequence[UUID], *, within: float, state: str = "completed") -> None:
+        """Return once all of these jobs are in a state."""
+        self.stack.until(
+            lambda: set(self.view.states_of(job_ids).values()) == {state},
+            within=within,
+            what=f"all are {state}: {set(self.view.states_of(job_ids).values())}",
+        )
+
+
+class Row(ABC):
+    """A fault. One instance serves all seeds of a run, on one stack, one after the other."""
+
+    id: ClassVar[str]
+    fault: ClassVar[str]
+    # What recovery may take, and between which two moments it is measured.
+    bound_seconds: ClassVar[float]
+    measured: ClassVar[str]
+    shape: ClassVar[Shape] = Shape()
+    # None: nobody submits but the row itself.
+    traffic: ClassVar[Traffic | None] = Traffic()
+    # Seeds unless somebody says how many: one where a run takes minutes.
+    seeds: ClassVar[int] = 3
+    # What all its seeds take together, roughly: the longest are begun first.
+    minutes: ClassVar[float] = 1.5
+    # Whether it measures what neighbours would disturb.
+    is_alone: ClassVar[bool] = False
+    # Between the end of the load and the last job's end.
+    drain_seconds: ClassVar[float] = 120.0
+
+    def prepare(self, stack: Stack) -> None:  # noqa: B027 - most rows need nothing
+        """Put something between the servers and the processes, before the latter start."""
+
+    @abstractmethod
+    def inject(self, field: Field) -> list[float]:
+        """Do it, at a moment that ``field.rng`` draws, and see it through: the recoveries in seconds."""
+
+    def terms(self, stack: Stack) -> Terms:
+        """What the checkers hold the run to."""
+        return Terms(caps=stack.caps)
+
+    def tear_down(self) -> None:  # noqa: B027 - most rows need nothing
+        """Undo `prepare`, if it was called."""

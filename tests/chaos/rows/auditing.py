@@ -1,0 +1,125 @@
+"""An audit log that whoever owns the tables has written in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from tenants.services.audit_heads import last_heads, sign_heads
+from tenants.services.audit_verification import verify_chains
+from tests.audit_tampering import cut_end, rehash
+from tests.chaos.row import Field, Row
+
+ACTS = 30
+TABLES = ("tenants_auditlogentry", "tenants_auditseal", "tenants_audithead")
+_LAST = "SELECT max(sequence) FROM tenants_auditseal WHERE chain = %s"
+_OF_PLACE = "(SELECT entry_id FROM tenants_auditseal WHERE chain = %s AND sequence = %s)"
+
+type Owner = psycopg.Connection[Any]
+type Tampering = Callable[[Owner, UUID, int], object]
+
+
+def edit(owner: Owner, chain: UUID, place: int) -> None:
+    owner.execute(f"UPDATE tenants_auditlogentry SET reason = 'another' WHERE id = {_OF_PLACE}", [chain, place])
+
+
+def delete(owner: Owner, chain: UUID, place: int) -> None:
+    owner.execute(f"DELETE FROM tenants_auditlogentry WHERE id = {_OF_PLACE}", [chain, place])
+
+
+def cut(owner: Owner, chain: UUID, place: int) -> None:
+    cut_end(owner, chain, above=place)
+
+
+def reorder(owner: Owner, chain: UUID, place: int) -> None:
+    owner.execute(
+        "UPDATE tenants_auditseal SET sequence = CASE sequence WHEN %s THEN %s ELSE %s END"
+        " WHERE chain = %s AND sequence IN (%s, %s)",
+        [place, place + 1, place, chain, place, place + 1],
+    )
+
+
+def fork(owner: Owner, chain: UUID, place: int) -> None:
+    owner.execute(
+        "INSERT INTO tenants_auditseal SELECT gen_random_uuid(), chain, sequence, entry_hash, previous_hash,"
+        " repeat('b', 64), sealed_at FROM tenants_auditseal WHERE chain = %s AND sequence = %s",
+        [chain, place],
+    )
+
+
+def hash_anew(owner: Owner, chain: UUID, place: int) -> None:
+    edit(owner, chain, place)
+    rehash(owner, chain)
+
+
+TAMPERINGS: dict[str, tuple[Tampering, set[str]]] = {
+    "edited": (edit, {"entry_edited"}),
+    "deleted": (delete, {"entry_missing"}),
+    "cut": (cut, {"end_missing"}),
+    "reordered": (reorder, {"order_changed"}),
+    "forked": (fork, {"fork"}),
+    "hashed anew": (hash_anew, {"head_differs"}),
+}
+
+
+class AuditTampered(Row):
+    id, fault = "A1", "the audit log edited, deleted, cut, reordered, forked, hashed anew, at a random place"
+    bound_seconds, measured = 30.0, "how long the verification takes that detects it; each is detected"
+    traffic = None
+
+    def inject(self, field: Field) -> list[float]:
+        for _ in range(ACTS):
+            field.submit(0, "noop", {})
+        chain = field.tenants[0]
+        field.stack.until(
+            lambda: not field.view.number("SELECT count(*) FROM tenants_auditpending"), within=20, what="all is sealed"
+        )
+        sign_heads()
+        recoveries = []
+        with psycopg.connect(field.stack.addresses.admin_url, autocommit=True) as owner:
+            _take_walls_down(owner)
+            for name in field.rng.sample(list(TAMPERINGS), len(TAMPERINGS)):
+                tamper, wanted = TAMPERINGS[name]
+                tamper(owner, chain, field.rng.randrange(2, int(field.view.number(_LAST, [chain])) - 1))
+                recoveries.append(_detect(field, name, wanted))
+                _put_back(owner)
+                if not verify_chains().is_intact:
+                    raise AssertionError(f"The log was not put back after it had been {name}.")
+            _put_walls_up(owner)
+        return recoveries
+
+
+def _detect(field: Field, name: str, wanted: set[str]) -> float:
+    began = time.monotonic()
+    found = {finding.kind for finding in verify_chains(heads=list(last_heads())).findings}
+    if not found & wanted:
+        field.violations.append(f"I5: a log that was {name} is not detected: {sorted(found)}, not {sorted(wanted)}")
+    return time.monotonic() - began
+
+
+def _take_walls_down(owner: Owner) -> None:
+    """No trigger and no unique key stops this session, and what there is now is kept."""
+    owner.execute("SET session_replication_role = replica")
+    owner.execute("ALTER TABLE tenants_auditseal DROP CONSTRAINT audit_seal_sequence_unique")
+    for table in TABLES:
+        owner.execute(f"CREATE TABLE kept_{table} AS TABLE {table}")
+
+
+def _put_back(owner: Owner) -> None:
+    with owner.transaction():
+        for table in TABLES:
+            owner.execute(f"DELETE FROM {table}")
+            owner.execute(f"INSERT INTO {table} SELECT * FROM kept_{table}")
+
+
+def _put_walls_up(owner: Owner) -> None:
+    owner.execute("ALTER TABLE tenants_auditseal ADD CONSTRAINT audit_seal_sequence_unique UNIQUE (chain, sequence)")
+    for table in TABLES:
+        owner.execute(f"DROP TABLE kept_{table}")
+
+
+ROWS = (AuditTampered,)

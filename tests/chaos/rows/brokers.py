@@ -1,0 +1,115 @@
+"""Valkey that is killed, emptied, away, or half gone."""
+
+from __future__ import annotations
+
+import time
+
+import redis
+
+from tests.acceptance.proxy import Proxy
+from tests.chaos.history import ACCEPTED
+from tests.chaos.load import Traffic
+from tests.chaos.row import Field, Row
+from tests.chaos.servers import HOST
+from tests.chaos.stack import Shape, Stack
+
+
+class BrokerRestarted(Row):
+    id, fault = "R1", "Valkey killed, back empty after up to 3 s"
+    bound_seconds, measured = 15.0, "from its return to the start of the last job whose message it had"
+
+    def inject(self, field: Field) -> list[float]:
+        field.wait(0.0, 2.0)
+        field.stack.servers.kill_broker()
+        field.wait(0.2, 3.0)
+        lost = field.view.unstarted()
+        field.stack.servers.start_broker()
+        back_at = time.time()
+        return [max(field.next_start(back_at), field.all_started(lost, back_at) if lost else 0.0)]
+
+
+class BrokerEmptied(Row):
+    id, fault = "R2", "FLUSHALL in mid-load, five times"
+    bound_seconds, measured = 15.0, "from the flush to the start of the last job whose message was lost"
+    traffic = Traffic(per_second=5.0)
+
+    def inject(self, field: Field) -> list[float]:
+        recoveries = []
+        with redis.Redis.from_url(field.stack.addresses.broker_url()) as client:
+            for _ in range(5):
+                field.wait(0.2, 2.0)
+                client.flushall()
+                flushed_at = time.time()
+                lost = field.view.unstarted()
+                recoveries.append(field.all_started(lost, flushed_at) if lost else field.next_start(flushed_at))
+        return recoveries
+
+
+class BrokerAway(Row):
+    id, fault = "R3", "Valkey away for 60 s"
+    minutes = 3.0
+    bound_seconds, measured = 5.0, "from its return to the next start; every request is accepted meanwhile"
+    seeds = 1
+    AWAY_SECONDS = 60.0
+    # More jobs wait by then than the tenants' caps let run in a moment.
+    drain_seconds = 240.0
+    traffic = Traffic(per_second=2.0)
+
+    def inject(self, field: Field) -> list[float]:
+        field.wait(0.0, 2.0)
+        field.stack.servers.kill_broker()
+        away_at = time.time()
+        field.wait(self.AWAY_SECONDS, self.AWAY_SECONDS)
+        field.stack.servers.start_broker()
+        back_at = time.time()
+        recovery = field.next_start(back_at)
+        field.violations += refused_between(field, away_at, back_at)
+        return [recovery]
+
+
+def refused_between(field: Field, since: float, until: float) -> list[str]:
+    """What the API answered, within a time, other than that it had accepted."""
+    replies = [
+        reply
+        for request in list(field.client.requests)
+        for reply in list(request.replies)
+        if since <= reply.at <= until
+    ]
+    refused = [f"the API answered {reply.status} {reply.code}" for reply in replies if reply.status not in ACCEPTED]
+    return refused[:5] if replies else ["nobody submitted anything while the broker was away"]
+
+
+class HalfOpen(Row):
+    id, fault = "R6", "all connections to Valkey half-open"
+    minutes = 2.5
+    bound_seconds, measured = 30.0, "until a job submitted then begins"
+    shape = Shape(workers=1, slots=2)
+    traffic = None
+    proxy: Proxy | None = None
+
+    def prepare(self, stack: Stack) -> None:
+        self.proxy = Proxy((HOST, stack.addresses.broker_port))
+        urls = {
+            "REDIS_URL": stack.addresses.broker_url(port=self.proxy.port),
+            "CACHE_URL": stack.addresses.broker_url(port=self.proxy.port, number=1),
+        }
+        for environment in stack.environment.values():
+            environment.update(urls)
+
+    def inject(self, field: Field) -> list[float]:
+        field.ended([field.job_of(field.submit(0, "chaos_steps", {"steps": 1}))], within=field.patience_seconds)
+        # A worker answers canaries by then; before, nobody can tell that it has stopped reading.
+        answered = "SELECT count(*) FROM scheduling_worker WHERE status = 'online' AND canary_at IS NOT NULL"
+        field.stack.until(lambda: field.view.number(answered), within=60, what="the worker answers canaries")
+        field.wait(0.0, 5.0)
+        assert self.proxy is not None
+        self.proxy.freeze()
+        frozen_at = time.time()
+        return [field.all_started([field.job_of(field.submit(0, "chaos_steps", {"steps": 1}))], frozen_at)]
+
+    def tear_down(self) -> None:
+        if self.proxy is not None:
+            self.proxy.close()
+
+
+ROWS = (BrokerRestarted, BrokerEmptied, BrokerAway, HalfOpen)

@@ -1,0 +1,103 @@
+"""PostgreSQL that restarts, loses sessions, or commits without anybody's hearing of it."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+
+from tests.acceptance.proxy import Pair, Proxy
+from tests.chaos.row import Field, Row
+from tests.chaos.servers import HOST
+from tests.chaos.stack import Stack
+
+_TERMINATE = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE usename = 'jobs_app' AND backend_type = 'client backend' ORDER BY random() LIMIT 1
+"""
+ROLES = ("web", "dispatcher", "worker")
+
+
+class DatabaseRestarted(Row):
+    id, fault = "P1", "PostgreSQL restarted, fast or at once as in a crash"
+    bound_seconds, measured = 15.0, "from its return to the next start"
+
+    def inject(self, field: Field) -> list[float]:
+        field.wait(0.0, 2.0)
+        field.stack.servers.stop_postgres(field.rng.choice([signal.SIGINT, signal.SIGQUIT]))
+        field.wait(0.0, 4.0)
+        field.stack.servers.start_postgres()
+        return [field.next_start(time.time())]
+
+
+class SessionsTerminated(Row):
+    id, fault = "P2", "a session of the platform's terminated each second, for 15 s"
+    bound_seconds, measured = 15.0, "from the last of them to the next start"
+    ROUNDS = 15
+
+    def inject(self, field: Field) -> list[float]:
+        for _ in range(self.ROUNDS):
+            field.wait(0.5, 1.5)
+            field.view.rows(_TERMINATE)
+        return [field.next_start(time.time())]
+
+
+class CommitDropper:
+    """Passes a COMMIT to the server and keeps its answer: the client's connection ends instead."""
+
+    MARK = b"COMMIT\0"
+
+    def __init__(self) -> None:
+        self.part = 0.0
+        self.dropped = 0
+        self._rng = random.Random()
+        self._doomed: set[Pair] = set()
+
+    def begin(self, part: float, rng: random.Random) -> None:
+        """Drop so many of the answers, from now on."""
+        self._rng = random.Random(rng.random())
+        self.part = part
+
+    def end(self) -> None:
+        self.part = 0.0
+
+    def __call__(self, pair: Pair, is_reply: bool, data: bytes) -> bool:
+        if not is_reply:
+            if self.part and self.MARK in data and self._rng.random() < self.part:
+                self._doomed.add(pair)
+            return True
+        if pair not in self._doomed:
+            return True
+        self._doomed.discard(pair)
+        self.dropped += 1
+        return False
+
+
+class CommitUnheard(Row):
+    id, fault = "P3", "the answers to a tenth of all COMMITs dropped, for 15 s, of web, dispatcher and workers"
+    bound_seconds, measured = 15.0, "from the last of them to the next start; one job a key"
+    PART = 0.1
+    proxy: Proxy | None = None
+
+    def prepare(self, stack: Stack) -> None:
+        self.dropper = CommitDropper()
+        self.proxy = Proxy((HOST, stack.addresses.postgres_port), tap=self.dropper)
+        for role in ROLES:
+            stack.environment[role]["DATABASE_URL"] = stack.addresses.database_url(port=self.proxy.port)
+
+    def inject(self, field: Field) -> list[float]:
+        before = self.dropper.dropped
+        self.dropper.begin(self.PART, field.rng)
+        field.wait(14.0, 16.0)
+        self.dropper.end()
+        ended_at = time.time()
+        if self.dropper.dropped == before:
+            field.violations.append("no answer to a COMMIT was dropped: the row shows nothing")
+        return [field.next_start(ended_at)]
+
+    def tear_down(self) -> None:
+        if self.proxy is not None:
+            self.proxy.close()
+
+
+ROWS = (DatabaseRestarted, SessionsTerminated, CommitUnheard)

@@ -1,0 +1,163 @@
+"""Several dispatchers, one that stands still inside a tick, and one that dies at each step of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+import psycopg
+
+from scheduling.services.schedules.definitions import create_schedule
+from tests.acceptance.serving import START_SECONDS
+from tests.chaos.checks import Terms
+from tests.chaos.load import Traffic
+from tests.chaos.plugin.crash_points import STEPS
+from tests.chaos.row import Field, Row
+from tests.chaos.stack import Shape, Stack
+from tests.chaos.variables import CRASH_VARIABLE
+
+SCHEDULES = 10
+MINUTE = timedelta(minutes=1)
+CAPS = (1, 2, 2)
+# A fire and its job's trace are there so long after the minute at the latest.
+FIRE_GRACE = timedelta(seconds=20)
+_HEARD = "SELECT count(*) FROM scheduling_process_heartbeat WHERE role = 'dispatcher' AND heartbeat_at > now() - interval '10 s'"
+_BLOCKED = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"
+_NOW = "SELECT clock_timestamp()"
+_DISABLE = "UPDATE scheduling_schedule SET is_enabled = false, next_fire_at = NULL"
+
+
+class DispatcherRow(Row):
+    """Schedules that fire each minute beside the load, so that I11 has something to say."""
+
+    traffic = Traffic(per_second=6.0, most_steps=2, step_seconds=0.1)
+    dispatchers: ClassVar[int] = 2
+    # Whether the row lasts long enough to see a minute begin.
+    has_schedules: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self._minutes: dict[str, list[datetime]] = {}
+
+    def inject(self, field: Field) -> list[float]:
+        heard = field.stack.until(
+            lambda: field.view.number(_HEARD) >= self.dispatchers, within=START_SECONDS, what="all dispatchers report"
+        )
+        assert heard
+        labels = self._make_schedules(field)
+        since = field.view.number(_NOW)
+        recoveries = self.disturb(field)
+        self._await_minute(field, since)
+        field.view.run(_DISABLE)
+        until = field.view.number(_NOW)
+        minutes = minutes_between(since, until)
+        for label in labels:
+            self._minutes[label] = minutes
+        return recoveries
+
+    def disturb(self, field: Field) -> list[float]:
+        raise NotImplementedError
+
+    def terms(self, stack: Stack) -> Terms:
+        return Terms(caps=stack.caps, fires=self._minutes)
+
+    def _make_schedules(self, field: Field) -> list[str]:
+        labels = [f"every minute {number} of {time.time():.0f}" for number in range(SCHEDULES)]
+        for label in labels:
+            values = {
+                "name": label,
+                "kind": "chaos_steps",
+                "cron": "* * * * *",
+                "payload": {"steps": 0, "label": label},
+            }
+            create_schedule(tenant=field.stack.tenants[1], values=values)
+        return labels
+
+    def _await_minute(self, field: Field, since: datetime) -> None:
+        """Let one minute begin, and what fires then be fired."""
+
+        def is_past() -> bool:
+            now = field.view.number(_NOW)
+            minutes = minutes_between(since, now)
+            return bool(minutes) and bool(now >= minutes[-1] + FIRE_GRACE)
+
+        field.stack.until(is_past, within=120, what="a minute begins")
+
+
+def minutes_between(since: datetime, until: datetime) -> list[datetime]:
+    """The minutes that began within a time."""
+    first = since.replace(second=0, microsecond=0) + MINUTE
+    return [first + number * MINUTE for number in range(int((until - first) / MINUTE) + 1)] if until >= first else []
+
+
+class TwoDispatchers(DispatcherRow):
+    id, fault = "S1", "2 dispatchers, one killed and replaced, over the change of a minute"
+    minutes = 5.0
+    bound_seconds, measured = 15.0, "from the kill to the next start; caps, fires and ledger hold"
+    shape = Shape(workers=1, slots=4, dispatchers=2, caps=CAPS)
+
+    def disturb(self, field: Field) -> list[float]:
+        field.wait(1.0, 4.0)
+        killed_at = time.time()
+        field.rng.choice(field.stack.dispatchers).kill()
+        return [field.next_start(killed_at)]
+
+
+class FiveDispatchers(TwoDispatchers):
+    id, fault = "S2", "5 dispatchers, one killed and replaced, over the change of a minute"
+    minutes = 5.0
+    shape = Shape(workers=1, slots=4, dispatchers=5, caps=CAPS)
+    dispatchers = 5
+
+
+class LeaderStopped(DispatcherRow):
+    id, fault = "S3", "the leader SIGSTOPped inside its tick, past its lock, then CONTinued"
+    minutes = 5.0
+    bound_seconds, measured = 10.0, "from the stop to the next start"
+    shape = Shape(workers=1, slots=4, dispatchers=2, caps=CAPS)
+
+    def disturb(self, field: Field) -> list[float]:
+        field.wait(0.0, 3.0)
+        leader, other = field.rng.sample(field.stack.dispatchers, 2)
+        # So that it is surely the first that the tick blocks in.
+        os.kill(other.pid, signal.SIGSTOP)
+        try:
+            with psycopg.connect(field.stack.addresses.admin_url) as holder:
+                holder.execute("SELECT FROM scheduling_pool_clock FOR UPDATE")
+                field.stack.until(lambda: field.view.number(_BLOCKED), within=20, what="a tick waits for us")
+                os.kill(leader.pid, signal.SIGSTOP)
+                stopped_at = time.time()
+        finally:
+            os.kill(other.pid, signal.SIGCONT)
+        try:
+            recovery = field.next_start(stopped_at)
+            field.wait(2.0, 6.0)
+        finally:
+            os.kill(leader.pid, signal.SIGCONT)
+        return [recovery]
+
+
+class TickCrashed(DispatcherRow):
+    id, fault = "S4", "a dispatcher that dies at each step of its tick, another beside it"
+    minutes = 4.0
+    bound_seconds, measured = 17.0, "from a death to the start of the last job that was handed out by then"
+    shape = Shape(workers=1, slots=4, dispatchers=1, caps=CAPS)
+    dispatchers = 1
+    seeds = 1
+
+    def disturb(self, field: Field) -> list[float]:
+        return [self._die_at(field, step) for step in field.rng.sample(list(STEPS), len(STEPS))]
+
+    def _die_at(self, field: Field, step: str) -> float:
+        """Seconds until nothing waits that the death left behind."""
+        doomed = field.stack.begin_dispatcher(**{CRASH_VARIABLE: f"{step}:{field.rng.randint(1, 4)}"})
+        field.stack.until(lambda: not doomed.is_running, within=START_SECONDS, what=f"a dispatcher dies at {step!r}")
+        died_at = time.time()
+        left = field.view.unstarted()
+        return field.all_started(left, died_at) if left else field.next_start(died_at)
+
+
+ROWS: Sequence[type[Row]] = (TwoDispatchers, FiveDispatchers, LeaderStopped, TickCrashed)

@@ -1,0 +1,223 @@
+"""Messages that come a hundred times, in another order, late or never, or that nobody of ours wrote.
+
+The dispatcher and the workers each have a database of the broker of their own, and a postman between them who does
+with the messages what the row says.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import threading
+import time
+import uuid
+from abc import abstractmethod
+from typing import Any
+
+import redis
+
+from tests.chaos.load import Traffic
+from tests.chaos.row import Field, Row
+from tests.chaos.stack import Shape, Stack
+
+# Where the dispatcher and web servers write, and where the workers read.
+OUT, IN = 2, 0
+LOOK_SECONDS = 0.005
+_QUEUES = "SELECT name FROM scheduling_queue"
+
+
+class Postman(threading.Thread):
+    """Carries messages over, in the way of the moment."""
+
+    def __init__(self, stack: Stack, queues: list[str]) -> None:
+        super().__init__(name="postman", daemon=True)
+        self._out = redis.Redis.from_url(stack.addresses.broker_url(number=OUT))
+        self.inbox = redis.Redis.from_url(stack.addresses.broker_url(number=IN))
+        self.queues = queues
+        self._stopped = threading.Event()
+        self._held: list[tuple[float, str, bytes]] = []
+        self.mischief: Mischief | None = None
+        self.carried = 0
+
+    def run(self) -> None:
+        while not self._stopped.wait(LOOK_SECONDS):
+            self._collect()
+            now = time.monotonic()
+            due = [held for held in self._held if held[0] <= now]
+            self._held = [held for held in self._held if held[0] > now]
+            for _, queue, message in sorted(due, key=lambda held: held[0]):
+                self.inbox.lpush(queue, message)
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self.join()
+
+    def _collect(self) -> None:
+        mischief, now = self.mischief, time.monotonic()
+        for queue in self.queues:
+            while (message := self._out.rpop(queue)) is not None:
+                self.carried += 1
+                copies = [(0.0, message)] if mischief is None else mischief.carry(message)
+                self._held += [(now + delay, queue, copy) for delay, copy in copies]
+
+
+class Mischief:
+    """What is done to one message: the copies that are delivered, and when."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = random.Random(rng.random())
+
+    def carry(self, message: bytes) -> list[tuple[float, bytes]]:
+        return [(0.0, message)]
+
+
+class MessageRow(Row):
+    """Half a minute's messages under a mischief, then one honest job."""
+
+    bound_seconds = 17.0
+    measured = "from the end of it to the start of the last job that was handed out by then; the worker lives"
+    shape = Shape(workers=1, slots=3)
+    traffic = Traffic(per_second=3.0)
+    SECONDS = 10.0
+    postman: Postman | None = None
+
+    def prepare(self, stack: Stack) -> None:
+        for role in ("web", "dispatcher"):
+            stack.environment[role]["REDIS_URL"] = stack.addresses.broker_url(number=OUT)
+        self.postman = Postman(stack, [name for (name,) in stack.view.rows(_QUEUES)])
+        self.postman.start()
+
+    @abstractmethod
+    def begin(self, postman: Postman, field: Field) -> Mischief | None:
+        """The mischief of this row; None if what it does is not done to messages on their way."""
+
+    def inject(self, field: Field) -> list[float]:
+        (worker,), postman = field.stack.workers, self.postman
+        assert postman is not None
+        field.wait(0.0, 1.0)
+        carried = postman.carried
+        postman.mischief = self.begin(postman, field)
+        field.wait(self.SECONDS, self.SECONDS)
+        postman.mischief = None
+        ended_at = time.time()
+        waiting = field.view.unstarted()
+        recovery = field.all_started(waiting, ended_at) if waiting else field.next_start(ended_at)
+        if not worker.is_running or worker not in field.stack.workers:
+            field.violations.append("the consumer died of a message")
+        if postman.carried == carried:
+            field.violations.append("no message passed: the row shows nothing")
+        return [recovery]
+
+    def tear_down(self) -> None:
+        if self.postman is not None:
+            self.postman.stop()
+
+
+class Repeated(MessageRow):
+    id, fault = "M1", "each message a hundred times"
+
+    class Copies(Mischief):
+        def carry(self, message: bytes) -> list[tuple[float, bytes]]:
+            return [(self.rng.uniform(0, 2), message) for _ in range(99)] + [(0.0, message)]
+
+    def begin(self, postman: Postman, field: Field) -> Mischief:
+        return self.Copies(field.rng)
+
+
+class Reordered(MessageRow):
+    id, fault = "M2", "messages in another order"
+
+    class Shuffled(Mischief):
+        def carry(self, message: bytes) -> list[tuple[float, bytes]]:
+            return [(self.rng.uniform(0, 2), message)]
+
+    def begin(self, postman: Postman, field: Field) -> Mischief:
+        return self.Shuffled(field.rng)
+
+
+class Late(MessageRow):
+    id, fault = "M3", "a third of the messages up to 25 s late, after they were sent again"
+
+    class Delayed(Mischief):
+        def carry(self, message: bytes) -> list[tuple[float, bytes]]:
+            return [(self.rng.uniform(14, 25) if self.rng.random() < 0.33 else 0.0, message)]
+
+    def begin(self, postman: Postman, field: Field) -> Mischief:
+        return self.Delayed(field.rng)
+
+
+class Dropped(MessageRow):
+    id, fault = "M4", "20 % of the messages dropped"
+
+    class Lost(Mischief):
+        def carry(self, message: bytes) -> list[tuple[float, bytes]]:
+            return [] if self.rng.random() < 0.2 else [(0.0, message)]
+
+    def begin(self, postman: Postman, field: Field) -> Mischief:
+        return self.Lost(field.rng)
+
+
+class Forged(MessageRow):
+    id, fault = "M5", "forged headers, tokens, ids and tasks beside each message"
+
+    class Forgeries(Mischief):
+        def carry(self, message: bytes) -> list[tuple[float, bytes]]:
+            return [(0.0, forge(message, self.rng)) for _ in range(3)] + [(0.0, message)]
+
+    def begin(self, postman: Postman, field: Field) -> Mischief:
+        return self.Forgeries(field.rng)
+
+
+def forge(message: bytes, rng: random.Random) -> bytes:
+    """The message as a stranger would write it who has seen one: some headers, its body or its task are another."""
+    told: dict[str, Any] = json.loads(message)
+    headers, body = told["headers"], json.loads(base64.b64decode(told["body"]))
+    match rng.randrange(5):
+        case 0:
+            headers |= {"timelimit": [0.001, 0.001], "expires": "2001-01-01T00:00:00+00:00", "retries": 99}
+            body[0][1] = str(uuid.UUID(int=rng.getrandbits(128)))
+        case 1:
+            headers |= {"tenant": "globex", "stamps": {"x": [1]}, "stamped_headers": ["x"], "group": "nobody"}
+            body[0][1] = str(uuid.UUID(int=rng.getrandbits(128)))
+        case 2:
+            body[0][0] = [str(uuid.UUID(int=rng.getrandbits(128))) for _ in range(50)]
+        case 3:
+            headers["task"] = rng.choice(["celery.backend_cleanup", "celery.chain", "os.system", "scheduling.nothing"])
+        case _:
+            body[2] |= {"callbacks": [{"task": "celery.chord"}], "chain": [{"task": "scheduling.execute"}]}
+            body[0] = [{"execution_ids": body[0][0]}, None]
+    told["body"] = base64.b64encode(json.dumps(body).encode()).decode()
+    return json.dumps(told).encode()
+
+
+class Malformed(MessageRow):
+    id, fault = "M6", "no JSON, half a message, no task, 50 MB, unknown task"
+    GREAT = 50 * 1024 * 1024
+
+    def begin(self, postman: Postman, field: Field) -> None:
+        honest = {"content-type": "application/json", "content-encoding": "utf-8", "headers": {}, "body": "e30="}
+        for message in [
+            b"\x80\x04\xff\x00 no message",
+            b"{",
+            b"null",
+            b"[]",
+            b'{"body": 1}',
+            json.dumps(honest).encode(),
+            json.dumps({**honest, "properties": {"delivery_tag": "1", "delivery_info": {}}}).encode(),
+            json.dumps({**honest, "headers": {"task": "no.such.task", "id": "1"}, "properties": _PROPERTIES}).encode(),
+            json.dumps({**honest, "properties": _PROPERTIES, "body": "A" * self.GREAT}).encode(),
+        ]:
+            postman.inbox.lpush(field.rng.choice(postman.queues), message)
+
+
+_PROPERTIES = {
+    "correlation_id": "1",
+    "delivery_mode": 2,
+    "delivery_info": {"exchange": "", "routing_key": "x"},
+    "priority": 0,
+    "body_encoding": "base64",
+    "delivery_tag": "1",
+}
+
+ROWS = (Repeated, Reordered, Late, Dropped, Forged, Malformed)

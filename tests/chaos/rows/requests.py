@@ -1,0 +1,101 @@
+"""Requests whose answer never comes, and requests that come fifty times."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.acceptance.proxy import Pair, Proxy
+from tests.chaos.history import ACCEPTED
+from tests.chaos.row import Field, Row
+from tests.chaos.servers import HOST
+from tests.chaos.stack import Shape, Stack
+
+
+class AnswerSwallower:
+    """Once armed, lets nothing of the next answer through: the request was carried out, and nobody hears of it."""
+
+    def __init__(self) -> None:
+        self.armed = threading.Event()
+        self.swallowed = threading.Event()
+
+    def arm(self) -> None:
+        self.swallowed.clear()
+        self.armed.set()
+
+    def __call__(self, pair: Pair, is_reply: bool, data: bytes) -> bool:
+        if is_reply and self.armed.is_set():
+            self.armed.clear()
+            self.swallowed.set()
+            return False
+        return True
+
+
+class AnswerLost(Row):
+    id, fault = "D1", "the API killed after the COMMIT, before its answer"
+    bound_seconds, measured = 30.0, "from the kill until the same key is answered; one job"
+    traffic = None
+    ROUNDS = 2
+    proxy: Proxy | None = None
+
+    def prepare(self, stack: Stack) -> None:
+        self.swallower = AnswerSwallower()
+        self.proxy = Proxy((HOST, stack.web_port), tap=self.swallower)
+        stack.front_port = self.proxy.port
+
+    def inject(self, field: Field) -> list[float]:
+        return [self._lose_answer(field) for _ in range(self.ROUNDS)]
+
+    def _lose_answer(self, field: Field) -> float:
+        field.wait(0.0, 1.0)
+        assert field.stack.web is not None
+        request = field.client.prepare(field.tenants[2], "chaos_steps", {"steps": 2, "seconds": 0.1})
+        self.swallower.arm()
+        reply = field.client.send(request)
+        if reply.status is not None or not self.swallower.swallowed.is_set():
+            field.violations.append(f"the answer was not lost: {reply}")
+        killed_at = time.time()
+        field.stack.web.kill()
+        field.stack.until(
+            lambda: field.client.send(request).status in ACCEPTED, within=field.patience_seconds, what="it is answered"
+        )
+        return time.time() - killed_at
+
+    def tear_down(self) -> None:
+        if self.proxy is not None:
+            self.proxy.close()
+
+
+class SameKey(Row):
+    id, fault = "D2", "the same key fifty times at once, three times"
+    bound_seconds, measured = 15.0, "until all fifty have their answer; one job"
+    TIMES = 50
+    ROUNDS = 3
+    shape = Shape(workers=1, slots=2)
+
+    def inject(self, field: Field) -> list[float]:
+        return [self._send_at_once(field) for _ in range(self.ROUNDS)]
+
+    def _send_at_once(self, field: Field) -> float:
+        field.wait(0.0, 2.0)
+        request = field.client.prepare(field.tenants[1], "chaos_steps", {"steps": 1})
+        gate = threading.Barrier(self.TIMES)
+        deadline = time.monotonic() + field.patience_seconds
+
+        def ask() -> int | None:
+            gate.wait()
+            # 409 says that the first is in flight; it is answered when that is done.
+            while (reply := field.client.send(request)).status == 409 and time.monotonic() < deadline:
+                time.sleep(0.1)
+            return reply.status
+
+        began = time.monotonic()
+        with ThreadPoolExecutor(self.TIMES) as pool:
+            statuses = [future.result() for future in [pool.submit(ask) for _ in range(self.TIMES)]]
+        if statuses.count(201) != 1 or statuses.count(200) != self.TIMES - 1:
+            field.violations.append(f"fifty times the same key was answered with {sorted(map(str, set(statuses)))}")
+        return time.monotonic() - began
+
+
+ROWS = (AnswerLost, SameKey)

@@ -1,0 +1,96 @@
+"""Connections and children that serve one tenant after the other, with errors in between."""
+
+from __future__ import annotations
+
+import time
+
+from django.db import DatabaseError, connection
+from django.db.utils import InterfaceError
+
+from tenants.context import tenant_context
+from tests.chaos.row import Field, Row
+from tests.chaos.stack import Shape
+
+# Three seeds make ten thousand.
+USES = 3_400
+BULK = 100
+_VISIBLE = "SELECT count(*), count(*) FILTER (WHERE tenant_id <> %s) FROM scheduling_job"
+
+
+class PoolOfOne(Row):
+    id, fault = "T1", f"a pool of one connection, two tenants in turns with errors, {USES:,} uses a seed"
+    bound_seconds, measured = 300.0, "how long it takes; 0 leaks in 10,000"
+    traffic = None
+
+    def inject(self, field: Field) -> list[float]:
+        wanted = {}
+        for number, tenant in enumerate(field.stack.tenants[:2]):
+            for _ in range(3):
+                field.submit(number, "noop", {})
+            wanted[tenant.pk] = sum(request.tenant_id == tenant.pk for request in field.client.requests)
+        connection.close()
+        before = {name: connection.settings_dict[name] for name in ("OPTIONS", "CONN_MAX_AGE")}
+        pool = {"min_size": 1, "max_size": 1, "timeout": 10}
+        connection.settings_dict.update(OPTIONS={**before["OPTIONS"], "pool": pool}, CONN_MAX_AGE=0)
+        began_at = time.time()
+        try:
+            leaks = [leak for number in range(USES) if (leak := self._use(field, number, wanted))]
+        finally:
+            connection.close()
+            connection.close_pool()
+            connection.settings_dict.update(before)
+        field.violations += [f"I4: {leak}" for leak in leaks[:5]]
+        return [time.time() - began_at]
+
+    def _use(self, field: Field, number: int, wanted: dict[object, int]) -> str:
+        """Use the connection once; what was seen that should not be."""
+        tenant = field.stack.tenants[number % 2]
+        act, leak = field.rng.random(), ""
+        try:
+            with tenant_context(tenant), connection.cursor() as cursor:
+                cursor.execute(_VISIBLE, [tenant.pk])
+                seen, foreign = cursor.fetchone()
+                if foreign or seen != wanted[tenant.pk]:
+                    leak = f"use {number} saw {seen} jobs, {foreign} of others, not {wanted[tenant.pk]}"
+                if act < 0.2:
+                    cursor.execute("SELECT 1/0")
+                elif act < 0.4:
+                    raise ZeroDivisionError
+                elif act < 0.41:
+                    cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        except (DatabaseError, InterfaceError, ZeroDivisionError):
+            # As it is after a request that failed.
+            connection.close_if_unusable_or_obsolete()
+        if number % 20 == 19:
+            with connection.cursor() as cursor:
+                cursor.execute(_VISIBLE, [tenant.pk])
+                if cursor.fetchone() != (0, 0):
+                    leak = f"after use {number} rows were to be seen outside any context"
+        if act > 0.85:
+            connection.close()
+        return leak
+
+
+class ChildReused(Row):
+    id, fault = "T2", f"one child, two tenants in turns with errors, {USES:,} jobs a seed"
+    bound_seconds, measured = 300.0, "how long it takes; 0 leaks in 10,000"
+    shape = Shape(workers=1, slots=1)
+    traffic = None
+
+    def inject(self, field: Field) -> list[float]:
+        began_at = time.time()
+        ids = []
+        for number in range(USES // BULK):
+            act = field.rng.random()
+            payload = {"fails": act < 0.25, "breaks": 0.25 <= act < 0.4}
+            ids += field.client.submit_bulk(field.tenants[number % 2], "chaos_prober", payload, BULK)
+        field.stack.until(lambda: field.view.count_unended() == 0, within=field.patience_seconds, what="all have run")
+        looked = int(
+            field.view.number("SELECT count(*) FROM chaos_effect WHERE step = 'looked' AND job_id = ANY (%s)", [ids])
+        )
+        if looked != len(ids):
+            field.violations.append(f"{looked} of {len(ids)} jobs have looked around")
+        return [time.time() - began_at]
+
+
+ROWS = (PoolOfOne, ChildReused)

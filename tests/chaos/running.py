@@ -1,0 +1,126 @@
+"""All seeds of one row on one stack: load → fault → heal → drain → judge."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+
+from benchmarks.outcome import describe_machine
+from scheduling.services.counters import verify_counters
+from scheduling.services.ledger import verify_ledger
+from tests.chaos.checks import judge
+from tests.chaos.client import Client
+from tests.chaos.load import Load
+from tests.chaos.results import HISTORY, Results, Run, write_history
+from tests.chaos.row import Field, Row, bound_factor
+from tests.chaos.stack import NotInTimeError, Stack
+
+# So many jobs have ended before anything is done to a stack: its workers and its predictor are warm.
+WARM_JOBS = 6
+WARM_SECONDS = 60.0
+# Within this the dispatcher has folded the last news into the counters.
+FOLD_SECONDS = 15.0
+_ENDED = "SELECT count(*) FROM scheduling_jobevent WHERE name = 'execution.completed'"
+
+
+def run_row(row: Row, seeds: Sequence[int], stack: Stack) -> Results:
+    """Run a row with each seed; what the checkers knew is kept beside the result when something is wrong."""
+    results = Results()
+    told: set[str] = set()
+    try:
+        stack.start_servers()
+        row.prepare(stack)
+        stack.start_processes()
+        results.machine = describe_machine()
+        for seed in seeds:
+            run = _run_seed(row, seed, stack)
+            # The history is of all seeds so far: each fault is told with the seed after which it was there first.
+            run.violations, told = [fault for fault in run.violations if fault not in told], told | {*run.violations}
+            results.runs.append(run)
+            sys.stdout.write(f"{row.id} seed {seed}: {describe(run)}\n")
+            sys.stdout.flush()
+    except Exception as error:  # noqa: BLE001 - told as the row's result, with its traceback
+        traceback.print_exc()
+        seed = seeds[min(len(results.runs), len(seeds) - 1)]
+        results.runs.append(Run(seed, violations=[f"not run to its end: {_words(error)}"]))
+    finally:
+        stack.stop()
+        row.tear_down()
+    return results
+
+
+def describe(run: Run) -> str:
+    """One line about a run."""
+    worst = f"recovered in {max(run.recoveries):.2f} s" if run.recoveries else "no recovery measured"
+    faults = f"; {len(run.violations)} violations" if run.violations else ""
+    return f"{worst}, {run.jobs} jobs, {run.seconds:.0f} s{faults}"
+
+
+def _run_seed(row: Row, seed: int, stack: Stack) -> Run:
+    began = time.monotonic()
+    rng = random.Random(f"{row.id}:{seed}")
+    ground = Field(stack, rng, row.bound_seconds)
+    run = Run(seed)
+    load = _begin_load(row, ground)
+    try:
+        run.recoveries = row.inject(ground)
+    except Exception as error:  # noqa: BLE001 - a fault of this seed; what it left is judged all the same
+        traceback.print_exc()
+        run.violations.append(f"recovery: {_words(error)}")
+    finally:
+        if load is not None:
+            load.stop()
+    run.violations += ground.violations
+    run.violations += [
+        f"recovery took {seconds:.2f} s, {row.bound_seconds * bound_factor():.0f} s at most"
+        for seconds in run.recoveries
+        if seconds > row.bound_seconds * bound_factor()
+    ]
+    run.violations += _heal_and_judge(row, stack, ground.client)
+    run.jobs = len(ground.client.requests)
+    run.seconds = time.monotonic() - began
+    return run
+
+
+def _begin_load(row: Row, ground: Field) -> Load | None:
+    """Clients, if the row wants any; returned when their first jobs have ended."""
+    if row.traffic is None:
+        return None
+    load = Load(ground.client, ground.tenants, row.traffic, ground.rng)
+    before = int(ground.view.number(_ENDED))
+    load.start()
+    ground.stack.until(
+        lambda: int(ground.view.number(_ENDED)) >= before + WARM_JOBS, within=WARM_SECONDS, what="the first jobs end"
+    )
+    return load
+
+
+def _heal_and_judge(row: Row, stack: Stack, client: Client) -> list[str]:
+    """Whatever is still wrong once everything is whole and nothing is left to do."""
+    stack.heal()
+    faults = []
+    try:
+        stack.until(lambda: client.ask_again() == 0, within=row.drain_seconds, what="every request is answered")
+        stack.until(lambda: stack.view.count_unended() == 0, within=row.drain_seconds, what="every job has ended")
+    except NotInTimeError as error:
+        faults.append(f"drain: {_words(error)}")
+    try:
+        stack.until(lambda: not verify_counters(), within=FOLD_SECONDS, what="the counters equal their recount")
+    except NotInTimeError:
+        faults += [f"I10 counters: {difference}" for difference in verify_counters()[:5]]
+    faults += [
+        f"I14 ledger: tenant {balance.tenant_id} differs by {balance.difference_us} µs"
+        for balance in verify_ledger().unbalanced
+    ]
+    history = stack.view.history(client.requests)
+    faults += judge(history, row.terms(stack))
+    if faults:
+        write_history(history, stack.folder / HISTORY)
+    return faults
+
+
+def _words(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:500]

@@ -1,0 +1,183 @@
+"""PostgreSQL and Valkey that can be killed and come back where they were, from one blueprint for all stacks."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from jobsplatform.embedded import reaper
+from jobsplatform.embedded.binaries import postgres_program, valkey_program
+from jobsplatform.embedded.identity import Identity, choose_identity, give, lend
+from jobsplatform.embedded.postgres import admin_url, start_postgres
+from jobsplatform.embedded.servers import APP_ROLE, DATABASE, OWNER_ROLE, PLATFORM_ROLE, Passwords
+from jobsplatform.embedded.supervision import HOST, Server, bare_environment
+from jobsplatform.embedded.valkey import broker_url, start_valkey
+from tenants.bootstrap import Role, bootstrap_database
+from tests.chaos.plugin.processor import TABLE
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = "tests.chaos.settings"
+LOGS = "logs"
+# Below those that the system gives to clients: nobody takes one while its server is away.
+PORTS = range(15_000, 32_000)
+STOP_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the servers of one stack are, whether they run or not."""
+
+    folder: Path
+    passwords: Passwords
+    postgres_port: int
+    broker_port: int
+
+    @classmethod
+    def choose(cls, folder: Path) -> Addresses:
+        """Free ports for the servers whose data are in a folder."""
+        return cls(folder, Passwords.of(folder), free_port(), free_port())
+
+    @property
+    def admin_url(self) -> str:
+        """The superuser's, in the platform's database."""
+        return admin_url(self.postgres_port, self.passwords.administrator).removesuffix("/postgres") + f"/{DATABASE}"
+
+    def database_url(self, *, port: int | None = None, is_owner: bool = False) -> str:
+        role, password = (OWNER_ROLE, self.passwords.owner) if is_owner else (APP_ROLE, self.passwords.app)
+        return f"postgresql://{role}:{password}@{HOST}:{port or self.postgres_port}/{DATABASE}"
+
+    def broker_url(self, *, port: int | None = None, number: int = 0) -> str:
+        return broker_url(port or self.broker_port, self.passwords.broker).removesuffix("0") + str(number)
+
+    def environment(self) -> dict[str, str]:
+        """What the platform's processes are told."""
+        return {
+            "DJANGO_SETTINGS_MODULE": SETTINGS,
+            "DATABASE_URL": self.database_url(),
+            "DATABASE_PLATFORM_ROLE": PLATFORM_ROLE,
+            "REDIS_URL": self.broker_url(),
+            "CACHE_URL": self.broker_url(number=1),
+            "SECRET_KEY": self.passwords.secret_key,
+            "FILES_ROOT": str(self.folder / "files"),
+            "LOG_LEVEL": "INFO",
+        }
+
+
+class Servers:
+    """The two servers of a stack. Start them from the main thread: they die with the thread that started them."""
+
+    def __init__(self, addresses: Addresses, *, is_fast: bool = False) -> None:
+        self._is_fast = is_fast
+        self._addresses = addresses
+        self._identity = choose_identity()
+        self._environment = bare_environment(reaper.MARK_VARIABLE, os.environ.get(reaper.MARK_VARIABLE, ""))
+        self._postgres: Server | None = None
+        self._broker: Server | None = None
+
+    def start_postgres(self) -> None:
+        """Start it on the data that are there; durable, unless these are a blueprint's."""
+        self._postgres = start_postgres(
+            lend(self._identity, postgres_program(), self._addresses.folder / "programs"),
+            self._folder("postgres"),
+            password=self._addresses.passwords.administrator,
+            identity=self._identity,
+            environment=self._environment,
+            is_fast=self._is_fast,
+            port=self._addresses.postgres_port,
+        )
+
+    def stop_postgres(self, how: signal.Signals) -> None:
+        """SIGINT: fast. SIGQUIT: at once, as in a crash; a SIGKILL would leave its children."""
+        assert self._postgres is not None
+        self._postgres.process.send_signal(how)
+        self._postgres.process.wait(STOP_SECONDS)
+
+    def start_broker(self) -> None:
+        """Start it, empty."""
+        self._broker = start_valkey(
+            lend(self._identity, valkey_program(), self._addresses.folder / "programs"),
+            self._folder("valkey"),
+            password=self._addresses.passwords.broker,
+            identity=self._identity,
+            environment=self._environment,
+            port=self._addresses.broker_port,
+        )
+
+    def kill_broker(self) -> None:
+        """End it as the kernel does when memory runs out."""
+        assert self._broker is not None
+        self._broker.process.kill()
+        self._broker.process.wait(STOP_SECONDS)
+
+    @property
+    def is_broker_running(self) -> bool:
+        return self._broker is not None and self._broker.process.poll() is None
+
+    @property
+    def is_postgres_running(self) -> bool:
+        return self._postgres is not None and self._postgres.process.poll() is None
+
+    def stop(self) -> None:
+        for server in (self._broker, self._postgres):
+            if server is not None:
+                server.stop()
+
+    def _folder(self, name: str) -> Path:
+        folder = self._addresses.folder / name
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if self._identity is Identity.NOBODY:
+            self._addresses.folder.chmod(0o711)
+            for path in (folder, *folder.rglob("*")):
+                give(self._identity, path)
+        return folder
+
+
+def free_port() -> int:
+    """A port that nobody uses and that the system gives to nobody."""
+    for port in random.sample(PORTS, 200):
+        with socket.socket() as probe:
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError(f"No free port of 200 tried between {PORTS.start} and {PORTS.stop}.")
+
+
+def make_blueprint(folder: Path) -> None:
+    """Fill a folder with a cluster that is migrated and has the effects table; it is copied for each stack."""
+    folder.mkdir(parents=True)
+    addresses = Addresses.choose(folder)
+    servers = Servers(addresses, is_fast=True)
+    servers.start_postgres()
+    try:
+        bootstrap_database(
+            admin_url(addresses.postgres_port, addresses.passwords.administrator),
+            database=DATABASE,
+            owner=Role(OWNER_ROLE, addresses.passwords.owner),
+            app=Role(APP_ROLE, addresses.passwords.app),
+            platform=PLATFORM_ROLE,
+        )
+        environment = {**os.environ, **addresses.environment()}
+        environment["DATABASE_OWNER_URL"] = addresses.database_url(is_owner=True)
+        subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity=0"], cwd=ROOT, env=environment, check=True)
+        with psycopg.connect(addresses.admin_url) as connection:
+            connection.execute(TABLE.format(app=APP_ROLE, platform=PLATFORM_ROLE))
+    finally:
+        servers.stop()
+
+
+def copy_blueprint(blueprint: Path, folder: Path) -> None:
+    """Give a stack data of its own."""
+    folder.mkdir(parents=True)
+    shutil.copytree(blueprint / "postgres", folder / "postgres", symlinks=True)
+    shutil.copy2(blueprint / "passwords.json", folder / "passwords.json")

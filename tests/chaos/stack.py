@@ -1,0 +1,209 @@
+"""A whole platform of its own on loopback: servers, web, dispatchers, workers, three tenants and a client."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+import httpx
+import psycopg
+from django.db import connections
+from django.db.utils import InterfaceError, OperationalError
+
+from tenants.models import Tenant
+from tenants.services.api_keys import issue_api_key
+from tenants.services.limits import set_tenant_limit
+from tenants.services.tenants import create_tenant, update_tenant
+from tests.acceptance.processes import ManagedProcess
+from tests.acceptance.serving import START_SECONDS, Platform, is_ready
+from tests.chaos.client import Client
+from tests.chaos.servers import HOST, LOGS, Addresses, Servers, free_port
+from tests.chaos.view import View
+
+LOOK_SECONDS = 0.05
+# The tenants' rates are not what is tried here.
+UNLIMITED = {"submit_burst": 1_000_000, "max_waiting_jobs": 1_000_000, "worker_seconds_per_month": 100_000_000}
+PLAN = "professional"
+NAMES = ("acme", "globex", "initech")
+_IS_TICKING = "SELECT count(*) > 0 FROM scheduling_pool_clock WHERE ticked_at > now() - interval '5 s'"
+
+
+class NotInTimeError(AssertionError):
+    """Something did not happen before its deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How many processes a stack has, what they are told beyond the usual, and the tenants' caps."""
+
+    workers: int = 2
+    slots: int = 2
+    dispatchers: int = 1
+    caps: tuple[int, int, int] = (1, 2, 3)
+    has_web: bool = True
+    environment: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+class Stack:
+    """Running servers and processes; `start` it and `stop` it."""
+
+    def __init__(self, addresses: Addresses, shape: Shape) -> None:
+        self.addresses = addresses
+        self.folder = addresses.folder
+        self.shape = shape
+        self.servers = Servers(self.addresses)
+        logs = self.folder / LOGS
+        logs.mkdir(exist_ok=True)
+        self._platform = Platform(os.environ | self.addresses.environment(), logs)
+        self.client: Client | None = None
+        self.view = View(self.addresses.admin_url)
+        self.web_port = free_port()
+        # Where clients go: a row may put something in between.
+        self.front_port = self.web_port
+        self.workers: list[ManagedProcess] = []
+        self.dispatchers: list[ManagedProcess] = []
+        self.web: ManagedProcess | None = None
+        self.tenants: list[Tenant] = []
+        self.caps: dict[UUID, list[tuple[datetime, int]]] = {}
+        # What each role is told beyond the usual; a row may change it before or while they run.
+        self.environment: dict[str, dict[str, str]] = {
+            role: dict(shape.environment.get(role, {})) for role in ("web", "dispatcher", "worker")
+        }
+        # Whether dead processes are replaced while something is waited for, as whoever runs a platform does.
+        self.is_kept = True
+        self._wanted_workers = shape.workers
+
+    def start_servers(self) -> None:
+        self.servers.start_postgres()
+        self.servers.start_broker()
+
+    def start_processes(self) -> None:
+        """Start everything, and return when all of it serves."""
+        self._make_tenants()
+        self.keep()
+        self.until(self.is_whole, within=START_SECONDS, what="all processes are up")
+        tokens = {tenant.pk: issue_api_key(tenant=tenant, name="chaos").token for tenant in self.tenants}
+        self.client = Client(f"http://{HOST}:{self.front_port}", tokens, name=self.folder.name)
+
+    def _make_tenants(self) -> None:
+        for name, cap in zip(NAMES, self.shape.caps, strict=True):
+            tenant = create_tenant(slug=name, plan=PLAN)
+            for key, value in UNLIMITED.items():
+                set_tenant_limit(tenant=tenant, key=key, value=value, reason="chaos")
+            self.tenants.append(tenant)
+            self.set_cap(tenant, cap)
+
+    def set_cap(self, tenant: Tenant, cap: int) -> float:
+        """Change a tenant's cap; when the change was committed, by this machine's clock."""
+        update_tenant(tenant=tenant, changes={"max_concurrency": cap})
+        self.caps.setdefault(tenant.pk, []).append((self.view.number("SELECT clock_timestamp()"), cap))
+        return time.time()
+
+    # Processes ---------------------------------------------------------------------------------------------
+
+    def keep(self) -> None:
+        """Replace what has died, without waiting for it."""
+        if self.shape.has_web and (self.web is None or not self.web.is_running):
+            self.web = self._platform.start_web(self.web_port, **self.environment["web"])
+        self.dispatchers = [process for process in self.dispatchers if process.is_running]
+        while len(self.dispatchers) < self.shape.dispatchers:
+            self.dispatchers.append(self._platform.start_dispatcher(**self.environment["dispatcher"]))
+        self.workers = [process for process in self.workers if process.is_running]
+        while len(self.workers) < self._wanted_workers:
+            self.begin_worker()
+
+    def begin_worker(self) -> ManagedProcess:
+        """Start one more worker without waiting for it."""
+        number = len(self.workers)
+        told = self.environment["worker"] | self.shape.environment.get(f"worker {number}", {})
+        worker = self._platform.begin_worker(concurrency=self.shape.slots, **told)
+        self.workers.append(worker)
+        return worker
+
+    def begin_dispatcher(self, **environment: str) -> ManagedProcess:
+        """Start one more dispatcher, which nobody replaces."""
+        return self._platform.start_dispatcher(**self.environment["dispatcher"], **environment)
+
+    def want_workers(self, count: int) -> None:
+        """How many workers are kept from now on."""
+        self._wanted_workers = count
+
+    def is_whole(self) -> bool:
+        """Whether everything that belongs to the stack is up and serves."""
+        self.keep()
+        return (
+            all(is_ready(worker) for worker in self.workers)
+            and (not self.shape.has_web or self.is_web_up())
+            and bool(self.view.number(_IS_TICKING))
+        )
+
+    def is_web_up(self) -> bool:
+        try:
+            return httpx.get(f"http://{HOST}:{self.web_port}/health/live", timeout=5).is_success
+        except httpx.TransportError:
+            return False
+
+    def heal(self) -> None:
+        """Make everything whole again: servers, processes, whatever was stopped."""
+        if not self.servers.is_postgres_running:
+            self.servers.start_postgres()
+        if not self.servers.is_broker_running:
+            self.servers.start_broker()
+        connections.close_all()
+        for process in [*self.workers, *self.dispatchers, *([self.web] if self.web else [])]:
+            resume(process)
+        self._wanted_workers = self.shape.workers
+        self.is_kept = True
+        self.until(self.is_whole, within=START_SECONDS, what="all processes are up again")
+        while len(self.workers) > self.shape.workers:
+            self.workers.pop().kill()
+
+    def worker_of(self, pid: int) -> ManagedProcess:
+        """The worker whose child a process is."""
+        return next(worker for worker in self.workers if worker.is_running and pid in worker.children())
+
+    # Waiting -----------------------------------------------------------------------------------------------
+
+    def until[T](self, question: Callable[[], T], *, within: float, what: str) -> T:
+        """The first true answer; a database that is away is no answer. NotInTimeError when there is none in time."""
+        deadline = time.monotonic() + within
+        while True:
+            answer: T | None = None
+            try:
+                if self.is_kept and self.servers.is_postgres_running:
+                    self.keep()
+                answer = question()
+            except (psycopg.OperationalError, OperationalError, InterfaceError):
+                connections.close_all()
+            if answer:
+                return answer
+            if time.monotonic() >= deadline:
+                raise NotInTimeError(f"Not within {within:.0f} s: {what}.")
+            time.sleep(LOOK_SECONDS)
+
+    def stop(self) -> None:
+        """End everything."""
+        self.view.close()
+        connections.close_all()
+        if self.client is not None:
+            self.client.close()
+        self._platform.stop()
+        self.servers.stop()
+
+
+def pause(process: ManagedProcess) -> None:
+    """SIGSTOP of a process and its children, the parent first, so that it replaces none of them."""
+    for pid in [process.pid, *process.children()]:
+        os.kill(pid, signal.SIGSTOP)
+
+
+def resume(process: ManagedProcess) -> None:
+    """SIGCONT of a process and its children, the children first: whatever they do before their parent knows counts."""
+    if process.is_running:
+        for pid in [*process.children(), process.pid]:
+            os.kill(pid, signal.SIGCONT)

@@ -1,0 +1,100 @@
+"""What is looked at from outside: the tables, by a connection that no role of the platform holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from tests.chaos.history import Effect, Event, History, Request
+
+_EVENTS = "SELECT id, at, tenant_id, job_id, execution_id, name, state, actor, data FROM scheduling_jobevent"
+_EFFECTS = "SELECT at, tenant_id, job_id, execution_id, fence, step, label, seen FROM chaos_effect"
+_UNENDED = """
+SELECT count(*) FROM scheduling_job WHERE state NOT IN ('completed', 'cancelled', 'discarded', 'quarantined')
+"""
+_RUNNING = """
+SELECT l.job_id, l.fence, e.pid, l.worker_id FROM scheduling_execution_live l
+JOIN chaos_effect e ON e.job_id = l.job_id AND e.fence = l.fence AND e.step = 'begin'
+ORDER BY l.id
+"""
+_FIRST_START = """
+SELECT extract(epoch FROM min(at))::float8 FROM scheduling_jobevent
+WHERE name = 'execution.started' AND at > to_timestamp(%s)
+"""
+_STARTS = """
+SELECT job_id, extract(epoch FROM min(at))::float8 FROM scheduling_jobevent
+WHERE name = 'execution.started' AND at > to_timestamp(%s) AND job_id = ANY (%s) GROUP BY 1
+"""
+
+
+class View:
+    """Asks the database as its superuser; connects anew after each outage."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a statement; psycopg.OperationalError while the database is away."""
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg.connect(self._url, autocommit=True, connect_timeout=5)
+        try:
+            return self._connection.execute(statement, parameters).fetchall()
+        except psycopg.OperationalError:
+            self._connection.close()
+            raise
+
+    def run(self, statement: str, parameters: Sequence[Any] = ()) -> None:
+        """The same for a statement that answers nothing."""
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            connection.execute(statement, parameters)
+
+    def number(self, statement: str, parameters: Sequence[Any] = ()) -> Any:
+        """The one value that a statement answers."""
+        return self.rows(statement, parameters)[0][0]
+
+    def count_unended(self) -> int:
+        """Jobs that have not come to an end."""
+        return int(self.number(_UNENDED))
+
+    def running(self) -> list[Running]:
+        """What runs and has left its first trace."""
+        return [Running(*row) for row in self.rows(_RUNNING)]
+
+    def unstarted(self) -> list[UUID]:
+        """Jobs that were handed out and that nobody has begun."""
+        return [
+            job_id for (job_id,) in self.rows("SELECT job_id FROM scheduling_execution_live WHERE started_at IS NULL")
+        ]
+
+    def first_start_after(self, moment: float) -> float | None:
+        """When something began next."""
+        found = self.number(_FIRST_START, [moment])
+        return None if found is None else float(found)
+
+    def starts_after(self, moment: float, job_ids: Sequence[UUID]) -> dict[UUID, float]:
+        """When each of these jobs began next, of those that did."""
+        return dict(self.rows(_STARTS, [moment, list(job_ids)]))  # type: ignore[arg-type]
+
+    def states_of(self, job_ids: Sequence[UUID]) -> dict[UUID, str]:
+        """The state of each job."""
+        return dict(self.rows("SELECT id, state FROM scheduling_job WHERE id = ANY (%s)", [list(job_ids)]))  # type: ignore[arg-type]
+
+    def history(self, requests: Sequence[Request]) -> History:
+        """All that a checker may know."""
+        events = [Event(*row) for row in self.rows(_EVENTS)]
+        return History(requests, events, [Effect(*row) for row in self.rows(_EFFECTS)])
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
+class Running:
+    """A job that runs: under which fence, in which process, of which worker."""
+
+    def __init__(self, job_id: UUID, fence: int, pid: int, worker_id: UUID) -> None:
+        self.job_id, self.fence, self.pid, self.worker_id = job_id, fence, pid, worker_id
