@@ -24,11 +24,12 @@ class Pair:
 
     def reset(self) -> None:
         """Both ends get a RST: what was on its way is lost."""
+        self.is_frozen = True
         for end in (self.near, self.far):
             with suppress(OSError):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_AND_RESET)
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+                # Sends nothing, and wakes the thread that reads: only when that has let go is the socket closed.
+                end.shutdown(socket.SHUT_RD)
             end.close()
 
 

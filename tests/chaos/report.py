@@ -147,15 +147,17 @@ def _machines(kept: Mapping[str, Kept]) -> str:
     return f"Run {told}. All processes share the machine."
 
 
-def read_kept(file: Path = FILE) -> dict[str, Kept]:
+def read_kept(file: Path | None = None) -> dict[str, Kept]:
     """The last result of each row that was ever run."""
+    file = file or FILE
     if not file.exists():
         return {}
     rows = json.loads(file.read_text(encoding="utf-8"))
     return {name: Kept(**row) for name, row in rows.items() if name in ROWS}
 
 
-def write_kept(kept: Mapping[str, Kept], file: Path = FILE) -> None:
+def write_kept(kept: Mapping[str, Kept], file: Path | None = None) -> None:
+    file = file or FILE
     file.parent.mkdir(exist_ok=True)
     rows = {name: asdict(one) for name, one in sorted(kept.items())}
     file.write_text(json.dumps(rows, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -25,7 +25,10 @@ MINUTE = timedelta(minutes=1)
 CAPS = (1, 2, 2)
 # A fire and its job's trace are there so long after the minute at the latest.
 FIRE_GRACE = timedelta(seconds=20)
-_HEARD = "SELECT count(*) FROM scheduling_process_heartbeat WHERE role = 'dispatcher' AND heartbeat_at > now() - interval '10 s'"
+_HEARD = """
+SELECT count(*) FROM scheduling_process_heartbeat
+WHERE role = 'dispatcher' AND heartbeat_at > now() - interval '10 s'
+"""
 _BLOCKED = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"
 _NOW = "SELECT clock_timestamp()"
 _DISABLE = "UPDATE scheduling_schedule SET is_enabled = false, next_fire_at = NULL"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from itertools import pairwise
 from uuid import UUID
 
 from tests.acceptance.processes import ManagedProcess
@@ -98,7 +99,7 @@ class PopLost(Row):
         field.wait(0.0, 2.0)
         pause(worker)
         job_id = field.job_of(field.submit(0, "chaos_steps", {"steps": 1}))
-        field.stack.until(lambda: field.view.unstarted(), within=20, what="the job is handed out")
+        field.stack.until(field.view.unstarted, within=20, what="the job is handed out")
         # Time for the broker to give the message to whoever was waiting for one.
         field.wait(0.5, 1.5)
         worker.kill()
@@ -187,7 +188,7 @@ class RollingRestart(Row):
             field.stack.until(field.stack.is_whole, within=150, what="the new worker serves")
         field.wait(1.0, 1.0)
         starts = [began_at, *(float(at) for (at,) in field.view.rows(_LAST_STARTS, [began_at])), time.time()]
-        return [max(later - earlier for earlier, later in zip(starts, starts[1:], strict=False))]
+        return [max(later - earlier for earlier, later in pairwise(starts))]
 
 
 class Killers(Row):

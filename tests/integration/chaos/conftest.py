@@ -1,0 +1,158 @@
+"""The platform's services in one process, with a client's log and an effects table beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from operator import itemgetter
+
+import pytest
+from django.db import connection
+
+from scheduling.models import JobEvent, LiveExecution
+from scheduling.services import verdicts
+from scheduling.services.checkpoints import save_checkpoint
+from scheduling.services.dispatching import TickResult
+from scheduling.services.execution import StartedExecution, start_executions
+from scheduling.services.job_requests import JobRequest
+from scheduling.services.rescue import run_sweep
+from scheduling.services.settlement import settle
+from scheduling.services.submission import submit_jobs
+from scheduling.services.workers import Registration
+from tenants.conf import platform_role
+from tenants.context import Actor, acting_as, all_tenants, tenant_context
+from tenants.models import Tenant
+from tests.chaos.history import Effect, Event, History, Reply, Request
+from tests.chaos.plugin.processor import SETTLED, TABLE
+from tests.databases import TestDatabase, connect_as_owner
+from tests.integration.scheduling import conftest as scheduling
+
+pool, start, tick, worker = scheduling.pool, scheduling.start, scheduling.tick, scheduling.worker
+CLIENT = Actor(kind="api_key", id="1", label="chaos")
+_EFFECT = """
+INSERT INTO chaos_effect (tenant_id, job_id, execution_id, fence, step, label, pid)
+VALUES (%s, %s, %s, %s, %s, '', 0)
+"""
+_EFFECTS = "SELECT at, tenant_id, job_id, execution_id, fence, step, label, seen FROM chaos_effect"
+_OUTDATE = "UPDATE scheduling_execution_live SET lease_expires_at = now() - interval '1 second'"
+_HASTEN = "UPDATE scheduling_job_due SET due_at = now() - interval '1 second'"
+
+
+class Platform:
+    """What clients, a dispatcher and a worker do, step by step."""
+
+    def __init__(
+        self,
+        worker: Registration,
+        tick: Callable[[], TickResult],
+        start: Callable[..., StartedExecution | None],
+    ) -> None:
+        self._worker = worker
+        self.tick = tick
+        self._start = start
+        self.requests: list[Request] = []
+
+    def submit(self, tenant: Tenant, count: int = 1, *, steps: int = 1) -> list[Request]:
+        """Jobs of a client, each under a key of its own. The kind that runs does not matter here."""
+        found = []
+        for _ in range(count):
+            key, payload = f"key {len(self.requests) + len(found)}", {"steps": steps}
+            with acting_as(CLIENT):
+                bulk = submit_jobs(tenant=tenant, requests=[JobRequest("noop", payload=payload, idempotency_key=key)])
+            reply = Reply(0.0, 201, bulk.accepted[0][1].job.pk)
+            found.append(Request(tenant.pk, "chaos_steps", payload, key, replies=[reply]))
+        self.requests += found
+        return found
+
+    def begin(self, request: Request) -> StartedExecution:
+        (job_id,) = request.job_ids
+        started = self._start(job_id)
+        assert started is not None
+        return started
+
+    def begin_all(self) -> list[StartedExecution]:
+        """Whatever was handed out, message by message as a worker begins it."""
+        with all_tenants():
+            found = LiveExecution.objects.filter(started_at=None).order_by("token", "id").values_list("token", "id")
+            messages = [(token, [id_ for _, id_ in rows]) for token, rows in groupby(found, key=itemgetter(0))]
+        return [
+            started
+            for token, ids in messages
+            for started in start_executions(execution_ids=ids, token=token, worker_id=self._worker.worker_id)
+        ]
+
+    def step(self, started: StartedExecution, number: int = 0) -> None:
+        """A checkpoint with its effect."""
+        save_checkpoint(
+            tenant_id=started.tenant_id,
+            job_id=started.job_id,
+            fence=started.fence,
+            state={"done": number + 1},
+            effects=lambda: self._leave(started, f"step {number}"),
+        )
+
+    def complete(self, started: StartedExecution) -> None:
+        verdict = verdicts.completed(started.execution_id, started.fence, None)
+        settle([verdict], effects=lambda: self._leave(started, SETTLED))
+
+    def fail(self, started: StartedExecution) -> None:
+        failure = verdicts.Failure("ValueError", "no", "")
+        policy = verdicts.RetryPolicy(max_retries=started.max_retries)
+        settle(
+            [
+                verdicts.failed(
+                    started.execution_id, started.fence, failure, failed_attempts=started.attempt, policy=policy
+                )
+            ]
+        )
+
+    def lose_workers(self) -> None:
+        """Every lease runs out, and the sweep looks."""
+        with all_tenants(), connection.cursor() as cursor:
+            cursor.execute(_OUTDATE)
+        run_sweep()
+
+    def let_back_offs_pass(self) -> None:
+        with all_tenants(), connection.cursor() as cursor:
+            cursor.execute(_HASTEN)
+
+    def run(self, request: Request) -> None:
+        """A job from its dispatch to its completion."""
+        self.tick()
+        started = self.begin(request)
+        self.step(started)
+        self.complete(started)
+
+    def history(self) -> History:
+        columns = ("id", "at", "tenant_id", "job_id", "execution_id", "name", "state", "actor", "data")
+        with all_tenants(), connection.cursor() as cursor:
+            events = [Event(*row) for row in JobEvent.objects.values_list(*columns)]
+            cursor.execute(_EFFECTS)
+            effects = [Effect(*row) for row in cursor.fetchall()]
+        return History(self.requests, events, effects)
+
+    def _leave(self, started: StartedExecution, step: str) -> None:
+        with tenant_context(started.tenant_id), connection.cursor() as cursor:
+            cursor.execute(_EFFECT, [started.tenant_id, started.job_id, started.execution_id, started.fence, step])
+
+
+@pytest.fixture
+def effects_table(transactional_db: None, django_db_setup: TestDatabase) -> Iterator[None]:
+    """The effects table, made and dropped by the owner of all tables."""
+    role = connection.settings_dict["USER"]
+    with connect_as_owner(django_db_setup.name) as owner:
+        owner.execute(TABLE.format(app=role, platform=platform_role()))
+        yield
+        connection.close()
+        owner.execute("DROP TABLE chaos_effect")
+
+
+@pytest.fixture
+def platform(
+    effects_table: None,
+    worker: Registration,
+    tick: Callable[[], TickResult],
+    start: Callable[..., StartedExecution | None],
+) -> Platform:
+    """Services with a worker of four slots."""
+    return Platform(worker, tick, start)

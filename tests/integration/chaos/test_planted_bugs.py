@@ -1,0 +1,191 @@
+"""Bugs planted in the product itself: each checker notices its own, in what the product then does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import pytest
+from django.db import connection
+
+from scheduling.exceptions import FenceLostError
+from scheduling.lifecycle import JobState
+from scheduling.services import checkpoints, rescue, settlement, verdicts
+from scheduling.services.counters import verify_counters
+from scheduling.services.dispatching import claim, read, wake
+from scheduling.services.ledger import verify_ledger
+from tenants.context import all_tenants
+from tenants.models import Tenant
+from tenants.services.tenants import update_tenant
+from tests.chaos.checks import CHECKS, Terms, judge
+from tests.chaos.history import Request
+from tests.integration.chaos.conftest import Platform
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+# More than any scene needs.
+TICKS = 6
+CAP = "coalesce(t.max_concurrency, p.max_concurrency)"
+
+
+def a_zombie_writes(platform: Platform, acme: Tenant) -> Terms:
+    """A worker is given up, its job is begun anew, and then it comes back and takes its next step."""
+    (request,) = platform.submit(acme, steps=2)
+    platform.tick()
+    zombie = platform.begin(request)
+    platform.step(zombie, 0)
+    platform.lose_workers()
+    platform.tick()
+    again = platform.begin(request)
+    try:
+        platform.step(zombie, 1)
+    except FenceLostError:
+        platform.step(again, 1)
+    platform.complete(again)
+    return Terms()
+
+
+def a_job_is_settled_twice(platform: Platform, acme: Tenant) -> Terms:
+    """The same verdict comes again, as after a COMMIT whose answer was lost."""
+    (request,) = platform.submit(acme)
+    platform.tick()
+    started = platform.begin(request)
+    platform.step(started)
+    platform.complete(started)
+    settlement.settle([verdicts.completed(started.execution_id, started.fence, None)])
+    platform.tick()
+    if is_dispatched(request):
+        platform.complete(platform.begin(request))
+    return Terms()
+
+
+def a_worker_is_lost(platform: Platform, acme: Tenant) -> Terms:
+    """Its job runs again and ends, if anybody rescues it."""
+    (request,) = platform.submit(acme)
+    platform.tick()
+    platform.begin(request)
+    platform.lose_workers()
+    platform.tick()
+    if is_dispatched(request):
+        started = platform.begin(request)
+        platform.step(started)
+        platform.complete(started)
+    return Terms()
+
+
+def three_jobs_wait_under_a_cap_of_one(platform: Platform, acme: Tenant) -> Terms:
+    """Whatever is handed out is begun at once, and ends when nothing more is."""
+    update_tenant(tenant=acme, changes={"max_concurrency": 1})
+    platform.submit(acme, 3)
+    for _ in range(TICKS):
+        platform.tick()
+        for started in platform.begin_all():
+            platform.step(started)
+            platform.complete(started)
+    return Terms(caps={acme.pk: [(acme.created_at, 1)]})
+
+
+def is_dispatched(request: Request) -> bool:
+    (job_id,) = request.job_ids
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute("SELECT state = 'dispatched' FROM scheduling_job WHERE id = %s", [job_id])
+        return bool(cursor.fetchone()[0])
+
+
+def a_job_runs(platform: Platform, acme: Tenant) -> Terms:
+    platform.run(*platform.submit(acme))
+    return Terms()
+
+
+def a_job_fails_as_often_as_it_may(platform: Platform, acme: Tenant) -> Terms:
+    (request,) = platform.submit(acme)
+    for _ in range(5):
+        platform.let_back_offs_pass()
+        platform.tick()
+        if is_dispatched(request):
+            platform.fail(platform.begin(request))
+    return Terms()
+
+
+type Scene = Callable[[Platform, Tenant], Terms]
+SCENES: tuple[Scene, ...] = (
+    a_zombie_writes,
+    a_job_is_settled_twice,
+    a_worker_is_lost,
+    three_jobs_wait_under_a_cap_of_one,
+    a_job_runs,
+    a_job_fails_as_often_as_it_may,
+)
+
+
+def no_fence_at_checkpoints(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(checkpoints, "_CHECKPOINT", checkpoints._CHECKPOINT.replace("fence = %s", "fence >= %s"))
+
+
+def completed_jobs_wait_again(patch: pytest.MonkeyPatch) -> None:
+    completed = verdicts.completed
+    patch.setattr(verdicts, "completed", lambda *args: replace(completed(*args), state=JobState.AVAILABLE))
+
+
+def leases_never_end(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(rescue, "_LOST", rescue._LOST.replace("< now()", "< '-infinity'"))
+
+
+def caps_are_not_looked_at(patch: pytest.MonkeyPatch) -> None:
+    for module, name in ((claim, "_RESERVE"), (read, "_ENTITIES"), (wake, "_FOLD_TENANTS")):
+        patch.setattr(module, name, getattr(module, name).replace(CAP, "1000"))
+
+
+def dispatch_tells_another_state(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(
+        claim, "_CLAIM", claim._CLAIM.replace("'job.dispatched', 'dispatched'", "'job.dispatched', 'retryable'")
+    )
+
+
+def retries_never_end(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(verdicts, "retry_delay_seconds", lambda *args, **options: 1.0)
+
+
+PLANTED: Mapping[str, tuple[Callable[[pytest.MonkeyPatch], None], Scene]] = {
+    "I2 no zombie effects": (no_fence_at_checkpoints, a_zombie_writes),
+    "I2 one completion": (completed_jobs_wait_again, a_job_is_settled_twice),
+    "I1 nothing lost": (leases_never_end, a_worker_is_lost),
+    "I3 caps": (caps_are_not_looked_at, three_jobs_wait_under_a_cap_of_one),
+    "I7 transitions": (dispatch_tells_another_state, a_job_runs),
+    "I8 attempts": (retries_never_end, a_job_fails_as_often_as_it_may),
+}
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=[scene.__name__ for scene in SCENES])
+def test_the_product_keeps_its_promises_in_each_scene(platform: Platform, acme: Tenant, scene: Scene) -> None:
+    terms = scene(platform, acme)
+    assert judge(platform.history(), terms) == []
+    platform.tick()
+    assert verify_counters() == []
+    assert verify_ledger().is_balanced
+
+
+@pytest.mark.parametrize("promise", PLANTED)
+def test_a_bug_in_the_product_is_found_by_its_checker(
+    platform: Platform, acme: Tenant, monkeypatch: pytest.MonkeyPatch, promise: str
+) -> None:
+    plant, scene = PLANTED[promise]
+    plant(monkeypatch)
+    terms = scene(platform, acme)
+    assert CHECKS[promise](platform.history(), terms)
+
+
+def test_a_counter_that_is_off_by_one_is_found(platform: Platform, acme: Tenant) -> None:
+    a_job_runs(platform, acme)
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute("UPDATE scheduling_schedulingentity SET waiting = waiting + 1")
+    assert verify_counters()
+
+
+def test_a_settlement_that_forgets_what_was_charged_is_found(
+    platform: Platform, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgetful = settlement.SETTLE_ONE.replace("'corrected', measured_us - predicted_us", "'corrected', measured_us")
+    monkeypatch.setattr(settlement, "SETTLE_ONE", forgetful)
+    a_job_runs(platform, acme)
+    assert not verify_ledger().is_balanced

@@ -1,0 +1,55 @@
+"""Which rows run, in which order, and what the docs say about them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.chaos.planning import plan_rows
+from tests.chaos.rows import ROWS
+
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "chaos.md"
+TABLE = (
+    "W1 W2 W3 W4 W6 W7 W8 R1 R2 R3 R6 P1 P2 P3 M1 M2 M3 M4 M5 M6 S1 S2 S3 S4 C1 F1 F3 T1 T2 A1 D1 D2".split()  # noqa: SIM905
+)
+LONG = {"W4", "R3", "W7", "S4", "F1"}
+
+
+def test_the_fault_table_is_whole() -> None:
+    assert sorted(ROWS) == sorted(TABLE)
+
+
+def test_the_long_rows_have_one_seed_and_the_others_three() -> None:
+    plans = plan_rows(ROWS, only=[], seeds=0, first_seed=7)
+    assert {plan.row.id for plan in plans if len(plan.seeds) == 1} == LONG
+    assert {len(plan.seeds) for plan in plans if plan.row.id not in LONG} == {3}
+    assert all(plan.seeds[0] == 7 for plan in plans)
+
+
+def test_rows_and_seeds_can_be_chosen() -> None:
+    (plan,) = plan_rows(ROWS, only=["W4"], seeds=5, first_seed=10)
+    assert (plan.row.id, list(plan.seeds)) == ("W4", [10, 11, 12, 13, 14])
+
+
+def test_rows_that_want_the_machine_for_themselves_come_last_and_the_longest_first() -> None:
+    plans = plan_rows(ROWS, only=[], seeds=0, first_seed=1)
+    order = [(plan.row.is_alone, -plan.row.minutes) for plan in plans]
+    assert order == sorted(order)
+    assert plans[-1].row.is_alone
+
+
+def test_every_row_says_what_it_does_and_how_it_is_measured() -> None:
+    assert [name for name, row in ROWS.items() if len(row.fault) < 20 or len(row.measured) < 20] == []
+
+
+def test_the_docs_name_every_row_with_its_bound() -> None:
+    text = DOCS.read_text(encoding="utf-8")
+    table = text[text.index("## The rows") : text.index("## Reading a failure")]
+    named: set[str] = set()
+    for ids in re.findall(r"^\| ([A-Z]\d[^|]*) \|", table, re.MULTILINE):
+        first, _, last = ids.partition("–")
+        if last:
+            named |= {f"{first[0]}{number}" for number in range(int(first[1:]), int(last[1:]) + 1)}
+        else:
+            named |= set(ids.split(", "))
+    assert named == ROWS.keys()
