@@ -21,7 +21,8 @@ def main(arguments: list[str]) -> int:
 
     copy_blueprint(folder.parent / "blueprint", folder)
     addresses = Addresses.choose(folder)
-    os.environ.update(addresses.environment())
+    # The processes tell more: theirs are the logs that are kept.
+    os.environ.update(addresses.environment() | {"LOG_LEVEL": "WARNING"})
     import django
 
     django.setup()

@@ -20,7 +20,7 @@ from tests.chaos.stack import NotInTimeError, Stack
 
 # So many jobs have ended before anything is done to a stack: its workers and its predictor are warm.
 WARM_JOBS = 6
-WARM_SECONDS = 60.0
+WARM_SECONDS = 120.0
 # Within this the dispatcher has folded the last news into the counters.
 FOLD_SECONDS = 15.0
 _ENDED = "SELECT count(*) FROM scheduling_jobevent WHERE name = 'execution.completed'"
@@ -101,10 +101,10 @@ def _begin_load(row: Row, ground: Field) -> Load | None:
 def _heal_and_judge(row: Row, stack: Stack, client: Client) -> list[str]:
     """Whatever is still wrong once everything is whole and nothing is left to do."""
     stack.heal()
-    faults = []
+    faults, within = [], row.drain_seconds * max(1.0, bound_factor())
     try:
-        stack.until(lambda: client.ask_again() == 0, within=row.drain_seconds, what="every request is answered")
-        stack.until(lambda: stack.view.count_unended() == 0, within=row.drain_seconds, what="every job has ended")
+        stack.until(lambda: client.ask_again() == 0, within=within, what="every request is answered")
+        stack.until(lambda: stack.view.count_unended() == 0, within=within, what="every job has ended")
     except NotInTimeError as error:
         faults.append(f"drain: {_words(error)}")
     try:

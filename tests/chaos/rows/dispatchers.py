@@ -25,6 +25,9 @@ MINUTE = timedelta(minutes=1)
 CAPS = (1, 2, 2)
 # A fire and its job's trace are there so long after the minute at the latest.
 FIRE_GRACE = timedelta(seconds=20)
+# Later in a minute the next one is too near to be sure of which has fired.
+LAST_SECOND = 50
+MOST_SECONDS = 240.0
 _HEARD = """
 SELECT count(*) FROM scheduling_process_heartbeat
 WHERE role = 'dispatcher' AND heartbeat_at > now() - interval '10 s'
@@ -39,26 +42,19 @@ class DispatcherRow(Row):
 
     traffic = Traffic(per_second=6.0, most_steps=2, step_seconds=0.1)
     dispatchers: ClassVar[int] = 2
-    # Whether the row lasts long enough to see a minute begin.
-    has_schedules: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._minutes: dict[str, list[datetime]] = {}
 
     def inject(self, field: Field) -> list[float]:
-        heard = field.stack.until(
+        field.stack.until(
             lambda: field.view.number(_HEARD) >= self.dispatchers, within=START_SECONDS, what="all dispatchers report"
         )
-        assert heard
-        labels = self._make_schedules(field)
-        since = field.view.number(_NOW)
+        first_fires = self._make_schedules(field)
         recoveries = self.disturb(field)
-        self._await_minute(field, since)
+        until = self._await_minute(field, max(first_fires.values()))
         field.view.run(_DISABLE)
-        until = field.view.number(_NOW)
-        minutes = minutes_between(since, until)
-        for label in labels:
-            self._minutes[label] = minutes
+        self._minutes |= {label: minutes_between(first, until) for label, first in first_fires.items()}
         return recoveries
 
     def disturb(self, field: Field) -> list[float]:
@@ -67,33 +63,37 @@ class DispatcherRow(Row):
     def terms(self, stack: Stack) -> Terms:
         return Terms(caps=stack.caps, fires=self._minutes)
 
-    def _make_schedules(self, field: Field) -> list[str]:
-        labels = [f"every minute {number} of {time.time():.0f}" for number in range(SCHEDULES)]
-        for label in labels:
+    def _make_schedules(self, field: Field) -> dict[str, datetime]:
+        """Schedules by their labels, with the minute in which each fires first."""
+        first_fires = {}
+        for number in range(SCHEDULES):
+            label = f"every minute {number} of {time.time():.0f}"
             values = {
                 "name": label,
                 "kind": "chaos_steps",
                 "cron": "* * * * *",
                 "payload": {"steps": 0, "label": label},
             }
-            create_schedule(tenant=field.stack.tenants[1], values=values)
-        return labels
+            schedule = create_schedule(tenant=field.stack.tenants[1], values=values)
+            assert schedule.next_fire_at is not None
+            first_fires[label] = schedule.next_fire_at
+        return first_fires
 
-    def _await_minute(self, field: Field, since: datetime) -> None:
-        """Let one minute begin, and what fires then be fired."""
+    def _await_minute(self, field: Field, minute: datetime) -> datetime:
+        """Let a minute begin, and what fires then be fired; a moment well before the next one."""
 
-        def is_past() -> bool:
-            now = field.view.number(_NOW)
-            minutes = minutes_between(since, now)
-            return bool(minutes) and bool(now >= minutes[-1] + FIRE_GRACE)
+        def moment() -> datetime | None:
+            now: datetime = field.view.number(_NOW)
+            return now if now >= minute + FIRE_GRACE and now.second < LAST_SECOND else None
 
-        field.stack.until(is_past, within=120, what="a minute begins")
+        found = field.stack.until(moment, within=MOST_SECONDS, what="a minute begins")
+        assert found is not None
+        return found
 
 
-def minutes_between(since: datetime, until: datetime) -> list[datetime]:
-    """The minutes that began within a time."""
-    first = since.replace(second=0, microsecond=0) + MINUTE
-    return [first + number * MINUTE for number in range(int((until - first) / MINUTE) + 1)] if until >= first else []
+def minutes_between(first: datetime, until: datetime) -> list[datetime]:
+    """The minutes from ``first`` on that began before ``until``."""
+    return [first + number * MINUTE for number in range(int((until - first) / MINUTE) + 1)]
 
 
 class TwoDispatchers(DispatcherRow):
