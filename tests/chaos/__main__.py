@@ -24,12 +24,10 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=0, help="of each row; by default 3, and 1 of the long ones")
     parser.add_argument("--seed", type=int, default=0, help="the first seed; by default a random one, which is printed")
     parser.add_argument("--only", action="append", default=[], metavar="ROWS", help="ids of rows, with commas or again")
-    parser.add_argument(
-        "--stacks", type=int, default=0, help=f"at once; by default one more than cores, {MOST_STACKS} at most"
-    )
+    parser.add_argument("--stacks", type=int, default=0, help=f"at once; by default two a core, {MOST_STACKS} at most")
     chosen = parser.parse_args(arguments)
     chosen.only = [name for words in chosen.only for name in words.replace(",", " ").split()]
-    chosen.stacks = chosen.stacks or min(MOST_STACKS, (os.cpu_count() or 1) + 1)
+    chosen.stacks = chosen.stacks or min(MOST_STACKS, 2 * (os.cpu_count() or 1))
     chosen.seed = chosen.seed or secrets.randbelow(10**6)
     if not 1 <= chosen.stacks <= MOST_STACKS:
         parser.error(f"from 1 to {MOST_STACKS} stacks run at once")

@@ -27,7 +27,13 @@ from tests.chaos.view import View
 
 LOOK_SECONDS = 0.05
 # The tenants' rates are not what is tried here.
-UNLIMITED = {"submit_burst": 1_000_000, "max_waiting_jobs": 1_000_000, "worker_seconds_per_month": 100_000_000}
+UNLIMITED = {
+    "submits_per_minute": 1_000_000,
+    "submit_burst": 1_000_000,
+    "max_waiting_jobs": 1_000_000,
+    "worker_seconds_per_month": 100_000_000,
+    "schedules.count": 10_000,
+}
 PLAN = "professional"
 NAMES = ("acme", "globex", "initech")
 _IS_TICKING = "SELECT count(*) > 0 FROM scheduling_pool_clock WHERE ticked_at > now() - interval '5 s'"

@@ -13,6 +13,7 @@ from scheduling.processors.base import JobContext, Json, PermanentError, TaskPro
 
 SAFE_POINT_SECONDS = 0.05
 BEGIN, SETTLED = "begin", "settled"
+LOOKS = 4
 # The table of the effects. It is nobody's and has no unique key: what happened twice must show.
 TABLE = """
 CREATE TABLE chaos_effect (
@@ -107,7 +108,7 @@ class KillerProcessor(TaskProcessor):
 
 
 class ProberProcessor(TaskProcessor):
-    """Looks for rows of other tenants; with ``fails`` it then fails for good, ``breaks`` a statement first."""
+    """Looks LOOKS times for rows of other tenants; then it ``fails`` for good, or a statement of it ``breaks``."""
 
     kind = "chaos_prober"
     title = "Look around"
@@ -119,18 +120,19 @@ class ProberProcessor(TaskProcessor):
     }
 
     def process(self, context: JobContext) -> Json | None:
-        context.checkpoint({}, effects=partial(self._look, context))
+        for number in range(LOOKS):
+            context.checkpoint({}, effects=partial(self._look, context, number))
         if context.payload.get("breaks"):
             context.checkpoint({}, effects=_break)
         if context.payload.get("fails"):
             raise PermanentError("failing as asked", code="asked_for")
         return None
 
-    def _look(self, context: JobContext) -> None:
+    def _look(self, context: JobContext, number: int) -> None:
         with connection.cursor() as cursor:
             cursor.execute(_FOREIGN, [context.tenant_id])
             (seen,) = cursor.fetchone()
-        write_effect(context, "looked", seen)
+        write_effect(context, f"look {number}", seen)
 
 
 def _break() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from abc import abstractmethod
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import ClassVar
@@ -24,10 +25,11 @@ SCHEDULES = 10
 MINUTE = timedelta(minutes=1)
 CAPS = (1, 2, 2)
 # A fire and its job's trace are there so long after the minute at the latest.
-FIRE_GRACE = timedelta(seconds=20)
+FIRE_GRACE = timedelta(seconds=10)
 # Later in a minute the next one is too near to be sure of which has fired.
 LAST_SECOND = 50
 MOST_SECONDS = 240.0
+EVE_SECONDS = 3.0
 _HEARD = """
 SELECT count(*) FROM scheduling_process_heartbeat
 WHERE role = 'dispatcher' AND heartbeat_at > now() - interval '10 s'
@@ -42,6 +44,8 @@ class DispatcherRow(Row):
 
     traffic = Traffic(per_second=6.0, most_steps=2, step_seconds=0.1)
     dispatchers: ClassVar[int] = 2
+    # Whether the fault comes as the minute changes; else it lasts for more than one.
+    is_at_the_minute: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self._minutes: dict[str, list[datetime]] = {}
@@ -51,14 +55,17 @@ class DispatcherRow(Row):
             lambda: field.view.number(_HEARD) >= self.dispatchers, within=START_SECONDS, what="all dispatchers report"
         )
         first_fires = self._make_schedules(field)
+        if self.is_at_the_minute:
+            self._await_eve(field, max(first_fires.values()))
         recoveries = self.disturb(field)
         until = self._await_minute(field, max(first_fires.values()))
         field.view.run(_DISABLE)
         self._minutes |= {label: minutes_between(first, until) for label, first in first_fires.items()}
         return recoveries
 
+    @abstractmethod
     def disturb(self, field: Field) -> list[float]:
-        raise NotImplementedError
+        """The fault itself, and the recoveries."""
 
     def terms(self, stack: Stack) -> Terms:
         return Terms(caps=stack.caps, fires=self._minutes)
@@ -79,6 +86,11 @@ class DispatcherRow(Row):
             first_fires[label] = schedule.next_fire_at
         return first_fires
 
+    def _await_eve(self, field: Field, minute: datetime) -> None:
+        """Let time pass until a few seconds before the schedules fire first."""
+        eve = minute - timedelta(seconds=field.rng.uniform(0.0, EVE_SECONDS))
+        field.stack.until(lambda: field.view.number(_NOW) >= eve, within=MOST_SECONDS, what="a minute is near")
+
     def _await_minute(self, field: Field, minute: datetime) -> datetime:
         """Let a minute begin, and what fires then be fired; a moment well before the next one."""
 
@@ -97,33 +109,31 @@ def minutes_between(first: datetime, until: datetime) -> list[datetime]:
 
 
 class TwoDispatchers(DispatcherRow):
-    id, fault = "S1", "2 dispatchers, one killed and replaced, over the change of a minute"
-    minutes = 5.0
+    id, fault = "S1", "2 dispatchers, one killed and replaced as a minute begins"
+    minutes = 4.0
     bound_seconds, measured = 15.0, "from the kill to the next start; caps, fires and ledger hold"
     shape = Shape(workers=1, slots=4, dispatchers=2, caps=CAPS)
 
     def disturb(self, field: Field) -> list[float]:
-        field.wait(1.0, 4.0)
         killed_at = time.time()
         field.rng.choice(field.stack.dispatchers).kill()
         return [field.next_start(killed_at)]
 
 
 class FiveDispatchers(TwoDispatchers):
-    id, fault = "S2", "5 dispatchers, one killed and replaced, over the change of a minute"
-    minutes = 5.0
+    id, fault = "S2", "5 dispatchers, one killed and replaced as a minute begins"
+    minutes = 4.0
     shape = Shape(workers=1, slots=4, dispatchers=5, caps=CAPS)
     dispatchers = 5
 
 
 class LeaderStopped(DispatcherRow):
     id, fault = "S3", "the leader SIGSTOPped inside its tick, past its lock, then CONTinued"
-    minutes = 5.0
+    minutes = 4.0
     bound_seconds, measured = 10.0, "from the stop to the next start"
     shape = Shape(workers=1, slots=4, dispatchers=2, caps=CAPS)
 
     def disturb(self, field: Field) -> list[float]:
-        field.wait(0.0, 3.0)
         leader, other = field.rng.sample(field.stack.dispatchers, 2)
         # So that it is surely the first that the tick blocks in.
         os.kill(other.pid, signal.SIGSTOP)
@@ -149,6 +159,7 @@ class TickCrashed(DispatcherRow):
     bound_seconds, measured = 17.0, "from a death to the start of the last job that was handed out by then"
     shape = Shape(workers=1, slots=4, dispatchers=1, caps=CAPS)
     dispatchers = 1
+    is_at_the_minute = False
     seeds = 1
 
     def disturb(self, field: Field) -> list[float]:
