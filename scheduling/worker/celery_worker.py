@@ -32,7 +32,6 @@ from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.following import QueueFollower
 from scheduling.worker.heartbeat import HeartbeatThread
 from scheduling.worker.preloading import preload_kinds
-from scheduling.worker.reconnecting import PersistentConsumer
 from scheduling.worker.registration import LocalWorker, become
 from scheduling.worker.strangers import distrust_messages
 from scheduling.worker.watchdog import CANARY_LATE, EXIT_NOT_READING, Watchdog
@@ -130,7 +129,6 @@ def _celery_worker(local: LocalWorker, thread: HeartbeatThread) -> Worker:
         queues=[*registration.queue_names, own_queue.name],
         concurrency=registration.slots,
         pool="prefork",
-        consumer_cls=PersistentConsumer,
         quiet=True,
         # Workers neither greet nor watch one another: rows and leases say who lives.
         without_gossip=True,

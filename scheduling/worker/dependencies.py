@@ -72,7 +72,7 @@ class DependencyUse:
             return
         report = DependencyReport(dependency.name, dependency.is_shared, is_up=error is None)
         if error is not None:
-            wait = policy.retry_after_seconds(error)
+            wait = policy.wait_asked_for(error)
             failure = Failure.of(error, is_permanent=False, retry_after_seconds=wait)
             report = replace(
                 report,

@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
     # A million jobs may be set aside: their indexes are built while work goes on.
     atomic = False
 
-    dependencies = [("scheduling", "0023_busy_minutes")]
+    dependencies = [("scheduling", "0024_dead_letter_groups")]
 
     operations = [
         # The code before this one knows one breaker for each tenant and kind, and says so in its statements. It keeps

@@ -14,7 +14,7 @@ def counter():
 
 
 class Migration(migrations.Migration):
-    dependencies = [("tenants", "0012_stops_by_platform")]
+    dependencies = [("tenants", "0013_retry_rules")]
 
     operations = [
         migrations.CreateModel(
