@@ -12,6 +12,7 @@ from django.template.loader import render_to_string
 from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_safe
 
 from tenants.admin.keyset import KeysetAdmin
 from tenants.live import answer_part, tag_of
@@ -40,7 +41,7 @@ class AuditVerificationAdmin(KeysetAdmin):
     readonly_fields = fields
 
     def get_urls(self) -> list[URLPattern]:
-        part = self.guard(self.part_view, Permission.AUDIT_VIEW)
+        part = self.guard(require_safe(self.part_view), Permission.AUDIT_VIEW)
         return [path("<uuid:pk>/part/", part, name="tenants_auditverification_part"), *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
