@@ -1,6 +1,7 @@
 """Requests drawn from our own OpenAPI document, fitting and not, by two tenants: no fault, and no word of the other.
 
-`FUZZ_EXAMPLES` sets how many are drawn for each operation, others on every run. Each is taken back, so the world stays as it was made.
+`FUZZ_EXAMPLES` sets how many are drawn for each operation, others on every run. Each is taken
+back, so the world stays as it was made.
 """
 
 from __future__ import annotations
