@@ -10,7 +10,8 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from tenants.chain import PLATFORM_CHAIN, Link
+from scheduling.services.consistency.verification import verify_state
+from tenants.chain import GENESIS, PLATFORM_CHAIN, Link, hash_row
 from tenants.context import all_tenants
 from tenants.exceptions import CursorInvalidError
 from tenants.models import AuditHead, AuditSeal
@@ -70,6 +71,17 @@ def test_an_edited_entry(sealed_log, owner, acme, change):
     outcome = verify_chains()
     assert found(outcome) == [("entry_edited", acme.pk, 5)]
     assert outcome.findings[0].entry_id == seal.entry_id
+
+
+def test_the_check_of_the_whole_state_tells_it_too_and_repairs_no_chain(sealed_log, owner, acme, globex):
+    assert verify_state().is_clean
+    entry = seals_of(acme.pk)[4].entry_id
+    owner.execute("UPDATE tenants_auditlogentry SET reason = 'another' WHERE id = %s", [entry])
+    for report in (verify_state(), verify_state(tenant=acme), verify_state(repair=True), verify_state()):
+        assert list(report.findings) == [("audit_chain", acme.pk)]
+        assert report.findings["audit_chain", acme.pk].examples[0].startswith(f"{entry} entry_edited")
+        assert not report.is_clean
+    assert verify_state(tenant=globex).is_clean
 
 
 def test_an_entry_deleted_in_the_middle(sealed_log, owner, acme):

@@ -17,7 +17,7 @@ from django.db import connection
 from django.utils import timezone
 
 from scheduling.lifecycle import JobState
-from scheduling.models import Job, JobEvent, LiveExecution, WorkerPool
+from scheduling.models import Job, JobEvent, LiveExecution, RollupClock, WorkerPool
 from scheduling.services import verdicts
 from scheduling.services.cancellation import cancel_job
 from scheduling.services.consistency import pieces, verification
@@ -250,6 +250,19 @@ def test_a_repair_is_audited_under_its_reason_and_told_by_the_jobs_history(work:
 
 
 @pytest.mark.django_db
+def test_what_a_tenant_that_is_gone_left_is_repaired_and_audited_by_the_platform(work: None) -> None:
+    execute(
+        "INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind)"
+        " VALUES (%(ghost)s, 987654321, 0, %(ghost)s, 'noop')",
+        ghost=(ghost := uuid7()),
+    )
+    report = verify_state(repair=True)
+    assert (list(report.findings), report.is_clean) == ([("place_without_job", ghost)], True)
+    with all_tenants():
+        assert AuditLogEntry.objects.get(action="state.repaired").tenant_id is None
+
+
+@pytest.mark.django_db
 def test_what_was_repaired_runs_to_its_end(work: None, acme: Tenant, tick: Tick, start: Start) -> None:
     execute("DELETE FROM scheduling_job_ready")
     execute("DELETE FROM scheduling_execution_live WHERE started_at IS NOT NULL")
@@ -313,6 +326,21 @@ def test_history_of_a_tenant_that_is_gone_is_told(work: None) -> None:
     report = verify_state(repair=True)
     assert ("history_without_tenant", ghost) in report.findings
     assert report.findings["history_without_tenant", ghost].examples == ["scheduling_jobevent"]
+
+
+@pytest.mark.django_db
+def test_a_rollup_that_history_does_not_bear_out_is_told(work: None) -> None:
+    with all_tenants():
+        RollupClock.objects.update(counting_since="2020-01-01T00:00:00Z")
+    assert verify_state().is_clean
+    execute(
+        "INSERT INTO scheduling_kind_hour (kind, hour, outcome, executions, dead_letters, worker_us, wait, run)"
+        " VALUES ('noop', date_trunc('hour', now() - interval '5 minutes') - interval '1 hour', 'completed', 7, 0, 7,"
+        " '{}', '{}')"
+    )
+    report = verify_state(repair=True)
+    assert codes(report) == {"rollups"}
+    assert not report.is_clean
 
 
 @pytest.mark.django_db
