@@ -53,7 +53,7 @@ def list_circuits() -> QuerySet[Circuit]:
 def list_circuits_before(tenant_id: UUID) -> QuerySet[Circuit]:
     """The breakers of a tenant, and the shared ones that hold jobs back; read through the door.
 
-    What a shared one says of other tenants and of the platform's staff is not for tenants to read.
+    Whoever answers a tenant leaves out what a shared one says of others: their errors, and how many.
     """
     return list_circuits().filter(Q(tenant_id=tenant_id) | Q(tenant=None, state__in=BLOCKING))
 
