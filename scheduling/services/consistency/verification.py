@@ -172,7 +172,7 @@ def _repair(check: StateCheck, order: RepairOrder) -> None:
                 cursor.execute(_LOCK_TIMEOUT)
             check.repair(order)
             # What a tenant that is gone has left behind stands in the platform's own chain.
-            is_there = Tenant.objects.filter(pk=order.tenant_id).exists()
+            is_there = order.tenant_id is not None and Tenant.objects.filter(pk=order.tenant_id).exists()
             record_audit(
                 action="state.repaired",
                 target=AuditTarget("scheduling.state", order.code, order.tenant_id if is_there else None),

@@ -11,7 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from scheduling.services.consistency.verification import verify_state
-from tenants.chain import GENESIS, PLATFORM_CHAIN, Link, hash_row
+from tenants.chain import PLATFORM_CHAIN, Link
 from tenants.context import all_tenants
 from tenants.exceptions import CursorInvalidError
 from tenants.models import AuditHead, AuditSeal
