@@ -14,6 +14,7 @@ from scheduling.outgoing_http.errors import (
     RequestRefusedError,
     UrlRefusedError,
 )
+from scheduling.outgoing_http.targets import Target, read_target
 
 __all__ = [
     "METHODS",
@@ -24,6 +25,8 @@ __all__ = [
     "NoAnswerError",
     "RedirectRefusedError",
     "RequestRefusedError",
+    "Target",
     "UrlRefusedError",
+    "read_target",
     "send",
 ]

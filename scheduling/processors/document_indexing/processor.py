@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -162,6 +163,8 @@ def load_batch(
     context: JobContext, source: DocumentSource, digest: str, passages: Sequence[Passage], *, total: int
 ) -> None:
     """Embed and store one batch, under the fence."""
-    vectors = get_embedder().embed([passage.text for passage in passages])
+    embedder = get_embedder()
+    with context.dependency(embedder.dependency) if embedder.dependency else nullcontext():
+        vectors = embedder.embed([passage.text for passage in passages])
     context.checkpoint({"digest": digest}, lambda: repository.append_chunks(source, passages, vectors))
     context.report_progress(passages[-1].position + 1, total, f"{source.name}: indexing")

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import codecs
 
-from scheduling.outgoing_http import Answer, send
+from scheduling.outgoing_http import Answer, read_target, send
 from scheduling.processors.base import (
+    MAX_DEPENDENCY_CHARACTERS,
     Complete,
     JobContext,
     Json,
@@ -43,20 +44,23 @@ class HttpCall(TaskProcessor):
     timeout_seconds = MAX_TIMEOUT_SECONDS + 30.0
     # A call is an effect outside: it is settled before the next begins.
     is_mergeable = False
+    # What fails is a host, not the kind: calls to others go on.
+    has_circuit = False
 
     def process(self, context: JobContext) -> Complete:
         call = read_call(context.payload, idempotency_key=context.idempotency_key)
         context.log("calling", method=call.method, body_bytes=len(call.body))
-        answer = send(
-            call.method,
-            call.url,
-            headers=call.headers,
-            body=call.body,
-            limits=call.limits,
-            at_safe_point=context.should_yield,
-        )
-        context.log("answered", url=answer.url, status=answer.status, body_bytes=len(answer.body))
-        return conclude(call, answer)
+        with context.dependency(read_target(call.url).authority[:MAX_DEPENDENCY_CHARACTERS]):
+            answer = send(
+                call.method,
+                call.url,
+                headers=call.headers,
+                body=call.body,
+                limits=call.limits,
+                at_safe_point=context.should_yield,
+            )
+            context.log("answered", url=answer.url, status=answer.status, body_bytes=len(answer.body))
+            return conclude(call, answer)
 
 
 def conclude(call: Call, answer: Answer) -> Complete:

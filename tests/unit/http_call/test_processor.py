@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from scheduling.conf import MAX_RESULT_BYTES
-from scheduling.processors.base import Interrupted, JobContext, PermanentError, TransientError
+from scheduling.processors.base import Dependency, Interrupted, JobContext, PermanentError, TransientError
 from scheduling.processors.http_call.processor import MAX_PREVIEW_CHARACTERS, HttpCall
 from scheduling.worker.storable import storable_json
 from tests.web_server import WebServer, web_server
@@ -33,6 +33,12 @@ class Runtime:
 
     def log(self, message: str, level: str, fields: dict[str, Any]) -> None:
         self.lines.append((message, fields))
+
+    def enter_dependency(self, dependency: Dependency) -> None:
+        self.entered = dependency
+
+    def leave_dependency(self, dependency: Dependency, error: BaseException | None) -> None:
+        self.left = dependency, error
 
 
 @pytest.fixture

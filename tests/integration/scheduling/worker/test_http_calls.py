@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from scheduling.models import DeadLetter, Execution, Job, JobEvent, JobLog
+from scheduling.models import Circuit, DeadLetter, Execution, Job, JobEvent, JobLog
 from scheduling.processors import registry
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
@@ -145,3 +145,22 @@ def test_it_is_a_kind_like_the_others(staff: User) -> None:
     assert paused.status_code == 200, paused.content
     trial = {"kind": "http_call", "tier": "team", "payload": {"url": "http://api.example.com"}}
     assert client.post("/api/v1/routing-rules/test/", trial, format="json").status_code == 200
+
+
+def test_a_server_that_fails_in_a_row_makes_its_own_calls_wait_and_no_others(
+    submit_call: Callable[..., Job], run: Run, server: WebServer, settings: Any
+) -> None:
+    settings.CIRCUIT_FAILURES = 2
+    server.answers["/"] = (503, {}, b"")
+    failed = [run(submit_call(url=server.url)) for _ in range(2)]
+    with web_server() as other:
+        settings.OUTGOING_HTTP_ALLOWED_HOSTS = [f"127.0.0.1:{port}" for port in (server.port, other.port)]
+        refused = run(submit_call(url=server.url))
+        elsewhere = run(submit_call(url=other.url))
+    with all_tenants():
+        breakers = dict(Circuit.objects.values_list("dependency", "state"))
+    assert breakers == {f"127.0.0.1:{server.port}": "open"}
+    assert [job.state for job in failed] == ["retryable", "retryable"]
+    # The one that found it open used no attempt, and the other server's was not asked to wait.
+    assert (refused.state, refused.attempt, len(server.seen)) == ("available", 0, 2)
+    assert elsewhere.state == "completed"
