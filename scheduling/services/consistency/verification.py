@@ -172,10 +172,10 @@ def _repair(check: StateCheck, order: RepairOrder) -> None:
                 cursor.execute(_LOCK_TIMEOUT)
             check.repair(order)
             # What a tenant that is gone has left behind stands in the platform's own chain.
-            is_there = order.tenant_id is not None and Tenant.objects.filter(pk=order.tenant_id).exists()
+            tenant_id = Tenant.objects.filter(pk__in=[order.tenant_id]).values_list("pk", flat=True).first()
             record_audit(
                 action="state.repaired",
-                target=AuditTarget("scheduling.state", order.code, order.tenant_id if is_there else None),
+                target=AuditTarget("scheduling.state", order.code, tenant_id),
                 before={"number": len(order.subjects), "examples": list(order.subjects[:MAX_EXAMPLES])},
                 after={"repair": fault_kinds()[order.code].repair},
                 reason=order.reason,
