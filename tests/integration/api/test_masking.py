@@ -92,7 +92,7 @@ def places(job: Job) -> Iterator[str]:
     with all_tenants():
         execution, letter = Execution.objects.get(job_id=job.pk), DeadLetter.objects.get(job_id=job.pk)
     yield from (f"{API}jobs/", f"{API}jobs/{job.pk}/events/", f"{API}jobs/{job.pk}/executions/")
-    yield from (f"{API}executions/{execution.pk}/", f"{API}dead-letters/", f"{API}dead-letters/{letter.pk}/")
+    yield from (f"{API}executions/{execution.pk}/", f"{API}dead-letters/", f"{API}dead-letters/groups/")
     yield from (f"{API}audit-log/", f"{API}batches/")
     for model in ("job", "execution", "deadletter", "jobevent", "charge", "batch"):
         yield reverse(f"admin:scheduling_{model}_changelist")
