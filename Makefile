@@ -94,6 +94,7 @@ ONLY ?=
 bench-fairness: environment ## The fair scheduler's table on this machine, under 30 minutes (ONLY="quiet_tenant ticks" picks)
 	@$(SERVERS) -- $(PY) -m benchmarks fairness $(addprefix --only ,$(ONLY))
 
+# Each row starts servers of its own. The launcher is here for what it does in the end: whatever ends the run, nothing is left.
 SEEDS ?=
 SEED ?=
 STACKS ?=

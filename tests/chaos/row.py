@@ -13,7 +13,7 @@ from uuid import UUID
 
 from tests.chaos.checks import Terms
 from tests.chaos.client import Client
-from tests.chaos.history import Request
+from tests.chaos.history import ACCEPTED, Request
 from tests.chaos.load import Traffic
 from tests.chaos.stack import NotInTimeError, Shape, Stack
 from tests.chaos.variables import FACTOR_VARIABLE
@@ -82,6 +82,14 @@ class Field:
             lambda: self.view.first_start_after(since), within=self.patience_seconds, what="something begins again"
         )
         return float(found or 0) - since
+
+    def fresh_start(self, since: float) -> float:
+        """Seconds from a moment until a job that was submitted after it has been accepted and has begun."""
+        request = self.client.prepare(self.tenants[2], "chaos_steps", {"steps": 1})
+        self.stack.until(
+            lambda: self.client.send(request).status in ACCEPTED, within=self.patience_seconds, what="a job is accepted"
+        )
+        return self.all_started([self.job_of(request)], since)
 
     def all_started(self, job_ids: Sequence[UUID], since: float) -> float:
         """Seconds from a moment until the last of these jobs has begun after it."""

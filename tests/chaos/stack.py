@@ -36,6 +36,7 @@ UNLIMITED = {
 }
 PLAN = "professional"
 NAMES = ("acme", "globex", "initech")
+_NOW = "SELECT clock_timestamp()"
 _IS_TICKING = "SELECT count(*) > 0 FROM scheduling_pool_clock WHERE ticked_at > now() - interval '5 s'"
 
 
@@ -82,7 +83,6 @@ class Stack:
         }
         # Whether dead processes are replaced while something is waited for, as whoever runs a platform does.
         self.is_kept = True
-        self._wanted_workers = shape.workers
 
     def start_servers(self) -> None:
         self.servers.start_postgres()
@@ -106,9 +106,15 @@ class Stack:
 
     def set_cap(self, tenant: Tenant, cap: int) -> float:
         """Change a tenant's cap; when the change was committed, by this machine's clock."""
+        caps = self.caps.setdefault(tenant.pk, [])
+        before = self.view.number(_NOW)
         update_tenant(tenant=tenant, changes={"max_concurrency": cap})
-        self.caps.setdefault(tenant.pk, []).append((self.view.number("SELECT clock_timestamp()"), cap))
-        return time.time()
+        committed_at = time.time()
+        # Somewhere between the two looks it took hold: what it allows may begin at the first, what it forbids ends at
+        # the second.
+        is_raised = not caps or cap > caps[-1][1]
+        caps.append((before if is_raised else self.view.number(_NOW), cap))
+        return committed_at
 
     # Processes ---------------------------------------------------------------------------------------------
 
@@ -120,7 +126,7 @@ class Stack:
         while len(self.dispatchers) < self.shape.dispatchers:
             self.dispatchers.append(self._platform.start_dispatcher(**self.environment["dispatcher"]))
         self.workers = [process for process in self.workers if process.is_running]
-        while len(self.workers) < self._wanted_workers:
+        while len(self.workers) < self.shape.workers:
             self.begin_worker()
 
     def begin_worker(self) -> ManagedProcess:
@@ -134,10 +140,6 @@ class Stack:
     def begin_dispatcher(self, **environment: str) -> ManagedProcess:
         """Start one more dispatcher, which nobody replaces."""
         return self._platform.start_dispatcher(**self.environment["dispatcher"], **environment)
-
-    def want_workers(self, count: int) -> None:
-        """How many workers are kept from now on."""
-        self._wanted_workers = count
 
     def is_whole(self) -> bool:
         """Whether everything that belongs to the stack is up and serves."""
@@ -163,11 +165,8 @@ class Stack:
         connections.close_all()
         for process in [*self.workers, *self.dispatchers, *([self.web] if self.web else [])]:
             resume(process)
-        self._wanted_workers = self.shape.workers
         self.is_kept = True
         self.until(self.is_whole, within=START_SECONDS, what="all processes are up again")
-        while len(self.workers) > self.shape.workers:
-            self.workers.pop().kill()
 
     def worker_of(self, pid: int) -> ManagedProcess:
         """The worker whose child a process is."""

@@ -20,26 +20,26 @@ ROLES = ("web", "dispatcher", "worker")
 
 class DatabaseRestarted(Row):
     id, fault = "P1", "PostgreSQL restarted, fast or at once as in a crash"
-    bound_seconds, measured = 15.0, "from its return to the next start"
+    bound_seconds, measured = 15.0, "from its return until a job submitted then is accepted and begins"
 
     def inject(self, field: Field) -> list[float]:
         field.wait(0.0, 2.0)
         field.stack.servers.stop_postgres(field.rng.choice([signal.SIGINT, signal.SIGQUIT]))
         field.wait(0.0, 4.0)
         field.stack.servers.start_postgres()
-        return [field.next_start(time.time())]
+        return [field.fresh_start(time.time())]
 
 
 class SessionsTerminated(Row):
     id, fault = "P2", "a session of the platform's terminated each second, for 15 s"
-    bound_seconds, measured = 15.0, "from the last of them to the next start"
+    bound_seconds, measured = 15.0, "from the last of them until a job submitted then begins"
     ROUNDS = 15
 
     def inject(self, field: Field) -> list[float]:
         for _ in range(self.ROUNDS):
             field.wait(0.5, 1.5)
             field.view.rows(_TERMINATE)
-        return [field.next_start(time.time())]
+        return [field.fresh_start(time.time())]
 
 
 class CommitDropper:
@@ -75,7 +75,7 @@ class CommitDropper:
 
 class CommitUnheard(Row):
     id, fault = "P3", "the answers to a tenth of all COMMITs dropped, for 15 s, of web, dispatcher and workers"
-    bound_seconds, measured = 15.0, "from the last of them to the next start; one job a key"
+    bound_seconds, measured = 15.0, "from the last of them until a job submitted then begins; one job a key"
     PART = 0.1
     proxy: Proxy | None = None
 
@@ -93,7 +93,7 @@ class CommitUnheard(Row):
         ended_at = time.time()
         if self.dropper.dropped == before:
             field.violations.append("no answer to a COMMIT was dropped: the row shows nothing")
-        return [field.next_start(ended_at)]
+        return [field.fresh_start(ended_at)]
 
     def tear_down(self) -> None:
         if self.proxy is not None:
