@@ -193,7 +193,9 @@ _LOCKED = """locked AS (
 
 def settle_sql(*, is_one: bool, names_dependencies: bool) -> str:
     """The statement; an execution that has named nothing pays for no dependencies."""
-    return _VARIANTS[is_one, names_dependencies]
+    if names_dependencies:
+        return SETTLE_ONE_NAMING if is_one else SETTLE_MANY_NAMING
+    return SETTLE_ONE if is_one else SETTLE_MANY
 
 
 def _variant(*, is_one: bool, names_dependencies: bool) -> str:
@@ -209,8 +211,7 @@ def _variant(*, is_one: bool, names_dependencies: bool) -> str:
     return statement
 
 
-_VARIANTS = {
-    (is_one, names_dependencies): _variant(is_one=is_one, names_dependencies=names_dependencies)
-    for is_one in (True, False)
-    for names_dependencies in (True, False)
-}
+SETTLE_ONE = _variant(is_one=True, names_dependencies=False)
+SETTLE_MANY = _variant(is_one=False, names_dependencies=False)
+SETTLE_ONE_NAMING = _variant(is_one=True, names_dependencies=True)
+SETTLE_MANY_NAMING = _variant(is_one=False, names_dependencies=True)

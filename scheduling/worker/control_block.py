@@ -1,10 +1,9 @@
 """Shared memory between a worker's parent and its children: who runs what, and who is asked to stop.
 
-It is made before the fork. Each child has the slot of its place in the pool, and in it the executions of
-the message that it works on, whose turns come one after another. A slot's generation is odd while a message
-holds it and rises with every turn, so that nothing meant for one execution reaches the next: a request names
-the generation it is for. Every field is one aligned machine word with a single writer; readers compare the
-generation before and after.
+It is made before the fork. Each child has the slot of its place in the pool, and in it the executions of the message
+that it works on, whose turns come one after another. A slot's generation is odd while a message holds it and rises
+with every turn, so that nothing meant for one execution reaches the next: a request names the generation it is for.
+Every field is one aligned machine word with a single writer; readers compare the generation before and after.
 """
 
 from __future__ import annotations
@@ -291,8 +290,8 @@ class ControlBlock:
     @property
     def canary_age_seconds(self) -> float | None:
         """How long ago that was."""
-        answered_ns = self._header.canary_answered_ns
-        return (time.monotonic_ns() - answered_ns) / 1e9 if answered_ns else None
+        at = self._header.canary_answered_ns
+        return (time.monotonic_ns() - at) / 1e9 if at else None
 
     def vacate(self, held: HeldSlot) -> None:
         """Free the slot of a child that died in it."""

@@ -78,7 +78,11 @@ def _begin(tenant: Tenant | None) -> Requested:
         return Requested(AuditVerification.objects.filter(**_whose(tenant)).latest("id"), is_new=False)
     _look(verification, pace=FIRST_LOOK)
     if not verification.is_complete:
-        record_audit(action="audit.verification_requested", target=verification)
+        record_audit(
+            action="audit.verification_requested",
+            target=verification,
+            after={"chains": "all" if tenant is None else tenant.slug},
+        )
         audit_verification_begun.send(None)
     return Requested(verification, is_new=True)
 

@@ -55,17 +55,29 @@ def loose_patterns_in(tree: ast.Module) -> list[int]:
         if isinstance(target, ast.Name)
     }
 
+    looped: set[str] = set()
+
     def is_fixed(node: ast.expr) -> bool:
         if isinstance(node, ast.Constant):
             return True
         if isinstance(node, ast.Name):
-            return node.id in constants
+            return node.id in constants | looped
+        if isinstance(node, ast.Attribute):
+            return node.attr == "pattern" and is_fixed(node.value)
+        if isinstance(node, ast.Tuple):
+            return all(is_fixed(part) for part in node.elts)
         if isinstance(node, ast.JoinedStr):
             return all(is_fixed(part.value) for part in node.values if isinstance(part, ast.FormattedValue))
         if isinstance(node, ast.BinOp):
             return is_fixed(node.left) and is_fixed(node.right)
         return False
 
+    # What runs over a tuple of constants is one of them.
+    looped |= {
+        node.target.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.comprehension) and isinstance(node.target, ast.Name) and is_fixed(node.iter)
+    }
     return [
         node.lineno
         for node in ast.walk(tree)

@@ -235,4 +235,5 @@ def assert_answered(case: Any, caller: Caller) -> None:
     assert answer.status_code != 401
     asked = f"{answer.request.url} {answer.request.body!r} {answer.request.headers}"
     told = f"{answer.text} {answer.headers}"
-    assert [word for word in caller.foreign if word in told and word not in asked] == []
+    leaked = [word for word in caller.foreign if word in told and word not in asked]
+    assert not leaked, f"an answer has words of another tenant: {', '.join(leaked)}"

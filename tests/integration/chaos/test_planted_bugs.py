@@ -10,7 +10,7 @@ from django.db import connection
 
 from scheduling.exceptions import FenceLostError
 from scheduling.lifecycle import JobState
-from scheduling.services import checkpoints, rescue, settlement, verdicts
+from scheduling.services import checkpoints, rescue, settlement, settlement_sql, verdicts
 from scheduling.services.counters import verify_counters
 from scheduling.services.dispatching import claim, read, wake
 from scheduling.services.ledger import verify_ledger
@@ -185,7 +185,7 @@ def test_a_counter_that_is_off_by_one_is_found(platform: Platform, acme: Tenant)
 def test_a_settlement_that_forgets_what_was_charged_is_found(
     platform: Platform, acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forgetful = settlement.SETTLE_ONE.replace("'corrected', measured_us - predicted_us", "'corrected', measured_us")
-    monkeypatch.setattr(settlement, "SETTLE_ONE", forgetful)
+    forgetful = settlement_sql.SETTLE_ONE.replace("'corrected', measured_us - predicted_us", "'corrected', measured_us")
+    monkeypatch.setattr(settlement_sql, "SETTLE_ONE", forgetful)
     a_job_runs(platform, acme)
     assert not verify_ledger().is_balanced

@@ -222,7 +222,9 @@ def test_it_takes_no_more_statements_with_more_rows(
     with CaptureQueriesContext(connection) as many:
         client.get(url)
     assert len(many) == len(few)
-    own = [query["sql"] for query in many if "scheduling_" in query["sql"] or "tenants_" in query["sql"]]
+    # Of a prepared statement no text is kept.
+    texts = [query["sql"] or "" for query in many]
+    own = [text for text in texts if "scheduling_" in text or "tenants_" in text]
     assert len(own) <= STATEMENT_LIMIT, own
 
 

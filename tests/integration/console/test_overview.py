@@ -120,7 +120,9 @@ def test_it_takes_no_more_statements_with_more_rows(
         make_work(acme_work.tenant)
     with CaptureQueriesContext(connection) as many:
         client.get(url)
-    own = [query["sql"] for query in many if "scheduling_" in query["sql"] or "tenants_" in query["sql"]]
+    # Of a prepared statement no text is kept.
+    texts = [query["sql"] or "" for query in many]
+    own = [text for text in texts if "scheduling_" in text or "tenants_" in text]
     assert len(many) == len(few)
     assert len(own) <= STATEMENT_LIMIT, own
 
@@ -129,12 +131,8 @@ def test_no_statement_counts_jobs(console: Console, staff: User, acme_work: Work
     client = console(staff)
     with CaptureQueriesContext(connection) as queries:
         client.get(reverse("admin:overview_fragment"))
-    counting = [
-        query["sql"]
-        for query in queries
-        if "COUNT(" in query["sql"].upper() and 'FROM "scheduling_job"' in query["sql"]
-    ]
-    assert counting == []
+    texts = [query["sql"] or "" for query in queries]
+    assert [text for text in texts if "COUNT(" in text.upper() and 'FROM "scheduling_job"' in text] == []
 
 
 def test_it_says_that_nobody_works(console: Console, staff: User, acme_work: Work) -> None:

@@ -71,11 +71,12 @@ def insert_row(table: str, column: str, tenant_id: uuid.UUID) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_MISSING_COLUMNS, [f"public.{table}"])
         columns = cursor.fetchall()
-        values: dict[str, Any] = {}
+        # Whose it is may be left out, and the row is then nobody's.
+        values: dict[str, Any] = {column: tenant_id}
         for name, kind, base, target, target_column in columns:
             if name == column:
-                values[name] = tenant_id
-            elif (table, name) in SPECIAL:
+                continue
+            if (table, name) in SPECIAL:
                 values[name] = SPECIAL[table, name]
             elif target is not None:
                 values[name] = reference(target, target_column, tenant_id)

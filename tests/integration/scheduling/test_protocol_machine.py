@@ -21,7 +21,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from kombu import Connection, pools
 
 from scheduling import broker
-from scheduling.services import execution, rescue, settlement
+from scheduling.services import execution, rescue, settlement_sql
 from scheduling.services.dispatching import republish
 from tests.databases import TestDatabase
 from tests.integration.scheduling.protocol_machine import ProtocolMachine
@@ -113,9 +113,9 @@ def _begin_twice(machine: ProtocolMachine) -> None:
 @pytest.mark.parametrize(
     ("module", "statement", "rule", "bug", "moves"),
     [
-        (settlement, "SETTLE_ONE", "AND l.fence = v.fence", "", _undo_what_runs),
+        (settlement_sql, "SETTLE_ONE", "AND l.fence = v.fence", "", _undo_what_runs),
         (
-            settlement,
+            settlement_sql,
             "SETTLE_ONE",
             "WHEN l.cancel_requested_at IS NOT NULL AND",
             "WHEN false AND",

@@ -99,7 +99,10 @@ def test_jitter_puts_the_job_off_and_not_the_fire(acme: Tenant, make_schedule: M
     delays = {job.run_at - minute_ago(0) for job in jobs if job is not None}
     assert len(delays) == 5
     assert all(delay <= timedelta(hours=1) for delay in delays)
-    assert {job.state for job in jobs if job is not None} == {"scheduled"}
+    # The minute has begun, so one of few seconds may have passed already.
+    for job in jobs:
+        assert job is not None
+        assert job.state == ("scheduled" if job.run_at > job.created_at else "available")
 
 
 def test_a_schedule_ends_with_its_last_time(acme: Tenant, make_schedule: MakeSchedule) -> None:
