@@ -6,7 +6,7 @@ import os
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 from uuid import UUID
@@ -93,18 +93,25 @@ class Field:
 
     def all_started(self, job_ids: Sequence[UUID], since: float) -> float:
         """Seconds from a moment until the last of these jobs has begun after it."""
+        return self._last_of(job_ids, lambda: self.view.starts_after(since, job_ids)) - since
+
+    def taken_up(self, waiting: Mapping[UUID, UUID], since: float) -> float:
+        """Seconds from a moment until the last of these executions, by job, or a later one has begun; at least 0."""
+        return max(0.0, self._last_of(waiting, lambda: self.view.taken_up(waiting)) - since)
+
+    def _last_of(self, job_ids: Collection[UUID], look: Callable[[], Mapping[UUID, float]]) -> float:
         wanted = set(job_ids)
 
-        def starts() -> dict[UUID, float]:
-            found = self.view.starts_after(since, list(wanted))
+        def starts() -> Mapping[UUID, float]:
+            found = look()
             return found if found.keys() >= wanted else {}
 
         try:
             found = self.stack.until(starts, within=self.patience_seconds, what=f"{len(wanted)} jobs begin again")
         except NotInTimeError:
-            states = self.view.states_of(list(wanted - self.view.starts_after(since, list(wanted)).keys()))
+            states = self.view.states_of(list(wanted - look().keys()))
             raise NotInTimeError(f"Not begun again within {self.patience_seconds:.0f} s: {states}.") from None
-        return max(found.values()) - since
+        return max(found.values())
 
     def ended(self, job_ids: Sequence[UUID], *, within: float, state: str = "completed") -> None:
         """Return once all of these jobs are in a state."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +27,14 @@ WHERE name = 'execution.started' AND at > to_timestamp(%s)
 _STARTS = """
 SELECT job_id, extract(epoch FROM min(at))::float8 FROM scheduling_jobevent
 WHERE name = 'execution.started' AND at > to_timestamp(%s) AND job_id = ANY (%s) GROUP BY 1
+"""
+# A start carries the time at which its transaction began, so one that was under way may seem older than what was seen
+# before it was committed: whose start it is tells more. Ids of executions rise.
+_TAKEN_UP = """
+SELECT w.job_id, extract(epoch FROM min(e.at))::float8
+FROM unnest(%s::uuid[], %s::uuid[]) AS w(job_id, execution_id) JOIN scheduling_jobevent e
+    ON e.job_id = w.job_id AND e.execution_id >= w.execution_id AND e.name = 'execution.started'
+GROUP BY 1
 """
 
 
@@ -64,11 +72,9 @@ class View:
         """What runs and has left its first trace."""
         return [Running(*row) for row in self.rows(_RUNNING)]
 
-    def unstarted(self) -> list[UUID]:
-        """Jobs that were handed out and that nobody has begun."""
-        return [
-            job_id for (job_id,) in self.rows("SELECT job_id FROM scheduling_execution_live WHERE started_at IS NULL")
-        ]
+    def unstarted(self) -> dict[UUID, UUID]:
+        """Jobs that were handed out and that nobody has begun, each with its execution."""
+        return dict(self.rows("SELECT job_id, id FROM scheduling_execution_live WHERE started_at IS NULL"))  # type: ignore[arg-type]
 
     def first_start_after(self, moment: float) -> float | None:
         """When something began next."""
@@ -78,6 +84,10 @@ class View:
     def starts_after(self, moment: float, job_ids: Sequence[UUID]) -> dict[UUID, float]:
         """When each of these jobs began next, of those that did."""
         return dict(self.rows(_STARTS, [moment, list(job_ids)]))  # type: ignore[arg-type]
+
+    def taken_up(self, waiting: Mapping[UUID, UUID]) -> dict[UUID, float]:
+        """When each of these executions, or a later one of its job, began, of those that did."""
+        return dict(self.rows(_TAKEN_UP, [list(waiting), list(waiting.values())]))  # type: ignore[arg-type]
 
     def states_of(self, job_ids: Sequence[UUID]) -> dict[UUID, str]:
         """The state of each job."""

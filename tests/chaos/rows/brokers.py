@@ -25,7 +25,7 @@ class BrokerRestarted(Row):
         lost = field.view.unstarted()
         field.stack.servers.start_broker()
         back_at = time.time()
-        return [max(field.next_start(back_at), field.all_started(lost, back_at) if lost else 0.0)]
+        return [max(field.next_start(back_at), field.taken_up(lost, back_at) if lost else 0.0)]
 
 
 class BrokerEmptied(Row):
@@ -41,7 +41,7 @@ class BrokerEmptied(Row):
                 client.flushall()
                 flushed_at = time.time()
                 lost = field.view.unstarted()
-                recoveries.append(field.all_started(lost, flushed_at) if lost else field.next_start(flushed_at))
+                recoveries.append(field.taken_up(lost, flushed_at) if lost else field.next_start(flushed_at))
         return recoveries
 
 

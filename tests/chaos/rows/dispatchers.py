@@ -171,7 +171,7 @@ class TickCrashed(DispatcherRow):
         field.stack.until(lambda: not doomed.is_running, within=START_SECONDS, what=f"a dispatcher dies at {step!r}")
         died_at = time.time()
         left = field.view.unstarted()
-        return field.all_started(left, died_at) if left else field.next_start(died_at)
+        return field.taken_up(left, died_at) if left else field.next_start(died_at)
 
 
 ROWS: Sequence[type[Row]] = (TwoDispatchers, FiveDispatchers, LeaderStopped, TickCrashed)

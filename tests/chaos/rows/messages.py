@@ -102,7 +102,7 @@ class MessageRow(Row):
         postman.mischief = None
         ended_at = time.time()
         waiting = field.view.unstarted()
-        recovery = field.all_started(waiting, ended_at) if waiting else field.next_start(ended_at)
+        recovery = field.taken_up(waiting, ended_at) if waiting else field.next_start(ended_at)
         if not worker.is_running or worker not in field.stack.workers:
             field.violations.append("the consumer died of a message")
         if postman.carried == carried:
