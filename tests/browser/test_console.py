@@ -37,7 +37,7 @@ def test_a_dead_letter_is_seen_and_put_back(console: Console, acme: Tenant) -> N
 
     page.get_by_role("link", name="Dead letter", exact=True).click()
     page.get_by_label("Reason to Requeue").fill("the page was scanned again")
-    page.get_by_role("button", name="Requeue").click()
+    page.get_by_role("button", name="Requeue", exact=True).click()
     expect(page.get_by_text("A new job does the work again")).to_be_visible()
 
     with all_tenants():
