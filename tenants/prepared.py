@@ -7,9 +7,9 @@ own cursors write the values into the text, so that each text is a new one; here
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 from weakref import WeakKeyDictionary
 
 import psycopg
@@ -18,12 +18,25 @@ from django.db.backends.utils import CursorWrapper
 from psycopg.pq import TransactionStatus
 from psycopg.types.numeric import Int8Dumper
 
-# A plan is as good as the sizes of the tables were when it was made, and a flood fills one within seconds.
-PLAN_SECONDS = 10.0
+# A plan is as good as the sizes of the tables were when it was made; to make all anew costs as much as a tick.
+PLAN_SECONDS = 60.0
+# Longer lists are work beside which planning is little, and their length is what a good plan depends on.
+MOST_VALUES = 20
 # More than there are such statements; what is beyond is prepared anew.
 _MOST_STATEMENTS = 300
 
 _planned_at: WeakKeyDictionary[psycopg.Connection[Any], float] = WeakKeyDictionary()
+
+
+class _Cursor(psycopg.Cursor[Any]):
+    """Keeps what runs for a few jobs, and has what runs for many planned for them."""
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> Self:
+        """Run a statement."""
+        values = params.values() if isinstance(params, Mapping) else params or ()
+        if any(isinstance(value, list) and len(value) > MOST_VALUES for value in values):
+            options["prepare"] = False
+        return super().execute(query, params, **options)
 
 
 @contextmanager
@@ -36,7 +49,7 @@ def prepared_cursor() -> Iterator[CursorWrapper]:
     with connection.cursor() as cursor:
         raw = connection.connection
         cursor.cursor.close()
-        cursor.cursor = psycopg.Cursor(raw)
+        cursor.cursor = _Cursor(raw)
         cursor.cursor.adapters.register_dumper(int, Int8Dumper)
         if connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]:
             yield cursor
