@@ -6,6 +6,7 @@ answer that reports a failure has rolled the view's writes back before the trans
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -14,6 +15,7 @@ from typing import Any
 from django.contrib.auth import logout
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.template.loader import render_to_string
 from structlog.contextvars import bound_contextvars
 
 from tenants.access import NO_ACCESS, Access
@@ -37,10 +39,14 @@ from tenants.selectors.tenants import find_tenant
 from tenants.services.api_keys import authenticate_api_key
 from tenants.sessions import is_session_over
 
+logger = logging.getLogger(__name__)
+
 API_PREFIX = "/api/"
 CONSOLE_PREFIX = "/admin/"
 # The tenant that a member of several looks at in the console.
 SESSION_TENANT = "tenant_id"
+# When whoever finds the database away may come back.
+RETRY_SECONDS = 5
 _API_KEY_SCHEME = "api-key "
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
@@ -61,8 +67,11 @@ class TenantMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
         """Answer 503 where the database goes away as the view's own transaction ends, which no view can catch."""
-        is_lost = isinstance(exception, (OperationalError, InterfaceError))
-        return _unavailable(exception) if is_lost and request.path_info.startswith(API_PREFIX) else None
+        if not isinstance(exception, (OperationalError, InterfaceError)):
+            return None
+        if request.path_info.startswith(API_PREFIX):
+            return _unavailable(exception)
+        return _unavailable_page(exception) if request.path_info.startswith(CONSOLE_PREFIX) else None
 
     def _respond(self, request: HttpRequest, request_id: str) -> HttpResponseBase:
         is_api = request.path_info.startswith(API_PREFIX)
@@ -78,16 +87,20 @@ class TenantMiddleware:
             with received, _context_of(access), acting_as(_actor_of(request, access, request_id)):
                 response = self.get_response(request)
         except (OperationalError, InterfaceError) as error:
-            if not is_api:
-                raise
-            return _unavailable(error)
+            return _unavailable(error) if is_api else _unavailable_page(error)
         except (BodyTooLargeError, LengthRequiredError) as refusal:
             return problem_response(refusal)
         return replace_page(response) if is_api and isinstance(response, HttpResponse) else response
 
 
 def _unavailable(error: Exception) -> HttpResponseBase:
-    return problem_response(DatabaseUnavailableError(retry_after_seconds=5), cause=error)
+    return problem_response(DatabaseUnavailableError(retry_after_seconds=RETRY_SECONDS), cause=error)
+
+
+def _unavailable_page(error: Exception) -> HttpResponseBase:
+    logger.warning("console.database_away", exc_info=error)
+    page = render_to_string("tenants/admin/unavailable.html", {"seconds": RETRY_SECONDS})
+    return HttpResponse(page, status=503, headers={"Retry-After": str(RETRY_SECONDS)})
 
 
 def _find_access(request: HttpRequest, *, is_api: bool) -> Access:

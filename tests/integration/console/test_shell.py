@@ -12,6 +12,7 @@ import pytest
 import unfold
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 
@@ -90,3 +91,17 @@ def test_no_page_runs_inline_script(console: Callable[[User], Client], staff: Us
         assert "script-src 'self'" in response.headers["Content-Security-Policy"]
         assert "<main" in response.content.decode()
         assert "Skip to the content" in response.content.decode()
+
+
+@pytest.mark.parametrize("lost", ["tenants.middleware.find_places", "scheduling.dashboards.overview.read_overview"])
+def test_a_database_that_is_away_is_said_with_a_time_to_come_back(
+    console: Callable[[User], Client], staff: User, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OperationalError("server closed the connection")
+
+    client = console(staff)
+    monkeypatch.setattr(lost, refuse)
+    answer = client.get(reverse("admin:index") if "middleware" in lost else reverse("admin:overview_fragment"))
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert "The database is away" in answer.content.decode()
