@@ -33,7 +33,7 @@ from tenants.prepared import prepared_cursor
 STOP_TICKS = f"SELECT {LockClass.TICK.take('pool')} FROM unnest(%s::int[]) AS pool"  # noqa: S608 - constants
 # A process stopped inside the transaction is cut off.
 _SETTINGS = {**BY_INDEX, "idle_in_transaction_session_timeout": str(TICK_IDLE_TIMEOUT_MS)}
-# One question in the place of four statements that mostly find nothing: planning them is most of an idle tick.
+# One question in the place of statements that mostly find nothing: the way to the server is most of an idle tick.
 _LOOK = (
     """
 SELECT <lock>,
