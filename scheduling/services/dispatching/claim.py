@@ -62,7 +62,9 @@ WITH picked AS (
     SELECT charge_id, tenant_id, job_id, execution_id, queue_id, 'predicted', cost_us, now() FROM claimed
 ), event AS (
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
-    SELECT event_id, tenant_id, job_id, execution_id, now(), 'job.dispatched', 'dispatched', 'system', '',
+    -- The statement's time: a job may have been submitted since the transaction began.
+    SELECT event_id, tenant_id, job_id, execution_id, statement_timestamp(), 'job.dispatched', 'dispatched', 'system',
+        '',
         -- What decided it, so that it can be told later.
         jsonb_strip_nulls(jsonb_build_object('start_tag', start_tag, 'queue_vruntime', queue_tag,
             'key_start_tag', key_tag, 'runner_up_start_tag', runner_up_tag,

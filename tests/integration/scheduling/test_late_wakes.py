@@ -6,12 +6,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
+from django.db import connection
 
 from scheduling import broker
 from scheduling.lifecycle import JobState
-from scheduling.models import Job, WorkerPool
+from scheduling.models import Job, JobEvent, WorkerPool
 from scheduling.services.dispatching import run_tick, tick
 from scheduling.services.workers import Registration
 from scheduling.worker.dispatcher import Dispatcher
@@ -115,3 +117,28 @@ def test_a_job_submitted_during_a_tick_is_dispatched_after_it_though_another_too
     until(lambda: waits["other"] == 2)
     may_end.set()
     until(lambda: is_dispatched(job))
+
+
+def test_what_is_submitted_within_a_tick_is_told_before_its_dispatch(
+    pool: WorkerPool, worker: Registration, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tick may begin, wait for a lock, and hand out what came in the meantime."""
+    lead, submitted = tick._lead, []
+
+    def submit_elsewhere() -> None:
+        submitted.extend(submit(acme))
+        connection.close()
+
+    def lead_and_submit(pool_id: int) -> object:
+        news = lead(pool_id)
+        elsewhere = threading.Thread(target=submit_elsewhere)
+        elsewhere.start()
+        elsewhere.join(DEADLINE_SECONDS)
+        # What woke this tick was folded before; the submission is what another tick would fold.
+        return replace(news, is_woken=True) if news else None
+
+    monkeypatch.setattr(tick, "_lead", lead_and_submit)
+    assert run_tick(pool.pk).dispatched == 1
+    with all_tenants():
+        events = JobEvent.objects.filter(job_id=submitted[0].pk).order_by("at").values_list("name", flat=True)
+        assert list(events) == ["job.submitted", "job.dispatched"]
