@@ -26,8 +26,8 @@ MINUTE = timedelta(minutes=1)
 CAPS = (1, 2, 2)
 # A fire and its job's trace are there so long after the minute at the latest.
 FIRE_GRACE = timedelta(seconds=10)
-# Later in a minute the next one is too near to be sure of which has fired.
-LAST_SECOND = 50
+# Earlier in a minute its own fires may be on their way, and later the next one's.
+SURE_SECONDS = range(10, 50)
 MOST_SECONDS = 240.0
 EVE_SECONDS = 3.0
 _HEARD = """
@@ -96,7 +96,7 @@ class DispatcherRow(Row):
 
         def moment() -> datetime | None:
             now: datetime = field.view.number(_NOW)
-            return now if now >= minute + FIRE_GRACE and now.second < LAST_SECOND else None
+            return now if now >= minute + FIRE_GRACE and now.second in SURE_SECONDS else None
 
         found = field.stack.until(moment, within=MOST_SECONDS, what="a minute begins")
         assert found is not None
