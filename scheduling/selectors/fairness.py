@@ -11,7 +11,8 @@ from math import inf
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce
 
 from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements, jain_index
 from scheduling.models import CFSPlan, Queue, SchedulingEntity
@@ -105,6 +106,28 @@ class FairShare:
     starving: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Entity:
+    """A tenant in one queue, its keys included."""
+
+    queue_id: int
+    tenant_id: UUID
+    weight_milli: int
+    is_runnable: bool
+    waiting: int
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Tenant:
+    """What is shown of a tenant. Rows and no models: the overview reads thousands."""
+
+    id: UUID
+    name: str
+    plan_name: str
+    cap: int
+
+
 def read_in_flight(now: datetime, since: datetime) -> list[InFlight]:
     """What is in flight by queue and tenant, one statement; a tenant sees its own part of a message as the whole."""
     require_scope()  # raw SQL passes the first wall by, so it is asked here
@@ -121,13 +144,14 @@ def read_fair_share(
     ended_by_tenant: Mapping[UUID, Ended],
     limit: int = LINE_LIMIT,
 ) -> FairShare:
-    """Five statements: the active plan with its tiers, and the entities with their tenants and those' plans."""
+    """Four statements: the active plan, its tiers, the entities, their tenants."""
     plan = CFSPlan.objects.filter(is_active=True).prefetch_related("tiers").first()
     entities = _demanding_entities()
     weights = effective_weights(queues, plan)
-    shares = _entitled_slots(queues, slots_by_pool, entities, weights, in_flight)
     used = _used_seconds(in_flight, ended_by_tenant)
-    lines = _lines(entities[:ENTITY_LIMIT], shares, used)
+    tenants = _read_tenants([*(entity.tenant_id for entity in entities[:ENTITY_LIMIT]), *used])
+    shares = _entitled_slots(queues, slots_by_pool, entities[:ENTITY_LIMIT], tenants, weights, in_flight)
+    lines = _lines(entities[:ENTITY_LIMIT], tenants, shares, used)
     compared = [line.ratio for line in lines if line.is_backlogged and line.ratio is not None]
     return FairShare(
         lines=lines[:limit],
@@ -148,22 +172,34 @@ def effective_weights(queues: Iterable[Queue], plan: CFSPlan | None) -> dict[int
     return {queue.id: by_plan.get(queue.id, queue.weight) for queue in queues}
 
 
-def _demanding_entities() -> list[SchedulingEntity]:
-    """Entities that are backlogged or running, with their tenants; one more than the limit says it is cut.
-
-    A tenant is in many queues: fetched apart, it and its plan are made once.
-    """
+def _demanding_entities() -> list[_Entity]:
+    """Entities that are backlogged or running; one more than the limit says it is cut."""
     has_demand = Q(is_runnable=True)
     for count in ("waiting", "keys_waiting", "in_flight", "keys_in_flight"):
         has_demand |= Q(**{f"{count}__gt": 0})
-    entities = SchedulingEntity.objects.filter(has_demand, parent=None)
-    return list(entities.prefetch_related("tenant__plan").order_by("id")[: ENTITY_LIMIT + 1])
+    rows = SchedulingEntity.objects.filter(has_demand, parent=None).values_list(
+        "queue_id",
+        "tenant_id",
+        "weight_milli",
+        "is_runnable",
+        F("waiting") + F("keys_waiting"),
+        F("in_flight") + F("keys_in_flight"),
+    )
+    return [_Entity(*row) for row in rows.order_by("id")[: ENTITY_LIMIT + 1]]
+
+
+def _read_tenants(tenant_ids: Iterable[UUID]) -> dict[UUID, _Tenant]:
+    """What is shown of tenants."""
+    cap = Coalesce("max_concurrency", "plan__max_concurrency")
+    rows = Tenant.objects.filter(id__in=set(tenant_ids)).values_list("id", "name", "plan__name", cap)
+    return {row[0]: _Tenant(*row) for row in rows}
 
 
 def _entitled_slots(
     queues: Sequence[Queue],
     slots_by_pool: Mapping[int, int],
-    entities: Sequence[SchedulingEntity],
+    entities: Sequence[_Entity],
+    tenants: Mapping[UUID, _Tenant],
     weights: Mapping[int, int],
     in_flight: Sequence[InFlight],
 ) -> dict[UUID, float] | None:
@@ -172,10 +208,10 @@ def _entitled_slots(
         return None
     running = {(row.queue_id, row.tenant_id) for row in in_flight}
     by_queue: dict[int, list[TenantDemand]] = defaultdict(list)
-    for entity in entities[:ENTITY_LIMIT]:
+    for entity in entities:
         # A tenant that is held at its cap is not runnable, yet what runs of it shows its demand.
         if entity.is_runnable or (entity.queue_id, entity.tenant_id) in running:
-            demand = TenantDemand(entity.tenant_id, entity.weight_milli / 1000, entity.tenant.concurrency_cap)
+            demand = TenantDemand(entity.tenant_id, entity.weight_milli / 1000, tenants[entity.tenant_id].cap)
             by_queue[entity.queue_id].append(demand)
     totals: dict[UUID, float] = defaultdict(float)
     for pool_id, slots in slots_by_pool.items():
@@ -199,15 +235,14 @@ def _used_seconds(in_flight: Sequence[InFlight], ended: Mapping[UUID, Ended]) ->
 
 
 def _lines(
-    entities: Sequence[SchedulingEntity], shares: Mapping[UUID, float] | None, used: Mapping[UUID, float]
+    entities: Sequence[_Entity],
+    tenants: Mapping[UUID, _Tenant],
+    shares: Mapping[UUID, float] | None,
+    used: Mapping[UUID, float],
 ) -> list[TenantLine]:
-    by_tenant: dict[UUID, list[SchedulingEntity]] = defaultdict(list)
-    tenants: dict[UUID, Tenant] = {}
+    by_tenant: dict[UUID, list[_Entity]] = defaultdict(list)
     for entity in entities:
         by_tenant[entity.tenant_id].append(entity)
-        tenants[entity.tenant_id] = entity.tenant
-    idle = [tenant_id for tenant_id in used if tenant_id not in tenants]
-    tenants |= Tenant.objects.select_related("plan").in_bulk(idle) if idle else {}
     used_total = sum(used.values())
     entitled_total = sum(shares.values()) if shares else 0.0
     lines = [
@@ -225,8 +260,8 @@ def _lines(
 
 
 def _line(
-    tenant: Tenant,
-    entities: Sequence[SchedulingEntity],
+    tenant: _Tenant,
+    entities: Sequence[_Entity],
     *,
     used_seconds: float,
     used_total: float,
@@ -236,12 +271,12 @@ def _line(
     return TenantLine(
         tenant_id=tenant.id,
         name=tenant.name,
-        plan_name=tenant.plan.name,
-        cap=tenant.concurrency_cap,
-        waiting=sum(entity.total_waiting for entity in entities),
-        in_flight=sum(entity.total_in_flight for entity in entities),
+        plan_name=tenant.plan_name,
+        cap=tenant.cap,
+        waiting=sum(entity.waiting for entity in entities),
+        in_flight=sum(entity.in_flight for entity in entities),
         # Held at its cap, a tenant is not runnable, and is backlogged all the same.
-        is_backlogged=any(row.is_runnable or (row.total_waiting > 0 and row.total_in_flight > 0) for row in entities),
+        is_backlogged=any(row.is_runnable or (row.waiting > 0 and row.in_flight > 0) for row in entities),
         used_seconds=used_seconds,
         used_share=used_seconds / used_total if used_total else None,
         entitled_slots=entitled_slots,

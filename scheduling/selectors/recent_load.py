@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from django.db import connection
 from django.db.models import Count
@@ -34,7 +33,7 @@ WHERE pool_id = %s AND status = 'online' AND heartbeat_at > now() - make_interva
 """
 # In flight: what is left of what was predicted. Whoever has used all of it is taken to need as much again as a tenth.
 _RUNNING = """
-SELECT l.tenant_id, l.queue_id, e.fair_key, greatest(p.whole_us / 10, p.whole_us
+SELECT l.tenant_id::text, l.queue_id, e.fair_key, greatest(p.whole_us / 10, p.whole_us
     - coalesce(extract(epoch FROM clock_timestamp() - l.started_at) * 1000000, 0)::bigint, 1)
 FROM scheduling_execution_live l CROSS JOIN LATERAL (SELECT coalesce(l.whole_us, l.predicted_us) AS whole_us) p
     JOIN scheduling_schedulingentity e ON e.id = l.entity_id
@@ -42,7 +41,7 @@ WHERE l.pool_id = %s ORDER BY l.id
 """
 # A line of waiting jobs is told by its length, as far as it matters, and by what its next job is predicted to cost.
 _WAITING = """
-SELECT e.tenant_id, e.queue_id, e.fair_key, ready.count, greatest(e.estimate_us, 1), ready.head_rank
+SELECT e.tenant_id::text, e.queue_id, e.fair_key, ready.count, greatest(e.estimate_us, 1), ready.head_rank
 FROM scheduling_schedulingentity e JOIN scheduling_queue q ON q.id = e.queue_id AND q.pool_id = %s AND NOT q.is_paused
     JOIN tenants_tenant t ON t.id = e.tenant_id AND t.status = 'active' AND NOT t.is_paused
     CROSS JOIN LATERAL (
@@ -68,7 +67,7 @@ WITH came AS (
     SELECT x.job_id, sum(x.measured_us) AS cost_us, min(x.predicted_us) FILTER (WHERE x.number = 1) AS predicted_us
     FROM scheduling_execution x WHERE x.id >= %(floor)s AND x.measured_us > 0 GROUP BY 1
 )
-SELECT c.tenant_id, c.queue_id, c.fair_key,
+SELECT c.tenant_id::text, c.queue_id, c.fair_key,
     least(%(last_us)s, greatest(0, extract(epoch FROM c.at - %(since)s) * 1000000)::bigint),
     r.cost_us::bigint, coalesce(r.predicted_us, tc.mean_us, kc.mean_us, (q.expected_seconds * 1000000)::bigint), c.step
 FROM chosen c JOIN scheduling_queue q ON q.id = c.queue_id
@@ -111,12 +110,12 @@ class _Columns:
     cost_us: list[int] = field(default_factory=list)
     predicted_us: list[int] = field(default_factory=list)
     key: list[int] = field(default_factory=list)
-    places: dict[tuple[int, UUID], int] = field(default_factory=dict)
+    # Ids of tenants are text here: of 25,000, each would be an object for the garbage collector to walk.
+    places: dict[tuple[int, str], int] = field(default_factory=dict)
     # By its fair key: the number of its place, and its own.
-    keys: dict[tuple[int, UUID, str], tuple[int, int]] = field(default_factory=dict)
+    keys: dict[tuple[int, str, str], tuple[int, int]] = field(default_factory=dict)
 
-    def add(self, queue_id: int, tenant_id: UUID, key: str, at_us: int, cost_us: int, predicted_us: int) -> None:
-        # One look-up a job: to hash an id takes longer than all the rest here.
+    def add(self, queue_id: int, tenant_id: str, key: str, at_us: int, cost_us: int, predicted_us: int) -> None:
         line = self.keys.get((queue_id, tenant_id, key))
         if line is None:
             place = self.places.setdefault((queue_id, tenant_id), len(self.places))
@@ -205,7 +204,7 @@ def _gather(
     return columns, stands_for
 
 
-def _thin(waiting: Iterable[tuple[Any, ...]], step: int, now: datetime) -> Iterable[tuple[int, UUID, int, str, int]]:
+def _thin(waiting: Iterable[tuple[Any, ...]], step: int, now: datetime) -> Iterable[tuple[int, str, int, str, int]]:
     """Every ``step``-th waiting job as (rank, tenant, queue, fair key, cost); ranks from a line's first to now."""
     now_rank = round(now.timestamp() * SECOND_US)
     seen = 0
@@ -223,7 +222,7 @@ def _describe(
     queue_numbers = {queue.pk: number for number, queue in enumerate(queues)}
     tenant_ids = list(dict.fromkeys(tenant_id for _, tenant_id in columns.places))
     tenant_numbers = {tenant_id: number for number, tenant_id in enumerate(tenant_ids)}
-    tenants = Tenant.objects.select_related("plan").in_bulk(tenant_ids)
+    tenants = {str(row.pk): row for row in Tenant.objects.select_related("plan").filter(pk__in=tenant_ids)}
     plan = CFSPlan.objects.filter(is_active=True).prefetch_related("tiers__queue").first()
     names = {queue.name for queue in queues}
     return Load(
