@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,7 @@ from benchmarks import volume
 from benchmarks.addresses import Address, api_addresses, console_addresses
 from benchmarks.outcome import Outcome
 from jobsplatform.demo.measures import percentile
+from jobsplatform.preloading import preload_web
 from tenants.conf import OWNER_ALIAS
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Role, Tenant
@@ -77,7 +77,7 @@ def measure(folder: Path) -> Outcome:
     _analyse()
     settings.METRICS_TOKEN = METRICS_TOKEN
     pages = list(_pages(made.busiest))
-    gc.freeze()  # as the web process does once it is loaded
+    preload_web()
     timings = [_time(page) for page in pages]
     return conclude(timings, jobs=made.jobs, tenants=made.tenants)
 

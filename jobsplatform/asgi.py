@@ -1,12 +1,12 @@
 """The ASGI entry point."""
 
-import gc
 import os
 import warnings
 
 from django.core.asgi import get_asgi_application
 
 from jobsplatform.health.starting import require_fit_web
+from jobsplatform.preloading import preload_web
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "jobsplatform.settings")
 
@@ -15,5 +15,4 @@ warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume sy
 
 application = get_asgi_application()
 require_fit_web()
-# What is loaded by now stays: without this, each full collection walks it, in the middle of some request.
-gc.freeze()
+preload_web()
