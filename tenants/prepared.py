@@ -35,7 +35,9 @@ class _Cursor(psycopg.Cursor[Any]):
         """Run a statement."""
         values = params.values() if isinstance(params, Mapping) else params or ()
         if any(isinstance(value, list) and len(value) > MOST_VALUES for value in values):
-            options["prepare"] = False
+            # With its values in the text it is planned for them, also where plans for any values are asked for.
+            text = psycopg.ClientCursor(self.connection).mogrify(query, params)
+            return super().execute(text, prepare=False, **options)
         return super().execute(query, params, **options)
 
 

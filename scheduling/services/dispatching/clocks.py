@@ -59,13 +59,16 @@ WITH held AS (
 INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
 SELECT tenant_id, id, queue_id, 0 FROM held WHERE pool_id <> %(pool_id)s
 """
-_UPDATE_QUEUES = """
+_UPDATE_CLOCKS = """
+WITH pool AS (
+    UPDATE scheduling_pool_clock SET virtual_time = %(virtual_time)s WHERE pool_id = %(pool_id)s
+)
 UPDATE scheduling_queue_clock c SET
     vruntime = u.vruntime, virtual_time = u.virtual_time, was_backlogged = u.is_backlogged,
     -- Nobody can return below the queue's virtual time, nor was anybody seen below `seen`.
     floor = CASE WHEN u.seen IS NULL THEN c.floor ELSE least(u.seen, u.virtual_time) END
-FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bool[], %s::bigint[])
-    AS u(queue_id, vruntime, virtual_time, is_backlogged, seen)
+FROM unnest(%(queues)s::bigint[], %(vruntimes)s::bigint[], %(virtual_times)s::bigint[], %(are_backlogged)s::bool[],
+    %(seen)s::bigint[]) AS u(queue_id, vruntime, virtual_time, is_backlogged, seen)
 WHERE c.queue_id = u.queue_id
 """
 _CHARGE_QUEUES = """
@@ -150,10 +153,9 @@ def advance_clocks(pool_id: int, outcome: Outcome) -> None:
             (id_, tags.vruntime - undone.queues[id_], tags.virtual_time, tags.is_backlogged, floors.get(id_))
             for id_, tags in outcome.result.queues.items()
         ]
-        cursor.execute(_UPDATE_QUEUES, _columns(queues))
+        columns = zip(("queues", "vruntimes", "virtual_times", "are_backlogged", "seen"), _columns(queues), strict=True)
         cursor.execute(
-            "UPDATE scheduling_pool_clock SET virtual_time = %s WHERE pool_id = %s",
-            [outcome.result.virtual_time, pool_id],
+            _UPDATE_CLOCKS, {"pool_id": pool_id, "virtual_time": outcome.result.virtual_time, **dict(columns)}
         )
 
 

@@ -18,7 +18,7 @@ from tenants.prepared import prepared_cursor
 _RATED = """
 SELECT q.id, q.dispatches_per_minute, q.dispatch_burst, c.arrival_us, (extract(epoch FROM now()) * 1000000)::bigint
 FROM scheduling_queue q JOIN scheduling_queue_clock c ON c.queue_id = q.id
-WHERE q.id = ANY(%s) AND q.dispatches_per_minute IS NOT NULL
+WHERE q.id = ANY(%s)
 """
 _SPEND = """
 UPDATE scheduling_queue_clock c SET arrival_us = u.arrival_us
@@ -37,16 +37,14 @@ class QueueRate:
 
 def limit_rates(reading: PoolReading) -> tuple[PoolReading, Mapping[int, QueueRate]]:
     """Lower the room of queues to the tokens that their rates grant now; the rates that there are, by queue."""
-    if not reading.share.queues:
+    if not reading.rated:
         return reading, {}
     with prepared_cursor() as cursor:
-        cursor.execute(_RATED, [[queue.queue_id for queue in reading.share.queues]])
+        cursor.execute(_RATED, [list(reading.rated)])
         rates = {
             queue_id: QueueRate(Rate.of_queue(per_minute, burst), arrival_us, now_us)
             for queue_id, per_minute, burst, arrival_us, now_us in cursor.fetchall()
         }
-    if not rates:
-        return reading, rates
     queues = [
         replace(queue, room=tokens(rates[queue.queue_id], queue.room)) if queue.queue_id in rates else queue
         for queue in reading.share.queues

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from uuid import UUID
 
 from scheduling.conf import MAX_MESSAGE_JOBS, MERGE_BELOW_US, MESSAGE_SECONDS, TICK_JOBS, lease_seconds
@@ -20,8 +20,9 @@ from tenants.prepared import prepared_cursor
 UNCAPPED = 1 << 31
 MERGING = MergeRule(MERGE_BELOW_US, MAX_MESSAGE_JOBS, int(MESSAGE_SECONDS * 1_000_000))
 
-# A pool that is paused or drained has no slots. A draining worker's slots count neither as there nor as used.
-_CAPACITY = """
+# A pool that is paused or drained has no slots. A draining worker's slots count neither as there nor as used. Of its
+# queues there may be none.
+_POOL = """
 SELECT
     (SELECT coalesce(sum(w.slots), 0) FROM scheduling_worker w
      WHERE w.pool_id = %(pool_id)s AND w.status = 'online'
@@ -31,17 +32,18 @@ SELECT
     (SELECT count(DISTINCT l.message_id)
      FROM scheduling_execution_live l LEFT JOIN scheduling_worker w ON w.id = l.worker_id
      WHERE l.pool_id = %(pool_id)s AND w.status IS DISTINCT FROM 'draining'),
-    (SELECT strategy FROM scheduling_cfsplan WHERE is_active),
-    (SELECT coalesce(max(reserved_slots), 0) FROM scheduling_cfsplan WHERE is_active),
-    (SELECT granularity_seconds FROM scheduling_cfsplan WHERE is_active AND strategy = 'time_slice'),
-    (SELECT virtual_time FROM scheduling_pool_clock WHERE pool_id = %(pool_id)s)
-"""
-_QUEUES = """
-SELECT q.id, q.name, <queue weight> AS weight, c.vruntime, c.virtual_time, c.floor, c.was_backlogged,
-    q.cap, (SELECT count(DISTINCT l.message_id) FROM scheduling_execution_live l WHERE l.queue_id = q.id)
-FROM scheduling_queue q JOIN scheduling_queue_clock c ON c.queue_id = q.id
-WHERE q.pool_id = %s AND NOT q.is_paused
-ORDER BY q.id
+    plan.strategy, coalesce(plan.reserved_slots, 0),
+    CASE WHEN plan.strategy = 'time_slice' THEN plan.granularity_seconds END,
+    (SELECT virtual_time FROM scheduling_pool_clock WHERE pool_id = %(pool_id)s),
+    queue.*
+FROM (VALUES (true)) AS one LEFT JOIN scheduling_cfsplan plan ON plan.is_active LEFT JOIN (
+    SELECT q.id, q.name, <queue weight> AS weight, c.vruntime, c.virtual_time, c.floor, c.was_backlogged,
+        q.cap, (SELECT count(DISTINCT l.message_id) FROM scheduling_execution_live l WHERE l.queue_id = q.id),
+        q.dispatches_per_minute IS NOT NULL
+    FROM scheduling_queue q JOIN scheduling_queue_clock c ON c.queue_id = q.id
+    WHERE q.pool_id = %(pool_id)s AND NOT q.is_paused
+) AS queue ON true
+ORDER BY queue.id
 """.replace("<queue weight>", QUEUE_WEIGHT)
 # Eligibility is the index's own condition, so nobody who must wait hides one who need not.
 # A tenant's weight and cap are read as they are now: an edited plan holds for whoever waits, without a row written.
@@ -69,8 +71,8 @@ _FIFO_ORDER = "true ORDER BY e.head_rank, e.in_flight + e.keys_in_flight, e.id"
 class PoolReading:
     """A pool as the tick found it. ``floors`` are the least virtual times seen by queue.
 
-    ``slice_us`` is the most that a hand-out is charged, None where no time is sliced. ``unread`` are the keys at which
-    reading ended.
+    ``rated`` are the queues with a rate. ``slice_us`` is the most that a hand-out is charged, None where no time is
+    sliced. ``unread`` are the keys at which reading ended.
     """
 
     share: PoolShare
@@ -80,6 +82,7 @@ class PoolReading:
     floors: Mapping[int, int]
     unread: Collection[int] = ()
     slice_us: int | None = None
+    rated: Collection[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,7 @@ class _QueueRow:
     was_backlogged: bool
     cap: int | None
     in_flight: int
+    has_rate: bool
 
     def share(self, tenants: Sequence[TenantShare], most: int, *, is_fifo: bool) -> QueueShare:
         """As a pick sees it, with its first ``most`` tenants or all that there are."""
@@ -118,7 +122,7 @@ def read_pool(
     freed: int = 0,
     is_wide: bool = False,
 ) -> PoolReading:
-    """Capacity, clocks and the entities that may be picked: three statements, one more each where small jobs may share
+    """Capacity, clocks and the entities that may be picked: two statements, one more each where small jobs may share
     slots and where tenants have keys.
 
     At most as many entities a queue are read as jobs may be picked: the k least start tags belong
@@ -127,12 +131,11 @@ def read_pool(
     where ``is_wide`` is asked for, since of some nothing can be taken. ``freed``
     slots count as free that are not: what would be picked if they were.
     """
-    has = _read_capacity(pool_id)
+    has, queues = _read_pool(pool_id)
     free = has.slots - has.in_flight + freed
     room = max(0, min(free, limit))
     if room == 0:
         return PoolReading(PoolShare(has.virtual_time, 0, [], {}), has.slots, has.in_flight, {}, {})
-    queues = _read_queues(pool_id)
     is_fifo, slice_us = has.is_fifo, has.slice_us
     sees_the_least = not is_fifo and only_entities is None
     has_reserve = sees_the_least and has.reserved > 0
@@ -155,6 +158,7 @@ def read_pool(
         floors=_floors(shares) if sees_the_least else {},
         unread=unread,
         slice_us=slice_us,
+        rated=[queue.queue_id for queue in queues if queue.has_rate],
     )
 
 
@@ -178,16 +182,12 @@ class _Capacity:
         return None if self.slice_seconds is None else self.slice_seconds * 1_000_000
 
 
-def _read_capacity(pool_id: int) -> _Capacity:
+def _read_pool(pool_id: int) -> tuple[_Capacity, list[_QueueRow]]:
     with prepared_cursor() as cursor:
-        cursor.execute(_CAPACITY, {"pool_id": pool_id, "lease_seconds": lease_seconds()})
-        return _Capacity(*cursor.fetchone())
-
-
-def _read_queues(pool_id: int) -> list[_QueueRow]:
-    with prepared_cursor() as cursor:
-        cursor.execute(_QUEUES, [pool_id])
-        return [_QueueRow(*row) for row in cursor.fetchall()]
+        cursor.execute(_POOL, {"pool_id": pool_id, "lease_seconds": lease_seconds()})
+        rows = cursor.fetchall()
+    width = len(fields(_Capacity))
+    return _Capacity(*rows[0][:width]), [_QueueRow(*row[width:]) for row in rows if row[width] is not None]
 
 
 def _floors(shares: Sequence[QueueShare]) -> dict[int, int]:

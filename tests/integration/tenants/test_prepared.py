@@ -97,3 +97,13 @@ def test_settings_of_the_door_hold_for_its_transaction() -> None:
                 assert seqscan().startswith("on/")
         transaction.savepoint_rollback(savepoint)
         assert seqscan() == "on/none"
+
+
+def test_what_runs_for_many_is_planned_for_them_though_plans_are_kept() -> None:
+    """By a plan for any list a tick with many ends would read whole tables once for each."""
+    with all_tenants({"plan_cache_mode": "force_generic_plan"}), prepared_cursor() as cursor:
+        for count in (2, prepared.MOST_VALUES + 1):
+            values = {"numbers": list(range(count)), "text": "100 % it's"}
+            cursor.execute("SELECT sum(n), %(text)s FROM unnest(%(numbers)s::bigint[]) AS for_many(n)", values)
+            assert cursor.fetchone() == (sum(range(count)), "100 % it's")
+    assert [runs for _, runs in _kept("AS for_many(n)")] == [1]
