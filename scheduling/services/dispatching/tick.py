@@ -31,8 +31,14 @@ from tenants.prepared import prepared_cursor
 
 # Whoever writes what ticks write waits for those that run, and has none begin before it commits.
 STOP_TICKS = f"SELECT {LockClass.TICK.take('pool')} FROM unnest(%s::int[]) AS pool"  # noqa: S608 - constants
-# A process stopped inside the transaction is cut off.
-_SETTINGS = {**BY_INDEX, "idle_in_transaction_session_timeout": str(TICK_IDLE_TIMEOUT_MS)}
+_SETTINGS = {
+    **BY_INDEX,
+    # A process stopped inside the transaction is cut off.
+    "idle_in_transaction_session_timeout": str(TICK_IDLE_TIMEOUT_MS),
+    # Nobody is told of a tick but by hints. If the server dies before it is on disk, none of it has been, and the hints
+    # lead nowhere; whatever builds on it, a start above all, is behind it in the log and waits for the disk itself.
+    "synchronous_commit": "off",
+}
 # One question in the place of statements that mostly find nothing: the way to the server is most of an idle tick.
 _LOOK = (
     """
