@@ -118,7 +118,11 @@ class Execution(HistoryRow):
 
 
 class JobEvent(HistoryRow):
-    """One change of one job: what happened, when by the database's clock, by whom."""
+    """One change of one job: what happened, when by the database's clock, by whom.
+
+    ``at`` is when its statement began, not its transaction: a tick may begin, wait for a lock, and hand out a job that
+    was submitted meanwhile.
+    """
 
     execution_id = models.UUIDField(null=True)
     at = models.DateTimeField()

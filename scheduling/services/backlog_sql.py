@@ -79,7 +79,7 @@ ON CONFLICT DO NOTHING
 _EVENT = """
 event AS (
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
-    SELECT m.event_id, m.tenant_id, m.job_id, NULL, now(), 'job.moved', j.state, %(actor)s, '',
+    SELECT m.event_id, m.tenant_id, m.job_id, NULL, statement_timestamp(), 'job.moved', j.state, %(actor)s, '',
         jsonb_build_object('from', f.name, 'to', q.name, 'cause', %(cause)s::text)
     FROM moved m JOIN job j ON j.id = m.job_id JOIN scheduling_queue f ON f.id = m.from_queue_id
         JOIN scheduling_queue q ON q.id = m.queue_id

@@ -34,8 +34,8 @@ WITH ids AS (
     RETURNING l.id, l.tenant_id, l.job_id, l.fence, l.started_at IS NOT NULL AS has_begun, ids.event_id
 ), event AS (
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
-    SELECT event_id, tenant_id, job_id, id, now(), 'job.cancel_requested', 'executing', %(actor)s, %(request_id)s,
-        jsonb_build_object('reason', %(reason)s::text)
+    SELECT event_id, tenant_id, job_id, id, statement_timestamp(), 'job.cancel_requested', 'executing',
+        %(actor)s, %(request_id)s, jsonb_build_object('reason', %(reason)s::text)
     FROM asked WHERE has_begun
 )
 SELECT id, job_id, fence, has_begun FROM asked

@@ -39,8 +39,8 @@ WITH named AS (
         j.fence, j.run_at, j.started_at, j.traceparent
 ), event AS (
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
-    SELECT b.event_id, b.tenant_id, b.job_id, b.id, now(), 'execution.started', 'executing', 'system', '',
-        jsonb_build_object('number', b.number, 'worker', %(worker_id)s<place>)
+    SELECT b.event_id, b.tenant_id, b.job_id, b.id, statement_timestamp(), 'execution.started', 'executing',
+        'system', '', jsonb_build_object('number', b.number, 'worker', %(worker_id)s<place>)
     FROM begun b JOIN job j ON j.id = b.job_id
 )
 SELECT b.id, b.job_id, b.tenant_id, b.kind, b.number, j.fence, j.payload, j.attempt + 1, j.crash_count,

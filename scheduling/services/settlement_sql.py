@@ -86,7 +86,7 @@ WITH verdict AS (
     SELECT charge_id, tenant_id, job_id, id, queue_id, 'corrected', measured_us - predicted_us, now() FROM ended
 ), event AS (
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
-    SELECT event_id, tenant_id, job_id, id, now(), event, state, %(actor)s, '',
+    SELECT event_id, tenant_id, job_id, id, statement_timestamp(), event, state, %(actor)s, '',
         CASE WHEN <late> THEN jsonb_build_object('cause', '<late reason>') ELSE event_data END
     FROM ended
 ), settled AS (

@@ -69,8 +69,8 @@ WITH wanted AS (
     SELECT tenant_id, entity_id, queue_id, -sum(was_waiting) FROM job WHERE was_waiting > 0 GROUP BY 1, 2, 3
 ), event AS (
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
-    SELECT (%(event_ids)s::uuid[])[n], tenant_id, id, NULL, now(), %(event)s, %(state)s, %(actor)s, %(request_id)s,
-        %(data)s
+    SELECT (%(event_ids)s::uuid[])[n], tenant_id, id, NULL, statement_timestamp(), %(event)s, %(state)s, %(actor)s,
+        %(request_id)s, %(data)s
     FROM job
 ), dead_letter AS (
     INSERT INTO scheduling_deadletter (id, tenant_id, job_id, kind, reason, error_type, error_message,
@@ -119,8 +119,8 @@ WITH wanted AS (
     SELECT tenant_id, entity_id, queue_id, sum(joins) FROM job GROUP BY 1, 2, 3
 ), event AS (
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
-    SELECT (%(event_ids)s::uuid[])[n], tenant_id, id, NULL, now(), %(event)s, 'available', %(actor)s, %(request_id)s,
-        %(data)s
+    SELECT (%(event_ids)s::uuid[])[n], tenant_id, id, NULL, statement_timestamp(), %(event)s, 'available', %(actor)s,
+        %(request_id)s, %(data)s
     FROM job
 )
 SELECT id FROM job

@@ -62,7 +62,6 @@ WITH picked AS (
     SELECT charge_id, tenant_id, job_id, execution_id, queue_id, 'predicted', cost_us, now() FROM claimed
 ), event AS (
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
-    -- The statement's time: a job may have been submitted since the transaction began.
     SELECT event_id, tenant_id, job_id, execution_id, statement_timestamp(), 'job.dispatched', 'dispatched', 'system',
         '',
         -- What decided it, so that it can be told later.

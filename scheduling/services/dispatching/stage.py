@@ -30,7 +30,8 @@ WITH chosen AS (
     FROM due d JOIN job j ON j.id = d.job_id
 ), event AS (
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
-    SELECT (%(event_ids)s::uuid[])[n], tenant_id, job_id, NULL, now(), 'job.available', 'available', 'system', '', '{}'
+    SELECT (%(event_ids)s::uuid[])[n], tenant_id, job_id, NULL, statement_timestamp(), 'job.available', 'available',
+        'system', '', '{}'
     FROM numbered
 ), wake AS (
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
