@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 # What the request that asks looks at itself: a shorter chain to its end, and of all chains the first. By count, so that
 # the same log is answered in the same way however busy the machine is.
-FIRST_LOOK: Final = Pace(seals=1_000, entries=1_000, steps=2)
+FIRST_LOOK: Final = Pace(seals=500, entries=500, steps=2)
 MOST_FINDINGS: Final = 100
 _COUNTS: Final = ("chains", "seals", "entries", "heads")
 

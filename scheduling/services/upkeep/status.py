@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
@@ -18,6 +17,14 @@ from scheduling.services.upkeep.schedules import NAME_PREFIX, row_name
 # Without a success for so many intervals a task is overdue.
 OVERDUE_INTERVALS = 3
 SUCCESSES = (UpkeepRun.Outcome.OK, UpkeepRun.Outcome.PARTIAL)
+# By its index two rows a task are read, of however many.
+_LAST_RUNS = """
+SELECT last.*, (SELECT r.finished_at FROM scheduling_upkeep_run r
+    WHERE r.name = wanted.name AND r.outcome = ANY(%(successes)s) ORDER BY r.id DESC LIMIT 1) AS succeeded_at
+FROM unnest(%(names)s::text[]) AS wanted(name) CROSS JOIN LATERAL (
+    SELECT * FROM scheduling_upkeep_run r WHERE r.name = wanted.name ORDER BY r.id DESC LIMIT 1
+) AS last
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +68,8 @@ class UpkeepWarning:
 def read_upkeep() -> list[UpkeepLine]:
     """Every task: two statements."""
     names = [task.name for task in registry.tasks()]
-    successes = UpkeepRun.objects.filter(name=OuterRef("name"), outcome__in=SUCCESSES).order_by("-id")
-    runs = UpkeepRun.objects.filter(name__in=names).order_by("name", "-id").distinct("name")
-    last = {run.name: run for run in runs.annotate(succeeded_at=Subquery(successes.values("finished_at")[:1]))}
+    runs = UpkeepRun.objects.raw(_LAST_RUNS, {"names": names, "successes": list(SUCCESSES)})
+    last = {run.name: run for run in runs}
     beat = PeriodicTask.objects.filter(name__startswith=NAME_PREFIX).select_related("interval")
     rows = {row.name: row for row in beat}
     now = timezone.now()
