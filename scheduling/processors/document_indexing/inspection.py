@@ -11,7 +11,7 @@ from typing import Any
 from django.core.files.base import File
 
 from scheduling.processors.document_indexing.exceptions import UploadRefusedError
-from scheduling.processors.document_indexing.sniffing import ContentType, sniff
+from scheduling.processors.retrieval.extraction.sniffing import ContentType, sniff
 from tenants.names import find_invisible_character
 
 MAX_FILE_BYTES = 50 * 1024 * 1024

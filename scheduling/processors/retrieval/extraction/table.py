@@ -6,8 +6,8 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
-from scheduling.processors.document_indexing.errors import FileDamagedError
-from scheduling.processors.document_indexing.extraction.decoding import decode
+from scheduling.processors.retrieval.extraction.errors import FileDamagedError
+from scheduling.processors.retrieval.extraction.decoding import decode
 from scheduling.processors.retrieval.blocks import Block
 
 _SNIFFED_CHARACTERS = 64 * 1024

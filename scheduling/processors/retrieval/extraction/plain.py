@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scheduling.processors.document_indexing.extraction.decoding import decode
+from scheduling.processors.retrieval.extraction.decoding import decode
 from scheduling.processors.retrieval.blocks import Block
 
 
