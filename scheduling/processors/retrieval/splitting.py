@@ -79,9 +79,7 @@ def passages_digest(passages: Sequence[Passage]) -> str:
     return digest.hexdigest()
 
 
-def _split(
-    blocks: Iterable[Block], settings: SplitSettings, *, path: _Path = (), first: int = 0
-) -> Iterator[Passage]:
+def _split(blocks: Iterable[Block], settings: SplitSettings, *, path: _Path = (), first: int = 0) -> Iterator[Passage]:
     """The passages of blocks that stand under the headings of ``path``, numbered from ``first``."""
     text, offsets, places = _assemble(blocks, path)
     if not text:

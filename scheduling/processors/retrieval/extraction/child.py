@@ -22,8 +22,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from scheduling.processors.base import PermanentError
-from scheduling.processors.retrieval.extraction.errors import TOO_COMPLEX
 from scheduling.processors.retrieval.blocks import Block
+from scheduling.processors.retrieval.extraction.errors import TOO_COMPLEX
 
 _PR_SET_PDEATHSIG = 1
 # Above the soft limit of processor time, whose signal stops the process; the hard one is the kernel's last word.

@@ -14,6 +14,7 @@ from docx.table import Table
 from docx.text.paragraph import Paragraph
 from lxml import etree
 
+from scheduling.processors.retrieval.blocks import Block
 from scheduling.processors.retrieval.extraction.errors import (
     FileDamagedError,
     FileEncryptedError,
@@ -26,7 +27,6 @@ from scheduling.processors.retrieval.extraction.limits import (
     MIN_BYTES_FOR_RATIO,
 )
 from scheduling.processors.retrieval.extraction.sniffing import OLE_MAGIC, OLE_STREAM_OF_ENCRYPTED_DOCX
-from scheduling.processors.retrieval.blocks import Block
 
 _ENCRYPTED_FLAG = 0x1
 _HEADING = re.compile(r"(?:Heading|heading) ([1-6])$")

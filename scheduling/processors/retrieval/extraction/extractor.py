@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from scheduling.processors.base import TransientError
+from scheduling.processors.retrieval.blocks import Block
 from scheduling.processors.retrieval.extraction.errors import (
     FileDamagedError,
     FileTooComplexError,
@@ -21,7 +22,6 @@ from scheduling.processors.retrieval.extraction.errors import (
     error_of,
 )
 from scheduling.processors.retrieval.extraction.limits import ParsingLimits
-from scheduling.processors.retrieval.blocks import Block
 
 _CHILD = "scheduling.processors.retrieval.extraction.child"
 _IMPORT_ROOT = Path(__file__).resolve().parents[4]
