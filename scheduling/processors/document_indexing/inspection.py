@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from django.core.files.base import File
 
-from scheduling.processors.document_indexing.sniffing import sniff
 from scheduling.processors.files.incoming import IncomingFile, inspect_files
+from scheduling.processors.retrieval.extraction.sniffing import sniff
 
 
 def inspect_documents(files: Sequence[File[bytes]]) -> list[IncomingFile]:

@@ -21,16 +21,15 @@ from scheduling.processors.document_indexing.errors import (
     MODEL_CHANGED,
     OVER_BATCH_LIMIT,
     OVER_VECTOR_SPACE,
-    FileTooComplexError,
-    FileWithoutTextError,
 )
-from scheduling.processors.document_indexing.extraction.extractor import extract_blocks
 from scheduling.processors.document_indexing.tenant_settings import MAX_CHUNKS
 from scheduling.processors.files.store import fetch
 from scheduling.processors.retrieval import repository
 from scheduling.processors.retrieval.cleaning import clean_blocks
 from scheduling.processors.retrieval.embedding import current_model_name, get_embedder
 from scheduling.processors.retrieval.exceptions import BatchTooLargeError, DocumentGoneError
+from scheduling.processors.retrieval.extraction.errors import FileTooComplexError, FileWithoutTextError
+from scheduling.processors.retrieval.extraction.extractor import extract_blocks
 from scheduling.processors.retrieval.models import DocumentStatus
 from scheduling.processors.retrieval.repository import DocumentSource
 from scheduling.processors.retrieval.splitting import Passage, passages_digest, split_blocks

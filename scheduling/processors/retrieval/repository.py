@@ -70,6 +70,11 @@ def read_source(tenant_id: UUID, document_id: UUID, *, job_id: UUID) -> Document
         document = Document.objects.select_related("dataset").filter(pk=document_id).first()
     if document is None:
         raise DocumentGoneError(f"There is no document {document_id}.")
+    return source_of(document, job_id=job_id)
+
+
+def source_of(document: Document, *, job_id: UUID) -> DocumentSource:
+    """What a job needs to know of a document that has been read."""
     return DocumentSource(
         id=document.pk,
         job_id=job_id,

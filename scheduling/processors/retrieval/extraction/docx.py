@@ -14,19 +14,19 @@ from docx.table import Table
 from docx.text.paragraph import Paragraph
 from lxml import etree
 
-from scheduling.processors.document_indexing.errors import (
+from scheduling.processors.retrieval.blocks import Block
+from scheduling.processors.retrieval.extraction.errors import (
     FileDamagedError,
     FileEncryptedError,
     FileTooComplexError,
 )
-from scheduling.processors.document_indexing.extraction.limits import (
+from scheduling.processors.retrieval.extraction.limits import (
     MAX_PACKING_RATIO,
     MAX_PARTS,
     MAX_UNPACKED_BYTES,
     MIN_BYTES_FOR_RATIO,
 )
-from scheduling.processors.document_indexing.sniffing import OLE_MAGIC, OLE_STREAM_OF_ENCRYPTED_DOCX
-from scheduling.processors.retrieval.blocks import Block
+from scheduling.processors.retrieval.extraction.sniffing import OLE_MAGIC, OLE_STREAM_OF_ENCRYPTED_DOCX
 
 _ENCRYPTED_FLAG = 0x1
 _HEADING = re.compile(r"(?:Heading|heading) ([1-6])$")

@@ -22,8 +22,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from scheduling.processors.base import PermanentError
-from scheduling.processors.document_indexing.errors import TOO_COMPLEX
 from scheduling.processors.retrieval.blocks import Block
+from scheduling.processors.retrieval.extraction.errors import TOO_COMPLEX
 
 _PR_SET_PDEATHSIG = 1
 # Above the soft limit of processor time, whose signal stops the process; the hard one is the kernel's last word.
@@ -74,17 +74,17 @@ def bind(limits: dict[str, Any]) -> None:
 def reader_of(content_type: str) -> Reader:
     """The format's reader, imported alone: the others' libraries would only take time and memory."""
     if content_type == "application/pdf":
-        from scheduling.processors.document_indexing.extraction.pdf import read_pdf as read
+        from scheduling.processors.retrieval.extraction.pdf import read_pdf as read
     elif content_type.startswith("application/"):
-        from scheduling.processors.document_indexing.extraction.docx import read_docx as read
+        from scheduling.processors.retrieval.extraction.docx import read_docx as read
     elif content_type == "text/html":
-        from scheduling.processors.document_indexing.extraction.html import read_html as read
+        from scheduling.processors.retrieval.extraction.html import read_html as read
     elif content_type == "text/markdown":
-        from scheduling.processors.document_indexing.extraction.markdown import read_markdown as read
+        from scheduling.processors.retrieval.extraction.markdown import read_markdown as read
     elif content_type == "text/csv":
-        from scheduling.processors.document_indexing.extraction.table import read_csv as read
+        from scheduling.processors.retrieval.extraction.table import read_csv as read
     else:
-        from scheduling.processors.document_indexing.extraction.plain import read_text as read
+        from scheduling.processors.retrieval.extraction.plain import read_text as read
     return read
 
 

@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from scheduling.processors.base import TransientError
-from scheduling.processors.document_indexing.errors import (
+from scheduling.processors.retrieval.blocks import Block
+from scheduling.processors.retrieval.extraction.errors import (
     FileDamagedError,
     FileTooComplexError,
     FileWithoutTextError,
     error_of,
 )
-from scheduling.processors.document_indexing.extraction.limits import ParsingLimits
-from scheduling.processors.retrieval.blocks import Block
+from scheduling.processors.retrieval.extraction.limits import ParsingLimits
 
-_CHILD = "scheduling.processors.document_indexing.extraction.child"
+_CHILD = "scheduling.processors.retrieval.extraction.child"
 _IMPORT_ROOT = Path(__file__).resolve().parents[4]
 
 SAFE_POINT_SECONDS = 0.25

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scheduling.processors.document_indexing.extraction.decoding import decode
 from scheduling.processors.retrieval.blocks import Block
+from scheduling.processors.retrieval.extraction.decoding import decode
 
 
 def read_text(data: bytes) -> Iterator[Block]:

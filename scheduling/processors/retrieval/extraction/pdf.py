@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pypdfium2
 from pypdfium2 import raw
 
-from scheduling.processors.document_indexing.errors import (
+from scheduling.processors.retrieval.blocks import Block
+from scheduling.processors.retrieval.extraction.errors import (
     FileDamagedError,
     FileEncryptedError,
     FileTooComplexError,
 )
-from scheduling.processors.document_indexing.extraction.limits import MAX_PAGES
-from scheduling.processors.retrieval.blocks import Block
+from scheduling.processors.retrieval.extraction.limits import MAX_PAGES
 
 # Some writers add to a PDF behind its end mark, but not this much.
 _TAIL_BYTES = 4096

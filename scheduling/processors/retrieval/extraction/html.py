@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from scheduling.processors.document_indexing.errors import FileTooComplexError
-from scheduling.processors.document_indexing.extraction.decoding import decode
-from scheduling.processors.document_indexing.extraction.limits import MAX_DEPTH
 from scheduling.processors.retrieval.blocks import Block
+from scheduling.processors.retrieval.extraction.decoding import decode
+from scheduling.processors.retrieval.extraction.errors import FileTooComplexError
+from scheduling.processors.retrieval.extraction.limits import MAX_DEPTH
 
 _SKIPPED = frozenset(
     [

@@ -10,8 +10,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from selectolax.lexbor import LexborHTMLParser
 
-from scheduling.processors.document_indexing.extraction.decoding import decode
 from scheduling.processors.retrieval.blocks import Block
+from scheduling.processors.retrieval.extraction.decoding import decode
 
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n(?:---|\.\.\.)\n", re.DOTALL)
 _VERBATIM = frozenset({"fence", "code_block"})

@@ -6,9 +6,9 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
-from scheduling.processors.document_indexing.errors import FileDamagedError
-from scheduling.processors.document_indexing.extraction.decoding import decode
 from scheduling.processors.retrieval.blocks import Block
+from scheduling.processors.retrieval.extraction.decoding import decode
+from scheduling.processors.retrieval.extraction.errors import FileDamagedError
 
 _SNIFFED_CHARACTERS = 64 * 1024
 _DELIMITERS = ",;\t|"

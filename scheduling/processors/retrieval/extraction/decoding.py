@@ -7,7 +7,7 @@ import re
 
 from charset_normalizer import from_bytes
 
-from scheduling.processors.document_indexing.errors import FileDamagedError
+from scheduling.processors.retrieval.extraction.errors import FileDamagedError
 
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),

@@ -8,8 +8,8 @@ import zipfile
 from enum import StrEnum
 from pathlib import PurePath
 
-from scheduling.processors.document_indexing.errors import FileDamagedError
-from scheduling.processors.document_indexing.extraction.decoding import decode
+from scheduling.processors.retrieval.extraction.decoding import decode
+from scheduling.processors.retrieval.extraction.errors import FileDamagedError
 
 # Bytes from a file's beginning that tell what it is.
 HEAD_BYTES = 64 * 1024
