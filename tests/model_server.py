@@ -199,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
         used = sum(count_tokens(text) for text in texts)
         return {"model": body["model"], "data": rows, "usage": {"prompt_tokens": used, "total_tokens": used}}
 
-    def _answer(self, status: int, content: Mapping[str, Any], headers: Mapping[str, str] = {}) -> None:  # noqa: B006
+    def _answer(self, status: int, content: Mapping[str, Any], headers: Mapping[str, str] = {}) -> None:
         data = json.dumps(content).encode()
         self.send_response(status)
         for name, value in {"Content-Type": "application/json", "Content-Length": str(len(data)), **headers}.items():
@@ -207,7 +207,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base names it
         """Say nothing."""
 
     def handle(self) -> None:
@@ -219,5 +219,6 @@ class _Handler(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     listening = _listen(ModelServer(), int(sys.argv[1]))
-    print(f"http://127.0.0.1:{listening.server_address[1]}/v1", flush=True)
+    sys.stdout.write(f"http://127.0.0.1:{listening.server_address[1]}/v1\n")
+    sys.stdout.flush()
     listening.serve_forever()

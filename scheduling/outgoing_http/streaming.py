@@ -32,6 +32,8 @@ from scheduling.outgoing_http.errors import NoAnswerError, RedirectRefusedError,
 from scheduling.outgoing_http.policy import Policy, current_policy
 from scheduling.outgoing_http.targets import Target, read_target
 
+DEFAULT_LIMITS = Limits()
+
 
 class Stream:
     """An answer whose body is still coming."""
@@ -67,7 +69,7 @@ async def open_stream(
     *,
     headers: Iterable[tuple[str, str]] = (),
     body: bytes = b"",
-    limits: Limits = Limits(),
+    limits: Limits = DEFAULT_LIMITS,
     is_url_by_operator: bool = False,
     look_up: Resolve = resolve,
 ) -> AsyncIterator[Stream]:
@@ -84,7 +86,7 @@ async def send_async(
     *,
     headers: Iterable[tuple[str, str]] = (),
     body: bytes = b"",
-    limits: Limits = Limits(),
+    limits: Limits = DEFAULT_LIMITS,
     is_url_by_operator: bool = False,
     look_up: Resolve = resolve,
 ) -> Answer:
@@ -117,9 +119,7 @@ async def _exchange(request: Request, policy: Policy, limits: Limits, look_up: R
     backend = CheckedAsyncBackend(policy, limits, look_up)
     try:
         async with (
-            httpcore.AsyncConnectionPool(
-                ssl_context=ssl_context(), max_connections=1, network_backend=backend
-            ) as pool,
+            httpcore.AsyncConnectionPool(ssl_context=ssl_context(), max_connections=1, network_backend=backend) as pool,
             pool.stream(request.method, url, headers=sent_headers(request), content=request.body or None) as response,
         ):
             yield Stream(response, target, limits)

@@ -39,5 +39,9 @@ def chat_endpoint(*, url: str = "", key: str = "", model: str = "") -> ModelEndp
     if url:
         return ModelEndpoint(url.rstrip("/"), key, model)
     if not settings.LLM_API_URL:
-        raise PermanentError("There is no model endpoint: neither the tenant nor the platform names one.", code="no_model")
-    return ModelEndpoint(settings.LLM_API_URL.rstrip("/"), settings.LLM_API_KEY, model or settings.LLM_MODEL, is_shared=True)
+        raise PermanentError(
+            "There is no model endpoint: neither the tenant nor the platform names one.", code="no_model"
+        )
+    return ModelEndpoint(
+        settings.LLM_API_URL.rstrip("/"), settings.LLM_API_KEY, model or settings.LLM_MODEL, is_shared=True
+    )
