@@ -75,6 +75,11 @@ DELETE documents/{document}/             document.deleted        retrieval.docum
 POST   documents/{document}/pause/       job.suspended           scheduling.job
 POST   documents/{document}/resume/      job.resumed             scheduling.job
 POST   documents/{document}/retry/       document.retried        retrieval.document
+POST   documents/{document}/reindex/     document.reindexed      retrieval.document
+POST   documents/{document}/replace/     document.replaced       retrieval.document
+POST   datasets/{dataset}/documents/from-text/ documents.uploaded retrieval.dataset
+POST   datasets/{dataset}/documents/from-url/ documents.uploaded retrieval.dataset
+POST   datasets/{dataset}/reindex/       dataset.reindexed       retrieval.dataset
 POST   files/                            files.uploaded          files.uploadedfile
 DELETE files/{file}/                     file.deleted            files.uploadedfile
 POST   files/{file}/link/                file.link_made          files.uploadedfile
@@ -105,6 +110,8 @@ retrieval.dataset                   delete_empty  dataset.deleted          retri
 retrieval.document                  retry         document.retried         retrieval.document
 retrieval.document                  pause         job.suspended            scheduling.job
 retrieval.document                  resume        job.resumed              scheduling.job
+retrieval.document                  reindex       document.reindexed       retrieval.document
+retrieval.document                  refetch       document.reindexed       retrieval.document
 retrieval.document                  delete        document.deleted         retrieval.document
 scheduling.cfsplan                  add           cfs_plan.created         scheduling.cfsplan
 scheduling.cfsplan                  change        cfs_plan.changed         scheduling.cfsplan

@@ -48,5 +48,6 @@ EMBEDDING_PROVIDER = env.str("EMBEDDING_PROVIDER")
 EMBEDDING_API_URL = env.str("EMBEDDING_API_URL")
 EMBEDDING_API_KEY = env.str("EMBEDDING_API_KEY")
 EMBEDDING_MODEL = env.str("EMBEDDING_MODEL")
+EMBEDDING_DIMENSIONS = env.int("EMBEDDING_DIMENSIONS")
 # Chunks of one dataset that are compared one by one; a larger dataset gets an approximate index of its own.
 EXACT_SEARCH_MAX_CHUNKS = env.int("EXACT_SEARCH_MAX_CHUNKS")

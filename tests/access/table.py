@@ -187,6 +187,11 @@ DELETE documents/{document}/                 datasets.manage
 POST   documents/{document}/pause/           datasets.manage   {"reason": "x"}
 POST   documents/{document}/resume/          datasets.manage   {"reason": "x"}         409
 POST   documents/{document}/retry/           datasets.manage   {"reason": "x"}         409
+POST   documents/{document}/reindex/         datasets.manage   {}
+POST   documents/{document}/replace/         datasets.manage   {}                      415
+POST   datasets/{dataset}/documents/from-text/ datasets.manage {"name": "x", "text": "x"}
+POST   datasets/{dataset}/documents/from-url/ datasets.manage  {"url": "https://example.com/x"}
+POST   datasets/{dataset}/reindex/           datasets.manage   {}
 GET    files/                                files.view
 POST   files/                                files.manage      {}                      415
 GET    files/{file}/                         files.view
@@ -206,7 +211,7 @@ django_celery_beat.solarschedule   platform.view   upkeep.run       upkeep.run
 files.uploadedfile                 files.view      -                -                download:files.download delete:files.manage
 retrieval.chunk                    datasets.view   -                -
 retrieval.dataset                  datasets.view   datasets.manage  datasets.manage  delete_empty:datasets.manage
-retrieval.document                 datasets.view   -                -                retry:datasets.manage pause:datasets.manage resume:datasets.manage delete:datasets.manage
+retrieval.document                 datasets.view   -                -                retry:datasets.manage pause:datasets.manage resume:datasets.manage reindex:datasets.manage refetch:datasets.manage delete:datasets.manage
 scheduling.batch                   jobs.view       -                -
 scheduling.cfsplan                 platform.view   fairness.manage  fairness.manage  activate:fairness.manage rollback:fairness.manage withdraw:fairness.manage
 scheduling.charge                  tenant.view     -                -
