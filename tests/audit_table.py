@@ -75,6 +75,14 @@ DELETE documents/{document}/             document.deleted        retrieval.docum
 POST   documents/{document}/pause/       job.suspended           scheduling.job
 POST   documents/{document}/resume/      job.resumed             scheduling.job
 POST   documents/{document}/retry/       document.retried        retrieval.document
+POST   documents/{document}/reindex/     document.reindexed      retrieval.document
+POST   documents/{document}/replace/     document.replaced       retrieval.document
+POST   datasets/{dataset}/documents/from-text/ documents.uploaded retrieval.dataset
+POST   datasets/{dataset}/documents/from-url/ documents.uploaded retrieval.dataset
+POST   datasets/{dataset}/reindex/       dataset.reindexed       retrieval.dataset
+POST   files/                            files.uploaded          files.uploadedfile
+DELETE files/{file}/                     file.deleted            files.uploadedfile
+POST   files/{file}/link/                file.link_made          files.uploadedfile
 """
 
 # Pages of models under /admin/: adding, changing, and the acts on one row.
@@ -94,12 +102,16 @@ django_celery_beat.periodictask     add           periodictask.created     djang
 django_celery_beat.periodictask     change        periodictask.changed     django_celery_beat.periodictask
 django_celery_beat.solarschedule    add           solarschedule.created    django_celery_beat.solarschedule
 django_celery_beat.solarschedule    change        solarschedule.changed    django_celery_beat.solarschedule
+files.uploadedfile                  download      file.link_made           files.uploadedfile
+files.uploadedfile                  delete        file.deleted             files.uploadedfile
 retrieval.dataset                   add           dataset.created          retrieval.dataset
 retrieval.dataset                   change        dataset.updated          retrieval.dataset
 retrieval.dataset                   delete_empty  dataset.deleted          retrieval.dataset
 retrieval.document                  retry         document.retried         retrieval.document
 retrieval.document                  pause         job.suspended            scheduling.job
 retrieval.document                  resume        job.resumed              scheduling.job
+retrieval.document                  reindex       document.reindexed       retrieval.document
+retrieval.document                  refetch       document.reindexed       retrieval.document
 retrieval.document                  delete        document.deleted         retrieval.document
 scheduling.cfsplan                  add           cfs_plan.created         scheduling.cfsplan
 scheduling.cfsplan                  change        cfs_plan.changed         scheduling.cfsplan
@@ -181,6 +193,7 @@ POST login/?wrong                          session.refused       auth.user
 POST logout/                               session.closed        auth.user
 POST password_change/                      user.password_changed auth.user
 POST auth/user/{user}/password/            user.changed          auth.user
+POST files/uploadedfile/upload/            files.uploaded        files.uploadedfile
 POST retrieval/document/upload/            documents.uploaded    retrieval.dataset
 POST scheduling/deadletter/requeue/        job.retried           scheduling.job
 POST scheduling/deadletter/{letter}/requeue-edited/ job.retried  scheduling.job

@@ -58,11 +58,16 @@ env = environ.Env(
     # Outgoing HTTP
     OUTGOING_HTTP_ALLOWED_HOSTS=(list, []),
     OUTGOING_HTTP_PORTS=(list, ["80", "443", "8080", "8443"]),
+    # Models
+    LLM_API_URL=(str, ""),
+    LLM_API_KEY=(str, ""),
+    LLM_MODEL=(str, ""),
     # Search
     EMBEDDING_PROVIDER=(str, "local"),
     EMBEDDING_API_URL=(str, ""),
     EMBEDDING_API_KEY=(str, ""),
     EMBEDDING_MODEL=(str, ""),
+    EMBEDDING_DIMENSIONS=(int, 512),
     EXACT_SEARCH_MAX_CHUNKS=(int, 100_000),
     # Observability
     METRICS_TOKEN=(str, ""),

@@ -40,9 +40,14 @@ if not all(port.isascii() and port.isdigit() and 0 < int(port) < 65_536 for port
     raise ImproperlyConfigured("OUTGOING_HTTP_PORTS must be numbers between 1 and 65535, comma-separated.")
 OUTGOING_HTTP_PORTS = [int(port) for port in _PORTS]
 
+# The operator's chat endpoint, for tenants that name none of their own.
+LLM_API_URL = env.str("LLM_API_URL")
+LLM_API_KEY = env.str("LLM_API_KEY")
+LLM_MODEL = env.str("LLM_MODEL")
 EMBEDDING_PROVIDER = env.str("EMBEDDING_PROVIDER")
 EMBEDDING_API_URL = env.str("EMBEDDING_API_URL")
 EMBEDDING_API_KEY = env.str("EMBEDDING_API_KEY")
 EMBEDDING_MODEL = env.str("EMBEDDING_MODEL")
+EMBEDDING_DIMENSIONS = env.int("EMBEDDING_DIMENSIONS")
 # Chunks of one dataset that are compared one by one; a larger dataset gets an approximate index of its own.
 EXACT_SEARCH_MAX_CHUNKS = env.int("EXACT_SEARCH_MAX_CHUNKS")

@@ -7,7 +7,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -15,6 +14,7 @@ from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from scheduling.processors.document_indexing.renewal import reindex_document
 from scheduling.processors.document_indexing.selectors import SHOWN_STATUSES, find_documents
 from scheduling.processors.document_indexing.services import (
     delete_document,
@@ -23,6 +23,7 @@ from scheduling.processors.document_indexing.services import (
     retry_document,
 )
 from scheduling.processors.document_indexing.uploads import upload_documents
+from scheduling.processors.files.forms import ManyFilesField
 from scheduling.processors.retrieval.models import Dataset, Document
 from tenants.admin.base import ReadOnlyAdmin
 from tenants.admin.post_actions import post_action
@@ -32,23 +33,11 @@ from tenants.permissions import Permission
 
 _PHASES = ("created_at", "parsing_at", "cleaning_at", "splitting_at", "indexing_at", "completed_at", "error_at")
 _DATASET_CHOICES = 200
-
-
-class ManyFilesInput(forms.FileInput):
-    """Django's file input, for several files at once."""
-
-    allow_multiple_selected = True
-
-
-class ManyFilesField(forms.FileField):
-    """The files of one input; what is wrong with each is the upload's to say."""
-
-    widget = ManyFilesInput
-
-    def clean(self, data: Any, initial: Any = None) -> list[UploadedFile[bytes]]:
-        if not data:
-            raise forms.ValidationError(self.error_messages["required"], code="required")
-        return list(data)
+_ENDED_OR_PAUSED = ("completed", "error", "paused")
+_UPLOAD_NOTE = (
+    "All files are taken or none. One job indexes each; a file whose content is in the dataset already is not indexed"
+    " again."
+)
 
 
 class UploadForm(forms.Form):
@@ -101,12 +90,12 @@ class DocumentAdmin(ReadOnlyAdmin):
     list_before_template = "document_indexing/admin/upload_link.html"
     search_fields = ("name",)
     ordering = ("-id",)
-    post_actions = ("retry", "pause", "resume", "delete")
+    post_actions = ("retry", "pause", "resume", "reindex", "refetch", "delete")
     readonly_fields = ("shown_status", "chunks", "shown_error", "job")
     fieldsets = (
         (None, {"fields": ("name", "dataset", "shown_status", "chunks", "shown_error", "job")}),
         ("Phases", {"fields": _PHASES}),
-        ("File", {"fields": ("content_type", "size_bytes", "sha256")}),
+        ("File", {"fields": ("source_url", "content_type", "size_bytes", "sha256")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -128,7 +117,8 @@ class DocumentAdmin(ReadOnlyAdmin):
     @admin.display(description="Chunks")
     def chunks(self, document: Document) -> str:
         total = "?" if document.chunks_total is None else document.chunks_total
-        return f"{document.chunks_done} / {total}"
+        kept = f"; {document.kept_chunks} of before answer" if document.kept_chunks else ""
+        return f"{document.chunks_done} / {total}{kept}"
 
     @admin.display(description="Job")
     def job(self, document: Document) -> SafeString | str:
@@ -152,11 +142,11 @@ class DocumentAdmin(ReadOnlyAdmin):
         label="Pause",
         permission=Permission.DATASETS_MANAGE,
         asks_reason=True,
-        is_offered=lambda document: document.shown_status == "waiting",
+        is_offered=lambda document: document.shown_status not in _ENDED_OR_PAUSED,
     )
     def pause(self, request: HttpRequest, document: Document, reason: str) -> str:
         pause_document(document_id=document.pk, reason=reason)
-        return f"{document} waits until it is resumed."
+        return f"{document} pauses at its next chunks, or at once if it waits; the others go on."
 
     @post_action(
         label="Resume",
@@ -166,6 +156,23 @@ class DocumentAdmin(ReadOnlyAdmin):
     def resume(self, request: HttpRequest, document: Document, reason: str) -> str:
         resume_document(document_id=document.pk, reason=reason)
         return f"{document} goes on."
+
+    @post_action(label="Index anew", permission=Permission.DATASETS_MANAGE, asks_reason=True)
+    def reindex(self, request: HttpRequest, document: Document, reason: str) -> str:
+        reindex_document(tenant=_tenant_of(document), document_id=document.pk, is_rated=True, reason=reason)
+        return f"{document} is indexed anew; what was indexed before answers until then."
+
+    @post_action(
+        label="Fetch anew",
+        permission=Permission.DATASETS_MANAGE,
+        asks_reason=True,
+        is_offered=lambda document: document.source_url,
+    )
+    def refetch(self, request: HttpRequest, document: Document, reason: str) -> str:
+        reindex_document(
+            tenant=_tenant_of(document), document_id=document.pk, refetch=True, is_rated=True, reason=reason
+        )
+        return f"{document} is fetched and indexed anew; what was indexed before answers until then."
 
     @post_action(label="Delete", permission=Permission.DATASETS_MANAGE, asks_reason=True, is_danger=True)
     def delete(self, request: HttpRequest, document: Document, reason: str) -> HttpResponse:
@@ -191,12 +198,13 @@ class DocumentAdmin(ReadOnlyAdmin):
             "title": "Upload documents",
             "opts": self.opts,
             "form": form,
+            "note": _UPLOAD_NOTE,
         }
-        return TemplateResponse(request, "document_indexing/admin/upload.html", context)
+        return TemplateResponse(request, "files/admin/upload.html", context)
 
     def _has_taken(self, request: HttpRequest, form: UploadForm) -> bool:
         dataset: Dataset = form.cleaned_data["dataset"]
-        tenant = Tenant.objects.select_related("plan").get(pk=dataset.tenant_id)
+        tenant = _tenant_of(dataset)
         try:
             upload = upload_documents(tenant=tenant, dataset=dataset, files=form.cleaned_data["files"], is_rated=True)
         except DomainError as refusal:
@@ -206,3 +214,8 @@ class DocumentAdmin(ReadOnlyAdmin):
         known = sum(file.is_duplicate for file in upload.files)
         self.message_user(request, f"{len(upload.files) - known} documents taken, {known} known already.")
         return True
+
+
+def _tenant_of(row: Dataset | Document) -> Tenant:
+    """Whose it is, with the plan that limits it."""
+    return Tenant.objects.select_related("plan").get(pk=row.tenant_id)

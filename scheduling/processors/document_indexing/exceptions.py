@@ -1,22 +1,26 @@
-"""What uploads and documents refuse."""
+"""What documents refuse."""
 
 from __future__ import annotations
 
 from tenants.exceptions import DomainError
 
 
-class UploadRefusedError(DomainError):
-    """None of the files was taken; ``errors`` says why, by file."""
-
-    code = "upload_refused"
-    category = "invalid"
-    title = "The upload was refused; no file of it was taken."
-
-
 class DocumentNotFoundError(DomainError):
     code = "not_found"
     category = "not_found"
     title = "There is no such document."
+
+
+class DocumentDuplicateError(DomainError):
+    code = "document_duplicate"
+    category = "conflict"
+    title = "The dataset has this content already, cut in the same way, as another document."
+
+
+class DocumentHasNoAddressError(DomainError):
+    code = "document_without_address"
+    category = "conflict"
+    title = "The document was not taken from an address, so there is nothing to fetch again."
 
 
 class DocumentBusyError(DomainError):

@@ -20,6 +20,9 @@ _SPACES = re.compile("[ \t\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
 _BLANK_LINES = re.compile(r"\n[ \n]*\n")
 _HYPHENATED = re.compile(r"(?<=[a-zß-ÿ])[-\u2010]\n(?=[a-zß-ÿ])")
 _DIGITS = re.compile(r"\d+")
+_URLS = re.compile(r"\b(?:https?://|www\.)[^\s<>\"'）】」』]+")
+# Bounded parts, so that a long run of letters is read once.
+_EMAILS = re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 _SENTENCE_END = tuple(".!?:;…。！？：；」』”)")
 _CJK = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef]")
 
@@ -47,6 +50,21 @@ def clean_blocks(blocks: Iterable[Block]) -> list[Block]:
         if text:
             result.append(Block(text, block.location, block.level))
     return result
+
+
+def remove_addresses(blocks: Iterable[Block], *, urls: bool, emails: bool) -> list[Block]:
+    """Take web addresses, e-mail addresses or both out of cleaned blocks, and drop what is empty then."""
+    patterns = [pattern for pattern, is_wanted in ((_URLS, urls), (_EMAILS, emails)) if is_wanted]
+    kept = []
+    for block in blocks:
+        text = block.text
+        for pattern in patterns:
+            text = pattern.sub("", text)
+        if text is not block.text:
+            text = clean_text(text)
+        if text:
+            kept.append(Block(text, block.location, block.level))
+    return kept
 
 
 def clean_text(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,9 @@ _LETTERS_A_TOKEN = 4
 _TOKENS_AN_UNSPACED_CHARACTER = 0.75
 # The splitter breaks at the longest run of newlines that it finds: at headings first, then at paragraphs.
 _BEFORE_HEADING, _BEFORE_PARAGRAPH = "\n\n\n", "\n\n"
+
+# The headings above a place, each with its level.
+type _Path = tuple[tuple[int, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +60,14 @@ def estimate_tokens(text: str) -> int:
 
 def split_blocks(blocks: Iterable[Block], settings: SplitSettings) -> list[Passage]:
     """Cut the document into passages. Deterministic: the same blocks and settings give the same passages."""
-    text, offsets, places = _assemble(blocks)
-    if not text:
-        return []
-    splitter = TextSplitter.from_callback(estimate_tokens, settings.chunk_size, settings.overlap)
-    passages = []
-    for position, (start, piece) in enumerate(splitter.chunk_indices(text)):
-        first = bisect_right(offsets, start) - 1
-        last = bisect_right(offsets, start + len(piece) - 1) - 1
-        passages.append(Passage(position, piece, _location(places[first], places[last])))
+    return list(_split(blocks, settings))
+
+
+def split_sections(blocks: Iterable[Block], settings: SplitSettings, *, level: int) -> list[Passage]:
+    """The same, and no passage reaches over a heading of ``level`` or above; one right under another opens nothing."""
+    passages: list[Passage] = []
+    for path, section in _sections(blocks, level):
+        passages.extend(_split(section, settings, path=path, first=len(passages)))
     return passages
 
 
@@ -77,18 +79,52 @@ def passages_digest(passages: Sequence[Passage]) -> str:
     return digest.hexdigest()
 
 
-def _assemble(blocks: Iterable[Block]) -> tuple[str, list[int], list[dict[str, Any]]]:
+def _split(blocks: Iterable[Block], settings: SplitSettings, *, path: _Path = (), first: int = 0) -> Iterator[Passage]:
+    """The passages of blocks that stand under the headings of ``path``, numbered from ``first``."""
+    text, offsets, places = _assemble(blocks, path)
+    if not text:
+        return
+    splitter = TextSplitter.from_callback(estimate_tokens, settings.chunk_size, settings.overlap)
+    for position, (start, piece) in enumerate(splitter.chunk_indices(text), start=first):
+        begin = bisect_right(offsets, start) - 1
+        end = bisect_right(offsets, start + len(piece) - 1) - 1
+        yield Passage(position, piece, _location(places[begin], places[end]))
+
+
+def _sections(blocks: Iterable[Block], level: int) -> Iterator[tuple[_Path, list[Block]]]:
+    """The blocks from one heading of ``level`` or above to the next, each with the headings above its first."""
+    path: _Path = ()
+    above: _Path = ()
+    section: list[Block] = []
+    has_text = False
+    for block in blocks:
+        if 0 < block.level <= level and has_text:
+            yield above, section
+            above, section, has_text = path, [], False
+        section.append(block)
+        path = _path_after(path, block)
+        has_text = has_text or not block.level
+    if section:
+        yield above, section
+
+
+def _path_after(path: _Path, block: Block) -> _Path:
+    """The headings above what follows the block."""
+    if not block.level:
+        return path
+    kept = tuple(heading for heading in path if heading[0] < block.level)
+    return (*kept, (block.level, " ".join(block.text.split())))
+
+
+def _assemble(blocks: Iterable[Block], path: _Path) -> tuple[str, list[int], list[dict[str, Any]]]:
     """The document as one text, with the offset and the place of each block in it."""
     parts: list[str] = []
     offsets: list[int] = []
     places: list[dict[str, Any]] = []
-    path: list[tuple[int, str]] = []
     length = 0
     previous_level = 0
     for block in blocks:
-        if block.level:
-            path = [(level, title) for level, title in path if level < block.level]
-            path.append((block.level, " ".join(block.text.split())))
+        path = _path_after(path, block)
         if parts:
             # A heading right under another stays with it.
             gap = _BEFORE_HEADING if block.level and not previous_level else _BEFORE_PARAGRAPH

@@ -16,17 +16,17 @@ from typing import IO
 import pytest
 
 from scheduling.processors.base import Interrupted
-from scheduling.processors.document_indexing.errors import (
+from scheduling.processors.retrieval.blocks import Block
+from scheduling.processors.retrieval.extraction import child, extractor
+from scheduling.processors.retrieval.extraction.errors import (
     FileDamagedError,
     FileEncryptedError,
     FileTooComplexError,
     FileWithoutTextError,
 )
-from scheduling.processors.document_indexing.extraction import child, extractor
-from scheduling.processors.document_indexing.extraction.extractor import ParsingInterruptedError, extract_blocks
-from scheduling.processors.document_indexing.extraction.limits import MIB, ParsingLimits
-from scheduling.processors.document_indexing.sniffing import OLE_MAGIC, OLE_STREAM_OF_ENCRYPTED_DOCX, ContentType
-from scheduling.processors.retrieval.blocks import Block
+from scheduling.processors.retrieval.extraction.extractor import ParsingInterruptedError, extract_blocks
+from scheduling.processors.retrieval.extraction.limits import MIB, ParsingLimits
+from scheduling.processors.retrieval.extraction.sniffing import OLE_MAGIC, OLE_STREAM_OF_ENCRYPTED_DOCX, ContentType
 from tests.unit.document_indexing.makers import make_docx, make_encrypted_pdf, make_pdf, rewrite_docx
 
 DEADLINE_SECONDS = 20.0
@@ -176,8 +176,8 @@ def test_the_process_gets_no_secrets_and_ends_with_its_parent() -> None:
     """A parent that is killed leaves no parsing process behind."""
     program = (
         "import sys, tempfile\n"
-        "from scheduling.processors.document_indexing.extraction import extractor\n"
-        "from scheduling.processors.document_indexing.extraction.limits import ParsingLimits\n"
+        "from scheduling.processors.retrieval.extraction import extractor\n"
+        "from scheduling.processors.retrieval.extraction.limits import ParsingLimits\n"
         "import os\n"
         "read, write = os.pipe()\n"  # never written: the child waits for its input for ever
         "process = extractor._start(os.fdopen(read, 'rb'), 'text/plain', ParsingLimits())\n"
@@ -221,8 +221,8 @@ def wait_until(is_so: Callable[[], bool]) -> None:
 def test_the_process_never_writes_a_file(tmp_path: Path) -> None:
     program = (
         "import sys, resource, io\n"
-        "from scheduling.processors.document_indexing.extraction.child import bind\n"
-        "from scheduling.processors.document_indexing.extraction.limits import ParsingLimits\n"
+        "from scheduling.processors.retrieval.extraction.child import bind\n"
+        "from scheduling.processors.retrieval.extraction.limits import ParsingLimits\n"
         "bind(ParsingLimits().as_arguments())\n"
         "open(sys.argv[1], 'wb', buffering=0).write(b'x')\n"
     )

@@ -16,11 +16,11 @@ import pypdf
 import pytest
 from pypdf.generic import ArrayObject, DecodedStreamObject, DictionaryObject, NameObject, NumberObject
 
-from scheduling.processors.document_indexing.errors import FileDamagedError, FileEncryptedError, FileTooComplexError
-from scheduling.processors.document_indexing.extraction.docx import read_docx
-from scheduling.processors.document_indexing.extraction.extractor import extract_blocks
-from scheduling.processors.document_indexing.extraction.limits import MIB, ParsingLimits
-from scheduling.processors.document_indexing.sniffing import ContentType, sniff
+from scheduling.processors.retrieval.extraction.docx import read_docx
+from scheduling.processors.retrieval.extraction.errors import FileDamagedError, FileEncryptedError, FileTooComplexError
+from scheduling.processors.retrieval.extraction.extractor import extract_blocks
+from scheduling.processors.retrieval.extraction.limits import MIB, ParsingLimits
+from scheduling.processors.retrieval.extraction.sniffing import ContentType, sniff
 from tests.unit.document_indexing.makers import DOCX_TYPES, make_docx, make_pdf, rewrite_docx, save_docx
 
 SIDE = 65_535  # squared: four thousand million pixels

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from scheduling.processors.document_indexing.sniffing import (
+from scheduling.processors.retrieval.extraction.sniffing import (
     OLE_MAGIC,
     OLE_STREAM_OF_ENCRYPTED_DOCX,
     ContentType,

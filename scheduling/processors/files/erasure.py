@@ -1,0 +1,37 @@
+"""The files of a tenant that is erased; what refers to them are rows, which go with the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from uuid import UUID
+
+from django.core.files.storage import default_storage
+
+from tenants.services.erasure.erasers import Erased, Eraser
+
+
+def erase(tenant_id: UUID, most: int) -> Erased:
+    """Delete up to `most` of the tenant's files, whether somebody still refers to them or not."""
+    keys = list(islice(_files(str(tenant_id)), most))
+    for key in keys:
+        default_storage.delete(key)
+    return Erased(is_done=len(keys) < most, removed={"files": len(keys)})
+
+
+def count(tenant_id: UUID) -> Mapping[str, int]:
+    """The tenant's files in the storage."""
+    return {"files": sum(1 for _ in _files(str(tenant_id)))}
+
+
+def _files(folder: str) -> Iterator[str]:
+    try:
+        folders, names = default_storage.listdir(folder)
+    except FileNotFoundError:  # nothing was ever stored
+        return
+    yield from (f"{folder}/{name}" for name in names)
+    for name in folders:
+        yield from _files(f"{folder}/{name}")
+
+
+ERASER = Eraser(erase, count)
