@@ -43,6 +43,7 @@ INSTALLED_APPS = [
     "health_check",
     "tenants",
     "scheduling",
+    "scheduling.processors.files",
     "scheduling.processors.retrieval",
     # Plug-ins: one line each, and removing the line removes the kind.
     "scheduling.processors.document_indexing",

@@ -41,11 +41,14 @@ def change_stored(*, tenant_id: UUID, limit: Limit, change: int) -> None:
         note_level(tenant_id=tenant_id, limit=limit, used=row[0], allowed=units)
 
 
-def check_room(*, tenant_id: UUID, limit: Limit) -> None:
-    """Raise SpaceExceededError when nothing more may be stored."""
+def check_room(*, tenant_id: UUID, limit: Limit, wanted: int = 1) -> None:
+    """Raise SpaceExceededError where so much more may not be stored, before anything is done for it.
+
+    It holds nobody back: `change_stored` decides, for those who ask at once.
+    """
     allowed = allowed_for(tenant_id, limit)
-    if allowed is not None and stored(tenant_id, limit) >= allowed * limit.counts_per_unit:
-        raise space_exceeded(tenant_id, limit, allowed=allowed, wanted=0)
+    if allowed is not None and stored(tenant_id, limit) + wanted > allowed * limit.counts_per_unit:
+        raise space_exceeded(tenant_id, limit, allowed=allowed, wanted=wanted if wanted > 1 else 0)
 
 
 def stored(tenant_id: UUID, limit: Limit) -> int:

@@ -74,8 +74,20 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "it looks for the datasets of all tenants that have outgrown exact search",
     ),
     "scheduling/processors/retrieval/upkeep.py": (
-        {"check_chunks", "_find_missing_files"},
+        {"check_chunks"},
         "upkeep looks at the documents of all tenants",
+    ),
+    "scheduling/processors/files/upkeep.py": (
+        {"sweep_contents", "_find_missing_files"},
+        "upkeep looks at the files of all tenants",
+    ),
+    "scheduling/processors/files/state_checks.py": (
+        {"look_at_files", "look_at_use", "look_at_references"},
+        "the files of all tenants are compared with the storage and with what refers to them",
+    ),
+    "scheduling/processors/retrieval/migrations/0004_contents.py": (
+        {"put_contents"},
+        "FORCE binds the owner, who makes contents of all tenants' files",
     ),
     "scheduling/migrations/0011_cost_predictor.py": ({"begin_sums"}, "FORCE binds the owner, who begins all sums"),
     "scheduling/processors/retrieval/migrations/0003_space.py": (
@@ -83,10 +95,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "FORCE binds the owner, who counts all tenants' documents",
     ),
     "scheduling/processors/retrieval/state_checks.py": (
-        {"look_at_chunks", "look_at_files"},
-        "the documents of all tenants are compared with their chunks and files",
+        {"look_at_chunks"},
+        "the documents of all tenants are compared with their chunks",
     ),
-    "scheduling/processors/retrieval/space.py": ({"verify_space_page"}, "every tenant's counters are recounted"),
+    "tenants/services/recounts.py": ({"StoredCounter.verify_page"}, "every tenant's counters are recounted"),
     "scheduling/selectors/outlook.py": (
         {"read_start"},
         "everybody's work decides when a job's turn comes; the time alone is told",

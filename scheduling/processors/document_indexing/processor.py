@@ -26,6 +26,7 @@ from scheduling.processors.document_indexing.errors import (
 )
 from scheduling.processors.document_indexing.extraction.extractor import extract_blocks
 from scheduling.processors.document_indexing.tenant_settings import MAX_CHUNKS
+from scheduling.processors.files.store import fetch
 from scheduling.processors.retrieval import repository
 from scheduling.processors.retrieval.cleaning import clean_blocks
 from scheduling.processors.retrieval.embedding import current_model_name, get_embedder
@@ -33,7 +34,6 @@ from scheduling.processors.retrieval.exceptions import BatchTooLargeError, Docum
 from scheduling.processors.retrieval.models import DocumentStatus
 from scheduling.processors.retrieval.repository import DocumentSource
 from scheduling.processors.retrieval.splitting import Passage, passages_digest, split_blocks
-from scheduling.processors.retrieval.storage import fetch_file
 from tenants.exceptions import SpaceExceededError
 
 # Chunks embedded and stored at a time: what a crash costs, and how long a cancel or a pause waits (about 0.4 s).
@@ -116,7 +116,7 @@ def check_still_allowed(context: JobContext, source: DocumentSource) -> None:
 def prepare_passages(context: JobContext, source: DocumentSource) -> list[Passage]:
     """Extract, clean and split: the same file gives the same passages at each start."""
     enter_phase(context, source, DocumentStatus.PARSING)
-    with fetch_file(source.storage_key, source.sha256) as file:
+    with fetch(source.storage_key, source.sha256) as file:
         blocks = extract_blocks(file, source.content_type, at_safe_point=context.should_yield)
     pages = {block.location["page"] for block in blocks if "page" in block.location}
     context.log("extracted", file=source.name, blocks=len(blocks), pages=len(pages) or None)

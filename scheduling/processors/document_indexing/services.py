@@ -7,9 +7,9 @@ from uuid import UUID
 from django.db import transaction
 
 from scheduling.processors.document_indexing.exceptions import DocumentBusyError, DocumentNotFoundError
+from scheduling.processors.files.store import discard_on_commit
 from scheduling.processors.retrieval.models import Document, DocumentStatus
-from scheduling.processors.retrieval.space import release_space
-from scheduling.processors.retrieval.storage import discard_file_on_commit, lock_contents
+from scheduling.processors.retrieval.space import release_chunks
 from scheduling.services.cancellation import cancel_job
 from scheduling.services.retries import retry_job
 from scheduling.services.suspension import resume_job, suspend_job
@@ -61,9 +61,8 @@ def delete_document(*, document_id: UUID, reason: str = "") -> None:
         before={"name": document.name, "dataset": str(document.dataset_id), "status": document.status},
         reason=reason,
     )
-    lock_contents([document.storage_key])
-    release_space(document)
-    discard_file_on_commit(document.tenant_id, document.storage_key)
+    release_chunks(document)
+    discard_on_commit(document.tenant_id, document.storage_key)
     document.delete()
 
 

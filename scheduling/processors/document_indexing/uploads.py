@@ -10,22 +10,18 @@ from django.core.files.base import File
 
 from scheduling.processors.document_indexing.inspection import IncomingFile, inspect_files
 from scheduling.processors.document_indexing.processor import DocumentIndexing
+from scheduling.processors.files.store import NewContent, lock_contents, storage_key, store_contents, taking_back
 from scheduling.processors.retrieval.batch_limit import check_batch_limit
 from scheduling.processors.retrieval.exceptions import DatasetNotFoundError
+from scheduling.processors.retrieval.limits import VECTOR_CHUNKS
 from scheduling.processors.retrieval.models import Dataset, Document
-from scheduling.processors.retrieval.space import take_storage
-from scheduling.processors.retrieval.storage import (
-    discard_unused_file,
-    lock_contents,
-    storage_key,
-    store_file,
-)
 from scheduling.services.job_requests import JobRequest
 from scheduling.services.submission import create_batch, submit_jobs
 from tenants.context import tenant_context
 from tenants.ids import uuid7
 from tenants.models import Tenant
 from tenants.services.audit import part_of_act, record_audit
+from tenants.services.usage import check_room
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +49,13 @@ def upload_documents(
     Raises BatchTooLargeError, UploadRefusedError, SpaceExceededError, or what submission refuses; then nothing
     was taken.
     """
-    stored: list[str] = []
-    try:
-        with tenant_context(tenant):
-            check_batch_limit(tenant, len(files))
-            return _take(tenant, dataset, inspect_files(files), stored, is_rated=is_rated)
-    except BaseException:
-        # The rows went with the transaction; a stored file would stay behind it.
-        for key in stored:
-            discard_unused_file(tenant.pk, key)
-        raise
+    with taking_back(tenant.pk) as written, tenant_context(tenant):
+        check_batch_limit(tenant, len(files))
+        return _take(tenant, dataset, inspect_files(files), written, is_rated=is_rated)
 
 
 def _take(
-    tenant: Tenant, dataset: Dataset, incoming: Sequence[IncomingFile], stored: list[str], *, is_rated: bool
+    tenant: Tenant, dataset: Dataset, incoming: Sequence[IncomingFile], written: list[str], *, is_rated: bool
 ) -> Upload:
     dataset = _lock_dataset(dataset)
     keys = {file.sha256: storage_key(tenant.pk, file.sha256) for file in incoming}
@@ -84,10 +73,9 @@ def _take(
     batch_id = None
     created: dict[str, Document] = {}
     if fresh:
-        take_storage(tenant.pk, {keys[sha256]: file.size_bytes for sha256, file in fresh.items()})
-        for sha256, file in fresh.items():
-            if store_file(keys[sha256], file.content):
-                stored.append(keys[sha256])
+        check_room(tenant_id=tenant.pk, limit=VECTOR_CHUNKS)
+        contents = [NewContent(sha256, file.size_bytes, file.content) for sha256, file in fresh.items()]
+        store_contents(tenant.pk, contents, written=written)
         with part_of_act():
             batch_id, created = _submit(tenant, dataset, fresh, keys, is_rated=is_rated)
     record_audit(

@@ -15,7 +15,7 @@ class RetrievalConfig(AppConfig):
     verbose_name = "Retrieval"
     default_auto_field = "django.db.models.BigAutoField"
     api_urls = "scheduling.processors.retrieval.api.urls"
-    tenant_eraser = "scheduling.processors.retrieval.erasure.ERASER"
+    file_references = "scheduling.processors.retrieval.models:FILE_REFERENCES"
     upkeep_tasks = "scheduling.processors.retrieval.upkeep:TASKS"
     state_checks = "scheduling.processors.retrieval.state_checks:CHECKS"
     limits = LIMITS

@@ -1,4 +1,4 @@
-"""What retrieval limits: files of a batch, chunks, bytes of files."""
+"""What retrieval limits: files of a batch, chunks."""
 
 from __future__ import annotations
 
@@ -26,14 +26,4 @@ VECTOR_CHUNKS: Final = Limit(
     is_counter=True,
     warns=True,
 )
-STORAGE_BYTES: Final = Limit(
-    key="storage_bytes",
-    title="File storage",
-    unit="bytes",
-    counts="Bytes of the files of all documents; a content that several documents share counts once.",
-    span=Span.NOW,
-    enforced_at="upload",
-    is_counter=True,
-    warns=True,
-)
-LIMITS: Final = (FILES_PER_BATCH, VECTOR_CHUNKS, STORAGE_BYTES)
+LIMITS: Final = (FILES_PER_BATCH, VECTOR_CHUNKS)

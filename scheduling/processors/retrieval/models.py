@@ -119,7 +119,7 @@ class Document(TenantModel):
         ]
         indexes = [
             models.Index(fields=["tenant", "batch_id"], name="document_batch"),
-            models.Index(fields=["tenant", "sha256"], name="document_content"),
+            models.Index(fields=["tenant", "storage_key"], name="document_file"),
         ]
 
     def __str__(self) -> str:
@@ -145,3 +145,7 @@ class Chunk(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.document_id}#{self.position}"
+
+
+# Who of them refers to stored files.
+FILE_REFERENCES = ((Document, "storage_key"),)

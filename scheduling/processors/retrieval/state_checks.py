@@ -1,4 +1,4 @@
-"""Documents as checks of the state: the jobs they wait for, the chunks and files they say they have, their counters."""
+"""Documents as checks of the state: the jobs they wait for, the chunks they say they have, their counters."""
 
 from __future__ import annotations
 
@@ -6,25 +6,21 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from django.core.files.storage import default_storage
 from django.db.models import Count, F, QuerySet
 
 from scheduling.processors.retrieval.models import Document
-from scheduling.processors.retrieval.space import verify_space_page
+from scheduling.processors.retrieval.space import CHUNK_COUNTER
 from scheduling.services.consistency.pieces import Table, look_at_page, page_of_one
 from scheduling.services.consistency.registry import Fault, FaultKind, Look, Piece, RepairOrder, StateCheck
 from tenants.context import all_tenants
 from tenants.selectors.tenant_pages import TenantPage
 
-# Each asks the storage, which may be remote.
-FILE_ROWS = 200
 CHUNK_ROWS = 1_000
 NO_JOB = FaultKind("document_without_job", "A document of the last day waits for a job that is not there.")
 CHUNKS = FaultKind("document_chunks", "A document has other chunks than it says.")
-NO_FILE = FaultKind("document_without_file", "A document's file is not in the storage.")
 SPACE = FaultKind(
     "space_counter",
-    "A tenant's counter of chunks or bytes is not what its documents add up to.",
+    "A tenant's counter of chunks is not what its documents add up to.",
     "Writes what the documents add up to.",
 )
 _JOBS = """
@@ -54,19 +50,11 @@ def look_at_chunks(piece: Piece) -> Look:
     return replace(look, faults=faults)
 
 
-def look_at_files(piece: Piece) -> Look:
-    """Documents whose files the storage does not have."""
-    with all_tenants():
-        rows, look = _documents(piece, FILE_ROWS)
-    missing = [row for row in rows if not default_storage.exists(row.storage_key)]
-    return replace(look, faults=[Fault(NO_FILE.code, row.tenant_id, str(row.pk)) for row in missing])
-
-
 def look_at_space(piece: Piece) -> Look:
-    """Counters of chunks and bytes, against the documents."""
+    """Counters of chunks, against the documents."""
 
     def find(page: TenantPage) -> Iterable[Fault]:
-        for row in verify_space_page(page):
+        for row in CHUNK_COUNTER.verify_page(page):
             detail = f"counted {row.counted:,}, recounted {row.recounted:,}"
             yield Fault(SPACE.code, row.tenant_id, row.key, detail)
 
@@ -76,7 +64,7 @@ def look_at_space(piece: Piece) -> Look:
 def repair_space(order: RepairOrder) -> None:
     """Write what the documents add up to."""
     assert order.tenant_id is not None  # every counter has one
-    verify_space_page(page_of_one(order.tenant_id), repair=True)
+    CHUNK_COUNTER.verify_page(page_of_one(order.tenant_id), repair=True)
 
 
 def _documents(piece: Piece, rows: int) -> tuple[list[Any], Look]:
@@ -96,6 +84,5 @@ def _documents(piece: Piece, rows: int) -> tuple[list[Any], Look]:
 CHECKS = (
     StateCheck("document_jobs", (NO_JOB,), look_at_jobs),
     StateCheck("document_chunks", (CHUNKS,), look_at_chunks, has_own_task=True),
-    StateCheck("document_files", (NO_FILE,), look_at_files, has_own_task=True),
     StateCheck("document_space", (SPACE,), look_at_space, repair_space, has_own_task=True),
 )

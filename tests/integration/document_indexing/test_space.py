@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,24 @@ from rest_framework.test import APIClient
 from scheduling.models import DeadLetter, Job
 from scheduling.processors.document_indexing.services import delete_document
 from scheduling.processors.document_indexing.uploads import upload_documents
-from scheduling.processors.retrieval.limits import STORAGE_BYTES, VECTOR_CHUNKS
+from scheduling.processors.files.limits import STORAGE_BYTES
+from scheduling.processors.files.space import STORAGE_COUNTER
+from scheduling.processors.retrieval.limits import VECTOR_CHUNKS
 from scheduling.processors.retrieval.models import Chunk, Dataset, Document
 from scheduling.processors.retrieval.services import create_dataset, update_dataset
-from scheduling.processors.retrieval.space import verify_space
+from scheduling.processors.retrieval.space import CHUNK_COUNTER
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import SpaceExceededError
 from tenants.limits import Limit
 from tenants.models import LimitWarning, Tenant, TenantUsage
 from tenants.services.limits import set_tenant_limit
+from tenants.services.recounts import CounterDifference
 from tenants.services.usage import stored
 from tests.integration.document_indexing.conftest import Hands, upload
 
 pytestmark = pytest.mark.django_db
+
+type Commit = Callable[..., Any]
 
 LONG = " ".join(f"Sentence number {number} says something of its own." for number in range(60)).encode()
 
@@ -37,6 +43,10 @@ def used(tenant: Tenant, limit: Limit) -> int:
 def chunks_of(tenant: Tenant) -> int:
     with tenant_context(tenant):
         return Chunk.objects.count()
+
+
+def verify_space(*, repair: bool = False) -> list[CounterDifference]:
+    return [row for counter in (STORAGE_COUNTER, CHUNK_COUNTER) for row in counter.verify(repair=repair)]
 
 
 def files_in(root: Path) -> int:
@@ -57,23 +67,27 @@ def test_chunks_and_bytes_are_counted_as_they_are(acme: Tenant, dataset: Dataset
     assert verify_space() == []
 
 
-def test_a_content_that_two_datasets_share_counts_once(acme: Tenant, dataset: Dataset) -> None:
+def test_a_content_that_two_datasets_share_counts_once(
+    acme: Tenant, dataset: Dataset, django_capture_on_commit_callbacks: Commit
+) -> None:
     other = create_dataset(tenant=acme, name="other", chunk_size=40, chunk_overlap=0)
     first, second = upload(dataset, a_txt=LONG), upload(other, a_txt=LONG)
     assert used(acme, STORAGE_BYTES) == len(LONG)
-    with tenant_context(acme):
+    with django_capture_on_commit_callbacks(execute=True), tenant_context(acme):
         delete_document(document_id=first.files[0].document.pk)
     assert used(acme, STORAGE_BYTES) == len(LONG)
-    with tenant_context(acme):
+    with django_capture_on_commit_callbacks(execute=True), tenant_context(acme):
         delete_document(document_id=second.files[0].document.pk)
     assert used(acme, STORAGE_BYTES) == 0
     assert verify_space() == []
 
 
-def test_deleting_gives_both_back(acme: Tenant, dataset: Dataset, hands: Hands) -> None:
+def test_deleting_gives_both_back(
+    acme: Tenant, dataset: Dataset, hands: Hands, django_capture_on_commit_callbacks: Commit
+) -> None:
     file = upload(dataset, a_txt=LONG).files[0]
     hands.run(file.document.job_id)
-    with tenant_context(acme):
+    with django_capture_on_commit_callbacks(execute=True), tenant_context(acme):
         delete_document(document_id=file.document.pk)
     assert (used(acme, VECTOR_CHUNKS), used(acme, STORAGE_BYTES), chunks_of(acme)) == (0, 0, 0)
     assert verify_space() == []

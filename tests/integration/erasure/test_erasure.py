@@ -76,7 +76,7 @@ def test_every_table_has_a_row_and_then_none_and_another_tenant_keeps_all(
         before = count_rows(acme.pk)
     assert {table for table, number in before.items() if not number} == set(), "fill() has no row for these tables"
     others, ledger = checksums(globex), verify_ledger().balances
-    assert others["retrieval:files"] == others["scheduling:keys"] == "1"
+    assert others["files:files"] == others["scheduling:keys"] == "1"
     erasure = asked(acme)
     seen, save = set(), TenantErasure.save
 
@@ -144,7 +144,7 @@ def test_the_proof_says_who_why_and_how_much_and_its_hash_is_of_it(acme: Tenant,
 def test_a_recount_finds_what_came_back(acme: Tenant, no_grace: None, files: None) -> None:
     erasure = run_to_the_end(asked(acme))
     default_storage.save(f"{acme.pk}/aa/left", SimpleUploadedFile("x", b"x"))
-    assert verify_erasure(erasure_id=erasure.pk).left == {"retrieval:files": 1}
+    assert verify_erasure(erasure_id=erasure.pk).left == {"files:files": 1}
 
 
 def test_only_a_suspended_tenant_by_its_slug_with_a_reason(acme: Tenant) -> None:

@@ -1,21 +1,18 @@
-"""Documents that do not agree with their jobs, chunks, files and counters are told; counters are repaired."""
+"""Documents that do not agree with their jobs, chunks and counters are told; counters are repaired."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from django.core.files.base import ContentFile
-from django.core.files.storage import default_storage
 from django.test import override_settings
 
+from scheduling.processors.files.store import store_bytes
 from scheduling.processors.retrieval import state_checks
 from scheduling.processors.retrieval.models import Dataset, Document, DocumentStatus
-from scheduling.processors.retrieval.space import verify_space
-from scheduling.processors.retrieval.storage import storage_key
+from scheduling.processors.retrieval.space import CHUNK_COUNTER
 from scheduling.services.consistency.verification import verify_state
 from tenants.context import tenant_context
 from tests.integration.retrieval.conftest import add_document
@@ -35,10 +32,9 @@ def document(dataset: Dataset) -> Document:
     """An indexed document with its job, its file and its counters."""
     made = add_document(dataset, "a.txt", "one", "two")
     job = submit(dataset.tenant)[0]
-    key = storage_key(dataset.tenant_id, sha256(b"one").hexdigest())
-    default_storage.save(key, ContentFile(b"one"))
+    key = store_bytes(dataset.tenant_id, b"one").key
     change(made, storage_key=key, job_id=job.pk, status=DocumentStatus.INDEXING)
-    verify_space(repair=True)
+    CHUNK_COUNTER.verify(repair=True)
     return made
 
 
@@ -60,23 +56,19 @@ def test_each_thing_that_a_document_misses_is_told(
     document: Document, dataset: Dataset, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(state_checks, "CHUNK_ROWS", rows)
-    monkeypatch.setattr(state_checks, "FILE_ROWS", rows)
-    with tenant_context(dataset.tenant_id):
-        default_storage.delete(Document.objects.get(pk=document.pk).storage_key)
     change(document, chunks_done=7, job_id=uuid4())
     told = found()
     assert told == {
         "document_without_job": [str(document.pk)],
         "document_chunks": [f"{document.pk} says 7, has 1"],
-        "document_without_file": [str(document.pk)],
     }
     # Nothing of a customer's is written to make it agree.
     assert not verify_state(repair=True).is_clean
     assert found() == told
 
 
-def test_counters_of_space_are_repaired(document: Document) -> None:
-    change(document, size_bytes=1_000)
+def test_counters_of_chunks_are_repaired(document: Document) -> None:
+    change(document, chunks_total=1_000)
     assert set(found()) == {"space_counter"}
     assert verify_state(repair=True).is_clean
     assert found() == {}

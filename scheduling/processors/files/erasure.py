@@ -1,4 +1,4 @@
-"""The files of a tenant that is erased; documents, chunks and vectors are rows and go with the others."""
+"""The files of a tenant that is erased; what refers to them are rows, which go with the others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tenants.services.erasure.erasers import Erased, Eraser
 
 
 def erase(tenant_id: UUID, most: int) -> Erased:
-    """Delete up to `most` of the tenant's files, whether a document still refers to them or not."""
+    """Delete up to `most` of the tenant's files, whether somebody still refers to them or not."""
     keys = list(islice(_files(str(tenant_id)), most))
     for key in keys:
         default_storage.delete(key)

@@ -1,0 +1,28 @@
+"""Which contents the storage keeps for whom."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+
+from tenants.models.base import TenantModel
+
+
+class Content(TenantModel):
+    """One copy of some bytes in the storage, of one tenant.
+
+    Who refers to it does so by its ``key``. ``held_until``: whoever stored it will refer to it by then, so that it is
+    not taken for unused before.
+    """
+
+    key = models.CharField(max_length=200)
+    sha256 = models.CharField(max_length=64)
+    size_bytes = models.PositiveBigIntegerField()
+    stored_at = models.DateTimeField(db_default=Now(), editable=False)
+    held_until = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "key"], name="content_key_unique")]
+
+    def __str__(self) -> str:
+        return self.key
