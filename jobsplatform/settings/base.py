@@ -45,6 +45,7 @@ INSTALLED_APPS = [
     "scheduling",
     "scheduling.processors.files",
     "scheduling.processors.retrieval",
+    "scheduling.processors.workflow_storage",
     # Plug-ins: one line each, and removing the line removes the kind.
     "scheduling.processors.document_indexing",
     "scheduling.processors.diagnostics",

@@ -68,6 +68,9 @@ env = environ.Env(
     EMBEDDING_API_KEY=(str, ""),
     EMBEDDING_MODEL=(str, ""),
     EXACT_SEARCH_MAX_CHUNKS=(int, 100_000),
+    # Workflow runs
+    WORKFLOW_RECORDS=(str, "synchronous"),
+    WORKFLOW_INLINE_VALUE_BYTES=(int, 8_192),
     # Observability
     METRICS_TOKEN=(str, ""),
     METRICS_PORT=(int, 0),
