@@ -30,6 +30,9 @@ class Permission(StrEnum):
     LOGS_VIEW = "logs.view"  # what jobs have logged, tracebacks
     DATASETS_VIEW = "datasets.view"
     DATASETS_MANAGE = "datasets.manage"
+    WORKFLOWS_VIEW = "workflows.view"  # definitions, and what runs ask
+    WORKFLOWS_MANAGE = "workflows.manage"
+    WORKFLOWS_APPROVE = "workflows.approve"  # answer what runs ask
     SCHEDULES_VIEW = "schedules.view"
     SCHEDULES_MANAGE = "schedules.manage"
     AUDIT_VIEW = "audit.view"
@@ -57,7 +60,15 @@ class PlatformRole(StrEnum):
 
 _P = Permission
 _VIEWER: Final = frozenset(
-    {_P.TENANT_VIEW, _P.JOBS_VIEW, _P.LOGS_VIEW, _P.DATASETS_VIEW, _P.SCHEDULES_VIEW, _P.MEMBERS_VIEW}
+    {
+        _P.TENANT_VIEW,
+        _P.JOBS_VIEW,
+        _P.LOGS_VIEW,
+        _P.DATASETS_VIEW,
+        _P.WORKFLOWS_VIEW,
+        _P.SCHEDULES_VIEW,
+        _P.MEMBERS_VIEW,
+    }
 )
 _DEVELOPER: Final = _VIEWER | {
     _P.TENANT_PAUSE,
@@ -67,6 +78,8 @@ _DEVELOPER: Final = _VIEWER | {
     _P.JOBS_RETRY,
     _P.JOBS_REVEAL,
     _P.DATASETS_MANAGE,
+    _P.WORKFLOWS_MANAGE,
+    _P.WORKFLOWS_APPROVE,
     _P.SCHEDULES_MANAGE,
     _P.AUDIT_VIEW,
 }

@@ -50,6 +50,7 @@ INSTALLED_APPS = [
     "scheduling.processors.document_indexing",
     "scheduling.processors.diagnostics",
     "scheduling.processors.http_call",
+    "scheduling.processors.workflow_execution",
 ]
 
 MIDDLEWARE = [

@@ -11,6 +11,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 FORMAT: Final = 1
+# The version of a run's record before its first start.
+FIRST_RECORD: Final = 1
 type Indexes = tuple[int, ...]
 # A list of one value, or the number of one that was put aside; None where there is none.
 type Stored = list[Any] | int | None
@@ -132,7 +134,7 @@ class RunState:
     workflow_version: int
     inputs: Stored = None
     steps: dict[Key, Step] = field(default_factory=dict)
-    version: int = 0
+    version: int = FIRST_RECORD
     step_count: int = 0
     tokens: int = 0
     active_seconds: float = 0.0
