@@ -61,7 +61,7 @@ class WorkflowAdmin(TenantScopedAdmin):
     def seen_beside(self, obj: Workflow) -> dict[str, str]:
         return {"Its version": str(obj.latest_version)}
 
-    def save_model(self, request: HttpRequest, obj: Workflow, form: Any, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Workflow, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's
         values = form.cleaned_data
         tenant = form.own_tenant or values["tenant"]
         if not change:
@@ -148,9 +148,6 @@ class WorkflowAdmin(TenantScopedAdmin):
         if workflow is None:
             raise Http404("There is no such workflow.")
         return workflow
-
-    def _page_of(self, workflow: Workflow) -> str:
-        return reverse("admin:workflow_execution_workflow_change", args=[workflow.pk])
 
 
 class ShownStateFilter(admin.SimpleListFilter):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -16,8 +17,10 @@ from rest_framework.test import APIClient
 from scheduling.models import CFSPlan, JobError
 from scheduling.processors.document_indexing.uploads import upload_documents
 from scheduling.processors.retrieval.services import create_dataset
+from scheduling.processors.workflow_execution.models import Approval
+from scheduling.processors.workflow_execution.services import create_workflow
 from scheduling.services.schedules.definitions import create_schedule
-from tenants.context import all_tenants
+from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Membership, Role, Tenant
 from tenants.services.api_keys import issue_api_key
 from tenants.services.audit_requests import request_verification
@@ -28,6 +31,10 @@ from tests.integration.console.conftest import Work, make_work
 
 PLATFORM = ("auditor", "operator", "admin")
 KEYS = {"key": None, "one_scope": ["jobs.view"]}
+DEFINITION = {
+    "nodes": [{"id": "start", "type": "start"}, {"id": "end", "type": "end"}],
+    "edges": [{"from": "start", "to": "end"}],
+}
 PASSWORD = "the password of the cast"
 
 
@@ -70,6 +77,16 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
     work = make_work(tenant)
     dataset = create_dataset(tenant=tenant, name="handbook")
     upload = upload_documents(tenant=tenant, dataset=dataset, files=[SimpleUploadedFile("a.txt", b"one")])
+    workflow = create_workflow(tenant=tenant, name="greeting", definition=DEFINITION)
+    with tenant_context(tenant):
+        approval = Approval.objects.create(
+            tenant=tenant,
+            workflow=workflow,
+            job_id=work.waiting.pk,
+            node="ok",
+            title="Send it?",
+            expires_at=timezone.now() + timedelta(days=1),
+        )
     key = issue_api_key(tenant=tenant, name="spare").key
     schedule = create_schedule(tenant=tenant, values={"name": "nightly", "kind": "noop", "cron": "30 2 * * *"})
     with all_tenants():
@@ -85,6 +102,8 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "batch": work.failed.batch_id,
         "dataset": dataset.pk,
         "document": upload.files[0].document.pk,
+        "workflow": workflow.pk,
+        "approval": approval.pk,
         "member": membership.pk,
         "key": key.pk,
         "entry": entry.pk,

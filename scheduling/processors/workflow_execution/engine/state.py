@@ -97,9 +97,9 @@ class Step:
         content: dict[str, Any] = {"s": self.status.value, "v": self.version}
         if self.attempt != 1:
             content["a"] = self.attempt
-        for name, value in (("c", self.case), ("o", self.outputs), ("e", self.error), ("d", self.due_at)):
-            if value is not None:
-                content[name] = list(value) if name == "e" else value
+        error = list(self.error) if self.error is not None else None
+        said = {"c": self.case, "o": self.outputs, "e": error, "d": self.due_at}
+        content |= {name: value for name, value in said.items() if value is not None}
         if self.wait is not None:
             content["w"] = self.wait.value
         if self.count is not None:

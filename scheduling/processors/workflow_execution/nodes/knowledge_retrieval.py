@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.db import connection, connections
 
+from scheduling.processors.base import PermanentError
 from scheduling.processors.retrieval.search import MAX_QUERY_LENGTH, SearchMode, search_dataset
 from scheduling.processors.retrieval.selectors import get_dataset
 from scheduling.processors.workflow_execution.nodes.work import Made, Place, Work
@@ -18,12 +19,19 @@ DEFAULT_TOP_K = 5
 def prepare(place: Place) -> Work:
     """Searches in a thread of its own, with a connection of its own that knows the run's tenant alone."""
     asked = {
-        "dataset": place.config["dataset"],
+        "dataset": str(_read_id(place.reading.render(place.config["dataset"]))),
         "query": place.reading.render(place.config["query"])[:MAX_QUERY_LENGTH],
         "top_k": place.config.get("top_k", DEFAULT_TOP_K),
         "mode": place.config.get("mode", SearchMode.HYBRID.value),
     }
     return Work(inputs=asked, aside=lambda: _search(place, asked))
+
+
+def _read_id(text: str) -> UUID:
+    try:
+        return UUID(text.strip())
+    except ValueError:
+        raise PermanentError("What names the dataset is no id.", code="dataset_invalid") from None
 
 
 def _search(place: Place, asked: dict[str, Any]) -> Made:
