@@ -184,6 +184,10 @@ DELETE documents/{document}/                 datasets.manage
 POST   documents/{document}/pause/           datasets.manage   {"reason": "x"}
 POST   documents/{document}/resume/          datasets.manage   {"reason": "x"}         409
 POST   documents/{document}/retry/           datasets.manage   {"reason": "x"}         409
+GET    workflow-runs/                        jobs.view
+GET    workflow-runs/{workflow_run}/         jobs.view
+GET    workflow-runs/{workflow_run}/nodes/   jobs.view
+GET    workflow-runs/{workflow_run}/nodes/{node_run}/ jobs.view
 """
 
 # Pages of models under /admin/: looking, adding, changing (`-`: nobody), then the acts on one row. Deleting a row and
@@ -229,6 +233,7 @@ tenants.tenanterasure              tenants.erase   -                -           
 tenants.tenantlimit                tenant.view     tenants.manage   tenants.manage   clear:tenants.manage
 tenants.tenantsettings             tenant.view     -                -
 tenants.tier                       platform.view   plans.manage     plans.manage
+workflow_storage.workflowrun       jobs.view       -                -                reveal:jobs.reveal
 """
 
 # Acts on ticked rows of a list: to whoever may not do one it is not offered, and sent all the same it does nothing.
@@ -273,6 +278,7 @@ POST   scheduling/schedule/{schedule}/backfill/ schedules.manage {"since_0": "20
 GET    scheduling/job/{job}/log/             logs.view
 GET    scheduling/job/{job}/log/download/    logs.view
 GET    retrieval/dataset/{dataset}/search/   datasets.view
+GET    workflow_storage/workflowrun/{workflow_run}/body/ jobs.view
 GET    retrieval/document/upload/            datasets.manage
 POST   retrieval/document/upload/            datasets.manage   {"dataset": "{dataset}", "files": "@b.txt"} 302
 POST   scheduling/upkeeprun/run/partitions/  upkeep.run                                302

@@ -96,10 +96,8 @@ class WorkflowRunAdmin(KeysetAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """The run's own page in place of a form."""
-        if request.method not in {"GET", "HEAD"}:
-            return HttpResponseNotAllowed(["GET", "HEAD"])
-        if not self.has_view_permission(request):
-            raise PermissionDenied
+        if request.method not in {"GET", "HEAD"} or not self.has_view_permission(request):
+            raise PermissionDenied  # nobody changes a run
         shown = self._shown(object_id)
         body = render_to_string(BODY_TEMPLATE, shown, request)
         run = shown["run"]

@@ -38,8 +38,8 @@ class TimelineRow:
     mark: StateMark
     bar: Bar | None
     took: str
-    inputs: ValueOutside | None
-    outputs: ValueOutside | None
+    inputs_bytes: int
+    outputs_bytes: int
 
 
 def run_page_context(run_id: UUID) -> dict[str, Any]:
@@ -97,8 +97,8 @@ def _timeline(picture: RunPicture) -> list[TimelineRow]:
             mark=mark_of(node.shown_state),
             bar=bar,
             took=seconds_in_words(node.elapsed_seconds),
-            inputs=outside_of(value_of(node, "inputs")),
-            outputs=outside_of(value_of(node, "outputs")),
+            inputs_bytes=node.inputs_bytes,
+            outputs_bytes=node.outputs_bytes,
         )
         for node, bar in zip(nodes, bars, strict=True)
     ]

@@ -165,6 +165,6 @@ def test_another_tenants_run_is_not_there_and_staff_sees_it(
 
 
 def test_nothing_of_a_page_is_changed_by_it(acme_console: Client, run: RunRecord) -> None:
-    assert acme_console.post(page_of(run), {}).status_code == 405
+    assert acme_console.post(page_of(run), {}).status_code == 403
     assert acme_console.post(f"{RUNS}{run.run_id}/body/", {}).status_code == 405
     assert acme_console.get(f"{RUNS}add/").status_code == 403

@@ -11,12 +11,6 @@ from scheduling.processors.workflow_storage.offloading import StoredValue, value
 from scheduling.processors.workflow_storage.selectors import SHOWN_STATES, RunFilter
 from tenants.api.fields import MomentField, StrictSerializer
 
-GRAPH_SCHEMA = {
-    "type": "object",
-    "description": "What the run was made of: nodes with id, type, title and, inside an iteration, its parent; edges.",
-    "additionalProperties": True,
-}
-
 
 class RunErrorSerializer(serializers.Serializer[Any]):
     """Why it failed, or what its last attempt failed of."""
@@ -104,11 +98,10 @@ class WorkflowRunSerializer(WorkflowRunSummarySerializer):
 
     inputs = ValueField()
     outputs = ValueField()
-    graph = serializers.SerializerMethodField()
-
-    @extend_schema_field({**GRAPH_SCHEMA, "nullable": True})
-    def get_graph(self, run: Any) -> Any:
-        return run.graph
+    graph = serializers.DictField(
+        allow_null=True,
+        help_text="What was run: `nodes` with id, type, title and, inside an iteration, its `parent`; `edges`.",
+    )
 
 
 class NodeRunSerializer(serializers.Serializer[Any]):
