@@ -123,6 +123,7 @@ scheduling.job                      cancel        job.cancelled            sched
 scheduling.job                      suspend       job.suspended            scheduling.job
 scheduling.job                      resume        job.resumed              scheduling.job
 scheduling.job                      reveal        job.payload_revealed     scheduling.job
+workflow_storage.workflowrun        reveal        workflow_run.revealed    workflow_storage.workflowrun
 scheduling.kindpause                add           kind.paused              scheduling.kind
 scheduling.kindpause                resume        kind.resumed             scheduling.kind
 scheduling.queue                    add           queue.created            scheduling.queue

@@ -201,6 +201,10 @@ POST   workflows/{workflow}/runs/            jobs.submit       {"inputs": {}}
 GET    approvals/                            workflows.view
 GET    approvals/{approval}/                 workflows.view
 POST   approvals/{approval}/decide/          workflows.approve {"decision": "approved"}
+GET    workflow-runs/                        jobs.view
+GET    workflow-runs/{workflow_run}/         jobs.view
+GET    workflow-runs/{workflow_run}/nodes/   jobs.view
+GET    workflow-runs/{workflow_run}/nodes/{node_run}/ jobs.view
 """
 
 # Pages of models under /admin/: looking, adding, changing (`-`: nobody), then the acts on one row. Deleting a row and
@@ -248,6 +252,7 @@ tenants.tenantsettings             tenant.view     -                -
 tenants.tier                       platform.view   plans.manage     plans.manage
 workflow_execution.approval        workflows.view  -                -                approve:workflows.approve reject:workflows.approve
 workflow_execution.workflow        workflows.view  workflows.manage workflows.manage delete:workflows.manage
+workflow_storage.workflowrun       jobs.view       -                -                reveal:jobs.reveal
 """
 
 # Acts on ticked rows of a list: to whoever may not do one it is not offered, and sent all the same it does nothing.
@@ -292,6 +297,7 @@ POST   scheduling/schedule/{schedule}/backfill/ schedules.manage {"since_0": "20
 GET    scheduling/job/{job}/log/             logs.view
 GET    scheduling/job/{job}/log/download/    logs.view
 GET    retrieval/dataset/{dataset}/search/   datasets.view
+GET    workflow_storage/workflowrun/{workflow_run}/body/ jobs.view
 GET    retrieval/document/upload/            datasets.manage
 POST   retrieval/document/upload/            datasets.manage   {"dataset": "{dataset}", "files": "@b.txt"} 302
 GET    workflow_execution/workflow/{workflow}/run/ jobs.submit

@@ -81,6 +81,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"check_chunks"},
         "upkeep looks at the documents of all tenants",
     ),
+    "scheduling/processors/workflow_storage/upkeep.py": (
+        {"prune_runs"},
+        "upkeep removes the old runs of all tenants",
+    ),
     "scheduling/processors/files/upkeep.py": (
         {"sweep_contents", "_find_missing_files"},
         "upkeep looks at the files of all tenants",

@@ -35,7 +35,7 @@ class Write:
     def of_node(cls, node: NodeRecord) -> Write:
         """A node alone, in the version of its run that is stored; RunNotStoredError where none is."""
         # Shared with nobody who changes the run, so that the node is not ahead of what the run will say.
-        run = WorkflowRun.objects.select_for_update().filter(pk=node.run_id).values("version").first()
+        run = WorkflowRun.objects.select_for_update(no_key=True).filter(pk=node.run_id).values("version").first()
         if run is None:
             raise RunNotStoredError(f"The run {node.run_id} of the node {node.node_id} is not stored.")
         row = node_row(node, tenant_id=require_tenant_id(), run_version=run["version"])

@@ -35,6 +35,9 @@ _FALLBACK_REASONS = {
     "quarantined": "The job crashed its workers.",
 }
 HEAVY_FIELDS: Final = ("inputs", "outputs", "graph")
+_SHOWN: Final = ("shown_state", "shown_error_code", "shown_error_message", "is_pending")
+# How often a run is read anew that is being written while it is read.
+_LOOKS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +101,16 @@ def get_run(run_id: UUID) -> WorkflowRun:
 
 
 def find_nodes(run_id: UUID) -> QuerySet[NodeRun]:
-    """The nodes of a run with ``shown_state``, each with its ``run``; a node is open only while its run is."""
+    """The nodes of a run with ``shown_state``; a node is open only while its run is."""
     nodes = _with_job(NodeRun.objects.filter(run_id=run_id), job="run__job_id", run="run_id", prefix="run_", of="run__")
-    is_left = Q(run_shown_state__in=_TERMINAL) & ~Q(state__in=_TERMINAL)
+    is_left = Q(state__in=OPEN_STATES) & Q(run_shown_state__in=_TERMINAL)
     shown = Case(
         When(is_left, then=Value(RunState.CANCELLED.value)),
-        When(Q(run_shown_state=PAUSED) & Q(state=RunState.RUNNING.value), then=Value(PAUSED)),
+        When(Q(state=RunState.RUNNING.value) & Q(run_shown_state=PAUSED), then=Value(PAUSED)),
         default=F("state"),
         output_field=CharField(),
     )
-    found: QuerySet[NodeRun] = nodes.select_related("run").annotate(shown_state=shown)
+    found: QuerySet[NodeRun] = nodes.annotate(shown_state=shown)
     return found
 
 
@@ -120,15 +123,25 @@ def get_node(run_id: UUID, node_key: UUID) -> NodeRun:
 
 
 def read_picture(run_id: UUID, *, most_nodes: int) -> RunPicture:
-    """A run with its nodes, the first ones where there are more, both read by one statement."""
-    run = get_run(run_id)
-    nodes = list(find_nodes(run_id).order_by("id")[:most_nodes])
-    if nodes:
-        # The run as the nodes' statement has seen it, which may be newer than the one before.
-        run = nodes[0].run
-        for name in ("shown_state", "shown_error_code", "shown_error_message", "is_pending"):
-            setattr(run, name, getattr(nodes[0], f"run_{name}"))
+    """A run with its nodes, the first ones where there are more, as of one moment; values of nodes are not read."""
+    heavy = [*(f"run__{name}" for name in HEAVY_FIELDS), "inputs", "outputs"]
+    nodes_of = find_nodes(run_id).select_related("run").defer(*heavy).order_by("id")[:most_nodes]
+    for _ in range(_LOOKS):
+        run: Any = get_run(run_id)
+        nodes: list[Any] = list(nodes_of.all())
+        # The nodes' statement has seen the run, too: where it was written in between, both are read again.
+        if not nodes or _seen(nodes[0].run, nodes[0], "run_") == _seen(run, run, ""):
+            return RunPicture(run, nodes)
+    # It is written all the time: as the nodes have seen it, which says less of its values for this once.
+    run = nodes[0].run
+    for name in _SHOWN:
+        setattr(run, name, getattr(nodes[0], f"run_{name}"))
     return RunPicture(run, nodes)
+
+
+def _seen(run: Any, shown: Any, prefix: str) -> tuple[Any, ...]:
+    versions = (run.version, run.inputs_version, run.outputs_version)
+    return (*versions, *(getattr(shown, f"{prefix}{name}") for name in _SHOWN))
 
 
 def _with_job(rows: QuerySet[Any], *, job: str, run: str, prefix: str, of: str = "") -> QuerySet[Any]:
@@ -136,10 +149,11 @@ def _with_job(rows: QuerySet[Any], *, job: str, run: str, prefix: str, of: str =
     jobs = apps.get_model("scheduling", "Job").objects.filter(pk=OuterRef(job))
     names = {name: f"{prefix}job_{name}" for name in ("state", "error_type", "error_message")}
     rows = rows.annotate(**{alias: Subquery(jobs.values(name)[:1]) for name, alias in names.items()})
-    is_settled = Q(**{f"{of}state__in": _TERMINAL})
-    is_cancelled = Q(**{names["state"]: _CANCELLED_JOB}) & ~is_settled
-    is_dead = Q(**{f"{names['state']}__in": _DEAD_JOB_STATES}) & ~is_settled
-    is_paused = Q(**{names["state"]: "suspended", f"{of}state": RunState.RUNNING.value})
+    # First what the row says: in this order PostgreSQL asks for jobs of open runs alone.
+    is_open = Q(**{f"{of}state__in": OPEN_STATES})
+    is_cancelled = is_open & Q(**{names["state"]: _CANCELLED_JOB})
+    is_dead = is_open & Q(**{f"{names['state']}__in": _DEAD_JOB_STATES})
+    is_paused = Q(**{f"{of}state": RunState.RUNNING.value}) & Q(**{names["state"]: "suspended"})
     ended = is_cancelled | is_dead
     code = Coalesce(NullIf(names["error_type"], Value("")), F(names["state"]))
     message = Coalesce(NullIf(names["error_message"], Value("")), _fallback_reason(names["state"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.contrib import admin
 from django.contrib.auth.models import User
@@ -19,8 +19,12 @@ from scheduling.processors.document_indexing.uploads import upload_documents
 from scheduling.processors.retrieval.services import create_dataset
 from scheduling.processors.workflow_execution.models import Approval
 from scheduling.processors.workflow_execution.services import create_workflow
+from scheduling.processors.workflow_storage.backends import get_records
+from scheduling.processors.workflow_storage.models import NodeRun
+from scheduling.processors.workflow_storage.records import NodeRecord, RunRecord, RunState
 from scheduling.services.schedules.definitions import create_schedule
 from tenants.context import all_tenants, tenant_context
+from tenants.ids import uuid7
 from tenants.models import AuditLogEntry, Membership, Role, Tenant
 from tenants.services.api_keys import issue_api_key
 from tenants.services.audit_requests import request_verification
@@ -88,6 +92,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
             expires_at=timezone.now() + timedelta(days=1),
         )
     key = issue_api_key(tenant=tenant, name="spare").key
+    run, node = _store_run(work)
     schedule = create_schedule(tenant=tenant, values={"name": "nightly", "kind": "noop", "cron": "30 2 * * *"})
     with all_tenants():
         entry = AuditLogEntry.objects.filter(tenant=tenant).first()
@@ -104,6 +109,8 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "document": upload.files[0].document.pk,
         "workflow": workflow.pk,
         "approval": approval.pk,
+        "workflow_run": run,
+        "node_run": node,
         "member": membership.pk,
         "key": key.pk,
         "entry": entry.pk,
@@ -114,6 +121,24 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "plan": tenant.plan_id,
         "cfs_plan": CFSPlan.objects.get(is_active=True).pk,
     }
+
+
+def _store_run(work: Work) -> tuple[UUID, UUID]:
+    """A run of a workflow with one node."""
+    run = RunRecord(
+        run_id=uuid7(),
+        tenant_id=work.tenant.pk,
+        workflow_id=uuid7(),
+        workflow_version=1,
+        job_id=work.failed.pk,
+        version=1,
+        state=RunState.FAILED,
+        inputs={"question": "x"},
+    )
+    node = NodeRecord(run_id=run.run_id, node_id="start", version=1, node_type="start", state=RunState.FAILED)
+    with tenant_context(work.tenant):
+        get_records().save_many(run, [node])
+        return run.run_id, NodeRun.objects.get(run_id=run.run_id).pk
 
 
 def _raise_error(work: Work) -> str:
