@@ -33,6 +33,9 @@ class Permission(StrEnum):
     FILES_VIEW = "files.view"  # which files there are
     FILES_DOWNLOAD = "files.download"  # what is in them
     FILES_MANAGE = "files.manage"  # upload, delete
+    WORKFLOWS_VIEW = "workflows.view"  # definitions, and what runs ask
+    WORKFLOWS_MANAGE = "workflows.manage"
+    WORKFLOWS_APPROVE = "workflows.approve"  # answer what runs ask
     SCHEDULES_VIEW = "schedules.view"
     SCHEDULES_MANAGE = "schedules.manage"
     AUDIT_VIEW = "audit.view"
@@ -66,6 +69,7 @@ _VIEWER: Final = frozenset(
         _P.LOGS_VIEW,
         _P.DATASETS_VIEW,
         _P.FILES_VIEW,
+        _P.WORKFLOWS_VIEW,
         _P.SCHEDULES_VIEW,
         _P.MEMBERS_VIEW,
     }
@@ -80,6 +84,8 @@ _DEVELOPER: Final = _VIEWER | {
     _P.DATASETS_MANAGE,
     _P.FILES_DOWNLOAD,
     _P.FILES_MANAGE,
+    _P.WORKFLOWS_MANAGE,
+    _P.WORKFLOWS_APPROVE,
     _P.SCHEDULES_MANAGE,
     _P.AUDIT_VIEW,
 }

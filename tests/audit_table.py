@@ -83,6 +83,12 @@ POST   datasets/{dataset}/reindex/       dataset.reindexed       retrieval.datas
 POST   files/                            files.uploaded          files.uploadedfile
 DELETE files/{file}/                     file.deleted            files.uploadedfile
 POST   files/{file}/link/                file.link_made          files.uploadedfile
+POST   workflows/                        workflow.created        workflow_execution.workflow
+PATCH  workflows/{workflow}/             workflow.updated        workflow_execution.workflow
+DELETE workflows/{workflow}/             workflow.deleted        workflow_execution.workflow
+POST   workflows/{workflow}/versions/    workflow.version_added  workflow_execution.workflow
+POST   workflows/{workflow}/runs/        job.submitted           scheduling.job
+POST   approvals/{approval}/decide/      approval.decided        workflow_execution.approval
 """
 
 # Pages of models under /admin/: adding, changing, and the acts on one row.
@@ -129,6 +135,7 @@ scheduling.job                      cancel        job.cancelled            sched
 scheduling.job                      suspend       job.suspended            scheduling.job
 scheduling.job                      resume        job.resumed              scheduling.job
 scheduling.job                      reveal        job.payload_revealed     scheduling.job
+workflow_storage.workflowrun        reveal        workflow_run.revealed    workflow_storage.workflowrun
 scheduling.kindpause                add           kind.paused              scheduling.kind
 scheduling.kindpause                resume        kind.resumed             scheduling.kind
 scheduling.queue                    add           queue.created            scheduling.queue
@@ -177,6 +184,11 @@ tenants.tenantlimit                 change        tenant.limit_set         tenan
 tenants.tenantlimit                 clear         tenant.limit_cleared     tenants.tenant
 tenants.tier                        add           tier.created             tenants.tier
 tenants.tier                        change        tier.updated             tenants.tier
+workflow_execution.approval         approve       approval.decided         workflow_execution.approval
+workflow_execution.approval         reject        approval.decided         workflow_execution.approval
+workflow_execution.workflow         add           workflow.created         workflow_execution.workflow
+workflow_execution.workflow         change        workflow.updated         workflow_execution.workflow
+workflow_execution.workflow         delete        workflow.deleted         workflow_execution.workflow
 """
 
 # Acts on ticked rows of a list.
@@ -196,6 +208,7 @@ POST auth/user/{user}/password/            user.changed          auth.user
 POST files/uploadedfile/upload/            files.uploaded        files.uploadedfile
 POST retrieval/document/upload/            documents.uploaded    retrieval.dataset
 POST scheduling/deadletter/requeue/        job.retried           scheduling.job
+POST workflow_execution/workflow/{workflow}/run/ job.submitted   scheduling.job
 POST scheduling/deadletter/{letter}/requeue-edited/ job.retried  scheduling.job
 POST scheduling/schedule/{schedule}/backfill/ schedule.backfilled scheduling.schedule
 POST tenants/tenantsettings/of/{tenant}/   settings.changed      tenants.tenant
@@ -280,6 +293,7 @@ NO_ACTS: dict[str, str] = {
     "POST schedules/preview/": "computes times and stores nothing",
     "POST cfs-plans/what-if/": "simulates and stores nothing",
     "POST datasets/{dataset}/search/": "a search whose words are too long for a URL",
+    "POST workflows/check/": "checks a definition and stores nothing",
     "GET audit-log/export/": "recorded, and tested in test_faces.py: it is the one GET that is an act",
     "POST tenants/tenant/choose/": "what a member looks at next stands in its own session",
     "check": "Django's, reads",

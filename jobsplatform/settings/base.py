@@ -45,10 +45,12 @@ INSTALLED_APPS = [
     "scheduling",
     "scheduling.processors.files",
     "scheduling.processors.retrieval",
+    "scheduling.processors.workflow_storage",
     # Plug-ins: one line each, and removing the line removes the kind.
     "scheduling.processors.document_indexing",
     "scheduling.processors.diagnostics",
     "scheduling.processors.http_call",
+    "scheduling.processors.workflow_execution",
 ]
 
 MIDDLEWARE = [

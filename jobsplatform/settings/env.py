@@ -69,6 +69,9 @@ env = environ.Env(
     EMBEDDING_MODEL=(str, ""),
     EMBEDDING_DIMENSIONS=(int, 512),
     EXACT_SEARCH_MAX_CHUNKS=(int, 100_000),
+    # Workflow runs
+    WORKFLOW_RECORDS=(str, "synchronous"),
+    WORKFLOW_INLINE_VALUE_BYTES=(int, 8_192),
     # Observability
     METRICS_TOKEN=(str, ""),
     METRICS_PORT=(int, 0),

@@ -29,6 +29,8 @@ GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
         (
             Page("scheduling.Job", "Jobs", "work", "jobs"),
             Page("scheduling.Batch", "Batches", "stacks"),
+            Page("workflow_execution.Workflow", "Workflows", "account_tree"),
+            Page("workflow_execution.Approval", "Approvals", "approval"),
             Page("scheduling.DeadLetter", "Dead letters", "mark_email_unread", "dead-letters"),
             Page("scheduling.Circuit", "Circuit breakers", "electrical_services"),
             Page("scheduling.Queue", "Queues", "table_rows", "queues"),

@@ -41,6 +41,9 @@ datasets.manage           developer owner key                            admin
 files.view         viewer developer owner key           auditor operator admin
 files.download            developer owner key                            admin
 files.manage              developer owner key                            admin
+workflows.view     viewer developer owner key           auditor operator admin
+workflows.manage          developer owner key                            admin
+workflows.approve         developer owner key                            admin
 schedules.view     viewer developer owner key           auditor operator admin
 schedules.manage          developer owner key                   operator admin
 audit.view                developer owner key           auditor operator admin
@@ -197,6 +200,24 @@ POST   files/                                files.manage      {}               
 GET    files/{file}/                         files.view
 DELETE files/{file}/                         files.manage
 POST   files/{file}/link/                    files.download    {}
+GET    workflows/                            workflows.view
+POST   workflows/                            workflows.manage  {"name": "new", "definition": {"nodes": [{"id": "start", "type": "start"}, {"id": "end", "type": "end"}], "edges": [{"from": "start", "to": "end"}]}}
+GET    workflows/schema/                     workflows.view
+POST   workflows/check/                      workflows.view    {"definition": {"nodes": []}}
+GET    workflows/{workflow}/                 workflows.view
+PATCH  workflows/{workflow}/                 workflows.manage  {"description": "x"}
+DELETE workflows/{workflow}/                 workflows.manage
+GET    workflows/{workflow}/versions/        workflows.view
+POST   workflows/{workflow}/versions/        workflows.manage  {"definition": {"nodes": [{"id": "start", "type": "start"}, {"id": "end", "type": "end"}], "edges": [{"from": "start", "to": "end"}]}}
+GET    workflows/{workflow}/versions/1/      workflows.view
+POST   workflows/{workflow}/runs/            jobs.submit       {"inputs": {}}
+GET    approvals/                            workflows.view
+GET    approvals/{approval}/                 workflows.view
+POST   approvals/{approval}/decide/          workflows.approve {"decision": "approved"}
+GET    workflow-runs/                        jobs.view
+GET    workflow-runs/{workflow_run}/         jobs.view
+GET    workflow-runs/{workflow_run}/nodes/   jobs.view
+GET    workflow-runs/{workflow_run}/nodes/{node_run}/ jobs.view
 """
 
 # Pages of models under /admin/: looking, adding, changing (`-`: nobody), then the acts on one row. Deleting a row and
@@ -243,6 +264,9 @@ tenants.tenanterasure              tenants.erase   -                -           
 tenants.tenantlimit                tenant.view     tenants.manage   tenants.manage   clear:tenants.manage
 tenants.tenantsettings             tenant.view     -                -
 tenants.tier                       platform.view   plans.manage     plans.manage
+workflow_execution.approval        workflows.view  -                -                approve:workflows.approve reject:workflows.approve
+workflow_execution.workflow        workflows.view  workflows.manage workflows.manage delete:workflows.manage
+workflow_storage.workflowrun       jobs.view       -                -                reveal:jobs.reveal
 """
 
 # Acts on ticked rows of a list: to whoever may not do one it is not offered, and sent all the same it does nothing.
@@ -289,8 +313,12 @@ GET    scheduling/job/{job}/log/download/    logs.view
 GET    files/uploadedfile/upload/            files.manage
 POST   files/uploadedfile/upload/            files.manage      {"tenant": "{tenant}", "files": "@b.txt"} 302
 GET    retrieval/dataset/{dataset}/search/   datasets.view
+GET    workflow_storage/workflowrun/{workflow_run}/body/ jobs.view
 GET    retrieval/document/upload/            datasets.manage
 POST   retrieval/document/upload/            datasets.manage   {"dataset": "{dataset}", "files": "@b.txt"} 302
+GET    workflow_execution/workflow/{workflow}/run/ jobs.submit
+POST   workflow_execution/workflow/{workflow}/run/ jobs.submit {"inputs": ""}            302
+GET    workflow_execution/workflow/{workflow}/versions/1/ workflows.view
 POST   scheduling/upkeeprun/run/partitions/  upkeep.run                                302
 POST   tenants/auditlogentry/verify/         audit.view                                302
 GET    tenants/auditverification/{verification}/part/ audit.view

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 # file: the functions that open a door, and why they must.
 EXPECTED: dict[str, tuple[set[str], str]] = {
+    "scheduling/processors/workflow_execution/upkeep.py": (
+        {"sweep_ended_runs"},
+        "it looks for what the runs of all tenants have left behind",
+    ),
     "jobsplatform/demo/readings.py": (
         {"read_counts", "read_executions", "read_death_reasons", "read_runs"},
         "the demo compares its tenants with one another",
@@ -76,6 +80,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/processors/retrieval/upkeep.py": (
         {"check_chunks"},
         "upkeep looks at the documents of all tenants",
+    ),
+    "scheduling/processors/workflow_storage/upkeep.py": (
+        {"prune_runs"},
+        "upkeep removes the old runs of all tenants",
     ),
     "scheduling/processors/files/upkeep.py": (
         {"sweep_contents", "_find_missing_files"},

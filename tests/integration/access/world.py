@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.contrib import admin
 from django.contrib.auth.models import User
@@ -17,8 +18,14 @@ from scheduling.models import CFSPlan, JobError
 from scheduling.processors.document_indexing.uploads import upload_documents
 from scheduling.processors.files.services import upload_files
 from scheduling.processors.retrieval.services import create_dataset
+from scheduling.processors.workflow_execution.models import Approval
+from scheduling.processors.workflow_execution.services import create_workflow
+from scheduling.processors.workflow_storage.backends import get_records
+from scheduling.processors.workflow_storage.models import NodeRun
+from scheduling.processors.workflow_storage.records import NodeRecord, RunRecord, RunState
 from scheduling.services.schedules.definitions import create_schedule
-from tenants.context import all_tenants
+from tenants.context import all_tenants, tenant_context
+from tenants.ids import uuid7
 from tenants.models import AuditLogEntry, Membership, Role, Tenant
 from tenants.services.api_keys import issue_api_key
 from tenants.services.audit_requests import request_verification
@@ -29,6 +36,10 @@ from tests.integration.console.conftest import Work, make_work
 
 PLATFORM = ("auditor", "operator", "admin")
 KEYS = {"key": None, "one_scope": ["jobs.view"]}
+DEFINITION = {
+    "nodes": [{"id": "start", "type": "start"}, {"id": "end", "type": "end"}],
+    "edges": [{"from": "start", "to": "end"}],
+}
 PASSWORD = "the password of the cast"
 
 
@@ -72,7 +83,18 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
     dataset = create_dataset(tenant=tenant, name="handbook")
     upload = upload_documents(tenant=tenant, dataset=dataset, files=[SimpleUploadedFile("a.txt", b"one")])
     file = upload_files(tenant=tenant, files=[SimpleUploadedFile("c.txt", b"three")])[0]
+    workflow = create_workflow(tenant=tenant, name="greeting", definition=DEFINITION)
+    with tenant_context(tenant):
+        approval = Approval.objects.create(
+            tenant=tenant,
+            workflow=workflow,
+            job_id=work.waiting.pk,
+            node="ok",
+            title="Send it?",
+            expires_at=timezone.now() + timedelta(days=1),
+        )
     key = issue_api_key(tenant=tenant, name="spare").key
+    run, node = _store_run(work)
     schedule = create_schedule(tenant=tenant, values={"name": "nightly", "kind": "noop", "cron": "30 2 * * *"})
     with all_tenants():
         entry = AuditLogEntry.objects.filter(tenant=tenant).first()
@@ -88,6 +110,10 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "dataset": dataset.pk,
         "document": upload.files[0].document.pk,
         "file": file.pk,
+        "workflow": workflow.pk,
+        "approval": approval.pk,
+        "workflow_run": run,
+        "node_run": node,
         "member": membership.pk,
         "key": key.pk,
         "entry": entry.pk,
@@ -98,6 +124,24 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "plan": tenant.plan_id,
         "cfs_plan": CFSPlan.objects.get(is_active=True).pk,
     }
+
+
+def _store_run(work: Work) -> tuple[UUID, UUID]:
+    """A run of a workflow with one node."""
+    run = RunRecord(
+        run_id=uuid7(),
+        tenant_id=work.tenant.pk,
+        workflow_id=uuid7(),
+        workflow_version=1,
+        job_id=work.failed.pk,
+        version=1,
+        state=RunState.FAILED,
+        inputs={"question": "x"},
+    )
+    node = NodeRecord(run_id=run.run_id, node_id="start", version=1, node_type="start", state=RunState.FAILED)
+    with tenant_context(work.tenant):
+        get_records().save_many(run, [node])
+        return run.run_id, NodeRun.objects.get(run_id=run.run_id).pk
 
 
 def _raise_error(work: Work) -> str:

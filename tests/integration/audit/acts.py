@@ -347,6 +347,8 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
     "django_celery_beat.solarschedule change": lambda world: {"latitude": "2"},
     "retrieval.dataset add": lambda world: {"tenant": acme().pk, "name": "another"},
     "retrieval.dataset change": lambda world: {"description": "changed"},
+    "workflow_execution.workflow add": lambda world: {"tenant": acme().pk, "name": "another"},
+    "workflow_execution.workflow change": lambda world: {"description": "changed"},
     "scheduling.circuit add": lambda world: {
         "kind": "noop",
         "dependency": "api",
@@ -479,6 +481,9 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
         {"password1": PASSWORD, "password2": PASSWORD, "usable_password": "true"},
     ),
     "POST retrieval/document/upload/": _upload_by_console,
+    "POST workflow_execution/workflow/{workflow}/run/": lambda world: _post(
+        world, f"workflow_execution/workflow/{world.own['workflow']}/run/", {"inputs": ""}
+    ),
     "POST scheduling/schedule/{schedule}/backfill/": lambda world: _post(
         world,
         f"scheduling/schedule/{world.own['schedule']}/backfill/",
@@ -529,6 +534,7 @@ CONSOLE_READS = (
     "scheduling/deadletter/groups/",
     "tenants/auditverification/{verification}/part/",
     "retrieval/dataset/{dataset}/search/",
+    "workflow_execution/workflow/{workflow}/versions/1/",
 )
 
 

@@ -57,7 +57,7 @@ def test_a_job_that_is_put_off_is_due_again_and_burns_nothing(started: StartedEx
         assert timedelta(seconds=50) < due.due_at - timezone.now() < timedelta(seconds=61)
         assert Execution.objects.get(job_id=job.pk).outcome == Execution.Outcome.PUT_OFF
         explanation = why_waiting(job)
-        JobDue.objects.update(due_at=timezone.now())
+        JobDue.objects.update(due_at=timezone.now() - timedelta(minutes=1))
     assert explanation is not None
     assert explanation.reasons[0].until == due.due_at
     tick()

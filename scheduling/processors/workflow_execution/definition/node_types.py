@@ -192,14 +192,14 @@ _ALL: Final = (
         name="knowledge_retrieval",
         title="Search in a dataset",
         properties={
-            "dataset": {"type": "string", "format": "uuid", "pattern": "^[0-9a-fA-F-]{36}$"},
+            "dataset": {**TEMPLATE, "maxLength": 200, "description": "The id of a dataset."},
             "query": {**TEMPLATE, "maxLength": 8_000},
             "top_k": {"type": "integer", "minimum": 1, "maximum": 50, "default": 5},
             "mode": {"enum": ["hybrid", "vector", "text"], "default": "hybrid"},
         },
         required=("dataset", "query"),
         outputs=("results", "text"),
-        expressions=lambda config: _templates(config, "query"),
+        expressions=lambda config: _templates(config, "dataset", "query"),
         max_retries=2,
     ),
     NodeType(

@@ -220,8 +220,11 @@ class Planner:
         if node.parent is None:
             self._end(code, f"{node.title or node.id}: {message}")
             return
-        around, index = Key(node.parent, key.path[:-1]), key.path[-1]
-        iteration, step = self.graph.nodes[node.parent], self.state.steps[around]
+        self.fail_item(Key(node.parent, key.path[:-1]), key.path[-1], code, message)
+
+    def fail_item(self, around: Key, index: int, code: str, message: str) -> None:
+        """An item of an iteration has failed: it is left out, or the iteration has failed with it."""
+        iteration, step = self.graph.nodes[around.node_id], self.state.steps[around]
         if iteration.config.get("on_item_error") == "skip":
             step.failed += 1
             step.items[index] = None

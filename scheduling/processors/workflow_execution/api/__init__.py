@@ -1,0 +1,1 @@
+"""Workflows, their versions and runs, and approvals over HTTP."""

@@ -1,0 +1,90 @@
+"""The forms of a workflow: every fault of a definition stands beside the field, with its place."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, ClassVar
+
+from django import forms
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+
+from scheduling.processors.workflow_execution.exceptions import DefinitionInvalidError
+from scheduling.processors.workflow_execution.models import Workflow
+from scheduling.processors.workflow_execution.selectors import get_version
+from scheduling.processors.workflow_execution.services import check_definition
+from tenants.admin.json_fields import StrictJSONField
+from tenants.models import Tenant
+
+ROWS = 28
+EMPTY = {
+    "nodes": [{"id": "start", "type": "start"}, {"id": "end", "type": "end"}],
+    "edges": [{"from": "start", "to": "end"}],
+}
+
+
+class IndentedJSONField(StrictJSONField):
+    """JSON as people read it."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return (
+            json.dumps(value, indent=2, ensure_ascii=False) if isinstance(value, dict) else super().prepare_value(value)
+        )
+
+
+class WorkflowForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A workflow with the definition of its latest version."""
+
+    own_tenant: ClassVar[Tenant | None] = None
+
+    definition = IndentedJSONField(
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": ROWS, "spellcheck": "false", "class": "font-mono"}),
+        help_text="Nodes and edges as JSON; docs/workflows.md tells them. A change becomes the next version.",
+    )
+    note = forms.CharField(
+        required=False,
+        max_length=500,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text="What has changed; kept with the version.",
+    )
+
+    class Meta:
+        model = Workflow
+        fields = ("name", "description")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "definition" not in self.fields:
+            return
+        is_new = self.instance._state.adding
+        latest = None if is_new else get_version(self.instance.pk, self.instance.latest_version)
+        self.fields["definition"].initial = EMPTY if latest is None else latest.definition
+
+    def clean_definition(self) -> Any:
+        """Every fault with its place, as a JSON pointer."""
+        definition = self.cleaned_data["definition"]
+        tenant = self.own_tenant or self.cleaned_data.get("tenant")
+        if tenant is None:
+            return definition
+        try:
+            check_definition(tenant, definition)
+        except DefinitionInvalidError as refusal:
+            faults = [f"{fault['pointer'] or '/'}: {fault['detail']} ({fault['code']})" for fault in refusal.errors]
+            raise forms.ValidationError(faults or [refusal.detail]) from refusal
+        return definition
+
+
+class RunForm(forms.Form):
+    """What a run is given."""
+
+    inputs = StrictJSONField(
+        required=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 8, "spellcheck": "false"}),
+        help_text='The inputs that the start node declares, as JSON: {"question": "…"}. Empty: none.',
+    )
+
+    def clean_inputs(self) -> Any:
+        """An object, or nothing."""
+        inputs = self.cleaned_data["inputs"]
+        if inputs is not None and not isinstance(inputs, dict):
+            raise forms.ValidationError("The inputs are a JSON object.")
+        return inputs

@@ -1,0 +1,87 @@
+"""`http_request`: calls a URL by the one way out, and takes what its status says of itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from scheduling.outgoing_http import Answer, Limits, read_target, send_async
+from scheduling.processors.base import MAX_DEPENDENCY_CHARACTERS, Dependency, PermanentError, TransientError
+from scheduling.processors.workflow_execution.nodes.work import Made, Place, Work
+from tenants.masking import mask_document
+
+MAX_BODY_BYTES = 1024 * 1024
+MAX_HEADERS = 100
+_READING = frozenset({"GET", "HEAD"})
+# The client's errors that time may heal: Request Timeout, Too Early, Too Many Requests.
+_HEALING_STATUSES = frozenset({408, 425, 429})
+
+
+def prepare(place: Place) -> Work:
+    """The request is put together now; its host is what the node depends on."""
+    config = place.config
+    method = config.get("method", "GET")
+    url = place.reading.render(config["url"]).strip()
+    headers = {name: place.reading.render(text).strip() for name, text in config.get("headers", {}).items()}
+    body = _body(place, headers)
+    if method not in _READING:
+        # A server that knows it does the same work once, however often it is asked.
+        headers.setdefault("Idempotency-Key", place.idempotency_key)
+    limits = Limits(
+        read_seconds=place.node.timeout_seconds,
+        total_seconds=place.node.timeout_seconds,
+        body_bytes=MAX_BODY_BYTES,
+        redirects=config.get("redirects", 0),
+    )
+
+    async def call() -> Made:
+        answer = await send_async(method, url, headers=headers.items(), body=body, limits=limits)
+        return _conclude(answer, config.get("expected_statuses"))
+
+    shown = {"method": method, "url": url, "headers": mask_document(headers), "body_bytes": len(body)}
+    authority = read_target(url).authority[:MAX_DEPENDENCY_CHARACTERS]
+    return Work(inputs=shown, later=call, dependency=Dependency(authority))
+
+
+def _body(place: Place, headers: dict[str, str]) -> bytes:
+    if "json" in place.config:
+        if not any(name.lower() == "content-type" for name in headers):
+            headers["Content-Type"] = "application/json"
+        return json.dumps(place.reading.evaluate(place.config["json"]), ensure_ascii=False).encode()
+    return place.reading.render(place.config["body"]).encode() if "body" in place.config else b""
+
+
+def _conclude(answer: Answer, expected: list[int] | None) -> Made:
+    """What an expected answer brings; else the error that it is."""
+    is_expected = answer.status in expected if expected else 200 <= answer.status < 300
+    if not is_expected:
+        message, code = f"{answer.url} answered with the status {answer.status}.", f"http_{answer.status}"
+        if answer.status >= 500 or answer.status in _HEALING_STATUSES:
+            raise TransientError(message, code=code, retry_after_seconds=answer.retry_after_seconds)
+        raise PermanentError(message, code=code)
+    if answer.is_cut:
+        raise PermanentError(f"{answer.url} answered with more than {MAX_BODY_BYTES:,} bytes.", code="body_too_large")
+    return Made(
+        {
+            "status": answer.status,
+            "url": answer.url,
+            "headers": mask_document(dict(answer.headers[:MAX_HEADERS])),
+            **_content_of(answer),
+        }
+    )
+
+
+def _content_of(answer: Answer) -> Mapping[str, Any]:
+    """The body as a text, and as JSON where it is some; no text for bytes that are none."""
+    try:
+        text = answer.body.decode("utf-8")
+    except UnicodeDecodeError:
+        return {"body": None, "json": None}
+    if "\0" in text:
+        return {"body": None, "json": None}
+    try:
+        content = json.loads(text) if "json" in answer.header("content-type") else None
+    except (ValueError, RecursionError):
+        content = None
+    return {"body": text, "json": content}

@@ -1,0 +1,37 @@
+"""The kind: one run of one version of a workflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from scheduling.processors.base import JobContext, Outcome, TaskProcessor
+from scheduling.processors.workflow_execution.running.runner import Runner
+from scheduling.processors.workflow_execution.tenant_settings import SETTINGS
+
+
+class WorkflowExecution(TaskProcessor):
+    """Runs the nodes of a workflow, and goes on where it was when it starts again."""
+
+    kind = "workflow_execution"
+    title = "Workflow run"
+    payload_schema: ClassVar[Mapping[str, Any]] = {
+        "type": "object",
+        "properties": {
+            "workflow_id": {"type": "string", "format": "uuid", "maxLength": 36, "pattern": "^[0-9a-fA-F-]{36}$"},
+            "version": {"type": "integer", "minimum": 1},
+            "inputs": {"type": "object"},
+        },
+        "required": ["workflow_id"],
+        "additionalProperties": False,
+    }
+    # A run gives its slot back at its nodes; the setting max_seconds bounds what it may work for in all.
+    timeout_seconds = 3_600.0
+    # Its nodes have effects outside: it is settled before the next begins.
+    is_mergeable = False
+    # What fails is what a node calls, not the kind.
+    has_circuit = False
+    settings = tuple(setting.key for setting in SETTINGS.settings)
+
+    def process(self, context: JobContext) -> Outcome:
+        return Runner(context).run()

@@ -1,0 +1,118 @@
+"""Where nodes do their work: at once, on the event loop of the process, or in a thread of the run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from django.db import Error as DatabaseError
+
+from scheduling.processors.base import JobContext, PermanentError, TransientError
+from scheduling.processors.model_endpoints import event_loop
+from scheduling.processors.workflow_execution.engine.state import NodeError
+from scheduling.processors.workflow_execution.engine.tasks import Task
+from scheduling.processors.workflow_execution.engine.variables import TemplateFailedError, VariableMissingError
+from scheduling.processors.workflow_execution.nodes.work import Result, Work
+from tenants.exceptions import DomainError
+
+logger = logging.getLogger(__name__)
+
+type Ended = tuple[Task, Result | NodeError]
+
+
+@dataclass(slots=True)
+class _AtWork:
+    """A node whose work was begun, within what it depends on."""
+
+    task: Task
+    future: Future[Result]
+    dependency: ExitStack
+
+
+class Lanes:
+    """The nodes of a run that are at work."""
+
+    def __init__(self, context: JobContext, *, threads: int) -> None:
+        self._context = context
+        self._threads = threads
+        self._pool: ThreadPoolExecutor | None = None
+        self._at_work: list[_AtWork] = []
+
+    def __len__(self) -> int:
+        return len(self._at_work)
+
+    def begin(self, task: Task, work: Work) -> None:
+        """Let a node's work begin; raises Interrupted where what it depends on is down."""
+        stack = ExitStack()
+        if work.dependency is not None:
+            stack.enter_context(self._context.dependency(work.dependency))
+        if work.later is not None:
+            future = event_loop.submit(_within(work.later, task.node.timeout_seconds))
+        else:
+            assert work.aside is not None
+            self._pool = self._pool or ThreadPoolExecutor(self._threads, thread_name_prefix="workflow-node")
+            future = self._pool.submit(work.aside)
+        self._at_work.append(_AtWork(task, future, stack))
+
+    def wait(self, seconds: float) -> list[Ended]:
+        """What has ended, as soon as anything has, or after some time nothing."""
+        wait([one.future for one in self._at_work], timeout=seconds, return_when=FIRST_COMPLETED)
+        ended = [one for one in self._at_work if one.future.done()]
+        self._at_work = [one for one in self._at_work if not one.future.done()]
+        return [(one.task, _answer_of(one)) for one in ended]
+
+    def drop(self, is_wanted: Callable[[Task], bool]) -> None:
+        """Let go of the work of nodes that nobody waits for any more."""
+        for one in self._at_work:
+            if not is_wanted(one.task):
+                one.future.cancel()
+
+    def close(self) -> None:
+        """Let go of everything; a thread ends what it does, and nobody takes it."""
+        for one in self._at_work:
+            one.future.cancel()
+        self._at_work.clear()
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def failure_of(error: Exception) -> NodeError:
+    """What an error of a node's work means for the node."""
+    match error:
+        case TemplateFailedError():
+            return NodeError("template_failed", str(error))
+        case VariableMissingError():
+            return NodeError("variable_missing", str(error))
+        case PermanentError():
+            return NodeError(error.code, str(error))
+        case TransientError():
+            return NodeError(error.code, str(error), is_transient=True, retry_after_seconds=error.retry_after_seconds)
+        case DomainError():
+            return NodeError(error.code, error.detail, is_transient=error.category == "unavailable")
+        case DatabaseError() if "statement timeout" in str(error):
+            return NodeError("timed_out", "The database took too long.", is_transient=True)
+    logger.error("workflow.node_failed", exc_info=error)
+    return NodeError("internal_error", f"The node broke: {type(error).__name__}.", is_transient=True)
+
+
+async def _within(work: Callable[[], Awaitable[Result]], seconds: float) -> Result:
+    try:
+        async with asyncio.timeout(seconds):
+            return await work()
+    except TimeoutError as error:
+        raise TransientError(f"It took longer than {seconds:g} s.", code="timed_out") from error
+
+
+def _answer_of(one: _AtWork) -> Result | NodeError:
+    if one.future.cancelled():
+        one.dependency.close()
+        return NodeError("cancelled", "It is not needed any more.")
+    try:
+        with one.dependency:
+            return one.future.result()
+    except Exception as error:  # noqa: BLE001 - whatever a node's work raises is the node's error
+        return failure_of(error)

@@ -1,0 +1,107 @@
+"""What an engine says of a run and its nodes, and the one way to say it. Pure: nothing here knows the database.
+
+An engine writes at its safe points, inside the transaction of the checkpoint::
+
+    context.checkpoint(state, effects=lambda: records.save_many(run, nodes))
+
+A write may come late, twice, or after a newer one; :mod:`merging` says what becomes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+from uuid import UUID
+
+type JsonObject = Mapping[str, Any]
+
+
+class RunState(StrEnum):
+    """How a run or a node stands."""
+
+    RUNNING = "running"
+    WAITING = "waiting"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing follows it."""
+        return self in TERMINAL_STATES
+
+
+TERMINAL_STATES = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.SKIPPED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """A run as it stands at ``version``.
+
+    ``version`` begins at 1 and rises with every change. None for ``inputs``, ``outputs``, ``graph`` or ``started_at``
+    says nothing of it: what is stored stays, so a write carries only what changed. ``graph`` is what the run's pages
+    draw, ``{"nodes": [{"id", "type", "title", "parent"?}], "edges": [{"source", "target", "label"?}]}``; it is said
+    once, or the same each time. ``parent`` is the id of the iteration that a node stands in.
+    """
+
+    run_id: UUID
+    tenant_id: UUID
+    workflow_id: UUID
+    workflow_version: int
+    job_id: UUID
+    version: int
+    state: RunState
+    inputs: JsonObject | None = None
+    outputs: JsonObject | None = None
+    error_code: str = ""
+    error_message: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    total_tokens: int = 0
+    total_steps: int = 0
+    graph: JsonObject | None = None
+    workflow_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRecord:
+    """A node of a run as it stands at ``version``, which is the node's own.
+
+    ``path`` holds the indexes of the iterations around the node, () at the top. None for ``inputs``, ``outputs`` or
+    ``started_at`` says nothing of it, as with a run.
+    """
+
+    run_id: UUID
+    node_id: str
+    path: tuple[int, ...] = ()
+    version: int
+    node_type: str
+    state: RunState
+    attempt: int = 1
+    inputs: JsonObject | None = None
+    outputs: JsonObject | None = None
+    error_code: str = ""
+    error_message: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    tokens: int = 0
+
+
+class RunRecords(Protocol):
+    """Where runs are stored. Each call belongs to the transaction around it, in the context of the run's tenant."""
+
+    def save_run(self, run: RunRecord) -> None:
+        """Store a run as it stands."""
+        ...
+
+    def save_node(self, node: NodeRecord) -> None:
+        """Store a node as it stands; its run was stored before, else RunNotStoredError."""
+        ...
+
+    def save_many(self, run: RunRecord, nodes: Sequence[NodeRecord]) -> None:
+        """Store a run and some of its nodes, together or not at all."""
+        ...

@@ -1,0 +1,64 @@
+"""States of runs in the console: a glyph, a tone and the word, never a colour alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from scheduling.processors.workflow_storage.records import RunState
+from scheduling.processors.workflow_storage.selectors import PAUSED
+
+_MINUTE, _HOUR = 60, 3_600
+
+
+@dataclass(frozen=True, slots=True)
+class StateMark:
+    """How a state is shown; tones are those of the console's style sheet."""
+
+    glyph: str
+    tone: str
+
+
+MARKS: Final[Mapping[str, StateMark]] = {
+    RunState.RUNNING: StateMark("▶", "busy"),
+    RunState.WAITING: StateMark("◷", "wait"),
+    RunState.SUCCEEDED: StateMark("✓", "good"),
+    RunState.FAILED: StateMark("✕", "bad"),
+    RunState.CANCELLED: StateMark("⊘", "quiet"),
+    RunState.SKIPPED: StateMark("⇄", "quiet"),
+    PAUSED: StateMark("‖", "warn"),
+}
+NOT_BEGUN: Final = StateMark("○", "quiet")
+
+
+def mark_of(state: str) -> StateMark:
+    """The mark of a state; that of a node that was not begun where there is none."""
+    return MARKS.get(state, NOT_BEGUN)
+
+
+def badge(state: str) -> SafeString:
+    """A state as the console's other lists show theirs."""
+    mark = mark_of(state)
+    return format_html(
+        '<span class="console-mark" data-tone="{}"><span aria-hidden="true">{}</span> {}</span>',
+        mark.tone,
+        mark.glyph,
+        state or "not begun",
+    )
+
+
+def seconds_in_words(seconds: float | None) -> str:
+    """A duration as a person says it."""
+    if seconds is None:
+        return "–"
+    if seconds < 1:
+        return f"{seconds * 1_000:.0f} ms"
+    if seconds < _MINUTE:
+        return f"{seconds:.1f} s"
+    if seconds < _HOUR:
+        return f"{seconds // _MINUTE:.0f} min {seconds % _MINUTE:.0f} s"
+    return f"{seconds // _HOUR:.0f} h {seconds % _HOUR // _MINUTE:.0f} min"

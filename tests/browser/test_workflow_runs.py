@@ -1,0 +1,53 @@
+"""The page of a workflow run while the run goes on."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from scheduling.processors.workflow_storage.queueing import QueuedRecords
+from scheduling.processors.workflow_storage.records import RunState
+from tenants.context import tenant_context
+from tenants.models import Tenant
+from tests.acceptance.acts import submit, wait_for
+from tests.browser.accessibility import find_violations
+from tests.browser.conftest import Console
+from tests.integration.workflow_storage.conftest import ended, later, new_node, new_run
+
+pytestmark = [pytest.mark.browser]
+
+STORED_MS = 60_000
+
+
+def test_a_runs_graph_and_timeline_follow_it_without_a_reload(console: Console, globex: Tenant) -> None:
+    (job,) = submit(globex, "noop")
+    wait_for(job, "completed")
+    run, records = new_run(globex, job_id=job.pk), QueuedRecords()
+    start = new_node(run)
+    with tenant_context(globex):
+        records.save_many(run, [start])
+    console.log_in()
+    page = console.page
+    console.open(f"/admin/workflow_storage/workflowrun/{run.run_id}/change/")
+    node = page.locator('[data-node="start"]')
+    expect(node).to_have_attribute("data-state", "running")
+    expect(page.locator('[data-node="each"]')).to_contain_text("not begun")
+    assert find_violations(page) == []
+
+    with tenant_context(globex):
+        records.save_many(
+            later(run, state=RunState.FAILED, error_code="llm_refused", error_message="The model said no."),
+            [ended(start), new_node(run, "ask", path=(1,), state=RunState.FAILED)],
+        )
+
+    expect(node).to_have_attribute("data-state", "succeeded", timeout=STORED_MS)
+    expect(page.locator('[data-node="ask"]')).to_have_attribute("data-state", "failed")
+    expect(page.locator("section[aria-labelledby=run-facts]")).to_contain_text("The model said no.")
+    expect(page.locator("section[aria-labelledby=run-nodes]")).to_contain_text("ask.1")
+    assert find_violations(page) == []
+
+    page.get_by_text("Reveal values").first.click()
+    page.get_by_label("Reason, kept in the audit log").fill("a customer asks")
+    page.get_by_role("button", name="Reveal values").click()
+    expect(page.locator("section[aria-labelledby=revealed-inputs]")).to_contain_text("why?")
+    assert find_violations(page) == []

@@ -1,0 +1,131 @@
+"""Histories of a run as an engine writes them: which writes there are, and in which order they may come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from hypothesis import strategies as st
+
+from scheduling.processors.workflow_storage.records import NodeRecord, RunRecord, RunState
+
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+GRAPH = {
+    "nodes": [
+        {"id": "start", "type": "start", "title": "Start"},
+        {"id": "each", "type": "iteration", "title": "Each"},
+        {"id": "ask", "type": "llm", "title": "Ask", "parent": "each"},
+    ],
+    "edges": [{"source": "start", "target": "each"}],
+}
+_PLACES = (("start", ()), ("each", ()), ("ask", (0,)), ("ask", (1,)))
+_ENDS = st.sampled_from([RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.SKIPPED])
+_OPEN = st.sampled_from([RunState.RUNNING, RunState.WAITING])
+_TEXTS = st.text(alphabet="ab\0ü", max_size=3)
+_VALUES = st.none() | st.dictionaries(_TEXTS, st.integers(-5, 5) | _TEXTS, max_size=2)
+
+
+@dataclass(frozen=True)
+class WrittenTogether:
+    """One write of the engine."""
+
+    run: RunRecord
+    nodes: Sequence[NodeRecord]
+
+
+@st.composite
+def histories(draw: st.DrawFn, *, run_id: UUID, tenant_id: UUID, ends: bool = True) -> list[WrittenTogether]:
+    """A run from its first write to its last: nodes begin, go on and end, and then the run does."""
+    length = draw(st.integers(2, 6))
+    versions = dict.fromkeys(_PLACES, 0)
+    ended: set[tuple[str, tuple[int, ...]]] = set()
+    history = []
+    for number in range(1, length + 1):
+        is_last = number == length and ends
+        changed = draw(st.lists(st.sampled_from(_PLACES), unique=True, max_size=3))
+        if is_last:
+            # An engine that ends leaves no node open.
+            changed = [place for place in _PLACES if versions[place]]
+        nodes = []
+        for place in changed:
+            if place in ended:
+                continue
+            versions[place] += 1
+            state = draw(_ENDS if is_last or draw(st.booleans()) else _OPEN)
+            if state.is_terminal:
+                ended.add(place)
+            nodes.append(_node(draw, run_id, place, versions[place], state, number))
+        state = draw(_ENDS if is_last else _OPEN)
+        history.append(WrittenTogether(_run(draw, run_id, tenant_id, number, state), nodes))
+    return history
+
+
+@st.composite
+def arrivals(draw: st.DrawFn, *, run_id: UUID, tenant_id: UUID) -> tuple[list[WrittenTogether], list[WrittenTogether]]:
+    """A history, and the same writes in another order, some of them more than once; all come in the end."""
+    history = draw(histories(run_id=run_id, tenant_id=tenant_id))
+    repeated = draw(st.lists(st.sampled_from(history), max_size=4))
+    return history, draw(st.permutations([*history, *repeated]))
+
+
+@st.composite
+def strays(draw: st.DrawFn, *, run_id: UUID, tenant_id: UUID) -> list[WrittenTogether]:
+    """Writes that no engine makes together: any versions, any states, also behind an end."""
+    states = st.sampled_from(list(RunState))
+    writes = []
+    for _ in range(draw(st.integers(1, 6))):
+        version = draw(st.integers(1, 4))
+        places = draw(st.lists(st.sampled_from(_PLACES), unique=True, max_size=3))
+        nodes = [_node(draw, run_id, place, draw(st.integers(1, 4)), draw(states), version) for place in places]
+        writes.append(WrittenTogether(_run(draw, run_id, tenant_id, version, draw(states)), nodes))
+    return writes
+
+
+def _run(draw: st.DrawFn, run_id: UUID, tenant_id: UUID, version: int, state: RunState) -> RunRecord:
+    return RunRecord(
+        run_id=run_id,
+        tenant_id=tenant_id,
+        workflow_id=UUID(int=1),
+        workflow_version=3,
+        workflow_name="Answers",
+        job_id=UUID(int=2),
+        version=version,
+        state=state,
+        inputs=draw(_VALUES),
+        outputs=draw(_VALUES),
+        error_code=draw(_TEXTS),
+        started_at=draw(_moments()),
+        ended_at=_at(version) if state.is_terminal else None,
+        total_steps=version,
+        graph=GRAPH if draw(st.booleans()) else None,
+    )
+
+
+def _node(
+    draw: st.DrawFn, run_id: UUID, place: tuple[str, tuple[int, ...]], version: int, state: RunState, number: int
+) -> NodeRecord:
+    node_id, path = place
+    return NodeRecord(
+        run_id=run_id,
+        node_id=node_id,
+        path=path,
+        version=version,
+        node_type="template",
+        state=state,
+        attempt=draw(st.integers(1, 3)),
+        inputs=draw(_VALUES),
+        outputs=draw(_VALUES),
+        started_at=draw(_moments()),
+        ended_at=_at(number) if state.is_terminal else None,
+        tokens=number,
+    )
+
+
+def _moments() -> st.SearchStrategy[datetime | None]:
+    return st.none() | st.integers(0, 5).map(_at)
+
+
+def _at(seconds: int) -> datetime:
+    return BEGIN + timedelta(seconds=seconds, milliseconds=seconds * 100)
