@@ -24,6 +24,8 @@ TEXTS: Final[Mapping[Permission, str]] = {
     _P.LOGS_VIEW: "See what jobs have logged, and tracebacks",
     _P.DATASETS_VIEW: "See and search datasets and documents",
     _P.DATASETS_MANAGE: "Upload, change and delete datasets and documents",
+    _P.PIPELINES_VIEW: "See pipelines, their versions, runs and entities",
+    _P.PIPELINES_MANAGE: "Make, edit, run and delete pipelines, try their entities again",
     _P.SCHEDULES_VIEW: "See the tenant's schedules",
     _P.SCHEDULES_MANAGE: "Make, change, pause and delete schedules",
     _P.AUDIT_VIEW: "See who changed what",

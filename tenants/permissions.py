@@ -30,6 +30,8 @@ class Permission(StrEnum):
     LOGS_VIEW = "logs.view"  # what jobs have logged, tracebacks
     DATASETS_VIEW = "datasets.view"
     DATASETS_MANAGE = "datasets.manage"
+    PIPELINES_VIEW = "pipelines.view"
+    PIPELINES_MANAGE = "pipelines.manage"  # edit, run, try entities again
     SCHEDULES_VIEW = "schedules.view"
     SCHEDULES_MANAGE = "schedules.manage"
     AUDIT_VIEW = "audit.view"
@@ -57,7 +59,15 @@ class PlatformRole(StrEnum):
 
 _P = Permission
 _VIEWER: Final = frozenset(
-    {_P.TENANT_VIEW, _P.JOBS_VIEW, _P.LOGS_VIEW, _P.DATASETS_VIEW, _P.SCHEDULES_VIEW, _P.MEMBERS_VIEW}
+    {
+        _P.TENANT_VIEW,
+        _P.JOBS_VIEW,
+        _P.LOGS_VIEW,
+        _P.DATASETS_VIEW,
+        _P.PIPELINES_VIEW,
+        _P.SCHEDULES_VIEW,
+        _P.MEMBERS_VIEW,
+    }
 )
 _DEVELOPER: Final = _VIEWER | {
     _P.TENANT_PAUSE,
@@ -67,6 +77,7 @@ _DEVELOPER: Final = _VIEWER | {
     _P.JOBS_RETRY,
     _P.JOBS_REVEAL,
     _P.DATASETS_MANAGE,
+    _P.PIPELINES_MANAGE,
     _P.SCHEDULES_MANAGE,
     _P.AUDIT_VIEW,
 }

@@ -47,6 +47,7 @@ INSTALLED_APPS = [
     "scheduling.processors.retrieval",
     # Plug-ins: one line each, and removing the line removes the kind.
     "scheduling.processors.document_indexing",
+    "scheduling.processors.rag_pipeline",
     "scheduling.processors.diagnostics",
     "scheduling.processors.http_call",
 ]

@@ -64,6 +64,9 @@ env = environ.Env(
     EMBEDDING_API_KEY=(str, ""),
     EMBEDDING_MODEL=(str, ""),
     EXACT_SEARCH_MAX_CHUNKS=(int, 100_000),
+    # Pipelines
+    PIPELINE_THREADS=(int, 10),
+    PIPELINE_RUN_DAYS=(int, 90),
     # Observability
     METRICS_TOKEN=(str, ""),
     METRICS_PORT=(int, 0),

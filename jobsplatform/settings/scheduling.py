@@ -46,3 +46,10 @@ EMBEDDING_API_KEY = env.str("EMBEDDING_API_KEY")
 EMBEDDING_MODEL = env.str("EMBEDDING_MODEL")
 # Chunks of one dataset that are compared one by one; a larger dataset gets an approximate index of its own.
 EXACT_SEARCH_MAX_CHUNKS = env.int("EXACT_SEARCH_MAX_CHUNKS")
+
+# Entities of one pipeline run that a worker's child works on at once, at most.
+PIPELINE_THREADS = env.int("PIPELINE_THREADS")
+# How long ended pipeline runs are kept.
+PIPELINE_RUN_DAYS = env.int("PIPELINE_RUN_DAYS")
+if not 1 <= PIPELINE_THREADS <= 100 or PIPELINE_RUN_DAYS < 1:
+    raise ImproperlyConfigured("PIPELINE_THREADS must lie between 1 and 100, PIPELINE_RUN_DAYS be 1 or more.")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from scheduling.processors.retrieval.cleaning import clean_blocks
 from scheduling.processors.retrieval.extraction.extractor import extract_blocks
 from scheduling.processors.retrieval.extraction.sniffing import sniff
-from scheduling.processors.retrieval.cleaning import clean_blocks
 from scheduling.processors.retrieval.models import Dataset
 from scheduling.processors.retrieval.search import SearchMode, search_dataset
 from scheduling.processors.retrieval.services import create_dataset

@@ -16,17 +16,17 @@ from typing import IO
 import pytest
 
 from scheduling.processors.base import Interrupted
+from scheduling.processors.retrieval.blocks import Block
+from scheduling.processors.retrieval.extraction import child, extractor
 from scheduling.processors.retrieval.extraction.errors import (
     FileDamagedError,
     FileEncryptedError,
     FileTooComplexError,
     FileWithoutTextError,
 )
-from scheduling.processors.retrieval.extraction import child, extractor
 from scheduling.processors.retrieval.extraction.extractor import ParsingInterruptedError, extract_blocks
 from scheduling.processors.retrieval.extraction.limits import MIB, ParsingLimits
 from scheduling.processors.retrieval.extraction.sniffing import OLE_MAGIC, OLE_STREAM_OF_ENCRYPTED_DOCX, ContentType
-from scheduling.processors.retrieval.blocks import Block
 from tests.unit.document_indexing.makers import make_docx, make_encrypted_pdf, make_pdf, rewrite_docx
 
 DEADLINE_SECONDS = 20.0

@@ -3,19 +3,19 @@ from __future__ import annotations
 import docx
 import pytest
 
+from scheduling.processors.retrieval.blocks import Block
+from scheduling.processors.retrieval.extraction.decoding import decode
+from scheduling.processors.retrieval.extraction.docx import read_docx
 from scheduling.processors.retrieval.extraction.errors import (
     FileDamagedError,
     FileEncryptedError,
     FileTooComplexError,
 )
-from scheduling.processors.retrieval.extraction.decoding import decode
-from scheduling.processors.retrieval.extraction.docx import read_docx
 from scheduling.processors.retrieval.extraction.html import html_blocks, read_html
 from scheduling.processors.retrieval.extraction.markdown import read_markdown
 from scheduling.processors.retrieval.extraction.pdf import read_pdf
 from scheduling.processors.retrieval.extraction.plain import read_text
 from scheduling.processors.retrieval.extraction.table import read_csv
-from scheduling.processors.retrieval.blocks import Block
 from tests.unit.document_indexing.makers import (
     make_docx,
     make_encrypted_pdf,

@@ -16,8 +16,8 @@ import pypdf
 import pytest
 from pypdf.generic import ArrayObject, DecodedStreamObject, DictionaryObject, NameObject, NumberObject
 
-from scheduling.processors.retrieval.extraction.errors import FileDamagedError, FileEncryptedError, FileTooComplexError
 from scheduling.processors.retrieval.extraction.docx import read_docx
+from scheduling.processors.retrieval.extraction.errors import FileDamagedError, FileEncryptedError, FileTooComplexError
 from scheduling.processors.retrieval.extraction.extractor import extract_blocks
 from scheduling.processors.retrieval.extraction.limits import MIB, ParsingLimits
 from scheduling.processors.retrieval.extraction.sniffing import ContentType, sniff
