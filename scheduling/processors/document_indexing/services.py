@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.apps import apps
 from django.db import transaction
 
 from scheduling.processors.document_indexing.exceptions import DocumentBusyError, DocumentNotFoundError
+from scheduling.processors.document_indexing.processor import DocumentIndexing
 from scheduling.processors.files.store import discard_on_commit
 from scheduling.processors.retrieval.models import Document, DocumentStatus
 from scheduling.processors.retrieval.space import release_chunks
@@ -25,7 +27,7 @@ def retry_document(*, document_id: UUID, reason: str = "") -> Document:
 
     Raises DocumentNotFoundError, or what the job refuses, such as InvalidTransitionError for one that runs.
     """
-    job_id = _read(document_id).job_id
+    job_id = _own_job_of(document_id)
     with part_of_act():
         result = retry_job(job_id=job_id, reason=reason)
     document = _lock(document_id)
@@ -42,18 +44,20 @@ def retry_document(*, document_id: UUID, reason: str = "") -> Document:
 
 def pause_document(*, document_id: UUID, reason: str = "") -> None:
     """Keep a waiting document from being indexed until it is resumed."""
-    suspend_job(job_id=_read(document_id).job_id, reason=reason)
+    suspend_job(job_id=_own_job_of(document_id), reason=reason)
 
 
 def resume_document(*, document_id: UUID, reason: str = "") -> None:
     """Let a paused document be indexed."""
-    resume_job(job_id=_read(document_id).job_id, reason=reason)
+    resume_job(job_id=_own_job_of(document_id), reason=reason)
 
 
 @transaction.atomic
 def delete_document(*, document_id: UUID, reason: str = "") -> None:
     """Delete a document with its chunks, cancel its job, and delete its file if it was the last to use it."""
-    _cancel(_read(document_id).job_id)
+    job_id = _read(document_id).job_id
+    if not _is_others(job_id):
+        _cancel(job_id)
     document = _lock(document_id)
     record_audit(
         action="document.deleted",
@@ -75,6 +79,21 @@ def _cancel(job_id: UUID) -> None:
         # It has ended, or was pruned: then there is nothing to cancel.
         if refusal.code not in {"invalid_transition", "not_found"}:
             raise
+
+
+def _own_job_of(document_id: UUID) -> UUID:
+    """The job of a document that is indexed by one of its own; DocumentBusyError where a pipeline's run loads it."""
+    job_id = _read(document_id).job_id
+    if _is_others(job_id):
+        raise DocumentBusyError("The document is loaded by a job that does more than that: use that job, or its run.")
+    return job_id
+
+
+def _is_others(job_id: UUID) -> bool:
+    """Whether the job is of another kind, which has more to do than this document."""
+    # By name, for a plug-in imports no models of the scheduler.
+    jobs = apps.get_model("scheduling", "Job").objects.filter(pk=job_id)
+    return bool(jobs.exclude(kind=DocumentIndexing.kind).exists())
 
 
 def _read(document_id: UUID) -> Document:

@@ -9,18 +9,22 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import override_settings
 from rest_framework.test import APIClient
 
-from scheduling.models import Job
+from scheduling.models import Job, LiveExecution
 from scheduling.processors.base import Dependency, Effects, Interrupted, JobContext, Json
+from scheduling.processors.document_indexing.uploads import upload_documents
+from scheduling.processors.rag_pipeline import performance
 from scheduling.processors.rag_pipeline.models import Pipeline, PipelineEntity, PipelineRun
 from scheduling.processors.rag_pipeline.processor import RagPipeline
 from scheduling.processors.rag_pipeline.selectors import find_entities, get_run
 from scheduling.processors.rag_pipeline.services import create_pipeline
-from scheduling.processors.retrieval.models import Chunk, Dataset
+from scheduling.processors.retrieval.models import Chunk, Dataset, Document
 from scheduling.processors.retrieval.services import create_dataset
+from scheduling.services import verdicts
 from scheduling.services.checkpoints import save_checkpoint
 from scheduling.services.execution import StartedExecution
 from scheduling.services.settlement import settle
@@ -36,6 +40,13 @@ def files_root(tmp_path: Path) -> Iterator[Path]:
     """A storage of the test's own."""
     with override_settings(MEDIA_ROOT=tmp_path):
         yield tmp_path
+
+
+@pytest.fixture(autouse=True)
+def no_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What failed is tried again at once."""
+    monkeypatch.setattr(performance, "BACK_OFF_SECONDS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(performance, "LOOK_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -89,6 +100,18 @@ def make_pipeline(acme: Tenant, dataset: Dataset) -> Callable[..., Pipeline]:
         return create_pipeline(tenant=acme, name=name, definition=definition(*sources, **steps))
 
     return make
+
+
+def pipeline_of(tenant: Tenant) -> Pipeline:
+    """A pipeline of another tenant, into a dataset of its own."""
+    create_dataset(tenant=tenant, name="own")
+    return create_pipeline(tenant=tenant, name="theirs", definition=definition(text("a.txt", "One."), dataset="own"))
+
+
+def stored_document(tenant: Tenant, dataset: Dataset, content: str) -> Document:
+    """A document that was uploaded, with its file."""
+    file = SimpleUploadedFile("uploaded.txt", content.encode())
+    return upload_documents(tenant=tenant, dataset=dataset, files=[file]).files[0].document
 
 
 class KilledError(BaseException):
@@ -201,6 +224,16 @@ def _answer(started: StartedExecution, runtime: TestRuntime) -> Any:
         if outcome is not None:
             return policy.settlement_of(outcome, started, retries)
         return policy.failure_of(error, started, retries)
+
+
+def rescue(job: Job) -> Job:
+    """What the rescue sweep does with the job of a worker that is gone."""
+    with all_tenants():
+        live = LiveExecution.objects.get(job=job)
+    lost = verdicts.crashed(live.pk, live.fence, crash_count=0, was_alone=True, cause="killed", is_lost=True)
+    settle([lost])
+    with all_tenants():
+        return Job.objects.get(pk=job.pk)
 
 
 def run_of(run: PipelineRun) -> Any:
