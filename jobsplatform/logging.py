@@ -9,6 +9,7 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
+from django.http import HttpRequest
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -32,6 +33,8 @@ def _redact(value: Any) -> Any:
         for pattern, replacement in _SECRET_TEXT:
             value = pattern.sub(replacement, value)
         return value
+    if isinstance(value, HttpRequest):  # its own text has the query, which may hold a signed link
+        return f"{value.method} {value.path}"
     if isinstance(value, Mapping):
         return {key: REDACTED if _SECRET_KEY.search(str(key)) else _redact(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

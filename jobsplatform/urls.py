@@ -1,4 +1,5 @@
-"""The URLs. Each app's API is found through its AppConfig: `api_urls = "package.api.urls"`."""
+"""The URLs. Each app's API is found through its AppConfig: `api_urls = "package.api.urls"`; what lies beside API and
+console by `page_urls`."""
 
 from django.apps import apps
 from django.contrib import admin
@@ -13,9 +14,9 @@ from tenants.api.problems import problem_response, replace_page
 from tenants.exceptions import AddressUnknownError
 
 
-def _api_urls() -> list[URLResolver]:
-    """Return one include for each installed app that names its API's URLs. No app is named here."""
-    modules = [getattr(config, "api_urls", None) for config in apps.get_app_configs()]
+def _urls_of_apps(attribute: str) -> list[URLResolver]:
+    """Return one include for each installed app that names its URLs so. No app is named here."""
+    modules = [getattr(config, attribute, None) for config in apps.get_app_configs()]
     return [path("", include(module)) for module in modules if module]
 
 
@@ -38,8 +39,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/v1/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
-    path("api/v1/", include(_api_urls())),
+    path("api/v1/", include(_urls_of_apps("api_urls"))),
     # Without this one, Django would redirect `/api/v1/jobs` and turn the client's POST into a GET.
     re_path(r"^api/", refuse_address),
     path("", include("jobsplatform.health.urls")),
+    path("", include(_urls_of_apps("page_urls"))),
 ]

@@ -32,11 +32,13 @@ ALLOWED_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     # Back to available: publishing failed, or the message's worker never began it.
     JobState.DISPATCHED: frozenset({JobState.EXECUTING, JobState.AVAILABLE, JobState.CANCELLED, JobState.DISCARDED}),
     # Back to available: yielded, shut down, handed back before its turn in a message, or rescued after a crash.
+    # Scheduled and suspended: it waits by its own wish, for a time or for somebody.
     JobState.EXECUTING: frozenset(
         {
             JobState.COMPLETED,
             JobState.RETRYABLE,
             JobState.AVAILABLE,
+            JobState.SCHEDULED,
             JobState.SUSPENDED,
             JobState.CANCELLED,
             JobState.DISCARDED,

@@ -30,6 +30,9 @@ class Permission(StrEnum):
     LOGS_VIEW = "logs.view"  # what jobs have logged, tracebacks
     DATASETS_VIEW = "datasets.view"
     DATASETS_MANAGE = "datasets.manage"
+    FILES_VIEW = "files.view"  # which files there are
+    FILES_DOWNLOAD = "files.download"  # what is in them
+    FILES_MANAGE = "files.manage"  # upload, delete
     PIPELINES_VIEW = "pipelines.view"
     PIPELINES_MANAGE = "pipelines.manage"  # edit, run, try entities again
     SCHEDULES_VIEW = "schedules.view"
@@ -64,6 +67,7 @@ _VIEWER: Final = frozenset(
         _P.JOBS_VIEW,
         _P.LOGS_VIEW,
         _P.DATASETS_VIEW,
+        _P.FILES_VIEW,
         _P.PIPELINES_VIEW,
         _P.SCHEDULES_VIEW,
         _P.MEMBERS_VIEW,
@@ -77,6 +81,8 @@ _DEVELOPER: Final = _VIEWER | {
     _P.JOBS_RETRY,
     _P.JOBS_REVEAL,
     _P.DATASETS_MANAGE,
+    _P.FILES_DOWNLOAD,
+    _P.FILES_MANAGE,
     _P.PIPELINES_MANAGE,
     _P.SCHEDULES_MANAGE,
     _P.AUDIT_VIEW,
@@ -110,7 +116,8 @@ KEY_PERMISSIONS: Final = _OWNER - {_P.MEMBERS_MANAGE, _P.API_KEYS_MANAGE}
 DEFAULT_KEY_SCOPES: Final = _DEVELOPER
 # What changes nothing: all that is left to the members and keys of a suspended tenant.
 READ_ONLY: Final = frozenset(
-    {permission for permission in Permission if permission.endswith(".view")} | {_P.JOBS_REVEAL, _P.AUDIT_EXPORT}
+    {permission for permission in Permission if permission.endswith(".view")}
+    | {_P.JOBS_REVEAL, _P.FILES_DOWNLOAD, _P.AUDIT_EXPORT}
 )
 NOTHING: Final[frozenset[Permission]] = frozenset()
 

@@ -75,6 +75,9 @@ DELETE documents/{document}/             document.deleted        retrieval.docum
 POST   documents/{document}/pause/       job.suspended           scheduling.job
 POST   documents/{document}/resume/      job.resumed             scheduling.job
 POST   documents/{document}/retry/       document.retried        retrieval.document
+POST   files/                            files.uploaded          files.uploadedfile
+DELETE files/{file}/                     file.deleted            files.uploadedfile
+POST   files/{file}/link/                file.link_made          files.uploadedfile
 """
 
 # Pages of models under /admin/: adding, changing, and the acts on one row.
@@ -94,6 +97,8 @@ django_celery_beat.periodictask     add           periodictask.created     djang
 django_celery_beat.periodictask     change        periodictask.changed     django_celery_beat.periodictask
 django_celery_beat.solarschedule    add           solarschedule.created    django_celery_beat.solarschedule
 django_celery_beat.solarschedule    change        solarschedule.changed    django_celery_beat.solarschedule
+files.uploadedfile                  download      file.link_made           files.uploadedfile
+files.uploadedfile                  delete        file.deleted             files.uploadedfile
 retrieval.dataset                   add           dataset.created          retrieval.dataset
 retrieval.dataset                   change        dataset.updated          retrieval.dataset
 retrieval.dataset                   delete_empty  dataset.deleted          retrieval.dataset
@@ -181,6 +186,7 @@ POST login/?wrong                          session.refused       auth.user
 POST logout/                               session.closed        auth.user
 POST password_change/                      user.password_changed auth.user
 POST auth/user/{user}/password/            user.changed          auth.user
+POST files/uploadedfile/upload/            files.uploaded        files.uploadedfile
 POST retrieval/document/upload/            documents.uploaded    retrieval.dataset
 POST scheduling/deadletter/requeue/        job.retried           scheduling.job
 POST scheduling/deadletter/{letter}/requeue-edited/ job.retried  scheduling.job

@@ -65,6 +65,13 @@ class ForgetsCancel(Store):
         return False
 
 
+class SleepsThroughItsWake(Store):
+    """What was woken while it ran is suspended for ever."""
+
+    def heeds_wake(self, state: JobState) -> bool:
+        return False
+
+
 class RetriesForEver(Store):
     def settle(self, verdict: Settlement, job: JobRow | None = None) -> bool:
         if verdict.state == JobState.DISCARDED:

@@ -37,6 +37,8 @@ class Checker:
             yield f"I1: job {job.id} is {job.state} and in flight {live} times"
         if (job.due_at is not None) != (job.state in DUE_STATES):
             yield f"I1: job {job.id} is {job.state} and due at {job.due_at}"
+        if job.is_answered and job.is_own:
+            yield f"I1: job {job.id} was woken and is {job.state}"
         if job.completions > 1 or job.effects != job.step:
             yield f"I2: job {job.id} completed {job.completions} times, {job.effects} effects in {job.step} steps"
         for before, after in self._news(job):

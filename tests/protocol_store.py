@@ -19,6 +19,7 @@ from scheduling.services.settlement import Settlement
 LEASE_SECONDS = 10.0
 REPUBLISH_SECONDS = 15.0
 IDLE_SECONDS = 2.0
+TIMED_STATES = frozenset({JobState.SCHEDULED, JobState.RETRYABLE})
 
 # Numbers where the store is alone, the database's own where it is held beside one.
 type Id = int | UUID
@@ -41,6 +42,9 @@ class JobRow:
     step: int = 0
     effects: int = 0
     is_unwanted: bool = False
+    # It waits by its own wish; what it waits for has come.
+    is_own: bool = False
+    is_answered: bool = False
     history: list[JobState] = field(default_factory=list)
 
     def enter(self, state: JobState) -> None:
@@ -60,6 +64,7 @@ class LiveRow:
     worker: str | None = None
     lease_expires_at: float | None = None
     is_cancel_requested: bool = False
+    is_wake_requested: bool = False
 
     @property
     def has_begun(self) -> bool:
@@ -130,15 +135,22 @@ class Store:
     def suspend(self, job: JobRow) -> bool:
         if job.state not in WAITING_STATES:
             return False
-        job.due_at = None
+        job.due_at, job.is_own = None, False
         job.enter(JobState.SUSPENDED)
         return True
+
+    def wake(self, job: JobRow) -> bool:
+        """What it waits for, or is about to wait for, has come; whether it waited."""
+        live = self.live_of(job)
+        if live is not None:
+            job.is_answered = live.is_wake_requested = True
+        return job.is_own and self.make_ready(job, {JobState.SUSPENDED})
 
     def make_ready(self, job: JobRow, from_states: Collection[JobState]) -> bool:
         """Resume, or end a back-off."""
         if job.state not in from_states:
             return False
-        job.due_at = None
+        job.due_at, job.is_own = None, False
         job.enter(JobState.AVAILABLE)
         return True
 
@@ -263,22 +275,30 @@ class Store:
         if live is not None:
             del self.live[live.id]
             self.settled.append(target)
-        self._end(target, verdict, is_unwanted=live is not None and live.is_cancel_requested)
+        self._end(target, verdict, live)
         return True
 
-    def _end(self, job: JobRow, verdict: Settlement, *, is_unwanted: bool) -> None:
+    def _end(self, job: JobRow, verdict: Settlement, live: LiveRow | None) -> None:
         state = JobState(verdict.state)
-        if is_unwanted and self.heeds_cancel(state):
+        if live is not None and live.is_cancel_requested and self.heeds_cancel(state):
             state = JobState.CANCELLED
+        elif live is not None and live.is_wake_requested and self.heeds_wake(state):
+            state = JobState.AVAILABLE
         job.attempt += verdict.attempt_delta
         job.crash_count += verdict.crash_delta
-        job.due_at = self.now + (verdict.due_in_seconds or 0.0) if state is JobState.RETRYABLE else None
+        job.due_at = self.now + (verdict.due_in_seconds or 0.0) if state in TIMED_STATES else None
+        job.is_own = state is JobState.SUSPENDED
+        job.is_answered = job.is_answered and job.is_own
         job.completions += state is JobState.COMPLETED
         job.enter(state)
 
     def heeds_cancel(self, state: JobState) -> bool:
         """A job that somebody asked to cancel does not go back to work."""
-        return state in {JobState.AVAILABLE, JobState.RETRYABLE}
+        return state in {JobState.AVAILABLE, *TIMED_STATES, JobState.SUSPENDED}
+
+    def heeds_wake(self, state: JobState) -> bool:
+        """A job is not suspended once what it would wait for has come."""
+        return state is JobState.SUSPENDED
 
     def checkpoint(self, live_id: Id, fence: int, job: JobRow, step: int) -> bool:
         """Commit an effect together with the checkpoint that says so."""

@@ -53,6 +53,7 @@ class Walk:
             self.cancel,
             self.suspend,
             self.resume,
+            self.wake,
             self.hasten,
             self.set_cap,
             self.pause,
@@ -101,6 +102,10 @@ class Walk:
     def resume(self) -> None:
         for job in self.store.open_jobs():
             self.store.make_ready(job, {JobState.SUSPENDED})
+
+    def wake(self) -> None:
+        if (job := self.job()) is not None:
+            self.store.wake(job)
 
     def hasten(self) -> None:
         for job in self.store.open_jobs():
@@ -233,7 +238,9 @@ class Walk:
         completed = verdicts.completed(*execution, None)
         failed = verdicts.failed(*execution, fail, failed_attempts=attempts, policy=policy, uniform=self.random.uniform)
         yielded, returned = verdicts.yielded(*execution, None), verdicts.shut_down(*execution)
-        return self.random.choice([completed, completed, failed, failed, yielded, returned, crash])
+        waiting = [verdicts.put_off(*execution, None, seconds=5.0), verdicts.suspended(*execution, None, seconds=None)]
+        often = [completed, completed, failed, failed, yielded, returned, crash]
+        return self.random.choice([*often * 3, *waiting])
 
     # Faults -----------------------------------------------------------------------------------------------
 

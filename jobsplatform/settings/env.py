@@ -58,6 +58,10 @@ env = environ.Env(
     # Outgoing HTTP
     OUTGOING_HTTP_ALLOWED_HOSTS=(list, []),
     OUTGOING_HTTP_PORTS=(list, ["80", "443", "8080", "8443"]),
+    # Models
+    LLM_API_URL=(str, ""),
+    LLM_API_KEY=(str, ""),
+    LLM_MODEL=(str, ""),
     # Search
     EMBEDDING_PROVIDER=(str, "local"),
     EMBEDDING_API_URL=(str, ""),

@@ -40,6 +40,10 @@ if not all(port.isascii() and port.isdigit() and 0 < int(port) < 65_536 for port
     raise ImproperlyConfigured("OUTGOING_HTTP_PORTS must be numbers between 1 and 65535, comma-separated.")
 OUTGOING_HTTP_PORTS = [int(port) for port in _PORTS]
 
+# The operator's chat endpoint, for tenants that name none of their own.
+LLM_API_URL = env.str("LLM_API_URL")
+LLM_API_KEY = env.str("LLM_API_KEY")
+LLM_MODEL = env.str("LLM_MODEL")
 EMBEDDING_PROVIDER = env.str("EMBEDDING_PROVIDER")
 EMBEDDING_API_URL = env.str("EMBEDDING_API_URL")
 EMBEDDING_API_KEY = env.str("EMBEDDING_API_KEY")

@@ -44,6 +44,7 @@ MARKS: dict[str, Mark] = {
     _O.SHUTDOWN: Mark("⇄", "worker shut down", "quiet"),
     _O.UNPUBLISHED: Mark("⇄", "not published", "quiet"),
     _O.RETURNED: Mark("⇄", "handed back before its turn", "quiet"),
+    _O.PUT_OFF: Mark("⇄", "waits by its own wish", "quiet"),
     _O.SNOOZED: Mark("⇄", "what it needs was down", "quiet"),
     _V.BELOW: Mark("▼", "below its share", "bad"),
     _V.FAIR: Mark("●", "fair", "good"),

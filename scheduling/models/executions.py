@@ -59,6 +59,10 @@ class LiveExecution(TenantModel):
         null=True, help_text="Its time slice is used and somebody with less virtual time waits for the slot."
     )
 
+    wake_requested_at = models.DateTimeField(
+        null=True, help_text="What it may be about to wait for has come: it is not suspended, but goes on."
+    )
+
     class Meta:
         db_table = "scheduling_execution_live"
 
@@ -88,6 +92,7 @@ class Execution(HistoryRow):
         UNPUBLISHED = "unpublished"
         RETURNED = "returned"
         SNOOZED = "snoozed"
+        PUT_OFF = "put_off"
 
     queue = models.ForeignKey("scheduling.Queue", models.DO_NOTHING, db_index=False, db_constraint=False)
     kind = models.CharField(max_length=64)

@@ -203,15 +203,22 @@ class JobHeld(WaitingRow):
 
 
 class JobSuspended(models.Model):
-    """A job that a person has suspended: so that they are counted, which no index of the jobs could do."""
+    """A suspended job: so that they are counted, which no index of the jobs could do.
+
+    ``is_own``: it waits by its own wish, and may be woken; otherwise a person has suspended it. ``wake_at`` is when
+    it goes on in any case.
+    """
 
     job_id = models.UUIDField(primary_key=True)
     tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
+    is_own = models.BooleanField(db_default=False)
+    wake_at = models.DateTimeField(null=True)
 
     objects = TenantManager()
 
     class Meta:
         db_table = "scheduling_job_suspended"
+        indexes = [models.Index(fields=["wake_at"], condition=Q(wake_at__isnull=False), name="job_suspended_wake_at")]
 
 
 class JobDeadline(models.Model):

@@ -1,7 +1,8 @@
 """HTTP to the world outside: the one way out for URLs that tenants, plug-ins and operators give.
 
 `send` reads the URL once, refuses what leads inside, connects to the address that it has checked, and bounds
-redirects, sizes and times. ADR 0020 says why it stands here; docs/outgoing_http.md what it refuses.
+redirects, sizes and times; `send_async` and `open_stream` are the same on an event loop. ADR 0020 says why it stands
+here; docs/outgoing_http.md what it refuses.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from scheduling.outgoing_http.errors import (
     RequestRefusedError,
     UrlRefusedError,
 )
+from scheduling.outgoing_http.streaming import Stream, open_stream, send_async
 from scheduling.outgoing_http.targets import Target, read_target
 
 __all__ = [
@@ -25,8 +27,11 @@ __all__ = [
     "NoAnswerError",
     "RedirectRefusedError",
     "RequestRefusedError",
+    "Stream",
     "Target",
     "UrlRefusedError",
+    "open_stream",
     "read_target",
     "send",
+    "send_async",
 ]

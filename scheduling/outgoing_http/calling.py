@@ -33,7 +33,7 @@ RESERVED_HEADERS: Final = frozenset(
 )
 # What another origin is told of the caller's headers: nothing that could be a secret.
 _HARMLESS_HEADERS: Final = frozenset({"accept", "accept-language", "content-type", "user-agent", "idempotency-key"})
-_FOLLOWED: Final = frozenset({301, 302, 303, 307, 308})
+FOLLOWED: Final = frozenset({301, 302, 303, 307, 308})
 _READING: Final = frozenset({"GET", "HEAD"})
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}")
 _HEADER_VALUE = re.compile(r"[!-~](?:[ -~\t]{0,8190}[!-~])?|")
@@ -105,19 +105,20 @@ def send(
         at_safe_point=at_safe_point,
     )
     request = Request(method, read_target(url), tuple(headers), body)
-    _check_request(request)
+    check_request(request)
     policy = current_policy()
     if is_url_by_operator:
         policy = policy.opened_for(request.target)
     for redirects in range(limits.redirects + 1):
         answer = _exchange(request, policy, clock, limits, look_up)
-        if not limits.redirects or answer.status not in _FOLLOWED or not answer.header("location"):
+        if not limits.redirects or answer.status not in FOLLOWED or not answer.header("location"):
             return replace(answer, redirects=redirects)
-        request = _follow(request, answer)
+        request = follow(request, answer)
     raise RedirectRefusedError(f"More than {limits.redirects} redirects, the last one to {request.target.shown}.")
 
 
-def _check_request(request: Request) -> None:
+def check_request(request: Request) -> None:
+    """Raise `RequestRefusedError` for a method or header that a caller may not set."""
     if request.method not in METHODS:
         raise RequestRefusedError(f"The method is one of {', '.join(METHODS)}.")
     for name, value in request.headers:
@@ -129,7 +130,7 @@ def _check_request(request: Request) -> None:
             raise RequestRefusedError(f"The value of the header {name} is empty at an end, too long or not ASCII.")
 
 
-def _follow(request: Request, answer: Answer) -> Request:
+def follow(request: Request, answer: Answer) -> Request:
     """The next request, to where the answer sends us."""
     target = read_location(request.target, answer.header("location"))
     method, body, headers = request.method, request.body, request.headers
@@ -152,7 +153,7 @@ def _exchange(request: Request, policy: Policy, clock: Clock, limits: Limits, lo
     where = request.target.authority
     try:
         with httpcore.ConnectionPool(
-            ssl_context=_ssl_context(), max_connections=1, network_backend=CheckedBackend(policy, clock, look_up)
+            ssl_context=ssl_context(), max_connections=1, network_backend=CheckedBackend(policy, clock, look_up)
         ) as pool:
             return _speak(pool, request, limits)
     except (TimeIsOverError, httpcore.TimeoutException) as error:
@@ -167,7 +168,7 @@ def _exchange(request: Request, policy: Policy, clock: Clock, limits: Limits, lo
 def _speak(pool: httpcore.ConnectionPool, request: Request, limits: Limits) -> Answer:
     target = request.target
     url = httpcore.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path)
-    with pool.stream(request.method, url, headers=_sent_headers(request), content=request.body or None) as response:
+    with pool.stream(request.method, url, headers=sent_headers(request), content=request.body or None) as response:
         body, is_cut = bytearray(), False
         for part in response.iter_stream():
             body += part
@@ -178,7 +179,8 @@ def _speak(pool: httpcore.ConnectionPool, request: Request, limits: Limits) -> A
         return Answer(response.status, tuple(headers), bytes(body[: limits.body_bytes]), is_cut, target.shown)
 
 
-def _sent_headers(request: Request) -> list[tuple[str, str]]:
+def sent_headers(request: Request) -> list[tuple[str, str]]:
+    """The request's headers with those that are the platform's to set."""
     own = {name.lower() for name, _ in request.headers}
     headers = [("Host", request.target.authority), *request.headers]
     # Unpacking is left to nobody: a small answer could be a large one.
@@ -191,6 +193,6 @@ def _sent_headers(request: Request) -> list[tuple[str, str]]:
 
 
 @cache
-def _ssl_context() -> ssl.SSLContext:
+def ssl_context() -> ssl.SSLContext:
     """Certificates are checked, by the system's authorities (or SSL_CERT_FILE's) and those that come along."""
     return httpcore.default_ssl_context()

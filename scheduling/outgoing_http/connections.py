@@ -82,7 +82,7 @@ class CheckedBackend(httpcore.NetworkBackend):
     def _checked_addresses(self, host: str, port: int, ends_at: float) -> list[Address]:
         # A name of the world is looked up as it is, without the search list by which it could be one of the inside.
         is_inside = self._policy.is_allowed(host, port)
-        name = host if is_inside or _is_literal(host) else f"{host}."
+        name = host if is_inside or is_literal(host) else f"{host}."
         addresses = [ip_address(text) for text in _look_up(self._resolve, name, port, _left(ends_at))]
         for address in addresses:
             self._policy.check_address(host, port, address)
@@ -121,7 +121,7 @@ class WatchedStream(httpcore.NetworkStream):
         try:
             inner = self._stream.start_tls(ssl_context, server_hostname, timeout=left)
         except httpcore.ConnectError as error:
-            raise NoAnswerError(f"{server_hostname}: {_tls_fault(error.__cause__)}", code="tls_failed") from error
+            raise NoAnswerError(f"{server_hostname}: {tls_fault(error.__cause__)}", code="tls_failed") from error
         return WatchedStream(inner, self._clock)
 
     def close(self) -> None:
@@ -173,14 +173,16 @@ def _left(ends_at: float) -> float:
     return left
 
 
-def _tls_fault(error: BaseException | None) -> str:
+def tls_fault(error: BaseException | None) -> str:
+    """Why no TLS connection came about, in words."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not accepted: {error.verify_message}."
     reason = error.reason if isinstance(error, ssl.SSLError) else error
     return f"no TLS connection comes about: {reason}."
 
 
-def _is_literal(host: str) -> bool:
+def is_literal(host: str) -> bool:
+    """Whether the host is an address and no name."""
     try:
         ip_address(host)
     except ValueError:

@@ -32,6 +32,8 @@ __all__ = [
     "Outcome",
     "PermanentError",
     "Retry",
+    "Snoozed",
+    "Suspended",
     "TaskProcessor",
     "TransientError",
     "Yielded",
@@ -117,6 +119,25 @@ class Yielded:
 
 
 @dataclass(frozen=True, slots=True)
+class Snoozed:
+    """The job gives its slot back and resumes from ``state`` after ``seconds``; that burns no attempt."""
+
+    state: Json
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Suspended:
+    """The job gives its slot back and resumes from ``state`` once `scheduling.services.suspension.wake_jobs` wakes it.
+
+    After ``seconds`` it is woken in any case; None: not by time. One that was woken while it still ran resumes at once.
+    """
+
+    state: Json
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Retry:
     """The attempt failed in a way that time may heal; None takes the kind's back-off."""
 
@@ -132,7 +153,7 @@ class Discard:
     error: BaseException | None = None
 
 
-type Outcome = Complete | Yielded | Retry | Discard
+type Outcome = Complete | Yielded | Snoozed | Suspended | Retry | Discard
 
 
 class JobRuntime(Protocol):

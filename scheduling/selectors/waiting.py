@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from scheduling.lifecycle import IN_FLIGHT_STATES, TERMINAL_STATES, JobState
-from scheduling.models import Execution, Job
+from scheduling.models import Execution, Job, JobSuspended
 from scheduling.selectors.outlook import Ahead, StartTime, read_ahead, read_start
 from scheduling.selectors.standing import CircuitStop, Standing, Stop, read_standing
 from tenants.context import require_scope
@@ -61,7 +61,7 @@ def why_waiting(job: Job) -> Explanation | None:
         reason = WaitingReason("dispatched", "Handed to a worker, which has not begun it yet.", is_stop=False)
         return Explanation([reason], no_start_because="A worker begins it at any moment.")
     if state is JobState.SUSPENDED:
-        reason = WaitingReason("suspended", "Suspended until somebody resumes it.")
+        reason = _suspension(job)
         return Explanation([reason], no_start_because=reason.detail)
     is_staff = require_scope().is_all_tenants
     standing = read_standing(job)
@@ -80,6 +80,15 @@ def why_waiting(job: Job) -> Explanation | None:
     return Explanation(reasons, ahead if has_place else None, start, because)
 
 
+def _suspension(job: Job) -> WaitingReason:
+    """A job may wait by its own wish, such as for a person's answer."""
+    place = JobSuspended.objects.filter(job_id=job.pk, is_own=True).first()
+    if place is None:
+        return WaitingReason("suspended", "Suspended until somebody resumes it.")
+    until = f", at the latest until {_moment(place.wake_at)}" if place.wake_at else ""
+    return WaitingReason("awaits_answer", f"Waits until what it has asked for is answered{until}.", place.wake_at)
+
+
 def _opens_at(reasons: list[WaitingReason]) -> datetime | None:
     """When the last stop is over."""
     return max((reason.until for reason in reasons if reason.is_stop and reason.until), default=None)
@@ -87,7 +96,8 @@ def _opens_at(reasons: list[WaitingReason]) -> datetime | None:
 
 def _times(job: Job, state: JobState, standing: Standing) -> Iterator[WaitingReason]:
     if state is JobState.SCHEDULED:
-        yield WaitingReason("scheduled", f"Not before {_moment(job.run_at)}.", standing.due_at or job.run_at)
+        moment = standing.due_at or job.run_at
+        yield WaitingReason("scheduled", f"Not before {_moment(moment)}.", moment)
     if state is JobState.RETRYABLE:
         detail = f"Attempt {job.attempt} failed; it is tried again after a back-off."
         yield WaitingReason("retry_backoff", detail, standing.due_at or standing.now)

@@ -15,6 +15,7 @@ from scheduling.services import verdicts
 from scheduling.services.dispatching.republish import republish_unstarted
 from scheduling.services.leadership import lead
 from scheduling.services.settlement import settle_here
+from scheduling.services.suspension import wake_due
 from scheduling.services.waiting import take_out
 from tenants.context import all_tenants
 from tenants.locks import LockClass
@@ -44,18 +45,20 @@ class SweepResult:
     rescued: int = 0
     republished: int = 0
     expired: int = 0
+    woken: int = 0
 
 
 def run_sweep() -> SweepResult:
-    """Rescue executions whose lease ran out, republish lost hints, discard what is too late."""
+    """Rescue executions whose lease ran out, republish lost hints, discard what is too late, wake what waited."""
     with all_tenants():
         if not lead(LockClass.SWEEP):
             return SweepResult(was_led=False)
         rescued = rescue_lost()
         expired = _discard_expired()
+        woken = wake_due(STAGE_ROWS)
     if rescued:
         signals.executions_rescued.send(None, count=rescued, reason="lease_expired")
-    return SweepResult(was_led=True, rescued=rescued, republished=republish_unstarted(), expired=expired)
+    return SweepResult(was_led=True, rescued=rescued, republished=republish_unstarted(), expired=expired, woken=woken)
 
 
 def rescue_lost() -> int:

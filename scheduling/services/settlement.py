@@ -41,8 +41,8 @@ class DependencyReport:
 class Settlement:
     """How one execution ended and where its job goes.
 
-    ``due_in_seconds`` belongs to the state ``retryable``. ``is_sample`` says whether the
-    measured time teaches the predictor; ``is_lost`` that time is measured up to the worker's
+    ``due_in_seconds`` belongs to ``retryable`` and ``scheduled``, and may to ``suspended``. ``is_sample`` says whether
+    the measured time teaches the predictor; ``is_lost`` that time is measured up to the worker's
     last heartbeat, since nobody knows when it ended. ``event_data`` goes into the event;
     ``peak_memory_kib`` is the most resident memory that was seen, if anybody looked.
 

@@ -27,7 +27,10 @@ WITH verdict AS (
             ELSE l.started_at + v.began_us * interval '1 microsecond' END AS started_at,
         -- A job that somebody asked to cancel does not go back to work.
         -- A retry that could begin only after the deadline is none: the job is given up now.
-        CASE WHEN l.cancel_requested_at IS NOT NULL AND v.state IN ('available', 'retryable') THEN 'cancelled'
+        CASE WHEN l.cancel_requested_at IS NOT NULL AND v.state IN ('available', 'retryable', 'scheduled', 'suspended')
+                THEN 'cancelled'
+            -- What it was about to wait for has come already.
+            WHEN l.wake_requested_at IS NOT NULL AND v.state = 'suspended' THEN 'available'
             WHEN v.state = 'retryable' AND EXISTS (SELECT FROM scheduling_job_deadline d WHERE d.job_id = l.job_id
                 AND d.deadline_at <= now() + make_interval(secs => v.due_in_seconds)) THEN 'discarded'
             ELSE v.state END AS state,
@@ -117,10 +120,15 @@ WITH verdict AS (
     INSERT INTO scheduling_job_due (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, due_at)
     SELECT e.tenant_id, e.entity_id, j.rank, e.job_id, e.kind, j.payload_bytes, j.used_us,
         now() + make_interval(secs => e.due_in_seconds)
-    FROM ended e JOIN job j USING (job_id) WHERE e.state = 'retryable'
+    FROM ended e JOIN job j USING (job_id) WHERE e.state IN ('retryable', 'scheduled')
+), suspended AS (
+    INSERT INTO scheduling_job_suspended (job_id, tenant_id, is_own, wake_at)
+    SELECT e.job_id, e.tenant_id, true, now() + make_interval(secs => e.due_in_seconds)
+    FROM ended e JOIN job j USING (job_id) WHERE e.state = 'suspended'
+    ON CONFLICT (job_id) DO UPDATE SET is_own = true, wake_at = excluded.wake_at
 ), wake AS (
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
-    SELECT tenant_id, entity_id, queue_id, 1 FROM ended WHERE state IN ('available', 'retryable')
+    SELECT tenant_id, entity_id, queue_id, 1 FROM ended WHERE state IN ('available', 'retryable', 'scheduled')
 ), dead_letter AS (
     INSERT INTO scheduling_deadletter
         (id, tenant_id, job_id, kind, reason, error_type, error_message, error_fingerprint, created_at)
@@ -158,10 +166,12 @@ FROM ended e JOIN job USING (job_id) JOIN scheduling_queue q ON q.id = e.queue_i
 """
 # So that no further start of the job is needed to learn that it has to wait. What has ended needs nothing.
 _REMEMBER = """
-        dependencies = CASE WHEN e.dependencies IS NULL OR e.state NOT IN ('available', 'retryable') THEN j.dependencies
+        dependencies = CASE WHEN e.dependencies IS NULL
+                OR e.state NOT IN ('available', 'retryable', 'scheduled', 'suspended') THEN j.dependencies
             ELSE ARRAY(SELECT n ->> 'name' FROM jsonb_array_elements(e.dependencies) n) END,
         shared_dependencies = CASE
-            WHEN e.dependencies IS NULL OR e.state NOT IN ('available', 'retryable') THEN j.shared_dependencies
+            WHEN e.dependencies IS NULL OR e.state NOT IN ('available', 'retryable', 'scheduled', 'suspended')
+                THEN j.shared_dependencies
             ELSE ARRAY(SELECT n ->> 'name' FROM jsonb_array_elements(e.dependencies) n
                 WHERE (n ->> 'is_shared')::bool) END,"""
 # OFFSET keeps each of these a probe of an index, whatever the planner thinks how many there are.

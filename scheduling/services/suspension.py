@@ -1,18 +1,32 @@
-"""Suspending one waiting job, and letting it go on. Queues, kinds and pools have `pauses`, tenants their own app."""
+"""Suspending one waiting job, letting it go on, and waking jobs that wait by their own wish.
+
+Queues, kinds and pools have `pauses`, tenants their own app.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.models.functions import Now
 
 from scheduling.exceptions import InvalidTransitionError, JobNotFoundError
 from scheduling.lifecycle import JobState
-from scheduling.models import Job
+from scheduling.models import Job, JobSuspended
 from scheduling.services.waiting import LOOKS, make_ready, take_out
 from scheduling.services.wakes import wake_on_commit
 from tenants.services.audit import record_audit
+
+WOKEN = "job.woken"
+_REQUEST_WAKE = """
+WITH live AS (
+    -- In one order everywhere: whoever takes several executions never waits for another in a ring.
+    SELECT id FROM scheduling_execution_live WHERE job_id = ANY(%s::uuid[]) ORDER BY id FOR UPDATE
+)
+UPDATE scheduling_execution_live l SET wake_requested_at = coalesce(l.wake_requested_at, now())
+FROM live WHERE l.id = live.id
+"""
 
 
 @transaction.atomic
@@ -34,6 +48,31 @@ def resume_job(*, job_id: UUID, reason: str = "") -> Job:
         raise InvalidTransitionError(f"A job that is {job.state} cannot be resumed.")
     wake_on_commit()
     return _audited(job, "job.resumed", reason)
+
+
+def wake_jobs(*, job_ids: Sequence[UUID]) -> set[UUID]:
+    """Let jobs of the current scope go on that have suspended themselves, in the caller's transaction; those that do.
+
+    One that still runs is told, so that it is not suspended afterwards. What a person has suspended stays so. Nothing
+    of this is audited: whoever wakes them says why.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_REQUEST_WAKE, [list(job_ids)])
+    # After it: who was settled meanwhile stands where it waits by now.
+    own = JobSuspended.objects.filter(job_id__in=job_ids, is_own=True).order_by("job_id").select_for_update()
+    woken = make_ready(list(own.values_list("job_id", flat=True)), from_states=[JobState.SUSPENDED], event=WOKEN)
+    wake_on_commit()
+    return woken
+
+
+def wake_due(limit: int) -> int:
+    """Let jobs of all tenants go on whose time to wait is over; how many. Within the sweep, which nobody else runs."""
+    due = JobSuspended.objects.filter(is_own=True, wake_at__lte=Now()).order_by("wake_at")
+    ids = list(due.select_for_update(skip_locked=True).values_list("job_id", flat=True)[:limit])
+    woken = make_ready(ids, from_states=[JobState.SUSPENDED], event=WOKEN, data={"reason": "time"})
+    if woken:
+        wake_on_commit()
+    return len(woken)
 
 
 def _is_done(act: Callable[[], set[UUID]]) -> bool:

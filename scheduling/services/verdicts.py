@@ -147,6 +147,34 @@ def snoozed(execution_id: UUID, fence: int, *, dependency: str, is_shared: bool,
     )
 
 
+def put_off(execution_id: UUID, fence: int, checkpoint: Any, *, seconds: float) -> Settlement:
+    """The job gave its slot back by itself, and goes on from ``checkpoint`` after some time."""
+    return Settlement(
+        execution_id,
+        fence,
+        outcome=Outcome.PUT_OFF,
+        state=JobState.SCHEDULED,
+        event="execution.put_off",
+        checkpoint=checkpoint,
+        due_in_seconds=seconds,
+        event_data={"seconds": round(seconds, 3)},
+    )
+
+
+def suspended(execution_id: UUID, fence: int, checkpoint: Any, *, seconds: float | None) -> Settlement:
+    """The job gave its slot back by itself, and goes on from ``checkpoint`` once somebody wakes it."""
+    return Settlement(
+        execution_id,
+        fence,
+        outcome=Outcome.PUT_OFF,
+        state=JobState.SUSPENDED,
+        event="execution.suspended",
+        checkpoint=checkpoint,
+        due_in_seconds=seconds,
+        event_data={} if seconds is None else {"seconds": round(seconds, 3)},
+    )
+
+
 def cancelled(execution_id: UUID, fence: int, *, reason: str = "") -> Settlement:
     """Somebody cancelled the job, whether or not it had begun."""
     return Settlement(

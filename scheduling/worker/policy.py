@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.message import Message
@@ -10,7 +11,17 @@ from typing import Any
 from jsonschema.exceptions import ValidationError
 
 from scheduling.conf import MAX_PAYLOAD_BYTES, MAX_RESULT_BYTES
-from scheduling.processors.base import Complete, Discard, Outcome, PermanentError, Retry, TaskProcessor, Yielded
+from scheduling.processors.base import (
+    Complete,
+    Discard,
+    Outcome,
+    PermanentError,
+    Retry,
+    Snoozed,
+    Suspended,
+    TaskProcessor,
+    Yielded,
+)
 from scheduling.retry import RetryPolicy, retry_after_seconds
 from scheduling.services import verdicts
 from scheduling.services.execution import StartedExecution
@@ -19,6 +30,9 @@ from scheduling.services.verdicts import Failure
 from scheduling.worker.control_block import Cause
 from scheduling.worker.storable import storable_json
 from tenants.exceptions import DomainError
+
+# A job that waits longer than this has been forgotten.
+MAX_WAIT_SECONDS = 366 * 86_400.0
 
 
 class AnswerInvalidError(PermanentError):
@@ -51,6 +65,13 @@ def settlement_of(
         case Yielded(state=state):
             state = storable_json(state, what="checkpoint", max_bytes=MAX_PAYLOAD_BYTES)
             return verdicts.yielded(execution_id, fence, state)
+        case Snoozed(state=state, seconds=seconds):
+            state = storable_json(state, what="checkpoint", max_bytes=MAX_PAYLOAD_BYTES)
+            return verdicts.put_off(execution_id, fence, state, seconds=_wait_of(seconds))
+        case Suspended(state=state, seconds=seconds):
+            state = storable_json(state, what="checkpoint", max_bytes=MAX_PAYLOAD_BYTES)
+            wait = None if seconds is None else _wait_of(seconds)
+            return verdicts.suspended(execution_id, fence, state, seconds=wait)
         case Complete(result=result):
             result = storable_json(result, what="result", max_bytes=MAX_RESULT_BYTES)
             return verdicts.completed(execution_id, fence, result)
@@ -59,6 +80,13 @@ def settlement_of(
         case Mapping():
             return settlement_of(Complete(answer), started, policy)
     raise AnswerInvalidError(f"{started.kind} answered with a {type(answer).__name__}.", code="answer_invalid")
+
+
+def _wait_of(seconds: float) -> float:
+    """A processor's wait as it is stored: neither negative, nor for ever."""
+    if not math.isfinite(seconds):
+        raise AnswerInvalidError("A job waits for a finite time.", code="answer_invalid")
+    return min(max(0.0, seconds), MAX_WAIT_SECONDS)
 
 
 def failure_of(

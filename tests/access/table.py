@@ -38,6 +38,9 @@ jobs.reveal               developer owner key                            admin
 logs.view          viewer developer owner key           auditor operator admin
 datasets.view      viewer developer owner key           auditor operator admin
 datasets.manage           developer owner key                            admin
+files.view         viewer developer owner key           auditor operator admin
+files.download            developer owner key                            admin
+files.manage              developer owner key                            admin
 schedules.view     viewer developer owner key           auditor operator admin
 schedules.manage          developer owner key                   operator admin
 audit.view                developer owner key           auditor operator admin
@@ -184,6 +187,11 @@ DELETE documents/{document}/                 datasets.manage
 POST   documents/{document}/pause/           datasets.manage   {"reason": "x"}
 POST   documents/{document}/resume/          datasets.manage   {"reason": "x"}         409
 POST   documents/{document}/retry/           datasets.manage   {"reason": "x"}         409
+GET    files/                                files.view
+POST   files/                                files.manage      {}                      415
+GET    files/{file}/                         files.view
+DELETE files/{file}/                         files.manage
+POST   files/{file}/link/                    files.download    {}
 """
 
 # Pages of models under /admin/: looking, adding, changing (`-`: nobody), then the acts on one row. Deleting a row and
@@ -195,6 +203,7 @@ django_celery_beat.crontabschedule  platform.view  upkeep.run       upkeep.run
 django_celery_beat.intervalschedule platform.view  upkeep.run       upkeep.run
 django_celery_beat.periodictask    platform.view   upkeep.run       upkeep.run
 django_celery_beat.solarschedule   platform.view   upkeep.run       upkeep.run
+files.uploadedfile                 files.view      -                -                download:files.download delete:files.manage
 retrieval.chunk                    datasets.view   -                -
 retrieval.dataset                  datasets.view   datasets.manage  datasets.manage  delete_empty:datasets.manage
 retrieval.document                 datasets.view   -                -                retry:datasets.manage pause:datasets.manage resume:datasets.manage delete:datasets.manage
@@ -272,6 +281,8 @@ GET    scheduling/schedule/{schedule}/backfill/ schedules.manage
 POST   scheduling/schedule/{schedule}/backfill/ schedules.manage {"since_0": "2026-01-01", "since_1": "00:00", "until_0": "2026-01-02", "until_1": "00:00", "run": "1"} 302
 GET    scheduling/job/{job}/log/             logs.view
 GET    scheduling/job/{job}/log/download/    logs.view
+GET    files/uploadedfile/upload/            files.manage
+POST   files/uploadedfile/upload/            files.manage      {"tenant": "{tenant}", "files": "@b.txt"} 302
 GET    retrieval/dataset/{dataset}/search/   datasets.view
 GET    retrieval/document/upload/            datasets.manage
 POST   retrieval/document/upload/            datasets.manage   {"dataset": "{dataset}", "files": "@b.txt"} 302
@@ -293,6 +304,7 @@ GET    /                                     anyone                             
 GET    /health/live                          anyone
 GET    /health/ready                         anyone
 GET    /metrics                              token                                     401
+GET    /files/download                       anyone                                    404
 GET    /api/nothing/                         anyone                                    404
 POST   /api/nothing/                         anyone                                    404
 """

@@ -7,7 +7,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -23,6 +22,7 @@ from scheduling.processors.document_indexing.services import (
     retry_document,
 )
 from scheduling.processors.document_indexing.uploads import upload_documents
+from scheduling.processors.files.forms import ManyFilesField
 from scheduling.processors.retrieval.models import Dataset, Document
 from tenants.admin.base import ReadOnlyAdmin
 from tenants.admin.post_actions import post_action
@@ -32,23 +32,10 @@ from tenants.permissions import Permission
 
 _PHASES = ("created_at", "parsing_at", "cleaning_at", "splitting_at", "indexing_at", "completed_at", "error_at")
 _DATASET_CHOICES = 200
-
-
-class ManyFilesInput(forms.FileInput):
-    """Django's file input, for several files at once."""
-
-    allow_multiple_selected = True
-
-
-class ManyFilesField(forms.FileField):
-    """The files of one input; what is wrong with each is the upload's to say."""
-
-    widget = ManyFilesInput
-
-    def clean(self, data: Any, initial: Any = None) -> list[UploadedFile[bytes]]:
-        if not data:
-            raise forms.ValidationError(self.error_messages["required"], code="required")
-        return list(data)
+_UPLOAD_NOTE = (
+    "All files are taken or none. One job indexes each; a file whose content is in the dataset already is not indexed"
+    " again."
+)
 
 
 class UploadForm(forms.Form):
@@ -191,8 +178,9 @@ class DocumentAdmin(ReadOnlyAdmin):
             "title": "Upload documents",
             "opts": self.opts,
             "form": form,
+            "note": _UPLOAD_NOTE,
         }
-        return TemplateResponse(request, "document_indexing/admin/upload.html", context)
+        return TemplateResponse(request, "files/admin/upload.html", context)
 
     def _has_taken(self, request: HttpRequest, form: UploadForm) -> bool:
         dataset: Dataset = form.cleaned_data["dataset"]

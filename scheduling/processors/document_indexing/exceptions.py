@@ -1,16 +1,8 @@
-"""What uploads and documents refuse."""
+"""What documents refuse."""
 
 from __future__ import annotations
 
 from tenants.exceptions import DomainError
-
-
-class UploadRefusedError(DomainError):
-    """None of the files was taken; ``errors`` says why, by file."""
-
-    code = "upload_refused"
-    category = "invalid"
-    title = "The upload was refused; no file of it was taken."
 
 
 class DocumentNotFoundError(DomainError):

@@ -8,8 +8,9 @@ from uuid import UUID
 
 from django.core.files.base import File
 
-from scheduling.processors.document_indexing.inspection import IncomingFile, inspect_files
+from scheduling.processors.document_indexing.inspection import inspect_documents
 from scheduling.processors.document_indexing.processor import DocumentIndexing
+from scheduling.processors.files.incoming import IncomingFile
 from scheduling.processors.files.store import NewContent, lock_contents, storage_key, store_contents, taking_back
 from scheduling.processors.retrieval.batch_limit import check_batch_limit
 from scheduling.processors.retrieval.exceptions import DatasetNotFoundError
@@ -51,7 +52,7 @@ def upload_documents(
     """
     with taking_back(tenant.pk) as written, tenant_context(tenant):
         check_batch_limit(tenant, len(files))
-        return _take(tenant, dataset, inspect_files(files), written, is_rated=is_rated)
+        return _take(tenant, dataset, inspect_documents(files), written, is_rated=is_rated)
 
 
 def _take(

@@ -26,3 +26,25 @@ class Content(TenantModel):
 
     def __str__(self) -> str:
         return self.key
+
+
+class UploadedFile(TenantModel):
+    """A file that somebody of the tenant has uploaded, to be referred to by its id; ``key`` is its content's."""
+
+    name = models.CharField(max_length=255)
+    content_type = models.CharField(max_length=100)
+    size_bytes = models.PositiveBigIntegerField()
+    sha256 = models.CharField(max_length=64)
+    key = models.CharField(max_length=200)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "id"], name="uploaded_file_tenant_id")]
+        indexes = [models.Index(fields=["tenant", "key"], name="uploaded_file_key")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+# Who of them refers to contents.
+FILE_REFERENCES = ((UploadedFile, "key"),)

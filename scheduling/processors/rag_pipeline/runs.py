@@ -28,7 +28,7 @@ from scheduling.processors.rag_pipeline.models import (
 )
 from scheduling.processors.rag_pipeline.processor import RagPipeline
 from scheduling.processors.rag_pipeline.selectors import RETRYABLE_STATES, find_entities
-from scheduling.processors.rag_pipeline.sources import find_missing_files, new_entities
+from scheduling.processors.rag_pipeline.sources import find_missing_files, hold_files, new_entities
 from scheduling.processors.retrieval.batch_limit import check_batch_limit
 from scheduling.processors.retrieval.limits import VECTOR_CHUNKS
 from scheduling.services.job_requests import JobRequest
@@ -63,6 +63,7 @@ def start_run(
             raise SourcesInvalidError(errors=[fault.as_json() for fault in faults])
         if not given:
             raise SourcesMissingError
+        hold_files(given)
         if missing := find_missing_files(given, "$.sources"):
             raise SourcesInvalidError(errors=[fault.as_json() for fault in missing])
         check_batch_limit(tenant, len(given))

@@ -9,9 +9,10 @@ from urllib.parse import unquote
 from uuid import UUID
 
 from scheduling.outgoing_http import read_target
+from scheduling.processors.files.models import UploadedFile
+from scheduling.processors.files.store import lock_contents
 from scheduling.processors.rag_pipeline.definition import Fault
 from scheduling.processors.rag_pipeline.models import PipelineEntity, PipelineRun
-from scheduling.processors.retrieval.models import Document
 from tenants.names import find_invisible_character
 
 _MAX_NAME_LENGTH = 255
@@ -27,8 +28,16 @@ def find_missing_files(sources: Sequence[Mapping[str, Any]], place: str) -> list
     ]
 
 
+def hold_files(sources: Sequence[Mapping[str, Any]]) -> None:
+    """Keep the contents of the sources' files from being deleted until the transaction ends, which refers to them."""
+    lock_contents(file.key for file in _find_files(sources).values())
+
+
 def new_entities(run: PipelineRun, sources: Sequence[Mapping[str, Any]]) -> Iterator[PipelineEntity]:
-    """An entity for each source, in their order; a file's refers to its content from now on."""
+    """An entity for each source, in their order; a file's refers to its content from now on.
+
+    The files are held and there: :func:`hold_files` and then :func:`find_missing_files` have been asked.
+    """
     files = _find_files(sources)
     for position, source in enumerate(sources):
         entity = PipelineEntity(
@@ -41,16 +50,17 @@ def new_entities(run: PipelineRun, sources: Sequence[Mapping[str, Any]]) -> Iter
         )
         if source["type"] == "file":
             file = files[UUID(source["file"])]
-            entity.name = source.get("name") or file.name
-            entity.content_key, entity.content_sha256 = file.storage_key, file.sha256
-            entity.content_type, entity.size_bytes = file.content_type, file.size_bytes
+            entity.name = entity.name or file.name
+            # Its own name's ending tells what a text is, whatever the entity is called.
+            entity.source = {**source, "file_name": file.name}
+            entity.content_key, entity.content_sha256, entity.size_bytes = file.key, file.sha256, file.size_bytes
         yield entity
 
 
-def _find_files(sources: Sequence[Mapping[str, Any]]) -> dict[UUID, Document]:
-    """The documents that were uploaded under these ids, by their ids."""
+def _find_files(sources: Sequence[Mapping[str, Any]]) -> dict[UUID, UploadedFile]:
+    """The uploaded files that the sources name, by their ids."""
     ids = {UUID(source["file"]) for source in sources if source["type"] == "file"}
-    files: dict[UUID, Document] = Document.objects.in_bulk(ids) if ids else {}
+    files: dict[UUID, UploadedFile] = UploadedFile.objects.in_bulk(ids) if ids else {}
     return files
 
 

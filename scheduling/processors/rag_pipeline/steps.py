@@ -62,10 +62,13 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The passages of an entity, and how they go into the file storage; None: they are there."""
+    """The passages of an entity, what they were read from, and how they go into the file storage; None: they are
+    there.
+    """
 
     passages: Sequence[Passage]
     digest: str
+    content_type: str
     data: bytes | None = None
 
 
@@ -97,12 +100,10 @@ class Steps:
         else:
             answer = self._call(entity.source["url"])
             data, name = answer.body, _name_of_page(entity.name, answer)
-        content_type = sniff(name, io.BytesIO(data))
-        if content_type is None and entity.source["type"] == "text":
-            content_type = ContentType.TEXT
-        if content_type is None:
-            raise PermanentError("It is no PDF, DOCX, HTML, Markdown, text or CSV.", code="type_unknown")
-        return Fetched(data, content_type.value)
+        found = sniff(name, io.BytesIO(data))
+        if found is None and entity.source["type"] == "text":
+            found = ContentType.TEXT
+        return Fetched(data, _known(found))
 
     def prepare(self, entity: Entity) -> Prepared:
         """Extract, clean and split: the same content gives the same passages."""
@@ -111,7 +112,9 @@ class Steps:
             memory_bytes=PARSER_BYTES, output_bytes=_JSON_BYTES_A_CHARACTER * recipe.max_characters + MIB
         )
         with fetch(entity.content_key, entity.content_sha256) as file, self._parser():
-            blocks = extract_blocks(file, entity.content_type, limits=limits, at_safe_point=self._check_running)
+            # An uploaded file may be anything until it is looked at.
+            content_type = entity.content_type or _known(sniff(entity.source["file_name"], file))  # type: ignore[arg-type]
+            blocks = extract_blocks(file, content_type, limits=limits, at_safe_point=self._check_running)
         characters = sum(len(block.text) for block in blocks)
         if characters > recipe.max_characters:
             raise FileTooComplexError(f"It has {characters} characters; the definition takes {recipe.max_characters}.")
@@ -125,12 +128,12 @@ class Steps:
             passages = split_blocks(blocks, recipe.split_settings)
         if not passages:
             raise FileWithoutTextError
-        return Prepared(passages, passages_digest(passages), passages_to_bytes(passages))
+        return Prepared(passages, passages_digest(passages), content_type, passages_to_bytes(passages))
 
     def reload(self, entity: Entity) -> Prepared:
         """The passages that an earlier start has left."""
         passages = passages_from_bytes(read_bytes(entity.passages_key, entity.passages_sha256))
-        return Prepared(passages, passages_digest(passages))
+        return Prepared(passages, passages_digest(passages), entity.content_type)
 
     def embed(self, passages: Sequence[Passage]) -> Embedded:
         """The vectors of some passages."""
@@ -191,6 +194,13 @@ class Steps:
             raise
         with self._dependencies:
             scope.__exit__(None, None, None)
+
+
+def _known(content_type: ContentType | None) -> str:
+    """The type of a content that is read; PermanentError for one that is not."""
+    if content_type is None:
+        raise PermanentError("It is no PDF, DOCX, HTML, Markdown, text or CSV.", code="type_unknown")
+    return content_type.value
 
 
 def _name_of_page(name: str, answer: Answer) -> str:

@@ -110,13 +110,13 @@ def _store_content(plan: Plan, entity: Entity, fetched: Fetched, written: list[s
 
 
 def _store_passages(plan: Plan, entity: Entity, prepared: Prepared, written: list[str]) -> Stored:
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = {"content_type": prepared.content_type}
     if prepared.data is not None:
         changes["passages_key"], changes["passages_sha256"] = _keep(plan, prepared.data, written)
     total = len(prepared.passages)
     content = LoadedContent(
         name=entity.name,
-        content_type=entity.content_type,
+        content_type=prepared.content_type,
         size_bytes=entity.size_bytes,
         sha256=entity.content_sha256,
         storage_key=entity.content_key,

@@ -15,6 +15,7 @@ from rest_framework.test import APIClient
 
 from scheduling.models import CFSPlan, JobError
 from scheduling.processors.document_indexing.uploads import upload_documents
+from scheduling.processors.files.services import upload_files
 from scheduling.processors.retrieval.services import create_dataset
 from scheduling.services.schedules.definitions import create_schedule
 from tenants.context import all_tenants
@@ -70,6 +71,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
     work = make_work(tenant)
     dataset = create_dataset(tenant=tenant, name="handbook")
     upload = upload_documents(tenant=tenant, dataset=dataset, files=[SimpleUploadedFile("a.txt", b"one")])
+    file = upload_files(tenant=tenant, files=[SimpleUploadedFile("c.txt", b"three")])[0]
     key = issue_api_key(tenant=tenant, name="spare").key
     schedule = create_schedule(tenant=tenant, values={"name": "nightly", "kind": "noop", "cron": "30 2 * * *"})
     with all_tenants():
@@ -85,6 +87,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "batch": work.failed.batch_id,
         "dataset": dataset.pk,
         "document": upload.files[0].document.pk,
+        "file": file.pk,
         "member": membership.pk,
         "key": key.pk,
         "entry": entry.pk,

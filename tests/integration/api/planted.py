@@ -21,6 +21,7 @@ from scheduling.models import (
     Schedule,
     ScheduleFire,
 )
+from scheduling.processors.files.models import UploadedFile
 from scheduling.processors.retrieval.embedding import DIMENSIONS
 from scheduling.processors.retrieval.models import Chunk, Dataset, Document
 from scheduling.processors.retrieval.terms import to_tsvector
@@ -42,6 +43,7 @@ _TEXTS: dict[Any, tuple[str, ...]] = {
     Schedule: ("name", "pause_reason", "fair_key"),
     Dataset: ("name", "description"),
     Document: ("name", "error_message"),
+    UploadedFile: ("name",),
     ApiKey: ("name",),
 }
 
@@ -111,7 +113,19 @@ def _add_rows(tenant: Tenant, word: str) -> None:
 
 def ids_of(tenant: Tenant) -> set[str]:
     """The ids of the tenant's rows that answers tell."""
-    models = (Job, Execution, DeadLetter, Batch, Schedule, Dataset, Document, ApiKey, Membership, AuditLogEntry)
+    models = (
+        Job,
+        Execution,
+        DeadLetter,
+        Batch,
+        Schedule,
+        Dataset,
+        Document,
+        UploadedFile,
+        ApiKey,
+        Membership,
+        AuditLogEntry,
+    )
     with all_tenants():
         return {
             str(key)

@@ -70,6 +70,7 @@ ROWS = {
     "schedules": "schedule",
     "datasets": "dataset",
     "documents": "document",
+    "files": "file",
     "members": "member",
     "api-keys": "key",
     "audit-log": "entry",

@@ -316,7 +316,10 @@ BODIES: dict[str, Any] = {
     "POST cfs-plans/cloud/withdraw/": {"number": 2, "reason": "x"},
 }
 # Forms that are no JSON.
-MULTIPART: dict[str, Callable[[], dict[str, Any]]] = {"POST datasets/{dataset}/documents/": _upload}
+MULTIPART: dict[str, Callable[[], dict[str, Any]]] = {
+    "POST datasets/{dataset}/documents/": _upload,
+    "POST files/": _upload,
+}
 
 # What is typed into the form of a page, over what the form offers by itself.
 FORMS: dict[str, Callable[[World], dict[str, Any]]] = {

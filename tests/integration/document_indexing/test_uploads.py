@@ -10,9 +10,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
 
 from scheduling.models import Batch, Job
-from scheduling.processors.document_indexing import inspection
 from scheduling.processors.document_indexing import uploads as uploads_module
-from scheduling.processors.document_indexing.exceptions import UploadRefusedError
+from scheduling.processors.files import incoming
+from scheduling.processors.files.exceptions import UploadRefusedError
 from scheduling.processors.retrieval.exceptions import BatchTooLargeError
 from scheduling.processors.retrieval.models import Chunk, Dataset, Document
 from scheduling.processors.retrieval.services import update_dataset
@@ -70,7 +70,7 @@ def test_one_bad_file_refuses_the_whole_upload(
     files: list[tuple[str, bytes]],
     faults: dict[str, str],
 ) -> None:
-    monkeypatch.setattr(inspection, "MAX_FILE_BYTES", 2_000)
+    monkeypatch.setattr(incoming, "MAX_FILE_BYTES", 2_000)
     response = post(acme_api, dataset, *files)
     problem = response.json()
     assert (response.status_code, response["Content-Type"]) == (422, "application/problem+json")

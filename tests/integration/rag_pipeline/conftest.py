@@ -16,13 +16,14 @@ from rest_framework.test import APIClient
 
 from scheduling.models import Job, LiveExecution
 from scheduling.processors.base import Dependency, Effects, Interrupted, JobContext, Json
-from scheduling.processors.document_indexing.uploads import upload_documents
+from scheduling.processors.files.models import UploadedFile
+from scheduling.processors.files.services import upload_files
 from scheduling.processors.rag_pipeline import performance
 from scheduling.processors.rag_pipeline.models import Pipeline, PipelineEntity, PipelineRun
 from scheduling.processors.rag_pipeline.processor import RagPipeline
 from scheduling.processors.rag_pipeline.selectors import find_entities, get_run
 from scheduling.processors.rag_pipeline.services import create_pipeline
-from scheduling.processors.retrieval.models import Chunk, Dataset, Document
+from scheduling.processors.retrieval.models import Chunk, Dataset
 from scheduling.processors.retrieval.services import create_dataset
 from scheduling.services import verdicts
 from scheduling.services.checkpoints import save_checkpoint
@@ -108,10 +109,10 @@ def pipeline_of(tenant: Tenant) -> Pipeline:
     return create_pipeline(tenant=tenant, name="theirs", definition=definition(text("a.txt", "One."), dataset="own"))
 
 
-def stored_document(tenant: Tenant, dataset: Dataset, content: str) -> Document:
-    """A document that was uploaded, with its file."""
-    file = SimpleUploadedFile("uploaded.txt", content.encode())
-    return upload_documents(tenant=tenant, dataset=dataset, files=[file]).files[0].document
+def upload(tenant: Tenant, name: str, content: bytes) -> UploadedFile:
+    """A file that the tenant has uploaded."""
+    (file,) = upload_files(tenant=tenant, files=[SimpleUploadedFile(name, content)])
+    return file
 
 
 class KilledError(BaseException):

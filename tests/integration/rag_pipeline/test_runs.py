@@ -14,6 +14,7 @@ from scheduling.models import Job
 from scheduling.processors.document_indexing.exceptions import DocumentBusyError
 from scheduling.processors.document_indexing.services import delete_document, pause_document, retry_document
 from scheduling.processors.files.limits import STORAGE_BYTES
+from scheduling.processors.files.services import delete_file
 from scheduling.processors.files.space import STORAGE_COUNTER
 from scheduling.processors.rag_pipeline import performance
 from scheduling.processors.rag_pipeline.models import Pipeline, PipelineEntity
@@ -41,9 +42,10 @@ from tests.integration.rag_pipeline.conftest import (
     pipeline_of,
     rescue,
     run_of,
-    stored_document,
     text,
+    upload,
 )
+from tests.unit.document_indexing.makers import make_pdf
 from tests.web_server import WebServer, web_server
 
 type MakePipeline = Callable[..., Pipeline]
@@ -99,7 +101,8 @@ def test_each_source_becomes_a_document_with_its_chunks(
 
 
 def test_the_steps_do_what_the_definition_says(acme: Tenant, make_pipeline: MakePipeline, hands: Hands) -> None:
-    page = "# One\n\nSee https://example.com/x and mail bob@example.com today.\n\n## Two\n\nMore of it.\n\n### Three\n\nEnd."
+    page = "# One\n\nSee https://example.com/x and mail bob@example.com today.\n\n## Two\n\nMore of it."
+    page += "\n\n### Three\n\nEnd."
     pipeline = make_pipeline(
         text("a.md", page),
         clean={"remove_urls": True, "remove_emails": True},
@@ -136,15 +139,28 @@ def test_a_page_is_fetched_and_read_as_what_it_says_it_is(
     assert run_of(run).entities_error == 2
 
 
-def test_an_uploaded_file_is_a_source(
-    acme: Tenant, dataset: Dataset, make_pipeline: MakePipeline, hands: Hands
+def test_an_uploaded_file_is_a_source_until_its_run_has_ended(
+    acme: Tenant,
+    make_pipeline: MakePipeline,
+    hands: Hands,
+    files_root: Path,
+    django_capture_on_commit_callbacks: Callable[..., Any],
 ) -> None:
-    uploaded = stored_document(acme, dataset, paragraphs(3))
-    pipeline = make_pipeline({"type": "file", "file": str(uploaded.pk)}, dataset="handbook")
+    good, bad = upload(acme, "a.pdf", make_pdf("Fair queues")), upload(acme, "b.bin", bytes(range(256)))
+    pipeline = make_pipeline(
+        {"type": "file", "file": str(good.pk), "name": "Report"}, {"type": "file", "file": str(bad.pk)}
+    )
     run = start_run(tenant=acme, pipeline_id=pipeline.pk)
-    assert hands.run(run.job_id).state == JobState.COMPLETED
-    (entity,) = entities_of(run)
-    assert (entity.name, chunks_of(entity)) == (uploaded.name, paragraphs(3).split("\n\n"))
+    with django_capture_on_commit_callbacks(execute=True), tenant_context(acme):
+        for file in (good, bad):
+            delete_file(file=file)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert hands.run(run.job_id).state == JobState.COMPLETED
+    first, second = entities_of(run)
+    assert (first.name, first.content_type, chunks_of(first)) == ("Report", "application/pdf", ["Fair queues"])
+    assert (second.name, second.shown_error_code) == ("b.bin", "type_unknown")
+    # The document's own, and that of the entity that may be tried again.
+    assert files_in(files_root) == 2
 
 
 def test_an_entity_in_error_leaves_the_others_alone(acme: Tenant, make_pipeline: MakePipeline, hands: Hands) -> None:

@@ -22,8 +22,8 @@ from tests.integration.rag_pipeline.conftest import (
     definition,
     entities_of,
     run_of,
-    stored_document,
     text,
+    upload,
 )
 
 type MakePipeline = Callable[..., Pipeline]
@@ -47,10 +47,8 @@ def test_the_platform_s_people_save_a_version_within_its_tenant(
         save_version(pipeline_id=pipeline.pk, definition=definition(dataset=globex_dataset.name))
 
 
-def test_another_tenant_s_file_is_none(
-    acme: Tenant, globex: Tenant, globex_dataset: Dataset, make_pipeline: MakePipeline
-) -> None:
-    theirs = {"type": "file", "file": str(stored_document(globex, globex_dataset, "secret").pk)}
+def test_another_tenant_s_file_is_none(acme: Tenant, globex: Tenant, make_pipeline: MakePipeline) -> None:
+    theirs = {"type": "file", "file": str(upload(globex, "a.txt", b"secret").pk)}
     with pytest.raises(DefinitionInvalidError) as refusal:
         make_pipeline(text("a.txt", "One."), theirs)
     assert refusal.value.errors[0]["field"] == "$.datasource.sources[1].file"

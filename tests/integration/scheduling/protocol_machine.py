@@ -31,7 +31,7 @@ from scheduling.services.leases import heartbeat
 from scheduling.services.rescue import run_sweep
 from scheduling.services.retries import retry_jobs
 from scheduling.services.submission import submit_job
-from scheduling.services.suspension import resume_job, suspend_job
+from scheduling.services.suspension import resume_job, suspend_job, wake_jobs
 from scheduling.tasks.execute import read_hint
 from tenants.context import all_tenants, tenant_context
 from tenants.services.tenants import pause_tenant, resume_tenant
@@ -48,7 +48,19 @@ from tests.protocol_store import Hint
 QUEUES = ("workflow_team", "workflow_sandbox")
 DELAY = timedelta(minutes=10)
 MOST_TICKS = 20
-WAYS = ("completed", "completed", "failed", "permanent", "yielded", "shut_down", "crashed", "cancelled", "returned")
+WAYS = (
+    "completed",
+    "completed",
+    "failed",
+    "permanent",
+    "yielded",
+    "shut_down",
+    "crashed",
+    "cancelled",
+    "returned",
+    "put_off",
+    "suspended",
+)
 
 _JUMP = """
 WITH executions AS (
@@ -98,6 +110,14 @@ class ProtocolMachine(ProtocolSides):
     def resume(self, number: int) -> None:
         job = self.job_of(number)
         assert self.is_taken(job, resume_job) is self.model.make_ready(job, {JobState.SUSPENDED})
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(number=some)
+    def wake(self, number: int) -> None:
+        job = self.job_of(number)
+        with tenant_context(self.tenants[job.tenant]):
+            woken = wake_jobs(job_ids=[job.id])
+        assert (woken == {job.id}) is self.model.wake(job)
 
     @precondition(lambda self: any(job.state is JobState.RETRYABLE for job in self.model.jobs.values()))
     @rule(number=some)

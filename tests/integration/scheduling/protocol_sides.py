@@ -180,6 +180,10 @@ def verdict_on(one: StartedExecution, way: str) -> verdicts.Settlement:
             return verdicts.failed(id_, fence, failure, failed_attempts=one.attempt, policy=policy)
         case "yielded":
             return verdicts.yielded(id_, fence, {"at": 1})
+        case "put_off":
+            return verdicts.put_off(id_, fence, {"at": 1}, seconds=5.0)
+        case "suspended":
+            return verdicts.suspended(id_, fence, {"at": 1}, seconds=None)
         case "shut_down":
             return verdicts.shut_down(id_, fence)
         case "cancelled":

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import structlog
+from django.test import RequestFactory
 
 from jobsplatform.logging import REDACTED, build_formatter
 
@@ -61,6 +62,13 @@ def test_an_exception_becomes_fields_of_the_same_line(lines: Lines) -> None:
     (told,) = lines.last()["exception"]
     assert (told["exc_type"], told["exc_value"]) == ("ValueError", "broken")
     assert "locals" not in told["frames"][-1]
+
+
+def test_a_request_is_told_without_its_query(lines: Lines) -> None:
+    request = RequestFactory().get("/files/download", {"link": "whoever has it may read"})
+    logging.getLogger("django.request").warning("Not Found", extra={"request": request})
+    assert lines.last()["request"] == "GET /files/download"
+    assert "whoever" not in lines.texts[-1]
 
 
 @pytest.mark.parametrize(

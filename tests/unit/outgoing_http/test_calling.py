@@ -305,10 +305,10 @@ def tls_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WebS
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates.certificate, certificates.key)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificates.authority))
-    calling._ssl_context.cache_clear()
+    calling.ssl_context.cache_clear()
     with web_server(context) as running:
         yield running
-    calling._ssl_context.cache_clear()
+    calling.ssl_context.cache_clear()
 
 
 def test_a_certificate_is_asked_for_by_the_name_of_the_host(tls_server: WebServer, allow: Allow) -> None:
@@ -325,7 +325,7 @@ def test_a_certificate_of_a_stranger_is_not_accepted(
     tls_server: WebServer, allow: Allow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
-    calling._ssl_context.cache_clear()
+    calling.ssl_context.cache_clear()
     allow(f"127.0.0.1:{tls_server.port}")
     with pytest.raises(NoAnswerError, match="certificate is not accepted"):
         send("GET", f"https://127.0.0.1:{tls_server.port}/")

@@ -36,6 +36,7 @@ def test_every_history_keeps_the_promises() -> None:
         (bugs.NeverRepublishes, "for ever"),
         (bugs.TrustsWorkersClocks, "lives and beats"),
         (bugs.ForgetsCancel, "I9"),
+        (bugs.SleepsThroughItsWake, "I1"),
         (bugs.RetriesForEver, "I8"),
         (bugs.RunsPoisonForEver, "I8"),
         (bugs.ForgetsWhatEnded, "I10"),

@@ -18,7 +18,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from scheduling.processors.document_indexing.inspection import inspect_files
+from scheduling.processors.document_indexing.inspection import inspect_documents
 from scheduling.processors.document_indexing.selectors import find_documents
 from scheduling.processors.document_indexing.uploads import Upload, upload_documents
 from scheduling.processors.retrieval.batch_limit import files_allowed
@@ -129,7 +129,7 @@ def take(tenant: Tenant, dataset_name: str, paths: Sequence[Path]) -> Intake:
     batches = list(batched(paths, allowed))
     for batch in batches:
         with ExitStack() as stack:
-            inspect_files(_open(stack, batch))
+            inspect_documents(_open(stack, batch))
     for batch in batches:
         with ExitStack() as stack:
             intake.uploads.append(upload_documents(tenant=tenant, dataset=dataset, files=_open(stack, batch)))

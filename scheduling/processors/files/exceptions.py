@@ -1,0 +1,33 @@
+"""What files refuse."""
+
+from __future__ import annotations
+
+from tenants.exceptions import DomainError
+
+
+class UploadRefusedError(DomainError):
+    """None of the files was taken; ``errors`` says why, by file."""
+
+    code = "upload_refused"
+    category = "invalid"
+    title = "The upload was refused; no file of it was taken."
+
+
+class FileNotFoundInTenantError(DomainError):
+    code = "not_found"
+    category = "not_found"
+    title = "There is no such file."
+
+
+class LinkInvalidError(DomainError):
+    """The link was not made here, was changed, or is over; which of them is nobody's business."""
+
+    code = "not_found"
+    category = "not_found"
+    title = "There is no such link, or its time is over."
+
+
+class FileUnreadableError(DomainError):
+    code = "file_not_stored"
+    category = "unavailable"
+    title = "The storage does not give the file at the moment."

@@ -1,0 +1,47 @@
+"""Where a model is found: the operator's endpoint, which all tenants share, or one of a tenant's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from django.conf import settings
+
+from scheduling.outgoing_http import read_target
+from scheduling.processors.base import MAX_DEPENDENCY_CHARACTERS, Dependency, PermanentError
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEndpoint:
+    """A base URL with its key. ``is_shared``: it is the operator's, so it may lie inside the operator's network."""
+
+    url: str
+    key: str = field(default="", repr=False)
+    model: str = ""
+    is_shared: bool = False
+
+    @property
+    def headers(self) -> Sequence[tuple[str, str]]:
+        """What each request carries."""
+        named = [("Content-Type", "application/json")]
+        return [*named, ("Authorization", f"Bearer {self.key}")] if self.key else named
+
+    @property
+    def dependency(self) -> Dependency:
+        """What fails when it does."""
+        if self.is_shared:
+            return Dependency("llm", is_shared=True)
+        return Dependency(read_target(self.url).authority[:MAX_DEPENDENCY_CHARACTERS])
+
+
+def chat_endpoint(*, url: str = "", key: str = "", model: str = "") -> ModelEndpoint:
+    """The tenant's own endpoint where it names one, else the operator's; PermanentError where there is none."""
+    if url:
+        return ModelEndpoint(url.rstrip("/"), key, model)
+    if not settings.LLM_API_URL:
+        raise PermanentError(
+            "There is no model endpoint: neither the tenant nor the platform names one.", code="no_model"
+        )
+    return ModelEndpoint(
+        settings.LLM_API_URL.rstrip("/"), settings.LLM_API_KEY, model or settings.LLM_MODEL, is_shared=True
+    )

@@ -1,0 +1,43 @@
+"""The one event loop of a process, in a thread of its own: where calls wait that a processor makes side by side.
+
+A worker's child makes it at its first use, so that no fork inherits a loop whose thread is not there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    loop: asyncio.AbstractEventLoop
+    process_id: int
+
+
+_guard = threading.Lock()
+_running: list[_Running] = []
+
+
+def submit[T](work: Coroutine[Any, Any, T]) -> Future[T]:
+    """Begin ``work`` on the loop; cancelling the future cancels it where it waits."""
+    return asyncio.run_coroutine_threadsafe(work, _loop())
+
+
+def run[T](work: Coroutine[Any, Any, T]) -> T:
+    """Do ``work`` on the loop while this thread waits for it."""
+    return submit(work).result()
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    with _guard:
+        if not _running or _running[-1].process_id != os.getpid():
+            loop = asyncio.new_event_loop()
+            threading.Thread(target=loop.run_forever, name="model-endpoints", daemon=True).start()
+            _running[:] = [_Running(loop, os.getpid())]
+        return _running[-1].loop

@@ -1,0 +1,176 @@
+"""How a run stands, as small as it can be written: it is the checkpoint of the run's job.
+
+What nodes have made stands in it in a list of one, or as the number under which it was put aside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+FORMAT: Final = 1
+type Indexes = tuple[int, ...]
+# A list of one value, or the number of one that was put aside; None where there is none.
+type Stored = list[Any] | int | None
+
+
+def inline(value: Any) -> Stored:
+    """A value that is kept in the state itself."""
+    return [value]
+
+
+class Status(StrEnum):
+    """How a node stands. What is not in the state has not begun."""
+
+    RUNNING = "r"
+    WAITING = "w"
+    DONE = "d"
+    FAILED = "f"
+    SKIPPED = "s"
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether the node changes no more."""
+        return self in (Status.DONE, Status.FAILED, Status.SKIPPED)
+
+
+class Wait(StrEnum):
+    """What a waiting node waits for."""
+
+    RETRY = "retry"
+    TIME = "time"
+    DECISION = "decision"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A node of a run: its id and, inside iterations, the indexes of the items, outermost first."""
+
+    node_id: str
+    path: Indexes = ()
+
+    def __str__(self) -> str:
+        return f"{self.node_id}@{'.'.join(map(str, self.path))}" if self.path else self.node_id
+
+    @classmethod
+    def read(cls, text: str) -> Key:
+        """A key as it is written in the state."""
+        node_id, _, path = text.partition("@")
+        return cls(node_id, tuple(int(index) for index in path.split(".")) if path else ())
+
+
+@dataclass(frozen=True, slots=True)
+class NodeError:
+    """Why a node failed. ``is_transient``: time may heal it."""
+
+    code: str
+    message: str
+    is_transient: bool = False
+    retry_after_seconds: float | None = None
+
+
+@dataclass(slots=True)
+class Step:
+    """One node of a run. ``version`` rises with every change; ``items`` are what an iteration's items have made.
+
+    An item that has failed and is left out stands as None.
+    """
+
+    status: Status
+    version: int = 1
+    attempt: int = 1
+    case: str | None = None
+    outputs: Stored = None
+    error: tuple[str, str] | None = None
+    wait: Wait | None = None
+    due_at: float | None = None
+    count: int | None = None
+    items: dict[int, Stored] = field(default_factory=dict)
+    failed: int = 0
+
+    def write(self) -> dict[str, Any]:
+        """As JSON, without what says nothing."""
+        content: dict[str, Any] = {"s": self.status.value, "v": self.version}
+        if self.attempt != 1:
+            content["a"] = self.attempt
+        for name, value in (("c", self.case), ("o", self.outputs), ("e", self.error), ("d", self.due_at)):
+            if value is not None:
+                content[name] = list(value) if name == "e" else value
+        if self.wait is not None:
+            content["w"] = self.wait.value
+        if self.count is not None:
+            content["n"] = self.count
+            content["i"] = {str(index): value for index, value in self.items.items()}
+            content["x"] = self.failed
+        return content
+
+    @classmethod
+    def read(cls, content: Mapping[str, Any]) -> Step:
+        """A step as it was written."""
+        error = content.get("e")
+        return cls(
+            status=Status(content["s"]),
+            version=content["v"],
+            attempt=content.get("a", 1),
+            case=content.get("c"),
+            outputs=content.get("o"),
+            error=(error[0], error[1]) if error else None,
+            wait=Wait(content["w"]) if "w" in content else None,
+            due_at=content.get("d"),
+            count=content.get("n"),
+            items={int(index): value for index, value in content.get("i", {}).items()},
+            failed=content.get("x", 0),
+        )
+
+
+@dataclass(slots=True)
+class RunState:
+    """A whole run. ``version`` is that of its record, ``values`` how many values were put aside so far."""
+
+    workflow_version: int
+    inputs: Stored = None
+    steps: dict[Key, Step] = field(default_factory=dict)
+    version: int = 0
+    step_count: int = 0
+    tokens: int = 0
+    active_seconds: float = 0.0
+    started_at: float = 0.0
+    values: int = 0
+    error: tuple[str, str] | None = None
+
+    def write(self) -> dict[str, Any]:
+        """As JSON: the checkpoint."""
+        content: dict[str, Any] = {
+            "format": FORMAT,
+            "workflow_version": self.workflow_version,
+            "inputs": self.inputs,
+            "steps": {str(key): step.write() for key, step in self.steps.items()},
+            "version": self.version,
+            "step_count": self.step_count,
+            "tokens": self.tokens,
+            "active_seconds": round(self.active_seconds, 3),
+            "started_at": self.started_at,
+            "values": self.values,
+        }
+        if self.error is not None:
+            content["error"] = list(self.error)
+        return content
+
+    @classmethod
+    def read(cls, content: Mapping[str, Any]) -> RunState:
+        """A run as its last checkpoint left it."""
+        error = content.get("error")
+        return cls(
+            workflow_version=content["workflow_version"],
+            inputs=content["inputs"],
+            steps={Key.read(key): Step.read(step) for key, step in content["steps"].items()},
+            version=content["version"],
+            step_count=content["step_count"],
+            tokens=content["tokens"],
+            active_seconds=content["active_seconds"],
+            started_at=content["started_at"],
+            values=content["values"],
+            error=(error[0], error[1]) if error else None,
+        )
