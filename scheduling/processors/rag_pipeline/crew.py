@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -85,12 +86,10 @@ class Crew:
     def take(self, *, timeout_seconds: float) -> list[Outcome]:
         """The outcomes that are there, waiting for the first no longer than that."""
         taken: list[Outcome] = []
-        try:
+        with suppress(Empty):
             taken.append(self._outcomes.get(timeout=timeout_seconds))
             while True:
                 taken.append(self._outcomes.get_nowait())
-        except Empty:
-            pass
         self.busy -= len(taken)
         return taken
 

@@ -16,6 +16,9 @@ from rest_framework.test import APIClient
 from scheduling.models import CFSPlan, JobError
 from scheduling.processors.document_indexing.uploads import upload_documents
 from scheduling.processors.files.services import upload_files
+from scheduling.processors.rag_pipeline.models import PipelineEntity
+from scheduling.processors.rag_pipeline.runs import start_run
+from scheduling.processors.rag_pipeline.services import create_pipeline
 from scheduling.processors.retrieval.services import create_dataset
 from scheduling.services.schedules.definitions import create_schedule
 from tenants.context import all_tenants
@@ -72,11 +75,16 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
     dataset = create_dataset(tenant=tenant, name="handbook")
     upload = upload_documents(tenant=tenant, dataset=dataset, files=[SimpleUploadedFile("a.txt", b"one")])
     file = upload_files(tenant=tenant, files=[SimpleUploadedFile("c.txt", b"three")])[0]
+    source = {"type": "text", "name": "d.txt", "text": "four"}
+    definition = {"datasource": {"sources": [source]}, "load": {"dataset": "handbook"}}
+    pipeline = create_pipeline(tenant=tenant, name="pages", definition=definition)
+    run = start_run(tenant=tenant, pipeline_id=pipeline.pk)
     key = issue_api_key(tenant=tenant, name="spare").key
     schedule = create_schedule(tenant=tenant, values={"name": "nightly", "kind": "noop", "cron": "30 2 * * *"})
     with all_tenants():
         entry = AuditLogEntry.objects.filter(tenant=tenant).first()
         membership = Membership.objects.get(tenant=tenant, user=member)
+        entity = PipelineEntity.objects.get(run=run)
     assert entry is not None
     return {
         "job": work.failed.pk,
@@ -88,6 +96,9 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "dataset": dataset.pk,
         "document": upload.files[0].document.pk,
         "file": file.pk,
+        "pipeline": pipeline.pk,
+        "pipeline_run": run.pk,
+        "entity": entity.pk,
         "member": membership.pk,
         "key": key.pk,
         "entry": entry.pk,
