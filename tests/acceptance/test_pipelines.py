@@ -32,6 +32,7 @@ from tests.acceptance.acts import executions_of, fetch, wait_for
 from tests.acceptance.conftest import Platform
 from tests.acceptance.processes import eventually
 from tests.acceptance.test_recovery import RESCUE_SECONDS
+from tests.web_server import web_server
 
 EXAMPLES = Path(settings.BASE_DIR) / "examples"
 KILLS = int(os.environ.get("PIPELINE_KILLS", "2"))
@@ -133,6 +134,37 @@ def test_both_examples_run(platform: Platform, acme: Tenant) -> None:
         assert lease.chunk.location["heading"] == ["Workers", "Lease"]
         assert search_dataset(dataset=library, query="completely fair scheduler of Linux", top_k=1)
     assert platform.start("verify_ledger").wait() == 0
+
+
+def test_pages_are_fetched_by_threads_that_ask_for_their_hosts_breaker(platform: Platform, acme: Tenant) -> None:
+    """Each thread asks the database on a connection of its own; none of them is left when the run has ended."""
+    name = f"pages-{random.getrandbits(64):x}"
+    create_dataset(tenant=acme, name=name)
+    assert platform.worker is not None
+    # The shared worker may not call what the test serves.
+    platform.worker.kill()
+    with web_server() as website:
+        host = f"127.0.0.1:{website.port}"
+        worker = platform.begin_worker(concurrency=1, OUTGOING_HTTP_ALLOWED_HOSTS=host)
+        website.answers = {
+            f"/{number}": (200, {"Content-Type": "text/html"}, f"<h1>Page {number}</h1><p>Fair queues.</p>".encode())
+            for number in range(8)
+        }
+        website.answers["/8"] = (404, {}, b"")
+        sources = [{"type": "url", "url": f"{website.url}/{number}"} for number in range(9)]
+        definition = {"datasource": {"sources": sources}, "load": {"dataset": name}}
+        pipeline = create_pipeline(tenant=acme, name=name, definition=definition)
+        run = start_run(tenant=acme, pipeline_id=pipeline.pk)
+        job = wait_for(job_of(run), "completed", within=RUN_SECONDS)
+        assert worker.is_running
+        threads = [path for child in worker.children() for path in Path(f"/proc/{child}/task").iterdir()]
+        names = {(path / "comm").read_text().strip() for path in threads}
+    assert job.attempt == 0
+    entities = entities_of(run)
+    assert [entity.shown_state for entity in entities] == ["completed"] * 8 + ["error"]
+    assert entities[-1].shown_error_code == "http_404"
+    assert run_of(run).shown_state == "partial"
+    assert not [name for name in names if name.startswith("pipeline")]
 
 
 def test_a_worker_killed_at_random_moments_repeats_and_loses_nothing(platform: Platform, acme: Tenant) -> None:

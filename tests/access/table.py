@@ -203,7 +203,7 @@ DELETE pipelines/{pipeline}/                 pipelines.manage                   
 POST   pipelines/{pipeline}/runs/            pipelines.manage  {"priority": true}
 GET    pipelines/{pipeline}/versions/        pipelines.view
 POST   pipelines/{pipeline}/versions/        pipelines.manage  {"definition": {"load": {"dataset": "handbook"}}}
-GET    pipelines/{pipeline}/versions/{n}/    pipelines.view
+GET    pipelines/{pipeline}/versions/1/      pipelines.view
 GET    pipeline-runs/                        pipelines.view
 GET    pipeline-runs/{pipeline_run}/         pipelines.view
 GET    pipeline-runs/{pipeline_run}/entities/ pipelines.view

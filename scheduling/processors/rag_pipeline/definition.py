@@ -21,6 +21,7 @@ from scheduling.processors.retrieval.splitting import (
     MIN_CHUNK_SIZE,
     SplitSettings,
 )
+from tenants.names import find_invisible_character
 
 MAX_SOURCES: Final = 1_000
 MAX_TEXT_CHARACTERS: Final = 100_000
@@ -222,14 +223,14 @@ def find_faults(definition: object) -> list[Fault]:
     split = read_recipe(definition).split_settings
     if 2 * split.overlap > split.chunk_size:
         faults.append(Fault("$.split.chunk_overlap", "It is at most half of chunk_size."))
-    faults += _url_faults(sources_of(definition), "$.datasource.sources")
+    faults += _source_faults(sources_of(definition), "$.datasource.sources")
     return faults
 
 
 def find_source_faults(sources: object, place: str = "$.sources") -> list[Fault]:
     """What is wrong with the sources that a run was asked for with."""
     faults = _schema_faults(SOURCES_SCHEMA, sources, place)
-    return faults or _url_faults(sources, place)  # type: ignore[arg-type] # the schema has said so
+    return faults or _source_faults(sources, place)  # type: ignore[arg-type] # the schema has said so
 
 
 def sources_of(definition: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -273,9 +274,12 @@ def _validator(is_whole: bool) -> Any:  # noqa: FBT001 - a key of the cache
     return Draft202012Validator(SCHEMA if is_whole else SOURCES_SCHEMA)
 
 
-def _url_faults(sources: Sequence[Mapping[str, Any]], place: str) -> list[Fault]:
+def _source_faults(sources: Sequence[Mapping[str, Any]], place: str) -> list[Fault]:
+    """What no schema can say: URLs that are not called, names that are not what they seem."""
     faults = []
     for index, source in enumerate(sources):
+        if find_invisible_character(source.get("name", "")) is not None:
+            faults.append(Fault(f"{place}[{index}].name", "It contains an invisible character.", "name_invalid"))
         if source["type"] != "url":
             continue
         try:

@@ -149,16 +149,8 @@ class PipelineEntity(TenantModel):
         ]
         indexes = [
             models.Index(fields=["tenant", "run", "state"], name="pipeline_entity_by_state"),
-            models.Index(
-                fields=["tenant", "content_key"],
-                name="pipeline_entity_content",
-                condition=~models.Q(content_key=""),
-            ),
-            models.Index(
-                fields=["tenant", "passages_key"],
-                name="pipeline_entity_passages",
-                condition=~models.Q(passages_key=""),
-            ),
+            models.Index(fields=["tenant", "content_key"], name="pipeline_entity_content"),
+            models.Index(fields=["tenant", "passages_key"], name="pipeline_entity_passages"),
             models.Index(
                 fields=["id"], name="pipeline_entity_open", condition=models.Q(state__in=["waiting", "running"])
             ),

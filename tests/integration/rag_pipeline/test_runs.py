@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,15 +12,18 @@ import pytest
 
 from scheduling.lifecycle import JobState
 from scheduling.models import Job
+from scheduling.processors.base import Dependency, TransientError
 from scheduling.processors.document_indexing.exceptions import DocumentBusyError
 from scheduling.processors.document_indexing.services import delete_document, pause_document, retry_document
 from scheduling.processors.files.limits import STORAGE_BYTES
 from scheduling.processors.files.services import delete_file
 from scheduling.processors.files.space import STORAGE_COUNTER
-from scheduling.processors.rag_pipeline import performance
+from scheduling.processors.rag_pipeline import performance, processor, steps
 from scheduling.processors.rag_pipeline.models import Pipeline, PipelineEntity
+from scheduling.processors.rag_pipeline.pace import Pace
 from scheduling.processors.rag_pipeline.runs import start_run
 from scheduling.processors.rag_pipeline.services import save_version
+from scheduling.processors.retrieval.embedding import get_embedder
 from scheduling.processors.retrieval.exceptions import BatchTooLargeError
 from scheduling.processors.retrieval.limits import FILES_PER_BATCH, VECTOR_CHUNKS
 from scheduling.processors.retrieval.models import Chunk, Dataset, Document
@@ -363,6 +367,43 @@ def test_deleting_a_document_that_a_run_loads_leaves_the_run_alone(
     (entity,) = entities_of(run)
     assert (entity.shown_state, len(chunks_of(entity))) == ("completed", 9)
     assert entity.document_id != document.pk
+
+
+class BusyEmbedder:
+    """An endpoint that answers 429 to the first calls, and knows how many were under way at once."""
+
+    dependency = Dependency("embeddings", is_shared=True)
+
+    def __init__(self, *, refusals: int) -> None:
+        self.name = get_embedder().name
+        self.refusals = refusals
+        self.calls = 0
+        self._guard = threading.Lock()
+
+    def load(self) -> None:
+        get_embedder().load()
+
+    def embed(self, texts: Sequence[str]) -> Any:
+        with self._guard:
+            self.calls += 1
+            if self.calls <= self.refusals:
+                raise TransientError("too many", code="embedding_unavailable", retry_after_seconds=0.0)
+        return get_embedder().embed(texts)
+
+
+def test_an_endpoint_that_is_asked_too_much_is_asked_less_and_everything_is_loaded(
+    acme: Tenant, make_pipeline: MakePipeline, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy, paces = BusyEmbedder(refusals=3), []
+    monkeypatch.setattr(steps, "get_embedder", lambda: busy)
+    monkeypatch.setattr(processor, "Pace", lambda most: paces.append(Pace(most)) or paces[-1])
+    pipeline = make_pipeline(*(text(f"{name}.txt", f"Text {name}.") for name in "abcd"))
+    run = start_run(tenant=acme, pipeline_id=pipeline.pk)
+    assert hands.run(run.job_id).state == JobState.COMPLETED
+    assert run_of(run).shown_state == "completed"
+    assert busy.calls == 3 + 4
+    assert sum(entity.attempt - 1 for entity in entities_of(run)) == 3
+    assert paces[0].width < paces[0].most
 
 
 def test_memory_that_is_short_leaves_one_entity_at_a_time(

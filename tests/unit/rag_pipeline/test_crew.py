@@ -102,9 +102,15 @@ def test_each_thread_closes_its_own_connections(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_step_that_hangs_does_not_hold_the_end_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crews, "LEAVE_SECONDS", 0.01)
-    release = threading.Event()
+    begun, release = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        begun.set()
+        release.wait(PATIENCE_SECONDS)
+
     with Crew() as crew:
-        crew.give(step(lambda: release.wait(PATIENCE_SECONDS)))
+        crew.give(step(hang))
+        assert begun.wait(PATIENCE_SECONDS)
     hanging = [thread for thread in threading.enumerate() if thread.name.startswith("pipeline-")]
     assert [thread.daemon for thread in hanging] == [True]
     release.set()

@@ -63,6 +63,7 @@ def test_small_chunks_overlap_by_half_at_most_where_nothing_is_said() -> None:
         (sources({"type": "file", "file": "7"}), ["$.datasource.sources[0].file"]),
         (sources({**TEXT, "url": "https://example.com"}), ["$.datasource.sources[0]"]),
         (sources({"type": "url", "url": "file:///etc/passwd"}), ["$.datasource.sources[0].url"]),
+        (sources({**TEXT, "name": "a\u202etxt.exe"}), ["$.datasource.sources[0].name"]),
         (sources({"type": "url", "url": "http://0177.0.0.1/"}), ["$.datasource.sources[0].url"]),
     ],
 )

@@ -214,19 +214,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="pipelineentity",
-            index=models.Index(
-                condition=models.Q(("content_key", ""), _negated=True),
-                fields=["tenant", "content_key"],
-                name="pipeline_entity_content",
-            ),
+            index=models.Index(fields=["tenant", "content_key"], name="pipeline_entity_content"),
         ),
         migrations.AddIndex(
             model_name="pipelineentity",
-            index=models.Index(
-                condition=models.Q(("passages_key", ""), _negated=True),
-                fields=["tenant", "passages_key"],
-                name="pipeline_entity_passages",
-            ),
+            index=models.Index(fields=["tenant", "passages_key"], name="pipeline_entity_passages"),
         ),
         migrations.AddIndex(
             model_name="pipelineentity",
