@@ -27,6 +27,8 @@ TEXTS: Final[Mapping[Permission, str]] = {
     _P.FILES_VIEW: "See which files were uploaded",
     _P.FILES_DOWNLOAD: "Download uploaded files, and make links to them",
     _P.FILES_MANAGE: "Upload and delete files",
+    _P.PIPELINES_VIEW: "See pipelines, their versions, runs and entities",
+    _P.PIPELINES_MANAGE: "Make, edit, run and delete pipelines, try their entities again",
     _P.SCHEDULES_VIEW: "See the tenant's schedules",
     _P.SCHEDULES_MANAGE: "Make, change, pause and delete schedules",
     _P.AUDIT_VIEW: "See who changed what",

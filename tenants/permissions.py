@@ -36,6 +36,8 @@ class Permission(StrEnum):
     WORKFLOWS_VIEW = "workflows.view"  # definitions, and what runs ask
     WORKFLOWS_MANAGE = "workflows.manage"
     WORKFLOWS_APPROVE = "workflows.approve"  # answer what runs ask
+    PIPELINES_VIEW = "pipelines.view"
+    PIPELINES_MANAGE = "pipelines.manage"  # edit, run, try entities again
     SCHEDULES_VIEW = "schedules.view"
     SCHEDULES_MANAGE = "schedules.manage"
     AUDIT_VIEW = "audit.view"
@@ -70,6 +72,7 @@ _VIEWER: Final = frozenset(
         _P.DATASETS_VIEW,
         _P.FILES_VIEW,
         _P.WORKFLOWS_VIEW,
+        _P.PIPELINES_VIEW,
         _P.SCHEDULES_VIEW,
         _P.MEMBERS_VIEW,
     }
@@ -86,6 +89,7 @@ _DEVELOPER: Final = _VIEWER | {
     _P.FILES_MANAGE,
     _P.WORKFLOWS_MANAGE,
     _P.WORKFLOWS_APPROVE,
+    _P.PIPELINES_MANAGE,
     _P.SCHEDULES_MANAGE,
     _P.AUDIT_VIEW,
 }

@@ -80,6 +80,12 @@ POST   documents/{document}/replace/     document.replaced       retrieval.docum
 POST   datasets/{dataset}/documents/from-text/ documents.uploaded retrieval.dataset
 POST   datasets/{dataset}/documents/from-url/ documents.uploaded retrieval.dataset
 POST   datasets/{dataset}/reindex/       dataset.reindexed       retrieval.dataset
+POST   pipelines/                        pipeline.created        rag_pipeline.pipeline
+PATCH  pipelines/{pipeline}/             pipeline.updated        rag_pipeline.pipeline
+DELETE pipelines/{pipeline}/             pipeline.deleted        rag_pipeline.pipeline
+POST   pipelines/{pipeline}/runs/        pipeline.run_started    rag_pipeline.pipeline
+POST   pipelines/{pipeline}/versions/    pipeline.version_saved  rag_pipeline.pipeline
+POST   entities/{entity}/retry/          pipeline_entity.retried rag_pipeline.pipelineentity
 POST   files/                            files.uploaded          files.uploadedfile
 DELETE files/{file}/                     file.deleted            files.uploadedfile
 POST   files/{file}/link/                file.link_made          files.uploadedfile
@@ -110,6 +116,12 @@ django_celery_beat.solarschedule    add           solarschedule.created    djang
 django_celery_beat.solarschedule    change        solarschedule.changed    django_celery_beat.solarschedule
 files.uploadedfile                  download      file.link_made           files.uploadedfile
 files.uploadedfile                  delete        file.deleted             files.uploadedfile
+rag_pipeline.pipeline               add           pipeline.created         rag_pipeline.pipeline
+rag_pipeline.pipeline               change        pipeline.updated         rag_pipeline.pipeline
+rag_pipeline.pipeline               run           pipeline.run_started     rag_pipeline.pipeline
+rag_pipeline.pipeline               run_first     pipeline.run_started     rag_pipeline.pipeline
+rag_pipeline.pipeline               delete        pipeline.deleted         rag_pipeline.pipeline
+rag_pipeline.pipelineentity         retry         pipeline_entity.retried  rag_pipeline.pipelineentity
 retrieval.dataset                   add           dataset.created          retrieval.dataset
 retrieval.dataset                   change        dataset.updated          retrieval.dataset
 retrieval.dataset                   delete_empty  dataset.deleted          retrieval.dataset

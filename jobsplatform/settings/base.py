@@ -48,6 +48,7 @@ INSTALLED_APPS = [
     "scheduling.processors.workflow_storage",
     # Plug-ins: one line each, and removing the line removes the kind.
     "scheduling.processors.document_indexing",
+    "scheduling.processors.rag_pipeline",
     "scheduling.processors.diagnostics",
     "scheduling.processors.http_call",
     "scheduling.processors.workflow_execution",

@@ -72,6 +72,9 @@ env = environ.Env(
     # Workflow runs
     WORKFLOW_RECORDS=(str, "synchronous"),
     WORKFLOW_INLINE_VALUE_BYTES=(int, 8_192),
+    # Pipelines
+    PIPELINE_THREADS=(int, 10),
+    PIPELINE_RUN_DAYS=(int, 90),
     # Observability
     METRICS_TOKEN=(str, ""),
     METRICS_PORT=(int, 0),

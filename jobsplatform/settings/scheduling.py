@@ -56,3 +56,9 @@ EXACT_SEARCH_MAX_CHUNKS = env.int("EXACT_SEARCH_MAX_CHUNKS")
 WORKFLOW_RECORDS = env.str("WORKFLOW_RECORDS")
 # Inputs and outputs up to this size as JSON stay in their rows; larger ones go to the file storage.
 WORKFLOW_INLINE_VALUE_BYTES = env.int("WORKFLOW_INLINE_VALUE_BYTES")
+# Entities of one pipeline run that a worker's child works on at once, at most.
+PIPELINE_THREADS = env.int("PIPELINE_THREADS")
+# How long ended pipeline runs are kept.
+PIPELINE_RUN_DAYS = env.int("PIPELINE_RUN_DAYS")
+if not 1 <= PIPELINE_THREADS <= 100 or PIPELINE_RUN_DAYS < 1:
+    raise ImproperlyConfigured("PIPELINE_THREADS must lie between 1 and 100, PIPELINE_RUN_DAYS be 1 or more.")

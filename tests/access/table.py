@@ -44,6 +44,8 @@ files.manage              developer owner key                            admin
 workflows.view     viewer developer owner key           auditor operator admin
 workflows.manage          developer owner key                            admin
 workflows.approve         developer owner key                            admin
+pipelines.view     viewer developer owner key           auditor operator admin
+pipelines.manage          developer owner key                            admin
 schedules.view     viewer developer owner key           auditor operator admin
 schedules.manage          developer owner key                   operator admin
 audit.view                developer owner key           auditor operator admin
@@ -218,6 +220,21 @@ GET    workflow-runs/                        jobs.view
 GET    workflow-runs/{workflow_run}/         jobs.view
 GET    workflow-runs/{workflow_run}/nodes/   jobs.view
 GET    workflow-runs/{workflow_run}/nodes/{node_run}/ jobs.view
+GET    pipelines/                            pipelines.view
+POST   pipelines/                            pipelines.manage  {"name": "new", "definition": {"load": {"dataset": "handbook"}}}
+GET    pipelines/definition-schema/          pipelines.view
+GET    pipelines/{pipeline}/                 pipelines.view
+PATCH  pipelines/{pipeline}/                 pipelines.manage  {"description": "x"}
+DELETE pipelines/{pipeline}/                 pipelines.manage                          409
+POST   pipelines/{pipeline}/runs/            pipelines.manage  {"priority": true}
+GET    pipelines/{pipeline}/versions/        pipelines.view
+POST   pipelines/{pipeline}/versions/        pipelines.manage  {"definition": {"load": {"dataset": "handbook"}}}
+GET    pipelines/{pipeline}/versions/1/      pipelines.view
+GET    pipeline-runs/                        pipelines.view
+GET    pipeline-runs/{pipeline_run}/         pipelines.view
+GET    pipeline-runs/{pipeline_run}/entities/ pipelines.view
+GET    entities/{entity}/                    pipelines.view
+POST   entities/{entity}/retry/              pipelines.manage  {"reason": "x"}         409
 """
 
 # Pages of models under /admin/: looking, adding, changing (`-`: nobody), then the acts on one row. Deleting a row and
@@ -230,6 +247,10 @@ django_celery_beat.intervalschedule platform.view  upkeep.run       upkeep.run
 django_celery_beat.periodictask    platform.view   upkeep.run       upkeep.run
 django_celery_beat.solarschedule   platform.view   upkeep.run       upkeep.run
 files.uploadedfile                 files.view      -                -                download:files.download delete:files.manage
+rag_pipeline.pipeline              pipelines.view  pipelines.manage pipelines.manage run:pipelines.manage run_first:pipelines.manage delete:pipelines.manage
+rag_pipeline.pipelineentity        pipelines.view  -                -                retry:pipelines.manage
+rag_pipeline.pipelinerun           pipelines.view  -                -
+rag_pipeline.pipelineversion       pipelines.view  -                -
 retrieval.chunk                    datasets.view   -                -
 retrieval.dataset                  datasets.view   datasets.manage  datasets.manage  delete_empty:datasets.manage
 retrieval.document                 datasets.view   -                -                retry:datasets.manage pause:datasets.manage resume:datasets.manage reindex:datasets.manage refetch:datasets.manage delete:datasets.manage

@@ -85,6 +85,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"prune_runs"},
         "upkeep removes the old runs of all tenants",
     ),
+    "scheduling/processors/rag_pipeline/upkeep.py": (
+        {"close_runs", "_close_entities", "prune_runs"},
+        "upkeep looks at the pipeline runs of all tenants",
+    ),
     "scheduling/processors/files/upkeep.py": (
         {"sweep_contents", "_find_missing_files"},
         "upkeep looks at the files of all tenants",

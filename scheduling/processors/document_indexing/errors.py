@@ -1,4 +1,4 @@
-"""Why a document's job can never succeed, beside what its file says. Each code is stable."""
+"""Why a document's job can never succeed, beside what is wrong with its file. Each code is stable."""
 
 from __future__ import annotations
 

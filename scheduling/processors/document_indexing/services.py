@@ -12,6 +12,7 @@ from django.db import transaction
 
 from scheduling.exceptions import InvalidTransitionError
 from scheduling.processors.document_indexing.exceptions import DocumentBusyError, DocumentNotFoundError
+from scheduling.processors.document_indexing.processor import DocumentIndexing
 from scheduling.processors.files.store import discard_on_commit
 from scheduling.processors.retrieval.models import Document, DocumentStatus
 from scheduling.processors.retrieval.space import release_chunks
@@ -31,7 +32,7 @@ def retry_document(*, document_id: UUID, reason: str = "") -> Document:
 
     Raises DocumentNotFoundError, or what the job refuses, such as InvalidTransitionError for one that runs.
     """
-    job_id = _read(document_id).job_id
+    job_id = _own_job_of(document_id)
     with part_of_act():
         result = retry_job(job_id=job_id, reason=reason)
     document = _lock(document_id)
@@ -53,7 +54,7 @@ def pause_document(*, document_id: UUID, reason: str = "") -> None:
 
     The others of its batch go on. Raises InvalidTransitionError for a document whose job has ended.
     """
-    job_id = _read(document_id).job_id
+    job_id = _own_job_of(document_id)
     try:
         with transaction.atomic():
             suspend_job(job_id=job_id, reason=reason)
@@ -71,7 +72,7 @@ def pause_document(*, document_id: UUID, reason: str = "") -> None:
 @transaction.atomic
 def resume_document(*, document_id: UUID, reason: str = "") -> None:
     """Let a paused document be indexed, or take a pause back that has not begun."""
-    job_id = _read(document_id).job_id
+    job_id = _own_job_of(document_id)
     was_asked = Document.objects.filter(pk=document_id, is_pause_asked=True).update(is_pause_asked=False)
     try:
         with transaction.atomic():
@@ -88,7 +89,9 @@ def resume_document(*, document_id: UUID, reason: str = "") -> None:
 @transaction.atomic
 def delete_document(*, document_id: UUID, reason: str = "") -> None:
     """Delete a document with its chunks, cancel its job, and delete its file if it was the last to use it."""
-    cancel_indexing(_read(document_id).job_id, reason="Its document was deleted.")
+    job_id = _read(document_id).job_id
+    if not _is_others(job_id):
+        cancel_indexing(job_id, reason="Its document was deleted.")
     document = _lock(document_id)
     record_audit(
         action="document.deleted",
@@ -118,6 +121,21 @@ def _is_handed_out(job_id: UUID) -> bool:
     """Whether a worker has the job, or is about to."""
     jobs = apps.get_model("scheduling", "Job").objects.filter(pk=job_id)  # by name, as selectors do
     return bool(jobs.filter(state__in=_HANDED_OUT).exists())
+
+
+def _own_job_of(document_id: UUID) -> UUID:
+    """The job of a document that is indexed by one of its own; DocumentBusyError where a pipeline's run loads it."""
+    job_id = _read(document_id).job_id
+    if _is_others(job_id):
+        raise DocumentBusyError("The document is loaded by a job that does more than that: use that job, or its run.")
+    return job_id
+
+
+def _is_others(job_id: UUID) -> bool:
+    """Whether the job is of another kind, which has more to do than this document."""
+    # By name, for a plug-in imports no models of the scheduler.
+    jobs = apps.get_model("scheduling", "Job").objects.filter(pk=job_id)
+    return bool(jobs.exclude(kind=DocumentIndexing.kind).exists())
 
 
 def _read(document_id: UUID) -> Document:

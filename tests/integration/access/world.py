@@ -17,6 +17,9 @@ from rest_framework.test import APIClient
 from scheduling.models import CFSPlan, JobError
 from scheduling.processors.document_indexing.uploads import upload_documents
 from scheduling.processors.files.services import upload_files
+from scheduling.processors.rag_pipeline.models import PipelineEntity
+from scheduling.processors.rag_pipeline.runs import start_run
+from scheduling.processors.rag_pipeline.services import create_pipeline
 from scheduling.processors.retrieval.services import create_dataset
 from scheduling.processors.workflow_execution.models import Approval
 from scheduling.processors.workflow_execution.services import create_workflow
@@ -93,12 +96,17 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
             title="Send it?",
             expires_at=timezone.now() + timedelta(days=1),
         )
+    source = {"type": "text", "name": "d.txt", "text": "four"}
+    definition = {"datasource": {"sources": [source]}, "load": {"dataset": "handbook"}}
+    pipeline = create_pipeline(tenant=tenant, name="pages", definition=definition)
+    pipeline_run = start_run(tenant=tenant, pipeline_id=pipeline.pk)
     key = issue_api_key(tenant=tenant, name="spare").key
     run, node = _store_run(work)
     schedule = create_schedule(tenant=tenant, values={"name": "nightly", "kind": "noop", "cron": "30 2 * * *"})
     with all_tenants():
         entry = AuditLogEntry.objects.filter(tenant=tenant).first()
         membership = Membership.objects.get(tenant=tenant, user=member)
+        entity = PipelineEntity.objects.get(run=pipeline_run)
     assert entry is not None
     return {
         "job": work.failed.pk,
@@ -114,6 +122,9 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "approval": approval.pk,
         "workflow_run": run,
         "node_run": node,
+        "pipeline": pipeline.pk,
+        "pipeline_run": pipeline_run.pk,
+        "entity": entity.pk,
         "member": membership.pk,
         "key": key.pk,
         "entry": entry.pk,

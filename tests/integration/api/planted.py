@@ -22,6 +22,7 @@ from scheduling.models import (
     ScheduleFire,
 )
 from scheduling.processors.files.models import UploadedFile
+from scheduling.processors.rag_pipeline.models import Pipeline, PipelineEntity, PipelineRun
 from scheduling.processors.retrieval.embedding import DIMENSIONS
 from scheduling.processors.retrieval.models import Chunk, Dataset, Document
 from scheduling.processors.retrieval.terms import to_tsvector
@@ -44,6 +45,9 @@ _TEXTS: dict[Any, tuple[str, ...]] = {
     Dataset: ("name", "description"),
     Document: ("name", "error_message"),
     UploadedFile: ("name",),
+    Pipeline: ("name", "description"),
+    PipelineRun: ("error_message",),
+    PipelineEntity: ("name", "error_message"),
     ApiKey: ("name",),
 }
 

@@ -18,8 +18,11 @@ from scheduling.limits import WORKER_SECONDS
 from scheduling.models import CFSPlan, Job, KindPause, Queue, TenantCapacity, Worker, WorkerPool
 from scheduling.processors.document_indexing.services import pause_document
 from scheduling.processors.document_indexing.uploads import add_address
+from scheduling.processors.rag_pipeline.models import PipelineRun
+from scheduling.processors.rag_pipeline.services import create_pipeline
 from scheduling.processors.retrieval.models import Document
 from scheduling.processors.retrieval.services import create_dataset
+from scheduling.services.cancellation import cancel_job
 from scheduling.services.cfs_plans import update_cfs_plan
 from scheduling.services.circuits import force_circuit
 from scheduling.services.consistency.verification import verify_state
@@ -98,6 +101,22 @@ def _address(world: World) -> Any:
 
 def _empty_dataset(world: World) -> Any:
     return create_dataset(tenant=acme(), name="empty").pk
+
+
+def _idle_pipeline(world: World) -> Any:
+    definition = {
+        "datasource": {"sources": [{"type": "text", "name": "e.txt", "text": "five"}]},
+        "load": {"dataset": "handbook"},
+    }
+    return create_pipeline(tenant=acme(), name="idle", definition=definition).pk
+
+
+def _cancelled_run(world: World) -> Any:
+    def cancel() -> None:
+        cancel_job(job_id=PipelineRun.objects.get(pk=world.own["pipeline_run"]).job_id)
+
+    in_acme(cancel)
+    return world.own["entity"]
 
 
 def _waiting_job(world: World) -> Any:
@@ -251,6 +270,10 @@ PREPARE: dict[str, Prepare] = {
     "POST documents/{document}/resume/": _pause_document,
     "POST documents/{document}/retry/": _fail_document,
     "DELETE datasets/{dataset}/": _empty_dataset,
+    "DELETE pipelines/{pipeline}/": _idle_pipeline,
+    "POST entities/{entity}/retry/": _cancelled_run,
+    "rag_pipeline.pipeline delete": _idle_pipeline,
+    "rag_pipeline.pipelineentity retry": _cancelled_run,
     "POST tenants/globex/reinstate/": lambda world: suspend_tenant(tenant=globex(), reason="x"),
     "POST tenants/globex/resume/": lambda world: pause_tenant(tenant=globex(), reason="x"),
     "tenants.tenant erase": _suspend_tenant,
@@ -345,6 +368,12 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
     "django_celery_beat.crontabschedule change": lambda world: {"minute": "8"},
     "django_celery_beat.intervalschedule change": lambda world: {"every": "8"},
     "django_celery_beat.solarschedule change": lambda world: {"latitude": "2"},
+    "rag_pipeline.pipeline add": lambda world: {
+        "tenant": acme().pk,
+        "name": "another",
+        "definition": '{"load": {"dataset": "handbook"}}',
+    },
+    "rag_pipeline.pipeline change": lambda world: {"description": "changed"},
     "retrieval.dataset add": lambda world: {"tenant": acme().pk, "name": "another"},
     "retrieval.dataset change": lambda world: {"description": "changed"},
     "workflow_execution.workflow add": lambda world: {"tenant": acme().pk, "name": "another"},

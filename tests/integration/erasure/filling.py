@@ -12,6 +12,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 
 from scheduling.processors.document_indexing.uploads import upload_documents
+from scheduling.processors.rag_pipeline.runs import start_run
+from scheduling.processors.rag_pipeline.services import create_pipeline
 from scheduling.processors.retrieval.services import create_dataset
 from tenants.context import all_tenants
 from tenants.models import Role, Tenant
@@ -50,6 +52,9 @@ def fill(tenant: Tenant) -> None:
     make_work(tenant)
     dataset = create_dataset(tenant=tenant, name="handbook")
     upload_documents(tenant=tenant, dataset=dataset, files=[SimpleUploadedFile("a.txt", tenant.slug.encode())])
+    source = {"type": "text", "name": "b.txt", "text": tenant.slug}
+    definition = {"datasource": {"sources": [source]}, "load": {"dataset": "handbook"}}
+    start_run(tenant=tenant, pipeline_id=create_pipeline(tenant=tenant, name="pages", definition=definition).pk)
     add_member(tenant=tenant, user=User.objects.create_user(f"member-of-{tenant.slug}"), role=Role.OWNER)
     issue_api_key(tenant=tenant, name="spare")
     seal_entries()

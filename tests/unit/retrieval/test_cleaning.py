@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from scheduling.processors.retrieval.blocks import Block
-from scheduling.processors.retrieval.cleaning import clean_blocks, clean_text, unwrap_lines
+from scheduling.processors.retrieval.cleaning import clean_blocks, clean_text, remove_addresses, unwrap_lines
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,27 @@ def test_running_headers_and_page_numbers_go_from_long_documents_only() -> None:
 
 def test_blocks_that_are_empty_after_cleaning_are_dropped() -> None:
     assert clean_blocks([Block("\u200b \n"), Block("text", {"line": 3}, 2)]) == [Block("text", {"line": 3}, 2)]
+
+
+@pytest.mark.parametrize(
+    ("urls", "emails", "left"),
+    [
+        (False, False, "See https://example.com/a?b=c, www.example.org or bob.b+x@mail.example.com."),
+        (True, False, "See or bob.b+x@mail.example.com."),
+        (False, True, "See https://example.com/a?b=c, www.example.org or ."),
+        (True, True, "See or ."),
+    ],
+)
+def test_addresses_are_taken_out_where_that_is_wanted(urls: bool, emails: bool, left: str) -> None:
+    text = "See https://example.com/a?b=c, www.example.org or bob.b+x@mail.example.com."
+    (block,) = remove_addresses([Block(text, {"line": 3}, 2)], urls=urls, emails=emails)
+    assert block == Block(left, {"line": 3}, 2)
+
+
+def test_a_block_that_was_an_address_is_none_any_more() -> None:
+    assert remove_addresses([Block("https://example.com")], urls=True, emails=True) == []
+
+
+def test_a_long_run_of_letters_is_read_once() -> None:
+    text = "a" * 200_000 + "@" + "b." * 50_000
+    assert remove_addresses([Block(text)], urls=True, emails=True)

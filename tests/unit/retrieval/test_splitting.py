@@ -10,6 +10,7 @@ from scheduling.processors.retrieval.splitting import (
     estimate_tokens,
     passages_digest,
     split_blocks,
+    split_sections,
 )
 
 SMALL = SplitSettings(chunk_size=30, overlap=5)
@@ -81,3 +82,53 @@ def test_another_text_or_another_place_is_another_digest() -> None:
         for block in (Block("a", {"line": 1}), Block("a", {"line": 2}), Block("b", {"line": 1}))
     }
     assert len(digests) == 3
+
+
+def section_blocks() -> list[Block]:
+    levels = [("Guide", 1), ("Intro.", 0), ("Start", 2), ("Do this.", 0), ("Detail", 3), ("Or that.", 0), ("End", 2)]
+    return [Block(text, {"line": line}, level) for line, (text, level) in enumerate(levels, start=1)]
+
+
+@pytest.mark.parametrize(
+    ("level", "texts"),
+    [
+        (1, ["Guide\nIntro.\n\n\nStart\nDo this.\n\n\nDetail\nOr that.\n\n\nEnd"]),
+        (2, ["Guide\nIntro.", "Start\nDo this.\n\n\nDetail\nOr that.", "End"]),
+        (3, ["Guide\nIntro.", "Start\nDo this.", "Detail\nOr that.", "End"]),
+    ],
+)
+def test_no_passage_reaches_over_a_heading_of_the_level(level: int, texts: list[str]) -> None:
+    passages = split_sections(section_blocks(), SplitSettings(chunk_size=200, overlap=0), level=level)
+    assert [passage.text for passage in passages] == texts
+    assert [passage.position for passage in passages] == list(range(len(texts)))
+
+
+def test_a_section_knows_the_headings_above_it() -> None:
+    passages = split_sections(section_blocks(), SplitSettings(chunk_size=200, overlap=0), level=3)
+    assert [passage.heading for passage in passages] == [
+        "Guide",
+        "Guide › Start",
+        "Guide › Start › Detail",
+        "Guide › End",
+    ]
+    assert [passage.location["line"] for passage in passages] == [1, 3, 5, 7]
+
+
+def test_a_heading_right_under_another_stays_with_it() -> None:
+    blocks = [Block("One", {}, 1), Block("Two", {}, 2), Block("Text."), Block("Three", {}, 2), Block("More.")]
+    passages = split_sections(blocks, SplitSettings(chunk_size=200, overlap=0), level=2)
+    assert [passage.text for passage in passages] == ["One\nTwo\nText.", "Three\nMore."]
+
+
+def test_a_long_section_is_cut_within_itself() -> None:
+    blocks = [Block("One", {}, 1), Block(ENGLISH * 20), Block("Two", {}, 1), Block("Short.")]
+    passages = split_sections(blocks, SMALL, level=1)
+    assert len(passages) > 3
+    assert passages[-1].text == "Two\nShort."
+    assert {passage.heading for passage in passages[:-1]} == {"One"}
+
+
+def test_without_headings_sections_are_what_blocks_are() -> None:
+    blocks = [Block(ENGLISH * 3, {"line": line}) for line in range(1, 9)]
+    assert split_sections(blocks, SMALL, level=6) == split_blocks(blocks, SMALL)
+    assert split_sections([], SMALL, level=1) == []

@@ -1,0 +1,1 @@
+"""Pipelines: from files, pages and texts to searchable chunks, by a definition that tenants edit."""

@@ -1,0 +1,69 @@
+"""How runs and entities end, whoever ends them: the processor, or upkeep for a job that ended without its code."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+
+from scheduling.processors.files.store import discard_on_commit
+from scheduling.processors.rag_pipeline.models import OPEN_ENTITIES, EntityState, PipelineEntity, PipelineRun
+
+# A run of which something was cancelled was cancelled, whatever else became of it.
+_END_RUNS = """
+    UPDATE rag_pipeline_pipelinerun AS run SET
+        entities_completed = counted.completed, entities_error = counted.error, entities_cancelled = counted.cancelled,
+        state = CASE WHEN counted.cancelled > 0 THEN 'cancelled' WHEN counted.error = 0 THEN 'completed'
+            WHEN counted.completed = 0 THEN 'failed' ELSE 'partial' END,
+        ended_at = now()
+    FROM (
+        SELECT run_id, count(*) FILTER (WHERE state = 'completed') AS completed,
+            count(*) FILTER (WHERE state = 'error') AS error,
+            count(*) FILTER (WHERE state = 'cancelled') AS cancelled,
+            count(*) FILTER (WHERE state IN ('waiting', 'running')) AS open
+        FROM rag_pipeline_pipelineentity WHERE run_id = ANY(%(runs)s) GROUP BY run_id
+    ) AS counted
+    WHERE run.id = counted.run_id AND counted.open = 0 AND run.state IN ('waiting', 'running')
+    RETURNING run.id
+"""
+
+
+def close_entities(entities: QuerySet[Any], *, state: EntityState, code: str, message: str) -> int:
+    """End those of the entities that are open; how many they were."""
+    ended: int = entities.filter(state__in=OPEN_ENTITIES).update(
+        state=state, ended_at=Now(), error_code=code[:64], error_message=message
+    )
+    return ended
+
+
+def end_runs(run_ids: Collection[UUID]) -> int:
+    """End those runs that have no open entity, and let go of what their steps left in the file storage.
+
+    Their rows are locked first: of two jobs that end the last entities of a run, the second sees what the first did.
+    """
+    runs = list(run_ids)
+    list(PipelineRun.objects.select_for_update().filter(pk__in=runs).order_by("pk").values_list("pk"))
+    with connection.cursor() as cursor:
+        cursor.execute(_END_RUNS, {"runs": runs})
+        ended = [run_id for (run_id,) in cursor.fetchall()]
+    if ended:
+        _let_go(PipelineEntity.objects.filter(run_id__in=ended))
+    return len(ended)
+
+
+def _let_go(entities: QuerySet[Any]) -> None:
+    """Refer no more to passages, and to no content that can be had again: a retried page is fetched anew.
+
+    An uploaded file stays until its entity is completed, for the upload itself may be deleted.
+    """
+    spent = Q(state=EntityState.COMPLETED) | ~Q(source__type="file")
+    let_go = set(entities.exclude(passages_key="").values_list("tenant_id", "passages_key"))
+    let_go |= set(entities.filter(spent).exclude(content_key="").values_list("tenant_id", "content_key"))
+    entities.exclude(passages_key="").update(passages_key="", passages_sha256="")
+    entities.filter(spent).exclude(content_key="").update(content_key="", content_sha256="")
+    for tenant_id, key in sorted(let_go):
+        discard_on_commit(tenant_id, key)

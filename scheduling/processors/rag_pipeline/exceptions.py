@@ -1,0 +1,75 @@
+"""What pipelines, runs and entities refuse."""
+
+from __future__ import annotations
+
+from tenants.exceptions import DomainError
+
+
+class PipelineNotFoundError(DomainError):
+    code = "not_found"
+    category = "not_found"
+    title = "There is no such pipeline."
+
+
+class VersionNotFoundError(DomainError):
+    code = "not_found"
+    category = "not_found"
+    title = "There is no such version of the pipeline."
+
+
+class RunNotFoundError(DomainError):
+    code = "not_found"
+    category = "not_found"
+    title = "There is no such run."
+
+
+class EntityNotFoundError(DomainError):
+    code = "not_found"
+    category = "not_found"
+    title = "There is no such entity."
+
+
+class PipelineNameTakenError(DomainError):
+    code = "pipeline_name_taken"
+    category = "conflict"
+    title = "There is a pipeline of this name."
+
+
+class PipelineChangedError(DomainError):
+    code = "pipeline_changed"
+    category = "conflict"
+    title = "Another version was saved meanwhile."
+
+
+class PipelineInUseError(DomainError):
+    code = "pipeline_in_use"
+    category = "conflict"
+    title = "The pipeline has a run that goes on; cancel its job or wait for its end."
+
+
+class DefinitionInvalidError(DomainError):
+    """``errors`` says what is wrong, each with its place as a JSON path."""
+
+    code = "definition_invalid"
+    category = "invalid"
+    title = "The definition is not valid."
+
+
+class SourcesInvalidError(DomainError):
+    """``errors`` says what is wrong, each with its place as a JSON path."""
+
+    code = "sources_invalid"
+    category = "invalid"
+    title = "The sources are not valid."
+
+
+class SourcesMissingError(DomainError):
+    code = "sources_missing"
+    category = "invalid"
+    title = "Neither the run nor the definition names a source."
+
+
+class EntityNotRetryableError(DomainError):
+    code = "invalid_transition"
+    category = "conflict"
+    title = "Only an entity that is in error or was cancelled can be tried again."

@@ -1,0 +1,164 @@
+"""Pipelines, their versions, their runs, and the entities that a run is made of."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+
+from tenants.models.base import TenantModel
+from tenants.models.names import NamedModel
+
+
+class RunState(models.TextChoices):
+    """How a run stands; the last four are final, until one of its entities is tried again."""
+
+    WAITING = "waiting", "Waiting"
+    RUNNING = "running", "Running"
+    COMPLETED = "completed", "Completed"
+    PARTIAL = "partial", "Partial"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+class EntityState(models.TextChoices):
+    """How one entity of a run stands; the last three are final, until it is tried again."""
+
+    WAITING = "waiting", "Waiting"
+    RUNNING = "running", "Running"
+    COMPLETED = "completed", "Completed"
+    ERROR = "error", "Error"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+OPEN_ENTITIES = (EntityState.WAITING, EntityState.RUNNING)
+OPEN_RUNS = (RunState.WAITING, RunState.RUNNING)
+
+
+class Pipeline(NamedModel, TenantModel):
+    """A definition that is edited; each edit is a version."""
+
+    name = models.CharField(max_length=100)
+    description = models.CharField(max_length=1_000, blank=True)
+    latest_number = models.PositiveIntegerField(default=0, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "id"], name="pipeline_tenant_id"),
+            models.UniqueConstraint(fields=["tenant", "name"], name="pipeline_name_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PipelineVersion(TenantModel):
+    """A definition as it was saved; it never changes. ``dataset_id`` is what its ``load`` named at that time."""
+
+    # Rows refer to each other by (tenant, id); the constraints stand in the migration.
+    pipeline = models.ForeignKey(Pipeline, models.CASCADE, db_constraint=False, db_index=False, related_name="versions")
+    number = models.PositiveIntegerField()
+    definition = models.JSONField()
+    dataset_id = models.UUIDField()
+    note = models.CharField(max_length=500, blank=True)
+    created_by = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "id"], name="pipeline_version_tenant_id"),
+            models.UniqueConstraint(fields=["tenant", "pipeline", "number"], name="pipeline_version_number_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return f"version {self.number}"
+
+
+class PipelineRun(TenantModel):
+    """One run of one version. ``job_id`` is the whole run's job; an entity that is tried again has a job of its own."""
+
+    pipeline = models.ForeignKey(Pipeline, models.CASCADE, db_constraint=False, db_index=False, related_name="runs")
+    version = models.ForeignKey(
+        PipelineVersion, models.CASCADE, db_constraint=False, db_index=False, related_name="runs"
+    )
+    job_id = models.UUIDField()
+    state = models.CharField(max_length=10, choices=RunState, default=RunState.WAITING)
+    entities_total = models.PositiveIntegerField()
+    entities_completed = models.PositiveIntegerField(default=0)
+    entities_error = models.PositiveIntegerField(default=0)
+    entities_cancelled = models.PositiveIntegerField(default=0)
+    error_code = models.CharField(max_length=64, blank=True)
+    error_message = models.CharField(max_length=1_000, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "id"], name="pipeline_run_tenant_id"),
+            models.CheckConstraint(condition=models.Q(state__in=RunState.values), name="pipeline_run_state_known"),
+        ]
+        indexes = [
+            models.Index(fields=["tenant", "pipeline", "id"], name="pipeline_run_of_pipeline"),
+            models.Index(fields=["tenant", "version"], name="pipeline_run_of_version"),
+            models.Index(fields=["id"], name="pipeline_run_open", condition=models.Q(state__in=["waiting", "running"])),
+            models.Index(fields=["ended_at"], name="pipeline_run_ended", condition=models.Q(ended_at__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return f"run {self.pk}"
+
+
+class PipelineEntity(TenantModel):
+    """One source of a run on its way to a document: a file, a page, a text.
+
+    ``job_id`` is the job that may write it. ``content_key`` and ``passages_key`` are where the file storage keeps what
+    one step left for the next; ``document_id`` is the document that its chunks are loaded into.
+    """
+
+    run = models.ForeignKey(PipelineRun, models.CASCADE, db_constraint=False, db_index=False, related_name="entities")
+    position = models.PositiveIntegerField()
+    source = models.JSONField()
+    name = models.CharField(max_length=255)
+    state = models.CharField(max_length=10, choices=EntityState, default=EntityState.WAITING)
+    job_id = models.UUIDField()
+    attempt = models.PositiveSmallIntegerField(default=0)
+    content_key = models.CharField(max_length=200, blank=True)
+    content_sha256 = models.CharField(max_length=64, blank=True)
+    content_type = models.CharField(max_length=100, blank=True)
+    size_bytes = models.PositiveBigIntegerField(default=0)
+    passages_key = models.CharField(max_length=200, blank=True)
+    passages_sha256 = models.CharField(max_length=64, blank=True)
+    document_id = models.UUIDField(null=True, blank=True)
+    is_duplicate = models.BooleanField(default=False)
+    chunks_done = models.PositiveIntegerField(default=0)
+    chunks_total = models.PositiveIntegerField(null=True, blank=True)
+    error_code = models.CharField(max_length=64, blank=True)
+    error_message = models.CharField(max_length=1_000, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name_plural = "pipeline entities"
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "run", "position"], name="pipeline_entity_position_unique"),
+            models.CheckConstraint(
+                condition=models.Q(state__in=EntityState.values), name="pipeline_entity_state_known"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["tenant", "run", "state"], name="pipeline_entity_by_state"),
+            models.Index(fields=["tenant", "content_key"], name="pipeline_entity_content"),
+            models.Index(fields=["tenant", "passages_key"], name="pipeline_entity_passages"),
+            models.Index(
+                fields=["id"], name="pipeline_entity_open", condition=models.Q(state__in=["waiting", "running"])
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+# Whose contents the file storage keeps.
+FILE_REFERENCES = ((PipelineEntity, "content_key"), (PipelineEntity, "passages_key"))

@@ -1,0 +1,212 @@
+"""One start of a run: hand steps to the threads and store what they computed, as long as there is work and time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import UUID
+
+from django.db import Error as DatabaseError
+
+from scheduling.processors.base import MEMORY_MIB, Interrupted, JobContext, MemoryClass, TransientError
+from scheduling.processors.rag_pipeline import repository
+from scheduling.processors.rag_pipeline.crew import Crew, Outcome, Step, StoppedError
+from scheduling.processors.rag_pipeline.models import EntityState
+from scheduling.processors.rag_pipeline.pace import Pace
+from scheduling.processors.rag_pipeline.repository import Entity, EntityGoneError, Plan
+from scheduling.processors.rag_pipeline.steps import Prepared, Steps
+from scheduling.processors.rag_pipeline.storing import Result, Stored, store_results
+from scheduling.processors.retrieval.repository import DocumentSource
+from scheduling.processors.retrieval.splitting import Passage
+
+MEMORY_CLASS: MemoryClass = "medium"
+# How long the processor waits for its threads before it looks up: for a cancel, a slice, an entity's back-off.
+LOOK_SECONDS = 0.2
+# Before an entity's second, third and fourth attempt; an endpoint's own Retry-After counts up to the last of them.
+BACK_OFF_SECONDS = (1.0, 5.0, 20.0)
+MAX_WAIT_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class Work:
+    """An entity while it is worked on, with what its steps have left in memory."""
+
+    entity: Entity
+    passages: Sequence[Passage] | None = None
+    source: DocumentSource | None = None
+    is_busy: bool = False
+    is_begun: bool = False
+    resumes_at: float = 0.0
+
+
+class Performance:
+    """The entities of a job, and how far they are in this start."""
+
+    def __init__(
+        self,
+        context: JobContext,
+        plan: Plan,
+        entities: Sequence[Entity],
+        crew: Crew,
+        pace: Pace,
+        *,
+        ended: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._context = context
+        self._plan = plan
+        self._crew = crew
+        self._pace = pace
+        self._clock = clock
+        self._steps = Steps(context, plan.recipe, crew.check_running)
+        self._works = {entity.id: Work(entity) for entity in entities}
+        self._ended = ended
+        self._total = ended + len(entities)
+        self._embedding_resumes_at = 0.0
+        self.has_stored = False
+
+    @property
+    def has_work(self) -> bool:
+        """Whether an entity is open."""
+        return bool(self._works)
+
+    def go_on(self) -> None:
+        """Hand out what there is room for, and store what has come back."""
+        self._pace.fit(used_mib=resident_mib(), allowed_mib=MEMORY_MIB[MEMORY_CLASS])
+        self._hand_out()
+        outcomes = self._crew.take(timeout_seconds=LOOK_SECONDS)
+        for outcome in outcomes:
+            self._works[outcome.step.entity_id].is_busy = False
+        self._store([outcome for outcome in outcomes if not _is_for_the_run(outcome.error)])
+        for outcome in outcomes:
+            if _is_for_the_run(outcome.error) and not isinstance(outcome.error, StoppedError):
+                assert outcome.error is not None
+                raise outcome.error
+
+    def _hand_out(self) -> None:
+        now = self._clock()
+        chosen = list(self._choose(now))
+        fresh = [work.entity.id for work in chosen if work.entity.state is EntityState.WAITING]
+        if fresh:
+            self._context.checkpoint({}, lambda: repository.begin(self._plan, fresh))
+        for work in chosen:
+            if work.entity.state is EntityState.WAITING:
+                work.entity = replace(work.entity, state=EntityState.RUNNING, attempt=work.entity.attempt + 1)
+            work.is_busy = work.is_begun = True
+            self._crew.give(self._next_step(work, now))
+
+    def _choose(self, now: float) -> Iterator[Work]:
+        """Whose next step is due: first those that are begun, whose passages are in memory; then as many new ones as
+        the pace allows.
+        """
+        room = self._pace.width - self._crew.busy
+        begun = [work for work in self._works.values() if work.is_begun]
+        fresh_room = self._pace.width - len(begun)
+        for work in begun:
+            if room <= 0:
+                return
+            if not work.is_busy and self._is_due(work, now):
+                room -= 1
+                yield work
+        for work in self._works.values():
+            if min(room, fresh_room) <= 0:
+                return
+            if not work.is_begun and self._is_due(work, now):
+                room, fresh_room = room - 1, fresh_room - 1
+                yield work
+
+    def _is_due(self, work: Work, now: float) -> bool:
+        return work.resumes_at <= now and (work.source is None or self._embedding_resumes_at <= now)
+
+    def _next_step(self, work: Work, now: float) -> Step:
+        entity, steps = work.entity, self._steps
+        compute: Callable[[], object]
+        if work.source is not None and work.passages is not None:
+            first = entity.chunks_done
+            batch = work.passages[first : first + self._plan.recipe.batch_size]
+            name, compute = "embed", lambda: steps.embed(batch)
+        elif entity.passages_key:
+            name, compute = "reload", lambda: steps.reload(entity)
+        elif entity.content_key:
+            name, compute = "prepare", lambda: steps.prepare(entity)
+        else:
+            name, compute = "fetch", lambda: steps.fetch(entity)
+        return Step(entity.id, name, compute, now)
+
+    def _store(self, outcomes: Sequence[Outcome]) -> None:
+        if not outcomes:
+            return
+        works = self._works
+        results = [
+            Result(
+                works[outcome.step.entity_id].entity,
+                outcome.value,
+                outcome.error,
+                works[outcome.step.entity_id].source,
+            )
+            for outcome in outcomes
+        ]
+        stored: dict[UUID, Stored] = {}
+        try:
+            self._context.checkpoint({}, lambda: stored.update(store_results(self._plan, results)))
+        finally:
+            # It raises when the job is to stop, after it has committed.
+            self.has_stored = self.has_stored or bool(stored)
+        for outcome in outcomes:
+            self._take_in(outcome, stored[outcome.step.entity_id])
+        self._context.report_progress(self._ended, self._total, f"{self._ended} of {self._total} entities")
+
+    def _take_in(self, outcome: Outcome, stored: Stored) -> None:
+        """How the entity stands now, and what the step says about the pace."""
+        work = self._works[outcome.step.entity_id]
+        work.entity = replace(work.entity, **stored.changes)
+        work.source = stored.source
+        if isinstance(outcome.value, Prepared):
+            work.passages = outcome.value.passages
+        if stored.error is not None:
+            self._take_error(outcome.step, work, stored.error)
+        else:
+            self._pace.succeed()
+        if stored.has_ended:
+            del self._works[work.entity.id]
+            self._ended += 1
+            error_code = getattr(stored.error, "code", None)
+            self._context.log("entity ended", entity=work.entity.name, chunks=work.entity.chunks_done, error=error_code)
+
+    def _take_error(self, step: Step, work: Work, error: BaseException) -> None:
+        work.passages, work.is_begun = None, False
+        now = self._clock()
+        asked = getattr(error, "retry_after_seconds", None)
+        wait = BACK_OFF_SECONDS[min(work.entity.attempt, len(BACK_OFF_SECONDS)) - 1] if asked is None else asked
+        work.resumes_at = now + min(wait, MAX_WAIT_SECONDS)
+        if is_push_back(error):
+            self._pace.push_back(begun_at=step.begun_at, now=now)
+            if step.name == "embed":
+                self._embedding_resumes_at = work.resumes_at
+        if not isinstance(error, EntityGoneError):
+            self._context.log(
+                "entity failed", level="warning", entity=work.entity.name, step=step.name, error=str(error)
+            )
+
+
+def is_push_back(error: BaseException) -> bool:
+    """Whether an endpoint says that it is asked too much."""
+    if not isinstance(error, TransientError):
+        return False
+    return error.retry_after_seconds is not None or error.code in {"http_429", "embedding_unavailable"}
+
+
+def resident_mib() -> float:
+    """The memory of this process, its share of the embedding model included; 0 where nobody knows."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0.0
+    return pages * 4_096 / 1_048_576
+
+
+def _is_for_the_run(error: BaseException | None) -> bool:
+    """Whether an error says nothing about its entity: the platform takes the job back, or the database is away."""
+    return isinstance(error, Interrupted | StoppedError | DatabaseError | SystemExit | KeyboardInterrupt)

@@ -1,0 +1,103 @@
+"""Whatever stops a run, and wherever: nothing that was committed is done again, nothing is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from scheduling.lifecycle import JobState
+from scheduling.processors.rag_pipeline.models import Pipeline, PipelineRun
+from scheduling.processors.rag_pipeline.runs import start_run
+from scheduling.processors.rag_pipeline.steps import Steps
+from scheduling.processors.retrieval.models import Chunk, Document
+from tenants.context import tenant_context
+from tenants.models import Tenant
+from tests.integration.rag_pipeline.conftest import Hands, chunks_of, entities_of, paragraphs, rescue, run_of, text
+
+type MakePipeline = Callable[..., Pipeline]
+
+
+@pytest.fixture
+def embedded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts that were embedded, in order."""
+    texts: list[str] = []
+    embed = Steps.embed
+
+    def noting(self: Steps, passages: object) -> object:
+        texts.extend(passage.text for passage in passages)  # type: ignore[attr-defined]
+        return embed(self, passages)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Steps, "embed", noting)
+    return texts
+
+
+def check_whole(run: PipelineRun, tenant: Tenant) -> None:
+    """Every entity is completed, and its chunks are there once."""
+    assert run_of(run).shown_state == "completed"
+    assert [len(chunks_of(entity)) for entity in entities_of(run)] == [9, 5, 1]
+    with tenant_context(tenant):
+        assert (Document.objects.count(), Chunk.objects.count()) == (3, 15)
+
+
+def sources() -> list[dict[str, str]]:
+    return [
+        text("a.txt", paragraphs(9)),
+        text("b.txt", paragraphs(5, of="tenants")),
+        text("c.md", "# One\n\nText."),
+    ]
+
+
+@pytest.mark.parametrize("stop_after", [0, 1, 2, 3, 4, 5])
+def test_a_worker_killed_again_and_again_leaves_each_chunk_once(
+    acme: Tenant, make_pipeline: MakePipeline, hands: Hands, stop_after: int, embedded: list[str]
+) -> None:
+    """Each start dies at a later checkpoint than the one before, before anything of it is committed."""
+    run = start_run(tenant=acme, pipeline_id=make_pipeline(*sources()).pk)
+    job = hands.run(run.job_id, stop_after=stop_after)
+    while job.state == JobState.EXECUTING:
+        with tenant_context(acme):
+            kept = set(Chunk.objects.values_list("pk", flat=True))
+        stop_after += 2
+        job = hands.run(rescue(job).pk, stop_after=stop_after)
+        with tenant_context(acme):
+            assert kept <= set(Chunk.objects.values_list("pk", flat=True))
+    assert job.state == JobState.COMPLETED
+    check_whole(run, acme)
+
+
+def test_slots_given_at_every_safe_point_embed_nothing_twice_that_was_stored(
+    acme: Tenant, make_pipeline: MakePipeline, hands: Hands, embedded: list[str]
+) -> None:
+    run = start_run(tenant=acme, pipeline_id=make_pipeline(*sources()).pk)
+    job = hands.run(run.job_id, yield_after=0)
+    starts = 1
+    while job.state == JobState.AVAILABLE:
+        with tenant_context(acme):
+            stored = set(Chunk.objects.values_list("text", flat=True))
+        embedded.clear()
+        job = hands.run(job.pk, yield_after=0)
+        starts += 1
+        assert not stored & set(embedded)
+    assert (job.state, job.attempt, job.crash_count) == (JobState.COMPLETED, 0, 0)
+    assert starts > 3
+    check_whole(run, acme)
+
+
+def test_an_error_of_the_program_is_the_entity_s_and_is_told(
+    acme: Tenant, make_pipeline: MakePipeline, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = Steps.prepare
+
+    def failing(self: Steps, entity: object) -> object:
+        if entity.name == "b.txt":  # type: ignore[attr-defined]
+            raise ZeroDivisionError("a fault of the program")
+        return prepare(self, entity)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Steps, "prepare", failing)
+    run = start_run(tenant=acme, pipeline_id=make_pipeline(*sources()).pk)
+    assert hands.run(run.job_id).state == JobState.COMPLETED
+    bad = entities_of(run)[1]
+    assert (bad.shown_state, bad.attempt, bad.shown_error_code) == ("error", 4, "ZeroDivisionError")
+    assert run_of(run).entities_completed == 2
+    assert any(fields.get("error") == "a fault of the program" for _, fields in hands.runtimes[-1].logged)
