@@ -12,15 +12,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Final, Literal, Protocol
 from uuid import UUID
 
 # Part of the kit: a processor that speaks HTTP reads the header of an answer with it.
 from scheduling.retry import DEFAULT_DELAYS_SECONDS, retry_after_seconds
 
 __all__ = [
+    "KIT_VERSION",
     "MEMORY_MIB",
     "Complete",
+    "Dependency",
     "Discard",
     "Effects",
     "Interrupted",
@@ -37,6 +39,9 @@ __all__ = [
     "Yielded",
     "retry_after_seconds",
 ]
+
+# The names in `__all__` and their signatures: the first number rises when one changes, the second when one is added.
+KIT_VERSION: Final = (1, 0)
 
 type Json = Mapping[str, Any]
 type Effects = Callable[[], object]
@@ -244,7 +249,8 @@ class TaskProcessor(ABC):
     travel with others, each has a message and a settlement of its own. ``memory_class`` is what a job may need: 256,
     512 or 1,024 MiB; only pools whose children have as much are given it. ``has_circuit`` says whether failures in a
     row make the tenant's other jobs of the kind wait. ``dependencies`` are those that every job of the kind needs:
-    while one of them is down none is started. Others are named by ``context.dependency`` alone.
+    while one of them is down none is started. Others are named by ``context.dependency`` alone. ``default_queue`` names
+    the queue of its jobs as long as no routing rule names the kind.
     """
 
     kind: ClassVar[str]
@@ -260,6 +266,7 @@ class TaskProcessor(ABC):
     memory_class: ClassVar[MemoryClass] = "small"
     has_circuit: ClassVar[bool] = True
     dependencies: ClassVar[Sequence[Dependency]] = ()
+    default_queue: ClassVar[str] = ""
 
     @abstractmethod
     def process(self, context: JobContext) -> Outcome | Json | None:

@@ -1,7 +1,8 @@
 """Which kinds exist: from the entry points ``jobsplatform.processors`` and from installed apps.
 
 An entry point's name is its kind and its value the class. An app in place lists the dotted
-paths of its classes in ``processors`` of its AppConfig. Nothing is imported before a kind is
+paths of its classes in ``processors`` of its AppConfig. Either may name a fair task, which
+has its class by itself. Nothing is imported before a kind is
 asked for, and processors import what is heavy in ``preload`` or ``process``, so a web process
 that only submits loads no models.
 """
@@ -56,12 +57,18 @@ def is_needed_by_all(kind: str, dependency: str, *, is_shared: bool) -> bool:
     return dependency == "" or (dependency, is_shared) in _declared_dependencies().get(kind, frozenset())
 
 
+def default_queue(kind: str) -> str:
+    """The queue that the kind names for itself; '' for none, and for a kind that is not known here."""
+    return _default_queues().get(kind, "")
+
+
 def reset() -> None:
     """Forget what was found, so that the next question looks anew; for tests that add a kind."""
     _all.cache_clear()
     _mergeable_kinds.cache_clear()
     _memory_classes.cache_clear()
     _declared_dependencies.cache_clear()
+    _default_queues.cache_clear()
 
 
 def _is_allowed(processor: type[TaskProcessor]) -> bool:
@@ -103,6 +110,15 @@ def _declared_dependencies() -> dict[str, frozenset[tuple[str, bool]]]:
 
 
 @cache
+def _default_queues() -> dict[str, str]:
+    try:
+        return {kind: processor.default_queue for kind, processor in _all().items() if processor.default_queue}
+    except ProcessorInvalidError:
+        logger.exception("processors.no_default_queues")
+        return {}
+
+
+@cache
 def _all() -> dict[str, type[TaskProcessor]]:
     found: dict[str, type[TaskProcessor]] = {}
     for path in _paths():
@@ -122,8 +138,9 @@ def _paths() -> list[str]:
 
 def _import(path: str) -> type[TaskProcessor]:
     try:
-        processor = import_string(path)
-    except ImportError as error:
+        found = import_string(path)
+        processor = found if isinstance(found, type) else getattr(found, "processor", found)
+    except (ImportError, TypeError) as error:
         raise ProcessorInvalidError(f"The processor {path} cannot be imported: {error}") from error
     if not (isinstance(processor, type) and issubclass(processor, TaskProcessor)):
         raise ProcessorInvalidError(f"{path} is not a subclass of TaskProcessor.")
