@@ -9,6 +9,10 @@ class KindUnknownError(DomainError):
     code, category, title = "kind_unknown", "invalid", "There is no such job kind"
 
 
+class KindNotFoundError(DomainError):
+    code, category, title = "not_found", "not_found", "There is no such job kind"
+
+
 class PayloadInvalidError(DomainError):
     code, category, title = "payload_invalid", "invalid", "The payload does not fit the kind's schema"
 

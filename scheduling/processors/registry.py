@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 from django.apps import apps
 from django.utils.module_loading import import_string
@@ -62,6 +62,11 @@ def default_queue(kind: str) -> str:
     return _default_queues().get(kind, "")
 
 
+def package_of(kind: str) -> tuple[str, str]:
+    """Name and version of the distribution whose entry point names the kind; empty for one of an app in place."""
+    return _packages().get(kind, ("", ""))
+
+
 def reset() -> None:
     """Forget what was found, so that the next question looks anew; for tests that add a kind."""
     _all.cache_clear()
@@ -69,6 +74,7 @@ def reset() -> None:
     _memory_classes.cache_clear()
     _declared_dependencies.cache_clear()
     _default_queues.cache_clear()
+    _packages.cache_clear()
 
 
 def _is_allowed(processor: type[TaskProcessor]) -> bool:
@@ -119,6 +125,12 @@ def _default_queues() -> dict[str, str]:
 
 
 @cache
+def _packages() -> dict[str, tuple[str, str]]:
+    points = [point for point in entry_points(group=ENTRY_POINT_GROUP) if point.dist is not None]
+    return {_import(_path_of(point)).kind: (point.dist.name, point.dist.version) for point in points}
+
+
+@cache
 def _all() -> dict[str, type[TaskProcessor]]:
     found: dict[str, type[TaskProcessor]] = {}
     for path in _paths():
@@ -132,8 +144,11 @@ def _all() -> dict[str, type[TaskProcessor]]:
 def _paths() -> list[str]:
     """Dotted paths of all processor classes, the apps' before the entry points'."""
     in_place = [path for config in apps.get_app_configs() for path in getattr(config, "processors", ())]
-    installed = [point.value.replace(":", ".") for point in entry_points(group=ENTRY_POINT_GROUP)]
-    return in_place + installed
+    return in_place + [_path_of(point) for point in entry_points(group=ENTRY_POINT_GROUP)]
+
+
+def _path_of(point: EntryPoint) -> str:
+    return point.value.replace(":", ".")
 
 
 def _import(path: str) -> type[TaskProcessor]:

@@ -133,6 +133,8 @@ POST   schedules/{schedule}/pause/           schedules.manage  {"reason": "x"}
 POST   schedules/{schedule}/resume/          schedules.manage  {}
 POST   schedules/{schedule}/run-now/         schedules.manage  {}
 POST   queues/dataset/drain/                 queues.operate    {"reason": "moving"}
+GET    job-kinds/                            jobs.view
+GET    job-kinds/noop/                       jobs.view
 GET    kinds/                                platform.view
 GET    kinds/noop/                           platform.view
 POST   kinds/noop/pause/                     queues.operate    {"reason": "bug"}
@@ -252,6 +254,7 @@ GET    fairness/                             jobs.view
 GET    fairness/part/                        jobs.view
 GET    errors/                               jobs.view
 GET    errors/{error}/                       jobs.view
+GET    job-kinds/                            jobs.view
 GET    roles/                                members.view
 ANY    search/                               console
 GET    jsi18n/                               console

@@ -1,0 +1,79 @@
+"""A Celery task of a package that was installed by pip, run as a tenant's job by real processes."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scheduling.models import DeadLetter, JobLog
+from tenants.context import all_tenants, tenant_context
+from tenants.models import Tenant
+from tests.acceptance.acts import event_names, executions_of, fetch, submit, wait_for
+from tests.acceptance.conftest import Platform
+from tests.acceptance.processes import ManagedProcess, eventually
+from tests.acceptance.serving import START_SECONDS, is_ready
+from tests.installing import found_by_this_process, install_example
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def example_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return install_example(tmp_path_factory.mktemp("example"))
+
+
+@pytest.fixture
+def example(platform: Platform, example_folder: Path) -> Iterator[ManagedProcess]:
+    """Dispatcher and worker that were started after the package was installed, in place of those that were before."""
+    for before in (platform.dispatcher, platform.worker):
+        assert before is not None
+        before.stop()
+    platform.start_dispatcher(PYTHONPATH=str(example_folder))
+    worker = platform.begin_worker(PYTHONPATH=str(example_folder))
+    eventually(lambda: is_ready(worker) or not worker.is_running, within=START_SECONDS, what="the worker is ready")
+    with found_by_this_process(example_folder):
+        yield worker
+
+
+def greet_for(tenant: Tenant, *args: Any, **kwargs: Any) -> Any:
+    return importlib.import_module("acme_word_count.tasks").greet.for_tenant(tenant).delay(*args, **kwargs)
+
+
+def test_an_installed_packages_kinds_run(example: ManagedProcess, acme: Tenant) -> None:
+    (counted,) = submit(acme, "acme_word_count", {"texts": ["to be or", "not to be"], "commonest": 1})
+    greeted = greet_for(acme, "Ann", times=2)
+    retried = greet_for(acme, "Ben", mood="busy_once")
+    broken = greet_for(acme, "Eve", mood="broken")
+
+    assert wait_for(counted, "completed").result == {"words": 6, "commonest": {"to": 2}}
+    done = wait_for(greeted, "completed")
+    assert done.result == {"greeting": "Hello Ann. Hello Ann.", "tries": 1, "is_job": True}
+    assert (done.progress_current, done.queue.name) == (2, "dataset")
+    with tenant_context(acme):
+        assert JobLog.objects.filter(job_id=greeted.pk, message="greeting").exists()
+
+    # Celery's own back-off of a second, which the platform spreads a little.
+    tried = wait_for(retried, "completed")
+    assert tried.result == {"greeting": "Hello Ben.", "tries": 2, "is_job": True}
+    assert tried.attempt == 1
+    assert [execution.outcome for execution in executions_of(retried)] == ["failed", "completed"]
+
+    dead = wait_for(broken, "discarded")
+    assert (dead.error_type, dead.error_message) == ("RuntimeError", "Eve cannot be greeted")
+    assert dead.attempt == 1
+    with all_tenants():
+        assert DeadLetter.objects.get(job_id=broken.pk).reason == "permanent_error"
+    assert event_names(greeted)[0] == "job.submitted"
+
+
+def test_a_message_of_the_plain_task_is_not_run_by_a_worker_of_jobs(example: ManagedProcess, acme: Tenant) -> None:
+    greet = importlib.import_module("acme_word_count.tasks").greet
+    before = example.log.count("message.refused")
+    greet.apply_async(("Mallory",), queue="dataset")
+    eventually(lambda: example.log.count("message.refused") == before + 1, what="it is refused")
+    wait_for(greet_for(acme, "Ann"), "completed")
+    assert fetch(greet_for(acme, "Ann")).kind == "acme_greeting"
