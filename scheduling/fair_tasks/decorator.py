@@ -134,9 +134,8 @@ class TenantTask:
         """The same in Celery's words: ``countdown`` and ``eta`` are its ``run_at``, ``expires`` its ``deadline``."""
         request = self._request(args, kwargs or {})
         starts = eta if countdown is None else _after(countdown)
-        ends = expires if isinstance(expires, datetime | None) else _after(expires)
-        times = {name: time for name, time in (("run_at", starts), ("deadline", ends)) if time is not None}
-        return self._submit(replace(request, **times))
+        ends = _after(expires) if isinstance(expires, int | float) else expires
+        return self._submit(replace(request, run_at=starts or request.run_at, deadline=ends or request.deadline))
 
     def _request(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> JobRequest:
         from scheduling.services.job_requests import JobRequest

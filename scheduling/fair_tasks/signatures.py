@@ -83,7 +83,7 @@ class CallSignature:
 
     def call_of(self, payload: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Positional and keyword arguments of a payload that fits the schema."""
-        bound = inspect.BoundArguments(self.signature, {})  # type: ignore[arg-type] # a dict is ordered, too
+        bound = inspect.BoundArguments(self.signature, {})
         rest = dict(payload)
         for parameter in self.signature.parameters.values():
             if parameter.kind is _KINDS.VAR_KEYWORD:

@@ -20,7 +20,11 @@ from scheduling.retry import DEFAULT_DELAYS_SECONDS, retry_after_seconds
 
 __all__ = [
     "KIT_VERSION",
+    "MAX_CHILDREN",
     "MEMORY_MIB",
+    "AwaitChildren",
+    "Child",
+    "ChildJob",
     "Complete",
     "Dependency",
     "Discard",
@@ -48,6 +52,8 @@ type Effects = Callable[[], object]
 type MemoryClass = Literal["small", "medium", "large"]
 # What each class of memory may need, in MiB.
 MEMORY_MIB: Mapping[MemoryClass, int] = {"small": 256, "medium": 512, "large": 1_024}
+# That one execution may submit.
+MAX_CHILDREN: Final = 1_000
 type LogLevel = Literal["debug", "info", "warning", "error"]
 MAX_DEPENDENCY_CHARACTERS = 200
 
@@ -137,7 +143,40 @@ class Discard:
     error: BaseException | None = None
 
 
-type Outcome = Complete | Yielded | Retry | Discard
+@dataclass(frozen=True, slots=True)
+class AwaitChildren:
+    """The job gives its slot back until the children that it submitted have all ended, and resumes from ``state``.
+
+    However they ended: ``context.children()`` tells.
+    """
+
+    state: Json
+
+
+type Outcome = Complete | Yielded | Retry | Discard | AwaitChildren
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A job that a job asks for."""
+
+    kind: str
+    payload: Json
+    priority: int | None = None
+    fair_key: str = ""
+    tags: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChildJob:
+    """What became of a child; ``state`` is a job's, and ``result`` is there where it is ``completed``."""
+
+    job_id: UUID
+    kind: str
+    state: str
+    result: Json | None
+    error_type: str
+    error_message: str
 
 
 class JobRuntime(Protocol):
@@ -156,6 +195,10 @@ class JobRuntime(Protocol):
     def enter_dependency(self, dependency: Dependency) -> None: ...
 
     def leave_dependency(self, dependency: Dependency, error: BaseException | None) -> None: ...
+
+    def submit_child(self, child: Child) -> None: ...
+
+    def children(self) -> Sequence[ChildJob]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +272,18 @@ class JobContext:
             self.runtime.leave_dependency(named, error)
             raise
         self.runtime.leave_dependency(named, None)
+
+    def submit_child(self, kind: str, payload: Json | None = None, **options: Any) -> None:
+        """Submit a job of the same tenant when this execution ends well; ``options`` are those of `Child`.
+
+        All of them become jobs in the transaction that completes the job, yields, or waits for them by
+        ``AwaitChildren``; an execution that ends otherwise has submitted none. At most MAX_CHILDREN an execution.
+        """
+        self.runtime.submit_child(Child(kind, payload or {}, **options))
+
+    def children(self) -> Sequence[ChildJob]:
+        """What became of the children that the job has last waited for, in the order of their submission."""
+        return self.runtime.children()
 
     def setting(self, key: str) -> Any:
         """The tenant's value of a setting that the kind lists in ``settings``, else its default."""

@@ -126,8 +126,11 @@ def _default_queues() -> dict[str, str]:
 
 @cache
 def _packages() -> dict[str, tuple[str, str]]:
-    points = [point for point in entry_points(group=ENTRY_POINT_GROUP) if point.dist is not None]
-    return {_import(_path_of(point)).kind: (point.dist.name, point.dist.version) for point in points}
+    return {
+        _import(_path_of(point)).kind: (point.dist.name, point.dist.version)
+        for point in entry_points(group=ENTRY_POINT_GROUP)
+        if point.dist is not None
+    }
 
 
 @cache

@@ -9,7 +9,7 @@ Part of the kit's stable names, for the tests of packages that bring a kind.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -18,6 +18,8 @@ from uuid import UUID
 from jsonschema import Draft202012Validator
 
 from scheduling.processors.base import (
+    Child,
+    ChildJob,
     Complete,
     Dependency,
     Effects,
@@ -41,18 +43,21 @@ class RecordingRuntime:
     """A worker's side of a context that runs effects at once and remembers what it was asked for.
 
     ``yields_after`` and ``interrupted_after`` count safe points, from 1: at that one the slot is asked back, or the
-    job is stopped for ``cause``. ``down`` are names of dependencies that are not entered.
+    job is stopped for ``cause``. ``down`` are names of dependencies that are not entered, ``known_children`` what a
+    job that has waited finds.
     """
 
     yields_after: int | None = None
     interrupted_after: int | None = None
     cause: str = "shutdown"
     down: frozenset[str] = frozenset()
+    known_children: Sequence[ChildJob] = ()
     states: list[Json] = field(default_factory=list)
     progress: list[tuple[int, int, str]] = field(default_factory=list)
     lines: list[tuple[LogLevel, str, Json]] = field(default_factory=list)
     in_settlement_effects: list[Effects] = field(default_factory=list)
     entered: list[Dependency] = field(default_factory=list)
+    submitted: list[Child] = field(default_factory=list)
     safe_points: int = 0
 
     def checkpoint(self, state: Json, effects: Effects | None) -> None:
@@ -82,6 +87,12 @@ class RecordingRuntime:
 
     def leave_dependency(self, dependency: Dependency, error: BaseException | None) -> None:
         """Nothing counts failures here."""
+
+    def submit_child(self, child: Child) -> None:
+        self.submitted.append(child)
+
+    def children(self) -> Sequence[ChildJob]:
+        return self.known_children
 
     def _pass_safe_point(self) -> None:
         self.safe_points += 1

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from scheduling.lifecycle import IN_FLIGHT_STATES, TERMINAL_STATES, JobState
 from scheduling.models import Execution, Job
+from scheduling.selectors.batches import awaited_batch
 from scheduling.selectors.outlook import Ahead, StartTime, read_ahead, read_start
 from scheduling.selectors.standing import CircuitStop, Standing, Stop, read_standing
 from tenants.context import require_scope
@@ -61,7 +62,7 @@ def why_waiting(job: Job) -> Explanation | None:
         reason = WaitingReason("dispatched", "Handed to a worker, which has not begun it yet.", is_stop=False)
         return Explanation([reason], no_start_because="A worker begins it at any moment.")
     if state is JobState.SUSPENDED:
-        reason = WaitingReason("suspended", "Suspended until somebody resumes it.")
+        reason = _suspension(job)
         return Explanation([reason], no_start_because=reason.detail)
     is_staff = require_scope().is_all_tenants
     standing = read_standing(job)
@@ -78,6 +79,13 @@ def why_waiting(job: Job) -> Explanation | None:
     start = read_start(job, ahead, standing, opens_at=_opens_at(reasons), is_time=not has_place)
     because = "" if start else "Nothing that is there could ever serve it."
     return Explanation(reasons, ahead if has_place else None, start, because)
+
+
+def _suspension(job: Job) -> WaitingReason:
+    batch = awaited_batch(job.pk)
+    if batch is None:
+        return WaitingReason("suspended", "Suspended until somebody resumes it.")
+    return WaitingReason("awaits_children", f"Waits for its children: {batch.ended} of {batch.total} have ended.")
 
 
 def _opens_at(reasons: list[WaitingReason]) -> datetime | None:

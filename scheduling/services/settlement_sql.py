@@ -27,7 +27,8 @@ WITH verdict AS (
             ELSE l.started_at + v.began_us * interval '1 microsecond' END AS started_at,
         -- A job that somebody asked to cancel does not go back to work.
         -- A retry that could begin only after the deadline is none: the job is given up now.
-        CASE WHEN l.cancel_requested_at IS NOT NULL AND v.state IN ('available', 'retryable') THEN 'cancelled'
+        CASE WHEN l.cancel_requested_at IS NOT NULL AND v.state IN ('available', 'retryable', 'suspended')
+                THEN 'cancelled'
             WHEN v.state = 'retryable' AND EXISTS (SELECT FROM scheduling_job_deadline d WHERE d.job_id = l.job_id
                 AND d.deadline_at <= now() + make_interval(secs => v.due_in_seconds)) THEN 'discarded'
             ELSE v.state END AS state,
@@ -70,7 +71,7 @@ WITH verdict AS (
         finished_at = CASE WHEN e.state IN ('completed', 'cancelled', 'discarded', 'quarantined') THEN now() END
     FROM ended e
     WHERE j.id = e.job_id AND j.fence = e.fence AND j.state IN ('dispatched', 'executing')
-    RETURNING j.id AS job_id, j.rank, j.run_at, j.payload_bytes, j.used_us, j.travels_alone,
+    RETURNING j.id AS job_id, j.batch_id, j.rank, j.run_at, j.payload_bytes, j.used_us, j.travels_alone,
         j.started_at = e.message_started_at AS is_first_start
 ), execution AS (
     INSERT INTO scheduling_execution (id, tenant_id, job_id, queue_id, kind, number, fence, worker_id, outcome,
@@ -118,6 +119,14 @@ WITH verdict AS (
     SELECT e.tenant_id, e.entity_id, j.rank, e.job_id, e.kind, j.payload_bytes, j.used_us,
         now() + make_interval(secs => e.due_in_seconds)
     FROM ended e JOIN job j USING (job_id) WHERE e.state = 'retryable'
+), suspended AS (
+    INSERT INTO scheduling_job_suspended (job_id, tenant_id)
+    SELECT e.job_id, e.tenant_id FROM ended e JOIN job j USING (job_id) WHERE e.state = 'suspended'
+    ON CONFLICT DO NOTHING
+), batch_news AS (
+    INSERT INTO scheduling_batch_news (tenant_id, batch_id, state)
+    SELECT e.tenant_id, j.batch_id, e.state FROM ended e JOIN job j USING (job_id)
+    WHERE j.batch_id IS NOT NULL AND e.state IN ('completed', 'cancelled', 'discarded', 'quarantined')
 ), wake AS (
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
     SELECT tenant_id, entity_id, queue_id, 1 FROM ended WHERE state IN ('available', 'retryable')

@@ -10,7 +10,16 @@ from typing import Any
 from jsonschema.exceptions import ValidationError
 
 from scheduling.conf import MAX_PAYLOAD_BYTES, MAX_RESULT_BYTES
-from scheduling.processors.base import Complete, Discard, Outcome, PermanentError, Retry, TaskProcessor, Yielded
+from scheduling.processors.base import (
+    AwaitChildren,
+    Complete,
+    Discard,
+    Outcome,
+    PermanentError,
+    Retry,
+    TaskProcessor,
+    Yielded,
+)
 from scheduling.retry import RetryPolicy, retry_after_seconds
 from scheduling.services import verdicts
 from scheduling.services.execution import StartedExecution
@@ -51,6 +60,9 @@ def settlement_of(
         case Yielded(state=state):
             state = storable_json(state, what="checkpoint", max_bytes=MAX_PAYLOAD_BYTES)
             return verdicts.yielded(execution_id, fence, state)
+        case AwaitChildren(state=state):
+            state = storable_json(state, what="checkpoint", max_bytes=MAX_PAYLOAD_BYTES)
+            return verdicts.awaits_children(execution_id, fence, state)
         case Complete(result=result):
             result = storable_json(result, what="result", max_bytes=MAX_RESULT_BYTES)
             return verdicts.completed(execution_id, fence, result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tests.acceptance.acts import event_names, executions_of, fetch, submit, wai
 from tests.acceptance.conftest import Platform
 from tests.acceptance.processes import ManagedProcess, eventually
 from tests.acceptance.serving import START_SECONDS, is_ready
+from tests.acceptance.test_execution import send_raw
 from tests.installing import found_by_this_process, install_example
 
 pytestmark = pytest.mark.slow
@@ -70,10 +72,11 @@ def test_an_installed_packages_kinds_run(example: ManagedProcess, acme: Tenant) 
     assert event_names(greeted)[0] == "job.submitted"
 
 
-def test_a_message_of_the_plain_task_is_not_run_by_a_worker_of_jobs(example: ManagedProcess, acme: Tenant) -> None:
-    greet = importlib.import_module("acme_word_count.tasks").greet
+def test_a_message_of_the_plain_task_is_not_run_by_a_worker_of_jobs(
+    example: ManagedProcess, acme: Tenant, acceptance_broker_url: str
+) -> None:
     before = example.log.count("message.refused")
-    greet.apply_async(("Mallory",), queue="dataset")
+    send_raw(acceptance_broker_url, "dataset", "acme_word_count.tasks.greet", json.dumps([["Mallory"], {}, {}]))
     eventually(lambda: example.log.count("message.refused") == before + 1, what="it is refused")
     wait_for(greet_for(acme, "Ann"), "completed")
     assert fetch(greet_for(acme, "Ann")).kind == "acme_greeting"

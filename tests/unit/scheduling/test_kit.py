@@ -16,7 +16,11 @@ from scheduling.processors import base, testing
 VERSION = (1, 0)
 BASE = """
 KIT_VERSION
+MAX_CHILDREN
 MEMORY_MIB
+AwaitChildren(state)
+Child(kind, payload, priority, fair_key, tags)
+ChildJob(job_id, kind, state, result, error_type, error_message)
 Complete(result)
 Dependency(name, is_shared)
 Discard(reason, error)
@@ -24,6 +28,7 @@ Effects
 Interrupted(cause)
 JobContext(tenant_id, job_id, execution_id, kind, payload, attempt, state, fencing_token, idempotency_key, \
 deadline_at, runtime, settings)
+JobContext.children()
 JobContext.checkpoint(state, effects=)
 JobContext.dependency(dependency)
 JobContext.in_settlement(effects)
@@ -31,6 +36,8 @@ JobContext.log(message, *, level=, **fields)
 JobContext.report_progress(current, total, message=)
 JobContext.setting(key)
 JobContext.should_yield()
+JobContext.submit_child(kind, payload=, **options)
+JobRuntime.children()
 JobRuntime.checkpoint(state, effects)
 JobRuntime.enter_dependency(dependency)
 JobRuntime.in_settlement(effects)
@@ -38,6 +45,7 @@ JobRuntime.leave_dependency(dependency, error)
 JobRuntime.log(message, level, fields)
 JobRuntime.report_progress(current, total, message)
 JobRuntime.should_yield()
+JobRuntime.submit_child(child)
 Json
 LogLevel
 MemoryClass
@@ -66,8 +74,9 @@ Yielded(state)
 retry_after_seconds(header, now)
 """
 TESTING = """
-RecordingRuntime(yields_after, interrupted_after, cause, down, states, progress, lines, in_settlement_effects, \
-entered, safe_points)
+RecordingRuntime(yields_after, interrupted_after, cause, down, known_children, states, progress, lines, \
+in_settlement_effects, entered, submitted, safe_points)
+RecordingRuntime.children()
 RecordingRuntime.checkpoint(state, effects)
 RecordingRuntime.enter_dependency(dependency)
 RecordingRuntime.in_settlement(effects)
@@ -75,6 +84,7 @@ RecordingRuntime.leave_dependency(dependency, error)
 RecordingRuntime.log(message, level, fields)
 RecordingRuntime.report_progress(current, total, message)
 RecordingRuntime.should_yield()
+RecordingRuntime.submit_child(child)
 TriedRun(outcome, error, runtime)
 make_context(processor, payload, *, state=, attempt=, settings=, deadline_at=, runtime=)
 try_processor(processor, payload, **options)
