@@ -31,6 +31,10 @@ POST   audit-verifications/              audit.verified          tenants.auditve
 POST   jobs/                             job.submitted           scheduling.job
 POST   jobs/bulk/                        job.submitted           scheduling.job
 POST   jobs/{waiting}/cancel/            job.cancelled           scheduling.job
+POST   batches/                          batch.created           scheduling.batch
+POST   batches/{batch}/jobs/             job.submitted           scheduling.job
+POST   batches/{batch}/close/            batch.closed            scheduling.batch
+POST   batches/{batch}/cancel/           batch.cancelled         scheduling.batch
 POST   jobs/{job}/retry/                 job.retried             scheduling.job
 POST   dead-letters/{letter}/requeue/    job.retried             scheduling.job
 POST   dead-letters/requeue/             job.retried             scheduling.job
@@ -75,6 +79,10 @@ DELETE documents/{document}/             document.deleted        retrieval.docum
 POST   documents/{document}/pause/       job.suspended           scheduling.job
 POST   documents/{document}/resume/      job.resumed             scheduling.job
 POST   documents/{document}/retry/       document.retried        retrieval.document
+POST   webhooks/                         webhook.created         webhooks.webhook
+DELETE webhooks/{webhook}/               webhook.deleted         webhooks.webhook
+POST   webhooks/{webhook}/rotate/        webhook.rotated         webhooks.webhook
+POST   webhooks/{webhook}/test/          job.submitted           scheduling.job
 """
 
 # Pages of models under /admin/: adding, changing, and the acts on one row.
@@ -101,6 +109,8 @@ retrieval.document                  retry         document.retried         retri
 retrieval.document                  pause         job.suspended            scheduling.job
 retrieval.document                  resume        job.resumed              scheduling.job
 retrieval.document                  delete        document.deleted         retrieval.document
+scheduling.batch                    close         batch.closed             scheduling.batch
+scheduling.batch                    cancel        batch.cancelled          scheduling.batch
 scheduling.cfsplan                  add           cfs_plan.created         scheduling.cfsplan
 scheduling.cfsplan                  change        cfs_plan.changed         scheduling.cfsplan
 scheduling.cfsplan                  activate      cfs_plan.activated       scheduling.cfsplan
@@ -165,6 +175,10 @@ tenants.tenantlimit                 change        tenant.limit_set         tenan
 tenants.tenantlimit                 clear         tenant.limit_cleared     tenants.tenant
 tenants.tier                        add           tier.created             tenants.tier
 tenants.tier                        change        tier.updated             tenants.tier
+webhooks.webhook                    add           webhook.created          webhooks.webhook
+webhooks.webhook                    try_it        job.submitted            scheduling.job
+webhooks.webhook                    rotate        webhook.rotated          webhooks.webhook
+webhooks.webhook                    delete        webhook.deleted          webhooks.webhook
 """
 
 # Acts on ticked rows of a list.

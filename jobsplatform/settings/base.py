@@ -48,6 +48,7 @@ INSTALLED_APPS = [
     "scheduling.processors.document_indexing",
     "scheduling.processors.diagnostics",
     "scheduling.processors.http_call",
+    "scheduling.processors.webhook_delivery",
 ]
 
 MIDDLEWARE = [

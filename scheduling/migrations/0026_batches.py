@@ -1,7 +1,7 @@
 """Batches count what has ended, close, end, and submit a job at their end.
 
 What batches hold already is counted once, and they are closed. The version before this one, while it still runs, ends
-jobs without news of them and makes batches that are not closed: `manage.py verify_state --repair` counts those anew.
+jobs without news of them: `manage.py verify_state --repair` counts those anew. Batches that it makes stay open.
 """
 
 import django.db.models.deletion

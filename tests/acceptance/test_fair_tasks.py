@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,31 +12,10 @@ from scheduling.models import DeadLetter, JobLog
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.acceptance.acts import event_names, executions_of, fetch, submit, wait_for
-from tests.acceptance.conftest import Platform
 from tests.acceptance.processes import ManagedProcess, eventually
-from tests.acceptance.serving import START_SECONDS, is_ready
 from tests.acceptance.test_execution import send_raw
-from tests.installing import found_by_this_process, install_example
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def example_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return install_example(tmp_path_factory.mktemp("example"))
-
-
-@pytest.fixture
-def example(platform: Platform, example_folder: Path) -> Iterator[ManagedProcess]:
-    """Dispatcher and worker that were started after the package was installed, in place of those that were before."""
-    for before in (platform.dispatcher, platform.worker):
-        assert before is not None
-        before.stop()
-    platform.start_dispatcher(PYTHONPATH=str(example_folder))
-    worker = platform.begin_worker(PYTHONPATH=str(example_folder))
-    eventually(lambda: is_ready(worker) or not worker.is_running, within=START_SECONDS, what="the worker is ready")
-    with found_by_this_process(example_folder):
-        yield worker
 
 
 def greet_for(tenant: Tenant, *args: Any, **kwargs: Any) -> Any:

@@ -1,13 +1,15 @@
 """The kinds work, and an installed package names them."""
 
 from importlib.metadata import entry_points
+from uuid import UUID
 
 import pytest
 from jsonschema import ValidationError
 
+from acme_word_count.corpus import CorpusCount
 from acme_word_count.processor import WordCount
 from acme_word_count.tasks import greet
-from scheduling.processors.base import KIT_VERSION, Complete, PermanentError, Yielded
+from scheduling.processors.base import KIT_VERSION, AwaitChildren, ChildJob, Complete, PermanentError, Yielded
 from scheduling.processors.testing import RecordingRuntime, try_processor
 
 
@@ -31,6 +33,16 @@ def test_an_empty_text_is_refused():
     assert isinstance(try_processor(WordCount, {"texts": [" "]}).error, PermanentError)
     with pytest.raises(ValidationError):
         try_processor(WordCount, {"texts": []})
+
+
+def test_a_corpus_is_counted_by_children():
+    payload = {"documents": ["to be", "or not"]}
+    first = try_processor(CorpusCount, payload)
+    assert first.outcome == AwaitChildren({"asked": 2})
+    assert [child.payload for child in first.runtime.submitted] == [{"texts": ["to be"]}, {"texts": ["or not"]}]
+    done = [ChildJob(UUID(int=n), "acme_word_count", "completed", {"words": 2}, "", "") for n in range(2)]
+    second = try_processor(CorpusCount, payload, state={"asked": 2}, runtime=RecordingRuntime(known_children=done))
+    assert second.outcome == Complete({"documents": 2, "words": 4})
 
 
 def test_a_greeting_is_a_job_and_a_call():

@@ -61,7 +61,7 @@ def summarise(batch: Batch) -> dict[str, Any]:
     """What a completion job is told of its batch."""
     return {
         "id": str(batch.pk),
-        "name": batch.label,
+        "label": batch.label,
         "state": batch.state,
         "total": batch.total,
         "completed": batch.completed,

@@ -50,7 +50,7 @@ def open_batch(
         _count_added(batch, bulk, known=len(requests))
         if closes:
             mark_closed(batch)
-        record_audit(action="batch.created", target=batch, after={"name": label, "jobs": batch.total})
+        record_audit(action="batch.created", target=batch, after={"label": label, "jobs": batch.total})
         batch.refresh_from_db()
         return batch, bulk
 
@@ -103,7 +103,7 @@ def submit_children(*, job_id: UUID, requests: Sequence[JobRequest], waits: bool
 
 
 def _check_completion(completion: CompletionJob, tenant: Tenant) -> None:
-    example = Batch(id=uuid7(), tenant=tenant, label="", total=0)
+    example = Batch(id=uuid7(), tenant=tenant, label="", total=0, completed=0, failed=0, cancelled=0)
     check_request(completion.request(summarise(example)), now=read_clock(), plan=tenant.plan)
 
 

@@ -16,6 +16,8 @@ from rest_framework.test import APIClient
 from scheduling.models import CFSPlan, JobError
 from scheduling.processors.document_indexing.uploads import upload_documents
 from scheduling.processors.retrieval.services import create_dataset
+from scheduling.processors.webhook_delivery.endpoints import record_attempt
+from scheduling.processors.webhook_delivery.services import create_webhook
 from scheduling.services.schedules.definitions import create_schedule
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Membership, Role, Tenant
@@ -71,6 +73,16 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
     dataset = create_dataset(tenant=tenant, name="handbook")
     upload = upload_documents(tenant=tenant, dataset=dataset, files=[SimpleUploadedFile("a.txt", b"one")])
     key = issue_api_key(tenant=tenant, name="spare").key
+    webhook = create_webhook(tenant=tenant, name="ops", url="https://example.com/hook").webhook
+    record_attempt(
+        tenant_id=tenant.pk,
+        webhook_id=webhook.pk,
+        job_id=work.failed.pk,
+        event="batch.ended",
+        attempt=1,
+        seconds=0.1,
+        status=200,
+    )
     schedule = create_schedule(tenant=tenant, values={"name": "nightly", "kind": "noop", "cron": "30 2 * * *"})
     with all_tenants():
         entry = AuditLogEntry.objects.filter(tenant=tenant).first()
@@ -90,6 +102,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "entry": entry.pk,
         "verification": request_verification(tenant=tenant).verification.pk,
         "schedule": schedule.pk,
+        "webhook": webhook.pk,
         "user": member.pk,
         "tenant": tenant.pk,
         "plan": tenant.plan_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tomllib
 from io import StringIO
 from pathlib import Path
@@ -12,7 +13,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from jobsplatform.settings.env import BASE_DIR
-from tests.installing import Environment
+from tests.installing import EXAMPLE, Environment
 
 
 def create(name: str, parent: Path, *options: str) -> str:
@@ -30,6 +31,16 @@ def test_what_is_written_is_installed_and_its_tests_pass(tmp_path: Path) -> None
     done = environment.run("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=package, PYTHONPATH=str(BASE_DIR))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "10 passed" in done.stdout
+
+
+def test_the_examples_own_tests_pass_where_it_is_installed(tmp_path: Path) -> None:
+    package = tmp_path / "source"
+    shutil.copytree(EXAMPLE, package)
+    environment = Environment(tmp_path / "environment")
+    environment.install(package)
+    done = environment.run("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=package, PYTHONPATH=str(BASE_DIR))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 passed" in done.stdout
 
 
 def test_tests_of_a_broken_processor_fail(tmp_path: Path) -> None:
