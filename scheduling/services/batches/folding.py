@@ -41,8 +41,9 @@ WITH looked AS MATERIALIZED (
         failed = b.failed + c.failed,
         cancelled = b.cancelled + c.cancelled,
         ended_at = CASE WHEN <is over> THEN now() ELSE b.ended_at END,
-        fire_at = CASE WHEN <is over> AND b.on_completion IS NOT NULL AND (b.completed + c.completed = b.total
-            OR NOT coalesce((b.on_completion ->> 'only_if_completed')::bool, false)) THEN now() ELSE b.fire_at END
+        fire_at = CASE WHEN <is over> AND b.on_completion IS NOT NULL AND b.fired_job_id IS NULL
+            AND (b.completed + c.completed = b.total
+                OR NOT coalesce((b.on_completion ->> 'only_if_completed')::bool, false)) THEN now() ELSE b.fire_at END
     FROM counted c WHERE b.id = c.batch_id
     RETURNING b.waiting_job_id, b.ended_at = now() AS is_over
 )
