@@ -289,6 +289,7 @@ NO_ACTS: dict[str, str] = {
     "bootstrap_database": "an administrator's connection makes the database; there is no log yet",
     "build_search_indexes": "the same answers, sooner",
     "check_process": "reads",
+    "create_processor": "writes files of a new package, and nothing of the platform",
     "diagnose": "reads",
     "explain_job": "reads",
     "list_circuits": "reads",

@@ -78,7 +78,7 @@ class FairTask:
         return str(self._attributes["kind"])
 
     @cached_property
-    def processor(self) -> type[TaskProcessor]:
+    def kind_class(self) -> type[TaskProcessor]:
         """The job kind, made when it is first asked for: a shared task exists only by then."""
         run = self.task.run
         call = CallSignature.of(run)
@@ -140,8 +140,8 @@ class TenantTask:
     def _request(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> JobRequest:
         from scheduling.services.job_requests import JobRequest
 
-        processor: Any = self._task.processor
-        return JobRequest(kind=self._task.kind, payload=processor.call.payload_of(args, kwargs), **self._options)
+        kind_class: Any = self._task.kind_class
+        return JobRequest(kind=self._task.kind, payload=kind_class.call.payload_of(args, kwargs), **self._options)
 
     def _submit(self, request: JobRequest) -> Job:
         # Modules with tasks are imported while Django still loads its models.

@@ -39,7 +39,7 @@ def current_job() -> JobContext | None:
 
 
 class FairTaskProcessor(TaskProcessor):
-    """Runs a Celery task's function as a job; `FairTask.processor` makes a subclass for each task."""
+    """Runs a Celery task's function as a job; `FairTask.kind_class` makes a subclass for each task."""
 
     task: ClassVar[Task]
     call: ClassVar[CallSignature]

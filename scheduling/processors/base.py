@@ -15,12 +15,16 @@ from datetime import datetime
 from typing import Any, ClassVar, Final, Literal, Protocol
 from uuid import UUID
 
+from scheduling.processors.children import MAX_CHILDREN, AwaitChildren, Child, ChildJob
+from scheduling.processors.dependencies import MAX_DEPENDENCY_CHARACTERS, Dependency
+
 # Part of the kit: a processor that speaks HTTP reads the header of an answer with it.
 from scheduling.retry import DEFAULT_DELAYS_SECONDS, retry_after_seconds
 
 __all__ = [
     "KIT_VERSION",
     "MAX_CHILDREN",
+    "MAX_DEPENDENCY_CHARACTERS",
     "MEMORY_MIB",
     "AwaitChildren",
     "Child",
@@ -52,10 +56,7 @@ type Effects = Callable[[], object]
 type MemoryClass = Literal["small", "medium", "large"]
 # What each class of memory may need, in MiB.
 MEMORY_MIB: Mapping[MemoryClass, int] = {"small": 256, "medium": 512, "large": 1_024}
-# That one execution may submit.
-MAX_CHILDREN: Final = 1_000
 type LogLevel = Literal["debug", "info", "warning", "error"]
-MAX_DEPENDENCY_CHARACTERS = 200
 
 
 class PermanentError(Exception):
@@ -98,22 +99,6 @@ class Interrupted(BaseException):
 
 
 @dataclass(frozen=True, slots=True)
-class Dependency:
-    """Something outside that a job needs, such as an API's host, by a name that says which.
-
-    While it fails, jobs that need it wait. It is the tenant's own unless ``is_shared`` says that it is the
-    platform's, the same for all tenants and reached with the platform's credentials.
-    """
-
-    name: str
-    is_shared: bool = False
-
-    def __post_init__(self) -> None:
-        if not (0 < len(self.name) <= MAX_DEPENDENCY_CHARACTERS and self.name.isprintable()):
-            raise ValueError(f"A dependency's name has 1 to {MAX_DEPENDENCY_CHARACTERS} printable characters.")
-
-
-@dataclass(frozen=True, slots=True)
 class Complete:
     """The job is done; ``result`` is stored with it (at most 64 KiB as JSON)."""
 
@@ -143,40 +128,7 @@ class Discard:
     error: BaseException | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AwaitChildren:
-    """The job gives its slot back until the children that it submitted have all ended, and resumes from ``state``.
-
-    However they ended: ``context.children()`` tells.
-    """
-
-    state: Json
-
-
 type Outcome = Complete | Yielded | Retry | Discard | AwaitChildren
-
-
-@dataclass(frozen=True, slots=True)
-class Child:
-    """A job that a job asks for."""
-
-    kind: str
-    payload: Json
-    priority: int | None = None
-    fair_key: str = ""
-    tags: Sequence[str] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ChildJob:
-    """What became of a child; ``state`` is a job's, and ``result`` is there where it is ``completed``."""
-
-    job_id: UUID
-    kind: str
-    state: str
-    result: Json | None
-    error_type: str
-    error_message: str
 
 
 class JobRuntime(Protocol):

@@ -157,7 +157,7 @@ def _path_of(point: EntryPoint) -> str:
 def _import(path: str) -> type[TaskProcessor]:
     try:
         found = import_string(path)
-        processor = found if isinstance(found, type) else getattr(found, "processor", found)
+        processor = found if isinstance(found, type) else getattr(found, "kind_class", found)
     except (ImportError, TypeError) as error:
         raise ProcessorInvalidError(f"The processor {path} cannot be imported: {error}") from error
     if not (isinstance(processor, type) and issubclass(processor, TaskProcessor)):

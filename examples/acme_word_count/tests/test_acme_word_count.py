@@ -46,7 +46,7 @@ def test_a_corpus_is_counted_by_children():
 
 
 def test_a_greeting_is_a_job_and_a_call():
-    assert try_processor(greet.processor, {"name": "you"}).outcome.result["is_job"]
+    assert try_processor(greet.kind_class, {"name": "you"}).outcome.result["is_job"]
     assert greet("you")["greeting"] == "Hello you."
 
 

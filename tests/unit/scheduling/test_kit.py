@@ -17,6 +17,7 @@ VERSION = (1, 0)
 BASE = """
 KIT_VERSION
 MAX_CHILDREN
+MAX_DEPENDENCY_CHARACTERS
 MEMORY_MIB
 AwaitChildren(state)
 Child(kind, payload, priority, fair_key, tags)
@@ -93,7 +94,7 @@ FAIR_TASKS = """
 FairTask(task, attributes)
 FairTask.for_tenant(tenant, **options)
 FairTask.kind
-FairTask.processor
+FairTask.kind_class
 FairTaskUnlistedError
 SignatureUnfitError
 TenantTask(task, tenant, options)

@@ -69,7 +69,7 @@ def test_news_on_its_way_is_no_fault(batch: Batch) -> None:
 def test_lost_news_is_found_and_counted_again(batch: Batch, is_folded: bool) -> None:
     if is_folded:
         fold_batches()
-        execute("UPDATE scheduling_batch SET completed = 0, cancelled = 7")
+        execute("UPDATE scheduling_batch SET completed = 0, cancelled = 1")
     else:
         execute("DELETE FROM scheduling_batch_news WHERE state = 'completed'")
     assert look() == {"batch_counter"}

@@ -80,7 +80,7 @@ def nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 def run(task: FairTask, attempt: int = 1, **payload: Any) -> TriedRun:
-    return try_processor(task.processor, payload, attempt=attempt)
+    return try_processor(task.kind_class, payload, attempt=attempt)
 
 
 def test_an_answer_is_the_result() -> None:
@@ -132,7 +132,7 @@ def test_when_the_retries_are_used_up_the_platform_finds_none_left() -> None:
     outcome = run(auto, attempt=3).outcome
     assert isinstance(outcome, Retry)
     assert isinstance(outcome.error, FlakyError)
-    assert auto.processor.max_retries == 2
+    assert auto.kind_class.max_retries == 2
 
 
 def test_ignored_is_done_and_rejected_is_dead() -> None:
@@ -150,12 +150,12 @@ def test_the_kits_errors_are_left_to_the_platform(how: str, error: type[Exceptio
 
 
 def test_the_kind_says_what_the_task_says_unless_told_otherwise() -> None:
-    kind = bound.processor
+    kind = bound.kind_class
     assert (kind.kind, kind.title, kind.default_queue) == ("bound", "Bound", "dataset")
     assert (kind.max_retries, kind.timeout_seconds, list(kind.retry_delays_seconds)) == (7, 9, [30])
-    assert add.processor.max_retries == 3
-    assert not add.processor.is_mergeable
-    assert add.processor.__doc__ == "Adds."
+    assert add.kind_class.max_retries == 3
+    assert not add.kind_class.is_mergeable
+    assert add.kind_class.__doc__ == "Adds."
     assert kind.__module__ == __name__
 
 
