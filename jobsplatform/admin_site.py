@@ -36,6 +36,7 @@ class ConsoleSite(UnfoldAdminSite):
         from scheduling.dashboards.diagnosis import diagnosis_page
         from scheduling.dashboards.errors import error_occurrences_page, errors_page
         from scheduling.dashboards.fairness import fairness_fragment, fairness_page
+        from scheduling.dashboards.job_kinds import job_kinds_page
         from scheduling.dashboards.overview import overview_fragment
         from tenants.admin.base import guard_view
         from tenants.admin.matrix import roles_view
@@ -54,6 +55,7 @@ class ConsoleSite(UnfoldAdminSite):
                 guard_view(self, error_occurrences_page, Permission.JOBS_VIEW),
                 name="error_occurrences",
             ),
+            path("job-kinds/", guard_view(self, job_kinds_page, Permission.JOBS_VIEW), name="job_kinds"),
             path("diagnosis/", guard_view(self, diagnosis_page, Permission.PLATFORM_VIEW), name="diagnosis"),
             path("roles/", guard_view(self, roles_view, Permission.MEMBERS_VIEW), name="roles"),
         ]

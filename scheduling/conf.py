@@ -13,6 +13,8 @@ MAX_RESULT_BYTES = 64 * 1024
 MAX_LOG_BYTES = 1024 * 1024
 MAX_ERROR_CHARACTERS = 16 * 1024
 MAX_BULK_JOBS = 1_000
+# The kind that tells somebody outside; whoever brings it takes `webhook`, `event` and `data`.
+WEBHOOK_KIND = "webhook_delivery"
 MAX_TAGS = 20
 
 # Most jobs one tick hands out; also the most entities it looks at in each queue.

@@ -9,6 +9,18 @@ class KindUnknownError(DomainError):
     code, category, title = "kind_unknown", "invalid", "There is no such job kind"
 
 
+class KindNotFoundError(DomainError):
+    code, category, title = "not_found", "not_found", "There is no such job kind"
+
+
+class BatchClosedError(DomainError):
+    code, category, title = "batch_closed", "conflict", "The batch takes no more jobs"
+
+
+class BatchEndedError(DomainError):
+    code, category, title = "batch_ended", "conflict", "All jobs of the batch have ended"
+
+
 class PayloadInvalidError(DomainError):
     code, category, title = "payload_invalid", "invalid", "The payload does not fit the kind's schema"
 

@@ -32,6 +32,8 @@ class LockClass(IntEnum):
     DRAINS = 0x64726E64
     SHARE_SAMPLE = 0x73686172
     SEALING = 0x7365616C
+    BATCHES = 0x62617463
+    BATCHES_CANCELLED = 0x6263616E
     # By those who would each see room, or another, that the other takes away.
     PLATFORM_ADMINS = 0x61646D6E
     BEAT_TASK = 0x62656174

@@ -31,6 +31,10 @@ POST   audit-verifications/              audit.verified          tenants.auditve
 POST   jobs/                             job.submitted           scheduling.job
 POST   jobs/bulk/                        job.submitted           scheduling.job
 POST   jobs/{waiting}/cancel/            job.cancelled           scheduling.job
+POST   batches/                          batch.created           scheduling.batch
+POST   batches/{batch}/jobs/             job.submitted           scheduling.job
+POST   batches/{batch}/close/            batch.closed            scheduling.batch
+POST   batches/{batch}/cancel/           batch.cancelled         scheduling.batch
 POST   jobs/{job}/retry/                 job.retried             scheduling.job
 POST   dead-letters/{letter}/requeue/    job.retried             scheduling.job
 POST   dead-letters/requeue/             job.retried             scheduling.job
@@ -95,6 +99,10 @@ DELETE workflows/{workflow}/             workflow.deleted        workflow_execut
 POST   workflows/{workflow}/versions/    workflow.version_added  workflow_execution.workflow
 POST   workflows/{workflow}/runs/        job.submitted           scheduling.job
 POST   approvals/{approval}/decide/      approval.decided        workflow_execution.approval
+POST   webhooks/                         webhook.created         webhooks.webhook
+DELETE webhooks/{webhook}/               webhook.deleted         webhooks.webhook
+POST   webhooks/{webhook}/rotate/        webhook.rotated         webhooks.webhook
+POST   webhooks/{webhook}/test/          job.submitted           scheduling.job
 """
 
 # Pages of models under /admin/: adding, changing, and the acts on one row.
@@ -131,6 +139,8 @@ retrieval.document                  resume        job.resumed              sched
 retrieval.document                  reindex       document.reindexed       retrieval.document
 retrieval.document                  refetch       document.reindexed       retrieval.document
 retrieval.document                  delete        document.deleted         retrieval.document
+scheduling.batch                    close         batch.closed             scheduling.batch
+scheduling.batch                    cancel        batch.cancelled          scheduling.batch
 scheduling.cfsplan                  add           cfs_plan.created         scheduling.cfsplan
 scheduling.cfsplan                  change        cfs_plan.changed         scheduling.cfsplan
 scheduling.cfsplan                  activate      cfs_plan.activated       scheduling.cfsplan
@@ -201,6 +211,10 @@ workflow_execution.approval         reject        approval.decided         workf
 workflow_execution.workflow         add           workflow.created         workflow_execution.workflow
 workflow_execution.workflow         change        workflow.updated         workflow_execution.workflow
 workflow_execution.workflow         delete        workflow.deleted         workflow_execution.workflow
+webhooks.webhook                    add           webhook.created          webhooks.webhook
+webhooks.webhook                    try_it        job.submitted            scheduling.job
+webhooks.webhook                    rotate        webhook.rotated          webhooks.webhook
+webhooks.webhook                    delete        webhook.deleted          webhooks.webhook
 """
 
 # Acts on ticked rows of a list.
@@ -314,6 +328,7 @@ NO_ACTS: dict[str, str] = {
     "bootstrap_database": "an administrator's connection makes the database; there is no log yet",
     "build_search_indexes": "the same answers, sooner",
     "check_process": "reads",
+    "create_processor": "writes files of a new package, and nothing of the platform",
     "diagnose": "reads",
     "explain_job": "reads",
     "list_circuits": "reads",

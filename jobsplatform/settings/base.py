@@ -52,6 +52,7 @@ INSTALLED_APPS = [
     "scheduling.processors.diagnostics",
     "scheduling.processors.http_call",
     "scheduling.processors.workflow_execution",
+    "scheduling.processors.webhook_delivery",
 ]
 
 MIDDLEWARE = [

@@ -1,4 +1,4 @@
-"""Batches in the console: jobs that were asked for together."""
+"""Batches in the console: jobs that were asked for together, how far they are and what they failed by."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ from django.utils.safestring import SafeString
 from scheduling.admin.filters import KindFilter, TenantFilter
 from scheduling.dashboards.tags import badge
 from scheduling.models import Batch
-from scheduling.selectors.batches import count_states
+from scheduling.selectors.batches import count_states, group_errors
+from scheduling.services.batches.cancelling import cancel_batch
+from scheduling.services.batches.making import close_batch
 from tenants.admin.keyset import KeysetAdmin, parse_uuid
+from tenants.admin.post_actions import post_action
 from tenants.permissions import Permission
+
+_COUNTERS = ("total", "completed", "failed", "cancelled", "pruned")
 
 
 @admin.register(Batch)
@@ -23,25 +28,105 @@ class BatchAdmin(KeysetAdmin):
     """The batches of the scope of the moment, newest first."""
 
     view_permission = Permission.JOBS_VIEW
-    list_display = ("label", "kind", "total", "created_at")
+    list_display = ("label", "state_badge", "kind", "progress", "failed", "created_at")
     list_filter = (KindFilter, TenantFilter)
     search_fields = ("id",)
     search_help_text = "Id of a batch"
     empty_title = "No batch yet"
     empty_text = "Jobs that are asked for together, such as the documents of one upload, are listed here as one."
-    fields = ("label", "kind", "tenant", "total", "states", "pruned", "created_at", "jobs")
-    readonly_fields = ("states", "jobs")
+    fieldsets = (
+        (None, {"fields": ("label", "state_badge", "progress", "states", "errors", "jobs")}),
+        ("At its end", {"fields": ("completion", "waiting_job")}),
+        (
+            "Facts",
+            {"fields": ("kind", "tenant", *_COUNTERS, "cancel_reason")},
+        ),
+        ("Times", {"fields": ("created_at", "closed_at", "ended_at", "cancelled_at")}),
+    )
+    readonly_fields = ("state_badge", "progress", "states", "errors", "jobs", "completion", "waiting_job")
+    post_actions = ("close", "cancel")
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         wanted = parse_uuid(search_term)
         return (queryset.filter(pk=wanted) if wanted else queryset.none()) if search_term.strip() else queryset, False
+
+    @admin.display(description="State")
+    def state_badge(self, batch: Batch) -> SafeString:
+        return badge(f"batch_{batch.state}")
+
+    @admin.display(description="Progress")
+    def progress(self, batch: Batch) -> SafeString:
+        share = min(100, 100 * batch.ended // batch.total) if batch.total else 100
+        return format_html(
+            '{} of {} ended<span class="console-meter" data-tone="busy" aria-hidden="true">'
+            '<span style="width:{}%"></span></span>',
+            batch.ended,
+            batch.total,
+            share,
+        )
 
     @admin.display(description="Its jobs by state")
     def states(self, batch: Batch) -> SafeString | str:
         counts = count_states(batch)
         return format_html_join(" ", "{} {}", ((count, badge(state)) for state, count in counts.items())) or "none"
 
+    @admin.display(description="What failed")
+    def errors(self, batch: Batch) -> SafeString | str:
+        if not batch.failed:
+            return "Nothing."
+        rows = (
+            (group.jobs, _error_link(group.fingerprint, group.error_type), group.message)
+            for group in group_errors(batch)
+        )
+        return format_html("<ul>{}</ul>", format_html_join("", "<li>{} × {}: {}</li>", rows))
+
     @admin.display(description="Its jobs")
     def jobs(self, batch: Batch) -> SafeString:
         url = f"{reverse('admin:scheduling_job_changelist')}?q={batch.pk}"
         return format_html('<a class="console-link" href="{}">Show its jobs</a>', url)
+
+    @admin.display(description="Then")
+    def completion(self, batch: Batch) -> SafeString | str:
+        if batch.on_completion is None:
+            return "Nothing is done."
+        kind = batch.on_completion.get("kind", "")
+        if batch.fired_job_id is not None:
+            return format_html("A job of the kind {} was submitted: {}", kind, _job_link(batch.fired_job_id))
+        if batch.fire_error:
+            again = "It is tried again." if batch.fire_at else "It is not tried again."
+            return f"A job of the kind {kind} could not be submitted: {batch.fire_error} {again}"
+        if batch.ended_at is not None and batch.fire_at is None:
+            return f"No job of the kind {kind} is submitted: not all of the jobs were completed."
+        return f"A job of the kind {kind} is submitted."
+
+    @admin.display(description="Goes on then")
+    def waiting_job(self, batch: Batch) -> SafeString | str:
+        return "Nobody waits." if batch.waiting_job_id is None else _job_link(batch.waiting_job_id)
+
+    @post_action(label="Close", permission=Permission.JOBS_SUBMIT, is_offered=lambda batch: batch.closed_at is None)
+    def close(self, request: HttpRequest, batch: Batch, reason: str) -> str:
+        close_batch(batch_id=batch.pk)
+        return "The batch takes no more jobs; it ends with the last of those that it has."
+
+    @post_action(
+        label="Cancel",
+        permission=Permission.JOBS_CANCEL,
+        asks_reason=True,
+        is_danger=True,
+        is_offered=lambda batch: batch.ended_at is None and batch.cancelled_at is None,
+    )
+    def cancel(self, request: HttpRequest, batch: Batch, reason: str) -> str:
+        cancel_batch(batch_id=batch.pk, reason=reason)
+        return "Its jobs are being cancelled: what waits within seconds, what runs at its next safe point."
+
+
+def _job_link(job_id: object) -> SafeString:
+    url = reverse("admin:scheduling_job_change", args=[job_id])
+    return format_html('<a class="console-link" href="{}">{}</a>', url, job_id)
+
+
+def _error_link(fingerprint: str, error_type: str) -> SafeString | str:
+    if not fingerprint:
+        return error_type or "no error"
+    url = reverse("admin:error_occurrences", args=[fingerprint])
+    return format_html('<a class="console-link" href="{}">{}</a>', url, error_type)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
+from scheduling.api.views.batches import BatchViewSet
 from scheduling.api.views.bulk import BulkSubmissionViewSet
 from scheduling.api.views.cfs_plans import CFSPlanViewSet
 from scheduling.api.views.circuits import CircuitViewSet, SharedCircuitViewSet
 from scheduling.api.views.dead_letters import DeadLetterViewSet
 from scheduling.api.views.errors import ErrorViewSet
 from scheduling.api.views.fairness import FairnessViewSet
-from scheduling.api.views.history import BatchViewSet, ExecutionViewSet
+from scheduling.api.views.history import ExecutionViewSet
+from scheduling.api.views.job_kinds import JobKindViewSet
 from scheduling.api.views.job_logs import JobLogViewSet
 from scheduling.api.views.jobs import JobViewSet
 from scheduling.api.views.queues import QueueViewSet
@@ -34,6 +36,7 @@ router.register("fairness", FairnessViewSet, basename="fairness")
 router.register("queues", QueueViewSet, basename="queue")
 router.register("schedules", ScheduleViewSet, basename="schedule")
 router.register("upkeep", UpkeepViewSet, basename="upkeep")
+router.register("job-kinds", JobKindViewSet, basename="job-kind")
 router.register("kinds", KindViewSet, basename="kind")
 router.register("pools", PoolViewSet, basename="pool")
 router.register("cfs-plans", CFSPlanViewSet, basename="cfs-plan")

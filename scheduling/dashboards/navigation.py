@@ -108,7 +108,10 @@ def build_navigation(request: HttpRequest) -> list[dict[str, Any]]:
     ]
     groups[0]["items"].insert(0, _overview_item())
     if access_of(request).may(Permission.JOBS_VIEW):
-        groups[0]["items"].append(_link("Errors", "error", "admin:errors"))
+        groups[0]["items"] += [
+            _link("Errors", "error", "admin:errors"),
+            _link("Job kinds", "category", "admin:job_kinds"),
+        ]
         groups[FAIRNESS]["items"].insert(0, _link("Fairness explorer", "query_stats", "admin:fairness", "fairness"))
     if access_of(request).may(Permission.PLATFORM_VIEW):
         groups[ASSURE]["items"].append(_link("Self-diagnosis", "stethoscope", "admin:diagnosis"))

@@ -1,6 +1,7 @@
 """The tables of what and when."""
 
 from scheduling.models.backlog import BacklogMove
+from scheduling.models.batches import Batch, BatchNews
 from scheduling.models.circuits import Circuit, CircuitNews
 from scheduling.models.executions import Charge, Execution, JobEvent, LiveExecution, Settled, Wake
 from scheduling.models.fair_share import (
@@ -14,7 +15,6 @@ from scheduling.models.fair_share import (
 )
 from scheduling.models.job_logs import JobError, JobLog, JobLogTally
 from scheduling.models.jobs import (
-    Batch,
     DeadLetter,
     Job,
     JobDeadline,
@@ -44,6 +44,7 @@ from scheduling.models.upkeep import UpkeepRun
 __all__ = [
     "BacklogMove",
     "Batch",
+    "BatchNews",
     "CFSPlan",
     "CFSPlanTier",
     "CFSPlanVersion",

@@ -11,29 +11,13 @@ from django.db import models
 from django.db.models import Q
 
 from scheduling.lifecycle import TERMINAL_STATES, JobState
+from scheduling.models.batches import Batch
 from scheduling.processors.base import MAX_DEPENDENCY_CHARACTERS
 from scheduling.querysets import JobManager
 from tenants.managers import TenantManager
 from tenants.models.base import TenantModel
 
 STATE_CHOICES = [(state.value, state.value) for state in JobState]
-
-
-class Batch(TenantModel):
-    """Jobs that were asked for together, such as the documents of one upload."""
-
-    label = models.CharField(max_length=200)
-    kind = models.CharField(max_length=64)
-    total = models.PositiveIntegerField(help_text="Jobs in this batch.")
-    pruned = models.PositiveIntegerField(db_default=0, help_text="Ended jobs that are kept no longer.")
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        verbose_name_plural = "batches"
-        constraints = [models.UniqueConstraint(fields=["tenant", "id"], name="batch_tenant_id")]
-
-    def __str__(self) -> str:
-        return f"{self.label} ({self.total})"
 
 
 class Job(TenantModel):
@@ -205,8 +189,8 @@ class JobHeld(WaitingRow):
 class JobSuspended(models.Model):
     """A suspended job: so that they are counted, which no index of the jobs could do.
 
-    ``is_own``: it waits by its own wish, and may be woken; otherwise a person has suspended it. ``wake_at`` is when
-    it goes on in any case.
+    ``is_own``: it waits by its own wish, and may be woken; otherwise a person has suspended it, or it waits for its
+    children. ``wake_at`` is when it goes on in any case.
     """
 
     job_id = models.UUIDField(primary_key=True)

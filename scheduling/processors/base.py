@@ -12,15 +12,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Final, Literal, Protocol
 from uuid import UUID
+
+from scheduling.processors.children import MAX_CHILDREN, AwaitChildren, Child, ChildJob
+from scheduling.processors.dependencies import MAX_DEPENDENCY_CHARACTERS, Dependency
 
 # Part of the kit: a processor that speaks HTTP reads the header of an answer with it.
 from scheduling.retry import DEFAULT_DELAYS_SECONDS, retry_after_seconds
 
 __all__ = [
+    "KIT_VERSION",
+    "MAX_CHILDREN",
+    "MAX_DEPENDENCY_CHARACTERS",
     "MEMORY_MIB",
+    "AwaitChildren",
+    "Child",
+    "ChildJob",
     "Complete",
+    "Dependency",
     "Discard",
     "Effects",
     "Interrupted",
@@ -40,13 +50,15 @@ __all__ = [
     "retry_after_seconds",
 ]
 
+# The names in `__all__` and their signatures: the first number rises when one changes, the second when one is added.
+KIT_VERSION: Final = (1, 0)
+
 type Json = Mapping[str, Any]
 type Effects = Callable[[], object]
 type MemoryClass = Literal["small", "medium", "large"]
 # What each class of memory may need, in MiB.
 MEMORY_MIB: Mapping[MemoryClass, int] = {"small": 256, "medium": 512, "large": 1_024}
 type LogLevel = Literal["debug", "info", "warning", "error"]
-MAX_DEPENDENCY_CHARACTERS = 200
 
 
 class PermanentError(Exception):
@@ -86,22 +98,6 @@ class Interrupted(BaseException):
     def __init__(self, cause: str) -> None:
         super().__init__(cause)
         self.cause = cause
-
-
-@dataclass(frozen=True, slots=True)
-class Dependency:
-    """Something outside that a job needs, such as an API's host, by a name that says which.
-
-    While it fails, jobs that need it wait. It is the tenant's own unless ``is_shared`` says that it is the
-    platform's, the same for all tenants and reached with the platform's credentials.
-    """
-
-    name: str
-    is_shared: bool = False
-
-    def __post_init__(self) -> None:
-        if not (0 < len(self.name) <= MAX_DEPENDENCY_CHARACTERS and self.name.isprintable()):
-            raise ValueError(f"A dependency's name has 1 to {MAX_DEPENDENCY_CHARACTERS} printable characters.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +149,7 @@ class Discard:
     error: BaseException | None = None
 
 
-type Outcome = Complete | Yielded | Snoozed | Suspended | Retry | Discard
+type Outcome = Complete | Yielded | Snoozed | Suspended | AwaitChildren | Retry | Discard
 
 
 class JobRuntime(Protocol):
@@ -172,6 +168,10 @@ class JobRuntime(Protocol):
     def enter_dependency(self, dependency: Dependency) -> None: ...
 
     def leave_dependency(self, dependency: Dependency, error: BaseException | None) -> None: ...
+
+    def submit_child(self, child: Child) -> None: ...
+
+    def children(self) -> Sequence[ChildJob]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +246,18 @@ class JobContext:
             raise
         self.runtime.leave_dependency(named, None)
 
+    def submit_child(self, kind: str, payload: Json | None = None, **options: Any) -> None:
+        """Submit a job of the same tenant when this execution ends well; ``options`` are those of `Child`.
+
+        All of them become jobs in the transaction that completes the job, yields, or waits for them by
+        ``AwaitChildren``; an execution that ends otherwise has submitted none. At most MAX_CHILDREN an execution.
+        """
+        self.runtime.submit_child(Child(kind, payload or {}, **options))
+
+    def children(self) -> Sequence[ChildJob]:
+        """What became of the children that the job has last waited for, in the order of their submission."""
+        return self.runtime.children()
+
     def setting(self, key: str) -> Any:
         """The tenant's value of a setting that the kind lists in ``settings``, else its default."""
         try:
@@ -265,7 +277,8 @@ class TaskProcessor(ABC):
     travel with others, each has a message and a settlement of its own. ``memory_class`` is what a job may need: 256,
     512 or 1,024 MiB; only pools whose children have as much are given it. ``has_circuit`` says whether failures in a
     row make the tenant's other jobs of the kind wait. ``dependencies`` are those that every job of the kind needs:
-    while one of them is down none is started. Others are named by ``context.dependency`` alone.
+    while one of them is down none is started. Others are named by ``context.dependency`` alone. ``default_queue`` names
+    the queue of its jobs as long as no routing rule names the kind.
     """
 
     kind: ClassVar[str]
@@ -281,6 +294,7 @@ class TaskProcessor(ABC):
     memory_class: ClassVar[MemoryClass] = "small"
     has_circuit: ClassVar[bool] = True
     dependencies: ClassVar[Sequence[Dependency]] = ()
+    default_queue: ClassVar[str] = ""
 
     @abstractmethod
     def process(self, context: JobContext) -> Outcome | Json | None:

@@ -1,7 +1,8 @@
 """Which kinds exist: from the entry points ``jobsplatform.processors`` and from installed apps.
 
 An entry point's name is its kind and its value the class. An app in place lists the dotted
-paths of its classes in ``processors`` of its AppConfig. Nothing is imported before a kind is
+paths of its classes in ``processors`` of its AppConfig. Either may name a fair task, which
+has its class by itself. Nothing is imported before a kind is
 asked for, and processors import what is heavy in ``preload`` or ``process``, so a web process
 that only submits loads no models.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
 from django.apps import apps
 from django.utils.module_loading import import_string
@@ -56,12 +57,24 @@ def is_needed_by_all(kind: str, dependency: str, *, is_shared: bool) -> bool:
     return dependency == "" or (dependency, is_shared) in _declared_dependencies().get(kind, frozenset())
 
 
+def default_queue(kind: str) -> str:
+    """The queue that the kind names for itself; '' for none, and for a kind that is not known here."""
+    return _default_queues().get(kind, "")
+
+
+def package_of(kind: str) -> tuple[str, str]:
+    """Name and version of the distribution whose entry point names the kind; empty for one of an app in place."""
+    return _packages().get(kind, ("", ""))
+
+
 def reset() -> None:
     """Forget what was found, so that the next question looks anew; for tests that add a kind."""
     _all.cache_clear()
     _mergeable_kinds.cache_clear()
     _memory_classes.cache_clear()
     _declared_dependencies.cache_clear()
+    _default_queues.cache_clear()
+    _packages.cache_clear()
 
 
 def _is_allowed(processor: type[TaskProcessor]) -> bool:
@@ -103,6 +116,24 @@ def _declared_dependencies() -> dict[str, frozenset[tuple[str, bool]]]:
 
 
 @cache
+def _default_queues() -> dict[str, str]:
+    try:
+        return {kind: processor.default_queue for kind, processor in _all().items() if processor.default_queue}
+    except ProcessorInvalidError:
+        logger.exception("processors.no_default_queues")
+        return {}
+
+
+@cache
+def _packages() -> dict[str, tuple[str, str]]:
+    return {
+        _import(_path_of(point)).kind: (point.dist.name, point.dist.version)
+        for point in entry_points(group=ENTRY_POINT_GROUP)
+        if point.dist is not None
+    }
+
+
+@cache
 def _all() -> dict[str, type[TaskProcessor]]:
     found: dict[str, type[TaskProcessor]] = {}
     for path in _paths():
@@ -116,14 +147,18 @@ def _all() -> dict[str, type[TaskProcessor]]:
 def _paths() -> list[str]:
     """Dotted paths of all processor classes, the apps' before the entry points'."""
     in_place = [path for config in apps.get_app_configs() for path in getattr(config, "processors", ())]
-    installed = [point.value.replace(":", ".") for point in entry_points(group=ENTRY_POINT_GROUP)]
-    return in_place + installed
+    return in_place + [_path_of(point) for point in entry_points(group=ENTRY_POINT_GROUP)]
+
+
+def _path_of(point: EntryPoint) -> str:
+    return point.value.replace(":", ".")
 
 
 def _import(path: str) -> type[TaskProcessor]:
     try:
-        processor = import_string(path)
-    except ImportError as error:
+        found = import_string(path)
+        processor = found if isinstance(found, type) else getattr(found, "kind_class", found)
+    except (ImportError, TypeError) as error:
         raise ProcessorInvalidError(f"The processor {path} cannot be imported: {error}") from error
     if not (isinstance(processor, type) and issubclass(processor, TaskProcessor)):
         raise ProcessorInvalidError(f"{path} is not a subclass of TaskProcessor.")

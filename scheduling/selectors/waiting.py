@@ -12,6 +12,7 @@ from datetime import datetime
 
 from scheduling.lifecycle import IN_FLIGHT_STATES, TERMINAL_STATES, JobState
 from scheduling.models import Execution, Job, JobSuspended
+from scheduling.selectors.batches import awaited_batch
 from scheduling.selectors.outlook import Ahead, StartTime, read_ahead, read_start
 from scheduling.selectors.standing import CircuitStop, Standing, Stop, read_standing
 from tenants.context import require_scope
@@ -81,7 +82,9 @@ def why_waiting(job: Job) -> Explanation | None:
 
 
 def _suspension(job: Job) -> WaitingReason:
-    """A job may wait by its own wish, such as for a person's answer."""
+    """A job may wait by its own wish, such as for a person's answer, or for its children."""
+    if (batch := awaited_batch(job.pk)) is not None:
+        return WaitingReason("awaits_children", f"Waits for its children: {batch.ended} of {batch.total} have ended.")
     place = JobSuspended.objects.filter(job_id=job.pk, is_own=True).first()
     if place is None:
         return WaitingReason("suspended", "Suspended until somebody resumes it.")

@@ -11,6 +11,7 @@ from django.db.models import prefetch_related_objects
 from scheduling.exceptions import QueueNotAllowedError, RouteMissingError
 from scheduling.fairness.balance import Spread, Target
 from scheduling.models import CFSPlanTier, Queue, RoutingRule
+from scheduling.processors import registry
 from scheduling.selectors.standings import read_loads
 from scheduling.services.conditions import describe_condition, failing_condition
 from tenants.ids import uuid7
@@ -36,6 +37,8 @@ class Routes:
     rules: Sequence[RoutingRule]
     tier_queue: Queue | None
     spread: Spread = field(default_factory=Spread)
+    # Queues that kinds name for themselves, as far as they were asked for.
+    defaults: dict[str, Queue | None] = field(default_factory=dict)
 
     @classmethod
     def load(cls, tier_id: str) -> Self:
@@ -56,9 +59,9 @@ class Routes:
         """The queue for a job; ``requested`` is honoured only where the rule allows it."""
         rule = self._first_match(kind, payload)
         choices = {q.name: q for q in self._queues_of(kind)} if rule.allows_queue_choice else {}
-        own = {q.name: q for q in self._targets(rule)}
+        own = {q.name: q for q in self._targets_for(rule, kind)}
         if requested is None:
-            return self._balanced(rule)
+            return self._balanced(rule, kind)
         if requested not in own | choices:
             allowed = ", ".join(sorted(choices | own))
             raise QueueNotAllowedError(f"{kind} may go to: {allowed}.")
@@ -68,16 +71,16 @@ class Routes:
         """Where a job of this queue belongs by now; None where it may stay."""
         try:
             rule = self._first_match(kind, payload)
-            allowed = [*self._targets(rule), *(self._queues_of(kind) if rule.allows_queue_choice else ())]
+            allowed = [*self._targets_for(rule, kind), *(self._queues_of(kind) if rule.allows_queue_choice else ())]
         except RouteMissingError:
             return None
-        return None if any(queue.pk == queue_id for queue in allowed) else self._balanced(rule)
+        return None if any(queue.pk == queue_id for queue in allowed) else self._balanced(rule, kind)
 
     def choices(self, kind: str, payload: Mapping[str, Any]) -> list[str]:
         """The names of the queues that such a job may go to, by the balance or because the tenant names one."""
         try:
             rule = self._first_match(kind, payload)
-            queues = [*self._targets(rule), *(self._queues_of(kind) if rule.allows_queue_choice else ())]
+            queues = [*self._targets_for(rule, kind), *(self._queues_of(kind) if rule.allows_queue_choice else ())]
         except RouteMissingError:
             return []
         return sorted({queue.name for queue in queues})
@@ -109,6 +112,17 @@ class Routes:
         failing = failing_condition(rule.condition, payload)
         return "" if failing is None else f"the payload does not fulfil {describe_condition(failing)}"
 
+    def _targets_for(self, rule: RoutingRule, kind: str) -> Sequence[Queue]:
+        """The rule's queues, or the kind's own where the rule is not about the kind."""
+        name = "" if rule.kind else registry.default_queue(kind)
+        if not name:
+            return self._targets(rule)
+        if name not in self.defaults:
+            self.defaults[name] = Queue.objects.filter(name=name).first()
+        if (queue := self.defaults[name]) is None:
+            raise RouteMissingError(f"{kind} goes to the queue {name}, which there is not.")
+        return [queue]
+
     def _targets(self, rule: RoutingRule) -> Sequence[Queue]:
         if rule.balance:
             queues = [target.queue for target in rule.targets.all()]
@@ -121,9 +135,9 @@ class Routes:
             raise RouteMissingError(f"There is no queue for {names}.")
         return queues
 
-    def _balanced(self, rule: RoutingRule) -> Queue:
-        queues = {queue.pk: queue for queue in self._targets(rule)}
-        if not rule.balance:
+    def _balanced(self, rule: RoutingRule, kind: str) -> Queue:
+        queues = {queue.pk: queue for queue in self._targets_for(rule, kind)}
+        if not rule.balance or (not rule.kind and registry.default_queue(kind)):
             return next(iter(queues.values()))
         targets = [
             Target(row.queue_id, row.weight, max(1, int(row.queue.expected_seconds * 1_000_000)))

@@ -30,7 +30,8 @@ WITH verdict AS (
         CASE WHEN l.cancel_requested_at IS NOT NULL AND v.state IN ('available', 'retryable', 'scheduled', 'suspended')
                 THEN 'cancelled'
             -- What it was about to wait for has come already.
-            WHEN l.wake_requested_at IS NOT NULL AND v.state = 'suspended' THEN 'available'
+            WHEN l.wake_requested_at IS NOT NULL AND v.state = 'suspended' AND v.outcome = 'put_off'
+                THEN 'available'
             WHEN v.state = 'retryable' AND EXISTS (SELECT FROM scheduling_job_deadline d WHERE d.job_id = l.job_id
                 AND d.deadline_at <= now() + make_interval(secs => v.due_in_seconds)) THEN 'discarded'
             ELSE v.state END AS state,
@@ -73,7 +74,7 @@ WITH verdict AS (
         finished_at = CASE WHEN e.state IN ('completed', 'cancelled', 'discarded', 'quarantined') THEN now() END
     FROM ended e
     WHERE j.id = e.job_id AND j.fence = e.fence AND j.state IN ('dispatched', 'executing')
-    RETURNING j.id AS job_id, j.rank, j.run_at, j.payload_bytes, j.used_us, j.travels_alone,
+    RETURNING j.id AS job_id, j.batch_id, j.rank, j.run_at, j.payload_bytes, j.used_us, j.travels_alone,
         j.started_at = e.message_started_at AS is_first_start
 ), execution AS (
     INSERT INTO scheduling_execution (id, tenant_id, job_id, queue_id, kind, number, fence, worker_id, outcome,
@@ -123,9 +124,13 @@ WITH verdict AS (
     FROM ended e JOIN job j USING (job_id) WHERE e.state IN ('retryable', 'scheduled')
 ), suspended AS (
     INSERT INTO scheduling_job_suspended (job_id, tenant_id, is_own, wake_at)
-    SELECT e.job_id, e.tenant_id, true, now() + make_interval(secs => e.due_in_seconds)
+    SELECT e.job_id, e.tenant_id, e.outcome = 'put_off', now() + make_interval(secs => e.due_in_seconds)
     FROM ended e JOIN job j USING (job_id) WHERE e.state = 'suspended'
-    ON CONFLICT (job_id) DO UPDATE SET is_own = true, wake_at = excluded.wake_at
+    ON CONFLICT (job_id) DO UPDATE SET is_own = excluded.is_own, wake_at = excluded.wake_at
+), batch_news AS (
+    INSERT INTO scheduling_batch_news (tenant_id, batch_id, state)
+    SELECT e.tenant_id, j.batch_id, e.state FROM ended e JOIN job j USING (job_id)
+    WHERE j.batch_id IS NOT NULL AND e.state IN ('completed', 'cancelled', 'discarded', 'quarantined')
 ), wake AS (
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
     SELECT tenant_id, entity_id, queue_id, 1 FROM ended WHERE state IN ('available', 'retryable', 'scheduled')

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
+from django.contrib.postgres.functions import TransactionNow
 from django.db import connection, transaction
 
 from scheduling import signals, tracing
@@ -66,9 +67,9 @@ class BulkSubmission:
 
 
 def create_batch(*, tenant: Tenant, label: str, kind: str, total: int) -> Batch:
-    """A batch for ``total`` jobs of one kind that are about to be submitted."""
+    """A closed batch for ``total`` jobs of one kind, which the caller's transaction submits."""
     with tenant_context(tenant):
-        return Batch.objects.create(tenant=tenant, label=label, kind=kind, total=total)
+        return Batch.objects.create(tenant=tenant, label=label, kind=kind, total=total, closed_at=TransactionNow())
 
 
 def submit_job(

@@ -120,6 +120,18 @@ def yielded(execution_id: UUID, fence: int, checkpoint: Any) -> Settlement:
     )
 
 
+def awaits_children(execution_id: UUID, fence: int, checkpoint: Any) -> Settlement:
+    """The job gave its slot back until its children have ended, and goes on from ``checkpoint``."""
+    return Settlement(
+        execution_id,
+        fence,
+        outcome=Outcome.YIELDED,
+        state=JobState.SUSPENDED,
+        event="execution.awaits_children",
+        checkpoint=checkpoint,
+    )
+
+
 def shut_down(execution_id: UUID, fence: int) -> Settlement:
     """The worker stops; the job goes back and burns no attempt."""
     return Settlement(

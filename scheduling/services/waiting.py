@@ -55,7 +55,7 @@ WITH wanted AS (
     FROM gone g JOIN wanted w USING (job_id)
     WHERE j.id = g.job_id AND j.state = ANY(%(from_states)s) AND j.queue_id = w.queue_id
       AND (g.was_waiting = 1 OR j.state = 'suspended')
-    RETURNING j.id, j.tenant_id, j.queue_id, j.kind, w.entity_id, w.n, g.was_waiting
+    RETURNING j.id, j.tenant_id, j.queue_id, j.kind, j.batch_id, w.entity_id, w.n, g.was_waiting
 ), deadline AS (
     DELETE FROM scheduling_job_deadline d USING job j WHERE d.job_id = j.id AND %(state)s <> 'suspended'
 ), suspended AS (
@@ -64,6 +64,9 @@ WITH wanted AS (
     SELECT id, tenant_id FROM job WHERE %(state)s = 'suspended' ON CONFLICT DO NOTHING
 ), not_suspended AS (
     DELETE FROM scheduling_job_suspended s USING job j WHERE s.job_id = j.id AND j.was_waiting = 0
+), batch_news AS (
+    INSERT INTO scheduling_batch_news (tenant_id, batch_id, state)
+    SELECT tenant_id, batch_id, %(state)s FROM job WHERE batch_id IS NOT NULL AND %(state)s <> 'suspended'
 ), wake AS (
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
     SELECT tenant_id, entity_id, queue_id, -sum(was_waiting) FROM job WHERE was_waiting > 0 GROUP BY 1, 2, 3

@@ -14,6 +14,9 @@ from scheduling import signals
 from scheduling.conf import FIRE_INTERVAL_SECONDS, heartbeat_seconds, sweep_seconds
 from scheduling.models import ProcessHeartbeat
 from scheduling.services.backlog import BacklogMover
+from scheduling.services.batches.cancelling import tend_cancellations
+from scheduling.services.batches.firing import fire_batches
+from scheduling.services.batches.folding import fold_batches
 from scheduling.services.dispatching.circuits import tend_circuits
 from scheduling.services.dispatching.slices import ask_for_slices
 from scheduling.services.drains import note_drained
@@ -56,6 +59,9 @@ STANDING_SECONDS = 1.0
 VERSION_SECONDS = 0.25
 SLICE_LOOK_SECONDS = 1.0
 CIRCUIT_LOOK_SECONDS = 5.0
+# A batch is over, and whoever waits for it goes on, half a second late at most.
+BATCH_SECONDS = 0.5
+CANCEL_SECONDS = 1.0
 
 DUTIES: tuple[Duty, ...] = (
     Duty("heartbeat", heartbeat_seconds, _pulse.beat),
@@ -63,6 +69,9 @@ DUTIES: tuple[Duty, ...] = (
     Duty("seal", lambda: SEAL_SECONDS, seal_entries),
     Duty("limits", lambda: 1.0, keep_limits),
     Duty("rollups", lambda: FOLD_SECONDS, fold_tallies),
+    Duty("batches", lambda: BATCH_SECONDS, fold_batches),
+    Duty("completions", lambda: BATCH_SECONDS, fire_batches),
+    Duty("cancelled_batches", lambda: CANCEL_SECONDS, tend_cancellations),
     Duty("shares", _sampler.interval_seconds, _sampler.take_turn),
     Duty("schedules", lambda: FIRE_INTERVAL_SECONDS, fire_due_schedules),
     Duty("standings", lambda: STANDING_SECONDS, _measurer.take_turn),

@@ -91,8 +91,7 @@ def perform(started: StartedExecution, seat: Seat, log: JobLogWriter) -> Verdict
     except Interrupted as interruption:
         stopped = runtime.dependencies.settlement_of(interruption.cause)
         return Verdict(None if stopped is None else runtime.dependencies.told_by(stopped))
-    is_completed = settlement.outcome == verdicts.Outcome.COMPLETED
-    effects = runtime.settlement_effects() if is_completed else None
+    effects = runtime.settlement_effects(settlement)
     return Verdict(runtime.dependencies.told_by(settlement), effects)
 
 

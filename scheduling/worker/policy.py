@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.message import Message
 from typing import Any
+from uuid import UUID
 
 from jsonschema.exceptions import ValidationError
 
 from scheduling.conf import MAX_PAYLOAD_BYTES, MAX_RESULT_BYTES
 from scheduling.processors.base import (
+    AwaitChildren,
     Complete,
     Discard,
     Outcome,
@@ -62,16 +64,8 @@ def settlement_of(
         case Discard(reason=reason, error=error):
             cause = error or PermanentError(reason, code="discarded")
             return failure_of(cause, started, policy, is_permanent=True, message=reason)
-        case Yielded(state=state):
-            state = storable_json(state, what="checkpoint", max_bytes=MAX_PAYLOAD_BYTES)
-            return verdicts.yielded(execution_id, fence, state)
-        case Snoozed(state=state, seconds=seconds):
-            state = storable_json(state, what="checkpoint", max_bytes=MAX_PAYLOAD_BYTES)
-            return verdicts.put_off(execution_id, fence, state, seconds=_wait_of(seconds))
-        case Suspended(state=state, seconds=seconds):
-            state = storable_json(state, what="checkpoint", max_bytes=MAX_PAYLOAD_BYTES)
-            wait = None if seconds is None else _wait_of(seconds)
-            return verdicts.suspended(execution_id, fence, state, seconds=wait)
+        case Yielded() | Snoozed() | Suspended() | AwaitChildren():
+            return _pause_of(answer, execution_id, fence)
         case Complete(result=result):
             result = storable_json(result, what="result", max_bytes=MAX_RESULT_BYTES)
             return verdicts.completed(execution_id, fence, result)
@@ -80,6 +74,20 @@ def settlement_of(
         case Mapping():
             return settlement_of(Complete(answer), started, policy)
     raise AnswerInvalidError(f"{started.kind} answered with a {type(answer).__name__}.", code="answer_invalid")
+
+
+def _pause_of(answer: Yielded | Snoozed | Suspended | AwaitChildren, execution_id: UUID, fence: int) -> Settlement:
+    """The settlement of a job that goes on later, from the state that it leaves."""
+    state = storable_json(answer.state, what="checkpoint", max_bytes=MAX_PAYLOAD_BYTES)
+    match answer:
+        case Snoozed(seconds=seconds):
+            return verdicts.put_off(execution_id, fence, state, seconds=_wait_of(seconds))
+        case Suspended(seconds=seconds):
+            wait = None if seconds is None else _wait_of(seconds)
+            return verdicts.suspended(execution_id, fence, state, seconds=wait)
+        case AwaitChildren():
+            return verdicts.awaits_children(execution_id, fence, state)
+    return verdicts.yielded(execution_id, fence, state)
 
 
 def _wait_of(seconds: float) -> float:

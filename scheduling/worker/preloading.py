@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from scheduling.models import CFSPlanTier, Queue, RoutingRule
 from scheduling.processors import registry
@@ -32,18 +32,22 @@ def kinds_served(pool_id: int) -> list[str]:
     """The kinds that the routing rules may send to a queue of the pool."""
     with all_tenants():
         queues = set(Queue.objects.filter(pool_id=pool_id).values_list("pk", flat=True))
+        names = dict(Queue.objects.values_list("name", "pk"))
         rules = list(RoutingRule.objects.filter(is_active=True).order_by("position").prefetch_related("targets"))
         tier_queues = set(CFSPlanTier.objects.filter(plan__is_active=True).values_list("queue_id", flat=True))
-    return [kind for kind in registry.kinds() if _targets(kind, rules, tier_queues) & queues]
+    return [kind for kind in registry.kinds() if _targets(kind, rules, tier_queues, names) & queues]
 
 
-def _targets(kind: str, rules: Sequence[RoutingRule], tier_queues: set[int]) -> set[int]:
+def _targets(kind: str, rules: Sequence[RoutingRule], tier_queues: set[int], queue_ids: Mapping[str, int]) -> set[int]:
     """Ids of the queues that a job of the kind can be routed to, whatever its tier and payload."""
+    default = registry.default_queue(kind)
     targets: set[int] = set()
     for rule in rules:
         if rule.kind not in {"", kind}:
             continue
-        if rule.balance:
+        if default and not rule.kind:
+            targets |= {queue_ids[default]} if default in queue_ids else set()
+        elif rule.balance:
             targets |= {target.queue_id for target in rule.targets.all()}
         else:
             targets |= {rule.queue_id} if rule.queue_id is not None else tier_queues

@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
 from scheduling.conf import MAX_PAYLOAD_BYTES
 from scheduling.exceptions import FenceLostError
-from scheduling.processors.base import Dependency, Effects, Interrupted, Json, LogLevel
+from scheduling.lifecycle import JobState
+from scheduling.processors.base import (
+    MAX_CHILDREN,
+    Child,
+    ChildJob,
+    Dependency,
+    Effects,
+    Interrupted,
+    Json,
+    LogLevel,
+    PermanentError,
+)
+from scheduling.selectors.batches import children_of
+from scheduling.services import verdicts
+from scheduling.services.batches.making import submit_children
 from scheduling.services.checkpoints import save_checkpoint, save_progress
 from scheduling.services.execution import StartedExecution
+from scheduling.services.job_requests import JobRequest
+from scheduling.services.settlement import Settlement
 from scheduling.worker.control_block import Cause, Seat
 from scheduling.worker.dependencies import DependencyUse
 from scheduling.worker.job_log import JobLogWriter
 from scheduling.worker.storable import storable_json
+from tenants.context import tenant_context
 
 PROGRESS_SECONDS = 1.0
 
@@ -27,6 +45,7 @@ class ExecutionRuntime:
         self._log = log
         self.dependencies = DependencyUse(started)
         self._effects: list[Effects] = []
+        self._children: list[JobRequest] = []
         self._unsaved_progress: tuple[int, int, str] | None = None
         self._progress_due_at = 0.0
 
@@ -92,13 +111,33 @@ class ExecutionRuntime:
             )
         )
 
-    def settlement_effects(self) -> Callable[[], None] | None:
-        """All effects kept for the settlement as one, or None."""
-        if not self._effects:
+    def submit_child(self, child: Child) -> None:
+        """Keep a child for the transaction that ends this execution."""
+        if len(self._children) >= MAX_CHILDREN:
+            raise PermanentError(f"One execution submits {MAX_CHILDREN:,} children at most.", code="too_many_children")
+        self._children.append(JobRequest(**asdict(child)))
+
+    def children(self) -> Sequence[ChildJob]:
+        """What became of those that the job has last waited for."""
+        with tenant_context(self._started.tenant_id):
+            return [
+                ChildJob(job.pk, job.kind, job.state, job.result, job.error_type, job.error_message)
+                for job in children_of(self._started.job_id)
+            ]
+
+    def settlement_effects(self, settlement: Settlement) -> Callable[[], None] | None:
+        """All that belongs into the transaction of this settlement as one, or None."""
+        is_completed = settlement.outcome == verdicts.Outcome.COMPLETED
+        kept = list(self._effects) if is_completed else []
+        goes_on = settlement.outcome in {verdicts.Outcome.YIELDED, verdicts.Outcome.PUT_OFF}
+        waits = settlement.outcome == verdicts.Outcome.YIELDED and settlement.state == JobState.SUSPENDED
+        if waits or (self._children and (is_completed or goes_on)):
+            kept.append(lambda: submit_children(job_id=self._started.job_id, requests=self._children, waits=waits))
+        if not kept:
             return None
 
         def run_all() -> None:
-            for effects in self._effects:
+            for effects in kept:
                 effects()
 
         return run_all

@@ -27,14 +27,16 @@ logger = logging.getLogger(__name__)
 _STEERING_HEADERS = ("timelimit", "stamps", "stamped_headers")
 # Celery's own tasks run others with arguments of the sender's choice.
 _BUILT_IN_PREFIX = "celery."
+_OWN_PREFIX = "scheduling."
 
 
 def distrust_messages(app: Celery) -> None:
     """Make the workers of this process refuse what they cannot read, and run no built-in tasks."""
     for name in [name for name in app.tasks if name.startswith(_BUILT_IN_PREFIX)]:
         app.tasks.unregister(name)
-    for task in app.tasks.values():
-        task.Strategy = guarded_strategy
+    for name, task in app.tasks.items():
+        # A fair task is somebody's own: only a job may run it here, under its tenant and its lease.
+        task.Strategy = guarded_strategy if name.startswith(_OWN_PREFIX) else refusing_strategy
     redis_transport.Transport.Channel = TolerantChannel
     task_unknown.connect(_note_unknown, dispatch_uid="scheduling.strangers.unknown")
     task_rejected.connect(_note_rejected, dispatch_uid="scheduling.strangers.rejected")
@@ -66,6 +68,15 @@ def guarded_strategy(task: Task, app: Celery, consumer: Any, **options: Any) -> 
             raise InvalidTaskError(f"{type(error).__name__}: {error}") from error
 
     return receive_guarded
+
+
+def refusing_strategy(task: Task, app: Celery, consumer: Any, **options: Any) -> Callable[..., Any]:
+    """A strategy that takes no message of the task."""
+
+    def refuse(message: Any, *args: Any, **kwargs: Any) -> Any:
+        raise InvalidTaskError(f"{task.name} runs here as a job only")
+
+    return refuse
 
 
 class TolerantChannel(redis_transport.Channel):

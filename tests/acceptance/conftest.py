@@ -20,6 +20,7 @@ from tenants.conf import APP_ALIAS
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tenants.services.tenants import create_tenant
+from tests.acceptance.packages import example, example_folder  # noqa: F401 - fixtures of this folder too
 from tests.acceptance.processes import eventually
 from tests.acceptance.serving import SLOTS, START_SECONDS, Platform
 from tests.databases import TestDatabase, connect_as_owner

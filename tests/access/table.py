@@ -116,7 +116,12 @@ GET    fairness/decisions/                   jobs.view
 POST   jobs/{waiting}/cancel/                jobs.cancel       {}
 POST   jobs/{job}/retry/                     jobs.retry        {}
 GET    batches/                              jobs.view
+POST   batches/                              jobs.submit       {"label": "new", "jobs": [{"kind": "noop"}]}
 GET    batches/{batch}/                      jobs.view
+GET    batches/{batch}/jobs/                 jobs.view
+POST   batches/{batch}/jobs/                 jobs.submit       {"jobs": [{"kind": "noop"}]}  409
+POST   batches/{batch}/close/                jobs.submit       {}
+POST   batches/{batch}/cancel/               jobs.cancel       {"reason": "x"}
 GET    executions/{execution}/               logs.view
 GET    dead-letters/                         jobs.view
 GET    dead-letters/{letter}/                jobs.view
@@ -141,6 +146,8 @@ POST   schedules/{schedule}/pause/           schedules.manage  {"reason": "x"}
 POST   schedules/{schedule}/resume/          schedules.manage  {}
 POST   schedules/{schedule}/run-now/         schedules.manage  {}
 POST   queues/dataset/drain/                 queues.operate    {"reason": "moving"}
+GET    job-kinds/                            jobs.view
+GET    job-kinds/noop/                       jobs.view
 GET    kinds/                                platform.view
 GET    kinds/noop/                           platform.view
 POST   kinds/noop/pause/                     queues.operate    {"reason": "bug"}
@@ -155,6 +162,13 @@ GET    pools/default/                        platform.view
 POST   pools/default/pause/                  queues.operate    {"reason": "deploy"}
 POST   pools/default/resume/                 queues.operate    {}
 POST   pools/default/drain/                  queues.operate    {"reason": "deploy"}
+GET    webhooks/                             tenant.view
+POST   webhooks/                             tenant.manage     {"name": "new", "url": "https://example.com/"}
+GET    webhooks/{webhook}/                   tenant.view
+DELETE webhooks/{webhook}/                   tenant.manage
+POST   webhooks/{webhook}/rotate/            tenant.manage     {"reason": "x"}
+POST   webhooks/{webhook}/test/              jobs.submit       {}
+GET    webhooks/{webhook}/deliveries/        jobs.view
 GET    workers/                              platform.view
 GET    workers/00000000-0000-7000-8000-000000000000/ platform.view 404
 POST   workers/00000000-0000-7000-8000-000000000000/drain/ queues.operate {"reason": "scale in"} 404
@@ -255,6 +269,8 @@ retrieval.chunk                    datasets.view   -                -
 retrieval.dataset                  datasets.view   datasets.manage  datasets.manage  delete_empty:datasets.manage
 retrieval.document                 datasets.view   -                -                retry:datasets.manage pause:datasets.manage resume:datasets.manage reindex:datasets.manage refetch:datasets.manage delete:datasets.manage
 scheduling.batch                   jobs.view       -                -
+retrieval.document                 datasets.view   -                -                retry:datasets.manage pause:datasets.manage resume:datasets.manage delete:datasets.manage
+scheduling.batch                   jobs.view       -                -                close:jobs.submit cancel:jobs.cancel
 scheduling.cfsplan                 platform.view   fairness.manage  fairness.manage  activate:fairness.manage rollback:fairness.manage withdraw:fairness.manage
 scheduling.charge                  tenant.view     -                -
 scheduling.circuit                 jobs.view       tenant.pause     -                reset:jobs.retry force_open:tenant.pause force_closed:tenant.pause
@@ -288,6 +304,8 @@ tenants.tier                       platform.view   plans.manage     plans.manage
 workflow_execution.approval        workflows.view  -                -                approve:workflows.approve reject:workflows.approve
 workflow_execution.workflow        workflows.view  workflows.manage workflows.manage delete:workflows.manage
 workflow_storage.workflowrun       jobs.view       -                -                reveal:jobs.reveal
+webhooks.delivery                  jobs.view       -                -
+webhooks.webhook                   tenant.view     tenant.manage    -                try_it:jobs.submit rotate:tenant.manage delete:tenant.manage
 """
 
 # Acts on ticked rows of a list: to whoever may not do one it is not offered, and sent all the same it does nothing.
@@ -311,6 +329,7 @@ GET    fairness/                             jobs.view
 GET    fairness/part/                        jobs.view
 GET    errors/                               jobs.view
 GET    errors/{error}/                       jobs.view
+GET    job-kinds/                            jobs.view
 GET    roles/                                members.view
 ANY    search/                               console
 GET    jsi18n/                               console

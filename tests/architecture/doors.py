@@ -77,6 +77,17 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"large_datasets"},
         "it looks for the datasets of all tenants that have outgrown exact search",
     ),
+    "scheduling/migrations/0027_count_batches.py": ({"count_batches"}, "FORCE binds the owner, who counts all batches"),
+    "scheduling/services/batches/folding.py": ({"fold_batches"}, "what has ended is all tenants'"),
+    "scheduling/services/batches/firing.py": (
+        {"fire_batches"},
+        "it looks whose batches are over; each is worked on in its tenant's scope",
+    ),
+    "scheduling/services/batches/cancelling.py": ({"tend_cancellations"}, "cancelled batches are all tenants'"),
+    "scheduling/processors/webhook_delivery/upkeep.py": (
+        {"prune_deliveries"},
+        "upkeep removes what is old of all tenants",
+    ),
     "scheduling/processors/retrieval/upkeep.py": (
         {"check_chunks"},
         "upkeep looks at the documents of all tenants",

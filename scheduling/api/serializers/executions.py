@@ -1,4 +1,4 @@
-"""Executions and batches as they are answered."""
+"""Executions as they are answered."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from scheduling.models import Batch
-from scheduling.selectors.batches import count_states
 from scheduling.selectors.history import EXECUTION_STATES, ExecutionRecord
 
 
@@ -44,24 +42,3 @@ class ExecutionDetailSerializer(ExecutionSerializer):
     """One execution with its traceback."""
 
     traceback = serializers.CharField()
-
-
-class BatchSerializer(serializers.Serializer[Batch]):
-    """Jobs that were asked for together."""
-
-    id = serializers.UUIDField()
-    tenant = serializers.CharField(source="tenant.slug")
-    label = serializers.CharField()
-    kind = serializers.CharField()
-    total = serializers.IntegerField()
-    created_at = serializers.DateTimeField()
-
-
-class BatchDetailSerializer(BatchSerializer):
-    """A batch and how far its jobs are; the jobs themselves are at `jobs/?batch=`."""
-
-    states = serializers.SerializerMethodField(help_text="Jobs by state; with `pruned` they add up to `total`.")
-    pruned = serializers.IntegerField(help_text="Ended jobs that are kept no longer.")
-
-    def get_states(self, batch: Batch) -> dict[str, int]:
-        return count_states(batch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from rest_framework import serializers
 
@@ -46,10 +47,16 @@ class JobSubmissionSerializer(StrictSerializer):
         return JobRequest(**values | {"tags": tuple(dict.fromkeys(values["tags"]))}, idempotency_key=idempotency_key)
 
 
-class BulkSubmissionSerializer(StrictSerializer):
+class AddedJobsSerializer(StrictSerializer):
     """Many jobs; each is checked for itself, so that one fault refuses one job."""
 
     jobs = JobSubmissionSerializer(many=True, help_text=f"At most {MAX_BULK_JOBS}.")
+
+
+class BulkSubmissionSerializer(AddedJobsSerializer):
+    """Many jobs, of an open batch if they are to be."""
+
+    batch = serializers.UUIDField(required=False, help_text="An open batch that they join.")
 
 
 class AcceptedJobSerializer(serializers.Serializer[Any]):
@@ -76,9 +83,9 @@ class BulkSubmissionResultSerializer(serializers.Serializer[Any]):
     rejected = RejectedJobSerializer(many=True)
 
 
-def parse_bulk(body: Any) -> list[Any]:
-    """The jobs of a bulk request, each as yet unchecked."""
-    if not isinstance(body, Mapping) or set(body) != {"jobs"} or not isinstance(body["jobs"], list):
+def parse_bulk(body: Any, *, others: frozenset[str] = frozenset()) -> list[Any]:
+    """The jobs of a bulk request, each as yet unchecked; ``others`` are fields that may stand beside them."""
+    if not isinstance(body, Mapping) or set(body) - others != {"jobs"} or not isinstance(body["jobs"], list):
         raise FieldInvalidError('The body must be an object with the one field "jobs", a list.')
     jobs = body["jobs"]
     if not 1 <= len(jobs) <= MAX_BULK_JOBS:
@@ -89,6 +96,17 @@ def parse_bulk(body: Any) -> list[Any]:
         }
         raise FieldInvalidError(fault["detail"], errors=[fault])
     return jobs
+
+
+def parse_batch(body: Mapping[str, Any]) -> UUID | None:
+    """The batch that a bulk request names."""
+    if "batch" not in body:
+        return None
+    try:
+        return UUID(str(serializers.UUIDField().run_validation(body["batch"])))
+    except serializers.ValidationError as error:
+        fault = {"field": "batch", "code": "field_invalid", "detail": "It must be the id of a batch."}
+        raise FieldInvalidError(fault["detail"], errors=[fault]) from error
 
 
 def parse_idempotency_key(header: str | None) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -15,12 +15,14 @@ from scheduling.api.serializers.submissions import (
     BulkSubmissionResultSerializer,
     BulkSubmissionSerializer,
     JobSubmissionSerializer,
+    parse_batch,
     parse_bulk,
 )
 from scheduling.models import Job
+from scheduling.services.batches.making import add_jobs
 from scheduling.services.job_requests import JobRequest
 from scheduling.services.quotas import check_bulk_size
-from scheduling.services.submission import submit_jobs
+from scheduling.services.submission import BulkSubmission, submit_jobs
 from tenants.api.viewsets import TenantViewSet
 from tenants.bodies import MAX_TEXT_BYTES
 from tenants.exceptions import DomainError
@@ -45,29 +47,38 @@ class BulkSubmissionViewSet(TenantViewSet):
     )
     def create(self, request: Request) -> Response:
         """Submit up to 1,000 jobs; each is accepted or rejected for itself."""
-        jobs = parse_bulk(request.data)
+        jobs = parse_bulk(request.data, others=frozenset({"batch"}))
+        batch_id = parse_batch(request.data)
         check_bulk_size(tenant_id=self.tenant.pk, jobs=len(jobs))
-        requests, refused = _parse(jobs)
-        bulk = submit_jobs(tenant=self.tenant, requests=list(requests.values()), is_rated=True)
-        indices = list(requests)
-        rejected = [*refused, *((indices[place], error) for place, error in bulk.rejected)]
-        answer = {
-            "accepted": [{"index": indices[place], "id": done.job.id} for place, done in bulk.accepted],
-            "rejected": [
-                {
-                    "index": index,
-                    "code": error.code,
-                    "detail": error.detail,
-                    "retry_after_seconds": error.retry_after_seconds,
-                    "limit": error.limit.describe() if error.limit else None,
-                }
-                for index, error in sorted(rejected, key=lambda entry: entry[0])
-            ],
-        }
-        return with_rate(Response(BulkSubmissionResultSerializer(answer).data, status=201), bulk.rate)
+        requests, refused = read_requests(jobs)
+        wanted = list(requests.values())
+        if batch_id is None:
+            bulk = submit_jobs(tenant=self.tenant, requests=wanted, is_rated=True)
+        else:
+            bulk = add_jobs(tenant=self.tenant, batch_id=batch_id, requests=wanted, is_rated=True)
+        return answer_bulk(bulk, list(requests), refused)
 
 
-def _parse(jobs: list[Any]) -> tuple[dict[int, JobRequest], list[tuple[int, DomainError]]]:
+def answer_bulk(bulk: BulkSubmission, indices: Sequence[int], refused: Sequence[tuple[int, DomainError]]) -> Response:
+    """What became of each, by its place in the body: ``indices`` are those of what reached the service."""
+    rejected = [*refused, *((indices[place], error) for place, error in bulk.rejected)]
+    answer = {
+        "accepted": [{"index": indices[place], "id": done.job.id} for place, done in bulk.accepted],
+        "rejected": [
+            {
+                "index": index,
+                "code": error.code,
+                "detail": error.detail,
+                "retry_after_seconds": error.retry_after_seconds,
+                "limit": error.limit.describe() if error.limit else None,
+            }
+            for index, error in sorted(rejected, key=lambda entry: entry[0])
+        ],
+    }
+    return with_rate(Response(BulkSubmissionResultSerializer(answer).data, status=201), bulk.rate)
+
+
+def read_requests(jobs: list[Any]) -> tuple[dict[int, JobRequest], list[tuple[int, DomainError]]]:
     """The well-formed ones by their index, and why the others are not."""
     requests: dict[int, JobRequest] = {}
     refused: list[tuple[int, DomainError]] = []

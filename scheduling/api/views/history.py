@@ -1,4 +1,4 @@
-"""`batches/` and `executions/{id}/`."""
+"""`executions/{id}/`."""
 
 from __future__ import annotations
 
@@ -10,38 +10,11 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer
-from scheduling.api.responses import page_response
-from scheduling.api.serializers.executions import (
-    BatchDetailSerializer,
-    BatchSerializer,
-    ExecutionDetailSerializer,
-)
-from scheduling.models import Batch, LiveExecution
-from scheduling.selectors.batches import get_batch
+from scheduling.api.serializers.executions import ExecutionDetailSerializer
+from scheduling.models import LiveExecution
 from scheduling.selectors.history import get_execution
 from tenants.api.viewsets import TenantViewSet
 from tenants.permissions import Permission
-
-
-class BatchViewSet(TenantViewSet):
-    """Jobs that were asked for together."""
-
-    model = Batch
-    serializer_class = BatchDetailSerializer
-    permissions: ClassVar[Mapping[str, Permission]] = {"list": Permission.JOBS_VIEW, "retrieve": Permission.JOBS_VIEW}
-    filter_backends: ClassVar[list[Any]] = []
-
-    @extend_schema(operation_id="batches_list", parameters=PAGING_PARAMETERS, responses=BatchSerializer(many=True))
-    def list(self, request: Request) -> Response:
-        """List batches, newest first."""
-        NoQuerySerializer.parse(request.query_params)
-        return page_response(self, self.get_queryset().select_related("tenant"), BatchSerializer)
-
-    @extend_schema(operation_id="batches_retrieve")
-    def retrieve(self, request: Request, pk: str) -> Response:
-        """Show a batch and how many of its jobs are in each state."""
-        return Response(BatchDetailSerializer(get_batch(UUID(pk))).data)
 
 
 class ExecutionViewSet(TenantViewSet):

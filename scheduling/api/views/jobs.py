@@ -43,7 +43,7 @@ from tenants.api.walked_pages import WalkedPagination
 from tenants.permissions import Permission
 
 # What a list does not show need not be read.
-_UNLISTED = ("payload", "payload_hash", "checkpoint", "result", "error_message")
+UNLISTED = ("payload", "payload_hash", "checkpoint", "result", "error_message")
 IDEMPOTENCY_HEADER = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]([ -~]*[!-~])?$"},
@@ -77,7 +77,7 @@ class JobViewSet(TenantViewSet):
     def list(self, request: Request) -> Response:
         """List jobs, newest first."""
         job_filter = JobQuerySerializer.parse(request.query_params).to_filter()
-        jobs = find_jobs(job_filter).select_related("queue", "tenant").defer(*_UNLISTED)
+        jobs = find_jobs(job_filter).select_related("queue", "tenant").defer(*UNLISTED)
         return page_response(self, jobs, JobSummarySerializer, walked=walked_jobs(job_filter))
 
     @extend_schema(

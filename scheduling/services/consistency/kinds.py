@@ -71,6 +71,11 @@ BATCH_SHORT = FaultKind("batch_short", "A batch has fewer jobs than it was made 
 BATCH_OVER = FaultKind(
     "batch_over", "A batch says fewer jobs than it has.", "Writes the number of its jobs, those kept no longer counted."
 )
+_BATCH_RECOUNT = "Writes what is recounted, and has a dispatcher look whether the batch is over."
+BATCH_COUNTER = FaultKind("batch_counter", "A batch counts other than what has ended of its jobs.", _BATCH_RECOUNT)
+BATCH_UNENDED = FaultKind(
+    "batch_unended", "A batch is closed, all its jobs have ended, and it has not.", _BATCH_RECOUNT
+)
 HISTORY_MISSING = FaultKind("history_missing", "A job has no history, though it is too young to have lost it.")
 HISTORY_DIFFERS = FaultKind("history_differs", "A job is in a state that its history does not lead to.")
 HISTORY_ILLEGAL = FaultKind("history_illegal", "A job's history takes a step that no job may take.")

@@ -49,6 +49,8 @@ WITH doomed AS (
     SELECT b.id FROM {due} CROSS JOIN LATERAL (
         SELECT b.id FROM scheduling_batch b
         WHERE b.tenant_id = d.tenant_id AND b.id < d.floor AND b.created_at < d.cutoff
+            -- What is done at its end may be still to come.
+            AND b.fire_at IS NULL AND (b.ended_at IS NOT NULL OR b.closed_at IS NULL)
             AND NOT EXISTS (SELECT FROM scheduling_job j WHERE j.tenant_id = b.tenant_id AND j.batch_id = b.id)
         LIMIT %(limit)s
     ) AS b LIMIT %(limit)s

@@ -21,6 +21,8 @@ from scheduling.processors.rag_pipeline.models import PipelineEntity
 from scheduling.processors.rag_pipeline.runs import start_run
 from scheduling.processors.rag_pipeline.services import create_pipeline
 from scheduling.processors.retrieval.services import create_dataset
+from scheduling.processors.webhook_delivery.endpoints import record_attempt
+from scheduling.processors.webhook_delivery.services import create_webhook
 from scheduling.processors.workflow_execution.models import Approval
 from scheduling.processors.workflow_execution.services import create_workflow
 from scheduling.processors.workflow_storage.backends import get_records
@@ -102,6 +104,16 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
     pipeline_run = start_run(tenant=tenant, pipeline_id=pipeline.pk)
     key = issue_api_key(tenant=tenant, name="spare").key
     run, node = _store_run(work)
+    webhook = create_webhook(tenant=tenant, name="ops", url="https://example.com/hook").webhook
+    record_attempt(
+        tenant_id=tenant.pk,
+        webhook_id=webhook.pk,
+        job_id=work.failed.pk,
+        event="batch.ended",
+        attempt=1,
+        seconds=0.1,
+        status=200,
+    )
     schedule = create_schedule(tenant=tenant, values={"name": "nightly", "kind": "noop", "cron": "30 2 * * *"})
     with all_tenants():
         entry = AuditLogEntry.objects.filter(tenant=tenant).first()
@@ -130,6 +142,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "entry": entry.pk,
         "verification": request_verification(tenant=tenant).verification.pk,
         "schedule": schedule.pk,
+        "webhook": webhook.pk,
         "user": member.pk,
         "tenant": tenant.pk,
         "plan": tenant.plan_id,

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, SolarSchedule
 
 from scheduling.limits import WORKER_SECONDS
-from scheduling.models import CFSPlan, Job, KindPause, Queue, TenantCapacity, Worker, WorkerPool
+from scheduling.models import Batch, CFSPlan, Job, KindPause, Queue, TenantCapacity, Worker, WorkerPool
 from scheduling.processors.document_indexing.services import pause_document
 from scheduling.processors.document_indexing.uploads import add_address
 from scheduling.processors.rag_pipeline.models import PipelineRun
@@ -130,6 +130,11 @@ def _suspended_job(world: World) -> Any:
 
 def _failed_job(world: World) -> Any:
     return world.own["job"]
+
+
+def _open_batch(world: World) -> Any:
+    in_acme(lambda: Batch.objects.filter(pk=world.own["batch"]).update(closed_at=None))
+    return world.own["batch"]
 
 
 def _forced_circuit(world: World) -> None:
@@ -264,6 +269,9 @@ PREPARE: dict[str, Prepare] = {
     "scheduling.cfsplan rollback": _edited_cfs_plan,
     "scheduling.cfsplan withdraw": lambda world: _edited_cfs_plan(world, LATER),
     "plan_versions": _edited_plan,
+    "POST batches/{batch}/jobs/": lambda world: _open_batch(world) and None,
+    "POST batches/{batch}/close/": lambda world: _open_batch(world) and None,
+    "scheduling.batch close": _open_batch,
     "POST tenants/me/resume/": _pause_own_tenant,
     "POST queues/dataset/resume/": _pause_queue,
     "POST schedules/{schedule}/resume/": _pause_schedule,
@@ -406,6 +414,7 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
     },
     "django_celery_beat.periodictask change": lambda world: {"description": "changed"},
     "tenants.apikey add": lambda world: {"tenant": acme().pk, "name": "new"},
+    "webhooks.webhook add": lambda world: {"tenant": acme().pk, "name": "new", "url": "https://example.com/"},
     "tenants.membership add": lambda world: {"tenant": acme().pk, "username": "newcomer", "role": "viewer"},
     "tenants.membership change": lambda world: {"role": "owner"},
     "tenants.plan add": lambda world: {

@@ -22,7 +22,7 @@ _OUTCOMES = [
 
 
 class Migration(migrations.Migration):
-    dependencies = [("scheduling", "0025_dependency_circuits")]
+    dependencies = [("scheduling", "0027_count_batches")]
 
     operations = [
         migrations.AddField(model_name="jobsuspended", name="is_own", field=models.BooleanField(db_default=False)),
@@ -42,5 +42,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AlterField(
             model_name="execution", name="outcome", field=models.CharField(choices=_OUTCOMES, max_length=12)
+        ),
+        migrations.AlterField(
+            model_name="kindhour",
+            name="outcome",
+            field=models.CharField(blank=True, choices=_OUTCOMES, max_length=12),
         ),
     ]

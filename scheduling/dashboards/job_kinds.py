@@ -1,0 +1,26 @@
+"""The console's page of job kinds: each with its words, its schema and a request to begin with."""
+
+from __future__ import annotations
+
+import json
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from scheduling.services.job_kinds import list_job_kinds
+from tenants.access import access_of
+
+TEMPLATE = "scheduling/dashboards/job_kinds.html"
+
+
+@require_safe
+def job_kinds_page(request: HttpRequest) -> HttpResponse:
+    """What is installed, as the tenant of the moment meets it."""
+    kinds = list_job_kinds(tenant=access_of(request).tenant)
+    context = admin.site.each_context(request) | {
+        "title": "Job kinds",
+        "rows": [(kind, json.dumps(kind.payload_schema, indent=2, ensure_ascii=False)) for kind in kinds],
+    }
+    return render(request, TEMPLATE, context)

@@ -1,0 +1,14 @@
+"""Celery tasks as tenants' jobs: `@fair_task` on a task that there is already."""
+
+from scheduling.fair_tasks.decorator import FairTask, FairTaskUnlistedError, TenantTask, fair_task
+from scheduling.fair_tasks.processor import current_job
+from scheduling.fair_tasks.signatures import SignatureUnfitError
+
+__all__ = [
+    "FairTask",
+    "FairTaskUnlistedError",
+    "SignatureUnfitError",
+    "TenantTask",
+    "current_job",
+    "fair_task",
+]

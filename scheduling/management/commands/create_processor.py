@@ -1,0 +1,37 @@
+"""Write a package that brings a job kind."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from scheduling.management.new_processor import NewProcessorError, write_processor
+
+
+class Command(BaseCommand):
+    help = "Write a package that brings a job kind: processor, schema, tests, entry point, README. Its tests pass."
+    # It writes files and asks no database.
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("name", help="of the kind and the package: lower-case letters, digits, underscores")
+        parser.add_argument("--path", default=".", help="the folder in which a new one is made (default: this one)")
+        parser.add_argument("--json", action="store_true", help="print the files as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            written = write_processor(options["name"], Path(options["path"]))
+        except (NewProcessorError, OSError) as error:
+            raise CommandError(str(error)) from error
+        if options["json"]:
+            self.stdout.write(json.dumps({"files": [str(path) for path in written]}, ensure_ascii=False))
+            return
+        for path in written:
+            self.stdout.write(f"  {path}")
+        self.stdout.write(
+            f"Next: read {written[1]}, run its tests, and `pip install` it where web, dispatchers and workers run."
+        )

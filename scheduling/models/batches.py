@@ -1,0 +1,85 @@
+"""Batches: jobs that were asked for together, counted as they end."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from tenants.managers import TenantManager
+from tenants.models.base import TenantModel
+
+MAX_BATCH_LABEL = 200
+
+
+class Batch(TenantModel):
+    """Jobs that were asked for together, such as the documents of one upload or the children of a job.
+
+    An open batch takes more jobs; a closed one is over when all of its jobs have ended. What ended is counted by
+    folding `BatchNews`, so the counters may be a moment behind the jobs, and never before them.
+    """
+
+    label = models.CharField(max_length=MAX_BATCH_LABEL)
+    kind = models.CharField(max_length=64, blank=True, help_text="Of its jobs; empty where they are of several.")
+    total = models.PositiveIntegerField(help_text="Jobs in this batch.")
+    completed = models.PositiveIntegerField(db_default=0, help_text="Jobs that are done.")
+    failed = models.PositiveIntegerField(db_default=0, help_text="Jobs that were discarded or quarantined.")
+    cancelled = models.PositiveIntegerField(db_default=0, help_text="Jobs that were cancelled.")
+    pruned = models.PositiveIntegerField(db_default=0, help_text="Ended jobs that are kept no longer.")
+    created_at = models.DateTimeField(auto_now_add=True)
+    closed_at = models.DateTimeField(null=True, help_text="From then on it takes no more jobs.")
+    ended_at = models.DateTimeField(null=True, help_text="When it was closed and all its jobs had ended.")
+    cancelled_at = models.DateTimeField(null=True, help_text="When somebody cancelled it as a whole.")
+    cancel_reason = models.CharField(max_length=200, blank=True, db_default="")
+    on_completion = models.JSONField(null=True, help_text="The job that is submitted when it has ended.")
+    fire_at = models.DateTimeField(null=True, help_text="When that job is to be submitted, or is tried again.")
+    fire_error = models.CharField(max_length=500, blank=True, db_default="", help_text="Why it could not be submitted.")
+    fired_job_id = models.UUIDField(null=True, help_text="The job that was submitted at its end.")
+    waiting_job_id = models.UUIDField(null=True, help_text="The job that goes on when it has ended.")
+
+    class Meta:
+        verbose_name_plural = "batches"
+        constraints = [models.UniqueConstraint(fields=["tenant", "id"], name="batch_tenant_id")]
+        indexes = [
+            models.Index(fields=["fire_at"], condition=Q(fire_at__isnull=False), name="batch_fire_at"),
+            models.Index(
+                fields=["id"], condition=Q(cancelled_at__isnull=False, ended_at__isnull=True), name="batch_cancelling"
+            ),
+            models.Index(
+                fields=["waiting_job_id"],
+                condition=Q(waiting_job_id__isnull=False, ended_at__isnull=True),
+                name="batch_awaited",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.label} ({self.total})"
+
+    @property
+    def ended(self) -> int:
+        """How many of its jobs have ended."""
+        return self.completed + self.failed + self.cancelled
+
+    @property
+    def state(self) -> str:
+        """`open`, `running` or `cancelling` until it has ended; then `completed`, `failed` or `cancelled`."""
+        if self.ended_at is None:
+            if self.cancelled_at is not None:
+                return "cancelling"
+            return "open" if self.closed_at is None else "running"
+        if self.cancelled_at is not None:
+            return "cancelled"
+        return "completed" if self.completed == self.total else "failed"
+
+
+class BatchNews(models.Model):
+    """A job of a batch has ended in ``state``; empty: the batch was closed, and is looked at. Emptied by folds."""
+
+    id = models.BigAutoField(primary_key=True)
+    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
+    batch_id = models.UUIDField()
+    state = models.CharField(max_length=12, blank=True)
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "scheduling_batch_news"

@@ -1,0 +1,1 @@
+"""Webhooks: telling somebody outside, signed, and until they have heard."""

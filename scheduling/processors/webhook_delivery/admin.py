@@ -1,0 +1,109 @@
+"""Webhooks and the attempts to deliver to them in the console."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.cache import add_never_cache_headers
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from scheduling.processors.webhook_delivery.models import Delivery, Webhook
+from scheduling.processors.webhook_delivery.services import (
+    ShownSecret,
+    create_webhook,
+    delete_webhook,
+    rotate_secret,
+    try_webhook,
+)
+from tenants.admin.base import TenantScopedAdmin
+from tenants.admin.keyset import KeysetAdmin
+from tenants.admin.post_actions import post_action
+from tenants.permissions import Permission
+
+_OWN = ("name", "url")
+
+
+@admin.register(Webhook)
+class WebhookAdmin(TenantScopedAdmin):
+    """Where a tenant is told what happened; the secret is shown once, in the answer to its making."""
+
+    view_permission = Permission.TENANT_VIEW
+    add_permission = Permission.TENANT_MANAGE
+    list_display = ("name", "url", "created_at", "rotated_at")
+    search_fields = ("name",)
+    ordering = ("-id",)
+    empty_title = "No webhook yet"
+    empty_text = "A webhook is a URL of yours that is told, signed, when something has happened, such as a batch's end."
+    hidden_fields = frozenset({"sealed_secret", "previous_sealed_secret"})
+    readonly_fields = ("deliveries", "rotated_at", "created_at")
+    post_actions = ("try_it", "rotate", "delete")
+
+    def get_fields(self, request: HttpRequest, obj: Webhook | None = None) -> Any:
+        if obj is not None:
+            return (*_OWN, "deliveries", "created_at", "rotated_at")
+        return ("tenant", *_OWN) if self.access(request).tenant is None else _OWN
+
+    def save_model(self, request: HttpRequest, obj: Webhook, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's
+        values = form.cleaned_data
+        tenant = self.access(request).tenant or values["tenant"]
+        shown = create_webhook(tenant=tenant, **{name: values[name] for name in _OWN})
+        obj.pk = shown.webhook.pk
+        request.shown_secret = shown  # type: ignore[attr-defined]
+
+    def response_add(self, request: HttpRequest, obj: Webhook, post_url_continue: str | None = None) -> HttpResponse:
+        return self._show(request, request.shown_secret)  # type: ignore[attr-defined]
+
+    @admin.display(description="Deliveries")
+    def deliveries(self, webhook: Webhook) -> SafeString:
+        url = f"{reverse('admin:webhooks_delivery_changelist')}?webhook__id__exact={webhook.pk}"
+        return format_html('<a class="console-link" href="{}">Show what became of them</a>', url)
+
+    @post_action(label="Send a test", permission=Permission.JOBS_SUBMIT)
+    def try_it(self, request: HttpRequest, webhook: Webhook, reason: str) -> str:
+        return f"A test is on its way, by the job {try_webhook(webhook=webhook)}."
+
+    @post_action(label="New secret", permission=Permission.TENANT_MANAGE, asks_reason=True)
+    def rotate(self, request: HttpRequest, webhook: Webhook, reason: str) -> HttpResponse:
+        return self._show(request, rotate_secret(webhook_id=webhook.pk, reason=reason))
+
+    @post_action(label="Delete", permission=Permission.TENANT_MANAGE, asks_reason=True, is_danger=True)
+    def delete(self, request: HttpRequest, webhook: Webhook, reason: str) -> HttpResponse:
+        delete_webhook(webhook=webhook, reason=reason)
+        self.message_user(request, f"{webhook} is deleted.")
+        return HttpResponseRedirect(reverse("admin:webhooks_webhook_changelist"))
+
+    def _show(self, request: HttpRequest, shown: ShownSecret) -> HttpResponse:
+        # Neither a message nor a redirect: both would carry the secret through a cookie or a URL.
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"The secret of {shown.webhook.name}",
+            "secret": shown.secret,
+            "url": reverse("admin:webhooks_webhook_change", args=[shown.webhook.pk]),
+        }
+        response = TemplateResponse(request, "webhooks/admin/secret_shown.html", context)
+        add_never_cache_headers(response)
+        return response
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(KeysetAdmin):
+    """Attempts to deliver, newest first."""
+
+    view_permission = Permission.JOBS_VIEW
+    list_display = ("event", "webhook", "attempt", "status", "error", "seconds", "created_at")
+    list_filter = ("webhook",)
+    list_select_related = ("webhook",)
+    empty_title = "Nothing was delivered yet"
+    empty_text = "Each attempt to tell a webhook something is listed here with its answer, for thirty days."
+    fields = ("webhook", "event", "job", "attempt", "status", "error", "answer", "seconds", "created_at")
+    readonly_fields = ("job",)
+
+    @admin.display(description="Job")
+    def job(self, delivery: Delivery) -> SafeString:
+        url = reverse("admin:scheduling_job_change", args=[delivery.job_id])
+        return format_html('<a class="console-link" href="{}">{}</a>', url, delivery.job_id)

@@ -1,0 +1,56 @@
+"""Webhooks and their deliveries as they are asked for and answered."""
+
+from __future__ import annotations
+
+from rest_framework import serializers
+
+from scheduling.processors.webhook_delivery.models import MAX_URL, Delivery, Webhook
+from scheduling.processors.webhook_delivery.services import ShownSecret
+from tenants.api.fields import NameField, StrictSerializer
+
+
+class NewWebhookSerializer(StrictSerializer):
+    """A webhook to be made."""
+
+    name = NameField(max_length=100, help_text="Once in a tenant.")
+    url = NameField(max_length=MAX_URL, help_text="http or https; what leads inside is refused.")
+
+
+class WebhookSerializer(serializers.Serializer[Webhook]):
+    """Where a tenant is told what happened."""
+
+    id = serializers.UUIDField()
+    tenant = serializers.CharField(source="tenant.slug")
+    name = serializers.CharField()
+    url = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    rotated_at = serializers.DateTimeField(allow_null=True, help_text="When its secret was last replaced.")
+
+
+class ShownSecretSerializer(serializers.Serializer[ShownSecret]):
+    """A webhook with its secret, which is in this answer alone."""
+
+    webhook = WebhookSerializer()
+    secret = serializers.CharField(help_text="`whsec_` and the key in base64: what verifies the signatures.")
+
+
+class TestDeliverySerializer(serializers.Serializer[None]):
+    """A delivery that was asked for."""
+
+    job = serializers.UUIDField(help_text="The job that delivers.")
+
+
+class DeliverySerializer(serializers.Serializer[Delivery]):
+    """One attempt to deliver."""
+
+    id = serializers.UUIDField()
+    job = serializers.UUIDField(source="job_id")
+    event = serializers.CharField()
+    attempt = serializers.IntegerField()
+    delivered = serializers.BooleanField(source="is_delivered")
+    # An HTTP status, or none where nobody answered.
+    answer_status = serializers.IntegerField(source="status", allow_null=True)
+    error = serializers.CharField()
+    answer = serializers.CharField(help_text="Its beginning.")
+    seconds = serializers.FloatField()
+    created_at = serializers.DateTimeField()

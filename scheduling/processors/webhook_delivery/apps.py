@@ -1,0 +1,17 @@
+"""The kind `webhook_delivery` and its endpoints as an app in place."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class WebhooksConfig(AppConfig):
+    """Where tenants are told what happened, and what became of each telling."""
+
+    name = "scheduling.processors.webhook_delivery"
+    label = "webhooks"
+    verbose_name = "Webhooks"
+    default_auto_field = "django.db.models.BigAutoField"
+    processors = ("scheduling.processors.webhook_delivery.processor.WebhookDelivery",)
+    api_urls = "scheduling.processors.webhook_delivery.api.urls"
+    upkeep_tasks = "scheduling.processors.webhook_delivery.upkeep:TASKS"

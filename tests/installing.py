@@ -1,0 +1,83 @@
+"""Packages installed by pip as a third party installs them, without a network."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import site
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from celery import current_app
+
+from jobsplatform.settings.env import BASE_DIR
+from scheduling.processors import registry
+
+EXAMPLE = BASE_DIR / "examples" / "acme_word_count"
+_PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input")
+_OFFLINE = ("--quiet", "--no-index", "--no-deps", "--no-build-isolation")
+
+
+class Environment:
+    """A virtual environment of its own that sees what this one has."""
+
+    def __init__(self, folder: Path) -> None:
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+        self.python = folder / "bin" / "python"
+        (libraries,) = (folder / "lib").glob("python*/site-packages")
+        seen = [sysconfig.get_path("purelib"), *site.getsitepackages()]
+        (libraries / "beside.pth").write_text("\n".join(dict.fromkeys(seen)) + "\n")
+
+    def install(self, package: Path) -> None:
+        """Install a package's folder."""
+        _run([sys.executable, *_PIP, "--python", str(self.python), "install", *_OFFLINE, str(package)])
+
+    def run(self, *arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run its Python; what it said, whether it succeeded or not."""
+        environment = _clean_environment() | variables
+        return subprocess.run(
+            [str(self.python), *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+        )
+
+
+def install_example(into: Path) -> Path:
+    """Install the example's package into a folder of its own; the folder, for the path of whoever should find it."""
+    source, target = into / "source", into / "installed"
+    # A build leaves traces in the folder that it builds.
+    shutil.copytree(EXAMPLE, source)
+    _run([sys.executable, *_PIP, "install", *_OFFLINE, "--target", str(target), str(source)])
+    return target
+
+
+@contextmanager
+def found_by_this_process(folder: Path) -> Iterator[None]:
+    """Let this process find what is installed in a folder, as if it had been there when it started."""
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    registry.reset()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in [name for name in sys.modules if name.partition(".")[0] == EXAMPLE.name]:
+            del sys.modules[name]
+        for name in [name for name in current_app.tasks if name.startswith(EXAMPLE.name)]:
+            current_app.tasks.unregister(name)
+        importlib.invalidate_caches()
+        registry.reset()
+
+
+def _clean_environment() -> dict[str, str]:
+    """Without what a test run or a package manager of its own would tell."""
+    told = ("PYTEST_", "PIP_", "PYTHONPATH")
+    return {name: value for name, value in os.environ.items() if not name.startswith(told)}
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, env=_clean_environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,156 @@
+"""A package that nobody here knows: installed, and its kinds are there, in the API, the console and the routes."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.test import Client
+from django.urls import reverse
+from rest_framework.test import APIClient
+
+from jobsplatform.settings.env import BASE_DIR
+from scheduling.exceptions import KindUnknownError, PayloadInvalidError, RouteMissingError
+from scheduling.fair_tasks import FairTaskUnlistedError, fair_task
+from scheduling.models import Job, Queue, RoutingRule
+from scheduling.processors import registry
+from scheduling.services.job_requests import JobRequest
+from scheduling.services.submission import submit_job
+from tenants.context import all_tenants, tenant_context
+from tenants.models import Tenant
+from tests.integration.api.test_access import API, assert_problem
+
+COUNT, GREETING = "acme_word_count", "acme_greeting"
+pytestmark = pytest.mark.usefixtures("example")
+
+
+def tasks() -> Any:
+    return importlib.import_module("acme_word_count.tasks")
+
+
+def test_no_line_of_the_platform_names_it() -> None:
+    sources = [path for part in ("jobsplatform", "scheduling", "tenants", "templates") for path in walk(part)]
+    assert len(sources) > 500
+    assert [path for path in sources if "acme_" in path.read_text(encoding="utf-8", errors="ignore")] == []
+
+
+def walk(part: str) -> list[Any]:
+    return [path for path in (BASE_DIR / part).rglob("*") if path.suffix in {".py", ".html"}]
+
+
+def test_the_api_lists_it_with_its_schema_and_its_package(acme_api: APIClient) -> None:
+    listed = {row["kind"]: row for row in acme_api.get(API + "job-kinds/").json()["results"]}
+    assert {COUNT, GREETING, "noop"} <= listed.keys()
+    row = listed[COUNT]
+    assert (row["title"], row["timeout_seconds"], row["max_retries"]) == ("Count words (Acme)", 60, 1)
+    assert row["description"].startswith("Counts the words of many texts, and tells the commonest.\n\nIt goes on")
+    assert row["payload_schema"]["required"] == ["texts"]
+    assert (row["package"], row["package_version"]) == ("acme-word-count", "0.1.0")
+    assert row["queues"] == ["workflow_team"]
+    assert listed[GREETING]["queues"] == ["dataset"]
+    assert listed[GREETING]["payload_schema"]["properties"]["times"] == {"type": "integer"}
+    assert listed["noop"]["package"] == ""
+    assert acme_api.get(API + f"job-kinds/{COUNT}/").json() == row
+    assert_problem(acme_api.get(API + "job-kinds/nope/"), 404, "not_found")
+
+
+def test_staff_sees_it_among_what_can_be_paused(staff_api: APIClient) -> None:
+    assert COUNT in [row["name"] for row in staff_api.get(API + "kinds/").json()["results"]]
+    assert staff_api.post(API + f"kinds/{COUNT}/pause/", {"reason": "a bug"}).json()["is_paused"]
+    row = staff_api.get(API + f"job-kinds/{GREETING}/").json()
+    assert row["queues"] == ["dataset"]
+
+
+def test_its_schema_is_asked_at_submission(acme_api: APIClient) -> None:
+    refused = acme_api.post(API + "jobs/", {"kind": COUNT, "payload": {"texts": [7]}})
+    assert_problem(refused, 422, "payload_invalid")
+    assert refused.json()["errors"][0]["field"] == "$.texts[0]"
+    assert acme_api.post(API + "jobs/", {"kind": COUNT, "payload": {"texts": ["to be"]}}).status_code == 201
+    refused = acme_api.post(API + "jobs/", {"kind": GREETING, "payload": {"name": "Ann", "times": "twice"}})
+    assert_problem(refused, 422, "payload_invalid")
+    answer = acme_api.post(API + "jobs/", {"kind": GREETING, "payload": {"name": "Ann"}})
+    assert (answer.status_code, answer.json()["queue"]) == (201, "dataset")
+
+
+def test_the_console_shows_it(client: Client, acme: Tenant, acme_user: User) -> None:
+    job = submit_job(tenant=acme, request=JobRequest(kind=COUNT, payload={"texts": ["to be"]})).job
+    client.force_login(acme_user)
+    kinds = client.get(reverse("admin:job_kinds")).content.decode()
+    for words in ("Count words (Acme)", "from the package acme-word-count 0.1.0", "&quot;maxItems&quot;: 1000", "noop"):
+        assert words in kinds
+    jobs = client.get(reverse("admin:scheduling_job_changelist"), {"kind": COUNT})
+    assert COUNT in jobs.content.decode()
+    assert client.get(reverse("admin:scheduling_job_change", args=[job.pk])).status_code == 200
+
+
+def test_staff_may_pause_it_in_the_console(client: Client, staff: User) -> None:
+    client.force_login(staff)
+    assert COUNT in client.get(reverse("admin:scheduling_kindpause_add")).content.decode()
+    assert client.get(reverse("admin:job_kinds")).status_code == 200
+
+
+def test_a_rule_sends_it_where_it_likes(staff_api: APIClient, acme: Tenant) -> None:
+    trial = {"kind": GREETING, "tier": "team", "payload": {"name": "Ann"}}
+    assert staff_api.post(API + "routing-rules/test/", trial).json()["queue"] == "dataset"
+    pipeline = Queue.objects.get(name="pipeline")
+    with all_tenants():
+        RoutingRule.objects.create(position=1, kind=GREETING, queue=pipeline)
+    assert staff_api.post(API + "routing-rules/test/", trial).json()["queue"] == "pipeline"
+    job = submit_job(tenant=acme, request=JobRequest(kind=GREETING, payload={"name": "Ann"})).job
+    assert job.queue_id == pipeline.pk
+
+
+def test_a_queue_that_there_is_not_is_named(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "default_queue", lambda kind: "nowhere")
+    with pytest.raises(RouteMissingError, match="acme_greeting goes to the queue nowhere"):
+        submit_job(tenant=acme, request=JobRequest(kind=GREETING, payload={"name": "Ann"}))
+
+
+def test_a_call_for_a_tenant_is_a_job(acme: Tenant) -> None:
+    greet = tasks().greet
+    job = greet.for_tenant("acme", priority=1, tags=("hello",)).delay("Ann", times=2)
+    assert (job.kind, job.payload, job.priority, job.tags) == (GREETING, {"name": "Ann", "times": 2}, 1, ["hello"])
+    assert job.max_retries == 2
+    later = greet.for_tenant(acme).apply_async(("Ann",), {"times": 3}, countdown=60, expires=600)
+    assert later.state == "scheduled"
+    assert later.deadline_at is not None
+    assert greet.for_tenant(acme, idempotency_key="k").delay("Ann").pk == (
+        greet.for_tenant(acme, idempotency_key="k").delay("Ann").pk
+    )
+
+
+def test_what_the_caller_rolls_back_was_never_asked_for(acme: Tenant) -> None:
+    def submit_and_fail() -> None:
+        with transaction.atomic():
+            tasks().greet.for_tenant(acme).delay("Ann")
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        submit_and_fail()
+    with tenant_context(acme):
+        assert not Job.objects.exists()
+
+
+def test_arguments_that_do_not_fit_are_refused_before_there_is_a_job(acme: Tenant) -> None:
+    greet = tasks().greet
+    with pytest.raises(TypeError, match="missing a required argument: 'name'"):
+        greet.for_tenant(acme).delay()
+    with pytest.raises(PayloadInvalidError):
+        greet.for_tenant(acme).delay("Ann", times="twice")
+    with pytest.raises(PayloadInvalidError):
+        greet.for_tenant(acme).delay(b"Ann")
+    with tenant_context(acme):
+        assert not Job.objects.exists()
+
+
+def test_a_task_that_no_app_names_says_what_is_missing(acme: Tenant) -> None:
+    @fair_task(kind="unlisted")
+    def unlisted() -> None: ...
+
+    with pytest.raises(FairTaskUnlistedError, match="processors"):
+        unlisted.for_tenant(acme).delay()
+    with pytest.raises(KindUnknownError):
+        submit_job(tenant=acme, request=JobRequest(kind="unlisted"))

@@ -1,0 +1,165 @@
+"""A job submits children, waits for them without a slot, and goes on when the last of them has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from scheduling.models import Batch, Job
+from scheduling.processors.base import AwaitChildren, Complete, JobContext, Yielded
+from scheduling.selectors.batches import children_of
+from scheduling.services.batches.cancelling import tend_cancellations
+from scheduling.services.batches.folding import fold_batches
+from scheduling.services.cancellation import cancel_job
+from tenants.context import all_tenants, tenant_context
+from tenants.models import Tenant
+from tests.acceptance.acts import event_names
+from tests.integration.scheduling.acts import reasons_of, reload, submit
+from tests.integration.scheduling.worker.conftest import Run, outcomes
+
+type Follow = Callable[..., None]
+
+
+def fan_out(context: JobContext) -> object:
+    """The first start submits two children and waits; the second tells what became of them."""
+    if context.payload.get("is_child"):
+        if context.payload["number"] == 1:
+            raise_permanent()
+        return Complete({"number": context.payload["number"]})
+    if not context.state:
+        for number in range(2):
+            context.submit_child("scripted", {"is_child": True, "number": number}, tags=("child",))
+        return AwaitChildren({"has_asked": True})
+    return Complete({"found": [[child.state, child.result, child.error_type] for child in context.children()]})
+
+
+def raise_permanent() -> None:
+    from scheduling.processors.base import PermanentError
+
+    raise PermanentError("no", code="odd_number")
+
+
+def children(parent: Job) -> list[Job]:
+    with all_tenants():
+        return list(children_of(parent.pk))
+
+
+def test_the_parent_goes_on_when_the_last_child_has_ended(acme: Tenant, run: Run, follow: Follow) -> None:
+    follow(fan_out)
+    (parent,) = submit(acme, kind="scripted")
+    parent = run(parent)
+    assert parent.state == "suspended"
+    first, second = children(parent)
+    assert (first.parent_id, first.tags, first.batch_id) == (parent.pk, ["child"], second.batch_id)
+    with tenant_context(acme):
+        assert [(reason.code, reason.detail) for reason in reasons_of(parent)] == [
+            ("awaits_children", "Waits for its children: 0 of 2 have ended.")
+        ]
+    run(first)
+    fold_batches()
+    assert reload(parent).state == "suspended"
+    assert run(second).state == "discarded"
+    fold_batches()
+    assert reload(parent).state == "available"
+    parent = run(parent)
+    assert parent.state == "completed"
+    assert parent.result == {"found": [["completed", {"number": 0}, ""], ["discarded", None, "odd_number"]]}
+    assert outcomes(parent) == ["yielded", "completed"]
+    assert parent.attempt == 0
+    assert "execution.awaits_children" in event_names(parent)
+    assert "job.children_ended" in event_names(parent)
+
+
+def test_a_job_that_waits_for_nobody_goes_on_at_once(acme: Tenant, run: Run, follow: Follow) -> None:
+    follow(lambda context: Complete({"n": len(context.children())}) if context.state else AwaitChildren({"a": 1}))
+    (parent,) = submit(acme, kind="scripted")
+    assert run(parent).state == "suspended"
+    fold_batches()
+    assert run(parent).result == {"n": 0}
+
+
+@pytest.mark.parametrize("ending", ["completed", "yielded"])
+def test_children_are_submitted_whether_or_not_anybody_waits(
+    acme: Tenant, run: Run, follow: Follow, ending: str
+) -> None:
+    def process(context: JobContext) -> object:
+        if context.payload or context.state:
+            return None
+        context.submit_child("scripted", {"is_child": True})
+        return Complete() if ending == "completed" else Yielded({"is_next": True})
+
+    follow(process)
+    (parent,) = submit(acme, kind="scripted")
+    run(parent)
+    with tenant_context(acme):
+        assert Job.objects.filter(parent_id=parent.pk, payload={"is_child": True}).count() == 1
+        batch = Batch.objects.get()
+    assert (batch.total, batch.waiting_job_id, batch.closed_at is not None) == (1, None, True)
+
+
+def test_a_failed_attempt_has_submitted_nobody(acme: Tenant, run: Run, follow: Follow) -> None:
+    def process(context: JobContext) -> object:
+        context.submit_child("scripted", {"is_child": True})
+        raise ValueError("no")
+
+    follow(process)
+    (parent,) = submit(acme, kind="scripted")
+    assert run(parent).state == "retryable"
+    with tenant_context(acme):
+        assert not Batch.objects.exists()
+
+
+def test_a_child_that_is_refused_fails_its_parent_and_leaves_no_other(acme: Tenant, run: Run, follow: Follow) -> None:
+    def process(context: JobContext) -> object:
+        context.submit_child("scripted", {})
+        context.submit_child("sleep", {"seconds": "x"})
+        return AwaitChildren({"a": 1})
+
+    follow(process)
+    (parent,) = submit(acme, kind="scripted")
+    parent = run(parent)
+    assert (parent.state, parent.error_type) == ("discarded", "payload_invalid")
+    with tenant_context(acme):
+        assert Job.objects.count() == 1
+        assert not Batch.objects.exists()
+
+
+def test_too_many_children_are_refused(acme: Tenant, run: Run, follow: Follow) -> None:
+    def process(context: JobContext) -> object:
+        for _ in range(1_001):
+            context.submit_child("noop")
+        return None
+
+    follow(process)
+    (parent,) = submit(acme, kind="scripted")
+    assert run(parent).error_type == "too_many_children"
+
+
+def test_a_parent_that_was_cancelled_while_it_asked_has_no_children(acme: Tenant, run: Run, follow: Follow) -> None:
+    (parent,) = submit(acme, kind="scripted")
+
+    def process(context: JobContext) -> object:
+        context.submit_child("noop")
+        with tenant_context(acme):
+            cancel_job(job_id=parent.pk)
+        return AwaitChildren({"a": 1})
+
+    follow(process)
+    assert run(parent).state == "cancelled"
+    with tenant_context(acme):
+        assert Job.objects.count() == 1
+
+
+def test_the_children_of_a_cancelled_parent_are_cancelled(acme: Tenant, run: Run, follow: Follow) -> None:
+    follow(fan_out)
+    (parent,) = submit(acme, kind="scripted")
+    run(parent)
+    with tenant_context(acme):
+        cancel_job(job_id=parent.pk)
+    assert tend_cancellations() == 2
+    fold_batches()
+    with tenant_context(acme):
+        assert Batch.objects.get().state == "cancelled"
+    assert [child.state for child in children(parent)] == ["cancelled", "cancelled"]
+    assert reload(parent).state == "cancelled"
