@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help environment environment-dev demo dev test test-matrix lint format browser-test chromium pgbouncer-test pgbouncer bench bench-basics bench-fairness bench-simulated chaos soak requirements clean
+.PHONY: help environment environment-dev demo dev test test-matrix lint format browser-test chromium pgbouncer-test pgbouncer bench bench-basics bench-fairness bench-workloads bench-simulated chaos soak requirements clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -86,6 +86,9 @@ bench: bench-basics ## Run all the benchmarks
 
 bench-basics: environment ## Measure everything but the longest on this machine (BENCH="recall latency" picks)
 	@$(SERVERS) -- $(PY) -m benchmarks $(BENCH)
+
+bench-workloads: environment ## Documents, workflow nodes and pipeline entities on this machine, five minutes
+	@$(SERVERS) -- $(PY) -m benchmarks workloads
 
 bench-simulated: environment ## The fair scheduler's numbers in simulation: no server, half a minute
 	@$(PY) -m benchmarks.simulated

@@ -1,0 +1,180 @@
+"""What the built-in workloads reach on this machine: documents, workflow nodes, entities of pipelines."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import batched, pairwise
+from pathlib import Path
+from uuid import UUID
+
+from django.core.files.base import ContentFile
+from django.db.models import Max, Min
+
+from benchmarks.clocked.clock import VARIABLE
+from benchmarks.outcome import Outcome
+from jobsplatform.demo.corpus import read_corpus
+from jobsplatform.demo.processes import running_platform
+from jobsplatform.demo.provision import ACTOR
+from scheduling.lifecycle import TERMINAL_STATES, JobState
+from scheduling.models import Execution, Job
+from scheduling.processors.document_indexing.uploads import upload_documents
+from scheduling.processors.files.services import upload_files
+from scheduling.processors.rag_pipeline.runs import start_run as start_pipeline
+from scheduling.processors.rag_pipeline.services import create_pipeline
+from scheduling.processors.retrieval.services import create_dataset
+from scheduling.processors.workflow_execution.runs import start_run as start_workflow
+from scheduling.processors.workflow_execution.services import create_workflow
+from tenants.context import acting_as, all_tenants, tenant_context
+from tenants.models import Tenant
+from tenants.services.tenants import create_tenant
+
+PLAN = "professional"
+ROUNDS = 3
+BATCH_FILES = 50
+RUNS, CHAIN = 40, 25
+PART_SECONDS = 300.0
+LOOK_SECONDS = 0.2
+NODES_TARGET, SHARE_TARGET = 200.0, 0.05
+
+
+def measure(folder: Path) -> Outcome:
+    """Each part on the platform as `run_platform` starts it, its backlog made while nothing runs."""
+    clock = folder / "clock"
+    clock.mkdir()
+    rows: list[list[str]] = [["what", "measured", "target", "how"]]
+    documents, share, whole = _measure_documents(folder, clock)
+    nodes = _measure_nodes(folder)
+    entities = _measure_entities(folder)
+    rows += [
+        ["documents indexed a minute", f"{documents:,.0f}", "–", f"the demonstration's corpus for {ROUNDS} tenants"],
+        ["the platform's part of the time in slots, documents", f"{share:.1%}", f"≤ {SHARE_TARGET:.0%}", "clocked"],
+        ["the same with the way from one job to the next", f"{whole:.1%}", "–", "of all time of all slots"],
+        ["workflow nodes a second", f"{nodes:,.0f}", f"≥ {NODES_TARGET:,.0f}", f"{RUNS} runs of {CHAIN + 2} nodes"],
+        ["pipeline entities a minute", f"{entities:,.0f}", "–", "the corpus as files of one run"],
+    ]
+    return Outcome(
+        name="workloads",
+        title="The built-in workloads",
+        rows=rows,
+        target=f"≥ {NODES_TARGET:,.0f} nodes a second, ≤ {SHARE_TARGET:.0%} of slots' time for the platform",
+        is_met=nodes >= NODES_TARGET and share <= SHARE_TARGET,
+        method=(
+            "Web, dispatcher, beat and one worker with a slot a core, PostgreSQL and the broker beside them on the same"
+            " cores; real extraction, real embeddings. Each part from its first start to its last end. A node is stored"
+            " by a transaction of its own before the next begins. The platform's part is everything between a message"
+            " and the end of its settlement that is neither the processor's computing nor its effects' writing: the"
+            " start, fences, checkpoints, progress, logs and the settlement."
+        ),
+        reproduce="make bench-workloads",
+    )
+
+
+def _measure_documents(folder: Path, clock: Path) -> tuple[float, float, float]:
+    """Documents a minute; the platform's part of the time in messages, and of all time of the slots."""
+    # A tenant each: what one has embedded is not embedded again for it.
+    tenants = [_tenant(f"documents-{number}") for number in range(ROUNDS)]
+    for tenant in tenants:
+        with tenant_context(tenant):
+            dataset = create_dataset(tenant=tenant, name="library")
+            for contents in batched(_corpus(), BATCH_FILES):
+                upload_documents(tenant=tenant, dataset=dataset, files=contents)
+    with _clocked(clock):
+        ended, seconds = _run(folder, tenants)
+    lines = [json.loads(line) for path in clock.glob("*.jsonl") for line in path.read_text().splitlines()]
+    lines = [line for line in lines if line["is_document"]]
+    own = sum(line["own"] for line in lines)
+    return 60 * ended / seconds, 1 - own / sum(line["slot"] for line in lines), 1 - own / (_slots() * seconds)
+
+
+def _measure_nodes(folder: Path) -> float:
+    """Nodes that ended a second: chains of templates, so that each waits for the one before to be stored."""
+    tenant = _tenant("workflows")
+    names = ["start", *(f"step_{number}" for number in range(CHAIN)), "end"]
+    nodes = [
+        {"id": name, "type": "template", "config": {"template": "{{ inputs.word }} " + name}}
+        if name.startswith("step")
+        else {"id": name, "type": name, "config": {"inputs": {"word": {"type": "string"}}} if name == "start" else {}}
+        for name in names
+    ]
+    edges = [{"from": before, "to": after} for before, after in pairwise(names)]
+    with tenant_context(tenant):
+        workflow = create_workflow(tenant=tenant, name="chain", definition={"nodes": nodes, "edges": edges})
+        for _ in range(RUNS):
+            start_workflow(tenant=tenant, workflow=workflow, inputs={"word": "word"})
+    ended, seconds = _run(folder, [tenant])
+    return ended * len(names) / seconds
+
+
+def _measure_entities(folder: Path) -> float:
+    """Entities that ended a minute in one run over the corpus."""
+    tenant = _tenant("pipelines")
+    with tenant_context(tenant):
+        create_dataset(tenant=tenant, name="library")
+        files = [file for part in batched(_corpus(), BATCH_FILES) for file in upload_files(tenant=tenant, files=part)]
+        sources = [{"type": "file", "file": str(file.pk)} for file in files]
+        pipeline = create_pipeline(
+            tenant=tenant,
+            name="corpus",
+            definition={"datasource": {"sources": sources}, "load": {"dataset": "library"}},
+        )
+        start_pipeline(tenant=tenant, pipeline_id=pipeline.pk)
+    _, seconds = _run(folder, [tenant])
+    return 60 * len(sources) / seconds
+
+
+def _corpus() -> Iterator[ContentFile[bytes]]:
+    return (ContentFile(path.read_bytes(), name=path.name) for path in read_corpus().good)
+
+
+def _run(folder: Path, tenants: Sequence[Tenant]) -> tuple[int, float]:
+    """Start the platform, let all jobs of these end; how many completed, and seconds from first start to last end."""
+    ids = [tenant.pk for tenant in tenants]
+    with running_platform(folder / f"{tenants[0].slug}.log") as platform:
+        _wait_until(lambda: not _open_jobs(ids), platform.require_alive)
+    with all_tenants():
+        spans = Execution.objects.filter(tenant_id__in=ids, started_at__isnull=False)
+        times = spans.aggregate(first=Min("started_at"), last=Max("ended_at"))
+        completed = Job.objects.filter(tenant_id__in=ids, state=JobState.COMPLETED).count()
+    return completed, (times["last"] - times["first"]).total_seconds()
+
+
+def _wait_until(is_so: Callable[[], bool], require_alive: Callable[[], None]) -> None:
+    deadline = time.monotonic() + PART_SECONDS
+    while not is_so():
+        require_alive()
+        if time.monotonic() >= deadline:
+            raise TimeoutError(f"Not within {PART_SECONDS:.0f} s.")
+        time.sleep(LOOK_SECONDS)
+
+
+def _open_jobs(ids: Sequence[UUID]) -> int:
+    with all_tenants():
+        return Job.objects.filter(tenant_id__in=ids).exclude(state__in=TERMINAL_STATES).count()
+
+
+def _tenant(slug: str) -> Tenant:
+    with acting_as(ACTOR):
+        return create_tenant(slug=f"bench-{slug}", plan=PLAN)
+
+
+def _slots() -> int:
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def _clocked(folder: Path) -> Iterator[None]:
+    """What is started within clocks its documents."""
+    before = os.environ.get("DJANGO_SETTINGS_MODULE")
+    os.environ |= {"DJANGO_SETTINGS_MODULE": "benchmarks.clocked.settings", VARIABLE: str(folder)}
+    try:
+        yield
+    finally:
+        del os.environ[VARIABLE]
+        if before is None:
+            del os.environ["DJANGO_SETTINGS_MODULE"]
+        else:
+            os.environ["DJANGO_SETTINGS_MODULE"] = before
