@@ -24,4 +24,3 @@ message_refused = Signal()  # reason
 circuit_opened = Signal()  # tenant_id (None: shared), kind, dependency, is_again
 yields_decided = Signal()  # asked, withdrawn
 worker_given_up = Signal()  # pool, worker_id, reason
-cache_asked = Signal()  # cache, hits, misses

@@ -15,8 +15,8 @@ import numpy as np
 
 from scheduling.processors.retrieval.embedding import DIMENSIONS, Vectors
 from scheduling.processors.retrieval.models import Chunk
-from scheduling.signals import cache_asked
 from tenants.context import tenant_context
+from tenants.signals import cache_asked
 
 CACHE = "embeddings"
 
@@ -47,6 +47,8 @@ def embed_anew(
     missing = {digest: text for digest, text in zip(digests, texts, strict=True) if digest not in known}
     if missing:
         known |= dict(zip(missing, embed(list(missing.values())), strict=True))
-    cache_asked.send(sender=None, cache=CACHE, hits=reused, misses=len(digests) - reused)
+    for place, count in (("reused", reused), ("computed", len(digests) - reused)):
+        if count:
+            cache_asked.send(None, cache=CACHE, place=place, count=count)
     vectors = np.asarray([known[digest] for digest in digests], dtype=np.float32).reshape(len(texts), DIMENSIONS)
     return Embedded(vectors, reused)
