@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.core.files.uploadedfile import SimpleUploadedFile
 
 from scheduling.models import Job
 from scheduling.processors.document_indexing.uploads import upload_documents
@@ -73,8 +74,6 @@ def succeeded(tenant: Tenant, job: Job) -> set[tuple[str, tuple[int, ...]]]:
 
 
 def test_the_examples_run(worker: ManagedProcess, acme: Tenant, model: ModelServer, platform: Platform) -> None:
-    from django.core.files.uploadedfile import SimpleUploadedFile
-
     dataset = create_dataset(tenant=acme, name="handbook", chunk_size=60)
     text = b"The scheduler gives every tenant its share of the workers. Lunch is at noon."
     upload_documents(tenant=acme, dataset=dataset, files=[SimpleUploadedFile("a.txt", text)])

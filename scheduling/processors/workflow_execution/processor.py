@@ -25,6 +25,8 @@ class WorkflowExecution(TaskProcessor):
         "required": ["workflow_id"],
         "additionalProperties": False,
     }
+    # A search by meaning has the embedding model in the process.
+    memory_class = "medium"
     # A run gives its slot back at its nodes; the setting max_seconds bounds what it may work for in all.
     timeout_seconds = 3_600.0
     # Its nodes have effects outside: it is settled before the next begins.

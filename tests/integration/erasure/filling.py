@@ -44,7 +44,7 @@ PLAIN: dict[str, Any] = {
     "interval": "1 s",
 }
 # Columns whose values a constraint names.
-SPECIAL: dict[tuple[str, str], Any] = {}
+SPECIAL: dict[tuple[str, str], Any] = {("workflow_execution_approval", "state"): "pending"}
 
 
 def fill(tenant: Tenant) -> None:

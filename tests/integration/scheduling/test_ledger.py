@@ -29,6 +29,8 @@ ENDINGS: dict[str, Verdict] = {
         id_, fence, FAILURE, failed_attempts=1, policy=RETRIES, outcome=verdicts.Outcome.TIMED_OUT
     ),
     "yielded": lambda id_, fence: verdicts.yielded(id_, fence, {"at": 1}),
+    "put_off": lambda id_, fence: verdicts.put_off(id_, fence, {"at": 1}, seconds=60),
+    "suspended": lambda id_, fence: verdicts.suspended(id_, fence, {"at": 1}, seconds=None),
     "shutdown": verdicts.shut_down,
     "cancelled": verdicts.cancelled,
     "expired": verdicts.expired,

@@ -155,6 +155,8 @@ class Walk:
             [
                 lambda: verdicts.completed(id_, fence, {"ok": True}),
                 lambda: verdicts.yielded(id_, fence, {"at": 1}),
+                lambda: verdicts.put_off(id_, fence, {"at": 1}, seconds=5),
+                lambda: verdicts.suspended(id_, fence, {"at": 1}, seconds=5),
                 lambda: verdicts.shut_down(id_, fence),
                 lambda: verdicts.expired(id_, fence),
                 lambda: verdicts.crashed(

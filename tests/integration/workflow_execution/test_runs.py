@@ -19,6 +19,8 @@ from scheduling.services.rescue import run_sweep
 from scheduling.services.upkeep.registry import Budget
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
+from tenants.services.settings import change_settings
+from tests.integration.scheduling.acts import submit
 from tests.integration.workflow_execution.conftest import Runs, nodes_of, run_of
 from tests.model_server import ModelServer
 from tests.unit.workflow_execution.definitions import condition, each, node, workflow
@@ -274,10 +276,8 @@ def test_a_request_does_not_lead_inside(runs: Runs, acme: Tenant, url: str) -> N
     assert (job.state, job.error_type) == ("discarded", "address_refused")
 
 
-def test_a_run_takes_no_more_steps_than_its_tenant_may(runs: Runs, acme: Tenant, settings) -> None:
-    from tenants.services.settings import change_settings
-
-    change_settings(tenant=acme, changes={"workflow_execution.max_steps": 5}, reason="a test")
+def test_a_run_takes_no_more_steps_than_its_tenant_may(runs: Runs, acme: Tenant) -> None:
+    change_settings(tenant=acme, values={"workflow_execution.max_steps": 5}, by_platform=True)
     job = runs.run(acme, workflow(each("each", list(range(9)), node("x"))))
     assert (job.state, job.error_type) == ("discarded", "step_limit")
     assert run_of(job).state == "failed"
@@ -296,8 +296,6 @@ def test_a_run_that_was_cancelled_leaves_no_open_question(runs: Runs, acme: Tena
 
 
 def test_a_submission_that_names_no_workflow_is_refused_for_good(runs: Runs, acme: Tenant) -> None:
-    from tests.integration.scheduling.acts import submit
-
     (job,) = submit(acme, kind="workflow_execution", payload={"workflow_id": "0" * 8 + "-0000-0000-0000-" + "0" * 12})
     job = runs.go(job)
     assert (job.state, job.error_type) == ("discarded", "workflow_not_found")

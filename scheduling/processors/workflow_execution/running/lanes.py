@@ -6,12 +6,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
-from django.db import Error as DatabaseError
+from django.db import InterfaceError, OperationalError
 
-from scheduling.processors.base import JobContext, PermanentError, TransientError
+from scheduling.processors.base import Interrupted, JobContext, PermanentError, TransientError
 from scheduling.processors.model_endpoints import event_loop
 from scheduling.processors.workflow_execution.engine.state import NodeError
 from scheduling.processors.workflow_execution.engine.tasks import Task
@@ -81,8 +81,12 @@ class Lanes:
 
 
 def failure_of(error: Exception) -> NodeError:
-    """What an error of a node's work means for the node."""
+    """What an error of a node's work means for the node. That the database is away is no node's error: it is raised."""
     match error:
+        case OperationalError() if "statement timeout" in str(error):
+            return NodeError("timed_out", "The database took too long.", is_transient=True)
+        case OperationalError() | InterfaceError():
+            raise error
         case TemplateFailedError():
             return NodeError("template_failed", str(error))
         case VariableMissingError():
@@ -93,8 +97,6 @@ def failure_of(error: Exception) -> NodeError:
             return NodeError(error.code, str(error), is_transient=True, retry_after_seconds=error.retry_after_seconds)
         case DomainError():
             return NodeError(error.code, error.detail, is_transient=error.category == "unavailable")
-        case DatabaseError() if "statement timeout" in str(error):
-            return NodeError("timed_out", "The database took too long.", is_transient=True)
     logger.error("workflow.node_failed", exc_info=error)
     return NodeError("internal_error", f"The node broke: {type(error).__name__}.", is_transient=True)
 
@@ -109,7 +111,9 @@ async def _within(work: Callable[[], Awaitable[Result]], seconds: float) -> Resu
 
 def _answer_of(one: _AtWork) -> Result | NodeError:
     if one.future.cancelled():
-        one.dependency.close()
+        with suppress(Interrupted), one.dependency:
+            # It has not answered, neither well nor badly.
+            raise Interrupted("dropped")
         return NodeError("cancelled", "It is not needed any more.")
     try:
         with one.dependency:

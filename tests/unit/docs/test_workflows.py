@@ -1,0 +1,46 @@
+"""The page of workflows and its schema say what the code says."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from django.conf import settings
+
+from scheduling.processors.workflow_execution.definition.graph_checks import __file__ as graph_checks
+from scheduling.processors.workflow_execution.definition.node_types import NODE_TYPES, OPERATORS
+from scheduling.processors.workflow_execution.definition.schema import definition_schema
+from scheduling.processors.workflow_execution.definition.templates import _FILTERS
+from scheduling.processors.workflow_execution.tenant_settings import SETTINGS
+
+DOCS = Path(settings.BASE_DIR) / "docs"
+PAGE = (DOCS / "workflows.md").read_text()
+
+
+def test_the_schema_in_the_docs_is_the_published_one() -> None:
+    assert json.loads((DOCS / "workflow.schema.json").read_text()) == definition_schema()
+
+
+def test_every_type_with_its_config_and_outputs_is_told() -> None:
+    rows = {row.split("`")[1]: row for row in PAGE.splitlines() if row.startswith("| `")}
+    for name, kind in NODE_TYPES.items():
+        missing = [word for word in (*kind.properties, *(kind.outputs or ())) if f"`{word}" not in rows[name]]
+        assert not missing, (name, missing)
+
+
+def test_operators_filters_settings_and_faults_are_told() -> None:
+    assert all(f"`{operator}`" in PAGE for operator in OPERATORS)
+    listed = re.search(r"the filters `([a-z\s]+)`", PAGE)
+    assert listed is not None
+    aliases = {"d", "e", "count", "items", "string", "list", "escape"}
+    assert set(listed[1].split()) | aliases == _FILTERS | aliases
+    assert all(
+        f"`{setting.key.rpartition('.')[2]}`" in PAGE
+        or setting.key in PAGE
+        or f"`.{setting.key.rpartition('.')[2]}`" in PAGE
+        for setting in SETTINGS.settings
+    )
+    codes = set(re.findall(r'yield "([a-z_]+)"', Path(graph_checks).read_text()))
+    assert codes
+    assert all(f"`{code}`" in PAGE for code in codes)
