@@ -352,6 +352,7 @@ GET    scheduling/job/{job}/log/             logs.view
 GET    scheduling/job/{job}/log/download/    logs.view
 GET    files/uploadedfile/upload/            files.manage
 POST   files/uploadedfile/upload/            files.manage      {"tenant": "{tenant}", "files": "@b.txt"} 302
+GET    rag_pipeline/pipelinerun/{pipeline_run}/part/ pipelines.view
 GET    retrieval/dataset/{dataset}/search/   datasets.view
 GET    workflow_storage/workflowrun/{workflow_run}/body/ jobs.view
 GET    retrieval/document/upload/            datasets.manage

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from scheduling.processors.rag_pipeline.pace import Pace
 from scheduling.processors.rag_pipeline.repository import Entity, EntityGoneError, Plan
 from scheduling.processors.rag_pipeline.steps import Prepared, Steps
 from scheduling.processors.rag_pipeline.storing import Result, Stored, store_results
+from scheduling.processors.retrieval.extraction.limits import MIB
 from scheduling.processors.retrieval.repository import DocumentSource
 from scheduling.processors.retrieval.splitting import Passage
 
@@ -204,7 +206,7 @@ def resident_mib() -> float:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except (OSError, IndexError, ValueError):
         return 0.0
-    return pages * 4_096 / 1_048_576
+    return pages * os.sysconf("SC_PAGE_SIZE") / MIB
 
 
 def _is_for_the_run(error: BaseException | None) -> bool:

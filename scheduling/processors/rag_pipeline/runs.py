@@ -58,9 +58,9 @@ def start_run(
     """
     with tenant_context(tenant):
         version = _find_version(pipeline_id, number)
-        given = sources_of(version.definition) if sources is None else sources
-        if sources is not None and (faults := find_source_faults(list(sources))):
+        if sources is not None and (faults := find_source_faults(sources)):
             raise SourcesInvalidError(errors=[fault.as_json() for fault in faults])
+        given = sources_of(version.definition) if sources is None else sources
         if not given:
             raise SourcesMissingError
         hold_files(given)

@@ -571,6 +571,7 @@ CONSOLE_READS = (
     "scheduling/job/{job}/body/",
     "scheduling/deadletter/groups/",
     "tenants/auditverification/{verification}/part/",
+    "rag_pipeline/pipelinerun/{pipeline_run}/part/",
     "retrieval/dataset/{dataset}/search/",
     "workflow_execution/workflow/{workflow}/versions/1/",
 )

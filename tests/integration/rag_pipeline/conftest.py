@@ -248,6 +248,10 @@ def entities_of(run: PipelineRun) -> list[Any]:
         return list(find_entities().filter(run_id=run.pk).order_by("position"))
 
 
+def files_in(root: Path) -> int:
+    return sum(path.is_file() for path in root.rglob("*"))
+
+
 def chunks_of(entity: PipelineEntity) -> list[str]:
     """The texts of the document that an entity became, in order; positions without a gap or a repeat."""
     with tenant_context(entity.tenant_id):

@@ -82,6 +82,8 @@ def test_what_is_wrong_with_the_sources_of_a_run_is_told_with_its_place(acme_api
     wrong = acme_api.post(runs, {"sources": [{"type": "url", "url": "http://127.1/"}]}, format="json")
     assert (wrong.status_code, wrong.json()["code"]) == (422, "sources_invalid")
     assert wrong.json()["errors"][0]["field"] == "$.sources[0].url"
+    for odd in (5, "text", {"type": "text"}, [5]):
+        assert acme_api.post(runs, {"sources": odd}, format="json").json()["code"] == "sources_invalid"
     unknown = acme_api.post(runs, {"version": 7, "sources": [text("a.txt", "x")]}, format="json")
     assert unknown.status_code == 404
 

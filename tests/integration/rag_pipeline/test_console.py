@@ -53,6 +53,7 @@ def test_a_member_makes_edits_runs_and_retries(member: Client, acme: Tenant, dat
             (2, "shorter"),
         ]
     begun = member.post(f"{PIPELINES}{pipeline.pk}/act/run/")
+    assert "data-live" in member.get(begun["Location"]).content.decode()
     with tenant_context(acme):
         run = PipelineRun.objects.get()
     assert begun["Location"] == f"{RUNS}{run.pk}/change/"
@@ -61,6 +62,11 @@ def test_a_member_makes_edits_runs_and_retries(member: Client, acme: Tenant, dat
     (entity,) = entities_of(run)
     assert "file_without_text" in shown
     assert f"{ENTITIES}{entity.pk}/act/retry/" in shown
+    assert "data-live" not in shown
+    part = member.get(f"{RUNS}{run.pk}/part/")
+    assert (part.status_code, "0 of 1 completed, 1 in error" in part.content.decode()) == (200, True)
+    same = member.get(f"{RUNS}{run.pk}/part/", headers={"If-None-Match": part["ETag"]})
+    assert same.status_code == 304
     assert member.post(f"{ENTITIES}{entity.pk}/act/retry/").status_code == 302
     assert entities_of(run)[0].shown_state == "waiting"
     for listed in (PIPELINES, RUNS, ENTITIES, f"{RUNS}?state=running", f"{ENTITIES}?state=error"):

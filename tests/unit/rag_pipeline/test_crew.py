@@ -18,6 +18,12 @@ _said: ContextVar[str] = ContextVar("said", default="nothing")
 PATIENCE_SECONDS = 30.0
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end waits for threads as long as a busy machine takes."""
+    monkeypatch.setattr(crews, "LEAVE_SECONDS", PATIENCE_SECONDS)
+
+
 def step(compute: Any) -> Step:
     return Step(uuid4(), "step", compute, 0.0)
 
