@@ -58,10 +58,17 @@ def rotate_secret(*, webhook_id: UUID, reason: str = "") -> ShownSecret:
     """Give a webhook of the scope a new secret; the one before signs beside it for a day."""
     secret = new_secret()
     webhook = get_webhook(webhook_id, is_locked=True)
+    before = webhook.rotated_at or webhook.created_at
     webhook.previous_sealed_secret, webhook.sealed_secret = webhook.sealed_secret, seal(secret)
     webhook.rotated_at = read_clock()
     webhook.save(update_fields=["previous_sealed_secret", "sealed_secret", "rotated_at"])
-    record_audit(action="webhook.rotated", target=webhook, reason=reason)
+    record_audit(
+        action="webhook.rotated",
+        target=webhook,
+        before={"since": before.isoformat()},
+        after={"since": webhook.rotated_at.isoformat()},
+        reason=reason,
+    )
     return ShownSecret(webhook, secret)
 
 
