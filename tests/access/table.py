@@ -289,6 +289,8 @@ GET    scheduling/job/{job}/log/download/    logs.view
 GET    files/uploadedfile/upload/            files.manage
 POST   files/uploadedfile/upload/            files.manage      {"tenant": "{tenant}", "files": "@b.txt"} 302
 GET    retrieval/dataset/{dataset}/search/   datasets.view
+GET    retrieval/document/reindex/           datasets.manage
+POST   retrieval/document/reindex/           datasets.manage   {"dataset": "{dataset}"} 302
 GET    retrieval/document/upload/            datasets.manage
 POST   retrieval/document/upload/            datasets.manage   {"dataset": "{dataset}", "files": "@b.txt"} 302
 POST   scheduling/upkeeprun/run/partitions/  upkeep.run                                302
