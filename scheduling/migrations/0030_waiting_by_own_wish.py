@@ -43,4 +43,9 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name="execution", name="outcome", field=models.CharField(choices=_OUTCOMES, max_length=12)
         ),
+        migrations.AlterField(
+            model_name="kindhour",
+            name="outcome",
+            field=models.CharField(blank=True, choices=_OUTCOMES, max_length=12),
+        ),
     ]

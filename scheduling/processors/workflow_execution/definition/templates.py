@@ -13,7 +13,8 @@ from functools import lru_cache
 from typing import Any, Final
 
 from jinja2 import StrictUndefined, TemplateError, nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 MAX_SOURCE_CHARACTERS: Final = 64_000
 MAX_OUTPUT_CHARACTERS: Final = 512_000
@@ -213,7 +214,7 @@ def _replace(text: str, old: str, new: str) -> str:
 
 
 def _sum(values: Iterable[Any], attribute: str | None = None) -> float:
-    numbers = [value[attribute] if attribute is not None else value for value in values]
+    numbers: list[float] = [value[attribute] if attribute is not None else value for value in values]
     if not all(_is_number(number) for number in numbers):
         raise TemplateFailedError("sum adds numbers.")
     return sum(numbers)

@@ -11,6 +11,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 FORMAT: Final = 1
+# The version of a run's record before its first start.
+FIRST_RECORD: Final = 1
 type Indexes = tuple[int, ...]
 # A list of one value, or the number of one that was put aside; None where there is none.
 type Stored = list[Any] | int | None
@@ -95,9 +97,9 @@ class Step:
         content: dict[str, Any] = {"s": self.status.value, "v": self.version}
         if self.attempt != 1:
             content["a"] = self.attempt
-        for name, value in (("c", self.case), ("o", self.outputs), ("e", self.error), ("d", self.due_at)):
-            if value is not None:
-                content[name] = list(value) if name == "e" else value
+        error = list(self.error) if self.error is not None else None
+        said = {"c": self.case, "o": self.outputs, "e": error, "d": self.due_at}
+        content |= {name: value for name, value in said.items() if value is not None}
         if self.wait is not None:
             content["w"] = self.wait.value
         if self.count is not None:
@@ -132,7 +134,7 @@ class RunState:
     workflow_version: int
     inputs: Stored = None
     steps: dict[Key, Step] = field(default_factory=dict)
-    version: int = 0
+    version: int = FIRST_RECORD
     step_count: int = 0
     tokens: int = 0
     active_seconds: float = 0.0
