@@ -232,6 +232,7 @@ POST logout/                               session.closed        auth.user
 POST password_change/                      user.password_changed auth.user
 POST auth/user/{user}/password/            user.changed          auth.user
 POST files/uploadedfile/upload/            files.uploaded        files.uploadedfile
+POST retrieval/document/reindex/           dataset.reindexed     retrieval.dataset
 POST retrieval/document/upload/            documents.uploaded    retrieval.dataset
 POST scheduling/deadletter/requeue/        job.retried           scheduling.job
 POST workflow_execution/workflow/{workflow}/run/ job.submitted   scheduling.job

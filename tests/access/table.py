@@ -355,6 +355,8 @@ POST   files/uploadedfile/upload/            files.manage      {"tenant": "{tena
 GET    rag_pipeline/pipelinerun/{pipeline_run}/part/ pipelines.view
 GET    retrieval/dataset/{dataset}/search/   datasets.view
 GET    workflow_storage/workflowrun/{workflow_run}/body/ jobs.view
+GET    retrieval/document/reindex/           datasets.manage
+POST   retrieval/document/reindex/           datasets.manage   {"dataset": "{dataset}"} 302
 GET    retrieval/document/upload/            datasets.manage
 POST   retrieval/document/upload/            datasets.manage   {"dataset": "{dataset}", "files": "@b.txt"} 302
 GET    workflow_execution/workflow/{workflow}/run/ jobs.submit

@@ -14,7 +14,7 @@ from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from scheduling.processors.document_indexing.renewal import reindex_document
+from scheduling.processors.document_indexing.renewal import reindex_dataset, reindex_document
 from scheduling.processors.document_indexing.selectors import SHOWN_STATUSES, find_documents
 from scheduling.processors.document_indexing.services import (
     delete_document,
@@ -33,6 +33,10 @@ from tenants.permissions import Permission
 
 _PHASES = ("created_at", "parsing_at", "cleaning_at", "splitting_at", "indexing_at", "completed_at", "error_at")
 _DATASET_CHOICES = 200
+_REINDEX_NOTE = (
+    "Each document answers searches with its old chunks until its new ones are whole; for that time both count as"
+    " vector space."
+)
 _ENDED_OR_PAUSED = ("completed", "error", "paused")
 _UPLOAD_NOTE = (
     "All files are taken or none. One job indexes each; a file whose content is in the dataset already is not indexed"
@@ -49,6 +53,23 @@ class UploadForm(forms.Form):
         super().__init__(*args, **kwargs)
         # Here and not above, for there `files` is what a form calls the files that it was given.
         self.fields["files"] = ManyFilesField(help_text="PDF, DOCX, HTML, Markdown, text or CSV; at most 50 MiB each.")
+        field: Any = self.fields["dataset"]
+        field.queryset = Dataset.objects.order_by("-id").select_related("tenant")
+
+
+class ReindexForm(forms.Form):
+    """Which dataset is indexed anew, how much of it, and why."""
+
+    dataset: forms.ModelChoiceField[Dataset] = forms.ModelChoiceField(queryset=None)
+    everything = forms.BooleanField(
+        required=False,
+        label="All documents",
+        help_text="Not only those that the settings, or another embedding model, have left behind.",
+    )
+    reason = forms.CharField(max_length=500, required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         field: Any = self.fields["dataset"]
         field.queryset = Dataset.objects.order_by("-id").select_related("tenant")
 
@@ -182,7 +203,41 @@ class DocumentAdmin(ReadOnlyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         upload = self.guard(self.upload_view, Permission.DATASETS_MANAGE)
-        return [path("upload/", upload, name="retrieval_document_upload"), *super().get_urls()]
+        reindex = self.guard(self.reindex_view, Permission.DATASETS_MANAGE)
+        return [
+            path("upload/", upload, name="retrieval_document_upload"),
+            path("reindex/", reindex, name="retrieval_document_reindex"),
+            *super().get_urls(),
+        ]
+
+    def reindex_view(self, request: HttpRequest) -> HttpResponse:
+        """Index a dataset's documents anew, after a look at what that means."""
+        form = ReindexForm(request.POST if request.method == "POST" else None, initial=request.GET.dict())
+        if form.is_valid():
+            asked, dataset = form.cleaned_data, form.cleaned_data["dataset"]
+            try:
+                renewal = reindex_dataset(
+                    tenant=_tenant_of(dataset),
+                    dataset=dataset,
+                    everything=asked["everything"],
+                    is_rated=True,
+                    reason=asked["reason"],
+                )
+            except DomainError as refusal:
+                form.add_error("dataset", refusal.detail)
+            else:
+                left = f" {renewal.remaining} are left: ask again for them." if renewal.remaining else ""
+                self.message_user(request, f"{renewal.documents} documents are indexed anew.{left}")
+                return HttpResponseRedirect(f"{reverse('admin:retrieval_document_changelist')}?dataset={dataset.pk}")
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Index a dataset anew",
+            "opts": self.opts,
+            "form": form,
+            "note": _REINDEX_NOTE,
+            "submit": "Index anew",
+        }
+        return TemplateResponse(request, "files/admin/upload.html", context)
 
     def upload_view(self, request: HttpRequest) -> HttpResponse:
         """Take files into a dataset: all of them, or none with the reasons."""
