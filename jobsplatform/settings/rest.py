@@ -37,6 +37,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "ExecutionStateEnum": "scheduling.selectors.history.EXECUTION_STATES",
         "CircuitStateEnum": "scheduling.models.circuits.STATE_CHOICES",
         "ApprovalStateEnum": "scheduling.processors.workflow_execution.models.ApprovalState",
+        "WorkflowRunStateEnum": "scheduling.processors.workflow_storage.records.SHOWN_STATES",
     },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

@@ -20,9 +20,9 @@ from scheduling.processors.workflow_storage.exceptions import RunNotFoundError
 from scheduling.processors.workflow_storage.models import WorkflowRun
 from scheduling.processors.workflow_storage.offloading import value_of
 from scheduling.processors.workflow_storage.pages import SHOWN_NODES, run_page_context
+from scheduling.processors.workflow_storage.records import SHOWN_STATES
 from scheduling.processors.workflow_storage.selectors import (
     HEAVY_FIELDS,
-    SHOWN_STATES,
     RunFilter,
     find_nodes,
     find_runs,

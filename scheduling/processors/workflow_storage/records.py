@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 type JsonObject = Mapping[str, Any]
@@ -36,6 +36,10 @@ class RunState(StrEnum):
 
 
 TERMINAL_STATES = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.SKIPPED})
+# A run whose job is suspended while it runs is shown so; it is never stored.
+PAUSED: Final = "paused"
+# Every state that a reader may meet.
+SHOWN_STATES: Final = (*(state.value for state in RunState), PAUSED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

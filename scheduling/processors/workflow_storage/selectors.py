@@ -18,12 +18,9 @@ from django.db.models.functions import Coalesce, NullIf
 
 from scheduling.processors.workflow_storage.exceptions import RunNotFoundError
 from scheduling.processors.workflow_storage.models import OPEN_STATES, NodeRun, PendingWrite, WorkflowRun
-from scheduling.processors.workflow_storage.records import TERMINAL_STATES, RunState
+from scheduling.processors.workflow_storage.records import PAUSED, TERMINAL_STATES, RunState
 from tenants.ids import uuid7_floor
 
-PAUSED: Final = "paused"
-# Every state that a reader may meet: those that are stored, and paused, which is the job's affair.
-SHOWN_STATES: Final = (*(state.value for state in RunState), PAUSED)
 _TERMINAL = sorted(TERMINAL_STATES)
 # What is shown so is stored as open.
 _OPEN_SHOWN: Final = {*OPEN_STATES, PAUSED}

@@ -9,8 +9,7 @@ from typing import Final
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from scheduling.processors.workflow_storage.records import RunState
-from scheduling.processors.workflow_storage.selectors import PAUSED
+from scheduling.processors.workflow_storage.records import PAUSED, RunState
 
 _MINUTE, _HOUR = 60, 3_600
 

@@ -13,7 +13,8 @@ from django.db import connection
 
 from scheduling.processors.document_indexing.uploads import upload_documents
 from scheduling.processors.retrieval.services import create_dataset
-from tenants.context import all_tenants
+from scheduling.processors.workflow_storage.repository import SynchronousRecords
+from tenants.context import all_tenants, tenant_context
 from tenants.models import Role, Tenant
 from tenants.services.api_keys import issue_api_key
 from tenants.services.erasure.catalog import count_rows, tenant_tables
@@ -21,6 +22,7 @@ from tenants.services.erasure.erasers import count_outside
 from tenants.services.memberships import add_member
 from tenants.services.sealing import seal_entries
 from tests.integration.console.conftest import make_work
+from tests.integration.workflow_storage.conftest import new_node, new_run
 
 _MISSING_COLUMNS = """
 SELECT a.attname, format_type(a.atttypid, a.atttypmod), t.typname, f.confrelid::regclass::text,
@@ -52,6 +54,9 @@ def fill(tenant: Tenant) -> None:
     upload_documents(tenant=tenant, dataset=dataset, files=[SimpleUploadedFile("a.txt", tenant.slug.encode())])
     add_member(tenant=tenant, user=User.objects.create_user(f"member-of-{tenant.slug}"), role=Role.OWNER)
     issue_api_key(tenant=tenant, name="spare")
+    run = new_run(tenant)
+    with tenant_context(tenant):
+        SynchronousRecords().save_many(run, [new_node(run)])
     seal_entries()
     for _ in range(3):  # a row may refer to one that the first round makes
         fill_the_rest(tenant)

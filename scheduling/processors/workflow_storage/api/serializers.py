@@ -8,7 +8,8 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from scheduling.processors.workflow_storage.offloading import StoredValue, value_of
-from scheduling.processors.workflow_storage.selectors import SHOWN_STATES, RunFilter
+from scheduling.processors.workflow_storage.records import SHOWN_STATES
+from scheduling.processors.workflow_storage.selectors import RunFilter
 from tenants.api.fields import MomentField, StrictSerializer
 
 
