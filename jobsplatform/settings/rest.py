@@ -36,6 +36,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "JobStateEnum": "scheduling.models.jobs.STATE_CHOICES",
         "ExecutionStateEnum": "scheduling.selectors.history.EXECUTION_STATES",
         "CircuitStateEnum": "scheduling.models.circuits.STATE_CHOICES",
+        "ApprovalStateEnum": "scheduling.processors.workflow_execution.models.ApprovalState",
         "WorkflowRunStateEnum": "scheduling.processors.workflow_storage.records.SHOWN_STATES",
     },
     "SWAGGER_UI_DIST": "SIDECAR",

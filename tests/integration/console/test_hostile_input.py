@@ -131,6 +131,7 @@ def test_a_pause_until_after_all_calendars_is_refused_and_its_tenant_stays_reada
 NAMED = [
     ("scheduling_schedule", {**SCHEDULE, "payload": "{}"}, "owner"),
     ("retrieval_dataset", {"chunk_size": "200", "chunk_overlap": "20"}, "owner"),
+    ("workflow_execution_workflow", {"definition": '{"nodes": []}'}, "owner"),
     ("tenants_apikey", {"scopes": ["jobs.view"]}, "owner"),
     ("tenants_tenant", {"slug": "initech", "plan": "1"}, "staff"),
     ("tenants_plan", {"slug": "gold", "tier": "1", "weight": "1"}, "staff"),

@@ -18,6 +18,7 @@ from django_celery_beat.models import IntervalSchedule
 
 from scheduling.models import CFSPlan, Queue, RoutingRule, Schedule, WorkerPool
 from scheduling.processors.retrieval.services import create_dataset, update_dataset
+from scheduling.processors.workflow_execution.services import create_workflow, update_workflow
 from scheduling.services.cfs_plans import update_cfs_plan
 from scheduling.services.schedules.definitions import create_schedule, pause_schedule, update_schedule
 from scheduling.services.topology import create_routing_rule, update_queue, update_routing_rule, update_worker_pool
@@ -29,6 +30,7 @@ from tenants.services.people import grant_platform_role
 from tenants.services.plans import update_plan, update_tier
 from tenants.services.settings import change_settings
 from tenants.services.tenants import update_tenant
+from tests.integration.access.world import DEFINITION
 
 pytestmark = pytest.mark.django_db
 
@@ -180,6 +182,12 @@ EDITS: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
     "retrieval.dataset": (
         lambda given: create_dataset(tenant=given["acme"], name="handbook"),
         lambda row: update_dataset(dataset=row, description="Overtaken"),
+        {"description": "Typed"},
+        "Description is now Overtaken",
+    ),
+    "workflow_execution.workflow": (
+        lambda given: create_workflow(tenant=given["acme"], name="greeting", definition=DEFINITION),
+        lambda row: update_workflow(workflow=row, description="Overtaken"),
         {"description": "Typed"},
         "Description is now Overtaken",
     ),

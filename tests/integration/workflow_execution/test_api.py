@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import ProgrammingError
 from rest_framework.test import APIClient
 
 from scheduling.models import Job
@@ -80,8 +81,8 @@ class TestDefinitions:
         assert "definition" not in listed[0]
         assert acme_api.get(f"{url}versions/2/").json()["definition"] == second
         assert acme_api.get(f"{url}versions/3/").status_code == 404
-        with tenant_context(acme):
-            assert WorkflowVersion.objects.filter(number=1).update(note="changed") == 0
+        with pytest.raises(ProgrammingError, match="permission denied"), tenant_context(acme):
+            WorkflowVersion.objects.filter(number=1).update(note="changed")
 
     def test_what_is_another_tenants_is_not_there(
         self, acme_api: APIClient, globex_api: APIClient, globex: Tenant
@@ -151,14 +152,14 @@ class TestRuns:
         (approval,) = acme_api.get("/api/v1/approvals/?state=pending").json()["results"]
         assert (approval["title"], approval["run"], approval["workflow_name"]) == ("Send it?", run["run"], "greet")
         decide = f"/api/v1/approvals/{approval['id']}/decide/"
-        assert post(acme_api, decide, {"decision": "maybe"}).status_code == 400
+        assert post(acme_api, decide, {"decision": "maybe"}).status_code == 422
         answer = post(acme_api, decide, {"decision": "approved", "comment": "go"})
         assert (answer.status_code, answer.json()["state"], answer.json()["comment"]) == (200, "approved", "go")
         again = post(acme_api, decide, {"decision": "rejected"})
         assert (again.status_code, again.json()["code"]) == (409, "approval_ended")
         assert runs.go(job).state == "completed"
         assert acme_api.get("/api/v1/approvals/?state=pending").json()["results"] == []
-        assert acme_api.get("/api/v1/approvals/?colour=red").status_code == 400
+        assert acme_api.get("/api/v1/approvals/?colour=red").status_code in {400, 422}
 
     @pytest.mark.parametrize("how", ["dataset", "workflow", "value"])
     def test_a_node_does_not_reach_another_tenants_rows(

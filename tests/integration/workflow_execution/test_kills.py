@@ -10,19 +10,18 @@ from collections import Counter
 
 import pytest
 
-from scheduling.models import LiveExecution, WorkerPool
+from scheduling.models import LiveExecution
 from scheduling.processors.base import Complete, Effects, JobContext, Json, Yielded
 from scheduling.processors.workflow_execution.processor import WorkflowExecution
 from scheduling.services import verdicts
 from scheduling.services.checkpoints import save_checkpoint
-from scheduling.services.dispatching import run_tick
 from scheduling.services.execution import StartedExecution, start_execution
 from scheduling.services.settlement import settle
 from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tenants.selectors.settings import settings_of
-from tests.integration.workflow_execution.conftest import Runs, nodes_of, reload, run_of
+from tests.integration.workflow_execution.conftest import Runs, dispatch, nodes_of, reload, run_of
 from tests.model_server import ModelServer
 from tests.unit.workflow_execution.definitions import each, node, workflow
 
@@ -90,7 +89,7 @@ class Dying:
 
 
 def begin(job, local: LocalWorker) -> StartedExecution:
-    run_tick(WorkerPool.objects.get(name="default").pk)
+    dispatch()
     with all_tenants():
         live = LiveExecution.objects.get(job_id=job.pk)
     started = start_execution(execution_id=live.id, token=live.token, worker_id=local.registration.worker_id)

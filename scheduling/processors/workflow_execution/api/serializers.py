@@ -77,7 +77,7 @@ class DefinitionSerializer(StrictSerializer):
     definition = DefinitionField()
 
 
-class FaultSerializer(serializers.Serializer[Any]):
+class DefinitionFaultSerializer(serializers.Serializer[Any]):
     """What is wrong at one place of a definition."""
 
     code = serializers.CharField()
@@ -89,7 +89,7 @@ class CheckedSerializer(serializers.Serializer[Any]):
     """Whether a definition is valid."""
 
     is_valid = serializers.BooleanField()
-    faults = FaultSerializer(many=True)
+    faults = DefinitionFaultSerializer(many=True)
 
 
 class NewRunSerializer(StrictSerializer):
@@ -113,7 +113,7 @@ class RunAnswerSerializer(serializers.Serializer[Any]):
 class ApprovalSerializer(serializers.ModelSerializer[Approval]):
     """A question of a run to people."""
 
-    state = serializers.ChoiceField(source="shown_state", choices=ApprovalState.values)
+    state = serializers.ChoiceField(source="shown_state", choices=ApprovalState.choices)
     workflow = serializers.UUIDField(source="workflow_id")
     workflow_name = serializers.CharField(source="workflow.name")
     run = serializers.UUIDField(source="job_id")
@@ -141,7 +141,7 @@ class ApprovalSerializer(serializers.ModelSerializer[Approval]):
 class ApprovalQuerySerializer(StrictSerializer):
     """By what approvals are found."""
 
-    state = serializers.ChoiceField(choices=ApprovalState.values, required=False)
+    state = serializers.ChoiceField(choices=ApprovalState.choices, required=False)
     workflow = serializers.UUIDField(required=False)
 
 
