@@ -17,3 +17,6 @@ audit_verification_begun = Signal()
 
 # Telemetry: a tenant came near to a limit, or reached it. tenant_id, key, percent, used (as counted), allowed.
 limit_warned = Signal()
+
+# Telemetry: a cache was asked for `count` values, and they came from `place`. cache, place, count.
+cache_asked = Signal()

@@ -75,6 +75,11 @@ DELETE documents/{document}/             document.deleted        retrieval.docum
 POST   documents/{document}/pause/       job.suspended           scheduling.job
 POST   documents/{document}/resume/      job.resumed             scheduling.job
 POST   documents/{document}/retry/       document.retried        retrieval.document
+POST   documents/{document}/reindex/     document.reindexed      retrieval.document
+POST   documents/{document}/replace/     document.replaced       retrieval.document
+POST   datasets/{dataset}/documents/from-text/ documents.uploaded retrieval.dataset
+POST   datasets/{dataset}/documents/from-url/ documents.uploaded retrieval.dataset
+POST   datasets/{dataset}/reindex/       dataset.reindexed       retrieval.dataset
 POST   pipelines/                        pipeline.created        rag_pipeline.pipeline
 PATCH  pipelines/{pipeline}/             pipeline.updated        rag_pipeline.pipeline
 DELETE pipelines/{pipeline}/             pipeline.deleted        rag_pipeline.pipeline
@@ -117,6 +122,8 @@ retrieval.dataset                   delete_empty  dataset.deleted          retri
 retrieval.document                  retry         document.retried         retrieval.document
 retrieval.document                  pause         job.suspended            scheduling.job
 retrieval.document                  resume        job.resumed              scheduling.job
+retrieval.document                  reindex       document.reindexed       retrieval.document
+retrieval.document                  refetch       document.reindexed       retrieval.document
 retrieval.document                  delete        document.deleted         retrieval.document
 scheduling.cfsplan                  add           cfs_plan.created         scheduling.cfsplan
 scheduling.cfsplan                  change        cfs_plan.changed         scheduling.cfsplan
@@ -199,6 +206,7 @@ POST logout/                               session.closed        auth.user
 POST password_change/                      user.password_changed auth.user
 POST auth/user/{user}/password/            user.changed          auth.user
 POST files/uploadedfile/upload/            files.uploaded        files.uploadedfile
+POST retrieval/document/reindex/           dataset.reindexed     retrieval.dataset
 POST retrieval/document/upload/            documents.uploaded    retrieval.dataset
 POST scheduling/deadletter/requeue/        job.retried           scheduling.job
 POST scheduling/deadletter/{letter}/requeue-edited/ job.retried  scheduling.job

@@ -67,6 +67,7 @@ env = environ.Env(
     EMBEDDING_API_URL=(str, ""),
     EMBEDDING_API_KEY=(str, ""),
     EMBEDDING_MODEL=(str, ""),
+    EMBEDDING_DIMENSIONS=(int, 512),
     EXACT_SEARCH_MAX_CHUNKS=(int, 100_000),
     # Pipelines
     PIPELINE_THREADS=(int, 10),

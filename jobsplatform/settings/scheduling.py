@@ -44,10 +44,15 @@ OUTGOING_HTTP_PORTS = [int(port) for port in _PORTS]
 LLM_API_URL = env.str("LLM_API_URL")
 LLM_API_KEY = env.str("LLM_API_KEY")
 LLM_MODEL = env.str("LLM_MODEL")
+# Memory and Redis keep what each request asks for (limits, routes, settings) for so long each; a change is known to
+# every process after twice that and one answer of Redis, which has to be less than a second.
+CONFIGURATION_CACHE_SECONDS = 0.4
+
 EMBEDDING_PROVIDER = env.str("EMBEDDING_PROVIDER")
 EMBEDDING_API_URL = env.str("EMBEDDING_API_URL")
 EMBEDDING_API_KEY = env.str("EMBEDDING_API_KEY")
 EMBEDDING_MODEL = env.str("EMBEDDING_MODEL")
+EMBEDDING_DIMENSIONS = env.int("EMBEDDING_DIMENSIONS")
 # Chunks of one dataset that are compared one by one; a larger dataset gets an approximate index of its own.
 EXACT_SEARCH_MAX_CHUNKS = env.int("EXACT_SEARCH_MAX_CHUNKS")
 

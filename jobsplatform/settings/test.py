@@ -8,6 +8,8 @@ SECRET_KEY = "a key that only the tests know, and that no deployment uses"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ALLOWED_HOSTS = ["*"]
 DIAGNOSTIC_KINDS = True
+# What a test changes counts at once; tests of the caches turn them on.
+CONFIGURATION_CACHE_SECONDS = 0
 # All tests knock from one address.
 WRONG_KEYS_PER_MINUTE = 0
 CACHES["default"]["KEY_PREFIX"] = "jobsplatform-tests"

@@ -18,7 +18,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from scheduling import signals
 from scheduling.models import Execution
 from scheduling.selectors.circuits import dependency_label
-from tenants.signals import limit_warned
+from tenants.signals import cache_asked, limit_warned
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 # Before the first counter, which opens a file there.
@@ -71,6 +71,11 @@ LIMIT_WARNINGS = Counter(
 )
 
 
+CACHE_READS = Counter(
+    "cache_reads", "Values that caches were asked for, by where they came from.", ["cache", "place"], namespace=PREFIX
+)
+
+
 def connect() -> None:
     """Count whenever a signal is sent."""
     receivers = (
@@ -85,6 +90,7 @@ def connect() -> None:
         (signals.executions_rescued, _on_rescued),
         (signals.upkeep_ended, _on_upkeep),
         (limit_warned, _on_limit_warned),
+        (cache_asked, _on_cache_asked),
         (signals.messages_republished, _on_republished),
         (signals.message_refused, _on_refused),
         (signals.circuit_opened, _on_circuit_opened),
@@ -161,6 +167,10 @@ def _on_upkeep(sender: object, *, name: str, outcome: str, **_: Any) -> None:
 
 def _on_limit_warned(sender: object, *, key: str, percent: int, **_: Any) -> None:
     LIMIT_WARNINGS.labels(key, percent).inc()
+
+
+def _on_cache_asked(sender: object, *, cache: str, place: str, count: int, **_: Any) -> None:
+    CACHE_READS.labels(cache, place).inc(count)
 
 
 def _on_republished(sender: object, *, count: int, **_: Any) -> None:

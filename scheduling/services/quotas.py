@@ -20,7 +20,7 @@ from scheduling.services.leadership import lead
 from tenants.context import all_tenants
 from tenants.limits import LimitReached, month_end
 from tenants.locks import LockClass
-from tenants.selectors.limits import EffectiveLimit, allowed_for, effective_limits
+from tenants.selectors.limits import EffectiveLimit, allowed_for, kept_limits
 from tenants.services.limit_warnings import note_level
 from tenants.services.limits import expire_tenant_limits, release_ended_periods
 
@@ -74,8 +74,11 @@ class Allowance:
 
     @classmethod
     def read(cls, tenant_id: UUID, *, wanted: int) -> Self:
-        """Two statements; two more near the limit of waiting jobs. Within the tenant's transaction."""
-        limits = effective_limits(tenant_id, only=_OF_SUBMISSION)
+        """A statement, and another where the limits are not kept; two more near the limit of waiting jobs.
+
+        Within the tenant's transaction.
+        """
+        limits = kept_limits(tenant_id, only=_OF_SUBMISSION)
         allowance = cls(tenant_id, *_measure(tenant_id, limits))
         if allowance.room - wanted < NEAR_JOBS:
             with connection.cursor() as cursor:

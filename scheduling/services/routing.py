@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from django.db.models import prefetch_related_objects
-
 from scheduling.exceptions import QueueNotAllowedError, RouteMissingError
 from scheduling.fairness.balance import Spread, Target
-from scheduling.models import CFSPlanTier, Queue, RoutingRule
+from scheduling.models import Queue, RoutingRule, RoutingTarget
+from scheduling.selectors.routes import kept_routes, read_routes
 from scheduling.selectors.standings import read_loads
 from scheduling.services.conditions import describe_condition, failing_condition
 from tenants.ids import uuid7
@@ -35,22 +34,24 @@ class Routes:
     tier_id: str
     rules: Sequence[RoutingRule]
     tier_queue: Queue | None
+    targets: Mapping[int, Sequence[RoutingTarget]]
     spread: Spread = field(default_factory=Spread)
 
     @classmethod
     def load(cls, tier_id: str) -> Self:
-        """Read the rules and the tier's queue under the active CFS plan: two queries, a third where rules balance."""
-        rules = _read_rules()
-        tier_row = CFSPlanTier.objects.filter(plan__is_active=True, tier_id=tier_id).select_related("queue").first()
-        return cls(tier_id, rules, tier_row.queue if tier_row else None, _new_spread(rules))
+        """The rules and the tier's queue under the active CFS plan, less than a second old; loads as they are now."""
+        known = kept_routes()
+        return cls(tier_id, known.rules, known.tier_queues.get(tier_id), known.targets, _new_spread(known.rules))
 
     @classmethod
     def load_all(cls) -> Mapping[str, Self]:
         """The routes of every tier that the active CFS plan names."""
-        rules = _read_rules()
-        spread = _new_spread(rules)
-        rows = CFSPlanTier.objects.filter(plan__is_active=True).select_related("queue")
-        return {row.tier_id: cls(row.tier_id, rules, row.queue, spread) for row in rows}
+        known = read_routes()
+        spread = _new_spread(known.rules)
+        return {
+            tier_id: cls(tier_id, known.rules, queue, known.targets, spread)
+            for tier_id, queue in known.tier_queues.items()
+        }
 
     def queue_for(self, kind: str, payload: Mapping[str, Any], requested: str | None) -> Queue:
         """The queue for a job; ``requested`` is honoured only where the rule allows it."""
@@ -111,7 +112,7 @@ class Routes:
 
     def _targets(self, rule: RoutingRule) -> Sequence[Queue]:
         if rule.balance:
-            queues = [target.queue for target in rule.targets.all()]
+            queues = [target.queue for target in self.targets[rule.pk]]
         elif rule.by_tier:
             queues = [self.tier_queue] if self.tier_queue is not None else []
         else:
@@ -127,7 +128,7 @@ class Routes:
             return next(iter(queues.values()))
         targets = [
             Target(row.queue_id, row.weight, max(1, int(row.queue.expected_seconds * 1_000_000)))
-            for row in rule.targets.all()
+            for row in self.targets[rule.pk]
         ]
         choose = self.spread.by_weight if rule.balance == RoutingRule.Balance.WEIGHTED else self.spread.by_load
         return queues[choose(targets)]
@@ -135,13 +136,7 @@ class Routes:
     def _queues_of(self, kind: str) -> list[Queue]:
         rules = [rule for rule in self.rules if rule.kind == kind]
         named = [rule.queue for rule in rules if rule.queue is not None]
-        return named + [target.queue for rule in rules if rule.balance for target in rule.targets.all()]
-
-
-def _read_rules() -> list[RoutingRule]:
-    rules = list(RoutingRule.objects.filter(is_active=True).select_related("queue"))
-    prefetch_related_objects([rule for rule in rules if rule.balance], "targets__queue")
-    return rules
+        return named + [target.queue for rule in rules if rule.balance for target in self.targets[rule.pk]]
 
 
 def _new_spread(rules: Sequence[RoutingRule]) -> Spread:

@@ -1,4 +1,4 @@
-"""How much a tenant is allowed: its override, else its plan's number, else the default. Nothing is cached."""
+"""How much a tenant is allowed: its override, else its plan's number, else the default."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from uuid import UUID
 
 from django.db import connection
 
-from tenants.limits import Limit, Source, limits
+from tenants.limits import Limit, Source, get_limit, limits
+from tenants.shared_cache import SharedCache
 
 # The first day of the month, by the database's clock, as SQL.
 MONTH = "date_trunc('month', now() AT TIME ZONE 'UTC')::date"
@@ -62,6 +63,11 @@ def effective_limits(tenant_id: UUID, only: Iterable[Limit] | None = None) -> Ma
     }
 
 
+def kept_limits(tenant_id: UUID, only: Iterable[Limit]) -> Mapping[str, EffectiveLimit]:
+    """The same for what is asked at each request, less than a second old; ``only`` is the same at each call."""
+    return _kept.get(str(tenant_id), lambda: _document_of(effective_limits(tenant_id, only)))
+
+
 def allowed_for(tenant_id: UUID, limit: Limit) -> int | None:
     """How much of one limit a tenant of the current scope may use; None: without limit."""
     with connection.cursor() as cursor:
@@ -81,3 +87,22 @@ def described(wanted: Iterable[Limit], tenant_ids: Iterable[UUID]) -> dict[str, 
         "counts_per_unit": [limit.counts_per_unit for limit in chosen],
         "tenant_ids": list(tenant_ids),
     }
+
+
+def _document_of(found: Mapping[str, EffectiveLimit]) -> list[list[Any]]:
+    return [
+        [key, row.allowed, row.source.value, None if row.expires_at is None else row.expires_at.isoformat()]
+        for key, row in found.items()
+    ]
+
+
+def _limits_of(document: list[list[Any]]) -> Mapping[str, EffectiveLimit]:
+    return {
+        key: EffectiveLimit(
+            get_limit(key), allowed, Source(source), None if expires is None else datetime.fromisoformat(expires)
+        )
+        for key, allowed, source, expires in document
+    }
+
+
+_kept = SharedCache("limits", _limits_of)

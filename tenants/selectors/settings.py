@@ -1,8 +1,7 @@
-"""Reading a tenant's settings: from memory for a second, else one row."""
+"""Reading a tenant's settings: as they were within the last second, else one row."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -10,26 +9,13 @@ from uuid import UUID
 from tenants.context import current_scope, tenant_context
 from tenants.models import Tenant, TenantSettings
 from tenants.setting_schema import Setting, all_settings, get_setting
-
-# A change is known to every process after this time: each reads the row again, and nobody needs to be told.
-CACHE_SECONDS = 1.0
-# Enough for the tenants that are busy within a second; then all is read again.
-_CACHE_TENANTS = 10_000
-_cache: dict[UUID, tuple[float, Mapping[str, Any]]] = {}
+from tenants.shared_cache import SharedCache
 
 
 def settings_of(tenant: Tenant | UUID) -> Mapping[str, Any]:
-    """Every declared setting with the tenant's value or its default; at most CACHE_SECONDS old."""
+    """Every declared setting with the tenant's value or its default; less than a second old."""
     tenant_id = tenant if isinstance(tenant, UUID) else tenant.pk
-    now = time.monotonic()
-    cached = _cache.get(tenant_id)
-    if cached is not None and now - cached[0] < CACHE_SECONDS:
-        return cached[1]
-    values = effective_values(read_stored(tenant_id).stored)
-    if len(_cache) >= _CACHE_TENANTS:
-        _cache.clear()
-    _cache[tenant_id] = (now, values)
-    return values
+    return _kept.get(str(tenant_id), lambda: read_stored(tenant_id).stored)
 
 
 def tenant_setting(tenant: Tenant | UUID, key: str) -> Any:
@@ -60,8 +46,8 @@ def orphaned_keys(stored: Mapping[str, Any]) -> list[str]:
 
 
 def forget_settings(tenant_id: UUID) -> None:
-    """Have this process read the tenant's settings anew."""
-    _cache.pop(tenant_id, None)
+    """Have the tenant's settings read anew, at once here and within a second elsewhere."""
+    _kept.forget(str(tenant_id))
 
 
 def _read(tenant_id: UUID) -> TenantSettings:
@@ -73,3 +59,6 @@ def _value(setting: Setting, stored: Mapping[str, Any]) -> Any:
     if setting.key not in stored or setting.faults(stored[setting.key]):
         return setting.default
     return stored[setting.key]
+
+
+_kept = SharedCache("settings", effective_values)

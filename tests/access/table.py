@@ -189,6 +189,11 @@ DELETE documents/{document}/                 datasets.manage
 POST   documents/{document}/pause/           datasets.manage   {"reason": "x"}
 POST   documents/{document}/resume/          datasets.manage   {"reason": "x"}         409
 POST   documents/{document}/retry/           datasets.manage   {"reason": "x"}         409
+POST   documents/{document}/reindex/         datasets.manage   {}
+POST   documents/{document}/replace/         datasets.manage   {}                      415
+POST   datasets/{dataset}/documents/from-text/ datasets.manage {"name": "x", "text": "x"}
+POST   datasets/{dataset}/documents/from-url/ datasets.manage  {"url": "https://example.com/x"}
+POST   datasets/{dataset}/reindex/           datasets.manage   {}
 GET    files/                                files.view
 POST   files/                                files.manage      {}                      415
 GET    files/{file}/                         files.view
@@ -227,7 +232,7 @@ rag_pipeline.pipelinerun           pipelines.view  -                -
 rag_pipeline.pipelineversion       pipelines.view  -                -
 retrieval.chunk                    datasets.view   -                -
 retrieval.dataset                  datasets.view   datasets.manage  datasets.manage  delete_empty:datasets.manage
-retrieval.document                 datasets.view   -                -                retry:datasets.manage pause:datasets.manage resume:datasets.manage delete:datasets.manage
+retrieval.document                 datasets.view   -                -                retry:datasets.manage pause:datasets.manage resume:datasets.manage reindex:datasets.manage refetch:datasets.manage delete:datasets.manage
 scheduling.batch                   jobs.view       -                -
 scheduling.cfsplan                 platform.view   fairness.manage  fairness.manage  activate:fairness.manage rollback:fairness.manage withdraw:fairness.manage
 scheduling.charge                  tenant.view     -                -
@@ -306,6 +311,8 @@ GET    files/uploadedfile/upload/            files.manage
 POST   files/uploadedfile/upload/            files.manage      {"tenant": "{tenant}", "files": "@b.txt"} 302
 GET    rag_pipeline/pipelinerun/{pipeline_run}/part/ pipelines.view
 GET    retrieval/dataset/{dataset}/search/   datasets.view
+GET    retrieval/document/reindex/           datasets.manage
+POST   retrieval/document/reindex/           datasets.manage   {"dataset": "{dataset}"} 302
 GET    retrieval/document/upload/            datasets.manage
 POST   retrieval/document/upload/            datasets.manage   {"dataset": "{dataset}", "files": "@b.txt"} 302
 POST   scheduling/upkeeprun/run/partitions/  upkeep.run                                302

@@ -89,6 +89,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"look_at_files", "look_at_use", "look_at_references"},
         "the files of all tenants are compared with the storage and with what refers to them",
     ),
+    "scheduling/processors/retrieval/migrations/0005_indexed_anew.py": (
+        {"put_models"},
+        "FORCE binds the owner, who says of all tenants' documents which model they have",
+    ),
     "scheduling/processors/retrieval/migrations/0004_contents.py": (
         {"put_contents"},
         "FORCE binds the owner, who makes contents of all tenants' files",

@@ -14,6 +14,7 @@ from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from scheduling.processors.document_indexing.renewal import reindex_dataset, reindex_document
 from scheduling.processors.document_indexing.selectors import SHOWN_STATUSES, find_documents
 from scheduling.processors.document_indexing.services import (
     delete_document,
@@ -32,6 +33,11 @@ from tenants.permissions import Permission
 
 _PHASES = ("created_at", "parsing_at", "cleaning_at", "splitting_at", "indexing_at", "completed_at", "error_at")
 _DATASET_CHOICES = 200
+_REINDEX_NOTE = (
+    "Each document answers searches with its old chunks until its new ones are whole; for that time both count as"
+    " vector space."
+)
+_ENDED_OR_PAUSED = ("completed", "error", "paused")
 _UPLOAD_NOTE = (
     "All files are taken or none. One job indexes each; a file whose content is in the dataset already is not indexed"
     " again."
@@ -47,6 +53,23 @@ class UploadForm(forms.Form):
         super().__init__(*args, **kwargs)
         # Here and not above, for there `files` is what a form calls the files that it was given.
         self.fields["files"] = ManyFilesField(help_text="PDF, DOCX, HTML, Markdown, text or CSV; at most 50 MiB each.")
+        field: Any = self.fields["dataset"]
+        field.queryset = Dataset.objects.order_by("-id").select_related("tenant")
+
+
+class ReindexForm(forms.Form):
+    """Which dataset is indexed anew, how much of it, and why."""
+
+    dataset: forms.ModelChoiceField[Dataset] = forms.ModelChoiceField(queryset=None)
+    everything = forms.BooleanField(
+        required=False,
+        label="All documents",
+        help_text="Not only those that the settings, or another embedding model, have left behind.",
+    )
+    reason = forms.CharField(max_length=500, required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         field: Any = self.fields["dataset"]
         field.queryset = Dataset.objects.order_by("-id").select_related("tenant")
 
@@ -88,12 +111,12 @@ class DocumentAdmin(ReadOnlyAdmin):
     list_before_template = "document_indexing/admin/upload_link.html"
     search_fields = ("name",)
     ordering = ("-id",)
-    post_actions = ("retry", "pause", "resume", "delete")
+    post_actions = ("retry", "pause", "resume", "reindex", "refetch", "delete")
     readonly_fields = ("shown_status", "chunks", "shown_error", "job")
     fieldsets = (
         (None, {"fields": ("name", "dataset", "shown_status", "chunks", "shown_error", "job")}),
         ("Phases", {"fields": _PHASES}),
-        ("File", {"fields": ("content_type", "size_bytes", "sha256")}),
+        ("File", {"fields": ("source_url", "content_type", "size_bytes", "sha256")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -115,7 +138,8 @@ class DocumentAdmin(ReadOnlyAdmin):
     @admin.display(description="Chunks")
     def chunks(self, document: Document) -> str:
         total = "?" if document.chunks_total is None else document.chunks_total
-        return f"{document.chunks_done} / {total}"
+        kept = f"; {document.kept_chunks} of before answer" if document.kept_chunks else ""
+        return f"{document.chunks_done} / {total}{kept}"
 
     @admin.display(description="Job")
     def job(self, document: Document) -> SafeString | str:
@@ -139,11 +163,11 @@ class DocumentAdmin(ReadOnlyAdmin):
         label="Pause",
         permission=Permission.DATASETS_MANAGE,
         asks_reason=True,
-        is_offered=lambda document: document.shown_status == "waiting",
+        is_offered=lambda document: document.shown_status not in _ENDED_OR_PAUSED,
     )
     def pause(self, request: HttpRequest, document: Document, reason: str) -> str:
         pause_document(document_id=document.pk, reason=reason)
-        return f"{document} waits until it is resumed."
+        return f"{document} pauses at its next chunks, or at once if it waits; the others go on."
 
     @post_action(
         label="Resume",
@@ -154,6 +178,23 @@ class DocumentAdmin(ReadOnlyAdmin):
         resume_document(document_id=document.pk, reason=reason)
         return f"{document} goes on."
 
+    @post_action(label="Index anew", permission=Permission.DATASETS_MANAGE, asks_reason=True)
+    def reindex(self, request: HttpRequest, document: Document, reason: str) -> str:
+        reindex_document(tenant=_tenant_of(document), document_id=document.pk, is_rated=True, reason=reason)
+        return f"{document} is indexed anew; what was indexed before answers until then."
+
+    @post_action(
+        label="Fetch anew",
+        permission=Permission.DATASETS_MANAGE,
+        asks_reason=True,
+        is_offered=lambda document: document.source_url,
+    )
+    def refetch(self, request: HttpRequest, document: Document, reason: str) -> str:
+        reindex_document(
+            tenant=_tenant_of(document), document_id=document.pk, refetch=True, is_rated=True, reason=reason
+        )
+        return f"{document} is fetched and indexed anew; what was indexed before answers until then."
+
     @post_action(label="Delete", permission=Permission.DATASETS_MANAGE, asks_reason=True, is_danger=True)
     def delete(self, request: HttpRequest, document: Document, reason: str) -> HttpResponse:
         delete_document(document_id=document.pk, reason=reason)
@@ -162,7 +203,41 @@ class DocumentAdmin(ReadOnlyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         upload = self.guard(self.upload_view, Permission.DATASETS_MANAGE)
-        return [path("upload/", upload, name="retrieval_document_upload"), *super().get_urls()]
+        reindex = self.guard(self.reindex_view, Permission.DATASETS_MANAGE)
+        return [
+            path("upload/", upload, name="retrieval_document_upload"),
+            path("reindex/", reindex, name="retrieval_document_reindex"),
+            *super().get_urls(),
+        ]
+
+    def reindex_view(self, request: HttpRequest) -> HttpResponse:
+        """Index a dataset's documents anew, after a look at what that means."""
+        form = ReindexForm(request.POST if request.method == "POST" else None, initial=request.GET.dict())
+        if form.is_valid():
+            asked, dataset = form.cleaned_data, form.cleaned_data["dataset"]
+            try:
+                renewal = reindex_dataset(
+                    tenant=_tenant_of(dataset),
+                    dataset=dataset,
+                    everything=asked["everything"],
+                    is_rated=True,
+                    reason=asked["reason"],
+                )
+            except DomainError as refusal:
+                form.add_error("dataset", refusal.detail)
+            else:
+                left = f" {renewal.remaining} are left: ask again for them." if renewal.remaining else ""
+                self.message_user(request, f"{renewal.documents} documents are indexed anew.{left}")
+                return HttpResponseRedirect(f"{reverse('admin:retrieval_document_changelist')}?dataset={dataset.pk}")
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Index a dataset anew",
+            "opts": self.opts,
+            "form": form,
+            "note": _REINDEX_NOTE,
+            "submit": "Index anew",
+        }
+        return TemplateResponse(request, "files/admin/upload.html", context)
 
     def upload_view(self, request: HttpRequest) -> HttpResponse:
         """Take files into a dataset: all of them, or none with the reasons."""
@@ -184,7 +259,7 @@ class DocumentAdmin(ReadOnlyAdmin):
 
     def _has_taken(self, request: HttpRequest, form: UploadForm) -> bool:
         dataset: Dataset = form.cleaned_data["dataset"]
-        tenant = Tenant.objects.select_related("plan").get(pk=dataset.tenant_id)
+        tenant = _tenant_of(dataset)
         try:
             upload = upload_documents(tenant=tenant, dataset=dataset, files=form.cleaned_data["files"], is_rated=True)
         except DomainError as refusal:
@@ -194,3 +269,8 @@ class DocumentAdmin(ReadOnlyAdmin):
         known = sum(file.is_duplicate for file in upload.files)
         self.message_user(request, f"{len(upload.files) - known} documents taken, {known} known already.")
         return True
+
+
+def _tenant_of(row: Dataset | Document) -> Tenant:
+    """Whose it is, with the plan that limits it."""
+    return Tenant.objects.select_related("plan").get(pk=row.tenant_id)

@@ -11,6 +11,18 @@ class DocumentNotFoundError(DomainError):
     title = "There is no such document."
 
 
+class DocumentDuplicateError(DomainError):
+    code = "document_duplicate"
+    category = "conflict"
+    title = "The dataset has this content already, cut in the same way, as another document."
+
+
+class DocumentHasNoAddressError(DomainError):
+    code = "document_without_address"
+    category = "conflict"
+    title = "The document was not taken from an address, so there is nothing to fetch again."
+
+
 class DocumentBusyError(DomainError):
     code = "document_busy"
     category = "conflict"

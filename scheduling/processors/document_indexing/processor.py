@@ -13,6 +13,8 @@ from scheduling.processors.base import (
     JobContext,
     Outcome,
     PermanentError,
+    Snoozed,
+    Suspended,
     TaskProcessor,
     Yielded,
 )
@@ -22,17 +24,19 @@ from scheduling.processors.document_indexing.errors import (
     OVER_BATCH_LIMIT,
     OVER_VECTOR_SPACE,
 )
+from scheduling.processors.document_indexing.fetching import fetch_content
 from scheduling.processors.document_indexing.tenant_settings import MAX_CHUNKS
 from scheduling.processors.files.store import fetch
 from scheduling.processors.retrieval import repository
 from scheduling.processors.retrieval.cleaning import clean_blocks
-from scheduling.processors.retrieval.embedding import current_model_name, get_embedder
+from scheduling.processors.retrieval.embedding import RateLimitedError, Vectors, current_model_name, get_embedder
 from scheduling.processors.retrieval.exceptions import BatchTooLargeError, DocumentGoneError
 from scheduling.processors.retrieval.extraction.errors import FileTooComplexError, FileWithoutTextError
 from scheduling.processors.retrieval.extraction.extractor import extract_blocks
 from scheduling.processors.retrieval.models import DocumentStatus
 from scheduling.processors.retrieval.repository import DocumentSource
 from scheduling.processors.retrieval.splitting import Passage, passages_digest, split_blocks
+from scheduling.processors.retrieval.vector_reuse import embed_anew
 from tenants.exceptions import SpaceExceededError
 
 # Chunks embedded and stored at a time: what a crash costs, and how long a cancel or a pause waits (about 0.4 s).
@@ -65,15 +69,28 @@ class DocumentIndexing(TaskProcessor):
             return Complete({"document": str(source.id), "chunks": source.chunks_done})
         context.checkpoint(context.state, lambda: repository.take_over(source))
         check_still_allowed(context, source)
+        if source.is_pause_asked:
+            return Suspended(context.state)
+        if source.is_fetch_due:
+            source = fetch_content(context, source)
         passages = prepare_passages(context, source)
         digest = passages_digest(passages)
         first = begin_or_resume(context, source, digest, len(passages))
         for start in range(first, len(passages), BATCH_CHUNKS):
-            load_batch(context, source, digest, passages[start : start + BATCH_CHUNKS], total=len(passages))
-            done = min(start + BATCH_CHUNKS, len(passages))
-            context.log("embedded", chunks=done, of=len(passages))
+            batch = passages[start : start + BATCH_CHUNKS]
+            try:
+                is_pause_asked = load_batch(context, source, digest, batch, total=len(passages))
+            except RateLimitedError as limited:
+                # The endpoint is well and asks for patience: that costs the slot for a while, and no attempt.
+                context.log("rate_limited", level="warning", seconds=limited.seconds)
+                return Snoozed({"digest": digest}, limited.seconds)
+            done = start + len(batch)
             # Only here: each start reads the file anew, so each must store a batch at least. The last has no rest.
-            if done < len(passages) and context.should_yield():
+            if done == len(passages):
+                break
+            if is_pause_asked:
+                return Suspended({"digest": digest})
+            if context.should_yield():
                 return Yielded({"digest": digest})
         context.log("indexed", chunks=len(passages))
         context.in_settlement(lambda: repository.complete(source))
@@ -100,9 +117,10 @@ def read_source(context: JobContext) -> DocumentSource:
 
 
 def check_still_allowed(context: JobContext, source: DocumentSource) -> None:
-    """Plans and settings may have changed since the upload."""
+    """Plans and settings may have changed since the upload; what is indexed anew was allowed then."""
     try:
-        repository.check_batch(context.tenant_id, source.batch_id)
+        if not source.kept_chunks:
+            repository.check_batch(context.tenant_id, source.batch_id)
     except BatchTooLargeError as error:
         raise PermanentError(error.detail, code=OVER_BATCH_LIMIT) from error
     if source.embedding_model != current_model_name():
@@ -160,10 +178,26 @@ def begin_or_resume(context: JobContext, source: DocumentSource, digest: str, to
 
 def load_batch(
     context: JobContext, source: DocumentSource, digest: str, passages: Sequence[Passage], *, total: int
-) -> None:
-    """Embed and store one batch, under the fence."""
+) -> bool:
+    """Embed and store one batch, under the fence; whether somebody has asked for a pause meanwhile."""
     embedder = get_embedder()
-    with context.dependency(embedder.dependency) if embedder.dependency else nullcontext():
-        vectors = embedder.embed([passage.text for passage in passages])
-    context.checkpoint({"digest": digest}, lambda: repository.append_chunks(source, passages, vectors))
-    context.report_progress(passages[-1].position + 1, total, f"{source.name}: indexing")
+
+    def embed(texts: Sequence[str]) -> Vectors:
+        with context.dependency(embedder.dependency) if embedder.dependency else nullcontext():
+            try:
+                return embedder.embed(texts)
+            except RateLimitedError as error:
+                limited = error
+        # Outside: whoever asks for patience has not failed.
+        raise limited
+
+    texts = [passage.text for passage in passages]
+    embedded = embed_anew(context.tenant_id, texts, model=source.embedding_model, embed=embed)
+    asked: list[bool] = []
+    context.checkpoint(
+        {"digest": digest}, lambda: asked.append(repository.append_chunks(source, passages, embedded.vectors))
+    )
+    done = passages[-1].position + 1
+    context.log("embedded", chunks=done, of=total, reused=embedded.reused)
+    context.report_progress(done, total, f"{source.name}: indexing")
+    return asked[-1]

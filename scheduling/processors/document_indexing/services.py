@@ -1,4 +1,7 @@
-"""Changes of one document: tried again, paused, resumed, deleted. Its job does what is the job's."""
+"""Changes of one document: tried again, paused, resumed, deleted. Its job does what is the job's.
+
+Renewing one is `renewal`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from uuid import UUID
 from django.apps import apps
 from django.db import transaction
 
+from scheduling.exceptions import InvalidTransitionError
 from scheduling.processors.document_indexing.exceptions import DocumentBusyError, DocumentNotFoundError
 from scheduling.processors.document_indexing.processor import DocumentIndexing
 from scheduling.processors.files.store import discard_on_commit
@@ -14,10 +18,11 @@ from scheduling.processors.retrieval.models import Document, DocumentStatus
 from scheduling.processors.retrieval.space import release_chunks
 from scheduling.services.cancellation import cancel_job
 from scheduling.services.retries import retry_job
-from scheduling.services.suspension import resume_job, suspend_job
+from scheduling.services.suspension import resume_job, suspend_job, wake_jobs
 from tenants.exceptions import DomainError
 from tenants.services.audit import part_of_act, record_audit
 
+_HANDED_OUT = ("dispatched", "executing")
 # Everywhere the job comes before its document: a checkpoint locks them in that order, too.
 
 
@@ -37,27 +42,54 @@ def retry_document(*, document_id: UUID, reason: str = "") -> Document:
     document.status = DocumentStatus.WAITING
     document.error_code = document.error_message = ""
     document.error_at = None
-    document.save(update_fields=["job_id", "status", "error_code", "error_message", "error_at"])
+    document.is_pause_asked = False
+    document.save(update_fields=["job_id", "status", "error_code", "error_message", "error_at", "is_pause_asked"])
     record_audit(action="document.retried", target=document, after={"job": str(document.job_id)}, reason=reason)
     return document
 
 
+@transaction.atomic
 def pause_document(*, document_id: UUID, reason: str = "") -> None:
-    """Keep a waiting document from being indexed until it is resumed."""
-    suspend_job(job_id=_own_job_of(document_id), reason=reason)
+    """Keep a document from being indexed until it is resumed: one that waits at once, one that runs at its next chunks.
+
+    The others of its batch go on. Raises InvalidTransitionError for a document whose job has ended.
+    """
+    job_id = _own_job_of(document_id)
+    try:
+        with transaction.atomic():
+            suspend_job(job_id=job_id, reason=reason)
+    except InvalidTransitionError:
+        if not _is_handed_out(job_id):
+            raise
+        document = _lock(document_id)
+        if document.job_id != job_id:
+            raise DocumentBusyError from None
+        document.is_pause_asked = True
+        document.save(update_fields=["is_pause_asked"])
+        record_audit(action="document.pause_asked", target=document, after={"job": str(job_id)}, reason=reason)
 
 
+@transaction.atomic
 def resume_document(*, document_id: UUID, reason: str = "") -> None:
-    """Let a paused document be indexed."""
-    resume_job(job_id=_own_job_of(document_id), reason=reason)
+    """Let a paused document be indexed, or take a pause back that has not begun."""
+    job_id = _own_job_of(document_id)
+    was_asked = Document.objects.filter(pk=document_id, is_pause_asked=True).update(is_pause_asked=False)
+    try:
+        with transaction.atomic():
+            resume_job(job_id=job_id, reason=reason)
+    except InvalidTransitionError:
+        if not was_asked:
+            raise
+        # It has not noticed yet, or is about to pause: then it goes on at once.
+        wake_jobs(job_ids=[job_id])
+        document = _read(document_id)
+        record_audit(action="document.pause_withdrawn", target=document, after={"job": str(job_id)}, reason=reason)
 
 
 @transaction.atomic
 def delete_document(*, document_id: UUID, reason: str = "") -> None:
     """Delete a document with its chunks, cancel its job, and delete its file if it was the last to use it."""
-    job_id = _read(document_id).job_id
-    if not _is_others(job_id):
-        _cancel(job_id)
+    cancel_indexing(_read(document_id).job_id, reason="Its document was deleted.")
     document = _lock(document_id)
     record_audit(
         action="document.deleted",
@@ -66,19 +98,29 @@ def delete_document(*, document_id: UUID, reason: str = "") -> None:
         reason=reason,
     )
     release_chunks(document)
-    discard_on_commit(document.tenant_id, document.storage_key)
+    if document.storage_key:
+        discard_on_commit(document.tenant_id, document.storage_key)
     document.delete()
 
 
-def _cancel(job_id: UUID) -> None:
+def cancel_indexing(job_id: UUID, *, reason: str) -> None:
+    """Cancel the job of a document, unless it has ended or has more to do than this document."""
+    if _is_others(job_id):
+        return
     try:
         # In a savepoint, so that a refusal leaves nothing half-done.
         with transaction.atomic(), part_of_act():
-            cancel_job(job_id=job_id, reason="Its document was deleted.")
+            cancel_job(job_id=job_id, reason=reason)
     except DomainError as refusal:
         # It has ended, or was pruned: then there is nothing to cancel.
         if refusal.code not in {"invalid_transition", "not_found"}:
             raise
+
+
+def _is_handed_out(job_id: UUID) -> bool:
+    """Whether a worker has the job, or is about to."""
+    jobs = apps.get_model("scheduling", "Job").objects.filter(pk=job_id)  # by name, as selectors do
+    return bool(jobs.filter(state__in=_HANDED_OUT).exists())
 
 
 def _own_job_of(document_id: UUID) -> UUID:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.core.files.base import File
+from django.core.files.base import ContentFile, File
 
+from scheduling.outgoing_http import read_target
 from scheduling.processors.document_indexing.inspection import inspect_documents
-from scheduling.processors.document_indexing.processor import DocumentIndexing
-from scheduling.processors.files.incoming import IncomingFile
+from scheduling.processors.document_indexing.intake import label_of, lock_dataset, submit_documents
+from scheduling.processors.files.incoming import MAX_NAME_LENGTH, IncomingFile
 from scheduling.processors.files.store import NewContent, lock_contents, storage_key, store_contents, taking_back
 from scheduling.processors.retrieval.batch_limit import check_batch_limit
-from scheduling.processors.retrieval.exceptions import DatasetNotFoundError
+from scheduling.processors.retrieval.extraction.sniffing import ContentType
 from scheduling.processors.retrieval.limits import VECTOR_CHUNKS
 from scheduling.processors.retrieval.models import Dataset, Document
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.submission import create_batch, submit_jobs
 from tenants.context import tenant_context
-from tenants.ids import uuid7
 from tenants.models import Tenant
 from tenants.services.audit import part_of_act, record_audit
 from tenants.services.usage import check_room
@@ -55,16 +54,59 @@ def upload_documents(
         return _take(tenant, dataset, inspect_documents(files), written, is_rated=is_rated)
 
 
+def add_text(
+    *, tenant: Tenant, dataset: Dataset, name: str, text: str, content_type: ContentType, is_rated: bool = False
+) -> Upload:
+    """Take a text into a dataset as if it were a file of this type; raises what uploading raises."""
+    data = text.encode()
+    file = IncomingFile(name, content_type, len(data), hashlib.sha256(data).hexdigest(), ContentFile(data))
+    with taking_back(tenant.pk) as written, tenant_context(tenant):
+        return _take(tenant, dataset, [file], written, is_rated=is_rated)
+
+
+def add_address(*, tenant: Tenant, dataset: Dataset, url: str, name: str = "", is_rated: bool = False) -> Upload:
+    """Take the page or file of an address into a dataset; its job fetches it.
+
+    An address stands in a dataset once. Raises UrlRefusedError for what is no address, and what uploading raises.
+    """
+    target = read_target(url)
+    with tenant_context(tenant):
+        dataset = lock_dataset(dataset)
+        known = Document.objects.filter(dataset=dataset, source_url=url).first()
+        if known is not None:
+            return Upload(None, [UploadedFile(known.name, known, is_duplicate=True)])
+        check_room(tenant_id=tenant.pk, limit=VECTOR_CHUNKS)
+        document = Document(
+            tenant=tenant,
+            dataset=dataset,
+            name=name or name_of_address(target.shown),
+            size_bytes=0,
+            settings_key=dataset.settings_key,
+            source_url=url,
+            is_fetch_due=True,
+        )
+        with part_of_act():
+            batch_id = _submit(tenant, dataset, [document], is_rated=is_rated)
+        after = {"files": 1, "new": 1, "batch": str(batch_id), "address": target.shown}
+        record_audit(action="documents.uploaded", target=dataset, after=after)
+    return Upload(batch_id, [UploadedFile(document.name, document, is_duplicate=False)])
+
+
+def name_of_address(shown: str) -> str:
+    """A name for a document by its address, which is shown without its query."""
+    return shown.partition("://")[2].rstrip("/")[-MAX_NAME_LENGTH:] or shown
+
+
 def _take(
     tenant: Tenant, dataset: Dataset, incoming: Sequence[IncomingFile], written: list[str], *, is_rated: bool
 ) -> Upload:
-    dataset = _lock_dataset(dataset)
+    dataset = lock_dataset(dataset)
     keys = {file.sha256: storage_key(tenant.pk, file.sha256) for file in incoming}
     lock_contents(keys.values())
     known = {
         document.sha256: document
         for document in Document.objects.filter(
-            dataset=dataset, settings_key=dataset.settings_key, sha256__in=list(keys)
+            dataset=dataset, settings_key=dataset.settings_key, sha256__in=list(keys), source_url=""
         )
     }
     fresh: dict[str, IncomingFile] = {}
@@ -77,8 +119,9 @@ def _take(
         check_room(tenant_id=tenant.pk, limit=VECTOR_CHUNKS)
         contents = [NewContent(sha256, file.size_bytes, file.content) for sha256, file in fresh.items()]
         store_contents(tenant.pk, contents, written=written)
+        created = {sha256: _make(tenant, dataset, file, keys[sha256]) for sha256, file in fresh.items()}
         with part_of_act():
-            batch_id, created = _submit(tenant, dataset, fresh, keys, is_rated=is_rated)
+            batch_id = _submit(tenant, dataset, list(created.values()), is_rated=is_rated)
     record_audit(
         action="documents.uploaded",
         target=dataset,
@@ -92,41 +135,22 @@ def _take(
     )
 
 
-def _lock_dataset(dataset: Dataset) -> Dataset:
-    """The dataset as it is now, kept from changing or going until the documents refer to it."""
-    locked: Dataset | None = Dataset.objects.select_for_update(no_key=True).filter(pk=dataset.pk).first()
-    if locked is None:
-        raise DatasetNotFoundError
-    return locked
+def _make(tenant: Tenant, dataset: Dataset, file: IncomingFile, key: str) -> Document:
+    return Document(
+        tenant=tenant,
+        dataset=dataset,
+        name=file.name,
+        content_type=file.content_type,
+        size_bytes=file.size_bytes,
+        sha256=file.sha256,
+        settings_key=dataset.settings_key,
+        storage_key=key,
+    )
 
 
-def _submit(
-    tenant: Tenant, dataset: Dataset, fresh: dict[str, IncomingFile], keys: dict[str, str], *, is_rated: bool
-) -> tuple[UUID, dict[str, Document]]:
-    label = f"{len(fresh)} document{'' if len(fresh) == 1 else 's'} into {dataset.name}"
-    batch = create_batch(tenant=tenant, label=label, kind=DocumentIndexing.kind, total=len(fresh))
-    ids = {sha256: uuid7() for sha256 in fresh}
-    requests = [
-        JobRequest(kind=DocumentIndexing.kind, payload={"document_id": str(document_id)})
-        for document_id in ids.values()
-    ]
-    answer = submit_jobs(tenant=tenant, requests=requests, batch=batch, is_rated=is_rated, is_whole=True)
-    jobs = {index: submission.job for index, submission in answer.accepted}
-    documents = {
-        sha256: Document(
-            id=ids[sha256],
-            tenant=tenant,
-            dataset=dataset,
-            name=file.name,
-            content_type=file.content_type,
-            size_bytes=file.size_bytes,
-            sha256=sha256,
-            settings_key=dataset.settings_key,
-            storage_key=keys[sha256],
-            job_id=jobs[index].pk,
-            batch_id=batch.pk,
-        )
-        for index, (sha256, file) in enumerate(fresh.items())
-    }
-    Document.objects.bulk_create(documents.values())
-    return batch.pk, documents
+def _submit(tenant: Tenant, dataset: Dataset, documents: list[Document], *, is_rated: bool) -> UUID:
+    batch_id = submit_documents(tenant, documents, label=label_of(len(documents), dataset), is_rated=is_rated)
+    for document in documents:
+        document.batch_id = batch_id
+    Document.objects.bulk_create(documents)
+    return batch_id

@@ -13,7 +13,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.text import Truncator
 
 from scheduling.processors.retrieval.models import Chunk, Dataset
-from scheduling.processors.retrieval.search import MAX_QUERY_LENGTH, MAX_TOP_K, Hit, SearchMode, search_dataset
+from scheduling.processors.retrieval.search import MAX_QUERY_LENGTH, MAX_TOP_K, Hit, SearchMode, Timings, search_dataset
 from scheduling.processors.retrieval.services import create_dataset, delete_dataset, update_dataset
 from scheduling.processors.retrieval.tenant_settings import CHUNK_OVERLAP_TOKENS, CHUNK_TOKENS
 from tenants.admin.base import ReadOnlyAdmin, TenantScopedAdmin
@@ -87,11 +87,16 @@ class DatasetAdmin(TenantScopedAdmin):
             raise Http404
         form = SearchForm(request.GET) if "query" in request.GET else SearchForm()
         hits: list[Hit] | None = None
+        timings = Timings()
         if form.is_bound and form.is_valid():
             asked = form.cleaned_data
             try:
                 hits = search_dataset(
-                    dataset=dataset, query=asked["query"], top_k=asked["top_k"], mode=SearchMode(asked["mode"])
+                    dataset=dataset,
+                    query=asked["query"],
+                    top_k=asked["top_k"],
+                    mode=SearchMode(asked["mode"]),
+                    timings=timings,
                 )
             except DomainError as refusal:
                 form.add_error("mode", refusal.detail)
@@ -102,6 +107,7 @@ class DatasetAdmin(TenantScopedAdmin):
             "dataset": dataset,
             "form": form,
             "hits": hits,
+            "milliseconds": timings.parts,
         }
         return TemplateResponse(request, "retrieval/admin/search.html", context)
 

@@ -27,7 +27,18 @@ _MAX_EMBEDDED_LENGTH = 8_000
 # An answer of 32 vectors has about half a megabyte.
 _API_LIMITS = Limits(read_seconds=30.0, total_seconds=60.0, body_bytes=32 * 1024 * 1024)
 
+# How long an endpoint is left alone that does not say how long, and at most.
+_LIMITED_SECONDS, _MOST_LIMITED_SECONDS = 5.0, 300.0
+
 type Vectors = NDArray[np.float32]
+
+
+class RateLimitedError(TransientError):
+    """The endpoint is well and asks to be left alone for ``seconds``."""
+
+    def __init__(self, message: str, *, seconds: float | None) -> None:
+        self.seconds = min(max(1.0, _LIMITED_SECONDS if seconds is None else seconds), _MOST_LIMITED_SECONDS)
+        super().__init__(message, code="embedding_rate_limited", retry_after_seconds=self.seconds)
 
 
 class Embedder(Protocol):
@@ -73,17 +84,22 @@ class LocalEmbedder:
 
 
 class ApiEmbedder:
-    """Any endpoint with OpenAI's ``POST …/embeddings`` whose model can answer with 512 dimensions.
+    """Any endpoint with OpenAI's ``POST …/embeddings`` whose vectors have at most 512 dimensions.
 
-    Its address is the operator's, so it may lie inside.
+    Shorter ones are filled up with zeros, which changes no inner product. With 0 ``dimensions`` it is not asked for a
+    number, for servers that refuse that. Its address is the operator's, so it may lie inside.
     """
 
     dependency: Dependency | None = Dependency("embeddings", is_shared=True)
 
-    def __init__(self, *, url: str, key: str, model: str) -> None:
+    def __init__(self, *, url: str, key: str, model: str, dimensions: int = DIMENSIONS) -> None:
         if not url or not model:
             raise ImproperlyConfigured("EMBEDDING_PROVIDER=openai needs EMBEDDING_API_URL and EMBEDDING_MODEL.")
-        self.name = model
+        if not 0 <= dimensions <= DIMENSIONS:
+            raise ImproperlyConfigured(f"EMBEDDING_DIMENSIONS is between 0 and {DIMENSIONS}.")
+        self.name = model if dimensions == DIMENSIONS else f"{model}@{dimensions}"
+        self._model = model
+        self._dimensions = dimensions
         self._url = url.rstrip("/") + "/embeddings"
         self._headers = [("Content-Type", "application/json")]
         if key:
@@ -94,18 +110,26 @@ class ApiEmbedder:
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         body = {
-            "model": self.name,
+            "model": self._model,
             "input": [text[:_MAX_EMBEDDED_LENGTH] or " " for text in texts],
-            "dimensions": DIMENSIONS,
+            **({"dimensions": self._dimensions} if self._dimensions else {}),
         }
-        rows = self._ask(body)
-        vectors = np.asarray(rows, dtype=np.float32)
-        if vectors.shape != (len(texts), DIMENSIONS):
+        return normalise(self._fit(self._ask(body), len(texts)))
+
+    def _fit(self, rows: list[list[float]], texts: int) -> Vectors:
+        """The rows as vectors of 512 dimensions."""
+        lengths = {len(row) for row in rows}
+        wanted = {self._dimensions} if self._dimensions else set(range(1, DIMENSIONS + 1))
+        if len(rows) != texts or len(lengths) != 1 or not lengths <= wanted:
+            told = " or ".join(map(str, sorted(lengths)))
             raise PermanentError(
-                f"The embedding endpoint answered {vectors.shape} numbers for {len(texts)} texts of {DIMENSIONS}.",
+                f"The embedding endpoint answered {len(rows)} vectors of {told} numbers for {texts} texts; they are to"
+                f" have {self._dimensions or f'at most {DIMENSIONS}'}.",
                 code="embedding_shape",
             )
-        return normalise(vectors)
+        vectors = np.zeros((texts, DIMENSIONS), dtype=np.float32)
+        vectors[:, : lengths.pop()] = rows
+        return vectors
 
     def _ask(self, body: dict[str, object]) -> list[list[float]]:
         try:
@@ -120,7 +144,9 @@ class ApiEmbedder:
         except NoAnswerError as error:
             message = f"The embedding endpoint is out of reach: {error}"
             raise TransientError(message, code="embedding_unreachable") from error
-        if answer.status == 429 or answer.status >= 500:
+        if answer.status == 429:
+            raise RateLimitedError("The embedding endpoint is busy.", seconds=answer.retry_after_seconds)
+        if answer.status >= 500:
             raise TransientError(
                 f"The embedding endpoint answered {answer.status}.",
                 code="embedding_unavailable",
@@ -130,7 +156,7 @@ class ApiEmbedder:
             raise PermanentError(f"The embedding endpoint answered {answer.status}.", code="embedding_refused")
         try:
             rows = sorted(json.loads(answer.body)["data"], key=lambda row: row["index"])
-            return [row["embedding"] for row in rows]
+            return [[float(number) for number in row["embedding"]] for row in rows]
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise PermanentError("The embedding endpoint answered something else.", code="embedding_shape") from error
 
@@ -142,7 +168,12 @@ def normalise(vectors: Vectors) -> Vectors:
 
 
 def _make_api_embedder() -> Embedder:
-    return ApiEmbedder(url=settings.EMBEDDING_API_URL, key=settings.EMBEDDING_API_KEY, model=settings.EMBEDDING_MODEL)
+    return ApiEmbedder(
+        url=settings.EMBEDDING_API_URL,
+        key=settings.EMBEDDING_API_KEY,
+        model=settings.EMBEDDING_MODEL,
+        dimensions=settings.EMBEDDING_DIMENSIONS,
+    )
 
 
 _PROVIDERS: dict[str, Callable[[], Embedder]] = {"local": LocalEmbedder, "openai": _make_api_embedder}

@@ -35,6 +35,12 @@ class EmbeddingModelMismatchError(DomainError):
     title = "The dataset was embedded by another model than the one in use."
 
 
+class EmbeddingUnavailableError(DomainError):
+    code = "embedding_unavailable"
+    category = "unavailable"
+    title = "The embedding endpoint does not answer at the moment."
+
+
 class BatchTooLargeError(DomainError):
     code = "batch_too_large"
     category = "invalid"

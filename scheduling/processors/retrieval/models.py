@@ -21,6 +21,9 @@ from scheduling.processors.retrieval.splitting import (
 from tenants.models.base import TenantModel
 from tenants.models.names import NamedModel
 
+# A unique index holds it beside two ids.
+MAX_URL_LENGTH = 2_000
+
 
 class DocumentStatus(models.TextChoices):
     """The phases of a document, in their order."""
@@ -79,10 +82,14 @@ class Dataset(NamedModel, TenantModel):
 
 
 class Document(TenantModel):
-    """One file of a dataset, and how far its indexing is.
+    """One file, text or page of a dataset, and how far its indexing is.
 
     ``status`` is what its job wrote last; how the job itself stands (cancelled, suspended, dead) is asked of the
-    job. ``passages_digest`` and ``chunks_done`` say where an interrupted indexing goes on.
+    job. ``passages_digest`` and ``chunks_done`` say where an interrupted indexing goes on. ``kept_chunks``: it has
+    been indexed before, and so many chunks answer searches until the indexing that is under way is whole; 0 where
+    what is indexed answers as it comes. ``served_model`` made the vectors of the chunks that answer.
+
+    What comes from a ``source_url`` has no content until its job has fetched it.
     """
 
     # Rows refer to each other by (tenant, id); the constraints stand in the migration.
@@ -99,6 +106,11 @@ class Document(TenantModel):
     passages_digest = models.CharField(max_length=64, blank=True)
     error_code = models.CharField(max_length=64, blank=True)
     error_message = models.CharField(max_length=1_000, blank=True)
+    kept_chunks = models.PositiveIntegerField(db_default=0)
+    served_model = models.CharField(max_length=100, blank=True, db_default="")
+    source_url = models.CharField(max_length=MAX_URL_LENGTH, blank=True, db_default="")
+    is_fetch_due = models.BooleanField(db_default=False)
+    is_pause_asked = models.BooleanField(db_default=False)
     job_id = models.UUIDField()
     batch_id = models.UUIDField()
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -113,7 +125,14 @@ class Document(TenantModel):
         constraints = [
             models.UniqueConstraint(fields=["tenant", "id"], name="document_tenant_id"),
             models.UniqueConstraint(
-                fields=["tenant", "dataset", "sha256", "settings_key"], name="document_content_unique"
+                fields=["tenant", "dataset", "sha256", "settings_key"],
+                condition=models.Q(source_url=""),
+                name="document_file_unique",
+            ),
+            models.UniqueConstraint(
+                fields=["tenant", "dataset", "source_url"],
+                condition=~models.Q(source_url=""),
+                name="document_url_unique",
             ),
             models.CheckConstraint(condition=models.Q(status__in=DocumentStatus.values), name="document_status_known"),
         ]
@@ -127,7 +146,10 @@ class Document(TenantModel):
 
 
 class Chunk(TenantModel):
-    """A passage of a document with what finds it: its vector and its terms."""
+    """A passage of a document with what finds it: its vector and its terms.
+
+    What is not served waits for the rest of its document, whose chunks of before answer until then.
+    """
 
     dataset = models.ForeignKey(Dataset, models.CASCADE, db_constraint=False, db_index=False, related_name="+")
     document = models.ForeignKey(Document, models.CASCADE, db_constraint=False, db_index=False, related_name="chunks")
@@ -136,12 +158,18 @@ class Chunk(TenantModel):
     location = models.JSONField(default=dict)
     embedding = VectorField(dimensions=DIMENSIONS)
     search = SearchVectorField()
+    is_served = models.BooleanField(db_default=True)
+    # Of the text and the model that made the vector; equal for those of a tenant that have the same vector.
+    vector_digest = models.UUIDField(null=True, blank=True)
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["tenant", "document", "position"], name="chunk_position_unique"),
+            models.UniqueConstraint(fields=["tenant", "document", "is_served", "position"], name="chunk_place_unique"),
         ]
-        indexes = [models.Index(fields=["tenant", "dataset"], name="chunk_dataset")]
+        indexes = [
+            models.Index(fields=["tenant", "dataset"], name="chunk_dataset"),
+            models.Index(fields=["tenant", "vector_digest"], name="chunk_vector"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.document_id}#{self.position}"

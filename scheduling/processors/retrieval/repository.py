@@ -16,12 +16,14 @@ from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 
+from scheduling.processors.files.store import StoredContent, discard_on_commit
 from scheduling.processors.retrieval.batch_limit import check_batch_limit
 from scheduling.processors.retrieval.exceptions import DocumentGoneError
 from scheduling.processors.retrieval.models import Chunk, Document, DocumentStatus
-from scheduling.processors.retrieval.space import take_chunks
+from scheduling.processors.retrieval.space import release_kept, take_chunks
 from scheduling.processors.retrieval.splitting import Passage, SplitSettings
 from scheduling.processors.retrieval.terms import to_tsvector
+from scheduling.processors.retrieval.vector_reuse import digest_of_text
 from tenants.context import tenant_context
 from tenants.ids import uuid7
 from tenants.models import Tenant
@@ -35,14 +37,16 @@ _APPEND_CHUNKS = """
     WITH document AS (
         UPDATE retrieval_document SET chunks_done = chunks_done + %(count)s
         WHERE id = %(document_id)s AND job_id = %(job_id)s AND chunks_done = %(first)s
-        RETURNING id, tenant_id, dataset_id
+        RETURNING id, tenant_id, dataset_id, kept_chunks, is_pause_asked
     )
-    INSERT INTO retrieval_chunk
-        (id, tenant_id, dataset_id, document_id, position, text, location, embedding, search)
+    INSERT INTO retrieval_chunk (id, tenant_id, dataset_id, document_id, position, text, location, embedding, search,
+        is_served, vector_digest)
     SELECT row.id, document.tenant_id, document.dataset_id, document.id, row.position, row.text,
-        row.location::jsonb, row.embedding::vector, row.search::tsvector
+        row.location::jsonb, row.embedding::vector, row.search::tsvector, document.kept_chunks = 0, row.digest
     FROM document, unnest(%(ids)s::uuid[], %(positions)s::int[], %(texts)s::text[], %(locations)s::text[],
-        %(embeddings)s::text[], %(searches)s::text[]) AS row(id, position, text, location, embedding, search)
+        %(embeddings)s::text[], %(searches)s::text[], %(digests)s::uuid[])
+        AS row(id, position, text, location, embedding, search, digest)
+    RETURNING (SELECT is_pause_asked FROM document)
 """
 
 
@@ -62,6 +66,10 @@ class DocumentSource:
     embedding_model: str
     passages_digest: str
     chunks_done: int
+    kept_chunks: int = 0
+    source_url: str = ""
+    is_fetch_due: bool = False
+    is_pause_asked: bool = False
 
 
 def read_source(tenant_id: UUID, document_id: UUID, *, job_id: UUID) -> DocumentSource:
@@ -88,6 +96,10 @@ def source_of(document: Document, *, job_id: UUID) -> DocumentSource:
         embedding_model=document.dataset.embedding_model,
         passages_digest=document.passages_digest,
         chunks_done=document.chunks_done,
+        kept_chunks=document.kept_chunks,
+        source_url=document.source_url,
+        is_fetch_due=document.is_fetch_due,
+        is_pause_asked=document.is_pause_asked,
     )
 
 
@@ -114,15 +126,15 @@ def enter_phase(source: DocumentSource, status: DocumentStatus) -> None:
 
 
 def begin_chunks(source: DocumentSource, *, digest: str, total: int) -> None:
-    """Effect: the passages are known, none is stored; chunks of other passages go.
+    """Effect: the passages are known, none is stored; chunks of other passages go, but those that are kept.
 
-    Raises SpaceExceededError where the tenant has no room for so many.
+    Raises SpaceExceededError where the tenant has no room for so many beside those that are kept.
     """
-    document = Document.objects.select_for_update().filter(pk=source.id, job_id=source.job_id).first()
-    if document is None:
-        raise DocumentGoneError(f"The document {source.id} was deleted or is indexed by another job.")
+    document = _lock(source)
     take_chunks(document, total)
-    Chunk.objects.filter(document_id=source.id).delete()
+    Chunk.objects.filter(document_id=source.id, is_served=not document.kept_chunks).delete()
+    if not document.kept_chunks:
+        _update(source, served_model=source.embedding_model)
     _update(
         source,
         status=DocumentStatus.INDEXING,
@@ -145,8 +157,11 @@ def resume_chunks(source: DocumentSource) -> None:
     )
 
 
-def append_chunks(source: DocumentSource, passages: Sequence[Passage], vectors: Vectors) -> None:
-    """Effect: store the next passages, which begin exactly where the document's mark stands."""
+def append_chunks(source: DocumentSource, passages: Sequence[Passage], vectors: Vectors) -> bool:
+    """Effect: store the next passages, which begin exactly where the document's mark stands.
+
+    Whether somebody has asked meanwhile that the document pauses.
+    """
     parameters: dict[str, Any] = {
         "document_id": source.id,
         "job_id": source.job_id,
@@ -158,16 +173,45 @@ def append_chunks(source: DocumentSource, passages: Sequence[Passage], vectors: 
         "locations": [json.dumps(passage.location) for passage in passages],
         "embeddings": [f"[{','.join(map(str, vector))}]" for vector in vectors.tolist()],
         "searches": [to_tsvector(passage.text, heading=passage.heading) for passage in passages],
+        "digests": [digest_of_text(source.embedding_model, passage.text) for passage in passages],
     }
     with connection.cursor() as cursor:
         cursor.execute(_APPEND_CHUNKS, parameters)
-        if cursor.rowcount != len(passages):
-            raise DocumentGoneError(f"The document {source.id} is not where this indexing left it.")
+        rows = cursor.fetchall()
+    if len(rows) != len(passages):
+        raise DocumentGoneError(f"The document {source.id} is not where this indexing left it.")
+    return bool(rows[0][0])
 
 
 def complete(source: DocumentSource) -> None:
-    """Effect: every chunk is stored."""
-    _update(source, status=DocumentStatus.COMPLETED, completed_at=Now())
+    """Effect: every chunk is stored; from now on they answer searches, and those that were kept go."""
+    document = _lock(source)
+    if document.kept_chunks:
+        Chunk.objects.filter(document_id=source.id, is_served=True).delete()
+        Chunk.objects.filter(document_id=source.id).update(is_served=True)
+        release_kept(document)
+    _update(
+        source,
+        status=DocumentStatus.COMPLETED,
+        completed_at=Now(),
+        kept_chunks=0,
+        served_model=source.embedding_model,
+    )
+
+
+def take_content(source: DocumentSource, content: StoredContent, *, content_type: str) -> None:
+    """Effect: this is what the document's address led to; what it led to before goes."""
+    document = _lock(source)
+    if document.storage_key and document.storage_key != content.key:
+        discard_on_commit(document.tenant_id, document.storage_key)
+    _update(
+        source,
+        storage_key=content.key,
+        sha256=content.sha256,
+        size_bytes=content.size_bytes,
+        content_type=content_type,
+        is_fetch_due=False,
+    )
 
 
 def fail(source: DocumentSource, *, code: str, message: str) -> None:
@@ -189,6 +233,13 @@ def await_retry(source: DocumentSource, *, code: str, message: str) -> None:
         error_code=code,
         error_message=message[:_MAX_ERROR_LENGTH],
     )
+
+
+def _lock(source: DocumentSource) -> Document:
+    document: Document | None = Document.objects.select_for_update().filter(pk=source.id, job_id=source.job_id).first()
+    if document is None:
+        raise DocumentGoneError(f"The document {source.id} was deleted or is indexed by another job.")
+    return document
 
 
 def _update(source: DocumentSource, **changes: object) -> None:

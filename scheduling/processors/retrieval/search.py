@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
 
+from scheduling.processors.base import PermanentError, TransientError
 from scheduling.processors.retrieval.embedding import current_model_name, get_embedder
-from scheduling.processors.retrieval.exceptions import EmbeddingModelMismatchError
+from scheduling.processors.retrieval.exceptions import EmbeddingModelMismatchError, EmbeddingUnavailableError
 from scheduling.processors.retrieval.fusion import fuse_rankings
-from scheduling.processors.retrieval.models import Chunk, Dataset
+from scheduling.processors.retrieval.models import Chunk, Dataset, Document
 from scheduling.processors.retrieval.terms import query_terms, to_tsqueries
 from scheduling.processors.retrieval.vector_index import has_vector_index, widen_search
 
@@ -28,12 +32,14 @@ _MAX_TERMS = 64
 # computes every distance within the dataset. With an index of its own, the dataset is ordered by that.
 _BY_VECTOR_EXACTLY = """
     SELECT id, -(embedding <#> %(vector)s::vector) AS score FROM retrieval_chunk
-    WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s
+    WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s AND is_served
+        AND document_id <> ALL(%(others)s::uuid[])
     ORDER BY (embedding <#> %(vector)s::vector) + 0, id LIMIT %(limit)s
 """
 _BY_VECTOR_INDEX = """
     SELECT id, -(embedding <#> %(vector)s::vector) AS score FROM retrieval_chunk
-    WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s
+    WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s AND is_served
+        AND document_id <> ALL(%(others)s::uuid[])
     ORDER BY embedding <#> %(vector)s::vector LIMIT %(limit)s
 """
 # Any term may match; each weighs by its rarity in the dataset. The weights are those of D (text) to A (heading).
@@ -47,10 +53,11 @@ _BY_TEXT = """
             SELECT query, number FROM unnest(%(terms)s::tsquery[]) WITH ORDINALITY AS listed(query, number)
             WHERE chunk.search @@ query OFFSET 0
         ) AS term
-        WHERE chunk.tenant_id = %(tenant_id)s AND chunk.dataset_id = %(dataset_id)s
+        WHERE chunk.tenant_id = %(tenant_id)s AND chunk.dataset_id = %(dataset_id)s AND chunk.is_served
             AND chunk.search @@ %(any_term)s::tsquery
     ), total AS MATERIALIZED (
-        SELECT coalesce(sum(chunks_done), 0)::float AS chunks FROM retrieval_document
+        SELECT coalesce(sum(CASE WHEN kept_chunks > 0 THEN kept_chunks ELSE chunks_done END), 0)::float AS chunks
+        FROM retrieval_document
         WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s
     ), weight AS MATERIALIZED (
         SELECT number, ln(1 + (SELECT chunks FROM total) / count(*)) AS idf FROM hit GROUP BY number
@@ -78,20 +85,48 @@ class Hit:
     score: float
 
 
-def search_dataset(*, dataset: Dataset, query: str, top_k: int = 10, mode: SearchMode = SearchMode.HYBRID) -> list[Hit]:
-    """The best ``top_k`` (at most 50) chunks of a dataset of the current tenant, best first."""
+@dataclass(slots=True)
+class Timings:
+    """How long the parts of a search took, in milliseconds."""
+
+    parts: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Measure what is done inside."""
+        began = time.perf_counter()
+        yield
+        self.parts[name] = round((time.perf_counter() - began) * 1_000, 1)
+
+
+def search_dataset(
+    *,
+    dataset: Dataset,
+    query: str,
+    top_k: int = 10,
+    mode: SearchMode = SearchMode.HYBRID,
+    timings: Timings | None = None,
+) -> list[Hit]:
+    """The best ``top_k`` (at most 50) chunks of a dataset of the current tenant, best first.
+
+    Into ``timings`` it writes how long its parts took.
+    """
+    timings = timings or Timings()
     limit = max(1, min(top_k, MAX_TOP_K))
     depth = limit if mode is not SearchMode.HYBRID else max(_MIN_DEPTH, _DEPTH_FACTOR * limit)
     rankings = []
     if mode is not SearchMode.TEXT:
-        rankings.append(rank_by_vector(dataset, query, depth))
+        with timings.part("embedding and vectors"):
+            rankings.append(rank_by_vector(dataset, query, depth))
     if mode is not SearchMode.VECTOR:
-        rankings.append(rank_by_text(dataset, query, depth))
+        with timings.part("words"):
+            rankings.append(rank_by_text(dataset, query, depth))
     if mode is SearchMode.HYBRID:
         best = fuse_rankings([[chunk for chunk, _ in ranking] for ranking in rankings], limit=limit)
     else:
         best = rankings[0]
-    return _read_hits(best)
+    with timings.part("reading"):
+        return _read_hits(best)
 
 
 def rank_by_vector(dataset: Dataset, query: str, limit: int) -> Ranking:
@@ -99,14 +134,33 @@ def rank_by_vector(dataset: Dataset, query: str, limit: int) -> Ranking:
     if dataset.embedding_model != current_model_name():
         raise EmbeddingModelMismatchError(
             f"The dataset was embedded by {dataset.embedding_model}; {current_model_name()} is in use."
-            " Search by text, or index the documents anew in another dataset."
+            " Search by text, or index the dataset anew."
         )
-    vector = get_embedder().embed([query])[0]
-    parameters = _scope_of(dataset) | {"vector": f"[{','.join(map(str, vector.tolist()))}]", "limit": limit}
+    others = _documents_of_other_models(dataset)
+    vector = _vector_of(query)
+    asked = {"vector": f"[{','.join(map(str, vector.tolist()))}]", "limit": limit, "others": others}
+    parameters = _scope_of(dataset) | asked
     if has_vector_index(dataset.pk):
         widen_search(limit)
         return _rank(_BY_VECTOR_INDEX, parameters)
     return _rank(_BY_VECTOR_EXACTLY, parameters)
+
+
+def _vector_of(query: str) -> Any:
+    try:
+        return get_embedder().embed([query])[0]
+    except TransientError as error:
+        wait = error.retry_after_seconds
+        seconds = None if wait is None else math.ceil(wait)
+        raise EmbeddingUnavailableError(f"{error} Search by text meanwhile.", retry_after_seconds=seconds) from error
+    except PermanentError as error:
+        raise EmbeddingUnavailableError(f"{error} Search by text.") from error
+
+
+def _documents_of_other_models(dataset: Dataset) -> list[UUID]:
+    """Documents whose vectors do not compare: they wait for the dataset's new model, and are found by words alone."""
+    others = Document.objects.filter(dataset=dataset).exclude(served_model__in=["", dataset.embedding_model])
+    return list(others.values_list("pk", flat=True))
 
 
 def rank_by_text(dataset: Dataset, query: str, limit: int) -> Ranking:

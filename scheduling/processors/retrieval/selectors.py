@@ -1,11 +1,21 @@
-"""Finding datasets."""
+"""Finding datasets, and counting the chunks of documents."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
+
+from django.db.models import Count, Q
 
 from scheduling.processors.retrieval.exceptions import DatasetNotFoundError
 from scheduling.processors.retrieval.models import Dataset
+
+# Annotations of a document: chunks that answer searches, and those that wait for the rest.
+FOUND_CHUNKS: Mapping[str, Count] = {
+    "found_served": Count("chunks", filter=Q(chunks__is_served=True)),
+    "found_waiting": Count("chunks", filter=Q(chunks__is_served=False)),
+}
 
 
 def get_dataset(dataset_id: UUID) -> Dataset:
@@ -14,3 +24,16 @@ def get_dataset(dataset_id: UUID) -> Dataset:
     if dataset is None:
         raise DatasetNotFoundError
     return dataset
+
+
+def tell_chunks(document: Any) -> str:
+    """What a document with FOUND_CHUNKS says of its chunks that is not so; an empty text where it all is."""
+    done, kept = document.chunks_done, document.kept_chunks
+    said = (kept, done) if kept else (done, 0)
+    found = (document.found_served, document.found_waiting)
+    if said == found:
+        return ""
+    parts = [f"says {said[0]} chunks and has {found[0]}"]
+    if said[1] or found[1]:
+        parts.append(f"says {said[1]} that wait for the rest and has {found[1]}")
+    return ", ".join(parts)

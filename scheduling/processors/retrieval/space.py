@@ -8,7 +8,7 @@ from tenants.services.recounts import StoredCounter
 from tenants.services.usage import change_stored
 
 # Documents say how many chunks they have: no chunk is looked at.
-CHUNK_COUNTER = StoredCounter(VECTOR_CHUNKS, "retrieval_document", "sum(coalesce(chunks_total, 0))")
+CHUNK_COUNTER = StoredCounter(VECTOR_CHUNKS, "retrieval_document", "sum(coalesce(chunks_total, 0) + kept_chunks)")
 
 
 def take_chunks(document: Document, total: int) -> None:
@@ -19,4 +19,10 @@ def take_chunks(document: Document, total: int) -> None:
 
 def release_chunks(document: Document) -> None:
     """Count a document's chunks no more; it is about to be deleted."""
-    change_stored(tenant_id=document.tenant_id, limit=VECTOR_CHUNKS, change=-(document.chunks_total or 0))
+    change = -(document.chunks_total or 0) - document.kept_chunks
+    change_stored(tenant_id=document.tenant_id, limit=VECTOR_CHUNKS, change=change)
+
+
+def release_kept(document: Document) -> None:
+    """Count those chunks no more that answered while the document was indexed anew."""
+    change_stored(tenant_id=document.tenant_id, limit=VECTOR_CHUNKS, change=-document.kept_chunks)

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from django.db.models import Count, F, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
-from scheduling.processors.retrieval.models import Document
+from scheduling.processors.retrieval.models import Chunk, Document
+from scheduling.processors.retrieval.selectors import FOUND_CHUNKS, tell_chunks
 from scheduling.processors.retrieval.space import CHUNK_COUNTER
 from scheduling.services.consistency.pieces import Table, look_at_page, page_of_one
 from scheduling.services.consistency.registry import Fault, FaultKind, Look, Piece, RepairOrder, StateCheck
@@ -18,6 +19,11 @@ from tenants.selectors.tenant_pages import TenantPage
 CHUNK_ROWS = 1_000
 NO_JOB = FaultKind("document_without_job", "A document of the last day waits for a job that is not there.")
 CHUNKS = FaultKind("document_chunks", "A document has other chunks than it says.")
+ORPHAN = FaultKind(
+    "orphan_chunk",
+    "A chunk belongs to no document, or to one of another dataset.",
+    "Deletes it: nothing leads to it but a search.",
+)
 SPACE = FaultKind(
     "space_counter",
     "A tenant's counter of chunks is not what its documents add up to.",
@@ -33,6 +39,16 @@ WHERE NOT EXISTS (SELECT FROM scheduling_job j WHERE j.id = p.job_id AND j.tenan
 """
 
 
+_ORPHANS = """
+WITH piece AS MATERIALIZED (SELECT id, tenant_id, dataset_id, document_id FROM retrieval_chunk WHERE <piece>)
+SELECT 'orphan_chunk', p.tenant_id, p.id::text FROM piece p
+WHERE NOT EXISTS (
+    SELECT FROM retrieval_document d
+    WHERE d.id = p.document_id AND d.tenant_id = p.tenant_id AND d.dataset_id = p.dataset_id
+)
+"""
+
+
 def look_at_jobs(piece: Piece) -> Look:
     """Documents whose jobs are gone before they ended."""
     return Table("retrieval_document").look(_JOBS, piece)
@@ -42,12 +58,23 @@ def look_at_chunks(piece: Piece) -> Look:
     """Documents with more or fewer chunks than they say."""
     with all_tenants():
         rows, look = _documents(piece, CHUNK_ROWS)
-        odd = Document.objects.filter(pk__in=[row.pk for row in rows]).annotate(found=Count("chunks"))
-        faults = [
-            Fault(CHUNKS.code, row.tenant_id, str(row.pk), f"says {row.chunks_done}, has {row.found}")
-            for row in odd.exclude(found=F("chunks_done"))
-        ]
+        counted = Document.objects.filter(pk__in=[row.pk for row in rows]).annotate(**FOUND_CHUNKS)
+        faults = [Fault(CHUNKS.code, row.tenant_id, str(row.pk), told) for row in counted if (told := tell_chunks(row))]
     return replace(look, faults=faults)
+
+
+def look_at_orphans(piece: Piece) -> Look:
+    """Chunks that are found by searches and lead to no document of their dataset."""
+    return Table("retrieval_chunk").look(_ORPHANS, piece)
+
+
+def repair_orphans(order: RepairOrder) -> None:
+    """Delete those that still are."""
+    assert order.tenant_id is not None  # every chunk has one
+    documents = Document.objects.filter(
+        pk=OuterRef("document_id"), tenant_id=OuterRef("tenant_id"), dataset_id=OuterRef("dataset_id")
+    )
+    Chunk.objects.filter(~Exists(documents), tenant_id=order.tenant_id, pk__in=order.subjects).delete()
 
 
 def look_at_space(piece: Piece) -> Look:
@@ -83,6 +110,8 @@ def _documents(piece: Piece, rows: int) -> tuple[list[Any], Look]:
 
 CHECKS = (
     StateCheck("document_jobs", (NO_JOB,), look_at_jobs),
+    # Before the count, which is right again without them.
+    StateCheck("orphan_chunks", (ORPHAN,), look_at_orphans, repair_orphans),
     StateCheck("document_chunks", (CHUNKS,), look_at_chunks, has_own_task=True),
     StateCheck("document_space", (SPACE,), look_at_space, repair_space, has_own_task=True),
 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 
 from scheduling.processors.retrieval.models import Document
+from scheduling.processors.retrieval.selectors import FOUND_CHUNKS, tell_chunks
 from scheduling.processors.retrieval.space import CHUNK_COUNTER
 from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
 from scheduling.services.upkeep.verification import step_page
@@ -21,12 +22,8 @@ def check_chunks(budget: Budget) -> Step:
     """Each document has as many chunks as it says."""
     after = str(budget.cursor.get("document", ""))
     with all_tenants():
-        rows = list(_documents(after).annotate(found=Count("chunks"))[: budget.batch_rows])
-    findings = [
-        f"Document {row.pk} says {row.chunks_done} chunks and has {row.found}."
-        for row in rows
-        if row.found != row.chunks_done
-    ]
+        rows = list(_documents(after).annotate(**FOUND_CHUNKS)[: budget.batch_rows])
+    findings = [f"Document {row.pk} {told}." for row in rows if (told := tell_chunks(row))]
     return _page({"documents": len(rows)}, rows, findings, is_full=len(rows) == budget.batch_rows)
 
 

@@ -17,6 +17,7 @@ from django_celery_beat.models import ClockedSchedule, CrontabSchedule, Interval
 from scheduling.limits import WORKER_SECONDS
 from scheduling.models import CFSPlan, Job, KindPause, Queue, TenantCapacity, Worker, WorkerPool
 from scheduling.processors.document_indexing.services import pause_document
+from scheduling.processors.document_indexing.uploads import add_address
 from scheduling.processors.rag_pipeline.models import PipelineRun
 from scheduling.processors.rag_pipeline.services import create_pipeline
 from scheduling.processors.retrieval.models import Document
@@ -87,6 +88,15 @@ def _fail_document(world: World) -> None:
         Job.objects.filter(pk=document.job_id).update(state="discarded", finished_at=timezone.now())
 
     in_acme(fail)
+
+
+def _address(world: World) -> Any:
+    def add() -> Any:
+        dataset = Document.objects.get(pk=world.own["document"]).dataset
+        upload = add_address(tenant=acme(), dataset=dataset, url="https://example.com/x")
+        return upload.files[0].document.pk
+
+    return in_acme(add)
 
 
 def _empty_dataset(world: World) -> Any:
@@ -279,6 +289,7 @@ PREPARE: dict[str, Prepare] = {
     "scheduling.schedule resume": _pause_schedule,
     "retrieval.document resume": _pause_document,
     "retrieval.document retry": _fail_document,
+    "retrieval.document refetch": _address,
     "retrieval.dataset delete_empty": _empty_dataset,
     "scheduling.job cancel": _waiting_job,
     "scheduling.job suspend": _waiting_job,
@@ -341,6 +352,7 @@ BODIES: dict[str, Any] = {
 # Forms that are no JSON.
 MULTIPART: dict[str, Callable[[], dict[str, Any]]] = {
     "POST datasets/{dataset}/documents/": _upload,
+    "POST documents/{document}/replace/": lambda: {"file": SimpleUploadedFile("b.txt", b"two")},
     "POST files/": _upload,
 }
 

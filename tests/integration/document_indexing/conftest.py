@@ -16,7 +16,7 @@ from django.test import override_settings
 from rest_framework.test import APIClient
 
 from scheduling.models import Job
-from scheduling.processors.base import Effects, Interrupted, JobContext, Json
+from scheduling.processors.base import Dependency, Effects, Interrupted, JobContext, Json
 from scheduling.processors.document_indexing.processor import DocumentIndexing
 from scheduling.processors.document_indexing.uploads import Upload, upload_documents
 from scheduling.processors.retrieval.models import Dataset
@@ -122,6 +122,7 @@ class TestRuntime:
     effects: list[Effects] = field(default_factory=list)
     batches: int = 0
     logged: list[tuple[str, Json]] = field(default_factory=list)
+    answered: list[tuple[str, BaseException | None]] = field(default_factory=list)
 
     def checkpoint(self, state: Json, effects: Effects | None) -> None:
         if self.stop_after is not None and self.batches >= self.stop_after:
@@ -150,6 +151,12 @@ class TestRuntime:
 
     def should_yield(self) -> bool:
         return self.yield_after is not None and self.batches >= self.yield_after
+
+    def enter_dependency(self, dependency: Dependency) -> None:
+        """No breaker is open here."""
+
+    def leave_dependency(self, dependency: Dependency, error: BaseException | None) -> None:
+        self.answered.append((dependency.name, error))
 
     def log(self, message: str, level: str, fields: Json) -> None:
         self.logged.append((message, fields))

@@ -24,7 +24,6 @@ from tenants.exceptions import (
     SettingUnknownError,
 )
 from tenants.models import AuditLogEntry, PlanLimit, Role, Tenant, TenantSettings
-from tenants.selectors import settings as selector
 from tenants.selectors.settings import read_stored, settings_of, tenant_setting
 from tenants.services.memberships import add_member
 from tenants.services.settings import change_settings
@@ -54,11 +53,6 @@ PLANTED = SettingGroup(
         ),
     ),
 )
-
-
-@pytest.fixture(autouse=True)
-def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selector, "_cache", {})
 
 
 @pytest.fixture
@@ -92,7 +86,6 @@ def test_a_tenant_that_has_set_nothing_has_the_defaults(acme: Tenant) -> None:
 
 def test_a_change_is_read_audited_and_the_tenants_own(acme: Tenant, globex: Tenant) -> None:
     change_settings(tenant=acme, values={"timezone": "Europe/Berlin"}, reason="we moved")
-    selector._cache.clear()
     assert (tenant_setting(acme, "timezone"), tenant_setting(globex, "timezone")) == ("Europe/Berlin", "UTC")
     entry = last_audit()
     assert (entry.tenant_id, entry.before, entry.after) == (
@@ -176,15 +169,6 @@ def test_settings_of_a_plug_in_that_is_gone_are_kept_and_shown_by_name(acme: Ten
     change_settings(tenant=acme, values={}, reset=["gone.key"])
     assert "gone.key" not in read_stored(acme.pk).stored
     assert last_audit().before == {"gone.key": MASK}
-
-
-def test_reads_come_from_memory_for_a_second(acme: Tenant, monkeypatch, django_assert_num_queries) -> None:
-    settings_of(acme)
-    with django_assert_num_queries(0):
-        settings_of(acme)
-    change_settings(tenant=acme, values={"timezone": "Asia/Tokyo"})
-    monkeypatch.setattr(selector, "CACHE_SECONDS", 0.0)
-    assert tenant_setting(acme, "timezone") == "Asia/Tokyo"
 
 
 @pytest.mark.django_db(transaction=True)

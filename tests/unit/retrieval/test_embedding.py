@@ -81,7 +81,7 @@ def test_an_endpoint_is_asked_once_and_its_rows_are_put_in_order(monkeypatch: py
 @pytest.mark.parametrize(
     ("response", "error", "code"),
     [
-        (answer(429, retry_after="7"), TransientError, "embedding_unavailable"),
+        (answer(429, retry_after="7"), TransientError, "embedding_rate_limited"),
         (answer(503), TransientError, "embedding_unavailable"),
         (answer(401), PermanentError, "embedding_refused"),
         (answer(302, location="http://127.0.0.1/"), PermanentError, "embedding_refused"),

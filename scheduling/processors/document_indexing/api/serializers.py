@@ -8,7 +8,13 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from scheduling.processors.document_indexing.selectors import SHOWN_STATUSES
-from tenants.api.fields import StrictSerializer, TextField
+from scheduling.processors.files.incoming import MAX_NAME_LENGTH
+from scheduling.processors.retrieval.extraction.sniffing import ContentType
+from scheduling.processors.retrieval.models import MAX_URL_LENGTH
+from tenants.api.fields import NameField, StrictSerializer, TextField
+
+MAX_TEXT_LENGTH = 500_000
+TEXT_FORMATS = {"text": ContentType.TEXT, "markdown": ContentType.MARKDOWN}
 
 
 class PhasesSerializer(serializers.Serializer[Any]):
@@ -41,8 +47,13 @@ class DocumentSerializer(serializers.Serializer[Any]):
     sha256 = serializers.CharField()
     status = serializers.ChoiceField(choices=SHOWN_STATUSES, source="shown_status")
     phases = PhasesSerializer(source="*")
+    source_url = serializers.CharField(help_text="The address that it is fetched from; empty for files and texts.")
     chunks_done = serializers.IntegerField()
     chunks_total = serializers.IntegerField(allow_null=True, help_text="Null until the text is split.")
+    chunks_serving = serializers.IntegerField(
+        source="kept_chunks",
+        help_text="Chunks of its indexing before, which answer searches until this one is whole; else 0.",
+    )
     error = serializers.SerializerMethodField()
     job = serializers.UUIDField(source="job_id")
     batch = serializers.UUIDField(source="batch_id")
@@ -77,6 +88,53 @@ class UploadSerializer(serializers.Serializer[Any]):
     files = serializers.ListField(
         child=serializers.FileField(), help_text="PDF, DOCX, HTML, Markdown, text or CSV; at most 50 MiB each."
     )
+
+
+class FileBodySerializer(serializers.Serializer[Any]):
+    """One file as `multipart/form-data`."""
+
+    file = serializers.FileField(help_text="PDF, DOCX, HTML, Markdown, text or CSV; at most 50 MiB.")
+
+
+class NewTextSerializer(StrictSerializer):
+    """A text that becomes a document."""
+
+    name = NameField(max_length=MAX_NAME_LENGTH)
+    text = TextField(max_length=MAX_TEXT_LENGTH)
+    format = serializers.ChoiceField(choices=list(TEXT_FORMATS), default="text")
+
+
+class NewAddressSerializer(StrictSerializer):
+    """An address whose page or file becomes a document."""
+
+    url = TextField(max_length=MAX_URL_LENGTH)
+    name = NameField(max_length=MAX_NAME_LENGTH, required=False, default="")
+
+
+class ReindexSerializer(StrictSerializer):
+    """How a document is indexed anew, and why."""
+
+    refetch = serializers.BooleanField(
+        default=False, help_text="Fetch its address again first; for documents that have one."
+    )
+    reason = TextField(max_length=500, required=False, allow_blank=True, default="")
+
+
+class ReindexDatasetSerializer(StrictSerializer):
+    """Which documents of a dataset are indexed anew, and why."""
+
+    all = serializers.BooleanField(
+        default=False, help_text="All whose indexing has ended, not only those that the settings have left behind."
+    )
+    reason = TextField(max_length=500, required=False, allow_blank=True, default="")
+
+
+class RenewalSerializer(serializers.Serializer[Any]):
+    """What is indexed anew now, and how many documents the settings have left behind that are not: ask again."""
+
+    batch = serializers.UUIDField(source="batch_id", allow_null=True, help_text="Null when there is nothing to do.")
+    documents = serializers.IntegerField()
+    remaining = serializers.IntegerField()
 
 
 class DocumentQuerySerializer(StrictSerializer):

@@ -5,7 +5,11 @@ from __future__ import annotations
 from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
-from scheduling.processors.document_indexing.api.views import DatasetDocumentsViewSet, DocumentViewSet
+from scheduling.processors.document_indexing.api.views import (
+    DatasetDocumentsViewSet,
+    DatasetSourcesViewSet,
+    DocumentViewSet,
+)
 from tenants.api.viewsets import UUID_PATTERN
 
 router = SimpleRouter()
@@ -16,6 +20,21 @@ urlpatterns = [
         f"^datasets/(?P<dataset_id>{UUID_PATTERN})/documents/$",
         DatasetDocumentsViewSet.as_view({"get": "list", "post": "create"}),
         name="dataset-documents",
+    ),
+    re_path(
+        f"^datasets/(?P<dataset_id>{UUID_PATTERN})/documents/from-text/$",
+        DatasetSourcesViewSet.as_view({"post": "add_text"}),
+        name="dataset-text",
+    ),
+    re_path(
+        f"^datasets/(?P<dataset_id>{UUID_PATTERN})/documents/from-url/$",
+        DatasetSourcesViewSet.as_view({"post": "add_address"}),
+        name="dataset-address",
+    ),
+    re_path(
+        f"^datasets/(?P<dataset_id>{UUID_PATTERN})/reindex/$",
+        DatasetSourcesViewSet.as_view({"post": "reindex"}),
+        name="dataset-reindex",
     ),
     path("", include(router.urls)),
 ]

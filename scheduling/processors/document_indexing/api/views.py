@@ -1,4 +1,4 @@
-"""`datasets/{id}/documents/` and `documents/`: upload, look, try again, pause, delete."""
+"""`datasets/{id}/documents/` and `documents/`: upload, look, try again, pause, renew, delete."""
 
 from __future__ import annotations
 
@@ -14,13 +14,22 @@ from rest_framework.parsers import BaseParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from scheduling.outgoing_http import UrlRefusedError
 from scheduling.processors.document_indexing.api.serializers import (
+    TEXT_FORMATS,
     DocumentQuerySerializer,
     DocumentSerializer,
+    FileBodySerializer,
+    NewAddressSerializer,
+    NewTextSerializer,
     ReasonBodySerializer,
+    ReindexDatasetSerializer,
+    ReindexSerializer,
+    RenewalSerializer,
     UploadAnswerSerializer,
     UploadSerializer,
 )
+from scheduling.processors.document_indexing.renewal import reindex_dataset, reindex_document, replace_document
 from scheduling.processors.document_indexing.selectors import find_documents, get_document
 from scheduling.processors.document_indexing.services import (
     delete_document,
@@ -28,12 +37,13 @@ from scheduling.processors.document_indexing.services import (
     resume_document,
     retry_document,
 )
-from scheduling.processors.document_indexing.uploads import Upload, upload_documents
+from scheduling.processors.document_indexing.uploads import Upload, add_address, add_text, upload_documents
 from scheduling.processors.retrieval.models import Document
 from scheduling.processors.retrieval.selectors import get_dataset
 from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import TenantViewSet
+from tenants.exceptions import FieldInvalidError
 from tenants.permissions import Permission
 
 _PAGING = frozenset({"limit", "cursor"})
@@ -71,6 +81,71 @@ class DatasetDocumentsViewSet(TenantViewSet):
         return Response(UploadAnswerSerializer(_describe(upload)).data, status=202)
 
 
+class DatasetSourcesViewSet(TenantViewSet):
+    """What becomes of a dataset's documents beside files: texts, addresses, and all of them anew."""
+
+    model = Document
+    serializer_class = DocumentSerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "add_text": Permission.DATASETS_MANAGE,
+        "add_address": Permission.DATASETS_MANAGE,
+        "reindex": Permission.DATASETS_MANAGE,
+    }
+    filter_backends: ClassVar[list[Any]] = []
+    pagination_class = None
+
+    @extend_schema(
+        operation_id="datasets_documents_from_text", request=NewTextSerializer, responses={202: UploadAnswerSerializer}
+    )
+    def add_text(self, request: Request, dataset_id: str) -> Response:
+        """Make a document of a text; a text that the dataset has already is not indexed again."""
+        body = NewTextSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        asked = body.validated_data
+        upload = add_text(
+            tenant=self.tenant,
+            dataset=get_dataset(UUID(dataset_id)),
+            name=asked["name"],
+            text=asked["text"],
+            content_type=TEXT_FORMATS[asked["format"]],
+            is_rated=True,
+        )
+        return Response(UploadAnswerSerializer(_describe(upload)).data, status=202)
+
+    @extend_schema(
+        operation_id="datasets_documents_from_url",
+        request=NewAddressSerializer,
+        responses={202: UploadAnswerSerializer},
+    )
+    def add_address(self, request: Request, dataset_id: str) -> Response:
+        """Make a document of what an address leads to; its job fetches it, and an address stands in a dataset once."""
+        body = NewAddressSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        dataset = get_dataset(UUID(dataset_id))
+        try:
+            upload = add_address(tenant=self.tenant, dataset=dataset, is_rated=True, **body.validated_data)
+        except UrlRefusedError as refusal:
+            raise FieldInvalidError(f"url: {refusal}") from refusal
+        return Response(UploadAnswerSerializer(_describe(upload)).data, status=202)
+
+    @extend_schema(
+        operation_id="datasets_reindex", request=ReindexDatasetSerializer, responses={202: RenewalSerializer}
+    )
+    def reindex(self, request: Request, dataset_id: str) -> Response:
+        """Index anew what the dataset's settings have left behind; old chunks answer until the new are whole."""
+        body = ReindexDatasetSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        asked = body.validated_data
+        renewal = reindex_dataset(
+            tenant=self.tenant,
+            dataset=get_dataset(UUID(dataset_id)),
+            everything=asked["all"],
+            is_rated=True,
+            reason=asked["reason"],
+        )
+        return Response(RenewalSerializer(renewal).data, status=202)
+
+
 class DocumentViewSet(EditedRows, TenantViewSet):
     """Files of the tenant, and how far their indexing is."""
 
@@ -83,6 +158,8 @@ class DocumentViewSet(EditedRows, TenantViewSet):
         "retry": Permission.DATASETS_MANAGE,
         "pause": Permission.DATASETS_MANAGE,
         "resume": Permission.DATASETS_MANAGE,
+        "reindex": Permission.DATASETS_MANAGE,
+        "replace": Permission.DATASETS_MANAGE,
     }
     filter_backends: ClassVar[list[Any]] = []
 
@@ -128,6 +205,29 @@ class DocumentViewSet(EditedRows, TenantViewSet):
     def resume(self, request: Request, pk: str) -> Response:
         """Let a paused document be indexed."""
         return self._act(resume_document, pk)
+
+    @extend_schema(operation_id="documents_reindex", request=ReindexSerializer, responses=DocumentSerializer)
+    @action(detail=True, methods=["post"])
+    def reindex(self, request: Request, pk: str) -> Response:
+        """Index a document anew by its dataset's settings of now; old chunks answer until the new are whole."""
+        body = ReindexSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        reindex_document(tenant=self.tenant, document_id=UUID(pk), is_rated=True, **body.validated_data)
+        return _answer(get_document(UUID(pk)))
+
+    @extend_schema(
+        operation_id="documents_replace",
+        request={"multipart/form-data": FileBodySerializer},
+        responses=DocumentSerializer,
+    )
+    @action(detail=True, methods=["post"], parser_classes=[MultiPartParser])
+    def replace(self, request: Request, pk: str) -> Response:
+        """Give a document another file; its old chunks answer until those of the new one are whole."""
+        body = FileBodySerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        document = get_document(UUID(pk))
+        replace_document(tenant=self.tenant, document_id=document.pk, file=body.validated_data["file"], is_rated=True)
+        return _answer(get_document(document.pk))
 
     def _act(self, act: Callable[..., object], pk: str) -> Response:
         body = ReasonBodySerializer(data=self.request.data)

@@ -92,3 +92,4 @@ class SearchAnswerSerializer(serializers.Serializer[Any]):
     """The best chunks, best first."""
 
     results = HitSerializer(many=True)
+    milliseconds = serializers.DictField(child=serializers.FloatField(), help_text="What took how long, by part.")

@@ -20,7 +20,7 @@ from scheduling.processors.retrieval.api.serializers import (
     SearchSerializer,
 )
 from scheduling.processors.retrieval.models import Dataset
-from scheduling.processors.retrieval.search import SearchMode, search_dataset
+from scheduling.processors.retrieval.search import SearchMode, Timings, search_dataset
 from scheduling.processors.retrieval.selectors import get_dataset
 from scheduling.processors.retrieval.services import create_dataset, delete_dataset, update_dataset
 from tenants.api.editions import EditedRows, etag_headers
@@ -78,10 +78,15 @@ class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
         body = SearchSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         asked = body.validated_data
+        timings = Timings()
         hits = search_dataset(
-            dataset=get_dataset(UUID(pk)), query=asked["query"], top_k=asked["top_k"], mode=SearchMode(asked["mode"])
+            dataset=get_dataset(UUID(pk)),
+            query=asked["query"],
+            top_k=asked["top_k"],
+            mode=SearchMode(asked["mode"]),
+            timings=timings,
         )
-        return Response(SearchAnswerSerializer({"results": hits}).data)
+        return Response(SearchAnswerSerializer({"results": hits, "milliseconds": timings.parts}).data)
 
 
 def _answer(dataset: Dataset, *, status: int = 200) -> Response:

@@ -20,7 +20,6 @@ from scheduling.services.schedules.runs import run_schedule_now
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import ReasonRequiredError
 from tenants.models import AuditLogEntry, Tenant
-from tenants.selectors.settings import forget_settings
 from tenants.services.plans import update_plan
 from tenants.services.settings import change_settings
 from tests.integration.scheduling.schedules.conftest import MakeSchedule, database_now, fires_of, make_due, reload
@@ -167,6 +166,5 @@ def test_a_new_schedule_is_in_the_tenants_own_zone_unless_it_says_another(
 ) -> None:
     assert make_schedule(acme).timezone == "UTC"
     change_settings(tenant=acme, values={"timezone": "Europe/Berlin"})
-    forget_settings(acme.pk)
     assert make_schedule(acme).timezone == "Europe/Berlin"
     assert make_schedule(acme, timezone="Asia/Tokyo").timezone == "Asia/Tokyo"

@@ -1,0 +1,54 @@
+"""Vectors that a tenant has already: an equal text is not embedded twice by the same model.
+
+The chunks themselves are the cache, so there is nothing beside them that could be stale, grow or be forgotten at an
+erasure; and what one tenant has embedded never answers another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import numpy as np
+
+from scheduling.processors.retrieval.embedding import DIMENSIONS, Vectors
+from scheduling.processors.retrieval.models import Chunk
+from tenants.context import tenant_context
+from tenants.signals import cache_asked
+
+CACHE = "embeddings"
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """One vector a text, in their order; ``reused`` of them were there already."""
+
+    vectors: Vectors
+    reused: int
+
+
+def digest_of_text(model: str, text: str) -> UUID:
+    """Equal for texts that have the same vector."""
+    return UUID(bytes=hashlib.sha256(f"{model}\x00{text}".encode("utf-8", "surrogatepass")).digest()[:16])
+
+
+def embed_anew(
+    tenant_id: UUID, texts: Sequence[str], *, model: str, embed: Callable[[Sequence[str]], Vectors]
+) -> Embedded:
+    """The vectors of texts; ``embed`` is asked for those that the tenant does not have, each once."""
+    digests = [digest_of_text(model, text) for text in texts]
+    with tenant_context(tenant_id):
+        rows = Chunk.objects.filter(vector_digest__in=set(digests))
+        first = rows.order_by("vector_digest").distinct("vector_digest")
+        known = dict(first.values_list("vector_digest", "embedding"))
+    reused = sum(digest in known for digest in digests)
+    missing = {digest: text for digest, text in zip(digests, texts, strict=True) if digest not in known}
+    if missing:
+        known |= dict(zip(missing, embed(list(missing.values())), strict=True))
+    for place, count in (("reused", reused), ("computed", len(digests) - reused)):
+        if count:
+            cache_asked.send(None, cache=CACHE, place=place, count=count)
+    vectors = np.asarray([known[digest] for digest in digests], dtype=np.float32).reshape(len(texts), DIMENSIONS)
+    return Embedded(vectors, reused)

@@ -1,0 +1,129 @@
+"""What is asked at each request and changes seldom: from this process's memory, else from Redis, else from PostgreSQL.
+
+Nobody has to be told of a change. What was read from PostgreSQL is in Redis for KEPT_SECONDS from the moment before it
+was read, and a process keeps what it found for as long again: after a change every process has the new value within
+twice that and one answer of Redis, which is less than a second. A Redis that is away is passed over; then each process
+reads PostgreSQL itself, as often. ADR 0023 says why it is no more than that.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final
+
+import redis
+from django.conf import settings
+from django.db import connection
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tenants.signals import cache_asked
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_SECONDS: Final = 0.1
+# How long a Redis that did not answer is not asked.
+BACK_OFF_SECONDS: Final = 1.0
+# Enough for what is busy within a moment; then all is read again.
+_MOST_KEPT = 10_000
+
+
+class SharedCache[Value]:
+    """Values under texts. ``decode`` makes of a JSON document what is kept in memory, which nobody may change."""
+
+    def __init__(self, name: str, decode: Callable[[Any], Value]) -> None:
+        self.name = name
+        self._decode = decode
+        self._kept: dict[str, tuple[float, Value]] = {}
+
+    def get(self, key: str, read: Callable[[], Any]) -> Value:
+        """The value, less than a second old; ``read`` asks PostgreSQL for its document."""
+        seconds = kept_seconds()
+        if not seconds:
+            return self._decode(read())
+        now = time.monotonic()
+        kept = self._kept.get(key)
+        if kept is not None and now < kept[0]:
+            self._tell("memory")
+            return kept[1]
+        document = _read_shared(self._name_of(key))
+        if document is None:
+            began = time.monotonic()
+            document = read()
+            _write_shared(self._name_of(key), document, seconds - (time.monotonic() - began))
+            self._tell("database")
+        else:
+            self._tell("shared")
+        value = self._decode(document)
+        if len(self._kept) >= _MOST_KEPT:
+            self._kept.clear()
+        # From when it was asked for: what took long to come is kept the shorter.
+        self._kept[key] = (now + seconds, value)
+        return value
+
+    def forget(self, key: str) -> None:
+        """Have everybody read the value anew who does not have it in memory; for after a change's commit."""
+        self._kept.pop(key, None)
+        _drop_shared(self._name_of(key))
+
+    def _name_of(self, key: str) -> str:
+        prefix = settings.CACHES["default"]["KEY_PREFIX"]
+        return f"{prefix}:kept:{connection.settings_dict['NAME']}:{self.name}:{key}"
+
+    def _tell(self, place: str) -> None:
+        cache_asked.send(None, cache=self.name, place=place, count=1)
+
+
+def kept_seconds() -> float:
+    """How long each of the two keeps a value; 0: none does."""
+    return float(settings.CONFIGURATION_CACHE_SECONDS)
+
+
+class _Shared:
+    """The connection to Redis, and until when it is not asked."""
+
+    def __init__(self) -> None:
+        self.away_until = 0.0
+        self.client = redis.Redis.from_url(
+            str(settings.CACHES["default"]["LOCATION"]),
+            socket_timeout=TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+
+    def ask(self, command: Callable[[redis.Redis], Any]) -> Any:
+        """What it answers; None while it is away."""
+        if time.monotonic() < self.away_until:
+            return None
+        try:
+            return command(self.client)
+        except redis.RedisError as error:
+            self.away_until = time.monotonic() + BACK_OFF_SECONDS
+            logger.warning("shared_cache.away", extra={"error": str(error)})
+            return None
+
+
+@cache
+def _shared() -> _Shared:
+    return _Shared()
+
+
+def _read_shared(name: str) -> Any | None:
+    held = _shared().ask(lambda client: client.get(name))
+    return None if held is None else json.loads(held)
+
+
+def _write_shared(name: str, document: Any, seconds: float) -> None:
+    """Keep it for the rest of the time since it was read; what took longer to read is old by now."""
+    milliseconds = int(seconds * 1_000)
+    if milliseconds > 0:
+        _shared().ask(lambda client: client.set(name, json.dumps(document), px=milliseconds))
+
+
+def _drop_shared(name: str) -> None:
+    if kept_seconds():
+        _shared().ask(lambda client: client.delete(name))

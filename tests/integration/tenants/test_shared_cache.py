@@ -1,0 +1,190 @@
+"""What is kept for less than a second: memory, then Redis, then PostgreSQL; never longer, never without the last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import redis
+from django.conf import settings as django_settings
+from django.test import override_settings
+
+from tenants import shared_cache
+from tenants.models import Tenant
+from tenants.selectors.limits import kept_limits
+from tenants.selectors.settings import tenant_setting
+from tenants.services.limits import set_tenant_limit
+from tenants.services.settings import change_settings
+from tenants.shared_cache import SharedCache
+from tenants.signals import cache_asked
+
+pytestmark = pytest.mark.django_db
+
+
+class Clock:
+    """Monotonic time that a test moves, for this process's memory."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+    """The caches turned on, with a time of the test's own and a connection that nobody has found away."""
+    made = Clock()
+    monkeypatch.setattr(shared_cache, "time", made)
+    shared_cache._shared.cache_clear()
+    # Long enough that no slow machine lets a key in Redis expire under a test.
+    with override_settings(CONFIGURATION_CACHE_SECONDS=60.0):
+        yield made
+    shared_cache._shared.cache_clear()
+
+
+@pytest.fixture
+def places() -> Iterator[list[str]]:
+    told: list[str] = []
+
+    def note(sender: object, *, place: str, **_: Any) -> None:
+        told.append(place)
+
+    cache_asked.connect(note)
+    yield told
+    cache_asked.disconnect(note)
+
+
+class Source:
+    """What PostgreSQL would say, and how often it was asked."""
+
+    def __init__(self) -> None:
+        self.value, self.asked = "one", 0
+
+    def __call__(self) -> str:
+        self.asked += 1
+        return self.value
+
+
+def two_processes() -> tuple[SharedCache[str], SharedCache[str]]:
+    name = f"test-{uuid4()}"
+    return SharedCache(name, str), SharedCache(name, str)
+
+
+def key_in_redis(cache: SharedCache[str]) -> tuple[redis.Redis, str]:
+    return redis.Redis.from_url(str(django_settings.CACHES["default"]["LOCATION"])), cache._name_of("k")
+
+
+def test_memory_is_asked_before_redis_and_redis_before_the_database(clock: Clock, places: list[str]) -> None:
+    first, second = two_processes()
+    source = Source()
+    assert [first.get("k", source), first.get("k", source), second.get("k", source)] == ["one"] * 3
+    assert source.asked == 1
+    assert places == ["database", "memory", "shared"]
+
+
+def test_nothing_is_kept_longer_than_it_may(clock: Clock, places: list[str]) -> None:
+    first, second = two_processes()
+    source = Source()
+    first.get("k", source)
+    connection, name = key_in_redis(first)
+    assert 0 < connection.pttl(name) <= 60_000
+    source.value = "two"
+    clock.now += 59.9
+    assert first.get("k", source) == "one"
+    connection.delete(name)  # as it expires
+    clock.now += 0.2
+    assert [first.get("k", source), second.get("k", source)] == ["two", "two"]
+
+
+def test_what_took_long_to_read_is_not_given_to_others(clock: Clock) -> None:
+    first, _ = two_processes()
+
+    def slow() -> str:
+        clock.now += 61
+        return "old by now"
+
+    assert first.get("k", slow) == "old by now"
+    connection, name = key_in_redis(first)
+    assert connection.get(name) is None
+    source = Source()
+    assert first.get("k", source) == "one"
+
+
+def test_the_bound_of_a_second_holds_by_the_numbers_in_use() -> None:
+    from jobsplatform.settings import scheduling
+
+    # Redis for so long, one answer of it, memory for as long again.
+    assert 2 * scheduling.CONFIGURATION_CACHE_SECONDS + shared_cache.TIMEOUT_SECONDS < 1
+
+
+def test_a_redis_that_is_away_is_passed_over(clock: Clock, monkeypatch: pytest.MonkeyPatch, places: list[str]) -> None:
+    asked: list[int] = []
+
+    def away(client: Any, *_: Any, **__: Any) -> None:
+        asked.append(1)
+        raise redis.ConnectionError("away")
+
+    monkeypatch.setattr(redis.Redis, "execute_command", away)
+    first, second = two_processes()
+    source = Source()
+    assert [first.get("k", source), second.get("k", source)] == ["one", "one"]
+    # Once, and not again before its time.
+    assert (source.asked, len(asked)) == (2, 1)
+    clock.now += 61
+    source.value = "two"
+    assert first.get("k", source) == "two"
+    assert len(asked) > 1
+
+
+def test_what_somebody_else_wrote_into_redis_is_json_or_nothing(clock: Clock) -> None:
+    first, _ = two_processes()
+    connection, name = key_in_redis(first)
+    connection.set(name, json.dumps("theirs"), px=60_000)
+    assert first.get("k", Source()) == "theirs"
+    connection.delete(name)
+
+
+def test_forgetting_is_for_all_who_ask_redis(clock: Clock) -> None:
+    first, second = two_processes()
+    source = Source()
+    first.get("k", source)
+    source.value = "two"
+    first.forget("k")
+    assert [first.get("k", source), second.get("k", source)] == ["two", "two"]
+
+
+def test_turned_off_nothing_is_kept() -> None:
+    first, _ = two_processes()
+    source = Source()
+    with override_settings(CONFIGURATION_CACHE_SECONDS=0):
+        assert [first.get("k", source), first.get("k", source)] == ["one", "one"]
+    assert source.asked == 2
+
+
+def test_settings_and_limits_are_each_tenants_own_and_come_from_memory(
+    acme: Tenant, globex: Tenant, clock: Clock, django_assert_num_queries: Any, django_capture_on_commit_callbacks: Any
+) -> None:
+    from scheduling.limits import MAX_WAITING_JOBS
+
+    with django_capture_on_commit_callbacks(execute=True):
+        change_settings(tenant=acme, values={"timezone": "Asia/Tokyo"})
+    set_tenant_limit(tenant=acme, key=MAX_WAITING_JOBS.key, value=7, reason="test")
+
+    def read(tenant: Tenant) -> tuple[Any, int | None]:
+        limits = kept_limits(tenant.pk, only=[MAX_WAITING_JOBS])
+        return tenant_setting(tenant, "timezone"), limits[MAX_WAITING_JOBS.key].allowed
+
+    from tenants.context import tenant_context
+
+    for tenant, wanted in ((acme, "Asia/Tokyo"), (globex, "UTC")):
+        with tenant_context(tenant):
+            first = read(tenant)
+            assert first[0] == wanted
+            with django_assert_num_queries(0):
+                assert read(tenant) == first
+    with tenant_context(acme):
+        assert read(acme)[1] == 7
