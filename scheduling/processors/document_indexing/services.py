@@ -89,9 +89,7 @@ def resume_document(*, document_id: UUID, reason: str = "") -> None:
 @transaction.atomic
 def delete_document(*, document_id: UUID, reason: str = "") -> None:
     """Delete a document with its chunks, cancel its job, and delete its file if it was the last to use it."""
-    job_id = _read(document_id).job_id
-    if not _is_others(job_id):
-        cancel_indexing(job_id, reason="Its document was deleted.")
+    cancel_indexing(_read(document_id).job_id, reason="Its document was deleted.")
     document = _lock(document_id)
     record_audit(
         action="document.deleted",
@@ -106,7 +104,9 @@ def delete_document(*, document_id: UUID, reason: str = "") -> None:
 
 
 def cancel_indexing(job_id: UUID, *, reason: str) -> None:
-    """Cancel the job of a document, unless it has ended."""
+    """Cancel the job of a document, unless it has ended or has more to do than this document."""
+    if _is_others(job_id):
+        return
     try:
         # In a savepoint, so that a refusal leaves nothing half-done.
         with transaction.atomic(), part_of_act():

@@ -41,7 +41,10 @@ def open_document(
     content is referred to by a row of the caller's until here. Raises SpaceExceededError.
     """
     dataset = Dataset.objects.select_for_update(no_key=True).get(pk=dataset_id)
-    found = Document.objects.filter(dataset=dataset, sha256=content.sha256, settings_key=content.settings_key)
+    # What was fetched from an address is that address's, whatever it holds.
+    found = Document.objects.filter(
+        dataset=dataset, sha256=content.sha256, settings_key=content.settings_key, source_url=""
+    )
     document = found.select_for_update().first()
     if document is None:
         document = Document(
