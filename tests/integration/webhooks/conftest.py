@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
+from django.db.models.functions import Now
+from rest_framework.test import APIClient
 
-from scheduling.models import Job, LiveExecution, WorkerPool
+from scheduling.models import Job, LiveExecution, Worker, WorkerPool
 from scheduling.services.dispatching import run_tick
 from scheduling.services.workers import register_worker
 from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.execution import execute
 from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants
-from tests.integration.api.conftest import acme_api, globex_api, viewer_api  # noqa: F401 - fixtures of this folder too
+from tests.integration.api.conftest import session_of
 from tests.integration.scheduling.acts import reload
 from tests.web_server import WebServer, web_server
 
@@ -29,11 +32,26 @@ def server(settings: Any) -> Iterator[WebServer]:
 
 
 @pytest.fixture
+def acme_api(acme_user: User) -> APIClient:
+    """An owner of acme: no key may make webhooks."""
+    return session_of(acme_user)
+
+
+@pytest.fixture
+def globex_api(globex_user: User) -> APIClient:
+    """An owner of another tenant."""
+    return session_of(globex_user)
+
+
+@pytest.fixture
 def run(transactional_db: None) -> Run:
     """Dispatch and execute one job; what became of it."""
     local = LocalWorker(register_worker(pool_name="default", hostname="test", pid=1, slots=1), ControlBlock(1))
 
     def run_job(job: Job) -> Job:
+        with all_tenants():
+            # However long the test has taken: a worker that is silent is given nothing.
+            Worker.objects.filter(pk=local.worker_id).update(heartbeat_at=Now())
         run_tick(WorkerPool.objects.get(name="default").pk)
         with all_tenants():
             live = LiveExecution.objects.get(job_id=job.pk)
