@@ -85,6 +85,21 @@ class TenantClient:
             page = answer["next"]
         return documents
 
+    def upload_files(self, files: Sequence[Path]) -> list[str]:
+        """Upload files that belong to no dataset; their ids."""
+        with ExitStack() as stack:
+            parts = [("files", (path.name, stack.enter_context(path.open("rb")))) for path in files]
+            answer = self._post("files/", files=parts)
+        return [str(entry["id"]) for entry in answer["files"]]
+
+    def get(self, path: str) -> dict[str, Any]:
+        """What a path of the API answers."""
+        return _answer(self._http.get(path))
+
+    def post(self, path: str, content: Mapping[str, Any]) -> dict[str, Any]:
+        """The same for a request with a body."""
+        return self._post(path, json=content)
+
     def search(self, dataset_id: str, query: str, *, top_k: int, mode: str = "hybrid") -> list[Hit]:
         """The best chunks for a query, best first; `mode` is hybrid, vector or text."""
         content = {"query": query, "top_k": top_k, "mode": mode}

@@ -17,6 +17,8 @@ from jobsplatform.demo.provision import Participant, create_administrator, creat
 from jobsplatform.demo.readings import Counts, read_counts, read_death_reasons, read_runs, read_slots
 from jobsplatform.demo.report import Evidence, print_console_address, print_searches, print_table
 from jobsplatform.demo.scenario import DRAIN_SECONDS, POOL
+from jobsplatform.demo.showcase import run_examples
+from jobsplatform.demo.stand_in_model import some_model
 from jobsplatform.demo.uploads import Shelf, open_shelf, upload_corpus
 from jobsplatform.demo.verdict import find_faults
 
@@ -38,7 +40,7 @@ def run_demo(console: Console, folder: Path, *, stays_up: bool) -> bool:
     participants = create_participants()
     administrator = create_administrator()
     console.print("[bold]2[/bold]  Starting web, dispatcher, worker and beat", highlight=False)
-    with running_platform(folder / "platform.log") as platform:
+    with some_model() as model, running_platform(folder / "platform.log") as platform:
         shelves = [open_shelf(platform.address, each) for each in participants]
         console.print(f"[bold]3[/bold]  {_announce(participants, corpus)}", highlight=False)
         counts = _flood_and_drain(console, platform, shelves, corpus)
@@ -49,6 +51,8 @@ def run_demo(console: Console, folder: Path, *, stays_up: bool) -> bool:
         print_table(console, evidence)
         print_searches(console, platform.address, shelves)
         _print_verdict(console, participants, corpus, faults)
+        console.print(f"[bold]5[/bold]  Running the example pipelines and workflows; model: {model}\n", highlight=False)
+        faults += _show_examples(console, platform.address, shelves[-1], corpus)
         print_console_address(console, platform.address, administrator)
         if stays_up:
             console.print("\nEverything stays up for you to look around. Ctrl-C stops it.", highlight=False)
@@ -100,6 +104,18 @@ def _judge(address: str, shelves: Iterable[Shelf], corpus: Corpus) -> Iterable[s
     for shelf in shelves:
         for fault in find_faults(address, shelf, corpus, deaths):
             yield f"{shelf.participant.slug}: {fault}"
+
+
+def _show_examples(console: Console, address: str, shelf: Shelf, corpus: Corpus) -> list[str]:
+    """Run them, and tell what each has made; what went wrong."""
+    faults = []
+    for shown in run_examples(address, shelf, corpus):
+        style = "green" if shown.is_good else "bold red"
+        console.print(f"  {shown.told}", style=style, highlight=False, markup=False, soft_wrap=True)
+        if not shown.is_good:
+            faults.append(f"{shelf.participant.slug}: {shown.told}")
+    console.print()
+    return faults
 
 
 def _print_verdict(

@@ -1,0 +1,75 @@
+"""A stand-in where no model is: it speaks OpenAI's chat API on loopback, and answers with what it was given.
+
+It understands nothing. It lets the example workflows run on a machine without a model; whoever sets LLM_API_URL has
+theirs asked instead.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from jobsplatform.demo.processes import HOST
+
+NAME = "stand-in"
+MOST_CHARACTERS = 200
+URL_VARIABLE, MODEL_VARIABLE = "LLM_API_URL", "LLM_MODEL"
+
+
+@contextmanager
+def some_model() -> Iterator[str]:
+    """Whichever model answers within: the one that the environment names, else the stand-in; its name."""
+    if os.environ.get(URL_VARIABLE):
+        yield os.environ.get(MODEL_VARIABLE, "") or "the platform's model"
+        return
+    server = ThreadingHTTPServer((HOST, 0), _Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
+    thread.start()
+    os.environ |= {URL_VARIABLE: f"http://{HOST}:{server.server_address[1]}/v1", MODEL_VARIABLE: NAME}
+    try:
+        yield NAME
+    finally:
+        del os.environ[URL_VARIABLE], os.environ[MODEL_VARIABLE]
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def answer_to(prompt: str) -> str:
+    """The first lines of what is given, as far as they tell something."""
+    text = re.sub(r"^(Text \d+, in one sentence:|What do these say together\?|\[\d+\])\s*", "", prompt.strip())
+    text = re.sub(r"\s+", " ", text)
+    return text if len(text) <= MOST_CHARACTERS else text[:MOST_CHARACTERS].rsplit(" ", 1)[0] + " …"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers as a stream, which is how it is asked."""
+
+    def do_POST(self) -> None:
+        """Answer a chat."""
+        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))) or b"{}")
+        prompt = str(body["messages"][-1]["content"])
+        text = answer_to(prompt)
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        for number, word in enumerate(text.split(" ")):
+            self._send({"choices": [{"index": 0, "delta": {"content": word if number == 0 else f" {word}"}}]})
+        self._send({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+        usage = {"prompt_tokens": len(prompt.split()), "completion_tokens": len(text.split())}
+        self._send({"model": NAME, "choices": [], "usage": usage})
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def _send(self, content: Mapping[str, Any]) -> None:
+        self.wfile.write(f"data: {json.dumps(content)}\n\n".encode())
+        self.wfile.flush()
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base names it
+        """Say nothing."""
