@@ -1,4 +1,4 @@
-"""The demonstration's stand-in for a model: it answers like one, from what it is given, and steps back for a real one."""
+"""The stand-in for a model: it answers like one, from what it is given, and steps back for a real one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jobsplatform.demo.stand_in_model import MODEL_VARIABLE, MOST_CHARACTERS, NA
         ("Text 3, in one sentence: Tea  is\nwarm.", "Tea is warm."),
         ("[1] The first passage.\n[2] The second.\nWhat?", "The first passage. [2] The second. What?"),
         ("What do these say together?\n- one\n- two", "- one - two"),
-        ("word " * 100, ("word " * 39).strip() + " …"),
+        ("word " * 100, ("word " * 40).strip() + " …"),
     ],
 )
 def test_an_answer_is_the_beginning_of_what_is_given(prompt: str, answer: str) -> None:
