@@ -81,11 +81,29 @@ class Performance:
         outcomes = self._crew.take(timeout_seconds=LOOK_SECONDS)
         for outcome in outcomes:
             self._works[outcome.step.entity_id].is_busy = False
-        self._store([outcome for outcome in outcomes if not _is_for_the_run(outcome.error)])
+        told = [outcome for outcome in outcomes if not _is_for_the_run(outcome.error)]
+        self._store([outcome for outcome in told if not self._is_put_off(outcome)])
         for outcome in outcomes:
             if _is_for_the_run(outcome.error) and not isinstance(outcome.error, StoppedError):
                 assert outcome.error is not None
                 raise outcome.error
+
+    def _is_put_off(self, outcome: Outcome) -> bool:
+        """Whether the embedding endpoint is asked too much: that is nobody's attempt, and all wait who need it.
+
+        One that does not come round has a breaker, which holds the whole run.
+        """
+        if outcome.step.name != "embed" or outcome.error is None or not is_push_back(outcome.error):
+            return False
+        now = self._clock()
+        self._pace.push_back(begun_at=outcome.step.begun_at, now=now)
+        self._embedding_resumes_at = now + _wait_asked(outcome.error, otherwise=BACK_OFF_SECONDS[0])
+        return True
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether nothing is under way and nothing is due."""
+        return not self._crew.busy and not any(self._choose(self._clock()))
 
     def _hand_out(self) -> None:
         now = self._clock()
@@ -180,17 +198,20 @@ class Performance:
     def _take_error(self, step: Step, work: Work, error: BaseException) -> None:
         work.passages, work.is_begun = None, False
         now = self._clock()
-        asked = getattr(error, "retry_after_seconds", None)
-        wait = BACK_OFF_SECONDS[min(work.entity.attempt, len(BACK_OFF_SECONDS)) - 1] if asked is None else asked
-        work.resumes_at = now + min(wait, MAX_WAIT_SECONDS)
+        own = BACK_OFF_SECONDS[min(work.entity.attempt, len(BACK_OFF_SECONDS)) - 1]
+        work.resumes_at = now + _wait_asked(error, otherwise=own)
         if is_push_back(error):
             self._pace.push_back(begun_at=step.begun_at, now=now)
-            if step.name == "embed":
-                self._embedding_resumes_at = work.resumes_at
         if not isinstance(error, EntityGoneError):
             self._context.log(
                 "entity failed", level="warning", entity=work.entity.name, step=step.name, error=str(error)
             )
+
+
+def _wait_asked(error: BaseException, *, otherwise: float) -> float:
+    """How long an endpoint asks to be left alone, within bounds."""
+    asked = getattr(error, "retry_after_seconds", None)
+    return min(otherwise if asked is None else float(asked), MAX_WAIT_SECONDS)
 
 
 def is_push_back(error: BaseException) -> bool:

@@ -60,7 +60,7 @@ class RagPipeline(TaskProcessor):
                 performance.go_on()
                 is_turn_over = context.should_yield() or time.monotonic() > ends_at
                 # Each start stores something, so that a slice that is too short for a step ends some time.
-                if is_turn_over and performance.has_stored and performance.has_work:
+                if is_turn_over and performance.has_work and (performance.has_stored or performance.is_waiting):
                     return Yielded({})
         context.checkpoint({}, lambda: repository.finish(plan))
         return Complete(repository.read_result(plan))
