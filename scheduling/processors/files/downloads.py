@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from django.db import InterfaceError, OperationalError
 from django.http import FileResponse, HttpRequest, HttpResponseBase
 from django.views.decorators.http import require_GET
 
 from scheduling.processors.files.links import open_link
 from tenants.api.problems import problem_response
-from tenants.exceptions import DomainError
+from tenants.exceptions import DatabaseUnavailableError, DomainError
 
 
 @require_GET
@@ -20,6 +21,8 @@ def download(request: HttpRequest) -> HttpResponseBase:
         found = open_link(request.GET.get("link", ""))
     except DomainError as refusal:
         return problem_response(refusal)
+    except (OperationalError, InterfaceError) as error:
+        return problem_response(DatabaseUnavailableError(), cause=error)
     answer = FileResponse(found.content, as_attachment=True, filename=found.name, content_type=found.content_type)
     answer.headers["Content-Length"] = str(found.size_bytes)
     answer.headers["X-Content-Type-Options"] = "nosniff"

@@ -125,7 +125,7 @@ def test_a_worker_killed_in_the_middle_leaves_each_chunk_once(
     embedded: list[int] = []
     load = indexing.load_batch
     monkeypatch.setattr(
-        indexing, "load_batch", lambda *a, **k: (embedded.extend(p.position for p in a[3]), load(*a, **k))
+        indexing, "load_batch", lambda *a, **k: (embedded.extend(p.position for p in a[3]), load(*a, **k))[1]
     )
     done = hands.run(rescued.pk)
     document = document_of(taken)
@@ -158,7 +158,7 @@ def test_slots_given_at_every_safe_point_leave_the_same_chunks_once(
     embedded: list[int] = []
     load = indexing.load_batch
     monkeypatch.setattr(
-        indexing, "load_batch", lambda *a, **k: (embedded.extend(p.position for p in a[3]), load(*a, **k))
+        indexing, "load_batch", lambda *a, **k: (embedded.extend(p.position for p in a[3]), load(*a, **k))[1]
     )
     job = hands.run(sliced.files[0].document.job_id, yield_after=0)
     while job.state == JobState.AVAILABLE:

@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from django.core import signing
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import OperationalError
 from django.test import Client
 from rest_framework.test import APIClient
 
@@ -189,6 +190,16 @@ def test_a_link_to_a_file_that_is_gone_leads_nowhere(acme: Tenant, acme_api: API
     assert (answer.status_code, answer.json()["code"]) == (503, "file_not_stored")
     acme_api.delete(f"{ADDRESS}{file.pk}/")
     assert follow(url).status_code == 404
+
+
+def test_while_the_database_is_away_a_link_answers_503(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(token: str) -> None:
+        raise OperationalError("away")
+
+    monkeypatch.setattr("scheduling.processors.files.downloads.open_link", away)
+    answer = follow("/files/download?link=x")
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert answer.headers["Retry-After"]
 
 
 def test_another_tenants_files_are_not_there(globex_api: APIClient, file: UploadedFile) -> None:

@@ -108,6 +108,7 @@ def test_the_exact_search_cannot_be_taken_over_by_an_index(library: Dataset) -> 
     with tenant_context(library.tenant_id), connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
         parameters = {"vector": str([0.1] * 512), "limit": 5, "tenant_id": library.tenant_id, "dataset_id": library.pk}
+        parameters |= {"others": []}
         cursor.execute("EXPLAIN " + search_module._BY_VECTOR_EXACTLY, parameters)
         plan = "\n".join(line for (line,) in cursor.fetchall())
         cursor.execute("SELECT count(*) FROM pg_indexes WHERE indexdef LIKE '%%hnsw%%'")

@@ -60,7 +60,7 @@ def test_each_thing_that_a_document_misses_is_told(
     told = found()
     assert told == {
         "document_without_job": [str(document.pk)],
-        "document_chunks": [f"{document.pk} says 7, has 1"],
+        "document_chunks": [f"{document.pk} says 7 chunks and has 1"],
     }
     # Nothing of a customer's is written to make it agree.
     assert not verify_state(repair=True).is_clean

@@ -72,6 +72,7 @@ def index_is_used(dataset: Dataset, name: str) -> bool:
             "limit": 5,
             "tenant_id": dataset.tenant_id,
             "dataset_id": dataset.pk,
+            "others": [],
         }
         cursor.execute("EXPLAIN " + search_module._BY_VECTOR_INDEX, parameters)
         return any(name in line for (line,) in cursor.fetchall())
