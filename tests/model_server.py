@@ -146,7 +146,12 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))) or b"{}")
+        length = int(self.headers.get("Content-Length", "0"))
+        data = self.rfile.read(length)
+        if len(data) < length:
+            self.close_connection = True  # whoever asks has gone in the middle of the question
+            return
+        body = json.loads(data or b"{}")
         failure = self.model.take(Asked(self.path, dict(self.headers), body))
         if self.model.delay_seconds:
             time.sleep(self.model.delay_seconds)

@@ -16,6 +16,7 @@ from scheduling.processors.workflow_execution.models import Workflow
 from scheduling.processors.workflow_execution.runs import start_run
 from scheduling.processors.workflow_execution.services import create_workflow
 from scheduling.processors.workflow_storage.models import NodeRun, WorkflowRun
+from scheduling.services import leadership
 from scheduling.services.dispatching import run_tick
 from scheduling.services.workers import register_worker
 from scheduling.worker.control_block import ControlBlock
@@ -33,6 +34,12 @@ def files_root(tmp_path: Path) -> Iterator[Path]:
     """A storage of the test's own."""
     with override_settings(MEDIA_ROOT=tmp_path):
         yield tmp_path
+
+
+@pytest.fixture(autouse=True)
+def patient_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a tick of a test may pause for longer than a dispatcher's may."""
+    monkeypatch.setattr(leadership, "TICK_IDLE_TIMEOUT_MS", 600_000)
 
 
 @pytest.fixture
