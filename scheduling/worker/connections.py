@@ -32,13 +32,14 @@ def check_connection() -> None:
 def drop_open_transaction() -> bool:
     """After a job: whether its processor had left a transaction open; that one is rolled back.
 
-    Django remembers the transaction even when its connection is closed, so a new connection
-    takes its place at once.
+    A connection that is gone has none. Django remembers the transaction even when its connection is closed, so a new
+    one takes its place at once; without a database it is tried again by the next query.
     """
-    if not connection.in_atomic_block and connection.get_autocommit():
+    if not connection.in_atomic_block and (connection.connection is None or connection.get_autocommit()):
         return False
     connection.close()
-    connection.connect()
+    with suppress(*CONNECTION_ERRORS):
+        connection.connect()
     return True
 
 

@@ -37,24 +37,32 @@ def execute(*, execution_ids: Sequence[UUID], token: UUID, child_index: int, wor
     """
     check_connection()
     seat = worker.block.take_seat(child_index, execution_ids)
+    try:
+        is_spoiled = run(worker, execution_ids, token, seat)
+    except Exception:
+        # This process goes on, and nobody runs these any more: their lease must not be renewed.
+        seat.release()
+        raise
+    # Not in a `finally`: when this process is being ended, the parent must still find the slot held.
+    seat.release()
+    if is_spoiled:
+        # Whatever holds that transaction may still act on the connection of a later job, another tenant's.
+        logger.error("processor.left_transaction_open", extra={"executions": len(execution_ids)})
+        raise SystemExit(EXIT_SPOILED)
+
+
+def run(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID, seat: Seat) -> bool:
+    """Start and run what is to be had of a message; whether a processor left a transaction open."""
     asked = time.monotonic()
     started = start(worker, execution_ids, token)
     if len(started) < len(execution_ids):
         logger.info("execution.not_started", extra={"executions": len(execution_ids) - len(started)})
     if not started:
-        seat.release()
-        return
+        return False
     seat.note_started({one.execution_id: one.fence for one in started})
     if len(execution_ids) == 1:
-        is_spoiled = run_alone(started[0], seat)
-    else:
-        is_spoiled = run_merged(Turns(started, seat, start_seconds=time.monotonic() - asked), seat)
-    # Not in a `finally`: when this process is being ended, the parent must still find the slot held.
-    seat.release()
-    if is_spoiled:
-        # Whatever holds that transaction may still act on the connection of a later job, another tenant's.
-        logger.error("processor.left_transaction_open", extra={"kind": started[0].kind})
-        raise SystemExit(EXIT_SPOILED)
+        return run_alone(started[0], seat)
+    return run_merged(Turns(started, seat, start_seconds=time.monotonic() - asked), seat)
 
 
 def start(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID) -> list[StartedExecution]:

@@ -1,0 +1,64 @@
+"""A child outlives the database's absence: no slot stays held for work that nobody does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.db import OperationalError, connection
+
+from scheduling.models import LiveExecution, WorkerPool
+from scheduling.services.dispatching import run_tick
+from scheduling.worker import connections, execution
+from scheduling.worker.registration import LocalWorker
+from tenants.context import all_tenants
+from tenants.models import Tenant
+from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.worker.conftest import outcomes
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise OperationalError("connection refused")
+
+
+@pytest.fixture
+def is_away(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """The database goes away: the connection is lost, and there is no other."""
+
+    def leave() -> None:
+        connection.close()
+        monkeypatch.setattr(connection, "connect", refuse)
+
+    return leave
+
+
+def test_a_connection_that_is_gone_has_no_open_transaction(is_away: Callable[[], None]) -> None:
+    is_away()
+    assert connections.drop_open_transaction() is False
+
+
+def test_a_transaction_left_open_is_dropped_though_no_other_connection_is_to_be_had(
+    is_away: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection.set_autocommit(False)
+    with monkeypatch.context() as away:
+        away.setattr(connection, "connect", refuse)
+        assert connections.drop_open_transaction() is True
+    connection.set_autocommit(True)
+
+
+def test_a_slot_is_free_when_its_child_goes_on_without_its_job(
+    acme: Tenant, local: LocalWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lease is renewed no more, so that the job is rescued soon, and not when its time is up."""
+    (job,) = submit(acme)
+    run_tick(WorkerPool.objects.get(name="default").pk)
+    with all_tenants():
+        live = LiveExecution.objects.get(job_id=job.pk)
+    monkeypatch.setattr(execution, "see_through", refuse)
+    with pytest.raises(OperationalError):
+        execution.execute(execution_ids=[live.pk], token=live.token, child_index=0, worker=local)
+    assert list(local.block.held_slots()) == []
+    assert outcomes(job) == []
