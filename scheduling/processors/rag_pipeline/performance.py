@@ -172,8 +172,10 @@ class Performance:
         try:
             self._context.checkpoint({}, lambda: stored.update(store_results(self._plan, results)))
         finally:
-            # It raises when the job is to stop, after it has committed.
-            self.has_stored = self.has_stored or bool(stored)
+            # It raises when the job is to stop, after it has committed. What was only read again is no step ahead: a
+            # start that ended with it would be followed by one that reads it again.
+            is_ahead = any(outcome.step.name != "reload" or outcome.error is not None for outcome in outcomes)
+            self.has_stored = self.has_stored or (bool(stored) and is_ahead)
         for outcome in outcomes:
             self._take_in(outcome, stored[outcome.step.entity_id])
         self._context.report_progress(self._ended, self._total, f"{self._ended} of {self._total} entities")
