@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from django.db import connection
+from django.db import InternalError, connection
 
 from scheduling import broker, signals
 from scheduling.conf import TICK_JOBS, dispatch_interval_seconds, lease_seconds
@@ -49,7 +49,8 @@ class Dispatcher:
             try:
                 self._round()
                 self._back_off_seconds = MIN_BACK_OFF_SECONDS
-            except CONNECTION_ERRORS:
+            except (*CONNECTION_ERRORS, InternalError):
+                # The last is what PostgreSQL says to whoever stood still inside a tick, and was cut off.
                 if is_connection_lost():
                     logger.warning("dispatcher.database_away", exc_info=True)
                     self._reconnect_later()

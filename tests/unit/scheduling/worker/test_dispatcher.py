@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
 import pytest
-from django.db import OperationalError
+from django.db import InternalError, OperationalError
 
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.services.dispatching import TickResult
@@ -32,6 +32,7 @@ class World:
         self.is_broker_away: Callable[[float], bool] = lambda _: False
         self.is_database_away: Callable[[float], bool] = lambda _: False
         self.is_deadlocked: Callable[[float], bool] = lambda _: False
+        self.database_error: type[Exception] = OperationalError
         self.unpublished: Callable[[float], int] = lambda _: 0
         self.is_epoch_new: Callable[[float], bool] = lambda _: False
         self.wakes_at: float | None = None
@@ -100,7 +101,7 @@ class World:
 
     def _ask_database(self) -> None:
         if self.is_database_away(self.elapsed) or self.is_deadlocked(self.elapsed):
-            raise OperationalError
+            raise self.database_error
 
 
 class Stopped(threading.Event):
@@ -227,3 +228,9 @@ def test_a_wake_outlives_a_round_that_failed(run: Callable[..., World]) -> None:
 
 def test_a_dispatcher_that_stops_passes_the_wake_on_that_it_has_taken(run: Callable[..., World]) -> None:
     assert run(0.1, wakes_at=0.1).times("wake") == [0.1]
+
+
+def test_it_outlives_being_cut_off_in_the_middle_of_a_tick(run: Callable[..., World]) -> None:
+    """A process that stood still inside its transaction finds it ended, which PostgreSQL calls an internal error."""
+    world = run(3.0, is_database_away=lambda at: at < 0.2, database_error=InternalError)
+    assert world.times("tick")
