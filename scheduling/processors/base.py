@@ -17,6 +17,7 @@ from uuid import UUID
 
 from scheduling.processors.children import MAX_CHILDREN, AwaitChildren, Child, ChildJob
 from scheduling.processors.dependencies import MAX_DEPENDENCY_CHARACTERS, Dependency
+from scheduling.processors.outcomes import Complete, Discard, Json, Outcome, Retry, Snoozed, Suspended, Yielded
 
 # Part of the kit: a processor that speaks HTTP reads the header of an answer with it.
 from scheduling.retry import DEFAULT_DELAYS_SECONDS, retry_after_seconds
@@ -53,7 +54,6 @@ __all__ = [
 # The names in `__all__` and their signatures: the first number rises when one changes, the second when one is added.
 KIT_VERSION: Final = (1, 0)
 
-type Json = Mapping[str, Any]
 type Effects = Callable[[], object]
 type MemoryClass = Literal["small", "medium", "large"]
 # What each class of memory may need, in MiB.
@@ -98,58 +98,6 @@ class Interrupted(BaseException):
     def __init__(self, cause: str) -> None:
         super().__init__(cause)
         self.cause = cause
-
-
-@dataclass(frozen=True, slots=True)
-class Complete:
-    """The job is done; ``result`` is stored with it (at most 64 KiB as JSON)."""
-
-    result: Json | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Yielded:
-    """The job gives its slot back and resumes from ``state`` when its turn comes again."""
-
-    state: Json
-
-
-@dataclass(frozen=True, slots=True)
-class Snoozed:
-    """The job gives its slot back and resumes from ``state`` after ``seconds``; that burns no attempt."""
-
-    state: Json
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Suspended:
-    """The job gives its slot back and resumes from ``state`` once `scheduling.services.suspension.wake_jobs` wakes it.
-
-    After ``seconds`` it is woken in any case; None: not by time. One that was woken while it still ran resumes at once.
-    """
-
-    state: Json
-    seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """The attempt failed in a way that time may heal; None takes the kind's back-off."""
-
-    error: BaseException
-    after_seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Discard:
-    """The job can never succeed; it becomes a dead letter with this reason."""
-
-    reason: str
-    error: BaseException | None = None
-
-
-type Outcome = Complete | Yielded | Snoozed | Suspended | AwaitChildren | Retry | Discard
 
 
 class JobRuntime(Protocol):

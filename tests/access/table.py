@@ -268,8 +268,6 @@ rag_pipeline.pipelineversion       pipelines.view  -                -
 retrieval.chunk                    datasets.view   -                -
 retrieval.dataset                  datasets.view   datasets.manage  datasets.manage  delete_empty:datasets.manage
 retrieval.document                 datasets.view   -                -                retry:datasets.manage pause:datasets.manage resume:datasets.manage reindex:datasets.manage refetch:datasets.manage delete:datasets.manage
-scheduling.batch                   jobs.view       -                -
-retrieval.document                 datasets.view   -                -                retry:datasets.manage pause:datasets.manage resume:datasets.manage delete:datasets.manage
 scheduling.batch                   jobs.view       -                -                close:jobs.submit cancel:jobs.cancel
 scheduling.cfsplan                 platform.view   fairness.manage  fairness.manage  activate:fairness.manage rollback:fairness.manage withdraw:fairness.manage
 scheduling.charge                  tenant.view     -                -

@@ -8,8 +8,13 @@ from datetime import timedelta
 from jobsplatform.settings.env import BASE_DIR
 from scheduling.services.upkeep import registry
 
-ROW = re.compile(r"^\| (`\w+`(?:, `\w+`)*) \| (every minute|hourly|daily) \|", re.MULTILINE)
-WORDS = {timedelta(minutes=1): "every minute", timedelta(hours=1): "hourly", timedelta(days=1): "daily"}
+ROW = re.compile(r"^\| (`\w+`(?:, `\w+`)*) \| (every minute|every 15 minutes|hourly|daily) \|", re.MULTILINE)
+WORDS = {
+    timedelta(minutes=1): "every minute",
+    timedelta(minutes=15): "every 15 minutes",
+    timedelta(hours=1): "hourly",
+    timedelta(days=1): "daily",
+}
 
 
 def test_the_page_names_exactly_the_tasks_that_there_are_and_when_they_run() -> None:

@@ -53,6 +53,8 @@ MemoryClass
 Outcome
 PermanentError(message, *, code=)
 Retry(error, after_seconds)
+Snoozed(state, seconds)
+Suspended(state, seconds)
 TaskProcessor.default_queue
 TaskProcessor.dependencies
 TaskProcessor.handle_error(context, error)

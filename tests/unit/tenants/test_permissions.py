@@ -56,11 +56,12 @@ def test_no_member_and_no_key_has_a_right_of_the_platform() -> None:
 
 
 def test_a_viewer_changes_nothing_and_reveals_nothing() -> None:
-    assert TENANT_ROLES["viewer"] <= READ_ONLY - {Permission.JOBS_REVEAL}
+    assert TENANT_ROLES["viewer"] <= READ_ONLY - {Permission.JOBS_REVEAL, Permission.FILES_DOWNLOAD}
 
 
 def test_an_auditor_reads_everything_changes_nothing_and_reveals_nothing() -> None:
-    assert PLATFORM_ROLES[PlatformRole.AUDITOR] == READ_ONLY - {Permission.JOBS_REVEAL}
+    revealing = {Permission.JOBS_REVEAL, Permission.FILES_DOWNLOAD}
+    assert PLATFORM_ROLES[PlatformRole.AUDITOR] == READ_ONLY - revealing
 
 
 def test_an_operator_edits_no_plans_no_fairness_no_people_and_erases_and_reveals_nothing() -> None:
