@@ -212,6 +212,8 @@ def _fill(route: str, name: str, values: Sequence[Any], samples: Samples) -> Ite
     """The addresses of a route. A parameter without a row is asked for all the same, and answered 404."""
     if not _PARAMETER.search(route):
         values = [""]
+    # Definitions have versions by number, of which there is a first.
+    route = route.replace("versions/<number>/", "versions/1/")
     for value in values or [NOBODY]:
         path = "/" + _PARAMETER.sub(str(value), route)
         yield Address(path)

@@ -138,6 +138,7 @@ class _Intake:
     new: list[Job] = field(default_factory=list)
     accepted: list[tuple[int, Submission]] = field(default_factory=list)
     rejected: list[tuple[int, DomainError]] = field(default_factory=list)
+    default_priority: int | None = None
 
     @classmethod
     def open(cls, tenant: Tenant, batch: Batch | None, wanted: int) -> _Intake:
@@ -235,9 +236,11 @@ class _Intake:
             raise self.rejected[0][1]
 
     def _default_priority(self) -> int:
-        """The tenant's own default, within what its plan allows by now."""
-        most = self.tenant.plan.max_priority
-        return max(-most, min(most, int(tenant_setting(self.tenant, DEFAULT_PRIORITY.key))))
+        """The tenant's own default, within what its plan allows by now; asked for once."""
+        if self.default_priority is None:
+            most = self.tenant.plan.max_priority
+            self.default_priority = max(-most, min(most, int(tenant_setting(self.tenant, DEFAULT_PRIORITY.key))))
+        return self.default_priority
 
     def store(self) -> None:
         """Write the new jobs, where they wait, their first event, and the news of them."""

@@ -27,10 +27,14 @@ _NOTE = "All files are taken or none. A content that is stored already takes up 
 class UploadForm(forms.Form):
     """Which files; of which tenant, where somebody of the platform uploads them."""
 
-    def __init__(self, *args: Any, asks_tenant: bool, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, own: Tenant | None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if asks_tenant:
+        if own is None:
             self.fields["tenant"] = forms.ModelChoiceField(queryset=Tenant.objects.order_by("slug"))
+        else:
+            # Whoever has one needs not say it, and may say no other.
+            mine = Tenant.objects.filter(pk=own.pk)
+            self.fields["tenant"] = forms.ModelChoiceField(queryset=mine, required=False, widget=forms.HiddenInput)
         # Here and not above, for there `files` is what a form calls the files that it was given.
         self.fields["files"] = ManyFilesField(help_text="Of any type; at most 50 MiB each.")
 
@@ -71,11 +75,11 @@ class UploadedFileAdmin(ReadOnlyAdmin):
         own = self.access(request).tenant
         if request.method == "POST":
             files = {"files": request.FILES.getlist("files")}
-            form = UploadForm(request.POST, files, asks_tenant=own is None)
+            form = UploadForm(request.POST, files, own=own)
             if form.is_valid() and self._has_taken(request, form, own or form.cleaned_data["tenant"]):
                 return HttpResponseRedirect(reverse("admin:files_uploadedfile_changelist"))
         else:
-            form = UploadForm(asks_tenant=own is None)
+            form = UploadForm(own=own)
         context = {
             **self.admin_site.each_context(request),
             "title": "Upload files",

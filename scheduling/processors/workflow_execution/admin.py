@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.html import format_html
@@ -98,6 +98,8 @@ class WorkflowAdmin(TenantScopedAdmin):
 
     def version_view(self, request: HttpRequest, object_id: Any, number: int) -> HttpResponse:
         """A version as it was saved."""
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponseNotAllowed(["GET"])
         workflow = self._workflow(request, object_id)
         version = WorkflowVersion.objects.filter(workflow=workflow, number=number).first()
         if version is None:

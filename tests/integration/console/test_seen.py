@@ -17,6 +17,7 @@ from django.urls import reverse
 from django_celery_beat.models import IntervalSchedule
 
 from scheduling.models import CFSPlan, Queue, RoutingRule, Schedule, WorkerPool
+from scheduling.processors.rag_pipeline.services import create_pipeline, update_pipeline
 from scheduling.processors.retrieval.services import create_dataset, update_dataset
 from scheduling.processors.workflow_execution.services import create_workflow, update_workflow
 from scheduling.services.cfs_plans import update_cfs_plan
@@ -182,6 +183,18 @@ EDITS: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
     "retrieval.dataset": (
         lambda given: create_dataset(tenant=given["acme"], name="handbook"),
         lambda row: update_dataset(dataset=row, description="Overtaken"),
+        {"description": "Typed"},
+        "Description is now Overtaken",
+    ),
+    "rag_pipeline.pipeline": (
+        lambda given: create_pipeline(
+            tenant=given["acme"],
+            name="pages",
+            definition={
+                "load": {"dataset": str(create_dataset(tenant=given["acme"], name="library").pk)},
+            },
+        ),
+        lambda row: update_pipeline(pipeline_id=row.pk, description="Overtaken"),
         {"description": "Typed"},
         "Description is now Overtaken",
     ),

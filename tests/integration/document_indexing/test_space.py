@@ -148,7 +148,7 @@ def test_an_upload_that_fails_later_leaves_the_counter_as_it_was(
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("no job")
 
-    monkeypatch.setattr("scheduling.processors.document_indexing.uploads.submit_jobs", fail)
+    monkeypatch.setattr("scheduling.processors.document_indexing.intake.submit_jobs", fail)
     with pytest.raises(RuntimeError):
         upload(dataset, a_txt=b"four")
     assert used(acme, STORAGE_BYTES) == 0

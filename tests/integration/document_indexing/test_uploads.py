@@ -10,7 +10,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
 
 from scheduling.models import Batch, Job
-from scheduling.processors.document_indexing import uploads as uploads_module
+from scheduling.processors.document_indexing import intake
 from scheduling.processors.files import incoming
 from scheduling.processors.files.exceptions import UploadRefusedError
 from scheduling.processors.retrieval.exceptions import BatchTooLargeError
@@ -149,7 +149,7 @@ def test_when_submission_refuses_nothing_is_left_behind(
     def refuse(**options: Any) -> Any:
         raise BatchTooLargeError("No room.")
 
-    monkeypatch.setattr(uploads_module, "submit_jobs", refuse)
+    monkeypatch.setattr(intake, "submit_jobs", refuse)
     with pytest.raises(BatchTooLargeError):
         upload(dataset, a_txt=b"x")
     assert counts() == (0, 0, 0)

@@ -59,7 +59,7 @@ def stuck(pool: WorkerPool) -> list[str]:
     """Jobs of which nothing starts though all that they are told is lifted."""
     found = []
     for job, codes in _told().items():
-        if codes & {"suspended", "dispatched"}:
+        if codes & {"suspended", "awaits_answer", "awaits_children", "dispatched"}:
             continue
         taken = _taken_by_ticks_with_room(pool, lambda job=job, codes=codes: _lift(job, codes))
         if not _has_reason(job, taken):

@@ -223,9 +223,9 @@ class DocumentViewSet(EditedRows, TenantViewSet):
     @action(detail=True, methods=["post"], parser_classes=[MultiPartParser])
     def replace(self, request: Request, pk: str) -> Response:
         """Give a document another file; its old chunks answer until those of the new one are whole."""
+        document = get_document(UUID(pk))
         body = FileBodySerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        document = get_document(UUID(pk))
         replace_document(tenant=self.tenant, document_id=document.pk, file=body.validated_data["file"], is_rated=True)
         return _answer(get_document(document.pk))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -15,9 +16,25 @@ from tenants.api.fields import NameField, StrictSerializer, TextField, WholeNumb
 MAX_NUMBER = 2**31 - 1
 
 
-def _inlined(schema: Any) -> dict[str, Any]:
-    """The schema as a part of the API's own document."""
-    return {name: value for name, value in schema.items() if name != "$schema"}
+def _inlined(schema: Any) -> Any:
+    """The schema as a part of the API's own document, whose language knows alternatives and no conditions."""
+    if isinstance(schema, Mapping):
+        parts = schema.get("allOf", ())
+        if parts and all("if" in part for part in parts):
+            return {"description": schema.get("description", ""), "oneOf": [_alternative(part) for part in parts]}
+        return {name: _inlined(value) for name, value in schema.items() if name != "$schema"}
+    return [_inlined(value) for value in schema] if isinstance(schema, list) else schema
+
+
+def _alternative(part: Mapping[str, Any]) -> dict[str, Any]:
+    """A condition on ``type`` and what follows from it, as one of several."""
+    kind, then = part["if"]["properties"]["type"]["const"], part["then"]
+    return {
+        "type": "object",
+        "required": ["type", *then["required"]],
+        "properties": {**then["properties"], "type": {"type": "string", "enum": [kind]}},
+        "additionalProperties": False,
+    }
 
 
 @extend_schema_field(_inlined(SCHEMA))
