@@ -28,7 +28,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 
-from scheduling.api.views.history import BatchViewSet
+from scheduling.api.views.batches import BatchViewSet
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.access import routes, table
@@ -71,6 +71,12 @@ ROWS = {
     "datasets": "dataset",
     "documents": "document",
     "files": "file",
+    "pipelines": "pipeline",
+    "pipeline-runs": "pipeline_run",
+    "entities": "entity",
+    "workflows": "workflow",
+    "workflow-runs": "workflow_run",
+    "approvals": "approval",
     "members": "member",
     "api-keys": "key",
     "audit-log": "entry",

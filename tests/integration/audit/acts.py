@@ -518,6 +518,12 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
         f"auth/user/{world.own['user']}/password/",
         {"password1": PASSWORD, "password2": PASSWORD, "usable_password": "true"},
     ),
+    "POST files/uploadedfile/upload/": lambda world: _post(
+        world, "files/uploadedfile/upload/", {"tenant": acme().pk, **_upload()}
+    ),
+    "POST retrieval/document/reindex/": lambda world: _post(
+        world, "retrieval/document/reindex/", {"dataset": world.own["dataset"], "everything": "on"}
+    ),
     "POST retrieval/document/upload/": _upload_by_console,
     "POST workflow_execution/workflow/{workflow}/run/": lambda world: _post(
         world, f"workflow_execution/workflow/{world.own['workflow']}/run/", {"inputs": ""}
@@ -574,6 +580,8 @@ CONSOLE_READS = (
     "rag_pipeline/pipelinerun/{pipeline_run}/part/",
     "retrieval/dataset/{dataset}/search/",
     "workflow_execution/workflow/{workflow}/versions/1/",
+    "job-kinds/",
+    "workflow_storage/workflowrun/{workflow_run}/body/",
 )
 
 

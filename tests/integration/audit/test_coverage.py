@@ -40,7 +40,13 @@ MUTATING = ("POST", "PUT", "PATCH", "DELETE")
 WHERE = "tests/audit_table.py"
 # Acts that change no field: a switch without a former value, a look, a request.
 TICKED_REASON = "x"
-WITHOUT_VALUES = {"kind.paused", "kind.resumed", "job.payload_revealed", "upkeep.requested"}
+WITHOUT_VALUES = {
+    "kind.paused",
+    "kind.resumed",
+    "job.payload_revealed",
+    "workflow_run.revealed",
+    "upkeep.requested",
+}
 
 
 @dataclass(frozen=True, slots=True)
