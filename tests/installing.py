@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from celery import current_app
+from celery import _state, current_app
 
 from jobsplatform.settings.env import BASE_DIR
 from scheduling.processors import registry
@@ -60,9 +60,12 @@ def found_by_this_process(folder: Path) -> Iterator[None]:
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     registry.reset()
+    # Celery keeps each shared task's registration here, for applications that are yet to come.
+    shared = set(_state._on_app_finalizers)
     try:
         yield
     finally:
+        _state._on_app_finalizers.intersection_update(shared)
         sys.path.remove(str(folder))
         for name in [name for name in sys.modules if name.partition(".")[0] == EXAMPLE.name]:
             del sys.modules[name]

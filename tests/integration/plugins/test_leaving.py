@@ -1,0 +1,20 @@
+"""A package that a test let this process find is gone after it, for every Celery application."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from celery import Celery
+
+from tests.installing import EXAMPLE, found_by_this_process, install_example
+
+
+def test_a_later_application_knows_nothing_of_it(tmp_path: Path) -> None:
+    folder = install_example(tmp_path)
+    for _ in range(2):
+        with found_by_this_process(folder):
+            importlib.import_module("acme_word_count.tasks")
+    app = Celery("later", set_as_current=False, broker="memory://")
+    app.finalize()
+    assert [name for name in app.tasks if name.startswith(EXAMPLE.name)] == []
