@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -120,9 +121,13 @@ def take_over(source: DocumentSource) -> None:
         raise DocumentGoneError(f"The document {source.id} was deleted.")
 
 
-def enter_phase(source: DocumentSource, status: DocumentStatus) -> None:
-    """Effect: the document is in this phase now; what an earlier attempt said of errors is over."""
-    _update(source, status=status, error_code="", error_message="", error_at=None, **{f"{status.value}_at": Now()})
+def enter_phases(source: DocumentSource, phases: Sequence[tuple[DocumentStatus, float]]) -> None:
+    """Effect: the document has entered these phases, each so many seconds ago, and is in the last one.
+
+    What an earlier attempt said of errors is over.
+    """
+    times = {f"{status.value}_at": Now() - timedelta(seconds=seconds) for status, seconds in phases}
+    _update(source, status=phases[-1][0], error_code="", error_message="", error_at=None, **times)
 
 
 def begin_chunks(source: DocumentSource, *, digest: str, total: int) -> None:

@@ -9,7 +9,7 @@ from django.db import connection
 
 from scheduling.lifecycle import JobState
 from scheduling.models import DeadLetter, Job, LiveExecution
-from scheduling.processors.document_indexing import processor as indexing
+from scheduling.processors.document_indexing import storing
 from scheduling.processors.document_indexing.selectors import get_document
 from scheduling.processors.document_indexing.services import retry_document
 from scheduling.processors.document_indexing.uploads import Upload
@@ -51,10 +51,20 @@ def rows_of(document: Document) -> list[tuple[object, ...]]:
         return cursor.fetchall()
 
 
+def record_batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Where each batch begins that is embedded from now on."""
+    begun: list[int] = []
+    store = storing.PassageStore.store
+    monkeypatch.setattr(
+        storing.PassageStore, "store", lambda passages, first: (begun.append(first), store(passages, first))[1]
+    )
+    return begun
+
+
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few chunks a batch, so that short documents take several."""
-    monkeypatch.setattr(indexing, "BATCH_CHUNKS", 4)
+    monkeypatch.setattr(storing, "BATCH_CHUNKS", 4)
 
 
 def test_a_document_goes_through_its_phases_and_is_completed(dataset: Dataset, hands: Hands) -> None:
@@ -122,17 +132,13 @@ def test_a_worker_killed_in_the_middle_leaves_each_chunk_once(
     with all_tenants():
         kept = set(Chunk.objects.values_list("id", flat=True))
     rescued = rescue(job)
-    embedded: list[int] = []
-    load = indexing.load_batch
-    monkeypatch.setattr(
-        indexing, "load_batch", lambda *a, **k: (embedded.extend(p.position for p in a[3]), load(*a, **k))[1]
-    )
+    begun = record_batches(monkeypatch)
     done = hands.run(rescued.pk)
     document = document_of(taken)
     assert done.state == JobState.COMPLETED
     assert positions_of(document) == list(range(document.chunks_total))
     # It went on at its chunk: nothing that was there was embedded again.
-    assert embedded == list(range(8, document.chunks_total))
+    assert begun == list(range(8, document.chunks_total, 4))
     with all_tenants():
         assert kept < set(Chunk.objects.values_list("id", flat=True))
 
@@ -155,18 +161,14 @@ def test_slots_given_at_every_safe_point_leave_the_same_chunks_once(
     twin = create_dataset(tenant=acme, name="twin", chunk_size=40, chunk_overlap=0)
     undisturbed, sliced = upload(dataset, a_txt=SENTENCES.encode()), upload(twin, a_txt=SENTENCES.encode())
     hands.run(undisturbed.files[0].document.job_id)
-    embedded: list[int] = []
-    load = indexing.load_batch
-    monkeypatch.setattr(
-        indexing, "load_batch", lambda *a, **k: (embedded.extend(p.position for p in a[3]), load(*a, **k))[1]
-    )
+    begun = record_batches(monkeypatch)
     job = hands.run(sliced.files[0].document.job_id, yield_after=0)
     while job.state == JobState.AVAILABLE:
         job = hands.run(job.pk, yield_after=0)
     first, second = document_of(undisturbed), document_of(sliced)
     assert (job.state, second.shown_status) == (JobState.COMPLETED, "completed")
     assert rows_of(second) == rows_of(first)
-    assert embedded == list(range(second.chunks_total))  # no batch was done twice
+    assert begun == list(range(0, second.chunks_total, 4))  # no batch was done twice
     # One slice a batch, none of which was an attempt; with its last batch it ends instead of asking.
     assert job.yield_count == -(-second.chunks_total // 4) - 1
     assert (job.attempt, job.crash_count, job.result["chunks"]) == (0, 0, second.chunks_total)
@@ -263,23 +265,24 @@ def test_a_requeued_dead_letter_takes_the_document_over(acme: Tenant, dataset: D
     assert positions_of(document) == [0]
 
 
-@pytest.mark.usefixtures("small_batches")
+@pytest.mark.parametrize("batch_chunks", [4, 1_000])
 def test_of_two_jobs_of_one_document_the_later_wins_and_no_chunk_is_double(
-    acme: Tenant, dataset: Dataset, hands: Hands, monkeypatch: pytest.MonkeyPatch
+    acme: Tenant, dataset: Dataset, hands: Hands, monkeypatch: pytest.MonkeyPatch, batch_chunks: int
 ) -> None:
+    monkeypatch.setattr(storing, "BATCH_CHUNKS", batch_chunks)
     taken = upload(dataset, queues_txt=SENTENCES.encode())
     request = JobRequest(kind="document_indexing", payload={"document_id": str(taken.files[0].document.pk)})
     rival = submit_job(tenant=acme, request=request).job
-    load = indexing.load_batch
+    store = storing.PassageStore.store
     has_run: list[UUID] = []
 
-    def let_the_rival_pass(*args: object, **kwargs: object) -> None:
+    def let_the_rival_pass(passages: storing.PassageStore, first: int) -> bool:
         if not has_run:
             has_run.append(rival.pk)
             assert hands.run(rival.pk).state == JobState.COMPLETED
-        load(*args, **kwargs)  # type: ignore[arg-type]
+        return store(passages, first)
 
-    monkeypatch.setattr(indexing, "load_batch", let_the_rival_pass)
+    monkeypatch.setattr(storing.PassageStore, "store", let_the_rival_pass)
     first = hands.run(taken.files[0].document.job_id)
     assert (first.state, first.error_type) == (JobState.DISCARDED, "document_gone")
     document = document_of(taken)

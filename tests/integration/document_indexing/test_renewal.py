@@ -279,7 +279,7 @@ def test_after_a_change_of_the_model_documents_answer_by_words_until_they_have_i
     other = OtherModel()
     for module in (search, vector_reuse, embedding):
         monkeypatch.setattr(module, "get_embedder", lambda: other, raising=False)
-    monkeypatch.setattr("scheduling.processors.document_indexing.processor.get_embedder", lambda: other)
+    monkeypatch.setattr("scheduling.processors.document_indexing.storing.get_embedder", lambda: other)
     for place in ("retrieval.search", "document_indexing.renewal", "document_indexing.processor"):
         monkeypatch.setattr(f"scheduling.processors.{place}.current_model_name", lambda: "another")
     with pytest.raises(DomainError) as refused:
@@ -312,7 +312,7 @@ def test_a_text_that_the_tenant_has_is_not_embedded_again(
             asked.extend(texts)
             return embedder.embed(texts)
 
-    monkeypatch.setattr("scheduling.processors.document_indexing.processor.get_embedder", Counting)
+    monkeypatch.setattr("scheduling.processors.document_indexing.storing.get_embedder", Counting)
     with tenant_context(tenant):
         before = {row.position: list(row.embedding) for row in Chunk.objects.filter(document=document)}
     hands.run(reindex(tenant, document).job_id)

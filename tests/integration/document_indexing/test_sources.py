@@ -203,7 +203,7 @@ def test_one_that_runs_pauses_at_its_next_chunks_and_goes_on_where_it_was(
                 Document.objects.filter(pk=first.pk).update(is_pause_asked=True)
             return embedder.embed(texts)
 
-    place = "scheduling.processors.document_indexing.processor.get_embedder"
+    place = "scheduling.processors.document_indexing.storing.get_embedder"
     with monkeypatch.context() as patched:
         patched.setattr(place, Pausing)
         assert hands.run(first.job_id).state == "suspended"
@@ -243,7 +243,7 @@ def test_an_endpoint_that_asks_for_patience_costs_no_attempt(
                 raise RateLimitedError("busy", seconds=7)
             return embedder.embed(texts)
 
-    monkeypatch.setattr("scheduling.processors.document_indexing.processor.get_embedder", Busy)
+    monkeypatch.setattr("scheduling.processors.document_indexing.storing.get_embedder", Busy)
     job = hands.run(document.job_id)
     assert job.state == "scheduled"
     assert read(acme, str(document.pk)).chunks_done == calls[0]
