@@ -27,7 +27,12 @@ from scheduling.models import (
     Worker,
     WorkerPool,
 )
+from scheduling.processors.files.models import UploadedFile
+from scheduling.processors.rag_pipeline.models import Pipeline, PipelineEntity, PipelineRun
 from scheduling.processors.retrieval.models import Dataset, Document
+from scheduling.processors.webhook_delivery.models import Webhook
+from scheduling.processors.workflow_execution.models import Approval, Workflow
+from scheduling.processors.workflow_storage.models import NodeRun
 from scheduling.services.upkeep import registry
 from tenants.context import all_tenants
 from tenants.models import ApiKey, AuditLogEntry, AuditVerification, Membership, Plan, Tenant
@@ -117,6 +122,15 @@ class Samples:
             "queues": _newest(Queue, "name"),
             "pools": _newest(WorkerPool, "name"),
             "kinds": ["noop"],
+            "job-kinds": ["noop"],
+            "files": _newest(UploadedFile),
+            "workflows": _newest(Workflow),
+            "workflow-runs": _newest(NodeRun, "run_id"),
+            "approvals": _newest(Approval),
+            "pipelines": _newest(Pipeline),
+            "pipeline-runs": _newest(PipelineRun),
+            "entities": _newest(PipelineEntity),
+            "webhooks": _newest(Webhook),
             "workers": _newest(Worker),
             "upkeep": [registry.tasks()[0].name],
         }
@@ -132,6 +146,8 @@ class Samples:
             "scheduling_job_body": self.by_resource["jobs"],
             "scheduling_job_log": self.by_resource["jobs"],
             "scheduling_job_log_download": _newest(JobLog, "job_id"),
+            "workflow_storage_workflowrun_change": self.by_resource["workflow-runs"],
+            "workflow_storage_workflowrun_body": self.by_resource["workflow-runs"],
         }
 
     def words(self) -> dict[str, Any]:
@@ -141,6 +157,11 @@ class Samples:
             "batch": self.by_resource["batches"][0],
             "schedule": self.by_resource["schedules"][0],
         }
+
+    @cached_property
+    def node_run(self) -> Any:
+        """A node of the run that stands for all."""
+        return _newest(NodeRun)[0]
 
 
 def _newest(model: Any, column: str = "pk") -> list[Any]:
@@ -214,6 +235,8 @@ def _fill(route: str, name: str, values: Sequence[Any], samples: Samples) -> Ite
         values = [""]
     # Definitions have versions by number, of which there is a first.
     route = route.replace("versions/<number>/", "versions/1/")
+    if "<node_run_id>" in route:
+        route = route.replace("<node_run_id>", str(samples.node_run))
     for value in values or [NOBODY]:
         path = "/" + _PARAMETER.sub(str(value), route)
         yield Address(path)

@@ -11,6 +11,7 @@ from django.db import connection
 
 from benchmarks.statements import run_statement
 from benchmarks.surroundings import surround
+from benchmarks.workload_rows import fill_workloads
 from scheduling.services.rollups import fold_tallies
 from tenants.models import Plan, Tenant
 from tenants.services.sealing import seal_entries
@@ -164,6 +165,7 @@ def fill(*, jobs: int = JOBS, tenants: int = TENANTS) -> Volume:
         pass
     run_statement(_SHARES, {"tenants": ids, "queues": queues})
     surround(made[0])
+    fill_workloads(made[0])
     run_statement(_AUDIT, {"tenants": ids, "total": AUDIT_ENTRIES})
     while seal_entries(budget_seconds=SEAL_SECONDS):
         pass
