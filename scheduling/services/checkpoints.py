@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
-
 from scheduling.conf import MAX_PAYLOAD_BYTES
 from scheduling.exceptions import FenceLostError
 from scheduling.processors.base import PermanentError
-from scheduling.services.settlement import storable_text
+from scheduling.services.settlement import Progress
 from tenants.context import tenant_context
+from tenants.prepared import prepared_cursor
 
 _CHECKPOINT = """
     UPDATE scheduling_job SET checkpoint = %s::jsonb WHERE id = %s AND fence = %s AND state = 'executing'
@@ -22,7 +21,6 @@ _PROGRESS = """
     UPDATE scheduling_job SET progress_current = %s, progress_total = %s, progress_message = %s
     WHERE id = %s AND fence = %s AND state = 'executing'
 """
-MAX_PROGRESS_CHARACTERS = 200
 
 
 def save_checkpoint(
@@ -50,15 +48,14 @@ def save_checkpoint(
             effects()
 
 
-def save_progress(*, tenant_id: UUID, job_id: UUID, fence: int, current: int, total: int, message: str) -> None:
+def save_progress(*, tenant_id: UUID, job_id: UUID, fence: int, progress: Progress) -> None:
     """Show how far the job is. Raises FenceLostError when the job is not ours any more."""
-    text = storable_text(message)[:MAX_PROGRESS_CHARACTERS]
     with tenant_context(tenant_id):
-        _update_under_fence(_PROGRESS, [current, total, text, job_id, fence])
+        _update_under_fence(_PROGRESS, [progress.current, progress.total, progress.message, job_id, fence])
 
 
 def _update_under_fence(statement: str, parameters: list[Any]) -> None:
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(statement, parameters)
         if cursor.rowcount == 0:
             raise FenceLostError("The job was started anew or settled elsewhere.")

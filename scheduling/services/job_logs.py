@@ -9,13 +9,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
-
 from scheduling.conf import MAX_LOG_BYTES
 from scheduling.models import JobLog
 from scheduling.tenant_settings import LOG_LEVEL
 from tenants.context import tenant_context
 from tenants.ids import uuid7
+from tenants.prepared import prepared_cursor
 
 Level = JobLog.Level
 LEVELS: Mapping[str, int] = {level.label: level.value for level in Level}
@@ -114,7 +113,7 @@ def append_job_log(
         "full_level": Level.WARNING,
         "full": LOG_FULL,
     }
-    with tenant_context(tenant_id), connection.cursor() as cursor:
+    with tenant_context(tenant_id), prepared_cursor() as cursor:
         cursor.execute(_APPEND, parameters)
         level, is_full = cursor.fetchone()
     return LogRoom(level=level, is_full=is_full)

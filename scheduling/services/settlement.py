@@ -23,6 +23,9 @@ from tenants.context import all_tenants, tenant_context
 from tenants.ids import uuid7
 from tenants.prepared import prepared_cursor
 
+MAX_PROGRESS_CHARACTERS = 200
+_MOST_PROGRESS = 2**63 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class DependencyReport:
@@ -35,6 +38,23 @@ class DependencyReport:
     error_type: str = ""
     error_message: str = ""
     retry_after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is: ``current`` of ``total``, in units of its own."""
+
+    current: int
+    total: int
+    message: str
+
+    @classmethod
+    def of(cls, current: int, total: int, message: str) -> Progress:
+        """What a processor reports, fit to be stored. Raises ValueError for what is no number of 64 bits."""
+        numbers = int(current), int(total)
+        if not all(-_MOST_PROGRESS - 1 <= number <= _MOST_PROGRESS for number in numbers):
+            raise ValueError(f"Progress is reported in numbers of 64 bits, not as {current} of {total}.")
+        return cls(*numbers, storable_text(str(message))[:MAX_PROGRESS_CHARACTERS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +71,8 @@ class Settlement:
     that the job is merged with no other from now on.
 
     ``dependencies`` are those that it has named; an error of one of them is not the kind's own.
-    ``retry_after_seconds`` is for how long the other side wants to be left alone.
+    ``retry_after_seconds`` is for how long the other side wants to be left alone. ``progress`` is the last report, if
+    nobody has written it.
     """
 
     execution_id: UUID
@@ -78,6 +99,7 @@ class Settlement:
     travels_alone: bool = False
     dependencies: Sequence[DependencyReport] = ()
     retry_after_seconds: float | None = None
+    progress: Progress | None = None
 
 
 @dataclass(frozen=True, slots=True)

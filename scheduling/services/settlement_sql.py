@@ -13,7 +13,7 @@ WITH verdict AS (
         due_in_seconds float8, error_type text, error_message text, error_fingerprint text,
         traceback text, dead_letter_reason text, is_sample bool, is_lost bool, event_data jsonb,
         peak_memory_kib bigint, began_us bigint, measured_us bigint, travels_alone bool,
-        dependencies jsonb, is_blamed bool, retry_after_seconds float8,
+        dependencies jsonb, is_blamed bool, retry_after_seconds float8, progress jsonb,
         charge_id uuid, event_id uuid, dead_letter_id uuid, error_id uuid
     )
 ), <locked>ended AS (
@@ -39,7 +39,7 @@ WITH verdict AS (
         v.checkpoint, v.due_in_seconds, v.error_type, v.error_message, v.error_fingerprint,
         v.traceback, v.dead_letter_reason, v.is_sample, v.event_data,
         v.peak_memory_kib, v.charge_id, v.event_id, v.dead_letter_id, v.error_id,
-        v.travels_alone, v.dependencies, v.is_blamed, v.retry_after_seconds,
+        v.travels_alone, v.dependencies, v.is_blamed, v.retry_after_seconds, v.progress,
         -- What is lost is charged up to its worker's last sign of life, in equal parts to those who shared the slot.
         CASE WHEN l.started_at IS NULL THEN 0 WHEN v.measured_us IS NOT NULL THEN v.measured_us
             ELSE greatest(0, round(1000000 * extract(epoch FROM
@@ -60,6 +60,9 @@ WITH verdict AS (
         started_at = CASE WHEN e.started_at IS NULL AND j.started_at = e.message_started_at THEN NULL
             ELSE j.started_at END,
         checkpoint = coalesce(e.checkpoint, j.checkpoint),
+        progress_current = coalesce((e.progress ->> 'current')::bigint, j.progress_current),
+        progress_total = coalesce((e.progress ->> 'total')::bigint, j.progress_total),
+        progress_message = coalesce(e.progress ->> 'message', j.progress_message),
         result = coalesce(e.result, j.result),
         error_type = CASE WHEN e.state = 'completed' THEN '' ELSE coalesce(nullif(e.error_type, ''), j.error_type) END,
         error_message = CASE WHEN e.state = 'completed' THEN ''

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -51,6 +51,17 @@ class JobLogWriter:
         self._writing = threading.Lock()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
+        self._also: Callable[[], None] | None = None
+
+    def also_write(self, write: Callable[[], None]) -> None:
+        """Have the thread call ``write`` once a second too; it may raise what a database that is away raises."""
+        self._also = write
+
+    def write_later(self) -> None:
+        """Something else has come that the thread should write."""
+        with self._guard:
+            if self._thread is None and not self._ended.is_set():
+                self._start_thread()
 
     def add(self, message: object, level: object, fields: Mapping[str, Any]) -> None:
         """Keep one line for the next flush."""
@@ -132,12 +143,23 @@ class JobLogWriter:
     def _write_each_second(self) -> None:
         try:
             while not self._ended.wait(FLUSH_SECONDS):
+                self._write_also()
                 if self._waiting_since:
                     self.flush(wait_seconds=FLUSH_SECONDS)
                 else:
                     connection.close()
         finally:
             connection.close()
+
+    def _write_also(self) -> None:
+        if self._also is None:
+            return
+        try:
+            self._also()
+        except CONNECTION_ERRORS:
+            connection.close()
+        except Exception:
+            logger.exception("job_log.progress_not_written")
 
 
 def _overflow_line(count: int) -> LogLine:

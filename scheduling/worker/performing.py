@@ -90,9 +90,9 @@ def perform(started: StartedExecution, seat: Seat, log: JobLogWriter) -> Verdict
             settlement = _answer(kind(), context, runtime, started, retries)
     except Interrupted as interruption:
         stopped = runtime.dependencies.settlement_of(interruption.cause)
-        return Verdict(None if stopped is None else runtime.dependencies.told_by(stopped))
+        return Verdict(None if stopped is None else runtime.with_progress(runtime.dependencies.told_by(stopped)))
     effects = runtime.settlement_effects(settlement)
-    return Verdict(runtime.dependencies.told_by(settlement), effects)
+    return Verdict(runtime.with_progress(runtime.dependencies.told_by(settlement)), effects)
 
 
 def with_costs_of(before: Settlement, after: Settlement) -> Settlement:
@@ -103,6 +103,7 @@ def with_costs_of(before: Settlement, after: Settlement) -> Settlement:
         began_us=before.began_us,
         measured_us=before.measured_us,
         dependencies=before.dependencies,
+        progress=before.progress,
     )
 
 
@@ -157,7 +158,6 @@ def _answer(
     """Ask the processor, and ask it again about its own error."""
     try:
         answer = processor.process(context)
-        runtime.flush_progress()
         return policy.settlement_of(answer, started, retries)
     except (Interrupted, SystemExit, KeyboardInterrupt):
         # The last two end the process; the parent settles it as a crash.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 
 from scheduling.conf import MAX_PAYLOAD_BYTES
 from scheduling.exceptions import FenceLostError
@@ -26,13 +28,15 @@ from scheduling.services.batches.making import submit_children
 from scheduling.services.checkpoints import save_checkpoint, save_progress
 from scheduling.services.execution import StartedExecution
 from scheduling.services.job_requests import JobRequest
-from scheduling.services.settlement import Settlement
+from scheduling.services.settlement import Progress, Settlement
+from scheduling.worker.connections import CONNECTION_ERRORS
 from scheduling.worker.control_block import Cause, Seat
 from scheduling.worker.dependencies import DependencyUse
 from scheduling.worker.job_log import JobLogWriter
 from scheduling.worker.storable import storable_json
 from tenants.context import tenant_context
 
+# No report waits longer than this to be seen.
 PROGRESS_SECONDS = 1.0
 
 
@@ -46,8 +50,12 @@ class ExecutionRuntime:
         self.dependencies = DependencyUse(started)
         self._effects: list[Effects] = []
         self._children: list[JobRequest] = []
-        self._unsaved_progress: tuple[int, int, str] | None = None
-        self._progress_due_at = 0.0
+        self._unsaved_progress: Progress | None = None
+        self._progress_due_at = time.monotonic() + PROGRESS_SECONDS
+        # The log's thread writes a report after which nothing came.
+        self._progress_guard = threading.Lock()
+        self._progress_writing = threading.Lock()
+        log.also_write(self._write_progress_late)
 
     def checkpoint(self, state: Json, effects: Effects | None) -> None:
         """Store the state with its effects; then stop here if the platform wants the job back."""
@@ -69,10 +77,14 @@ class ExecutionRuntime:
         self._effects.append(effects)
 
     def report_progress(self, current: int, total: int, message: str) -> None:
-        """Write the progress, at most once a second; the last report is written at the end."""
-        self._unsaved_progress = (current, total, message)
+        """Keep the progress, to be written once a second; what is left at the end belongs to the settlement."""
+        progress = Progress.of(current, total, message)
+        with self._progress_guard:
+            self._unsaved_progress = progress
         if time.monotonic() >= self._progress_due_at:
-            self.flush_progress()
+            self._under_fence(self._write_progress)
+        else:
+            self._log.write_later()
         self._log.flush_if_due()
 
     def should_yield(self) -> bool:
@@ -93,24 +105,6 @@ class ExecutionRuntime:
         """Note how it answered."""
         self.dependencies.leave(dependency, error)
 
-    def flush_progress(self) -> None:
-        """Write a report that came too soon after the one before."""
-        if self._unsaved_progress is None:
-            return
-        current, total, message = self._unsaved_progress
-        self._unsaved_progress = None
-        self._progress_due_at = time.monotonic() + PROGRESS_SECONDS
-        self._under_fence(
-            lambda: save_progress(
-                tenant_id=self._started.tenant_id,
-                job_id=self._started.job_id,
-                fence=self._started.fence,
-                current=current,
-                total=total,
-                message=message,
-            )
-        )
-
     def submit_child(self, child: Child) -> None:
         """Keep a child for the transaction that ends this execution."""
         if len(self._children) >= MAX_CHILDREN:
@@ -124,6 +118,11 @@ class ExecutionRuntime:
                 ChildJob(job.pk, job.kind, job.state, job.result, job.error_type, job.error_message)
                 for job in children_of(self._started.job_id)
             ]
+
+    def with_progress(self, settlement: Settlement) -> Settlement:
+        """The settlement with the last report, if nobody has written that."""
+        progress = self._take_progress()
+        return settlement if progress is None else replace(settlement, progress=progress)
 
     def settlement_effects(self, settlement: Settlement) -> Callable[[], None] | None:
         """All that belongs into the transaction of this settlement as one, or None."""
@@ -141,6 +140,35 @@ class ExecutionRuntime:
                 effects()
 
         return run_all
+
+    def _take_progress(self) -> Progress | None:
+        with self._progress_guard:
+            progress, self._unsaved_progress = self._unsaved_progress, None
+            self._progress_due_at = time.monotonic() + PROGRESS_SECONDS
+        return progress
+
+    def _write_progress(self) -> None:
+        # One at a time: none overtakes the one before.
+        with self._progress_writing:
+            progress = self._take_progress()
+            if progress is None:
+                return
+            try:
+                save_progress(
+                    tenant_id=self._started.tenant_id,
+                    job_id=self._started.job_id,
+                    fence=self._started.fence,
+                    progress=progress,
+                )
+            except CONNECTION_ERRORS:
+                with self._progress_guard:
+                    self._unsaved_progress = self._unsaved_progress or progress
+                raise
+
+    def _write_progress_late(self) -> None:
+        # The job's own thread learns at its next safe point that the job is not its own any more.
+        with suppress(FenceLostError):
+            self._write_progress()
 
     def _stop_if_asked(self) -> None:
         cause = self._seat.interruption()

@@ -23,7 +23,7 @@ from scheduling.processors.retrieval.models import Dataset
 from scheduling.processors.retrieval.services import create_dataset
 from scheduling.services.checkpoints import save_checkpoint, save_progress
 from scheduling.services.execution import StartedExecution
-from scheduling.services.settlement import settle
+from scheduling.services.settlement import Progress, settle
 from scheduling.worker import policy
 from tenants.context import all_tenants
 from tenants.models import Tenant
@@ -144,9 +144,7 @@ class TestRuntime:
             tenant_id=self.started.tenant_id,
             job_id=self.started.job_id,
             fence=self.started.fence,
-            current=current,
-            total=total,
-            message=message,
+            progress=Progress.of(current, total, message),
         )
 
     def should_yield(self) -> bool:

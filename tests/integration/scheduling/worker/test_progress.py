@@ -1,0 +1,137 @@
+"""How far a job is: seen within a second while it runs, and at its end without a statement of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import OperationalError, transaction
+
+from scheduling.models import Job
+from scheduling.processors.base import Interrupted, JobContext, Yielded
+from scheduling.worker import runtime
+from tenants.models import Tenant
+from tests.acceptance.processes import eventually
+from tests.integration.scheduling.acts import reload, submit
+from tests.integration.scheduling.worker.conftest import Run, raising
+from tests.integration.scheduling.worker.test_merged import RunMerged, local, merge, run_merged  # noqa: F401
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+type Follow = Callable[..., None]
+
+
+def progress_of(job: Job) -> tuple[int, int, str]:
+    return job.progress_current, job.progress_total, job.progress_message
+
+
+def read_elsewhere(job: Job) -> tuple[int, int, str]:
+    """The job's progress as another connection sees it."""
+    seen: list[Job] = []
+
+    def read() -> None:
+        from django.db import connection
+
+        seen.append(reload(job))
+        connection.close()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    reader.join()
+    return progress_of(seen[0])
+
+
+def test_a_report_after_which_nothing_comes_is_seen_while_the_job_computes(
+    acme: Tenant, run: Run, follow: Follow
+) -> None:
+    def process(context: JobContext) -> None:
+        context.report_progress(0, 3)
+        with transaction.atomic():
+            context.report_progress(1, 3, "computing")
+            eventually(lambda: read_elsewhere(job) == (1, 3, "computing"), what="the report is seen")
+
+    (job,) = submit(acme, kind="scripted")
+    follow(process)
+    assert run(job).state == "completed"
+
+
+@pytest.mark.parametrize(
+    ("end", "state"),
+    [
+        (lambda *_: None, "completed"),
+        (lambda *_: Yielded({}), "available"),
+        (raising(ValueError("no")), "retryable"),
+        (raising(Interrupted("cancel")), "cancelled"),
+        (raising(Interrupted("shutdown")), "available"),
+    ],
+)
+def test_however_it_ends_its_last_report_is_part_of_the_settlement(
+    acme: Tenant,
+    run: Run,
+    follow: Follow,
+    monkeypatch: pytest.MonkeyPatch,
+    end: Callable[[], object],
+    state: str,
+) -> None:
+    monkeypatch.setattr(runtime, "save_progress", raising(AssertionError("written by a statement of its own")))
+
+    def process(context: JobContext) -> object:
+        context.report_progress(1, 3)
+        context.report_progress(2, 3, "half\0way")
+        return end()
+
+    follow(process)
+    (job,) = submit(acme, kind="scripted")
+    job = run(job)
+    assert (job.state, progress_of(job)) == (state, (2, 3, "half\N{REPLACEMENT CHARACTER}way"))
+
+
+def test_who_reports_nothing_keeps_what_an_earlier_start_has_told(acme: Tenant, run: Run, follow: Follow) -> None:
+    (job,) = submit(acme, kind="scripted")
+    follow(lambda context: (context.report_progress(1, 3, "begun"), Yielded({}))[1])
+    assert progress_of(run(job)) == (1, 3, "begun")
+    follow(lambda context: None)
+    assert progress_of(run(job)) == (1, 3, "begun")
+
+
+def test_jobs_of_one_message_keep_their_reports_apart(
+    acme: Tenant,
+    run_merged: RunMerged,  # noqa: F811
+    follow: Follow,
+) -> None:
+    follow(lambda context: context.report_progress(context.payload["page"], 9))
+    jobs = [job for page in (1, 2) for job in submit(acme, kind="scripted", payload={"page": page})]
+    assert [progress_of(job) for job in run_merged(jobs)] == [(1, 9, ""), (2, 9, "")]
+
+
+@pytest.mark.parametrize("reported", [(2**63, 1), (0, -(2**63) - 1), ("many", 1), (float("nan"), 1), (None, 1)])
+def test_what_is_no_number_of_64_bits_is_the_attempts_error(
+    acme: Tenant, run: Run, follow: Follow, reported: tuple[Any, Any]
+) -> None:
+    follow(lambda context: context.report_progress(*reported))
+    (job,) = submit(acme, kind="scripted")
+    job = run(job)
+    assert (job.state, progress_of(job)) == ("retryable", (0, 0, ""))
+    assert job.error_type in {"ValueError", "TypeError"}
+
+
+def test_a_database_that_is_away_loses_no_report(
+    acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = threading.Event()
+
+    def away(**_: object) -> None:
+        tried.set()
+        raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(runtime, "save_progress", away)
+
+    def process(context: JobContext) -> None:
+        context.report_progress(1, 3, "on its way")
+        assert tried.wait(30)
+
+    follow(process)
+    (job,) = submit(acme, kind="scripted")
+    assert progress_of(run(job)) == (1, 3, "on its way")
