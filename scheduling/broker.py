@@ -27,6 +27,9 @@ WAKE_KEY = "jobsplatform:dispatch:wake"
 # Per pool: a wake that came while its tick was running, which must look once more.
 LATE_WAKE_KEY = "jobsplatform:dispatch:late_wake:{}"
 LATE_WAKE_KEPT_SECONDS = 10
+# Tokens of messages whose work is done and whose settlement is under way.
+ENDING_KEY = "jobsplatform:dispatch:ending"
+MOST_ENDINGS = 1_000
 # Gone after the broker came back empty; its absence says that every message is lost.
 EPOCH_KEY = "jobsplatform:broker:epoch"
 CONNECT_TIMEOUT_SECONDS = 0.5
@@ -183,6 +186,33 @@ def wake_dispatcher() -> None:
         _availability.note_failure()
 
 
+def announce_ending(token: UUID) -> None:
+    """Tell the dispatcher that a message's work is done, so that it looks who comes next while that is settled."""
+    if _availability.is_away():
+        return
+    try:
+        with _client().pipeline(transaction=False) as pipe:
+            pipe.rpush(ENDING_KEY, token.bytes)
+            pipe.ltrim(ENDING_KEY, -MOST_ENDINGS, -1)
+            pipe.lpush(WAKE_KEY, 1)
+            pipe.ltrim(WAKE_KEY, 0, 0)
+            pipe.execute()
+    except BROKER_ERRORS:
+        _availability.note_failure()
+
+
+def take_endings() -> list[UUID]:
+    """Whose ending was announced since they were last taken. Anybody who reaches the broker can write here."""
+    if _availability.is_away():
+        return []
+    try:
+        found: Any = _client().lpop(ENDING_KEY, MOST_ENDINGS)
+    except BROKER_ERRORS:
+        _availability.note_failure()
+        return []
+    return [UUID(bytes=token) for token in found or () if len(token) == 16]
+
+
 def wait_for_wake(timeout_seconds: float) -> bool:
     """Block until woken or until the time is up; whether somebody woke us."""
     if _availability.is_away():
@@ -193,6 +223,17 @@ def wait_for_wake(timeout_seconds: float) -> bool:
     except BROKER_ERRORS:
         _availability.note_failure()
         time.sleep(timeout_seconds)
+        return False
+
+
+def is_woken() -> bool:
+    """Whether a wake waits to be heard; False while away."""
+    if _availability.is_away():
+        return False
+    try:
+        return bool(_client().exists(WAKE_KEY))
+    except BROKER_ERRORS:
+        _availability.note_failure()
         return False
 
 

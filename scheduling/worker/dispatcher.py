@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from uuid import UUID
 
 from django.db import InternalError, connection
 
@@ -70,24 +71,25 @@ class Dispatcher:
             self._pool_ids = list(WorkerPool.objects.order_by("pk").values_list("pk", flat=True))
             if self._is_broker_away:
                 note_broker_away(self._pool_ids)
-        has_more = [self._tick(pool_id) for pool_id in self._pool_ids if self._may_claim(pool_id)]
+        ending = broker.take_endings() if self._is_woken else []
+        has_more = [self._tick(pool_id, ending) for pool_id in self._pool_ids if self._may_claim(pool_id)]
         self._is_woken = False
-        # Whoever woke us waits for the tick and not for what else is due.
-        self._duties.run_due()
+        # Whoever wakes us waits for the tick and not for what else is due.
+        self._duties.run_due(broker.is_woken)
         if not any(has_more) and not self._stopped.is_set():
             self._is_woken = broker.wait_for_wake(dispatch_interval_seconds())
 
     def _may_claim(self, pool_id: int) -> bool:
         return not self._is_broker_away and pool_id not in self._failed_pools
 
-    def _tick(self, pool_id: int) -> bool:
+    def _tick(self, pool_id: int, ending: Sequence[UUID]) -> bool:
         """Tick one pool; whether another tick at once would find work."""
-        result = run_tick(pool_id)
+        result = run_tick(pool_id, ending=ending)
         if self._is_woken and not result.was_led:
             # Whoever leads may have looked before what woke us was committed. It looks again if it finds this at its
             # end; if it had ended already, the lock is free. So the wake is lost by nobody, and nobody waits in a loop.
             broker.leave_late_wake(pool_id)
-            result = run_tick(pool_id)
+            result = run_tick(pool_id, ending=ending)
         if result.unpublished:
             # The claims are undone; the next ones wait for the broker to answer a probe.
             logger.warning("dispatcher.publishing_failed", extra={"pool_id": pool_id, "undone": result.unpublished})

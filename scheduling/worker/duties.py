@@ -59,6 +59,8 @@ STANDING_SECONDS = 1.0
 VERSION_SECONDS = 0.25
 SLICE_LOOK_SECONDS = 1.0
 CIRCUIT_LOOK_SECONDS = 5.0
+# Whoever woke the dispatcher comes before a duty, unless that has waited for this part of its interval.
+MOST_DELAY = 0.5
 # A batch is over, and whoever waits for it goes on, half a second late at most.
 BATCH_SECONDS = 0.5
 CANCEL_SECONDS = 1.0
@@ -90,25 +92,30 @@ class DutyRoster:
     def __init__(self, duties: Sequence[Duty]) -> None:
         self._due_at = dict.fromkeys(duties, 0.0)
 
-    def run_due(self) -> None:
-        """Do what is due; connection errors are the caller's."""
+    def run_due(self, is_woken: Callable[[], bool]) -> None:
+        """Do what is due, as long as nobody has woken the dispatcher meanwhile; connection errors are the caller's."""
         for duty, due_at in self._due_at.items():
             now = time.monotonic()
             if now < due_at:
                 continue
-            is_failed = True
-            try:
-                duty.run()
-                is_failed = False
-            except CONNECTION_ERRORS:
-                raise
-            except Exception:
-                logger.exception("dispatcher.duty_failed", extra={"duty": duty.name})
-            finally:
-                # Asked afterwards: a duty that goes on in steps has told by now that there is a next one.
-                self._due_at[duty] = now + duty.interval_seconds()
-                seconds = time.monotonic() - now
-                signals.duty_ended.send(None, duty=duty.name, seconds=seconds, is_failed=is_failed)
+            if now < due_at + MOST_DELAY * duty.interval_seconds() and is_woken():
+                return
+            self._run(duty, now)
+
+    def _run(self, duty: Duty, now: float) -> None:
+        is_failed = True
+        try:
+            duty.run()
+            is_failed = False
+        except CONNECTION_ERRORS:
+            raise
+        except Exception:
+            logger.exception("dispatcher.duty_failed", extra={"duty": duty.name})
+        finally:
+            # Asked afterwards: a duty that goes on in steps has told by now that there is a next one.
+            self._due_at[duty] = now + duty.interval_seconds()
+            seconds = time.monotonic() - now
+            signals.duty_ended.send(None, duty=duty.name, seconds=seconds, is_failed=is_failed)
 
     def put_off_rescue(self, seconds: float) -> None:
         """Let workers renew what an outage kept them from renewing before anybody is declared dead."""

@@ -15,9 +15,10 @@ from uuid import UUID
 import structlog
 
 from scheduling import tracing
+from scheduling.broker import announce_ending
 from scheduling.services.execution import StartedExecution, announce_start, start_executions
 from scheduling.worker.connections import check_connection, drop_open_transaction, persistently
-from scheduling.worker.control_block import Seat
+from scheduling.worker.control_block import Cause, Seat
 from scheduling.worker.performing import see_through
 from scheduling.worker.registration import LocalWorker
 from scheduling.worker.settling import settle
@@ -61,8 +62,8 @@ def run(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID, seat: S
         return False
     seat.note_started({one.execution_id: one.fence for one in started})
     if len(execution_ids) == 1:
-        return run_alone(started[0], seat)
-    return run_merged(Turns(started, seat, start_seconds=time.monotonic() - asked), seat)
+        return run_alone(started[0], token, seat)
+    return run_merged(Turns(started, seat, start_seconds=time.monotonic() - asked), token)
 
 
 def start(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID) -> list[StartedExecution]:
@@ -73,18 +74,21 @@ def start(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID) -> li
     )
 
 
-def run_alone(started: StartedExecution, seat: Seat) -> bool:
+def run_alone(started: StartedExecution, token: UUID, seat: Seat) -> bool:
     """The message is one execution; whether its processor left a transaction open."""
     announce_start(started)
     with observed(started) as span:
         work = see_through(started, seat, span)
+        # Settling takes a moment; what effects take, nobody knows.
+        if work.verdict.settlement is not None and work.verdict.effects is None and not work.is_spoiled:
+            announce_end(token, seat)
         settle(work.verdict, started)
         # What the effects of the settlement logged, or what a database that was away did not take.
         work.log.flush()
     return work.is_spoiled
 
 
-def run_merged(turns: Turns, seat: Seat) -> bool:
+def run_merged(turns: Turns, token: UUID) -> bool:
     """Small jobs, one after another; whether a processor left a transaction open, which ends the message."""
     is_spoiled = False
     try:
@@ -92,7 +96,7 @@ def run_merged(turns: Turns, seat: Seat) -> bool:
             check_connection()
             announce_start(started, after_seconds=turns.elapsed_seconds)
             with observed(started) as span:
-                work = see_through(started, seat, span)
+                work = see_through(started, turns.seat, span)
             turns.end(work)
             is_spoiled = work.is_spoiled
     except BaseException:
@@ -100,8 +104,16 @@ def run_merged(turns: Turns, seat: Seat) -> bool:
         drop_open_transaction()
         turns.finish()
         raise
+    if not is_spoiled:
+        announce_end(token, turns.seat)
     turns.finish()
     return is_spoiled
+
+
+def announce_end(token: UUID, seat: Seat) -> None:
+    """Have the dispatcher look who comes next while a message is settled, unless nobody comes here any more."""
+    if seat.interruption() is not Cause.SHUTDOWN:
+        announce_ending(token)
 
 
 @contextmanager

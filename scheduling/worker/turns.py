@@ -36,7 +36,7 @@ class Turns:
     """Who of a message is done, whose turn it is and who waits for it."""
 
     def __init__(self, members: Sequence[StartedExecution], seat: Seat, *, start_seconds: float = 0.0) -> None:
-        self._seat = seat
+        self.seat = seat
         # The slot was theirs from the moment that their start was asked for: each bears its part.
         self._start_us = int(start_seconds * 1e6 / len(members))
         self._began = time.monotonic()
@@ -62,11 +62,11 @@ class Turns:
     def begin_next(self) -> StartedExecution | None:
         """The execution whose turn comes; None when all had theirs, the time is up or the worker stops."""
         with self._guard:
-            is_stopping = self._seat.interruption() is Cause.SHUTDOWN
+            is_stopping = self.seat.interruption() is Cause.SHUTDOWN
             if self._is_over or is_stopping or not self._waiting or self.elapsed_seconds > MESSAGE_SECONDS:
                 return None
             started = self._waiting.popleft()
-            self._seat.take_turn(started.execution_id)
+            self.seat.take_turn(started.execution_id)
             self._turn_began = time.monotonic()
         if started.deadline_at is None or started.is_expired:
             return started
@@ -76,7 +76,7 @@ class Turns:
     def end(self, work: Work) -> None:
         """Its turn is over. What has effects is settled with them at once, so that a failing one harms no other."""
         with self._guard:
-            self._seat.end_turn()
+            self.seat.end_turn()
             settlement = work.verdict.settlement
             if settlement is not None:
                 settlement = replace(
@@ -86,7 +86,7 @@ class Turns:
                 )
             if settlement is None or work.verdict.effects is not None:
                 settle(replace(work.verdict, settlement=settlement), work.started)
-                self._seat.note_settled([work.started.execution_id])
+                self.seat.note_settled([work.started.execution_id])
                 work.log.flush()
                 return
             self._done.append(settlement)
@@ -116,7 +116,7 @@ class Turns:
         if not settlements:
             return
         settle_together(settlements)
-        self._seat.note_settled({settlement.execution_id for settlement in settlements})
+        self.seat.note_settled({settlement.execution_id for settlement in settlements})
         for log in self._logs:
             log.flush()
         self._waiting.clear()

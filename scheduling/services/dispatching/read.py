@@ -31,7 +31,8 @@ SELECT
            SELECT FROM scheduling_drain d WHERE d.scope = 'pool' AND d.name = p.name)))),
     (SELECT count(DISTINCT l.message_id)
      FROM scheduling_execution_live l LEFT JOIN scheduling_worker w ON w.id = l.worker_id
-     WHERE l.pool_id = %(pool_id)s AND w.status IS DISTINCT FROM 'draining'),
+     WHERE l.pool_id = %(pool_id)s AND w.status IS DISTINCT FROM 'draining'
+       AND NOT (l.started_at IS NOT NULL AND l.token = ANY(%(ending)s::uuid[]))),
     plan.strategy, coalesce(plan.reserved_slots, 0),
     CASE WHEN plan.strategy = 'time_slice' THEN plan.granularity_seconds END,
     (SELECT virtual_time FROM scheduling_pool_clock WHERE pool_id = %(pool_id)s),
@@ -120,6 +121,7 @@ def read_pool(
     limit: int = TICK_JOBS,
     only_entities: Collection[int] | None = None,
     freed: int = 0,
+    ending: Collection[UUID] = (),
     is_wide: bool = False,
 ) -> PoolReading:
     """Capacity, clocks and the entities that may be picked: two statements, one more each where small jobs may share
@@ -129,9 +131,10 @@ def read_pool(
     to the k entities of least virtual time, so nothing is lost. Who is below its entitlement is
     told by no order, so where slots are reserved as many are read as a tick ever does, and
     where ``is_wide`` is asked for, since of some nothing can be taken. ``freed``
-    slots count as free that are not: what would be picked if they were.
+    slots count as free that are not: what would be picked if they were. Those of messages with a token of ``ending``
+    are: their work is done.
     """
-    has, queues = _read_pool(pool_id)
+    has, queues = _read_pool(pool_id, ending)
     free = has.slots - has.in_flight + freed
     room = max(0, min(free, limit))
     if room == 0:
@@ -182,9 +185,9 @@ class _Capacity:
         return None if self.slice_seconds is None else self.slice_seconds * 1_000_000
 
 
-def _read_pool(pool_id: int) -> tuple[_Capacity, list[_QueueRow]]:
+def _read_pool(pool_id: int, ending: Collection[UUID]) -> tuple[_Capacity, list[_QueueRow]]:
     with prepared_cursor() as cursor:
-        cursor.execute(_POOL, {"pool_id": pool_id, "lease_seconds": lease_seconds()})
+        cursor.execute(_POOL, {"pool_id": pool_id, "lease_seconds": lease_seconds(), "ending": list(ending)})
         rows = cursor.fetchall()
     width = len(fields(_Capacity))
     return _Capacity(*rows[0][:width]), [_QueueRow(*row[width:]) for row in rows if row[width] is not None]

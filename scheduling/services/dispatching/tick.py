@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from scheduling import broker, signals, tracing
 from scheduling.conf import BY_INDEX, TICK_IDLE_TIMEOUT_MS, TICK_JOBS
@@ -58,7 +59,9 @@ SELECT <lock>,
         WHERE q.pool_id = %(pool_id)s),
     EXISTS (SELECT FROM scheduling_execution_live l
         JOIN scheduling_cfsplan p ON p.is_active AND p.strategy = 'time_slice'
-        WHERE l.pool_id = %(pool_id)s AND <is used>)
+        WHERE l.pool_id = %(pool_id)s AND <is used>),
+    EXISTS (SELECT FROM scheduling_schedulingentity e JOIN scheduling_queue q ON q.id = e.queue_id
+        WHERE q.pool_id = %(pool_id)s AND e.is_runnable AND e.parent_id IS NULL)
 """.replace("<holds jobs>", HOLDS_JOBS)
     .replace("<is used>", IS_USED)
     .replace("<lock>", LockClass.TICK.attempt("%(pool_id)s"))
@@ -93,7 +96,7 @@ class TickResult:
 
 @dataclass(frozen=True, slots=True)
 class _News:
-    """What a tick found to stage and to fold."""
+    """What a tick found to stage and to fold, and whether there was anybody to pick before that."""
 
     is_due: bool
     is_held: bool
@@ -101,6 +104,7 @@ class _News:
     is_settled: bool
     is_woken: bool
     is_slice_used: bool
+    is_anybody_runnable: bool
 
     @property
     def is_any(self) -> bool:
@@ -117,8 +121,10 @@ class Restriction:
     limit: int
 
 
-def run_tick(pool_id: int, *, only: Restriction | None = None) -> TickResult:
+def run_tick(pool_id: int, *, only: Restriction | None = None, ending: Collection[UUID] = ()) -> TickResult:
     """Dispatch what may run now in ``pool_id``, in fair order, within its free slots.
+
+    The slots of messages with a token of ``ending`` are as good as free: their work is done and is being settled.
 
     Whoever gets the transaction's lock ticks; nothing is decided from memory kept between
     ticks, so any number of dispatchers may call this.
@@ -137,7 +143,8 @@ def run_tick(pool_id: int, *, only: Restriction | None = None) -> TickResult:
         if news.is_slice_used:
             charge_slices(pool_id)
         has_more_wakes = fold_wakes(pool_id) if news.is_any else False
-        claims, is_cut_short = _dispatch(pool_id, only)
+        may_pick = news.is_any or news.is_anybody_runnable
+        claims, is_cut_short = _dispatch(pool_id, only, ending) if may_pick else ([], False)
     unpublished = _publish(pool_id, claims)
     dispatched = len(claims) - unpublished
     if claims:
@@ -162,12 +169,12 @@ def _lead(pool_id: int) -> _News | None:
     return _News(*news) if is_led else None
 
 
-def _dispatch(pool_id: int, only: Restriction | None) -> tuple[list[Claim], bool]:
+def _dispatch(pool_id: int, only: Restriction | None, ending: Collection[UUID]) -> tuple[list[Claim], bool]:
     """Pick and claim; the claims in order, and whether another tick at once may find more."""
-    reading, rates, picked = _pick(pool_id, only, is_wide=False)
+    reading, rates, picked = _pick(pool_id, only, ending, is_wide=False)
     if (picked.passed_over and not _is_full(reading, picked.picks)) or _could_carry_more(reading, picked.picks):
         # Others stand behind those that were read, so as many are read as a tick ever does.
-        reading, rates, picked = _pick(pool_id, only, is_wide=True)
+        reading, rates, picked = _pick(pool_id, only, ending, is_wide=True)
     if not picked.rows:
         return [], False
     picks = reserve_capacity(picked.picks) if picked.picks else []
@@ -180,13 +187,14 @@ def _dispatch(pool_id: int, only: Restriction | None) -> tuple[list[Claim], bool
 
 
 def _pick(
-    pool_id: int, only: Restriction | None, *, is_wide: bool
+    pool_id: int, only: Restriction | None, ending: Collection[UUID], *, is_wide: bool
 ) -> tuple[PoolReading, Mapping[int, QueueRate], Picked]:
     """Read and pick, behind the caps and rates of this moment."""
     reading = read_pool(
         pool_id,
         limit=only.limit if only else TICK_JOBS,
         only_entities=only.entity_ids if only else None,
+        ending=ending,
         is_wide=is_wide,
     )
     reading, rates = limit_rates(reading)

@@ -98,16 +98,16 @@ def test_a_job_submitted_during_a_tick_is_dispatched_after_it_though_another_too
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     has_looked, may_end = threading.Event(), threading.Event()
-    dispatch = tick._dispatch
+    lead = tick._lead
 
-    def dispatch_slowly(pool_id: int, only: tick.Restriction | None) -> object:
-        answer = dispatch(pool_id, only)
+    def lead_slowly(pool_id: int) -> object:
+        news = lead(pool_id)
         if threading.current_thread().name == "leader" and pool_id == pool.pk and not has_looked.is_set():
             has_looked.set()
             may_end.wait(DEADLINE_SECONDS)
-        return answer
+        return news
 
-    monkeypatch.setattr(tick, "_dispatch", dispatch_slowly)
+    monkeypatch.setattr(tick, "_lead", lead_slowly)
     monkeypatch.setattr(tick, "TICK_IDLE_TIMEOUT_MS", 600_000)
     start_dispatcher("leader")
     assert has_looked.wait(DEADLINE_SECONDS)

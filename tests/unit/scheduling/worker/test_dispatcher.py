@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
+from uuid import UUID
 
 import pytest
 from django.db import InternalError, OperationalError
@@ -36,6 +37,8 @@ class World:
         self.unpublished: Callable[[float], int] = lambda _: 0
         self.is_epoch_new: Callable[[float], bool] = lambda _: False
         self.wakes_at: float | None = None
+        self.is_woken_again: Callable[[float], bool] = lambda _: False
+        self.endings: list[UUID] = []
         self.is_led_by_another: Callable[[World], bool] = lambda _: False
 
     @property
@@ -64,9 +67,14 @@ class World:
             self._stopped.set()
         return False
 
-    def tick(self, _pool_id: int) -> TickResult:
+    def take_endings(self) -> list[UUID]:
+        taken, self.endings = self.endings, []
+        return taken
+
+    def tick(self, _pool_id: int, *, ending: Sequence[UUID]) -> TickResult:
         self._ask_database()
         self.done.append((self.elapsed, "tick"))
+        self.done.extend((self.elapsed, f"ending {token}") for token in ending)
         return TickResult(not self.is_led_by_another(self), unpublished=self.unpublished(self.elapsed))
 
     def sweep(self) -> SweepResult:
@@ -95,6 +103,8 @@ class World:
         return SimpleNamespace(
             is_epoch_new=self.probe_epoch,
             wait_for_wake=self.wait_for_wake,
+            is_woken=lambda: self.is_woken_again(self.elapsed),
+            take_endings=self.take_endings,
             leave_late_wake=self.leave_late_wake,
             wake_dispatcher=self.wake,
         )
@@ -117,9 +127,17 @@ class Stopped(threading.Event):
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
     """Run the loop for so many seconds in a world that the caller sets up."""
 
-    def run_for(seconds: float, *, also: Sequence[Duty] = (), **world_settings: object) -> World:
+    def run_for(
+        seconds: float,
+        *,
+        also: Sequence[Duty] = (),
+        on_start: Callable[[World], None] | None = None,
+        **world_settings: object,
+    ) -> World:
         stopped = Stopped()
         world = stopped.world = World(stopped, seconds)
+        if on_start is not None:
+            on_start(world)
         for name, value in world_settings.items():
             setattr(world, name, value)
         pools = SimpleNamespace(order_by=lambda *_: SimpleNamespace(values_list=lambda *_, **__: [POOL]))
@@ -234,3 +252,20 @@ def test_it_outlives_being_cut_off_in_the_middle_of_a_tick(run: Callable[..., Wo
     """A process that stood still inside its transaction finds it ended, which PostgreSQL calls an internal error."""
     world = run(3.0, is_database_away=lambda at: at < 0.2, database_error=InternalError)
     assert world.times("tick")
+
+
+def test_whoever_announced_its_end_is_told_to_the_tick_that_it_woke_and_to_no_other(run: Callable[..., World]) -> None:
+    token = UUID(int=7)
+    world = run(0.6, wakes_at=0.1, endings=[token])
+    assert world.times(f"ending {token}") == [0.1]
+    assert world.times("tick") == [0.0, 0.1, 0.35]
+
+
+def test_a_wake_comes_before_a_duty_but_puts_it_off_by_half_its_interval_at_most(run: Callable[..., World]) -> None:
+    done: list[float] = []
+    worlds: list[World] = []
+
+    duty = Duty("watch", lambda: 1.0, lambda: done.append(worlds[0].elapsed))
+    world = run(4.0, also=[duty], on_start=worlds.append, is_woken_again=lambda at: at >= 1.0)
+    assert world.times("tick") == [n * 0.25 for n in range(16)]
+    assert done == [0.0, 1.5, 3.0]

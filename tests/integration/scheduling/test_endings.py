@@ -1,0 +1,108 @@
+"""Who comes next is looked for while what has ended is settled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+
+from scheduling import broker
+from scheduling.lifecycle import JobState
+from scheduling.models import Job, LiveExecution, Worker, WorkerPool
+from scheduling.services import verdicts
+from scheduling.services.counters import verify_counters
+from scheduling.services.dispatching import run_tick
+from scheduling.services.ledger import verify_ledger
+from scheduling.services.settlement import settle
+from scheduling.services.workers import Registration
+from tenants.context import all_tenants
+from tenants.models import Tenant
+from tests.integration.scheduling.acts import Start, begin, submit
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+type Tick = Callable[[], object]
+
+
+@pytest.fixture(autouse=True)
+def one_slot(worker: Registration) -> None:
+    """The pool has one slot."""
+    with all_tenants():
+        Worker.objects.update(slots=1)
+        Tenant.objects.update(max_concurrency=10)
+    broker.take_endings()
+
+
+def live_of(job: Job) -> LiveExecution:
+    with all_tenants():
+        return LiveExecution.objects.get(job_id=job.pk)
+
+
+def states(jobs: list[Job]) -> list[str]:
+    with all_tenants():
+        found = dict(Job.objects.values_list("pk", "state"))
+    return [found[job.pk] for job in jobs]
+
+
+def test_the_slot_of_what_is_being_settled_is_as_good_as_free(
+    acme: Tenant, pool: WorkerPool, tick: Tick, start: Start
+) -> None:
+    first, second, third = submit(acme, 3)
+    tick()
+    started = begin(start, first)
+    tick()
+    assert states([first, second]) == [JobState.EXECUTING, JobState.AVAILABLE]
+    token = live_of(first).token
+    assert run_tick(pool.pk, ending=[token]).dispatched == 1
+    # That slot is taken now, whoever tells it again.
+    assert run_tick(pool.pk, ending=[token]).dispatched == 0
+    assert states([first, second, third]) == [JobState.EXECUTING, JobState.DISPATCHED, JobState.AVAILABLE]
+    settle([verdicts.completed(started.execution_id, started.fence, None)])
+    assert run_tick(pool.pk, ending=[token]).dispatched == 0
+    assert states([first, second, third]) == [JobState.COMPLETED, JobState.DISPATCHED, JobState.AVAILABLE]
+    assert verify_counters() == []
+    assert verify_ledger().is_balanced
+
+
+def test_a_message_that_nobody_has_begun_is_not_ending_whatever_the_broker_says(
+    acme: Tenant, pool: WorkerPool, tick: Tick
+) -> None:
+    first, second = submit(acme, 2)
+    tick()
+    assert run_tick(pool.pk, ending=[live_of(first).token, uuid4()]).dispatched == 0
+    assert states([first, second]) == [JobState.DISPATCHED, JobState.AVAILABLE]
+
+
+def test_a_settlement_that_fails_leaves_one_message_too_many_which_waits(
+    acme: Tenant, pool: WorkerPool, tick: Tick, start: Start
+) -> None:
+    jobs = submit(acme, 4)
+    tick()
+    begin(start, jobs[0])
+    token = live_of(jobs[0]).token
+    for _ in range(3):
+        run_tick(pool.pk, ending=[token])
+    assert states(jobs) == [JobState.EXECUTING, JobState.DISPATCHED, JobState.AVAILABLE, JobState.AVAILABLE]
+    assert verify_counters() == []
+
+
+def test_tokens_pass_through_the_broker_once_and_strangers_words_are_dropped() -> None:
+    tokens = [uuid4(), uuid4()]
+    for token in tokens:
+        broker.announce_ending(token)
+    broker._client().rpush(broker.ENDING_KEY, "nonsense", b"\xff" * 16)
+    assert broker.is_woken()
+    assert broker.take_endings()[:2] == tokens
+    assert broker.take_endings() == []
+    assert broker.wait_for_wake(0.1)
+    assert not broker.is_woken()
+
+
+def test_no_more_are_kept_than_anybody_takes() -> None:
+    for _ in range(3):
+        broker._client().rpush(broker.ENDING_KEY, *[uuid4().bytes] * broker.MOST_ENDINGS)
+    last = uuid4()
+    broker.announce_ending(last)
+    taken = broker.take_endings()
+    assert (len(taken), taken[-1]) == (broker.MOST_ENDINGS, last)

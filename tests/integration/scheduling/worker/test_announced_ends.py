@@ -1,0 +1,97 @@
+"""When a worker tells that a slot is about to come free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+import pytest
+from django.db import transaction
+
+from scheduling.models import Job
+from scheduling.processors.base import Interrupted, JobContext
+from scheduling.worker import execution
+from scheduling.worker.registration import LocalWorker
+from tenants.models import Tenant
+from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.worker.conftest import Run, raising
+from tests.integration.scheduling.worker.test_merged import RunMerged, local, merge, run_merged  # noqa: F401
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+type Follow = Callable[..., None]
+
+
+@pytest.fixture
+def announced(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
+    """The tokens that the worker announces; the settlement has not begun by then."""
+    tokens: list[UUID] = []
+    monkeypatch.setattr(execution, "announce_ending", tokens.append)
+    return tokens
+
+
+@pytest.mark.parametrize(
+    ("process", "state"),
+    [(lambda context: None, "completed"), (raising(ValueError("no")), "retryable")],
+)
+def test_each_message_announces_its_end_once(
+    acme: Tenant, run: Run, follow: Follow, announced: list[UUID], process: Callable[[JobContext], object], state: str
+) -> None:
+    follow(process)
+    for count in (1, 2):
+        (job,) = submit(acme, kind="scripted")
+        assert run(job).state == state
+        assert len(set(announced)) == len(announced) == count
+
+
+def test_jobs_of_one_message_announce_one_end(
+    acme: Tenant,
+    run_merged: RunMerged,  # noqa: F811
+    follow: Follow,
+    announced: list[UUID],
+) -> None:
+    follow(lambda context: None)
+    jobs: Sequence[Job] = submit(acme, 3, kind="scripted")
+    assert {job.state for job in run_merged(jobs)} == {"completed"}
+    assert len(announced) == 1
+
+
+def test_effects_may_take_long_so_nothing_is_announced_before_them(
+    acme: Tenant, run: Run, follow: Follow, announced: list[UUID]
+) -> None:
+    follow(lambda context: context.in_settlement(lambda: None))
+    (job,) = submit(acme, kind="scripted")
+    assert run(job).state == "completed"
+    assert announced == []
+
+
+def test_what_is_given_up_without_a_word_announces_nothing(
+    acme: Tenant, run: Run, follow: Follow, announced: list[UUID]
+) -> None:
+    follow(raising(Interrupted("fence_lost")))
+    (job,) = submit(acme, kind="scripted")
+    assert run(job).state == "executing"
+    assert announced == []
+
+
+def test_a_worker_that_stops_announces_nothing(
+    acme: Tenant,
+    local: LocalWorker,  # noqa: F811
+    run: Run,
+    follow: Follow,
+    announced: list[UUID],
+) -> None:
+    follow(lambda context: local.block.stop())
+    (job,) = submit(acme, kind="scripted")
+    assert run(job).state == "completed"
+    assert announced == []
+
+
+def test_a_process_that_is_about_to_be_replaced_announces_nothing(
+    acme: Tenant, run: Run, follow: Follow, announced: list[UUID]
+) -> None:
+    follow(lambda context: transaction.atomic().__enter__())
+    (job,) = submit(acme, kind="scripted")
+    with pytest.raises(SystemExit):
+        run(job)
+    assert announced == []
