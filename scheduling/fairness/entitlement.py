@@ -5,31 +5,30 @@ One function for the console's panel, the demo and the benchmarks.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 # Below this many slots a remainder is rounding, not something to share again.
 EPSILON = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class TenantDemand:
+class TenantDemand[Id: Hashable]:
     """A tenant backlogged or running in a queue; ``cap`` is its cap over all queues."""
 
-    tenant_id: UUID
+    tenant_id: Id
     weight: float
     cap: float
 
 
 @dataclass(frozen=True, slots=True)
-class QueueDemand:
+class QueueDemand[Id: Hashable]:
     """A queue with the tenants that want service there; ``cap`` is the queue's own."""
 
     queue_id: int
     weight: float
     cap: float
-    tenants: Sequence[TenantDemand]
+    tenants: Sequence[TenantDemand[Id]]
 
 
 def water_fill(amount: float, weights: Sequence[float], caps: Sequence[float]) -> list[float]:
@@ -50,14 +49,14 @@ def water_fill(amount: float, weights: Sequence[float], caps: Sequence[float]) -
     return shares
 
 
-def entitlements(slots: float, queues: Sequence[QueueDemand]) -> dict[tuple[int, UUID], float]:
+def entitlements[Id: Hashable](slots: float, queues: Sequence[QueueDemand[Id]]) -> dict[tuple[int, Id], float]:
     """Slots of a pool that each (queue, tenant) is entitled to, over those that want service.
 
     A tenant in several queues shares its one cap among them in the proportion that the tree
     gives it there, so that its sum stays within the cap.
     """
     caps = {(queue.queue_id, tenant.tenant_id): tenant.cap for queue in queues for tenant in queue.tenants}
-    shares: dict[tuple[int, UUID], float] = {}
+    shares: dict[tuple[int, Id], float] = {}
     # Each round cuts the tenants that came out above their cap; two queues a tenant settle
     # in two rounds, and no tenant is in more queues than there are.
     for _ in range(len(queues) + 1):
@@ -67,9 +66,9 @@ def entitlements(slots: float, queues: Sequence[QueueDemand]) -> dict[tuple[int,
     return shares
 
 
-def _fill_tree(
-    slots: float, queues: Sequence[QueueDemand], caps: Mapping[tuple[int, UUID], float]
-) -> dict[tuple[int, UUID], float]:
+def _fill_tree[Id: Hashable](
+    slots: float, queues: Sequence[QueueDemand[Id]], caps: Mapping[tuple[int, Id], float]
+) -> dict[tuple[int, Id], float]:
     queue_caps = [
         min(queue.cap, sum(caps[queue.queue_id, tenant.tenant_id] for tenant in queue.tenants)) for queue in queues
     ]
@@ -89,13 +88,13 @@ def _fill_tree(
     }
 
 
-def _cut_to_caps(
-    shares: Mapping[tuple[int, UUID], float],
-    queues: Sequence[QueueDemand],
-    caps: dict[tuple[int, UUID], float],
+def _cut_to_caps[Id: Hashable](
+    shares: Mapping[tuple[int, Id], float],
+    queues: Sequence[QueueDemand[Id]],
+    caps: dict[tuple[int, Id], float],
 ) -> bool:
     """Lower the caps of tenants whose sum passes their one cap; whether any was lowered."""
-    totals: dict[UUID, float] = {}
+    totals: dict[Id, float] = {}
     for (_, tenant_id), share in shares.items():
         totals[tenant_id] = totals.get(tenant_id, 0.0) + share
     was_cut = False

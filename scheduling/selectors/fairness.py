@@ -207,7 +207,7 @@ def _entitled_slots(
     if not require_scope().is_all_tenants:
         return None
     running = {(row.queue_id, row.tenant_id) for row in in_flight}
-    by_queue: dict[int, list[TenantDemand]] = defaultdict(list)
+    by_queue: dict[int, list[TenantDemand[UUID]]] = defaultdict(list)
     for entity in entities:
         # A tenant that is held at its cap is not runnable, yet what runs of it shows its demand.
         if entity.is_runnable or (entity.queue_id, entity.tenant_id) in running:

@@ -199,7 +199,7 @@ def _ideals(demands: Iterable[Demand]) -> dict[int, tuple[int, int]]:
 def _share_out(demands: Sequence[Demand]) -> Iterator[tuple[Demand, float]]:
     """The slots of each tenant of every demand, pool by pool."""
     slots_by_pool, queues = _read_pools()
-    wanting: dict[int, list[TenantDemand]] = defaultdict(list)
+    wanting: dict[int, list[TenantDemand[UUID]]] = defaultdict(list)
     by_key: dict[tuple[int, UUID], Demand] = {}
     for number, row in enumerate(demands):
         # Of a class any id does, but that of somebody who is in another queue too must be the same in both.

@@ -10,7 +10,6 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements, jain_index
 from scheduling.fairness.simulation import Arrivals, Policy, Rules, Timeline, TreeShape, replay
@@ -157,20 +156,20 @@ class _Measurement:
         due = [[0.0] * self.parts for _ in self.used]
         width = self.end_us / self.parts
         for part in range(self.parts):
-            by_queue: dict[int, list[TenantDemand]] = defaultdict(list)
+            by_queue: dict[int, list[TenantDemand[int]]] = defaultdict(list)
             for tenant, row in enumerate(self.shape.entities):
                 used = self.used[tenant][part]
                 cap = self.shape.caps[tenant] * width
                 if not self.backlogged[tenant][part]:
                     cap = min(cap, used)
                 if cap > 0:
-                    by_queue[row.queue].append(TenantDemand(UUID(int=tenant), row.weight_milli / 1_000, cap))
+                    by_queue[row.queue].append(TenantDemand(tenant, row.weight_milli / 1_000, cap))
             demands = [
                 QueueDemand(queue, self.shape.queues[queue].weight_milli, self.shape.queues[queue].cap * width, rows)
                 for queue, rows in by_queue.items()
             ]
             for (_, tenant_id), share in entitlements(self.totals[part], demands).items():
-                due[tenant_id.int][part] = share
+                due[tenant_id][part] = share
         return due
 
     def conclude(self) -> PolicyMeasure:

@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from uuid import UUID
 
 from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements, jain_index
 from scheduling.fairness.simulation import Timeline, replay
@@ -227,19 +226,19 @@ class _Side:
         asked_us: dict[tuple[int, int], int] = defaultdict(int)
         for place, at_us, cost_us in zip(load.arrivals.entity, load.arrivals.at_us, load.arrivals.cost_us, strict=True):
             asked_us[load.places[place]] += min(cost_us, max(0, self.timeline.end_us - at_us))
-        by_queue: dict[int, list[TenantDemand]] = defaultdict(list)
+        by_queue: dict[int, list[TenantDemand[int]]] = defaultdict(list)
         for (queue, tenant), wanted_us in asked_us.items():
             terms = load.tenants[tenant]
             weight = load.plans[terms.plan].weight * terms.factor
             cap = min(wanted_us, load.cap_of(terms) * self.timeline.end_us)
-            by_queue[queue].append(TenantDemand(UUID(int=tenant), weight, cap))
+            by_queue[queue].append(TenantDemand(tenant, weight, cap))
         demands = [
             QueueDemand(queue, load.queue_weight(load.queues[queue]), math.inf, tenants)
             for queue, tenants in by_queue.items()
         ]
         due: dict[int, float] = defaultdict(float)
         for (_, tenant_id), share in entitlements(sum(self.busy_us), demands).items():
-            due[tenant_id.int] += share
+            due[tenant_id] += share
         return jain_index([self.busy_us[tenant] / share for tenant, share in due.items() if share > 0])
 
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from math import inf
+from uuid import UUID
 
 from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements
 from scheduling.fairness.shares import PoolShare
@@ -33,7 +34,7 @@ def with_reserve(
     kept = min(share.room, reserved - (free - share.room))
     if kept <= 0:
         return share
-    by_queue: dict[int, list[TenantDemand]] = defaultdict(list)
+    by_queue: dict[int, list[TenantDemand[UUID]]] = defaultdict(list)
     with prepared_cursor() as cursor:
         eligible = [tenant.entity_id for queue in share.queues for tenant in queue.tenants]
         cursor.execute(_DEMANDS, {"eligible": eligible, "pool_id": pool_id})
