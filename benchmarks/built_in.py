@@ -7,8 +7,10 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import batched, pairwise
 from pathlib import Path
+from statistics import median
 from uuid import UUID
 
 from django.core.files.base import ContentFile
@@ -38,56 +40,113 @@ BATCH_FILES = 50
 RUNS, CHAIN = 40, 25
 PART_SECONDS = 300.0
 LOOK_SECONDS = 0.2
+DOCUMENTS_VARIABLE = "BENCH_DOCUMENTS"
+SUFFIXES = frozenset({".html", ".txt", ".md", ".pdf", ".docx", ".csv"})
 NODES_TARGET, SHARE_TARGET = 200.0, 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class _Indexed:
+    """Documents a minute; the platform's part of the time in messages, and of all time of the slots."""
+
+    per_minute: float
+    share: float
+    whole: float
 
 
 def measure(folder: Path) -> Outcome:
     """Each part on the platform as `run_platform` starts it, its backlog made while nothing runs."""
-    clock = folder / "clock"
-    clock.mkdir()
-    rows: list[list[str]] = [["what", "measured", "target", "how"]]
-    documents, share, whole = _measure_documents(folder, clock)
+    shelves = [Shelf("the demonstration's corpus", read_corpus().good, ROUNDS), *_given()]
+    indexed = {shelf: _measure_documents(folder, shelf) for shelf in shelves}
+    # What the target is about are documents as people have them, where there are any.
+    counts = indexed[shelves[-1]]
     nodes = _measure_nodes(folder)
     entities = _measure_entities(folder)
-    rows += [
-        ["documents indexed a minute", f"{documents:,.0f}", "–", f"the demonstration's corpus for {ROUNDS} tenants"],
-        ["the platform's part of the time in slots, documents", f"{share:.1%}", f"≤ {SHARE_TARGET:.0%}", "clocked"],
-        ["the same with the way from one job to the next", f"{whole:.1%}", "–", "of all time of all slots"],
+    rows = [
+        ["what", "measured", "target", "how"],
+        *(row for shelf, found in indexed.items() for row in _rows(shelf, found, is_target=found is counts)),
         ["workflow nodes a second", f"{nodes:,.0f}", f"≥ {NODES_TARGET:,.0f}", f"{RUNS} runs of {CHAIN + 2} nodes"],
-        ["pipeline entities a minute", f"{entities:,.0f}", "–", "the corpus as files of one run"],
+        ["pipeline entities a minute", f"{entities:,.0f}", "–", "the demonstration's corpus as files of one run"],
     ]
     return Outcome(
         name="workloads",
         title="The built-in workloads",
         rows=rows,
         target=f"≥ {NODES_TARGET:,.0f} nodes a second, ≤ {SHARE_TARGET:.0%} of slots' time for the platform",
-        is_met=nodes >= NODES_TARGET and share <= SHARE_TARGET,
+        is_met=nodes >= NODES_TARGET and counts.share <= SHARE_TARGET,
         method=(
             "Web, dispatcher, beat and one worker with a slot a core, PostgreSQL and the broker beside them on the same"
             " cores; real extraction, real embeddings. Each part from its first start to its last end. A node is stored"
             " by a transaction of its own before the next begins. The platform's part is everything between a message"
             " and the end of its settlement that is neither the processor's computing nor its effects' writing: the"
-            " start, fences, checkpoints, progress, logs and the settlement."
+            " start, fences, checkpoints, progress, logs and the settlement. That is the same for a document of any"
+            " size, so the demonstration's, which are of a page each, bear most of it; the folder that"
+            f" {DOCUMENTS_VARIABLE} names is what the target is asked of. Here that was what the Debian packages"
+            " `developers-reference`, `debian-faq` and `debian-reference` contain."
+            if len(shelves) > 1
+            else ""
         ),
-        reproduce="make bench-workloads",
+        reproduce=f"make bench-workloads {DOCUMENTS_VARIABLE}=FOLDER",
     )
 
 
-def _measure_documents(folder: Path, clock: Path) -> tuple[float, float, float]:
-    """Documents a minute; the platform's part of the time in messages, and of all time of the slots."""
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Documents to index, once for each of so many tenants."""
+
+    name: str
+    paths: tuple[Path, ...]
+    tenants: int
+
+    @property
+    def words(self) -> str:
+        """What they are, and of what size."""
+        sizes = [path.stat().st_size for path in self.paths]
+        return f"{len(sizes)} documents of {median(sizes) / 1_000:.1f} kB in the middle, {self.name}"
+
+    def contents(self) -> Iterator[ContentFile[bytes]]:
+        """As they are uploaded; files of one name in several folders are several documents."""
+        return (ContentFile(path.read_bytes(), name=path.name) for path in self.paths)
+
+
+def _given() -> list[Shelf]:
+    """The documents of the folder that the environment names, if it does."""
+    folder = os.environ.get(DOCUMENTS_VARIABLE)
+    if not folder:
+        return []
+    paths = tuple(sorted(path for path in Path(folder).rglob("*") if path.suffix in SUFFIXES))
+    if not paths:
+        raise FileNotFoundError(f"There are no documents ({', '.join(sorted(SUFFIXES))}) in {folder}.")
+    return [Shelf("of a folder of manuals", paths, 1)]
+
+
+def _rows(shelf: Shelf, found: _Indexed, *, is_target: bool) -> list[list[str]]:
+    target = f"≤ {SHARE_TARGET:.0%}" if is_target else "–"
+    return [
+        ["documents indexed a minute", f"{found.per_minute:,.0f}", "–", f"{shelf.words}, for {shelf.tenants} tenants"],
+        ["the platform's part of the time in slots", f"{found.share:.1%}", target, "the same documents, clocked"],
+        ["with the way from one job to the next", f"{found.whole:.1%}", "–", "of all time of all slots"],
+    ]
+
+
+def _measure_documents(folder: Path, shelf: Shelf) -> _Indexed:
     # A tenant each: what one has embedded is not embedded again for it.
-    tenants = [_tenant(f"documents-{number}") for number in range(ROUNDS)]
+    name = "manuals" if shelf.tenants == 1 else "pages"
+    tenants = [_tenant(f"{name}-{number}") for number in range(shelf.tenants)]
     for tenant in tenants:
         with tenant_context(tenant):
             dataset = create_dataset(tenant=tenant, name="library")
-            for contents in batched(_corpus(), BATCH_FILES):
+            for contents in batched(shelf.contents(), BATCH_FILES):
                 upload_documents(tenant=tenant, dataset=dataset, files=contents)
+    clock = folder / f"clock-{name}"
+    clock.mkdir()
     with _clocked(clock):
         ended, seconds = _run(folder, tenants)
     lines = [json.loads(line) for path in clock.glob("*.jsonl") for line in path.read_text().splitlines()]
     lines = [line for line in lines if line["is_document"]]
     own = sum(line["own"] for line in lines)
-    return 60 * ended / seconds, 1 - own / sum(line["slot"] for line in lines), 1 - own / (_slots() * seconds)
+    share = 1 - own / sum(line["slot"] for line in lines)
+    return _Indexed(60 * ended / seconds, share, 1 - own / (_slots() * seconds))
 
 
 def _measure_nodes(folder: Path) -> float:
@@ -114,7 +173,8 @@ def _measure_entities(folder: Path) -> float:
     tenant = _tenant("pipelines")
     with tenant_context(tenant):
         create_dataset(tenant=tenant, name="library")
-        files = [file for part in batched(_corpus(), BATCH_FILES) for file in upload_files(tenant=tenant, files=part)]
+        contents = Shelf("", read_corpus().good, 1).contents()
+        files = [file for part in batched(contents, BATCH_FILES) for file in upload_files(tenant=tenant, files=part)]
         sources = [{"type": "file", "file": str(file.pk)} for file in files]
         pipeline = create_pipeline(
             tenant=tenant,
@@ -124,10 +184,6 @@ def _measure_entities(folder: Path) -> float:
         start_pipeline(tenant=tenant, pipeline_id=pipeline.pk)
     _, seconds = _run(folder, [tenant])
     return 60 * len(sources) / seconds
-
-
-def _corpus() -> Iterator[ContentFile[bytes]]:
-    return (ContentFile(path.read_bytes(), name=path.name) for path in read_corpus().good)
 
 
 def _run(folder: Path, tenants: Sequence[Tenant]) -> tuple[int, float]:
