@@ -102,7 +102,8 @@ class Shelf:
     def words(self) -> str:
         """What they are, and of what size."""
         sizes = [path.stat().st_size for path in self.paths]
-        return f"{len(sizes)} documents of {median(sizes) / 1_000:.1f} kB in the middle, {self.name}"
+        tenants = "one tenant" if self.tenants == 1 else f"{self.tenants} tenants"
+        return f"{len(sizes)} documents of {median(sizes) / 1_000:.1f} kB in the middle, {self.name}, for {tenants}"
 
     def contents(self) -> Iterator[ContentFile[bytes]]:
         """As they are uploaded; files of one name in several folders are several documents."""
@@ -123,7 +124,7 @@ def _given() -> list[Shelf]:
 def _rows(shelf: Shelf, found: _Indexed, *, is_target: bool) -> list[list[str]]:
     target = f"≤ {SHARE_TARGET:.0%}" if is_target else "–"
     return [
-        ["documents indexed a minute", f"{found.per_minute:,.0f}", "–", f"{shelf.words}, for {shelf.tenants} tenants"],
+        ["documents indexed a minute", f"{found.per_minute:,.0f}", "–", shelf.words],
         ["the platform's part of the time in slots", f"{found.share:.1%}", target, "the same documents, clocked"],
         ["with the way from one job to the next", f"{found.whole:.1%}", "–", "of all time of all slots"],
     ]

@@ -23,6 +23,7 @@ from scheduling.models.jobs import (
     JobReady,
     JobSuspended,
 )
+from scheduling.models.kept_results import KeptResult
 from scheduling.models.rollups import KindHour, QueueMinute, RollupClock, ShareMinute, Tally, TenantMinute
 from scheduling.models.schedules import Schedule, ScheduleFire
 from scheduling.models.topology import (
@@ -64,6 +65,7 @@ __all__ = [
     "JobLogTally",
     "JobReady",
     "JobSuspended",
+    "KeptResult",
     "KindCost",
     "KindHour",
     "KindPause",

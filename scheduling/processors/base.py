@@ -52,7 +52,7 @@ __all__ = [
 ]
 
 # The names in `__all__` and their signatures: the first number rises when one changes, the second when one is added.
-KIT_VERSION: Final = (1, 0)
+KIT_VERSION: Final = (1, 1)
 
 type Effects = Callable[[], object]
 type MemoryClass = Literal["small", "medium", "large"]
@@ -226,7 +226,9 @@ class TaskProcessor(ABC):
     512 or 1,024 MiB; only pools whose children have as much are given it. ``has_circuit`` says whether failures in a
     row make the tenant's other jobs of the kind wait. ``dependencies`` are those that every job of the kind needs:
     while one of them is down none is started. Others are named by ``context.dependency`` alone. ``default_queue`` names
-    the queue of its jobs as long as no routing rule names the kind.
+    the queue of its jobs as long as no routing rule names the kind. ``result_kept_seconds`` is for how long the result
+    of a job answers the tenant's jobs with an equal payload, which then do no work; 0: each computes its own.
+    ``result_version`` is changed when the same payload has another result from now on.
     """
 
     kind: ClassVar[str]
@@ -243,6 +245,8 @@ class TaskProcessor(ABC):
     has_circuit: ClassVar[bool] = True
     dependencies: ClassVar[Sequence[Dependency]] = ()
     default_queue: ClassVar[str] = ""
+    result_kept_seconds: ClassVar[float] = 0.0
+    result_version: ClassVar[str] = ""
 
     @abstractmethod
     def process(self, context: JobContext) -> Outcome | Json | None:

@@ -16,7 +16,7 @@ from scheduling.retry import RetryPolicy, plain_delay_seconds
 from scheduling.services import verdicts
 from scheduling.services.execution import StartedExecution
 from scheduling.services.settlement import Settlement
-from scheduling.worker import memory, policy
+from scheduling.worker import memory, policy, reuse
 from scheduling.worker.connections import CONNECTION_ERRORS, drop_open_transaction, is_connection_lost
 from scheduling.worker.control_block import Seat
 from scheduling.worker.job_log import JobLogWriter
@@ -157,7 +157,7 @@ def _answer(
 ) -> Settlement:
     """Ask the processor, and ask it again about its own error."""
     try:
-        answer = processor.process(context)
+        answer = reuse.process(processor, context)
         return policy.settlement_of(answer, started, retries)
     except (Interrupted, SystemExit, KeyboardInterrupt):
         # The last two end the process; the parent settles it as a crash.

@@ -9,7 +9,7 @@ from django.db.models import Model, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from scheduling.models import ScheduleFire, UpkeepRun, Worker
+from scheduling.models import KeptResult, ScheduleFire, UpkeepRun, Worker
 from tenants.context import all_tenants
 from tenants.ids import uuid7_floor
 from tenants.models import AuditVerification, LimitWarning
@@ -39,6 +39,7 @@ def prune_platform_rows(*, limit: int) -> dict[str, int]:
             "sessions": _delete(Session.objects.filter(expire_date__lt=Now()), limit),
             "workers": _delete(workers, limit),
             "upkeep_runs": _delete(runs, limit),
+            "kept_results": _delete(KeptResult.objects.filter(expires_at__lt=Now()), limit),
         }
 
 

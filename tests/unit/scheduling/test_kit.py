@@ -13,7 +13,7 @@ from typing import Any
 from scheduling import fair_tasks
 from scheduling.processors import base, testing
 
-VERSION = (1, 0)
+VERSION = (1, 1)
 BASE = """
 KIT_VERSION
 MAX_CHILDREN
@@ -68,6 +68,8 @@ TaskProcessor.memory_class
 TaskProcessor.payload_schema
 TaskProcessor.preload()
 TaskProcessor.process(context)
+TaskProcessor.result_kept_seconds
+TaskProcessor.result_version
 TaskProcessor.retry_delays_seconds
 TaskProcessor.settings
 TaskProcessor.timeout_seconds

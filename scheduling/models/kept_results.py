@@ -1,0 +1,31 @@
+"""Which job has computed a result already."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from tenants.managers import TenantManager
+
+
+class KeptResult(models.Model):
+    """A job whose result answers equal jobs of its tenant until ``expires_at``.
+
+    The id is a hash of the tenant, the kind with its ``result_version``, the payload and the settings that the kind
+    asks for. The result itself stays where it is, with the job.
+    """
+
+    id = models.UUIDField(primary_key=True)
+    # No constraint and no index: it is found by its id alone, and goes with the tenant by its erasure.
+    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
+    kind = models.CharField(max_length=64)
+    job_id = models.UUIDField()
+    expires_at = models.DateTimeField()
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "scheduling_kept_result"
+        indexes = [models.Index(fields=["expires_at"], name="kept_result_expires")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} by {self.job_id}"

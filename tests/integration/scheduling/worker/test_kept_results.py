@@ -1,0 +1,149 @@
+"""A kind whose results may be reused: an equal job of the same tenant is answered without work."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db.models.functions import Now
+
+from scheduling.models import Job, JobLog, KeptResult
+from scheduling.processors.base import JobContext, Yielded
+from scheduling.services.kept_results import key_of
+from scheduling.services.retention.platform_rows import prune_platform_rows
+from tenants.context import all_tenants, tenant_context
+from tenants.models import Tenant
+from tenants.signals import cache_asked
+from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.worker.conftest import Run, Scripted, raising
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+type Follow = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kind `scripted` says that its results may be reused for a minute."""
+    monkeypatch.setattr(Scripted, "result_kept_seconds", 60.0)
+
+
+@pytest.fixture
+def computed(follow: Follow) -> list[Any]:
+    """The payloads that were worked on."""
+    worked_on: list[Any] = []
+
+    def process(context: JobContext) -> dict[str, Any]:
+        worked_on.append(dict(context.payload))
+        return {"doubled": 2 * context.payload["number"]}
+
+    follow(process)
+    return worked_on
+
+
+@pytest.fixture
+def asked() -> Iterator[Counter[str]]:
+    """How often results were looked for, by what came of it."""
+    places: Counter[str] = Counter()
+
+    def note(sender: object, *, cache: str, place: str, count: int, **_: object) -> None:
+        if cache == "results":
+            places[place] += count
+
+    cache_asked.connect(note)
+    yield places
+    cache_asked.disconnect(note)
+
+
+def run_one(run: Run, tenant: Tenant, payload: dict[str, Any]) -> Job:
+    (job,) = submit(tenant, kind="scripted", payload=payload)
+    return run(job)
+
+
+def test_an_equal_job_is_answered_without_work(
+    acme: Tenant, run: Run, computed: list[Any], asked: Counter[str]
+) -> None:
+    first = run_one(run, acme, {"number": 1, "name": "a"})
+    again = run_one(run, acme, {"name": "a", "number": 1})
+    other = run_one(run, acme, {"number": 2, "name": "a"})
+    assert [job.state for job in (first, again, other)] == ["completed"] * 3
+    assert [job.result for job in (first, again, other)] == [{"doubled": 2}, {"doubled": 2}, {"doubled": 4}]
+    assert computed == [{"number": 1, "name": "a"}, {"number": 2, "name": "a"}]
+    assert asked == {"computed": 2, "reused": 1}
+    with tenant_context(acme):
+        line = JobLog.objects.get(job_id=again.pk)
+    assert (line.message, line.fields) == ("result_reused", {"job": str(first.pk)})
+
+
+def test_one_tenants_result_never_answers_another(acme: Tenant, globex: Tenant, run: Run, computed: list[Any]) -> None:
+    for tenant in (acme, globex):
+        run_one(run, tenant, {"number": 1})
+    assert len(computed) == 2
+
+
+def test_another_version_of_the_kind_computes_anew(
+    acme: Tenant, run: Run, computed: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_one(run, acme, {"number": 1})
+    monkeypatch.setattr(Scripted, "result_version", "2")
+    run_one(run, acme, {"number": 1})
+    assert len(computed) == 2
+
+
+def test_what_has_expired_or_whose_job_is_gone_is_computed_anew_and_kept_again(
+    acme: Tenant, run: Run, computed: list[Any]
+) -> None:
+    job = run_one(run, acme, {"number": 1})
+    with all_tenants():
+        KeptResult.objects.update(expires_at=Now() - timedelta(seconds=1))
+    newer = run_one(run, acme, {"number": 1})
+    with all_tenants():
+        assert KeptResult.objects.get().job_id == newer.pk != job.pk
+        Job.objects.filter(pk=newer.pk).update(state="discarded")
+    run_one(run, acme, {"number": 1})
+    assert len(computed) == 3
+
+
+@pytest.mark.parametrize("answer", [raising(ValueError("no")), lambda context: Yielded({"page": 1})])
+def test_only_what_completes_is_kept(acme: Tenant, run: Run, follow: Follow, answer: Callable[..., object]) -> None:
+    follow(answer)
+    run_one(run, acme, {"number": 1})
+    with all_tenants():
+        assert not KeptResult.objects.exists()
+
+
+def test_who_has_begun_goes_on_with_its_own_work(acme: Tenant, run: Run, follow: Follow) -> None:
+    follow(lambda context: {"from": "another"})
+    run_one(run, acme, {"number": 2})
+    follow(lambda context: Yielded({"page": 1}))
+    begun = run_one(run, acme, {"number": 1})
+    with all_tenants():
+        key = key_of(Scripted, tenant_id=acme.pk, payload={"number": 1}, settings={})
+        assert KeptResult.objects.update(id=key) == 1
+    follow(lambda context: {"from": context.state})
+    done = run(begun)
+    assert (done.state, done.result) == ("completed", {"from": {"page": 1}})
+
+
+def test_a_kind_that_says_nothing_asks_nothing(
+    acme: Tenant, run: Run, computed: list[Any], asked: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Scripted, "result_kept_seconds", 0.0)
+    for _ in range(2):
+        run_one(run, acme, {"number": 1})
+    assert (len(computed), asked) == (2, {})
+    with all_tenants():
+        assert not KeptResult.objects.exists()
+
+
+def test_upkeep_removes_what_has_expired(acme: Tenant, run: Run, computed: list[Any]) -> None:
+    for number in (1, 2):
+        run_one(run, acme, {"number": number})
+    with all_tenants():
+        KeptResult.objects.filter(pk=KeptResult.objects.first().pk).update(expires_at=Now() - timedelta(seconds=1))
+    assert prune_platform_rows(limit=10)["kept_results"] == 1
+    with all_tenants():
+        assert KeptResult.objects.count() == 1
