@@ -36,6 +36,14 @@ class LeavesASlotIdle(Model):
         return replace(share, room=max(0, share.room - 1))
 
 
+class WaitsForSettlements(Model):
+    """A slot is free only when what held it is settled."""
+
+    @property
+    def free(self) -> int:
+        return max(0, self.slots - len({run.message for run in self.running.values()}))
+
+
 class HidesBehindTheCapped(Model):
     """Nobody is picked while the tenant of least virtual time is at its cap."""
 

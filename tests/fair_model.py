@@ -103,7 +103,9 @@ class Running:
 
 @dataclass(eq=False)
 class Model:
-    """A pool. ``tenants`` may be shared with the models of other pools: their caps span them."""
+    """A pool. ``tenants`` may be shared with the models of other pools: their caps span them. ``ending`` are messages
+    whose work is done: they hold no slot, and all else of what runs.
+    """
 
     slots: int
     queues: dict[int, Queue] = field(default_factory=dict)
@@ -114,6 +116,7 @@ class Model:
     merging: MergeRule | None = None
     reserved: int = 0
     ticks: int = 0
+    ending: set[tuple[int, int]] = field(default_factory=set)
 
     def entity(self, queue_id: int, tenant_id: UUID, own_id: int) -> Entity:
         """The tenant in the queue, made where it is missing."""
@@ -138,7 +141,7 @@ class Model:
     @property
     def free(self) -> int:
         """Slots that no message holds."""
-        return max(0, self.slots - len({run.message for run in self.running.values()}))
+        return max(0, self.slots - len({run.message for run in self.running.values()} - self.ending))
 
     def tick(self, limit: int | None = None) -> list[UUID]:
         """Fold what happened, pick (at most ``limit`` jobs), and take the picks: their jobs in order.

@@ -118,7 +118,8 @@ class ModelledWalk(StoppingWalk):
                 cursor.execute("UPDATE scheduling_settled SET is_sample = false WHERE is_sample")
             self._read_guesses(pool_id, model)
             before = set(LiveExecution.objects.filter(pool_id=pool_id).values_list("id", flat=True))
-        result = run_tick(pool_id)
+            ending = self._choose_ending(pool_id, model)
+        result = run_tick(pool_id, ending=ending)
         with all_tenants():
             rows = LiveExecution.objects.filter(pool_id=pool_id).exclude(id__in=before).order_by("id")
             claimed = [Claimed(*row) for row in rows.values_list("id", "job_id", "message_id")]
@@ -130,6 +131,20 @@ class ModelledWalk(StoppingWalk):
         self.seen |= set(_sights(model, claimed))
         self.claimed += len(claimed)
         return result
+
+    def _choose_ending(self, pool_id: int, model: Model) -> list[UUID]:
+        """Tokens of messages that are being settled, at one tick in three; also of some that nobody has begun."""
+        model.ending = set()
+        if self.random.random() > 1 / 3:
+            return []
+        by_message: dict[UUID, list[LiveExecution]] = defaultdict(list)
+        for live in LiveExecution.objects.filter(pool_id=pool_id).order_by("id"):
+            by_message[live.message_id].append(live)
+        chosen = [lives for lives in by_message.values() if self.random.random() < 0.5]
+        for lives in chosen:
+            if all(live.started_at is not None and live.token == lives[0].token for live in lives):
+                model.ending.add(model.running[lives[0].job_id].message)
+        return [lives[0].token for lives in chosen]
 
     def _read_terms(self, pool_id: int, model: Model) -> None:
         plan = CFSPlan.objects.filter(is_active=True).prefetch_related("tiers").get()
@@ -255,5 +270,6 @@ def _sights(model: Model, claimed: list[Claimed]) -> Iterator[str]:
         "a tenant at its cap": any(0 < tenant.cap <= tenant.in_flight for tenant in tenants),
         "more tenants than are read": max(eligible) > model.slots,
         "a tenant in two queues": len({tenant_id for tenant_id, _ in places}) < len(places),
+        "a slot that is being settled": bool(model.ending),
     }
     return (name for name, is_seen in sights.items() if is_seen and claimed)

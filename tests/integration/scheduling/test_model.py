@@ -38,6 +38,7 @@ SIGHTS = {
     "a tenant at its cap",
     "more tenants than are read",
     "a tenant in two queues",
+    "a slot that is being settled",
 }
 
 type Walks = Callable[..., ModelledWalk]
@@ -86,6 +87,7 @@ def test_the_dispatcher_picks_as_the_model_does(walk: Walks, order: str, seed: i
         bugs.IgnoresQueueWeights,
         bugs.ForgetsCorrectionsOfQueues,
         bugs.LeavesASlotIdle,
+        bugs.WaitsForSettlements,
     ],
 )
 def test_a_wrong_model_is_told_from_the_dispatcher(walk: Walks, bug: type[Model]) -> None:
