@@ -148,22 +148,29 @@ class ExecutionRuntime:
         return progress
 
     def _write_progress(self) -> None:
-        # One at a time: none overtakes the one before.
-        with self._progress_writing:
-            progress = self._take_progress()
-            if progress is None:
-                return
-            try:
-                save_progress(
-                    tenant_id=self._started.tenant_id,
-                    job_id=self._started.job_id,
-                    fence=self._started.fence,
-                    progress=progress,
-                )
-            except CONNECTION_ERRORS:
-                with self._progress_guard:
-                    self._unsaved_progress = self._unsaved_progress or progress
-                raise
+        # One at a time, so that none overtakes the one before. Nobody waits for the other thread: that may wait for the
+        # job's row, which a transaction of this one may hold.
+        if not self._progress_writing.acquire(blocking=False):
+            return
+        try:
+            self._write_taken(self._take_progress())
+        finally:
+            self._progress_writing.release()
+
+    def _write_taken(self, progress: Progress | None) -> None:
+        if progress is None:
+            return
+        try:
+            save_progress(
+                tenant_id=self._started.tenant_id,
+                job_id=self._started.job_id,
+                fence=self._started.fence,
+                progress=progress,
+            )
+        except CONNECTION_ERRORS:
+            with self._progress_guard:
+                self._unsaved_progress = self._unsaved_progress or progress
+            raise
 
     def _write_progress_late(self) -> None:
         # The job's own thread learns at its next safe point that the job is not its own any more.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from django.db import OperationalError, transaction
 
 from scheduling.models import Job
 from scheduling.processors.base import Interrupted, JobContext, Yielded
-from scheduling.worker import runtime
+from scheduling.worker import job_log, runtime
 from tenants.models import Tenant
 from tests.acceptance.processes import eventually
 from tests.integration.scheduling.acts import reload, submit
@@ -135,3 +136,31 @@ def test_a_database_that_is_away_loses_no_report(
     follow(process)
     (job,) = submit(acme, kind="scripted")
     assert progress_of(run(job)) == (1, 3, "on its way")
+
+
+def test_a_report_inside_a_transaction_does_not_wait_for_the_thread_that_waits_for_the_transaction(
+    acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "PROGRESS_SECONDS", 0.05)
+    monkeypatch.setattr(job_log, "FLUSH_SECONDS", 0.05)
+    still_waits: list[bool] = []
+
+    def process(context: JobContext) -> None:
+        writing = context.runtime._progress_writing  # type: ignore[attr-defined]
+
+        def effects() -> None:
+            context.report_progress(1, 3)
+            # The checkpoint has the job's row, so the thread stays where it is until the effects are over.
+            eventually(lambda: writing.locked() and is_due(), what="the thread writes")
+            context.report_progress(2, 3)
+            still_waits.append(writing.locked())
+
+        def is_due() -> bool:
+            return time.monotonic() >= context.runtime._progress_due_at  # type: ignore[attr-defined, no-any-return]
+
+        context.checkpoint({}, effects)
+
+    follow(process)
+    (job,) = submit(acme, kind="scripted")
+    assert progress_of(run(job)) == (2, 3, "")
+    assert still_waits == [True]
