@@ -16,6 +16,7 @@ import structlog
 
 from scheduling import tracing
 from scheduling.broker import announce_ending
+from scheduling.conf import MERGE_BELOW_US
 from scheduling.services.execution import StartedExecution, announce_start, start_executions
 from scheduling.worker.connections import check_connection, drop_open_transaction, persistently
 from scheduling.worker.control_block import Cause, Seat
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 # A start that the database does not take in this time is left to be published again.
 START_PATIENCE_SECONDS = 5.0
 EXIT_SPOILED = 1
+# What is shorter costs about as much as the tick that an announcement asks for.
+ANNOUNCED_SECONDS = MERGE_BELOW_US / 1e6
 
 
 def execute(*, execution_ids: Sequence[UUID], token: UUID, child_index: int, worker: LocalWorker) -> None:
@@ -77,11 +80,12 @@ def start(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID) -> li
 def run_alone(started: StartedExecution, token: UUID, seat: Seat) -> bool:
     """The message is one execution; whether its processor left a transaction open."""
     announce_start(started)
+    began = time.monotonic()
     with observed(started) as span:
         work = see_through(started, seat, span)
         # Settling takes a moment; what effects take, nobody knows.
         if work.verdict.settlement is not None and work.verdict.effects is None and not work.is_spoiled:
-            announce_end(token, seat)
+            announce_end(token, seat, seconds=time.monotonic() - began)
         settle(work.verdict, started)
         # What the effects of the settlement logged, or what a database that was away did not take.
         work.log.flush()
@@ -105,14 +109,14 @@ def run_merged(turns: Turns, token: UUID) -> bool:
         turns.finish()
         raise
     if not is_spoiled:
-        announce_end(token, turns.seat)
+        announce_end(token, turns.seat, seconds=turns.elapsed_seconds)
     turns.finish()
     return is_spoiled
 
 
-def announce_end(token: UUID, seat: Seat) -> None:
+def announce_end(token: UUID, seat: Seat, *, seconds: float) -> None:
     """Have the dispatcher look who comes next while a message is settled, unless nobody comes here any more."""
-    if seat.interruption() is not Cause.SHUTDOWN:
+    if seconds >= ANNOUNCED_SECONDS and seat.interruption() is not Cause.SHUTDOWN:
         announce_ending(token)
 
 

@@ -27,6 +27,7 @@ def announced(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
     """The tokens that the worker announces; the settlement has not begun by then."""
     tokens: list[UUID] = []
     monkeypatch.setattr(execution, "announce_ending", tokens.append)
+    monkeypatch.setattr(execution, "ANNOUNCED_SECONDS", 0.0)
     return tokens
 
 
@@ -42,6 +43,16 @@ def test_each_message_announces_its_end_once(
         (job,) = submit(acme, kind="scripted")
         assert run(job).state == state
         assert len(set(announced)) == len(announced) == count
+
+
+def test_what_takes_no_longer_than_a_tick_announces_nothing(
+    acme: Tenant, run: Run, follow: Follow, announced: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "ANNOUNCED_SECONDS", 3_600.0)
+    follow(lambda context: None)
+    (job,) = submit(acme, kind="scripted")
+    assert run(job).state == "completed"
+    assert announced == []
 
 
 def test_jobs_of_one_message_announce_one_end(
