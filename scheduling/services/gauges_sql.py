@@ -15,10 +15,10 @@ FROM scheduling_queue_gauge WHERE minute >= now() - interval '2 minutes'
 """
 _LIVE = """
 live AS (
-    SELECT queue_id, tenant_id, count(*) FILTER (WHERE started_at IS NULL) AS dispatched, count(started_at) AS executing,
-        round(sum(1000.0 / size)) AS slots_milli,
-        coalesce(round(sum(1e6 * extract(epoch FROM
-            least(greatest(now() - started_at, interval '0'), make_interval(secs => %(window)s))) / size)), 0) AS busy_us
+    SELECT queue_id, tenant_id, count(*) FILTER (WHERE started_at IS NULL) AS dispatched,
+        count(started_at) AS executing, round(sum(1000.0 / size)) AS slots_milli,
+        coalesce(round(sum(1e6 / size * extract(epoch FROM
+            least(greatest(now() - started_at, interval '0'), make_interval(secs => %(window)s))))), 0) AS busy_us
     FROM (
         SELECT queue_id, tenant_id, started_at, count(*) OVER (PARTITION BY message_id) AS size
         FROM scheduling_execution_live
@@ -27,13 +27,13 @@ live AS (
 """
 # A job's own rank orders it inside its tenant only: of each line it is the head that counts.
 _OLDEST = """
-oldest AS (
+lines AS (
+    SELECT id, queue_id, tenant_id FROM scheduling_schedulingentity
+    WHERE waiting > 0 ORDER BY head_rank LIMIT %(heads)s
+), oldest AS (
     SELECT head.queue_id, head.tenant_id, min(j.run_at) AS oldest_at FROM (
-        SELECT e.queue_id, e.tenant_id, r.job_id FROM (
-            SELECT id, queue_id, tenant_id FROM scheduling_schedulingentity
-            WHERE waiting > 0 ORDER BY head_rank LIMIT %(heads)s
-        ) AS e CROSS JOIN LATERAL (
-            SELECT job_id FROM scheduling_job_ready WHERE entity_id = e.id ORDER BY rank, job_id LIMIT 1
+        SELECT lines.queue_id, lines.tenant_id, r.job_id FROM lines CROSS JOIN LATERAL (
+            SELECT job_id FROM scheduling_job_ready WHERE entity_id = lines.id ORDER BY rank, job_id LIMIT 1
         ) AS r
     ) AS head JOIN scheduling_job j ON j.id = head.job_id GROUP BY 1, 2
 )
@@ -77,7 +77,7 @@ ON CONFLICT (minute, queue_id) DO UPDATE SET {_REPLACE}
 # Of a tenant that has nothing any more, the row of the running minute says so.
 TENANTS = f"""
 WITH {_LIVE}, {_OLDEST}, {_BACKING_OFF}, seen AS (
-    SELECT tenant_id, queue_id FROM live UNION SELECT tenant_id, queue_id FROM oldest
+    SELECT tenant_id, queue_id FROM live UNION SELECT tenant_id, queue_id FROM lines
     UNION SELECT tenant_id, queue_id FROM backing
 ), sample AS (
     SELECT tenant_id, queue_id, greatest(0, coalesce(e.waiting + e.keys_waiting, 0)) AS waiting, oldest_at,

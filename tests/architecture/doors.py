@@ -153,7 +153,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"activate_cfs_plan", "create_cfs_plan"},
         "the order among tenants is the platform's",
     ),
-    "scheduling/services/gauges.py": ({"sample_gauges"}, "queues and pools are the platform's, and tenants are sampled together"),
+    "scheduling/services/gauges.py": (
+        {"sample_gauges"},
+        "queues and pools are the platform's, and tenants are sampled together",
+    ),
     "scheduling/services/share_samples.py": ({"_take_sample"}, "entitlements are reckoned among all tenants"),
     "scheduling/services/consistency/history.py": (
         {"_find_ghosts", "look_at_stories"},

@@ -38,9 +38,7 @@ def recounted() -> dict[tuple[object, int], tuple[int, int, int, int]]:
 
 
 def sampled() -> dict[tuple[object, int], tuple[int, int, int, int]]:
-    rows = TenantGauge.objects.values_list(
-        "tenant_id", "queue_id", "waiting", "dispatched", "executing", "backing_off"
-    )
+    rows = TenantGauge.objects.values_list("tenant_id", "queue_id", "waiting", "dispatched", "executing", "backing_off")
     return {(row[0], row[1]): row[2:] for row in rows if any(row[2:])}
 
 
