@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from unfold.views import ChangeList
@@ -120,7 +120,7 @@ class QueueAdmin(TopologyAdmin):
         stops: list[Stop] = getattr(queue, "stops", [])
         if not stops:
             return badge("running")
-        return format_html_join(format_html("<br>"), '{} <span class="console-quiet">{}</span>', map(_told, stops))
+        return format_html_join("", '<div>{} <span class="console-quiet">{}</span></div>', map(_told, stops))
 
     @admin.display(description=_("Depth"))
     def depth(self, queue: Queue) -> SafeString | str:

@@ -61,15 +61,17 @@ def spark(values: Sequence[float | None], *, words: Any = str) -> Spark:
         return Spark("", _("Nobody looked within the hour."))
     top = max(*known, 0.0) or 1.0
     step = SPARK_WIDTH / max(len(values) - 1, 1)
-    parts: list[str] = []
-    is_drawing = False
+    runs: list[list[str]] = [[]]
     for index, value in enumerate(values):
-        if value is not None:
+        if value is None:
+            runs.append([])
+        else:
             y = SPARK_MARGIN + (SPARK_HEIGHT - 2 * SPARK_MARGIN) * (1 - value / top)
-            parts.append(f"{'L' if is_drawing else 'M'}{index * step:.0f} {y:.1f}")
-        is_drawing = value is not None
+            runs[-1].append(f"{index * step:.0f} {y:.1f}")
     facts = {"least": words(min(known)), "most": words(max(known)), "last": words(known[-1])}
-    return Spark(" ".join(parts), _("Last hour: least %(least)s, most %(most)s, last %(last)s.") % facts)
+    # A lone point is a line to itself, which is drawn as a dot.
+    path = " ".join(f"M{run[0]} L{' L'.join(run[1:] or run)}" for run in runs if run)
+    return Spark(path, _("Last hour: least %(least)s, most %(most)s, last %(last)s.") % facts)
 
 
 def draw_strip(overview: Overview) -> tuple[list[StripMinute], str]:

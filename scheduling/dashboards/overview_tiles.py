@@ -30,7 +30,9 @@ class Tile:
 
 def build_tiles(overview: Overview) -> list[Tile]:
     """In the order in which they are read."""
-    return [*_of_what_ended(overview), *_of_what_waits(overview), *_of_slots(overview)]
+    throughput, failures, letters = _of_what_ended(overview)
+    oldest, waiting, retries = _of_what_waits(overview)
+    return [throughput, oldest, waiting, *_of_slots(overview), failures, letters, retries]
 
 
 def window_words(overview: Overview) -> str:

@@ -41,7 +41,7 @@
 				x: { stacked: isStacked, grid: { display: false }, ticks: { color: ink, maxTicksLimit: 7, maxRotation: 0 } },
 				y: {
 					stacked: isStacked, beginAtZero: true, border: { display: false },
-					grid: { color: line }, ticks: { color: ink, maxTicksLimit: 5, callback: toWords },
+					grid: { color: line }, ticks: { color: ink, maxTicksLimit: 5, callback: toWords, ...(isStacked && { precision: 0 }) },
 				},
 			},
 		};
