@@ -43,7 +43,10 @@ class Ended:
         self.failed += other.failed
         self.dead_letters += other.dead_letters
         self.busy_seconds += other.busy_seconds
-        self.wait = histogram.add((self.wait, other.wait))
+        # In place: a page adds up hundreds of minutes.
+        for bucket, count in enumerate(other.wait):
+            if count:
+                self.wait[bucket] += count
 
     @property
     def failure_rate(self) -> float | None:
