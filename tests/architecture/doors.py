@@ -169,7 +169,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     ),
     "scheduling/services/consistency/verification.py": ({"_repair"}, "what is wrong is repaired, whosever it is"),
     "scheduling/services/counters.py": ({"verify_counters_page"}, "the counters are of all tenants' work"),
-    "scheduling/services/diagnosis.py": ({"_liveness_checks"}, "the diagnosis is the platform's"),
+    "scheduling/services/diagnosis.py": ({"_liveness_checks", "_number_checks"}, "the diagnosis is the platform's"),
     "scheduling/services/dispatching/absence.py": (
         {"note_broker_away", "note_refused_hints"},
         "a pool's clock is nobody's in particular",
