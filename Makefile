@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help environment environment-dev demo dev test test-matrix lint format browser-test chromium pgbouncer-test pgbouncer bench bench-basics bench-fairness bench-workloads bench-simulated chaos soak requirements clean
+.PHONY: help environment environment-dev demo dev test test-matrix lint format browser-test chromium pgbouncer-test pgbouncer bench bench-basics bench-fairness bench-workloads bench-console bench-simulated chaos soak requirements clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -89,6 +89,9 @@ bench-basics: environment ## Measure everything but the longest on this machine 
 
 bench-workloads: environment ## Documents, workflow nodes and pipeline entities on this machine, five minutes
 	@$(SERVERS) -- $(PY) -m benchmarks workloads
+
+bench-console: environment ## The console's bar beside what it measures, over a million jobs while 200 a second are written (CONSOLE_JOBS=n)
+	@$(SERVERS) -- $(PY) -m benchmarks console
 
 bench-simulated: environment ## The fair scheduler's numbers in simulation: no server, half a minute
 	@$(PY) -m benchmarks.simulated

@@ -16,7 +16,7 @@ from jobsplatform.demo.environment import run_folder
 
 NAMES = ("recall", "latency", "sealing", "fairness", "merging", "eta", "pages", "what_if", "backlog")
 # Long ones, which run only when they are named.
-NAMED_ALONE = ("what_if_live", "workloads")
+NAMED_ALONE = ("what_if_live", "workloads", "console")
 
 
 def main() -> int:
@@ -31,7 +31,19 @@ def main() -> int:
         parser.error(f"unknown benchmark: {', '.join(sorted(unknown))}")
     with run_folder() as folder:
         # After django.setup(): these modules import models.
-        from benchmarks import backlog, built_in, eta, latency, merging, pages, recall, sealing, what_if, what_if_live
+        from benchmarks import (
+            backlog,
+            built_in,
+            console,
+            eta,
+            latency,
+            merging,
+            pages,
+            recall,
+            sealing,
+            what_if,
+            what_if_live,
+        )
         from benchmarks.fair import table
         from benchmarks.outcome import record
         from jobsplatform.demo.provision import migrate_database
@@ -48,6 +60,7 @@ def main() -> int:
             "what_if_live": partial(what_if_live.measure, minutes=arguments.minutes),
             "backlog": backlog.measure,
             "workloads": built_in.measure,
+            "console": console.measure,
         }
         if unknown_parts := set(arguments.only) - {part.name for part in table.PARTS}:
             parser.error(f"unknown part: {', '.join(sorted(unknown_parts))}")

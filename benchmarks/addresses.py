@@ -161,7 +161,7 @@ class Samples:
     @cached_property
     def node_run(self) -> Any:
         """A node of the run that stands for all."""
-        return _newest(NodeRun)[0]
+        return next(iter(_newest(NodeRun)), NOBODY)
 
 
 def _newest(model: Any, column: str = "pk") -> list[Any]:

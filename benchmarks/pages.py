@@ -74,7 +74,7 @@ class Timing:
 def measure(folder: Path) -> Outcome:
     """Fill the database, then ask for everything, each address ROUNDS times in a row."""
     made = volume.fill()
-    _analyse()
+    analyse()
     settings.METRICS_TOKEN = METRICS_TOKEN
     pages = list(_pages(made.busiest))
     preload_web()
@@ -111,7 +111,7 @@ def conclude(timings: Sequence[Timing], *, jobs: int, tenants: int) -> Outcome:
     )
 
 
-def _analyse() -> None:
+def analyse() -> None:
     """What autovacuum does in the background, as the owner may."""
     entry = connections[OWNER_ALIAS].settings_dict
     with psycopg.connect(

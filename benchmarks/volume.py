@@ -12,6 +12,7 @@ from django.db import connection
 from benchmarks.statements import run_statement
 from benchmarks.surroundings import surround
 from benchmarks.workload_rows import fill_workloads
+from scheduling.services.gauges import sample_gauges
 from scheduling.services.rollups import fold_tallies
 from tenants.models import Plan, Tenant
 from tenants.services.sealing import seal_entries
@@ -123,6 +124,18 @@ SELECT (%(tenants)s::uuid[])[t], date_trunc('minute', now()) - make_interval(min
     (%(queues)s::bigint[])[1 + t %% cardinality(%(queues)s::bigint[])], 60000000, 60000000, 1000
 FROM generate_series(1, 50) AS t CROSS JOIN generate_series(0, 1440) AS m
 """
+# How queues, pools and tenants stood in the hour before this one.
+_EARLIER = """
+INSERT INTO <table> (<columns>, minute, sampled_at)
+SELECT <columns>, minute - make_interval(mins => m), sampled_at - make_interval(mins => m)
+FROM <table> CROSS JOIN generate_series(1, 59) AS m
+"""
+_GAUGE = "queue_id, waiting, oldest_at, backing_off, due, dispatched, executing, slots_milli"
+_GAUGES = {
+    "scheduling_queue_gauge": _GAUGE,
+    "scheduling_tenant_gauge": f"tenant_id, busy_us, {_GAUGE}",
+    "scheduling_pool_gauge": "pool_id, slots, slots_milli",
+}
 _AUDIT = """
 INSERT INTO tenants_auditlogentry (id, tenant_id, at, actor_kind, actor_id, actor_label, action, target_type,
     target_id, before, after, reason, request_id)
@@ -163,6 +176,9 @@ def fill(*, jobs: int = JOBS, tenants: int = TENANTS) -> Volume:
         run_statement(statement)
     while fold_tallies(limit=FOLD_ROWS):
         pass
+    sample_gauges()
+    for table, columns in _GAUGES.items():
+        run_statement(_EARLIER.replace("<table>", table).replace("<columns>", columns))
     run_statement(_SHARES, {"tenants": ids, "queues": queues})
     surround(made[0])
     fill_workloads(made[0])

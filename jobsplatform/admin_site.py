@@ -36,17 +36,23 @@ class ConsoleSite(UnfoldAdminSite):
         from scheduling.dashboards.diagnosis import diagnosis_page
         from scheduling.dashboards.errors import error_occurrences_page, errors_page
         from scheduling.dashboards.fairness import fairness_fragment, fairness_page
+        from scheduling.dashboards.heat_map import kinds_fragment
         from scheduling.dashboards.job_kinds import job_kinds_page
-        from scheduling.dashboards.overview import overview_fragment
+        from scheduling.dashboards.not_yet import alerts_page, compliance_page
+        from scheduling.dashboards.overview import overview_fragment, shares_fragment
         from tenants.admin.base import guard_view
         from tenants.admin.matrix import roles_view
         from tenants.permissions import Permission
 
         # Cacheable with its tag: the browser keeps the part and is told when it is still the same.
         overview_part = guard_view(self, overview_fragment, Permission.JOBS_VIEW, cacheable=True)
+        shares_part = guard_view(self, shares_fragment, Permission.JOBS_VIEW, cacheable=True)
+        kinds_part = guard_view(self, kinds_fragment, Permission.PLATFORM_VIEW, cacheable=True)
         fairness_part = guard_view(self, fairness_fragment, Permission.JOBS_VIEW, cacheable=True)
         return [
             path("overview/", overview_part, name="overview_fragment"),
+            path("overview/shares/", shares_part, name="overview_shares"),
+            path("overview/kinds/", kinds_part, name="overview_kinds"),
             path("fairness/", guard_view(self, fairness_page, Permission.JOBS_VIEW), name="fairness"),
             path("fairness/part/", fairness_part, name="fairness_fragment"),
             path("errors/", guard_view(self, errors_page, Permission.JOBS_VIEW), name="errors"),
@@ -56,6 +62,8 @@ class ConsoleSite(UnfoldAdminSite):
                 name="error_occurrences",
             ),
             path("job-kinds/", guard_view(self, job_kinds_page, Permission.JOBS_VIEW), name="job_kinds"),
+            path("alerts/", guard_view(self, alerts_page, Permission.PLATFORM_VIEW), name="alerts"),
+            path("compliance/", guard_view(self, compliance_page, Permission.AUDIT_VIEW), name="compliance"),
             path("diagnosis/", guard_view(self, diagnosis_page, Permission.PLATFORM_VIEW), name="diagnosis"),
             path("roles/", guard_view(self, roles_view, Permission.MEMBERS_VIEW), name="roles"),
         ]

@@ -56,7 +56,9 @@ def prepared_cursor() -> Iterator[CursorWrapper]:
         if connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]:
             yield cursor
             return
-        _renew_plans(raw)
+        # What is said on the driver's own connection is an error of Django's all the same.
+        with connection.wrap_database_errors:
+            _renew_plans(raw)
         # For this cursor alone: the texts of others, which never come twice, would be kept too.
         raw.prepare_threshold, raw.prepared_max = 0, _MOST_STATEMENTS
         try:

@@ -346,6 +346,7 @@ NO_ACTS: dict[str, str] = {
     "simulate_fairness": "computes, and asks no database",
     "verify_audit": "reads",
     "verify_ledger": "reads",
+    "verify_rollups": "reads",
     "verify_erasure": "reads",
     "tenants.tenanterasure verify": "recounts and stores nothing",
 }

@@ -18,8 +18,13 @@ from scheduling import broker
 from scheduling.conf import lease_seconds
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.models import Worker
-from scheduling.selectors.measures import Measures, QueueMeasure, read_measures
-from scheduling.selectors.overview import DEAD_LETTER_AGE, count_dead_letters
+from scheduling.selectors.measures import (
+    DEAD_LETTER_AGE,
+    Measures,
+    QueueMeasure,
+    count_recent_dead_letters,
+    read_measures,
+)
 from scheduling.services.upkeep.status import UpkeepLine, read_upkeep
 from tenants.context import all_tenants
 
@@ -54,7 +59,7 @@ class PlatformCollector(Collector):
         try:
             with all_tenants():
                 measures = read_measures(tenant_limit=max(0, settings.METRICS_TENANTS))
-                dead_letters = count_dead_letters(since=timezone.now() - DEAD_LETTER_AGE)
+                dead_letters = count_recent_dead_letters(since=timezone.now() - DEAD_LETTER_AGE)
                 upkeep = read_upkeep()
         except DatabaseError:
             connection.close()

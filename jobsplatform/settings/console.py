@@ -10,6 +10,10 @@ def _console_style(request: HttpRequest) -> str:
     return static("console/css/console.css")
 
 
+def _console_charts(request: HttpRequest) -> str:
+    return static("console/css/charts.css")
+
+
 def _console_script(request: HttpRequest) -> str:
     return static("console/js/console.js")
 
@@ -27,7 +31,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
-    "STYLES": [_console_style],
+    "STYLES": [_console_style, _console_charts],
     "SCRIPTS": [_console_script],
     "DASHBOARD_CALLBACK": "scheduling.dashboards.overview.add_overview",
     "SIDEBAR": {

@@ -11,10 +11,12 @@ from scheduling.admin import (
     jobs,
     kind_pauses,
     plans,
+    queues,
     routing,
     schedules,
     topology,
     upkeep,
+    workers,
 )
 
 __all__ = [
@@ -28,8 +30,10 @@ __all__ = [
     "jobs",
     "kind_pauses",
     "plans",
+    "queues",
     "routing",
     "schedules",
     "topology",
     "upkeep",
+    "workers",
 ]

@@ -1,4 +1,4 @@
-"""Queues, pools and workers in the console: the platform's alone."""
+"""Pools in the console, and the forms that pools and queues share: the platform's alone."""
 
 from __future__ import annotations
 
@@ -9,35 +9,14 @@ from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.http import HttpRequest
-from django.utils import timezone
-from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from scheduling.admin.help_texts import HelpfulMixin
-from scheduling.conf import lease_seconds
-from scheduling.dashboards.tags import badge
-from scheduling.dashboards.wording import duration_words
-from scheduling.models import Queue, Worker, WorkerPool
+from scheduling.models import Queue, WorkerPool
 from scheduling.selectors.stops import find_drain
 from scheduling.services.memory_classes import kinds_beyond
-from scheduling.services.pauses import (
-    drain_pool,
-    drain_queue,
-    pause_pool,
-    pause_queue,
-    resume_pool,
-    resume_queue,
-)
-from scheduling.services.topology import (
-    POOL_FIELDS,
-    QUEUE_FIELDS,
-    check_new_name,
-    create_queue,
-    create_worker_pool,
-    update_queue,
-    update_worker_pool,
-)
-from scheduling.services.workers import drain_worker, resume_worker
+from scheduling.services.pauses import drain_pool, pause_pool, resume_pool
+from scheduling.services.topology import POOL_FIELDS, check_new_name, create_worker_pool, update_worker_pool
 from tenants.admin.base import PlatformStaffAdmin
 from tenants.admin.post_actions import post_action, until_of
 from tenants.exceptions import FieldInvalidError
@@ -84,68 +63,6 @@ class TopologyAdmin(HelpfulMixin, PlatformStaffAdmin):
 def is_draining(scope: str, row: Queue | WorkerPool) -> bool:
     """Whether a queue or pool drains."""
     return find_drain(scope, row.name) is not None
-
-
-@admin.register(Queue)
-class QueueAdmin(TopologyAdmin):
-    """Celery queues; the dispatcher decides their order."""
-
-    list_display = ("name", "state_badge", "pool", "weight", "cap", "dispatches_per_minute", "expected_seconds")
-    list_select_related = ("pool",)
-    given_once = ("name", "pool")
-    edited_fields = QUEUE_FIELDS
-    state_fields = ("state_badge", "pause_reason")
-    post_actions = ("pause", "drain", "resume")
-    help_texts = {
-        "name": "Lower-case letters, digits, hyphens and underscores; it cannot be changed later.",
-        "pool": "Whose workers read it, from their next heartbeat on; it cannot be changed later.",
-        "description": "What this queue is for, in one line.",
-        "resource_class": "What its jobs use most; workers of a pool should offer it.",
-    }
-
-    def save_model(self, request: HttpRequest, obj: Queue, form: Any, change: bool) -> None:
-        values, reason = self.values_of(form, change=change), form.cleaned_data["reason"]
-        if change:
-            update_queue(queue=obj, changes=values, reason=reason)
-        else:
-            given = form.cleaned_data
-            obj.pk = create_queue(name=given["name"], pool=given["pool"], values=values, reason=reason).pk
-
-    @post_action(
-        label="Pause",
-        permission=Permission.QUEUES_OPERATE,
-        asks_reason=True,
-        asks_until=True,
-        is_offered=lambda queue: not queue.is_paused,
-    )
-    def pause(self, request: HttpRequest, queue: Queue, reason: str) -> str:
-        pause_queue(queue=queue, reason=reason, until=until_of(request))
-        return f"Nothing is dispatched from {queue} until it is resumed; what runs goes on."
-
-    @post_action(
-        label="Resume",
-        permission=Permission.QUEUES_OPERATE,
-        asks_reason=True,
-        is_offered=lambda queue: queue.is_paused or is_draining("queue", queue),
-    )
-    def resume(self, request: HttpRequest, queue: Queue, reason: str) -> str:
-        resume_queue(queue=queue, reason=reason)
-        return f"{queue} is dispatched from again."
-
-    @post_action(
-        label="Drain",
-        permission=Permission.QUEUES_OPERATE,
-        asks_reason=True,
-        asks_until=True,
-        is_offered=lambda queue: not is_draining("queue", queue),
-    )
-    def drain(self, request: HttpRequest, queue: Queue, reason: str) -> str:
-        drain_queue(queue=queue, reason=reason, until=until_of(request))
-        return f"{queue} accepts nothing new; what is there runs out."
-
-    @admin.display(description="State")
-    def state_badge(self, queue: Queue) -> SafeString:
-        return badge("paused" if queue.is_paused else "running")
 
 
 @admin.register(WorkerPool)
@@ -201,59 +118,3 @@ class WorkerPoolAdmin(TopologyAdmin):
     def resume(self, request: HttpRequest, pool: WorkerPool, reason: str) -> str:
         resume_pool(pool=pool, reason=reason)
         return f"The workers of {pool} are handed work again."
-
-
-@admin.register(Worker)
-class WorkerAdmin(HelpfulMixin, PlatformStaffAdmin):
-    """Worker processes with their slots and how long ago they were heard of; each enters itself."""
-
-    view_permission = Permission.PLATFORM_VIEW
-    list_display = ("process", "state_badge", "pool", "slots", "heard", "canary", "skew", "version", "started_at")
-    list_select_related = ("pool",)
-    ordering = ("-id",)
-    sortable_by = ()
-    post_actions = ("drain", "resume")
-    empty_title = "No worker has ever started"
-    empty_text = "Start one with “manage.py run_worker --pool default”, or everything with “manage.py run_platform”."
-
-    @post_action(
-        label="Drain",
-        permission=Permission.QUEUES_OPERATE,
-        asks_reason=True,
-        is_offered=lambda worker: worker.status == Worker.Status.ONLINE,
-    )
-    def drain(self, request: HttpRequest, worker: Worker, reason: str) -> str:
-        drain_worker(worker_id=worker.pk, reason=reason)
-        return f"{worker} is handed nothing more; what it runs goes on."
-
-    @post_action(
-        label="Resume",
-        permission=Permission.QUEUES_OPERATE,
-        is_offered=lambda worker: worker.status == Worker.Status.DRAINING,
-    )
-    def resume(self, request: HttpRequest, worker: Worker, reason: str) -> str:
-        resume_worker(worker_id=worker.pk)
-        return f"{worker} takes jobs again."
-
-    @admin.display(description="Worker")
-    def process(self, worker: Worker) -> str:
-        return str(worker)
-
-    @admin.display(description="State")
-    def state_badge(self, worker: Worker) -> SafeString:
-        silent = (timezone.now() - worker.heartbeat_at).total_seconds() > lease_seconds()
-        if worker.stop_reason:
-            return badge("silent", worker.stop_reason.replace("_", " "))
-        return badge("silent" if worker.status == Worker.Status.ONLINE and silent else worker.status)
-
-    @admin.display(description="Last heartbeat")
-    def heard(self, worker: Worker) -> str:
-        return f"{duration_words(timezone.now() - worker.heartbeat_at)} ago"
-
-    @admin.display(description="Last canary")
-    def canary(self, worker: Worker) -> str:
-        return f"{duration_words(timezone.now() - worker.canary_at)} ago" if worker.canary_at else "-"
-
-    @admin.display(description="Clock off by")
-    def skew(self, worker: Worker) -> str:
-        return "-" if worker.clock_skew_seconds is None else f"{worker.clock_skew_seconds:+.2f} s"

@@ -114,7 +114,10 @@ def build_navigation(request: HttpRequest) -> list[dict[str, Any]]:
         ]
         groups[FAIRNESS]["items"].insert(0, _link("Fairness explorer", "query_stats", "admin:fairness", "fairness"))
     if access_of(request).may(Permission.PLATFORM_VIEW):
+        groups[ASSURE]["items"].insert(0, _link("Alerts", "notifications", "admin:alerts"))
         groups[ASSURE]["items"].append(_link("Self-diagnosis", "stethoscope", "admin:diagnosis"))
+    if access_of(request).may(Permission.AUDIT_VIEW):
+        groups[ASSURE]["items"].append(_link("Compliance", "verified_user", "admin:compliance"))
     if access_of(request).may(Permission.MEMBERS_VIEW):
         groups[-1]["items"].append(_link("Roles", "rule", "admin:roles"))
     plug_ins: dict[str, list[dict[str, Any]]] = {}

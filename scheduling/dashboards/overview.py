@@ -1,121 +1,110 @@
-"""The console's first page: drawn whole once, then its body again every few seconds."""
+"""The console's first page: its numbers drawn once with the frame, the rest after it, and all of it again in parts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponseBase
 from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from scheduling.dashboards.wording import duration_words
-from scheduling.selectors.overview import Overview, read_overview
-from scheduling.selectors.throughput import Ended
+from scheduling.dashboards.minute_charts import draw_series, draw_strip, minute_rows
+from scheduling.dashboards.overview_tiles import build_tiles, window_words
+from scheduling.selectors.overview import Overview, read_overview, read_shares
+from scheduling.selectors.queue_lines import QueueLine
 from scheduling.services.upkeep.status import find_upkeep_warnings
 from tenants.access import access_of
 from tenants.live import answer_part, tag_of
 from tenants.permissions import Permission
 
 BODY_TEMPLATE = "scheduling/dashboards/overview_body.html"
-# The chart's own units; the page scales them.
-CHART_HEIGHT = 56.0
-BAR_STEP, BAR_WIDTH = 10.0, 8.0
+SHARES_TEMPLATE = "scheduling/dashboards/overview_shares.html"
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
-    """One bucket of the throughput chart, in the chart's units: the failed part stands on the completed one."""
+class Choice:
+    """What the URL asks for: the queue that the charts are of, by its name, and whether their numbers are a table."""
 
-    x: float
-    completed_y: float
-    completed_height: float
-    failed_y: float
-    failed_height: float
-    title: str
+    queue: str
+    is_table: bool
 
+    @classmethod
+    def of(cls, request: HttpRequest) -> Choice:
+        return cls(request.GET.get("queue", "")[:60], request.GET.get("view") == "table")
 
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """Completed and failed executions over time; ``summary`` says in words what the bars show."""
-
-    bars: list[Bar]
-    width: float
-    height: float
-    bar_width: float
-    summary: str
+    def link(self, **changed: str) -> str:
+        """The page's address with something else chosen."""
+        values = {"queue": self.queue, "view": "table" if self.is_table else "", **changed}
+        return "?" + urlencode({name: value for name, value in values.items() if value})
 
 
 def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """unfold's dashboard callback: the page's body and its tag, or neither for somebody without a tenant."""
     access = access_of(request)
-    context["title"] = "Overview"
-    context["scope_name"] = access.tenant.name if access.tenant else "All tenants"
+    context["title"] = _("Overview")
+    context["scope_name"] = access.tenant.name if access.tenant else _("All tenants")
     if access.may(Permission.JOBS_VIEW):
         body = _render_body(request)
-        context |= {"overview_body": body, "overview_etag": tag_of(body)}
+        query = Choice.of(request).link()
+        context |= {
+            "overview_body": body,
+            "overview_etag": tag_of(body),
+            "query": query,
+            "sees_kinds": access.sees_all_tenants and access.may(Permission.PLATFORM_VIEW),
+        }
     return context
 
 
 @require_safe
 def overview_fragment(request: HttpRequest) -> HttpResponseBase:
-    """The body alone; 304 when it is what the browser has already."""
+    """The numbers alone; 304 when they are what the browser has already."""
     return answer_part(request, _render_body(request))
 
 
+@require_safe
+def shares_fragment(request: HttpRequest) -> HttpResponseBase:
+    """Who had what of the slots, and the last changes."""
+    context = {"shares": read_shares(), "window_words": _("%d min") % 10}
+    return answer_part(request, render_to_string(SHARES_TEMPLATE, context, request))
+
+
 def _render_body(request: HttpRequest) -> str:
-    overview = read_overview()
-    return render_to_string(
-        BODY_TEMPLATE,
-        {
-            "overview": overview,
-            "chart": draw_throughput(overview.work.buckets),
-            # What is no tenant's is not a tenant's affair.
-            "upkeep_warnings": find_upkeep_warnings() if overview.is_all_tenants else [],
-            **_tiles(overview),
-        },
-        request,
-    )
-
-
-def _tiles(overview: Overview) -> dict[str, Any]:
-    """What the tiles and banners need beyond the numbers themselves."""
-    rate = overview.work.total.failure_rate
-    back_offs = overview.back_offs
-    next_in = duration_words(back_offs.next_at - overview.now) if back_offs.next_at else ""
-    return {
-        "slots_of": f"/ {overview.slots:,}",
-        "slots_note": f"{overview.executing:,} running, {overview.dispatched:,} handed out",
-        "retries_note": f"{back_offs.due:,} due, next in {next_in}" if next_in else "nothing backs off",
+    overview, choice = read_overview(), Choice.of(request)
+    chosen = next((line for line in overview.queues if line.queue.name == choice.queue), None)
+    strip, strip_summary = draw_strip(overview)
+    rows = minute_rows(overview, chosen.queue.pk if chosen else None)
+    series = draw_series(rows)
+    context = {
+        "overview": overview,
+        "tiles": build_tiles(overview),
+        "strip": strip,
+        "strip_summary": strip_summary,
+        "series": series,
+        "series_json": json.dumps(series, ensure_ascii=False, separators=(",", ":")),
+        "minute_rows": rows if choice.is_table else [],
+        "choice": choice,
+        "table_link": choice.link(view="" if choice.is_table else "table"),
+        "chips": _queue_chips(overview, choice, chosen),
+        "window_words": window_words(overview),
         "active_queues": [line for line in overview.queues if not line.is_quiet or line.queue.is_paused],
         "quiet_queues": [line for line in overview.queues if line.is_quiet and not line.queue.is_paused],
-        "slot_share": overview.in_flight / overview.slots if overview.slots else None,
-        "failure_tone": "quiet" if not rate else "warn" if rate < 0.1 else "bad",
-        "window_words": f"{overview.work.minutes:.0f} min" if overview.work.minutes >= 1 else "less than a minute",
+        # What is no tenant's is not a tenant's affair.
+        "upkeep_warnings": find_upkeep_warnings() if overview.is_all_tenants else [],
     }
+    return render_to_string(BODY_TEMPLATE, context, request)
 
 
-def draw_throughput(buckets: Sequence[Ended]) -> Chart:
-    """Bars from the oldest to the newest bucket, to the scale of the highest."""
-    top = max((bucket.completed + bucket.failed for bucket in buckets), default=0) or 1
-    bars = []
-    for index, bucket in enumerate(buckets):
-        completed = CHART_HEIGHT * bucket.completed / top
-        failed = CHART_HEIGHT * bucket.failed / top
-        minutes = len(buckets) - 1 - index
-        when = f"{minutes} min ago" if minutes else "this minute"
-        bars.append(
-            Bar(
-                x=index * BAR_STEP,
-                completed_y=CHART_HEIGHT - completed,
-                completed_height=completed,
-                failed_y=CHART_HEIGHT - completed - failed,
-                failed_height=failed,
-                title=f"{when}: {bucket.completed} completed, {bucket.failed} failed",
-            )
-        )
-    completed_all = sum(bucket.completed for bucket in buckets)
-    failed_all = sum(bucket.failed for bucket in buckets)
-    summary = f"{completed_all:,} completed and {failed_all:,} failed in {len(buckets)} minutes."
-    return Chart(bars, len(buckets) * BAR_STEP, CHART_HEIGHT, BAR_WIDTH, summary)
+def _queue_chips(overview: Overview, choice: Choice, chosen: QueueLine | None) -> list[dict[str, Any]]:
+    """The queues that have something to show, and the one that is looked at."""
+    shown = [line for line in overview.queues if not line.is_quiet or line is chosen]
+    return [
+        {"label": _("All queues"), "link": choice.link(queue=""), "is_chosen": chosen is None},
+        *(
+            {"label": line.queue.name, "link": choice.link(queue=line.queue.name), "is_chosen": line is chosen}
+            for line in shown
+        ),
+    ]

@@ -78,6 +78,12 @@ def rate(per_minute: float) -> str:
 
 
 @register.filter
+def empty_in(line: Any) -> str:
+    """How long until a queue is empty if nothing more comes."""
+    return wording.empty_words(line)
+
+
+@register.filter
 def counts(numbers: Mapping[str, int]) -> str:
     return wording.count_words(numbers)
 

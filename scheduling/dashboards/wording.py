@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from scheduling.circuit import CircuitState
 from scheduling.lifecycle import JobState
 from scheduling.models import DeadLetter, Execution, UpkeepRun, Worker
 from scheduling.selectors.fairness import Verdict
+from scheduling.selectors.queue_lines import QueueLine
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 
@@ -210,6 +213,14 @@ def fact_words(key: str, value: Any) -> str:
 def rate_words(per_minute: float) -> str:
     """A rate a minute; small ones keep a decimal."""
     return f"{per_minute:,.0f}" if per_minute >= 10 or per_minute == 0 else f"{per_minute:.1f}"
+
+
+def empty_words(line: QueueLine) -> str:
+    """How long until a queue is empty if nothing more comes, such as `3 min 12 s`."""
+    seconds = line.empty_in_seconds
+    if seconds is None:
+        return _("not at this rate")
+    return duration_words(seconds) if seconds else _("empty")
 
 
 def count_words(counts: Mapping[str, int]) -> str:

@@ -13,6 +13,7 @@ from scheduling.models.fair_share import (
     TenantCapacity,
     TenantKindCost,
 )
+from scheduling.models.gauges import PoolGauge, QueueGauge, TenantGauge
 from scheduling.models.job_logs import JobError, JobLog, JobLogTally
 from scheduling.models.jobs import (
     DeadLetter,
@@ -72,9 +73,11 @@ __all__ = [
     "LiveExecution",
     "MemoryClass",
     "PoolClock",
+    "PoolGauge",
     "ProcessHeartbeat",
     "Queue",
     "QueueClock",
+    "QueueGauge",
     "QueueMinute",
     "QueueStanding",
     "RollupClock",
@@ -87,6 +90,7 @@ __all__ = [
     "ShareMinute",
     "Tally",
     "TenantCapacity",
+    "TenantGauge",
     "TenantKindCost",
     "TenantMinute",
     "UpkeepRun",

@@ -4,26 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
 
 from scheduling.conf import lease_seconds
-from scheduling.models import KindCost, Queue
+from scheduling.models import DeadLetter, KindCost, Queue
 from scheduling.selectors.circuits import count_open_circuits
 from scheduling.selectors.costs import read_kind_costs
 from scheduling.selectors.fairness import ENTITY_LIMIT, TenantLine, read_fair_share, read_in_flight
-from scheduling.selectors.overview import read_oldest_waits
+from scheduling.selectors.jobs import CappedCount
 from scheduling.selectors.processes import Liveness, read_liveness
-from scheduling.selectors.throughput import WINDOW, read_recent_work
+from scheduling.selectors.throughput import WINDOW, read_ended_by_tenant
 from tenants.clock import read_clock
 from tenants.context import require_scope
+from tenants.ids import uuid7_floor
 from tenants.selectors.audit_chain import SealBacklog, read_seal_backlog
 
 # Scheduled jobs and back-offs are looked at soonest first, and no further than this; suspended jobs in any order.
 DUE_LIMIT = 2_000
 # A scrape that takes longer is given up: monitoring must not hold what it watches.
 SCRAPE_TIMEOUT_MS = 5_000
+DEAD_LETTER_LIMIT = 1_000
+DEAD_LETTER_AGE = timedelta(hours=24)
+
+# The heads of at most 500 tenants, the longest waiting first: a job's own rank orders it inside its tenant only.
+_OLDEST = """
+SELECT head.queue_id, min(j.run_at) FROM (
+    SELECT e.queue_id, r.job_id FROM (
+        SELECT id, queue_id FROM scheduling_schedulingentity WHERE waiting > 0 ORDER BY head_rank LIMIT 500
+    ) e CROSS JOIN LATERAL (
+        SELECT job_id FROM scheduling_job_ready WHERE entity_id = e.id ORDER BY rank, job_id LIMIT 1
+    ) r
+) head JOIN scheduling_job j ON j.id = head.job_id GROUP BY 1
+"""
 
 _QUEUES = """
 SELECT q.id, q.name, p.name, now(), coalesce(e.waiting, 0)::bigint, coalesce(e.predicted_us, 0)::float8,
@@ -150,8 +165,15 @@ def read_measures(*, tenant_limit: int) -> Measures:
     )
 
 
+def count_recent_dead_letters(*, since: datetime) -> CappedCount:
+    """Dead letters since then that nobody has requeued, looking at no more than DEAD_LETTER_LIMIT."""
+    letters = DeadLetter.objects.filter(id__gte=uuid7_floor(since), requeued_at__isnull=True)
+    counted = letters.order_by().values("id")[: DEAD_LETTER_LIMIT + 1].count()
+    return CappedCount(min(counted, DEAD_LETTER_LIMIT), counted > DEAD_LETTER_LIMIT)
+
+
 def _read_queues() -> list[QueueMeasure]:
-    oldest = read_oldest_waits()
+    oldest: dict[int, datetime] = dict(_fetch(_OLDEST, []))
     due = {queue_id: counts for queue_id, *counts in _fetch(_DUE, [DUE_LIMIT])}
     suspended = dict(_fetch(_SUSPENDED, [DUE_LIMIT]))
     measures = []
@@ -182,7 +204,7 @@ def _read_tenants(liveness: Liveness, limit: int) -> list[TenantMeasure]:
         queues=queues,
         slots_by_pool={queue.pool_id: slots.get(queue.pool.name, 0) for queue in queues},
         in_flight=read_in_flight(now, now - WINDOW),
-        ended_by_tenant=read_recent_work(now).by_tenant,
+        ended_by_tenant=read_ended_by_tenant(now),
         limit=ENTITY_LIMIT,
     )
     busiest = sorted(share.lines, key=_busyness, reverse=True)[:limit]

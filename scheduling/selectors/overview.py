@@ -1,86 +1,31 @@
-"""The reads of the console's first page: bounded statements, none of which counts jobs."""
+"""The reads of the console's first page: rollups, gauges and the few rows of queues and workers. None asks the jobs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from django.db import connection
 from django.db.models import Sum
 from django.db.models.functions import Now
 
 from scheduling.conf import lease_seconds
-from scheduling.models import DeadLetter, PoolClock, Queue, SchedulingEntity, Worker
-from scheduling.selectors.fairness import FairShare, InFlight, read_fair_share, read_in_flight
-from scheduling.selectors.jobs import CappedCount
+from scheduling.models import Queue, SchedulingEntity, Worker
+from scheduling.selectors.fairness import FairShare, read_fair_share
+from scheduling.selectors.gauges import Gauges, PoolMinutes, read_gauges, read_pool_minutes, read_sampled_in_flight
+from scheduling.selectors.queue_lines import BackOffs, QueueLine, queue_lines
 from scheduling.selectors.standing import is_recent
 from scheduling.selectors.standings import unread_since
 from scheduling.selectors.stops import Stop, list_stops
-from scheduling.selectors.throughput import Ended, RecentWork, read_recent_work
+from scheduling.selectors.throughput import STALE_AFTER, RecentWork, read_ended_by_tenant, read_recent_work
 from tenants.clock import read_clock
 from tenants.context import require_scope
-from tenants.ids import uuid7_floor
 from tenants.models import AuditLogEntry
 
 # The dispatcher ticks at least four times a second; silence for this long is no accident.
 DISPATCHER_SILENCE_SECONDS = 5.0
-# Back-offs looked at, soonest first; dead letters counted; audit entries shown.
-BACK_OFF_LIMIT = 2_000
-DEAD_LETTER_LIMIT = 1_000
-DEAD_LETTER_AGE = timedelta(hours=24)
 AUDIT_LIMIT = 8
 CELL_LIMIT = 96
-
-# The heads of at most 500 tenants, the longest waiting first: a job's own rank orders it inside its tenant only.
-_OLDEST = """
-SELECT head.queue_id, min(j.run_at) FROM (
-    SELECT e.queue_id, r.job_id FROM (
-        SELECT id, queue_id FROM scheduling_schedulingentity
-        WHERE waiting > 0 AND (%(tenant)s::uuid IS NULL OR tenant_id = %(tenant)s) ORDER BY head_rank LIMIT 500
-    ) e CROSS JOIN LATERAL (
-        SELECT job_id FROM scheduling_job_ready WHERE entity_id = e.id ORDER BY rank, job_id LIMIT 1
-    ) r
-) head JOIN scheduling_job j ON j.id = head.job_id GROUP BY 1
-"""
-_BACK_OFFS = """
-SELECT e.queue_id, count(*), count(*) FILTER (WHERE d.due_at <= now()), min(d.due_at) FROM (
-    SELECT job_id, entity_id, due_at FROM scheduling_job_due
-    WHERE %(tenant)s::uuid IS NULL OR tenant_id = %(tenant)s ORDER BY due_at LIMIT %(limit)s
-) d JOIN scheduling_job j ON j.id = d.job_id AND j.state = 'retryable'
-    JOIN scheduling_schedulingentity e ON e.id = d.entity_id
-GROUP BY 1
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class BackOffs:
-    """Jobs that wait for their next attempt; ``due`` are those whose time has come."""
-
-    waiting: int = 0
-    due: int = 0
-    next_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class QueueLine:
-    """One queue. Rates are of the window, ages in seconds."""
-
-    queue: Queue
-    waiting: int
-    oldest_seconds: float | None
-    dispatched: int
-    executing: int
-    slots: float
-    ended: Ended
-    per_minute: float
-    back_offs: BackOffs
-
-    @property
-    def is_quiet(self) -> bool:
-        """Nothing waits, runs or ended lately."""
-        return not (self.waiting or self.dispatched or self.executing or self.ended.completed or self.ended.failed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +53,7 @@ class PoolLine:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The whole page. ``pools`` is empty for a tenant, who sees its own numbers only."""
+    """How things stand. ``pools`` is empty for a tenant, who sees its own numbers only."""
 
     now: datetime
     is_all_tenants: bool
@@ -118,10 +63,9 @@ class Overview:
     is_dispatcher_silent: bool
     is_broker_away: bool
     work: RecentWork
-    fair_share: FairShare
-    dead_letters: CappedCount
+    gauges: Gauges
+    pool_minutes: PoolMinutes | None
     stops: list[Stop]
-    audit: list[AuditLogEntry]
 
     @property
     def waiting(self) -> int:
@@ -163,45 +107,90 @@ class Overview:
     def per_minute(self) -> float:
         return self.work.total.completed / self.work.minutes
 
+    @property
+    def dead_letters(self) -> int:
+        """New within the hour."""
+        return sum(bucket.dead_letters for bucket in self.work.buckets)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether nobody has brought the numbers up to date for a minute."""
+        sampled_at = self.gauges.sampled_at
+        is_old = self.is_all_tenants and (sampled_at is None or self.now - sampled_at > STALE_AFTER)
+        return is_old or self.work.is_stale
+
+    @property
+    def as_of(self) -> datetime | None:
+        """Since when they are not; None if nobody has ever counted."""
+        sampled_at = self.gauges.sampled_at if self.is_all_tenants else self.work.as_of
+        return None if sampled_at is None or self.work.as_of is None else min(sampled_at, self.work.as_of)
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Who had what of the slots, and who changed something last."""
+
+    is_all_tenants: bool
+    fair_share: FairShare
+    audit: list[AuditLogEntry]
+
 
 def read_overview() -> Overview:
-    """Everything the page shows of the scope of the moment: at most 16 statements, whatever the number of jobs."""
+    """Everything that the first page shows of the scope of the moment: at most seven statements.
+
+    None of them depends on the number of jobs, and but for a tenant's own lines none on the number of tenants.
+    """
     is_all_tenants = require_scope().is_all_tenants
-    queues = list(Queue.objects.select_related("pool", "standing").order_by("pool__name", "name"))
-    clocks = list(PoolClock.objects.select_related("pool").annotate(now=Now()).order_by("pool__name"))
-    now = clocks[0].now if clocks else read_clock()
-    work = read_recent_work(now)
-    in_flight = read_in_flight(now, work.since)
-    pools = _pool_lines(now, clocks, _live_workers(now), queues, in_flight)
-    slots_by_pool = {clock.pool_id: pool.slots for clock, pool in zip(clocks, pools, strict=True)}
+    queues, now = _read_queues()
+    work, gauges = read_recent_work(now), read_gauges(now)
+    lines = queue_lines(queues, gauges, work, None if is_all_tenants else _own_waiting())
+    pools = _pool_lines(now, queues, _live_workers(now), lines)
     return Overview(
         now=now,
         is_all_tenants=is_all_tenants,
-        queues=_queue_lines(queues, now, in_flight, work),
+        queues=lines,
         pools=pools if is_all_tenants else [],
         has_workers=any(pool.slots for pool in pools),
         is_dispatcher_silent=any(pool.is_dispatcher_silent for pool in pools),
         is_broker_away=any(pool.is_broker_away for pool in pools),
         work=work,
-        fair_share=read_fair_share(
-            queues=queues, slots_by_pool=slots_by_pool, in_flight=in_flight, ended_by_tenant=work.by_tenant
-        ),
-        dead_letters=count_dead_letters(since=now - DEAD_LETTER_AGE),
+        gauges=gauges,
+        pool_minutes=read_pool_minutes(now) if is_all_tenants else None,
         stops=list_stops(),
+    )
+
+
+def read_shares() -> Shares:
+    """Share against entitlement of the last minutes, with the last changes: nine statements, none on the jobs."""
+    is_all_tenants = require_scope().is_all_tenants
+    queues, now = _read_queues()
+    slots_by_pool = dict.fromkeys((queue.pool_id for queue in queues), 0)
+    # What a tenant is entitled to depends on all others, and is not told it.
+    for worker in _live_workers(now) if is_all_tenants else ():
+        slots_by_pool[worker.pool_id] = slots_by_pool.get(worker.pool_id, 0) + worker.slots
+    return Shares(
+        is_all_tenants=is_all_tenants,
+        fair_share=read_fair_share(
+            queues=queues,
+            slots_by_pool=slots_by_pool,
+            in_flight=read_sampled_in_flight(now),
+            ended_by_tenant=read_ended_by_tenant(now),
+        ),
         audit=list(AuditLogEntry.objects.select_related("tenant").order_by("-id")[:AUDIT_LIMIT]),
     )
 
 
-def read_oldest_waits() -> Mapping[int, datetime]:
-    """Since when the longest-waiting ready job of each queue might run."""
-    return dict(_fetch(_OLDEST, {"tenant": require_scope().tenant_id}))
+def _read_queues() -> tuple[list[Queue], datetime]:
+    """Each with its pool and that pool's clock, and the moment by the database's clock."""
+    rows = Queue.objects.select_related("pool__clock", "standing").annotate(now=Now())
+    queues = list(rows.order_by("pool__name", "name"))
+    return list[Queue](queues), queues[0].now if queues else read_clock()
 
 
-def count_dead_letters(*, since: datetime) -> CappedCount:
-    """Dead letters since then that nobody has requeued, looking at no more than DEAD_LETTER_LIMIT."""
-    letters = DeadLetter.objects.filter(id__gte=uuid7_floor(since), requeued_at__isnull=True)
-    counted = letters.order_by().values("id")[: DEAD_LETTER_LIMIT + 1].count()
-    return CappedCount(min(counted, DEAD_LETTER_LIMIT), counted > DEAD_LETTER_LIMIT)
+def _own_waiting() -> Mapping[int, int]:
+    """What a tenant has waiting by queue, as its own lines count it."""
+    lines = SchedulingEntity.objects.order_by().values_list("queue_id")
+    return dict(lines.annotate(waiting=Sum("waiting")))
 
 
 def _live_workers(now: datetime) -> list[Worker]:
@@ -211,54 +200,17 @@ def _live_workers(now: datetime) -> list[Worker]:
 
 
 def _pool_lines(
-    now: datetime,
-    clocks: Sequence[PoolClock],
-    workers: Sequence[Worker],
-    queues: Sequence[Queue],
-    in_flight: Sequence[InFlight],
+    now: datetime, queues: Sequence[Queue], workers: Sequence[Worker], lines: Sequence[QueueLine]
 ) -> list[PoolLine]:
-    pool_of = {queue.id: queue.pool_id for queue in queues}
-    lines = []
-    for clock in clocks:
-        own = [worker for worker in workers if worker.pool_id == clock.pool_id]
-        busy = round(sum(row.slots for row in in_flight if pool_of.get(row.queue_id) == clock.pool_id))
-        ticked = None if clock.ticked_at is None else (now - clock.ticked_at).total_seconds()
-        slots = sum(worker.slots for worker in own)
-        lines.append(PoolLine(clock.pool.name, own, slots, busy, ticked, is_recent(clock.broker_away_at, now)))
-    return lines
-
-
-def _queue_lines(
-    queues: Sequence[Queue], now: datetime, in_flight: Sequence[InFlight], work: RecentWork
-) -> list[QueueLine]:
-    tenant = {"tenant": require_scope().tenant_id}
-    waiting = dict(
-        SchedulingEntity.objects.order_by().values_list("queue_id").annotate(waiting=Sum("waiting"))  # one row a queue
-    )
-    oldest = read_oldest_waits()
-    back_offs = {
-        queue_id: BackOffs(*numbers) for queue_id, *numbers in _fetch(_BACK_OFFS, tenant | {"limit": BACK_OFF_LIMIT})
-    }
-    ended = work.by_queue
-    return [
-        QueueLine(
-            queue=queue,
-            waiting=max(0, waiting.get(queue.id, 0)),
-            oldest_seconds=(now - oldest[queue.id]).total_seconds() if queue.id in oldest else None,
-            dispatched=sum(row.dispatched for row in in_flight if row.queue_id == queue.id),
-            executing=sum(row.executing for row in in_flight if row.queue_id == queue.id),
-            slots=sum(row.slots for row in in_flight if row.queue_id == queue.id),
-            ended=ended.get(queue.id, Ended()),
-            per_minute=ended[queue.id].completed / work.minutes if queue.id in ended else 0.0,
-            back_offs=back_offs.get(queue.id, BackOffs()),
-        )
-        for queue in queues
-    ]
-
-
-def _fetch(statement: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    require_scope()  # raw SQL passes the first wall by, so it is asked here
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-    return rows
+    """The pools that have queues."""
+    pools = {queue.pool_id: queue.pool for queue in queues}
+    found = []
+    for pool_id, pool in pools.items():
+        own = [worker for worker in workers if worker.pool_id == pool_id]
+        busy = round(sum(line.slots for line in lines if line.queue.pool_id == pool_id))
+        clock = getattr(pool, "clock", None)
+        ticked_at = clock.ticked_at if clock else None
+        ticked = None if ticked_at is None else (now - ticked_at).total_seconds()
+        is_broker_away = clock is not None and is_recent(clock.broker_away_at, now)
+        found.append(PoolLine(pool.name, own, sum(worker.slots for worker in own), busy, ticked, is_broker_away))
+    return found

@@ -27,18 +27,26 @@ FAILED = (_O.FAILED.value, _O.TIMED_OUT.value, _O.CRASHED.value, _O.EXPIRED.valu
 
 @dataclass(slots=True)
 class Ended:
-    """Ended executions: completed, failed by themselves, the slot time of all in seconds, and how long jobs waited."""
+    """Ended executions: completed, failed by themselves, the slot time of all in seconds, and how long jobs waited.
+
+    ``dead_letters`` are the jobs that were given up.
+    """
 
     completed: int = 0
     failed: int = 0
     busy_seconds: float = 0.0
     wait: list[int] = field(default_factory=lambda: [0] * histogram.BUCKETS)
+    dead_letters: int = 0
 
     def add(self, other: Ended) -> None:
         self.completed += other.completed
         self.failed += other.failed
+        self.dead_letters += other.dead_letters
         self.busy_seconds += other.busy_seconds
-        self.wait = histogram.add((self.wait, other.wait))
+        # In place: a page adds up hundreds of minutes.
+        for bucket, count in enumerate(other.wait):
+            if count:
+                self.wait[bucket] += count
 
     @property
     def failure_rate(self) -> float | None:
@@ -71,8 +79,8 @@ class RecentWork:
     since: datetime
     as_of: datetime | None
     by_queue: dict[int, Ended] = field(default_factory=dict)
-    by_tenant: dict[UUID, Ended] = field(default_factory=dict)
     buckets: list[Ended] = field(default_factory=list)
+    buckets_by_queue: dict[int, list[Ended]] = field(default_factory=dict)
 
     @property
     def minutes(self) -> float:
@@ -92,30 +100,37 @@ class RecentWork:
 
 
 def read_recent_work(now: datetime) -> RecentWork:
-    """The last hour of the scope of the moment: three statements over rollups."""
+    """The last hour of the scope of the moment: two statements over rollups."""
     minute = now.replace(second=0, microsecond=0)
     since, hour_ago = minute - WINDOW, minute - timedelta(minutes=MINUTES - 1)
     by_queue: dict[int, Ended] = defaultdict(Ended)
     buckets = [Ended() for _ in range(MINUTES)]
-    for row in _queue_rows(hour_ago):
-        ended = Ended(row.completed, row.failed, row.busy_us / 1e6, row.wait)
-        if row.minute >= since:
-            by_queue[row.queue_id].add(ended)
-        index = MINUTES - 1 - int((minute - row.minute).total_seconds() // 60)
+    buckets_by_queue: dict[int, list[Ended]] = defaultdict(lambda: [Ended() for _ in range(MINUTES)])
+    for at, queue_id, completed, failed, dead_letters, busy_us, wait in _queue_rows(hour_ago):
+        ended = Ended(completed, failed, busy_us / 1e6, wait, dead_letters)
+        if at >= since:
+            by_queue[queue_id].add(ended)
+        index = MINUTES - 1 - int((minute - at).total_seconds() // 60)
         if 0 <= index < MINUTES:
             buckets[index].add(ended)
+            buckets_by_queue[queue_id][index] = ended
     clock = RollupClock.objects.first()
-    return RecentWork(now, since, clock.folded_at if clock else None, dict(by_queue), _by_tenant(since), buckets)
+    as_of = clock.folded_at if clock else None
+    return RecentWork(now, since, as_of, dict(by_queue), buckets, dict(buckets_by_queue))
 
 
-def _queue_rows(since: datetime) -> Iterable[QueueMinute | TenantMinute]:
-    """A row a queue and minute: of all tenants together, or of the one whose rows are seen."""
-    if require_scope().is_all_tenants:
-        return QueueMinute.objects.filter(minute__gte=since)
-    return TenantMinute.objects.filter(minute__gte=since)
-
-
-def _by_tenant(since: datetime) -> dict[UUID, Ended]:
+def read_ended_by_tenant(now: datetime) -> dict[UUID, Ended]:
+    """What ended within the window by tenant, without waits: one statement."""
+    since = now.replace(second=0, microsecond=0) - WINDOW
     rows = TenantMinute.objects.filter(minute__gte=since).order_by().values_list("tenant_id")
     sums = rows.annotate(completed=Sum("completed"), failed=Sum("failed"), busy_us=Sum("busy_us"))
     return {tenant_id: Ended(completed, failed, busy_us / 1e6) for tenant_id, completed, failed, busy_us in sums}
+
+
+def _queue_rows(since: datetime) -> Iterable[tuple[datetime, int, int, int, int, int, list[int]]]:
+    """A row a queue and minute: of all tenants together, or of the one whose rows are seen."""
+    model = QueueMinute if require_scope().is_all_tenants else TenantMinute
+    rows: Iterable[tuple[datetime, int, int, int, int, int, list[int]]] = model.objects.filter(
+        minute__gte=since
+    ).values_list("minute", "queue_id", "completed", "failed", "dead_letters", "busy_us", "wait")
+    return rows

@@ -1,7 +1,8 @@
-"""Reads of workers, with how many executions each has begun and not ended."""
+"""Reads of workers, with the executions that each has begun and not ended."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
@@ -9,6 +10,9 @@ from django.db.models.functions import Coalesce
 
 from scheduling.exceptions import WorkerNotFoundError
 from scheduling.models import LiveExecution, Worker
+
+# Executions that one page shows of a worker.
+EXECUTION_LIMIT = 200
 
 
 def list_workers() -> QuerySet[Worker]:
@@ -26,3 +30,9 @@ def get_worker(worker_id: UUID) -> Worker:
     if worker is None:
         raise WorkerNotFoundError
     return worker
+
+
+def list_current_executions(worker_id: UUID) -> Sequence[LiveExecution]:
+    """What the worker runs now of the scope of the moment, the longest first; no more than a page can show."""
+    rows = LiveExecution.objects.filter(worker_id=worker_id).select_related("tenant", "queue").order_by("started_at")
+    return list(rows[:EXECUTION_LIMIT])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from django.db import DatabaseError, connection
@@ -11,13 +12,19 @@ from django.db import DatabaseError, connection
 from scheduling import broker
 from scheduling.conf import canary_interval_seconds, canary_limit_seconds, lease_seconds
 from scheduling.exceptions import BrokerUnavailableError
-from scheduling.models import ProcessHeartbeat
+from scheduling.models import ProcessHeartbeat, QueueGauge, RollupClock
 from scheduling.selectors.circuits import count_open_circuits
 from scheduling.selectors.processes import Liveness, LivePool, read_liveness
 from scheduling.selectors.standings import queues_without_consumer
+from scheduling.selectors.throughput import STALE_AFTER
+from scheduling.services.upkeep.status import UpkeepLine, read_upkeep, warning_of
 from tenants.checks import find_role_faults
+from tenants.clock import read_clock
 from tenants.context import all_tenants
 from tenants.pending_migrations import count_pending_migrations
+
+# The upkeep tasks that recount what is counted as it happens.
+RECOUNTS = ("verify_counters", "verify_rollups")
 
 # Time in every decision is the database's; a process's own clock dates its ids and its logs.
 SKEW_WARNING_SECONDS = 2.0
@@ -58,7 +65,7 @@ class Diagnosis:
 def diagnose() -> Diagnosis:
     """Ask everything. Without a database only the broker can be asked."""
     try:
-        checks = [*_database_checks(), *_liveness_checks()]
+        checks = [*_database_checks(), *_liveness_checks(), *_number_checks()]
     except DatabaseError as error:
         connection.close()
         hint = "Start PostgreSQL, or correct DATABASE_URL."
@@ -119,6 +126,41 @@ def _liveness_checks() -> Iterator[Check]:
     yield check_consumers()
     yield _circuits_check(circuits)
     yield check_clock(liveness.worst_skew_seconds)
+
+
+def _number_checks() -> Iterator[Check]:
+    """Whether what the console shows is young, and equals a recount."""
+    with all_tenants():
+        now = read_clock()
+        folded_at = RollupClock.objects.values_list("folded_at", flat=True).first()
+        sampled_at = QueueGauge.objects.order_by("-minute").values_list("sampled_at", flat=True).first()
+        recounts = [line for line in read_upkeep() if line.task.name in RECOUNTS]
+    yield _age_check("rollup lag", now, folded_at)
+    yield _age_check("gauge lag", now, sampled_at)
+    for line in recounts:
+        yield _recount_check(line)
+
+
+def _age_check(name: str, now: datetime, written_at: datetime | None) -> Check:
+    hint = "Start `manage.py dispatch_jobs`: a dispatcher counts and samples every second or two."
+    if written_at is None:
+        return Check(name, State.WARNING, "nothing has been counted yet", hint)
+    is_young = now - written_at <= STALE_AFTER
+    measured = _ago((now - written_at).total_seconds())
+    return Check(name, State.OK if is_young else State.FAILURE, measured, "" if is_young else hint)
+
+
+def _recount_check(line: UpkeepLine) -> Check:
+    name = f"recount: {line.task.title.lower()}"
+    warning = warning_of(line)
+    if warning is not None:
+        state = State.FAILURE if warning.code == "failed" else State.WARNING
+        hint = f"See Assure → Upkeep, or `manage.py run_upkeep {line.task.name}`; then `manage.py verify_state`."
+        return Check(name, state, warning.detail, hint)
+    if line.succeeded_at is None:
+        return Check(name, State.OK, "not yet: beat asks for it within the hour")
+    minutes = (line.now - line.succeeded_at).total_seconds() / 60
+    return Check(name, State.OK, f"equal, {minutes:.0f} min ago")
 
 
 def _heartbeat_check(liveness: Liveness, role: ProcessHeartbeat.Role, hint: str) -> Check:

@@ -11,7 +11,13 @@ from django.db import connection
 
 from scheduling.models import RollupClock
 from scheduling.services.rollups import outcomes
-from scheduling.services.rollups_sql import KIND_RECOUNT, KIND_ROLLED, QUEUE_DIFFERENCES, TENANT_DIFFERENCES
+from scheduling.services.rollups_sql import (
+    KIND_RECOUNT,
+    KIND_ROLLED,
+    QUEUE_DIFFERENCES,
+    TENANT_BUSY_DIFFERENCES,
+    TENANT_DIFFERENCES,
+)
 from tenants.context import all_tenants
 from tenants.ids import uuid7_floor
 from tenants.selectors.tenant_pages import TenantPage, read_pages
@@ -71,6 +77,8 @@ class RollupCheck:
         with all_tenants(), connection.cursor() as cursor:
             cursor.execute(TENANT_DIFFERENCES, parameters)
             differences = [RollupDifference(*row) for row in cursor.fetchall()]
+            cursor.execute(TENANT_BUSY_DIFFERENCES, parameters)
+            differences += [RollupDifference(*row) for row in cursor.fetchall()]
             cursor.execute(KIND_RECOUNT, parameters)
             for name, executions, worker_us in cursor.fetchall():
                 before = self.kinds.get(name, (0, 0))

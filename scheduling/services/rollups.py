@@ -20,6 +20,9 @@ FOLD_SECONDS = 1.0
 KEPT_DAYS = {
     ("scheduling_tenant_minute", "minute"): 3,
     ("scheduling_share_minute", "minute"): 3,
+    ("scheduling_tenant_gauge", "minute"): 1,
+    ("scheduling_queue_gauge", "minute"): 3,
+    ("scheduling_pool_gauge", "minute"): 3,
     ("scheduling_queue_minute", "minute"): 30,
     ("scheduling_kind_hour", "hour"): 400,
 }

@@ -101,6 +101,39 @@ SELECT 'tenant-minute', concat_ws(' ', tenant_id, queue_id, minute),
 FROM rolled r FULL JOIN recount c USING (tenant_id, queue_id, minute)
 WHERE (r.completed, r.failed) IS DISTINCT FROM (c.completed, c.failed)
 """  # noqa: S608 - constants
+# Slot time of a minute comes from whatever ran in it, whenever that ended. Histograms of run times count what ran.
+TENANT_BUSY_DIFFERENCES = f"""
+WITH used AS (
+    SELECT true AS is_rolled, tenant_id, queue_id, started_at, measured_us FROM scheduling_tally
+    WHERE {IN_PAGE} AND measured_us > 0 AND ended_at >= %(since)s AND started_at < %(before)s
+    UNION ALL
+    SELECT false, tenant_id, queue_id, started_at, measured_us FROM scheduling_execution
+    WHERE {IN_PAGE} AND id >= %(floor)s AND measured_us > 0 AND ended_at >= %(since)s AND started_at < %(before)s
+), span AS (
+    SELECT is_rolled, tenant_id, queue_id, (extract(epoch FROM started_at) * 1000000)::bigint AS from_us,
+        (extract(epoch FROM started_at) * 1000000)::bigint + measured_us AS to_us
+    FROM used
+), part AS (
+    SELECT is_rolled, tenant_id, queue_id, to_timestamp(n * 60) AS minute,
+        least(to_us, (n + 1) * 60000000) - greatest(from_us, n * 60000000) AS busy_us
+    FROM span CROSS JOIN LATERAL generate_series(from_us / 60000000, (to_us - 1) / 60000000) AS n
+    UNION ALL
+    SELECT true, tenant_id, queue_id, minute, busy_us FROM scheduling_tenant_minute
+    WHERE {IN_PAGE} AND minute >= %(since)s AND minute < %(before)s AND busy_us > 0
+), compared AS (
+    SELECT tenant_id, queue_id, minute, coalesce(sum(busy_us) FILTER (WHERE is_rolled), 0) AS rolled,
+        coalesce(sum(busy_us) FILTER (WHERE NOT is_rolled), 0) AS recounted
+    FROM part WHERE minute >= %(since)s AND minute < %(before)s GROUP BY 1, 2, 3
+)
+SELECT 'tenant-minute busy', concat_ws(' ', tenant_id, queue_id, minute), rolled::text, recounted::text
+FROM compared WHERE rolled <> recounted
+UNION ALL
+SELECT 'tenant-minute runs', concat_ws(' ', tenant_id, queue_id, minute), (SELECT sum(n) FROM unnest(run) AS n)::text,
+    (completed + failed)::text
+FROM scheduling_tenant_minute
+WHERE {IN_PAGE} AND minute >= %(since)s AND minute < %(before)s
+    AND (SELECT sum(n) FROM unnest(run) AS n) <> completed + failed
+"""  # noqa: S608 - constants
 # Both are written by one fold, so neither is ahead of the other.
 QUEUE_DIFFERENCES = """
 WITH tenant AS (

@@ -20,6 +20,7 @@ from scheduling.services.batches.folding import fold_batches
 from scheduling.services.dispatching.circuits import tend_circuits
 from scheduling.services.dispatching.slices import ask_for_slices
 from scheduling.services.drains import note_drained
+from scheduling.services.gauges import GaugeSampler
 from scheduling.services.lifting import lift_due
 from scheduling.services.plan_versions import apply_due_versions
 from scheduling.services.processes import ProcessPulse
@@ -48,6 +49,7 @@ class Duty:
 _measurer = QueueMeasurer()
 _mover = BacklogMover()
 _sampler = ShareSampler()
+_gauges = GaugeSampler()
 _pulse = ProcessPulse(ProcessHeartbeat.Role.DISPATCHER)
 # An audit entry has its seal within a second: this, a tick's wait and a turn together stay below it.
 SEAL_SECONDS = 0.25
@@ -75,6 +77,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("completions", lambda: BATCH_SECONDS, fire_batches),
     Duty("cancelled_batches", lambda: CANCEL_SECONDS, tend_cancellations),
     Duty("shares", _sampler.interval_seconds, _sampler.take_turn),
+    Duty("gauges", _gauges.interval_seconds, _gauges.take_turn),
     Duty("schedules", lambda: FIRE_INTERVAL_SECONDS, fire_due_schedules),
     Duty("standings", lambda: STANDING_SECONDS, _measurer.take_turn),
     Duty("backlog", _mover.interval_seconds, _mover.take_turn),

@@ -322,6 +322,10 @@ POST   logout/                               anyone
 ANY    .                                     console
 ANY    scheduling/                           jobs.view
 GET    overview/                             jobs.view
+GET    overview/shares/                      jobs.view
+GET    overview/kinds/                       platform.view
+GET    alerts/                               platform.view
+GET    compliance/                           audit.view
 GET    diagnosis/                            platform.view
 GET    fairness/                             jobs.view
 GET    fairness/part/                        jobs.view

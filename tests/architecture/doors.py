@@ -153,6 +153,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"activate_cfs_plan", "create_cfs_plan"},
         "the order among tenants is the platform's",
     ),
+    "scheduling/services/gauges.py": (
+        {"sample_gauges"},
+        "queues and pools are the platform's, and tenants are sampled together",
+    ),
     "scheduling/services/share_samples.py": ({"_take_sample"}, "entitlements are reckoned among all tenants"),
     "scheduling/services/consistency/history.py": (
         {"_find_ghosts", "look_at_stories"},
@@ -165,7 +169,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     ),
     "scheduling/services/consistency/verification.py": ({"_repair"}, "what is wrong is repaired, whosever it is"),
     "scheduling/services/counters.py": ({"verify_counters_page"}, "the counters are of all tenants' work"),
-    "scheduling/services/diagnosis.py": ({"_liveness_checks"}, "the diagnosis is the platform's"),
+    "scheduling/services/diagnosis.py": ({"_liveness_checks", "_number_checks"}, "the diagnosis is the platform's"),
     "scheduling/services/dispatching/absence.py": (
         {"note_broker_away", "note_refused_hints"},
         "a pool's clock is nobody's in particular",

@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from scheduling.api.serializers.stops import DrainSerializer, PauseSerializer, drain_facts
 from scheduling.models import Queue
-from scheduling.selectors.overview import QueueLine
+from scheduling.selectors.queue_lines import QueueLine
 from tenants.api.fields import NameField, NumberField, StrictSerializer, WholeNumberField
 
 WITHOUT_CONSUMER = "Set while the queue has work, or rules that point at it, and no live worker reads it."

@@ -16,6 +16,7 @@ from django.utils import timezone
 from scheduling.circuit import CircuitState
 from scheduling.lifecycle import JobState
 from scheduling.models import Charge, Circuit, DeadLetter, Execution, Job, JobEvent, Queue, Tally, Worker, WorkerPool
+from scheduling.services import leadership
 from scheduling.services.job_requests import JobRequest
 from scheduling.services.rollups import fold_tallies
 from scheduling.services.submission import create_batch, submit_job
@@ -63,6 +64,12 @@ def live_worker(db: None) -> Worker:
         return Worker.objects.create(
             pool=pool, hostname="bench", pid=4711, slots=4, started_at=now, heartbeat_at=now, version="1.0"
         )
+
+
+@pytest.fixture
+def patient_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock that must not be sat upon is taken here in the transaction of a whole test."""
+    monkeypatch.setattr(leadership, "TICK_IDLE_TIMEOUT_MS", 600_000)
 
 
 def make_work(tenant: Tenant) -> Work:

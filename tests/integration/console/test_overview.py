@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -13,18 +16,34 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from scheduling.models import CFSPlan, PoolClock, Queue, SchedulingEntity, Worker
+from scheduling.dashboards.minute_charts import draw_strip
+from scheduling.models import (
+    CFSPlan,
+    PoolClock,
+    Queue,
+    QueueGauge,
+    SchedulingEntity,
+    Worker,
+)
 from scheduling.selectors.fairness import Verdict
-from scheduling.selectors.overview import read_overview
+from scheduling.selectors.overview import read_overview, read_shares
+from scheduling.services.gauges import sample_gauges
 from scheduling.services.pauses import pause_kind, pause_queue
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.integration.console.conftest import Work, make_work
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
 
 Console = Callable[[User], Client]
-STATEMENT_LIMIT = 18
+# What a page may ask, its session and the rights of whoever asks included.
+STATEMENT_LIMIT = 12
+BYTE_LIMIT = 150 * 1024
+PAGES = ("admin:index", "admin:overview_fragment", "admin:overview_shares", "admin:overview_kinds")
+# Where jobs, their places and their history are: what grows with them.
+JOB_TABLES = re.compile(
+    r"scheduling_(job\w*|execution\w*|deadletter|charge|batch\w*|schedulefire|settled|wake|tally)\b", re.IGNORECASE
+)
 
 
 def _demand(tenant: Tenant, queue: str, *, waiting: int, in_flight: int = 0, is_runnable: bool = True) -> None:
@@ -44,6 +63,7 @@ def _demand(tenant: Tenant, queue: str, *, waiting: int, in_flight: int = 0, is_
 def test_it_counts_what_waits_and_what_ended_by_queue(acme_work: Work) -> None:
     with all_tenants():
         _demand(acme_work.tenant, "workflow_team", waiting=7)
+        sample_gauges()
         overview = read_overview()
     line = next(line for line in overview.queues if line.queue.name == "workflow_team")
     assert line.waiting == overview.waiting == 7
@@ -51,7 +71,7 @@ def test_it_counts_what_waits_and_what_ended_by_queue(acme_work: Work) -> None:
     assert line.ended.failure_rate == 1.0
     assert line.ended.busy_seconds == pytest.approx(2.0, abs=0.1)
     assert sum(bucket.failed for bucket in overview.work.buckets) == 1
-    assert overview.dead_letters.value == 1
+    assert overview.dead_letters == 1
     assert line.oldest_seconds is not None
 
 
@@ -59,7 +79,8 @@ def test_shares_stand_beside_entitlements(acme_work: Work, globex_work: Work, li
     with all_tenants():
         for work in (acme_work, globex_work):
             _demand(work.tenant, "workflow", waiting=5)
-        share = read_overview().fair_share
+        sample_gauges()
+        share = read_shares().fair_share
     lines = {line.name: line for line in share.lines}
     # Team weighs 2, sandbox 1; both had the same two seconds. The caps of 5 and 2 cut nobody on four slots.
     assert lines["Acme"].entitled_slots == pytest.approx(8 / 3)
@@ -75,7 +96,7 @@ def test_shares_stand_beside_entitlements(acme_work: Work, globex_work: Work, li
 def test_a_tenant_that_waits_for_nothing_is_never_below_its_share(acme_work: Work, live_worker: Worker) -> None:
     with all_tenants():
         _demand(acme_work.tenant, "workflow_team", waiting=0, is_runnable=False)
-        lines = read_overview().fair_share.lines
+        lines = read_shares().fair_share.lines
     assert {line.verdict for line in lines} == {Verdict.IDLE}
 
 
@@ -83,56 +104,124 @@ def test_the_community_plan_entitles_nobody(acme_work: Work) -> None:
     with all_tenants():
         CFSPlan.objects.update(is_active=False)
         CFSPlan.objects.filter(name="community").update(is_active=True)
-        assert read_overview().fair_share.is_off
+        assert read_shares().fair_share.is_off
 
 
 def test_a_member_sees_its_own_numbers_only(acme_work: Work, globex_work: Work, live_worker: Worker) -> None:
     with all_tenants():
         _demand(acme_work.tenant, "workflow", waiting=3)
         _demand(globex_work.tenant, "workflow", waiting=40)
+        sample_gauges()
     with tenant_context(acme_work.tenant):
-        overview = read_overview()
+        overview, shares = read_overview(), read_shares()
     assert overview.waiting == 3
+    assert overview.pool_minutes is None
+    assert {gauge.waiting for row in overview.gauges.by_minute.values() for gauge in row.values()} == {3}
     assert overview.work.total.failed == 1
     assert overview.pools == []
-    assert [line.name for line in overview.fair_share.lines] == ["Acme"]
-    assert overview.fair_share.lines[0].entitled_slots is None
-    assert {entry.tenant_id for entry in overview.audit} <= {acme_work.tenant.pk}
+    assert [line.name for line in shares.fair_share.lines] == ["Acme"]
+    assert shares.fair_share.lines[0].entitled_slots is None
+    assert {entry.tenant_id for entry in shares.audit} <= {acme_work.tenant.pk}
 
 
 def test_the_members_page_names_no_other_tenant(
     console: Console, acme_user: User, acme_work: Work, globex_work: Work
 ) -> None:
-    page = console(acme_user).get(reverse("admin:index")).content.decode()
+    sample_gauges()
+    client = console(acme_user)
+    page = "".join(client.get(reverse(name)).content.decode() for name in ("admin:index", "admin:overview_shares"))
     assert "Acme" in page
     assert "globex" not in page.lower()
+    assert reverse("admin:overview_kinds") not in page
+    assert client.get(reverse("admin:overview_kinds")).status_code == 403
 
 
-def test_it_takes_no_more_statements_with_more_rows(
-    console: Console, staff: User, acme_work: Work, globex_work: Work, live_worker: Worker
-) -> None:
-    client = console(staff)
-    url = reverse("admin:overview_fragment")
+def asked(client: Client, url: str) -> tuple[list[str], int]:
+    """The statements of a page that read or write tables, and the length of its answer."""
     client.get(url)
-    with CaptureQueriesContext(connection) as few:
-        client.get(url)
+    with CaptureQueriesContext(connection) as queries:
+        answer = client.get(url)
+    assert answer.status_code == 200, url
+    # Of a prepared statement no text is kept; savepoints and the settings of the session touch no table.
+    texts = [str(query["sql"]) for query in queries]
+    return [text for text in texts if re.search(r"\b(FROM|INTO|UPDATE)\b", text)], len(answer.content)
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("query", ["", "?queue=workflow_team&view=table"])
+def test_each_part_asks_little_and_nothing_of_the_jobs(
+    console: Console, staff: User, acme_work: Work, globex_work: Work, live_worker: Worker, name: str, query: str
+) -> None:
+    sample_gauges()
+    client, url = console(staff), reverse(name) + query
+    few, size = asked(client, url)
+    assert [text for text in few if JOB_TABLES.search(text)] == []
+    assert 0 < len(few) <= STATEMENT_LIMIT, few
+    assert size <= BYTE_LIMIT
     for _ in range(3):
         make_work(acme_work.tenant)
-    with CaptureQueriesContext(connection) as many:
-        client.get(url)
-    # Of a prepared statement no text is kept.
-    texts = [query["sql"] or "" for query in many]
-    own = [text for text in texts if "scheduling_" in text or "tenants_" in text]
+    many, _ = asked(client, url)
     assert len(many) == len(few)
-    assert len(own) <= STATEMENT_LIMIT, own
 
 
-def test_no_statement_counts_jobs(console: Console, staff: User, acme_work: Work) -> None:
+@pytest.mark.parametrize("name", PAGES[:3])
+def test_a_members_parts_ask_as_little(console: Console, acme_user: User, acme_work: Work, name: str) -> None:
+    texts, size = asked(console(acme_user), reverse(name))
+    assert [text for text in texts if JOB_TABLES.search(text)] == []
+    assert 0 < len(texts) <= STATEMENT_LIMIT, texts
+    assert size <= BYTE_LIMIT
+
+
+def test_the_guard_sees_a_statement_on_jobs() -> None:
+    for table in ("scheduling_job", "scheduling_job_ready", "scheduling_execution_live", "scheduling_deadletter"):
+        assert JOB_TABLES.search(f'SELECT 1 FROM "{table}"')
+    for table in ("scheduling_queue_gauge", "scheduling_tenant_minute", "scheduling_queue", "scheduling_worker"):
+        assert not JOB_TABLES.search(f'SELECT 1 FROM "{table}"')
+
+
+def test_charts_are_of_the_chosen_queue_and_the_url_keeps_the_choice(
+    console: Console, staff: User, acme_work: Work
+) -> None:
     client = console(staff)
-    with CaptureQueriesContext(connection) as queries:
-        client.get(reverse("admin:overview_fragment"))
-    texts = [query["sql"] or "" for query in queries]
-    assert [text for text in texts if "COUNT(" in text.upper() and 'FROM "scheduling_job"' in text] == []
+    for queue, failed in (("", 1), ("workflow_team", 1), ("dataset", 0)):
+        answer = client.get(reverse("admin:overview_fragment"), {"queue": queue} if queue else {})
+        series = json.loads(html.unescape(re.findall(r'data-series="([^"]*)"', answer.content.decode())[0]))
+        assert sum(series["failed"]) == failed, queue
+        assert len(series["labels"]) == len(series["p95"]) == 60
+    page = client.get(reverse("admin:index"), {"queue": "workflow_team", "view": "table"}).content.decode()
+    assert f"{reverse('admin:overview_fragment')}?queue=workflow_team&amp;view=table" in page
+    assert page.count('<th scope="row">') >= 60
+
+
+def test_the_hour_is_told_minute_by_minute(console: Console, staff: User, acme_work: Work, live_worker: Worker) -> None:
+    sample_gauges()
+    with all_tenants():
+        cells, summary = draw_strip(read_overview())
+    # One run, and it failed; of the minutes before nobody has a sample.
+    assert len(cells) == 60
+    assert [cell.tone for cell in cells].count("bad") == 1
+    assert [cell.tone for cell in cells].count("quiet") >= 58
+    assert "1 bad" in summary
+    assert "1 new dead letter" in next(cell.title for cell in cells if cell.tone == "bad")
+
+
+def test_kinds_are_a_map_and_a_table(console: Console, staff: User, acme_work: Work) -> None:
+    client = console(staff)
+    drawn = client.get(reverse("admin:overview_kinds")).content.decode()
+    assert "noop: 1 runs in 24 hours" in drawn
+    table = client.get(reverse("admin:overview_kinds"), {"view": "table"}).content.decode()
+    assert "<table" in table
+    assert "(1)" in table
+
+
+def test_numbers_that_nobody_brings_up_to_date_are_said_to_be_old(
+    console: Console, staff: User, acme_work: Work, live_worker: Worker
+) -> None:
+    sample_gauges()
+    assert "Numbers are old" not in console(staff).get(reverse("admin:index")).content.decode()
+    with all_tenants():
+        QueueGauge.objects.update(sampled_at=timezone.now() - timedelta(minutes=3))
+    assert "Numbers are old" in console(staff).get(reverse("admin:index")).content.decode()
 
 
 def test_it_says_that_nobody_works(console: Console, staff: User, acme_work: Work) -> None:

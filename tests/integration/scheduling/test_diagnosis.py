@@ -15,20 +15,26 @@ from pytest_django import Settings
 
 from scheduling import broker
 from scheduling.exceptions import BrokerUnavailableError
-from scheduling.models import ProcessHeartbeat, Worker
+from scheduling.models import ProcessHeartbeat, Queue, SchedulingEntity, Worker
 from scheduling.services import diagnosis as module
 from scheduling.services.diagnosis import Check, State, diagnose
+from scheduling.services.gauges import sample_gauges
 from scheduling.services.leases import heartbeat
 from scheduling.services.processes import ProcessPulse
+from scheduling.services.rollups import fold_tallies
+from scheduling.services.upkeep.runs import run_upkeep
 from scheduling.services.workers import Registration, register_worker, retire_worker
 from tenants.context import all_tenants
+from tenants.models import Tenant
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
 
 
 @pytest.fixture
 def everybody() -> Registration:
-    """A dispatcher, beat and a worker of each pool, all just heard of."""
+    """A dispatcher, beat and a worker of each pool, all just heard of, with young numbers."""
+    fold_tallies()
+    sample_gauges()
     for role in ProcessHeartbeat.Role:
         ProcessPulse(role).beat()
     workers = [register_worker(pool_name=name, hostname="here", pid=1, slots=2) for name in ("maintenance", "default")]
@@ -57,6 +63,36 @@ def test_everything_holds_when_everybody_is_there(everybody: Registration) -> No
 def test_a_silent_process_fails(everybody: Registration, role: ProcessHeartbeat.Role) -> None:
     set_ago("scheduling_process_heartbeat", "heartbeat_at", 60)
     assert check_of(role.value).state is State.FAILURE
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "column"),
+    [
+        ("rollup lag", "scheduling_rollup_clock", "folded_at"),
+        ("gauge lag", "scheduling_queue_gauge", "sampled_at"),
+    ],
+)
+def test_numbers_that_nobody_brings_up_to_date_fail(
+    everybody: Registration, name: str, table: str, column: str
+) -> None:
+    set_ago(table, column, 300)
+    check = check_of(name)
+    assert (check.state, check.measured) == (State.FAILURE, "300.0 s ago")
+    assert "dispatch_jobs" in check.hint
+
+
+def test_a_counter_that_differs_from_its_recount_is_told(everybody: Registration, acme: Tenant) -> None:
+    queue = Queue.objects.get(name="workflow_team")
+    with all_tenants():
+        SchedulingEntity.objects.create(tenant=acme, queue=queue, waiting=7)
+    run_upkeep(name="verify_counters")
+    check = check_of("recount: counters")
+    assert check.state is State.FAILURE
+    assert "run_upkeep verify_counters" in check.hint
+    with all_tenants():
+        SchedulingEntity.objects.all().delete()
+    run_upkeep(name="verify_counters")
+    assert check_of("recount: counters").measured == "equal, 0 min ago"
 
 
 def test_queues_that_no_worker_reads_are_named(everybody: Registration) -> None:

@@ -1,0 +1,194 @@
+"""The console's bar beside what was measured: over a million jobs, while jobs are written and the platform works.
+
+To add a row, write a function that returns a `Row` and name it in `ROWS`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from benchmarks import volume
+from benchmarks.job_writer import writing
+from benchmarks.outcome import Outcome
+from benchmarks.pages import analyse
+from benchmarks.statements import run_statement
+from jobsplatform.demo.measures import percentile
+from jobsplatform.demo.processes import running_platform
+from jobsplatform.preloading import preload_web
+from scheduling.models import CFSPlan, DeadLetter, Job
+from tenants.context import all_tenants
+
+ROUNDS, WARM_UP = 30, 3
+JOBS_A_SECOND = 200
+ATTEMPTS = 50
+STATEMENTS, KIBIBYTES = 12, 150
+JOB_TABLES = re.compile(r"scheduling_(job\w*|execution\w*|deadletter|charge|batch\w*)\b", re.IGNORECASE)
+PAGE_MS, FRAGMENT_MS, LOOK_UP_MS, DETAIL_MS, WHAT_IF_MS = 150.0, 25.0, 60.0, 120.0, 300.0
+# Jobs by any filter, and deep in the list.
+LISTS = ("", "?state=discarded", "?state=available", "?state=completed&kind=noop", "?tenant=volume-7", "?before={deep}")
+
+# A job that was tried so many times, as settlement leaves it.
+_ATTEMPTS = """
+INSERT INTO scheduling_execution (id, tenant_id, job_id, queue_id, kind, number, fence, worker_id, outcome,
+    predicted_us, measured_us, dispatched_at, started_at, ended_at, error_type, error_message, traceback)
+SELECT uuidv7(j.finished_at - now() + make_interval(secs => n)), j.tenant_id, j.id, j.queue_id, j.kind, n, n, NULL,
+    'failed', 1000000, 1000000, j.created_at, j.created_at, j.finished_at, 'ParseError', 'It cannot be read.', ''
+FROM scheduling_job j CROSS JOIN generate_series(2, %(attempts)s) AS n WHERE j.id = %(job)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the bar: what, what is asked of it, what was measured."""
+
+    name: str
+    bar: str
+    measured: str
+    is_met: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Somebody of the platform who asks, and the job with many attempts."""
+
+    client: Client
+    busy_job: Job
+
+    def times(self, path: str, body: dict[str, Any] | None = None) -> list[float]:
+        """How long the page took each time, in milliseconds."""
+        times = []
+        for number in range(WARM_UP + ROUNDS):
+            begun = time.perf_counter()
+            answer = self.client.get(path) if body is None else self.client.post(path, body)
+            taken = (time.perf_counter() - begun) * 1e3
+            if answer.status_code != 200:
+                raise RuntimeError(f"{path} answered {answer.status_code}")
+            if number >= WARM_UP:
+                times.append(taken)
+        return times
+
+    def worst(self, *paths: str) -> tuple[str, float]:
+        """The slowest of several pages with its p95."""
+        found = {path: percentile(self.times(path), 0.95) for path in paths}
+        return max(found.items(), key=lambda item: item[1])
+
+
+def measure(folder: Path) -> Outcome:
+    """Fill the database, start the platform and the writer, and ask for everything."""
+    made = volume.fill(jobs=int(os.environ.get("CONSOLE_JOBS", volume.JOBS)))
+    busy_job = _try_often()
+    analyse()
+    preload_web()
+    client = Client(headers={"host": "localhost"})
+    client.force_login(User.objects.create_superuser("console-staff"))
+    desk = Desk(client, busy_job)
+    slugs = [f"volume-{number}" for number in range(20)]
+    with running_platform(folder / "console.log") as platform, writing(JOBS_A_SECOND, slugs, folder) as writer:
+        rows = [row for measured in ROWS for row in measured(desk)]
+        rate = writer.rate()
+        platform.require_alive()
+    return _conclude(rows, made.jobs, made.tenants, rate)
+
+
+def _try_often() -> Job:
+    with all_tenants():
+        letter = DeadLetter.objects.latest("id")
+        job = Job.objects.get(pk=letter.job_id)
+    run_statement(_ATTEMPTS, {"job": job.pk, "attempts": ATTEMPTS})
+    return job
+
+
+def overview_rows(desk: Desk) -> Sequence[Row]:
+    """The first page: how long, how much it asks, how long it is."""
+    p95 = percentile(desk.times("/admin/"), 0.95)
+    with CaptureQueriesContext(connection) as queries:
+        answer = desk.client.get("/admin/")
+    texts = [str(query["sql"]) for query in queries]
+    asked = [text for text in texts if re.search(r"\b(FROM|INTO|UPDATE)\b", text)]
+    on_jobs = sum(bool(JOB_TABLES.search(text)) for text in asked)
+    size = len(answer.content) / 1024
+    return [
+        _timed("Overview, server p95", p95, PAGE_MS),
+        Row(
+            "Overview, statements",
+            f"≤ {STATEMENTS}, none on jobs",
+            f"{len(asked)}, {on_jobs} on jobs",
+            len(asked) <= STATEMENTS and not on_jobs,
+        ),
+        Row("Overview, HTML", f"≤ {KIBIBYTES} KiB", f"{size:.0f} KiB", size <= KIBIBYTES),
+    ]
+
+
+def fragment_rows(desk: Desk) -> Sequence[Row]:
+    """The parts of the first page that are asked for again."""
+    parts = ("overview/", "overview/shares/", "overview/kinds/")
+    return [_timed(f"Fragment `{part}`, p95", desk.worst(f"/admin/{part}")[1], FRAGMENT_MS) for part in parts]
+
+
+def list_rows(desk: Desk) -> Sequence[Row]:
+    """The list of jobs by any filter and at any depth."""
+    with all_tenants():
+        deep = Job.objects.order_by("id").values_list("id", flat=True)[50_000:50_001].get()
+    path, p95 = desk.worst(*(f"/admin/scheduling/job/{query.format(deep=deep)}" for query in LISTS))
+    shown = path.removeprefix("/admin/scheduling/job/").replace(str(deep), "…") or "no filter"
+    return [_timed(f"Jobs, worst p95 of {len(LISTS)} (`{shown}`)", p95, PAGE_MS)]
+
+
+def job_rows(desk: Desk) -> Sequence[Row]:
+    """Finding one job by its id, and its own page."""
+    job_id = desk.busy_job.pk
+    return [
+        _timed("Look-up by id, p95", desk.worst(f"/admin/scheduling/job/?q={job_id}")[1], LOOK_UP_MS),
+        _timed(
+            f"Job detail with {ATTEMPTS} attempts, p95",
+            desk.worst(f"/admin/scheduling/job/{job_id}/change/")[1],
+            DETAIL_MS,
+        ),
+    ]
+
+
+def what_if_rows(desk: Desk) -> Sequence[Row]:
+    """What another plan would do."""
+    with all_tenants():
+        plan = CFSPlan.objects.get(is_active=True).pk
+    times = desk.times(f"/admin/scheduling/cfsplan/{plan}/what-if/", {})
+    return [_timed("What-if, p95", percentile(times, 0.95), WHAT_IF_MS)]
+
+
+ROWS: tuple[Callable[[Desk], Sequence[Row]], ...] = (overview_rows, fragment_rows, list_rows, job_rows, what_if_rows)
+
+
+def _timed(name: str, p95: float, limit_ms: float) -> Row:
+    return Row(name, f"≤ {limit_ms:.0f} ms", f"{p95:.0f} ms", p95 <= limit_ms)
+
+
+def _conclude(rows: Sequence[Row], jobs: int, tenants: int, rate: float) -> Outcome:
+    missed = [row.name for row in rows if not row.is_met]
+    return Outcome(
+        name="console",
+        title=f"The console over {jobs:,} jobs of {tenants} tenants",
+        rows=[
+            ["", "bar", "measured", "met"],
+            *([row.name, row.bar, row.measured, "yes" if row.is_met else "**no**"] for row in rows),
+        ],
+        target=f"every line of the bar ({len(missed)} of {len(rows)} are missed)",
+        is_met=not missed,
+        method=(
+            f"Each page is asked for {ROUNDS} times after {WARM_UP} to warm up, one at a time, through Django's whole"
+            " stack in one process by somebody of the platform, over a database with two events a job. Beside it, on"
+            " the same cores, run web server, dispatcher, worker and beat, and a process that was to write"
+            f" {JOBS_A_SECOND} jobs a second and wrote {rate:.0f}, which the worker runs."
+        ),
+        reproduce="make bench-console",
+    )

@@ -1,0 +1,184 @@
+"""Queues in the console: what waits, how fast it comes and goes, and pausing, draining and editing them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from unfold.views import ChangeList
+
+from scheduling.admin.topology import TopologyAdmin, is_draining
+from scheduling.dashboards.tags import badge
+from scheduling.dashboards.wording import duration_words, empty_words, percent_words, rate_words
+from scheduling.models import Queue
+from scheduling.selectors.queue_lines import QueueLine, read_queue_lines
+from scheduling.selectors.stops import Stop, list_stops
+from scheduling.services.pauses import drain_queue, pause_queue, resume_queue
+from scheduling.services.topology import QUEUE_FIELDS, create_queue, update_queue
+from tenants.admin.post_actions import post_action, until_of
+from tenants.permissions import Permission
+
+
+@admin.register(Queue)
+class QueueAdmin(TopologyAdmin):
+    """Celery queues, with what waits in them and how fast it goes; the dispatcher decides their order."""
+
+    list_display = (
+        "name",
+        "state",
+        "pool",
+        "depth",
+        "oldest",
+        "comes_in",
+        "goes_out",
+        "wait_p95",
+        "utilisation",
+        "empty_in",
+        "weight",
+        "cap",
+    )
+    list_select_related = ("pool",)
+    sortable_by = ("name", "pool", "weight", "cap")
+    change_form_outer_before_template = "scheduling/dashboards/queue_now.html"
+    given_once = ("name", "pool")
+    edited_fields = QUEUE_FIELDS
+    state_fields = ("state_badge", "pause_reason")
+    post_actions = ("pause", "drain", "resume")
+    help_texts = {
+        "name": "Lower-case letters, digits, hyphens and underscores; it cannot be changed later.",
+        "pool": "Whose workers read it, from their next heartbeat on; it cannot be changed later.",
+        "description": "What this queue is for, in one line.",
+        "resource_class": "What its jobs use most; workers of a pool should offer it.",
+    }
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[QueueChangeList]:
+        return QueueChangeList
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = {**(extra_context or {})}
+        if self.has_view_permission(request):
+            line = next((line for line in read_queue_lines() if str(line.queue.pk) == object_id), None)
+            stops = [stop for stop in list_stops() if line and (stop.scope, stop.name) == ("queue", line.queue.name)]
+            context |= {"line": line, "queue_stops": stops}
+        response: HttpResponse = super().change_view(request, object_id, form_url, context)
+        return response
+
+    def save_model(self, request: HttpRequest, obj: Queue, form: Any, change: bool) -> None:
+        values, reason = self.values_of(form, change=change), form.cleaned_data["reason"]
+        if change:
+            update_queue(queue=obj, changes=values, reason=reason)
+        else:
+            given = form.cleaned_data
+            obj.pk = create_queue(name=given["name"], pool=given["pool"], values=values, reason=reason).pk
+
+    @post_action(
+        label="Pause",
+        permission=Permission.QUEUES_OPERATE,
+        asks_reason=True,
+        asks_until=True,
+        is_offered=lambda queue: not queue.is_paused,
+    )
+    def pause(self, request: HttpRequest, queue: Queue, reason: str) -> str:
+        pause_queue(queue=queue, reason=reason, until=until_of(request))
+        return f"Nothing is dispatched from {queue} until it is resumed; what runs goes on."
+
+    @post_action(
+        label="Resume",
+        permission=Permission.QUEUES_OPERATE,
+        asks_reason=True,
+        is_offered=lambda queue: queue.is_paused or is_draining("queue", queue),
+    )
+    def resume(self, request: HttpRequest, queue: Queue, reason: str) -> str:
+        resume_queue(queue=queue, reason=reason)
+        return f"{queue} is dispatched from again."
+
+    @post_action(
+        label="Drain",
+        permission=Permission.QUEUES_OPERATE,
+        asks_reason=True,
+        asks_until=True,
+        is_offered=lambda queue: not is_draining("queue", queue),
+    )
+    def drain(self, request: HttpRequest, queue: Queue, reason: str) -> str:
+        drain_queue(queue=queue, reason=reason, until=until_of(request))
+        return f"{queue} accepts nothing new; what is there runs out."
+
+    @admin.display(description="State")
+    def state_badge(self, queue: Queue) -> SafeString:
+        return badge("paused" if queue.is_paused else "running")
+
+    @admin.display(description=_("State"))
+    def state(self, queue: Queue) -> SafeString:
+        """Its stops with their reasons and ends, as the list has read them."""
+        stops: list[Stop] = getattr(queue, "stops", [])
+        if not stops:
+            return badge("running")
+        return format_html_join("", '<div>{} <span class="console-quiet">{}</span></div>', map(_told, stops))
+
+    @admin.display(description=_("Depth"))
+    def depth(self, queue: Queue) -> SafeString | str:
+        line = line_of(queue)
+        return "–" if line is None else f"{line.waiting:,}"
+
+    @admin.display(description=_("Oldest"))
+    def oldest(self, queue: Queue) -> str:
+        line = line_of(queue)
+        return duration_words(line.oldest_seconds if line else None)
+
+    @admin.display(description=_("In / min"))
+    def comes_in(self, queue: Queue) -> str:
+        line = line_of(queue)
+        return "–" if line is None or line.in_per_minute is None else rate_words(line.in_per_minute)
+
+    @admin.display(description=_("Out / min"))
+    def goes_out(self, queue: Queue) -> str:
+        line = line_of(queue)
+        return "–" if line is None else rate_words(line.out_per_minute)
+
+    @admin.display(description=_("Wait p95"))
+    def wait_p95(self, queue: Queue) -> str:
+        line = line_of(queue)
+        return duration_words(line.ended.wait_p95 if line else None)
+
+    @admin.display(description=_("Utilisation"))
+    def utilisation(self, queue: Queue) -> str:
+        line = line_of(queue)
+        return "–" if line is None or line.utilisation is None else percent_words(line.utilisation)
+
+    @admin.display(description=_("Empty in"))
+    def empty_in(self, queue: Queue) -> str:
+        """What a drain takes: how long until nothing is left if nothing more comes."""
+        line = line_of(queue)
+        return empty_words(line) if line else "–"
+
+
+class QueueChangeList(ChangeList):
+    """Reads the numbers of all queues at once, for the columns of the list."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        lines = {line.queue.pk: line for line in read_queue_lines()}
+        stops: dict[str, list[Stop]] = defaultdict(list)
+        for stop in list_stops():
+            if stop.scope == "queue":
+                stops[stop.name].append(stop)
+        for queue in self.result_list:
+            queue.line, queue.stops = lines.get(queue.pk), stops[queue.name]
+
+
+def line_of(queue: Queue) -> QueueLine | None:
+    """The numbers that the list has read of a queue."""
+    line: QueueLine | None = getattr(queue, "line", None)
+    return line
+
+
+def _told(stop: Stop) -> tuple[SafeString, str]:
+    until = _("until %(until)s UTC") % {"until": f"{stop.until:%Y-%m-%d %H:%M}"} if stop.until else ""
+    return badge(stop.mode), " ".join(part for part in (f"“{stop.reason}”" if stop.reason else "", until) if part)

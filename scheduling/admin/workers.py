@@ -1,0 +1,108 @@
+"""Workers in the console: who is there, when it was last heard of, what it runs, and draining it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.safestring import SafeString
+
+from scheduling.admin.help_texts import HelpfulMixin
+from scheduling.conf import lease_seconds
+from scheduling.dashboards.tags import badge
+from scheduling.dashboards.wording import duration_words
+from scheduling.models import Worker
+from scheduling.selectors.workers import EXECUTION_LIMIT, list_current_executions, list_workers
+from scheduling.services.workers import drain_worker, resume_worker
+from tenants.admin.base import PlatformStaffAdmin
+from tenants.admin.keyset import parse_uuid
+from tenants.admin.post_actions import post_action
+from tenants.permissions import Permission
+
+
+@admin.register(Worker)
+class WorkerAdmin(HelpfulMixin, PlatformStaffAdmin):
+    """Worker processes with their slots and how long ago they were heard of; each enters itself."""
+
+    view_permission = Permission.PLATFORM_VIEW
+    list_display = (
+        "process",
+        "state_badge",
+        "pool",
+        "slots",
+        "running",
+        "heard",
+        "canary",
+        "skew",
+        "version",
+        "started_at",
+    )
+    change_form_outer_before_template = "scheduling/dashboards/worker_now.html"
+    ordering = ("-id",)
+    sortable_by = ()
+    post_actions = ("drain", "resume")
+    empty_title = "No worker has ever started"
+    empty_text = "Start one with “manage.py run_worker --pool default”, or everything with “manage.py run_platform”."
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
+        return list_workers().order_by("-id")
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = {**(extra_context or {})}
+        worker_id = parse_uuid(object_id)
+        if worker_id is not None and self.has_view_permission(request):
+            context |= {"executions": list_current_executions(worker_id), "execution_limit": EXECUTION_LIMIT}
+        response: HttpResponse = super().change_view(request, object_id, form_url, context)
+        return response
+
+    @post_action(
+        label="Drain",
+        permission=Permission.QUEUES_OPERATE,
+        asks_reason=True,
+        is_offered=lambda worker: worker.status == Worker.Status.ONLINE,
+    )
+    def drain(self, request: HttpRequest, worker: Worker, reason: str) -> str:
+        drain_worker(worker_id=worker.pk, reason=reason)
+        return f"{worker} is handed nothing more; what it runs goes on."
+
+    @post_action(
+        label="Resume",
+        permission=Permission.QUEUES_OPERATE,
+        is_offered=lambda worker: worker.status == Worker.Status.DRAINING,
+    )
+    def resume(self, request: HttpRequest, worker: Worker, reason: str) -> str:
+        resume_worker(worker_id=worker.pk)
+        return f"{worker} takes jobs again."
+
+    @admin.display(description="Worker")
+    def process(self, worker: Worker) -> str:
+        return str(worker)
+
+    @admin.display(description="State")
+    def state_badge(self, worker: Worker) -> SafeString:
+        silent = (timezone.now() - worker.heartbeat_at).total_seconds() > lease_seconds()
+        if worker.stop_reason:
+            return badge("silent", worker.stop_reason.replace("_", " "))
+        return badge("silent" if worker.status == Worker.Status.ONLINE and silent else worker.status)
+
+    @admin.display(description="Running")
+    def running(self, worker: Worker) -> str:
+        """Executions that it has begun and not ended."""
+        return f"{worker.running:,}"  # type: ignore[attr-defined] # list_workers counts them
+
+    @admin.display(description="Last heartbeat")
+    def heard(self, worker: Worker) -> str:
+        return f"{duration_words(timezone.now() - worker.heartbeat_at)} ago"
+
+    @admin.display(description="Last canary")
+    def canary(self, worker: Worker) -> str:
+        return f"{duration_words(timezone.now() - worker.canary_at)} ago" if worker.canary_at else "-"
+
+    @admin.display(description="Clock off by")
+    def skew(self, worker: Worker) -> str:
+        return "-" if worker.clock_skew_seconds is None else f"{worker.clock_skew_seconds:+.2f} s"

@@ -1,0 +1,127 @@
+"""The first page and those of queues and workers, in both themes, wide and narrow, and by the keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from scheduling.models import Queue, Worker
+from tenants.context import all_tenants
+from tenants.models import Tenant
+from tests.acceptance.acts import submit, wait_for
+from tests.browser.accessibility import find_violations
+from tests.browser.conftest import Console
+
+pytestmark = [pytest.mark.browser]
+SIZES = [("light", 1440), ("dark", 1440), ("light", 390), ("dark", 390)]
+
+
+@pytest.fixture
+def work(acme: Tenant) -> Iterator[Tenant]:
+    """Something has ended well and badly, and something runs."""
+    wait_for(submit(acme, "noop")[0], "completed")
+    wait_for(submit(acme, "fail", {"how": "permanent", "message": "page 7 is torn"})[0], "discarded")
+    return acme
+
+
+def enter(console: Console, scheme: str, width: int) -> Console:
+    console.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    console.page.set_viewport_size({"width": width, "height": 900})
+    console.log_in()
+    return console
+
+
+def beyond_window(page: Page) -> int:
+    """By how many pixels the page is wider than its window."""
+    width = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    return int(width)
+
+
+@pytest.mark.parametrize(("scheme", "width"), SIZES)
+def test_the_overview_is_whole_and_accessible(console: Console, work: Tenant, scheme: str, width: int) -> None:
+    page = enter(console, scheme, width).page
+    for name in ("Throughput", "Failure rate", "Dead letters", "Oldest wait", "Waiting", "Slots used"):
+        tile = page.locator(".console-tile").filter(has=page.get_by_text(name, exact=True))
+        expect(tile.locator("svg.console-spark")).to_be_visible()
+    expect(page.locator("svg.console-strip rect")).to_have_count(60)
+    # What comes after the frame has come.
+    expect(page.get_by_role("heading", name="Share against entitlement")).to_be_visible()
+    expect(page.locator(".console-heat-kind").filter(has_text="noop")).to_be_visible()
+    assert find_violations(page) == []
+    assert beyond_window(page) <= 1
+
+
+def test_charts_are_updated_in_place(console: Console, work: Tenant) -> None:
+    page = enter(console, "light", 1440).page
+    summary = page.locator('[data-chart-summary="ended"]')
+    expect(summary).to_contain_text("completed")
+    before = summary.inner_text()
+    page.evaluate("document.querySelector('canvas[data-chart=ended]').dataset.planted = 'here'")
+    wait_for(submit(work, "noop")[0], "completed")
+    expect(summary).not_to_have_text(before, timeout=20_000)
+    # The same element, drawn anew; its words say what it shows.
+    canvas = page.locator('canvas[data-chart="ended"]')
+    assert canvas.get_attribute("data-planted") == "here"
+    expect(canvas).to_have_attribute("aria-label", summary.inner_text())
+    drawn = page.evaluate(
+        "Chart.getChart(document.querySelector('[data-chart=ended]')).data.datasets[0].data.reduce((a, b) => a + b)"
+    )
+    assert drawn >= 2
+
+
+def test_the_numbers_behind_the_charts_are_reached_by_the_keyboard(console: Console, work: Tenant) -> None:
+    page = enter(console, "dark", 1440).page
+    link = page.get_by_role("link", name="Show as a table")
+    link.focus()
+    page.keyboard.press("Enter")
+    table = page.locator("table.console-minutes")
+    expect(table.locator("tbody tr")).to_have_count(60)
+    assert "view=table" in page.url
+    assert find_violations(page) == []
+    page.locator("#overview").get_by_role("navigation").get_by_role("link").nth(1).click()
+    assert "queue=" in page.url
+    assert "view=table" in page.url
+
+
+@pytest.mark.parametrize(("scheme", "width"), SIZES)
+def test_queues_workers_and_what_is_not_there_yet(console: Console, work: Tenant, scheme: str, width: int) -> None:
+    enter(console, scheme, width)
+    with all_tenants():
+        queue, worker = Queue.objects.get(name="workflow_team").pk, Worker.objects.latest("id").pk
+    for path, words in (
+        ("/admin/scheduling/queue/", "Empty in"),
+        (f"/admin/scheduling/queue/{queue}/change/", "Now"),
+        ("/admin/scheduling/worker/", "Last heartbeat"),
+        (f"/admin/scheduling/worker/{worker}/change/", "Runs now"),
+        ("/admin/alerts/", "Not yet"),
+        ("/admin/compliance/", "Not yet"),
+    ):
+        console.open(path)
+        expect(console.page.locator("main")).to_contain_text(words)
+        assert find_violations(console.page) == [], path
+        assert beyond_window(console.page) <= 1, path
+        assert console.faults == [], path
+
+
+def test_a_queue_is_paused_and_its_list_says_why_and_until_when(console: Console, work: Tenant) -> None:
+    page = enter(console, "light", 1440).page
+    with all_tenants():
+        queue = Queue.objects.get(name="dataset")
+    console.open(f"/admin/scheduling/queue/{queue.pk}/change/")
+    form = page.locator("form[data-act=pause]")
+    form.get_by_label("Reason to Pause").fill("disk is full")
+    form.locator("input[name=until]").fill("2099-01-31T09:30")
+    form.get_by_role("button").click()
+    try:
+        expect(page.get_by_text("Nothing is dispatched from")).to_be_visible()
+        console.open("/admin/scheduling/queue/")
+        row = page.get_by_role("row").filter(has_text="dataset")
+        expect(row).to_contain_text("disk is full")
+        expect(row).to_contain_text("2099-01-31 09:30")
+    finally:
+        console.open(f"/admin/scheduling/queue/{queue.pk}/change/")
+        page.locator("form[data-act=resume]").get_by_label("Reason to Resume").fill("there is room again")
+        page.locator("form[data-act=resume]").get_by_role("button").click()
+    expect(page.get_by_text("is dispatched from again")).to_be_visible()

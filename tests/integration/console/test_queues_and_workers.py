@@ -1,0 +1,181 @@
+"""The pages of queues and workers: numbers of rollups and gauges, stops with their ends, and what a worker runs."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from scheduling.models import LiveExecution, Queue, QueueGauge, SchedulingEntity, Worker
+from scheduling.selectors.queue_lines import QueueLine, read_queue_lines
+from scheduling.services.gauges import sample_gauges
+from scheduling.services.pauses import drain_queue, pause_queue
+from scheduling.services.standings import measure_queues
+from tenants.context import all_tenants
+from tenants.ids import uuid7
+from tenants.models import Tenant
+from tests.integration.console.acts import Console
+from tests.integration.console.conftest import Work
+from tests.integration.console.test_overview import JOB_TABLES
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
+QUEUES, WORKERS = "admin:scheduling_queue_changelist", "admin:scheduling_worker_changelist"
+
+
+def text_of(html: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
+
+
+def demand(tenant: Tenant, queue: Queue, waiting: int) -> None:
+    with all_tenants():
+        SchedulingEntity.objects.update_or_create(tenant=tenant, queue=queue, defaults={"waiting": waiting})
+
+
+def run(work: Work, worker: Worker, queue: Queue, seconds: float = 5) -> LiveExecution:
+    """An execution that the worker has begun."""
+    with all_tenants():
+        now = timezone.now()
+        return LiveExecution.objects.create(
+            id=uuid7(),
+            tenant=work.tenant,
+            job=work.waiting,
+            entity_id=1,
+            queue=queue,
+            pool=worker.pool,
+            kind="noop",
+            number=2,
+            token=uuid7(),
+            predicted_us=1,
+            weight_milli=1,
+            queue_weight_milli=1,
+            dispatched_at=now,
+            published_at=now,
+            started_at=now - timedelta(seconds=seconds),
+            worker_id=worker.pk,
+            lease_expires_at=now + timedelta(minutes=1),
+        )
+
+
+def line_of(queue: Queue) -> QueueLine:
+    with all_tenants():
+        return next(line for line in read_queue_lines() if line.queue == queue)
+
+
+def test_rates_come_from_what_ended_and_from_two_samples(acme_work: Work, live_worker: Worker) -> None:
+    queue = Queue.objects.get(name="workflow_team")
+    demand(acme_work.tenant, queue, 40)
+    measure_queues()
+    sample_gauges()
+    # Counting has begun within the window: what came before is not known.
+    assert line_of(queue).in_per_minute is None
+    with all_tenants():
+        row = QueueGauge.objects.get(queue=queue)
+        row.minute -= timedelta(minutes=11)
+        row.waiting = 10
+        row.save(force_insert=True)
+    line = line_of(queue)
+    # Thirty more wait, and one was given up: 31 came.
+    assert line.in_per_minute == pytest.approx(31 / line.minutes)
+    assert line.out_per_minute == pytest.approx(1 / line.minutes)
+    assert line.empty_in_seconds == pytest.approx(40 * line.minutes * 60, rel=0.01)
+    assert (line.capacity, line.utilisation) == (4, 0)
+
+
+def test_a_cap_and_the_slots_in_use_make_the_utilisation(acme_work: Work, live_worker: Worker) -> None:
+    queue = Queue.objects.get(name="workflow_team")
+    run(acme_work, live_worker, queue)
+    measure_queues()
+    sample_gauges()
+    assert line_of(queue).utilisation == pytest.approx(1 / 4)
+    with all_tenants():
+        Queue.objects.filter(pk=queue.pk).update(cap=2)
+    assert line_of(queue).utilisation == pytest.approx(1 / 2)
+
+
+def test_the_list_shows_depth_and_stops_with_their_ends(
+    console: Console, staff: User, acme_work: Work, live_worker: Worker
+) -> None:
+    busy, dataset = Queue.objects.get(name="workflow_team"), Queue.objects.get(name="dataset")
+    demand(acme_work.tenant, busy, 1_234)
+    with all_tenants():
+        pause_queue(queue=dataset, reason="disk is full", until=timezone.now() + timedelta(hours=1))
+        drain_queue(queue=busy, reason="it moves", until=None)
+    sample_gauges()
+    page = text_of(console(staff).get(reverse(QUEUES)).content.decode())
+    assert "1,234" in page
+    assert "“disk is full” until 20" in page
+    assert "draining “it moves”" in page
+    assert "Empty in" in page
+
+
+def test_neither_page_of_queues_asks_the_jobs(console: Console, staff: User, acme_work: Work) -> None:
+    sample_gauges()
+    client = console(staff)
+    queue = Queue.objects.get(name="workflow_team")
+    for url in (reverse(QUEUES), reverse("admin:scheduling_queue_change", args=[queue.pk])):
+        client.get(url)
+        with CaptureQueriesContext(connection) as queries:
+            assert client.get(url).status_code == 200
+        assert [query["sql"] for query in queries if JOB_TABLES.search(str(query["sql"]))] == []
+
+
+def test_a_queues_page_says_how_it_stands_and_what_stops_it(
+    console: Console, staff: User, acme_work: Work, live_worker: Worker
+) -> None:
+    queue = Queue.objects.get(name="workflow_team")
+    demand(acme_work.tenant, queue, 9)
+    with all_tenants():
+        pause_queue(queue=queue, reason="disk is full", until=None)
+    sample_gauges()
+    page = console(staff).get(reverse("admin:scheduling_queue_change", args=[queue.pk])).content.decode()
+    words = text_of(page)
+    assert "9 waiting" in words
+    assert "disk is full" in words
+    assert "Empty in" in words
+    # The acts stand below it as before.
+    assert 'data-act="resume"' in page
+
+
+def test_a_worker_shows_what_it_runs(console: Console, staff: User, acme_work: Work, live_worker: Worker) -> None:
+    run(acme_work, live_worker, Queue.objects.get(name="workflow_team"))
+    client = console(staff)
+    [listed] = client.get(reverse(WORKERS)).context["cl"].result_list
+    assert listed.running == 1
+    page = client.get(reverse("admin:scheduling_worker_change", args=[live_worker.pk])).content.decode()
+    assert reverse("admin:scheduling_job_change", args=[acme_work.waiting.pk]) in page
+    assert "Acme" in page
+    assert 'data-act="drain"' in page
+
+
+def test_an_idle_worker_says_what_will_stand_there(console: Console, staff: User, live_worker: Worker) -> None:
+    page = console(staff).get(reverse("admin:scheduling_worker_change", args=[live_worker.pk])).content.decode()
+    assert "It runs nothing" in page
+    assert console(staff).get(reverse("admin:scheduling_worker_change", args=["nonsense"])).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["admin:alerts", "admin:compliance"])
+def test_what_is_not_there_yet_says_so_and_what_to_use(console: Console, staff: User, name: str) -> None:
+    client = console(staff)
+    page = client.get(reverse(name)).content.decode()
+    assert "Not yet" in page
+    assert reverse(name) in client.get(reverse("admin:index")).content.decode()
+    links = re.findall(r'<dt><a class="console-link" href="([^"]+)"', page)
+    assert links
+    for link in links:
+        assert client.get(link).status_code == 200, link
+
+
+def test_a_member_is_led_to_no_page_that_it_may_not_see(console: Console, acme_user: User) -> None:
+    client = console(acme_user)
+    assert client.get(reverse("admin:alerts")).status_code == 403
+    page = client.get(reverse("admin:compliance")).content.decode()
+    links = re.findall(r'<dt><a class="console-link" href="([^"]+)"', page)
+    assert links
+    for link in links:
+        assert client.get(link).status_code == 200, link
