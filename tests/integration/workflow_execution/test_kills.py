@@ -123,7 +123,7 @@ def test_nothing_that_was_kept_is_done_again(
     kills = 0
     while True:
         started = begin(job, local)
-        # What ends at once is kept at once, so nobody knows how many steps there are; of the first two each run has some.
+        # What ends together is kept together, so nobody knows how many steps there are; two each run has.
         dies_at = chance.randint(1, 6 if kills >= 2 else 2)
         runtime = Dying(started, dies_at=dies_at, is_kept=chance.random() < 0.5)
         try:

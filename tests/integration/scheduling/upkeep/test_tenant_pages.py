@@ -27,7 +27,7 @@ OLD_HOURS = """
     UPDATE scheduling_tenant_minute SET minute = minute - interval '2 hours';
     UPDATE scheduling_queue_minute SET minute = minute - interval '2 hours';
     UPDATE scheduling_kind_hour SET hour = hour - interval '2 hours';
-    UPDATE scheduling_execution SET ended_at = ended_at - interval '2 hours'
+    UPDATE scheduling_execution SET started_at = started_at - interval '2 hours', ended_at = ended_at - interval '2 hours'
 """
 
 
@@ -81,7 +81,7 @@ def test_clean_work_is_walked_through_whole(work: None, name: str) -> None:
             "1",
         ),
         ("verify_counters", "UPDATE scheduling_tenant_capacity SET in_flight = in_flight + 1", "in flight by tenant"),
-        ("verify_rollups", "UPDATE scheduling_tenant_minute SET completed = completed + 7", "tenant-minute"),
+        ("verify_rollups", "UPDATE scheduling_tenant_minute SET completed = completed + 7", "tenant-minute of"),
     ],
 )
 def test_the_fault_of_each_tenant_is_told_once(

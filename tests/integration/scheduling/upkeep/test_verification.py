@@ -77,6 +77,7 @@ def test_rollups_are_recounted_by_beat(work: None) -> None:
         ("scheduling_tenant_minute", "minute"),
         ("scheduling_queue_minute", "minute"),
         ("scheduling_kind_hour", "hour"),
+        ("scheduling_execution", "started_at"),
         ("scheduling_execution", "ended_at"),
     ):
         execute(f"UPDATE {table} SET {column} = {column} - interval '2 hours'")
