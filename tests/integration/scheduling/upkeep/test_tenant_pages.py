@@ -27,7 +27,8 @@ OLD_HOURS = """
     UPDATE scheduling_tenant_minute SET minute = minute - interval '2 hours';
     UPDATE scheduling_queue_minute SET minute = minute - interval '2 hours';
     UPDATE scheduling_kind_hour SET hour = hour - interval '2 hours';
-    UPDATE scheduling_execution SET started_at = started_at - interval '2 hours', ended_at = ended_at - interval '2 hours'
+    UPDATE scheduling_execution
+        SET started_at = started_at - interval '2 hours', ended_at = ended_at - interval '2 hours'
 """
 
 
