@@ -19,6 +19,8 @@ from celery import current_app
 from django.conf import settings
 from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from scheduling.conf import CANARY_TASK, EXECUTE_TASK, RUN_UPKEEP_TASK, UPKEEP_QUEUE
 from scheduling.exceptions import BrokerUnavailableError
@@ -30,6 +32,8 @@ LATE_WAKE_KEPT_SECONDS = 10
 # Tokens of messages whose work is done and whose settlement is under way.
 ENDING_KEY = "jobsplatform:dispatch:ending"
 MOST_ENDINGS = 1_000
+# The job's slot waits meanwhile.
+ANNOUNCE_TIMEOUT_SECONDS = 0.05
 # Gone after the broker came back empty; its absence says that every message is lost.
 EPOCH_KEY = "jobsplatform:broker:epoch"
 CONNECT_TIMEOUT_SECONDS = 0.5
@@ -65,6 +69,17 @@ class _Availability:
 
 
 _availability = _Availability()
+
+
+@cache
+def _impatient_client() -> redis.Redis:
+    """For what is worth less than a moment's waiting."""
+    return redis.Redis.from_url(
+        settings.REDIS_URL,
+        socket_connect_timeout=ANNOUNCE_TIMEOUT_SECONDS,
+        socket_timeout=ANNOUNCE_TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
 
 
 @cache
@@ -191,7 +206,7 @@ def announce_ending(token: UUID) -> None:
     if _availability.is_away():
         return
     try:
-        with _client().pipeline(transaction=False) as pipe:
+        with _impatient_client().pipeline(transaction=False) as pipe:
             pipe.rpush(ENDING_KEY, token.bytes)
             pipe.ltrim(ENDING_KEY, -MOST_ENDINGS, -1)
             pipe.lpush(WAKE_KEY, 1)

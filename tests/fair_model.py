@@ -104,7 +104,7 @@ class Running:
 @dataclass(eq=False)
 class Model:
     """A pool. ``tenants`` may be shared with the models of other pools: their caps span them. ``ending`` are messages
-    whose work is done: they hold no slot, and all else of what runs.
+    whose work is done: they hold no slot, unless who has them could have no other, and all else of what runs.
     """
 
     slots: int
@@ -141,7 +141,13 @@ class Model:
     @property
     def free(self) -> int:
         """Slots that no message holds."""
-        return max(0, self.slots - len({run.message for run in self.running.values()} - self.ending))
+        held = {run.message for run in self.running.values() if run.message not in self.ending or self.is_bound(run)}
+        return max(0, self.slots - len(held))
+
+    def is_bound(self, run: Running) -> bool:
+        """Whether a cap, or what is reserved, keeps others of its tenant or queue waiting for this one's settlement."""
+        is_at_cap = run.tenant.in_flight >= run.tenant.cap or run.queue.in_flight >= run.queue.cap
+        return is_at_cap or self.reserved > 0
 
     def tick(self, limit: int | None = None) -> list[UUID]:
         """Fold what happened, pick (at most ``limit`` jobs), and take the picks: their jobs in order.

@@ -48,9 +48,17 @@ def save_checkpoint(
             effects()
 
 
-def save_progress(*, tenant_id: UUID, job_id: UUID, fence: int, progress: Progress) -> None:
-    """Show how far the job is. Raises FenceLostError when the job is not ours any more."""
+def save_progress(
+    *, tenant_id: UUID, job_id: UUID, fence: int, progress: Progress, patience_ms: int | None = None
+) -> None:
+    """Show how far the job is. Raises FenceLostError when the job is not ours any more.
+
+    With ``patience_ms`` it waits no longer for whoever has the job's row, and raises OperationalError.
+    """
     with tenant_context(tenant_id):
+        if patience_ms is not None:
+            with prepared_cursor() as cursor:
+                cursor.execute("SELECT set_config('lock_timeout', %s, true)", [str(patience_ms)])
         _update_under_fence(_PROGRESS, [progress.current, progress.total, progress.message, job_id, fence])
 
 

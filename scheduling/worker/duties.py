@@ -96,13 +96,19 @@ class DutyRoster:
         self._due_at = dict.fromkeys(duties, 0.0)
 
     def run_due(self, is_woken: Callable[[], bool]) -> None:
-        """Do what is due, as long as nobody has woken the dispatcher meanwhile; connection errors are the caller's."""
+        """Do what is due; once somebody has woken the dispatcher, only what has waited for long.
+
+        Connection errors are the caller's.
+        """
+        has_been_woken = False
         for duty, due_at in self._due_at.items():
             now = time.monotonic()
             if now < due_at:
                 continue
-            if now < due_at + MOST_DELAY * duty.interval_seconds() and is_woken():
-                return
+            if now < due_at + MOST_DELAY * duty.interval_seconds():
+                has_been_woken = has_been_woken or is_woken()
+                if has_been_woken:
+                    continue
             self._run(duty, now)
 
     def _run(self, duty: Duty, now: float) -> None:

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
@@ -19,7 +20,7 @@ from scheduling.broker import announce_ending
 from scheduling.conf import MERGE_BELOW_US
 from scheduling.services.execution import StartedExecution, announce_start, start_executions
 from scheduling.worker.connections import check_connection, drop_open_transaction, persistently
-from scheduling.worker.control_block import Cause, Seat
+from scheduling.worker.control_block import Seat
 from scheduling.worker.performing import see_through
 from scheduling.worker.registration import LocalWorker
 from scheduling.worker.settling import settle
@@ -32,6 +33,19 @@ START_PATIENCE_SECONDS = 5.0
 EXIT_SPOILED = 1
 # What is shorter costs about as much as the tick that an announcement asks for.
 ANNOUNCED_SECONDS = MERGE_BELOW_US / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """That a message's work is done, so that the dispatcher looks who comes next while it is settled."""
+
+    worker: LocalWorker
+    token: UUID
+
+    def make(self, *, after_seconds: float) -> None:
+        """Tell it, unless it was so little work, or nobody comes here any more."""
+        if after_seconds >= ANNOUNCED_SECONDS and not self.worker.block.is_stopping:
+            announce_ending(self.token)
 
 
 def execute(*, execution_ids: Sequence[UUID], token: UUID, child_index: int, worker: LocalWorker) -> None:
@@ -65,8 +79,8 @@ def run(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID, seat: S
         return False
     seat.note_started({one.execution_id: one.fence for one in started})
     if len(execution_ids) == 1:
-        return run_alone(started[0], token, seat)
-    return run_merged(Turns(started, seat, start_seconds=time.monotonic() - asked), token)
+        return run_alone(started[0], seat, Announcement(worker, token))
+    return run_merged(Turns(started, seat, start_seconds=time.monotonic() - asked), Announcement(worker, token))
 
 
 def start(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID) -> list[StartedExecution]:
@@ -77,7 +91,7 @@ def start(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID) -> li
     )
 
 
-def run_alone(started: StartedExecution, token: UUID, seat: Seat) -> bool:
+def run_alone(started: StartedExecution, seat: Seat, announcement: Announcement) -> bool:
     """The message is one execution; whether its processor left a transaction open."""
     announce_start(started)
     began = time.monotonic()
@@ -85,14 +99,14 @@ def run_alone(started: StartedExecution, token: UUID, seat: Seat) -> bool:
         work = see_through(started, seat, span)
         # Settling takes a moment; what effects take, nobody knows.
         if work.verdict.settlement is not None and work.verdict.effects is None and not work.is_spoiled:
-            announce_end(token, seat, seconds=time.monotonic() - began)
+            announcement.make(after_seconds=time.monotonic() - began)
         settle(work.verdict, started)
         # What the effects of the settlement logged, or what a database that was away did not take.
         work.log.flush()
     return work.is_spoiled
 
 
-def run_merged(turns: Turns, token: UUID) -> bool:
+def run_merged(turns: Turns, announcement: Announcement) -> bool:
     """Small jobs, one after another; whether a processor left a transaction open, which ends the message."""
     is_spoiled = False
     try:
@@ -109,15 +123,9 @@ def run_merged(turns: Turns, token: UUID) -> bool:
         turns.finish()
         raise
     if not is_spoiled:
-        announce_end(token, turns.seat, seconds=turns.elapsed_seconds)
+        announcement.make(after_seconds=turns.elapsed_seconds)
     turns.finish()
     return is_spoiled
-
-
-def announce_end(token: UUID, seat: Seat, *, seconds: float) -> None:
-    """Have the dispatcher look who comes next while a message is settled, unless nobody comes here any more."""
-    if seconds >= ANNOUNCED_SECONDS and seat.interruption() is not Cause.SHUTDOWN:
-        announce_ending(token)
 
 
 @contextmanager

@@ -51,10 +51,12 @@ class JobLogWriter:
         self._writing = threading.Lock()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
-        self._also: Callable[[], None] | None = None
+        self._also: Callable[[], bool] | None = None
 
-    def also_write(self, write: Callable[[], None]) -> None:
-        """Have the thread call ``write`` once a second too; it may raise what a database that is away raises."""
+    def also_write(self, write: Callable[[], bool]) -> None:
+        """Have the thread call ``write`` once a second too: it says whether there was something to write, and may raise
+        what a database that is away raises.
+        """
         self._also = write
 
     def write_later(self) -> None:
@@ -90,11 +92,15 @@ class JobLogWriter:
         finally:
             self._writing.release()
 
-    def end(self) -> None:
-        """The processor is done: stop the thread and write the rest."""
+    def end_thread(self) -> None:
+        """From now on nobody writes but who asks for it."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join(END_SECONDS)
+
+    def end(self) -> None:
+        """The processor is done: stop the thread and write the rest."""
+        self.end_thread()
         self.flush(wait_seconds=END_SECONDS)
 
     def _start_thread(self) -> None:
@@ -143,23 +149,22 @@ class JobLogWriter:
     def _write_each_second(self) -> None:
         try:
             while not self._ended.wait(FLUSH_SECONDS):
-                self._write_also()
-                if self._waiting_since:
-                    self.flush(wait_seconds=FLUSH_SECONDS)
-                else:
+                is_idle = not self._waiting_since
+                self.flush(wait_seconds=FLUSH_SECONDS)
+                # Afterwards: it may wait for the job's row.
+                if not self._write_also() and is_idle:
                     connection.close()
         finally:
             connection.close()
 
-    def _write_also(self) -> None:
-        if self._also is None:
-            return
+    def _write_also(self) -> bool:
         try:
-            self._also()
+            return self._also is not None and self._also()
         except CONNECTION_ERRORS:
             connection.close()
         except Exception:
             logger.exception("job_log.progress_not_written")
+        return False
 
 
 def _overflow_line(count: int) -> LogLine:

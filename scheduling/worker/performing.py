@@ -16,11 +16,12 @@ from scheduling.retry import RetryPolicy, plain_delay_seconds
 from scheduling.services import verdicts
 from scheduling.services.execution import StartedExecution
 from scheduling.services.settlement import Settlement
-from scheduling.worker import memory, policy, reuse
+from scheduling.worker import memory, policy
 from scheduling.worker.connections import CONNECTION_ERRORS, drop_open_transaction, is_connection_lost
 from scheduling.worker.control_block import Seat
 from scheduling.worker.job_log import JobLogWriter
 from scheduling.worker.log_capture import capturing
+from scheduling.worker.reuse import Reuse
 from scheduling.worker.runtime import ExecutionRuntime
 from tenants.selectors.settings import settings_of
 
@@ -156,9 +157,10 @@ def _answer(
     retries: RetryPolicy,
 ) -> Settlement:
     """Ask the processor, and ask it again about its own error."""
+    reuse = Reuse(type(processor), context)
     try:
-        answer = reuse.process(processor, context)
-        return policy.settlement_of(answer, started, retries)
+        answer = reuse.find() or processor.process(context)
+        return reuse.kept(policy.settlement_of(answer, started, retries))
     except (Interrupted, SystemExit, KeyboardInterrupt):
         # The last two end the process; the parent settles it as a crash.
         raise

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from uuid import UUID
 
-from scheduling.processors.base import Complete, JobContext, Outcome, TaskProcessor
+from scheduling.processors.base import Complete, JobContext, TaskProcessor
 from scheduling.services.kept_results import find_result, keep_result, key_of
+from scheduling.services.settlement import Settlement
 
 
-def process(processor: TaskProcessor, context: JobContext) -> Outcome | Mapping[str, Any] | None:
-    """What the processor answers, or has answered to an equal job; its answer is kept if the job completes."""
-    kind = type(processor)
-    if not kind.result_kept_seconds:
-        return processor.process(context)
-    key = key_of(kind, tenant_id=context.tenant_id, payload=context.payload, settings=context.settings)
-    # Who has begun goes on: what it has stored so far may be of a part of its work.
-    found = None if context.state else find_result(tenant_id=context.tenant_id, key=key)
-    if found is not None:
+class Reuse:
+    """One job of a kind whose results may be reused, or of one whose may not."""
+
+    def __init__(self, kind: type[TaskProcessor], context: JobContext) -> None:
+        self._kind = kind
+        self._context = context
+        self._key: UUID | None = None
+
+    def find(self) -> Complete | None:
+        """What an equal job has answered; None where this one has to work."""
+        context = self._context
+        if not self._kind.result_kept_seconds:
+            return None
+        self._key = key_of(self._kind, tenant_id=context.tenant_id, payload=context.payload, settings=context.settings)
+        # Who has begun goes on: what it has stored so far may be of a part of its work.
+        found = None if context.state else find_result(tenant_id=context.tenant_id, key=self._key)
+        if found is None:
+            return None
+        self._key = None
         context.log("result_reused", job=str(found.job_id))
         return Complete(found.result)
-    answer = processor.process(context)
-    context.in_settlement(partial(keep_result, kind, key=key, job_id=context.job_id))
-    return answer
+
+    def kept(self, settlement: Settlement) -> Settlement:
+        """The settlement of the job's own answer, which from then on answers others if it completes the job."""
+        if self._key is not None:
+            self._context.in_settlement(partial(keep_result, self._kind, key=self._key, job_id=self._context.job_id))
+        return settlement

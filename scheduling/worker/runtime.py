@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, replace
+
+from django.db import connection
 
 from scheduling.conf import MAX_PAYLOAD_BYTES
 from scheduling.exceptions import FenceLostError
@@ -38,6 +39,8 @@ from tenants.context import tenant_context
 
 # No report waits longer than this to be seen.
 PROGRESS_SECONDS = 1.0
+# How long the log's thread waits for the job's row before it tries again a second later.
+LATE_PATIENCE_MS = 200
 
 
 class ExecutionRuntime:
@@ -81,7 +84,8 @@ class ExecutionRuntime:
         progress = Progress.of(current, total, message)
         with self._progress_guard:
             self._unsaved_progress = progress
-        if time.monotonic() >= self._progress_due_at:
+        # What a transaction of the job's own writes nobody sees, and is gone if that is rolled back.
+        if time.monotonic() >= self._progress_due_at and not connection.in_atomic_block:
             self._under_fence(self._write_progress)
         else:
             self._log.write_later()
@@ -121,6 +125,8 @@ class ExecutionRuntime:
 
     def with_progress(self, settlement: Settlement) -> Settlement:
         """The settlement with the last report, if nobody has written that."""
+        # So that the thread has none in its hands.
+        self._log.end_thread()
         progress = self._take_progress()
         return settlement if progress is None else replace(settlement, progress=progress)
 
@@ -147,42 +153,47 @@ class ExecutionRuntime:
             self._progress_due_at = time.monotonic() + PROGRESS_SECONDS
         return progress
 
-    def _write_progress(self) -> None:
+    def _write_progress(self, *, patience_ms: int | None = None) -> bool:
+        """Whether there was something to write."""
         # One at a time, so that none overtakes the one before. Nobody waits for the other thread: that may wait for the
         # job's row, which a transaction of this one may hold.
         if not self._progress_writing.acquire(blocking=False):
-            return
+            return True
         try:
-            self._write_taken(self._take_progress())
+            return self._write_taken(self._take_progress(), patience_ms)
         finally:
             self._progress_writing.release()
 
-    def _write_taken(self, progress: Progress | None) -> None:
+    def _write_taken(self, progress: Progress | None, patience_ms: int | None) -> bool:
         if progress is None:
-            return
+            return False
         try:
             save_progress(
                 tenant_id=self._started.tenant_id,
                 job_id=self._started.job_id,
                 fence=self._started.fence,
                 progress=progress,
+                patience_ms=patience_ms,
             )
         except CONNECTION_ERRORS:
             with self._progress_guard:
                 self._unsaved_progress = self._unsaved_progress or progress
             raise
+        return True
 
-    def _write_progress_late(self) -> None:
-        # The job's own thread learns at its next safe point that the job is not its own any more.
-        with suppress(FenceLostError):
-            self._write_progress()
+    def _write_progress_late(self) -> bool:
+        try:
+            return self._write_progress(patience_ms=LATE_PATIENCE_MS)
+        except FenceLostError:
+            # The job's own thread learns at its next safe point that the job is not its own any more.
+            return False
 
     def _stop_if_asked(self) -> None:
         cause = self._seat.interruption()
         if cause is not None:
             raise Interrupted(cause.value)
 
-    def _under_fence(self, write: Callable[[], None]) -> None:
+    def _under_fence(self, write: Callable[[], object]) -> None:
         try:
             write()
         except FenceLostError as error:

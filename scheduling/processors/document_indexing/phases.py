@@ -41,8 +41,9 @@ class Phases:
     def tell(self) -> None:
         """Effect: all that was entered since the last time."""
         now = time.monotonic()
-        untold, self._untold, self._told_at = self._untold, [], now
+        untold, self._untold = self._untold, []
         if untold:
+            self._told_at = now
             repository.enter_phases(self._source, [(status, now - at) for status, at in untold])
 
     def _take_over(self) -> None:

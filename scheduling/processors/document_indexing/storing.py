@@ -48,10 +48,10 @@ class PassageStore:
             self._context.log("resumed", chunks_done=self._source.chunks_done, of=len(self._passages))
             self._context.checkpoint(self.state, lambda: repository.resume_chunks(self._source))
             self._done = self._source.chunks_done
-        elif len(self._passages) > BATCH_CHUNKS:
+        elif len(self._passages) > BATCH_CHUNKS or get_embedder().dependency:
             self._checkpoint(self._begin)
         else:
-            # One batch is all: nothing would be seen between its beginning and its end.
+            # One batch is all, and embedded here: nothing would be seen between its beginning and its end.
             self._put_off = self._begin
         return range(self._done, len(self._passages), BATCH_CHUNKS)
 

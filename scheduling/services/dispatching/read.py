@@ -21,7 +21,8 @@ UNCAPPED = 1 << 31
 MERGING = MergeRule(MERGE_BELOW_US, MAX_MESSAGE_JOBS, int(MESSAGE_SECONDS * 1_000_000))
 
 # A pool that is paused or drained has no slots. A draining worker's slots count neither as there nor as used. Of its
-# queues there may be none.
+# queues there may be none. A message that is being settled holds no slot, unless somebody whose job it is can have no
+# other until then: its tenant or its queue is at its cap, or slots are kept for who has fewest.
 _POOL = """
 SELECT
     (SELECT coalesce(sum(w.slots), 0) FROM scheduling_worker w
@@ -32,7 +33,13 @@ SELECT
     (SELECT count(DISTINCT l.message_id)
      FROM scheduling_execution_live l LEFT JOIN scheduling_worker w ON w.id = l.worker_id
      WHERE l.pool_id = %(pool_id)s AND w.status IS DISTINCT FROM 'draining'
-       AND NOT (l.started_at IS NOT NULL AND l.token = ANY(%(ending)s::uuid[]))),
+       AND NOT (l.started_at IS NOT NULL AND l.token = ANY(%(ending)s::uuid[])
+           AND coalesce(plan.reserved_slots, 0) = 0
+           AND NOT EXISTS (SELECT FROM scheduling_tenant_capacity c
+               JOIN tenants_tenant t ON t.id = c.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
+               WHERE c.tenant_id = l.tenant_id AND c.in_flight >= coalesce(t.max_concurrency, p.max_concurrency))
+           AND NOT EXISTS (SELECT FROM scheduling_queue f WHERE f.id = l.queue_id AND f.cap <= (
+               SELECT count(DISTINCT o.message_id) FROM scheduling_execution_live o WHERE o.queue_id = f.id)))),
     plan.strategy, coalesce(plan.reserved_slots, 0),
     CASE WHEN plan.strategy = 'time_slice' THEN plan.granularity_seconds END,
     (SELECT virtual_time FROM scheduling_pool_clock WHERE pool_id = %(pool_id)s),
@@ -132,7 +139,7 @@ def read_pool(
     told by no order, so where slots are reserved as many are read as a tick ever does, and
     where ``is_wide`` is asked for, since of some nothing can be taken. ``freed``
     slots count as free that are not: what would be picked if they were. Those of messages with a token of ``ending``
-    are: their work is done.
+    are, their work is done, but where a cap or the reserve keeps whoever had them from having them again.
     """
     has, queues = _read_pool(pool_id, ending)
     free = has.slots - has.in_flight + freed

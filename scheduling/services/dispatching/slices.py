@@ -103,7 +103,8 @@ def _choose(pool_id: int) -> Sequence[UUID]:
     reading = replace(reading, share=share)
     # Jobs that may not start are no reason: of whom they hide the rest, no more is read than was seen.
     rows = read_rows(rows_wanted(reading), slice_us=reading.slice_us).rows
-    free = reading.slots - reading.in_flight
+    # While one is settled, another may be on its way to its slot.
+    free = max(0, reading.slots - reading.in_flight)
     return choose_yields(reading.share, ReadSupply(rows), running, free=free)
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from scheduling.lifecycle import JobState
-from scheduling.processors.document_indexing import phases
+from scheduling.processors.base import Dependency
+from scheduling.processors.document_indexing import phases, processor, storing
 from scheduling.processors.retrieval import repository
-from scheduling.processors.retrieval.models import Dataset
+from scheduling.processors.retrieval.embedding import RateLimitedError, get_embedder
+from scheduling.processors.retrieval.models import Dataset, Document
+from tenants.context import all_tenants
 from tests.integration.document_indexing.conftest import Hands, upload
 from tests.integration.document_indexing.test_indexing import SENTENCES, document_of, positions_of
 
@@ -35,17 +40,48 @@ def test_phases_are_told_as_they_come_or_with_the_next_where_nobody_could_see_th
     assert times == sorted(times)
 
 
+def fail(*_: object) -> None:
+    raise RuntimeError("not now")
+
+
 def test_a_small_document_is_begun_and_stored_in_one_transaction(
     dataset: Dataset, hands: Hands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken = upload(dataset, queues_txt=SENTENCES.encode())
-
-    def fail(*_: object) -> None:
-        raise RuntimeError("not now")
-
     with monkeypatch.context() as patched:
         patched.setattr(phases, "SHORT_SECONDS", 3_600.0)
         patched.setattr(repository, "append_chunks", fail)
         job = hands.run(taken.files[0].document.job_id)
     document = document_of(taken)
     assert (job.state, positions_of(document), document.passages_digest) == (JobState.RETRYABLE, [], "")
+
+
+def test_a_document_that_waits_for_an_endpoint_says_that_it_is_indexed(
+    dataset: Dataset, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Busy:
+        name, dependency = get_embedder().name, Dependency("embeddings")
+
+        def embed(self, texts: object) -> object:
+            raise RateLimitedError("busy", seconds=7)
+
+    monkeypatch.setattr(storing, "get_embedder", Busy)
+    taken = upload(dataset, queues_txt=SENTENCES.encode())
+    job = hands.run(taken.files[0].document.job_id)
+    document = document_of(taken)
+    assert (job.state, document.shown_status, positions_of(document)) == (JobState.SCHEDULED, "indexing", [])
+
+
+def test_a_document_is_parsed_as_soon_as_its_page_is_there(
+    dataset: Dataset, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[float] = []
+    monkeypatch.setattr(repository, "enter_phases", lambda source, all_: told.extend(seconds for _, seconds in all_))
+    monkeypatch.setattr(phases, "SHORT_SECONDS", 3_600.0)
+    taken = upload(dataset, queues_txt=SENTENCES.encode())
+    with all_tenants():
+        Document.objects.update(is_fetch_due=True)
+    monkeypatch.setattr(processor, "fetch_content", lambda context, source: replace(source, is_fetch_due=False))
+    monkeypatch.setattr(processor, "prepare_passages", fail)
+    hands.run(taken.files[0].document.job_id)
+    assert len(told) == 1

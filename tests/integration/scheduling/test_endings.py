@@ -9,7 +9,7 @@ import pytest
 
 from scheduling import broker
 from scheduling.lifecycle import JobState
-from scheduling.models import Job, LiveExecution, Worker, WorkerPool
+from scheduling.models import CFSPlan, Job, LiveExecution, Queue, QueueClock, Worker, WorkerPool
 from scheduling.services import verdicts
 from scheduling.services.counters import verify_counters
 from scheduling.services.dispatching import run_tick
@@ -63,6 +63,51 @@ def test_the_slot_of_what_is_being_settled_is_as_good_as_free(
     assert states([first, second, third]) == [JobState.COMPLETED, JobState.DISPATCHED, JobState.AVAILABLE]
     assert verify_counters() == []
     assert verify_ledger().is_balanced
+
+
+def test_whoever_is_at_its_cap_has_its_own_slot_again(
+    acme: Tenant, globex: Tenant, pool: WorkerPool, tick: Tick, start: Start
+) -> None:
+    """Its next job can be handed out only when the settlement is folded; the slot is not given away before."""
+    with all_tenants():
+        Tenant.objects.filter(pk=acme.pk).update(max_concurrency=1)
+    own = submit(acme, 2)
+    tick()
+    started = begin(start, own[0])
+    others = submit(globex, 2)
+    assert run_tick(pool.pk, ending=[live_of(own[0]).token]).dispatched == 0
+    with all_tenants():
+        # The other, which has a queue of its own, has had more, so that its turn comes later.
+        assert own[0].queue_id != others[0].queue_id
+        QueueClock.objects.filter(queue_id=others[0].queue_id).update(vruntime=10**15)
+    settle([verdicts.completed(started.execution_id, started.fence, None)])
+    assert run_tick(pool.pk).dispatched == 1
+    assert states([*own, *others]) == ["completed", "dispatched", "available", "available"]
+
+
+def test_a_queue_at_its_cap_has_its_own_slot_again(acme: Tenant, pool: WorkerPool, tick: Tick, start: Start) -> None:
+    first, second = submit(acme, 2)
+    with all_tenants():
+        Queue.objects.filter(pk=first.queue_id).update(cap=1)
+    tick()
+    begin(start, first)
+    assert run_tick(pool.pk, ending=[live_of(first).token]).dispatched == 0
+    with all_tenants():
+        Queue.objects.filter(pk=first.queue_id).update(cap=2)
+    assert run_tick(pool.pk, ending=[live_of(first).token]).dispatched == 1
+    assert states([first, second]) == ["executing", "dispatched"]
+
+
+def test_where_slots_are_reserved_a_slot_is_free_when_it_is_settled(
+    acme: Tenant, pool: WorkerPool, tick: Tick, start: Start
+) -> None:
+    first, second = submit(acme, 2)
+    with all_tenants():
+        CFSPlan.objects.filter(is_active=True).update(reserved_slots=1)
+    tick()
+    begin(start, first)
+    assert run_tick(pool.pk, ending=[live_of(first).token]).dispatched == 0
+    assert states([first, second]) == ["executing", "available"]
 
 
 def test_a_message_that_nobody_has_begun_is_not_ending_whatever_the_broker_says(

@@ -8,10 +8,11 @@ from uuid import UUID
 import pytest
 from django.db import transaction
 
-from scheduling.models import Job
+from scheduling.models import Job, LiveExecution
 from scheduling.processors.base import Interrupted, JobContext
 from scheduling.worker import execution
 from scheduling.worker.registration import LocalWorker
+from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import submit
 from tests.integration.scheduling.worker.conftest import Run, raising
@@ -26,7 +27,13 @@ type Follow = Callable[..., None]
 def announced(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
     """The tokens that the worker announces; the settlement has not begun by then."""
     tokens: list[UUID] = []
-    monkeypatch.setattr(execution, "announce_ending", tokens.append)
+
+    def note(token: UUID) -> None:
+        with all_tenants():
+            assert LiveExecution.objects.filter(token=token, started_at__isnull=False).exists()
+        tokens.append(token)
+
+    monkeypatch.setattr(execution, "announce_ending", note)
     monkeypatch.setattr(execution, "ANNOUNCED_SECONDS", 0.0)
     return tokens
 

@@ -11,7 +11,7 @@ import pytest
 from django.db.models.functions import Now
 
 from scheduling.models import Job, JobLog, KeptResult
-from scheduling.processors.base import JobContext, Yielded
+from scheduling.processors.base import Complete, JobContext, Yielded
 from scheduling.services.kept_results import key_of
 from scheduling.services.retention.platform_rows import prune_platform_rows
 from tenants.context import all_tenants, tenant_context
@@ -111,6 +111,16 @@ def test_what_has_expired_or_whose_job_is_gone_is_computed_anew_and_kept_again(
 def test_only_what_completes_is_kept(acme: Tenant, run: Run, follow: Follow, answer: Callable[..., object]) -> None:
     follow(answer)
     run_one(run, acme, {"number": 1})
+    with all_tenants():
+        assert not KeptResult.objects.exists()
+
+
+def test_what_a_kind_answers_to_its_own_error_is_no_result_of_the_payload(
+    acme: Tenant, run: Run, follow: Follow
+) -> None:
+    follow(lambda context: {"text": "x" * 70_000}, lambda context, error: Complete({"cut": True}))
+    job = run_one(run, acme, {"number": 1})
+    assert (job.state, job.result) == ("completed", {"cut": True})
     with all_tenants():
         assert not KeptResult.objects.exists()
 

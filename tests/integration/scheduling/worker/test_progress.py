@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from django.db import OperationalError, transaction
 
-from scheduling.models import Job
+from scheduling.models import Job, JobLog
 from scheduling.processors.base import Interrupted, JobContext, Yielded
 from scheduling.worker import job_log, runtime
+from tenants.context import tenant_context
 from tenants.models import Tenant
 from tests.acceptance.processes import eventually
 from tests.integration.scheduling.acts import reload, submit
@@ -136,6 +137,42 @@ def test_a_database_that_is_away_loses_no_report(
     follow(process)
     (job,) = submit(acme, kind="scripted")
     assert progress_of(run(job)) == (1, 3, "on its way")
+
+
+def test_lines_are_written_while_a_report_waits_for_the_row(
+    acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_log, "FLUSH_SECONDS", 0.05)
+
+    def process(context: JobContext) -> None:
+        def effects() -> None:
+            context.report_progress(1, 3)
+            eventually(context.runtime._progress_writing.locked, what="the report waits")  # type: ignore[attr-defined]
+            context.log("seen")
+            eventually(lambda: read_elsewhere_log(job) == ["seen"], what="the line is seen")
+
+        context.checkpoint({}, effects)
+
+    (job,) = submit(acme, kind="scripted")
+    follow(process)
+    assert progress_of(run(job)) == (1, 3, "")
+
+
+def read_elsewhere_log(job: Job) -> list[str]:
+    """The job's lines as another connection sees them."""
+    seen: list[str] = []
+
+    def read() -> None:
+        from django.db import connection
+
+        with tenant_context(job.tenant_id):
+            seen.extend(JobLog.objects.filter(job_id=job.pk).values_list("message", flat=True))
+        connection.close()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    reader.join()
+    return seen
 
 
 def test_a_report_inside_a_transaction_does_not_wait_for_the_thread_that_waits_for_the_transaction(

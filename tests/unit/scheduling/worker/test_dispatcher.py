@@ -266,6 +266,8 @@ def test_a_wake_comes_before_a_duty_but_puts_it_off_by_half_its_interval_at_most
     worlds: list[World] = []
 
     duty = Duty("watch", lambda: 1.0, lambda: done.append(worlds[0].elapsed))
-    world = run(4.0, also=[duty], on_start=worlds.append, is_woken_again=lambda at: at >= 1.0)
+    # One that may wait for longer stands before it.
+    patient = Duty("patient", lambda: 100.0, lambda: None)
+    world = run(4.0, also=[patient, duty], on_start=worlds.append, is_woken_again=lambda at: at >= 1.0)
     assert world.times("tick") == [n * 0.25 for n in range(16)]
     assert done == [0.0, 1.5, 3.0]
