@@ -51,7 +51,8 @@ WITH looked AS (
             AND <has worker time> AS is_runnable,
         clock.virtual_time
     FROM unnest(%(ids)s::bigint[], %(deltas)s::int[], %(keys_deltas)s::int[]) AS n(id, delta, keys_delta)
-        JOIN scheduling_schedulingentity e ON e.id = n.id
+        -- By OFFSET these come first, also in a plan that was made while there was next to nothing else to choose from.
+        CROSS JOIN LATERAL (SELECT * FROM scheduling_schedulingentity o WHERE o.id = n.id OFFSET 0) e
         -- Not there yet for a queue that came without; the news are gone with this statement all the same.
         LEFT JOIN scheduling_queue_clock clock ON clock.queue_id = e.queue_id
         JOIN tenants_tenant t ON t.id = e.tenant_id
