@@ -5,7 +5,7 @@ Everything else is by OpenTelemetry's own variables: service name, sampler, head
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -22,6 +22,7 @@ from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from scheduling import tracing
+from tenants.prepared import watch_statements
 
 # Probes and scrapes come every few seconds and tell nothing.
 UNTRACED_PATHS = "health/live,health/ready,metrics"
@@ -38,6 +39,7 @@ def start_telemetry() -> None:
     DjangoInstrumentor().instrument(tracer_provider=provider, excluded_urls=UNTRACED_PATHS)
     PsycopgInstrumentor().instrument(tracer_provider=provider)
     RedisInstrumentor().instrument(tracer_provider=provider)
+    watch_statements(StatementTracer(provider).span)
     tracing.install(OpenTelemetryTracer(provider))
 
 
@@ -128,6 +130,23 @@ class OpenTelemetryTracer:
     def flush(self) -> None:
         """Send what is collected, before the process ends."""
         self._provider.force_flush(FLUSH_MS)
+
+
+class StatementTracer:
+    """Spans of statements that stay prepared, like those that the driver's instrumentation makes of all others."""
+
+    def __init__(self, provider: TracerProvider) -> None:
+        self._tracer = provider.get_tracer("jobsplatform")
+
+    def span(self, statement: str) -> AbstractContextManager[trace.Span]:
+        """A span for a statement, by its first word; values are no part of its text."""
+        text = statement.strip()
+        return self._tracer.start_as_current_span(
+            text.partition(" ")[0].strip() or "statement",
+            kind=SpanKind.CLIENT,
+            attributes={"db.system": "postgresql", "db.statement": text},
+            record_exception=False,
+        )
 
 
 class _OpenSpan:

@@ -7,8 +7,8 @@ own cursors write the values into the text, so that each text is a new one; here
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Self
 from weakref import WeakKeyDictionary
 
@@ -28,11 +28,28 @@ _MOST_STATEMENTS = 300
 _planned_at: WeakKeyDictionary[psycopg.Connection[Any], float] = WeakKeyDictionary()
 
 
+# Entered around each statement, with its text without values.
+type Watch = Callable[[str], AbstractContextManager[object]]
+_watch: Watch | None = None
+
+
+def watch_statements(watch: Watch | None) -> None:
+    """Tell ``watch`` of statements, which whoever watches the driver's own cursors does not see; None: nobody."""
+    global _watch  # noqa: PLW0603 - of this process
+    _watch = watch
+
+
 class _Cursor(psycopg.Cursor[Any]):
     """Keeps what runs for a few jobs, and has what runs for many planned for them."""
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Self:
         """Run a statement."""
+        if _watch is None:
+            return self._run(query, params, **options)
+        with _watch(str(query)):
+            return self._run(query, params, **options)
+
+    def _run(self, query: Any, params: Any, **options: Any) -> Self:
         values = params.values() if isinstance(params, Mapping) else params or ()
         if any(isinstance(value, list) and len(value) > MOST_VALUES for value in values):
             # With its values in the text it is planned for them, also where plans for any values are asked for.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -107,3 +109,19 @@ def test_what_runs_for_many_is_planned_for_them_though_plans_are_kept() -> None:
             cursor.execute("SELECT sum(n), %(text)s FROM unnest(%(numbers)s::bigint[]) AS for_many(n)", values)
             assert cursor.fetchone() == (sum(range(count)), "100 % it's")
     assert [runs for _, runs in _kept("AS for_many(n)")] == [1]
+
+
+def test_whoever_watches_is_told_of_each_statement_without_its_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    @contextmanager
+    def watch(statement: str) -> Iterator[None]:
+        told.append(statement)
+        yield
+
+    monkeypatch.setattr(prepared, "_watch", watch)
+    with transaction.atomic():
+        assert _ask(41) == 42
+        with prepared_cursor() as cursor:
+            cursor.execute("SELECT cardinality(%s::int[])", [list(range(100))])
+    assert told == [_ASK, "SELECT cardinality(%s::int[])"]
