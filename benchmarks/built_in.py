@@ -80,11 +80,8 @@ def measure(folder: Path) -> Outcome:
             " by a transaction of its own before the next begins. The platform's part is everything between a message"
             " and the end of its settlement that is neither the processor's computing nor its effects' writing: the"
             " start, fences, checkpoints, progress, logs and the settlement. That is the same for a document of any"
-            " size, so the demonstration's, which are of a page each, bear most of it; the folder that"
-            f" {DOCUMENTS_VARIABLE} names is what the target is asked of. Here that was what the Debian packages"
-            " `developers-reference`, `debian-faq` and `debian-reference` contain."
-            if len(shelves) > 1
-            else ""
+            " size, so the demonstration's, which are of a page each, bear most of it; where"
+            f" {DOCUMENTS_VARIABLE} names a folder, the target is asked of what that contains."
         ),
         reproduce=f"make bench-workloads {DOCUMENTS_VARIABLE}=FOLDER",
     )
