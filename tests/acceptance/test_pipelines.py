@@ -38,6 +38,8 @@ KILLS = int(os.environ.get("PIPELINE_KILLS", "2"))
 SEED = int(os.environ.get("PIPELINE_KILLS_SEED", "20261125"))
 RUN_SECONDS = 240.0
 ENTITIES, PARAGRAPHS = 6, 40
+# Of a run that is still at work when a worker learns, within a second, that it is cancelled.
+MANY_PARAGRAPHS = 800
 
 
 def job_of(run: PipelineRun) -> Job:
@@ -60,19 +62,20 @@ def example(name: str) -> dict[str, Any]:
     return read
 
 
-def paragraphs(entity: int) -> list[str]:
+def paragraphs(entity: int, count: int = PARAGRAPHS) -> list[str]:
     return [
         f"Paragraph {number} of text {entity} says what the scheduler does in case {number * 7_919 + entity}."
-        for number in range(PARAGRAPHS)
+        for number in range(count)
     ]
 
 
-def long_run(tenant: Tenant) -> PipelineRun:
-    """A run of some seconds: each paragraph is a chunk."""
+def long_run(tenant: Tenant, *, count: int = PARAGRAPHS) -> PipelineRun:
+    """A run of texts of ``count`` paragraphs, each a chunk."""
     name = f"long-{random.getrandbits(64):x}"
     create_dataset(tenant=tenant, name=name)
     sources = [
-        {"type": "text", "name": f"{entity}.txt", "text": "\n\n".join(paragraphs(entity))} for entity in range(ENTITIES)
+        {"type": "text", "name": f"{entity}.txt", "text": "\n\n".join(paragraphs(entity, count))}
+        for entity in range(ENTITIES)
     ]
     definition = {
         "datasource": {"sources": sources},
@@ -201,7 +204,7 @@ def kill_children(platform: Platform) -> None:
 
 
 def test_a_cancelled_run_stops_and_one_of_its_entities_is_tried_again(platform: Platform, acme: Tenant) -> None:
-    run = long_run(acme)
+    run = long_run(acme, count=MANY_PARAGRAPHS)
     eventually(lambda: chunks_of(run) > 0, within=RUN_SECONDS, what="some chunks are stored")
     with tenant_context(acme):
         cancel_job(job_id=run.job_id)
@@ -214,4 +217,4 @@ def test_a_cancelled_run_stops_and_one_of_its_entities_is_tried_again(platform: 
         job_id = retry_entity(entity_id=last.pk).job_id
         job = Job.objects.get(pk=job_id)
     wait_for(job, "completed", within=RUN_SECONDS)
-    assert (entities_of(run)[-1].shown_state, entities_of(run)[-1].chunks_done) == ("completed", PARAGRAPHS)
+    assert (entities_of(run)[-1].shown_state, entities_of(run)[-1].chunks_done) == ("completed", MANY_PARAGRAPHS)
