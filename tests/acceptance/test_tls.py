@@ -81,7 +81,8 @@ def test_jobs_run_with_every_connection_over_tls(servers: SecureServers, acme: T
         platform.make_whole()
         jobs = submit(acme, "noop", *[{}] * 10)
         wait_for_all(jobs)
-        assert len(executions_of(jobs[0])) == 1
+        # One may have waited behind others of its message for too long, and been handed back.
+        assert all(executions_of(job)[-1].outcome == "completed" for job in jobs)
     finally:
         platform.stop()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 from scheduling.processors.base import JobContext
@@ -20,7 +21,7 @@ class Phases:
         self._context = context
         self._source = source
         self._untold: list[tuple[DocumentStatus, float]] = []
-        self._told_at = 0.0
+        self._told_at = -math.inf
 
     def begin(self) -> None:
         """Take the document over; where nothing else comes before, it is parsed from now on."""
