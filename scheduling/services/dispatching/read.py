@@ -23,32 +23,44 @@ MERGING = MergeRule(MERGE_BELOW_US, MAX_MESSAGE_JOBS, int(MESSAGE_SECONDS * 1_00
 # A pool that is paused or drained has no slots. A draining worker's slots count neither as there nor as used. Of its
 # queues there may be none. A message that is being settled holds no slot, unless somebody whose job it is can have no
 # other until then: its tenant or its queue is at its cap, or slots are kept for who has fewest.
+# What is in flight is read once: the table is small but lives fast, so that each look meets what has gone. OFFSET keeps
+# a question about a tenant a probe of an index.
 _POOL = """
-SELECT
-    (SELECT coalesce(sum(w.slots), 0) FROM scheduling_worker w
-     WHERE w.pool_id = %(pool_id)s AND w.status = 'online'
-       AND w.heartbeat_at > now() - make_interval(secs => %(lease_seconds)s)
-       AND NOT EXISTS (SELECT FROM scheduling_workerpool p WHERE p.id = w.pool_id AND (p.is_paused OR EXISTS (
-           SELECT FROM scheduling_drain d WHERE d.scope = 'pool' AND d.name = p.name)))),
-    (SELECT count(DISTINCT l.message_id)
-     FROM scheduling_execution_live l LEFT JOIN scheduling_worker w ON w.id = l.worker_id
-     WHERE l.pool_id = %(pool_id)s AND w.status IS DISTINCT FROM 'draining'
-       AND NOT (l.started_at IS NOT NULL AND l.token = ANY(%(ending)s::uuid[])
-           AND coalesce(plan.reserved_slots, 0) = 0
-           AND NOT EXISTS (SELECT FROM scheduling_tenant_capacity c
-               JOIN tenants_tenant t ON t.id = c.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
-               WHERE c.tenant_id = l.tenant_id AND c.in_flight >= coalesce(t.max_concurrency, p.max_concurrency))
-           AND NOT EXISTS (SELECT FROM scheduling_queue f WHERE f.id = l.queue_id AND f.cap <= (
-               SELECT count(DISTINCT o.message_id) FROM scheduling_execution_live o WHERE o.queue_id = f.id)))),
-    plan.strategy, coalesce(plan.reserved_slots, 0),
+WITH plan AS (
+    SELECT strategy, reserved_slots, granularity_seconds FROM scheduling_cfsplan WHERE is_active
+), live AS MATERIALIZED (
+    SELECT message_id, tenant_id, queue_id, pool_id, worker_id,
+        started_at IS NOT NULL AND token = ANY(%(ending)s::uuid[]) AS is_ending
+    FROM scheduling_execution_live
+), by_queue AS MATERIALIZED (
+    SELECT queue_id, count(DISTINCT message_id) AS in_flight FROM live GROUP BY 1
+), used AS (
+    SELECT count(DISTINCT l.message_id) AS slots
+    FROM live l LEFT JOIN scheduling_worker w ON w.id = l.worker_id
+    WHERE l.pool_id = %(pool_id)s AND w.status IS DISTINCT FROM 'draining'
+        AND NOT (l.is_ending
+            AND NOT EXISTS (SELECT FROM plan WHERE reserved_slots > 0)
+            AND NOT EXISTS (SELECT FROM scheduling_queue f JOIN by_queue b ON b.queue_id = f.id
+                WHERE f.id = l.queue_id AND f.cap <= b.in_flight)
+            AND NOT EXISTS (SELECT FROM scheduling_tenant_capacity c
+                JOIN tenants_tenant t ON t.id = c.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
+                WHERE c.tenant_id = l.tenant_id AND c.in_flight >= coalesce(t.max_concurrency, p.max_concurrency)
+                OFFSET 0))
+), there AS (
+    SELECT coalesce(sum(w.slots), 0) AS slots FROM scheduling_worker w
+    WHERE w.pool_id = %(pool_id)s AND w.status = 'online'
+        AND w.heartbeat_at > now() - make_interval(secs => %(lease_seconds)s)
+        AND NOT EXISTS (SELECT FROM scheduling_workerpool p WHERE p.id = w.pool_id AND (p.is_paused OR EXISTS (
+            SELECT FROM scheduling_drain d WHERE d.scope = 'pool' AND d.name = p.name)))
+)
+SELECT there.slots, used.slots, plan.strategy, coalesce(plan.reserved_slots, 0),
     CASE WHEN plan.strategy = 'time_slice' THEN plan.granularity_seconds END,
     (SELECT virtual_time FROM scheduling_pool_clock WHERE pool_id = %(pool_id)s),
     queue.*
-FROM (VALUES (true)) AS one LEFT JOIN scheduling_cfsplan plan ON plan.is_active LEFT JOIN (
+FROM there CROSS JOIN used LEFT JOIN plan ON true LEFT JOIN (
     SELECT q.id, q.name, <queue weight> AS weight, c.vruntime, c.virtual_time, c.floor, c.was_backlogged,
-        q.cap, (SELECT count(DISTINCT l.message_id) FROM scheduling_execution_live l WHERE l.queue_id = q.id),
-        q.dispatches_per_minute IS NOT NULL
-    FROM scheduling_queue q JOIN scheduling_queue_clock c ON c.queue_id = q.id
+        q.cap, coalesce(b.in_flight, 0), q.dispatches_per_minute IS NOT NULL
+    FROM scheduling_queue q JOIN scheduling_queue_clock c ON c.queue_id = q.id LEFT JOIN by_queue b ON b.queue_id = q.id
     WHERE q.pool_id = %(pool_id)s AND NOT q.is_paused
 ) AS queue ON true
 ORDER BY queue.id
