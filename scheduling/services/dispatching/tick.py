@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from scheduling import broker, signals, tracing
-from scheduling.conf import BY_INDEX, TICK_IDLE_TIMEOUT_MS, TICK_JOBS
+from scheduling.conf import BY_INDEX, MAX_MESSAGE_JOBS, TICK_IDLE_TIMEOUT_MS, TICK_JOBS
 from scheduling.fairness.shares import Pick
 from scheduling.processors import registry
 from scheduling.services import verdicts
@@ -209,8 +209,10 @@ def _is_full(reading: PoolReading, picks: Sequence[Pick]) -> bool:
 
 def _could_carry_more(reading: PoolReading, picks: Sequence[Pick]) -> bool:
     """Whether small jobs were picked of which nobody knew, so that no more were read than there are slots."""
-    most = reading.share.limit
-    return most is not None and len(picks) >= most < TICK_JOBS and any(pick.job.may_merge for pick in picks)
+    most, room = reading.share.limit, reading.share.room
+    if most is None or len(picks) < most or most >= min(TICK_JOBS, room * MAX_MESSAGE_JOBS):
+        return False
+    return any(pick.job.may_merge for pick in picks)
 
 
 def _may_hide_others(reading: PoolReading, picked: Picked, claims: Sequence[Claim]) -> bool:
