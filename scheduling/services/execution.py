@@ -37,25 +37,30 @@ WITH named AS (
     WHERE j.id = b.job_id AND j.state = 'dispatched' AND j.fence = b.fence - 1
     RETURNING j.id, j.payload, j.attempt, j.crash_count, j.max_retries, j.checkpoint, j.deadline_at,
         j.fence, j.run_at, j.started_at, j.traceparent
+), told AS (
+    -- Joined once for all that need both.
+    SELECT b.id, b.job_id, b.tenant_id, b.queue_id, b.message_id, b.kind, b.number, b.dispatched_at, b.event_id,
+        b.position, j.fence, j.payload, j.attempt, j.crash_count, j.max_retries, j.checkpoint, j.deadline_at, j.run_at,
+        j.started_at, j.traceparent
+    FROM begun b LEFT JOIN job j ON j.id = b.job_id
 ), event AS (
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
-    SELECT b.event_id, b.tenant_id, b.job_id, b.id, statement_timestamp(), 'execution.started', 'executing',
-        'system', '', jsonb_build_object('number', b.number, 'worker', %(worker_id)s<place>)
-    FROM begun b JOIN job j ON j.id = b.job_id
+    SELECT event_id, tenant_id, job_id, id, statement_timestamp(), 'execution.started', 'executing',
+        'system', '', jsonb_build_object('number', number, 'worker', %(worker_id)s<place>)
+    FROM told WHERE fence IS NOT NULL
 )
-SELECT b.id, b.job_id, b.tenant_id, b.kind, b.number, j.fence, j.payload, j.attempt + 1, j.crash_count,
-    j.max_retries, j.checkpoint, j.deadline_at, coalesce(j.deadline_at <= now(), false),
+SELECT b.id, b.job_id, b.tenant_id, b.kind, b.number, b.fence, b.payload, b.attempt + 1, b.crash_count,
+    b.max_retries, b.checkpoint, b.deadline_at, coalesce(b.deadline_at <= now(), false),
     extract(epoch FROM now() - b.dispatched_at)::float8, coalesce(
         (SELECT o.value FROM tenants_tenantlimit o WHERE o.tenant_id = b.tenant_id AND o.key = %(memory_key)s
             AND (o.expires_at IS NULL OR o.expires_at > now())),
-        (SELECT r.value FROM tenants_planlimit r JOIN tenants_tenant t ON t.plan_id = r.plan_id
-            WHERE t.id = b.tenant_id AND r.key = %(memory_key)s),
+        (SELECT r.value FROM tenants_planlimit r WHERE r.plan_id = t.plan_id AND r.key = %(memory_key)s),
         %(memory_default)s),
-    CASE WHEN j.started_at = statement_timestamp() THEN extract(epoch FROM now() - j.run_at)::float8 END,
-    q.name, coalesce(p.tier_id, ''), statement_timestamp(), j.traceparent,
+    CASE WHEN b.started_at = statement_timestamp() THEN extract(epoch FROM now() - b.run_at)::float8 END,
+    q.name, coalesce(p.tier_id, ''), statement_timestamp(), b.traceparent,
     -- What the plan says of the kind by name comes before what it says of every kind.
     coalesce(p.retry_rules -> b.kind -> 'delays_seconds', p.retry_rules -> '*' -> 'delays_seconds')
-FROM begun b LEFT JOIN job j ON j.id = b.job_id JOIN scheduling_queue q ON q.id = b.queue_id
+FROM told b JOIN scheduling_queue q ON q.id = b.queue_id
     LEFT JOIN tenants_tenant t ON t.id = b.tenant_id LEFT JOIN tenants_plan p ON p.id = t.plan_id
 ORDER BY b.position
 """
@@ -65,7 +70,7 @@ _LOCKED = """locked AS (
     WHERE l.token = %(token)s AND l.started_at IS NULL
     ORDER BY l.id FOR UPDATE OF l
 ), """
-_PLACE = """, 'message', b.message_id, 'position', row_number() OVER (ORDER BY b.position), 'size', count(*) OVER ()"""
+_PLACE = """, 'message', message_id, 'position', row_number() OVER (ORDER BY position), 'size', count(*) OVER ()"""
 _START_ONE = _START.replace("<locked>", "").replace("<chosen>", "named").replace("<place>", "")
 _START_MANY = _START.replace("<locked>", _LOCKED).replace("<chosen>", "locked").replace("<place>", _PLACE)
 

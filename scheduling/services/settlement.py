@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 from uuid import UUID
 
@@ -102,6 +102,9 @@ class Settlement:
     progress: Progress | None = None
 
 
+_NAMES = tuple(one.name for one in fields(Settlement))
+
+
 @dataclass(frozen=True, slots=True)
 class Settled:
     """An execution whose settlement took hold."""
@@ -154,8 +157,10 @@ def settle_here(settlements: Sequence[Settlement], *, actor: str) -> list[Settle
 
 
 def _row(settlement: Settlement) -> dict[str, Any]:
-    row = asdict(settlement)
+    # Not `asdict`, which copies results and checkpoints whole.
+    row = {name: getattr(settlement, name) for name in _NAMES}
     row["execution_id"] = str(settlement.execution_id)
+    row["progress"] = None if settlement.progress is None else asdict(settlement.progress)
     for name in ("error_type", "error_message", "traceback"):
         row[name] = storable_text(row[name])
     row["dependencies"] = [_dependency_row(report) for report in settlement.dependencies] or None

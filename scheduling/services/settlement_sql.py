@@ -96,44 +96,46 @@ WITH verdict AS (
     SELECT event_id, tenant_id, job_id, id, statement_timestamp(), event, state, %(actor)s, '',
         CASE WHEN <late> THEN jsonb_build_object('cause', '<late reason>') ELSE event_data END
     FROM ended
+), told AS (
+    -- Joined once for all that need both.
+    SELECT e.*, j.job_id IS NOT NULL AS is_known, j.batch_id, j.rank, j.run_at, j.payload_bytes, j.used_us,
+        j.travels_alone AS goes_alone, j.is_first_start
+    FROM ended e LEFT JOIN job j USING (job_id)
 ), settled AS (
     INSERT INTO scheduling_settled (tenant_id, entity_id, queue_id, message_id, kind, predicted_us, whole_us,
         measured_us, weight_milli, queue_weight_milli, is_sample, payload_bytes, used_us, peak_memory_kib, ended_at)
-    SELECT e.tenant_id, e.entity_id, e.queue_id, e.message_id, e.kind, e.predicted_us, e.whole_us, e.measured_us,
-        e.weight_milli, e.queue_weight_milli,
+    SELECT tenant_id, entity_id, queue_id, message_id, kind, predicted_us, whole_us, measured_us, weight_milli,
+        queue_weight_milli,
         -- A failure that came sooner than the work was predicted to take says nothing about the work.
-        j.job_id IS NOT NULL AND e.is_sample
-            AND (e.outcome = 'completed' OR e.measured_us >= coalesce(e.whole_us, e.predicted_us)),
-        coalesce(j.payload_bytes, 0), coalesce(j.used_us, 0), e.peak_memory_kib, now()
-    FROM ended e LEFT JOIN job j USING (job_id)
+        is_known AND is_sample AND (outcome = 'completed' OR measured_us >= coalesce(whole_us, predicted_us)),
+        coalesce(payload_bytes, 0), coalesce(used_us, 0), peak_memory_kib, now()
+    FROM told
 ), tally AS (
     INSERT INTO scheduling_tally (tenant_id, queue_id, kind, outcome, is_dead, wait_us, started_at, measured_us,
         ended_at)
-    SELECT e.tenant_id, e.queue_id, e.kind, e.outcome, e.dead_letter_reason <> '' OR <late>,
+    SELECT tenant_id, queue_id, kind, outcome, dead_letter_reason <> '' OR <late>,
         -- Only the first start ends a wait that began when the job could run.
-        CASE WHEN j.is_first_start
-            THEN greatest(0, 1000000 * extract(epoch FROM e.started_at - j.run_at))::bigint END,
-        e.started_at, e.measured_us, now()
-    FROM ended e LEFT JOIN job j USING (job_id)
+        CASE WHEN is_first_start THEN greatest(0, 1000000 * extract(epoch FROM started_at - run_at))::bigint END,
+        started_at, measured_us, now()
+    FROM told
 ), ready AS (
     INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, travels_alone)
-    SELECT e.tenant_id, e.entity_id, j.rank, e.job_id, e.kind, j.payload_bytes, j.used_us, j.travels_alone
-    FROM ended e JOIN job j USING (job_id)
-    WHERE e.state = 'available'
+    SELECT tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, goes_alone
+    FROM told WHERE is_known AND state = 'available'
 ), due AS (
     INSERT INTO scheduling_job_due (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, due_at)
-    SELECT e.tenant_id, e.entity_id, j.rank, e.job_id, e.kind, j.payload_bytes, j.used_us,
-        now() + make_interval(secs => e.due_in_seconds)
-    FROM ended e JOIN job j USING (job_id) WHERE e.state IN ('retryable', 'scheduled')
+    SELECT tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us,
+        now() + make_interval(secs => due_in_seconds)
+    FROM told WHERE is_known AND state IN ('retryable', 'scheduled')
 ), suspended AS (
     INSERT INTO scheduling_job_suspended (job_id, tenant_id, is_own, wake_at)
-    SELECT e.job_id, e.tenant_id, e.outcome = 'put_off', now() + make_interval(secs => e.due_in_seconds)
-    FROM ended e JOIN job j USING (job_id) WHERE e.state = 'suspended'
+    SELECT job_id, tenant_id, outcome = 'put_off', now() + make_interval(secs => due_in_seconds)
+    FROM told WHERE is_known AND state = 'suspended'
     ON CONFLICT (job_id) DO UPDATE SET is_own = excluded.is_own, wake_at = excluded.wake_at
 ), batch_news AS (
     INSERT INTO scheduling_batch_news (tenant_id, batch_id, state)
-    SELECT e.tenant_id, j.batch_id, e.state FROM ended e JOIN job j USING (job_id)
-    WHERE j.batch_id IS NOT NULL AND e.state IN ('completed', 'cancelled', 'discarded', 'quarantined')
+    SELECT tenant_id, batch_id, state FROM told
+    WHERE batch_id IS NOT NULL AND state IN ('completed', 'cancelled', 'discarded', 'quarantined')
 ), wake AS (
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
     SELECT tenant_id, entity_id, queue_id, 1 FROM ended WHERE state IN ('available', 'retryable', 'scheduled')
@@ -169,8 +171,9 @@ WITH verdict AS (
     WHERE d.job_id = e.job_id AND e.state IN ('completed', 'cancelled', 'discarded', 'quarantined')
 )
 SELECT e.id, e.job_id, e.tenant_id, e.kind, e.outcome, e.state, e.measured_us, q.name, coalesce(p.tier_id, '')
-FROM ended e JOIN job USING (job_id) JOIN scheduling_queue q ON q.id = e.queue_id
+FROM told e JOIN scheduling_queue q ON q.id = e.queue_id
     LEFT JOIN tenants_tenant t ON t.id = e.tenant_id LEFT JOIN tenants_plan p ON p.id = t.plan_id
+WHERE e.is_known
 """
 # So that no further start of the job is needed to learn that it has to wait. What has ended needs nothing.
 _REMEMBER = """
