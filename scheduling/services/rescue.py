@@ -22,11 +22,12 @@ from tenants.locks import LockClass
 
 LOST_WORKER = "The worker's lease ran out."
 
+# A probe of the job for each that is lost: joined, the planner may read all jobs to learn that there is none.
 _LOST = """
-SELECT l.id, l.fence, j.crash_count,
+SELECT l.id, l.fence, (SELECT j.crash_count FROM scheduling_job j WHERE j.id = l.job_id),
     (SELECT count(*) FROM scheduling_execution_live o WHERE o.worker_id = l.worker_id) = 1,
     (SELECT count(*) FROM scheduling_execution_live o WHERE o.message_id = l.message_id) > 1
-FROM scheduling_execution_live l JOIN scheduling_job j ON j.id = l.job_id
+FROM scheduling_execution_live l
 WHERE l.lease_expires_at < now()
 LIMIT %s FOR UPDATE OF l SKIP LOCKED
 """
