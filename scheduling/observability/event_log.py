@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import structlog
@@ -39,8 +40,13 @@ def connect() -> None:
 
 
 def _line_writer(event: str, level: str) -> Any:
+    number = logging.getLevelNamesMapping()[level.upper()]
+
     def write(sender: object, *, signal: Signal, **values: Any) -> None:
         del sender, signal
+        # Of each execution there are two; what nobody reads is not put into words.
+        if not logger.isEnabledFor(number):
+            return
         readable = {name: value if isinstance(value, int | float) else str(value) for name, value in values.items()}
         getattr(logger, level)(event, **readable)
 

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 
 from scheduling.processors.base import TaskProcessor
 from scheduling.worker.job_log import JobLogWriter
@@ -41,7 +42,7 @@ _handler = JobLogHandler()
 @contextmanager
 def capturing(kind: type[TaskProcessor], writer: JobLogWriter) -> Iterator[None]:
     """Lead the records of the kind's namespaces into ``writer`` while its processor runs."""
-    loggers = [logging.getLogger(name) for name in namespaces_of(kind)]
+    loggers = _loggers_of(kind)
     token = _current.set(writer)
     for each in loggers:
         each.addHandler(_handler)
@@ -51,6 +52,11 @@ def capturing(kind: type[TaskProcessor], writer: JobLogWriter) -> Iterator[None]
         for each in loggers:
             each.removeHandler(_handler)
         _current.reset(token)
+
+
+@cache
+def _loggers_of(kind: type[TaskProcessor]) -> Sequence[logging.Logger]:
+    return [logging.getLogger(name) for name in namespaces_of(kind)]
 
 
 def namespaces_of(kind: type[TaskProcessor]) -> Sequence[str]:
