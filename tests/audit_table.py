@@ -340,6 +340,7 @@ NO_ACTS: dict[str, str] = {
     "export_audit_heads": "signs what is there: the signed head is its own record",
     "migrate": "Django's own history of migrations; the log's tables may not exist yet",
     "run_platform": "starts processes",
+    "autoscale_workers": "starts processes; whom it drains, the service that drains writes down",
     "run_worker": "the machine's own work, which stands in the events of jobs",
     "what_if": "simulates and stores nothing",
     "export_workload": "reads, and writes a file without names or payloads",

@@ -153,7 +153,7 @@ def read_measures(*, tenant_limit: int) -> Measures:
     liveness = read_liveness()
     lag = _fetch(_ROLLUP_LAG, [])
     return Measures(
-        queues=_read_queues(),
+        queues=read_queue_measures(),
         liveness=liveness,
         workers={(pool, status): count for pool, status, count in _fetch(_WORKERS, [lease_seconds()])},
         tick_ages=dict(_fetch(_TICKS, [])),
@@ -172,7 +172,9 @@ def count_recent_dead_letters(*, since: datetime) -> CappedCount:
     return CappedCount(min(counted, DEAD_LETTER_LIMIT), counted > DEAD_LETTER_LIMIT)
 
 
-def _read_queues() -> list[QueueMeasure]:
+def read_queue_measures() -> list[QueueMeasure]:
+    """How each queue stands: four statements, none of which counts the table of jobs."""
+    require_scope()
     oldest: dict[int, datetime] = dict(_fetch(_OLDEST, []))
     due = {queue_id: counts for queue_id, *counts in _fetch(_DUE, [DUE_LIMIT])}
     suspended = dict(_fetch(_SUSPENDED, [DUE_LIMIT]))

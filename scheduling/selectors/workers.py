@@ -10,6 +10,7 @@ from django.db.models.functions import Coalesce
 
 from scheduling.exceptions import WorkerNotFoundError
 from scheduling.models import LiveExecution, Worker
+from tenants.context import all_tenants
 
 # Executions that one page shows of a worker.
 EXECUTION_LIMIT = 200
@@ -36,3 +37,12 @@ def list_current_executions(worker_id: UUID) -> Sequence[LiveExecution]:
     """What the worker runs now of the scope of the moment, the longest first; no more than a page can show."""
     rows = LiveExecution.objects.filter(worker_id=worker_id).select_related("tenant", "queue").order_by("started_at")
     return list(rows[:EXECUTION_LIMIT])
+
+
+def find_running_workers(*, pool_name: str, hostname: str) -> list[tuple[int, UUID, int]]:
+    """(process id, id, executions in hand) of a pool's workers on a machine that take jobs or drain."""
+    with all_tenants():
+        rows = list_workers().filter(
+            pool__name=pool_name, hostname=hostname, status__in=(Worker.Status.ONLINE, Worker.Status.DRAINING)
+        )
+        return [(worker.pid, worker.pk, worker.running) for worker in rows]  # type: ignore[attr-defined]

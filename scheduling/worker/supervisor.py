@@ -35,7 +35,7 @@ class Service:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-class _Watched:
+class Watched:
     """A service with its process and its back-off."""
 
     def __init__(self, service: Service) -> None:
@@ -44,6 +44,16 @@ class _Watched:
         self._started_at = 0.0
         self._restart_at = 0.0
         self._back_off_seconds = MIN_BACK_OFF_SECONDS
+
+    @property
+    def pid(self) -> int | None:
+        """The id of the process, also of one that has ended; None before the first."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no process runs."""
+        return self._process is None or self._process.poll() is not None
 
     def keep_running(self) -> None:
         """Start the process unless it runs or its back-off is not over."""
@@ -107,7 +117,7 @@ class _Watched:
 
 def supervise(services: Sequence[Service], stopped: threading.Event) -> None:
     """Keep ``services`` running until ``stopped`` is set, then stop them all and return."""
-    watched = [_Watched(service) for service in services]
+    watched = [Watched(service) for service in services]
     try:
         while not stopped.is_set():
             for one in watched:

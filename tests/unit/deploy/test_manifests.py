@@ -21,6 +21,8 @@ compose_spec = pytest.importorskip("compose_spec", reason="it is in requirements
 
 DEPLOY = BASE_DIR / "deploy"
 KUBERNETES = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+HPA = DEPLOY / "kubernetes" / "autoscaling" / "hpa.yaml"
+KEDA = HPA.with_name("keda.yaml")
 COMPOSE = DEPLOY / "compose" / "compose.yaml"
 # The oldest version that is still maintained, and the newest that the validator knows.
 KUBERNETES_VERSIONS = ("1.34", "1.37")
@@ -240,3 +242,26 @@ def test_the_image_copies_what_exists() -> None:
     for line in re.findall(r"^COPY (?!--from)(.+)$", containerfile(), re.MULTILINE):
         source = shlex.split(line)[0]
         assert Path(BASE_DIR / source).exists(), source
+
+
+@pytest.mark.parametrize("version", KUBERNETES_VERSIONS)
+def test_kubernetes_takes_the_autoscaler(version: str) -> None:
+    kubernetes_validate.validate(yaml.safe_load(HPA.read_text()), version, strict=True)
+
+
+def test_both_autoscalers_follow_metrics_that_there_are_for_the_slots_of_the_deployment() -> None:
+    hpa, keda = (yaml.safe_load(path.read_text())["spec"] for path in (HPA, KEDA))
+    described = (BASE_DIR / "docs" / "metrics.md").read_text()
+    (container,) = named("Deployment")["worker-default"]["spec"]["template"]["spec"]["containers"]
+    (slots,) = [argument.split("=")[1] for argument in container["command"] if "concurrency" in argument]
+    by_hpa = {
+        metric["external"]["metric"]["name"]: metric["external"]["target"]["averageValue"] for metric in hpa["metrics"]
+    }
+    by_keda = {
+        re.findall(r"jobsplatform_\w+", trigger["metadata"]["query"])[0]: trigger["metadata"]["threshold"]
+        for trigger in keda["triggers"]
+    }
+    assert by_hpa == by_keda
+    assert all(f"`{name}`" in described for name in by_hpa)
+    assert by_hpa["jobsplatform_pool_in_flight_messages"] == slots
+    assert hpa["scaleTargetRef"]["name"] == keda["scaleTargetRef"]["name"] == "worker-default"
