@@ -82,7 +82,7 @@ format: environment-dev ## Rewrite the code in the project's style
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
-bench: bench-basics ## Run all the benchmarks
+bench: bench-basics bench-peers ## Run all the benchmarks
 
 bench-basics: environment ## Measure everything but the longest on this machine (BENCH="recall latency" picks)
 	@$(SERVERS) -- $(PY) -m benchmarks $(BENCH)
@@ -95,6 +95,11 @@ bench-console: environment ## The console's bar beside what it measures, over a 
 
 bench-simulated: environment ## The fair scheduler's numbers in simulation: no server, half a minute
 	@$(PY) -m benchmarks.simulated
+
+ROUNDS ?= 5
+bench-peers: environment ## No-op jobs a second beside other queues, installed into an environment of their own, 20 minutes (ROUNDS=n)
+	@"$(PYTHON)" tools/virtual_environment.py $(VENV)-peers requirements-peers.txt
+	@$(SERVERS) -- $(PY) -m benchmarks peers --programs "$(abspath $(VENV)-peers/bin)" --rounds $(ROUNDS)
 
 ONLY ?=
 bench-fairness: environment ## The fair scheduler's table on this machine, under 30 minutes (ONLY="quiet_tenant ticks" picks)
@@ -116,7 +121,7 @@ requirements: environment ## Pin requirements/*.in whole, with uv
 	@$(PY) -m pip install --quiet uv
 	@$(VENV)/bin/uv pip compile --quiet --python-version 3.12 --no-emit-index-url --no-emit-find-links --annotation-style line \
 	  --custom-compile-command "make requirements" requirements/runtime.in -o requirements.txt
-	@for part in embedded dev; do $(VENV)/bin/uv pip compile --quiet --python-version 3.12 --no-emit-index-url --no-emit-find-links \
+	@for part in embedded dev peers; do $(VENV)/bin/uv pip compile --quiet --python-version 3.12 --no-emit-index-url --no-emit-find-links \
 	  --annotation-style line --custom-compile-command "make requirements" -c requirements.txt requirements/$$part.in \
 	  -o requirements-$$part.txt || exit 1; done
 

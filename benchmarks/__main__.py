@@ -11,12 +11,13 @@ from __future__ import annotations
 import argparse
 import sys
 from functools import partial
+from pathlib import Path
 
 from jobsplatform.demo.environment import run_folder
 
 NAMES = ("recall", "latency", "sealing", "fairness", "merging", "eta", "pages", "what_if", "backlog")
 # Long ones, which run only when they are named.
-NAMED_ALONE = ("what_if_live", "workloads", "console")
+NAMED_ALONE = ("what_if_live", "workloads", "console", "peers")
 
 
 def main() -> int:
@@ -25,8 +26,12 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES + NAMED_ALONE)}")
     parser.add_argument("--minutes", type=float, default=10.0, help="of what_if_live, before and after; 10 by default")
     parser.add_argument("--only", action="append", default=[], metavar="PART", help="a part of `fairness` alone")
+    parser.add_argument("--programs", type=Path, help="the folder of the programs of `peers`")
+    parser.add_argument("--rounds", type=int, default=5, help="of `peers` (%(default)s)")
     arguments = parser.parse_args()
     names = arguments.names or list(NAMES)
+    if "peers" in names and arguments.programs is None:
+        parser.error("peers: --programs is missing")
     if unknown := set(names) - set(NAMES) - set(NAMED_ALONE):
         parser.error(f"unknown benchmark: {', '.join(sorted(unknown))}")
     with run_folder() as folder:
@@ -46,6 +51,7 @@ def main() -> int:
         )
         from benchmarks.fair import table
         from benchmarks.outcome import record
+        from benchmarks.peers import table as peers
         from jobsplatform.demo.provision import migrate_database
 
         measures = {
@@ -61,6 +67,7 @@ def main() -> int:
             "backlog": backlog.measure,
             "workloads": built_in.measure,
             "console": console.measure,
+            "peers": partial(peers.measure, programs=arguments.programs, rounds=arguments.rounds),
         }
         if unknown_parts := set(arguments.only) - {part.name for part in table.PARTS}:
             parser.error(f"unknown part: {', '.join(sorted(unknown_parts))}")

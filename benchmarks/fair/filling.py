@@ -30,7 +30,7 @@ _CLEAR = """
 TRUNCATE scheduling_job, scheduling_job_ready, scheduling_job_due, scheduling_job_held, scheduling_job_deadline,
     scheduling_execution_live, scheduling_execution, scheduling_charge, scheduling_jobevent, scheduling_settled,
     scheduling_wake, scheduling_tally, scheduling_schedulingentity, scheduling_tenant_capacity, scheduling_kind_cost,
-    scheduling_tenant_kind_cost, scheduling_job_suspended, scheduling_worker CASCADE;
+    scheduling_tenant_kind_cost, scheduling_job_suspended, scheduling_worker, tenants_tenantusage CASCADE;
 UPDATE scheduling_queue_clock SET vruntime = 0, virtual_time = 0, floor = 0, was_backlogged = false;
 UPDATE scheduling_pool_clock SET virtual_time = 0, ticked_at = NULL;
 """
@@ -66,6 +66,9 @@ WITH made AS (
     SELECT m.tenant_id, e.id, m.rank, m.id, %(kind)s, %(alone)s
     FROM made m JOIN scheduling_schedulingentity e ON e.tenant_id = m.tenant_id AND e.queue_id = %(queue)s
     RETURNING tenant_id, entity_id, job_id
+), event AS (
+    INSERT INTO scheduling_jobevent (id, tenant_id, job_id, at, name, state, actor, request_id, data)
+    SELECT uuidv7(), tenant_id, id, now(), 'job.submitted', 'available', 'system', '', '{}' FROM made
 )
 INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
 SELECT tenant_id, entity_id, %(queue)s, count(*) FROM ready

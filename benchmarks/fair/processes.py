@@ -64,13 +64,18 @@ class Processes:
         return self.run([sys.executable, "manage.py", *arguments], log=arguments[0], environment=environment)
 
     def run(
-        self, command: Sequence[str], *, log: str, environment: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        *,
+        log: str,
+        environment: Mapping[str, str] | None = None,
+        folder: Path = ROOT,
     ) -> subprocess.Popen[bytes]:
-        """The same for any command."""
+        """The same for any command, in any folder."""
         with self._log(log).open("ab") as output:
             return subprocess.Popen(  # noqa: S603 - our own command
                 command,
-                cwd=ROOT,
+                cwd=folder,
                 env={**os.environ, **(environment or {})},
                 stdout=output,
                 stderr=subprocess.STDOUT,
