@@ -13,6 +13,7 @@ from typing import Any
 
 from django.apps import apps
 from django.contrib import admin
+from django.forms.utils import pretty_name
 from django.utils.functional import Promise
 from django.utils.safestring import SafeData
 from django.utils.translation import gettext_lazy
@@ -57,6 +58,9 @@ def _words_of_model(model: Any) -> Iterator[Word]:
         for name in ("verbose_name", "help_text"):
             if getattr(field, name, ""):
                 yield _attribute(field, name, where)
+        for number, (value, label) in enumerate(field.flatchoices):
+            if isinstance(label, str | Promise):
+                yield Word(where, str(label), partial(_set_choice, field, number, value))
 
 
 def _words_of_page(page: Any, where: str) -> Iterator[Word]:
@@ -71,11 +75,21 @@ def _words_of_page(page: Any, where: str) -> Iterator[Word]:
     for number, (title, options) in enumerate(kind.fieldsets or ()):
         if title:
             yield Word(where, str(title), partial(_set_fieldset, kind, number, options))
+    yield from _words_of_form(page.form, where)
     for part in page.inlines:
         yield from _texts(part, ("verbose_name", "verbose_name_plural"), where)
     for chosen in page.list_filter:
         for part in chosen if isinstance(chosen, tuple | list) else (chosen,):
             yield from _texts(part, ("title",), where)
+
+
+def _words_of_form(form: Any, where: str) -> Iterator[Word]:
+    for name, given in getattr(form, "declared_fields", {}).items():
+        # Django makes a label of the name, in English.
+        if given.label is None and not given.widget.is_hidden:
+            given.label = pretty_name(name)
+        if given.label:
+            yield _attribute(given, "label", where)
 
 
 def _texts(owner: Any, names: Iterable[str], where: str) -> Iterator[Word]:
@@ -85,6 +99,12 @@ def _texts(owner: Any, names: Iterable[str], where: str) -> Iterator[Word]:
         # A column of boxes has markup for a head.
         if text and isinstance(text, str | Promise) and not isinstance(text, SafeData):
             yield _attribute(owner, name, where)
+
+
+def _set_choice(field: Any, number: int, value: Any, label: Any) -> None:
+    choices = list(field.flatchoices)
+    choices[number] = (value, label)
+    field.choices = choices
 
 
 def _set_fieldset(kind: Any, number: int, options: Any, title: Any) -> None:

@@ -79,7 +79,7 @@ def _row(line: UsageLine) -> UsageRow:
 
 
 def _amount(amount: int | None, limit: Limit) -> str:
-    return "–" if amount is None else f"{amount:,} {limit.unit}"
+    return "–" if amount is None else f"{amount:,} {gettext(limit.unit)}"
 
 
 def describe_limit(key: str) -> str:

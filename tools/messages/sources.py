@@ -17,6 +17,9 @@ from django.template.engine import Engine
 from django.templatetags.i18n import BlockTranslateNode, TranslateNode
 
 from jobsplatform.words import declared_words
+from scheduling.services.upkeep.registry import tasks
+from tenants.limits import limits
+from tenants.setting_schema import setting_groups
 
 ROOT = Path(settings.BASE_DIR)
 PACKAGES = ("jobsplatform", "scheduling", "tenants")
@@ -29,8 +32,6 @@ TABLES: dict[str, tuple[int | str, ...]] = {
     "Page": (1,),
     "_link": (0,),
     "post_action": ("label",),
-    "Setting": ("title", "help_text", "effect"),
-    "SettingGroup": (0, "title"),
 }
 # Names that hold words by their keys.
 MAPPINGS = frozenset({"TEXTS", "PICK_REASONS", "PICK_LEVELS"})
@@ -75,7 +76,21 @@ def _all() -> Iterator[tuple[str, Message]]:
             yield str(path.relative_to(ROOT)), message
     for word in declared_words():
         yield word.where, Message(word.text)
+    for where, text in _registered():
+        yield where, Message(text)
     yield from _of_the_shell()
+
+
+def _registered() -> Iterator[tuple[str, str]]:
+    """Words of what apps register: settings, limits, upkeep."""
+    for group in setting_groups():
+        yield "setting", group.title
+        for setting in group.settings:
+            yield from (("setting", text) for text in (setting.title, setting.help_text, setting.effect) if text)
+    for limit in limits().values():
+        yield from (("limit", text) for text in (limit.title, limit.counts, limit.unit) if text)
+    for task in tasks():
+        yield from (("upkeep", text) for text in (task.title, task.text) if text)
 
 
 def messages_of_python(source: str) -> Iterator[Message]:
