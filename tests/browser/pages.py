@@ -24,6 +24,7 @@ NOTHING_BEHIND = frozenset(
         "django_celery_beat.CrontabSchedule",
         "django_celery_beat.SolarSchedule",
         "retrieval.Chunk",
+        "scheduling.Circuit",
         "scheduling.KindCost",
         "scheduling.KindPause",
         "scheduling.LiveExecution",
