@@ -92,6 +92,7 @@ def main() -> None:
 
 def _log_in(browser: Browser, address: str, username: str, password: str, scheme: str) -> Page:
     context = browser.new_context(viewport=SIZE, color_scheme=scheme)  # type: ignore[arg-type,unused-ignore]
+    context.set_default_timeout(PATIENCE_SECONDS * 1_000)
     page = context.new_page()
     page.goto(f"{address}/admin/")
     page.get_by_label("Username").fill(username)
