@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help environment environment-dev demo dev test test-matrix lint format browser-test chromium pgbouncer-test pgbouncer bench bench-basics bench-fairness bench-workloads bench-console bench-simulated chaos soak requirements clean
+.PHONY: help environment environment-dev demo dev test test-matrix lint messages format screenshots browser-test chromium pgbouncer-test pgbouncer bench bench-basics bench-fairness bench-workloads bench-console bench-simulated chaos soak requirements clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +47,9 @@ chromium:
 	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium; \
 	  else echo "Chromium is missing. Cure: sudo apt-get install chromium" >&2; exit 1; fi; }
 
+screenshots: environment-dev chromium ## Pictures of the console at work, empty, refused and cut off, into docs/screenshots
+	@$(SERVERS) --fast -- $(PY) docs/screenshots/make.py
+
 pgbouncer-test: environment-dev pgbouncer ## The platform behind PgBouncer in transaction mode
 	@$(SERVERS) --fast -- $(PY) -m pytest -m pgbouncer $(PYTEST_ARGS)
 
@@ -77,6 +80,10 @@ lint: environment-dev ## Style, types, import contracts, missing migrations
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports --no-cache
 	@$(PY) -W "ignore:Got an error checking a consistent migration history" manage.py makemigrations --check --dry-run
+
+FILL ?=
+messages: environment-dev ## Bring the translations up to what the console says; print what has none (FILL=file fills in)
+	@$(SERVERS) --fast -- $(PY) -m tools.messages $(if $(FILL),--fill $(FILL))
 
 format: environment-dev ## Rewrite the code in the project's style
 	@$(PY) -m ruff check --fix .

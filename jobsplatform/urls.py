@@ -8,6 +8,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.decorators.csrf import csrf_exempt
 from django.views.defaults import bad_request
 from django.views.generic import RedirectView
+from django.views.i18n import set_language
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from tenants.api.problems import problem_response, replace_page
@@ -33,6 +34,8 @@ def refuse_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 handler400 = refuse_request
+handler403 = "jobsplatform.refusals.refuse_person"
+handler404 = "jobsplatform.refusals.tell_missing"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
@@ -42,6 +45,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include(_urls_of_apps("api_urls"))),
     # Without this one, Django would redirect `/api/v1/jobs` and turn the client's POST into a GET.
     re_path(r"^api/", refuse_address),
+    # A POST from the menu of the account: keeps the language in a cookie.
+    path("language/", set_language, name="set_language"),
     path("", include("jobsplatform.health.urls")),
     path("", include(_urls_of_apps("page_urls"))),
 ]

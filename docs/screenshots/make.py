@@ -1,7 +1,6 @@
 """Take the console's screenshots of real work: the demonstration's tenants and documents, on real processes.
 
-    python -m jobsplatform.embedded run --fast -- python docs/screenshots/make.py
-
+`make screenshots` does it: pages with work, without any, refused, and cut off from their server, each in both themes.
 Needs the packages of requirements-dev.txt and Chromium at /usr/bin/chromium. Overwrites the pictures beside it.
 """
 
@@ -19,6 +18,7 @@ sys.path.insert(0, str(HERE.parent.parent))
 
 from playwright.sync_api import Browser, Page, sync_playwright  # noqa: E402 - after the path
 
+from docs.screenshots.palette import shrink  # noqa: E402
 from jobsplatform.demo.environment import run_folder  # noqa: E402
 
 SIZE = {"width": 1440, "height": 1060}
@@ -26,6 +26,22 @@ CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-f
 # Pictures are taken when this part of the work is done: every tenant still has a backlog, and shares have settled.
 PART_DONE = 0.3
 PATIENCE_SECONDS = 300.0
+WHILE_IT_WORKS = {
+    "overview": "/admin/",
+    "fairness": "/admin/fairness/",
+    "queues": "/admin/scheduling/queue/",
+    "workers": "/admin/scheduling/worker/",
+}
+WHEN_IT_IS_DONE = {
+    "jobs": "/admin/scheduling/job/",
+    "dead-letters": "/admin/scheduling/deadletter/groups/",
+    "tenants": "/admin/tenants/tenant/",
+    "audit": "/admin/tenants/auditlogentry/",
+    "diagnosis": "/admin/diagnosis/",
+}
+# For a member of a tenant that has done nothing yet, and may not see what is the platform's.
+EMPTY = {"jobs-empty": "/admin/scheduling/job/", "fairness-empty": "/admin/fairness/", "overview-empty": "/admin/"}
+DENIED = {"queues-denied": "/admin/scheduling/queue/"}
 
 
 def main() -> None:
@@ -63,17 +79,20 @@ def main() -> None:
                     scheme: _log_in(browser, platform.address, administrator.username, administrator.password, scheme)
                     for scheme in ("light", "dark")
                 }
-                _take(pages, "overview", platform.address + "/admin/")
-                _take(pages, "cfs-plan", platform.address + _plan_path())
+                _take_all(pages, platform.address, WHILE_IT_WORKS | {"cfs-plan": _plan_path()})
                 uploads.result()
                 _wait(lambda: ended() == expected)
-                _take(pages, "job", platform.address + _dead_job_path())
-                _take(pages, "jobs", platform.address + "/admin/scheduling/job/")
+                _take_all(pages, platform.address, WHEN_IT_IS_DONE | {"job": _dead_job_path()})
+                name, password = _create_newcomer()
+                theirs = {scheme: _log_in(browser, platform.address, name, password, scheme) for scheme in pages}
+                _take_all(theirs, platform.address, EMPTY | DENIED)
+                _take_stale(pages, platform.address)
                 browser.close()
 
 
 def _log_in(browser: Browser, address: str, username: str, password: str, scheme: str) -> Page:
     context = browser.new_context(viewport=SIZE, color_scheme=scheme)  # type: ignore[arg-type,unused-ignore]
+    context.set_default_timeout(PATIENCE_SECONDS * 1_000)
     page = context.new_page()
     page.goto(f"{address}/admin/")
     page.get_by_label("Username").fill(username)
@@ -83,11 +102,47 @@ def _log_in(browser: Browser, address: str, username: str, password: str, scheme
     return page
 
 
+def _take_all(pages: dict[str, Page], address: str, paths: dict[str, str]) -> None:
+    for name, path in paths.items():
+        _take(pages, name, address + path)
+
+
 def _take(pages: dict[str, Page], name: str, url: str) -> None:
     for scheme, page in pages.items():
         page.goto(url)
-        page.evaluate("document.fonts.ready")
-        page.screenshot(path=HERE / f"{name}-{scheme}.png", animations="disabled")
+        _keep(page, f"{name}-{scheme}")
+
+
+def _take_stale(pages: dict[str, Page], address: str) -> None:
+    """The overview that has had no answer for a while, and says so."""
+    for page in pages.values():
+        page.goto(f"{address}/admin/")
+        page.context.set_offline(True)
+    for scheme, page in pages.items():
+        page.locator("[data-live-age=overview][data-age=amber]").wait_for(timeout=60_000)
+        _keep(page, f"overview-stale-{scheme}")
+        page.context.set_offline(False)
+
+
+def _keep(page: Page, name: str) -> None:
+    page.evaluate("document.fonts.ready")
+    (HERE / f"{name}.png").write_bytes(shrink(page.screenshot(animations="disabled")))
+
+
+def _create_newcomer() -> tuple[str, str]:
+    """The owner of a tenant of its own, where nothing was submitted."""
+    import secrets
+
+    from django.contrib.auth.models import User
+
+    from tenants.models import Role
+    from tenants.services.memberships import add_member
+    from tenants.services.tenants import create_tenant
+
+    password = secrets.token_urlsafe(12)
+    user = User.objects.create_user("nora", password=password, is_staff=True)
+    add_member(tenant=create_tenant(slug="hooli", plan="sandbox"), user=user, role=Role.OWNER)
+    return user.username, password
 
 
 def _plan_path() -> str:

@@ -145,6 +145,8 @@ CACHES = {
 # Language, time, files -----------------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en"
+# Each has all of the console's words (`make messages`). A reader's cookie decides, then what the browser asks for.
+LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = True

@@ -18,6 +18,10 @@ def _console_script(request: HttpRequest) -> str:
     return static("console/js/console.js")
 
 
+def _console_keys(request: HttpRequest) -> str:
+    return static("console/js/keys.js")
+
+
 def _console_icon(request: HttpRequest) -> str:
     return static("console/icon.svg")
 
@@ -31,8 +35,9 @@ UNFOLD: dict[str, Any] = {
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": True,
+    "SHOW_LANGUAGES": True,
     "STYLES": [_console_style, _console_charts],
-    "SCRIPTS": [_console_script],
+    "SCRIPTS": [_console_script, _console_keys],
     "DASHBOARD_CALLBACK": "scheduling.dashboards.overview.add_overview",
     "SIDEBAR": {
         "show_search": True,

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from scheduling.admin.filters import KindFilter, TenantFilter
 from scheduling.dashboards.tags import badge
@@ -88,25 +89,31 @@ class BatchAdmin(KeysetAdmin):
     @admin.display(description="Then")
     def completion(self, batch: Batch) -> SafeString | str:
         if batch.on_completion is None:
-            return "Nothing is done."
+            return gettext("Nothing is done.")
         kind = batch.on_completion.get("kind", "")
         if batch.fired_job_id is not None:
             return format_html("A job of the kind {} was submitted: {}", kind, _job_link(batch.fired_job_id))
         if batch.fire_error:
-            again = "It is tried again." if batch.fire_at else "It is not tried again."
-            return f"A job of the kind {kind} could not be submitted: {batch.fire_error} {again}"
+            again = gettext("It is tried again.") if batch.fire_at else gettext("It is not tried again.")
+            return gettext("A job of the kind %(kind)s could not be submitted: %(fire_error)s %(again)s") % {
+                "kind": kind,
+                "fire_error": batch.fire_error,
+                "again": again,
+            }
         if batch.ended_at is not None and batch.fire_at is None:
-            return f"No job of the kind {kind} is submitted: not all of the jobs were completed."
-        return f"A job of the kind {kind} is submitted."
+            return gettext("No job of the kind %(kind)s is submitted: not all of the jobs were completed.") % {
+                "kind": kind
+            }
+        return gettext("A job of the kind %(kind)s is submitted.") % {"kind": kind}
 
     @admin.display(description="Goes on then")
     def waiting_job(self, batch: Batch) -> SafeString | str:
-        return "Nobody waits." if batch.waiting_job_id is None else _job_link(batch.waiting_job_id)
+        return gettext("Nobody waits.") if batch.waiting_job_id is None else _job_link(batch.waiting_job_id)
 
     @post_action(label="Close", permission=Permission.JOBS_SUBMIT, is_offered=lambda batch: batch.closed_at is None)
     def close(self, request: HttpRequest, batch: Batch, reason: str) -> str:
         close_batch(batch_id=batch.pk)
-        return "The batch takes no more jobs; it ends with the last of those that it has."
+        return gettext("The batch takes no more jobs; it ends with the last of those that it has.")
 
     @post_action(
         label="Cancel",
@@ -117,7 +124,7 @@ class BatchAdmin(KeysetAdmin):
     )
     def cancel(self, request: HttpRequest, batch: Batch, reason: str) -> str:
         cancel_batch(batch_id=batch.pk, reason=reason)
-        return "Its jobs are being cancelled: what waits within seconds, what runs at its next safe point."
+        return gettext("Its jobs are being cancelled: what waits within seconds, what runs at its next safe point.")
 
 
 def _job_link(job_id: object) -> SafeString:

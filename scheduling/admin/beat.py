@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, gettext_lazy
 from django_celery_beat.admin import ClockedScheduleAdmin as BeatClockedScheduleAdmin
 from django_celery_beat.admin import CrontabScheduleAdmin as BeatCrontabScheduleAdmin
 from django_celery_beat.admin import PeriodicTaskAdmin as BeatPeriodicTaskAdmin
@@ -36,7 +37,7 @@ for model in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, 
     admin.site.unregister(model)
 
 
-KWARGS_HELP = (
+KWARGS_HELP = gettext_lazy(
     'A JSON object. For scheduling.submit: {"tenant": "acme", "kind": "noop", "payload": {}}, and if wanted priority,'
     " queue, tags, fair_key, max_retries, run_at, deadline. Saving checks it; one job is submitted for each due time,"
     " however many beats run."
@@ -62,7 +63,7 @@ class ScheduleForm(PeriodicTaskForm):
         values: dict[str, Any] = super().clean()
         if values.get("task") == SUBMIT_TASK and not self.errors:
             if values.get("args") not in ("", "[]"):
-                self.add_error("args", "This task takes keyword arguments only.")
+                self.add_error("args", gettext("This task takes keyword arguments only."))
             try:
                 check_submission(json.loads(values.get("kwargs") or "{}"))
             except DomainError as refusal:
@@ -98,7 +99,7 @@ class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
     def last_result(self, task: PeriodicTask) -> SafeString | str:
         entry = last_submission(task.pk) if task.pk else None
         if entry is None:
-            return "none yet"
+            return gettext("none yet")
         if entry.action == "beat.refused":
             return format_html("{} {} {}", badge("fire_refused"), f"{entry.at:%Y-%m-%d %H:%M:%S}", entry.reason)
         job_id = parse_uuid(str((entry.after or {}).get("job", "")))

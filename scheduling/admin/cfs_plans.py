@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from unfold.admin import TabularInline
 
 from scheduling.admin.help_texts import HelpfulMixin, without_related_links
@@ -51,8 +52,10 @@ class CFSPlanTierInline(OfItsPage, TabularInline):
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         texts = {
-            "tier": "The class of service; each tier once.",
-            "queue": "Where jobs that are routed by tier go; what waits moves there too while the plan is active.",
+            "tier": gettext("The class of service; each tier once."),
+            "queue": gettext(
+                "Where jobs that are routed by tier go; what waits moves there too while the plan is active."
+            ),
         }
         if db_field.name in texts:
             kwargs.setdefault("help_text", texts[db_field.name])
@@ -130,7 +133,7 @@ class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin)
     )
     def activate(self, request: HttpRequest, plan: CFSPlan, reason: str) -> str:
         activate_cfs_plan(plan=plan, reason=reason)
-        return f"{plan} is the active plan from the next tick on."
+        return gettext("%(plan)s is the active plan from the next tick on.") % {"plan": plan}
 
     # Both are offered beside each version, not above the form.
     @post_action(label="Roll back", permission=Permission.FAIRNESS_MANAGE, is_offered=lambda plan: False)
@@ -138,12 +141,16 @@ class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin)
         version = rollback_cfs_plan(
             plan=plan, number=asked_number(request), reason=reason, expected_version=seen_version(request)
         )
-        return "The plan is just that already." if version is None else f"{plan} is at {version}."
+        return (
+            gettext("The plan is just that already.")
+            if version is None
+            else gettext("%(plan)s is at %(version)s.") % {"plan": plan, "version": version}
+        )
 
     @post_action(label="Withdraw", permission=Permission.FAIRNESS_MANAGE, is_offered=lambda plan: False)
     def withdraw(self, request: HttpRequest, plan: CFSPlan, reason: str) -> str:
         version = withdraw_cfs_plan_version(plan=plan, number=asked_number(request), reason=reason)
-        return f"{str(version).capitalize()} will not take effect."
+        return gettext("%(value)s will not take effect.") % {"value": str(version).capitalize()}
 
     @admin.display(description="State")
     def state_badge(self, plan: CFSPlan) -> SafeString:

@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, gettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from scheduling.admin.filters import KindFilter, TenantFilter
@@ -25,8 +26,8 @@ from tenants.models import Tenant
 from tenants.permissions import Permission
 
 STATES = [
-    (CircuitState.FORCED_OPEN.value, "held open: its jobs wait"),
-    (CircuitState.FORCED_CLOSED.value, "held closed: its jobs run, whatever fails"),
+    (CircuitState.FORCED_OPEN.value, gettext_lazy("held open: its jobs wait")),
+    (CircuitState.FORCED_CLOSED.value, gettext_lazy("held closed: its jobs run, whatever fails")),
 ]
 
 
@@ -38,19 +39,19 @@ class CircuitForm(forms.ModelForm):  # type: ignore[type-arg]
         required=False,
         max_length=MAX_DEPENDENCY_CHARACTERS,
         widget=UnfoldAdminTextInputWidget(),
-        help_text="As the kind's processor calls it, such as an API's host; empty: all jobs of the kind.",
+        help_text=gettext_lazy("As the kind's processor calls it, such as an API's host; empty: all jobs of the kind."),
     )
     state = forms.ChoiceField(choices=STATES, widget=UnfoldAdminSelectWidget())
     until = forms.DateTimeField(
         required=False,
-        label="Until (UTC)",
+        label=gettext_lazy("Until (UTC)"),
         widget=UnfoldAdminTextInputWidget({"type": "datetime-local"}),
-        help_text="It is left to itself again at this time; empty: by a person.",
+        help_text=gettext_lazy("It is left to itself again at this time; empty: by a person."),
     )
     reason = forms.CharField(
         max_length=REASON_LIMIT,
         widget=UnfoldAdminTextInputWidget(),
-        help_text="Shown to the tenants whose jobs wait for it, and kept in the audit log.",
+        help_text=gettext_lazy("Shown to the tenants whose jobs wait for it, and kept in the audit log."),
     )
 
     class Meta:
@@ -62,7 +63,7 @@ class CircuitForm(forms.ModelForm):  # type: ignore[type-arg]
         self.fields["kind"].choices = [(kind, kind) for kind in registry.kinds()]  # type: ignore[attr-defined]
         if "tenant" in self.fields:
             self.fields["tenant"].required = False
-            self.fields["tenant"].help_text = "Whose jobs; empty: everybody's that need the dependency."
+            self.fields["tenant"].help_text = gettext("Whose jobs; empty: everybody's that need the dependency.")
             self.fields["tenant"].queryset = Tenant.objects.order_by("slug")  # type: ignore[attr-defined]
 
     def _post_clean(self) -> None:
@@ -117,7 +118,7 @@ class CircuitAdmin(HelpfulMixin, TenantScopedAdmin):
     def reset(self, request: HttpRequest, circuit: Circuit, reason: str) -> str:
         tenant_id, dependency = circuit.tenant_id, circuit.dependency
         reset_circuit(kind=circuit.kind, tenant_id=tenant_id, dependency=dependency, reason=reason)
-        return f"Jobs of kind {circuit.kind} come back, and what failed is forgotten."
+        return gettext("Jobs of kind %(kind)s come back, and what failed is forgotten.") % {"kind": circuit.kind}
 
     @post_action(
         label="Hold open",
@@ -128,7 +129,7 @@ class CircuitAdmin(HelpfulMixin, TenantScopedAdmin):
     )
     def force_open(self, request: HttpRequest, circuit: Circuit, reason: str) -> str:
         self._force(request, circuit, reason, is_open=True)
-        return f"Jobs of kind {circuit.kind} that need this wait until it is left to itself."
+        return gettext("Jobs of kind %(kind)s that need this wait until it is left to itself.") % {"kind": circuit.kind}
 
     @post_action(
         label="Hold closed",
@@ -139,11 +140,13 @@ class CircuitAdmin(HelpfulMixin, TenantScopedAdmin):
     )
     def force_closed(self, request: HttpRequest, circuit: Circuit, reason: str) -> str:
         self._force(request, circuit, reason, is_open=False)
-        return f"Jobs of kind {circuit.kind} run, whatever fails, until it is left to itself."
+        return gettext("Jobs of kind %(kind)s run, whatever fails, until it is left to itself.") % {
+            "kind": circuit.kind
+        }
 
     @admin.display(description="Needs")
     def needed(self, circuit: Circuit) -> str:
-        return circuit.dependency or "(the kind itself)"
+        return circuit.dependency or gettext("(the kind itself)")
 
     @admin.display(description="State")
     def state_badge(self, circuit: Circuit) -> SafeString:

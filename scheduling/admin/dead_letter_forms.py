@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext, gettext_lazy
 from unfold.widgets import (
     UnfoldAdminSelectWidget,
     UnfoldAdminSplitDateTimeWidget,
@@ -24,7 +25,7 @@ from tenants.exceptions import CursorInvalidError
 
 
 def _kinds() -> list[tuple[str, str]]:
-    return [("", "every kind"), *((kind, kind) for kind in registry.kinds())]
+    return [("", gettext("every kind")), *((kind, kind) for kind in registry.kinds())]
 
 
 class PayloadObjectField(StrictJSONField):
@@ -36,7 +37,7 @@ class PayloadObjectField(StrictJSONField):
     def clean(self, value: Any) -> Any:
         cleaned = super().clean(value)
         if cleaned is not None and not isinstance(cleaned, dict):
-            raise forms.ValidationError("It must be a JSON object, in braces.")
+            raise forms.ValidationError(gettext("It must be a JSON object, in braces."))
         return cleaned
 
 
@@ -48,35 +49,45 @@ class RequeueForm(forms.Form):
         required=False,
         max_length=FINGERPRINT_CHARACTERS,
         widget=UnfoldAdminTextInputWidget(),
-        help_text="That of a group; empty: every cause.",
+        help_text=gettext_lazy("That of a group; empty: every cause."),
     )
     letter_reason = forms.ChoiceField(
-        label="Why given up",
+        label=gettext_lazy("Why given up"),
         required=False,
-        choices=[("", "whatever the reason"), *DeadLetter.Reason.choices],
+        choices=[("", gettext_lazy("whatever the reason")), *DeadLetter.Reason.choices],
         widget=UnfoldAdminSelectWidget(),
     )
     tenant = forms.SlugField(
-        required=False, widget=UnfoldAdminTextInputWidget(), help_text="Its slug; empty: every tenant's."
+        required=False, widget=UnfoldAdminTextInputWidget(), help_text=gettext_lazy("Its slug; empty: every tenant's.")
     )
     created_after = forms.SplitDateTimeField(
-        label="Given up from (UTC)", required=False, widget=UnfoldAdminSplitDateTimeWidget(), help_text="Inclusive."
+        label=gettext_lazy("Given up from (UTC)"),
+        required=False,
+        widget=UnfoldAdminSplitDateTimeWidget(),
+        help_text=gettext_lazy("Inclusive."),
     )
     created_before = forms.SplitDateTimeField(
-        label="Given up until (UTC)", required=False, widget=UnfoldAdminSplitDateTimeWidget(), help_text="Exclusive."
+        label=gettext_lazy("Given up until (UTC)"),
+        required=False,
+        widget=UnfoldAdminSplitDateTimeWidget(),
+        help_text=gettext_lazy("Exclusive."),
     )
     payload_patch = PayloadObjectField(
-        label="Change of the payloads",
+        label=gettext_lazy("Change of the payloads"),
         required=False,
-        help_text='Merged into each payload, such as {"url": "https://new.example"}; null removes a member.',
+        help_text=gettext_lazy(
+            'Merged into each payload, such as {"url": "https://new.example"}; null removes a member.'
+        ),
     )
     reason = forms.CharField(
         required=False,
         max_length=REASON_LIMIT,
         widget=UnfoldAdminTextInputWidget(),
-        help_text="Kept in the audit log.",
+        help_text=gettext_lazy("Kept in the audit log."),
     )
-    confirm = forms.IntegerField(required=False, label="The number, to confirm", widget=UnfoldAdminTextInputWidget())
+    confirm = forms.IntegerField(
+        required=False, label=gettext_lazy("The number, to confirm"), widget=UnfoldAdminTextInputWidget()
+    )
     cursor = forms.CharField(required=False, max_length=100, widget=forms.HiddenInput())
 
     def __init__(self, *args: Any, sees_all_tenants: bool, may_edit: bool, **kwargs: Any) -> None:
@@ -109,7 +120,9 @@ class RequeueForm(forms.Form):
         """Whether the number stands beside an act that is too large to be done by one press; else a fault is noted."""
         if not self.needs_number(count) or self.cleaned_data["confirm"] == count.value:
             return True
-        self.add_error("confirm", f"Type {count.value}: so many are requeued, or more if it goes on.")
+        self.add_error(
+            "confirm", gettext("Type %(value)s: so many are requeued, or more if it goes on.") % {"value": count.value}
+        )
         return False
 
     def needs_number(self, count: CappedCount) -> bool:
@@ -121,10 +134,10 @@ class RequeueForm(forms.Form):
 class EditedPayloadForm(forms.Form):
     """The payload with which one letter's job runs again."""
 
-    payload = PayloadObjectField(help_text="By the kind's own schema, at most 256 KiB.")
+    payload = PayloadObjectField(help_text=gettext_lazy("By the kind's own schema, at most 256 KiB."))
     reason = forms.CharField(
         required=False,
         max_length=REASON_LIMIT,
         widget=UnfoldAdminTextInputWidget(),
-        help_text="Kept in the audit log.",
+        help_text=gettext_lazy("Kept in the audit log."),
     )

@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.cache import add_never_cache_headers
+from django.utils.translation import gettext
 
 from scheduling.admin.dead_letter_forms import EditedPayloadForm, RequeueForm
 from scheduling.exceptions import DeadLetterNotFoundError
@@ -62,7 +63,7 @@ class DeadLetterPages(KeysetAdmin):
             "names_tenants": self.access(request).sees_all_tenants,
             "may_requeue": self.access(request).may(Permission.JOBS_RETRY),
         }
-        return self._page(request, GROUPS_TEMPLATE, "Dead letters by cause", context)
+        return self._page(request, GROUPS_TEMPLATE, gettext("Dead letters by cause"), context)
 
     def requeue_view(self, request: HttpRequest) -> HttpResponse:
         """Say how many a filter means and show the first of them; on the second press requeue a batch."""
@@ -86,7 +87,7 @@ class DeadLetterPages(KeysetAdmin):
             "most": MAX_REQUEUED,
             "needs_number": preview is not None and form.needs_number(preview.count),
         }
-        return self._page(request, REQUEUE_TEMPLATE, "Requeue dead letters", context)
+        return self._page(request, REQUEUE_TEMPLATE, gettext("Requeue dead letters"), context)
 
     def _requeue(self, form: RequeueForm, *, is_act: bool) -> tuple[RequeuePreview | None, RequeueBatch | None]:
         given = form.cleaned_data
@@ -134,14 +135,18 @@ class DeadLetterPages(KeysetAdmin):
                 for fault in refusal.errors or [{"detail": refusal.detail}]:
                     form.add_error("payload", f"{fault.get('field', '')} {fault['detail']}".strip())
             else:
-                messages.success(request, "A new job does the work with the edited payload; this is its page.")
+                messages.success(request, gettext("A new job does the work with the edited payload; this is its page."))
                 return HttpResponseRedirect(reverse("admin:scheduling_job_change", args=[job.pk]))
         return self._editor(request, letter, form)
 
     def _editor(self, request: HttpRequest, letter: DeadLetter, form: EditedPayloadForm) -> HttpResponse:
         status = 422 if form.errors else 200
         response = self._page(
-            request, EDIT_TEMPLATE, f"Payload of {letter.kind}", {"letter": letter, "form": form}, status
+            request,
+            EDIT_TEMPLATE,
+            gettext("Payload of %(kind)s") % {"kind": letter.kind},
+            {"letter": letter, "form": form},
+            status,
         )
         add_never_cache_headers(response)
         return response

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, gettext_lazy
 
 from scheduling.admin.dead_letter_pages import DeadLetterPages
 from scheduling.admin.filters import KindFilter, ReasonFilter, RequeuedFilter, TenantFilter
@@ -40,7 +41,7 @@ class DeadLetterAdmin(DeadLetterPages):
     change_form_outer_after_template = "scheduling/dashboards/parts/dead_letter_after.html"
     walked_filters = frozenset({"requeued", "reason", "kind"})
     search_fields = ("error_fingerprint",)
-    search_help_text = "Id of a dead letter or job, or an error's fingerprint"
+    search_help_text = gettext_lazy("Id of a dead letter or job, or an error's fingerprint")
     actions = ("requeue_selected",)
     action_form = ReasonActionForm
     post_actions = ("requeue", "edit")
@@ -92,7 +93,7 @@ class DeadLetterAdmin(DeadLetterPages):
     )
     def requeue(self, request: HttpRequest, letter: DeadLetter, reason: str) -> HttpResponse:
         job = requeue_dead_letter(dead_letter_id=letter.pk, reason=reason)
-        messages.success(request, "A new job does the work again; this is its page.")
+        messages.success(request, gettext("A new job does the work again; this is its page."))
         return HttpResponseRedirect(reverse("admin:scheduling_job_change", args=[job.pk]))
 
     @admin.action(description="Requeue the selected dead letters")

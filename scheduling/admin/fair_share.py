@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from scheduling.admin.filters import QueueFilter, TenantFilter
 from scheduling.dashboards.wording import duration_words
@@ -78,7 +79,11 @@ class KindCostAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Mean error of a prediction")
     def error(self, cost: KindCost | TenantKindCost) -> str:
-        return "–" if cost.mean_error is None else f"{cost.mean_error:.0%} of what was measured"
+        return (
+            "–"
+            if cost.mean_error is None
+            else gettext("%(mean_error)s of what was measured") % {"mean_error": f"{cost.mean_error:.0%}"}
+        )
 
     @admin.display(description="Bias")
     def bias_words(self, cost: KindCost) -> str:

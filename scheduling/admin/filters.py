@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib.admin import SimpleListFilter
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext
 
 from scheduling.lifecycle import JobState
 from scheduling.models import DeadLetter, Execution, Queue
@@ -103,7 +104,7 @@ class RequeuedFilter(SimpleListFilter):
     title, parameter_name = "requeued", "requeued"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        return [("no", "not requeued"), ("yes", "requeued")]
+        return [("no", gettext("not requeued")), ("yes", "requeued")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.value() not in {"yes", "no"}:

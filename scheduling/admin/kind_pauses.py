@@ -8,6 +8,7 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from scheduling.admin.help_texts import HelpfulMixin
@@ -24,19 +25,21 @@ class KindPauseForm(forms.Form):
 
     kind = forms.ChoiceField(
         widget=UnfoldAdminSelectWidget(),
-        help_text="Nothing of this kind is dispatched, of any tenant; what runs goes on and what is submitted waits.",
+        help_text=gettext_lazy(
+            "Nothing of this kind is dispatched, of any tenant; what runs goes on and what is submitted waits."
+        ),
     )
     reason = forms.CharField(
         max_length=200,
         widget=UnfoldAdminTextInputWidget(),
-        help_text="Shown to the tenants whose jobs wait for it, and kept in the audit log.",
+        help_text=gettext_lazy("Shown to the tenants whose jobs wait for it, and kept in the audit log."),
     )
 
     paused_until = forms.DateTimeField(
         required=False,
-        label="Until (UTC)",
+        label=gettext_lazy("Until (UTC)"),
         widget=UnfoldAdminTextInputWidget({"type": "datetime-local"}),
-        help_text="It is resumed by itself at this time; empty: by a person.",
+        help_text=gettext_lazy("It is resumed by itself at this time; empty: by a person."),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -69,7 +72,7 @@ class KindPauseAdmin(HelpfulMixin, PlatformStaffAdmin):
     @post_action(label="Resume", permission=Permission.QUEUES_OPERATE, asks_reason=True)
     def resume(self, request: HttpRequest, pause: KindPause, reason: str) -> str:
         resume_kind(kind=pause.kind, reason=reason)
-        return f"Jobs of kind {pause.kind} are dispatched again."
+        return gettext("Jobs of kind %(kind)s are dispatched again.") % {"kind": pause.kind}
 
     def _page_of(self, row: Any) -> str:
         return reverse("admin:scheduling_kindpause_changelist")

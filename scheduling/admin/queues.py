@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.views import ChangeList
 
@@ -87,7 +88,9 @@ class QueueAdmin(TopologyAdmin):
     )
     def pause(self, request: HttpRequest, queue: Queue, reason: str) -> str:
         pause_queue(queue=queue, reason=reason, until=until_of(request))
-        return f"Nothing is dispatched from {queue} until it is resumed; what runs goes on."
+        return gettext("Nothing is dispatched from %(queue)s until it is resumed; what runs goes on.") % {
+            "queue": queue
+        }
 
     @post_action(
         label="Resume",
@@ -97,7 +100,7 @@ class QueueAdmin(TopologyAdmin):
     )
     def resume(self, request: HttpRequest, queue: Queue, reason: str) -> str:
         resume_queue(queue=queue, reason=reason)
-        return f"{queue} is dispatched from again."
+        return gettext("%(queue)s is dispatched from again.") % {"queue": queue}
 
     @post_action(
         label="Drain",
@@ -108,7 +111,7 @@ class QueueAdmin(TopologyAdmin):
     )
     def drain(self, request: HttpRequest, queue: Queue, reason: str) -> str:
         drain_queue(queue=queue, reason=reason, until=until_of(request))
-        return f"{queue} accepts nothing new; what is there runs out."
+        return gettext("%(queue)s accepts nothing new; what is there runs out.") % {"queue": queue}
 
     @admin.display(description="State")
     def state_badge(self, queue: Queue) -> SafeString:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django import forms
+from django.utils.translation import gettext_lazy
 from unfold.forms import ActionForm
 
 from tenants.admin.post_actions import REASON_LIMIT
@@ -20,8 +21,8 @@ class ReasonActionForm(ActionForm):
         label="",
         widget=forms.TextInput(
             {
-                "placeholder": "Reason, kept in the audit log",
-                "aria-label": "Reason, kept in the audit log",
+                "placeholder": gettext_lazy("Reason, kept in the audit log"),
+                "aria-label": gettext_lazy("Reason, kept in the audit log"),
                 "class": "bg-white/20 rounded-default px-2 py-1 text-white placeholder-white/80 lg:w-72",
             }
         ),

@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from unfold.admin import TabularInline
 
 from scheduling.admin.help_texts import HelpfulMixin, without_related_links
@@ -90,14 +91,14 @@ class RoutingRuleAdmin(HelpfulMixin, PlatformStaffAdmin):
 
     @admin.display(description="Kind")
     def for_kind(self, rule: RoutingRule) -> str:
-        return rule.kind or "every kind"
+        return rule.kind or gettext("every kind")
 
     @admin.display(description="Goes to")
     def target(self, rule: RoutingRule) -> str:
         if rule.balance:
             queues = ", ".join(str(target) for target in rule.targets.all())
             return f"{rule.get_balance_display()}: {queues}"
-        return str(rule.queue) if rule.queue else "the tier's queue"
+        return str(rule.queue) if rule.queue else gettext("the tier's queue")
 
     @admin.display(description="State")
     def state_badge(self, rule: RoutingRule) -> SafeString:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django import forms
+from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextInputWidget
 
 from scheduling.exceptions import ScheduleInvalidError
@@ -23,9 +24,11 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         required=False,
         max_length=500,
         widget=UnfoldAdminTextInputWidget(),
-        help_text="Why it changes; kept in the audit log beside the difference.",
+        help_text=gettext_lazy("Why it changes; kept in the audit log beside the difference."),
     )
-    seen_version = forms.IntegerField(required=False, widget=forms.HiddenInput(), help_text="What was read.")
+    seen_version = forms.IntegerField(
+        required=False, widget=forms.HiddenInput(), help_text=gettext_lazy("What was read.")
+    )
 
     class Meta:
         model = Schedule
@@ -60,11 +63,18 @@ class BackfillForm(forms.Form):
     """Which times to make up for, in UTC."""
 
     since = forms.SplitDateTimeField(
-        label="From (UTC)", widget=UnfoldAdminSplitDateTimeWidget(), help_text="Inclusive, in UTC."
+        label=gettext_lazy("From (UTC)"),
+        widget=UnfoldAdminSplitDateTimeWidget(),
+        help_text=gettext_lazy("Inclusive, in UTC."),
     )
     until = forms.SplitDateTimeField(
-        label="To (UTC)", widget=UnfoldAdminSplitDateTimeWidget(), help_text="Inclusive, and not in the future."
+        label=gettext_lazy("To (UTC)"),
+        widget=UnfoldAdminSplitDateTimeWidget(),
+        help_text=gettext_lazy("Inclusive, and not in the future."),
     )
     reason = forms.CharField(
-        required=False, max_length=500, widget=UnfoldAdminTextInputWidget(), help_text="Kept in the audit log."
+        required=False,
+        max_length=500,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text=gettext_lazy("Kept in the audit log."),
     )

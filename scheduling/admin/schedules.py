@@ -11,6 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from scheduling.admin.filters import KindFilter, TenantFilter
 from scheduling.admin.help_texts import HelpfulMixin
@@ -128,7 +129,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
                 return HttpResponseRedirect(self._page_of(schedule))
         context = {
             **self.admin_site.each_context(request),
-            "title": f"Backfill {schedule}",
+            "title": gettext("Backfill %(schedule)s") % {"schedule": schedule},
             "opts": self.opts,
             "schedule": schedule,
             "form": form,
@@ -170,7 +171,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
     )
     def pause(self, request: HttpRequest, schedule: Schedule, reason: str) -> str:
         pause_schedule(schedule_id=schedule.pk, reason=reason)
-        return f"{schedule} is paused; times that pass are not made up for."
+        return gettext("%(schedule)s is paused; times that pass are not made up for.") % {"schedule": schedule}
 
     @post_action(
         label="Resume",
@@ -179,7 +180,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
     )
     def resume(self, request: HttpRequest, schedule: Schedule, reason: str) -> str:
         resume_schedule(schedule_id=schedule.pk, reason=reason)
-        return f"{schedule} fires again, from now on."
+        return gettext("%(schedule)s fires again, from now on.") % {"schedule": schedule}
 
     @post_action(label="Delete", permission=Permission.SCHEDULES_MANAGE, asks_reason=True, is_danger=True)
     def delete(self, request: HttpRequest, schedule: Schedule, reason: str) -> HttpResponse:

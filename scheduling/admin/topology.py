@@ -9,6 +9,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.http import HttpRequest
+from django.utils.translation import gettext, gettext_lazy
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from scheduling.admin.help_texts import HelpfulMixin
@@ -27,7 +28,10 @@ class TopologyForm(forms.ModelForm):  # type: ignore[type-arg]
     """The fields of a queue or pool, and why; says beside the name what it may not be."""
 
     reason = forms.CharField(
-        max_length=500, required=False, widget=UnfoldAdminTextInputWidget(), help_text="Kept in the audit log."
+        max_length=500,
+        required=False,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text=gettext_lazy("Kept in the audit log."),
     )
 
     def clean_name(self) -> str:
@@ -85,7 +89,11 @@ class WorkerPoolAdmin(TopologyAdmin):
         else:
             obj.pk = create_worker_pool(name=form.cleaned_data["name"], values=values, reason=reason).pk
         if too_large := kinds_beyond(obj):
-            messages.warning(request, f"Jobs of these kinds need more memory and wait here: {', '.join(too_large)}.")
+            messages.warning(
+                request,
+                gettext("Jobs of these kinds need more memory and wait here: %(too_large)s.")
+                % {"too_large": ", ".join(too_large)},
+            )
 
     @post_action(
         label="Pause",
@@ -96,7 +104,9 @@ class WorkerPoolAdmin(TopologyAdmin):
     )
     def pause(self, request: HttpRequest, pool: WorkerPool, reason: str) -> str:
         pause_pool(pool=pool, reason=reason, until=until_of(request))
-        return f"The workers of {pool} are handed nothing until it is resumed; what they have runs."
+        return gettext("The workers of %(pool)s are handed nothing until it is resumed; what they have runs.") % {
+            "pool": pool
+        }
 
     @post_action(
         label="Drain",
@@ -107,7 +117,9 @@ class WorkerPoolAdmin(TopologyAdmin):
     )
     def drain(self, request: HttpRequest, pool: WorkerPool, reason: str) -> str:
         drain_pool(pool=pool, reason=reason, until=until_of(request))
-        return f"The workers of {pool} are handed nothing more; the audit log says when they are idle."
+        return gettext("The workers of %(pool)s are handed nothing more; the audit log says when they are idle.") % {
+            "pool": pool
+        }
 
     @post_action(
         label="Resume",
@@ -117,4 +129,4 @@ class WorkerPoolAdmin(TopologyAdmin):
     )
     def resume(self, request: HttpRequest, pool: WorkerPool, reason: str) -> str:
         resume_pool(pool=pool, reason=reason)
-        return f"The workers of {pool} are handed work again."
+        return gettext("The workers of %(pool)s are handed work again.") % {"pool": pool}

@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from scheduling.admin.filters import UpkeepTaskFilter
 from scheduling.dashboards.tags import badge
@@ -47,7 +48,7 @@ class UpkeepRunAdmin(PlatformStaffAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         facts = {
-            "title": "Upkeep",
+            "title": gettext("Upkeep"),
             "upkeep_lines": read_upkeep(),
             "may_run_upkeep": self.access(request).may(Permission.UPKEEP_RUN),
         }
@@ -64,7 +65,11 @@ class UpkeepRunAdmin(PlatformStaffAdmin):
         except DomainError as refusal:
             messages.error(request, refusal.detail)
         else:
-            messages.success(request, f"The maintenance pool was asked to run “{title}”; its result appears below.")
+            messages.success(
+                request,
+                gettext("The maintenance pool was asked to run “%(title)s”; its result appears below.")
+                % {"title": title},
+            )
         return HttpResponseRedirect(reverse("admin:scheduling_upkeeprun_changelist"))
 
     @admin.display(description="Outcome")

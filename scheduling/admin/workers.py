@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from scheduling.admin.help_texts import HelpfulMixin
 from scheduling.conf import lease_seconds
@@ -68,7 +69,7 @@ class WorkerAdmin(HelpfulMixin, PlatformStaffAdmin):
     )
     def drain(self, request: HttpRequest, worker: Worker, reason: str) -> str:
         drain_worker(worker_id=worker.pk, reason=reason)
-        return f"{worker} is handed nothing more; what it runs goes on."
+        return gettext("%(worker)s is handed nothing more; what it runs goes on.") % {"worker": worker}
 
     @post_action(
         label="Resume",
@@ -77,7 +78,7 @@ class WorkerAdmin(HelpfulMixin, PlatformStaffAdmin):
     )
     def resume(self, request: HttpRequest, worker: Worker, reason: str) -> str:
         resume_worker(worker_id=worker.pk)
-        return f"{worker} takes jobs again."
+        return gettext("%(worker)s takes jobs again.") % {"worker": worker}
 
     @admin.display(description="Worker")
     def process(self, worker: Worker) -> str:

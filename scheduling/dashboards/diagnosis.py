@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
 from scheduling.services.diagnosis import State, diagnose
@@ -19,7 +20,7 @@ def diagnosis_page(request: HttpRequest) -> HttpResponse:
     """Asked anew at each visit."""
     diagnosis = diagnose()
     context = admin.site.each_context(request) | {
-        "title": "Self-diagnosis",
+        "title": gettext("Self-diagnosis"),
         "rows": [(check, MARKS[check.state]) for check in diagnosis.checks],
         "failed": sum(check.state is State.FAILURE for check in diagnosis.checks),
     }

@@ -7,6 +7,7 @@ import json
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
 from scheduling.services.job_kinds import list_job_kinds
@@ -20,7 +21,7 @@ def job_kinds_page(request: HttpRequest) -> HttpResponse:
     """What is installed, as the tenant of the moment meets it."""
     kinds = list_job_kinds(tenant=access_of(request).tenant)
     context = admin.site.each_context(request) | {
-        "title": "Job kinds",
+        "title": gettext("Job kinds"),
         "rows": [(kind, json.dumps(kind.payload_schema, indent=2, ensure_ascii=False)) for kind in kinds],
     }
     return render(request, TEMPLATE, context)

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from scheduling.dashboards.masking import summarize
 from scheduling.dashboards.wording import duration_words, mark_of
@@ -90,6 +91,13 @@ def _axis(job: Job, attempts: Sequence[ExecutionRecord], now: datetime) -> tuple
 def _words(attempt: ExecutionRecord, now: datetime) -> str:
     predicted = f"predicted {duration_words(attempt.predicted_seconds)}"
     if attempt.started_at is None:
-        return f"handed out {duration_words((attempt.ended_at or now) - attempt.dispatched_at)}, {predicted}"
+        return gettext("handed out %(value)s, %(predicted)s") % {
+            "value": duration_words((attempt.ended_at or now) - attempt.dispatched_at),
+            "predicted": predicted,
+        }
     ran = duration_words((attempt.ended_at or now) - attempt.started_at)
-    return f"waited {duration_words(attempt.started_at - attempt.dispatched_at)}, ran {ran}, {predicted}"
+    return gettext("waited %(value)s, ran %(ran)s, %(predicted)s") % {
+        "value": duration_words(attempt.started_at - attempt.dispatched_at),
+        "ran": ran,
+        "predicted": predicted,
+    }

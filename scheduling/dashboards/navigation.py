@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_noop
 
 from tenants.access import access_of
 from tenants.permissions import Permission
@@ -25,7 +26,7 @@ class Page:
 
 GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
     (
-        "Operate",
+        gettext_noop("Operate"),
         (
             Page("scheduling.Job", "Jobs", "work", "jobs"),
             Page("scheduling.Batch", "Batches", "stacks"),
@@ -39,7 +40,7 @@ GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
         ),
     ),
     (
-        "Fairness",
+        gettext_noop("Fairness"),
         (
             Page("tenants.Tenant", "Tenants", "domain", "tenants"),
             Page("tenants.Plan", "Plans", "sell"),
@@ -50,7 +51,7 @@ GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
         ),
     ),
     (
-        "Assure",
+        gettext_noop("Assure"),
         (
             Page("tenants.AuditLogEntry", "Audit log", "fact_check", "audit"),
             Page("tenants.TenantErasure", "Erasures", "delete_forever"),
@@ -63,7 +64,7 @@ GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
         ),
     ),
     (
-        "Configure",
+        gettext_noop("Configure"),
         (
             Page("tenants.TenantSettings", "Settings", "settings"),
             Page("scheduling.RoutingRule", "Routing rules", "alt_route"),
@@ -103,7 +104,10 @@ def build_navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 label = f"{app['app_label']}.{model['object_name']}"
                 visible[label], app_of[label] = model, app["name"]
     groups: list[dict[str, Any]] = [
-        {"title": title, "items": [_item(page, visible.pop(page.model)) for page in pages if page.model in visible]}
+        {
+            "title": gettext(title),
+            "items": [_item(page, visible.pop(page.model)) for page in pages if page.model in visible],
+        }
         for title, pages in GROUPS
     ]
     groups[0]["items"].insert(0, _overview_item())
@@ -131,15 +135,19 @@ def build_navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 def _overview_item() -> dict[str, Any]:
     link = reverse("admin:index")
-    return {"title": "Overview", "icon": "monitoring", "link": link, "link_attrs": {"data-place": "overview"}}
+    return {"title": gettext("Overview"), "icon": "monitoring", "link": link, "link_attrs": {"data-place": "overview"}}
 
 
 def _link(title: str, icon: str, url_name: str, place: str = "") -> dict[str, Any]:
-    return {"title": title, "icon": icon, "link": reverse(url_name), "link_attrs": _attributes(place)}
+    return _entry(title, icon, reverse(url_name), place)
 
 
 def _item(page: Page, model: dict[str, Any]) -> dict[str, Any]:
-    return {"title": page.title, "icon": page.icon, "link": model["admin_url"], "link_attrs": _attributes(page.place)}
+    return _entry(page.title, page.icon, model["admin_url"], page.place)
+
+
+def _entry(title: str, icon: str, link: str, place: str) -> dict[str, Any]:
+    return {"title": gettext(title), "icon": icon, "link": link, "link_attrs": _attributes(place)}
 
 
 def _attributes(place: str) -> dict[str, str]:

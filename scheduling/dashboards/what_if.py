@@ -15,6 +15,7 @@ from django.db.models import Model
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from scheduling.fairness.simulation import Policy
 from scheduling.fairness.simulation.load import Change
@@ -129,7 +130,9 @@ def _not_replayed(plan: Model, posted: Mapping[str, Any], names: Iterable[str]) 
         for name, field in fields.items()
         if str(posted[name]).strip() != str(getattr(plan, name))
     ]
-    return [f"Not replayed, and so without effect here: {', '.join(typed)}."] if typed else []
+    return (
+        [gettext("Not replayed, and so without effect here: %(typed)s.") % {"typed": ", ".join(typed)}] if typed else []
+    )
 
 
 def _typed_rows(posted: Mapping[str, Any], faults: list[str]) -> Iterable[tuple[str, int, int]]:
@@ -140,7 +143,7 @@ def _typed_rows(posted: Mapping[str, Any], faults: list[str]) -> Iterable[tuple[
         if row["DELETE"] or not row["tier"]:
             continue
         tier, queue = str(row["tier"])[:100], str(row["queue"] or "")
-        name = f"weight of “{tier}”"
+        name = gettext("weight of “%(tier)s”") % {"tier": tier}
         weight = _read({name: row["weight"]}, name, 1, faults=faults)
         yield tier, int(queue) if queue.isdecimal() and len(queue) < 19 else 0, weight
 

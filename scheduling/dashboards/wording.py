@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -98,7 +98,10 @@ MARKS: dict[str, Mark] = {
 
 def mark_of(name: str) -> Mark:
     """The mark of a state; a name nobody drew a mark for is shown plain."""
-    return MARKS.get(str(name), Mark("·", str(name).replace("_", " "), "quiet"))
+    known = MARKS.get(str(name))
+    if known is None:
+        return Mark("·", str(name).replace("_", " "), "quiet")
+    return replace(known, word=_(known.word))
 
 
 def duration_words(value: float | timedelta | None) -> str:
@@ -108,16 +111,16 @@ def duration_words(value: float | timedelta | None) -> str:
     seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
     seconds = max(0.0, seconds)
     if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
+        return _("%(number)s ms") % {"number": f"{seconds * 1000:.0f}"}
     if seconds < 10:
-        return f"{seconds:.1f} s"
+        return _("%(number)s s") % {"number": f"{seconds:.1f}"}
     if seconds < _MINUTE:
-        return f"{seconds:.0f} s"
+        return _("%(number)s s") % {"number": f"{seconds:.0f}"}
     if seconds < _HOUR:
-        return f"{seconds // _MINUTE:.0f} min {seconds % _MINUTE:.0f} s"
+        return _("%(minutes)d min %(seconds)d s") % {"minutes": seconds // _MINUTE, "seconds": seconds % _MINUTE}
     if seconds < _DAY:
-        return f"{seconds // _HOUR:.0f} h {seconds % _HOUR // _MINUTE:.0f} min"
-    return f"{seconds // _DAY:.0f} d {seconds % _DAY // _HOUR:.0f} h"
+        return _("%(hours)d h %(minutes)d min") % {"hours": seconds // _HOUR, "minutes": seconds % _HOUR // _MINUTE}
+    return _("%(days)d d %(hours)d h") % {"days": seconds // _DAY, "hours": seconds % _DAY // _HOUR}
 
 
 def signed_words(microseconds: int | None) -> str:
@@ -134,9 +137,9 @@ def lag_words(microseconds: int | None) -> str:
     if microseconds is None:
         return "–"
     if abs(microseconds) < 1_000:
-        return "● at its ideal share"
-    distance = signed_words(microseconds)[1:]
-    return f"▼ {distance} behind" if microseconds > 0 else f"▲ {distance} ahead"
+        return _("● at its ideal share")
+    distance = {"distance": signed_words(microseconds)[1:]}
+    return _("▼ %(distance)s behind") % distance if microseconds > 0 else _("▲ %(distance)s ahead") % distance
 
 
 # Why a pick fell on its tenant, by the code that its event holds.
@@ -157,12 +160,12 @@ PICK_LEVELS = {"queue": "queues", "tenant": "tenants of the queue", "key": "keys
 
 def level_words(level: str) -> str:
     """The level of a pick in words; an older event has none, nor has one without a choice."""
-    return PICK_LEVELS.get(level, "–")
+    return _(PICK_LEVELS[level]) if level in PICK_LEVELS else "–"
 
 
 def pick_words(reason: str) -> str:
     """The reason of a pick in words; an older event has none."""
-    return PICK_REASONS.get(reason, reason.replace("_", " ") or "–")
+    return _(PICK_REASONS[reason]) if reason in PICK_REASONS else reason.replace("_", " ") or "–"
 
 
 def percent_words(part: float | None) -> str:
@@ -226,4 +229,4 @@ def empty_words(line: QueueLine) -> str:
 def count_words(counts: Mapping[str, int]) -> str:
     """What was done, such as `jobs 1,200, batches 3`; what was nothing is left out."""
     parts = [f"{name.replace('_', ' ')} {count:,}" for name, count in counts.items() if count]
-    return ", ".join(parts) or "nothing"
+    return ", ".join(parts) or _("nothing")

@@ -181,6 +181,9 @@ class TenantCapacity(models.Model):
     class Meta:
         db_table = "scheduling_tenant_capacity"
 
+    def __str__(self) -> str:
+        return f"capacity of {self.tenant_id}"
+
 
 class CostRow(models.Model):
     """What the predictor remembers: fading sums over samples, x the payload's size, y the slot time.

@@ -13,6 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
+from django.utils.translation import gettext, gettext_lazy
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from tenants.admin.base import TenantScopedAdmin
@@ -83,7 +84,7 @@ class MembershipAdmin(TenantPeopleAdmin):
 
     @post_action(label="Remove", permission=Permission.MEMBERS_MANAGE, is_danger=True)
     def remove(self, request: HttpRequest, membership: Membership, reason: str) -> str:
-        sentence = f"{membership.user} is no longer a member."
+        sentence = gettext("%(user)s is no longer a member.") % {"user": membership.user}
         remove_member(membership=membership)
         return sentence
 
@@ -98,7 +99,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
         choices=[(scope.value, f"{scope.value}: {text_of(scope)}") for scope in Permission if scope in KEY_PERMISSIONS],
         initial=sorted(DEFAULT_KEY_SCOPES),
         widget=UnfoldAdminCheckboxSelectMultipleWidget(),
-        help_text="As little as its program needs. No key decides about keys and members.",
+        help_text=gettext_lazy("As little as its program needs. No key decides about keys and members."),
     )
 
     class Meta:
@@ -108,7 +109,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean_expires_at(self) -> datetime | None:
         value: datetime | None = self.cleaned_data["expires_at"]
         if value is not None and value <= timezone.now():
-            raise ValidationError("The time is past.")
+            raise ValidationError(gettext("The time is past."))
         return value
 
 
@@ -156,7 +157,7 @@ class ApiKeyAdmin(TenantPeopleAdmin):
         # Neither a message nor a redirect: both would carry the key through a cookie or a URL.
         context = {
             **self.admin_site.each_context(request),
-            "title": "API key issued",
+            "title": gettext("API key issued"),
             "token": request.issued_token,  # type: ignore[attr-defined]
             "list_url": reverse("admin:tenants_apikey_changelist"),
         }
@@ -173,4 +174,4 @@ class ApiKeyAdmin(TenantPeopleAdmin):
     )
     def revoke(self, request: HttpRequest, api_key: ApiKey, reason: str) -> str:
         revoke_api_key(api_key=api_key, reason=reason)
-        return f"The key {api_key} is useless from now on."
+        return gettext("The key %(api_key)s is useless from now on.") % {"api_key": api_key}

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import RangeDateTimeFilter, TextFilter
 from unfold.utils import parse_datetime_str
 
@@ -31,7 +32,7 @@ class ExactFilter(TextFilter, ABC):
 class ActionFilter(ExactFilter):
     """By act, such as `tenant.suspended`."""
 
-    title, parameter_name = "action, such as tenant.suspended", "action"
+    title, parameter_name = gettext_lazy("action, such as tenant.suspended"), "action"
 
     def wanted(self, value: str) -> AuditFilter:
         return AuditFilter(action=value)
@@ -40,7 +41,7 @@ class ActionFilter(ExactFilter):
 class TargetFilter(ExactFilter):
     """By the id of a target, or by its type."""
 
-    title, parameter_name = "target: an id, or a type such as tenants.tenant", "target"
+    title, parameter_name = gettext_lazy("target: an id, or a type such as tenants.tenant"), "target"
 
     def wanted(self, value: str) -> AuditFilter:
         # Types are `app.model`; ids of targets are numbers, UUIDs and names.
@@ -51,7 +52,7 @@ class TargetFilter(ExactFilter):
 class ActorFilter(ExactFilter):
     """By the name of an actor, or by its id."""
 
-    title, parameter_name = "actor: a name or an id", "actor"
+    title, parameter_name = gettext_lazy("actor: a name or an id"), "actor"
 
     def wanted(self, value: str) -> AuditFilter:
         is_id = value.isascii() and (value.isdigit() or (len(value) == 36 and value.count("-") == 4))
@@ -61,7 +62,7 @@ class ActorFilter(ExactFilter):
 class RequestFilter(ExactFilter):
     """By the id of a request, which every answer bears as X-Request-ID."""
 
-    title, parameter_name = "request id", "request"
+    title, parameter_name = gettext_lazy("request id"), "request"
 
     def wanted(self, value: str) -> AuditFilter:
         return AuditFilter(request_id=value)
@@ -70,7 +71,7 @@ class RequestFilter(ExactFilter):
 class AuditTenantFilter(ExactFilter):
     """By the slug of a tenant, for those who see all."""
 
-    title, parameter_name = "tenant: its slug", "tenant"
+    title, parameter_name = gettext_lazy("tenant: its slug"), "tenant"
 
     def wanted(self, value: str) -> AuditFilter:
         return AuditFilter(tenant=value)

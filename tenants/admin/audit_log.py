@@ -21,6 +21,7 @@ from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from tenants.admin.audit_filters import (
     ActionFilter,
@@ -104,7 +105,7 @@ class AuditLogEntryAdmin(KeysetAdmin):
             query = request.GET.urlencode()
             return HttpResponseRedirect(f"{reverse('admin:tenants_auditlogentry_changelist')}?{query}")
         if not requested.is_new:
-            messages.info(request, "This verification goes on already: here is how far it is.")
+            messages.info(request, gettext("This verification goes on already: here is how far it is."))
         page = reverse("admin:tenants_auditverification_change", args=[requested.verification.pk])
         return HttpResponseRedirect(page)
 
@@ -116,7 +117,7 @@ class AuditLogEntryAdmin(KeysetAdmin):
             raise PermissionDenied
         wanted = request.POST.get("format", "")
         if wanted not in CONTENT_TYPES:
-            return HttpResponseBadRequest("There is no such format.")
+            return HttpResponseBadRequest(gettext("There is no such format."))
         file_format = cast("ExportFormat", wanted)
         shown = self.get_changelist_instance(request)
         lines = export_entries(
@@ -149,14 +150,18 @@ class AuditLogEntryAdmin(KeysetAdmin):
     @admin.display(description="Seal")
     def place(self, entry: AuditLogEntry) -> SafeString:
         seal = getattr(entry, "seal", None)
-        glyph, words, tone = ("…", "waiting", "wait") if seal is None else ("✓", f"sealed #{seal.sequence}", "good")
+        glyph, words, tone = (
+            ("…", gettext("waiting"), "wait")
+            if seal is None
+            else ("✓", gettext("sealed #%(sequence)s") % {"sequence": seal.sequence}, "good")
+        )
         mark = '<span class="console-mark" data-tone="{}"><span aria-hidden="true">{}</span> {}</span>'
         return format_html(mark, tone, glyph, words)
 
     @admin.display(description="Hash")
     def chain_hash(self, entry: AuditLogEntry) -> str:
         seal = getattr(entry, "seal", None)
-        return "Within a second of its commit, as long as a dispatcher runs." if seal is None else seal.hash
+        return gettext("Within a second of its commit, as long as a dispatcher runs.") if seal is None else seal.hash
 
     @admin.display(description="Changes")
     def changes(self, entry: AuditLogEntry) -> SafeString:

@@ -12,6 +12,7 @@ from django.template.loader import render_to_string
 from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_safe
 
 from tenants.admin.keyset import KeysetAdmin
@@ -21,9 +22,9 @@ from tenants.permissions import Permission
 
 BODY_TEMPLATE = "tenants/admin/verification_body.html"
 _MARKS = {
-    VerificationState.RUNNING: ("◐", "goes on", "busy"),
-    VerificationState.INTACT: ("✓", "intact", "good"),
-    VerificationState.ALTERED: ("✕", "not intact", "bad"),
+    VerificationState.RUNNING: ("◐", gettext_lazy("goes on"), "busy"),
+    VerificationState.INTACT: ("✓", gettext_lazy("intact"), "good"),
+    VerificationState.ALTERED: ("✕", gettext_lazy("not intact"), "bad"),
 }
 
 
@@ -71,7 +72,7 @@ class AuditVerificationAdmin(KeysetAdmin):
 
     @admin.display(description="Chain")
     def chain(self, verification: AuditVerification) -> str:
-        return "all chains" if verification.tenant_id is None else "the tenant's"
+        return gettext("all chains") if verification.tenant_id is None else gettext("the tenant's")
 
     @admin.display(description="Looked at")
     def part(self, verification: AuditVerification) -> str:

@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from tenants.admin.base import PlatformStaffAdmin
 from tenants.admin.post_actions import post_action
@@ -58,7 +59,7 @@ class TenantErasureAdmin(PlatformStaffAdmin):
     )
     def cancel(self, request: HttpRequest, erasure: TenantErasure, reason: str) -> str:
         cancel_erasure(erasure_id=erasure.pk, reason=reason)
-        return "The erasure is cancelled; the tenant stays suspended."
+        return gettext("The erasure is cancelled; the tenant stays suspended.")
 
     @post_action(
         label="Count again",
@@ -68,6 +69,9 @@ class TenantErasureAdmin(PlatformStaffAdmin):
     def verify(self, request: HttpRequest, erasure: TenantErasure, reason: str) -> str:
         found = verify_erasure(erasure_id=erasure.pk)
         if found.is_good:
-            return "Nothing is left, and the proof is as it was written."
+            return gettext("Nothing is left, and the proof is as it was written.")
         left = ", ".join(f"{name} ({number})" for name, number in found.left.items()) or "nothing"
-        return f"Left: {left}. The proof is {'intact' if found.is_proof_intact else 'not what was written'}."
+        return gettext("Left: %(left)s. The proof is %(value)s.") % {
+            "left": left,
+            "value": "intact" if found.is_proof_intact else gettext("not what was written"),
+        }

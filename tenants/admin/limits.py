@@ -10,6 +10,7 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_lazy, gettext_noop
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from tenants.admin.base import TenantScopedAdmin
@@ -22,12 +23,21 @@ from tenants.services.limits import clear_tenant_limit, set_tenant_limit
 
 # Glyph, word and tone: never a colour alone.
 _MARKS = {
-    State.OK: ("✓", "within", "good"),
-    State.NEAR: ("▲", "near", "warn"),
-    State.EXCEEDED: ("✕", "reached", "bad"),
+    State.OK: ("✓", gettext_noop("within"), "good"),
+    State.NEAR: ("▲", gettext_noop("near"), "warn"),
+    State.EXCEEDED: ("✕", gettext_noop("reached"), "bad"),
 }
-_SOURCES = {Source.OVERRIDE: "this tenant's own", Source.PLAN: "by plan", Source.DEFAULT: "by default"}
-_PERIODS = {Span.MONTH: "this month", Span.MINUTE: "over time", Span.NOW: "now", Span.EACH: "each"}
+_SOURCES = {
+    Source.OVERRIDE: gettext_noop("this tenant's own"),
+    Source.PLAN: gettext_noop("by plan"),
+    Source.DEFAULT: gettext_noop("by default"),
+}
+_PERIODS = {
+    Span.MONTH: gettext_noop("this month"),
+    Span.MINUTE: gettext_noop("over time"),
+    Span.NOW: gettext_noop("now"),
+    Span.EACH: gettext_noop("each"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +67,25 @@ def _row(line: UsageLine) -> UsageRow:
     return UsageRow(
         line=line,
         glyph=glyph,
-        word=word,
+        word=gettext(word),
         tone=tone,
-        source=_SOURCES[line.source],
-        period=_PERIODS[line.limit.span],
+        source=gettext(_SOURCES[line.source]),
+        period=gettext(_PERIODS[line.limit.span]),
         used=_amount(line.used, line.limit),
-        allowed="no limit" if line.allowed is None else _amount(line.allowed, line.limit),
+        allowed=gettext("no limit") if line.allowed is None else _amount(line.allowed, line.limit),
         left=_amount(line.left, line.limit),
         width=f"{(line.part or 0) * 100:.2f}",
     )
 
 
 def _amount(amount: int | None, limit: Limit) -> str:
-    return "–" if amount is None else f"{amount:,} {limit.unit}"
+    return "–" if amount is None else f"{amount:,} {gettext(limit.unit)}"
 
 
 def describe_limit(key: str) -> str:
     """Title and unit of a limit, for the editors of plans and overrides."""
     limit = limits().get(key)
-    return f"{limit.title}, in {limit.unit}" if limit else "not declared by an installed app"
+    return f"{limit.title}, in {limit.unit}" if limit else gettext("not declared by an installed app")
 
 
 def limit_choices() -> list[tuple[str, str]]:
@@ -86,7 +96,7 @@ def limit_choices() -> list[tuple[str, str]]:
 class TenantLimitForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run time
     """An override; which fields it has is the page's affair."""
 
-    key = forms.ChoiceField(label="Limit", choices=limit_choices, widget=UnfoldAdminSelectWidget)
+    key = forms.ChoiceField(label=gettext_lazy("Limit"), choices=limit_choices, widget=UnfoldAdminSelectWidget)
 
 
 @admin.register(TenantLimit)

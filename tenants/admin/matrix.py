@@ -7,13 +7,19 @@ from dataclasses import dataclass
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext, gettext_noop
 from django.views.decorators.http import require_safe
 
 from tenants.models import Role
 from tenants.permission_texts import text_of
 from tenants.permissions import DEFAULT_KEY_SCOPES, KEY_PERMISSIONS, PLATFORM_ROLES, TENANT_ROLES, Permission
 
-COLUMNS = (*Role.labels, "Key, usual", "Key, at most", *(role.value.capitalize() for role in PLATFORM_ROLES))
+COLUMNS = (
+    *Role.labels,
+    gettext_noop("Key, usual"),
+    gettext_noop("Key, at most"),
+    *(role.value.capitalize() for role in PLATFORM_ROLES),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +36,7 @@ def read_matrix() -> list[MatrixRow]:
     tenant_roles = [TENANT_ROLES[role] for role in Role.values]
     sets = [*tenant_roles, DEFAULT_KEY_SCOPES, KEY_PERMISSIONS, *PLATFORM_ROLES.values()]
     return [
-        MatrixRow(permission, text_of(permission), tuple(permission in rights for rights in sets))
+        MatrixRow(permission, gettext(text_of(permission)), tuple(permission in rights for rights in sets))
         for permission in Permission
     ]
 
@@ -38,5 +44,10 @@ def read_matrix() -> list[MatrixRow]:
 @require_safe
 def roles_view(request: HttpRequest) -> HttpResponse:
     """The matrix; it changes with the program alone."""
-    context = {**admin.site.each_context(request), "title": "Roles", "columns": COLUMNS, "rows": read_matrix()}
+    context = {
+        **admin.site.each_context(request),
+        "title": gettext("Roles"),
+        "columns": [gettext(column) for column in COLUMNS],
+        "rows": read_matrix(),
+    }
     return TemplateResponse(request, "tenants/admin/roles.html", context)

@@ -9,6 +9,7 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from django.utils.translation import gettext, gettext_lazy
 from unfold.admin import TabularInline
 from unfold.widgets import UnfoldAdminTextareaWidget
 
@@ -94,8 +95,10 @@ class PlanForm(VersionForm):
         required=False,
         max_length=10_000,
         help_text=(
-            "One kind a line, such as “http_call: 2 retries after 30, 60” (seconds); “*” means every kind without a"
-            " line of its own. The number is a ceiling: a kind with fewer retries keeps its own."
+            gettext_lazy(
+                "One kind a line, such as “http_call: 2 retries after 30, 60” (seconds); “*” means every kind without a"
+                " line of its own. The number is a ceiling: a kind with fewer retries keeps its own."
+            )
         ),
     )
 
@@ -162,9 +165,13 @@ class PlanAdmin(VersionsMixin, PlatformStaffAdmin):
         version = rollback_plan(
             plan=plan, number=asked_number(request), reason=reason, expected_version=seen_version(request)
         )
-        return "The plan is just that already." if version is None else f"{plan} is at {version}."
+        return (
+            gettext("The plan is just that already.")
+            if version is None
+            else gettext("%(plan)s is at %(version)s.") % {"plan": plan, "version": version}
+        )
 
     @post_action(label="Withdraw", permission=Permission.PLANS_MANAGE, is_offered=lambda plan: False)
     def withdraw(self, request: HttpRequest, plan: Plan, reason: str) -> str:
         version = withdraw_plan_version(plan=plan, number=asked_number(request), reason=reason)
-        return f"{str(version).capitalize()} will not take effect."
+        return gettext("%(value)s will not take effect.") % {"value": str(version).capitalize()}

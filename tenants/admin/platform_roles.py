@@ -8,6 +8,8 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.text import format_lazy
+from django.utils.translation import gettext, gettext_lazy
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from tenants.admin.base import PlatformStaffAdmin
@@ -22,13 +24,17 @@ class PlatformRoleForm(forms.ModelForm):  # type: ignore[type-arg]
     """Who, what, and why."""
 
     username = UserField(
-        help_text=f"{USER_HELP} The role takes the place of whatever the user may do as a member of tenants."
+        help_text=format_lazy(
+            "{} {}",
+            USER_HELP,
+            gettext_lazy("The role takes the place of whatever the user may do as a member of tenants."),
+        )
     )
     reason = forms.CharField(
         max_length=500,
         required=False,
         widget=UnfoldAdminTextInputWidget(),
-        help_text="Why, kept in the audit log.",
+        help_text=gettext_lazy("Why, kept in the audit log."),
     )
 
     class Meta:
@@ -75,7 +81,7 @@ class PlatformMembershipAdmin(PlatformStaffAdmin):
     @post_action(label="Take away", permission=Permission.PEOPLE_MANAGE, asks_reason=True, is_danger=True)
     def revoke(self, request: HttpRequest, membership: PlatformMembership, reason: str) -> str:
         revoke_platform_role(user=membership.user, reason=reason)
-        return f"{membership.user} works for the platform no longer."
+        return gettext("%(user)s works for the platform no longer.") % {"user": membership.user}
 
     def _page_of(self, row: Any) -> str:
         return reverse("admin:tenants_platformmembership_changelist")

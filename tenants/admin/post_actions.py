@@ -12,7 +12,7 @@ class TenantAdmin(TenantScopedAdmin):
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -21,6 +21,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext
 from unfold.admin import ModelAdmin
 
 from tenants.access import access_of
@@ -137,7 +138,8 @@ class PostActionsMixin(ModelAdmin):
             action = self._described(name)
             if action is not None and self._is_permitted(request, action) and action.is_offered(row):
                 url_name = f"admin:{self.opts.app_label}_{self.opts.model_name}_act"
-                yield {"name": name, "action": action, "url": reverse(url_name, args=[row.pk, name])}
+                shown = replace(action, label=gettext(action.label))
+                yield {"name": name, "action": shown, "url": reverse(url_name, args=[row.pk, name])}
 
     def _described(self, name: str) -> PostAction | None:
         return getattr(getattr(self, name, None), "post_action", None) if name in self.post_actions else None

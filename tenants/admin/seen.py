@@ -7,16 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from django import forms
+from django.utils.translation import gettext, gettext_lazy
 
 from tenants.services.editions import digest_of
 
 FIELD = "seen"
 MAX_SHOWN = 80
-ADVICE = (
+ADVICE = gettext_lazy(
     "Somebody else has changed this since you opened it: {what}. What you typed still stands below, and nothing of it"
     " is saved. Saving again puts yours on top of that."
 )
-UNREADABLE = "The form does not say what you saw when you opened it. Load the page anew."
+UNREADABLE = gettext_lazy("The form does not say what you saw when you opened it. Load the page anew.")
 
 
 class SeenField(forms.CharField):
@@ -59,7 +60,7 @@ def told(label: str, value: Any) -> str:
     """A value as it is now, after its label."""
     text = "empty" if value in (None, "") else str(value)
     shown = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
-    return f"{label} is now {shown}"
+    return gettext("%(label)s is now %(shown)s") % {"label": label, "shown": shown}
 
 
 class SeenForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run time
@@ -83,7 +84,9 @@ class SeenForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run 
         if what and not getattr(self, "is_preview", False):
             # A plan says by its version that it is stale, and what to do.
             is_said = getattr(self, "is_stale", False)
-            self.add_error(None, f"What changed: {'; '.join(what)}." if is_said else advice(what))
+            self.add_error(
+                None, gettext("What changed: %(what)s.") % {"what": "; ".join(what)} if is_said else advice(what)
+            )
             # Sent again, it is meant for what is told of now.
             self.data = resent(self.data, {self.add_prefix(FIELD): marks_of(self._current)})
         return cleaned

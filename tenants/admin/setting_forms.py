@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from tenants.admin.json_fields import StrictJSONField
 from tenants.admin.seen import SeenField, advice, changed_since, marks_of, resent, told
@@ -22,7 +24,7 @@ class SettingsForm(forms.Form):
 
     version = forms.IntegerField(widget=forms.HiddenInput)
     seen = SeenField()
-    reason = forms.CharField(max_length=500, required=False, label="Reason, kept in the audit log")
+    reason = forms.CharField(max_length=500, required=False, label=_("Reason, kept in the audit log"))
 
     def __init__(
         self, *args: Any, values: Mapping[str, Any], may_edit_all: bool, is_frozen: bool, **kwargs: Any
@@ -37,7 +39,7 @@ class SettingsForm(forms.Form):
                 field.initial = None if setting.is_secret else values[setting.key]
                 self.fields[setting.key] = field
                 self.fields[reset_name(setting)] = forms.BooleanField(
-                    required=False, disabled=field.disabled, label="Back to the default"
+                    required=False, disabled=field.disabled, label=_("Back to the default")
                 )
 
     def tell_stale(self, version: int) -> None:
@@ -48,7 +50,7 @@ class SettingsForm(forms.Form):
             names = []
         titles = {setting.key: setting.title for setting in _settings()}
         what = [told(titles[name], self._values[name]) for name in names]
-        self.add_error(None, advice(what or ["a secret, or something that is back to what it was"]))
+        self.add_error(None, advice(what or [gettext("a secret, or something that is back to what it was")]))
         self.data = resent(self.data, {"version": str(version), "seen": marks_of(self._marked())})
 
     def _marked(self) -> dict[str, Any]:
@@ -109,7 +111,7 @@ def reset_name(setting: Setting) -> str:
 def field_of(setting: Setting) -> forms.Field:
     """The form field that fits the setting's schema; JSON as text where none does."""
     schema = setting.schema
-    options: dict[str, Any] = {"label": setting.title, "required": False}
+    options: dict[str, Any] = {"label": gettext(setting.title), "required": False}
     types = schema.get("type")
     if setting.is_secret:
         return forms.CharField(widget=forms.PasswordInput(render_value=False), strip=False, **options)
@@ -131,5 +133,5 @@ def _settings() -> list[Setting]:
 
 def _words(value: Any) -> str:
     if value is None:
-        return "empty"
+        return gettext("empty")
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.translation import gettext
 
 from tenants.admin.base import ReadOnlyAdmin
 from tenants.admin.setting_forms import SettingsForm, lines_of
@@ -44,7 +45,7 @@ class TenantSettingsAdmin(ReadOnlyAdmin):
         tenants = Tenant.objects.filter(slug__contains=wanted) if wanted else Tenant.objects.all()
         context = {
             **self.admin_site.each_context(request),
-            "title": "Settings",
+            "title": gettext("Settings"),
             "opts": self.opts,
             "tenants": tenants.order_by("slug")[:LISTED_TENANTS],
             "wanted": wanted,
@@ -109,7 +110,7 @@ class TenantSettingsAdmin(ReadOnlyAdmin):
             if not named:
                 form.add_error(None, refusal.detail)
             return False
-        messages.success(request, "The settings are saved.")
+        messages.success(request, gettext("The settings are saved."))
         return True
 
     def _page(
@@ -117,7 +118,7 @@ class TenantSettingsAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
-            "title": f"Settings of {tenant}",
+            "title": gettext("Settings of %(tenant)s") % {"tenant": tenant},
             "opts": self.opts,
             "tenant": tenant,
             "form": form,

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext
 
 from tenants.admin.base import TenantScopedAdmin
 from tenants.admin.limits import override_address, usage_panel
@@ -91,7 +92,7 @@ class TenantAdmin(TenantScopedAdmin):
             if membership.tenant.slug == request.POST.get("tenant"):
                 choose_tenant(request, membership.tenant)
                 return HttpResponseRedirect(reverse("admin:index"))
-        messages.error(request, "There is no such tenant among yours.")
+        messages.error(request, gettext("There is no such tenant among yours."))
         return HttpResponseRedirect(reverse("admin:tenants_tenant_changelist"))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -108,7 +109,7 @@ class TenantAdmin(TenantScopedAdmin):
     )
     def pause(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
         pause_tenant(tenant=tenant, reason=reason, until=until_of(request))
-        return f"The work of {tenant} waits."
+        return gettext("The work of %(tenant)s waits.") % {"tenant": tenant}
 
     @post_action(
         label="Drain",
@@ -119,7 +120,7 @@ class TenantAdmin(TenantScopedAdmin):
     )
     def drain(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
         drain_tenant(tenant=tenant, reason=reason, until=until_of(request))
-        return f"Nothing new is accepted from {tenant}; what is there runs out."
+        return gettext("Nothing new is accepted from %(tenant)s; what is there runs out.") % {"tenant": tenant}
 
     @post_action(
         label="Resume work",
@@ -129,8 +130,8 @@ class TenantAdmin(TenantScopedAdmin):
     def resume(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
         tenant = resume_tenant(tenant=tenant)
         if tenant.is_paused or tenant.is_draining:
-            return f"The platform's stop of {tenant} stands; its own has ended."
-        return f"The work of {tenant} goes on."
+            return gettext("The platform's stop of %(tenant)s stands; its own has ended.") % {"tenant": tenant}
+        return gettext("The work of %(tenant)s goes on.") % {"tenant": tenant}
 
     @post_action(
         label="Suspend",
@@ -142,14 +143,14 @@ class TenantAdmin(TenantScopedAdmin):
     )
     def suspend(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
         suspend_tenant(tenant=tenant, reason=reason, until=until_of(request))
-        return f"{tenant} is suspended."
+        return gettext("%(tenant)s is suspended.") % {"tenant": tenant}
 
     @post_action(
         label="Reinstate", permission=Permission.TENANTS_OPERATE, is_offered=lambda tenant: tenant.is_suspended
     )
     def reinstate(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
         reinstate_tenant(tenant=tenant)
-        return f"{tenant} is active again."
+        return gettext("%(tenant)s is active again.") % {"tenant": tenant}
 
     @post_action(
         label="Erase for good",
@@ -161,4 +162,7 @@ class TenantAdmin(TenantScopedAdmin):
     )
     def erase(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
         erasure = request_erasure(tenant=tenant, reason=reason, confirm=request.POST.get("confirm", ""))
-        return f"{tenant} is erased from {erasure.starts_at:%Y-%m-%d %H:%M} UTC on; until then it can be cancelled."
+        return gettext("%(tenant)s is erased from %(starts_at)s UTC on; until then it can be cancelled.") % {
+            "tenant": tenant,
+            "starts_at": f"{erasure.starts_at:%Y-%m-%d %H:%M}",
+        }

@@ -6,12 +6,13 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from tenants.exceptions import UserNotFoundError
 from tenants.selectors.people import find_user
 
-USER_HELP = "The user name or e-mail address of somebody who has an account."
+USER_HELP = gettext_lazy("The user name or e-mail address of somebody who has an account.")
 
 
 class UserField(forms.CharField):
@@ -19,7 +20,7 @@ class UserField(forms.CharField):
 
     widget = UnfoldAdminTextInputWidget
 
-    def __init__(self, *, max_length: int = 254, help_text: str = USER_HELP, **kwargs: Any) -> None:
+    def __init__(self, *, max_length: int = 254, help_text: Any = USER_HELP, **kwargs: Any) -> None:
         super().__init__(max_length=max_length, help_text=help_text, **kwargs)
 
     def clean(self, value: Any) -> Any:

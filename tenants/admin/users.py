@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Model, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from tenants.admin.base import PlatformStaffAdmin
@@ -106,7 +107,7 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
     @admin.display(description="Platform role")
     def platform_role(self, user: User) -> str:
         if user.is_superuser:
-            return "admin (superuser)"
+            return gettext("admin (superuser)")
         membership: PlatformMembership | None = getattr(user, "platform_membership", None)
         return membership.role if membership else "–"
 
@@ -122,7 +123,11 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
     @admin.display(description="Locked out")
     def locked(self, user: User) -> str:
         until = locked_until(user)
-        return f"until {until:%Y-%m-%d %H:%M} UTC, after too many wrong passwords" if until else "no"
+        return (
+            gettext("until %(until)s UTC, after too many wrong passwords") % {"until": f"{until:%Y-%m-%d %H:%M}"}
+            if until
+            else "no"
+        )
 
     @post_action(
         label="Deactivate",
@@ -133,7 +138,7 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
     )
     def deactivate(self, request: HttpRequest, user: User, reason: str) -> str:
         deactivate_user(user=user, reason=reason)
-        return f"{user} is logged out everywhere and cannot log in."
+        return gettext("%(user)s is logged out everywhere and cannot log in.") % {"user": user}
 
     @post_action(
         label="Activate",
@@ -143,7 +148,7 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
     )
     def activate(self, request: HttpRequest, user: User, reason: str) -> str:
         activate_user(user=user, reason=reason)
-        return f"{user} may log in again."
+        return gettext("%(user)s may log in again.") % {"user": user}
 
     @post_action(
         label="Unlock",
@@ -153,4 +158,4 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
     )
     def unlock(self, request: HttpRequest, user: User, reason: str) -> str:
         unlock_user(user=user, reason=reason)
-        return f"The wrong passwords for {user} are forgotten."
+        return gettext("The wrong passwords for %(user)s are forgotten.") % {"user": user}

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from django import forms
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextInputWidget
 
@@ -16,7 +17,7 @@ from tenants.exceptions import DomainError, FieldInvalidError
 from tenants.selectors.plans import versions_of
 
 SHOWN_VERSIONS = 20
-STALE_ADVICE = (
+STALE_ADVICE = gettext_lazy(
     "Somebody else has saved the plan since you opened it: it is at version {version} now. What you typed still stands"
     " below, and nothing of it is saved. Compare it with the newest version at the foot of the page; saving again puts"
     " yours on top of that one."
@@ -31,14 +32,16 @@ class VersionForm(forms.ModelForm):  # type: ignore[type-arg]
         required=False,
         max_length=500,
         widget=UnfoldAdminTextInputWidget(),
-        help_text="Why the plan changes; kept in its history and in the audit log.",
+        help_text=gettext_lazy("Why the plan changes; kept in its history and in the audit log."),
     )
     effective_from = forms.DateTimeField(
         required=False,
         widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"}),
-        help_text="UTC. From then on the plan is what you save; empty: at once.",
+        help_text=gettext_lazy("UTC. From then on the plan is what you save; empty: at once."),
     )
-    seen_version = forms.IntegerField(required=False, widget=forms.HiddenInput(), help_text="What was read.")
+    seen_version = forms.IntegerField(
+        required=False, widget=forms.HiddenInput(), help_text=gettext_lazy("What was read.")
+    )
 
     # Of one request: why its service refused what was sent, and whether it is only to be looked at.
     refusal: ClassVar[DomainError | None] = None

@@ -379,6 +379,7 @@ POST   auth/user/{user}/password/            people.manage     {"password1": "an
 # token of the metrics, which no role does.
 PLAIN = """
 GET    /                                     anyone                                    302
+GET    /language/                            anyone                                    302
 GET    /health/live                          anyone
 GET    /health/ready                         anyone
 GET    /metrics                              token                                     401

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from axe_playwright_python.base import AXE_SCRIPT
@@ -10,12 +11,13 @@ from playwright.sync_api import Page
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 
-def find_violations(page: Page, *, within: str = "#main") -> list[str]:
-    """What axe complains of in the page's own part: rule, what it says, and where."""
-    page.evaluate(AXE_SCRIPT)
+def find_violations(page: Page, *, within: str = "#main", rules: Sequence[str] = ()) -> list[str]:
+    """What axe complains of in the page's own part: rule, what it says, and where. All rules where none is named."""
+    if not page.evaluate("typeof window.axe === 'object'"):
+        page.evaluate(AXE_SCRIPT)
+    only = {"type": "rule", "values": [*rules]} if rules else {"type": "tag", "values": TAGS}
     found: dict[str, Any] = page.evaluate(
-        "([within, tags]) => axe.run(within, {runOnly: {type: 'tag', values: tags}, resultTypes: ['violations']})",
-        [within, TAGS],
+        "([within, only]) => axe.run(within, {runOnly: only, resultTypes: ['violations']})", [within, only]
     )
     return [
         f"{rule['id']}: {rule['help']}: {' | '.join(str(node['target']) for node in rule['nodes'][:4])}"

@@ -13,6 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, gettext_lazy
 
 from scheduling.processors.document_indexing.renewal import reindex_dataset, reindex_document
 from scheduling.processors.document_indexing.selectors import SHOWN_STATUSES, find_documents
@@ -33,12 +34,12 @@ from tenants.permissions import Permission
 
 _PHASES = ("created_at", "parsing_at", "cleaning_at", "splitting_at", "indexing_at", "completed_at", "error_at")
 _DATASET_CHOICES = 200
-_REINDEX_NOTE = (
+_REINDEX_NOTE = gettext_lazy(
     "Each document answers searches with its old chunks until its new ones are whole; for that time both count as"
     " vector space."
 )
 _ENDED_OR_PAUSED = ("completed", "error", "paused")
-_UPLOAD_NOTE = (
+_UPLOAD_NOTE = gettext_lazy(
     "All files are taken or none. One job indexes each; a file whose content is in the dataset already is not indexed"
     " again."
 )
@@ -52,7 +53,9 @@ class UploadForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # Here and not above, for there `files` is what a form calls the files that it was given.
-        self.fields["files"] = ManyFilesField(help_text="PDF, DOCX, HTML, Markdown, text or CSV; at most 50 MiB each.")
+        self.fields["files"] = ManyFilesField(
+            help_text=gettext("PDF, DOCX, HTML, Markdown, text or CSV; at most 50 MiB each.")
+        )
         field: Any = self.fields["dataset"]
         field.queryset = Dataset.objects.order_by("-id").select_related("tenant")
 
@@ -63,8 +66,8 @@ class ReindexForm(forms.Form):
     dataset: forms.ModelChoiceField[Dataset] = forms.ModelChoiceField(queryset=None)
     everything = forms.BooleanField(
         required=False,
-        label="All documents",
-        help_text="Not only those that the settings, or another embedding model, have left behind.",
+        label=gettext_lazy("All documents"),
+        help_text=gettext_lazy("Not only those that the settings, or another embedding model, have left behind."),
     )
     reason = forms.CharField(max_length=500, required=False)
 
@@ -138,7 +141,11 @@ class DocumentAdmin(ReadOnlyAdmin):
     @admin.display(description="Chunks")
     def chunks(self, document: Document) -> str:
         total = "?" if document.chunks_total is None else document.chunks_total
-        kept = f"; {document.kept_chunks} of before answer" if document.kept_chunks else ""
+        kept = (
+            gettext("; %(kept_chunks)s of before answer") % {"kept_chunks": document.kept_chunks}
+            if document.kept_chunks
+            else ""
+        )
         return f"{document.chunks_done} / {total}{kept}"
 
     @admin.display(description="Job")
@@ -157,7 +164,7 @@ class DocumentAdmin(ReadOnlyAdmin):
     )
     def retry(self, request: HttpRequest, document: Document, reason: str) -> str:
         retry_document(document_id=document.pk, reason=reason)
-        return f"{document} is indexed again."
+        return gettext("%(document)s is indexed again.") % {"document": document}
 
     @post_action(
         label="Pause",
@@ -167,7 +174,9 @@ class DocumentAdmin(ReadOnlyAdmin):
     )
     def pause(self, request: HttpRequest, document: Document, reason: str) -> str:
         pause_document(document_id=document.pk, reason=reason)
-        return f"{document} pauses at its next chunks, or at once if it waits; the others go on."
+        return gettext("%(document)s pauses at its next chunks, or at once if it waits; the others go on.") % {
+            "document": document
+        }
 
     @post_action(
         label="Resume",
@@ -176,12 +185,14 @@ class DocumentAdmin(ReadOnlyAdmin):
     )
     def resume(self, request: HttpRequest, document: Document, reason: str) -> str:
         resume_document(document_id=document.pk, reason=reason)
-        return f"{document} goes on."
+        return gettext("%(document)s goes on.") % {"document": document}
 
     @post_action(label="Index anew", permission=Permission.DATASETS_MANAGE, asks_reason=True)
     def reindex(self, request: HttpRequest, document: Document, reason: str) -> str:
         reindex_document(tenant=_tenant_of(document), document_id=document.pk, is_rated=True, reason=reason)
-        return f"{document} is indexed anew; what was indexed before answers until then."
+        return gettext("%(document)s is indexed anew; what was indexed before answers until then.") % {
+            "document": document
+        }
 
     @post_action(
         label="Fetch anew",
@@ -193,7 +204,9 @@ class DocumentAdmin(ReadOnlyAdmin):
         reindex_document(
             tenant=_tenant_of(document), document_id=document.pk, refetch=True, is_rated=True, reason=reason
         )
-        return f"{document} is fetched and indexed anew; what was indexed before answers until then."
+        return gettext("%(document)s is fetched and indexed anew; what was indexed before answers until then.") % {
+            "document": document
+        }
 
     @post_action(label="Delete", permission=Permission.DATASETS_MANAGE, asks_reason=True, is_danger=True)
     def delete(self, request: HttpRequest, document: Document, reason: str) -> HttpResponse:
@@ -226,16 +239,20 @@ class DocumentAdmin(ReadOnlyAdmin):
             except DomainError as refusal:
                 form.add_error("dataset", refusal.detail)
             else:
-                left = f" {renewal.remaining} are left: ask again for them." if renewal.remaining else ""
+                left = (
+                    gettext(" %(remaining)s are left: ask again for them.") % {"remaining": renewal.remaining}
+                    if renewal.remaining
+                    else ""
+                )
                 self.message_user(request, f"{renewal.documents} documents are indexed anew.{left}")
                 return HttpResponseRedirect(f"{reverse('admin:retrieval_document_changelist')}?dataset={dataset.pk}")
         context = {
             **self.admin_site.each_context(request),
-            "title": "Index a dataset anew",
+            "title": gettext("Index a dataset anew"),
             "opts": self.opts,
             "form": form,
             "note": _REINDEX_NOTE,
-            "submit": "Index anew",
+            "submit": gettext("Index anew"),
         }
         return TemplateResponse(request, "files/admin/upload.html", context)
 
@@ -250,7 +267,7 @@ class DocumentAdmin(ReadOnlyAdmin):
             form = UploadForm(initial={"dataset": request.GET.get("dataset")})
         context = {
             **self.admin_site.each_context(request),
-            "title": "Upload documents",
+            "title": gettext("Upload documents"),
             "opts": self.opts,
             "form": form,
             "note": _UPLOAD_NOTE,

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import filesizeformat
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext, gettext_lazy
 
 from scheduling.processors.files.forms import ManyFilesField
 from scheduling.processors.files.links import make_link
@@ -21,7 +22,7 @@ from tenants.exceptions import DomainError
 from tenants.models import Tenant
 from tenants.permissions import Permission
 
-_NOTE = "All files are taken or none. A content that is stored already takes up no more room."
+_NOTE = gettext_lazy("All files are taken or none. A content that is stored already takes up no more room.")
 
 
 class UploadForm(forms.Form):
@@ -36,7 +37,7 @@ class UploadForm(forms.Form):
             mine = Tenant.objects.filter(pk=own.pk)
             self.fields["tenant"] = forms.ModelChoiceField(queryset=mine, required=False, widget=forms.HiddenInput)
         # Here and not above, for there `files` is what a form calls the files that it was given.
-        self.fields["files"] = ManyFilesField(help_text="Of any type; at most 50 MiB each.")
+        self.fields["files"] = ManyFilesField(help_text=gettext("Of any type; at most 50 MiB each."))
 
 
 @admin.register(UploadedFile)
@@ -82,7 +83,7 @@ class UploadedFileAdmin(ReadOnlyAdmin):
             form = UploadForm(own=own)
         context = {
             **self.admin_site.each_context(request),
-            "title": "Upload files",
+            "title": gettext("Upload files"),
             "opts": self.opts,
             "form": form,
             "note": _NOTE,

@@ -6,6 +6,7 @@ import json
 from typing import Any, ClassVar
 
 from django import forms
+from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from scheduling.processors.rag_pipeline.exceptions import DefinitionInvalidError
@@ -37,13 +38,15 @@ class PipelineForm(forms.ModelForm):  # type: ignore[type-arg]
 
     definition = IndentedJSONField(
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 24, "spellcheck": "false", "class": "font-mono"}),
-        help_text="datasource → extract → clean → split → embed → load. Saved with a change, it is the next version.",
+        help_text=gettext_lazy(
+            "datasource → extract → clean → split → embed → load. Saved with a change, it is the next version."
+        ),
     )
     note = forms.CharField(
         required=False,
         max_length=500,
         widget=UnfoldAdminTextInputWidget(),
-        help_text="What the new version changes; shown with it.",
+        help_text=gettext_lazy("What the new version changes; shown with it."),
     )
 
     class Meta:

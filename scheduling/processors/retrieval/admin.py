@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.text import Truncator
+from django.utils.translation import gettext, gettext_lazy
 
 from scheduling.processors.retrieval.models import Chunk, Dataset
 from scheduling.processors.retrieval.search import MAX_QUERY_LENGTH, MAX_TOP_K, Hit, SearchMode, Timings, search_dataset
@@ -31,7 +32,7 @@ class SearchForm(forms.Form):
 
     query = forms.CharField(max_length=MAX_QUERY_LENGTH)
     mode = forms.ChoiceField(choices=[(mode.value, mode.value) for mode in SearchMode], initial=SearchMode.HYBRID.value)
-    top_k = forms.IntegerField(min_value=1, max_value=MAX_TOP_K, initial=5, label="Results")
+    top_k = forms.IntegerField(min_value=1, max_value=MAX_TOP_K, initial=5, label=gettext_lazy("Results"))
 
 
 @admin.register(Dataset)
@@ -102,7 +103,7 @@ class DatasetAdmin(TenantScopedAdmin):
                 form.add_error("mode", refusal.detail)
         context = {
             **self.admin_site.each_context(request),
-            "title": f"Search in {dataset}",
+            "title": gettext("Search in %(dataset)s") % {"dataset": dataset},
             "opts": self.opts,
             "dataset": dataset,
             "form": form,

@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from scheduling.processors.webhook_delivery.models import Delivery, Webhook
 from scheduling.processors.webhook_delivery.services import (
@@ -65,7 +66,7 @@ class WebhookAdmin(TenantScopedAdmin):
 
     @post_action(label="Send a test", permission=Permission.JOBS_SUBMIT)
     def try_it(self, request: HttpRequest, webhook: Webhook, reason: str) -> str:
-        return f"A test is on its way, by the job {try_webhook(webhook=webhook)}."
+        return gettext("A test is on its way, by the job %(value)s.") % {"value": try_webhook(webhook=webhook)}
 
     @post_action(label="New secret", permission=Permission.TENANT_MANAGE, asks_reason=True)
     def rotate(self, request: HttpRequest, webhook: Webhook, reason: str) -> HttpResponse:
@@ -81,7 +82,7 @@ class WebhookAdmin(TenantScopedAdmin):
         # Neither a message nor a redirect: both would carry the secret through a cookie or a URL.
         context = {
             **self.admin_site.each_context(request),
-            "title": f"The secret of {shown.webhook.name}",
+            "title": gettext("The secret of %(name)s") % {"name": shown.webhook.name},
             "secret": shown.secret,
             "url": reverse("admin:webhooks_webhook_change", args=[shown.webhook.pk]),
         }

@@ -13,6 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from scheduling.processors.workflow_execution.forms import RunForm, WorkflowForm
 from scheduling.processors.workflow_execution.models import Approval, ApprovalState, Workflow, WorkflowVersion
@@ -106,7 +107,7 @@ class WorkflowAdmin(TenantScopedAdmin):
             raise Http404("There is no such version.")
         context = {
             **self.admin_site.each_context(request),
-            "title": f"{workflow}, version {number}",
+            "title": gettext("%(workflow)s, version %(number)s") % {"workflow": workflow, "number": number},
             "opts": self.opts,
             "workflow": workflow,
             "version": version,
@@ -125,7 +126,7 @@ class WorkflowAdmin(TenantScopedAdmin):
                 return HttpResponseRedirect(_job_page(job_id) or self._page_of(workflow))
         context = {
             **self.admin_site.each_context(request),
-            "title": f"Run {workflow}",
+            "title": gettext("Run %(workflow)s") % {"workflow": workflow},
             "opts": self.opts,
             "workflow": workflow,
             "form": form,
@@ -209,7 +210,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
     )
     def approve(self, request: HttpRequest, approval: Approval, reason: str) -> str:
         decide_approval(approval_id=approval.pk, is_approved=True, comment=reason)
-        return f"“{approval}” is approved; its run goes on."
+        return gettext("“%(approval)s” is approved; its run goes on.") % {"approval": approval}
 
     @post_action(
         label="Reject",
@@ -220,7 +221,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
     )
     def reject(self, request: HttpRequest, approval: Approval, reason: str) -> str:
         decide_approval(approval_id=approval.pk, is_approved=False, comment=reason)
-        return f"“{approval}” is rejected; its run goes on."
+        return gettext("“%(approval)s” is rejected; its run goes on.") % {"approval": approval}
 
 
 def _job_page(job_id: Any) -> str | None:

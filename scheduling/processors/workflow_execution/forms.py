@@ -6,6 +6,7 @@ import json
 from typing import Any, ClassVar
 
 from django import forms
+from django.utils.translation import gettext, gettext_lazy
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from scheduling.processors.workflow_execution.exceptions import DefinitionInvalidError
@@ -38,13 +39,15 @@ class WorkflowForm(forms.ModelForm):  # type: ignore[type-arg]
 
     definition = IndentedJSONField(
         widget=UnfoldAdminTextareaWidget(attrs={"rows": ROWS, "spellcheck": "false", "class": "font-mono"}),
-        help_text="Nodes and edges as JSON; docs/workflows.md tells them. A change becomes the next version.",
+        help_text=gettext_lazy(
+            "Nodes and edges as JSON; docs/workflows.md tells them. A change becomes the next version."
+        ),
     )
     note = forms.CharField(
         required=False,
         max_length=500,
         widget=UnfoldAdminTextInputWidget(),
-        help_text="What has changed; kept with the version.",
+        help_text=gettext_lazy("What has changed; kept with the version."),
     )
 
     class Meta:
@@ -79,12 +82,12 @@ class RunForm(forms.Form):
     inputs = StrictJSONField(
         required=False,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 8, "spellcheck": "false"}),
-        help_text='The inputs that the start node declares, as JSON: {"question": "…"}. Empty: none.',
+        help_text=gettext_lazy('The inputs that the start node declares, as JSON: {"question": "…"}. Empty: none.'),
     )
 
     def clean_inputs(self) -> Any:
         """An object, or nothing."""
         inputs = self.cleaned_data["inputs"]
         if inputs is not None and not isinstance(inputs, dict):
-            raise forms.ValidationError("The inputs are a JSON object.")
+            raise forms.ValidationError(gettext("The inputs are a JSON object."))
         return inputs

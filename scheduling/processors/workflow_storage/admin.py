@@ -15,6 +15,7 @@ from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.cache import add_never_cache_headers
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, gettext_lazy
 
 from scheduling.processors.workflow_storage.exceptions import RunNotFoundError
 from scheduling.processors.workflow_storage.models import WorkflowRun
@@ -61,7 +62,7 @@ class WorkflowRunAdmin(KeysetAdmin):
     list_display_links = ("run",)
     list_filter = (ShownStateFilter,)
     search_fields = ("id",)
-    search_help_text = "Id of a run, of its job or of its workflow"
+    search_help_text = gettext_lazy("Id of a run, of its job or of its workflow")
     post_actions = ("reveal",)
     empty_title = "No workflow has run yet"
     empty_text = (
@@ -103,7 +104,7 @@ class WorkflowRunAdmin(KeysetAdmin):
         run = shown["run"]
         context = {
             **self.admin_site.each_context(request),
-            "title": f"Workflow run {run.pk}",
+            "title": gettext("Workflow run %(pk)s") % {"pk": run.pk},
             "opts": self.opts,
             "run": run,
             "is_over": shown["is_over"],
@@ -138,7 +139,7 @@ class WorkflowRunAdmin(KeysetAdmin):
         nodes = find_nodes(run.pk).order_by("id")[:SHOWN_NODES]
         context = {
             **self.admin_site.each_context(request),
-            "title": f"Values of workflow run {run.pk}",
+            "title": gettext("Values of workflow run %(pk)s") % {"pk": run.pk},
             "opts": self.opts,
             "run": whole,
             "values": [(name, _content(whole, name, is_whole=True)) for name in ("inputs", "outputs")],

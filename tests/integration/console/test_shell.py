@@ -30,6 +30,7 @@ STARTED_FROM = {
     "unfold/helpers/command.html": "e10d80a03e4657fa",
     "unfold/helpers/empty_results.html": "830db82d60f52b85",
     "unfold/helpers/navigation_user.html": "df49db2d72d7e8f2",
+    "unfold/helpers/shortcuts.html": "5521f8ee1660f082",
     "unfold/layouts/base_simple.html": "f90e61e284c309cd",
     "unfold/layouts/skeleton.html": "062bb8d9caf56385",
     "unfold/layouts/unauthenticated.html": "768501529f1a8dae",
@@ -45,7 +46,10 @@ def test_a_template_of_ours_began_as_what_unfold_ships(name: str) -> None:
 
 def test_every_template_that_replaces_one_of_unfolds_is_listed() -> None:
     replaced = {
-        str(path.relative_to(OURS)) for folder in ("admin", "unfold") for path in (OURS / folder).rglob("*.html")
+        str(path.relative_to(OURS))
+        for folder in ("admin", "unfold")
+        for path in (OURS / folder).rglob("*.html")
+        if (ORIGINALS / path.relative_to(OURS)).is_file()
     }
     assert replaced == set(STARTED_FROM)
 
@@ -105,3 +109,25 @@ def test_a_database_that_is_away_is_said_with_a_time_to_come_back(
     answer = client.get(reverse("admin:index") if "middleware" in lost else reverse("admin:overview_fragment"))
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert "The database is away" in answer.content.decode()
+
+
+@pytest.mark.django_db
+def test_a_page_that_is_refused_or_missing_says_why_and_where_to_go_on(
+    console: Callable[[User], Client], acme_user: User
+) -> None:
+    client = console(acme_user)
+    refused = client.get(reverse("admin:scheduling_queue_changelist"))
+    assert refused.status_code == 403
+    missing = client.get(reverse("admin:scheduling_job_change", args=["01a2164f-0000-7000-8000-000000000000"]))
+    assert missing.status_code == 404
+    for page, words in ((refused, "Your role has not the right"), (missing, "It was never here")):
+        text = page.content.decode()
+        assert words in text
+        assert reverse("admin:index") in text
+        assert "<main" in text
+
+
+@pytest.mark.django_db
+def test_strangers_are_told_no_more_than_before(client: Client) -> None:
+    assert client.get("/nothing/").status_code == 404
+    assert client.get("/admin/nothing/").status_code in {302, 404}

@@ -20,12 +20,17 @@ document.addEventListener("alpine:init", () => {
 const AMBER_SECONDS = 15;
 const RED_SECONDS = 60;
 
+// Words in the reader's language, which the page's frame carries.
+function said(name) {
+	return document.getElementById("console-words").dataset[name];
+}
+
 function isBusy(part) {
 	const selection = window.getSelection();
 	const hasSelection = selection && !selection.isCollapsed && part.contains(selection.anchorNode);
 	// A swap would take the keyboard's place on the page away.
 	const hasFocus = part.contains(document.activeElement) && document.activeElement.matches(":focus-visible");
-	return document.hidden || hasSelection || hasFocus;
+	return document.documentElement.dataset.paused === "true" || document.hidden || hasSelection || hasFocus;
 }
 
 function tellAge(part) {
@@ -34,7 +39,7 @@ function tellAge(part) {
 	const seconds = Math.round((Date.now() - Number(part.dataset.seenAt)) / 1000);
 	note.dataset.age = seconds > RED_SECONDS ? "red" : seconds > AMBER_SECONDS ? "amber" : "fresh";
 	note.querySelector("[data-live-words]").textContent =
-		seconds <= AMBER_SECONDS ? "Live" : `Last answer ${seconds} s ago`;
+		seconds <= AMBER_SECONDS ? said("live") : said("lastAnswer").replace("%s", seconds);
 }
 
 document.addEventListener("htmx:beforeRequest", (event) => {
@@ -60,11 +65,11 @@ window.addEventListener("load", () => {
 
 // 3. Icons are drawn by the names of their ligatures, which a screen reader would speak. Beside words they are hidden
 // from it, alone they get words of their own; and what reacts to a click only is made to react to the keyboard.
-const ICON_WORDS = { dock_to_right: "Show or hide the navigation", arrow_back: "Back", close: "Close", add: "Add", delete: "Delete" };
+const ICON_WORDS = { dock_to_right: "navigation", arrow_back: "back", close: "close", add: "add", delete: "delete" };
 
 function wordsOf(icon) {
 	const name = icon.textContent.trim();
-	return ICON_WORDS[name] || name.replaceAll("_", " ");
+	return name in ICON_WORDS ? said(ICON_WORDS[name]) : name.replaceAll("_", " ");
 }
 
 function nameIcons(root) {
@@ -87,7 +92,7 @@ document.addEventListener("DOMContentLoaded", () => {
 	for (const opener of document.querySelectorAll("div[x-on\\:click*=opencommand]")) {
 		opener.setAttribute("role", "button");
 		opener.setAttribute("tabindex", "0");
-		opener.setAttribute("aria-label", "Search pages, Control K");
+		opener.setAttribute("aria-label", said("search"));
 	}
 });
 document.addEventListener("htmx:load", (event) => nameIcons(event.target));
@@ -98,7 +103,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 // 4. The keyboard: g then a letter goes to a page; never inside a field.
-const PLACES = { o: "overview", j: "jobs", d: "dead-letters", q: "queues", w: "workers", t: "tenants", p: "plans", f: "fairness", a: "audit" };
+const PLACES = { o: "overview", j: "jobs", d: "dead-letters", q: "queues", w: "workers", s: "schedules", t: "tenants", p: "plans", f: "fairness", a: "audit" };
 let isGoing = false;
 
 document.addEventListener("keydown", (event) => {
@@ -106,6 +111,9 @@ document.addEventListener("keydown", (event) => {
 	if (event.target.closest("input, textarea, select, [contenteditable]")) return;
 	if (isGoing) {
 		isGoing = false;
+		// A letter after g is no other shortcut's.
+		event.preventDefault();
+		event.stopPropagation();
 		const link = document.querySelector(`[data-place="${PLACES[event.key]}"]`);
 		if (link) window.location.assign(link.href);
 	} else if (event.key === "g") {

@@ -1,0 +1,135 @@
+"""The keyboard alone: each control is reached and shows that it is, and the shortcuts do what their list says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tenants.models import Tenant
+from tests.acceptance.acts import submit, wait_for
+from tests.browser.accessibility import find_violations
+from tests.browser.conftest import Console
+
+pytestmark = [pytest.mark.browser]
+WALKED = ("/admin/", "/admin/scheduling/job/", "/admin/scheduling/queue/", "/admin/fairness/", "/admin/diagnosis/")
+PLACES = {
+    "o": "/admin/",
+    "j": "/admin/scheduling/job/",
+    "q": "/admin/scheduling/queue/",
+    "w": "/admin/scheduling/worker/",
+    "s": "/admin/scheduling/schedule/",
+    "t": "/admin/tenants/tenant/",
+    "p": "/admin/scheduling/cfsplan/",
+}
+# A walk that is longer than this has lost its way.
+STEPS = 250
+# What the keyboard should reach in the page's own part; hidden ones are reached when what hides them is open.
+CONTROLS = "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex='0'], [role=button]"
+FOCUSED = """() => {
+    const at = document.activeElement;
+    if (at === document.body) return null;
+    const style = getComputedStyle(at);
+    const hasOutline = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0;
+    const isMarked = hasOutline || style.boxShadow !== 'none';
+    return {main: !!at.closest('main'), marked: isMarked, what: at.outerHTML.slice(0, 160)};
+}"""
+UNREACHED = """(controls) => [...document.querySelectorAll('main ' + controls.split(', ').join(', main '))]
+    .filter(one => !one.disabled && one.checkVisibility({visibilityProperty: true}) && !one.dataset.reached)
+    .filter(one => one.tabIndex >= 0 && !(one.type === 'radio' && !one.checked))
+    .map(one => one.outerHTML.slice(0, 160))"""
+
+
+@pytest.fixture
+def work(acme: Tenant) -> Iterator[Tenant]:
+    """Two jobs that have ended, so that lists have rows."""
+    for job in submit(acme, "noop", {}, {}):
+        wait_for(job, "completed")
+    return acme
+
+
+@pytest.mark.parametrize("path", WALKED)
+def test_tab_reaches_every_control_and_shows_where_it_is(console: Console, work: Tenant, path: str) -> None:
+    console.log_in()
+    page = console.page
+    console.open(path)
+    page.keyboard.press("p")  # what is swapped under the walk would lose its place
+    unmarked = []
+    for _ in range(STEPS):
+        page.keyboard.press("Tab")
+        focused = page.evaluate(FOCUSED)
+        if focused is None:
+            break
+        page.evaluate("document.activeElement.dataset.reached = 'yes'")
+        if not focused["marked"]:
+            unmarked.append(focused["what"])
+    assert unmarked == []
+    assert page.evaluate(UNREACHED, CONTROLS) == []
+
+
+def test_g_and_a_letter_goes_to_a_page(console: Console) -> None:
+    console.log_in()
+    for letter, path in PLACES.items():
+        console.page.keyboard.press("g")
+        console.page.keyboard.press(letter)
+        console.page.wait_for_url(f"**{path}")
+        console.page.wait_for_load_state("load")
+
+
+def test_a_list_is_walked_ticked_and_opened(console: Console, work: Tenant) -> None:
+    console.log_in()
+    page = console.page
+    console.open("/admin/scheduling/job/")
+    rows = page.locator("#result_list tr").filter(has=page.locator("input.action-select"))
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    second = rows.nth(1)
+    expect(second.locator("a").first).to_be_focused()
+    page.keyboard.press("x")
+    expect(second.locator("input.action-select")).to_be_checked()
+    page.keyboard.press("k")
+    first = rows.nth(0).locator("a").first
+    expect(first).to_be_focused()
+    target = first.get_attribute("href")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**{str(target).split('?')[0]}**")
+
+
+def test_help_acts_search_and_the_pause(console: Console, work: Tenant) -> None:
+    console.log_in()
+    page = console.page
+    page.keyboard.press("Shift+?")
+    dialog = page.get_by_role("dialog", name="Available shortcuts")
+    expect(dialog).to_be_visible()
+    assert find_violations(page, within="[aria-labelledby=shortcuts-title]") == []
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    page.keyboard.press("p")
+    expect(page.get_by_text("Live updates are paused")).to_be_visible()
+    page.keyboard.press("p")
+    expect(page.get_by_text("Live updates are paused")).to_be_hidden()
+    page.keyboard.press("/")
+    expect(page.locator("#search-input-command")).to_be_focused()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+k")
+    expect(page.locator("#search-input-command")).to_be_focused()
+    console.open("/admin/scheduling/queue/")
+    page.locator("#result_list").get_by_role("link", name="dataset", exact=True).click()
+    page.wait_for_url("**/change/")
+    expect(page.locator(".console-acts input[name=reason]").first).to_be_visible()
+    page.wait_for_load_state("domcontentloaded")
+    page.keyboard.press(".")
+    expect(page.locator(".console-acts input[name=reason]").first).to_be_focused()
+
+
+def test_a_shortcut_is_a_letter_inside_a_field(console: Console, work: Tenant) -> None:
+    console.log_in()
+    page: Page = console.page
+    console.open("/admin/scheduling/job/")
+    box = page.locator("#searchbar")
+    box.focus()
+    page.keyboard.type("gjkxp?")
+    expect(box).to_have_value("gjkxp?")
+    expect(page.get_by_text("Live updates are paused")).to_be_hidden()
+    assert page.url.endswith("/admin/scheduling/job/")
