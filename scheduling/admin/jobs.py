@@ -28,9 +28,10 @@ from scheduling.admin.reasons import ReasonActionForm, reason_of
 from scheduling.dashboards.job_page import BODY_TEMPLATE, job_page_context
 from scheduling.dashboards.tags import badge
 from scheduling.dashboards.wording import MARKS, duration_words
+from scheduling.filters.rows import has_own_table
 from scheduling.lifecycle import REPLAYABLE_STATES, WAITING_STATES, JobState
 from scheduling.models import Job
-from scheduling.selectors.jobs import JobFilter, find_jobs, has_own_table
+from scheduling.selectors.jobs import JobFilter, find_jobs
 from scheduling.services.cancellation import cancel_job, cancel_jobs
 from scheduling.services.retries import BulkRetry, retry_job, retry_jobs
 from scheduling.services.reveals import reveal_payload
