@@ -341,6 +341,8 @@ GET    password_change/done/                 console
 GET    autocomplete/                         console                                   403
 GET    r/{n}/{n}/                            console                                   404
 GET    scheduling/job/{job}/body/            jobs.view
+GET    scheduling/job/facets/                jobs.view
+GET    scheduling/job/news/                  jobs.view
 GET    scheduling/deadletter/groups/         jobs.view
 GET    scheduling/deadletter/requeue/        jobs.retry
 POST   scheduling/deadletter/requeue/        jobs.retry        {"run": "1"}

@@ -579,6 +579,8 @@ CONSOLE_READS = (
     "autocomplete/",
     "r/1/1/",
     "scheduling/job/{job}/body/",
+    "scheduling/job/facets/",
+    "scheduling/job/news/",
     "scheduling/deadletter/groups/",
     "tenants/auditverification/{verification}/part/",
     "rag_pipeline/pipelinerun/{pipeline_run}/part/",
