@@ -235,6 +235,9 @@ POST files/uploadedfile/upload/            files.uploaded        files.uploadedf
 POST retrieval/document/reindex/           dataset.reindexed     retrieval.dataset
 POST retrieval/document/upload/            documents.uploaded    retrieval.dataset
 POST scheduling/deadletter/requeue/        job.retried           scheduling.job
+POST scheduling/job/views/                 saved_view.created    scheduling.savedview
+POST scheduling/job/views/{view}/rename/   saved_view.renamed    scheduling.savedview
+POST scheduling/job/views/{view}/forget/   saved_view.deleted    scheduling.savedview
 POST workflow_execution/workflow/{workflow}/run/ job.submitted   scheduling.job
 POST scheduling/deadletter/{letter}/requeue-edited/ job.retried  scheduling.job
 POST scheduling/schedule/{schedule}/backfill/ schedule.backfilled scheduling.schedule
