@@ -9,10 +9,11 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 
 from scheduling.exceptions import DeadLetterNotFoundError
+from scheduling.filters.rows import made_between
 from scheduling.fingerprints import fingerprint_of
 from scheduling.models import DeadLetter, Job, Worker
 from scheduling.selectors.history import ExecutionRecord, ended_executions_of
-from scheduling.selectors.jobs import COUNT_LIMIT, CappedCount, made_between
+from scheduling.selectors.jobs import COUNT_LIMIT, CappedCount
 from tenants.models import Tenant
 
 # Attempts that a letter shows; a job that was handed out more often has them all on its own page.

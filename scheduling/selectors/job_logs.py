@@ -8,8 +8,8 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from scheduling.filters.rows import CLOCK_SLACK
 from scheduling.models import Job, JobLog, JobLogTally
-from scheduling.selectors.jobs import CLOCK_SLACK
 from tenants.context import tenant_context
 from tenants.ids import uuid7_floor
 

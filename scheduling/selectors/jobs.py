@@ -6,25 +6,21 @@ without a bound: a tenant may have a million jobs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Q
+from django.utils import timezone
 
+from scheduling import filters
 from scheduling.exceptions import JobNotFoundError
-from scheduling.lifecycle import DEAD_STATES, IN_FLIGHT_STATES, JobState
-from scheduling.models import DeadLetter, Job, JobDue, LiveExecution
+from scheduling.filters.rows import has_own_table, in_states, made_between
+from scheduling.lifecycle import JobState
+from scheduling.models import Job
 from scheduling.querysets import JobQuerySet
-from tenants.ids import uuid7_floor
 
-# Ids are made by the clocks of the web servers, ``created_at`` by the database's: an id bound
-# keeps to the index, and this much slack keeps the bound from hiding a row that belongs.
-CLOCK_SLACK = timedelta(minutes=5)
 COUNT_LIMIT = 10_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_DUE_STATES = frozenset({JobState.SCHEDULED, JobState.RETRYABLE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +29,8 @@ class JobFilter:
 
     ``tags`` must all be there. Times are aware: ``created_after`` inclusive, ``created_before``
     exclusive, so that neighbouring ranges tile. ``error`` is a fingerprint or a part of the
-    error's type. ``newest_id`` freezes the set: jobs submitted later are not in it.
+    error's type. ``newest_id`` freezes the set: jobs submitted later are not in it. ``query`` is
+    what was written in the grammar of filters, and narrows the rest.
     """
 
     states: tuple[JobState, ...] = ()
@@ -46,11 +43,12 @@ class JobFilter:
     error: str | None = None
     batch_id: UUID | None = None
     newest_id: UUID | None = None
+    query: filters.JobFilter | None = None
 
     @property
     def is_empty(self) -> bool:
         """Whether it narrows nothing: every job is meant."""
-        return all(getattr(self, field.name) in ((), None) for field in fields(self))
+        return all(getattr(self, field.name) in ((), None, filters.JobFilter()) for field in fields(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ def find_jobs(job_filter: JobFilter) -> JobQuerySet:
         .filter(made_between(job_filter.created_after, job_filter.created_before))
     )
     if job_filter.states:
-        jobs = jobs.filter(_states(job_filter.states))
+        jobs = jobs.filter(in_states(job_filter.states))
     if job_filter.kinds:
         jobs = jobs.filter(kind__in=job_filter.kinds)
     if job_filter.queues:
@@ -87,7 +85,7 @@ def find_jobs(job_filter: JobFilter) -> JobQuerySet:
         jobs = jobs.filter(batch_id=job_filter.batch_id)
     if job_filter.newest_id is not None:
         jobs = jobs.filter(id__lte=job_filter.newest_id)
-    return jobs
+    return jobs if job_filter.query is None else job_filter.query.apply(jobs, now=timezone.now())
 
 
 def walked_jobs(job_filter: JobFilter) -> JobQuerySet | None:
@@ -95,17 +93,19 @@ def walked_jobs(job_filter: JobFilter) -> JobQuerySet | None:
 
     Row security keeps what is not leakproof, such as ``@>`` and ``LIKE``, from every index.
     """
-    indexed = replace(job_filter, states=(), kinds=(), queues=(), tags=(), fair_key=None, error=None)
-    by_state = replace(indexed, states=job_filter.states) if has_own_table(job_filter.states) else indexed
-    if job_filter.batch_id is not None or job_filter in (indexed, by_state):
+    query = job_filter.query
+    bounds = None if query is None else query.bounds
+    indexed = replace(job_filter, states=(), kinds=(), queues=(), tags=(), fair_key=None, error=None, query=bounds)
+    by_state = (
+        replace(indexed, states=job_filter.states)
+        if job_filter.states and has_own_table(job_filter.states)
+        else indexed
+    )
+    if job_filter.batch_id is not None or (query is not None and query.is_keyed):
+        return None
+    if job_filter in (indexed, by_state):
         return None
     return find_jobs(indexed).select_related(None)
-
-
-def has_own_table(states: Sequence[JobState]) -> bool:
-    """Whether jobs in these states are found through a small table that knows them."""
-    wanted = frozenset(states)
-    return bool(wanted) and any(wanted <= known for known in (IN_FLIGHT_STATES, DEAD_STATES, _DUE_STATES))
 
 
 def next_job_ids(job_filter: JobFilter, *, after: UUID | None, limit: int) -> list[UUID]:
@@ -129,34 +129,3 @@ def get_job(job_id: UUID) -> Job:
         return Job.objects.select_related("queue", "tenant__plan").get(id=job_id)
     except Job.DoesNotExist:
         raise JobNotFoundError from None
-
-
-def _states(states: Sequence[JobState]) -> Q:
-    """The states, and for rare ones the small table that knows their jobs.
-
-    No index on Job names its state, so that updates stay on their page; without the small
-    table a handful of dead jobs would be looked for among a million completed ones.
-    """
-    wanted = frozenset(states)
-    match = Q(state__in=sorted(wanted))
-    if wanted <= IN_FLIGHT_STATES:
-        return match & Q(id__in=LiveExecution.objects.values("job_id"))
-    if wanted <= DEAD_STATES:
-        return match & Q(id__in=DeadLetter.objects.values("job_id"))
-    if wanted <= _DUE_STATES:
-        return match & Q(id__in=JobDue.objects.values("job_id"))
-    return match
-
-
-def made_between(after: datetime | None, before: datetime | None) -> Q:
-    """Rows made in a span of time, the end exclusive, found along their ids."""
-    match = Q()
-    if after is not None:
-        match &= Q(created_at__gte=after)
-        if after > _EPOCH + CLOCK_SLACK:
-            match &= Q(id__gte=uuid7_floor(after - CLOCK_SLACK))
-    if before is not None:
-        match &= Q(created_at__lt=before)
-        if _EPOCH < before < datetime(9999, 1, 1, tzinfo=UTC):
-            match &= Q(id__lt=uuid7_floor(before + CLOCK_SLACK))
-    return match

@@ -341,6 +341,11 @@ GET    password_change/done/                 console
 GET    autocomplete/                         console                                   403
 GET    r/{n}/{n}/                            console                                   404
 GET    scheduling/job/{job}/body/            jobs.view
+GET    scheduling/job/facets/                jobs.view
+GET    scheduling/job/news/                  jobs.view
+POST   scheduling/job/views/                 jobs.submit       {"name": "mine", "q": "state:discarded"}   302
+POST   scheduling/job/views/{view}/rename/   jobs.submit       {"name": "theirs"}                         302
+POST   scheduling/job/views/{view}/forget/   jobs.submit                                                  302
 GET    scheduling/deadletter/groups/         jobs.view
 GET    scheduling/deadletter/requeue/        jobs.retry
 POST   scheduling/deadletter/requeue/        jobs.retry        {"run": "1"}

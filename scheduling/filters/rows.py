@@ -1,0 +1,190 @@
+"""From terms to conditions on rows, each along an index where there is one.
+
+No index on Job names its state, so that updates stay on their page; rare states are found through the small tables
+that know their jobs. What no index serves is looked for row by row, and whoever lists such jobs bounds the look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from datetime import UTC, datetime, timedelta
+from functools import reduce
+from operator import and_, or_
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q, Subquery
+
+from scheduling.filters.terms import WORDS, Term, Value
+from scheduling.lifecycle import DEAD_STATES, IN_FLIGHT_STATES, JobState
+from scheduling.models import DeadLetter, JobDue, LiveExecution
+from tenants.ids import uuid7_floor
+from tenants.models import Tenant
+
+# Ids are made by the clocks of the web servers, ``created_at`` by the database's: an id bound
+# keeps to the index, and this much slack keeps the bound from hiding a row that belongs.
+CLOCK_SLACK = timedelta(minutes=5)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DUE_STATES = frozenset({JobState.SCHEDULED, JobState.RETRYABLE})
+_DAY = timedelta(days=1)
+_LOOKUPS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
+# What leads to a range of the order of jobs, and what to few rows at once.
+_RANGED_FIELDS = frozenset({"created", "age", "tenant"})
+_KEYED_FIELDS = frozenset({"id", "batch", "parent", "key"})
+
+
+def condition_of(terms: Iterable[Term]) -> Q:
+    """What rows meet all of the terms; their ages are frozen."""
+    chosen = list(terms)
+    conditions = [_condition(term) for term in chosen if term.field != "state"]
+    if len(conditions) < len(chosen):
+        conditions.append(in_states(states_of(chosen)))
+    return reduce(and_, conditions, Q())
+
+
+def states_of(terms: Iterable[Term]) -> frozenset[JobState]:
+    """The states that all terms together leave."""
+    left = frozenset(JobState)
+    for term in terms:
+        if term.field == "state":
+            named = frozenset(JobState(str(value)) for value in term.values)
+            left = left - named if term.is_negated else left & named
+    return left
+
+
+def bounds_of(terms: Collection[Term]) -> tuple[Term, ...]:
+    """Those of the terms that an index serves, while it gives the rows in their order."""
+    states_are_found = has_own_table(states_of(terms))
+    return tuple(term for term in terms if (states_are_found if term.field == "state" else _is_range(term)))
+
+
+def is_keyed(terms: Iterable[Term]) -> bool:
+    """Whether one of the terms leads to few rows at once."""
+    return any(_is_key(term) for term in terms)
+
+
+def has_own_table(states: Collection[JobState]) -> bool:
+    """Whether jobs in these states are found through a small table that knows them, or there are none at all."""
+    wanted = frozenset(states)
+    return any(wanted <= known for known in (IN_FLIGHT_STATES, DEAD_STATES, _DUE_STATES))
+
+
+def in_states(states: Collection[JobState]) -> Q:
+    """The states, and for rare ones the small table that knows their jobs.
+
+    Without it a handful of dead jobs would be looked for among a million completed ones.
+    """
+    wanted = frozenset(states)
+    match = Q(state__in=sorted(wanted))
+    if wanted <= IN_FLIGHT_STATES:
+        return match & Q(id__in=LiveExecution.objects.values("job_id"))
+    if wanted <= DEAD_STATES:
+        return match & Q(id__in=DeadLetter.objects.values("job_id"))
+    if wanted <= _DUE_STATES:
+        return match & Q(id__in=JobDue.objects.values("job_id"))
+    return match
+
+
+def made_between(after: datetime | None, before: datetime | None) -> Q:
+    """Rows made in a span of time, the end exclusive, found along their ids."""
+    match = Q()
+    if after is not None:
+        match &= Q(created_at__gte=after) & _ids_from(after)
+    if before is not None:
+        match &= Q(created_at__lt=before) & _ids_until(before)
+    return match
+
+
+def as_uuid(text: str) -> UUID | None:
+    """The UUID that a word is, or None."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _is_range(term: Term) -> bool:
+    return term.field in _RANGED_FIELDS and not term.is_negated and len(term.values) == 1
+
+
+def _is_key(term: Term) -> bool:
+    if term.is_negated:
+        return False
+    return term.field in _KEYED_FIELDS or (term.field == WORDS and as_uuid(str(term.values[0])) is not None)
+
+
+def _condition(term: Term) -> Q:
+    match = _created(term) if term.field == "created" else _CONDITIONS[term.field](term)
+    return ~match if term.is_negated else match
+
+
+def _among(column: str) -> Callable[[Term], Q]:
+    return lambda term: Q(**{f"{column}__in": term.values} if len(term.values) > 1 else {column: term.values[0]})
+
+
+def _compared(column: str) -> Callable[[Term], Q]:
+    among = _among(column)
+    return lambda term: Q(**{f"{column}__{_LOOKUPS[term.op]}": term.values[0]}) if term.op else among(term)
+
+
+def _created(term: Term) -> Q:
+    moments: list[Any] = list(term.values)
+    if not term.op:
+        return reduce(or_, (made_between(day, day + _DAY) for day in moments))
+    (moment,) = moments
+    bound = _ids_from(moment) if term.op.startswith(">") else _ids_until(moment)
+    return Q(**{f"created_at__{_LOOKUPS[term.op]}": moment}) & bound
+
+
+def _ids_from(moment: datetime) -> Q:
+    return Q(id__gte=uuid7_floor(moment - CLOCK_SLACK)) if moment > _EPOCH + CLOCK_SLACK else Q()
+
+
+def _ids_until(moment: datetime) -> Q:
+    bounds = _EPOCH < moment < datetime(9999, 1, 1, tzinfo=UTC)
+    return Q(id__lt=uuid7_floor(moment + CLOCK_SLACK)) if bounds else Q()
+
+
+def _tenant(term: Term) -> Q:
+    tenants = Tenant.objects.filter(slug__in=term.values).values("pk")
+    # One tenant by its key leads along an index; joined, all of its rows would be sorted.
+    return Q(tenant_id=Subquery(tenants[:1])) if len(term.values) == 1 else Q(tenant_id__in=tenants)
+
+
+def _tag(term: Term) -> Q:
+    return Q(tags__overlap=list(term.values))
+
+
+def _error(term: Term) -> Q:
+    return reduce(or_, (_has_error(value) for value in term.values))
+
+
+def _has_error(value: Value) -> Q:
+    return Q(error_fingerprint=value) | Q(error_type__icontains=value)
+
+
+def _word(term: Term) -> Q:
+    """A word is an id, or stands in what a person has named: never in payloads, results and messages."""
+    word = str(term.values[0])
+    wanted = as_uuid(word)
+    if wanted is not None:
+        return Q(id=wanted) | Q(batch_id=wanted)
+    named = Q(kind__icontains=word) | Q(error_type__icontains=word) | Q(tags__contains=[word])
+    return named | Q(idempotency_key=word) | Q(fair_key=word)
+
+
+_CONDITIONS: dict[str, Callable[[Term], Q]] = {
+    WORDS: _word,
+    "queue": _among("queue__name"),
+    "kind": _among("kind"),
+    "tenant": _tenant,
+    "tag": _tag,
+    "error": _error,
+    "fair_key": _among("fair_key"),
+    "key": _among("idempotency_key"),
+    "id": _among("id"),
+    "batch": _among("batch_id"),
+    "parent": _among("parent_id"),
+    "priority": _compared("priority"),
+    "attempt": _compared("attempt"),
+}

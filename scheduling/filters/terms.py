@@ -1,0 +1,74 @@
+"""What a filter is made of: a field, the values that it may have, and how they are written."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+type Value = str | int | UUID | timedelta | datetime
+
+# The name of the field of free words: they are written without one.
+WORDS = ""
+# Words that other languages join conditions with. Read as words to look for, they would find nothing, silently.
+JOINING_WORDS = frozenset({"AND", "OR", "NOT"})
+_BARE_VALUE = re.compile(r'[^\s",\\<>=][^\s",\\]*')
+_BARE_WORD = re.compile(r'[^\s",\\:-][^\s",\\:]*')
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One condition: the field has one of the values, or stands in the relation ``op`` to the only one."""
+
+    field: str
+    values: tuple[Value, ...]
+    op: str = ""
+    is_negated: bool = False
+
+    @property
+    def text(self) -> str:
+        """As it is written in a filter: the same for all ways to write the same condition."""
+        sign = "-" if self.is_negated else ""
+        if self.field == WORDS:
+            return sign + write_word(str(self.values[0]))
+        return f"{sign}{self.field}:{self.op}{','.join(map(write_value, self.values))}"
+
+
+def write_value(value: Value) -> str:
+    """One value of a field."""
+    if isinstance(value, datetime):
+        return write_moment(value)
+    if isinstance(value, timedelta):
+        return write_duration(value)
+    text = str(value)
+    return text if _BARE_VALUE.fullmatch(text) else quote(text)
+
+
+def write_word(word: str) -> str:
+    """One word that stands by itself."""
+    return word if _BARE_WORD.fullmatch(word) and word not in JOINING_WORDS else quote(word)
+
+
+def quote(text: str) -> str:
+    """The text between quotation marks."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def write_moment(moment: datetime) -> str:
+    """A moment in UTC; a midnight is written as its day."""
+    text = moment.replace(tzinfo=None).isoformat()
+    return text.removesuffix("T00:00:00") if text.endswith("T00:00:00") else f"{text}Z"
+
+
+def write_duration(duration: timedelta) -> str:
+    """Whole seconds in the largest units: ``1d12h``."""
+    seconds, parts = int(duration.total_seconds()), ""
+    for unit, size in UNIT_SECONDS.items():
+        count, seconds = divmod(seconds, size)
+        parts += f"{count}{unit}" if count else ""
+    return parts or "0s"
+
+
+UNIT_SECONDS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
