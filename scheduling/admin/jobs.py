@@ -22,6 +22,7 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from scheduling.admin.bulk_operations import start_url
 from scheduling.admin.filters import KindFilter, QueueFilter, StateFilter, TenantFilter
 from scheduling.admin.job_log import JobLogPages
 from scheduling.admin.reasons import ReasonActionForm, reason_of
@@ -99,6 +100,8 @@ class JobAdmin(JobLogPages):
         chips = [{"name": "all", "url": "?", "is_chosen": not chosen}]
         chips += [{"name": state, "url": f"?state={state}", "is_chosen": state == chosen} for state in CHIPS]
         context = {**(extra_context or {}), "title": "Jobs", "state_chips": chips, "marks": MARKS}
+        if self.access(request).may(Permission.JOBS_BULK):
+            context["bulk_url"] = start_url(request.GET)
         response: HttpResponse = super().changelist_view(request, context)
         return response
 
