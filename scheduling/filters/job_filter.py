@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from scheduling.filters.rows import condition_of, is_walked
+from django.db.models import QuerySet
+
+from scheduling.filters.rows import bounds_of, condition_of, is_keyed
 from scheduling.filters.syntax import read_terms
 from scheduling.filters.terms import Term, Value
 from scheduling.filters.wording import clause_of, sentence_of
-from scheduling.querysets import JobQuerySet
+from scheduling.models import Job
 
 # An age says how long ago, a creation says when: what is older was created before.
 _TURNED = {">": "<", ">=": "<=", "<": ">", "<=": ">="}
@@ -39,9 +41,22 @@ class JobFilter:
     @property
     def is_walked(self) -> bool:
         """Whether no index finds its jobs: they are looked for one after another, so a page must bound its look."""
-        return is_walked(self.terms)
+        return not self.is_keyed and self.bounds != self
 
-    def apply(self, queryset: JobQuerySet, *, now: datetime) -> JobQuerySet:
+    @property
+    def is_keyed(self) -> bool:
+        """Whether an id or a key leads to its few jobs at once."""
+        return is_keyed(self.terms)
+
+    @property
+    def bounds(self) -> JobFilter:
+        """What of it an index serves: among the jobs of this filter the others are looked for.
+
+        Row security keeps what is not leakproof, such as ``@>`` and ``LIKE``, from every index.
+        """
+        return JobFilter(bounds_of(self.terms))
+
+    def apply[Rows: QuerySet[Job]](self, queryset: Rows, *, now: datetime) -> Rows:
         """Those of the jobs that meet the conditions; ages count back from ``now``."""
         return queryset.filter(condition_of(self.frozen(now).terms)) if self.terms else queryset
 
@@ -61,6 +76,10 @@ class JobFilter:
     def without(self, term: Term) -> JobFilter:
         """The filter less one condition."""
         return JobFilter(tuple(other for other in self.terms if other != term))
+
+    def less(self, *fields: str) -> JobFilter:
+        """The filter less all conditions on some fields."""
+        return JobFilter(tuple(term for term in self.terms if term.field not in fields))
 
     def toggled(self, field: str, value: Value) -> JobFilter:
         """The filter with one more alternative of a field, or one less; without the last the field is free."""

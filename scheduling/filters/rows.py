@@ -28,7 +28,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DUE_STATES = frozenset({JobState.SCHEDULED, JobState.RETRYABLE})
 _DAY = timedelta(days=1)
 _LOOKUPS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
-# The ends of the order of jobs, and what leads to few rows at once.
+# What leads to a range of the order of jobs, and what to few rows at once.
 _RANGED_FIELDS = frozenset({"created", "age", "tenant"})
 _KEYED_FIELDS = frozenset({"id", "batch", "parent", "key"})
 
@@ -52,17 +52,15 @@ def states_of(terms: Iterable[Term]) -> frozenset[JobState]:
     return left
 
 
-def is_walked(terms: Collection[Term]) -> bool:
-    """Whether no index leads to the rows of these terms.
+def bounds_of(terms: Collection[Term]) -> tuple[Term, ...]:
+    """Those of the terms that an index serves, while it gives the rows in their order."""
+    states_are_found = has_own_table(states_of(terms))
+    return tuple(term for term in terms if (states_are_found if term.field == "state" else _is_range(term)))
 
-    Row security keeps what is not leakproof, such as ``@>`` and ``LIKE``, from every index.
-    """
-    if any(_is_keyed(term) for term in terms):
-        return False
-    has_states = any(term.field == "state" for term in terms)
-    walked = [term for term in terms if term.field not in _RANGED_FIELDS and term.field != "state"]
-    walked += [term for term in terms if term.field == "tenant" and (term.is_negated or len(term.values) > 1)]
-    return bool(walked) or (has_states and not has_own_table(states_of(terms)))
+
+def is_keyed(terms: Iterable[Term]) -> bool:
+    """Whether one of the terms leads to few rows at once."""
+    return any(_is_key(term) for term in terms)
 
 
 def has_own_table(states: Collection[JobState]) -> bool:
@@ -105,7 +103,11 @@ def as_uuid(text: str) -> UUID | None:
         return None
 
 
-def _is_keyed(term: Term) -> bool:
+def _is_range(term: Term) -> bool:
+    return term.field in _RANGED_FIELDS and not term.is_negated and len(term.values) == 1
+
+
+def _is_key(term: Term) -> bool:
     if term.is_negated:
         return False
     return term.field in _KEYED_FIELDS or (term.field == WORDS and as_uuid(str(term.values[0])) is not None)
