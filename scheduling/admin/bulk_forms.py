@@ -44,7 +44,7 @@ class BulkForm(forms.Form):
         help_text=_("Kept in the audit log; needed to start."),
     )
     number = forms.IntegerField(required=False, widget=UnfoldAdminTextInputWidget())
-    ticket = forms.CharField(required=False, max_length=20_000, widget=forms.HiddenInput())
+    ticket = forms.CharField(required=False, max_length=2_000, widget=forms.HiddenInput())
 
     def __init__(self, *args: Any, operations: Collection[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

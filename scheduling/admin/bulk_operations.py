@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +14,7 @@ from django.http import (
     HttpResponseBase,
     HttpResponseNotAllowed,
     HttpResponseRedirect,
+    QueryDict,
 )
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
@@ -44,15 +44,17 @@ from tenants.permissions import Permission
 
 BODY_TEMPLATE = "scheduling/dashboards/bulk_body.html"
 START_TEMPLATE = "scheduling/dashboards/bulk_start.html"
-# Filters of the jobs' list that the grammar of filters knows by the same name.
-LIST_FILTERS = ("state", "kind", "queue", "tenant")
+# What the jobs' list is asked for by: its query box, and parameters that are named like a field.
+QUERY = "q"
 
 
-def start_url(query: Mapping[str, str]) -> str:
-    """Where all the jobs of a list are acted on: its filters, in the words of the form."""
-    terms = [f"{name}:{write_value(query[name])}" for name in LIST_FILTERS if name in FIELDS and query.get(name)]
+def start_url(query: QueryDict) -> str:
+    """Where all the jobs of a list are acted on: its address' conditions, in the words of the form."""
+    terms = [query.get(QUERY, "").strip()]
+    terms += [f"{name}:{write_value(query[name])}" for name in FIELDS if query.get(name)]
+    text = " ".join(filter(None, terms))
     url = reverse("admin:scheduling_bulkoperation_start")
-    return f"{url}?{urlencode({'filter': ' '.join(terms)})}" if terms else url
+    return f"{url}?{urlencode({'filter': text})}" if text else url
 
 
 @admin.register(BulkOperation)

@@ -165,7 +165,7 @@ class BulkProgress:
 def progress_of(operation: BulkOperation, now: datetime) -> BulkProgress:
     """The rate over all its time, and by it what is left of the jobs that it began with."""
     if operation.started_at is None:
-        return BulkProgress(0.0, 0.0, None if operation.is_open else 1.0, None)
+        return BulkProgress(0.0, 0.0, None, None)
     seconds = max(0.0, ((operation.finished_at or now) - operation.started_at).total_seconds())
     rate = operation.seen / seconds if seconds else 0.0
     if not operation.is_open:

@@ -13,7 +13,7 @@ from scheduling.services.bulk.starting import BulkPlan
 from tenants.api.fields import NameField, StrictSerializer, TextField, WholeNumberField
 from tenants.services.pausing import REASON_LIMIT
 
-_MAX_TICKET_CHARACTERS = 20_000
+_MAX_TICKET_CHARACTERS = 2_000
 _MAX_FILTER_CHARACTERS = 10_000
 
 

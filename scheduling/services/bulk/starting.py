@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -162,9 +163,10 @@ def _freeze(job_filter: JobFilter) -> FrozenJobs:
 
 
 def _subject(job_filter: JobFilter, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """What a ticket is for."""
+    """What a ticket is for; a filter may be long, and so may not be a ticket."""
     scope = str(require_scope().tenant_id or "")
-    return {"scope": scope, "filter": job_filter.text, "operation": operation, "parameters": dict(parameters)}
+    digest = hashlib.sha256(job_filter.text.encode()).hexdigest()
+    return {"scope": scope, "filter": digest, "operation": operation, "parameters": dict(parameters)}
 
 
 def _read_ticket(ticket: str, job_filter: JobFilter, subject: Mapping[str, Any]) -> _Frozen:
