@@ -9,30 +9,15 @@ from django.contrib.admin import SimpleListFilter
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from scheduling.lifecycle import JobState
 from scheduling.models import DeadLetter, Execution, Queue
 from scheduling.processors import registry
 from scheduling.selectors.dead_letters import DeadLetterFilter, find_dead_letters
-from scheduling.selectors.jobs import JobFilter, find_jobs
 from scheduling.services.upkeep import registry as upkeep_registry
 from tenants.access import access_of
 from tenants.models import Tenant
 
 # A drop-down of more tenants than this helps nobody; the search finds the others.
 TENANT_LIMIT = 100
-
-
-class StateFilter(SimpleListFilter):
-    """By state; rare states are found through the small table that knows their jobs."""
-
-    title, parameter_name = "state", "state"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        return [(state.value, state.value) for state in JobState]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        state = next((state for state in JobState if state == self.value()), None)
-        return queryset if state is None else queryset & find_jobs(JobFilter(states=(state,)))
 
 
 class KindFilter(SimpleListFilter):

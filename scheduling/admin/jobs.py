@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -21,15 +22,15 @@ from django.urls import URLPattern, path, reverse
 from django.utils.cache import add_never_cache_headers
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from scheduling.admin.bulk_operations import start_url
-from scheduling.admin.filters import KindFilter, QueueFilter, StateFilter, TenantFilter
+from scheduling.admin.job_list import JobListPages
 from scheduling.admin.job_log import JobLogPages
 from scheduling.admin.reasons import ReasonActionForm, reason_of
 from scheduling.dashboards.job_page import BODY_TEMPLATE, job_page_context
 from scheduling.dashboards.tags import badge
-from scheduling.dashboards.wording import MARKS, duration_words
-from scheduling.filters.rows import has_own_table
+from scheduling.dashboards.wording import duration_words
 from scheduling.lifecycle import REPLAYABLE_STATES, WAITING_STATES, JobState
 from scheduling.models import Job
 from scheduling.selectors.jobs import JobFilter, find_jobs
@@ -44,25 +45,17 @@ from tenants.live import answer_part, tag_of
 from tenants.permissions import Permission
 
 HEAVY_FIELDS = ("payload", "result", "checkpoint", "error_message", "payload_hash")
-# The states that the chips above the list lead to.
-CHIPS = (JobState.AVAILABLE, JobState.EXECUTING, JobState.RETRYABLE, JobState.COMPLETED, JobState.DISCARDED)
 RETRIABLE_STATES = REPLAYABLE_STATES | {JobState.RETRYABLE}
 
 
 @admin.register(Job)
-class JobAdmin(JobLogPages):
+class JobAdmin(JobListPages, JobLogPages):
     """The jobs of the scope of the moment, newest first."""
 
     view_permission = Permission.JOBS_VIEW
     action_permissions = {"retry_selected": Permission.JOBS_RETRY, "cancel_selected": Permission.JOBS_CANCEL}
-    list_display = ("job", "state_badge", "queue", "attempts", "submitted", "took", "error")
+    list_display = ("job", "state_badge", "queue", "attempts", "submitted", "took", "error", "glance")
     list_display_links = ("job",)
-    list_filter = (StateFilter, KindFilter, QueueFilter, TenantFilter)
-    list_before_template = "scheduling/dashboards/parts/job_chips.html"
-    # A state that has a small table of its own is found there; the others, kinds and queues are walked for.
-    walked_filters = frozenset({"kind", "queue"})
-    search_fields = ("id",)
-    search_help_text = "Id of a job or batch, or a whole idempotency key"
     actions = ("retry_selected", "cancel_selected")
     action_form = ReasonActionForm
     post_actions = ("retry", "cancel", "suspend", "resume", "reveal")
@@ -72,36 +65,17 @@ class JobAdmin(JobLogPages):
         " “manage.py submit_job noop --tenant SLUG --payload {}”."
     )
 
-    def is_look_bounded(self, request: HttpRequest) -> bool:
-        state = next((state for state in JobState if state == request.GET.get("state")), None)
-        is_walked = state is not None and not has_own_table((state,)) and not request.GET.get("q")
-        return is_walked or super().is_look_bounded(request)
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
         jobs = find_jobs(JobFilter()).defer(*HEAVY_FIELDS)
         return jobs.select_related("tenant") if self.access(request).sees_all_tenants else jobs
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Job], search_term: str
-    ) -> tuple[QuerySet[Job], bool]:
-        """Each way leads through an index; there is no search inside texts."""
-        term = search_term.strip()
-        wanted = parse_uuid(term)
-        if wanted is not None:
-            return queryset.filter(pk=wanted) | queryset.filter(batch_id=wanted), False
-        return (queryset.filter(idempotency_key=term) if term else queryset), False
 
     def get_urls(self) -> list[URLPattern]:
         body = self.guard(self.body_view, Permission.JOBS_VIEW, cacheable=True)
         return [path("<uuid:object_id>/body/", body, name="scheduling_job_body"), *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        chosen = request.GET.get("state", "")
-        chips = [{"name": "all", "url": "?", "is_chosen": not chosen}]
-        chips += [{"name": state, "url": f"?state={state}", "is_chosen": state == chosen} for state in CHIPS]
-        context = {**(extra_context or {}), "title": "Jobs", "state_chips": chips, "marks": MARKS}
-        if self.access(request).may(Permission.JOBS_BULK):
-            context["bulk_url"] = start_url(request.GET)
+        may_act = self.access(request).may(Permission.JOBS_BULK)
+        context = {**(extra_context or {}), "bulk_url": start_url(request.GET) if may_act else ""}
         response: HttpResponse = super().changelist_view(request, context)
         return response
 
@@ -133,6 +107,11 @@ class JobAdmin(JobLogPages):
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         return answer_part(request, self._body(request, self._job(request, str(object_id))))
+
+    def peek_context(self, request: HttpRequest, job_id: UUID) -> dict[str, Any]:
+        """What is drawn of a job beside the list."""
+        job = self._job(request, str(job_id))
+        return {"peek_job": job, "peek_body": self._body(request, job)}
 
     def _job(self, request: HttpRequest, object_id: str) -> Job:
         job_id = parse_uuid(object_id)
@@ -245,6 +224,16 @@ class JobAdmin(JobLogPages):
     @admin.display(description="Error")
     def error(self, job: Job) -> str:
         return job.error_type or "–"
+
+    @admin.display(description="Peek")
+    def glance(self, job: Job) -> SafeString:
+        return format_html(
+            '<a class="console-link" data-peek="{}" href="{}" aria-label="{}">{}</a>',
+            reverse("admin:scheduling_job_body", args=[job.pk]),
+            reverse("admin:scheduling_job_change", args=[job.pk]),
+            _("Peek at job %(id)s") % {"id": job.pk},
+            _("Peek"),
+        )
 
 
 def tell_retry(request: HttpRequest, bulk: BulkRetry) -> None:

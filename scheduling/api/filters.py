@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, Self
 
 from django.http import QueryDict
+from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 
+from scheduling import filters
 from scheduling.fingerprints import FINGERPRINT_CHARACTERS
 from scheduling.lifecycle import JobState
 from scheduling.models import DeadLetter
@@ -18,6 +20,7 @@ from tenants.api.pagination import read_limit
 
 _PAGING = frozenset({"cursor", "limit"})
 _MAX_ALTERNATIVES = 50
+MAX_QUERY_CHARACTERS = 4_000
 
 
 class QueryTextField(NameField):
@@ -88,6 +91,11 @@ class JobQuerySerializer(QuerySerializer):
     created_before = MomentField(default=None, help_text="Exclusive.")
     error = QueryTextField(help_text="A fingerprint, or a part of the error's type.")
     batch = serializers.UUIDField(default=None)
+    q = QueryTextField(
+        max_length=MAX_QUERY_CHARACTERS,
+        allow_blank=True,
+        help_text="A filter as text, such as `state:discarded,cancelled -queue:pipeline age:>1h`; see docs/filters.md.",
+    )
 
     def to_filter(self) -> JobFilter:
         """The parameters as the selector takes them."""
@@ -102,7 +110,17 @@ class JobQuerySerializer(QuerySerializer):
             created_before=values["created_before"],
             error=values["error"],
             batch_id=values["batch"],
+            query=read_query(values["q"] or ""),
         )
+
+
+def read_query(text: str) -> filters.JobFilter:
+    """The filter that a parameter holds; `FilterSyntaxError`, with the name of the parameter, where it holds none."""
+    try:
+        return filters.parse(text).frozen(timezone.now())
+    except filters.FilterSyntaxError as error:
+        error.errors = [{**fault, "field": "q"} for fault in error.errors]
+        raise
 
 
 class DeadLetterQuerySerializer(QuerySerializer):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from django.utils import timezone
+
+from scheduling import filters
 from scheduling.lifecycle import JobState
 from scheduling.models import DeadLetter
 from scheduling.selectors.dead_letters import DeadLetterFilter
@@ -34,6 +37,9 @@ def add_job_arguments(parser: ArgumentParser, states: tuple[JobState, ...]) -> N
     parser.add_argument("--tag", action="append", default=[], help="may be repeated; all must be there")
     parser.add_argument("--fair-key")
     parser.add_argument("--batch", type=UUID, metavar="ID")
+    parser.add_argument(
+        "--filter", type=filter_text, metavar="TEXT", help='as in the console: "state:retryable queue:x age:>1h"'
+    )
     add_time_arguments(parser)
 
 
@@ -50,7 +56,16 @@ def read_job_filter(options: Mapping[str, Any], states: tuple[JobState, ...], ne
         created_before=options["created_before"],
         error=options["error"],
         newest_id=newest_id,
+        query=options["filter"],
     )
+
+
+def filter_text(text: str) -> filters.JobFilter:
+    """The argument as a filter whose ages count from now, however long the command takes."""
+    try:
+        return filters.parse(text).frozen(timezone.now())
+    except filters.FilterSyntaxError as error:
+        raise ArgumentTypeError(error.detail) from error
 
 
 def add_dead_letter_arguments(parser: ArgumentParser) -> None:

@@ -11,7 +11,9 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Q
+from django.utils import timezone
 
+from scheduling import filters
 from scheduling.exceptions import JobNotFoundError
 from scheduling.filters.rows import has_own_table, in_states, made_between
 from scheduling.lifecycle import JobState
@@ -27,7 +29,8 @@ class JobFilter:
 
     ``tags`` must all be there. Times are aware: ``created_after`` inclusive, ``created_before``
     exclusive, so that neighbouring ranges tile. ``error`` is a fingerprint or a part of the
-    error's type. ``newest_id`` freezes the set: jobs submitted later are not in it.
+    error's type. ``newest_id`` freezes the set: jobs submitted later are not in it. ``query`` is
+    what was written in the grammar of filters, and narrows the rest.
     """
 
     states: tuple[JobState, ...] = ()
@@ -40,11 +43,12 @@ class JobFilter:
     error: str | None = None
     batch_id: UUID | None = None
     newest_id: UUID | None = None
+    query: filters.JobFilter | None = None
 
     @property
     def is_empty(self) -> bool:
         """Whether it narrows nothing: every job is meant."""
-        return all(getattr(self, field.name) in ((), None) for field in fields(self))
+        return all(getattr(self, field.name) in ((), None, filters.JobFilter()) for field in fields(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ def find_jobs(job_filter: JobFilter) -> JobQuerySet:
         jobs = jobs.filter(batch_id=job_filter.batch_id)
     if job_filter.newest_id is not None:
         jobs = jobs.filter(id__lte=job_filter.newest_id)
-    return jobs
+    return jobs if job_filter.query is None else job_filter.query.apply(jobs, now=timezone.now())
 
 
 def walked_jobs(job_filter: JobFilter) -> JobQuerySet | None:
@@ -89,13 +93,17 @@ def walked_jobs(job_filter: JobFilter) -> JobQuerySet | None:
 
     Row security keeps what is not leakproof, such as ``@>`` and ``LIKE``, from every index.
     """
-    indexed = replace(job_filter, states=(), kinds=(), queues=(), tags=(), fair_key=None, error=None)
+    query = job_filter.query
+    bounds = None if query is None else query.bounds
+    indexed = replace(job_filter, states=(), kinds=(), queues=(), tags=(), fair_key=None, error=None, query=bounds)
     by_state = (
         replace(indexed, states=job_filter.states)
         if job_filter.states and has_own_table(job_filter.states)
         else indexed
     )
-    if job_filter.batch_id is not None or job_filter in (indexed, by_state):
+    if job_filter.batch_id is not None or (query is not None and query.is_keyed):
+        return None
+    if job_filter in (indexed, by_state):
         return None
     return find_jobs(indexed).select_related(None)
 

@@ -31,7 +31,7 @@ class KeysetChangeList(ChangeList):
 
     def get_filters_params(self, params: Any = None) -> dict[str, Any]:
         lookups: dict[str, Any] = super().get_filters_params(params)
-        for key in (BEFORE, AFTER):
+        for key in (BEFORE, AFTER, *getattr(self.model_admin, "view_parameters", ())):
             lookups.pop(key, None)
         return lookups
 
@@ -71,9 +71,8 @@ class KeysetChangeList(ChangeList):
     def _end_of_look(self, request: HttpRequest, beyond: Q, *, is_upward: bool) -> UUID | None:
         """The last row that is looked at, None if there are not so many."""
         rows = self.root_queryset.select_related(None).filter(beyond).order_by("pk" if is_upward else "-pk")
-        if slug := request.GET.get("tenant"):
-            # By its key, which leads along an index; joined by its slug, all of its rows would be sorted.
-            rows = rows.filter(tenant_id=Tenant.objects.filter(slug=slug).values_list("pk", flat=True).first())
+        if isinstance(self.model_admin, KeysetAdmin):
+            rows = self.model_admin.rows_of_look(request, rows)
         end: UUID | None = rows.values_list("pk", flat=True)[LOOK_LIMIT : LOOK_LIMIT + 1].first()
         return end
 
@@ -87,12 +86,21 @@ class KeysetAdmin(ReadOnlyAdmin):
     change_list_template = "tenants/admin/keyset_list.html"
     sortable_by = ()
 
+    # What the URL says of the view and not of its rows.
+    view_parameters: ClassVar[frozenset[str]] = frozenset()
     # Filters that no index serves.
     walked_filters: ClassVar[frozenset[str]] = frozenset()
 
     def is_look_bounded(self, request: HttpRequest) -> bool:
         """Whether a page may find few rows among many: by a filter that walks, where no search narrows the rows."""
         return not request.GET.get("q") and any(request.GET.get(name) for name in self.walked_filters)
+
+    def rows_of_look(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """The rows among which a filter without an index looks: what an index leaves of all."""
+        if slug := request.GET.get("tenant"):
+            # By its key, which leads along an index; joined by its slug, all of its rows would be sorted.
+            rows = rows.filter(tenant_id=Tenant.objects.filter(slug=slug).values_list("pk", flat=True).first())
+        return rows
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
         return KeysetChangeList

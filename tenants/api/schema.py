@@ -19,6 +19,10 @@ class FaultSerializer(serializers.Serializer[Any]):
     code = serializers.CharField()
     detail = serializers.CharField()
     field = serializers.CharField(required=False, help_text="Where in the body, with dots; absent if not in one place.")
+    position = serializers.IntegerField(required=False, help_text="Where in a text that cannot be read, from 0.")
+    word = serializers.CharField(required=False, help_text="What stands there.")
+    known = serializers.ListField(child=serializers.CharField(), required=False, help_text="What could stand there.")
+    suggestion = serializers.CharField(required=False, allow_null=True, help_text="What was probably meant.")
 
 
 class LimitReachedSerializer(serializers.Serializer[Any]):

@@ -351,6 +351,8 @@ GET    scheduling/job/{job}/body/            jobs.view
 GET    scheduling/bulkoperation/start/       jobs.bulk
 POST   scheduling/bulkoperation/start/       jobs.bulk         {"run": "1", "filter": "tenant:acme kind:noop", "operation": "cancel", "reason": "x"} 302
 GET    scheduling/bulkoperation/{bulk}/part/ jobs.view
+GET    scheduling/job/facets/                jobs.view
+GET    scheduling/job/news/                  jobs.view
 GET    scheduling/deadletter/groups/         jobs.view
 GET    scheduling/deadletter/requeue/        jobs.retry
 POST   scheduling/deadletter/requeue/        jobs.retry        {"run": "1"}

@@ -593,6 +593,8 @@ CONSOLE_READS = (
     "r/1/1/",
     "scheduling/job/{job}/body/",
     "scheduling/bulkoperation/{bulk}/part/",
+    "scheduling/job/facets/",
+    "scheduling/job/news/",
     "scheduling/deadletter/groups/",
     "tenants/auditverification/{verification}/part/",
     "rag_pipeline/pipelinerun/{pipeline_run}/part/",

@@ -114,6 +114,17 @@ def test_a_dry_run_counts_and_changes_nothing(acme: Tenant) -> None:
     assert "would act on 7 jobs" in run("cancel_jobs", "--tenant", "acme", "--dry-run")
 
 
+def test_a_command_takes_a_written_filter_beside_its_options(acme: Tenant) -> None:
+    wanted = submit(acme, count=2, tags=("old",))
+    spared = [*submit(acme, tags=("old", "kept")), *submit(acme)]
+    words = ("--tenant", "acme", "--tag", "old", "--filter", "-tag:kept age:<1h state:available,scheduled")
+    assert run_json("cancel_jobs", *words)["acme"]["cancelled"] == 2
+    assert {reload(job).state for job in wanted} == {"cancelled"}
+    assert {reload(job).state for job in spared} == {"available"}
+    with pytest.raises(CommandError, match=r"At character 1, “stat”.*Did you mean “state”"):
+        run("cancel_jobs", "--tenant", "acme", "--filter", "stat:available")
+
+
 def test_retry_jobs_hastens_and_replays(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
     backing_off, dead = submit(acme, count=2)
     tick()

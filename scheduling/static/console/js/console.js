@@ -1,4 +1,4 @@
-// The console's own behaviour, in four parts. No framework of its own: Alpine and htmx come with the shell.
+// The console's own behaviour, in five parts. No framework of its own: Alpine and htmx come with the shell.
 "use strict";
 
 // 1. Alpine's CSP build looks names up in data and never among the page's globals. The shell's templates name a
@@ -112,4 +112,47 @@ document.addEventListener("keydown", (event) => {
 		isGoing = true;
 		setTimeout(() => { isGoing = false; }, 1500);
 	}
+});
+
+// 5. The list of jobs: a job beside the list without leaving it, the URL saying so; `/` goes to the query box.
+let peekOpener = null;
+
+function showPeek(link) {
+	const peek = document.getElementById("job-peek");
+	const place = new URL(window.location.href);
+	place.searchParams.set("peek", link.dataset.peek.match(/[0-9a-f-]{36}/)[0]);
+	window.history.replaceState(null, "", place);
+	peekOpener = link;
+	peek.querySelector("[data-peek-page]").href = link.href;
+	peek.hidden = false;
+	peek.focus();
+	window.htmx.ajax("GET", link.dataset.peek, { target: "#job-peek-body", swap: "innerHTML" });
+}
+
+function closePeek() {
+	const place = new URL(window.location.href);
+	place.searchParams.delete("peek");
+	window.history.replaceState(null, "", place);
+	document.getElementById("job-peek").hidden = true;
+	document.getElementById("job-peek-body").replaceChildren();
+	if (peekOpener) peekOpener.focus();
+}
+
+document.addEventListener("click", (event) => {
+	if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+	const opener = event.target.closest("[data-peek]");
+	if (!opener && !event.target.closest("[data-peek-close]")) return;
+	event.preventDefault();
+	if (opener) showPeek(opener);
+	else closePeek();
+});
+
+document.addEventListener("keydown", (event) => {
+	const peek = document.getElementById("job-peek");
+	if (event.key === "Escape" && peek && !peek.hidden) closePeek();
+	const box = document.querySelector("[data-query]");
+	if (event.key !== "/" || !box || event.ctrlKey || event.metaKey || event.altKey) return;
+	if (event.target.closest("input, textarea, select, [contenteditable]")) return;
+	event.preventDefault();
+	box.focus();
 });
