@@ -51,7 +51,7 @@ QUERY = "q"
 def start_url(query: QueryDict) -> str:
     """Where all the jobs of a list are acted on: its address' conditions, in the words of the form."""
     terms = [query.get(QUERY, "").strip()]
-    terms += [f"{name}:{write_value(query[name])}" for name in FIELDS if query.get(name)]
+    terms += [f"{name}:{write_value(str(query[name]))}" for name in FIELDS if query.get(name)]
     text = " ".join(filter(None, terms))
     url = reverse("admin:scheduling_bulkoperation_start")
     return f"{url}?{urlencode({'filter': text})}" if text else url

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.core import signing
 from django.db import transaction
+from django.db.models import Q
 
 from scheduling.exceptions import (
     BulkFilterEmptyError,
@@ -120,7 +121,8 @@ def start_bulk_operation(
         frozen = _Frozen(jobs, preview.count, preview.tenants)
     _check_number(number, frozen)
     tenant_id = _tenant_of(job_filter)
-    if BulkOperation.objects.filter(tenant_id=tenant_id, finished_at__isnull=True).count() >= MAX_OPEN:
+    whose = Q(tenant__isnull=True) if tenant_id is None else Q(tenant_id=tenant_id)
+    if BulkOperation.objects.filter(whose, finished_at__isnull=True).count() >= MAX_OPEN:
         raise TooManyBulkOperationsError
     row = BulkOperation.objects.create(
         tenant_id=tenant_id,
