@@ -15,7 +15,7 @@ from pathlib import Path
 
 from jobsplatform.demo.environment import run_folder
 
-NAMES = ("recall", "latency", "sealing", "fairness", "merging", "eta", "pages", "what_if", "backlog")
+NAMES = ("recall", "latency", "sealing", "fairness", "merging", "eta", "pages", "what_if", "backlog", "bulk")
 # Long ones, which run only when they are named.
 NAMED_ALONE = ("what_if_live", "workloads", "console", "peers")
 
@@ -39,6 +39,7 @@ def main() -> int:
         from benchmarks import (
             backlog,
             built_in,
+            bulk,
             console,
             eta,
             latency,
@@ -65,6 +66,7 @@ def main() -> int:
             "what_if": what_if.measure,
             "what_if_live": partial(what_if_live.measure, minutes=arguments.minutes),
             "backlog": backlog.measure,
+            "bulk": bulk.measure,
             "workloads": built_in.measure,
             "console": console.measure,
             "peers": partial(peers.measure, programs=arguments.programs, rounds=arguments.rounds),

@@ -16,6 +16,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from scheduling.models import (
     Batch,
+    BulkOperation,
     CFSPlan,
     DeadLetter,
     Execution,
@@ -113,6 +114,7 @@ class Samples:
             "jobs": _newest(Job) + _newest(JobLog, "job_id"),
             "executions": _newest(Execution),
             "batches": _newest(Batch),
+            "bulk-operations": _newest(BulkOperation),
             "dead-letters": _newest(DeadLetter),
             "errors": _newest(JobError, "error_fingerprint"),
             "schedules": _newest(Schedule),

@@ -109,6 +109,40 @@ class BatchNotFoundError(DomainError):
     code, category, title = "not_found", "not_found", "There is no such batch"
 
 
+class BulkOperationNotFoundError(DomainError):
+    code, category, title = "not_found", "not_found", "There is no such bulk operation"
+
+
+class BulkOperationEndedError(DomainError):
+    code, category, title = "bulk_operation_ended", "conflict", "The bulk operation has ended"
+
+
+class BulkNotUndoableError(DomainError):
+    code, category, title = "bulk_not_undoable", "conflict", "This bulk operation cannot be undone"
+
+
+class BulkNumberError(DomainError):
+    """Many jobs, or those of several tenants: whoever acts on them types their number. ``number`` is the right one."""
+
+    code, category, title = "bulk_number", "conflict", "The number of jobs must be typed"
+
+    def __init__(self, detail: str, *, number: int) -> None:
+        self.number = number
+        super().__init__(detail, errors=[{"field": "number", "code": self.code, "detail": detail, "number": number}])
+
+
+class BulkPreviewStaleError(DomainError):
+    code, category, title = "bulk_preview_stale", "conflict", "The preview is too old, or of another operation"
+
+
+class BulkFilterEmptyError(DomainError):
+    code, category, title = "bulk_filter_empty", "invalid", "Say which jobs: an empty filter means every job"
+
+
+class TooManyBulkOperationsError(DomainError):
+    code, category, title = "too_many_bulk_operations", "conflict", "Too many bulk operations are running"
+
+
 class QueueNotFoundError(DomainError):
     code, category, title = "not_found", "not_found", "There is no such queue"
 

@@ -35,6 +35,8 @@ class LockClass(IntEnum):
     SEALING = 0x7365616C
     BATCHES = 0x62617463
     BATCHES_CANCELLED = 0x6263616E
+    # By whoever takes a turn of a bulk operation, with its id.
+    BULK_OPERATION = 0x62756C6B
     # By those who would each see room, or another, that the other takes away.
     PLATFORM_ADMINS = 0x61646D6E
     BEAT_TASK = 0x62656174

@@ -26,6 +26,7 @@ class Permission(StrEnum):
     JOBS_SUBMIT = "jobs.submit"
     JOBS_CANCEL = "jobs.cancel"  # cancel, suspend, resume
     JOBS_RETRY = "jobs.retry"  # retry, requeue
+    JOBS_BULK = "jobs.bulk"  # act on all jobs of a filter; change priorities and queues
     JOBS_REVEAL = "jobs.reveal"  # payloads and results in the clear
     LOGS_VIEW = "logs.view"  # what jobs have logged, tracebacks
     DATASETS_VIEW = "datasets.view"
@@ -83,6 +84,7 @@ _DEVELOPER: Final = _VIEWER | {
     _P.JOBS_SUBMIT,
     _P.JOBS_CANCEL,
     _P.JOBS_RETRY,
+    _P.JOBS_BULK,
     _P.JOBS_REVEAL,
     _P.DATASETS_MANAGE,
     _P.FILES_DOWNLOAD,
@@ -100,6 +102,7 @@ _OPERATOR: Final = _AUDITOR | {
     _P.JOBS_SUBMIT,
     _P.JOBS_CANCEL,
     _P.JOBS_RETRY,
+    _P.JOBS_BULK,
     _P.SCHEDULES_MANAGE,
     _P.QUEUES_OPERATE,
     _P.TENANTS_OPERATE,

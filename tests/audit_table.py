@@ -35,6 +35,9 @@ POST   batches/                          batch.created           scheduling.batc
 POST   batches/{batch}/jobs/             job.submitted           scheduling.job
 POST   batches/{batch}/close/            batch.closed            scheduling.batch
 POST   batches/{batch}/cancel/           batch.cancelled         scheduling.batch
+POST   bulk-operations/                  bulk_operation.started  scheduling.bulkoperation
+POST   bulk-operations/{bulk}/abort/     bulk_operation.aborted  scheduling.bulkoperation
+POST   bulk-operations/{bulk}/undo/      bulk_operation.undone   scheduling.bulkoperation
 POST   jobs/{job}/retry/                 job.retried             scheduling.job
 POST   dead-letters/{letter}/requeue/    job.retried             scheduling.job
 POST   dead-letters/requeue/             job.retried             scheduling.job
@@ -141,6 +144,8 @@ retrieval.document                  refetch       document.reindexed       retri
 retrieval.document                  delete        document.deleted         retrieval.document
 scheduling.batch                    close         batch.closed             scheduling.batch
 scheduling.batch                    cancel        batch.cancelled          scheduling.batch
+scheduling.bulkoperation            abort         bulk_operation.aborted   scheduling.bulkoperation
+scheduling.bulkoperation            undo          bulk_operation.undone    scheduling.bulkoperation
 scheduling.cfsplan                  add           cfs_plan.created         scheduling.cfsplan
 scheduling.cfsplan                  change        cfs_plan.changed         scheduling.cfsplan
 scheduling.cfsplan                  activate      cfs_plan.activated       scheduling.cfsplan
@@ -234,6 +239,7 @@ POST auth/user/{user}/password/            user.changed          auth.user
 POST files/uploadedfile/upload/            files.uploaded        files.uploadedfile
 POST retrieval/document/reindex/           dataset.reindexed     retrieval.dataset
 POST retrieval/document/upload/            documents.uploaded    retrieval.dataset
+POST scheduling/bulkoperation/start/       bulk_operation.started scheduling.bulkoperation
 POST scheduling/deadletter/requeue/        job.retried           scheduling.job
 POST scheduling/job/views/                 saved_view.created    scheduling.savedview
 POST scheduling/job/views/{view}/rename/   saved_view.renamed    scheduling.savedview
@@ -249,6 +255,7 @@ POST tenants/auditlogentry/export/         audit.exported        tenants.auditlo
 
 COMMANDS = """
 backfill_schedule    schedule.backfilled    scheduling.schedule
+bulk_jobs            bulk_operation.started scheduling.bulkoperation
 cancel_jobs          job.cancelled          scheduling.job
 change_password      user.password_changed  auth.user
 create_platform_admin user.created          auth.user

@@ -3,6 +3,7 @@
 from scheduling.admin import (
     batches,
     beat,
+    bulk_operations,
     cfs_plans,
     circuits,
     dead_letters,
@@ -22,6 +23,7 @@ from scheduling.admin import (
 __all__ = [
     "batches",
     "beat",
+    "bulk_operations",
     "cfs_plans",
     "circuits",
     "dead_letters",

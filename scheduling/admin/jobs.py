@@ -24,6 +24,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from scheduling.admin.bulk_operations import start_url
 from scheduling.admin.job_list import JobListPages
 from scheduling.admin.job_log import JobLogPages
 from scheduling.admin.reasons import ReasonActionForm, reason_of
@@ -71,6 +72,12 @@ class JobAdmin(JobListPages, JobLogPages):
     def get_urls(self) -> list[URLPattern]:
         body = self.guard(self.body_view, Permission.JOBS_VIEW, cacheable=True)
         return [path("<uuid:object_id>/body/", body, name="scheduling_job_body"), *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        may_act = self.access(request).may(Permission.JOBS_BULK)
+        context = {**(extra_context or {}), "bulk_url": start_url(request.GET) if may_act else ""}
+        response: HttpResponse = super().changelist_view(request, context)
+        return response
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None

@@ -7,6 +7,7 @@ from rest_framework.routers import SimpleRouter
 
 from scheduling.api.views.batches import BatchViewSet
 from scheduling.api.views.bulk import BulkSubmissionViewSet
+from scheduling.api.views.bulk_operations import BulkOperationViewSet
 from scheduling.api.views.cfs_plans import CFSPlanViewSet
 from scheduling.api.views.circuits import CircuitViewSet, SharedCircuitViewSet
 from scheduling.api.views.dead_letters import DeadLetterViewSet
@@ -27,6 +28,7 @@ from tenants.api.viewsets import UUID_PATTERN
 router = SimpleRouter()
 router.register("jobs", JobViewSet, basename="job")
 router.register("batches", BatchViewSet, basename="batch")
+router.register("bulk-operations", BulkOperationViewSet, basename="bulk-operation")
 router.register("executions", ExecutionViewSet, basename="execution")
 router.register("dead-letters", DeadLetterViewSet, basename="dead-letter")
 router.register("circuits", CircuitViewSet, basename="circuit")

@@ -30,6 +30,7 @@ GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
         (
             Page("scheduling.Job", "Jobs", "work", "jobs"),
             Page("scheduling.Batch", "Batches", "stacks"),
+            Page("scheduling.BulkOperation", "Bulk operations", "checklist"),
             Page("workflow_execution.Workflow", "Workflows", "account_tree"),
             Page("workflow_execution.Approval", "Approvals", "approval"),
             Page("scheduling.DeadLetter", "Dead letters", "mark_email_unread", "dead-letters"),

@@ -2,6 +2,7 @@
 
 from scheduling.models.backlog import BacklogMove
 from scheduling.models.batches import Batch, BatchNews
+from scheduling.models.bulk import BulkFormer, BulkOperation
 from scheduling.models.circuits import Circuit, CircuitNews
 from scheduling.models.executions import Charge, Execution, JobEvent, LiveExecution, Settled, Wake
 from scheduling.models.fair_share import (
@@ -48,6 +49,8 @@ __all__ = [
     "BacklogMove",
     "Batch",
     "BatchNews",
+    "BulkFormer",
+    "BulkOperation",
     "CFSPlan",
     "CFSPlanTier",
     "CFSPlanVersion",

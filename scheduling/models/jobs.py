@@ -228,6 +228,7 @@ class DeadLetter(TenantModel):
         DEADLINE_PASSED = "deadline_passed", "deadline passed"
         RETRY_PAST_DEADLINE = "retry_past_deadline", "its retry would begin after its deadline"
         CRASHED_WORKERS = "crashed_workers", "crashed its workers"
+        DISCARDED = "discarded", "discarded by a person"
 
     job = models.OneToOneField(Job, models.DO_NOTHING, db_constraint=False, related_name="dead_letter")
     kind = models.CharField(max_length=64)

@@ -195,7 +195,7 @@ def _move(move: BacklogMove, wanted: Sequence[tuple[Waiting, int]]) -> int:
         for statement in PUT_LINES:
             cursor.execute(statement, parameters)
         cursor.execute(MOVE[move.phase], parameters)
-        return int(cursor.fetchone()[0])
+        return len(cursor.fetchall())
 
 
 def _end_phase(move: BacklogMove) -> None:

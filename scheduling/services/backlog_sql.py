@@ -106,7 +106,7 @@ WITH <wanted>, chosen AS (
     SELECT tenant_id, entity_id, from_queue_id, -count(*) FROM moved GROUP BY 1, 2, 3
     UNION ALL SELECT tenant_id, new_entity_id, queue_id, count(*) FROM moved GROUP BY 1, 2, 3
 ), <event>
-SELECT count(*) FROM moved
+SELECT job_id FROM moved
 """
 _MOVE_SUSPENDED = """
 WITH <wanted>, chosen AS (
@@ -117,7 +117,7 @@ WITH <wanted>, chosen AS (
 ), moved AS (
     SELECT c.* FROM chosen c JOIN job j ON j.id = c.job_id
 ), <event>
-SELECT count(*) FROM moved
+SELECT job_id FROM moved
 """
 
 

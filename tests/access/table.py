@@ -34,6 +34,7 @@ jobs.view          viewer developer owner key one_scope auditor operator admin
 jobs.submit               developer owner key                   operator admin
 jobs.cancel               developer owner key                   operator admin
 jobs.retry                developer owner key                   operator admin
+jobs.bulk                 developer owner key                   operator admin
 jobs.reveal               developer owner key                            admin
 logs.view          viewer developer owner key           auditor operator admin
 datasets.view      viewer developer owner key           auditor operator admin
@@ -122,6 +123,11 @@ GET    batches/{batch}/jobs/                 jobs.view
 POST   batches/{batch}/jobs/                 jobs.submit       {"jobs": [{"kind": "noop"}]}  409
 POST   batches/{batch}/close/                jobs.submit       {}
 POST   batches/{batch}/cancel/               jobs.cancel       {"reason": "x"}
+GET    bulk-operations/                      jobs.view
+POST   bulk-operations/                      jobs.bulk         {"filter": "kind:noop", "operation": "cancel", "reason": "x"}
+GET    bulk-operations/{bulk}/               jobs.view
+POST   bulk-operations/{bulk}/abort/         jobs.bulk         {"reason": "x"}
+POST   bulk-operations/{bulk}/undo/          jobs.bulk         {"reason": "x"}         409
 GET    executions/{execution}/               logs.view
 GET    dead-letters/                         jobs.view
 GET    dead-letters/{letter}/                jobs.view
@@ -269,6 +275,7 @@ retrieval.chunk                    datasets.view   -                -
 retrieval.dataset                  datasets.view   datasets.manage  datasets.manage  delete_empty:datasets.manage
 retrieval.document                 datasets.view   -                -                retry:datasets.manage pause:datasets.manage resume:datasets.manage reindex:datasets.manage refetch:datasets.manage delete:datasets.manage
 scheduling.batch                   jobs.view       -                -                close:jobs.submit cancel:jobs.cancel
+scheduling.bulkoperation           jobs.view       -                -                abort:jobs.bulk undo:jobs.bulk
 scheduling.cfsplan                 platform.view   fairness.manage  fairness.manage  activate:fairness.manage rollback:fairness.manage withdraw:fairness.manage
 scheduling.charge                  tenant.view     -                -
 scheduling.circuit                 jobs.view       tenant.pause     -                reset:jobs.retry force_open:tenant.pause force_closed:tenant.pause
@@ -341,6 +348,9 @@ GET    password_change/done/                 console
 GET    autocomplete/                         console                                   403
 GET    r/{n}/{n}/                            console                                   404
 GET    scheduling/job/{job}/body/            jobs.view
+GET    scheduling/bulkoperation/start/       jobs.bulk
+POST   scheduling/bulkoperation/start/       jobs.bulk         {"run": "1", "filter": "tenant:acme kind:noop", "operation": "cancel", "reason": "x"} 302
+GET    scheduling/bulkoperation/{bulk}/part/ jobs.view
 GET    scheduling/job/facets/                jobs.view
 GET    scheduling/job/news/                  jobs.view
 POST   scheduling/job/views/                 jobs.submit       {"name": "mine", "q": "state:discarded"}   302

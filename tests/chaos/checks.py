@@ -26,7 +26,7 @@ CAP_GRACE = timedelta(seconds=1)
 # Events bear the time at which their transaction began, and the longest transaction is a tick under load.
 LONGEST_TRANSACTION = timedelta(seconds=5)
 # They move no job.
-STANDING_EVENTS = frozenset({"job.cancel_requested", "job.moved"})
+STANDING_EVENTS = frozenset({"job.cancel_requested", "job.moved", "job.reprioritised"})
 FAILED_ATTEMPTS = frozenset({"execution.failed", "execution.timed_out", COMPLETED})
 MAX_TOLD = 5
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from scheduling.conf import PROCESSOR_INVALID, SCHEMA_INVALID
 from scheduling.management.serving import ServingCommand
 from scheduling.observability.exporter import export_counters
+from scheduling.worker.bulk_runner import BulkRunner
 from scheduling.worker.dispatcher import Dispatcher
 from scheduling.worker.stopping import stop_event
 
@@ -18,4 +20,11 @@ class Command(ServingCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         export_counters()
-        Dispatcher(stop_event()).run()
+        stopped = stop_event()
+        bulk = threading.Thread(target=BulkRunner(stopped).run, name="bulk operations")
+        bulk.start()
+        try:
+            Dispatcher(stopped).run()
+        finally:
+            stopped.set()
+            bulk.join()

@@ -9,7 +9,7 @@ from django.db.models import Model, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from scheduling.models import KeptResult, ScheduleFire, UpkeepRun, Worker
+from scheduling.models import BulkFormer, BulkOperation, KeptResult, ScheduleFire, UpkeepRun, Worker
 from tenants.context import all_tenants
 from tenants.ids import uuid7_floor
 from tenants.models import AuditVerification, LimitWarning
@@ -19,6 +19,9 @@ UPKEEP_RUNS = timedelta(days=14)
 # A fire that waits for the run before it is never old.
 SCHEDULE_FIRES = timedelta(days=90)
 LIMIT_WARNINGS = timedelta(days=400)
+# As long as a bulk operation may be undone, and as long as it is told of.
+BULK_FORMERS = timedelta(days=7)
+BULK_OPERATIONS = timedelta(days=90)
 # What came of them stands in the audit log for as long as that is kept.
 VERIFICATIONS = timedelta(days=90)
 
@@ -32,7 +35,13 @@ def prune_platform_rows(*, limit: int) -> dict[str, int]:
         fires = ScheduleFire.objects.filter(id__lt=uuid7_floor(now - SCHEDULE_FIRES))
         warnings = LimitWarning.objects.filter(period__lt=(now - LIMIT_WARNINGS).date())
         verifications = AuditVerification.objects.filter(finished_at__lt=Now() - VERIFICATIONS)
+        operations = BulkOperation.objects.filter(finished_at__lt=Now() - BULK_OPERATIONS)
+        formers = BulkFormer.objects.filter(operation__finished_at__lt=Now() - BULK_FORMERS)
+        # What is being taken back is needed until it is.
+        formers = formers.exclude(operation__undone_by__finished_at__isnull=True, operation__undone_by__isnull=False)
         return {
+            "bulk_formers": _delete(formers, limit),
+            "bulk_operations": _delete(operations, limit),
             "schedule_fires": _delete(fires.exclude(outcome=ScheduleFire.Outcome.WAITING), limit),
             "limit_warnings": _delete(warnings, limit),
             "audit_verifications": _delete(verifications, limit),

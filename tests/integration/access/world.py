@@ -14,7 +14,7 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from scheduling.models import CFSPlan, JobError
+from scheduling.models import BulkOperation, CFSPlan, JobError
 from scheduling.processors.document_indexing.uploads import upload_documents
 from scheduling.processors.files.services import upload_files
 from scheduling.processors.rag_pipeline.models import PipelineEntity
@@ -28,6 +28,7 @@ from scheduling.processors.workflow_execution.services import create_workflow
 from scheduling.processors.workflow_storage.backends import get_records
 from scheduling.processors.workflow_storage.models import NodeRun
 from scheduling.processors.workflow_storage.records import NodeRecord, RunRecord, RunState
+from scheduling.services.bulk.starting import start_bulk_operation
 from scheduling.services.saved_views import save_view
 from scheduling.services.schedules.definitions import create_schedule
 from tenants.context import all_tenants, tenant_context
@@ -143,6 +144,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "member": membership.pk,
         "key": key.pk,
         "entry": entry.pk,
+        "bulk": _start_bulk(tenant).pk,
         "verification": request_verification(tenant=tenant).verification.pk,
         "schedule": schedule.pk,
         "view": view.pk,
@@ -170,6 +172,14 @@ def _store_run(work: Work) -> tuple[UUID, UUID]:
     with tenant_context(work.tenant):
         get_records().save_many(run, [node])
         return run.run_id, NodeRun.objects.get(run_id=run.run_id).pk
+
+
+def _start_bulk(tenant: Tenant) -> BulkOperation:
+    """One that nobody has gone on with yet."""
+    with tenant_context(tenant):
+        return start_bulk_operation(
+            filter_text="kind:noop", operation="reprioritise", parameters={"priority": 1}, reason="a test"
+        )
 
 
 def _raise_error(work: Work) -> str:

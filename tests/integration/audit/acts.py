@@ -38,6 +38,7 @@ from tenants.services.plans import update_plan
 from tenants.services.tenants import pause_tenant, suspend_tenant
 from tests.access.routes import SAMPLE_ID
 from tests.integration.access.world import World
+from tests.integration.scheduling.bulk.conftest import take_turns
 
 # Makes the world ready for an act; what it returns is the key of the row that is acted on, where it is not the usual.
 Prepare = Callable[[World], Any]
@@ -130,6 +131,11 @@ def _suspended_job(world: World) -> Any:
 
 def _failed_job(world: World) -> Any:
     return world.own["job"]
+
+
+def _ended_bulk(world: World) -> Any:
+    take_turns()
+    return world.own["bulk"]
 
 
 def _open_batch(world: World) -> Any:
@@ -272,6 +278,8 @@ PREPARE: dict[str, Prepare] = {
     "POST batches/{batch}/jobs/": lambda world: _open_batch(world) and None,
     "POST batches/{batch}/close/": lambda world: _open_batch(world) and None,
     "scheduling.batch close": _open_batch,
+    "POST bulk-operations/{bulk}/undo/": lambda world: _ended_bulk(world) and None,
+    "scheduling.bulkoperation undo": _ended_bulk,
     "POST tenants/me/resume/": _pause_own_tenant,
     "POST queues/dataset/resume/": _pause_queue,
     "POST schedules/{schedule}/resume/": _pause_schedule,
@@ -540,6 +548,11 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
             "reason": "x",
         },
     ),
+    "POST scheduling/bulkoperation/start/": lambda world: _post(
+        world,
+        "scheduling/bulkoperation/start/",
+        {"run": "1", "filter": "tenant:acme kind:noop", "operation": "cancel", "reason": "x"},
+    ),
     "POST scheduling/deadletter/requeue/": lambda world: _post(
         world, "scheduling/deadletter/requeue/", {"run": "1", "tenant": "acme", "reason": "x"}
     ),
@@ -588,6 +601,7 @@ CONSOLE_READS = (
     "autocomplete/",
     "r/1/1/",
     "scheduling/job/{job}/body/",
+    "scheduling/bulkoperation/{bulk}/part/",
     "scheduling/job/facets/",
     "scheduling/job/news/",
     "scheduling/deadletter/groups/",
@@ -628,6 +642,7 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "run_schedule": lambda world: [str(world.own["schedule"])],
     "set_tenant_limit": lambda world: ["acme", "submit_burst", "7", "--reason", "x"],
     "tenant_settings": lambda world: ["acme", "--set", "timezone=Asia/Tokyo"],
+    "bulk_jobs": lambda world: ["kind:noop", "cancel", "--tenant", "acme", "--reason", "x"],
     "cancel_jobs": lambda world: ["--tenant", "acme", "--kind", "noop"],
     "change_password": lambda world: ["newcomer", "--password-stdin", "--reason", "x"],
     "create_platform_admin": lambda world: ["nadia", "--password-stdin", "--reason", "x"],

@@ -1,0 +1,218 @@
+"""Bulk operations in the console: previewed and started by a filter, followed to their end, aborted, undone."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+    QueryDict,
+)
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from scheduling.admin.bulk_forms import BulkForm
+from scheduling.admin.filters import TenantFilter
+from scheduling.dashboards.tags import badge
+from scheduling.dashboards.wording import duration_words
+from scheduling.filters import FIELDS
+from scheduling.filters.terms import write_value
+from scheduling.models import BulkOperation
+from scheduling.selectors.bulk import find_operations, progress_of
+from scheduling.services.bulk.acts import permission_of
+from scheduling.services.bulk.starting import BulkPlan, plan_bulk_operation, start_bulk_operation
+from scheduling.services.bulk.stopping import abort_bulk_operation, undo_bulk_operation
+from tenants.admin.keyset import KeysetAdmin, parse_uuid
+from tenants.admin.post_actions import post_action
+from tenants.clock import read_moment
+from tenants.exceptions import DomainError
+from tenants.live import answer_part, tag_of
+from tenants.permissions import Permission
+
+BODY_TEMPLATE = "scheduling/dashboards/bulk_body.html"
+START_TEMPLATE = "scheduling/dashboards/bulk_start.html"
+# What the jobs' list is asked for by: its query box, and parameters that are named like a field.
+QUERY = "q"
+
+
+def start_url(query: QueryDict) -> str:
+    """Where all the jobs of a list are acted on: its address' conditions, in the words of the form."""
+    terms = [query.get(QUERY, "").strip()]
+    terms += [f"{name}:{write_value(str(query[name]))}" for name in FIELDS if query.get(name)]
+    text = " ".join(filter(None, terms))
+    url = reverse("admin:scheduling_bulkoperation_start")
+    return f"{url}?{urlencode({'filter': text})}" if text else url
+
+
+@admin.register(BulkOperation)
+class BulkOperationAdmin(KeysetAdmin):
+    """The bulk operations of the scope of the moment, newest first."""
+
+    view_permission = Permission.JOBS_VIEW
+    list_display = ("what", "asked_filter", "state_badge", "progress", "started_by", "created_at")
+    list_display_links = ("what",)
+    list_filter = (TenantFilter,)
+    list_before_template = "scheduling/dashboards/parts/bulk_links.html"
+    search_fields = ("id",)
+    search_help_text = "Id of a bulk operation"
+    change_form_before_template = "scheduling/dashboards/bulk_operation.html"
+    empty_title = "No bulk operation yet"
+    empty_text = "Filter the jobs' list and press “Act on all of these”, or start one from the button above."
+    fieldsets = (
+        (None, {"fields": ("what", "asked_filter", "filter", "reason", "started_by")}),
+        ("Times", {"fields": ("frozen_at", "created_at", "started_at", "finished_at")}),
+    )
+    readonly_fields = ("what", "state_badge", "progress", "started_by")
+    post_actions = ("abort", "undo")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return find_operations()
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        wanted = parse_uuid(search_term)
+        return (queryset.filter(pk=wanted) if wanted else queryset.none()) if search_term.strip() else queryset, False
+
+    def get_urls(self) -> list[URLPattern]:
+        start = self.guard(self.start_view, Permission.JOBS_BULK)
+        part = self.guard(require_safe(self.part_view), Permission.JOBS_VIEW)
+        return [
+            path("start/", start, name="scheduling_bulkoperation_start"),
+            path("<uuid:pk>/part/", part, name="scheduling_bulkoperation_part"),
+            *super().get_urls(),
+        ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        context = {**(extra_context or {}), "may_start": self.access(request).may(Permission.JOBS_BULK)}
+        response: HttpResponse = super().changelist_view(request, context)
+        return response
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        context = dict(extra_context or {})
+        if object_id is not None and self.has_view_permission(request):
+            operation = self.get_object(request, object_id)
+            if operation is not None:
+                body = _render_body(request, operation)
+                context |= {"operation": operation, "body": body, "body_etag": tag_of(body)}
+        return super().changeform_view(request, object_id, form_url, context)
+
+    def part_view(self, request: HttpRequest, pk: UUID) -> HttpResponseBase:
+        """What of the page changes while the operation goes on."""
+        operation = self.get_queryset(request).filter(pk=pk).first()
+        if operation is None:
+            raise Http404
+        return answer_part(request, _render_body(request, operation))
+
+    def start_view(self, request: HttpRequest) -> HttpResponse:
+        """Say what an operation would do to a filter's jobs; on the second press start it."""
+        if request.method not in {"GET", "HEAD", "POST"}:
+            return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
+        access = self.access(request)
+        operations = [name for name in BulkOperation.Operation.values if access.may(permission_of(name))]
+        given = request.POST if request.method == "POST" else request.GET
+        is_bound = "filter" in given and "operation" in given
+        form = BulkForm(given if is_bound else None, initial=given.dict(), operations=operations)
+        plan: BulkPlan | None = None
+        if is_bound and form.is_valid():
+            try:
+                if request.method == "POST" and "run" in request.POST:
+                    return self._start(request, form)
+            except DomainError as refusal:
+                form.add_error("number" if refusal.code == "bulk_number" else None, refusal.detail)
+            plan = self._plan(form)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Act on all jobs of a filter"),
+            "opts": self.opts,
+            "form": form,
+            "plan": plan,
+        }
+        return TemplateResponse(request, START_TEMPLATE, context, status=422 if form.errors else 200)
+
+    def _start(self, request: HttpRequest, form: BulkForm) -> HttpResponse:
+        given = form.cleaned_data
+        operation = start_bulk_operation(
+            **form.asked, reason=given["reason"], number=given["number"], ticket=given["ticket"]
+        )
+        messages.success(request, _("It has begun; this is its page."))
+        return HttpResponseRedirect(self._page_of(operation))
+
+    def _plan(self, form: BulkForm) -> BulkPlan | None:
+        try:
+            plan = plan_bulk_operation(**form.asked)
+        except DomainError as refusal:
+            if not form.non_field_errors():
+                form.add_error(None, refusal.detail)
+            return None
+        form.put_ticket(plan.ticket)
+        return plan
+
+    @post_action(
+        label="Abort",
+        permission=Permission.JOBS_BULK,
+        asks_reason=True,
+        is_danger=True,
+        is_offered=lambda operation: operation.is_open,
+    )
+    def abort(self, request: HttpRequest, operation: BulkOperation, reason: str) -> str:
+        abort_bulk_operation(operation_id=operation.pk, reason=reason)
+        return _("It is aborted; what it has done stays done.")
+
+    @post_action(
+        label="Undo",
+        permission=Permission.JOBS_BULK,
+        asks_reason=True,
+        is_offered=lambda operation: operation.is_undoable,
+    )
+    def undo(self, request: HttpRequest, operation: BulkOperation, reason: str) -> HttpResponse:
+        undoing = undo_bulk_operation(operation_id=operation.pk, reason=reason)
+        messages.success(request, _("What it did is being taken back; this is the page of that."))
+        return HttpResponseRedirect(self._page_of(undoing))
+
+    @admin.display(description="Operation")
+    def what(self, operation: BulkOperation) -> str:
+        told = operation.get_operation_display()
+        given = ", ".join(str(value) for value in operation.parameters.values())
+        words = f"{told}: {given}" if given else told
+        return _("take back: %(what)s") % {"what": words} if operation.undo_of_id else words
+
+    @admin.display(description="State")
+    def state_badge(self, operation: BulkOperation) -> SafeString:
+        return badge(f"bulk_{operation.state}")
+
+    @admin.display(description="Done")
+    def progress(self, operation: BulkOperation) -> str:
+        more = "+" if operation.is_expected_capped else ""
+        return f"{operation.seen:,} / {operation.expected:,}{more}"
+
+    @admin.display(description="Started by")
+    def started_by(self, operation: BulkOperation) -> str:
+        return f"{operation.actor_label or operation.actor_id} ({operation.actor_kind})"
+
+
+def _render_body(request: HttpRequest, operation: BulkOperation) -> str:
+    progress = progress_of(operation, read_moment())
+    context = {
+        "operation": operation,
+        "mark": badge(f"bulk_{operation.state}"),
+        "percent": None if progress.share is None else round(100 * progress.share),
+        "rate": f"{progress.rate:,.0f}",
+        "took": duration_words(progress.seconds),
+        "eta": duration_words(progress.eta_seconds) if progress.eta_seconds is not None else "",
+        "ineligible": sorted(operation.ineligible.items()),
+    }
+    return render_to_string(BODY_TEMPLATE, context, request)

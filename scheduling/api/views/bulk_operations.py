@@ -1,0 +1,123 @@
+"""`bulk-operations/`: one act on all the jobs of a filter, previewed, started, followed, aborted and undone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.decorators import action
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+
+from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer
+from scheduling.api.serializers.bulk_operations import (
+    BulkOperationSerializer,
+    BulkPreviewSerializer,
+    BulkReasonSerializer,
+    BulkRequestSerializer,
+)
+from scheduling.models import BulkOperation
+from scheduling.selectors.bulk import find_operations, get_operation
+from scheduling.services.bulk.acts import permission_of
+from scheduling.services.bulk.starting import plan_bulk_operation, start_bulk_operation
+from scheduling.services.bulk.stopping import abort_bulk_operation, undo_bulk_operation
+from tenants.api.viewsets import TenantViewSet
+from tenants.clock import read_moment
+from tenants.permissions import Permission
+
+
+class BulkOperationViewSet(TenantViewSet):
+    """Acts on all the jobs of a filter."""
+
+    model = BulkOperation
+    serializer_class = BulkOperationSerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.JOBS_VIEW,
+        "retrieve": Permission.JOBS_VIEW,
+        "create": Permission.JOBS_BULK,
+        "abort": Permission.JOBS_BULK,
+        "undo": Permission.JOBS_BULK,
+    }
+    filter_backends: ClassVar[list[Any]] = []
+
+    @extend_schema(
+        operation_id="bulk_operations_list", parameters=PAGING_PARAMETERS, responses=BulkOperationSerializer(many=True)
+    )
+    def list(self, request: Request) -> Response:
+        """List bulk operations, newest first."""
+        NoQuerySerializer.parse(request.query_params)
+        page = self.paginate_queryset(find_operations())
+        serializer = BulkOperationSerializer(page, many=True, context={"now": read_moment()})
+        return self.get_paginated_response(serializer.data)
+
+    @extend_schema(
+        operation_id="bulk_operations_create",
+        request=BulkRequestSerializer,
+        responses={
+            200: OpenApiResponse(BulkPreviewSerializer, description="A dry run: what would be done."),
+            201: OpenApiResponse(BulkOperationSerializer, description="Started; a dispatcher goes on with it."),
+        },
+    )
+    def create(self, request: Request) -> Response:
+        """Start an operation on the jobs of a filter, or with `dry_run` say what it would do.
+
+        Besides `jobs.bulk` it needs the right to do the same to one job: `jobs.cancel` or `jobs.retry`. Above 1,000
+        jobs the request names their `number`; 409 `bulk_number` says which one that is.
+        """
+        body = BulkRequestSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        given = body.validated_data
+        self._check(given["operation"])
+        asked = {"filter_text": given["filter"], "operation": given["operation"], "parameters": body.parameters}
+        if given["dry_run"]:
+            return Response(BulkPreviewSerializer(plan_bulk_operation(**asked)).data)
+        operation = start_bulk_operation(
+            **asked, reason=given["reason"], number=given["number"], ticket=given["ticket"]
+        )
+        return self._started(operation, request)
+
+    @extend_schema(operation_id="bulk_operations_retrieve")
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """Show an operation, how far it is, and to how many jobs it could not be done."""
+        return self._answer(UUID(pk))
+
+    @extend_schema(operation_id="bulk_operations_abort", request=BulkReasonSerializer)
+    @action(detail=True, methods=["post"])
+    def abort(self, request: Request, pk: str) -> Response:
+        """End an operation where it is: what it has done stays done."""
+        abort_bulk_operation(operation_id=UUID(pk), reason=self._reason(request))
+        return self._answer(UUID(pk))
+
+    @extend_schema(
+        operation_id="bulk_operations_undo",
+        request=BulkReasonSerializer,
+        responses={201: OpenApiResponse(BulkOperationSerializer, description="The operation that takes it back.")},
+    )
+    @action(detail=True, methods=["post"])
+    def undo(self, request: Request, pk: str) -> Response:
+        """Give the jobs back the priority or the queue that they had, but for those that have changed since."""
+        return self._started(undo_bulk_operation(operation_id=UUID(pk), reason=self._reason(request)), request)
+
+    def _check(self, operation: str) -> None:
+        """Whoever may not do it to one job does not do it to many."""
+        needed = permission_of(operation)
+        if not self.access.may(needed):
+            raise PermissionDenied(f"This operation needs the right {needed}.")
+
+    def _reason(self, request: Request) -> str:
+        body = BulkReasonSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        return str(body.validated_data["reason"])
+
+    def _started(self, operation: BulkOperation, request: Request) -> Response:
+        answer = self._answer(operation.pk, status=201)
+        answer["Location"] = reverse("bulk-operation-detail", args=[operation.pk], request=request)
+        return answer
+
+    def _answer(self, operation_id: UUID, *, status: int = 200) -> Response:
+        serializer = BulkOperationSerializer(get_operation(operation_id), context={"now": read_moment()})
+        return Response(serializer.data, status=status)

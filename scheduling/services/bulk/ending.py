@@ -1,0 +1,56 @@
+"""Whose act a bulk operation is, and its end: with what it came to in the audit log of each tenant it changed."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from scheduling.models import BulkOperation
+from tenants.clock import read_clock
+from tenants.context import Actor, current_actor
+from tenants.services.audit import AuditTarget, record_audit
+
+TARGET = "scheduling.bulkoperation"
+
+
+def actor_of(operation: BulkOperation) -> Actor:
+    """Whoever has started it: what it does is done by them."""
+    return Actor(
+        kind=operation.actor_kind,  # type: ignore[arg-type]  # written from an Actor
+        id=operation.actor_id,
+        label=operation.actor_label,
+        request_id=operation.request_id,
+        is_of_tenant=operation.is_actor_of_tenant,
+    )
+
+
+def actor_columns() -> dict[str, Any]:
+    """Who acts now, as an operation keeps it."""
+    actor = current_actor()
+    return {
+        "actor_kind": actor.kind,
+        "actor_id": actor.id[:64],
+        "actor_label": actor.label[:200],
+        "request_id": actor.request_id[:64],
+        "is_actor_of_tenant": actor.is_of_tenant,
+    }
+
+
+def end_operation(
+    operation: BulkOperation, state: BulkOperation.State, *, action: str = "bulk_operation.ended", reason: str = ""
+) -> None:
+    """Nothing more is done by it; one entry for each tenant, in the caller's transaction and by its actor."""
+    operation.state = state
+    operation.finished_at = read_clock()
+    operation.save()
+    facts = {"operation": operation.operation, "state": state.value}
+    record_audit(action=action, target=operation, after=facts | told(operation), reason=reason)
+    if operation.tenant_id is None:
+        for tenant_id, changed in sorted(operation.changed_by_tenant.items()):
+            target = AuditTarget(TARGET, str(operation.pk), tenant_id=UUID(tenant_id))
+            record_audit(action=action, target=target, after=facts | {"changed": changed}, reason=reason)
+
+
+def told(operation: BulkOperation) -> dict[str, object]:
+    """What an operation has come to so far, as the audit log keeps it."""
+    return {"seen": operation.seen, "changed": operation.changed, "ineligible": operation.ineligible}

@@ -1,0 +1,161 @@
+"""Running bulk operations: turn by turn, each one transaction that also writes down how far it came.
+
+Killed anywhere, a turn has happened or it has not, and the next one goes on from there, whoever takes it: nothing is
+done twice and nothing is passed over. Of many dispatchers one takes a turn of an operation; others go on with others.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from scheduling.filters import parse
+from scheduling.models import BulkFormer, BulkOperation, Job
+from scheduling.selectors.bulk import FrozenJobs
+from scheduling.services.bulk.acts import Act, Done, read_act
+from scheduling.services.bulk.ending import actor_of, end_operation
+from tenants.clock import read_clock, read_moment
+from tenants.context import Scope, acting_as, all_tenants, scope_context
+from tenants.locks import LockClass
+
+logger = logging.getLogger(__name__)
+
+# A process that stands still in a turn is cut off after it, and another takes the turn.
+TURN_IDLE_TIMEOUT_MS = 15_000
+# Turns in a row that may fail before nobody tries again.
+MAX_FAILURES = 5
+CHANGED_MEANWHILE = "changed_meanwhile"
+_TAKE = f"""
+SELECT set_config('idle_in_transaction_session_timeout', %s, true), {LockClass.BULK_OPERATION.attempt_named("%s")}
+"""
+_State = BulkOperation.State
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOperation:
+    """An operation that has a next turn, and whose it is."""
+
+    id: UUID
+    tenant_id: UUID | None
+
+
+def open_operations() -> list[OpenOperation]:
+    """Those that a turn may be taken of now, oldest first."""
+    with all_tenants():
+        rows = BulkOperation.objects.filter(Q(resume_at__isnull=True) | Q(resume_at__lte=Now()))
+        found = rows.filter(finished_at__isnull=True).order_by("id").values_list("id", "tenant_id")
+        return [OpenOperation(*row) for row in found]
+
+
+def take_turn(opened: OpenOperation) -> bool:
+    """A turn of an operation, unless somebody else takes one; whether there is another at once."""
+    with scope_context(Scope(tenant_id=opened.tenant_id)):
+        with connection.cursor() as cursor:
+            cursor.execute(_TAKE, [str(TURN_IDLE_TIMEOUT_MS), str(opened.id)])
+            is_mine = cursor.fetchone()[1]
+        # Whoever aborts it holds the row for a moment.
+        operation = BulkOperation.objects.select_for_update().filter(pk=opened.id).first() if is_mine else None
+        if operation is None or not operation.is_open:
+            return False
+        with acting_as(actor_of(operation)):
+            _go_on(operation)
+        return operation.is_open and operation.resume_at is None
+
+
+def note_failure(opened: OpenOperation, error: BaseException) -> None:
+    """A turn has failed and was rolled back; after some in a row the operation has failed too."""
+    logger.error("bulk_operation.turn_failed", extra={"operation": str(opened.id)}, exc_info=error)
+    with scope_context(Scope(tenant_id=opened.tenant_id)):
+        operation = BulkOperation.objects.select_for_update().filter(pk=opened.id, finished_at__isnull=True).first()
+        if operation is None:
+            return
+        operation.failures += 1
+        operation.error = f"{type(error).__name__}: {error}"[:500]
+        operation.resume_at = read_moment() + timedelta(seconds=2**operation.failures)
+        if operation.failures < MAX_FAILURES:
+            operation.save()
+            return
+        with acting_as(actor_of(operation)):
+            end_operation(operation, _State.FAILED)
+
+
+def _go_on(operation: BulkOperation) -> None:
+    if operation.started_at is None:
+        operation.started_at, operation.state = read_clock(), _State.RUNNING
+    operation.failures, operation.error, operation.resume_at = 0, "", None
+    act = read_act(operation.operation, operation.parameters)
+    is_over = _act_on_next(operation, act) if operation.undo_of_id is None else _undo_next(operation, act)
+    if is_over:
+        end_operation(operation, _State.COMPLETED)
+    else:
+        operation.save()
+
+
+def _act_on_next(operation: BulkOperation, act: Act) -> bool:
+    """The next jobs of the filter; whether nothing is left behind them."""
+    jobs = FrozenJobs(parse(operation.filter), operation.frozen_at, operation.newest_id)
+    chunk = jobs.next_chunk(act.states, after=operation.cursor)
+    done = act.act(chunk.job_ids, reason=operation.reason) if chunk.job_ids else Done()
+    if done.put_off:
+        acted_on = chunk.job_ids[: -len(done.put_off)]
+        operation.resume_at = read_moment() + timedelta(seconds=done.retry_after_seconds or 1)
+        if acted_on:
+            passed = jobs.count_passed(act.states, after=operation.cursor, end=acted_on[-1], but=acted_on)
+            _add_up(operation, done, len(acted_on), passed)
+            operation.cursor = acted_on[-1]
+        return False
+    _keep_formers(operation, done)
+    _add_up(operation, done, len(chunk.job_ids), chunk.passed)
+    operation.cursor = chunk.end
+    return chunk.end is None
+
+
+def _undo_next(operation: BulkOperation, act: Act) -> bool:
+    """Give the jobs of the next row back what they had; whether there is no other row."""
+    rows = BulkFormer.objects.filter(operation_id=operation.undo_of_id).order_by("id")
+    if operation.cursor is not None:
+        rows = rows.filter(id__gt=operation.cursor)
+    row = rows.first()
+    if row is None:
+        return True
+    done = act.give_back(dict(zip(row.job_ids, row.formers, strict=True)), reason=operation.reason)
+    _add_up(operation, done, len(row.job_ids), Counter())
+    operation.cursor = row.pk
+    return False
+
+
+def _add_up(operation: BulkOperation, done: Done, acted_on: int, passed: Counter[str]) -> None:
+    missed = acted_on - len(done.changed) - done.refused.total()
+    ineligible = Counter(operation.ineligible) + done.refused + passed + Counter({CHANGED_MEANWHILE: missed})
+    operation.ineligible = dict(sorted(ineligible.items()))
+    operation.seen += acted_on + passed.total()
+    operation.changed += len(done.changed)
+    if operation.tenant_id is None and done.changed:
+        tenants = Job.objects.filter(pk__in=done.changed).values_list("tenant_id", flat=True)
+        by_tenant = Counter(operation.changed_by_tenant) + Counter(str(tenant_id) for tenant_id in tenants)
+        operation.changed_by_tenant = dict(by_tenant)
+
+
+def _keep_formers(operation: BulkOperation, done: Done) -> None:
+    """What the changed jobs had before, a row for each tenant."""
+    if not done.formers:
+        return
+    by_tenant: dict[UUID, list[UUID]] = {}
+    for job_id, tenant_id in Job.objects.filter(pk__in=done.formers).order_by("id").values_list("id", "tenant_id"):
+        by_tenant.setdefault(tenant_id, []).append(job_id)
+    BulkFormer.objects.bulk_create(
+        BulkFormer(
+            tenant_id=tenant_id,
+            operation=operation,
+            job_ids=job_ids,
+            formers=[done.formers[job_id] for job_id in job_ids],
+        )
+        for tenant_id, job_ids in by_tenant.items()
+    )

@@ -1,0 +1,191 @@
+"""Previewing and starting a bulk operation: what is meant is frozen, and many jobs want their number typed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.core import signing
+from django.db import transaction
+from django.db.models import Q
+
+from scheduling.exceptions import (
+    BulkFilterEmptyError,
+    BulkNumberError,
+    BulkPreviewStaleError,
+    TooManyBulkOperationsError,
+)
+from scheduling.filters import JobFilter, parse
+from scheduling.models import BulkOperation, Job
+from scheduling.selectors.bulk import BulkPreview, FrozenJobs, preview_jobs
+from scheduling.selectors.jobs import CappedCount
+from scheduling.services.bulk.acts import read_act
+from scheduling.services.bulk.ending import actor_columns
+from tenants.clock import read_clock
+from tenants.context import require_scope
+from tenants.models import Tenant
+from tenants.services.audit import record_audit
+from tenants.services.pausing import require_reason
+
+# More jobs than this, or those of more than one tenant, are acted on only by whoever types their number.
+UNTYPED_JOBS = 1_000
+# A person reads and types within it; what is counted is then still about what is there.
+TICKET_SECONDS = 900
+# Of one tenant at a time, and of the platform: turns go round, and each further one makes all others slower.
+MAX_OPEN = 20
+_SALT = "scheduling.bulk.preview"
+
+
+@dataclass(frozen=True, slots=True)
+class BulkPlan:
+    """What would be done, as a preview shows it: ``ticket`` lets exactly this be started within `TICKET_SECONDS`."""
+
+    operation: str
+    parameters: Mapping[str, Any]
+    jobs: FrozenJobs
+    preview: BulkPreview
+    ticket: str
+
+    @property
+    def number(self) -> int:
+        """What must be typed where `needs_number`."""
+        return self.preview.count.value
+
+    @property
+    def needs_number(self) -> bool:
+        return needs_number(self.preview.count, self.preview.tenants)
+
+
+@dataclass(frozen=True, slots=True)
+class _Frozen:
+    """Which jobs an operation is to reach, and how many they were."""
+
+    jobs: FrozenJobs
+    count: CappedCount
+    tenants: int
+
+
+def needs_number(count: CappedCount, tenants: int) -> bool:
+    """Whether the number of jobs must be typed."""
+    return count.is_capped or count.value > UNTYPED_JOBS or tenants > 1
+
+
+def plan_bulk_operation(*, filter_text: str, operation: str, parameters: Mapping[str, Any]) -> BulkPlan:
+    """What an operation would do to the jobs of the scope now; nothing is changed.
+
+    Raises FilterSyntaxError, BulkFilterEmptyError, and what the operation says of its parameters.
+    """
+    act = read_act(operation, parameters)
+    job_filter = _read_filter(filter_text)
+    jobs = _freeze(job_filter)
+    preview = preview_jobs(jobs, act.states, act.unchanged())
+    ticket = {
+        **_subject(job_filter, operation, parameters),
+        "at": jobs.frozen_at.isoformat(),
+        "newest": str(jobs.newest_id or ""),
+        "count": preview.count.value,
+        "capped": preview.count.is_capped,
+        "tenants": preview.tenants,
+    }
+    return BulkPlan(operation, parameters, jobs, preview, signing.dumps(ticket, salt=_SALT))
+
+
+@transaction.atomic
+def start_bulk_operation(
+    *,
+    filter_text: str,
+    operation: str,
+    parameters: Mapping[str, Any],
+    reason: str,
+    number: int | None = None,
+    ticket: str = "",
+) -> BulkOperation:
+    """Start an operation on the jobs of the scope: a row that a dispatcher takes up at once.
+
+    With the ``ticket`` of a preview it reaches the jobs that were shown there, and ``number`` is the one that was
+    shown; without one they are counted now. Raises what `plan_bulk_operation` does, ReasonRequiredError,
+    BulkNumberError, BulkPreviewStaleError, TooManyBulkOperationsError.
+    """
+    act = read_act(operation, parameters)
+    reason = require_reason(reason)
+    job_filter = _read_filter(filter_text)
+    if ticket:
+        frozen = _read_ticket(ticket, job_filter, _subject(job_filter, operation, parameters))
+    else:
+        jobs = _freeze(job_filter)
+        preview = preview_jobs(jobs, act.states, act.unchanged())
+        frozen = _Frozen(jobs, preview.count, preview.tenants)
+    _check_number(number, frozen)
+    tenant_id = _tenant_of(job_filter)
+    whose = Q(tenant__isnull=True) if tenant_id is None else Q(tenant_id=tenant_id)
+    if BulkOperation.objects.filter(whose, finished_at__isnull=True).count() >= MAX_OPEN:
+        raise TooManyBulkOperationsError
+    row = BulkOperation.objects.create(
+        tenant_id=tenant_id,
+        operation=operation,
+        parameters=dict(parameters),
+        filter=frozen.jobs.job_filter.text,
+        asked_filter=job_filter.text,
+        frozen_at=frozen.jobs.frozen_at,
+        newest_id=frozen.jobs.newest_id,
+        expected=frozen.count.value,
+        is_expected_capped=frozen.count.is_capped,
+        reason=reason,
+        **actor_columns(),
+    )
+    after = {"operation": operation, "filter": row.filter, "jobs": str(frozen.count), **parameters}
+    record_audit(action="bulk_operation.started", target=row, after=after, reason=reason)
+    return row
+
+
+def _read_filter(text: str) -> JobFilter:
+    job_filter = parse(text)
+    if job_filter.is_empty:
+        raise BulkFilterEmptyError
+    return job_filter
+
+
+def _tenant_of(job_filter: JobFilter) -> UUID | None:
+    """Whose operation it is: also where the platform acts, but on the jobs of one tenant that the filter names."""
+    scope = require_scope()
+    named = job_filter.values_of("tenant")
+    if not scope.is_all_tenants or len(named) != 1:
+        return scope.tenant_id
+    return Tenant.objects.filter(slug=named[0]).values_list("pk", flat=True).first()
+
+
+def _freeze(job_filter: JobFilter) -> FrozenJobs:
+    now = read_clock()
+    newest_id = Job.objects.order_by("-id").values_list("id", flat=True).first()
+    return FrozenJobs(job_filter.frozen(now), now, newest_id)
+
+
+def _subject(job_filter: JobFilter, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """What a ticket is for; a filter may be long, and so may not be a ticket."""
+    scope = str(require_scope().tenant_id or "")
+    digest = hashlib.sha256(job_filter.text.encode()).hexdigest()
+    return {"scope": scope, "filter": digest, "operation": operation, "parameters": dict(parameters)}
+
+
+def _read_ticket(ticket: str, job_filter: JobFilter, subject: Mapping[str, Any]) -> _Frozen:
+    try:
+        told = signing.loads(ticket, salt=_SALT, max_age=TICKET_SECONDS)
+    except signing.BadSignature as error:
+        raise BulkPreviewStaleError from error
+    if any(told[name] != value for name, value in subject.items()):
+        raise BulkPreviewStaleError
+    frozen_at = datetime.fromisoformat(told["at"])
+    newest_id = UUID(told["newest"]) if told["newest"] else None
+    jobs = FrozenJobs(job_filter.frozen(frozen_at), frozen_at, newest_id)
+    return _Frozen(jobs, CappedCount(told["count"], told["capped"]), told["tenants"])
+
+
+def _check_number(number: int | None, frozen: _Frozen) -> None:
+    wanted = frozen.count.value
+    if number == wanted or (number is None and not needs_number(frozen.count, frozen.tenants)):
+        return
+    raise BulkNumberError(f"{frozen.count} jobs match: type {wanted} to act on them.", number=wanted)

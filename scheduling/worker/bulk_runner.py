@@ -1,0 +1,60 @@
+"""Taking turns of bulk operations, on a thread and a connection of its own beside the dispatcher's loop.
+
+A turn changes a thousand jobs; in the loop, each tick would wait for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from django.db import InternalError, connection
+
+from scheduling.services.bulk.running import OpenOperation, note_failure, open_operations, take_turn
+from scheduling.worker.connections import CONNECTION_ERRORS, is_connection_lost
+
+logger = logging.getLogger(__name__)
+
+# Somebody who has started an operation sees it go on within a second.
+LOOK_SECONDS = 0.3
+AWAY_SECONDS = 2.0
+
+
+class BulkRunner:
+    """One loop; :meth:`run` returns once ``stopped`` is set, after the turn that it is in."""
+
+    def __init__(self, stopped: threading.Event) -> None:
+        self._stopped = stopped
+
+    def run(self) -> None:
+        """Take turns until stopped."""
+        while not self._stopped.is_set():
+            try:
+                has_more = self.take_turns()
+            except (*CONNECTION_ERRORS, InternalError):
+                logger.warning("bulk_runner.database_away", exc_info=True)
+                connection.close()
+                self._stopped.wait(AWAY_SECONDS)
+            else:
+                if not has_more:
+                    self._stopped.wait(LOOK_SECONDS)
+        connection.close()
+
+    def take_turns(self) -> bool:
+        """A turn of each open operation, one after another; whether any has another at once."""
+        has_more = False
+        for opened in open_operations():
+            if self._stopped.is_set():
+                return False
+            has_more = self._take_turn(opened) or has_more
+        return has_more
+
+    def _take_turn(self, opened: OpenOperation) -> bool:
+        try:
+            return take_turn(opened)
+        except Exception as error:
+            # Whether it is the database that is gone, or this operation that cannot go on.
+            if isinstance(error, (*CONNECTION_ERRORS, InternalError)) and is_connection_lost():
+                raise
+            note_failure(opened, error)
+            return False

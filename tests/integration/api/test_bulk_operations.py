@@ -1,0 +1,111 @@
+"""`bulk-operations/`: previewed, started with the right to it, followed, aborted, undone, and nobody else's."""
+
+from __future__ import annotations
+
+import pytest
+from rest_framework.test import APIClient
+
+from scheduling.models import BulkOperation
+from scheduling.services.bulk import starting
+from tenants.context import all_tenants
+from tenants.models import Tenant
+from tenants.services.api_keys import issue_api_key
+from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.bulk.conftest import take_turns
+
+pytestmark = pytest.mark.django_db
+URL = "/api/v1/bulk-operations/"
+CANCEL = {"filter": "kind:noop", "operation": "cancel", "reason": "a flood"}
+
+
+def test_it_is_previewed_started_and_followed_to_its_end(acme: Tenant, acme_api: APIClient) -> None:
+    jobs = submit(acme, 3)
+    preview = acme_api.post(URL, {**CANCEL, "dry_run": True}, format="json")
+    assert preview.status_code == 200
+    told = preview.json()
+    assert (told["count"], told["eligible"], told["needs_number"], told["ineligible"]) == (3, 3, False, {})
+    assert [row["id"] for row in told["sample"]] == [str(job.pk) for job in jobs]
+    with all_tenants():
+        assert not BulkOperation.objects.exists()
+    started = acme_api.post(URL, {**CANCEL, "ticket": told["ticket"]}, format="json")
+    assert started.status_code == 201
+    one = started.headers["Location"]
+    assert acme_api.get(one).json()["state"] == "pending"
+    take_turns()
+    ended = acme_api.get(one).json()
+    assert (ended["state"], ended["seen"], ended["changed"], ended["tenant"]) == ("completed", 3, 3, "acme")
+    assert ended["progress"]["share"] == 1.0
+    assert [row["id"] for row in acme_api.get(URL).json()["results"]] == [ended["id"]]
+
+
+def test_it_is_aborted_once(acme: Tenant, acme_api: APIClient) -> None:
+    submit(acme)
+    one = acme_api.post(URL, CANCEL, format="json").json()["id"]
+    assert acme_api.post(f"{URL}{one}/abort/", {}, format="json").status_code == 422
+    assert acme_api.post(f"{URL}{one}/abort/", {"reason": "no"}, format="json").json()["state"] == "aborted"
+    again = acme_api.post(f"{URL}{one}/abort/", {"reason": "no"}, format="json")
+    assert (again.status_code, again.json()["code"]) == (409, "bulk_operation_ended")
+
+
+def test_it_is_undone_where_it_can_be(acme: Tenant, acme_api: APIClient) -> None:
+    submit(acme)
+    asked = {**CANCEL, "operation": "reprioritise", "priority": 2}
+    one = acme_api.post(URL, asked, format="json").json()["id"]
+    early = acme_api.post(f"{URL}{one}/undo/", {"reason": "no"}, format="json")
+    assert (early.status_code, early.json()["code"]) == (409, "bulk_not_undoable")
+    take_turns()
+    undo = acme_api.post(f"{URL}{one}/undo/", {"reason": "no"}, format="json")
+    assert (undo.status_code, undo.json()["undo_of"]) == (201, one)
+
+
+def test_many_jobs_want_their_number(acme: Tenant, acme_api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starting, "UNTYPED_JOBS", 2)
+    submit(acme, 3)
+    refused = acme_api.post(URL, CANCEL, format="json")
+    assert (refused.status_code, refused.json()["code"]) == (409, "bulk_number")
+    assert refused.json()["errors"][0]["number"] == 3
+    assert acme_api.post(URL, {**CANCEL, "number": 3}, format="json").status_code == 201
+
+
+def test_whoever_may_not_cancel_one_job_cancels_no_thousand(acme: Tenant) -> None:
+    submit(acme)
+    client = APIClient()
+    token = issue_api_key(tenant=acme, name="narrow", scopes=["jobs.view", "jobs.bulk"]).token
+    client.credentials(HTTP_AUTHORIZATION=f"Api-Key {token}")
+    assert client.post(URL, CANCEL, format="json").status_code == 403
+    assert client.post(URL, {**CANCEL, "operation": "retry"}, format="json").status_code == 403
+    allowed = client.post(URL, {**CANCEL, "operation": "reprioritise", "priority": 1}, format="json")
+    assert allowed.status_code == 201
+
+
+def test_another_tenant_sees_nothing_of_it(acme: Tenant, acme_api: APIClient, globex_api: APIClient) -> None:
+    submit(acme)
+    one = acme_api.post(URL, CANCEL, format="json").json()["id"]
+    assert globex_api.get(URL).json()["results"] == []
+    assert globex_api.get(f"{URL}{one}/").status_code == 404
+    assert globex_api.post(f"{URL}{one}/abort/", {"reason": "x"}, format="json").status_code == 404
+    assert globex_api.post(f"{URL}{one}/undo/", {"reason": "x"}, format="json").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "code"),
+    [
+        ({"filter": "colour:red"}, 400, "filter_syntax"),
+        ({"filter": "  "}, 422, ""),
+        ({"operation": "delete"}, 422, ""),
+        ({"operation": "reprioritise"}, 422, "field_invalid"),
+        ({"operation": "reprioritise", "priority": "2"}, 422, ""),
+        ({"priority": 2}, 422, "field_invalid"),
+        ({"operation": "move_queue", "queue": "nowhere"}, 404, "not_found"),
+        ({"reason": ""}, 422, "reason_required"),
+        ({"ticket": "forged"}, 409, "bulk_preview_stale"),
+        ({"colour": "red"}, 422, ""),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    acme_api: APIClient, changes: dict[str, object], status: int, code: str
+) -> None:
+    answer = acme_api.post(URL, {**CANCEL, **changes}, format="json")
+    assert answer.status_code == status, answer.content
+    if code:
+        assert answer.json()["code"] == code

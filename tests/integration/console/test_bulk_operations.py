@@ -1,0 +1,125 @@
+"""Bulk operations in the console: from the jobs' list to a preview, a start, progress, an end and an undo."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from scheduling.models import BulkOperation, Job
+from scheduling.services.bulk import starting
+from tenants.context import all_tenants
+from tenants.models import Role, Tenant
+from tenants.services.memberships import add_member
+from tests.integration.console.acts import Console, act_url
+from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.bulk.conftest import take_turns
+
+pytestmark = pytest.mark.django_db
+START = "/admin/scheduling/bulkoperation/start/"
+LIST = "/admin/scheduling/bulkoperation/"
+
+
+def only_operation() -> BulkOperation:
+    with all_tenants():
+        return BulkOperation.objects.get()
+
+
+def form_of(answer: Any) -> Any:
+    return answer.context["form"]
+
+
+def test_the_jobs_list_leads_to_its_filter(acme: Tenant, acme_user: User, console: Console) -> None:
+    page = console(acme_user).get("/admin/scheduling/job/", {"state": "available"})
+    assert f"{START}?filter=state%3Aavailable" in page.content.decode()
+
+
+def test_a_preview_tells_and_the_second_press_starts(acme: Tenant, acme_user: User, console: Console) -> None:
+    submit(acme, 7)
+    client = console(acme_user)
+    asked = {"filter": "kind:noop", "operation": "cancel"}
+    shown = client.post(START, {**asked, "preview": "1"})
+    assert shown.status_code == 200
+    words = shown.content.decode()
+    assert "7 jobs match" in words
+    with all_tenants():
+        assert not BulkOperation.objects.exists()
+    ticket = form_of(shown).data["ticket"]
+    late = submit(acme)[0]
+    without = client.post(START, {**asked, "run": "1", "ticket": ticket})
+    assert without.status_code == 422
+    started = client.post(START, {**asked, "run": "1", "ticket": ticket, "reason": "a flood"})
+    operation = only_operation()
+    page = reverse("admin:scheduling_bulkoperation_change", args=[operation.pk])
+    assert (started.status_code, started.headers["Location"]) == (302, page)
+    body = client.get(page).content.decode()
+    assert 'hx-trigger="every 1s"' in body
+    part = reverse("admin:scheduling_bulkoperation_part", args=[operation.pk])
+    first = client.get(part)
+    assert first.status_code == 200
+    take_turns()
+    assert "Done to 7 of 7" in client.get(part).content.decode()
+    # Nothing is asked for again once it is over.
+    assert part not in client.get(page).content.decode()
+    assert "cancel" in client.get(LIST).content.decode()
+    with all_tenants():
+        assert Job.objects.get(pk=late.pk).state == "available"
+
+
+def test_a_link_with_a_filter_and_an_operation_is_a_preview(acme: Tenant, acme_user: User, console: Console) -> None:
+    submit(acme)
+    shown = console(acme_user).get(START, {"filter": "kind:noop", "operation": "discard"})
+    assert "1 jobs match" in shown.content.decode()
+    with all_tenants():
+        assert not BulkOperation.objects.exists()
+
+
+def test_many_jobs_want_their_number(
+    acme: Tenant, acme_user: User, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(starting, "UNTYPED_JOBS", 2)
+    submit(acme, 3)
+    client = console(acme_user)
+    asked = {"filter": "kind:noop", "operation": "cancel", "run": "1", "reason": "x"}
+    refused = client.post(START, {**asked, "number": "4"})
+    assert refused.status_code == 422
+    assert "type 3" in refused.content.decode()
+    assert client.post(START, {**asked, "number": "3"}).status_code == 302
+
+
+def test_faults_are_said_on_the_page(acme: Tenant, acme_user: User, console: Console) -> None:
+    client = console(acme_user)
+    wrong = client.post(START, {"filter": "colour:red", "operation": "cancel", "preview": "1"})
+    assert wrong.status_code == 422
+    assert "colour" in wrong.content.decode()
+    missing = client.post(START, {"filter": "kind:noop", "operation": "move_queue", "preview": "1"})
+    assert missing.status_code == 422
+
+
+def test_it_is_aborted_and_undone_by_buttons(acme: Tenant, acme_user: User, console: Console) -> None:
+    submit(acme)
+    client = console(acme_user)
+    asked = {"filter": "kind:noop", "operation": "reprioritise", "priority": "2", "run": "1", "reason": "x"}
+    client.post(START, asked)
+    take_turns()
+    done = only_operation()
+    undone = client.post(act_url("bulkoperation", done.pk, "undo"), {"reason": "a mistake"})
+    with all_tenants():
+        undoing = BulkOperation.objects.get(undo_of=done)
+    assert undone.headers["Location"].endswith(f"{undoing.pk}/change/")
+    client.post(act_url("bulkoperation", undoing.pk, "abort"), {"reason": "after all not"})
+    with all_tenants():
+        assert BulkOperation.objects.get(pk=undoing.pk).state == "aborted"
+
+
+def test_whoever_only_looks_starts_nothing(acme: Tenant, console: Console) -> None:
+    viewer = User.objects.create_user("vera", password="x", is_staff=True)
+    add_member(tenant=acme, user=viewer, role=Role.VIEWER)
+    client: Client = console(viewer)
+    assert client.get(START).status_code == 403
+    assert client.post(START, {"filter": "kind:noop", "operation": "cancel", "run": "1"}).status_code == 403
+    assert client.get(LIST).status_code == 200
+    assert "Act on all" not in client.get("/admin/scheduling/job/").content.decode()

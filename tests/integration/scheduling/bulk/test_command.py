@@ -1,0 +1,74 @@
+"""The command `bulk_jobs`: a dry run, a start, a wait, and a status that tells."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from scheduling.management.commands import bulk_jobs
+from scheduling.models import BulkOperation
+from tenants.context import all_tenants
+from tenants.models import Tenant
+from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.bulk.conftest import take_turns
+from tests.integration.scheduling.bulk.test_acts import states_of
+
+pytestmark = pytest.mark.django_db
+
+
+def run(*arguments: str) -> str:
+    out = StringIO()
+    call_command("bulk_jobs", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def run_json(*arguments: str) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(run(*arguments, "--json"))
+    return told
+
+
+def test_a_dry_run_says_what_would_be_done(acme: Tenant) -> None:
+    jobs = submit(acme, 2)
+    told = run_json("kind:noop", "cancel", "--tenant", "acme", "--dry-run")
+    assert (told["would_act_on"], told["matching"], told["needs_number"]) == (2, 2, False)
+    assert told["sample"] == [str(job.pk) for job in jobs]
+    with all_tenants():
+        assert not BulkOperation.objects.exists()
+
+
+def test_it_starts_and_waits_for_the_end(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = submit(acme, 2)
+    monkeypatch.setattr(bulk_jobs.time, "sleep", lambda _: take_turns())
+    told = run_json("kind:noop", "cancel", "--tenant", "acme", "--reason", "a flood", "--wait")
+    assert (told["state"], told["changed"]) == ("completed", 2)
+    assert states_of(jobs) == {"cancelled": 2}
+    with all_tenants():
+        assert BulkOperation.objects.get().actor_kind == "command"
+
+
+def test_without_a_tenant_it_reaches_all_and_wants_their_number(acme: Tenant, globex: Tenant) -> None:
+    jobs = [*submit(acme), *submit(globex)]
+    with pytest.raises(CommandError, match="type 2"):
+        run("kind:noop", "reprioritise", "--priority", "1", "--reason", "x")
+    run("kind:noop", "reprioritise", "--priority", "1", "--reason", "x", "--yes-number", "2")
+    take_turns()
+    with all_tenants():
+        assert BulkOperation.objects.get().changed == len(jobs)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["colour:red", "cancel", "--reason", "x"], "colour"),
+        (["kind:noop", "cancel"], "reason"),
+        (["kind:noop", "move_queue", "--reason", "x"], "queue"),
+        (["kind:noop", "cancel", "--tenant", "nobody", "--reason", "x"], "nobody"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(acme: Tenant, arguments: list[str], said: str) -> None:
+    with pytest.raises(CommandError, match=f"(?i){said}"):
+        run(*arguments)
