@@ -16,6 +16,7 @@ from django.db.models import Q
 from scheduling.exceptions import JobNotFoundError
 from scheduling.lifecycle import DEAD_STATES, IN_FLIGHT_STATES, JobState
 from scheduling.models import DeadLetter, Job, JobDue, LiveExecution
+from scheduling.models.jobs import MARK_FIELDS
 from scheduling.querysets import JobQuerySet
 from tenants.ids import uuid7_floor
 
@@ -129,6 +130,14 @@ def get_job(job_id: UUID) -> Job:
         return Job.objects.select_related("queue", "tenant__plan").get(id=job_id)
     except Job.DoesNotExist:
         raise JobNotFoundError from None
+
+
+def read_mark(job_id: UUID) -> str:
+    """What tells whether a job has changed, and nothing else of it: for whoever looks again and again."""
+    job = Job.objects.filter(id=job_id).only(*MARK_FIELDS).first()
+    if job is None:
+        raise JobNotFoundError
+    return job.mark
 
 
 def _states(states: Sequence[JobState]) -> Q:
