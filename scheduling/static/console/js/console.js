@@ -19,6 +19,8 @@ document.addEventListener("alpine:init", () => {
 // selected or the keyboard is in it, keeps what it shows when the answer is the same, and says how old that is.
 const AMBER_SECONDS = 15;
 const RED_SECONDS = 60;
+// Where no stream is open, a part that has one asks no more often.
+const POLL_SECONDS = 10;
 
 function isBusy(part) {
 	const selection = window.getSelection();
@@ -38,7 +40,11 @@ function tellAge(part) {
 }
 
 document.addEventListener("htmx:beforeRequest", (event) => {
-	if (event.target.matches("[data-live]") && isBusy(event.target)) event.preventDefault();
+	const part = event.target;
+	if (!part.matches("[data-live]")) return;
+	const isEarly = part.dataset.how === "polls" && Date.now() - Number(part.dataset.askedAt || 0) < POLL_SECONDS * 1000;
+	if (isBusy(part) || isEarly) event.preventDefault();
+	else part.dataset.askedAt = Date.now();
 });
 
 document.addEventListener("htmx:beforeSwap", (event) => {
@@ -57,6 +63,46 @@ window.addEventListener("load", () => {
 	for (const part of parts) part.dataset.seenAt = Date.now();
 	if (parts.length) setInterval(() => parts.forEach(tellAge), 1000);
 });
+
+// What happens is told by a stream, where the server keeps one open: numbers are written in place, other news make the
+// part ask for itself. A stream that was cut off opens itself again; one that is refused leaves the part to its polls.
+const STREAM_RETRY_MS = 60000;
+
+function tellHow(part, how) {
+	part.dataset.how = how;
+	const note = document.querySelector(`[data-live-age="${part.id}"] [data-live-how]`);
+	if (note) note.textContent = note.dataset[how];
+}
+
+function writeNumbers(part, numbers) {
+	const tiles = part.querySelectorAll(".console-tiles .console-tile");
+	if (tiles.length !== numbers.tiles.length) return;
+	numbers.tiles.forEach((told, index) => {
+		tiles[index].dataset.tone = told.tone;
+		tiles[index].querySelector(".console-tile-value").firstChild.nodeValue = told.value;
+		tiles[index].querySelector(".console-tile-note").textContent = told.note;
+	});
+}
+
+function openStream(part) {
+	const stream = new EventSource(part.dataset.stream);
+	const seen = () => { part.dataset.seenAt = Date.now(); };
+	stream.addEventListener("open", () => { seen(); tellHow(part, "streams"); });
+	stream.addEventListener("message", () => { seen(); window.htmx.trigger(part, "news"); });
+	stream.addEventListener("numbers", (event) => {
+		seen();
+		if (!isBusy(part)) writeNumbers(part, JSON.parse(event.data));
+	});
+	// Whatever the reason is: it opens no more by itself. The job has ended, or the right is lost.
+	stream.addEventListener("end", () => { stream.close(); tellHow(part, "polls"); });
+	stream.addEventListener("error", () => {
+		tellHow(part, "polls");
+		if (stream.readyState === EventSource.CLOSED) setTimeout(() => openStream(part), STREAM_RETRY_MS);
+	});
+	window.addEventListener("pagehide", () => stream.close());
+}
+
+window.addEventListener("load", () => document.querySelectorAll("[data-stream]").forEach(openStream));
 
 // 3. Icons are drawn by the names of their ligatures, which a screen reader would speak. Beside words they are hidden
 // from it, alone they get words of their own; and what reacts to a click only is made to react to the keyboard.
