@@ -58,7 +58,8 @@ class ExecutionRecord:
             predicted_seconds=row.predicted_us / 1_000_000,
             error_type=row.error_type,
             error_message=row.error_message,
-            traceback=row.traceback,
+            # Where it was left out, nobody wants it.
+            traceback="" if "traceback" in row.get_deferred_fields() else row.traceback,
             peak_memory_kib=row.peak_memory_kib,
         )
 
