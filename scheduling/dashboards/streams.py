@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.translation import get_language
 from django.views.decorators.http import require_safe
 
 from scheduling.dashboards.overview_tiles import build_tiles
+from scheduling.exceptions import NoStreamsHereError
 from scheduling.models import Job
 from scheduling.selectors.overview import read_overview
 from scheduling.streams import events, numbers
@@ -35,8 +36,7 @@ def numbers_stream(request: HttpRequest) -> HttpResponseBase:
         require_streams(request)
         return stream_response(numbers.feed, subscription)
     except DomainError as refusal:
-        # Nobody reads it but the page's script, which asks every few seconds instead.
-        return problem_response(refusal)
+        return refused(refusal)
 
 
 def job_stream(request: HttpRequest, job: Job) -> HttpResponseBase:
@@ -53,7 +53,12 @@ def job_stream(request: HttpRequest, job: Job) -> HttpResponseBase:
         )
         return stream_response(events.feed, subscription)
     except DomainError as refusal:
-        return problem_response(refusal)
+        return refused(refusal)
+
+
+def refused(refusal: DomainError) -> HttpResponseBase:
+    """204 where there are no streams, which no browser calls an error: the page asks again and again instead."""
+    return HttpResponse(status=204) if isinstance(refusal, NoStreamsHereError) else problem_response(refusal)
 
 
 def read_numbers() -> dict[str, Any]:

@@ -324,7 +324,7 @@ POST   logout/                               anyone
 ANY    .                                     console
 ANY    scheduling/                           jobs.view
 GET    overview/                             jobs.view
-GET    overview/stream/                      jobs.view           503
+GET    overview/stream/                      jobs.view           204
 GET    overview/shares/                      jobs.view
 GET    overview/kinds/                       platform.view
 GET    alerts/                               platform.view
@@ -344,7 +344,7 @@ GET    password_change/done/                 console
 GET    autocomplete/                         console                                   403
 GET    r/{n}/{n}/                            console                                   404
 GET    scheduling/job/{job}/body/            jobs.view
-GET    scheduling/job/{job}/stream/          jobs.view           503
+GET    scheduling/job/{job}/stream/          jobs.view           204
 GET    scheduling/deadletter/groups/         jobs.view
 GET    scheduling/deadletter/requeue/        jobs.retry
 POST   scheduling/deadletter/requeue/        jobs.retry        {"run": "1"}

@@ -19,8 +19,6 @@ document.addEventListener("alpine:init", () => {
 // selected or the keyboard is in it, keeps what it shows when the answer is the same, and says how old that is.
 const AMBER_SECONDS = 15;
 const RED_SECONDS = 60;
-// Where no stream is open, a part that has one asks no more often.
-const POLL_SECONDS = 10;
 
 function isBusy(part) {
 	const selection = window.getSelection();
@@ -42,7 +40,9 @@ function tellAge(part) {
 document.addEventListener("htmx:beforeRequest", (event) => {
 	const part = event.target;
 	if (!part.matches("[data-live]")) return;
-	const isEarly = part.dataset.how === "polls" && Date.now() - Number(part.dataset.askedAt || 0) < POLL_SECONDS * 1000;
+	// Where no stream is open, it asks no more often than it says. Timers are never exact.
+	const pause = part.dataset.how === "polls" ? Number(part.dataset.poll) * 950 : 0;
+	const isEarly = Date.now() - Number(part.dataset.askedAt || 0) < pause;
 	if (isBusy(part) || isEarly) event.preventDefault();
 	else part.dataset.askedAt = Date.now();
 });
