@@ -6,13 +6,14 @@ After a restart all clients come back together; without this each of them would 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-type Message = MutableMapping[str, Any]
+type Scope = dict[str, Any]
+type Message = Mapping[str, Any]
 type Receive = Callable[[], Awaitable[Message]]
 type Send = Callable[[Message], Awaitable[None]]
-type Application = Callable[[Message, Receive, Send], Awaitable[None]]
+type Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 STREAM_SUFFIX = "/stream/"
 AT_ONCE = 8
@@ -25,7 +26,7 @@ class StreamEntrance:
         self._application = application
         self._places = asyncio.Semaphore(at_once)
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not scope["path"].endswith(STREAM_SUFFIX):
             await self._application(scope, receive, send)
             return
