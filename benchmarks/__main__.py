@@ -16,7 +16,7 @@ from jobsplatform.demo.environment import run_folder
 
 NAMES = ("recall", "latency", "sealing", "fairness", "merging", "eta", "pages", "what_if", "backlog")
 # Long ones, which run only when they are named.
-NAMED_ALONE = ("what_if_live", "workloads", "console")
+NAMED_ALONE = ("what_if_live", "workloads", "console", "streams")
 
 
 def main() -> int:
@@ -41,6 +41,7 @@ def main() -> int:
             pages,
             recall,
             sealing,
+            streams,
             what_if,
             what_if_live,
         )
@@ -61,6 +62,7 @@ def main() -> int:
             "backlog": backlog.measure,
             "workloads": built_in.measure,
             "console": console.measure,
+            "streams": streams.measure,
         }
         if unknown_parts := set(arguments.only) - {part.name for part in table.PARTS}:
             parser.error(f"unknown part: {', '.join(sorted(unknown_parts))}")
