@@ -17,7 +17,7 @@ from jobsplatform.demo.environment import run_folder
 
 NAMES = ("recall", "latency", "sealing", "fairness", "merging", "eta", "pages", "what_if", "backlog", "bulk")
 # Long ones, which run only when they are named.
-NAMED_ALONE = ("what_if_live", "workloads", "console", "peers")
+NAMED_ALONE = ("what_if_live", "workloads", "console", "streams", "peers")
 
 
 def main() -> int:
@@ -47,6 +47,7 @@ def main() -> int:
             pages,
             recall,
             sealing,
+            streams,
             what_if,
             what_if_live,
         )
@@ -70,6 +71,7 @@ def main() -> int:
             "workloads": built_in.measure,
             "console": console.measure,
             "peers": partial(peers.measure, programs=arguments.programs, rounds=arguments.rounds),
+            "streams": streams.measure,
         }
         if unknown_parts := set(arguments.only) - {part.name for part in table.PARTS}:
             parser.error(f"unknown part: {', '.join(sorted(unknown_parts))}")

@@ -101,6 +101,16 @@ def waits_per_process() -> int:
     return int(settings.WAITS_PER_PROCESS)
 
 
+def streams_per_process() -> int:
+    """How many streams one process keeps open at once."""
+    return int(settings.STREAMS_PER_PROCESS)
+
+
+def streams_per_caller() -> int:
+    """How many of them one key or one account may have."""
+    return int(settings.STREAMS_PER_CALLER)
+
+
 def metrics_port() -> int | None:
     """Where a dispatcher or worker answers scrapes itself; None: nowhere."""
     return int(settings.METRICS_PORT) or None

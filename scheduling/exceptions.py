@@ -9,6 +9,22 @@ class KindUnknownError(DomainError):
     code, category, title = "kind_unknown", "invalid", "There is no such job kind"
 
 
+class NoStreamsHereError(DomainError):
+    code, category, title = "no_streams_here", "unavailable", "This process keeps no streams open"
+
+
+class StreamsFullError(DomainError):
+    code, category, title = "streams_full", "unavailable", "This process keeps no more streams open"
+
+
+class TooManyStreamsError(DomainError):
+    code, category, title = "too_many_streams", "limited", "The caller has too many streams open"
+
+
+class PositionRefusedError(DomainError):
+    code, category, title = "position_invalid", "invalid", "Last-Event-ID is none that a stream has told"
+
+
 class KindNotFoundError(DomainError):
     code, category, title = "not_found", "not_found", "There is no such job kind"
 

@@ -11,6 +11,8 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 BEGAN_AT, SEEN_AT = "began_at", "seen_at"
+# What a browser asks for when it opens a stream, and again whenever it was cut off.
+EVENT_STREAM = "text/event-stream"
 # Writing the time of every request would make each of them write its session.
 _TOUCH_SECONDS = 60
 
@@ -31,7 +33,8 @@ def is_session_over(request: HttpRequest) -> bool:
         return False
     if now - began > settings.SESSION_COOKIE_AGE or now - seen > settings.SESSION_IDLE_SECONDS:
         return True
-    if now - seen >= _TOUCH_SECONDS and "HX-Request" not in request.headers:
+    by_itself = "HX-Request" in request.headers or request.headers.get("Accept") == EVENT_STREAM
+    if now - seen >= _TOUCH_SECONDS and not by_itself:
         request.session[SEEN_AT] = now
     return False
 

@@ -34,6 +34,8 @@ env = environ.Env(
     SESSION_MAX_SECONDS=(int, 43_200),
     SESSION_IDLE_SECONDS=(int, 7_200),
     WAITS_PER_PROCESS=(int, 2),
+    STREAMS_PER_PROCESS=(int, 500),
+    STREAMS_PER_CALLER=(int, 20),
     COLLECTED_STATIC=(bool, False),
     FILES_ROOT=(str, "var/files"),
     # Scheduling

@@ -46,6 +46,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 
 # A request that waits for news holds a thread of its process.
 WAITS_PER_PROCESS = env.int("WAITS_PER_PROCESS")
+STREAMS_PER_PROCESS = env.int("STREAMS_PER_PROCESS")
+STREAMS_PER_CALLER = env.int("STREAMS_PER_CALLER")
 
 # Bytes held in memory per request body; larger uploads go to temporary files. Files have their own limit.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024

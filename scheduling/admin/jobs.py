@@ -29,6 +29,7 @@ from scheduling.admin.job_list import JobListPages
 from scheduling.admin.job_log import JobLogPages
 from scheduling.admin.reasons import ReasonActionForm, reason_of
 from scheduling.dashboards.job_page import BODY_TEMPLATE, job_page_context
+from scheduling.dashboards.streams import job_stream
 from scheduling.dashboards.tags import badge
 from scheduling.dashboards.wording import duration_words
 from scheduling.lifecycle import REPLAYABLE_STATES, WAITING_STATES, JobState
@@ -71,7 +72,12 @@ class JobAdmin(JobListPages, JobLogPages):
 
     def get_urls(self) -> list[URLPattern]:
         body = self.guard(self.body_view, Permission.JOBS_VIEW, cacheable=True)
-        return [path("<uuid:object_id>/body/", body, name="scheduling_job_body"), *super().get_urls()]
+        stream = self.guard(self.stream_view, Permission.JOBS_VIEW)
+        return [
+            path("<uuid:object_id>/body/", body, name="scheduling_job_body"),
+            path("<uuid:object_id>/stream/", stream, name="scheduling_job_stream"),
+            *super().get_urls(),
+        ]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         may_act = self.access(request).may(Permission.JOBS_BULK)
@@ -112,6 +118,12 @@ class JobAdmin(JobListPages, JobLogPages):
         """What is drawn of a job beside the list."""
         job = self._job(request, str(job_id))
         return {"peek_job": job, "peek_body": self._body(request, job)}
+
+    def stream_view(self, request: HttpRequest, object_id: Any) -> HttpResponseBase:
+        """What happens to the job, as it happens."""
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        return job_stream(request, self._job(request, str(object_id)))
 
     def _job(self, request: HttpRequest, object_id: str) -> Job:
         job_id = parse_uuid(object_id)

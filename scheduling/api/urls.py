@@ -21,6 +21,7 @@ from scheduling.api.views.queues import QueueViewSet
 from scheduling.api.views.routing import BacklogMoveViewSet, RoutingTrialViewSet
 from scheduling.api.views.schedules import ScheduleViewSet
 from scheduling.api.views.stops import KindViewSet, PoolViewSet, WorkerViewSet
+from scheduling.api.views.streams import EventStreamViewSet
 from scheduling.api.views.upkeep import UpkeepViewSet
 from scheduling.api.views.what_if import WhatIfViewSet
 from tenants.api.viewsets import UUID_PATTERN
@@ -48,6 +49,12 @@ router.register("workers", WorkerViewSet, basename="worker")
 urlpatterns = [
     path("routing-rules/test/", RoutingTrialViewSet.as_view({"post": "test"}), name="routing-test"),
     path("jobs/bulk/", BulkSubmissionViewSet.as_view({"post": "create"}), name="job-bulk"),
+    path("jobs/stream/", EventStreamViewSet.as_view({"get": "of_tenant"}), name="jobs-stream"),
+    re_path(
+        rf"^jobs/(?P<job_id>{UUID_PATTERN})/stream/$",
+        EventStreamViewSet.as_view({"get": "of_job"}),
+        name="job-stream",
+    ),
     path("cfs-plans/what-if/", WhatIfViewSet.as_view({"post": "ask"}), name="what-if"),
     re_path(rf"^jobs/(?P<job_id>{UUID_PATTERN})/logs/$", JobLogViewSet.as_view({"get": "list"}), name="job-logs"),
     re_path(

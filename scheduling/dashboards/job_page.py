@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
-from django.utils.translation import gettext
 
+from scheduling.dashboards.job_drawing import (
+    AXIS_UNITS,
+    GanttRow,
+    draw_attempts,
+    fold_traceback,
+    folded_words,
+    trace_states,
+)
 from scheduling.dashboards.masking import summarize
-from scheduling.dashboards.wording import duration_words, mark_of
+from scheduling.lifecycle import JobState
 from scheduling.models import Job
-from scheduling.selectors.history import ExecutionRecord
 from scheduling.selectors.job_page import JobPageRows, read_job_page
 from scheduling.tracing import trace_id_of
 from tenants.context import require_scope
 
 BODY_TEMPLATE = "scheduling/dashboards/job_body.html"
-
-
-@dataclass(frozen=True, slots=True)
-class GanttRow:
-    """One attempt on the axis of the job's life; offsets and widths are hundredths of it."""
-
-    attempt: ExecutionRecord
-    worker: str
-    wait_left: float
-    wait_width: float
-    run_left: float
-    run_width: float
-    tone: str
-    words: str
 
 
 def job_page_context(job: Job) -> dict[str, Any]:
@@ -46,7 +36,12 @@ def job_page_context(job: Job) -> dict[str, Any]:
         "trace_id": (trace_id := trace_id_of(job.traceparent)),
         "trace_url": settings.TRACE_URL_TEMPLATE.replace("{trace_id}", trace_id) if trace_id else "",
         "job": job,
-        "gantt": draw_attempts(rows, now),
+        "gantt": _rows(rows, now),
+        "axis_units": AXIS_UNITS,
+        "stretches": trace_states(
+            [(event.at, event.state) for event in rows.events], now=now, is_over=job.finished_at is not None
+        ),
+        "traceback": [(frames, folded_words(frames)) for frames in fold_traceback(rows.traceback)],
         "lived": (job.finished_at or now) - job.created_at,
         "waited": (job.started_at or job.finished_at or now) - job.created_at,
         "payload_summary": summarize(job.payload),
@@ -56,48 +51,16 @@ def job_page_context(job: Job) -> dict[str, Any]:
     }
 
 
-def draw_attempts(rows: JobPageRows, now: datetime) -> list[GanttRow]:
-    """The attempts, newest first, on an axis from the job's submission to its end or now."""
-    begins, ends = _axis(rows.job, rows.attempts, now)
-    span = max((ends - begins).total_seconds(), 0.001)
-
-    def offset(moment: datetime) -> float:
-        return round(min(max((moment - begins).total_seconds() / span, 0.0), 1.0) * 100, 2)
-
-    drawn = []
-    for attempt in rows.attempts:
-        ended = attempt.ended_at or now
-        started = attempt.started_at or ended
-        drawn.append(
-            GanttRow(
-                attempt=attempt,
-                worker=rows.worker_names.get(attempt.worker_id, "") if attempt.worker_id else "",
-                wait_left=offset(attempt.dispatched_at),
-                wait_width=offset(started) - offset(attempt.dispatched_at),
-                run_left=offset(started),
-                run_width=offset(ended) - offset(started),
-                tone=mark_of(attempt.state).tone,
-                words=_words(attempt, now),
-            )
-        )
-    return drawn
-
-
-def _axis(job: Job, attempts: Sequence[ExecutionRecord], now: datetime) -> tuple[datetime, datetime]:
-    ends = [job.finished_at or now, *(attempt.ended_at for attempt in attempts if attempt.ended_at)]
-    return min([job.created_at, *(attempt.dispatched_at for attempt in attempts)]), max(ends)
-
-
-def _words(attempt: ExecutionRecord, now: datetime) -> str:
-    predicted = f"predicted {duration_words(attempt.predicted_seconds)}"
-    if attempt.started_at is None:
-        return gettext("handed out %(value)s, %(predicted)s") % {
-            "value": duration_words((attempt.ended_at or now) - attempt.dispatched_at),
-            "predicted": predicted,
-        }
-    ran = duration_words((attempt.ended_at or now) - attempt.started_at)
-    return gettext("waited %(value)s, ran %(ran)s, %(predicted)s") % {
-        "value": duration_words(attempt.started_at - attempt.dispatched_at),
-        "ran": ran,
-        "predicted": predicted,
-    }
+def _rows(rows: JobPageRows, now: datetime) -> list[GanttRow]:
+    """The attempts on an axis from the job's submission to its end or now."""
+    job, attempts = rows.job, rows.attempts
+    moments = [job.finished_at or now, *(attempt.ended_at for attempt in attempts if attempt.ended_at)]
+    is_paused = job.state in {JobState.RETRYABLE, JobState.SCHEDULED}
+    return draw_attempts(
+        attempts,
+        rows.worker_names,
+        begins=min([job.created_at, *(attempt.dispatched_at for attempt in attempts)]),
+        ends=max(moments),
+        now=now,
+        next_at=job.run_at if is_paused else None,
+    )

@@ -121,6 +121,35 @@ class Job(TenantModel):
         """Whether no transition leads out of the job's state."""
         return JobState(self.state) in TERMINAL_STATES
 
+    @property
+    def mark(self) -> str:
+        """Differs when anything that is told of the job does; the outlook of one that waits is no part of it."""
+        return ":".join(str(getattr(self, name)) for name in MARK_FIELDS)
+
+
+# What changes of a job once it is there, less what changes together with one of these.
+MARK_FIELDS = (
+    "id",
+    "state",
+    "queue_id",
+    "priority",
+    "attempt",
+    "crash_count",
+    "execution_count",
+    "yield_count",
+    "max_retries",
+    "progress_current",
+    "progress_total",
+    "progress_message",
+    "error_type",
+    "error_fingerprint",
+    "run_at",
+    "deadline_at",
+    "started_at",
+    "finished_at",
+    "batch_id",
+)
+
 
 class WaitingRow(models.Model):
     """A job's place in one of the waiting tables; gone when the job moves on."""

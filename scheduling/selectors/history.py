@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -57,7 +58,8 @@ class ExecutionRecord:
             predicted_seconds=row.predicted_us / 1_000_000,
             error_type=row.error_type,
             error_message=row.error_message,
-            traceback=row.traceback,
+            # Where it was left out, nobody wants it.
+            traceback="" if "traceback" in row.get_deferred_fields() else row.traceback,
             peak_memory_kib=row.peak_memory_kib,
         )
 
@@ -81,6 +83,17 @@ class ExecutionRecord:
             traceback="",
             is_yield_requested=row.yield_requested_at is not None,
         )
+
+
+# What an event may tell of; the scheduler's own numbers (start tags, predictions) would speak of others' load.
+_TOLD_DATA = frozenset({"cause", "number", "reason", "retry_in_seconds"})
+
+
+def told_data(event: JobEvent) -> dict[str, Any]:
+    """What a tenant is told of an event's data."""
+    # Why a job was next says whether others competed: that is told at `fairness/decisions/`, and not to a tenant.
+    told = _TOLD_DATA - {"reason"} if event.name == "job.dispatched" else _TOLD_DATA
+    return {name: value for name, value in event.data.items() if name in told}
 
 
 def events_of(job: Job) -> QuerySet[JobEvent]:

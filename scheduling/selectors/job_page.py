@@ -13,7 +13,7 @@ from scheduling.selectors.schedules import origin_of
 from scheduling.selectors.waiting import Explanation, why_waiting
 from tenants.models import AuditLogEntry
 
-ATTEMPT_LIMIT = 50
+ATTEMPT_LIMIT = 200
 EVENT_LIMIT = 200
 CHILD_LIMIT = 20
 AUDIT_LIMIT = 20
@@ -34,11 +34,9 @@ class JobPageRows:
     replayed_letter: DeadLetter | None
     origin: ScheduleFire | None
     audit: list[AuditLogEntry]
-
-    @property
-    def traceback(self) -> str:
-        """The newest traceback there is."""
-        return next((attempt.traceback for attempt in self.attempts if attempt.traceback), "")
+    # The newest there is.
+    traceback: str
+    has_more_attempts: bool
 
     @property
     def ends_at(self) -> datetime | None:
@@ -48,7 +46,9 @@ class JobPageRows:
 def read_job_page(job: Job) -> JobPageRows:
     """At most twenty statements, each cut at its limit."""
     live = live_execution_of(job)
-    attempts = [ExecutionRecord.of_ended(row) for row in ended_executions_of(job)[:ATTEMPT_LIMIT]]
+    # Tracebacks are long, and one of them is shown.
+    ended = list(ended_executions_of(job).defer("traceback")[: ATTEMPT_LIMIT + 1])
+    attempts = [ExecutionRecord.of_ended(row) for row in ended[:ATTEMPT_LIMIT]]
     if live is not None:
         attempts.insert(0, live)
     newest_events = list(events_of(job).order_by("-id")[: EVENT_LIMIT + 1])
@@ -72,7 +72,14 @@ def read_job_page(job: Job) -> JobPageRows:
                 :AUDIT_LIMIT
             ]
         ),
+        traceback=_newest_traceback(job) if job.error_type or job.error_message else "",
+        has_more_attempts=len(ended) > ATTEMPT_LIMIT,
     )
+
+
+def _newest_traceback(job: Job) -> str:
+    found = ended_executions_of(job).exclude(traceback="").values_list("traceback", flat=True).first()
+    return found or ""
 
 
 def _replayed_letter(job: Job) -> DeadLetter | None:

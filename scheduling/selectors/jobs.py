@@ -18,6 +18,7 @@ from scheduling.exceptions import JobNotFoundError
 from scheduling.filters.rows import has_own_table, in_states, made_between
 from scheduling.lifecycle import JobState
 from scheduling.models import Job
+from scheduling.models.jobs import MARK_FIELDS
 from scheduling.querysets import JobQuerySet
 
 COUNT_LIMIT = 10_000
@@ -129,3 +130,11 @@ def get_job(job_id: UUID) -> Job:
         return Job.objects.select_related("queue", "tenant__plan").get(id=job_id)
     except Job.DoesNotExist:
         raise JobNotFoundError from None
+
+
+def read_mark(job_id: UUID) -> str:
+    """What tells whether a job has changed, and nothing else of it: for whoever looks again and again."""
+    job = Job.objects.filter(id=job_id).only(*MARK_FIELDS).first()
+    if job is None:
+        raise JobNotFoundError
+    return job.mark

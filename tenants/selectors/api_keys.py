@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from uuid import UUID
 
 from django.db.models import Q
@@ -20,7 +21,13 @@ def find_api_key(prefix: str) -> ApiKey | None:
 
 def find_valid_key(key_id: UUID) -> ApiKey | None:
     """A key that is neither revoked nor, by the database's clock, expired; with its tenant and plan."""
+    return find_valid_keys({key_id}).get(key_id)
+
+
+def find_valid_keys(key_ids: Collection[UUID]) -> dict[UUID, ApiKey]:
+    """Those of the keys that are valid, by id."""
+    if not key_ids:
+        return {}
     with all_tenants():
         keys = ApiKey.objects.select_related("tenant__plan").filter(Q(expires_at=None) | Q(expires_at__gt=Now()))
-        key: ApiKey | None = keys.filter(pk=key_id, revoked_at=None).first()
-    return key
+        return {key.pk: key for key in keys.filter(pk__in=key_ids, revoked_at=None)}

@@ -71,10 +71,10 @@ def threads_of(pid: int) -> int:
         return next(int(line.split()[1]) for line in status if line.startswith("Threads:"))
 
 
-def usual_connections(owner: Any, database: str) -> int:
+def usual_connections(owner: Any, database: str, name: str = NAME) -> int:
     """The median of many looks, so that one moment in which many look again proves nothing."""
-    return sorted(count(owner, database) for _ in range(50))[25]
+    return sorted(count(owner, database, name) for _ in range(50))[25]
 
 
-def count(owner: Any, database: str) -> int:
-    return int(owner.execute(WAITING, [database, NAME]).fetchone()[0])
+def count(owner: Any, database: str, name: str) -> int:
+    return int(owner.execute(WAITING, [database, name]).fetchone()[0])

@@ -105,6 +105,8 @@ POST   jobs/bulk/                            jobs.submit       {"jobs": [{"kind"
 GET    jobs/{job}/                           jobs.view
 GET    jobs/{job}/events/                    jobs.view
 GET    jobs/{job}/executions/                jobs.view
+GET    jobs/stream/                          jobs.view                                                                 503
+GET    jobs/{job}/stream/                    jobs.view                                                                 503
 GET    jobs/{job}/logs/                      logs.view
 GET    jobs/{job}/logs/download/             logs.view
 GET    circuits/                             jobs.view
@@ -329,6 +331,7 @@ POST   logout/                               anyone
 ANY    .                                     console
 ANY    scheduling/                           jobs.view
 GET    overview/                             jobs.view
+GET    overview/stream/                      jobs.view           204
 GET    overview/shares/                      jobs.view
 GET    overview/kinds/                       platform.view
 GET    alerts/                               platform.view
@@ -356,6 +359,7 @@ GET    scheduling/job/news/                  jobs.view
 POST   scheduling/job/views/                 jobs.submit       {"name": "mine", "q": "state:discarded"}   302
 POST   scheduling/job/views/{view}/rename/   jobs.submit       {"name": "theirs"}                         302
 POST   scheduling/job/views/{view}/forget/   jobs.submit                                                  302
+GET    scheduling/job/{job}/stream/          jobs.view           204
 GET    scheduling/deadletter/groups/         jobs.view
 GET    scheduling/deadletter/requeue/        jobs.retry
 POST   scheduling/deadletter/requeue/        jobs.retry        {"run": "1"}

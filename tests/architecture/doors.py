@@ -136,6 +136,14 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "the documents of all tenants are compared with their chunks",
     ),
     "tenants/services/recounts.py": ({"StoredCounter.verify_page"}, "every tenant's counters are recounted"),
+    "scheduling/streams/events.py": (
+        {"EventFeed._tell_live"},
+        "one reader reads for the clients of many tenants; each is told its own tenant's events",
+    ),
+    "scheduling/streams/numbers.py": (
+        {"NumbersFeed.look"},
+        "a tab is told the numbers of the scope that its request had",
+    ),
     "scheduling/selectors/outlook.py": (
         {"read_start"},
         "everybody's work decides when a job's turn comes; the time alone is told",
@@ -273,7 +281,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "under FORCE the owner would count no orphans at all",
     ),
     "tenants/selectors/api_keys.py": (
-        {"find_api_key", "find_valid_key"},
+        {"find_api_key", "find_valid_keys"},
         "a command names a key, not its tenant; a wait asks again for its own",
     ),
     "tenants/selectors/tenant_pages.py": ({"read_page"}, "a walk over all tenants asks for the next of them"),

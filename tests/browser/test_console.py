@@ -102,7 +102,7 @@ def test_the_first_page_counts_by_itself(console: Console, acme: Tenant) -> None
     tile = page.locator(".console-tile").filter(has_text="Dead letters").locator(".console-tile-value")
     before = tile.inner_text()
     wait_for(submit(acme, "fail", {"how": "permanent"})[0], "discarded")
-    expect(tile).not_to_have_text(before, timeout=15_000)
+    expect(tile).not_to_have_text(before, timeout=30_000)
     expect(page.get_by_text("No worker is alive")).to_have_count(0)
     expect(page.get_by_text("The dispatcher is silent")).to_have_count(0)
 

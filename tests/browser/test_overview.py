@@ -60,7 +60,7 @@ def test_charts_are_updated_in_place(console: Console, work: Tenant) -> None:
     before = summary.inner_text()
     page.evaluate("document.querySelector('canvas[data-chart=ended]').dataset.planted = 'here'")
     wait_for(submit(work, "noop")[0], "completed")
-    expect(summary).not_to_have_text(before, timeout=20_000)
+    expect(summary).not_to_have_text(before, timeout=30_000)
     # The same element, drawn anew; its words say what it shows.
     canvas = page.locator('canvas[data-chart="ended"]')
     assert canvas.get_attribute("data-planted") == "here"

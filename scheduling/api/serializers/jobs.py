@@ -9,14 +9,12 @@ from rest_framework import serializers
 
 from scheduling.models import Job, JobEvent, ScheduleFire
 from scheduling.models.jobs import STATE_CHOICES
+from scheduling.selectors.history import told_data
 from scheduling.selectors.outlook import StartTime
 from scheduling.selectors.schedules import origin_of
 from scheduling.selectors.waiting import Explanation, why_waiting
 from scheduling.tracing import trace_id_of
 from tenants.api.fields import MomentField, NameField, StrictSerializer
-
-# What an event may tell of; the scheduler's own numbers (start tags, predictions) would speak of others' load.
-_EVENT_DATA = frozenset({"cause", "number", "reason", "retry_in_seconds"})
 
 
 class ProgressSerializer(serializers.Serializer[Job]):
@@ -170,9 +168,7 @@ class JobEventSerializer(serializers.Serializer[JobEvent]):
     data = serializers.SerializerMethodField()
 
     def get_data(self, event: JobEvent) -> dict[str, Any]:
-        # Why a job was next says whether others competed: that is told at `fairness/decisions/`, and not to a tenant.
-        told = _EVENT_DATA - {"reason"} if event.name == "job.dispatched" else _EVENT_DATA
-        return {name: value for name, value in event.data.items() if name in told}
+        return told_data(event)
 
 
 class CancellationSerializer(StrictSerializer):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -23,7 +22,6 @@ from scheduling.api.serializers.job_logs import (
     JobLogQuerySerializer,
     JobLogTextQuerySerializer,
 )
-from scheduling.conf import waits_per_process
 from scheduling.exceptions import JobNotFoundError
 from scheduling.models import Job, JobLog
 from scheduling.selectors.job_logs import LogPage, read_log, stream_log
@@ -33,12 +31,9 @@ from tenants.context import tenant_context
 from tenants.live import tag_of
 from tenants.permissions import Permission
 from tenants.standing import require_still, still_may
+from tenants.waits import FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS
+from tenants.waits import places as _waits
 
-# How soon a wait looks again: at first as often as workers write; at last often enough that whoever loses the right
-# is not kept waiting for a second more.
-FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.5, 1.0
-# A wait holds a thread of its process. Beyond these the answer comes at once, as at the end of a wait.
-_waits = threading.BoundedSemaphore(waits_per_process())
 _JOB_ID = OpenApiParameter("job_id", UUID, OpenApiParameter.PATH)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.http import HttpResponseBase, HttpResponseNotModified
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -22,6 +24,7 @@ from scheduling.api.responses import (
     with_rate,
 )
 from scheduling.api.serializers.executions import ExecutionSerializer
+from scheduling.api.serializers.job_waits import JobWaitQuerySerializer
 from scheduling.api.serializers.jobs import (
     CancellationSerializer,
     JobEventSerializer,
@@ -29,6 +32,7 @@ from scheduling.api.serializers.jobs import (
     JobSummarySerializer,
 )
 from scheduling.api.serializers.submissions import JobSubmissionSerializer, parse_idempotency_key
+from scheduling.api.waiting import IF_NONE_MATCH, has_changed, is_same_tag, tag_of_job
 from scheduling.lifecycle import JobState
 from scheduling.models import Job
 from scheduling.selectors.history import ExecutionRecord, ended_executions_of, events_of, live_execution_of
@@ -41,6 +45,7 @@ from tenants.api.serializers import NoBodySerializer
 from tenants.api.viewsets import TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
 from tenants.permissions import Permission
+from tenants.waits import Wait, has_waited, wait_for_news
 
 # What a list does not show need not be read.
 UNLISTED = ("payload", "payload_hash", "checkpoint", "result", "error_message")
@@ -101,15 +106,30 @@ class JobViewSet(TenantViewSet):
             answer = job_response(request, submission.job)
         return with_rate(answer, submission.rate)
 
-    @extend_schema(operation_id="jobs_retrieve")
-    def retrieve(self, request: Request, pk: str) -> Response:
-        """Show one job; payload and result for callers with `jobs.reveal`, which is audited for the platform's."""
+    @extend_schema(
+        operation_id="jobs_retrieve",
+        parameters=[JobWaitQuerySerializer, IF_NONE_MATCH],
+        responses={200: JobSerializer, 304: OpenApiResponse(description="It is as it was when it had that ETag.")},
+    )
+    def retrieve(self, request: Request, pk: str) -> HttpResponseBase:
+        """Show one job; payload and result for callers with `jobs.reveal`, which is audited for the platform's.
+
+        With `wait` the answer comes once the job has changed or ended, or the seconds are over.
+        """
+        seconds = JobWaitQuerySerializer.parse(request.query_params).validated_data["wait"]
+        job = get_job(UUID(pk))
         reveals = self.access.may(Permission.JOBS_REVEAL)
+        headers = {"ETag": tag_of_job(job, reveals=reveals), "Cache-Control": "private, no-cache"}
+        is_known = is_same_tag(request, headers["ETag"])
+        plain = request._request  # noqa: SLF001 - the middleware reads Django's request
+        if seconds and not job.is_terminal and not has_waited(plain) and is_known is not False:
+            return wait_for_news(plain, Wait(seconds, partial(has_changed, plain, job)))
+        if is_known:
+            return HttpResponseNotModified(headers=headers)
         if reveals and self.access.platform_role is not None:
             job = reveal_payload(job_id=UUID(pk), reason="Read over the API.").job
-        else:
-            job = get_job(UUID(pk))
-        return Response(JobSerializer(job, context={"reveals": reveals}).data)
+        answer: HttpResponseBase = Response(JobSerializer(job, context={"reveals": reveals}).data, headers=headers)
+        return answer
 
     @extend_schema(
         operation_id="jobs_cancel",

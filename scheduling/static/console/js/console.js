@@ -43,7 +43,13 @@ function tellAge(part) {
 }
 
 document.addEventListener("htmx:beforeRequest", (event) => {
-	if (event.target.matches("[data-live]") && isBusy(event.target)) event.preventDefault();
+	const part = event.target;
+	if (!part.matches("[data-live]")) return;
+	// Where no stream is open, it asks no more often than it says. Timers are never exact.
+	const pause = part.dataset.how === "polls" ? Number(part.dataset.poll) * 950 : 0;
+	const isEarly = Date.now() - Number(part.dataset.askedAt || 0) < pause;
+	if (isBusy(part) || isEarly) event.preventDefault();
+	else part.dataset.askedAt = Date.now();
 });
 
 document.addEventListener("htmx:beforeSwap", (event) => {
@@ -62,6 +68,46 @@ window.addEventListener("load", () => {
 	for (const part of parts) part.dataset.seenAt = Date.now();
 	if (parts.length) setInterval(() => parts.forEach(tellAge), 1000);
 });
+
+// What happens is told by a stream, where the server keeps one open: numbers are written in place, other news make the
+// part ask for itself. A stream that was cut off opens itself again; one that is refused leaves the part to its polls.
+const STREAM_RETRY_MS = 60000;
+
+function tellHow(part, how) {
+	part.dataset.how = how;
+	const note = document.querySelector(`[data-live-age="${part.id}"] [data-live-how]`);
+	if (note) note.textContent = note.dataset[how];
+}
+
+function writeNumbers(part, numbers) {
+	const tiles = part.querySelectorAll(".console-tiles .console-tile");
+	if (tiles.length !== numbers.tiles.length) return;
+	numbers.tiles.forEach((told, index) => {
+		tiles[index].dataset.tone = told.tone;
+		tiles[index].querySelector(".console-tile-value").firstChild.nodeValue = told.value;
+		tiles[index].querySelector(".console-tile-note").textContent = told.note;
+	});
+}
+
+function openStream(part) {
+	const stream = new EventSource(part.dataset.stream);
+	const seen = () => { part.dataset.seenAt = Date.now(); };
+	stream.addEventListener("open", () => { seen(); tellHow(part, "streams"); });
+	stream.addEventListener("message", () => { seen(); window.htmx.trigger(part, "news"); });
+	stream.addEventListener("numbers", (event) => {
+		seen();
+		if (!isBusy(part)) writeNumbers(part, JSON.parse(event.data));
+	});
+	// Whatever the reason is: it opens no more by itself. The job has ended, or the right is lost.
+	stream.addEventListener("end", () => { stream.close(); tellHow(part, "polls"); });
+	stream.addEventListener("error", () => {
+		tellHow(part, "polls");
+		if (stream.readyState === EventSource.CLOSED) setTimeout(() => openStream(part), STREAM_RETRY_MS);
+	});
+	window.addEventListener("pagehide", () => stream.close());
+}
+
+window.addEventListener("load", () => document.querySelectorAll("[data-stream]").forEach(openStream));
 
 // 3. Icons are drawn by the names of their ligatures, which a screen reader would speak. Beside words they are hidden
 // from it, alone they get words of their own; and what reacts to a click only is made to react to the keyboard.

@@ -1,0 +1,50 @@
+"""How events stand on the wire (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from scheduling.selectors.event_feed import FedEvent, Position
+from scheduling.selectors.history import told_data
+
+# Milliseconds after which a browser connects again.
+RETRY_MS = 2_000
+HEARTBEAT = b": still here\n\n"
+
+
+def opening() -> bytes:
+    """What a stream begins with, before anything is read: the client knows that it is connected."""
+    return f"retry: {RETRY_MS}\n: connected\n\n".encode()
+
+
+def event_message(fed: FedEvent) -> bytes:
+    """One change of a job, with the id to resume after."""
+    event = fed.event
+    told = {
+        "id": str(event.id),
+        "job": str(event.job_id),
+        "kind": fed.kind,
+        "at": event.at.isoformat().replace("+00:00", "Z"),
+        "name": event.name,
+        "state": event.state,
+        "actor": event.actor,
+        "request_id": event.request_id,
+        "execution": str(event.execution_id) if event.execution_id else None,
+        "data": told_data(event),
+    }
+    return _message(told, position=fed.position)
+
+
+def control_message(name: str, told: Mapping[str, Any], position: Position | None = None) -> bytes:
+    """What is said of the stream itself: `ready`, `gap`, `end`; and whatever has a name of its own."""
+    return _message(told, name=name, position=position)
+
+
+def _message(told: Mapping[str, Any], *, name: str = "", position: Position | None = None) -> bytes:
+    lines = [f"id: {position}"] if position is not None else []
+    lines += [f"event: {name}"] if name else []
+    # JSON has no line break outside of its texts, and none inside.
+    lines.append(f"data: {json.dumps(told, ensure_ascii=False, separators=(',', ':'))}")
+    return ("\n".join(lines) + "\n\n").encode()

@@ -1,0 +1,149 @@
+"""`jobs/{id}/?wait=` and the tags of jobs and lists: at once where there is news, and nothing twice."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from rest_framework.test import APIClient
+
+from scheduling.models import Job
+from scheduling.services.cancellation import cancel_job
+from tenants import waits
+from tenants.context import tenant_context
+from tenants.models import AuditLogEntry, Role, Tenant
+from tenants.services.api_keys import issue_api_key, revoke_api_key
+from tenants.services.memberships import add_member, remove_member
+from tests.integration.api.conftest import session_of
+from tests.integration.scheduling.acts import submit
+
+pytestmark = pytest.mark.django_db
+
+
+def url(job: Job, query: str = "") -> str:
+    return f"/api/v1/jobs/{job.pk}/{query}"
+
+
+def cancel(job: Job) -> None:
+    with tenant_context(job.tenant_id):
+        cancel_job(job_id=job.pk)
+
+
+def no_pause(seconds: float) -> None:
+    pytest.fail("it waits")
+
+
+def test_the_same_job_is_304_until_it_changes(acme_api: APIClient, available_job: Job) -> None:
+    seen = acme_api.get(url(available_job))
+    same = acme_api.get(url(available_job), headers={"If-None-Match": seen.headers["ETag"]})
+    assert (same.status_code, same.content, same.headers["ETag"]) == (304, b"", seen.headers["ETag"])
+    cancel(available_job)
+    changed = acme_api.get(url(available_job), headers={"If-None-Match": seen.headers["ETag"]})
+    assert (changed.status_code, changed.json()["state"]) == (200, "cancelled")
+    assert changed.headers["ETag"] != seen.headers["ETag"]
+
+
+def test_a_tag_of_what_is_masked_does_not_stand_for_what_is_not(
+    acme_api: APIClient, viewer_api: APIClient, available_job: Job
+) -> None:
+    masked = viewer_api.get(url(available_job)).headers["ETag"]
+    assert acme_api.get(url(available_job), headers={"If-None-Match": masked}).status_code == 200
+
+
+def test_a_wait_is_over_once_the_job_changes(
+    acme_api: APIClient, available_job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            cancel(available_job)
+
+    monkeypatch.setattr(waits.time, "sleep", pause)
+    answer = acme_api.get(url(available_job, "?wait=30"))
+    assert (answer.status_code, answer.json()["state"], len(pauses)) == (200, "cancelled", 2)
+    assert max(pauses) <= 1
+
+
+@pytest.mark.parametrize("is_tag_given", [False, True])
+def test_a_wait_ends_with_its_time_and_says_that_nothing_changed(
+    acme_api: APIClient, available_job: Job, monkeypatch: pytest.MonkeyPatch, is_tag_given: bool
+) -> None:
+    tag = acme_api.get(url(available_job)).headers["ETag"]
+    clock = iter(range(0, 1000, 10))
+    monkeypatch.setattr(waits.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(waits.time, "monotonic", lambda: next(clock))
+    headers = {"If-None-Match": tag} if is_tag_given else {}
+    answer = acme_api.get(url(available_job, "?wait=30"), headers=headers)
+    assert (answer.status_code, answer.headers["ETag"]) == (304 if is_tag_given else 200, tag)
+
+
+def test_there_is_no_wait_for_what_is_known_to_be_news_or_has_ended(
+    acme_api: APIClient, available_job: Job, completed_job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waits.time, "sleep", no_pause)
+    assert acme_api.get(url(completed_job, "?wait=30")).status_code == 200
+    tag = acme_api.get(url(completed_job)).headers["ETag"]
+    assert acme_api.get(url(completed_job, "?wait=30"), headers={"If-None-Match": tag}).status_code == 304
+    assert acme_api.get(url(available_job, "?wait=30"), headers={"If-None-Match": '"other"'}).status_code == 200
+    assert acme_api.get(url(available_job, "?wait=0")).status_code == 200
+
+
+def test_a_wait_beyond_the_places_is_answered_at_once(
+    acme_api: APIClient, available_job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waits, "places", type("None_", (), {"acquire": lambda self, blocking: False})())
+    monkeypatch.setattr(waits.time, "sleep", no_pause)
+    assert acme_api.get(url(available_job, "?wait=30")).json()["state"] == "available"
+
+
+@pytest.mark.parametrize("query", ["?wait=31", "?wait=-1", "?wait=x", "?wait=1&wait=2", "?x=1"])
+def test_what_cannot_be_asked_is_422(acme_api: APIClient, available_job: Job, query: str) -> None:
+    assert acme_api.get(url(available_job, query)).status_code == 422
+
+
+def test_a_foreign_job_is_404_whatever_its_tag(globex_api: APIClient, available_job: Job) -> None:
+    for headers in ({}, {"If-None-Match": "*"}):
+        assert globex_api.get(url(available_job, "?wait=30"), headers=headers).status_code == 404
+
+
+@pytest.mark.parametrize("how", ["revoked key", "removed member"])
+def test_whoever_loses_the_right_is_told_so_within_a_look(
+    acme: Tenant, outsider: User, available_job: Job, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    key = issue_api_key(tenant=acme, name="leaked")
+    membership = add_member(tenant=acme, user=outsider, role=Role.VIEWER)
+    client = APIClient() if how == "revoked key" else session_of(outsider)
+    if how == "revoked key":
+        client.credentials(HTTP_AUTHORIZATION=f"Api-Key {key.token}")
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        revoke_api_key(api_key=key.key) if how == "revoked key" else remove_member(membership=membership)
+
+    monkeypatch.setattr(waits.time, "sleep", pause)
+    answer = client.get(url(available_job, "?wait=30"))
+    assert (answer.status_code, len(pauses)) == (401 if how == "revoked key" else 403, 1)
+
+
+def test_a_reveal_by_the_platform_is_audited_once_for_a_wait_and_not_for_304(
+    staff_api: APIClient, available_job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waits.time, "sleep", lambda seconds: cancel(available_job))
+    answer = staff_api.get(url(available_job, "?wait=30"))
+    assert answer.json()["state"] == "cancelled"
+    staff_api.get(url(available_job), headers={"If-None-Match": answer.headers["ETag"]})
+    with tenant_context(available_job.tenant_id):
+        assert AuditLogEntry.objects.filter(action="job.payload_revealed").count() == 1
+
+
+@pytest.mark.parametrize("path", ["/api/v1/jobs/", "/api/v1/jobs/?limit=1", "/api/v1/api-keys/"])
+def test_a_page_that_is_the_same_is_304(acme: Tenant, acme_api: APIClient, available_job: Job, path: str) -> None:
+    seen = acme_api.get(path)
+    assert seen.headers["Cache-Control"] == "private, no-cache"
+    same = acme_api.get(path, headers={"If-None-Match": seen.headers["ETag"]})
+    assert (same.status_code, same.content) == (304, b"")
+    submit(acme)
+    issue_api_key(tenant=acme, name="another")
+    assert acme_api.get(path, headers={"If-None-Match": seen.headers["ETag"]}).status_code == 200

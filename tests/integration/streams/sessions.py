@@ -1,0 +1,23 @@
+"""Another session of the application, whose transaction is open as long as the test says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from django.db import connection
+
+
+@contextmanager
+def another_session(tenant_id: object) -> Iterator[psycopg.Connection[Any]]:
+    """A transaction in a tenant's scope, begun by hand; rolled back unless it was committed."""
+    parameters = connection.get_connection_params()
+    names = ("host", "port", "user", "password", "dbname")
+    with psycopg.connect(
+        **{name: parameters[name] for name in names if name in parameters}, autocommit=True
+    ) as session:
+        session.execute("BEGIN")
+        session.execute("SELECT set_config('app.tenant_id', %s, true)", [str(tenant_id)])
+        yield session
