@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from scheduling.dashboards.masking import summarize
+from scheduling.dashboards.masking import summarize_stored
 from scheduling.dashboards.wording import duration_words, mark_of
 from scheduling.models import Job
 from scheduling.selectors.history import ExecutionRecord
@@ -48,11 +48,16 @@ def job_page_context(job: Job) -> dict[str, Any]:
         "gantt": draw_attempts(rows, now),
         "lived": (job.finished_at or now) - job.created_at,
         "waited": (job.started_at or job.finished_at or now) - job.created_at,
-        "payload_summary": summarize(job.payload),
-        "result_summary": None if job.result is None else summarize(job.result),
-        "checkpoint_summary": summarize(job.checkpoint) if job.checkpoint else None,
+        "payload_summary": summarize_stored(job, "payload"),
+        "result_summary": summarize_stored(job, "result") if _has(job, "result") else None,
+        "checkpoint_summary": summarize_stored(job, "checkpoint") if _has(job, "checkpoint") else None,
         "progress_share": job.progress_current / job.progress_total if job.progress_total else None,
     }
+
+
+def _has(job: Job, name: str) -> bool:
+    """Whether there is a value, which need not be opened for that: what is sealed says something."""
+    return job.__dict__.get(name) not in (None, {})
 
 
 def draw_attempts(rows: JobPageRows, now: datetime) -> list[GanttRow]:
