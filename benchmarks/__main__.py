@@ -14,7 +14,7 @@ from functools import partial
 
 from jobsplatform.demo.environment import run_folder
 
-NAMES = ("recall", "latency", "sealing", "fairness", "merging", "eta", "pages", "what_if", "backlog")
+NAMES = ("recall", "latency", "sealing", "fairness", "merging", "eta", "pages", "what_if", "backlog", "encryption")
 # Long ones, which run only when they are named.
 NAMED_ALONE = ("what_if_live", "workloads", "console")
 
@@ -35,6 +35,7 @@ def main() -> int:
             backlog,
             built_in,
             console,
+            encryption,
             eta,
             latency,
             merging,
@@ -59,6 +60,7 @@ def main() -> int:
             "what_if": what_if.measure,
             "what_if_live": partial(what_if_live.measure, minutes=arguments.minutes),
             "backlog": backlog.measure,
+            "encryption": encryption.measure,
             "workloads": built_in.measure,
             "console": console.measure,
         }
