@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 from uuid import UUID
 
@@ -113,6 +113,8 @@ class Settlement:
         return {name: value for name in _SEALED if (value := getattr(self, name))}
 
 
+# Not `asdict`, which would copy a whole result.
+_COLUMNS = tuple(item.name for item in fields(Settlement) if item.name != "owner")
 _SEALED = {name: sealed_field(Job, name) for name in ("result", "checkpoint")}
 
 
@@ -181,8 +183,8 @@ def _owners_of(settlements: Sequence[Settlement]) -> dict[UUID, tuple[UUID, UUID
 
 
 def _row(settlement: Settlement, owner: tuple[UUID, UUID] | None) -> dict[str, Any]:
-    row = asdict(settlement)
-    del row["owner"]
+    row = {name: getattr(settlement, name) for name in _COLUMNS}
+    row["progress"] = None if settlement.progress is None else asdict(settlement.progress)
     for name, value in settlement.sealed_values.items():
         if owner is not None:
             tenant_id, job_id = owner

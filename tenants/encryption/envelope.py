@@ -15,6 +15,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -116,6 +117,11 @@ def key_id_of(text: str) -> UUID:
     name = rest.partition(":")[0]
     if version != _VERSION or len(name) != 32:
         raise SealBrokenError("The text has not the form of a sealed one.")
+    return _read_key_id(name)
+
+
+@lru_cache(maxsize=4_096)
+def _read_key_id(name: str) -> UUID:
     try:
         return UUID(hex=name)
     except ValueError as error:

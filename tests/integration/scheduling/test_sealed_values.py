@@ -11,8 +11,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
+from django.test import Client
+from django.urls import reverse
 from rest_framework.test import APIClient
 
 from scheduling.exceptions import IdempotencyMismatchError
@@ -329,6 +332,20 @@ def test_the_api_answers_in_plain(acme: Tenant, api_client: Callable[[Tenant], A
     settings.ENCRYPTION_MASTER_KEYS = [master("b")]
     away = client.get(f"/api/v1/jobs/{job}/")
     assert (away.status_code, away.json()["code"]) == (503, "data_key_unavailable")
+
+
+def test_the_page_of_a_job_says_why_there_is_nothing_to_show(
+    acme: Tenant, staff: User, client: Client, settings: Any
+) -> None:
+    (job,) = submit(acme, payload=PAYLOAD)
+    client.force_login(staff)
+    address = reverse("admin:scheduling_job_change", args=[job.pk])
+    assert "iban" in client.get(address).content.decode()
+    forget_keys()
+    settings.ENCRYPTION_MASTER_KEYS = [master("b")]
+    page = client.get(address)
+    assert page.status_code == 200
+    assert "has no master key" in page.content.decode()
 
 
 def test_a_schedule_keeps_its_payload_sealed(acme: Tenant, api_client: Callable[[Tenant], APIClient]) -> None:
