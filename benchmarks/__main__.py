@@ -15,7 +15,19 @@ from pathlib import Path
 
 from jobsplatform.demo.environment import run_folder
 
-NAMES = ("recall", "latency", "sealing", "fairness", "merging", "eta", "pages", "what_if", "backlog", "bulk")
+NAMES = (
+    "recall",
+    "latency",
+    "sealing",
+    "fairness",
+    "merging",
+    "eta",
+    "pages",
+    "what_if",
+    "backlog",
+    "bulk",
+    "encryption",
+)
 # Long ones, which run only when they are named.
 NAMED_ALONE = ("what_if_live", "workloads", "console", "streams", "peers")
 
@@ -41,6 +53,7 @@ def main() -> int:
             built_in,
             bulk,
             console,
+            encryption,
             eta,
             latency,
             merging,
@@ -68,6 +81,7 @@ def main() -> int:
             "what_if_live": partial(what_if_live.measure, minutes=arguments.minutes),
             "backlog": backlog.measure,
             "bulk": bulk.measure,
+            "encryption": encryption.measure,
             "workloads": built_in.measure,
             "console": console.measure,
             "peers": partial(peers.measure, programs=arguments.programs, rounds=arguments.rounds),

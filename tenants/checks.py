@@ -12,6 +12,7 @@ from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tenants.conf import APP_ALIAS, platform_role
+from tenants.encryption.envelope import MasterKeys, MasterKeysInvalidError
 from tenants.exceptions import PrivilegedRoleError
 from tenants.pending_migrations import count_pending_migrations
 from tenants.signing import is_signing_key_given, known_public_keys
@@ -130,5 +131,29 @@ def check_audit_key(**kwargs: Any) -> list[checks.CheckMessage]:
             "The audit log's heads are signed with a key derived from SECRET_KEY, which every process has.",
             hint="Set AUDIT_SIGNING_KEY where heads are signed, and AUDIT_PUBLIC_KEYS where they are verified only.",
             id="tenants.E002",
+        )
+    ]
+
+
+@checks.register(START)
+def check_master_keys(**kwargs: Any) -> list[checks.CheckMessage]:
+    """No process begins with a master key that is none: it could neither seal nor open."""
+    try:
+        MasterKeys(settings.ENCRYPTION_MASTER_KEYS)
+    except MasterKeysInvalidError as error:
+        return [checks.Error(str(error), hint="docs/encryption.md says how keys are made.", id="tenants.E006")]
+    return []
+
+
+@checks.register(checks.Tags.security, deploy=True)
+def check_sealing(**kwargs: Any) -> list[checks.CheckMessage]:
+    """`manage.py check --deploy`: somebody has thought of whether values are sealed."""
+    if settings.ENCRYPTION_MASTER_KEYS:
+        return []
+    return [
+        checks.Warning(
+            "Payloads, results and checkpoints are stored as they are.",
+            hint="Set ENCRYPTION_MASTER_KEYS (docs/encryption.md) if the disk and its copies are not encrypted.",
+            id="tenants.W001",
         )
     ]

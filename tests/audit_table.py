@@ -264,6 +264,7 @@ create_tenant        tenant.created         tenants.tenant
 create_worker_pool   worker_pool.created    scheduling.workerpool
 force_circuit        circuit.forced_open    scheduling.circuit
 erase_tenant         tenant.erasure_requested tenants.tenanterasure
+encrypt_stored_values encryption.sealing+encryption.sealed tenants.tenantdatakey
 grant_platform_role  platform_role.granted  auth.user
 index_documents      documents.uploaded     retrieval.dataset
 issue_api_key        api_key.issued         tenants.apikey
@@ -278,6 +279,7 @@ revoke_api_key       api_key.revoked        tenants.apikey
 drain                queue.draining         scheduling.queue
 pause                queue.paused           scheduling.queue
 resume               queue.resumed          scheduling.queue
+rotate_encryption_keys encryption.keys_replaced tenants.tenantdatakey
 run_schedule         schedule.run           scheduling.schedule
 run_upkeep           upkeep.run             scheduling.upkeep
 set_tenant_limit     tenant.limit_set       tenants.tenant
@@ -308,6 +310,7 @@ OF_PLATFORM = frozenset(
         "scheduling.worker",
         "scheduling.workerpool",
         "tenants.plan",
+        "tenants.tenantdatakey",
         # The tenant's own chain goes with it.
         "tenants.tenanterasure",
         "tenants.tenantusage",

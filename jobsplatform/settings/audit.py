@@ -1,4 +1,4 @@
-"""The keys that sign, and that verify, where the chains of the audit log stand. Read through tenants.signing."""
+"""The keys that sign and verify where the audit log's chains stand, and those that wrap the data keys of tenants."""
 
 from jobsplatform.settings.env import env
 
@@ -9,3 +9,7 @@ AUDIT_PUBLIC_KEYS = env.list("AUDIT_PUBLIC_KEYS")
 
 # How long the erasure of a tenant that was asked for can be called off.
 ERASURE_GRACE_SECONDS = env.int("ERASURE_GRACE_SECONDS")
+
+# 32 bytes each in base64, the one that wraps first: payloads, results and checkpoints are sealed by keys that it wraps
+# (tenants.encryption). Empty: they are stored as they are.
+ENCRYPTION_MASTER_KEYS = env.list("ENCRYPTION_MASTER_KEYS")

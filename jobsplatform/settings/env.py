@@ -55,6 +55,7 @@ env = environ.Env(
     AUDIT_SIGNING_KEY=(str, ""),
     AUDIT_PUBLIC_KEYS=(list, []),
     ERASURE_GRACE_SECONDS=(int, 604_800),
+    ENCRYPTION_MASTER_KEYS=(list, []),
     CANARY_INTERVAL_SECONDS=(float, 5.0),
     CANARY_LIMIT_SECONDS=(float, 12.0),
     # Outgoing HTTP

@@ -17,7 +17,7 @@ from scheduling.admin.filters import KindFilter, ReasonFilter, RequeuedFilter, T
 from scheduling.admin.jobs import tell_retry
 from scheduling.admin.links import job_link
 from scheduling.admin.reasons import ReasonActionForm, reason_of
-from scheduling.dashboards.masking import summarize
+from scheduling.dashboards.masking import summarize_stored
 from scheduling.dashboards.tags import badge
 from scheduling.models import DeadLetter
 from scheduling.selectors.dead_letters import describe_dead_letter
@@ -80,7 +80,7 @@ class DeadLetterAdmin(DeadLetterPages):
             detail = describe_dead_letter(letter)
             context |= {
                 "detail": detail,
-                "payload_summary": summarize(detail.job.payload),
+                "payload_summary": summarize_stored(detail.job, "payload"),
                 "may_requeue": self.access(request).may(Permission.JOBS_RETRY),
             }
         return super().render_change_form(request, context, *args, **kwargs)

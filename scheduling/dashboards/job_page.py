@@ -16,7 +16,7 @@ from scheduling.dashboards.job_drawing import (
     folded_words,
     trace_states,
 )
-from scheduling.dashboards.masking import summarize
+from scheduling.dashboards.masking import summarize_stored
 from scheduling.lifecycle import JobState
 from scheduling.models import Job
 from scheduling.selectors.job_page import JobPageRows, read_job_page
@@ -44,11 +44,16 @@ def job_page_context(job: Job) -> dict[str, Any]:
         "traceback": [(frames, folded_words(frames)) for frames in fold_traceback(rows.traceback)],
         "lived": (job.finished_at or now) - job.created_at,
         "waited": (job.started_at or job.finished_at or now) - job.created_at,
-        "payload_summary": summarize(job.payload),
-        "result_summary": None if job.result is None else summarize(job.result),
-        "checkpoint_summary": summarize(job.checkpoint) if job.checkpoint else None,
+        "payload_summary": summarize_stored(job, "payload"),
+        "result_summary": summarize_stored(job, "result") if _has(job, "result") else None,
+        "checkpoint_summary": summarize_stored(job, "checkpoint") if _has(job, "checkpoint") else None,
         "progress_share": job.progress_current / job.progress_total if job.progress_total else None,
     }
+
+
+def _has(job: Job, name: str) -> bool:
+    """Whether there is a value, which need not be opened for that: what is sealed says something."""
+    return job.__dict__.get(name) not in (None, {})
 
 
 def _rows(rows: JobPageRows, now: datetime) -> list[GanttRow]:

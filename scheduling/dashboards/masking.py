@@ -6,7 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import Model
 from django.utils.crypto import salted_hmac
+
+from tenants.encryption.data_keys import DataKeyUnavailableError
+from tenants.encryption.fields import SealedValueBrokenError
 
 MAX_KEYS = 20
 MAX_KEY_CHARACTERS = 40
@@ -22,6 +26,7 @@ class Summary:
     keys: tuple[str, ...]
     has_more_keys: bool
     fingerprint: str
+    unreadable: str = ""
 
 
 def summarize(value: Any) -> Summary:
@@ -34,3 +39,11 @@ def summarize(value: Any) -> Summary:
         has_more_keys=len(keys) > MAX_KEYS,
         fingerprint=salted_hmac("scheduling.masking", text, algorithm="sha256").hexdigest()[:_FINGERPRINT_CHARACTERS],
     )
+
+
+def summarize_stored(row: Model, name: str) -> Summary:
+    """The summary of a row's value; of one that cannot be opened here, why not: its page is still wanted."""
+    try:
+        return summarize(getattr(row, name))
+    except (DataKeyUnavailableError, SealedValueBrokenError) as error:
+        return Summary(size_bytes=0, keys=(), has_more_keys=False, fingerprint="", unreadable=error.detail)

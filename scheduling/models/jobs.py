@@ -14,6 +14,7 @@ from scheduling.lifecycle import TERMINAL_STATES, JobState
 from scheduling.models.batches import Batch
 from scheduling.processors.base import MAX_DEPENDENCY_CHARACTERS
 from scheduling.querysets import JobManager
+from tenants.encryption.fields import SealedJSONField
 from tenants.managers import TenantManager
 from tenants.models.base import TenantModel
 
@@ -32,7 +33,7 @@ class Job(TenantModel):
     )
     fair_key = models.CharField(max_length=100, blank=True)
     tags = ArrayField(models.CharField(max_length=64), default=list, blank=True)
-    payload = models.JSONField(default=dict)
+    payload = SealedJSONField(default=dict)
     payload_bytes = models.IntegerField(db_default=0, help_text="By which its cost is predicted.")
     payload_hash = models.BinaryField(max_length=32, help_text="SHA-256 of the whole request.")
     idempotency_key = models.CharField(max_length=200, null=True, blank=True)
@@ -53,7 +54,7 @@ class Job(TenantModel):
     progress_current = models.BigIntegerField(default=0)
     progress_total = models.BigIntegerField(default=0)
     progress_message = models.CharField(max_length=200, blank=True)
-    checkpoint = models.JSONField(default=dict, blank=True)
+    checkpoint = SealedJSONField(default=dict, blank=True)
     dependencies = ArrayField(
         models.CharField(max_length=MAX_DEPENDENCY_CHARACTERS),
         null=True,
@@ -66,7 +67,7 @@ class Job(TenantModel):
         editable=False,
         help_text="Those of them that are the platform's.",
     )
-    result = models.JSONField(null=True, blank=True)
+    result = SealedJSONField(null=True, blank=True)
     error_type = models.CharField(max_length=100, blank=True)
     error_message = models.TextField(blank=True)
     error_fingerprint = models.CharField(max_length=16, blank=True)

@@ -9,6 +9,7 @@ from django.db.models import Q
 
 from scheduling.models.jobs import Job
 from scheduling.recurrence import CatchUpPolicy, DstPolicy, OverlapPolicy
+from tenants.encryption.fields import SealedJSONField
 from tenants.models.base import TenantModel
 
 MAX_JITTER_SECONDS = 3_600
@@ -38,7 +39,7 @@ class Schedule(TenantModel):
 
     name = models.CharField(max_length=100, help_text="What people call it; once in a tenant.")
     kind = models.CharField(max_length=64, help_text="The kind of the jobs that it submits.")
-    payload = models.JSONField(default=dict, blank=True, help_text="A JSON object by the kind's own schema.")
+    payload = SealedJSONField(default=dict, blank=True, help_text="A JSON object by the kind's own schema.")
     priority = models.SmallIntegerField(default=0, help_text="Orders this tenant's own jobs only; higher runs earlier.")
     queue = models.CharField(max_length=60, blank=True, help_text="Empty: where routing sends the kind.")
     tags = ArrayField(models.CharField(max_length=64), default=list, blank=True, help_text="Labels, with commas.")

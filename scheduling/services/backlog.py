@@ -25,6 +25,7 @@ from scheduling.services.routing import Routes
 from scheduling.services.wakes import wake_on_commit
 from tenants.clock import read_clock
 from tenants.context import all_tenants
+from tenants.encryption.fields import open_readable_rows
 from tenants.ids import uuid7
 from tenants.locks import LockClass
 from tenants.services.audit import AuditTarget, record_audit
@@ -155,8 +156,9 @@ def _take_step(move: BacklogMove, routes: Mapping[str, Routes]) -> int:
     return _move(move, wanted) if wanted else 0
 
 
-def _better_queue(row: Waiting, routes: Mapping[str, Routes], payload: Mapping[str, Any]) -> Queue | None:
-    if not row.is_waiting or row.tier_id not in routes:
+def _better_queue(row: Waiting, routes: Mapping[str, Routes], payload: Mapping[str, Any] | None) -> Queue | None:
+    # A job whose payload cannot be opened here stays where it is.
+    if not row.is_waiting or row.tier_id not in routes or payload is None:
         return None
     return routes[row.tier_id].better_queue(row.kind, payload, row.queue_id)
 
@@ -178,7 +180,10 @@ def _read_payloads(rows: Sequence[Waiting], routes: Mapping[str, Routes]) -> Map
         for row in rows
         if row.is_waiting and row.tier_id in routes and routes[row.tier_id].depends_on_payload(row.kind)
     ]
-    return dict(Job.objects.filter(pk__in=asked).values_list("pk", "payload")) if asked else {}
+    if not asked:
+        return {}
+    rows_with_payloads = Job.objects.filter(pk__in=asked).values_list("pk", "tenant_id", "payload")
+    return dict.fromkeys(asked) | dict(open_readable_rows(Job, "payload", rows_with_payloads))
 
 
 def _move(move: BacklogMove, wanted: Sequence[tuple[Waiting, int]]) -> int:

@@ -54,7 +54,7 @@ def cancel_job(*, job_id: UUID, reason: str = "") -> Job:
         raise JobNotFoundError
     before = job.state
     is_cancelled = not job.is_terminal and bool(cancel_here([job_id], reason=reason))
-    job.refresh_from_db()
+    job = Job.objects.get(pk=job_id)  # anew, and not refreshed: that would open what is sealed
     if not is_cancelled:
         if job.is_terminal:
             raise InvalidTransitionError(f"A job that is {job.state} cannot be cancelled.")

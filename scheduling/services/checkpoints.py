@@ -9,9 +9,11 @@ from uuid import UUID
 
 from scheduling.conf import MAX_PAYLOAD_BYTES
 from scheduling.exceptions import FenceLostError
+from scheduling.models import Job
 from scheduling.processors.base import PermanentError
 from scheduling.services.settlement import Progress
 from tenants.context import tenant_context
+from tenants.encryption.fields import sealed_field
 from tenants.prepared import prepared_cursor
 
 _CHECKPOINT = """
@@ -21,6 +23,8 @@ _PROGRESS = """
     UPDATE scheduling_job SET progress_current = %s, progress_total = %s, progress_message = %s
     WHERE id = %s AND fence = %s AND state = 'executing'
 """
+
+_FIELD = sealed_field(Job, "checkpoint")
 
 
 def save_checkpoint(
@@ -36,13 +40,16 @@ def save_checkpoint(
     The job's row is locked by the fence check first, so nobody can take the job away before
     the effects are committed. Raises FenceLostError when it was taken already.
     """
-    text = json.dumps(dict(state))
+    state = dict(state)
+    text = json.dumps(state)
     if len(text) > MAX_PAYLOAD_BYTES:
         raise PermanentError(
             f"The checkpoint has {len(text)} bytes; at most {MAX_PAYLOAD_BYTES} are kept.",
             code="checkpoint_too_large",
         )
     with tenant_context(tenant_id):
+        stored = _FIELD.stored(state, tenant_id=tenant_id, row_id=job_id)
+        text = text if stored is state else json.dumps(stored)
         _update_under_fence(_CHECKPOINT, [text, job_id, fence])
         if effects is not None:
             effects()

@@ -25,6 +25,7 @@ from scheduling.services.quotas import RateStanding
 from scheduling.services.retries import BulkRetry, retry_jobs
 from tenants.clock import read_clock
 from tenants.context import require_scope
+from tenants.encryption.fields import open_rows
 from tenants.exceptions import CursorInvalidError, DomainError
 from tenants.ids import uuid7
 
@@ -196,8 +197,12 @@ def _requeue(
         return BulkRetry()
     payloads: dict[UUID, Payload] = {}
     if payload_patch is not None:
-        rows = Job.objects.filter(pk__in=jobs.values(), state__in=REPLAYABLE_STATES).values_list("pk", "payload")
-        payloads = {job_id: patched_payload(payload, payload_patch) for job_id, payload in rows}
+        rows = Job.objects.filter(pk__in=jobs.values(), state__in=REPLAYABLE_STATES).values_list(
+            "pk", "tenant_id", "payload"
+        )
+        payloads = {
+            job_id: patched_payload(payload, payload_patch) for job_id, payload in open_rows(Job, "payload", rows)
+        }
     return retry_jobs(
         job_ids=list(jobs.values()), reason=reason, payloads=payloads, facts={**facts, **_facts(len(payloads))}
     )

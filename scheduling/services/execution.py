@@ -14,7 +14,10 @@ from django.db import transaction
 from scheduling import signals
 from scheduling.conf import BY_INDEX, lease_seconds
 from scheduling.limits import PEAK_MEMORY
+from scheduling.models import Job
 from tenants.context import all_tenants
+from tenants.encryption.data_keys import DataKeyUnavailableError, bring, is_sealing, require_keys
+from tenants.encryption.fields import SealedValueBrokenError, sealed_field
 from tenants.ids import uuid7
 from tenants.prepared import prepared_cursor
 
@@ -81,7 +84,8 @@ class StartedExecution:
 
     ``pickup_seconds`` is the time since its dispatch; ``wait_seconds`` that since it might run, at its first start.
     Both, and ``is_expired``, are as of ``started_at``, which all members of a message have in common.
-    ``plan_retry_delays_seconds`` None: the kind's own count.
+    ``plan_retry_delays_seconds`` None: the kind's own count. ``unreadable`` says why what it was given cannot be opened
+    here, or what it answers not be sealed.
     """
 
     execution_id: UUID
@@ -105,15 +109,23 @@ class StartedExecution:
     started_at: datetime
     traceparent: str | None = None
     plan_retry_delays_seconds: Sequence[float] | None = None
+    unreadable: DataKeyUnavailableError | SealedValueBrokenError | None = None
 
     @property
     def idempotency_key(self) -> str:
         """The same for every start of the job, for systems outside that recognise repeats."""
         return str(self.job_id)
 
+    @property
+    def owner(self) -> tuple[UUID, UUID] | None:
+        """Whose the result will be, where results are sealed: the tenant and the job."""
+        return (self.tenant_id, self.job_id) if is_sealing() else None
 
-_COLUMNS = tuple(field.name for field in fields(StartedExecution))
+
+_COLUMNS = tuple(field.name for field in fields(StartedExecution) if field.name != "unreadable")
+_SEALED = {name: sealed_field(Job, name) for name in ("payload", "checkpoint")}
 _FENCE = _COLUMNS.index("fence")
+_TENANT = _COLUMNS.index("tenant_id")
 
 
 def start_execution(*, execution_id: UUID, token: UUID, worker_id: UUID) -> StartedExecution | None:
@@ -139,10 +151,13 @@ def start_executions(*, execution_ids: Sequence[UUID], token: UUID, worker_id: U
         astray = {row[0] for row in rows if row[_FENCE] is None}
         if astray:
             transaction.set_rollback(True)
+        else:
+            # While it can still be undone: keys may have to be read.
+            started = _read_rows(rows)
     if astray:
         others = [execution_id for execution_id in execution_ids if execution_id not in astray]
         return start_executions(execution_ids=others, token=token, worker_id=worker_id) if others else []
-    return [_started(row) for row in rows]
+    return started
 
 
 def announce_start(started: StartedExecution, *, after_seconds: float = 0.0) -> None:
@@ -177,9 +192,23 @@ def _start(execution_ids: Sequence[UUID], token: UUID, worker_id: UUID) -> list[
         return list(cursor.fetchall())
 
 
+def _read_rows(rows: Sequence[tuple[Any, ...]]) -> list[StartedExecution]:
+    if is_sealing():
+        bring(row[_TENANT] for row in rows)
+    return [_started(row) for row in rows]
+
+
 def _started(row: tuple[Any, ...]) -> StartedExecution:
     columns = dict(zip(_COLUMNS, row, strict=True))
     # Django leaves jsonb of its own cursors as text.
     for name in ("payload", "checkpoint", "plan_retry_delays_seconds"):
         columns[name] = None if columns[name] is None else json.loads(columns[name])
+    tenant_id, job_id = columns["tenant_id"], columns["job_id"]
+    try:
+        if is_sealing():
+            require_keys(tenant_id)
+        for name, field in _SEALED.items():
+            columns[name] = field.opened(columns[name], tenant_id=tenant_id, row_id=job_id)
+    except (DataKeyUnavailableError, SealedValueBrokenError) as error:
+        columns |= {"payload": {}, "checkpoint": {}, "unreadable": error}
     return StartedExecution(**columns)

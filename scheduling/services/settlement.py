@@ -17,9 +17,13 @@ from django.db import transaction
 from scheduling import signals
 from scheduling.conf import BY_INDEX
 from scheduling.exceptions import FenceLostError
+from scheduling.models import Job, LiveExecution
 from scheduling.services.settlement_sql import settle_sql
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import all_tenants, tenant_context
+from tenants.encryption.data_keys import bring, is_sealing
+from tenants.encryption.envelope import quote
+from tenants.encryption.fields import sealed_field
 from tenants.ids import uuid7
 from tenants.prepared import prepared_cursor
 
@@ -72,7 +76,8 @@ class Settlement:
 
     ``dependencies`` are those that it has named; an error of one of them is not the kind's own.
     ``retry_after_seconds`` is for how long the other side wants to be left alone. ``progress`` is the last report, if
-    nobody has written it.
+    nobody has written it. ``owner`` is the tenant and the job, for whom its result is sealed; who leaves it out has it
+    looked up.
     """
 
     execution_id: UUID
@@ -100,9 +105,17 @@ class Settlement:
     dependencies: Sequence[DependencyReport] = ()
     retry_after_seconds: float | None = None
     progress: Progress | None = None
+    owner: tuple[UUID, UUID] | None = None
+
+    @property
+    def sealed_values(self) -> dict[str, Any]:
+        """What of it is not to be read in the database; what says nothing is left as it is."""
+        return {name: value for name in _SEALED if (value := getattr(self, name))}
 
 
-_NAMES = tuple(one.name for one in fields(Settlement))
+# Not `asdict`, which would copy a whole result.
+_COLUMNS = tuple(item.name for item in fields(Settlement) if item.name != "owner")
+_SEALED = {name: sealed_field(Job, name) for name in ("result", "checkpoint")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +157,8 @@ def settle(
 
 def settle_here(settlements: Sequence[Settlement], *, actor: str) -> list[Settled]:
     """The same within the caller's transaction and scope."""
-    rows = [_row(settlement) for settlement in settlements]
+    owners = _owners_of(settlements) if is_sealing() else {}
+    rows = [_row(settlement, owners.get(settlement.execution_id)) for settlement in settlements]
     statement = settle_sql(
         is_one=len(rows) == 1, names_dependencies=any(settlement.dependencies for settlement in settlements)
     )
@@ -156,11 +170,29 @@ def settle_here(settlements: Sequence[Settlement], *, actor: str) -> list[Settle
     return settled
 
 
-def _row(settlement: Settlement) -> dict[str, Any]:
-    # Not `asdict`, which copies results and checkpoints whole.
-    row = {name: getattr(settlement, name) for name in _NAMES}
-    row["execution_id"] = str(settlement.execution_id)
+def _owners_of(settlements: Sequence[Settlement]) -> dict[UUID, tuple[UUID, UUID]]:
+    """The tenant and the job of each settlement that has something to seal and still is to be had; keys at hand."""
+    sealing = [settlement for settlement in settlements if settlement.sealed_values]
+    owners = {settlement.execution_id: settlement.owner for settlement in sealing if settlement.owner is not None}
+    strays = [settlement.execution_id for settlement in sealing if settlement.owner is None]
+    if strays:
+        found = LiveExecution.objects.filter(pk__in=strays).values_list("pk", "tenant_id", "job_id")
+        owners |= {execution_id: (tenant_id, job_id) for execution_id, tenant_id, job_id in found}
+    bring({tenant_id for tenant_id, _ in owners.values()})
+    return owners
+
+
+def _row(settlement: Settlement, owner: tuple[UUID, UUID] | None) -> dict[str, Any]:
+    row = {name: getattr(settlement, name) for name in _COLUMNS}
     row["progress"] = None if settlement.progress is None else asdict(settlement.progress)
+    for name, value in settlement.sealed_values.items():
+        if owner is not None:
+            tenant_id, job_id = owner
+            row[name] = _SEALED[name].stored(value, tenant_id=tenant_id, row_id=job_id)
+        else:
+            # Nothing is sealed; or nothing is settled either, for the execution is not live any more.
+            row[name] = None if is_sealing() else quote(value)
+    row["execution_id"] = str(settlement.execution_id)
     for name in ("error_type", "error_message", "traceback"):
         row[name] = storable_text(row[name])
     row["dependencies"] = [_dependency_row(report) for report in settlement.dependencies] or None

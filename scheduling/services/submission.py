@@ -35,6 +35,7 @@ from scheduling.services.routing import Routes
 from scheduling.services.wakes import append_wakes, wake_on_commit
 from scheduling.tenant_settings import DEFAULT_PRIORITY
 from tenants.context import tenant_context
+from tenants.encryption.data_keys import digest_of
 from tenants.exceptions import DomainError, TenantSuspendedError
 from tenants.ids import uuid7
 from tenants.locks import LockClass
@@ -173,7 +174,7 @@ class _Intake:
             if key in self.busy_keys:
                 raise IdempotencyInFlightError(retry_after_seconds=1)
             if (known := self.known.get(key)) is not None:
-                if bytes(known.payload_hash) != request.fingerprint():
+                if not self._is_same(known, request):
                     raise IdempotencyMismatchError
                 return Submission(known, created=False)
         processor = check_request(request, now=self.now, plan=self.tenant.plan)
@@ -195,6 +196,11 @@ class _Intake:
             self.known[key] = job
         return Submission(job, created=True)
 
+    def _is_same(self, known: Job, request: JobRequest) -> bool:
+        """Whether a job was asked for with this very request; its hash may be from before values were sealed."""
+        asked, stored = request.fingerprint(), bytes(known.payload_hash)
+        return stored == asked or stored == digest_of(self.tenant.pk, asked)
+
     def _new_job(self, request: JobRequest, queue_id: int, max_retries: int) -> Job:
         run_at = max(request.run_at or self.now, self.now)
         priority = self._default_priority() if request.priority is None else request.priority
@@ -210,7 +216,7 @@ class _Intake:
             tags=list(request.tags),
             payload=dict(request.payload),
             payload_bytes=request.payload_bytes,
-            payload_hash=request.fingerprint(),
+            payload_hash=digest_of(self.tenant.pk, request.fingerprint()),
             idempotency_key=request.idempotency_key,
             max_retries=max_retries,
             run_at=run_at,

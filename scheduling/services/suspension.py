@@ -89,6 +89,6 @@ def _find(job_id: UUID) -> Job:
 
 def _audited(job: Job, action: str, reason: str) -> Job:
     before = job.state
-    job.refresh_from_db()
+    job = Job.objects.get(pk=job.pk)  # anew, and not refreshed: that would open what is sealed
     record_audit(action=action, target=job, before={"state": before}, after={"state": job.state}, reason=reason)
     return job

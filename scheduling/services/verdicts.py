@@ -19,6 +19,8 @@ from scheduling.services.settlement import Settlement, storable_text
 
 Outcome = Execution.Outcome
 Reason = DeadLetter.Reason
+# The tenant and the job.
+type Owner = tuple[UUID, UUID]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Failure:
 DEADLINE_PASSED = Failure("deadline_passed", "The deadline passed before the job was done.", "")
 
 
-def completed(execution_id: UUID, fence: int, result: Any) -> Settlement:
+def completed(execution_id: UUID, fence: int, result: Any, *, owner: Owner | None = None) -> Settlement:
     """The job is done."""
     return Settlement(
         execution_id,
@@ -61,6 +63,7 @@ def completed(execution_id: UUID, fence: int, result: Any) -> Settlement:
         event="execution.completed",
         result=result,
         is_sample=True,
+        owner=owner,
     )
 
 
@@ -108,7 +111,7 @@ def failed(
     )
 
 
-def yielded(execution_id: UUID, fence: int, checkpoint: Any) -> Settlement:
+def yielded(execution_id: UUID, fence: int, checkpoint: Any, *, owner: Owner | None = None) -> Settlement:
     """The job gave its slot back at a safe point and goes on from ``checkpoint``."""
     return Settlement(
         execution_id,
@@ -117,10 +120,11 @@ def yielded(execution_id: UUID, fence: int, checkpoint: Any) -> Settlement:
         state=JobState.AVAILABLE,
         event="execution.yielded",
         checkpoint=checkpoint,
+        owner=owner,
     )
 
 
-def awaits_children(execution_id: UUID, fence: int, checkpoint: Any) -> Settlement:
+def awaits_children(execution_id: UUID, fence: int, checkpoint: Any, *, owner: Owner | None = None) -> Settlement:
     """The job gave its slot back until its children have ended, and goes on from ``checkpoint``."""
     return Settlement(
         execution_id,
@@ -129,6 +133,7 @@ def awaits_children(execution_id: UUID, fence: int, checkpoint: Any) -> Settleme
         state=JobState.SUSPENDED,
         event="execution.awaits_children",
         checkpoint=checkpoint,
+        owner=owner,
     )
 
 
@@ -159,7 +164,9 @@ def snoozed(execution_id: UUID, fence: int, *, dependency: str, is_shared: bool,
     )
 
 
-def put_off(execution_id: UUID, fence: int, checkpoint: Any, *, seconds: float) -> Settlement:
+def put_off(
+    execution_id: UUID, fence: int, checkpoint: Any, *, seconds: float, owner: Owner | None = None
+) -> Settlement:
     """The job gave its slot back by itself, and goes on from ``checkpoint`` after some time."""
     return Settlement(
         execution_id,
@@ -170,10 +177,26 @@ def put_off(execution_id: UUID, fence: int, checkpoint: Any, *, seconds: float) 
         checkpoint=checkpoint,
         due_in_seconds=seconds,
         event_data={"seconds": round(seconds, 3)},
+        owner=owner,
     )
 
 
-def suspended(execution_id: UUID, fence: int, checkpoint: Any, *, seconds: float | None) -> Settlement:
+def unreadable(execution_id: UUID, fence: int, *, cause: str, seconds: float) -> Settlement:
+    """What the job was given is sealed with a key that this worker has not: it waits, and burns no attempt."""
+    return Settlement(
+        execution_id,
+        fence,
+        outcome=Outcome.PUT_OFF,
+        state=JobState.SCHEDULED,
+        event="execution.put_off",
+        due_in_seconds=seconds,
+        event_data={"seconds": round(seconds, 3), "cause": cause},
+    )
+
+
+def suspended(
+    execution_id: UUID, fence: int, checkpoint: Any, *, seconds: float | None, owner: Owner | None = None
+) -> Settlement:
     """The job gave its slot back by itself, and goes on from ``checkpoint`` once somebody wakes it."""
     return Settlement(
         execution_id,
@@ -184,6 +207,7 @@ def suspended(execution_id: UUID, fence: int, checkpoint: Any, *, seconds: float
         checkpoint=checkpoint,
         due_in_seconds=seconds,
         event_data={} if seconds is None else {"seconds": round(seconds, 3)},
+        owner=owner,
     )
 
 

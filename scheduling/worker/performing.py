@@ -69,6 +69,9 @@ def perform(started: StartedExecution, seat: Seat, log: JobLogWriter) -> Verdict
     """Let the kind's processor do the work; every way in which that may end is a verdict."""
     if started.is_expired:
         return Verdict(verdicts.expired(started.execution_id, started.fence))
+    if started.unreadable is not None:
+        logger.error("execution.unreadable", extra={"job": str(started.job_id), "cause": started.unreadable.detail})
+        return Verdict(policy.unreadable_of(started, started.unreadable))
     try:
         kind = registry.get(started.kind)
     except KindUnknownError as error:

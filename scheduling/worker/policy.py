@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.message import Message
 from typing import Any
-from uuid import UUID
 
 from jsonschema.exceptions import ValidationError
 
@@ -35,6 +34,8 @@ from tenants.exceptions import DomainError
 
 # A job that waits longer than this has been forgotten.
 MAX_WAIT_SECONDS = 366 * 86_400.0
+# Until a key that is missing is looked for again.
+UNREADABLE_WAIT_SECONDS = 60.0
 
 
 class AnswerInvalidError(PermanentError):
@@ -65,10 +66,10 @@ def settlement_of(
             cause = error or PermanentError(reason, code="discarded")
             return failure_of(cause, started, policy, is_permanent=True, message=reason)
         case Yielded() | Snoozed() | Suspended() | AwaitChildren():
-            return _pause_of(answer, execution_id, fence)
+            return _pause_of(answer, started)
         case Complete(result=result):
             result = storable_json(result, what="result", max_bytes=MAX_RESULT_BYTES)
-            return verdicts.completed(execution_id, fence, result)
+            return verdicts.completed(execution_id, fence, result, owner=started.owner)
         case None:
             return verdicts.completed(execution_id, fence, None)
         case Mapping():
@@ -76,18 +77,19 @@ def settlement_of(
     raise AnswerInvalidError(f"{started.kind} answered with a {type(answer).__name__}.", code="answer_invalid")
 
 
-def _pause_of(answer: Yielded | Snoozed | Suspended | AwaitChildren, execution_id: UUID, fence: int) -> Settlement:
+def _pause_of(answer: Yielded | Snoozed | Suspended | AwaitChildren, started: StartedExecution) -> Settlement:
     """The settlement of a job that goes on later, from the state that it leaves."""
     state = storable_json(answer.state, what="checkpoint", max_bytes=MAX_PAYLOAD_BYTES)
+    execution_id, fence, owner = started.execution_id, started.fence, started.owner
     match answer:
         case Snoozed(seconds=seconds):
-            return verdicts.put_off(execution_id, fence, state, seconds=_wait_of(seconds))
+            return verdicts.put_off(execution_id, fence, state, seconds=_wait_of(seconds), owner=owner)
         case Suspended(seconds=seconds):
             wait = None if seconds is None else _wait_of(seconds)
-            return verdicts.suspended(execution_id, fence, state, seconds=wait)
+            return verdicts.suspended(execution_id, fence, state, seconds=wait, owner=owner)
         case AwaitChildren():
-            return verdicts.awaits_children(execution_id, fence, state)
-    return verdicts.yielded(execution_id, fence, state)
+            return verdicts.awaits_children(execution_id, fence, state, owner=owner)
+    return verdicts.yielded(execution_id, fence, state, owner=owner)
 
 
 def _wait_of(seconds: float) -> float:
@@ -115,6 +117,15 @@ def failure_of(
     if message:
         failure = Failure(failure.type, message, failure.traceback, is_permanent=failure.is_permanent)
     return verdicts.failed(started.execution_id, started.fence, failure, failed_attempts=started.attempt, policy=policy)
+
+
+def unreadable_of(started: StartedExecution, error: DomainError) -> Settlement:
+    """The settlement of a job that cannot be opened: without its key it waits, and what was changed is given up."""
+    if error.category == "unavailable":
+        return verdicts.unreadable(
+            started.execution_id, started.fence, cause=error.detail, seconds=UNREADABLE_WAIT_SECONDS
+        )
+    return failure_of(error, started, RetryPolicy(started.max_retries), is_permanent=True)
 
 
 def interruption_of(cause: str, started: StartedExecution) -> Settlement | None:

@@ -5,6 +5,7 @@ from tenants.models.audit_chain import AuditHead, AuditPending, AuditSeal
 from tenants.models.audit_log import AuditLogEntry
 from tenants.models.audit_verification import AuditVerification, VerificationState
 from tenants.models.base import TenantModel
+from tenants.models.data_key import TenantDataKey
 from tenants.models.erasure import ErasureStatus, TenantErasure
 from tenants.models.limits import LimitWarning, TenantLimit, TenantUsage
 from tenants.models.membership import Membership, Role
@@ -33,6 +34,7 @@ __all__ = [
     "PlatformMembership",
     "Role",
     "Tenant",
+    "TenantDataKey",
     "TenantErasure",
     "TenantLimit",
     "TenantModel",

@@ -9,6 +9,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from tenants.context import all_tenants, current_actor
+from tenants.encryption.data_keys import is_sealing, new_data_key
 from tenants.exceptions import (
     DomainError,
     ErasureOpenError,
@@ -17,7 +18,7 @@ from tenants.exceptions import (
     SlugTakenError,
     TenantNotFoundError,
 )
-from tenants.models import ErasureStatus, Plan, Tenant, TenantErasure, TenantStatus
+from tenants.models import ErasureStatus, Plan, Tenant, TenantDataKey, TenantErasure, TenantStatus
 from tenants.names import clean_name, clean_slug
 from tenants.services.audit import record_audit
 from tenants.services.changes import assign
@@ -72,6 +73,9 @@ def create_tenant(*, slug: str, plan: Plan | str, name: str = "") -> Tenant:
                 tenant.save(force_insert=True)
         except IntegrityError as error:
             raise SlugTakenError(f"A tenant with the slug {slug!r} exists.") from error
+        if is_sealing():
+            # Beforehand: a key is kept in memory only once the transaction that made it is over.
+            TenantDataKey.objects.bulk_create([new_data_key(tenant.pk)])
         after = {"slug": tenant.slug, "name": tenant.name, "plan": tenant.plan.slug}
         record_audit(action="tenant.created", target=tenant, after=after)
     return tenant

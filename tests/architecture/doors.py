@@ -288,6 +288,15 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "tenants/selectors/people.py": ({"find_places"}, "whoever knocks has no context yet"),
     "tenants/selectors/tenants.py": ({"find_tenant"}, "whoever knocks has no context yet"),
     "tenants/services/api_keys.py": ({"authenticate_api_key"}, "the key says which tenant it is, not the caller"),
+    "tenants/services/data_keys.py": (
+        {"make_missing_keys", "replace_keys", "rewrap_keys"},
+        "a master key is changed for all tenants at once",
+    ),
+    "scheduling/services/stored_values.py": ({"seal_page"}, "the stored values of all tenants are sealed page by page"),
+    "scheduling/management/commands/encrypt_stored_values.py": (
+        {"_record"},
+        "an operator seals the stored values of all tenants at once",
+    ),
     "tenants/services/lockouts.py": ({"unlock_logins", "unlock_user"}, "accounts are no tenant's"),
     "tenants/services/people.py": (
         {

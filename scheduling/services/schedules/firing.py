@@ -25,6 +25,7 @@ from scheduling.services.schedules.rules import next_fire, recurrence_of
 from scheduling.services.schedules.runs import new_fire, submit_fires
 from tenants.clock import read_clock
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
+from tenants.encryption.data_keys import DataKeyUnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +98,9 @@ def _guard[T: (Plan, ScheduleFire)](
             act(group)
     except (OperationalError, InterfaceError):
         raise  # the database's affair: the whole look is tried again
+    except DataKeyUnavailableError:
+        # The platform's affair, and the tenant's schedules stay due: with the key they fire late.
+        logger.exception("schedule.key_missing", extra={"tenant": str(tenant.pk), "schedules": len(group)})
     except Exception as error:
         if len(group) > 1:
             for row in group:

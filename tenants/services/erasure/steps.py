@@ -14,7 +14,16 @@ from django.db.models import Q
 
 from tenants.clock import read_moment
 from tenants.context import all_tenants
-from tenants.models import AuditHead, AuditLogEntry, AuditPending, AuditSeal, ErasureStatus, Tenant, TenantErasure
+from tenants.models import (
+    AuditHead,
+    AuditLogEntry,
+    AuditPending,
+    AuditSeal,
+    ErasureStatus,
+    Tenant,
+    TenantDataKey,
+    TenantErasure,
+)
 from tenants.services.audit_pruning import erase_chain, prune_audit
 from tenants.services.erasure.catalog import count_rows, delete_rows, tenant_tables
 from tenants.services.erasure.erasers import count_outside, find_erasers
@@ -28,6 +37,7 @@ _A_DAY = timedelta(days=1)
 # The audit log goes up to signed checkpoints, as retention takes it; what is left of it goes with its final head, and
 # the tenant's own row last of all: both in the last step.
 _LAST = frozenset({model._meta.db_table for model in (AuditHead, AuditLogEntry, AuditPending, AuditSeal, Tenant)})
+_KEYS = TenantDataKey._meta.db_table
 
 
 def due_erasures() -> list[UUID]:
@@ -93,7 +103,8 @@ def _erase_outside(erasure: TenantErasure, most: int) -> bool:
 
 def _erase_rows(erasure: TenantErasure, most: int) -> bool:
     left = most
-    for table in tenant_tables():
+    # The keys before all else: from then on nobody opens what is still there, or is in a copy of it.
+    for table in sorted(tenant_tables(), key=lambda table: table.name != _KEYS):
         if table.name in _LAST:
             continue
         removed = delete_rows(table, erasure.subject_id, most=left)

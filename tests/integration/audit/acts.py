@@ -649,6 +649,8 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "create_queue": lambda world: ["typed", "--pool", "default", "--reason", "x"],
     "create_tenant": lambda world: ["typed", "--plan", "team"],
     "create_worker_pool": lambda world: ["typed", "--reason", "x"],
+    "encrypt_stored_values": lambda world: [],
+    "rotate_encryption_keys": lambda world: ["--new-data-keys", "--tenant", "acme"],
     "erase_tenant": lambda world: ["acme", "--reason", "x", "--confirm", "acme"],
     "grant_platform_role": lambda world: ["newcomer", "auditor"],
     "index_documents": _index,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import getpass
 import io
 import socket
@@ -36,6 +37,7 @@ from tests.integration.audit import acts
 
 pytestmark = pytest.mark.django_db
 REQUEST_ID = "coverage-1"
+MASTER_KEY = base64.b64encode(b"m" * 32).decode()
 MUTATING = ("POST", "PUT", "PATCH", "DELETE")
 WHERE = "tests/audit_table.py"
 # Acts that change no field: a switch without a former value, a look, a request.
@@ -92,7 +94,7 @@ def _patient_locks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def world(db: None, tmp_path: Path) -> Iterator[World]:
-    with override_settings(MEDIA_ROOT=tmp_path):
+    with override_settings(MEDIA_ROOT=tmp_path, ENCRYPTION_MASTER_KEYS=[MASTER_KEY]):
         yield make_world()
 
 

@@ -45,6 +45,7 @@ PRODUCTION = {
     "ALLOWED_HOSTS": "jobs.example.org",
     "HTTPS_ONLY": "true",
     "AUDIT_SIGNING_KEY": base64.b64encode(bytes(range(32))).decode(),
+    "ENCRYPTION_MASTER_KEYS": base64.b64encode(bytes(range(32))).decode(),
     "DEBUG": "false",
     "DJANGO_SETTINGS_MODULE": "jobsplatform.settings",
 }

@@ -1,0 +1,76 @@
+"""Seal what was stored before ENCRYPTION_MASTER_KEYS was set."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError
+
+from scheduling.services.stored_values import MODELS, PAGE_ROWS, seal_page
+from tenants.context import acting_as, all_tenants, command_actor
+from tenants.exceptions import DomainError
+from tenants.management.arguments import positive
+from tenants.models import TenantModel
+from tenants.services.audit import AuditTarget, record_audit
+from tenants.services.data_keys import FIRST, TARGET, make_missing_keys, require_master_key
+
+
+class Command(BaseCommand):
+    help = (
+        "Give every tenant a data key, and seal the payloads, results and checkpoints that are stored in plain: in"
+        " small batches beside the work, again at any time. What is sealed already is passed over."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--batch", type=positive, default=PAGE_ROWS, help=f"rows at once (default {PAGE_ROWS})")
+        parser.add_argument(
+            "--after",
+            type=UUID,
+            default=FIRST,
+            help="pass over the jobs up to this id, which an earlier run has printed",
+        )
+        parser.add_argument("--json", action="store_true", help="print the facts as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            require_master_key()
+            with acting_as(command_actor("encrypt_stored_values")):
+                counts = self._seal(options["after"], options["batch"])
+        except DomainError as refusal:
+            raise CommandError(f"{refusal.code}: {refusal.detail}") from refusal
+        if options["json"]:
+            self.stdout.write(json.dumps(counts))
+        else:
+            self.stdout.write(", ".join(f"{number:,} {name}" for name, number in counts.items()) + " sealed.")
+
+    def _seal(self, after: UUID, batch: int) -> dict[str, int]:
+        """Batch by batch, each committed: so what is meant is recorded before the first, what came of it at the end."""
+        counts: dict[str, int] = {str(model._meta.verbose_name_plural): 0 for model in MODELS}
+        is_whole = False
+        _record("encryption.sealing", {"after": str(after)})
+        try:
+            while make_missing_keys():
+                pass
+            for model in MODELS:
+                self._seal_table(model, after if model is MODELS[0] else FIRST, batch, counts)
+            is_whole = True
+        finally:
+            _record("encryption.sealed", {**counts, "is_whole": is_whole})
+        return counts
+
+    def _seal_table(self, model: type[TenantModel], after: UUID, batch: int, counts: dict[str, int]) -> None:
+        name = str(model._meta.verbose_name_plural)
+        page = seal_page(model, after=after, most=batch)
+        while page.last is not None:
+            counts[name] += page.sealed
+            if page.sealed:
+                self.stderr.write(f"{name}: {counts[name]:,} sealed, up to {page.last}")
+            page = seal_page(model, after=page.last, most=batch)
+
+
+def _record(action: str, facts: dict[str, Any]) -> None:
+    with all_tenants():
+        record_audit(action=action, target=AuditTarget(TARGET), after=facts)

@@ -1,0 +1,92 @@
+"""Sealing what was stored before there was a master key: page by page, each its own transaction, as often as wanted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from psycopg import sql
+
+from scheduling.models import Job, Schedule
+from tenants.context import all_tenants
+from tenants.encryption.data_keys import bring, digest_of
+from tenants.encryption.fields import SealedJSONField, SealedValue
+from tenants.models import TenantModel
+from tenants.services.data_keys import FIRST, require_master_key
+
+# With their values, which may be large.
+PAGE_ROWS = 200
+MODELS: tuple[type[TenantModel], ...] = (Job, Schedule)
+
+_UPDATE = sql.SQL(
+    "UPDATE {table} t SET {changes} FROM jsonb_to_recordset(%s::jsonb) AS v(id uuid, {columns}) WHERE t.id = v.id"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SealedPage:
+    """How many rows of a page were sealed; ``last`` is the row to go on after, None at the end of the table."""
+
+    sealed: int
+    last: UUID | None
+
+
+def sealed_columns(model: type[TenantModel]) -> list[SealedJSONField]:
+    """The columns of a model that are sealed."""
+    return [field for field in SealedJSONField.all_fields if field.model is model]
+
+
+def seal_page(model: type[TenantModel], *, after: UUID = FIRST, most: int = PAGE_ROWS) -> SealedPage:
+    """Seal what is plain in the next rows. A value that somebody writes at the same time is sealed by them."""
+    require_master_key()
+    fields = sealed_columns(model)
+    with all_tenants():
+        read = ["tenant_id", *(field.name for field in fields), *(["payload_hash"] if model is Job else [])]
+        rows = model._default_manager.only(*read).order_by("pk")
+        page = list(rows.filter(pk__gt=after)[:most])
+        plain = [row.pk for row in page if any(_is_plain(row, field) for field in fields)]
+        # Again, and now nobody changes them: a running job may have left a checkpoint meanwhile.
+        locked = list(rows.filter(pk__in=plain).select_for_update(of=("self",)))
+        bring(row.tenant_id for row in locked)
+        _write(model, fields, [_sealed(row, fields) for row in locked])
+    return SealedPage(len(locked), page[-1].pk if page else None)
+
+
+def _is_plain(row: Any, field: SealedJSONField) -> bool:
+    value = row.__dict__[field.attname]
+    return bool(value) and type(value) is not SealedValue
+
+
+def _sealed(row: Any, fields: list[SealedJSONField]) -> dict[str, Any]:
+    """The columns that change; the hash of a request with them, which was that of a payload in plain."""
+    new: dict[str, Any] = {
+        field.attname: field.stored(row.__dict__[field.attname], tenant_id=row.tenant_id, row_id=row.pk)
+        for field in fields
+        if _is_plain(row, field)
+    }
+    if "payload" in new and isinstance(row, Job):
+        new["payload_hash"] = digest_of(row.tenant_id, bytes(row.payload_hash)).hex()
+    return {"id": str(row.pk), **new}
+
+
+def _write(model: type[TenantModel], fields: list[SealedJSONField], rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        return
+    names = [field.attname for field in fields]
+    changes: list[sql.Composable] = [
+        sql.SQL("{0} = coalesce(v.{0}, t.{0})").format(sql.Identifier(name)) for name in names
+    ]
+    columns: list[sql.Composable] = [sql.SQL("{} jsonb").format(sql.Identifier(name)) for name in names]
+    if model is Job:
+        changes.append(sql.SQL("payload_hash = coalesce(decode(v.payload_hash, 'hex'), t.payload_hash)"))
+        columns.append(sql.SQL("payload_hash text"))
+    statement = _UPDATE.format(
+        table=sql.Identifier(model._meta.db_table),
+        changes=sql.SQL(", ").join(changes),
+        columns=sql.SQL(", ").join(columns),
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement.as_string(None), [json.dumps(rows)])

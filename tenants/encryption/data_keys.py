@@ -1,0 +1,233 @@
+"""A tenant's data keys in this process: read once, unwrapped, kept for a minute and never more than so many tenants'.
+
+What is in memory stays right: a data key's bytes never change. Only which one seals does, and a process may use the
+former one for a minute after a rotation.
+"""
+
+from __future__ import annotations
+
+import hmac
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, ClassVar, Final
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.postgres.functions import TransactionNow
+from django.core.exceptions import ImproperlyConfigured
+
+from tenants.context import current_scope, tenant_context
+from tenants.encryption.envelope import (
+    DataKey,
+    MasterKeys,
+    MasterKeysInvalidError,
+    SealBrokenError,
+    digest_key,
+    new_secret,
+)
+from tenants.exceptions import ContextElsewhereError, DomainError
+from tenants.ids import uuid7
+from tenants.models import TenantDataKey
+
+KEPT_SECONDS: Final = 60.0
+MOST_TENANTS: Final = 2_000
+
+
+class DataKeyUnavailableError(DomainError):
+    code = "data_key_unavailable"
+    category = "unavailable"
+    title = "A value is sealed with a key that is not at hand."
+
+
+@dataclass(frozen=True, slots=True)
+class TenantKeys:
+    """A tenant's data keys as far as they could be unwrapped; `faults` says of the others why not."""
+
+    tenant_id: UUID
+    keys: Mapping[UUID, DataKey]
+    faults: Mapping[UUID, str]
+    current_id: UUID | None
+    digest_key_id: UUID | None
+    digest_secrets: Mapping[UUID, bytes]
+
+    EMPTY_REASON: ClassVar[str] = "It is none of its tenant's keys."
+
+    def key(self, key_id: UUID) -> DataKey:
+        """One of them, or `DataKeyUnavailableError` with the reason."""
+        if (found := self.keys.get(key_id)) is not None:
+            return found
+        raise DataKeyUnavailableError(f"Data key {key_id}: {self.faults.get(key_id, self.EMPTY_REASON)}")
+
+    def digest_secret(self) -> bytes:
+        """The secret of hashes, or `DataKeyUnavailableError`."""
+        assert self.digest_key_id is not None  # whoever hashes has seen to it that there is a first key
+        if (found := self.digest_secrets.get(self.digest_key_id)) is not None:
+            return found
+        reason = self.faults.get(self.digest_key_id, self.EMPTY_REASON)
+        raise DataKeyUnavailableError(f"Data key {self.digest_key_id}: {reason}")
+
+
+def is_sealing() -> bool:
+    """Whether values are sealed when they are written: whether there is a master key."""
+    return bool(settings.ENCRYPTION_MASTER_KEYS)
+
+
+def master_keys() -> MasterKeys:
+    """The keys of ENCRYPTION_MASTER_KEYS; ImproperlyConfigured for what is none."""
+    return _read_master_keys(tuple(settings.ENCRYPTION_MASTER_KEYS))
+
+
+@lru_cache(maxsize=8)
+def _read_master_keys(texts: tuple[str, ...]) -> MasterKeys:
+    try:
+        return MasterKeys(texts)
+    except MasterKeysInvalidError as error:
+        raise ImproperlyConfigured(str(error)) from error
+
+
+def sealing_key(tenant_id: UUID) -> DataKey:
+    """The key that seals the tenant's values now; its first is made here."""
+    keys = _keys_with_first(tenant_id)
+    assert keys.current_id is not None  # made by us or by whoever was there before us
+    return keys.key(keys.current_id)
+
+
+def opening_key(tenant_id: UUID, key_id: UUID) -> DataKey:
+    """One of the tenant's keys. Raises `DataKeyUnavailableError`."""
+    keys = _keys_of(tenant_id)
+    if key_id not in keys.keys:
+        # Made by another process a moment ago, or wrapped anew by a master key that is here.
+        keys = _read_and_keep([tenant_id])[tenant_id]
+    return keys.key(key_id)
+
+
+def require_keys(tenant_id: UUID) -> None:
+    """Refuse a tenant whose values could not be sealed here: `DataKeyUnavailableError`."""
+    keys = _keys_of(tenant_id)
+    if keys.current_id is not None:
+        keys.key(keys.current_id)
+
+
+def digest_of(tenant_id: UUID, plain: bytes) -> bytes:
+    """A hash of a tenant's value as it may be stored: keyed while values are sealed, so that none can be guessed."""
+    if not is_sealing():
+        return plain
+    return hmac.digest(_keys_with_first(tenant_id).digest_secret(), plain, "sha256")
+
+
+def bring(tenant_ids: Iterable[UUID]) -> None:
+    """Have the keys of many tenants in memory, by one statement if any is missing. The scope must see them."""
+    missing = [tenant_id for tenant_id in set(tenant_ids) if _kept(tenant_id) is None]
+    if missing:
+        _read_and_keep(missing)
+
+
+def forget_keys() -> None:
+    """Let the next use read the keys again."""
+    with _guard:
+        _cache.clear()
+
+
+_cache: dict[UUID, tuple[float, TenantKeys]] = {}
+_guard = threading.Lock()
+
+
+def _keys_of(tenant_id: UUID) -> TenantKeys:
+    kept = _kept(tenant_id)
+    return _read_and_keep([tenant_id])[tenant_id] if kept is None else kept
+
+
+def _keys_with_first(tenant_id: UUID) -> TenantKeys:
+    keys = _keys_of(tenant_id)
+    if keys.current_id is not None:
+        return keys
+    with _scope_of(tenant_id):
+        _make_first(tenant_id)
+    return _read_and_keep([tenant_id])[tenant_id]
+
+
+def _kept(tenant_id: UUID) -> TenantKeys | None:
+    kept = _cache.get(tenant_id)
+    return None if kept is None or kept[0] <= time.monotonic() else kept[1]
+
+
+def _read_and_keep(tenant_ids: list[UUID]) -> dict[UUID, TenantKeys]:
+    until = time.monotonic() + KEPT_SECONDS
+    with _scope_of(tenant_ids[0]):
+        # A key of this very transaction may never be there for others: it is used, and not kept.
+        rows = list(
+            TenantDataKey.objects.filter(tenant_id__in=tenant_ids)
+            .order_by("pk")
+            .values_list("tenant_id", "pk", "wrapped", "master_key_id", "retired_at", "created_at", TransactionNow())
+        )
+    found: dict[UUID, list[Any]] = {tenant_id: [] for tenant_id in tenant_ids}
+    for row in rows:
+        found[row[0]].append(row)
+    read = {tenant_id: _unwrap(tenant_id, own) for tenant_id, own in found.items()}
+    with _guard:
+        for tenant_id, keys in read.items():
+            _cache.pop(tenant_id, None)
+            if all(created != now for *_, created, now in found[tenant_id]):
+                _cache[tenant_id] = (until, keys)
+        while len(_cache) > MOST_TENANTS:
+            del _cache[next(iter(_cache))]
+    return read
+
+
+def _unwrap(tenant_id: UUID, rows: list[Any]) -> TenantKeys:
+    masters, kept = master_keys(), _cache.get(tenant_id)
+    known = kept[1] if kept is not None else None
+    keys: dict[UUID, DataKey] = {}
+    faults: dict[UUID, str] = {}
+    digests: dict[UUID, bytes] = {}
+    oldest = rows[0][1] if rows else None
+    current = None
+    for _, key_id, wrapped, master_id, retired_at, _created, _now in rows:
+        if retired_at is None:
+            current = key_id
+        if known is not None and key_id in known.keys:
+            # Wrapped anew by a master key that this process has not got yet: the bytes are the same.
+            keys[key_id] = known.keys[key_id]
+            digests |= {key_id: known.digest_secrets[key_id]} if key_id in known.digest_secrets else {}
+            continue
+        try:
+            secret = masters.unwrap(bytes(wrapped), master_id=master_id, tenant_id=tenant_id, key_id=key_id)
+        except KeyError:
+            faults[key_id] = f"ENCRYPTION_MASTER_KEYS has no master key {master_id} here."
+        except SealBrokenError:
+            faults[key_id] = "What is stored of it was changed."
+        else:
+            keys[key_id] = DataKey.of(key_id, secret)
+            if key_id == oldest:
+                digests[key_id] = digest_key(secret)
+    return TenantKeys(tenant_id, keys, faults, current, oldest, digests)
+
+
+def _make_first(tenant_id: UUID) -> None:
+    """Two may do so at once: the second waits for the first, and makes none."""
+    TenantDataKey.objects.bulk_create([new_data_key(tenant_id)], ignore_conflicts=True)
+
+
+def new_data_key(tenant_id: UUID) -> TenantDataKey:
+    """A new key of a tenant, wrapped and not stored yet."""
+    masters, key_id = master_keys(), uuid7()
+    wrapped = masters.wrap(new_secret(), tenant_id=tenant_id, key_id=key_id)
+    return TenantDataKey(id=key_id, tenant_id=tenant_id, wrapped=wrapped, master_key_id=masters.current_id)
+
+
+@contextmanager
+def _scope_of(tenant_id: UUID) -> Iterator[None]:
+    """The scope of the moment if it sees the tenant's rows, else the tenant's own."""
+    try:
+        scope = current_scope()
+    except ContextElsewhereError:
+        scope = None
+    if scope is not None and (scope.is_all_tenants or scope.tenant_id == tenant_id):
+        yield
+        return
+    with tenant_context(tenant_id):
+        yield

@@ -1,0 +1,177 @@
+"""AES-256-GCM over data keys and values. Pure: it reads no setting and no table.
+
+A master key wraps data keys, a data key seals values. What a text was sealed for (whose, which table, row and field)
+is authenticated with it, so that it opens nowhere else. A nonce is 12 random bytes: fit for 2^32 values under one data
+key, and `rotate_encryption_keys --new-data-keys` begins another.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+KEY_BYTES: Final = 32
+_NONCE_BYTES: Final = 12
+_TAG_BYTES: Final = 16
+_VERSION: Final = "1"
+# A stored value is sealed, or quoted, if it is an object with this member and no other.
+MARK: Final = "$sealed"
+_QUOTED: Final = "plain"
+
+
+class SealBrokenError(ValueError):
+    """The text was not sealed with this key for this place, or it was changed since."""
+
+
+class MasterKeysInvalidError(ValueError):
+    """A master key is not 32 bytes in base64."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value belongs: it opens there and nowhere else."""
+
+    tenant_id: UUID
+    table: str
+    row_id: UUID
+    field: str
+
+    @property
+    def associated(self) -> bytes:
+        return f"{self.tenant_id}|{self.table}|{self.row_id}|{self.field}".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class DataKey:
+    """A tenant's key for values."""
+
+    id: UUID
+    cipher: AESGCM
+
+    @classmethod
+    def of(cls, key_id: UUID, secret: bytes) -> DataKey:
+        return cls(key_id, AESGCM(secret))
+
+
+class MasterKeys:
+    """The keys that wrap data keys, the present one first; others open what they have wrapped before."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        secrets = [_read_key(text) for text in texts]
+        self._ciphers: Mapping[str, AESGCM] = {master_id_of(secret): AESGCM(secret) for secret in secrets}
+        self.current_id: Final = master_id_of(secrets[0]) if secrets else ""
+
+    def __contains__(self, master_id: str) -> bool:
+        return master_id in self._ciphers
+
+    def wrap(self, secret: bytes, *, tenant_id: UUID, key_id: UUID) -> bytes:
+        """A data key as it may be stored, wrapped by the present master key."""
+        return _encrypt(self._ciphers[self.current_id], secret, _associated_of_key(tenant_id, key_id))
+
+    def unwrap(self, wrapped: bytes, *, master_id: str, tenant_id: UUID, key_id: UUID) -> bytes:
+        """The data key again. Raises KeyError without its master key, SealBrokenError if it is not what was stored."""
+        return _decrypt(self._ciphers[master_id], wrapped, _associated_of_key(tenant_id, key_id))
+
+
+def master_id_of(secret: bytes) -> str:
+    """The id of a master key: it follows from its bytes, so that two are never taken for one another."""
+    return hashlib.sha256(b"master key id\n" + secret).hexdigest()[:16]
+
+
+def new_secret() -> bytes:
+    """A new data key."""
+    return os.urandom(KEY_BYTES)
+
+
+def seal(value: Any, key: DataKey, place: Place) -> dict[str, str]:
+    """A JSON value as it is stored."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    sealed = base64.b64encode(_encrypt(key.cipher, text.encode(), place.associated)).decode()
+    return {MARK: f"{_VERSION}:{key.id.hex}:{sealed}"}
+
+
+def unseal(text: str, key: DataKey, place: Place) -> Any:
+    """The value that was sealed for the place. Raises SealBrokenError for any other text, key or place."""
+    try:
+        sealed = base64.b64decode(text.rpartition(":")[2], validate=True)
+    except binascii.Error as error:
+        raise SealBrokenError(SealBrokenError.__doc__) from error
+    return json.loads(_decrypt(key.cipher, sealed, place.associated))
+
+
+def key_id_of(text: str) -> UUID:
+    """The data key that a text was sealed with. Raises SealBrokenError for what is no sealed text."""
+    version, _, rest = text.partition(":")
+    name = rest.partition(":")[0]
+    if version != _VERSION or len(name) != 32:
+        raise SealBrokenError("The text has not the form of a sealed one.")
+    return _read_key_id(name)
+
+
+@lru_cache(maxsize=4_096)
+def _read_key_id(name: str) -> UUID:
+    try:
+        return UUID(hex=name)
+    except ValueError as error:
+        raise SealBrokenError("The text has not the form of a sealed one.") from error
+
+
+def quote(value: Any) -> Any:
+    """A plain value as it is stored: one that looks like a sealed one is told apart from those."""
+    return {MARK: {_QUOTED: value}} if type(value) is dict and len(value) == 1 and MARK in value else value
+
+
+def unquote(stored: Any) -> tuple[str | None, Any]:
+    """What is sealed, or else the plain value: one of the two is None."""
+    if type(stored) is not dict or len(stored) != 1 or MARK not in stored:
+        return None, stored
+    inner = stored[MARK]
+    if isinstance(inner, dict) and len(inner) == 1 and _QUOTED in inner:
+        return None, inner[_QUOTED]
+    # Whatever else stands there was not written as a plain value.
+    return str(inner), None
+
+
+def digest_key(secret: bytes) -> bytes:
+    """The key for hashes that belongs to a data key; from it nobody learns the data key."""
+    return hmac.digest(secret, b"digests of values", "sha256")
+
+
+def _associated_of_key(tenant_id: UUID, key_id: UUID) -> bytes:
+    return f"data key|{tenant_id}|{key_id}".encode()
+
+
+def _encrypt(cipher: AESGCM, plain: bytes, associated: bytes) -> bytes:
+    nonce = os.urandom(_NONCE_BYTES)
+    return nonce + cipher.encrypt(nonce, plain, associated)
+
+
+def _decrypt(cipher: AESGCM, sealed: bytes, associated: bytes) -> bytes:
+    if len(sealed) < _NONCE_BYTES + _TAG_BYTES:
+        raise SealBrokenError("The text is too short.")
+    try:
+        return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], associated)
+    except InvalidTag as error:
+        raise SealBrokenError(SealBrokenError.__doc__) from error
+
+
+def _read_key(text: str) -> bytes:
+    try:
+        secret = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MasterKeysInvalidError("A key of ENCRYPTION_MASTER_KEYS is not base64.") from error
+    if len(secret) != KEY_BYTES:
+        raise MasterKeysInvalidError(f"A key of ENCRYPTION_MASTER_KEYS has {len(secret)} bytes; it must have 32.")
+    return secret

@@ -1,0 +1,182 @@
+"""JSON columns whose values are sealed: by the row when it is written, opened when the row is asked for them.
+
+What a statement reads past the rows (`values_list`, raw SQL) is a `SealedValue`, which is no mapping and no text: it
+has to be opened for the row that it was read from, so that forgetting to is an error and never a leak.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, override
+from uuid import UUID
+
+from django.db import models
+from django.db.models.query_utils import DeferredAttribute
+
+from tenants.encryption.data_keys import DataKeyUnavailableError, bring, is_sealing, opening_key, sealing_key
+from tenants.encryption.envelope import Place, SealBrokenError, key_id_of, quote, seal, unquote, unseal
+from tenants.exceptions import DomainError
+
+logger = logging.getLogger(__name__)
+
+
+class SealedValueBrokenError(DomainError):
+    code = "sealed_value_broken"
+    category = "conflict"
+    title = "A stored value is not what was sealed for its place: it was changed, or belongs elsewhere."
+
+
+class UnsealedWriteError(RuntimeError):
+    """A value of a sealed column was about to be written without its row: save the row, or seal the value first."""
+
+
+class MovedValueError(RuntimeError):
+    """A sealed value was about to become a new row's, where it would not open."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealedValue:
+    """A value as it was read. `repr` shows nothing of it."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return "<sealed>"
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A value that is fit to be written as it is."""
+
+    value: Any
+
+
+class _Opening(DeferredAttribute):
+    """The attribute of a row: what was read sealed is opened when it is first asked for."""
+
+    field: SealedJSONField
+
+    def __get__(self, instance: Any, cls: Any = None) -> Any:
+        if instance is None:
+            return self
+        value = instance.__dict__.get(self.field.attname, _Opening)
+        if value is _Opening:
+            value = super().__get__(instance, cls)
+        if type(value) is not SealedValue:
+            return value
+        opened = self.field.open(value, tenant_id=instance.tenant_id, row_id=instance.pk)
+        instance.__dict__[self.field.attname] = opened
+        return opened
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        instance.__dict__[self.field.attname] = value
+
+
+class SealedJSONField(models.JSONField):
+    """A JSON column of a tenant's table. Its model has `tenant_id` and a UUID for primary key."""
+
+    descriptor_class = _Opening
+    # Of all such columns: what the command that seals old rows, and the test that no column is forgotten, go by.
+    all_fields: ClassVar[list[SealedJSONField]] = []
+
+    @override
+    def contribute_to_class(self, cls: type[models.Model], name: str, private_only: bool = False) -> None:
+        """Become a column of a model."""
+        super().contribute_to_class(cls, name, private_only)
+        if not cls._meta.abstract:
+            self.all_fields.append(self)
+
+    def deconstruct(self) -> Any:
+        """For migrations it is the column that it always was."""
+        name, _, arguments, keywords = super().deconstruct()
+        return name, "django.db.models.JSONField", arguments, keywords
+
+    def stored(self, value: Any, *, tenant_id: UUID, row_id: UUID) -> Any:
+        """The JSON that a statement may write for a row. What says nothing, None and {}, is not sealed."""
+        if not value or not is_sealing():
+            return quote(value)
+        return seal(value, sealing_key(tenant_id), self._place(tenant_id, row_id))
+
+    def opened(self, stored: Any, *, tenant_id: UUID, row_id: UUID) -> Any:
+        """The value from the JSON that a statement has read for a row."""
+        text, plain = unquote(stored)
+        return plain if text is None else self.open(SealedValue(text), tenant_id=tenant_id, row_id=row_id)
+
+    def open(self, value: Any, *, tenant_id: UUID, row_id: UUID) -> Any:
+        """The value from what `values_list` gave for a row.
+
+        Raises `DataKeyUnavailableError` and `SealedValueBrokenError`.
+        """
+        if type(value) is not SealedValue:
+            return value
+        try:
+            key = opening_key(tenant_id, key_id_of(value.text))
+            return unseal(value.text, key, self._place(tenant_id, row_id))
+        except SealBrokenError as error:
+            raise SealedValueBrokenError(f"{self.model._meta.label} {row_id}, {self.name}: {error}") from error
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        """A plain value, or one that is still sealed."""
+        text, plain = unquote(super().from_db_value(value, expression, connection))
+        return plain if text is None else SealedValue(text)
+
+    @override
+    def pre_save(self, model_instance: Any, add: bool) -> Any:
+        """Seal the row's value for the row."""
+        value = model_instance.__dict__[self.attname]
+        if hasattr(value, "resolve_expression"):
+            return value
+        if type(value) is SealedValue:
+            if add:
+                raise MovedValueError(MovedValueError.__doc__)
+            return _Stored({"$sealed": value.text})
+        return _Stored(self.stored(value, tenant_id=model_instance.tenant_id, row_id=model_instance.pk))
+
+    def get_db_prep_save(self, value: Any, connection: Any) -> Any:
+        """The value for the statement; only a row's own comes sealed."""
+        if isinstance(value, _Stored):
+            return super().get_db_prep_save(value.value, connection)
+        if hasattr(value, "resolve_expression") or not value:
+            return super().get_db_prep_save(value, connection)
+        if is_sealing():
+            raise UnsealedWriteError(UnsealedWriteError.__doc__)
+        return super().get_db_prep_save(quote(value), connection)
+
+    def _place(self, tenant_id: UUID, row_id: UUID) -> Place:
+        return Place(tenant_id, self.model._meta.db_table, row_id, self.name)
+
+
+def sealed_field(model: type[models.Model], name: str) -> SealedJSONField:
+    """The column, for services that write or read it past its rows."""
+    field = model._meta.get_field(name)
+    assert isinstance(field, SealedJSONField)
+    return field
+
+
+def open_rows(
+    model: type[models.Model], name: str, rows: Iterable[tuple[UUID, UUID, Any]]
+) -> Iterator[tuple[UUID, Any]]:
+    """Ids and opened values from `values_list("pk", "tenant_id", name)`; all tenants' keys by one statement."""
+    field = sealed_field(model, name)
+    for row_id, tenant_id, value in _with_keys(rows):
+        yield row_id, field.open(value, tenant_id=tenant_id, row_id=row_id)
+
+
+def open_readable_rows(
+    model: type[models.Model], name: str, rows: Iterable[tuple[UUID, UUID, Any]]
+) -> Iterator[tuple[UUID, Any]]:
+    """The same without the rows that cannot be opened, which are logged."""
+    field = sealed_field(model, name)
+    for row_id, tenant_id, value in _with_keys(rows):
+        try:
+            yield row_id, field.open(value, tenant_id=tenant_id, row_id=row_id)
+        except (DataKeyUnavailableError, SealedValueBrokenError):
+            logger.exception("sealed_value.unreadable", extra={"row": str(row_id), "column": str(field)})
+
+
+def _with_keys(rows: Iterable[tuple[UUID, UUID, Any]]) -> list[tuple[UUID, UUID, Any]]:
+    read = list(rows)
+    bring({tenant_id for _, tenant_id, value in read if type(value) is SealedValue})
+    return read

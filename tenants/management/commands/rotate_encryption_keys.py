@@ -1,0 +1,58 @@
+"""Wrap the data keys of all tenants by the present master key, or begin new ones."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from tenants.context import acting_as, command_actor
+from tenants.exceptions import DomainError
+from tenants.models import Tenant
+from tenants.selectors.tenants import find_tenant
+from tenants.services.data_keys import FIRST, replace_keys, require_master_key, rewrap_keys
+
+
+class Command(BaseCommand):
+    help = (
+        "Wrap every data key by the first key of ENCRYPTION_MASTER_KEYS; no value is rewritten, and it may be repeated."
+        " Afterwards the former master key is needed no more. With --new-data-keys also let new data keys seal what is"
+        " written from now on."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--new-data-keys", action="store_true", help="begin a new data key for each tenant")
+        parser.add_argument("--tenant", help="with --new-data-keys: of this tenant alone")
+        parser.add_argument("--json", action="store_true", help="print the facts as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["tenant"] and not options["new_data_keys"]:
+            raise CommandError("--tenant belongs to --new-data-keys: a master key is changed for all tenants.")
+        try:
+            require_master_key()
+            tenant = find_tenant(slug=options["tenant"]) if options["tenant"] else None
+            with acting_as(command_actor("rotate_encryption_keys")):
+                facts = {"rewrapped": _rewrap(), "replaced": _replace(tenant) if options["new_data_keys"] else 0}
+        except DomainError as refusal:
+            raise CommandError(f"{refusal.code}: {refusal.detail}") from refusal
+        if options["json"]:
+            self.stdout.write(json.dumps(facts))
+        else:
+            self.stdout.write(f"{facts['rewrapped']:,} data keys were wrapped anew, {facts['replaced']:,} replaced.")
+
+
+def _rewrap() -> int:
+    page, total = rewrap_keys(), 0
+    while page.last is not None:
+        total += page.changed
+        page = rewrap_keys(after=page.last)
+    return total
+
+
+def _replace(tenant: Tenant | None) -> int:
+    after, total = FIRST, 0
+    while (page := replace_keys(after=after, tenant=tenant)).last is not None:
+        after, total = page.last, total + page.changed
+    return total

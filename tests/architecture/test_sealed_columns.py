@@ -1,0 +1,144 @@
+"""No column with what tenants hand over is forgotten, and none is read or written past the one place that seals it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.apps import apps
+from django.db.models import JSONField
+
+from jobsplatform.settings.env import BASE_DIR
+from tenants.encryption.fields import SealedJSONField
+
+SEALED = {
+    "scheduling.Job.payload",
+    "scheduling.Job.checkpoint",
+    "scheduling.Job.result",
+    "scheduling.Schedule.payload",
+}
+# A new JSON column belongs into one of the two; here, with why it is stored as it is.
+PLAIN = {
+    "scheduling.BacklogMove.cursor": "ids",
+    "scheduling.Batch.on_completion": "the fold looks into it; docs/encryption.md names it",
+    "scheduling.CFSPlanVersion.after": "the platform's configuration",
+    "scheduling.CFSPlanVersion.before": "the platform's configuration",
+    "scheduling.CFSPlanVersion.content": "the platform's configuration",
+    "scheduling.Circuit.tenants": "counts",
+    "scheduling.JobEvent.data": "what happened, never what with",
+    "scheduling.JobLog.fields": "docs/encryption.md names it",
+    "scheduling.RoutingRule.condition": "the platform's configuration",
+    "scheduling.UpkeepRun.counts": "counts",
+    "scheduling.UpkeepRun.cursor": "ids",
+    "scheduling.UpkeepRun.findings": "words of the platform",
+    "scheduling.Worker.queues": "the platform's configuration",
+    "tenants.AuditLogEntry.after": "masked before it is written, and hashed as it stands",
+    "tenants.AuditLogEntry.before": "masked before it is written, and hashed as it stands",
+    "tenants.AuditVerification.findings": "words of the platform",
+    "tenants.Plan.retry_rules": "the platform's configuration",
+    "tenants.PlanVersion.after": "the platform's configuration",
+    "tenants.PlanVersion.before": "the platform's configuration",
+    "tenants.PlanVersion.content": "the platform's configuration",
+    "tenants.TenantErasure.after": "counts",
+    "tenants.TenantErasure.before": "counts",
+    "tenants.TenantErasure.proof": "counts; it outlives its tenant's keys",
+    "tenants.TenantErasure.removed": "counts",
+    "tenants.TenantSettings.stored": "settings; secrets are not among them",
+}
+# Plug-ins' own tables: docs/encryption.md says that they are not sealed.
+OF_PLUGINS = frozenset({"rag_pipeline", "retrieval", "workflow_execution", "workflow_storage", "files", "webhooks"})
+COLUMNS = ("payload", "checkpoint", "result")
+# Modules that speak of the columns in SQL, or read them past the rows; each opens and seals them by the field.
+BESIDE_ROWS = {
+    "scheduling/services/backlog.py",
+    "scheduling/services/checkpoints.py",
+    "scheduling/services/dead_letters.py",
+    "scheduling/services/execution.py",
+    "scheduling/services/kept_results.py",
+    "scheduling/services/settlement_sql.py",
+}
+_COLUMN = "|".join(COLUMNS)
+_IN_SQL = re.compile(rf"\bscheduling_(?:job|schedule)\b(?!_)[\s\S]*\b(?:\w\.)?(?:{_COLUMN})\b(?!_)")
+_PAST_ROWS = frozenset({"values", "values_list", "update", "annotate", "aggregate"})
+
+
+def json_columns() -> dict[str, type[JSONField]]:
+    """All JSON columns of the platform's own models."""
+    return {
+        f"{model._meta.app_label}.{model.__name__}.{field.name}": type(field)
+        for model in apps.get_models()
+        if model.__module__.startswith(("scheduling.", "tenants.")) and model._meta.app_label not in OF_PLUGINS
+        for field in model._meta.local_fields
+        if isinstance(field, JSONField)
+    }
+
+
+def test_every_json_column_is_sealed_or_said_to_be_plain() -> None:
+    columns = json_columns()
+    assert {name for name, kind in columns.items() if issubclass(kind, SealedJSONField)} == SEALED
+    assert set(columns) - SEALED == set(PLAIN)
+
+
+def speakers() -> Iterator[str]:
+    """The modules of the product that reach the columns without a row."""
+    for package in ("jobsplatform", "scheduling", "tenants"):
+        for path in (BASE_DIR / package).rglob("*.py"):
+            if "migrations" not in path.parts and reaches_past_rows(path.read_text()):
+                yield str(path.relative_to(BASE_DIR))
+
+
+def reaches_past_rows(source: str) -> bool:
+    return any(_is_sql(node) or _is_query(node) for node in ast.walk(ast.parse(source)))
+
+
+def _is_sql(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str) and bool(_IN_SQL.search(node.value))
+
+
+def _is_query(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or node.func.attr not in _PAST_ROWS:
+        return False
+    named = {part.value for part in node.args if isinstance(part, ast.Constant)}
+    said = {str(name).split("__")[0].removeprefix("job__") for name in named | {word.arg for word in node.keywords}}
+    return bool(said & set(COLUMNS))
+
+
+def test_only_these_reach_the_columns_past_their_rows() -> None:
+    assert set(speakers()) == BESIDE_ROWS
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'Job.objects.values_list("payload", flat=True)',
+        'Job.objects.filter(pk=1).update(result={"a": 1})',
+        'SQL = "SELECT 1 FROM scheduling_job j WHERE j.result IS NULL"',
+        'SQL = "UPDATE scheduling_job SET checkpoint = %s"',
+    ],
+)
+def test_one_that_does_would_be_found(line: str) -> None:
+    assert reaches_past_rows(line)
+
+
+@pytest.mark.parametrize(
+    "line", ['SQL = "SELECT payload_bytes FROM scheduling_job_ready"', "job.payload", "x.update(a=1)"]
+)
+def test_one_that_does_not_is_left_alone(line: str) -> None:
+    assert not reaches_past_rows(line)
+
+
+def test_sealing_names_no_database_beside_the_two_places() -> None:
+    """Values are sealed by the field and by `stored`; nobody else takes a key for one."""
+    users = {
+        str(path.relative_to(BASE_DIR))
+        for package in ("jobsplatform", "scheduling", "tenants")
+        for path in Path(BASE_DIR / package).rglob("*.py")
+        if re.search(r"\b(?:sealing_key|opening_key)\b", path.read_text())
+    }
+    assert users == {
+        "tenants/encryption/data_keys.py",
+        "tenants/encryption/fields.py",
+    }
