@@ -228,6 +228,22 @@ class BackfillInvalidError(DomainError):
         return cls(f"{field}: {detail}", errors=[{"field": field, "code": cls.code, "detail": detail}])
 
 
+class SavedViewNotFoundError(DomainError):
+    code, category, title = "not_found", "not_found", "There is no such view"
+
+
+class SavedViewInvalidError(DomainError):
+    code, category, title = "saved_view_invalid", "invalid", "The view cannot be saved"
+
+
+class SavedViewNameTakenError(DomainError):
+    code, category, title = "name_taken", "conflict", "There is a view of this name"
+
+
+class SavedViewLimitError(DomainError):
+    code, category, title = "saved_view_limit", "invalid", "There are too many views"
+
+
 class BrokerUnavailableError(Exception):
     """The broker did not take a message; the claim behind it is undone."""
 

@@ -241,6 +241,9 @@ POST retrieval/document/reindex/           dataset.reindexed     retrieval.datas
 POST retrieval/document/upload/            documents.uploaded    retrieval.dataset
 POST scheduling/bulkoperation/start/       bulk_operation.started scheduling.bulkoperation
 POST scheduling/deadletter/requeue/        job.retried           scheduling.job
+POST scheduling/job/views/                 saved_view.created    scheduling.savedview
+POST scheduling/job/views/{view}/rename/   saved_view.renamed    scheduling.savedview
+POST scheduling/job/views/{view}/forget/   saved_view.deleted    scheduling.savedview
 POST workflow_execution/workflow/{workflow}/run/ job.submitted   scheduling.job
 POST scheduling/deadletter/{letter}/requeue-edited/ job.retried  scheduling.job
 POST scheduling/schedule/{schedule}/backfill/ schedule.backfilled scheduling.schedule
@@ -318,6 +321,8 @@ ELSEWHERE: dict[str, str | None] = {
     # Of all tenants at once.
     "POST tenants/auditlogentry/export/": None,
     "POST tenants/auditlogentry/verify/": None,
+    # Saved by somebody who sees the jobs of all tenants.
+    "POST scheduling/job/views/": None,
 }
 
 # What changes nothing that anybody would ask about, each with its reason: addresses of the table of access (or routes

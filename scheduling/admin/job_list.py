@@ -14,11 +14,12 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from scheduling.admin.saved_views import SavedViewPages
 from scheduling.dashboards.job_list import facet_context, frame_context, news_context
 from scheduling.filters import FIELDS, FilterSyntaxError, JobFilter, parse
 from scheduling.filters.terms import write_value
 from scheduling.models import Job
-from tenants.admin.keyset import AFTER, BEFORE, LOOK_LIMIT, KeysetAdmin, KeysetChangeList, parse_uuid
+from tenants.admin.keyset import AFTER, BEFORE, LOOK_LIMIT, KeysetChangeList, parse_uuid
 from tenants.live import answer_part
 from tenants.permissions import Permission
 
@@ -51,7 +52,7 @@ class JobChangeList(KeysetChangeList):
             }
 
 
-class JobListPages(KeysetAdmin):
+class JobListPages(SavedViewPages):
     """What the admin of jobs takes from here: how the list is narrowed, and the parts that come after it."""
 
     change_list_template = "scheduling/dashboards/job_list.html"
@@ -88,8 +89,8 @@ class JobListPages(KeysetAdmin):
         return asked.apply(queryset, now=timezone.now()), False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        request.GET = folded(request.GET)
-        frame = frame_context(request.GET.get(QUERY, ""), asked_of(request))
+        request.GET = folded(request.GET)  # type: ignore[assignment] # read alone from here on
+        frame = frame_context(request.GET.get(QUERY, ""), asked_of(request)) | self.views_context(request)
         shown = {**(extra_context or {}), "title": _("Jobs"), **frame}
         shown["is_newest_page"] = not (request.GET.get(BEFORE) or request.GET.get(AFTER))
         if self.has_view_permission(request) and (job_id := parse_uuid(request.GET.get(PEEK, ""))):

@@ -66,8 +66,12 @@ def news_context(asked: JobFilter, since: UUID | None, now: datetime) -> dict[st
 
 def address_of(job_filter: JobFilter) -> str:
     """The list under a filter: the URL holds all of the view."""
-    query = urlencode({"q": job_filter.text}) if job_filter.terms else ""
-    return _with_query(reverse("admin:scheduling_job_changelist"), query)
+    return address_of_text(job_filter.text)
+
+
+def address_of_text(text: str) -> str:
+    """The list under a filter that is text already, readable or not."""
+    return _with_query(reverse("admin:scheduling_job_changelist"), urlencode({"q": text}) if text else "")
 
 
 def _with_query(address: str, query: str) -> str:
@@ -79,8 +83,7 @@ def _mended_address(text: str, fault: FilterSyntaxError) -> str | None:
     if fault.suggestion is None:
         return None
     end = fault.position + len(fault.word)
-    mended = text[: fault.position] + fault.suggestion + text[end:]
-    return _with_query(reverse("admin:scheduling_job_changelist"), urlencode({"q": mended}))
+    return address_of_text(text[: fault.position] + fault.suggestion + text[end:])
 
 
 def _facets(asked: JobFilter, counted: Mapping[str, Facet]) -> list[dict[str, object]]:

@@ -146,7 +146,7 @@ class _Reader:
 
     def _quoted(self) -> str:
         start = self.position
-        at, characters = start + 1, []
+        at, characters = start + 1, list[str]()
         while at < len(self.text):
             character = self.text[at]
             if character == '"':

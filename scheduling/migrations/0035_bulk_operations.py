@@ -11,7 +11,7 @@ from tenants.rls import EnableRowSecurity
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("scheduling", "0032_gauges"),
+        ("scheduling", "0033_saved_views"),
         ("tenants", "0014_audit_verifications"),
     ]
 

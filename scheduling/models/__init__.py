@@ -27,6 +27,7 @@ from scheduling.models.jobs import (
 )
 from scheduling.models.kept_results import KeptResult
 from scheduling.models.rollups import KindHour, QueueMinute, RollupClock, ShareMinute, Tally, TenantMinute
+from scheduling.models.saved_views import SavedView
 from scheduling.models.schedules import Schedule, ScheduleFire
 from scheduling.models.topology import (
     Drain,
@@ -86,6 +87,7 @@ __all__ = [
     "RollupClock",
     "RoutingRule",
     "RoutingTarget",
+    "SavedView",
     "Schedule",
     "ScheduleFire",
     "SchedulingEntity",

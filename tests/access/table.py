@@ -353,6 +353,9 @@ POST   scheduling/bulkoperation/start/       jobs.bulk         {"run": "1", "fil
 GET    scheduling/bulkoperation/{bulk}/part/ jobs.view
 GET    scheduling/job/facets/                jobs.view
 GET    scheduling/job/news/                  jobs.view
+POST   scheduling/job/views/                 jobs.submit       {"name": "mine", "q": "state:discarded"}   302
+POST   scheduling/job/views/{view}/rename/   jobs.submit       {"name": "theirs"}                         302
+POST   scheduling/job/views/{view}/forget/   jobs.submit                                                  302
 GET    scheduling/deadletter/groups/         jobs.view
 GET    scheduling/deadletter/requeue/        jobs.retry
 POST   scheduling/deadletter/requeue/        jobs.retry        {"run": "1"}

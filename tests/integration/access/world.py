@@ -29,6 +29,7 @@ from scheduling.processors.workflow_storage.backends import get_records
 from scheduling.processors.workflow_storage.models import NodeRun
 from scheduling.processors.workflow_storage.records import NodeRecord, RunRecord, RunState
 from scheduling.services.bulk.starting import start_bulk_operation
+from scheduling.services.saved_views import save_view
 from scheduling.services.schedules.definitions import create_schedule
 from tenants.context import all_tenants, tenant_context
 from tenants.ids import uuid7
@@ -116,6 +117,8 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         status=200,
     )
     schedule = create_schedule(tenant=tenant, values={"name": "nightly", "kind": "noop", "cron": "30 2 * * *"})
+    with tenant_context(tenant):
+        view = save_view(owner=member, name="dead", text="state:discarded", is_shared=True)
     with all_tenants():
         entry = AuditLogEntry.objects.filter(tenant=tenant).first()
         membership = Membership.objects.get(tenant=tenant, user=member)
@@ -144,6 +147,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "bulk": _start_bulk(tenant).pk,
         "verification": request_verification(tenant=tenant).verification.pk,
         "schedule": schedule.pk,
+        "view": view.pk,
         "webhook": webhook.pk,
         "user": member.pk,
         "tenant": tenant.pk,

@@ -556,6 +556,15 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
     "POST scheduling/deadletter/requeue/": lambda world: _post(
         world, "scheduling/deadletter/requeue/", {"run": "1", "tenant": "acme", "reason": "x"}
     ),
+    "POST scheduling/job/views/": lambda world: _post(
+        world, "scheduling/job/views/", {"name": "mine", "q": "state:discarded"}
+    ),
+    "POST scheduling/job/views/{view}/rename/": lambda world: _post(
+        world, f"scheduling/job/views/{world.own['view']}/rename/", {"name": "theirs"}
+    ),
+    "POST scheduling/job/views/{view}/forget/": lambda world: _post(
+        world, f"scheduling/job/views/{world.own['view']}/forget/", {}
+    ),
     "POST scheduling/deadletter/{letter}/requeue-edited/": lambda world: _post(
         world, f"scheduling/deadletter/{world.own['letter']}/requeue-edited/", {"payload": "{}", "reason": "x"}
     ),

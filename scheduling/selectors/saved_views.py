@@ -1,0 +1,35 @@
+"""Reads of named filters: one's own, and those that others share in the same scope."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db.models import Q, QuerySet
+
+from scheduling.exceptions import SavedViewNotFoundError
+from scheduling.models import SavedView
+from tenants.context import require_scope
+
+# More than a person reads through; the services let nobody have more of their own.
+SHOWN_VIEWS = 100
+
+
+def list_views(user: AbstractBaseUser) -> list[SavedView]:
+    """What a user may choose from here: with all tenants in sight, the platform's own."""
+    views = _visible(user)
+    if require_scope().is_all_tenants:
+        views = views.filter(tenant=None)
+    return list(views.order_by("name", "id")[:SHOWN_VIEWS])
+
+
+def get_view(view_id: UUID, user: AbstractBaseUser) -> SavedView:
+    """A view that the user may see; `SavedViewNotFoundError` for others' own as for none."""
+    view = _visible(user).filter(pk=view_id).first()
+    if view is None:
+        raise SavedViewNotFoundError
+    return view
+
+
+def _visible(user: AbstractBaseUser) -> QuerySet[SavedView]:
+    return SavedView.objects.filter(Q(owner_id=user.pk) | Q(is_shared=True))

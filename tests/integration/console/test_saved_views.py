@@ -1,0 +1,154 @@
+"""Named filters: whose they are, who sees them, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from scheduling.models import SavedView
+from scheduling.services.saved_views import save_view
+from tenants.context import all_tenants, tenant_context
+from tenants.models import AuditLogEntry, Role, Tenant
+from tenants.services.memberships import add_member
+
+pytestmark = pytest.mark.django_db
+
+Console = Callable[[User], Client]
+
+
+@pytest.fixture
+def colleague(acme: Tenant) -> User:
+    """Another who acts for acme."""
+    user = User.objects.create_user("carla")
+    add_member(tenant=acme, user=user, role=Role.DEVELOPER)
+    return user
+
+
+def post(client: Client, route: str, *args: object, **data: Any) -> Any:
+    return client.post(reverse(f"admin:scheduling_job_view_{route}_act", args=args), data)
+
+
+def names(client: Client) -> set[str]:
+    """The views that the Jobs page offers."""
+    page = client.get(reverse("admin:scheduling_job_changelist"))
+    return {item["view"].name for item in page.context["saved_views"]}
+
+
+def save(client: Client, name: str, **data: Any) -> UUID:
+    """Save one that must be taken."""
+    answer = post(client, "save", name=name, **{"q": "state:discarded", **data})
+    assert answer.status_code == 302
+    with all_tenants():
+        return SavedView.objects.get(name=name).pk
+
+
+def test_a_view_is_saved_shown_and_audited(console: Console, acme: Tenant, acme_user: User) -> None:
+    client = console(acme_user)
+    answer = post(client, "save", name="  Dead   ones ", q="state:DISCARDED  age:>60m")
+    assert answer.url == reverse("admin:scheduling_job_changelist") + "?q=state%3ADISCARDED++age%3A%3E60m"
+    assert names(client) == {"Dead ones"}
+    with tenant_context(acme):
+        view = SavedView.objects.get()
+        entry = AuditLogEntry.objects.get(action="saved_view.created")
+    assert (view.owner_id, view.tenant_id, view.query) == (acme_user.pk, acme.pk, "state:discarded age:>1h")
+    assert entry.after == {"name": "Dead ones", "query": "state:discarded age:>1h", "is_shared": False}
+
+
+def test_own_views_are_seen_by_their_owner_alone_and_shared_ones_within_the_tenant(
+    console: Console, acme_user: User, colleague: User, globex_user: User, staff: User
+) -> None:
+    client = console(acme_user)
+    own = save(client, "own")
+    save(client, "shared", is_shared="1")
+    assert names(client) == {"own", "shared"}
+    assert names(console(colleague)) == {"shared"}
+    assert post(console(colleague), "forget", own).status_code == 404
+    assert names(console(globex_user)) == set()
+    # The platform's people have views of their own, which no tenant sees.
+    save(console(staff), "everywhere", is_shared="1")
+    assert names(console(staff)) == {"everywhere"}
+    assert names(console(acme_user)) == {"own", "shared"}
+
+
+def test_a_view_of_another_tenant_is_not_there(
+    console: Console, globex: Tenant, globex_user: User, acme_user: User
+) -> None:
+    with tenant_context(globex):
+        theirs = save_view(owner=globex_user, name="theirs", text="kind:noop", is_shared=True)
+    client = console(acme_user)
+    assert post(client, "rename", theirs.pk, name="mine").status_code == 404
+    assert post(client, "forget", theirs.pk).status_code == 404
+    with all_tenants():
+        assert SavedView.objects.get().name == "theirs"
+
+
+def test_a_view_is_renamed_and_forgotten(console: Console, acme: Tenant, acme_user: User, colleague: User) -> None:
+    view = save(console(acme_user), "first", is_shared="1")
+    post(console(colleague), "rename", view, name="second")
+    assert names(console(acme_user)) == {"second"}
+    post(console(colleague), "forget", view)
+    assert names(console(acme_user)) == set()
+    with tenant_context(acme):
+        acts = AuditLogEntry.objects.filter(target_id=str(view)).order_by("id").values_list("action", "actor_label")
+        assert list(acts) == [
+            ("saved_view.created", acme_user.username),
+            ("saved_view.renamed", "carla"),
+            ("saved_view.deleted", "carla"),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("", "kind:noop", "A name has 1 to 60"),
+        ("x" * 61, "kind:noop", "A name has 1 to 60"),
+        ("a\u200bb", "kind:noop", "A name has 1 to 60"),
+        ("x", "", "The filter is empty"),
+        ("x", "stat:discarded", "Did you mean “state”"),
+        ("taken", "kind:noop", "There is a view"),
+    ],
+)
+def test_what_cannot_be_saved_is_said(console: Console, acme_user: User, name: str, text: str, words: str) -> None:
+    client = console(acme_user)
+    save(client, "taken")
+    answer = client.post(reverse("admin:scheduling_job_view_save_act"), {"name": name, "q": text}, follow=True)
+    assert answer.status_code == 200
+    assert [words in str(message) for message in answer.context["messages"]] == [False, True]
+    assert names(client) == {"taken"}
+
+
+def test_nobody_has_views_without_end(console: Console, acme_user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scheduling.services.saved_views.MAX_VIEWS", 1)
+    client = console(acme_user)
+    save(client, "first")
+    post(client, "save", name="second", q="kind:noop")
+    assert names(client) == {"first"}
+
+
+def test_whoever_only_looks_saves_nothing(console: Console, acme: Tenant) -> None:
+    viewer = User.objects.create_user("vera")
+    add_member(tenant=acme, user=viewer, role=Role.VIEWER)
+    client = console(viewer)
+    assert post(client, "save", name="x", q="kind:noop").status_code == 403
+    assert (
+        "Save this filter"
+        not in client.get(reverse("admin:scheduling_job_changelist"), {"q": "kind:noop"}).content.decode()
+    )
+
+
+def test_looking_at_an_act_does_nothing(console: Console, acme_user: User) -> None:
+    client = console(acme_user)
+    view = save(client, "kept")
+    for url in (
+        reverse("admin:scheduling_job_view_save_act"),
+        reverse("admin:scheduling_job_view_rename_act", args=[view]),
+        reverse("admin:scheduling_job_view_forget_act", args=[view]),
+    ):
+        assert client.get(url).status_code == 405
+    assert names(client) == {"kept"}
