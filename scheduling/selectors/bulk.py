@@ -42,7 +42,7 @@ class FrozenJobs:
         bounded = jobs.filter(id__lte=self.newest_id, created_at__lte=self.frozen_at)
         return self.job_filter.apply(bounded, now=self.frozen_at)
 
-    def next_chunk(self, states: Collection[JobState], *, after: UUID | None, limit: int = CHUNK_ROWS) -> Chunk:
+    def next_chunk(self, states: Collection[JobState], *, after: UUID | None, limit: int) -> Chunk:
         """The next that are in ``states``, oldest first, and by state how many others were passed on the way."""
         end = self._window_end(after)
         found = self._between(after, end).filter(state__in=sorted(states)).order_by("id")

@@ -18,7 +18,7 @@ from django.db.models.functions import Now
 
 from scheduling.filters import parse
 from scheduling.models import BulkFormer, BulkOperation, Job
-from scheduling.selectors.bulk import FrozenJobs
+from scheduling.selectors.bulk import CHUNK_ROWS, FrozenJobs
 from scheduling.services.bulk.acts import Act, Done, read_act
 from scheduling.services.bulk.ending import actor_of, end_operation
 from tenants.clock import read_clock, read_moment
@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 # A process that stands still in a turn is cut off after it, and another takes the turn.
 TURN_IDLE_TIMEOUT_MS = 15_000
+# Of the first turn: somebody waits for a sign that it goes on.
+FIRST_ROWS = 100
 # Turns in a row that may fail before nobody tries again.
 MAX_FAILURES = 5
 CHANGED_MEANWHILE = "changed_meanwhile"
@@ -101,7 +103,8 @@ def _go_on(operation: BulkOperation) -> None:
 def _act_on_next(operation: BulkOperation, act: Act) -> bool:
     """The next jobs of the filter; whether nothing is left behind them."""
     jobs = FrozenJobs(parse(operation.filter), operation.frozen_at, operation.newest_id)
-    chunk = jobs.next_chunk(act.states, after=operation.cursor)
+    limit = CHUNK_ROWS if operation.cursor else FIRST_ROWS
+    chunk = jobs.next_chunk(act.states, after=operation.cursor, limit=limit)
     done = act.act(chunk.job_ids, reason=operation.reason) if chunk.job_ids else Done()
     if done.put_off:
         acted_on = chunk.job_ids[: -len(done.put_off)]

@@ -39,7 +39,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three jobs a turn, seven looked at."""
-    monkeypatch.setattr(reads.FrozenJobs.next_chunk, "__kwdefaults__", {"after": None, "limit": 3})
+    monkeypatch.setattr(running, "FIRST_ROWS", 3)
+    monkeypatch.setattr(running, "CHUNK_ROWS", 3)
     monkeypatch.setattr(reads, "WINDOW_ROWS", 7)
 
 
