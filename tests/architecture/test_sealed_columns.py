@@ -24,6 +24,9 @@ SEALED = {
 PLAIN = {
     "scheduling.BacklogMove.cursor": "ids",
     "scheduling.Batch.on_completion": "the fold looks into it; docs/encryption.md names it",
+    "scheduling.BulkOperation.changed_by_tenant": "counts",
+    "scheduling.BulkOperation.ineligible": "counts",
+    "scheduling.BulkOperation.parameters": "a queue, or a priority",
     "scheduling.CFSPlanVersion.after": "the platform's configuration",
     "scheduling.CFSPlanVersion.before": "the platform's configuration",
     "scheduling.CFSPlanVersion.content": "the platform's configuration",
@@ -54,6 +57,7 @@ COLUMNS = ("payload", "checkpoint", "result")
 # Modules that speak of the columns in SQL, or read them past the rows; each opens and seals them by the field.
 BESIDE_ROWS = {
     "scheduling/services/backlog.py",
+    "scheduling/services/bulk/acts.py",
     "scheduling/services/checkpoints.py",
     "scheduling/services/dead_letters.py",
     "scheduling/services/execution.py",

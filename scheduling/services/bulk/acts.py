@@ -23,6 +23,7 @@ from scheduling.services.verdicts import Failure
 from scheduling.services.waiting import look_again, take_out
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import current_actor
+from tenants.encryption.fields import open_readable_rows
 from tenants.exceptions import DomainError, FieldInvalidError
 from tenants.permissions import Permission
 from tenants.services.audit import part_of_act
@@ -197,11 +198,14 @@ class MoveQueue:
 
     def _allowed(self, job_ids: Sequence[UUID]) -> set[UUID]:
         """Those that their tenant might have sent there itself."""
-        rows = Job.objects.filter(pk__in=job_ids).values_list("pk", "kind", "payload", "tenant__plan__tier_id")
+        jobs = Job.objects.filter(pk__in=job_ids)
+        about = {job_id: rest for job_id, *rest in jobs.values_list("pk", "kind", "tenant__plan__tier_id")}
         routes = Routes.load_all()
+        # A job whose payload cannot be opened here stays where it is.
         return {
             job_id
-            for job_id, kind, payload, tier_id in rows
+            for job_id, payload in open_readable_rows(Job, "payload", jobs.values_list("pk", "tenant_id", "payload"))
+            for kind, tier_id in [about[job_id]]
             if tier_id in routes and self.queue.name in routes[tier_id].choices(kind, payload)
         }
 

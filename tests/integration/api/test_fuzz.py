@@ -46,7 +46,8 @@ OPERATIONS = sorted(
     {
         (method, routes.readable(route, API_PREFIX).removeprefix(API_PREFIX), right)
         for method, route, right in routes.api_routes()
-        if right != "anyone"
+        # Streams are kept open by a server of their own, and refused here.
+        if right != "anyone" and not route.rstrip("$").endswith("stream/")
     }
 )
 BOUNDED = settings(

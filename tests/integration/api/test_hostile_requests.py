@@ -157,7 +157,11 @@ def test_a_list_refuses_what_it_cannot_be_asked(world: World) -> None:  # noqa: 
 
 def test_no_query_is_a_fault_of_ours(world: World) -> None:  # noqa: F811
     answers = {
-        f"{query[:20]}: {line.path}": send(world, line, query=f"?{query}") for query in ODD_QUERIES for line in READS
+        f"{query[:20]}: {line.path}": send(world, line, query=f"?{query}")
+        for query in ODD_QUERIES
+        for line in READS
+        # Kept open by a server of their own, and refused here.
+        if not line.path.endswith("stream/")
     }
     assert {name: answer.status_code for name, answer in answers.items() if answer.status_code >= 500} == {}
 

@@ -601,6 +601,8 @@ CONSOLE_READS = (
     "autocomplete/",
     "r/1/1/",
     "scheduling/job/{job}/body/",
+    "scheduling/job/{job}/stream/",
+    "overview/stream/",
     "scheduling/bulkoperation/{bulk}/part/",
     "scheduling/job/facets/",
     "scheduling/job/news/",
