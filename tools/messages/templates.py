@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-# Names of icons, units and what is typed on a terminal are the same in every language.
+# Names of icons, units and what is typed on a terminal or into the query box are the same in every language.
 SAME_EVERYWHERE = frozenset(
     {
+        "-kind:noop",
         "add",
         "bad",
         "close",
@@ -16,8 +17,10 @@ SAME_EVERYWHERE = frozenset(
         "filter_list_off",
         "inbox",
         "manage.py diagnose",
+        "night",
         "progress_activity",
         "search",
+        "state:discarded queue:pipeline age:&gt;1h",
         "unfold_more",
         "Ctrl",
         "Enter",
