@@ -127,7 +127,7 @@ def test_a_shortcut_is_a_letter_inside_a_field(console: Console, work: Tenant) -
     console.log_in()
     page: Page = console.page
     console.open("/admin/scheduling/job/")
-    box = page.locator("#searchbar")
+    box = page.locator("#job-filter")
     box.focus()
     page.keyboard.type("gjkxp?")
     expect(box).to_have_value("gjkxp?")
