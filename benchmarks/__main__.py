@@ -27,6 +27,7 @@ NAMES = (
     "backlog",
     "bulk",
     "encryption",
+    "cycle",
 )
 # Long ones, which run only when they are named.
 NAMED_ALONE = ("what_if_live", "workloads", "console", "streams", "peers")
@@ -53,6 +54,7 @@ def main() -> int:
             built_in,
             bulk,
             console,
+            cycle,
             encryption,
             eta,
             latency,
@@ -82,6 +84,7 @@ def main() -> int:
             "backlog": backlog.measure,
             "bulk": bulk.measure,
             "encryption": encryption.measure,
+            "cycle": cycle.measure,
             "workloads": built_in.measure,
             "console": console.measure,
             "peers": partial(peers.measure, programs=arguments.programs, rounds=arguments.rounds),
