@@ -39,7 +39,7 @@ function tellAge(part) {
 	const seconds = Math.round((Date.now() - Number(part.dataset.seenAt)) / 1000);
 	note.dataset.age = seconds > RED_SECONDS ? "red" : seconds > AMBER_SECONDS ? "amber" : "fresh";
 	note.querySelector("[data-live-words]").textContent =
-		seconds <= AMBER_SECONDS ? said("live") : said("lastAnswer").replace("%s", seconds);
+		seconds <= AMBER_SECONDS ? said("fresh") : said("lastAnswer").replace("%s", seconds);
 }
 
 document.addEventListener("htmx:beforeRequest", (event) => {
