@@ -104,7 +104,7 @@ bench-simulated: environment ## The fair scheduler's numbers in simulation: no s
 	@$(PY) -m benchmarks.simulated
 
 ROUNDS ?= 5
-bench-peers: environment ## No-op jobs a second beside other queues, installed into an environment of their own, 20 minutes (ROUNDS=n)
+bench-peers: environment ## No-op jobs a second beside other queues, installed into an environment of their own (ROUNDS=n)
 	@"$(PYTHON)" tools/virtual_environment.py $(VENV)-peers requirements-peers.txt
 	@$(SERVERS) -- $(PY) -m benchmarks peers --programs "$(abspath $(VENV)-peers/bin)" --rounds $(ROUNDS)
 
