@@ -92,9 +92,13 @@ class EventFeed(Feed[EventSubscription]):
             )
         is_whole = len(fed) < FEED_PAGE
         subscription.after = fed[-1].position if fed else after
-        tell(subscription, fed, is_past=is_whole and subscription.has_ended)
-        if is_whole:
-            subscription.is_live = True
+        if subscription.has_ended:
+            # Its last event is there, but may stand behind a transaction that is still open.
+            subscription.past_until = subscription.past_until or horizon.upcoming
+            tell(subscription, fed, is_past=is_whole and horizon.settled >= subscription.past_until)
+            return
+        tell(subscription, fed)
+        subscription.is_live = is_whole
 
     def _begin(self, subscription: EventSubscription, horizon: Horizon, now: datetime) -> None:
         """Say where the stream begins; a job's with its first event, a tenant's now."""

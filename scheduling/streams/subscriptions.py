@@ -83,6 +83,8 @@ class EventSubscription(Subscription):
         self.after = after
         # Whether the job had ended before the stream began: then its past is all there is.
         self.has_ended = has_ended
+        # The transaction before which all of that past was written.
+        self.past_until: int | None = None
         self.is_live = False
 
 

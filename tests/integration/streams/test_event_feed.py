@@ -198,6 +198,37 @@ def test_a_jobs_stream_begins_with_its_past_and_ends_with_the_job(acme: Tenant) 
         assert told == [str(event_id) for event_id in story]
 
 
+def test_the_stream_of_an_ended_job_waits_for_its_last_event_to_settle(acme: Tenant) -> None:
+    [job] = submit(acme)
+    let_settle()
+    with another_session(acme.pk) as older:
+        write_event(older, uuid7(), acme, uuid7())
+        with tenant_context(acme):
+            cancel_job(job_id=job.pk)
+        feed, listener = EventFeed(), Listener(acme, job_id=job.pk, has_ended=True)
+        feed.look([listener])
+        feed.look([listener])
+        assert (len(listener.heard), listener.is_over) == (2, False)
+        older.execute("COMMIT")
+    let_settle()
+    feed.look([listener])
+    assert listener.is_over
+    told = [json.loads(message.decode().split("data: ")[1])["name"] for message in listener.heard[1:-1]]
+    assert told == ["job.submitted", "job.cancelled"]
+    # Whoever has heard it all, and asks again.
+    again = Listener(acme, Position.parse(ids_of(listener)[-1]), job_id=job.pk, has_ended=True)
+    feed.look([again])
+    assert again.is_over
+    assert ids_of(again) == []
+
+
+def ids_of(listener: Listener) -> list[str]:
+    """Where each event stands that a client was told."""
+    return [
+        message.decode().split("\n")[0].removeprefix("id: ") for message in listener.heard if b"event:" not in message
+    ]
+
+
 def write_event(session: object, event_id: UUID, tenant: Tenant, job_id: UUID) -> None:
     session.execute(
         "INSERT INTO scheduling_jobevent (id, tenant_id, job_id, at, name, state, actor, request_id, data)"
