@@ -13,7 +13,7 @@ from django.db.models import Count
 from django.db.models.functions import Now
 
 from scheduling.models import Execution, Job, JobEvent, PoolClock, ProcessHeartbeat
-from scheduling.services.cancellation import cancel_job
+from scheduling.services.cancellation import cancel_job, cancel_jobs
 from scheduling.services.ledger import verify_ledger
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
@@ -26,7 +26,7 @@ RESCUE_SECONDS = 15.0
 
 
 def test_a_job_whose_process_is_killed_runs_again_within_the_promised_time(platform: Platform, acme: Tenant) -> None:
-    (job,) = submit(acme, "sleep", {"seconds": 3})
+    (job,) = submit(acme, "sleep", {"seconds": 5})
     wait_for(job, "executing")
     assert platform.worker is not None
     for child in platform.worker.children():
@@ -40,16 +40,22 @@ def test_a_job_whose_process_is_killed_runs_again_within_the_promised_time(platf
 
 
 def test_the_jobs_of_a_killed_worker_run_again_within_the_promised_time(platform: Platform, initech: Tenant) -> None:
-    jobs = submit(initech, "sleep", *[{"seconds": 2}] * 3)
+    # Longer than any wait below, so that none ends before its worker does.
+    jobs = submit(initech, "sleep", *[{"seconds": 300}] * 3)
     for job in jobs:
         wait_for(job, "executing")
     assert platform.worker is not None
     platform.worker.kill()
     platform.worker = platform.start_worker()
     eventually(lambda: all(fetch(job).fence == 2 for job in jobs), within=RESCUE_SECONDS, what="all three run again")
-    wait_for_all(jobs)
+    for job in jobs:
+        wait_for(job, "executing")
     # Three jobs ran in the worker, so none of them is to blame for its death.
     assert [fetch(job).crash_count for job in jobs] == [0, 0, 0]
+    with tenant_context(initech):
+        cancel_jobs(job_ids=[job.pk for job in jobs])
+    for job in jobs:
+        wait_for(job, "cancelled")
     assert verify_ledger().is_balanced
 
 
