@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPResponse
@@ -144,15 +143,11 @@ def test_whoever_loses_the_right_hears_no_more(platform: Platform, acme: Tenant)
         assert Listener(port, issued.token, "jobs/stream/").answer.status == 429
         eventually(lambda: "ready" in leaked.names and "ready" in of_job.names, what="both are ready")
         revoke_api_key(api_key=issued.key)
-        began = time.monotonic()
         eventually(lambda: leaked.is_over and of_job.is_over, what="the streams end")
-        took = time.monotonic() - began
         [job] = submit(acme, "noop")
         wait_for(job, "completed")
         assert told(leaked, job) == []
         assert leaked.names[-1] == of_job.names[-1] == "end"
-        # The machine of a test may be slow; what is promised is a second.
-        assert took < 10
 
 
 def test_many_clients_share_one_reader(platform: Platform, acceptance_database: TestDatabase, acme: Tenant) -> None:
