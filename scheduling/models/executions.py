@@ -25,16 +25,21 @@ class HistoryRow(TenantModel):
 
 
 class LiveExecution(TenantModel):
-    """An execution in flight: handed to the broker, perhaps begun, not yet settled."""
+    """An execution in flight: handed to the broker, perhaps begun, not yet settled.
+
+    Its job is there, of the same tenant, for which a foreign key stands, and so are the tenant and the queue of that
+    job: a key of its own to each would be three look-ups and three locks more for every hand-out.
+    """
 
     class Phase(models.TextChoices):
         DISPATCHED = "dispatched"
         EXECUTING = "executing"
 
+    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
     job = models.OneToOneField(Job, models.DO_NOTHING, db_constraint=False, related_name="live_execution")
     entity_id = models.BigIntegerField()
-    queue = models.ForeignKey("scheduling.Queue", models.DO_NOTHING, db_index=False)
-    pool = models.ForeignKey("scheduling.WorkerPool", models.DO_NOTHING, db_index=False)
+    queue = models.ForeignKey("scheduling.Queue", models.DO_NOTHING, db_index=False, db_constraint=False)
+    pool = models.ForeignKey("scheduling.WorkerPool", models.DO_NOTHING, db_index=False, db_constraint=False)
     kind = models.CharField(max_length=64)
     number = models.PositiveIntegerField(help_text="Which hand-out of the job this is, from 1.")
     # One that says nothing is a message of its own.

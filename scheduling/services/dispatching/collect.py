@@ -19,7 +19,7 @@ from tenants.services.limit_warnings import warn_of_usage
 # return would wait for service that was only predicted.
 # Capacities are locked in the order of the tenants, because two pools' ticks may both want them; usage is written
 # under the same locks. Whoever has just used its month up is looked at again in every queue, and whoever passed a
-# part of a limit at which tenants are warned is what the statement answers.
+# part of a limit at which tenants are warned, or stands there with a new peak, is what the statement answers.
 _COLLECT = (
     """
 WITH gone AS (
@@ -118,7 +118,7 @@ WITH gone AS (
     SELECT m.tenant_id, %(peak_key)s, m.period, m.peak_kib FROM by_month m LEFT JOIN capacity_lock USING (tenant_id)
     WHERE m.peak_kib IS NOT NULL
     ON CONFLICT (tenant_id, key, period) DO UPDATE SET amount = excluded.amount WHERE u.amount < excluded.amount
-    RETURNING u.tenant_id
+    RETURNING u.tenant_id, u.amount
 ), used AS (
     SELECT w.tenant_id, w.amount, w.amount - m.worker_us AS before, <limit> AS limit_us
     FROM worker_time w JOIN by_month m ON m.tenant_id = w.tenant_id AND m.period = w.period
@@ -133,7 +133,14 @@ WITH gone AS (
 SELECT tenant_id FROM used CROSS JOIN unnest(%(percents)s::int[]) AS level(percent)
 WHERE before::numeric * 100 < level.percent * limit_us::numeric
     AND amount::numeric * 100 >= level.percent * limit_us::numeric
-UNION SELECT tenant_id FROM peak
+UNION SELECT k.tenant_id
+FROM peak k JOIN tenants_tenant t ON t.id = k.tenant_id
+WHERE k.amount::numeric * 100 >= (SELECT min(level) FROM unnest(%(percents)s::int[]) AS level)
+    * %(peak_unit)s * coalesce(
+        (SELECT o.value FROM tenants_tenantlimit o WHERE o.tenant_id = k.tenant_id AND o.key = %(peak_key)s
+            AND (o.expires_at IS NULL OR o.expires_at > now())),
+        (SELECT r.value FROM tenants_planlimit r WHERE r.plan_id = t.plan_id AND r.key = %(peak_key)s),
+        %(peak_default)s)::numeric
 """.replace("<samples>", FOLD_SAMPLES)
     .replace("<limit>", LIMIT_US)
     .replace("<month>", MONTH)
@@ -146,6 +153,8 @@ def collect_settled(pool_id: int) -> None:
         "pool_id": pool_id,
         "worker_key": WORKER_SECONDS.key,
         "peak_key": PEAK_MEMORY.key,
+        "peak_unit": PEAK_MEMORY.counts_per_unit,
+        "peak_default": PEAK_MEMORY.default,
         "percents": list(WARNING_PERCENTS),
     }
     with prepared_cursor() as cursor:
