@@ -26,7 +26,7 @@ PARTS = (
     Part("changes", 3.0, live_changes.measure_changes),
     Part("throughput", 3.0, throughput.measure_throughput),
     Part("merged", 1.5, throughput.measure_merged),
-    Part("bare_celery", 2.0, unmerged.measure_bare_celery),
+    Part("bare_celery", 3.0, unmerged.measure_bare_celery),
     Part("idle", 2.5, waits.measure_idle),
     Part("takeover", 1.0, deaths.measure_takeover),
     Part("killed", 1.5, deaths.measure_killed),
