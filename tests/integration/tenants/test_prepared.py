@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import DataError, connection, transaction
@@ -41,6 +43,27 @@ def test_a_statement_is_prepared_once_whatever_the_size_of_its_numbers() -> None
         assert [_ask(1), _ask(1 << 20), _ask(1 << 40)] == [2, (1 << 20) + 1, (1 << 40) + 1]
         assert [types for types, _ in _kept("prepared_once")] == ["{bigint}"]
         assert sum(runs for _, runs in _kept("prepared_once")) == before + 3
+
+
+@pytest.mark.parametrize(
+    ("values", "type_of", "cast"),
+    [
+        ([1, None, 1 << 40], "{bigint[]}", "bigint[]"),
+        ([UUID(int=1), None, UUID(int=2)], "{uuid[]}", "uuid[]"),
+        (["a", None, 'b",{'], "{text[]}", "text[]"),
+        ([True, None, False], "{boolean[]}", "boolean[]"),
+        ([0.5, None, 2.0], '{"double precision[]"}', "float8[]"),
+        ([None, None], "{bigint[]}", "bigint[]"),
+        ([], "{uuid[]}", "uuid[]"),
+    ],
+)
+def test_lists_arrive_as_they_are(values: list[object], type_of: str, cast: str) -> None:
+    name = f"list_{cast.rstrip('[]')}_{len(values)}"
+    with transaction.atomic(), prepared_cursor() as cursor:
+        cursor.execute(f"SELECT array_to_json(v)::text AS {name} FROM (SELECT %s::{cast} AS v) AS of_list", [values])
+        (told,) = cursor.fetchone()
+        assert [types for types, _ in _kept(name)] == [type_of]
+    assert json.loads(told) == [str(value) if isinstance(value, UUID) else value for value in values]
 
 
 def test_behind_a_pooler_nothing_is_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
