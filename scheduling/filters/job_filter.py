@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.db.models import QuerySet
 
-from scheduling.filters.rows import bounds_of, condition_of, is_keyed
+from scheduling.filters.rows import bounds_of, condition_of, has_own_table, is_keyed, states_of
 from scheduling.filters.syntax import read_terms
 from scheduling.filters.terms import Term, Value
 from scheduling.filters.wording import clause_of, sentence_of
@@ -47,6 +47,11 @@ class JobFilter:
     def is_keyed(self) -> bool:
         """Whether an id or a key leads to its few jobs at once."""
         return is_keyed(self.terms)
+
+    @property
+    def is_found_by_state(self) -> bool:
+        """Whether a small table that knows the jobs in its states leads to them."""
+        return has_own_table(states_of(self.terms))
 
     @property
     def bounds(self) -> JobFilter:

@@ -15,6 +15,7 @@ from uuid import UUID
 from django.db import connection
 
 from scheduling.fingerprints import normalised_message
+from scheduling.selectors.index_alone import by_index_alone
 from scheduling.selectors.jobs import COUNT_LIMIT, CappedCount
 from tenants.context import require_scope
 from tenants.ids import uuid7_floor
@@ -48,9 +49,6 @@ _PARTS = """
     )
     SELECT tenant_id, kind, error_fingerprint FROM part LIMIT %(parts)s
 """
-# The planner reads a whole cause, or every letter, to count a part of one, where it believes the cause to be small.
-_INDEX_ALONE = "SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off"
-_AS_BEFORE = "RESET enable_bitmapscan; RESET enable_seqscan; RESET enable_sort"
 # Compared as rows within the tenant, a part's ends are found by that one index alone, whatever the planner believes of
 # how rare a cause is. An index begins where its first columns are equal: the tenant may not stand in the row.
 _ENDS = """
@@ -125,10 +123,10 @@ def group_dead_letters(
         found: list[Part] = cursor.fetchall()
         parts = [part for part in found if not kinds or part[1] in kinds]
         counted = count_limit(len(parts))
-        cursor.execute(_INDEX_ALONE)
-        cursor.execute(_DESCRIBED, {**_ranges(since, until), **_columns(parts), "counted": counted})
+        # To count a part of a cause that it believes to be small, the planner would read it whole, or every letter.
+        with by_index_alone():
+            cursor.execute(_DESCRIBED, {**_ranges(since, until), **_columns(parts), "counted": counted})
         rows: list[tuple[Any, ...]] = cursor.fetchall()
-        cursor.execute(_AS_BEFORE)
     same: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
     for row in rows:
         same.setdefault((row[2], row[3]), []).append(row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -13,6 +14,7 @@ from django.db.models import Count
 from scheduling.filters import JobFilter, Term
 from scheduling.models import Job
 from scheduling.querysets import JobQuerySet
+from scheduling.selectors.index_alone import by_index_alone
 from scheduling.selectors.jobs import COUNT_LIMIT, CappedCount
 
 # The newest rows among which a facet is counted: some 50 ms of the database's time.
@@ -39,8 +41,9 @@ def read_facets(job_filter: JobFilter, *, now: datetime) -> dict[str, Facet]:
     frozen = job_filter.frozen(now)
     by_state, states_are_cut = _looked_at(frozen.less("state"), now)
     states = dict(by_state.values_list("state").annotate(n=Count("id")))
-    by_place, places_are_cut = _looked_at(frozen.less("queue", "kind"), now)
-    places = list(by_place.values_list("queue__name", "kind").annotate(n=Count("id")))
+    with by_index_alone() if frozen.is_found_by_state else nullcontext():
+        by_place, places_are_cut = _looked_at(frozen.less("queue", "kind"), now)
+        places = list(by_place.values_list("queue__name", "kind").annotate(n=Count("id")))
     queues, kinds = Counter[str](), Counter[str]()
     for queue, kind, count in places:
         if _is_meant(kind, "kind", frozen.terms):

@@ -14,6 +14,7 @@ from scheduling.models import DeadLetter
 from scheduling.selectors import dead_letter_groups
 from scheduling.selectors.dead_letter_groups import count_limit, group_dead_letters
 from scheduling.selectors.dead_letters import DeadLetterFilter, find_dead_letters, next_dead_letter_ids
+from scheduling.selectors.index_alone import by_index_alone
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.databases import connect_as_owner
@@ -86,14 +87,12 @@ def test_groups_are_found_along_their_index_by_tenants_and_behind_the_door(acme:
             parts = cursor.fetchall()
             probes = explain(dead_letter_groups._PARTS, {"tenant_id": tenant_id, "parts": 100})
             columns = dead_letter_groups._columns(parts) | dead_letter_groups._ranges(None, None)
-            cursor.execute(dead_letter_groups._INDEX_ALONE)
-            described = explain(dead_letter_groups._DESCRIBED, columns | {"counted": 500})
+            with by_index_alone():
+                described = explain(dead_letter_groups._DESCRIBED, columns | {"counted": 500})
         assert len(parts) == CAUSES * (2 if tenant_id is None else 1)
         assert indexes_of(probes) == {"dead_letter_group"}, probes
         assert sum(scan["Actual Rows"] * scan["Actual Loops"] for scan in probes) <= MOST_PROBED
         assert indexes_of(described) == {"dead_letter_group"}, described
-        with connection.cursor() as cursor:
-            cursor.execute(dead_letter_groups._AS_BEFORE)
         # Each cause's two ends are one row each, found without a look at another.
         ends = [scan for scan in described if scan["Node Type"] == "Index Scan"]
         assert [scan["Actual Rows"] for scan in ends] == [1, 1]
