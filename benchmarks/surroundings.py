@@ -1,10 +1,11 @@
-"""What lies around the jobs of an installation at work: batches, schedules with fires, overrides, upkeep, files."""
+"""What lies around the jobs of an installation at work: batches, schedules with fires, limits, upkeep, files."""
 
 from __future__ import annotations
 
 from benchmarks.statements import run_statement
 from scheduling.processors.retrieval.embedding import DIMENSIONS
 from scheduling.processors.retrieval.services import create_dataset
+from scheduling.services.bulk.starting import start_bulk_operation
 from scheduling.services.upkeep import registry
 from tenants.context import tenant_context
 from tenants.models import Tenant
@@ -104,5 +105,6 @@ def surround(busiest: Tenant) -> None:
     run_statement(_CIRCUITS)
     with tenant_context(busiest):
         dataset = create_dataset(tenant=busiest, name="handbook")
+        start_bulk_operation(filter_text="tag:absent", operation="cancel", parameters={}, reason="A trial.")
     run_statement(_DOCUMENTS, {"busiest": busiest.pk, "dataset": dataset.pk, "documents": DOCUMENTS})
     run_statement(_CHUNKS, {"dimensions": DIMENSIONS})
