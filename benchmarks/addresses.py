@@ -43,8 +43,8 @@ API, CONSOLE = "api/v1/", "admin/"
 WHAT_IF_MS = 300.0
 # The schema is made once by whoever generates a client; the rest leads elsewhere, ends a session, or is a page of
 # Django's that nothing links to.
-# A stream stays open, and has a benchmark of its own.
-NOT_ASKED = {"schema", "docs", "logout", "view_on_site", "autocomplete", "jobs-stream", "job-stream"}
+# A stream stays open, and has a benchmark of its own; a wait takes as long as it is asked to.
+NOT_ASKED = {"schema", "docs", "logout", "view_on_site", "autocomplete", "jobs-stream", "job-stream", "job-wait"}
 NOT_ASKED |= {"overview_stream", "scheduling_job_stream"}
 # Lists as people narrow them down, besides the lists themselves.
 NARROWED: dict[str, tuple[str, ...]] = {

@@ -1,4 +1,4 @@
-"""The tag of a job as it is answered, and whether the job is another one by now."""
+"""The tag of a job as it is answered, and whether the job is another one by now, or has ended."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 
 from scheduling.exceptions import JobNotFoundError
+from scheduling.lifecycle import TERMINAL_STATES
 from scheduling.models import Job
 from scheduling.selectors.jobs import read_mark
 from tenants.context import tenant_context
@@ -42,3 +43,11 @@ def has_changed(request: HttpRequest, job: Job) -> bool:
             return read_mark(job.id) != job.mark
         except JobNotFoundError:
             return True
+
+
+def has_ended(request: HttpRequest, job: Job) -> bool:
+    """Whether there is something to tell: the job has ended, is gone, or the caller may ask no more."""
+    if not still_may(request, Permission.JOBS_VIEW):
+        return True
+    with tenant_context(job.tenant_id):
+        return not Job.objects.filter(id=job.id).exclude(state__in=TERMINAL_STATES).exists()

@@ -103,6 +103,7 @@ GET    jobs/                                 jobs.view
 POST   jobs/                                 jobs.submit       {"kind": "noop"}
 POST   jobs/bulk/                            jobs.submit       {"jobs": [{"kind": "noop"}]}
 GET    jobs/{job}/                           jobs.view
+GET    jobs/{job}/wait/                      jobs.view
 GET    jobs/{job}/events/                    jobs.view
 GET    jobs/{job}/executions/                jobs.view
 GET    jobs/stream/                          jobs.view                                                                 503

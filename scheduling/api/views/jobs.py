@@ -24,7 +24,7 @@ from scheduling.api.responses import (
     with_rate,
 )
 from scheduling.api.serializers.executions import ExecutionSerializer
-from scheduling.api.serializers.job_waits import JobWaitQuerySerializer
+from scheduling.api.serializers.job_waits import JobEndQuerySerializer, JobWaitQuerySerializer
 from scheduling.api.serializers.jobs import (
     CancellationSerializer,
     JobEventSerializer,
@@ -32,7 +32,7 @@ from scheduling.api.serializers.jobs import (
     JobSummarySerializer,
 )
 from scheduling.api.serializers.submissions import JobSubmissionSerializer, parse_idempotency_key
-from scheduling.api.waiting import IF_NONE_MATCH, has_changed, is_same_tag, tag_of_job
+from scheduling.api.waiting import IF_NONE_MATCH, has_changed, has_ended, is_same_tag, tag_of_job
 from scheduling.lifecycle import JobState
 from scheduling.models import Job
 from scheduling.selectors.history import ExecutionRecord, ended_executions_of, events_of, live_execution_of
@@ -65,6 +65,7 @@ class JobViewSet(TenantViewSet):
     permissions: ClassVar[Mapping[str, Permission]] = {
         "list": Permission.JOBS_VIEW,
         "retrieve": Permission.JOBS_VIEW,
+        "wait": Permission.JOBS_VIEW,
         "create": Permission.JOBS_SUBMIT,
         "cancel": Permission.JOBS_CANCEL,
         "retry": Permission.JOBS_RETRY,
@@ -118,18 +119,35 @@ class JobViewSet(TenantViewSet):
         """
         seconds = JobWaitQuerySerializer.parse(request.query_params).validated_data["wait"]
         job = get_job(UUID(pk))
-        reveals = self.access.may(Permission.JOBS_REVEAL)
-        headers = {"ETag": tag_of_job(job, reveals=reveals), "Cache-Control": "private, no-cache"}
+        headers = self._headers_of(job)
         is_known = is_same_tag(request, headers["ETag"])
         plain = request._request  # noqa: SLF001 - the middleware reads Django's request
         if seconds and not job.is_terminal and not has_waited(plain) and is_known is not False:
             return wait_for_news(plain, Wait(seconds, partial(has_changed, plain, job)))
         if is_known:
             return HttpResponseNotModified(headers=headers)
+        return self._show(job, headers)
+
+    @extend_schema(operation_id="jobs_wait", parameters=[JobEndQuerySerializer], responses=JobSerializer)
+    @action(detail=True)
+    def wait(self, request: Request, pk: str) -> HttpResponseBase:
+        """Show one job once it has ended, or as it is when the time is over."""
+        seconds = JobEndQuerySerializer.parse(request.query_params).validated_data["timeout"]
+        job = get_job(UUID(pk))
+        plain = request._request  # noqa: SLF001 - the middleware reads Django's request
+        if seconds and not job.is_terminal and not has_waited(plain):
+            return wait_for_news(plain, Wait(seconds, partial(has_ended, plain, job)))
+        return self._show(job, self._headers_of(job))
+
+    def _headers_of(self, job: Job) -> dict[str, str]:
+        tag = tag_of_job(job, reveals=self.access.may(Permission.JOBS_REVEAL))
+        return {"ETag": tag, "Cache-Control": "private, no-cache"}
+
+    def _show(self, job: Job, headers: dict[str, str]) -> Response:
+        reveals = self.access.may(Permission.JOBS_REVEAL)
         if reveals and self.access.platform_role is not None:
-            job = reveal_payload(job_id=UUID(pk), reason="Read over the API.").job
-        answer: HttpResponseBase = Response(JobSerializer(job, context={"reveals": reveals}).data, headers=headers)
-        return answer
+            job = reveal_payload(job_id=job.id, reason="Read over the API.").job
+        return Response(JobSerializer(job, context={"reveals": reveals}).data, headers=headers)
 
     @extend_schema(
         operation_id="jobs_cancel",

@@ -1,4 +1,4 @@
-"""`jobs/{id}/?wait=` and the tags of jobs and lists: at once where there is news, and nothing twice."""
+"""`jobs/{id}/?wait=`, `…/wait/` and the tags of jobs and lists: at once where there is news, and nothing twice."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from rest_framework.test import APIClient
 
 from scheduling.models import Job
 from scheduling.services.cancellation import cancel_job
+from scheduling.services.suspension import suspend_job
 from tenants import waits
 from tenants.context import tenant_context
 from tenants.models import AuditLogEntry, Role, Tenant
@@ -89,6 +90,46 @@ def test_there_is_no_wait_for_what_is_known_to_be_news_or_has_ended(
     assert acme_api.get(url(available_job, "?wait=0")).status_code == 200
 
 
+def test_a_wait_for_the_end_outlasts_other_changes(
+    acme_api: APIClient, available_job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 1:
+            with tenant_context(available_job.tenant_id):
+                suspend_job(job_id=available_job.pk, reason="later")
+        if len(pauses) == 3:
+            cancel(available_job)
+
+    monkeypatch.setattr(waits.time, "sleep", pause)
+    answer = acme_api.get(url(available_job, "wait/?timeout=60"))
+    assert (answer.status_code, answer.json()["state"], len(pauses)) == (200, "cancelled", 3)
+    assert answer.json() == acme_api.get(url(available_job)).json()
+
+
+def test_a_wait_for_the_end_answers_with_the_job_when_its_time_is_over(
+    acme_api: APIClient, available_job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 1000, 10))
+    monkeypatch.setattr(waits.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(waits.time, "monotonic", lambda: next(clock))
+    tag = acme_api.get(url(available_job)).headers["ETag"]
+    answer = acme_api.get(url(available_job, "wait/"), headers={"If-None-Match": tag})
+    assert (answer.status_code, answer.json()["state"], answer.headers["ETag"]) == (200, "available", tag)
+
+
+def test_there_is_no_wait_for_the_end_of_what_has_ended(
+    acme_api: APIClient, globex_api: APIClient, available_job: Job, completed_job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waits.time, "sleep", no_pause)
+    assert acme_api.get(url(completed_job, "wait/?timeout=60")).json()["state"] == "completed"
+    assert acme_api.get(url(available_job, "wait/?timeout=0")).status_code == 200
+    assert globex_api.get(url(available_job, "wait/?timeout=60")).status_code == 404
+    assert acme_api.get(url(available_job, "wait/?timeout=61")).status_code == 422
+
+
 def test_a_wait_beyond_the_places_is_answered_at_once(
     acme_api: APIClient, available_job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,9 +148,10 @@ def test_a_foreign_job_is_404_whatever_its_tag(globex_api: APIClient, available_
         assert globex_api.get(url(available_job, "?wait=30"), headers=headers).status_code == 404
 
 
+@pytest.mark.parametrize("query", ["?wait=30", "wait/"])
 @pytest.mark.parametrize("how", ["revoked key", "removed member"])
 def test_whoever_loses_the_right_is_told_so_within_a_look(
-    acme: Tenant, outsider: User, available_job: Job, monkeypatch: pytest.MonkeyPatch, how: str
+    acme: Tenant, outsider: User, available_job: Job, monkeypatch: pytest.MonkeyPatch, how: str, query: str
 ) -> None:
     key = issue_api_key(tenant=acme, name="leaked")
     membership = add_member(tenant=acme, user=outsider, role=Role.VIEWER)
@@ -123,7 +165,7 @@ def test_whoever_loses_the_right_is_told_so_within_a_look(
         revoke_api_key(api_key=key.key) if how == "revoked key" else remove_member(membership=membership)
 
     monkeypatch.setattr(waits.time, "sleep", pause)
-    answer = client.get(url(available_job, "?wait=30"))
+    answer = client.get(url(available_job, query))
     assert (answer.status_code, len(pauses)) == (401 if how == "revoked key" else 403, 1)
 
 
