@@ -35,6 +35,7 @@ class LockClass(IntEnum):
     SEALING = 0x7365616C
     BATCHES = 0x62617463
     BATCHES_CANCELLED = 0x6263616E
+    EVENT_RELAY = 0x72656C79
     # By whoever takes a turn of a bulk operation, with its id.
     BULK_OPERATION = 0x62756C6B
     # By those who would each see room, or another, that the other takes away.

@@ -103,6 +103,7 @@ POST   workflows/{workflow}/versions/    workflow.version_added  workflow_execut
 POST   workflows/{workflow}/runs/        job.submitted           scheduling.job
 POST   approvals/{approval}/decide/      approval.decided        workflow_execution.approval
 POST   webhooks/                         webhook.created         webhooks.webhook
+PATCH  webhooks/{webhook}/               webhook.changed         webhooks.webhook
 DELETE webhooks/{webhook}/               webhook.deleted         webhooks.webhook
 POST   webhooks/{webhook}/rotate/        webhook.rotated         webhooks.webhook
 POST   webhooks/{webhook}/test/          job.submitted           scheduling.job
@@ -217,6 +218,7 @@ workflow_execution.workflow         add           workflow.created         workf
 workflow_execution.workflow         change        workflow.updated         workflow_execution.workflow
 workflow_execution.workflow         delete        workflow.deleted         workflow_execution.workflow
 webhooks.webhook                    add           webhook.created          webhooks.webhook
+webhooks.webhook                    change        webhook.changed          webhooks.webhook
 webhooks.webhook                    try_it        job.submitted            scheduling.job
 webhooks.webhook                    rotate        webhook.rotated          webhooks.webhook
 webhooks.webhook                    delete        webhook.deleted          webhooks.webhook

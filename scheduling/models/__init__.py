@@ -26,6 +26,7 @@ from scheduling.models.jobs import (
     JobSuspended,
 )
 from scheduling.models.kept_results import KeptResult
+from scheduling.models.relays import EventRelay
 from scheduling.models.rollups import KindHour, QueueMinute, RollupClock, ShareMinute, Tally, TenantMinute
 from scheduling.models.saved_views import SavedView
 from scheduling.models.schedules import Schedule, ScheduleFire
@@ -59,6 +60,7 @@ __all__ = [
     "CircuitNews",
     "DeadLetter",
     "Drain",
+    "EventRelay",
     "Execution",
     "Job",
     "JobDeadline",

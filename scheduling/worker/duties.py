@@ -30,6 +30,7 @@ from scheduling.services.rollups import FOLD_SECONDS, fold_tallies
 from scheduling.services.schedules.firing import fire_due_schedules
 from scheduling.services.share_samples import ShareSampler
 from scheduling.services.standings import QueueMeasurer
+from scheduling.services.subscriptions.relay import EventRelayer
 from scheduling.worker.connections import CONNECTION_ERRORS
 from tenants.services.sealing import seal_entries
 
@@ -50,6 +51,7 @@ _measurer = QueueMeasurer()
 _mover = BacklogMover()
 _sampler = ShareSampler()
 _gauges = GaugeSampler()
+_relayer = EventRelayer()
 _pulse = ProcessPulse(ProcessHeartbeat.Role.DISPATCHER)
 # An audit entry has its seal within a second: this, a tick's wait and a turn together stay below it.
 SEAL_SECONDS = 0.25
@@ -76,6 +78,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("batches", lambda: BATCH_SECONDS, fold_batches),
     Duty("completions", lambda: BATCH_SECONDS, fire_batches),
     Duty("cancelled_batches", lambda: CANCEL_SECONDS, tend_cancellations),
+    Duty("relay", _relayer.interval_seconds, _relayer.take_turn),
     Duty("shares", _sampler.interval_seconds, _sampler.take_turn),
     Duty("gauges", _gauges.interval_seconds, _gauges.take_turn),
     Duty("schedules", lambda: FIRE_INTERVAL_SECONDS, fire_due_schedules),

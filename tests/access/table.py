@@ -174,6 +174,7 @@ POST   pools/default/drain/                  queues.operate    {"reason": "deplo
 GET    webhooks/                             tenant.view
 POST   webhooks/                             tenant.manage     {"name": "new", "url": "https://example.com/"}
 GET    webhooks/{webhook}/                   tenant.view
+PATCH  webhooks/{webhook}/                   tenant.manage     {"events": ["job.completed"], "filter": "kind:noop"}
 DELETE webhooks/{webhook}/                   tenant.manage
 POST   webhooks/{webhook}/rotate/            tenant.manage     {"reason": "x"}
 POST   webhooks/{webhook}/test/              jobs.submit       {}
@@ -313,7 +314,7 @@ workflow_execution.approval        workflows.view  -                -           
 workflow_execution.workflow        workflows.view  workflows.manage workflows.manage delete:workflows.manage
 workflow_storage.workflowrun       jobs.view       -                -                reveal:jobs.reveal
 webhooks.delivery                  jobs.view       -                -
-webhooks.webhook                   tenant.view     tenant.manage    -                try_it:jobs.submit rotate:tenant.manage delete:tenant.manage
+webhooks.webhook                   tenant.view     tenant.manage    tenant.manage    try_it:jobs.submit rotate:tenant.manage delete:tenant.manage
 """
 
 # Acts on ticked rows of a list: to whoever may not do one it is not offered, and sent all the same it does nothing.

@@ -171,6 +171,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"activate_cfs_plan", "create_cfs_plan"},
         "the order among tenants is the platform's",
     ),
+    "scheduling/services/subscriptions/relay.py": (
+        {"EventRelayer.take_turn"},
+        "one relay reads for all tenants that subscribed; what it tells is submitted in each tenant's scope",
+    ),
     "scheduling/services/gauges.py": (
         {"sample_gauges"},
         "queues and pools are the platform's, and tenants are sampled together",

@@ -13,20 +13,21 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
+from scheduling.processors.webhook_delivery.forms import WebhookForm
 from scheduling.processors.webhook_delivery.models import Delivery, Webhook
 from scheduling.processors.webhook_delivery.services import (
+    EDITABLE_FIELDS,
     ShownSecret,
     create_webhook,
     delete_webhook,
     rotate_secret,
     try_webhook,
+    update_webhook,
 )
 from tenants.admin.base import TenantScopedAdmin
 from tenants.admin.keyset import KeysetAdmin
 from tenants.admin.post_actions import post_action
 from tenants.permissions import Permission
-
-_OWN = ("name", "url")
 
 
 @admin.register(Webhook)
@@ -34,30 +35,40 @@ class WebhookAdmin(TenantScopedAdmin):
     """Where a tenant is told what happened; the secret is shown once, in the answer to its making."""
 
     view_permission = Permission.TENANT_VIEW
-    add_permission = Permission.TENANT_MANAGE
-    list_display = ("name", "url", "created_at", "rotated_at")
+    add_permission = change_permission = Permission.TENANT_MANAGE
+    form = WebhookForm
+    list_display = ("name", "url", "told", "created_at", "rotated_at")
     search_fields = ("name",)
     ordering = ("-id",)
     empty_title = "No webhook yet"
-    empty_text = "A webhook is a URL of yours that is told, signed, when something has happened, such as a batch's end."
+    empty_text = (
+        "A webhook is a URL of yours that is told, signed, when something has happened, such as the end of a job."
+    )
     hidden_fields = frozenset({"sealed_secret", "previous_sealed_secret"})
     readonly_fields = ("deliveries", "rotated_at", "created_at")
     post_actions = ("try_it", "rotate", "delete")
 
     def get_fields(self, request: HttpRequest, obj: Webhook | None = None) -> Any:
         if obj is not None:
-            return (*_OWN, "deliveries", "created_at", "rotated_at")
-        return ("tenant", *_OWN) if self.access(request).tenant is None else _OWN
+            return (*EDITABLE_FIELDS, "deliveries", "created_at", "rotated_at")
+        return ("tenant", *EDITABLE_FIELDS) if self.access(request).tenant is None else EDITABLE_FIELDS
 
     def save_model(self, request: HttpRequest, obj: Webhook, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's
-        values = form.cleaned_data
-        tenant = self.access(request).tenant or values["tenant"]
-        shown = create_webhook(tenant=tenant, **{name: values[name] for name in _OWN})
+        values = {name: form.cleaned_data[name] for name in EDITABLE_FIELDS}
+        if change:
+            update_webhook(webhook_id=obj.pk, changes=values)
+            return
+        tenant = self.access(request).tenant or form.cleaned_data["tenant"]
+        shown = create_webhook(tenant=tenant, **values)
         obj.pk = shown.webhook.pk
         request.shown_secret = shown  # type: ignore[attr-defined]
 
     def response_add(self, request: HttpRequest, obj: Webhook, post_url_continue: str | None = None) -> HttpResponse:
         return self._show(request, request.shown_secret)  # type: ignore[attr-defined]
+
+    @admin.display(description="Told of")
+    def told(self, webhook: Webhook) -> str:
+        return ", ".join(webhook.events)
 
     @admin.display(description="Deliveries")
     def deliveries(self, webhook: Webhook) -> SafeString:

@@ -14,4 +14,5 @@ class WebhooksConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
     processors = ("scheduling.processors.webhook_delivery.processor.WebhookDelivery",)
     api_urls = "scheduling.processors.webhook_delivery.api.urls"
+    job_subscriptions = "scheduling.processors.webhook_delivery.subscriptions:read_subscriptions"
     upkeep_tasks = "scheduling.processors.webhook_delivery.upkeep:TASKS"

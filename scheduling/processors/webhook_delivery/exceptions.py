@@ -19,3 +19,7 @@ class WebhookUrlError(DomainError):
 
 class TooManyWebhooksError(DomainError):
     code, category, title = "too_many_webhooks", "invalid", "A tenant has no more webhooks than this"
+
+
+class WebhookEventsError(DomainError):
+    code, category, title = "webhook_events", "invalid", "Jobs have no such events"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
@@ -11,6 +12,7 @@ from tenants.models.names import NamedModel
 MAX_URL = 2_000
 MAX_ANSWER = 1_000
 MAX_ERROR = 500
+MAX_EVENT = 64
 
 
 class Webhook(NamedModel, TenantModel):
@@ -18,6 +20,15 @@ class Webhook(NamedModel, TenantModel):
 
     name = models.CharField(max_length=100)
     url = models.CharField(max_length=MAX_URL, help_text="http or https; what leads inside is refused.")
+    events = ArrayField(
+        models.CharField(max_length=MAX_EVENT),
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text="What it is told of the tenant's jobs.",
+    )
+    job_filter = models.TextField(blank=True, db_default="", help_text="Of which jobs; empty: of all.")
+    events_since = models.DateTimeField(null=True, editable=False, help_text="It is told what happened since.")
     sealed_secret = models.TextField(editable=False)
     previous_sealed_secret = models.TextField(blank=True, editable=False)
     rotated_at = models.DateTimeField(null=True, editable=False, help_text="When the secret was last replaced.")
@@ -27,6 +38,9 @@ class Webhook(NamedModel, TenantModel):
         constraints = [
             models.UniqueConstraint(fields=["tenant", "id"], name="webhook_tenant_id"),
             models.UniqueConstraint(fields=["tenant", "name"], name="webhook_name_unique"),
+        ]
+        indexes = [
+            models.Index(fields=["tenant"], condition=models.Q(events_since__isnull=False), name="webhook_subscribed"),
         ]
 
     def __str__(self) -> str:
@@ -38,7 +52,7 @@ class Delivery(TenantModel):
 
     webhook = models.ForeignKey(Webhook, models.CASCADE, db_index=False, db_constraint=False, related_name="deliveries")
     job_id = models.UUIDField(help_text="The job that delivers; its attempts are one delivery.")
-    event = models.CharField(max_length=64)
+    event = models.CharField(max_length=MAX_EVENT)
     attempt = models.PositiveSmallIntegerField()
     status = models.PositiveSmallIntegerField(null=True, help_text="Of the answer; empty where there was none.")
     error = models.CharField(max_length=MAX_ERROR, blank=True)

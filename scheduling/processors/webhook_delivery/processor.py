@@ -31,7 +31,7 @@ GONE = 410
 class WebhookDelivery(TaskProcessor):
     """Tells one of the tenant's webhooks of an event, signed; tries again until it is heard, for a day and a half.
 
-    Made by what happens, such as the end of a batch, and by the button that tries a webhook.
+    Made by what happens, such as the end of a job or a batch, and by the button that tries a webhook.
     """
 
     kind = KIND
@@ -41,6 +41,7 @@ class WebhookDelivery(TaskProcessor):
         "properties": {
             "webhook": {"type": "string", "format": "uuid"},
             "event": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": r"^[a-z][a-z0-9_.]*\Z"},
+            "timestamp": {"type": "string", "format": "date-time", "maxLength": 40},
             "data": {"type": "object"},
         },
         "required": ["webhook", "event", "data"],
@@ -113,6 +114,8 @@ def deliver(context: JobContext, endpoint: Endpoint) -> Answer:
 def body_of(context: JobContext) -> bytes:
     """The same bytes at each attempt."""
     told = {"id": context.idempotency_key, "type": context.payload["event"], "data": context.payload["data"]}
+    if "timestamp" in context.payload:
+        told["timestamp"] = context.payload["timestamp"]
     return json.dumps(told, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
 
 

@@ -1,8 +1,10 @@
-"""Webhooks are made, tried, given new secrets and deleted."""
+"""Webhooks are made, changed, tried, given new secrets and deleted."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -12,6 +14,7 @@ from scheduling.outgoing_http import UrlRefusedError, read_target
 from scheduling.processors.webhook_delivery.endpoints import KIND, get_webhook
 from scheduling.processors.webhook_delivery.exceptions import (
     TooManyWebhooksError,
+    WebhookEventsError,
     WebhookNameTakenError,
     WebhookUrlError,
 )
@@ -19,13 +22,16 @@ from scheduling.processors.webhook_delivery.models import Delivery, Webhook
 from scheduling.processors.webhook_delivery.signing import new_secret, seal
 from scheduling.services.job_requests import JobRequest
 from scheduling.services.submission import submit_job
+from scheduling.services.subscriptions.registry import JOB_EVENTS, read_subscription_filter
 from tenants.clock import read_clock
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tenants.services.audit import record_audit
+from tenants.services.changes import assign
 
 TEST_EVENT = "webhook.test"
 MAX_WEBHOOKS = 50
+EDITABLE_FIELDS: Final = ("name", "url", "events", "job_filter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +42,56 @@ class ShownSecret:
     secret: str
 
 
-def create_webhook(*, tenant: Tenant, name: str, url: str) -> ShownSecret:
-    """Make a webhook; its secret is in the answer alone."""
-    _check_url(url)
+def create_webhook(
+    *, tenant: Tenant, name: str, url: str, events: Sequence[str] = (), job_filter: str = ""
+) -> ShownSecret:
+    """Make a webhook, which is told of these events of jobs from now on; its secret is in the answer alone."""
+    values = check_values({"name": name, "url": url, "events": events, "job_filter": job_filter})
     secret = new_secret()
     with tenant_context(tenant):
         if Webhook.objects.count() >= MAX_WEBHOOKS:
             raise TooManyWebhooksError(f"A tenant has {MAX_WEBHOOKS} webhooks at most.")
-        try:
-            with transaction.atomic():
-                webhook = Webhook.objects.create(tenant=tenant, name=name, url=url, sealed_secret=seal(secret))
-        except IntegrityError as error:
-            raise WebhookNameTakenError(f"Another webhook is called {name!r}.") from error
-        record_audit(action="webhook.created", target=webhook, after={"name": name, "url": url})
+        webhook = Webhook(tenant=tenant, sealed_secret=seal(secret), **values)
+        webhook.events_since = read_clock() if webhook.events else None
+        _save(webhook)
+        record_audit(action="webhook.created", target=webhook, after=_facts(webhook))
         webhook = get_webhook(webhook.pk)
     return ShownSecret(webhook, secret)
+
+
+@transaction.atomic
+def update_webhook(*, webhook_id: UUID, changes: Mapping[str, Any], reason: str = "") -> Webhook:
+    """Change fields of a webhook of the scope. Told of events for the first time, it is so from now on."""
+    webhook = get_webhook(webhook_id, is_locked=True)
+    difference = assign(webhook, check_values(changes))
+    if not difference:
+        return webhook
+    if not webhook.events:
+        webhook.events_since = None
+    elif webhook.events_since is None:
+        webhook.events_since = read_clock()
+    with tenant_context(webhook.tenant):
+        _save(webhook)
+        record_audit(
+            action="webhook.changed",
+            target=webhook,
+            before=difference.before,
+            after=difference.after,
+            reason=reason,
+        )
+    return webhook
+
+
+def check_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as they are kept; the refusal of the first that cannot be."""
+    checked = dict(values)
+    if "url" in checked:
+        _check_url(checked["url"])
+    if "events" in checked:
+        checked["events"] = _read_events(checked["events"])
+    if "job_filter" in checked:
+        checked["job_filter"] = read_subscription_filter(checked["job_filter"])
+    return checked
 
 
 @transaction.atomic
@@ -75,9 +116,7 @@ def rotate_secret(*, webhook_id: UUID, reason: str = "") -> ShownSecret:
 @transaction.atomic
 def delete_webhook(*, webhook: Webhook, reason: str = "") -> None:
     """Delete a webhook with the record of its deliveries; what is still to be delivered to it becomes dead letters."""
-    record_audit(
-        action="webhook.deleted", target=webhook, before={"name": webhook.name, "url": webhook.url}, reason=reason
-    )
+    record_audit(action="webhook.deleted", target=webhook, before=_facts(webhook), reason=reason)
     webhook.delete()
 
 
@@ -94,6 +133,29 @@ def deliveries_of(webhook: Webhook) -> QuerySet[Delivery]:
     """The attempts to deliver to a webhook."""
     deliveries: QuerySet[Delivery] = Delivery.objects.filter(webhook=webhook)
     return deliveries
+
+
+def _save(webhook: Webhook) -> None:
+    try:
+        with transaction.atomic():
+            webhook.save()
+    except IntegrityError as error:
+        raise WebhookNameTakenError(f"Another webhook is called {webhook.name!r}.") from error
+
+
+def _facts(webhook: Webhook) -> dict[str, Any]:
+    return {name: getattr(webhook, name) for name in EDITABLE_FIELDS}
+
+
+def _read_events(names: Sequence[str]) -> list[str]:
+    """The events in the order in which they are listed everywhere."""
+    unknown = sorted(set(names) - set(JOB_EVENTS))
+    if unknown:
+        detail = f"There are no events {', '.join(unknown)}; there are: {', '.join(JOB_EVENTS)}."
+        raise WebhookEventsError(
+            detail, errors=[{"field": "events", "code": WebhookEventsError.code, "detail": detail}]
+        )
+    return [name for name in JOB_EVENTS if name in names]
 
 
 def _check_url(url: str) -> None:

@@ -423,6 +423,7 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
     "django_celery_beat.periodictask change": lambda world: {"description": "changed"},
     "tenants.apikey add": lambda world: {"tenant": acme().pk, "name": "new"},
     "webhooks.webhook add": lambda world: {"tenant": acme().pk, "name": "new", "url": "https://example.com/"},
+    "webhooks.webhook change": lambda world: {"events": ["job.completed"]},
     "tenants.membership add": lambda world: {"tenant": acme().pk, "username": "newcomer", "role": "viewer"},
     "tenants.membership change": lambda world: {"role": "owner"},
     "tenants.plan add": lambda world: {

@@ -19,6 +19,7 @@ from django_celery_beat.models import IntervalSchedule
 from scheduling.models import CFSPlan, Queue, RoutingRule, Schedule, WorkerPool
 from scheduling.processors.rag_pipeline.services import create_pipeline, update_pipeline
 from scheduling.processors.retrieval.services import create_dataset, update_dataset
+from scheduling.processors.webhook_delivery.services import create_webhook, update_webhook
 from scheduling.processors.workflow_execution.services import create_workflow, update_workflow
 from scheduling.services.cfs_plans import update_cfs_plan
 from scheduling.services.schedules.definitions import create_schedule, pause_schedule, update_schedule
@@ -197,6 +198,12 @@ EDITS: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
         lambda row: update_pipeline(pipeline_id=row.pk, description="Overtaken"),
         {"description": "Typed"},
         "Description is now Overtaken",
+    ),
+    "webhooks.webhook": (
+        lambda given: create_webhook(tenant=given["acme"], name="ops", url="https://example.com/").webhook,
+        lambda row: update_webhook(webhook_id=row.pk, changes={"job_filter": "kind:noop"}),
+        {"job_filter": "kind:sleep"},
+        "Of which jobs is now kind:noop",
     ),
     "workflow_execution.workflow": (
         lambda given: create_workflow(tenant=given["acme"], name="greeting", definition=DEFINITION),

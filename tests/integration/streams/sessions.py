@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 from django.db import connection
+
+from scheduling.selectors.event_feed import read_horizon
 
 
 @contextmanager
@@ -21,3 +24,14 @@ def another_session(tenant_id: object) -> Iterator[psycopg.Connection[Any]]:
         session.execute("BEGIN")
         session.execute("SELECT set_config('app.tenant_id', %s, true)", [str(tenant_id)])
         yield session
+
+
+def let_settle() -> None:
+    """Return once nothing older is open: the server has transactions of its own."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_current_xact_id()::text::bigint")
+        (mine,) = cursor.fetchone()
+    give_up_at = time.monotonic() + 60
+    while read_horizon().settled <= mine:
+        assert time.monotonic() < give_up_at, "a transaction stays open"
+        time.sleep(0.01)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection
 from django.http import HttpRequest
 
 from scheduling.models import JobEvent
@@ -24,20 +22,9 @@ from tenants.ids import uuid7
 from tenants.models import Tenant
 from tenants.permissions import Permission
 from tests.integration.scheduling.acts import submit
-from tests.integration.streams.sessions import another_session
+from tests.integration.streams.sessions import another_session, let_settle
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def let_settle() -> None:
-    """Return once nothing older is open: the server has transactions of its own."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_current_xact_id()::text::bigint")
-        (mine,) = cursor.fetchone()
-    give_up_at = time.monotonic() + 60
-    while read_horizon().settled <= mine:
-        assert time.monotonic() < give_up_at, "a transaction stays open"
-        time.sleep(0.01)
 
 
 def read(tenant: Tenant, after: Position, **options: object) -> list[FedEvent]:

@@ -6,14 +6,28 @@ from rest_framework import serializers
 
 from scheduling.processors.webhook_delivery.models import MAX_URL, Delivery, Webhook
 from scheduling.processors.webhook_delivery.services import ShownSecret
-from tenants.api.fields import NameField, StrictSerializer
+from scheduling.services.subscriptions.registry import JOB_EVENTS, MAX_FILTER_CHARACTERS
+from tenants.api.fields import NameField, StrictSerializer, TextField
 
 
-class NewWebhookSerializer(StrictSerializer):
-    """A webhook to be made."""
+class WebhookWriteSerializer(StrictSerializer):
+    """A webhook to be made or changed."""
 
     name = NameField(max_length=100, help_text="Once in a tenant.")
     url = NameField(max_length=MAX_URL, help_text="http or https; what leads inside is refused.")
+    events = serializers.ListField(
+        child=serializers.ChoiceField(choices=JOB_EVENTS),
+        max_length=len(JOB_EVENTS),
+        required=False,
+        help_text="What it is told of the tenant's jobs, from now on; without any, of batches alone that name it.",
+    )
+    filter = TextField(
+        max_length=MAX_FILTER_CHARACTERS,
+        allow_blank=True,
+        required=False,
+        source="job_filter",
+        help_text="Of which jobs, such as `kind:noop tag:night`; empty: of all. docs/webhooks.md has the fields.",
+    )
 
 
 class WebhookSerializer(serializers.Serializer[Webhook]):
@@ -23,6 +37,8 @@ class WebhookSerializer(serializers.Serializer[Webhook]):
     tenant = serializers.CharField(source="tenant.slug")
     name = serializers.CharField()
     url = serializers.CharField()
+    events = serializers.ListField(child=serializers.ChoiceField(choices=JOB_EVENTS))
+    filter = serializers.CharField(source="job_filter")
     created_at = serializers.DateTimeField()
     rotated_at = serializers.DateTimeField(allow_null=True, help_text="When its secret was last replaced.")
 

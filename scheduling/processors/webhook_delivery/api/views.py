@@ -1,4 +1,4 @@
-"""`webhooks/`: make, look, try, give a new secret, delete; and what became of the deliveries."""
+"""`webhooks/`: make, look, change, try, give a new secret, delete; and what became of the deliveries."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from rest_framework.response import Response
 
 from scheduling.processors.webhook_delivery.api.serializers import (
     DeliverySerializer,
-    NewWebhookSerializer,
     ShownSecretSerializer,
     TestDeliverySerializer,
     WebhookSerializer,
+    WebhookWriteSerializer,
 )
 from scheduling.processors.webhook_delivery.endpoints import get_webhook
 from scheduling.processors.webhook_delivery.models import Webhook
@@ -28,6 +28,7 @@ from scheduling.processors.webhook_delivery.services import (
     deliveries_of,
     rotate_secret,
     try_webhook,
+    update_webhook,
 )
 from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.pagination import PagingOnly
@@ -46,6 +47,7 @@ class WebhookViewSet(ListModelMixin, EditedRows, TenantViewSet):
         "retrieve": Permission.TENANT_VIEW,
         "deliveries": Permission.JOBS_VIEW,
         "create": Permission.TENANT_MANAGE,
+        "partial_update": Permission.TENANT_MANAGE,
         "destroy": Permission.TENANT_MANAGE,
         "rotate": Permission.TENANT_MANAGE,
         "test": Permission.JOBS_SUBMIT,
@@ -55,10 +57,12 @@ class WebhookViewSet(ListModelMixin, EditedRows, TenantViewSet):
     def get_queryset(self) -> QuerySet[Webhook]:
         return super().get_queryset().select_related("tenant")
 
-    @extend_schema(operation_id="webhooks_create", request=NewWebhookSerializer, responses={201: ShownSecretSerializer})
+    @extend_schema(
+        operation_id="webhooks_create", request=WebhookWriteSerializer, responses={201: ShownSecretSerializer}
+    )
     def create(self, request: Request) -> Response:
         """Make a webhook; its secret is in this answer and never again."""
-        body = NewWebhookSerializer(data=request.data)
+        body = WebhookWriteSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         shown = create_webhook(tenant=self.tenant, **body.validated_data)
         return Response(ShownSecretSerializer(shown).data, status=201)
@@ -67,6 +71,15 @@ class WebhookViewSet(ListModelMixin, EditedRows, TenantViewSet):
     def retrieve(self, request: Request, pk: str) -> Response:
         """Show a webhook."""
         webhook = get_webhook(UUID(pk))
+        return Response(WebhookSerializer(webhook).data, headers=etag_headers(webhook))
+
+    @extend_schema(operation_id="webhooks_update", request=WebhookWriteSerializer, responses=WebhookSerializer)
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Change what is named; its secret stays."""
+        webhook = self.begin_edit(lambda: get_webhook(UUID(pk)))
+        body = WebhookWriteSerializer(data=request.data, partial=True)
+        body.is_valid(raise_exception=True)
+        webhook = update_webhook(webhook_id=webhook.pk, changes=body.validated_data)
         return Response(WebhookSerializer(webhook).data, headers=etag_headers(webhook))
 
     @extend_schema(operation_id="webhooks_destroy", responses={204: OpenApiResponse(description="Deleted.")})
