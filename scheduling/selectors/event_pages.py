@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -91,7 +92,7 @@ def read_page(
 
     Of these tenants' jobs of other kinds, each where its job has come into one of the states.
     """
-    values = {
+    values: dict[str, Any] = {
         "settled": settled,
         "until": until,
         "first": first,

@@ -143,11 +143,12 @@ class JobViewSet(TenantViewSet):
         tag = tag_of_job(job, reveals=self.access.may(Permission.JOBS_REVEAL))
         return {"ETag": tag, "Cache-Control": "private, no-cache"}
 
-    def _show(self, job: Job, headers: dict[str, str]) -> Response:
+    def _show(self, job: Job, headers: dict[str, str]) -> HttpResponseBase:
         reveals = self.access.may(Permission.JOBS_REVEAL)
         if reveals and self.access.platform_role is not None:
             job = reveal_payload(job_id=job.id, reason="Read over the API.").job
-        return Response(JobSerializer(job, context={"reveals": reveals}).data, headers=headers)
+        answer: HttpResponseBase = Response(JobSerializer(job, context={"reveals": reveals}).data, headers=headers)
+        return answer
 
     @extend_schema(
         operation_id="jobs_cancel",

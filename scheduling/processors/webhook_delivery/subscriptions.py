@@ -10,10 +10,14 @@ from scheduling.services.subscriptions.registry import Subscription
 
 def read_subscriptions() -> Iterable[Subscription]:
     """Those of all tenants, by one statement, behind the door of whoever asks."""
-    rows = Webhook.objects.filter(events_since__isnull=False)
-    for tenant_id, webhook_id, events, job_filter, since in rows.values_list(
-        "tenant_id", "pk", "events", "job_filter", "events_since"
+    for webhook in Webhook.objects.filter(events_since__isnull=False).only(
+        "tenant_id", "events", "job_filter", "events_since"
     ):
+        assert webhook.events_since is not None
         yield Subscription(
-            tenant_id=tenant_id, target=webhook_id, events=frozenset(events), filter_text=job_filter, since=since
+            tenant_id=webhook.tenant_id,
+            target=webhook.pk,
+            events=frozenset(webhook.events),
+            filter_text=webhook.job_filter,
+            since=webhook.events_since,
         )
