@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 
 from scheduling.filters import FIELDS, parse
+from scheduling.filters.judging import JobTraits, meets, read_judged
 from scheduling.lifecycle import JobState
 from scheduling.models import Job
 from scheduling.services.cancellation import cancel_job
@@ -100,6 +101,58 @@ def jobs(acme: Tenant, globex: Tenant) -> dict[str, Job]:
 )
 def test_a_filter_finds_its_jobs(jobs: dict[str, Job], text: str, expected: set[str]) -> None:
     assert found(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "kind:noop",
+        "-kind:noop,sleep",
+        "tag:eu tag:night",
+        "tag:night,day",
+        "-tag:night",
+        "error:timeout",
+        "-error:TIMEOUT",
+        "error:ffffffffffffffff",
+        "error:100%",
+        'fair_key:""',
+        "-fair_key:user-7",
+        "key:late,other",
+        "-key:late",
+        "priority:7,0",
+        "priority:>5",
+        "-priority:<=5",
+        "batch:{batch}",
+        "-batch:{batch}",
+        "parent:{first}",
+        "-parent:{first}",
+        "queue:{queue}",
+        "-queue:{queue} kind:noop",
+    ],
+)
+def test_a_job_at_hand_is_judged_as_its_row_is(jobs: dict[str, Job], text: str) -> None:
+    first = jobs["first"]
+    asked = text.format(batch=first.batch_id, first=first.pk, queue=first.queue.name)
+    with all_tenants():
+        rows = list(Job.objects.select_related("queue"))
+    judged = {row.idempotency_key for row in rows if meets(traits_of(row), read_judged(asked))}
+    assert judged == found(asked)
+
+
+def traits_of(job: Job) -> JobTraits:
+    return JobTraits(
+        kind=job.kind,
+        queue=job.queue.name,
+        tags=job.tags,
+        fair_key=job.fair_key,
+        key=job.idempotency_key,
+        batch=job.batch_id,
+        parent=job.parent_id,
+        priority=job.priority,
+        error_type=job.error_type,
+        error_fingerprint=job.error_fingerprint,
+    )
 
 
 def test_jobs_are_found_by_ids(jobs: dict[str, Job]) -> None:
