@@ -16,7 +16,7 @@ from django.db import connection
 
 # Events that a page walks, of all tenants, and that it tells of.
 WALKED = 20_000
-TOLD = 500
+TOLD = 200
 # A row has the lower half of its transaction's number; no row that is seen is of one that has not begun. A settlement
 # always moves its job; of the others these do. OFFSET keeps each look-up a probe of its index.
 _PAGE = """
