@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 RELAY_ACTOR = Actor(kind="system", id="relay", label="relay")
 RELAY_SECONDS = 0.5
 # Deliveries of one page, and tenants that are behind whose page is looked at in one turn.
-PAGE_DELIVERIES = 200
+PAGE_DELIVERIES = 100
 BEHIND_LIMIT = 5
 # A page walks the history along its key, whatever its statistics know by then.
 PLANNED = {**BY_INDEX, "enable_bitmapscan": "off"}
