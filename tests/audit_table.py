@@ -159,6 +159,7 @@ scheduling.circuit                  force_closed  circuit.forced_closed    sched
 scheduling.deadletter               requeue       job.retried              scheduling.job
 scheduling.deadletter               edit          job.payload_revealed     scheduling.job
 scheduling.job                      retry         job.retried              scheduling.job
+scheduling.job                      edit          job.payload_revealed     scheduling.job
 scheduling.job                      cancel        job.cancelled            scheduling.job
 scheduling.job                      suspend       job.suspended            scheduling.job
 scheduling.job                      resume        job.resumed              scheduling.job
@@ -243,6 +244,7 @@ POST retrieval/document/reindex/           dataset.reindexed     retrieval.datas
 POST retrieval/document/upload/            documents.uploaded    retrieval.dataset
 POST scheduling/bulkoperation/start/       bulk_operation.started scheduling.bulkoperation
 POST scheduling/deadletter/requeue/        job.retried           scheduling.job
+POST scheduling/job/{job}/replay/          job.retried           scheduling.job
 POST scheduling/job/views/                 saved_view.created    scheduling.savedview
 POST scheduling/job/views/{view}/rename/   saved_view.renamed    scheduling.savedview
 POST scheduling/job/views/{view}/forget/   saved_view.deleted    scheduling.savedview

@@ -5,9 +5,12 @@ from __future__ import annotations
 import struct
 import zlib
 from collections import Counter
+from itertools import accumulate
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOURS = 256
+# The filters of a line, by their numbers.
+_SUB, _UP, _AVERAGE, _PAETH = 1, 2, 3, 4
 
 
 def shrink(picture: bytes) -> bytes:
@@ -59,17 +62,38 @@ def _pixels(data: bytes, width: int, height: int, size: int) -> list[list[bytes]
 
 
 def _unfiltered(kind: int, line: bytearray, before: bytearray, size: int) -> bytearray:
-    for at in range(len(line)) if kind else ():
-        left = line[at - size] if at >= size else 0
-        above = before[at]
-        corner = before[at - size] if at >= size else 0
-        line[at] = (line[at] + (0, left, above, (left + above) // 2, _paeth(left, above, corner))[kind]) & 255
+    """A line as it was before its filter; each kind by the cheapest way, for a screen has six million bytes."""
+    if kind == _SUB:
+        for channel in range(size):
+            line[channel::size] = bytes(accumulate(line[channel::size], _add))
+    elif kind == _UP:
+        line = bytearray(map(_add, line, before))
+    elif kind in (_AVERAGE, _PAETH):
+        guess = _mean if kind == _AVERAGE else _paeth
+        for channel in range(size):
+            left = corner = 0
+            for at in range(channel, len(line), size):
+                above = before[at]
+                line[at] = left = (line[at] + guess(left, above, corner)) & 255
+                corner = above
     return line
 
 
+def _add(one: int, other: int) -> int:
+    return (one + other) & 255
+
+
+def _mean(left: int, above: int, corner: int) -> int:
+    return (left + above) >> 1
+
+
 def _paeth(left: int, above: int, corner: int) -> int:
-    guess = left + above - corner
-    return min((left, above, corner), key=lambda value: abs(guess - value))
+    """Whichever neighbour is nearest to what the three together suggest."""
+    by_left, by_above = abs(above - corner), abs(left - corner)
+    by_corner = abs(left + above - corner - corner)
+    if by_left <= by_above and by_left <= by_corner:
+        return left
+    return above if by_above <= by_corner else corner
 
 
 def _distance(one: bytes, other: bytes) -> int:

@@ -21,7 +21,7 @@ from jobsplatform.embedded.identity import die_with_parent
 ROOT = Path(__file__).resolve().parent.parent.parent
 HOST = "127.0.0.1"
 # Processes that start side by side on a busy machine take their time; this only ends a run that is broken.
-READY_SECONDS = 120.0
+READY_SECONDS = 300.0
 # Longer than the worker's own grace, so that it is never cut short.
 STOP_SECONDS = 30.0
 LOG_TAIL_LINES = 25
@@ -84,10 +84,13 @@ class Platform:
 
 
 @contextmanager
-def running_platform(log: Path) -> Iterator[Platform]:
-    """Start web, dispatcher, worker and beat on a free port; yield them when they are ready; stop them."""
+def running_platform(log: Path, *options: str) -> Iterator[Platform]:
+    """Start web, dispatcher, worker and beat on a free port; yield them when they are ready; stop them.
+
+    ``options`` are those of `run_platform`.
+    """
     port = _free_port()
-    command = [sys.executable, "manage.py", "run_platform", "--bind", f"{HOST}:{port}"]
+    command = [sys.executable, "manage.py", "run_platform", "--bind", f"{HOST}:{port}", *options]
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own command
             command,

@@ -39,6 +39,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "ApprovalStateEnum": "scheduling.processors.workflow_execution.models.ApprovalState",
         "WorkflowRunStateEnum": "scheduling.processors.workflow_storage.records.SHOWN_STATES",
     },
+    # A link to an operation would stand inside the button that opens it.
+    "SWAGGER_UI_SETTINGS": {"deepLinking": False},
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",

@@ -75,6 +75,8 @@ class ScheduleForm(PeriodicTaskForm):
 class BeatAdmin(LoggedAdmin):
     """Rows of beat: seen by the platform's people, changed by whoever runs its upkeep."""
 
+    empty_title = "No such time yet"
+    empty_text = "Tasks of beat name the times at which they run. Add one above, or on the page of a task."
     view_permission = Permission.PLATFORM_VIEW
     add_permission = change_permission = Permission.UPKEEP_RUN
 
@@ -83,6 +85,9 @@ class BeatAdmin(LoggedAdmin):
 @admin.register(PeriodicTask)
 class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
     """When the platform's tasks run. What shall not run is switched off, so that its history stays."""
+
+    empty_title = "No task yet"
+    empty_text = "“manage.py migrate” enters the platform's own. Add one of yours above."
 
     form = ScheduleForm
     list_display = ("name", "state_badge", "when", "task", "last_run_at", "total_run_count")

@@ -80,6 +80,8 @@ class CFSPlanTierInline(OfItsPage, TabularInline):
 class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin):
     """Saved, a plan is in effect with the dispatcher's next tick, on what waits already; nothing is restarted."""
 
+    empty_title = "No CFS plan"
+    empty_text = "A CFS plan says how tiers share the slots. Add one above, then activate it."
     view_permission = Permission.PLATFORM_VIEW
     add_permission = change_permission = Permission.FAIRNESS_MANAGE
     list_display = ("name", "state_badge", "strategy", "granularity_seconds", "reserved_slots", "version", "updated_at")

@@ -1,4 +1,4 @@
-"""The forms of dead letters: which of them are requeued, and with what payload."""
+"""The form of dead letters: which of them are requeued, and what is changed of their payloads."""
 
 from __future__ import annotations
 
@@ -6,39 +6,21 @@ from typing import Any
 
 from django import forms
 from django.utils.translation import gettext, gettext_lazy
-from unfold.widgets import (
-    UnfoldAdminSelectWidget,
-    UnfoldAdminSplitDateTimeWidget,
-    UnfoldAdminTextareaWidget,
-    UnfoldAdminTextInputWidget,
-)
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextInputWidget
 
+from scheduling.admin.payload_editor import PayloadObjectField
 from scheduling.fingerprints import FINGERPRINT_CHARACTERS
 from scheduling.models import DeadLetter
 from scheduling.processors import registry
 from scheduling.selectors.dead_letters import DeadLetterFilter
 from scheduling.selectors.jobs import CappedCount
 from scheduling.services.dead_letters import MAX_REQUEUED, RequeueCursor
-from tenants.admin.json_fields import StrictJSONField
 from tenants.admin.post_actions import REASON_LIMIT
 from tenants.exceptions import CursorInvalidError
 
 
 def _kinds() -> list[tuple[str, str]]:
     return [("", gettext("every kind")), *((kind, kind) for kind in registry.kinds())]
-
-
-class PayloadObjectField(StrictJSONField):
-    """A JSON object as text, perhaps one without members."""
-
-    empty_values = (None, "")
-    widget = UnfoldAdminTextareaWidget
-
-    def clean(self, value: Any) -> Any:
-        cleaned = super().clean(value)
-        if cleaned is not None and not isinstance(cleaned, dict):
-            raise forms.ValidationError(gettext("It must be a JSON object, in braces."))
-        return cleaned
 
 
 class RequeueForm(forms.Form):
@@ -129,15 +111,3 @@ class RequeueForm(forms.Form):
         """Whether the act is above a batch, or across tenants."""
         is_across = "tenant" in self.fields and not self.cleaned_data.get("tenant")
         return count.value > 0 and (count.value > MAX_REQUEUED or is_across)
-
-
-class EditedPayloadForm(forms.Form):
-    """The payload with which one letter's job runs again."""
-
-    payload = PayloadObjectField(help_text=gettext_lazy("By the kind's own schema, at most 256 KiB."))
-    reason = forms.CharField(
-        required=False,
-        max_length=REASON_LIMIT,
-        widget=UnfoldAdminTextInputWidget(),
-        help_text=gettext_lazy("Kept in the audit log."),
-    )

@@ -6,17 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils.cache import add_never_cache_headers
 from django.utils.translation import gettext
 
-from scheduling.admin.dead_letter_forms import EditedPayloadForm, RequeueForm
+from scheduling.admin.dead_letter_forms import RequeueForm
+from scheduling.admin.payload_editor import Edited, PayloadEditor
 from scheduling.exceptions import DeadLetterNotFoundError
-from scheduling.models import DeadLetter
+from scheduling.models import DeadLetter, Job
 from scheduling.selectors.dead_letter_groups import MAX_GROUPS, group_dead_letters
 from scheduling.selectors.dead_letters import get_dead_letter
 from scheduling.services.dead_letters import (
@@ -27,7 +26,6 @@ from scheduling.services.dead_letters import (
     requeue_dead_letter,
     requeue_matching,
 )
-from scheduling.services.reveals import reveal_payload
 from tenants.admin.keyset import KeysetAdmin
 from tenants.admin.post_actions import post_action
 from tenants.exceptions import DomainError
@@ -36,10 +34,9 @@ from tenants.permissions import Permission
 GROUPS_TEMPLATE = "scheduling/dashboards/dead_letter_groups.html"
 REQUEUE_TEMPLATE = "scheduling/dashboards/dead_letter_requeue.html"
 SHOWN_REFUSALS = 20
-EDIT_TEMPLATE = "scheduling/dashboards/dead_letter_edit.html"
 
 
-class DeadLetterPages(KeysetAdmin):
+class DeadLetterPages(PayloadEditor, KeysetAdmin):
     """What the admin of dead letters takes from here: three addresses, and the act that opens the editor."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -113,8 +110,7 @@ class DeadLetterPages(KeysetAdmin):
     )
     def edit(self, request: HttpRequest, letter: DeadLetter, reason: str) -> HttpResponse:
         """The payload in a form, in the answer to this POST alone; that it was shown stands in the audit log."""
-        revealed = reveal_payload(job_id=letter.job_id, reason=reason)
-        return self._editor(request, letter, EditedPayloadForm(initial={"payload": revealed.payload, "reason": reason}))
+        return self.open_editor(request, _edited(letter), reason)
 
     def requeue_edited_view(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         """Run the letter's job anew with what stands in the form; a fault is said beside what was typed."""
@@ -126,30 +122,11 @@ class DeadLetterPages(KeysetAdmin):
             letter = get_dead_letter(object_id)
         except DeadLetterNotFoundError as error:
             raise Http404(error.detail) from error
-        form = EditedPayloadForm(request.POST)
-        if form.is_valid():
-            given = form.cleaned_data
-            try:
-                job = requeue_dead_letter(dead_letter_id=letter.pk, reason=given["reason"], payload=given["payload"])
-            except DomainError as refusal:
-                for fault in refusal.errors or [{"detail": refusal.detail}]:
-                    form.add_error("payload", f"{fault.get('field', '')} {fault['detail']}".strip())
-            else:
-                messages.success(request, gettext("A new job does the work with the edited payload; this is its page."))
-                return HttpResponseRedirect(reverse("admin:scheduling_job_change", args=[job.pk]))
-        return self._editor(request, letter, form)
 
-    def _editor(self, request: HttpRequest, letter: DeadLetter, form: EditedPayloadForm) -> HttpResponse:
-        status = 422 if form.errors else 200
-        response = self._page(
-            request,
-            EDIT_TEMPLATE,
-            gettext("Payload of %(kind)s") % {"kind": letter.kind},
-            {"letter": letter, "form": form},
-            status,
-        )
-        add_never_cache_headers(response)
-        return response
+        def run(payload: dict[str, Any], reason: str) -> Job:
+            return requeue_dead_letter(dead_letter_id=letter.pk, reason=reason, payload=payload)
+
+        return self.submit_edited(request, _edited(letter), run)
 
     def _page(
         self, request: HttpRequest, template: str, title: str, context: Mapping[str, Any], status: int = 200
@@ -158,3 +135,12 @@ class DeadLetterPages(KeysetAdmin):
         return TemplateResponse(
             request, template, {**shared, "title": title, "opts": self.opts, **context}, status=status
         )
+
+
+def _edited(letter: DeadLetter) -> Edited:
+    return Edited(
+        job_id=letter.job_id,
+        kind=letter.kind,
+        address=reverse("admin:scheduling_deadletter_requeue_edited", args=[letter.pk]),
+        back=reverse("admin:scheduling_deadletter_change", args=[letter.pk]),
+    )

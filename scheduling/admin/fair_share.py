@@ -21,6 +21,7 @@ class SchedulingEntityAdmin(ReadOnlyAdmin):
 
     empty_text = "A tenant gets a row in a queue with the first job that is routed there, and one for each fair key."
 
+    empty_title = "Nobody has queued yet"
     view_permission = Permission.TENANT_VIEW
     list_display = ("queue", "key", "virtual_seconds", "weight", "is_runnable", "in_flight", "waiting", "estimate")
     list_select_related = ("queue",)
@@ -49,6 +50,8 @@ class SchedulingEntityAdmin(ReadOnlyAdmin):
 class TenantCapacityAdmin(ReadOnlyAdmin):
     """A tenant's messages in flight over all pools, against its cap."""
 
+    empty_title = "Nobody has submitted yet"
+    empty_text = "A tenant gets a row with its first job. Submit one with POST /api/v1/jobs/."
     view_permission = Permission.TENANT_VIEW
     list_display = ("tenant", "in_flight", "cap")
     list_select_related = ("tenant__plan",)

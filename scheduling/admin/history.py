@@ -34,6 +34,7 @@ class ExecutionAdmin(HistoryAdmin):
     """Hand-outs that are over, with what they cost."""
 
     # The page of one shows its traceback.
+    empty_title = "No execution has ended yet"
     view_permission = Permission.LOGS_VIEW
     list_display = ("number", "how", "kind", "of_job", "queue", "measured", "predicted", "ended_at", "error_type")
     list_filter = (OutcomeFilter, KindFilter, QueueFilter, TenantFilter)
@@ -81,6 +82,7 @@ class LiveExecutionAdmin(HistoryAdmin):
 class JobEventAdmin(HistoryAdmin):
     """Each change of each job."""
 
+    empty_title = "Nothing has happened yet"
     view_permission = Permission.JOBS_VIEW
     list_display = ("name", "state_badge", "of_job", "at", "actor")
     list_select_related = ()
@@ -101,6 +103,7 @@ class JobEventAdmin(HistoryAdmin):
 class ChargeAdmin(HistoryAdmin):
     """The ledger: predicted at dispatch, corrected to the measured time at the end."""
 
+    empty_title = "Nothing was charged yet"
     view_permission = Permission.TENANT_VIEW
     list_display = ("amount", "reason", "of_job", "queue", "at")
     list_filter = (QueueFilter, TenantFilter)

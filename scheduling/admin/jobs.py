@@ -27,6 +27,7 @@ from django.utils.translation import gettext as _
 from scheduling.admin.bulk_operations import start_url
 from scheduling.admin.job_list import JobListPages
 from scheduling.admin.job_log import JobLogPages
+from scheduling.admin.job_replay import JobReplayPages
 from scheduling.admin.reasons import ReasonActionForm, reason_of
 from scheduling.dashboards.job_page import BODY_TEMPLATE, job_page_context
 from scheduling.dashboards.streams import job_stream
@@ -50,7 +51,7 @@ RETRIABLE_STATES = REPLAYABLE_STATES | {JobState.RETRYABLE}
 
 
 @admin.register(Job)
-class JobAdmin(JobListPages, JobLogPages):
+class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
     """The jobs of the scope of the moment, newest first."""
 
     view_permission = Permission.JOBS_VIEW
@@ -59,7 +60,7 @@ class JobAdmin(JobListPages, JobLogPages):
     list_display_links = ("job",)
     actions = ("retry_selected", "cancel_selected")
     action_form = ReasonActionForm
-    post_actions = ("retry", "cancel", "suspend", "resume", "reveal")
+    post_actions = ("retry", "edit", "cancel", "suspend", "resume", "reveal")
     empty_title = "No job yet"
     empty_text = (
         "Nothing has been submitted. Send POST /api/v1/jobs/, or run"

@@ -6,7 +6,8 @@ from collections import defaultdict
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -21,13 +22,19 @@ from scheduling.selectors.queue_lines import QueueLine, read_queue_lines
 from scheduling.selectors.stops import Stop, list_stops
 from scheduling.services.pauses import drain_queue, pause_queue, resume_queue
 from scheduling.services.topology import QUEUE_FIELDS, create_queue, update_queue
+from tenants.admin.live_pages import LiveListMixin, LivePageMixin
 from tenants.admin.post_actions import post_action, until_of
 from tenants.permissions import Permission
 
+NOW_TEMPLATE = "scheduling/dashboards/parts/queue_now.html"
+
 
 @admin.register(Queue)
-class QueueAdmin(TopologyAdmin):
+class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
     """Celery queues, with what waits in them and how fast it goes; the dispatcher decides their order."""
+
+    empty_title = "No queue"
+    empty_text = "Jobs wait in queues. Add one above, or run “manage.py create_queue”."
 
     list_display = (
         "name",
@@ -60,16 +67,12 @@ class QueueAdmin(TopologyAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[QueueChangeList]:
         return QueueChangeList
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        context = {**(extra_context or {})}
-        if self.has_view_permission(request):
-            line = next((line for line in read_queue_lines() if str(line.queue.pk) == object_id), None)
-            stops = [stop for stop in list_stops() if line and (stop.scope, stop.name) == ("queue", line.queue.name)]
-            context |= {"line": line, "queue_stops": stops}
-        response: HttpResponse = super().change_view(request, object_id, form_url, context)
-        return response
+    def render_now(self, request: HttpRequest, object_id: str) -> str | None:
+        line = next((line for line in read_queue_lines() if str(line.queue.pk) == object_id), None)
+        if line is None:
+            return None
+        stops = [stop for stop in list_stops() if (stop.scope, stop.name) == ("queue", line.queue.name)]
+        return render_to_string(NOW_TEMPLATE, {"line": line, "queue_stops": stops}, request)
 
     def save_model(self, request: HttpRequest, obj: Queue, form: Any, change: bool) -> None:
         values, reason = self.values_of(form, change=change), form.cleaned_data["reason"]

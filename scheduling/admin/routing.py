@@ -57,6 +57,8 @@ class RoutingTargetInline(OfItsPage, TabularInline):
 class RoutingRuleAdmin(HelpfulMixin, PlatformStaffAdmin):
     """Asked from the lowest position up, at submission; what waits already stays until it is moved."""
 
+    empty_title = "No rule"
+    empty_text = "Rules say which queue a job goes to when it is submitted. Add one above."
     view_permission = Permission.PLATFORM_VIEW
     add_permission = change_permission = Permission.FAIRNESS_MANAGE
     list_display = ("position", "for_kind", "tier", "target", "condition", "allows_queue_choice", "state_badge")

@@ -46,7 +46,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
     view_permission = Permission.SCHEDULES_VIEW
     add_permission = change_permission = Permission.SCHEDULES_MANAGE
     form = ScheduleForm
-    list_display = ("name", "state_badge", "when", "timezone", "next_run", "last_badge")
+    list_display = ("name", "state_badge", "when", "timezone", "overlap_policy", "next_run", "last_badge")
     list_filter = (KindFilter, TenantFilter)
     search_fields = ("name",)
     sortable_by = ()

@@ -73,6 +73,11 @@ def is_draining(scope: str, row: Queue | WorkerPool) -> bool:
 class WorkerPoolAdmin(TopologyAdmin):
     """Pools of workers that share slots."""
 
+    empty_title = "No pool"
+    empty_text = (
+        "Workers serve a pool, and each queue belongs to one. Add one above, or run “manage.py create_worker_pool”."
+    )
+
     list_display = ("name", "description", "memory_mib")
     given_once = ("name",)
     edited_fields = POOL_FIELDS

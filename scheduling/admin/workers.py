@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -20,12 +19,15 @@ from scheduling.selectors.workers import EXECUTION_LIMIT, list_current_execution
 from scheduling.services.workers import drain_worker, resume_worker
 from tenants.admin.base import PlatformStaffAdmin
 from tenants.admin.keyset import parse_uuid
+from tenants.admin.live_pages import LiveListMixin, LivePageMixin
 from tenants.admin.post_actions import post_action
 from tenants.permissions import Permission
 
+NOW_TEMPLATE = "scheduling/dashboards/parts/worker_now.html"
+
 
 @admin.register(Worker)
-class WorkerAdmin(HelpfulMixin, PlatformStaffAdmin):
+class WorkerAdmin(LiveListMixin, LivePageMixin, HelpfulMixin, PlatformStaffAdmin):
     """Worker processes with their slots and how long ago they were heard of; each enters itself."""
 
     view_permission = Permission.PLATFORM_VIEW
@@ -51,15 +53,20 @@ class WorkerAdmin(HelpfulMixin, PlatformStaffAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
         return list_workers().order_by("-id")
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        context = {**(extra_context or {})}
+    def render_now(self, request: HttpRequest, object_id: str) -> str | None:
         worker_id = parse_uuid(object_id)
-        if worker_id is not None and self.has_view_permission(request):
-            context |= {"executions": list_current_executions(worker_id), "execution_limit": EXECUTION_LIMIT}
-        response: HttpResponse = super().change_view(request, object_id, form_url, context)
-        return response
+        worker = list_workers().filter(pk=worker_id).first() if worker_id else None
+        if worker is None:
+            return None
+        context = {
+            "worker": worker,
+            "state": self.state_badge(worker),
+            "heard": self.heard(worker),
+            "canary": self.canary(worker),
+            "executions": list_current_executions(worker.pk),
+            "execution_limit": EXECUTION_LIMIT,
+        }
+        return render_to_string(NOW_TEMPLATE, context, request)
 
     @post_action(
         label="Drain",

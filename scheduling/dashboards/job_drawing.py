@@ -34,10 +34,11 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class GanttRow:
-    """One attempt: handed out, run, and the pause after it until the next one may begin."""
+    """One attempt: what the first one waited in its queue, handed out, run, and the pause until the next may begin."""
 
     attempt: ExecutionRecord
     worker: str
+    queued: Bar | None
     wait: Bar | None
     run: Bar | None
     pause: Bar | None
@@ -93,11 +94,12 @@ def draw_attempts(
             GanttRow(
                 attempt=attempt,
                 worker=workers.get(attempt.worker_id, "") if attempt.worker_id else "",
+                queued=bar(begins, attempt.dispatched_at) if attempt.number == 1 else None,
                 wait=bar(attempt.dispatched_at, started),
                 run=bar(started, ended) if attempt.started_at else None,
                 pause=bar(ended, min(following, ends)) if following and attempt.ended_at else None,
                 tone=mark_of(attempt.state).tone,
-                words=_words(attempt, now, following),
+                words=_words(attempt, begins, now, following),
             )
         )
         following = attempt.dispatched_at
@@ -143,14 +145,15 @@ def _frames(text: str) -> Iterator[tuple[bool, str]]:
         yield is_library, "\n".join(lines)
 
 
-def _words(attempt: ExecutionRecord, now: datetime, following: datetime | None) -> str:
+def _words(attempt: ExecutionRecord, begins: datetime, now: datetime, following: datetime | None) -> str:
+    queued = [_("queued %s") % duration_words(attempt.dispatched_at - begins)] if attempt.number == 1 else []
     predicted = _("predicted %s") % duration_words(attempt.predicted_seconds)
     if attempt.started_at is None:
         handed_out = _("handed out %s") % duration_words((attempt.ended_at or now) - attempt.dispatched_at)
-        return f"{handed_out}, {predicted}"
+        return ", ".join([*queued, handed_out, predicted])
     waited = _("waited %s") % duration_words(attempt.started_at - attempt.dispatched_at)
     ran = _("ran %s") % duration_words((attempt.ended_at or now) - attempt.started_at)
-    words = [waited, ran, predicted]
+    words = [*queued, waited, ran, predicted]
     if following and attempt.ended_at and following > attempt.ended_at:
         words.append(_("next after %s") % duration_words(following - attempt.ended_at))
     return ", ".join(words)

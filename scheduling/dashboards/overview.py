@@ -14,6 +14,7 @@ from django.views.decorators.http import require_safe
 
 from scheduling.dashboards.minute_charts import draw_series, draw_strip, minute_rows
 from scheduling.dashboards.overview_tiles import build_tiles, window_words
+from scheduling.dashboards.wording import circuit_words
 from scheduling.selectors.overview import Overview, read_overview, read_shares
 from scheduling.selectors.queue_lines import QueueLine
 from scheduling.services.upkeep.status import find_upkeep_warnings
@@ -92,6 +93,7 @@ def _render_body(request: HttpRequest) -> str:
         "window_words": window_words(overview),
         "active_queues": [line for line in overview.queues if not line.is_quiet or line.queue.is_paused],
         "quiet_queues": [line for line in overview.queues if line.is_quiet and not line.queue.is_paused],
+        "open_circuits": circuit_words(overview.open_circuits),
         # What is no tenant's is not a tenant's affair.
         "upkeep_warnings": find_upkeep_warnings() if overview.is_all_tenants else [],
     }

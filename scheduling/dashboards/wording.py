@@ -12,10 +12,12 @@ from django.utils.translation import gettext as _
 from scheduling.circuit import CircuitState
 from scheduling.lifecycle import JobState
 from scheduling.models import DeadLetter, Execution, UpkeepRun, Worker
+from scheduling.selectors.circuits import OF_TENANTS
 from scheduling.selectors.fairness import Verdict
 from scheduling.selectors.queue_lines import QueueLine
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+SHOWN_CIRCUITS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +231,16 @@ def empty_words(line: QueueLine) -> str:
     if seconds is None:
         return _("not at this rate")
     return duration_words(seconds) if seconds else _("empty")
+
+
+def circuit_words(circuits: Mapping[tuple[str, str], int]) -> str:
+    """What open breakers hold back, by kind and what all need of it, such as `noop, sleep (api.example.com)`."""
+    named = (f"{kind} ({subject})" if subject not in ("", OF_TENANTS) else kind for kind, subject in sorted(circuits))
+    held = list(dict.fromkeys(named))
+    shown = ", ".join(held[:SHOWN_CIRCUITS])
+    if len(held) <= SHOWN_CIRCUITS:
+        return shown
+    return _("%(shown)s and %(more)d more") % {"shown": shown, "more": len(held) - SHOWN_CIRCUITS}
 
 
 def count_words(counts: Mapping[str, int]) -> str:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from scheduling.models import PoolGauge, QueueGauge, TenantGauge
 from scheduling.selectors.fairness import InFlight
@@ -146,14 +147,28 @@ def read_pool_minutes(now: datetime) -> PoolMinutes:
     return PoolMinutes([slots.get(at) for at in minutes], [used[at] / 1000 if at in used else None for at in minutes])
 
 
-def read_sampled_in_flight(now: datetime) -> list[InFlight]:
-    """What is in flight by queue and tenant, as it was last sampled: one statement, none on the jobs."""
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """Tenants as they were last sampled: what is in flight by queue, and since when the oldest of each waits."""
+
+    in_flight: Sequence[InFlight]
+    oldest_at: Mapping[UUID, datetime]
+
+
+def read_sampled_tenants(now: datetime) -> Sampled:
+    """Every tenant's last sample: one statement, none on the jobs."""
     rows = TenantGauge.objects.filter(minute__gt=now - LATEST_AGE).order_by("tenant_id", "queue_id", "-minute")
-    columns = ("queue_id", "tenant_id", "dispatched", "executing", "slots_milli", "busy_us", "minute")
+    columns = ("queue_id", "tenant_id", "dispatched", "executing", "slots_milli", "busy_us", "oldest_at", "minute")
     found = list(rows.values_list(*columns))
     newest = max((row[-1] for row in found), default=None)
-    return [
+    last = [row for row in found if row[-1] == newest]
+    oldest_at: dict[UUID, datetime] = {}
+    for _queue_id, tenant_id, *_numbers, since, _minute in last:
+        if since is not None:
+            oldest_at[tenant_id] = min(since, oldest_at.get(tenant_id, since))
+    in_flight = [
         InFlight(queue_id, tenant_id, dispatched, executing, slots_milli / 1000, busy_us / 1e6)
-        for queue_id, tenant_id, dispatched, executing, slots_milli, busy_us, minute in found
-        if minute == newest and slots_milli
+        for queue_id, tenant_id, dispatched, executing, slots_milli, busy_us, _since, _minute in last
+        if slots_milli
     ]
+    return Sampled(in_flight, oldest_at)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.db.models import Sum
 from django.db.models.functions import Now
 
 from scheduling.conf import lease_seconds
 from scheduling.models import Queue, SchedulingEntity, Worker
+from scheduling.selectors.circuits import count_open_circuits
 from scheduling.selectors.fairness import FairShare, read_fair_share
-from scheduling.selectors.gauges import Gauges, PoolMinutes, read_gauges, read_pool_minutes, read_sampled_in_flight
+from scheduling.selectors.gauges import Gauges, PoolMinutes, read_gauges, read_pool_minutes, read_sampled_tenants
 from scheduling.selectors.queue_lines import BackOffs, QueueLine, queue_lines
+from scheduling.selectors.share_history import read_lags
 from scheduling.selectors.standing import is_recent
 from scheduling.selectors.standings import unread_since
 from scheduling.selectors.stops import Stop, list_stops
@@ -66,6 +69,8 @@ class Overview:
     gauges: Gauges
     pool_minutes: PoolMinutes | None
     stops: list[Stop]
+    # Breakers that hold jobs back, by kind and dependency: the tenant's own, or everybody's.
+    open_circuits: Mapping[tuple[str, str], int]
 
     @property
     def waiting(self) -> int:
@@ -132,11 +137,14 @@ class Shares:
 
     is_all_tenants: bool
     fair_share: FairShare
+    # By tenant: microseconds behind its ideal share, and how long the oldest of its jobs waits.
+    lags_us: Mapping[UUID, int]
+    oldest_seconds: Mapping[UUID, float]
     audit: list[AuditLogEntry]
 
 
 def read_overview() -> Overview:
-    """Everything that the first page shows of the scope of the moment: at most seven statements.
+    """Everything that the first page shows of the scope of the moment: at most eight statements.
 
     None of them depends on the number of jobs, and but for a tenant's own lines none on the number of tenants.
     """
@@ -157,25 +165,31 @@ def read_overview() -> Overview:
         gauges=gauges,
         pool_minutes=read_pool_minutes(now) if is_all_tenants else None,
         stops=list_stops(),
+        open_circuits=count_open_circuits(),
     )
 
 
 def read_shares() -> Shares:
-    """Share against entitlement of the last minutes, with the last changes: nine statements, none on the jobs."""
+    """Share against entitlement of the last minutes, with the last changes: ten statements, none on the jobs."""
     is_all_tenants = require_scope().is_all_tenants
     queues, now = _read_queues()
     slots_by_pool = dict.fromkeys((queue.pool_id for queue in queues), 0)
     # What a tenant is entitled to depends on all others, and is not told it.
     for worker in _live_workers(now) if is_all_tenants else ():
         slots_by_pool[worker.pool_id] = slots_by_pool.get(worker.pool_id, 0) + worker.slots
+    sampled = read_sampled_tenants(now)
+    fair_share = read_fair_share(
+        queues=queues,
+        slots_by_pool=slots_by_pool,
+        in_flight=sampled.in_flight,
+        ended_by_tenant=read_ended_by_tenant(now),
+    )
+    shown = [line.tenant_id for line in fair_share.lines]
     return Shares(
         is_all_tenants=is_all_tenants,
-        fair_share=read_fair_share(
-            queues=queues,
-            slots_by_pool=slots_by_pool,
-            in_flight=read_sampled_in_flight(now),
-            ended_by_tenant=read_ended_by_tenant(now),
-        ),
+        fair_share=fair_share,
+        lags_us=read_lags(shown, now) if is_all_tenants else {},
+        oldest_seconds={key: max(0.0, (now - since).total_seconds()) for key, since in sampled.oldest_at.items()},
         audit=list(AuditLogEntry.objects.select_related("tenant").order_by("-id")[:AUDIT_LIMIT]),
     )
 

@@ -192,6 +192,13 @@ class _Axis:
         return max(0, (moment - self.since) // self.length)
 
 
+def read_lags(tenant_ids: Sequence[UUID], now: datetime, *, queues: Sequence[Queue] | None = None) -> dict[UUID, int]:
+    """The microseconds of slot time that tenants are behind their ideal shares, as last sampled: one statement."""
+    named = None if queues is None else [queue.pk for queue in queues]
+    parameters = {"tenants": list(tenant_ids), "queues": named, "lag_since": now - LAG_AGE}
+    return dict(fetch_rows(_LAGS, parameters))
+
+
 def read_share_history(span: Span, *, queues: Sequence[Queue] | None = None) -> ShareHistory:
     """The range up to now; ``queues`` narrows it, None is all. At most seven statements."""
     now = read_clock()
@@ -201,7 +208,6 @@ def read_share_history(span: Span, *, queues: Sequence[Queue] | None = None) -> 
         "length": axis.length,
         "seconds": axis.length.total_seconds(),
         "queues": None if queues is None else [queue.pk for queue in queues],
-        "lag_since": now - LAG_AGE,
         "limit": LINE_LIMIT,
     }
     own = require_scope().tenant_id
@@ -216,7 +222,7 @@ def read_share_history(span: Span, *, queues: Sequence[Queue] | None = None) -> 
         return ShareHistory(now, axis.since, axis.length, lines, is_off=is_off)
     clock = RollupClock.objects.first()
     sampled_at = clock.shares_sampled_at if clock else None
-    lags = dict(fetch_rows(_LAGS, parameters))
+    lags = read_lags(list(tenants), now, queues=queues)
     lines = [
         _with_entitlement(_line(tenant, axis, used, now), sampled[key], axis, sampled_at or now, lags.get(key))
         for key, tenant in tenants.items()

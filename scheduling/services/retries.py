@@ -63,6 +63,22 @@ def retry_job(*, job_id: UUID, reason: str = "") -> RetryResult:
 
 
 @transaction.atomic
+def replay_job(*, job_id: UUID, payload: Mapping[str, Any], reason: str = "") -> Job:
+    """Run an ended job's work anew with another payload, as a new job linked to it.
+
+    Raises JobNotFoundError, InvalidTransitionError for a job that has not ended or did succeed, and whatever
+    submission refuses.
+    """
+    job = Job.objects.filter(pk=job_id).first()
+    if job is not None and job.state not in REPLAYABLE_STATES:
+        raise InvalidTransitionError(f"A job that is {job.state} does not run again with another payload.")
+    bulk = retry_jobs(job_ids=[job_id], reason=reason, payloads={job_id: payload}, facts={"payloads_edited": 1})
+    if job_id in bulk.refused:
+        raise bulk.refused[job_id]
+    return bulk.replayed[job_id]
+
+
+@transaction.atomic
 def retry_jobs(
     *,
     job_ids: Sequence[UUID],

@@ -103,6 +103,10 @@ class TenantLimitForm(forms.ModelForm):  # type: ignore[type-arg] # not generic 
 class TenantLimitAdmin(TenantScopedAdmin):
     """Overrides: what a tenant may instead of what its plan says, why, and until when."""
 
+    empty_title = "No override"
+    empty_text = (
+        "Every tenant has the limits of its plan. Add one above to give a tenant more or less, for a while or for good."
+    )
     view_permission = Permission.TENANT_VIEW
     add_permission = change_permission = Permission.TENANTS_MANAGE
     form = TenantLimitForm

@@ -36,6 +36,8 @@ from tenants.services.plans import (
 class TierAdmin(PlatformStaffAdmin):
     """Classes of service."""
 
+    empty_title = "No tier"
+    empty_text = "Plans belong to tiers, and CFS plans share the slots among them. Add one above."
     view_permission = Permission.PLATFORM_VIEW
     add_permission = change_permission = Permission.PLANS_MANAGE
     list_display = ("name", "slug", "rank")
@@ -111,6 +113,8 @@ class PlanForm(VersionForm):
 class PlanAdmin(VersionsMixin, PlatformStaffAdmin):
     """What tenants have bought. A change is felt by all tenants of the plan at once."""
 
+    empty_title = "No plan"
+    empty_text = "A tenant needs one: its limits, its weight and its slots. Add one above."
     view_permission = Permission.PLATFORM_VIEW
     add_permission = change_permission = Permission.PLANS_MANAGE
     form = PlanForm

@@ -78,6 +78,9 @@ admin.site.unregister(Group)
 class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] # differs in names of parameters only
     """People who log in. What they may do is said by platform roles and by memberships, never by Django's flags."""
 
+    empty_title = "No account yet"
+    empty_text = "People log in with accounts of their own. Add one above, or run “manage.py create_platform_admin”."
+
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm

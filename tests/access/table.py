@@ -285,7 +285,7 @@ scheduling.charge                  tenant.view     -                -
 scheduling.circuit                 jobs.view       tenant.pause     -                reset:jobs.retry force_open:tenant.pause force_closed:tenant.pause
 scheduling.deadletter              jobs.view       -                -                requeue:jobs.retry edit:jobs.reveal
 scheduling.execution               logs.view       -                -
-scheduling.job                     jobs.view       -                -                retry:jobs.retry cancel:jobs.cancel suspend:jobs.cancel resume:jobs.cancel reveal:jobs.reveal
+scheduling.job                     jobs.view       -                -                retry:jobs.retry edit:jobs.reveal cancel:jobs.cancel suspend:jobs.cancel resume:jobs.cancel reveal:jobs.reveal
 scheduling.jobevent                jobs.view       -                -
 scheduling.kindcost                platform.view   -                -
 scheduling.kindpause               platform.view   queues.operate   -                resume:queues.operate
@@ -362,6 +362,11 @@ POST   scheduling/job/views/                 jobs.submit       {"name": "mine", 
 POST   scheduling/job/views/{view}/rename/   jobs.submit       {"name": "theirs"}                         302
 POST   scheduling/job/views/{view}/forget/   jobs.submit                                                  302
 GET    scheduling/job/{job}/stream/          jobs.view           204
+POST   scheduling/job/{job}/replay/          jobs.reveal       {"payload": " {{}}"}         302
+GET    scheduling/queue/rows/                platform.view
+GET    scheduling/queue/{queue}/now/         platform.view
+GET    scheduling/worker/rows/               platform.view
+GET    scheduling/worker/{worker}/now/       platform.view                             404
 GET    scheduling/deadletter/groups/         jobs.view
 GET    scheduling/deadletter/requeue/        jobs.retry
 POST   scheduling/deadletter/requeue/        jobs.retry        {"run": "1"}

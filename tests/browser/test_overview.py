@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from scheduling.models import Queue, Worker
+from scheduling.services.pauses import pause_queue, resume_queue
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.acceptance.acts import submit, wait_for
@@ -125,3 +126,35 @@ def test_a_queue_is_paused_and_its_list_says_why_and_until_when(console: Console
         page.locator("form[data-act=resume]").get_by_label("Reason to Resume").fill("there is room again")
         page.locator("form[data-act=resume]").get_by_role("button").click()
     expect(page.get_by_text("is dispatched from again")).to_be_visible()
+
+
+def test_the_list_of_queues_follows_without_a_reload(console: Console, work: Tenant) -> None:
+    page = enter(console, "light", 1440).page
+    console.open("/admin/scheduling/queue/")
+    row = page.get_by_role("row").filter(has_text="dataset")
+    expect(row).to_contain_text("running")
+    with all_tenants():
+        queue = Queue.objects.get(name="dataset")
+        pause_queue(queue=queue, reason="disk is full", until=None)
+        try:
+            expect(row).to_contain_text("disk is full", timeout=30_000)
+        finally:
+            resume_queue(queue=queue, reason="there is room again")
+    expect(row).not_to_contain_text("disk is full", timeout=30_000)
+    assert find_violations(page) == []
+
+
+def test_what_has_no_answer_says_so_in_amber_and_then_in_red(console: Console, work: Tenant) -> None:
+    page = enter(console, "light", 1440).page
+    page.clock.install()
+    console.open("/admin/scheduling/queue/")
+    note = page.locator("[data-live-age=live-rows]")
+    expect(note).to_have_attribute("data-age", "fresh")
+    page.context.set_offline(True)
+    for seconds, age in ((20, "amber"), (60, "red")):
+        page.clock.fast_forward(seconds * 1_000)
+        expect(note).to_have_attribute("data-age", age)
+        expect(note).to_contain_text("Last answer")
+    page.context.set_offline(False)
+    # That nothing was sent is what was to be seen.
+    console.faults.clear()

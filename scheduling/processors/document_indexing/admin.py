@@ -107,6 +107,8 @@ class DatasetFilter(admin.SimpleListFilter):
 class DocumentAdmin(ReadOnlyAdmin):
     """Documents with their progress; every change is an act."""
 
+    empty_title = "No document yet"
+    empty_text = "Upload files to a dataset above; each becomes a document and is indexed by a job."
     view_permission = Permission.DATASETS_VIEW
     list_display = ("name", "dataset", "shown_status", "chunks", "shown_error_code", "created_at")
     list_select_related = ("dataset",)

@@ -44,6 +44,8 @@ class UploadForm(forms.Form):
 class UploadedFileAdmin(ReadOnlyAdmin):
     """Files that tenants have uploaded; every change is an act."""
 
+    empty_title = "No file yet"
+    empty_text = "Upload one above, or with POST /api/v1/files/; jobs and documents name it by its id."
     view_permission = Permission.FILES_VIEW
     list_display = ("name", "content_type", "size", "created_at")
     list_before_template = "files/admin/upload_link.html"

@@ -39,6 +39,8 @@ class SearchForm(forms.Form):
 class DatasetAdmin(TenantScopedAdmin):
     """Datasets with their settings; documents are uploaded on the documents' own page."""
 
+    empty_title = "No dataset yet"
+    empty_text = "A dataset holds documents that are searched together. Add one above, then upload files to it."
     view_permission = Permission.DATASETS_VIEW
     add_permission = change_permission = Permission.DATASETS_MANAGE
     list_display = ("name", "description", "chunk_size", "chunk_overlap", "embedding_model", "created_at")
@@ -117,6 +119,8 @@ class DatasetAdmin(TenantScopedAdmin):
 class ChunkAdmin(ReadOnlyAdmin):
     """Chunks, to look at."""
 
+    empty_title = "No chunk yet"
+    empty_text = "Documents are cut into chunks while they are indexed. Upload one to a dataset."
     view_permission = Permission.DATASETS_VIEW
     list_display = ("excerpt", "document", "position", "location")
     list_select_related = ("document",)

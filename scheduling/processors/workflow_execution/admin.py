@@ -39,6 +39,8 @@ _FIELDS = ("name", "description", "definition", "note")
 class WorkflowAdmin(TenantScopedAdmin):
     """Workflows of the scope of the moment; a changed definition becomes the next version."""
 
+    empty_title = "No workflow yet"
+    empty_text = "A workflow is a graph of steps that one job runs. Add one above."
     view_permission = Permission.WORKFLOWS_VIEW
     add_permission = change_permission = Permission.WORKFLOWS_MANAGE
     form = WorkflowForm

@@ -14,7 +14,7 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from scheduling.models import BulkOperation, CFSPlan, JobError
+from scheduling.models import BulkOperation, CFSPlan, JobError, Queue
 from scheduling.processors.document_indexing.uploads import upload_documents
 from scheduling.processors.files.services import upload_files
 from scheduling.processors.rag_pipeline.models import PipelineEntity
@@ -153,6 +153,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "tenant": tenant.pk,
         "plan": tenant.plan_id,
         "cfs_plan": CFSPlan.objects.get(is_active=True).pk,
+        "queue": Queue.objects.get(name="dataset").pk,
     }
 
 

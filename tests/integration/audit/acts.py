@@ -557,6 +557,9 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
     "POST scheduling/deadletter/requeue/": lambda world: _post(
         world, "scheduling/deadletter/requeue/", {"run": "1", "tenant": "acme", "reason": "x"}
     ),
+    "POST scheduling/job/{job}/replay/": lambda world: _post(
+        world, f"scheduling/job/{world.own['job']}/replay/", {"payload": "{}", "reason": "x"}
+    ),
     "POST scheduling/job/views/": lambda world: _post(
         world, "scheduling/job/views/", {"name": "mine", "q": "state:discarded"}
     ),
@@ -605,6 +608,10 @@ CONSOLE_READS = (
     "scheduling/job/{job}/stream/",
     "overview/stream/",
     "scheduling/bulkoperation/{bulk}/part/",
+    "scheduling/queue/rows/",
+    "scheduling/queue/{queue}/now/",
+    "scheduling/worker/rows/",
+    "scheduling/worker/{worker}/now/",
     "scheduling/job/facets/",
     "scheduling/job/news/",
     "scheduling/deadletter/groups/",

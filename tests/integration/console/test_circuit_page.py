@@ -6,7 +6,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
 
+from scheduling.dashboards.wording import circuit_words
 from scheduling.models import Circuit
+from scheduling.selectors.circuits import OF_TENANTS
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.integration.console.acts import Console, act_url, entries_of
@@ -73,3 +75,24 @@ def test_a_form_without_a_reason_or_a_dependency_of_all_says_so(console: Console
     assert "This field is required." in page
     client.post(ADD, {"kind": "noop", "dependency": "", "state": "forced_open", "reason": "x"})
     assert forced() == []
+
+
+def test_the_overview_says_what_open_breakers_hold_back(
+    console: Console, staff: User, acme_user: User, globex_user: User, acme_work: Work
+) -> None:
+    title = "Circuit breakers are open"
+    assert title not in console(staff).get(reverse("admin:index")).content.decode()
+    console(staff).post(ADD, {"kind": "sleep", "dependency": HOST, "state": "forced_open", "reason": "x"})
+    console(acme_user).post(ADD, {"kind": "noop", "dependency": "", "state": "forced_open", "reason": "x"})
+    page = console(staff).get(reverse("admin:index")).content.decode()
+    assert title in page
+    assert f"noop, sleep ({HOST})" in page
+    assert reverse("admin:scheduling_circuit_changelist") in page
+    own = console(acme_user).get(reverse("admin:index")).content.decode()
+    assert "Jobs of noop wait" in own
+    assert title not in console(globex_user).get(reverse("admin:index")).content.decode()
+
+
+def test_many_open_breakers_are_told_in_one_line() -> None:
+    held = {(f"kind-{number}", ""): 1 for number in range(7)} | {("kind-0", OF_TENANTS): 3}
+    assert circuit_words(held) == "kind-0, kind-1, kind-2, kind-3, kind-4 and 2 more"

@@ -118,7 +118,8 @@ def test_neither_page_of_queues_asks_the_jobs(console: Console, staff: User, acm
     sample_gauges()
     client = console(staff)
     queue = Queue.objects.get(name="workflow_team")
-    for url in (reverse(QUEUES), reverse("admin:scheduling_queue_change", args=[queue.pk])):
+    parts = (reverse("admin:scheduling_queue_rows"), reverse("admin:scheduling_queue_now", args=[queue.pk]))
+    for url in (reverse(QUEUES), reverse("admin:scheduling_queue_change", args=[queue.pk]), *parts):
         client.get(url)
         with CaptureQueriesContext(connection) as queries:
             assert client.get(url).status_code == 200
@@ -151,6 +152,55 @@ def test_a_worker_shows_what_it_runs(console: Console, staff: User, acme_work: W
     assert reverse("admin:scheduling_job_change", args=[acme_work.waiting.pk]) in page
     assert "Acme" in page
     assert 'data-act="drain"' in page
+
+
+def test_lists_tell_their_rows_anew_as_they_are_narrowed_and_sorted(
+    console: Console, staff: User, acme_work: Work, live_worker: Worker
+) -> None:
+    client = console(staff)
+    for name, row in ((QUEUES, "workflow_team"), (WORKERS, "bench:4711")):
+        asked = re.search(
+            r'id="live-rows"[^>]* hx-get="([^"]+)"', client.get(reverse(name), {"o": "1"}).content.decode()
+        )
+        assert asked is not None
+        assert asked[1].endswith("?o=1")
+        part = client.get(asked[1])
+        assert row in part.content.decode()
+        assert "<html" not in part.content.decode()
+        assert part["ETag"]
+        assert client.post(asked[1]).status_code == 405
+
+
+def test_rows_that_are_the_same_are_not_sent_again(console: Console, staff: User) -> None:
+    client = console(staff)
+    part = client.get(reverse("admin:scheduling_queue_rows"))
+    again = client.get(reverse("admin:scheduling_queue_rows"), headers={"If-None-Match": part["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_how_a_row_stands_is_told_anew(console: Console, staff: User, acme_work: Work, live_worker: Worker) -> None:
+    queue = Queue.objects.get(name="workflow_team")
+    client = console(staff)
+    page = client.get(reverse("admin:scheduling_queue_change", args=[queue.pk])).content.decode()
+    now = reverse("admin:scheduling_queue_now", args=[queue.pk])
+    assert f'hx-get="{now}"' in page
+    assert "9 waiting" not in text_of(page)
+    demand(acme_work.tenant, queue, 9)
+    with all_tenants():
+        pause_queue(queue=queue, reason="disk is full", until=None)
+    sample_gauges()
+    part = client.get(now).content.decode()
+    assert "9 waiting" in text_of(part)
+    assert "disk is full" in part
+
+    now = reverse("admin:scheduling_worker_now", args=[live_worker.pk])
+    assert "0 / 4" in text_of(client.get(now).content.decode())
+    run(acme_work, live_worker, queue)
+    part = client.get(now).content.decode()
+    assert "1 / 4" in text_of(part)
+    assert reverse("admin:scheduling_job_change", args=[acme_work.waiting.pk]) in part
+    for missing in ("admin:scheduling_queue_now", "admin:scheduling_worker_now"):
+        assert client.get(reverse(missing, args=["nonsense"])).status_code == 404
 
 
 def test_an_idle_worker_says_what_will_stand_there(console: Console, staff: User, live_worker: Worker) -> None:

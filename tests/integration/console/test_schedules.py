@@ -13,7 +13,7 @@ from django.urls import reverse
 from scheduling.models import Job, Schedule, ScheduleFire
 from scheduling.services.schedules.definitions import create_schedule
 from tenants.context import all_tenants
-from tenants.models import Tenant
+from tenants.models import Membership, Role, Tenant
 
 pytestmark = pytest.mark.django_db
 
@@ -133,6 +133,24 @@ def test_acts_run_pause_resume_and_delete(console: Console, acme_user: User, sch
     act(client, schedule, "delete", reason="gone")
     with all_tenants():
         assert not Schedule.objects.exists()
+
+
+def test_a_paused_schedule_says_so_where_its_next_runs_would_be(
+    console: Console, acme_user: User, schedule: Schedule
+) -> None:
+    words = "It is paused: nothing fires until somebody resumes it."
+    act(console(acme_user), schedule, "pause", reason="quarter's end")
+    assert words in console(acme_user).get(page_of(schedule)).content.decode()
+    with all_tenants():
+        Membership.objects.filter(user=acme_user).update(role=Role.VIEWER)
+    page = console(acme_user).get(page_of(schedule)).content.decode()
+    assert words in page
+    assert "Write a cron of five fields" not in page
+
+
+def test_the_list_tells_what_happens_while_one_runs(console: Console, acme_user: User, schedule: Schedule) -> None:
+    text = console(acme_user).get(reverse("admin:scheduling_schedule_changelist")).content.decode()
+    assert schedule.get_overlap_policy_display() in text
 
 
 def test_backfill_shows_first_and_acts_on_the_second_press(

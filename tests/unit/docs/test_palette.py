@@ -42,6 +42,25 @@ def test_filters_are_undone_and_every_colour_is_kept() -> None:
     assert pixels_of(made) == ([RED] * 32 + [BLUE] * 32) * 3
 
 
+def test_lines_that_were_guessed_from_their_neighbours_are_whole_again() -> None:
+    colours = [bytes((value, 3 * value % 256, 7)) for value in range(0, 240, 8)]
+    line = b"".join(colour * 4 for colour in colours)
+    below = b"".join(colour * 4 for colour in reversed(colours))
+
+    def filtered(kind: int, line: bytes, above: bytes) -> bytes:
+        made = bytearray([kind])
+        for at, value in enumerate(line):
+            left, corner = (line[at - 3], above[at - 3]) if at >= 3 else (0, 0)
+            nearest = min((left, above[at], corner), key=lambda one: abs(left + above[at] - corner - one))
+            made.append((value - ((left + above[at]) // 2 if kind == 3 else nearest)) % 256)
+        return bytes(made)
+
+    nothing = bytes(len(line))
+    lines = [filtered(3, line, nothing), filtered(4, below, line), filtered(4, line, below), filtered(3, line, line)]
+    made = palette.shrink(picture(lines, width=len(line) // 3))
+    assert b"".join(pixels_of(made)) == line + below + line + line
+
+
 def test_what_has_no_place_in_the_palette_gets_the_nearest_that_has() -> None:
     line = b"\0" + b"".join(bytes((value, value, value)) * 2 for value in range(256)) + bytes((7, 7, 8))
     made = palette.shrink(picture([line] * 8, width=513))

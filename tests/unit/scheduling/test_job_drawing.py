@@ -61,6 +61,14 @@ def test_an_attempt_is_handed_out_run_and_followed_by_its_back_off_until_the_nex
     assert "next after" in older.words
 
 
+def test_the_first_attempt_is_preceded_by_its_wait_in_the_queue_and_no_other_is() -> None:
+    second, first = draw(attempt(60, 70, 100, number=2), attempt(10, 20, 40))
+    assert (first.queued, second.queued) == (Bar(0, 1000), None)
+    assert "queued 10 s" in first.words
+    assert "queued" not in second.words
+    assert draw(attempt(0, 1, 2))[0].queued is None
+
+
 def test_a_back_off_that_lasts_is_drawn_to_the_end_of_the_axis() -> None:
     [row] = draw(attempt(0, 0, 50), next_at=500)
     assert (row.wait, row.pause) == (None, Bar(5000, 5000))

@@ -34,6 +34,8 @@ NEWEST_RUNS = 10
 class PipelineAdmin(TenantScopedAdmin):
     """Pipelines; saving another definition makes the next version."""
 
+    empty_title = "No pipeline yet"
+    empty_text = "A pipeline loads, cuts and indexes what its sources name. Add one above, then run it."
     view_permission = Permission.PIPELINES_VIEW
     add_permission = change_permission = Permission.PIPELINES_MANAGE
     form = PipelineForm
@@ -109,6 +111,8 @@ class PipelineAdmin(TenantScopedAdmin):
 class PipelineVersionAdmin(ReadOnlyAdmin):
     """Definitions as they were saved."""
 
+    empty_title = "No version yet"
+    empty_text = "Each change of a pipeline's definition is a version. Save one on the pipeline's page."
     view_permission = Permission.PIPELINES_VIEW
     list_display = ("number", "pipeline", "note", "created_by", "created_at")
     list_select_related = ("pipeline",)

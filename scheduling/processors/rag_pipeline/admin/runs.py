@@ -62,6 +62,8 @@ class EntityStateFilter(_ShownStateFilter):
 class PipelineRunAdmin(ReadOnlyAdmin):
     """Runs with their entities; each entity is tried again on its own."""
 
+    empty_title = "No pipeline has run yet"
+    empty_text = "Run one from its page; each run appears here with how far it is."
     view_permission = Permission.PIPELINES_VIEW
     list_display = ("id", "pipeline", "number", "shown_state", "progress", "created_at")
     list_filter = (RunStateFilter,)
@@ -120,6 +122,8 @@ class PipelineRunAdmin(ReadOnlyAdmin):
 class PipelineEntityAdmin(ReadOnlyAdmin):
     """Entities of all runs, to look at and to try again."""
 
+    empty_title = "Nothing was loaded yet"
+    empty_text = "A run makes a row for each thing that its sources name. Run a pipeline from its page."
     view_permission = Permission.PIPELINES_VIEW
     list_display = ("name", "source_type", "shown_state", "chunks", "attempt", "error_code", "created_at")
     list_filter = (EntityStateFilter,)
