@@ -22,7 +22,7 @@ from scheduling.api.serializers.bulk_operations import (
 )
 from scheduling.models import BulkOperation
 from scheduling.selectors.bulk import find_operations, get_operation
-from scheduling.services.bulk.acts import permission_of
+from scheduling.services.bulk.asking import permission_of
 from scheduling.services.bulk.starting import plan_bulk_operation, start_bulk_operation
 from scheduling.services.bulk.stopping import abort_bulk_operation, undo_bulk_operation
 from tenants.api.viewsets import TenantViewSet

@@ -28,6 +28,8 @@ def test_it_is_previewed_started_and_followed_to_its_end(acme: Tenant, acme_api:
     told = preview.json()
     assert (told["count"], told["eligible"], told["needs_number"], told["ineligible"]) == (3, 3, False, {})
     assert [row["id"] for row in told["sample"]] == [str(job.pk) for job in jobs]
+    assert {line["tenant"] for line in told["effect"]["lines"]} <= {"acme"}
+    assert set(told["effect"]["notes"]) >= {"estimate", "own_only"}
     with all_tenants():
         assert not BulkOperation.objects.exists()
     started = acme_api.post(URL, {**CANCEL, "ticket": told["ticket"]}, format="json")
