@@ -10,7 +10,8 @@ from django.db.models import Sum
 from django.db.models.functions import Now
 
 from scheduling.conf import lease_seconds
-from scheduling.models import Queue, SchedulingEntity, Worker
+from scheduling.models import BulkOperation, Queue, SchedulingEntity, Worker
+from scheduling.selectors.bulk import list_open_operations
 from scheduling.selectors.fairness import FairShare, read_fair_share
 from scheduling.selectors.gauges import Gauges, PoolMinutes, read_gauges, read_pool_minutes, read_sampled_in_flight
 from scheduling.selectors.queue_lines import BackOffs, QueueLine, queue_lines
@@ -66,6 +67,7 @@ class Overview:
     gauges: Gauges
     pool_minutes: PoolMinutes | None
     stops: list[Stop]
+    bulk_operations: list[BulkOperation]
 
     @property
     def waiting(self) -> int:
@@ -136,7 +138,7 @@ class Shares:
 
 
 def read_overview() -> Overview:
-    """Everything that the first page shows of the scope of the moment: at most seven statements.
+    """Everything that the first page shows of the scope of the moment: at most eight statements.
 
     None of them depends on the number of jobs, and but for a tenant's own lines none on the number of tenants.
     """
@@ -157,6 +159,7 @@ def read_overview() -> Overview:
         gauges=gauges,
         pool_minutes=read_pool_minutes(now) if is_all_tenants else None,
         stops=list_stops(),
+        bulk_operations=list_open_operations(),
     )
 
 
