@@ -26,13 +26,13 @@ from django.views.decorators.http import require_safe
 
 from scheduling.admin.bulk_forms import BulkForm
 from scheduling.admin.filters import TenantFilter
+from scheduling.dashboards.bulk import bulk_line, what_words
 from scheduling.dashboards.tags import badge
-from scheduling.dashboards.wording import duration_words
 from scheduling.filters import FIELDS
 from scheduling.filters.terms import write_value
 from scheduling.models import BulkOperation
-from scheduling.selectors.bulk import find_operations, progress_of
-from scheduling.services.bulk.acts import permission_of
+from scheduling.selectors.bulk import find_operations
+from scheduling.services.bulk.asking import permission_of
 from scheduling.services.bulk.starting import BulkPlan, plan_bulk_operation, start_bulk_operation
 from scheduling.services.bulk.stopping import abort_bulk_operation, undo_bulk_operation
 from tenants.admin.keyset import KeysetAdmin, parse_uuid
@@ -185,10 +185,7 @@ class BulkOperationAdmin(KeysetAdmin):
 
     @admin.display(description="Operation")
     def what(self, operation: BulkOperation) -> str:
-        told = operation.get_operation_display()
-        given = ", ".join(str(value) for value in operation.parameters.values())
-        words = f"{told}: {given}" if given else told
-        return _("take back: %(what)s") % {"what": words} if operation.undo_of_id else words
+        return what_words(operation)
 
     @admin.display(description="State")
     def state_badge(self, operation: BulkOperation) -> SafeString:
@@ -205,14 +202,10 @@ class BulkOperationAdmin(KeysetAdmin):
 
 
 def _render_body(request: HttpRequest, operation: BulkOperation) -> str:
-    progress = progress_of(operation, read_moment())
     context = {
+        "line": bulk_line(operation, read_moment()),
         "operation": operation,
         "mark": badge(f"bulk_{operation.state}"),
-        "percent": None if progress.share is None else round(100 * progress.share),
-        "rate": f"{progress.rate:,.0f}",
-        "took": duration_words(progress.seconds),
-        "eta": duration_words(progress.eta_seconds) if progress.eta_seconds is not None else "",
         "ineligible": sorted(operation.ineligible.items()),
     }
     return render_to_string(BODY_TEMPLATE, context, request)

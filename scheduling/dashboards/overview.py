@@ -12,6 +12,7 @@ from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
+from scheduling.dashboards.bulk import bulk_line
 from scheduling.dashboards.minute_charts import draw_series, draw_strip, minute_rows
 from scheduling.dashboards.overview_tiles import build_tiles, window_words
 from scheduling.dashboards.wording import circuit_words
@@ -82,6 +83,8 @@ def _render_body(request: HttpRequest) -> str:
     context = {
         "overview": overview,
         "tiles": build_tiles(overview),
+        "bulk_lines": [bulk_line(operation, overview.now) for operation in overview.bulk_operations],
+        "may_abort_bulk": access_of(request).may(Permission.JOBS_BULK),
         "strip": strip,
         "strip_summary": strip_summary,
         "series": series,

@@ -11,7 +11,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from scheduling.dashboards import wording
+from scheduling.dashboards import bulk, wording
 from tenants.context import require_scope
 
 register = template.Library()
@@ -38,6 +38,12 @@ def badge(name: str, words: str = "") -> SafeString:
 def fire_mark(outcome: str) -> SafeString:
     """The outcome of a schedule's fire; its values have names that other states share."""
     return badge(f"fire_{outcome}")
+
+
+@register.simple_tag
+def bulk_mark(state: str) -> SafeString:
+    """The state of a bulk operation, likewise."""
+    return badge(f"bulk_{state}")
 
 
 @register.simple_tag
@@ -130,6 +136,26 @@ def pick_level(level: str) -> str:
 @register.filter
 def pick_reason(reason: str) -> str:
     return wording.pick_words(reason)
+
+
+@register.filter
+def bulk_reason(code: str) -> str:
+    return bulk.reason_words(code)
+
+
+@register.filter
+def bulk_note(code: str) -> str:
+    return bulk.note_words(code)
+
+
+@register.filter
+def wait_verdict(verdict: str) -> str:
+    return bulk.verdict_words(verdict)
+
+
+@register.filter
+def wait_seconds(seconds: float | None) -> str:
+    return bulk.wait_words(seconds)
 
 
 @register.filter

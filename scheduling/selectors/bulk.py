@@ -24,6 +24,8 @@ SAMPLE_ROWS = 5
 # Conditions that lead to few rows at once; without one the jobs are looked at window by window.
 _NARROW_FIELDS = frozenset({"state", "id", "batch", "parent", "key"})
 UNCHANGED = "unchanged"
+# Of those that go on, as many as the first page shows.
+LISTED_OPERATIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,19 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
+class MatchingGroup:
+    """How many matching jobs are alike in what matters; ``is_same``: they are already as they are to be."""
+
+    state: JobState
+    tenant_id: UUID
+    queue_id: int
+    queue: str
+    kind: str
+    is_same: bool
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class BulkPreview:
     """What a bulk operation would do now. All but the words are counted among at most `COUNT_LIMIT` matching jobs."""
 
@@ -100,48 +115,55 @@ class BulkPreview:
     by_queue: Mapping[str, int]
     ineligible: Mapping[str, int]
     sample: Sequence[Job]
+    groups: Sequence[MatchingGroup]
 
 
 def preview_jobs(jobs: FrozenJobs, states: Collection[JobState], unchanged: Q | None) -> BulkPreview:
     """Count what matches by state and queue; ``unchanged`` are jobs that are already as they are to be."""
     matching = jobs.rows()
     same = Case(When(unchanged, then=Value(1)), default=Value(0), output_field=IntegerField()) if unchanged else None
-    groups = (
+    rows = (
         Job.objects.filter(id__in=matching.order_by().values("id")[: COUNT_LIMIT + 1])
         .order_by()
         .annotate(same=same if same is not None else Value(0, IntegerField()))
-        .values_list("state", "queue__name", "tenant_id", "same")
+        .values_list("state", "tenant_id", "queue_id", "queue__name", "kind", "same")
         .annotate(n=Count("id"))
     )
+    groups = [
+        MatchingGroup(JobState(state), tenant_id, queue_id, queue, kind, bool(is_same), n)
+        for state, tenant_id, queue_id, queue, kind, is_same, n in rows
+    ]
     by_state, by_queue, ineligible = Counter[str](), Counter[str](), Counter[str]()
-    tenants: set[UUID] = set()
-    total = eligible = 0
-    for state, queue, tenant_id, is_same, n in groups:
-        by_state[state] += n
-        by_queue[queue] += n
-        tenants.add(tenant_id)
-        total += n
-        if state not in states:
-            ineligible[state] += n
-        elif is_same:
-            ineligible[UNCHANGED] += n
-        else:
-            eligible += n
+    for group in groups:
+        by_state[group.state.value] += group.count
+        by_queue[group.queue] += group.count
+        if group.state not in states:
+            ineligible[group.state.value] += group.count
+        elif group.is_same:
+            ineligible[UNCHANGED] += group.count
+    total = by_state.total()
     return BulkPreview(
         words=jobs.job_filter.in_words(),
         count=CappedCount(min(total, COUNT_LIMIT), total > COUNT_LIMIT),
-        eligible=eligible,
-        tenants=len(tenants),
+        eligible=total - ineligible.total(),
+        tenants=len({group.tenant_id for group in groups}),
         by_state=dict(by_state.most_common()),
         by_queue=dict(by_queue.most_common()),
         ineligible=dict(ineligible.most_common()),
         sample=list(matching.select_related("queue", "tenant").order_by("id")[:SAMPLE_ROWS]),
+        groups=groups,
     )
 
 
 def find_operations() -> QuerySet[BulkOperation]:
     """The bulk operations of the scope, newest first, with whose they are and what they take back."""
     return BulkOperation.objects.select_related("tenant").order_by("-id")
+
+
+def list_open_operations() -> list[BulkOperation]:
+    """Those of the scope that go on now, oldest first: one statement, on their rows alone."""
+    found = BulkOperation.objects.select_related("tenant").filter(finished_at__isnull=True)
+    return list(found.order_by("id")[:LISTED_OPERATIONS])
 
 
 def get_operation(operation_id: UUID) -> BulkOperation:

@@ -11,7 +11,8 @@ from django.db.models import Sum
 from django.db.models.functions import Now
 
 from scheduling.conf import lease_seconds
-from scheduling.models import Queue, SchedulingEntity, Worker
+from scheduling.models import BulkOperation, Queue, SchedulingEntity, Worker
+from scheduling.selectors.bulk import list_open_operations
 from scheduling.selectors.circuits import count_open_circuits
 from scheduling.selectors.fairness import FairShare, read_fair_share
 from scheduling.selectors.gauges import Gauges, PoolMinutes, read_gauges, read_pool_minutes, read_sampled_tenants
@@ -71,6 +72,7 @@ class Overview:
     stops: list[Stop]
     # Breakers that hold jobs back, by kind and dependency: the tenant's own, or everybody's.
     open_circuits: Mapping[tuple[str, str], int]
+    bulk_operations: list[BulkOperation]
 
     @property
     def waiting(self) -> int:
@@ -166,6 +168,7 @@ def read_overview() -> Overview:
         pool_minutes=read_pool_minutes(now) if is_all_tenants else None,
         stops=list_stops(),
         open_circuits=count_open_circuits(),
+        bulk_operations=list_open_operations(),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from scheduling.models import Job, JobEvent
 from tenants.context import Actor, current_actor
+from tenants.inserts import insert_rows
 
 SYSTEM_ACTOR = "system"
 
@@ -20,16 +21,18 @@ def actor_label(actor: Actor) -> str:
 def append_events(jobs: Sequence[Job], *, name: str, at: datetime, data: Mapping[str, Any] | None = None) -> None:
     """One event for each job, in the state that it has now."""
     actor = current_actor()
-    JobEvent.objects.bulk_create(
-        JobEvent(
-            tenant_id=job.tenant_id,
-            job_id=job.id,
-            at=at,
-            name=name,
-            state=job.state,
-            actor=actor_label(actor),
-            request_id=actor.request_id,
-            data=dict(data or {}),
-        )
-        for job in jobs
+    insert_rows(
+        [
+            JobEvent(
+                tenant_id=job.tenant_id,
+                job_id=job.id,
+                at=at,
+                name=name,
+                state=job.state,
+                actor=actor_label(actor),
+                request_id=actor.request_id,
+                data=dict(data or {}),
+            )
+            for job in jobs
+        ]
     )

@@ -8,8 +8,7 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-from django.db.models.functions import Now
+from django.db import connection, transaction
 
 from scheduling.exceptions import InvalidTransitionError, JobNotFoundError, KindUnknownError
 from scheduling.lifecycle import REPLAYABLE_STATES, JobState
@@ -24,6 +23,11 @@ from tenants.context import current_actor, tenant_context
 from tenants.exceptions import DomainError, TenantSuspendedError
 from tenants.models import Plan, Tenant
 from tenants.services.audit import AuditTarget, part_of_act, record_audit
+
+_NOTE_REQUEUED = """
+UPDATE scheduling_deadletter d SET requeued_at = now(), requeued_job_id = r.new_id
+FROM unnest(%s::uuid[], %s::uuid[]) AS r(letter_id, new_id) WHERE d.id = r.letter_id
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,8 @@ def retry_jobs(
     ``facts`` are told in the audit entry too.
     """
     bulk = BulkRetry()
-    found = Job.objects.in_bulk(job_ids)
+    # What a job has left behind is no part of its next run.
+    found = Job.objects.defer("checkpoint", "result", "error_message").in_bulk(job_ids)
     jobs = {job_id: found[job_id] for job_id in job_ids if job_id in found}
     for job_id in job_ids:
         if job_id not in jobs:
@@ -124,6 +129,8 @@ def _tell(jobs: Sequence[Job], bulk: BulkRetry) -> dict[str, Any]:
 
 def _hasten(jobs: Sequence[Job], reason: str) -> set[UUID]:
     """End the back-off of jobs: they are available now."""
+    if not jobs:
+        return set()
     data, states = {"reason": reason} if reason else {}, [JobState.RETRYABLE]
     hastened = look_again(
         lambda job_ids: make_ready(job_ids, from_states=states, event="job.retried", data=data),
@@ -136,9 +143,7 @@ def _hasten(jobs: Sequence[Job], reason: str) -> set[UUID]:
 
 def _replay(jobs: Sequence[Job], bulk: BulkRetry, payloads: Mapping[UUID, Mapping[str, Any]]) -> None:
     """Submit each ended job anew, linked to the old one; a dead letter is requeued once."""
-    # In one order everywhere: whoever requeues the same letters waits, and finds them requeued.
-    locked = DeadLetter.objects.select_for_update().filter(job_id__in=[job.pk for job in jobs]).order_by("pk")
-    letters = {letter.job_id: letter for letter in locked}
+    letters = _lock_letters(jobs)
     fresh = []
     for job in jobs:
         letter = letters.get(job.pk)
@@ -148,13 +153,19 @@ def _replay(jobs: Sequence[Job], bulk: BulkRetry, payloads: Mapping[UUID, Mappin
             fresh.append(job)
     for tenant_id, group in groupby(sorted(fresh, key=lambda job: job.tenant_id), key=lambda job: job.tenant_id):
         _submit_anew(tenant_id, list(group), bulk, payloads)
-    for old_id, new in bulk.replayed.items():
-        if old_id in letters:
-            letters[old_id].requeued_at = Now()
-            letters[old_id].requeued_job_id = new.pk
-    DeadLetter.objects.bulk_update(
-        [letters[old_id] for old_id in bulk.replayed if old_id in letters], ["requeued_at", "requeued_job_id"]
-    )
+    requeued = [(letters[old_id].pk, new.pk) for old_id, new in bulk.replayed.items() if old_id in letters]
+    if requeued:
+        with connection.cursor() as cursor:
+            cursor.execute(_NOTE_REQUEUED, [list(column) for column in zip(*requeued, strict=True)])
+
+
+def _lock_letters(jobs: Sequence[Job]) -> dict[UUID, DeadLetter]:
+    """The dead letters of these jobs.
+
+    In one order everywhere: whoever requeues the same ones waits, and finds them requeued.
+    """
+    locked = DeadLetter.objects.select_for_update().filter(job_id__in=[job.pk for job in jobs]).order_by("pk")
+    return {letter.job_id: letter for letter in locked.only("tenant_id", "job_id", "requeued_at", "requeued_job_id")}
 
 
 def _submit_anew(tenant_id: UUID, jobs: list[Job], bulk: BulkRetry, payloads: Mapping[UUID, Mapping[str, Any]]) -> None:

@@ -38,6 +38,7 @@ from tenants.context import tenant_context
 from tenants.encryption.data_keys import digest_of
 from tenants.exceptions import DomainError, TenantSuspendedError
 from tenants.ids import uuid7
+from tenants.inserts import insert_rows
 from tenants.locks import LockClass
 from tenants.models import Tenant
 from tenants.selectors.settings import tenant_setting
@@ -253,7 +254,7 @@ class _Intake:
         if not self.new:
             return
         self.allowance.note_accepted(len(self.new))
-        Job.objects.bulk_create(self.new)
+        insert_rows(self.new)
         lines = line_ids(self.tenant, self.new)
         place_waiting(self.new, lines, now=self.now)
         append_events(self.new, name="job.submitted", at=self.now)
@@ -288,9 +289,8 @@ def place_waiting(jobs: Sequence[Job], lines: Mapping[Line, int], *, now: dateti
             ready.append(JobReady(**place))
         if job.deadline_at is not None:
             deadlines.append(JobDeadline(job_id=job.id, tenant_id=job.tenant_id, deadline_at=job.deadline_at))
-    JobReady.objects.bulk_create(ready)
-    JobDue.objects.bulk_create(due)
-    JobDeadline.objects.bulk_create(deadlines)
+    for rows in (ready, due, deadlines):
+        insert_rows(rows)
 
 
 def _tell_submitted(tenant_id: UUID, tier: str, told: Counter[tuple[str, str]]) -> None:

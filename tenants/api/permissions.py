@@ -14,7 +14,10 @@ from tenants.permissions import READ_ONLY, Permission
 
 
 class TenantPermission(BasePermission):
-    """The declared right in the caller's tenant; people of the platform read all tenants and write in one they name."""
+    """The declared right in the caller's tenant; people of the platform read all tenants and write in one they name.
+
+    Actions in a view's `over_all_tenants` they may do without naming one: it is then done to all tenants' rows.
+    """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         access = _access(request)
@@ -27,7 +30,7 @@ class TenantPermission(BasePermission):
         needed = needed_permission(request, view)
         if needed is None or not _holds(access, needed):
             return False
-        if needed not in READ_ONLY and access.tenant is None:
+        if needed not in READ_ONLY and access.tenant is None and not _is_over_all(view):
             raise TenantRequiredError
         return True
 
@@ -59,6 +62,10 @@ def _holds(access: Access, needed: Permission) -> bool:
         reason = access.tenant.status_reason if access.tenant else ""
         raise TenantSuspendedError(f"The tenant is suspended: {reason}")
     return access.may(needed)
+
+
+def _is_over_all(view: APIView) -> bool:
+    return getattr(view, "action", None) in getattr(view, "over_all_tenants", ())
 
 
 def _is_served(request: Request, view: APIView) -> bool:

@@ -118,6 +118,15 @@ def api_routes() -> Iterator[tuple[str, str, str]]:
             yield method.upper(), route, str(declared.get(action, declared.get(method.upper(), "anyone")))
 
 
+def routes_over_all_tenants() -> Iterator[tuple[str, str]]:
+    """Method and route of what a view lets people of the platform change without naming a tenant."""
+    for route, pattern in walk():
+        declared = getattr(getattr(pattern.callback, "cls", None), "over_all_tenants", frozenset())
+        for method, action in (getattr(pattern.callback, "actions", None) or {}).items():
+            if action in declared:
+                yield method.upper(), route
+
+
 def console_routes() -> Iterator[str]:
     """The routes of the console that are not a model's usual pages, nor Django's redirects to them and catch-all."""
     for route, pattern in walk():

@@ -261,6 +261,14 @@ GET    entities/{entity}/                    pipelines.view
 POST   entities/{entity}/retry/              pipelines.manage  {"reason": "x"}         409
 """
 
+# What people of the platform who hold the right may change over all tenants, by naming none; lines as those of API. A
+# body is one that several tenants' jobs would fit, so that what is asked for is their number.
+OVER_ALL_TENANTS = """
+POST   bulk-operations/                      jobs.bulk         {"filter": "kind:noop", "operation": "cancel", "reason": "x"} 409
+POST   bulk-operations/{bulk}/abort/         jobs.bulk         {"reason": "x"}
+POST   bulk-operations/{bulk}/undo/          jobs.bulk         {"reason": "x"}         409
+"""
+
 # Pages of models under /admin/: looking, adding, changing (`-`: nobody), then the acts on one row. Deleting a row and
 # Django's own history of it are nobody's anywhere.
 PAGES = """

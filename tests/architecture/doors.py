@@ -33,6 +33,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"CircuitViewSet.list", "SharedCircuitViewSet.list"},
         "what all tenants share is no tenant's row; a tenant is told that it is down, and nothing of the others",
     ),
+    "scheduling/selectors/bulk_effect.py": (
+        {"read_effect"},
+        "everybody's work decides how long one waits; a tenant is told its own wait alone",
+    ),
     "scheduling/selectors/pool_load.py": ({"read_pool_load"}, "a pool works for all tenants"),
     "scheduling/selectors/workers.py": ({"find_running_workers"}, "what a worker has in hand is all tenants'"),
     "scheduling/services/circuits.py": ({"_scope_of"}, "a breaker that all tenants share is held by hand"),

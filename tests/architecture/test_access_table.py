@@ -26,6 +26,11 @@ def test_every_route_of_the_api_stands_in_the_table_with_the_right_that_it_decla
     assert differing == {}, "The table and the view's `permissions` disagree (stated, declared)."
 
 
+def test_what_is_over_all_tenants_stands_in_the_table() -> None:
+    stated = {(line.method, routes.route_of(API_PREFIX, line.path)) for line in routes.lines(table.OVER_ALL_TENANTS)}
+    assert stated == set(routes.routes_over_all_tenants()), f"Mend OVER_ALL_TENANTS in {PLACES}."
+
+
 def test_every_page_of_the_console_stands_in_the_table_with_the_rights_that_it_declares() -> None:
     stated = {page.label: page for page in routes.pages()}
     declared = routes.declared_pages()

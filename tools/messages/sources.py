@@ -34,7 +34,7 @@ TABLES: dict[str, tuple[int | str, ...]] = {
     "post_action": ("label",),
 }
 # Names that hold words by their keys.
-MAPPINGS = frozenset({"TEXTS", "PICK_REASONS", "PICK_LEVELS"})
+MAPPINGS = frozenset({"TEXTS", "PICK_REASONS", "PICK_LEVELS", "BULK_REASONS", "WAIT_VERDICTS", "EFFECT_NOTES"})
 # Of a later Django, and of a package that is not here.
 FOREIGN = re.compile(r"{% load [^%]*(\bauth\b|crispy_forms)")
 # `_("…")` in a template, as an argument of a tag or a filter.

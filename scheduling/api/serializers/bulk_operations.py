@@ -9,6 +9,7 @@ from rest_framework import serializers
 
 from scheduling.models import BulkOperation
 from scheduling.selectors.bulk import BulkProgress, progress_of
+from scheduling.selectors.bulk_effect import EFFECT_NOTES, BulkEffect, WaitLine
 from scheduling.services.bulk.starting import BulkPlan
 from tenants.api.fields import NameField, StrictSerializer, TextField, WholeNumberField
 from tenants.services.pausing import REASON_LIMIT
@@ -69,6 +70,26 @@ class SampledJobSerializer(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
 
 
+class WaitLineSerializer(serializers.Serializer[WaitLine]):
+    """A tenant's wait in one pool: that of what it submits now, if nothing more arrives."""
+
+    tenant = serializers.CharField()
+    pool = serializers.CharField()
+    now_seconds = serializers.FloatField(allow_null=True, help_text="Null: for ever, as things stand.")
+    after_seconds = serializers.FloatField(allow_null=True)
+
+
+class BulkEffectSerializer(serializers.Serializer[BulkEffect]):
+    """The projected waits; of a tenant's own people and keys, its own alone."""
+
+    lines = WaitLineSerializer(many=True, help_text="The most affected tenants, who waits longer first.")
+    notes = serializers.SerializerMethodField(help_text="What is left out: code and sentence.")
+
+    @extend_schema_field(serializers.DictField(child=serializers.CharField()))
+    def get_notes(self, effect: BulkEffect) -> dict[str, str]:
+        return {code: EFFECT_NOTES[code] for code in effect.notes}
+
+
 class BulkPreviewSerializer(serializers.Serializer[BulkPlan]):
     """What an operation would do now."""
 
@@ -83,6 +104,7 @@ class BulkPreviewSerializer(serializers.Serializer[BulkPlan]):
     by_state = serializers.DictField(source="preview.by_state", child=serializers.IntegerField())
     by_queue = serializers.DictField(source="preview.by_queue", child=serializers.IntegerField())
     sample = SampledJobSerializer(source="preview.sample", many=True)
+    effect = BulkEffectSerializer(help_text="Who would wait longer or less long, by predicted costs.")
     needs_number = serializers.BooleanField()
     ticket = serializers.CharField()
 

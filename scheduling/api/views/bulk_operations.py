@@ -22,7 +22,7 @@ from scheduling.api.serializers.bulk_operations import (
 )
 from scheduling.models import BulkOperation
 from scheduling.selectors.bulk import find_operations, get_operation
-from scheduling.services.bulk.acts import permission_of
+from scheduling.services.bulk.asking import permission_of
 from scheduling.services.bulk.starting import plan_bulk_operation, start_bulk_operation
 from scheduling.services.bulk.stopping import abort_bulk_operation, undo_bulk_operation
 from tenants.api.viewsets import TenantViewSet
@@ -42,6 +42,7 @@ class BulkOperationViewSet(TenantViewSet):
         "abort": Permission.JOBS_BULK,
         "undo": Permission.JOBS_BULK,
     }
+    over_all_tenants: ClassVar[frozenset[str]] = frozenset({"create", "abort", "undo"})
     filter_backends: ClassVar[list[Any]] = []
 
     @extend_schema(
@@ -66,7 +67,8 @@ class BulkOperationViewSet(TenantViewSet):
         """Start an operation on the jobs of a filter, or with `dry_run` say what it would do.
 
         Besides `jobs.bulk` it needs the right to do the same to one job: `jobs.cancel` or `jobs.retry`. Above 1,000
-        jobs the request names their `number`; 409 `bulk_number` says which one that is.
+        jobs, or where they are of several tenants, the request names their `number`; 409 `bulk_number` says which one
+        that is. Without `X-Tenant` somebody of the platform reaches all tenants' jobs.
         """
         body = BulkRequestSerializer(data=request.data)
         body.is_valid(raise_exception=True)

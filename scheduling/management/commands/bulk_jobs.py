@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from scheduling.models import BulkOperation
 from scheduling.selectors.bulk import get_operation
+from scheduling.selectors.bulk_effect import EFFECT_NOTES, WaitLine
 from scheduling.services.bulk.starting import BulkPlan, plan_bulk_operation, start_bulk_operation
 from tenants.context import Scope, acting_as, command_actor, scope_context
 from tenants.exceptions import DomainError
@@ -104,7 +105,17 @@ def _describe_plan(plan: BulkPlan) -> dict[str, Any]:
         "by_queue": dict(preview.by_queue),
         "needs_number": plan.needs_number,
         "sample": [str(job.pk) for job in preview.sample],
+        "waits": [_describe_wait(line) for line in plan.effect.lines],
+        "notes": [EFFECT_NOTES[code] for code in plan.effect.notes],
     }
+
+
+def _describe_wait(line: WaitLine) -> str:
+    """A tenant's wait now and after, such as `acme in default 12.0 s → 40.5 s`."""
+    now, after = (
+        "for ever" if seconds is None else f"{seconds:,.1f} s" for seconds in (line.now_seconds, line.after_seconds)
+    )
+    return f"{line.tenant} in {line.pool} {now} → {after}"
 
 
 def _describe(operation: BulkOperation) -> dict[str, Any]:

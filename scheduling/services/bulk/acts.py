@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from django.db.models import Q
 
-from scheduling.exceptions import PriorityNotAllowedError, QueueNotFoundError
 from scheduling.lifecycle import DEAD_STATES, REPLAYABLE_STATES, TERMINAL_STATES, WAITING_STATES, JobState
-from scheduling.models import BulkOperation, DeadLetter, Job, Queue
+from scheduling.models import DeadLetter, Job, Queue
 from scheduling.selectors.bulk import UNCHANGED
+from scheduling.selectors.bulk_effect import Shift
 from scheduling.services.bulk.priorities import set_priorities
 from scheduling.services.bulk.queue_moves import move_jobs
 from scheduling.services.cancellation import cancel_here
@@ -24,15 +24,12 @@ from scheduling.services.waiting import look_again, take_out
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import current_actor
 from tenants.encryption.fields import open_readable_rows
-from tenants.exceptions import DomainError, FieldInvalidError
+from tenants.exceptions import DomainError
 from tenants.permissions import Permission
 from tenants.services.audit import part_of_act
 
 PRIORITY_NOT_ALLOWED, QUEUE_NOT_ALLOWED = "priority_not_allowed", "queue_not_allowed"
-# What a smallint holds; the plan allows less.
-MAX_PRIORITY = 32_767
 _STOPPABLE = WAITING_STATES | {JobState.SUSPENDED}
-_Operation = BulkOperation.Operation
 
 
 @dataclass(slots=True)
@@ -58,6 +55,11 @@ class Act(Protocol):
 
     @property
     def permission(self) -> Permission: ...
+
+    @property
+    def shift(self) -> Shift:
+        """What it does to the lines of waiting jobs."""
+        ...
 
     def unchanged(self) -> Q | None:
         """Jobs that are already as they are to be."""
@@ -87,6 +89,7 @@ class Cancel(_Final):
 
     states = frozenset(JobState) - TERMINAL_STATES
     permission = Permission.JOBS_CANCEL
+    shift = Shift(takes=WAITING_STATES)
 
     def act(self, job_ids: Sequence[UUID], *, reason: str) -> Done:
         return Done(cancel_here(job_ids, reason=reason))
@@ -97,6 +100,8 @@ class Retry(_Final):
 
     states = REPLAYABLE_STATES | {JobState.RETRYABLE}
     permission = Permission.JOBS_RETRY
+    # What backs off stands in its line already.
+    shift = Shift(brings=REPLAYABLE_STATES, makes_new_jobs=True)
 
     def act(self, job_ids: Sequence[UUID], *, reason: str) -> Done:
         with part_of_act():
@@ -111,6 +116,7 @@ class Requeue(Retry):
     """Run dead letters anew, each once."""
 
     states = DEAD_STATES
+    shift = Shift(brings=states, makes_new_jobs=True)
 
 
 class Discard(_Final):
@@ -118,6 +124,7 @@ class Discard(_Final):
 
     states = _STOPPABLE
     permission = Permission.JOBS_CANCEL
+    shift = Shift(takes=WAITING_STATES)
 
     def act(self, job_ids: Sequence[UUID], *, reason: str) -> Done:
         failure = Failure("discarded", "Somebody has discarded the job.", "")
@@ -146,6 +153,7 @@ class Reprioritise:
     priority: int
     states = _STOPPABLE
     permission = Permission.JOBS_BULK
+    shift = Shift()
 
     def unchanged(self) -> Q | None:
         return Q(priority=self.priority)
@@ -178,6 +186,10 @@ class MoveQueue:
     states = _STOPPABLE
     permission = Permission.JOBS_BULK
 
+    @property
+    def shift(self) -> Shift:
+        return Shift(takes=WAITING_STATES, brings=WAITING_STATES, queue_id=self.queue.pk)
+
     def unchanged(self) -> Q | None:
         return Q(queue_id=self.queue.pk)
 
@@ -208,58 +220,6 @@ class MoveQueue:
             for kind, tier_id in [about[job_id]]
             if tier_id in routes and self.queue.name in routes[tier_id].choices(kind, payload)
         }
-
-
-def read_act(operation: str, parameters: Mapping[str, Any]) -> Act:
-    """The act of an operation. Raises FieldInvalidError, QueueNotFoundError and PriorityNotAllowedError."""
-    if operation == _Operation.REPRIORITISE:
-        _expect(parameters, "priority")
-        return Reprioritise(_read_priority(parameters["priority"]))
-    if operation == _Operation.MOVE_QUEUE:
-        _expect(parameters, "queue")
-        queue = Queue.objects.filter(name=parameters["queue"]).first()
-        if queue is None:
-            raise QueueNotFoundError(f"There is no queue {parameters['queue']}.")
-        return MoveQueue(queue)
-    _expect(parameters)
-    plain: dict[str, type[Act]] = {
-        _Operation.CANCEL: Cancel,
-        _Operation.RETRY: Retry,
-        _Operation.REQUEUE: Requeue,
-        _Operation.DISCARD: Discard,
-    }
-    if operation not in plain:
-        raise _invalid("operation", f"It must be one of: {', '.join(_Operation.values)}.")
-    return plain[operation]()
-
-
-def permission_of(operation: str) -> Permission:
-    """The right that an operation needs besides `jobs.bulk`."""
-    if operation in (_Operation.RETRY, _Operation.REQUEUE):
-        return Permission.JOBS_RETRY
-    return Permission.JOBS_CANCEL if operation in (_Operation.CANCEL, _Operation.DISCARD) else Permission.JOBS_BULK
-
-
-def _read_priority(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise _invalid("priority", "It must be a whole number.")
-    if not -MAX_PRIORITY <= value <= MAX_PRIORITY:
-        raise PriorityNotAllowedError
-    return value
-
-
-def _expect(parameters: Mapping[str, Any], *names: str) -> None:
-    for name in names:
-        if name not in parameters:
-            raise _invalid(name, "This operation needs it.")
-    for name in parameters:
-        if name not in names:
-            raise _invalid(name, "It does not belong to this operation.")
-
-
-def _invalid(name: str, detail: str) -> DomainError:
-    fault = {"field": name, "code": "field_invalid", "detail": detail}
-    return FieldInvalidError(f"{name}: {detail}", errors=[fault])
 
 
 def _persistently(

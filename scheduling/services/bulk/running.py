@@ -19,7 +19,8 @@ from django.db.models.functions import Now
 from scheduling.filters import parse
 from scheduling.models import BulkFormer, BulkOperation, Job
 from scheduling.selectors.bulk import CHUNK_ROWS, FrozenJobs
-from scheduling.services.bulk.acts import Act, Done, read_act
+from scheduling.services.bulk.acts import Act, Done
+from scheduling.services.bulk.asking import read_act
 from scheduling.services.bulk.ending import actor_of, end_operation
 from tenants.clock import read_clock, read_moment
 from tenants.context import Scope, acting_as, all_tenants, scope_context

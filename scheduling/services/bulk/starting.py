@@ -22,8 +22,9 @@ from scheduling.exceptions import (
 from scheduling.filters import JobFilter, parse
 from scheduling.models import BulkOperation, Job
 from scheduling.selectors.bulk import BulkPreview, FrozenJobs, preview_jobs
+from scheduling.selectors.bulk_effect import BulkEffect, read_effect
 from scheduling.selectors.jobs import CappedCount
-from scheduling.services.bulk.acts import read_act
+from scheduling.services.bulk.asking import read_act
 from scheduling.services.bulk.ending import actor_columns
 from tenants.clock import read_clock
 from tenants.context import require_scope
@@ -48,6 +49,7 @@ class BulkPlan:
     parameters: Mapping[str, Any]
     jobs: FrozenJobs
     preview: BulkPreview
+    effect: BulkEffect
     ticket: str
 
     @property
@@ -91,7 +93,9 @@ def plan_bulk_operation(*, filter_text: str, operation: str, parameters: Mapping
         "capped": preview.count.is_capped,
         "tenants": preview.tenants,
     }
-    return BulkPlan(operation, parameters, jobs, preview, signing.dumps(ticket, salt=_SALT))
+    changing = [group for group in preview.groups if group.state in act.states and not group.is_same]
+    effect = read_effect(act.shift, changing, is_capped=preview.count.is_capped)
+    return BulkPlan(operation, parameters, jobs, preview, effect, signing.dumps(ticket, salt=_SALT))
 
 
 @transaction.atomic

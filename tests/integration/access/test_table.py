@@ -109,6 +109,19 @@ def test_nobody_names_the_tenant_of_others(world: World, role: str) -> None:
         assert answer.status_code in (403, 404), line
 
 
+@pytest.mark.parametrize("role", PLATFORM)
+def test_over_all_tenants_people_of_the_platform_do_what_the_table_says(world: World, role: str) -> None:
+    client = world.api[role]
+    client.credentials()  # no X-Tenant any more
+
+    def asked() -> Iterator[tuple[str, int | str, Callable[[], Any]]]:
+        for line in routes.lines(table.OVER_ALL_TENANTS):
+            url = API_PREFIX + line.path.format_map(NamedRows(world.own))
+            yield line.path, api_wants(role, line), lambda line=line, url=url: ask(client, line.method, url, line.body)
+
+    assert find_faults(asked()) == {}
+
+
 def console_wants(role: str, right: str | None, wanted: int | str = "passes") -> int | str:
     """What the console has to answer: the log-in page, a refusal, or what the right leads to."""
     if right == "anyone":

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
-from scheduling.models import BulkOperation
+from scheduling.models import BulkOperation, Job
 from scheduling.services.bulk import starting
 from tenants.context import all_tenants
-from tenants.models import Tenant
+from tenants.models import Role, Tenant
 from tenants.services.api_keys import issue_api_key
+from tenants.services.memberships import add_member
+from tests.integration.api.conftest import session_of
 from tests.integration.scheduling.acts import submit
 from tests.integration.scheduling.bulk.conftest import take_turns
 
@@ -25,6 +28,8 @@ def test_it_is_previewed_started_and_followed_to_its_end(acme: Tenant, acme_api:
     told = preview.json()
     assert (told["count"], told["eligible"], told["needs_number"], told["ineligible"]) == (3, 3, False, {})
     assert [row["id"] for row in told["sample"]] == [str(job.pk) for job in jobs]
+    assert {line["tenant"] for line in told["effect"]["lines"]} <= {"acme"}
+    assert set(told["effect"]["notes"]) >= {"estimate", "own_only"}
     with all_tenants():
         assert not BulkOperation.objects.exists()
     started = acme_api.post(URL, {**CANCEL, "ticket": told["ticket"]}, format="json")
@@ -85,6 +90,47 @@ def test_another_tenant_sees_nothing_of_it(acme: Tenant, acme_api: APIClient, gl
     assert globex_api.get(f"{URL}{one}/").status_code == 404
     assert globex_api.post(f"{URL}{one}/abort/", {"reason": "x"}, format="json").status_code == 404
     assert globex_api.post(f"{URL}{one}/undo/", {"reason": "x"}, format="json").status_code == 404
+
+
+def test_the_platform_acts_on_all_tenants_jobs_by_naming_none(
+    acme: Tenant, globex: Tenant, acme_api: APIClient, staff_api: APIClient
+) -> None:
+    submit(acme)
+    submit(globex)
+    refused = staff_api.post(URL, CANCEL, format="json")
+    assert (refused.status_code, refused.json()["errors"][0]["number"]) == (409, 2)
+    preview = staff_api.post(URL, {**CANCEL, "dry_run": True}, format="json").json()
+    assert (preview["count"], preview["needs_number"]) == (2, True)
+    started = staff_api.post(URL, {**CANCEL, "ticket": preview["ticket"], "number": 2}, format="json")
+    assert (started.status_code, started.json()["tenant"]) == (201, None)
+    one = started.headers["Location"]
+    assert acme_api.get(one).status_code == 404
+    take_turns()
+    ended = staff_api.get(one).json()
+    assert (ended["state"], ended["changed"]) == ("completed", 2)
+
+
+def test_the_platform_aborts_what_reaches_all_tenants(acme: Tenant, globex: Tenant, staff_api: APIClient) -> None:
+    submit(acme)
+    submit(globex)
+    one = staff_api.post(URL, {**CANCEL, "number": 2}, format="json").headers["Location"]
+    assert staff_api.post(f"{one}abort/", {"reason": "no"}, format="json").json()["state"] == "aborted"
+
+
+def test_a_tenants_key_never_reaches_beyond_it(acme: Tenant, globex: Tenant, acme_api: APIClient) -> None:
+    submit(acme)
+    submit(globex)
+    started = acme_api.post(URL, CANCEL, format="json")
+    assert (started.status_code, started.json()["tenant"], started.json()["expected"]) == (201, "acme", 1)
+    take_turns()
+    with all_tenants():
+        assert set(Job.objects.values_list("tenant__slug", "state")) == {("acme", "cancelled"), ("globex", "available")}
+
+
+def test_who_belongs_to_several_tenants_names_one_all_the_same(acme: Tenant, globex: Tenant, acme_user: User) -> None:
+    add_member(tenant=globex, user=acme_user, role=Role.OWNER)
+    refused = session_of(acme_user).post(URL, CANCEL, format="json")
+    assert (refused.status_code, refused.json()["code"]) == (400, "tenant_required")
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,31 @@ def test_a_preview_tells_and_the_second_press_starts(acme: Tenant, acme_user: Us
         assert Job.objects.get(pk=late.pk).state == "available"
 
 
+def test_a_preview_says_who_would_wait_longer_and_why_not_to_all(
+    acme: Tenant, acme_user: User, console: Console
+) -> None:
+    submit(acme, 2, priority=1)
+    submit(acme)
+    client = console(acme_user)
+    cancel = client.post(START, {"filter": "kind:noop", "operation": "cancel", "preview": "1"}).content.decode()
+    assert "Of other tenants nothing is told." in cancel
+    same = {"filter": "kind:noop", "operation": "reprioritise", "priority": "1", "preview": "1"}
+    words = client.post(START, same).content.decode()
+    assert "it was so already" in words
+    assert "nobody else waits longer" in words
+
+
+def test_of_more_than_are_counted_nobody_knows_the_end(acme: Tenant, acme_user: User, console: Console) -> None:
+    submit(acme)
+    client = console(acme_user)
+    client.post(START, {"filter": "kind:noop", "operation": "cancel", "run": "1", "reason": "x"})
+    operation = only_operation()
+    with all_tenants():
+        BulkOperation.objects.update(is_expected_capped=True, expected=10_000)
+    part = reverse("admin:scheduling_bulkoperation_part", args=[operation.pk])
+    assert "More than 10,000 jobs matched" in client.get(part).content.decode()
+
+
 def test_a_link_with_a_filter_and_an_operation_is_a_preview(acme: Tenant, acme_user: User, console: Console) -> None:
     submit(acme)
     shown = console(acme_user).get(START, {"filter": "kind:noop", "operation": "discard"})

@@ -18,7 +18,9 @@ from django.utils import timezone
 
 from scheduling.dashboards.minute_charts import draw_strip
 from scheduling.models import (
+    BulkOperation,
     CFSPlan,
+    Job,
     PoolClock,
     Queue,
     QueueGauge,
@@ -27,10 +29,13 @@ from scheduling.models import (
 )
 from scheduling.selectors.fairness import Verdict
 from scheduling.selectors.overview import read_overview, read_shares
+from scheduling.services.bulk.starting import start_bulk_operation
+from scheduling.services.bulk.stopping import abort_bulk_operation
 from scheduling.services.gauges import sample_gauges
 from scheduling.services.pauses import pause_kind, pause_queue
 from tenants.context import all_tenants, tenant_context
-from tenants.models import Tenant
+from tenants.models import Role, Tenant
+from tenants.services.memberships import add_member
 from tests.integration.console.conftest import Work, make_work
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
@@ -265,6 +270,53 @@ def test_pauses_are_told_with_their_reasons(console: Console, staff: User, acme:
     page = console(staff).get(reverse("admin:index")).content.decode()
     assert "disk is full" in page
     assert "waiting for a fix" in page
+
+
+def _start_bulk(tenant: Tenant | None) -> BulkOperation:
+    scope = all_tenants() if tenant is None else tenant_context(tenant)
+    with scope:
+        return start_bulk_operation(
+            filter_text="kind:noop",
+            operation="reprioritise",
+            parameters={"priority": 2},
+            reason="a test",
+            number=Job.objects.filter(kind="noop").count(),
+        )
+
+
+def test_bulk_operations_that_go_on_are_listed_with_the_way_to_their_end(
+    console: Console, staff: User, acme_user: User, acme_work: Work, globex_work: Work
+) -> None:
+    mine, theirs, of_all = (_start_bulk(tenant) for tenant in (acme_work.tenant, globex_work.tenant, None))
+    pages = {row.pk: reverse("admin:scheduling_bulkoperation_change", args=[row.pk]) for row in (mine, theirs, of_all)}
+    own = console(acme_user).get(reverse("admin:index")).content.decode()
+    assert [key for key, page in pages.items() if page in own] == [mine.pk]
+    assert "Abort…" in own
+    everybodys = console(staff).get(reverse("admin:index")).content.decode()
+    assert all(page in everybodys for page in pages.values())
+    assert "change the priority: 2" in everybodys
+    with all_tenants():
+        abort_bulk_operation(operation_id=mine.pk, reason="enough")
+    assert pages[mine.pk] not in console(acme_user).get(reverse("admin:index")).content.decode()
+
+
+def test_bulk_operations_cost_one_statement_on_their_own_rows(console: Console, staff: User, acme_work: Work) -> None:
+    client, url = console(staff), reverse("admin:overview_fragment")
+    without, _ = asked(client, url)
+    for _ in range(3):
+        _start_bulk(acme_work.tenant)
+    texts, _ = asked(client, url)
+    assert len(texts) == len(without) <= STATEMENT_LIMIT
+    assert [text for text in texts if JOB_TABLES.search(text)] == []
+
+
+def test_whoever_only_looks_is_offered_no_abort(console: Console, acme_work: Work) -> None:
+    _start_bulk(acme_work.tenant)
+    viewer = User.objects.create_user("vera", password="x", is_staff=True)
+    add_member(tenant=acme_work.tenant, user=viewer, role=Role.VIEWER)
+    page = console(viewer).get(reverse("admin:index")).content.decode()
+    assert "change the priority: 2" in page
+    assert "Abort…" not in page
 
 
 def test_the_part_is_not_sent_twice(console: Console, staff: User) -> None:

@@ -36,6 +36,7 @@ def test_a_dry_run_says_what_would_be_done(acme: Tenant) -> None:
     told = run_json("kind:noop", "cancel", "--tenant", "acme", "--dry-run")
     assert (told["would_act_on"], told["matching"], told["needs_number"]) == (2, 2, False)
     assert told["sample"] == [str(job.pk) for job in jobs]
+    assert any(note.startswith("An estimate") for note in told["notes"])
     with all_tenants():
         assert not BulkOperation.objects.exists()
 

@@ -1,0 +1,68 @@
+"""Which act an operation is, from its name and its parameters, and the right that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from scheduling.exceptions import PriorityNotAllowedError, QueueNotFoundError
+from scheduling.models import BulkOperation, Queue
+from scheduling.services.bulk.acts import Act, Cancel, Discard, MoveQueue, Reprioritise, Requeue, Retry
+from tenants.exceptions import DomainError, FieldInvalidError
+from tenants.permissions import Permission
+
+# What a smallint holds; the plan allows less.
+MAX_PRIORITY = 32_767
+_Operation = BulkOperation.Operation
+
+
+def read_act(operation: str, parameters: Mapping[str, Any]) -> Act:
+    """The act of an operation. Raises FieldInvalidError, QueueNotFoundError and PriorityNotAllowedError."""
+    if operation == _Operation.REPRIORITISE:
+        _expect(parameters, "priority")
+        return Reprioritise(_read_priority(parameters["priority"]))
+    if operation == _Operation.MOVE_QUEUE:
+        _expect(parameters, "queue")
+        queue = Queue.objects.filter(name=parameters["queue"]).first()
+        if queue is None:
+            raise QueueNotFoundError(f"There is no queue {parameters['queue']}.")
+        return MoveQueue(queue)
+    _expect(parameters)
+    plain: dict[str, type[Act]] = {
+        _Operation.CANCEL: Cancel,
+        _Operation.RETRY: Retry,
+        _Operation.REQUEUE: Requeue,
+        _Operation.DISCARD: Discard,
+    }
+    if operation not in plain:
+        raise _invalid("operation", f"It must be one of: {', '.join(_Operation.values)}.")
+    return plain[operation]()
+
+
+def permission_of(operation: str) -> Permission:
+    """The right that an operation needs besides `jobs.bulk`."""
+    if operation in (_Operation.RETRY, _Operation.REQUEUE):
+        return Permission.JOBS_RETRY
+    return Permission.JOBS_CANCEL if operation in (_Operation.CANCEL, _Operation.DISCARD) else Permission.JOBS_BULK
+
+
+def _read_priority(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _invalid("priority", "It must be a whole number.")
+    if not -MAX_PRIORITY <= value <= MAX_PRIORITY:
+        raise PriorityNotAllowedError
+    return value
+
+
+def _expect(parameters: Mapping[str, Any], *names: str) -> None:
+    for name in names:
+        if name not in parameters:
+            raise _invalid(name, "This operation needs it.")
+    for name in parameters:
+        if name not in names:
+            raise _invalid(name, "It does not belong to this operation.")
+
+
+def _invalid(name: str, detail: str) -> DomainError:
+    fault = {"field": name, "code": "field_invalid", "detail": detail}
+    return FieldInvalidError(f"{name}: {detail}", errors=[fault])

@@ -1,0 +1,110 @@
+"""Many rows of one table by one statement whose text does not grow with them: a column is an array.
+
+`bulk_create` does so for plain columns only. With one array or one default of the database among them, each value of
+each row is a parameter to be compiled, written and parsed, which takes longer than to store it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import connection, models
+from django.db.models.expressions import DatabaseDefault, Value
+from psycopg.types.array import ListDumper
+
+from tenants.context import require_scope
+from tenants.managers import claim_for_scope
+
+type _Field = models.Field[Any, Any]
+
+
+def insert_rows[Row: models.Model](rows: Sequence[Row]) -> None:
+    """Store new rows of one tenant's table, guarded as `bulk_create` is; their keys are made by us, not by the table.
+
+    Of an array no element may be an array. A default of the database must be a plain value.
+    """
+    scope = require_scope()
+    if not rows:
+        return
+    for row in rows:
+        claim_for_scope(row, scope)
+    model = type(rows[0])
+    columns = [_Column(field, _values(field, rows)) for field in model._meta.local_concrete_fields]
+    with connection.cursor() as cursor:
+        cursor.execute(_statement(model, columns), _parameters(columns))
+    for row in rows:
+        row._state.adding, row._state.db = False, connection.alias
+
+
+class _Column:
+    """What one column is given: an array, or one value where that is every row's."""
+
+    def __init__(self, field: _Field, values: Sequence[Any]) -> None:
+        self.name = str(field.column)
+        self.is_one = all(value is values[0] for value in values)
+        self.parameter = values[0] if self.is_one else values
+        self.is_array = isinstance(field, ArrayField)
+        # Without its length: a cast to that would cut silently, where storing refuses.
+        self.kind = "text" if self.is_array else str(field.db_type(connection)).partition("(")[0]
+
+    @property
+    def given(self) -> str:
+        """As `unnest` takes it."""
+        return f"%s::{self.kind}[]"
+
+    def taken(self, name: str) -> str:
+        """As a row takes it."""
+        value = f"%s::{self.kind}" if self.is_one else name
+        return f"{value}::text[]" if self.is_array else value
+
+
+def _statement(model: type[models.Model], columns: Sequence[_Column]) -> str:
+    quote = connection.ops.quote_name
+    names = {column.name: quote(column.name) for column in columns}
+    arrays = [column for column in columns if not column.is_one]
+    statement = (
+        f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(names.values())})"
+        f" SELECT {', '.join(column.taken(names[column.name]) for column in columns)}"
+    )
+    if arrays:
+        given = ", ".join(column.given for column in arrays)
+        statement += f" FROM unnest({given}) AS v ({', '.join(names[column.name] for column in arrays)})"
+    return statement
+
+
+def _parameters(columns: Sequence[_Column]) -> list[Any]:
+    """In the order of the statement: single values stand before the arrays."""
+    return [column.parameter for column in sorted(columns, key=lambda column: not column.is_one)]
+
+
+def _values(field: _Field, rows: Sequence[models.Model]) -> Sequence[Any]:
+    """The values of a column, as they are written; of one that several rows share, one and the same."""
+    values: list[Any] = []
+    last, written = object(), None
+    for row in rows:
+        value = field.pre_save(row, add=True)
+        if isinstance(value, DatabaseDefault):
+            value = _plain_default(field, value)
+            setattr(row, field.attname, value)
+        if value is not last:
+            last, written = value, field.get_db_prep_save(value, connection)
+            if isinstance(field, ArrayField) and written is not None:
+                written = _literal(written)
+        values.append(written)
+    return values
+
+
+def _literal(values: list[Any]) -> str:
+    """An array as PostgreSQL writes it."""
+    text = ListDumper(list).dump(values)
+    assert text is not None  # as for no list
+    return bytes(text).decode()
+
+
+def _plain_default(field: _Field, default: DatabaseDefault) -> Any:
+    (expression,) = default.get_source_expressions()
+    if not isinstance(expression, Value):
+        raise TypeError(f"The default of {field} is reckoned by the database: name a value.")
+    return expression.value

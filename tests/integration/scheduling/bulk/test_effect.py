@@ -1,0 +1,143 @@
+"""What a preview says of everybody's waits: who waits longer first, bounded, and of others nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from scheduling.models import Job, Queue, SchedulingEntity, Worker, WorkerPool
+from scheduling.selectors.bulk_effect import EFFECT_NOTES, BulkEffect
+from scheduling.services.bulk.starting import plan_bulk_operation
+from scheduling.services.workers import Registration
+from tenants.context import Scope, all_tenants, scope_context
+from tenants.models import Tenant
+from tenants.services.tenants import create_tenant
+from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.bulk.conftest import Start, take_turns
+
+pytestmark = pytest.mark.django_db
+SECONDS = 10
+
+
+def line_up(tenant: Tenant, jobs: Sequence[Job], waiting: int) -> None:
+    """As the tick would have it once it has looked: so many jobs in the line, ten seconds each."""
+    with all_tenants():
+        SchedulingEntity.objects.filter(tenant=tenant, queue_id=jobs[0].queue_id).update(
+            waiting=waiting, estimate_us=SECONDS * 10**6, is_runnable=waiting > 0
+        )
+        # Of a kind that nobody has seen, its queue says what it costs.
+        Queue.objects.filter(pk=jobs[0].queue_id).update(expected_seconds=SECONDS)
+
+
+def effect_of(tenant: Tenant | None, filter_text: str, operation: str, **parameters: Any) -> BulkEffect:
+    with scope_context(Scope(tenant_id=tenant.pk if tenant else None)):
+        return plan_bulk_operation(filter_text=filter_text, operation=operation, parameters=parameters).effect
+
+
+@pytest.fixture
+def backlog(acme: Tenant, globex: Tenant, worker: Registration) -> dict[str, list[Job]]:
+    """Eight jobs of each on four slots."""
+    jobs = {tenant.slug: submit(tenant, 8) for tenant in (acme, globex)}
+    for tenant in (acme, globex):
+        line_up(tenant, jobs[tenant.slug], 8)
+    return jobs
+
+
+@pytest.mark.usefixtures("backlog")
+def test_taking_work_away_shortens_waits(acme: Tenant) -> None:
+    for operation in ("cancel", "discard"):
+        effect = effect_of(None, "tenant:acme kind:noop", operation)
+        lines = {line.tenant: line for line in effect.lines}
+        assert lines["acme"].after_seconds == pytest.approx(0, abs=0.01)
+        assert lines["acme"].now_seconds > 8 * SECONDS / 4
+        assert {line.verdict for line in effect.lines} == {"gains"}
+        assert {"estimate", "waiting"} == set(effect.notes)
+
+
+@pytest.mark.usefixtures("backlog")
+def test_a_part_of_a_line_is_a_part_of_its_wait(acme: Tenant, backlog: dict[str, list[Job]]) -> None:
+    ids = ",".join(str(job.pk) for job in backlog["acme"][:4])
+    (some,) = (line for line in effect_of(None, f"id:{ids}", "cancel").lines if line.tenant == "acme")
+    assert some.now_seconds is not None
+    assert some.after_seconds is not None
+    assert 0 < some.after_seconds < some.now_seconds
+
+
+def test_bringing_work_lengthens_waits_and_who_waits_longer_comes_first(
+    acme: Tenant, globex: Tenant, worker: Registration, start_bulk: Start
+) -> None:
+    dead, others = submit(acme, 8), submit(globex, 8)
+    line_up(globex, others, 8)
+    start_bulk(acme, "kind:noop", "discard")
+    take_turns()
+    line_up(acme, dead, 0)
+    effect = effect_of(None, "state:discarded", "requeue")
+    first = effect.lines[0]
+    assert (first.tenant, first.verdict) == ("acme", "loses")
+    assert (first.after_seconds or 0) >= 8 * SECONDS / 4
+    changes = [(line.after_seconds or 0) - (line.now_seconds or 0) for line in effect.lines]
+    assert changes == sorted(changes, reverse=True)
+    assert "routed" in effect.notes
+
+
+@pytest.mark.usefixtures("backlog")
+def test_another_priority_makes_nobody_else_wait(acme: Tenant) -> None:
+    assert effect_of(None, "tenant:acme", "reprioritise", priority=1) == BulkEffect(notes=["own_order"])
+
+
+@pytest.mark.usefixtures("backlog")
+def test_a_tenant_is_told_its_own_wait_alone(acme: Tenant) -> None:
+    effect = effect_of(acme, "kind:noop", "cancel")
+    assert {line.tenant for line in effect.lines} == {"acme"}
+    assert "own_only" in effect.notes
+
+
+@pytest.mark.usefixtures("backlog")
+def test_a_move_to_another_pool_changes_waits_in_both(acme: Tenant) -> None:
+    with all_tenants():
+        side = WorkerPool.objects.create(name="side")
+        Queue.objects.create(name="aside", pool=side)
+    effect = effect_of(None, "tenant:acme", "move_queue", queue="aside")
+    verdicts = {(line.tenant, line.pool): line.verdict for line in effect.lines}
+    assert verdicts["acme", "default"] == "gains"
+    assert "no_slots" in effect.notes
+    # Without a slot nothing starts there, now as after.
+    assert ("acme", "side") not in verdicts
+
+
+@pytest.mark.usefixtures("backlog")
+def test_without_slots_everybody_waits_for_ever(acme: Tenant) -> None:
+    with all_tenants():
+        Worker.objects.all().delete()
+    (line,) = effect_of(acme, "kind:noop", "cancel").lines
+    assert (line.now_seconds, line.after_seconds, line.verdict) == (None, None, "unchanged")
+
+
+@pytest.mark.usefixtures("backlog")
+def test_it_asks_as_much_whoever_waits_beside(acme: Tenant) -> None:
+    with CaptureQueriesContext(connection) as few:
+        effect_of(None, "tenant:acme", "cancel")
+    for number in range(12):
+        other = create_tenant(slug=f"other-{number}", plan="team")
+        line_up(other, submit(other, 2), 2 + number)
+    with CaptureQueriesContext(connection) as many:
+        effect = effect_of(None, "tenant:acme", "cancel")
+    assert len(many) == len(few)
+    assert len(effect.lines) == 10
+
+
+@pytest.mark.usefixtures("backlog")
+def test_tenants_with_little_work_are_reckoned_together(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = effect_of(None, "tenant:acme", "cancel")
+    monkeypatch.setattr("scheduling.selectors.bulk_effect.NAMED_TENANTS", 0)
+    effect = effect_of(None, "tenant:acme", "cancel")
+    assert [line.tenant for line in effect.lines] == ["acme"]
+    assert effect.lines[0] in whole.lines
+
+
+def test_every_note_is_a_sentence() -> None:
+    assert all(text.endswith(".") for text in EFFECT_NOTES.values())
