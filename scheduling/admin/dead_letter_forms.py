@@ -13,6 +13,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from scheduling.dashboards.wording import mark_of
 from scheduling.fingerprints import FINGERPRINT_CHARACTERS
 from scheduling.models import DeadLetter
 from scheduling.processors import registry
@@ -26,6 +27,11 @@ from tenants.exceptions import CursorInvalidError
 
 def _kinds() -> list[tuple[str, str]]:
     return [("", gettext("every kind")), *((kind, kind) for kind in registry.kinds())]
+
+
+def _reasons() -> list[tuple[str, str]]:
+    reasons = ((reason, mark_of(reason).word) for reason in DeadLetter.Reason.values)
+    return [("", gettext("whatever the reason")), *reasons]
 
 
 class PayloadObjectField(StrictJSONField):
@@ -54,7 +60,7 @@ class RequeueForm(forms.Form):
     letter_reason = forms.ChoiceField(
         label=gettext_lazy("Why given up"),
         required=False,
-        choices=[("", gettext_lazy("whatever the reason")), *DeadLetter.Reason.choices],
+        choices=_reasons,
         widget=UnfoldAdminSelectWidget(),
     )
     tenant = forms.SlugField(

@@ -42,12 +42,12 @@ def create_webhook(*, tenant: Tenant, name: str, url: str) -> ShownSecret:
     secret = new_secret()
     with tenant_context(tenant):
         if Webhook.objects.count() >= MAX_WEBHOOKS:
-            raise TooManyWebhooksError(f"A tenant has {MAX_WEBHOOKS} webhooks at most.")
+            raise TooManyWebhooksError("A tenant has %(limit)s webhooks at most.", {"limit": MAX_WEBHOOKS})
         try:
             with transaction.atomic():
                 webhook = Webhook.objects.create(tenant=tenant, name=name, url=url, sealed_secret=seal(secret))
         except IntegrityError as error:
-            raise WebhookNameTakenError(f"Another webhook is called {name!r}.") from error
+            raise WebhookNameTakenError("Another webhook is called %(name)r.", {"name": name}) from error
         record_audit(action="webhook.created", target=webhook, after={"name": name, "url": url})
         webhook = get_webhook(webhook.pk)
     return ShownSecret(webhook, secret)
