@@ -119,7 +119,7 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
     def memberships(self, user: User) -> str:
         rows = Membership.objects.select_related("tenant").filter(user_id=user.pk).order_by("tenant__slug")
         return ", ".join(
-            f"{row.tenant.slug} ({row.get_role_display()})" for row in rows[:SHOWN_MEMBERSHIPS]
+            f"{row.tenant.slug} ({str(row.get_role_display()).lower()})" for row in rows[:SHOWN_MEMBERSHIPS]
         ) or gettext("none")
 
     @admin.display(description="Locked out")
