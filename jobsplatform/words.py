@@ -11,15 +11,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from django import forms
 from django.apps import apps
 from django.contrib import admin
+from django.db.models import TextChoices
 from django.forms.utils import pretty_name
 from django.utils.functional import Promise
 from django.utils.safestring import SafeData
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext, gettext_lazy
+
+from tenants.texts import speak_with
 
 OWN_PACKAGES = ("jobsplatform", "scheduling", "tenants")
-PAGE_TEXTS = ("empty_title", "empty_text")
+PAGE_TEXTS = ("empty_title", "empty_text", "search_help_text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,8 @@ class Word:
 
 
 def translate_words() -> None:
-    """Make every declared word lazy; once is enough, and twice does no harm."""
+    """Make every declared word lazy, and let refusals be told in the reader's words; twice does no harm."""
+    speak_with(gettext)
     for word in declared_words():
         word.replace(gettext_lazy(word.text))
 
@@ -42,9 +47,15 @@ def declared_words() -> Iterator[Word]:
     for config in apps.get_app_configs():
         if config.name.startswith(OWN_PACKAGES):
             yield _attribute(config, "verbose_name", config.label)
+    inlines = {part.model for page in admin.site._registry.values() for part in page.inlines}  # noqa: SLF001
     for model in apps.get_models():
-        if model.__module__.startswith(OWN_PACKAGES) and admin.site.is_registered(model):
+        if model.__module__.startswith(OWN_PACKAGES) and (admin.site.is_registered(model) or model in inlines):
             yield from _words_of_model(model)
+    for kind in _all_below(TextChoices):
+        for member in kind:
+            yield _attribute(member, "_label_", f"{kind.__module__}.{kind.__qualname__}")
+    for form in _all_below(forms.BaseForm):
+        yield from _words_of_form(form, f"{form.__module__}.{form.__qualname__}")
     for model, page in admin.site._registry.items():  # noqa: SLF001 - the list of pages has no other name
         if type(page).__module__.startswith(OWN_PACKAGES):
             yield from _words_of_page(page, model._meta.label)
@@ -65,31 +76,42 @@ def _words_of_model(model: Any) -> Iterator[Word]:
 
 def _words_of_page(page: Any, where: str) -> Iterator[Word]:
     kind = type(page)
-    for name in dir(kind):
-        column = getattr(kind, name, None)
-        if callable(column):
-            yield from _texts(column, ("short_description",), where)
+    yield from _words_of_columns(kind, where)
     yield from _texts(kind, PAGE_TEXTS, where)
     for name, text in getattr(kind, "help_texts", {}).items():
         yield Word(where, str(text), partial(kind.help_texts.__setitem__, name))
     for number, (title, options) in enumerate(kind.fieldsets or ()):
         if title:
             yield Word(where, str(title), partial(_set_fieldset, kind, number, options))
-    yield from _words_of_form(page.form, where)
     for part in page.inlines:
         yield from _texts(part, ("verbose_name", "verbose_name_plural"), where)
+        yield from _words_of_columns(part, where)
     for chosen in page.list_filter:
         for part in chosen if isinstance(chosen, tuple | list) else (chosen,):
             yield from _texts(part, ("title",), where)
 
 
+def _words_of_columns(kind: type, where: str) -> Iterator[Word]:
+    for name in dir(kind):
+        column = getattr(kind, name, None)
+        if callable(column):
+            yield from _texts(column, ("short_description",), where)
+
+
+def _all_below(parent: Any) -> Iterator[Any]:
+    """The project's own classes that are made of a class, whoever has imported them."""
+    for child in parent.__subclasses__():
+        yield from _all_below(child)
+        if child.__module__.startswith(OWN_PACKAGES):
+            yield child
+
+
 def _words_of_form(form: Any, where: str) -> Iterator[Word]:
     for name, given in getattr(form, "declared_fields", {}).items():
         # Django makes a label of the name, in English.
-        if given.label is None and not given.widget.is_hidden:
+        if given.label is None:
             given.label = pretty_name(name)
-        if given.label:
-            yield _attribute(given, "label", where)
+        yield from _texts(given, ("label", "help_text"), where)
 
 
 def _texts(owner: Any, names: Iterable[str], where: str) -> Iterator[Word]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from tenants.exceptions import DomainError
 
 
@@ -142,9 +145,10 @@ class BulkNumberError(DomainError):
 
     code, category, title = "bulk_number", "conflict", "The number of jobs must be typed"
 
-    def __init__(self, detail: str, *, number: int) -> None:
+    def __init__(self, text: str, values: Mapping[str, Any], *, number: int) -> None:
         self.number = number
-        super().__init__(detail, errors=[{"field": "number", "code": self.code, "detail": detail, "number": number}])
+        super().__init__(text, values)
+        self.errors = [{"field": "number", "code": self.code, "detail": self.detail, "number": number}]
 
 
 class BulkPreviewStaleError(DomainError):

@@ -50,5 +50,5 @@ def _declared_length(request: HttpRequest) -> int:
     length = int(declared) if declared.isascii() and declared.isdigit() else 0
     limit = MAX_UPLOAD_BYTES if request.content_type == _FILES else MAX_TEXT_BYTES
     if length > limit:
-        raise BodyTooLargeError(f"The body is larger than {limit} bytes.")
+        raise BodyTooLargeError("The body is larger than %(limit)s bytes.", {"limit": limit})
     return length

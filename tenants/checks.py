@@ -16,6 +16,7 @@ from tenants.encryption.envelope import MasterKeys, MasterKeysInvalidError
 from tenants.exceptions import PrivilegedRoleError
 from tenants.pending_migrations import count_pending_migrations
 from tenants.signing import is_signing_key_given, known_public_keys
+from tenants.texts import said
 
 # The tag of checks of the program itself that every process asks before it serves, besides those that ask the servers.
 START = "start"
@@ -50,17 +51,27 @@ def find_role_faults(connection: BaseDatabaseWrapper) -> list[str]:
     name, is_super, bypasses, owns_tables, platform_missing, inherits_door, has_door = row
     faults = []
     if is_super:
-        faults.append(f"The database role {name!r} is a superuser.")
+        faults.append(said("The database role %(name)r is a superuser.", {"name": name}))
     if bypasses:
-        faults.append(f"The database role {name!r} has BYPASSRLS.")
+        faults.append(said("The database role %(name)r has BYPASSRLS.", {"name": name}))
     if owns_tables and not is_super:
-        faults.append(f"The database role {name!r} owns tables.")
+        faults.append(said("The database role %(name)r owns tables.", {"name": name}))
     if platform_missing:
-        faults.append(f"The platform role {platform!r} does not exist.")
+        faults.append(said("The platform role %(platform)r does not exist.", {"platform": platform}))
     elif inherits_door and not is_super:
-        faults.append(f"The database role {name!r} inherits the platform role {platform!r}: the door stands open.")
+        faults.append(
+            said(
+                "The database role %(name)r inherits the platform role %(platform)r: the door stands open.",
+                {"name": name, "platform": platform},
+            )
+        )
     elif not has_door:
-        faults.append(f"The database role {name!r} is no member of the platform role {platform!r}.")
+        faults.append(
+            said(
+                "The database role %(name)r is no member of the platform role %(platform)r.",
+                {"name": name, "platform": platform},
+            )
+        )
     return faults
 
 

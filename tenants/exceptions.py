@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from tenants.texts import filled, said
+
 if TYPE_CHECKING:
     from tenants.limits import LimitReached
 
@@ -25,8 +27,9 @@ Category = Literal[
 class DomainError(Exception):
     """Something was asked for that cannot be done; interfaces translate `category` into their own language.
 
-    `errors` holds one mapping a fault, with `code`, `detail` and where known the `field`. `limit` says which
-    limit was reached, where one was; `headers` go with the answer over HTTP.
+    `detail` is for the reader and in their language, `str()` for what is kept: the English that it was raised with,
+    with `values` in the places that it names. `errors` holds one mapping a fault, with `code`, `detail` and where
+    known the `field`. `limit` says which limit was reached, where one was; `headers` go with the answer over HTTP.
     """
 
     code: ClassVar[str] = "invalid"
@@ -35,19 +38,26 @@ class DomainError(Exception):
 
     def __init__(
         self,
-        detail: str = "",
+        text: str = "",
+        values: Mapping[str, Any] | None = None,
         *,
         errors: Sequence[dict[str, Any]] = (),
         retry_after_seconds: int | None = None,
         limit: LimitReached | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self.detail = detail or self.title
+        self.text = text or self.title
+        self.values = values
         self.errors = list(errors)
         self.retry_after_seconds = retry_after_seconds
         self.limit = limit
         self.headers = dict(headers or {})
-        super().__init__(self.detail)
+        super().__init__(filled(self.text, values))
+
+    @property
+    def detail(self) -> str:
+        """What is wrong, in the reader's language."""
+        return said(self.text, self.values)
 
 
 class NoTenantError(RuntimeError):
@@ -274,24 +284,16 @@ class DatabaseUnavailableError(DomainError):
 
 
 class SettingUnknownError(DomainError):
-    code = "setting_unknown"
-    category = "invalid"
-    title = "There is no such setting."
+    code, category, title = "setting_unknown", "invalid", "There is no such setting."
 
 
 class SettingsRefusedError(DomainError):
-    code = "setting_invalid"
-    category = "invalid"
-    title = "A setting has a value that is not allowed."
+    code, category, title = "setting_invalid", "invalid", "A setting has a value that is not allowed."
 
 
 class SettingForbiddenError(DomainError):
-    code = "setting_forbidden"
-    category = "forbidden"
-    title = "Only the platform changes this setting."
+    code, category, title = "setting_forbidden", "forbidden", "Only the platform changes this setting."
 
 
 class SettingsStaleError(DomainError):
-    code = "settings_stale"
-    category = "stale"
-    title = "The settings have changed since they were read."
+    code, category, title = "settings_stale", "stale", "The settings have changed since they were read."

@@ -135,5 +135,7 @@ def get_limit(key: str) -> Limit:
     """The description of a limit, else `LimitUnknownError`."""
     limit = limits().get(key)
     if limit is None:
-        raise LimitUnknownError(f"There is no limit {key!r}; there are {', '.join(sorted(limits()))}.")
+        raise LimitUnknownError(
+            "There is no limit %(key)r; there are %(known)s.", {"key": key, "known": ", ".join(sorted(limits()))}
+        )
     return limit

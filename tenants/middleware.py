@@ -168,7 +168,7 @@ def choose_tenant(request: HttpRequest, tenant: Tenant) -> None:
 
 
 def _no_such_tenant(slug: str) -> TenantNotFoundError:
-    return TenantNotFoundError(f"There is no tenant {slug!r}.")
+    return TenantNotFoundError("There is no tenant %(slug)r.", {"slug": slug})
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def get_setting(key: str) -> Setting:
     """The setting of that key; SettingUnknownError where no installed app declares it."""
     setting = all_settings().get(key)
     if setting is None:
-        raise SettingUnknownError(f"There is no setting {key!r}.")
+        raise SettingUnknownError("There is no setting %(key)r.", {"key": key})
     return setting
 
 

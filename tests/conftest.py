@@ -11,6 +11,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import TransactionTestCase
+from django.utils import translation
 from pytest_django.plugin import DjangoDbBlocker
 from rest_framework.test import APIClient
 
@@ -53,6 +54,13 @@ def django_db_setup(
         patch.setattr(TransactionTestCase, "_fixture_teardown", lambda test_case: database.reset())
         yield database
         database.destroy()
+
+
+@pytest.fixture(autouse=True)
+def english() -> Iterator[None]:
+    """What a test's request was asked for in is not the language of the next test."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.templatetags.static import static
+from django.utils.translation import gettext_lazy
 
 
 def _console_style(request: HttpRequest) -> str:
@@ -27,8 +28,8 @@ def _console_icon(request: HttpRequest) -> str:
 
 
 UNFOLD: dict[str, Any] = {
-    "SITE_TITLE": "Jobs platform",
-    "SITE_HEADER": "Jobs platform",
+    "SITE_TITLE": gettext_lazy("Jobs platform"),
+    "SITE_HEADER": gettext_lazy("Jobs platform"),
     "SITE_SYMBOL": "balance",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": _console_icon}],
     "SITE_URL": None,

@@ -59,22 +59,22 @@ class BatchAdmin(KeysetAdmin):
     def progress(self, batch: Batch) -> SafeString:
         share = min(100, 100 * batch.ended // batch.total) if batch.total else 100
         return format_html(
-            '{} of {} ended<span class="console-meter" data-tone="busy" aria-hidden="true">'
-            '<span style="width:{}%"></span></span>',
-            batch.ended,
-            batch.total,
+            '{}<span class="console-meter" data-tone="busy" aria-hidden="true"><span style="width:{}%"></span></span>',
+            gettext("%(ended)s of %(total)s ended") % {"ended": batch.ended, "total": batch.total},
             share,
         )
 
     @admin.display(description="Its jobs by state")
     def states(self, batch: Batch) -> SafeString | str:
         counts = count_states(batch)
-        return format_html_join(" ", "{} {}", ((count, badge(state)) for state, count in counts.items())) or "none"
+        return format_html_join(" ", "{} {}", ((count, badge(state)) for state, count in counts.items())) or gettext(
+            "none"
+        )
 
     @admin.display(description="What failed")
     def errors(self, batch: Batch) -> SafeString | str:
         if not batch.failed:
-            return "Nothing."
+            return gettext("Nothing.")
         rows = (
             (group.jobs, _error_link(group.fingerprint, group.error_type), group.message)
             for group in group_errors(batch)
@@ -84,7 +84,7 @@ class BatchAdmin(KeysetAdmin):
     @admin.display(description="Its jobs")
     def jobs(self, batch: Batch) -> SafeString:
         url = f"{reverse('admin:scheduling_job_changelist')}?q={batch.pk}"
-        return format_html('<a class="console-link" href="{}">Show its jobs</a>', url)
+        return format_html('<a class="console-link" href="{}">{}</a>', url, gettext("Show its jobs"))
 
     @admin.display(description="Then")
     def completion(self, batch: Batch) -> SafeString | str:
@@ -92,7 +92,8 @@ class BatchAdmin(KeysetAdmin):
             return gettext("Nothing is done.")
         kind = batch.on_completion.get("kind", "")
         if batch.fired_job_id is not None:
-            return format_html("A job of the kind {} was submitted: {}", kind, _job_link(batch.fired_job_id))
+            told = gettext("A job of the kind %(kind)s was submitted:") % {"kind": kind}
+            return format_html("{} {}", told, _job_link(batch.fired_job_id))
         if batch.fire_error:
             again = gettext("It is tried again.") if batch.fire_at else gettext("It is not tried again.")
             return gettext("A job of the kind %(kind)s could not be submitted: %(fire_error)s %(again)s") % {
@@ -134,6 +135,6 @@ def _job_link(job_id: object) -> SafeString:
 
 def _error_link(fingerprint: str, error_type: str) -> SafeString | str:
     if not fingerprint:
-        return error_type or "no error"
+        return error_type or gettext("no error")
     url = reverse("admin:error_occurrences", args=[fingerprint])
     return format_html('<a class="console-link" href="{}">{}</a>', url, error_type)

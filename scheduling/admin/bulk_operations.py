@@ -35,6 +35,7 @@ from scheduling.selectors.bulk import find_operations
 from scheduling.services.bulk.asking import permission_of
 from scheduling.services.bulk.starting import BulkPlan, plan_bulk_operation, start_bulk_operation
 from scheduling.services.bulk.stopping import abort_bulk_operation, undo_bulk_operation
+from tenants.admin.audit_filters import told_actor
 from tenants.admin.keyset import KeysetAdmin, parse_uuid
 from tenants.admin.post_actions import post_action
 from tenants.clock import read_moment
@@ -198,7 +199,7 @@ class BulkOperationAdmin(KeysetAdmin):
 
     @admin.display(description="Started by")
     def started_by(self, operation: BulkOperation) -> str:
-        return f"{operation.actor_label or operation.actor_id} ({operation.actor_kind})"
+        return told_actor(operation)
 
 
 def _render_body(request: HttpRequest, operation: BulkOperation) -> str:

@@ -155,7 +155,7 @@ class CircuitAdmin(HelpfulMixin, TenantScopedAdmin):
     @admin.display(description="Last failure")
     def error(self, circuit: Circuit) -> str:
         if circuit.forced_reason:
-            return f"by hand: {circuit.forced_reason}"
+            return gettext("by hand: %(reason)s") % {"reason": circuit.forced_reason}
         return f"{circuit.error_type}: {circuit.error_message[:90]}"
 
     def _force(self, request: HttpRequest, circuit: Circuit, reason: str, *, is_open: bool) -> None:

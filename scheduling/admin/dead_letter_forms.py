@@ -9,6 +9,7 @@ from django.utils.translation import gettext, gettext_lazy
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextInputWidget
 
 from scheduling.admin.payload_editor import PayloadObjectField
+from scheduling.dashboards.wording import mark_of
 from scheduling.fingerprints import FINGERPRINT_CHARACTERS
 from scheduling.models import DeadLetter
 from scheduling.processors import registry
@@ -21,6 +22,11 @@ from tenants.exceptions import CursorInvalidError
 
 def _kinds() -> list[tuple[str, str]]:
     return [("", gettext("every kind")), *((kind, kind) for kind in registry.kinds())]
+
+
+def _reasons() -> list[tuple[str, str]]:
+    reasons = ((reason, mark_of(reason).word) for reason in DeadLetter.Reason.values)
+    return [("", gettext("whatever the reason")), *reasons]
 
 
 class RequeueForm(forms.Form):
@@ -36,7 +42,7 @@ class RequeueForm(forms.Form):
     letter_reason = forms.ChoiceField(
         label=gettext_lazy("Why given up"),
         required=False,
-        choices=[("", gettext_lazy("whatever the reason")), *DeadLetter.Reason.choices],
+        choices=_reasons,
         widget=UnfoldAdminSelectWidget(),
     )
     tenant = forms.SlugField(

@@ -95,5 +95,16 @@ class KindCostAdmin(ReadOnlyAdmin):
     @admin.display(description="Tenants predicted worst")
     def worst_tenants(self, cost: KindCost) -> SafeString | str:
         rows = list_worst_predicted(kind=cost.kind)
-        lines = ((row.tenant.name, duration_words(row.mean_us / 1_000_000), self.error(row)) for row in rows)
-        return format_html_join("", "<div>{}: mean {}, error {}</div>", lines) or "–"
+        text = gettext("%(tenant)s: mean %(mean)s, error %(error)s")
+        lines = (
+            (
+                text
+                % {
+                    "tenant": row.tenant.name,
+                    "mean": duration_words(row.mean_us / 1_000_000),
+                    "error": self.error(row),
+                },
+            )
+            for row in rows
+        )
+        return format_html_join("", "<div>{}</div>", lines) or "–"

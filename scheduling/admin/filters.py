@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext
 
+from scheduling.dashboards.wording import mark_of
 from scheduling.models import DeadLetter, Execution, Queue
 from scheduling.processors import registry
 from scheduling.selectors.dead_letters import DeadLetterFilter, find_dead_letters
@@ -65,7 +66,7 @@ class OutcomeFilter(SimpleListFilter):
     title, parameter_name = "outcome", "outcome"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        return Execution.Outcome.choices
+        return [(outcome, mark_of(outcome).word) for outcome in Execution.Outcome.values]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(outcome=self.value()) if self.value() in Execution.Outcome.values else queryset
@@ -77,7 +78,7 @@ class ReasonFilter(SimpleListFilter):
     title, parameter_name = "reason", "reason"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        return DeadLetter.Reason.choices
+        return [(reason, mark_of(reason).word) for reason in DeadLetter.Reason.values]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(reason=self.value()) if self.value() in DeadLetter.Reason.values else queryset
@@ -89,7 +90,7 @@ class RequeuedFilter(SimpleListFilter):
     title, parameter_name = "requeued", "requeued"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        return [("no", gettext("not requeued")), ("yes", "requeued")]
+        return [("no", gettext("not requeued")), ("yes", gettext("requeued"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.value() not in {"yes", "no"}:
@@ -103,7 +104,7 @@ class UpkeepTaskFilter(SimpleListFilter):
     title, parameter_name = "task", "task"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        return [(task.name, task.title) for task in upkeep_registry.tasks()]
+        return [(task.name, gettext(task.title)) for task in upkeep_registry.tasks()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(name=self.value()) if self.value() else queryset

@@ -116,7 +116,7 @@ class JobListPages(SavedViewPages):
         given = request.GET.get(SINCE)
         since = None if given is None else parse_uuid(given)
         if given is not None and since is None:
-            raise BadRequest("News are counted since the id of a job.")
+            raise BadRequest(_("News are counted since the id of a job."))
         context = news_context(_readable(request), since, timezone.now())
         return answer_part(request, render_to_string(NEWS_TEMPLATE, context, request))
 

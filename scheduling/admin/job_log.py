@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseNotA
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from scheduling.models import Job
 from scheduling.selectors.job_logs import read_log_end, stream_log
@@ -89,5 +90,5 @@ def _chosen(request: HttpRequest) -> dict[str, str]:
 def _job(job_id: UUID) -> Job:
     job = find_jobs(JobFilter()).filter(pk=job_id).first()
     if job is None:
-        raise Http404("There is no such job.")
+        raise Http404(gettext("There is no such job."))
     return job

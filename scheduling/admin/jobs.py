@@ -98,7 +98,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
         body = self._body(request, job)
         context = {
             **self.admin_site.each_context(request),
-            "title": f"Job {job.id}",
+            "title": _("Job %(id)s") % {"id": job.id},
             "opts": self.opts,
             "job": job,
             "job_body": body,
@@ -130,7 +130,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
         job_id = parse_uuid(object_id)
         job = find_jobs(JobFilter()).select_related("tenant", "batch").filter(pk=job_id).first() if job_id else None
         if job is None:
-            raise Http404("There is no such job.")
+            raise Http404(_("There is no such job."))
         return job
 
     def _body(self, request: HttpRequest, job: Job) -> SafeString:
@@ -142,7 +142,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
         """The payload in the answer to this POST alone: in no URL, no cache and no message."""
         context = {
             **self.admin_site.each_context(request),
-            "title": f"Payload of job {job.pk}",
+            "title": _("Payload of job %(id)s") % {"id": job.pk},
             "opts": self.opts,
             "revealed": reveal_payload(job_id=job.pk, reason=reason),
         }
@@ -159,8 +159,8 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
     def retry(self, request: HttpRequest, job: Job, reason: str) -> str | HttpResponse:
         result = retry_job(job_id=job.pk, reason=reason)
         if not result.is_new:
-            return "The job waits no longer for its back-off."
-        messages.success(request, "A new job does the work again; this is its page.")
+            return _("The job waits no longer for its back-off.")
+        messages.success(request, _("A new job does the work again; this is its page."))
         return HttpResponseRedirect(reverse("admin:scheduling_job_change", args=[result.job.pk]))
 
     @post_action(
@@ -173,8 +173,8 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
     def cancel(self, request: HttpRequest, job: Job, reason: str) -> str:
         cancelled = cancel_job(job_id=job.pk, reason=reason)
         if cancelled.is_terminal:
-            return "The job is cancelled."
-        return "The job was asked to stop; it does so at its next safe point."
+            return _("The job is cancelled.")
+        return _("The job was asked to stop; it does so at its next safe point.")
 
     @post_action(
         label="Suspend",
@@ -184,7 +184,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
     )
     def suspend(self, request: HttpRequest, job: Job, reason: str) -> str:
         suspend_job(job_id=job.pk, reason=reason)
-        return "The job is suspended until somebody resumes it."
+        return _("The job is suspended until somebody resumes it.")
 
     @post_action(
         label="Resume",
@@ -194,7 +194,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
     )
     def resume(self, request: HttpRequest, job: Job, reason: str) -> str:
         resume_job(job_id=job.pk, reason=reason)
-        return "The job is available again."
+        return _("The job is available again.")
 
     @admin.action(description="Retry the selected jobs")
     def retry_selected(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
@@ -210,9 +210,9 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
         job_ids = list(queryset.values_list("pk", flat=True))
         cancelled = cancel_jobs(job_ids=job_ids, reason=reason_of(request))
         if cancelled:
-            messages.success(request, f"Cancelled or asked to stop: {len(cancelled)}.")
+            messages.success(request, _("Cancelled or asked to stop: %(count)s.") % {"count": len(cancelled)})
         if len(cancelled) < len(job_ids):
-            messages.warning(request, f"Had ended already: {len(job_ids) - len(cancelled)}.")
+            messages.warning(request, _("Had ended already: %(count)s.") % {"count": len(job_ids) - len(cancelled)})
 
     @admin.display(description="Job")
     def job(self, job: Job) -> SafeString:
@@ -224,7 +224,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
 
     @admin.display(description="Attempts")
     def attempts(self, job: Job) -> str:
-        return f"{job.attempt} of {job.max_retries + 1}"
+        return _("%(attempt)s of %(most)s") % {"attempt": job.attempt, "most": job.max_retries + 1}
 
     @admin.display(description="Submitted")
     def submitted(self, job: Job) -> str:
@@ -252,8 +252,8 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
 def tell_retry(request: HttpRequest, bulk: BulkRetry) -> None:
     """Say what became of the jobs that were asked to run again."""
     if bulk.hastened:
-        messages.success(request, f"Wait no longer for their back-off: {len(bulk.hastened)}.")
+        messages.success(request, _("Wait no longer for their back-off: %(count)s.") % {"count": len(bulk.hastened)})
     if bulk.replayed:
-        messages.success(request, f"Run again as new jobs: {len(bulk.replayed)}.")
+        messages.success(request, _("Run again as new jobs: %(count)s.") % {"count": len(bulk.replayed)})
     for detail in sorted({refusal.detail for refusal in bulk.refused.values()}):
-        messages.warning(request, f"Refused: {detail}")
+        messages.warning(request, _("Refused: %(detail)s") % {"detail": detail})

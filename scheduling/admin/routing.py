@@ -49,7 +49,7 @@ class RoutingTargetInline(OfItsPage, TabularInline):
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "queue":
-            kwargs.setdefault("help_text", "Each once; in pools of their own, or in one.")
+            kwargs.setdefault("help_text", gettext("Each once; in pools of their own, or in one."))
         return without_related_links(super().formfield_for_dbfield(db_field, request, **kwargs))
 
 

@@ -17,10 +17,11 @@ from scheduling.admin.filters import KindFilter, TenantFilter
 from scheduling.admin.help_texts import HelpfulMixin
 from scheduling.admin.links import job_link
 from scheduling.admin.schedule_forms import BackfillForm, ScheduleForm
+from scheduling.dashboards.cron_words import told_expression
 from scheduling.dashboards.schedule_page import draw_preview, draw_runs
 from scheduling.dashboards.tags import badge, fire_mark
 from scheduling.models import Schedule, ScheduleFire
-from scheduling.selectors.schedules import cron_words, default_zone, find_schedules, fires_of
+from scheduling.selectors.schedules import default_zone, find_schedules, fires_of
 from scheduling.services.schedules.definitions import (
     EDITABLE_FIELDS,
     create_schedule,
@@ -74,7 +75,11 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
         return form
 
     def seen_beside(self, obj: Schedule) -> dict[str, str]:
-        return {"Its state": "enabled" if obj.is_enabled else f"paused: {obj.pause_reason}"}
+        return {
+            gettext("Its state"): gettext("enabled")
+            if obj.is_enabled
+            else gettext("paused: %(reason)s") % {"reason": obj.pause_reason}
+        }
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         tenant = self.access(request).tenant
@@ -119,13 +124,17 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
         """Ask for a span, show its times, and on the second press submit their jobs."""
         schedule = find_schedules().filter(pk=object_id).first()
         if schedule is None:
-            raise Http404("There is no such schedule.")
+            raise Http404(gettext("There is no such schedule."))
         form = BackfillForm(request.POST or None)
         plan: Backfill | None = None
         if request.method == "POST" and form.is_valid():
             plan = self._backfill(request, schedule, form)
             if plan is not None and "run" in request.POST:
-                self.message_user(request, f"Submitted: {plan.submitted}. Refused: {len(plan.refused)}.")
+                self.message_user(
+                    request,
+                    gettext("Submitted: %(submitted)s. Refused: %(refused)s.")
+                    % {"submitted": plan.submitted, "refused": len(plan.refused)},
+                )
                 return HttpResponseRedirect(self._page_of(schedule))
         context = {
             **self.admin_site.each_context(request),
@@ -160,7 +169,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
     def run_now(self, request: HttpRequest, schedule: Schedule, reason: str) -> HttpResponse:
         is_rated = self.access(request).platform_role is None
         fire = run_schedule_now(schedule_id=schedule.pk, reason=reason, is_rated=is_rated)
-        self.message_user(request, f"{schedule} runs now; this is its job.")
+        self.message_user(request, gettext("%(schedule)s runs now; this is its job.") % {"schedule": schedule})
         return HttpResponseRedirect(reverse("admin:scheduling_job_change", args=[fire.job_id]))
 
     @post_action(
@@ -185,7 +194,10 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
     @post_action(label="Delete", permission=Permission.SCHEDULES_MANAGE, asks_reason=True, is_danger=True)
     def delete(self, request: HttpRequest, schedule: Schedule, reason: str) -> HttpResponse:
         delete_schedule(schedule_id=schedule.pk, reason=reason)
-        self.message_user(request, f"{schedule} is deleted with the record of its fires; its jobs stay.")
+        self.message_user(
+            request,
+            gettext("%(schedule)s is deleted with the record of its fires; its jobs stay.") % {"schedule": schedule},
+        )
         return HttpResponseRedirect(reverse("admin:scheduling_schedule_changelist"))
 
     @admin.display(description="State")
@@ -196,7 +208,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
 
     @admin.display(description="When")
     def when(self, schedule: Schedule) -> SafeString:
-        return format_html("{}<br><code>{}</code>", cron_words(schedule.cron), schedule.cron)
+        return format_html("{}<br><code>{}</code>", told_expression(schedule.cron), schedule.cron)
 
     @admin.display(description="Next run (UTC)")
     def next_run(self, schedule: Schedule) -> str:

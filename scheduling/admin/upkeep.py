@@ -11,8 +11,9 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
 from scheduling.admin.filters import UpkeepTaskFilter
+from scheduling.dashboards.code_names import count_words
 from scheduling.dashboards.tags import badge
-from scheduling.dashboards.wording import count_words, duration_words
+from scheduling.dashboards.wording import duration_words
 from scheduling.models import UpkeepRun
 from scheduling.services.upkeep.runs import request_upkeep
 from scheduling.services.upkeep.status import find_line, read_upkeep

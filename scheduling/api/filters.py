@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from django.http import QueryDict
 from django.utils import timezone
+from django.utils.translation import gettext
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 
@@ -74,7 +75,7 @@ class QuerySerializer(StrictSerializer):
             else:
                 values[name] = given[0]
         if twice:
-            repeated = serializers.ErrorDetail("Given more than once.", code="repeated")
+            repeated = serializers.ErrorDetail(gettext("Given more than once."), code="repeated")
             raise serializers.ValidationError({name: [repeated] for name in twice})
         return super().to_internal_value(values)
 

@@ -12,6 +12,7 @@ from scheduling.services.diagnosis import State, diagnose
 
 TEMPLATE = "scheduling/dashboards/diagnosis.html"
 # The console's badges for the states of a check.
+STATE_WORDS = {State.OK: "ok", State.WARNING: "warning", State.FAILURE: "failure"}
 MARKS = {State.OK: "running", State.WARNING: "paused", State.FAILURE: "silent"}
 
 
@@ -21,7 +22,7 @@ def diagnosis_page(request: HttpRequest) -> HttpResponse:
     diagnosis = diagnose()
     context = admin.site.each_context(request) | {
         "title": gettext("Self-diagnosis"),
-        "rows": [(check, MARKS[check.state]) for check in diagnosis.checks],
+        "rows": [(check, MARKS[check.state], gettext(STATE_WORDS[check.state])) for check in diagnosis.checks],
         "failed": sum(check.state is State.FAILURE for check in diagnosis.checks),
     }
     return render(request, TEMPLATE, context)

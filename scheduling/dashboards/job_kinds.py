@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
@@ -10,9 +11,10 @@ from django.shortcuts import render
 from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
-from scheduling.services.job_kinds import list_job_kinds
+from scheduling.services.job_kinds import JobKind, list_job_kinds
 from tenants.access import access_of
 
+MEMORY_WORDS = {"small": "small", "medium": "medium", "large": "large"}
 TEMPLATE = "scheduling/dashboards/job_kinds.html"
 
 
@@ -22,6 +24,13 @@ def job_kinds_page(request: HttpRequest) -> HttpResponse:
     kinds = list_job_kinds(tenant=access_of(request).tenant)
     context = admin.site.each_context(request) | {
         "title": gettext("Job kinds"),
-        "rows": [(kind, json.dumps(kind.payload_schema, indent=2, ensure_ascii=False)) for kind in kinds],
+        "rows": [(_told(kind), json.dumps(kind.payload_schema, indent=2, ensure_ascii=False)) for kind in kinds],
     }
     return render(request, TEMPLATE, context)
+
+
+def _told(kind: JobKind) -> JobKind:
+    """In the reader's words, where a processor of the platform declares them."""
+    description = gettext(kind.description) if kind.description else ""
+    memory = gettext(MEMORY_WORDS.get(kind.memory_class, kind.memory_class))
+    return replace(kind, title=gettext(kind.title), description=description, memory_class=memory)

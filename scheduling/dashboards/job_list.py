@@ -11,6 +11,7 @@ from uuid import UUID
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from scheduling.dashboards.wording import mark_of
 from scheduling.filters import FIELDS, FilterSyntaxError, JobFilter
 from scheduling.filters.terms import Value
 from scheduling.lifecycle import JobState
@@ -100,4 +101,5 @@ def _choices(asked: JobFilter, field: str, known: Sequence[Value], counted: Mapp
     chosen = asked.values_of(field)
     for value in dict.fromkeys([*known, *chosen, *(facet.counts if facet else ())]):
         count = None if facet is None else facet.count_of(str(value))
-        yield Choice(str(value), address_of(asked.toggled(field, value)), value in chosen, count)
+        shown = mark_of(value).word if field == "state" else str(value)
+        yield Choice(shown, address_of(asked.toggled(field, value)), value in chosen, count)

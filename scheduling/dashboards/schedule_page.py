@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 
+from scheduling.dashboards.cron_words import told_cron
 from scheduling.models import Schedule
 from scheduling.recurrence import CronInvalidError, PreviewedRun, ZoneUnknownError
 from scheduling.selectors.schedules import preview
@@ -38,6 +39,6 @@ def draw_preview(posted: Mapping[str, Any], request: HttpRequest) -> str:
     except DomainError as refusal:
         context = {"faults": refusal.errors if values["cron"] else []}
     else:
-        context = {"words": timing.recurrence.cron.words, "runs": preview(timing.recurrence)}
+        context = {"words": told_cron(timing.recurrence.cron), "runs": preview(timing.recurrence)}
         context["zone"] = timing.recurrence.zone.key
     return render_to_string(PREVIEW_TEMPLATE, context, request)

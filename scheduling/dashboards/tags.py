@@ -11,7 +11,7 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from scheduling.dashboards import bulk, wording
+from scheduling.dashboards import bulk, code_names, wording
 from tenants.context import require_scope
 
 register = template.Library()
@@ -56,7 +56,7 @@ def tone(name: str) -> str:
 def event_facts(event: Any) -> str:
     """What an event's data say, in words; the scheduler's own numbers stay in the event's page."""
     return ", ".join(
-        wording.fact_words(str(key), value)
+        code_names.fact_words(str(key), value)
         for key, value in told_facts(event.data).items()
         if value not in ("", None) and key not in wording.INNER_FACTS
     )
@@ -91,7 +91,7 @@ def empty_in(line: Any) -> str:
 
 @register.filter
 def counts(numbers: Mapping[str, int]) -> str:
-    return wording.count_words(numbers)
+    return code_names.count_words(numbers)
 
 
 @register.filter

@@ -107,18 +107,23 @@ def ask_about_cfs_plan(plan: CFSPlan, posted: Mapping[str, Any]) -> Question:
     for tier, queue_id, weight in rows:
         present = active.get(tier)
         if present is None or present.queue_id != queue_id:
-            question.notes.append(f"“{tier}” would go to another queue: jobs are replayed in the queues they came to.")
+            question.notes.append(
+                gettext("“%(tier)s” would go to another queue: jobs are replayed in the queues they came to.")
+                % {"tier": tier}
+            )
         elif present.queue.pool.name == question.pool:
             weights[tier] = weight
         elif present.weight != weight:
-            question.notes.append(f"“{tier}” is served by another pool, which is not replayed.")
+            question.notes.append(
+                gettext("“%(tier)s” is served by another pool, which is not replayed.") % {"tier": tier}
+            )
     question.bars = _bars(saved, {tier: weight for tier, _, weight in rows})
     strategy = str(posted.get("strategy") or plan.strategy)
     seconds = _read(posted, "granularity_seconds", plan.granularity_seconds, most=MOST_SECONDS, faults=question.faults)
     question.change = Change(tier_weights=weights, policy=POLICIES.get(strategy), granularity_seconds=seconds)
     question.notes += _not_replayed(plan, posted, ["reserved_slots"])
     if not plan.is_active:
-        question.notes.append("The plan is not active: this is what it would do if it were.")
+        question.notes.append(gettext("The plan is not active: this is what it would do if it were."))
     return question
 
 
@@ -156,7 +161,10 @@ def _read(
     if text.isascii() and text.isdecimal() and len(text) < 10 and least <= int(text) <= most:
         return int(text)
     words = name.replace("_", " ")
-    faults.append(f"{words.capitalize()}: a whole number from {least:,} to {most:,} is wanted.")
+    faults.append(
+        gettext("%(name)s: a whole number from %(least)s to %(most)s is wanted.")
+        % {"name": gettext(words).capitalize(), "least": f"{least:,}", "most": f"{most:,}"}
+    )
     return saved
 
 

@@ -136,7 +136,9 @@ def signed_words(microseconds: int | None) -> str:
         return "–"
     seconds = abs(microseconds) / 1_000_000
     sign = "−" if microseconds < 0 else "+"
-    return f"{sign}{seconds * 1000:,.0f} ms" if seconds < 1 else f"{sign}{seconds:,.1f} s"
+    if seconds < 1:
+        return _("%(number)s ms") % {"number": f"{sign}{seconds * 1000:,.0f}"}
+    return _("%(number)s s") % {"number": f"{sign}{seconds:,.1f}"}
 
 
 def lag_words(microseconds: int | None) -> str:
@@ -210,16 +212,6 @@ def facts_of_others(data: Mapping[str, Any]) -> frozenset[str]:
     return DECISION_FACTS_OF_OTHERS if "start_tag" in data else FACTS_OF_OTHERS
 
 
-def fact_words(key: str, value: Any) -> str:
-    """One fact of an event, such as `retry in 58 s` or `number 2`."""
-    if key.endswith("_us") and isinstance(value, int):
-        return f"{key.removesuffix('_us')} {duration_words(value / 1_000_000)}"
-    if key.endswith("_seconds") and isinstance(value, int | float):
-        return f"{key.removesuffix('_seconds').replace('_', ' ')} {duration_words(value)}"
-    text = str(value)
-    return f"{key.replace('_', ' ')} {text if len(text) <= 160 else text[:159] + '…'}"
-
-
 def rate_words(per_minute: float) -> str:
     """A rate a minute; small ones keep a decimal."""
     return f"{per_minute:,.0f}" if per_minute >= 10 or per_minute == 0 else f"{per_minute:.1f}"
@@ -241,9 +233,3 @@ def circuit_words(circuits: Mapping[tuple[str, str], int]) -> str:
     if len(held) <= SHOWN_CIRCUITS:
         return shown
     return _("%(shown)s and %(more)d more") % {"shown": shown, "more": len(held) - SHOWN_CIRCUITS}
-
-
-def count_words(counts: Mapping[str, int]) -> str:
-    """What was done, such as `jobs 1,200, batches 3`; what was nothing is left out."""
-    parts = [f"{name.replace('_', ' ')} {count:,}" for name, count in counts.items() if count]
-    return ", ".join(parts) or _("nothing")

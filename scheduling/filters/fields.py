@@ -10,6 +10,7 @@ from uuid import UUID
 
 from scheduling.filters.terms import UNIT_SECONDS, WORDS, Value
 from scheduling.lifecycle import JobState
+from tenants.texts import said
 
 # What the columns can hold.
 _LEAST_SMALL, _GREATEST_SMALL = -32_768, 32_767
@@ -51,7 +52,7 @@ def read_state(text: str) -> JobState:
     """A state of jobs, in whatever case."""
     known = tuple(state.value for state in JobState)
     if text.lower() not in known:
-        raise ValueUnreadableError("There is no such state of jobs.", known)
+        raise ValueUnreadableError(said("There is no such state of jobs."), known)
     return JobState(text.lower())
 
 
@@ -60,23 +61,28 @@ def read_uuid(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise ValueUnreadableError("An id is a UUID.") from None
+        raise ValueUnreadableError(said("An id is a UUID.")) from None
 
 
 def read_small(text: str) -> int:
     """A small number."""
     if re.fullmatch(r"-?\d{1,5}", text, re.ASCII) and _LEAST_SMALL <= int(text) <= _GREATEST_SMALL:
         return int(text)
-    raise ValueUnreadableError(f"It must be a whole number from {_LEAST_SMALL} to {_GREATEST_SMALL}.")
+    raise ValueUnreadableError(
+        said(
+            "It must be a whole number from %(least)s to %(greatest)s.",
+            {"least": _LEAST_SMALL, "greatest": _GREATEST_SMALL},
+        )
+    )
 
 
 def read_duration(text: str) -> timedelta:
     """A span of time such as ``90s``, ``1h30m`` or ``7d``."""
     if not _DURATION.fullmatch(text.lower()):
-        raise ValueUnreadableError("A duration is written as 90s, 15m, 1h30m, 7d or 2w.")
+        raise ValueUnreadableError(said("A duration is written as 90s, 15m, 1h30m, 7d or 2w."))
     seconds = sum(int(count) * UNIT_SECONDS[unit] for count, unit in _DURATION_PART.findall(text.lower()))
     if seconds > _MAX_AGE_SECONDS:
-        raise ValueUnreadableError("It must be no longer than 100 years.")
+        raise ValueUnreadableError(said("It must be no longer than 100 years."))
     return timedelta(seconds=seconds)
 
 
@@ -87,9 +93,11 @@ def read_moment(text: str) -> datetime:
     except ValueError:  # a month 13, an hour 25
         moment = None
     if moment is None:
-        raise ValueUnreadableError("A time is written as 2026-01-31 or 2026-01-31T14:05:00Z.")
+        raise ValueUnreadableError(said("A time is written as 2026-01-31 or 2026-01-31T14:05:00Z."))
     if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
-        raise ValueUnreadableError(f"It must lie between the years {_FIRST_YEAR} and {_LAST_YEAR}.")
+        raise ValueUnreadableError(
+            said("It must lie between the years %(first)s and %(last)s.", {"first": _FIRST_YEAR, "last": _LAST_YEAR})
+        )
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
 
 

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from scheduling.filters.fields import FIELDS, WORDS_FIELD, Field, ValueUnreadableError
 from scheduling.filters.terms import JOINING_WORDS, Term, Value
 from tenants.exceptions import DomainError
+from tenants.texts import said
 
 MAX_TERMS = 30
 MAX_VALUES = 50
@@ -36,12 +37,16 @@ class FilterSyntaxError(DomainError):
         self.word = word[:_SHOWN_CHARACTERS]
         self.known = tuple(known)
         self.suggestion = next(iter(get_close_matches(self.word.lower(), self.known, n=1)), None)
-        detail = f"At character {position + 1}"
-        detail += f", “{self.word}”: {message}" if self.word else f": {message}"
+        values = {"position": position + 1, "word": self.word, "message": message}
+        detail = (
+            said("At character %(position)s, “%(word)s”: %(message)s", values)
+            if self.word
+            else said("At character %(position)s: %(message)s", values)
+        )
         if self.suggestion:
-            detail += f" Did you mean “{self.suggestion}”?"
+            detail += said(" Did you mean “%(word)s”?", {"word": self.suggestion})
         elif self.known:
-            detail += f" Known are: {', '.join(self.known)}."
+            detail += said(" Known are: %(words)s.", {"words": ", ".join(self.known)})
         super().__init__(detail)
         self.errors = [
             {
@@ -58,13 +63,18 @@ class FilterSyntaxError(DomainError):
 def read_terms(text: str) -> Iterator[Term]:
     """The terms of a filter one after another; `FilterSyntaxError` at the first fault."""
     if len(text) > MAX_CHARACTERS:
-        raise FilterSyntaxError(f"A filter has at most {MAX_CHARACTERS:,} characters.", position=MAX_CHARACTERS)
+        raise FilterSyntaxError(
+            said("A filter has at most %(limit)s characters.", {"limit": f"{MAX_CHARACTERS:,}"}),
+            position=MAX_CHARACTERS,
+        )
     reader = _Reader(text)
     count = 0
     while not reader.is_at_end():
         count += 1
         if count > MAX_TERMS:
-            raise FilterSyntaxError(f"A filter has at most {MAX_TERMS} conditions.", position=reader.position)
+            raise FilterSyntaxError(
+                said("A filter has at most %(limit)s conditions.", {"limit": MAX_TERMS}), position=reader.position
+            )
         yield reader.term()
 
 
@@ -89,7 +99,9 @@ class _Reader:
             return self._field_term(named, is_negated=is_negated)
         value, is_quoted = self._value(_BARE_WORD, WORDS_FIELD)
         if not is_quoted and value in JOINING_WORDS:
-            message = "Conditions are joined by a space; alternatives by a comma, as in state:discarded,cancelled."
+            message = said(
+                "Conditions are joined by a space; alternatives by a comma, as in state:discarded,cancelled."
+            )
             raise FilterSyntaxError(message, position=start, word=str(value))
         self._end_value()
         return Term(WORDS_FIELD.name, (value,), is_negated=is_negated)
@@ -97,7 +109,9 @@ class _Reader:
     def _field_term(self, named: re.Match[str], *, is_negated: bool) -> Term:
         field = FIELDS.get(named[1].lower())
         if field is None:
-            message = "There is no such field; a word with a colon is looked for when it is put into quotation marks."
+            message = said(
+                "There is no such field; a word with a colon is looked for when it is put into quotation marks."
+            )
             raise FilterSyntaxError(message, position=named.start(), word=named[1], known=tuple(FIELDS))
         self.position = named.end()
         op = self._op(field)
@@ -107,14 +121,16 @@ class _Reader:
             self.position += 1
             values.append(self._value(_BARE_VALUE, field)[0])
             if len(values) > MAX_VALUES:
-                raise FilterSyntaxError(f"A field has at most {MAX_VALUES} alternatives.", position=self.position)
+                raise FilterSyntaxError(
+                    said("A field has at most %(limit)s alternatives.", {"limit": MAX_VALUES}), position=self.position
+                )
         self._end_value()
         values = list(dict.fromkeys(values))
         if op and len(values) > 1:
-            message = "After a comparison there is one value."
+            message = said("After a comparison there is one value.")
             raise FilterSyntaxError(message, position=start, word=self.text[start : self.position])
         if not op and any(isinstance(value, datetime) and not _is_day(value) for value in values):
-            message = "A moment needs >, >=, < or <= before it; a day does not."
+            message = said("A moment needs >, >=, < or <= before it; a day does not.")
             raise FilterSyntaxError(message, position=start, word=self.text[start : self.position])
         return Term(field.name, tuple(values), op, is_negated=is_negated)
 
@@ -124,8 +140,13 @@ class _Reader:
         op = "" if written == "=" else written
         if op not in field.ops:
             allowed = [op for op in field.ops if op]
-            message = f"{field.name} needs one of {' '.join(allowed)}" if allowed else f"{field.name} is not compared"
-            raise FilterSyntaxError(f"{message}, as in {field.example}.", position=start, word=written)
+            values = {"field": field.name, "known": " ".join(allowed), "example": field.example}
+            message = (
+                said("%(field)s needs one of %(known)s, as in %(example)s.", values)
+                if allowed
+                else said("%(field)s is not compared, as in %(example)s.", values)
+            )
+            raise FilterSyntaxError(message, position=start, word=written)
         return op
 
     def _value(self, bare: re.Pattern[str], field: Field) -> tuple[Value, bool]:
@@ -133,12 +154,14 @@ class _Reader:
         is_quoted = self.text.startswith('"', start)
         written = self._quoted() if is_quoted else self._take(bare)
         if not written and not (is_quoted and field.may_be_empty):
-            raise FilterSyntaxError(f"A value is missing, as in {field.example}.", position=start)
+            raise FilterSyntaxError(
+                said("A value is missing, as in %(example)s.", {"example": field.example}), position=start
+            )
         if len(written) > MAX_VALUE_CHARACTERS:
-            message = f"A value has at most {MAX_VALUE_CHARACTERS} characters."
+            message = said("A value has at most %(limit)s characters.", {"limit": MAX_VALUE_CHARACTERS})
             raise FilterSyntaxError(message, position=start, word=written)
         if any(unicodedata.category(character) in {"Cc", "Cs"} for character in written):
-            raise FilterSyntaxError("Control characters are not looked for.", position=start)
+            raise FilterSyntaxError(said("Control characters are not looked for."), position=start)
         try:
             return field.read(written), is_quoted
         except ValueUnreadableError as error:
@@ -157,11 +180,13 @@ class _Reader:
                 character = self.text[at]
             characters.append(character)
             at += 1
-        raise FilterSyntaxError("The quotation mark is not closed.", position=start)
+        raise FilterSyntaxError(said("The quotation mark is not closed."), position=start)
 
     def _end_value(self) -> None:
         if self.position < len(self.text) and not self.text[self.position].isspace():
-            raise FilterSyntaxError("A space is missing here.", position=self.position, word=self.text[self.position])
+            raise FilterSyntaxError(
+                said("A space is missing here."), position=self.position, word=self.text[self.position]
+            )
 
     def _take(self, pattern: re.Pattern[str]) -> str:
         found = pattern.match(self.text, self.position)

@@ -8,6 +8,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 
 from tenants.context import require_scope
 from tenants.ids import uuid7
@@ -115,4 +116,4 @@ class BulkFormer(TenantModel):
         indexes = [models.Index(fields=["operation", "id"], name="bulk_former_by_operation")]
 
     def __str__(self) -> str:
-        return f"{len(self.job_ids)} jobs of {self.operation_id}"
+        return gettext("%(count)s jobs of %(operation)s") % {"count": len(self.job_ids), "operation": self.operation_id}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q, Value
+from django.utils.translation import gettext as _
 
 from tenants.ids import uuid7
 from tenants.models.pauses import PauseFacts
@@ -239,8 +240,8 @@ class RoutingRule(models.Model):
         ]
 
     def __str__(self) -> str:
-        target = str(self.queue) if self.queue else self.balance or "by tier"
-        return f"{self.position}: {self.kind or 'any kind'} → {target}"
+        target = self.queue or self.balance or _("by tier")
+        return f"{self.position}: {self.kind or _('any kind')} → {target}"
 
 
 class RoutingTarget(models.Model):
@@ -275,10 +276,7 @@ class KindPause(models.Model):
 
 
 class Drain(models.Model):
-    """A queue, kind or pool that takes nothing new while what is there runs out; over when the row is gone.
-
-    A tenant's drain stands on the tenant's own row, where no other tenant can read it.
-    """
+    """A queue, kind or pool that takes nothing new while what is there runs out; a tenant's stands on its own row."""
 
     class Scope(models.TextChoices):
         QUEUE = "queue"

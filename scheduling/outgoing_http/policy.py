@@ -11,6 +11,7 @@ from django.conf import settings
 from scheduling.outgoing_http.addresses import OPENABLE, Address, refused_class_of
 from scheduling.outgoing_http.errors import AddressRefusedError, UrlRefusedError
 from scheduling.outgoing_http.targets import Target, read_target
+from tenants.texts import said
 
 
 class AllowedHostInvalidError(ValueError):
@@ -38,10 +39,15 @@ class Policy:
             return
         if target.port not in self.ports:
             raise AddressRefusedError(
-                f"Port {target.port} is not called; these are: {', '.join(map(str, sorted(self.ports)))}."
+                said(
+                    "Port %(port)s is not called; these are: %(known)s.",
+                    {"port": target.port, "known": ", ".join(map(str, sorted(self.ports)))},
+                )
             )
         if target.literal is None and "." not in target.host:
-            raise AddressRefusedError(f"{target.host!r} is a name of the inside: use one with a domain.")
+            raise AddressRefusedError(
+                said("%(host)r is a name of the inside: use one with a domain.", {"host": target.host})
+            )
 
     def check_address(self, host: str, port: int, address: Address) -> None:
         """Raise `AddressRefusedError` unless the host's address may be connected to.
@@ -51,7 +57,9 @@ class Policy:
         refused = refused_class_of(address)
         if refused is None or (refused in OPENABLE and self.is_allowed(host, port)):
             return
-        raise AddressRefusedError(f"{host!r} leads to an address that is not called: {refused}.")
+        raise AddressRefusedError(
+            said("%(host)r leads to an address that is not called: %(refused)s.", {"host": host, "refused": refused})
+        )
 
 
 def current_policy() -> Policy:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from tenants.texts import said
+
 MAX_DEPENDENCY_CHARACTERS: Final = 200
 
 
@@ -21,4 +23,8 @@ class Dependency:
 
     def __post_init__(self) -> None:
         if not (0 < len(self.name) <= MAX_DEPENDENCY_CHARACTERS and self.name.isprintable()):
-            raise ValueError(f"A dependency's name has 1 to {MAX_DEPENDENCY_CHARACTERS} printable characters.")
+            raise ValueError(
+                said(
+                    "A dependency's name has 1 to %(limit)s printable characters.", {"limit": MAX_DEPENDENCY_CHARACTERS}
+                )
+            )

@@ -33,7 +33,7 @@ def get(kind: str) -> type[TaskProcessor]:
     """The class of a kind that may be used here; KindUnknownError for any other."""
     processor = _all().get(kind)
     if processor is None or not _is_allowed(processor):
-        raise KindUnknownError(f"There is no job kind {kind!r}.")
+        raise KindUnknownError("There is no job kind %(kind)r.", {"kind": kind})
     return processor
 
 

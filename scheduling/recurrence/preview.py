@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from scheduling.recurrence.fires import Fire, Recurrence, Turn
+from tenants.texts import said
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +46,23 @@ def _note(fire: Fire, before: str, offset: str) -> str:
     named = f"{fire.civil:%H:%M}"
     match fire.turn:
         case Turn.SHIFTED:
-            return f"{named} does not exist on {fire.civil:%d %B}: the clocks go forward, and it runs right after."
+            return said(
+                "%(named)s does not exist on %(day)s %(month)s: the clocks go forward, and it runs right after.",
+                {"named": named, "day": f"{fire.civil:%d}", "month": said(f"{fire.civil:%B}")},
+            )
         case Turn.FIRST:
-            return f"{named} comes twice on this day, as the clocks go back; this is the first time."
+            return said(
+                "%(named)s comes twice on this day, as the clocks go back; this is the first time.", {"named": named}
+            )
         case Turn.SECOND:
-            return f"{named} comes twice on this day, as the clocks go back; this is the second time."
-    return f"The clocks have changed since the run before: {before} → {offset}." if before != offset else ""
+            return said(
+                "%(named)s comes twice on this day, as the clocks go back; this is the second time.", {"named": named}
+            )
+    return (
+        said(
+            "The clocks have changed since the run before: %(before)s → %(offset)s.",
+            {"before": before, "offset": offset},
+        )
+        if before != offset
+        else ""
+    )

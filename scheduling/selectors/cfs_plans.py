@@ -17,7 +17,7 @@ def get_cfs_plan(name: str) -> CFSPlan:
     """The CFS plan of this name; `CFSPlanNotFoundError` for none."""
     plan = find_cfs_plans().filter(name=name).first()
     if plan is None:
-        raise CFSPlanNotFoundError(f"There is no CFS plan {name!r}.")
+        raise CFSPlanNotFoundError("There is no CFS plan %(name)r.", {"name": name})
     return plan
 
 

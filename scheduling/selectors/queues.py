@@ -10,7 +10,7 @@ def get_queue(name: str) -> Queue:
     """The queue of this name with its pool; `QueueNotFoundError` for none."""
     queue = Queue.objects.select_related("pool", "standing").filter(name=name).first()
     if queue is None:
-        raise QueueNotFoundError(f"There is no queue {name!r}.")
+        raise QueueNotFoundError("There is no queue %(name)r.", {"name": name})
     return queue
 
 

@@ -20,6 +20,7 @@ from tenants.clock import read_clock
 from tenants.context import all_tenants
 from tenants.ids import uuid7_floor
 from tenants.models import Plan, Tenant
+from tenants.texts import said
 
 WINDOW = timedelta(hours=1)
 # Arrivals and waiting jobs together: replayed twice, these are 50,000 picks, as many as a page can wait for.
@@ -260,12 +261,15 @@ def _notes(arrivals: Sequence[tuple[Any, ...]], *, is_elsewhere: bool, has_reser
     notes: list[Note] = []
     unmeasured = sum(row[4] is None for row in arrivals)
     if unmeasured:
-        text = f"{unmeasured} of {len(arrivals)} arrivals have not run yet; what is predicted for them was taken."
+        text = said(
+            "%(count)s of %(total)s arrivals have not run yet; what is predicted for them was taken.",
+            {"count": unmeasured, "total": len(arrivals)},
+        )
         notes.append(Note(NoteCode.PREDICTED_COSTS, text))
     if is_elsewhere:
-        text = "Tenants of this pool also run jobs in other pools; their caps are counted here alone."
+        text = said("Tenants of this pool also run jobs in other pools; their caps are counted here alone.")
         notes.append(Note(NoteCode.OTHER_POOLS, text))
     if has_reserve:
-        text = "Slots are reserved for tenants below their part; the replay hands out all by the fair order."
+        text = said("Slots are reserved for tenants below their part; the replay hands out all by the fair order.")
         notes.append(Note(NoteCode.RESERVED_SLOTS, text))
     return notes

@@ -17,6 +17,7 @@ from scheduling.selectors.outlook import Ahead, StartTime, read_ahead, read_star
 from scheduling.selectors.standing import CircuitStop, Standing, Stop, read_standing
 from tenants.context import require_scope
 from tenants.limits import format_moment, month_end
+from tenants.texts import said
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,8 @@ def why_waiting(job: Job) -> Explanation | None:
     if state in TERMINAL_STATES or state is JobState.EXECUTING:
         return None
     if state in IN_FLIGHT_STATES:
-        reason = WaitingReason("dispatched", "Handed to a worker, which has not begun it yet.", is_stop=False)
-        return Explanation([reason], no_start_because="A worker begins it at any moment.")
+        reason = WaitingReason("dispatched", said("Handed to a worker, which has not begun it yet."), is_stop=False)
+        return Explanation([reason], no_start_because=said("A worker begins it at any moment."))
     if state is JobState.SUSPENDED:
         reason = _suspension(job)
         return Explanation([reason], no_start_because=reason.detail)
@@ -70,26 +71,33 @@ def why_waiting(job: Job) -> Explanation | None:
     reasons = [*_times(job, state, told), *_slice(job, state), *_tenant(told), *_job(job, told)]
     reasons += _topology(told, is_staff=is_staff)
     if not reasons:
-        detail = "Ready; it starts when a slot is free and its turn comes."
+        detail = said("Ready; it starts when a slot is free and its turn comes.")
         reasons = [WaitingReason("waiting_for_turn", detail, is_stop=False)]
     ahead = read_ahead(job)
     has_place = state is JobState.AVAILABLE
     if endless := next((reason for reason in reasons if reason.is_stop and reason.until is None), None):
         return Explanation(reasons, ahead if has_place else None, no_start_because=endless.detail)
     start = read_start(job, ahead, standing, opens_at=_opens_at(reasons), is_time=not has_place)
-    because = "" if start else "Nothing that is there could ever serve it."
+    because = "" if start else said("Nothing that is there could ever serve it.")
     return Explanation(reasons, ahead if has_place else None, start, because)
 
 
 def _suspension(job: Job) -> WaitingReason:
     """A job may wait by its own wish, such as for a person's answer, or for its children."""
     if (batch := awaited_batch(job.pk)) is not None:
-        return WaitingReason("awaits_children", f"Waits for its children: {batch.ended} of {batch.total} have ended.")
+        values = {"ended": batch.ended, "total": batch.total}
+        detail = said("Waits for its children: %(ended)s of %(total)s have ended.", values)
+        return WaitingReason("awaits_children", detail)
     place = JobSuspended.objects.filter(job_id=job.pk, is_own=True).first()
     if place is None:
-        return WaitingReason("suspended", "Suspended until somebody resumes it.")
-    until = f", at the latest until {_moment(place.wake_at)}" if place.wake_at else ""
-    return WaitingReason("awaits_answer", f"Waits until what it has asked for is answered{until}.", place.wake_at)
+        return WaitingReason("suspended", said("Suspended until somebody resumes it."))
+    if place.wake_at is None:
+        return WaitingReason("awaits_answer", said("Waits until what it has asked for is answered."))
+    detail = said(
+        "Waits until what it has asked for is answered, at the latest until %(until)s.",
+        {"until": _moment(place.wake_at)},
+    )
+    return WaitingReason("awaits_answer", detail, place.wake_at)
 
 
 def _opens_at(reasons: list[WaitingReason]) -> datetime | None:
@@ -100,9 +108,9 @@ def _opens_at(reasons: list[WaitingReason]) -> datetime | None:
 def _times(job: Job, state: JobState, standing: Standing) -> Iterator[WaitingReason]:
     if state is JobState.SCHEDULED:
         moment = standing.due_at or job.run_at
-        yield WaitingReason("scheduled", f"Not before {_moment(moment)}.", moment)
+        yield WaitingReason("scheduled", said("Not before %(moment)s.", {"moment": _moment(moment)}), moment)
     if state is JobState.RETRYABLE:
-        detail = f"Attempt {job.attempt} failed; it is tried again after a back-off."
+        detail = said("Attempt %(attempt)s failed; it is tried again after a back-off.", {"attempt": job.attempt})
         yield WaitingReason("retry_backoff", detail, standing.due_at or standing.now)
 
 
@@ -111,79 +119,103 @@ def _slice(job: Job, state: JobState) -> Iterator[WaitingReason]:
         return
     last = Execution.objects.filter(job_id=job.id).order_by("-id").values_list("outcome", flat=True).first()
     if last == Execution.Outcome.YIELDED:
-        detail = "Gave its slot to others after a time slice; it will go on from its checkpoint."
+        detail = said("Gave its slot to others after a time slice; it will go on from its checkpoint.")
         yield WaitingReason("yielded", detail, is_stop=False)
 
 
 def _tenant(standing: Standing) -> Iterator[WaitingReason]:
-    yield from _stopped("tenant_suspended", "The tenant is suspended", standing.suspension)
-    yield from _stopped("tenant_paused", "The tenant's work is paused", standing.tenant_pause)
+    yield from _stopped("tenant_suspended", said("The tenant is suspended"), standing.suspension)
+    yield from _stopped("tenant_paused", said("The tenant's work is paused"), standing.tenant_pause)
     if standing.tenant_in_flight >= standing.tenant_cap:
-        detail = f"{standing.tenant_in_flight} of the tenant's {standing.tenant_cap} jobs at once are running."
+        values = {"running": standing.tenant_in_flight, "cap": standing.tenant_cap}
+        detail = said("%(running)s of the tenant's %(cap)s jobs at once are running.", values)
         yield WaitingReason("tenant_cap_reached", detail, is_stop=standing.tenant_cap == 0)
     if not standing.has_worker_time:
         ends = month_end(standing.now)
-        detail = f"The {standing.worker_seconds or 0:,} s of worker time are used up until {format_moment(ends)}."
+        used_up = {"seconds": f"{standing.worker_seconds or 0:,}", "until": format_moment(ends)}
+        detail = said("The %(seconds)s s of worker time are used up until %(until)s.", used_up)
         yield WaitingReason("worker_seconds_used_up", detail, ends)
 
 
 def _job(job: Job, standing: Standing) -> Iterator[WaitingReason]:
     """What concerns jobs of its kind alone."""
-    yield from _stopped("kind_paused", "Jobs of this kind are paused", standing.kind_pause)
+    yield from _stopped("kind_paused", said("Jobs of this kind are paused"), standing.kind_pause)
     if standing.circuit.is_on:
         yield _circuit_open(standing.circuit)
     if standing.memory_need > standing.memory_mib:
-        detail = (
-            f"{job.kind} may need {standing.memory_need:,} MiB; the workers of its queue have"
-            f" {standing.memory_mib:,} MiB each."
+        detail = said(
+            "%(kind)s may need %(need)s MiB; the workers of its queue have %(memory)s MiB each.",
+            {"kind": job.kind, "need": f"{standing.memory_need:,}", "memory": f"{standing.memory_mib:,}"},
         )
         yield WaitingReason("memory_class", detail)
 
 
 def _circuit_open(circuit: CircuitStop) -> WaitingReason:
     if circuit.is_forced:
-        what = f"What this needs, {circuit.dependency}," if circuit.dependency else "The breaker of this kind"
-        ends = f" until {_moment(circuit.until)}" if circuit.until else ""
-        return WaitingReason(
-            "circuit_open", f"{what} is held open by hand{ends}. {circuit.reason}".strip(), circuit.until
+        what = (
+            said("What this needs, %(dependency)s, is held open by hand", {"dependency": circuit.dependency})
+            if circuit.dependency
+            else said("The breaker of this kind is held open by hand")
         )
-    because = f" ({circuit.reason})" if circuit.reason else ""
+        return WaitingReason("circuit_open", _with_end(what, circuit.until, circuit.reason), circuit.until)
     what = (
-        f"This needs {circuit.dependency}, which failed again and again{because}"
+        said("This needs %(dependency)s, which failed again and again", {"dependency": circuit.dependency})
         if circuit.dependency
-        else f"Jobs of this kind failed one after another{because}"
+        else said("Jobs of this kind failed one after another")
     )
-    tries = "one tries" if circuit.until is None else f"one tries at {_moment(circuit.until)}"
-    return WaitingReason("circuit_open", f"{what}; {tries}, and the rest waits for it.", circuit.until)
+    what += f" ({circuit.reason})" if circuit.reason else ""
+    detail = (
+        said("%(what)s; one tries, and the rest waits for it.", {"what": what})
+        if circuit.until is None
+        else said(
+            "%(what)s; one tries at %(moment)s, and the rest waits for it.",
+            {"what": what, "moment": _moment(circuit.until)},
+        )
+    )
+    return WaitingReason("circuit_open", detail, circuit.until)
 
 
 def _topology(standing: Standing, *, is_staff: bool) -> Iterator[WaitingReason]:
-    yield from _stopped("queue_paused", "The queue is paused", standing.queue_pause)
+    yield from _stopped("queue_paused", said("The queue is paused"), standing.queue_pause)
     if standing.queue_cap is not None and standing.queue_in_flight >= standing.queue_cap:
-        of = f": {standing.queue_in_flight} of {standing.queue_cap}" if is_staff else ""
-        detail = f"The queue has as many jobs in flight as it may{of}."
+        values = {"running": standing.queue_in_flight, "cap": standing.queue_cap}
+        detail = (
+            said("The queue has as many jobs in flight as it may: %(running)s of %(cap)s.", values)
+            if is_staff
+            else said("The queue has as many jobs in flight as it may.")
+        )
         yield WaitingReason("queue_cap_reached", detail, is_stop=standing.queue_cap == 0)
     if standing.rate_opens_at is not None:
-        detail = "The queue hands out no more jobs a minute."
+        detail = said("The queue hands out no more jobs a minute.")
         yield WaitingReason("queue_rate_reached", detail, standing.rate_opens_at, is_stop=False)
-    yield from _stopped("pool_paused", "The workers of this queue are paused", standing.pool_pause)
-    yield from _stopped("pool_draining", "The workers of this queue are being drained", standing.pool_drain)
+    yield from _stopped("pool_paused", said("The workers of this queue are paused"), standing.pool_pause)
+    yield from _stopped("pool_draining", said("The workers of this queue are being drained"), standing.pool_drain)
     if standing.slots == 0:
-        yield WaitingReason("no_workers", "No worker serves the queue at the moment.")
+        yield WaitingReason("no_workers", said("No worker serves the queue at the moment."))
     elif standing.in_flight >= standing.slots and not (standing.pool_pause.is_on or standing.pool_drain.is_on):
-        of = f", {standing.slots} of them" if is_staff else ""
-        yield WaitingReason("no_free_slot", f"Every slot of its workers is in use{of}.", is_stop=False)
+        detail = (
+            said("Every slot of its workers is in use, %(slots)s of them.", {"slots": standing.slots})
+            if is_staff
+            else said("Every slot of its workers is in use.")
+        )
+        yield WaitingReason("no_free_slot", detail, is_stop=False)
     if standing.is_broker_away:
-        detail = "Nothing is handed out at the moment: the message broker is away. It goes on when that is back."
+        detail = said("Nothing is handed out at the moment: the message broker is away. It goes on when that is back.")
         yield WaitingReason("broker_away", detail)
     elif not standing.is_ticked:
-        yield WaitingReason("no_dispatcher", "Nothing is handed out at the moment: no dispatcher runs.")
+        yield WaitingReason("no_dispatcher", said("Nothing is handed out at the moment: no dispatcher runs."))
 
 
 def _stopped(code: str, what: str, stop: Stop) -> Iterator[WaitingReason]:
     if stop.is_on:
-        ends = f" until {_moment(stop.until)}" if stop.until else ""
-        yield WaitingReason(code, f"{what}{ends}. {stop.reason}".strip(), stop.until)
+        yield WaitingReason(code, _with_end(what, stop.until, stop.reason), stop.until)
+
+
+def _with_end(what: str, until: datetime | None, reason: str) -> str:
+    """A stop as a sentence, and what somebody said of it."""
+    values = {"what": what, "until": _moment(until) if until else ""}
+    sentence = said("%(what)s until %(until)s.", values) if until else said("%(what)s.", values)
+    return f"{sentence} {reason}".strip()
 
 
 def _moment(value: datetime) -> str:

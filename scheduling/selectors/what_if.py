@@ -11,6 +11,7 @@ from scheduling.exceptions import WhatIfNameUnknownError
 from scheduling.fairness.simulation.load import Change, UnknownNameError
 from scheduling.fairness.simulation.what_if import WhatIf, what_if
 from scheduling.selectors.recent_load import WINDOW, read_recent_load
+from tenants.texts import said
 
 
 def answer_what_if(change: Change, *, pool: str | None = None, window: timedelta = WINDOW) -> WhatIf:
@@ -27,7 +28,7 @@ def answer_what_if(change: Change, *, pool: str | None = None, window: timedelta
             recent = read_recent_load(pool, window=window)
             return what_if(recent.load, change, notes=recent.notes)
     except UnknownNameError as error:
-        detail = f"In this pool's last hour there is no “{error.name[:100]}”."
+        detail = said("In this pool's last hour there is no “%(name)s”.", {"name": error.name[:100]})
         fault = {"field": error.field, "code": WhatIfNameUnknownError.code, "detail": detail}
         raise WhatIfNameUnknownError(detail, errors=[fault]) from error
 

@@ -67,7 +67,7 @@ def submit_for_beat(*, task_name: str, tenant: Tenant, request: JobRequest) -> J
                 record_audit(action="beat.submitted", target=target, after={"job": str(job.pk), "kind": job.kind})
     except DomainError as error:
         with tenant_context(tenant):
-            record_audit(action="beat.refused", target=target, reason=f"{error.code}: {error.detail}")
+            record_audit(action="beat.refused", target=target, reason=f"{error.code}: {error}")
         raise
     return job
 
@@ -97,9 +97,11 @@ def _read(kwargs: Any) -> tuple[Tenant, JobRequest]:
     given = dict(kwargs)
     missing = [name for name in ("tenant", "kind") if not isinstance(given.get(name), str)]
     if missing:
-        raise OptionInvalidError(f"{missing[0]} is missing, or is no text.")
+        raise OptionInvalidError("%(name)s is missing, or is no text.", {"name": missing[0]})
     if strays := sorted(set(given) - {"tenant", "kind", "payload", *OPTIONS}):
-        raise OptionInvalidError(f"{strays[0]}: there is no such option; there are: {', '.join(OPTIONS)}.")
+        raise OptionInvalidError(
+            "%(name)s: there is no such option; there are: %(known)s.", {"name": strays[0], "known": ", ".join(OPTIONS)}
+        )
     payload = given.pop("payload", None) or {}
     if not isinstance(payload, dict):
         raise OptionInvalidError("payload must be a JSON object.")

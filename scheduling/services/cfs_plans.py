@@ -101,7 +101,7 @@ def activate_cfs_plan(*, plan: CFSPlan, reason: str = "") -> CFSPlan:
         target = plans[plan.pk]
         missing = Tier.objects.exclude(pk__in=target.tiers.values("tier")).values_list("slug", flat=True)
         if missing:
-            raise CFSPlanInvalidError(f"The plan names no queue for: {', '.join(missing)}.")
+            raise CFSPlanInvalidError("The plan names no queue for: %(names)s.", {"names": ", ".join(missing)})
         previous = next((row.name for row in plans.values() if row.is_active), None)
         CFSPlan.objects.filter(is_active=True).update(is_active=False)
         CFSPlan.objects.filter(pk=target.pk).update(is_active=True)
@@ -179,12 +179,12 @@ class _CFSPlans(VersionedPlans[CFSPlan]):
         gone = sorted({tier for tier in tiers if tier not in known})
         gone += sorted({row["queue"] for row in tiers.values() if row["queue"] not in queues})
         if gone:
-            raise PlanContentInvalidError(f"There is no tier or queue {', '.join(gone)}.")
+            raise PlanContentInvalidError("There is no tier or queue %(names)s.", {"names": ", ".join(gone)})
         missing = sorted(known - set(tiers))
         if plan.is_active and missing:
-            raise CFSPlanInvalidError(f"An active plan needs a queue for: {', '.join(missing)}.")
+            raise CFSPlanInvalidError("An active plan needs a queue for: %(names)s.", {"names": ", ".join(missing)})
         if any(not 1 <= row["weight"] <= MAX_WEIGHT for row in tiers.values()):
-            raise CFSPlanInvalidError(f"Weights lie between 1 and {MAX_WEIGHT}.")
+            raise CFSPlanInvalidError("Weights lie between 1 and %(greatest)s.", {"greatest": MAX_WEIGHT})
         return [
             CFSPlanTier(plan=plan, tier_id=tier, queue_id=queues[row["queue"]], weight=row["weight"])
             for tier, row in tiers.items()
@@ -205,4 +205,4 @@ def _describe_tiers(tiers: Sequence[TierRow]) -> dict[str, Any]:
 
 def _refuse_strays(fields: Mapping[str, Any]) -> None:
     if unknown := sorted(set(fields) - set(EDITABLE_FIELDS)):
-        raise CFSPlanInvalidError(f"These fields cannot be edited: {', '.join(unknown)}.")
+        raise CFSPlanInvalidError("These fields cannot be edited: %(names)s.", {"names": ", ".join(unknown)})

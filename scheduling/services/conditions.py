@@ -55,7 +55,7 @@ def check_condition(condition: Any) -> None:
         raise FieldInvalidError("condition: give one condition or a list of them, all of which must hold.")
     parts = conditions_of(condition)
     if len(parts) > MAX_CONDITIONS:
-        raise FieldInvalidError(f"condition: at most {MAX_CONDITIONS} conditions.")
+        raise FieldInvalidError("condition: at most %(limit)s conditions.", {"limit": MAX_CONDITIONS})
     for part in parts:
         _check_part(part)
 
@@ -86,10 +86,12 @@ def _check_part(condition: Any) -> None:
     if not isinstance(field, str) or not _FIELD.fullmatch(field):
         raise FieldInvalidError("condition: field names a place in the payload, such as pages or source.type.")
     if op not in OPERATORS:
-        raise FieldInvalidError(f"condition: op is one of {', '.join(OPERATORS)}.")
+        raise FieldInvalidError("condition: op is one of %(known)s.", {"known": ", ".join(OPERATORS)})
     if op == "in" and not (isinstance(value, list) and 1 <= len(value) <= MAX_CHOICES):
-        raise FieldInvalidError(f"condition: value is a list of 1 to {MAX_CHOICES} where op is “in”.")
+        raise FieldInvalidError(
+            "condition: value is a list of 1 to %(limit)s where op is “in”.", {"limit": MAX_CHOICES}
+        )
     if op == "exists" and not isinstance(value, bool):
         raise FieldInvalidError("condition: value is true or false where op is “exists”.")
     if op in _ORDERED and (isinstance(value, bool) or not isinstance(value, (int, float, str))):
-        raise FieldInvalidError(f"condition: value is a number or a text where op is “{op}”.")
+        raise FieldInvalidError("condition: value is a number or a text where op is “%(op)s”.", {"op": op})

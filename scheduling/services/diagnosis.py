@@ -22,6 +22,7 @@ from tenants.checks import find_role_faults
 from tenants.clock import read_clock
 from tenants.context import all_tenants
 from tenants.pending_migrations import count_pending_migrations
+from tenants.texts import said
 
 # The upkeep tasks that recount what is counted as it happens.
 RECOUNTS = ("verify_counters", "verify_rollups")
@@ -68,27 +69,34 @@ def diagnose() -> Diagnosis:
         checks = [*_database_checks(), *_liveness_checks(), *_number_checks()]
     except DatabaseError as error:
         connection.close()
-        hint = "Start PostgreSQL, or correct DATABASE_URL."
-        checks = [Check("database", State.FAILURE, f"does not answer: {type(error).__name__}", hint)]
+        hint = said("Start PostgreSQL, or correct DATABASE_URL.")
+        checks = [
+            Check(
+                said("database"),
+                State.FAILURE,
+                said("does not answer: %(error)s", {"error": type(error).__name__}),
+                hint,
+            )
+        ]
     return Diagnosis([*checks, *_broker_checks()])
 
 
 def _database_checks() -> Iterator[Check]:
     connection.ensure_connection()
-    yield Check("database", State.OK, "answers")
+    yield Check(said("database"), State.OK, said("answers"))
     faults = find_role_faults(connection)
     yield Check(
-        "database role",
+        said("database role"),
         State.FAILURE if faults else State.OK,
-        " ".join(faults) or "is bound by row-level security",
-        "Log in as the application's role: `manage.py bootstrap_database` makes it." if faults else "",
+        " ".join(faults) or said("is bound by row-level security"),
+        said("Log in as the application's role: `manage.py bootstrap_database` makes it.") if faults else "",
     )
     pending = count_pending_migrations()
     yield Check(
-        "migrations",
+        said("migrations"),
         State.FAILURE if pending else State.OK,
-        f"{pending} are not applied" if pending else "all are applied",
-        "Run `manage.py migrate` with DATABASE_OWNER_URL set." if pending else "",
+        said("%(count)s are not applied", {"count": pending}) if pending else said("all are applied"),
+        said("Run `manage.py migrate` with DATABASE_OWNER_URL set.") if pending else "",
     )
 
 
@@ -97,19 +105,19 @@ def _broker_checks() -> Iterator[Check]:
         policy = broker.read_eviction_policy()
     except BrokerUnavailableError:
         yield Check(
-            "broker",
+            said("broker"),
             State.FAILURE,
-            "does not answer",
-            "Start Redis, or correct REDIS_URL. Jobs are accepted meanwhile, and wait.",
+            said("does not answer"),
+            said("Start Redis, or correct REDIS_URL. Jobs are accepted meanwhile, and wait."),
         )
         return
-    yield Check("broker", State.OK, "answers")
+    yield Check(said("broker"), State.OK, said("answers"))
     is_safe = policy == "noeviction"
     yield Check(
-        "eviction policy",
+        said("eviction policy"),
         State.OK if is_safe else State.FAILURE,
         policy,
-        "" if is_safe else "Set maxmemory-policy noeviction: under pressure the broker would drop messages.",
+        "" if is_safe else said("Set maxmemory-policy noeviction: under pressure the broker would drop messages."),
     )
 
 
@@ -117,8 +125,8 @@ def _liveness_checks() -> Iterator[Check]:
     with all_tenants():
         liveness = read_liveness()
         circuits = count_open_circuits()
-    yield _heartbeat_check(liveness, ProcessHeartbeat.Role.DISPATCHER, "Start `manage.py dispatch_jobs`.")
-    yield _heartbeat_check(liveness, ProcessHeartbeat.Role.BEAT, "Start `celery --app jobsplatform beat`.")
+    yield _heartbeat_check(liveness, ProcessHeartbeat.Role.DISPATCHER, said("Start `manage.py dispatch_jobs`."))
+    yield _heartbeat_check(liveness, ProcessHeartbeat.Role.BEAT, said("Start `celery --app jobsplatform beat`."))
     for pool in liveness.pools:
         yield _workers_check(pool)
         if pool.workers and canary_interval_seconds():
@@ -135,96 +143,120 @@ def _number_checks() -> Iterator[Check]:
         folded_at = RollupClock.objects.values_list("folded_at", flat=True).first()
         sampled_at = QueueGauge.objects.order_by("-minute").values_list("sampled_at", flat=True).first()
         recounts = [line for line in read_upkeep() if line.task.name in RECOUNTS]
-    yield _age_check("rollup lag", now, folded_at)
-    yield _age_check("gauge lag", now, sampled_at)
+    yield _age_check(said("rollup lag"), now, folded_at)
+    yield _age_check(said("gauge lag"), now, sampled_at)
     for line in recounts:
         yield _recount_check(line)
 
 
 def _age_check(name: str, now: datetime, written_at: datetime | None) -> Check:
-    hint = "Start `manage.py dispatch_jobs`: a dispatcher counts and samples every second or two."
+    hint = said("Start `manage.py dispatch_jobs`: a dispatcher counts and samples every second or two.")
     if written_at is None:
-        return Check(name, State.WARNING, "nothing has been counted yet", hint)
+        return Check(name, State.WARNING, said("nothing has been counted yet"), hint)
     is_young = now - written_at <= STALE_AFTER
     measured = _ago((now - written_at).total_seconds())
     return Check(name, State.OK if is_young else State.FAILURE, measured, "" if is_young else hint)
 
 
 def _recount_check(line: UpkeepLine) -> Check:
-    name = f"recount: {line.task.title.lower()}"
+    name = said("recount: %(task)s", {"task": said(line.task.title).lower()})
     warning = warning_of(line)
     if warning is not None:
         state = State.FAILURE if warning.code == "failed" else State.WARNING
-        hint = f"See Assure → Upkeep, or `manage.py run_upkeep {line.task.name}`; then `manage.py verify_state`."
+        hint = said(
+            "See Assure → Upkeep, or `manage.py run_upkeep %(task)s`; then `manage.py verify_state`.",
+            {"task": line.task.name},
+        )
         return Check(name, state, warning.detail, hint)
     if line.succeeded_at is None:
-        return Check(name, State.OK, "not yet: beat asks for it within the hour")
+        return Check(name, State.OK, said("not yet: beat asks for it within the hour"))
     minutes = (line.now - line.succeeded_at).total_seconds() / 60
-    return Check(name, State.OK, f"equal, {minutes:.0f} min ago")
+    return Check(name, State.OK, said("equal, %(minutes)s min ago", {"minutes": f"{minutes:.0f}"}))
 
 
 def _heartbeat_check(liveness: Liveness, role: ProcessHeartbeat.Role, hint: str) -> Check:
     age = liveness.process_ages.get(role)
     if age is None:
-        return Check(role.value, State.FAILURE, "was not heard of for a day", hint)
+        return Check(_role_words(role), State.FAILURE, said("was not heard of for a day"), hint)
     is_alive = age <= lease_seconds()
-    return Check(role.value, State.OK if is_alive else State.FAILURE, _ago(age), "" if is_alive else hint)
+    return Check(_role_words(role), State.OK if is_alive else State.FAILURE, _ago(age), "" if is_alive else hint)
+
+
+def _role_words(role: ProcessHeartbeat.Role) -> str:
+    return said("dispatcher") if role is ProcessHeartbeat.Role.DISPATCHER else said("beat")
 
 
 def _workers_check(pool: LivePool) -> Check:
-    name = f"workers of {pool.name}"
+    name = said("workers of %(pool)s", {"pool": pool.name})
     if pool.workers:
-        return Check(name, State.OK, f"{pool.workers} with {pool.slots} slots")
+        return Check(
+            name, State.OK, said("%(workers)s with %(slots)s slots", {"workers": pool.workers, "slots": pool.slots})
+        )
     if not pool.queues:
-        return Check(name, State.OK, "none, and no queue needs one")
-    queues = f"no worker reads {', '.join(pool.queues)}"
-    return Check(name, State.FAILURE, queues, f"Start `manage.py run_worker --pool={pool.name}`.")
+        return Check(name, State.OK, said("none, and no queue needs one"))
+    queues = said("no worker reads %(queues)s", {"queues": ", ".join(pool.queues)})
+    return Check(name, State.FAILURE, queues, _start_worker(pool.name))
+
+
+def _start_worker(pool: str) -> str:
+    return said("Start `manage.py run_worker --pool=%(pool)s`.", {"pool": pool})
 
 
 def check_consumers() -> Check:
     """Whether live workers read every queue that is needed, as a dispatcher last measured it."""
     unread = queues_without_consumer()
     if not unread:
-        return Check("queue consumers", State.OK, "every queue that is needed is read")
+        return Check(said("queue consumers"), State.OK, said("every queue that is needed is read"))
     names = ", ".join(standing.queue.name for standing in unread)
     pools = sorted({standing.queue.pool.name for standing in unread})
-    hint = " ".join(f"Start `manage.py run_worker --pool={pool}`." for pool in pools)
-    return Check("queue consumers", State.FAILURE, f"no live worker reads {names}", hint)
+    hint = " ".join(map(_start_worker, pools))
+    return Check(
+        said("queue consumers"), State.FAILURE, said("no live worker reads %(queues)s", {"queues": names}), hint
+    )
 
 
 def _circuits_check(circuits: Mapping[tuple[str, str], int]) -> Check:
     """What jobs need and do not get: one line for each kind, or shared dependency of it."""
     if not circuits:
-        return Check("circuit breakers", State.OK, "none holds jobs back")
+        return Check(said("circuit breakers"), State.OK, said("none holds jobs back"))
     held = [
-        f"{count} of {kind}{f' ({dependency})' if dependency else ''}" for (kind, dependency), count in circuits.items()
+        said("%(count)s of %(kind)s", {"count": count, "kind": f"{kind} ({dependency})" if dependency else kind})
+        for (kind, dependency), count in circuits.items()
     ]
-    hint = "See Operate → Circuit breakers, or `manage.py list_circuits`: what failed, and when it is tried again."
-    return Check("circuit breakers", State.WARNING, f"open: {', '.join(sorted(held))}", hint)
+    hint = said(
+        "See Operate → Circuit breakers, or `manage.py list_circuits`: what failed, and when it is tried again."
+    )
+    return Check(
+        said("circuit breakers"), State.WARNING, said("open: %(held)s", {"held": ", ".join(sorted(held))}), hint
+    )
 
 
 def _canary_check(pool: LivePool) -> Check:
-    name = f"canary of {pool.name}"
+    name = said("canary of %(pool)s", {"pool": pool.name})
     age = pool.oldest_canary_seconds
     if age is None:
-        return Check(name, State.WARNING, "has not come back yet", "A worker that just started needs a few seconds.")
+        return Check(
+            name, State.WARNING, said("has not come back yet"), said("A worker that just started needs a few seconds.")
+        )
     if age <= canary_limit_seconds() + lease_seconds():
         return Check(name, State.OK, _ago(age))
     # Children that are all busy read no canary: that is no fault, so the worker's own watchdog is the judge.
-    hint = "Its children are all busy, or it is about to restart itself."
+    hint = said("Its children are all busy, or it is about to restart itself.")
     return Check(name, State.WARNING, _ago(age), hint)
 
 
 def check_clock(skew: float | None) -> Check:
     """Whether a clock that is so many seconds ahead of the database's will do."""
     if skew is None:
-        return Check("clocks", State.OK, "nobody runs whose clock could be wrong")
+        return Check(said("clocks"), State.OK, said("nobody runs whose clock could be wrong"))
     state = State.OK
     if abs(skew) > SKEW_WARNING_SECONDS:
         state = State.FAILURE if abs(skew) > SKEW_FAILURE_SECONDS else State.WARNING
-    hint = "" if state is State.OK else "Synchronise that machine's clock (chrony, systemd-timesyncd)."
-    return Check("clocks", state, f"the worst is {skew:+.2f} s off the database's", hint)
+    hint = "" if state is State.OK else said("Synchronise that machine's clock (chrony, systemd-timesyncd).")
+    return Check(
+        said("clocks"), state, said("the worst is %(skew)s s off the database's", {"skew": f"{skew:+.2f}"}), hint
+    )
 
 
 def _ago(seconds: float) -> str:
-    return f"{seconds:.1f} s ago"
+    return said("%(seconds)s s ago", {"seconds": f"{seconds:.1f}"})

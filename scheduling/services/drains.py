@@ -68,19 +68,27 @@ class Drains:
         for scope, name in ((Drain.Scope.KIND, kind), (Drain.Scope.QUEUE, queue_name)):
             drain = self.by_target.get((scope, name))
             if drain is not None:
-                raise draining_error(f"The {scope} {name} is being drained.", drain.reason, drain.until, self.now)
+                values, left = {"name": name, "reason": drain.reason}, seconds_left(drain.until, self.now)
+                if scope == Drain.Scope.KIND:
+                    raise DrainingError(
+                        "The kind %(name)s is being drained. %(reason)s", values, retry_after_seconds=left
+                    )
+                raise DrainingError("The queue %(name)s is being drained. %(reason)s", values, retry_after_seconds=left)
 
 
 def refuse_draining_tenant(tenant: Tenant, now: datetime) -> None:
     """Raise DrainingError for a new job of a tenant that drains."""
     if tenant.is_draining:
-        raise draining_error("The tenant is being drained.", tenant.drain_reason, tenant.draining_until, now)
+        raise DrainingError(
+            "The tenant is being drained. %(reason)s",
+            {"reason": tenant.drain_reason},
+            retry_after_seconds=seconds_left(tenant.draining_until, now),
+        )
 
 
-def draining_error(what: str, reason: str, until: datetime | None, now: datetime) -> DrainingError:
-    """The refusal, with when to come back."""
-    left = RETRY_AFTER_SECONDS if until is None else max(1, int((until - now).total_seconds()) + 1)
-    return DrainingError(f"{what} {reason}".strip(), retry_after_seconds=left)
+def seconds_left(until: datetime | None, now: datetime) -> int:
+    """When to come back."""
+    return RETRY_AFTER_SECONDS if until is None else max(1, int((until - now).total_seconds()) + 1)
 
 
 def note_drained() -> int:

@@ -25,6 +25,7 @@ from scheduling.processors.base import TaskProcessor
 from scheduling.retry import RetryPolicy, policy_on_plan
 from tenants.models import Plan
 from tenants.services.pausing import LATEST
+from tenants.texts import said
 
 MAX_KEY_CHARACTERS = 200
 MAX_TAG_CHARACTERS = 64
@@ -82,7 +83,7 @@ def check_depth(payload: object) -> None:
         if not level:
             return
     if any(isinstance(value, Mapping | list | tuple) for value in level):
-        raise PayloadInvalidError(f"The payload is nested deeper than {MAX_PAYLOAD_DEPTH} levels.")
+        raise PayloadInvalidError("The payload is nested deeper than %(limit)s levels.", {"limit": MAX_PAYLOAD_DEPTH})
 
 
 def retry_policy_on(plan: Plan, processor: type[TaskProcessor]) -> RetryPolicy:
@@ -99,7 +100,10 @@ def check_request(request: JobRequest, *, now: datetime, plan: Plan) -> type[Tas
     _check_labels(request)
     max_priority = plan.max_priority
     if not -max_priority <= (request.priority or 0) <= max_priority:
-        raise PriorityNotAllowedError(f"Priority must lie between -{max_priority} and {max_priority} on this plan.")
+        raise PriorityNotAllowedError(
+            "Priority must lie between -%(max_priority)s and %(max_priority)s on this plan.",
+            {"max_priority": max_priority},
+        )
     _check_retries(request, retry_policy_on(plan, processor).max_retries)
     return processor
 
@@ -108,8 +112,15 @@ def _check_retries(request: JobRequest, most: int) -> None:
     if request.max_retries is None or 0 <= request.max_retries <= most:
         return
     raise RetriesNotAllowedError(
-        f"max_retries must lie between 0 and {most} for {request.kind} on this plan.",
-        errors=[{"code": RetriesNotAllowedError.code, "field": "max_retries", "detail": f"From 0 to {most}."}],
+        "max_retries must lie between 0 and %(most)s for %(kind)s on this plan.",
+        {"most": most, "kind": request.kind},
+        errors=[
+            {
+                "code": RetriesNotAllowedError.code,
+                "field": "max_retries",
+                "detail": said("From 0 to %(most)s.", {"most": most}),
+            }
+        ],
     )
 
 
@@ -124,9 +135,11 @@ def _check_payload(payload: Mapping[str, Any], processor: type[TaskProcessor]) -
         text = json.dumps(payload, ensure_ascii=False, allow_nan=False)
         size = len(text.encode())
     except (TypeError, ValueError) as error:  # UnicodeEncodeError, a lone surrogate, is a ValueError
-        raise PayloadInvalidError(f"The payload is not valid JSON: {error}") from error
+        raise PayloadInvalidError("The payload is not valid JSON: %(error)s", {"error": error}) from error
     if size > MAX_PAYLOAD_BYTES:
-        raise PayloadTooLargeError(f"{size} bytes; at most {MAX_PAYLOAD_BYTES} are taken.")
+        raise PayloadTooLargeError(
+            "%(size)s bytes; at most %(limit)s are taken.", {"size": size, "limit": MAX_PAYLOAD_BYTES}
+        )
     # PostgreSQL stores no NUL; two backslashes are one that was written, not the beginning of an escape.
     if "\\u0000" in text.replace("\\\\", ""):
         raise PayloadInvalidError("The payload contains a NUL character.")
@@ -142,16 +155,16 @@ def _check_payload(payload: Mapping[str, Any], processor: type[TaskProcessor]) -
 def _check_times(request: JobRequest, now: datetime) -> None:
     for name, moment in (("run_at", request.run_at), ("deadline", request.deadline)):
         if moment is not None and moment.tzinfo is None:
-            raise OptionInvalidError(f"{name} needs a time zone.")
+            raise OptionInvalidError("%(name)s needs a time zone.", {"name": name})
         if moment is not None and moment >= LATEST:
-            raise OptionInvalidError(f"{name} must lie before the year {LATEST.year}.")
+            raise OptionInvalidError("%(name)s must lie before the year %(year)s.", {"name": name, "year": LATEST.year})
     if request.deadline is not None and request.deadline <= max(request.run_at or now, now):
         raise OptionInvalidError("deadline must lie in the future and after run_at.")
 
 
 def _check_labels(request: JobRequest) -> None:
     if len(request.tags) > MAX_TAGS:
-        raise OptionInvalidError(f"At most {MAX_TAGS} tags are taken.")
+        raise OptionInvalidError("At most %(limit)s tags are taken.", {"limit": MAX_TAGS})
     labels = [
         *(("tags", tag, MAX_TAG_CHARACTERS) for tag in request.tags),
         ("fair_key", request.fair_key, MAX_FAIR_KEY_CHARACTERS),
@@ -159,6 +172,6 @@ def _check_labels(request: JobRequest) -> None:
     ]
     for name, value, longest in labels:
         if len(value) > longest:
-            raise OptionInvalidError(f"{name} may be {longest} characters long.")
+            raise OptionInvalidError("%(name)s may be %(longest)s characters long.", {"name": name, "longest": longest})
         if not value.isprintable():
-            raise OptionInvalidError(f"{name} contains characters that do not print.")
+            raise OptionInvalidError("%(name)s contains characters that do not print.", {"name": name})

@@ -16,8 +16,9 @@ def refuse_too_large(kind: str, queue: Queue) -> None:
     need = registry.memory_needs().get(kind, 0)
     if need and need > queue.pool.memory_mib:
         raise MemoryClassError(
-            f"{kind} may need {need:,} MiB; the workers of queue {queue.name} have {queue.pool.memory_mib:,} MiB each."
-            " Route it to a pool of a larger memory class."
+            "%(kind)s may need %(need)s MiB; the workers of queue %(queue)s have %(memory)s MiB each."
+            " Route it to a pool of a larger memory class.",
+            {"kind": kind, "need": f"{need:,}", "queue": queue.name, "memory": f"{queue.pool.memory_mib:,}"},
         )
 
 

@@ -97,7 +97,8 @@ class Allowance:
         if self.used_us >= seconds * WORKER_SECONDS.counts_per_unit:
             resets_at = month_end(self.now)
             raise QuotaExceededError(
-                f"The {seconds:,} s of worker time of this month are used up.",
+                "The %(seconds)s s of worker time of this month are used up.",
+                {"seconds": f"{seconds:,}"},
                 retry_after_seconds=max(1, math.ceil((resets_at - self.now).total_seconds())),
                 limit=LimitReached(
                     WORKER_SECONDS.key,
@@ -110,7 +111,8 @@ class Allowance:
         if new >= self.room:
             allowed = self._allowed(MAX_WAITING_JOBS.key)
             raise QuotaExceededError(
-                f"The plan allows {allowed:,} waiting jobs.",
+                "The plan allows %(allowed)s waiting jobs.",
+                {"allowed": f"{allowed:,}"},
                 retry_after_seconds=QUOTA_RETRY_AFTER_SECONDS,
                 limit=LimitReached(MAX_WAITING_JOBS.key, MAX_WAITING_JOBS.unit, allowed, self.waiting + new),
             )
@@ -163,7 +165,8 @@ class TokenGrant:
             wait_seconds = max(1, math.ceil(wait_us / 1_000_000))
             resets_at = self.now + timedelta(seconds=wait_seconds)
         return RateLimitedError(
-            f"{self.per_minute:,} jobs a minute may be submitted; try again in {wait_seconds} s.",
+            "%(per_minute)s jobs a minute may be submitted; try again in %(seconds)s s.",
+            {"per_minute": f"{self.per_minute:,}", "seconds": wait_seconds},
             retry_after_seconds=wait_seconds,
             limit=LimitReached(
                 SUBMITS_PER_MINUTE.key, SUBMITS_PER_MINUTE.unit, self.per_minute, self.per_minute, resets_at
@@ -182,7 +185,8 @@ def check_bulk_size(*, tenant_id: UUID, jobs: int) -> None:
     allowed = allowed_for(tenant_id, JOBS_PER_BULK)
     if allowed is not None and jobs > allowed:
         raise BulkTooLargeError(
-            f"The request has {jobs:,} jobs; the plan allows {allowed:,}.",
+            "The request has %(jobs)s jobs; the plan allows %(allowed)s.",
+            {"jobs": f"{jobs:,}", "allowed": f"{allowed:,}"},
             limit=LimitReached(JOBS_PER_BULK.key, JOBS_PER_BULK.unit, allowed, jobs),
         )
 

@@ -23,6 +23,7 @@ from tenants.context import current_actor, tenant_context
 from tenants.exceptions import DomainError, TenantSuspendedError
 from tenants.models import Plan, Tenant
 from tenants.services.audit import AuditTarget, part_of_act, record_audit
+from tenants.texts import said
 
 _NOTE_REQUEUED = """
 UPDATE scheduling_deadletter d SET requeued_at = now(), requeued_job_id = r.new_id
@@ -107,7 +108,9 @@ def retry_jobs(
     _replay([job for job in jobs.values() if job.state in REPLAYABLE_STATES], bulk, payloads or {})
     for job_id, job in jobs.items():
         if job_id not in bulk.hastened and job_id not in bulk.replayed:
-            bulk.refused.setdefault(job_id, InvalidTransitionError(f"A job that is {job.state} cannot be retried."))
+            bulk.refused.setdefault(
+                job_id, InvalidTransitionError("A job that is %(state)s cannot be retried.", {"state": said(job.state)})
+            )
     by_tenant: dict[UUID, list[Job]] = {}
     for job_id in [*bulk.hastened, *bulk.replayed]:
         by_tenant.setdefault(jobs[job_id].tenant_id, []).append(jobs[job_id])
@@ -148,7 +151,9 @@ def _replay(jobs: Sequence[Job], bulk: BulkRetry, payloads: Mapping[UUID, Mappin
     for job in jobs:
         letter = letters.get(job.pk)
         if letter is not None and letter.requeued_at is not None:
-            bulk.refused[job.pk] = InvalidTransitionError(f"Requeued already as job {letter.requeued_job_id}.")
+            bulk.refused[job.pk] = InvalidTransitionError(
+                "Requeued already as job %(job)s.", {"job": letter.requeued_job_id}
+            )
         else:
             fresh.append(job)
     for tenant_id, group in groupby(sorted(fresh, key=lambda job: job.tenant_id), key=lambda job: job.tenant_id):

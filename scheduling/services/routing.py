@@ -14,6 +14,7 @@ from scheduling.selectors.routes import kept_routes, read_routes
 from scheduling.selectors.standings import read_loads
 from scheduling.services.conditions import describe_condition, failing_condition
 from tenants.ids import uuid7
+from tenants.texts import said
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Routes:
             return self._balanced(rule, kind)
         if requested not in own | choices:
             allowed = ", ".join(sorted(choices | own))
-            raise QueueNotAllowedError(f"{kind} may go to: {allowed}.")
+            raise QueueNotAllowedError("%(kind)s may go to: %(allowed)s.", {"kind": kind, "allowed": allowed})
         return (own | choices)[requested]
 
     def better_queue(self, kind: str, payload: Mapping[str, Any], queue_id: int) -> Queue | None:
@@ -103,15 +104,19 @@ class Routes:
         for rule in self.rules:
             if not self._objection(rule, kind, payload):
                 return rule
-        raise RouteMissingError(f"No active routing rule matches {kind}.")
+        raise RouteMissingError("No active routing rule matches %(kind)s.", {"kind": kind})
 
     def _objection(self, rule: RoutingRule, kind: str, payload: Mapping[str, Any]) -> str:
         if rule.kind not in ("", kind):
-            return f"it is for the kind {rule.kind}"
+            return said("it is for the kind %(kind)s", {"kind": rule.kind})
         if rule.tier_id not in (None, self.tier_id):
-            return f"it is for the tier {rule.tier_id}"
+            return said("it is for the tier %(tier)s", {"tier": rule.tier_id})
         failing = failing_condition(rule.condition, payload)
-        return "" if failing is None else f"the payload does not fulfil {describe_condition(failing)}"
+        return (
+            ""
+            if failing is None
+            else said("the payload does not fulfil %(condition)s", {"condition": describe_condition(failing)})
+        )
 
     def _targets_for(self, rule: RoutingRule, kind: str) -> Sequence[Queue]:
         """The rule's queues, or the kind's own where the rule is not about the kind."""
@@ -121,7 +126,9 @@ class Routes:
         if name not in self.defaults:
             self.defaults[name] = Queue.objects.filter(name=name).first()
         if (queue := self.defaults[name]) is None:
-            raise RouteMissingError(f"{kind} goes to the queue {name}, which there is not.")
+            raise RouteMissingError(
+                "%(kind)s goes to the queue %(name)s, which there is not.", {"kind": kind, "name": name}
+            )
         return [queue]
 
     def _targets(self, rule: RoutingRule) -> Sequence[Queue]:
@@ -132,8 +139,12 @@ class Routes:
         else:
             queues = [rule.queue] if rule.queue is not None else []
         if not queues:
-            names = f"the tier {self.tier_id}" if rule.by_tier else f"the rule at {rule.position}"
-            raise RouteMissingError(f"There is no queue for {names}.")
+            names = (
+                said("the tier %(tier)s", {"tier": self.tier_id})
+                if rule.by_tier
+                else said("the rule at %(position)s", {"position": rule.position})
+            )
+            raise RouteMissingError("There is no queue for %(names)s.", {"names": names})
         return queues
 
     def _balanced(self, rule: RoutingRule, kind: str) -> Queue:

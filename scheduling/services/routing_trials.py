@@ -26,7 +26,7 @@ class RouteTrial:
 def try_route(*, kind: str, tier: str, payload: Mapping[str, Any], queue: str | None = None) -> RouteTrial:
     """Ask the rules as a submission would. Raises TierNotFoundError."""
     if not Tier.objects.filter(pk=tier).exists():
-        raise TierNotFoundError(f"There is no tier {tier!r}.")
+        raise TierNotFoundError("There is no tier %(tier)r.", {"tier": tier})
     routes = Routes.load(tier)
     verdicts = routes.trace(kind, payload)
     choices = routes.choices(kind, payload)

@@ -27,11 +27,13 @@ def save_view(*, owner: AbstractBaseUser, name: str, text: str, is_shared: bool)
     if not query:
         raise SavedViewInvalidError("The filter is empty: it shows all jobs without a name, too.")
     if len(query) > MAX_QUERY_CHARACTERS:
-        raise SavedViewInvalidError(f"The filter has more than {MAX_QUERY_CHARACTERS:,} characters.")
+        raise SavedViewInvalidError(
+            "The filter has more than %(limit)s characters.", {"limit": f"{MAX_QUERY_CHARACTERS:,}"}
+        )
     tenant_id = current_tenant_id()
     view = SavedView(tenant_id=tenant_id, owner_id=owner.pk, name=_read(name), query=query, is_shared=is_shared)
     if SavedView.objects.filter(Q(tenant=tenant_id), owner_id=owner.pk).count() >= MAX_VIEWS:
-        raise SavedViewLimitError(f"You have {MAX_VIEWS} views here already.")
+        raise SavedViewLimitError("You have %(limit)s views here already.", {"limit": MAX_VIEWS})
     with transaction.atomic():
         _save(view)
         record_audit(action="saved_view.created", target=view, after=_facts(view))
@@ -61,7 +63,9 @@ def delete_view(*, view_id: UUID, user: AbstractBaseUser) -> None:
 def _read(name: str) -> str:
     wanted = " ".join(name.split())
     if not wanted or len(wanted) > MAX_NAME_CHARACTERS or find_invisible_character(wanted) is not None:
-        raise SavedViewInvalidError(f"A name has 1 to {MAX_NAME_CHARACTERS} characters that can be seen.")
+        raise SavedViewInvalidError(
+            "A name has 1 to %(limit)s characters that can be seen.", {"limit": MAX_NAME_CHARACTERS}
+        )
     return wanted
 
 
@@ -70,7 +74,9 @@ def _save(view: SavedView) -> None:
         with transaction.atomic():
             view.save()
     except IntegrityError as error:
-        raise SavedViewNameTakenError(f"There is a view {view.name!r} of the same person here already.") from error
+        raise SavedViewNameTakenError(
+            "There is a view %(name)r of the same person here already.", {"name": view.name}
+        ) from error
 
 
 def _facts(view: SavedView) -> dict[str, object]:

@@ -68,7 +68,7 @@ def check_target(*, scope: Scope, name: str) -> None:
             find_queue(name)
         case Scope.KIND:
             if name not in registry.kinds():
-                raise TargetNotFoundError(f"There is no job kind {name!r}.")
+                raise TargetNotFoundError("There is no job kind %(name)r.", {"name": name})
         case Scope.TENANT:
             find_tenant(name)
         case Scope.POOL:
@@ -79,7 +79,7 @@ def find_queue(name: str) -> Queue:
     """The queue of this name with its pool."""
     queue = Queue.objects.select_related("pool").filter(name=name).first()
     if queue is None:
-        raise TargetNotFoundError(f"There is no queue {name!r}.")
+        raise TargetNotFoundError("There is no queue %(name)r.", {"name": name})
     return queue
 
 
@@ -87,5 +87,5 @@ def find_pool(name: str) -> WorkerPool:
     """The pool of this name."""
     pool = WorkerPool.objects.filter(name=name).first()
     if pool is None:
-        raise TargetNotFoundError(f"There is no worker pool {name!r}.")
+        raise TargetNotFoundError("There is no worker pool %(name)r.", {"name": name})
     return pool

@@ -20,6 +20,7 @@ from tenants.context import all_tenants
 from tenants.exceptions import FieldInvalidError
 from tenants.services.audit import record_audit
 from tenants.services.changes import Difference, assign
+from tenants.texts import said
 
 QUEUE_FIELDS = (
     "description",
@@ -81,9 +82,11 @@ def create_queue(
 def check_new_name(name: str) -> str:
     """`name` if a queue or pool may be called so, else `FieldInvalidError`."""
     if not _NAME.fullmatch(name):
-        raise _invalid("name", "Use lower-case letters, digits, hyphens and underscores, the latter two only inside.")
+        raise _invalid(
+            "name", said("Use lower-case letters, digits, hyphens and underscores, the latter two only inside.")
+        )
     if name in _RESERVED_NAMES:
-        raise _invalid("name", "The broker uses this name itself.")
+        raise _invalid("name", said("The broker uses this name itself."))
     return name
 
 
@@ -146,7 +149,9 @@ def _find_pool(pool: WorkerPool | str) -> WorkerPool:
     found = WorkerPool.objects.filter(name=pool).first()
     if found is None:
         known = ", ".join(WorkerPool.objects.values_list("name", flat=True))
-        raise _invalid("pool", f"There is no worker pool {pool!r}; there are: {known}.")
+        raise _invalid(
+            "pool", said("There is no worker pool %(pool)r; there are: %(known)s.", {"pool": pool, "known": known})
+        )
     return found
 
 
@@ -156,7 +161,9 @@ def _insert(row: Queue | WorkerPool, noun: str) -> None:
             row.save(force_insert=True)
     except IntegrityError as error:
         # The name is the only thing that two rows may not share.
-        raise _invalid("name", f"A {noun} named {row.name!r} exists.") from error
+        raise _invalid(
+            "name", said("A %(noun)s named %(name)r exists.", {"noun": said(noun), "name": row.name})
+        ) from error
 
 
 def _values_of(row: models.Model, fields: tuple[str, ...]) -> dict[str, Any]:
@@ -184,7 +191,7 @@ def _check_rule(rule: RoutingRule, targets: Mapping[int, int]) -> None:
     if targets and not rule.balance:
         raise FieldInvalidError("balance: say how the jobs are spread over the queues.")
     if any(not 1 <= weight <= MAX_WEIGHT for weight in targets.values()):
-        raise FieldInvalidError(f"weight: it must lie between 1 and {MAX_WEIGHT}.")
+        raise FieldInvalidError("weight: it must lie between 1 and %(greatest)s.", {"greatest": MAX_WEIGHT})
     try:
         rule.validate_unique()
         rule.validate_constraints()
@@ -213,7 +220,7 @@ def _update[RowT: models.Model](
 def _only(values: Mapping[str, Any], editable: tuple[str, ...]) -> dict[str, Any]:
     foreign = sorted(set(values) - set(editable))
     if foreign:
-        raise FieldInvalidError(f"{foreign[0]}: cannot be edited.")
+        raise FieldInvalidError("%(name)s: cannot be edited.", {"name": foreign[0]})
     return dict(values)
 
 
@@ -222,7 +229,7 @@ def _queue_values(values: Mapping[str, Any]) -> dict[str, Any]:
     seconds = checked.get("expected_seconds")
     if isinstance(seconds, float) and math.isnan(seconds):
         # It is neither below the least nor above the most, so the bounds let it pass.
-        raise _invalid("expected_seconds", "It must be a number.")
+        raise _invalid("expected_seconds", said("It must be a number."))
     return checked
 
 

@@ -14,6 +14,7 @@ from tenants.context import all_tenants
 from tenants.exceptions import DomainError
 from tenants.ids import uuid7
 from tenants.services.audit import record_audit
+from tenants.texts import said
 
 
 class PoolNotFoundError(DomainError):
@@ -39,7 +40,9 @@ def register_worker(*, pool_name: str, hostname: str, pid: int, slots: int, vers
         pool = WorkerPool.objects.filter(name=pool_name).first()
         if pool is None:
             known = ", ".join(WorkerPool.objects.values_list("name", flat=True))
-            raise PoolNotFoundError(f"There is no worker pool {pool_name!r}; there are: {known}.")
+            raise PoolNotFoundError(
+                "There is no worker pool %(name)r; there are: %(known)s.", {"name": pool_name, "known": known}
+            )
         queue_names = tuple(Queue.objects.filter(pool=pool).values_list("name", flat=True))
         registration = Registration(uuid7(), pool.pk, queue_names, hostname[:200], pid, slots, version[:40])
         enter_again(registration=registration)
@@ -91,7 +94,10 @@ def _switch(worker_id: UUID, before: Worker.Status, after: Worker.Status, action
         if worker.status == after:
             return
         if worker.status != before:
-            raise WorkerNotRunningError(f"A worker that is {worker.status} cannot be switched to {after.value}.")
+            raise WorkerNotRunningError(
+                "A worker that is %(status)s cannot be switched to %(wanted)s.",
+                {"status": said(worker.status), "wanted": said(after.value)},
+            )
         worker.status = after
         worker.save(update_fields=["status"])
         record_audit(

@@ -96,7 +96,11 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     """What a key is for, what it may do, and until when."""
 
     scopes = forms.MultipleChoiceField(
-        choices=[(scope.value, f"{scope.value}: {text_of(scope)}") for scope in Permission if scope in KEY_PERMISSIONS],
+        choices=lambda: [
+            (scope.value, f"{scope.value}: {gettext(text_of(scope))}")
+            for scope in Permission
+            if scope in KEY_PERMISSIONS
+        ],
         initial=sorted(DEFAULT_KEY_SCOPES),
         widget=UnfoldAdminCheckboxSelectMultipleWidget(),
         help_text=gettext_lazy("As little as its program needs. No key decides about keys and members."),
@@ -150,8 +154,8 @@ class ApiKeyAdmin(TenantPeopleAdmin):
     @admin.display(description="State")
     def state_words(self, key: ApiKey) -> str:
         if key.revoked_at is not None:
-            return "revoked"
-        return "valid" if key.is_valid_at(timezone.now()) else "expired"
+            return gettext("revoked")
+        return gettext("valid") if key.is_valid_at(timezone.now()) else gettext("expired")
 
     def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
         # Neither a message nor a redirect: both would carry the key through a cookie or a URL.

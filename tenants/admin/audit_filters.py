@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext, gettext_lazy
 from unfold.contrib.filters.admin import RangeDateTimeFilter, TextFilter
 from unfold.utils import parse_datetime_str
 
@@ -27,6 +27,15 @@ class ExactFilter(TextFilter, ABC):
     @abstractmethod
     def wanted(self, value: str) -> AuditFilter:
         """What the value asks for."""
+
+
+ACTOR_KINDS = {"api_key": "API key", "command": "command", "system": "system", "user": "user"}
+
+
+def told_actor(row: Any) -> str:
+    """Who did it, and what kind of actor that is."""
+    kind = gettext(ACTOR_KINDS.get(row.actor_kind, row.actor_kind))
+    return f"{row.actor_label or row.actor_id} ({kind})"
 
 
 class ActionFilter(ExactFilter):

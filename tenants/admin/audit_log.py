@@ -30,6 +30,7 @@ from tenants.admin.audit_filters import (
     MomentFilter,
     RequestFilter,
     TargetFilter,
+    told_actor,
 )
 from tenants.admin.keyset import KeysetAdmin
 from tenants.diffs import diff_documents
@@ -145,7 +146,7 @@ class AuditLogEntryAdmin(KeysetAdmin):
 
     @admin.display(description="Actor")
     def actor(self, entry: AuditLogEntry) -> str:
-        return f"{entry.actor_label or entry.actor_id} ({entry.actor_kind})"
+        return told_actor(entry)
 
     @admin.display(description="Seal")
     def place(self, entry: AuditLogEntry) -> SafeString:

@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_safe
 
+from tenants.admin.audit_filters import told_actor
 from tenants.admin.keyset import KeysetAdmin
 from tenants.live import answer_part, tag_of
 from tenants.models import AuditVerification, VerificationState
@@ -80,7 +81,26 @@ class AuditVerificationAdmin(KeysetAdmin):
 
     @admin.display(description="Asked for by")
     def asked_by(self, verification: AuditVerification) -> str:
-        return f"{verification.actor_label or verification.actor_id} ({verification.actor_kind})"
+        return told_actor(verification)
+
+
+# What a finding is, by its kind; its detail is kept in the words in which it was found.
+FINDING_KINDS = {
+    "entry_edited": "entry edited",
+    "entry_missing": "entry missing",
+    "entry_inserted": "entry inserted",
+    "entry_unsealed": "entry without a seal",
+    "seals_missing": "seals missing",
+    "seal_altered": "seal altered",
+    "seal_before_checkpoint": "seal before the checkpoint",
+    "order_changed": "order changed",
+    "link_broken": "link broken",
+    "fork": "fork of the chain",
+    "end_missing": "end missing",
+    "head_differs": "head differs",
+    "head_forged": "head forged",
+    "head_key_unknown": "key of the head unknown",
+}
 
 
 def _mark(verification: AuditVerification) -> SafeString:
@@ -94,6 +114,10 @@ def _render_body(request: HttpRequest, verification: AuditVerification) -> str:
         "verification": verification,
         "mark": _mark(verification),
         "percent": round(100 * verification.progress),
+        "findings": [
+            finding | {"words": gettext(FINDING_KINDS.get(finding["kind"], finding["kind"]))}
+            for finding in verification.findings
+        ],
         "left_out": verification.finding_count - len(verification.findings),
     }
     return render_to_string(BODY_TEMPLATE, context, request)

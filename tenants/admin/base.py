@@ -18,6 +18,7 @@ from django.core.paginator import Paginator
 from django.db.models import ForeignKey, JSONField, Model, QuerySet
 from django.forms import ModelChoiceField, ModelForm
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.utils.translation import gettext
 from unfold.admin import ModelAdmin
 
 from tenants.access import Access, access_of
@@ -98,7 +99,7 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
             for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
                 self.opts.pk.to_python(key)
         except ValidationError as error:
-            raise BadRequest("A ticked row has no such key.") from error
+            raise BadRequest(gettext("A ticked row has no such key.")) from error
         response: HttpResponse | None = super().response_action(request, queryset)
         return response
 
@@ -153,7 +154,7 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
         raise PermissionDenied
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, *args: Any) -> NoReturn:
-        raise Http404("There is no such row.")
+        raise Http404(gettext("There is no such row."))
 
     # Django's own log of the console would repeat what the audit log says, across tenants and without reasons.
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> None: ...

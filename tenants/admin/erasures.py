@@ -70,8 +70,8 @@ class TenantErasureAdmin(PlatformStaffAdmin):
         found = verify_erasure(erasure_id=erasure.pk)
         if found.is_good:
             return gettext("Nothing is left, and the proof is as it was written.")
-        left = ", ".join(f"{name} ({number})" for name, number in found.left.items()) or "nothing"
+        left = ", ".join(f"{name} ({number})" for name, number in found.left.items()) or gettext("nothing")
         return gettext("Left: %(left)s. The proof is %(value)s.") % {
             "left": left,
-            "value": "intact" if found.is_proof_intact else gettext("not what was written"),
+            "value": gettext("intact") if found.is_proof_intact else gettext("not what was written"),
         }

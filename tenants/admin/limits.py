@@ -85,7 +85,9 @@ def _amount(amount: int | None, limit: Limit) -> str:
 def describe_limit(key: str) -> str:
     """Title and unit of a limit, for the editors of plans and overrides."""
     limit = limits().get(key)
-    return f"{limit.title}, in {limit.unit}" if limit else gettext("not declared by an installed app")
+    if limit is None:
+        return gettext("not declared by an installed app")
+    return gettext("%(title)s, in %(unit)s") % {"title": gettext(limit.title), "unit": gettext(limit.unit)}
 
 
 def limit_choices() -> list[tuple[str, str]]:
@@ -135,7 +137,11 @@ class TenantLimitAdmin(TenantScopedAdmin):
     @post_action(label="Clear", permission=Permission.TENANTS_MANAGE, asks_reason=True, is_danger=True)
     def clear(self, request: HttpRequest, override: TenantLimit, reason: str) -> HttpResponse:
         clear_tenant_limit(tenant=override.tenant, key=override.key, reason=reason)
-        self.message_user(request, f"The plan counts again for {override.key} of {override.tenant}.")
+        self.message_user(
+            request,
+            gettext("The plan counts again for %(key)s of %(tenant)s.")
+            % {"key": override.key, "tenant": override.tenant},
+        )
         return HttpResponseRedirect(reverse("admin:tenants_tenantlimit_changelist"))
 
     @admin.display(description="Limit")

@@ -64,7 +64,9 @@ class PlanLimitInline(OfItsPage, TabularInline):
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
         # The column's heading stands above, where only the eye finds it.
-        field.widget.attrs["aria-label"] = {"key": "Limit"}.get(db_field.name, db_field.verbose_name.capitalize())
+        field.widget.attrs["aria-label"] = {"key": gettext("Limit")}.get(
+            db_field.name, db_field.verbose_name.capitalize()
+        )
         return field
 
     @admin.display(description="Meaning")

@@ -58,7 +58,7 @@ def advice(what: Sequence[str]) -> str:
 
 def told(label: str, value: Any) -> str:
     """A value as it is now, after its label."""
-    text = "empty" if value in (None, "") else str(value)
+    text = gettext("empty") if value in (None, "") else str(value)
     shown = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
     return gettext("%(label)s is now %(shown)s") % {"label": label, "shown": shown}
 

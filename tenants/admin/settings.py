@@ -60,7 +60,7 @@ class TenantSettingsAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         row = self.get_object(request, object_id)
         if row is None:
-            raise Http404("There are no such settings.")
+            raise Http404(gettext("There are no such settings."))
         return self._show(request, row.tenant_id)
 
     def settings_view(self, request: HttpRequest, tenant_id: UUID) -> HttpResponse:
@@ -76,7 +76,7 @@ class TenantSettingsAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         tenant = Tenant.objects.select_related("plan").filter(pk=tenant_id).first()
         if tenant is None:
-            raise Http404("There is no such tenant.")
+            raise Http404(gettext("There is no such tenant."))
         row = read_stored(tenant.pk)
         form = SettingsForm(
             sent,

@@ -121,7 +121,9 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
     @admin.display(description="Memberships")
     def memberships(self, user: User) -> str:
         rows = Membership.objects.select_related("tenant").filter(user_id=user.pk).order_by("tenant__slug")
-        return ", ".join(f"{row.tenant.slug} ({row.role})" for row in rows[:SHOWN_MEMBERSHIPS]) or "none"
+        return ", ".join(
+            f"{row.tenant.slug} ({str(row.get_role_display()).lower()})" for row in rows[:SHOWN_MEMBERSHIPS]
+        ) or gettext("none")
 
     @admin.display(description="Locked out")
     def locked(self, user: User) -> str:
@@ -129,7 +131,7 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
         return (
             gettext("until %(until)s UTC, after too many wrong passwords") % {"until": f"{until:%Y-%m-%d %H:%M}"}
             if until
-            else "no"
+            else gettext("no")
         )
 
     @post_action(

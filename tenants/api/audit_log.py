@@ -60,7 +60,10 @@ class StrictFilterBackend(DjangoFilterBackend):
     def get_filterset(self, request: Request, queryset: QuerySet[Any], view: Any) -> Any:
         known = {*AuditLogFilter.base_filters, *view.other_parameters.get(view.action, _PAGING)}
         if unknown := sorted(set(request.query_params) - known):
-            raise FilterUnknownError(f"There is no filter {unknown[0][:100]!r}; there are {', '.join(sorted(known))}.")
+            raise FilterUnknownError(
+                "There is no filter %(name)r; there are %(known)s.",
+                {"name": unknown[0][:100], "known": ", ".join(sorted(known))},
+            )
         return super().get_filterset(request, queryset, view)
 
 
@@ -108,7 +111,10 @@ class AuditLogViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet):
         """Download the entries that the filters select, with all that is hashed and their seals."""
         wanted = request.query_params.get("format", "jsonl")
         if wanted not in CONTENT_TYPES:
-            raise FieldInvalidError(f"format: {wanted[:20]!r} is not one of {', '.join(CONTENT_TYPES)}.")
+            raise FieldInvalidError(
+                "format: %(wanted)r is not one of %(known)s.",
+                {"wanted": wanted[:20], "known": ", ".join(CONTENT_TYPES)},
+            )
         file_format = cast("ExportFormat", wanted)
         filters = {name: value for name, value in request.query_params.items() if name != "format"}
         lines = export_entries(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.utils.translation import gettext
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
@@ -43,7 +44,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         key = access_of(request._request).api_key  # noqa: SLF001 - the middleware wrote on Django's request
         if key is None:
             count_wrong_key(request._request)  # noqa: SLF001 - likewise
-            raise AuthenticationFailed("The API key is not valid.")
+            raise AuthenticationFailed(gettext("The API key is not valid."))
         return ApiKeyHolder(key), key
 
     def authenticate_header(self, request: Request) -> str:

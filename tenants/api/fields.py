@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from django.utils.translation import gettext, gettext_lazy
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -27,7 +28,7 @@ LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 class TextField(serializers.CharField):
     """A JSON string; numbers are not made into one."""
 
-    default_error_messages = {"not_text": "Not a text."}
+    default_error_messages = {"not_text": gettext_lazy("Not a text.")}
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -38,7 +39,9 @@ class TextField(serializers.CharField):
 class NameField(TextField):
     """A short text that people compare by eye: no control, bidi or zero-width characters."""
 
-    default_error_messages = {"invisible": "Control, bidirectional and zero-width characters are not allowed."}
+    default_error_messages = {
+        "invisible": gettext_lazy("Control, bidirectional and zero-width characters are not allowed.")
+    }
 
     def to_internal_value(self, data: Any) -> str:
         name = super().to_internal_value(data)
@@ -50,7 +53,7 @@ class NameField(TextField):
 class WholeNumberField(serializers.IntegerField):
     """A JSON integer; texts, fractions and booleans are refused."""
 
-    default_error_messages = {"not_whole": "Not an integer."}
+    default_error_messages = {"not_whole": gettext_lazy("Not an integer.")}
 
     def to_internal_value(self, data: Any) -> int:
         if isinstance(data, bool) or not isinstance(data, int):
@@ -61,7 +64,7 @@ class WholeNumberField(serializers.IntegerField):
 class NumberField(serializers.FloatField):
     """A JSON number; texts and booleans are refused."""
 
-    default_error_messages = {"not_number": "Not a number."}
+    default_error_messages = {"not_number": gettext_lazy("Not a number.")}
 
     def to_internal_value(self, data: Any) -> float:
         if isinstance(data, bool) or not isinstance(data, int | float):
@@ -74,8 +77,8 @@ class MomentField(serializers.Field[datetime, str, str | None, Any]):
     """An RFC 3339 time with its offset, answered in UTC."""
 
     default_error_messages = {
-        "format": "Not an RFC 3339 time with an offset, such as 2026-01-31T09:30:00Z.",
-        "range": "The time must lie between the years 1970 and 9998.",
+        "format": gettext_lazy("Not an RFC 3339 time with an offset, such as 2026-01-31T09:30:00Z."),
+        "range": gettext_lazy("The time must lie between the years 1970 and 9998."),
     }
 
     def to_internal_value(self, data: Any) -> datetime:
@@ -115,5 +118,5 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 
 def _refuse_each(names: Iterable[str]) -> dict[str, list[serializers.ErrorDetail]]:
-    refused = serializers.ErrorDetail("There is no such field.", code="unknown_field")
+    refused = serializers.ErrorDetail(gettext("There is no such field."), code="unknown_field")
     return {name[:100]: [refused] for name in names}

@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from tenants.exceptions import CursorInvalidError, FieldInvalidError, FilterUnknownError
+from tenants.texts import said
 
 _PAGING = frozenset({"cursor", "limit"})
 _MAX_LIMIT = 200
@@ -23,8 +24,15 @@ def read_limit(given: str) -> int:
     """How many results a page is to hold; `FieldInvalidError` for what is no number from 1 to 200."""
     if not (given.isascii() and given.isdigit() and len(given) <= 4 and 1 <= int(given) <= _MAX_LIMIT):
         raise FieldInvalidError(
-            f"limit: It must be a number from 1 to {_MAX_LIMIT}.",
-            errors=[{"field": "limit", "code": "field_invalid", "detail": f"1 to {_MAX_LIMIT}"}],
+            "limit: It must be a number from 1 to %(greatest)s.",
+            {"greatest": _MAX_LIMIT},
+            errors=[
+                {
+                    "field": "limit",
+                    "code": "field_invalid",
+                    "detail": said("1 to %(greatest)s", {"greatest": _MAX_LIMIT}),
+                }
+            ],
         )
     return int(given)
 
@@ -65,5 +73,5 @@ class PagingOnly(BaseFilterBackend):
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
         if unknown := sorted(set(request.query_params) - _PAGING):
-            raise FilterUnknownError(f"There is no filter {unknown[0][:100]!r}; this list has none.")
+            raise FilterUnknownError("There is no filter %(name)r; this list has none.", {"name": unknown[0][:100]})
         return queryset

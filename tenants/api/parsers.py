@@ -40,7 +40,7 @@ def parse_json(body: bytes) -> Any:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise JsonInvalidError(f"The body is not UTF-8 at byte {error.start}.") from error
+        raise JsonInvalidError("The body is not UTF-8 at byte %(position)s.", {"position": error.start}) from error
     _require_shallow(text)
     try:
         value = json.loads(
@@ -51,7 +51,10 @@ def parse_json(body: bytes) -> Any:
             parse_constant=_refuse_constant,
         )
     except json.JSONDecodeError as error:
-        raise JsonInvalidError(f"{error.msg} at line {error.lineno}, column {error.colno}.") from error
+        raise JsonInvalidError(
+            "%(message)s at line %(line)s, column %(column)s.",
+            {"message": error.msg, "line": error.lineno, "column": error.colno},
+        ) from error
     # Raw NULs and surrogates have failed already; only an escape can have brought one in.
     if "\\u" in text:
         _require_storable(value)
@@ -62,14 +65,14 @@ def _read(stream: IO[bytes], context: Mapping[str, Any]) -> bytes:
     limit = getattr(context.get("view"), "max_body_bytes", None) or settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     body = stream.read(limit + 1)
     if len(body) > limit:
-        raise BodyTooLargeError(f"The body is larger than {limit} bytes.")
+        raise BodyTooLargeError("The body is larger than %(limit)s bytes.", {"limit": limit})
     return body
 
 
 def _require_utf8(media_type: str) -> None:
     charset = parse_header_parameters(media_type)[1].get("charset", "utf-8")
     if charset.lower() not in ("utf-8", "utf8"):
-        raise JsonInvalidError(f"JSON is read as UTF-8, not as {charset[:40]!r}.")
+        raise JsonInvalidError("JSON is read as UTF-8, not as %(charset)r.", {"charset": charset[:40]})
 
 
 def _require_shallow(text: str) -> None:
@@ -80,7 +83,7 @@ def _require_shallow(text: str) -> None:
         if token in ("[", "{"):
             depth += 1
             if depth > MAX_DEPTH:
-                raise JsonInvalidError(f"The JSON is nested deeper than {MAX_DEPTH} levels.")
+                raise JsonInvalidError("The JSON is nested deeper than %(limit)s levels.", {"limit": MAX_DEPTH})
         elif token in ("]", "}"):
             depth -= 1
 
@@ -90,25 +93,25 @@ def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise JsonInvalidError(f"The key {twice[:100]!r} stands twice in one object.")
+        raise JsonInvalidError("The key %(key)r stands twice in one object.", {"key": twice[:100]})
     return result
 
 
 def _bounded_int(digits: str) -> int:
     if len(digits) > _INT64_DIGITS or int(digits) not in _INT64:
-        raise JsonInvalidError(f"The integer {digits[:30]} does not fit into 64 bits.")
+        raise JsonInvalidError("The integer %(number)s does not fit into 64 bits.", {"number": digits[:30]})
     return int(digits)
 
 
 def _finite_float(digits: str) -> float:
     value = float(digits)
     if math.isinf(value):
-        raise JsonInvalidError(f"The number {digits[:30]} is too large.")
+        raise JsonInvalidError("The number %(number)s is too large.", {"number": digits[:30]})
     return value
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise JsonInvalidError(f"{name} is not JSON.")
+    raise JsonInvalidError("%(name)s is not JSON.", {"name": name})
 
 
 def _require_storable(value: Any) -> None:

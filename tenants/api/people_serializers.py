@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext
 from rest_framework import serializers
 
 from tenants.api.fields import MomentField, NameField, StrictSerializer
@@ -73,7 +74,7 @@ class KeyRequestSerializer(StrictSerializer):
 
     def validate_expires_at(self, value: datetime | None) -> Any:
         if value is not None and value <= timezone.now():
-            raise serializers.ValidationError("The time is past.")
+            raise serializers.ValidationError(gettext("The time is past."))
         return value
 
 

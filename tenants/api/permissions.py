@@ -60,7 +60,7 @@ def needed_permission(request: Request, view: APIView) -> Permission | None:
 def _holds(access: Access, needed: Permission) -> bool:
     if needed in access.granted and not access.may(needed):
         reason = access.tenant.status_reason if access.tenant else ""
-        raise TenantSuspendedError(f"The tenant is suspended: {reason}")
+        raise TenantSuspendedError("The tenant is suspended: %(reason)s", {"reason": reason})
     return access.may(needed)
 
 

@@ -20,6 +20,7 @@ from django.core.exceptions import (
 )
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpResponse
+from django.utils.translation import gettext
 from rest_framework import exceptions as rest
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
@@ -104,7 +105,7 @@ def _answer(error: Exception) -> tuple[int, dict[str, Any], dict[str, str]] | No
     if isinstance(error, (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent)):
         return _answer_domain_error(BodyTooLargeError(str(error)))
     if isinstance(error, SuspiciousOperation):
-        return _answer_rest_error(rest.ParseError("The request looks tampered with."))
+        return _answer_rest_error(rest.ParseError(gettext("The request looks tampered with.")))
     if isinstance(error, (OperationalError, InterfaceError)):
         logger.warning("The database did not answer", exc_info=error)
         return _answer_domain_error(DatabaseUnavailableError())
@@ -117,7 +118,7 @@ def _answer(error: Exception) -> tuple[int, dict[str, Any], dict[str, str]] | No
 
 def _answer_domain_error(error: DomainError) -> tuple[int, dict[str, Any], dict[str, str]]:
     status = STATUS_BY_CATEGORY[error.category]
-    body = _body(status, error.code, error.title, error.detail, error.errors)
+    body = _body(status, error.code, gettext(error.title), error.detail, error.errors)
     if error.limit is not None:
         body["limit"] = error.limit.describe()
     retry_after = error.retry_after_seconds or _DEFAULT_RETRY_AFTER.get(error.category)
@@ -128,7 +129,7 @@ def _answer_rest_error(error: rest.APIException) -> tuple[int, dict[str, Any], d
     headers = {}
     if isinstance(error, rest.ValidationError):
         faults = list(_faults(error.get_full_details(), ""))
-        title = "Some values are not valid."
+        title = gettext("Some values are not valid.")
         detail = "; ".join(f"{fault['field']}: {fault['detail']}" for fault in faults[:3])
         return 422, _body(422, "invalid", title, detail, faults), {}
     if (challenge := getattr(error, "auth_header", None)) is not None:
@@ -168,5 +169,10 @@ def _code(status: int) -> str:
     return _CODE_BY_STATUS.get(status, "refused" if status < 500 else "internal_error")
 
 
+def phrases() -> Iterator[str]:
+    """What is said by its status alone, in English; of 413 each Python has its own."""
+    yield from (f"{HTTPStatus(status).phrase}." for status in _CODE_BY_STATUS if status != 413)
+
+
 def _phrase(status: int) -> str:
-    return f"{HTTPStatus(status).phrase}."
+    return gettext(f"{HTTPStatus(status).phrase}.")

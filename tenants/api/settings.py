@@ -19,6 +19,7 @@ from tenants.permissions import Permission
 from tenants.selectors.settings import effective_values, orphaned_keys, read_stored
 from tenants.services.settings import change_settings
 from tenants.setting_schema import MASK, all_settings, setting_groups
+from tenants.texts import said
 
 
 class SettingsSerializer(serializers.Serializer[Any]):
@@ -42,7 +43,7 @@ class SettingsChangeSerializer(serializers.Serializer[Any]):
     def to_internal_value(self, data: Any) -> Any:
         strays = sorted(str(name) for name in data if name not in self.fields) if isinstance(data, Mapping) else []
         if strays:
-            fault = {"field": strays[0][:100], "code": "unknown_field", "detail": "There is no such field."}
+            fault = {"field": strays[0][:100], "code": "unknown_field", "detail": said("There is no such field.")}
             raise FieldInvalidError(f"{fault['field']}: {fault['detail']}", errors=[fault])
         return super().to_internal_value(data)
 

@@ -60,7 +60,9 @@ class TenantKeys:
         """One of them, or `DataKeyUnavailableError` with the reason."""
         if (found := self.keys.get(key_id)) is not None:
             return found
-        raise DataKeyUnavailableError(f"Data key {key_id}: {self.faults.get(key_id, self.EMPTY_REASON)}")
+        raise DataKeyUnavailableError(
+            "Data key %(key)s: %(reason)s", {"key": key_id, "reason": self.faults.get(key_id, self.EMPTY_REASON)}
+        )
 
     def digest_secret(self) -> bytes:
         """The secret of hashes, or `DataKeyUnavailableError`."""
@@ -68,7 +70,7 @@ class TenantKeys:
         if (found := self.digest_secrets.get(self.digest_key_id)) is not None:
             return found
         reason = self.faults.get(self.digest_key_id, self.EMPTY_REASON)
-        raise DataKeyUnavailableError(f"Data key {self.digest_key_id}: {reason}")
+        raise DataKeyUnavailableError("Data key %(key)s: %(reason)s", {"key": self.digest_key_id, "reason": reason})
 
 
 def is_sealing() -> bool:

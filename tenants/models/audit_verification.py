@@ -8,6 +8,7 @@ from typing import Any
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 
 from tenants.context import require_scope
 from tenants.ids import uuid7
@@ -63,7 +64,7 @@ class AuditVerification(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"Verification {self.id}"
+        return gettext("Verification %(id)s") % {"id": self.id}
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         claim_for_scope(self, require_scope())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 
 from tenants.ids import uuid7
 
@@ -59,7 +60,7 @@ class TenantErasure(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"Erasure {self.id}"
+        return gettext("Erasure %(id)s") % {"id": self.id}
 
     @property
     def is_open(self) -> bool:

@@ -35,4 +35,4 @@ class Membership(TenantModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.user} ({self.role})"
+        return f"{self.user} ({str(self.get_role_display()).lower()})"

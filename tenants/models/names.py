@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from tenants.names import find_invisible_character
+from tenants.texts import said
 
 
 class NamedModel(models.Model):
@@ -25,6 +26,10 @@ class NamedModel(models.Model):
             faults = error.update_error_dict(faults)
         invisible = find_invisible_character(str(getattr(self, "name", "")))
         if "name" not in (exclude or ()) and invisible is not None:
-            faults["name"] = [ValidationError(f"It must not contain the invisible character U+{ord(invisible):04X}.")]
+            faults["name"] = [
+                ValidationError(
+                    said("It must not contain the invisible character U+%(code)s.", {"code": f"{ord(invisible):04X}"})
+                )
+            ]
         if faults:
             raise ValidationError(faults)

@@ -32,4 +32,4 @@ class PlatformMembership(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.user} ({self.role})"
+        return f"{self.user} ({str(self.get_role_display()).lower()})"

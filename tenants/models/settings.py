@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 
 from tenants.models.base import TenantModel
 
@@ -23,4 +24,4 @@ class TenantSettings(TenantModel):
         constraints = [models.UniqueConstraint(fields=["tenant"], name="tenant_settings_tenant")]
 
     def __str__(self) -> str:
-        return "Settings"
+        return gettext("Settings")

@@ -42,5 +42,5 @@ def find_user(name: str) -> Any:
     if exact or len(found) == 1:
         return (exact or found)[0]
     if found:
-        raise UserNotFoundError(f"Several users have the e-mail address {name!r}; give the user name.")
-    raise UserNotFoundError(f"There is no user {name!r}.")
+        raise UserNotFoundError("Several users have the e-mail address %(name)r; give the user name.", {"name": name})
+    raise UserNotFoundError("There is no user %(name)r.", {"name": name})

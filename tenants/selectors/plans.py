@@ -19,7 +19,7 @@ def get_plan(slug: str) -> Plan:
     """The plan of this slug; `PlanNotFoundError` for none."""
     plan = find_plans().filter(slug=slug).first()
     if plan is None:
-        raise PlanNotFoundError(f"There is no plan {slug!r}.")
+        raise PlanNotFoundError("There is no plan %(slug)r.", {"slug": slug})
     return plan
 
 

@@ -12,7 +12,7 @@ def find_tenant(slug: str) -> Tenant:
     with all_tenants():
         tenant = Tenant.objects.select_related("plan").filter(slug=slug).first()
     if tenant is None:
-        raise TenantNotFoundError(f"There is no tenant {slug!r}.")
+        raise TenantNotFoundError("There is no tenant %(slug)r.", {"slug": slug})
     return tenant
 
 

@@ -94,7 +94,7 @@ def authenticate_api_key(*, token: str) -> ApiKey | None:
 def _choose_scopes(scopes: Iterable[str] | None) -> list[str]:
     wanted = set(DEFAULT_KEY_SCOPES if scopes is None else scopes)
     if strays := wanted - KEY_PERMISSIONS:
-        raise ScopeUnknownError(f"A key cannot have the scope {', '.join(sorted(strays))}.")
+        raise ScopeUnknownError("A key cannot have the scope %(names)s.", {"names": ", ".join(sorted(strays))})
     if not wanted:
         raise ScopeUnknownError("A key needs at least one scope.")
     return sorted(str(scope) for scope in wanted)

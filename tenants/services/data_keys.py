@@ -72,10 +72,13 @@ def rewrap_keys(*, after: UUID = FIRST, most: int = BATCH_KEYS) -> KeyPage:
                 )
             except KeyError as error:
                 raise DataKeyUnavailableError(
-                    f"Data key {row.pk}: ENCRYPTION_MASTER_KEYS has no master key {row.master_key_id} here."
+                    "Data key %(pk)s: ENCRYPTION_MASTER_KEYS has no master key %(master_key)s here.",
+                    {"pk": row.pk, "master_key": row.master_key_id},
                 ) from error
             except SealBrokenError as error:
-                raise DataKeyUnavailableError(f"Data key {row.pk}: What is stored of it was changed.") from error
+                raise DataKeyUnavailableError(
+                    "Data key %(pk)s: What is stored of it was changed.", {"pk": row.pk}
+                ) from error
             row.wrapped = masters.wrap(secret, tenant_id=row.tenant_id, key_id=row.pk)
             row.master_key_id = masters.current_id
         TenantDataKey.objects.bulk_update(rows, ["wrapped", "master_key_id"])

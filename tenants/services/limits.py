@@ -113,11 +113,11 @@ def warn_after_change(*, tenant_ids: Sequence[UUID], **_: object) -> None:
 
 def _check_value(limit: Limit, value: int, expires_at: datetime | None) -> None:
     if not 0 <= value <= MAX_LIMIT_VALUE:
-        raise FieldInvalidError(f"value: It must lie between 0 and {MAX_LIMIT_VALUE}.")
+        raise FieldInvalidError("value: It must lie between 0 and %(greatest)s.", {"greatest": MAX_LIMIT_VALUE})
     if expires_at is None:
         return
     if limit.tenant_column:
-        raise FieldInvalidError(f"expires_at: An override of {limit.key} does not expire.")
+        raise FieldInvalidError("expires_at: An override of %(key)s does not expire.", {"key": limit.key})
     check_until(expires_at, field="expires_at")
 
 

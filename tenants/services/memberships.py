@@ -64,4 +64,6 @@ def _read_role(role: Role | str) -> Role:
     try:
         return Role(role)
     except ValueError as error:
-        raise FieldInvalidError(f"role: {role!r} is not one of {', '.join(Role.values)}.") from error
+        raise FieldInvalidError(
+            "role: %(role)r is not one of %(known)s.", {"role": role, "known": ", ".join(Role.values)}
+        ) from error

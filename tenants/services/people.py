@@ -35,7 +35,9 @@ def create_platform_admin(*, username: str, password: str, email: str = "", reas
     user.set_password(password)
     with all_tenants():
         if _accounts().filter(username=username).exists():
-            raise UserTakenError(f"There is an account {username!r}; give it the role with grant_platform_role.")
+            raise UserTakenError(
+                "There is an account %(username)r; give it the role with grant_platform_role.", {"username": username}
+            )
         _check_fields(user)
         user.save()
         PlatformMembership.objects.create(user_id=user.pk, role=PlatformRole.ADMIN)
@@ -77,7 +79,7 @@ def revoke_platform_role(*, user: Any, reason: str = "") -> None:
         _lock_admins()
         before = _role_of(user)
         if before is None:
-            raise NoPlatformRoleError(f"{user.get_username()} has no role for the platform.")
+            raise NoPlatformRoleError("%(user)s has no role for the platform.", {"user": user.get_username()})
         _keep_an_admin(user)
         PlatformMembership.objects.filter(user_id=user.pk).delete()
         is_member = Membership.objects.filter(user_id=user.pk).exists()
@@ -168,4 +170,6 @@ def _read_role(role: PlatformRole | str) -> PlatformRole:
     try:
         return PlatformRole(role)
     except ValueError as error:
-        raise FieldInvalidError(f"role: {role!r} is not one of {', '.join(PlatformRole)}.") from error
+        raise FieldInvalidError(
+            "role: %(role)r is not one of %(known)s.", {"role": role, "known": ", ".join(PlatformRole)}
+        ) from error

@@ -45,7 +45,7 @@ def create_tier(*, slug: str, name: str, rank: int) -> Tier:
 def update_tier(*, tier: Tier, changes: Mapping[str, Any]) -> Tier:
     """Change `name` or `rank` of a tier; its slug is what others know it by and stays."""
     if strays := set(changes) - {"name", "rank"}:
-        raise FieldInvalidError(f"{', '.join(sorted(strays))}: It cannot be edited.")
+        raise FieldInvalidError("%(names)s: It cannot be edited.", {"names": ", ".join(sorted(strays))})
     with all_tenants():
         locked = Tier.objects.select_for_update().get(pk=tier.pk)
         difference = assign(locked, dict(changes))
@@ -81,7 +81,7 @@ def update_plan(
     None where nothing changes. `PlanChangedError` where the plan is not at `expected_version` any more.
     """
     if strays := set(changes) - set(PLAN_FIELDS):
-        raise FieldInvalidError(f"{', '.join(sorted(strays))}: It cannot be edited.")
+        raise FieldInvalidError("%(names)s: It cannot be edited.", {"names": ", ".join(sorted(strays))})
 
     def revise(content: Content) -> Content:
         values = {name: value.pk if isinstance(value, Tier) else value for name, value in changes.items()}
@@ -139,7 +139,9 @@ class _Plans(VersionedPlans[Plan]):
         self._assign(copy(plan), content)
         for key, value in content["limits"].items():
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_LIMIT_VALUE:
-                raise FieldInvalidError(f"limits.{key}: It must lie between 0 and {MAX_LIMIT_VALUE}.")
+                raise FieldInvalidError(
+                    "limits.%(key)s: It must lie between 0 and %(greatest)s.", {"key": key, "greatest": MAX_LIMIT_VALUE}
+                )
 
     def put(self, plan: Plan, content: Mapping[str, Any]) -> None:
         self._assign(plan, content)
@@ -156,7 +158,7 @@ class _Plans(VersionedPlans[Plan]):
     def _assign(self, plan: Plan, content: Mapping[str, Any]) -> None:
         tier = Tier.objects.filter(pk=content["tier"]).first()
         if tier is None:
-            raise PlanContentInvalidError(f"There is no tier {content['tier']!r} any more.")
+            raise PlanContentInvalidError("There is no tier %(tier)r any more.", {"tier": content["tier"]})
         whole = {**_SINCE, **content}
         assign(plan, {name: whole[name] for name in PLAN_FIELDS} | {"tier": tier})
 

@@ -18,6 +18,7 @@ from tenants.models import PlanLimit, Tenant, TenantSettings
 from tenants.selectors.settings import effective_values, forget_settings
 from tenants.services.audit import record_audit
 from tenants.setting_schema import MASK, Setting, all_settings, setting_groups
+from tenants.texts import said
 
 
 def change_settings(
@@ -37,7 +38,9 @@ def change_settings(
     with tenant_context(tenant):
         row = _lock(tenant)
         if version is not None and version != row.version:
-            raise SettingsStaleError(f"They are at version {row.version}, not {version}.")
+            raise SettingsStaleError(
+                "They are at version %(current)s, not %(version)s.", {"current": row.version, "version": version}
+            )
         values = _without_masks(values)
         changed = _changed(row.stored, values, reset)
         _refuse_unknown([*values, *(key for key in reset if key not in row.stored)])
@@ -85,23 +88,25 @@ def _is_same(one: Any, other: Any) -> bool:
 
 
 def _refuse_unknown(keys: Collection[str]) -> None:
-    faults = [_fault(key, "setting_unknown", "There is no such setting.") for key in keys if key not in all_settings()]
+    faults = [
+        _fault(key, "setting_unknown", said("There is no such setting.")) for key in keys if key not in all_settings()
+    ]
     if faults:
-        raise SettingUnknownError(f"There is no setting {faults[0]['field']!r}.", errors=faults)
+        raise SettingUnknownError("There is no setting %(name)r.", {"name": faults[0]["field"]}, errors=faults)
 
 
 def _refuse_platforms_own(changed: Mapping[str, Any]) -> None:
     declared = all_settings()
     own = [key for key in changed if key in declared and declared[key].editor == "platform"]
     if own:
-        faults = [_fault(key, "setting_forbidden", SettingForbiddenError.title) for key in own]
-        raise SettingForbiddenError(f"Only the platform changes {own[0]}.", errors=faults)
+        faults = [_fault(key, "setting_forbidden", said(SettingForbiddenError.title)) for key in own]
+        raise SettingForbiddenError("Only the platform changes %(name)s.", {"name": own[0]}, errors=faults)
 
 
 def _refuse_invalid(tenant: Tenant, given: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
     declared = all_settings()
     faults = [
-        _fault(key, "setting_invalid", detail if not declared[key].is_secret else "The value does not fit.")
+        _fault(key, "setting_invalid", detail if not declared[key].is_secret else said("The value does not fit."))
         for key, value in given.items()
         for detail in declared[key].faults(value)
     ]
@@ -124,7 +129,11 @@ def _over_plan(tenant: Tenant, settings: Collection[Setting], given: Mapping[str
         return []
     limits = dict(PlanLimit.objects.filter(plan_id=tenant.plan_id, key__in=names).values_list("key", "value"))
     return [
-        _fault(setting.key, "setting_over_plan", f"The plan allows at most {limits[setting.plan_limit]}.")
+        _fault(
+            setting.key,
+            "setting_over_plan",
+            said("The plan allows at most %(limit)s.", {"limit": limits[setting.plan_limit]}),
+        )
         for setting in settings
         if setting.plan_limit in limits and (given[setting.key] or 0) > limits[setting.plan_limit]
     ]

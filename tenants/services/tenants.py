@@ -72,7 +72,7 @@ def create_tenant(*, slug: str, plan: Plan | str, name: str = "") -> Tenant:
             with transaction.atomic():
                 tenant.save(force_insert=True)
         except IntegrityError as error:
-            raise SlugTakenError(f"A tenant with the slug {slug!r} exists.") from error
+            raise SlugTakenError("A tenant with the slug %(slug)r exists.", {"slug": slug}) from error
         if is_sealing():
             # Beforehand: a key is kept in memory only once the transaction that made it is over.
             TenantDataKey.objects.bulk_create([new_data_key(tenant.pk)])
@@ -84,7 +84,7 @@ def create_tenant(*, slug: str, plan: Plan | str, name: str = "") -> Tenant:
 def update_tenant(*, tenant: Tenant, changes: Mapping[str, Any], reason: str = "") -> Tenant:
     """Change `name`, `plan`, `weight_factor` or `max_concurrency` of a tenant; the scheduler knows at once."""
     if strays := set(changes) - _EDITABLE_FIELDS:
-        raise FieldInvalidError(f"{', '.join(sorted(strays))}: It cannot be edited.")
+        raise FieldInvalidError("%(names)s: It cannot be edited.", {"names": ", ".join(sorted(strays))})
     return _change(tenant, "tenant.updated", dict(changes), reason)
 
 
@@ -227,5 +227,5 @@ def _find_plan(plan: Plan | str) -> Plan:
         return plan
     found = Plan.objects.filter(slug=plan).first()
     if found is None:
-        raise PlanNotFoundError(f"There is no plan {plan!r}.")
+        raise PlanNotFoundError("There is no plan %(plan)r.", {"plan": plan})
     return found

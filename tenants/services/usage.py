@@ -12,6 +12,7 @@ from tenants.limits import NO_PERIOD, Limit, LimitReached
 from tenants.models import TenantUsage
 from tenants.selectors.limits import allowed_for
 from tenants.services.limit_warnings import note_level
+from tenants.texts import said
 
 # The row stays locked until the transaction ends, so two changes at once cannot pass the limit together.
 _CHANGE = """
@@ -60,6 +61,8 @@ def stored(tenant_id: UUID, limit: Limit) -> int:
 def space_exceeded(tenant_id: UUID, limit: Limit, *, allowed: int, wanted: int) -> SpaceExceededError:
     """The refusal, with what is used now."""
     used = stored(tenant_id, limit)
-    needs = f" {wanted:,} more are asked for." if wanted else ""
-    detail = f"{limit.title}: {used:,} of {allowed:,} {limit.unit} are used.{needs}"
+    values = {"title": said(limit.title), "used": f"{used:,}", "allowed": f"{allowed:,}", "unit": said(limit.unit)}
+    detail = said("%(title)s: %(used)s of %(allowed)s %(unit)s are used.", values)
+    if wanted:
+        detail += said(" %(count)s more are asked for.", {"count": f"{wanted:,}"})
     return SpaceExceededError(detail, limit=LimitReached(limit.key, limit.unit, allowed, used))

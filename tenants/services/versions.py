@@ -28,6 +28,7 @@ from tenants.models import VersionedModel, VersionFacts
 from tenants.services.audit import record_audit
 from tenants.services.changes import Difference
 from tenants.services.pausing import LATEST, actor_words, require_reason
+from tenants.texts import said
 
 logger = logging.getLogger(__name__)
 type Content = dict[str, Any]
@@ -115,7 +116,9 @@ class VersionedPlans[PlanT: VersionedModel](ABC):
             locked = self.lock(plan)
             row: VersionFacts = self._find(locked, number)
             if row.outcome != Outcome.WAITING:
-                raise VersionNotWaitingError(f"Version {number} {row.get_outcome_display()}.")
+                raise VersionNotWaitingError(
+                    "Version %(number)s %(outcome)s.", {"number": number, "outcome": row.get_outcome_display()}
+                )
             self._end(row, Outcome.WITHDRAWN, reason)
             record_audit(
                 action=f"{self.noun}.version_withdrawn",
@@ -141,7 +144,7 @@ class VersionedPlans[PlanT: VersionedModel](ABC):
         except DomainError as refusal:
             # What it names is gone, or the plan has become one that may not be so: said, and not tried for ever.
             logger.warning("plan.version_refused", extra={"plan": str(row.plan), "version": row.number})
-            self._refuse(row, refusal.code, refusal.detail)
+            self._refuse(row, refusal.code, str(refusal))
         except (OperationalError, InterfaceError):
             raise  # the database's doing, not the version's
         except Exception as error:
@@ -217,7 +220,7 @@ class VersionedPlans[PlanT: VersionedModel](ABC):
     def _find(self, plan: PlanT, number: int) -> Any:
         row = self.versions.objects.filter(plan=plan, number=number).first()
         if row is None:
-            raise VersionNotFoundError(f"{plan} has no version {number}.")
+            raise VersionNotFoundError("%(plan)s has no version %(number)s.", {"plan": plan, "number": number})
         return row
 
     def _next_number(self, plan: PlanT) -> int:
@@ -240,12 +243,16 @@ def _lock_free(plans: Sequence[VersionedModel]) -> set[Any]:
 
 def _expect(plan: VersionedModel, version: int | None) -> None:
     if version is not None and version != plan.version:
-        raise PlanChangedError(f"The plan is at version {plan.version}, not {version}.")
+        raise PlanChangedError(
+            "The plan is at version %(current)s, not %(version)s.", {"current": plan.version, "version": version}
+        )
 
 
 def _check_time(effective_from: datetime) -> None:
     if effective_from.tzinfo is None or not read_moment() <= effective_from < LATEST:
         raise EffectiveFromPastError(
             "It must be a time in the future, with its zone.",
-            errors=[{"field": "effective_from", "code": EffectiveFromPastError.code, "detail": "Not in the future."}],
+            errors=[
+                {"field": "effective_from", "code": EffectiveFromPastError.code, "detail": said("Not in the future.")}
+            ],
         )

@@ -1,18 +1,13 @@
-"""Every page of the console, found from what is registered: a new page is walked without a line here."""
+"""The pages of the console as the browser walks them: those of the world that all its tests share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
-from typing import Any
 
 from django.contrib import admin
-from django.urls import reverse
 
-from tests.access import routes, table
-from tests.access.routes import CONSOLE_PREFIX
 from tests.browser.conftest import Console
-from tests.integration.access.test_table import NamedRows
+from tests.console_pages import newest, paths_of
 from tests.integration.access.world import World, make_world
 
 # Pages of this server beside the console that people read.
@@ -45,7 +40,7 @@ def world() -> World:
 
 def paths() -> list[str]:
     """The address of every list, form, row and page of its own; parts that these ask for among them."""
-    return [*dict.fromkeys([*_pages_of_models(), *_pages_of_their_own(), *BESIDE_THE_CONSOLE])]
+    return [*paths_of(world()), *BESIDE_THE_CONSOLE]
 
 
 def is_page(console: Console, path: str) -> bool:
@@ -56,30 +51,4 @@ def is_page(console: Console, path: str) -> bool:
 
 def without_rows() -> frozenset[str]:
     """The models of the console that no row is there of."""
-    return frozenset(model._meta.label for model in admin.site._registry if newest(model) is None)
-
-
-def newest(model: Any) -> Any:
-    """The key of a row: acme's of the world where rows have a tenant."""
-    rows: Any = model._base_manager.all()
-    if any(field.attname == "tenant_id" for field in model._meta.concrete_fields):
-        rows = rows.filter(tenant_id=world().own["tenant"])
-    return rows.order_by("-pk").values_list("pk", flat=True).first()
-
-
-def _pages_of_models() -> Iterator[str]:
-    for model, page in admin.site._registry.items():
-        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
-        yield reverse(f"{name}_changelist")
-        if getattr(page, "add_permission", None) is not None:
-            yield reverse(f"{name}_add")
-        key = newest(model)
-        if key is not None:
-            yield reverse(f"{name}_change", args=[key])
-
-
-def _pages_of_their_own() -> Iterator[str]:
-    """What the table of rights lists beside the models; another test holds it against the resolver."""
-    for line in routes.lines(table.CONSOLE):
-        if line.method in {"GET", "ANY"} and line.status is None:
-            yield CONSOLE_PREFIX + line.path.format_map(NamedRows(world().own))
+    return frozenset(model._meta.label for model in admin.site._registry if newest(model, world()) is None)

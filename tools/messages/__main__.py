@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Container
 from pathlib import Path
 
 import django
@@ -23,7 +24,8 @@ def main(arguments: list[str]) -> int:
     from tools.messages import catalogue
     from tools.messages.sources import find_messages
 
-    places, translations = wanted(find_messages(), catalogue.known_to_django()), catalogue.read()
+    translations = catalogue.read()
+    places = wanted(find_messages(), catalogue.known_to_django(), kept=translations)
     missing = [message for message in sorted(places) if catalogue.faults(message, translations.get(message, ""))]
     if options.fill:
         for line in options.fill.read_text(encoding="utf-8").splitlines():
@@ -39,9 +41,9 @@ def main(arguments: list[str]) -> int:
     return int(any(catalogue.faults(message, translations.get(message, "")) for message in missing))
 
 
-def wanted(found: dict, known: frozenset[str]) -> dict:  # type: ignore[type-arg]
-    """What this project translates: all but what Django does, where the words are not the project's own."""
-    return {message: where for message, where in found.items() if message.text not in known}
+def wanted(found: dict, known: frozenset[str], kept: Container = ()) -> dict:  # type: ignore[type-arg]
+    """What this project translates: all but what this Django does; of that, what is ``kept`` since another does not."""
+    return {message: where for message, where in found.items() if message.text not in known or message in kept}
 
 
 if __name__ == "__main__":

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import ast
-import gettext
 import re
 import struct
 from collections.abc import Mapping
 from pathlib import Path
 
 import django
+from django.apps import apps
 
+from tools.messages.foreign import LANGUAGE, known_to
 from tools.messages.sources import ROOT, Message
 
-LANGUAGE = "zh_Hans"
 FOLDER = ROOT / "jobsplatform" / "locale" / LANGUAGE / "LC_MESSAGES"
 PO, MO = FOLDER / "django.po", FOLDER / "django.mo"
 HEADER = "Content-Type: text/plain; charset=UTF-8\nLanguage: zh_Hans\nPlural-Forms: nplurals=1; plural=0;\n"
@@ -88,13 +88,9 @@ def faults(message: Message, text: str) -> list[str]:
 
 
 def known_to_django() -> frozenset[str]:
-    """What Django says itself in this language."""
-    known: set[str] = set()
-    for path in Path(django.__file__).parent.rglob(f"{LANGUAGE}/LC_MESSAGES/django.mo"):
-        with path.open("rb") as file:
-            catalog = gettext.GNUTranslations(file)._catalog  # type: ignore[attr-defined] # noqa: SLF001
-        known |= {str(key if isinstance(key, str) else key[0]) for key in catalog}
-    return frozenset(known)
+    """What those parts of Django say themselves in this language that are installed."""
+    parts = [config.path for config in apps.get_app_configs() if config.name.startswith("django.")]
+    return known_to(Path(django.__file__).parent / "conf").union(*(known_to(Path(part)) for part in parts))
 
 
 def _quoted(text: str) -> str:

@@ -4,28 +4,40 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import django_celery_beat
 import unfold
+from django.apps import apps
 from django.conf import settings
 from django.template import Template
 from django.template.base import Node
 from django.template.engine import Engine
 from django.templatetags.i18n import BlockTranslateNode, TranslateNode
+from django.utils.module_loading import import_string
 
 from jobsplatform.words import declared_words
+from scheduling.processors.base import TaskProcessor
+from scheduling.processors.document_indexing.selectors import SHOWN_STATUSES
+from scheduling.processors.rag_pipeline.selectors import SHOWN_ENTITY_STATES, SHOWN_RUN_STATES
+from scheduling.processors.workflow_storage.records import SHOWN_STATES
+from scheduling.services.job_kinds import description_of
 from scheduling.services.upkeep.registry import tasks
+from tenants.api.problems import phrases
+from tenants.exceptions import DomainError
 from tenants.limits import limits
 from tenants.setting_schema import setting_groups
+from tools.messages.foreign import known_to
 
 ROOT = Path(settings.BASE_DIR)
 PACKAGES = ("jobsplatform", "scheduling", "tenants")
 SHELL = Path(unfold.__file__).parent / "templates"
+FOREIGN_CODE = (Path(unfold.__file__).parent, Path(django_celery_beat.__file__).parent)
 # Of calls, how many of the first arguments are msgid and plural; those with a context are not used here.
-CALLS = {"_": 1, "gettext": 1, "gettext_lazy": 1, "gettext_noop": 1, "ngettext": 2, "ngettext_lazy": 2}
+CALLS = {"_": 1, "gettext": 1, "gettext_lazy": 1, "gettext_noop": 1, "ngettext": 2, "ngettext_lazy": 2, "said": 1}
 # Tables of words, looked up where they are shown: the name that makes a row, and the arguments that are words.
 TABLES: dict[str, tuple[int | str, ...]] = {
     "Mark": (1,),
@@ -34,7 +46,22 @@ TABLES: dict[str, tuple[int | str, ...]] = {
     "post_action": ("label",),
 }
 # Names that hold words by their keys.
-MAPPINGS = frozenset({"TEXTS", "PICK_REASONS", "PICK_LEVELS", "BULK_REASONS", "WAIT_VERDICTS", "EFFECT_NOTES"})
+MAPPINGS = frozenset(
+    {
+        "TEXTS",
+        "PICK_REASONS",
+        "PICK_LEVELS",
+        "FACT_NAMES",
+        "COUNT_NAMES",
+        "BULK_REASONS",
+        "WAIT_VERDICTS",
+        "EFFECT_NOTES",
+        "FINDING_KINDS",
+        "STATE_WORDS",
+        "ACTOR_KINDS",
+        "MEMORY_WORDS",
+    }
+)
 # Of a later Django, and of a package that is not here.
 FOREIGN = re.compile(r"{% load [^%]*(\bauth\b|crispy_forms)")
 # `_("…")` in a template, as an argument of a tag or a filter.
@@ -68,21 +95,49 @@ def python_files() -> list[Path]:
 
 
 def _all() -> Iterator[tuple[str, Message]]:
+    refusals = {error.__name__: 1 for error in errors_of_domain()}
     for path in python_files():
-        for message in messages_of_python(path.read_text()):
+        for message in messages_of_python(path.read_text(), CALLS | refusals):
             yield str(path.relative_to(ROOT)), message
     for path in template_files():
         for message in messages_of_template(path.read_text()):
             yield str(path.relative_to(ROOT)), message
     for word in declared_words():
         yield word.where, Message(word.text)
-    for where, text in _registered():
+    for where, text in [*_registered(), *_codes()]:
         yield where, Message(text)
     yield from _of_the_shell()
 
 
+def errors_of_domain(parent: type[DomainError] = DomainError) -> Iterator[type[DomainError]]:
+    """Every class of refusals that the installed apps have; whatever refuses is imported once the URLs are."""
+    import_string(f"{settings.ROOT_URLCONF}.urlpatterns")
+    yield parent
+    for child in parent.__subclasses__():
+        if child.__module__.startswith(PACKAGES):
+            yield from errors_of_domain(child)
+
+
+def _codes() -> Iterator[tuple[str, str]]:
+    """States that are shown by their names."""
+    for states in (SHOWN_STATUSES, SHOWN_RUN_STATES, SHOWN_ENTITY_STATES, SHOWN_STATES):
+        yield from (("shown state", str(state)) for state in states)
+
+
+def _kinds_in_place() -> Iterator[type[TaskProcessor]]:
+    """Those of apps in place, also where a deployment does not allow them."""
+    for config in apps.get_app_configs():
+        if config.name.startswith(PACKAGES):
+            yield from map(import_string, getattr(config, "processors", ()))
+
+
 def _registered() -> Iterator[tuple[str, str]]:
-    """Words of what apps register: settings, limits, upkeep."""
+    """Words of what apps register: settings, limits, upkeep; and of what they refuse."""
+    for error in errors_of_domain():
+        yield "refusal", error.title
+    yield from (("refusal", phrase) for phrase in phrases())
+    for processor in _kinds_in_place():
+        yield from (("job kind", text) for text in (processor.title, description_of(processor)) if text)
     for group in setting_groups():
         yield "setting", group.title
         for setting in group.settings:
@@ -93,7 +148,7 @@ def _registered() -> Iterator[tuple[str, str]]:
         yield from (("upkeep", text) for text in (task.title, task.text) if text)
 
 
-def messages_of_python(source: str) -> Iterator[Message]:
+def messages_of_python(source: str, calls: Mapping[str, int] = CALLS) -> Iterator[Message]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Assign | ast.AnnAssign):
             yield from _of_mapping(node)
@@ -102,7 +157,7 @@ def messages_of_python(source: str) -> Iterator[Message]:
         name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
         for place in TABLES.get(name, ()):
             yield from _of_argument(node, place)
-        count = CALLS.get(name, 0)
+        count = calls.get(name, 0)
         texts = [_text_of(argument) for argument in node.args[:count]]
         if count and len(texts) == count and all(texts):
             yield Message(*(text for text in texts if text))
@@ -150,7 +205,13 @@ def _trimmed(node: BlockTranslateNode, text: str) -> str:
 
 
 def _of_the_shell() -> Iterator[tuple[str, Message]]:
-    """What unfold's templates say and Django itself does not translate."""
+    """What unfold and the pages of beat say and neither Django nor they translate."""
+    for package in FOREIGN_CODE:
+        known = known_to(package)
+        for path in sorted(package.rglob("*.py")):
+            for message in messages_of_python(path.read_text()):
+                if message.text not in known:
+                    yield f"{package.name}/{path.relative_to(package)}", message
     for path in sorted(SHELL.rglob("*.html")):
         if FOREIGN.search(path.read_text()):
             continue

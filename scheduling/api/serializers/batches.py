@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -45,7 +46,7 @@ class CompletionSerializer(StrictSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if ("job" in attrs) is ("webhook" in attrs):
-            raise serializers.ValidationError({"job": ["Name a job or a webhook, one of them."]})
+            raise serializers.ValidationError({"job": [gettext("Name a job or a webhook, one of them.")]})
         return attrs
 
 

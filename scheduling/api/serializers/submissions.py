@@ -18,6 +18,7 @@ from scheduling.services.job_requests import (
 from tenants.api.fields import MomentField, NameField, StrictSerializer, WholeNumberField
 from tenants.api.schema import LimitReachedSerializer
 from tenants.exceptions import FieldInvalidError
+from tenants.texts import said
 
 
 class JobSubmissionSerializer(StrictSerializer):
@@ -92,7 +93,7 @@ def parse_bulk(body: Any, *, others: frozenset[str] = frozenset()) -> list[Any]:
         fault = {
             "field": "jobs",
             "code": "field_invalid",
-            "detail": f"From 1 to {MAX_BULK_JOBS} jobs are taken at once.",
+            "detail": said("From 1 to %(limit)s jobs are taken at once.", {"limit": MAX_BULK_JOBS}),
         }
         raise FieldInvalidError(fault["detail"], errors=[fault])
     return jobs
@@ -105,7 +106,7 @@ def parse_batch(body: Mapping[str, Any]) -> UUID | None:
     try:
         return UUID(str(serializers.UUIDField().run_validation(body["batch"])))
     except serializers.ValidationError as error:
-        fault = {"field": "batch", "code": "field_invalid", "detail": "It must be the id of a batch."}
+        fault = {"field": "batch", "code": "field_invalid", "detail": said("It must be the id of a batch.")}
         raise FieldInvalidError(fault["detail"], errors=[fault]) from error
 
 
@@ -115,7 +116,7 @@ def parse_idempotency_key(header: str | None) -> str | None:
         return None
     key = header.strip()
     if not 1 <= len(key) <= MAX_KEY_CHARACTERS or not (key.isascii() and key.isprintable()):
-        detail = f"It must have 1 to {MAX_KEY_CHARACTERS} printable ASCII characters."
+        detail = said("It must have 1 to %(limit)s printable ASCII characters.", {"limit": MAX_KEY_CHARACTERS})
         fault = {"field": "Idempotency-Key", "code": "field_invalid", "detail": detail}
         raise FieldInvalidError(f"Idempotency-Key: {detail}", errors=[fault])
     return key

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils.translation import gettext_lazy
 from rest_framework import serializers
 
 from scheduling.fairness.simulation import Policy
@@ -23,7 +24,7 @@ POLICIES = {CFSPlan.Strategy.NOP.value: Policy.FIFO, CFSPlan.Strategy.TIME_SLICE
 class NumberField(serializers.FloatField):
     """A JSON number; texts, booleans and what is not finite are refused."""
 
-    default_error_messages = {"not_number": "Not a number."}
+    default_error_messages = {"not_number": gettext_lazy("Not a number.")}
 
     def to_internal_value(self, data: Any) -> float:
         if isinstance(data, bool) or not isinstance(data, int | float) or not math.isfinite(data):
@@ -34,11 +35,14 @@ class NumberField(serializers.FloatField):
 class NamedField(serializers.DictField):
     """Changes by the name of what is changed."""
 
-    default_error_messages = {"many": f"No more than {MOST_NAMES} at once.", "empty": "Nothing is changed here."}
+    default_error_messages = {
+        "many": gettext_lazy("No more than {most} at once."),
+        "empty": gettext_lazy("Nothing is changed here."),
+    }
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping) and len(data) > MOST_NAMES:
-            self.fail("many")
+            self.fail("many", most=MOST_NAMES)
         found = super().to_internal_value(data)
         if not all(found.values()):
             self.fail("empty")

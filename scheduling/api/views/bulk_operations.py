@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.utils.translation import gettext
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
@@ -108,7 +109,7 @@ class BulkOperationViewSet(TenantViewSet):
         """Whoever may not do it to one job does not do it to many."""
         needed = permission_of(operation)
         if not self.access.may(needed):
-            raise PermissionDenied(f"This operation needs the right {needed}.")
+            raise PermissionDenied(gettext("This operation needs the right %(needed)s.") % {"needed": needed})
 
     def _reason(self, request: Request) -> str:
         body = BulkReasonSerializer(data=request.data)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.utils.translation import gettext
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied
@@ -132,4 +133,6 @@ class DeadLetterViewSet(TenantViewSet):
     def _check_edit(self, payload: Mapping[str, Any] | None) -> None:
         """Whoever may not see payloads writes none."""
         if payload is not None and not self.access.may(Permission.JOBS_REVEAL):
-            raise PermissionDenied(f"Editing a payload needs the right {Permission.JOBS_REVEAL}.")
+            raise PermissionDenied(
+                gettext("Editing a payload needs the right %(needed)s.") % {"needed": Permission.JOBS_REVEAL}
+            )

@@ -16,6 +16,7 @@ from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitleme
 from scheduling.fairness.simulation import Timeline, replay
 from scheduling.fairness.simulation.load import SECOND_US, Change, Load, apply_change
 from scheduling.fairness.simulation.workload_costs import predictor_for
+from tenants.texts import said
 
 # The tenants that a change concerns most, shown one by one.
 MOST_AFFECTED = 10
@@ -256,13 +257,23 @@ def _lines(now: Mapping[str, Outcome], after: Mapping[str, Outcome], plans: Mapp
 def _notes(load: Load, starts: int) -> list[Note]:
     notes: list[Note] = []
     if not len(load.arrivals):
-        notes.append(Note(NoteCode.NO_ARRIVALS, "Nothing arrived and nothing waits: there is nothing to compare."))
+        notes.append(
+            Note(NoteCode.NO_ARRIVALS, said("Nothing arrived and nothing waits: there is nothing to compare."))
+        )
     elif load.slots == 0:
-        notes.append(Note(NoteCode.NO_SLOTS, "The pool has no slots now: nothing would start."))
+        notes.append(Note(NoteCode.NO_SLOTS, said("The pool has no slots now: nothing would start.")))
     elif starts < FEW_STARTS:
-        notes.append(Note(NoteCode.FEW_STARTS, f"Only {starts} jobs would start: too few to rely on the percentiles."))
+        notes.append(
+            Note(
+                NoteCode.FEW_STARTS,
+                said("Only %(starts)s jobs would start: too few to rely on the percentiles.", {"starts": starts}),
+            )
+        )
     if load.stands_for > 1:
-        text = f"Every {load.stands_for}th arrival was replayed, and stands for {load.stands_for}; waits are coarse."
+        text = said(
+            "Every %(count)sth arrival was replayed, and stands for %(count)s; waits are coarse.",
+            {"count": load.stands_for},
+        )
         notes.append(Note(NoteCode.SAMPLED, text))
     return notes
 
@@ -270,5 +281,5 @@ def _notes(load: Load, starts: int) -> list[Note]:
 def _slice_notes(*, is_unsliced: bool) -> list[Note]:
     if not is_unsliced:
         return []
-    text = "There were too many time slices to replay: from some time on, jobs kept their slots to their end."
+    text = said("There were too many time slices to replay: from some time on, jobs kept their slots to their end.")
     return [Note(NoteCode.UNSLICED, text)]

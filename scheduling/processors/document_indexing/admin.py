@@ -83,7 +83,7 @@ class ShownStatusFilter(admin.SimpleListFilter):
     title, parameter_name = "status", "status"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        return [(status, status) for status in SHOWN_STATUSES]
+        return [(status, gettext(status)) for status in SHOWN_STATUSES]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(shown_status=self.value()) if self.value() in SHOWN_STATUSES else queryset
@@ -130,7 +130,7 @@ class DocumentAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Status", ordering="shown_status")
     def shown_status(self, document: Any) -> str:
-        return str(document.shown_status)
+        return gettext(document.shown_status)
 
     @admin.display(description="Error")
     def shown_error_code(self, document: Any) -> str:
@@ -213,7 +213,7 @@ class DocumentAdmin(ReadOnlyAdmin):
     @post_action(label="Delete", permission=Permission.DATASETS_MANAGE, asks_reason=True, is_danger=True)
     def delete(self, request: HttpRequest, document: Document, reason: str) -> HttpResponse:
         delete_document(document_id=document.pk, reason=reason)
-        self.message_user(request, f"{document} is deleted with its chunks.")
+        self.message_user(request, gettext("%(document)s is deleted with its chunks.") % {"document": document})
         return HttpResponseRedirect(reverse("admin:retrieval_document_changelist"))
 
     def get_urls(self) -> list[URLPattern]:
@@ -246,7 +246,8 @@ class DocumentAdmin(ReadOnlyAdmin):
                     if renewal.remaining
                     else ""
                 )
-                self.message_user(request, f"{renewal.documents} documents are indexed anew.{left}")
+                told = gettext("%(count)s documents are indexed anew.%(left)s")
+                self.message_user(request, told % {"count": renewal.documents, "left": left})
                 return HttpResponseRedirect(f"{reverse('admin:retrieval_document_changelist')}?dataset={dataset.pk}")
         context = {
             **self.admin_site.each_context(request),
@@ -286,7 +287,11 @@ class DocumentAdmin(ReadOnlyAdmin):
                 form.add_error("files", message)
             return False
         known = sum(file.is_duplicate for file in upload.files)
-        self.message_user(request, f"{len(upload.files) - known} documents taken, {known} known already.")
+        self.message_user(
+            request,
+            gettext("%(new)s documents taken, %(known)s known already.")
+            % {"new": len(upload.files) - known, "known": known},
+        )
         return True
 
 

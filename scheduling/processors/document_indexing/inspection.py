@@ -8,6 +8,7 @@ from django.core.files.base import File
 
 from scheduling.processors.files.incoming import IncomingFile, inspect_files
 from scheduling.processors.retrieval.extraction.sniffing import sniff
+from tenants.texts import said
 
 
 def inspect_documents(files: Sequence[File[bytes]]) -> list[IncomingFile]:
@@ -15,5 +16,5 @@ def inspect_documents(files: Sequence[File[bytes]]) -> list[IncomingFile]:
     return inspect_files(
         files,
         find_type=sniff,  # type: ignore[arg-type]
-        wanted="Not a PDF, DOCX, HTML, Markdown, text or CSV file.",
+        wanted=said("Not a PDF, DOCX, HTML, Markdown, text or CSV file."),
     )

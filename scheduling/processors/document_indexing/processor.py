@@ -116,7 +116,7 @@ def check_still_allowed(context: JobContext, source: DocumentSource) -> None:
         if not source.kept_chunks:
             repository.check_batch(context.tenant_id, source.batch_id)
     except BatchTooLargeError as error:
-        raise PermanentError(error.detail, code=OVER_BATCH_LIMIT) from error
+        raise PermanentError(str(error), code=OVER_BATCH_LIMIT) from error
     if source.embedding_model != current_model_name():
         raise PermanentError(
             f"The dataset is embedded by {source.embedding_model}; {current_model_name()} is in use.",

@@ -178,7 +178,9 @@ def _refuse_twin(document: Document, dataset: Dataset) -> None:
     same = Document.objects.filter(dataset=dataset, sha256=document.sha256, settings_key=dataset.settings_key)
     twin = same.filter(source_url="").exclude(pk=document.pk).first()
     if twin is not None:
-        raise DocumentDuplicateError(f"The dataset has this content already, cut in the same way: {twin.pk}.")
+        raise DocumentDuplicateError(
+            "The dataset has this content already, cut in the same way: %(document)s.", {"document": twin.pk}
+        )
 
 
 def _without_twins(documents: Iterable[Document]) -> list[Document]:

@@ -100,4 +100,4 @@ def _for_good() -> Iterator[None]:
     try:
         yield
     except SpaceExceededError as error:
-        raise PermanentError(error.detail, code=OVER_VECTOR_SPACE) from error
+        raise PermanentError(str(error), code=OVER_VECTOR_SPACE) from error

@@ -31,7 +31,9 @@ class UploadForm(forms.Form):
     def __init__(self, *args: Any, own: Tenant | None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if own is None:
-            self.fields["tenant"] = forms.ModelChoiceField(queryset=Tenant.objects.order_by("slug"))
+            self.fields["tenant"] = forms.ModelChoiceField(
+                label=gettext("Tenant"), queryset=Tenant.objects.order_by("slug")
+            )
         else:
             # Whoever has one needs not say it, and may say no other.
             mine = Tenant.objects.filter(pk=own.pk)
@@ -66,7 +68,7 @@ class UploadedFileAdmin(ReadOnlyAdmin):
     @post_action(label="Delete", permission=Permission.FILES_MANAGE, asks_reason=True, is_danger=True)
     def delete(self, request: HttpRequest, file: UploadedFile, reason: str) -> HttpResponse:
         delete_file(file=file, reason=reason)
-        self.message_user(request, f"{file} is deleted.")
+        self.message_user(request, gettext("%(file)s is deleted.") % {"file": file})
         return HttpResponseRedirect(reverse("admin:files_uploadedfile_changelist"))
 
     def get_urls(self) -> list[URLPattern]:
@@ -99,5 +101,5 @@ class UploadedFileAdmin(ReadOnlyAdmin):
             for message in [fault["detail"] for fault in refusal.errors] or [refusal.detail]:
                 form.add_error("files", message)
             return False
-        self.message_user(request, f"{len(taken)} files taken.")
+        self.message_user(request, gettext("%(count)s files taken.") % {"count": len(taken)})
         return True

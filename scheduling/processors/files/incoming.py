@@ -13,6 +13,7 @@ from django.core.files.base import File
 
 from scheduling.processors.files.exceptions import UploadRefusedError
 from tenants.names import find_invisible_character
+from tenants.texts import said
 
 MAX_FILE_BYTES = 50 * 1024 * 1024
 MAX_NAME_LENGTH = 255
@@ -50,7 +51,7 @@ def inspect_files(
     if not files:
         raise UploadRefusedError(
             "There is no file in the upload.",
-            errors=[{"field": "files", "code": "files_missing", "detail": "Send at least one file as `files`."}],
+            errors=[{"field": "files", "code": "files_missing", "detail": said("Send at least one file as `files`.")}],
         )
     errors = [fault for index, file in enumerate(files) for fault in _faults_of(index, file)]
     if errors:
@@ -77,12 +78,23 @@ def _faults_of(index: int, file: File[bytes]) -> Iterator[dict[str, Any]]:
     """What size and name tell, without a look inside."""
     name = name_of(file)
     if not name or len(name) > MAX_NAME_LENGTH or find_invisible_character(name) is not None:
-        yield _fault(index, file, "name_invalid", f"A name has 1 to {MAX_NAME_LENGTH} visible characters.")
+        yield _fault(
+            index,
+            file,
+            "name_invalid",
+            said("A name has 1 to %(limit)s visible characters.", {"limit": MAX_NAME_LENGTH}),
+        )
     if file.size == 0:
-        yield _fault(index, file, "file_empty", "The file is empty.")
+        yield _fault(index, file, "file_empty", said("The file is empty."))
     if file.size > MAX_FILE_BYTES:
         yield _fault(
-            index, file, "file_too_large", f"The file has {file.size} bytes; at most {MAX_FILE_BYTES} are taken."
+            index,
+            file,
+            "file_too_large",
+            said(
+                "The file has %(size)s bytes; at most %(limit)s are taken.",
+                {"size": file.size, "limit": MAX_FILE_BYTES},
+            ),
         )
 
 

@@ -22,6 +22,7 @@ from scheduling.processors.retrieval.splitting import (
     SplitSettings,
 )
 from tenants.names import find_invisible_character
+from tenants.texts import said
 
 MAX_SOURCES: Final = 1_000
 MAX_TEXT_CHARACTERS: Final = 100_000
@@ -222,7 +223,7 @@ def find_faults(definition: object) -> list[Fault]:
         return faults
     split = read_recipe(definition).split_settings
     if 2 * split.overlap > split.chunk_size:
-        faults.append(Fault("$.split.chunk_overlap", "It is at most half of chunk_size."))
+        faults.append(Fault("$.split.chunk_overlap", said("It is at most half of chunk_size.")))
     faults += _source_faults(sources_of(definition), "$.datasource.sources")
     return faults
 
@@ -266,7 +267,14 @@ def _schema_faults(schema: Mapping[str, Any], value: object, root: str) -> list[
 def _words(error: Any) -> str:
     text = str(error.message)
     # The value itself may be a whole text: what was expected is enough then.
-    return text if len(text) <= 300 else f"It does not fit {error.validator}: {str(error.validator_value)[:100]}."
+    return (
+        text
+        if len(text) <= 300
+        else said(
+            "It does not fit %(rule)s: %(wanted)s.",
+            {"rule": error.validator, "wanted": str(error.validator_value)[:100]},
+        )
+    )
 
 
 @cache
@@ -279,7 +287,7 @@ def _source_faults(sources: Sequence[Mapping[str, Any]], place: str) -> list[Fau
     faults = []
     for index, source in enumerate(sources):
         if find_invisible_character(source.get("name", "")) is not None:
-            faults.append(Fault(f"{place}[{index}].name", "It contains an invisible character.", "name_invalid"))
+            faults.append(Fault(f"{place}[{index}].name", said("It contains an invisible character."), "name_invalid"))
         if source["type"] != "url":
             continue
         try:

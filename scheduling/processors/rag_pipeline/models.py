@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 
 from tenants.models.base import TenantModel
 from tenants.models.names import NamedModel
@@ -71,7 +72,7 @@ class PipelineVersion(TenantModel):
         ]
 
     def __str__(self) -> str:
-        return f"version {self.number}"
+        return gettext("version %(number)s") % {"number": self.number}
 
 
 class PipelineRun(TenantModel):
@@ -106,7 +107,7 @@ class PipelineRun(TenantModel):
         ]
 
     def __str__(self) -> str:
-        return f"run {self.pk}"
+        return gettext("run %(id)s") % {"id": self.pk}
 
 
 class PipelineEntity(TenantModel):

@@ -79,7 +79,7 @@ def check_still_allowed(plan: Plan) -> None:
         try:
             repository.check_batch(plan)
         except BatchTooLargeError as error:
-            raise PermanentError(error.detail, code=error.code) from error
+            raise PermanentError(str(error), code=error.code) from error
     if plan.embedding_model != current_model_name():
         raise PermanentError(
             f"The dataset is embedded by {plan.embedding_model}; {current_model_name()} is in use.",

@@ -38,6 +38,7 @@ from tenants.ids import uuid7
 from tenants.models import Tenant
 from tenants.services.audit import part_of_act, record_audit
 from tenants.services.usage import check_room
+from tenants.texts import said
 
 PRIORITY_QUEUE = "priority_pipeline"
 
@@ -85,7 +86,7 @@ def retry_entity(*, entity_id: UUID, reason: str = "", is_rated: bool = False) -
     run = PipelineRun.objects.select_for_update().get(pk=run_id)
     entity: Any = find_entities().select_for_update(of=("self",)).get(pk=entity_id)
     if entity.shown_state not in RETRYABLE_STATES:
-        raise EntityNotRetryableError(f"The entity is {entity.shown_state}.")
+        raise EntityNotRetryableError("The entity is %(state)s.", {"state": said(entity.shown_state)})
     tenant = Tenant.objects.select_related("plan").get(pk=tenant_id)
     # By name, for a plug-in imports no models of the scheduler.
     before = apps.get_model("scheduling", "Job").objects.filter(pk=entity.job_id).first()
@@ -110,7 +111,7 @@ def _find_version(pipeline_id: UUID, number: int | None) -> PipelineVersion:
         pipeline=pipeline, number=pipeline.latest_number if number is None else number
     ).first()
     if version is None:
-        raise VersionNotFoundError(f"The pipeline has no version {number}.")
+        raise VersionNotFoundError("The pipeline has no version %(number)s.", {"number": number})
     return version
 
 

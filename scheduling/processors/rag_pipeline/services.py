@@ -25,6 +25,7 @@ from tenants.context import current_actor, tenant_context
 from tenants.exceptions import FieldInvalidError
 from tenants.models import Tenant
 from tenants.services.audit import record_audit
+from tenants.texts import said
 
 _SETTABLE = ("name", "description")
 
@@ -46,7 +47,7 @@ def update_pipeline(*, pipeline_id: UUID, **changes: str) -> Pipeline:
     """Change name or description; definitions are changed by versions."""
     unknown = changes.keys() - set(_SETTABLE)
     if unknown:
-        raise TypeError(f"A pipeline has no fields {', '.join(sorted(unknown))}.")
+        raise TypeError(said("A pipeline has no fields %(names)s.", {"names": ", ".join(sorted(unknown))}))
     with transaction.atomic():
         pipeline = _lock(pipeline_id)
         before = _facts(pipeline)
@@ -67,7 +68,7 @@ def save_version(
     with transaction.atomic():
         pipeline = _lock(pipeline_id)
         if expected_version not in (None, pipeline.latest_number):
-            raise PipelineChangedError(f"Version {pipeline.latest_number} is the latest by now.")
+            raise PipelineChangedError("Version %(number)s is the latest by now.", {"number": pipeline.latest_number})
         # Behind the door, datasets and files are looked for among the pipeline's own tenant's all the same.
         with tenant_context(pipeline.tenant_id):
             dataset_id = check_definition(definition)
@@ -103,7 +104,7 @@ def check_definition(definition: object) -> UUID:
         dataset = _find_dataset(str(definition["load"]["dataset"]))
         faults = find_missing_files(sources_of(definition), "$.datasource.sources")
         if dataset is None:
-            faults.append(Fault("$.load.dataset", "There is no such dataset.", "not_found"))
+            faults.append(Fault("$.load.dataset", said("There is no such dataset."), "not_found"))
         elif not faults:
             return dataset.pk
     raise DefinitionInvalidError(errors=[fault.as_json() for fault in faults])
@@ -144,7 +145,7 @@ def _save(pipeline: Pipeline) -> None:
     except IntegrityError as error:
         if "pipeline_name_unique" not in str(error):
             raise
-        raise PipelineNameTakenError(f"There is a pipeline {pipeline.name!r} already.") from error
+        raise PipelineNameTakenError("There is a pipeline %(name)r already.", {"name": pipeline.name}) from error
 
 
 def _lock(pipeline_id: UUID) -> Pipeline:

@@ -14,6 +14,7 @@ from scheduling.processors.files.store import lock_contents
 from scheduling.processors.rag_pipeline.definition import Fault
 from scheduling.processors.rag_pipeline.models import PipelineEntity, PipelineRun
 from tenants.names import find_invisible_character
+from tenants.texts import said
 
 _MAX_NAME_LENGTH = 255
 
@@ -22,7 +23,7 @@ def find_missing_files(sources: Sequence[Mapping[str, Any]], place: str) -> list
     """Where sources name files that the current scope does not have, such as another tenant's."""
     files = _find_files(sources)
     return [
-        Fault(f"{place}[{index}].file", "There is no such file.", "not_found")
+        Fault(f"{place}[{index}].file", said("There is no such file."), "not_found")
         for index, source in enumerate(sources)
         if source["type"] == "file" and UUID(source["file"]) not in files
     ]

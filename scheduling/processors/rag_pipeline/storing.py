@@ -82,7 +82,7 @@ def _store_or_refuse(plan: Plan, result: Result) -> Stored:
     except DocumentGoneError as error:
         return _note(plan, result.entity, TransientError(str(error), code="document_gone"))
     except DomainError as refusal:
-        return _note(plan, result.entity, PermanentError(refusal.detail, code=refusal.code))
+        return _note(plan, result.entity, PermanentError(str(refusal), code=refusal.code))
 
 
 def _store(plan: Plan, result: Result, written: list[str]) -> Stored:

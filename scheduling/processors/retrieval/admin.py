@@ -74,7 +74,7 @@ class DatasetAdmin(TenantScopedAdmin):
     @post_action(label="Delete", permission=Permission.DATASETS_MANAGE, is_danger=True)
     def delete_empty(self, request: HttpRequest, dataset: Dataset, reason: str) -> HttpResponse:
         delete_dataset(dataset=dataset)
-        self.message_user(request, f"{dataset} is deleted.")
+        self.message_user(request, gettext("%(dataset)s is deleted.") % {"dataset": dataset})
         return HttpResponseRedirect(reverse("admin:retrieval_dataset_changelist"))
 
     def get_urls(self) -> list[URLPattern]:

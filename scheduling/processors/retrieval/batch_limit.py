@@ -21,4 +21,8 @@ def check_batch_limit(tenant: Tenant, files: int) -> None:
     allowed = files_allowed(tenant)
     if files > allowed:
         limit = LimitReached(FILES_PER_BATCH.key, FILES_PER_BATCH.unit, allowed, files)
-        raise BatchTooLargeError(f"The batch has {files} files; the plan allows {allowed}.", limit=limit)
+        raise BatchTooLargeError(
+            "The batch has %(files)s files; the plan allows %(allowed)s.",
+            {"files": files, "allowed": allowed},
+            limit=limit,
+        )

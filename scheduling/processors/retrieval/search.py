@@ -133,8 +133,8 @@ def rank_by_vector(dataset: Dataset, query: str, limit: int) -> Ranking:
     """Chunk ids by their cosine with the query's vector."""
     if dataset.embedding_model != current_model_name():
         raise EmbeddingModelMismatchError(
-            f"The dataset was embedded by {dataset.embedding_model}; {current_model_name()} is in use."
-            " Search by text, or index the dataset anew."
+            "The dataset was embedded by %(model)s; %(current)s is in use. Search by text, or index the dataset anew.",
+            {"model": dataset.embedding_model, "current": current_model_name()},
         )
     others = _documents_of_other_models(dataset)
     vector = _vector_of(query)
@@ -152,9 +152,11 @@ def _vector_of(query: str) -> Any:
     except TransientError as error:
         wait = error.retry_after_seconds
         seconds = None if wait is None else math.ceil(wait)
-        raise EmbeddingUnavailableError(f"{error} Search by text meanwhile.", retry_after_seconds=seconds) from error
+        raise EmbeddingUnavailableError(
+            "%(error)s Search by text meanwhile.", {"error": error}, retry_after_seconds=seconds
+        ) from error
     except PermanentError as error:
-        raise EmbeddingUnavailableError(f"{error} Search by text.") from error
+        raise EmbeddingUnavailableError("%(error)s Search by text.", {"error": error}) from error
 
 
 def _documents_of_other_models(dataset: Dataset) -> list[UUID]:

@@ -16,6 +16,7 @@ from tenants.context import tenant_context
 from tenants.models import Tenant
 from tenants.selectors.settings import settings_of
 from tenants.services.audit import record_audit
+from tenants.texts import said
 
 _SETTABLE = ("name", "description", "chunk_size", "chunk_overlap")
 
@@ -54,7 +55,7 @@ def update_dataset(*, dataset: Dataset, **changes: str | int) -> Dataset:
     """Change name, description or settings; new settings count for the documents that are indexed from now on."""
     unknown = changes.keys() - set(_SETTABLE)
     if unknown:
-        raise TypeError(f"A dataset has no settings {', '.join(sorted(unknown))}.")
+        raise TypeError(said("A dataset has no settings %(names)s.", {"names": ", ".join(sorted(unknown))}))
     with transaction.atomic():
         locked: Dataset = Dataset.objects.select_for_update().get(pk=dataset.pk)
         before = _facts(locked)
@@ -94,7 +95,7 @@ def _save(dataset: Dataset) -> None:
     except IntegrityError as error:
         if "dataset_name_unique" not in str(error):
             raise
-        raise DatasetNameTakenError(f"There is a dataset {dataset.name!r} already.") from error
+        raise DatasetNameTakenError("There is a dataset %(name)r already.", {"name": dataset.name}) from error
 
 
 def _facts(dataset: Dataset) -> dict[str, str | int]:

@@ -12,6 +12,7 @@ from scheduling.processors.retrieval.splitting import (
     MIN_CHUNK_SIZE,
 )
 from tenants.setting_schema import Setting, SettingGroup
+from tenants.texts import said
 
 _LATER_DATASETS = "Takes effect for datasets that are made later."
 CHUNK_TOKENS = Setting(
@@ -35,7 +36,7 @@ CHUNK_OVERLAP_TOKENS = Setting(
 def check_overlap(values: Mapping[str, Any]) -> Mapping[str, str]:
     """A chunk repeats at most half of itself."""
     if 2 * values[CHUNK_OVERLAP_TOKENS.key] > values[CHUNK_TOKENS.key]:
-        return {CHUNK_OVERLAP_TOKENS.key: f"At most half of {CHUNK_TOKENS.key}."}
+        return {CHUNK_OVERLAP_TOKENS.key: said("At most half of %(key)s.", {"key": CHUNK_TOKENS.key})}
     return {}
 
 

@@ -73,7 +73,7 @@ class WebhookAdmin(TenantScopedAdmin):
     @admin.display(description="Deliveries")
     def deliveries(self, webhook: Webhook) -> SafeString:
         url = f"{reverse('admin:webhooks_delivery_changelist')}?webhook__id__exact={webhook.pk}"
-        return format_html('<a class="console-link" href="{}">Show what became of them</a>', url)
+        return format_html('<a class="console-link" href="{}">{}</a>', url, gettext("Show what became of them"))
 
     @post_action(label="Send a test", permission=Permission.JOBS_SUBMIT)
     def try_it(self, request: HttpRequest, webhook: Webhook, reason: str) -> str:
@@ -86,7 +86,7 @@ class WebhookAdmin(TenantScopedAdmin):
     @post_action(label="Delete", permission=Permission.TENANT_MANAGE, asks_reason=True, is_danger=True)
     def delete(self, request: HttpRequest, webhook: Webhook, reason: str) -> HttpResponse:
         delete_webhook(webhook=webhook, reason=reason)
-        self.message_user(request, f"{webhook} is deleted.")
+        self.message_user(request, gettext("%(webhook)s is deleted.") % {"webhook": webhook})
         return HttpResponseRedirect(reverse("admin:webhooks_webhook_changelist"))
 
     def _show(self, request: HttpRequest, shown: ShownSecret) -> HttpResponse:

@@ -50,7 +50,7 @@ def create_webhook(
     secret = new_secret()
     with tenant_context(tenant):
         if Webhook.objects.count() >= MAX_WEBHOOKS:
-            raise TooManyWebhooksError(f"A tenant has {MAX_WEBHOOKS} webhooks at most.")
+            raise TooManyWebhooksError("A tenant has %(limit)s webhooks at most.", {"limit": MAX_WEBHOOKS})
         webhook = Webhook(tenant=tenant, sealed_secret=seal(secret), **values)
         webhook.events_since = read_clock() if webhook.events else None
         _save(webhook)

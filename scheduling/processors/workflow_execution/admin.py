@@ -62,7 +62,7 @@ class WorkflowAdmin(TenantScopedAdmin):
         return form
 
     def seen_beside(self, obj: Workflow) -> dict[str, str]:
-        return {"Its version": str(obj.latest_version)}
+        return {gettext("Its version"): str(obj.latest_version)}
 
     def save_model(self, request: HttpRequest, obj: Workflow, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's
         values = form.cleaned_data
@@ -75,12 +75,19 @@ class WorkflowAdmin(TenantScopedAdmin):
             update_workflow(workflow=obj, **changed)
         if "definition" in form.changed_data:
             version = add_version(tenant=tenant, workflow=obj, definition=values["definition"], note=values["note"])
-            self.message_user(request, f"Saved as version {version.number}; runs that are under way keep theirs.")
+            self.message_user(
+                request,
+                gettext("Saved as version %(number)s; runs that are under way keep theirs.")
+                % {"number": version.number},
+            )
 
     @post_action(label="Delete", permission=Permission.WORKFLOWS_MANAGE, asks_reason=True, is_danger=True)
     def delete(self, request: HttpRequest, workflow: Workflow, reason: str) -> HttpResponse:
         delete_workflow(workflow=workflow, reason=reason)
-        self.message_user(request, f"{workflow} is deleted with its versions; what its runs left stays.")
+        self.message_user(
+            request,
+            gettext("%(workflow)s is deleted with its versions; what its runs left stays.") % {"workflow": workflow},
+        )
         return HttpResponseRedirect(reverse("admin:workflow_execution_workflow_changelist"))
 
     def get_urls(self) -> list[URLPattern]:
@@ -106,7 +113,7 @@ class WorkflowAdmin(TenantScopedAdmin):
         workflow = self._workflow(request, object_id)
         version = WorkflowVersion.objects.filter(workflow=workflow, number=number).first()
         if version is None:
-            raise Http404("There is no such version.")
+            raise Http404(gettext("There is no such version."))
         context = {
             **self.admin_site.each_context(request),
             "title": gettext("%(workflow)s, version %(number)s") % {"workflow": workflow, "number": number},
@@ -124,7 +131,9 @@ class WorkflowAdmin(TenantScopedAdmin):
         if request.method == "POST" and form.is_valid():
             job_id = self._start(request, workflow, form)
             if job_id is not None:
-                self.message_user(request, f"A run of {workflow} was submitted; this is its job.")
+                self.message_user(
+                    request, gettext("A run of %(workflow)s was submitted; this is its job.") % {"workflow": workflow}
+                )
                 return HttpResponseRedirect(_job_page(job_id) or self._page_of(workflow))
         context = {
             **self.admin_site.each_context(request),
@@ -151,7 +160,7 @@ class WorkflowAdmin(TenantScopedAdmin):
     def _workflow(self, request: HttpRequest, object_id: Any) -> Workflow:
         workflow: Workflow | None = self.get_queryset(request).filter(pk=object_id).first()
         if workflow is None:
-            raise Http404("There is no such workflow.")
+            raise Http404(gettext("There is no such workflow."))
         return workflow
 
 
@@ -161,7 +170,7 @@ class ShownStateFilter(admin.SimpleListFilter):
     title, parameter_name = "state", "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        return [(state.value, state.label) for state in ApprovalState]
+        return [(state.value, str(state.label)) for state in ApprovalState]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(shown_state=self.value()) if self.value() in ApprovalState.values else queryset

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from scheduling.processors.workflow_execution.definition.graph import Graph
+from tenants.texts import said
 
 _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "string": (str,),
@@ -21,16 +22,24 @@ def read_inputs(graph: Graph, given: Mapping[str, Any]) -> tuple[dict[str, Any],
     """The inputs with the defaults of those that are left out, and what is wrong with them."""
     inputs: dict[str, Any] = {}
     strange = given.keys() - graph.inputs.keys()
-    faults = [_fault("input_unknown", name, f"The workflow takes no input {name!r}.") for name in strange]
+    faults = [
+        _fault("input_unknown", name, said("The workflow takes no input %(name)r.", {"name": name})) for name in strange
+    ]
     for name, declared in graph.inputs.items():
         if name in given:
             inputs[name] = given[name]
             if not _fits(given[name], declared["type"]):
-                faults.append(_fault("input_invalid", name, f"{name} is no {declared['type']}."))
+                faults.append(
+                    _fault(
+                        "input_invalid",
+                        name,
+                        said("%(name)s is no %(type)s.", {"name": name, "type": declared["type"]}),
+                    )
+                )
         elif "default" in declared:
             inputs[name] = declared["default"]
         elif declared.get("required", True):
-            faults.append(_fault("input_missing", name, f"{name} is missing."))
+            faults.append(_fault("input_missing", name, said("%(name)s is missing.", {"name": name})))
         else:
             inputs[name] = None
     return inputs, sorted(faults, key=lambda fault: fault["field"])

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.utils.translation import ngettext
 
 from scheduling.processors.workflow_execution.definition.validation import faults_in
 from scheduling.processors.workflow_execution.exceptions import (
@@ -31,11 +32,13 @@ MAX_DEFINITION_BYTES = 512 * 1024
 def check_definition(tenant: Tenant, definition: Any) -> None:
     """Raise DefinitionInvalidError with every fault and its place."""
     if len(json.dumps(definition, ensure_ascii=False).encode("utf-8", "replace")) > MAX_DEFINITION_BYTES:
-        raise DefinitionInvalidError(f"The definition has more than {MAX_DEFINITION_BYTES:,} bytes.")
+        raise DefinitionInvalidError(
+            "The definition has more than %(limit)s bytes.", {"limit": f"{MAX_DEFINITION_BYTES:,}"}
+        )
     faults = faults_in(definition, max_depth=settings_of(tenant)[MAX_DEPTH.key])
     if faults:
-        places = f"{len(faults)} faults" if len(faults) > 1 else "One fault"
-        raise DefinitionInvalidError(f"{places} in the definition.", errors=[fault.describe() for fault in faults])
+        text = ngettext("One fault in the definition.", "%(count)s faults in the definition.", len(faults))
+        raise DefinitionInvalidError(text, {"count": len(faults)}, errors=[fault.describe() for fault in faults])
 
 
 def create_workflow(
@@ -76,7 +79,10 @@ def add_version(
     with transaction.atomic():
         locked = _lock(workflow)
         if based_on is not None and based_on != locked.latest_version:
-            raise WorkflowChangedError(f"It is at version {locked.latest_version}, not {based_on}.")
+            raise WorkflowChangedError(
+                "It is at version %(current)s, not %(based_on)s.",
+                {"current": locked.latest_version, "based_on": based_on},
+            )
         version = _append_version(locked, definition, note)
         record_audit(
             action="workflow.version_added",
@@ -139,7 +145,7 @@ def _save(workflow: Workflow) -> None:
     except IntegrityError as error:
         if "workflow_name_unique" not in str(error):
             raise
-        raise WorkflowNameTakenError(f"There is a workflow {workflow.name!r} already.") from error
+        raise WorkflowNameTakenError("There is a workflow %(name)r already.", {"name": workflow.name}) from error
 
 
 def _facts(workflow: Workflow) -> dict[str, str]:

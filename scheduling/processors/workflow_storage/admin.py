@@ -46,7 +46,7 @@ class ShownStateFilter(admin.SimpleListFilter):
     title, parameter_name = "state", "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        return [(state, state) for state in SHOWN_STATES]
+        return [(state, gettext(state)) for state in SHOWN_STATES]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         state = self.value()
@@ -151,7 +151,7 @@ class WorkflowRunAdmin(KeysetAdmin):
 
     @admin.display(description="Run")
     def run(self, run: WorkflowRun) -> SafeString:
-        name = run.workflow_name or "workflow"
+        name = run.workflow_name or gettext("workflow")
         return format_html(
             "<b>{}</b> v{} <code class='console-quiet'>…{}</code>", name, run.workflow_version, str(run.pk)[-12:]
         )

@@ -8,6 +8,7 @@ from typing import Final
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from scheduling.processors.workflow_storage.records import PAUSED, RunState
 
@@ -46,7 +47,7 @@ def badge(state: str) -> SafeString:
         '<span class="console-mark" data-tone="{}"><span aria-hidden="true">{}</span> {}</span>',
         mark.tone,
         mark.glyph,
-        state or "not begun",
+        gettext(state) if state else gettext("not begun"),
     )
 
 
@@ -55,9 +56,9 @@ def seconds_in_words(seconds: float | None) -> str:
     if seconds is None:
         return "–"
     if seconds < 1:
-        return f"{seconds * 1_000:.0f} ms"
+        return gettext("%(number)s ms") % {"number": f"{seconds * 1_000:.0f}"}
     if seconds < _MINUTE:
-        return f"{seconds:.1f} s"
+        return gettext("%(number)s s") % {"number": f"{seconds:.1f}"}
     if seconds < _HOUR:
-        return f"{seconds // _MINUTE:.0f} min {seconds % _MINUTE:.0f} s"
-    return f"{seconds // _HOUR:.0f} h {seconds % _HOUR // _MINUTE:.0f} min"
+        return gettext("%(minutes)d min %(seconds)d s") % {"minutes": seconds // _MINUTE, "seconds": seconds % _MINUTE}
+    return gettext("%(hours)d h %(minutes)d min") % {"hours": seconds // _HOUR, "minutes": seconds % _HOUR // _MINUTE}

@@ -52,7 +52,7 @@ def _fire(tenant_id: UUID, batch_id: UUID) -> bool:
         except (OperationalError, InterfaceError):
             raise  # the database's affair: the next turn tries again
         except DomainError as refusal:
-            _note_refusal(batch, refusal.detail, wait_of(refusal))
+            _note_refusal(batch, str(refusal), wait_of(refusal))
             return False
         except Exception as error:
             logger.exception("batch.broken", extra={"batch": str(batch_id)})

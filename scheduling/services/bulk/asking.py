@@ -10,6 +10,7 @@ from scheduling.models import BulkOperation, Queue
 from scheduling.services.bulk.acts import Act, Cancel, Discard, MoveQueue, Reprioritise, Requeue, Retry
 from tenants.exceptions import DomainError, FieldInvalidError
 from tenants.permissions import Permission
+from tenants.texts import said
 
 # What a smallint holds; the plan allows less.
 MAX_PRIORITY = 32_767
@@ -25,7 +26,7 @@ def read_act(operation: str, parameters: Mapping[str, Any]) -> Act:
         _expect(parameters, "queue")
         queue = Queue.objects.filter(name=parameters["queue"]).first()
         if queue is None:
-            raise QueueNotFoundError(f"There is no queue {parameters['queue']}.")
+            raise QueueNotFoundError("There is no queue %(queue)s.", {"queue": parameters["queue"]})
         return MoveQueue(queue)
     _expect(parameters)
     plain: dict[str, type[Act]] = {
@@ -35,7 +36,7 @@ def read_act(operation: str, parameters: Mapping[str, Any]) -> Act:
         _Operation.DISCARD: Discard,
     }
     if operation not in plain:
-        raise _invalid("operation", f"It must be one of: {', '.join(_Operation.values)}.")
+        raise _invalid("operation", said("It must be one of: %(known)s.", {"known": ", ".join(_Operation.values)}))
     return plain[operation]()
 
 
@@ -48,7 +49,7 @@ def permission_of(operation: str) -> Permission:
 
 def _read_priority(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise _invalid("priority", "It must be a whole number.")
+        raise _invalid("priority", said("It must be a whole number."))
     if not -MAX_PRIORITY <= value <= MAX_PRIORITY:
         raise PriorityNotAllowedError
     return value
@@ -57,10 +58,10 @@ def _read_priority(value: Any) -> int:
 def _expect(parameters: Mapping[str, Any], *names: str) -> None:
     for name in names:
         if name not in parameters:
-            raise _invalid(name, "This operation needs it.")
+            raise _invalid(name, said("This operation needs it."))
     for name in parameters:
         if name not in names:
-            raise _invalid(name, "It does not belong to this operation.")
+            raise _invalid(name, said("It does not belong to this operation."))
 
 
 def _invalid(name: str, detail: str) -> DomainError:

@@ -192,4 +192,8 @@ def _check_number(number: int | None, frozen: _Frozen) -> None:
     wanted = frozen.count.value
     if number == wanted or (number is None and not needs_number(frozen.count, frozen.tenants)):
         return
-    raise BulkNumberError(f"{frozen.count} jobs match: type {wanted} to act on them.", number=wanted)
+    raise BulkNumberError(
+        "%(count)s jobs match: type %(wanted)s to act on them.",
+        {"count": frozen.count, "wanted": wanted},
+        number=wanted,
+    )

@@ -30,6 +30,7 @@ from tenants.services.audit import record_audit
 from tenants.services.changes import Difference, assign
 from tenants.services.pausing import require_reason
 from tenants.tenant_settings import TIMEZONE
+from tenants.texts import said
 
 JOB_FIELDS = ("kind", "payload", "priority", "queue", "tags", "fair_key", "max_retries")
 EDITABLE_FIELDS = (
@@ -83,7 +84,10 @@ def update_schedule(
     with transaction.atomic():
         schedule = lock_schedule(schedule_id)
         if version is not None and version != schedule.version:
-            raise ScheduleStaleError(f"The schedule is at version {schedule.version}, not {version}.")
+            raise ScheduleStaleError(
+                "The schedule is at version %(current)s, not %(version)s.",
+                {"current": schedule.version, "version": version},
+            )
         with tenant_context(schedule.tenant):
             difference = _assign(schedule, changes)
             if not difference:
@@ -158,7 +162,7 @@ def lock_schedule(schedule_id: UUID) -> Schedule:
 
 def _assign(schedule: Schedule, values: Mapping[str, Any]) -> Difference:
     if strays := set(values) - set(EDITABLE_FIELDS):
-        raise FieldInvalidError(f"{', '.join(sorted(strays))}: It cannot be edited.")
+        raise FieldInvalidError("%(names)s: It cannot be edited.", {"names": ", ".join(sorted(strays))})
     try:
         return assign(schedule, values)
     except FieldInvalidError as error:
@@ -170,12 +174,12 @@ def _take_room(tenant: Tenant) -> None:
         cursor.execute(_COUNT_LOCK, [str(tenant.pk)])
     limit = allowed_for(tenant.pk, SCHEDULE_COUNT)
     if limit is not None and Schedule.objects.count() >= limit:
-        raise ScheduleLimitError(f"The plan allows {limit} schedules.")
+        raise ScheduleLimitError("The plan allows %(limit)s schedules.", {"limit": limit})
 
 
 def _check_name(schedule: Schedule) -> None:
     if Schedule.objects.filter(name=schedule.name).exclude(pk=schedule.pk).exists():
-        fault = {"field": "name", "code": "name_taken", "detail": "Another schedule has this name."}
+        fault = {"field": "name", "code": "name_taken", "detail": said("Another schedule has this name.")}
         raise ScheduleInvalidError(f"name: {fault['detail']}", errors=[fault])
 
 

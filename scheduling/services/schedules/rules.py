@@ -35,6 +35,7 @@ from tenants.exceptions import DomainError, FieldInvalidError
 from tenants.models import Tenant
 from tenants.names import clean_name
 from tenants.selectors.limits import allowed_for
+from tenants.texts import said
 
 # What decides when a schedule fires; a change of anything else keeps its next time.
 TIMING_FIELDS = ("cron", "timezone", "dst_policy", "starts_at", "ends_at")
@@ -125,7 +126,7 @@ def read_timing(values: Mapping[str, Any]) -> Timing:
     faults = Faults()
     draft = Schedule(**values)
     if draft.dst_policy not in set(DstPolicy):
-        faults.add("dst_policy", "There is no such policy.")
+        faults.add("dst_policy", said("There is no such policy."))
     _check_bounds(draft, faults)
     _check_cron(draft, faults)
     faults.raise_any()
@@ -139,7 +140,7 @@ def check_schedule(schedule: Schedule, tenant: Tenant, *, now: datetime, is_new_
     schedule.name = name or schedule.name
     _check_job(schedule, tenant, faults, now)
     if schedule.jitter_seconds > MAX_JITTER_SECONDS:
-        faults.add("jitter_seconds", f"At most {MAX_JITTER_SECONDS} seconds.")
+        faults.add("jitter_seconds", said("At most %(limit)s seconds.", {"limit": MAX_JITTER_SECONDS}))
     if is_new_timing:
         _check_timing(schedule, tenant, faults, now)
     faults.raise_any()
@@ -147,7 +148,7 @@ def check_schedule(schedule: Schedule, tenant: Tenant, *, now: datetime, is_new_
 
 def _check_job(schedule: Schedule, tenant: Tenant, faults: Faults, now: datetime) -> None:
     if not isinstance(schedule.payload, dict):
-        faults.add("payload", "The payload must be a JSON object.", "payload_invalid")
+        faults.add("payload", said("The payload must be a JSON object."), "payload_invalid")
         return
     request = request_of(schedule)
     try:
@@ -162,7 +163,7 @@ def _faults_of_job(error: DomainError) -> list[dict[str, Any]]:
         return [{**fault, "field": f"payload{fault['field'].removeprefix('$')}"} for fault in error.errors]
     name = next((name for kind, name in _FIELD_OF_ERROR if isinstance(error, kind)), "payload")
     if isinstance(error, OptionInvalidError):
-        name = "fair_key" if "fair_key" in error.detail else "tags"
+        name = "fair_key" if "fair_key" in str(error) else "tags"
     return [{"field": name, "code": error.code, "detail": error.detail}]
 
 
@@ -172,17 +173,29 @@ def _check_timing(schedule: Schedule, tenant: Tenant, faults: Faults, now: datet
     if cron is not None:
         limit = allowed_for(tenant.pk, SCHEDULE_INTERVAL) or 0
         if (least := cron.least_interval_seconds()) < limit:
-            faults.add("cron", f"It fires every {least} s at its fastest; the plan allows one run in {limit} s.")
+            faults.add(
+                "cron",
+                said(
+                    "It fires every %(least)s s at its fastest; the plan allows one run in %(limit)s s.",
+                    {"least": least, "limit": limit},
+                ),
+            )
     if not faults.found and next_fire(schedule, recurrence_of(schedule), after=now) is None:
-        faults.add("ends_at" if schedule.ends_at else "cron", "It never fires from now on.")
+        faults.add("ends_at" if schedule.ends_at else "cron", said("It never fires from now on."))
 
 
 def _check_bounds(schedule: Schedule, faults: Faults) -> None:
     for name, moment in (("starts_at", schedule.starts_at), ("ends_at", schedule.ends_at)):
         if moment is not None and not EARLIEST <= moment < LATEST:
-            faults.add(name, f"It must lie between the years {EARLIEST.year} and {LATEST.year - 1}.")
+            faults.add(
+                name,
+                said(
+                    "It must lie between the years %(first)s and %(last)s.",
+                    {"first": EARLIEST.year, "last": LATEST.year - 1},
+                ),
+            )
     if schedule.starts_at and schedule.ends_at and schedule.starts_at >= schedule.ends_at:
-        faults.add("ends_at", "It must lie after starts_at.")
+        faults.add("ends_at", said("It must lie after starts_at."))
 
 
 def _check_cron(schedule: Schedule, faults: Faults) -> Cron | None:

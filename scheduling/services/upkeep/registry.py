@@ -63,7 +63,9 @@ def get(name: str) -> UpkeepTask:
     """The task of this name; UpkeepUnknownError for none."""
     task = _all().get(name)
     if task is None:
-        raise UpkeepUnknownError(f"There is no upkeep task {name!r}; there are: {', '.join(_all())}.")
+        raise UpkeepUnknownError(
+            "There is no upkeep task %(name)r; there are: %(known)s.", {"name": name, "known": ", ".join(_all())}
+        )
     return task
 
 

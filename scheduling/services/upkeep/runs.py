@@ -29,7 +29,6 @@ BATCH_ROWS = 1_000
 LEASE = timedelta(minutes=10)
 MAX_FINDINGS = 50
 MAX_ERROR_CHARACTERS = 2_000
-AWAY = "The broker is away; ask again when it is back, or run it at once with “manage.py run_upkeep {}”."
 KILLED = "The process that ran it ended in the middle; the next run goes on where its last step stopped."
 
 Outcome = UpkeepRun.Outcome
@@ -69,7 +68,11 @@ def request_upkeep(*, name: str) -> None:
             broker.publish_upkeep(name)
         except BrokerUnavailableError as error:
             # Its own text names the broker's address, which says nothing to whoever asks.
-            raise UpkeepUnavailableError(AWAY.format(name)) from error
+            raise UpkeepUnavailableError(
+                "The broker is away; ask again when it is back,"
+                " or run it at once with “manage.py run_upkeep %(task)s”.",
+                {"task": name},
+            ) from error
 
 
 def _begin(task: UpkeepTask) -> UpkeepRun:
@@ -87,7 +90,7 @@ def _begin(task: UpkeepTask) -> UpkeepRun:
             with transaction.atomic():
                 run.save(force_insert=True)
         except IntegrityError as error:
-            raise UpkeepBusyError(f"Upkeep “{task.name}” is running already.") from error
+            raise UpkeepBusyError("Upkeep “%(name)s” is running already.", {"name": task.name}) from error
     return run
 
 

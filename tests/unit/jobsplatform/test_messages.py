@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from collections.abc import Iterator
+
 import pytest
 
 from tools.messages import catalogue
 from tools.messages.__main__ import wanted
-from tools.messages.sources import Message, find_messages, messages_of_python, messages_of_template, template_files
+from tools.messages.sources import (
+    Message,
+    errors_of_domain,
+    find_messages,
+    messages_of_python,
+    messages_of_template,
+    python_files,
+    template_files,
+)
 from tools.messages.templates import untranslated
 
 GLOSSARY = {
@@ -15,6 +27,7 @@ GLOSSARY = {
     "dead letter": "死信",
     "Dead letters": "死信",
     "execution": "执行",
+    "back-off": "退避",
 }
 HOW = "Run `make messages`: it numbers them. Write `number<tab>translation` lines and run `make messages FILL=file`."
 
@@ -47,6 +60,43 @@ def test_words_of_the_trade_are_those_of_the_glossary(word: str) -> None:
 def test_no_template_speaks_past_its_translate_tags() -> None:
     faults = {str(path): texts for path in template_files() if (texts := list(untranslated(path.read_text())))}
     assert faults == {}
+
+
+def test_every_refusal_has_a_title_in_each_language() -> None:
+    translations, known = catalogue.read(), catalogue.known_to_django()
+    refusals = list(errors_of_domain())
+    assert [
+        f"{error.__module__}.{error.__name__}: {error.title}"
+        for error in refusals
+        if error.title not in known and not translations.get(Message(error.title))
+    ] == []
+    assert len(refusals) > 140
+
+
+def test_no_refusal_is_put_together_before_it_is_translated() -> None:
+    names = {error.__name__ for error in errors_of_domain()}
+    faults = [f"{path}:{line}" for path in python_files() for line in put_together(path.read_text(), names)]
+    assert faults == [], "Name the places, as in: QueueNotFoundError('There is no queue %(name)r.', {'name': name})"
+
+
+def test_a_sentence_that_is_put_together_is_found() -> None:
+    source = """
+raise LostError(f"There is no {name}.")
+raise LostError(f"{field}: {detail}")
+raise LostError("There is no %(name)s.", {"name": name})
+"""
+    assert list(put_together(source, {"LostError"})) == [2]
+
+
+def put_together(source: str, names: set[str]) -> Iterator[int]:
+    """The lines that make a refusal of a text with values and words of its own; a field's name is no word."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in names and node.args:
+            text = node.args[0]
+            if isinstance(text, ast.JoinedStr):
+                own = "".join(str(part.value) for part in text.values if isinstance(part, ast.Constant))
+                if re.search(r"[a-z]", re.sub(r"^[\w-]+: ?", "", own)):
+                    yield node.lineno
 
 
 def test_a_word_outside_of_the_tags_is_found() -> None:

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from scheduling.processors.rag_pipeline.forms import PipelineForm
 from scheduling.processors.rag_pipeline.models import Pipeline, PipelineVersion
@@ -96,14 +97,18 @@ class PipelineAdmin(TenantScopedAdmin):
     @post_action(label="Delete", permission=Permission.PIPELINES_MANAGE, asks_reason=True, is_danger=True)
     def delete(self, request: HttpRequest, pipeline: Pipeline, reason: str) -> HttpResponse:
         delete_pipeline(pipeline_id=pipeline.pk, reason=reason)
-        self.message_user(request, f"{pipeline} is deleted with its runs; the documents that it loaded stay.")
+        self.message_user(
+            request,
+            gettext("%(pipeline)s is deleted with its runs; the documents that it loaded stay.")
+            % {"pipeline": pipeline},
+        )
         return HttpResponseRedirect(reverse("admin:rag_pipeline_pipeline_changelist"))
 
     def _start(self, request: HttpRequest, pipeline: Pipeline, *, has_priority: bool) -> HttpResponse:
         tenant = Tenant.objects.select_related("plan").get(pk=pipeline.tenant_id)
         is_rated = self.access(request).platform_role is None
         run = start_run(tenant=tenant, pipeline_id=pipeline.pk, has_priority=has_priority, is_rated=is_rated)
-        self.message_user(request, f"{pipeline} runs; this is how far it is.")
+        self.message_user(request, gettext("%(pipeline)s runs; this is how far it is.") % {"pipeline": pipeline})
         return HttpResponseRedirect(reverse("admin:rag_pipeline_pipelinerun_change", args=[run.pk]))
 
 

@@ -13,6 +13,7 @@ from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
 from scheduling.processors.rag_pipeline.models import (
@@ -44,7 +45,7 @@ class _ShownStateFilter(admin.SimpleListFilter):
     states: tuple[str, ...] = ()
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        return [(state, state) for state in self.states]
+        return [(state, gettext(state)) for state in self.states]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(shown_state=self.value()) if self.value() in self.states else queryset
@@ -101,12 +102,12 @@ class PipelineRunAdmin(ReadOnlyAdmin):
 
     @admin.display(description="State", ordering="shown_state")
     def shown_state(self, run: Any) -> str:
-        return str(run.shown_state)
+        return gettext(run.shown_state)
 
     @admin.display(description="Entities")
     def progress(self, run: PipelineRun) -> str:
         ended = run.entities_completed + run.entities_error + run.entities_cancelled
-        errors = f", {run.entities_error} in error" if run.entities_error else ""
+        errors = gettext(", %(count)s in error") % {"count": run.entities_error} if run.entities_error else ""
         return f"{ended} / {run.entities_total}{errors}"
 
     @admin.display(description="Error")
@@ -156,7 +157,7 @@ class PipelineEntityAdmin(ReadOnlyAdmin):
 
     @admin.display(description="State", ordering="shown_state")
     def shown_state(self, entity: Any) -> str:
-        return str(entity.shown_state)
+        return gettext(entity.shown_state)
 
     @admin.display(description="Chunks")
     def chunks(self, entity: PipelineEntity) -> str:
@@ -180,7 +181,7 @@ class PipelineEntityAdmin(ReadOnlyAdmin):
     def retry(self, request: HttpRequest, entity: PipelineEntity, reason: str) -> HttpResponse:
         is_rated = self.access(request).platform_role is None
         retry_entity(entity_id=entity.pk, reason=reason, is_rated=is_rated)
-        self.message_user(request, f"{entity} is tried again.")
+        self.message_user(request, gettext("%(entity)s is tried again.") % {"entity": entity})
         return HttpResponseRedirect(reverse("admin:rag_pipeline_pipelinerun_change", args=[entity.run_id]))
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 from jinja2 import TemplateSyntaxError, nodes
 
 from scheduling.processors.workflow_execution.definition.templates import TemplateRefusedError, parse_template
+from tenants.texts import said
 
 REFERENCE: Final = r"(inputs|nodes|item|index)(\.[A-Za-z0-9_-]{1,100}){0,20}"
 _REFERENCE: Final = re.compile(REFERENCE)
@@ -49,12 +50,16 @@ def paths_in(expression: Expression) -> list[Path]:
     """The variables that an expression reads, each as the names of its path as far as they are known."""
     if expression.kind == "reference":
         if not _REFERENCE.fullmatch(expression.text):
-            raise ExpressionInvalidError("A reference is a dotted path that begins with inputs, nodes, item or index.")
+            raise ExpressionInvalidError(
+                said("A reference is a dotted path that begins with inputs, nodes, item or index.")
+            )
         return [tuple(expression.text.split("."))]
     try:
         tree = parse_template(expression.text)
     except TemplateSyntaxError as error:
-        raise ExpressionInvalidError(f"Line {error.lineno}: {error.message}") from error
+        raise ExpressionInvalidError(
+            said("Line %(line)s: %(message)s", {"line": error.lineno, "message": error.message})
+        ) from error
     except TemplateRefusedError as error:
         raise ExpressionInvalidError(str(error)) from error
     return list(_paths_below(tree, frozenset()))

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from scheduling.processors.workflow_execution.definition.node_types import ELSE, NODE_TYPES
+from tenants.texts import said
 
 # Code, pointer, detail.
 type Found = tuple[str, str, str]
@@ -38,7 +39,13 @@ def _check_ids(graph: Mapping[str, Any], pointer: str, seen: dict[str, str]) -> 
     for number, node in enumerate(graph["nodes"]):
         place = f"{pointer}/nodes/{number}/id"
         if node["id"] in seen:
-            yield "duplicate_node", place, f"There is a node {node['id']!r} already, at {seen[node['id']]}."
+            yield (
+                "duplicate_node",
+                place,
+                said(
+                    "There is a node %(node)r already, at %(place)s.", {"node": node["id"], "place": seen[node["id"]]}
+                ),
+            )
         seen.setdefault(node["id"], place)
 
 
@@ -49,14 +56,14 @@ def _check_ends(graph: Mapping[str, Any], pointer: str, *, is_top: bool) -> Iter
             found[node["type"]].append(number)
     if not is_top:
         for number in found["start"] + found["end"]:
-            yield "misplaced_node", f"{pointer}/nodes/{number}", "An iteration's graph has neither start nor end."
+            yield "misplaced_node", f"{pointer}/nodes/{number}", said("An iteration's graph has neither start nor end.")
         return
     if not found["start"]:
-        yield "start_missing", "/nodes", "A workflow has a node of the type start."
+        yield "start_missing", "/nodes", said("A workflow has a node of the type start.")
     for number in found["start"][1:]:
-        yield "several_starts", f"/nodes/{number}", "A workflow has one node of the type start."
+        yield "several_starts", f"/nodes/{number}", said("A workflow has one node of the type start.")
     if not found["end"]:
-        yield "end_missing", "/nodes", "A workflow has a node of the type end, or several."
+        yield "end_missing", "/nodes", said("A workflow has a node of the type end, or several.")
 
 
 def _check_edges(graph: Mapping[str, Any], pointer: str) -> Iterator[Found]:
@@ -66,17 +73,21 @@ def _check_edges(graph: Mapping[str, Any], pointer: str) -> Iterator[Found]:
         place = f"{pointer}/edges/{number}"
         strange = [end for end in ("from", "to") if edge[end] not in nodes]
         for end in strange:
-            yield "unknown_node", f"{place}/{end}", f"There is no node {edge[end]!r} in this graph."
+            yield (
+                "unknown_node",
+                f"{place}/{end}",
+                said("There is no node %(node)r in this graph.", {"node": edge[end]}),
+            )
         if strange:
             continue
         way = (edge["from"], edge["to"], edge.get("case"))
         if way in seen:
-            yield "duplicate_edge", place, "There is this edge already."
+            yield "duplicate_edge", place, said("There is this edge already.")
         seen.add(way)
         if nodes[edge["to"]]["type"] == "start":
-            yield "edge_into_start", place, "Nothing leads into start."
+            yield "edge_into_start", place, said("Nothing leads into start.")
         if nodes[edge["from"]]["type"] == "end":
-            yield "edge_from_end", place, "Nothing leads out of end."
+            yield "edge_from_end", place, said("Nothing leads out of end.")
         yield from _check_case(nodes[edge["from"]], edge, place)
     yield from _check_choices(graph, pointer)
 
@@ -85,10 +96,24 @@ def _check_case(source: Mapping[str, Any], edge: Mapping[str, Any], place: str) 
     kind = NODE_TYPES[source["type"]]
     cases = kind.cases(source.get("config", {}))
     if "case" in edge and edge["case"] not in cases:
-        known = f"; there is {', '.join(cases)}" if cases else ""
-        yield "unknown_case", f"{place}/case", f"{source['id']!r} has no case {edge['case']!r}{known}."
+        known = said("; there is %(cases)s", {"cases": ", ".join(cases)}) if cases else ""
+        yield (
+            "unknown_case",
+            f"{place}/case",
+            said(
+                "%(source)r has no case %(case)r%(known)s.",
+                {"source": source["id"], "case": edge["case"], "known": known},
+            ),
+        )
     if "case" not in edge and kind.must_choose:
-        yield "case_missing", place, f"An edge from {source['id']!r} names its case: {', '.join(cases)}."
+        yield (
+            "case_missing",
+            place,
+            said(
+                "An edge from %(source)r names its case: %(cases)s.",
+                {"source": source["id"], "cases": ", ".join(cases)},
+            ),
+        )
 
 
 def _check_choices(graph: Mapping[str, Any], pointer: str) -> Iterator[Found]:
@@ -100,7 +125,7 @@ def _check_choices(graph: Mapping[str, Any], pointer: str) -> Iterator[Found]:
         for place, name in enumerate(names):
             if name in names[:place] or name == ELSE:
                 where = f"{pointer}/nodes/{number}/config/cases/{place}/name"
-                yield "duplicate_case", where, f"There is a case {name!r} already."
+                yield "duplicate_case", where, said("There is a case %(name)r already.", {"name": name})
 
 
 def _check_circles(graph: Mapping[str, Any], pointer: str) -> Iterator[Found]:
@@ -114,7 +139,11 @@ def _check_circles(graph: Mapping[str, Any], pointer: str) -> Iterator[Found]:
         # It names the first node again at the end.
         ways = set(pairwise(circle))
         last = max(n for n, edge in enumerate(graph["edges"]) if (edge["from"], edge["to"]) in ways)
-        yield "cycle", f"{pointer}/edges/{last}", f"The nodes run in a circle: {' → '.join(circle)}."
+        yield (
+            "cycle",
+            f"{pointer}/edges/{last}",
+            said("The nodes run in a circle: %(circle)s.", {"circle": " → ".join(circle)}),
+        )
 
 
 def _check_reachable(graph: Mapping[str, Any], pointer: str, *, is_top: bool) -> Iterator[Found]:
@@ -134,4 +163,8 @@ def _check_reachable(graph: Mapping[str, Any], pointer: str, *, is_top: bool) ->
         return
     for number, node in enumerate(graph["nodes"]):
         if node["id"] not in reached and node["type"] != "start":
-            yield "unreachable_node", f"{pointer}/nodes/{number}", f"No way leads from start to {node['id']!r}."
+            yield (
+                "unreachable_node",
+                f"{pointer}/nodes/{number}",
+                said("No way leads from start to %(node)r.", {"node": node["id"]}),
+            )

@@ -16,6 +16,8 @@ from jinja2 import StrictUndefined, TemplateError, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from tenants.texts import said
+
 MAX_SOURCE_CHARACTERS: Final = 64_000
 MAX_OUTPUT_CHARACTERS: Final = 512_000
 MAX_STEPS: Final = 100_000
@@ -87,9 +89,11 @@ class _Budget:
     def spend(self) -> None:
         self.steps += 1
         if self.steps > MAX_STEPS:
-            raise TemplateFailedError(f"The template takes more than {MAX_STEPS:,} steps.")
+            raise TemplateFailedError(
+                said("The template takes more than %(limit)s steps.", {"limit": f"{MAX_STEPS:,}"})
+            )
         if time.monotonic() > self.ends_at:
-            raise TemplateFailedError(f"The template takes more than {MAX_SECONDS:g} s.")
+            raise TemplateFailedError(said("The template takes more than %(limit)s s.", {"limit": f"{MAX_SECONDS:g}"}))
 
 
 class _Environment(ImmutableSandboxedEnvironment):
@@ -99,7 +103,9 @@ class _Environment(ImmutableSandboxedEnvironment):
         if operator == "+" and isinstance(left, str | list) and isinstance(right, str | list):
             _check_length(len(left) + len(right))
         elif not (_is_number(left) and _is_number(right)):
-            raise TemplateFailedError(f"{operator} is between two numbers, or + between two texts or lists.")
+            raise TemplateFailedError(
+                said("%(operator)s is between two numbers, or + between two texts or lists.", {"operator": operator})
+            )
         return super().call_binop(context, operator, left, right)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
@@ -116,24 +122,28 @@ class _Environment(ImmutableSandboxedEnvironment):
 def parse_template(source: str) -> nodes.Template:
     """The tree of a template; TemplateRefusedError, or Jinja's TemplateSyntaxError."""
     if len(source) > MAX_SOURCE_CHARACTERS:
-        raise TemplateRefusedError(f"The template has more than {MAX_SOURCE_CHARACTERS:,} characters.")
+        raise TemplateRefusedError(
+            said("The template has more than %(limit)s characters.", {"limit": f"{MAX_SOURCE_CHARACTERS:,}"})
+        )
     try:
         tree = _ENVIRONMENT.parse(source)
     except RecursionError:
-        raise TemplateRefusedError("The template is nested too deeply.") from None
+        raise TemplateRefusedError(said("The template is nested too deeply.")) from None
     pending: list[nodes.Node] = [tree]
     while pending:
         node = pending.pop()
+        line: dict[str, Any] = {"line": node.lineno}
         if not isinstance(node, _LANGUAGE):
-            raise TemplateRefusedError(f"Line {node.lineno}: {_name_of(node)} is not part of the language.")
+            named = line | {"name": _name_of(node)}
+            raise TemplateRefusedError(said("Line %(line)s: %(name)s is not part of the language.", named))
         if isinstance(node, nodes.Filter) and node.name not in _FILTERS:
-            raise TemplateRefusedError(f"Line {node.lineno}: there is no filter {node.name!r}.")
+            raise TemplateRefusedError(said("Line %(line)s: there is no filter %(name)r.", line | {"name": node.name}))
         if isinstance(node, nodes.Test) and node.name not in _TESTS:
-            raise TemplateRefusedError(f"Line {node.lineno}: there is no test {node.name!r}.")
+            raise TemplateRefusedError(said("Line %(line)s: there is no test %(name)r.", line | {"name": node.name}))
         if isinstance(node, nodes.Name) and node.name.startswith("_"):
-            raise TemplateRefusedError(f"Line {node.lineno}: a name does not begin with an underscore.")
+            raise TemplateRefusedError(said("Line %(line)s: a name does not begin with an underscore.", line))
         if isinstance(node, nodes.For) and node.recursive:
-            raise TemplateRefusedError(f"Line {node.lineno}: a recursive loop is not part of the language.")
+            raise TemplateRefusedError(said("Line %(line)s: a recursive loop is not part of the language.", line))
         pending.extend(node.iter_child_nodes())
     return tree
 
@@ -152,7 +162,7 @@ def render_template(source: str, variables: Mapping[str, Any]) -> str:
     except (TemplateFailedError, TemplateRefusedError) as error:
         raise TemplateFailedError(str(error)) from error
     except SecurityError as error:
-        raise TemplateFailedError(f"Not allowed: {error}") from error
+        raise TemplateFailedError(said("Not allowed: %(error)s", {"error": error})) from error
     except (
         TemplateError,
         ArithmeticError,
@@ -216,7 +226,7 @@ def _replace(text: str, old: str, new: str) -> str:
 def _sum(values: Iterable[Any], attribute: str | None = None) -> float:
     numbers: list[float] = [value[attribute] if attribute is not None else value for value in values]
     if not all(_is_number(number) for number in numbers):
-        raise TemplateFailedError("sum adds numbers.")
+        raise TemplateFailedError(said("sum adds numbers."))
     return sum(numbers)
 
 
@@ -234,7 +244,9 @@ def _is_number(value: Any) -> bool:
 
 def _check_length(length: int) -> None:
     if length > MAX_OUTPUT_CHARACTERS:
-        raise TemplateFailedError(f"The template makes more than {MAX_OUTPUT_CHARACTERS:,} characters.")
+        raise TemplateFailedError(
+            said("The template makes more than %(limit)s characters.", {"limit": f"{MAX_OUTPUT_CHARACTERS:,}"})
+        )
 
 
 def _name_of(node: nodes.Node) -> str:

@@ -14,6 +14,7 @@ from scheduling.processors.workflow_execution.definition.graph_checks import che
 from scheduling.processors.workflow_execution.definition.node_types import NODE_TYPES
 from scheduling.processors.workflow_execution.definition.schema import GRAPH, MAX_DEPTH, NODE
 from scheduling.processors.workflow_execution.definition.variable_checks import check_variables
+from tenants.texts import said
 
 # A definition with a fault in every node is told of the first of them.
 MAX_FAULTS = 100
@@ -62,7 +63,9 @@ def _faults_of_shape(graph: Any, pointer: str, *, depth: int, max_depth: int) ->
         if node["type"] != "iteration" or wrong:
             continue
         if depth >= max_depth:
-            yield Fault("too_deep", place, f"Iterations stand in one another at most {max_depth} deep.")
+            yield Fault(
+                "too_deep", place, said("Iterations stand in one another at most %(limit)s deep.", {"limit": max_depth})
+            )
         else:
             yield from _faults_of_shape(config["graph"], f"{place}/config/graph", depth=depth + 1, max_depth=max_depth)
 
@@ -82,18 +85,29 @@ def _fault_of(error: ValidationError, pointer: str) -> Fault:
     place = pointer + "".join(f"/{_escaped(part)}" for part in error.absolute_path)
     if error.validator == "required":
         missing = [name for name in error.validator_value if name not in error.instance]
-        return Fault("input_missing", place, f"{', '.join(missing)} is missing.")
+        return Fault("input_missing", place, said("%(names)s is missing.", {"names": ", ".join(missing)}))
     if error.validator == "oneOf" and all("required" in way and len(way) == 1 for way in error.validator_value):
-        ways = " or ".join(way["required"][0] for way in error.validator_value)
-        return Fault("input_missing", place, f"It needs either {ways}, and not both.")
+        ways = said(" or ").join(way["required"][0] for way in error.validator_value)
+        return Fault("input_missing", place, said("It needs either %(ways)s, and not both.", {"ways": ways}))
     if error.validator == "oneOf":
-        return Fault("value_invalid", place, "It is one of {ref: …}, {template: …} and {value: …}.")
+        return Fault("value_invalid", place, said("It is one of {ref: …}, {template: …} and {value: …}."))
     if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
         known = error.schema.get("properties", {})
         strange = sorted(name for name in error.instance if name not in known)
-        return Fault("unknown_field", place, f"There is no {', '.join(strange)} here; there is {', '.join(known)}.")
+        return Fault(
+            "unknown_field",
+            place,
+            said(
+                "There is no %(names)s here; there is %(known)s.",
+                {"names": ", ".join(strange), "known": ", ".join(known)},
+            ),
+        )
     if error.validator == "enum" and place.endswith("/type") and pointer and "enum" in error.schema:
-        return Fault("unknown_type", place, f"{error.instance!r} is none of {', '.join(error.validator_value)}.")
+        return Fault(
+            "unknown_type",
+            place,
+            said("%(type)r is none of %(known)s.", {"type": error.instance, "known": ", ".join(error.validator_value)}),
+        )
     return Fault("value_invalid", place, error.message[:300])
 
 

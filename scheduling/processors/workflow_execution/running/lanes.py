@@ -96,7 +96,7 @@ def failure_of(error: Exception) -> NodeError:
         case TransientError():
             return NodeError(error.code, str(error), is_transient=True, retry_after_seconds=error.retry_after_seconds)
         case DomainError():
-            return NodeError(error.code, error.detail, is_transient=error.category == "unavailable")
+            return NodeError(error.code, str(error), is_transient=error.category == "unavailable")
     logger.error("workflow.node_failed", exc_info=error)
     return NodeError("internal_error", f"The node broke: {type(error).__name__}.", is_transient=True)
 

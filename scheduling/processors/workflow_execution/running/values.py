@@ -118,7 +118,7 @@ def _stored(tenant_id: UUID, data: bytes) -> Any:
         return store_bytes(tenant_id, data)
     except DomainError as error:
         # No room for it: a person has to make some.
-        raise PermanentError(error.detail, code=error.code) from error
+        raise PermanentError(str(error), code=error.code) from error
     except OSError as error:
         raise TransientError(f"The file storage is away: {error.strerror or error}.", code="storage_away") from error
 

@@ -1,5 +1,5 @@
 // The charts with axes of the first page. They stand outside of what is swapped, and are updated in place: each swap
-// brings the numbers in an element with data-series.
+// brings the numbers in an element with data-series. Words in the reader's language: `said`, of console.js.
 "use strict";
 
 (() => {
@@ -8,15 +8,16 @@
 	const colour = (name) => getComputedStyle(document.querySelector(".console")).getPropertyValue(name).trim();
 
 	function duration(seconds) {
-		if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
-		if (seconds < 120) return `${Math.round(seconds * 10) / 10} s`;
-		return seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 360) / 10} h`;
+		if (seconds < 1) return said("ms").replace("%s", Math.round(seconds * 1000));
+		if (seconds < 120) return said("seconds").replace("%s", Math.round(seconds * 10) / 10);
+		if (seconds < 7200) return said("minutes").replace("%s", Math.round(seconds / 60));
+		return said("hours").replace("%s", Math.round(seconds / 360) / 10);
 	}
 
 	function bars(series) {
 		return [
-			{ label: "completed", values: series.completed, fill: "--fill-good" },
-			{ label: "failed", values: series.failed, fill: "--fill-bad" },
+			{ label: said("completed"), values: series.completed, fill: "--fill-good" },
+			{ label: said("failed"), values: series.failed, fill: "--fill-bad" },
 		].map(({ label, values, fill }) => ({ label, data: values, backgroundColor: colour(fill), stack: "ended" }));
 	}
 
@@ -48,7 +49,7 @@
 	}
 
 	const KINDS = {
-		ended: { type: "bar", datasets: bars, options: () => options((value) => value.toLocaleString(), true), summary: "ended_summary" },
+		ended: { type: "bar", datasets: bars, options: () => options((value) => value.toLocaleString(document.documentElement.lang), true), summary: "ended_summary" },
 		waits: { type: "line", datasets: lines, options: () => options(duration, false), summary: "waits_summary" },
 	};
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.utils import translation
 
 from scheduling.exceptions import BackfillInvalidError, QuotaExceededError
 from scheduling.models import ScheduleFire
@@ -80,6 +81,14 @@ def test_what_a_backfill_is_refused_is_told_and_may_be_tried_again(acme: Tenant,
     with tenant_context(acme):
         again = backfill_schedule(schedule_id=schedule.pk, since=minute_ago(3), until=minute_ago(1), is_dry_run=False)
     assert (again.submitted, again.skipped) == (1, 2)
+
+
+def test_why_a_run_was_refused_is_kept_in_english(acme: Tenant, make_schedule: MakeSchedule) -> None:
+    schedule = make_schedule(acme)
+    update_plan(plan=acme.plan, changes={"max_waiting_jobs": 0})
+    with tenant_context(acme), translation.override("zh-hans"):
+        plan = backfill_schedule(schedule_id=schedule.pk, since=minute_ago(1), until=minute_ago(1), is_dry_run=False)
+    assert [reason for _time, reason in plan.refused] == ["quota_exceeded: The plan allows 0 waiting jobs."]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,45 @@
+"""Every page of the console, found from what is registered: a new page is walked without a line anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.contrib import admin
+from django.urls import reverse
+
+from tests.access import routes, table
+from tests.access.routes import CONSOLE_PREFIX
+from tests.integration.access.test_table import NamedRows
+from tests.integration.access.world import World
+
+
+def paths_of(world: World) -> list[str]:
+    """The address of every list, form, row and page of its own; parts that these ask for among them."""
+    return [*dict.fromkeys([*_pages_of_models(world), *_pages_of_their_own(world)])]
+
+
+def newest(model: Any, world: World) -> Any:
+    """The key of a row: acme's of the world where rows have a tenant."""
+    rows: Any = model._base_manager.all()
+    if any(field.attname == "tenant_id" for field in model._meta.concrete_fields):
+        rows = rows.filter(tenant_id=world.own["tenant"])
+    return rows.order_by("-pk").values_list("pk", flat=True).first()
+
+
+def _pages_of_models(world: World) -> Iterator[str]:
+    for model, page in admin.site._registry.items():
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        yield reverse(f"{name}_changelist")
+        if getattr(page, "add_permission", None) is not None:
+            yield reverse(f"{name}_add")
+        key = newest(model, world)
+        if key is not None:
+            yield reverse(f"{name}_change", args=[key])
+
+
+def _pages_of_their_own(world: World) -> Iterator[str]:
+    """What the table of rights lists beside the models; another test holds it against the resolver."""
+    for line in routes.lines(table.CONSOLE):
+        if line.method in {"GET", "ANY"} and line.status is None:
+            yield CONSOLE_PREFIX + line.path.format_map(NamedRows(world.own))

@@ -1,0 +1,47 @@
+"""Clients of the API read what is refused in the language that they ask for; its code is the same in all."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+from rest_framework.test import APIClient
+
+from tenants.models import Tenant
+
+pytestmark = pytest.mark.django_db
+CHINESE = {"Accept-Language": "zh-CN,zh;q=0.9"}
+
+
+def test_a_problem_is_told_in_the_language_that_is_asked_for(acme: Tenant, acme_api: APIClient) -> None:
+    path = f"/api/v1/jobs/{uuid4()}/"
+    english, chinese = acme_api.get(path), acme_api.get(path, headers=CHINESE)
+    assert (english.json()["title"], chinese.json()["title"]) == ("There is no such job", "没有这个任务")
+    assert english.json()["code"] == chinese.json()["code"] == "not_found"
+    assert chinese.headers["Content-Language"] == "zh-hans"
+    assert "Accept-Language" in chinese.headers["Vary"]
+
+
+def test_a_detail_keeps_its_values(acme: Tenant, acme_api: APIClient) -> None:
+    body = {"kind": "noop", "payload": {}, "priority": 32_000}
+    english = acme_api.post("/api/v1/jobs/", body, format="json").json()
+    chinese = acme_api.post("/api/v1/jobs/", body, format="json", headers=CHINESE).json()
+    assert english["detail"].startswith("Priority must lie between")
+    assert chinese["detail"].startswith("在此套餐中，优先级必须在 -")
+    assert english["code"] == chinese["code"] == "priority_not_allowed"
+
+
+def test_a_fault_of_a_field_is_told_in_it_too(acme: Tenant, acme_api: APIClient) -> None:
+    body = {"cron": "x", "timezone": "Nowhere/None"}
+    chinese = acme_api.post("/api/v1/schedules/preview/", body, format="json", headers=CHINESE).json()
+    details = " ".join(fault["detail"] for fault in chinese["errors"])
+    assert "没有这个时区" in details
+    assert "需要五个字段" in details
+
+
+def test_why_a_job_waits_is_told_in_it(acme: Tenant, acme_api: APIClient) -> None:
+    job = acme_api.post("/api/v1/jobs/", {"kind": "noop"}, format="json").json()
+    waiting = acme_api.get(f"/api/v1/jobs/{job['id']}/", headers=CHINESE).json()["waiting"]["reasons"]
+    english = acme_api.get(f"/api/v1/jobs/{job['id']}/").json()["waiting"]["reasons"]
+    assert [reason["code"] for reason in waiting] == [reason["code"] for reason in english]
+    assert all(one["detail"] != other["detail"] for one, other in zip(waiting, english, strict=True))

@@ -1,0 +1,111 @@
+"""The console in Chinese: on none of its pages is a sentence left in English."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.db import connection
+from django.test import override_settings
+from selectolax.lexbor import LexborHTMLParser
+
+from tests.console_pages import paths_of
+from tests.integration.access.world import World, make_world
+
+pytestmark = pytest.mark.django_db
+CHINESE = {"Accept-Language": "zh-CN"}
+# What people never read as words: code that they copy, what they typed, names of icons.
+UNREAD = "script, style, template, code, pre, textarea, kbd, .material-symbols-outlined"
+ATTRIBUTES = ("aria-label", "title", "placeholder", "alt")
+WORD = re.compile(r"[A-Za-z]{2,}(?:['’-][A-Za-z]+)*")
+# What is typed as it stands: JSON in braces, a command of the terminal in quotation marks.
+TYPED = re.compile(r"\{[^{}]*\{?[^{}]*\}+|`+[^`]*`+|“[^”]*”")
+# The same in every language: products and formats, units, and identifiers that the API, filters and settings take.
+SAME_EVERYWHERE = """
+english openai markdown python logging rabbitmq redis webhook cron jain mib beat slug llm http https
+en zh-hans localtime
+noop sleep fail crash spin allocate
+dataset pipeline workflow maintenance default small medium large text key system worker
+all allow both first second skip none latest standard queue one cancel previous
+debug info warning error hybrid vector true false null enabled noeviction
+datasource extract clean split embed load priority tags deadline
+"""
+# Rows of this world and of its migrations: what is stored is read as it was written.
+ROWS = """
+acme globex greta gustav newcomer outsider viewer developer owner auditor operator admin
+greeting handbook nightly ops pages spare upload broke parseerror start send it test
+cloud community professional sandbox team
+"""
+NAMES = frozenset((SAME_EVERYWHERE + ROWS).split())
+STORED = re.compile(
+    "One slot for the platform's own upkeep|Serves the queues of all job kinds|as it was before versions were kept"
+    r"|document into handbook|[Uu]pkeep: \w+|account \w+, address|name one_scope, prefix \w+, scopes"
+)
+# What beat's own pages say past its translations.
+BEATS = frozenset({"Task Name", "Crontab translation", "Human readable", "Every minute UTC"})
+
+
+@pytest.fixture
+def world(db: None, tmp_path: Path) -> Iterator[World]:
+    with override_settings(MEDIA_ROOT=tmp_path):
+        made = make_world()
+        with connection.cursor() as cursor:
+            # What some services set for their transaction, a test's transaction outlives.
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        yield made
+
+
+def test_no_page_of_the_chinese_console_speaks_english(world: World) -> None:
+    found: dict[str, list[str]] = {}
+    walked = 0
+    for path in paths_of(world):
+        answer = world.console["admin"].get(path, headers=CHINESE)
+        if answer.status_code != 200 or not answer.headers["Content-Type"].startswith("text/html"):
+            continue
+        walked += 1
+        for text in texts_of(answer.content.decode()):
+            if words := english_words(text):
+                found.setdefault(f"{' '.join(words)} — {text[:100]!r}", []).append(path)
+    assert walked > 100
+    assert found == {}, "\n".join(f"{text}: {paths[0]} ({len(paths)})" for text, paths in sorted(found.items()))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("任务 noop 在队列 default 中，运行 “manage.py diagnose”", []),
+        ("Nothing has failed", ["Nothing", "has", "failed"]),
+        ("job.dispatched，UTC，acme", []),
+    ],
+)
+def test_english_is_told_from_names(text: str, words: list[str]) -> None:
+    assert english_words(text) == words
+
+
+def texts_of(page: str) -> Iterator[str]:
+    """Each piece of text that a page shows or says, without what is code."""
+    tree = LexborHTMLParser(page)
+    for node in tree.css(UNREAD):
+        node.decompose()
+    # A choice that is called as its value is: an identifier.
+    for option in tree.css("option"):
+        if option.text(strip=True).replace(" ", "_") == option.attributes.get("value"):
+            option.decompose()
+    yield from filter(None, (text.strip() for text in (tree.body or tree.root).text(separator="\n").split("\n")))
+    for name in ATTRIBUTES:
+        yield from (str(node.attributes[name]) for node in tree.css(f"[{name}]") if node.attributes[name])
+
+
+def english_words(text: str) -> list[str]:
+    """The words of a text that are no names: an identifier has a sign or a digit in it, a name is listed above."""
+    if text in BEATS:
+        return []
+    words = []
+    for token in re.split(r"[^\x21-\x7e]+|[,;()]", STORED.sub(" ", TYPED.sub(" ", text))):
+        word = token.strip(".,:;!?'\"“”()[]{}<>*#…")
+        is_word = WORD.fullmatch(word) is not None and not word.isupper()
+        if is_word and word.lower() not in NAMES:
+            words.append(word)
+    return words
