@@ -85,6 +85,7 @@ def measure(folder: Path) -> Outcome:
         " counters recounted",
         # Those that are beside it were made by statements that know no counters.
         is_met=is_met and (BESIDE > 0 or verify_counters() == []),
+        reproduce=f"BENCH_BULK_BESIDE={BESIDE} make bench BENCH=bulk" if BESIDE else "",
         method=(
             f"{JOBS:,} waiting jobs of one tenant; a thread takes turns as that of a dispatcher does, and another asks"
             f" every {LOOK_SECONDS * 1e3:.0f} ms how far the operation is. Times count from the commit of its start. No"

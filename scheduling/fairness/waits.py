@@ -75,10 +75,10 @@ def run_dry(slots: int, queues: Sequence[QueueBacklogs], running_us: Sequence[fl
     """When each backlog is worked off, in microseconds from now; inf: never, as things stand."""
     left = [[backlog.work_us for backlog in queue.backlogs] for queue in queues]
     gone = [[inf if rest > 0 else 0.0 for rest in lefts] for lefts in left]
-    now, ends = 0.0, dict(_ends(running_us))
+    now, ends = 0.0, list(_ends(running_us))
     for _ in range(MOST_ROUNDS):
-        rates = _rates(slots - sum(count for end, count in ends.items() if end > now), queues, left)
-        next_end = min((end for end in ends if end > now), default=inf)
+        rates = _rates(slots - sum(count for end, count in ends if end > now), queues, left)
+        next_end = min((end for end, _ in ends if end > now), default=inf)
         step = min((left[i][j] / rate for i, j, rate in _flowing(rates, left)), default=inf)
         if step == inf and next_end == inf:
             return gone

@@ -50,6 +50,8 @@ def test_a_little_work_more_or_less_moves_nobody_far() -> None:
         ([work("acme", 12, cap=2)], {"slots": 4}, 6),
         # Nothing flows before the first slot is free; then half the pool does until the second is.
         ([work("acme", 6)], {"slots": 2, "running": (5, 9)}, 10),
+        # Two that end together are two.
+        ([work("acme", 1)], {"slots": 2, "running": (1, 1)}, 1.5),
         # Nothing before it, but no slot either.
         ([work("acme", 0)], {"slots": 1, "running": (7,)}, 7),
         ([work("acme", 3)], {"slots": 0}, inf),

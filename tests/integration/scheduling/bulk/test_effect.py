@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from scheduling.models import Job, Queue, SchedulingEntity, Worker, WorkerPool
+from scheduling.models import CFSPlan, Job, Queue, SchedulingEntity, Worker, WorkerPool
 from scheduling.selectors.bulk_effect import EFFECT_NOTES, BulkEffect
 from scheduling.services.bulk.starting import plan_bulk_operation
 from scheduling.services.workers import Registration
@@ -107,6 +107,16 @@ def test_a_move_to_another_pool_changes_waits_in_both(acme: Tenant) -> None:
     assert "no_slots" in effect.notes
     # Without a slot nothing starts there, now as after.
     assert ("acme", "side") not in verdicts
+
+
+@pytest.mark.usefixtures("backlog")
+def test_where_jobs_start_as_they_came_it_says_so(acme: Tenant) -> None:
+    with all_tenants():
+        CFSPlan.objects.update(is_active=False)
+        CFSPlan.objects.filter(name="community").update(is_active=True)
+    effect = effect_of(None, "tenant:acme", "cancel")
+    assert "fifo" in effect.notes
+    assert {line.verdict for line in effect.lines} == {"gains"}
 
 
 @pytest.mark.usefixtures("backlog")
