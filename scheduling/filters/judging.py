@@ -42,8 +42,12 @@ def read_judged(text: str) -> JobFilter:
     job_filter = parse(text)
     others = sorted({term.field or "free words" for term in job_filter.terms if term.field not in _JUDGES})
     if others:
-        detail = f"{', '.join(others)} cannot be asked here; what can be: {', '.join(_JUDGES)}."
-        raise FilterNotJudgedError(detail, errors=[{"code": FilterNotJudgedError.code, "detail": detail}])
+        refusal = FilterNotJudgedError(
+            "%(fields)s cannot be asked here; what can be: %(known)s.",
+            {"fields": ", ".join(others), "known": ", ".join(_JUDGES)},
+        )
+        refusal.errors = [{"code": refusal.code, "detail": refusal.detail}]
+        raise refusal
     return job_filter
 
 

@@ -76,7 +76,9 @@ def replay_job(*, job_id: UUID, payload: Mapping[str, Any], reason: str = "") ->
     """
     job = Job.objects.filter(pk=job_id).first()
     if job is not None and job.state not in REPLAYABLE_STATES:
-        raise InvalidTransitionError(f"A job that is {job.state} does not run again with another payload.")
+        raise InvalidTransitionError(
+            "A job that is %(state)s does not run again with another payload.", {"state": said(job.state)}
+        )
     bulk = retry_jobs(job_ids=[job_id], reason=reason, payloads={job_id: payload}, facts={"payloads_edited": 1})
     if job_id in bulk.refused:
         raise bulk.refused[job_id]

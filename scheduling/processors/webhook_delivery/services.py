@@ -140,7 +140,7 @@ def _save(webhook: Webhook) -> None:
         with transaction.atomic():
             webhook.save()
     except IntegrityError as error:
-        raise WebhookNameTakenError(f"Another webhook is called {webhook.name!r}.") from error
+        raise WebhookNameTakenError("Another webhook is called %(name)r.", {"name": webhook.name}) from error
 
 
 def _facts(webhook: Webhook) -> dict[str, Any]:
@@ -151,10 +151,12 @@ def _read_events(names: Sequence[str]) -> list[str]:
     """The events in the order in which they are listed everywhere."""
     unknown = sorted(set(names) - set(JOB_EVENTS))
     if unknown:
-        detail = f"There are no events {', '.join(unknown)}; there are: {', '.join(JOB_EVENTS)}."
-        raise WebhookEventsError(
-            detail, errors=[{"field": "events", "code": WebhookEventsError.code, "detail": detail}]
+        refusal = WebhookEventsError(
+            "There are no events %(unknown)s; there are: %(known)s.",
+            {"unknown": ", ".join(unknown), "known": ", ".join(JOB_EVENTS)},
         )
+        refusal.errors = [{"field": "events", "code": refusal.code, "detail": refusal.detail}]
+        raise refusal
     return [name for name in JOB_EVENTS if name in names]
 
 

@@ -16,6 +16,7 @@ from django.utils.module_loading import import_string
 from scheduling.filters import FilterSyntaxError
 from scheduling.filters.judging import FilterNotJudgedError, read_judged
 from scheduling.lifecycle import JobState
+from tenants.texts import said
 
 # By the state into which a job has come. One that is tried again has failed before.
 EVENT_OF_STATE: Final[Mapping[str, str]] = {
@@ -56,7 +57,8 @@ def read_subscription_filter(text: str) -> str:
     """The filter in its canonical form; FilterSyntaxError and FilterNotJudgedError, of the field ``filter``."""
     if len(text) > MAX_FILTER_CHARACTERS:
         raise FilterSyntaxError(
-            f"A filter has at most {MAX_FILTER_CHARACTERS:,} characters.", position=MAX_FILTER_CHARACTERS
+            said("A filter has at most %(limit)s characters.", {"limit": f"{MAX_FILTER_CHARACTERS:,}"}),
+            position=MAX_FILTER_CHARACTERS,
         )
     try:
         return read_judged(text).text
