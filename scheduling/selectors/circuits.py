@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Case, Count, Q, QuerySet, Value, When
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Case, Count, F, Q, QuerySet, Value, When
+from django.db.models.functions import JSONObject
 
 from scheduling.circuit import BLOCKING
 from scheduling.models import Circuit
 
 # Stands for dependencies of tenants' own in a metric: their names are theirs, and without number.
 OF_TENANTS = "(of a tenant)"
+_COUNTED = ("kind", "subject", "circuits")
 _STATES = "({})".format(", ".join(f"'{state.value}'" for state in BLOCKING))
 # The breakers of one scope that stand before a job: those before all of its kind, then those before what it has named.
 _HOLDS_ALL = """SELECT c.id, c.state, c.until FROM scheduling_circuit_breaker c
@@ -65,12 +70,20 @@ def dependency_label(dependency: str, *, is_shared: bool) -> str:
 
 def count_open_circuits() -> dict[tuple[str, str], int]:
     """How many breakers hold jobs back, by kind and dependency; those of tenants' own dependencies count together."""
+    return read_open_circuits(_open_circuits())
+
+
+def open_circuits() -> ArraySubquery:
+    """The same as a column of another statement, which `read_open_circuits` reads."""
+    return ArraySubquery(_open_circuits().values(told=JSONObject(**{name: F(name) for name in _COUNTED})))
+
+
+def read_open_circuits(column: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], int]:
+    """How many by kind and dependency."""
+    return {(each["kind"], each["subject"]): each["circuits"] for each in column}
+
+
+def _open_circuits() -> QuerySet[Circuit, Any]:
     subject = Case(When(Q(tenant=None) | Q(dependency=""), then="dependency"), default=Value(OF_TENANTS))
-    counted = (
-        Circuit.objects.filter(state__in=BLOCKING)
-        .order_by()
-        .annotate(subject=subject)
-        .values_list("kind", "subject")
-        .annotate(circuits=Count("id"))
-    )
-    return {(kind, subject): circuits for kind, subject, circuits in counted}
+    counted = Circuit.objects.filter(state__in=BLOCKING).order_by().values("kind", subject=subject)
+    return counted.annotate(circuits=Count("id"))

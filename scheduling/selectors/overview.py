@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Sum
@@ -13,7 +14,7 @@ from django.db.models.functions import Now
 from scheduling.conf import lease_seconds
 from scheduling.models import BulkOperation, Queue, SchedulingEntity, Worker
 from scheduling.selectors.bulk import list_open_operations
-from scheduling.selectors.circuits import count_open_circuits
+from scheduling.selectors.circuits import open_circuits, read_open_circuits
 from scheduling.selectors.fairness import FairShare, read_fair_share
 from scheduling.selectors.gauges import Gauges, PoolMinutes, read_gauges, read_pool_minutes, read_sampled_tenants
 from scheduling.selectors.queue_lines import BackOffs, QueueLine, queue_lines
@@ -151,7 +152,7 @@ def read_overview() -> Overview:
     None of them depends on the number of jobs, and but for a tenant's own lines none on the number of tenants.
     """
     is_all_tenants = require_scope().is_all_tenants
-    queues, now = _read_queues()
+    queues, now = _read_queues(circuits=open_circuits())
     work, gauges = read_recent_work(now), read_gauges(now)
     lines = queue_lines(queues, gauges, work, None if is_all_tenants else _own_waiting())
     pools = _pool_lines(now, queues, _live_workers(now), lines)
@@ -167,7 +168,7 @@ def read_overview() -> Overview:
         gauges=gauges,
         pool_minutes=read_pool_minutes(now) if is_all_tenants else None,
         stops=list_stops(),
-        open_circuits=count_open_circuits(),
+        open_circuits=read_open_circuits(queues[0].circuits) if queues else {},  # type: ignore[attr-defined]
         bulk_operations=list_open_operations(),
     )
 
@@ -197,9 +198,9 @@ def read_shares() -> Shares:
     )
 
 
-def _read_queues() -> tuple[list[Queue], datetime]:
+def _read_queues(**columns: Any) -> tuple[list[Queue], datetime]:
     """Each with its pool and that pool's clock, and the moment by the database's clock."""
-    rows = Queue.objects.select_related("pool__clock", "standing").annotate(now=Now())
+    rows = Queue.objects.select_related("pool__clock", "standing").annotate(now=Now(), **columns)
     queues = list(rows.order_by("pool__name", "name"))
     return list[Queue](queues), queues[0].now if queues else read_clock()
 
