@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from tenants.setting_schema import setting_groups
 from tools.messages.foreign import known_to
 
 ROOT = Path(settings.BASE_DIR)
+_ERROR = re.compile(r"^class \w+Error\(", re.MULTILINE)
 PACKAGES = ("jobsplatform", "scheduling", "tenants")
 SHELL = Path(unfold.__file__).parent / "templates"
 FOREIGN_CODE = (Path(unfold.__file__).parent, Path(django_celery_beat.__file__).parent)
@@ -109,13 +111,15 @@ def _all() -> Iterator[tuple[str, Message]]:
     yield from _of_the_shell()
 
 
-def errors_of_domain(parent: type[DomainError] = DomainError) -> Iterator[type[DomainError]]:
-    """Every class of refusals that the installed apps have; whatever refuses is imported once the URLs are."""
-    import_string(f"{settings.ROOT_URLCONF}.urlpatterns")
-    yield parent
-    for child in parent.__subclasses__():
-        if child.__module__.startswith(PACKAGES):
-            yield from errors_of_domain(child)
+def errors_of_domain() -> list[type[DomainError]]:
+    """Every class of refusals, wherever it is written, whatever else has been imported."""
+    for path in python_files():
+        if _ERROR.search(path.read_text()):
+            import_module(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"))
+    found = [DomainError]
+    for error in found:
+        found += [child for child in error.__subclasses__() if child.__module__.startswith(PACKAGES)]
+    return found
 
 
 def _codes() -> Iterator[tuple[str, str]]:
