@@ -225,7 +225,7 @@ def test_slot_time_of_what_ended_later_is_recounted_in_its_own_minutes(acme: Ten
 
 
 def test_the_command_recounts_the_last_hours(acme: Tenant) -> None:
-    ended_at = datetime.now(tz=UTC).replace(minute=30, second=0, microsecond=0) - timedelta(hours=1, minutes=10)
+    ended_at = datetime.now(tz=UTC).replace(minute=30, second=0, microsecond=0) - timedelta(hours=2, minutes=10)
     end_execution(acme, outcome="completed", ended_at=ended_at, took=timedelta(seconds=1))
     fold_tallies()
     with all_tenants():
