@@ -31,7 +31,7 @@ from scheduling.worker.connections import connect_early, keep_connections
 from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.following import QueueFollower
 from scheduling.worker.heartbeat import HeartbeatThread
-from scheduling.worker.preloading import preload_kinds
+from scheduling.worker.preloading import leave_to_children, preload_kinds
 from scheduling.worker.registration import LocalWorker, become
 from scheduling.worker.strangers import distrust_messages
 from scheduling.worker.watchdog import CANARY_LATE, EXIT_NOT_READING, Watchdog
@@ -88,6 +88,7 @@ def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = F
         thread.follow_queues_with(
             QueueFollower(worker, registration.queue_names, exits_when_drained=exits_when_drained)
         )
+        leave_to_children()
         worker.start()
     finally:
         thread.stop(timeout_seconds=RETURN_SECONDS)

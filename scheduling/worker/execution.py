@@ -100,7 +100,7 @@ def run_alone(started: StartedExecution, seat: Seat, announcement: Announcement)
         # Settling takes a moment; what effects take, nobody knows.
         if work.verdict.settlement is not None and work.verdict.effects is None and not work.is_spoiled:
             announcement.make(after_seconds=time.monotonic() - began)
-        settle(work.verdict, started)
+        settle(work.settled_as(), started)
         # What the effects of the settlement logged, or what a database that was away did not take.
         work.log.flush()
     return work.is_spoiled

@@ -39,13 +39,21 @@ class Verdict:
 @dataclass(frozen=True, slots=True)
 class Work:
     """An execution that has done its work and is not settled yet; ``is_spoiled``: its processor left a transaction
-    open.
+    open. ``peak_memory_kib`` is the most memory that it had, None where nobody knows.
     """
 
     started: StartedExecution
     verdict: Verdict
     log: JobLogWriter
     is_spoiled: bool
+    peak_memory_kib: int | None = None
+
+    def settled_as(self, **costs: Any) -> Verdict:
+        """Its verdict with what it has cost."""
+        if self.verdict.settlement is None:
+            return self.verdict
+        settlement = replace(self.verdict.settlement, peak_memory_kib=self.peak_memory_kib, **costs)
+        return Verdict(settlement, self.verdict.effects)
 
 
 def see_through(started: StartedExecution, seat: Seat, span: tracing.Span) -> Work:
@@ -55,14 +63,14 @@ def see_through(started: StartedExecution, seat: Seat, span: tracing.Span) -> Wo
     try:
         # In a copy of the context: what a processor sets in context variables ends with its job.
         verdict = copy_context().run(perform, started, seat, log)
-        verdict = with_peak(verdict, memory.read_peak_kib() if is_peak_known else None)
+        peak_kib = memory.read_peak_kib() if is_peak_known else None
         is_spoiled = drop_open_transaction()
     finally:
         # Before the settlement: whoever sees the job ended finds its log whole.
         log.end()
     if verdict.settlement is not None and verdict.settlement.error_type:
         span.fail(verdict.settlement.error_type)
-    return Work(started, verdict, log, is_spoiled)
+    return Work(started, verdict, log, is_spoiled, peak_kib)
 
 
 def perform(started: StartedExecution, seat: Seat, log: JobLogWriter) -> Verdict:
@@ -109,13 +117,6 @@ def with_costs_of(before: Settlement, after: Settlement) -> Settlement:
         dependencies=before.dependencies,
         progress=before.progress,
     )
-
-
-def with_peak(verdict: Verdict, peak_memory_kib: int | None) -> Verdict:
-    """The verdict with the most memory that the job had."""
-    if verdict.settlement is None:
-        return verdict
-    return replace(verdict, settlement=replace(verdict.settlement, peak_memory_kib=peak_memory_kib))
 
 
 def _log_of(started: StartedExecution) -> JobLogWriter:

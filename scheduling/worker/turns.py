@@ -77,19 +77,16 @@ class Turns:
         """Its turn is over. What has effects is settled with them at once, so that a failing one harms no other."""
         with self._guard:
             self.seat.end_turn()
-            settlement = work.verdict.settlement
-            if settlement is not None:
-                settlement = replace(
-                    settlement,
-                    began_us=int((self._turn_began - self._began) * 1e6),
-                    measured_us=self._start_us + int((time.monotonic() - self._turn_began) * 1e6),
-                )
-            if settlement is None or work.verdict.effects is not None:
-                settle(replace(work.verdict, settlement=settlement), work.started)
+            verdict = work.settled_as(
+                began_us=int((self._turn_began - self._began) * 1e6),
+                measured_us=self._start_us + int((time.monotonic() - self._turn_began) * 1e6),
+            )
+            if verdict.settlement is None or verdict.effects is not None:
+                settle(verdict, work.started)
                 self.seat.note_settled([work.started.execution_id])
                 work.log.flush()
                 return
-            self._done.append(settlement)
+            self._done.append(verdict.settlement)
             self._logs.append(work.log)
 
     def finish(self) -> None:
