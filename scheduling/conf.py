@@ -21,9 +21,9 @@ MAX_TAGS = 20
 TICK_JOBS = 500
 # Jobs predicted below this travel together …
 MERGE_BELOW_US = 20_000
-# … at most so many in one message, and only as many as are predicted to be done in the time after which those whose
-# turn has not come are handed back.
-MAX_MESSAGE_JOBS = 100
+# … at most so many in one message, a whole tick's, and only as many as are predicted to be done in the time after which
+# those whose turn has not come are handed back.
+MAX_MESSAGE_JOBS = 500
 MESSAGE_SECONDS = 0.2
 # Most rows that one tick moves from the due and held tables, so that no tick grows long.
 STAGE_ROWS = 2_000

@@ -24,9 +24,9 @@ from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
 # A plan is as good as the sizes of the tables were when it was made; to make all anew costs as much as a tick.
 PLAN_SECONDS = 60.0
-# The jobs of two full messages. Longer lists are work beside which planning is little, and their length is what a good
-# plan depends on: with 500 values and 100,000 tenants, plans for any list made ticks twice as long.
-MOST_VALUES = 200
+# The jobs of a full message. Longer lists are work beside which planning is little, and their length is what a good
+# plan depends on.
+MOST_VALUES = 500
 # More than there are such statements; what is beyond is prepared anew.
 _MOST_STATEMENTS = 300
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -30,9 +30,8 @@ WITH named AS (
     UPDATE scheduling_execution_live l SET
         started_at = statement_timestamp(), worker_id = %(worker_id)s, fence = l.fence + 1,
         lease_expires_at = now() + make_interval(secs => %(lease_seconds)s)
-    FROM <chosen> chosen WHERE l.id = chosen.id AND l.token = %(token)s AND l.started_at IS NULL
-    RETURNING l.id, l.tenant_id, l.job_id, l.queue_id, l.message_id, l.kind, l.number, l.fence, l.dispatched_at,
-        chosen.event_id, chosen.position
+    WHERE l.id = <chosen> AND l.token = %(token)s AND l.started_at IS NULL
+    RETURNING l.id, l.tenant_id, l.job_id, l.queue_id, l.message_id, l.kind, l.number, l.fence, l.dispatched_at
 ), job AS (
     UPDATE scheduling_job j SET
         state = 'executing', fence = b.fence, started_at = coalesce(j.started_at, statement_timestamp())
@@ -41,11 +40,12 @@ WITH named AS (
     RETURNING j.id, j.payload, j.attempt, j.crash_count, j.max_retries, j.checkpoint, j.deadline_at,
         j.fence, j.run_at, j.started_at, j.traceparent
 ), told AS (
-    -- Joined once for all that need both.
-    SELECT b.id, b.job_id, b.tenant_id, b.queue_id, b.message_id, b.kind, b.number, b.dispatched_at, b.event_id,
-        b.position, j.fence, j.payload, j.attempt, j.crash_count, j.max_retries, j.checkpoint, j.deadline_at, j.run_at,
+    -- Joined once for all that need them. The lesser are among the greater: FULL only forbids a loop of all by all,
+    -- which a plan for lists of any length would be.
+    SELECT b.id, b.job_id, b.tenant_id, b.queue_id, b.message_id, b.kind, b.number, b.dispatched_at, n.event_id,
+        n.position, j.fence, j.payload, j.attempt, j.crash_count, j.max_retries, j.checkpoint, j.deadline_at, j.run_at,
         j.started_at, j.traceparent
-    FROM begun b LEFT JOIN job j ON j.id = b.job_id
+    FROM named n FULL JOIN begun b ON b.id = n.id FULL JOIN job j ON j.id = b.job_id
 ), event AS (
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
     SELECT event_id, tenant_id, job_id, id, statement_timestamp(), 'execution.started', 'executing',
@@ -60,7 +60,7 @@ SELECT b.id, b.job_id, b.tenant_id, b.kind, b.number, b.fence, b.payload, b.atte
         (SELECT r.value FROM tenants_planlimit r WHERE r.plan_id = t.plan_id AND r.key = %(memory_key)s),
         %(memory_default)s),
     CASE WHEN b.started_at = statement_timestamp() THEN extract(epoch FROM now() - b.run_at)::float8 END,
-    q.name, coalesce(p.tier_id, ''), statement_timestamp(), b.traceparent,
+    q.name, coalesce(p.tier_id, ''), extract(epoch FROM statement_timestamp())::float8, b.traceparent,
     -- What the plan says of the kind by name comes before what it says of every kind.
     coalesce(p.retry_rules -> b.kind -> 'delays_seconds', p.retry_rules -> '*' -> 'delays_seconds')
 FROM told b JOIN scheduling_queue q ON q.id = b.queue_id
@@ -69,13 +69,14 @@ ORDER BY b.position
 """
 # In one order everywhere: whoever takes several executions never waits for another in a ring. One needs no order.
 _LOCKED = """locked AS (
-    SELECT l.id, n.event_id, n.position FROM scheduling_execution_live l JOIN named n USING (id)
-    WHERE l.token = %(token)s AND l.started_at IS NULL
-    ORDER BY l.id FOR UPDATE OF l
+    SELECT l.id FROM scheduling_execution_live l
+    WHERE l.id = ANY(%(execution_ids)s) AND l.token = %(token)s AND l.started_at IS NULL
+    ORDER BY l.id FOR UPDATE
 ), """
 _PLACE = """, 'message', message_id, 'position', row_number() OVER (ORDER BY position), 'size', count(*) OVER ()"""
-_START_ONE = _START.replace("<locked>", "").replace("<chosen>", "named").replace("<place>", "")
-_START_MANY = _START.replace("<locked>", _LOCKED).replace("<chosen>", "locked").replace("<place>", _PLACE)
+_CHOSEN = "ANY(ARRAY(SELECT id FROM locked))"
+_START_ONE = _START.replace("<locked>", "").replace("<chosen>", "ANY(%(execution_ids)s)").replace("<place>", "")
+_START_MANY = _START.replace("<locked>", _LOCKED).replace("<chosen>", _CHOSEN).replace("<place>", _PLACE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +204,7 @@ def _started(row: tuple[Any, ...]) -> StartedExecution:
     # Django leaves jsonb of its own cursors as text.
     for name in ("payload", "checkpoint", "plan_retry_delays_seconds"):
         columns[name] = None if columns[name] is None else json.loads(columns[name])
+    columns["started_at"] = datetime.fromtimestamp(columns["started_at"], UTC)
     tenant_id, job_id = columns["tenant_id"], columns["job_id"]
     try:
         if is_sealing():

@@ -17,7 +17,7 @@ from django.db import transaction
 from scheduling import signals
 from scheduling.conf import BY_INDEX
 from scheduling.exceptions import FenceLostError
-from scheduling.models import Job, LiveExecution
+from scheduling.models import Execution, Job, LiveExecution
 from scheduling.services.settlement_sql import settle_sql
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import all_tenants, tenant_context
@@ -115,6 +115,8 @@ class Settlement:
 
 # Not `asdict`, which would copy a whole result.
 _COLUMNS = tuple(item.name for item in fields(Settlement) if item.name != "owner")
+_IDS = ("charge", "event")
+_IDS_OF_ERRORS = (*_IDS, "dead_letter", "error")
 _SEALED = {name: sealed_field(Job, name) for name in ("result", "checkpoint")}
 
 
@@ -198,8 +200,10 @@ def _row(settlement: Settlement, owner: tuple[UUID, UUID] | None) -> dict[str, A
     row["dependencies"] = [_dependency_row(report) for report in settlement.dependencies] or None
     row["is_blamed"] = any(report.is_up is False for report in settlement.dependencies)
     # Ids come from here: PostgreSQL before 18 has no UUIDv7 of its own.
-    row |= {f"{name}_id": str(uuid7()) for name in ("charge", "event", "dead_letter", "error")}
-    return row
+    names = _IDS if settlement.outcome == Execution.Outcome.COMPLETED else _IDS_OF_ERRORS
+    row |= {f"{name}_id": str(uuid7()) for name in names}
+    # What is not said is null as well, and need not be read.
+    return {name: value for name, value in row.items() if value is not None}
 
 
 def _dependency_row(report: DependencyReport) -> dict[str, Any]:

@@ -16,10 +16,10 @@ WITH verdict AS (
         dependencies jsonb, is_blamed bool, retry_after_seconds float8, progress jsonb,
         charge_id uuid, event_id uuid, dead_letter_id uuid, error_id uuid
     )
-), <locked>ended AS (
-    DELETE FROM scheduling_execution_live l USING verdict v<in order>
-    WHERE l.id = v.execution_id AND l.fence = v.fence
-    RETURNING l.id, l.tenant_id, l.job_id, l.entity_id, l.queue_id, l.message_id, l.kind, l.number, l.fence,
+), <locked>gone AS (
+    DELETE FROM scheduling_execution_live l <that> RETURNING l.*
+), ended AS (
+    SELECT l.id, l.tenant_id, l.job_id, l.entity_id, l.queue_id, l.message_id, l.kind, l.number, l.fence,
         l.worker_id, l.predicted_us, l.whole_us, l.weight_milli, l.queue_weight_milli, l.dispatched_at,
         v.outcome, v.event, l.started_at AS message_started_at,
         -- A member of a merged message began when its turn came, or never.
@@ -49,6 +49,7 @@ WITH verdict AS (
                 / CASE WHEN v.is_lost THEN (SELECT count(*) FROM scheduling_execution_live o
                     WHERE o.message_id = l.message_id) ELSE 1 END))::bigint
         END AS measured_us
+    FROM gone l <its verdict>
 ), job AS (
     UPDATE scheduling_job j SET
         state = e.state,
@@ -97,10 +98,11 @@ WITH verdict AS (
         CASE WHEN <late> THEN jsonb_build_object('cause', '<late reason>') ELSE event_data END
     FROM ended
 ), told AS (
-    -- Joined once for all that need both.
+    -- Joined once for all that need both. Every job is one of an execution that ended: FULL only forbids a loop of all
+    -- by all, which a plan for lists of any length would be.
     SELECT e.*, j.job_id IS NOT NULL AS is_known, j.batch_id, j.rank, j.run_at, j.payload_bytes, j.used_us,
         j.travels_alone AS goes_alone, j.is_first_start
-    FROM ended e LEFT JOIN job j USING (job_id)
+    FROM ended e FULL JOIN job j USING (job_id)
 ), settled AS (
     INSERT INTO scheduling_settled (tenant_id, entity_id, queue_id, message_id, kind, predicted_us, whole_us,
         measured_us, weight_milli, queue_weight_milli, is_sample, payload_bytes, used_us, peak_memory_kib, ended_at)
@@ -207,9 +209,14 @@ _LATE = "(state = 'discarded' AND dead_letter_reason = '')"
 _SETTLE = _SETTLE.replace("<late>", _LATE).replace("<late reason>", DeadLetter.Reason.RETRY_PAST_DEADLINE)
 # In one order everywhere: whoever takes several executions never waits for another in a ring. One needs no order.
 _LOCKED = """locked AS (
-    SELECT l.id FROM scheduling_execution_live l JOIN verdict v ON l.id = v.execution_id AND l.fence = v.fence
+    SELECT v.* FROM scheduling_execution_live l JOIN verdict v ON l.id = v.execution_id AND l.fence = v.fence
+    WHERE l.id = ANY(ARRAY(SELECT execution_id FROM verdict))
     ORDER BY l.id FOR UPDATE OF l
 ), """
+_ONE_GONE = "USING verdict v WHERE l.id = v.execution_id AND l.fence = v.fence"
+# What is in flight is few or many from one second to the next, and nobody's statistics know it: by a list it is looked
+# up whatever they say, where a join may read all of it for each of many.
+_MANY_GONE = "WHERE l.id = ANY(ARRAY(SELECT execution_id FROM locked))"
 
 
 def settle_sql(*, is_one: bool, names_dependencies: bool) -> str:
@@ -222,7 +229,8 @@ def settle_sql(*, is_one: bool, names_dependencies: bool) -> str:
 def _variant(*, is_one: bool, names_dependencies: bool) -> str:
     fragments = {
         "<locked>": "" if is_one else _LOCKED,
-        "<in order>": "" if is_one else " JOIN locked ON locked.id = v.execution_id",
+        "<that>": _ONE_GONE if is_one else _MANY_GONE,
+        "<its verdict>": "CROSS JOIN verdict v" if is_one else "FULL JOIN locked v ON v.execution_id = l.id",
         "<remember>": _REMEMBER if names_dependencies else "",
         "<of dependencies>": _OF_DEPENDENCIES if names_dependencies else "",
     }

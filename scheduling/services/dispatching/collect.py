@@ -26,20 +26,20 @@ WITH gone AS (
     DELETE FROM scheduling_settled s USING scheduling_queue q
     WHERE q.id = s.queue_id AND q.pool_id = %(pool_id)s
     RETURNING s.*
-), of_message AS (
-    -- A message keeps its places until its last execution has ended: `is_over` where none of it is left in flight.
-    -- The settlement takes the one row and writes the other in one transaction, so exactly one tick sees that.
-    SELECT message_id, tenant_id, entity_id, NOT EXISTS (SELECT FROM scheduling_execution_live l
-        WHERE l.message_id = g.message_id AND l.entity_id = g.entity_id) AS is_over
-    FROM gone g GROUP BY 1, 2, 3
-), over_by_line AS (
-    SELECT entity_id, count(*) FILTER (WHERE is_over) AS ended FROM of_message GROUP BY 1
+), still AS MATERIALIZED (
+    -- A message keeps its places until its last execution has ended. The settlement takes the one row and writes the
+    -- other in one transaction, so exactly one tick sees that.
+    SELECT message_id, entity_id, tenant_id FROM scheduling_execution_live
 ), by_line AS (
-    SELECT s.entity_id, e.parent_id, o.ended,
-        sum(measured_us * 1000000 / s.weight_milli - predicted_us * 1000000 / s.weight_milli)::bigint AS correction,
-        sum(measured_us * 1000 - predicted_us * 1000)::bigint AS key_correction
-    FROM gone s JOIN over_by_line o USING (entity_id) JOIN scheduling_schedulingentity e ON e.id = s.entity_id
-    GROUP BY 1, 2, 3
+    SELECT l.*, (SELECT parent_id FROM scheduling_schedulingentity e WHERE e.id = l.entity_id) AS parent_id
+    FROM (
+        SELECT entity_id,
+            count(DISTINCT message_id) FILTER (
+                WHERE (message_id, entity_id) NOT IN (SELECT message_id, entity_id FROM still)) AS ended,
+            sum(measured_us * 1000000 / weight_milli - predicted_us * 1000000 / weight_milli)::bigint AS correction,
+            sum(measured_us * 1000 - predicted_us * 1000)::bigint AS key_correction
+        FROM gone GROUP BY 1
+    ) l
 ), key AS (
     UPDATE scheduling_schedulingentity k SET
         in_flight = k.in_flight - b.ended,
@@ -69,9 +69,9 @@ WITH gone AS (
     RETURNING e.queue_id, e.vruntime, e.is_runnable
 ), by_tenant AS (
     -- A message with jobs of two of a tenant's keys has one place of the tenant's.
-    SELECT g.tenant_id, count(*) FILTER (WHERE NOT EXISTS (SELECT FROM scheduling_execution_live l
-        WHERE l.message_id = g.message_id AND l.tenant_id = g.tenant_id)) AS ended
-    FROM (SELECT DISTINCT message_id, tenant_id FROM of_message) g GROUP BY 1
+    SELECT tenant_id, count(DISTINCT message_id) FILTER (
+        WHERE (message_id, tenant_id) NOT IN (SELECT message_id, tenant_id FROM still)) AS ended
+    FROM gone GROUP BY 1
 ), capacity_lock AS (
     SELECT c.tenant_id FROM scheduling_tenant_capacity c JOIN by_tenant USING (tenant_id)
     ORDER BY c.tenant_id FOR UPDATE OF c

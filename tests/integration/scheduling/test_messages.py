@@ -149,19 +149,31 @@ def dispatch(tenants: Sequence[Tenant], count: int, tick: Tick) -> list[Job]:
     return jobs
 
 
-def test_a_message_takes_a_hundred_at_most(acme: Tenant, tick: Tick, worker: Registration) -> None:
-    dispatch([acme], 250, tick)
-    assert sorted(len(message) for message in messages()) == [50, MAX_MESSAGE_JOBS, MAX_MESSAGE_JOBS]
+def test_a_message_takes_what_is_predicted_to_be_done_in_its_time(
+    acme: Tenant, tick: Tick, worker: Registration
+) -> None:
+    dispatch([acme], 450, tick)  # of a millisecond each
+    assert sorted(len(message) for message in messages()) == [50, 200, 200]
     assert in_flight_of(acme) == 3
     with all_tenants():
         entity = SchedulingEntity.objects.get(tenant=acme)
     assert (entity.in_flight, entity.waiting) == (3, 0)
 
 
-def test_a_tenants_cap_counts_messages(globex: Tenant, tick: Tick, worker: Registration) -> None:
-    submit(globex, 250)  # its plan allows two at once
+def test_a_message_takes_so_many_at_most(acme: Tenant, tick: Tick, worker: Registration) -> None:
+    predict("noop", 10)
+    submit(acme, MAX_MESSAGE_JOBS)
+    submit(acme, 50)
     know_estimates()
-    assert tick().dispatched == 2 * MAX_MESSAGE_JOBS
+    while tick().dispatched:
+        pass
+    assert sorted(len(message) for message in messages()) == [50, MAX_MESSAGE_JOBS]
+
+
+def test_a_tenants_cap_counts_messages(globex: Tenant, tick: Tick, worker: Registration) -> None:
+    submit(globex, 450)  # its plan allows two at once
+    know_estimates()
+    assert tick().dispatched == 400
     assert in_flight_of(globex) == 2
     assert tick().dispatched == 0
 
@@ -169,7 +181,7 @@ def test_a_tenants_cap_counts_messages(globex: Tenant, tick: Tick, worker: Regis
 def test_slots_and_the_queues_cap_count_messages(
     tenants: list[Tenant], pool: WorkerPool, tick: Tick, worker: Registration
 ) -> None:
-    dispatch(tenants, 30, tick)  # 150 jobs in two messages of four slots
+    dispatch(tenants, 50, tick)  # 250 jobs in two messages of four slots
     with all_tenants():
         reading = read_pool(pool.pk)
         assert (reading.slots, reading.in_flight, reading.share.room) == (4, 2, 2)
@@ -240,9 +252,9 @@ def test_a_cancelled_member_leaves_the_message_to_the_others(acme: Tenant, tick:
 def test_a_message_that_nobody_took_up_goes_out_again_whole_under_one_new_token(
     acme: Tenant, tick: Tick, worker: Registration, published: list[Hint]
 ) -> None:
-    dispatch([acme], 120, tick)
+    dispatch([acme], 220, tick)
     before = list(published)
-    assert [len(hint.execution_ids) for hint in before] == [100, 20]
+    assert [len(hint.execution_ids) for hint in before] == [200, 20]
     published.clear()
     age(LiveExecution, published_at=16)
     assert republish_unstarted() == 2
@@ -251,7 +263,7 @@ def test_a_message_that_nobody_took_up_goes_out_again_whole_under_one_new_token(
     assert old.token != new.token
     assert start_executions(execution_ids=old.execution_ids, token=old.token, worker_id=worker.worker_id) == []
     started = start_executions(execution_ids=new.execution_ids, token=new.token, worker_id=worker.worker_id)
-    assert len(started) == 100
+    assert len(started) == 200
 
 
 @pytest.fixture
@@ -271,11 +283,11 @@ def test_a_message_that_the_broker_does_not_take_is_undone_whole(
     acme: Tenant, tick: Tick, worker: Registration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(broker, "publish", lambda hints: hints[1:])
-    submit(acme, 120)
+    submit(acme, 220)
     know_estimates()
     result = tick()
-    assert (result.dispatched, result.unpublished) == (100, 20)
-    assert [len(message) for message in messages()] == [100]
+    assert (result.dispatched, result.unpublished) == (200, 20)
+    assert [len(message) for message in messages()] == [200]
     assert in_flight_of(acme) == 2  # until the next tick has folded it
     monkeypatch.setattr(broker, "publish", lambda hints: ())
     assert tick().dispatched == 20
