@@ -5,8 +5,8 @@ The context travels in the job's row, never in a message: what a message says is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 
@@ -38,7 +38,7 @@ class _NoSpan:
 
 
 _tracer: Tracer | None = None
-_NO_SPAN = _NoSpan()
+_NO_SPAN: AbstractContextManager[Span] = nullcontext(_NoSpan())
 
 
 def install(tracer: Tracer) -> None:
@@ -52,14 +52,13 @@ def current_traceparent() -> str | None:
     return None if _tracer is None else _tracer.current_traceparent()
 
 
-@contextmanager
-def span(name: str, *, parent: str | None = None, links: Sequence[str] = (), **attributes: str | int) -> Iterator[Span]:
+def span(
+    name: str, *, parent: str | None = None, links: Sequence[str] = (), **attributes: str | int
+) -> AbstractContextManager[Span]:
     """A span around what is done inside; without a tracer nothing but the block itself."""
     if _tracer is None:
-        yield _NO_SPAN
-        return
-    with _tracer.span(name, parent=parent, links=links, attributes=attributes) as opened:
-        yield opened
+        return _NO_SPAN
+    return _tracer.span(name, parent=parent, links=links, attributes=attributes)
 
 
 def flush() -> None:

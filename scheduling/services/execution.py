@@ -177,12 +177,14 @@ def announce_start(started: StartedExecution, *, after_seconds: float = 0.0) -> 
 
 
 def _start(execution_ids: Sequence[UUID], token: UUID, worker_id: UUID) -> list[tuple[Any, ...]]:
+    # A message may name one twice: whatever it says is believed by nobody.
+    named = list(dict.fromkeys(execution_ids))
     with prepared_cursor() as cursor:
         cursor.execute(
-            _START_ONE if len(execution_ids) == 1 else _START_MANY,
+            _START_ONE if len(named) == 1 else _START_MANY,
             {
-                "execution_ids": list(execution_ids),
-                "event_ids": [uuid7() for _ in execution_ids],
+                "execution_ids": named,
+                "event_ids": [uuid7() for _ in named],
                 "token": token,
                 "worker_id": worker_id,
                 "lease_seconds": lease_seconds(),

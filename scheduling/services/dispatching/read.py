@@ -163,8 +163,10 @@ def read_pool(
     has_reserve = sees_the_least and has.reserved > 0
     most = limit if has_reserve or is_wide else room
     tenants = _read_tenants(queues, most, only_entities, slice_us, is_fifo=is_fifo)
-    if most < limit and tenants.any_estimate_below(MERGE_BELOW_US):
-        most = min(limit, room * MAX_MESSAGE_JOBS)
+    least_us = tenants.least_estimate_us()
+    if most < limit and least_us < MERGE_BELOW_US:
+        # As many as fill the messages, and one that tells that they are full.
+        most = min(limit, room * min(MAX_MESSAGE_JOBS, MERGING.total_us // max(1, least_us)) + 1)
         tenants = _read_tenants(queues, most, only_entities, slice_us, is_fifo=is_fifo)
     shares = [queue.share(tenants.by_queue[queue.queue_id], most, is_fifo=is_fifo) for queue in queues]
     share = PoolShare(has.virtual_time, room, shares, tenants.room, limit=most, merging=MERGING)
@@ -229,9 +231,10 @@ class _Tenants:
     room: dict[UUID, int]
     own_lines: dict[int, KeyShare | None]
 
-    def any_estimate_below(self, cost_us: int) -> bool:
-        """Whether a tenant's next job may be smaller than ``cost_us``."""
-        return any(tenant.estimate_us < cost_us for tenants in self.by_queue.values() for tenant in tenants)
+    def least_estimate_us(self) -> int:
+        """What the smallest of the tenants' next jobs may cost; MERGE_BELOW_US where there is none."""
+        of_each = (tenant.estimate_us for tenants in self.by_queue.values() for tenant in tenants)
+        return min(of_each, default=MERGE_BELOW_US)
 
 
 def _read_tenants(

@@ -30,6 +30,7 @@ from scheduling.services.cancellation import cancel_jobs
 from scheduling.services.counters import verify_counters
 from scheduling.services.dispatching import republish_unstarted
 from scheduling.services.dispatching.read import read_pool
+from scheduling.services.dispatching.wake import fold_wakes
 from scheduling.services.execution import StartedExecution, start_executions
 from scheduling.services.ledger import verify_ledger
 from scheduling.services.pauses import pause_kind, resume_kind
@@ -233,6 +234,28 @@ def test_a_slot_is_free_when_the_last_of_its_message_has_ended(
     assert [in_flight_of(tenant) for tenant in tenants[:2]] == [0, 0]
     with all_tenants():
         assert set(SchedulingEntity.objects.values_list("in_flight", "waiting")) == {(0, 0)}
+
+
+def test_a_message_that_names_an_execution_twice_starts_it_once(acme: Tenant, tick: Tick, worker: Registration) -> None:
+    dispatch([acme], 3, tick)
+    (members,) = messages()
+    ids = [member.id for member in members]
+    started = start_executions(execution_ids=[*ids, *ids], token=members[0].token, worker_id=worker.worker_id)
+    assert [one.execution_id for one in started] == ids
+
+
+def test_small_jobs_fill_a_message_with_few_rows_read(
+    acme: Tenant, globex: Tenant, pool: WorkerPool, worker: Registration
+) -> None:
+    submit(acme, 60)
+    submit(globex, 60)
+    with all_tenants():
+        Worker.objects.update(slots=1)
+        fold_wakes(pool.pk)
+        SchedulingEntity.objects.update(estimate_us=10_000)
+        reading = read_pool(pool.pk)
+    # Twenty of 10 ms are a message; one more tells that it is full.
+    assert reading.share.limit == 21
 
 
 def test_a_cancelled_member_leaves_the_message_to_the_others(acme: Tenant, tick: Tick, worker: Registration) -> None:

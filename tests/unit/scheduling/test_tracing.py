@@ -52,7 +52,7 @@ def test_a_tracer_gets_parent_links_and_attributes(monkeypatch: pytest.MonkeyPat
             self, name: str, *, parent: str | None, links: Sequence[str], attributes: Mapping[str, str | int]
         ) -> Iterator[tracing.Span]:
             seen.append((name, parent, list(links), dict(attributes)))
-            yield tracing._NO_SPAN
+            yield tracing._NoSpan()
 
         def flush(self) -> None: ...
 
