@@ -91,17 +91,15 @@ class Seat:
 
     def note_started(self, fences: Mapping[UUID, int]) -> None:
         """Tell the parent which executions the database gave us, so that it can settle them all."""
-        slot = self._slot
-        slot.message_began_ns = time.monotonic_ns()
+        self._slot.message_began_ns = time.monotonic_ns()
         of_bytes = {execution_id.bytes: fence for execution_id, fence in fences.items()}
-        for member in slot.members[: slot.size]:
-            member.fence = of_bytes.get(bytes(member.execution_id), 0)
+        for member in self._slot.members[: self._slot.size]:
+            member.fence = of_bytes.get(member.id_bytes, 0)
 
     def take_turn(self, execution_id: UUID) -> None:
         """The next execution's turn has come; what was asked of the one before ends with its own."""
         slot = self._slot
-        wanted, members = execution_id.bytes, slot.members
-        position = next(i for i in range(slot.position, slot.size) if bytes(members[i].execution_id) == wanted)
+        position = slot.position_of(execution_id)
         # `held_slots` reads these in the opposite order, so that it takes no execution for its predecessor.
         slot.fence = slot.timeout_ns = slot.memory_limit_kib = 0
         slot.position = position
@@ -115,10 +113,9 @@ class Seat:
 
     def note_settled(self, execution_ids: Collection[UUID]) -> None:
         """These executions of the message are ours no more."""
-        slot = self._slot
         settled = {execution_id.bytes for execution_id in execution_ids}
-        for member in slot.members[: slot.size]:
-            if bytes(member.execution_id) in settled:
+        for member in self._slot.members[: self._slot.size]:
+            if member.id_bytes in settled:
                 member.fence = 0
 
     def note_begun(

@@ -20,8 +20,12 @@ class Member(ctypes.Structure):
         ("ended_ns", ctypes.c_uint64),
     ]
 
+    @property
+    def id_bytes(self) -> bytes:
+        return bytes(self.execution_id)
+
     def read_id(self) -> UUID:
-        return UUID(bytes=bytes(self.execution_id))
+        return UUID(bytes=self.id_bytes)
 
 
 class Slot(ctypes.Structure):
@@ -49,6 +53,11 @@ class Slot(ctypes.Structure):
         ("task_pid", ctypes.c_uint64),
         ("members", Member * MAX_MESSAGE_JOBS),
     ]
+
+    def position_of(self, execution_id: UUID) -> int:
+        """Where the execution is, which has had no turn yet."""
+        wanted = execution_id.bytes
+        return next(i for i in range(self.position, self.size) if self.members[i].id_bytes == wanted)
 
 
 class Header(ctypes.Structure):

@@ -20,12 +20,12 @@ _RESERVE = """
 WITH wanted AS (
     SELECT * FROM unnest(%(tenant_ids)s::uuid[], %(counts)s::int[]) AS w(tenant_id, n)
 ), locked AS (
-    SELECT c.tenant_id FROM scheduling_tenant_capacity c JOIN wanted USING (tenant_id)
+    SELECT c.tenant_id, w.n FROM scheduling_tenant_capacity c JOIN wanted w USING (tenant_id)
     -- Another pool's tick holds what it folds and takes; to wait here, after folding, could be to wait in a ring.
     ORDER BY c.tenant_id FOR UPDATE OF c SKIP LOCKED
 )
 UPDATE scheduling_tenant_capacity c SET in_flight = c.in_flight + w.n
-FROM wanted w JOIN locked USING (tenant_id)
+FROM locked w
     JOIN tenants_tenant t ON t.id = w.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
 WHERE c.tenant_id = w.tenant_id AND c.in_flight + w.n <= coalesce(t.max_concurrency, p.max_concurrency)
 RETURNING c.tenant_id

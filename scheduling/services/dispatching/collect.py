@@ -73,11 +73,11 @@ WITH gone AS (
         WHERE (message_id, tenant_id) NOT IN (SELECT message_id, tenant_id FROM still)) AS ended
     FROM gone GROUP BY 1
 ), capacity_lock AS (
-    SELECT c.tenant_id FROM scheduling_tenant_capacity c JOIN by_tenant USING (tenant_id)
+    SELECT c.tenant_id, b.ended FROM scheduling_tenant_capacity c JOIN by_tenant b USING (tenant_id)
     ORDER BY c.tenant_id FOR UPDATE OF c
 ), capacity AS (
     UPDATE scheduling_tenant_capacity c SET in_flight = c.in_flight - b.ended
-    FROM by_tenant b JOIN capacity_lock USING (tenant_id) WHERE c.tenant_id = b.tenant_id AND b.ended > 0
+    FROM capacity_lock b WHERE c.tenant_id = b.tenant_id AND b.ended > 0
     RETURNING c.tenant_id, c.in_flight, c.in_flight + b.ended AS before
 ), freed AS (
     -- Whoever was held at its cap and no longer is gets looked at again, in every queue.
@@ -120,8 +120,9 @@ WITH gone AS (
     ON CONFLICT (tenant_id, key, period) DO UPDATE SET amount = excluded.amount WHERE u.amount < excluded.amount
     RETURNING u.tenant_id, u.amount
 ), used AS (
-    SELECT w.tenant_id, w.amount, w.amount - m.worker_us AS before, <limit> AS limit_us
-    FROM worker_time w JOIN by_month m ON m.tenant_id = w.tenant_id AND m.period = w.period
+    -- FULL and OFFSET: in a plan for any number of tenants the join would be a loop of all by all.
+    SELECT w.tenant_id, w.amount, w.amount - w.worker_us AS before, <limit> AS limit_us
+    FROM (SELECT * FROM worker_time FULL JOIN by_month USING (tenant_id, period) OFFSET 0) w
         JOIN tenants_tenant t ON t.id = w.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
     WHERE w.period = <month>
 ), used_up AS (
