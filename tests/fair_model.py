@@ -270,8 +270,8 @@ class Model:
         )
 
     def supply(self, share: PoolShare) -> ReadSupply:
-        """No more of a line than could start."""
-        most = share.room if self.merging is None else 10**6
+        """One more of a line than could start: whether any is left is told by reading it."""
+        most = share.room + 1 if self.merging is None else 10**6
         rows = {}
         for _, entity in self.each_entity():
             for line in entity.lines.values() if entity.is_runnable else ():

@@ -81,7 +81,7 @@ def test_jobs_of_two_tenants_run_and_the_books_balance(
 
 
 def test_a_killed_worker_is_survived_behind_the_pooler(pooled_platform: Platform, acme: Tenant) -> None:
-    [job] = submit(acme, "sleep", {"seconds": 5})
+    [job] = submit(acme, "sleep", {"seconds": 15})
     wait_for(job, JobState.EXECUTING)
     assert pooled_platform.worker is not None
     pooled_platform.worker.kill()

@@ -168,6 +168,25 @@ jobs_of_three = st.lists(
     is_fifo=False,
     has_keys=False,
 )
+# The last job of a line goes while another's tenant is at its cap: the queue is not backlogged, and comes back later.
+@example(
+    jobs=[
+        *[(0, 0, 1, 1, 0)] * 11,
+        (0, 1, 2, 4, 0),
+        *[(0, 2, 2, 1, 0)] * 2,
+        (0, 3, 2, 8, 0),
+        (1, 2, 1, 1, 0),
+        (1, 3, 1, 1, 0),
+    ],
+    weights=(1, 1, 1),
+    queue_weights=(1, 2),
+    caps=(1, 3, 1),
+    queue_cap=3,
+    slots=3,
+    is_known=False,
+    is_fifo=True,
+    has_keys=False,
+)
 @settings(max_examples=300)
 @given(
     jobs=jobs_of_three,
