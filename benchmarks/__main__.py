@@ -38,9 +38,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES + NAMED_ALONE)}")
     parser.add_argument("--minutes", type=float, default=10.0, help="of what_if_live, before and after; 10 by default")
-    parser.add_argument("--only", action="append", default=[], metavar="PART", help="a part of `fairness` alone")
+    only = "a part of `fairness` or a table of `peers` alone"
+    parser.add_argument("--only", action="append", default=[], metavar="PART", help=only)
     parser.add_argument("--programs", type=Path, help="the folder of the programs of `peers`")
     parser.add_argument("--rounds", type=int, default=5, help="of `peers` (%(default)s)")
+    parser.add_argument("--resume", action="store_true", help="go on with the run of `peers` that was cut off")
     arguments = parser.parse_args()
     names = arguments.names or list(NAMES)
     if "peers" in names and arguments.programs is None:
@@ -87,10 +89,16 @@ def main() -> int:
             "cycle": cycle.measure,
             "workloads": built_in.measure,
             "console": console.measure,
-            "peers": partial(peers.measure, programs=arguments.programs, rounds=arguments.rounds),
+            "peers": partial(
+                peers.measure,
+                programs=arguments.programs,
+                rounds=arguments.rounds,
+                tables=arguments.only,
+                resume=arguments.resume,
+            ),
             "streams": streams.measure,
         }
-        if unknown_parts := set(arguments.only) - {part.name for part in table.PARTS}:
+        if unknown_parts := set(arguments.only) - {part.name for part in table.PARTS} - set(peers.TABLES):
             parser.error(f"unknown part: {', '.join(sorted(unknown_parts))}")
         migrate_database()
         outcomes = [record(measures[name](folder)) for name in names]
