@@ -30,7 +30,7 @@ NAMES = (
     "cycle",
 )
 # Long ones, which run only when they are named.
-NAMED_ALONE = ("what_if_live", "workloads", "console", "streams", "peers")
+NAMED_ALONE = ("what_if_live", "workloads", "console", "streams", "peers", "scale")
 
 
 def main() -> int:
@@ -43,6 +43,8 @@ def main() -> int:
     parser.add_argument("--programs", type=Path, help="the folder of the programs of `peers`")
     parser.add_argument("--rounds", type=int, default=5, help="of `peers` (%(default)s)")
     parser.add_argument("--resume", action="store_true", help="go on with the run of `peers` that was cut off")
+    parser.add_argument("--past", type=int, default=1_000_000, help="ended jobs of `scale`, at most (%(default)s)")
+    parser.add_argument("--drained", type=int, default=1_000_000, help="jobs that pass in `scale` (%(default)s)")
     arguments = parser.parse_args()
     names = arguments.names or list(NAMES)
     if "peers" in names and arguments.programs is None:
@@ -63,6 +65,7 @@ def main() -> int:
             merging,
             pages,
             recall,
+            scale,
             sealing,
             streams,
             what_if,
@@ -97,6 +100,7 @@ def main() -> int:
                 resume=arguments.resume,
             ),
             "streams": streams.measure,
+            "scale": partial(scale.measure, past=arguments.past, drained=arguments.drained),
         }
         if unknown_parts := set(arguments.only) - {part.name for part in table.PARTS} - set(peers.TABLES):
             parser.error(f"unknown part: {', '.join(sorted(unknown_parts))}")
