@@ -218,7 +218,7 @@ def find_growth(looks: Sequence[Look]) -> list[str]:
     found = []
     for what in looks[0].sizes:
         sizes = [look.sizes[what].whole for look in looks]
-        first, second = max(*sizes[:half], SMALL_BYTES), max(sizes[half:])
+        first, second = max([*sizes[:half], SMALL_BYTES]), max(sizes[half:])
         if second > FLAT * first:
             found.append(f"{what} grew from {first / 2**20:.1f} to {second / 2**20:.1f} MiB")
     return found
