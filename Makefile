@@ -104,9 +104,10 @@ bench-simulated: environment ## The fair scheduler's numbers in simulation: no s
 	@$(PY) -m benchmarks.simulated
 
 ROUNDS ?= 5
-bench-peers: environment ## No-op jobs a second beside other queues, installed into an environment of their own (ROUNDS=n)
+bench-peers: environment ## Beside other queues, in an environment of their own: 20 minutes (ROUNDS=n, ONLY="drain flood", RESUME=1)
 	@"$(PYTHON)" tools/virtual_environment.py $(VENV)-peers requirements-peers.txt
-	@$(SERVERS) -- $(PY) -m benchmarks peers --programs "$(abspath $(VENV)-peers/bin)" --rounds $(ROUNDS)
+	@$(SERVERS) -- $(PY) -m benchmarks peers --programs "$(abspath $(VENV)-peers/bin)" --rounds $(ROUNDS) \
+	  $(addprefix --only ,$(ONLY)) $(if $(RESUME),--resume)
 
 ONLY ?=
 bench-fairness: environment ## The fair scheduler's table on this machine, under 30 minutes (ONLY="quiet_tenant ticks" picks)

@@ -30,7 +30,7 @@ NAMES = (
     "cycle",
 )
 # Long ones, which run only when they are named.
-NAMED_ALONE = ("what_if_live", "workloads", "console", "streams", "peers")
+NAMED_ALONE = ("what_if_live", "workloads", "console", "streams", "peers", "scale")
 
 
 def main() -> int:
@@ -38,9 +38,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES + NAMED_ALONE)}")
     parser.add_argument("--minutes", type=float, default=10.0, help="of what_if_live, before and after; 10 by default")
-    parser.add_argument("--only", action="append", default=[], metavar="PART", help="a part of `fairness` alone")
+    only = "a part of `fairness` or a table of `peers` alone"
+    parser.add_argument("--only", action="append", default=[], metavar="PART", help=only)
     parser.add_argument("--programs", type=Path, help="the folder of the programs of `peers`")
     parser.add_argument("--rounds", type=int, default=5, help="of `peers` (%(default)s)")
+    parser.add_argument("--resume", action="store_true", help="go on with the run of `peers` that was cut off")
+    parser.add_argument("--past", type=int, default=1_000_000, help="ended jobs of `scale`, at most (%(default)s)")
+    parser.add_argument("--drained", type=int, default=1_000_000, help="jobs that pass in `scale` (%(default)s)")
     arguments = parser.parse_args()
     names = arguments.names or list(NAMES)
     if "peers" in names and arguments.programs is None:
@@ -61,6 +65,7 @@ def main() -> int:
             merging,
             pages,
             recall,
+            scale,
             sealing,
             streams,
             what_if,
@@ -87,10 +92,17 @@ def main() -> int:
             "cycle": cycle.measure,
             "workloads": built_in.measure,
             "console": console.measure,
-            "peers": partial(peers.measure, programs=arguments.programs, rounds=arguments.rounds),
+            "peers": partial(
+                peers.measure,
+                programs=arguments.programs,
+                rounds=arguments.rounds,
+                tables=arguments.only,
+                resume=arguments.resume,
+            ),
             "streams": streams.measure,
+            "scale": partial(scale.measure, past=arguments.past, drained=arguments.drained),
         }
-        if unknown_parts := set(arguments.only) - {part.name for part in table.PARTS}:
+        if unknown_parts := set(arguments.only) - {part.name for part in table.PARTS} - set(peers.TABLES):
             parser.error(f"unknown part: {', '.join(sorted(unknown_parts))}")
         migrate_database()
         outcomes = [record(measures[name](folder)) for name in names]

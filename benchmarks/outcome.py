@@ -47,15 +47,19 @@ def write(outcome: Outcome) -> None:
     (RESULTS / f"{outcome.name}.md").write_text(_render(outcome), encoding="utf-8")
 
 
+def draw_rows(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table, of which the first is its heading."""
+    heading, *others = [[str(cell) for cell in row] for row in rows]
+    return [f"| {' | '.join(row)} |" for row in (heading, ["---"] * len(heading), *others)]
+
+
 def _render(outcome: Outcome) -> str:
     reproduce = outcome.reproduce or f"make bench BENCH={outcome.name}"
     measured_on = outcome.measured_on or f"Measured on {today()}: {describe_machine()}; {describe_load()}."
-    heading, *rows = [[str(cell) for cell in row] for row in outcome.rows]
-    table = [heading, ["---"] * len(heading), *rows]
     lines = [
         f"# {outcome.title}",
         "",
-        *(f"| {' | '.join(row)} |" for row in table),
+        *draw_rows(outcome.rows),
         "",
         f"Target: {outcome.target}: **{outcome.verdict or ('met' if outcome.is_met else 'missed')}**.",
         "",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
 import redis
+
+from benchmarks.peers.apps.flooded.trickle import TENANTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,58 +29,103 @@ class Servers:
 
 
 @dataclass(frozen=True, slots=True)
+class Command:
+    """A process of a peer's. ``{bin}`` is the folder of the peers' programs, ``{redis}`` the broker's address."""
+
+    words: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """How a peer is run in one of the two tables, in words and in commands; its code is ``apps/MODULE.py``, and for
+    the second table ``apps/flooded/MODULE.py``.
+    """
+
+    settings: str
+    workers: Sequence[Command]
+
+
+@dataclass(frozen=True, slots=True)
 class Peer:
-    """``{bin}`` in a command is the folder of the peers' programs. ``jobs`` are enough for a turn at its pace."""
+    """``jobs`` are enough for a turn at its pace; ``left`` tells how many of them have not been done."""
 
     name: str
     package: str
     keeps: str
-    settings: str
     module: str
     jobs: int
-    workers: Sequence[Sequence[str]]
     left: Callable[[Servers], int]
-    prepare: Sequence[Sequence[str]] = ()
-    environment: dict[str, str] = field(default_factory=dict)
+    draining: Setup
+    flooded: Setup
+    prepare: Sequence[Command] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def _django(name: str) -> dict[str, str]:
     return {"DJANGO_SETTINGS_MODULE": "django_settings", "PEER": name}
 
 
-_MIGRATE = (("{bin}/django-admin", "migrate", "--verbosity=0"),)
-_RQ = ("{bin}/rq", "worker", "--worker-class=rq.worker.SimpleWorker", "--quiet", "--url={redis}", "default")
+def _celery(module: str) -> Command:
+    return Command(("{bin}/celery", "-A", module, "worker", "-c", "2", "--loglevel=WARNING"))
+
+
+def _rq(*arguments: str) -> Command:
+    program = ("{bin}/rq", "worker", "--worker-class=rq.worker.SimpleWorker", "--quiet", "--url={redis}")
+    return Command((*program, *arguments))
+
+
+def _procrastinate(concurrency: int) -> Command:
+    return Command(("{bin}/procrastinate", "--app=procrastinate_app.app", "worker", f"--concurrency={concurrency}"))
+
+
+_MIGRATE = (Command(("{bin}/django-admin", "migrate", "--verbosity=0")),)
+_HUEY = Command(("{bin}/huey_consumer", "huey_app.huey", "-k", "process", "-w", "2", "-q"))
+_QCLUSTER = ("{bin}/django-admin", "qcluster")
+_DB_WORKER = Command(("{bin}/django-admin", "db_worker", "--verbosity=0"))
+_PRIORITY = "the flood's jobs at a lower priority"
+_IN_TURN = ("--dequeue-strategy=round_robin", *(f"tenant-{number}" for number in range(TENANTS)))
 
 PEERS = (
     Peer(
         name="huey",
         package="huey",
         keeps="nothing",
-        settings="two worker processes, no results",
         module="huey_app",
-        jobs=80_000,
-        workers=[("{bin}/huey_consumer", "huey_app.huey", "-k", "process", "-w", "2", "-q")],
+        jobs=100_000,
         left=lambda servers: servers.length("huey.redis.bench"),
+        draining=Setup("one consumer with two worker processes, a job at a time in each; no results", [_HUEY]),
+        flooded=Setup(f"{_PRIORITY} (`PriorityRedisHuey`); two worker processes, a job at a time in each", [_HUEY]),
     ),
     Peer(
         name="Celery, bare",
         package="celery",
         keeps="nothing",
-        settings="prefork with two processes, results ignored",
         module="celery_app",
-        jobs=30_000,
-        workers=[("{bin}/celery", "-A", "celery_app", "worker", "-c", "2", "--loglevel=WARNING")],
+        jobs=24_000,
         left=lambda servers: servers.length("celery"),
+        draining=Setup(
+            "one prefork worker with two processes, a job at a time in each, prefetching 4 messages of one job for "
+            "each (its default); results ignored",
+            [_celery("celery_app")],
+        ),
+        flooded=Setup(
+            f"{_PRIORITY} (`queue_order_strategy`), nothing prefetched, acknowledged late; two processes, a job at a "
+            "time in each",
+            [_celery("celery_app")],
+        ),
     ),
     Peer(
         name="Celery + django-celery-results",
         package="django-celery-results",
         keeps="a result",
-        settings="prefork with two processes, results in PostgreSQL",
         module="celery_results",
-        jobs=10_000,
-        workers=[("{bin}/celery", "-A", "celery_results", "worker", "-c", "2", "--loglevel=WARNING")],
+        jobs=8_000,
         left=lambda servers: servers.length("celery"),
+        draining=Setup(
+            "as bare Celery, with its results in PostgreSQL on persistent connections", [_celery("celery_results")]
+        ),
+        flooded=Setup("as bare Celery, with its results in PostgreSQL", [_celery("celery_results")]),
         prepare=_MIGRATE,
         environment=_django("celery_results"),
     ),
@@ -86,41 +133,59 @@ PEERS = (
         name="Procrastinate",
         package="procrastinate",
         keeps="the job and its events",
-        settings="two worker processes, eight jobs at once in each",
         module="procrastinate_app",
-        jobs=15_000,
-        workers=[("{bin}/procrastinate", "--app=procrastinate_app.app", "worker", "--concurrency=8")] * 2,
+        jobs=12_000,
         left=lambda servers: servers.count("SELECT count(*) FROM procrastinate_jobs WHERE status IN ('todo', 'doing')"),
+        draining=Setup("two worker processes, eight coroutines at once in each", [_procrastinate(8)] * 2),
+        flooded=Setup(f"{_PRIORITY}; two worker processes, a job at a time in each", [_procrastinate(1)] * 2),
     ),
     Peer(
         name="Dramatiq",
         package="dramatiq",
         keeps="nothing",
-        settings="two worker processes, eight threads in each (its default)",
         module="dramatiq_app",
-        jobs=30_000,
-        workers=[("{bin}/dramatiq", "dramatiq_app", "--processes", "2")],
+        jobs=60_000,
         left=lambda servers: int(servers.broker.hlen("dramatiq:default.msgs")),
+        draining=Setup(
+            "two worker processes, eight threads in each (its default)",
+            [Command(("{bin}/dramatiq", "dramatiq_app", "--processes", "2"))],
+        ),
+        flooded=Setup(
+            "the flood's jobs in a queue of their own and at a lower priority among the messages that a worker has "
+            "fetched; two worker processes, one thread in each",
+            [Command(("{bin}/dramatiq", "dramatiq_app", "--processes", "2", "--threads", "1"))],
+        ),
     ),
     Peer(
         name="RQ",
         package="rq",
         keeps="nothing",
-        settings="two SimpleWorkers, which fork for no job; results kept for no time",
         module="rq_app",
         jobs=15_000,
-        workers=[_RQ, _RQ],
         left=lambda servers: servers.length("rq:queue:default"),
+        draining=Setup(
+            "two `SimpleWorker` processes, which fork for no job; results kept for no time", [_rq("default")] * 2
+        ),
+        flooded=Setup(
+            "a queue a tenant, served in turn (`round_robin`); two `SimpleWorker` processes, a job at a time in each",
+            [_rq(*_IN_TURN)] * 2,
+        ),
     ),
     Peer(
         name="django-q2",
         package="django-q2",
         keeps="nothing (`save_limit` -1)",
-        settings="a cluster of two workers, its broker on Redis",
         module="django_q2",
-        jobs=15_000,
-        workers=[("{bin}/django-admin", "qcluster")],
+        jobs=20_000,
         left=lambda servers: servers.length("django_q:bench:q"),
+        draining=Setup("one cluster of two worker processes, its broker on Redis", [Command(_QCLUSTER)]),
+        flooded=Setup(
+            "a slow queue: the flood's jobs go to a cluster of their own, so each cluster has one worker process",
+            [
+                Command(_QCLUSTER, {"PEER_WORKERS": "1"}),
+                Command(_QCLUSTER, {"PEER_WORKERS": "1", "Q_CLUSTER_NAME": "bulk"}),
+            ],
+        ),
         prepare=_MIGRATE,
         environment=_django("django_q2"),
     ),
@@ -128,13 +193,13 @@ PEERS = (
         name="django-tasks-db",
         package="django-tasks-db",
         keeps="the job and its result",
-        settings="two `db_worker` processes",
         module="tasks",
-        jobs=10_000,
-        workers=[("{bin}/django-admin", "db_worker", "--verbosity=0")] * 2,
+        jobs=8_000,
         left=lambda servers: servers.count(
             "SELECT count(*) FROM django_tasks_database_dbtaskresult WHERE status IN ('READY', 'RUNNING')"
         ),
+        draining=Setup("two `db_worker` processes, a job at a time in each", [_DB_WORKER] * 2),
+        flooded=Setup(f"{_PRIORITY}; two `db_worker` processes, a job at a time in each", [_DB_WORKER] * 2),
         prepare=_MIGRATE,
         environment=_django("django_tasks_db"),
     ),

@@ -28,10 +28,12 @@ INSTALLED_APPS = {
 # No successes are kept, which is the fastest that it can be.
 Q_CLUSTER = {
     "name": "bench",
-    "workers": 2,
+    "workers": int(os.environ.get("PEER_WORKERS", "2")),
     "save_limit": -1,
     "timeout": 60,
     "retry": 120,
     "redis": os.environ["PEER_REDIS_URL"],
+    # Of the flooded turns alone: a cluster beside it, which Q_CLUSTER_NAME starts.
+    "ALT_CLUSTERS": {"bulk": {"workers": 1}},
 }
 TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["default"]}}

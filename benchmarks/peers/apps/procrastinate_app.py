@@ -12,7 +12,7 @@ app = App(connector=PsycopgConnector(conninfo=_url))
 
 
 @app.task(name="noop")
-def noop() -> None:
+async def noop() -> None:
     """Nothing."""
 
 

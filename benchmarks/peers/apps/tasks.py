@@ -15,5 +15,8 @@ def enqueue(count: int) -> None:
     import django
 
     django.setup()
-    for _ in range(count):
-        noop.enqueue()
+    from django.db import transaction
+
+    with transaction.atomic():
+        for _ in range(count):
+            noop.enqueue()

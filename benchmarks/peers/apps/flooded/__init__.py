@@ -1,0 +1,1 @@
+"""The same peers with one tenant that floods: a module each, with its usual answer to that."""
