@@ -28,6 +28,7 @@ NAMES = (
     "bulk",
     "encryption",
     "cycle",
+    "submission",
 )
 # Long ones, which run only when they are named.
 NAMED_ALONE = ("what_if_live", "workloads", "console", "streams", "peers")
@@ -63,6 +64,7 @@ def main() -> int:
             recall,
             sealing,
             streams,
+            submission,
             what_if,
             what_if_live,
         )
@@ -89,6 +91,7 @@ def main() -> int:
             "console": console.measure,
             "peers": partial(peers.measure, programs=arguments.programs, rounds=arguments.rounds),
             "streams": streams.measure,
+            "submission": submission.measure,
         }
         if unknown_parts := set(arguments.only) - {part.name for part in table.PARTS}:
             parser.error(f"unknown part: {', '.join(sorted(unknown_parts))}")
