@@ -47,7 +47,7 @@ class JobSubmissionSerializer(StrictSerializer):
         return to_request(self.validated_data, idempotency_key)
 
 
-def to_request(values: Mapping[str, Any], idempotency_key: str | None = None) -> JobRequest:
+def to_request(values: dict[str, Any], idempotency_key: str | None = None) -> JobRequest:
     """Values that `JobSubmissionSerializer` has validated, as the service takes them."""
     return JobRequest(**values | {"tags": tuple(dict.fromkeys(values["tags"]))}, idempotency_key=idempotency_key)
 
