@@ -36,6 +36,12 @@ TENANTS, BULK_CONNECTIONS, SINGLE_CONNECTIONS = 4, 4, 8
 # As deploy/ starts it.
 WEB_WORKERS, WEB_THREADS = 2, 8
 SERVICE_TARGET, BULK_TARGET, SINGLE_TARGET = 10_000, 3_000, 600
+MINIMAL, NEW_KEY = {"Prefer": "return=minimal"}, {"Idempotency-Key": KEY_MARK.decode()}
+SINGLE = (
+    ("HTTP, one by one, the job answered whole", {}),
+    ("HTTP, one by one, `Prefer: return=minimal`", MINIMAL),
+    ("HTTP, one by one, the same with idempotency keys", MINIMAL | NEW_KEY),
+)
 READY_SECONDS = 60.0
 VERIFIED = ("verify_ledger", "verify_state", "verify_audit")
 UNLIMITED = 10**9
@@ -79,8 +85,8 @@ def measure(folder: Path) -> Outcome:
         rates = [_by_service(callers[:count]) for count in (1, 2)]
         bulks = [_bulk_request(caller, port) for caller in callers]
         rates.append(_by_http("HTTP, bulks of 1,000", BULK_TARGET, bulks, (port, pid), folder, count=BULK_CONNECTIONS))
-        for what, with_key in (("HTTP, one by one", False), ("HTTP, one by one, idempotency keys", True)):
-            requests = [_single_request(caller, port, with_key=with_key) for caller in callers]
+        for what, headers in SINGLE:
+            requests = [_single_request(caller, port, headers) for caller in callers]
             rates.append(_by_http(what, SINGLE_TARGET, requests, (port, pid), folder, count=SINGLE_CONNECTIONS))
         dispatcher.wait_until(lambda: ask(_NEWS) == 0, within=READY_SECONDS, what="all news are folded")
     for name in VERIFIED:
@@ -162,8 +168,7 @@ def _bulk_request(caller: Caller, port: int) -> tuple[str, int]:
     return _request(caller, port, "/api/v1/jobs/bulk/", {"jobs": jobs}), BULK
 
 
-def _single_request(caller: Caller, port: int, *, with_key: bool) -> tuple[str, int]:
-    headers = {"Idempotency-Key": KEY_MARK.decode()} if with_key else {}
+def _single_request(caller: Caller, port: int, headers: dict[str, str]) -> tuple[str, int]:
     body = {"kind": "sleep", "payload": {"seconds": 0.01}}
     return _request(caller, port, "/api/v1/jobs/", body, headers), 1
 
