@@ -93,6 +93,8 @@ def measure(folder: Path) -> Outcome:
         call_command(name, stdout=StringIO())
     return Outcome(
         name="submission",
+        reproduce=f"BENCH_SUBMISSION_SECONDS={SECONDS:g} BENCH_SUBMISSION_JOBS={SERVICE_JOBS} "
+        "make bench BENCH=submission",
         title="Jobs a second that are accepted",
         rows=[
             ["how", "target, jobs/s", "jobs/s", "serving, µs a job", "PostgreSQL, µs a job", "client, µs a job", "met"],
