@@ -28,6 +28,7 @@ NAMES = (
     "bulk",
     "encryption",
     "cycle",
+    "submission",
 )
 # Long ones, which run only when they are named.
 NAMED_ALONE = ("what_if_live", "workloads", "console", "streams", "peers", "scale")
@@ -68,6 +69,7 @@ def main() -> int:
             scale,
             sealing,
             streams,
+            submission,
             what_if,
             what_if_live,
         )
@@ -101,6 +103,7 @@ def main() -> int:
             ),
             "streams": streams.measure,
             "scale": partial(scale.measure, past=arguments.past, drained=arguments.drained),
+            "submission": submission.measure,
         }
         if unknown_parts := set(arguments.only) - {part.name for part in table.PARTS} - set(peers.TABLES):
             parser.error(f"unknown part: {', '.join(sorted(unknown_parts))}")

@@ -94,8 +94,10 @@ def describe_load() -> str:
 
 
 def _priority() -> str:
-    """Whether the run was put before all other work, as `chrt --rr 10` does on a machine that is not idle."""
-    return "" if os.sched_getscheduler(0) == os.SCHED_OTHER else "; run at real-time priority, ahead of that load"
+    """Whether the run was put before all other work, as `chrt --rr 10` does on a machine that is not idle, or after."""
+    if os.sched_getscheduler(0) != os.SCHED_OTHER:
+        return "; run at real-time priority, ahead of that load"
+    return f"; run at niceness {niceness}, behind that load" if (niceness := os.nice(0)) > 0 else ""
 
 
 def _processor() -> str:

@@ -12,12 +12,15 @@ from typing import Any
 from django.contrib.postgres.fields import ArrayField
 from django.db import connection, models
 from django.db.models.expressions import DatabaseDefault, Value
+from django.db.models.fields import NOT_PROVIDED
 from psycopg.types.array import ListDumper
 
 from tenants.context import require_scope
 from tenants.managers import claim_for_scope
+from tenants.prepared import prepared_cursor
 
 type _Field = models.Field[Any, Any]
+_ABSENT = object()
 
 
 def insert_rows[Row: models.Model](rows: Sequence[Row]) -> None:
@@ -32,7 +35,8 @@ def insert_rows[Row: models.Model](rows: Sequence[Row]) -> None:
         claim_for_scope(row, scope)
     model = type(rows[0])
     columns = [_Column(field, _values(field, rows)) for field in model._meta.local_concrete_fields]
-    with connection.cursor() as cursor:
+    # Of one row the text is always the same.
+    with prepared_cursor() if len(rows) == 1 else connection.cursor() as cursor:
         cursor.execute(_statement(model, columns), _parameters(columns))
     for row in rows:
         row._state.adding, row._state.db = False, connection.alias
@@ -81,6 +85,10 @@ def _parameters(columns: Sequence[_Column]) -> list[Any]:
 
 def _values(field: _Field, rows: Sequence[models.Model]) -> Sequence[Any]:
     """The values of a column, as they are written; of one that several rows share, one and the same."""
+    if _is_kept_plainly(field):
+        held = [row.__dict__.get(field.attname, _ABSENT) for row in rows]
+        if held[0] is not _ABSENT and all(value is held[0] for value in held):
+            return [_written(field, held[0])] * len(rows)
     values: list[Any] = []
     last, written = object(), None
     for row in rows:
@@ -89,15 +97,25 @@ def _values(field: _Field, rows: Sequence[models.Model]) -> Sequence[Any]:
             value = _plain_default(field, value)
             setattr(row, field.attname, value)
         if value is not last:
-            last, written = value, field.get_db_prep_save(value, connection)
-            if isinstance(field, ArrayField) and written is not None:
-                written = _literal(written)
+            last, written = value, _written(field, value)
         values.append(written)
     return values
 
 
+def _is_kept_plainly(field: _Field) -> bool:
+    """Whether what is written is what the row holds, and nothing that is made at storing."""
+    return type(field).pre_save is models.Field.pre_save and field.db_default is NOT_PROVIDED
+
+
+def _written(field: _Field, value: Any) -> Any:
+    written = field.get_db_prep_save(value, connection)
+    return _literal(written) if isinstance(field, ArrayField) and written is not None else written
+
+
 def _literal(values: list[Any]) -> str:
     """An array as PostgreSQL writes it."""
+    if not values:
+        return "{}"
     text = ListDumper(list).dump(values)
     assert text is not None  # as for no list
     return bytes(text).decode()

@@ -89,7 +89,7 @@ def running_platform(log: Path, *options: str) -> Iterator[Platform]:
 
     ``options`` are those of `run_platform`.
     """
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "manage.py", "run_platform", "--bind", f"{HOST}:{port}", *options]
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own command
@@ -110,7 +110,8 @@ def running_platform(log: Path, *options: str) -> Iterator[Platform]:
         platform.stop()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

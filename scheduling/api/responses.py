@@ -23,6 +23,7 @@ from tenants.api.viewsets import TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
 from tenants.permissions import Permission
 
+MINIMAL = "return=minimal"
 RATE_HEADERS = [
     OpenApiParameter(name, int, OpenApiParameter.HEADER, description=description, response=[200, 201])
     for name, description in (
@@ -74,6 +75,23 @@ def new_job_response(request: Request, job: Job) -> Response:
     """201 with the job and its address."""
     location = reverse("job-detail", args=[job.id], request=request)
     return job_response(request, job, status=201, headers={"Location": location})
+
+
+def submission_response(request: Request, job: Job, *, created: bool) -> Response:
+    """What a submission is told: the job, or with `Prefer: return=minimal` (RFC 7240) its id alone, 201 or 200.
+
+    To say why the job waits and for how long takes as many statements as to store it.
+    """
+    if _prefers_minimal(request):
+        location = reverse("job-detail", args=[job.id], request=request)
+        headers = {"Location": location, "Preference-Applied": MINIMAL}
+        return Response({"id": job.id}, status=201 if created else 200, headers=headers)
+    return new_job_response(request, job) if created else job_response(request, job)
+
+
+def _prefers_minimal(request: Request) -> bool:
+    asked = request.headers.get("Prefer", "").replace(";", ",").split(",")
+    return MINIMAL in (preference.strip().lower() for preference in asked)
 
 
 def with_rate(answer: Response, rate: RateStanding | None) -> Response:

@@ -16,6 +16,7 @@ from tenants.clock import read_moment
 from tenants.context import all_tenants
 from tenants.locks import LockClass
 from tenants.models import Tenant
+from tenants.prepared import prepared_cursor
 from tenants.services.audit import AuditTarget, record_audit
 
 # When a refused client may ask again where nobody has said how long the drain lasts.
@@ -40,6 +41,7 @@ _IS_LEFT = {
         SELECT EXISTS (SELECT FROM scheduling_execution_live l JOIN scheduling_workerpool p ON p.id = l.pool_id
             WHERE p.name = %(name)s)""",
 }
+_OF_SUBMISSIONS = "SELECT scope, name, reason, until FROM scheduling_drain WHERE scope <> %s"
 _DRAINED_TENANTS = """
 UPDATE tenants_tenant t SET drained_at = statement_timestamp()
 WHERE t.draining_at <= statement_timestamp() - make_interval(secs => %s) AND t.drained_at IS NULL
@@ -60,8 +62,16 @@ class Drains:
     @classmethod
     def load(cls, now: datetime) -> Self:
         """Read them all; there are never many."""
-        drains = Drain.objects.exclude(scope=Drain.Scope.POOL)
-        return cls(now, {(drain.scope, drain.name): drain for drain in drains})
+        with prepared_cursor() as cursor:
+            cursor.execute(_OF_SUBMISSIONS, [str(Drain.Scope.POOL)])
+            rows = cursor.fetchall()
+        return cls(
+            now,
+            {
+                (scope, name): Drain(scope=scope, name=name, reason=reason, until=until)
+                for scope, name, reason, until in rows
+            },
+        )
 
     def refuse(self, kind: str, queue_name: str) -> None:
         """Raise DrainingError for a new job of this kind in this queue if either drains."""

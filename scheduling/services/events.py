@@ -21,6 +21,7 @@ def actor_label(actor: Actor) -> str:
 def append_events(jobs: Sequence[Job], *, name: str, at: datetime, data: Mapping[str, Any] | None = None) -> None:
     """One event for each job, in the state that it has now."""
     actor = current_actor()
+    label, told = actor_label(actor), dict(data or {})
     insert_rows(
         [
             JobEvent(
@@ -29,9 +30,9 @@ def append_events(jobs: Sequence[Job], *, name: str, at: datetime, data: Mapping
                 at=at,
                 name=name,
                 state=job.state,
-                actor=actor_label(actor),
+                actor=label,
                 request_id=actor.request_id,
-                data=dict(data or {}),
+                data=told,
             )
             for job in jobs
         ]

@@ -16,6 +16,7 @@ from scheduling.models import Job, SchedulingEntity, TenantCapacity
 from tenants.context import all_tenants
 from tenants.locks import LockClass, hash_of_tenant
 from tenants.models import Tenant
+from tenants.prepared import prepared_cursor
 
 # Empty lines of keys that are ahead of their siblings: so many of one tenant in one queue stay.
 KEPT_IDLE_KEYS = 1_000
@@ -34,6 +35,10 @@ FROM scheduling_job j JOIN scheduling_schedulingentity e
     ON e.tenant_id = j.tenant_id AND e.queue_id = j.queue_id AND e.parent_id IS NULL
 WHERE j.id = ANY(%s) AND j.fair_key <> ''
 ON CONFLICT (tenant_id, queue_id, fair_key) DO NOTHING
+"""
+_OWN = """
+SELECT queue_id, id FROM scheduling_schedulingentity
+WHERE tenant_id = %s::uuid AND queue_id = ANY(%s::bigint[]) AND parent_id IS NULL
 """
 # A key that returns starts at its siblings' virtual time anyway, so one that is not ahead of it loses nothing. Nobody
 # is ahead of others when the tenant has nothing to do at all. What is ahead is kept, but not without end.
@@ -92,8 +97,9 @@ def remove_idle_lines(limit: int) -> int:
 
 
 def _own_ids(tenant: Tenant, queue_ids: Collection[int]) -> dict[int, int]:
-    own = SchedulingEntity.objects.filter(queue_id__in=queue_ids, parent=None)
-    found = dict(own.values_list("queue_id", "id"))
+    with prepared_cursor() as cursor:
+        cursor.execute(_OWN, [tenant.pk, sorted(queue_ids)])
+        found = dict(cursor.fetchall())
     missing = sorted(set(queue_ids) - set(found))
     if not missing:
         return found

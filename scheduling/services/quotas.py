@@ -20,6 +20,7 @@ from scheduling.services.leadership import lead
 from tenants.context import all_tenants
 from tenants.limits import LimitReached, month_end
 from tenants.locks import LockClass
+from tenants.prepared import prepared_cursor
 from tenants.selectors.limits import EffectiveLimit, allowed_for, kept_limits
 from tenants.services.limit_warnings import note_level
 from tenants.services.limits import expire_tenant_limits, release_ended_periods
@@ -202,7 +203,7 @@ def keep_limits() -> None:
 def _measure(
     tenant_id: UUID, limits: Mapping[str, EffectiveLimit]
 ) -> tuple[datetime, Mapping[str, EffectiveLimit], int, int]:
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(_STANDING, {"tenant_id": tenant_id, "key": WORKER_SECONDS.key})
         now, waiting, used_us = cursor.fetchone()
     return now, limits, int(waiting), used_us

@@ -60,10 +60,10 @@ class Routes:
     def queue_for(self, kind: str, payload: Mapping[str, Any], requested: str | None) -> Queue:
         """The queue for a job; ``requested`` is honoured only where the rule allows it."""
         rule = self._first_match(kind, payload)
-        choices = {q.name: q for q in self._queues_of(kind)} if rule.allows_queue_choice else {}
-        own = {q.name: q for q in self._targets_for(rule, kind)}
         if requested is None:
             return self._balanced(rule, kind)
+        choices = {q.name: q for q in self._queues_of(kind)} if rule.allows_queue_choice else {}
+        own = {q.name: q for q in self._targets_for(rule, kind)}
         if requested not in own | choices:
             allowed = ", ".join(sorted(choices | own))
             raise QueueNotAllowedError("%(kind)s may go to: %(allowed)s.", {"kind": kind, "allowed": allowed})

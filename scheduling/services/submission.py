@@ -24,6 +24,7 @@ from scheduling.models import (
     JobDeadline,
     JobDue,
     JobReady,
+    Queue,
 )
 from scheduling.services.drains import Drains, refuse_draining_tenant
 from scheduling.services.events import append_events
@@ -188,10 +189,10 @@ class _Intake:
         max_retries = request.max_retries
         if max_retries is None:
             max_retries = retry_policy_on(self.tenant.plan, processor).max_retries
-        job = self._new_job(request, queue.pk, max_retries)
-        job.parent = parent
-        if parent is not None and job.traceparent is None:
-            job.traceparent = parent.traceparent
+        job = self._new_job(request, queue, max_retries)
+        if parent is not None:
+            job.parent = parent
+            job.traceparent = job.traceparent or parent.traceparent
         self.new.append(job)
         if key is not None:
             self.known[key] = job
@@ -202,14 +203,14 @@ class _Intake:
         asked, stored = request.fingerprint(), bytes(known.payload_hash)
         return stored == asked or stored == digest_of(self.tenant.pk, asked)
 
-    def _new_job(self, request: JobRequest, queue_id: int, max_retries: int) -> Job:
+    def _new_job(self, request: JobRequest, queue: Queue, max_retries: int) -> Job:
         run_at = max(request.run_at or self.now, self.now)
         priority = self._default_priority() if request.priority is None else request.priority
         return Job(
             id=uuid7(),
             tenant=self.tenant,
             kind=request.kind,
-            queue_id=queue_id,
+            queue=queue,
             state=JobState.SCHEDULED if run_at > self.now else JobState.AVAILABLE,
             priority=priority,
             rank=int((run_at.timestamp() - priority * ageing_seconds()) * 1_000_000),

@@ -53,6 +53,9 @@ class _Stored:
     value: Any
 
 
+_NOTHING, _EMPTY = _Stored(None), _Stored({})
+
+
 class _Opening(DeferredAttribute):
     """The attribute of a row: what was read sealed is opened when it is first asked for."""
 
@@ -132,6 +135,9 @@ class SealedJSONField(models.JSONField):
             if add:
                 raise MovedValueError(MovedValueError.__doc__)
             return _Stored({"$sealed": value.text})
+        if value is None or value == {}:
+            # One and the same for all rows, so that many of them are written as one value.
+            return _NOTHING if value is None else _EMPTY
         return _Stored(self.stored(value, tenant_id=model_instance.tenant_id, row_id=model_instance.pk))
 
     def get_db_prep_save(self, value: Any, connection: Any) -> Any:

@@ -44,8 +44,12 @@ class JobSubmissionSerializer(StrictSerializer):
 
     def to_request(self, idempotency_key: str | None = None) -> JobRequest:
         """The validated values as the service takes them; a tag given twice counts once."""
-        values = self.validated_data
-        return JobRequest(**values | {"tags": tuple(dict.fromkeys(values["tags"]))}, idempotency_key=idempotency_key)
+        return to_request(self.validated_data, idempotency_key)
+
+
+def to_request(values: dict[str, Any], idempotency_key: str | None = None) -> JobRequest:
+    """Values that `JobSubmissionSerializer` has validated, as the service takes them."""
+    return JobRequest(**values | {"tags": tuple(dict.fromkeys(values["tags"]))}, idempotency_key=idempotency_key)
 
 
 class AddedJobsSerializer(StrictSerializer):

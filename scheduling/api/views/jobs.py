@@ -21,6 +21,7 @@ from scheduling.api.responses import (
     masked_faults,
     new_job_response,
     page_response,
+    submission_response,
     with_rate,
 )
 from scheduling.api.serializers.executions import ExecutionSerializer
@@ -96,15 +97,12 @@ class JobViewSet(TenantViewSet):
         },
     )
     def create(self, request: Request) -> Response:
-        """Submit one job."""
+        """Submit one job; with `Prefer: return=minimal` the answer is its `id` alone, for whoever submits many."""
         key = parse_idempotency_key(request.headers.get("Idempotency-Key"))
         body = JobSubmissionSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         submission = submit_job(tenant=self.tenant, request=body.to_request(key), is_rated=True)
-        if submission.created:
-            answer = new_job_response(request, submission.job)
-        else:
-            answer = job_response(request, submission.job)
+        answer = submission_response(request, submission.job, created=submission.created)
         return with_rate(answer, submission.rate)
 
     @extend_schema(

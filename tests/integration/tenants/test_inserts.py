@@ -60,6 +60,15 @@ def test_it_stores_what_bulk_create_stores(acme: Tenant) -> None:
     assert (other[0].used_us, other[0].travels_alone, other[0]._state.adding) == (0, False, False)
 
 
+def test_a_row_by_itself_is_stored_as_among_others(acme: Tenant) -> None:
+    with tenant_context(acme):
+        one, other = jobs_of(acme), jobs_of(acme)
+        insert_rows(one)
+        for row in other:
+            insert_rows([row])
+        assert stored(other) == stored(one)
+
+
 def test_what_is_too_long_is_refused_and_not_cut(acme: Tenant) -> None:
     with tenant_context(acme):
         for name, value in (("kind", "x" * 65), ("tags", ["x" * 65])):

@@ -1,0 +1,62 @@
+"""Processor time of processes, from /proc: what a number costs, also on a machine that does other work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from django.db import connection
+
+_PROC = Path("/proc")
+# Of the fields after the name: user and system time of the process, and of those of its children that have ended.
+_OWN, _OF_ALL = slice(11, 13), slice(11, 15)
+
+
+def seconds_of(pid: int) -> float:
+    """User and system time of one process; 0 of one that is gone, or where the system does not tell."""
+    return _sum(_fields(pid), _OWN)
+
+
+def seconds_of_family(pid: int) -> float:
+    """The same of a process and all that it started, whether that has ended or not."""
+    return sum(_sum(_fields(member), _OF_ALL) for member in (pid, *_descendants(pid)))
+
+
+def seconds_of_postgresql() -> float:
+    """The same of PostgreSQL with all its processes, where it is on this machine."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        fields = _fields(cursor.fetchone()[0])
+    return seconds_of_family(int(fields[1])) if fields else 0.0
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has started and that live."""
+    return [child for child, parent in _parents() if parent == pid]
+
+
+def _descendants(pid: int) -> list[int]:
+    parents = list(_parents())
+    found, wanted = [], {pid}
+    while wanted:
+        wanted = {child for child, parent in parents if parent in wanted}
+        found.extend(wanted)
+    return found
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    for folder in _PROC.glob("[0-9]*"):
+        if fields := _fields(int(folder.name)):
+            yield int(folder.name), int(fields[1])
+
+
+def _fields(pid: int) -> list[str]:
+    try:
+        return (_PROC / str(pid) / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _sum(fields: list[str], which: slice) -> float:
+    return sum(map(int, fields[which])) / os.sysconf("SC_CLK_TCK")
