@@ -27,6 +27,7 @@ STARTED_FROM = {
     "admin/base.html": "7428a8411d69ed81",
     "admin/index.html": "dd345254af4ffc9a",
     "admin/nav_sidebar.html": "9ded21d2f1036a58",
+    "unfold/helpers/app_list.html": "aee0d40c9583f9bf",
     "unfold/helpers/command.html": "e10d80a03e4657fa",
     "unfold/helpers/empty_results.html": "830db82d60f52b85",
     "unfold/helpers/navigation_user.html": "df49db2d72d7e8f2",
