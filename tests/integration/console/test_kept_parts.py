@@ -11,7 +11,7 @@ from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from scheduling.dashboards import overview
+from scheduling.dashboards import heat_map, overview
 from tests.integration.console.acts import Console
 from tests.integration.console.conftest import Work
 
@@ -22,7 +22,7 @@ PARTS = ("admin:overview_fragment", "admin:overview_shares")
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Parts are kept for as long as a test takes, in memory alone."""
-    parts = (overview._kept_body, overview._kept_shares)
+    parts = (overview._kept_body, overview._kept_shares, heat_map._kept)
     monkeypatch.setattr("tenants.shared_cache._read_shared", lambda name: None)
     monkeypatch.setattr("tenants.shared_cache._write_shared", lambda *_: None)
     for part in parts:
@@ -34,7 +34,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         part._kept._kept.clear()
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("part", [*PARTS, "admin:overview_kinds"])
 def test_who_comes_after_somebody_is_answered_by_five_statements(
     console: Console, staff: User, acme_work: Work, part: str
 ) -> None:
