@@ -30,6 +30,7 @@ STARTED_FROM = {
     "unfold/helpers/app_list.html": "aee0d40c9583f9bf",
     "unfold/helpers/command.html": "e10d80a03e4657fa",
     "unfold/helpers/empty_results.html": "830db82d60f52b85",
+    "unfold/helpers/header_title.html": "708a66bc1c0997f3",
     "unfold/helpers/navigation_user.html": "df49db2d72d7e8f2",
     "unfold/helpers/shortcuts.html": "5521f8ee1660f082",
     "unfold/layouts/base_simple.html": "f90e61e284c309cd",
