@@ -30,7 +30,7 @@ NAMES = (
     "cycle",
 )
 # Long ones, which run only when they are named.
-NAMED_ALONE = ("what_if_live", "workloads", "console", "streams", "peers")
+NAMED_ALONE = ("what_if_live", "workloads", "console", "streams", "peers", "viewers")
 
 
 def main() -> int:
@@ -63,6 +63,7 @@ def main() -> int:
             recall,
             sealing,
             streams,
+            viewers,
             what_if,
             what_if_live,
         )
@@ -89,6 +90,7 @@ def main() -> int:
             "console": console.measure,
             "peers": partial(peers.measure, programs=arguments.programs, rounds=arguments.rounds),
             "streams": streams.measure,
+            "viewers": viewers.measure,
         }
         if unknown_parts := set(arguments.only) - {part.name for part in table.PARTS}:
             parser.error(f"unknown part: {', '.join(sorted(unknown_parts))}")
