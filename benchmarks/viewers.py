@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from uuid import UUID
 
@@ -129,7 +130,7 @@ def measure(folder: Path) -> Outcome:
         pause_queue(queue=Queue.objects.get(name=QUEUE), reason="benchmark")
         wait_drained(processes)
     for command in VERIFIED:
-        call_command(command)
+        call_command(command, stdout=StringIO())
     return _conclude(rates, answers)
 
 
