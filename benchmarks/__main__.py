@@ -31,7 +31,7 @@ NAMES = (
     "submission",
 )
 # Long ones, which run only when they are named.
-NAMED_ALONE = ("what_if_live", "workloads", "console", "streams", "peers", "scale")
+NAMED_ALONE = ("what_if_live", "workloads", "console", "streams", "peers", "scale", "viewers")
 
 
 def main() -> int:
@@ -70,6 +70,7 @@ def main() -> int:
             sealing,
             streams,
             submission,
+            viewers,
             what_if,
             what_if_live,
         )
@@ -104,6 +105,7 @@ def main() -> int:
             "streams": streams.measure,
             "scale": partial(scale.measure, past=arguments.past, drained=arguments.drained),
             "submission": submission.measure,
+            "viewers": viewers.measure,
         }
         if unknown_parts := set(arguments.only) - {part.name for part in table.PARTS} - set(peers.TABLES):
             parser.error(f"unknown part: {', '.join(sorted(unknown_parts))}")

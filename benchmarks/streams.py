@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
@@ -36,7 +36,7 @@ SEED = 20_260_301
 TARGET_MS, MOST_CONNECTIONS = 250.0, 20
 PARTS = (0.5, 0.95, 0.99)
 NAME = "streams benchmark"
-START_SECONDS, HEARD_SECONDS = 120.0, 300.0
+START_SECONDS, STOP_SECONDS, HEARD_SECONDS = 120.0, 5.0, 300.0
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class StreamsFailedError(RuntimeError):
 def measure(folder: Path) -> Outcome:
     """Submit jobs that nobody runs, one at a time, while many clients listen to their tenant's stream."""
     participant = create_participants()[-1]
-    with _streams_process(folder / "streams.log") as port:
+    with serving_streams(folder / "streams.log") as port:
         lags, connections = asyncio.run(_listen_and_submit(port, participant))
     return _conclude(lags, connections)
 
@@ -121,13 +121,23 @@ async def _until(is_so: Callable[[], bool], otherwise: str) -> None:
         await asyncio.sleep(0.05)
 
 
+def serving_streams(log: Path) -> AbstractContextManager[int]:
+    """The ASGI server as an operator starts it, on a free port."""
+    return _serving(["uvicorn", "--port={port}", "--no-access-log", "jobsplatform.asgi:application"], log)
+
+
+def serving_pages(log: Path) -> AbstractContextManager[int]:
+    """The web server as `run_platform` starts it, on a free port."""
+    bound = ["--no-control-socket", "--bind=127.0.0.1:{port}", "--workers=2", "--threads=4"]
+    return _serving(["gunicorn", *bound, "jobsplatform.wsgi:application"], log)
+
+
 @contextmanager
-def _streams_process(log: Path) -> Iterator[int]:
-    """The ASGI server as an operator starts it."""
+def _serving(module: Sequence[str], log: Path) -> Iterator[int]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    command = [sys.executable, "-m", "uvicorn", f"--port={port}", "--no-access-log", "jobsplatform.asgi:application"]
+    command = [sys.executable, "-m", *(part.format(port=port) for part in module)]
     environment = os.environ | {"PGAPPNAME": NAME, "STREAMS_PER_CALLER": str(CLIENTS)}
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own command
@@ -141,8 +151,13 @@ def _streams_process(log: Path) -> Iterator[int]:
         _wait_ready(process, port, log)
         yield port
     finally:
-        process.kill()
-        process.wait()
+        # The web server's own processes go with it.
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def _wait_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

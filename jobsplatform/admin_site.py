@@ -1,16 +1,28 @@
 """The console: Django's admin in unfold's shell."""
 
+from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
 from http import HTTPStatus
-from typing import Any
+from typing import Any, override
 
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, URLResolver, path
+from django.utils.translation import get_language
 from unfold.sites import UnfoldAdminSite
+
+from tenants.access import access_of
+
+READING = frozenset({"GET", "HEAD"})
 
 
 class ConsoleSite(UnfoldAdminSite):
     """The one admin site, on which every app registers."""
+
+    def __init__(self, name: str = "admin") -> None:
+        super().__init__(name)
+        self._app_lists: dict[tuple[object, ...], list[Any]] = {}
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Django's page; the other log-ins of the account end with its old password, and the change is audited."""
@@ -20,6 +32,40 @@ class ConsoleSite(UnfoldAdminSite):
         if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
             record_password_change(user=request.user)
         return response
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """Django's list, which each page asks for twice; nobody changes what is answered.
+
+        It is the same for whoever has the same rights and language: our pages ask for nothing else
+        (`tenants.admin.base`).
+        """
+        key = (access_of(request).permissions, get_language(), app_label, len(self._registry))
+        found = self._app_lists.get(key)
+        if found is None:
+            found = self._app_lists[key] = super().get_app_list(request, app_label)
+        return found
+
+    def get_urls(self) -> list[URLResolver | URLPattern]:
+        """Django's; a page wraps its guard once more, and what says that it needs no savepoint is lost at that."""
+        urls: list[URLResolver | URLPattern] = super().get_urls()
+        for pattern in _guarded(urls):
+            transaction.non_atomic_requests(pattern.callback)
+        return urls
+
+    @override
+    def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
+        """Django's guard; what only reads has the request's transaction, and no savepoint in it."""
+        guarded: Callable[..., Any] = super().admin_view(view, cacheable)
+
+        @transaction.non_atomic_requests
+        @wraps(guarded)
+        def viewed(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            if request.method in READING:
+                return guarded(request, *args, **kwargs)
+            with transaction.atomic():
+                return guarded(request, *args, **kwargs)
+
+        return viewed
 
     def app_index(
         self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None
@@ -69,3 +115,12 @@ class ConsoleSite(UnfoldAdminSite):
             path("diagnosis/", guard_view(self, diagnosis_page, Permission.PLATFORM_VIEW), name="diagnosis"),
             path("roles/", guard_view(self, roles_view, Permission.MEMBERS_VIEW), name="roles"),
         ]
+
+
+def _guarded(urls: Iterable[URLResolver | URLPattern]) -> Iterator[URLPattern]:
+    """The patterns whose views `admin_view` guards."""
+    for url in urls:
+        if isinstance(url, URLResolver):
+            yield from _guarded(url.url_patterns)
+        elif hasattr(url.callback, "admin_site") or hasattr(url.callback, "model_admin"):
+            yield url

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Self
 from uuid import UUID
 
 from tenants.chain import GENESIS, Link
+from tenants.texts import filled
 
 FindingKind = Literal[
     "entry_edited",
@@ -30,13 +31,19 @@ FindingKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong, and where."""
+    """One thing that is wrong, and where; ``text`` says it, with ``values`` in the places that it names."""
 
     kind: FindingKind
     chain: UUID
-    detail: str
+    text: str
     sequence: int | None = None
     entry_id: UUID | None = None
+    values: Mapping[str, str | int] = field(default_factory=dict)
+
+    @property
+    def detail(self) -> str:
+        """The sentence as it is written."""
+        return filled(self.text, self.values)
 
     def as_dict(self) -> dict[str, Any]:
         """The finding in JSON's words."""
@@ -47,6 +54,10 @@ class Finding:
             "entry": None if self.entry_id is None else str(self.entry_id),
             "detail": self.detail,
         }
+
+    def as_kept(self) -> dict[str, Any]:
+        """The same with what it takes to say it in another language."""
+        return {**self.as_dict(), "text": self.text, "values": dict(self.values)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +101,9 @@ class ChainCheck:
             yield self._finding("seal_before_checkpoint", seal, "It stands where the chain was pruned.")
             return
         if seal.sequence == self.sequence and self.last_entry:
-            yield self._finding("fork", seal, f"Another seal has the sequence {seal.sequence} too.")
+            yield self._finding(
+                "fork", seal, "Another seal has the sequence %(sequence)s too.", {"sequence": seal.sequence}
+            )
             self.tips.append(seal.hash)
             return
         place = list(self._look_at_place(seal))
@@ -107,7 +120,12 @@ class ChainCheck:
         is_own = link.hash() == seal.hash
         if seal.sequence > self.sequence + 1:
             first, last = self.sequence + 1, seal.sequence - 1
-            yield self._finding("seals_missing", seal, f"The seals {first} to {last} before it are missing.")
+            yield self._finding(
+                "seals_missing",
+                seal,
+                "The seals %(first)s to %(last)s before it are missing.",
+                {"first": first, "last": last},
+            )
         elif seal.previous_hash not in self.tips:
             yield from self._look_at_broken_link(seal, is_own=is_own)
             return
@@ -116,11 +134,18 @@ class ChainCheck:
 
     def _look_at_broken_link(self, seal: Seal, *, is_own: bool) -> Iterator[Finding]:
         if seal.previous_hash == self.last_previous:
-            yield self._finding("fork", seal, f"It follows the same hash as the seal {self.sequence}.")
+            yield self._finding(
+                "fork", seal, "It follows the same hash as the seal %(sequence)s.", {"sequence": self.sequence}
+            )
         elif not is_own:
             yield self._finding("order_changed", seal, "It was sealed at another place.")
         elif not self.is_after_misplaced:
-            yield self._finding("link_broken", seal, f"The seal {self.sequence} is not the one that it was tied to.")
+            yield self._finding(
+                "link_broken",
+                seal,
+                "The seal %(sequence)s is not the one that it was tied to.",
+                {"sequence": self.sequence},
+            )
 
     def _look_at_entry(self, seal: Seal) -> Iterator[Finding]:
         if seal.actual_hash is None:
@@ -128,5 +153,7 @@ class ChainCheck:
         elif seal.actual_hash != seal.entry_hash:
             yield self._finding("entry_edited", seal, "The entry is not what was sealed.")
 
-    def _finding(self, kind: FindingKind, seal: Seal, detail: str) -> Finding:
-        return Finding(kind, UUID(self.chain), detail, seal.sequence, seal.entry_id)
+    def _finding(
+        self, kind: FindingKind, seal: Seal, text: str, values: Mapping[str, str | int] | None = None
+    ) -> Finding:
+        return Finding(kind, UUID(self.chain), text, seal.sequence, seal.entry_id, values or {})

@@ -33,16 +33,20 @@ _MOST_KEPT = 10_000
 
 
 class SharedCache[Value]:
-    """Values under texts. ``decode`` makes of a JSON document what is kept in memory, which nobody may change."""
+    """Values under texts. ``decode`` makes of a JSON document what is kept in memory, which nobody may change.
 
-    def __init__(self, name: str, decode: Callable[[Any], Value]) -> None:
+    ``seconds`` is for what may be older than configuration: each of the two keeps it for so long.
+    """
+
+    def __init__(self, name: str, decode: Callable[[Any], Value], *, seconds: float | None = None) -> None:
         self.name = name
         self._decode = decode
+        self._seconds = seconds
         self._kept: dict[str, tuple[float, Value]] = {}
 
     def get(self, key: str, read: Callable[[], Any]) -> Value:
-        """The value, less than a second old; ``read`` asks PostgreSQL for its document."""
-        seconds = kept_seconds()
+        """The value, less than a second old unless it may be older; ``read`` asks PostgreSQL for its document."""
+        seconds = kept_seconds() and (self._seconds or kept_seconds())
         if not seconds:
             return self._decode(read())
         now = time.monotonic()

@@ -6,16 +6,19 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from django.http import HttpRequest, HttpResponseBase
 from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from scheduling.selectors.kind_hours import HourCount, KindHours, read_kind_hours
-from tenants.live import answer_part
+from tenants.live import KeptPart, answer_part
 
 TEMPLATE = "scheduling/dashboards/parts/overview_kinds.html"
+_kept = KeptPart("kinds")
 CLASSES = 5
 # The map's own units; the page scales them.
 CELL_WIDTH, CELL_HEIGHT, GAP = 24.0, 16.0, 2.0
@@ -64,8 +67,12 @@ class HeatMap:
 @require_safe
 def kinds_fragment(request: HttpRequest) -> HttpResponseBase:
     """The map, or with ``view=table`` its numbers; 304 when it is what the browser has already."""
-    context = {"heat": draw_heat(read_kind_hours()), "is_table": request.GET.get("view") == "table"}
-    return answer_part(request, render_to_string(TEMPLATE, context, request))
+    is_table = request.GET.get("view") == "table"
+    return answer_part(request, _kept.get(partial(_render, is_table=is_table), variant="table" if is_table else ""))
+
+
+def _render(*, is_table: bool) -> SafeString:
+    return render_to_string(TEMPLATE, {"heat": draw_heat(read_kind_hours()), "is_table": is_table})
 
 
 def draw_heat(kinds: KindHours) -> HeatMap:

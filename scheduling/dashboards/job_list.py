@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -72,7 +73,13 @@ def address_of(job_filter: JobFilter) -> str:
 
 def address_of_text(text: str) -> str:
     """The list under a filter that is text already, readable or not."""
-    return _with_query(reverse("admin:scheduling_job_changelist"), urlencode({"q": text}) if text else "")
+    # Each facet has a dozen of them: the path is asked for once.
+    return _with_query(_list_path(), urlencode({"q": text}) if text else "")
+
+
+@cache
+def _list_path() -> str:
+    return reverse("admin:scheduling_job_changelist")
 
 
 def _with_query(address: str, query: str) -> str:

@@ -118,7 +118,7 @@ def minute_rows(overview: Overview, queue_id: int | None = None) -> list[MinuteR
     """The hour minute by minute, the oldest first: of all queues, or of one."""
     slots = overview.pool_minutes.slots if overview.pool_minutes else [None] * len(overview.gauges.minutes)
     if queue_id is None:
-        buckets, gauges = overview.work.buckets, overview.gauges.totals()
+        buckets, gauges = overview.work.buckets, overview.gauges.totals
     else:
         buckets = overview.work.buckets_by_queue.get(queue_id, [Ended() for _minute in overview.gauges.minutes])
         by_minute = overview.gauges.by_minute

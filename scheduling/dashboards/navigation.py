@@ -111,7 +111,7 @@ def build_navigation(request: HttpRequest) -> list[dict[str, Any]]:
         }
         for title, pages in GROUPS
     ]
-    groups[0]["items"].insert(0, _overview_item())
+    groups[0]["items"].insert(0, _link("Overview", "monitoring", "admin:index", "overview"))
     if access_of(request).may(Permission.JOBS_VIEW):
         groups[0]["items"] += [
             _link("Errors", "error", "admin:errors"),
@@ -134,11 +134,6 @@ def build_navigation(request: HttpRequest) -> list[dict[str, Any]]:
     return [group for group in groups if group["items"]]
 
 
-def _overview_item() -> dict[str, Any]:
-    link = reverse("admin:index")
-    return {"title": gettext("Overview"), "icon": "monitoring", "link": link, "link_attrs": {"data-place": "overview"}}
-
-
 def _link(title: str, icon: str, url_name: str, place: str = "") -> dict[str, Any]:
     return _entry(title, icon, reverse(url_name), place)
 
@@ -148,8 +143,4 @@ def _item(page: Page, model: dict[str, Any]) -> dict[str, Any]:
 
 
 def _entry(title: str, icon: str, link: str, place: str) -> dict[str, Any]:
-    return {"title": gettext(title), "icon": icon, "link": link, "link_attrs": _attributes(place)}
-
-
-def _attributes(place: str) -> dict[str, str]:
-    return {"data-place": place} if place else {}
+    return {"title": gettext(title), "icon": icon, "link": link, "place": place}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponseBase
 from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
@@ -20,11 +22,12 @@ from scheduling.selectors.overview import Overview, read_overview, read_shares
 from scheduling.selectors.queue_lines import QueueLine
 from scheduling.services.upkeep.status import find_upkeep_warnings
 from tenants.access import access_of
-from tenants.live import answer_part, tag_of
+from tenants.live import KeptPart, answer_part, tag_of
 from tenants.permissions import Permission
 
 BODY_TEMPLATE = "scheduling/dashboards/overview_body.html"
 SHARES_TEMPLATE = "scheduling/dashboards/overview_shares.html"
+_kept_body, _kept_shares = KeptPart("overview"), KeptPart("shares")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
     context["title"] = _("Overview")
     context["scope_name"] = access.tenant.name if access.tenant else _("All tenants")
     if access.may(Permission.JOBS_VIEW):
-        body = _render_body(request)
+        body = _body_of(request)
         query = Choice.of(request).link()
         context |= {
             "overview_body": body,
@@ -64,18 +67,30 @@ def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
 @require_safe
 def overview_fragment(request: HttpRequest) -> HttpResponseBase:
     """The numbers alone; 304 when they are what the browser has already."""
-    return answer_part(request, _render_body(request))
+    return answer_part(request, _body_of(request))
 
 
 @require_safe
 def shares_fragment(request: HttpRequest) -> HttpResponseBase:
     """Who had what of the slots, and the last changes."""
-    context = {"shares": read_shares(), "window_words": _("%d min") % 10}
-    return answer_part(request, render_to_string(SHARES_TEMPLATE, context, request))
+    return answer_part(request, _kept_shares.get(_render_shares))
 
 
-def _render_body(request: HttpRequest) -> str:
-    overview, choice = read_overview(), Choice.of(request)
+def _render_shares() -> SafeString:
+    return render_to_string(SHARES_TEMPLATE, {"shares": read_shares(), "window_words": _("%d min") % 10})
+
+
+def _body_of(request: HttpRequest) -> SafeString:
+    """The numbers as everybody sees them are kept; those of a queue, or as a table, are drawn for whoever asks."""
+    choice, may_abort_bulk = Choice.of(request), access_of(request).may(Permission.JOBS_BULK)
+    if choice != Choice("", is_table=False):
+        return _render_body(choice, may_abort_bulk=may_abort_bulk)
+    draw = partial(_render_body, choice, may_abort_bulk=may_abort_bulk)
+    return _kept_body.get(draw, variant="bulk" if may_abort_bulk else "")
+
+
+def _render_body(choice: Choice, *, may_abort_bulk: bool) -> SafeString:
+    overview = read_overview()
     chosen = next((line for line in overview.queues if line.queue.name == choice.queue), None)
     strip, strip_summary = draw_strip(overview)
     rows = minute_rows(overview, chosen.queue.pk if chosen else None)
@@ -84,7 +99,7 @@ def _render_body(request: HttpRequest) -> str:
         "overview": overview,
         "tiles": build_tiles(overview),
         "bulk_lines": [bulk_line(operation, overview.now) for operation in overview.bulk_operations],
-        "may_abort_bulk": access_of(request).may(Permission.JOBS_BULK),
+        "may_abort_bulk": may_abort_bulk,
         "strip": strip,
         "strip_summary": strip_summary,
         "series": series,
@@ -100,7 +115,7 @@ def _render_body(request: HttpRequest) -> str:
         # What is no tenant's is not a tenant's affair.
         "upkeep_warnings": find_upkeep_warnings() if overview.is_all_tenants else [],
     }
-    return render_to_string(BODY_TEMPLATE, context, request)
+    return render_to_string(BODY_TEMPLATE, context)
 
 
 def _queue_chips(overview: Overview, choice: Choice, chosen: QueueLine | None) -> list[dict[str, Any]]:

@@ -72,7 +72,7 @@ def _of_what_ended(overview: Overview) -> Iterator[Tile]:
 
 
 def _of_what_waits(overview: Overview) -> Iterator[Tile]:
-    totals, back_offs = overview.gauges.totals(), overview.back_offs
+    totals, back_offs = overview.gauges.totals, overview.back_offs
     next_in = duration_words(back_offs.next_at - overview.now) if back_offs.next_at else ""
     yield Tile(
         label=_("Oldest wait"),
@@ -102,7 +102,7 @@ def _of_what_waits(overview: Overview) -> Iterator[Tile]:
 
 def _of_slots(overview: Overview) -> Iterator[Tile]:
     if overview.pool_minutes is None:
-        totals = overview.gauges.totals()
+        totals = overview.gauges.totals
         yield Tile(
             label=_("Running"),
             value=f"{overview.executing:,}",

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from uuid import UUID
+
+from django.db.models import FloatField
+from django.db.models.functions import Cast, Extract
 
 from scheduling.models import PoolGauge, QueueGauge, TenantGauge
 from scheduling.selectors.fairness import InFlight
@@ -16,19 +20,12 @@ from tenants.context import require_scope
 # Of a tenant with nothing left no row is written, so what nobody has written lately is nothing.
 LATEST_AGE = timedelta(minutes=2)
 _MINUTE = timedelta(minutes=1)
-_COLUMNS = (
-    "minute",
-    "queue_id",
-    "waiting",
-    "oldest_at",
-    "backing_off",
-    "due",
-    "next_due_at",
-    "dispatched",
-    "executing",
-    "slots_milli",
-    "sampled_at",
-)
+_COUNTS = ("queue_id", "waiting", "backing_off", "due", "dispatched", "executing", "slots_milli")
+# Read as seconds: an hour of all queues is two thousand moments, and a number is read ten times as fast as a timestamp.
+_MOMENTS = {
+    f"{name}_epoch": Cast(Extract(name, "epoch"), FloatField())
+    for name in ("minute", "oldest_at", "next_due_at", "sampled_at")
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +60,7 @@ class Gauge:
         return max(0.0, (self.sampled_at - self.oldest_at).total_seconds())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Gauges:
     """The last hour by minute and queue; of a minute in which nobody looked there is nothing."""
 
@@ -76,7 +73,7 @@ class Gauges:
         """When somebody looked last."""
         return max((row.sampled_at for row in self.latest.values() if row.sampled_at), default=None)
 
-    @property
+    @cached_property
     def minutes(self) -> list[datetime]:
         """The minutes of the hour, the oldest first, the last one running."""
         this = self.now.replace(second=0, microsecond=0)
@@ -87,6 +84,7 @@ class Gauges:
         """All queues together as they stand now."""
         return together(self.latest.values())
 
+    @cached_property
     def totals(self) -> list[Gauge | None]:
         """All queues together, minute by minute."""
         return [together(self.by_minute[at].values()) if at in self.by_minute else None for at in self.minutes]
@@ -119,11 +117,20 @@ def read_gauges(now: datetime) -> Gauges:
     model = QueueGauge if is_all_tenants else TenantGauge
     since = now.replace(second=0, microsecond=0) - _MINUTE * (MINUTES - 1)
     by_minute: dict[datetime, dict[int, Gauge]] = defaultdict(dict)
-    for minute, queue_id, *values in model.objects.filter(minute__gte=since).values_list(*_COLUMNS):
-        by_minute[minute][queue_id] = Gauge(*values)
+    rows = model.objects.filter(minute__gte=since).order_by().annotate(**_MOMENTS).values_list(*_COUNTS, *_MOMENTS)
+    for queue_id, waiting, backing_off, due, dispatched, executing, slots_milli, *moments in rows:
+        minute, oldest_at, next_due_at, sampled_at = map(_moment, moments)
+        assert minute is not None
+        by_minute[minute][queue_id] = Gauge(
+            waiting, oldest_at, backing_off, due, next_due_at, dispatched, executing, slots_milli, sampled_at
+        )
     newest = max(by_minute, default=None)
     is_shown = newest is not None and (is_all_tenants or newest > now - LATEST_AGE)
     return Gauges(now, dict(by_minute), by_minute[newest] if newest is not None and is_shown else {})
+
+
+def _moment(epoch_seconds: float | None) -> datetime | None:
+    return None if epoch_seconds is None else datetime.fromtimestamp(epoch_seconds, UTC)
 
 
 @dataclass(frozen=True, slots=True)

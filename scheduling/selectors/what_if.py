@@ -8,29 +8,40 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from scheduling.exceptions import WhatIfNameUnknownError
-from scheduling.fairness.simulation.load import Change, UnknownNameError
-from scheduling.fairness.simulation.what_if import WhatIf, what_if
+from scheduling.fairness.simulation.load import Change, Load, UnknownNameError
+from scheduling.fairness.simulation.what_if import Side, WhatIf, what_if
 from scheduling.selectors.recent_load import WINDOW, read_recent_load
 from tenants.texts import said
+
+# The load that was replayed last, as it is: it is the same until its jobs are read anew or the terms are changed.
+_last: list[Side] = []
 
 
 def answer_what_if(change: Change, *, pool: str | None = None, window: timedelta = WINDOW) -> WhatIf:
     """Replay the last ``window`` of ``pool`` under the terms of now and under changed ones.
 
-    By default the pool is the one that serves most queues. What waits and runs now is where it begins; nothing is
-    written. Raises PoolNotFoundError, WhatIfNameUnknownError.
+    By default the pool is the one that serves most queues. What waits and runs now, give or take some seconds, is where
+    it begins; nothing is written. Raises PoolNotFoundError, WhatIfNameUnknownError.
 
     >>> answer = answer_what_if(Change(plan_weights={"sandbox": 3}, slots=16))
     >>> answer.plans, answer.losers, answer.notes  # lists of Line, Line and Note
     """
     try:
         with _uncollected():
-            recent = read_recent_load(pool, window=window)
-            return what_if(recent.load, change, notes=recent.notes)
+            recent = read_recent_load(pool, window=window, may_be_kept=True)
+            return what_if(recent.load, change, notes=recent.notes, now=_replayed(recent.load))
     except UnknownNameError as error:
         detail = said("In this pool's last hour there is no “%(name)s”.", {"name": error.name[:100]})
         fault = {"field": error.field, "code": WhatIfNameUnknownError.code, "detail": detail}
         raise WhatIfNameUnknownError(detail, errors=[fault]) from error
+
+
+def _replayed(load: Load) -> Side:
+    for side in _last:
+        if side.load.arrivals is load.arrivals and side.load == load:
+            return side
+    _last[:] = [Side(load)]
+    return _last[0]
 
 
 @contextmanager

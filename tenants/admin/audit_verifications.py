@@ -20,6 +20,7 @@ from tenants.admin.keyset import KeysetAdmin
 from tenants.live import answer_part, tag_of
 from tenants.models import AuditVerification, VerificationState
 from tenants.permissions import Permission
+from tenants.texts import said
 
 BODY_TEMPLATE = "tenants/admin/verification_body.html"
 _MARKS = {
@@ -84,7 +85,7 @@ class AuditVerificationAdmin(KeysetAdmin):
         return told_actor(verification)
 
 
-# What a finding is, by its kind; its detail is kept in the words in which it was found.
+# What a finding is, by its kind.
 FINDING_KINDS = {
     "entry_edited": "entry edited",
     "entry_missing": "entry missing",
@@ -115,7 +116,12 @@ def _render_body(request: HttpRequest, verification: AuditVerification) -> str:
         "mark": _mark(verification),
         "percent": round(100 * verification.progress),
         "findings": [
-            finding | {"words": gettext(FINDING_KINDS.get(finding["kind"], finding["kind"]))}
+            finding
+            | {
+                "words": gettext(FINDING_KINDS.get(finding["kind"], finding["kind"])),
+                # Those that were found before findings knew their sentence have what was written.
+                "detail": said(finding["text"], finding["values"]) if "text" in finding else finding["detail"],
+            }
             for finding in verification.findings
         ],
         "left_out": verification.finding_count - len(verification.findings),

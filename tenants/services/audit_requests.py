@@ -99,7 +99,7 @@ def _look(verification: AuditVerification, *, deadline: float | None = None, pac
     for name in _COUNTS:
         setattr(verification, name, getattr(verification, name) + getattr(seen, name))
     verification.finding_count += len(seen.findings)
-    found = [finding.as_dict() for finding in seen.findings]
+    found = [finding.as_kept() for finding in seen.findings]
     verification.findings = [*verification.findings, *found][:MOST_FINDINGS]
     verification.place = seen.next or ""
     if found:

@@ -185,11 +185,17 @@ class _Verifier:
             if state.is_sealed:
                 continue
             if state.waited is None:
-                detail = "It was written past the queue of the sealer."
-                self._report("entry_inserted", chain, detail, entry_id=state.entry_id)
+                self._report(
+                    "entry_inserted", chain, "It was written past the queue of the sealer.", entry_id=state.entry_id
+                )
             elif state.waited.total_seconds() > self.grace_seconds:
-                detail = f"It has waited for its seal for {state.waited.total_seconds():.0f} s."
-                self._report("entry_unsealed", chain, detail, entry_id=state.entry_id)
+                self._report(
+                    "entry_unsealed",
+                    chain,
+                    "It has waited for its seal for %(seconds)s s.",
+                    {"seconds": round(state.waited.total_seconds())},
+                    entry_id=state.entry_id,
+                )
         if len(states) < self.pace.entries:
             return False
         place.entry = str(states[-1].entry_id)
@@ -205,8 +211,13 @@ class _Verifier:
             found = hashes.get(head["sequence"])
             if not self._is_good(chain, head, source) or found is None or head["hash"] in found:
                 continue
-            detail = f"The head that was signed at {head['signed_at']} ({source}) is of another chain."
-            self._report("head_differs", chain, detail, sequence=head["sequence"])
+            self._report(
+                "head_differs",
+                chain,
+                "The head that was signed at %(signed_at)s (%(source)s) is of another chain.",
+                {"signed_at": str(head["signed_at"]), "source": source},
+                sequence=head["sequence"],
+            )
             break
 
     def _heads_between(self, chain: UUID, begin: int, end: int) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -227,8 +238,13 @@ class _Verifier:
             self.outcome.heads += 1
             if not self._is_good(chain, head, source) or self._is_there(chain, head) or self._is_erased(chain, head):
                 continue
-            detail = f"The chain ends at {check.sequence}; it stood at {head['sequence']} ({source})."
-            self._report("end_missing", chain, detail, sequence=head["sequence"])
+            self._report(
+                "end_missing",
+                chain,
+                "The chain ends at %(end)s; it stood at %(sequence)s (%(source)s).",
+                {"end": check.sequence, "sequence": head["sequence"], "source": source},
+                sequence=head["sequence"],
+            )
             break
 
     def _is_there(self, chain: UUID, head: Mapping[str, Any]) -> bool:
@@ -248,20 +264,31 @@ class _Verifier:
     def _is_good(self, chain: UUID, head: Mapping[str, Any], source: str) -> bool:
         is_signed = is_head_signed(head)
         if is_signed is None:
-            detail = f"Nobody here knows the key {head['key_id']} of a head ({source})."
-            self._report("head_key_unknown", chain, detail, sequence=head["sequence"])
+            self._report(
+                "head_key_unknown",
+                chain,
+                "Nobody here knows the key %(key)s of a head (%(source)s).",
+                {"key": str(head["key_id"]), "source": source},
+                sequence=head["sequence"],
+            )
         elif not is_signed:
-            detail = f"The signature of a head ({source}) is not that of its key {head['key_id']}."
-            self._report("head_forged", chain, detail, sequence=head["sequence"])
+            self._report(
+                "head_forged",
+                chain,
+                "The signature of a head (%(source)s) is not that of its key %(key)s.",
+                {"key": str(head["key_id"]), "source": source},
+                sequence=head["sequence"],
+            )
         return bool(is_signed)
 
     def _report(
         self,
         kind: FindingKind,
         chain: UUID,
-        detail: str,
+        text: str,
+        values: Mapping[str, str | int] | None = None,
         *,
         sequence: int | None = None,
         entry_id: UUID | None = None,
     ) -> None:
-        self.outcome.findings.append(Finding(kind, chain, detail, sequence, entry_id))
+        self.outcome.findings.append(Finding(kind, chain, text, sequence, entry_id, values or {}))

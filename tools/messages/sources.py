@@ -45,6 +45,8 @@ TABLES: dict[str, tuple[int | str, ...]] = {
     "Mark": (1,),
     "Page": (1,),
     "_link": (0,),
+    "_finding": (2,),
+    "_report": (2,),
     "post_action": ("label",),
 }
 # Names that hold words by their keys.

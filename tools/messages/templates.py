@@ -11,6 +11,7 @@ SAME_EVERYWHERE = frozenset(
         "-kind:noop",
         "add",
         "bad",
+        "chevron_right",
         "close",
         "construction",
         "domain",

@@ -119,10 +119,13 @@ class WhatIf:
     notes: Sequence[Note]
 
 
-def what_if(load: Load, change: Change, *, notes: Sequence[Note] = ()) -> WhatIf:
-    """Replay the load now and after the change. Raises UnknownNameError. Pure."""
+def what_if(load: Load, change: Change, *, notes: Sequence[Note] = (), now: Side | None = None) -> WhatIf:
+    """Replay the load now and after the change. Raises UnknownNameError. Pure.
+
+    ``now`` is the load replayed as it is, by whoever has that from another question.
+    """
     changed = apply_change(load, change)
-    now, after = _Side(load), _Side(changed)
+    now, after = now or Side(load), Side(changed)
     names = [tenant.slug for tenant in load.tenants]
     plans = [tenant.plan for tenant in load.tenants]
     by_tenant = _lines(now.outcomes(names), after.outcomes(names), dict(zip(names, plans, strict=True)))
@@ -149,8 +152,8 @@ def what_if(load: Load, change: Change, *, notes: Sequence[Note] = ()) -> WhatIf
     )
 
 
-class _Side:
-    """One replay, counted by tenant."""
+class Side:
+    """One replay, counted by tenant; nothing changes it afterwards."""
 
     def __init__(self, load: Load) -> None:
         self.load = load

@@ -1,16 +1,16 @@
 """The duty that tells: it goes on from where it stood, and what it submits commits with how far it came.
 
 What transactions wrote is told once all older ones are over, so that nothing is filled in behind; of that a page a
-turn. A tenant without room for more jobs stays behind with a row of its own and goes on from there, until it stands
-where all others do. Whoever dies in a turn leaves everything as it was before it.
+turn. A tenant without room for more jobs, or with more than its part of a page, stays behind with a row of its own and
+goes on from there, until it stands where all others do. Whoever dies in a turn leaves everything as it was before it.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -32,8 +32,9 @@ logger = logging.getLogger(__name__)
 
 RELAY_ACTOR = Actor(kind="system", id="relay", label="relay")
 RELAY_SECONDS = 0.5
-# Deliveries of one page, and tenants that are behind whose page is looked at in one turn.
-PAGE_DELIVERIES = 100
+# Deliveries of one turn, and of one tenant in it: a tick waits for them, and tenants for each other.
+TURN_DELIVERIES, TENANT_DELIVERIES = 50, 25
+# Tenants that are behind whose page is looked at in one turn.
 BEHIND_LIMIT = 5
 # A page walks the history along its key, whatever its statistics know by then.
 PLANNED = {**BY_INDEX, "enable_bitmapscan": "off"}
@@ -84,6 +85,8 @@ class _Page:
     deliveries: Sequence[Delivery]
     end: tuple[UUID, UUID] | None
     walked: int = 0
+    # Who has more before that place than it takes of one, and from where each stays behind.
+    cut: Mapping[UUID, tuple[UUID, UUID]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -101,15 +104,18 @@ class _Turn:
         shared = self._find_shared()
         rows = EventRelay.objects.exclude(tenant=None)
         behind = set(rows.values_list("tenant_id", flat=True))
-        submitted = self._tell_all(shared, behind)
+        due: list[EventRelay] = []
         if behind:
             rows.exclude(tenant_id__in=list(self.subscriptions)).delete()
-            due = rows.filter(due_at__lte=self.now).select_related("tenant__plan").order_by("due_at", "pk")
-            for relay in due[:BEHIND_LIMIT]:
-                if submitted >= PAGE_DELIVERIES:
-                    self.has_more = True
-                    break
-                submitted += self._tell_one(relay, shared)
+            waiting = rows.filter(due_at__lte=self.now).select_related("tenant__plan")
+            due += waiting.order_by("due_at", "pk")[:BEHIND_LIMIT]
+        # Those who are behind have a part of each turn, whatever the others have to be told.
+        submitted = self._tell_all(shared, behind, most=TURN_DELIVERIES - (TENANT_DELIVERIES if due else 0))
+        for relay in due:
+            if submitted >= TURN_DELIVERIES:
+                self.has_more = True
+                break
+            submitted += self._tell_one(relay, shared, most=min(TENANT_DELIVERIES, TURN_DELIVERIES - submitted))
         return submitted
 
     def _find_shared(self) -> EventRelay:
@@ -123,53 +129,54 @@ class _Turn:
         EventRelay.objects.all().delete()
         return EventRelay.objects.create(settled=self.horizon.settled, since=self.now)
 
-    def _tell_all(self, shared: EventRelay, behind: Collection[UUID]) -> int:
+    def _tell_all(self, shared: EventRelay, behind: Collection[UUID], *, most: int) -> int:
         own = {tenant_id: each for tenant_id, each in self.subscriptions.items() if tenant_id not in behind}
         was_open = shared.until is not None
         if not _begin(shared, until=self.horizon.settled):
             return 0
-        page = self._read(shared, own)
+        page = self._read(shared, own, most=most, of_each=TENANT_DELIVERIES)
         if own and not was_open and not page.walked:
             # Where nothing happens nothing is written either.
             shared.until = None
             return 0
-        submitted = self._submit(shared, page.deliveries)
+        submitted = self._submit(shared, page)
         self._move(shared, page.end)
         shared.save()
         return submitted
 
-    def _submit(self, shared: EventRelay, deliveries: Sequence[Delivery]) -> int:
-        """Submit each tenant's; whoever has no room stays behind from there."""
-        by_tenant: dict[UUID, list[Delivery]] = defaultdict(list)
-        for delivery in deliveries:
-            by_tenant[delivery.event.tenant_id].append(delivery)
+    def _submit(self, shared: EventRelay, page: _Page) -> int:
+        """Submit each tenant's; whoever has no room, or more than its part, stays behind from there."""
+        by_tenant = _by_tenant(page.deliveries)
         tenants = Tenant.objects.select_related("plan").in_bulk(list(by_tenant)) if by_tenant else {}
-        submitted, left = 0, []
+        submitted, behind = 0, dict.fromkeys(page.cut, 0.0)
+        places = dict(page.cut)
         for tenant_id, own in sorted(by_tenant.items()):
             done = submit_deliveries(tenants[tenant_id], own)
             submitted += done.count
             if done.count < len(own):
-                event_id, target_id = own[done.count - 1].place if done.count else _place_of(shared)
-                left.append(
-                    EventRelay(
-                        tenant_id=tenant_id,
-                        settled=shared.settled,
-                        until=shared.until,
-                        event_id=event_id,
-                        target_id=target_id,
-                        since=shared.since,
-                        due_at=self.now + timedelta(seconds=done.rest_seconds),
-                    )
-                )
-        EventRelay.objects.bulk_create(left)
+                places[tenant_id] = own[done.count - 1].place if done.count else _place_of(shared)
+                behind[tenant_id] = done.rest_seconds
+        EventRelay.objects.bulk_create(
+            EventRelay(
+                tenant_id=tenant_id,
+                settled=shared.settled,
+                until=shared.until,
+                event_id=places[tenant_id][0],
+                target_id=places[tenant_id][1],
+                since=shared.since,
+                due_at=self.now + timedelta(seconds=rest_seconds),
+            )
+            for tenant_id, rest_seconds in behind.items()
+        )
+        self.has_more = self.has_more or bool(page.cut)
         return submitted
 
-    def _tell_one(self, relay: EventRelay, shared: EventRelay) -> int:
+    def _tell_one(self, relay: EventRelay, shared: EventRelay, *, most: int) -> int:
         """Go on with a tenant that is behind, no further than all others are; there it joins them."""
         assert relay.tenant is not None
         done = Submitted(0)
         if _begin(relay, until=shared.settled):
-            page = self._read(relay, {relay.tenant.pk: self.subscriptions[relay.tenant.pk]})
+            page = self._read(relay, {relay.tenant.pk: self.subscriptions[relay.tenant.pk]}, most=most)
             if page.deliveries:
                 done = submit_deliveries(relay.tenant, page.deliveries)
             if done.count == len(page.deliveries):
@@ -183,8 +190,8 @@ class _Turn:
             relay.save()
         return done.count
 
-    def _read(self, relay: EventRelay, subscriptions: Subscriptions) -> _Page:
-        """The next page of what was begun with."""
+    def _read(self, relay: EventRelay, subscriptions: Subscriptions, *, most: int, of_each: int | None = None) -> _Page:
+        """The next page of what was begun with: at most so many deliveries, and so many of one of several tenants."""
         assert relay.until is not None
         if not subscriptions:
             return _Page((), None)
@@ -198,10 +205,14 @@ class _Turn:
             without_kinds=[WEBHOOK_KIND],
         )
         found = deliveries_of(page.events, subscriptions, after=_place_of(relay))
-        if len(found) > PAGE_DELIVERIES:
-            found = found[:PAGE_DELIVERIES]
-            return _Page(found, found[-1].place, page.walked)
-        return _Page(found, None if page.last_id is None else (page.last_id, ALL), page.walked)
+        cut = {tenant_id: (event_id, ALL) for tenant_id, event_id in page.cut.items()}
+        if of_each is not None and len(subscriptions) > 1:
+            found, cut = _cut_down(found, of_each, cut)
+        end = None if page.last_id is None else (page.last_id, ALL)
+        if len(found) > most:
+            found = found[:most]
+            end = found[-1].place
+        return _Page(found, end, page.walked, {key: place for key, place in cut.items() if end is None or place < end})
 
     def _move(self, relay: EventRelay, end: tuple[UUID, UUID] | None) -> None:
         if end is not None:
@@ -219,6 +230,24 @@ def _begin(relay: EventRelay, *, until: int) -> bool:
     if relay.until is None and relay.settled < until:
         relay.until = until
     return relay.until is not None
+
+
+def _by_tenant(deliveries: Iterable[Delivery]) -> dict[UUID, list[Delivery]]:
+    by_tenant: dict[UUID, list[Delivery]] = defaultdict(list)
+    for delivery in deliveries:
+        by_tenant[delivery.event.tenant_id].append(delivery)
+    return by_tenant
+
+
+def _cut_down(
+    deliveries: Sequence[Delivery], of_each: int, cut: Mapping[UUID, tuple[UUID, UUID]]
+) -> tuple[list[Delivery], dict[UUID, tuple[UUID, UUID]]]:
+    """No more of a tenant than its part, where each event may have many subscribers; in order as before."""
+    cut = dict(cut)
+    for tenant_id, own in _by_tenant(deliveries).items():
+        if len(own) > of_each:
+            cut[tenant_id] = own[of_each - 1].place
+    return [each for each in deliveries if each.place <= cut.get(each.event.tenant_id, each.place)], cut
 
 
 def _place_of(relay: EventRelay) -> tuple[UUID, UUID]:

@@ -19,6 +19,7 @@ from tenants.texts import said
 OVERDUE_INTERVALS = 3
 SUCCESSES = (UpkeepRun.Outcome.OK, UpkeepRun.Outcome.PARTIAL)
 # By its index two rows a task are read, of however many.
+_OF_BEAT = ("name", "enabled", "last_run_at", "start_time", "interval__every", "interval__period")
 _LAST_RUNS = """
 SELECT last.*, (SELECT r.finished_at FROM scheduling_upkeep_run r
     WHERE r.name = wanted.name AND r.outcome = ANY(%(successes)s) ORDER BY r.id DESC LIMIT 1) AS succeeded_at
@@ -71,7 +72,7 @@ def read_upkeep() -> list[UpkeepLine]:
     names = [task.name for task in registry.tasks()]
     runs = UpkeepRun.objects.raw(_LAST_RUNS, {"names": names, "successes": list(SUCCESSES)})
     last = {run.name: run for run in runs}
-    beat = PeriodicTask.objects.filter(name__startswith=NAME_PREFIX).select_related("interval")
+    beat = PeriodicTask.objects.filter(name__startswith=NAME_PREFIX).select_related("interval").only(*_OF_BEAT)
     rows = {row.name: row for row in beat}
     now = timezone.now()
     return [_line(task, rows, last.get(task.name), now) for task in registry.tasks()]

@@ -60,8 +60,14 @@ def plant(tenant: Tenant) -> None:
             changed = model._base_manager.filter(tenant=tenant).update(**dict.fromkeys(columns, word))
             assert changed, model
         document = {"word": word}
-        Job.objects.filter(tenant=tenant).update(payload=document, result=document, checkpoint=document, tags=[word])
-        Schedule.objects.filter(tenant=tenant).update(payload=document, tags=[word])
+        # Row by row, as values are that may be sealed.
+        for job in Job.objects.filter(tenant=tenant):
+            job.payload = job.result = job.checkpoint = document
+            job.tags = [word]
+            job.save(update_fields=["payload", "result", "checkpoint", "tags"])
+        for schedule in Schedule.objects.filter(tenant=tenant):
+            schedule.payload, schedule.tags = document, [word]
+            schedule.save(update_fields=["payload", "tags"])
         Tenant.objects.filter(pk=tenant.pk).update(name=word)
         for member in Membership.objects.filter(tenant=tenant).select_related("user"):
             User.objects.filter(pk=member.user_id).update(username=f"{member.user.username}-{word}")

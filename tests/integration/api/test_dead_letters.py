@@ -209,7 +209,8 @@ def test_why_a_stored_payload_is_refused_quotes_it_to_nobody_without_the_right(
 ) -> None:
     (job,) = kill(acme, 1, kind="sleep", payload={"seconds": 1})
     with all_tenants():
-        Job.objects.filter(pk=job.pk).update(payload={"seconds": "the-secret"})
+        job.payload = {"seconds": "the-secret"}
+        job.save(update_fields=["payload"])
     address = "/api/v1/" + path.format(letter=letters()[0].pk, job=job.pk)
     operator = session_of(platform_user("olga", "operator"))
     operator.credentials(HTTP_X_TENANT="acme")

@@ -29,9 +29,9 @@ SECRET = "the-owners-own-affair"
 def secret_job(dead_job: Job) -> Job:
     """A dead job of acme whose payload, checkpoint and result hold something to hide."""
     with all_tenants():
-        Job.objects.filter(pk=dead_job.pk).update(
-            payload={"iban": SECRET}, result={"answer": SECRET}, checkpoint={"half": SECRET}
-        )
+        job = Job.objects.get(pk=dead_job.pk)
+        job.payload, job.result, job.checkpoint = {"iban": SECRET}, {"answer": SECRET}, {"half": SECRET}
+        job.save(update_fields=["payload", "result", "checkpoint"])
         return Job.objects.get(pk=dead_job.pk)
 
 

@@ -293,3 +293,18 @@ def test_nobody_without_the_right_sees_or_begins_one(sealed_log: None, acme: Ten
     assert client.post(VERIFY).status_code == 403
     with all_tenants():
         assert AuditVerification.objects.count() == 1
+
+
+def test_a_finding_is_told_in_the_readers_language(sealed_log: None, owner: Any, acme: Tenant, staff: User) -> None:
+    spoil(owner, acme)
+    found = request_verification(tenant=acme).verification
+    page = reverse("admin:tenants_auditverification_part", args=[found.pk])
+    client = console_of(staff)
+    assert "The entry is not what was sealed." in client.get(page).content.decode()
+    assert "该记录与封存时不一致。" in client.get(page, headers={"accept-language": "zh-hans"}).content.decode()
+    # As those are that were found by an older version.
+    (kept,) = found.findings
+    with all_tenants():
+        old = {name: value for name, value in kept.items() if name not in {"text", "values"}}
+        AuditVerification.objects.filter(pk=found.pk).update(findings=[old])
+    assert "The entry is not what was sealed." in client.get(page).content.decode()

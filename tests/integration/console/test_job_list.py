@@ -212,3 +212,9 @@ def test_the_frame_counts_no_jobs(console: Console, staff: User, acme_work: Work
     on_jobs = [sql for sql in (str(query["sql"]) for query in asked) if '"scheduling_job"' in sql]
     assert not [sql for sql in on_jobs if "COUNT(" in sql]
     assert len(on_jobs) <= 2
+
+
+def test_what_is_one_is_counted_as_one(console: Console, staff: User, acme_work: Work) -> None:
+    part = console(staff).get(reverse("admin:scheduling_job_body", args=[acme_work.waiting.pk])).content.decode()
+    assert "1 event<" in part
+    assert "1 events" not in part

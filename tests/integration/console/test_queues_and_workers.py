@@ -154,6 +154,13 @@ def test_a_worker_shows_what_it_runs(console: Console, staff: User, acme_work: W
     assert 'data-act="drain"' in page
 
 
+def test_the_name_of_a_host_is_as_it_is_in_the_header(console: Console, staff: User, live_worker: Worker) -> None:
+    page = console(staff).get(reverse("admin:scheduling_worker_change", args=[live_worker.pk])).content.decode()
+    header = text_of(page[: page.index('id="content"')])
+    assert "bench:4711" in header
+    assert "Bench:4711" not in page
+
+
 def test_lists_tell_their_rows_anew_as_they_are_narrowed_and_sorted(
     console: Console, staff: User, acme_work: Work, live_worker: Worker
 ) -> None:

@@ -232,10 +232,20 @@ def test_what_is_committed_late_is_told_late_and_not_skipped(acme: Tenant) -> No
     assert take_turn() == 0
 
 
-def test_pages_of_any_size_tell_everything_once(acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay, "PAGE_DELIVERIES", 2)
-    monkeypatch.setattr(event_pages, "TOLD", 3)
-    monkeypatch.setattr(event_pages, "WALKED", 4)
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"WALKED": 4, "TOLD": 3, "TOLD_OF_EACH": 50, "TENANT_DELIVERIES": 10, "TURN_DELIVERIES": 20},
+        {"WALKED": 100, "TOLD": 3, "TOLD_OF_EACH": 2, "TENANT_DELIVERIES": 1, "TURN_DELIVERIES": 2},
+        {"WALKED": 100, "TOLD": 100, "TOLD_OF_EACH": 1, "TENANT_DELIVERIES": 1, "TURN_DELIVERIES": 2},
+        {"WALKED": 100, "TOLD": 100, "TOLD_OF_EACH": 50, "TENANT_DELIVERIES": 1, "TURN_DELIVERIES": 2},
+    ],
+)
+def test_pages_of_any_size_tell_everything_once(
+    acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch, sizes: dict[str, int]
+) -> None:
+    for name, size in sizes.items():
+        monkeypatch.setattr(relay if name.endswith("_DELIVERIES") else event_pages, name, size)
     hooks = [subscribe(acme, name=f"hook {n}") for n in range(3)]
     theirs = subscribe(globex)
     mine, others = submit(acme, 7), submit(globex, 3)
@@ -248,11 +258,37 @@ def test_pages_of_any_size_tell_everything_once(acme: Tenant, globex: Tenant, mo
         assert turns < 100
         # Somebody else goes on.
         relayer = EventRelayer()
-        assert relayer.take_turn() <= 2
+        assert relayer.take_turn() <= sizes["TURN_DELIVERIES"]
     wanted = [(str(hook.pk), "job.cancelled", job.pk) for hook in hooks for job in mine]
     wanted += [(str(theirs.pk), "job.cancelled", job.pk) for job in others]
     assert sorted(told()) == sorted(wanted)
     assert take_turn() == 0
+
+
+def test_a_flood_of_one_tenant_makes_nobody_wait(acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "TURN_DELIVERIES", 4)
+    monkeypatch.setattr(relay, "TENANT_DELIVERIES", 2)
+    hooks = [subscribe(acme, name=f"hook {n}") for n in range(3)]
+    theirs = subscribe(globex)
+    flood, (other,) = submit(acme, 20), submit(globex)
+    cancel(*flood)
+    cancel(other)
+    assert take_turn() == 3
+    assert (str(theirs.pk), "job.cancelled", other.pk) in told()
+    # What comes while the flood is told finds its place in the next turn, and the flood goes on in each.
+    (another,) = submit(globex)
+    cancel(another)
+    assert take_turn() == 3
+    assert (str(theirs.pk), "job.cancelled", another.pk) in told()
+    turns = 0
+    while len(told()) < 62:
+        turns += 1
+        assert turns < 100
+        assert take_turn() <= 4
+    assert len(set(told())) == len(told()) == len(hooks) * 20 + 2
+    assert take_turn() == 0
+    with all_tenants():
+        assert not EventRelay.objects.exclude(tenant=None).exists()
 
 
 def test_a_tenant_without_room_rests_and_goes_on_where_it_stood(acme: Tenant, globex: Tenant) -> None:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 
 from scheduling.exceptions import PoolNotFoundError, WhatIfNameUnknownError
 from scheduling.fairness.simulation.load import Change
-from scheduling.fairness.simulation.what_if import NoteCode
+from scheduling.fairness.simulation.what_if import NoteCode, what_if
 from scheduling.fairness.simulation.workload_file import load_workload
 from scheduling.models import CFSPlan, Execution, Job, Queue
-from scheduling.selectors import recent_load
-from scheduling.selectors.recent_load import read_recent_load
+from scheduling.selectors import recent_jobs, recent_load
+from scheduling.selectors.recent_load import KEPT_SECONDS, read_recent_load
 from scheduling.selectors.what_if import answer_what_if
 from scheduling.services.workers import Registration
 from tenants.context import all_tenants
@@ -80,7 +86,7 @@ def test_more_than_can_be_replayed_is_thinned_and_said(
     submit(acme, 40)
     tick()
     whole = answer_what_if(Change())
-    monkeypatch.setattr(recent_load, "MOST_JOBS", 20)
+    monkeypatch.setattr(recent_jobs, "MOST_JOBS", 20)
     thinned = answer_what_if(Change())
     assert NoteCode.SAMPLED in [note.code for note in thinned.notes]
     assert NoteCode.SAMPLED not in [note.code for note in whole.notes]
@@ -95,7 +101,7 @@ def test_what_is_thinned_keeps_each_tenants_part_whatever_the_rhythm_of_arrivals
     for _ in range(20):
         submit(acme)
         submit(globex)
-    monkeypatch.setattr(recent_load, "MOST_JOBS", 20)
+    monkeypatch.setattr(recent_jobs, "MOST_JOBS", 20)
     load = read_recent_load().load
     assert load.stands_for == 2
     assert Counter(load.arrivals.entity[-20:]) == {0: 10, 1: 10}
@@ -232,3 +238,36 @@ def test_reserved_slots_are_said_not_to_be_replayed(acme: Tenant, worker: Regist
     with all_tenants():
         CFSPlan.objects.filter(is_active=True).update(reserved_slots=1)
     assert NoteCode.RESERVED_SLOTS in [note.code for note in read_recent_load().notes]
+
+
+@pytest.fixture
+def kept() -> Iterator[None]:
+    """Jobs are kept while somebody types."""
+    recent_load._kept.clear()
+    with override_settings(CONFIGURATION_CACHE_SECONDS=60.0):
+        yield
+    recent_load._kept.clear()
+
+
+def test_who_types_on_has_the_jobs_of_the_first_question_under_the_terms_of_the_moment(
+    kept: None, worked: None, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = answer_what_if(Change())
+    submit(acme, 5)
+    with CaptureQueriesContext(connection) as captured:
+        second = answer_what_if(Change(tier_weights={"sandbox": 8}))
+    assert not [query for query in captured.captured_queries if "FROM scheduling_job j" in str(query["sql"])]
+    assert (second.arrivals, second.now) == (first.arrivals, first.now)
+    with all_tenants():
+        CFSPlan.objects.filter(is_active=True).update(strategy=CFSPlan.Strategy.NOP)
+    assert answer_what_if(Change()).now == what_if(read_recent_load(may_be_kept=True).load, Change()).now
+    now = time.monotonic()
+    monkeypatch.setattr("scheduling.selectors.recent_load.time.monotonic", lambda: now + KEPT_SECONDS)
+    assert answer_what_if(Change()).arrivals > first.arrivals
+
+
+def test_jobs_of_somebody_who_is_gone_are_not_kept(kept: None, worked: None, globex: Tenant) -> None:
+    assert "globex" in {tenant.slug for tenant in read_recent_load(may_be_kept=True).load.tenants}
+    ((key, (until, jobs)),) = recent_load._kept.items()
+    recent_load._kept[key] = until, replace(jobs, places=[(queue_id, str(uuid4())) for queue_id, _ in jobs.places])
+    assert "globex" in {tenant.slug for tenant in read_recent_load(may_be_kept=True).load.tenants}

@@ -1,0 +1,83 @@
+"""Parts of the first page are drawn once for all who see the same, and for nobody who sees something else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client, override_settings
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from scheduling.dashboards import heat_map, overview
+from tests.integration.console.acts import Console
+from tests.integration.console.conftest import Work
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks", "kept")]
+PARTS = ("admin:overview_fragment", "admin:overview_shares")
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Parts are kept for as long as a test takes, in memory alone."""
+    parts = (overview._kept_body, overview._kept_shares, heat_map._kept)
+    monkeypatch.setattr("tenants.shared_cache._read_shared", lambda name: None)
+    monkeypatch.setattr("tenants.shared_cache._write_shared", lambda *_: None)
+    for part in parts:
+        monkeypatch.setattr(part._kept, "_seconds", 60.0)
+        part._kept._kept.clear()
+    with override_settings(CONFIGURATION_CACHE_SECONDS=60.0):
+        yield
+    for part in parts:
+        part._kept._kept.clear()
+
+
+@pytest.mark.parametrize("part", [*PARTS, "admin:overview_kinds"])
+def test_who_comes_after_somebody_is_answered_by_five_statements(
+    console: Console, staff: User, acme_work: Work, part: str
+) -> None:
+    client = console(staff)
+    first = client.get(reverse(part))
+    with CaptureQueriesContext(connection) as captured:
+        second = client.get(reverse(part))
+    assert second.content == first.content
+    # The session, its account, the scope; a test's own transaction makes savepoints of the request's.
+    assert len(captured.captured_queries) <= 6, [query["sql"] for query in captured.captured_queries]
+    assert client.get(reverse(part), headers={"if-none-match": first["ETag"]}).status_code == 304
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_each_tenant_is_shown_its_own(
+    client: Client, staff: User, acme_user: User, globex_user: User, acme_work: Work, globex_work: Work, part: str
+) -> None:
+    bodies = {}
+    for user in (staff, acme_user, globex_user, acme_user):
+        client.force_login(user)
+        bodies[user.username] = client.get(reverse(part)).content.decode()
+    assert len(set(bodies.values())) == 3
+    assert "globex" not in bodies[acme_user.username].lower()
+    assert "acme" not in bodies[globex_user.username].lower()
+
+
+def test_each_language_has_its_own(console: Console, staff: User) -> None:
+    client = console(staff)
+    english = client.get(reverse("admin:overview_fragment")).content.decode()
+    chinese = client.get(reverse("admin:overview_fragment"), headers={"accept-language": "zh-hans"}).content.decode()
+    assert "Queues" in english
+    assert "队列" in chinese
+
+
+def test_the_page_has_the_part_as_it_is_and_not_as_a_text(console: Console, staff: User) -> None:
+    client = console(staff)
+    client.get(reverse("admin:index"))
+    page = client.get(reverse("admin:index")).content.decode()
+    assert '<section aria-label="Now" class="console-tiles">' in page
+
+
+def test_whoever_looks_at_a_table_has_it_drawn_anew(console: Console, staff: User) -> None:
+    client = console(staff)
+    plain = client.get(reverse("admin:overview_fragment")).content
+    assert client.get(reverse("admin:overview_fragment") + "?view=table").content != plain
+    assert client.get(reverse("admin:overview_fragment")).content == plain
