@@ -31,7 +31,7 @@ NAMES = (
     "submission",
 )
 # Long ones, which run only when they are named.
-NAMED_ALONE = ("what_if_live", "workloads", "console", "streams", "peers", "scale", "viewers")
+NAMED_ALONE = ("what_if_live", "workloads", "console", "streams", "peers", "scale", "viewers", "capacity")
 
 
 def main() -> int:
@@ -58,6 +58,7 @@ def main() -> int:
             backlog,
             built_in,
             bulk,
+            capacity,
             console,
             cycle,
             encryption,
@@ -105,6 +106,7 @@ def main() -> int:
             "streams": streams.measure,
             "scale": partial(scale.measure, past=arguments.past, drained=arguments.drained),
             "submission": submission.measure,
+            "capacity": capacity.measure,
             "viewers": viewers.measure,
         }
         if unknown_parts := set(arguments.only) - {part.name for part in table.PARTS} - set(peers.TABLES):

@@ -1,10 +1,12 @@
-"""Writes jobs at a steady rate until it is stopped: what happens beside pages that are measured.
+"""Writes jobs at a mean rate until it is stopped: what happens beside something that is measured.
 
-`python -m benchmarks.job_writer RATE SLUG [SLUG …]`
+`python -m benchmarks.job_writer RATE EACH SLUG [SLUG …]`: each submission is of EACH jobs of one tenant, and the times
+between two of them are exponential, as of many who know nothing of each other.
 """
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 import time
@@ -15,31 +17,33 @@ from pathlib import Path
 from jobsplatform.demo.environment import run_folder
 
 ROOT = Path(__file__).resolve().parent.parent
-# So many submissions a second, each of several jobs.
+# So many submissions a second, unless it is said how many jobs each is of.
 BEATS = 10
+SEED = 20_261_126
 
 
 def main() -> None:
-    """Write by the clock, and not by how long writing takes; say each second how many there are."""
-    rate, slugs = int(sys.argv[1]), sys.argv[2:]
+    """Write by the clock, and not by how long writing takes; say after each submission how many a second there are."""
+    rate, each, slugs = float(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
     with run_folder():
         from scheduling.services.job_requests import JobRequest
         from scheduling.services.submission import submit_jobs
-        from tenants.context import acting_as, all_tenants, command_actor, tenant_context
+        from tenants.context import acting_as, all_tenants, command_actor
         from tenants.models import Tenant
 
         with all_tenants():
-            tenants = list(Tenant.objects.filter(slug__in=slugs))
-        began, written = time.monotonic(), 0
-        requests = [JobRequest(kind="noop", payload={}) for _ in range(rate // BEATS)]
-        while True:
-            tenant = tenants[written // len(requests) % len(tenants)]
-            with acting_as(command_actor("benchmark")), tenant_context(tenant):
-                submit_jobs(tenant=tenant, requests=requests)
-            written += len(requests)
-            sys.stdout.write(f"{written / (time.monotonic() - began):.0f}\n")
-            sys.stdout.flush()
-            time.sleep(max(0.0, began + written / rate - time.monotonic()))
+            tenants = list(Tenant.objects.filter(slug__in=slugs).select_related("plan"))
+        chance = random.Random(SEED)  # noqa: S311 - arrivals, not secrets
+        requests = [JobRequest(kind="noop", payload={}) for _ in range(each)]
+        began, written, due = time.monotonic(), 0, 0.0
+        with acting_as(command_actor("benchmark")):
+            while True:
+                submit_jobs(tenant=chance.choice(tenants), requests=requests)
+                written += each
+                sys.stdout.write(f"{written / (time.monotonic() - began):.0f}\n")
+                sys.stdout.flush()
+                due += chance.expovariate(rate / each)
+                time.sleep(max(0.0, began + due - time.monotonic()))
 
 
 class Writer:
@@ -58,12 +62,13 @@ class Writer:
 
 
 @contextmanager
-def writing(rate: int, slugs: Sequence[str], folder: Path) -> Iterator[Writer]:
+def writing(rate: float, slugs: Sequence[str], folder: Path, *, each: int | None = None) -> Iterator[Writer]:
     """Write jobs of these tenants in a process of its own."""
+    size = each or max(1, round(rate / BEATS))
     log = folder / "job_writer.log"
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-m", "benchmarks.job_writer", str(rate), *slugs],
+            [sys.executable, "-m", "benchmarks.job_writer", str(rate), str(size), *slugs],
             cwd=ROOT,
             stdout=output,
             stderr=subprocess.STDOUT,
