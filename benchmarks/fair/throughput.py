@@ -22,7 +22,7 @@ from tenants.context import acting_as
 SLOTS = 2
 # Estimates begin where a tenant's first jobs would have brought them: one that nobody knows is not merged.
 NOOP_US = 1_000
-ACTIVE_TENANTS, JOBS_EACH = 10_000, 8
+ACTIVE_TENANTS, JOBS_EACH = 10_000, 16
 FAIR, FIFO = CFSPlan.Strategy.TIME_SLICE, CFSPlan.Strategy.NOP
 # In turns, so that whatever else changes meanwhile meets both.
 TURNS = (FAIR, FIFO, FIFO, FAIR)

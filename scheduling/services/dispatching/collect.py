@@ -29,7 +29,7 @@ WITH gone AS (
 ), still AS MATERIALIZED (
     -- A message keeps its places until its last execution has ended. The settlement takes the one row and writes the
     -- other in one transaction, so exactly one tick sees that.
-    SELECT message_id, entity_id, tenant_id FROM scheduling_execution_live
+    SELECT message_id, entity_id, tenant_id FROM scheduling_execution_live WHERE pool_id = %(pool_id)s
 ), by_line AS (
     SELECT l.*, (SELECT parent_id FROM scheduling_schedulingentity e WHERE e.id = l.entity_id) AS parent_id
     FROM (

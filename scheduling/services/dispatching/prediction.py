@@ -40,7 +40,7 @@ def predicted_us(job: str, *, queue: str = "q", tenant_cost: str = "tc", kind_co
     """The slot time that ``job`` will still need, in microseconds, at least 1.
 
     The aliases name a row with ``payload_bytes`` and ``used_us`` (``job_ready`` has both), its queue, and the rows of
-    PREDICTION_JOINS.
+    ``prediction_joins``.
     """
     size = f"{job}.payload_bytes::float8"
     whole = f"coalesce({_whole(tenant_cost, size)}, {_whole(kind_cost, size)}, {queue}.expected_seconds * 1000000)"
@@ -49,11 +49,15 @@ def predicted_us(job: str, *, queue: str = "q", tenant_cost: str = "tc", kind_co
         FROM (SELECT ({whole})::float8 AS whole OFFSET 0) p)"""  # noqa: S608 - our own names
 
 
-def prediction_joins(job: str, *, tenant_cost: str = "tc", kind_cost: str = "kc") -> str:
-    """What ``predicted_us`` needs beside a row with ``tenant_id`` and ``kind``."""
-    return f"""LEFT JOIN scheduling_tenant_kind_cost {tenant_cost}
-        ON {tenant_cost}.tenant_id = {job}.tenant_id AND {tenant_cost}.kind = {job}.kind
-    LEFT JOIN scheduling_kind_cost {kind_cost} ON {kind_cost}.kind = {job}.kind"""
+def prediction_joins(job: str) -> str:
+    """What ``predicted_us`` needs beside a row with ``tenant_id`` and ``kind``: tc and kc.
+
+    By OFFSET each is looked up for its row, also in a plan for any number of rows, which would rather read the costs of
+    all tenants.
+    """
+    return f"""LEFT JOIN LATERAL (SELECT * FROM scheduling_tenant_kind_cost c
+        WHERE c.tenant_id = {job}.tenant_id AND c.kind = {job}.kind OFFSET 0) tc ON true
+    LEFT JOIN LATERAL (SELECT * FROM scheduling_kind_cost c WHERE c.kind = {job}.kind OFFSET 0) kc ON true"""  # noqa: S608 - our own names
 
 
 _NUMBERS = """count(*) AS samples, sum(size) AS sum_x, sum(cost) AS sum_y, sum(size * size) AS sum_xx,
