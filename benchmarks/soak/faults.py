@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import redis
 from django.db import connection
 
+from benchmarks.processor import children_of
 from benchmarks.soak.stack import Member, Stack
 
 AWAY_SECONDS = 5.0
@@ -136,11 +136,3 @@ class Faults:
         for pid in reversed(pids):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
-
-
-def children_of(pid: int) -> list[int]:
-    """The living child processes of one."""
-    try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []

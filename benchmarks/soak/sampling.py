@@ -12,7 +12,7 @@ from pathlib import Path
 import redis
 from django.db import connection
 
-from benchmarks.soak.faults import children_of
+from benchmarks.processor import children_of
 from benchmarks.soak.growth import Point
 from benchmarks.soak.stack import Stack
 

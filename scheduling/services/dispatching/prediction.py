@@ -36,14 +36,14 @@ def _whole(costs: str, size: str) -> str:
     )
 
 
-def predicted_us(job: str, *, queue: str = "q", tenant_cost: str = "tc", kind_cost: str = "kc") -> str:
+def predicted_us(job: str) -> str:
     """The slot time that ``job`` will still need, in microseconds, at least 1.
 
-    The aliases name a row with ``payload_bytes`` and ``used_us`` (``job_ready`` has both), its queue, and the rows of
-    ``prediction_joins``.
+    ``job`` names a row with ``payload_bytes`` and ``used_us`` (``job_ready`` has both), ``q`` its queue; ``tc`` and
+    ``kc`` are what ``prediction_joins`` joins.
     """
     size = f"{job}.payload_bytes::float8"
-    whole = f"coalesce({_whole(tenant_cost, size)}, {_whole(kind_cost, size)}, {queue}.expected_seconds * 1000000)"
+    whole = f"coalesce({_whole('tc', size)}, {_whole('kc', size)}, q.expected_seconds * 1000000)"
     remainder = f"greatest(p.whole - {job}.used_us, p.whole * {LEAST_REMAINDER}::float8)"
     return f"""(SELECT greatest(1, round({remainder}))::bigint
         FROM (SELECT ({whole})::float8 AS whole OFFSET 0) p)"""  # noqa: S608 - our own names
