@@ -23,9 +23,12 @@ from tenants.services.limit_warnings import warn_of_usage
 _COLLECT = (
     """
 WITH gone AS (
-    DELETE FROM scheduling_settled s USING scheduling_queue q
-    WHERE q.id = s.queue_id AND q.pool_id = %(pool_id)s
-    RETURNING s.*
+    -- By their places: whatever statistics say of a table that fills and empties, a list is planned as ten rows, for
+    -- which lines, capacities and tenants are looked up one by one, and the names below are joined by their hashes.
+    DELETE FROM scheduling_settled WHERE ctid = ANY (ARRAY(
+        SELECT s.ctid FROM scheduling_settled s JOIN scheduling_queue q ON q.id = s.queue_id
+        WHERE q.pool_id = %(pool_id)s))
+    RETURNING *
 ), still AS MATERIALIZED (
     -- A message keeps its places until its last execution has ended. The settlement takes the one row and writes the
     -- other in one transaction, so exactly one tick sees that.
@@ -73,19 +76,20 @@ WITH gone AS (
         WHERE (message_id, tenant_id) NOT IN (SELECT message_id, tenant_id FROM still)) AS ended
     FROM gone GROUP BY 1
 ), capacity_lock AS (
-    SELECT c.tenant_id, b.ended FROM scheduling_tenant_capacity c JOIN by_tenant b USING (tenant_id)
+    SELECT c.tenant_id, b.ended, coalesce(t.max_concurrency, p.max_concurrency) AS cap, <limit> AS limit_us
+    FROM by_tenant b JOIN scheduling_tenant_capacity c USING (tenant_id)
+        JOIN tenants_tenant t ON t.id = b.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
     ORDER BY c.tenant_id FOR UPDATE OF c
 ), capacity AS (
     UPDATE scheduling_tenant_capacity c SET in_flight = c.in_flight - b.ended
     FROM capacity_lock b WHERE c.tenant_id = b.tenant_id AND b.ended > 0
-    RETURNING c.tenant_id, c.in_flight, c.in_flight + b.ended AS before
+    RETURNING c.tenant_id, c.in_flight + b.ended >= b.cap AS was_full
 ), freed AS (
     -- Whoever was held at its cap and no longer is gets looked at again, in every queue.
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
     SELECT e.tenant_id, e.id, e.queue_id, 0
-    FROM capacity c JOIN tenants_tenant t ON t.id = c.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
+    FROM (SELECT tenant_id FROM capacity WHERE was_full OFFSET 0) c
         JOIN scheduling_schedulingentity e ON e.tenant_id = c.tenant_id AND e.parent_id IS NULL
-    WHERE c.before >= coalesce(t.max_concurrency, p.max_concurrency)
 ), <samples>, by_queue AS (
     SELECT queue_id,
         sum(measured_us * 1000000 / queue_weight_milli - predicted_us * 1000000 / queue_weight_milli)::bigint
@@ -110,26 +114,28 @@ WITH gone AS (
     FROM gone GROUP BY 1, 2
 ), worker_time AS (
     INSERT INTO tenants_tenantusage AS u (tenant_id, key, period, amount)
-    SELECT m.tenant_id, %(worker_key)s, m.period, m.worker_us FROM by_month m LEFT JOIN capacity_lock USING (tenant_id)
+    SELECT m.tenant_id, %(worker_key)s, m.period, m.worker_us FROM by_month m WHERE <are locked>
     ON CONFLICT (tenant_id, key, period) DO UPDATE SET amount = u.amount + excluded.amount
     RETURNING u.tenant_id, u.period, u.amount
 ), peak AS (
     INSERT INTO tenants_tenantusage AS u (tenant_id, key, period, amount)
-    SELECT m.tenant_id, %(peak_key)s, m.period, m.peak_kib FROM by_month m LEFT JOIN capacity_lock USING (tenant_id)
-    WHERE m.peak_kib IS NOT NULL
+    SELECT m.tenant_id, %(peak_key)s::text, m.period, m.peak_kib FROM by_month m
+    -- An upsert that changes nothing locks and writes its row all the same.
+    WHERE <are locked> AND m.peak_kib > coalesce((SELECT o.amount FROM tenants_tenantusage o
+        WHERE o.tenant_id = m.tenant_id AND o.key = %(peak_key)s::text AND o.period = m.period), -1)
     ON CONFLICT (tenant_id, key, period) DO UPDATE SET amount = excluded.amount WHERE u.amount < excluded.amount
     RETURNING u.tenant_id, u.amount
 ), used AS (
     -- FULL and OFFSET: in a plan for any number of tenants the join would be a loop of all by all.
-    SELECT w.tenant_id, w.amount, w.amount - w.worker_us AS before, <limit> AS limit_us
-    FROM (SELECT * FROM worker_time FULL JOIN by_month USING (tenant_id, period) OFFSET 0) w
-        JOIN tenants_tenant t ON t.id = w.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
-    WHERE w.period = <month>
+    SELECT tenant_id, amount, amount - worker_us AS before, limit_us
+    FROM (SELECT * FROM worker_time FULL JOIN by_month USING (tenant_id, period)
+        FULL JOIN capacity_lock USING (tenant_id) OFFSET 0) w
+    WHERE period = <month>
 ), used_up AS (
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
     SELECT e.tenant_id, e.id, e.queue_id, 0
-    FROM used u JOIN scheduling_schedulingentity e ON e.tenant_id = u.tenant_id AND e.parent_id IS NULL
-    WHERE u.before < u.limit_us AND u.amount >= u.limit_us
+    FROM (SELECT tenant_id FROM used WHERE before < limit_us AND amount >= limit_us OFFSET 0) u
+        JOIN scheduling_schedulingentity e ON e.tenant_id = u.tenant_id AND e.parent_id IS NULL
 )
 SELECT tenant_id FROM used CROSS JOIN unnest(%(percents)s::int[]) AS level(percent)
 WHERE before::numeric * 100 < level.percent * limit_us::numeric
@@ -145,6 +151,8 @@ WHERE k.amount::numeric * 100 >= (SELECT min(level) FROM unnest(%(percents)s::in
 """.replace("<samples>", FOLD_SAMPLES)
     .replace("<limit>", LIMIT_US)
     .replace("<month>", MONTH)
+    # A question about all of them is answered first, once.
+    .replace("<are locked>", "(SELECT count(*) FROM capacity_lock) >= 0")
 )
 
 

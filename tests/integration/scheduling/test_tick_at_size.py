@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -33,6 +33,11 @@ BIG_TABLES = {
     "scheduling_tenant_capacity",
     "tenants_tenant",
 }
+# Tables that fill and empty, and were once full when their statistics were taken.
+FLOODED = ("scheduling_settled", "scheduling_execution_live", "scheduling_wake")
+_FLOOD = """
+SELECT pg_restore_relation_stats('schemaname', 'public', 'relname', %s::text, 'relpages', 1::int, 'reltuples', 100000::real)
+"""
 
 _FILL = """
 WITH tenant AS (
@@ -89,10 +94,20 @@ def rows_read(node: dict[str, Any]) -> float:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("idle_tenants", "flooded"), [(IDLE_TENANTS, ()), (IDLE_TENANTS // 5, FLOODED)], ids=["", "after-a-flood"]
+)
 def test_a_tick_reads_by_index_and_no_more_than_its_slots_need(
-    acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, start: Start, django_db_setup: Any
+    acme: Tenant,
+    globex: Tenant,
+    tick: Tick,
+    worker: Registration,
+    start: Start,
+    django_db_setup: Any,
+    idle_tenants: int,
+    flooded: Sequence[str],
 ) -> None:
-    add_idle_tenants(acme, IDLE_TENANTS)
+    add_idle_tenants(acme, idle_tenants)
     for _ in range(BACKLOG // 1_000):
         submit(acme, 1_000)
     submit(globex, 3)
@@ -101,8 +116,10 @@ def test_a_tick_reads_by_index_and_no_more_than_its_slots_need(
         complete(start, job)
     with connect_as_owner(django_db_setup.name) as owner:
         # As autovacuum does; without statistics a plan is a guess.
-        for table in sorted(BIG_TABLES):
+        for table in [*sorted(BIG_TABLES), "scheduling_queue"]:
             owner.execute(f"ANALYZE {table}")
+        for table in flooded:
+            owner.execute(_FLOOD, [table])
     with all_tenants(), connection.cursor() as cursor:
         # Known to be short, the others would share messages, and more of them would be read.
         cursor.execute("UPDATE scheduling_settled SET is_sample = false")
