@@ -13,7 +13,7 @@ from uuid import UUID
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from scheduling.lifecycle import JobState
@@ -492,12 +492,14 @@ def test_on_a_live_system_repairs_leave_nothing_wrong(crowd: Crowd, acme: Tenant
     submit(acme, 30)
 
     def repair() -> None:
-        for fault in (
-            "UPDATE scheduling_tenant_capacity SET in_flight = in_flight + 3",
-            "UPDATE scheduling_schedulingentity SET waiting = waiting + 5",
-            f"DELETE FROM scheduling_job_ready WHERE job_id IN {ONE_READY}",
+        for table, fault in (
+            ("scheduling_tenant_capacity", "UPDATE scheduling_tenant_capacity SET in_flight = in_flight + 3"),
+            ("scheduling_schedulingentity", "UPDATE scheduling_schedulingentity SET waiting = waiting + 5"),
+            ("scheduling_job_ready", f"DELETE FROM scheduling_job_ready WHERE job_id IN {ONE_READY}"),
         ):
-            with all_tenants(), connection.cursor() as cursor:
+            with all_tenants(), transaction.atomic(), connection.cursor() as cursor:
+                # It takes the rows in no order, so nobody may hold a part of them.
+                cursor.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
                 cursor.execute(fault)
             for _ in range(3):
                 report = verify_state(repair=True)
