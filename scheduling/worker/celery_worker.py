@@ -26,6 +26,7 @@ from django.db import connections
 
 from scheduling import tracing
 from scheduling.broker import canary_queue
+from scheduling.conf import UPKEEP_QUEUE
 from scheduling.services.workers import register_worker, retire_worker
 from scheduling.worker.connections import connect_early, keep_connections
 from scheduling.worker.control_block import ControlBlock
@@ -40,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 REMAP_VARIABLE = "REMAP_SIGTERM"
 POLL_SECONDS = 0.05
+# Where others want all processor time, who does upkeep has a tenth of what each of them has.
+UPKEEP_NICENESS = 10
 # How long what is unfinished may take to be returned once its child is killed.
 RETURN_SECONDS = 5.0
 
@@ -71,6 +74,8 @@ def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = F
     # The children must inherit no connection of this thread; each opens its own, and keeps it.
     keep_connections()
     worker_process_init.connect(connect_early)
+    if UPKEEP_QUEUE in registration.queue_names:
+        worker_process_init.connect(_stand_back)
     connections.close_all()
     thread = HeartbeatThread(local)
     thread.fork_between_rounds()
@@ -97,6 +102,11 @@ def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = F
         connections.close_all()
         logger.info("worker.stopped", extra={"pool": pool_name})
     return EXIT_NOT_READING if watchdog.has_given_up else 0
+
+
+def _stand_back(**_: Any) -> None:
+    """In a child that does upkeep: verification of a million rows must not be felt by whoever has a job or a page."""
+    os.nice(UPKEEP_NICENESS)
 
 
 def _tell_busy_children(block: ControlBlock) -> None:
