@@ -133,6 +133,8 @@ def test_a_tick_reads_by_index_and_no_more_than_its_slots_need(
     assert {node["Relation Name"] for node in read} == BIG_TABLES
     assert [node for node in read if node["Node Type"] == "Seq Scan"] == []
     assert max(rows_read(node) for node in read) <= MOST_ROWS
+    # No list is gone through once for each of another's rows.
+    assert [node["CTE Name"] for node in nodes if node["Node Type"] == "CTE Scan" and node["Actual Loops"] > 1] == []
 
 
 @pytest.mark.django_db
