@@ -90,8 +90,9 @@ class PoolShare:
     """A pool with its free slots and the queues that may be served.
 
     ``room`` counts messages, of which each has a slot; ``tenant_room`` says how many more of them each tenant may
-    have over all pools. ``limit`` is the most jobs to pick: as many tenants of each queue were read, which hold the
-    ``limit`` least start tags. Without ``merging`` every job is a message of its own, and ``room`` is the limit.
+    have over all pools. ``limit`` is the most jobs to pick: as many tenants were read of a queue of which so many may
+    be, and those hold its least start tags. Without ``merging`` every job is a message of its own, and ``room`` is the
+    limit.
     The last ``reserved`` of the slots are for tenants below their entitlement, as long as there are any.
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
+from heapq import nsmallest
 from uuid import UUID
 
 from scheduling.conf import MAX_MESSAGE_JOBS, MERGE_BELOW_US, MESSAGE_SECONDS, TICK_JOBS, lease_seconds
@@ -73,12 +74,12 @@ SELECT e.queue_id, coalesce(t.max_concurrency, p.max_concurrency) - coalesce(c.i
     e.in_flight, e.waiting, e.keys_waiting, e.own_rank,
     e.id, e.tenant_id, {weight}, e.vruntime, e.in_flight + e.keys_in_flight, e.head_rank,
     e.waiting + e.keys_waiting, least(e.estimate_us, %(slice_us)s::bigint), e.own_vruntime, e.virtual_time
-FROM unnest(%(queue_ids)s::bigint[], %(floors)s::bigint[]) AS q(id, floor)
+FROM unnest(%(queue_ids)s::bigint[], %(floors)s::bigint[], %(limits)s::int[]) AS q(id, floor, most)
     CROSS JOIN LATERAL (
         SELECT * FROM scheduling_schedulingentity e
         WHERE e.queue_id = q.id AND e.is_runnable AND e.parent_id IS NULL
           AND (%(only)s::bigint[] IS NULL OR e.id = ANY(%(only)s)) AND {order}
-        LIMIT %(limit)s
+        LIMIT q.most
     ) e
     JOIN tenants_tenant t ON t.id = e.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
     LEFT JOIN scheduling_tenant_capacity c ON c.tenant_id = e.tenant_id
@@ -118,6 +119,10 @@ class _QueueRow:
     in_flight: int
     has_rate: bool
 
+    def start_tag(self, virtual_time: int) -> int:
+        """Where it stands among the queues of its pool, whose clock is ``virtual_time``."""
+        return self.vruntime if self.was_backlogged else max(self.vruntime, virtual_time)
+
     def share(self, tenants: Sequence[TenantShare], most: int, *, is_fifo: bool) -> QueueShare:
         """As a pick sees it, with its first ``most`` tenants or all that there are."""
         return QueueShare(
@@ -146,9 +151,10 @@ def read_pool(
     """Capacity, clocks and the entities that may be picked: two statements, one more each where small jobs may share
     slots and where tenants have keys.
 
-    At most as many entities a queue are read as jobs may be picked: the k least start tags belong
-    to the k entities of least virtual time, so nothing is lost. Who is below its entitlement is
-    told by no order, so where slots are reserved as many are read as a tick ever does, and
+    At most as many entities a queue are read as jobs may be picked of it: the k least start tags belong
+    to the k entities of least virtual time, so nothing is lost. Of queues whose turn will hardly come that is no more
+    than there are slots; if it comes all the same, and their small jobs share a slot, ``is_wide`` is asked for. Who is
+    below its entitlement is told by no order, so where slots are reserved as many are read as a tick ever does, and
     where ``is_wide`` is asked for, since of some nothing can be taken. ``freed``
     slots count as free that are not: what would be picked if they were. Those of messages with a token of ``ending``
     are, their work is done, but where a cap or the reserve keeps whoever had them from having them again.
@@ -161,15 +167,18 @@ def read_pool(
     is_fifo, slice_us = has.is_fifo, has.slice_us
     sees_the_least = not is_fifo and only_entities is None
     has_reserve = sees_the_least and has.reserved > 0
-    most = limit if has_reserve or is_wide else room
-    tenants = _read_tenants(queues, most, only_entities, slice_us, is_fifo=is_fifo)
-    least_us = tenants.least_estimate_us()
-    if most < limit and least_us < MERGE_BELOW_US:
-        # As many as fill the messages, and one that tells that they are full.
-        most = min(limit, room * min(MAX_MESSAGE_JOBS, MERGING.total_us // max(1, least_us)) + 1)
-        tenants = _read_tenants(queues, most, only_entities, slice_us, is_fifo=is_fifo)
-    shares = [queue.share(tenants.by_queue[queue.queue_id], most, is_fifo=is_fifo) for queue in queues]
-    share = PoolShare(has.virtual_time, room, shares, tenants.room, limit=most, merging=MERGING)
+    depths = dict.fromkeys(queues, limit if has_reserve or is_wide else room)
+    tenants = _read_tenants(depths, only_entities, slice_us, is_fifo=is_fifo)
+    if not has_reserve and not is_wide:
+        wider = _filling_messages(queues, tenants, room, limit, virtual_time=has.virtual_time)
+        depths |= wider
+        tenants = tenants.and_more(_read_tenants(wider, only_entities, slice_us, is_fifo=is_fifo)) if wider else tenants
+    shares = [
+        queue.share(tenants.by_queue.get(queue.queue_id, []), most, is_fifo=is_fifo) for queue, most in depths.items()
+    ]
+    share = PoolShare(
+        has.virtual_time, room, shares, tenants.room, limit=max(depths.values(), default=room), merging=MERGING
+    )
     if has_reserve:
         caps = {queue.queue_id: queue.cap for queue in queues}
         share = with_reserve(share, pool_id, slots=has.slots, free=free, reserved=has.reserved, queue_caps=caps)
@@ -227,34 +236,54 @@ def rows_wanted(reading: PoolReading) -> dict[int, int]:
 class _Tenants:
     """Tenants by queue, how many more messages each may have, and of each with keys the line of its jobs without."""
 
-    by_queue: Mapping[int, list[TenantShare]]
+    by_queue: dict[int, list[TenantShare]]
     room: dict[UUID, int]
     own_lines: dict[int, KeyShare | None]
 
-    def least_estimate_us(self) -> int:
-        """What the smallest of the tenants' next jobs may cost; MERGE_BELOW_US where there is none."""
-        of_each = (tenant.estimate_us for tenants in self.by_queue.values() for tenant in tenants)
-        return min(of_each, default=MERGE_BELOW_US)
+    def least_estimate_us(self, queue_id: int) -> int:
+        """What the smallest of the queue's tenants' next jobs may cost; MERGE_BELOW_US where there is none."""
+        return min((tenant.estimate_us for tenant in self.by_queue.get(queue_id, ())), default=MERGE_BELOW_US)
+
+    def and_more(self, wider: _Tenants) -> _Tenants:
+        """With what was read of some of the queues once more, and deeper."""
+        return _Tenants(
+            {**self.by_queue, **wider.by_queue}, {**self.room, **wider.room}, {**self.own_lines, **wider.own_lines}
+        )
+
+
+def _filling_messages(
+    queues: Sequence[_QueueRow], tenants: _Tenants, room: int, limit: int, *, virtual_time: int
+) -> dict[_QueueRow, int]:
+    """Of the queues whose turn comes with the next ``room`` messages, those with small jobs, and how many tenants of
+    each fill the messages, with one that tells that they are full.
+    """
+    there = [queue for queue in queues if queue.queue_id in tenants.by_queue]
+    depths = {}
+    for queue in nsmallest(room, there, key=lambda queue: queue.start_tag(virtual_time)):
+        least_us = tenants.least_estimate_us(queue.queue_id)
+        depth = min(limit, room * min(MAX_MESSAGE_JOBS, MERGING.total_us // max(1, least_us)) + 1)
+        if least_us < MERGE_BELOW_US and depth > room:
+            depths[queue] = depth
+    return depths
 
 
 def _read_tenants(
-    queues: Sequence[_QueueRow],
-    limit: int,
+    depths: Mapping[_QueueRow, int],
     only_entities: Collection[int] | None,
     slice_us: int | None,
     *,
     is_fifo: bool,
 ) -> _Tenants:
-    """The first tenants of each queue."""
+    """The first tenants of each queue, as many as it says."""
     found = _Tenants(defaultdict(list), {}, {})
     with prepared_cursor() as cursor:
         cursor.execute(
             _ENTITIES.format(order=_FIFO_ORDER if is_fifo else _FAIR_ORDER, weight=TENANT_WEIGHT),
             {
-                "queue_ids": [queue.queue_id for queue in queues],
-                "floors": [queue.floor for queue in queues],
+                "queue_ids": [queue.queue_id for queue in depths],
+                "floors": [queue.floor for queue in depths],
+                "limits": list(depths.values()),
                 "only": None if only_entities is None else list(only_entities),
-                "limit": limit,
                 "slice_us": slice_us,
             },
         )

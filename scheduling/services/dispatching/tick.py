@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -208,11 +209,14 @@ def _is_full(reading: PoolReading, picks: Sequence[Pick]) -> bool:
 
 
 def _could_carry_more(reading: PoolReading, picks: Sequence[Pick]) -> bool:
-    """Whether small jobs were picked of which nobody knew, so that no more were read than there are slots."""
-    most, room = reading.share.limit, reading.share.room
-    if most is None or len(picks) < most or most >= min(TICK_JOBS, room * MAX_MESSAGE_JOBS):
-        return False
-    return any(pick.job.may_merge for pick in picks)
+    """Whether small jobs were picked of a queue of which no more were read than there are slots, or too few."""
+    most = min(TICK_JOBS, reading.share.room * MAX_MESSAGE_JOBS)
+    picked = Counter(pick.queue_id for pick in picks)
+    small = {pick.queue_id for pick in picks if pick.job.may_merge}
+    return any(
+        queue.has_more and queue.queue_id in small and picked[queue.queue_id] >= len(queue.tenants) < most
+        for queue in reading.share.queues
+    )
 
 
 def _may_hide_others(reading: PoolReading, picked: Picked, claims: Sequence[Claim]) -> bool:

@@ -17,6 +17,7 @@ from scheduling.models import (
     Job,
     LiveExecution,
     Queue,
+    QueueClock,
     SchedulingEntity,
     TenantCapacity,
     Worker,
@@ -256,6 +257,44 @@ def test_small_jobs_fill_a_message_with_few_rows_read(
         reading = read_pool(pool.pk)
     # Twenty of 10 ms are a message; one more tells that it is full.
     assert reading.share.limit == 21
+
+
+@pytest.fixture
+def two_queues(tenants: list[Tenant]) -> list[Tenant]:
+    """Five tenants of one queue and five of another, with four small jobs each; the first queue's turn is next."""
+    others = [create_tenant(slug=f"sandbox-{number}", plan="sandbox") for number in range(5)]
+    for tenant in [*tenants, *others]:
+        submit(tenant, 4)
+    know_estimates()
+    with all_tenants():
+        QueueClock.objects.filter(queue__name="workflow_sandbox").update(vruntime=10**12, was_backlogged=True)
+        QueueClock.objects.filter(queue__name="workflow_team").update(vruntime=0, was_backlogged=True)
+    return [*tenants, *others]
+
+
+def test_no_more_is_read_of_a_queue_whose_turn_is_not_next_than_there_are_slots(
+    two_queues: list[Tenant], pool: WorkerPool, worker: Registration
+) -> None:
+    with all_tenants():
+        Worker.objects.update(slots=1)
+        fold_wakes(pool.pk)
+        reading = read_pool(pool.pk)
+    read = {reading.queue_names[queue.queue_id]: len(queue.tenants) for queue in reading.share.queues if queue.tenants}
+    assert read == {"workflow_team": 5, "workflow_sandbox": 1}
+
+
+def test_a_queue_whose_turn_was_not_expected_fills_its_message_all_the_same(
+    two_queues: list[Tenant], tick: Tick, worker: Registration
+) -> None:
+    with all_tenants():
+        Worker.objects.update(slots=1)
+        Queue.objects.filter(name="workflow_team").update(cap=1)
+    assert tick().dispatched == 20
+    submit(two_queues[0], 4)  # first in turn again, and its queue at its cap
+    with all_tenants():
+        Worker.objects.update(slots=2)
+    assert tick().dispatched == 20
+    assert sorted(len({member.tenant_id for member in members}) for members in messages()) == [5, 5]
 
 
 def test_a_cancelled_member_leaves_the_message_to_the_others(acme: Tenant, tick: Tick, worker: Registration) -> None:
