@@ -5,7 +5,7 @@ import warnings
 
 from django.core.asgi import get_asgi_application
 
-from jobsplatform.entrance import StreamEntrance
+from jobsplatform.entrance import Entrance
 from jobsplatform.health.starting import require_fit_web
 from jobsplatform.preloading import preload_web
 
@@ -14,6 +14,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "jobsplatform.settings")
 # The one answer that is made late is a short one, and is made in a thread of its request's own.
 warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 
-application = StreamEntrance(get_asgi_application())
+application = Entrance(get_asgi_application())
 require_fit_web()
 preload_web()

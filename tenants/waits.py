@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.contrib.auth.middleware import get_user
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.functional import SimpleLazyObject
+
+from tenants.asides import looking, step_aside
 
 # How soon a wait looks again: at first as often as workers write; at last often enough that whoever loses the right
 # is not kept waiting for a second more.
@@ -44,14 +46,18 @@ class WaitMiddleware:
         if not isinstance(wait, Wait):
             return response
         request.wait = None  # type: ignore[attr-defined]
-        if places.acquire(blocking=False):
-            try:
-                watch(wait)
-            finally:
-                places.release()
         request.has_waited = True  # type: ignore[attr-defined]
+        if not places.acquire(blocking=False):
+            _forget_user(request)
+            return self.get_response(request)
+        try:
+            step_aside(request)
+            watch(wait)
+        finally:
+            places.release()
         _forget_user(request)
-        return self.get_response(request)
+        with looking():
+            return self.get_response(request)
 
 
 def wait_for_news(request: HttpRequest, wait: Wait) -> HttpResponse:
@@ -70,16 +76,15 @@ def watch(wait: Wait) -> None:
     give_up_at = time.monotonic() + wait.seconds
     pause = FIRST_PAUSE_SECONDS
     while (left := give_up_at - time.monotonic()) > 0:
-        _let_go_of_connection()
         time.sleep(min(pause, left))
         pause = min(2 * pause, LAST_PAUSE_SECONDS)
-        try:
-            if wait.has_news():
+        with looking():
+            try:
+                if wait.has_news():
+                    break
+            except (OperationalError, InterfaceError):
+                # The view meets it as well, and says so.
                 break
-        except (OperationalError, InterfaceError):
-            # The view meets it as well, and says so.
-            break
-    _let_go_of_connection()
 
 
 def _forget_user(request: HttpRequest) -> None:
@@ -91,9 +96,3 @@ def _forget_user(request: HttpRequest) -> None:
 def _user_of(request: HttpRequest) -> object:
     request.__dict__.pop("_cached_user", None)
     return get_user(request)
-
-
-def _let_go_of_connection() -> None:
-    # A test's own transaction spans its requests; there the connection is not ours to close.
-    if not connection.in_atomic_block:
-        connection.close()

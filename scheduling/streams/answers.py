@@ -9,7 +9,6 @@ from weakref import WeakSet
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
-from django.db import connection
 from django.http import HttpRequest, StreamingHttpResponse
 
 from scheduling.conf import streams_per_caller, streams_per_process
@@ -18,6 +17,7 @@ from scheduling.selectors.event_feed import Position, PositionInvalidError
 from scheduling.streams.feeds import Feed
 from scheduling.streams.subscriptions import Subscription
 from tenants.access import access_of
+from tenants.asides import let_go_of_connection
 
 LAST_EVENT_ID = "Last-Event-ID"
 HEADERS = {"Cache-Control": "private, no-store", "X-Accel-Buffering": "no"}
@@ -82,7 +82,7 @@ def stream_response(feed: Feed[Any], subscription: Subscription) -> StreamingHtt
 
 async def _stream(feed: Feed[Any], subscription: Subscription, ticket: Ticket) -> AsyncIterator[bytes]:
     # In the thread of the request, whose transaction has ended: what it has read with is not kept open.
-    await sync_to_async(_let_go_of_connection)()
+    await sync_to_async(let_go_of_connection)()
     try:
         yield subscription.begin()
         feed.add(subscription)
@@ -91,12 +91,6 @@ async def _stream(feed: Feed[Any], subscription: Subscription, ticket: Ticket) -
     finally:
         feed.remove(subscription)
         places.give_back(ticket)
-
-
-def _let_go_of_connection() -> None:
-    # A test's own transaction spans its requests; there the connection is not ours to close.
-    if not connection.in_atomic_block:
-        connection.close()
 
 
 def _caller_of(request: HttpRequest) -> object:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError
 from django.http import HttpResponseBase, HttpResponseNotModified, StreamingHttpResponse
 from django.utils.http import parse_etags
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
@@ -27,6 +27,7 @@ from scheduling.models import Job, JobLog
 from scheduling.selectors.job_logs import LogPage, read_log, stream_log
 from scheduling.selectors.jobs import get_job
 from tenants.api.viewsets import TenantViewSet
+from tenants.asides import looking, step_aside
 from tenants.context import tenant_context
 from tenants.live import tag_of
 from tenants.permissions import Permission
@@ -124,23 +125,18 @@ def _watch(job: Job, query: JobLogQuerySerializer, request: Request) -> tuple[Jo
     """Look again and again, each time in a transaction of its own, with no connection held in between."""
     give_up_at = time.monotonic() + query.validated_data["wait"]
     pause, page = FIRST_PAUSE_SECONDS, LogPage([], has_more=False, dropped_lines=0)
+    plain = request._request  # noqa: SLF001 - the middleware wrote on it
+    step_aside(plain)
     while (left := give_up_at - time.monotonic()) > 0 and not page.lines and not job.is_terminal:
-        _let_go_of_connection()
         time.sleep(min(pause, left))
         pause = min(2 * pause, LAST_PAUSE_SECONDS)
-        try:
-            if not still_may(request._request, Permission.LOGS_VIEW):  # noqa: SLF001 - the middleware wrote on it
+        with looking():
+            try:
+                if not still_may(plain, Permission.LOGS_VIEW):
+                    break
+                with tenant_context(job.tenant_id):
+                    job = get_job(job.id)
+                    page = _read(job, query)
+            except (OperationalError, InterfaceError, JobNotFoundError):
                 break
-            with tenant_context(job.tenant_id):
-                job = get_job(job.id)
-                page = _read(job, query)
-        except (OperationalError, InterfaceError, JobNotFoundError):
-            break
-    _let_go_of_connection()
     return job, page
-
-
-def _let_go_of_connection() -> None:
-    # A test's own transaction spans its requests; there the connection is not ours to close.
-    if not connection.in_atomic_block:
-        connection.close()

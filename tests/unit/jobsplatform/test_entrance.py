@@ -1,4 +1,4 @@
-"""Streams begin a few at a time; what is open, and what is no stream, holds nobody up."""
+"""Requests are at work a few at a time; what is open, waits for news or is slow to send its body holds nobody up."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from jobsplatform.entrance import StreamEntrance
+from jobsplatform.entrance import ALWAYS_OPEN, Entrance
+from tenants.asides import LEAVE_ENTRANCE
+
+PATHS = ["/api/v1/jobs/stream/", "/api/v1/jobs/", "/admin/"]
 
 
 class Server:
@@ -15,11 +18,17 @@ class Server:
 
     def __init__(self) -> None:
         self.inside = 0
+        self._entered = asyncio.Semaphore(0)
         self.may_begin = asyncio.Event()
         self.may_end = asyncio.Event()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            pass
         self.inside += 1
+        self._entered.release()
+        if scope["path"].startswith("/waiting"):
+            scope[LEAVE_ENTRANCE]()
         await self.may_begin.wait()
         if scope["path"].startswith("/broken"):
             raise ConnectionResetError
@@ -28,9 +37,15 @@ class Server:
         await self.may_end.wait()
         await send({"type": "http.response.body", "more_body": False})
 
+    async def see(self, count: int) -> None:
+        """Return once so many more have come in."""
+        async with asyncio.timeout(30):
+            for _ in range(count):
+                await self._entered.acquire()
+
 
 async def receive() -> Any:
-    return {"type": "http.disconnect"}
+    return {"type": "http.request"}
 
 
 async def send(message: Any) -> None:
@@ -42,57 +57,99 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def ask(entrance: StreamEntrance, path: str, count: int) -> list[asyncio.Task[None]]:
+def ask(
+    entrance: Entrance, path: str, count: int, receive: Any = receive, send: Any = send
+) -> list[asyncio.Task[None]]:
     scope = {"type": "http", "path": path}
-    return [asyncio.ensure_future(entrance(scope, receive, send)) for _ in range(count)]  # type: ignore[arg-type]
+    return [asyncio.ensure_future(entrance(scope, receive, send)) for _ in range(count)]
 
 
-def test_few_streams_begin_at_once_and_those_that_are_open_let_others_in() -> None:
-    async def main() -> tuple[int, int]:
+@pytest.mark.parametrize("path", PATHS)
+def test_few_are_at_work_at_once_and_those_that_are_answered_let_others_in(path: str) -> None:
+    async def main() -> int:
         server = Server()
-        asked = ask(StreamEntrance(server, at_once=2), "/api/v1/jobs/stream/", 5)
+        asked = ask(Entrance(server, at_once=2), path, 5)
         await settle()
         before = server.inside
         server.may_begin.set()
-        await settle()
-        after = server.inside
+        await server.see(5)
         server.may_end.set()
         await asyncio.gather(*asked)
-        return before, after
+        return before
 
-    assert asyncio.run(main()) == (2, 5)
+    assert asyncio.run(main()) == 2
 
 
-def test_what_is_no_stream_waits_for_nobody() -> None:
-    async def main() -> int:
+def test_whoever_waits_for_news_lets_others_in() -> None:
+    async def main() -> None:
         server = Server()
-        asked = ask(StreamEntrance(server, at_once=1), "/api/v1/jobs/", 5)
-        await settle()
-        inside = server.inside
+        asked = ask(Entrance(server, at_once=1), "/waiting/", 5)
+        await server.see(5)
         server.may_begin.set()
         server.may_end.set()
         await asyncio.gather(*asked)
-        return inside
 
-    assert asyncio.run(main()) == 5
+    asyncio.run(main())
+
+
+def test_a_probe_waits_for_nobody() -> None:
+    async def main() -> None:
+        server = Server()
+        asked = ask(Entrance(server, at_once=1), ALWAYS_OPEN, 5)
+        await server.see(5)
+        server.may_begin.set()
+        server.may_end.set()
+        await asyncio.gather(*asked)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("slow", ["body", "client"])
+def test_a_slow_client_keeps_nobody_out(slow: str) -> None:
+    async def never_ending() -> Any:
+        await settle()
+        return {"type": "http.request", "more_body": True}
+
+    async def never_taken(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+    async def main() -> None:
+        server = Server()
+        server.may_begin.set()
+        server.may_end.set()
+        entrance = Entrance(server, at_once=1)
+        slow_ones = ask(
+            entrance,
+            "/slow/",
+            3,
+            receive=never_ending if slow == "body" else receive,
+            send=never_taken if slow == "client" else send,
+        )
+        await settle()
+        async with asyncio.timeout(30):
+            await asyncio.gather(*ask(entrance, "/quick/", 2))
+        for one in slow_ones:
+            one.cancel()
+        await asyncio.gather(*slow_ones, return_exceptions=True)
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("how", ["broken", "cancelled"])
-def test_a_stream_that_never_opened_gives_its_place_back(how: str) -> None:
-    async def main() -> int:
+def test_a_request_that_is_never_answered_gives_its_place_back(how: str) -> None:
+    async def main() -> None:
         server = Server()
-        entrance = StreamEntrance(server, at_once=1)
+        entrance = Entrance(server, at_once=1)
         [first] = ask(entrance, "/broken/stream/", 1)
+        await server.see(1)
         [second] = ask(entrance, "/jobs/stream/", 1)
-        await settle()
         if how == "cancelled":
             first.cancel()
         else:
             server.may_begin.set()
-        await settle()
-        inside = server.inside
+        await server.see(1)
         second.cancel()
         await asyncio.gather(first, second, return_exceptions=True)
-        return inside
 
-    assert asyncio.run(main()) == 2
+    asyncio.run(main())
