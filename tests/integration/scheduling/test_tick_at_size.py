@@ -36,7 +36,8 @@ BIG_TABLES = {
 # Tables that fill and empty, and were once full when their statistics were taken.
 FLOODED = ("scheduling_settled", "scheduling_execution_live", "scheduling_wake")
 _FLOOD = """
-SELECT pg_restore_relation_stats('schemaname', 'public', 'relname', %s::text, 'relpages', 1::int, 'reltuples', 100000::real)
+SELECT pg_restore_relation_stats(
+    'schemaname', 'public', 'relname', %s::text, 'relpages', 1::int, 'reltuples', 100000::real)
 """
 
 _FILL = """
