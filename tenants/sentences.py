@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from tenants.texts import filled, said
+
+_PLACE: Final = re.compile(r"%\((\w+)\)s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,32 @@ class Sentence:
     def from_kept(cls, kept: Mapping[str, Any]) -> Self:
         """The sentence that was kept."""
         return cls(kept["text"], {name: _read(value) for name, value in kept["values"].items()})
+
+
+def recognise(written: str, sentences: Iterable[Sentence]) -> Sentence | None:
+    """The first of some sentences that this text is, with the values that stand in it; None for none."""
+    for sentence in sentences:
+        values = _values_in(written, sentence.text)
+        if values is not None:
+            return Sentence(sentence.text, values)
+    return None
+
+
+def _values_in(written: str, text: str) -> dict[str, str] | None:
+    """What stands in the places of a text, from the last to the first; a value may hold words of the text itself."""
+    *before, end = _PLACE.split(text)
+    if not before:
+        return {} if written == text else None
+    if not written.endswith(end):
+        return None
+    left, values = written.removesuffix(end), {}
+    while len(before) > 2:
+        *before, literal, name = before
+        left, found, values[name] = left.rpartition(literal)
+        if not found:
+            return None
+    literal, name = before
+    return {**values, name: left.removeprefix(literal)} if left.startswith(literal) else None
 
 
 def keep(sentences: Iterable[Sentence | str]) -> list[Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from django.utils import translation
 
-from tenants.sentences import Sentence, keep, read_kept
+from tenants.sentences import Sentence, keep, read_kept, recognise
 
 OFF = Sentence("The ledger of tenant %(tenant)s is off by %(microseconds)s µs.", {"tenant": "acme", "microseconds": 7})
 ENGLISH = "The ledger of tenant acme is off by 7 µs."
@@ -43,3 +44,22 @@ def test_what_was_kept_as_a_text_alone_is_told_as_it_is() -> None:
             "",
         ]
     assert read_kept([{"text": "Its text is lost.", "values": {}}]) == [Sentence("Its text is lost.")]
+
+
+@pytest.mark.parametrize(
+    ("written", "values"),
+    [
+        ("The a of b: c.", {"one": "a", "two": "b", "three": "c"}),
+        ("The x of y of b: : c.", {"one": "x of y", "two": "b: ", "three": "c"}),
+        ("The  of : .", {"one": "", "two": "", "three": ""}),
+        ("The a of b: c", None),
+        ("The a: c.", None),
+        ("a of b: c.", None),
+        ("The.", None),
+    ],
+)
+def test_a_text_is_recognised_with_its_values(written: str, values: dict[str, str] | None) -> None:
+    sentence = Sentence("The %(one)s of %(two)s: %(three)s.")
+    found = recognise(written, [Sentence("Nothing."), sentence])
+    assert (None if found is None else found.values) == values
+    assert recognise("Nothing.", [sentence, Sentence("Nothing.")]) == Sentence("Nothing.")
