@@ -18,6 +18,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.validators import extend
 
 from tenants.exceptions import SettingUnknownError
+from tenants.schema_words import told_fault
 
 KEY = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?")
 CORE_APPS = frozenset({"tenants", "scheduling"})
@@ -58,8 +59,8 @@ class Setting:
     plan_limit: str = ""
 
     def faults(self, value: Any) -> list[str]:
-        """What is wrong with a value, in words."""
-        return [fault.message for fault in _validator(self.key).iter_errors(value)]
+        """What is wrong with a value, in the reader's language."""
+        return [told_fault(fault) for fault in _validator(self.key).iter_errors(value)]
 
     def shown(self, value: Any) -> Any:
         """The value as it is read by people and kept by the audit log."""

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 
@@ -33,7 +34,7 @@ class UpkeepRunAdmin(PlatformStaffAdmin):
     list_display = ("name", "how", "started_at", "took", "done", "said")
     list_filter = (UpkeepTaskFilter,)
     sortable_by = ()
-    fields = ("name", "how", "started_at", "finished_at", "took", "counts", "findings", "error", "cursor")
+    fields = ("name", "how", "started_at", "finished_at", "took", "counts", "found", "why", "cursor")
     readonly_fields = fields
     empty_title = "No run yet"
     empty_text = "Beat asks for each task at its interval; start it with “manage.py run_platform”, or run one above."
@@ -87,4 +88,13 @@ class UpkeepRunAdmin(PlatformStaffAdmin):
 
     @admin.display(description="Said")
     def said(self, run: UpkeepRun) -> str:
-        return (run.error or " ".join(run.findings[:1]))[:120] or "–"
+        return " ".join(run.told[:1])[:120] or "–"
+
+    @admin.display(description="Findings")
+    def found(self, run: UpkeepRun) -> SafeString:
+        lines = ((sentence.told,) for sentence in run.sentences)
+        return format_html_join("", "<div>{}</div>", lines) or SafeString("–")
+
+    @admin.display(description="Error")
+    def why(self, run: UpkeepRun) -> str:
+        return gettext(run.error) if run.error else "–"

@@ -6,13 +6,15 @@ from django.db import models
 from django.db.models import Q
 
 from tenants.ids import uuid7
+from tenants.sentences import Sentence, read_kept
+from tenants.texts import said
 
 
 class UpkeepRun(models.Model):
     """One bounded run of one upkeep task.
 
     ``cursor`` says where the next run goes on. While it runs the row is the lease: a process that died keeps
-    others out no longer than ``lease_expires_at``.
+    others out no longer than ``lease_expires_at``. ``findings`` are as `keep` of tenants/sentences.py makes them.
     """
 
     class Outcome(models.TextChoices):
@@ -41,3 +43,13 @@ class UpkeepRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} {self.outcome}"
+
+    @property
+    def sentences(self) -> list[Sentence]:
+        """The findings, each to be told in the reader's language."""
+        return read_kept(self.findings)
+
+    @property
+    def told(self) -> list[str]:
+        """Why it has failed, for people: its error, then what it has found."""
+        return [*filter(None, [said(self.error)]), *(sentence.told for sentence in self.sentences)]

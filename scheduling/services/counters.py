@@ -9,6 +9,7 @@ from django.db import connection
 
 from tenants.context import all_tenants
 from tenants.selectors.tenant_pages import IN_PAGE, TenantPage, read_pages
+from tenants.sentences import Sentence
 
 MAX_DIFFERENCES = 50
 _ENTITIES = f"(SELECT * FROM scheduling_schedulingentity WHERE {IN_PAGE}) AS e"  # noqa: S608 - constants
@@ -86,6 +87,9 @@ _RECOUNTS = {
         ) LIMIT %(limit)s
     """,
 }
+COUNTER_NAMES = tuple(_RECOUNTS)
+# What a statement says of a row before its id.
+ROW_WORDS = {"entity": "entity %(id)s", "tenant": "tenant %(id)s", "job": "job %(id)s"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +102,19 @@ class CounterDifference:
     counted: int
     recounted: int
 
+    @property
+    def sentence(self) -> Sentence:
+        noun, _, row_id = self.row.partition(" ")
+        values = {
+            "counter": Sentence(self.counter),
+            "row": Sentence(ROW_WORDS[noun], {"id": row_id}),
+            "counted": self.counted,
+            "recounted": self.recounted,
+        }
+        return Sentence("%(counter)s of %(row)s: %(counted)s, recounted %(recounted)s.", values)
+
     def __str__(self) -> str:
-        return f"{self.counter} of {self.row}: {self.counted}, recounted {self.recounted}."
+        return str(self.sentence)
 
 
 def verify_counters() -> list[CounterDifference]:

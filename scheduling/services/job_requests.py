@@ -24,6 +24,7 @@ from scheduling.processors import registry
 from scheduling.processors.base import TaskProcessor
 from scheduling.retry import RetryPolicy, policy_on_plan
 from tenants.models import Plan
+from tenants.schema_words import told_fault
 from tenants.services.pausing import LATEST
 from tenants.texts import said
 
@@ -147,7 +148,8 @@ def _check_payload(payload: Mapping[str, Any], processor: type[TaskProcessor]) -
     if faults:
         raise PayloadInvalidError(
             errors=[
-                {"code": "payload_invalid", "field": fault.json_path, "detail": fault.message[:500]} for fault in faults
+                {"code": "payload_invalid", "field": fault.json_path, "detail": told_fault(fault)[:500]}
+                for fault in faults
             ]
         )
 

@@ -14,6 +14,7 @@ from tenants.clock import read_clock
 from tenants.context import all_tenants
 from tenants.ids import uuid7_floor
 from tenants.partitions import create_partition
+from tenants.sentences import Sentence
 
 DAYS_AHEAD = 7
 # With fewer days ahead somebody should look, well before rows fall into the default partition.
@@ -66,7 +67,7 @@ def list_partitions(table: str) -> list[Partition]:
     return [Partition(name, UUID(bounds[1]), UUID(bounds[2])) for name, bounds in found if bounds is not None]
 
 
-def missing_days(*, days_ahead: int = MIN_DAYS_AHEAD) -> list[str]:
+def missing_days(*, days_ahead: int = MIN_DAYS_AHEAD) -> list[Sentence]:
     """Sentences about days to come that a history table has no partition for."""
     midnight = _midnight()
     wanted = {uuid7_floor(midnight + timedelta(days=day)): day for day in range(1, days_ahead + 1)}
@@ -74,7 +75,8 @@ def missing_days(*, days_ahead: int = MIN_DAYS_AHEAD) -> list[str]:
     for table in HISTORY_TABLES:
         lacking = sorted(wanted[floor] for floor in wanted.keys() - {part.since for part in list_partitions(table)})
         if lacking:
-            findings.append(f"{table} has no partition for the days in {', '.join(map(str, lacking))} days.")
+            values = {"table": table, "days": ", ".join(map(str, lacking))}
+            findings.append(Sentence("%(table)s has no partition for the days in %(days)s days.", values))
     return findings
 
 

@@ -21,6 +21,7 @@ from scheduling.services.rollups_sql import (
 from tenants.context import all_tenants
 from tenants.ids import uuid7_floor
 from tenants.selectors.tenant_pages import TenantPage, read_pages
+from tenants.sentences import Sentence
 
 # Longest time from the making of an execution's id to its end that a recount looks for.
 LONGEST_FLIGHT = timedelta(days=2)
@@ -41,8 +42,18 @@ class RollupDifference:
     rolled: str
     recounted: str
 
+    @property
+    def sentence(self) -> Sentence:
+        values = {
+            "rollup": self.rollup,
+            "row": self.row,
+            "rolled": self.rolled or Sentence("nothing"),
+            "recounted": self.recounted or Sentence("nothing"),
+        }
+        return Sentence("%(rollup)s of %(row)s: %(rolled)s, recounted %(recounted)s.", values)
+
     def __str__(self) -> str:
-        return f"{self.rollup} of {self.row}: {self.rolled or 'nothing'}, recounted {self.recounted or 'nothing'}."
+        return str(self.sentence)
 
 
 @dataclass(slots=True)

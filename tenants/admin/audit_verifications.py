@@ -17,10 +17,10 @@ from django.views.decorators.http import require_safe
 
 from tenants.admin.audit_filters import told_actor
 from tenants.admin.keyset import KeysetAdmin
+from tenants.chain_check import told_finding
 from tenants.live import answer_part, tag_of
 from tenants.models import AuditVerification, VerificationState
 from tenants.permissions import Permission
-from tenants.texts import said
 
 BODY_TEMPLATE = "tenants/admin/verification_body.html"
 _MARKS = {
@@ -119,8 +119,7 @@ def _render_body(request: HttpRequest, verification: AuditVerification) -> str:
             finding
             | {
                 "words": gettext(FINDING_KINDS.get(finding["kind"], finding["kind"])),
-                # Those that were found before findings knew their sentence have what was written.
-                "detail": said(finding["text"], finding["values"]) if "text" in finding else finding["detail"],
+                "detail": told_finding(finding),
             }
             for finding in verification.findings
         ],

@@ -16,6 +16,7 @@ from rest_framework.reverse import reverse
 from tenants.api.pagination import PagingOnly
 from tenants.api.serializers import NoBodySerializer
 from tenants.api.viewsets import TenantViewSet
+from tenants.chain_check import told_finding
 from tenants.models import AuditVerification, VerificationState
 from tenants.permissions import Permission
 from tenants.services.audit_requests import MOST_FINDINGS, request_verification
@@ -28,7 +29,10 @@ class FindingSerializer(serializers.Serializer[Any]):
     chain = serializers.UUIDField()
     sequence = serializers.IntegerField(allow_null=True)
     entry = serializers.UUIDField(allow_null=True)
-    detail = serializers.CharField()
+    detail = serializers.SerializerMethodField(help_text="What is wrong, in the reader's language.")
+
+    def get_detail(self, finding: Mapping[str, Any]) -> str:
+        return told_finding(finding)
 
 
 class CoveredSerializer(serializers.Serializer[AuditVerification]):

@@ -44,6 +44,15 @@ class CounterDifference:
     counted: int
     recounted: int
 
+    def values(self) -> dict[str, Any]:
+        """What a sentence about it tells."""
+        return {
+            "tenant": self.tenant_id,
+            "counter": self.key,
+            "counted": f"{self.counted:,}",
+            "recounted": f"{self.recounted:,}",
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class StoredCounter:

@@ -25,6 +25,7 @@ from scheduling.processors.base import TaskProcessor
 from scheduling.processors.document_indexing.selectors import SHOWN_STATUSES
 from scheduling.processors.rag_pipeline.selectors import SHOWN_ENTITY_STATES, SHOWN_RUN_STATES
 from scheduling.processors.workflow_storage.records import SHOWN_STATES
+from scheduling.services.counters import COUNTER_NAMES
 from scheduling.services.job_kinds import description_of
 from scheduling.services.upkeep.registry import tasks
 from tenants.api.problems import phrases
@@ -39,7 +40,16 @@ PACKAGES = ("jobsplatform", "scheduling", "tenants")
 SHELL = Path(unfold.__file__).parent / "templates"
 FOREIGN_CODE = (Path(unfold.__file__).parent, Path(django_celery_beat.__file__).parent)
 # Of calls, how many of the first arguments are msgid and plural; those with a context are not used here.
-CALLS = {"_": 1, "gettext": 1, "gettext_lazy": 1, "gettext_noop": 1, "ngettext": 2, "ngettext_lazy": 2, "said": 1}
+CALLS = {
+    "_": 1,
+    "gettext": 1,
+    "gettext_lazy": 1,
+    "gettext_noop": 1,
+    "ngettext": 2,
+    "ngettext_lazy": 2,
+    "said": 1,
+    "Sentence": 1,
+}
 # Tables of words, looked up where they are shown: the name that makes a row, and the arguments that are words.
 TABLES: dict[str, tuple[int | str, ...]] = {
     "Mark": (1,),
@@ -48,6 +58,7 @@ TABLES: dict[str, tuple[int | str, ...]] = {
     "_finding": (2,),
     "_report": (2,),
     "post_action": ("label",),
+    "FaultKind": (1,),
 }
 # Names that hold words by their keys.
 MAPPINGS = frozenset(
@@ -64,6 +75,7 @@ MAPPINGS = frozenset(
         "STATE_WORDS",
         "ACTOR_KINDS",
         "MEMORY_WORDS",
+        "ROW_WORDS",
     }
 )
 # Of a later Django, and of a package that is not here.
@@ -150,6 +162,7 @@ def _registered() -> Iterator[tuple[str, str]]:
             yield from (("setting", text) for text in (setting.title, setting.help_text, setting.effect) if text)
     for limit in limits().values():
         yield from (("limit", text) for text in (limit.title, limit.counts, limit.unit) if text)
+    yield from (("counter", name) for name in COUNTER_NAMES)
     for task in tasks():
         yield from (("upkeep", text) for text in (task.title, task.text) if text)
 

@@ -7,6 +7,7 @@ from rest_framework import serializers
 from scheduling.models import UpkeepRun
 from scheduling.services.upkeep.status import UpkeepLine
 from tenants.api.fields import MomentField
+from tenants.texts import said
 
 
 class UpkeepRunSerializer(serializers.Serializer[UpkeepRun]):
@@ -18,8 +19,14 @@ class UpkeepRunSerializer(serializers.Serializer[UpkeepRun]):
     started_at = MomentField()
     finished_at = MomentField(allow_null=True)
     counts = serializers.DictField(child=serializers.IntegerField(), help_text="What was done, by name.")
-    findings = serializers.ListField(child=serializers.CharField(), help_text="What is wrong, in words.")
-    error = serializers.CharField()
+    findings = serializers.SerializerMethodField(help_text="What is wrong, in the reader's language.")
+    error = serializers.SerializerMethodField(help_text="Why it was cut off, if it was.")
+
+    def get_findings(self, run: UpkeepRun) -> list[str]:
+        return [sentence.told for sentence in run.sentences]
+
+    def get_error(self, run: UpkeepRun) -> str:
+        return said(run.error)
 
 
 class UpkeepTaskSerializer(serializers.Serializer[UpkeepLine]):

@@ -46,7 +46,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"{run.name}: {run.get_outcome_display()}. {json.dumps(run.counts)}")
         bad = [run for run in runs if run.outcome == UpkeepRun.Outcome.FAILED]
         if bad:
-            raise CommandError("\n".join(f"{run.name}: {run.error or ' '.join(run.findings)}" for run in bad))
+            raise CommandError("\n".join(f"{run.name}: {run.error or ' '.join(_findings_of(run))}" for run in bad))
 
     def _run(self, name: str, seconds: int) -> UpkeepRun:
         try:
@@ -81,8 +81,12 @@ def facts_of(run: UpkeepRun) -> dict[str, Any]:
         "name": run.name,
         "outcome": run.outcome,
         "counts": run.counts,
-        "findings": run.findings,
+        "findings": _findings_of(run),
         "error": run.error,
         "started_at": run.started_at.isoformat(),
         "finished_at": run.finished_at.isoformat() if run.finished_at else None,
     }
+
+
+def _findings_of(run: UpkeepRun) -> list[str]:
+    return [str(sentence) for sentence in run.sentences]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from scheduling.processors.files.store import discard_unused
 from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
 from scheduling.services.upkeep.verification import step_page
 from tenants.context import all_tenants, tenant_context
+from tenants.sentences import Sentence
 from tenants.services.recounts import CounterDifference
 
 # A file is written before its row is committed; nothing this young is looked at.
@@ -52,8 +54,10 @@ def check_storage(budget: Budget) -> Step:
     return step_page(budget, lambda page: map(_tell_difference, STORAGE_COUNTER.verify_page(page)))
 
 
-def _tell_difference(row: CounterDifference) -> str:
-    return f"Tenant {row.tenant_id} is counted {row.counted:,} of {row.key}; its contents add up to {row.recounted:,}."
+def _tell_difference(row: CounterDifference) -> Sentence:
+    return Sentence(
+        "Tenant %(tenant)s is counted %(counted)s of %(counter)s; its contents add up to %(recounted)s.", row.values()
+    )
 
 
 def _next_folder(after: str) -> str | None:
@@ -102,7 +106,8 @@ def _is_old(key: str) -> bool:
 def _find_missing_files(after: str) -> Step:
     with all_tenants():
         rows = list(_contents(after)[:FILES_PER_STEP])
-    findings = [f"The file of content {row.key} is missing." for row in rows if not default_storage.exists(row.key)]
+    missing = [row.key for row in rows if not default_storage.exists(row.key)]
+    findings = [Sentence("The file of content %(key)s is missing.", {"key": key}) for key in missing]
     return _page({"contents": len(rows)}, rows, findings, is_full=len(rows) == FILES_PER_STEP)
 
 
@@ -111,7 +116,7 @@ def _contents(after: str) -> QuerySet[Content]:
     return contents.filter(pk__gt=after) if after else contents
 
 
-def _page(counts: dict[str, int], rows: list[Content], findings: list[str], *, is_full: bool) -> Step:
+def _page(counts: dict[str, int], rows: list[Content], findings: Sequence[Sentence], *, is_full: bool) -> Step:
     cursor = {"content": str(rows[-1].pk)} if is_full else {}
     return Step(counts, has_more=is_full, cursor=cursor, findings=findings)
 

@@ -22,6 +22,7 @@ from scheduling.processors.retrieval.splitting import (
     SplitSettings,
 )
 from tenants.names import find_invisible_character
+from tenants.schema_words import told_fault
 from tenants.texts import said
 
 MAX_SOURCES: Final = 1_000
@@ -265,11 +266,10 @@ def _schema_faults(schema: Mapping[str, Any], value: object, root: str) -> list[
 
 
 def _words(error: Any) -> str:
-    text = str(error.message)
     # The value itself may be a whole text: what was expected is enough then.
     return (
-        text
-        if len(text) <= 300
+        told_fault(error)
+        if len(error.message) <= 300
         else said(
             "It does not fit %(rule)s: %(wanted)s.",
             {"rule": error.validator, "wanted": str(error.validator_value)[:100]},

@@ -59,7 +59,9 @@ def look_at_chunks(piece: Piece) -> Look:
     with all_tenants():
         rows, look = _documents(piece, CHUNK_ROWS)
         counted = Document.objects.filter(pk__in=[row.pk for row in rows]).annotate(**FOUND_CHUNKS)
-        faults = [Fault(CHUNKS.code, row.tenant_id, str(row.pk), told) for row in counted if (told := tell_chunks(row))]
+        faults = [
+            Fault(CHUNKS.code, row.tenant_id, str(row.pk), str(told)) for row in counted if (told := tell_chunks(row))
+        ]
     return replace(look, faults=faults)
 
 

@@ -13,6 +13,7 @@ from scheduling.processors.retrieval.space import CHUNK_COUNTER
 from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
 from scheduling.services.upkeep.verification import step_page
 from tenants.context import all_tenants
+from tenants.sentences import Sentence
 from tenants.services.recounts import CounterDifference
 
 DAILY = timedelta(days=1)
@@ -23,7 +24,11 @@ def check_chunks(budget: Budget) -> Step:
     after = str(budget.cursor.get("document", ""))
     with all_tenants():
         rows = list(_documents(after).annotate(**FOUND_CHUNKS)[: budget.batch_rows])
-    findings = [f"Document {row.pk} {told}." for row in rows if (told := tell_chunks(row))]
+    findings = [
+        Sentence("Document %(document)s %(difference)s.", {"document": row.pk, "difference": told})
+        for row in rows
+        if (told := tell_chunks(row))
+    ]
     return _page({"documents": len(rows)}, rows, findings, is_full=len(rows) == budget.batch_rows)
 
 
@@ -32,8 +37,10 @@ def check_space(budget: Budget) -> Step:
     return step_page(budget, lambda page: map(_tell_space, CHUNK_COUNTER.verify_page(page)))
 
 
-def _tell_space(row: CounterDifference) -> str:
-    return f"Tenant {row.tenant_id} is counted {row.counted:,} of {row.key}; its documents add up to {row.recounted:,}."
+def _tell_space(row: CounterDifference) -> Sentence:
+    return Sentence(
+        "Tenant %(tenant)s is counted %(counted)s of %(counter)s; its documents add up to %(recounted)s.", row.values()
+    )
 
 
 def _documents(after: str) -> QuerySet[Document]:
@@ -41,7 +48,7 @@ def _documents(after: str) -> QuerySet[Document]:
     return documents.filter(pk__gt=after) if after else documents
 
 
-def _page(counts: dict[str, int], rows: Sequence[Document], findings: Sequence[str], *, is_full: bool) -> Step:
+def _page(counts: dict[str, int], rows: Sequence[Document], findings: Sequence[Sentence], *, is_full: bool) -> Step:
     cursor = {"document": str(rows[-1].pk)} if is_full else {}
     return Step(counts, has_more=is_full, cursor=cursor, findings=findings)
 

@@ -28,6 +28,7 @@ from scheduling.services.consistency.registry import (
 )
 from tenants.context import all_tenants
 from tenants.models import Tenant
+from tenants.sentences import Sentence
 from tenants.services.audit import AuditTarget, record_audit
 
 logger = logging.getLogger(__name__)
@@ -77,9 +78,22 @@ class Finding:
             "repaired": self.repaired,
         }
 
+    @property
+    def sentence(self) -> Sentence:
+        """The finding for people, with the first of its examples."""
+        values = {
+            "code": self.kind.code,
+            "count": self.number,
+            "fault": Sentence(self.kind.text),
+            "examples": self.examples[:3],
+        }
+        if self.tenant_id is None:
+            return Sentence("%(code)s: %(count)s. %(fault)s %(examples)s", values)
+        whose = {"tenant": str(self.tenant_id)}
+        return Sentence("%(code)s of tenant %(tenant)s: %(count)s. %(fault)s %(examples)s", values | whose)
+
     def __str__(self) -> str:
-        whose = "" if self.tenant_id is None else f" of tenant {self.tenant_id}"
-        return f"{self.kind.code}{whose}: {self.number}. {self.kind.text} {', '.join(self.examples[:3])}".rstrip()
+        return str(self.sentence)
 
 
 @dataclass(slots=True)

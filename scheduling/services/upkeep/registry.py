@@ -16,6 +16,7 @@ from django.apps import apps
 from django.utils.module_loading import import_string
 
 from scheduling.exceptions import UpkeepUnknownError
+from tenants.sentences import Sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +32,14 @@ class Budget:
 class Step:
     """What one step did. ``cursor`` is where the next one begins, empty for the beginning.
 
-    ``findings`` are sentences about what is wrong; with any, the run has failed.
+    ``findings`` say what is wrong; with any, the run has failed. A `Sentence` is told in the language of whoever
+    reads it, a plain text as it is.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
     has_more: bool = False
     cursor: Mapping[str, Any] = field(default_factory=dict)
-    findings: Sequence[str] = ()
+    findings: Sequence[Sentence | str] = ()
 
 
 @dataclass(frozen=True, slots=True)

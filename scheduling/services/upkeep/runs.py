@@ -19,6 +19,7 @@ from scheduling.models import UpkeepRun
 from scheduling.services.upkeep import registry
 from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
 from tenants.context import all_tenants
+from tenants.sentences import Sentence, keep
 from tenants.services.audit import AuditTarget, record_audit
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ BATCH_ROWS = 1_000
 LEASE = timedelta(minutes=10)
 MAX_FINDINGS = 50
 MAX_ERROR_CHARACTERS = 2_000
-KILLED = "The process that ran it ended in the middle; the next run goes on where its last step stopped."
+KILLED = Sentence("The process that ran it ended in the middle; the next run goes on where its last step stopped.")
 
 Outcome = UpkeepRun.Outcome
 
@@ -53,7 +54,7 @@ def run_upkeep(*, name: str, seconds: float = RUN_SECONDS, batch_rows: int = BAT
     _write(run, finished_at=Now())
     run.refresh_from_db()
     signals.upkeep_ended.send(
-        None, name=name, outcome=run.outcome, seconds=time.monotonic() - began, findings=len(run.findings)
+        None, name=name, outcome=run.outcome, seconds=time.monotonic() - began, findings=len(run.sentences)
     )
     return run
 
@@ -80,7 +81,7 @@ def _begin(task: UpkeepTask) -> UpkeepRun:
     with all_tenants():
         running = UpkeepRun.objects.filter(name=task.name, outcome=Outcome.RUNNING)
         running.filter(lease_expires_at__lt=Now()).update(
-            outcome=Outcome.FAILED, error=KILLED, finished_at=F("lease_expires_at")
+            outcome=Outcome.FAILED, error=str(KILLED), finished_at=F("lease_expires_at")
         )
         last = UpkeepRun.objects.filter(name=task.name).order_by("-id").first()
         run = UpkeepRun(
@@ -111,7 +112,7 @@ def _add(run: UpkeepRun, step: Step) -> None:
     run.counts = _sum(run.counts, step.counts)
     if step.findings:
         run.counts = _sum(run.counts, {"findings": len(step.findings)})
-        run.findings = [*run.findings, *step.findings][:MAX_FINDINGS]
+        run.findings = keep([*run.sentences, *step.findings][:MAX_FINDINGS])
 
 
 def _sum(counts: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:

@@ -93,7 +93,7 @@ def warning_of(line: UpkeepLine) -> UpkeepWarning | None:
     """The one thing to say about a task, the gravest first."""
     name, title = line.task.name, said(line.task.title)
     if line.has_failed and line.last is not None:
-        reason = line.last.error or " ".join(line.last.findings[:1])
+        reason = " ".join(line.last.told[:1])
         return UpkeepWarning(
             "failed",
             name,

@@ -12,6 +12,7 @@ from scheduling.services.partitions import estimate_default_rows, maintain_parti
 from scheduling.services.upkeep import retention, verification
 from scheduling.services.upkeep.prompts import ASKED_FOR_VERIFICATIONS
 from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
+from tenants.sentences import Sentence
 from tenants.services.erasure.steps import advance, due_erasures
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ def _make_partitions(budget: Budget) -> Step:
 def _erase_tenants(budget: Budget) -> Step:
     # One that waits for its running jobs, or that fails, must not keep the others waiting.
     due, has_more = due_erasures(), False
-    findings: list[str] = []
+    findings: list[Sentence] = []
     for erasure_id in due:
         try:
             has_more = advance(erasure_id, most=budget.batch_rows) or has_more
@@ -39,7 +40,8 @@ def _erase_tenants(budget: Budget) -> Step:
             raise  # the database's affair: all of them are tried again
         except Exception as error:
             logger.exception("erasure.failed", extra={"erasure": str(erasure_id)})
-            findings.append(f"Erasure {erasure_id}: {type(error).__name__}: {error}"[:MAX_FINDING_CHARACTERS])
+            words = f"{type(error).__name__}: {error}"[:MAX_FINDING_CHARACTERS]
+            findings.append(Sentence("Erasure %(erasure)s: %(error)s", {"erasure": erasure_id, "error": words}))
     return Step({"erasures_due": len(due)}, has_more=has_more, findings=findings)
 
 

@@ -21,9 +21,11 @@ from scheduling.services.rollup_checks import RollupCheck, begin_recent_check
 from scheduling.services.rollups import FOLD_ROWS, fold_tallies
 from scheduling.services.upkeep.registry import Budget, Step
 from scheduling.services.usage import UsageDifference, verify_usage_page
+from tenants.chain_check import Finding
 from tenants.context import all_tenants
 from tenants.limits import month_of
 from tenants.selectors.tenant_pages import BEFORE_ALL, TenantPage, read_page
+from tenants.sentences import Sentence
 from tenants.services.audit_heads import sign_heads
 from tenants.services.audit_requests import advance_next
 from tenants.services.audit_verification import verify_chains
@@ -34,18 +36,21 @@ OLDEST_WALK = timedelta(days=1)
 PART_SECONDS = 2.0
 
 
-def step_page(budget: Budget, find: Callable[[TenantPage], Iterable[object]]) -> Step:
+def step_page(budget: Budget, find: Callable[[TenantPage], Iterable[Sentence]]) -> Step:
     """Look at the page of tenants behind the cursor, in a transaction of its own.
 
     A page that takes longer than a statement may is told and passed over, so that it hides none of the others.
     """
     page = read_page(after=UUID(str(budget.cursor.get("after", BEFORE_ALL))))
     try:
-        findings = [str(finding) for finding in find(page)]
+        findings = list(find(page))
     except OperationalError as error:
         if not isinstance(error.__cause__, QueryCanceled):
             raise
-        findings = [f"Nothing is proved of the tenants beyond {page.after} up to {page.until}: it took too long."]
+        span = {"after": page.after, "until": page.until}
+        findings = [
+            Sentence("Nothing is proved of the tenants beyond %(after)s up to %(until)s: it took too long.", span)
+        ]
     cursor = {} if page.is_last else {"after": str(page.until)}
     return Step({"tenants": page.tenants}, has_more=not page.is_last, cursor=cursor, findings=findings)
 
@@ -55,13 +60,14 @@ def check_ledger(budget: Budget) -> Step:
     return step_page(budget, lambda page: map(_tell_balance, verify_ledger_page(page).unbalanced))
 
 
-def _tell_balance(balance: TenantBalance) -> str:
-    return f"The ledger of tenant {balance.tenant_id} is off by {balance.difference_us:,} µs."
+def _tell_balance(balance: TenantBalance) -> Sentence:
+    values = {"tenant": balance.tenant_id, "microseconds": f"{balance.difference_us:,}"}
+    return Sentence("The ledger of tenant %(tenant)s is off by %(microseconds)s µs.", values)
 
 
 def check_counters(budget: Budget) -> Step:
     """What waits and what is in flight, against a recount."""
-    return step_page(budget, verify_counters_page)
+    return step_page(budget, lambda page: [row.sentence for row in verify_counters_page(page)])
 
 
 def check_state(budget: Budget) -> Step:
@@ -74,7 +80,7 @@ def check_state(budget: Budget) -> Step:
     look = look_twice(names[name], Piece(after))
     report = StateReport()
     report.add(look.faults, left=look.faults)
-    findings = [str(finding) for finding in report.findings.values()]
+    findings = [finding.sentence for finding in report.findings.values()]
     if look.next is not None:
         return Step({"pieces": 1}, has_more=True, cursor={"check": name, "after": look.next}, findings=findings)
     following = order[order.index(name) + 1 :]
@@ -88,10 +94,10 @@ def check_rollups(budget: Budget) -> Step:
         check, budget = begin_recent_check(), replace(budget, cursor={})
     if check is None:
         return Step()
-    step = step_page(budget, check.check_page)
+    step = step_page(budget, lambda page: [row.sentence for row in check.check_page(page)])
     if step.has_more:
         return replace(step, cursor={**check.as_cursor(), **step.cursor})
-    return replace(step, findings=[*step.findings, *map(str, check.finish())])
+    return replace(step, findings=[*step.findings, *(row.sentence for row in check.finish())])
 
 
 def fold_rollups(budget: Budget) -> Step:
@@ -106,8 +112,13 @@ def check_audit(budget: Budget) -> Step:
     verified = verify_chains(deadline=time.monotonic() + budget.seconds, after=budget.cursor.get("after"))
     counts = {name: count for name, count in verified.counts().items() if name != "findings"}
     cursor = {} if verified.next is None else {"after": verified.next}
-    findings = [f"Chain {finding.chain}: {finding.kind}. {finding.detail}" for finding in verified.findings]
+    findings = [_tell_chain(finding) for finding in verified.findings]
     return Step(counts, has_more=not verified.is_complete, cursor=cursor, findings=findings)
+
+
+def _tell_chain(finding: Finding) -> Sentence:
+    values = {"chain": finding.chain, "kind": finding.kind, "detail": Sentence(finding.text, finding.values)}
+    return Sentence("Chain %(chain)s: %(kind)s. %(detail)s", values)
 
 
 def advance_verifications(budget: Budget) -> Step:
@@ -135,6 +146,11 @@ def check_usage(budget: Budget) -> Step:
     return step_page(budget, lambda page: map(_tell_usage, verify_usage_page(page)))
 
 
-def _tell_usage(row: UsageDifference) -> str:
-    counted = f"is counted {row.counted_us:,} µs for {row.period:%Y-%m}, measured {row.measured_us:,}."
-    return f"Tenant {row.tenant_id} {counted}"
+def _tell_usage(row: UsageDifference) -> Sentence:
+    values = {
+        "tenant": row.tenant_id,
+        "counted": f"{row.counted_us:,}",
+        "month": f"{row.period:%Y-%m}",
+        "measured": f"{row.measured_us:,}",
+    }
+    return Sentence("Tenant %(tenant)s is counted %(counted)s µs for %(month)s, measured %(measured)s.", values)

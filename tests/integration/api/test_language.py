@@ -45,3 +45,14 @@ def test_why_a_job_waits_is_told_in_it(acme: Tenant, acme_api: APIClient) -> Non
     english = acme_api.get(f"/api/v1/jobs/{job['id']}/").json()["waiting"]["reasons"]
     assert [reason["code"] for reason in waiting] == [reason["code"] for reason in english]
     assert all(one["detail"] != other["detail"] for one, other in zip(waiting, english, strict=True))
+
+
+def test_what_a_payload_violates_is_told_in_it(acme: Tenant, acme_api: APIClient) -> None:
+    body = {"kind": "sleep", "payload": {"seconds": "long", "colour": "red"}}
+    english = acme_api.post("/api/v1/jobs/", body, format="json").json()["errors"]
+    chinese = acme_api.post("/api/v1/jobs/", body, format="json", headers=CHINESE).json()["errors"]
+    assert {fault["detail"] for fault in english} >= {"'long' is not of type 'number'"}
+    assert {fault["detail"] for fault in chinese} >= {"'long' 的类型不是 'number'"}
+    assert [(fault["field"], fault["code"]) for fault in chinese] == [
+        (fault["field"], fault["code"]) for fault in english
+    ]

@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
+from django.utils import translation
 from rest_framework.test import APIClient
 
 from scheduling.exceptions import BrokerUnavailableError
@@ -308,3 +309,24 @@ def test_a_finding_is_told_in_the_readers_language(sealed_log: None, owner: Any,
         old = {name: value for name, value in kept.items() if name not in {"text", "values"}}
         AuditVerification.objects.filter(pk=found.pk).update(findings=[old])
     assert "The entry is not what was sealed." in client.get(page).content.decode()
+
+
+def test_the_api_tells_a_finding_in_the_language_that_it_is_asked_for(
+    sealed_log: None, owner: Any, acme: Tenant, api_client: Callable[[Tenant], APIClient]
+) -> None:
+    spoil(owner, acme)
+    found = request_verification(tenant=acme).verification
+    path = f"/api/v1/audit-verifications/{found.pk}/"
+    english = api_client(acme).get(path).json()["findings"]
+    chinese = api_client(acme).get(path, headers={"accept-language": "zh-hans"}).json()["findings"]
+    assert [finding["detail"] for finding in english] == ["The entry is not what was sealed."]
+    assert [finding["detail"] for finding in chinese] == ["该记录与封存时不一致。"]
+    assert [finding.keys() for finding in english] == [{"kind", "chain", "sequence", "entry", "detail"}]
+
+
+def test_upkeep_tells_of_a_chain_in_the_readers_language(sealed_log: None, owner: Any, acme: Tenant) -> None:
+    spoil(owner, acme)
+    run = run_upkeep(name="verify_audit")
+    assert run.findings[0] == f"Chain {acme.pk}: entry_edited. The entry is not what was sealed."
+    with translation.override("zh-hans"):
+        assert "该记录与封存时不一致。" in run.sentences[0].told

@@ -92,7 +92,7 @@ def test_a_content_without_its_file_is_told_and_stays(acme: Tenant, dataset: Dat
     refer(dataset, key)
     default_storage.delete(key)
     run = run_upkeep(name="orphan_files")
-    assert (run.outcome, run.findings) == ("failed", [f"The file of content {key} is missing."])
+    assert (run.outcome, run.told) == ("failed", [f"The file of content {key} is missing."])
     with tenant_context(acme):
         assert Content.objects.filter(key=key).exists()
 

@@ -13,6 +13,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
+from django.utils import translation
 from rest_framework.test import APIClient
 
 from tenants import setting_schema
@@ -300,3 +301,15 @@ def _fields(page) -> dict[str, object]:
     form = page.context["form"]
     sent = {bound.html_name: bound.value() for bound in form if not bound.html_name.startswith("reset:")}
     return {name: "" if value is None else value for name, value in sent.items()}
+
+
+def test_a_value_that_does_not_fit_is_told_in_the_readers_language_and_a_secret_one_in_none(
+    planted, acme: Tenant
+) -> None:
+    with translation.override("zh-hans"):
+        with pytest.raises(SettingsRefusedError) as refused:
+            change_settings(tenant=acme, values={"jobs.default_priority": "7"})
+        with pytest.raises(SettingsRefusedError) as secret:
+            change_settings(tenant=acme, values={"planted.relay": 47_11})
+    assert refused.value.errors[0]["detail"] == "'7' 的类型不是 'integer'"
+    assert "4711" not in str(secret.value.errors) + secret.value.detail

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.utils import translation
 from jsonschema import Draft202012Validator
 
 from scheduling.processors.rag_pipeline.definition import (
@@ -75,6 +76,18 @@ def test_a_long_value_is_not_repeated_in_what_is_said_of_it() -> None:
     (fault,) = find_faults(sources({**TEXT, "text": "x" * 200_000}))
     assert fault.field == "$.datasource.sources[0].text"
     assert len(fault.detail) < 200
+
+
+def test_what_the_schema_says_is_told_in_the_readers_language() -> None:
+    definition = {"load": LOAD, "split": {"chunk_size": 5}, "lode": {}}
+    english = find_faults(definition)
+    with translation.override("zh-hans"):
+        chinese = find_faults(definition)
+        (long,) = find_faults(sources({**TEXT, "text": "secret " * 30_000}))
+    assert [fault.field for fault in english] == [fault.field for fault in chinese]
+    assert "5 is less than the minimum of 20" in {fault.detail for fault in english}
+    assert {fault.detail for fault in chinese} == {"5 小于最小值 20", "不允许额外的属性（多出 'lode'）"}
+    assert "secret" not in long.detail
 
 
 def test_of_very_many_faults_some_are_told() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.utils import translation
 from jsonschema import Draft202012Validator
 
 from scheduling.processors.workflow_execution.definition.schema import definition_schema
@@ -149,3 +150,13 @@ def test_the_published_schema_is_one() -> None:
         {"from": "b", "to": "c"},
         {"from": "a", "to": "c", "case": "yes"},
     ]
+
+
+def test_what_the_schema_says_is_told_in_the_readers_language() -> None:
+    definition = workflow(node("a", template=7))
+    english = faults_in(definition)
+    with translation.override("zh-hans"):
+        chinese = faults_in(definition)
+    assert [(fault.code, fault.pointer) for fault in english] == [(fault.code, fault.pointer) for fault in chinese]
+    assert [fault.detail for fault in english] == ["7 is not of type 'string'"]
+    assert [fault.detail for fault in chinese] == ["7 的类型不是 'string'"]

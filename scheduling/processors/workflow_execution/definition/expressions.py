@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 
 from jinja2 import TemplateSyntaxError, nodes
 
+from scheduling.processors.workflow_execution.definition.template_words import told_syntax_error
 from scheduling.processors.workflow_execution.definition.templates import TemplateRefusedError, parse_template
 from tenants.texts import said
 
@@ -57,9 +58,7 @@ def paths_in(expression: Expression) -> list[Path]:
     try:
         tree = parse_template(expression.text)
     except TemplateSyntaxError as error:
-        raise ExpressionInvalidError(
-            said("Line %(line)s: %(message)s", {"line": error.lineno, "message": error.message})
-        ) from error
+        raise ExpressionInvalidError(told_syntax_error(error)) from error
     except TemplateRefusedError as error:
         raise ExpressionInvalidError(str(error)) from error
     return list(_paths_below(tree, frozenset()))

@@ -250,7 +250,7 @@ def _check_length(length: int) -> None:
 
 
 def _name_of(node: nodes.Node) -> str:
-    return {"Call": "a call", "Concat": "~", "Pow": "**", "AssignBlock": "a set block"}.get(
+    return {"Call": said("a call"), "Concat": "~", "Pow": "**", "AssignBlock": said("a set block")}.get(
         type(node).__name__, type(node).__name__
     )
 

@@ -14,6 +14,7 @@ from scheduling.processors.workflow_execution.definition.graph_checks import che
 from scheduling.processors.workflow_execution.definition.node_types import NODE_TYPES
 from scheduling.processors.workflow_execution.definition.schema import GRAPH, MAX_DEPTH, NODE
 from scheduling.processors.workflow_execution.definition.variable_checks import check_variables
+from tenants.schema_words import told_fault
 from tenants.texts import said
 
 # A definition with a fault in every node is told of the first of them.
@@ -108,7 +109,7 @@ def _fault_of(error: ValidationError, pointer: str) -> Fault:
             place,
             said("%(type)r is none of %(known)s.", {"type": error.instance, "known": ", ".join(error.validator_value)}),
         )
-    return Fault("value_invalid", place, error.message[:300])
+    return Fault("value_invalid", place, told_fault(error)[:300])
 
 
 def _escaped(part: Any) -> str:

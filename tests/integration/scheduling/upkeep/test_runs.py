@@ -105,7 +105,7 @@ def test_a_killed_run_is_taken_over_at_its_place_once_its_lease_ran_out(plant: P
     assert run_upkeep(name="planted").outcome == Outcome.OK
     assert taken == [3]
     killed.refresh_from_db()
-    assert (killed.outcome, killed.error) == (Outcome.FAILED, runs.KILLED)
+    assert (killed.outcome, killed.error) == (Outcome.FAILED, str(runs.KILLED))
 
 
 def test_a_run_that_lost_its_lease_stops_and_overwrites_nothing(plant: Plant) -> None:

@@ -90,7 +90,7 @@ def test_the_fault_of_each_tenant_is_told_once(
 ) -> None:
     execute(OLD_HOURS)
     execute(fault)
-    findings = [finding for run in walk(name) for finding in run.findings if words in finding]
+    findings = [finding for run in walk(name) for finding in run.told if words in finding]
     for tenant in (acme, globex):
         assert sum(str(tenant.pk) in finding for finding in findings) == 1, findings
 
@@ -100,9 +100,9 @@ def test_a_kind_that_is_miscounted_is_told_at_the_end_of_a_walk_that_was_interru
     execute("UPDATE scheduling_kind_hour SET executions = 7")
     *before, last = walk("verify_rollups")
     assert [run.findings for run in before] == [[]] * len(before)
-    assert ["kind-hour of noop completed" in finding for finding in last.findings] == [True]
-    assert "7/" in last.findings[0]
-    assert "recounted 2/" in last.findings[0]
+    assert ["kind-hour of noop completed" in finding for finding in last.told] == [True]
+    assert "7/" in last.told[0]
+    assert "recounted 2/" in last.told[0]
 
 
 def test_a_page_that_takes_too_long_is_told_and_hides_no_other(
@@ -121,7 +121,7 @@ def test_a_page_that_takes_too_long_is_told_and_hides_no_other(
     run = run_upkeep(name="verify_ledger")
     assert run.outcome == "failed"
     assert run.cursor == {}
-    slow, off = run.findings
+    slow, off = run.told
     assert "took too long" in slow
     assert str(globex.pk) in off
 
@@ -141,7 +141,7 @@ def test_kinds_are_not_compared_with_pages_that_were_passed_over(work: None, mon
 
     monkeypatch.setattr(RollupCheck, "check_page", cancel_the_first)
     *_, last = walk("verify_rollups")
-    assert not [finding for finding in last.findings if "kind-hour" in finding]
+    assert not [finding for finding in last.told if "kind-hour" in finding]
 
 
 @pytest.mark.parametrize("stray", [UUID(int=1), UUID(int=2**128 - 1)])

@@ -55,8 +55,8 @@ def test_each_wrong_counter_is_told_and_left_as_it_is(work: None, fault: str, co
         before = (list(SchedulingEntity.objects.values()), list(TenantCapacity.objects.values()))
     run = run_upkeep(name="verify_counters")
     assert run.outcome == "failed"
-    assert all(finding.startswith(counter) for finding in run.findings)
-    assert run.findings
+    assert all(str(sentence).startswith(counter) for sentence in run.sentences)
+    assert run.sentences
     with all_tenants():
         assert before == (list(SchedulingEntity.objects.values()), list(TenantCapacity.objects.values()))
     assert [w.code for w in find_upkeep_warnings() if w.name == "verify_counters"] == ["failed"]

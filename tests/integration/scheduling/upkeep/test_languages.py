@@ -1,0 +1,172 @@
+"""Findings of upkeep are kept in English and told in the language of whoever reads them."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test import Client
+from django.urls import reverse
+from django.utils import translation
+from rest_framework.test import APIClient
+
+from scheduling.models import UpkeepRun
+from scheduling.services.counters import COUNTER_NAMES, CounterDifference
+from scheduling.services.partitions import missing_days
+from scheduling.services.upkeep import runs, verification
+from scheduling.services.upkeep.registry import Step
+from scheduling.services.upkeep.runs import run_upkeep
+from scheduling.services.usage import UsageDifference
+from tenants.context import all_tenants
+from tenants.models import Tenant
+from tenants.sentences import Sentence
+from tests.integration.scheduling.acts import Start, Tick, complete, submit
+from tests.integration.scheduling.upkeep.conftest import Plant
+
+pytestmark = pytest.mark.django_db
+
+CHINESE = {"Accept-Language": "zh-CN"}
+OFF = Sentence("The ledger of tenant %(tenant)s is off by %(microseconds)s µs.", {"tenant": "acme", "microseconds": 7})
+PAGE = "admin:scheduling_upkeeprun_changelist"
+
+
+def pages_of(run: UpkeepRun) -> Iterable[str]:
+    yield reverse(PAGE)
+    yield reverse("admin:scheduling_upkeeprun_change", args=[run.pk])
+    yield reverse("admin:index")
+
+
+def test_a_finding_is_told_in_the_readers_language_on_every_page(client: Client, staff: User, plant: Plant) -> None:
+    plant(lambda budget: Step(findings=[OFF]))
+    run = run_upkeep(name="planted")
+    client.force_login(staff)
+    for page in pages_of(run):
+        english = client.get(page).content.decode()
+        chinese = client.get(page, headers=CHINESE).content.decode()
+        assert "The ledger of tenant acme is off by 7 µs." in english, page
+        assert "租户 acme 的账目相差 7 µs。" in chinese, page
+        assert "The ledger" not in chinese, page
+        assert "%(tenant)" not in english + chinese, page
+
+
+def test_a_finding_is_told_in_the_language_that_the_api_is_asked_for(staff: User, plant: Plant) -> None:
+    plant(lambda budget: Step(findings=[OFF, "Seven rows differ."]))
+    run_upkeep(name="planted")
+    api = APIClient()
+    api.force_login(staff)
+    english = api.get("/api/v1/upkeep/planted/").json()["last_run"]["findings"]
+    chinese = api.get("/api/v1/upkeep/planted/", headers=CHINESE).json()["last_run"]["findings"]
+    assert english == ["The ledger of tenant acme is off by 7 µs.", "Seven rows differ."]
+    assert chinese == ["租户 acme 的账目相差 7 µs。", "Seven rows differ."]
+
+
+def test_what_an_older_release_has_kept_is_shown_as_it_was_written(client: Client, staff: User, plant: Plant) -> None:
+    plant(lambda budget: Step())
+    run = run_upkeep(name="planted")
+    with all_tenants():
+        UpkeepRun.objects.filter(pk=run.pk).update(findings=["Seven rows differ by 100 %."], outcome="failed")
+    client.force_login(staff)
+    for page in pages_of(run):
+        assert "Seven rows differ by 100 %." in client.get(page, headers=CHINESE).content.decode(), page
+
+
+def test_an_older_release_reads_what_is_kept_now(plant: Plant) -> None:
+    plant(lambda budget: Step(findings=[OFF]))
+    run = run_upkeep(name="planted")
+    assert " ".join(run.findings[:1]) == "The ledger of tenant acme is off by 7 µs."
+    assert run.counts == {"findings": 1}
+
+
+def test_only_so_many_are_kept_and_all_are_counted(plant: Plant) -> None:
+    most = runs.MAX_FINDINGS
+    plant(lambda budget: Step(findings=[OFF] * (most - 1), has_more=not budget.cursor, cursor={"is_second": True}))
+    run = run_upkeep(name="planted")
+    assert run.counts == {"findings": 2 * (most - 1)}
+    assert run.sentences == [OFF] * most
+
+
+def test_why_a_run_was_cut_off_is_told_in_the_readers_language(client: Client, staff: User, plant: Plant) -> None:
+    plant(lambda budget: Step())
+    run = run_upkeep(name="planted")
+    with all_tenants():
+        UpkeepRun.objects.filter(pk=run.pk).update(error=str(runs.KILLED), outcome="failed")
+    client.force_login(staff)
+    for page in pages_of(run):
+        chinese = client.get(page, headers=CHINESE).content.decode()
+        assert "运行它的进程中途结束" in chinese, page
+        assert "The process" not in chinese, page
+
+
+def test_commands_speak_english_whoever_runs_them(plant: Plant) -> None:
+    plant(lambda budget: Step(findings=[OFF]))
+    written = io.StringIO()
+    with translation.override("zh-hans"):
+        with pytest.raises(CommandError, match=r"The ledger of tenant acme is off by 7 µs\."):
+            call_command("run_upkeep", "planted", "--json", stdout=written)
+        listed = io.StringIO()
+        call_command("run_upkeep", "--list", "--json", stdout=listed)
+    assert json.loads(written.getvalue())[0]["findings"] == ["The ledger of tenant acme is off by 7 µs."]
+    lines = {line["name"]: line["last_run"] for line in json.loads(listed.getvalue())}
+    assert lines["planted"]["findings"] == ["The ledger of tenant acme is off by 7 µs."]
+
+
+@pytest.fixture
+def work(acme: Tenant, tick: Tick, start: Start) -> None:
+    jobs = submit(acme, 3)
+    tick()
+    complete(start, jobs[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "fault", "words"),
+    [
+        (
+            "verify_ledger",
+            "UPDATE scheduling_charge SET microseconds = microseconds + 1 WHERE reason = 'corrected'",
+            "的账目相差 1 µs",
+        ),
+        ("verify_counters", "UPDATE scheduling_schedulingentity SET waiting = waiting + 1", "等待的任务"),
+        ("verify_state", "DELETE FROM scheduling_execution_live", "在途执行"),
+    ],
+)
+def test_what_each_verification_finds_is_told_in_chinese(work: None, name: str, fault: str, words: str) -> None:
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute(fault)
+    run = run_upkeep(name=name)
+    assert run.outcome == "failed"
+    with translation.override("zh-hans"):
+        chinese = [sentence.told for sentence in run.sentences]
+        english = [str(sentence) for sentence in run.sentences]
+    assert any(words in told for told in chinese), chinese
+    assert all(one != other for one, other in zip(chinese, english, strict=True)), chinese
+
+
+def test_days_without_a_partition_are_told_in_chinese(db: None) -> None:
+    with translation.override("zh-hans"):
+        assert "没有分区" in missing_days()[0].told
+        assert "has no partition for the days in" in str(missing_days()[0])
+
+
+def test_every_counter_has_a_name_in_chinese(acme: Tenant) -> None:
+    for name in COUNTER_NAMES:
+        row = CounterDifference(name, acme.pk, "entity 7", 3, 4)
+        assert str(row) == f"{name} of entity 7: 3, recounted 4."
+        with translation.override("zh-hans"):
+            assert name not in row.sentence.told
+            assert "entity" not in row.sentence.told
+
+
+def test_worker_time_that_is_counted_wrong_is_told_in_chinese(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    difference = UsageDifference(acme.pk, date(2026, 3, 1), 1_000_009, 1_000_000)
+    monkeypatch.setattr(verification, "verify_usage_page", lambda page: [difference])
+    monkeypatch.setattr(verification, "least_cutoff", lambda kept: datetime(2000, 1, 1, tzinfo=UTC))
+    run = run_upkeep(name="verify_usage")
+    assert run.findings[0] == f"Tenant {acme.pk} is counted 1,000,009 µs for 2026-03, measured 1,000,000."
+    with translation.override("zh-hans"):
+        assert run.told[0] == f"租户 {acme.pk} 在 2026-03 计为 1,000,009 µs，实测 1,000,000。"
