@@ -39,7 +39,7 @@ def run_upkeep(name: str) -> str:
     """Run one upkeep task within its time; asked for again at once while there is more to do. How it ended."""
     check_connection()
     try:
-        run = start_upkeep(name=name)
+        run = start_upkeep(name=name, is_paced=True)
     except UpkeepBusyError:
         return "busy"
     if run.outcome == UpkeepRun.Outcome.PARTIAL:

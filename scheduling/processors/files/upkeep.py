@@ -15,7 +15,7 @@ from scheduling.processors.files.models import Content
 from scheduling.processors.files.references import used_keys
 from scheduling.processors.files.space import STORAGE_COUNTER
 from scheduling.processors.files.store import discard_unused
-from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
+from scheduling.services.upkeep.registry import VERIFICATION_SHARE, Budget, Step, UpkeepTask
 from scheduling.services.upkeep.verification import step_page
 from tenants.context import all_tenants, tenant_context
 from tenants.sentences import Sentence
@@ -142,5 +142,6 @@ TASKS = (
         "Adds up the bytes of every tenant's contents and compares them with its counter.",
         DAILY,
         check_storage,
+        share=VERIFICATION_SHARE,
     ),
 )

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from scheduling.processors.retrieval.models import Document
 from scheduling.processors.retrieval.selectors import FOUND_CHUNKS, tell_chunks
 from scheduling.processors.retrieval.space import CHUNK_COUNTER
-from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
+from scheduling.services.upkeep.registry import VERIFICATION_SHARE, Budget, Step, UpkeepTask
 from scheduling.services.upkeep.verification import step_page
 from tenants.context import all_tenants
 from tenants.sentences import Sentence
@@ -60,6 +60,7 @@ TASKS = (
         "Counts the chunks of every document and compares them with what it says.",
         DAILY,
         check_chunks,
+        share=VERIFICATION_SHARE,
     ),
     UpkeepTask(
         "verify_space",
@@ -67,5 +68,6 @@ TASKS = (
         "Adds up the chunks of every tenant's documents and compares them with its counter.",
         DAILY,
         check_space,
+        share=VERIFICATION_SHARE,
     ),
 )

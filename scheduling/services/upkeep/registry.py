@@ -42,12 +42,16 @@ class Step:
     findings: Sequence[Sentence | str] = ()
 
 
+# The part of its time in which a worker verifies: nobody waits for that, and who has a job or a page does not feel it.
+VERIFICATION_SHARE = 0.25
+
+
 @dataclass(frozen=True, slots=True)
 class UpkeepTask:
     """Something to be done every ``interval``.
 
     ``step`` commits what it does, can be repeated without harm, and after a kill goes on by its cursor or by what
-    it finds.
+    it finds. ``share`` is the part of a run's time in which a worker takes steps; between them it rests.
     """
 
     name: str
@@ -55,6 +59,7 @@ class UpkeepTask:
     text: str
     interval: timedelta
     step: Callable[[Budget], Step]
+    share: float = 1.0
 
 
 class UpkeepInvalidError(Exception):

@@ -25,6 +25,8 @@ from tenants.services.audit import AuditTarget, record_audit
 logger = logging.getLogger(__name__)
 
 RUN_SECONDS = 60.0
+# A step between two rests ends by then, if it has more than one thing to do.
+PACED_STEP_SECONDS = 2.0
 BATCH_ROWS = 1_000
 # Renewed at each step; a process that was killed keeps others out no longer than this.
 LEASE = timedelta(minutes=10)
@@ -39,13 +41,18 @@ class UpkeepTakenOverError(Exception):
     """The run's lease ran out and another took its place; what its last step did stays done."""
 
 
-def run_upkeep(*, name: str, seconds: float = RUN_SECONDS, batch_rows: int = BATCH_ROWS) -> UpkeepRun:
-    """Take steps until nothing is left or the time is up; how it ended. UpkeepBusyError while another runs it."""
+def run_upkeep(
+    *, name: str, seconds: float = RUN_SECONDS, batch_rows: int = BATCH_ROWS, is_paced: bool = False
+) -> UpkeepRun:
+    """Take steps until nothing is left or the time is up; how it ended. UpkeepBusyError while another runs it.
+
+    With ``is_paced`` it rests between steps, as much as the task's share of the time says.
+    """
     task = registry.get(name)
     run = _begin(task)
     began = time.monotonic()
     try:
-        _take_steps(task, run, until=began + seconds, batch_rows=batch_rows)
+        _take_steps(task, run, until=began + seconds, batch_rows=batch_rows, share=task.share if is_paced else 1.0)
     except UpkeepTakenOverError:
         raise
     except Exception as error:
@@ -95,16 +102,20 @@ def _begin(task: UpkeepTask) -> UpkeepRun:
     return run
 
 
-def _take_steps(task: UpkeepTask, run: UpkeepRun, *, until: float, batch_rows: int) -> None:
+def _take_steps(task: UpkeepTask, run: UpkeepRun, *, until: float, batch_rows: int, share: float) -> None:
     has_more = True
     while has_more and run.outcome == Outcome.RUNNING:
-        step = task.step(Budget(batch_rows, max(0.0, until - time.monotonic()), run.cursor))
+        began = time.monotonic()
+        left = max(0.0, until - began)
+        step = task.step(Budget(batch_rows, left if share == 1 else min(left, PACED_STEP_SECONDS), run.cursor))
         has_more = step.has_more
         _add(run, step)
+        worked = time.monotonic() - began
+        if has_more and worked < left:
+            _write(run)
+            time.sleep(min(worked / share - worked, left - worked))
         if not has_more or time.monotonic() >= until:
             run.outcome = Outcome.FAILED if run.findings else Outcome.PARTIAL if has_more else Outcome.OK
-        else:
-            _write(run)
 
 
 def _add(run: UpkeepRun, step: Step) -> None:

@@ -11,7 +11,7 @@ from scheduling.services.lines import remove_idle_lines
 from scheduling.services.partitions import estimate_default_rows, maintain_partitions, missing_days
 from scheduling.services.upkeep import retention, verification
 from scheduling.services.upkeep.prompts import ASKED_FOR_VERIFICATIONS
-from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
+from scheduling.services.upkeep.registry import VERIFICATION_SHARE, Budget, Step, UpkeepTask
 from tenants.sentences import Sentence
 from tenants.services.erasure.steps import advance, due_erasures
 
@@ -120,6 +120,7 @@ TASKS = (
         "Compares every tenant's charges with measured and predicted time.",
         HOURLY,
         verification.check_ledger,
+        share=VERIFICATION_SHARE,
     ),
     UpkeepTask(
         "audit_heads",
@@ -134,6 +135,7 @@ TASKS = (
         "Verifies every chain of the audit log against its entries and the signed heads.",
         DAILY,
         verification.check_audit,
+        share=VERIFICATION_SHARE,
     ),
     UpkeepTask(
         ASKED_FOR_VERIFICATIONS,
@@ -148,6 +150,7 @@ TASKS = (
         "Compares this month's counted worker time with what executions measured.",
         DAILY,
         verification.check_usage,
+        share=VERIFICATION_SHARE,
     ),
     UpkeepTask(
         "verify_counters",
@@ -155,6 +158,7 @@ TASKS = (
         "Recounts what waits and what is in flight.",
         HOURLY,
         verification.check_counters,
+        share=VERIFICATION_SHARE,
     ),
     UpkeepTask(
         "verify_state",
@@ -162,6 +166,7 @@ TASKS = (
         "Looks for jobs in no place or two, orphans, impossible states, and histories that no job can have.",
         DAILY,
         verification.check_state,
+        share=VERIFICATION_SHARE,
     ),
     UpkeepTask(
         "verify_rollups",
@@ -169,5 +174,6 @@ TASKS = (
         "Recounts the last whole hours of history and compares the rollups with it.",
         HOURLY,
         verification.check_rollups,
+        share=VERIFICATION_SHARE,
     ),
 )

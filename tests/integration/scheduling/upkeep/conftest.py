@@ -10,15 +10,15 @@ import pytest
 from scheduling.services.upkeep import registry
 from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
 
-Plant = Callable[[Callable[[Budget], Step]], UpkeepTask]
+Plant = Callable[..., UpkeepTask]
 
 
 @pytest.fixture
 def plant(monkeypatch: pytest.MonkeyPatch) -> Iterator[Plant]:
     """A function that registers one more task, named `planted`."""
 
-    def register(step: Callable[[Budget], Step]) -> UpkeepTask:
-        task = UpkeepTask("planted", "Planted", "Does what the test says.", timedelta(hours=1), step)
+    def register(step: Callable[[Budget], Step], *, share: float = 1.0) -> UpkeepTask:
+        task = UpkeepTask("planted", "Planted", "Does what the test says.", timedelta(hours=1), step, share=share)
         known = {**{known.name: known for known in registry.tasks()}, task.name: task}
         monkeypatch.setattr(registry, "_all", lambda: known)
         return task

@@ -143,7 +143,7 @@ def test_the_task_asks_for_itself_again_while_there_is_more(
 ) -> None:
     plant(lambda budget: Step({"rows": 1}, has_more=True))
     monkeypatch.setattr(tasks, "check_connection", lambda: None)  # it would end the test's own transaction
-    monkeypatch.setattr(tasks, "start_upkeep", lambda name: run_upkeep(name=name, seconds=0))
+    monkeypatch.setattr(tasks, "start_upkeep", lambda *, name, is_paced: run_upkeep(name=name, seconds=0))
     assert tasks.run_upkeep("planted") == "partial"
     assert published == ["planted"]
     assert tasks.run_upkeep("partitions") == "ok"

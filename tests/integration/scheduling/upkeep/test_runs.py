@@ -53,6 +53,42 @@ def test_a_run_whose_time_is_up_leaves_the_rest_to_the_next(plant: Plant) -> Non
     assert taken == [1, 2]
 
 
+class Clock:
+    """Time that passes where somebody works or rests."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.rests: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.rests.append(seconds)
+        self.now += seconds
+
+
+def test_a_worker_rests_between_steps_and_whoever_runs_it_by_hand_does_not(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, budgets = Clock(), list[float]()
+
+    def step(budget: Budget) -> Step:
+        budgets.append(budget.seconds)
+        clock.now += 1.5
+        return Step(has_more=True)
+
+    plant(step, share=0.25)
+    monkeypatch.setattr(runs, "time", clock)
+    assert run_upkeep(name="planted", seconds=10, is_paced=True).outcome == Outcome.PARTIAL
+    # A step of 1.5 s and a rest three times as long, as long as there is time.
+    assert (budgets, clock.rests, clock.now) == ([2, 2], [4.5, 2.5], 10)
+    clock.rests.clear()
+    run_upkeep(name="planted", seconds=3)
+    assert sum(clock.rests) == 0
+    assert budgets[2:] == [3, 1.5]
+
+
 def test_an_error_is_written_down_and_the_next_run_goes_on_where_the_last_step_stopped(plant: Plant) -> None:
     taken: list[int] = []
     step = count_to(3, taken)
