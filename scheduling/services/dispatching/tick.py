@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from scheduling import broker, signals, tracing
-from scheduling.conf import BY_INDEX, MAX_MESSAGE_JOBS, TICK_IDLE_TIMEOUT_MS, TICK_JOBS
+from scheduling.conf import BY_INDEX, MAX_MESSAGE_JOBS, TICK_IDLE_TIMEOUT_MS, TICK_JOBS, WAKE_ROWS
 from scheduling.fairness.shares import Pick
 from scheduling.processors import registry
 from scheduling.services import verdicts
@@ -143,14 +143,15 @@ def run_tick(pool_id: int, *, only: Restriction | None = None, ending: Collectio
             collect_settled(pool_id)
         if news.is_slice_used:
             charge_slices(pool_id)
-        has_more_wakes = fold_wakes(pool_id) if news.is_any else False
-        may_pick = news.is_any or news.is_anybody_runnable
+        woken = fold_wakes(pool_id) if news.is_any else 0
+        # Jobs may be held whose time has not come, and be of another pool: without a wake nobody has become runnable.
+        may_pick = woken > 0 or news.is_anybody_runnable
         claims, is_cut_short = _dispatch(pool_id, only, ending) if may_pick else ([], False)
     unpublished = _publish(pool_id, claims)
     dispatched = len(claims) - unpublished
     if claims:
         signals.jobs_dispatched.send(None, pool_id=pool_id, count=dispatched, seconds=time.monotonic() - began)
-    has_more = bool(staged) or has_more_wakes or is_cut_short or len(claims) >= TICK_JOBS
+    has_more = bool(staged) or woken >= WAKE_ROWS or is_cut_short or len(claims) >= TICK_JOBS
     # Asked when the lock is free again: what comes later is not left for this tick.
     has_more = broker.take_late_wake(pool_id) or has_more
     return TickResult(was_led=True, dispatched=dispatched, unpublished=unpublished, has_more=has_more)

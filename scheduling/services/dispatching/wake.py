@@ -82,8 +82,8 @@ FROM looked l WHERE e.id = l.id
 """.replace("<has worker time>", HAS_WORKER_TIME).replace("<tenant weight>", TENANT_WEIGHT)
 
 
-def fold_wakes(pool_id: int) -> bool:
-    """Consume the pool's wakes, at most WAKE_ROWS: two statements; whether there may be more.
+def fold_wakes(pool_id: int) -> int:
+    """Consume the pool's wakes, at most WAKE_ROWS: two statements; how many there were.
 
     An edited plan may wake a hundred thousand tenants, so the news of single jobs go before such bulk.
     """
@@ -94,4 +94,4 @@ def fold_wakes(pool_id: int) -> bool:
             ids, deltas, keys_deltas = zip(*news, strict=True)
             parameters = {"ids": list(ids), "deltas": list(deltas), "keys_deltas": list(keys_deltas)}
             cursor.execute(_FOLD_TENANTS, parameters)
-    return int(rows[0][0]) == WAKE_ROWS
+    return int(rows[0][0])

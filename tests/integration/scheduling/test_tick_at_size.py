@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from scheduling.models import Queue, SchedulingEntity, TenantCapacity, Wake, Worker
+from scheduling.services.dispatching import tick as tick_module
 from scheduling.services.dispatching import wake
 from scheduling.services.dispatching.wake import fold_wakes
 from scheduling.services.wakes import BULK_TENANTS, wake_tenants
@@ -142,7 +143,8 @@ def test_a_tick_reads_by_index_and_no_more_than_its_slots_need(
 def test_a_plan_that_wakes_very_many_is_folded_in_parts_behind_the_news_of_single_jobs(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wake, "WAKE_ROWS", 50)
+    for module in (wake, tick_module):
+        monkeypatch.setattr(module, "WAKE_ROWS", 50)
     add_idle_tenants(acme, 2 * BULK_TENANTS)
     with all_tenants():
         many = list(Tenant.objects.filter(slug__startswith="idle-").values_list("id", flat=True))
