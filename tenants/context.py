@@ -14,12 +14,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
+import psycopg
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg import generators, sql
+from psycopg.pq import ExecStatus
 
 from tenants.conf import TENANT_SETTING, platform_role
 from tenants.exceptions import ContextElsewhereError, NoTenantError, TenantNotChosenError
@@ -67,24 +71,27 @@ _applied: WeakKeyDictionary[BaseDatabaseWrapper, Scope] = WeakKeyDictionary()
 
 
 @contextmanager
-def tenant_context(tenant: Tenant | UUID) -> Iterator[None]:
-    """One transaction (a savepoint when nested) in which only the rows of `tenant` exist."""
+def tenant_context(tenant: Tenant | UUID, *, has_savepoint: bool = True) -> Iterator[None]:
+    """One transaction (a savepoint when nested) in which only the rows of `tenant` exist.
+
+    Without a savepoint a failure inside takes the transaction around it back too.
+    """
     tenant_id = tenant if isinstance(tenant, UUID) else tenant.pk
     if tenant_id is None:
         # Never the door by accident: a scope without a tenant would be everybody's.
         raise NoTenantError("The tenant has no id.")
-    with _scoped(Scope(tenant_id=tenant_id)):
+    with _scoped(Scope(tenant_id=tenant_id), has_savepoint=has_savepoint):
         yield
 
 
 @contextmanager
-def all_tenants(settings: Mapping[str, str] | None = None) -> Iterator[None]:
+def all_tenants(settings: Mapping[str, str] | None = None, *, has_savepoint: bool = True) -> Iterator[None]:
     """The door: one transaction (a savepoint when nested) in which the rows of all tenants exist.
 
     For dispatch, settlement, people of the platform and the look-up of whoever knocks. Each call site is
-    listed in a test. ``settings`` of PostgreSQL hold until the transaction ends.
+    listed in a test. ``settings`` of PostgreSQL hold until the transaction ends. Who only reads needs no savepoint.
     """
-    with _scoped(Scope(tenant_id=None), settings):
+    with _scoped(Scope(tenant_id=None), settings, has_savepoint=has_savepoint):
         yield
 
 
@@ -154,16 +161,18 @@ def command_actor(name: str) -> Actor:
 
 
 @contextmanager
-def _scoped(scope: Scope, settings: Mapping[str, str] | None = None) -> Iterator[None]:
+def _scoped(scope: Scope, settings: Mapping[str, str] | None = None, *, has_savepoint: bool = True) -> Iterator[None]:
     connection = transaction.get_connection()
     # An outermost transaction takes its settings with it when it ends. A nested one leaves them to its
     # parent on success, so they are written back; on failure the rollback to the savepoint restores them.
     is_nested = connection.in_atomic_block
     previous = _applied.get(connection) if is_nested else None
-    with transaction.atomic():
+    with transaction.atomic(savepoint=has_savepoint):
         token = _scope.set(scope)
         try:
-            if previous != scope or settings:
+            if not is_nested:
+                _begin(connection, _settings_of(scope, settings))
+            elif previous != scope or settings:
                 _write_settings(scope, settings)
             _applied[connection] = scope
             yield
@@ -174,11 +183,35 @@ def _scoped(scope: Scope, settings: Mapping[str, str] | None = None) -> Iterator
             _remember_applied(connection, previous)
 
 
-def _write_settings(scope: Scope | None, settings: Mapping[str, str] | None = None) -> None:
-    # set_config('role', …, true) is SET LOCAL ROLE as a function: all settings in one round trip.
+def _settings_of(scope: Scope | None, settings: Mapping[str, str] | None = None) -> dict[str, str]:
     role = platform_role() if scope is not None and scope.is_all_tenants else "none"
     tenant = str(scope.tenant_id) if scope is not None and scope.tenant_id is not None else ""
-    values = {"role": role, TENANT_SETTING: tenant, **(settings or {})}
+    return {"role": role, TENANT_SETTING: tenant, **(settings or {})}
+
+
+def _begin(connection: BaseDatabaseWrapper, settings: Mapping[str, str]) -> None:
+    """Begin the transaction together with its settings, in one round trip; the driver would begin it in one more."""
+    raw: psycopg.Connection[Any] = connection.connection
+    with connection.wrap_database_errors:
+        raw.pgconn.send_query(_beginning(tuple(settings.items())))
+        for result in raw.wait(generators.execute(raw.pgconn)):
+            if result.status != ExecStatus.COMMAND_OK:
+                raise psycopg.errors.error_from_result(result, encoding=raw.info.encoding)
+
+
+@lru_cache(maxsize=1_000)
+def _beginning(settings: tuple[tuple[str, str], ...]) -> bytes:
+    """Text without parameters: several statements are one message only so."""
+    texts = [
+        sql.SQL("SET LOCAL {} TO {}").format(sql.Identifier(*name.split(".")), sql.Literal(value))
+        for name, value in settings
+    ]
+    return sql.SQL("; ").join([sql.SQL("BEGIN"), *texts]).as_bytes()
+
+
+def _write_settings(scope: Scope | None, settings: Mapping[str, str] | None = None) -> None:
+    # set_config('role', …, true) is SET LOCAL ROLE as a function: all settings in one round trip.
+    values = _settings_of(scope, settings)
     with prepared_cursor() as cursor:
         cursor.execute(
             "SELECT " + ", ".join(["set_config(%s, %s, true)"] * len(values)),
