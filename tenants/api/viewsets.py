@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar
 
+from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.cache import get_conditional_response
 from rest_framework.parsers import BaseParser
 from rest_framework.permissions import BasePermission
 from rest_framework.response import Response
+from rest_framework.views import set_rollback
 from rest_framework.viewsets import GenericViewSet
 
 from tenants.access import Access, access_of
@@ -49,6 +51,16 @@ class TenantViewSet(GenericViewSet[Any]):
     metadata_class = None
     schema = TenantAutoSchema()
     lookup_value_regex = UUID_PATTERN
+
+    @classmethod
+    def as_view(cls, *args: Any, **kwargs: Any) -> Any:
+        """REST framework's view, with the request's transaction and no savepoint in it."""
+        return transaction.non_atomic_requests(super().as_view(*args, **kwargs))
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """Answer a failure, whatever it is, and have all that the request has written taken back."""
+        set_rollback()
+        return super().handle_exception(exc)
 
     @property
     def access(self) -> Access:
