@@ -156,6 +156,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"read_standing"},
         "whether a queue's cap is reached is a matter of all tenants; a tenant is told no number of it",
     ),
+    "scheduling/selectors/waiting.py": (
+        {"why_waiting"},
+        "opened once for the standing and the outlook of one job, which are everybody's matter",
+    ),
     "scheduling/selectors/recent_load.py": (
         {"read_recent_load"},
         "a what-if replays what all tenants of a pool have had to do; only who may see the platform's numbers asks it.",
