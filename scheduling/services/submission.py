@@ -9,7 +9,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.contrib.postgres.functions import TransactionNow
-from django.db import connection, transaction
+from django.db import transaction
 
 from scheduling import signals, tracing
 from scheduling.conf import ageing_seconds
@@ -36,6 +36,7 @@ from tenants.ids import uuid7
 from tenants.inserts import insert_rows
 from tenants.locks import LockClass
 from tenants.models import Tenant
+from tenants.prepared import prepared_cursor
 from tenants.selectors.settings import tenant_setting
 from tenants.services.audit import AuditTarget, record_audit
 
@@ -43,6 +44,7 @@ _KEYS_IN_FLIGHT = f"""
     SELECT key FROM unnest(%s::text[]) AS key
     WHERE NOT {LockClass.IDEMPOTENCY_KEY.attempt_named("%s || ':' || key")}
 """  # noqa: S608 - constants
+_KNOWN = "SELECT id FROM scheduling_job WHERE tenant_id = %s AND idempotency_key = ANY(%s::text[])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +161,13 @@ class _Intake:
         keys = sorted({request.idempotency_key for request in requests if request.idempotency_key})
         if not keys:
             return
-        with connection.cursor() as cursor:
+        with prepared_cursor() as cursor:
             cursor.execute(_KEYS_IN_FLIGHT, [keys, str(self.tenant.pk)])
             self.busy_keys = {key for (key,) in cursor.fetchall()}
-        for job in Job.objects.filter(idempotency_key__in=keys):
+            # A look of its own: what was committed before the locks were had is seen by it.
+            cursor.execute(_KNOWN, [self.tenant.pk, keys])
+            ids = [job_id for (job_id,) in cursor.fetchall()]
+        for job in Job.objects.filter(id__in=ids) if ids else ():
             self.known[job.idempotency_key or ""] = job
 
     def admit(self, index: int, request: JobRequest, parent: Job | None) -> None:

@@ -13,7 +13,6 @@ from django.utils.cache import get_conditional_response
 from rest_framework.parsers import BaseParser
 from rest_framework.permissions import BasePermission
 from rest_framework.response import Response
-from rest_framework.views import set_rollback
 from rest_framework.viewsets import GenericViewSet
 
 from tenants.access import Access, access_of
@@ -54,13 +53,8 @@ class TenantViewSet(GenericViewSet[Any]):
 
     @classmethod
     def as_view(cls, *args: Any, **kwargs: Any) -> Any:
-        """REST framework's view, with the request's transaction and no savepoint in it."""
+        """REST framework's view, with the request's transaction and no savepoint: whatever fails takes it all back."""
         return transaction.non_atomic_requests(super().as_view(*args, **kwargs))
-
-    def handle_exception(self, exc: Exception) -> Response:
-        """Answer a failure, whatever it is, and have all that the request has written taken back."""
-        set_rollback()
-        return super().handle_exception(exc)
 
     @property
     def access(self) -> Access:
