@@ -29,7 +29,7 @@ from psycopg.pq import ExecStatus
 from tenants.conf import TENANT_SETTING, platform_role
 from tenants.exceptions import ContextElsewhereError, NoTenantError, TenantNotChosenError
 from tenants.ids import uuid7
-from tenants.prepared import prepared_cursor
+from tenants.prepared import prepared_cursor, watched
 
 if TYPE_CHECKING:
     from tenants.models import Tenant
@@ -120,7 +120,8 @@ def ask_all_tenants(name: str, types: str, statement: str, values: Sequence[str 
             if name not in known:
                 found.execute(f"PREPARE {name} ({types}) AS {statement}", prepare=False)
                 known.add(name)
-            found.execute(b"; ".join([door, execute.as_bytes(), b"COMMIT"]), prepare=False)
+            with watched(statement):
+                found.execute(b"; ".join([door, execute.as_bytes(), b"COMMIT"]), prepare=False)
             while (found.pgresult is None or found.pgresult.status != ExecStatus.TUPLES_OK) and found.nextset():
                 pass
             return found.fetchall()

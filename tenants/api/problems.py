@@ -68,11 +68,10 @@ _CODE_BY_STATUS: Final = {
 
 def problem_details(error: Exception, context: dict[str, Any]) -> Response | None:
     """REST framework's exception handler: every expected error becomes a problem, an unexpected one stays itself."""
-    # Whatever it is: the view has no savepoint of its own.
-    set_rollback()
     answer = _answer(error)
     if answer is None:
         return None
+    set_rollback()
     status, body, headers = answer
     return Response(body, status=status, headers=headers, content_type=MEDIA_TYPE)
 

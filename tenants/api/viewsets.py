@@ -53,8 +53,9 @@ class TenantViewSet(GenericViewSet[Any]):
 
     @classmethod
     def as_view(cls, *args: Any, **kwargs: Any) -> Any:
-        """REST framework's view, with the request's transaction and no savepoint: whatever fails takes it all back."""
-        return transaction.non_atomic_requests(super().as_view(*args, **kwargs))
+        """REST framework's view, within the request's transaction without a savepoint: what fails takes it all back."""
+        view = transaction.atomic(savepoint=False)(super().as_view(*args, **kwargs))
+        return transaction.non_atomic_requests(view)
 
     @property
     def access(self) -> Access:
