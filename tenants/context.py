@@ -9,22 +9,27 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
+import psycopg
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg import generators, sql
+from psycopg.pq import ExecStatus
 
 from tenants.conf import TENANT_SETTING, platform_role
 from tenants.exceptions import ContextElsewhereError, NoTenantError, TenantNotChosenError
 from tenants.ids import uuid7
-from tenants.prepared import prepared_cursor
+from tenants.prepared import prepared_cursor, watched
 
 if TYPE_CHECKING:
     from tenants.models import Tenant
@@ -61,31 +66,69 @@ SYSTEM = Actor(kind="system", label="system")
 
 _scope: ContextVar[Scope | None] = ContextVar("tenancy_scope", default=None)
 _actor: ContextVar[Actor] = ContextVar("tenancy_actor", default=SYSTEM)
+# What `ask_all_tenants` has prepared on a connection.
+_named: WeakKeyDictionary[psycopg.Connection[Any], set[str]] = WeakKeyDictionary()
 # What each connection's transaction says now. A context variable is copied into threads and tasks,
 # a connection is not: the two are compared before rows are asked for.
 _applied: WeakKeyDictionary[BaseDatabaseWrapper, Scope] = WeakKeyDictionary()
 
 
 @contextmanager
-def tenant_context(tenant: Tenant | UUID) -> Iterator[None]:
-    """One transaction (a savepoint when nested) in which only the rows of `tenant` exist."""
+def tenant_context(tenant: Tenant | UUID, *, has_savepoint: bool = True) -> Iterator[None]:
+    """One transaction (a savepoint when nested) in which only the rows of `tenant` exist.
+
+    Without a savepoint a failure inside takes the transaction around it back too.
+    """
     tenant_id = tenant if isinstance(tenant, UUID) else tenant.pk
     if tenant_id is None:
         # Never the door by accident: a scope without a tenant would be everybody's.
         raise NoTenantError("The tenant has no id.")
-    with _scoped(Scope(tenant_id=tenant_id)):
+    with _scoped(Scope(tenant_id=tenant_id), has_savepoint=has_savepoint):
         yield
 
 
 @contextmanager
-def all_tenants(settings: Mapping[str, str] | None = None) -> Iterator[None]:
+def all_tenants(settings: Mapping[str, str] | None = None, *, has_savepoint: bool = True) -> Iterator[None]:
     """The door: one transaction (a savepoint when nested) in which the rows of all tenants exist.
 
     For dispatch, settlement, people of the platform and the look-up of whoever knocks. Each call site is
-    listed in a test. ``settings`` of PostgreSQL hold until the transaction ends.
+    listed in a test. ``settings`` of PostgreSQL hold until the transaction ends. Who only reads needs no savepoint.
     """
-    with _scoped(Scope(tenant_id=None), settings):
+    with _scoped(Scope(tenant_id=None), settings, has_savepoint=has_savepoint):
         yield
+
+
+def ask_all_tenants(name: str, types: str, statement: str, values: Sequence[str | float]) -> list[tuple[Any, ...]]:
+    """What one statement of a request finds behind the door, in a transaction of its own, in one round trip.
+
+    The session keeps it prepared under ``name``, with parameters ``$1…`` of these SQL types.
+    """
+    connection = transaction.get_connection()
+    connection.close_if_health_check_failed()
+    connection.ensure_connection()
+    if connection.in_atomic_block or connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]:
+        # A pooler in transaction mode gives each transaction another session, which keeps nothing.
+        with _scoped(Scope(tenant_id=None)), connection.cursor() as cursor:
+            cursor.execute(re.sub(r"\$[0-9]+", "%s", statement), values)
+            return list(cursor.fetchall())
+    raw: psycopg.Connection[Any] = connection.connection
+    known = _named.setdefault(raw, set())
+    execute = sql.SQL("EXECUTE {} ({})").format(sql.Identifier(name), sql.SQL(", ").join(map(sql.Literal, values)))
+    door = _beginning(tuple(_settings_of(Scope(tenant_id=None)).items()))
+    try:
+        with connection.wrap_database_errors, psycopg.Cursor(raw) as found:
+            if name not in known:
+                found.execute(f"PREPARE {name} ({types}) AS {statement}", prepare=False)
+                known.add(name)
+            with watched(statement):
+                found.execute(b"; ".join([door, execute.as_bytes(), b"COMMIT"]), prepare=False)
+            while (found.pgresult is None or found.pgresult.status != ExecStatus.TUPLES_OK) and found.nextset():
+                pass
+            return found.fetchall()
+    except BaseException:
+        # Whatever it was, a session is not left in the middle of a transaction.
+        connection.close()
+        raise
 
 
 @contextmanager
@@ -154,16 +197,18 @@ def command_actor(name: str) -> Actor:
 
 
 @contextmanager
-def _scoped(scope: Scope, settings: Mapping[str, str] | None = None) -> Iterator[None]:
+def _scoped(scope: Scope, settings: Mapping[str, str] | None = None, *, has_savepoint: bool = True) -> Iterator[None]:
     connection = transaction.get_connection()
     # An outermost transaction takes its settings with it when it ends. A nested one leaves them to its
     # parent on success, so they are written back; on failure the rollback to the savepoint restores them.
     is_nested = connection.in_atomic_block
     previous = _applied.get(connection) if is_nested else None
-    with transaction.atomic():
+    with transaction.atomic(savepoint=has_savepoint):
         token = _scope.set(scope)
         try:
-            if previous != scope or settings:
+            if not is_nested:
+                _begin(connection, _settings_of(scope, settings))
+            elif previous != scope or settings:
                 _write_settings(scope, settings)
             _applied[connection] = scope
             yield
@@ -174,11 +219,35 @@ def _scoped(scope: Scope, settings: Mapping[str, str] | None = None) -> Iterator
             _remember_applied(connection, previous)
 
 
-def _write_settings(scope: Scope | None, settings: Mapping[str, str] | None = None) -> None:
-    # set_config('role', …, true) is SET LOCAL ROLE as a function: all settings in one round trip.
+def _settings_of(scope: Scope | None, settings: Mapping[str, str] | None = None) -> dict[str, str]:
     role = platform_role() if scope is not None and scope.is_all_tenants else "none"
     tenant = str(scope.tenant_id) if scope is not None and scope.tenant_id is not None else ""
-    values = {"role": role, TENANT_SETTING: tenant, **(settings or {})}
+    return {"role": role, TENANT_SETTING: tenant, **(settings or {})}
+
+
+def _begin(connection: BaseDatabaseWrapper, settings: Mapping[str, str]) -> None:
+    """Begin the transaction together with its settings, in one round trip; the driver would begin it in one more."""
+    raw: psycopg.Connection[Any] = connection.connection
+    with connection.wrap_database_errors:
+        raw.pgconn.send_query(_beginning(tuple(settings.items())))
+        for result in raw.wait(generators.execute(raw.pgconn)):
+            if result.status != ExecStatus.COMMAND_OK:
+                raise psycopg.errors.error_from_result(result, encoding=raw.info.encoding)
+
+
+@lru_cache(maxsize=1_000)
+def _beginning(settings: tuple[tuple[str, str], ...]) -> bytes:
+    """Text without parameters: several statements are one message only so."""
+    texts = [
+        sql.SQL("SET LOCAL {} TO {}").format(sql.Identifier(*name.split(".")), sql.Literal(value))
+        for name, value in settings
+    ]
+    return sql.SQL("; ").join([sql.SQL("BEGIN"), *texts]).as_bytes()
+
+
+def _write_settings(scope: Scope | None, settings: Mapping[str, str] | None = None) -> None:
+    # set_config('role', …, true) is SET LOCAL ROLE as a function: all settings in one round trip.
+    values = _settings_of(scope, settings)
     with prepared_cursor() as cursor:
         cursor.execute(
             "SELECT " + ", ".join(["set_config(%s, %s, true)"] * len(values)),

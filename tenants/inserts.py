@@ -7,6 +7,7 @@ each row is a parameter to be compiled, written and parsed, which takes longer t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
@@ -40,6 +41,19 @@ def insert_rows[Row: models.Model](rows: Sequence[Row]) -> None:
         cursor.execute(_statement(model, columns), _parameters(columns))
     for row in rows:
         row._state.adding, row._state.db = False, connection.alias
+
+
+def note_inserted(row: models.Model) -> None:
+    """Leave a row as `insert_rows` does, which a statement of the caller's own has stored."""
+    for field in _with_defaults(type(row)):
+        if isinstance(value := row.__dict__.get(field.attname), DatabaseDefault):
+            setattr(row, field.attname, _plain_default(field, value))
+    row._state.adding, row._state.db = False, connection.alias
+
+
+@cache
+def _with_defaults(model: type[models.Model]) -> list[_Field]:
+    return [field for field in model._meta.local_concrete_fields if field.db_default is not NOT_PROVIDED]
 
 
 class _Column:
@@ -109,11 +123,11 @@ def _is_kept_plainly(field: _Field) -> bool:
 
 def _written(field: _Field, value: Any) -> Any:
     written = field.get_db_prep_save(value, connection)
-    return _literal(written) if isinstance(field, ArrayField) and written is not None else written
+    return array_literal(written) if isinstance(field, ArrayField) and written is not None else written
 
 
-def _literal(values: list[Any]) -> str:
-    """An array as PostgreSQL writes it."""
+def array_literal(values: list[Any]) -> str:
+    """An array as PostgreSQL writes it, of whatever length one type of parameter."""
     if not values:
         return "{}"
     text = ListDumper(list).dump(values)

@@ -6,6 +6,7 @@ To make the text of a query set of three models takes Django longer than Postgre
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from django.db import connection, models
@@ -20,15 +21,21 @@ def select_list(chosen: Mapping[str, type[models.Model]]) -> str:
 
 def read_rows(chosen: Mapping[str, type[models.Model]], values: Sequence[Any]) -> list[models.Model]:
     """The rows of one line of the answer, in the order of `select_list`; what stands after them is left."""
-    rows, left = [], iter(values)
+    rows, begin = [], 0
     for model in chosen.values():
-        fields = model._meta.concrete_fields
-        held = [_read(field, next(left)) for field in fields]
-        rows.append(model.from_db(connection.alias, [field.attname for field in fields], held))
+        names, converted = _columns_of(model)
+        held = list(values[begin : begin + len(names)])
+        begin += len(names)
+        for place, field, converters in converted:
+            for convert in converters:
+                held[place] = convert(held[place], field.cached_col, connection)
+        rows.append(model.from_db(connection.alias, names, held))
     return rows
 
 
-def _read(field: models.Field[Any, Any], value: Any) -> Any:
-    for convert in field.get_db_converters(connection):
-        value = convert(value, field.cached_col, connection)
-    return value
+@cache
+def _columns_of(model: type[models.Model]) -> tuple[list[str], list[tuple[int, models.Field[Any, Any], list[Any]]]]:
+    """The attributes of a row, and the places of those that are not what the driver gives."""
+    fields = list(enumerate(model._meta.concrete_fields))
+    converted = [(place, field, field.get_db_converters(connection)) for place, field in fields]
+    return [field.attname for _, field in fields], [entry for entry in converted if entry[2]]

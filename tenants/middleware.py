@@ -1,7 +1,8 @@
 """Around each request: who acts, in which tenant, in one transaction.
 
 ATOMIC_REQUESTS opens its transaction further in, around the view, so it becomes a savepoint of this one: an
-answer that reports a failure has rolled the view's writes back before the transaction here commits.
+answer that reports a failure has rolled the view's writes back before the transaction here commits. The API's own
+views go without that savepoint, and have this transaction rolled back where they fail.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from django.contrib.auth import logout
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
 from structlog.contextvars import bound_contextvars
@@ -173,10 +174,7 @@ def _no_such_tenant(slug: str) -> TenantNotFoundError:
 
 @contextmanager
 def _context_of(access: Access) -> Iterator[None]:
-    if access.scope is None:
-        yield
-        return
-    with scope_context(access.scope):
+    with transaction.atomic() if access.scope is None else scope_context(access.scope):
         yield
 
 

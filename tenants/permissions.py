@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 
@@ -133,4 +134,9 @@ NOTHING: Final[frozenset[Permission]] = frozenset()
 
 def read_scopes(scopes: Iterable[str]) -> frozenset[Permission]:
     """The permissions of a key by the scopes that it was issued with; names that have gone grant nothing."""
+    return _read_scopes(tuple(scopes))
+
+
+@lru_cache(maxsize=1_000)
+def _read_scopes(scopes: tuple[str, ...]) -> frozenset[Permission]:
     return KEY_PERMISSIONS & {permission for permission in Permission if permission in set(scopes)}

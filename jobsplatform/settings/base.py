@@ -108,6 +108,7 @@ _app_database = env.db_url("DATABASE_URL")
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {
         **_app_database,
+        "ENGINE": "tenants.postgresql",
         "OPTIONS": {"connect_timeout": CONNECT_SECONDS, **_app_database.get("OPTIONS", {})},
         "ATOMIC_REQUESTS": True,
         "CONN_MAX_AGE": 60,

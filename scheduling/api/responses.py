@@ -83,7 +83,8 @@ def submission_response(request: Request, job: Job, *, created: bool) -> Respons
     To say why the job waits and for how long takes as many statements as to store it.
     """
     if _prefers_minimal(request):
-        location = reverse("job-detail", args=[job.id], request=request)
+        # Below the address that was asked; to look it up among all addresses takes as long as to read the request.
+        location = request.build_absolute_uri(f"{job.id}/")
         headers = {"Location": location, "Preference-Applied": MINIMAL}
         return Response({"id": job.id}, status=201 if created else 200, headers=headers)
     return new_job_response(request, job) if created else job_response(request, job)

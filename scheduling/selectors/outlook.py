@@ -13,13 +13,12 @@ from datetime import datetime, timedelta
 from math import inf
 from typing import Any
 
-from django.db import connection
-
 from scheduling.fairness.eta import Backlog, Estimate, Outlook, QueueBacklogs, estimate_start
 from scheduling.models import CFSPlan, Job, Queue
 from scheduling.selectors.fairness import effective_weights
 from scheduling.selectors.standing import Standing
 from tenants.context import all_tenants
+from tenants.prepared import prepared_cursor
 
 # Jobs that are counted one by one; beyond it the number is "more than".
 COUNT_LIMIT = 10_000
@@ -141,7 +140,9 @@ def read_start(
     ``opens_at`` is when what stops it ends. Where only ``is_time`` stops it, those before it go on meanwhile;
     where its tenant or queue is stopped, its turn comes only then.
     """
-    with all_tenants():  # everybody's work decides when the turn comes; nothing of it but the time is told
+    with all_tenants(
+        has_savepoint=False
+    ):  # everybody's work decides when the turn comes; nothing of it but the time is told
         estimate = estimate_start(_outlook(job, ahead, standing), deviation=ahead.deviation)
     if estimate is None:
         return None
@@ -228,7 +229,7 @@ def _values(job: Job) -> dict[str, Any]:
 
 
 def _fetch(statement: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(statement, values)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
     return rows

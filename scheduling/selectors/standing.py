@@ -6,9 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
-
-from django.db import connection
 
 from scheduling.circuit import CircuitState
 from scheduling.conf import lease_seconds
@@ -18,8 +15,7 @@ from scheduling.models import Job
 from scheduling.processors import registry
 from scheduling.selectors.circuits import circuit_before
 from tenants.context import all_tenants
-from tenants.limits import month_of
-from tenants.models import TenantUsage
+from tenants.prepared import prepared_cursor
 from tenants.selectors.limits import allowed_for
 
 # A pool that nobody has ticked for so long is dispatched by nobody; what nobody has said for so long is over.
@@ -41,7 +37,10 @@ SELECT clock_timestamp(), d.due_at,
     (SELECT count(DISTINCT l.message_id)
      FROM scheduling_execution_live l LEFT JOIN scheduling_worker w ON w.id = l.worker_id
      WHERE l.pool_id = wp.id AND w.status IS DISTINCT FROM 'draining'),
-    pc.ticked_at, pc.broker_away_at
+    pc.ticked_at, pc.broker_away_at,
+    (SELECT coalesce(sum(u.amount), 0)::bigint FROM tenants_tenantusage u
+     WHERE u.tenant_id = t.id AND u.key = %(usage)s
+        AND u.period = date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC')::date)
 FROM tenants_tenant t JOIN tenants_plan p ON p.id = t.plan_id
     CROSS JOIN scheduling_queue q JOIN scheduling_queue_clock qc ON qc.queue_id = q.id
     JOIN scheduling_workerpool wp ON wp.id = q.pool_id LEFT JOIN scheduling_pool_clock pc ON pc.pool_id = wp.id
@@ -110,20 +109,21 @@ class Standing:
 
 
 def read_standing(job: Job) -> Standing:
-    """Three statements, none of which reads more for more waiting jobs."""
-    with all_tenants():  # what the pool has in flight is of all tenants
-        with connection.cursor() as cursor:
+    """Two statements, none of which reads more for more waiting jobs."""
+    with all_tenants(has_savepoint=False):  # what the pool has in flight is of all tenants
+        with prepared_cursor() as cursor:
             values: dict[str, Any] = {
                 "job_id": job.pk,
                 "tenant_id": job.tenant_id,
                 "queue_id": job.queue_id,
                 "kind": job.kind,
                 "lease_seconds": lease_seconds(),
+                "usage": WORKER_SECONDS.key,
             }
             cursor.execute(_STANDING, values)
             row = iter(cursor.fetchone())
-        now = next(row)
-        allowed, has_worker_time = _worker_time(job.tenant_id, now)
+        allowed = allowed_for(job.tenant_id, WORKER_SECONDS)
+    now = next(row)
     return Standing(
         now=now,
         due_at=next(row),
@@ -146,7 +146,7 @@ def read_standing(job: Job) -> Standing:
         is_ticked=is_recent(next(row), now),
         is_broker_away=is_recent(next(row), now),
         worker_seconds=allowed,
-        has_worker_time=has_worker_time,
+        has_worker_time=allowed is None or next(row) < allowed * WORKER_SECONDS.counts_per_unit,
     )
 
 
@@ -178,11 +178,3 @@ def _circuit(row: Iterator[Any]) -> CircuitStop:
         is_shared=is_shared,
         is_forced=is_forced,
     )
-
-
-def _worker_time(tenant_id: UUID, now: datetime) -> tuple[int | None, bool]:
-    """The tenant's worker seconds of the month, and whether some are left."""
-    allowed = allowed_for(tenant_id, WORKER_SECONDS)
-    month = TenantUsage.objects.filter(tenant_id=tenant_id, key=WORKER_SECONDS.key, period=month_of(now))
-    used_us = month.values_list("amount", flat=True).first() or 0
-    return allowed, allowed is None or used_us < allowed * WORKER_SECONDS.counts_per_unit

@@ -15,7 +15,7 @@ from scheduling.models import Execution, Job, JobSuspended
 from scheduling.selectors.batches import awaited_batch
 from scheduling.selectors.outlook import Ahead, StartTime, read_ahead, read_start
 from scheduling.selectors.standing import CircuitStop, Standing, Stop, read_standing
-from tenants.context import require_scope
+from tenants.context import all_tenants, require_scope
 from tenants.limits import format_moment, month_end
 from tenants.texts import said
 
@@ -54,7 +54,7 @@ class Explanation:
 def why_waiting(job: Job) -> Explanation | None:
     """Everything that keeps the job waiting, at least one reason; None when it runs or has ended.
 
-    About fifteen statements, none of which reads more for more waiting jobs beyond a limit.
+    About ten statements, none of which reads more for more waiting jobs beyond a limit.
     """
     state = JobState(job.state)
     if state in TERMINAL_STATES or state is JobState.EXECUTING:
@@ -66,6 +66,11 @@ def why_waiting(job: Job) -> Explanation | None:
         reason = _suspension(job)
         return Explanation([reason], no_start_because=reason.detail)
     is_staff = require_scope().is_all_tenants
+    with all_tenants(has_savepoint=False):  # once for all that is read behind it
+        return _explain_waiting(job, state, is_staff=is_staff)
+
+
+def _explain_waiting(job: Job, state: JobState, *, is_staff: bool) -> Explanation:
     standing = read_standing(job)
     told = standing if is_staff else standing.for_tenants()
     reasons = [*_times(job, state, told), *_slice(job, state), *_tenant(told), *_job(job, told)]

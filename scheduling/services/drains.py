@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
@@ -16,7 +16,6 @@ from tenants.clock import read_moment
 from tenants.context import all_tenants
 from tenants.locks import LockClass
 from tenants.models import Tenant
-from tenants.prepared import prepared_cursor
 from tenants.services.audit import AuditTarget, record_audit
 
 # When a refused client may ask again where nobody has said how long the drain lasts.
@@ -41,7 +40,11 @@ _IS_LEFT = {
         SELECT EXISTS (SELECT FROM scheduling_execution_live l JOIN scheduling_workerpool p ON p.id = l.pool_id
             WHERE p.name = %(name)s)""",
 }
-_OF_SUBMISSIONS = "SELECT scope, name, reason, until FROM scheduling_drain WHERE scope <> %s"
+# All of them, as a part of a statement that asks for more; there are never many.
+DRAINS_OF_SUBMISSIONS = f"""
+    SELECT array_agg(ARRAY[scope, name, reason, until::text]) FROM scheduling_drain
+    WHERE scope <> '{Drain.Scope.POOL.value}'
+"""  # noqa: S608 - constants
 _DRAINED_TENANTS = """
 UPDATE tenants_tenant t SET drained_at = statement_timestamp()
 WHERE t.draining_at <= statement_timestamp() - make_interval(secs => %s) AND t.drained_at IS NULL
@@ -60,15 +63,14 @@ class Drains:
     by_target: Mapping[tuple[str, str], Drain] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, now: datetime) -> Self:
-        """Read them all; there are never many."""
-        with prepared_cursor() as cursor:
-            cursor.execute(_OF_SUBMISSIONS, [str(Drain.Scope.POOL)])
-            rows = cursor.fetchall()
+    def of(cls, now: datetime, rows: Iterable[tuple[str, str, str, str | None]]) -> Self:
+        """From what `DRAINS_OF_SUBMISSIONS` has found."""
         return cls(
             now,
             {
-                (scope, name): Drain(scope=scope, name=name, reason=reason, until=until)
+                (scope, name): Drain(
+                    scope=scope, name=name, reason=reason, until=until and datetime.fromisoformat(until)
+                )
                 for scope, name, reason, until in rows
             },
         )

@@ -16,6 +16,7 @@ from scheduling.conf import MAX_BULK_JOBS
 from scheduling.exceptions import BulkTooLargeError, QuotaExceededError, RateLimitedError
 from scheduling.fairness.gcra import Grant, Rate
 from scheduling.limits import JOBS_PER_BULK, MAX_WAITING_JOBS, SUBMIT_BURST, SUBMITS_PER_MINUTE, WORKER_SECONDS
+from scheduling.services.drains import DRAINS_OF_SUBMISSIONS, Drains
 from scheduling.services.leadership import lead
 from tenants.context import all_tenants
 from tenants.limits import LimitReached, month_end
@@ -35,14 +36,16 @@ NEAR_JOBS = 16 * MAX_BULK_JOBS
 
 _OF_SUBMISSION = (SUBMITS_PER_MINUTE, SUBMIT_BURST, MAX_WAITING_JOBS, WORKER_SECONDS)
 # The tick folds wakes into the entities; what it has not folded yet counts too.
-_STANDING = """
-    SELECT now(),
-        (SELECT coalesce(sum(waiting + keys_waiting), 0) FROM scheduling_schedulingentity
-            WHERE tenant_id = %(tenant_id)s AND parent_id IS NULL)
+_STANDING = f"""
+    SELECT now(), line.waiting
         + (SELECT coalesce(sum(waiting_delta), 0) FROM scheduling_wake WHERE tenant_id = %(tenant_id)s),
         (SELECT coalesce(sum(amount), 0)::bigint FROM tenants_tenantusage WHERE tenant_id = %(tenant_id)s
-            AND key = %(key)s AND period = date_trunc('month', now() AT TIME ZONE 'UTC')::date)
-"""
+            AND key = %(key)s AND period = date_trunc('month', now() AT TIME ZONE 'UTC')::date),
+        line.queue_ids, line.ids, ({DRAINS_OF_SUBMISSIONS})
+    FROM (SELECT coalesce(sum(waiting + keys_waiting), 0) AS waiting, array_agg(queue_id) AS queue_ids,
+            array_agg(id) AS ids
+        FROM scheduling_schedulingentity WHERE tenant_id = %(tenant_id)s AND parent_id IS NULL) AS line
+"""  # noqa: S608 - constants
 _QUEUE_UP = f"SELECT {LockClass.WAITING_JOBS.take_named('%s')}"
 
 
@@ -65,13 +68,18 @@ class RateStanding:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """A tenant's limits beside what it has used, as one submission finds them."""
+    """A tenant's limits beside what it has used, as one submission finds them, and what else it asks first.
+
+    ``lines`` are the tenant's own by their queues, without those of fair keys.
+    """
 
     tenant_id: UUID
     now: datetime
     limits: Mapping[str, EffectiveLimit]
     waiting: int
     used_us: int
+    lines: Mapping[int, int]
+    drains: Drains
 
     @classmethod
     def read(cls, tenant_id: UUID, *, wanted: int) -> Self:
@@ -202,8 +210,9 @@ def keep_limits() -> None:
 
 def _measure(
     tenant_id: UUID, limits: Mapping[str, EffectiveLimit]
-) -> tuple[datetime, Mapping[str, EffectiveLimit], int, int]:
+) -> tuple[datetime, Mapping[str, EffectiveLimit], int, int, Mapping[int, int], Drains]:
     with prepared_cursor() as cursor:
         cursor.execute(_STANDING, {"tenant_id": tenant_id, "key": WORKER_SECONDS.key})
-        now, waiting, used_us = cursor.fetchone()
-    return now, limits, int(waiting), used_us
+        now, waiting, used_us, queue_ids, ids, drains = cursor.fetchone()
+    lines = dict(zip(queue_ids or (), ids or (), strict=True))
+    return now, limits, int(waiting), used_us, lines, Drains.of(now, drains or ())

@@ -102,9 +102,17 @@ class Routes:
 
     def _first_match(self, kind: str, payload: Mapping[str, Any]) -> RoutingRule:
         for rule in self.rules:
-            if not self._objection(rule, kind, payload):
+            if self._matches(rule, kind, payload):
                 return rule
         raise RouteMissingError("No active routing rule matches %(kind)s.", {"kind": kind})
+
+    def _matches(self, rule: RoutingRule, kind: str, payload: Mapping[str, Any]) -> bool:
+        """Whether there is no objection, without putting one into words."""
+        return (
+            rule.kind in ("", kind)
+            and rule.tier_id in (None, self.tier_id)
+            and failing_condition(rule.condition, payload) is None
+        )
 
     def _objection(self, rule: RoutingRule, kind: str, payload: Mapping[str, Any]) -> str:
         if rule.kind not in ("", kind):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
 from django.contrib.postgres.functions import TransactionNow
-from django.db import connection, transaction
+from django.db import transaction
 
 from scheduling import signals, tracing
 from scheduling.conf import ageing_seconds
@@ -18,21 +18,15 @@ from scheduling.exceptions import (
     IdempotencyMismatchError,
 )
 from scheduling.lifecycle import JobState
-from scheduling.models import (
-    Batch,
-    Job,
-    JobDeadline,
-    JobDue,
-    JobReady,
-    Queue,
-)
-from scheduling.services.drains import Drains, refuse_draining_tenant
+from scheduling.models import Batch, Job, Queue
+from scheduling.services.drains import refuse_draining_tenant
 from scheduling.services.events import append_events
 from scheduling.services.job_requests import JobRequest, check_request, retry_policy_on
-from scheduling.services.lines import Line, line_ids
+from scheduling.services.lines import line_ids
 from scheduling.services.memory_classes import refuse_too_large
 from scheduling.services.quotas import Allowance, RateStanding, TokenGrant
 from scheduling.services.routing import Routes
+from scheduling.services.storing import place_waiting, store_single, told_of
 from scheduling.services.wakes import append_wakes, wake_on_commit
 from scheduling.tenant_settings import DEFAULT_PRIORITY
 from tenants.context import tenant_context
@@ -42,6 +36,7 @@ from tenants.ids import uuid7
 from tenants.inserts import insert_rows
 from tenants.locks import LockClass
 from tenants.models import Tenant
+from tenants.prepared import prepared_cursor
 from tenants.selectors.settings import tenant_setting
 from tenants.services.audit import AuditTarget, record_audit
 
@@ -49,6 +44,7 @@ _KEYS_IN_FLIGHT = f"""
     SELECT key FROM unnest(%s::text[]) AS key
     WHERE NOT {LockClass.IDEMPOTENCY_KEY.attempt_named("%s || ':' || key")}
 """  # noqa: S608 - constants
+_KNOWN = "SELECT id FROM scheduling_job WHERE tenant_id = %s AND idempotency_key = ANY(%s::text[])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +78,20 @@ def submit_job(
     batch: Batch | None = None,
     parent: Job | None = None,
     is_rated: bool = False,
+    has_savepoint: bool = True,
 ) -> Submission:
-    """Accept one job or raise the DomainError that says why not."""
-    parents = [parent] if parent else None
+    """Accept one job or raise the DomainError that says why not.
+
+    Without a savepoint whoever is refused takes the caller's transaction back.
+    """
     bulk = submit_jobs(
-        tenant=tenant, requests=[request], batch=batch, parents=parents, is_rated=is_rated, is_whole=True
+        tenant=tenant,
+        requests=[request],
+        batch=batch,
+        parents=[parent] if parent else None,
+        is_rated=is_rated,
+        is_whole=True,
+        has_savepoint=has_savepoint,
     )
     return replace(bulk.accepted[0][1], rate=bulk.rate)
 
@@ -99,6 +104,7 @@ def submit_jobs(
     parents: Sequence[Job] | None = None,
     is_rated: bool = False,
     is_whole: bool = False,
+    has_savepoint: bool = True,
 ) -> BulkSubmission:
     """Accept what can be accepted in one transaction; each refusal is told by its index.
 
@@ -106,7 +112,10 @@ def submit_jobs(
     a token of its rate; what the platform and its operators submit costs none. ``is_whole``: the first refusal is
     raised and nothing is accepted.
     """
-    with tracing.span("job.submit", jobs=len(requests), tenant=tenant.slug), tenant_context(tenant):
+    with (
+        tracing.span("job.submit", jobs=len(requests), tenant=tenant.slug),
+        tenant_context(tenant, has_savepoint=has_savepoint),
+    ):
         if tenant.is_suspended:
             raise TenantSuspendedError
         intake = _Intake.open(tenant, batch, len(requests))
@@ -134,7 +143,6 @@ class _Intake:
     now: datetime
     allowance: Allowance
     routes: Routes
-    drains: Drains
     queue_names: dict[int, str] = field(default_factory=dict)
     known: dict[str, Job] = field(default_factory=dict)
     busy_keys: set[str] = field(default_factory=set)
@@ -146,19 +154,20 @@ class _Intake:
     @classmethod
     def open(cls, tenant: Tenant, batch: Batch | None, wanted: int) -> _Intake:
         allowance = Allowance.read(tenant.pk, wanted=wanted)
-        return cls(
-            tenant, batch, allowance.now, allowance, Routes.load(tenant.plan.tier_id), Drains.load(allowance.now)
-        )
+        return cls(tenant, batch, allowance.now, allowance, Routes.load(tenant.plan.tier_id))
 
     def recognise_repeats(self, requests: Sequence[JobRequest]) -> None:
         """Find the jobs of repeated keys, and the keys that another request holds right now."""
         keys = sorted({request.idempotency_key for request in requests if request.idempotency_key})
         if not keys:
             return
-        with connection.cursor() as cursor:
+        with prepared_cursor() as cursor:
             cursor.execute(_KEYS_IN_FLIGHT, [keys, str(self.tenant.pk)])
             self.busy_keys = {key for (key,) in cursor.fetchall()}
-        for job in Job.objects.filter(idempotency_key__in=keys):
+            # A look of its own: what was committed before the locks were had is seen by it.
+            cursor.execute(_KNOWN, [self.tenant.pk, keys])
+            ids = [job_id for (job_id,) in cursor.fetchall()]
+        for job in Job.objects.filter(id__in=ids) if ids else ():
             self.known[job.idempotency_key or ""] = job
 
     def admit(self, index: int, request: JobRequest, parent: Job | None) -> None:
@@ -183,7 +192,7 @@ class _Intake:
         queue = self.routes.queue_for(request.kind, request.payload, request.queue)
         refuse_too_large(request.kind, queue)
         refuse_draining_tenant(self.tenant, self.now)
-        self.drains.refuse(request.kind, queue.name)
+        self.allowance.drains.refuse(request.kind, queue.name)
         self.allowance.check_new(len(self.new))
         self.queue_names[queue.pk] = queue.name
         max_retries = request.max_retries
@@ -255,6 +264,17 @@ class _Intake:
         if not self.new:
             return
         self.allowance.note_accepted(len(self.new))
+        line = None if len(self.new) > 1 or self.new[0].fair_key else self.allowance.lines.get(self.new[0].queue_id)
+        if line is not None:
+            store_single(self.new[0], line=line, event="job.submitted")
+        else:
+            self._store_all()
+        wake_on_commit()
+        told = Counter((job.kind, self.queue_names[job.queue_id]) for job in self.new)
+        tenant_id, tier = self.tenant.pk, self.tenant.plan.tier_id
+        transaction.on_commit(lambda: _tell_submitted(tenant_id, tier, told))
+
+    def _store_all(self) -> None:
         insert_rows(self.new)
         lines = line_ids(self.tenant, self.new)
         place_waiting(self.new, lines, now=self.now)
@@ -264,34 +284,8 @@ class _Intake:
         record_audit(
             action="job.submitted",
             target=self.new[0] if len(self.new) == 1 else AuditTarget("scheduling.job"),
-            after={"jobs": len(self.new), "kinds": sorted({job.kind for job in self.new})},
+            after=told_of(self.new),
         )
-        wake_on_commit()
-        told = Counter((job.kind, self.queue_names[job.queue_id]) for job in self.new)
-        tenant_id, tier = self.tenant.pk, self.tenant.plan.tier_id
-        transaction.on_commit(lambda: _tell_submitted(tenant_id, tier, told))
-
-
-def place_waiting(jobs: Sequence[Job], lines: Mapping[Line, int], *, now: datetime) -> None:
-    """Put each job where it waits: among the ready, or among the due until its time comes."""
-    ready, due, deadlines = [], [], []
-    for job in jobs:
-        place = {
-            "tenant_id": job.tenant_id,
-            "entity_id": lines[job.queue_id, job.fair_key],
-            "kind": job.kind,
-            "rank": job.rank,
-            "job_id": job.id,
-            "payload_bytes": job.payload_bytes,
-        }
-        if job.run_at > now:
-            due.append(JobDue(due_at=job.run_at, **place))
-        else:
-            ready.append(JobReady(**place))
-        if job.deadline_at is not None:
-            deadlines.append(JobDeadline(job_id=job.id, tenant_id=job.tenant_id, deadline_at=job.deadline_at))
-    for rows in (ready, due, deadlines):
-        insert_rows(rows)
 
 
 def _tell_submitted(tenant_id: UUID, tier: str, told: Counter[tuple[str, str]]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar
 
+from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.cache import get_conditional_response
@@ -49,6 +50,12 @@ class TenantViewSet(GenericViewSet[Any]):
     metadata_class = None
     schema = TenantAutoSchema()
     lookup_value_regex = UUID_PATTERN
+
+    @classmethod
+    def as_view(cls, *args: Any, **kwargs: Any) -> Any:
+        """REST framework's view, within the request's transaction without a savepoint: what fails takes it all back."""
+        view = transaction.atomic(savepoint=False)(super().as_view(*args, **kwargs))
+        return transaction.non_atomic_requests(view)
 
     @property
     def access(self) -> Access:

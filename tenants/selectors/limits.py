@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db import connection
 
 from tenants.limits import Limit, Source, get_limit, limits
+from tenants.prepared import prepared_cursor
 from tenants.shared_cache import SharedCache
 
 # The first day of the month, by the database's clock, as SQL.
@@ -70,7 +71,7 @@ def kept_limits(tenant_id: UUID, only: Iterable[Limit]) -> Mapping[str, Effectiv
 
 def allowed_for(tenant_id: UUID, limit: Limit) -> int | None:
     """How much of one limit a tenant of the current scope may use; None: without limit."""
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(_EFFECTIVE, described([limit], [tenant_id]))
         row = cursor.fetchone()
     return None if row is None else row[1]

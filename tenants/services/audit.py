@@ -10,10 +10,31 @@ from typing import Any
 from uuid import UUID
 
 from django.db import models
+from psycopg.types.json import Jsonb
 
 from tenants.context import current_actor, current_tenant_id
+from tenants.ids import uuid7
 from tenants.masking import mask_document, mask_text
 from tenants.models import AuditLogEntry, Tenant
+
+_INSERTED = (
+    "id",
+    "tenant_id",
+    "actor_kind",
+    "actor_id",
+    "actor_label",
+    "action",
+    "target_type",
+    "target_id",
+    "after",
+    "reason",
+    "request_id",
+)
+# A part of a statement, by the parameters of `entry_parameters`.
+INSERT_ENTRY = f"""
+    INSERT INTO tenants_auditlogentry ({", ".join(_INSERTED)})
+    VALUES ({", ".join(f"%(entry_{name})s" for name in _INSERTED)})
+"""  # noqa: S608 - names of columns
 
 _is_part_of_act: ContextVar[bool] = ContextVar("audit_is_part_of_act", default=False)
 
@@ -50,23 +71,46 @@ def record_audit(
     Secrets and payloads are masked here, so that no caller can forget it; the sealer gives the entry its place.
     """
     described = target if isinstance(target, AuditTarget) else _describe(target)
-    actor = current_actor()
-    entry = AuditLogEntry(
-        tenant_id=described.tenant_id or current_tenant_id(),
-        actor_kind=actor.kind,
-        actor_id=actor.id[:64],
-        actor_label=mask_text(actor.label)[:200],
-        request_id=actor.request_id[:64],
-        action=action,
-        target_type=described.type,
-        target_id=mask_text(described.id)[:64],
-        before=mask_document(before),
-        after=mask_document(after),
-        reason=mask_text(reason)[:500],
-    )
+    values = _values(action, described, before=before, after=after, reason=reason)
+    entry = AuditLogEntry(tenant_id=described.tenant_id or current_tenant_id(), **values)
     if not _is_part_of_act.get():
         entry.save(force_insert=True)
     return entry
+
+
+def entry_parameters(*, action: str, target: AuditTarget, after: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The same for a statement that writes the entry by `INSERT_ENTRY` together with the change: its parameters.
+
+    None: it is a part of an act, and writes none.
+    """
+    if _is_part_of_act.get():
+        return None
+    values = _values(action, target, after=after)
+    values |= {"after": Jsonb(values["after"]), "id": uuid7(), "tenant_id": target.tenant_id or current_tenant_id()}
+    return {f"entry_{name}": values[name] for name in _INSERTED}
+
+
+def _values(
+    action: str,
+    target: AuditTarget,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    reason: str = "",
+) -> dict[str, Any]:
+    actor = current_actor()
+    return {
+        "actor_kind": actor.kind,
+        "actor_id": actor.id[:64],
+        "actor_label": mask_text(actor.label)[:200],
+        "request_id": actor.request_id[:64],
+        "action": action,
+        "target_type": target.type,
+        "target_id": mask_text(target.id)[:64],
+        "before": mask_document(before),
+        "after": mask_document(after),
+        "reason": mask_text(reason)[:500],
+    }
 
 
 def _describe(target: models.Model) -> AuditTarget:

@@ -156,6 +156,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"read_standing"},
         "whether a queue's cap is reached is a matter of all tenants; a tenant is told no number of it",
     ),
+    "scheduling/selectors/waiting.py": (
+        {"why_waiting"},
+        "opened once for the standing and the outlook of one job, which are everybody's matter",
+    ),
     "scheduling/selectors/recent_load.py": (
         {"read_recent_load"},
         "a what-if replays what all tenants of a pool have had to do; only who may see the platform's numbers asks it.",
@@ -295,7 +299,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "tenants/selectors/tenant_pages.py": ({"read_page"}, "a walk over all tenants asks for the next of them"),
     "tenants/selectors/people.py": ({"find_places"}, "whoever knocks has no context yet"),
     "tenants/selectors/tenants.py": ({"find_tenant"}, "whoever knocks has no context yet"),
-    "tenants/services/api_keys.py": ({"authenticate_api_key"}, "the key says which tenant it is, not the caller"),
+    "tenants/services/api_keys.py": (
+        {"authenticate_api_key", "_find_valid"},
+        "the key says which tenant it is, not the caller",
+    ),
     "tenants/services/data_keys.py": (
         {"make_missing_keys", "replace_keys", "rewrap_keys"},
         "a master key is changed for all tenants at once",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -42,9 +43,21 @@ class JobSubmissionSerializer(StrictSerializer):
         default=None, allow_null=True, min_value=0, help_text="At most what kind and plan allow."
     )
 
-    def to_request(self, idempotency_key: str | None = None) -> JobRequest:
-        """The validated values as the service takes them; a tag given twice counts once."""
-        return to_request(self.validated_data, idempotency_key)
+
+def read_request(body: Any, idempotency_key: str | None) -> JobRequest:
+    """One job of a request's body. What it refuses is told by a serializer of its own, which knows how."""
+    try:
+        values = _kept_serializer().run_validation(body)
+    except serializers.ValidationError:
+        JobSubmissionSerializer(data=body).is_valid(raise_exception=True)
+        raise
+    return to_request(values, idempotency_key)
+
+
+@cache
+def _kept_serializer() -> JobSubmissionSerializer:
+    """One for all requests: a new one copies its fields, which takes longer than to read a job."""
+    return JobSubmissionSerializer()
 
 
 def to_request(values: dict[str, Any], idempotency_key: str | None = None) -> JobRequest:

@@ -32,7 +32,7 @@ from scheduling.api.serializers.jobs import (
     JobSerializer,
     JobSummarySerializer,
 )
-from scheduling.api.serializers.submissions import JobSubmissionSerializer, parse_idempotency_key
+from scheduling.api.serializers.submissions import JobSubmissionSerializer, parse_idempotency_key, read_request
 from scheduling.api.waiting import IF_NONE_MATCH, has_changed, has_ended, is_same_tag, tag_of_job
 from scheduling.lifecycle import JobState
 from scheduling.models import Job
@@ -99,9 +99,9 @@ class JobViewSet(TenantViewSet):
     def create(self, request: Request) -> Response:
         """Submit one job; with `Prefer: return=minimal` the answer is its `id` alone, for whoever submits many."""
         key = parse_idempotency_key(request.headers.get("Idempotency-Key"))
-        body = JobSubmissionSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        submission = submit_job(tenant=self.tenant, request=body.to_request(key), is_rated=True)
+        asked = read_request(request.data, key)
+        # What is refused takes the request's transaction back, in which there is nothing else.
+        submission = submit_job(tenant=self.tenant, request=asked, is_rated=True, has_savepoint=False)
         answer = submission_response(request, submission.job, created=submission.created)
         return with_rate(answer, submission.rate)
 
