@@ -71,12 +71,7 @@ def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = F
     local = LocalWorker(registration, ControlBlock(concurrency))
     become(local)
     loaded = preload_kinds(registration.pool_id)
-    # The children must inherit no connection of this thread; each opens its own, and keeps it.
-    keep_connections()
-    worker_process_init.connect(connect_early)
-    if UPKEEP_QUEUE in registration.queue_names:
-        worker_process_init.connect(_stand_back)
-    connections.close_all()
+    _prepare_children(does_upkeep=UPKEEP_QUEUE in registration.queue_names)
     thread = HeartbeatThread(local)
     thread.fork_between_rounds()
     thread.start()
@@ -102,6 +97,15 @@ def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = F
         connections.close_all()
         logger.info("worker.stopped", extra={"pool": pool_name})
     return EXIT_NOT_READING if watchdog.has_given_up else 0
+
+
+def _prepare_children(*, does_upkeep: bool) -> None:
+    """They must inherit no connection of this thread; each opens its own, and keeps it."""
+    keep_connections()
+    worker_process_init.connect(connect_early)
+    if does_upkeep:
+        worker_process_init.connect(_stand_back)
+    connections.close_all()
 
 
 def _stand_back(**_: Any) -> None:

@@ -169,16 +169,12 @@ def read_pool(
     has_reserve = sees_the_least and has.reserved > 0
     depths = dict.fromkeys(queues, limit if has_reserve or is_wide else room)
     tenants = _read_tenants(depths, only_entities, slice_us, is_fifo=is_fifo)
-    if not has_reserve and not is_wide:
-        wider = _filling_messages(queues, tenants, room, limit, virtual_time=has.virtual_time)
+    if wider := _filling_messages(depths, tenants, room, limit, virtual_time=has.virtual_time):
         depths |= wider
-        tenants = tenants.and_more(_read_tenants(wider, only_entities, slice_us, is_fifo=is_fifo)) if wider else tenants
-    shares = [
-        queue.share(tenants.by_queue.get(queue.queue_id, []), most, is_fifo=is_fifo) for queue, most in depths.items()
-    ]
-    share = PoolShare(
-        has.virtual_time, room, shares, tenants.room, limit=max(depths.values(), default=room), merging=MERGING
-    )
+        tenants = tenants.and_more(_read_tenants(wider, only_entities, slice_us, is_fifo=is_fifo))
+    shares = [queue.share(tenants.by_queue.get(queue.queue_id, []), n, is_fifo=is_fifo) for queue, n in depths.items()]
+    most = max(depths.values(), default=room)
+    share = PoolShare(has.virtual_time, room, shares, tenants.room, limit=most, merging=MERGING)
     if has_reserve:
         caps = {queue.queue_id: queue.cap for queue in queues}
         share = with_reserve(share, pool_id, slots=has.slots, free=free, reserved=has.reserved, queue_caps=caps)
@@ -252,19 +248,19 @@ class _Tenants:
 
 
 def _filling_messages(
-    queues: Sequence[_QueueRow], tenants: _Tenants, room: int, limit: int, *, virtual_time: int
+    depths: Mapping[_QueueRow, int], tenants: _Tenants, room: int, limit: int, *, virtual_time: int
 ) -> dict[_QueueRow, int]:
     """Of the queues whose turn comes with the next ``room`` messages, those with small jobs, and how many tenants of
-    each fill the messages, with one that tells that they are full.
+    each fill the messages, with one that tells that they are full; none that was read so deep.
     """
-    there = [queue for queue in queues if queue.queue_id in tenants.by_queue]
-    depths = {}
+    there = [queue for queue in depths if queue.queue_id in tenants.by_queue]
+    wider = {}
     for queue in nsmallest(room, there, key=lambda queue: queue.start_tag(virtual_time)):
         least_us = tenants.least_estimate_us(queue.queue_id)
         depth = min(limit, room * min(MAX_MESSAGE_JOBS, MERGING.total_us // max(1, least_us)) + 1)
-        if least_us < MERGE_BELOW_US and depth > room:
-            depths[queue] = depth
-    return depths
+        if least_us < MERGE_BELOW_US and depth > depths[queue]:
+            wider[queue] = depth
+    return wider
 
 
 def _read_tenants(
