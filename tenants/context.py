@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import getpass
 import os
-import re
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from psycopg.pq import ExecStatus
 from tenants.conf import TENANT_SETTING, platform_role
 from tenants.exceptions import ContextElsewhereError, NoTenantError, TenantNotChosenError
 from tenants.ids import uuid7
-from tenants.prepared import prepared_cursor, watched
+from tenants.prepared import prepared_cursor
 
 if TYPE_CHECKING:
     from tenants.models import Tenant
@@ -66,8 +65,6 @@ SYSTEM = Actor(kind="system", label="system")
 
 _scope: ContextVar[Scope | None] = ContextVar("tenancy_scope", default=None)
 _actor: ContextVar[Actor] = ContextVar("tenancy_actor", default=SYSTEM)
-# What `ask_all_tenants` has prepared on a connection.
-_named: WeakKeyDictionary[psycopg.Connection[Any], set[str]] = WeakKeyDictionary()
 # What each connection's transaction says now. A context variable is copied into threads and tasks,
 # a connection is not: the two are compared before rows are asked for.
 _applied: WeakKeyDictionary[BaseDatabaseWrapper, Scope] = WeakKeyDictionary()
@@ -96,39 +93,6 @@ def all_tenants(settings: Mapping[str, str] | None = None, *, has_savepoint: boo
     """
     with _scoped(Scope(tenant_id=None), settings, has_savepoint=has_savepoint):
         yield
-
-
-def ask_all_tenants(name: str, types: str, statement: str, values: Sequence[str | float]) -> list[tuple[Any, ...]]:
-    """What one statement of a request finds behind the door, in a transaction of its own, in one round trip.
-
-    The session keeps it prepared under ``name``, with parameters ``$1…`` of these SQL types.
-    """
-    connection = transaction.get_connection()
-    connection.close_if_health_check_failed()
-    connection.ensure_connection()
-    if connection.in_atomic_block or connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]:
-        # A pooler in transaction mode gives each transaction another session, which keeps nothing.
-        with _scoped(Scope(tenant_id=None)), connection.cursor() as cursor:
-            cursor.execute(re.sub(r"\$[0-9]+", "%s", statement), values)
-            return list(cursor.fetchall())
-    raw: psycopg.Connection[Any] = connection.connection
-    known = _named.setdefault(raw, set())
-    execute = sql.SQL("EXECUTE {} ({})").format(sql.Identifier(name), sql.SQL(", ").join(map(sql.Literal, values)))
-    door = _beginning(tuple(_settings_of(Scope(tenant_id=None)).items()))
-    try:
-        with connection.wrap_database_errors, psycopg.Cursor(raw) as found:
-            if name not in known:
-                found.execute(f"PREPARE {name} ({types}) AS {statement}", prepare=False)
-                known.add(name)
-            with watched(statement):
-                found.execute(b"; ".join([door, execute.as_bytes(), b"COMMIT"]), prepare=False)
-            while (found.pgresult is None or found.pgresult.status != ExecStatus.TUPLES_OK) and found.nextset():
-                pass
-            return found.fetchall()
-    except BaseException:
-        # Whatever it was, a session is not left in the middle of a transaction.
-        connection.close()
-        raise
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Self
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -39,7 +39,6 @@ _planned_at: WeakKeyDictionary[psycopg.Connection[Any], float] = WeakKeyDictiona
 # Entered around each statement, with its text without values.
 type Watch = Callable[[str], AbstractContextManager[object]]
 _watch: Watch | None = None
-_UNWATCHED: AbstractContextManager[object] = nullcontext()
 
 
 def watch_statements(watch: Watch | None) -> None:
@@ -48,17 +47,14 @@ def watch_statements(watch: Watch | None) -> None:
     _watch = watch
 
 
-def watched(statement: Any) -> AbstractContextManager[object]:
-    """To be entered around a statement that is run past Django's cursors."""
-    return _UNWATCHED if _watch is None else _watch(str(statement))
-
-
 class _Cursor(psycopg.Cursor[Any]):
     """Keeps what runs for a few jobs, and has what runs for many planned for them."""
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Self:
         """Run a statement."""
-        with watched(query):
+        if _watch is None:
+            return self._run(query, params, **options)
+        with _watch(str(query)):
             return self._run(query, params, **options)
 
     def _run(self, query: Any, params: Any, **options: Any) -> Self:

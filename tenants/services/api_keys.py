@@ -14,12 +14,13 @@ from functools import cache
 from django.db.models import Model, Q
 from django.db.models.functions import Now
 
-from tenants.context import all_tenants, ask_all_tenants, tenant_context
+from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import ScopeUnknownError
 from tenants.joined_rows import read_rows, select_list
 from tenants.models import ApiKey, Plan, Tenant
 from tenants.names import clean_name
 from tenants.permissions import DEFAULT_KEY_SCOPES, KEY_PERMISSIONS
+from tenants.prepared import prepared_cursor
 from tenants.services.audit import record_audit
 
 _TOKEN = re.compile(r"(jp[0-9a-f]{10})\.([A-Za-z0-9_-]{43})", re.ASCII)
@@ -79,40 +80,40 @@ def authenticate_api_key(*, token: str) -> ApiKey | None:
     if match is None:
         return None
     prefix, secret = match.groups()
-    key, is_touch_due = _find_valid(prefix)
-    # An unknown prefix costs the same comparison as a wrong secret.
-    is_right = hmac.compare_digest(_hash(secret), key.secret_hash if key else _NO_HASH)
-    if key is None or not is_right:
-        return None
-    if is_touch_due:
-        with all_tenants():
+    with all_tenants():
+        key, is_touch_due = _find_valid(prefix)
+        # An unknown prefix costs the same comparison as a wrong secret.
+        is_right = hmac.compare_digest(_hash(secret), key.secret_hash if key else _NO_HASH)
+        if key is None or not is_right:
+            return None
+        if is_touch_due:
             ApiKey.objects.filter(_is_touch_due(), pk=key.pk).update(last_used_at=Now())
     return key
 
 
 def _find_valid(prefix: str) -> tuple[ApiKey | None, bool]:
     """The key with its tenant and plan, unless it is revoked or expired, and whether its use is to be noted."""
-    found = ask_all_tenants(
-        "find_api_key", "float8, text", _find_statement(), [_TOUCH_INTERVAL.total_seconds(), prefix]
-    )
-    if not found:
+    with prepared_cursor() as cursor:
+        cursor.execute(_find_statement(), [_TOUCH_INTERVAL.total_seconds(), prefix])
+        found = cursor.fetchone()
+    if found is None:
         return None, False
-    key, tenant, plan = read_rows(_FOUND, found[0])
+    key, tenant, plan = read_rows(_FOUND, found)
     assert isinstance(key, ApiKey)
     assert isinstance(tenant, Tenant)
     assert isinstance(plan, Plan)
     tenant.plan = plan
     key.tenant = tenant
-    return key, bool(found[0][-1])
+    return key, bool(found[-1])
 
 
 @cache
 def _find_statement() -> str:
     return f"""
         SELECT {select_list(_FOUND)}, k.last_used_at IS NULL
-            OR k.last_used_at < statement_timestamp() - make_interval(secs => $1)
+            OR k.last_used_at < statement_timestamp() - make_interval(secs => %s)
         FROM tenants_apikey k JOIN tenants_tenant t ON t.id = k.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
-        WHERE k.prefix = $2 AND k.revoked_at IS NULL
+        WHERE k.prefix = %s AND k.revoked_at IS NULL
             AND (k.expires_at IS NULL OR k.expires_at > statement_timestamp())
     """  # noqa: S608 - names of columns
 

@@ -7,13 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import DataError, IntegrityError, connection, transaction
-from psycopg.pq import TransactionStatus
 
 from tenants.context import (
     Actor,
     acting_as,
     all_tenants,
-    ask_all_tenants,
     current_actor,
     current_scope,
     current_tenant_id,
@@ -27,10 +25,6 @@ from tests.integration.tenants.sql import APP, PLATFORM, make_key, transaction_s
 pytestmark = pytest.mark.django_db
 
 OUTSIDE = (APP, "")
-
-
-def ask(statement: str, values: list[str], *, name: str = "asked") -> list[tuple[object, ...]]:
-    return ask_all_tenants(name, "text", statement, values)
 
 
 def inside(tenant: Tenant) -> tuple[str, str]:
@@ -182,23 +176,6 @@ class TestRealTransactions:
         with tenant_context(acme):
             transaction.on_commit(look)
         assert seen == [OUTSIDE, NoTenantError]
-
-    def test_a_question_through_the_door_sees_all_and_leaves_it_closed(self, acme, globex):
-        for _ in range(2):
-            assert ask("SELECT count(*), max($1)::text FROM tenants_tenant", ["x"]) == [(2, "x")]
-            assert transaction_settings() == OUTSIDE
-            assert connection.connection.info.transaction_status == TransactionStatus.IDLE
-
-    def test_a_question_that_fails_leaves_no_transaction_open(self, acme):
-        with pytest.raises(DataError):
-            ask("SELECT 1 / (length($1) - 1)", ["x"], name="fails")
-        assert transaction_settings() == OUTSIDE
-        assert ask("SELECT count(*) FROM tenants_tenant WHERE slug <> $1", ["x"], name="after") == [(1,)]
-
-    def test_a_question_within_a_context_is_asked_in_its_transaction(self, acme, globex):
-        with tenant_context(acme):
-            assert ask("SELECT count(*) FROM tenants_tenant WHERE slug <> $1", ["x"], name="within") == [(2,)]
-            assert transaction_settings() == inside(acme)
 
     def test_without_a_savepoint_a_failure_takes_the_transaction_around_it_back(self, acme):
         with tenant_context(acme):

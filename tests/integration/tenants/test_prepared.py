@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,9 @@ from django.db import DataError, connection, transaction
 
 from tenants import prepared
 from tenants.context import all_tenants
+from tenants.models import Tenant
 from tenants.prepared import prepared_cursor
+from tenants.services.api_keys import authenticate_api_key, issue_api_key
 
 pytestmark = pytest.mark.django_db
 
@@ -148,3 +150,14 @@ def test_whoever_watches_is_told_of_each_statement_without_its_values(monkeypatc
         with prepared_cursor() as cursor:
             cursor.execute("SELECT cardinality(%s::int[])", [list(range(100))])
     assert told == [_ASK, "SELECT cardinality(%s::int[])"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_key_is_known_on_a_connection_whose_transaction_was_taken_back(acme: Tenant) -> None:
+    """The driver has the session forget all that is prepared once a transaction was."""
+    token = issue_api_key(tenant=acme, name="again").token
+    for _ in range(3):
+        assert authenticate_api_key(token=token) is not None
+        with suppress(ZeroDivisionError), all_tenants():
+            _ask(1)
+            _ = 1 / 0
