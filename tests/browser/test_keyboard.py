@@ -123,6 +123,15 @@ def test_help_acts_search_and_the_pause(console: Console, work: Tenant) -> None:
     expect(page.locator(".console-acts input[name=reason]").first).to_be_focused()
 
 
+def test_a_dialog_that_is_closed_while_it_opens_is_no_error(console: Console, work: Tenant) -> None:
+    console.log_in()
+    for _ in range(5):
+        console.page.keyboard.press("Shift+?")
+        console.page.keyboard.press("Escape")
+    dialog = console.page.get_by_role("dialog", name="Available shortcuts")
+    expect(dialog).to_be_hidden()
+
+
 def test_a_shortcut_is_a_letter_inside_a_field(console: Console, work: Tenant) -> None:
     console.log_in()
     page: Page = console.page

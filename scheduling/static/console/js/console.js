@@ -14,6 +14,10 @@ document.addEventListener("alpine:init", () => {
 	}));
 	window.Alpine.data("searchCommand", window.searchCommand);
 });
+// Alpine rejects the promise of a transition that another one cuts off, and nobody waits for it.
+window.addEventListener("unhandledrejection", (event) => {
+	if (event.reason?.isFromCancelledTransition) event.preventDefault();
+});
 
 // 2. Live parts: an element with data-live asks for itself anew. It waits while nobody looks, while text in it is
 // selected or the keyboard is in it, keeps what it shows when the answer is the same, and says how old that is.
