@@ -140,9 +140,8 @@ def read_start(
     ``opens_at`` is when what stops it ends. Where only ``is_time`` stops it, those before it go on meanwhile;
     where its tenant or queue is stopped, its turn comes only then.
     """
-    with all_tenants(
-        has_savepoint=False
-    ):  # everybody's work decides when the turn comes; nothing of it but the time is told
+    # Everybody's work decides when the turn comes; nothing of it but the time is told.
+    with all_tenants(has_savepoint=False):
         estimate = estimate_start(_outlook(job, ahead, standing), deviation=ahead.deviation)
     if estimate is None:
         return None
