@@ -128,7 +128,7 @@ def serving_streams(log: Path) -> AbstractContextManager[int]:
 
 def serving_pages(log: Path) -> AbstractContextManager[int]:
     """The web server as `run_platform` starts it, on a free port."""
-    bound = ["--no-control-socket", "--bind=127.0.0.1:{port}", "--workers=2", "--threads=4"]
+    bound = ["--bind=127.0.0.1:{port}", "--workers=2", "--threads=4"]
     return _serving(["gunicorn", *bound, "jobsplatform.wsgi:application"], log)
 
 

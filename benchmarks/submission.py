@@ -191,7 +191,7 @@ def _request(caller: Caller, port: int, path: str, body: object, headers: dict[s
 def _web(folder: Path) -> Iterator[tuple[int, int]]:
     """The port and the process of a web server as `deploy/` starts it, once it answers."""
     port = free_port()
-    command = ["gunicorn", "--no-control-socket", f"--bind={HOST}:{port}", f"--workers={WEB_WORKERS}"]
+    command = ["gunicorn", f"--bind={HOST}:{port}", f"--workers={WEB_WORKERS}"]
     options = [f"--threads={WEB_THREADS}", "--access-logfile=-", "jobsplatform.wsgi"]
     counters = folder / "web-counters"
     counters.mkdir()

@@ -198,9 +198,7 @@ def running_stack(folder: Path) -> Iterator[Stack]:
     stack = Stack(folder, broker, _free_port())
     try:
         bind = f"--bind={HOST}:{stack.port}"
-        stack.add(
-            "web", "-m", "gunicorn", "--no-control-socket", bind, "--workers=2", "--threads=4", "jobsplatform.wsgi"
-        )
+        stack.add("web", "-m", "gunicorn", bind, "--workers=2", "--threads=4", "jobsplatform.wsgi")
         for _ in range(2):
             stack.add("dispatcher", "manage.py", "dispatch_jobs")
         for _ in range(2):

@@ -49,7 +49,7 @@ class Platform:
     def start_web(self, port: int, **environment: str) -> ManagedProcess:
         """Start the web server as production does."""
         log = self._folder / f"{next(_numbers)}-web.log"
-        arguments = ["--no-control-socket", f"--bind=127.0.0.1:{port}", "--threads=2", "jobsplatform.wsgi"]
+        arguments = [f"--bind=127.0.0.1:{port}", "--threads=2", "jobsplatform.wsgi"]
         process = ManagedProcess(arguments, self._environment | environment, log, program=("-m", "gunicorn"))
         self._started.append(process)
         return process

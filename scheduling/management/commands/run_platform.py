@@ -58,14 +58,7 @@ class Command(ServingCommand):
         manage = [sys.executable, sys.argv[0]]
         remapped = {"REMAP_SIGTERM": "SIGQUIT"}
         module, _, name = settings.WSGI_APPLICATION.rpartition(".")
-        web = [
-            "--no-control-socket",
-            "--bind",
-            options["bind"],
-            "--workers",
-            str(options["web_workers"]),
-            "--threads=4",
-        ]
+        web = ["--bind", options["bind"], "--workers", str(options["web_workers"]), "--threads=4"]
         return [
             Service("web", [sys.executable, "-m", "gunicorn", *web, f"{module}:{name}"]),
             Service("dispatcher", [*manage, "dispatch_jobs"]),

@@ -87,8 +87,8 @@ class SameKey(Row):
 
         def ask() -> None:
             gate.wait()
-            # 409 says that the first is in flight; it is answered when that is done.
-            while field.client.send(request).status == 409 and time.monotonic() < deadline:
+            # 409 says that the first is in flight; it is answered when that is done. No answer: ask again.
+            while field.client.send(request).status in {409, None} and time.monotonic() < deadline:
                 time.sleep(0.1)
 
         began = time.monotonic()
@@ -102,7 +102,7 @@ class SameKey(Row):
             within=field.patience_seconds,
             what="one of fifty is told that it is the first",
         )
-        told = Counter(reply.status for reply in request.replies)
+        told = Counter(reply.status for reply in request.replies if reply.status is not None)
         if told[CREATED] != 1 or told.keys() - {CREATED, 200, 409} or told[200] < self.TIMES - 1:
             field.violations.append(f"fifty times the same key was answered with {dict(told)}")
         return seconds

@@ -35,12 +35,13 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for line in arguments("COPY"):
         if line.startswith("--from"):
             continue
-        source, target = shlex.split(line)
-        path, to = BASE_DIR / source, root / (source if target in (".", "./") else target)
-        if path.is_dir():
-            shutil.copytree(path, to, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(path, to)
+        *sources, target = shlex.split(line)
+        for source in sources:
+            path, to = BASE_DIR / source, root / (source if target in (".", "./") else target)
+            if path.is_dir():
+                shutil.copytree(path, to, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(path, to)
     [build] = [line for line in arguments("RUN") if "collectstatic" in line]
     steps = build.replace("/opt/venv/bin/python", shlex.quote(sys.executable)).replace("/srv/jobs", str(root))
     run(["sh", "-c", steps], root)
@@ -76,6 +77,9 @@ def test_its_own_command_loads_the_program_from_what_was_copied(image: Path, tmp
     program = str(Path(sys.executable).with_name(server))
     variables = environment() | SERVERS | {"SECRET_KEY": "k" * 50, "FILES_ROOT": str(tmp_path)}
     run([program, "--check-config", *options], image, **variables)
+    shown = run([program, "--print-config", *options], image, **variables)
+    # An idle connection that the server closes first is a request without an answer now and then.
+    assert re.search(r"^keepalive +: 75$|^keepalive += 75$", shown, re.MULTILINE), shown
 
 
 @pytest.mark.parametrize("module", ["jobsplatform.asgi", "jobsplatform.celery"])

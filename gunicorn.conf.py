@@ -1,0 +1,10 @@
+"""What every way of starting the web server shares; gunicorn reads this file by itself where it is started.
+
+Source: https://gunicorn.org/reference/settings/
+"""
+
+# Seconds an idle connection stays open. Longer than clients and load balancers keep theirs (5 s to a minute): with
+# gunicorn's 2 s it is the server that closes, sometimes just as a request sets out, and nobody knows if it arrived.
+keepalive = 75
+# No socket for `gunicornc`: the platform is operated from the console, and a read-only home has no room for it.
+control_socket_disable = True
