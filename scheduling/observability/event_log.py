@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -13,13 +14,12 @@ from tenants.signals import limit_warned
 
 logger = structlog.stdlib.get_logger("scheduling.events")
 
+_NUMBERS = logging.getLevelNamesMapping()
 # Signal, name of the event, level.
 _LINES: tuple[tuple[Signal, str, str], ...] = (
     (signals.jobs_submitted, "jobs.submitted", "debug"),
     (signals.jobs_dispatched, "jobs.dispatched", "debug"),
     (signals.dispatch_undone, "dispatch.undone", "warning"),
-    (signals.execution_started, "execution.started", "debug"),
-    (signals.execution_ended, "execution.ended", "info"),
     (signals.executions_rescued, "executions.rescued", "warning"),
     (signals.schedules_fired, "schedules.fired", "info"),
     (signals.circuit_opened, "circuit.opened", "warning"),
@@ -32,22 +32,48 @@ _LINES: tuple[tuple[Signal, str, str], ...] = (
     (signals.message_refused, "message.refused", "warning"),
 )
 
+_ROUTE = ("tenant_id", "job_id", "execution_id", "kind", "queue", "tier")
+# Of many executions at once, of which each has a line: what it says.
+_LINES_OF_EXECUTIONS: tuple[tuple[Signal, str, str, tuple[str, ...]], ...] = (
+    (signals.executions_started, "execution.started", "debug", (*_ROUTE, "pickup_seconds", "wait_seconds")),
+    (signals.executions_ended, "execution.ended", "info", (*_ROUTE, "outcome", "state", "seconds")),
+)
+
 
 def connect() -> None:
     """Write a line whenever a signal is sent."""
-    for signal, event, level in _LINES:
-        signal.connect(_line_writer(event, level), weak=False, dispatch_uid=f"scheduling.event_log.{event}")
+    writers = [(signal, event, _line_writer(event, level)) for signal, event, level in _LINES]
+    writers += [
+        (signal, event, _lines_writer(event, level, names)) for signal, event, level, names in _LINES_OF_EXECUTIONS
+    ]
+    for signal, event, writer in writers:
+        signal.connect(writer, weak=False, dispatch_uid=f"scheduling.event_log.{event}")
 
 
 def _line_writer(event: str, level: str) -> Any:
-    number = logging.getLevelNamesMapping()[level.upper()]
-
     def write(sender: object, *, signal: Signal, **values: Any) -> None:
         del sender, signal
-        # Of each execution there are two; what nobody reads is not put into words.
-        if not logger.isEnabledFor(number):
-            return
-        readable = {name: value if isinstance(value, int | float) else str(value) for name, value in values.items()}
-        getattr(logger, level)(event, **readable)
+        # What nobody reads is not put into words.
+        if _is_read(level):
+            getattr(logger, level)(event, **_readable(values))
 
     return write
+
+
+def _lines_writer(event: str, level: str, names: Sequence[str]) -> Any:
+    def write(sender: object, *, executions: Sequence[object], **_: Any) -> None:
+        del sender
+        if not _is_read(level):
+            return
+        for execution in executions:
+            getattr(logger, level)(event, **_readable({name: getattr(execution, name) for name in names}))
+
+    return write
+
+
+def _is_read(level: str) -> bool:
+    return bool(logger.isEnabledFor(_NUMBERS[level.upper()]))
+
+
+def _readable(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value if isinstance(value, int | float) else str(value) for name, value in values.items()}

@@ -8,6 +8,9 @@ Labels are names that operators choose (kinds, queues, tiers, pools), never a te
 from __future__ import annotations
 
 import os
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,6 +21,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from scheduling import signals
 from scheduling.models import Execution
 from scheduling.selectors.circuits import dependency_label
+from scheduling.services.execution import Begun
+from scheduling.services.settlement import Settled
 from tenants.signals import cache_asked, limit_warned
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -85,8 +90,8 @@ def connect() -> None:
         (signals.dispatch_undone, _on_undone),
         (signals.broker_emptied, _on_emptied),
         (signals.duty_ended, _on_duty_ended),
-        (signals.execution_started, _on_started),
-        (signals.execution_ended, _on_ended),
+        (signals.executions_started, _on_started),
+        (signals.executions_ended, _on_ended),
         (signals.executions_rescued, _on_rescued),
         (signals.upkeep_ended, _on_upkeep),
         (limit_warned, _on_limit_warned),
@@ -141,20 +146,33 @@ def _on_duty_ended(sender: object, *, duty: str, seconds: float, is_failed: bool
         DUTY_FAILURES.labels(duty).inc()
 
 
-def _on_started(
-    sender: object, *, kind: str, queue: str, tier: str, pickup_seconds: float, wait_seconds: float | None, **_: Any
-) -> None:
-    STARTED.labels(kind, queue, tier).inc()
-    PICKUP.labels(queue).observe(pickup_seconds)
-    if wait_seconds is not None:
-        WAIT.labels(queue, tier).observe(wait_seconds)
+def _on_started(sender: object, *, executions: Sequence[Begun], **_: Any) -> None:
+    routes = _grouped(executions, attrgetter("kind", "queue", "tier"))
+    for (kind, queue, tier), begun in routes.items():
+        STARTED.labels(kind, queue, tier).inc(len(begun))
+        pickup, wait = PICKUP.labels(queue), WAIT.labels(queue, tier)
+        for one in begun:
+            pickup.observe(one.pickup_seconds)
+            if one.wait_seconds is not None:
+                wait.observe(one.wait_seconds)
 
 
-def _on_ended(sender: object, *, kind: str, queue: str, tier: str, outcome: str, seconds: float, **_: Any) -> None:
-    ENDED.labels(kind, queue, tier, outcome).inc()
-    RUN.labels(queue, tier).observe(seconds)
-    if outcome == Execution.Outcome.YIELDED:
-        YIELDS.labels("obeyed").inc()
+def _on_ended(sender: object, *, executions: Sequence[Settled], **_: Any) -> None:
+    routes = _grouped(executions, attrgetter("kind", "queue", "tier", "outcome"))
+    for (kind, queue, tier, outcome), ended in routes.items():
+        ENDED.labels(kind, queue, tier, outcome).inc(len(ended))
+        run = RUN.labels(queue, tier)
+        for one in ended:
+            run.observe(one.seconds)
+        if outcome == Execution.Outcome.YIELDED:
+            YIELDS.labels("obeyed").inc(len(ended))
+
+
+def _grouped[T](executions: Sequence[T], route: Callable[[T], tuple[str, ...]]) -> Mapping[tuple[str, ...], list[T]]:
+    groups: dict[tuple[str, ...], list[T]] = defaultdict(list)
+    for execution in executions:
+        groups[route(execution)].append(execution)
+    return groups
 
 
 def _on_rescued(sender: object, *, count: int, reason: str, **_: Any) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import transaction
@@ -123,6 +123,33 @@ class StartedExecution:
         return (self.tenant_id, self.job_id) if is_sealing() else None
 
 
+class Begun(NamedTuple):
+    """An execution whose turn has come, as observers are told."""
+
+    tenant_id: UUID
+    job_id: UUID
+    execution_id: UUID
+    kind: str
+    queue: str
+    tier: str
+    pickup_seconds: float
+    wait_seconds: float | None
+
+    @classmethod
+    def of(cls, started: StartedExecution, *, after_seconds: float = 0.0) -> Begun:
+        """Its turn came so long after its message was begun."""
+        return cls(
+            started.tenant_id,
+            started.job_id,
+            started.execution_id,
+            started.kind,
+            started.queue,
+            started.tier,
+            started.pickup_seconds + after_seconds,
+            None if started.wait_seconds is None else started.wait_seconds + after_seconds,
+        )
+
+
 _COLUMNS = tuple(field.name for field in fields(StartedExecution) if field.name != "unreadable")
 _SEALED = {name: sealed_field(Job, name) for name in ("payload", "checkpoint")}
 _FENCE = _COLUMNS.index("fence")
@@ -137,7 +164,7 @@ def start_execution(*, execution_id: UUID, token: UUID, worker_id: UUID) -> Star
     started = start_executions(execution_ids=[execution_id], token=token, worker_id=worker_id)
     if not started:
         return None
-    announce_start(started[0])
+    announce_starts([Begun.of(started[0])])
     return started[0]
 
 
@@ -161,19 +188,9 @@ def start_executions(*, execution_ids: Sequence[UUID], token: UUID, worker_id: U
     return started
 
 
-def announce_start(started: StartedExecution, *, after_seconds: float = 0.0) -> None:
-    """Tell the observers that an execution's turn has come, so long after its message was begun."""
-    signals.execution_started.send(
-        None,
-        tenant_id=started.tenant_id,
-        job_id=started.job_id,
-        execution_id=started.execution_id,
-        kind=started.kind,
-        queue=started.queue,
-        tier=started.tier,
-        pickup_seconds=started.pickup_seconds + after_seconds,
-        wait_seconds=None if started.wait_seconds is None else started.wait_seconds + after_seconds,
-    )
+def announce_starts(begun: Sequence[Begun]) -> None:
+    """Tell the observers whose turn has come."""
+    signals.executions_started.send(None, executions=begun)
 
 
 def _start(execution_ids: Sequence[UUID], token: UUID, worker_id: UUID) -> list[tuple[Any, ...]]:

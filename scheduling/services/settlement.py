@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -61,7 +62,7 @@ class Progress:
         return cls(*numbers, storable_text(str(message))[:MAX_PROGRESS_CHARACTERS])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Settlement:
     """How one execution ended and where its job goes.
 
@@ -107,6 +108,10 @@ class Settlement:
     progress: Progress | None = None
     owner: tuple[UUID, UUID] | None = None
 
+    def bill(self, *, peak_memory_kib: int | None, began_us: int | None = None, measured_us: int | None = None) -> None:
+        """Say what the execution has cost, which is known when it is over."""
+        self.peak_memory_kib, self.began_us, self.measured_us = peak_memory_kib, began_us, measured_us
+
     @property
     def sealed_values(self) -> dict[str, Any]:
         """What of it is not to be read in the database; what says nothing is left as it is."""
@@ -114,9 +119,13 @@ class Settlement:
 
 
 # Not `asdict`, which would copy a whole result.
-_COLUMNS = tuple(item.name for item in fields(Settlement) if item.name != "owner")
-_IDS = ("charge", "event")
-_IDS_OF_ERRORS = (*_IDS, "dead_letter", "error")
+_FIELDS = tuple(item for item in fields(Settlement) if item.name not in {"execution_id", "owner", "event_data"})
+_NAMES = tuple(item.name for item in _FIELDS)
+_VALUES = attrgetter(*_NAMES)
+_USUAL = tuple(None if item.default is MISSING else item.default for item in _FIELDS)
+_TEXTS = {"error_type", "error_message", "traceback"}
+_IDS = ("charge_id", "event_id")
+_IDS_OF_ERRORS = (*_IDS, "dead_letter_id", "error_id")
 _SEALED = {name: sealed_field(Job, name) for name in ("result", "checkpoint")}
 
 
@@ -133,6 +142,11 @@ class Settled:
     measured_us: int
     queue: str
     tier: str
+
+    @property
+    def seconds(self) -> float:
+        """Slot time that it has used."""
+        return self.measured_us / 1_000_000
 
 
 def settle(
@@ -168,7 +182,8 @@ def settle_here(settlements: Sequence[Settlement], *, actor: str) -> list[Settle
         cursor.execute(statement, {"rows": json.dumps(rows), "actor": actor})
         settled = [Settled(*row) for row in cursor.fetchall()]
     wake_on_commit()
-    transaction.on_commit(lambda: _tell_ended(settled))
+    if settled:
+        transaction.on_commit(lambda: signals.executions_ended.send(None, executions=settled))
     return settled
 
 
@@ -185,8 +200,15 @@ def _owners_of(settlements: Sequence[Settlement]) -> dict[UUID, tuple[UUID, UUID
 
 
 def _row(settlement: Settlement, owner: tuple[UUID, UUID] | None) -> dict[str, Any]:
-    row = {name: getattr(settlement, name) for name in _COLUMNS}
-    row["progress"] = None if settlement.progress is None else asdict(settlement.progress)
+    # What is as ever, the statement knows by itself: most jobs end well, and say little.
+    row = {
+        name: value for name, value, usual in zip(_NAMES, _VALUES(settlement), _USUAL, strict=True) if value != usual
+    }
+    row["execution_id"] = str(settlement.execution_id)
+    if settlement.event_data:
+        row["event_data"] = settlement.event_data
+    if settlement.progress is not None:
+        row["progress"] = asdict(settlement.progress)
     for name, value in settlement.sealed_values.items():
         if owner is not None:
             tenant_id, job_id = owner
@@ -194,16 +216,16 @@ def _row(settlement: Settlement, owner: tuple[UUID, UUID] | None) -> dict[str, A
         else:
             # Nothing is sealed; or nothing is settled either, for the execution is not live any more.
             row[name] = None if is_sealing() else quote(value)
-    row["execution_id"] = str(settlement.execution_id)
-    for name in ("error_type", "error_message", "traceback"):
+    for name in _TEXTS & row.keys():
         row[name] = storable_text(row[name])
-    row["dependencies"] = [_dependency_row(report) for report in settlement.dependencies] or None
-    row["is_blamed"] = any(report.is_up is False for report in settlement.dependencies)
+    if settlement.dependencies:
+        row["dependencies"] = [_dependency_row(report) for report in settlement.dependencies]
+        row["is_blamed"] = any(report.is_up is False for report in settlement.dependencies)
     # Ids come from here: PostgreSQL before 18 has no UUIDv7 of its own.
     names = _IDS if settlement.outcome == Execution.Outcome.COMPLETED else _IDS_OF_ERRORS
-    row |= {f"{name}_id": str(uuid7()) for name in names}
-    # What is not said is null as well, and need not be read.
-    return {name: value for name, value in row.items() if value is not None}
+    for name in names:
+        row[name] = str(uuid7())
+    return row
 
 
 def _dependency_row(report: DependencyReport) -> dict[str, Any]:
@@ -216,19 +238,3 @@ def _dependency_row(report: DependencyReport) -> dict[str, Any]:
 def storable_text(text: str) -> str:
     """``text`` without what PostgreSQL cannot store: NUL characters and lone surrogates."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")
-
-
-def _tell_ended(settled: Sequence[Settled]) -> None:
-    for row in settled:
-        signals.execution_ended.send(
-            None,
-            tenant_id=row.tenant_id,
-            job_id=row.job_id,
-            execution_id=row.execution_id,
-            kind=row.kind,
-            queue=row.queue,
-            tier=row.tier,
-            outcome=row.outcome,
-            state=row.state,
-            seconds=row.measured_us / 1_000_000,
-        )

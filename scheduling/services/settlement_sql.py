@@ -7,7 +7,19 @@ from scheduling.models import DeadLetter
 # Waiting rows come before job rows in every statement that locks both (see cancellation).
 _SETTLE = """
 WITH verdict AS (
-    SELECT * FROM jsonb_to_recordset(%(rows)s::jsonb) AS v(
+    -- What is not said is as `Settlement` has it unless it is told otherwise.
+    SELECT execution_id, fence, outcome, state, event,
+        coalesce(attempt_delta, 0) AS attempt_delta, coalesce(crash_delta, 0) AS crash_delta,
+        result, checkpoint, due_in_seconds,
+        coalesce(error_type, '') AS error_type, coalesce(error_message, '') AS error_message,
+        coalesce(error_fingerprint, '') AS error_fingerprint, coalesce(traceback, '') AS traceback,
+        coalesce(dead_letter_reason, '') AS dead_letter_reason,
+        coalesce(is_sample, false) AS is_sample, coalesce(is_lost, false) AS is_lost,
+        coalesce(event_data, '{}') AS event_data,
+        peak_memory_kib, began_us, measured_us, coalesce(travels_alone, false) AS travels_alone,
+        dependencies, coalesce(is_blamed, false) AS is_blamed, retry_after_seconds, progress,
+        charge_id, event_id, dead_letter_id, error_id
+    FROM jsonb_to_recordset(%(rows)s::jsonb) AS v(
         execution_id uuid, fence bigint, outcome text, state text, event text,
         attempt_delta int, crash_delta int, result jsonb, checkpoint jsonb,
         due_in_seconds float8, error_type text, error_message text, error_fingerprint text,

@@ -35,7 +35,9 @@ def drop_open_transaction() -> bool:
     A connection that is gone has none. Django remembers the transaction even when its connection is closed, so a new
     one takes its place at once; without a database it is tried again by the next query.
     """
-    if not connection.in_atomic_block and (connection.connection is None or connection.get_autocommit()):
+    # The thread's own, looked up once: `connection` looks for it at each name.
+    ours = connections[DEFAULT_DB_ALIAS]
+    if not ours.in_atomic_block and (ours.connection is None or ours.get_autocommit()):
         return False
     connection.close()
     with suppress(*CONNECTION_ERRORS):

@@ -84,22 +84,25 @@ class HeldSlot:
 class Seat:
     """A child's hold on its slot, from the claim of a message to the settlement of its last execution."""
 
-    def __init__(self, slot: Slot, header: Header) -> None:
+    def __init__(self, slot: Slot, header: Header, execution_ids: Sequence[UUID]) -> None:
         self._slot = slot
         self._header = header
+        self._places = {execution_id: place for place, execution_id in enumerate(execution_ids)}
         self._generation = slot.generation
+        # As it stands in the slot.
+        self._kind: str | None = None
 
     def note_started(self, fences: Mapping[UUID, int]) -> None:
         """Tell the parent which executions the database gave us, so that it can settle them all."""
         self._slot.message_began_ns = time.monotonic_ns()
-        of_bytes = {execution_id.bytes: fence for execution_id, fence in fences.items()}
-        for member in self._slot.members[: self._slot.size]:
-            member.fence = of_bytes.get(member.id_bytes, 0)
+        members = self._slot.members
+        for execution_id, fence in fences.items():
+            members[self._places[execution_id]].fence = fence
 
     def take_turn(self, execution_id: UUID) -> None:
         """The next execution's turn has come; what was asked of the one before ends with its own."""
         slot = self._slot
-        position = slot.position_of(execution_id)
+        position = self._places[execution_id]
         # `held_slots` reads these in the opposite order, so that it takes no execution for its predecessor.
         slot.fence = slot.timeout_ns = slot.memory_limit_kib = 0
         slot.position = position
@@ -113,10 +116,9 @@ class Seat:
 
     def note_settled(self, execution_ids: Collection[UUID]) -> None:
         """These executions of the message are ours no more."""
-        settled = {execution_id.bytes for execution_id in execution_ids}
-        for member in self._slot.members[: self._slot.size]:
-            if member.id_bytes in settled:
-                member.fence = 0
+        members = self._slot.members
+        for execution_id in execution_ids:
+            members[self._places[execution_id]].fence = 0
 
     def note_begun(
         self,
@@ -134,7 +136,9 @@ class Seat:
         slot = self._slot
         slot.attempt, slot.crash_count = attempt, crash_count
         slot.max_retries, slot.retry_delay_ms = max_retries, int(retry_delay_seconds * 1_000)
-        write_bytes(slot.kind, kind.encode()[:MAX_KIND_BYTES])
+        if kind != self._kind:  # members of a message are of one
+            self._kind = kind
+            write_bytes(slot.kind, kind.encode()[:MAX_KIND_BYTES])
         slot.began_ns, slot.timeout_ns = time.monotonic_ns(), int(timeout_seconds * 1_000_000_000)
         slot.memory_limit_kib = 0 if memory_limit_mib is None else max(1, memory_limit_mib * 1_024)
         # Last: the parent acts on a slot only once it has a fence.
@@ -192,14 +196,10 @@ class ControlBlock:
             slot.generation += 1
         slot.fence = slot.timeout_ns = slot.memory_limit_kib = 0
         slot.pid = os.getpid()
-        slot.position = 0
-        slot.size = len(execution_ids)
-        for member, execution_id in zip(slot.members, execution_ids, strict=False):
-            write_bytes(member.execution_id, execution_id.bytes)
-            member.fence = member.began_ns = member.ended_ns = 0
+        slot.seat_members(execution_ids)
         slot.began_ns = time.monotonic_ns()
         slot.generation += 1
-        return Seat(slot, self._header)
+        return Seat(slot, self._header, execution_ids)
 
     def held_slots(self) -> Iterator[HeldSlot]:
         """The slots in use at this moment, each read whole."""

@@ -18,7 +18,7 @@ import structlog
 from scheduling import tracing
 from scheduling.broker import announce_ending
 from scheduling.conf import MERGE_BELOW_US
-from scheduling.services.execution import StartedExecution, announce_start, start_executions
+from scheduling.services.execution import Begun, StartedExecution, announce_starts, start_executions
 from scheduling.worker.connections import check_connection, drop_open_transaction, persistently
 from scheduling.worker.control_block import Seat
 from scheduling.worker.performing import see_through
@@ -93,7 +93,7 @@ def start(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID) -> li
 
 def run_alone(started: StartedExecution, seat: Seat, announcement: Announcement) -> bool:
     """The message is one execution; whether its processor left a transaction open."""
-    announce_start(started)
+    announce_starts([Begun.of(started)])
     began = time.monotonic()
     with observed(started) as span:
         work = see_through(started, seat, span)
@@ -112,7 +112,6 @@ def run_merged(turns: Turns, announcement: Announcement) -> bool:
     try:
         while not is_spoiled and (started := turns.begin_next()) is not None:
             check_connection()
-            announce_start(started, after_seconds=turns.elapsed_seconds)
             with observed(started) as span:
                 work = see_through(started, turns.seat, span)
             turns.end(work)
@@ -137,10 +136,11 @@ def observed(started: StartedExecution) -> Iterator[tracing.Span]:
         "execution_id": str(started.execution_id),
         "kind": started.kind,
     }
-    with (
-        structlog.contextvars.bound_contextvars(**ids),
-        tracing.span(
+    bound = structlog.contextvars.bind_contextvars(**ids)
+    try:
+        with tracing.span(
             "job.execute", parent=started.traceparent, queue=started.queue, attempt=started.attempt, **ids
-        ) as span,
-    ):
-        yield span
+        ) as span:
+            yield span
+    finally:
+        structlog.contextvars.reset_contextvars(**bound)

@@ -49,8 +49,10 @@ class JobLogWriter:
         self._waiting_since = 0.0
         self._guard = threading.Lock()
         self._writing = threading.Lock()
-        self._ended = threading.Event()
+        self._is_ended = False
+        # Both are made when they are needed: most jobs say nothing.
         self._thread: threading.Thread | None = None
+        self._end_asked: threading.Event | None = None
         self._also: Callable[[], bool] | None = None
 
     def also_write(self, write: Callable[[], bool]) -> None:
@@ -62,8 +64,7 @@ class JobLogWriter:
     def write_later(self) -> None:
         """Something else has come that the thread should write."""
         with self._guard:
-            if self._thread is None and not self._ended.is_set():
-                self._start_thread()
+            self._start_thread()
 
     def add(self, message: object, level: object, fields: Mapping[str, Any]) -> None:
         """Keep one line for the next flush."""
@@ -73,8 +74,7 @@ class JobLogWriter:
             line = make_line("a line that could not be read", "warning", {})
         with self._guard:
             self._keep(line)
-            if self._thread is None and not self._ended.is_set():
-                self._start_thread()
+            self._start_thread()
 
     def flush_if_due(self) -> None:
         """At a safe point: write what has waited, unless a transaction of the job's own is open."""
@@ -94,8 +94,9 @@ class JobLogWriter:
 
     def end_thread(self) -> None:
         """From now on nobody writes but who asks for it."""
-        self._ended.set()
-        if self._thread is not None:
+        self._is_ended = True
+        if self._thread is not None and self._end_asked is not None:
+            self._end_asked.set()
             self._thread.join(END_SECONDS)
 
     def end(self) -> None:
@@ -104,7 +105,10 @@ class JobLogWriter:
         self.flush(wait_seconds=END_SECONDS)
 
     def _start_thread(self) -> None:
-        thread = threading.Thread(target=self._write_each_second, name="job-log", daemon=True)
+        if self._thread is not None or self._is_ended:
+            return
+        self._end_asked = threading.Event()
+        thread = threading.Thread(target=self._write_each_second, args=[self._end_asked], name="job-log", daemon=True)
         try:
             thread.start()
         except RuntimeError:
@@ -146,9 +150,10 @@ class JobLogWriter:
         except Exception:
             logger.exception("job_log.not_written", extra={"lines": len(lines)})
 
-    def _write_each_second(self) -> None:
+    def _write_each_second(self, end_asked: threading.Event) -> None:
         try:
-            while not self._ended.wait(FLUSH_SECONDS):
+            # Looked at first: who ended it meanwhile may not have seen this thread.
+            while not self._is_ended and not end_asked.wait(FLUSH_SECONDS):
                 is_idle = not self._waiting_since
                 self.flush(wait_seconds=FLUSH_SECONDS)
                 # Afterwards: it may wait for the job's row.

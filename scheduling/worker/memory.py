@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import os
 import resource
+import time
 from pathlib import Path
 
 _PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1_024
 _RESET_PEAK = b"5"
 
+# So long does what was read stand for the next who wants to know.
+_FRESH_NS = 1_000_000
+
 # The highest mark when it was last forgotten, of this process.
 _forgotten: tuple[int, int] | None = None
+# When it was last read, and what it was.
+_read_at_ns, _read_kib = 0, 0
 
 
 def reset_peak() -> bool:
     """Let the kernel forget this process's highest mark; whether it did.
 
     One that has not risen since it was last forgotten stands for what the process has had ever since, and is left: most
-    jobs that take a millisecond raise nothing, and three calls are a part of one.
+    jobs that take a millisecond raise nothing, and three calls are a part of one. What the job before had at its end,
+    less than a millisecond ago, need not be asked again.
     """
     global _forgotten  # noqa: PLW0603 - the process's
-    if _forgotten == (os.getpid(), read_peak_kib()):
+    is_fresh = time.monotonic_ns() - _read_at_ns < _FRESH_NS
+    if _forgotten == (os.getpid(), _read_kib if is_fresh else read_peak_kib()):
         return True
     if not _forget_peak():
         return False
@@ -44,7 +52,10 @@ def _forget_peak() -> bool:
 
 def read_peak_kib() -> int:
     """The most resident memory of this process since `reset_peak`, give or take a few pages."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    global _read_at_ns, _read_kib  # noqa: PLW0603 - the process's
+    _read_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    _read_at_ns = time.monotonic_ns()
+    return _read_kib
 
 
 def read_resident_kib(pid: int) -> int | None:

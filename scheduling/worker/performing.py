@@ -48,12 +48,13 @@ class Work:
     is_spoiled: bool
     peak_memory_kib: int | None = None
 
-    def settled_as(self, **costs: Any) -> Verdict:
+    def settled_as(self, *, began_us: int | None = None, measured_us: int | None = None) -> Verdict:
         """Its verdict with what it has cost."""
-        if self.verdict.settlement is None:
-            return self.verdict
-        settlement = replace(self.verdict.settlement, peak_memory_kib=self.peak_memory_kib, **costs)
-        return Verdict(settlement, self.verdict.effects)
+        if self.verdict.settlement is not None:
+            self.verdict.settlement.bill(
+                peak_memory_kib=self.peak_memory_kib, began_us=began_us, measured_us=measured_us
+            )
+        return self.verdict
 
 
 def see_through(started: StartedExecution, seat: Seat, span: tracing.Span) -> Work:

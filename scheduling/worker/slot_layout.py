@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from uuid import UUID
 
 from scheduling.conf import MAX_MESSAGE_JOBS
 
 MAX_KIND_BYTES = 64
+_ID_BYTES = 16
 
 
 class Member(ctypes.Structure):
     """An execution of the message in a slot. ``fence`` is 0 where the database did not give it to us."""
 
     _fields_ = [
-        ("execution_id", ctypes.c_uint8 * 16),
+        ("execution_id", ctypes.c_uint8 * _ID_BYTES),
         ("fence", ctypes.c_int64),
         ("began_ns", ctypes.c_uint64),
         ("ended_ns", ctypes.c_uint64),
@@ -26,6 +28,10 @@ class Member(ctypes.Structure):
 
     def read_id(self) -> UUID:
         return UUID(bytes=self.id_bytes)
+
+
+# What follows the id of a member that has no fence and no turn yet.
+_NOT_OURS = bytes(ctypes.sizeof(Member) - _ID_BYTES)
 
 
 class Slot(ctypes.Structure):
@@ -54,10 +60,12 @@ class Slot(ctypes.Structure):
         ("members", Member * MAX_MESSAGE_JOBS),
     ]
 
-    def position_of(self, execution_id: UUID) -> int:
-        """Where the execution is, which has had no turn yet."""
-        wanted = execution_id.bytes
-        return next(i for i in range(self.position, self.size) if self.members[i].id_bytes == wanted)
+    def seat_members(self, execution_ids: Sequence[UUID]) -> None:
+        """These are what the message names, in its order; none has been given to us yet."""
+        self.position, self.size = 0, len(execution_ids)
+        # One move for all of them: field by field this would be a part of a small job.
+        block = b"".join([execution_id.bytes + _NOT_OURS for execution_id in execution_ids])
+        ctypes.memmove(self.members, block, min(len(block), ctypes.sizeof(self.members)))
 
 
 class Header(ctypes.Structure):

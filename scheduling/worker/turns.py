@@ -19,7 +19,7 @@ from django.db import connection
 
 from scheduling.conf import MESSAGE_SECONDS
 from scheduling.services import verdicts
-from scheduling.services.execution import StartedExecution
+from scheduling.services.execution import Begun, StartedExecution, announce_starts
 from scheduling.services.settlement import Settlement
 from scheduling.worker.control_block import Cause, Seat
 from scheduling.worker.job_log import JobLogWriter
@@ -42,6 +42,7 @@ class Turns:
         self._began = time.monotonic()
         self._turn_began = self._began
         self._waiting = deque(members)
+        self._begun: list[Begun] = []
         self._done: list[Settlement] = []
         self._logs: list[JobLogWriter] = []
         self._is_over = False
@@ -68,6 +69,7 @@ class Turns:
             started = self._waiting.popleft()
             self.seat.take_turn(started.execution_id)
             self._turn_began = time.monotonic()
+            self._begun.append(Begun.of(started, after_seconds=self._turn_began - self._began))
         if started.deadline_at is None or started.is_expired:
             return started
         now = started.started_at + timedelta(seconds=self.elapsed_seconds)
@@ -82,6 +84,7 @@ class Turns:
                 measured_us=self._start_us + int((time.monotonic() - self._turn_began) * 1e6),
             )
             if verdict.settlement is None or verdict.effects is not None:
+                self._announce()
                 settle(verdict, work.started)
                 self.seat.note_settled([work.started.execution_id])
                 work.log.flush()
@@ -106,8 +109,15 @@ class Turns:
         finally:
             connection.close()
 
+    def _announce(self) -> None:
+        """Tell of the turns that have begun: together, since each telling costs as much as a turn."""
+        if self._begun:
+            announce_starts(self._begun)
+            self._begun = []
+
     def _settle(self, cause: str) -> None:
         self._is_over = True
+        self._announce()
         back = [verdicts.returned(one.execution_id, one.fence, cause=cause) for one in self._waiting]
         settlements = [*self._done, *back]
         if not settlements:

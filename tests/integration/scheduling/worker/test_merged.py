@@ -16,9 +16,9 @@ from scheduling.processors.base import JobContext
 from scheduling.services.cancellation import cancel_jobs
 from scheduling.services.counters import verify_counters
 from scheduling.services.dispatching import run_tick
-from scheduling.services.execution import start_executions
+from scheduling.services.execution import Begun, start_executions
 from scheduling.services.ledger import verify_ledger
-from scheduling.services.settlement import settle
+from scheduling.services.settlement import Settled, settle
 from scheduling.services.workers import register_worker
 from scheduling.worker import settling
 from scheduling.worker.control_block import ControlBlock
@@ -150,20 +150,20 @@ def test_one_statement_starts_and_one_settles_them_all(
 def test_telemetry_tells_of_each_member(acme: Tenant, globex: Tenant, run_merged: RunMerged) -> None:
     told: list[tuple[str, UUID]] = []
 
-    def on_start(sender: object, *, job_id: UUID, **_: object) -> None:
-        told.append(("started", job_id))
+    def on_start(sender: object, *, executions: Sequence[Begun], **_: object) -> None:
+        told.extend(("started", one.job_id) for one in executions)
 
-    def on_end(sender: object, *, job_id: UUID, **_: object) -> None:
-        told.append(("ended", job_id))
+    def on_end(sender: object, *, executions: Sequence[Settled], **_: object) -> None:
+        told.extend(("ended", one.job_id) for one in executions)
 
-    signals.execution_started.connect(on_start)
-    signals.execution_ended.connect(on_end)
+    signals.executions_started.connect(on_start)
+    signals.executions_ended.connect(on_end)
     try:
         jobs = submit(acme, kind="scripted") + submit(globex, kind="scripted")
         run_merged(jobs)
     finally:
-        signals.execution_started.disconnect(on_start)
-        signals.execution_ended.disconnect(on_end)
+        signals.executions_started.disconnect(on_start)
+        signals.executions_ended.disconnect(on_end)
     assert sorted(told) == sorted((what, job.pk) for what in ("started", "ended") for job in jobs)
 
 
