@@ -13,7 +13,7 @@ from tenants.prepared import prepared_cursor
 # Of a message with several members nobody knows whose turn it is; such jobs are shorter than any slice. Workers renew
 # leases on the same rows, and a settlement takes them: whose row is held is looked at by the next tick.
 _USED = """
-SELECT l.id FROM scheduling_execution_live l JOIN scheduling_cfsplan p ON p.is_active AND p.strategy = 'time_slice'
+SELECT l.id FROM scheduling_execution_live l
 WHERE l.pool_id = %(pool_id)s AND <is used>
     AND NOT EXISTS (SELECT FROM scheduling_execution_live o WHERE o.message_id = l.message_id AND o.id <> l.id)
 ORDER BY l.id FOR UPDATE OF l SKIP LOCKED
@@ -86,9 +86,11 @@ FROM (
 ) q
 WHERE c.pool_id = %(pool_id)s AND q.start_tag > c.virtual_time
 """
-# Whether a live execution ``l`` has run for its slice, under the plan ``p``, and for all that it was charged.
-IS_USED = """l.started_at <= now() - greatest(p.granularity_seconds * 1000000::bigint,
-    l.predicted_us) * interval '1 microsecond'"""
+# Whether a live execution ``l`` has run for its slice, under the active plan, and for all that it was charged. The first
+# is one moment for all of them, and leaves few for the second.
+IS_USED = """l.started_at <= (SELECT now() - p.granularity_seconds * interval '1 second'
+        FROM scheduling_cfsplan p WHERE p.is_active AND p.strategy = 'time_slice')
+    AND l.started_at <= now() - l.predicted_us * interval '1 microsecond'"""
 
 
 def charge_slices(pool_id: int) -> None:

@@ -54,17 +54,16 @@ SELECT <lock>,
             WHERE c.state = 'open' AND c.until <= now() AND <holds jobs>)
         OR EXISTS (SELECT FROM scheduling_circuit_breaker c
             WHERE c.state IN ('half_open', 'closing', 'forced_closed') AND (c.state = 'closing' OR <holds jobs>)),
-    EXISTS (SELECT FROM scheduling_settled s JOIN scheduling_queue q ON q.id = s.queue_id
-        WHERE q.pool_id = %(pool_id)s),
-    EXISTS (SELECT FROM scheduling_wake w JOIN scheduling_queue q ON q.id = w.queue_id
-        WHERE q.pool_id = %(pool_id)s),
-    EXISTS (SELECT FROM scheduling_execution_live l
-        JOIN scheduling_cfsplan p ON p.is_active AND p.strategy = 'time_slice'
-        WHERE l.pool_id = %(pool_id)s AND <is used>),
-    EXISTS (SELECT FROM scheduling_schedulingentity e JOIN scheduling_queue q ON q.id = e.queue_id
-        WHERE q.pool_id = %(pool_id)s AND e.is_runnable AND e.parent_id IS NULL)
+    EXISTS (SELECT FROM scheduling_settled WHERE queue_id = ANY (<queues>)),
+    EXISTS (SELECT FROM scheduling_wake WHERE queue_id = ANY (<queues>)),
+    EXISTS (SELECT FROM scheduling_execution_live l WHERE l.pool_id = %(pool_id)s AND <is used>),
+    -- A queue at a time: each of a pool with nothing to do would be looked for among all the lines of the others.
+    EXISTS (SELECT FROM unnest(<queues>) AS q(id) CROSS JOIN LATERAL (
+        SELECT FROM scheduling_schedulingentity e
+        WHERE e.queue_id = q.id AND e.is_runnable AND e.parent_id IS NULL LIMIT 1) AS runnable)
 """.replace("<holds jobs>", HOLDS_JOBS)
     .replace("<is used>", IS_USED)
+    .replace("<queues>", "ARRAY(SELECT id FROM scheduling_queue WHERE pool_id = %(pool_id)s)")
     .replace("<lock>", LockClass.TICK.attempt("%(pool_id)s"))
 )
 # Clocks are made here for a pool or queue that came without: a copied row would end every tick of all pools.

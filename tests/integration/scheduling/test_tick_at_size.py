@@ -12,9 +12,9 @@ import pytest
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from scheduling.models import Queue, SchedulingEntity, TenantCapacity, Wake, Worker
+from scheduling.models import Queue, SchedulingEntity, TenantCapacity, Wake, Worker, WorkerPool
+from scheduling.services.dispatching import run_tick, wake
 from scheduling.services.dispatching import tick as tick_module
-from scheduling.services.dispatching import wake
 from scheduling.services.dispatching.wake import fold_wakes
 from scheduling.services.wakes import BULK_TENANTS, wake_tenants
 from scheduling.services.workers import Registration
@@ -93,6 +93,23 @@ def explaining() -> Iterator[list[dict[str, Any]]]:
 def rows_read(node: dict[str, Any]) -> float:
     removed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
     return float((node["Actual Rows"] + removed) * node["Actual Loops"])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_pool_with_nothing_to_do_reads_nobody_elses_lines(acme: Tenant, django_db_setup: Any) -> None:
+    add_idle_tenants(acme, IDLE_TENANTS // 10)
+    with all_tenants():
+        SchedulingEntity.objects.update(is_runnable=True)
+        busy = Queue.objects.get(name="workflow_team").pool_id
+        idle = WorkerPool.objects.exclude(pk=busy).first()
+    assert idle is not None
+    with connect_as_owner(django_db_setup.name) as owner:
+        owner.execute("ANALYZE scheduling_schedulingentity")
+    with explaining() as nodes:
+        assert run_tick(idle.pk).was_led
+    lines = [node for node in nodes if node.get("Relation Name") == "scheduling_schedulingentity"]
+    assert lines
+    assert sum(map(rows_read, lines)) == 0
 
 
 @pytest.mark.django_db(transaction=True)
