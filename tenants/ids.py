@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import threading
 import time
 import uuid
@@ -30,17 +31,20 @@ class _Clock:
         self.milliseconds = 0
         self.counter = 0
 
-    def tick(self, seed: int) -> tuple[int, int]:
-        """A pair (millisecond, counter) greater than all before it; `seed` begins the counter of a new millisecond."""
+    def take(self, count: int, seed: int) -> tuple[int, int]:
+        """The first of so many pairs (millisecond, counter) in a row, all greater than any before them; `seed` begins
+        the counter of a new millisecond.
+        """
         now = time.time_ns() // 1_000_000
         with self.lock:
             if now > self.milliseconds:
-                self.milliseconds, self.counter = now, seed
-            elif self.counter < _COUNTER_MAX:
-                self.counter += 1
+                self.milliseconds, first = now, seed
+            elif self.counter + count <= _COUNTER_MAX:
+                first = self.counter + 1
             else:
-                self.milliseconds, self.counter = self.milliseconds + 1, 0
-            return self.milliseconds, self.counter
+                self.milliseconds, first = self.milliseconds + 1, 0
+            self.counter = first + count - 1
+            return self.milliseconds, first
 
 
 _clock = _Clock()
@@ -49,9 +53,14 @@ os.register_at_fork(after_in_child=_clock.start_afresh)
 
 def uuid7() -> uuid.UUID:
     """A new UUIDv7, greater than every earlier one of this process even when the clock steps back."""
-    entropy = int.from_bytes(os.urandom(10))
-    milliseconds, counter = _clock.tick((entropy >> _TAIL_BITS) & _COUNTER_SEED_MASK)
-    return _assemble(milliseconds, counter, entropy & ((1 << _TAIL_BITS) - 1))
+    return uuid7s(1)[0]
+
+
+def uuid7s(count: int) -> list[uuid.UUID]:
+    """So many of them, in order, for the price of a few."""
+    seed, *tails = struct.unpack(f">Q{count}I", os.urandom(8 + 4 * count))
+    milliseconds, first = _clock.take(count, seed & _COUNTER_SEED_MASK)
+    return [_assemble(milliseconds, first + place, tail) for place, tail in enumerate(tails)]
 
 
 def uuid7_floor(moment: datetime) -> uuid.UUID:

@@ -26,7 +26,7 @@ from scheduling.services.wakes import wake_on_commit
 from tenants.clock import read_clock
 from tenants.context import all_tenants
 from tenants.encryption.fields import open_readable_rows
-from tenants.ids import uuid7
+from tenants.ids import uuid7, uuid7s
 from tenants.locks import LockClass
 from tenants.services.audit import AuditTarget, record_audit
 from tenants.services.pausing import actor_words, require_reason
@@ -192,7 +192,7 @@ def _move(move: BacklogMove, wanted: Sequence[tuple[Waiting, int]]) -> int:
         "entity_ids": [row.entity_id for row, _ in wanted],
         "ranks": [row.rank for row, _ in wanted],
         "queue_ids": [queue_id for _, queue_id in wanted],
-        "event_ids": [uuid7() for _ in wanted],
+        "event_ids": uuid7s(len(wanted)),
         "cause": move.cause,
         "actor": move.requested_by,
     }

@@ -17,7 +17,7 @@ from scheduling.services.settlement import settle_here
 from scheduling.services.waiting import look_again, take_out
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import current_actor
-from tenants.ids import uuid7
+from tenants.ids import uuid7s
 from tenants.services.audit import AuditTarget, record_audit
 from tenants.texts import said
 
@@ -118,7 +118,7 @@ def _request_cancel(job_ids: list[UUID], reason: str) -> list[tuple[UUID, UUID, 
             _REQUEST_CANCEL,
             {
                 "job_ids": job_ids,
-                "event_ids": [uuid7() for _ in job_ids],
+                "event_ids": uuid7s(len(job_ids)),
                 "actor": actor_label(actor),
                 "request_id": actor.request_id,
                 "reason": reason,

@@ -18,7 +18,7 @@ from scheduling.models import Job
 from tenants.context import all_tenants
 from tenants.encryption.data_keys import DataKeyUnavailableError, bring, is_sealing, require_keys
 from tenants.encryption.fields import SealedValueBrokenError, sealed_field
-from tenants.ids import uuid7
+from tenants.ids import uuid7s
 from tenants.prepared import prepared_cursor
 
 # All executions of a message at once. Memory limits are looked up by tenant, of whom a message has many.
@@ -201,7 +201,7 @@ def _start(execution_ids: Sequence[UUID], token: UUID, worker_id: UUID) -> list[
             _START_ONE if len(named) == 1 else _START_MANY,
             {
                 "execution_ids": named,
-                "event_ids": [uuid7() for _ in named],
+                "event_ids": uuid7s(len(named)),
                 "token": token,
                 "worker_id": worker_id,
                 "lease_seconds": lease_seconds(),

@@ -7,7 +7,7 @@ late, a worker believed dead or a second verdict, finds no row and changes nothi
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from operator import attrgetter
 from typing import Any
@@ -25,7 +25,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.encryption.data_keys import bring, is_sealing
 from tenants.encryption.envelope import quote
 from tenants.encryption.fields import sealed_field
-from tenants.ids import uuid7
+from tenants.ids import uuid7s
 from tenants.prepared import prepared_cursor
 
 MAX_PROGRESS_CHARACTERS = 200
@@ -174,7 +174,9 @@ def settle(
 def settle_here(settlements: Sequence[Settlement], *, actor: str) -> list[Settled]:
     """The same within the caller's transaction and scope."""
     owners = _owners_of(settlements) if is_sealing() else {}
-    rows = [_row(settlement, owners.get(settlement.execution_id)) for settlement in settlements]
+    # Ids come from here: PostgreSQL before 18 has no UUIDv7 of its own.
+    ids = (new.hex for new in uuid7s(sum(len(_ids_of(settlement)) for settlement in settlements)))
+    rows = [_row(settlement, owners.get(settlement.execution_id), ids) for settlement in settlements]
     statement = settle_sql(
         is_one=len(rows) == 1, names_dependencies=any(settlement.dependencies for settlement in settlements)
     )
@@ -199,12 +201,12 @@ def _owners_of(settlements: Sequence[Settlement]) -> dict[UUID, tuple[UUID, UUID
     return owners
 
 
-def _row(settlement: Settlement, owner: tuple[UUID, UUID] | None) -> dict[str, Any]:
+def _row(settlement: Settlement, owner: tuple[UUID, UUID] | None, ids: Iterator[str]) -> dict[str, Any]:
     # What is as ever, the statement knows by itself: most jobs end well, and say little.
     row = {
         name: value for name, value, usual in zip(_NAMES, _VALUES(settlement), _USUAL, strict=True) if value != usual
     }
-    row["execution_id"] = str(settlement.execution_id)
+    row["execution_id"] = settlement.execution_id.hex
     if settlement.event_data:
         row["event_data"] = settlement.event_data
     if settlement.progress is not None:
@@ -221,11 +223,12 @@ def _row(settlement: Settlement, owner: tuple[UUID, UUID] | None) -> dict[str, A
     if settlement.dependencies:
         row["dependencies"] = [_dependency_row(report) for report in settlement.dependencies]
         row["is_blamed"] = any(report.is_up is False for report in settlement.dependencies)
-    # Ids come from here: PostgreSQL before 18 has no UUIDv7 of its own.
-    names = _IDS if settlement.outcome == Execution.Outcome.COMPLETED else _IDS_OF_ERRORS
-    for name in names:
-        row[name] = str(uuid7())
+    row.update(zip(_ids_of(settlement), ids, strict=False))
     return row
+
+
+def _ids_of(settlement: Settlement) -> Sequence[str]:
+    return _IDS if settlement.outcome == Execution.Outcome.COMPLETED else _IDS_OF_ERRORS
 
 
 def _dependency_row(report: DependencyReport) -> dict[str, Any]:

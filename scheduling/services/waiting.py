@@ -19,7 +19,7 @@ from scheduling.models import Job
 from scheduling.services.events import actor_label
 from scheduling.services.lines import open_key_lines
 from tenants.context import current_actor
-from tenants.ids import uuid7
+from tenants.ids import uuid7s
 
 # A job that changes its place or hands between two statements is found on the next look.
 LOOKS = 5
@@ -156,8 +156,8 @@ def take_out(
         data=data,
         state=state.value,
         from_states=sorted(sources),
-        letter_ids=[uuid7() for _ in job_ids],
-        error_ids=[uuid7() for _ in job_ids],
+        letter_ids=uuid7s(len(job_ids)),
+        error_ids=uuid7s(len(job_ids)),
         error_type=error_type,
         error_message=error_message,
         error_fingerprint=error_fingerprint,
@@ -206,7 +206,7 @@ def _run(
     actor = current_actor()
     values: dict[str, Any] = {
         "job_ids": list(job_ids),
-        "event_ids": [uuid7() for _ in job_ids],
+        "event_ids": uuid7s(len(job_ids)),
         "event": event,
         "data": Jsonb(dict(data or {})),
         "actor": actor_label(actor),

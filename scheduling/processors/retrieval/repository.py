@@ -26,7 +26,7 @@ from scheduling.processors.retrieval.splitting import Passage, SplitSettings
 from scheduling.processors.retrieval.terms import to_tsvector
 from scheduling.processors.retrieval.vector_reuse import digest_of_text
 from tenants.context import tenant_context
-from tenants.ids import uuid7
+from tenants.ids import uuid7s
 from tenants.models import Tenant
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def append_chunks(source: DocumentSource, passages: Sequence[Passage], vectors: 
         "job_id": source.job_id,
         "count": len(passages),
         "first": passages[0].position,
-        "ids": [uuid7() for _ in passages],
+        "ids": uuid7s(len(passages)),
         "positions": [passage.position for passage in passages],
         "texts": [passage.text for passage in passages],
         "locations": [json.dumps(passage.location) for passage in passages],

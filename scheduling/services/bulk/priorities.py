@@ -13,7 +13,7 @@ from scheduling.conf import ageing_seconds
 from scheduling.services.events import actor_label
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import current_actor
-from tenants.ids import uuid7
+from tenants.ids import uuid7s
 
 EVENT = "job.reprioritised"
 # A waiting row is locked before its job's row, as everybody does; whoever holds it knows that the job stays. A row that
@@ -69,7 +69,7 @@ def set_priorities(priorities: Mapping[UUID, int], *, reason: str) -> dict[UUID,
     values: dict[str, Any] = {
         "job_ids": list(priorities),
         "priorities": list(priorities.values()),
-        "event_ids": [uuid7() for _ in priorities],
+        "event_ids": uuid7s(len(priorities)),
         "ageing_us": int(ageing_seconds() * 1_000_000),
         "event": EVENT,
         "actor": actor_label(actor),

@@ -13,7 +13,7 @@ from scheduling.services.backlog_sql import MOVE, PUT_LINES
 from scheduling.services.events import actor_label
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import current_actor
-from tenants.ids import uuid7
+from tenants.ids import uuid7s
 
 # A suspended job waits in no line, and that of its key may be gone: its tenant's own stands for its queue.
 _PLACES = """
@@ -43,7 +43,7 @@ def move_jobs(targets: Mapping[UUID, int], *, reason: str) -> dict[UUID, int]:
             "entity_ids": [entity_id for _, entity_id, *_ in places],
             "ranks": [rank for _, _, rank, _ in places],
             "queue_ids": [targets[job_id] for job_id, *_ in places],
-            "event_ids": [uuid7() for _ in places],
+            "event_ids": uuid7s(len(places)),
             "cause": reason,
             "actor": actor_label(current_actor()),
         }

@@ -14,7 +14,7 @@ from scheduling.services.consistency.events import append_repair_events
 from scheduling.services.consistency.lines import put_where_they_wait
 from scheduling.services.consistency.pieces import Table
 from scheduling.services.consistency.registry import Look, Piece, RepairOrder, StateCheck
-from tenants.ids import uuid7
+from tenants.ids import uuid7s
 
 JOBS = Table("scheduling_job")
 _STATES = {
@@ -119,7 +119,7 @@ def repair(order: RepairOrder) -> None:
     values: dict[str, Any] = {
         **_STATES,
         "job_ids": list(order.subjects),
-        "letter_ids": [uuid7() for _ in order.subjects],
+        "letter_ids": uuid7s(len(order.subjects)),
         "late": verdicts.DEADLINE_PASSED.fingerprint,
     }
     with connection.cursor() as cursor:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from scheduling.broker import Hint
 from scheduling.fairness.shares import Pick, PoolShare
 from scheduling.services.dispatching.read import PoolReading
-from tenants.ids import uuid7
+from tenants.ids import uuid7s
 from tenants.prepared import prepared_cursor
 
 # A tenant's cap spans pools, so it is taken on the tenant's own row; two pools' ticks that
@@ -80,9 +79,8 @@ FROM unnest(%s::uuid[], %s::int[]) AS u(tenant_id, n) WHERE c.tenant_id = u.tena
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A picked job that is now dispatched, and the message that it travels in."""
+class Claim(NamedTuple):
+    """A picked job that is dispatched now, or about to be, and the message that it travels in."""
 
     pick: Pick
     queue_name: str
@@ -129,7 +127,7 @@ def claim_jobs(pool_id: int, reading: PoolReading, picks: Sequence[Pick]) -> lis
         if lost:
             cursor.execute(_RETURN_CAPACITY, [list(lost), list(lost.values())])
     return [
-        replace(claim, fence=fence, traceparent=traceparent)
+        claim._replace(fence=fence, traceparent=traceparent)
         for claim in claims
         if claim.execution_id in claimed
         for fence, traceparent in [claimed[claim.execution_id]]
@@ -140,9 +138,8 @@ def _claims_of(reading: PoolReading, picks: Sequence[Pick]) -> list[Claim]:
     """The picks with ids of their executions; a message has the id of its first one, and one token."""
     messages: dict[int, tuple[UUID, UUID]] = {}
     claims = []
-    for pick in picks:
-        execution_id = uuid7()
-        message_id, token = messages.setdefault(pick.message, (execution_id, uuid4()))
+    for pick, execution_id in zip(picks, uuid7s(len(picks)), strict=True):
+        message_id, token = messages.get(pick.message) or messages.setdefault(pick.message, (execution_id, uuid4()))
         claims.append(Claim(pick, reading.queue_names[pick.queue_id], execution_id, message_id, token))
     return claims
 
@@ -162,8 +159,8 @@ def _claim_parameters(pool_id: int, share: PoolShare, claims: Sequence[Claim]) -
         "execution_ids": [claim.execution_id for claim in claims],
         "message_ids": [claim.message_id for claim in claims],
         "tokens": [claim.token for claim in claims],
-        "charge_ids": [uuid7() for _ in claims],
-        "event_ids": [uuid7() for _ in claims],
+        "charge_ids": uuid7s(len(claims)),
+        "event_ids": uuid7s(len(claims)),
         "weights": [tenants[pick.tenant_entity_id].weight_milli for pick in picks],
         "queue_weights": [queue_weights[pick.queue_id] for pick in picks],
         "start_tags": [pick.start_tag for pick in picks],

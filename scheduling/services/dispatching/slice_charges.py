@@ -7,7 +7,7 @@ whoever comes back meanwhile starts where the others really are.
 
 from __future__ import annotations
 
-from tenants.ids import uuid7
+from tenants.ids import uuid7s
 from tenants.prepared import prepared_cursor
 
 # Of a message with several members nobody knows whose turn it is; such jobs are shorter than any slice. Workers renew
@@ -86,8 +86,8 @@ FROM (
 ) q
 WHERE c.pool_id = %(pool_id)s AND q.start_tag > c.virtual_time
 """
-# Whether a live execution ``l`` has run for its slice, under the active plan, and for all that it was charged. The first
-# is one moment for all of them, and leaves few for the second.
+# Whether a live execution ``l`` has run for its slice, under the active plan, and for all that it was charged. The
+# first is one moment for all of them, and leaves few for the second.
 IS_USED = """l.started_at <= (SELECT now() - p.granularity_seconds * interval '1 second'
         FROM scheduling_cfsplan p WHERE p.is_active AND p.strategy = 'time_slice')
     AND l.started_at <= now() - l.predicted_us * interval '1 microsecond'"""
@@ -99,5 +99,5 @@ def charge_slices(pool_id: int) -> None:
         cursor.execute(_USED.replace("<is used>", IS_USED), {"pool_id": pool_id})
         ids = [execution_id for (execution_id,) in cursor.fetchall()]
         if ids:
-            charge_ids = [uuid7() for _ in ids]
+            charge_ids = uuid7s(len(ids))
             cursor.execute(_CHARGE, {"pool_id": pool_id, "ids": ids, "charge_ids": charge_ids})

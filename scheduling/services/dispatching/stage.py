@@ -7,7 +7,7 @@ from typing import Any
 
 from scheduling.conf import STAGE_ROWS
 from scheduling.services.dispatching.gates import KIND, MEMORY, gate_before, memory_needs
-from tenants.ids import uuid7
+from tenants.ids import uuid7s
 from tenants.prepared import prepared_cursor
 
 _STAGE_DUE = """
@@ -107,7 +107,7 @@ WHERE gate IS NOT NULL AND NOT EXISTS (SELECT FROM gone g WHERE g.job_id = p.job
 
 def stage_due() -> int:
     """Make due jobs available, oldest first, at most STAGE_ROWS; how many."""
-    event_ids = [uuid7() for _ in range(min(STAGE_ROWS, _count_due()))]
+    event_ids = uuid7s(min(STAGE_ROWS, _count_due()))
     if not event_ids:
         return 0
     return _run(_STAGE_DUE, {"limit": len(event_ids), "event_ids": event_ids})

@@ -17,7 +17,7 @@ from psycopg.errors import LockNotAvailable
 from scheduling.services.partitions import LOCK_TIMEOUT, list_partitions
 from scheduling.services.retention.rules import Cutoffs, Kept, first_due, greatest_cutoff
 from tenants.context import all_tenants
-from tenants.ids import uuid7, uuid7_floor
+from tenants.ids import uuid7_floor, uuid7s
 from tenants.partitions import drop_partition
 from tenants.selectors.tenant_pages import IN_PAGE, read_pages
 
@@ -142,4 +142,4 @@ def _day_sums(table: str, since: UUID, until: UUID) -> dict[UUID, int]:
 def _close(sums: Mapping[UUID, int]) -> None:
     if any(sums.values()):
         with connection.cursor() as cursor:
-            cursor.execute(_CLOSE, [[uuid7() for _ in sums], list(sums), list(sums.values())])
+            cursor.execute(_CLOSE, [uuid7s(len(sums)), list(sums), list(sums.values())])

@@ -11,7 +11,7 @@ from threading import Thread
 import pytest
 
 from tenants import ids
-from tenants.ids import uuid7, uuid7_floor
+from tenants.ids import uuid7, uuid7_floor, uuid7s
 
 
 def test_an_id_carries_its_version_variant_and_millisecond():
@@ -24,6 +24,23 @@ def test_an_id_carries_its_version_variant_and_millisecond():
 
 def test_ids_of_one_process_rise_strictly():
     made = [uuid7() for _ in range(20_000)]
+    assert made == sorted(set(made))
+
+
+def test_many_at_once_rise_with_those_before_and_after():
+    before, many, after = uuid7(), uuid7s(5_000), uuid7()
+    made = [before, *many, after]
+    assert made == sorted(set(made))
+    assert {(each.version, each.variant) for each in many} == {(7, uuid.RFC_4122)}
+    assert uuid7s(0) == []
+
+
+def test_many_that_a_full_counter_has_no_room_for_borrow_together(monkeypatch):
+    clock = ids._Clock()
+    clock.milliseconds, clock.counter = 2**47, ids._COUNTER_MAX - 2
+    monkeypatch.setattr(ids, "_clock", clock)
+    made = uuid7s(5)
+    assert {each.int >> 80 for each in made} == {2**47 + 1}
     assert made == sorted(set(made))
 
 
