@@ -60,7 +60,7 @@ SELECT <lock>,
     -- A queue at a time: each of a pool with nothing to do would be looked for among all the lines of the others.
     EXISTS (SELECT FROM unnest(<queues>) AS q(id) CROSS JOIN LATERAL (
         SELECT FROM scheduling_schedulingentity e
-        WHERE e.queue_id = q.id AND e.is_runnable AND e.parent_id IS NULL LIMIT 1) AS runnable)
+        WHERE e.queue_id = q.id AND e.is_runnable AND e.parent_id IS NULL ORDER BY e.vruntime LIMIT 1) AS runnable)
 """.replace("<holds jobs>", HOLDS_JOBS)
     .replace("<is used>", IS_USED)
     .replace("<queues>", "ARRAY(SELECT id FROM scheduling_queue WHERE pool_id = %(pool_id)s)")
