@@ -7,7 +7,7 @@ step were six times slower).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import chain, repeat
 from typing import Protocol
 
@@ -66,14 +66,8 @@ def pick_fair(pool: PoolShare, supply: Supply) -> PickResult:
     Without a free slot it goes on as long as the next in order needs none, because it joins an open message.
     """
     tree = _grow(pool, supply)
-    tree.open_tick()
     picks: list[Pick] = []
-    limit = pool.room if pool.limit is None else pool.limit
-    may_go_on = _fill(tree, picks, pool.room - pool.reserved, limit)
-    for is_reserve in (True, False) if pool.reserved else ():
-        for queue in tree.queues:
-            queue.line_up(is_reserve=is_reserve)
-        may_go_on = may_go_on and _fill(tree, picks, pool.room, limit)
+    may_go_on = _hand_out(tree, pool, _take, picks)
     is_cut_short = not may_go_on and tree.messages.count < pool.room
     tree.close_tick()
     return PickResult(
@@ -143,15 +137,31 @@ def _tags(tenants: Iterable[TenantNode]) -> Iterator[tuple[int, TenantTags]]:
             yield tenant.entity_id, TenantTags(tenant.vruntime, tenant.lines.virtual_time, keys)
 
 
-def _fill(tree: FairTree, picks: list[Pick], slots: int, limit: int) -> bool:
-    """Pick until ``slots`` are used or nobody may start; False where the next job was not read, or too many were."""
+def _hand_out[T](
+    tree: FairTree, pool: PoolShare, take: Callable[[FairTree, QueueNode], T | None], out: list[T]
+) -> bool:
+    """Fill the pool's room, what is reserved last; False where the next job was not read, or too many were."""
+    tree.open_tick()
+    limit = pool.room if pool.limit is None else pool.limit
+    may_go_on = _fill(tree, take, out, pool.room - pool.reserved, limit)
+    for is_reserve in (True, False) if pool.reserved else ():
+        for queue in tree.queues:
+            queue.line_up(is_reserve=is_reserve)
+        may_go_on = may_go_on and _fill(tree, take, out, pool.room, limit)
+    return may_go_on
+
+
+def _fill[T](
+    tree: FairTree, take: Callable[[FairTree, QueueNode], T | None], out: list[T], slots: int, limit: int
+) -> bool:
+    """Take until ``slots`` are used or nobody may start; False where the next job was not read, or too many were."""
     while True:
         queue = tree.next_queue()
         if queue is None or (tree.messages.count >= slots and not tree.joins(queue)):
             return True
-        if len(picks) >= limit or (pick := _take(tree, queue)) is None:
+        if len(out) >= limit or (taken := take(tree, queue)) is None:
             return False
-        picks.append(pick)
+        out.append(taken)
 
 
 def _take(tree: FairTree, queue: QueueNode) -> Pick | None:
@@ -180,13 +190,29 @@ def _take(tree: FairTree, queue: QueueNode) -> Pick | None:
     )
 
 
+def _take_from(tree: FairTree, queue: QueueNode) -> int | None:
+    """Hand out the queue's next job, and say only from whose line."""
+    line = queue.heap[0][4].lines.next()
+    if line.head is None or line.head is UNREAD:
+        return None
+    tree.take(queue)
+    return line.entity_id
+
+
+def _count_by_estimates(pool: PoolShare) -> Counter[int]:
+    """How many jobs would be picked of each line if each cost what its line's jobs are estimated to."""
+    taken: list[int] = []
+    _hand_out(_grow(pool, EstimatedSupply(pool.merging)), pool, _take_from, taken)
+    return Counter(taken)
+
+
 def rows_to_read(pool: PoolShare) -> dict[int, int]:
     """How many ready rows of each line of jobs the pick needs: one more than estimates would take.
 
     In order of arrival estimates tell little, and a job that was not read might be as old as the last one that was: so
     there at least two.
     """
-    taken = Counter(pick.entity_id for pick in pick_fair(pool, EstimatedSupply(pool.merging)).picks)
+    taken = _count_by_estimates(pool)
     return {
         line.entity_id: max(taken[line.entity_id] + 1, 2 if queue.is_fifo else 1)
         for queue in pool.queues
@@ -200,5 +226,5 @@ def keys_to_read(pool: PoolShare, keyed: Collection[int]) -> dict[int, int]:
 
     The k least start tags belong to the k keys of least virtual time, so nothing is lost.
     """
-    taken = Counter(pick.entity_id for pick in pick_fair(pool, EstimatedSupply(pool.merging)).picks)
+    taken = _count_by_estimates(pool)
     return {entity_id: taken[entity_id] + 1 for entity_id in keyed}
