@@ -26,6 +26,9 @@ PLAN, QUEUE = "professional", "workflow_professional"
 SLICE = 250_000
 # What is assumed of a tenant's next job before any has run.
 UNKNOWN_US = 1_000_000
+# Tenants do not come in the order in which they were made: jobs that come after one another are of tenants far apart. A
+# prime, so that in each round everybody has a turn.
+STRIDE = 7_919
 _CLEAR = """
 TRUNCATE scheduling_job, scheduling_job_ready, scheduling_job_due, scheduling_job_held, scheduling_job_deadline,
     scheduling_execution_live, scheduling_execution, scheduling_charge, scheduling_jobevent, scheduling_settled,
@@ -57,7 +60,8 @@ WITH made AS (
     INSERT INTO scheduling_job (id, tenant_id, kind, queue_id, state, priority, rank, fair_key, tags, payload,
         payload_hash, attempt, crash_count, execution_count, max_retries, fence, progress_current, progress_total,
         progress_message, checkpoint, error_type, error_message, error_fingerprint, run_at, created_at)
-    SELECT uuidv7(), (%(tenants)s::uuid[])[1 + n %% cardinality(%(tenants)s::uuid[])], %(kind)s, %(queue)s,
+    SELECT uuidv7(), (%(tenants)s::uuid[])[1 + (n::bigint * %(stride)s) %% cardinality(%(tenants)s::uuid[])],
+        %(kind)s, %(queue)s,
         'available', 0, (extract(epoch FROM now()) * 1000000)::bigint + n, '', '{}', %(payload)s,
         sha256(n::text::bytea), 0, 0, 0, 3, 0, 0, 0, '', '{}', '', '', '', now(), now()
     FROM generate_series(%(first)s::int, %(last)s::int) AS n
@@ -133,13 +137,14 @@ def fill_backlog(
     travels_alone: bool = False,
     one_by_one: bool = False,
 ) -> None:
-    """So many equal jobs beside those that wait already, dealt out to the tenants in turn; the next tick finds them."""
+    """So many equal jobs beside those that wait already, each tenant's turn coming once a round; the next tick finds them."""
     register(tenant_ids, queue=queue)
     values = {
         "tenants": list(tenant_ids),
         "queue": queue_id(queue),
         "kind": kind,
         "payload": Jsonb(payload),
+        "stride": STRIDE,
         "alone": travels_alone,
         "one_by_one": one_by_one,
     }

@@ -62,7 +62,7 @@ class UpkeepRunAdmin(PlatformStaffAdmin):
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         try:
-            title = find_line(name).task.title
+            title = gettext(find_line(name).task.title)
             request_upkeep(name=name)
         except DomainError as refusal:
             messages.error(request, refusal.detail)

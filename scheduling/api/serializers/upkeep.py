@@ -33,14 +33,20 @@ class UpkeepTaskSerializer(serializers.Serializer[UpkeepLine]):
     """A task with its last run."""
 
     name = serializers.CharField(source="task.name")
-    title = serializers.CharField(source="task.title")
-    text = serializers.CharField(source="task.text", help_text="What it does.")
+    title = serializers.SerializerMethodField(help_text="What it is called, in the reader's language.")
+    text = serializers.SerializerMethodField(help_text="What it does, in the reader's language.")
     interval_seconds = serializers.SerializerMethodField()
     is_enabled = serializers.BooleanField(help_text="Whether beat runs it.")
     is_overdue = serializers.BooleanField(help_text="No success within three intervals.")
     due_at = MomentField(allow_null=True)
     succeeded_at = MomentField(allow_null=True)
     last_run = UpkeepRunSerializer(source="last", allow_null=True)
+
+    def get_title(self, line: UpkeepLine) -> str:
+        return said(line.task.title)
+
+    def get_text(self, line: UpkeepLine) -> str:
+        return said(line.task.text)
 
     def get_interval_seconds(self, line: UpkeepLine) -> float:
         """Time between two runs."""

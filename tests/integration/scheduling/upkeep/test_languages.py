@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import json
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
@@ -64,6 +65,19 @@ def test_a_finding_is_told_in_the_language_that_the_api_is_asked_for(staff: User
     chinese = api.get("/api/v1/upkeep/planted/", headers=CHINESE).json()["last_run"]["findings"]
     assert english == ["The ledger of tenant acme is off by 7 µs.", "Seven rows differ."]
     assert chinese == ["租户 acme 的账目相差 7 µs。", "Seven rows differ."]
+
+
+def test_the_api_names_every_task_in_the_language_that_it_is_asked_for(staff: User) -> None:
+    api = APIClient()
+    api.force_login(staff)
+    english, chinese = (
+        {task["name"]: task for task in api.get("/api/v1/upkeep/", headers=headers).json()["results"]}
+        for headers in ({}, CHINESE)
+    )
+    assert english["partitions"]["title"].isascii()
+    for name, task in chinese.items():
+        for part in ("title", "text"):
+            assert re.search(r"[\u4e00-\u9fff]", task[part]), (name, part, task[part])
 
 
 def test_what_an_older_release_has_kept_is_shown_as_it_was_written(client: Client, staff: User, plant: Plant) -> None:
