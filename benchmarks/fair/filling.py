@@ -137,7 +137,7 @@ def fill_backlog(
     travels_alone: bool = False,
     one_by_one: bool = False,
 ) -> None:
-    """So many equal jobs beside those that wait already, each tenant's turn coming once a round; the next tick finds them."""
+    """So many equal jobs beside those that wait already, one of each tenant a round; the next tick finds them."""
     register(tenant_ids, queue=queue)
     values = {
         "tenants": list(tenant_ids),
