@@ -65,7 +65,8 @@ def _against_fifo(folder: Path, *, are_alone: bool) -> Finding:
         is_met=fair / fifo >= THROUGHPUT_TARGET,
         beside=f"{SLOTS} slots, `noop` jobs; turns of {TURN_SECONDS:.0f} s in one run ({turns} jobs/s, fair ones "
         "first), between which only the strategy of the active plan is changed; each begins with "
-        f"{JOBS_EACH} jobs waiting for each tenant, those after one another of tenants far apart, and ended with jobs of all tenants waiting; in the last fair "
+        f"{JOBS_EACH} jobs waiting for each tenant, those after one another of tenants far apart, and ended "
+        "with jobs of all tenants waiting; in the last fair "
         f"turn, {words[FAIR]}; in the last one of FIFO, {words[FIFO]}",
         simulated=f"{simulate_against_fifo():.0%}",
     )
