@@ -164,18 +164,15 @@ class Sampled:
 
 def read_sampled_tenants(now: datetime) -> Sampled:
     """Every tenant's last sample: one statement, none on the jobs."""
-    rows = TenantGauge.objects.filter(minute__gt=now - LATEST_AGE).order_by("tenant_id", "queue_id", "-minute")
-    columns = ("queue_id", "tenant_id", "dispatched", "executing", "slots_milli", "busy_us", "oldest_at", "minute")
-    found = list(rows.values_list(*columns))
-    newest = max((row[-1] for row in found), default=None)
-    last = [row for row in found if row[-1] == newest]
-    oldest_at: dict[UUID, datetime] = {}
-    for _queue_id, tenant_id, *_numbers, since, _minute in last:
+    newest = TenantGauge.objects.filter(minute__gt=now - LATEST_AGE).order_by("-minute").values("minute")[:1]
+    last = TenantGauge.objects.filter(minute=newest).order_by()
+    columns = ("queue_id", "tenant_id", "dispatched", "executing", "slots_milli", "busy_us")
+    oldest: dict[UUID, float] = {}
+    in_flight = []
+    rows = last.annotate(since=_MOMENTS["oldest_at_epoch"]).values_list(*columns, "since")
+    for queue_id, tenant_id, dispatched, executing, slots_milli, busy_us, since in rows:
         if since is not None:
-            oldest_at[tenant_id] = min(since, oldest_at.get(tenant_id, since))
-    in_flight = [
-        InFlight(queue_id, tenant_id, dispatched, executing, slots_milli / 1000, busy_us / 1e6)
-        for queue_id, tenant_id, dispatched, executing, slots_milli, busy_us, _since, _minute in last
-        if slots_milli
-    ]
-    return Sampled(in_flight, oldest_at)
+            oldest[tenant_id] = min(since, oldest.get(tenant_id, since))
+        if slots_milli:
+            in_flight.append(InFlight(queue_id, tenant_id, dispatched, executing, slots_milli / 1000, busy_us / 1e6))
+    return Sampled(in_flight, {tenant_id: datetime.fromtimestamp(at, UTC) for tenant_id, at in oldest.items()})

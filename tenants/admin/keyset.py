@@ -17,8 +17,9 @@ from tenants.admin.base import ReadOnlyAdmin
 from tenants.models import Tenant
 
 BEFORE, AFTER = "before", "after"
-# Rows that one page looks at when a filter has no index: a rare value is not sought through all of history.
-LOOK_LIMIT = 50_000
+# Rows that one page looks at when a filter has no index: a rare value is not sought through all of history. They are
+# gone through twice, and where they have just changed each is looked up: some 50 ms of the database's time.
+LOOK_LIMIT = 20_000
 
 
 class KeysetChangeList(ChangeList):
