@@ -32,7 +32,7 @@ from scheduling.services.pauses import pause_queue, resume_queue
 from tenants.context import acting_as
 
 VIEWERS = int(os.environ.get("VIEWERS", "50"))
-TENANTS, JOBS = 100, 80_000
+TENANTS, JOBS = 100, 140_000
 TURN_SECONDS = 14.0
 # Pairs, each begun by the other one.
 TURNS = (False, True, True, False, False, True, True, False)
@@ -189,7 +189,7 @@ def _conclude(rates: dict[bool, list[float]], answers: Sequence[float]) -> Outco
         target=f"at most {MOST_SLOWER:.0%} slower with viewers; it was {slower:.1%}",
         is_met=slower <= MOST_SLOWER,
         method=(
-            f"No-op jobs of {TENANTS} tenants in messages of up to 100, on {SLOTS} slots, {JOBS:,} of them waiting as a"
+            f"No-op jobs of {TENANTS} tenants in messages of up to 500, on {SLOTS} slots, {JOBS:,} of them waiting as a"
             f" turn of {TURN_SECONDS:.0f} s begins; a viewer follows the numbers' stream and asks for the parts of the"
             " first page as its script does, each by a log-in of its own. Web server (two processes), streams,"
             " dispatcher, worker, PostgreSQL, Valkey and the viewers' side share the machine; without viewers the"
