@@ -22,8 +22,9 @@ UNCAPPED = 1 << 31
 MERGING = MergeRule(MERGE_BELOW_US, MAX_MESSAGE_JOBS, int(MESSAGE_SECONDS * 1_000_000))
 
 # A pool that is paused or drained has no slots. A draining worker's slots count neither as there nor as used. Of its
-# queues there may be none. A message that is being settled holds no slot, unless somebody whose job it is can have no
-# other until then: its tenant or its queue is at its cap, or slots are kept for who has fewest.
+# queues there may be none. A message that is being settled, or has been since this tick folded, holds no slot, unless
+# somebody whose job it is can have no other until that is folded: its tenant or its queue is at its cap, or slots are
+# kept for who has fewest.
 # What is in flight is read once: the table is small but lives fast, so that each look meets what has gone. OFFSET keeps
 # a question about a tenant a probe of an index.
 _POOL = """
@@ -35,10 +36,15 @@ WITH plan AS (
     FROM scheduling_execution_live
 ), by_queue AS MATERIALIZED (
     SELECT queue_id, count(DISTINCT message_id) AS in_flight FROM live GROUP BY 1
+), held AS (
+    SELECT message_id, tenant_id, queue_id, worker_id, is_ending FROM live WHERE pool_id = %(pool_id)s
+    UNION ALL
+    SELECT s.message_id, s.tenant_id, s.queue_id, NULL, true
+    FROM scheduling_settled s JOIN scheduling_queue q ON q.id = s.queue_id WHERE q.pool_id = %(pool_id)s
 ), used AS (
     SELECT count(DISTINCT l.message_id) AS slots
-    FROM live l LEFT JOIN scheduling_worker w ON w.id = l.worker_id
-    WHERE l.pool_id = %(pool_id)s AND w.status IS DISTINCT FROM 'draining'
+    FROM held l LEFT JOIN scheduling_worker w ON w.id = l.worker_id
+    WHERE w.status IS DISTINCT FROM 'draining'
         AND NOT (l.is_ending
             AND NOT EXISTS (SELECT FROM plan WHERE reserved_slots > 0)
             AND NOT EXISTS (SELECT FROM scheduling_queue f JOIN by_queue b ON b.queue_id = f.id

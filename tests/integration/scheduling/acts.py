@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from uuid import UUID
 
@@ -84,3 +85,17 @@ def age(model: type[LiveExecution], **columns: float) -> None:
     with all_tenants(), connection.cursor() as cursor:
         for column, seconds in columns.items():
             cursor.execute(f"UPDATE {model._meta.db_table} SET {column} = now() - make_interval(secs => %s)", [seconds])
+
+
+def beside(act: Callable[[], None]) -> threading.Thread:
+    """Do something on another connection, begun when this returns."""
+
+    def run() -> None:
+        try:
+            act()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread

@@ -13,12 +13,13 @@ from scheduling.models import CFSPlan, Job, LiveExecution, Queue, QueueClock, Wo
 from scheduling.services import verdicts
 from scheduling.services.counters import verify_counters
 from scheduling.services.dispatching import run_tick
+from scheduling.services.dispatching.read import read_pool
 from scheduling.services.ledger import verify_ledger
 from scheduling.services.settlement import settle
 from scheduling.services.workers import Registration
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tests.integration.scheduling.acts import Start, begin, submit
+from tests.integration.scheduling.acts import Start, begin, beside, submit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -83,6 +84,39 @@ def test_whoever_is_at_its_cap_has_its_own_slot_again(
     settle([verdicts.completed(started.execution_id, started.fence, None)])
     assert run_tick(pool.pk).dispatched == 1
     assert states([*own, *others]) == ["completed", "dispatched", "available", "available"]
+
+
+@pytest.mark.parametrize("cap", [1, 2])
+def test_the_slot_of_a_settlement_that_a_tick_came_too_early_to_fold(
+    acme: Tenant,
+    globex: Tenant,
+    pool: WorkerPool,
+    tick: Tick,
+    start: Start,
+    monkeypatch: pytest.MonkeyPatch,
+    cap: int,
+) -> None:
+    """Of whoever is at its cap it is kept until the next tick has folded that; of all others it is free."""
+    with all_tenants():
+        Tenant.objects.filter(pk=acme.pk).update(max_concurrency=cap)
+    own = submit(acme, 2)
+    tick()
+    started = begin(start, own[0])
+    others = submit(globex, 2)
+
+    def settle_first(*positional: object, **named: object) -> object:
+        monkeypatch.undo()
+        beside(lambda: settle([verdicts.completed(started.execution_id, started.fence, None)])).join()
+        return read_pool(*positional, **named)
+
+    monkeypatch.setattr(f"{run_tick.__module__}.read_pool", settle_first)
+    assert run_tick(pool.pk).dispatched == cap - 1
+    if cap == 1:
+        with all_tenants():
+            QueueClock.objects.filter(queue_id=others[0].queue_id).update(vruntime=10**15)
+        assert run_tick(pool.pk).dispatched == 1
+        assert states([*own, *others]) == ["completed", "dispatched", "available", "available"]
+    assert verify_counters() == []
 
 
 def test_a_queue_at_its_cap_has_its_own_slot_again(acme: Tenant, pool: WorkerPool, tick: Tick, start: Start) -> None:

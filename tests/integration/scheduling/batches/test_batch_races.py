@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 
 from scheduling.models import Batch, BatchNews, Job
 from scheduling.services.batches.folding import fold_batches
@@ -15,6 +14,7 @@ from scheduling.services.cancellation import cancel_jobs
 from scheduling.services.job_requests import JobRequest
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
+from tests.integration.scheduling.acts import beside
 
 NOOP = JobRequest(kind="noop")
 PATIENCE_SECONDS = 30
@@ -26,18 +26,6 @@ def ended(tenant: Tenant) -> Batch:
     with tenant_context(tenant):
         cancel_jobs(job_ids=list(Job.objects.filter(batch_id=batch.pk).values_list("pk", flat=True)))
     return batch
-
-
-def beside(act: Callable[[], None]) -> threading.Thread:
-    def run() -> None:
-        try:
-            act()
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
 
 
 def test_a_held_batch_is_left_and_the_others_are_counted(transactional_db: None, acme: Tenant) -> None:
