@@ -21,7 +21,7 @@ from scheduling.conf import MERGE_BELOW_US
 from scheduling.services.execution import Begun, StartedExecution, announce_starts, start_executions
 from scheduling.worker.connections import check_connection, drop_open_transaction, persistently
 from scheduling.worker.control_block import Seat
-from scheduling.worker.performing import see_through
+from scheduling.worker.performing import log_of, see_through
 from scheduling.worker.registration import LocalWorker
 from scheduling.worker.settling import settle
 from scheduling.worker.turns import Turns
@@ -96,7 +96,7 @@ def run_alone(started: StartedExecution, seat: Seat, announcement: Announcement)
     announce_starts([Begun.of(started)])
     began = time.monotonic()
     with observed(started) as span:
-        work = see_through(started, seat, span)
+        work = see_through(started, seat, span, log_of(started))
         # Settling takes a moment; what effects take, nobody knows.
         if work.verdict.settlement is not None and work.verdict.effects is None and not work.is_spoiled:
             announcement.make(after_seconds=time.monotonic() - began)
@@ -113,7 +113,7 @@ def run_merged(turns: Turns, announcement: Announcement) -> bool:
         while not is_spoiled and (started := turns.begin_next()) is not None:
             check_connection()
             with observed(started) as span:
-                work = see_through(started, turns.seat, span)
+                work = see_through(started, turns.seat, span, turns.log)
             turns.end(work)
             is_spoiled = work.is_spoiled
     except BaseException:

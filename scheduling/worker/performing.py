@@ -57,9 +57,19 @@ class Work:
         return self.verdict
 
 
-def see_through(started: StartedExecution, seat: Seat, span: tracing.Span) -> Work:
+def log_of(started: StartedExecution, *, is_shared: bool = False) -> JobLogWriter:
+    """Where it logs; ``is_shared``: with others that are settled together."""
+    return JobLogWriter(
+        tenant_id=started.tenant_id,
+        job_id=started.job_id,
+        execution_id=started.execution_id,
+        attempt=started.attempt,
+        is_shared=is_shared,
+    )
+
+
+def see_through(started: StartedExecution, seat: Seat, span: tracing.Span, log: JobLogWriter) -> Work:
     """Perform a started execution up to its verdict."""
-    log = _log_of(started)
     is_peak_known = memory.reset_peak()
     try:
         # In a copy of the context: what a processor sets in context variables ends with its job.
@@ -67,7 +77,7 @@ def see_through(started: StartedExecution, seat: Seat, span: tracing.Span) -> Wo
         peak_kib = memory.read_peak_kib() if is_peak_known else None
         is_spoiled = drop_open_transaction()
     finally:
-        # Before the settlement: whoever sees the job ended finds its log whole.
+        # Whoever sees the job ended finds its log whole.
         log.end()
     if verdict.settlement is not None and verdict.settlement.error_type:
         span.fail(verdict.settlement.error_type)
@@ -117,15 +127,6 @@ def with_costs_of(before: Settlement, after: Settlement) -> Settlement:
         measured_us=before.measured_us,
         dependencies=before.dependencies,
         progress=before.progress,
-    )
-
-
-def _log_of(started: StartedExecution) -> JobLogWriter:
-    return JobLogWriter(
-        tenant_id=started.tenant_id,
-        job_id=started.job_id,
-        execution_id=started.execution_id,
-        attempt=started.attempt,
     )
 
 

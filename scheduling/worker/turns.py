@@ -1,8 +1,9 @@
 """The turns of small jobs that travel in one message.
 
-Each is performed as if it were alone; what they share is the slot, the statement that starts them and the one
-that settles them. Two hundred milliseconds after the start a thread settles what is done and hands back those
-whose turn has not come: a job that takes longer than it was predicted to holds up nobody but itself.
+Each is performed as if it were alone; what they share is the slot, the statement that starts them, the one that
+writes what they have logged and the one that settles them. Two hundred milliseconds after the start a thread settles
+what is done and hands back those whose turn has not come: a job that takes longer than it was predicted to holds up
+nobody but itself.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from scheduling.services import verdicts
 from scheduling.services.execution import Begun, StartedExecution, announce_starts
 from scheduling.services.settlement import Settlement
 from scheduling.worker.control_block import Cause, Seat
-from scheduling.worker.job_log import JobLogWriter
-from scheduling.worker.performing import Work
+from scheduling.worker.job_log import END_SECONDS, JobLogWriter
+from scheduling.worker.log_buffer import MAX_BUFFERED_LINES, write_buffers
+from scheduling.worker.performing import Work, log_of
 from scheduling.worker.settling import settle, settle_together
 
 logger = logging.getLogger(__name__)
@@ -44,7 +46,10 @@ class Turns:
         self._waiting = deque(members)
         self._begun: list[Begun] = []
         self._done: list[Settlement] = []
+        # Of the turns that are over, and of the one at hand.
         self._logs: list[JobLogWriter] = []
+        self._log: JobLogWriter | None = None
+        self._lines = 0
         self._is_over = False
         self._guard = threading.Lock()
         self._timer = threading.Timer(MESSAGE_SECONDS, self._end_in_time)
@@ -60,6 +65,12 @@ class Turns:
         """Time since the message was begun."""
         return time.monotonic() - self._began
 
+    @property
+    def log(self) -> JobLogWriter:
+        """Of the turn at hand."""
+        assert self._log is not None
+        return self._log
+
     def begin_next(self) -> StartedExecution | None:
         """The execution whose turn comes; None when all had theirs, the time is up or the worker stops."""
         with self._guard:
@@ -68,6 +79,7 @@ class Turns:
                 return None
             started = self._waiting.popleft()
             self.seat.take_turn(started.execution_id)
+            self._log = log_of(started, is_shared=True)
             self._turn_began = time.monotonic()
             self._begun.append(Begun.of(started, after_seconds=self._turn_began - self._began))
         if started.deadline_at is None or started.is_expired:
@@ -85,12 +97,16 @@ class Turns:
             )
             if verdict.settlement is None or verdict.effects is not None:
                 self._announce()
+                work.log.flush(wait_seconds=END_SECONDS)
                 settle(verdict, work.started)
                 self.seat.note_settled([work.started.execution_id])
                 work.log.flush()
                 return
             self._done.append(verdict.settlement)
             self._logs.append(work.log)
+            self._lines += len(work.log.buffer)
+            if self._lines > MAX_BUFFERED_LINES:
+                self._write_logs()
 
     def finish(self) -> None:
         """Settle what is done and hand back who waits."""
@@ -103,6 +119,8 @@ class Turns:
             with self._guard:
                 if not self._is_over:
                     self._settle(TIME_IS_UP)
+                if self._log is not None:
+                    self._log.write_alone()
         except Exception:
             # What is left in the lists is settled when the turn at hand is over.
             logger.exception("message.not_ended_in_time")
@@ -115,9 +133,17 @@ class Turns:
             announce_starts(self._begun)
             self._begun = []
 
+    def _write_logs(self) -> None:
+        """Of all turns, that at hand included: it may be the last one of this process."""
+        own = [self._log] if self._log is not None and self._log not in self._logs else []
+        write_buffers([log.buffer for log in (*self._logs, *own)], wait_seconds=END_SECONDS)
+        self._lines = 0
+
     def _settle(self, cause: str) -> None:
         self._is_over = True
         self._announce()
+        # Before the settlement: whoever sees a job ended finds its log whole.
+        self._write_logs()
         back = [verdicts.returned(one.execution_id, one.fence, cause=cause) for one in self._waiting]
         settlements = [*self._done, *back]
         if not settlements:

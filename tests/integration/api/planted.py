@@ -26,7 +26,7 @@ from scheduling.processors.rag_pipeline.models import Pipeline, PipelineEntity, 
 from scheduling.processors.retrieval.embedding import DIMENSIONS
 from scheduling.processors.retrieval.models import Chunk, Dataset, Document
 from scheduling.processors.retrieval.terms import to_tsvector
-from scheduling.services.job_logs import append_job_log
+from scheduling.services.job_logs import LogWrite, append_job_logs
 from scheduling.worker.log_lines import make_line
 from tenants.context import all_tenants
 from tenants.ids import uuid7
@@ -112,13 +112,7 @@ def _add_rows(tenant: Tenant, word: str) -> None:
             embedding=[1.0] + [0.0] * (DIMENSIONS - 1),
             search=Cast(Value(to_tsvector(word)), SearchVectorField()),
         )
-    append_job_log(
-        tenant_id=tenant.pk,
-        job_id=job.pk,
-        execution_id=uuid7(),
-        attempt=1,
-        lines=[make_line(word, "error", {"word": word})],
-    )
+    append_job_logs([LogWrite(tenant.pk, job.pk, uuid7(), attempt=1, lines=[make_line(word, "error", {"word": word})])])
 
 
 def ids_of(tenant: Tenant) -> set[str]:

@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 
 from scheduling.api.views import job_logs as view
 from scheduling.models import Job, JobError
-from scheduling.services.job_logs import append_job_log
+from scheduling.services.job_logs import LogWrite, append_job_logs
 from scheduling.worker.log_lines import make_line
 from tenants.context import tenant_context
 from tenants.ids import uuid7
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db
 
 def log(job: Job, *messages: str, level: str = "info") -> None:
     lines = [make_line(message, level, {"n": n}) for n, message in enumerate(messages)]
-    append_job_log(tenant_id=job.tenant_id, job_id=job.pk, execution_id=uuid7(), attempt=1, lines=lines)
+    append_job_logs([LogWrite(job.tenant_id, job.pk, uuid7(), attempt=1, lines=lines)])
 
 
 def url(job: Job, query: str = "") -> str:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import EntryPoint
+from uuid import UUID, uuid4
 
 import pytest
+from django.db import connection
 
-from scheduling.models import Execution, Job, LiveExecution, WorkerPool
+from scheduling.models import Execution, Job, LiveExecution, Worker, WorkerPool
 from scheduling.processors import registry
 from scheduling.processors.base import JobContext, Outcome, TaskProcessor
 from scheduling.services.dispatching import run_tick
+from scheduling.services.ledger import verify_ledger
 from scheduling.services.workers import register_worker
 from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.execution import execute
 from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants
+from tenants.models import Tenant
 from tests.integration.scheduling.acts import reload
 
 type Run = Callable[[Job], Job]
+type Merge = Callable[[Sequence[Job]], tuple[list[UUID], UUID]]
+type RunMerged = Callable[[Sequence[Job]], list[Job]]
 
 # What the processor of the kind `scripted` does; set by each test.
 script: Callable[[JobContext], object] = lambda context: None  # noqa: E731
@@ -75,6 +81,43 @@ def run(local: LocalWorker) -> Run:
         return reload(job)
 
     return run_job
+
+
+@pytest.fixture
+def merge(local: LocalWorker, acme: Tenant, globex: Tenant) -> Merge:
+    """Dispatch jobs and put them into one message: their executions, in order, and its token."""
+    with all_tenants():
+        Tenant.objects.update(max_concurrency=50)
+        Worker.objects.update(slots=50)
+
+    def merge_jobs(jobs: Sequence[Job]) -> tuple[list[UUID], UUID]:
+        run_tick(WorkerPool.objects.get(name="default").pk)
+        token, message = uuid4(), uuid4()
+        with all_tenants(), connection.cursor() as cursor:
+            ids = dict(LiveExecution.objects.values_list("job_id", "id"))
+            cursor.execute("UPDATE scheduling_execution_live SET token = %s, message_id = %s", [token, message])
+            # What the dispatcher would have counted, had it merged them.
+            cursor.execute("UPDATE scheduling_schedulingentity SET in_flight = 1 WHERE in_flight > 0")
+            cursor.execute("UPDATE scheduling_tenant_capacity SET in_flight = 1 WHERE in_flight > 0")
+        return [ids[job.pk] for job in jobs], token
+
+    return merge_jobs
+
+
+@pytest.fixture
+def run_merged(local: LocalWorker, merge: Merge) -> RunMerged:
+    """Dispatch jobs and execute them in one message; what became of them."""
+
+    def run(jobs: Sequence[Job]) -> list[Job]:
+        execution_ids, token = merge(jobs)
+        try:
+            execute(execution_ids=execution_ids, token=token, child_index=0, worker=local)
+        finally:
+            assert verify_ledger().is_balanced
+        assert list(local.block.held_slots()) == []
+        return [reload(job) for job in jobs]
+
+    return run
 
 
 def outcomes(job: Job) -> list[str]:

@@ -15,8 +15,7 @@ from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import submit
-from tests.integration.scheduling.worker.conftest import Run, raising
-from tests.integration.scheduling.worker.test_merged import RunMerged, local, merge, run_merged  # noqa: F401
+from tests.integration.scheduling.worker.conftest import Run, RunMerged, raising
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -64,7 +63,7 @@ def test_what_takes_no_longer_than_a_tick_announces_nothing(
 
 def test_jobs_of_one_message_announce_one_end(
     acme: Tenant,
-    run_merged: RunMerged,  # noqa: F811
+    run_merged: RunMerged,
     follow: Follow,
     announced: list[UUID],
 ) -> None:
@@ -94,7 +93,7 @@ def test_what_is_given_up_without_a_word_announces_nothing(
 
 def test_a_worker_that_stops_announces_nothing(
     acme: Tenant,
-    local: LocalWorker,  # noqa: F811
+    local: LocalWorker,
     run: Run,
     follow: Follow,
     announced: list[UUID],

@@ -16,7 +16,7 @@ from scheduling.models import Job, JobLog, JobLogTally
 from scheduling.processors.base import Interrupted, JobContext, Retry, TransientError
 from scheduling.selectors.job_logs import read_log
 from scheduling.services import job_logs
-from scheduling.worker import job_log
+from scheduling.worker import job_log, log_buffer
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tenants.services.settings import change_settings
@@ -56,7 +56,7 @@ def test_lines_are_stored_in_order_with_level_and_fields(acme: Tenant, run: Run,
 def test_a_job_that_logs_nothing_pays_nothing(
     acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_log, "append_job_log", raising(AssertionError("written")))
+    monkeypatch.setattr(log_buffer, "append_job_logs", raising(AssertionError("written")))
     threads: list[str] = []
     follow(lambda context: threads.extend(thread.name for thread in threading.enumerate()))
     (job,) = submit(acme, kind="scripted")
@@ -245,7 +245,7 @@ def _stored_bytes(job: Job) -> int:
 def test_the_real_cap_holds_for_a_flood(acme: Tenant, run: Run, follow: Follow) -> None:
     def process(context: JobContext) -> None:
         for _ in range(4):
-            for _ in range(job_log.MAX_BUFFERED_LINES):
+            for _ in range(log_buffer.MAX_BUFFERED_LINES):
                 context.log("x" * 2_000)
             context.runtime._log.flush()  # type: ignore[attr-defined]
 
@@ -255,13 +255,13 @@ def test_the_real_cap_holds_for_a_flood(acme: Tenant, run: Run, follow: Follow) 
     assert 0.95 * conf.MAX_LOG_BYTES < _stored_bytes(job) <= conf.MAX_LOG_BYTES
     stored = len(messages_of(job)) - 1
     with all_tenants():
-        assert JobLogTally.objects.get().dropped_lines == 4 * job_log.MAX_BUFFERED_LINES - stored
+        assert JobLogTally.objects.get().dropped_lines == 4 * log_buffer.MAX_BUFFERED_LINES - stored
 
 
 def test_lines_that_come_too_fast_are_counted(
     acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_log, "MAX_BUFFERED_LINES", 3)
+    monkeypatch.setattr(log_buffer, "MAX_BUFFERED_LINES", 3)
     follow(lambda context: [context.log(f"line {n}") for n in range(10)] and None)
     (job,) = submit(acme, kind="scripted")
     run(job)
@@ -276,15 +276,15 @@ def test_lines_that_come_too_fast_are_counted(
 def test_a_database_that_is_away_costs_no_line_and_no_job(
     acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = job_log.append_job_log, []
+    real, calls = log_buffer.append_job_logs, []
 
-    def away_at_first(**options: Any) -> Any:
-        calls.append(options)
+    def away_at_first(writes: Any) -> Any:
+        calls.append(writes)
         if len(calls) == 1:
             raise OperationalError("server closed the connection unexpectedly")
-        return real(**options)
+        return real(writes)
 
-    monkeypatch.setattr(job_log, "append_job_log", away_at_first)
+    monkeypatch.setattr(log_buffer, "append_job_logs", away_at_first)
     monkeypatch.setattr(job_log, "SAFE_POINT_SECONDS", 0.0)
 
     def process(context: JobContext) -> None:
@@ -302,16 +302,16 @@ def test_a_database_that_is_away_costs_no_line_and_no_job(
 def test_a_commit_whose_answer_was_lost_writes_no_line_twice(
     acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = job_log.append_job_log, []
+    real, calls = log_buffer.append_job_logs, []
 
-    def lost_answer(**options: Any) -> Any:
-        calls.append(options)
-        room = real(**options)
+    def lost_answer(writes: Any) -> Any:
+        calls.append(writes)
+        room = real(writes)
         if len(calls) == 1:
             raise OperationalError("server closed the connection unexpectedly")
         return room
 
-    monkeypatch.setattr(job_log, "append_job_log", lost_answer)
+    monkeypatch.setattr(log_buffer, "append_job_logs", lost_answer)
     monkeypatch.setattr(job_log, "SAFE_POINT_SECONDS", 0.0)
 
     def process(context: JobContext) -> None:

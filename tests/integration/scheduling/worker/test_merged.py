@@ -11,70 +11,21 @@ import pytest
 from django.db import connection, transaction
 
 from scheduling import signals
-from scheduling.models import Batch, Charge, Execution, Job, JobEvent, JobLog, LiveExecution, WorkerPool
+from scheduling.models import Batch, Charge, Execution, Job, JobEvent, JobLog
 from scheduling.processors.base import JobContext
 from scheduling.services.cancellation import cancel_jobs
 from scheduling.services.counters import verify_counters
-from scheduling.services.dispatching import run_tick
 from scheduling.services.execution import Begun, start_executions
-from scheduling.services.ledger import verify_ledger
 from scheduling.services.settlement import Settled, settle
-from scheduling.services.workers import register_worker
 from scheduling.worker import settling
-from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.execution import execute
 from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import reload, submit
-from tests.integration.scheduling.worker.conftest import outcomes, raising
+from tests.integration.scheduling.worker.conftest import Merge, RunMerged, outcomes, raising
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-type Merge = Callable[[Sequence[Job]], tuple[list[UUID], UUID]]
-type RunMerged = Callable[[Sequence[Job]], list[Job]]
-
-
-@pytest.fixture
-def local(transactional_db: None) -> LocalWorker:
-    """This process, as a worker with slots to spare."""
-    return LocalWorker(register_worker(pool_name="default", hostname="test", pid=1, slots=50), ControlBlock(1))
-
-
-@pytest.fixture
-def merge(local: LocalWorker, acme: Tenant, globex: Tenant) -> Merge:
-    """Dispatch jobs and put them into one message: their executions, in order, and its token."""
-    with all_tenants():
-        Tenant.objects.update(max_concurrency=50)
-
-    def merge_jobs(jobs: Sequence[Job]) -> tuple[list[UUID], UUID]:
-        run_tick(WorkerPool.objects.get(name="default").pk)
-        token, message = uuid4(), uuid4()
-        with all_tenants(), connection.cursor() as cursor:
-            ids = dict(LiveExecution.objects.values_list("job_id", "id"))
-            cursor.execute("UPDATE scheduling_execution_live SET token = %s, message_id = %s", [token, message])
-            # What the dispatcher would have counted, had it merged them.
-            cursor.execute("UPDATE scheduling_schedulingentity SET in_flight = 1 WHERE in_flight > 0")
-            cursor.execute("UPDATE scheduling_tenant_capacity SET in_flight = 1 WHERE in_flight > 0")
-        return [ids[job.pk] for job in jobs], token
-
-    return merge_jobs
-
-
-@pytest.fixture
-def run_merged(local: LocalWorker, merge: Merge) -> RunMerged:
-    """Dispatch jobs and execute them in one message; what became of them."""
-
-    def run(jobs: Sequence[Job]) -> list[Job]:
-        execution_ids, token = merge(jobs)
-        try:
-            execute(execution_ids=execution_ids, token=token, child_index=0, worker=local)
-        finally:
-            assert verify_ledger().is_balanced
-        assert list(local.block.held_slots()) == []
-        return [reload(job) for job in jobs]
-
-    return run
 
 
 def states(jobs: Sequence[Job]) -> list[str]:

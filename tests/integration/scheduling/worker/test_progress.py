@@ -17,8 +17,7 @@ from tenants.context import tenant_context
 from tenants.models import Tenant
 from tests.acceptance.processes import eventually
 from tests.integration.scheduling.acts import reload, submit
-from tests.integration.scheduling.worker.conftest import Run, raising
-from tests.integration.scheduling.worker.test_merged import RunMerged, local, merge, run_merged  # noqa: F401
+from tests.integration.scheduling.worker.conftest import Run, RunMerged, raising
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -100,7 +99,7 @@ def test_who_reports_nothing_keeps_what_an_earlier_start_has_told(acme: Tenant, 
 
 def test_jobs_of_one_message_keep_their_reports_apart(
     acme: Tenant,
-    run_merged: RunMerged,  # noqa: F811
+    run_merged: RunMerged,
     follow: Follow,
 ) -> None:
     follow(lambda context: context.report_progress(context.payload["page"], 9))

@@ -1,0 +1,215 @@
+"""What small jobs log that travel in one message: written together before they are settled, and lost by nobody."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+
+from scheduling.models import Job, JobLog, JobLogTally
+from scheduling.processors.base import JobContext
+from scheduling.services.job_logs import LogWrite
+from scheduling.worker import execution, job_log, log_buffer
+from scheduling.worker.execution import execute
+from scheduling.worker.registration import LocalWorker
+from tenants.context import all_tenants
+from tenants.models import Tenant
+from tests.integration.scheduling.acts import reload, submit
+from tests.integration.scheduling.worker.conftest import Merge, RunMerged
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+type Follow = Callable[..., None]
+type Writes = list[list[LogWrite]]
+
+
+@pytest.fixture
+def writes(monkeypatch: pytest.MonkeyPatch) -> Writes:
+    """What the database was told, statement by statement."""
+    told: Writes = []
+    real = log_buffer.append_job_logs
+
+    def append(given: Sequence[LogWrite]) -> Any:
+        told.append(list(given))
+        return real(given)
+
+    monkeypatch.setattr(log_buffer, "append_job_logs", append)
+    return told
+
+
+def messages_of(job: Job) -> list[str]:
+    with all_tenants():
+        return list(JobLog.objects.filter(job_id=job.pk).order_by("id").values_list("message", flat=True))
+
+
+def log_each(acme: Tenant, globex: Tenant) -> list[Job]:
+    return [submit(tenant, kind="scripted", payload={"n": n})[0] for n, tenant in enumerate((acme, globex, acme))]
+
+
+def test_one_statement_writes_what_all_of_them_logged_and_no_thread_waits(
+    acme: Tenant, globex: Tenant, run_merged: RunMerged, follow: Follow, writes: Writes
+) -> None:
+    threads: list[str] = []
+
+    def process(context: JobContext) -> None:
+        for part in ("first", "second")[: context.payload["n"]]:
+            context.log(f"{part} of {context.payload['n']}")
+        threads.extend(thread.name for thread in threading.enumerate())
+
+    follow(process)
+    done = run_merged(log_each(acme, globex))
+    assert [messages_of(job) for job in done] == [[], ["first of 1"], ["first of 2", "second of 2"]]
+    # Who said nothing is not asked about.
+    assert [[write.job_id for write in given] for given in writes] == [[done[1].pk, done[2].pk]]
+    assert "job-log" not in threads
+    with all_tenants():
+        assert set(JobLog.objects.values_list("job_id", "tenant_id")) == {(job.pk, job.tenant_id) for job in done[1:]}
+
+
+def test_whoever_sees_one_of_them_ended_finds_its_lines(
+    acme: Tenant, run_merged: RunMerged, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[list[str]]] = []
+    real = execution.Turns._settle
+
+    def settle(self: Any, cause: str) -> None:
+        def look(settlements: Any) -> None:
+            seen.append([messages_of(job) for job in jobs])
+            together(settlements)
+
+        from scheduling.worker import turns
+
+        together = turns.settle_together
+        monkeypatch.setattr(turns, "settle_together", look)
+        real(self, cause)
+        monkeypatch.setattr(turns, "settle_together", together)
+
+    monkeypatch.setattr(execution.Turns, "_settle", settle)
+    follow(lambda context: context.log("done"))
+    jobs = submit(acme, 2, kind="scripted")
+    run_merged(jobs)
+    assert seen == [[["done"], ["done"]]]
+
+
+def test_effects_see_the_line_that_was_logged_before_them(acme: Tenant, run_merged: RunMerged, follow: Follow) -> None:
+    seen: list[int] = []
+
+    def process(context: JobContext) -> None:
+        context.log("done")
+        context.in_settlement(lambda: seen.append(JobLog.objects.filter(job_id=context.job_id).count()))
+
+    follow(process)
+    run_merged(submit(acme, 2, kind="scripted"))
+    assert seen == [1, 1]
+
+
+def test_each_log_is_bounded_by_itself(
+    acme: Tenant, globex: Tenant, run_merged: RunMerged, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduling.services.job_logs.MAX_LOG_BYTES", 300)
+
+    def process(context: JobContext) -> None:
+        for number in range(10 if context.payload["n"] == 1 else 1):
+            context.log(f"line {number}")
+
+    follow(process)
+    done = run_merged(log_each(acme, globex))
+    assert messages_of(done[0]) == messages_of(done[2]) == ["line 0"]
+    kept = messages_of(done[1])
+    assert kept[-1] == "log is full"
+    with all_tenants():
+        dropped = dict(JobLogTally.objects.values_list("job_id", "dropped_lines"))
+    assert dropped == {done[0].pk: 0, done[1].pk: 10 - (len(kept) - 1), done[2].pk: 0}
+
+
+def test_many_lines_are_written_before_the_end(
+    acme: Tenant, run_merged: RunMerged, follow: Follow, monkeypatch: pytest.MonkeyPatch, writes: Writes
+) -> None:
+    monkeypatch.setattr("scheduling.worker.turns.MAX_BUFFERED_LINES", 5)
+    follow(lambda context: [context.log(f"{n}") for n in range(3)] and None)
+    done = run_merged(submit(acme, 3, kind="scripted"))
+    assert [len(given) for given in writes] == [2, 1]
+    assert [messages_of(job) for job in done] == [["0", "1", "2"]] * 3
+
+
+def test_one_that_takes_longer_than_the_message_is_read_while_it_works(
+    acme: Tenant, run_merged: RunMerged, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_log, "FLUSH_SECONDS", 0.05)
+    found: list[list[str]] = []
+
+    def wait_for(job: Job, messages: list[str]) -> None:
+        until = time.monotonic() + 20
+        while messages_of(job) != messages:
+            assert time.monotonic() < until, messages_of(job)
+            time.sleep(0.01)
+        found.append(messages)
+
+    def process(context: JobContext) -> None:
+        context.log("begun")
+        if context.payload.get("is_slow"):
+            # By the message's timer, and then by the log's own thread: there is no safe point in between.
+            wait_for(jobs[1], ["begun"])
+            context.log("still here")
+            wait_for(jobs[1], ["begun", "still here"])
+
+    follow(process)
+    jobs = [submit(acme, kind="scripted", payload={"is_slow": is_slow})[0] for is_slow in (False, True)]
+    assert [job.state for job in run_merged(jobs)] == ["completed", "completed"]
+    assert len(found) == 2
+    assert messages_of(jobs[0]) == ["begun"]
+
+
+def test_who_ends_its_process_leaves_its_lines_and_those_of_the_others(
+    acme: Tenant, local: LocalWorker, merge: Merge, follow: Follow
+) -> None:
+    def process(context: JobContext) -> None:
+        context.log("here")
+        if context.payload.get("is_last"):
+            raise SystemExit(3)
+
+    follow(process)
+    jobs = [submit(acme, kind="scripted", payload={"is_last": is_last})[0] for is_last in (False, True)]
+    execution_ids, token = merge(jobs)
+    with pytest.raises(SystemExit):
+        execute(execution_ids=execution_ids, token=token, child_index=0, worker=local)
+    assert [messages_of(job) for job in jobs] == [["here"], ["here"]]
+
+
+def test_a_database_that_is_away_costs_no_line(
+    acme: Tenant, run_merged: RunMerged, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = log_buffer.append_job_logs, []
+
+    def away_at_first(given: Sequence[LogWrite]) -> Any:
+        calls.append(given)
+        if len(calls) == 1:
+            raise OperationalError("server closed the connection unexpectedly")
+        return real(given)
+
+    monkeypatch.setattr(log_buffer, "append_job_logs", away_at_first)
+    follow(lambda context: context.log("here"))
+    done = run_merged(submit(acme, 2, kind="scripted"))
+    assert [job.state for job in done] == ["completed"] * 2
+    assert [messages_of(job) for job in done] == [["here"]] * 2
+
+
+def test_a_line_that_the_database_refuses_costs_no_other_jobs_lines(
+    acme: Tenant, run_merged: RunMerged, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = log_buffer.append_job_logs
+
+    def refuse(given: Sequence[LogWrite]) -> Any:
+        if any(line.message == "odd" for write in given for line in write.lines):
+            raise ValueError("out of range")
+        return real(given)
+
+    monkeypatch.setattr(log_buffer, "append_job_logs", refuse)
+    follow(lambda context: context.log(context.payload["how"]))
+    jobs = [submit(acme, kind="scripted", payload={"how": how})[0] for how in ("even", "odd", "even")]
+    assert [job.state for job in run_merged(jobs)] == ["completed"] * 3
+    assert [messages_of(reload(job)) for job in jobs] == [["even"], [], ["even"]]
