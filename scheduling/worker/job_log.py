@@ -34,19 +34,20 @@ END_SECONDS = 5.0
 class JobLogWriter:
     """Where ``context.log`` leads. Neither :meth:`add` nor :meth:`flush` ever raises.
 
-    With ``is_shared`` somebody writes its ``buffer`` soon, with others': no thread is begun, and its end writes
-    nothing, unless :meth:`write_alone` was called.
+    ``buffer`` is None until the first line comes: most jobs say nothing. With ``is_shared`` somebody writes it soon,
+    with others': no thread is begun, and its end writes nothing, unless :meth:`write_alone` was called.
     """
 
     def __init__(
         self, *, tenant_id: UUID, job_id: UUID, execution_id: UUID, attempt: int, is_shared: bool = False
     ) -> None:
-        self.buffer = LogBuffer(tenant_id=tenant_id, job_id=job_id, execution_id=execution_id, attempt=attempt)
+        self.buffer: LogBuffer | None = None
+        self._ids = (tenant_id, job_id, execution_id, attempt)
         self._is_shared = is_shared
         self._is_thread_wanted = False
         self._guard = threading.Lock()
         self._is_ended = False
-        # Both are made when they are needed: most jobs say nothing.
+        # Both are made when they are needed.
         self._thread: threading.Thread | None = None
         self._end_asked: threading.Event | None = None
         self._also: Callable[[], bool] | None = None
@@ -75,19 +76,22 @@ class JobLogWriter:
             line = make_line(message, level, fields)
         except Exception:  # noqa: BLE001 - logging never fails a job
             line = make_line("a line that could not be read", "warning", {})
-        self.buffer.keep(line)
         with self._guard:
+            if self.buffer is None:
+                self.buffer = LogBuffer(*self._ids)
+            self.buffer.keep(line)
             self._start_thread()
 
     def flush_if_due(self) -> None:
         """At a safe point: write what has waited, unless a transaction of the job's own is open."""
-        since = self.buffer.waiting_since
+        since = self.buffer.waiting_since if self.buffer is not None else 0.0
         if since and time.monotonic() - since >= SAFE_POINT_SECONDS:
             self.flush()
 
     def flush(self, *, wait_seconds: float = 0.0) -> None:
         """Write what is there with one statement; what the database does not take now is kept, up to the bound."""
-        write_buffers([self.buffer], wait_seconds=wait_seconds)
+        if self.buffer is not None:
+            write_buffers([self.buffer], wait_seconds=wait_seconds)
 
     def end_thread(self) -> None:
         """From now on nobody writes but who asks for it."""
@@ -120,7 +124,7 @@ class JobLogWriter:
         try:
             # Looked at first: who ended it meanwhile may not have seen this thread.
             while not self._is_ended and not end_asked.wait(FLUSH_SECONDS):
-                is_idle = not self.buffer.waiting_since
+                is_idle = self.buffer is None or not self.buffer.waiting_since
                 self.flush(wait_seconds=FLUSH_SECONDS)
                 # Afterwards: it may wait for the job's row.
                 if not self._write_also() and is_idle:

@@ -39,7 +39,7 @@ class LogBuffer:
     writes it holds ``writing``.
     """
 
-    def __init__(self, *, tenant_id: UUID, job_id: UUID, execution_id: UUID, attempt: int) -> None:
+    def __init__(self, tenant_id: UUID, job_id: UUID, execution_id: UUID, attempt: int) -> None:
         self._ids: dict[str, Any] = {
             "tenant_id": tenant_id,
             "job_id": job_id,

@@ -24,7 +24,7 @@ from scheduling.services.execution import Begun, StartedExecution, announce_star
 from scheduling.services.settlement import Settlement
 from scheduling.worker.control_block import Cause, Seat
 from scheduling.worker.job_log import END_SECONDS, JobLogWriter
-from scheduling.worker.log_buffer import MAX_BUFFERED_LINES, write_buffers
+from scheduling.worker.log_buffer import MAX_BUFFERED_LINES, LogBuffer, write_buffers
 from scheduling.worker.performing import Work, log_of
 from scheduling.worker.settling import settle, settle_together
 
@@ -46,10 +46,10 @@ class Turns:
         self._waiting = deque(members)
         self._begun: list[Begun] = []
         self._done: list[Settlement] = []
-        # Of the turns that are over, and of the one at hand.
-        self._logs: list[JobLogWriter] = []
-        self._log: JobLogWriter | None = None
+        # Of the turns that are over and have logged something, how much that was, and of the turn at hand.
+        self._logs: list[LogBuffer] = []
         self._lines = 0
+        self._log: JobLogWriter | None = None
         self._is_over = False
         self._guard = threading.Lock()
         self._timer = threading.Timer(MESSAGE_SECONDS, self._end_in_time)
@@ -103,10 +103,11 @@ class Turns:
                 work.log.flush()
                 return
             self._done.append(verdict.settlement)
-            self._logs.append(work.log)
-            self._lines += len(work.log.buffer)
-            if self._lines > MAX_BUFFERED_LINES:
-                self._write_logs()
+            if work.log.buffer is not None:
+                self._logs.append(work.log.buffer)
+                self._lines += len(work.log.buffer)
+                if self._lines > MAX_BUFFERED_LINES:
+                    self._write_logs()
 
     def finish(self) -> None:
         """Settle what is done and hand back who waits."""
@@ -135,8 +136,9 @@ class Turns:
 
     def _write_logs(self) -> None:
         """Of all turns, that at hand included: it may be the last one of this process."""
-        own = [self._log] if self._log is not None and self._log not in self._logs else []
-        write_buffers([log.buffer for log in (*self._logs, *own)], wait_seconds=END_SECONDS)
+        own = self._log.buffer if self._log is not None else None
+        logs = self._logs if own is None or own in self._logs else [*self._logs, own]
+        write_buffers(logs, wait_seconds=END_SECONDS)
         self._lines = 0
 
     def _settle(self, cause: str) -> None:
@@ -150,8 +152,8 @@ class Turns:
             return
         settle_together(settlements)
         self.seat.note_settled({settlement.execution_id for settlement in settlements})
-        for log in self._logs:
-            log.flush()
+        # What a database that was away did not take before.
+        write_buffers(self._logs)
         self._waiting.clear()
         self._done.clear()
         self._logs.clear()
