@@ -89,7 +89,7 @@ format: environment-dev ## Rewrite the code in the project's style
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
-bench: bench-basics bench-peers ## Run all the benchmarks
+bench: bench-basics $(if $(BENCH),,bench-peers) ## Run all the benchmarks
 
 bench-basics: environment ## Measure everything but the longest on this machine (BENCH="recall latency" picks)
 	@$(SERVERS) -- $(PY) -m benchmarks $(BENCH)

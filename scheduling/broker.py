@@ -8,7 +8,7 @@ does not slow the requests that submit jobs.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -26,6 +26,11 @@ from scheduling.conf import CANARY_TASK, EXECUTE_TASK, RUN_UPKEEP_TASK, UPKEEP_Q
 from scheduling.exceptions import BrokerUnavailableError
 
 WAKE_KEY = "jobsplatform:dispatch:wake"
+# What the wakes were about since one was last heard: queues by their names, EVERYTHING, and with FILLED before them
+# queues in which no more happened than that jobs came.
+NEWS_KEY = "jobsplatform:dispatch:news"
+EVERYTHING, FILLED = "*", "+"
+MOST_NEWS = 1_000
 # Per pool: a wake that came while its tick was running, which must look once more.
 LATE_WAKE_KEY = "jobsplatform:dispatch:late_wake:{}"
 LATE_WAKE_KEPT_SECONDS = 10
@@ -39,8 +44,6 @@ EPOCH_KEY = "jobsplatform:broker:epoch"
 CONNECT_TIMEOUT_SECONDS = 0.5
 SOCKET_TIMEOUT_SECONDS = 5.0
 BACK_OFF_SECONDS = 1.0
-# Keys that one step of a scan looks at.
-SCAN_KEYS = 1_000
 CANARY_KEPT_SECONDS = 600
 
 BROKER_ERRORS = (redis.RedisError, OperationalError, OSError)
@@ -53,6 +56,17 @@ class Hint:
     queue_name: str
     execution_ids: Sequence[UUID]
     token: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a wake is about: the queues to which something happened, and those in which jobs came and no more; neither:
+    whatever there is. ``endings`` are the tokens of messages whose work is done.
+    """
+
+    queues: frozenset[str] = frozenset()
+    filled: frozenset[str] = frozenset()
+    endings: tuple[UUID, ...] = ()
 
 
 class _Availability:
@@ -95,34 +109,6 @@ def app_name() -> str:
     """The Celery application's name, by which its own command line finds it."""
     name: str = current_app.main
     return name
-
-
-def count_keys_of(tenant_id: UUID) -> int:
-    """How many keys bear this tenant's id, in the broker and the cache; raises BrokerUnavailableError."""
-    return sum(len(keys) for _, keys in _keys_of(tenant_id))
-
-
-def delete_keys_of(tenant_id: UUID) -> int:
-    """Delete every key that bears this tenant's id, in the broker and the cache; how many.
-
-    Raises BrokerUnavailableError.
-    """
-    try:
-        return sum(client.delete(*keys) for client, keys in _keys_of(tenant_id) if keys)
-    except BROKER_ERRORS as error:
-        raise BrokerUnavailableError(str(error)) from error
-
-
-def _keys_of(tenant_id: UUID) -> list[tuple[redis.Redis, list[bytes]]]:
-    cache = redis.Redis.from_url(str(settings.CACHES["default"]["LOCATION"]), socket_timeout=SOCKET_TIMEOUT_SECONDS)
-    patterns = (f"*{tenant_id}*", f"*{tenant_id.hex}*")
-    try:
-        return [
-            (client, [key for pattern in patterns for key in client.scan_iter(pattern, SCAN_KEYS)])
-            for client in (_client(), cache)
-        ]
-    except BROKER_ERRORS as error:
-        raise BrokerUnavailableError(str(error)) from error
 
 
 def publish(hints: Sequence[Hint]) -> Sequence[Hint]:
@@ -187,21 +173,23 @@ def publish_canary(queue: Queue, number: int) -> None:
         raise BrokerUnavailableError(str(error)) from error
 
 
-def wake_dispatcher() -> None:
-    """Tell the dispatcher that there is something to do; coalesced, and a no-op while away."""
+def wake_dispatcher(queues: Iterable[str] = (), *, is_filled: bool = False) -> None:
+    """Tell the dispatcher that there is something to do; coalesced, and a no-op while away.
+
+    Without the names of the ``queues`` it looks everywhere. ``is_filled``: jobs came to them, and nothing else.
+    """
     if _availability.is_away():
         return
     try:
         with _client().pipeline(transaction=False) as pipe:
-            pipe.lpush(WAKE_KEY, 1)
-            pipe.ltrim(WAKE_KEY, 0, 0)
+            _add_news(pipe, [FILLED + name if is_filled else name for name in queues])
             pipe.execute()
     except BROKER_ERRORS:
         # The dispatcher looks by itself every DISPATCH_INTERVAL_SECONDS.
         _availability.note_failure()
 
 
-def announce_ending(token: UUID) -> None:
+def announce_ending(token: UUID, queue: str) -> None:
     """Tell the dispatcher that a message's work is done, so that it looks who comes next while that is settled."""
     if _availability.is_away():
         return
@@ -209,23 +197,37 @@ def announce_ending(token: UUID) -> None:
         with _impatient_client().pipeline(transaction=False) as pipe:
             pipe.rpush(ENDING_KEY, token.bytes)
             pipe.ltrim(ENDING_KEY, -MOST_ENDINGS, -1)
-            pipe.lpush(WAKE_KEY, 1)
-            pipe.ltrim(WAKE_KEY, 0, 0)
+            _add_news(pipe, [queue])
             pipe.execute()
     except BROKER_ERRORS:
         _availability.note_failure()
 
 
-def take_endings() -> list[UUID]:
-    """Whose ending was announced since they were last taken. Anybody who reaches the broker can write here."""
+def _add_news(pipe: Any, news: Sequence[str]) -> None:
+    # Before the wake: whoever hears it finds them.
+    pipe.sadd(NEWS_KEY, *(news or [EVERYTHING]))
+    pipe.lpush(WAKE_KEY, 1)
+    pipe.ltrim(WAKE_KEY, 0, 0)
+
+
+def take_news() -> News:
+    """What was told since this was last asked. Anybody who reaches the broker can write there."""
     if _availability.is_away():
-        return []
+        return News()
     try:
-        found: Any = _client().lpop(ENDING_KEY, MOST_ENDINGS)
+        with _client().pipeline(transaction=False) as pipe:
+            pipe.spop(NEWS_KEY, MOST_NEWS)
+            pipe.lpop(ENDING_KEY, MOST_ENDINGS)
+            found, endings = pipe.execute()
     except BROKER_ERRORS:
         _availability.note_failure()
-        return []
-    return [UUID(bytes=token) for token in found or () if len(token) == 16]
+        return News()
+    tokens = tuple(UUID(bytes=token) for token in endings or () if len(token) == 16)
+    told = {name.decode(errors="replace") for name in found}
+    if EVERYTHING in told:
+        return News(endings=tokens)
+    filled = frozenset(name.removeprefix(FILLED) for name in told if name.startswith(FILLED))
+    return News(frozenset(name for name in told if not name.startswith(FILLED)), filled, tokens)
 
 
 def wait_for_wake(timeout_seconds: float) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from uuid import UUID
 
-from scheduling import broker
+from scheduling import broker_keys
 from scheduling.exceptions import BrokerAwayError, BrokerUnavailableError
 from scheduling.models import LiveExecution
 from scheduling.services.tenant_work import cancel_running
@@ -27,7 +27,7 @@ def erase(tenant_id: UUID, most: int) -> Erased:
     if left:
         return Erased(is_done=False, note=f"Waits for {left} running jobs to stop.")
     try:
-        return Erased(is_done=True, removed={"keys": broker.delete_keys_of(tenant_id)})
+        return Erased(is_done=True, removed={"keys": broker_keys.delete_keys_of(tenant_id)})
     except BrokerUnavailableError:
         return Erased(is_done=False, note="Waits for the broker, which is away.")
 
@@ -35,7 +35,7 @@ def erase(tenant_id: UUID, most: int) -> Erased:
 def count(tenant_id: UUID) -> Mapping[str, int]:
     """The tenant's keys in the broker and the cache; `BrokerAwayError` where nobody can tell."""
     try:
-        return {"keys": broker.count_keys_of(tenant_id)}
+        return {"keys": broker_keys.count_keys_of(tenant_id)}
     except BrokerUnavailableError as error:
         raise BrokerAwayError from error
 

@@ -183,7 +183,7 @@ def settle_here(settlements: Sequence[Settlement], *, actor: str) -> list[Settle
     with prepared_cursor() as cursor:
         cursor.execute(statement, {"rows": json.dumps(rows), "actor": actor})
         settled = [Settled(*row) for row in cursor.fetchall()]
-    wake_on_commit()
+    wake_on_commit({one.queue for one in settled})
     if settled:
         transaction.on_commit(lambda: signals.executions_ended.send(None, executions=settled))
     return settled

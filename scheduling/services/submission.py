@@ -269,7 +269,7 @@ class _Intake:
             store_single(self.new[0], line=line, event="job.submitted")
         else:
             self._store_all()
-        wake_on_commit()
+        wake_on_commit({self.queue_names[job.queue_id] for job in self.new}, is_filled=True)
         told = Counter((job.kind, self.queue_names[job.queue_id]) for job in self.new)
         tenant_id, tier = self.tenant.pk, self.tenant.plan.tier_id
         transaction.on_commit(lambda: _tell_submitted(tenant_id, tier, told))

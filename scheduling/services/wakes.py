@@ -7,7 +7,7 @@ the tick wait for open submissions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from django.db import transaction
@@ -37,9 +37,10 @@ def append_wakes(rows: Sequence[tuple[UUID, int, int, int]]) -> None:
         )
 
 
-def wake_on_commit() -> None:
-    """Wake the dispatcher once this transaction is committed."""
-    transaction.on_commit(wake_dispatcher)
+def wake_on_commit(queues: Iterable[str] = (), *, is_filled: bool = False) -> None:
+    """Wake the dispatcher once this transaction is committed; what about is as :func:`wake_dispatcher` takes it."""
+    named = frozenset(queues)
+    transaction.on_commit(lambda: wake_dispatcher(named, is_filled=is_filled))
 
 
 def wake_tenants(*, tenant_ids: Sequence[UUID]) -> None:

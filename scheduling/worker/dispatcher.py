@@ -17,14 +17,16 @@ from django.db import InternalError, connection
 from scheduling import broker, signals
 from scheduling.conf import TICK_JOBS, dispatch_interval_seconds, lease_seconds
 from scheduling.exceptions import BrokerUnavailableError
-from scheduling.models import WorkerPool
-from scheduling.services.dispatching import note_broker_away, republish_unstarted, run_tick
+from scheduling.models import Queue, WorkerPool
+from scheduling.services.dispatching import TickResult, note_broker_away, republish_unstarted, run_tick
 from scheduling.worker.connections import CONNECTION_ERRORS, is_connection_lost
 from scheduling.worker.duties import DUTIES, Duty, DutyRoster
+from scheduling.worker.pools_due import PoolsDue
 
 logger = logging.getLogger(__name__)
 
 PROBE_SECONDS = 1.0
+SHORTEST_WAIT_SECONDS = 0.001
 MIN_BACK_OFF_SECONDS = 0.1
 MAX_BACK_OFF_SECONDS = 2.0
 
@@ -42,6 +44,7 @@ class Dispatcher:
         self._duties = DutyRoster(duties)
         self._back_off_seconds = MIN_BACK_OFF_SECONDS
         self._pool_ids: list[int] = []
+        self._due = PoolsDue(dispatch_interval_seconds())
 
     def run(self) -> None:
         """Dispatch until stopped."""
@@ -51,7 +54,9 @@ class Dispatcher:
                 self._round()
                 self._back_off_seconds = MIN_BACK_OFF_SECONDS
             except (*CONNECTION_ERRORS, InternalError):
-                # The last is what PostgreSQL says to whoever stood still inside a tick, and was cut off.
+                # The last is what PostgreSQL says to whoever stood still inside a tick, and was cut off. Nobody is told
+                # again of what this round had been told of.
+                self._due.hear(broker.News(), time.monotonic())
                 if is_connection_lost():
                     logger.warning("dispatcher.database_away", exc_info=True)
                     self._reconnect_later()
@@ -69,21 +74,28 @@ class Dispatcher:
             self._next_probe = now + PROBE_SECONDS
             self._probe_broker()
             self._pool_ids = list(WorkerPool.objects.order_by("pk").values_list("pk", flat=True))
+            self._due.know(self._pool_ids, dict(Queue.objects.order_by().values_list("name", "pool_id")))
             if self._is_broker_away:
                 note_broker_away(self._pool_ids)
-        ending = broker.take_endings() if self._is_woken else []
-        has_more = [self._tick(pool_id, ending) for pool_id in self._pool_ids if self._may_claim(pool_id)]
+        news = broker.take_news() if self._is_woken else broker.News()
+        if self._is_woken:
+            self._due.hear(news, now)
+        for pool_id in self._due.take(now):
+            if self._may_claim(pool_id):
+                self._due.note(pool_id, self._tick(pool_id, news.endings), time.monotonic())
         self._is_woken = False
         # Whoever wakes us waits for the tick and not for what else is due.
         self._duties.run_due(broker.is_woken)
-        if not any(has_more) and not self._stopped.is_set():
-            self._is_woken = broker.wait_for_wake(dispatch_interval_seconds())
+        seconds = self._due.seconds_left(time.monotonic())
+        if seconds and not self._stopped.is_set():
+            # The broker takes no time at all for all time.
+            self._is_woken = broker.wait_for_wake(max(seconds, SHORTEST_WAIT_SECONDS))
 
     def _may_claim(self, pool_id: int) -> bool:
         return not self._is_broker_away and pool_id not in self._failed_pools
 
-    def _tick(self, pool_id: int, ending: Sequence[UUID]) -> bool:
-        """Tick one pool; whether another tick at once would find work."""
+    def _tick(self, pool_id: int, ending: Sequence[UUID]) -> TickResult:
+        """Tick one pool."""
         result = run_tick(pool_id, ending=ending)
         if self._is_woken and not result.was_led:
             # Whoever leads may have looked before what woke us was committed. It looks again if it finds this at its
@@ -95,8 +107,7 @@ class Dispatcher:
             logger.warning("dispatcher.publishing_failed", extra={"pool_id": pool_id, "undone": result.unpublished})
             self._failed_pools.add(pool_id)
             self._next_probe = time.monotonic() + PROBE_SECONDS
-            return False
-        return result.has_more
+        return result
 
     def _probe_broker(self) -> None:
         """Ask whether the broker answers, and whether it came back empty or after an absence."""

@@ -41,11 +41,12 @@ class Announcement:
 
     worker: LocalWorker
     token: UUID
+    queue: str
 
     def make(self, *, after_seconds: float) -> None:
         """Tell it, unless it was so little work, or nobody comes here any more."""
         if after_seconds >= ANNOUNCED_SECONDS and not self.worker.block.is_stopping:
-            announce_ending(self.token)
+            announce_ending(self.token, self.queue)
 
 
 def execute(*, execution_ids: Sequence[UUID], token: UUID, child_index: int, worker: LocalWorker) -> None:
@@ -78,9 +79,10 @@ def run(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID, seat: S
     if not started:
         return False
     seat.note_started({one.execution_id: one.fence for one in started})
+    announcement = Announcement(worker, token, started[0].queue)
     if len(execution_ids) == 1:
-        return run_alone(started[0], seat, Announcement(worker, token))
-    return run_merged(Turns(started, seat, start_seconds=time.monotonic() - asked), Announcement(worker, token))
+        return run_alone(started[0], seat, announcement)
+    return run_merged(Turns(started, seat, start_seconds=time.monotonic() - asked), announcement)
 
 
 def start(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID) -> list[StartedExecution]:

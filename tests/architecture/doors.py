@@ -218,6 +218,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/services/leases.py": ({"heartbeat"}, "a worker renews the leases of many tenants' executions"),
     "scheduling/services/ledger.py": ({"verify_ledger_page"}, "the ledger balances for every tenant"),
     "scheduling/services/quotas.py": ({"keep_limits"}, "overrides expire and months end for all tenants"),
+    "scheduling/services/job_logs.py": ({"append_job_logs"}, "the jobs of a message may be of several tenants"),
     "scheduling/services/lines.py": ({"remove_idle_lines"}, "upkeep removes what is idle of all tenants"),
     "scheduling/services/partitions.py": (
         {"_make", "_midnight", "list_partitions"},

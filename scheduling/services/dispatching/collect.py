@@ -19,7 +19,8 @@ from tenants.services.limit_warnings import warn_of_usage
 # return would wait for service that was only predicted.
 # Capacities are locked in the order of the tenants, because two pools' ticks may both want them; usage is written
 # under the same locks. Whoever has just used its month up is looked at again in every queue, and whoever passed a
-# part of a limit at which tenants are warned, or stands there with a new peak, is what the statement answers.
+# part of a limit at which tenants are warned, or stands there with a new peak, is what the statement answers; and a
+# null where somebody who was held at its cap has queues of other pools.
 _COLLECT = (
     """
 WITH gone AS (
@@ -90,6 +91,7 @@ WITH gone AS (
     SELECT e.tenant_id, e.id, e.queue_id, 0
     FROM (SELECT tenant_id FROM capacity WHERE was_full OFFSET 0) c
         JOIN scheduling_schedulingentity e ON e.tenant_id = c.tenant_id AND e.parent_id IS NULL
+    RETURNING queue_id
 ), <samples>, by_queue AS (
     SELECT queue_id,
         sum(measured_us * 1000000 / queue_weight_milli - predicted_us * 1000000 / queue_weight_milli)::bigint
@@ -137,7 +139,9 @@ WITH gone AS (
     FROM (SELECT tenant_id FROM used WHERE before < limit_us AND amount >= limit_us OFFSET 0) u
         JOIN scheduling_schedulingentity e ON e.tenant_id = u.tenant_id AND e.parent_id IS NULL
 )
-SELECT tenant_id FROM used CROSS JOIN unnest(%(percents)s::int[]) AS level(percent)
+SELECT NULL WHERE EXISTS (
+    SELECT FROM freed f JOIN scheduling_queue q ON q.id = f.queue_id WHERE q.pool_id <> %(pool_id)s)
+UNION ALL SELECT tenant_id FROM used CROSS JOIN unnest(%(percents)s::int[]) AS level(percent)
 WHERE before::numeric * 100 < level.percent * limit_us::numeric
     AND amount::numeric * 100 >= level.percent * limit_us::numeric
 UNION SELECT k.tenant_id
@@ -156,8 +160,11 @@ WHERE k.amount::numeric * 100 >= (SELECT min(level) FROM unnest(%(percents)s::in
 )
 
 
-def collect_settled(pool_id: int) -> None:
-    """Fold the pool's settled executions: one statement, whatever their number; one more where a limit comes near."""
+def collect_settled(pool_id: int) -> bool:
+    """Fold the pool's settled executions: one statement, whatever their number; one more where a limit comes near.
+
+    Whether that may let jobs of other pools start.
+    """
     parameters: dict[str, Any] = {
         "pool_id": pool_id,
         "worker_key": WORKER_SECONDS.key,
@@ -168,6 +175,7 @@ def collect_settled(pool_id: int) -> None:
     }
     with prepared_cursor() as cursor:
         cursor.execute(_COLLECT, parameters)
-        near = [tenant_id for (tenant_id,) in cursor.fetchall()]
-    if near:
+        found = [tenant_id for (tenant_id,) in cursor.fetchall()]
+    if near := [tenant_id for tenant_id in found if tenant_id is not None]:
         warn_of_usage(near)
+    return None in found

@@ -85,13 +85,15 @@ class TickResult:
     """What a tick did. ``was_led`` is False when another dispatcher held the pool's lock.
 
     ``has_more`` says that another tick at once would find work; ``unpublished`` counts jobs
-    whose hint the broker did not take and whose claim was undone.
+    whose hint the broker did not take and whose claim was undone. ``has_woken_others``: jobs of other pools may start
+    by what this tick did.
     """
 
     was_led: bool
     dispatched: int = 0
     unpublished: int = 0
     has_more: bool = False
+    has_woken_others: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +140,7 @@ def run_tick(pool_id: int, *, only: Restriction | None = None, ending: Collectio
             return TickResult(was_led=False)
         staged = (stage_due() if news.is_due else 0) + (stage_held() if news.is_held else 0)
         staged += follow_circuits() if news.is_circuit else 0
-        if news.is_settled:
-            collect_settled(pool_id)
+        has_freed = news.is_settled and collect_settled(pool_id)
         if news.is_slice_used:
             charge_slices(pool_id)
         woken = fold_wakes(pool_id) if news.is_any else 0
@@ -153,7 +154,14 @@ def run_tick(pool_id: int, *, only: Restriction | None = None, ending: Collectio
     has_more = bool(staged) or woken >= WAKE_ROWS or is_cut_short or len(claims) >= TICK_JOBS
     # Asked when the lock is free again: what comes later is not left for this tick.
     has_more = broker.take_late_wake(pool_id) or has_more
-    return TickResult(was_led=True, dispatched=dispatched, unpublished=unpublished, has_more=has_more)
+    return TickResult(
+        was_led=True,
+        dispatched=dispatched,
+        unpublished=unpublished,
+        has_more=has_more,
+        # What was staged may be any pool's, and so may the wakes that a circuit writes.
+        has_woken_others=bool(staged) or has_freed,
+    )
 
 
 def _lead(pool_id: int) -> _News | None:

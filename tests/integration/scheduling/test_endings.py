@@ -32,7 +32,7 @@ def one_slot(worker: Registration) -> None:
     with all_tenants():
         Worker.objects.update(slots=1)
         Tenant.objects.update(max_concurrency=10)
-    broker.take_endings()
+    broker.take_news()
 
 
 def live_of(job: Job) -> LiveExecution:
@@ -169,11 +169,11 @@ def test_a_settlement_that_fails_leaves_one_message_too_many_which_waits(
 def test_tokens_pass_through_the_broker_once_and_strangers_words_are_dropped() -> None:
     tokens = [uuid4(), uuid4()]
     for token in tokens:
-        broker.announce_ending(token)
-    broker._client().rpush(broker.ENDING_KEY, "nonsense", b"\xff" * 16)
+        broker.announce_ending(token, "a")
+    broker._client().rpush(broker.ENDING_KEY, "nonsense", b"\xff" * 15)
     assert broker.is_woken()
-    assert broker.take_endings()[:2] == tokens
-    assert broker.take_endings() == []
+    assert broker.take_news() == broker.News(queues=frozenset({"a"}), endings=tuple(tokens))
+    assert broker.take_news() == broker.News()
     assert broker.wait_for_wake(0.1)
     assert not broker.is_woken()
 
@@ -182,6 +182,6 @@ def test_no_more_are_kept_than_anybody_takes() -> None:
     for _ in range(3):
         broker._client().rpush(broker.ENDING_KEY, *[uuid4().bytes] * broker.MOST_ENDINGS)
     last = uuid4()
-    broker.announce_ending(last)
-    taken = broker.take_endings()
+    broker.announce_ending(last, "a")
+    taken = broker.take_news().endings
     assert (len(taken), taken[-1]) == (broker.MOST_ENDINGS, last)

@@ -27,9 +27,9 @@ def announced(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
     """The tokens that the worker announces; the settlement has not begun by then."""
     tokens: list[UUID] = []
 
-    def note(token: UUID) -> None:
+    def note(token: UUID, queue: str) -> None:
         with all_tenants():
-            assert LiveExecution.objects.filter(token=token, started_at__isnull=False).exists()
+            assert LiveExecution.objects.filter(token=token, started_at__isnull=False, queue__name=queue).exists()
         tokens.append(token)
 
     monkeypatch.setattr(execution, "announce_ending", note)

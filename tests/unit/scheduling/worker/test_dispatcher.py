@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
 from django.db import InternalError, OperationalError
 
+from scheduling.broker import News
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.services.dispatching import TickResult
 from scheduling.services.rescue import SweepResult
@@ -18,7 +20,7 @@ from scheduling.worker import duties
 from scheduling.worker.dispatcher import Dispatcher
 from scheduling.worker.duties import Duty
 
-POOL = 1
+POOL, OTHER = 1, 2
 
 
 class World:
@@ -39,6 +41,9 @@ class World:
         self.wakes_at: float | None = None
         self.is_woken_again: Callable[[float], bool] = lambda _: False
         self.endings: list[UUID] = []
+        self.news = News()
+        self.pools = [POOL]
+        self.has_woken_others: Callable[[int, float], bool] = lambda _, at: False
         self.is_led_by_another: Callable[[World], bool] = lambda _: False
 
     @property
@@ -58,7 +63,7 @@ class World:
     def leave_late_wake(self, _pool_id: int) -> None:
         self.done.append((self.elapsed, "leave a wake"))
 
-    def wake(self) -> None:
+    def wake(self, *_: object) -> None:
         self.done.append((self.elapsed, "wake"))
 
     def wait(self, seconds: float) -> bool:
@@ -67,15 +72,19 @@ class World:
             self._stopped.set()
         return False
 
-    def take_endings(self) -> list[UUID]:
+    def take_news(self) -> News:
         taken, self.endings = self.endings, []
-        return taken
+        return replace(self.news, endings=tuple(taken))
 
-    def tick(self, _pool_id: int, *, ending: Sequence[UUID]) -> TickResult:
+    def tick(self, pool_id: int, *, ending: Sequence[UUID]) -> TickResult:
         self._ask_database()
-        self.done.append((self.elapsed, "tick"))
+        self.done.append((self.elapsed, "tick" if pool_id == POOL else f"tick {pool_id}"))
         self.done.extend((self.elapsed, f"ending {token}") for token in ending)
-        return TickResult(not self.is_led_by_another(self), unpublished=self.unpublished(self.elapsed))
+        return TickResult(
+            not self.is_led_by_another(self),
+            unpublished=self.unpublished(self.elapsed),
+            has_woken_others=self.has_woken_others(pool_id, self.elapsed),
+        )
 
     def sweep(self) -> SweepResult:
         self._ask_database()
@@ -88,7 +97,7 @@ class World:
         return 0
 
     def note_broker_away(self, pool_ids: Sequence[int]) -> None:
-        assert pool_ids == [POOL]
+        assert pool_ids == self.pools
         self.done.append((self.elapsed, "note"))
 
     def probe_epoch(self) -> bool:
@@ -104,7 +113,8 @@ class World:
             is_epoch_new=self.probe_epoch,
             wait_for_wake=self.wait_for_wake,
             is_woken=lambda: self.is_woken_again(self.elapsed),
-            take_endings=self.take_endings,
+            take_news=self.take_news,
+            News=News,
             leave_late_wake=self.leave_late_wake,
             wake_dispatcher=self.wake,
         )
@@ -140,8 +150,10 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
             on_start(world)
         for name, value in world_settings.items():
             setattr(world, name, value)
-        pools = SimpleNamespace(order_by=lambda *_: SimpleNamespace(values_list=lambda *_, **__: [POOL]))
+        pools = SimpleNamespace(order_by=lambda *_: SimpleNamespace(values_list=lambda *_, **__: world.pools))
+        queues = SimpleNamespace(order_by=lambda: SimpleNamespace(values_list=lambda *_: [("q", POOL), ("r", OTHER)]))
         monkeypatch.setattr(module, "WorkerPool", SimpleNamespace(objects=pools))
+        monkeypatch.setattr(module, "Queue", SimpleNamespace(objects=queues))
         monkeypatch.setattr(module, "connection", SimpleNamespace(close=lambda: None))
         monkeypatch.setattr(module, "is_connection_lost", world.is_connection_lost)
         monkeypatch.setattr(module, "run_tick", world.tick)
@@ -271,3 +283,80 @@ def test_a_wake_comes_before_a_duty_but_puts_it_off_by_half_its_interval_at_most
     world = run(4.0, also=[patient, duty], on_start=worlds.append, is_woken_again=lambda at: at >= 1.0)
     assert world.times("tick") == [n * 0.25 for n in range(16)]
     assert done == [0.0, 1.5, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("news", "ticked"),
+    [
+        (News(), ["tick", "tick 2"]),
+        (News(queues=frozenset({"r"})), ["tick 2"]),
+        (News(filled=frozenset({"r"})), ["tick 2"]),
+        (News(queues=frozenset({"q"}), filled=frozenset({"r"})), ["tick", "tick 2"]),
+        (News(queues=frozenset({"of a stranger"})), ["tick", "tick 2"]),
+        (News(filled=frozenset({"of a stranger"})), ["tick", "tick 2"]),
+    ],
+)
+def test_a_wake_is_for_the_pools_of_its_queues(run: Callable[..., World], news: News, ticked: list[str]) -> None:
+    world = run(0.2, wakes_at=0.1, news=news, pools=[POOL, OTHER])
+    assert [what for at, what in world.done if at == 0.1] == ticked
+
+
+def test_a_pool_that_nobody_names_is_ticked_as_often_as_ever(run: Callable[..., World]) -> None:
+    """However often others are woken."""
+
+    def wake_again(world: World) -> None:
+        wait = world.wait_for_wake
+
+        def woken_each_tenth(seconds: float) -> bool:
+            wait(min(seconds, 0.1))
+            return True
+
+        world.wait_for_wake = woken_each_tenth  # type: ignore[method-assign]
+
+    world = run(1.0, on_start=wake_again, news=News(queues=frozenset({"q"})), pools=[POOL, OTHER])
+    ticks = world.times("tick 2")
+    assert ticks[0] == 0.0
+    assert max(after - before for before, after in zip(ticks, [*ticks[1:], 1.0], strict=True)) <= 0.3
+    assert len(ticks) < len(world.times("tick"))
+
+
+def test_jobs_that_come_soon_after_others_are_looked_for_together(run: Callable[..., World]) -> None:
+    """Whatever else happens meanwhile is served at once."""
+    filled, freed = News(filled=frozenset({"q"})), News(queues=frozenset({"q"}))
+
+    def in_turn(*told: tuple[float, News]) -> Callable[[World], None]:
+        left = list(told)
+
+        def begin(world: World) -> None:
+            def wait_for_wake(seconds: float) -> bool:
+                if left and left[0][0] <= world.elapsed + seconds:
+                    at, world.news = left.pop(0)
+                    world.wait(max(0.0, at - world.elapsed))
+                    return True
+                return world.wait(seconds)
+
+            world.wait_for_wake = wait_for_wake  # type: ignore[method-assign]
+
+        return begin
+
+    assert run(0.2, on_start=in_turn((0.1, filled))).times("tick") == [0.0, 0.1]
+    busy = in_turn((0.1, filled), (0.105, filled), (0.11, filled), (0.113, freed), (0.13, filled), (0.14, filled))
+    # The freed slot's tick has looked for them, too.
+    assert run(0.2, on_start=busy).times("tick") == [0.0, 0.1, 0.113, 0.133, 0.153]
+
+
+def test_where_a_tick_lets_others_start_their_pools_are_ticked_at_once(run: Callable[..., World]) -> None:
+    told: list[int] = []
+
+    def has_woken_others(pool_id: int, at: float) -> bool:
+        told.append(pool_id)
+        return at == 0.1 and told.count(POOL) == 2
+
+    world = run(
+        0.2,
+        wakes_at=0.1,
+        news=News(queues=frozenset({"q"})),
+        pools=[POOL, OTHER],
+        has_woken_others=has_woken_others,
+    )
+    assert [what for at, what in world.done if at == 0.1] == ["tick", "tick", "tick 2"]

@@ -1,0 +1,71 @@
+"""Which pools a dispatcher ticks when: whose queues something happened to, at once; every pool now and then."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from scheduling.broker import News
+from scheduling.services.dispatching import TickResult
+
+# Jobs that come within this time of others that a tick has looked for are handed out together: a tick costs as much as
+# some of them, and a slot that comes free wakes by itself.
+MORE_WORK_SECONDS = 0.02
+
+
+class PoolsDue:
+    """Moments are seconds by one clock. No pool waits longer than ``interval_seconds``, whatever is told or lost."""
+
+    def __init__(self, interval_seconds: float) -> None:
+        self._interval_seconds = interval_seconds
+        self._pool_of_queue: Mapping[str, int] = {}
+        self._due_at: dict[int, float] = {}
+        # Where jobs came since the last tick, and when a tick last looked for such.
+        self._filled: set[int] = set()
+        self._filled_at: dict[int, float] = {}
+
+    def know(self, pool_ids: Iterable[int], pool_of_queue: Mapping[str, int]) -> None:
+        """The pools that there are, by their ids, and whose each queue is, by its name; new pools are due."""
+        self._pool_of_queue = pool_of_queue
+        self._due_at = {pool_id: self._due_at.get(pool_id, 0.0) for pool_id in pool_ids}
+
+    def hear(self, news: News, now: float) -> None:
+        """A wake came. One that names no queue, or one that is not known, is for every pool."""
+        if not news.queues and not news.filled:
+            self._be_due(self._due_at, now)
+            return
+        self._be_due(self._pools_of(news.queues), now)
+        for pool_id in self._pools_of(news.filled):
+            self._filled.add(pool_id)
+            self._be_due([pool_id], max(now, self._filled_at.get(pool_id, 0.0) + MORE_WORK_SECONDS))
+
+    def take(self, now: float) -> list[int]:
+        """The pools to tick now, which are due again after the interval."""
+        due = [pool_id for pool_id, due_at in self._due_at.items() if due_at <= now]
+        for pool_id in due:
+            self._due_at[pool_id] = now + self._interval_seconds
+            if pool_id in self._filled:
+                self._filled.remove(pool_id)
+                self._filled_at[pool_id] = now
+        return due
+
+    def note(self, pool_id: int, result: TickResult, now: float) -> None:
+        """What came of a tick."""
+        if result.has_more:
+            self._be_due([pool_id], now)
+        if result.has_woken_others:
+            self._be_due(self._due_at, now)
+
+    def seconds_left(self, now: float) -> float:
+        """Until some pool is due; 0.0 when one is."""
+        return max(0.0, min(self._due_at.values(), default=now + self._interval_seconds) - now)
+
+    def _pools_of(self, queues: Collection[str]) -> Collection[int]:
+        try:
+            return {self._pool_of_queue[name] for name in queues}
+        except KeyError:
+            return self._due_at
+
+    def _be_due(self, pool_ids: Iterable[int], at: float) -> None:
+        for pool_id in list(pool_ids):
+            if pool_id in self._due_at:
+                self._due_at[pool_id] = min(self._due_at[pool_id], at)
