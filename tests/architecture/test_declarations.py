@@ -107,6 +107,7 @@ class ForgetfulStaffViewSet(StaffViewSet):
         return Response({})
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize("view", [ForgetfulViewSet, ForgetfulStaffViewSet])
 def test_a_view_that_declares_nothing_is_refused_to_everybody_and_found(view: type[TenantViewSet]) -> None:
     request = APIRequestFactory().get("/")
