@@ -29,8 +29,14 @@ class KeptPart:
 
     def get(self, draw: Callable[[], SafeString], *, variant: str = "") -> SafeString:
         """The part as it was at most two seconds ago; ``variant`` says what of the viewer it depends on besides."""
-        tenant_id = require_scope().tenant_id
-        return self._kept.get(f"{tenant_id or 'all'}:{get_language()}:{variant}", draw)
+        return self._kept.get(self._key(variant), draw)
+
+    def put(self, body: SafeString, *, seconds: float, variant: str = "") -> None:
+        """Answer with this for so long: somebody draws it again before that."""
+        self._kept.put(self._key(variant), body, seconds=seconds)
+
+    def _key(self, variant: str) -> str:
+        return f"{require_scope().tenant_id or 'all'}:{get_language()}:{variant}"
 
 
 def tag_of(body: str) -> str:

@@ -69,6 +69,11 @@ class SharedCache[Value]:
         self._kept[key] = (now + seconds, value)
         return value
 
+    def put(self, key: str, document: Any, *, seconds: float) -> None:
+        """Have everybody who does not have it in memory find this for so long; nobody where nothing is kept."""
+        if kept_seconds():
+            _write_shared(self._name_of(key), document, seconds)
+
     def forget(self, key: str) -> None:
         """Have everybody read the value anew who does not have it in memory; for after a change's commit."""
         self._kept.pop(key, None)

@@ -47,6 +47,9 @@ class Choice:
         return "?" + urlencode({name: value for name, value in values.items() if value})
 
 
+EVERYTHING = Choice("", is_table=False)
+
+
 def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """unfold's dashboard callback: the page's body and its tag, or neither for somebody without a tenant."""
     access = access_of(request)
@@ -83,14 +86,32 @@ def _render_shares() -> SafeString:
 def _body_of(request: HttpRequest) -> SafeString:
     """The numbers as everybody sees them are kept; those of a queue, or as a table, are drawn for whoever asks."""
     choice, may_abort_bulk = Choice.of(request), access_of(request).may(Permission.JOBS_BULK)
-    if choice != Choice("", is_table=False):
+    if choice != EVERYTHING:
         return _render_body(choice, may_abort_bulk=may_abort_bulk)
     draw = partial(_render_body, choice, may_abort_bulk=may_abort_bulk)
-    return _kept_body.get(draw, variant="bulk" if may_abort_bulk else "")
+    return _kept_body.get(draw, variant=_variant(may_abort_bulk=may_abort_bulk))
 
 
-def _render_body(choice: Choice, *, may_abort_bulk: bool) -> SafeString:
-    overview = read_overview()
+def keep_body(overview: Overview, *, seconds: float) -> None:
+    """Have the numbers answered with these for so long."""
+    body = _render_body(EVERYTHING, may_abort_bulk=False, overview=overview)
+    _kept_body.put(body, seconds=seconds, variant=_variant(may_abort_bulk=False))
+    if overview.bulk_operations:
+        body = _render_body(EVERYTHING, may_abort_bulk=True, overview=overview)
+    _kept_body.put(body, seconds=seconds, variant=_variant(may_abort_bulk=True))
+
+
+def keep_shares(*, seconds: float) -> None:
+    """Have the shares answered as they are now for so long."""
+    _kept_shares.put(_render_shares(), seconds=seconds)
+
+
+def _variant(*, may_abort_bulk: bool) -> str:
+    return "bulk" if may_abort_bulk else ""
+
+
+def _render_body(choice: Choice, *, may_abort_bulk: bool, overview: Overview | None = None) -> SafeString:
+    overview = overview or read_overview()
     chosen = next((line for line in overview.queues if line.queue.name == choice.queue), None)
     strip, strip_summary = draw_strip(overview)
     rows = minute_rows(overview, chosen.queue.pk if chosen else None)

@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.translation import get_language
 from django.views.decorators.http import require_safe
 
+from scheduling.dashboards.drawn_ahead import draw_ahead
 from scheduling.dashboards.overview_tiles import build_tiles
 from scheduling.exceptions import NoStreamsHereError
 from scheduling.models import Job
@@ -62,10 +63,12 @@ def refused(refusal: DomainError) -> HttpResponseBase:
 
 
 def read_numbers() -> dict[str, Any]:
-    """The tiles in the order in which they stand, as they are written."""
+    """The tiles in the order in which they stand, as they are written; the page's parts are drawn along with them."""
+    overview = read_overview()
+    draw_ahead(overview)
     return {
         "tiles": [
             {"value": tile.value, "unit": tile.unit, "note": tile.note, "tone": tile.tone}
-            for tile in build_tiles(read_overview())
+            for tile in build_tiles(overview)
         ]
     }

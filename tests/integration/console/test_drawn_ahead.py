@@ -1,0 +1,140 @@
+"""While a tab has the first page's stream, its parts are drawn by the stream's reader, for all who see the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client, override_settings
+from django.urls import reverse
+from django.utils import translation
+
+from scheduling.dashboards import drawn_ahead, overview
+from scheduling.dashboards.streams import read_numbers
+from scheduling.models import Job
+from scheduling.services.bulk.starting import start_bulk_operation
+from tenants.context import all_tenants, tenant_context
+from tenants.models import Tenant
+from tests.integration.console.acts import Console
+from tests.integration.console.conftest import Work
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
+BODY, SHARES = "admin:overview_fragment", "admin:overview_shares"
+
+
+@pytest.fixture(autouse=True)
+def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, tuple[str, float]]]:
+    """What is in Redis, by the end of its name: the document and for how long; nothing is kept in memory."""
+    kept: dict[str, tuple[str, float]] = {}
+
+    def write(name: str, document: Any, seconds: float) -> None:
+        kept[name] = (json.dumps(document), seconds)
+
+    monkeypatch.setattr(
+        "tenants.shared_cache._read_shared", lambda name: json.loads(kept[name][0]) if name in kept else None
+    )
+    monkeypatch.setattr("tenants.shared_cache._write_shared", write)
+    monkeypatch.setattr(drawn_ahead, "_views", drawn_ahead._Views())
+    parts = (overview._kept_body, overview._kept_shares)
+    for part in parts:
+        part._kept._kept.clear()
+    with override_settings(CONFIGURATION_CACHE_SECONDS=60.0):
+        yield kept
+    for part in parts:
+        part._kept._kept.clear()
+
+
+def read(monkeypatch: pytest.MonkeyPatch, at: float = 1_000.0, language: str = "en") -> None:
+    """As the reader does in a scope."""
+    monkeypatch.setattr(drawn_ahead.time, "monotonic", lambda: at)
+    with translation.override(language):
+        read_numbers()
+
+
+@pytest.mark.parametrize("part", [BODY, SHARES])
+def test_whoever_asks_finds_the_part_drawn(
+    console: Console, staff: User, acme_work: Work, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    client = console(staff)
+    drawn = client.get(reverse(part)).content
+    for kept in (overview._kept_body, overview._kept_shares):
+        kept._kept._kept.clear()
+    with all_tenants():
+        read(monkeypatch)
+    monkeypatch.setattr(overview, "read_overview", None)
+    monkeypatch.setattr(overview, "read_shares", None)
+    again = client.get(reverse(part)).content
+    assert b"<section" in drawn
+    assert b"<section" in again
+
+
+def test_a_tenants_people_find_their_own_and_nobody_elses(
+    client: Client, acme_user: User, globex_user: User, acme: Tenant, acme_work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tenant_context(acme):
+        read(monkeypatch)
+    client.force_login(acme_user)
+    monkeypatch.setattr(overview, "read_overview", None)
+    assert client.get(reverse(BODY)).status_code == 200
+    client.force_login(globex_user)
+    with pytest.raises(TypeError):
+        client.get(reverse(BODY))
+
+
+def test_they_are_kept_beyond_one_reading_that_comes_late(
+    acme: Tenant, shared: dict[str, tuple[str, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tenant_context(acme):
+        for second in range(9):
+            shared.clear()
+            read(monkeypatch, 1_000.0 + second)
+            names = {name.rsplit(":", 4)[1]: seconds for name, (_, seconds) in shared.items()}
+            assert names["overview"] == drawn_ahead.BODY_KEPT_SECONDS > 2
+            # Every four seconds, for six.
+            assert ("shares" in names) == (second % 4 == 0)
+            assert names.get("shares", 6.0) == drawn_ahead.SHARES_KEPT_SECONDS > drawn_ahead.SHARES_SECONDS
+
+
+def test_each_language_has_its_own(
+    acme: Tenant, shared: dict[str, tuple[str, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tenant_context(acme):
+        read(monkeypatch, language="en")
+        read(monkeypatch, language="zh-hans")
+    bodies = {name.split(":")[-2]: body for name, (body, _) in shared.items() if ":overview:" in name}
+    assert set(bodies) == {"en", "zh-hans"}
+    assert bodies["en"] != bodies["zh-hans"]
+
+
+def test_who_may_abort_finds_the_act_and_who_may_not_does_not(
+    acme_work: Work, shared: dict[str, tuple[str, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tenant_context(acme_work.tenant):
+        read(monkeypatch)
+        assert len({body for name, (body, _) in shared.items() if ":overview:" in name}) == 1
+        number = Job.objects.filter(kind="noop").count()
+        start_bulk_operation(filter_text="kind:noop", operation="cancel", parameters={}, reason="a test", number=number)
+        read(monkeypatch, 1_001.0)
+    bodies = {name.split(":")[-1]: json.loads(body) for name, (body, _) in shared.items() if ":overview:" in name}
+    assert "Abort…" in bodies["bulk"]
+    assert "Abort…" not in bodies[""]
+
+
+def test_so_many_views_and_no_more_are_drawn(
+    acme: Tenant, globex: Tenant, shared: dict[str, tuple[str, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drawn_ahead, "MOST_VIEWS", 1)
+    for tenant, at, is_drawn in (
+        (acme, 0, True),
+        (globex, 1, False),
+        (acme, 2, True),
+        (globex, 7, True),
+        (acme, 8, False),
+    ):
+        shared.clear()
+        with tenant_context(tenant):
+            read(monkeypatch, 1_000.0 + at)
+        assert bool(shared) == is_drawn
