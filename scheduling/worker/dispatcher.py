@@ -64,7 +64,7 @@ class Dispatcher:
                     # A deadlock or a time-out: that round is rolled back, and workers kept their leases all the while.
                     logger.warning("dispatcher.round_failed", exc_info=True)
                     self._stopped.wait(MIN_BACK_OFF_SECONDS)
-        if self._is_woken:
+        if self._is_woken or self._due.is_owing:
             broker.wake_dispatcher()
         connection.close()
 
@@ -80,9 +80,10 @@ class Dispatcher:
         news = broker.take_news() if self._is_woken else broker.News()
         if self._is_woken:
             self._due.hear(news, now)
-        for pool_id in self._due.take(now):
+        for pool_id, is_heard_of in self._due.take(now).items():
             if self._may_claim(pool_id):
-                self._due.note(pool_id, self._tick(pool_id, news.endings), time.monotonic())
+                result = self._tick(pool_id, news.endings, is_heard_of=is_heard_of)
+                self._due.note(pool_id, result, time.monotonic())
         self._is_woken = False
         # Whoever wakes us waits for the tick and not for what else is due.
         self._duties.run_due(broker.is_woken)
@@ -94,10 +95,10 @@ class Dispatcher:
     def _may_claim(self, pool_id: int) -> bool:
         return not self._is_broker_away and pool_id not in self._failed_pools
 
-    def _tick(self, pool_id: int, ending: Sequence[UUID]) -> TickResult:
+    def _tick(self, pool_id: int, ending: Sequence[UUID], *, is_heard_of: bool) -> TickResult:
         """Tick one pool."""
         result = run_tick(pool_id, ending=ending)
-        if self._is_woken and not result.was_led:
+        if is_heard_of and not result.was_led:
             # Whoever leads may have looked before what woke us was committed. It looks again if it finds this at its
             # end; if it had ended already, the lock is free. So the wake is lost by nobody, and nobody waits in a loop.
             broker.leave_late_wake(pool_id)

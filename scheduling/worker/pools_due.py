@@ -19,9 +19,15 @@ class PoolsDue:
         self._interval_seconds = interval_seconds
         self._pool_of_queue: Mapping[str, int] = {}
         self._due_at: dict[int, float] = {}
-        # Where jobs came since the last tick, and when a tick last looked for such.
+        # Of whom something was heard since their last tick; where jobs came, and when a tick last looked for such.
+        self._heard: set[int] = set()
         self._filled: set[int] = set()
         self._filled_at: dict[int, float] = {}
+
+    @property
+    def is_owing(self) -> bool:
+        """Whether something was heard that no tick has followed yet."""
+        return bool(self._heard)
 
     def know(self, pool_ids: Iterable[int], pool_of_queue: Mapping[str, int]) -> None:
         """The pools that there are, by their ids, and whose each queue is, by its name; new pools are due."""
@@ -31,21 +37,25 @@ class PoolsDue:
     def hear(self, news: News, now: float) -> None:
         """A wake came. One that names no queue, or one that is not known, is for every pool."""
         if not news.queues and not news.filled:
+            self._heard.update(self._due_at)
             self._be_due(self._due_at, now)
             return
-        self._be_due(self._pools_of(news.queues), now)
-        for pool_id in self._pools_of(news.filled):
+        at_once, filled = self._pools_of(news.queues), self._pools_of(news.filled)
+        self._heard.update(at_once, filled)
+        self._be_due(at_once, now)
+        for pool_id in filled:
             self._filled.add(pool_id)
             self._be_due([pool_id], max(now, self._filled_at.get(pool_id, 0.0) + MORE_WORK_SECONDS))
 
-    def take(self, now: float) -> list[int]:
-        """The pools to tick now, which are due again after the interval."""
-        due = [pool_id for pool_id, due_at in self._due_at.items() if due_at <= now]
+    def take(self, now: float) -> dict[int, bool]:
+        """The pools to tick now, which are due again after the interval; for each whether something was heard of it."""
+        due = {pool_id: pool_id in self._heard for pool_id, due_at in self._due_at.items() if due_at <= now}
         for pool_id in due:
             self._due_at[pool_id] = now + self._interval_seconds
             if pool_id in self._filled:
-                self._filled.remove(pool_id)
                 self._filled_at[pool_id] = now
+        self._heard.difference_update(due)
+        self._filled.difference_update(due)
         return due
 
     def note(self, pool_id: int, result: TickResult, now: float) -> None:

@@ -324,25 +324,25 @@ def test_jobs_that_come_soon_after_others_are_looked_for_together(run: Callable[
     """Whatever else happens meanwhile is served at once."""
     filled, freed = News(filled=frozenset({"q"})), News(queues=frozenset({"q"}))
 
-    def in_turn(*told: tuple[float, News]) -> Callable[[World], None]:
-        left = list(told)
-
-        def begin(world: World) -> None:
-            def wait_for_wake(seconds: float) -> bool:
-                if left and left[0][0] <= world.elapsed + seconds:
-                    at, world.news = left.pop(0)
-                    world.wait(max(0.0, at - world.elapsed))
-                    return True
-                return world.wait(seconds)
-
-            world.wait_for_wake = wait_for_wake  # type: ignore[method-assign]
-
-        return begin
-
     assert run(0.2, on_start=in_turn((0.1, filled))).times("tick") == [0.0, 0.1]
     busy = in_turn((0.1, filled), (0.105, filled), (0.11, filled), (0.113, freed), (0.13, filled), (0.14, filled))
     # The freed slot's tick has looked for them, too.
     assert run(0.2, on_start=busy).times("tick") == [0.0, 0.1, 0.113, 0.133, 0.153]
+
+
+def test_a_wake_that_waits_for_a_moment_is_left_for_whoever_leads_then(run: Callable[..., World]) -> None:
+    filled = News(filled=frozenset({"q"}))
+    world = run(
+        0.2, on_start=in_turn((0.1, filled), (0.11, filled)), is_led_by_another=lambda world: world.elapsed > 0.1
+    )
+    assert world.times("leave a wake") == [0.12]
+    assert world.times("tick") == [0.0, 0.1, 0.12, 0.12]
+
+
+def test_a_dispatcher_that_stops_passes_on_what_it_has_let_wait(run: Callable[..., World]) -> None:
+    filled = News(filled=frozenset({"q"}))
+    assert run(0.115, on_start=in_turn((0.1, filled), (0.11, filled))).times("wake") != []
+    assert run(0.2, on_start=in_turn((0.1, filled), (0.11, filled))).times("wake") == []
 
 
 def test_where_a_tick_lets_others_start_their_pools_are_ticked_at_once(run: Callable[..., World]) -> None:
@@ -360,3 +360,20 @@ def test_where_a_tick_lets_others_start_their_pools_are_ticked_at_once(run: Call
         has_woken_others=has_woken_others,
     )
     assert [what for at, what in world.done if at == 0.1] == ["tick", "tick", "tick 2"]
+
+
+def in_turn(*told: tuple[float, News]) -> Callable[[World], None]:
+    """Wakes at these times, each about something."""
+    left = list(told)
+
+    def begin(world: World) -> None:
+        def wait_for_wake(seconds: float) -> bool:
+            if left and left[0][0] <= world.elapsed + seconds:
+                at, world.news = left.pop(0)
+                world.wait(max(0.0, at - world.elapsed))
+                return True
+            return world.wait(seconds)
+
+        world.wait_for_wake = wait_for_wake  # type: ignore[method-assign]
+
+    return begin
