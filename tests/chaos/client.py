@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -26,6 +27,8 @@ class Client:
         self._name = name
         self._lock = threading.Lock()
         self._numbers = 0
+        # By key, how often it was sent without an answer yet: nobody else sends it again meanwhile.
+        self._under_way: Counter[str] = Counter()
         self.requests: list[Request] = []
         self._http = httpx.Client(base_url=f"{address}/api/v1/", timeout=TIMEOUT_SECONDS)
 
@@ -38,9 +41,7 @@ class Client:
         """A request under a new key, not yet sent."""
         with self._lock:
             self._numbers += 1
-            request = Request(tenant_id, kind, payload, f"{self._name}-{self._numbers}", run_at)
-            self.requests.append(request)
-        return request
+            return Request(tenant_id, kind, payload, f"{self._name}-{self._numbers}", run_at)
 
     def send(self, request: Request) -> Reply:
         """Send it once more, under its own key."""
@@ -48,6 +49,10 @@ class Client:
         if request.run_at is not None:
             body["run_at"] = request.run_at.isoformat()
         headers = {"Authorization": f"Api-Key {self._tokens[request.tenant_id]}", "Idempotency-Key": request.key}
+        with self._lock:
+            if request.key not in self._under_way:
+                self.requests.append(request)
+            self._under_way[request.key] += 1
         try:
             response = self._http.post("jobs/", json=body, headers=headers)
         except httpx.TransportError as error:
@@ -55,6 +60,7 @@ class Client:
         else:
             reply = _reply(response)
         with self._lock:
+            self._under_way[request.key] -= 1
             request.replies.append(reply)
         return reply
 
@@ -92,9 +98,10 @@ class Client:
             return [request for request in self.requests if not request.is_answered]
 
     def ask_again(self) -> int:
-        """Send whatever is unanswered once more; how many still are."""
+        """Send whatever is unanswered once more, but what is under way; how many still are."""
         for request in self.unanswered():
-            self.send(request)
+            if not self._under_way[request.key]:
+                self.send(request)
         return len(self.unanswered())
 
 
