@@ -26,8 +26,7 @@ from scheduling.conf import CANARY_TASK, EXECUTE_TASK, RUN_UPKEEP_TASK, UPKEEP_Q
 from scheduling.exceptions import BrokerUnavailableError
 
 WAKE_KEY = "jobsplatform:dispatch:wake"
-# What the wakes were about since one was last heard: queues by their names, EVERYTHING, and with FILLED before them
-# queues in which no more happened than that jobs came.
+# What wakes are about: queues by their names, EVERYTHING, and with FILLED before them those to which only jobs came.
 NEWS_KEY = "jobsplatform:dispatch:news"
 EVERYTHING, FILLED = "*", "+"
 MOST_NEWS = 1_000
@@ -60,8 +59,8 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What a wake is about: the queues to which something happened, and those in which jobs came and no more; neither:
-    whatever there is. ``endings`` are the tokens of messages whose work is done.
+    """Queues to which something happened, and those to which only jobs came; where there is neither, everything.
+    ``endings`` are the tokens of messages whose work is done.
     """
 
     queues: frozenset[str] = frozenset()
@@ -204,7 +203,6 @@ def announce_ending(token: UUID, queue: str) -> None:
 
 
 def _add_news(pipe: Any, news: Sequence[str]) -> None:
-    # Before the wake: whoever hears it finds them.
     pipe.sadd(NEWS_KEY, *(news or [EVERYTHING]))
     pipe.lpush(WAKE_KEY, 1)
     pipe.ltrim(WAKE_KEY, 0, 0)
@@ -216,9 +214,11 @@ def take_news() -> News:
         return News()
     try:
         with _client().pipeline(transaction=False) as pipe:
+            # What a wake before this is about was there before it, so that it is heard now.
+            pipe.delete(WAKE_KEY)
             pipe.spop(NEWS_KEY, MOST_NEWS)
             pipe.lpop(ENDING_KEY, MOST_ENDINGS)
-            found, endings = pipe.execute()
+            _, found, endings = pipe.execute()
     except BROKER_ERRORS:
         _availability.note_failure()
         return News()

@@ -28,7 +28,10 @@ class KeptPart:
         self._kept = SharedCache(name, SafeString, seconds=KEPT_SECONDS)
 
     def get(self, draw: Callable[[], SafeString], *, variant: str = "") -> SafeString:
-        """The part as it was at most two seconds ago; ``variant`` says what of the viewer it depends on besides."""
+        """The part as it was at most two seconds ago, or was put for longer.
+
+        ``variant`` says what of the viewer it depends on besides.
+        """
         return self._kept.get(self._key(variant), draw)
 
     def put(self, body: SafeString, *, seconds: float, variant: str = "") -> None:

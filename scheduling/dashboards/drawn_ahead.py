@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
+from django.db import InterfaceError, OperationalError, transaction
 from django.utils.translation import get_language
 
 from scheduling.dashboards.overview import keep_body, keep_shares
 from scheduling.selectors.overview import Overview
 from tenants.context import require_scope
+from tenants.shared_cache import kept_seconds
+
+logger = logging.getLogger(__name__)
 
 # The numbers are read each second; the part outlives one reading that comes late.
 BODY_KEPT_SECONDS = 2.5
@@ -45,10 +50,17 @@ _views = _Views()
 
 
 def draw_ahead(overview: Overview) -> None:
-    """Draw the parts of the scope and language of the moment."""
+    """Draw the parts of the scope and language of the moment. Where that fails, they are drawn for whoever asks."""
     view, now = f"{require_scope().tenant_id}:{get_language()}", time.monotonic()
-    if not _views.is_drawn(view, now):
+    if not kept_seconds() or not _views.is_drawn(view, now):
         return
-    keep_body(overview, seconds=BODY_KEPT_SECONDS)
-    if _views.are_shares_due(view, now):
-        keep_shares(seconds=SHARES_KEPT_SECONDS)
+    try:
+        with transaction.atomic():
+            keep_body(overview, seconds=BODY_KEPT_SECONDS)
+            if _views.are_shares_due(view, now):
+                keep_shares(seconds=SHARES_KEPT_SECONDS)
+    except (OperationalError, InterfaceError):
+        # The reader of the numbers knows what to do without a database.
+        raise
+    except Exception:
+        logger.exception("console.not_drawn_ahead")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -62,13 +64,13 @@ def refused(refusal: DomainError) -> HttpResponseBase:
     return HttpResponse(status=204) if isinstance(refusal, NoStreamsHereError) else problem_response(refusal)
 
 
-def read_numbers() -> dict[str, Any]:
-    """The tiles in the order in which they stand, as they are written; the page's parts are drawn along with them."""
+def read_numbers() -> tuple[dict[str, Any], Callable[[], None]]:
+    """The tiles in the order in which they stand, as they are written; and then the page's parts are to be drawn."""
     overview = read_overview()
-    draw_ahead(overview)
-    return {
+    numbers = {
         "tiles": [
             {"value": tile.value, "unit": tile.unit, "note": tile.note, "tone": tile.tone}
             for tile in build_tiles(overview)
         ]
     }
+    return numbers, partial(draw_ahead, overview)

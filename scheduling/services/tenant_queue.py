@@ -49,7 +49,7 @@ class TenantIsolatedTaskQueue:
             if restriction.limit > 0:
                 result = run_tick(pool_id, only=restriction)
                 pulled += result.dispatched
-                if result.has_more:
+                if result.has_more or result.has_woken_others:
                     # This tick saw some jobs alone, and may have kept a dispatcher from seeing others.
                     broker.wake_dispatcher()
         return pulled

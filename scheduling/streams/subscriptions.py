@@ -89,7 +89,10 @@ class EventSubscription(Subscription):
 
 
 class NumbersSubscription(Subscription):
-    """A tab that is told numbers again and again; tabs with the same key are told the same."""
+    """A tab that is told numbers again and again; tabs with the same key are told the same.
+
+    ``read`` gives the numbers and what is to be done once they are told.
+    """
 
     def __init__(
         self,
@@ -98,7 +101,7 @@ class NumbersSubscription(Subscription):
         *,
         tenant_id: UUID | None,
         language: str,
-        read: Callable[[], Mapping[str, Any]],
+        read: Callable[[], tuple[Mapping[str, Any], Callable[[], None]]],
     ) -> None:
         super().__init__(request, permission)
         self.tenant_id = tenant_id

@@ -1,7 +1,7 @@
 """The dispatcher's loop: tick when woken, sweep each second, wait out what is away.
 
 Any number of them may run; each tick and each sweep takes a lock of its own in the database,
-and nothing that decides is kept here between two of them.
+and nothing that decides who runs is kept here between two of them, only when to look again.
 """
 
 from __future__ import annotations

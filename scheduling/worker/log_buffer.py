@@ -86,7 +86,7 @@ class LogBuffer:
             self._lines = kept[:MAX_BUFFERED_LINES]
             self._overflow += taken.overflow + len(kept) - len(self._lines)
             self._dropped += taken.dropped
-            self.waiting_since = taken.since
+            self.waiting_since = taken.since or self.waiting_since
 
     def as_write(self, taken: Taken) -> LogWrite:
         """What is told to the database."""

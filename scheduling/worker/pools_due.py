@@ -59,11 +59,10 @@ class PoolsDue:
         return due
 
     def note(self, pool_id: int, result: TickResult, now: float) -> None:
-        """What came of a tick."""
-        if result.has_more:
-            self._be_due([pool_id], now)
-        if result.has_woken_others:
-            self._be_due(self._due_at, now)
+        """What came of a tick; where somebody else leads a pool that is due by it, that one must be told."""
+        due = set(self._due_at) if result.has_woken_others else {pool_id} if result.has_more else set()
+        self._heard.update(due)
+        self._be_due(due, now)
 
     def seconds_left(self, now: float) -> float:
         """Until some pool is due; 0.0 when one is."""

@@ -118,10 +118,11 @@ class Turns:
     def _end_in_time(self) -> None:
         try:
             with self._guard:
-                if not self._is_over:
-                    self._settle(TIME_IS_UP)
+                # First, since settling may fail or take long: the turn at hand may go on for hours.
                 if self._log is not None:
                     self._log.write_alone()
+                if not self._is_over:
+                    self._settle(TIME_IS_UP)
         except Exception:
             # What is left in the lists is settled when the turn at hand is over.
             logger.exception("message.not_ended_in_time")

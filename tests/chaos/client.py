@@ -55,12 +55,13 @@ class Client:
             self._under_way[request.key] += 1
         try:
             response = self._http.post("jobs/", json=body, headers=headers)
+            reply = _reply(response)
         except httpx.TransportError as error:
             reply = Reply(time.time(), None, code=type(error).__name__)
-        else:
-            reply = _reply(response)
+        finally:
+            with self._lock:
+                self._under_way[request.key] -= 1
         with self._lock:
-            self._under_way[request.key] -= 1
             request.replies.append(reply)
         return reply
 
@@ -97,11 +98,15 @@ class Client:
         with self._lock:
             return [request for request in self.requests if not request.is_answered]
 
+    def to_ask_again(self) -> list[Request]:
+        """Those of them that nobody sends at this moment."""
+        with self._lock:
+            return [one for one in self.requests if not one.is_answered and not self._under_way[one.key]]
+
     def ask_again(self) -> int:
-        """Send whatever is unanswered once more, but what is under way; how many still are."""
-        for request in self.unanswered():
-            if not self._under_way[request.key]:
-                self.send(request)
+        """Send whatever is unanswered once more; how many still are."""
+        for request in self.to_ask_again():
+            self.send(request)
         return len(self.unanswered())
 
 

@@ -22,9 +22,9 @@ UNCAPPED = 1 << 31
 MERGING = MergeRule(MERGE_BELOW_US, MAX_MESSAGE_JOBS, int(MESSAGE_SECONDS * 1_000_000))
 
 # A pool that is paused or drained has no slots. A draining worker's slots count neither as there nor as used. Of its
-# queues there may be none. A message that is being settled, or has been since this tick folded, holds no slot, unless
-# somebody whose job it is can have no other until that is folded: its tenant or its queue is at its cap, or slots are
-# kept for who has fewest.
+# queues there may be none. A message that is being settled, or whose settlement no tick has folded, holds no slot,
+# unless somebody whose job it is can have no other until that is folded: its tenant is at its cap, or slots are kept
+# for who has fewest; or, until it is settled, its queue is at its cap. What is settled is of no worker any more.
 # What is in flight is read once: the table is small but lives fast, so that each look meets what has gone. OFFSET keeps
 # a question about a tenant a probe of an index.
 _POOL = """

@@ -51,17 +51,24 @@ def read(monkeypatch: pytest.MonkeyPatch, at: float = 1_000.0, language: str = "
     """As the reader does in a scope."""
     monkeypatch.setattr(drawn_ahead.time, "monotonic", lambda: at)
     with translation.override(language):
-        read_numbers()
+        _, draw = read_numbers()
+        draw()
 
 
 @pytest.mark.parametrize("part", [BODY, SHARES])
 def test_whoever_asks_finds_the_part_drawn(
-    console: Console, staff: User, acme_work: Work, monkeypatch: pytest.MonkeyPatch, part: str
+    console: Console,
+    staff: User,
+    acme_work: Work,
+    shared: dict[str, tuple[str, float]],
+    monkeypatch: pytest.MonkeyPatch,
+    part: str,
 ) -> None:
     client = console(staff)
     drawn = client.get(reverse(part)).content
     for kept in (overview._kept_body, overview._kept_shares):
         kept._kept._kept.clear()
+    shared.clear()
     with all_tenants():
         read(monkeypatch)
     monkeypatch.setattr(overview, "read_overview", None)
@@ -138,3 +145,26 @@ def test_so_many_views_and_no_more_are_drawn(
         with tenant_context(tenant):
             read(monkeypatch, 1_000.0 + at)
         assert bool(shared) == is_drawn
+
+
+def test_a_part_that_cannot_be_drawn_costs_nobody_the_numbers(
+    acme: Tenant,
+    shared: dict[str, tuple[str, float]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse() -> object:
+        raise LookupError("no such page")
+
+    monkeypatch.setattr(overview, "read_shares", refuse)
+    with tenant_context(acme):
+        read(monkeypatch)
+        assert Job.objects.count() == 0
+    assert [name for name in shared if ":shares:" in name] == []
+    assert "console.not_drawn_ahead" in caplog.text
+
+
+def test_where_nothing_is_kept_nothing_is_drawn(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overview, "_render_body", None)
+    with override_settings(CONFIGURATION_CACHE_SECONDS=0), tenant_context(acme):
+        read(monkeypatch)

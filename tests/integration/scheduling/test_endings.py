@@ -172,10 +172,10 @@ def test_tokens_pass_through_the_broker_once_and_strangers_words_are_dropped() -
         broker.announce_ending(token, "a")
     broker._client().rpush(broker.ENDING_KEY, "nonsense", b"\xff" * 15)
     assert broker.is_woken()
-    assert broker.take_news() == broker.News(queues=frozenset({"a"}), endings=tuple(tokens))
-    assert broker.take_news() == broker.News()
     assert broker.wait_for_wake(0.1)
     assert not broker.is_woken()
+    assert broker.take_news() == broker.News(queues=frozenset({"a"}), endings=tuple(tokens))
+    assert broker.take_news() == broker.News()
 
 
 def test_no_more_are_kept_than_anybody_takes() -> None:

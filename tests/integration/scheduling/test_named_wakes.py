@@ -62,6 +62,14 @@ def test_a_wake_for_everything_is_more_than_those_with_names(acme: Tenant) -> No
     assert broker.take_news() == broker.News()
 
 
+def test_a_wake_that_came_before_its_news_were_taken_is_heard_with_them() -> None:
+    broker.wake_dispatcher({"near"})
+    assert broker.wait_for_wake(1.0)
+    broker.wake_dispatcher({"far"})
+    assert broker.take_news() == broker.News(queues=frozenset({"near", "far"}))
+    assert not broker.is_woken()
+
+
 def test_strangers_words_are_a_queue_that_nobody_knows() -> None:
     broker._client().sadd(broker.NEWS_KEY, b"\xff\xfe")
     assert broker.take_news() == broker.News(queues=frozenset({"\ufffd\ufffd"}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from django.urls import reverse
 from scheduling.dashboards.overview_tiles import build_tiles
 from scheduling.dashboards.streams import read_numbers
 from scheduling.selectors.overview import read_overview
+from scheduling.streams import numbers
 from scheduling.streams.numbers import NumbersFeed
 from scheduling.streams.subscriptions import NumbersSubscription
 from tenants.context import all_tenants, require_scope
@@ -35,10 +37,15 @@ class Tab(NumbersSubscription):
         )
         self.heard: list[bytes] = []
         self.readings: list[Any] = []
+        # In which scope, and how much it had been told by then.
+        self.acted: list[tuple[Any, int]] = []
 
-    def count(self) -> dict[str, Any]:
+    def count(self) -> tuple[dict[str, Any], Callable[[], None]]:
         self.readings.append(require_scope().tenant_id)
-        return {"scope": str(require_scope().tenant_id)}
+        return {"scope": str(require_scope().tenant_id)}, self.act
+
+    def act(self) -> None:
+        self.acted.append((require_scope().tenant_id, len(self.heard)))
 
     def offer(self, messages: Any, *, is_last: bool = False) -> None:
         self.heard += messages
@@ -54,10 +61,22 @@ def test_tabs_of_one_scope_and_language_share_a_reading(acme: Tenant, globex: Te
     assert tabs[0].heard[0].startswith(b"event: numbers\ndata: {")
 
 
+def test_what_is_to_be_done_is_done_once_for_each_when_all_are_told(
+    acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tabs = [Tab(acme), Tab(acme), Tab(globex), Tab(None)]
+    NumbersFeed().look(tabs)
+    assert [tab.acted for tab in tabs] == [[(acme.pk, 1)], [], [(globex.pk, 1)], [(None, 1)]]
+    # Where the numbers alone take that long, it waits.
+    monkeypatch.setattr(numbers, "MOST_SECONDS", 0.0)
+    NumbersFeed().look(tabs)
+    assert [(len(tab.heard), len(tab.acted)) for tab in tabs] == [(2, 1), (2, 0), (2, 1), (2, 1)]
+
+
 def test_the_numbers_are_those_of_the_tiles(acme: Tenant) -> None:
     submit(acme, 3)
     with all_tenants():
-        told = read_numbers()["tiles"]
+        told = read_numbers()[0]["tiles"]
         tiles = build_tiles(read_overview())
     assert [(tile["value"], tile["tone"]) for tile in told] == [(tile.value, tile.tone) for tile in tiles]
 
