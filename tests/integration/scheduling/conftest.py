@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.db.models.functions import Now
 
+from scheduling import broker
 from scheduling.models import LiveExecution, PoolClock, WorkerPool
 from scheduling.services import backlog, leadership
 from scheduling.services.dispatching import TickResult, run_tick
@@ -20,6 +21,13 @@ from tenants.context import all_tenants
 def patient_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lock that must not be sat upon is taken here in the transaction of a whole test."""
     monkeypatch.setattr(leadership, "TICK_IDLE_TIMEOUT_MS", 600_000)
+
+
+@pytest.fixture(autouse=True)
+def own_channel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dispatcher's channel in the broker is the test's own: tests of another process run beside it."""
+    for name in ("WAKE_KEY", "NEWS_KEY", "ENDING_KEY", "LATE_WAKE_KEY"):
+        monkeypatch.setattr(broker, name, f"{getattr(broker, name)}:{uuid4().hex}")
 
 
 @pytest.fixture

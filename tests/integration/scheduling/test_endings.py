@@ -32,7 +32,6 @@ def one_slot(worker: Registration) -> None:
     with all_tenants():
         Worker.objects.update(slots=1)
         Tenant.objects.update(max_concurrency=10)
-    broker.take_news()
 
 
 def live_of(job: Job) -> LiveExecution:

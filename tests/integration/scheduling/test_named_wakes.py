@@ -21,12 +21,6 @@ from tests.integration.scheduling.acts import Start, Tick, begin, submit
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture(autouse=True)
-def no_news(pool: WorkerPool) -> None:
-    """Nothing is left of other tests."""
-    broker.take_news()
-
-
 @pytest.fixture
 def far(worker: Registration) -> Queue:
     """A queue of another pool."""
