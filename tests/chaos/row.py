@@ -17,7 +17,7 @@ from tests.chaos.history import ACCEPTED, Request
 from tests.chaos.load import Traffic
 from tests.chaos.stack import NotInTimeError, Shape, Stack
 from tests.chaos.variables import FACTOR_VARIABLE
-from tests.chaos.view import View
+from tests.chaos.view import Running, View
 
 # Recovery is waited for this much longer than its bound, so that what comes late is told with its time.
 PATIENCE = 4.0
@@ -94,6 +94,17 @@ class Field:
     def all_started(self, job_ids: Sequence[UUID], since: float) -> float:
         """Seconds from a moment until the last of these jobs has begun after it."""
         return self._last_of(job_ids, lambda: self.view.starts_after(since, job_ids)) - since
+
+    def begun_again(self, lost: Sequence[Running], since: float) -> float:
+        """Seconds from a moment until the last of the jobs that ran in what was lost has begun again; at least 0.
+
+        Whoever ended between the look and the loss has nothing to begin again.
+        """
+
+        def look() -> dict[UUID, float]:
+            return dict.fromkeys(self.view.settled(lost), since) | self.view.begun_again(lost)
+
+        return max(0.0, self._last_of([job.job_id for job in lost], look) - since)
 
     def taken_up(self, waiting: Mapping[UUID, UUID], since: float) -> float:
         """Seconds from a moment until the last of these executions, by job, or a later one has begun; at least 0."""

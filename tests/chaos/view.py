@@ -16,7 +16,7 @@ _UNENDED = """
 SELECT count(*) FROM scheduling_job WHERE state NOT IN ('completed', 'cancelled', 'discarded', 'quarantined')
 """
 _RUNNING = """
-SELECT l.job_id, l.fence, e.pid, l.worker_id FROM scheduling_execution_live l
+SELECT l.job_id, l.id, l.fence, e.pid, l.worker_id FROM scheduling_execution_live l
 JOIN chaos_effect e ON e.job_id = l.job_id AND e.fence = l.fence AND e.step = 'begin'
 ORDER BY l.id
 """
@@ -36,6 +36,14 @@ FROM unnest(%s::uuid[], %s::uuid[]) AS w(job_id, execution_id) JOIN scheduling_j
     ON e.job_id = w.job_id AND e.execution_id >= w.execution_id AND e.name = 'execution.started'
 GROUP BY 1
 """
+
+_BEGUN_AGAIN = """
+SELECT w.job_id, extract(epoch FROM min(e.at))::float8
+FROM unnest(%s::uuid[], %s::uuid[]) AS w(job_id, execution_id) JOIN scheduling_jobevent e
+    ON e.job_id = w.job_id AND e.execution_id > w.execution_id AND e.name = 'execution.started'
+GROUP BY 1
+"""
+_SETTLED = "SELECT DISTINCT job_id FROM chaos_effect WHERE execution_id = ANY (%s) AND step = 'settled'"
 
 
 class View:
@@ -89,6 +97,14 @@ class View:
         """When each of these executions, or a later one of its job, began, of those that did."""
         return dict(self.rows(_TAKEN_UP, [list(waiting), list(waiting.values())]))  # type: ignore[arg-type]
 
+    def begun_again(self, lost: Sequence[Running]) -> dict[UUID, float]:
+        """When a later execution of each of these jobs began, of those that one did."""
+        return dict(self.rows(_BEGUN_AGAIN, [[job.job_id for job in lost], [job.execution_id for job in lost]]))  # type: ignore[arg-type]
+
+    def settled(self, jobs: Sequence[Running]) -> set[UUID]:
+        """Those of these jobs that came to their end in the execution they were seen in."""
+        return {job_id for (job_id,) in self.rows(_SETTLED, [[job.execution_id for job in jobs]])}
+
     def states_of(self, job_ids: Sequence[UUID]) -> dict[UUID, str]:
         """The state of each job."""
         return dict(self.rows("SELECT id, state FROM scheduling_job WHERE id = ANY (%s)", [list(job_ids)]))  # type: ignore[arg-type]
@@ -104,7 +120,8 @@ class View:
 
 
 class Running:
-    """A job that runs: under which fence, in which process, of which worker."""
+    """A job that runs: in which execution, under which fence, in which process, of which worker."""
 
-    def __init__(self, job_id: UUID, fence: int, pid: int, worker_id: UUID) -> None:
-        self.job_id, self.fence, self.pid, self.worker_id = job_id, fence, pid, worker_id
+    def __init__(self, job_id: UUID, execution_id: UUID, fence: int, pid: int, worker_id: UUID) -> None:
+        self.job_id, self.execution_id = job_id, execution_id
+        self.fence, self.pid, self.worker_id = fence, pid, worker_id

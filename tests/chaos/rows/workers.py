@@ -83,7 +83,7 @@ class WorkerKilled(Row):
         inside = running_in(field, worker)
         killed_at = time.time()
         worker.kill()
-        return [field.all_started([job.job_id for job in inside], killed_at)] if inside else []
+        return [field.begun_again(inside, killed_at)] if inside else []
 
 
 class PopLost(Row):
@@ -137,7 +137,7 @@ class Zombie(Row):
         stopped_at = time.time()
         pause(worker)
         try:
-            recovery = field.all_started([job.job_id for job in inside], stopped_at)
+            recovery = field.begun_again(inside, stopped_at)
             field.wait(*[max(0.0, stopped_at + self.STOPPED_SECONDS - time.time())] * 2)
         finally:
             resume(worker)
