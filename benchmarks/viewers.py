@@ -6,11 +6,13 @@ Turns with and without them alternate in one run, so that whatever else changes 
 from __future__ import annotations
 
 import asyncio
+import json
+import math
 import os
 import statistics
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import StringIO
@@ -37,9 +39,11 @@ TURN_SECONDS = 14.0
 # Pairs, each begun by the other one.
 TURNS = (False, True, True, False, False, True, True, False)
 MOST_SLOWER = 0.05
+MOST_BYTES = 1 << 20
 OPEN_SECONDS, STOP_LOOK_SECONDS = 60.0, 0.2
-# What a tab on the first page asks for, and how often.
-ASKED = (("overview/", 5.0), ("overview/shares/", 10.0), ("overview/kinds/", 60.0))
+# What a tab on the first page asks for, and how often, unless its stream has brought it within TOLD_SECONDS.
+TOLD_SECONDS = 12.0
+ASKED = (("overview/", 5.0, "overview"), ("overview/shares/", 10.0, "shares"), ("overview/kinds/", 60.0, ""))
 VERIFIED = ("verify_ledger", "verify_state", "verify_audit")
 
 
@@ -52,6 +56,7 @@ class Tabs:
     cookies: Sequence[str]
     showing: int = 0
     numbers: int = 0
+    parts: int = 0
     answers: list[float] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
@@ -67,13 +72,18 @@ class Tabs:
 
     def _tab(self, number: int) -> Iterator[asyncio.Task[None]]:
         cookie = self.cookies[number]
-        yield asyncio.create_task(self._follow(cookie))
-        for path, seconds in ASKED:
+        told_at: dict[str, float] = {}
+        yield asyncio.create_task(self._follow(cookie, told_at))
+        for path, seconds, part in ASKED:
             # Nobody opens his tab at the same moment as all others.
-            yield asyncio.create_task(self._ask(cookie, path, seconds, seconds * number / len(self.cookies)))
+            first = seconds * number / len(self.cookies)
+            yield asyncio.create_task(
+                self._ask(cookie, path, seconds, first, lambda part=part: told_at.get(part, -math.inf))
+            )
 
-    async def _follow(self, cookie: str) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.streams_port)
+    async def _follow(self, cookie: str, told_at: dict[str, float]) -> None:
+        # A line is a part as large as the page.
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.streams_port, limit=MOST_BYTES)
         writer.write(_head("overview/stream/", cookie, "Accept: text/event-stream"))
         has_begun = False
         try:
@@ -82,15 +92,21 @@ class Tabs:
                     self.numbers += 1
                     self.showing += not has_begun
                     has_begun = True
+                elif line.startswith(b'data: {"name":'):
+                    self.parts += 1
+                    told_at[json.loads(line[len(b"data: ") :])["name"]] = time.monotonic()
         finally:
             writer.close()
         self.faults.append("a stream ended")
 
-    async def _ask(self, cookie: str, path: str, seconds: float, first: float) -> None:
+    async def _ask(self, cookie: str, path: str, seconds: float, first: float, told_at: Callable[[], float]) -> None:
         await asyncio.sleep(first)
         tag = ""
         while True:
             began = time.monotonic()
+            if began - told_at() < TOLD_SECONDS:
+                await asyncio.sleep(seconds)
+                continue
             status, tag = await self._get(path, cookie, tag)
             self.answers.append((time.monotonic() - began) * 1e3)
             if status not in {200, 304}:
@@ -116,6 +132,7 @@ def measure(folder: Path) -> Outcome:
     cookies = [_log_in(number) for number in range(VIEWERS)]
     rates: dict[bool, list[float]] = {False: [], True: []}
     answers: list[float] = []
+    parts = 0
     with (
         serving_pages(folder / "web.log") as pages_port,
         serving_streams(folder / "streams.log") as streams_port,
@@ -127,11 +144,12 @@ def measure(folder: Path) -> Outcome:
             tabs = Tabs(pages_port, streams_port, cookies if is_looked_at else [])
             rates[is_looked_at].append(_take_turn(processes, tenants, tabs))
             answers += tabs.answers
+            parts += tabs.parts
         pause_queue(queue=Queue.objects.get(name=QUEUE), reason="benchmark")
         wait_drained(processes)
     for command in VERIFIED:
         call_command(command, stdout=StringIO())
-    return _conclude(rates, answers)
+    return _conclude(rates, answers, parts)
 
 
 def _take_turn(processes: Processes, tenants: Sequence[UUID], tabs: Tabs) -> float:
@@ -175,7 +193,7 @@ def _head(path: str, cookie: str, more: str) -> bytes:
     return (f"GET /admin/{path} HTTP/1.1\r\nHost: localhost\r\nCookie: sessionid={cookie}\r\n{more}\r\n\r\n").encode()
 
 
-def _conclude(rates: dict[bool, list[float]], answers: Sequence[float]) -> Outcome:
+def _conclude(rates: dict[bool, list[float]], answers: Sequence[float], parts: int) -> Outcome:
     alone, watched = (statistics.mean(rates[is_looked_at]) for is_looked_at in (False, True))
     slower = 1 - watched / alone
     return Outcome(
@@ -190,10 +208,11 @@ def _conclude(rates: dict[bool, list[float]], answers: Sequence[float]) -> Outco
         is_met=slower <= MOST_SLOWER,
         method=(
             f"No-op jobs of {TENANTS} tenants in messages of up to 500, on {SLOTS} slots, {JOBS:,} of them waiting as a"
-            f" turn of {TURN_SECONDS:.0f} s begins; a viewer follows the numbers' stream and asks for the parts of the"
-            " first page as its script does, each by a log-in of its own. Web server (two processes), streams,"
-            " dispatcher, worker, PostgreSQL, Valkey and the viewers' side share the machine; without viewers the"
-            f" servers are there and idle. {len(answers):,} parts were answered, in the middle in"
-            f" {statistics.median(answers):.0f} ms. In the end {', '.join(VERIFIED)} found nothing."
+            f" turn of {TURN_SECONDS:.0f} s begins; a viewer follows the stream of the first page and asks for"
+            " what it does not bring, as the page's script does, each by a log-in of its own. Web server (two"
+            " processes), streams, dispatcher, worker, PostgreSQL, Valkey and the viewers' side share the machine;"
+            f" without viewers the servers are there and idle. {parts:,} parts were brought, and {len(answers):,} asked"
+            f" for and answered, in the middle in {statistics.median(answers):.0f} ms. In the end"
+            f" {', '.join(VERIFIED)} found nothing."
         ),
     )

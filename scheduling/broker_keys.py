@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from uuid import UUID
 
 import redis
@@ -16,7 +18,8 @@ SCAN_KEYS = 1_000
 
 def count_keys_of(tenant_id: UUID) -> int:
     """How many keys bear this tenant's id, in the broker and the cache; raises BrokerUnavailableError."""
-    return sum(len(keys) for _, keys in _keys_of(tenant_id))
+    with _clients() as clients:
+        return sum(len(_keys_of(client, tenant_id)) for client in clients)
 
 
 def delete_keys_of(tenant_id: UUID) -> int:
@@ -24,25 +27,30 @@ def delete_keys_of(tenant_id: UUID) -> int:
 
     Raises BrokerUnavailableError.
     """
-    try:
-        return sum(client.delete(*keys) for client, keys in _keys_of(tenant_id) if keys)
-    except BROKER_ERRORS as error:
-        raise BrokerUnavailableError(str(error)) from error
+    with _clients() as clients:
+        return sum(client.delete(*keys) for client in clients if (keys := _keys_of(client, tenant_id)))
 
 
-def _keys_of(tenant_id: UUID) -> list[tuple[redis.Redis, list[bytes]]]:
-    places = (settings.REDIS_URL, str(settings.CACHES["default"]["LOCATION"]))
+def _keys_of(client: redis.Redis, tenant_id: UUID) -> list[bytes]:
     patterns = (f"*{tenant_id}*", f"*{tenant_id.hex}*")
-    clients = [
-        redis.Redis.from_url(
-            place, socket_timeout=SOCKET_TIMEOUT_SECONDS, socket_connect_timeout=CONNECT_TIMEOUT_SECONDS
-        )
-        for place in places
-    ]
-    try:
-        return [
-            (client, [key for pattern in patterns for key in client.scan_iter(pattern, SCAN_KEYS)])
-            for client in clients
-        ]
-    except BROKER_ERRORS as error:
-        raise BrokerUnavailableError(str(error)) from error
+    return [key for pattern in patterns for key in client.scan_iter(pattern, SCAN_KEYS)]
+
+
+@contextmanager
+def _clients() -> Iterator[list[redis.Redis]]:
+    """Of the broker and of the cache, closed in the end."""
+    with ExitStack() as stack:
+        try:
+            yield [stack.enter_context(_client(place)) for place in (settings.REDIS_URL, _cache_url())]
+        except BROKER_ERRORS as error:
+            raise BrokerUnavailableError(str(error)) from error
+
+
+def _client(url: str) -> redis.Redis:
+    return redis.Redis.from_url(
+        url, socket_timeout=SOCKET_TIMEOUT_SECONDS, socket_connect_timeout=CONNECT_TIMEOUT_SECONDS
+    )
+
+
+def _cache_url() -> str:
+    return str(settings.CACHES["default"]["LOCATION"])

@@ -58,7 +58,8 @@ class SharedCache[Value]:
         if document is None:
             began = time.monotonic()
             document = read()
-            _write_shared(self._name_of(key), document, seconds - (time.monotonic() - began))
+            # What somebody put meanwhile is newer, and may last longer.
+            _write_shared(self._name_of(key), document, seconds - (time.monotonic() - began), is_new=True)
             self._tell("database")
         else:
             self._tell("shared")
@@ -126,11 +127,14 @@ def _read_shared(name: str) -> Any | None:
     return None if held is None else json.loads(held)
 
 
-def _write_shared(name: str, document: Any, seconds: float) -> None:
-    """Keep it for the rest of the time since it was read; what took longer to read is old by now."""
+def _write_shared(name: str, document: Any, seconds: float, *, is_new: bool = False) -> None:
+    """Keep it for the rest of the time since it was read; what took longer to read is old by now.
+
+    ``is_new``: only where there is nothing yet.
+    """
     milliseconds = int(seconds * 1_000)
     if milliseconds > 0:
-        _shared().ask(lambda client: client.set(name, json.dumps(document), px=milliseconds))
+        _shared().ask(lambda client: client.set(name, json.dumps(document), px=milliseconds, nx=is_new))
 
 
 def _drop_shared(name: str) -> None:

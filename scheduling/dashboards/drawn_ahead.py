@@ -1,33 +1,40 @@
-"""While somebody looks at the first page, the reader of its numbers draws its parts: whoever asks finds them drawn."""
+"""While somebody looks at the first page, the reader of its numbers draws its parts, and tells them now and then.
+
+Whoever asks finds them drawn, and a tab that is told them does not ask.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
+from math import inf
 
 from django.db import InterfaceError, OperationalError, transaction
 from django.utils.translation import get_language
 
 from scheduling.dashboards.overview import keep_body, keep_shares
 from scheduling.selectors.overview import Overview
+from scheduling.streams.subscriptions import Part
 from tenants.context import require_scope
+from tenants.live import tag_of
 from tenants.shared_cache import kept_seconds
 
 logger = logging.getLogger(__name__)
 
 # The numbers are read each second; the part outlives one reading that comes late.
 BODY_KEPT_SECONDS = 2.5
-SHARES_SECONDS, SHARES_KEPT_SECONDS = 4.0, 6.0
+BODY_TOLD_SECONDS = 5.0
+SHARES_SECONDS, SHARES_KEPT_SECONDS = 5.0, 7.0
 # Whose rows, and in which language: beyond so many the parts are drawn for whoever asks, as they are without a reader.
 MOST_VIEWS = 10
 
 
 class _Views:
-    """The views that are drawn ahead, and when the shares of each were drawn last."""
+    """The views that are drawn ahead, and when each part of each was last done."""
 
     def __init__(self) -> None:
         self._seen_at: dict[str, float] = {}
-        self._shares_at: dict[str, float] = {}
+        self._done_at: dict[tuple[str, str], float] = {}
 
     def is_drawn(self, view: str, now: float) -> bool:
         """Whether there is room for it. Who has not been looked at for a while gives room."""
@@ -37,30 +44,40 @@ class _Views:
         self._seen_at[view] = now
         return True
 
-    def are_shares_due(self, view: str, now: float) -> bool:
-        """Whether they are old."""
-        self._shares_at = {name: at for name, at in self._shares_at.items() if now - at < SHARES_SECONDS}
-        if view in self._shares_at:
+    def is_due(self, view: str, part: str, seconds: float, now: float) -> bool:
+        """Whether it was last done so many seconds ago."""
+        self._done_at = {key: at for key, at in self._done_at.items() if key[0] in self._seen_at}
+        # The reader comes each second, now and then a little early.
+        if now - self._done_at.get((view, part), -inf) < seconds - 0.5:
             return False
-        self._shares_at[view] = now
+        self._done_at[view, part] = now
         return True
 
 
 _views = _Views()
 
 
-def draw_ahead(overview: Overview) -> None:
-    """Draw the parts of the scope and language of the moment. Where that fails, they are drawn for whoever asks."""
+def draw_ahead(overview: Overview) -> list[Part]:
+    """Draw the parts of the scope and language of the moment, and give those that are to be told.
+
+    Where that fails, they are drawn for whoever asks.
+    """
     view, now = f"{require_scope().tenant_id}:{get_language()}", time.monotonic()
-    if not kept_seconds() or not _views.is_drawn(view, now):
-        return
+    told: list[Part] = []
+    if not _views.is_drawn(view, now):
+        return told
     try:
         with transaction.atomic():
-            keep_body(overview, seconds=BODY_KEPT_SECONDS)
-            if _views.are_shares_due(view, now):
-                keep_shares(seconds=SHARES_KEPT_SECONDS)
+            is_told = _views.is_due(view, "overview", BODY_TOLD_SECONDS, now)
+            bodies = keep_body(overview, seconds=BODY_KEPT_SECONDS) if is_told or kept_seconds() else {}
+            if is_told:
+                told += [Part("overview", body, tag_of(body), variant) for variant, body in bodies.items()]
+            if _views.is_due(view, "shares", SHARES_SECONDS, now):
+                body = keep_shares(seconds=SHARES_KEPT_SECONDS)
+                told.append(Part("shares", body, tag_of(body)))
     except (OperationalError, InterfaceError):
         # The reader of the numbers knows what to do without a database.
         raise
     except Exception:
         logger.exception("console.not_drawn_ahead")
+    return told

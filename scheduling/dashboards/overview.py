@@ -57,11 +57,13 @@ def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
     context["scope_name"] = access.tenant.name if access.tenant else _("All tenants")
     if access.may(Permission.JOBS_VIEW):
         body = _body_of(request)
-        query = Choice.of(request).link()
+        choice = Choice.of(request)
         context |= {
             "overview_body": body,
             "overview_etag": tag_of(body),
-            "query": query,
+            "query": choice.link(),
+            # The stream brings the numbers as everybody sees them.
+            "is_told": choice == EVERYTHING,
             "sees_kinds": access.sees_all_tenants and access.may(Permission.PLATFORM_VIEW),
         }
     return context
@@ -89,24 +91,30 @@ def _body_of(request: HttpRequest) -> SafeString:
     if choice != EVERYTHING:
         return _render_body(choice, may_abort_bulk=may_abort_bulk)
     draw = partial(_render_body, choice, may_abort_bulk=may_abort_bulk)
-    return _kept_body.get(draw, variant=_variant(may_abort_bulk=may_abort_bulk))
+    return _kept_body.get(draw, variant=variant_of(may_abort_bulk=may_abort_bulk))
 
 
-def keep_body(overview: Overview, *, seconds: float) -> None:
-    """Have the numbers answered with these for so long."""
+def keep_body(overview: Overview, *, seconds: float) -> dict[str, SafeString]:
+    """Have the numbers answered with these for so long; they are given by what of the viewer they depend on."""
     body = _render_body(EVERYTHING, may_abort_bulk=False, overview=overview)
-    _kept_body.put(body, seconds=seconds, variant=_variant(may_abort_bulk=False))
+    bodies = {variant_of(may_abort_bulk=False): body}
     if overview.bulk_operations:
         body = _render_body(EVERYTHING, may_abort_bulk=True, overview=overview)
-    _kept_body.put(body, seconds=seconds, variant=_variant(may_abort_bulk=True))
+    bodies[variant_of(may_abort_bulk=True)] = body
+    for variant, drawn in bodies.items():
+        _kept_body.put(drawn, seconds=seconds, variant=variant)
+    return bodies
 
 
-def keep_shares(*, seconds: float) -> None:
+def keep_shares(*, seconds: float) -> SafeString:
     """Have the shares answered as they are now for so long."""
-    _kept_shares.put(_render_shares(), seconds=seconds)
+    shares = _render_shares()
+    _kept_shares.put(shares, seconds=seconds)
+    return shares
 
 
-def _variant(*, may_abort_bulk: bool) -> str:
+def variant_of(*, may_abort_bulk: bool) -> str:
+    """What of a viewer the numbers depend on."""
     return "bulk" if may_abort_bulk else ""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,13 +11,14 @@ from django.utils.translation import get_language
 from django.views.decorators.http import require_safe
 
 from scheduling.dashboards.drawn_ahead import draw_ahead
+from scheduling.dashboards.overview import variant_of
 from scheduling.dashboards.overview_tiles import build_tiles
 from scheduling.exceptions import NoStreamsHereError
 from scheduling.models import Job
 from scheduling.selectors.overview import read_overview
 from scheduling.streams import events, numbers
 from scheduling.streams.answers import read_position, require_streams, stream_response
-from scheduling.streams.subscriptions import EventSubscription, NumbersSubscription
+from scheduling.streams.subscriptions import EventSubscription, NumbersSubscription, Part
 from tenants.access import access_of
 from tenants.api.problems import problem_response
 from tenants.exceptions import DomainError
@@ -26,14 +27,15 @@ from tenants.permissions import Permission
 
 @require_safe
 def numbers_stream(request: HttpRequest) -> HttpResponseBase:
-    """The numbers of the first page, once a second."""
-    tenant = access_of(request).tenant
+    """The numbers of the first page, once a second, and its parts every few."""
+    access = access_of(request)
     subscription = NumbersSubscription(
         request,
         Permission.JOBS_VIEW,
-        tenant_id=tenant.pk if tenant else None,
+        tenant_id=access.tenant.pk if access.tenant else None,
         language=get_language() or "en",
         read=read_numbers,
+        variant=variant_of(may_abort_bulk=access.may(Permission.JOBS_BULK)),
     )
     try:
         require_streams(request)
@@ -64,8 +66,8 @@ def refused(refusal: DomainError) -> HttpResponseBase:
     return HttpResponse(status=204) if isinstance(refusal, NoStreamsHereError) else problem_response(refusal)
 
 
-def read_numbers() -> tuple[dict[str, Any], Callable[[], None]]:
-    """The tiles in the order in which they stand, as they are written; and then the page's parts are to be drawn."""
+def read_numbers() -> tuple[dict[str, Any], Callable[[], Sequence[Part]]]:
+    """The tiles in the order in which they stand, as they are written; and what then draws the page's parts."""
     overview = read_overview()
     numbers = {
         "tiles": [

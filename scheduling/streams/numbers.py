@@ -1,4 +1,4 @@
-"""The feed of numbers: read once a second for each scope and language, however many tabs show them."""
+"""The feed of numbers and parts: read once a second for each scope and language, however many tabs show them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.utils import translation
 
 from scheduling.streams.feeds import Feed
 from scheduling.streams.messages import control_message
-from scheduling.streams.subscriptions import NumbersSubscription
+from scheduling.streams.subscriptions import NumbersSubscription, Part
 from tenants.context import Scope, scope_context
 
 # Of each second.
@@ -24,26 +24,35 @@ class NumbersFeed(Feed[NumbersSubscription]):
     interval_seconds = 1.0
 
     def look(self, subscriptions: Sequence[NumbersSubscription]) -> None:
-        """Read the numbers of each scope that somebody looks at; when all are told, do what is to be done after that.
+        """Read the numbers of each scope that somebody looks at; when all are told, draw and tell the parts.
 
-        That is left for the next second where time is short: no tab waits for its numbers by it.
+        They are left for the next second where time is short: no tab waits for its numbers by them.
         """
         began = time.monotonic()
         alike: dict[tuple[UUID | None, str], list[NumbersSubscription]] = defaultdict(list)
         for each in subscriptions:
             alike[each.tenant_id, each.language].append(each)
-        afterwards: dict[tuple[UUID | None, str], Callable[[], None]] = {}
+        drawings: dict[tuple[UUID | None, str], Callable[[], Sequence[Part]]] = {}
         for (tenant_id, language), tabs in alike.items():
             with scope_context(Scope(tenant_id=tenant_id)), translation.override(language):
-                numbers, afterwards[tenant_id, language] = tabs[0].read()
+                numbers, drawings[tenant_id, language] = tabs[0].read()
             message = control_message("numbers", numbers)
             for tab in tabs:
                 tab.offer([message])
-        for (tenant_id, language), act in afterwards.items():
+        for (tenant_id, language), draw in drawings.items():
             if time.monotonic() - began > MOST_SECONDS:
                 return
             with scope_context(Scope(tenant_id=tenant_id)), translation.override(language):
-                act()
+                parts = draw()
+            for part in parts:
+                _tell(part, alike[tenant_id, language])
+
+
+def _tell(part: Part, tabs: Sequence[NumbersSubscription]) -> None:
+    message = control_message("part", {"name": part.name, "tag": part.tag, "body": part.body})
+    for tab in tabs:
+        if part.variant in {None, tab.variant}:
+            tab.offer([message])
 
 
 feed = NumbersFeed()

@@ -11,6 +11,7 @@ from tenants.models import Tenant
 from tests.acceptance.acts import submit, wait_for
 from tests.acceptance.conftest import Platform
 from tests.acceptance.test_event_streams import streams
+from tests.browser.accessibility import find_violations
 from tests.browser.conftest import Console
 
 pytestmark = pytest.mark.browser
@@ -32,6 +33,18 @@ def test_a_page_is_told_where_streams_are_kept_and_asks_where_they_are_not(
         before = tile.inner_text()
         wait_for(submit(acme, "fail", {"how": "permanent"})[0], "discarded")
         expect(tile).not_to_have_text(before, timeout=PATIENCE_MS)
+
+        # What the stream brings is in its place, charts and all, and from then on no poll asks for it.
+        expect(page.locator("[data-told][data-told-at]")).to_have_count(2, timeout=PATIENCE_MS)
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        ended = page.locator('[data-chart-summary="ended"]')
+        before, was_tagged = ended.inner_text(), page.locator("#overview").get_attribute("data-etag")
+        wait_for(submit(acme, "noop")[0], "completed")
+        expect(ended).not_to_have_text(before, timeout=PATIENCE_MS)
+        expect(page.locator("#overview")).not_to_have_attribute("data-etag", was_tagged or "")
+        assert [url for url in asked if url.endswith(("/overview/?", "/overview/shares/"))] == []
+        assert find_violations(page) == []
 
         job = wait_for(submit(acme, "sleep", {"seconds": 120})[0], "executing")
         console.open(f"/admin/scheduling/job/{job.pk}/change/")

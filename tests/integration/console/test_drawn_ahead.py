@@ -16,6 +16,7 @@ from scheduling.dashboards import drawn_ahead, overview
 from scheduling.dashboards.streams import read_numbers
 from scheduling.models import Job
 from scheduling.services.bulk.starting import start_bulk_operation
+from scheduling.streams.subscriptions import Part
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.integration.console.acts import Console
@@ -30,7 +31,7 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, tuple[str, flo
     """What is in Redis, by the end of its name: the document and for how long; nothing is kept in memory."""
     kept: dict[str, tuple[str, float]] = {}
 
-    def write(name: str, document: Any, seconds: float) -> None:
+    def write(name: str, document: Any, seconds: float, *, is_new: bool = False) -> None:
         kept[name] = (json.dumps(document), seconds)
 
     monkeypatch.setattr(
@@ -47,12 +48,12 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, tuple[str, flo
         part._kept._kept.clear()
 
 
-def read(monkeypatch: pytest.MonkeyPatch, at: float = 1_000.0, language: str = "en") -> None:
-    """As the reader does in a scope."""
+def read(monkeypatch: pytest.MonkeyPatch, at: float = 1_000.0, language: str = "en") -> list[Part]:
+    """As the reader does in a scope: the parts that the tabs are told."""
     monkeypatch.setattr(drawn_ahead.time, "monotonic", lambda: at)
     with translation.override(language):
         _, draw = read_numbers()
-        draw()
+        return list(draw())
 
 
 @pytest.mark.parametrize("part", [BODY, SHARES])
@@ -100,9 +101,30 @@ def test_they_are_kept_beyond_one_reading_that_comes_late(
             read(monkeypatch, 1_000.0 + second)
             names = {name.rsplit(":", 4)[1]: seconds for name, (_, seconds) in shared.items()}
             assert names["overview"] == drawn_ahead.BODY_KEPT_SECONDS > 2
-            # Every four seconds, for six.
-            assert ("shares" in names) == (second % 4 == 0)
-            assert names.get("shares", 6.0) == drawn_ahead.SHARES_KEPT_SECONDS > drawn_ahead.SHARES_SECONDS
+            # Every five seconds, for seven.
+            assert ("shares" in names) == (second % 5 == 0)
+            assert names.get("shares", 7.0) == drawn_ahead.SHARES_KEPT_SECONDS > drawn_ahead.SHARES_SECONDS
+
+
+def test_a_tab_is_told_what_a_poll_would_have_given_it(
+    console: Console, staff: User, acme_work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with all_tenants():
+        told = {part.name: part for part in read(monkeypatch) if part.variant in {None, "bulk"}}
+    client = console(staff)
+    for name, url in (("overview", BODY), ("shares", SHARES)):
+        answer = client.get(reverse(url))
+        assert answer.content.decode() == told[name].body
+        assert answer.headers["ETag"] == told[name].tag
+
+
+def test_parts_are_told_every_five_seconds(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tenant_context(acme):
+        # The reader is a little early, a little late.
+        seconds = [1_000.0, 1_000.9, 1_002.0, 1_003.1, 1_004.0, 1_004.9, 1_006.0]
+        told = [[(part.name, part.variant) for part in read(monkeypatch, at)] for at in seconds]
+    all_parts = [("overview", ""), ("overview", "bulk"), ("shares", None)]
+    assert told == [all_parts, [], [], [], [], all_parts, []]
 
 
 def test_each_language_has_its_own(
@@ -158,13 +180,16 @@ def test_a_part_that_cannot_be_drawn_costs_nobody_the_numbers(
 
     monkeypatch.setattr(overview, "read_shares", refuse)
     with tenant_context(acme):
-        read(monkeypatch)
+        # What could be drawn is told.
+        assert [part.name for part in read(monkeypatch)] == ["overview", "overview"]
         assert Job.objects.count() == 0
     assert [name for name in shared if ":shares:" in name] == []
     assert "console.not_drawn_ahead" in caplog.text
 
 
-def test_where_nothing_is_kept_nothing_is_drawn(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overview, "_render_body", None)
+def test_where_nothing_is_kept_nothing_is_drawn_but_what_is_told(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     with override_settings(CONFIGURATION_CACHE_SECONDS=0), tenant_context(acme):
-        read(monkeypatch)
+        assert len(read(monkeypatch)) == 3
+        monkeypatch.setattr(overview, "_render_body", None)
+        monkeypatch.setattr(overview, "read_shares", None)
+        assert read(monkeypatch, 1_001.0) == []

@@ -24,7 +24,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Parts are kept for as long as a test takes, in memory alone."""
     parts = (overview._kept_body, overview._kept_shares, heat_map._kept)
     monkeypatch.setattr("tenants.shared_cache._read_shared", lambda name: None)
-    monkeypatch.setattr("tenants.shared_cache._write_shared", lambda *_: None)
+    monkeypatch.setattr("tenants.shared_cache._write_shared", lambda *_, **__: None)
     for part in parts:
         monkeypatch.setattr(part._kept, "_seconds", 60.0)
         part._kept._kept.clear()

@@ -31,7 +31,7 @@ def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     """The caches turned on without Redis, which other tests share; memory is emptied as when its time is over."""
     modules = (limits_module, settings_module, routes_module)
     monkeypatch.setattr("tenants.shared_cache._read_shared", lambda name: None)
-    monkeypatch.setattr("tenants.shared_cache._write_shared", lambda *_: None)
+    monkeypatch.setattr("tenants.shared_cache._write_shared", lambda *_, **__: None)
 
     def empty() -> None:
         for module in modules:

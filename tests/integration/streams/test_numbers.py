@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from scheduling.dashboards.streams import read_numbers
 from scheduling.selectors.overview import read_overview
 from scheduling.streams import numbers
 from scheduling.streams.numbers import NumbersFeed
-from scheduling.streams.subscriptions import NumbersSubscription
+from scheduling.streams.subscriptions import NumbersSubscription, Part
 from tenants.context import all_tenants, require_scope
 from tenants.models import Tenant
 from tenants.permissions import Permission
@@ -38,14 +39,16 @@ class Tab(NumbersSubscription):
         self.heard: list[bytes] = []
         self.readings: list[Any] = []
         # In which scope, and how much it had been told by then.
-        self.acted: list[tuple[Any, int]] = []
+        self.drawn: list[tuple[Any, int]] = []
+        self.parts: list[Part] = []
 
-    def count(self) -> tuple[dict[str, Any], Callable[[], None]]:
+    def count(self) -> tuple[dict[str, Any], Callable[[], Sequence[Part]]]:
         self.readings.append(require_scope().tenant_id)
-        return {"scope": str(require_scope().tenant_id)}, self.act
+        return {"scope": str(require_scope().tenant_id)}, self.draw
 
-    def act(self) -> None:
-        self.acted.append((require_scope().tenant_id, len(self.heard)))
+    def draw(self) -> Sequence[Part]:
+        self.drawn.append((require_scope().tenant_id, len(self.heard)))
+        return self.parts
 
     def offer(self, messages: Any, *, is_last: bool = False) -> None:
         self.heard += messages
@@ -61,16 +64,34 @@ def test_tabs_of_one_scope_and_language_share_a_reading(acme: Tenant, globex: Te
     assert tabs[0].heard[0].startswith(b"event: numbers\ndata: {")
 
 
-def test_what_is_to_be_done_is_done_once_for_each_when_all_are_told(
+def test_parts_are_drawn_once_for_each_when_all_are_told_the_numbers(
     acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tabs = [Tab(acme), Tab(acme), Tab(globex), Tab(None)]
     NumbersFeed().look(tabs)
-    assert [tab.acted for tab in tabs] == [[(acme.pk, 1)], [], [(globex.pk, 1)], [(None, 1)]]
-    # Where the numbers alone take that long, it waits.
+    assert [tab.drawn for tab in tabs] == [[(acme.pk, 1)], [], [(globex.pk, 1)], [(None, 1)]]
+    # Where the numbers alone take that long, they wait.
     monkeypatch.setattr(numbers, "MOST_SECONDS", 0.0)
     NumbersFeed().look(tabs)
-    assert [(len(tab.heard), len(tab.acted)) for tab in tabs] == [(2, 1), (2, 0), (2, 1), (2, 1)]
+    assert [(len(tab.heard), len(tab.drawn)) for tab in tabs] == [(2, 1), (2, 0), (2, 1), (2, 1)]
+
+
+def test_a_part_is_told_to_the_tabs_of_its_scope_whose_viewers_may_see_it(acme: Tenant, globex: Tenant) -> None:
+    drawing = Tab(acme)
+    drawing.parts = [
+        Part("overview", "<p>read only</p>", '"1"', ""),
+        Part("overview", "<p>with acts</p>", '"2"', "bulk"),
+        Part("shares", "<p>shares\nof all</p>", '"3"'),
+    ]
+    tabs = [drawing, Tab(acme, variant="bulk"), Tab(globex), Tab(None, variant="bulk")]
+    NumbersFeed().look(tabs)
+    told = [[json.loads(message.splitlines()[1].removeprefix(b"data: ")) for message in tab.heard[1:]] for tab in tabs]
+    assert told[0] == [
+        {"name": "overview", "tag": '"1"', "body": "<p>read only</p>"},
+        {"name": "shares", "tag": '"3"', "body": "<p>shares\nof all</p>"},
+    ]
+    assert [part["tag"] for part in told[1]] == ['"2"', '"3"']
+    assert told[2:] == [[], []]
 
 
 def test_the_numbers_are_those_of_the_tiles(acme: Tenant) -> None:

@@ -114,6 +114,20 @@ def test_what_took_long_to_read_is_not_given_to_others(clock: Clock) -> None:
     assert first.get("k", source) == "one"
 
 
+def test_what_is_put_while_somebody_reads_stays(clock: Clock) -> None:
+    first, second = two_processes()
+
+    def read_while_another_puts() -> str:
+        second.put("k", "put", seconds=120.0)
+        return "read"
+
+    assert first.get("k", read_while_another_puts) == "read"
+    connection, name = key_in_redis(first)
+    assert json.loads(connection.get(name)) == "put"  # type: ignore[arg-type]
+    assert connection.pttl(name) > 60_000
+    connection.delete(name)
+
+
 def test_the_bound_of_a_second_holds_by_the_numbers_in_use() -> None:
     from jobsplatform.settings import scheduling
 

@@ -23,6 +23,8 @@ window.addEventListener("unhandledrejection", (event) => {
 // selected or the keyboard is in it, keeps what it shows when the answer is the same, and says how old that is.
 const AMBER_SECONDS = 15;
 const RED_SECONDS = 60;
+// A part that a stream brings asks for itself only when it was not brought for so long.
+const TOLD_MS = 12000;
 
 // Words in the reader's language, which the page's frame carries.
 function said(name) {
@@ -51,7 +53,8 @@ document.addEventListener("htmx:beforeRequest", (event) => {
 	if (!part.matches("[data-live]")) return;
 	// Where no stream is open, it asks no more often than it says. Timers are never exact.
 	const pause = part.dataset.how === "polls" ? Number(part.dataset.poll) * 950 : 0;
-	const isEarly = Date.now() - Number(part.dataset.askedAt || 0) < pause;
+	const isTold = Date.now() - Number(part.dataset.toldAt || 0) < TOLD_MS;
+	const isEarly = isTold || Date.now() - Number(part.dataset.askedAt || 0) < pause;
 	if (isBusy(part) || isEarly) event.preventDefault();
 	else part.dataset.askedAt = Date.now();
 });
@@ -73,8 +76,8 @@ window.addEventListener("load", () => {
 	if (parts.length) setInterval(() => parts.forEach(tellAge), 1000);
 });
 
-// What happens is told by a stream, where the server keeps one open: numbers are written in place, other news make the
-// part ask for itself. A stream that was cut off opens itself again; one that is refused leaves the part to its polls.
+// What happens is told by a stream, where the server keeps one open: numbers are written in place, parts are brought
+// whole to the elements that bear their names, other news make the part ask for itself. A stream that was cut off opens itself again; one that is refused leaves the part to its polls.
 const STREAM_RETRY_MS = 60000;
 
 function tellHow(part, how) {
@@ -93,6 +96,19 @@ function writeNumbers(part, numbers) {
 	});
 }
 
+function showPart(told) {
+	const part = document.querySelector(`[data-told="${told.name}"]`);
+	if (!part) return;
+	part.dataset.toldAt = Date.now();
+	if (told.tag === part.dataset.etag || isBusy(part)) return;
+	part.dataset.etag = told.tag;
+	window.htmx.swap(part, told.body, { swapStyle: "innerHTML" });
+}
+
+function expectNoParts() {
+	document.querySelectorAll("[data-told]").forEach((part) => delete part.dataset.toldAt);
+}
+
 function openStream(part) {
 	const stream = new EventSource(part.dataset.stream);
 	const seen = () => { part.dataset.seenAt = Date.now(); };
@@ -102,10 +118,12 @@ function openStream(part) {
 		seen();
 		if (!isBusy(part)) writeNumbers(part, JSON.parse(event.data));
 	});
+	stream.addEventListener("part", (event) => showPart(JSON.parse(event.data)));
 	// Whatever the reason is: it opens no more by itself. The job has ended, or the right is lost.
-	stream.addEventListener("end", () => { stream.close(); tellHow(part, "polls"); });
+	stream.addEventListener("end", () => { stream.close(); tellHow(part, "polls"); expectNoParts(); });
 	stream.addEventListener("error", () => {
 		tellHow(part, "polls");
+		expectNoParts();
 		if (stream.readyState === EventSource.CLOSED) setTimeout(() => openStream(part), STREAM_RETRY_MS);
 	});
 	window.addEventListener("pagehide", () => stream.close());
