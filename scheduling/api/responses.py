@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.serializers import Serializer
 
-from scheduling.api.serializers.jobs import JobSerializer
+from scheduling.api.serializers.jobs import show_job
 from scheduling.exceptions import PayloadInvalidError
 from scheduling.models import Job
 from scheduling.services.quotas import RateStanding
@@ -53,11 +53,18 @@ def page_response(
     return view.get_paginated_response(serializer(view.paginate_queryset(rows), many=True).data)
 
 
-def job_response(request: Request, job: Job, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def job_response(
+    request: Request,
+    job: Job,
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+    is_submitted: bool = False,
+) -> Response:
     """A job as the answer to an act on it; its payload for the tenant's own, who have the right to it."""
     access = access_of(request._request)  # noqa: SLF001 - the middleware wrote on Django's request
     is_own = access.platform_role is None and access.may(Permission.JOBS_REVEAL)
-    return Response(JobSerializer(job, context={"reveals": is_own}).data, status=status, headers=headers)
+    return Response(show_job(job, reveals=is_own, is_submitted=is_submitted), status=status, headers=headers)
 
 
 @contextmanager
@@ -71,10 +78,10 @@ def masked_faults(access: Access) -> Iterator[None]:
         raise PayloadInvalidError from refusal
 
 
-def new_job_response(request: Request, job: Job) -> Response:
+def new_job_response(request: Request, job: Job, *, is_submitted: bool = False) -> Response:
     """201 with the job and its address."""
     location = reverse("job-detail", args=[job.id], request=request)
-    return job_response(request, job, status=201, headers={"Location": location})
+    return job_response(request, job, status=201, headers={"Location": location}, is_submitted=is_submitted)
 
 
 def submission_response(request: Request, job: Job, *, created: bool) -> Response:
@@ -87,7 +94,7 @@ def submission_response(request: Request, job: Job, *, created: bool) -> Respons
         location = request.build_absolute_uri(f"{job.id}/")
         headers = {"Location": location, "Preference-Applied": MINIMAL}
         return Response({"id": job.id}, status=201 if created else 200, headers=headers)
-    return new_job_response(request, job) if created else job_response(request, job)
+    return new_job_response(request, job, is_submitted=True) if created else job_response(request, job)
 
 
 def _prefers_minimal(request: Request) -> bool:

@@ -31,6 +31,7 @@ from scheduling.api.serializers.jobs import (
     JobEventSerializer,
     JobSerializer,
     JobSummarySerializer,
+    show_job,
 )
 from scheduling.api.serializers.submissions import JobSubmissionSerializer, parse_idempotency_key, read_request
 from scheduling.api.waiting import IF_NONE_MATCH, has_changed, has_ended, is_same_tag, tag_of_job
@@ -145,7 +146,7 @@ class JobViewSet(TenantViewSet):
         reveals = self.access.may(Permission.JOBS_REVEAL)
         if reveals and self.access.platform_role is not None:
             job = reveal_payload(job_id=job.id, reason="Read over the API.").job
-        answer: HttpResponseBase = Response(JobSerializer(job, context={"reveals": reveals}).data, headers=headers)
+        answer: HttpResponseBase = Response(show_job(job, reveals=reveals), headers=headers)
         return answer
 
     @extend_schema(
