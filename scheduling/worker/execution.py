@@ -33,6 +33,8 @@ START_PATIENCE_SECONDS = 5.0
 EXIT_SPOILED = 1
 # What is shorter costs about as much as the tick that an announcement asks for.
 ANNOUNCED_SECONDS = MERGE_BELOW_US / 1e6
+# Small jobs tell it when so much of their message is left, by the measure of those that have run.
+ANNOUNCED_EARLY_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +45,12 @@ class Announcement:
     token: UUID
     queue: str
 
-    def make(self, *, after_seconds: float) -> None:
-        """Tell it, unless it was so little work, or nobody comes here any more."""
-        if after_seconds >= ANNOUNCED_SECONDS and not self.worker.block.is_stopping:
-            announce_ending(self.token, self.queue)
+    def make(self, *, after_seconds: float) -> bool:
+        """Tell it, unless it was so little work, or nobody comes here any more; whether it was told."""
+        if after_seconds < ANNOUNCED_SECONDS or self.worker.block.is_stopping:
+            return False
+        announce_ending(self.token, self.queue)
+        return True
 
 
 def execute(*, execution_ids: Sequence[UUID], token: UUID, child_index: int, worker: LocalWorker) -> None:
@@ -110,9 +114,11 @@ def run_alone(started: StartedExecution, seat: Seat, announcement: Announcement)
 
 def run_merged(turns: Turns, announcement: Announcement) -> bool:
     """Small jobs, one after another; whether a processor left a transaction open, which ends the message."""
-    is_spoiled = False
+    is_spoiled = is_announced = False
     try:
         while not is_spoiled and (started := turns.begin_next()) is not None:
+            if not is_announced and turns.seconds_left <= ANNOUNCED_EARLY_SECONDS:
+                is_announced = announcement.make(after_seconds=turns.elapsed_seconds + turns.seconds_left)
             check_connection()
             with observed(started) as span:
                 work = see_through(started, turns.seat, span, turns.log)
@@ -123,7 +129,7 @@ def run_merged(turns: Turns, announcement: Announcement) -> bool:
         drop_open_transaction()
         turns.finish()
         raise
-    if not is_spoiled:
+    if not is_spoiled and not is_announced:
         announcement.make(after_seconds=turns.elapsed_seconds)
     turns.finish()
     return is_spoiled

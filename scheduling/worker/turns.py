@@ -9,6 +9,7 @@ nobody but itself.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -44,6 +45,8 @@ class Turns:
         self._began = time.monotonic()
         self._turn_began = self._began
         self._waiting = deque(members)
+        # That have begun, with the one at hand.
+        self._turns = 0
         self._begun: list[Begun] = []
         self._done: list[Settlement] = []
         # Of the turns that are over and have logged something, how much that was, and of the turn at hand.
@@ -66,6 +69,12 @@ class Turns:
         return time.monotonic() - self._began
 
     @property
+    def seconds_left(self) -> float:
+        """What the turn at hand and those after it take if they are as long as those before; infinite for the first."""
+        before = self._turns - 1
+        return (self._turn_began - self._began) / before * (len(self._waiting) + 1) if before > 0 else math.inf
+
+    @property
     def log(self) -> JobLogWriter:
         """Of the turn at hand."""
         assert self._log is not None
@@ -81,6 +90,7 @@ class Turns:
             self.seat.take_turn(started.execution_id)
             self._log = log_of(started, is_shared=True)
             self._turn_began = time.monotonic()
+            self._turns += 1
             self._begun.append(Begun.of(started, after_seconds=self._turn_began - self._began))
         if started.deadline_at is None or started.is_expired:
             return started

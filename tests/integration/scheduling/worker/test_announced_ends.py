@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
@@ -71,6 +72,51 @@ def test_jobs_of_one_message_announce_one_end(
     jobs: Sequence[Job] = submit(acme, 3, kind="scripted")
     assert {job.state for job in run_merged(jobs)} == {"completed"}
     assert len(announced) == 1
+
+
+@pytest.mark.parametrize(("early_seconds", "done"), [(0.0, 3), (3_600.0, 1)])
+def test_a_message_that_is_almost_over_by_its_own_measure_announces_its_end(
+    acme: Tenant,
+    run_merged: RunMerged,
+    follow: Follow,
+    announced: list[UUID],
+    monkeypatch: pytest.MonkeyPatch,
+    early_seconds: float,
+    done: int,
+) -> None:
+    """With one turn done it is known how long they are; before that nothing is."""
+    announce, turns = execution.announce_ending, []
+    done_by_then: list[int] = []
+
+    def note(token: UUID, queue: str) -> None:
+        announce(token, queue)
+        done_by_then.append(len(turns))
+
+    monkeypatch.setattr(execution, "announce_ending", note)
+    monkeypatch.setattr(execution, "ANNOUNCED_EARLY_SECONDS", early_seconds)
+    follow(lambda context: turns.append(context.job_id))
+    jobs: Sequence[Job] = submit(acme, 3, kind="scripted")
+    assert {job.state for job in run_merged(jobs)} == {"completed"}
+    assert done_by_then == [done]
+    assert len(announced) == 1
+
+
+def test_turns_that_grow_long_announce_nothing_before_they_are_over(
+    acme: Tenant, run_merged: RunMerged, follow: Follow, announced: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second turn is begun with more ahead than may be; and so is the last one."""
+    over: list[UUID] = []
+
+    def process(context: JobContext) -> None:
+        assert announced == []
+        time.sleep(0.002)
+        over.append(context.job_id)
+
+    monkeypatch.setattr(execution, "ANNOUNCED_EARLY_SECONDS", 0.001)
+    follow(process)
+    jobs: Sequence[Job] = submit(acme, 3, kind="scripted")
+    assert {job.state for job in run_merged(jobs)} == {"completed"}
+    assert (len(over), len(announced)) == (3, 1)
 
 
 def test_effects_may_take_long_so_nothing_is_announced_before_them(
