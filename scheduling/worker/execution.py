@@ -7,6 +7,7 @@ dispatcher's wake-up) is sent when that transaction has committed.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -37,20 +38,25 @@ ANNOUNCED_SECONDS = MERGE_BELOW_US / 1e6
 ANNOUNCED_EARLY_SECONDS = 0.02
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Announcement:
     """That a message's work is done, so that the dispatcher looks who comes next while it is settled."""
 
     worker: LocalWorker
     token: UUID
     queue: str
+    _made_after: float = -math.inf
 
-    def make(self, *, after_seconds: float) -> bool:
-        """Tell it, unless it was so little work, or nobody comes here any more; whether it was told."""
-        if after_seconds < ANNOUNCED_SECONDS or self.worker.block.is_stopping:
-            return False
-        announce_ending(self.token, self.queue)
-        return True
+    def make(self, *, after_seconds: float, left_seconds: float = 0.0) -> None:
+        """Tell it, unless it was so little work, or nobody comes here any more.
+
+        It is told once; and again where what was left took longer than it was to.
+        """
+        if after_seconds + left_seconds < ANNOUNCED_SECONDS or self.worker.block.is_stopping:
+            return
+        if after_seconds - self._made_after > 2 * ANNOUNCED_EARLY_SECONDS:
+            announce_ending(self.token, self.queue)
+            self._made_after = after_seconds
 
 
 def execute(*, execution_ids: Sequence[UUID], token: UUID, child_index: int, worker: LocalWorker) -> None:
@@ -114,22 +120,23 @@ def run_alone(started: StartedExecution, seat: Seat, announcement: Announcement)
 
 def run_merged(turns: Turns, announcement: Announcement) -> bool:
     """Small jobs, one after another; whether a processor left a transaction open, which ends the message."""
-    is_spoiled = is_announced = False
+    is_spoiled = False
     try:
         while not is_spoiled and (started := turns.begin_next()) is not None:
-            if not is_announced and turns.seconds_left <= ANNOUNCED_EARLY_SECONDS:
-                is_announced = announcement.make(after_seconds=turns.elapsed_seconds + turns.seconds_left)
             check_connection()
             with observed(started) as span:
                 work = see_through(started, turns.seat, span, turns.log)
             turns.end(work)
             is_spoiled = work.is_spoiled
+            # Between two turns, so that it is no part of any.
+            if not is_spoiled and turns.seconds_left <= ANNOUNCED_EARLY_SECONDS:
+                announcement.make(after_seconds=turns.elapsed_seconds, left_seconds=turns.seconds_left)
     except BaseException:
         # A processor ends the process: the parent settles that one alone, and no other pays for it.
         drop_open_transaction()
         turns.finish()
         raise
-    if not is_spoiled and not is_announced:
+    if not is_spoiled:
         announcement.make(after_seconds=turns.elapsed_seconds)
     turns.finish()
     return is_spoiled

@@ -45,8 +45,9 @@ class Turns:
         self._began = time.monotonic()
         self._turn_began = self._began
         self._waiting = deque(members)
-        # That have begun, with the one at hand.
+        # That have begun; and whether one of them was settled with effects of its own.
         self._turns = 0
+        self._has_effects = False
         self._begun: list[Begun] = []
         self._done: list[Settlement] = []
         # Of the turns that are over and have logged something, how much that was, and of the turn at hand.
@@ -70,9 +71,12 @@ class Turns:
 
     @property
     def seconds_left(self) -> float:
-        """What the turn at hand and those after it take if they are as long as those before; infinite for the first."""
-        before = self._turns - 1
-        return (self._turn_began - self._began) / before * (len(self._waiting) + 1) if before > 0 else math.inf
+        """What those who wait take if they are as long as those before; what effects take nobody knows."""
+        if not self._waiting:
+            return 0.0
+        if not self._turns or self._has_effects:
+            return math.inf
+        return self.elapsed_seconds / self._turns * len(self._waiting)
 
     @property
     def log(self) -> JobLogWriter:
@@ -106,6 +110,7 @@ class Turns:
                 measured_us=self._start_us + int((time.monotonic() - self._turn_began) * 1e6),
             )
             if verdict.settlement is None or verdict.effects is not None:
+                self._has_effects = True
                 self._announce()
                 work.log.flush(wait_seconds=END_SECONDS)
                 settle(verdict, work.started)

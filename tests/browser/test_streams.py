@@ -10,6 +10,7 @@ from tenants.context import tenant_context
 from tenants.models import Tenant
 from tests.acceptance.acts import submit, wait_for
 from tests.acceptance.conftest import Platform
+from tests.acceptance.processes import eventually
 from tests.acceptance.test_event_streams import streams
 from tests.browser.accessibility import find_violations
 from tests.browser.conftest import Console
@@ -23,6 +24,10 @@ def test_a_page_is_told_where_streams_are_kept_and_asks_where_they_are_not(
     console: Console, shared_platform: Platform, acme: Tenant
 ) -> None:
     page = console.page
+
+    def told_at() -> int:
+        return int(page.locator("#overview-shares").get_attribute("data-told-at") or 0)
+
     console.log_in()
     expect(page.locator(HOW)).to_contain_text("every 10 s, as no stream is open", timeout=PATIENCE_MS)
     with streams(shared_platform) as port:
@@ -36,6 +41,7 @@ def test_a_page_is_told_where_streams_are_kept_and_asks_where_they_are_not(
 
         # What the stream brings is in its place, charts and all, and from then on no poll asks for it.
         expect(page.locator("[data-told][data-told-at]")).to_have_count(2, timeout=PATIENCE_MS)
+        first_told_at = told_at()
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         ended = page.locator('[data-chart-summary="ended"]')
@@ -43,6 +49,8 @@ def test_a_page_is_told_where_streams_are_kept_and_asks_where_they_are_not(
         wait_for(submit(acme, "noop")[0], "completed")
         expect(ended).not_to_have_text(before, timeout=PATIENCE_MS)
         expect(page.locator("#overview")).not_to_have_attribute("data-etag", was_tagged or "")
+        # Longer than any of them waits between two polls.
+        eventually(lambda: told_at() > first_told_at + 11_000, what="the shares are told again and again")
         assert [url for url in asked if url.endswith(("/overview/?", "/overview/shares/"))] == []
         assert find_violations(page) == []
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import reverse
 
+from scheduling.dashboards import streams
 from scheduling.dashboards.overview_tiles import build_tiles
 from scheduling.dashboards.streams import read_numbers
 from scheduling.selectors.overview import read_overview
@@ -19,7 +20,7 @@ from scheduling.streams import numbers
 from scheduling.streams.numbers import NumbersFeed
 from scheduling.streams.subscriptions import NumbersSubscription, Part
 from tenants.context import all_tenants, require_scope
-from tenants.models import Tenant
+from tenants.models import Role, Tenant
 from tenants.permissions import Permission
 from tenants.services.memberships import add_member, remove_member
 from tenants.standing import who_may_no_more
@@ -92,6 +93,25 @@ def test_a_part_is_told_to_the_tabs_of_its_scope_whose_viewers_may_see_it(acme: 
     ]
     assert [part["tag"] for part in told[1]] == ['"2"', '"3"']
     assert told[2:] == [[], []]
+
+
+@pytest.mark.parametrize(("role", "variant"), [(Role.OWNER, "bulk"), (Role.VIEWER, "")])
+def test_a_tab_is_told_the_parts_for_what_its_viewer_may(
+    acme: Tenant, outsider: User, monkeypatch: pytest.MonkeyPatch, role: Role, variant: str
+) -> None:
+    add_member(tenant=acme, user=outsider, role=role)
+    subscriptions: list[NumbersSubscription] = []
+
+    def answer(_feed: NumbersFeed, subscription: NumbersSubscription) -> HttpResponse:
+        subscriptions.append(subscription)
+        return HttpResponse()
+
+    monkeypatch.setattr(streams, "require_streams", lambda request: None)
+    monkeypatch.setattr(streams, "stream_response", answer)
+    client = Client()
+    client.force_login(outsider)
+    assert client.get(reverse("admin:overview_stream")).status_code == 200
+    assert [(each.tenant_id, each.variant) for each in subscriptions] == [(acme.pk, variant)]
 
 
 def test_the_numbers_are_those_of_the_tiles(acme: Tenant) -> None:

@@ -66,7 +66,9 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 	part.dataset.seenAt = Date.now();
 	// A session that ended answers with the log-in page: load it whole instead of showing it inside.
 	if (!tag && event.detail.xhr.status === 200) window.location.reload();
-	if (!tag || tag === part.dataset.etag) event.detail.shouldSwap = false;
+	// What a stream has brought since it was asked for is newer.
+	const isOld = Number(part.dataset.toldAt || 0) > Number(part.dataset.askedAt || 0);
+	if (!tag || tag === part.dataset.etag || isOld) event.detail.shouldSwap = false;
 	else part.dataset.etag = tag;
 });
 
@@ -77,7 +79,8 @@ window.addEventListener("load", () => {
 });
 
 // What happens is told by a stream, where the server keeps one open: numbers are written in place, parts are brought
-// whole to the elements that bear their names, other news make the part ask for itself. A stream that was cut off opens itself again; one that is refused leaves the part to its polls.
+// whole to the elements that bear their names, other news make the part ask for itself. A stream that was cut off opens
+// itself again; one that is refused leaves the part to its polls.
 const STREAM_RETRY_MS = 60000;
 
 function tellHow(part, how) {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
@@ -11,7 +10,7 @@ from django.db import transaction
 
 from scheduling.models import Job, LiveExecution
 from scheduling.processors.base import Interrupted, JobContext
-from scheduling.worker import execution
+from scheduling.worker import execution, turns
 from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants
 from tenants.models import Tenant
@@ -74,49 +73,80 @@ def test_jobs_of_one_message_announce_one_end(
     assert len(announced) == 1
 
 
-@pytest.mark.parametrize(("early_seconds", "done"), [(0.0, 3), (3_600.0, 1)])
-def test_a_message_that_is_almost_over_by_its_own_measure_announces_its_end(
+class Playing:
+    """Turns that take what a test says, by a clock that only they move, and how many were over at each announcement."""
+
+    def __init__(self, seconds: Sequence[float], *, effects_of: int | None = None) -> None:
+        self._seconds = list(seconds)
+        self._effects_of = effects_of
+        self.now = 1_000.0
+        self.over = 0
+        self.announced_after: list[int] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def process(self, context: JobContext) -> None:
+        if self.over == self._effects_of:
+            context.in_settlement(lambda: None)
+        self.now += self._seconds[self.over]
+        self.over += 1
+
+    def note(self, token: UUID, queue: str) -> None:
+        self.announced_after.append(self.over)
+
+
+MS = 0.001
+
+
+@pytest.mark.parametrize(
+    ("playing", "announced_after"),
+    [
+        # Two turns of ten milliseconds are left after the third.
+        (Playing([10 * MS] * 5), [3]),
+        (Playing([60 * MS] * 3), [3]),
+        # It is the mean that counts: after the third, 45 ms have gone and one turn is left.
+        (Playing([35 * MS, 5 * MS, 5 * MS, 5 * MS]), [3]),
+        # Who was wrong says so when the work is done.
+        (Playing([5 * MS] * 4 + [1.0]), [1, 5]),
+        (Playing([5 * MS] * 3), []),
+        (Playing([10 * MS] * 5, effects_of=1), [5]),
+        (Playing([10 * MS] * 5, effects_of=4), [3]),
+    ],
+)
+def test_small_jobs_announce_when_little_of_their_message_is_left(
     acme: Tenant,
     run_merged: RunMerged,
     follow: Follow,
-    announced: list[UUID],
     monkeypatch: pytest.MonkeyPatch,
-    early_seconds: float,
-    done: int,
+    playing: Playing,
+    announced_after: list[int],
 ) -> None:
-    """With one turn done it is known how long they are; before that nothing is."""
-    announce, turns = execution.announce_ending, []
-    done_by_then: list[int] = []
-
-    def note(token: UUID, queue: str) -> None:
-        announce(token, queue)
-        done_by_then.append(len(turns))
-
-    monkeypatch.setattr(execution, "announce_ending", note)
-    monkeypatch.setattr(execution, "ANNOUNCED_EARLY_SECONDS", early_seconds)
-    follow(lambda context: turns.append(context.job_id))
-    jobs: Sequence[Job] = submit(acme, 3, kind="scripted")
+    monkeypatch.setattr(turns, "time", playing)
+    monkeypatch.setattr(execution, "announce_ending", playing.note)
+    follow(playing.process)
+    jobs: Sequence[Job] = submit(acme, len(playing._seconds), kind="scripted")
     assert {job.state for job in run_merged(jobs)} == {"completed"}
-    assert done_by_then == [done]
-    assert len(announced) == 1
+    assert playing.announced_after == announced_after
 
 
-def test_turns_that_grow_long_announce_nothing_before_they_are_over(
-    acme: Tenant, run_merged: RunMerged, follow: Follow, announced: list[UUID], monkeypatch: pytest.MonkeyPatch
+def test_a_worker_that_stops_announces_no_message_early(
+    acme: Tenant, local: LocalWorker, run_merged: RunMerged, follow: Follow, announced: list[UUID]
 ) -> None:
-    """The second turn is begun with more ahead than may be; and so is the last one."""
-    over: list[UUID] = []
-
-    def process(context: JobContext) -> None:
-        assert announced == []
-        time.sleep(0.002)
-        over.append(context.job_id)
-
-    monkeypatch.setattr(execution, "ANNOUNCED_EARLY_SECONDS", 0.001)
-    follow(process)
+    follow(lambda context: local.block.stop())
     jobs: Sequence[Job] = submit(acme, 3, kind="scripted")
-    assert {job.state for job in run_merged(jobs)} == {"completed"}
-    assert (len(over), len(announced)) == (3, 1)
+    run_merged(jobs)
+    assert announced == []
+
+
+def test_a_process_that_is_spoiled_by_its_first_turn_announces_nothing(
+    acme: Tenant, run_merged: RunMerged, follow: Follow, announced: list[UUID]
+) -> None:
+    follow(lambda context: transaction.atomic().__enter__())
+    jobs: Sequence[Job] = submit(acme, 2, kind="scripted")
+    with pytest.raises(SystemExit):
+        run_merged(jobs)
+    assert announced == []
 
 
 def test_effects_may_take_long_so_nothing_is_announced_before_them(
