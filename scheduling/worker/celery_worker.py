@@ -28,6 +28,7 @@ from scheduling import tracing
 from scheduling.broker import canary_queue
 from scheduling.conf import UPKEEP_QUEUE
 from scheduling.services.workers import register_worker, retire_worker
+from scheduling.worker.children import ChildTaskPool
 from scheduling.worker.connections import connect_early, keep_connections
 from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.following import QueueFollower
@@ -143,7 +144,7 @@ def _celery_worker(local: LocalWorker, thread: HeartbeatThread) -> Worker:
         hostname=f"{registration.worker_id.hex[:12]}@{registration.hostname}",
         queues=[*registration.queue_names, own_queue.name],
         concurrency=registration.slots,
-        pool="prefork",
+        pool=ChildTaskPool,
         quiet=True,
         # Workers neither greet nor watch one another: rows and leases say who lives.
         without_gossip=True,
