@@ -52,9 +52,9 @@ def test_no_tenants_cap_is_ever_exceeded(platform: Platform, acme: Tenant, globe
     caps = {acme: 1, globex: 2, initech: 1}
     for tenant, cap in caps.items():
         update_tenant(tenant=tenant, changes={"max_concurrency": cap})
-    jobs = {tenant: submit(tenant, "sleep", *[{"seconds": 0.05}] * 15) for tenant in caps}
-    # One more slot than before, so that slots are never what holds them back.
+    # As many slots as all caps together, and before there are jobs: slots are never what holds them back.
     platform.start_worker(concurrency=2)
+    jobs = {tenant: submit(tenant, "sleep", *[{"seconds": 0.05}] * 15) for tenant in caps}
     wait_for_all([job for of_tenant in jobs.values() for job in of_tenant])
     for tenant, cap in caps.items():
         assert most_at_once(jobs[tenant]) == cap
