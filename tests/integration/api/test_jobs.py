@@ -56,28 +56,6 @@ def test_a_submitted_job_is_answered_whole_with_its_address(acme_api: APIClient)
     assert acme_api.get(answer["Location"]).json() == job
 
 
-def test_a_submission_is_answered_by_the_id_alone_where_that_is_preferred(acme_api: APIClient) -> None:
-    headers = {"Prefer": "respond-async, Return=minimal", "Idempotency-Key": "one"}
-    first, again = (acme_api.post(JOBS, {"kind": "noop"}, headers=headers) for _ in range(2))
-    assert (first.status_code, again.status_code) == (201, 200)
-    assert list(first.json()) == ["id"]
-    assert again.json() == first.json()
-    assert first["Preference-Applied"] == again["Preference-Applied"] == "return=minimal"
-    assert acme_api.get(first["Location"]).json()["id"] == first.json()["id"]
-    whole = acme_api.post(JOBS, {"kind": "noop"}, headers={"Prefer": "return=representation"})
-    assert set(whole.json()) >= CONTRACT
-
-
-def test_what_was_just_submitted_is_asked_for_no_schedule(
-    acme_api: APIClient, django_assert_max_num_queries: Any
-) -> None:
-    acme_api.post(JOBS, {"kind": "noop"})
-    with django_assert_max_num_queries(25) as asked:
-        job = acme_api.post(JOBS, {"kind": "noop"}).json()
-    assert job["schedule"] is None
-    assert [query["sql"] for query in asked if "schedulefire" in (query["sql"] or "")] == []
-
-
 def test_a_job_is_tried_once_more_by_default_as_its_kind_says(acme_api: APIClient) -> None:
     assert acme_api.post(JOBS, {"kind": "noop"}).json()["max_retries"] == 3
 
