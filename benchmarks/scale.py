@@ -24,7 +24,7 @@ LEAST_PAST, PAST, DRAINED = 10_000, 1_000_000, 1_000_000
 MANY_TENANTS = (1, 100, 10_000)
 MANY_CHILDREN = (2, 4, 8)
 USUAL_TENANTS, USUAL_CHILDREN = 100, 2
-BACKLOG, WINDOW_SECONDS = 80_000, 8.0
+BACKLOG, WINDOW_SECONDS = 160_000, 8.0
 FLAT = 1.5
 # While so many jobs pass, no more than these wait, so that a table's size is not its jobs.
 WAITING_AT_MOST, REFILL = 40_000, 20_000
