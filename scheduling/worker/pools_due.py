@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from scheduling.broker import News
-from scheduling.services.dispatching import TickResult
+from scheduling.services.dispatching import Awaited, TickResult
 
 # Jobs that come within this time of others that a tick has looked for are handed out together: a tick costs as much as
-# some of them, and a slot that comes free wakes by itself.
-MORE_WORK_SECONDS = 0.02
+# some of them, and a slot that comes free wakes by itself. Where nobody waits for a slot, ends are folded with them.
+MORE_WORK_SECONDS = 0.03
+# Jobs that come while every slot is taken are looked at for whoever asks how many wait.
+NO_SLOT_SECONDS = 0.1
 
 
 class PoolsDue:
@@ -23,6 +25,8 @@ class PoolsDue:
         self._heard: set[int] = set()
         self._filled: set[int] = set()
         self._filled_at: dict[int, float] = {}
+        # What the last ticks of pools saw is awaited there.
+        self._awaited: dict[int, Awaited] = {}
 
     @property
     def is_owing(self) -> bool:
@@ -40,12 +44,18 @@ class PoolsDue:
             self._heard.update(self._due_at)
             self._be_due(self._due_at, now)
             return
-        at_once, filled = self._pools_of(news.queues), self._pools_of(news.filled)
-        self._heard.update(at_once, filled)
-        self._be_due(at_once, now)
+        ended, filled = self._pools_of(news.queues), self._pools_of(news.filled)
+        self._heard.update(ended, filled)
+        for pool_id in ended:
+            at = self._after(pool_id, MORE_WORK_SECONDS, now) if self._awaited.get(pool_id) is Awaited.JOBS else now
+            if at > now:
+                # Whose tick looks for jobs that come meanwhile, too.
+                self._filled.add(pool_id)
+            self._be_due([pool_id], at)
         for pool_id in filled:
             self._filled.add(pool_id)
-            self._be_due([pool_id], max(now, self._filled_at.get(pool_id, 0.0) + MORE_WORK_SECONDS))
+            is_full = self._awaited.get(pool_id) is Awaited.ENDS
+            self._be_due([pool_id], self._after(pool_id, NO_SLOT_SECONDS if is_full else MORE_WORK_SECONDS, now))
 
     def take(self, now: float) -> dict[int, bool]:
         """The pools to tick now, which are due again after the interval; for each whether something was heard of it."""
@@ -60,6 +70,10 @@ class PoolsDue:
 
     def note(self, pool_id: int, result: TickResult, now: float) -> None:
         """What came of a tick; where somebody else leads a pool that is due by it, that one must be told."""
+        if not result.was_led:
+            self._awaited.pop(pool_id, None)
+        elif result.awaited is not None:
+            self._awaited[pool_id] = result.awaited
         due = set(self._due_at) if result.has_woken_others else {pool_id} if result.has_more else set()
         self._heard.update(due)
         self._be_due(due, now)
@@ -67,6 +81,10 @@ class PoolsDue:
     def seconds_left(self, now: float) -> float:
         """Until some pool is due; 0.0 when one is."""
         return max(0.0, min(self._due_at.values(), default=now + self._interval_seconds) - now)
+
+    def _after(self, pool_id: int, seconds: float, now: float) -> float:
+        """So long after a tick last looked for jobs that came, or now."""
+        return max(now, self._filled_at.get(pool_id, 0.0) + seconds)
 
     def _pools_of(self, queues: Collection[str]) -> Collection[int]:
         try:

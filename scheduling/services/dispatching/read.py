@@ -12,86 +12,14 @@ from scheduling.conf import MAX_MESSAGE_JOBS, MERGE_BELOW_US, MESSAGE_SECONDS, T
 from scheduling.fairness.run_queue import rows_to_read
 from scheduling.fairness.shares import KeyShare, MergeRule, PoolShare, QueueShare, TenantShare
 from scheduling.models import CFSPlan
+from scheduling.services.dispatching import read_sql
 from scheduling.services.dispatching.keys import read_keys
 from scheduling.services.dispatching.reserve import with_reserve
-from scheduling.services.dispatching.weights import QUEUE_WEIGHT, TENANT_WEIGHT
 from tenants.prepared import prepared_cursor
 
 # More messages than any pool has slots.
 UNCAPPED = 1 << 31
 MERGING = MergeRule(MERGE_BELOW_US, MAX_MESSAGE_JOBS, int(MESSAGE_SECONDS * 1_000_000))
-
-# A pool that is paused or drained has no slots. A draining worker's slots count neither as there nor as used. Of its
-# queues there may be none. A message that is being settled, or whose settlement no tick has folded, holds no slot,
-# unless somebody whose job it is can have no other until that is folded: its tenant is at its cap, or slots are kept
-# for who has fewest; or, until it is settled, its queue is at its cap. What is settled is of no worker any more.
-# What is in flight is read once: the table is small but lives fast, so that each look meets what has gone. OFFSET keeps
-# a question about a tenant a probe of an index.
-_POOL = """
-WITH plan AS (
-    SELECT strategy, reserved_slots, granularity_seconds FROM scheduling_cfsplan WHERE is_active
-), live AS MATERIALIZED (
-    SELECT message_id, tenant_id, queue_id, pool_id, worker_id,
-        started_at IS NOT NULL AND token = ANY(%(ending)s::uuid[]) AS is_ending
-    FROM scheduling_execution_live
-), by_queue AS MATERIALIZED (
-    SELECT queue_id, count(DISTINCT message_id) AS in_flight FROM live GROUP BY 1
-), held AS (
-    SELECT message_id, tenant_id, queue_id, worker_id, is_ending FROM live WHERE pool_id = %(pool_id)s
-    UNION ALL
-    SELECT s.message_id, s.tenant_id, s.queue_id, NULL, true
-    FROM scheduling_settled s JOIN scheduling_queue q ON q.id = s.queue_id WHERE q.pool_id = %(pool_id)s
-), used AS (
-    SELECT count(DISTINCT l.message_id) AS slots
-    FROM held l LEFT JOIN scheduling_worker w ON w.id = l.worker_id
-    WHERE w.status IS DISTINCT FROM 'draining'
-        AND NOT (l.is_ending
-            AND NOT EXISTS (SELECT FROM plan WHERE reserved_slots > 0)
-            AND NOT EXISTS (SELECT FROM scheduling_queue f JOIN by_queue b ON b.queue_id = f.id
-                WHERE f.id = l.queue_id AND f.cap <= b.in_flight)
-            AND NOT EXISTS (SELECT FROM scheduling_tenant_capacity c
-                JOIN tenants_tenant t ON t.id = c.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
-                WHERE c.tenant_id = l.tenant_id AND c.in_flight >= coalesce(t.max_concurrency, p.max_concurrency)
-                OFFSET 0))
-), there AS (
-    SELECT coalesce(sum(w.slots), 0) AS slots FROM scheduling_worker w
-    WHERE w.pool_id = %(pool_id)s AND w.status = 'online'
-        AND w.heartbeat_at > now() - make_interval(secs => %(lease_seconds)s)
-        AND NOT EXISTS (SELECT FROM scheduling_workerpool p WHERE p.id = w.pool_id AND (p.is_paused OR EXISTS (
-            SELECT FROM scheduling_drain d WHERE d.scope = 'pool' AND d.name = p.name)))
-)
-SELECT there.slots, used.slots, plan.strategy, coalesce(plan.reserved_slots, 0),
-    CASE WHEN plan.strategy = 'time_slice' THEN plan.granularity_seconds END,
-    (SELECT virtual_time FROM scheduling_pool_clock WHERE pool_id = %(pool_id)s),
-    queue.*
-FROM there CROSS JOIN used LEFT JOIN plan ON true LEFT JOIN (
-    SELECT q.id, q.name, <queue weight> AS weight, c.vruntime, c.virtual_time, c.floor, c.was_backlogged,
-        q.cap, coalesce(b.in_flight, 0), q.dispatches_per_minute IS NOT NULL
-    FROM scheduling_queue q JOIN scheduling_queue_clock c ON c.queue_id = q.id LEFT JOIN by_queue b ON b.queue_id = q.id
-    WHERE q.pool_id = %(pool_id)s AND NOT q.is_paused
-) AS queue ON true
-ORDER BY queue.id
-""".replace("<queue weight>", QUEUE_WEIGHT)
-# Eligibility is the index's own condition, so nobody who must wait hides one who need not.
-# A tenant's weight and cap are read as they are now: an edited plan holds for whoever waits, without a row written.
-# `floor` keeps the scan clear of dead index entries left of the least virtual time.
-_ENTITIES = """
-SELECT e.queue_id, coalesce(t.max_concurrency, p.max_concurrency) - coalesce(c.in_flight, 0),
-    e.in_flight, e.waiting, e.keys_waiting, e.own_rank,
-    e.id, e.tenant_id, {weight}, e.vruntime, e.in_flight + e.keys_in_flight, e.head_rank,
-    e.waiting + e.keys_waiting, least(e.estimate_us, %(slice_us)s::bigint), e.own_vruntime, e.virtual_time
-FROM unnest(%(queue_ids)s::bigint[], %(floors)s::bigint[], %(limits)s::int[]) AS q(id, floor, most)
-    CROSS JOIN LATERAL (
-        SELECT * FROM scheduling_schedulingentity e
-        WHERE e.queue_id = q.id AND e.is_runnable AND e.parent_id IS NULL
-          AND (%(only)s::bigint[] IS NULL OR e.id = ANY(%(only)s)) AND {order}
-        LIMIT q.most
-    ) e
-    JOIN tenants_tenant t ON t.id = e.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
-    LEFT JOIN scheduling_tenant_capacity c ON c.tenant_id = e.tenant_id
-"""
-_FAIR_ORDER = "e.vruntime >= q.floor ORDER BY e.vruntime, e.in_flight + e.keys_in_flight, e.head_rank, e.id"
-_FIFO_ORDER = "true ORDER BY e.head_rank, e.in_flight + e.keys_in_flight, e.id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +27,8 @@ class PoolReading:
     """A pool as the tick found it. ``floors`` are the least virtual times seen by queue.
 
     ``rated`` are the queues with a rate. ``slice_us`` is the most that a hand-out is charged, None where no time is
-    sliced. ``unread`` are the keys at which reading ended.
+    sliced. ``unread`` are the keys at which reading ended. ``is_anybody_capped``: slots are left, and somebody that has
+    jobs is held at its cap.
     """
 
     share: PoolShare
@@ -110,6 +39,7 @@ class PoolReading:
     unread: Collection[int] = ()
     slice_us: int | None = None
     rated: Collection[int] = ()
+    is_anybody_capped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +124,7 @@ def read_pool(
         unread=unread,
         slice_us=slice_us,
         rated=[queue.queue_id for queue in queues if queue.has_rate],
+        is_anybody_capped=has.is_anybody_capped,
     )
 
 
@@ -207,6 +138,7 @@ class _Capacity:
     reserved: int
     slice_seconds: int | None
     virtual_time: int
+    is_anybody_capped: bool
 
     @property
     def is_fifo(self) -> bool:
@@ -219,7 +151,7 @@ class _Capacity:
 
 def _read_pool(pool_id: int, ending: Collection[UUID]) -> tuple[_Capacity, list[_QueueRow]]:
     with prepared_cursor() as cursor:
-        cursor.execute(_POOL, {"pool_id": pool_id, "lease_seconds": lease_seconds(), "ending": list(ending)})
+        cursor.execute(read_sql.POOL, {"pool_id": pool_id, "lease_seconds": lease_seconds(), "ending": list(ending)})
         rows = cursor.fetchall()
     width = len(fields(_Capacity))
     return _Capacity(*rows[0][:width]), [_QueueRow(*row[width:]) for row in rows if row[width] is not None]
@@ -280,7 +212,7 @@ def _read_tenants(
     found = _Tenants(defaultdict(list), {}, {})
     with prepared_cursor() as cursor:
         cursor.execute(
-            _ENTITIES.format(order=_FIFO_ORDER if is_fifo else _FAIR_ORDER, weight=TENANT_WEIGHT),
+            read_sql.ENTITIES_FIFO if is_fifo else read_sql.ENTITIES_FAIR,
             {
                 "queue_ids": [queue.queue_id for queue in depths],
                 "floors": [queue.floor for queue in depths],

@@ -14,6 +14,7 @@ from scheduling.fairness.shares import Pick
 from scheduling.processors import registry
 from scheduling.services import verdicts
 from scheduling.services.dispatching.absence import note_refused_hints
+from scheduling.services.dispatching.awaited import Awaited, awaited_after
 from scheduling.services.dispatching.circuits import follow_circuits
 from scheduling.services.dispatching.claim import Claim, claim_jobs, hints_of, reserve_capacity
 from scheduling.services.dispatching.clocks import Outcome, advance_clocks
@@ -86,7 +87,8 @@ class TickResult:
 
     ``has_more`` says that another tick at once would find work; ``unpublished`` counts jobs
     whose hint the broker did not take and whose claim was undone. ``has_woken_others``: jobs of other pools may start
-    by what this tick did.
+    by what this tick did. ``awaited`` is what may let a job of this one start that could not now; None where nobody was
+    looked at, so that it is what it was.
     """
 
     was_led: bool
@@ -94,6 +96,16 @@ class TickResult:
     unpublished: int = 0
     has_more: bool = False
     has_woken_others: bool = False
+    awaited: Awaited | None = Awaited.EITHER
+
+
+@dataclass(frozen=True, slots=True)
+class _Dispatched:
+    """What was claimed, in order, whether another tick at once may find more, and what is awaited if it does not."""
+
+    claims: Sequence[Claim] = ()
+    is_cut_short: bool = False
+    awaited: Awaited | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +158,12 @@ def run_tick(pool_id: int, *, only: Restriction | None = None, ending: Collectio
         woken = fold_wakes(pool_id) if news.is_any else 0
         # Jobs may be held whose time has not come, and be of another pool: without a wake nobody has become runnable.
         may_pick = woken > 0 or news.is_anybody_runnable
-        claims, is_cut_short = _dispatch(pool_id, only, ending) if may_pick else ([], False)
-    unpublished = _publish(pool_id, claims)
-    dispatched = len(claims) - unpublished
-    if claims:
+        done = _dispatch(pool_id, only, ending) if may_pick else _Dispatched()
+    unpublished = _publish(pool_id, done.claims)
+    dispatched = len(done.claims) - unpublished
+    if done.claims:
         signals.jobs_dispatched.send(None, pool_id=pool_id, count=dispatched, seconds=time.monotonic() - began)
-    has_more = bool(staged) or woken >= WAKE_ROWS or is_cut_short or len(claims) >= TICK_JOBS
+    has_more = bool(staged) or woken >= WAKE_ROWS or done.is_cut_short or len(done.claims) >= TICK_JOBS
     # Asked when the lock is free again: what comes later is not left for this tick.
     has_more = broker.take_late_wake(pool_id) or has_more
     return TickResult(
@@ -161,6 +173,7 @@ def run_tick(pool_id: int, *, only: Restriction | None = None, ending: Collectio
         has_more=has_more,
         # What was staged may be any pool's, and so may the wakes that a circuit writes.
         has_woken_others=bool(staged) or has_freed,
+        awaited=Awaited.EITHER if unpublished else done.awaited,
     )
 
 
@@ -178,21 +191,22 @@ def _lead(pool_id: int) -> _News | None:
     return _News(*news) if is_led else None
 
 
-def _dispatch(pool_id: int, only: Restriction | None, ending: Collection[UUID]) -> tuple[list[Claim], bool]:
-    """Pick and claim; the claims in order, and whether another tick at once may find more."""
+def _dispatch(pool_id: int, only: Restriction | None, ending: Collection[UUID]) -> _Dispatched:
+    """Pick and claim."""
     reading, rates, picked = _pick(pool_id, only, ending, is_wide=False)
     if (picked.passed_over and not _is_full(reading, picked.picks)) or _could_carry_more(reading, picked.picks):
         # Others stand behind those that were read, so as many are read as a tick ever does.
         reading, rates, picked = _pick(pool_id, only, ending, is_wide=True)
     if not picked.rows:
-        return [], False
+        return _Dispatched(awaited=awaited_after(reading, []))
     picks = reserve_capacity(picked.picks) if picked.picks else []
     claims = claim_jobs(pool_id, reading, picks) if picks else []
     spend_rates(rates, claims)
     advance_clocks(pool_id, Outcome(reading, picked, claims, is_whole=only is None))
     # Whose capacity another pool's tick is just taking is picked again at once.
     is_cut_short = picked.is_cut_short or len(picks) < len(picked.picks)
-    return claims, is_cut_short or (only is None and _may_hide_others(reading, picked, claims))
+    is_cut_short = is_cut_short or (only is None and _may_hide_others(reading, picked, claims))
+    return _Dispatched(claims, is_cut_short, awaited_after(reading, claims) if only is None else Awaited.EITHER)
 
 
 def _pick(
@@ -241,7 +255,7 @@ def _may_hide_others(reading: PoolReading, picked: Picked, claims: Sequence[Clai
     )
 
 
-def _publish(pool_id: int, claims: list[Claim]) -> int:
+def _publish(pool_id: int, claims: Sequence[Claim]) -> int:
     """Send the hints; undo the claims whose hints did not go out, and say how many."""
     if not claims:
         return 0

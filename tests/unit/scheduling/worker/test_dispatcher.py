@@ -13,7 +13,7 @@ from django.db import InternalError, OperationalError
 
 from scheduling.broker import News
 from scheduling.exceptions import BrokerUnavailableError
-from scheduling.services.dispatching import TickResult
+from scheduling.services.dispatching import Awaited, TickResult
 from scheduling.services.rescue import SweepResult
 from scheduling.worker import dispatcher as module
 from scheduling.worker import duties
@@ -21,6 +21,7 @@ from scheduling.worker.dispatcher import Dispatcher
 from scheduling.worker.duties import Duty
 
 POOL, OTHER = 1, 2
+FILLED, ENDED = News(filled=frozenset({"q"})), News(queues=frozenset({"q"}))
 
 
 class World:
@@ -45,6 +46,7 @@ class World:
         self.pools = [POOL]
         self.has_woken_others: Callable[[int, float], bool] = lambda _, at: False
         self.is_led_by_another: Callable[[World], bool] = lambda _: False
+        self.awaited: Callable[[float], Awaited | None] = lambda _: Awaited.EITHER
 
     @property
     def elapsed(self) -> float:
@@ -84,6 +86,7 @@ class World:
             not self.is_led_by_another(self),
             unpublished=self.unpublished(self.elapsed),
             has_woken_others=self.has_woken_others(pool_id, self.elapsed),
+            awaited=self.awaited(self.elapsed),
         )
 
     def sweep(self) -> SweepResult:
@@ -322,27 +325,53 @@ def test_a_pool_that_nobody_names_is_ticked_as_often_as_ever(run: Callable[..., 
 
 def test_jobs_that_come_soon_after_others_are_looked_for_together(run: Callable[..., World]) -> None:
     """Whatever else happens meanwhile is served at once."""
-    filled, freed = News(filled=frozenset({"q"})), News(queues=frozenset({"q"}))
-
-    assert run(0.2, on_start=in_turn((0.1, filled))).times("tick") == [0.0, 0.1]
-    busy = in_turn((0.1, filled), (0.105, filled), (0.11, filled), (0.113, freed), (0.13, filled), (0.14, filled))
+    assert run(0.2, on_start=in_turn((0.1, FILLED))).times("tick") == [0.0, 0.1]
+    busy = in_turn((0.1, FILLED), (0.105, FILLED), (0.11, FILLED), (0.113, ENDED), (0.13, FILLED), (0.135, FILLED))
     # The freed slot's tick has looked for them, too.
-    assert run(0.2, on_start=busy).times("tick") == [0.0, 0.1, 0.113, 0.133, 0.153]
+    assert run(0.2, on_start=busy).times("tick") == [0.0, 0.1, 0.113, 0.143]
+
+
+def test_where_nobody_waits_for_a_slot_ends_are_folded_with_the_jobs_that_come_next(run: Callable[..., World]) -> None:
+    told = in_turn((0.1, FILLED), (0.105, ENDED), (0.11, FILLED), (0.17, ENDED))
+    # Long after jobs came, an end is heard at once.
+    assert run(0.2, on_start=told, awaited=lambda _: Awaited.JOBS).times("tick") == [0.0, 0.1, 0.13, 0.17]
+
+
+def test_where_every_slot_is_taken_an_end_is_heard_at_once_and_jobs_now_and_then(run: Callable[..., World]) -> None:
+    told = in_turn((0.1, FILLED), (0.11, FILLED), (0.115, ENDED), (0.12, FILLED), (0.14, FILLED))
+    world = run(0.25, on_start=told, awaited=lambda _: Awaited.ENDS)
+    # The end's tick has looked for the jobs, too.
+    assert world.times("tick") == [0.0, 0.1, 0.115, 0.215]
+
+
+def test_what_everybody_is_told_of_waits_for_nothing(run: Callable[..., World]) -> None:
+    for awaited in Awaited:
+        told = in_turn((0.1, FILLED), (0.105, News()))
+        assert run(0.15, on_start=told, awaited=lambda _, what=awaited: what).times("tick") == [0.0, 0.1, 0.105]
+
+
+def test_a_tick_that_looked_at_nobody_leaves_what_is_awaited(run: Callable[..., World]) -> None:
+    told = in_turn((0.1, FILLED), (0.105, ENDED), (0.14, FILLED), (0.145, ENDED))
+    world = run(0.2, on_start=told, awaited=lambda at: Awaited.JOBS if at < 0.11 else None)
+    assert world.times("tick") == [0.0, 0.1, 0.13, 0.16]
+
+
+def test_of_a_pool_that_somebody_else_leads_nothing_is_known(run: Callable[..., World]) -> None:
+    told = in_turn((0.1, FILLED), (0.105, ENDED))
+    world = run(0.12, on_start=told, awaited=lambda _: Awaited.JOBS, is_led_by_another=lambda _: True)
+    assert 0.105 in world.times("tick")
 
 
 def test_a_wake_that_waits_for_a_moment_is_left_for_whoever_leads_then(run: Callable[..., World]) -> None:
-    filled = News(filled=frozenset({"q"}))
-    world = run(
-        0.2, on_start=in_turn((0.1, filled), (0.11, filled)), is_led_by_another=lambda world: world.elapsed > 0.1
-    )
-    assert world.times("leave a wake") == [0.12]
-    assert world.times("tick") == [0.0, 0.1, 0.12, 0.12]
+    told = in_turn((0.1, FILLED), (0.11, FILLED))
+    world = run(0.2, on_start=told, is_led_by_another=lambda world: world.elapsed > 0.1)
+    assert world.times("leave a wake") == [0.13]
+    assert world.times("tick") == [0.0, 0.1, 0.13, 0.13]
 
 
 def test_a_dispatcher_that_stops_passes_on_what_it_has_let_wait(run: Callable[..., World]) -> None:
-    filled = News(filled=frozenset({"q"}))
-    assert run(0.115, on_start=in_turn((0.1, filled), (0.11, filled))).times("wake") != []
-    assert run(0.2, on_start=in_turn((0.1, filled), (0.11, filled))).times("wake") == []
+    assert run(0.115, on_start=in_turn((0.1, FILLED), (0.11, FILLED))).times("wake") != []
+    assert run(0.2, on_start=in_turn((0.1, FILLED), (0.11, FILLED))).times("wake") == []
 
 
 def test_where_a_tick_lets_others_start_their_pools_are_ticked_at_once(run: Callable[..., World]) -> None:
