@@ -13,9 +13,11 @@ from scheduling.services.rollups_sql import FOLD, NOTE
 from tenants.context import all_tenants
 from tenants.locks import LockClass
 
-# Measured at some 15 ms a thousand, which keeps one fold at some 50 ms; a dispatcher folds once a second.
+# Measured at some 5 ms a thousand of 100 tenants and 15 of 10,000, which keeps one fold, for which ticks wait, at 50.
 FOLD_ROWS = 3_000
 FOLD_SECONDS = 1.0
+# While a fold leaves rows behind: as much again as the platform has been seen to end.
+NEXT_FOLD_SECONDS = 0.15
 # Days that each rollup is kept, by its table and its column of time.
 KEPT_DAYS = {
     ("scheduling_tenant_minute", "minute"): 3,
@@ -33,8 +35,26 @@ _DELETE = """
 """
 
 
-def fold_tallies(*, limit: int = FOLD_ROWS) -> int:
-    """Count at most ``limit`` ended executions into the rollups, in one transaction; how many.
+class TallyFolder:
+    """The duty of a dispatcher: a fold each second, and sooner while more ends than one takes."""
+
+    def __init__(self) -> None:
+        self._is_behind = False
+
+    def interval_seconds(self) -> float:
+        """Until the next fold."""
+        return NEXT_FOLD_SECONDS if self._is_behind else FOLD_SECONDS
+
+    def take_turn(self) -> int:
+        """A fold; how many executions it counted."""
+        self._is_behind = False
+        folded = fold_tallies()
+        self._is_behind = folded >= FOLD_ROWS
+        return folded
+
+
+def fold_tallies(*, limit: int | None = None) -> int:
+    """Count at most ``limit`` ended executions, FOLD_ROWS by default, into the rollups, in one transaction; how many.
 
     Whoever folds holds a lock, so that two folds never wait for each other's rows; 0 while another one folds.
     """
@@ -42,7 +62,7 @@ def fold_tallies(*, limit: int = FOLD_ROWS) -> int:
         if not lead(LockClass.ROLLUPS):
             return 0
         with connection.cursor() as cursor:
-            cursor.execute(FOLD, {"limit": limit, "bounds": list(BOUNDS), **outcomes()})
+            cursor.execute(FOLD, {"limit": limit or FOLD_ROWS, "bounds": list(BOUNDS), **outcomes()})
             folded = int(cursor.fetchone()[0])
             cursor.execute(NOTE)
     return folded

@@ -26,7 +26,7 @@ from scheduling.services.plan_versions import apply_due_versions
 from scheduling.services.processes import ProcessPulse
 from scheduling.services.quotas import keep_limits
 from scheduling.services.rescue import run_sweep
-from scheduling.services.rollups import FOLD_SECONDS, fold_tallies
+from scheduling.services.rollups import TallyFolder
 from scheduling.services.schedules.firing import fire_due_schedules
 from scheduling.services.share_samples import ShareSampler
 from scheduling.services.standings import QueueMeasurer
@@ -51,6 +51,7 @@ _measurer = QueueMeasurer()
 _mover = BacklogMover()
 _sampler = ShareSampler()
 _gauges = GaugeSampler()
+_folder = TallyFolder()
 _relayer = EventRelayer()
 _pulse = ProcessPulse(ProcessHeartbeat.Role.DISPATCHER)
 # An audit entry has its seal within a second: this, a tick's wait and a turn together stay below it.
@@ -74,7 +75,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("sweep", sweep_seconds, run_sweep, waits_for_leases=True),
     Duty("seal", lambda: SEAL_SECONDS, seal_entries),
     Duty("limits", lambda: 1.0, keep_limits),
-    Duty("rollups", lambda: FOLD_SECONDS, fold_tallies),
+    Duty("rollups", _folder.interval_seconds, _folder.take_turn),
     Duty("batches", lambda: BATCH_SECONDS, fold_batches),
     Duty("completions", lambda: BATCH_SECONDS, fire_batches),
     Duty("cancelled_batches", lambda: CANCEL_SECONDS, tend_cancellations),

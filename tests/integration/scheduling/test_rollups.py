@@ -26,7 +26,7 @@ from scheduling.selectors.throughput import COMPLETED, FAILED, read_ended_by_ten
 from scheduling.services import rollups, verdicts
 from scheduling.services.rescue import run_sweep
 from scheduling.services.rollup_checks import verify_rollups
-from scheduling.services.rollups import fold_tallies, prune_rollups
+from scheduling.services.rollups import TallyFolder, fold_tallies, prune_rollups
 from scheduling.services.settlement import settle
 from tenants.context import all_tenants, tenant_context
 from tenants.ids import uuid7
@@ -113,6 +113,18 @@ def test_a_second_fold_counts_nothing_twice(acme: Tenant) -> None:
     before = minutes_of(acme)[DAY].completed
     assert fold_tallies() == 0
     assert minutes_of(acme)[DAY].completed == before == 1
+
+
+def test_while_more_has_ended_than_a_fold_takes_the_next_one_comes_sooner(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollups, "FOLD_ROWS", 2)
+    for _ in range(5):
+        end_execution(acme, outcome="completed", ended_at=DAY, took=timedelta(seconds=1))
+    folder = TallyFolder()
+    turns = [(folder.take_turn(), folder.interval_seconds()) for _ in range(3)]
+    assert turns == [(2, rollups.NEXT_FOLD_SECONDS), (2, rollups.NEXT_FOLD_SECONDS), (1, rollups.FOLD_SECONDS)]
+    assert minutes_of(acme)[DAY].completed == 5
 
 
 def test_slot_time_is_counted_in_the_minutes_in_which_it_was_used(acme: Tenant) -> None:
