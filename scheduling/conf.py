@@ -18,12 +18,12 @@ WEBHOOK_KIND = "webhook_delivery"
 MAX_TAGS = 20
 
 # Most jobs one tick hands out; also the most entities it looks at in each queue.
-TICK_JOBS = 500
+TICK_JOBS = 1_000
 # Jobs predicted below this travel together …
 MERGE_BELOW_US = 20_000
 # … at most so many in one message, a whole tick's, and only as many as are predicted to be done in the time after which
 # those whose turn has not come are handed back.
-MAX_MESSAGE_JOBS = 500
+MAX_MESSAGE_JOBS = 1_000
 MESSAGE_SECONDS = 0.2
 # Most rows that one tick moves from the due and held tables, so that no tick grows long.
 STAGE_ROWS = 2_000

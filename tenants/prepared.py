@@ -26,7 +26,7 @@ from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 PLAN_SECONDS = 60.0
 # The jobs of a full message. Longer lists are work beside which planning is little, and their length is what a good
 # plan depends on.
-MOST_VALUES = 500
+MOST_VALUES = 1_000
 # More than there are such statements; what is beyond is prepared anew.
 _MOST_STATEMENTS = 300
 
