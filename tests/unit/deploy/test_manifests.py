@@ -217,6 +217,16 @@ def test_every_command_exists_and_takes_its_arguments(where: str, command: list[
     parser.parse_args(arguments)
 
 
+def test_no_server_writes_addresses_with_their_query() -> None:
+    """The platform's own log of requests leaves the query out; a server's own would write it down beside."""
+    serving = [command for _, command in commands() if {"gunicorn", "uvicorn"} & set(command)]
+    serving += [row.split() for row in re.findall(r"`((?:gunicorn|uvicorn) [^`]+)`", PRODUCTION.read_text())]
+    assert len(serving) >= 4
+    for command in serving:
+        assert not [word for word in command if "access-log" in word and word != "--no-access-log"], command
+        assert "gunicorn" in command or "--no-access-log" in command, command
+
+
 def test_every_variable_that_is_set_is_one_that_is_read() -> None:
     read = set(env.scheme) | FOREIGN_VARIABLES
     set_here = set(named("ConfigMap")["jobsplatform"]["data"])
