@@ -106,8 +106,8 @@ def measure(folder: Path) -> Outcome:
         method=f"`sleep` jobs of {TENANTS} tenants; each is validated, counted against the tenant's rate, quotas and "
         "limits, and stored with its event, its place in line, the news for the dispatcher and an audit entry, by the "
         "restricted role under row security, `synchronous_commit` on. The service: `submit_jobs` in one process, and in"
-        f" two at once. HTTP: gunicorn with {WEB_WORKERS} processes of {WEB_THREADS} threads and the log of requests, as "
-        f"`deploy/` starts it; one client process with {BULK_CONNECTIONS} connections for bulks and "
+        f" two at once. HTTP: gunicorn with {WEB_WORKERS} processes of {WEB_THREADS} threads and the log of requests, "
+        f"as `deploy/` starts it; one client process with {BULK_CONNECTIONS} connections for bulks and "
         f"{SINGLE_CONNECTIONS} for single jobs, kept alive, each of which sends when it was answered, over "
         f"{SECONDS:.0f} s. A dispatcher folds the news meanwhile, and there is no slot to hand anything to. "
         f"`{'`, `'.join(VERIFIED)}` are clean afterwards.",

@@ -22,7 +22,6 @@ from benchmarks.fair.filling import (
 )
 from benchmarks.fair.parts import POOL, Finding, MeasureFailedError
 from benchmarks.fair.simulated import simulate_measure
-from scheduling.conf import TICK_JOBS
 from scheduling.models import LiveExecution, WorkerPool
 from scheduling.services import verdicts
 from scheduling.services.dispatching import run_tick
@@ -47,6 +46,8 @@ class _Size:
         return f"{self.active:,} active{idle} tenants, {self.waiting:,} waiting"
 
 
+# Jobs of a measured tick: as many slots are free, each for a job of its own.
+JOBS = 500
 FEW = _Size(10, 0, 10_000)
 SIZES = (
     _Size(500, 0, 1_000),
@@ -78,12 +79,12 @@ def _compare(what: str, took: dict[_Size, float], sizes: Sequence[_Size], simula
     ratio = max(times) / min(times)
     told = "; ".join(f"{size}: {took[size]:.0f} ms" for size in sizes)
     return Finding(
-        what=f"cost of one tick of {TICK_JOBS} jobs, {what}: greatest over least",
+        what=f"cost of one tick of {JOBS} jobs, {what}: greatest over least",
         target=f"≤ {TICK_TARGET:.0f}×",
         measured=f"{ratio:.2f}× ({min(times):.0f} to {max(times):.0f} ms)",
         is_met=ratio <= TICK_TARGET,
-        beside=f"median of {TICKS} ticks, each of which also folds {TICK_JOBS} settled executions and the wakes of "
-        f"{TICK_JOBS} jobs submitted one by one; jobs of 1 s, one a message, without publishing: {told}; the "
+        beside=f"median of {TICKS} ticks, each of which also folds {JOBS} settled executions and the wakes of "
+        f"{JOBS} jobs submitted one by one; jobs of 1 s, one a message, without publishing: {told}; the "
         "simulation shows whom 500 free slots go to among 20,000 tenants, and no cost",
         simulated=simulated,
     )
@@ -93,12 +94,12 @@ def _compare_few(took: dict[_Size, float]) -> Finding:
     """Few tenants have fewer rows to write, so that their tick is the cheaper one; only the other way is a fault."""
     ratio = took[FEW] / took[MANY]
     return Finding(
-        what=f"cost of one tick of {TICK_JOBS} jobs, 10 tenants against 1,000",
+        what=f"cost of one tick of {JOBS} jobs, 10 tenants against 1,000",
         target="≤ 1×",
         measured=f"{ratio:.2f}× ({took[FEW]:.0f} against {took[MANY]:.0f} ms)",
         is_met=ratio <= 1.0,
-        beside=f"measured as the rows before; {TICK_JOBS} jobs of 10 tenants move the clocks of 10, of 1,000 those of "
-        f"{TICK_JOBS}: {FEW}: {took[FEW]:.0f} ms",
+        beside=f"measured as the rows before; {JOBS} jobs of 10 tenants move the clocks of 10, of 1,000 those of "
+        f"{JOBS}: {FEW}: {took[FEW]:.0f} ms",
         simulated="–",
     )
 
@@ -110,7 +111,7 @@ def _time_ticks(size: _Size) -> float:
         add_tenants(size.idle)
     fill_backlog(busy, size.waiting, payload={})
     pool = WorkerPool.objects.get(name=POOL)
-    register_worker(pool_name=POOL, hostname="benchmark", pid=1, slots=TICK_JOBS)
+    register_worker(pool_name=POOL, hostname="benchmark", pid=1, slots=JOBS)
     with patch("scheduling.broker.publish", take_nothing):
         _offer_slots(0)
         while run_tick(pool.pk).has_more:  # fold the wakes of the fill, with no slot to pick for
@@ -122,20 +123,20 @@ def _time_ticks(size: _Size) -> float:
 
 def _some_of(tenants: Sequence[UUID], number: int) -> Sequence[UUID]:
     """Other tenants each time, where there are more than a tick's."""
-    first = number * TICK_JOBS % len(tenants)
-    return [*tenants[first:], *tenants[:first]][:TICK_JOBS]
+    first = number * JOBS % len(tenants)
+    return [*tenants[first:], *tenants[:first]][:JOBS]
 
 
 def _time_tick(pool_id: int, submitters: Sequence[UUID]) -> float:
     """What the tick before handed out has ended, and as many jobs have been submitted."""
     _end_all()
-    fill_backlog(submitters, TICK_JOBS, payload={}, one_by_one=True)
-    _offer_slots(TICK_JOBS)
+    fill_backlog(submitters, JOBS, payload={}, one_by_one=True)
+    _offer_slots(JOBS)
     began = time.perf_counter()
     result = run_tick(pool_id)
     took = (time.perf_counter() - began) * 1e3
-    if result.dispatched != TICK_JOBS or ask("SELECT count(*) FROM scheduling_settled"):
-        raise MeasureFailedError(f"A tick dispatched {result.dispatched} of {TICK_JOBS} jobs.")
+    if result.dispatched != JOBS or ask("SELECT count(*) FROM scheduling_settled"):
+        raise MeasureFailedError(f"A tick dispatched {result.dispatched} of {JOBS} jobs.")
     return took
 
 

@@ -16,7 +16,7 @@ from tenants.locks import LockClass
 # Measured at some 5 ms a thousand of 100 tenants and 15 of 10,000, which keeps one fold, for which ticks wait, at 50.
 FOLD_ROWS = 3_000
 FOLD_SECONDS = 1.0
-# While a fold leaves rows behind: as much again as the platform has been seen to end.
+# While a fold leaves rows behind: 20,000 a second, twice of what has been seen to end on two cores.
 NEXT_FOLD_SECONDS = 0.15
 # Days that each rollup is kept, by its table and its column of time.
 KEPT_DAYS = {
@@ -62,7 +62,7 @@ def fold_tallies(*, limit: int | None = None) -> int:
         if not lead(LockClass.ROLLUPS):
             return 0
         with connection.cursor() as cursor:
-            cursor.execute(FOLD, {"limit": limit or FOLD_ROWS, "bounds": list(BOUNDS), **outcomes()})
+            cursor.execute(FOLD, {"limit": FOLD_ROWS if limit is None else limit, "bounds": list(BOUNDS), **outcomes()})
             folded = int(cursor.fetchone()[0])
             cursor.execute(NOTE)
     return folded

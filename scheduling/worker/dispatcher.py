@@ -44,6 +44,8 @@ class Dispatcher:
         self._duties = DutyRoster(duties)
         self._back_off_seconds = MIN_BACK_OFF_SECONDS
         self._pool_ids: list[int] = []
+        # Tokens of messages that are ending, until a tick has counted them.
+        self._endings: list[UUID] = []
         self._due = PoolsDue(dispatch_interval_seconds())
 
     def run(self) -> None:
@@ -80,10 +82,8 @@ class Dispatcher:
         news = broker.take_news() if self._is_woken else broker.News()
         if self._is_woken:
             self._due.hear(news, now)
-        for pool_id, is_heard_of in self._due.take(now).items():
-            if self._may_claim(pool_id):
-                result = self._tick(pool_id, news.endings, is_heard_of=is_heard_of)
-                self._due.note(pool_id, result, time.monotonic())
+        self._endings += news.endings
+        self._tick_due(now)
         self._is_woken = False
         # Whoever wakes us waits for the tick and not for what else is due.
         self._duties.run_due(broker.is_woken)
@@ -91,6 +91,16 @@ class Dispatcher:
         if seconds and not self._stopped.is_set():
             # The broker takes no time at all for all time.
             self._is_woken = broker.wait_for_wake(max(seconds, SHORTEST_WAIT_SECONDS))
+
+    def _tick_due(self, now: float) -> None:
+        """Tick the pools that are due. What is ending counts in these ticks, and in none after them."""
+        if not (due := self._due.take(now)):
+            return
+        endings, self._endings = self._endings, []
+        for pool_id, is_heard_of in due.items():
+            if self._may_claim(pool_id):
+                result = self._tick(pool_id, endings, is_heard_of=is_heard_of)
+                self._due.note(pool_id, result, time.monotonic())
 
     def _may_claim(self, pool_id: int) -> bool:
         return not self._is_broker_away and pool_id not in self._failed_pools

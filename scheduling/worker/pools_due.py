@@ -1,4 +1,4 @@
-"""Which pools a dispatcher ticks when: whose queues something happened to, at once; every pool now and then."""
+"""Which pools a dispatcher ticks when: where something can start by what happened, at once; every pool now and then."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Mapping
 from scheduling.broker import News
 from scheduling.services.dispatching import Awaited, TickResult
 
-# Jobs that come within this time of others that a tick has looked for are handed out together: a tick costs as much as
-# some of them, and a slot that comes free wakes by itself. Where nobody waits for a slot, ends are folded with them.
+# Jobs that come within this time of others that a tick has looked for are handed out together, since a tick costs as
+# much as some of them. A slot for which somebody waits wakes by itself; where nobody does, ends are folded with them.
 MORE_WORK_SECONDS = 0.03
 # Jobs that come while every slot is taken are looked at for whoever asks how many wait.
 NO_SLOT_SECONDS = 0.1
@@ -48,9 +48,6 @@ class PoolsDue:
         self._heard.update(ended, filled)
         for pool_id in ended:
             at = self._after(pool_id, MORE_WORK_SECONDS, now) if self._awaited.get(pool_id) is Awaited.JOBS else now
-            if at > now:
-                # Whose tick looks for jobs that come meanwhile, too.
-                self._filled.add(pool_id)
             self._be_due([pool_id], at)
         for pool_id in filled:
             self._filled.add(pool_id)
@@ -70,10 +67,11 @@ class PoolsDue:
 
     def note(self, pool_id: int, result: TickResult, now: float) -> None:
         """What came of a tick; where somebody else leads a pool that is due by it, that one must be told."""
-        if not result.was_led:
-            self._awaited.pop(pool_id, None)
-        elif result.awaited is not None:
+        if result.was_led and result.awaited is not None:
             self._awaited[pool_id] = result.awaited
+        elif not result.was_led or self._awaited.get(pool_id) is Awaited.ENDS:
+            # Somebody else looked; or something ended, and nobody waits any more.
+            self._awaited.pop(pool_id, None)
         due = set(self._due_at) if result.has_woken_others else {pool_id} if result.has_more else set()
         self._heard.update(due)
         self._be_due(due, now)

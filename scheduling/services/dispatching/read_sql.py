@@ -48,11 +48,15 @@ SELECT there.slots, used.slots, plan.strategy, coalesce(plan.reserved_slots, 0),
     CASE WHEN plan.strategy = 'time_slice' THEN plan.granularity_seconds END,
     (SELECT virtual_time FROM scheduling_pool_clock WHERE pool_id = %(pool_id)s),
     used.slots < there.slots AND EXISTS (
-        SELECT FROM (SELECT DISTINCT tenant_id FROM live WHERE pool_id = %(pool_id)s) l
-            JOIN scheduling_tenant_capacity c USING (tenant_id)
-            JOIN tenants_tenant t ON t.id = c.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
-            JOIN scheduling_schedulingentity e ON e.tenant_id = c.tenant_id AND e.parent_id IS NULL
-        WHERE c.in_flight >= coalesce(t.max_concurrency, p.max_concurrency) AND e.waiting + e.keys_waiting > 0),
+        SELECT FROM (SELECT DISTINCT tenant_id FROM held) h CROSS JOIN LATERAL (
+            SELECT c.tenant_id FROM scheduling_tenant_capacity c
+                JOIN tenants_tenant t ON t.id = c.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
+            WHERE c.tenant_id = h.tenant_id AND c.in_flight >= coalesce(t.max_concurrency, p.max_concurrency) OFFSET 0
+        ) c CROSS JOIN LATERAL (
+            SELECT FROM scheduling_schedulingentity e
+            WHERE e.tenant_id = c.tenant_id AND e.parent_id IS NULL AND (e.own_rank IS NOT NULL OR e.keys_waiting > 0)
+            LIMIT 1
+        ) e),
     queue.*
 FROM there CROSS JOIN used LEFT JOIN plan ON true LEFT JOIN (
     SELECT q.id, q.name, <queue weight> AS weight, c.vruntime, c.virtual_time, c.floor, c.was_backlogged,

@@ -14,7 +14,7 @@ from scheduling.fairness.shares import Pick
 from scheduling.processors import registry
 from scheduling.services import verdicts
 from scheduling.services.dispatching.absence import note_refused_hints
-from scheduling.services.dispatching.awaited import Awaited, awaited_after
+from scheduling.services.dispatching.awaited import Awaited, awaited_after, is_every_slot_taken
 from scheduling.services.dispatching.circuits import follow_circuits
 from scheduling.services.dispatching.claim import Claim, claim_jobs, hints_of, reserve_capacity
 from scheduling.services.dispatching.clocks import Outcome, advance_clocks
@@ -194,11 +194,13 @@ def _lead(pool_id: int) -> _News | None:
 def _dispatch(pool_id: int, only: Restriction | None, ending: Collection[UUID]) -> _Dispatched:
     """Pick and claim."""
     reading, rates, picked = _pick(pool_id, only, ending, is_wide=False)
-    if (picked.passed_over and not _is_full(reading, picked.picks)) or _could_carry_more(reading, picked.picks):
+    if (picked.passed_over and not is_every_slot_taken(reading, picked.picks)) or _could_carry_more(
+        reading, picked.picks
+    ):
         # Others stand behind those that were read, so as many are read as a tick ever does.
         reading, rates, picked = _pick(pool_id, only, ending, is_wide=True)
     if not picked.rows:
-        return _Dispatched(awaited=awaited_after(reading, []))
+        return _Dispatched(awaited=_awaited(only, reading, []))
     picks = reserve_capacity(picked.picks) if picked.picks else []
     claims = claim_jobs(pool_id, reading, picks) if picks else []
     spend_rates(rates, claims)
@@ -206,7 +208,7 @@ def _dispatch(pool_id: int, only: Restriction | None, ending: Collection[UUID]) 
     # Whose capacity another pool's tick is just taking is picked again at once.
     is_cut_short = picked.is_cut_short or len(picks) < len(picked.picks)
     is_cut_short = is_cut_short or (only is None and _may_hide_others(reading, picked, claims))
-    return _Dispatched(claims, is_cut_short, awaited_after(reading, claims) if only is None else Awaited.EITHER)
+    return _Dispatched(claims, is_cut_short, _awaited(only, reading, claims))
 
 
 def _pick(
@@ -225,9 +227,9 @@ def _pick(
     return reading, rates, pick_and_lock(reading.share, found.keeping(hold(pool_id, found.gated)))
 
 
-def _is_full(reading: PoolReading, picks: Sequence[Pick]) -> bool:
-    """Whether these use every free slot."""
-    return len({pick.message for pick in picks}) >= reading.share.room
+def _awaited(only: Restriction | None, reading: PoolReading, claims: Sequence[Claim]) -> Awaited:
+    """What is awaited; whoever looked at some alone cannot tell."""
+    return awaited_after(reading, claims) if only is None else Awaited.EITHER
 
 
 def _could_carry_more(reading: PoolReading, picks: Sequence[Pick]) -> bool:
@@ -247,7 +249,7 @@ def _may_hide_others(reading: PoolReading, picked: Picked, claims: Sequence[Clai
     Whoever was full already, which another pool's tick may just have brought about, or had no job any more, is not
     runnable after this tick, so each look that this asks for finds fewer of them.
     """
-    if _is_full(reading, [claim.pick for claim in claims]):
+    if is_every_slot_taken(reading, [claim.pick for claim in claims]):
         return False
     is_anybody_full = any(room <= 0 for room in reading.share.tenant_room.values())
     return is_anybody_full or any(

@@ -7,6 +7,7 @@ import pytest
 from scheduling.models import CFSPlan, Queue, WorkerPool
 from scheduling.services.cfs_plans import activate_cfs_plan
 from scheduling.services.dispatching import Awaited, run_tick
+from scheduling.services.topology import create_queue, create_routing_rule, create_worker_pool
 from scheduling.services.workers import Registration
 from tenants.context import all_tenants
 from tenants.models import Tenant
@@ -34,12 +35,20 @@ def test_where_slots_are_left_jobs_are_awaited(acme: Tenant, worker: Registratio
     assert tick().awaited is Awaited.JOBS
 
 
-@pytest.mark.parametrize("more", [0, 3])
-def test_where_none_is_left_an_end_is_awaited(acme: Tenant, worker: Registration, tick: Tick, more: int) -> None:
-    submit(acme, SLOTS + more)
+def test_where_none_is_left_for_somebody_an_end_is_awaited(acme: Tenant, worker: Registration, tick: Tick) -> None:
+    submit(acme, SLOTS + 1)
     assert tick().awaited is Awaited.ENDS
     submit(acme)
     assert tick().awaited is Awaited.ENDS
+
+
+def test_where_the_last_slot_is_taken_and_nobody_is_left_either_may_come_first(
+    acme: Tenant, worker: Registration, tick: Tick, start: Start
+) -> None:
+    first, *_ = submit(acme, SLOTS)
+    assert tick().awaited is Awaited.EITHER
+    complete(start, first)
+    assert tick().awaited is None
 
 
 def test_a_pool_without_workers_awaits_no_jobs(acme: Tenant, pool: WorkerPool) -> None:
@@ -67,6 +76,21 @@ def test_a_cap_that_keeps_no_job_waiting_awaits_nothing(acme: Tenant, worker: Re
     cap(acme, 1)
     submit(acme)
     assert tick().awaited is Awaited.JOBS
+
+
+def test_whoever_waits_in_another_pool_for_its_own_end_here_is_seen(
+    acme: Tenant, globex: Tenant, worker: Registration, tick: Tick
+) -> None:
+    cap(acme, 1)
+    create_worker_pool(name="far")
+    far = create_queue(name="far", pool="far")
+    submit(acme)
+    assert tick().awaited is Awaited.JOBS
+    create_routing_rule(values={"position": 1, "kind": "sleep", "queue": far})
+    submit(acme, kind="sleep", payload={"seconds": 0})
+    run_tick(far.pool_id)
+    submit(globex)
+    assert tick().awaited is Awaited.EITHER
 
 
 @pytest.mark.parametrize("limit", [{"cap": 1}, {"dispatches_per_minute": 1, "dispatch_burst": 1}])

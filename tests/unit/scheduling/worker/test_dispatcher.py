@@ -344,6 +344,30 @@ def test_where_every_slot_is_taken_an_end_is_heard_at_once_and_jobs_now_and_then
     assert world.times("tick") == [0.0, 0.1, 0.115, 0.215]
 
 
+def test_an_end_after_which_nobody_waits_leaves_no_slot_taken(run: Callable[..., World]) -> None:
+    told = in_turn((0.1, FILLED), (0.11, ENDED), (0.115, FILLED))
+    world = run(0.2, on_start=told, awaited=lambda at: Awaited.ENDS if at < 0.11 else None)
+    assert world.times("tick") == [0.0, 0.1, 0.11, 0.13]
+
+
+def test_whoever_is_ending_is_told_to_the_tick_that_its_wake_waits_for(run: Callable[..., World]) -> None:
+    token = UUID(int=7)
+
+    def begin(world: World) -> None:
+        in_turn((0.1, FILLED), (0.105, ENDED))(world)
+        take = world.take_news
+
+        def take_news() -> News:
+            world.endings = [token] if world.elapsed == 0.105 else []
+            return take()
+
+        world.take_news = take_news  # type: ignore[method-assign]
+
+    world = run(0.5, on_start=begin, awaited=lambda _: Awaited.JOBS)
+    assert world.times("tick")[:3] == [0.0, 0.1, 0.13]
+    assert world.times(f"ending {token}") == [0.13]
+
+
 def test_what_everybody_is_told_of_waits_for_nothing(run: Callable[..., World]) -> None:
     for awaited in Awaited:
         told = in_turn((0.1, FILLED), (0.105, News()))
@@ -353,13 +377,13 @@ def test_what_everybody_is_told_of_waits_for_nothing(run: Callable[..., World]) 
 def test_a_tick_that_looked_at_nobody_leaves_what_is_awaited(run: Callable[..., World]) -> None:
     told = in_turn((0.1, FILLED), (0.105, ENDED), (0.14, FILLED), (0.145, ENDED))
     world = run(0.2, on_start=told, awaited=lambda at: Awaited.JOBS if at < 0.11 else None)
-    assert world.times("tick") == [0.0, 0.1, 0.13, 0.16]
+    assert world.times("tick") == [0.0, 0.1, 0.13, 0.14, 0.17]
 
 
 def test_of_a_pool_that_somebody_else_leads_nothing_is_known(run: Callable[..., World]) -> None:
-    told = in_turn((0.1, FILLED), (0.105, ENDED))
-    world = run(0.12, on_start=told, awaited=lambda _: Awaited.JOBS, is_led_by_another=lambda _: True)
-    assert 0.105 in world.times("tick")
+    told = in_turn((0.1, FILLED), (0.14, FILLED), (0.145, ENDED), (0.16, ENDED))
+    leads = {"is_led_by_another": lambda world: 0.13 < world.elapsed < 0.15, "awaited": lambda _: Awaited.JOBS}
+    assert run(0.2, on_start=told, **leads).times("tick") == [0.0, 0.1, 0.14, 0.14, 0.145, 0.145, 0.16]
 
 
 def test_a_wake_that_waits_for_a_moment_is_left_for_whoever_leads_then(run: Callable[..., World]) -> None:
