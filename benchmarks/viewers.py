@@ -29,10 +29,10 @@ from benchmarks.fair.throughput import NOOP_US, SLOTS, measure_rate, wait_draine
 from benchmarks.outcome import Outcome
 from benchmarks.streams import serving_pages, serving_streams
 from jobsplatform.demo.provision import ACTOR
+from scheduling.conf import MAX_MESSAGE_JOBS
 from scheduling.models import Queue
 from scheduling.services.pauses import pause_queue, resume_queue
 from tenants.context import acting_as
-from scheduling.conf import MAX_MESSAGE_JOBS
 
 VIEWERS = int(os.environ.get("VIEWERS", "50"))
 TENANTS, JOBS = 100, 140_000
@@ -208,9 +208,9 @@ def _conclude(rates: dict[bool, list[float]], answers: Sequence[float], parts: i
         target=f"at most {MOST_SLOWER:.0%} slower with viewers; it was {slower:.1%}",
         is_met=slower <= MOST_SLOWER,
         method=(
-            f"No-op jobs of {TENANTS} tenants in messages of up to {MAX_MESSAGE_JOBS:,}, on {SLOTS} slots, {JOBS:,} of them"
-            f" waiting as a turn of {TURN_SECONDS:.0f} s begins; a viewer follows the stream of the first page and asks for"
-            " what it does not bring, as the page's script does, each by a log-in of its own. Web server (two"
+            f"No-op jobs of {TENANTS} tenants in messages of up to {MAX_MESSAGE_JOBS:,}, on {SLOTS} slots, {JOBS:,} of"
+            f" them waiting as a turn of {TURN_SECONDS:.0f} s begins; a viewer follows the stream of the first page and"
+            " asks for what it does not bring, as the page's script does, each by a log-in of its own. Web server (two"
             " processes), streams, dispatcher, worker, PostgreSQL, Valkey and the viewers' side share the machine;"
             f" without viewers the servers are there and idle. {parts:,} parts were brought, and {len(answers):,} asked"
             f" for and answered, in the middle in {statistics.median(answers):.0f} ms. In the end"
