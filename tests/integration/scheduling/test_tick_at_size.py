@@ -131,7 +131,8 @@ def test_a_tick_reads_by_index_and_no_more_than_its_slots_need(
         submit(acme, 1_000)
     submit(globex, 3)
     tick()
-    for job in in_flight():
+    # One goes on, so that it is looked at who of those that run is held at its cap.
+    for job in in_flight()[1:]:
         complete(start, job)
     with connect_as_owner(django_db_setup.name) as owner:
         # As autovacuum does; without statistics a plan is a guess.
@@ -144,7 +145,7 @@ def test_a_tick_reads_by_index_and_no_more_than_its_slots_need(
         cursor.execute("UPDATE scheduling_settled SET is_sample = false")
         Worker.objects.update(heartbeat_at=Now())  # to fill the tables took longer than its lease
     with explaining() as nodes:
-        assert tick().dispatched == worker.slots
+        assert tick().dispatched == worker.slots - 1
     # What it looks at first, its capacity and its queues are among what was explained.
     seen = {node.get("Relation Name") for node in nodes}
     assert seen >= {"scheduling_job_held", "scheduling_worker", "scheduling_queue_clock"}
