@@ -35,7 +35,7 @@ from scheduling.services.pauses import pause_queue, resume_queue
 from tenants.context import acting_as
 
 VIEWERS = int(os.environ.get("VIEWERS", "50"))
-TENANTS, JOBS = 100, 140_000
+TENANTS, JOBS = 100, 220_000
 TURN_SECONDS = 14.0
 # Pairs, each begun by the other one.
 TURNS = (False, True, True, False, False, True, True, False)
