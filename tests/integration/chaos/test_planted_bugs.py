@@ -12,7 +12,7 @@ from scheduling.exceptions import FenceLostError
 from scheduling.lifecycle import JobState
 from scheduling.services import checkpoints, rescue, settlement, settlement_sql, verdicts
 from scheduling.services.counters import verify_counters
-from scheduling.services.dispatching import claim, read, wake
+from scheduling.services.dispatching import claim, read_sql, wake
 from scheduling.services.ledger import verify_ledger
 from tenants.context import all_tenants
 from tenants.models import Tenant
@@ -132,7 +132,7 @@ def leases_never_end(patch: pytest.MonkeyPatch) -> None:
 
 
 def caps_are_not_looked_at(patch: pytest.MonkeyPatch) -> None:
-    for module, name in ((claim, "_RESERVE"), (read, "_ENTITIES"), (wake, "_FOLD_TENANTS")):
+    for module, name in ((claim, "_RESERVE"), (read_sql, "ENTITIES_FAIR"), (wake, "_FOLD_TENANTS")):
         patch.setattr(module, name, getattr(module, name).replace(CAP, "1000"))
 
 
