@@ -8,10 +8,12 @@ reads PostgreSQL itself, as often. ADR 0023 says why it is no more than that.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
@@ -32,6 +34,15 @@ BACK_OFF_SECONDS: Final = 1.0
 _MOST_KEPT = 10_000
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept[Value]:
+    """A value in memory, until when it is good, and of which document it was made."""
+
+    until: float
+    digest: bytes
+    value: Value
+
+
 class SharedCache[Value]:
     """Values under texts. ``decode`` makes of a JSON document what is kept in memory, which nobody may change.
 
@@ -42,7 +53,8 @@ class SharedCache[Value]:
         self.name = name
         self._decode = decode
         self._seconds = seconds
-        self._kept: dict[str, tuple[float, Value]] = {}
+        self._kept: dict[str, _Kept[Value]] = {}
+        self._remembered = 0
 
     def get(self, key: str, read: Callable[[], Any]) -> Value:
         """The value, less than a second old unless it may be older; ``read`` asks PostgreSQL for its document."""
@@ -51,29 +63,30 @@ class SharedCache[Value]:
             return self._decode(read())
         now = time.monotonic()
         kept = self._kept.get(key)
-        if kept is not None and now < kept[0]:
-            self._tell("memory")
-            return kept[1]
-        document = _read_shared(self._name_of(key))
-        if document is None:
+        if kept is not None and now < kept.until:
+            self._remembered += 1
+            return kept.value
+        self._tell_remembered()
+        text = _read_shared(self._name_of(key))
+        self._tell("database" if text is None else "shared")
+        if text is None:
             began = time.monotonic()
-            document = read()
+            text = json.dumps(read()).encode()
             # What somebody put meanwhile is newer, and may last longer.
-            _write_shared(self._name_of(key), document, seconds - (time.monotonic() - began), is_new=True)
-            self._tell("database")
-        else:
-            self._tell("shared")
-        value = self._decode(document)
+            _write_shared(self._name_of(key), text, seconds - (time.monotonic() - began), is_new=True)
+        digest = hashlib.blake2b(text, digest_size=16).digest()
+        # As before, nearly always: then it need not be made again.
+        value = kept.value if kept is not None and kept.digest == digest else self._decode(json.loads(text))
         if len(self._kept) >= _MOST_KEPT:
             self._kept.clear()
         # From when it was asked for: what took long to come is kept the shorter.
-        self._kept[key] = (now + seconds, value)
+        self._kept[key] = _Kept(now + seconds, digest, value)
         return value
 
     def put(self, key: str, document: Any, *, seconds: float) -> None:
         """Have everybody who does not have it in memory find this for so long; nobody where nothing is kept."""
         if kept_seconds():
-            _write_shared(self._name_of(key), document, seconds)
+            _write_shared(self._name_of(key), json.dumps(document).encode(), seconds)
 
     def forget(self, key: str) -> None:
         """Have everybody read the value anew who does not have it in memory; for after a change's commit."""
@@ -84,8 +97,14 @@ class SharedCache[Value]:
         prefix = settings.CACHES["default"]["KEY_PREFIX"]
         return f"{prefix}:kept:{connection.settings_dict['NAME']}:{self.name}:{key}"
 
-    def _tell(self, place: str) -> None:
-        cache_asked.send(None, cache=self.name, place=place, count=1)
+    def _tell_remembered(self) -> None:
+        """Of those that memory answered since; that is most, and to tell of one takes longer than to answer it."""
+        if self._remembered:
+            count, self._remembered = self._remembered, 0
+            self._tell("memory", count)
+
+    def _tell(self, place: str, count: int = 1) -> None:
+        cache_asked.send(None, cache=self.name, place=place, count=count)
 
 
 def kept_seconds() -> float:
@@ -122,19 +141,19 @@ def _shared() -> _Shared:
     return _Shared()
 
 
-def _read_shared(name: str) -> Any | None:
-    held = _shared().ask(lambda client: client.get(name))
-    return None if held is None else json.loads(held)
+def _read_shared(name: str) -> bytes | None:
+    held: bytes | None = _shared().ask(lambda client: client.get(name))
+    return held
 
 
-def _write_shared(name: str, document: Any, seconds: float, *, is_new: bool = False) -> None:
+def _write_shared(name: str, text: bytes, seconds: float, *, is_new: bool = False) -> None:
     """Keep it for the rest of the time since it was read; what took longer to read is old by now.
 
     ``is_new``: only where there is nothing yet.
     """
     milliseconds = int(seconds * 1_000)
     if milliseconds > 0:
-        _shared().ask(lambda client: client.set(name, json.dumps(document), px=milliseconds, nx=is_new))
+        _shared().ask(lambda client: client.set(name, text, px=milliseconds, nx=is_new))
 
 
 def _drop_shared(name: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -31,11 +30,11 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, tuple[str, flo
     """What is in Redis, by the end of its name: the document and for how long; nothing is kept in memory."""
     kept: dict[str, tuple[str, float]] = {}
 
-    def write(name: str, document: Any, seconds: float, *, is_new: bool = False) -> None:
-        kept[name] = (json.dumps(document), seconds)
+    def write(name: str, text: bytes, seconds: float, *, is_new: bool = False) -> None:
+        kept[name] = (text.decode(), seconds)
 
     monkeypatch.setattr(
-        "tenants.shared_cache._read_shared", lambda name: json.loads(kept[name][0]) if name in kept else None
+        "tenants.shared_cache._read_shared", lambda name: kept[name][0].encode() if name in kept else None
     )
     monkeypatch.setattr("tenants.shared_cache._write_shared", write)
     monkeypatch.setattr(drawn_ahead, "_views", drawn_ahead._Views())

@@ -74,7 +74,7 @@ def two_processes() -> tuple[SharedCache[str], SharedCache[str]]:
     return SharedCache(name, str), SharedCache(name, str)
 
 
-def key_in_redis(cache: SharedCache[str]) -> tuple[redis.Redis, str]:
+def key_in_redis(cache: SharedCache[Any]) -> tuple[redis.Redis, str]:
     return redis.Redis.from_url(str(django_settings.CACHES["default"]["LOCATION"])), cache._name_of("k")
 
 
@@ -83,7 +83,53 @@ def test_memory_is_asked_before_redis_and_redis_before_the_database(clock: Clock
     source = Source()
     assert [first.get("k", source), first.get("k", source), second.get("k", source)] == ["one"] * 3
     assert source.asked == 1
-    assert places == ["database", "memory", "shared"]
+    assert places == ["database", "shared"]
+
+
+def test_what_memory_answered_is_told_when_another_place_is_asked(clock: Clock) -> None:
+    told: list[tuple[str, int]] = []
+
+    def note(sender: object, *, place: str, count: int, **_: Any) -> None:
+        told.append((place, count))
+
+    cache, _ = two_processes()
+    cache_asked.connect(note)
+    try:
+        for _ in range(4):
+            cache.get("k", Source())
+        assert told == [("database", 1)]
+        clock.now += 61
+        cache.get("k", Source())
+        assert told == [("database", 1), ("memory", 3), ("shared", 1)]
+        clock.now += 61
+        cache.get("k", Source())
+        assert told[3:] == [("shared", 1)]
+    finally:
+        cache_asked.disconnect(note)
+
+
+def test_what_has_not_changed_is_not_made_again(clock: Clock) -> None:
+    made: list[str] = []
+
+    def make(document: str) -> list[str]:
+        made.append(document)
+        return [document]
+
+    cache = SharedCache(f"test-{uuid4()}", make)
+    source = Source()
+    first = cache.get("k", source)
+    clock.now += 61
+    assert cache.get("k", source) is first
+    assert made == ["one"]
+    source.value = "two"
+    _shared_drop(cache)
+    clock.now += 61
+    assert cache.get("k", source) == ["two"]
+
+
+def _shared_drop(cache: SharedCache[Any]) -> None:
+    connection, name = key_in_redis(cache)
+    connection.delete(name)  # as it expires
 
 
 def test_nothing_is_kept_longer_than_it_may(clock: Clock, places: list[str]) -> None:
