@@ -16,8 +16,12 @@ from tenants.exceptions import AddressUnknownError
 
 
 def _urls_of_apps(attribute: str) -> list[URLResolver]:
-    """Return one include for each installed app that names its URLs so. No app is named here."""
-    modules = [getattr(config, attribute, None) for config in apps.get_app_configs()]
+    """Return one include for each installed app that names its URLs so. No app is named here.
+
+    Addresses are compared one after another, so that the apps that say `is_asked_most` come first.
+    """
+    configs = sorted(apps.get_app_configs(), key=lambda config: not getattr(config, "is_asked_most", False))
+    modules = [getattr(config, attribute, None) for config in configs]
     return [path("", include(module)) for module in modules if module]
 
 

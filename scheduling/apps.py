@@ -15,6 +15,7 @@ class SchedulingConfig(AppConfig):
     verbose_name = "Scheduling"
     default_auto_field = "django.db.models.BigAutoField"
     api_urls = "scheduling.api.urls"
+    is_asked_most = True
     tenant_eraser = "scheduling.services.erasure.ERASER"
     upkeep_tasks = "scheduling.services.upkeep.tasks:TASKS"
     state_checks = "scheduling.services.consistency.checks:CHECKS"
