@@ -10,25 +10,22 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-import psycopg
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from psycopg import generators, sql
-from psycopg.pq import ExecStatus
 
 from tenants.conf import TENANT_SETTING, platform_role
 from tenants.exceptions import ContextElsewhereError, NoTenantError, TenantNotChosenError
 from tenants.ids import uuid7
-from tenants.prepared import prepared_cursor
+from tenants.postgresql.base import DatabaseWrapper
+from tenants.prepared import prepared_cursor, set_config
 
 if TYPE_CHECKING:
     from tenants.models import Tenant
@@ -93,6 +90,23 @@ def all_tenants(settings: Mapping[str, str] | None = None, *, has_savepoint: boo
     """
     with _scoped(Scope(tenant_id=None), settings, has_savepoint=has_savepoint):
         yield
+
+
+def look_through_door(query: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """The rows that one statement reads behind the door, in a transaction of its own: one way to the server and back.
+
+    What is sent at once without a `BEGIN` is one transaction, in which the settings hold for the statement after them.
+    """
+    connection = transaction.get_connection()
+    if connection.in_atomic_block:
+        with all_tenants(), prepared_cursor() as cursor:
+            cursor.execute(query, params)
+            return list(cursor.fetchall())
+    with prepared_cursor() as settings, prepared_cursor() as cursor, connection.wrap_database_errors:
+        with connection.connection.pipeline():
+            settings.execute(*set_config(_settings_of(Scope(tenant_id=None))))
+            cursor.execute(query, params)
+        return list(cursor.fetchall())
 
 
 @contextmanager
@@ -163,6 +177,7 @@ def command_actor(name: str) -> Actor:
 @contextmanager
 def _scoped(scope: Scope, settings: Mapping[str, str] | None = None, *, has_savepoint: bool = True) -> Iterator[None]:
     connection = transaction.get_connection()
+    assert isinstance(connection, DatabaseWrapper)
     # An outermost transaction takes its settings with it when it ends. A nested one leaves them to its
     # parent on success, so they are written back; on failure the rollback to the savepoint restores them.
     is_nested = connection.in_atomic_block
@@ -171,7 +186,7 @@ def _scoped(scope: Scope, settings: Mapping[str, str] | None = None, *, has_save
         token = _scope.set(scope)
         try:
             if not is_nested:
-                _begin(connection, _settings_of(scope, settings))
+                connection.announced = _settings_of(scope, settings)
             elif previous != scope or settings:
                 _write_settings(scope, settings)
             _applied[connection] = scope
@@ -179,6 +194,8 @@ def _scoped(scope: Scope, settings: Mapping[str, str] | None = None, *, has_save
             if is_nested and previous != scope and not connection.needs_rollback:
                 _write_settings(previous)
         finally:
+            if not is_nested:
+                connection.announced = None
             _scope.reset(token)
             _remember_applied(connection, previous)
 
@@ -189,34 +206,9 @@ def _settings_of(scope: Scope | None, settings: Mapping[str, str] | None = None)
     return {"role": role, TENANT_SETTING: tenant, **(settings or {})}
 
 
-def _begin(connection: BaseDatabaseWrapper, settings: Mapping[str, str]) -> None:
-    """Begin the transaction together with its settings, in one round trip; the driver would begin it in one more."""
-    raw: psycopg.Connection[Any] = connection.connection
-    with connection.wrap_database_errors:
-        raw.pgconn.send_query(_beginning(tuple(settings.items())))
-        for result in raw.wait(generators.execute(raw.pgconn)):
-            if result.status != ExecStatus.COMMAND_OK:
-                raise psycopg.errors.error_from_result(result, encoding=raw.info.encoding)
-
-
-@lru_cache(maxsize=1_000)
-def _beginning(settings: tuple[tuple[str, str], ...]) -> bytes:
-    """Text without parameters: several statements are one message only so."""
-    texts = [
-        sql.SQL("SET LOCAL {} TO {}").format(sql.Identifier(*name.split(".")), sql.Literal(value))
-        for name, value in settings
-    ]
-    return sql.SQL("; ").join([sql.SQL("BEGIN"), *texts]).as_bytes()
-
-
 def _write_settings(scope: Scope | None, settings: Mapping[str, str] | None = None) -> None:
-    # set_config('role', …, true) is SET LOCAL ROLE as a function: all settings in one round trip.
-    values = _settings_of(scope, settings)
     with prepared_cursor() as cursor:
-        cursor.execute(
-            "SELECT " + ", ".join(["set_config(%s, %s, true)"] * len(values)),
-            [part for name_and_value in values.items() for part in name_and_value],
-        )
+        cursor.execute(*set_config(_settings_of(scope, settings)))
 
 
 def _remember_applied(connection: BaseDatabaseWrapper, scope: Scope | None) -> None:

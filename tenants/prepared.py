@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Self
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from typing import Any
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import psycopg
-from django.db import connection
+from django.db import transaction
 from django.db.backends.utils import CursorWrapper
 from psycopg.abc import DumperKey
 from psycopg.adapt import PyFormat
 from psycopg.pq import TransactionStatus
 from psycopg.types.array import BaseListDumper, ListBinaryDumper, ListDumper
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
+
+from tenants.postgresql.base import DatabaseWrapper
 
 # A plan is as good as the sizes of the tables were when it was made; to make all anew costs as much as a tick.
 PLAN_SECONDS = 60.0
@@ -33,9 +36,6 @@ _MOST_STATEMENTS = 300
 # What such statements have the longest lists of.
 _PLAIN = {UUID, int, type(None)}
 
-_planned_at: WeakKeyDictionary[psycopg.Connection[Any], float] = WeakKeyDictionary()
-
-
 # Entered around each statement, with its text without values.
 type Watch = Callable[[str], AbstractContextManager[object]]
 _watch: Watch | None = None
@@ -45,25 +45,6 @@ def watch_statements(watch: Watch | None) -> None:
     """Tell ``watch`` of statements, which whoever watches the driver's own cursors does not see; None: nobody."""
     global _watch  # noqa: PLW0603 - of this process
     _watch = watch
-
-
-class _Cursor(psycopg.Cursor[Any]):
-    """Keeps what runs for a few jobs, and has what runs for many planned for them."""
-
-    def execute(self, query: Any, params: Any = None, **options: Any) -> Self:
-        """Run a statement."""
-        if _watch is None:
-            return self._run(query, params, **options)
-        with _watch(str(query)):
-            return self._run(query, params, **options)
-
-    def _run(self, query: Any, params: Any, **options: Any) -> Self:
-        values = params.values() if isinstance(params, Mapping) else params or ()
-        if any(isinstance(value, list) and len(value) > MOST_VALUES for value in values):
-            # With its values in the text it is planned for them, also where plans for any values are asked for.
-            text = psycopg.ClientCursor(self.connection).mogrify(query, params)
-            return super().execute(text, prepare=False, **options)
-        return super().execute(query, params, **options)
 
 
 class _ListDumper(ListBinaryDumper):
@@ -82,6 +63,111 @@ class _ListDumper(ListBinaryDumper):
         return ListDumper(self.cls, self._tx).upgrade(obj, format)
 
 
+class _Kept:
+    """What a connection keeps: a cursor for each statement, which knows the types of its values and columns by now."""
+
+    def __init__(self, raw: psycopg.Connection[Any]) -> None:
+        self.raw = raw
+        self._planned_at = time.monotonic()
+        # By their texts, those first that were used longest ago; one in use is not among them.
+        self._idle: dict[str, psycopg.Cursor[Any]] = {}
+
+    def take(self, query: str) -> psycopg.Cursor[Any]:
+        """The cursor of a statement; another where it is in use, as for a statement within its own rows."""
+        return self._idle.pop(query, None) or self._new_cursor()
+
+    def put_back(self, query: str, cursor: psycopg.Cursor[Any]) -> None:
+        """Keep the cursor, and nothing of what it read."""
+        cursor._reset()  # noqa: SLF001 - as the driver does before each statement
+        cursor._tx.set_pgresult(None)  # noqa: SLF001 - likewise
+        self._idle[query] = cursor
+        if len(self._idle) > _MOST_STATEMENTS:
+            del self._idle[next(iter(self._idle))]
+
+    def renew_plans(self) -> None:
+        """Have plans made anew by the sizes of now, so often that none outlives them for long."""
+        now = time.monotonic()
+        if now - self._planned_at >= PLAN_SECONDS and self.raw.info.transaction_status != TransactionStatus.INERROR:
+            self._planned_at = now
+            self.raw.execute("DISCARD PLANS")
+
+    def _new_cursor(self) -> psycopg.Cursor[Any]:
+        cursor = psycopg.Cursor(self.raw)
+        # The later one goes before where both would do.
+        for dumper in (Int8BinaryDumper, Int8Dumper):
+            cursor.adapters.register_dumper(int, dumper)
+        cursor.adapters.register_dumper(list, _ListDumper)
+        return cursor
+
+
+# Not by the driver's connections: their cursors know them, so that none would ever go.
+_kept: WeakKeyDictionary[DatabaseWrapper, _Kept] = WeakKeyDictionary()
+
+
+def set_config(settings: Mapping[str, str]) -> tuple[str, list[str]]:
+    """The statement that makes these settings hold until the transaction ends, and its values.
+
+    As a function `SET LOCAL` takes values, and all of them go in one round trip, the role too.
+    """
+    text = "SELECT " + ", ".join(["set_config(%s, %s, true)"] * len(settings))
+    return text, [part for name_and_value in settings.items() for part in name_and_value]
+
+
+class _Statements:
+    """Stands where Django's cursor has the driver's: runs each statement on the cursor that is kept for it."""
+
+    def __init__(self, wrapper: DatabaseWrapper, raw: psycopg.Connection[Any]) -> None:
+        kept = _kept.get(wrapper)
+        if kept is None or kept.raw is not raw:
+            kept = _kept[wrapper] = _Kept(raw)
+        self.kept = kept
+        self._wrapper = wrapper
+        self._text = ""
+        self._cursor: psycopg.Cursor[Any] | None = None
+
+    def execute(self, query: str, params: Any = None) -> None:
+        """Run a statement, and begin the transaction that was announced for it, in one round trip."""
+        with nullcontext() if _watch is None else _watch(query):
+            self.close()
+            cursor = self.kept.take(query)
+            settings = self._wrapper.take_announced()
+            if settings is None:
+                self._run(cursor, query, params)
+            else:
+                text, values = set_config(settings)
+                beginning = self.kept.take(text)
+                with self.kept.raw.pipeline():
+                    # The driver sends a BEGIN before the first.
+                    self._run(beginning, text, values)
+                    self._run(cursor, query, params)
+                self.kept.put_back(text, beginning)
+            # One that failed is not kept.
+            self._text, self._cursor = query, cursor
+
+    def _run(self, cursor: psycopg.Cursor[Any], query: str, params: Any) -> None:
+        """Keep what runs for a few jobs, and have what runs for many planned for them."""
+        values = params.values() if isinstance(params, Mapping) else params or ()
+        if any(isinstance(value, list) and len(value) > MOST_VALUES for value in values):
+            # With its values in the text it is planned for them, also where plans for any values are asked for.
+            text = psycopg.ClientCursor(self.kept.raw).mogrify(query, params)
+            cursor.execute(text, prepare=False)
+        else:
+            cursor.execute(query, params)
+
+    def close(self) -> None:
+        """Give the cursor back."""
+        if self._cursor is not None:
+            self.kept.put_back(self._text, self._cursor)
+            self._cursor = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+    def __iter__(self) -> Iterator[Any]:
+        assert self._cursor is not None
+        return iter(self._cursor)
+
+
 @contextmanager
 def prepared_cursor() -> Iterator[CursorWrapper]:
     """A cursor of the connection whose statements are prepared at their first run and kept.
@@ -89,33 +175,19 @@ def prepared_cursor() -> Iterator[CursorWrapper]:
     Whole numbers are sent as ``bigint``, or each size of number would make another statement. A pooler in transaction
     mode gives each transaction another session, so behind one nothing is kept.
     """
-    with connection.cursor() as cursor:
-        raw = connection.connection
-        cursor.cursor.close()
-        cursor.cursor = _Cursor(raw)
-        adapters = cursor.cursor.adapters
-        # The later one goes before where both would do.
-        for dumper in (Int8BinaryDumper, Int8Dumper):
-            adapters.register_dumper(int, dumper)
-        adapters.register_dumper(list, _ListDumper)
-        if connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]:
+    wrapper = transaction.get_connection()
+    assert isinstance(wrapper, DatabaseWrapper)
+    with wrapper.cursor_of(partial(_Statements, wrapper)) as cursor:
+        if wrapper.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]:
             yield cursor
             return
+        kept: _Kept = cursor.cursor.kept
         # What is said on the driver's own connection is an error of Django's all the same.
-        with connection.wrap_database_errors:
-            _renew_plans(raw)
-        # For this cursor alone: the texts of others, which never come twice, would be kept too.
-        raw.prepare_threshold, raw.prepared_max = 0, _MOST_STATEMENTS
+        with wrapper.wrap_database_errors:
+            kept.renew_plans()
+        # For these cursors alone: the texts of others, which never come twice, would be kept too.
+        kept.raw.prepare_threshold, kept.raw.prepared_max = 0, _MOST_STATEMENTS
         try:
             yield cursor
         finally:
-            raw.prepare_threshold = None
-
-
-def _renew_plans(raw: psycopg.Connection[Any]) -> None:
-    """Have plans made anew by the sizes of now, so often that none outlives them for long."""
-    now = time.monotonic()
-    is_old = now - _planned_at.setdefault(raw, now) >= PLAN_SECONDS
-    if is_old and raw.info.transaction_status != TransactionStatus.INERROR:
-        _planned_at[raw] = now
-        raw.execute("DISCARD PLANS")
+            kept.raw.prepare_threshold = None

@@ -3,14 +3,56 @@
 from __future__ import annotations
 
 import select
-from typing import override
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, override
 
+import psycopg
 from django.db.backends.postgresql import base
-from psycopg.pq import TransactionStatus
+from django.db.backends.utils import CursorWrapper
+from django.utils.asyncio import async_unsafe
+from psycopg import generators, sql
+from psycopg.pq import ExecStatus, TransactionStatus
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Django's own; what it does differently is to ask the system whether the server has hung up, not the server."""
+    """Django's own; what it does differently: it asks the system whether the server has hung up, not the server, and
+    a transaction begins together with its settings, when something is asked in it."""
+
+    # The settings of the transaction that is open for Django, and begins with the first statement.
+    announced: Mapping[str, str] | None = None
+
+    def begin(self) -> None:
+        """Begin what was announced, with its settings in one round trip; the driver would begin it in one more."""
+        settings = self.take_announced()
+        if settings is None:
+            return
+        raw: psycopg.Connection[Any] = self.connection
+        with self.wrap_database_errors:
+            raw.pgconn.send_query(_beginning(tuple(settings.items())))
+            for result in raw.wait(generators.execute(raw.pgconn)):
+                if result.status != ExecStatus.COMMAND_OK:
+                    raise psycopg.errors.error_from_result(result, encoding=raw.info.encoding)
+
+    def take_announced(self) -> Mapping[str, str] | None:
+        """The settings for whoever begins the transaction with them; None where it has begun, or there is none."""
+        settings, self.announced = self.announced, None
+        # A connection that was closed meanwhile, and opened, is in no transaction any more.
+        return settings if self.in_atomic_block else None
+
+    @async_unsafe
+    def cursor_of(self, make: Callable[[psycopg.Connection[Any]], Any]) -> CursorWrapper:
+        """Django's cursor around another than the driver's own, made for the open connection; it begins nothing."""
+        self.close_if_health_check_failed()
+        self.ensure_connection()
+        cursor: CursorWrapper = self._prepare_cursor(make(self.connection))  # type: ignore[attr-defined]
+        return cursor
+
+    @override
+    def create_cursor(self, name: str | None = None) -> Any:
+        """Django's own cursor, of which nobody knows what it asks: what was announced begins now."""
+        self.begin()
+        return super().create_cursor(name)
 
     @override
     def is_usable(self) -> bool:
@@ -27,3 +69,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
         watched = select.poll()
         watched.register(self.connection.fileno(), select.POLLIN)
         return super().is_usable() if watched.poll(0) else True
+
+
+@lru_cache(maxsize=1_000)
+def _beginning(settings: tuple[tuple[str, str], ...]) -> bytes:
+    """Text without parameters: several statements are one message only so."""
+    texts = [
+        sql.SQL("SET LOCAL {} TO {}").format(sql.Identifier(*name.split(".")), sql.Literal(value))
+        for name, value in settings
+    ]
+    return sql.SQL("; ").join([sql.SQL("BEGIN"), *texts]).as_bytes()

@@ -14,13 +14,12 @@ from functools import cache
 from django.db.models import Model, Q
 from django.db.models.functions import Now
 
-from tenants.context import all_tenants, tenant_context
+from tenants.context import look_through_door, tenant_context
 from tenants.exceptions import ScopeUnknownError
 from tenants.joined_rows import read_rows, select_list
 from tenants.models import ApiKey, Plan, Tenant
 from tenants.names import clean_name
 from tenants.permissions import DEFAULT_KEY_SCOPES, KEY_PERMISSIONS
-from tenants.prepared import prepared_cursor
 from tenants.services.audit import record_audit
 
 _TOKEN = re.compile(r"(jp[0-9a-f]{10})\.([A-Za-z0-9_-]{43})", re.ASCII)
@@ -80,24 +79,23 @@ def authenticate_api_key(*, token: str) -> ApiKey | None:
     if match is None:
         return None
     prefix, secret = match.groups()
-    with all_tenants():
-        key, is_touch_due = _find_valid(prefix)
-        # An unknown prefix costs the same comparison as a wrong secret.
-        is_right = hmac.compare_digest(_hash(secret), key.secret_hash if key else _NO_HASH)
-        if key is None or not is_right:
-            return None
-        if is_touch_due:
+    key, is_touch_due = _find_valid(prefix)
+    # An unknown prefix costs the same comparison as a wrong secret.
+    is_right = hmac.compare_digest(_hash(secret), key.secret_hash if key else _NO_HASH)
+    if key is None or not is_right:
+        return None
+    if is_touch_due:
+        with tenant_context(key.tenant_id):
             ApiKey.objects.filter(_is_touch_due(), pk=key.pk).update(last_used_at=Now())
     return key
 
 
 def _find_valid(prefix: str) -> tuple[ApiKey | None, bool]:
     """The key with its tenant and plan, unless it is revoked or expired, and whether its use is to be noted."""
-    with prepared_cursor() as cursor:
-        cursor.execute(_find_statement(), [_TOUCH_INTERVAL.total_seconds(), prefix])
-        found = cursor.fetchone()
-    if found is None:
+    rows = look_through_door(_find_statement(), [_TOUCH_INTERVAL.total_seconds(), prefix])
+    if not rows:
         return None, False
+    (found,) = rows
     key, tenant, plan = read_rows(_FOUND, found)
     assert isinstance(key, ApiKey)
     assert isinstance(tenant, Tenant)

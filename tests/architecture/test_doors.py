@@ -13,7 +13,7 @@ from tests.architecture.doors import EXPECTED
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("tenants", "scheduling", "jobsplatform")
-DOORS = frozenset({"all_tenants", "migration_door", "scope_context"})
+DOORS = frozenset({"all_tenants", "look_through_door", "migration_door", "scope_context"})
 
 
 def doors_in(source: str) -> set[str]:

@@ -88,7 +88,7 @@ def test_statements_of_other_cursors_are_not_kept() -> None:
 def test_plans_are_made_anew_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     # A test before this one may have gone by another clock.
-    monkeypatch.setattr(prepared, "_planned_at", WeakKeyDictionary())
+    monkeypatch.setattr(prepared, "_kept", WeakKeyDictionary())
     with transaction.atomic():
         _ask(1)
         raw = connection.connection
