@@ -24,6 +24,7 @@ from redis.retry import Retry
 
 from scheduling.conf import CANARY_TASK, EXECUTE_TASK, RUN_UPKEEP_TASK, UPKEEP_QUEUE
 from scheduling.exceptions import BrokerUnavailableError
+from scheduling.one_way import Command, OneWay
 
 WAKE_KEY = "jobsplatform:dispatch:wake"
 # What wakes are about: queues by their names, EVERYTHING, and with FILLED before them those to which only jobs came.
@@ -104,6 +105,9 @@ def _client() -> redis.Redis:
     )
 
 
+_one_way = OneWay(_client)
+
+
 def app_name() -> str:
     """The Celery application's name, by which its own command line finds it."""
     name: str = current_app.main
@@ -180,9 +184,7 @@ def wake_dispatcher(queues: Iterable[str] = (), *, is_filled: bool = False) -> N
     if _availability.is_away():
         return
     try:
-        with _client().pipeline(transaction=False) as pipe:
-            _add_news(pipe, [FILLED + name if is_filled else name for name in queues])
-            pipe.execute()
+        _one_way.tell(*_news([FILLED + name if is_filled else name for name in queues]))
     except BROKER_ERRORS:
         # The dispatcher looks by itself every DISPATCH_INTERVAL_SECONDS.
         _availability.note_failure()
@@ -192,20 +194,15 @@ def announce_ending(token: UUID, queue: str) -> None:
     """Tell the dispatcher that a message's work is done, so that it looks who comes next while that is settled."""
     if _availability.is_away():
         return
+    ending = [("RPUSH", ENDING_KEY, token.bytes), ("LTRIM", ENDING_KEY, -MOST_ENDINGS, -1)]
     try:
-        with _impatient_client().pipeline(transaction=False) as pipe:
-            pipe.rpush(ENDING_KEY, token.bytes)
-            pipe.ltrim(ENDING_KEY, -MOST_ENDINGS, -1)
-            _add_news(pipe, [queue])
-            pipe.execute()
+        _one_way.tell(*ending, *_news([queue]), ask=_impatient_client)
     except BROKER_ERRORS:
         _availability.note_failure()
 
 
-def _add_news(pipe: Any, news: Sequence[str]) -> None:
-    pipe.sadd(NEWS_KEY, *(news or [EVERYTHING]))
-    pipe.lpush(WAKE_KEY, 1)
-    pipe.ltrim(WAKE_KEY, 0, 0)
+def _news(told: Sequence[str]) -> list[Command]:
+    return [("SADD", NEWS_KEY, *(told or [EVERYTHING])), ("LPUSH", WAKE_KEY, 1), ("LTRIM", WAKE_KEY, 0, 0)]
 
 
 def take_news() -> News:

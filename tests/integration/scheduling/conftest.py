@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.db.models.functions import Now
 
-from scheduling import broker
+from scheduling import broker, one_way
 from scheduling.models import LiveExecution, PoolClock, WorkerPool
 from scheduling.services import backlog, leadership
 from scheduling.services.dispatching import TickResult, run_tick
@@ -25,7 +25,12 @@ def patient_locks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def own_channel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The dispatcher's channel in the broker is the test's own: tests of another process run beside it."""
+    """The dispatcher's channel in the broker is the test's own: tests of another process run beside it.
+
+    What is told is there when the call returns, so that a test may look.
+    """
+    monkeypatch.setattr(one_way, "HEARD_SECONDS", 0.0)
+    monkeypatch.setattr(broker._one_way, "_heard_until", 0.0)
     for name in ("WAKE_KEY", "NEWS_KEY", "ENDING_KEY", "LATE_WAKE_KEY"):
         monkeypatch.setattr(broker, name, f"{getattr(broker, name)}:{uuid4().hex}")
 

@@ -79,7 +79,7 @@ def test_the_first_statement_of_djangos_finds_them_too(acme: Tenant) -> None:
 
 
 @pytest.mark.parametrize("has_savepoint", [True, False])
-def test_a_context_within_one_that_has_not_begun(acme: Tenant, globex: Tenant, has_savepoint: bool) -> None:  # noqa: FBT001 - a case
+def test_a_context_within_one_that_has_not_begun(acme: Tenant, globex: Tenant, has_savepoint: bool) -> None:
     with tenant_context(acme):
         with tenant_context(globex, has_savepoint=has_savepoint):
             assert prepared_settings() == (APP, str(globex.pk), 1)
