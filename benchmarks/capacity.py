@@ -29,6 +29,7 @@ FLOOD = 100_000.0
 DRAIN_SECONDS = 300.0
 LOAD, WAIT_MS = 0.7, 250.0
 SHORT_SECONDS, SHORT_JOBS, WORK_PART = 0.01, 12_000, 0.95
+SLEEPS_ALONE = 200
 CHILD_MIB = 120.0
 STEADY, DISPATCHER_PART = 1_000.0, 0.25
 _WAITS = """
@@ -63,7 +64,8 @@ def measure(folder: Path) -> Outcome:
         method=f"{SLOTS} slots. Arrivals are no-op jobs of {TENANTS} tenants by the service in a process of its own, "
         f"{EACH} a submission, the times between two exponential; over {SECONDS:.0f} s. Capacity is what ends in a "
         "second while that process submits without a pause, so that submitting is in it. A wait is from the "
-        "submission's transaction to the start. Slot time that is work is the jobs' own length over the slots' time "
+        "submission's transaction to the start. Slot time that is work is what the jobs' sleeps take without the "
+        "platform, measured just before, over the slots' time "
         f"while {SHORT_JOBS:,} jobs wait. A child's memory is its proportional set size after the last row. "
         "`verify_ledger`, `verify_state`, `verify_audit` are clean afterwards.",
     )
@@ -89,6 +91,7 @@ def _near_capacity(folder: Path) -> list[_Row]:
 
 def _short_jobs(folder: Path) -> _Row:
     clear_platform()
+    alone = _sleep_alone_seconds()
     seconds = {"seconds": SHORT_SECONDS}
     estimate = round(SHORT_SECONDS * 1e6)
     fill_backlog(add_tenants(TENANTS, estimate_us=estimate), SHORT_JOBS, kind="sleep", payload=seconds)
@@ -96,8 +99,17 @@ def _short_jobs(folder: Path) -> _Row:
     with serving(folder, slots=SLOTS) as processes:
         warm_up(processes)
         rate = measure_rate(processes, SECONDS)
-    part = rate * SHORT_SECONDS / SLOTS
-    return _Row("slot time that is work, merged jobs of 10 ms", f"≥ {WORK_PART:.0%}", f"{part:.1%}", part >= WORK_PART)
+    part, asked = rate * alone / SLOTS, rate * SHORT_SECONDS / SLOTS
+    measured = f"{part:.1%} ({alone * 1e3:.2f} ms each alone; by the 10 ms asked for {asked:.1%})"
+    return _Row("slot time that is work, merged jobs of 10 ms", f"≥ {WORK_PART:.0%}", measured, part >= WORK_PART)
+
+
+def _sleep_alone_seconds() -> float:
+    """What such a job's sleep takes where nothing else runs: the system wakes nobody on the spot."""
+    began = time.perf_counter()
+    for _ in range(SLEEPS_ALONE):
+        time.sleep(SHORT_SECONDS)
+    return (time.perf_counter() - began) / SLEEPS_ALONE
 
 
 def _steady(folder: Path) -> list[_Row]:

@@ -150,9 +150,13 @@ class Settled:
 
 
 def settle(
-    settlements: Sequence[Settlement], *, actor: str = "system", effects: Callable[[], object] | None = None
+    settlements: Sequence[Settlement],
+    *,
+    actor: str = "system",
+    before: Callable[[], object] | None = None,
+    effects: Callable[[], object] | None = None,
 ) -> list[Settled]:
-    """Settle executions in one transaction; those that took hold.
+    """Settle executions in one transaction; those that took hold. ``before`` is written in it first, behind the door.
 
     ``effects`` run as the restricted role with the job's tenant set, in the same
     transaction; they belong to exactly one settlement. Raises FenceLostError when that one
@@ -162,6 +166,8 @@ def settle(
         return []
     # What others' code asks is planned as ever.
     with all_tenants(None if effects else BY_INDEX):
+        if before is not None:
+            before()
         settled = settle_here(settlements, actor=actor)
         if effects is not None:
             if not settled:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -102,29 +103,63 @@ def write_buffers(buffers: Sequence[LogBuffer], *, wait_seconds: float = 0.0) ->
     """
     if connection.in_atomic_block:
         return
-    held = [one for one in buffers if one.waiting_since and one.writing.acquire(timeout=wait_seconds)]
+    held = _held(buffers, wait_seconds)
     try:
         if held:
             _write(held)
     finally:
-        for one in held:
-            one.writing.release()
+        _let_go(held)
+
+
+@contextmanager
+def taken(buffers: Sequence[LogBuffer], *, wait_seconds: float) -> Iterator[Callable[[], None] | None]:
+    """For a transaction of the caller's own: what writes there all that there is; None where there is nothing.
+
+    It is in the buffers again where the block fails. What somebody else writes is left to them, as in `write_buffers`.
+    """
+    held = _held(buffers, wait_seconds)
+    parts = [one.take() for one in held]
+    rooms: list[LogRoom] = []
+
+    def write() -> None:
+        rooms[:] = append_job_logs([one.as_write(part) for one, part in zip(held, parts, strict=True)])
+
+    try:
+        yield write if held else None
+    except BaseException:
+        for one, part in zip(held, parts, strict=True):
+            one.give_back(part)
+        raise
+    else:
+        for one, room in zip(held, rooms, strict=bool(rooms)):
+            one.room = room
+    finally:
+        _let_go(held)
+
+
+def _held(buffers: Sequence[LogBuffer], wait_seconds: float) -> list[LogBuffer]:
+    return [one for one in buffers if one.waiting_since and one.writing.acquire(timeout=wait_seconds)]
+
+
+def _let_go(held: Sequence[LogBuffer]) -> None:
+    for one in held:
+        one.writing.release()
 
 
 def _write(buffers: Sequence[LogBuffer]) -> None:
-    taken = [one.take() for one in buffers]
+    parts = [one.take() for one in buffers]
     try:
-        rooms = append_job_logs([one.as_write(part) for one, part in zip(buffers, taken, strict=True)])
+        rooms = append_job_logs([one.as_write(part) for one, part in zip(buffers, parts, strict=True)])
     except CONNECTION_ERRORS:
         connection.close()
-        for one, part in zip(buffers, taken, strict=True):
+        for one, part in zip(buffers, parts, strict=True):
             one.give_back(part)
     except Exception:
         if len(buffers) == 1:
-            logger.exception("job_log.not_written", extra={"lines": len(taken[0].lines)})
+            logger.exception("job_log.not_written", extra={"lines": len(parts[0].lines)})
             return
         # One of them spoils it for the others.
-        for one, part in zip(buffers, taken, strict=True):
+        for one, part in zip(buffers, parts, strict=True):
             one.give_back(part)
             _write([one])
     else:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from django.db import connection
+
 from scheduling.exceptions import FenceLostError
 from scheduling.processors import registry
 from scheduling.services.execution import StartedExecution
-from scheduling.services.settlement import Settlement
+from scheduling.services.settlement import Settled, Settlement
 from scheduling.services.settlement import settle as settle_executions
 from scheduling.worker import policy
 from scheduling.worker.connections import CONNECTION_ERRORS, persistently
+from scheduling.worker.job_log import END_SECONDS
+from scheduling.worker.log_buffer import LogBuffer, taken, write_buffers
 from scheduling.worker.performing import Verdict, with_costs_of
 
 logger = logging.getLogger(__name__)
@@ -48,6 +52,24 @@ def settle(verdict: Verdict, started: StartedExecution) -> None:
         logger.warning("execution.superseded", extra={"execution_id": str(started.execution_id)})
 
 
+def settle_with_logs(settlements: Sequence[Settlement], logs: Sequence[LogBuffer]) -> None:
+    """Settle what travelled in one message together with what it has logged, or one after the other where that fails:
+    whoever sees a job ended finds its log whole.
+    """
+    if not connection.in_atomic_block and any(log.waiting_since for log in logs):
+        try:
+            with taken(logs, wait_seconds=END_SECONDS) as write:
+                settled = settle_executions(settlements, before=write)
+        except Exception:
+            # One of the two spoils it for the other, or the database is away: they are told apart below.
+            logger.warning("message.not_settled_with_its_logs", exc_info=True)
+        else:
+            _note_superseded(settlements, settled)
+            return
+    write_buffers(logs, wait_seconds=END_SECONDS)
+    settle_together(settlements)
+
+
 def settle_together(settlements: Sequence[Settlement]) -> None:
     """Settle what travelled in one message: one statement, or one each where one of them spoils it for the others."""
     try:
@@ -61,5 +83,9 @@ def settle_together(settlements: Sequence[Settlement]) -> None:
             for settlement in settlements:
                 settle_together([settlement])
         return
+    _note_superseded(settlements, settled)
+
+
+def _note_superseded(settlements: Sequence[Settlement], settled: Sequence[Settled]) -> None:
     if len(settled) < len(settlements):
         logger.warning("message.superseded", extra={"executions": len(settlements) - len(settled)})

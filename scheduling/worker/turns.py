@@ -27,7 +27,7 @@ from scheduling.worker.control_block import Cause, Seat
 from scheduling.worker.job_log import END_SECONDS, JobLogWriter
 from scheduling.worker.log_buffer import MAX_BUFFERED_LINES, LogBuffer, write_buffers
 from scheduling.worker.performing import Work, log_of
-from scheduling.worker.settling import settle, settle_together
+from scheduling.worker.settling import settle, settle_with_logs
 
 logger = logging.getLogger(__name__)
 
@@ -151,22 +151,23 @@ class Turns:
             self._begun = []
 
     def _write_logs(self) -> None:
+        write_buffers(self._all_logs(), wait_seconds=END_SECONDS)
+        self._lines = 0
+
+    def _all_logs(self) -> Sequence[LogBuffer]:
         """Of all turns, that at hand included: it may be the last one of this process."""
         own = self._log.buffer if self._log is not None else None
-        logs = self._logs if own is None or own in self._logs else [*self._logs, own]
-        write_buffers(logs, wait_seconds=END_SECONDS)
-        self._lines = 0
+        return self._logs if own is None or own in self._logs else [*self._logs, own]
 
     def _settle(self, cause: str) -> None:
         self._is_over = True
         self._announce()
-        # Before the settlement: whoever sees a job ended finds its log whole.
-        self._write_logs()
         back = [verdicts.returned(one.execution_id, one.fence, cause=cause) for one in self._waiting]
         settlements = [*self._done, *back]
         if not settlements:
+            self._write_logs()
             return
-        settle_together(settlements)
+        settle_with_logs(settlements, self._all_logs())
         self.seat.note_settled({settlement.execution_id for settlement in settlements})
         # What a database that was away did not take before.
         write_buffers(self._logs)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import DataError, OperationalError
 
 from scheduling.models import Job, JobLog, JobLogTally
 from scheduling.processors.base import JobContext
 from scheduling.services.job_logs import LogWrite
-from scheduling.worker import execution, job_log, log_buffer
+from scheduling.worker import job_log, log_buffer, settling
 from scheduling.worker.execution import execute
 from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants
@@ -73,26 +74,63 @@ def test_one_statement_writes_what_all_of_them_logged_and_no_thread_waits(
 def test_whoever_sees_one_of_them_ended_finds_its_lines(
     acme: Tenant, run_merged: RunMerged, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Both are of one transaction; where that fails, the lines come first."""
+    monkeypatch.setattr(settling, "taken", _refused)
     seen: list[list[list[str]]] = []
-    real = execution.Turns._settle
+    together = settling.settle_together
 
-    def settle(self: Any, cause: str) -> None:
-        def look(settlements: Any) -> None:
-            seen.append([messages_of(job) for job in jobs])
-            together(settlements)
+    def look(settlements: Any) -> None:
+        seen.append([messages_of(job) for job in jobs])
+        together(settlements)
 
-        from scheduling.worker import turns
-
-        together = turns.settle_together
-        monkeypatch.setattr(turns, "settle_together", look)
-        real(self, cause)
-        monkeypatch.setattr(turns, "settle_together", together)
-
-    monkeypatch.setattr(execution.Turns, "_settle", settle)
+    monkeypatch.setattr(settling, "settle_together", look)
     follow(lambda context: context.log("done"))
     jobs = submit(acme, 2, kind="scripted")
-    run_merged(jobs)
+    assert [job.state for job in run_merged(jobs)] == ["completed"] * 2
     assert seen == [[["done"], ["done"]]]
+
+
+@contextmanager
+def _refused(*_: Any, **__: Any) -> Iterator[None]:
+    raise DataError("not together")
+    yield
+
+
+def test_lines_and_settlement_are_one_transaction(
+    acme: Tenant, globex: Tenant, run_merged: RunMerged, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    for name in ("all_tenants", "tenant_context"):
+        monkeypatch.setattr(f"scheduling.services.job_logs.{name}", lambda *_, name=name: begun.append(name))
+    together: list[Any] = []
+    monkeypatch.setattr(settling, "settle_together", together.append)
+    follow(lambda context: context.log("done"))
+    done = run_merged(log_each(acme, globex))
+    assert [messages_of(job) for job in done] == [["done"]] * 3
+    assert [job.state for job in done] == ["completed"] * 3
+    assert begun == together == []
+
+
+def test_lines_that_were_not_settled_with_are_not_lost_and_not_written_twice(
+    acme: Tenant, run_merged: RunMerged, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The settlement fails after the lines were written in its transaction."""
+    real, calls = settling.settle_executions, []
+
+    def fails_at_first(settlements: Any, **options: Any) -> Any:
+        calls.append(options)
+        if len(calls) == 1:
+            with all_tenants():
+                options["before"]()
+                raise DataError("a value that cannot be stored")
+        return real(settlements, **options)
+
+    monkeypatch.setattr(settling, "settle_executions", fails_at_first)
+    follow(lambda context: context.log("here"))
+    done = run_merged(submit(acme, 2, kind="scripted"))
+    assert [job.state for job in done] == ["completed"] * 2
+    assert [messages_of(job) for job in done] == [["here"]] * 2
+    assert [sorted(options) for options in calls] == [["before"], []]
 
 
 def test_effects_see_the_line_that_was_logged_before_them(acme: Tenant, run_merged: RunMerged, follow: Follow) -> None:
