@@ -91,7 +91,7 @@ def submission_response(request: Request, job: Job, *, created: bool) -> Respons
     """
     if _prefers_minimal(request):
         # Below the address that was asked; to look it up among all addresses takes as long as to read the request.
-        location = request.build_absolute_uri(f"{job.id}/")
+        location = f"{request.scheme}://{request.get_host()}{request.path}{job.id}/"
         headers = {"Location": location, "Preference-Applied": MINIMAL}
         return Response({"id": job.id}, status=201 if created else 200, headers=headers)
     return new_job_response(request, job, is_submitted=True) if created else job_response(request, job)
