@@ -105,7 +105,7 @@ def _client() -> redis.Redis:
     )
 
 
-_one_way = OneWay(_client)
+_one_way = OneWay(_impatient_client)
 
 
 def app_name() -> str:
@@ -184,7 +184,7 @@ def wake_dispatcher(queues: Iterable[str] = (), *, is_filled: bool = False) -> N
     if _availability.is_away():
         return
     try:
-        _one_way.tell(*_news([FILLED + name if is_filled else name for name in queues]))
+        _one_way.tell(*_news([FILLED + name if is_filled else name for name in queues]), ask=_client)
     except BROKER_ERRORS:
         # The dispatcher looks by itself every DISPATCH_INTERVAL_SECONDS.
         _availability.note_failure()

@@ -25,6 +25,7 @@ from tenants.conf import TENANT_SETTING, platform_role
 from tenants.exceptions import ContextElsewhereError, NoTenantError, TenantNotChosenError
 from tenants.ids import uuid7
 from tenants.postgresql.base import DatabaseWrapper
+from tenants.postgresql.pipelines import at_once
 from tenants.prepared import prepared_cursor, set_config
 
 if TYPE_CHECKING:
@@ -98,12 +99,12 @@ def look_through_door(query: str, params: Sequence[Any]) -> list[tuple[Any, ...]
     What is sent at once without a `BEGIN` is one transaction, in which the settings hold for the statement after them.
     """
     connection = transaction.get_connection()
-    if connection.in_atomic_block:
+    if connection.in_atomic_block or not connection.get_autocommit():
         with all_tenants(), prepared_cursor() as cursor:
             cursor.execute(query, params)
             return list(cursor.fetchall())
     with prepared_cursor() as settings, prepared_cursor() as cursor, connection.wrap_database_errors:
-        with connection.connection.pipeline():
+        with at_once(connection.connection):
             settings.execute(*set_config(_settings_of(Scope(tenant_id=None))))
             cursor.execute(query, params)
         return list(cursor.fetchall())

@@ -24,6 +24,7 @@ from psycopg.types.array import BaseListDumper, ListBinaryDumper, ListDumper
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
 from tenants.postgresql.base import DatabaseWrapper
+from tenants.postgresql.pipelines import at_once
 
 # A plan is as good as the sizes of the tables were when it was made; to make all anew costs as much as a tick.
 PLAN_SECONDS = 60.0
@@ -136,8 +137,8 @@ class _Statements:
             else:
                 text, values = set_config(settings)
                 beginning = self.kept.take(text)
-                with self.kept.raw.pipeline():
-                    # The driver sends a BEGIN before the first.
+                is_idle = self.kept.raw.info.transaction_status == TransactionStatus.IDLE
+                with at_once(self.kept.raw, begins=is_idle):
                     self._run(beginning, text, values)
                     self._run(cursor, query, params)
                 self.kept.put_back(text, beginning)
@@ -151,6 +152,8 @@ class _Statements:
             # With its values in the text it is planned for them, also where plans for any values are asked for.
             text = psycopg.ClientCursor(self.kept.raw).mogrify(query, params)
             cursor.execute(text, prepare=False)
+            # Not to be kept with the cursor.
+            cursor._last_query = None  # noqa: SLF001 - as of one that is new
         else:
             cursor.execute(query, params)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,7 +12,7 @@ from uuid import UUID
 from scheduling.conf import MAX_LOG_BYTES
 from scheduling.models import JobLog
 from scheduling.tenant_settings import LOG_LEVEL
-from tenants.context import all_tenants, current_scope, tenant_context
+from tenants.context import all_tenants, tenant_context
 from tenants.ids import uuid7
 from tenants.prepared import prepared_cursor
 
@@ -112,9 +111,15 @@ class LogRoom:
 def append_job_logs(writes: Sequence[LogWrite]) -> list[LogRoom]:
     """Store what fits of each, one of a job at most, and count the rest; what there is room for, in the same order.
 
-    One statement, and as the tenant alone where all are of one; behind the door in the transaction of whoever stands
-    there.
+    One statement, and as the tenant alone where all are of one.
     """
+    tenant_ids = {write.tenant_id for write in writes}
+    with tenant_context(*tenant_ids) if len(tenant_ids) == 1 else all_tenants():
+        return append_job_logs_here(writes)
+
+
+def append_job_logs_here(writes: Sequence[LogWrite]) -> list[LogRoom]:
+    """The same within the caller's transaction and scope."""
     parameters: dict[str, Any] = {
         "writes": json.dumps([_row_of(write) for write in writes]),
         "lines": "[" + ",".join(_as_json(line, write.job_id) for write in writes for line in write.lines) + "]",
@@ -125,18 +130,10 @@ def append_job_logs(writes: Sequence[LogWrite]) -> list[LogRoom]:
         "full_level": Level.WARNING,
         "full": LOG_FULL,
     }
-    with _scope_of(writes), prepared_cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(_APPEND, parameters)
         rooms = {job_id: LogRoom(level, is_full) for job_id, level, is_full in cursor.fetchall()}
     return [rooms[write.job_id] for write in writes]
-
-
-def _scope_of(writes: Sequence[LogWrite]) -> AbstractContextManager[None]:
-    scope = current_scope()
-    if scope is not None and scope.is_all_tenants:
-        return nullcontext()
-    tenant_ids = {write.tenant_id for write in writes}
-    return tenant_context(*tenant_ids) if len(tenant_ids) == 1 else all_tenants()
 
 
 def _row_of(write: LogWrite) -> dict[str, Any]:

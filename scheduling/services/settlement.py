@@ -191,7 +191,8 @@ def settle_here(settlements: Sequence[Settlement], *, actor: str) -> list[Settle
         settled = [Settled(*row) for row in cursor.fetchall()]
     wake_on_commit({one.queue for one in settled})
     if settled:
-        transaction.on_commit(lambda: signals.executions_ended.send(None, executions=settled))
+        # It is settled, whatever an observer makes of it.
+        transaction.on_commit(lambda: signals.executions_ended.send(None, executions=settled), robust=True)
     return settled
 
 

@@ -3,7 +3,7 @@
 The processor's own thread writes at safe points and at the end. A thread of the log's own writes
 what has waited for a second, on a connection of its own: a job that computes for an hour between
 two safe points, or inside a transaction, is read all the same. The logs of a message's small jobs are
-written together before these are settled, and have no thread as long as that is soon.
+written together when these are settled, and have no thread as long as that is soon.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from scheduling.services.job_logs import Level, LogLine, LogRoom, LogWrite, append_job_logs
+from scheduling.services.job_logs import Level, LogLine, LogRoom, LogWrite, append_job_logs, append_job_logs_here
 from scheduling.worker.connections import CONNECTION_ERRORS
 from scheduling.worker.log_lines import make_line
 
@@ -122,7 +122,7 @@ def taken(buffers: Sequence[LogBuffer], *, wait_seconds: float) -> Iterator[Call
     rooms: list[LogRoom] = []
 
     def write() -> None:
-        rooms[:] = append_job_logs([one.as_write(part) for one, part in zip(held, parts, strict=True)])
+        rooms[:] = append_job_logs_here([one.as_write(part) for one, part in zip(held, parts, strict=True)])
 
     try:
         yield write if held else None

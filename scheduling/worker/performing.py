@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -135,7 +136,8 @@ def _settings(kind: type[TaskProcessor], started: StartedExecution) -> Mapping[s
     if not kind.settings:
         return {}
     values = settings_of(started.tenant_id)
-    return {key: values[key] for key in kind.settings if key in values}
+    # Its own: those that are kept are others' too.
+    return {key: deepcopy(values[key]) for key in kind.settings if key in values}
 
 
 def _context(started: StartedExecution, runtime: ExecutionRuntime, settings: Mapping[str, Any]) -> JobContext:

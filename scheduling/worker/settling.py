@@ -56,7 +56,7 @@ def settle_with_logs(settlements: Sequence[Settlement], logs: Sequence[LogBuffer
     """Settle what travelled in one message together with what it has logged, or one after the other where that fails:
     whoever sees a job ended finds its log whole.
     """
-    if not connection.in_atomic_block and any(log.waiting_since for log in logs):
+    if settlements and not connection.in_atomic_block and any(log.waiting_since for log in logs):
         try:
             with taken(logs, wait_seconds=END_SECONDS) as write:
                 settled = settle_executions(settlements, before=write)

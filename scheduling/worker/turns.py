@@ -168,6 +168,7 @@ class Turns:
             self._write_logs()
             return
         settle_with_logs(settlements, self._all_logs())
+        self._lines = 0
         self.seat.note_settled({settlement.execution_id for settlement in settlements})
         # What a database that was away did not take before.
         write_buffers(self._logs)

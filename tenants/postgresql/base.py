@@ -37,8 +37,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def take_announced(self) -> Mapping[str, str] | None:
         """The settings for whoever begins the transaction with them; None where it has begun, or there is none."""
         settings, self.announced = self.announced, None
-        # A connection that was closed meanwhile, and opened, is in no transaction any more.
-        return settings if self.in_atomic_block else None
+        return settings
 
     @async_unsafe
     def cursor_of(self, make: Callable[[psycopg.Connection[Any]], Any]) -> CursorWrapper:
@@ -47,6 +46,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self.ensure_connection()
         cursor: CursorWrapper = self._prepare_cursor(make(self.connection))  # type: ignore[attr-defined]
         return cursor
+
+    @override
+    def connect(self) -> None:
+        """Open a connection, which is in no transaction."""
+        self.announced = None
+        super().connect()
 
     @override
     def create_cursor(self, name: str | None = None) -> Any:

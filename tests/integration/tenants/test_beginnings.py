@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from django.db import DataError, connection, transaction
 from psycopg.pq import TransactionStatus
 
+from tenants import prepared
 from tenants.context import all_tenants, look_through_door, tenant_context
 from tenants.models import Tenant
+from tenants.postgresql import pipelines
 from tenants.prepared import prepared_cursor
 from tests.integration.tenants.sql import APP, PLATFORM, make_key, transaction_settings
 
@@ -31,18 +33,17 @@ def opened() -> Iterator[None]:
     assert transaction_settings() == OUTSIDE
 
 
-@pytest.fixture
-def pipelines(monkeypatch: pytest.MonkeyPatch) -> list[None]:
-    """One for each time that several statements were sent at once."""
-    opened: list[None] = []
-    pipeline = psycopg.Connection.pipeline
-
-    def count(self: psycopg.Connection[Any]) -> Any:
-        opened.append(None)
-        return pipeline(self)
-
-    monkeypatch.setattr(psycopg.Connection, "pipeline", count)
-    return opened
+def sent_by(ask: Callable[[], object], folder: Path) -> tuple[list[str], list[str]]:
+    """The messages to the server and from it, by libpq's own trace."""
+    trace = folder / "trace"
+    with trace.open("wb") as file:
+        connection.connection.pgconn.trace(file.fileno())
+        try:
+            ask()
+        finally:
+            connection.connection.pgconn.untrace()
+    lines = [line.split("\t") for line in trace.read_text().splitlines()]
+    return ["\t".join(line[1:]) for line in lines if line[1] == "F"], [line[3] for line in lines if line[1] == "B"]
 
 
 def status() -> TransactionStatus:
@@ -118,20 +119,77 @@ def test_settings_of_a_context_whose_connection_was_closed_are_for_nobody_else(a
     assert transaction_settings() == OUTSIDE
     assert prepared_settings() == (APP, None, 1)  # in a new session it was never set
     assert status() == TransactionStatus.IDLE
+    with transaction.atomic():
+        assert transaction_settings() == OUTSIDE
     with suppress(Exception):
         left.__exit__(None, None, None)
 
 
-def test_settings_and_first_statement_are_sent_at_once_and_no_other(acme: Tenant, pipelines: list[None]) -> None:
+def test_beginning_settings_and_first_statement_are_one_way(acme: Tenant, tmp_path: Path) -> None:
+    """Also where they are prepared for the first time; and what comes after them is a way of its own."""
+    for _ in range(2):
+        with tenant_context(acme):
+            asked, answers = sent_by(prepared_settings, tmp_path)
+            assert sum("Sync" in message for message in asked) == 1
+            assert sum('"BEGIN"' in message for message in asked) == 1
+            assert answers.count("ReadyForQuery") == 1
+            assert "NoticeResponse" not in answers
+            asked, _ = sent_by(prepared_settings, tmp_path)
+            assert sum("Sync" in message for message in asked) == 1
+            assert not any("BEGIN" in message for message in asked)
+    asked, answers = sent_by(lambda: look_through_door(_SETTINGS, [3]), tmp_path)
+    assert sum("Sync" in message for message in asked) == 1
+    assert not any("BEGIN" in message or "COMMIT" in message for message in asked)
+    assert "NoticeResponse" not in answers
+
+
+def test_a_transaction_that_the_driver_has_begun_is_not_begun_again(
+    acme: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where plans are made anew just then."""
+    prepared_settings()
+    monkeypatch.setattr(prepared, "PLAN_SECONDS", 0.0)
     with tenant_context(acme):
-        assert pipelines == []
-        prepared_settings()
-        assert len(pipelines) == 1
-        prepared_settings()
-        transaction_settings()
-    assert len(pipelines) == 1
-    look_through_door(_SETTINGS, [3])
-    assert len(pipelines) == 2
+        asked, answers = sent_by(prepared_settings, tmp_path)
+        assert sum('"BEGIN"' in message for message in asked) == 1
+        assert "NoticeResponse" not in answers
+        assert prepared_settings() == (APP, str(acme.pk), 1)
+
+
+@pytest.mark.parametrize("within", [True, False])
+def test_whoever_interrupts_it_is_not_hidden_and_leaves_no_results_for_others(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch, within: bool
+) -> None:
+    def interrupt(self: Any, *, flush: bool) -> Any:
+        raise KeyboardInterrupt
+        yield
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pipelines._AtOnce, "_fetch_gen", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            if within:
+                with tenant_context(acme):
+                    prepared_settings()
+            else:
+                look_through_door(_SETTINGS, [3])
+    connection.close()
+    with tenant_context(acme):
+        assert prepared_settings() == (APP, str(acme.pk), 1)
+
+
+def test_what_was_interrupted_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(self: Any, *, flush: bool) -> Any:
+        raise KeyboardInterrupt
+        yield
+
+    raw = connection.connection
+    with monkeypatch.context() as patched:
+        patched.setattr(pipelines._AtOnce, "_fetch_gen", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            look_through_door(_SETTINGS, [3])
+    assert raw.closed
+    connection.close()
+    connection.ensure_connection()
 
 
 def test_a_look_through_the_door_sees_all_and_leaves_it_closed(acme: Tenant, globex: Tenant) -> None:
@@ -163,7 +221,7 @@ def test_a_look_that_fails_leaves_the_connection_good(acme: Tenant) -> None:
     assert look_through_door(_NAMES, ["nobody"]) == [("a",)]
 
 
-def test_behind_a_pooler_all_of_it_holds(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_nothing_is_prepared_all_of_it_holds(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
     with tenant_context(acme):
         assert prepared_settings() == (APP, str(acme.pk), 1)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -26,20 +27,26 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 type Follow = Callable[..., None]
 type Writes = list[list[LogWrite]]
+type Append = Callable[[Sequence[LogWrite]], Any]
 
 
 @pytest.fixture
 def writes(monkeypatch: pytest.MonkeyPatch) -> Writes:
     """What the database was told, statement by statement."""
     told: Writes = []
-    real = log_buffer.append_job_logs
 
-    def append(given: Sequence[LogWrite]) -> Any:
+    def append(real: Append, given: Sequence[LogWrite]) -> Any:
         told.append(list(given))
         return real(given)
 
-    monkeypatch.setattr(log_buffer, "append_job_logs", append)
+    wrap_both(monkeypatch, append)
     return told
+
+
+def wrap_both(monkeypatch: pytest.MonkeyPatch, append: Callable[[Append, Sequence[LogWrite]], Any]) -> None:
+    """Around both ways of writing: in a transaction of its own, and in the settlement's."""
+    for name in ("append_job_logs", "append_job_logs_here"):
+        monkeypatch.setattr(log_buffer, name, partial(append, getattr(log_buffer, name)))
 
 
 def messages_of(job: Job) -> list[str]:
@@ -221,15 +228,15 @@ def test_who_ends_its_process_leaves_its_lines_and_those_of_the_others(
 def test_a_database_that_is_away_costs_no_line(
     acme: Tenant, run_merged: RunMerged, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = log_buffer.append_job_logs, []
+    calls: Writes = []
 
-    def away_at_first(given: Sequence[LogWrite]) -> Any:
-        calls.append(given)
+    def away_at_first(real: Append, given: Sequence[LogWrite]) -> Any:
+        calls.append(list(given))
         if len(calls) == 1:
             raise OperationalError("server closed the connection unexpectedly")
         return real(given)
 
-    monkeypatch.setattr(log_buffer, "append_job_logs", away_at_first)
+    wrap_both(monkeypatch, away_at_first)
     follow(lambda context: context.log("here"))
     done = run_merged(submit(acme, 2, kind="scripted"))
     assert [job.state for job in done] == ["completed"] * 2
@@ -239,14 +246,13 @@ def test_a_database_that_is_away_costs_no_line(
 def test_a_line_that_the_database_refuses_costs_no_other_jobs_lines(
     acme: Tenant, run_merged: RunMerged, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = log_buffer.append_job_logs
 
-    def refuse(given: Sequence[LogWrite]) -> Any:
+    def refuse(real: Append, given: Sequence[LogWrite]) -> Any:
         if any(line.message == "odd" for write in given for line in write.lines):
             raise ValueError("out of range")
         return real(given)
 
-    monkeypatch.setattr(log_buffer, "append_job_logs", refuse)
+    wrap_both(monkeypatch, refuse)
     follow(lambda context: context.log(context.payload["how"]))
     jobs = [submit(acme, kind="scripted", payload={"how": how})[0] for how in ("even", "odd", "even")]
     assert [job.state for job in run_merged(jobs)] == ["completed"] * 3
