@@ -31,7 +31,11 @@ pytestmark = [
 ]
 JOBS = "/api/v1/jobs/"
 CALLERS = 12
-SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+# The server's own, such as autovacuum's, come and go.
+SESSIONS = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
 IN_TRANSACTION = f"{SESSIONS} AND state LIKE 'idle in transaction%%'"
 
 
