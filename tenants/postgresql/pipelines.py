@@ -40,7 +40,7 @@ def at_once(raw: psycopg.Connection[Any], *, begins: bool = False) -> Iterator[N
     """Send the block's statements together at its end; their results are there after it, and so are their errors.
 
     The first error is raised; what comes after it has not run. With ``begins`` a transaction begins before them;
-    outside of one they are a transaction by themselves without it. A connection that is interrupted meanwhile is closed.
+    outside of one they are a transaction by themselves without it. A connection whose wait is interrupted is closed.
     """
     pipeline = raw._pipeline = _AtOnce(raw)  # noqa: SLF001 - as the driver's own `pipeline` does
     # The driver would send a BEGIN of its own before each, and wait for it.
