@@ -1,6 +1,6 @@
 """Commands that Redis carries out and does not answer: for what is told with each job, and may be lost.
 
-To wait for the answer, and to have the driver choose a connection for it, takes ten times as long as to send them.
+To wait for the answer, and to have the driver choose a connection for it, takes several times as long as to send them.
 """
 
 from __future__ import annotations
