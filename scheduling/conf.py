@@ -86,6 +86,11 @@ def circuit_policy() -> CircuitPolicy:
     )
 
 
+def worker_spare_children() -> int:
+    """How many children a worker has beyond its slots."""
+    return int(settings.WORKER_SPARE_CHILDREN)
+
+
 def canary_interval_seconds() -> float:
     """Time between two canaries of a worker; 0 sends none."""
     return float(settings.CANARY_INTERVAL_SECONDS)

@@ -56,6 +56,7 @@ env = environ.Env(
     AUDIT_PUBLIC_KEYS=(list, []),
     ERASURE_GRACE_SECONDS=(int, 604_800),
     ENCRYPTION_MASTER_KEYS=(list, []),
+    WORKER_SPARE_CHILDREN=(int, 1),
     CANARY_INTERVAL_SECONDS=(float, 5.0),
     CANARY_LIMIT_SECONDS=(float, 12.0),
     # Outgoing HTTP

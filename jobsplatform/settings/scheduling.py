@@ -26,6 +26,10 @@ CIRCUIT_WINDOW_SECONDS = env.float("CIRCUIT_WINDOW_SECONDS")
 CIRCUIT_COOL_DOWN_SECONDS = env.float("CIRCUIT_COOL_DOWN_SECONDS")
 if CIRCUIT_FAILURES < 0 or CIRCUIT_WINDOW_SECONDS <= 0 or CIRCUIT_COOL_DOWN_SECONDS <= 0:
     raise ImproperlyConfigured("CIRCUIT_FAILURES must be 0 (off) or more, the window and the cool-down more than 0.")
+# Children of a worker beyond its slots, in which the next message waits while another one settles the last.
+WORKER_SPARE_CHILDREN = env.int("WORKER_SPARE_CHILDREN")
+if WORKER_SPARE_CHILDREN < 0:
+    raise ImproperlyConfigured("WORKER_SPARE_CHILDREN must be 0 (none) or more.")
 CANARY_INTERVAL_SECONDS = env.float("CANARY_INTERVAL_SECONDS")
 CANARY_LIMIT_SECONDS = env.float("CANARY_LIMIT_SECONDS")
 if CANARY_INTERVAL_SECONDS and CANARY_LIMIT_SECONDS < 2 * CANARY_INTERVAL_SECONDS:

@@ -72,8 +72,9 @@ class Settlement:
     ``peak_memory_kib`` is the most resident memory that was seen, if anybody looked.
 
     A member of a merged message shares its start with the others, so its worker says what was its own:
-    ``measured_us`` of the slot from ``began_us`` after that start, None if its turn never came. ``travels_alone`` says
-    that the job is merged with no other from now on.
+    ``measured_us`` of the slot from ``began_us`` after that start, None if its turn never came. One that was alone may
+    have waited for its slot: it has used what it took from ``began_us`` on. ``travels_alone`` says that the job is
+    merged with no other from now on.
 
     ``dependencies`` are those that it has named; an error of one of them is not the kind's own.
     ``retry_after_seconds`` is for how long the other side wants to be left alone. ``progress`` is the last report, if

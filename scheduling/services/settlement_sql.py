@@ -34,8 +34,8 @@ WITH verdict AS (
     SELECT l.id, l.tenant_id, l.job_id, l.entity_id, l.queue_id, l.message_id, l.kind, l.number, l.fence,
         l.worker_id, l.predicted_us, l.whole_us, l.weight_milli, l.queue_weight_milli, l.dispatched_at,
         v.outcome, v.event, l.started_at AS message_started_at,
-        -- A member of a merged message began when its turn came, or never.
-        CASE WHEN v.measured_us IS NULL THEN l.started_at
+        -- It began when its turn came in a merged message or its slot came free, or never.
+        CASE WHEN v.measured_us IS NULL AND v.began_us IS NULL THEN l.started_at
             ELSE l.started_at + v.began_us * interval '1 microsecond' END AS started_at,
         -- A job that somebody asked to cancel does not go back to work.
         -- A retry that could begin only after the deadline is none: the job is given up now.
@@ -59,7 +59,7 @@ WITH verdict AS (
                     (SELECT least(w.heartbeat_at, clock_timestamp()) FROM scheduling_worker w WHERE w.id = l.worker_id),
                     l.started_at) ELSE clock_timestamp() END - l.started_at)
                 / CASE WHEN v.is_lost THEN (SELECT count(*) FROM scheduling_execution_live o
-                    WHERE o.message_id = l.message_id) ELSE 1 END))::bigint
+                    WHERE o.message_id = l.message_id) ELSE 1 END - coalesce(v.began_us, 0)))::bigint
         END AS measured_us
     FROM gone l <its verdict>
 ), job AS (

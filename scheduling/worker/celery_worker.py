@@ -23,16 +23,18 @@ from celery.signals import (
 )
 from django.conf import settings
 from django.db import connections
+from kombu.asynchronous import Hub
 
 from scheduling import tracing
 from scheduling.broker import canary_queue
-from scheduling.conf import UPKEEP_QUEUE
-from scheduling.services.workers import register_worker, retire_worker
+from scheduling.conf import UPKEEP_QUEUE, worker_spare_children
+from scheduling.services.workers import Registration, register_worker, retire_worker
 from scheduling.worker.children import ChildTaskPool
 from scheduling.worker.connections import connect_early, keep_connections
 from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.following import QueueFollower
 from scheduling.worker.heartbeat import HeartbeatThread
+from scheduling.worker.permits import Permits
 from scheduling.worker.preloading import leave_to_children, preload_kinds
 from scheduling.worker.registration import LocalWorker, become
 from scheduling.worker.strangers import distrust_messages
@@ -69,7 +71,7 @@ def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = F
         slots=concurrency,
         version=current_app.conf.get("worker_version", ""),
     )
-    local = LocalWorker(registration, ControlBlock(concurrency))
+    local = LocalWorker.of(registration, spare_children=_spare_children(registration))
     become(local)
     loaded = preload_kinds(registration.pool_id)
     _prepare_children(does_upkeep=UPKEEP_QUEUE in registration.queue_names)
@@ -98,6 +100,11 @@ def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = F
         connections.close_all()
         logger.info("worker.stopped", extra={"pool": pool_name})
     return EXIT_NOT_READING if watchdog.has_given_up else 0
+
+
+def _spare_children(registration: Registration) -> int:
+    """None where there is upkeep alone, which has nothing to settle."""
+    return 0 if set(registration.queue_names) <= {UPKEEP_QUEUE} else worker_spare_children()
 
 
 def _prepare_children(*, does_upkeep: bool) -> None:
@@ -143,7 +150,7 @@ def _celery_worker(local: LocalWorker, thread: HeartbeatThread) -> Worker:
         app=app,
         hostname=f"{registration.worker_id.hex[:12]}@{registration.hostname}",
         queues=[*registration.queue_names, own_queue.name],
-        concurrency=registration.slots,
+        concurrency=local.permits.children,
         pool=ChildTaskPool,
         quiet=True,
         # Workers neither greet nor watch one another: rows and leases say who lives.
@@ -151,7 +158,7 @@ def _celery_worker(local: LocalWorker, thread: HeartbeatThread) -> Worker:
         without_mingle=True,
         without_heartbeat=True,
     )
-    worker.heartbeat_thread = thread
+    worker.heartbeat_thread, worker.permits = thread, local.permits
     thread.replace_children_with(worker.replace_children)
     return worker
 
@@ -166,9 +173,25 @@ def _leave_logging_alone(**_: Any) -> None:
 
 
 class SoftlyStoppingWorker(Worker):
-    """Stops as soon as its jobs have stopped, and returns those that do not in time."""
+    """Stops as soon as its jobs have stopped, and returns those that do not in time. Fetches what it has slots for."""
 
     heartbeat_thread: HeartbeatThread
+    permits: Permits | None = None
+
+    @property
+    def max_concurrency(self) -> int | None:
+        """How many messages it may have: Celery asks each time that it may fetch one (``worker_disable_prefetch``)."""
+        return None if self.permits is None else self.permits.fetchable
+
+    @max_concurrency.setter
+    def max_concurrency(self, value: int | None) -> None:
+        """Celery says how far its own autoscaler may go, which we have not."""
+
+    def register_with_event_loop(self, hub: Hub) -> None:
+        """Have the loop look whether it may fetch as soon as a child's work ends; at each connection anew."""
+        super().register_with_event_loop(hub)
+        if self.permits is not None:
+            hub.add_reader(self.permits.news, self.permits.hear)
 
     def install_platform_tweaks(self, worker: Worker) -> None:
         """Let Ctrl-C mean what SIGTERM means."""

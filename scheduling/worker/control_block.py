@@ -19,8 +19,7 @@ from uuid import UUID
 
 from scheduling.worker.slot_layout import MAX_KIND_BYTES, Header, Slot, write_bytes
 
-# A child that finds its slot still held by a dead predecessor waits this long for the parent to
-# settle that one; the lease is the backstop.
+# A child waits so long for its parent to settle a dead predecessor in its slot; the lease is the backstop.
 HANDOVER_SECONDS = 5.0
 HANDOVER_POLL_SECONDS = 0.01
 
@@ -167,12 +166,13 @@ class Seat:
 
 
 class ControlBlock:
-    """The slots of one worker."""
+    """The slots of a worker's children, of which ``slots`` work at once; by default all of them."""
 
-    def __init__(self, slots: int) -> None:
-        self._memory = mmap.mmap(-1, ctypes.sizeof(Header) + slots * ctypes.sizeof(Slot))
+    def __init__(self, children: int, *, slots: int | None = None) -> None:
+        self._memory = mmap.mmap(-1, ctypes.sizeof(Header) + children * ctypes.sizeof(Slot))
         self._header = Header.from_buffer(self._memory)
-        self._slots = (Slot * slots).from_buffer(self._memory, ctypes.sizeof(Header))
+        self._slots = (Slot * children).from_buffer(self._memory, ctypes.sizeof(Header))
+        self._at_once = children if slots is None else slots
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -262,8 +262,8 @@ class ControlBlock:
         self._slots[index].task_pid = 0
 
     def has_free_child(self) -> bool:
-        """Whether some child has nothing to do."""
-        return any(slot.generation % 2 == 0 and not slot.task_pid for slot in self._slots)
+        """Whether a message would find a child that may work on it."""
+        return len([slot for slot in self._slots if slot.generation % 2 or slot.task_pid]) < self._at_once
 
     def forget_task_of(self, is_alive: Callable[[int], bool]) -> None:
         """Free the children that died over a message which held no slot."""

@@ -19,12 +19,13 @@ import structlog
 from scheduling import tracing
 from scheduling.broker import announce_ending
 from scheduling.conf import MERGE_BELOW_US
+from scheduling.services import verdicts
 from scheduling.services.execution import Begun, StartedExecution, announce_starts, start_executions
 from scheduling.worker.connections import check_connection, drop_open_transaction, persistently
 from scheduling.worker.control_block import Seat
 from scheduling.worker.performing import log_of, see_through
 from scheduling.worker.registration import LocalWorker
-from scheduling.worker.settling import settle
+from scheduling.worker.settling import settle, settle_together
 from scheduling.worker.turns import Turns
 
 logger = logging.getLogger(__name__)
@@ -32,31 +33,45 @@ logger = logging.getLogger(__name__)
 # A start that the database does not take in this time is left to be published again.
 START_PATIENCE_SECONDS = 5.0
 EXIT_SPOILED = 1
+NO_SLOT = "the slot that it was started for did not come free"
 # What is shorter costs about as much as the tick that an announcement asks for.
 ANNOUNCED_SECONDS = MERGE_BELOW_US / 1e6
 # Small jobs tell it when so much of their message is left, by the measure of those that have run.
-ANNOUNCED_EARLY_SECONDS = 0.02
+ANNOUNCED_EARLY_SECONDS = 0.025
 
 
 @dataclass(slots=True)
-class Announcement:
-    """That a message's work is done, so that the dispatcher looks who comes next while it is settled."""
+class SlotUse:
+    """A message's hold on a slot, which ends with its work, so that the next one begins while it is settled."""
 
     worker: LocalWorker
+    child_index: int
     token: UUID
     queue: str
-    _made_after: float = -math.inf
+    _announced_after: float = -math.inf
 
-    def make(self, *, after_seconds: float, left_seconds: float = 0.0) -> None:
-        """Tell it, unless it was so little work, or nobody comes here any more.
+    def begin(self) -> float | None:
+        """Wait for the slot; for how many seconds, None where it does not come free in time."""
+        asked = time.monotonic()
+        return time.monotonic() - asked if self.worker.permits.acquire(self.child_index) else None
+
+    def announce_end(self, *, after_seconds: float, left_seconds: float = 0.0) -> None:
+        """Tell the dispatcher and our own parent who is to look for the next one, unless it was so little work, or
+        nobody comes here any more.
 
         It is told once; and again where what was left took longer than it was to.
         """
         if after_seconds + left_seconds < ANNOUNCED_SECONDS or self.worker.block.is_stopping:
             return
-        if after_seconds - self._made_after > 2 * ANNOUNCED_EARLY_SECONDS:
+        if after_seconds - self._announced_after > 2 * ANNOUNCED_EARLY_SECONDS:
             announce_ending(self.token, self.queue)
-            self._made_after = after_seconds
+            self.worker.permits.announce_end(self.child_index)
+            self._announced_after = after_seconds
+
+    def end(self, *, after_seconds: float) -> None:
+        """The work is done, and takes a moment to be settled."""
+        self.announce_end(after_seconds=after_seconds)
+        self.worker.permits.release(self.child_index)
 
 
 def execute(*, execution_ids: Sequence[UUID], token: UUID, child_index: int, worker: LocalWorker) -> None:
@@ -67,11 +82,13 @@ def execute(*, execution_ids: Sequence[UUID], token: UUID, child_index: int, wor
     check_connection()
     seat = worker.block.take_seat(child_index, execution_ids)
     try:
-        is_spoiled = run(worker, execution_ids, token, seat)
+        is_spoiled = run(worker, execution_ids, token, child_index, seat)
     except Exception:
         # This process goes on, and nobody runs these any more: their lease must not be renewed.
         seat.release()
         raise
+    finally:
+        worker.permits.finish(child_index)
     # Not in a `finally`: when this process is being ended, the parent must still find the slot held.
     seat.release()
     if is_spoiled:
@@ -80,7 +97,7 @@ def execute(*, execution_ids: Sequence[UUID], token: UUID, child_index: int, wor
         raise SystemExit(EXIT_SPOILED)
 
 
-def run(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID, seat: Seat) -> bool:
+def run(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID, child_index: int, seat: Seat) -> bool:
     """Start and run what is to be had of a message; whether a processor left a transaction open."""
     asked = time.monotonic()
     started = start(worker, execution_ids, token)
@@ -89,10 +106,15 @@ def run(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID, seat: S
     if not started:
         return False
     seat.note_started({one.execution_id: one.fence for one in started})
-    announcement = Announcement(worker, token, started[0].queue)
+    start_seconds = time.monotonic() - asked
+    use = SlotUse(worker, child_index, token, started[0].queue)
+    waited_seconds = use.begin()
+    if waited_seconds is None:
+        hand_back(started, seat)
+        return False
     if len(execution_ids) == 1:
-        return run_alone(started[0], seat, announcement)
-    return run_merged(Turns(started, seat, start_seconds=time.monotonic() - asked), announcement)
+        return run_alone(started[0], seat, use, waited_seconds=waited_seconds)
+    return run_merged(Turns(started, seat, start_seconds=start_seconds, waited_seconds=waited_seconds), use)
 
 
 def start(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID) -> list[StartedExecution]:
@@ -103,22 +125,28 @@ def start(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID) -> li
     )
 
 
-def run_alone(started: StartedExecution, seat: Seat, announcement: Announcement) -> bool:
+def hand_back(started: Sequence[StartedExecution], seat: Seat) -> None:
+    """The slot that was to come free did not: whoever has one begins them anew."""
+    settle_together([verdicts.returned(one.execution_id, one.fence, cause=NO_SLOT) for one in started])
+    seat.note_settled([one.execution_id for one in started])
+
+
+def run_alone(started: StartedExecution, seat: Seat, use: SlotUse, *, waited_seconds: float) -> bool:
     """The message is one execution; whether its processor left a transaction open."""
-    announce_starts([Begun.of(started)])
+    announce_starts([Begun.of(started, after_seconds=waited_seconds)])
     began = time.monotonic()
     with observed(started) as span:
         work = see_through(started, seat, span, log_of(started))
         # Settling takes a moment; what effects take, nobody knows.
         if work.verdict.settlement is not None and work.verdict.effects is None and not work.is_spoiled:
-            announcement.make(after_seconds=time.monotonic() - began)
-        settle(work.settled_as(), started)
+            use.end(after_seconds=time.monotonic() - began)
+        settle(work.settled_as(began_us=int(waited_seconds * 1e6)), started)
         # What the effects of the settlement logged, or what a database that was away did not take.
         work.log.flush()
     return work.is_spoiled
 
 
-def run_merged(turns: Turns, announcement: Announcement) -> bool:
+def run_merged(turns: Turns, use: SlotUse) -> bool:
     """Small jobs, one after another; whether a processor left a transaction open, which ends the message."""
     is_spoiled = False
     try:
@@ -130,14 +158,14 @@ def run_merged(turns: Turns, announcement: Announcement) -> bool:
             is_spoiled = work.is_spoiled
             # Between two turns, so that it is no part of any.
             if not is_spoiled and turns.seconds_left <= ANNOUNCED_EARLY_SECONDS:
-                announcement.make(after_seconds=turns.elapsed_seconds, left_seconds=turns.seconds_left)
+                use.announce_end(after_seconds=turns.elapsed_seconds, left_seconds=turns.seconds_left)
     except BaseException:
         # A processor ends the process: the parent settles that one alone, and no other pays for it.
         drop_open_transaction()
         turns.finish()
         raise
     if not is_spoiled:
-        announcement.make(after_seconds=turns.elapsed_seconds)
+        use.end(after_seconds=turns.elapsed_seconds)
     turns.finish()
     return is_spoiled
 

@@ -160,6 +160,7 @@ class HeartbeatThread(threading.Thread):
         self.block.ask(held, cause)
 
     def _watch(self) -> None:
+        self._worker.permits.mend(is_child_alive)
         held_slots = list(self.block.held_slots())
         self._forget_all_but({_holder(held) for held in held_slots})
         for held in held_slots:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from scheduling.services.workers import Registration
 from scheduling.worker.control_block import ControlBlock
+from scheduling.worker.permits import Permits
 
 
 class NoWorkerError(RuntimeError):
@@ -18,10 +19,17 @@ class NoWorkerError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class LocalWorker:
-    """This worker's row and its shared memory."""
+    """This worker's row, and what its processes share."""
 
     registration: Registration
     block: ControlBlock
+    permits: Permits
+
+    @classmethod
+    def of(cls, registration: Registration, *, spare_children: int = 0) -> LocalWorker:
+        """With as many children as slots, and the spare ones."""
+        permits = Permits(registration.slots, spare_children=spare_children)
+        return cls(registration, ControlBlock(permits.children, slots=permits.slots), permits)
 
     @property
     def worker_id(self) -> UUID:

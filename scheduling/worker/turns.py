@@ -38,10 +38,19 @@ CUT_SHORT = "the message was cut short"
 class Turns:
     """Who of a message is done, whose turn it is and who waits for it."""
 
-    def __init__(self, members: Sequence[StartedExecution], seat: Seat, *, start_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        members: Sequence[StartedExecution],
+        seat: Seat,
+        *,
+        start_seconds: float = 0.0,
+        waited_seconds: float = 0.0,
+    ) -> None:
         self.seat = seat
         # The slot was theirs from the moment that their start was asked for: each bears its part.
         self._start_us = int(start_seconds * 1e6 / len(members))
+        # Between that start and the first turn nobody had it.
+        self._waited_seconds = waited_seconds
         self._began = time.monotonic()
         self._turn_began = self._began
         self._waiting = deque(members)
@@ -70,6 +79,11 @@ class Turns:
         return time.monotonic() - self._began
 
     @property
+    def _turn_began_after(self) -> float:
+        """Seconds from the message's start in the database to the turn at hand."""
+        return self._turn_began - self._began + self._waited_seconds
+
+    @property
     def seconds_left(self) -> float:
         """What those who wait take if they are as long as those before; what effects take nobody knows."""
         if not self._waiting:
@@ -95,10 +109,10 @@ class Turns:
             self._log = log_of(started, is_shared=True)
             self._turn_began = time.monotonic()
             self._turns += 1
-            self._begun.append(Begun.of(started, after_seconds=self._turn_began - self._began))
+            self._begun.append(Begun.of(started, after_seconds=self._turn_began_after))
         if started.deadline_at is None or started.is_expired:
             return started
-        now = started.started_at + timedelta(seconds=self.elapsed_seconds)
+        now = started.started_at + timedelta(seconds=self._turn_began_after)
         return replace(started, is_expired=started.deadline_at <= now)
 
     def end(self, work: Work) -> None:
@@ -106,7 +120,7 @@ class Turns:
         with self._guard:
             self.seat.end_turn()
             verdict = work.settled_as(
-                began_us=int((self._turn_began - self._began) * 1e6),
+                began_us=int(self._turn_began_after * 1e6),
                 measured_us=self._start_us + int((time.monotonic() - self._turn_began) * 1e6),
             )
             if verdict.settlement is None or verdict.effects is not None:

@@ -13,7 +13,6 @@ from rest_framework.test import APIClient
 from scheduling.models import Job, LiveExecution, Worker, WorkerPool
 from scheduling.services.dispatching import run_tick
 from scheduling.services.workers import register_worker
-from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.execution import execute
 from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants
@@ -46,7 +45,7 @@ def globex_api(globex_user: User) -> APIClient:
 @pytest.fixture
 def run(transactional_db: None) -> Run:
     """Dispatch and execute one job; what became of it."""
-    local = LocalWorker(register_worker(pool_name="default", hostname="test", pid=1, slots=1), ControlBlock(1))
+    local = LocalWorker.of(register_worker(pool_name="default", hostname="test", pid=1, slots=1))
 
     def run_job(job: Job) -> Job:
         with all_tenants():

@@ -19,7 +19,6 @@ from scheduling.processors.workflow_storage.models import NodeRun, WorkflowRun
 from scheduling.services import leadership
 from scheduling.services.dispatching import run_tick
 from scheduling.services.workers import register_worker
-from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.execution import execute
 from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants, tenant_context
@@ -54,7 +53,7 @@ def model(settings) -> Iterator[ModelServer]:
 @pytest.fixture
 def local(transactional_db: None) -> LocalWorker:
     """A worker of one slot, which is this process."""
-    return LocalWorker(register_worker(pool_name="default", hostname="test", pid=1, slots=1), ControlBlock(1))
+    return LocalWorker.of(register_worker(pool_name="default", hostname="test", pid=1, slots=1))
 
 
 @pytest.fixture

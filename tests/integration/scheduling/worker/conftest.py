@@ -15,7 +15,6 @@ from scheduling.processors.base import JobContext, Outcome, TaskProcessor
 from scheduling.services.dispatching import run_tick
 from scheduling.services.ledger import verify_ledger
 from scheduling.services.workers import register_worker
-from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.execution import execute
 from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants
@@ -65,7 +64,7 @@ def follow(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 @pytest.fixture
 def local(transactional_db: None) -> LocalWorker:
     """A worker of one slot, which is this process."""
-    return LocalWorker(register_worker(pool_name="default", hostname="test", pid=1, slots=1), ControlBlock(1))
+    return LocalWorker.of(register_worker(pool_name="default", hostname="test", pid=1, slots=1))
 
 
 @pytest.fixture

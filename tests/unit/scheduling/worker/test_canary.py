@@ -110,3 +110,13 @@ def test_a_child_is_busy_with_upkeep_as_with_jobs_until_it_dies_over_it() -> Non
     assert not block.has_free_child()
     block.forget_task_of(lambda _: False)
     assert block.has_free_child()
+
+
+def test_a_spare_child_is_nobody_to_read_a_canary_while_every_slot_is_taken() -> None:
+    block = ControlBlock(3, slots=2)
+    for child in (0, 1):
+        assert block.has_free_child()
+        block.note_task(child)
+    assert not block.has_free_child()
+    block.note_task_over(0)
+    assert block.has_free_child()

@@ -1,0 +1,139 @@
+"""A message has its slot for as long as its jobs work, and no longer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from scheduling.models import Execution, JobEvent, LiveExecution
+from scheduling.processors.base import JobContext
+from scheduling.services.settlement import Settled, Settlement
+from scheduling.services.workers import register_worker
+from scheduling.worker import execution, settling
+from scheduling.worker.execution import SlotUse
+from scheduling.worker.registration import LocalWorker
+from tenants.context import all_tenants
+from tenants.models import Tenant
+from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.worker.conftest import Run, RunMerged, outcomes
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+type Follow = Callable[..., None]
+OURS, OTHER = 0, 1
+
+
+@pytest.fixture
+def local(transactional_db: None) -> LocalWorker:
+    """A worker of one slot and two children, of which this process is the first."""
+    return LocalWorker.of(register_worker(pool_name="default", hostname="test", pid=1, slots=1), spare_children=1)
+
+
+def is_free(local: LocalWorker) -> bool:
+    """Whether another child may work now."""
+    if not local.permits.acquire(OTHER, patience_seconds=0):
+        return False
+    local.permits.finish(OTHER)
+    return True
+
+
+@pytest.fixture
+def free_at_settlements(monkeypatch: pytest.MonkeyPatch, local: LocalWorker) -> list[bool]:
+    """Whether the slot was free each time that something was settled."""
+    seen: list[bool] = []
+    settle = settling.settle_executions
+
+    def note(settlements: Sequence[Settlement], **how: Any) -> list[Settled]:
+        seen.append(is_free(local))
+        return settle(settlements, **how)
+
+    monkeypatch.setattr(settling, "settle_executions", note)
+    return seen
+
+
+def test_the_next_message_begins_while_this_one_is_settled(
+    acme: Tenant, local: LocalWorker, run: Run, run_merged: RunMerged, follow: Follow, free_at_settlements: list[bool]
+) -> None:
+    free_at_work: list[bool] = []
+    follow(lambda context: free_at_work.append(is_free(local)))
+    run(*submit(acme, kind="scripted"))
+    run_merged(submit(acme, 2, kind="scripted"))
+    assert free_at_work == [False] * 3
+    assert free_at_settlements == [True] * 2
+    assert is_free(local)
+
+
+def test_effects_of_a_settlement_are_work(
+    acme: Tenant, local: LocalWorker, run: Run, run_merged: RunMerged, follow: Follow, free_at_settlements: list[bool]
+) -> None:
+    free_at_effects: list[bool] = []
+    follow(lambda context: context.in_settlement(lambda: free_at_effects.append(is_free(local))))
+    run(*submit(acme, kind="scripted"))
+    run_merged(submit(acme, 2, kind="scripted"))
+    assert free_at_settlements == free_at_effects == [False] * 3
+    assert is_free(local)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_was_started_for_a_slot_that_does_not_come_free_goes_back(
+    acme: Tenant, local: LocalWorker, run: Run, run_merged: RunMerged, follow: Follow, count: int
+) -> None:
+    worked: list[str] = []
+    follow(lambda context: worked.append(context.kind))
+    jobs = submit(acme, count, kind="scripted")
+    act = run_merged if count > 1 else lambda jobs: [run(job) for job in jobs]
+    assert local.permits.acquire(OTHER)
+    for job in act(jobs):
+        assert (job.state, job.attempt, job.used_us) == ("available", 0, 0)
+        assert outcomes(job) == ["returned"]
+        with all_tenants():
+            (told,) = JobEvent.objects.filter(job_id=job.pk, name="execution.returned")
+        assert told.data["cause"] == execution.NO_SLOT
+    assert worked == []
+    local.permits.finish(OTHER)
+    assert {job.state for job in act(jobs)} == {"completed"}
+    assert len(worked) == count
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_nobody_pays_for_the_wait_for_the_slot(
+    acme: Tenant, run: Run, run_merged: RunMerged, follow: Follow, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """As if the slot had come free only an hour after the start."""
+    wait = timedelta(hours=1)
+
+    def begin(use: SlotUse) -> float:
+        with all_tenants():
+            for live in LiveExecution.objects.all():
+                assert live.started_at is not None
+                LiveExecution.objects.filter(pk=live.pk).update(started_at=live.started_at - wait)
+        return wait.total_seconds()
+
+    monkeypatch.setattr(SlotUse, "begin", begin)
+    follow(lambda context: None)
+    since = timezone.now()
+    jobs = submit(acme, count, kind="scripted")
+    for job in run_merged(jobs) if count > 1 else [run(job) for job in jobs]:
+        assert job.state == "completed"
+        with all_tenants():
+            done = Execution.objects.get(job_id=job.pk)
+        assert 0 <= done.measured_us < wait.total_seconds() * 1e6 / 2
+        assert done.started_at is not None
+        assert abs(done.started_at - since) < wait / 2
+
+
+def test_a_processor_that_ends_its_process_leaves_the_slot(
+    acme: Tenant, local: LocalWorker, run: Run, follow: Follow
+) -> None:
+    def leave(context: JobContext) -> None:
+        raise SystemExit(3)
+
+    follow(leave)
+    (job,) = submit(acme, kind="scripted")
+    with pytest.raises(SystemExit):
+        run(job)
+    assert is_free(local)
