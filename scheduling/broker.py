@@ -1,4 +1,4 @@
-"""The only publisher: hints to workers, and the dispatcher's wake-up channel.
+"""The publisher of hints to workers, and the dispatcher's wake-up channel.
 
 Everything here may be lost without losing work; PostgreSQL holds every job. The module keeps
 one Redis client and backs off for a second after a failure, so that a broker that is away
@@ -8,7 +8,7 @@ does not slow the requests that submit jobs.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,20 +17,27 @@ from uuid import UUID, uuid4
 import redis
 from celery import current_app
 from django.conf import settings
-from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from scheduling.conf import CANARY_TASK, EXECUTE_TASK, RUN_UPKEEP_TASK, UPKEEP_QUEUE
+from scheduling.conf import EXECUTE_TASK, RUN_UPKEEP_TASK, UPKEEP_QUEUE
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.one_way import Command, OneWay
 
 WAKE_KEY = "jobsplatform:dispatch:wake"
-# What wakes are about: queues by their names, EVERYTHING, and with FILLED before them those to which only jobs came.
+# What wakes are about: queues by their names, or EVERYTHING; and apart from them queues to which only jobs came.
 NEWS_KEY = "jobsplatform:dispatch:news"
-EVERYTHING, FILLED = "*", "+"
+EVERYTHING = "*"
+FILLED_KEY = "jobsplatform:dispatch:filled"
 MOST_NEWS = 1_000
+# Where it is known already that jobs came, and nobody has looked since, nobody is woken again.
+_FILL = """
+if redis.call('SADD', KEYS[1], unpack(ARGV)) > 0 then
+    redis.call('LPUSH', KEYS[2], 1)
+    redis.call('LTRIM', KEYS[2], 0, 0)
+end
+"""
 # Per pool: a wake that came while its tick was running, which must look once more.
 LATE_WAKE_KEY = "jobsplatform:dispatch:late_wake:{}"
 LATE_WAKE_KEPT_SECONDS = 10
@@ -44,7 +51,6 @@ EPOCH_KEY = "jobsplatform:broker:epoch"
 CONNECT_TIMEOUT_SECONDS = 0.5
 SOCKET_TIMEOUT_SECONDS = 5.0
 BACK_OFF_SECONDS = 1.0
-CANARY_KEPT_SECONDS = 600
 
 BROKER_ERRORS = (redis.RedisError, OperationalError, OSError)
 
@@ -60,10 +66,11 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """Queues to which something happened, and those to which only jobs came; where there is neither, everything.
-    ``endings`` are the tokens of messages whose work is done.
+    """Queues to which something happened, and those to which only jobs came. ``endings`` are the tokens of messages
+    whose work is done.
     """
 
+    is_everything: bool = False
     queues: frozenset[str] = frozenset()
     filled: frozenset[str] = frozenset()
     endings: tuple[UUID, ...] = ()
@@ -149,33 +156,6 @@ def publish_upkeep(name: str) -> None:
         raise BrokerUnavailableError(str(error)) from error
 
 
-def canary_queue(worker_id: UUID) -> Queue:
-    """The queue that one worker alone reads. Without an exchange it needs no binding and leaves nothing behind."""
-    name = f"canary.{worker_id.hex}"
-    return Queue(name, Exchange(""), routing_key=name)
-
-
-def publish_canary(queue: Queue, number: int) -> None:
-    """Send a canary on a connection of its own: what is asked is whether the worker's still reads.
-
-    Raises BrokerUnavailableError. The queue is gone by itself soon after its worker is.
-    """
-    try:
-        with current_app.connection_for_write() as connection, connection.Producer() as producer:
-            current_app.signature(CANARY_TASK).apply_async(
-                args=[number],
-                queue=queue,
-                producer=producer,
-                expires=CANARY_KEPT_SECONDS,
-                ignore_result=True,
-                retry=False,
-            )
-            with producer.channel.conn_or_acquire() as client:
-                client.expire(queue.name, CANARY_KEPT_SECONDS)
-    except BROKER_ERRORS as error:
-        raise BrokerUnavailableError(str(error)) from error
-
-
 def wake_dispatcher(queues: Iterable[str] = (), *, is_filled: bool = False) -> None:
     """Tell the dispatcher that there is something to do; coalesced, and a no-op while away.
 
@@ -183,8 +163,12 @@ def wake_dispatcher(queues: Iterable[str] = (), *, is_filled: bool = False) -> N
     """
     if _availability.is_away():
         return
+    names = list(queues)
     try:
-        _one_way.tell(*_news([FILLED + name if is_filled else name for name in queues]), ask=_client)
+        if is_filled and names:
+            _one_way.tell(("EVAL", _FILL, 2, FILLED_KEY, WAKE_KEY, *names), ask=_client)
+        else:
+            _one_way.tell(*_news(names), ask=_client)
     except BROKER_ERRORS:
         # The dispatcher looks by itself every DISPATCH_INTERVAL_SECONDS.
         _availability.note_failure()
@@ -206,7 +190,10 @@ def _news(told: Sequence[str]) -> list[Command]:
 
 
 def take_news() -> News:
-    """What was told since this was last asked. Anybody who reaches the broker can write there."""
+    """What was told since this was last asked; that jobs came stands until it is :func:`looked at <look_at_filled>`.
+
+    Anybody who reaches the broker can write there.
+    """
     if _availability.is_away():
         return News()
     try:
@@ -214,17 +201,30 @@ def take_news() -> News:
             # What a wake before this is about was there before it, so that it is heard now.
             pipe.delete(WAKE_KEY)
             pipe.spop(NEWS_KEY, MOST_NEWS)
+            pipe.srandmember(FILLED_KEY, MOST_NEWS)
             pipe.lpop(ENDING_KEY, MOST_ENDINGS)
-            _, found, endings = pipe.execute()
+            _, found, filled, endings = pipe.execute()
     except BROKER_ERRORS:
         _availability.note_failure()
         return News()
     tokens = tuple(UUID(bytes=token) for token in endings or () if len(token) == 16)
-    told = {name.decode(errors="replace") for name in found}
-    if EVERYTHING in told:
-        return News(endings=tokens)
-    filled = frozenset(name.removeprefix(FILLED) for name in told if name.startswith(FILLED))
-    return News(frozenset(name for name in told if not name.startswith(FILLED)), filled, tokens)
+    told = frozenset(name.decode(errors="replace") for name in found)
+    came_to = frozenset(name.decode(errors="replace") for name in filled)
+    return News(EVERYTHING in told, told - {EVERYTHING}, came_to, tokens)
+
+
+def look_at_filled(queues: Collection[str]) -> bool:
+    """Called before somebody looks for jobs in these queues: whether some came since anybody last did.
+
+    Whoever has more of them come from now on wakes somebody again.
+    """
+    if not queues or _availability.is_away():
+        return False
+    try:
+        return bool(_client().srem(FILLED_KEY, *queues))
+    except BROKER_ERRORS:
+        _availability.note_failure()
+        return False
 
 
 def wait_for_wake(timeout_seconds: float) -> bool:

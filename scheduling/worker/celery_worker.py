@@ -26,9 +26,9 @@ from django.db import connections
 from kombu.asynchronous import Hub
 
 from scheduling import tracing
-from scheduling.broker import canary_queue
 from scheduling.conf import UPKEEP_QUEUE, worker_spare_children
 from scheduling.services.workers import Registration, register_worker, retire_worker
+from scheduling.worker.canary_queue import canary_queue
 from scheduling.worker.children import ChildTaskPool
 from scheduling.worker.connections import connect_early, keep_connections
 from scheduling.worker.control_block import ControlBlock

@@ -58,7 +58,7 @@ class Dispatcher:
             except (*CONNECTION_ERRORS, InternalError):
                 # The last is what PostgreSQL says to whoever stood still inside a tick, and was cut off. Nobody is told
                 # again of what this round had been told of.
-                self._due.hear(broker.News(), time.monotonic())
+                self._due.hear(broker.News(is_everything=True), time.monotonic())
                 if is_connection_lost():
                     logger.warning("dispatcher.database_away", exc_info=True)
                     self._reconnect_later()
@@ -97,9 +97,11 @@ class Dispatcher:
         if not (due := self._due.take(now)):
             return
         endings, self._endings = self._endings, []
+        # What nobody has told us yet counts as heard: whoever leads may have looked before it came.
+        has_news = broker.look_at_filled(self._due.queues_of(due))
         for pool_id, is_heard_of in due.items():
             if self._may_claim(pool_id):
-                result = self._tick(pool_id, endings, is_heard_of=is_heard_of)
+                result = self._tick(pool_id, endings, is_heard_of=is_heard_of or has_news)
                 self._due.note(pool_id, result, time.monotonic())
 
     def _may_claim(self, pool_id: int) -> bool:

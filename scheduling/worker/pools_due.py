@@ -25,6 +25,8 @@ class PoolsDue:
         self._heard: set[int] = set()
         self._filled: set[int] = set()
         self._filled_at: dict[int, float] = {}
+        # Names to which jobs came that are no queue's as far as is known.
+        self._strange: set[str] = set()
         # What the last ticks of pools saw is awaited there.
         self._awaited: dict[int, Awaited] = {}
 
@@ -39,11 +41,11 @@ class PoolsDue:
         self._due_at = {pool_id: self._due_at.get(pool_id, 0.0) for pool_id in pool_ids}
 
     def hear(self, news: News, now: float) -> None:
-        """A wake came. One that names no queue, or one that is not known, is for every pool."""
-        if not news.queues and not news.filled:
+        """A wake came. One for everything, or that names a queue which is not known, is for every pool."""
+        if news.is_everything:
             self._heard.update(self._due_at)
             self._be_due(self._due_at, now)
-            return
+        self._strange.update(news.filled - self._pool_of_queue.keys())
         ended, filled = self._pools_of(news.queues), self._pools_of(news.filled)
         self._heard.update(ended, filled)
         for pool_id in ended:
@@ -64,6 +66,11 @@ class PoolsDue:
         self._heard.difference_update(due)
         self._filled.difference_update(due)
         return due
+
+    def queues_of(self, pool_ids: Collection[int]) -> Collection[str]:
+        """Where these pools' jobs come to; with the names for which every pool is looked at."""
+        strange, self._strange = self._strange, set()
+        return {name for name, pool_id in self._pool_of_queue.items() if pool_id in pool_ids} | strange
 
     def note(self, pool_id: int, result: TickResult, now: float) -> None:
         """What came of a tick; where somebody else leads a pool that is due by it, that one must be told."""

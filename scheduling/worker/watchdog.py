@@ -13,10 +13,11 @@ from pathlib import Path
 
 from django.conf import settings
 
-from scheduling import broker, signals
+from scheduling import signals
 from scheduling.conf import canary_interval_seconds, canary_limit_seconds
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.worker.canary import CanaryWatch
+from scheduling.worker.canary_queue import canary_queue, publish_canary
 from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.registration import LocalWorker
 from scheduling.worker.watch import is_child_alive
@@ -41,7 +42,7 @@ class Watchdog(threading.Thread):
         super().__init__(name="watchdog", daemon=True)
         self._worker = worker
         self._block: ControlBlock = worker.block
-        self._queue = broker.canary_queue(worker.worker_id)
+        self._queue = canary_queue(worker.worker_id)
         self._pool_name = pool_name
         self._give_up = give_up or self._stop_process
         self._stopped = threading.Event()
@@ -80,7 +81,7 @@ class Watchdog(threading.Thread):
 
     def _send(self, now: float) -> None:
         try:
-            broker.publish_canary(self._queue, self._block.send_canary())
+            publish_canary(self._queue, self._block.send_canary())
         except BrokerUnavailableError:
             self._watch.note_refused(now)
         else:

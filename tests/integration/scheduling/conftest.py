@@ -31,7 +31,7 @@ def own_channel(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     monkeypatch.setattr(one_way, "HEARD_SECONDS", 0.0)
     monkeypatch.setattr(broker._one_way, "_heard_until", 0.0)
-    for name in ("WAKE_KEY", "NEWS_KEY", "ENDING_KEY", "LATE_WAKE_KEY"):
+    for name in ("WAKE_KEY", "NEWS_KEY", "FILLED_KEY", "ENDING_KEY", "LATE_WAKE_KEY"):
         monkeypatch.setattr(broker, name, f"{getattr(broker, name)}:{uuid4().hex}")
 
 

@@ -12,6 +12,7 @@ from kombu import Connection, pools
 from scheduling import broker
 from scheduling.broker import Hint
 from scheduling.exceptions import BrokerUnavailableError
+from scheduling.worker.canary_queue import CANARY_KEPT_SECONDS, canary_queue, publish_canary
 
 NOWHERE = "redis://127.0.0.1:9/0"
 
@@ -44,13 +45,13 @@ def test_every_attempt_says_what_was_not_sent_however_often_it_fails(broker_away
 
 def test_a_canary_that_is_not_taken_is_told(broker_away: None) -> None:
     with pytest.raises(BrokerUnavailableError):
-        broker.publish_canary(broker.canary_queue(uuid4()), 1)
+        publish_canary(canary_queue(uuid4()), 1)
 
 
 def test_a_canary_waits_in_its_workers_queue_and_vanishes_by_itself() -> None:
-    queue = broker.canary_queue(uuid4())
-    broker.publish_canary(queue, 7)
+    queue = canary_queue(uuid4())
+    publish_canary(queue, 7)
     client = broker._client.__wrapped__()
     assert client.llen(queue.name) == 1
-    assert 0 < client.ttl(queue.name) <= broker.CANARY_KEPT_SECONDS
+    assert 0 < client.ttl(queue.name) <= CANARY_KEPT_SECONDS
     client.delete(queue.name)

@@ -46,14 +46,16 @@ def test_a_settlement_names_its_queue(acme: Tenant, worker: Registration, tick: 
     started = begin(start, job)
     broker.take_news()
     settle([verdicts.completed(started.execution_id, started.fence, None)])
-    assert broker.take_news() == broker.News(queues=frozenset({name_of(job)}))
+    assert broker.take_news().queues == {name_of(job)}
 
 
 def test_a_wake_for_everything_is_more_than_those_with_names(acme: Tenant) -> None:
-    submit(acme)
+    (job,) = submit(acme)
     broker.wake_dispatcher()
     broker.wake_dispatcher({"far"})
-    assert broker.take_news() == broker.News()
+    assert broker.take_news() == broker.News(True, frozenset({"far"}), frozenset({name_of(job)}))
+    broker.wake_dispatcher((), is_filled=True)
+    assert broker.take_news().is_everything
 
 
 def test_a_wake_that_came_before_its_news_were_taken_is_heard_with_them() -> None:
@@ -64,9 +66,30 @@ def test_a_wake_that_came_before_its_news_were_taken_is_heard_with_them() -> Non
     assert not broker.is_woken()
 
 
+def test_who_comes_where_jobs_came_before_wakes_nobody_until_somebody_looks_there(acme: Tenant) -> None:
+    def is_woken_by(*names: str) -> bool:
+        broker.wake_dispatcher(names, is_filled=True)
+        return broker.wait_for_wake(0.01)
+
+    assert is_woken_by("near")
+    assert not is_woken_by("near")
+    assert is_woken_by("near", "far")
+    for _ in range(2):
+        assert broker.take_news() == broker.News(filled=frozenset({"near", "far"}))
+    assert not is_woken_by("far", "near")
+    assert broker.look_at_filled({"near", "elsewhere"})
+    assert not broker.look_at_filled({"near", "elsewhere"})
+    assert is_woken_by("near", "far")
+    assert not is_woken_by("far")
+    # Whatever else happens there does.
+    broker.wake_dispatcher({"far"})
+    assert broker.wait_for_wake(1.0)
+
+
 def test_strangers_words_are_a_queue_that_nobody_knows() -> None:
-    broker._client().sadd(broker.NEWS_KEY, b"\xff\xfe")
-    assert broker.take_news() == broker.News(queues=frozenset({"\ufffd\ufffd"}))
+    for key in (broker.NEWS_KEY, broker.FILLED_KEY):
+        broker._client().sadd(key, b"\xff\xfe")
+    assert broker.take_news() == broker.News(False, frozenset({"\ufffd\ufffd"}), frozenset({"\ufffd\ufffd"}))
 
 
 @pytest.mark.parametrize("cap", [1, 2])
