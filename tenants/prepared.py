@@ -128,22 +128,39 @@ class _Statements:
 
     def execute(self, query: str, params: Any = None) -> None:
         """Run a statement, and begin the transaction that was announced for it, in one round trip."""
+        self._wrapper.catch_up()
+        self.run(query, params, self._wrapper.take_announced())
+
+    def run(self, query: str, params: Any, settings: Mapping[str, str] | None, *, commits: bool = False) -> None:
+        """Run a statement; after the transaction's beginning with these settings, and with its end if told so."""
         with nullcontext() if _watch is None else _watch(query):
             self.close()
             cursor = self.kept.take(query)
-            settings = self._wrapper.take_announced()
-            if settings is None:
+            if settings is None and not commits:
                 self._run(cursor, query, params)
             else:
-                text, values = set_config(settings)
-                beginning = self.kept.take(text)
-                is_idle = self.kept.raw.info.transaction_status == TransactionStatus.IDLE
-                with at_once(self.kept.raw, begins=is_idle):
-                    self._run(beginning, text, values)
-                    self._run(cursor, query, params)
-                self.kept.put_back(text, beginning)
+                self._run_at_once(cursor, query, params, settings, commits=commits)
             # One that failed is not kept.
             self._text, self._cursor = query, cursor
+
+    def _run_at_once(
+        self,
+        cursor: psycopg.Cursor[Any],
+        query: str,
+        params: Any,
+        settings: Mapping[str, str] | None,
+        *,
+        commits: bool,
+    ) -> None:
+        text, values = set_config(settings) if settings else ("", [])
+        beginning = self.kept.take(text) if text else None
+        is_idle = self.kept.raw.info.transaction_status == TransactionStatus.IDLE
+        with at_once(self.kept.raw, begins=is_idle, commits=commits):
+            if beginning is not None:
+                self._run(beginning, text, values)
+            self._run(cursor, query, params)
+        if beginning is not None:
+            self.kept.put_back(text, beginning)
 
     def _run(self, cursor: psycopg.Cursor[Any], query: str, params: Any) -> None:
         """Keep what runs for a few jobs, and have what runs for many planned for them."""
@@ -194,3 +211,25 @@ def prepared_cursor() -> Iterator[CursorWrapper]:
             yield cursor
         finally:
             kept.raw.prepare_threshold = None
+
+
+def run_behind(query: str, params: Mapping[str, Any]) -> None:
+    """Run a statement that reads nothing with the transaction's COMMIT, or before whatever is asked until then.
+
+    That saves a way to the server and back. Its errors are raised there, too.
+    """
+    wrapper = transaction.get_connection()
+    assert isinstance(wrapper, DatabaseWrapper)
+    if not wrapper.in_atomic_block or wrapper.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]:
+        with prepared_cursor() as cursor:
+            cursor.execute(query, params)
+        return
+    wrapper.validate_no_broken_transaction()
+    wrapper.catch_up()
+    settings = wrapper.take_announced()
+
+    def run(*, commits: bool) -> None:
+        with prepared_cursor() as cursor:
+            cursor.cursor.run(query, params, settings, commits=commits)
+
+    wrapper.behind = run

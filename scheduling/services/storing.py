@@ -24,7 +24,7 @@ from tenants.encryption.fields import sealed_field
 from tenants.ids import uuid7
 from tenants.inserts import array_literal, insert_rows, note_inserted
 from tenants.managers import claim_for_scope
-from tenants.prepared import prepared_cursor
+from tenants.prepared import run_behind
 from tenants.services.audit import INSERT_ENTRY, AuditTarget, entry_parameters
 
 # The columns of a job that its submission decides; the others are as every new job has them.
@@ -84,8 +84,7 @@ def store_single(job: Job, *, line: int, event: str) -> None:
     }
     is_ready = job.state == JobState.AVAILABLE
     statement = _single(is_ready=is_ready, has_deadline=job.deadline_at is not None, has_entry=entry is not None)
-    with prepared_cursor() as cursor:
-        cursor.execute(statement, parameters)
+    run_behind(statement, parameters)
     note_inserted(job)
 
 

@@ -9,7 +9,7 @@ from typing import Any, override
 
 import psycopg
 from django.db.backends.postgresql import base
-from django.db.backends.utils import CursorWrapper
+from django.db.backends.utils import CursorWrapper, debug_transaction
 from django.utils.asyncio import async_unsafe
 from psycopg import generators, sql
 from psycopg.pq import ExecStatus, TransactionStatus
@@ -21,9 +21,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     # The settings of the transaction that is open for Django, and begins with the first statement.
     announced: Mapping[str, str] | None = None
+    # Runs a statement that was left for the next way to the server, with the COMMIT if called so (`commits`).
+    behind: Callable[..., None] | None = None
 
     def begin(self) -> None:
         """Begin what was announced, with its settings in one round trip; the driver would begin it in one more."""
+        self.catch_up()
         settings = self.take_announced()
         if settings is None:
             return
@@ -39,6 +42,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
         settings, self.announced = self.announced, None
         return settings
 
+    def catch_up(self) -> None:
+        """Run what was left behind, before something else is asked."""
+        behind, self.behind = self.behind, None
+        if behind is not None:
+            with self.wrap_database_errors:
+                behind(commits=False)
+
     @async_unsafe
     def cursor_of(self, make: Callable[[psycopg.Connection[Any]], Any]) -> CursorWrapper:
         """Django's cursor around another than the driver's own, made for the open connection; it begins nothing."""
@@ -50,7 +60,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     @override
     def connect(self) -> None:
         """Open a connection, which is in no transaction."""
-        self.announced = None
+        self.announced = self.behind = None
         super().connect()
 
     @override
@@ -58,6 +68,18 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Django's own cursor, of which nobody knows what it asks: what was announced begins now."""
         self.begin()
         return super().create_cursor(name)
+
+    def _commit(self) -> None:
+        behind, self.behind = self.behind, None
+        if behind is None:
+            super()._commit()  # type: ignore[misc]
+            return
+        with debug_transaction(self, "COMMIT"), self.wrap_database_errors:
+            behind(commits=True)
+
+    def _rollback(self) -> None:
+        self.behind = None
+        super()._rollback()  # type: ignore[misc]
 
     @override
     def is_usable(self) -> bool:

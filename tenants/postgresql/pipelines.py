@@ -20,6 +20,11 @@ class _AtOnce(psycopg.Pipeline):
     costs more than the ways that it saves, where the statements are few and short.
     """
 
+    def add(self, command: bytes) -> None:
+        """Send a command without values or rows."""
+        self.command_queue.append(partial(self.pgconn.send_query_params, command, None))
+        self.result_queue.append(None)
+
     @override
     def _communicate_gen(self) -> PQGen[None]:
         return
@@ -36,11 +41,12 @@ class _AtOnce(psycopg.Pipeline):
 
 
 @contextmanager
-def at_once(raw: psycopg.Connection[Any], *, begins: bool = False) -> Iterator[None]:
+def at_once(raw: psycopg.Connection[Any], *, begins: bool = False, commits: bool = False) -> Iterator[None]:
     """Send the block's statements together at its end; their results are there after it, and so are their errors.
 
-    The first error is raised; what comes after it has not run. With ``begins`` a transaction begins before them;
-    outside of one they are a transaction by themselves without it. A connection whose wait is interrupted is closed.
+    The first error is raised; what comes after it has not run. With ``begins`` a transaction begins before them, and
+    with ``commits`` it is committed after them; outside of one they are a transaction by themselves without it. A
+    connection whose wait is interrupted is closed.
     """
     pipeline = raw._pipeline = _AtOnce(raw)  # noqa: SLF001 - as the driver's own `pipeline` does
     # The driver would send a BEGIN of its own before each, and wait for it.
@@ -48,9 +54,10 @@ def at_once(raw: psycopg.Connection[Any], *, begins: bool = False) -> Iterator[N
     try:
         with pipeline:
             if begins:
-                pipeline.command_queue.append(partial(raw.pgconn.send_query_params, b"BEGIN", None))
-                pipeline.result_queue.append(None)
+                pipeline.add(b"BEGIN")
             yield
+            if commits:
+                pipeline.add(b"COMMIT")
     except psycopg.OperationalError as error:
         # Whoever interrupts the wait is not hidden by what the driver makes of it.
         if error.__context__ is not None and not isinstance(error.__context__, Exception):

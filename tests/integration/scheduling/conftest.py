@@ -27,10 +27,11 @@ def patient_locks(monkeypatch: pytest.MonkeyPatch) -> None:
 def own_channel(monkeypatch: pytest.MonkeyPatch) -> None:
     """The dispatcher's channel in the broker is the test's own: tests of another process run beside it.
 
-    What is told is there when the call returns, so that a test may look.
+    What is told is there when the call returns, so that a test may look, and a busy machine makes nobody give up.
     """
     monkeypatch.setattr(one_way, "HEARD_SECONDS", 0.0)
     monkeypatch.setattr(broker._one_way, "_heard_until", 0.0)
+    monkeypatch.setattr(broker, "_impatient_client", broker._client)
     for name in ("WAKE_KEY", "NEWS_KEY", "FILLED_KEY", "ENDING_KEY", "LATE_WAKE_KEY"):
         monkeypatch.setattr(broker, name, f"{getattr(broker, name)}:{uuid4().hex}")
 
