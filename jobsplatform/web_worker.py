@@ -28,10 +28,14 @@ class AttentiveWorker(ThreadWorker):
                 return answer
 
     def _asks_again(self, conn: Any) -> bool:
-        if self.tpool._work_queue.qsize():  # noqa: SLF001 - of the library's executor; nobody is served before others
+        if self._has_others():
             return False
         if conn.parser.unreader.buf.getvalue():
             return True
         watched = select.poll()
         watched.register(conn.sock, select.POLLIN)
-        return bool(watched.poll(PATIENCE_MS))
+        return bool(watched.poll(PATIENCE_MS)) and not self._has_others()
+
+    def _has_others(self) -> bool:
+        """Whether a request waits for a thread."""
+        return bool(self.tpool._work_queue.qsize())  # noqa: SLF001 - of the standard library's executor

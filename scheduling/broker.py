@@ -190,12 +190,9 @@ def _news(told: Sequence[str]) -> list[Command]:
 
 
 def take_news() -> News:
-    """What was told since this was last asked; that jobs came stands until it is :func:`looked at <look_at_filled>`.
-
-    Anybody who reaches the broker can write there.
-    """
+    """What was told since this was last asked; that jobs came stands until :func:`look_at_filled`."""
     if _availability.is_away():
-        return News()
+        return News(is_everything=True)
     try:
         with _client().pipeline(transaction=False) as pipe:
             # What a wake before this is about was there before it, so that it is heard now.
@@ -204,20 +201,24 @@ def take_news() -> News:
             pipe.srandmember(FILLED_KEY, MOST_NEWS)
             pipe.lpop(ENDING_KEY, MOST_ENDINGS)
             _, found, filled, endings = pipe.execute()
+            # What is no text is nobody's queue, and nobody could take it away by its name.
+            if strange := [name for name in filled if _text_of(name).encode() != name]:
+                _client().srem(FILLED_KEY, *strange)
     except BROKER_ERRORS:
+        # What was taken may be lost.
         _availability.note_failure()
-        return News()
+        return News(is_everything=True)
     tokens = tuple(UUID(bytes=token) for token in endings or () if len(token) == 16)
-    told = frozenset(name.decode(errors="replace") for name in found)
-    came_to = frozenset(name.decode(errors="replace") for name in filled)
-    return News(EVERYTHING in told, told - {EVERYTHING}, came_to, tokens)
+    told = frozenset(map(_text_of, found))
+    return News(EVERYTHING in told, told - {EVERYTHING}, frozenset(map(_text_of, filled)), tokens)
+
+
+def _text_of(name: bytes) -> str:
+    return name.decode(errors="replace")
 
 
 def look_at_filled(queues: Collection[str]) -> bool:
-    """Called before somebody looks for jobs in these queues: whether some came since anybody last did.
-
-    Whoever has more of them come from now on wakes somebody again.
-    """
+    """Called before a look for jobs in these queues: whether some came since the last. Who comes now wakes again."""
     if not queues or _availability.is_away():
         return False
     try:

@@ -14,13 +14,13 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from django.contrib.auth import logout
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
 from structlog.contextvars import bound_contextvars
 
 from tenants.access import NO_ACCESS, Access
-from tenants.api.problems import problem_response, replace_page
+from tenants.api.problems import fault_response, problem_response, replace_page
 from tenants.bodies import received_body
 from tenants.context import Actor, acting_as, scope_context
 from tenants.exceptions import (
@@ -89,6 +89,11 @@ class TenantMiddleware:
                 response = self.get_response(request)
         except (OperationalError, InterfaceError) as error:
             return _unavailable(error) if is_api else _unavailable_page(error)
+        except DatabaseError as error:
+            # Of the COMMIT, or of what was stored with it.
+            if not is_api:
+                raise
+            return fault_response(request, error)
         except (BodyTooLargeError, LengthRequiredError) as refusal:
             return problem_response(refusal)
         return replace_page(response) if is_api and isinstance(response, HttpResponse) else response

@@ -128,7 +128,6 @@ class _Statements:
 
     def execute(self, query: str, params: Any = None) -> None:
         """Run a statement, and begin the transaction that was announced for it, in one round trip."""
-        self._wrapper.catch_up()
         self.run(query, params, self._wrapper.take_announced())
 
     def run(self, query: str, params: Any, settings: Mapping[str, str] | None, *, commits: bool = False) -> None:
@@ -206,11 +205,12 @@ def prepared_cursor() -> Iterator[CursorWrapper]:
         with wrapper.wrap_database_errors:
             kept.renew_plans()
         # For these cursors alone: the texts of others, which never come twice, would be kept too.
-        kept.raw.prepare_threshold, kept.raw.prepared_max = 0, _MOST_STATEMENTS
+        before, kept.raw.prepare_threshold = kept.raw.prepare_threshold, 0
+        kept.raw.prepared_max = _MOST_STATEMENTS
         try:
             yield cursor
         finally:
-            kept.raw.prepare_threshold = None
+            kept.raw.prepare_threshold = before
 
 
 def run_behind(query: str, params: Mapping[str, Any]) -> None:
@@ -225,7 +225,6 @@ def run_behind(query: str, params: Mapping[str, Any]) -> None:
             cursor.execute(query, params)
         return
     wrapper.validate_no_broken_transaction()
-    wrapper.catch_up()
     settings = wrapper.take_announced()
 
     def run(*, commits: bool) -> None:

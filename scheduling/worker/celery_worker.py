@@ -180,12 +180,23 @@ class SoftlyStoppingWorker(Worker):
 
     @property
     def max_concurrency(self) -> int | None:
-        """How many messages it may have: Celery asks each time that it may fetch one (``worker_disable_prefetch``)."""
-        return None if self.permits is None else self.permits.fetchable
+        """How many messages it may have: Celery asks each time that it may fetch one (``worker_disable_prefetch``).
+
+        While the broker has been asked for one, whoever would receive it is not counted out: Redis may have given it
+        already, and it would lie unread.
+        """
+        if self.permits is None:
+            return None
+        return self.permits.children if self._has_asked_for_one else self.permits.fetchable
 
     @max_concurrency.setter
     def max_concurrency(self, value: int | None) -> None:
         """Celery says how far its own autoscaler may go, which we have not."""
+
+    @property
+    def _has_asked_for_one(self) -> bool:
+        tasks = self.consumer.task_consumer
+        return tasks is not None and bool(getattr(tasks.channel, "_in_poll", False))
 
     def register_with_event_loop(self, hub: Hub) -> None:
         """Have the loop look whether it may fetch as soon as a child's work ends; at each connection anew."""

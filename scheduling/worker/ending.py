@@ -14,6 +14,7 @@ from scheduling.worker.watch import Finding
 
 DIED = "The worker's process died under the job."
 DIED_MERGED = "The worker's process died under a message of several jobs."
+ENDED_BEFORE = "the process ended before the job's turn"
 ENDED = "another job of the message had its process ended"
 
 
@@ -24,8 +25,11 @@ def settlements_of(
 
     ``members`` are the executions of its message that are not settled yet.
     """
+    if not held.is_merged and not held.has_begun:
+        # It was started and waited for its slot.
+        return [_of_waiting(member, finding) for member in members]
     if not held.is_merged:
-        settlement = _of_running(held, finding, resident_kib) if held.has_begun else None
+        settlement = _of_running(held, finding, resident_kib)
         return [settlement] if settlement is not None else []
     has_company = len(members) > 1
     return [
@@ -33,6 +37,12 @@ def settlements_of(
         for member in members
         if (settlement := _of_member(member, held, finding, resident_kib, has_company=has_company)) is not None
     ]
+
+
+def _of_waiting(member: HeldMember, finding: Finding) -> Settlement:
+    if finding is Finding.SHUT_DOWN:
+        return verdicts.shut_down(member.execution_id, member.fence)
+    return verdicts.returned(member.execution_id, member.fence, cause=ENDED_BEFORE)
 
 
 def _of_member(

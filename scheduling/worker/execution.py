@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -20,6 +21,7 @@ from scheduling import tracing
 from scheduling.broker import announce_ending
 from scheduling.conf import MERGE_BELOW_US
 from scheduling.services import verdicts
+from scheduling.services.dispatching.rates import give_back_token
 from scheduling.services.execution import Begun, StartedExecution, announce_starts, start_executions
 from scheduling.worker.connections import check_connection, drop_open_transaction, persistently
 from scheduling.worker.control_block import Seat
@@ -127,7 +129,10 @@ def start(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID) -> li
 
 def hand_back(started: Sequence[StartedExecution], seat: Seat) -> None:
     """The slot that was to come free did not: whoever has one begins them anew."""
-    settle_together([verdicts.returned(one.execution_id, one.fence, cause=NO_SLOT) for one in started])
+    returned = [verdicts.returned(one.execution_id, one.fence, cause=NO_SLOT) for one in started]
+    # Jobs of a queue with a rate travel alone.
+    is_alone = len(started) == 1
+    settle_together(returned, before=partial(give_back_token, queue=started[0].queue) if is_alone else None)
     seat.note_settled([one.execution_id for one in started])
 
 

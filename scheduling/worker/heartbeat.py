@@ -160,7 +160,8 @@ class HeartbeatThread(threading.Thread):
         self.block.ask(held, cause)
 
     def _watch(self) -> None:
-        self._worker.permits.mend(is_child_alive)
+        self._worker.permits.take_back(is_child_alive)
+        self._worker.permits.make_good()
         held_slots = list(self.block.held_slots())
         self._forget_all_but({_holder(held) for held in held_slots})
         for held in held_slots:
@@ -200,6 +201,8 @@ class HeartbeatThread(threading.Thread):
                 )
             )
             self._settled.add(_holder(held))
+        # Whoever is started in its place waits for its slot by now, and not for the next round.
+        self._worker.permits.take_back(is_child_alive)
         if not is_alive:
             self.block.vacate(held)
             self._replace_children()

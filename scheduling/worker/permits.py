@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import IntEnum
 from multiprocessing import get_context
+from weakref import finalize
 
 # So long a message waits in a child for its slot; then it goes back to its queue, for whoever has one.
 PATIENCE_SECONDS = 0.05
@@ -61,22 +62,25 @@ class Permits:
         self.news, self._news_in = os.pipe()
         for end in (self.news, self._news_in):
             os.set_blocking(end, False)
+        finalize(self, _close, self.news, self._news_in)
         self._missing = 0
-
-    def close(self) -> None:
-        """Give back what the system lent."""
-        os.close(self.news)
-        os.close(self._news_in)
 
     # In the child ----------------------------------------------------------------------------------
 
     def acquire(self, index: int, *, patience_seconds: float = PATIENCE_SECONDS) -> bool:
         """Wait for a permit; whether child ``index`` has one."""
         if not self._free.acquire(timeout=patience_seconds):
+            self._expect_no_end()
             return False
         place = self._places[index]
         place.pid, place.phase = os.getpid(), Phase.WORKING
         return True
+
+    def _expect_no_end(self) -> None:
+        """The end for which a message was fetched did not come: no other one is fetched for it."""
+        for place in self._places:
+            if place.phase == Phase.ENDING:
+                place.told_ns = 0
 
     def announce_end(self, index: int) -> None:
         """Its work will be done in a moment: the next message may be fetched."""
@@ -115,27 +119,33 @@ class Permits:
         with suppress(BlockingIOError):
             os.read(self.news, mmap.PAGESIZE)
 
-    def mend(self, is_alive: Callable[[int], bool]) -> None:
-        """Take back the permits of the dead; called now and then.
-
-        A child that died between taking a permit and noting it leaves one that nobody holds: what is missing at two
-        calls in turn is made good.
-        """
+    def take_back(self, is_alive: Callable[[int], bool]) -> None:
+        """Take back the permits of the dead."""
         for place in self._places:
             if place.phase != Phase.NONE and not is_alive(place.pid):
                 was_held = place.holds_permit
                 place.phase = Phase.NONE
                 if was_held:
                     self._free.release()
+
+    def make_good(self) -> None:
+        """Called ten times a second: what is missing at two calls in turn is made good.
+
+        A child that died between taking a permit and noting it leaves one that nobody holds.
+        """
+        free = self._free.get_value()
         held = sum(place.holds_permit for place in self._places)
-        missing = self.slots - held - self._free.get_value()
+        # Where one is taken or given back at this moment, the two are of different moments.
+        missing = self.slots - held - free if self._free.get_value() == free else 0
         if missing and missing == self._missing:
-            self._make_good(missing)
+            for _ in range(missing):
+                self._free.release()
+            for _ in range(-missing):
+                self._free.acquire(block=False)
             missing = 0
         self._missing = missing
 
-    def _make_good(self, missing: int) -> None:
-        for _ in range(missing):
-            self._free.release()
-        for _ in range(-missing):
-            self._free.acquire(block=False)
+
+def _close(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from django.db import connection
 
@@ -70,10 +70,15 @@ def settle_with_logs(settlements: Sequence[Settlement], logs: Sequence[LogBuffer
     settle_together(settlements)
 
 
-def settle_together(settlements: Sequence[Settlement]) -> None:
-    """Settle what travelled in one message: one statement, or one each where one of them spoils it for the others."""
+def settle_together(settlements: Sequence[Settlement], *, before: Callable[[], object] | None = None) -> None:
+    """Settle what travelled in one message: one statement, or one each where one of them spoils it for the others.
+
+    What is done ``before`` belongs to the transaction.
+    """
     try:
-        settled = persistently(lambda: settle_executions(settlements), give_up_after_seconds=SETTLE_PATIENCE_SECONDS)
+        settled = persistently(
+            lambda: settle_executions(settlements, before=before), give_up_after_seconds=SETTLE_PATIENCE_SECONDS
+        )
     except CONNECTION_ERRORS:
         logger.exception("message.not_settled", extra={"executions": len(settlements)})
         return

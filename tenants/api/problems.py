@@ -18,8 +18,9 @@ from django.core.exceptions import (
     TooManyFieldsSent,
     TooManyFilesSent,
 )
+from django.core.handlers.exception import response_for_exception
 from django.db import DataError, InterfaceError, OperationalError
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext
 from rest_framework import exceptions as rest
 from rest_framework.response import Response
@@ -81,6 +82,15 @@ def problem_response(error: DomainError, *, cause: Exception | None = None) -> H
     if cause is not None:
         logger.warning("Request refused: %s", error.code, exc_info=cause)
     status, body, headers = _answer_domain_error(error)
+    return HttpResponse(json.dumps(body), status=status, headers=headers, content_type=MEDIA_TYPE)
+
+
+def fault_response(request: HttpRequest, error: Exception) -> HttpResponse:
+    """What a view would have answered to an error that came after it, as its transaction ended."""
+    answer = _answer(error)
+    if answer is None:
+        return replace_page(response_for_exception(request, error))
+    status, body, headers = answer
     return HttpResponse(json.dumps(body), status=status, headers=headers, content_type=MEDIA_TYPE)
 
 

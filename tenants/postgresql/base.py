@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, override
 
 import psycopg
+from django.db import DatabaseError
 from django.db.backends.postgresql import base
 from django.db.backends.utils import CursorWrapper, debug_transaction
 from django.utils.asyncio import async_unsafe
@@ -64,6 +65,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
         super().connect()
 
     @override
+    def validate_no_broken_transaction(self) -> None:
+        """Asked before each statement, also of a cursor that was opened long before."""
+        super().validate_no_broken_transaction()
+        self.catch_up()
+
+    @override
     def create_cursor(self, name: str | None = None) -> Any:
         """Django's own cursor, of which nobody knows what it asks: what was announced begins now."""
         self.begin()
@@ -74,8 +81,18 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if behind is None:
             super()._commit()  # type: ignore[misc]
             return
-        with debug_transaction(self, "COMMIT"), self.wrap_database_errors:
-            behind(commits=True)
+        try:
+            with debug_transaction(self, "COMMIT"), self.wrap_database_errors:
+                behind(commits=True)
+        except DatabaseError:
+            raise
+        except BaseException:
+            # Of a value that could not be sent, or an interruption: Django takes back only what the database refused.
+            try:
+                self.rollback()
+            except DatabaseError:
+                self.close()
+            raise
 
     def _rollback(self) -> None:
         self.behind = None

@@ -24,6 +24,10 @@ _SPEND = """
 UPDATE scheduling_queue_clock c SET arrival_us = u.arrival_us
 FROM unnest(%s::bigint[], %s::bigint[]) AS u(queue_id, arrival_us) WHERE c.queue_id = u.queue_id
 """
+_GIVE_BACK = """
+UPDATE scheduling_queue_clock c SET arrival_us = c.arrival_us - ceil(60000000.0 / q.dispatches_per_minute)::bigint
+FROM scheduling_queue q WHERE q.name = %s AND c.queue_id = q.id AND q.dispatches_per_minute > 0
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,14 @@ def spend_rates(rates: Mapping[int, QueueRate], claims: Sequence[Claim]) -> None
     ]
     with prepared_cursor() as cursor:
         cursor.execute(_SPEND, [[queue_id for queue_id in rates if queue_id in claimed], arrivals])
+
+
+def give_back_token(*, queue: str) -> None:
+    """A job that was handed out goes back without having begun: at the rate of its queue, if that has one, it counts
+    no more. Within a scope of all tenants.
+    """
+    with prepared_cursor() as cursor:
+        cursor.execute(_GIVE_BACK, [queue])
 
 
 def tokens(queue: QueueRate, wanted: int) -> int:

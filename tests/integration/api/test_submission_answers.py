@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
+from scheduling.models import Job
+from scheduling.services import storing
+from tenants.context import all_tenants
 from tests.integration.api.test_jobs import CONTRACT, JOBS
 
 pytestmark = pytest.mark.django_db
@@ -32,3 +35,26 @@ def test_what_was_just_submitted_is_asked_for_no_schedule(
         job = acme_api.post(JOBS, {"kind": "noop"}).json()
     assert job["schedule"] is None
     assert [query["sql"] for query in asked if "schedulefire" in (query["sql"] or "")] == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("statement", "status", "code"),
+    [
+        ("INSERT INTO scheduling_wake (queue_id) VALUES (1 / 0)", 422, "field_invalid"),
+        ("INSERT INTO scheduling_wake (queue_id) VALUES (NULL)", 500, "internal_error"),
+    ],
+)
+def test_what_the_database_refuses_with_the_commit_is_a_problem_too(
+    acme_api: APIClient, monkeypatch: pytest.MonkeyPatch, statement: str, status: int, code: str
+) -> None:
+    """The view has answered by then."""
+    acme_api.post(JOBS, {"kind": "noop"})
+    monkeypatch.setattr(storing, "_single", lambda **_: statement)
+    acme_api.raise_request_exception = False
+    answer = acme_api.post(JOBS, {"kind": "noop"}, headers={"Prefer": "return=minimal"})
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer["Content-Type"] == "application/problem+json"
+    assert answer["X-Request-ID"]
+    with all_tenants():
+        assert Job.objects.count() == 1

@@ -90,6 +90,8 @@ def test_strangers_words_are_a_queue_that_nobody_knows() -> None:
     for key in (broker.NEWS_KEY, broker.FILLED_KEY):
         broker._client().sadd(key, b"\xff\xfe")
     assert broker.take_news() == broker.News(False, frozenset({"\ufffd\ufffd"}), frozenset({"\ufffd\ufffd"}))
+    # Nobody could take it away by its name.
+    assert broker.take_news() == broker.News()
 
 
 @pytest.mark.parametrize("cap", [1, 2])

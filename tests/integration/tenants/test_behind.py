@@ -161,6 +161,37 @@ def test_a_session_that_ends_before_the_commit_has_written_nothing(acme: Tenant)
     assert written() == []
 
 
+def test_a_value_that_cannot_be_sent_takes_the_transaction_back(acme: Tenant) -> None:
+    """Which nobody finds out before it is sent."""
+    told: list[str] = []
+    with pytest.raises(UnicodeEncodeError), tenant_context(acme):
+        write(acme)
+        read_prepared()
+        transaction.on_commit(lambda: told.append("committed"))
+        run_behind("SELECT %(text)s::text", {"text": "\udcff"})
+    assert connection.get_autocommit()
+    with tenant_context(acme):
+        write(acme, by=5)
+    assert written() == [2]
+    assert told == []
+
+
+def test_a_cursor_that_was_opened_before_sees_it(acme: Tenant) -> None:
+    with tenant_context(acme), connection.cursor() as cursor:
+        cursor.execute(_READ, [1])
+        write(acme)
+        cursor.execute(_READ, [1])
+        assert cursor.fetchall() == [(5,)]
+
+
+def test_statements_after_it_are_prepared_as_ever(acme: Tenant) -> None:
+    with tenant_context(acme), prepared_cursor() as cursor:
+        write(acme)
+        cursor.execute(_READ, [1])
+        assert connection.connection.prepare_threshold == 0
+    assert connection.connection.prepare_threshold is None
+
+
 def test_a_transaction_that_is_spoiled_takes_nothing_more(acme: Tenant) -> None:
     with pytest.raises(transaction.TransactionManagementError), all_tenants():
         with suppress(DataError), transaction.atomic(savepoint=False):

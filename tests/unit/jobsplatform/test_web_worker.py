@@ -103,6 +103,14 @@ def test_whoever_waits_for_a_thread_comes_first(worker: Any, connection: Connect
     assert worker.served == 2
 
 
+def test_whoever_comes_while_the_thread_looks_comes_first_too(worker: Any, connection: Connection) -> None:
+    looks = iter([0, 1])
+    worker.tpool = SimpleNamespace(_work_queue=SimpleNamespace(qsize=lambda: next(looks)))
+    worker.answers = [(True, ask)]
+    assert worker.handle(connection) is True
+    assert worker.served == 1
+
+
 def test_a_worker_that_stops_takes_no_more(worker: Any, connection: Connection) -> None:
     def stop(conn: Connection) -> None:
         ask(conn)

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.utils import timezone
 
-from scheduling.models import Execution, JobEvent, LiveExecution
+from scheduling.models import Execution, JobEvent, LiveExecution, Queue, QueueClock
 from scheduling.processors.base import JobContext
 from scheduling.services.settlement import Settled, Settlement
+from scheduling.services.topology import update_queue
 from scheduling.services.workers import register_worker
-from scheduling.worker import execution, settling
+from scheduling.worker import execution, heartbeat, settling
 from scheduling.worker.execution import SlotUse
+from scheduling.worker.heartbeat import HeartbeatThread
 from scheduling.worker.registration import LocalWorker
+from scheduling.worker.watch import Finding
 from tenants.context import all_tenants
 from tenants.models import Tenant
+from tests.acceptance.processes import eventually
 from tests.integration.scheduling.acts import submit
 from tests.integration.scheduling.worker.conftest import Run, RunMerged, outcomes
+from tests.unit.scheduling.worker.test_control_block import only
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -99,6 +107,23 @@ def test_what_was_started_for_a_slot_that_does_not_come_free_goes_back(
     assert len(worked) == count
 
 
+def test_a_job_that_goes_back_leaves_its_token_to_its_queue(
+    acme: Tenant, local: LocalWorker, run: Run, follow: Follow
+) -> None:
+    """Or the next one of a queue with a rate would wait for a minute."""
+    queue = Queue.objects.get(name="workflow_team")
+    update_queue(queue=queue, changes={"dispatches_per_minute": 1, "dispatch_burst": 1})
+    follow(lambda context: None)
+    (job,) = submit(acme, kind="scripted")
+    assert local.permits.acquire(OTHER)
+    assert run(job).state == "available"
+    local.permits.finish(OTHER)
+    assert run(job).state == "completed"
+    with all_tenants():
+        spent = QueueClock.objects.get(queue=queue).arrival_us / 1e6 - timezone.now().timestamp()
+    assert 0 < spent <= 60
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_nobody_pays_for_the_wait_for_the_slot(
     acme: Tenant, run: Run, run_merged: RunMerged, follow: Follow, monkeypatch: pytest.MonkeyPatch, count: int
@@ -137,3 +162,19 @@ def test_a_processor_that_ends_its_process_leaves_the_slot(
     with pytest.raises(SystemExit):
         run(job)
     assert is_free(local)
+
+
+def test_the_slot_of_a_child_that_is_ended_is_free_when_that_is_settled(
+    local: LocalWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The dispatcher hears of it then, and what it hands out waits for 50 ms."""
+    pid = os.fork()
+    if not pid:
+        local.permits.acquire(OURS)
+        local.block.take_seat(OURS, [uuid4()])
+        signal.pause()
+    eventually(lambda: not is_free(local) and only(local.block).pid == pid, within=10, what="the child works")
+    monkeypatch.setattr(heartbeat, "settle", lambda _: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT))
+    HeartbeatThread(local)._end(only(local.block), Finding.TIMED_OUT, is_alive=True)
+    assert is_free(local)
+    os.waitpid(pid, 0)

@@ -90,3 +90,13 @@ def test_a_job_that_ran_too_long_waits_as_its_child_said(block: ControlBlock, de
     (settlement,) = settlements_of(only(block), [], Finding.TIMED_OUT)
     assert settlement.due_in_seconds is not None
     assert 0.9 * delay_seconds <= settlement.due_in_seconds <= 1.1 * delay_seconds
+
+
+@pytest.mark.parametrize("finding", [Finding.CRASHED, Finding.SHUT_DOWN])
+def test_a_job_that_waits_for_its_slot_has_not_begun(block: ControlBlock, finding: Finding) -> None:
+    seat = block.take_seat(0, MEMBERS[:1])
+    assert end(block, finding) == {}
+    seat.note_started({MEMBERS[0]: 10})
+    (found,) = end(block, finding).values()
+    assert (found.fence, found.state, found.crash_delta, found.attempt_delta) == (10, "available", 0, 0)
+    assert (found.outcome == "returned") is (finding is Finding.CRASHED)

@@ -6,7 +6,8 @@ import mmap
 import os
 import select
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,15 +18,14 @@ AT_ONCE = 0.0
 
 
 def always(pid: int) -> bool:
+    """Whoever has this process id lives."""
     return True
 
 
 @pytest.fixture
-def permits() -> Iterator[Permits]:
+def permits() -> Permits:
     """Of a worker with two slots and three children."""
-    made = Permits(2, spare_children=1)
-    yield made
-    made.close()
+    return Permits(2, spare_children=1)
 
 
 def phases(permits: Permits) -> list[int]:
@@ -79,6 +79,18 @@ def test_a_message_more_is_fetched_while_one_ends_or_is_settled(
     assert permits.fetchable == 2
 
 
+def test_no_other_message_is_fetched_for_an_end_that_did_not_come(permits: Permits) -> None:
+    for child in (0, 1):
+        assert permits.acquire(child)
+    permits.announce_end(0)
+    assert permits.fetchable == 3
+    assert not permits.acquire(2, patience_seconds=AT_ONCE)
+    assert permits.fetchable == 2
+    # It may be told again, and is.
+    permits.announce_end(0)
+    assert permits.fetchable == 3
+
+
 def test_the_parent_is_woken_when_it_may_fetch(permits: Permits) -> None:
     def is_told() -> bool:
         return bool(select.select([permits.news], [], [], AT_ONCE)[0])
@@ -102,9 +114,9 @@ def test_the_dead_hold_nothing(permits: Permits) -> None:
         assert permits.acquire(child)
     permits.release(1)
     assert permits.acquire(2)
-    permits.mend(always)
+    permits.take_back(always)
     assert not permits.acquire(1, patience_seconds=AT_ONCE)
-    permits.mend(lambda _: False)
+    permits.take_back(lambda _: False)
     assert phases(permits) == [Phase.NONE] * 3
     assert permits._free.get_value() == 2
 
@@ -112,24 +124,34 @@ def test_the_dead_hold_nothing(permits: Permits) -> None:
 def test_what_nobody_holds_is_made_good_when_it_is_missed_twice(permits: Permits) -> None:
     # Died between taking it and noting it.
     assert permits._free.acquire(block=False)
-    permits.mend(always)
+    permits.make_good()
     assert permits._free.get_value() == 1
     # What was missing a moment ago is noted by now.
     assert permits.acquire(0)
-    permits.mend(always)
-    permits.mend(always)
+    permits.make_good()
+    permits.make_good()
     assert permits._free.get_value() == 1
     assert permits.acquire(1)
     # Noted to be given back, and not given: its process died in between.
     permits._places[1].phase = Phase.NONE
     for _ in range(2):
-        permits.mend(always)
+        permits.make_good()
     assert permits._free.get_value() == 1
     # And where there is one too many.
     permits._free.release()
     for _ in range(2):
-        permits.mend(always)
+        permits.make_good()
     assert permits._free.get_value() == 1
+
+
+def test_what_is_of_two_moments_is_not_made_good(permits: Permits, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if somebody took one each time between the two looks."""
+    seen = iter([2, 1] * 3)
+    monkeypatch.setattr(permits, "_free", SimpleNamespace(get_value=lambda: next(seen)))
+    assert permits._places[0].phase == Phase.NONE
+    permits._places[0].phase = Phase.WORKING
+    for _ in range(3):
+        permits.make_good()
 
 
 def in_child(work: Callable[[], None]) -> int:
@@ -176,5 +198,5 @@ def test_a_process_that_was_killed_leaves_its_permit(permits: Permits) -> None:
     assert not permits.acquire(2, patience_seconds=AT_ONCE)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    permits.mend(lambda pid: pid == os.getpid())
+    permits.take_back(lambda pid: pid == os.getpid())
     assert permits.acquire(2)
