@@ -39,9 +39,10 @@ class Processes:
         """Where the dispatchers keep their counters, as processes of one machine do."""
         return self.folder / "counters"
 
-    def start_worker(self, slots: int) -> subprocess.Popen[bytes]:
-        """Start a worker; returned when it is registered."""
-        worker = self.start("run_worker", f"--pool={POOL}", f"--concurrency={slots}")
+    def start_worker(self, slots: int, *, has_spare: bool = True) -> subprocess.Popen[bytes]:
+        """Start a worker, with a child to spare or as many as slots; returned when it is registered."""
+        environment = {} if has_spare else {"WORKER_SPARE_CHILDREN": "0"}
+        worker = self.start("run_worker", f"--pool={POOL}", f"--concurrency={slots}", environment=environment)
         self.workers.append(worker)
         self.wait_until(lambda: _is_online(worker.pid), within=READY_SECONDS, what="a worker registers")
         return worker
@@ -120,12 +121,14 @@ class Processes:
 
 
 @contextmanager
-def serving(folder: Path, *, slots: int, dispatchers: int = 1, workers: int = 1) -> Iterator[Processes]:
+def serving(
+    folder: Path, *, slots: int, dispatchers: int = 1, workers: int = 1, has_spare: bool = True
+) -> Iterator[Processes]:
     """So many workers of ``slots`` slots each, and dispatchers; yielded when they are ready, stopped in the end."""
     processes = Processes(folder)
     try:
         for _ in range(workers):
-            processes.start_worker(slots)
+            processes.start_worker(slots, has_spare=has_spare)
         processes.wait_until(lambda: read_slots(POOL) >= slots * workers, within=READY_SECONDS, what="slots are there")
         for _ in range(dispatchers):
             processes.start_dispatcher()

@@ -28,7 +28,7 @@ def drain_ours(folder: Path, how: str) -> float:
     clear_platform()
     fill_backlog(add_tenants(TENANTS, estimate_us=NOOP_US), JOBS[how], payload={}, travels_alone=how == ALONE)
     analyse()
-    with serving(folder, slots=SLOTS) as processes:
+    with serving(folder, slots=SLOTS, has_spare=False) as processes:
         warm_up(processes)
         return measure_rate(processes, TURN_SECONDS)
 

@@ -53,7 +53,7 @@ def flood_ours(folder: Path) -> Flooded:
     def submit(number: int, at: float) -> None:
         submitted[submit_one(tenants[ids[number]])] = at
 
-    with serving(folder, slots=SLOTS) as processes:
+    with serving(folder, slots=SLOTS, has_spare=False) as processes:
         processes.wait_until(lambda: ask(_ENDED) >= WARM_UP_JOBS, within=READY_SECONDS, what="the first jobs end")
         began = time.time()
         trickle(submit, seconds=TRICKLE_SECONDS, per_second=QUICK_A_SECOND)
