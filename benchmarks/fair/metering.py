@@ -20,7 +20,9 @@ _SLOT_SECONDS = """
 SELECT coalesce(sum(extract(epoch FROM least(ended_at, %(until)s) - greatest(started_at, %(since)s))), 0)::float8
 FROM (
     SELECT started_at, ended_at FROM scheduling_execution WHERE ended_at > %(since)s AND started_at < %(until)s
-    UNION ALL SELECT started_at, %(until)s FROM scheduling_execution_live WHERE started_at < %(until)s
+    -- Those of a message have one slot, and are started together.
+    UNION ALL SELECT min(started_at), %(until)s FROM scheduling_execution_live WHERE started_at < %(until)s
+        GROUP BY message_id
 ) AS ran
 """
 _TICKS = "jobsplatform_dispatch_tick_seconds"
