@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, models
+from django.db import models
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -17,6 +18,7 @@ from scheduling.services.job_requests import JobRequest
 from scheduling.services.submission import submit_job, submit_jobs
 from tenants.context import acting_as, all_tenants, command_actor, tenant_context
 from tenants.models import AuditLogEntry, Tenant
+from tenants.prepared import watch_statements
 from tenants.services.audit import part_of_act
 
 pytestmark = pytest.mark.django_db
@@ -77,13 +79,17 @@ def test_it_takes_one_statement_for_all_rows(acme: Tenant) -> None:
     submit_job(tenant=acme, request=JobRequest("noop"))
     seen: list[str] = []
 
-    def note(execute: Callable[..., Any], sql: Any, *rest: Any) -> Any:
-        seen.append(str(sql))
-        return execute(sql, *rest)
+    @contextmanager
+    def note(statement: str) -> Iterator[None]:
+        seen.append(statement)
+        yield
 
-    with connection.execute_wrapper(note):
+    watch_statements(note)
+    try:
         submit_job(tenant=acme, request=JobRequest("noop"))
-    assert sum("INSERT INTO" in sql for sql in seen) == 1
+    finally:
+        watch_statements(None)
+    assert sum("INSERT INTO" in statement for statement in seen) == 1
 
 
 def test_as_a_part_of_an_act_it_writes_no_entry(acme: Tenant) -> None:
