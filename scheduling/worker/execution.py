@@ -115,7 +115,7 @@ def run(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID, child_i
         hand_back(started, seat)
         return False
     if len(execution_ids) == 1:
-        return run_alone(started[0], seat, use, waited_seconds=waited_seconds)
+        return run_alone(started[0], seat, use, start_seconds=start_seconds, waited_seconds=waited_seconds)
     return run_merged(Turns(started, seat, start_seconds=start_seconds, waited_seconds=waited_seconds), use)
 
 
@@ -136,16 +136,21 @@ def hand_back(started: Sequence[StartedExecution], seat: Seat) -> None:
     seat.note_settled([one.execution_id for one in started])
 
 
-def run_alone(started: StartedExecution, seat: Seat, use: SlotUse, *, waited_seconds: float) -> bool:
+def run_alone(
+    started: StartedExecution, seat: Seat, use: SlotUse, *, start_seconds: float, waited_seconds: float
+) -> bool:
     """The message is one execution; whether its processor left a transaction open."""
     announce_starts([Begun.of(started, after_seconds=waited_seconds)])
     began = time.monotonic()
+    measured_us = None
     with observed(started) as span:
         work = see_through(started, seat, span, log_of(started))
-        # Settling takes a moment; what effects take, nobody knows.
+        # What effects take, nobody knows: they keep the slot, and are paid for, until they are settled.
         if work.verdict.settlement is not None and work.verdict.effects is None and not work.is_spoiled:
-            use.end(after_seconds=time.monotonic() - began)
-        settle(work.settled_as(began_us=int(waited_seconds * 1e6)), started)
+            work_seconds = time.monotonic() - began
+            use.end(after_seconds=work_seconds)
+            measured_us = int((start_seconds + work_seconds) * 1e6)
+        settle(work.settled_as(began_us=int(waited_seconds * 1e6), measured_us=measured_us), started)
         # What the effects of the settlement logged, or what a database that was away did not take.
         work.log.flush()
     return work.is_spoiled

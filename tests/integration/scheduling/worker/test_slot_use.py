@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
 from scheduling.models import Execution, JobEvent, LiveExecution, Queue, QueueClock
@@ -149,6 +150,26 @@ def test_nobody_pays_for_the_wait_for_the_slot(
         assert 0 <= done.measured_us < wait.total_seconds() * 1e6 / 2
         assert done.started_at is not None
         assert abs(done.started_at - since) < wait / 2
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_nobody_pays_for_the_settlement(
+    acme: Tenant, run: Run, run_merged: RunMerged, follow: Follow, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """As if it had come only an hour after the work: a small job that is alone stays as small as in company."""
+    settle = settling.settle_executions
+
+    def settle_late(settlements: Sequence[Settlement], **how: Any) -> list[Settled]:
+        with all_tenants():
+            LiveExecution.objects.update(started_at=F("started_at") - timedelta(hours=1))
+        return settle(settlements, **how)
+
+    monkeypatch.setattr(settling, "settle_executions", settle_late)
+    follow(lambda context: None)
+    jobs = submit(acme, count, kind="scripted")
+    for job in run_merged(jobs) if count > 1 else [run(job) for job in jobs]:
+        assert job.state == "completed"
+        assert 0 < job.used_us < 60_000_000
 
 
 def test_a_processor_that_ends_its_process_leaves_the_slot(
