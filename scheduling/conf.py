@@ -21,9 +21,11 @@ MAX_TAGS = 20
 TICK_JOBS = 1_000
 # Jobs predicted below this travel together …
 MERGE_BELOW_US = 20_000
-# … at most so many in one message, a whole tick's, and only as many as are predicted to be done in the time after which
-# those whose turn has not come are handed back.
+# … at most so many in one message, a whole tick's, and only as many as are predicted to be done in this time, for which
+# whoever comes next waits.
 MAX_MESSAGE_JOBS = 1_000
+MESSAGE_WORK_US = 100_000
+# Those whose turn has not come by then are handed back.
 MESSAGE_SECONDS = 0.2
 # Most rows that one tick moves from the due and held tables, so that no tick grows long.
 STAGE_ROWS = 2_000

@@ -17,7 +17,7 @@ from benchmarks.peers.draining import ALONE, MERGED
 from benchmarks.peers.kept import Run, begin_run
 from benchmarks.peers.playground import Playground
 from benchmarks.verifying import COMMANDS, verify_platform
-from scheduling.conf import MAX_MESSAGE_JOBS, MESSAGE_SECONDS
+from scheduling.conf import MAX_MESSAGE_JOBS, MESSAGE_WORK_US
 
 ROUNDS = 5
 DRAIN, FLOOD = "drain", "flood"
@@ -153,7 +153,7 @@ def _flood_settings() -> list[str]:
     ours = (
         f"- {OURS}: one dispatcher, one worker with {flood.SLOTS} processes and none to spare, a job at a time in "
         "each; one queue for all tenants, equal weights, and nobody tells it who floods; merged as it comes, jobs of "
-        f"{MESSAGE_SECONDS:g} s a message at most."
+        f"{MESSAGE_WORK_US / 1e6:g} s a message at most."
     )
     return [
         ours,

@@ -101,22 +101,20 @@ def execute(*, execution_ids: Sequence[UUID], token: UUID, child_index: int, wor
 
 def run(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID, child_index: int, seat: Seat) -> bool:
     """Start and run what is to be had of a message; whether a processor left a transaction open."""
-    asked = time.monotonic()
     started = start(worker, execution_ids, token)
     if len(started) < len(execution_ids):
         logger.info("execution.not_started", extra={"executions": len(execution_ids) - len(started)})
     if not started:
         return False
     seat.note_started({one.execution_id: one.fence for one in started})
-    start_seconds = time.monotonic() - asked
     use = SlotUse(worker, child_index, token, started[0].queue)
     waited_seconds = use.begin()
     if waited_seconds is None:
         hand_back(started, seat)
         return False
     if len(execution_ids) == 1:
-        return run_alone(started[0], seat, use, start_seconds=start_seconds, waited_seconds=waited_seconds)
-    return run_merged(Turns(started, seat, start_seconds=start_seconds, waited_seconds=waited_seconds), use)
+        return run_alone(started[0], seat, use, waited_seconds=waited_seconds)
+    return run_merged(Turns(started, seat, waited_seconds=waited_seconds), use)
 
 
 def start(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID) -> list[StartedExecution]:
@@ -136,9 +134,7 @@ def hand_back(started: Sequence[StartedExecution], seat: Seat) -> None:
     seat.note_settled([one.execution_id for one in started])
 
 
-def run_alone(
-    started: StartedExecution, seat: Seat, use: SlotUse, *, start_seconds: float, waited_seconds: float
-) -> bool:
+def run_alone(started: StartedExecution, seat: Seat, use: SlotUse, *, waited_seconds: float) -> bool:
     """The message is one execution; whether its processor left a transaction open."""
     announce_starts([Begun.of(started, after_seconds=waited_seconds)])
     began = time.monotonic()
@@ -149,7 +145,7 @@ def run_alone(
         if work.verdict.settlement is not None and work.verdict.effects is None and not work.is_spoiled:
             work_seconds = time.monotonic() - began
             use.end(after_seconds=work_seconds)
-            measured_us = int((start_seconds + work_seconds) * 1e6)
+            measured_us = int(work_seconds * 1e6)
         settle(work.settled_as(began_us=int(waited_seconds * 1e6), measured_us=measured_us), started)
         # What the effects of the settlement logged, or what a database that was away did not take.
         work.log.flush()

@@ -38,18 +38,9 @@ CUT_SHORT = "the message was cut short"
 class Turns:
     """Who of a message is done, whose turn it is and who waits for it."""
 
-    def __init__(
-        self,
-        members: Sequence[StartedExecution],
-        seat: Seat,
-        *,
-        start_seconds: float = 0.0,
-        waited_seconds: float = 0.0,
-    ) -> None:
+    def __init__(self, members: Sequence[StartedExecution], seat: Seat, *, waited_seconds: float = 0.0) -> None:
         self.seat = seat
-        # The slot was theirs from the moment that their start was asked for: each bears its part.
-        self._start_us = int(start_seconds * 1e6 / len(members))
-        # Between that start and the first turn nobody had it.
+        # Between their start and the first turn nobody had the slot.
         self._waited_seconds = waited_seconds
         self._began = time.monotonic()
         self._turn_began = self._began
@@ -121,7 +112,7 @@ class Turns:
             self.seat.end_turn()
             verdict = work.settled_as(
                 began_us=int(self._turn_began_after * 1e6),
-                measured_us=self._start_us + int((time.monotonic() - self._turn_began) * 1e6),
+                measured_us=int((time.monotonic() - self._turn_began) * 1e6),
             )
             if verdict.settlement is None or verdict.effects is not None:
                 self._has_effects = True

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from heapq import nsmallest
 from uuid import UUID
 
-from scheduling.conf import MAX_MESSAGE_JOBS, MERGE_BELOW_US, MESSAGE_SECONDS, TICK_JOBS, lease_seconds
+from scheduling.conf import MAX_MESSAGE_JOBS, MERGE_BELOW_US, MESSAGE_WORK_US, TICK_JOBS, lease_seconds
 from scheduling.fairness.run_queue import rows_to_read
 from scheduling.fairness.shares import KeyShare, MergeRule, PoolShare, QueueShare, TenantShare
 from scheduling.models import CFSPlan
@@ -19,7 +19,7 @@ from tenants.prepared import prepared_cursor
 
 # More messages than any pool has slots.
 UNCAPPED = 1 << 31
-MERGING = MergeRule(MERGE_BELOW_US, MAX_MESSAGE_JOBS, int(MESSAGE_SECONDS * 1_000_000))
+MERGING = MergeRule(MERGE_BELOW_US, MAX_MESSAGE_JOBS, MESSAGE_WORK_US)
 
 
 @dataclass(frozen=True, slots=True)

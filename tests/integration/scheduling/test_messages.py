@@ -51,8 +51,8 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def small(db: None) -> None:
-    """No-op jobs are known to take a millisecond."""
-    predict("noop", 1_000)
+    """No-op jobs are known to take half a millisecond."""
+    predict("noop", 500)
 
 
 @pytest.fixture(autouse=True)
@@ -140,7 +140,7 @@ def in_flight_now() -> list[InFlight]:
 def know_estimates() -> None:
     """What a tick leaves behind once it has met the jobs."""
     with all_tenants():
-        SchedulingEntity.objects.update(estimate_us=1_000)
+        SchedulingEntity.objects.update(estimate_us=500)
 
 
 def dispatch(tenants: Sequence[Tenant], count: int, tick: Tick) -> list[Job]:
@@ -254,8 +254,8 @@ def test_small_jobs_fill_a_message_with_few_rows_read(
         fold_wakes(pool.pk)
         SchedulingEntity.objects.update(estimate_us=10_000)
         reading = read_pool(pool.pk)
-    # Twenty of 10 ms are a message; one more tells that it is full.
-    assert reading.share.limit == 21
+    # Ten of 10 ms are a message; one more tells that it is full.
+    assert reading.share.limit == 11
 
 
 @pytest.fixture
