@@ -20,6 +20,7 @@ import structlog
 from scheduling import tracing
 from scheduling.broker import announce_ending
 from scheduling.conf import MERGE_BELOW_US
+from scheduling.processors import registry
 from scheduling.services import verdicts
 from scheduling.services.dispatching.rates import give_back_token
 from scheduling.services.execution import Begun, StartedExecution, announce_starts, start_executions
@@ -36,8 +37,8 @@ logger = logging.getLogger(__name__)
 START_PATIENCE_SECONDS = 5.0
 EXIT_SPOILED = 1
 NO_SLOT = "the slot that it was started for did not come free"
-# What is shorter costs about as much as the tick that an announcement asks for.
-ANNOUNCED_SECONDS = MERGE_BELOW_US / 1e6
+# What is shorter costs about as much as the tick that an announcement asks for, and travels in company if it may.
+SMALL_SECONDS = MERGE_BELOW_US / 1e6
 # Small jobs tell it when so much of their message is left, by the measure of those that have run.
 ANNOUNCED_EARLY_SECONDS = 0.025
 
@@ -63,7 +64,7 @@ class SlotUse:
 
         It is told once; and again where what was left took longer than it was to.
         """
-        if after_seconds + left_seconds < ANNOUNCED_SECONDS or self.worker.block.is_stopping:
+        if after_seconds + left_seconds < SMALL_SECONDS or self.worker.block.is_stopping:
             return
         if after_seconds - self._announced_after > 2 * ANNOUNCED_EARLY_SECONDS:
             announce_ending(self.token, self.queue)
@@ -141,11 +142,13 @@ def run_alone(started: StartedExecution, seat: Seat, use: SlotUse, *, waited_sec
     measured_us = None
     with observed(started) as span:
         work = see_through(started, seat, span, log_of(started))
-        # What effects take, nobody knows: they keep the slot, and are paid for, until they are settled.
+        # What effects take, nobody knows: they keep the slot until they are settled.
         if work.verdict.settlement is not None and work.verdict.effects is None and not work.is_spoiled:
             work_seconds = time.monotonic() - began
             use.end(after_seconds=work_seconds)
-            measured_us = int(work_seconds * 1e6)
+            # Measured as in company, or it would seem too long for any from now on.
+            if work_seconds < SMALL_SECONDS and registry.is_mergeable(started.kind):
+                measured_us = int(work_seconds * 1e6)
         settle(work.settled_as(began_us=int(waited_seconds * 1e6), measured_us=measured_us), started)
         # What the effects of the settlement logged, or what a database that was away did not take.
         work.log.flush()

@@ -14,6 +14,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from scheduling.models import Execution, JobEvent, LiveExecution, Queue, QueueClock
+from scheduling.processors import registry
 from scheduling.processors.base import JobContext
 from scheduling.services.settlement import Settled, Settlement
 from scheduling.services.topology import update_queue
@@ -152,11 +153,9 @@ def test_nobody_pays_for_the_wait_for_the_slot(
         assert abs(done.started_at - since) < wait / 2
 
 
-@pytest.mark.parametrize("count", [1, 3])
-def test_nobody_pays_for_the_settlement(
-    acme: Tenant, run: Run, run_merged: RunMerged, follow: Follow, monkeypatch: pytest.MonkeyPatch, count: int
-) -> None:
-    """As if it had come only an hour after the work: a small job that is alone stays as small as in company."""
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if what is done were settled an hour after it."""
     settle = settling.settle_executions
 
     def settle_late(settlements: Sequence[Settlement], **how: Any) -> list[Settled]:
@@ -165,11 +164,32 @@ def test_nobody_pays_for_the_settlement(
         return settle(settlements, **how)
 
     monkeypatch.setattr(settling, "settle_executions", settle_late)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.usefixtures("late")
+def test_no_small_job_pays_for_its_settlement(
+    acme: Tenant, run: Run, run_merged: RunMerged, follow: Follow, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """One that is alone stays as small as it would be in company."""
+    monkeypatch.setattr(execution, "SMALL_SECONDS", 60.0)
     follow(lambda context: None)
     jobs = submit(acme, count, kind="scripted")
     for job in run_merged(jobs) if count > 1 else [run(job) for job in jobs]:
         assert job.state == "completed"
         assert 0 < job.used_us < 60_000_000
+
+
+@pytest.mark.parametrize("is_small", [True, False])
+@pytest.mark.usefixtures("late")
+def test_what_is_to_travel_alone_pays_for_all_that_is_done_for_it(
+    acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch, is_small: bool
+) -> None:
+    if is_small:
+        monkeypatch.setattr(registry, "is_mergeable", lambda kind: False)
+    monkeypatch.setattr(execution, "SMALL_SECONDS", 60.0 if is_small else 0.0)
+    follow(lambda context: None)
+    assert run(*submit(acme, kind="scripted")).used_us > 3_600_000_000
 
 
 def test_a_processor_that_ends_its_process_leaves_the_slot(
