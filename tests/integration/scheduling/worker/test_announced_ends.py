@@ -33,7 +33,7 @@ def announced(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
         tokens.append(token)
 
     monkeypatch.setattr(execution, "announce_ending", note)
-    monkeypatch.setattr(execution, "ANNOUNCED_SECONDS", 0.0)
+    monkeypatch.setattr(execution, "SMALL_SECONDS", 0.0)
     return tokens
 
 
@@ -54,7 +54,7 @@ def test_each_message_announces_its_end_once(
 def test_what_takes_no_longer_than_a_tick_announces_nothing(
     acme: Tenant, run: Run, follow: Follow, announced: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(execution, "ANNOUNCED_SECONDS", 3_600.0)
+    monkeypatch.setattr(execution, "SMALL_SECONDS", 3_600.0)
     follow(lambda context: None)
     (job,) = submit(acme, kind="scripted")
     assert run(job).state == "completed"
