@@ -25,7 +25,7 @@ MERGE_BELOW_US = 20_000
 # whoever comes next waits.
 MAX_MESSAGE_JOBS = 1_000
 MESSAGE_WORK_US = 100_000
-# Those whose turn has not come by then are handed back.
+# Whose turn has not come so many seconds after its message began is handed back.
 MESSAGE_SECONDS = 0.2
 # Most rows that one tick moves from the due and held tables, so that no tick grows long.
 STAGE_ROWS = 2_000

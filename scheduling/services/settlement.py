@@ -73,7 +73,8 @@ class Settlement:
 
     A member of a merged message shares its start with the others, so its worker says what was its own:
     ``measured_us`` of the slot from ``began_us`` after that start, None if its turn never came. One that was alone may
-    have waited for its slot: it has used what it took from ``began_us`` on. ``travels_alone`` says that the job is
+    have waited for its slot, up to ``began_us``, and is measured from there to its settlement unless its worker says
+    what it was. ``travels_alone`` says that the job is
     merged with no other from now on.
 
     ``dependencies`` are those that it has named; an error of one of them is not the kind's own.

@@ -97,9 +97,8 @@ WITH verdict AS (
         predicted_us, measured_us, peak_memory_kib, dispatched_at, started_at, ended_at, error_type, error_message,
         traceback)
     SELECT id, tenant_id, job_id, queue_id, kind, number, fence, worker_id, outcome,
-        coalesce(whole_us, predicted_us), measured_us, peak_memory_kib, dispatched_at, started_at,
-        coalesce(started_at + measured_us * interval '1 microsecond', now()), error_type, error_message,
-        traceback
+        coalesce(whole_us, predicted_us), measured_us, peak_memory_kib, dispatched_at, started_at, <ended at>,
+        error_type, error_message, traceback
     FROM ended
 ), charge AS (
     INSERT INTO scheduling_charge (id, tenant_id, job_id, execution_id, queue_id, reason, microseconds, at)
@@ -122,7 +121,7 @@ WITH verdict AS (
         queue_weight_milli,
         -- A failure that came sooner than the work was predicted to take says nothing about the work.
         is_known AND is_sample AND (outcome = 'completed' OR measured_us >= coalesce(whole_us, predicted_us)),
-        coalesce(payload_bytes, 0), coalesce(used_us, 0), peak_memory_kib, now()
+        coalesce(payload_bytes, 0), coalesce(used_us, 0), peak_memory_kib, <ended at>
     FROM told
 ), tally AS (
     INSERT INTO scheduling_tally (tenant_id, queue_id, kind, outcome, is_dead, wait_us, started_at, measured_us,
@@ -130,7 +129,7 @@ WITH verdict AS (
     SELECT tenant_id, queue_id, kind, outcome, dead_letter_reason <> '' OR <late>,
         -- Only the first start ends a wait that began when the job could run.
         CASE WHEN is_first_start THEN greatest(0, 1000000 * extract(epoch FROM started_at - run_at))::bigint END,
-        started_at, measured_us, now()
+        started_at, measured_us, <ended at>
     FROM told
 ), ready AS (
     INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, travels_alone)
@@ -218,6 +217,9 @@ _OF_DEPENDENCIES = """
                 WHERE o.is_shared AND o.kind = e.kind AND o.dependency = n.name OFFSET 0)))))"""
 # Every other verdict that discards says why.
 _LATE = "(state = 'discarded' AND dead_letter_reason = '')"
+# What was folded and what is counted anew agree by the minute and by the month: one end in all three.
+_ENDED_AT = "coalesce(started_at + measured_us * interval '1 microsecond', now())"
+_SETTLE = _SETTLE.replace("<ended at>", _ENDED_AT)
 _SETTLE = _SETTLE.replace("<late>", _LATE).replace("<late reason>", DeadLetter.Reason.RETRY_PAST_DEADLINE)
 # In one order everywhere: whoever takes several executions never waits for another in a ring. One needs no order.
 _LOCKED = """locked AS (

@@ -26,7 +26,7 @@ from scheduling.services.dispatching.rates import give_back_token
 from scheduling.services.execution import Begun, StartedExecution, announce_starts, start_executions
 from scheduling.worker.connections import check_connection, drop_open_transaction, persistently
 from scheduling.worker.control_block import Seat
-from scheduling.worker.performing import log_of, see_through
+from scheduling.worker.performing import Work, log_of, see_through
 from scheduling.worker.registration import LocalWorker
 from scheduling.worker.settling import settle, settle_together
 from scheduling.worker.turns import Turns
@@ -139,20 +139,23 @@ def run_alone(started: StartedExecution, seat: Seat, use: SlotUse, *, waited_sec
     """The message is one execution; whether its processor left a transaction open."""
     announce_starts([Begun.of(started, after_seconds=waited_seconds)])
     began = time.monotonic()
-    measured_us = None
     with observed(started) as span:
         work = see_through(started, seat, span, log_of(started))
         # What effects take, nobody knows: they keep the slot until they are settled.
         if work.verdict.settlement is not None and work.verdict.effects is None and not work.is_spoiled:
-            work_seconds = time.monotonic() - began
-            use.end(after_seconds=work_seconds)
-            # Measured as in company, or it would seem too long for any from now on.
-            if work_seconds < SMALL_SECONDS and registry.is_mergeable(started.kind):
-                measured_us = int(work_seconds * 1e6)
-        settle(work.settled_as(began_us=int(waited_seconds * 1e6), measured_us=measured_us), started)
+            use.end(after_seconds=time.monotonic() - began)
+        settle(work.settled_as(began_us=int(waited_seconds * 1e6), measured_us=measure_alone(work)), started)
         # What the effects of the settlement logged, or what a database that was away did not take.
         work.log.flush()
     return work.is_spoiled
+
+
+def measure_alone(work: Work) -> int | None:
+    """Microseconds of a job that is small enough for company, measured as in company, or it would seem too long for
+    any from now on; None for others, which the database measures from start to settlement.
+    """
+    is_small = work.seconds < SMALL_SECONDS and registry.is_mergeable(work.started.kind)
+    return int(work.seconds * 1e6) if is_small else None
 
 
 def run_merged(turns: Turns, use: SlotUse) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from copy import deepcopy
@@ -39,14 +40,15 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """An execution that has done its work and is not settled yet; ``is_spoiled``: its processor left a transaction
-    open. ``peak_memory_kib`` is the most memory that it had, None where nobody knows.
+    """An execution that has done its work, for so many ``seconds``, and is not settled yet; ``is_spoiled``: its
+    processor left a transaction open. ``peak_memory_kib`` is the most memory that it had, None where nobody knows.
     """
 
     started: StartedExecution
     verdict: Verdict
     log: JobLogWriter
     is_spoiled: bool
+    seconds: float
     peak_memory_kib: int | None = None
 
     def settled_as(self, *, began_us: int | None = None, measured_us: int | None = None) -> Verdict:
@@ -71,6 +73,7 @@ def log_of(started: StartedExecution, *, is_shared: bool = False) -> JobLogWrite
 
 def see_through(started: StartedExecution, seat: Seat, span: tracing.Span, log: JobLogWriter) -> Work:
     """Perform a started execution up to its verdict."""
+    began = time.monotonic()
     is_peak_known = memory.reset_peak()
     try:
         # In a copy of the context: what a processor sets in context variables ends with its job.
@@ -78,11 +81,12 @@ def see_through(started: StartedExecution, seat: Seat, span: tracing.Span, log: 
         peak_kib = memory.read_peak_kib() if is_peak_known else None
         is_spoiled = drop_open_transaction()
     finally:
+        seconds = time.monotonic() - began
         # Whoever sees the job ended finds its log whole.
         log.end()
     if verdict.settlement is not None and verdict.settlement.error_type:
         span.fail(verdict.settlement.error_type)
-    return Work(started, verdict, log, is_spoiled, peak_kib)
+    return Work(started, verdict, log, is_spoiled, seconds, peak_kib)
 
 
 def perform(started: StartedExecution, seat: Seat, log: JobLogWriter) -> Verdict:

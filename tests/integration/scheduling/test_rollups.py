@@ -11,11 +11,13 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.db.models import F
 
 from scheduling.models import (
     DeadLetter,
     Execution,
     KindHour,
+    LiveExecution,
     Queue,
     QueueMinute,
     RollupClock,
@@ -105,6 +107,28 @@ def test_only_the_first_start_of_a_job_ends_its_wait(acme: Tenant, tick: Tick, s
     fold_tallies()
     with tenant_context(acme):
         assert sum(sum(row.wait) for row in TenantMinute.objects.all()) == 1
+
+
+def test_what_had_ended_before_it_was_settled_is_counted_where_it_ended(acme: Tenant, tick: Tick, start: Start) -> None:
+    (job,) = submit(acme)
+    tick()
+    begun = begin(start, job)
+    with all_tenants():
+        LiveExecution.objects.update(started_at=F("started_at") - timedelta(hours=1))
+    verdict = verdicts.completed(begun.execution_id, begun.fence, {})
+    verdict.bill(peak_memory_kib=None, measured_us=1_000)
+    settle([verdict])
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute("""
+            SELECT x.ended_at, s.ended_at, t.ended_at
+            FROM scheduling_execution x, scheduling_settled s, scheduling_tally t
+        """)
+        (ends,) = cursor.fetchall()
+    assert len(set(ends)) == 1
+    fold_tallies()
+    assert list(minutes_of(acme)) == [ends[0].replace(second=0, microsecond=0)]
+    hour = ends[0].replace(minute=0, second=0, microsecond=0)
+    assert verify_rollups(since=hour, until=hour + timedelta(hours=2)) == []
 
 
 def test_a_second_fold_counts_nothing_twice(acme: Tenant) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -19,7 +22,7 @@ from scheduling.processors.base import JobContext
 from scheduling.services.settlement import Settled, Settlement
 from scheduling.services.topology import update_queue
 from scheduling.services.workers import register_worker
-from scheduling.worker import execution, heartbeat, settling
+from scheduling.worker import execution, heartbeat, job_log, performing, settling, turns
 from scheduling.worker.execution import SlotUse
 from scheduling.worker.heartbeat import HeartbeatThread
 from scheduling.worker.registration import LocalWorker
@@ -153,27 +156,70 @@ def test_nobody_pays_for_the_wait_for_the_slot(
         assert abs(done.started_at - since) < wait / 2
 
 
+HOUR = timedelta(hours=1)
+
+
 @pytest.fixture
-def late(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if what is done were settled an hour after it."""
-    settle = settling.settle_executions
+def pass_an_hour(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Let an hour pass, by the worker's clock and by the database's."""
+    passed = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + passed[0])
+    for module in (execution, performing, turns):
+        monkeypatch.setattr(module, "time", clock)
 
-    def settle_late(settlements: Sequence[Settlement], **how: Any) -> list[Settled]:
+    def pass_it() -> None:
+        passed[0] += HOUR.total_seconds()
         with all_tenants():
-            LiveExecution.objects.update(started_at=F("started_at") - timedelta(hours=1))
-        return settle(settlements, **how)
+            LiveExecution.objects.update(started_at=F("started_at") - HOUR)
 
-    monkeypatch.setattr(settling, "settle_executions", settle_late)
+    return pass_it
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch, pass_an_hour: Callable[[], None]) -> None:
+    """What is done for a message takes an hour each: its start, writing what was logged, its settlement."""
+
+    def after(act: Callable[..., Any], *given: Any, **how: Any) -> Any:
+        done = act(*given, **how)
+        pass_an_hour()
+        return done
+
+    def before(act: Callable[..., Any], *given: Any, **how: Any) -> Any:
+        pass_an_hour()
+        return act(*given, **how)
+
+    monkeypatch.setattr(execution, "start", partial(after, execution.start))
+    monkeypatch.setattr(job_log, "write_buffers", partial(before, job_log.write_buffers))
+    monkeypatch.setattr(turns, "write_buffers", partial(before, turns.write_buffers))
+    monkeypatch.setattr(settling, "settle_executions", partial(before, settling.settle_executions))
+
+
+def log(context: JobContext) -> None:
+    context.log("one line")
 
 
 @pytest.mark.parametrize("count", [1, 3])
-@pytest.mark.usefixtures("late")
-def test_no_small_job_pays_for_its_settlement(
-    acme: Tenant, run: Run, run_merged: RunMerged, follow: Follow, monkeypatch: pytest.MonkeyPatch, count: int
+@pytest.mark.parametrize("has_effects", [False, True])
+@pytest.mark.usefixtures("slow")
+def test_small_jobs_pay_for_their_work_alone(
+    acme: Tenant,
+    run: Run,
+    run_merged: RunMerged,
+    follow: Follow,
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+    has_effects: bool,
 ) -> None:
     """One that is alone stays as small as it would be in company."""
     monkeypatch.setattr(execution, "SMALL_SECONDS", 60.0)
-    follow(lambda context: None)
+    monkeypatch.setattr(turns, "MESSAGE_SECONDS", 24 * HOUR.total_seconds())
+
+    def work(context: JobContext) -> None:
+        log(context)
+        if has_effects:
+            context.in_settlement(lambda: None)
+
+    follow(work)
     jobs = submit(acme, count, kind="scripted")
     for job in run_merged(jobs) if count > 1 else [run(job) for job in jobs]:
         assert job.state == "completed"
@@ -181,15 +227,16 @@ def test_no_small_job_pays_for_its_settlement(
 
 
 @pytest.mark.parametrize("is_small", [True, False])
-@pytest.mark.usefixtures("late")
+@pytest.mark.usefixtures("slow")
 def test_what_is_to_travel_alone_pays_for_all_that_is_done_for_it(
     acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch, is_small: bool
 ) -> None:
     if is_small:
         monkeypatch.setattr(registry, "is_mergeable", lambda kind: False)
     monkeypatch.setattr(execution, "SMALL_SECONDS", 60.0 if is_small else 0.0)
-    follow(lambda context: None)
-    assert run(*submit(acme, kind="scripted")).used_us > 3_600_000_000
+    follow(log)
+    used = timedelta(microseconds=run(*submit(acme, kind="scripted")).used_us)
+    assert 3 * HOUR <= used < 4 * HOUR
 
 
 def test_a_processor_that_ends_its_process_leaves_the_slot(
