@@ -26,8 +26,8 @@ from tenants.sentences import Sentence
 # Longest time from the making of an execution's id to its end that a recount looks for.
 LONGEST_FLIGHT = timedelta(days=2)
 # Executions that ended in an hour are committed this long after it at the latest. One that had to wait longer for the
-# database, and is committed just between its page and the end of the walk, is a false alarm, which the next walk takes
-# back.
+# database, or for a sweep that found it lost, and is committed just between its page and the end of the walk, is a
+# false alarm, which the next walk takes back.
 LONGEST_COMMIT_SECONDS = 300
 # Executions and microseconds by kind, outcome and hour.
 type KindSums = dict[str, tuple[int, int]]

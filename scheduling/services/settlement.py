@@ -74,8 +74,7 @@ class Settlement:
     A member of a merged message shares its start with the others, so its worker says what was its own:
     ``measured_us`` of the slot from ``began_us`` after that start, None if its turn never came. One that was alone may
     have waited for its slot, up to ``began_us``, and is measured from there to its settlement unless its worker says
-    what it was. ``travels_alone`` says that the job is
-    merged with no other from now on.
+    what it was. ``travels_alone`` says that the job is merged with no other from now on.
 
     ``dependencies`` are those that it has named; an error of one of them is not the kind's own.
     ``retry_after_seconds`` is for how long the other side wants to be left alone. ``progress`` is the last report, if
@@ -111,7 +110,9 @@ class Settlement:
     owner: tuple[UUID, UUID] | None = None
 
     def bill(self, *, peak_memory_kib: int | None, began_us: int | None = None, measured_us: int | None = None) -> None:
-        """Say what the execution has cost, which is known when it is over."""
+        """Say what the execution has cost, which is known when it is over. ValueError for time that began at none."""
+        if measured_us and began_us is None:
+            raise ValueError("What was measured has begun somewhere.")
         self.peak_memory_kib, self.began_us, self.measured_us = peak_memory_kib, began_us, measured_us
 
     @property

@@ -188,6 +188,8 @@ def slow(monkeypatch: pytest.MonkeyPatch, pass_an_hour: Callable[[], None]) -> N
         pass_an_hour()
         return act(*given, **how)
 
+    # A thread that writes what was logged would let it pass in the middle of the work.
+    monkeypatch.setattr(job_log, "FLUSH_SECONDS", HOUR.total_seconds())
     monkeypatch.setattr(execution, "start", partial(after, execution.start))
     monkeypatch.setattr(job_log, "write_buffers", partial(before, job_log.write_buffers))
     monkeypatch.setattr(turns, "write_buffers", partial(before, turns.write_buffers))
