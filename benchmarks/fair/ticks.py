@@ -110,6 +110,8 @@ def _time_ticks(size: _Size) -> float:
     if size.idle:
         add_tenants(size.idle)
     fill_backlog(busy, size.waiting, payload={})
+    # By now autovacuum may have seen the tables while none of this was committed, and taken them for empty.
+    analyse()
     pool = WorkerPool.objects.get(name=POOL)
     register_worker(pool_name=POOL, hostname="benchmark", pid=1, slots=JOBS)
     with patch("scheduling.broker.publish", take_nothing):
