@@ -46,11 +46,15 @@ class _Kept[Value]:
 class SharedCache[Value]:
     """Values under texts. ``decode`` makes of a JSON document what is kept in memory, which nobody may change.
 
-    ``seconds`` is for what may be older than configuration: each of the two keeps it for so long.
+    ``seconds`` is for what may be older than configuration: each of the two keeps it for so long. ``shape`` rises with
+    a change of what the document looks like: while versions of the platform run side by side, each reads its own.
     """
 
-    def __init__(self, name: str, decode: Callable[[Any], Value], *, seconds: float | None = None) -> None:
+    def __init__(
+        self, name: str, decode: Callable[[Any], Value], *, seconds: float | None = None, shape: int = 1
+    ) -> None:
         self.name = name
+        self._place = f"{name}.{shape}"
         self._decode = decode
         self._seconds = seconds
         self._kept: dict[str, _Kept[Value]] = {}
@@ -95,7 +99,7 @@ class SharedCache[Value]:
 
     def _name_of(self, key: str) -> str:
         prefix = settings.CACHES["default"]["KEY_PREFIX"]
-        return f"{prefix}:kept:{connection.settings_dict['NAME']}:{self.name}:{key}"
+        return f"{prefix}:kept:{connection.settings_dict['NAME']}:{self._place}:{key}"
 
     def _tell_remembered(self) -> None:
         """Of those that memory answered since; that is most, and to tell of one takes longer than to answer it."""

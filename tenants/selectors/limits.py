@@ -8,8 +8,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
-
 from tenants.limits import Limit, Source, get_limit, limits
 from tenants.prepared import prepared_cursor
 from tenants.shared_cache import SharedCache
@@ -54,7 +52,7 @@ class EffectiveLimit:
 def effective_limits(tenant_id: UUID, only: Iterable[Limit] | None = None) -> Mapping[str, EffectiveLimit]:
     """Limits of a tenant of the current scope by key, all or ``only`` some, in their order: one statement."""
     known = limits() if only is None else {limit.key: limit for limit in only}
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(_EFFECTIVE, described(known.values(), [tenant_id]))
         rows = {row[0]: row for row in cursor.fetchall()}
     return {

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 from uuid import UUID
 
 from tenants.context import current_scope, tenant_context
 from tenants.models import Tenant, TenantSettings
+from tenants.prepared import prepared_cursor
 from tenants.setting_schema import Setting, all_settings, get_setting
 from tenants.shared_cache import SharedCache
+
+_STORED = "SELECT stored::json FROM tenants_tenantsettings WHERE tenant_id = %s"
 
 
 def settings_of(tenant: Tenant | UUID) -> Mapping[str, Any]:
     """Every declared setting with the tenant's value or its default; less than a second old."""
     tenant_id = tenant if isinstance(tenant, UUID) else tenant.pk
-    return _kept.get(str(tenant_id), lambda: read_stored(tenant_id).stored)
+    return _kept.get(str(tenant_id), lambda: _read_values(tenant_id))
 
 
 def tenant_setting(tenant: Tenant | UUID, key: str) -> Any:
@@ -48,6 +52,14 @@ def orphaned_keys(stored: Mapping[str, Any]) -> list[str]:
 def forget_settings(tenant_id: UUID) -> None:
     """Have the tenant's settings read anew, at once here and within a second elsewhere."""
     _kept.forget(str(tenant_id))
+
+
+def _read_values(tenant_id: UUID) -> Mapping[str, Any]:
+    """Only what it has set."""
+    with nullcontext() if current_scope() is not None else tenant_context(tenant_id), prepared_cursor() as cursor:
+        cursor.execute(_STORED, [tenant_id])
+        row = cursor.fetchone()
+    return {} if row is None else row[0]
 
 
 def _read(tenant_id: UUID) -> TenantSettings:
