@@ -6,12 +6,13 @@ each row is a parameter to be compiled, written and parsed, which takes longer t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import connection, models
+from django.db.models.base import ModelState
 from django.db.models.expressions import DatabaseDefault, Value
 from django.db.models.fields import NOT_PROVIDED
 from psycopg.types.array import ListDumper
@@ -43,12 +44,54 @@ def insert_rows[Row: models.Model](rows: Sequence[Row]) -> None:
         row._state.adding, row._state.db = False, connection.alias
 
 
+def new_row[Row: models.Model](model: type[Row], **given: Any) -> Row:
+    """As ``model(**given)``, with the database's defaults as plain values and no signal: in a fourth of the time."""
+    blank, made, relations = _blank(model)
+    row, held = model.__new__(model), dict(blank)
+    row._state = ModelState()
+    for name, make in made.items():
+        if name not in given:
+            held[name] = make()
+    for name, value in given.items():
+        relation = relations.get(name)
+        if relation is not None:
+            held[relation.attname] = None if value is None else value.pk
+            relation.set_cached_value(row, value)
+        elif name in held:
+            held[name] = value
+        else:
+            raise TypeError(f"{model.__name__} has no column {name!r}.")
+    row.__dict__.update(held)
+    return row
+
+
 def note_inserted(row: models.Model) -> None:
     """Leave a row as `insert_rows` does, which a statement of the caller's own has stored."""
     for field in _with_defaults(type(row)):
         if isinstance(value := row.__dict__.get(field.attname), DatabaseDefault):
             setattr(row, field.attname, _plain_default(field, value))
     row._state.adding, row._state.db = False, connection.alias
+
+
+type _Relations = Mapping[str, models.ForeignKey[Any, Any]]
+
+
+@cache
+def _blank(model: type[models.Model]) -> tuple[Mapping[str, Any], Mapping[str, Callable[[], Any]], _Relations]:
+    """What every new row has, by its attributes; what is made for each; and the related rows, by their names."""
+    blank: dict[str, Any] = {}
+    made: dict[str, Callable[[], Any]] = {}
+    relations: dict[str, models.ForeignKey[Any, Any]] = {}
+    for field in model._meta.concrete_fields:
+        default = field.get_default()
+        if isinstance(default, DatabaseDefault):
+            default = _plain_default(field, default)
+        elif callable(field.default):
+            made[field.attname] = field.get_default
+        blank[field.attname] = default
+        if isinstance(field, models.ForeignKey):
+            relations[field.name] = field
+    return blank, made, relations
 
 
 @cache

@@ -12,7 +12,7 @@ from scheduling.models import Job, Queue
 from tenants.context import tenant_context
 from tenants.exceptions import ForeignTenantError, NoTenantError
 from tenants.ids import uuid7
-from tenants.inserts import insert_rows
+from tenants.inserts import insert_rows, new_row
 from tenants.models import Tenant
 
 pytestmark = pytest.mark.django_db
@@ -90,3 +90,36 @@ def test_it_is_guarded_like_any_other_way_in(acme: Tenant, globex: Tenant) -> No
 def test_no_rows_are_no_statement(acme: Tenant, django_assert_num_queries) -> None:  # type: ignore[no-untyped-def]
     with tenant_context(acme), django_assert_num_queries(0):
         insert_rows([])
+
+
+def test_a_new_row_is_what_its_model_makes(acme: Tenant) -> None:
+    (given, *_) = jobs_of(acme)
+    values = {
+        name: getattr(given, name)
+        for name in ("id", "tenant", "kind", "queue", "state", "rank", "payload_hash", "run_at", "created_at")
+    }
+    made, plain = new_row(Job, **values, batch=None), Job(**values, batch=None)
+    names = [field.attname for field in Job._meta.concrete_fields]
+    # What the database gives stands in it at once.
+    assert {name: getattr(made, name) for name in names} == {name: getattr(plain, name) for name in names} | {
+        "payload_bytes": 0,
+        "used_us": 0,
+        "travels_alone": False,
+    }
+    assert (made.tenant is acme, made.batch, made._state.adding) == (True, None, True)
+    with tenant_context(acme):
+        insert_rows([made])
+        (row,) = stored([made])
+    assert row == {**model_to_dict(made), "hash": made.payload_hash, "used": 0, "alone": False, "needs": None}
+
+
+def test_new_rows_share_nothing(acme: Tenant) -> None:
+    first, second = new_row(Job, tenant=acme), new_row(Job, tenant=acme)
+    first.payload["a"] = first.tags.append("x")
+    assert (second.payload, second.tags) == ({}, [])
+    assert first.pk != second.pk or first.pk is None
+
+
+def test_a_new_row_has_no_column_that_its_table_has_not(acme: Tenant) -> None:
+    with pytest.raises(TypeError, match="colour"):
+        new_row(Job, tenant=acme, colour="red")
