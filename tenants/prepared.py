@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 from weakref import WeakKeyDictionary
@@ -17,9 +17,9 @@ from weakref import WeakKeyDictionary
 import psycopg
 from django.db import transaction
 from django.db.backends.utils import CursorWrapper
-from psycopg.abc import DumperKey
+from psycopg.abc import DumperKey, Loader
 from psycopg.adapt import PyFormat
-from psycopg.pq import TransactionStatus
+from psycopg.pq import Format, TransactionStatus
 from psycopg.types.array import BaseListDumper, ListBinaryDumper, ListDumper
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
@@ -98,7 +98,16 @@ class _Kept:
         for dumper in (Int8BinaryDumper, Int8Dumper):
             cursor.adapters.register_dumper(int, dumper)
         cursor.adapters.register_dumper(list, _ListDumper)
+        cursor.adapters.register_loader("timestamptz", _moment_loader())
         return cursor
+
+
+@cache
+def _moment_loader() -> type[Loader]:
+    """The driver's own, which is compiled; Django puts one in Python before it. Both say UTC."""
+    loader = psycopg.adapters.get_loader(psycopg.adapters.types["timestamptz"].oid, Format.TEXT)
+    assert loader is not None  # of a type that PostgreSQL has
+    return loader
 
 
 # Not by the driver's connections: their cursors know them, so that none would ever go.

@@ -76,6 +76,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self.begin()
         return super().create_cursor(name)
 
+    def _set_autocommit(self, autocommit: bool) -> None:  # noqa: FBT001 - Django's signature
+        # The driver's setter locks, and looks whether a transaction is open, twice a request.
+        raw = self.connection
+        if raw is not None and raw.pgconn.transaction_status == TransactionStatus.IDLE:
+            raw._autocommit = autocommit  # noqa: SLF001 - as its setter does in the end
+        else:
+            super()._set_autocommit(autocommit)  # type: ignore[misc]
+
     def _commit(self) -> None:
         behind, self.behind = self.behind, None
         if behind is None:
