@@ -13,15 +13,14 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from django.db import connection
-
 from tenants.chain import GENESIS, Link, chain_of, hash_row
 from tenants.context import all_tenants
 from tenants.locks import LockClass
+from tenants.prepared import prepared_cursor
 
 TURN_ENTRIES: Final = 500
 # A sealer that is stopped in a turn is cut off after this, and its lock with it.
-_IDLE_TIMEOUT = "SET LOCAL idle_in_transaction_session_timeout = '2s'"
+_SETTINGS = {"idle_in_transaction_session_timeout": "2s"}
 _WAITING = """
 SELECT p.entry_id, s.entry_id IS NOT NULL AS is_sealed, e.id, e.tenant_id AS tenant, e.at, e.actor_kind, e.actor_id,
        e.actor_label, e.action, e.target_type, e.target_id, e.before::text AS before, e.after::text AS after,
@@ -56,8 +55,7 @@ def seal_entries(*, budget_seconds: float = 0.05) -> int:
 
 def _seal_turn() -> tuple[int, int]:
     """One transaction: how many places of the queue it emptied, and how many entries it sealed."""
-    with all_tenants(), connection.cursor() as cursor:
-        cursor.execute(_IDLE_TIMEOUT)
+    with all_tenants(_SETTINGS), prepared_cursor() as cursor:
         cursor.execute(f"SELECT {LockClass.SEALING.attempt()}")
         if cursor.fetchone() != (True,):
             return 0, 0
