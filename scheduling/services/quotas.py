@@ -16,12 +16,11 @@ from scheduling.conf import MAX_BULK_JOBS
 from scheduling.exceptions import BulkTooLargeError, QuotaExceededError, RateLimitedError
 from scheduling.fairness.gcra import Grant, Rate
 from scheduling.limits import JOBS_PER_BULK, MAX_WAITING_JOBS, SUBMIT_BURST, SUBMITS_PER_MINUTE, WORKER_SECONDS
-from scheduling.services.drains import DRAINS_OF_SUBMISSIONS, Drains
 from scheduling.services.leadership import lead
+from scheduling.services.tenant_standing import TenantStanding, read_standing, standing_of
 from tenants.context import all_tenants
 from tenants.limits import LimitReached, month_end
 from tenants.locks import LockClass
-from tenants.prepared import prepared_cursor
 from tenants.selectors.limits import EffectiveLimit, allowed_for, kept_limits
 from tenants.services.limit_warnings import note_level
 from tenants.services.limits import expire_tenant_limits, release_ended_periods
@@ -35,17 +34,6 @@ NEVER_RETRY_AFTER_SECONDS = 3_600
 NEAR_JOBS = 16 * MAX_BULK_JOBS
 
 _OF_SUBMISSION = (SUBMITS_PER_MINUTE, SUBMIT_BURST, MAX_WAITING_JOBS, WORKER_SECONDS)
-# The tick folds wakes into the entities; what it has not folded yet counts too.
-_STANDING = f"""
-    SELECT now(), line.waiting
-        + (SELECT coalesce(sum(waiting_delta), 0) FROM scheduling_wake WHERE tenant_id = %(tenant_id)s),
-        (SELECT coalesce(sum(amount), 0)::bigint FROM tenants_tenantusage WHERE tenant_id = %(tenant_id)s
-            AND key = %(key)s AND period = date_trunc('month', now() AT TIME ZONE 'UTC')::date),
-        line.queue_ids, line.ids, ({DRAINS_OF_SUBMISSIONS})
-    FROM (SELECT coalesce(sum(waiting + keys_waiting), 0) AS waiting, array_agg(queue_id) AS queue_ids,
-            array_agg(id) AS ids
-        FROM scheduling_schedulingentity WHERE tenant_id = %(tenant_id)s AND parent_id IS NULL) AS line
-"""  # noqa: S608 - constants
 _QUEUE_UP = f"SELECT {LockClass.WAITING_JOBS.take_named('%s')}"
 
 
@@ -68,52 +56,46 @@ class RateStanding:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """A tenant's limits beside what it has used, as one submission finds them, and what else it asks first.
-
-    ``lines`` are the tenant's own by their queues, without those of fair keys.
-    """
+    """A tenant's limits beside how it stands, as one submission finds them."""
 
     tenant_id: UUID
-    now: datetime
     limits: Mapping[str, EffectiveLimit]
-    waiting: int
-    used_us: int
-    lines: Mapping[int, int]
-    drains: Drains
+    standing: TenantStanding
 
     @classmethod
     def read(cls, tenant_id: UUID, *, wanted: int) -> Self:
         """A statement, and another where the limits are not kept; two more near the limit of waiting jobs.
 
-        Within the tenant's transaction.
+        Far from it none where the tenant has submitted a moment ago. Within the tenant's transaction.
         """
         limits = kept_limits(tenant_id, only=_OF_SUBMISSION)
-        allowance = cls(tenant_id, *_measure(tenant_id, limits))
-        if allowance.room - wanted < NEAR_JOBS:
+        ample = _allowed(limits, MAX_WAITING_JOBS.key) - NEAR_JOBS
+        standing = standing_of(tenant_id, wanted=wanted, ample=ample)
+        if standing.waiting + wanted > ample:
             with connection.cursor() as cursor:
                 cursor.execute(_QUEUE_UP, [str(tenant_id)])
-            allowance = cls(tenant_id, *_measure(tenant_id, limits))
-        return allowance
+            standing = read_standing(tenant_id)
+        return cls(tenant_id, limits, standing)
 
     @property
     def room(self) -> int:
         """Jobs that may still wait."""
-        return self._allowed(MAX_WAITING_JOBS.key) - self.waiting
+        return self._allowed(MAX_WAITING_JOBS.key) - self.standing.waiting
 
     def check_new(self, new: int) -> None:
         """Raise QuotaExceededError unless one more job than ``new`` may be accepted."""
         seconds = self._allowed(WORKER_SECONDS.key)
-        if self.used_us >= seconds * WORKER_SECONDS.counts_per_unit:
-            resets_at = month_end(self.now)
+        if self.standing.used_us >= seconds * WORKER_SECONDS.counts_per_unit:
+            resets_at = month_end(self.standing.now)
             raise QuotaExceededError(
                 "The %(seconds)s s of worker time of this month are used up.",
                 {"seconds": f"{seconds:,}"},
-                retry_after_seconds=max(1, math.ceil((resets_at - self.now).total_seconds())),
+                retry_after_seconds=max(1, math.ceil((resets_at - self.standing.now).total_seconds())),
                 limit=LimitReached(
                     WORKER_SECONDS.key,
                     WORKER_SECONDS.unit,
                     seconds,
-                    self.used_us // WORKER_SECONDS.counts_per_unit,
+                    self.standing.used_us // WORKER_SECONDS.counts_per_unit,
                     resets_at,
                 ),
             )
@@ -123,25 +105,23 @@ class Allowance:
                 "The plan allows %(allowed)s waiting jobs.",
                 {"allowed": f"{allowed:,}"},
                 retry_after_seconds=QUOTA_RETRY_AFTER_SECONDS,
-                limit=LimitReached(MAX_WAITING_JOBS.key, MAX_WAITING_JOBS.unit, allowed, self.waiting + new),
+                limit=LimitReached(MAX_WAITING_JOBS.key, MAX_WAITING_JOBS.unit, allowed, self.standing.waiting + new),
             )
 
     def note_accepted(self, new: int) -> None:
         """Warn the tenant when its waiting jobs come near to the limit."""
         allowed = self._allowed(MAX_WAITING_JOBS.key)
-        note_level(tenant_id=self.tenant_id, limit=MAX_WAITING_JOBS, used=self.waiting + new, allowed=allowed)
+        note_level(tenant_id=self.tenant_id, limit=MAX_WAITING_JOBS, used=self.standing.waiting + new, allowed=allowed)
 
     def take_tokens(self, wanted: int) -> TokenGrant:
         """Take tokens for ``wanted`` jobs from the tenant's bucket, as many as there are."""
         per_minute, burst = self._allowed(SUBMITS_PER_MINUTE.key), self._allowed(SUBMIT_BURST.key)
         rate = Rate.per_minute(per_minute, burst)
         grant = None if rate is None else rate_buckets.take(self.tenant_id, rate, wanted)
-        return TokenGrant(self.tenant_id, self.now, per_minute, rate, grant)
+        return TokenGrant(self.tenant_id, self.standing.now, per_minute, rate, grant)
 
     def _allowed(self, key: str) -> int:
-        allowed = self.limits[key].allowed
-        assert allowed is not None  # plans have a column for it, or it has a default
-        return allowed
+        return _allowed(self.limits, key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,11 +188,7 @@ def keep_limits() -> None:
             release_ended_periods()
 
 
-def _measure(
-    tenant_id: UUID, limits: Mapping[str, EffectiveLimit]
-) -> tuple[datetime, Mapping[str, EffectiveLimit], int, int, Mapping[int, int], Drains]:
-    with prepared_cursor() as cursor:
-        cursor.execute(_STANDING, {"tenant_id": tenant_id, "key": WORKER_SECONDS.key})
-        now, waiting, used_us, queue_ids, ids, drains = cursor.fetchone()
-    lines = dict(zip(queue_ids or (), ids or (), strict=True))
-    return now, limits, int(waiting), used_us, lines, Drains.of(now, drains or ())
+def _allowed(limits: Mapping[str, EffectiveLimit], key: str) -> int:
+    allowed = limits[key].allowed
+    assert allowed is not None  # plans have a column for it, or it has a default
+    return allowed

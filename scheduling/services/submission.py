@@ -33,7 +33,7 @@ from tenants.context import tenant_context
 from tenants.encryption.data_keys import digest_of
 from tenants.exceptions import DomainError, TenantSuspendedError
 from tenants.ids import uuid7
-from tenants.inserts import insert_rows
+from tenants.inserts import insert_rows, new_row
 from tenants.locks import LockClass
 from tenants.models import Tenant
 from tenants.prepared import prepared_cursor
@@ -154,7 +154,7 @@ class _Intake:
     @classmethod
     def open(cls, tenant: Tenant, batch: Batch | None, wanted: int) -> _Intake:
         allowance = Allowance.read(tenant.pk, wanted=wanted)
-        return cls(tenant, batch, allowance.now, allowance, Routes.load(tenant.plan.tier_id))
+        return cls(tenant, batch, allowance.standing.now, allowance, Routes.load(tenant.plan.tier_id))
 
     def recognise_repeats(self, requests: Sequence[JobRequest]) -> None:
         """Find the jobs of repeated keys, and the keys that another request holds right now."""
@@ -192,7 +192,7 @@ class _Intake:
         queue = self.routes.queue_for(request.kind, request.payload, request.queue)
         refuse_too_large(request.kind, queue)
         refuse_draining_tenant(self.tenant, self.now)
-        self.allowance.drains.refuse(request.kind, queue.name)
+        self.allowance.standing.drains.refuse(request.kind, queue.name)
         self.allowance.check_new(len(self.new))
         self.queue_names[queue.pk] = queue.name
         max_retries = request.max_retries
@@ -215,7 +215,8 @@ class _Intake:
     def _new_job(self, request: JobRequest, queue: Queue, max_retries: int) -> Job:
         run_at = max(request.run_at or self.now, self.now)
         priority = self._default_priority() if request.priority is None else request.priority
-        return Job(
+        return new_row(
+            Job,
             id=uuid7(),
             tenant=self.tenant,
             kind=request.kind,
@@ -264,7 +265,11 @@ class _Intake:
         if not self.new:
             return
         self.allowance.note_accepted(len(self.new))
-        line = None if len(self.new) > 1 or self.new[0].fair_key else self.allowance.lines.get(self.new[0].queue_id)
+        line = (
+            None
+            if len(self.new) > 1 or self.new[0].fair_key
+            else self.allowance.standing.lines.get(self.new[0].queue_id)
+        )
         if line is not None:
             store_single(self.new[0], line=line, event="job.submitted")
         else:
