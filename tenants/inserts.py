@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
-from django.db import connection, models
+from django.db import connection, models, transaction
 from django.db.models.base import ModelState
 from django.db.models.expressions import DatabaseDefault, Value
 from django.db.models.fields import NOT_PROVIDED
@@ -141,22 +141,19 @@ def _parameters(columns: Sequence[_Column]) -> list[Any]:
 
 
 def _values(field: _Field, rows: Sequence[models.Model]) -> Sequence[Any]:
-    """The values of a column, as they are written; of one that several rows share, one and the same."""
+    """The values of a column as they are written; only one where the rows share it."""
     if _is_kept_plainly(field):
         held = [row.__dict__.get(field.attname, _ABSENT) for row in rows]
-        if held[0] is not _ABSENT and all(value is held[0] for value in held):
-            return [_written(field, held[0])] * len(rows)
-    values: list[Any] = []
-    last, written = object(), None
+        if not any(value is _ABSENT for value in held):
+            return _written(field, held)
+    values = []
     for row in rows:
         value = field.pre_save(row, add=True)
         if isinstance(value, DatabaseDefault):
             value = _plain_default(field, value)
             setattr(row, field.attname, value)
-        if value is not last:
-            last, written = value, _written(field, value)
-        values.append(written)
-    return values
+        values.append(value)
+    return _written(field, values)
 
 
 def _is_kept_plainly(field: _Field) -> bool:
@@ -164,9 +161,19 @@ def _is_kept_plainly(field: _Field) -> bool:
     return type(field).pre_save is models.Field.pre_save and field.db_default is NOT_PROVIDED
 
 
-def _written(field: _Field, value: Any) -> Any:
-    written = field.get_db_prep_save(value, connection)
-    return array_literal(written) if isinstance(field, ArrayField) and written is not None else written
+def _written(field: _Field, values: Sequence[Any]) -> Sequence[Any]:
+    first, is_array, wrapper = values[0], isinstance(field, ArrayField), transaction.get_connection()
+    if all(value is first for value in values):
+        values = [first]
+    written: list[Any] = []
+    last: Any = _ABSENT
+    for value in values:
+        if value is last:
+            written.append(written[-1])
+            continue
+        last, text = value, field.get_db_prep_save(value, wrapper)
+        written.append(array_literal(text) if is_array and text is not None else text)
+    return written
 
 
 def array_literal(values: list[Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from scheduling.models import Job, JobEvent
 from tenants.context import Actor, current_actor
-from tenants.inserts import insert_rows
+from tenants.inserts import insert_rows, new_row
 
 SYSTEM_ACTOR = "system"
 
@@ -24,7 +24,8 @@ def append_events(jobs: Sequence[Job], *, name: str, at: datetime, data: Mapping
     label, told = actor_label(actor), dict(data or {})
     insert_rows(
         [
-            JobEvent(
+            new_row(
+                JobEvent,
                 tenant_id=job.tenant_id,
                 job_id=job.id,
                 at=at,

@@ -22,7 +22,7 @@ from scheduling.services.lines import Line
 from tenants.context import current_actor, require_scope
 from tenants.encryption.fields import sealed_field
 from tenants.ids import uuid7
-from tenants.inserts import array_literal, insert_rows, note_inserted
+from tenants.inserts import array_literal, insert_rows, new_row, note_inserted
 from tenants.managers import claim_for_scope
 from tenants.prepared import run_behind
 from tenants.services.audit import INSERT_ENTRY, AuditTarget, entry_parameters
@@ -141,10 +141,10 @@ def place_waiting(jobs: Sequence[Job], lines: Mapping[Line, int], *, now: dateti
             "payload_bytes": job.payload_bytes,
         }
         if job.run_at > now:
-            due.append(JobDue(due_at=job.run_at, **place))
+            due.append(new_row(JobDue, due_at=job.run_at, **place))
         else:
-            ready.append(JobReady(**place))
+            ready.append(new_row(JobReady, **place))
         if job.deadline_at is not None:
-            deadlines.append(JobDeadline(job_id=job.id, tenant_id=job.tenant_id, deadline_at=job.deadline_at))
+            deadlines.append(new_row(JobDeadline, job_id=job.id, tenant_id=job.tenant_id, deadline_at=job.deadline_at))
     for rows in (ready, due, deadlines):
         insert_rows(rows)
