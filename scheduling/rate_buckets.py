@@ -7,10 +7,13 @@ cannot be known here, and refusing everybody would be worse.
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
 import threading
 import time
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -103,15 +106,69 @@ _local = LocalBuckets()
 _outage = _Outage()
 
 
+class _Script:
+    """The script, by a connection of each thread's own.
+
+    To choose one of a pool for each call, and to account for it, takes the driver longer than the answer does to come.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        pool = client.connection_pool
+        # Untyped in the driver.
+        self._open: Callable[[], Any] = partial(pool.connection_class, **pool.connection_kwargs)
+        self._digest = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
+        self._own, self._pid = threading.local(), os.getpid()
+
+    def __call__(self, key: str, *arguments: int) -> Sequence[Any]:
+        """What it answers; raises what the driver raises."""
+        connection = self._connection()
+        try:
+            return self._ask(connection, "EVALSHA", self._digest, key, arguments)
+        except redis.exceptions.NoScriptError:
+            return self._ask(connection, "EVAL", SCRIPT, key, arguments)
+
+    def _ask(self, connection: Any, command: str, script: str, key: str, arguments: Sequence[int]) -> Sequence[Any]:
+        try:
+            connection.send_command(command, script, 1, key, *arguments, check_health=False)
+            answer: Sequence[Any] = connection.read_response()
+        except redis.ResponseError:
+            raise
+        except BaseException:
+            # The answer may still come, and is for nobody else.
+            connection.disconnect()
+            raise
+        return answer
+
+    def _connection(self) -> Any:
+        if self._pid != os.getpid():
+            # The sockets are the parent's.
+            self._own, self._pid = threading.local(), os.getpid()
+        connection = getattr(self._own, "connection", None)
+        if connection is None:
+            connection = self._own.connection = self._open()
+        elif not _is_quiet(connection):
+            # It has hung up; to send opens it anew.
+            connection.disconnect()
+        return connection
+
+
+def _is_quiet(connection: Any) -> bool:
+    try:
+        return not connection.can_read()
+    except (redis.RedisError, OSError):
+        return False
+
+
 @cache
-def _script() -> Any:
-    client = redis.Redis.from_url(
-        settings.REDIS_URL,
-        socket_connect_timeout=TIMEOUT_SECONDS,
-        socket_timeout=TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), retries=0),
+def _script() -> _Script:
+    return _Script(
+        redis.Redis.from_url(
+            settings.REDIS_URL,
+            socket_connect_timeout=TIMEOUT_SECONDS,
+            socket_timeout=TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), retries=0),
+        )
     )
-    return client.register_script(SCRIPT)
 
 
 def take(tenant_id: UUID, rate: Rate, wanted: int) -> Grant:
@@ -138,7 +195,7 @@ def is_away() -> bool:
 def _ask(tenant_id: UUID, rate: Rate, wanted: int) -> Grant:
     if not _outage.is_to_be_waited_out():
         try:
-            granted, backlog = _script()(keys=[f"{KEY_PREFIX}{tenant_id}"], args=[rate.interval_us, rate.burst, wanted])
+            granted, backlog = _script()(f"{KEY_PREFIX}{tenant_id}", rate.interval_us, rate.burst, wanted)
         except (redis.RedisError, OSError) as error:
             _outage.note_failure(error)
         else:

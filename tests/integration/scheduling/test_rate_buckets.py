@@ -186,3 +186,46 @@ def test_forgotten_are_full_buckets_only(monkeypatch: pytest.MonkeyPatch) -> Non
         thread.join()
     assert buckets.take(empty, SLOW, 1).granted == 0
     assert len(buckets._tats_us) <= 20
+
+
+def test_a_server_that_hung_up_meanwhile_is_asked_anew(tenant_id: UUID, caplog: pytest.LogCaptureFixture) -> None:
+    rate_buckets.take(tenant_id, SLOW, 1)
+    connection = rate_buckets._script()._own.connection
+    connection.send_command("CLIENT", "ID")
+    with redis.Redis.from_url(REAL_URL) as other:
+        assert other.client_kill_filter(_id=connection.read_response()) == 1
+    assert rate_buckets.take(tenant_id, SLOW, 1).remaining(SLOW) == 3
+    assert caplog.records == []
+
+
+def test_a_server_that_has_forgotten_the_script_is_told_it(tenant_id: UUID) -> None:
+    rate_buckets.take(tenant_id, SLOW, 1)
+    with redis.Redis.from_url(REAL_URL) as other:
+        other.script_flush()
+    assert rate_buckets.take(tenant_id, SLOW, 1).remaining(SLOW) == 3
+
+
+def test_an_answer_that_came_too_late_is_nobody_elses(tenant_id: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+    rate_buckets.take(tenant_id, SLOW, 1)
+    connection = rate_buckets._script()._own.connection
+
+    def come_late() -> None:
+        raise redis.TimeoutError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(connection, "read_response", come_late)
+        rate_buckets.take(uuid4(), SLOW, 5)
+    monkeypatch.setattr(rate_buckets._outage, "_ask_again_at", 0.0)  # the second is over
+    assert rate_buckets.take(tenant_id, SLOW, 1).remaining(SLOW) == 3
+
+
+def test_threads_do_not_read_one_anothers_answers() -> None:
+    rate = Rate.per_minute(1, burst=1_000)
+    assert rate is not None
+
+    def take_some(count: int) -> bool:
+        tenant = uuid4()
+        return all(rate_buckets.take(tenant, rate, count).granted == count for _ in range(20))
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(take_some, range(1, 25)))
