@@ -12,6 +12,7 @@ import logging
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
@@ -107,9 +108,9 @@ _outage = _Outage()
 
 
 class _Script:
-    """The script, by a connection of each thread's own.
+    """The script, by connections of its own.
 
-    To choose one of a pool for each call, and to account for it, takes the driver longer than the answer does to come.
+    To choose one of the driver's pool for each call, and to account for it, takes longer than the answer does to come.
     """
 
     def __init__(self, client: redis.Redis) -> None:
@@ -117,39 +118,43 @@ class _Script:
         # Untyped in the driver.
         self._open: Callable[[], Any] = partial(pool.connection_class, **pool.connection_kwargs)
         self._digest = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
-        self._own, self._pid = threading.local(), os.getpid()
+        # Those that wait for a call, the one last used at the end: as many as there were calls at once.
+        self._idle: deque[Any] = deque()
+        self._pid = os.getpid()
 
     def __call__(self, key: str, *arguments: int) -> Sequence[Any]:
         """What it answers; raises what the driver raises."""
-        connection = self._connection()
+        connection = self._take()
         try:
-            return self._ask(connection, "EVALSHA", self._digest, key, arguments)
-        except redis.exceptions.NoScriptError:
-            return self._ask(connection, "EVAL", SCRIPT, key, arguments)
-
-    def _ask(self, connection: Any, command: str, script: str, key: str, arguments: Sequence[int]) -> Sequence[Any]:
-        try:
-            connection.send_command(command, script, 1, key, *arguments, check_health=False)
-            answer: Sequence[Any] = connection.read_response()
-        except redis.ResponseError:
-            raise
+            try:
+                answer = _ask_once(connection, "EVALSHA", self._digest, key, arguments)
+            except redis.exceptions.NoScriptError:
+                answer = _ask_once(connection, "EVAL", SCRIPT, key, arguments)
         except BaseException:
             # The answer may still come, and is for nobody else.
             connection.disconnect()
             raise
+        self._idle.append(connection)
         return answer
 
-    def _connection(self) -> Any:
+    def _take(self) -> Any:
         if self._pid != os.getpid():
             # The sockets are the parent's.
-            self._own, self._pid = threading.local(), os.getpid()
-        connection = getattr(self._own, "connection", None)
-        if connection is None:
-            connection = self._own.connection = self._open()
-        elif not _is_quiet(connection):
+            self._idle, self._pid = deque(), os.getpid()
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            return self._open()
+        if not _is_quiet(connection):
             # It has hung up; to send opens it anew.
             connection.disconnect()
         return connection
+
+
+def _ask_once(connection: Any, command: str, script: str, key: str, arguments: Sequence[int]) -> Sequence[Any]:
+    connection.send_command(command, script, 1, key, *arguments)
+    answer: Sequence[Any] = connection.read_response()
+    return answer
 
 
 def _is_quiet(connection: Any) -> bool:

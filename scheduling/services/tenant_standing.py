@@ -16,6 +16,7 @@ from scheduling.conf import MAX_BULK_JOBS
 from scheduling.limits import WORKER_SECONDS
 from scheduling.services.drains import DRAINS_OF_SUBMISSIONS, Drains
 from tenants.context import has_transaction_begun
+from tenants.limits import month_of
 from tenants.prepared import prepared_cursor
 from tenants.shared_cache import kept_seconds
 
@@ -56,11 +57,26 @@ class TenantStanding:
 
 @dataclass(slots=True)
 class _Kept:
-    """What was found, when by this process's clock, and how many jobs were submitted by it since."""
+    """What was asked for and answered when, by this process's clock, and how many jobs were submitted by it since."""
 
     standing: TenantStanding
-    found_at: float
+    asked_at: float
+    answered_at: float
     jobs: int = 0
+
+    def serve(self, wanted: int, ample: int) -> TenantStanding | None:
+        """How the tenant stands for ``wanted`` jobs more; None where that is to be asked for."""
+        now, submitted = time.monotonic(), self.jobs + wanted
+        is_enough = submitted <= MOST_JOBS and self.standing.waiting + submitted < ample
+        if not is_enough or now - self.asked_at >= KEPT_SECONDS:
+            return None
+        moment = self.standing.now + timedelta(seconds=now - self.answered_at)
+        if month_of(moment) != month_of(self.standing.now):
+            # What was used is of the month before.
+            return None
+        standing = replace(self.standing, now=moment, waiting=self.standing.waiting + self.jobs)
+        self.jobs = submitted
+        return standing
 
 
 _kept: dict[UUID, _Kept] = {}
@@ -80,18 +96,21 @@ def standing_of(tenant_id: UUID, *, wanted: int, ample: int) -> TenantStanding:
     if not kept_seconds():
         return read_standing(tenant_id)
     kept = _kept.get(tenant_id)
-    if kept is not None and (age := time.monotonic() - kept.found_at) < KEPT_SECONDS:
-        submitted = kept.jobs + wanted
-        if submitted <= MOST_JOBS and kept.standing.waiting + submitted < ample:
-            now = kept.standing.now + timedelta(seconds=age)
-            standing = replace(kept.standing, now=now, waiting=kept.standing.waiting + kept.jobs)
-            kept.jobs = submitted
-            return standing
+    if kept is not None and (standing := kept.serve(wanted, ample)) is not None:
+        return standing
     # What a transaction has written itself, others do not find, and nobody if it is taken back.
-    is_alone = not has_transaction_begun()
+    is_alone, asked_at = not has_transaction_begun(), time.monotonic()
     standing = read_standing(tenant_id)
     if is_alone and not standing.drains.by_target:
-        if len(_kept) >= _MOST_TENANTS:
-            _kept.clear()
-        _kept[tenant_id] = _Kept(standing, time.monotonic(), wanted)
+        _keep(tenant_id, _Kept(standing, asked_at, time.monotonic(), wanted))
     return standing
+
+
+def _keep(tenant_id: UUID, found: _Kept) -> None:
+    kept = _kept.get(tenant_id)
+    if kept is not None and kept.standing.now >= found.standing.now:
+        # Another thread has asked later, and was answered before.
+        return
+    if len(_kept) >= _MOST_TENANTS:
+        _kept.clear()
+    _kept[tenant_id] = found

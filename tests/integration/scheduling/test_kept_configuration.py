@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models import Model
+from django.forms.models import model_to_dict
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from scheduling.models import Queue, RoutingRule
+from scheduling.models import CFSPlanTier, Queue, RoutingRule, WorkerPool
 from scheduling.selectors import routes as routes_module
 from scheduling.selectors.routes import kept_routes, read_routes
 from scheduling.services.job_requests import JobRequest
@@ -91,26 +94,43 @@ def test_a_changed_rule_counts_when_the_kept_ones_are_over(acme: Tenant, forget:
     assert Routes.load(tenant.plan.tier_id).queue_for("noop", {}, None) == other
 
 
-def test_what_is_kept_is_what_was_read(forget: Callable[[], None], django_assert_num_queries: Any) -> None:
-    queues = list(Queue.objects.order_by("pk")[:2])
+def test_what_is_kept_is_what_is_stored(forget: Callable[[], None], django_assert_num_queries: Any) -> None:
+    # By their names the last comes first.
+    queues = sorted(Queue.objects.all(), key=lambda queue: queue.name, reverse=True)[:2]
     condition = {"field": "a", "op": "exists"}
     with all_tenants():
         rule = RoutingRule.objects.create(position=0, kind="noop", balance="weighted", condition=condition)
         for weight, queue in enumerate(queues, start=1):
             rule.targets.create(queue=queue, weight=weight)
-    known = read_routes()
+        RoutingRule.objects.create(position=1, kind="noop", queue=queues[0], is_active=False)
+        Queue.objects.filter(pk=queues[0].pk).update(paused_at=timezone.now(), cap=3)
     kept_routes()
     with django_assert_num_queries(0):
         kept = kept_routes()
-        assert [(row.pk, row.queue_id, row.condition, row.balance) for row in kept.rules] == [
-            (row.pk, row.queue_id, row.condition, row.balance) for row in known.rules
-        ]
-        assert [row.queue and row.queue.pool.memory_mib for row in kept.rules] == [
-            row.queue and row.queue.pool.memory_mib for row in known.rules
-        ]
-        assert [(row.queue.name, row.weight) for row in kept.targets[rule.pk]] == [
-            (queue.name, weight) for weight, queue in enumerate(queues, start=1)
-        ]
-        assert {tier: queue.name for tier, queue in kept.tier_queues.items()} == {
-            tier: queue.name for tier, queue in known.tier_queues.items()
+        balanced = [(row.queue.name, row.weight) for row in kept.targets[rule.pk]]
+        pools = {row.queue.pool.name for row in kept.rules if row.queue is not None}
+    assert balanced == [(queues[1].name, 2), (queues[0].name, 1)]
+    with all_tenants():
+        stored = list(RoutingRule.objects.filter(is_active=True).order_by("position"))
+        assert [model_to_dict(row) for row in kept.rules] == [model_to_dict(row) for row in stored]
+        assert any(row.by_tier for row in stored)
+        assert pools == {row.queue.pool.name for row in stored if row.queue is not None}
+        (first,) = (row.queue for row in kept.targets[rule.pk] if row.queue_id == queues[0].pk)
+        assert whole(first) == whole(Queue.objects.get(pk=first.pk))
+        assert whole(first.pool) == whole(WorkerPool.objects.get(pk=first.pool_id))
+        tiers = CFSPlanTier.objects.filter(plan__is_active=True).select_related("queue")
+        assert {tier: whole(queue) for tier, queue in kept.tier_queues.items()} == {
+            row.tier_id: whole(row.queue) for row in tiers
         }
+
+
+def whole(row: Model) -> dict[str, Any]:
+    return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
+
+
+def test_where_nothing_is_configured_nothing_is_known() -> None:
+    with all_tenants():
+        RoutingRule.objects.all().delete()
+        CFSPlanTier.objects.all().delete()
+        known = read_routes()
+    assert (known.rules, known.targets, known.tier_queues) == ([], {}, {})

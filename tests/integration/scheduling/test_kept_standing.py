@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import transaction
@@ -17,6 +18,7 @@ from scheduling.services import quotas, tenant_standing
 from scheduling.services.job_requests import JobRequest
 from scheduling.services.submission import Submission, submit_job, submit_jobs
 from tenants.context import all_tenants, tenant_context
+from tenants.limits import month_end
 from tenants.models import Tenant
 from tenants.prepared import watch_statements
 from tenants.services.limits import set_tenant_limit
@@ -112,8 +114,9 @@ def test_what_is_taken_back_serves_nobody(acme: Tenant) -> None:
     set_tenant_limit(tenant=acme, key="max_waiting_jobs", value=FAR, reason="test")
     with pytest.raises(ZeroDivisionError), tenant_context(acme):
         submit(acme)
+        # The next one asks, and sees the line that the first one made.
+        tenant_standing._kept.clear()
         submit(acme)
-        # It has seen the line that the first one made.
         raise ZeroDivisionError
     (done,) = submit(acme)
     with tenant_context(acme):
@@ -142,6 +145,22 @@ def test_a_drain_is_asked_for_each_time(busy: Tenant) -> None:
     with all_tenants():
         Drain.objects.all().delete()
     assert [looks(busy), looks(busy)] == [1, 0]
+
+
+def test_what_was_used_in_a_month_serves_nobody_in_the_next(busy: Tenant) -> None:
+    assert [looks(busy), looks(busy)] == [1, 0]
+    kept = tenant_standing._kept[busy.pk]
+    kept.standing = replace(kept.standing, now=month_end(kept.standing.now) - timedelta(microseconds=1))
+    assert looks(busy) == 1
+
+
+def test_what_was_found_later_stays(busy: Tenant) -> None:
+    with tenant_context(busy):
+        earlier = tenant_standing.read_standing(busy.pk)
+    submit(busy)
+    later = tenant_standing._kept[busy.pk]
+    tenant_standing._keep(busy.pk, replace(later, standing=earlier))
+    assert tenant_standing._kept[busy.pk] is later
 
 
 def test_one_tenant_does_not_stand_as_another(busy: Tenant, globex: Tenant) -> None:

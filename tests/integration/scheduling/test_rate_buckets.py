@@ -190,7 +190,7 @@ def test_forgotten_are_full_buckets_only(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_server_that_hung_up_meanwhile_is_asked_anew(tenant_id: UUID, caplog: pytest.LogCaptureFixture) -> None:
     rate_buckets.take(tenant_id, SLOW, 1)
-    connection = rate_buckets._script()._own.connection
+    connection = rate_buckets._script()._idle[-1]
     connection.send_command("CLIENT", "ID")
     with redis.Redis.from_url(REAL_URL) as other:
         assert other.client_kill_filter(_id=connection.read_response()) == 1
@@ -207,16 +207,41 @@ def test_a_server_that_has_forgotten_the_script_is_told_it(tenant_id: UUID) -> N
 
 def test_an_answer_that_came_too_late_is_nobody_elses(tenant_id: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
     rate_buckets.take(tenant_id, SLOW, 1)
-    connection = rate_buckets._script()._own.connection
+    connection = rate_buckets._script()._idle[-1]
 
     def come_late() -> None:
         raise redis.TimeoutError
 
     with monkeypatch.context() as patched:
         patched.setattr(connection, "read_response", come_late)
+        # Of it there is nothing to be seen yet as the next one asks.
+        patched.setattr(rate_buckets, "_is_quiet", lambda connection: True)
         rate_buckets.take(uuid4(), SLOW, 5)
+        assert connection not in rate_buckets._script()._idle
+        assert connection._sock is None
     monkeypatch.setattr(rate_buckets._outage, "_ask_again_at", 0.0)  # the second is over
     assert rate_buckets.take(tenant_id, SLOW, 1).remaining(SLOW) == 3
+
+
+def test_threads_that_come_and_go_share_connections(tenant_id: UUID) -> None:
+    for _ in range(20):
+        thread = threading.Thread(target=rate_buckets.look, args=(tenant_id, SLOW))
+        thread.start()
+        thread.join()
+    assert len(rate_buckets._script()._idle) == 1
+
+
+def test_while_it_is_away_a_call_knocks_once(away: Away, tenant_id: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_buckets, "BACK_OFF_SECONDS", 0.0)
+    knocks = []
+    monkeypatch.setattr(redis.Connection, "_connect", lambda connection: knocks.append(connection) or away_error())
+    for _ in range(3):
+        rate_buckets.take(tenant_id, SLOW, 1)
+    assert len(knocks) == 3
+
+
+def away_error() -> None:
+    raise ConnectionRefusedError
 
 
 def test_threads_do_not_read_one_anothers_answers() -> None:
