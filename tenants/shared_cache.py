@@ -54,7 +54,7 @@ class SharedCache[Value]:
         self, name: str, decode: Callable[[Any], Value], *, seconds: float | None = None, shape: int = 1
     ) -> None:
         self.name = name
-        self._place = f"{name}.{shape}"
+        self._place = name if shape == 1 else f"{name}.{shape}"
         self._decode = decode
         self._seconds = seconds
         self._kept: dict[str, _Kept[Value]] = {}
