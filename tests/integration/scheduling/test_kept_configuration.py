@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -22,9 +21,9 @@ from scheduling.services.routing import Routes
 from scheduling.services.submission import submit_job
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tenants.prepared import watch_statements
 from tenants.selectors import limits as limits_module
 from tenants.selectors import settings as settings_module
+from tests.prepared_statements import seen_statements
 
 pytestmark = pytest.mark.django_db
 
@@ -54,19 +53,8 @@ def tenant_of(acme: Tenant) -> Tenant:
 
 
 def statements_of_a_submission(tenant: Tenant) -> list[str]:
-    prepared: list[str] = []
-
-    @contextmanager
-    def note(text: str) -> Iterator[None]:
-        prepared.append(text)
-        yield
-
-    watch_statements(note)
-    try:
-        with CaptureQueriesContext(connection) as captured:
-            submit_job(tenant=tenant, request=JobRequest(kind="noop"))
-    finally:
-        watch_statements(None)
+    with seen_statements() as prepared, CaptureQueriesContext(connection) as captured:
+        submit_job(tenant=tenant, request=JobRequest(kind="noop"))
     return [*prepared, *(query["sql"] or "" for query in captured.captured_queries)]
 
 

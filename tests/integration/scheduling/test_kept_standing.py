@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -20,8 +19,8 @@ from scheduling.services.submission import Submission, submit_job, submit_jobs
 from tenants.context import all_tenants, tenant_context
 from tenants.limits import month_end
 from tenants.models import Tenant
-from tenants.prepared import watch_statements
 from tenants.services.limits import set_tenant_limit
+from tests.prepared_statements import seen_statements
 
 # A transaction of the test's own would have begun before any submission.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -48,18 +47,8 @@ def submit(tenant: Tenant, *, jobs: int = 1) -> list[Submission]:
 
 def looks(tenant: Tenant, *, jobs: int = 1) -> int:
     """How often a submission asks how the tenant stands."""
-    seen: list[str] = []
-
-    @contextmanager
-    def note(text: str) -> Iterator[None]:
-        seen.append(text)
-        yield
-
-    watch_statements(note)
-    try:
+    with seen_statements() as seen:
         submit(tenant, jobs=jobs)
-    finally:
-        watch_statements(None)
     return seen.count(tenant_standing._STANDING)
 
 

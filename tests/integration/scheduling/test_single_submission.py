@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -18,8 +17,8 @@ from scheduling.services.job_requests import JobRequest
 from scheduling.services.submission import submit_job, submit_jobs
 from tenants.context import acting_as, all_tenants, command_actor, tenant_context
 from tenants.models import AuditLogEntry, Tenant
-from tenants.prepared import watch_statements
 from tenants.services.audit import part_of_act
+from tests.prepared_statements import seen_statements
 
 pytestmark = pytest.mark.django_db
 
@@ -77,18 +76,8 @@ def test_the_job_that_is_answered_is_the_stored_one(acme: Tenant) -> None:
 
 def test_it_takes_one_statement_for_all_rows(acme: Tenant) -> None:
     submit_job(tenant=acme, request=JobRequest("noop"))
-    seen: list[str] = []
-
-    @contextmanager
-    def note(statement: str) -> Iterator[None]:
-        seen.append(statement)
-        yield
-
-    watch_statements(note)
-    try:
+    with seen_statements() as seen:
         submit_job(tenant=acme, request=JobRequest("noop"))
-    finally:
-        watch_statements(None)
     assert sum("INSERT INTO" in statement for statement in seen) == 1
 
 

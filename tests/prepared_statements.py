@@ -1,0 +1,25 @@
+"""The texts of the prepared statements that a block runs, which Django's own capture does not see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tenants.prepared import watch_statements
+
+
+@contextmanager
+def seen_statements() -> Iterator[list[str]]:
+    """A list that fills as the block runs."""
+    seen: list[str] = []
+
+    @contextmanager
+    def note(text: str) -> Iterator[None]:
+        seen.append(text)
+        yield
+
+    watch_statements(note)
+    try:
+        yield seen
+    finally:
+        watch_statements(None)
