@@ -1,0 +1,7 @@
+"""Attacks on stored secrets."""
+
+from __future__ import annotations
+
+from tests.security.table import Attack
+
+ATTACKS: tuple[Attack, ...] = ()
