@@ -21,6 +21,7 @@ from tenants.models import ApiKey, Plan, Tenant
 from tenants.names import clean_name
 from tenants.permissions import DEFAULT_KEY_SCOPES, KEY_PERMISSIONS
 from tenants.services.audit import record_audit
+from tenants.services.key_count import check_key_count
 
 _TOKEN = re.compile(r"(jp[0-9a-f]{10})\.([A-Za-z0-9_-]{43})", re.ASCII)
 # Writing the time of every use would make a hot row of a busy key.
@@ -48,6 +49,7 @@ def issue_api_key(
     """Issue a key by which a program acts for `tenant`, with the rights that `scopes` name (None: a developer's)."""
     prefix, secret = f"jp{secrets.token_hex(5)}", secrets.token_urlsafe(32)
     with tenant_context(tenant):
+        check_key_count(tenant.pk)
         key = ApiKey.objects.create(
             tenant=tenant,
             name=clean_name(name, max_length=100),

@@ -1,0 +1,17 @@
+"""Refusals of the limits that the tenants app declares."""
+
+from __future__ import annotations
+
+from tenants.exceptions import DomainError
+
+
+class ApiKeyLimitError(DomainError):
+    """Raised if a tenant has as many API keys as its plan allows."""
+
+    code, category, title = "api_key_limit", "invalid", "The plan allows no more API keys."
+
+
+class RequestRateError(DomainError):
+    """Raised if a caller's requests cost more than its rate allows."""
+
+    code, category, title = "rate_limited", "limited", "Requests come faster than the rate allows."
