@@ -12,6 +12,10 @@ class KindUnknownError(DomainError):
     code, category, title = "kind_unknown", "invalid", "There is no such job kind"
 
 
+class KindInternalError(DomainError):
+    code, category, title = "kind_internal", "invalid", "Jobs of this kind are submitted by the platform alone"
+
+
 class NoStreamsHereError(DomainError):
     code, category, title = "no_streams_here", "unavailable", "This process keeps no streams open"
 

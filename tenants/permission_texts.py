@@ -35,6 +35,7 @@ TEXTS: Final[Mapping[Permission, str]] = {
     _P.WORKFLOWS_APPROVE: "Answer what runs ask",
     _P.SCHEDULES_VIEW: "See the tenant's schedules",
     _P.SCHEDULES_MANAGE: "Make, change, pause and delete schedules",
+    _P.WEBHOOKS_MANAGE: "Make, change and delete webhooks: where the tenant's events are sent",
     _P.AUDIT_VIEW: "See who changed what",
     _P.AUDIT_EXPORT: "Take the audit log out as a file",
     _P.PLATFORM_VIEW: "See queues, pools, workers, plans, fairness and upkeep: everybody's numbers",

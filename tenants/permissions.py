@@ -42,6 +42,7 @@ class Permission(StrEnum):
     PIPELINES_MANAGE = "pipelines.manage"  # edit, run, try entities again
     SCHEDULES_VIEW = "schedules.view"
     SCHEDULES_MANAGE = "schedules.manage"
+    WEBHOOKS_MANAGE = "webhooks.manage"  # where the tenant's events are sent
     AUDIT_VIEW = "audit.view"
     AUDIT_EXPORT = "audit.export"
     # What is no tenant's.
@@ -96,7 +97,13 @@ _DEVELOPER: Final = _VIEWER | {
     _P.SCHEDULES_MANAGE,
     _P.AUDIT_VIEW,
 }
-_OWNER: Final = _DEVELOPER | {_P.TENANT_MANAGE, _P.MEMBERS_MANAGE, _P.API_KEYS_MANAGE, _P.AUDIT_EXPORT}
+_OWNER: Final = _DEVELOPER | {
+    _P.TENANT_MANAGE,
+    _P.MEMBERS_MANAGE,
+    _P.API_KEYS_MANAGE,
+    _P.WEBHOOKS_MANAGE,
+    _P.AUDIT_EXPORT,
+}
 _AUDITOR: Final = _VIEWER | {_P.API_KEYS_VIEW, _P.AUDIT_VIEW, _P.AUDIT_EXPORT, _P.PLATFORM_VIEW, _P.PEOPLE_VIEW}
 _OPERATOR: Final = _AUDITOR | {
     _P.TENANT_PAUSE,
@@ -122,7 +129,7 @@ PLATFORM_ROLES: Final[Mapping[PlatformRole, frozenset[Permission]]] = {
     PlatformRole.AUDITOR: _AUDITOR,
 }
 # A key acts; it does not decide who else may, and it is never the platform's.
-KEY_PERMISSIONS: Final = _OWNER - {_P.MEMBERS_MANAGE, _P.API_KEYS_MANAGE}
+KEY_PERMISSIONS: Final = _OWNER - {_P.TENANT_MANAGE, _P.MEMBERS_MANAGE, _P.API_KEYS_MANAGE}
 DEFAULT_KEY_SCOPES: Final = _DEVELOPER
 # What changes nothing: all that is left to the members and keys of a suspended tenant.
 READ_ONLY: Final = frozenset(

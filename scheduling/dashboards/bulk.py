@@ -24,6 +24,7 @@ BULK_REASONS = {
     "tenant_suspended": "its tenant is suspended",
     "draining": "what it needs drains and takes nothing new",
     "kind_unknown": "there is no such kind any more",
+    "kind_internal": "the platform alone submits jobs of its kind",
     "payload_invalid": "its payload does not fit the kind any more",
     "payload_too_large": "its payload is too large",
     "route_missing": "no routing rule sends it to a queue",

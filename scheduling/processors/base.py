@@ -52,7 +52,7 @@ __all__ = [
 ]
 
 # The names in `__all__` and their signatures: the first number rises when one changes, the second when one is added.
-KIT_VERSION: Final = (1, 1)
+KIT_VERSION: Final = (1, 2)
 
 type Effects = Callable[[], object]
 type MemoryClass = Literal["small", "medium", "large"]
@@ -218,7 +218,8 @@ class TaskProcessor(ABC):
     """A job kind. Subclasses set the class attributes and implement :meth:`process`.
 
     ``payload_schema`` is JSON Schema 2020-12; a payload that does not fit is refused at
-    submission. ``is_diagnostic`` kinds are refused unless the setting DIAGNOSTIC_KINDS is on.
+    submission. ``is_diagnostic`` kinds are refused unless the setting DIAGNOSTIC_KINDS is on. ``is_internal`` kinds are
+    submitted by the platform's own code (`JobRequest.is_internal`) and refused to every client.
     ``settings`` are keys of tenant settings that ``context.setting`` is asked for. What Python's
     ``logging`` records under ``log_namespaces`` goes into the job's log too; None is the package
     that the class stands in, an empty sequence turns this off. ``is_mergeable`` False: small jobs of the kind do not
@@ -238,6 +239,7 @@ class TaskProcessor(ABC):
     max_retries: ClassVar[int] = 3
     retry_delays_seconds: ClassVar[Sequence[float]] = DEFAULT_DELAYS_SECONDS
     is_diagnostic: ClassVar[bool] = False
+    is_internal: ClassVar[bool] = False
     is_mergeable: ClassVar[bool] = True
     settings: ClassVar[Sequence[str]] = ()
     log_namespaces: ClassVar[Sequence[str] | None] = None

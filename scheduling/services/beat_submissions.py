@@ -35,6 +35,10 @@ _LOCK = f"SELECT extract(epoch FROM now())::float8 FROM {LockClass.BEAT_TASK.tak
 
 def read_request(kind: str, payload: dict[str, Any], options: dict[str, Any]) -> JobRequest:
     """The request that an operator wrote into beat's admin, its times as ISO 8601 with a zone."""
+    if strays := sorted(set(options) - set(OPTIONS)):
+        raise OptionInvalidError(
+            "%(name)s: there is no such option; there are: %(known)s.", {"name": strays[0], "known": ", ".join(OPTIONS)}
+        )
     try:
         times = {name: datetime.fromisoformat(options[name]) for name in TIME_OPTIONS if options.get(name)}
         return JobRequest(kind=kind, payload=payload, **options | times)
@@ -98,10 +102,6 @@ def _read(kwargs: Any) -> tuple[Tenant, JobRequest]:
     missing = [name for name in ("tenant", "kind") if not isinstance(given.get(name), str)]
     if missing:
         raise OptionInvalidError("%(name)s is missing, or is no text.", {"name": missing[0]})
-    if strays := sorted(set(given) - {"tenant", "kind", "payload", *OPTIONS}):
-        raise OptionInvalidError(
-            "%(name)s: there is no such option; there are: %(known)s.", {"name": strays[0], "known": ", ".join(OPTIONS)}
-        )
     payload = given.pop("payload", None) or {}
     if not isinstance(payload, dict):
         raise OptionInvalidError("payload must be a JSON object.")

@@ -164,7 +164,8 @@ def _refusal(letter: DeadLetter, payload_patch: Payload | None, now: datetime) -
     try:
         if payload_patch is not None:
             payload = patched_payload(payload, payload_patch)
-        check_request(JobRequest(kind=letter.kind, payload=payload), now=now, plan=letter.tenant.plan)
+        request = JobRequest(kind=letter.kind, payload=payload, is_internal=payload_patch is None)
+        check_request(request, now=now, plan=letter.tenant.plan)
     except DomainError as refusal:
         return refusal
     return None

@@ -28,6 +28,7 @@ class JobKind:
     settings: Sequence[str]
     dependencies: Sequence[str]
     queues: Sequence[str]
+    is_internal: bool
     package: str
     package_version: str
 
@@ -65,6 +66,7 @@ def _describe(kind: str, routes: Sequence[Routes]) -> JobKind:
         settings=list(processor.settings),
         dependencies=[dependency.name for dependency in processor.dependencies],
         queues=sorted({queue for route in routes for queue in route.choices(kind, {})}),
+        is_internal=processor.is_internal,
         package=package,
         package_version=version,
     )

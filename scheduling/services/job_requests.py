@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 
 from scheduling.conf import MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH, MAX_TAGS
 from scheduling.exceptions import (
+    KindInternalError,
     OptionInvalidError,
     PayloadInvalidError,
     PayloadTooLargeError,
@@ -41,6 +42,7 @@ class JobRequest:
 
     Without a ``priority`` the tenant's default counts. ``queue`` names a queue only where the
     routing rule lets the tenant choose; ``max_retries`` may lower what kind and plan allow.
+    ``is_internal`` is set by the platform's own code alone: without it internal kinds are refused.
     """
 
     kind: str
@@ -53,6 +55,7 @@ class JobRequest:
     queue: str | None = None
     max_retries: int | None = None
     idempotency_key: str | None = None
+    is_internal: bool = False
 
     @property
     def payload_bytes(self) -> int:
@@ -68,7 +71,7 @@ class JobRequest:
         return hashlib.sha256(text.encode()).digest()
 
 
-_FINGERPRINTED = tuple(item.name for item in fields(JobRequest) if item.name != "idempotency_key")
+_FINGERPRINTED = tuple(item.name for item in fields(JobRequest) if item.name not in {"idempotency_key", "is_internal"})
 
 
 def check_depth(payload: object) -> None:
@@ -96,6 +99,10 @@ def retry_policy_on(plan: Plan, processor: type[TaskProcessor]) -> RetryPolicy:
 def check_request(request: JobRequest, *, now: datetime, plan: Plan) -> type[TaskProcessor]:
     """The kind's processor if the request can be taken; otherwise the error that names why."""
     processor = registry.get(request.kind)
+    if processor.is_internal and not request.is_internal:
+        raise KindInternalError(
+            "Jobs of the kind %(kind)r are submitted by the platform alone.", {"kind": request.kind}
+        )
     _check_payload(request.payload, processor)
     _check_times(request, now)
     _check_labels(request)

@@ -181,7 +181,7 @@ def _submit_anew(tenant_id: UUID, jobs: list[Job], bulk: BulkRetry, payloads: Ma
             tenant = Tenant.objects.select_related("plan").get(pk=tenant_id)
             result = submit_jobs(
                 tenant=tenant,
-                requests=[_request_anew(job, payloads.get(job.pk, job.payload), tenant.plan) for job in jobs],
+                requests=[_request_anew(job, payloads.get(job.pk), tenant.plan) for job in jobs],
                 parents=jobs,
                 # A new job is a new job: else a tenant would cancel and retry its way around its rate.
                 is_rated=current_actor().is_of_tenant,
@@ -195,14 +195,16 @@ def _submit_anew(tenant_id: UUID, jobs: list[Job], bulk: BulkRetry, payloads: Ma
     bulk.refused |= {jobs[index].pk: error for index, error in result.rejected}
 
 
-def _request_anew(job: Job, payload: Mapping[str, Any], plan: Plan) -> JobRequest:
+def _request_anew(job: Job, payload: Mapping[str, Any] | None, plan: Plan) -> JobRequest:
+    """Return the request of a replay; an internal kind is taken with the payload that it had, with no other."""
     return JobRequest(
         kind=job.kind,
-        payload=payload,
+        payload=job.payload if payload is None else payload,
         priority=job.priority,
         fair_key=job.fair_key,
         tags=job.tags,
         max_retries=_retries_of_replay(job, plan),
+        is_internal=payload is None,
     )
 
 

@@ -49,6 +49,7 @@ pipelines.view     viewer developer owner key           auditor operator admin
 pipelines.manage          developer owner key                            admin
 schedules.view     viewer developer owner key           auditor operator admin
 schedules.manage          developer owner key                   operator admin
+webhooks.manage                     owner                                admin
 audit.view                developer owner key           auditor operator admin
 audit.export                        owner               auditor operator admin
 platform.view                                           auditor operator admin
@@ -172,11 +173,11 @@ POST   pools/default/pause/                  queues.operate    {"reason": "deplo
 POST   pools/default/resume/                 queues.operate    {}
 POST   pools/default/drain/                  queues.operate    {"reason": "deploy"}
 GET    webhooks/                             tenant.view
-POST   webhooks/                             tenant.manage     {"name": "new", "url": "https://example.com/"}
+POST   webhooks/                             webhooks.manage   {"name": "new", "url": "https://example.com/"}
 GET    webhooks/{webhook}/                   tenant.view
-PATCH  webhooks/{webhook}/                   tenant.manage     {"events": ["job.completed"], "filter": "kind:noop"}
-DELETE webhooks/{webhook}/                   tenant.manage
-POST   webhooks/{webhook}/rotate/            tenant.manage     {"reason": "x"}
+PATCH  webhooks/{webhook}/                   webhooks.manage   {"events": ["job.completed"], "filter": "kind:noop"}
+DELETE webhooks/{webhook}/                   webhooks.manage
+POST   webhooks/{webhook}/rotate/            webhooks.manage   {"reason": "x"}
 POST   webhooks/{webhook}/test/              jobs.submit       {}
 GET    webhooks/{webhook}/deliveries/        jobs.view
 GET    workers/                              platform.view
@@ -322,7 +323,7 @@ workflow_execution.approval        workflows.view  -                -           
 workflow_execution.workflow        workflows.view  workflows.manage workflows.manage delete:workflows.manage
 workflow_storage.workflowrun       jobs.view       -                -                reveal:jobs.reveal
 webhooks.delivery                  jobs.view       -                -
-webhooks.webhook                   tenant.view     tenant.manage    tenant.manage    try_it:jobs.submit rotate:tenant.manage delete:tenant.manage
+webhooks.webhook                   tenant.view     webhooks.manage  webhooks.manage  try_it:jobs.submit rotate:webhooks.manage delete:webhooks.manage
 """
 
 # Acts on ticked rows of a list: to whoever may not do one it is not offered, and sent all the same it does nothing.

@@ -74,7 +74,7 @@ class BatchCreationSerializer(StrictSerializer):
         if "job" in asked:
             return CompletionJob(**asked["job"], only_if_completed=only)
         payload = {"webhook": str(asked["webhook"]), "event": BATCH_EVENT}
-        return CompletionJob(WEBHOOK_KIND, payload, summary_as="data", only_if_completed=only)
+        return CompletionJob(WEBHOOK_KIND, payload, summary_as="data", only_if_completed=only, is_internal=True)
 
     @property
     def closes(self) -> bool:

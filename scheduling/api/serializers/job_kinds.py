@@ -25,5 +25,8 @@ class JobKindSerializer(serializers.Serializer[JobKind]):
         child=serializers.CharField(),
         help_text="Where a job with an empty payload may go by now.",
     )
+    is_internal = serializers.BooleanField(
+        help_text="Whether the platform alone submits its jobs; `jobs/` refuses the kind."
+    )
     package = serializers.CharField(help_text="The package that brings it; empty: the platform itself.")
     package_version = serializers.CharField()

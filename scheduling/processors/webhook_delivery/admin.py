@@ -35,7 +35,7 @@ class WebhookAdmin(TenantScopedAdmin):
     """Where a tenant is told what happened; the secret is shown once, in the answer to its making."""
 
     view_permission = Permission.TENANT_VIEW
-    add_permission = change_permission = Permission.TENANT_MANAGE
+    add_permission = change_permission = Permission.WEBHOOKS_MANAGE
     form = WebhookForm
     list_display = ("name", "url", "told", "created_at", "rotated_at")
     search_fields = ("name",)
@@ -79,11 +79,11 @@ class WebhookAdmin(TenantScopedAdmin):
     def try_it(self, request: HttpRequest, webhook: Webhook, reason: str) -> str:
         return gettext("A test is on its way, by the job %(value)s.") % {"value": try_webhook(webhook=webhook)}
 
-    @post_action(label="New secret", permission=Permission.TENANT_MANAGE, asks_reason=True)
+    @post_action(label="New secret", permission=Permission.WEBHOOKS_MANAGE, asks_reason=True)
     def rotate(self, request: HttpRequest, webhook: Webhook, reason: str) -> HttpResponse:
         return self._show(request, rotate_secret(webhook_id=webhook.pk, reason=reason))
 
-    @post_action(label="Delete", permission=Permission.TENANT_MANAGE, asks_reason=True, is_danger=True)
+    @post_action(label="Delete", permission=Permission.WEBHOOKS_MANAGE, asks_reason=True, is_danger=True)
     def delete(self, request: HttpRequest, webhook: Webhook, reason: str) -> HttpResponse:
         delete_webhook(webhook=webhook, reason=reason)
         self.message_user(request, gettext("%(webhook)s is deleted.") % {"webhook": webhook})

@@ -50,6 +50,8 @@ class WebhookDelivery(TaskProcessor):
     timeout_seconds = 60.0
     max_retries = len(DELAYS_SECONDS)
     retry_delays_seconds = DELAYS_SECONDS
+    # A delivery is signed: only the platform may say what it tells.
+    is_internal = True
     # A call is an effect outside: it is settled before the next begins.
     is_mergeable = False
     # What fails is a host, not the kind: deliveries to others go on.

@@ -123,9 +123,8 @@ def delete_webhook(*, webhook: Webhook, reason: str = "") -> None:
 def try_webhook(*, webhook: Webhook) -> UUID:
     """Deliver an event that says nothing, so that its owner sees whether it arrives; the id of the job."""
     payload = {"webhook": str(webhook.pk), "event": TEST_EVENT, "data": {"webhook": webhook.name}}
-    job_id: UUID = submit_job(
-        tenant=webhook.tenant, request=JobRequest(kind=KIND, payload=payload), is_rated=True
-    ).job.pk
+    request = JobRequest(kind=KIND, payload=payload, is_internal=True)
+    job_id: UUID = submit_job(tenant=webhook.tenant, request=request, is_rated=True).job.pk
     return job_id
 
 

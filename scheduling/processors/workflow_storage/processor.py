@@ -22,6 +22,7 @@ class WorkflowStorage(TaskProcessor):
         "additionalProperties": False,
     }
     timeout_seconds = 120.0
+    is_internal = True
 
     def process(self, context: JobContext) -> Outcome:
         run_id = UUID(context.payload["run_id"])

@@ -52,7 +52,7 @@ class QueuedRecords:
 
 def _submit(run_id: UUID) -> None:
     tenant = Tenant.objects.select_related("plan").get(pk=require_tenant_id())
-    request = JobRequest(kind=WorkflowStorage.kind, payload={"run_id": str(run_id)})
+    request = JobRequest(kind=WorkflowStorage.kind, payload={"run_id": str(run_id)}, is_internal=True)
     try:
         # In a savepoint, so that a refusal leaves nothing half-done.
         with transaction.atomic():

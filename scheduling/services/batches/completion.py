@@ -18,7 +18,7 @@ class CompletionJob:
     """The job at a batch's end.
 
     ``summary_as`` names the key of the payload that gets the batch's summary. ``only_if_completed``: it is not
-    submitted if any of the batch's jobs failed or was cancelled.
+    submitted if any of the batch's jobs failed or was cancelled. ``is_internal``: it is the delivery to a webhook.
     """
 
     kind: str
@@ -30,6 +30,7 @@ class CompletionJob:
     max_retries: int | None = None
     summary_as: str = ""
     only_if_completed: bool = False
+    is_internal: bool = False
 
     @classmethod
     def read(cls, stored: Mapping[str, Any]) -> Self:
@@ -54,6 +55,7 @@ class CompletionJob:
             fair_key=self.fair_key,
             tags=tuple(self.tags),
             max_retries=self.max_retries,
+            is_internal=self.is_internal,
         )
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from scheduling.exceptions import (
+    KindInternalError,
     KindUnknownError,
     OptionInvalidError,
     PayloadInvalidError,
@@ -45,6 +46,7 @@ EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo
 _MOMENT = timedelta(microseconds=1)
 _FIELD_OF_ERROR: tuple[tuple[type[DomainError], str], ...] = (
     (KindUnknownError, "kind"),
+    (KindInternalError, "kind"),
     (PriorityNotAllowedError, "priority"),
     (QueueNotAllowedError, "queue"),
     (RetriesNotAllowedError, "max_retries"),

@@ -53,7 +53,7 @@ class Delivery:
             "timestamp": self.event.at.isoformat(),
             "data": told_of(self.event),
         }
-        return JobRequest(kind=WEBHOOK_KIND, payload=payload)
+        return JobRequest(kind=WEBHOOK_KIND, payload=payload, is_internal=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,11 @@ from scheduling.models import Batch, DeadLetter, Job
 from scheduling.processors.webhook_delivery.models import Delivery, Webhook
 from scheduling.services.batches.firing import fire_batches
 from scheduling.services.batches.folding import fold_batches
+from scheduling.services.job_requests import JobRequest
+from scheduling.services.submission import submit_job
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry
+from tenants.selectors.tenants import find_tenant
 from tests.integration.api.test_access import API, assert_problem
 from tests.integration.webhooks.conftest import Run
 from tests.web_server import Seen, WebServer
@@ -171,10 +174,13 @@ def test_nobody_sees_or_uses_anothers_webhook(
         assert_problem(answer, 404, "not_found")
     assert globex_api.get(API + "webhooks/").json()["results"] == []
     # The id of another's webhook in a payload of one's own leads nowhere.
-    body = {"kind": "webhook_delivery", "payload": {"webhook": shown["webhook"]["id"], "event": "x", "data": {}}}
-    answer = globex_api.post(API + "jobs/", body)
-    with all_tenants():
-        job = Job.objects.get(pk=answer.json()["id"])
+    payload = {"webhook": shown["webhook"]["id"], "event": "x", "data": {}}
+    assert_problem(
+        globex_api.post(API + "jobs/", {"kind": "webhook_delivery", "payload": payload}), 422, "kind_internal"
+    )
+    job = submit_job(
+        tenant=find_tenant("globex"), request=JobRequest("webhook_delivery", payload, is_internal=True)
+    ).job
     assert (run(job).state, server.seen) == ("discarded", [])
 
 

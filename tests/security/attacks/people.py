@@ -2,6 +2,135 @@
 
 from __future__ import annotations
 
-from tests.security.table import Attack
+import json
 
-ATTACKS: tuple[Attack, ...] = ()
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from scheduling.lifecycle import JobState
+from scheduling.models import Job
+from scheduling.processors.webhook_delivery.services import create_webhook
+from scheduling.services.beat_submissions import read_request, submit_for_beat
+from scheduling.services.job_requests import JobRequest
+from scheduling.services.retries import retry_jobs
+from scheduling.services.submission import submit_job
+from tenants.context import tenant_context
+from tenants.exceptions import DomainError
+from tenants.models import Role
+from tests.security.table import Attack
+from tests.security.world import World, refusal_of
+
+API = "/api/v1/"
+FORGED = {
+    "kind": "webhook_delivery",
+    "payload": {
+        "webhook": "019a0000-0000-7000-8000-000000000001",
+        "event": "job.completed",
+        "data": {"job": "FORGED", "amount": 1_000_000},
+    },
+}
+
+
+def _submit_delivery(world: World) -> str:
+    return refusal_of(world.with_key(world.aaa, ["jobs.submit"]).post(API + "jobs/", FORGED, format="json"))
+
+
+def _submit_deliveries_in_bulk(world: World) -> str:
+    answer = world.with_key(world.aaa, ["jobs.submit"]).post(API + "jobs/bulk/", {"jobs": [FORGED]}, format="json")
+    return ", ".join(item["code"] for item in answer.json()["rejected"]) or "accepted"
+
+
+def _submit_delivery_at_end_of_batch(world: World) -> str:
+    body = {"label": "x", "jobs": [{"kind": "noop"}], "on_completion": {"job": FORGED}}
+    return refusal_of(world.with_key(world.aaa, ["jobs.submit"]).post(API + "batches/", body, format="json"))
+
+
+def _schedule_delivery(world: World) -> str:
+    body = {"name": "x", "cron": "* * * * *", **FORGED}
+    answer = world.with_key(world.aaa, ["schedules.manage"]).post(API + "schedules/", body, format="json")
+    faults = answer.json().get("errors", [])
+    return f"{answer.status_code} {', '.join(fault['code'] for fault in faults)}"
+
+
+def _submit_delivery_by_command(world: World) -> str:
+    try:
+        call_command("submit_job", "webhook_delivery", "--tenant=aaa", f"--payload={json.dumps(FORGED['payload'])}")
+    except CommandError as refusal:
+        return str(refusal).partition(":")[0]
+    return "submitted"
+
+
+def _submit_delivery_by_beat(world: World) -> str:
+    try:
+        submit_for_beat(task_name="", tenant=world.aaa, request=read_request(**FORGED, options={}))
+    except DomainError as refusal:
+        return refusal.code
+    return "submitted"
+
+
+def _submit_internal_by_beat_option(world: World) -> str:
+    try:
+        read_request(**FORGED, options={"is_internal": True})
+    except DomainError as refusal:
+        return refusal.code
+    return "submitted"
+
+
+def _replay_delivery_with_payload(world: World) -> str:
+    with tenant_context(world.aaa):
+        request = JobRequest(**FORGED, is_internal=True)
+        job = submit_job(tenant=world.aaa, request=request).job
+        Job.objects.filter(pk=job.pk).update(state=JobState.CANCELLED, finished_at=timezone.now())
+        bulk = retry_jobs(job_ids=[job.pk], payloads={job.pk: {**FORGED["payload"], "data": {"amount": 2}}})
+    return bulk.refused[job.pk].code if job.pk in bulk.refused else "replayed"
+
+
+def _create_webhook_by_key(world: World) -> str:
+    body = {"name": "x", "url": "https://attacker.example.com/"}
+    return refusal_of(world.with_key(world.aaa).post(API + "webhooks/", body, format="json"))
+
+
+def _redirect_webhook_by_key(world: World) -> str:
+    webhook = create_webhook(tenant=world.aaa, name="ops", url="https://example.com/").webhook
+    client = world.with_key(world.aaa, ["tenant.view", "jobs.submit"])
+    return refusal_of(client.patch(f"{API}webhooks/{webhook.pk}/", {"url": "https://attacker.example.com/"}))
+
+
+def _issue_key_that_manages_the_tenant(world: World) -> str:
+    owner = world.with_session(world.member(world.aaa, Role.OWNER, "owner"), world.aaa)
+    body = {"name": "x", "scopes": ["tenant.manage"]}
+    return refusal_of(owner.post(API + "api-keys/", body, format="json"))
+
+
+ATTACKS: tuple[Attack, ...] = (
+    Attack(
+        "forged delivery as a job", "POST jobs/ of the kind webhook_delivery", "422 kind_internal", _submit_delivery
+    ),
+    Attack("forged delivery in bulk", "POST jobs/bulk/ of the kind", "kind_internal", _submit_deliveries_in_bulk),
+    Attack(
+        "forged delivery at the end of a batch",
+        "on_completion.job",
+        "422 kind_internal",
+        _submit_delivery_at_end_of_batch,
+    ),
+    Attack("forged delivery by a schedule", "POST schedules/", "422 kind_internal", _schedule_delivery),
+    Attack("forged delivery by command", "manage.py submit_job", "kind_internal", _submit_delivery_by_command),
+    Attack("forged delivery by beat", "scheduling.submit with the kind", "kind_internal", _submit_delivery_by_beat),
+    Attack(
+        "forged delivery with an option of the platform",
+        "scheduling.submit with is_internal=True",
+        "option_invalid",
+        _submit_internal_by_beat_option,
+    ),
+    Attack(
+        "altered delivery by replay", "a replay with another payload", "kind_internal", _replay_delivery_with_payload
+    ),
+    Attack("webhook of a leaked key", "POST webhooks/ with default scopes", "403 forbidden", _create_webhook_by_key),
+    Attack("webhook redirected by a leaked key", "PATCH webhooks/{id}/", "403 forbidden", _redirect_webhook_by_key),
+    Attack(
+        "key that manages its tenant",
+        "POST api-keys/ with the scope tenant.manage",
+        "422 invalid",
+        _issue_key_that_manages_the_tenant,
+    ),
+)

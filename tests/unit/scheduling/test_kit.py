@@ -13,7 +13,7 @@ from typing import Any
 from scheduling import fair_tasks
 from scheduling.processors import base, testing
 
-VERSION = (1, 1)
+VERSION = (1, 2)
 BASE = """
 KIT_VERSION
 MAX_CHILDREN
@@ -60,6 +60,7 @@ TaskProcessor.dependencies
 TaskProcessor.handle_error(context, error)
 TaskProcessor.has_circuit
 TaskProcessor.is_diagnostic
+TaskProcessor.is_internal
 TaskProcessor.is_mergeable
 TaskProcessor.kind
 TaskProcessor.log_namespaces

@@ -46,10 +46,10 @@ class WebhookViewSet(ListModelMixin, EditedRows, TenantViewSet):
         "list": Permission.TENANT_VIEW,
         "retrieve": Permission.TENANT_VIEW,
         "deliveries": Permission.JOBS_VIEW,
-        "create": Permission.TENANT_MANAGE,
-        "partial_update": Permission.TENANT_MANAGE,
-        "destroy": Permission.TENANT_MANAGE,
-        "rotate": Permission.TENANT_MANAGE,
+        "create": Permission.WEBHOOKS_MANAGE,
+        "partial_update": Permission.WEBHOOKS_MANAGE,
+        "destroy": Permission.WEBHOOKS_MANAGE,
+        "rotate": Permission.WEBHOOKS_MANAGE,
         "test": Permission.JOBS_SUBMIT,
     }
     filter_backends: ClassVar[list[Any]] = [PagingOnly]
