@@ -25,6 +25,7 @@ class SchedulingConfig(AppConfig):
 
     def ready(self) -> None:
         from scheduling import checks, tasks  # noqa: F401 - registered by being imported
+        from scheduling.message_signing import sign_messages
         from scheduling.observability import observe
         from scheduling.services.tenant_work import listen_to_suspensions
         from scheduling.services.upkeep.prompts import listen_to_verifications
@@ -34,6 +35,7 @@ class SchedulingConfig(AppConfig):
         listen_to_tenants()
         listen_to_suspensions()
         listen_to_verifications()
+        sign_messages()
         observe()
         # Sent once for each app after all migrations have run; once is enough.
         post_migrate.connect(seed_after_migrate, sender=self, dispatch_uid="scheduling.upkeep_schedules")

@@ -4,6 +4,9 @@ Nobody has to be told of a change. What was read from PostgreSQL is in Redis for
 was read, and a process keeps what it found for as long again: after a change every process has the new value within
 twice that and one answer of Redis, which is less than a second. A Redis that is away is passed over; then each process
 reads PostgreSQL itself, as often. ADR 0023 says why it is no more than that.
+
+Redis is not trusted: a document there bears an HMAC over its name, the time of writing and its text. One that the
+platform did not write, or wrote under another name or more than a minute ago, counts as missing.
 """
 
 from __future__ import annotations
@@ -11,10 +14,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from time import time as wall_clock
 from typing import Any, Final
 
 import redis
@@ -23,13 +28,20 @@ from django.db import connection
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tenants import redis_signing
+from tenants.redis_signing import CODE_BYTES, RefusalCount
 from tenants.signals import cache_asked
 
 logger = logging.getLogger(__name__)
+_refused = RefusalCount("shared_cache.refused")
 
 TIMEOUT_SECONDS: Final = 0.1
 # How long a Redis that did not answer is not asked.
 BACK_OFF_SECONDS: Final = 1.0
+# How old a document may be, by the clocks of two machines that should agree: what was replaced is not accepted again.
+OLDEST_SECONDS: Final = 60.0
+_TIME = struct.Struct(">d")
+_PURPOSE: Final = "cache"
 # Enough for what is busy within a moment; then all is read again.
 _MOST_KEPT = 10_000
 
@@ -46,23 +58,28 @@ class _Kept[Value]:
 class SharedCache[Value]:
     """Values under texts. ``decode`` makes of a JSON document what is kept in memory, which nobody may change.
 
-    ``seconds`` is for what may be older than configuration: each of the two keeps it for so long. ``shape`` rises with
-    a change of what the document looks like: while versions of the platform run side by side, each reads its own.
+    ``shape`` rises with a change of what the document looks like: while versions of the platform run side by side,
+    each reads its own. A document of which ``is_secret`` says so stays in this process's memory.
     """
 
     def __init__(
-        self, name: str, decode: Callable[[Any], Value], *, seconds: float | None = None, shape: int = 1
+        self,
+        name: str,
+        decode: Callable[[Any], Value],
+        *,
+        shape: int = 1,
+        is_secret: Callable[[Any], bool] = lambda document: False,
     ) -> None:
         self.name = name
         self._place = name if shape == 1 else f"{name}.{shape}"
         self._decode = decode
-        self._seconds = seconds
+        self._is_secret = is_secret
         self._kept: dict[str, _Kept[Value]] = {}
         self._remembered = 0
 
     def get(self, key: str, read: Callable[[], Any]) -> Value:
-        """The value, less than a second old unless it may be older; ``read`` asks PostgreSQL for its document."""
-        seconds = kept_seconds() and (self._seconds or kept_seconds())
+        """The value, less than a second old; ``read`` asks PostgreSQL for its document."""
+        seconds = kept_seconds()
         if not seconds:
             return self._decode(read())
         now = time.monotonic()
@@ -75,9 +92,10 @@ class SharedCache[Value]:
         self._tell("database" if text is None else "shared")
         if text is None:
             began = time.monotonic()
-            text = json.dumps(read()).encode()
-            # What somebody put meanwhile is newer, and may last longer.
-            _write_shared(self._name_of(key), text, seconds - (time.monotonic() - began), is_new=True)
+            document = read()
+            text = json.dumps(document).encode()
+            if not self._is_secret(document):
+                _write_shared(self._name_of(key), text, seconds - (time.monotonic() - began))
         digest = hashlib.blake2b(text, digest_size=16).digest()
         # As before, nearly always: then it need not be made again.
         value = kept.value if kept is not None and kept.digest == digest else self._decode(json.loads(text))
@@ -86,11 +104,6 @@ class SharedCache[Value]:
         # From when it was asked for: what took long to come is kept the shorter.
         self._kept[key] = _Kept(now + seconds, digest, value)
         return value
-
-    def put(self, key: str, document: Any, *, seconds: float) -> None:
-        """Have everybody who does not have it in memory find this for so long; nobody where nothing is kept."""
-        if kept_seconds():
-            _write_shared(self._name_of(key), json.dumps(document).encode(), seconds)
 
     def forget(self, key: str) -> None:
         """Have everybody read the value anew who does not have it in memory; for after a change's commit."""
@@ -146,18 +159,27 @@ def _shared() -> _Shared:
 
 
 def _read_shared(name: str) -> bytes | None:
+    """Return the document's text; None if there is none that the platform wrote there within the last minute."""
     held: bytes | None = _shared().ask(lambda client: client.get(name))
-    return held
+    if held is None:
+        return None
+    code, written, text = held[:CODE_BYTES], held[CODE_BYTES : CODE_BYTES + _TIME.size], held[CODE_BYTES + _TIME.size :]
+    if not redis_signing.is_signed(_PURPOSE, code, name.encode(), written, text):
+        _refused.note("wrong signature")
+        return None
+    if abs(wall_clock() - _TIME.unpack(written)[0]) > OLDEST_SECONDS:
+        _refused.note("too old")
+        return None
+    return text
 
 
-def _write_shared(name: str, text: bytes, seconds: float, *, is_new: bool = False) -> None:
-    """Keep it for the rest of the time since it was read; what took longer to read is old by now.
-
-    ``is_new``: only where there is nothing yet.
-    """
+def _write_shared(name: str, text: bytes, seconds: float) -> None:
+    """Store the text, signed, for the rest of the time since it was read; what took longer to read is old by now."""
     milliseconds = int(seconds * 1_000)
     if milliseconds > 0:
-        _shared().ask(lambda client: client.set(name, text, px=milliseconds, nx=is_new))
+        written = _TIME.pack(wall_clock())
+        document = redis_signing.sign(_PURPOSE, name.encode(), written, text) + written + text
+        _shared().ask(lambda client: client.set(name, document, px=milliseconds))
 
 
 def _drop_shared(name: str) -> None:

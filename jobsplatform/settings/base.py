@@ -14,6 +14,8 @@ DEBUG = env.bool("DEBUG")
 # The start-up checks refuse to serve without a given one.
 IS_SECRET_KEY_GIVEN = bool(env.str("SECRET_KEY"))
 SECRET_KEY = env.str("SECRET_KEY") or get_random_secret_key()
+# Replaced keys, which still verify what they have signed.
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS")
 
@@ -140,8 +142,12 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": env.str("CACHE_URL") or _cache_url(REDIS_URL),
         "KEY_PREFIX": "jobsplatform",
-        # A half-open socket must not hang a request.
-        "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 2},
+        # A half-open socket must not hang a request. Django's own serializer would unpickle what Redis holds.
+        "OPTIONS": {
+            "socket_timeout": 2,
+            "socket_connect_timeout": 2,
+            "serializer": "tenants.cache_serializer.JSONSerializer",
+        },
     },
 }
 

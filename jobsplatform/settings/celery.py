@@ -7,7 +7,7 @@ from jobsplatform.settings.env import env
 CELERY_BROKER_URL = env.str("REDIS_URL")
 CELERY_TIMEZONE = "UTC"
 
-# JSON only: a forged message can name ids, never code.
+# JSON only: no message holds code. Workers accept none without a signature (scheduling.message_signing).
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = "json"
 CELERY_RESULT_SERIALIZER = "json"

@@ -1,6 +1,6 @@
-"""While somebody looks at the first page, the reader of its numbers draws its parts, and tells them now and then.
+"""Parts of the first page that the reader of its numbers draws every five seconds for all tabs that have its stream.
 
-Whoever asks finds them drawn, and a tab that is told them does not ask.
+A tab that is sent them does not poll.
 """
 
 from __future__ import annotations
@@ -12,19 +12,15 @@ from math import inf
 from django.db import InterfaceError, OperationalError, transaction
 from django.utils.translation import get_language
 
-from scheduling.dashboards.overview import keep_body, keep_shares
+from scheduling.dashboards.overview import draw_bodies, draw_shares
 from scheduling.selectors.overview import Overview
 from scheduling.streams.subscriptions import Part
 from tenants.context import require_scope
 from tenants.live import tag_of
-from tenants.shared_cache import kept_seconds
 
 logger = logging.getLogger(__name__)
 
-# The numbers are read each second; the part outlives one reading that comes late.
-BODY_KEPT_SECONDS = 2.5
-BODY_TOLD_SECONDS = 5.0
-SHARES_SECONDS, SHARES_KEPT_SECONDS = 5.0, 7.0
+TOLD_SECONDS = 5.0
 # Whose rows, and in which language: beyond so many the parts are drawn for whoever asks, as they are without a reader.
 MOST_VIEWS = 10
 
@@ -38,7 +34,7 @@ class _Views:
 
     def is_drawn(self, view: str, now: float) -> bool:
         """Whether there is room for it. Who has not been looked at for a while gives room."""
-        self._seen_at = {name: at for name, at in self._seen_at.items() if now - at < SHARES_SECONDS}
+        self._seen_at = {name: at for name, at in self._seen_at.items() if now - at < TOLD_SECONDS}
         if view not in self._seen_at and len(self._seen_at) >= MOST_VIEWS:
             return False
         self._seen_at[view] = now
@@ -68,12 +64,11 @@ def draw_ahead(overview: Overview) -> list[Part]:
         return told
     try:
         with transaction.atomic():
-            is_told = _views.is_due(view, "overview", BODY_TOLD_SECONDS, now)
-            bodies = keep_body(overview, seconds=BODY_KEPT_SECONDS) if is_told or kept_seconds() else {}
-            if is_told:
+            if _views.is_due(view, "overview", TOLD_SECONDS, now):
+                bodies = draw_bodies(overview)
                 told += [Part("overview", body, tag_of(body), variant) for variant, body in bodies.items()]
-            if _views.is_due(view, "shares", SHARES_SECONDS, now):
-                body = keep_shares(seconds=SHARES_KEPT_SECONDS)
+            if _views.is_due(view, "shares", TOLD_SECONDS, now):
+                body = draw_shares()
                 told.append(Part("shares", body, tag_of(body)))
     except (OperationalError, InterfaceError):
         # The reader of the numbers knows what to do without a database.

@@ -78,10 +78,11 @@ def overview_fragment(request: HttpRequest) -> HttpResponseBase:
 @require_safe
 def shares_fragment(request: HttpRequest) -> HttpResponseBase:
     """Who had what of the slots, and the last changes."""
-    return answer_part(request, _kept_shares.get(_render_shares))
+    return answer_part(request, _kept_shares.get(draw_shares))
 
 
-def _render_shares() -> SafeString:
+def draw_shares() -> SafeString:
+    """Return who had what of the slots, and the last changes."""
     return render_to_string(SHARES_TEMPLATE, {"shares": read_shares(), "window_words": _("%d min") % 10})
 
 
@@ -94,23 +95,13 @@ def _body_of(request: HttpRequest) -> SafeString:
     return _kept_body.get(draw, variant=variant_of(may_abort_bulk=may_abort_bulk))
 
 
-def keep_body(overview: Overview, *, seconds: float) -> dict[str, SafeString]:
-    """Have the numbers answered with these for so long; they are given by what of the viewer they depend on."""
+def draw_bodies(overview: Overview) -> dict[str, SafeString]:
+    """Return the numbers as everybody sees them, by what of the viewer they depend on."""
     body = _render_body(EVERYTHING, may_abort_bulk=False, overview=overview)
     bodies = {variant_of(may_abort_bulk=False): body}
     if overview.bulk_operations:
         body = _render_body(EVERYTHING, may_abort_bulk=True, overview=overview)
-    bodies[variant_of(may_abort_bulk=True)] = body
-    for variant, drawn in bodies.items():
-        _kept_body.put(drawn, seconds=seconds, variant=variant)
-    return bodies
-
-
-def keep_shares(*, seconds: float) -> SafeString:
-    """Have the shares answered as they are now for so long."""
-    shares = _render_shares()
-    _kept_shares.put(shares, seconds=seconds)
-    return shares
+    return bodies | {variant_of(may_abort_bulk=True): body}
 
 
 def variant_of(*, may_abort_bulk: bool) -> str:

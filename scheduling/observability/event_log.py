@@ -10,10 +10,13 @@ import structlog
 from django.dispatch import Signal
 
 from scheduling import signals
+from tenants.redis_signing import RefusalCount
 from tenants.signals import limit_warned
 
 logger = structlog.stdlib.get_logger("scheduling.events")
 
+# A flood of forged messages must not flood the log.
+_refusals = RefusalCount("message.refused")
 _NUMBERS = logging.getLevelNamesMapping()
 # Signal, name of the event, level.
 _LINES: tuple[tuple[Signal, str, str], ...] = (
@@ -29,7 +32,6 @@ _LINES: tuple[tuple[Signal, str, str], ...] = (
     (signals.yields_decided, "yields.decided", "debug"),
     (signals.messages_republished, "messages.republished", "warning"),
     (signals.broker_emptied, "broker.emptied", "warning"),
-    (signals.message_refused, "message.refused", "warning"),
 )
 
 _ROUTE = ("tenant_id", "job_id", "execution_id", "kind", "queue", "tier")
@@ -46,8 +48,13 @@ def connect() -> None:
     writers += [
         (signal, event, _lines_writer(event, level, names)) for signal, event, level, names in _LINES_OF_EXECUTIONS
     ]
+    writers.append((signals.message_refused, "message.refused", _count_refusal))
     for signal, event, writer in writers:
         signal.connect(writer, weak=False, dispatch_uid=f"scheduling.event_log.{event}")
+
+
+def _count_refusal(sender: object, *, reason: str, **_: Any) -> None:
+    _refusals.note(reason)
 
 
 def _line_writer(event: str, level: str) -> Any:

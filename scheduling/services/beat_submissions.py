@@ -54,19 +54,24 @@ def check_submission(kwargs: Any) -> None:
         Routes.load(tenant.plan.tier_id).queue_for(request.kind, request.payload, request.queue)
 
 
-def submit_for_beat(*, task_name: str, tenant: Tenant, request: JobRequest) -> Job:
-    """Submit what beat's task of this name asks for; the job of the same due time where there is one already.
+def submit_for_beat(
+    *, task_name: str, tenant: Tenant, request: JobRequest, message_id: str = "", asked_at: float | None = None
+) -> Job:
+    """Submit what a message of beat asks for; the job of the same due time where there is one already.
 
-    Two beats send two messages for each due time, a moment apart. What came of it is kept in the audit log under the
-    task, a refusal too.
+    ``asked_at`` is when the message was signed: two beats send two messages for each due time, a moment apart, and a
+    message that is sent again has the time of the first. Without a row of beat's, the message's own id tells whether
+    it came before. The audit log keeps what became of it under the task, a refusal too.
     """
     row = PeriodicTask.objects.select_related("interval").filter(name=task_name).first()
     if row is None or request.idempotency_key is not None:
+        if request.idempotency_key is None and message_id:
+            request = replace(request, idempotency_key=f"beat-message:{message_id}")
         return submit_job(tenant=tenant, request=request).job
     target = AuditTarget(AUDIT_TYPE, str(row.pk), tenant.pk)
     try:
         with tenant_context(tenant):
-            job, is_new = _submit_once(row, tenant, request)
+            job, is_new = _submit_once(row, tenant, request, asked_at)
             if is_new:
                 record_audit(action="beat.submitted", target=target, after={"job": str(job.pk), "kind": job.kind})
     except DomainError as error:
@@ -76,11 +81,11 @@ def submit_for_beat(*, task_name: str, tenant: Tenant, request: JobRequest) -> J
     return job
 
 
-def _submit_once(row: PeriodicTask, tenant: Tenant, request: JobRequest) -> tuple[Job, bool]:
+def _submit_once(row: PeriodicTask, tenant: Tenant, request: JobRequest, asked_at: float | None) -> tuple[Job, bool]:
     with connection.cursor() as cursor:
         cursor.execute(_LOCK, [str(row.pk)])
         now = cursor.fetchone()[0]
-    slot = int(now / (_interval_seconds(row) / SLOTS_AN_INTERVAL))
+    slot = int((now if asked_at is None else asked_at) / (_interval_seconds(row) / SLOTS_AN_INTERVAL))
     keys = [f"beat:{row.pk}:{number}" for number in (slot, slot - 1)]
     earlier = Job.objects.filter(idempotency_key__in=keys).first()
     if earlier is not None:

@@ -21,8 +21,8 @@ logger = logging.getLogger(__name__)
 def execute(*args: Any, **kwargs: Any) -> None:
     """Run the executions that a message names: ``(execution_ids, token)``.
 
-    Anybody who reaches the broker can write messages, so the arguments are read as a stranger's
-    and mean nothing beyond ids: what does not name a waiting execution by its token does nothing.
+    A worker accepts no message without the platform's signature. One that is sent again, or late, does nothing: the
+    arguments mean nothing beyond ids, and an execution begins once, by its token.
     """
     hint = read_hint(args, kwargs)
     if hint is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from celery import shared_task
@@ -9,15 +10,19 @@ from celery import shared_task
 from scheduling.broker import publish_upkeep
 from scheduling.conf import RUN_UPKEEP_TASK
 from scheduling.exceptions import UpkeepBusyError
+from scheduling.message_signing import TIME_HEADER, signing_time
 from scheduling.models import UpkeepRun
 from scheduling.services.beat_submissions import read_request, submit_for_beat
 from scheduling.services.partitions import maintain_partitions as make_partitions
+from scheduling.services.upkeep.runs import has_begun_since
 from scheduling.services.upkeep.runs import run_upkeep as start_upkeep
 from scheduling.worker.connections import check_connection
 from tenants.context import Actor, acting_as
 from tenants.selectors.tenants import find_tenant
 
 SUBMIT_TASK = "scheduling.submit"
+# Most that the clocks of two machines may differ before a run is taken for an answer to a message that it came before.
+CLOCKS_APART_SECONDS = 60.0
 
 
 @shared_task(name=SUBMIT_TASK, bind=True)
@@ -28,16 +33,28 @@ def submit(self: Any, tenant: str, kind: str, payload: dict[str, Any] | None = N
     """
     check_connection()
     with acting_as(Actor(kind="system", id="beat", label="beat")):
-        request = read_request(kind, payload or {}, options)
-        task_name = self.request.get("periodic_task_name") or ""
-        job = submit_for_beat(task_name=task_name, tenant=find_tenant(slug=tenant), request=request)
+        job = submit_for_beat(
+            task_name=self.request.get("periodic_task_name") or "",
+            tenant=find_tenant(slug=tenant),
+            request=read_request(kind, payload or {}, options),
+            message_id=self.request.id or "",
+            asked_at=_asked_at(self.request),
+        )
         return str(job.id)
 
 
-@shared_task(name=RUN_UPKEEP_TASK)
-def run_upkeep(name: str) -> str:
-    """Run one upkeep task within its time; asked for again at once while there is more to do. How it ended."""
+@shared_task(name=RUN_UPKEEP_TASK, bind=True)
+def run_upkeep(self: Any, name: str) -> str:
+    """Run one upkeep task within its time; asked for again at once while there is more to do. How it ended.
+
+    A message that was signed long before the last run began asks for nothing new: it is late, or sent once more.
+    """
     check_connection()
+    asked_at = _asked_at(self.request)
+    if asked_at is not None:
+        moment = datetime.fromtimestamp(asked_at + CLOCKS_APART_SECONDS, UTC)
+        if has_begun_since(name=name, moment=moment):
+            return "answered"
     try:
         run = start_upkeep(name=name, is_paced=True)
     except UpkeepBusyError:
@@ -51,3 +68,8 @@ def run_upkeep(name: str) -> str:
 def maintain_partitions() -> list[str]:
     """Make the partitions of the days to come; the names of those that were made."""
     return make_partitions()
+
+
+def _asked_at(request: Any) -> float | None:
+    """Return when the message was signed; None where the task is called without one."""
+    return None if request.get(TIME_HEADER) is None else signing_time({TIME_HEADER: request.get(TIME_HEADER)})

@@ -1,4 +1,6 @@
-"""Messages that no dispatcher wrote: whoever reaches the broker can send anything, and must not end a worker.
+"""Messages that the platform did not write: they are refused, change nothing, and must not end a worker.
+
+Redis is not trusted. A message of the platform's tasks runs only with the signature of a process that has SECRET_KEY.
 
 Celery answers a message that it cannot read at all, but some that it can read half raise in its
 event loop, and the worker goes down with the message returned to the queue for the next one.
@@ -20,6 +22,7 @@ from kombu.exceptions import ContentDisallowed, DecodeError
 from kombu.transport import redis as redis_transport
 
 from scheduling import signals
+from scheduling.message_signing import OWN_PREFIX, fault_of
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +30,6 @@ logger = logging.getLogger(__name__)
 _STEERING_HEADERS = ("timelimit", "stamps", "stamped_headers")
 # Celery's own tasks run others with arguments of the sender's choice.
 _BUILT_IN_PREFIX = "celery."
-_OWN_PREFIX = "scheduling."
 
 
 def distrust_messages(app: Celery) -> None:
@@ -36,7 +38,7 @@ def distrust_messages(app: Celery) -> None:
         app.tasks.unregister(name)
     for name, task in app.tasks.items():
         # A fair task is somebody's own: only a job may run it here, under its tenant and its lease.
-        task.Strategy = guarded_strategy if name.startswith(_OWN_PREFIX) else refusing_strategy
+        task.Strategy = guarded_strategy if name.startswith(OWN_PREFIX) else refusing_strategy
     redis_transport.Transport.Channel = TolerantChannel
     task_unknown.connect(_note_unknown, dispatch_uid="scheduling.strangers.unknown")
     task_rejected.connect(_note_rejected, dispatch_uid="scheduling.strangers.rejected")
@@ -52,12 +54,19 @@ def _note_rejected(**_: Any) -> None:
 
 
 def guarded_strategy(task: Task, app: Celery, consumer: Any, **options: Any) -> Callable[..., Any]:
-    """Celery's strategy, whose every complaint about a message is an invalid task: logged and rejected."""
+    """Return Celery's strategy for messages that the platform signed; all others are counted and rejected.
+
+    Whatever the strategy complains about in a message is an invalid task.
+    """
     receive = strategy.default(task, app, consumer, **options)
     answered = (InvalidTaskError, ContentDisallowed, DecodeError)
     passed_on = (*answered, *consumer.connection_errors, *consumer.channel_errors)
 
     def receive_guarded(message: Any, *args: Any, **kwargs: Any) -> Any:
+        if fault := fault_of(message.headers, message.body):
+            signals.message_refused.send(None, reason=fault)
+            message.reject_log_error(logger, consumer.connection_errors)
+            return None
         for name in _STEERING_HEADERS:
             message.headers.pop(name, None)
         try:

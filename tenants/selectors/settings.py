@@ -73,4 +73,10 @@ def _value(setting: Setting, stored: Mapping[str, Any]) -> Any:
     return stored[setting.key]
 
 
-_kept = SharedCache("settings", effective_values)
+def _has_secret(stored: Mapping[str, Any]) -> bool:
+    """Return whether a value is secret, or may be: of an undeclared key that cannot be known."""
+    declared = all_settings()
+    return any(key not in declared or declared[key].is_secret for key in stored)
+
+
+_kept = SharedCache("settings", effective_values, is_secret=_has_secret)

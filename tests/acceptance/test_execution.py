@@ -13,7 +13,7 @@ from celery import current_app
 from kombu import Connection
 from rest_framework.test import APIClient
 
-from scheduling.models import DeadLetter
+from scheduling.models import DeadLetter, Job
 from scheduling.services.cancellation import cancel_job
 from scheduling.services.ledger import verify_ledger
 from tenants.context import all_tenants, tenant_context
@@ -139,13 +139,28 @@ def test_what_no_dispatcher_wrote_is_written_down(
 ) -> None:
     worker = platform.worker
     assert worker is not None
-    before = worker.log.count("message.refused")
     send_raw(acceptance_broker_url, "workflow_team", task, json.dumps([[], {}, {}]))
     with redis.Redis.from_url(acceptance_broker_url) as client:
         client.lpush("workflow_team", "rubbish")
     (job,) = submit(acme, "noop")
     wait_for(job, "completed")
-    eventually(lambda: worker.log.count("message.refused") == before + 2, what="both are written down")
+    # Of each reason one line a minute, with the count.
+    told = ("message.refused", "unknown task", "unreadable")
+    eventually(lambda: all(word in worker.log for word in told), what="both are written down")
+
+
+@pytest.mark.parametrize("task", ["scheduling.submit", "scheduling.run_upkeep", "scheduling.execute"])
+def test_message_without_signature_changes_nothing(
+    platform: Platform, acme: Tenant, acceptance_broker_url: str, task: str
+) -> None:
+    worker = platform.worker
+    assert worker is not None
+    send_raw(acceptance_broker_url, "workflow_team", task, json.dumps([[], {"tenant": acme.slug, "kind": "noop"}, {}]))
+    (job,) = submit(acme, "noop")
+    wait_for(job, "completed")
+    eventually(lambda: "unsigned" in worker.log, what="it is written down")
+    with tenant_context(acme):
+        assert list(Job.objects.values_list("pk", flat=True)) == [job.pk]
 
 
 def test_bytes_that_are_no_json_leave_the_worker_alive(

@@ -265,7 +265,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     ),
     "scheduling/services/upkeep/verification.py": ({"check_usage"}, "the months of all tenants are compared"),
     "scheduling/services/upkeep/runs.py": (
-        {"_begin", "_write", "request_upkeep"},
+        {"_begin", "_write", "has_begun_since", "request_upkeep"},
         "upkeep is the platform's, and so are its results",
     ),
     "scheduling/services/rollup_checks.py": (

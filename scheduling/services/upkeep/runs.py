@@ -6,7 +6,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -64,6 +64,12 @@ def run_upkeep(
         None, name=name, outcome=run.outcome, seconds=time.monotonic() - began, findings=len(run.sentences)
     )
     return run
+
+
+def has_begun_since(*, name: str, moment: datetime) -> bool:
+    """Return whether a run of the task has begun after the moment."""
+    with all_tenants():
+        return UpkeepRun.objects.filter(name=name, started_at__gt=moment).exists()
 
 
 def request_upkeep(*, name: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import redis
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client, override_settings
@@ -21,17 +23,15 @@ PARTS = ("admin:overview_fragment", "admin:overview_shares")
 
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Parts are kept for as long as a test takes, in memory alone."""
+    """Parts are kept for as long as a test takes."""
     parts = (overview._kept_body, overview._kept_shares, heat_map._kept)
-    monkeypatch.setattr("tenants.shared_cache._read_shared", lambda name: None)
-    monkeypatch.setattr("tenants.shared_cache._write_shared", lambda *_, **__: None)
+    monkeypatch.setattr("tenants.live.KEPT_SECONDS", 60.0)
     for part in parts:
-        monkeypatch.setattr(part._kept, "_seconds", 60.0)
-        part._kept._kept.clear()
+        part.clear()
     with override_settings(CONFIGURATION_CACHE_SECONDS=60.0):
         yield
     for part in parts:
-        part._kept._kept.clear()
+        part.clear()
 
 
 @pytest.mark.parametrize("part", [*PARTS, "admin:overview_kinds"])
@@ -81,3 +81,22 @@ def test_whoever_looks_at_a_table_has_it_drawn_anew(console: Console, staff: Use
     plain = client.get(reverse("admin:overview_fragment")).content
     assert client.get(reverse("admin:overview_fragment") + "?view=table").content != plain
     assert client.get(reverse("admin:overview_fragment")).content == plain
+
+
+def test_html_of_the_console_is_not_stored_in_redis(console: Console, staff: User, acme_work: Work) -> None:
+    client = console(staff)
+    for part in (*PARTS, "admin:overview_kinds"):
+        assert b"<" in client.get(reverse(part)).content
+    with redis.Redis.from_url(str(settings.CACHES["default"]["LOCATION"])) as cache:
+        held = [cache.get(key) or b"" for key in cache.scan_iter("*:kept:*")]
+    assert [document for document in held if b"<section" in document or b"<div" in document] == []
+
+
+def test_parts_that_have_expired_leave_memory(
+    console: Console, staff: User, acme_user: User, client: Client, acme_work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tenants.live.KEPT_SECONDS", -1.0)
+    console(staff).get(reverse(PARTS[0]))
+    client.force_login(acme_user)
+    client.get(reverse(PARTS[0]))
+    assert len(overview._kept_body._bodies) == 1

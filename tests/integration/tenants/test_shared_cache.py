@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -12,7 +12,7 @@ import redis
 from django.conf import settings as django_settings
 from django.test import override_settings
 
-from tenants import shared_cache
+from tenants import redis_signing, shared_cache
 from tenants.models import Tenant
 from tenants.selectors.limits import kept_limits
 from tenants.selectors.settings import tenant_setting
@@ -160,20 +160,6 @@ def test_what_took_long_to_read_is_not_given_to_others(clock: Clock) -> None:
     assert first.get("k", source) == "one"
 
 
-def test_what_is_put_while_somebody_reads_stays(clock: Clock) -> None:
-    first, second = two_processes()
-
-    def read_while_another_puts() -> str:
-        second.put("k", "put", seconds=120.0)
-        return "read"
-
-    assert first.get("k", read_while_another_puts) == "read"
-    connection, name = key_in_redis(first)
-    assert json.loads(connection.get(name)) == "put"  # type: ignore[arg-type]
-    assert connection.pttl(name) > 60_000
-    connection.delete(name)
-
-
 def test_the_bound_of_a_second_holds_by_the_numbers_in_use() -> None:
     from jobsplatform.settings import scheduling
 
@@ -200,12 +186,73 @@ def test_a_redis_that_is_away_is_passed_over(clock: Clock, monkeypatch: pytest.M
     assert len(asked) > 1
 
 
-def test_what_somebody_else_wrote_into_redis_is_json_or_nothing(clock: Clock) -> None:
-    first, _ = two_processes()
-    connection, name = key_in_redis(first)
-    connection.set(name, json.dumps("theirs"), px=60_000)
-    assert first.get("k", Source()) == "theirs"
-    connection.delete(name)
+def planted(cache: SharedCache[Any], document: bytes) -> str:
+    """What the cache answers when the document lies in Redis under its key, and PostgreSQL says "one"."""
+    connection, name = key_in_redis(cache)
+    connection.set(name, document, px=60_000)
+    return str(cache.get("k", Source()))
+
+
+def document_of(cache: SharedCache[Any], source: Source) -> bytes:
+    cache.get("k", source)
+    connection, name = key_in_redis(cache)
+    return connection.get(name) or b""  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("document", [b'"theirs"', b"", b"\x80\x04", bytes(40) + b'"theirs"'])
+def test_document_without_signature_counts_as_missing(
+    clock: Clock, document: bytes, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_cache, "_refused", redis_signing.RefusalCount("shared_cache.refused"))
+    first, second = two_processes()
+    assert planted(first, document) == "one"
+    assert caplog.text.count("shared_cache.refused") == 1
+    # It is replaced, so that it costs PostgreSQL one look and not every one.
+    source = Source()
+    assert (second.get("k", source), source.asked) == ("one", 0)
+
+
+def test_document_of_another_key_counts_as_missing(clock: Clock) -> None:
+    (other, _), (first, _) = two_processes(), two_processes()
+    source = Source()
+    source.value = "of another"
+    assert planted(first, document_of(other, source)) == "one"
+
+
+def test_document_older_than_a_minute_counts_as_missing(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = two_processes()
+    source = Source()
+    source.value = "replaced since"
+    document = document_of(first, source)
+    assert planted(second, document) == "replaced since"
+    now = time.time()
+    monkeypatch.setattr(shared_cache, "wall_clock", lambda: now + 61)
+    clock.now += 61
+    assert planted(second, document) == "one"
+
+
+def test_document_of_a_replaced_secret_key_is_read_while_the_key_is_a_fallback(clock: Clock) -> None:
+    first, second = two_processes()
+    document = document_of(first, Source())
+    old = django_settings.SECRET_KEY
+    with override_settings(SECRET_KEY="another key", SECRET_KEY_FALLBACKS=[old]):
+        source = Source()
+        assert (second.get("k", source), source.asked) == ("one", 0)
+    with override_settings(SECRET_KEY="another key"):
+        third = SharedCache(first.name, str)
+        source = Source()
+        source.value = "two"
+        connection, name = key_in_redis(third)
+        connection.set(name, document, px=60_000)
+        assert third.get("k", source) == "two"
+
+
+def test_secret_document_stays_in_the_process(clock: Clock) -> None:
+    cache = SharedCache(f"test-{uuid4()}", str, is_secret=lambda document: document == "one")
+    source = Source()
+    assert [cache.get("k", source), cache.get("k", source), str(source.asked)] == ["one", "one", "1"]
+    connection, name = key_in_redis(cache)
+    assert connection.get(name) is None
 
 
 def test_forgetting_is_for_all_who_ask_redis(clock: Clock) -> None:

@@ -1,0 +1,116 @@
+"""Messages as an attacker with access to Redis writes them, and their reception by a worker, in this process."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+from unittest.mock import MagicMock, patch
+from uuid import uuid4
+
+from celery import current_app, signature
+from django.conf import settings
+from kombu import Connection, Queue
+from kombu.utils.uuid import uuid
+from redis import Redis
+
+from scheduling import signals
+from scheduling.tasks import upkeep
+from scheduling.worker.strangers import guarded_strategy
+
+
+def forge(task: str, args: list[Any], kwargs: dict[str, Any], **headers: Any) -> bytes:
+    """Return a message as Celery writes it, without a signature."""
+    body = base64.b64encode(json.dumps([args, kwargs, {}]).encode()).decode()
+    properties = {
+        "correlation_id": uuid(),
+        "delivery_mode": 2,
+        "delivery_info": {"exchange": "", "routing_key": "x"},
+        "body_encoding": "base64",
+        "delivery_tag": uuid(),
+    }
+    return json.dumps(
+        {
+            "content-type": "application/json",
+            "content-encoding": "utf-8",
+            "headers": {"task": task, "id": uuid(), "lang": "py", "argsrepr": "", "kwargsrepr": "", **headers},
+            "properties": properties,
+            "body": body,
+        }
+    ).encode()
+
+
+def published(task: str, args: list[Any], kwargs: dict[str, Any], **headers: Any) -> bytes:
+    """Return a message as the platform publishes it, taken from Redis by the attacker."""
+    name = f"attack.{uuid4().hex}"
+    with Connection(settings.REDIS_URL) as connection, Redis.from_url(settings.REDIS_URL) as client:
+        with connection.Producer() as producer:
+            signature(task, app=current_app).apply_async(
+                args=args, kwargs=kwargs, queue=Queue(name), producer=producer, headers=headers, ignore_result=True
+            )
+        message = client.rpop(name)
+        client.delete(f"_kombu.binding.{name}")
+    assert isinstance(message, bytes)
+    return message
+
+
+def altered(message: bytes, *, headers: dict[str, Any] | None = None, body: Any = None) -> bytes:
+    """Return the message with other headers, or another body."""
+    parsed: dict[str, Any] = json.loads(message)
+    parsed["headers"] |= headers or {}
+    if body is not None:
+        parsed["body"] = base64.b64encode(json.dumps(body).encode()).decode()
+    return json.dumps(parsed).encode()
+
+
+class _NoLimits(dict[str, Any]):
+    """No task has a rate limit."""
+
+    def __missing__(self, name: str) -> None:
+        return None
+
+
+def _consumer() -> MagicMock:
+    """Return what a consumer is to a task's strategy; it runs at once what was accepted."""
+    consumer = MagicMock(
+        app=current_app._get_current_object(),
+        connection_errors=(),
+        channel_errors=(),
+        event_dispatcher=None,
+        disable_rate_limits=True,
+        task_buckets=_NoLimits(),
+        on_task_request=lambda request: request.execute(),
+    )
+    consumer.controller.state.revoked = set()
+    return consumer
+
+
+def receive(*messages: bytes) -> list[str]:
+    """Have a worker receive the messages; return why some were refused."""
+    refused: list[str] = []
+
+    def note(sender: object, *, reason: str, **_: Any) -> None:
+        refused.append(reason)
+
+    consumer = _consumer()
+    name = f"attack.{uuid4().hex}"
+    signals.message_refused.connect(note)
+    try:
+        with (
+            Redis.from_url(settings.REDIS_URL) as client,
+            Connection(settings.REDIS_URL) as connection,
+            connection.SimpleQueue(Queue(name)) as simple,
+            # The connection is the attack's own, and its transaction.
+            patch.object(upkeep, "check_connection"),
+        ):
+            for text in messages:
+                client.lpush(name, text)
+                message = simple.get(timeout=5)
+                task = consumer.app.tasks[message.headers["task"]]
+                guarded_strategy(task, consumer.app, consumer)(
+                    message, None, message.ack_log_error, message.reject_log_error, []
+                )
+            client.delete(f"_kombu.binding.{name}")
+    finally:
+        signals.message_refused.disconnect(note)
+    return refused
