@@ -8,6 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.utils import get_random_secret_key
 
 from jobsplatform.settings.env import BASE_DIR, env
+from jobsplatform.settings.files import FILES
 
 DEBUG = env.bool("DEBUG")
 # A key of the process's own where none is given: nothing to leak, but sessions end with the process.
@@ -166,10 +167,7 @@ COLLECTED_STATIC = env.bool("COLLECTED_STATIC")
 STATIC_ROOT = BASE_DIR / "var" / "static" if COLLECTED_STATIC else None
 WHITENOISE_USE_FINDERS = not COLLECTED_STATIC
 STORAGES = {
-    "default": {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
-        "OPTIONS": {"file_permissions_mode": 0o640, "directory_permissions_mode": 0o750},
-    },
+    "default": FILES,
     "staticfiles": {
         "BACKEND": (
             "whitenoise.storage.CompressedManifestStaticFilesStorage"
@@ -178,9 +176,6 @@ STORAGES = {
         ),
     },
 }
-# Uploaded documents. Absolute, or relative to the project. No URL leads there: files go out through the API only.
-FILES_ROOT = BASE_DIR / env.str("FILES_ROOT")
-MEDIA_ROOT = FILES_ROOT
 
 # Accounts, transport, content security ---------------------------------------------------------------------
 

@@ -39,6 +39,8 @@ env = environ.Env(
     STREAMS_PER_CALLER=(int, 20),
     COLLECTED_STATIC=(bool, False),
     FILES_ROOT=(str, "var/files"),
+    FILES_STORAGE=(str, ""),
+    FILES_STORAGE_OPTIONS=(str, ""),
     # Scheduling
     EDITION=(str, "cloud"),
     TENANT_ISOLATED_TASK_CONCURRENCY=(int, 2),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from tenants.exceptions import DomainError
 
 
@@ -31,3 +33,9 @@ class FileUnreadableError(DomainError):
     code = "file_not_stored"
     category = "unavailable"
     title = "The storage does not give the file at the moment."
+
+
+def storage_errors() -> tuple[type[Exception], ...]:
+    """Return what a storage raises for an unreadable file: OSError, and boto3's errors where a storage uses it."""
+    botocore = sys.modules.get("botocore.exceptions")
+    return (OSError,) if botocore is None else (OSError, botocore.BotoCoreError, botocore.ClientError)

@@ -26,6 +26,7 @@ from django.db import connection, transaction
 from django.db.models.functions import Greatest, Now
 
 from scheduling.processors.base import TransientError
+from scheduling.processors.files.exceptions import storage_errors
 from scheduling.processors.files.limits import STORAGE_BYTES
 from scheduling.processors.files.models import Content
 from scheduling.processors.files.references import used_keys
@@ -97,9 +98,10 @@ def fetch(key: str, sha256: str) -> IO[bytes]:
             while part := stored.read(_PART_BYTES):
                 digest.update(part)
                 copy.write(part)
-    except OSError as error:
+    except storage_errors() as error:
         copy.close()
-        raise StoredFileError(f"The file cannot be read from the storage: {error.strerror or error}.") from error
+        reason = getattr(error, "strerror", None) or error
+        raise StoredFileError(f"The file cannot be read from the storage: {reason}.") from error
     if digest.hexdigest() != sha256:
         copy.close()
         raise StoredFileError("The file in the storage is not the one that was uploaded.")

@@ -1,0 +1,68 @@
+"""Statements of the docs that code can check: the map of the source design, the layers, the version of the kit."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections import Counter
+
+from jobsplatform.settings.env import BASE_DIR
+from scheduling.processors.base import KIT_VERSION
+
+DOCS = BASE_DIR / "docs"
+STATES = ("whole", "partly", "not built", "different")
+MAP = (DOCS / "seed_map.md").read_text()
+ROW = re.compile(r"^\| (\d+) \| .+? \| (whole|partly|not built|different) \| .*\|$", re.MULTILINE)
+
+
+def test_map_has_each_of_the_136_rows_once() -> None:
+    assert [int(number) for number, _ in ROW.findall(MAP)] == list(range(1, 137))
+
+
+def test_totals_of_the_map_are_the_counts_of_its_rows() -> None:
+    counted = Counter(state for _, state in ROW.findall(MAP))
+    [totals] = re.findall(r"^\| all \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|$", MAP, re.MULTILINE)
+    assert tuple(map(int, totals)) == tuple(counted[state] for state in STATES)
+
+
+def test_sections_of_the_map_add_up() -> None:
+    summary = {name: tuple(map(int, numbers.split(" | "))) for name, numbers in _summary()}
+    sections = re.split(r"^## ", MAP, flags=re.MULTILINE)[1:]
+    counted = {
+        part.splitlines()[0]: tuple(Counter(state for _, state in ROW.findall(part))[name] for name in STATES)
+        for part in sections
+    }
+    assert counted == summary
+
+
+def test_paths_of_the_map_exist() -> None:
+    paths = set(re.findall(r"`([a-z_]+/[\w/.]*|[a-z_]+\.py)`", MAP))
+    processors = BASE_DIR / "scheduling" / "processors"
+    roots = (BASE_DIR, BASE_DIR / "scheduling", processors, *processors.iterdir())
+    assert [path for path in sorted(paths) if not any((root / path).exists() for root in roots)] == []
+
+
+def test_layer_table_names_every_module_of_the_contract() -> None:
+    contracts = tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    [layers] = [contract["layers"] for contract in contracts if contract.get("containers") == ["scheduling"]]
+    names = {name.strip(" ()") for layer in layers for name in layer.split("|")} - {"apps"}
+    page = (DOCS / "architecture.md").read_text()
+    table = page[page.index("Inside `scheduling`") : page.index("`scheduling/processors/` holds")]
+    assert sorted(name for name in names if f"`{name}/`" not in table and f"`{name}.py`" not in table) == []
+
+
+def test_version_of_the_kit_stands_in_its_page() -> None:
+    page = (DOCS / "writing_processors.md").read_text()
+    assert f"`KIT_VERSION` is its version, `{KIT_VERSION}` now." in page
+
+
+def test_every_table_of_the_configuration_has_a_header() -> None:
+    page = (DOCS / "configuration.md").read_text()
+    tables = [block for block in re.split(r"\n\s*\n|^#.*$", page, flags=re.MULTILINE) if block.strip().startswith("|")]
+    assert tables
+    assert [table.strip().splitlines()[0] for table in tables if "\n|---" not in table] == []
+
+
+def _summary() -> list[tuple[str, str]]:
+    rows = re.findall(r"^\| (.+?) \| (\d+ \| \d+ \| \d+ \| \d+) \|$", MAP, re.MULTILINE)
+    return [(name, numbers) for name, numbers in rows if name != "all"]
