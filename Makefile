@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help environment environment-dev demo dev test test-matrix lint messages format screenshots browser-test chromium pgbouncer-test pgbouncer bench bench-basics bench-fairness bench-workloads bench-console bench-simulated chaos soak requirements clean
+.PHONY: help environment environment-dev demo dev test test-matrix lint messages format screenshots browser-test chromium pgbouncer-test pgbouncer bench bench-basics bench-fairness bench-workloads bench-console bench-simulated chaos fuzz soak requirements clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -120,6 +120,10 @@ STACKS ?=
 chaos: environment-dev ## Faults on real processes, and what became of the promises, 25 minutes (SEEDS=n, ONLY=W1,R2, SEED=first)
 	@$(SERVERS) -- $(PY) -m tests.chaos $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) \
 	  $(if $(STACKS),--stacks $(STACKS)) $(addprefix --only ,$(ONLY))
+
+REQUESTS ?= 20000
+fuzz: environment-dev ## Hostile requests to API and console, none may be answered with a server error (REQUESTS=n, SEED=1)
+	@$(SERVERS) --fast -- $(PY) -m tests.fuzz --requests $(REQUESTS) --seed $(or $(SEED),1)
 
 MINUTES ?= 10
 soak: environment ## Load and faults for MINUTES=10 (SEED=1), then: is anything lost, does anything grow?

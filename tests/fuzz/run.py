@@ -1,0 +1,186 @@
+"""The parts of a run: a server with a world behind it, Schemathesis, the console's pages, the verdict."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.test import Client
+from django.test.utils import setup_test_environment
+
+from tenants.context import all_tenants
+from tenants.models import Tenant
+from tenants.services.api_keys import issue_api_key
+from tenants.services.limits import set_tenant_limit
+from tests.acceptance.processes import eventually
+from tests.acceptance.serving import START_SECONDS, Platform
+from tests.databases import TestDatabase, drop_blueprint
+from tests.fuzz.console import addresses
+from tests.integration.access.world import World, make_world
+
+# What a schema cannot say is refused with these; see docs/api.md.
+CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+HOOKS = "tests.fuzz.hooks"
+EXAMPLES_PER_OPERATION = 30
+# Streams are kept open by a server of their own; gunicorn refuses them with 503.
+STREAMS = "/stream/$"
+PLATFORM = (
+    "^/api/v1/(?!tenants/me/)(tenants|queues|pools|plans|cfs-plans|fairness|routing-rules|upkeep|members|api-keys)/"
+)
+TIMEOUT_SECONDS = 60
+CLIENTS = 2
+# How much a tenant may do is not what is tried here.
+RAISED = {"submits_per_minute": 1_000_000, "submit_burst": 1_000_000, "max_waiting_jobs": 1_000_000}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A running server, and what the fuzzers log in with."""
+
+    url: str
+    log: Path
+    token: str
+    cookies: dict[str, str]
+    world: World
+
+    @property
+    def callers(self) -> tuple[tuple[str, ...], ...]:
+        """Return each caller's options of Schemathesis: a key for its own routes, an administrator for the rest."""
+        cookie = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        csrf = self.cookies["csrftoken"]
+        as_key = (f"--header=Authorization: Api-Key {self.token}", f"--exclude-path-regex={STREAMS}|{PLATFORM}")
+        as_admin = (f"--header=Cookie: {cookie}", f"--header=X-CSRFToken: {csrf}", "--header=X-Tenant: acme")
+        return as_key, (*as_admin, f"--include-path-regex={PLATFORM}")
+
+
+def run(*, requests: int, seed: int, folder: Path) -> int:
+    """Fuzz API and console, print the counts, and return 0 if nothing was found."""
+    with served(folder) as target:
+        status = fuzz_api(target, seed=seed, folder=folder)
+        by_api = answers_in(target.log)
+        fuzz_console(target, seed=seed, count=max(1_000, requests - by_api.total()))
+        answers = answers_in(target.log)
+    errors = server_errors_in(target.log)
+    is_clean = status == 0 and not errors and answers.total() >= requests
+    lines = [
+        f"{answers.total()} requests: {by_api.total()} by Schemathesis, {answers.total() - by_api.total()} to pages",
+        "Answers: " + ", ".join(f"{code} × {count}" for code, count in sorted(answers.items())),
+        f"Server errors: {len(errors)}",
+        *errors[:20],
+        f"{int(is_clean)} passed, {int(not is_clean)} failed",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0 if is_clean else 1
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[Target]:
+    """Serve a world of rows by gunicorn, on a database of its own that is dropped at the end."""
+    setup_test_environment()
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    database = TestDatabase("fuzz")
+    database.create()
+    files = folder / "files"
+    settings.MEDIA_ROOT = settings.FILES_ROOT = files
+    world = make_world()
+    environment = os.environ | database.urls()
+    environment |= {"SECRET_KEY": settings.SECRET_KEY, "FILES_ROOT": str(files), "LOG_LEVEL": "INFO"}
+    platform = Platform(environment, folder)
+    port = _free_port()
+    try:
+        platform.start_web(port)
+        url = f"http://127.0.0.1:{port}"
+        eventually(lambda: _is_served(url), within=START_SECONDS, what="the web server answers")
+        yield Target(url, folder / "1-web.log", _token(), _cookies(), world)
+    finally:
+        platform.stop()
+        database.destroy()
+        drop_blueprint()
+
+
+def fuzz_api(target: Target, *, seed: int, folder: Path) -> int:
+    """Run Schemathesis with all its checks as each caller; return the number of runs that found something."""
+    command = [sys.executable, "-m", "schemathesis.cli", f"--config-file={CONFIGURATION}", "run"]
+    command += [f"{target.url}/api/v1/schema/", f"--max-examples={EXAMPLES_PER_OPERATION}", f"--seed={seed}"]
+    command += ["--workers=2", "--no-color", "--continue-on-failure", "--generation-database=none"]
+    command += [f"--request-timeout={TIMEOUT_SECONDS}", f"--report-dir={folder}"]
+    environment = os.environ | {"SCHEMATHESIS_HOOKS": HOOKS}
+    runs = [subprocess.run([*command, *caller], check=False, env=environment) for caller in target.callers]
+    return sum(run.returncode != 0 for run in runs)
+
+
+def fuzz_console(target: Target, *, seed: int, count: int) -> None:
+    """Send GET requests with hostile parameters to every page, as a platform administrator."""
+    draws = addresses(target.world, random.Random(seed))
+    with (
+        httpx.Client(base_url=target.url, cookies=target.cookies, timeout=TIMEOUT_SECONDS) as client,
+        ThreadPoolExecutor(CLIENTS) as pool,
+    ):
+        for _ in pool.map(client.get, itertools.islice(draws, count)):
+            pass
+
+
+def answers_in(log: Path) -> Counter[int]:
+    """Count the answers of the web server by status."""
+    return Counter(event["status"] for event in _requests_in(log))
+
+
+def server_errors_in(log: Path) -> list[str]:
+    """Return the requests that were answered with a server error: nothing is down, so none is justified."""
+    return [
+        f"{event['status']} {event.get('method')} {event.get('path')}"
+        for event in _requests_in(log)
+        if event["status"] >= 500
+    ]
+
+
+def _requests_in(log: Path) -> Iterator[dict[str, int]]:
+    for line in log.read_text(errors="replace").splitlines():
+        if line.startswith("{"):
+            event = json.loads(line)
+            if isinstance(event.get("status"), int):
+                yield event
+
+
+def _token() -> str:
+    with all_tenants():
+        acme = Tenant.objects.get(slug="acme")
+    for key, value in RAISED.items():
+        set_tenant_limit(tenant=acme, key=key, value=value, reason="fuzzing")
+    return issue_api_key(tenant=acme, name="fuzz").token
+
+
+def _cookies() -> dict[str, str]:
+    client = Client()
+    client.force_login(User.objects.get(username="admin"))
+    return {name: morsel.value for name, morsel in client.cookies.items()} | {"csrftoken": "a" * 32}
+
+
+def _is_served(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health/live", timeout=5).status_code == 200
+    except httpx.TransportError:
+        time.sleep(0.2)
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
