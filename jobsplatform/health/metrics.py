@@ -5,6 +5,7 @@ servers and workers are many and restart. Without a database the scrape says so 
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -18,6 +19,7 @@ from scheduling import broker
 from scheduling.conf import lease_seconds
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.models import Worker
+from scheduling.selectors.announced_kinds import list_unknown_kinds
 from scheduling.selectors.measures import (
     DEAD_LETTER_AGE,
     Measures,
@@ -61,6 +63,7 @@ class PlatformCollector(Collector):
                 measures = read_measures(tenant_limit=max(0, settings.METRICS_TENANTS))
                 dead_letters = count_recent_dead_letters(since=timezone.now() - DEAD_LETTER_AGE)
                 upkeep = read_upkeep()
+                unknown, now = list_unknown_kinds(waiting_for=timedelta()), timezone.now().timestamp()
         except DatabaseError:
             connection.close()
             yield _gauge("database_up", "Whether the database answers in time.", [([], 0.0)])
@@ -73,6 +76,9 @@ class PlatformCollector(Collector):
         yield from _tenant_families(measures)
         yield from _prediction_families(measures)
         yield from _upkeep_families(measures, upkeep)
+        about = "Seconds for which jobs of a kind have waited for a worker that has it."
+        ages: list[Sample] = [([each.pool, each.kind], now - each.since.timestamp()) for each in unknown]
+        yield _gauge("unknown_kind_seconds", about, ages, ["pool", "kind"])
         about = "Circuit breakers that hold jobs back, by kind and shared dependency."
         circuits: list[Sample] = [([*names], float(count)) for names, count in measures.open_circuits.items()]
         yield _gauge("open_circuits", about, circuits, ["kind", "dependency"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 
 from scheduling.lifecycle import TERMINAL_STATES, JobState
 from scheduling.models.batches import Batch
@@ -195,12 +196,14 @@ class JobHeld(WaitingRow):
     """A job that is available but may not start, and is set aside so that it hides nobody.
 
     ``gate`` is what held it when a tick met it: ``kind`` (its kind is paused), ``circuit`` with the id of a breaker
-    that is open, or ``memory`` with the id of a pool whose children are too small for it.
+    that is open, ``memory`` with the id of a pool whose children are too small for it, or ``unknown`` with the id of a
+    pool of which no live worker announces its kind.
     """
 
     job_id = models.UUIDField(primary_key=True)
     travels_alone = models.BooleanField(db_default=False)
     gate = models.CharField(max_length=40, db_default="kind")
+    held_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         db_table = "scheduling_job_held"

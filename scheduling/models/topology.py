@@ -33,6 +33,9 @@ class WorkerPool(PauseFacts):
     )
     is_paused = models.BooleanField(default=False)
     pause_reason = models.CharField(max_length=200, blank=True, default="")
+    kinds = models.JSONField(
+        null=True, editable=False, help_text="Job kinds that its live workers announce; empty: any kind."
+    )
 
     class Meta:
         ordering = ["name"]
@@ -76,6 +79,7 @@ class Worker(models.Model):
     queues = models.JSONField(
         default=list, db_default=Value([], models.JSONField()), help_text="Names of the queues that it reads."
     )
+    kinds = models.JSONField(null=True, blank=True, help_text="Job kinds that it announces; empty: any kind.")
     canary_at = models.DateTimeField(null=True, blank=True, help_text="When a child last answered a canary.")
     clock_skew_seconds = models.FloatField(null=True, blank=True, help_text="Its clock less the database's.")
 

@@ -30,7 +30,7 @@ SELECT clock_timestamp(), d.due_at,
     q.dispatches_per_minute, q.dispatch_burst, qc.arrival_us,
     kp.kind IS NOT NULL, coalesce(kp.reason, ''), kp.paused_until,
     ci.state, ci.until, ci.error_type, ci.forced_reason, ci.dependency, ci.tenant_id IS NULL,
-    wp.is_paused, wp.pause_reason, wp.paused_until, wp.memory_mib,
+    wp.is_paused, wp.pause_reason, wp.paused_until, wp.memory_mib, coalesce(wp.kinds ? %(kind)s, true),
     pd.id IS NOT NULL, coalesce(pd.reason, ''), pd.until,
     (SELECT coalesce(sum(w.slots), 0) FROM scheduling_worker w WHERE w.pool_id = wp.id AND w.status = 'online'
         AND w.heartbeat_at > now() - make_interval(secs => %(lease_seconds)s)),
@@ -90,6 +90,7 @@ class Standing:
     circuit: CircuitStop
     memory_mib: int
     memory_need: int
+    is_kind_announced: bool
     pool_pause: Stop
     pool_drain: Stop
     slots: int
@@ -140,6 +141,7 @@ def read_standing(job: Job) -> Standing:
         pool_pause=Stop(next(row), next(row), next(row)),
         memory_mib=next(row),
         memory_need=registry.memory_needs().get(job.kind, 0),
+        is_kind_announced=next(row),
         pool_drain=Stop(next(row), next(row), next(row)),
         slots=next(row),
         in_flight=next(row),

@@ -147,6 +147,13 @@ def _job(job: Job, standing: Standing) -> Iterator[WaitingReason]:
     yield from _stopped("kind_paused", said("Jobs of this kind are paused"), standing.kind_pause)
     if standing.circuit.is_on:
         yield _circuit_open(standing.circuit)
+    # Without a worker the reason is that there is none.
+    if standing.slots and not standing.is_kind_announced:
+        detail = said(
+            "No live worker of its queue has the kind %(kind)s. It starts when a worker that has it is started.",
+            {"kind": job.kind},
+        )
+        yield WaitingReason("kind_unknown", detail)
     if standing.memory_need > standing.memory_mib:
         detail = said(
             "%(kind)s may need %(need)s MiB; the workers of its queue have %(memory)s MiB each.",

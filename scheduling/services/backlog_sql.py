@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scheduling.selectors.announced_kinds import UNKNOWN
 from scheduling.services.dispatching.gates import MEMORY
 from tenants.locks import LockClass, hash_of_tenant
 
@@ -85,8 +86,9 @@ event AS (
         JOIN scheduling_queue q ON q.id = m.queue_id
 )
 """
-_GATE = """, gate = CASE WHEN r.gate LIKE '<memory> %%'
-        THEN '<memory> ' || (SELECT q.pool_id FROM scheduling_queue q WHERE q.id = c.queue_id) ELSE r.gate END"""
+_GATE = f""", gate = CASE WHEN r.gate LIKE '{MEMORY} %%' OR r.gate LIKE '{UNKNOWN} %%'
+        THEN split_part(r.gate, ' ', 1) || ' ' || (SELECT q.pool_id FROM scheduling_queue q WHERE q.id = c.queue_id)
+        ELSE r.gate END"""  # noqa: S608 - constants
 # The row changes its place and keeps all else. Whoever waited for its lock finds it elsewhere, and looks again.
 _MOVE_WAITING = """
 WITH <wanted>, chosen AS (
@@ -124,9 +126,9 @@ SELECT job_id FROM moved
 def _fill(statement: str, table: str = "") -> str:
     """The statement with the parts that it shares with others."""
     parts = {"<its tenant>": _OF_TENANT, "<wanted>": _WANTED, "<event>": _EVENT, "<table>": f"scheduling_job_{table}"}
-    # What was held for a pool that is too small stands before the gate of its new pool, which may be open.
+    # What was held for its pool stands before the gate of its new pool, which may be open.
     parts["<hold lines>"] = LockClass.LINES.share(hash_of_tenant())
-    parts["<gate>"] = _GATE.replace("<memory>", MEMORY) if table == "held" else ""
+    parts["<gate>"] = _GATE if table == "held" else ""
     for name, part in parts.items():
         statement = statement.replace(name, part)
     return statement

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -13,6 +13,7 @@ from scheduling import broker
 from scheduling.conf import canary_interval_seconds, canary_limit_seconds, lease_seconds
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.models import ProcessHeartbeat, QueueGauge, RollupClock
+from scheduling.selectors.announced_kinds import UnknownKind, list_unknown_kinds
 from scheduling.selectors.circuits import count_open_circuits
 from scheduling.selectors.processes import Liveness, LivePool, read_liveness
 from scheduling.selectors.standings import queues_without_consumer
@@ -125,6 +126,7 @@ def _liveness_checks() -> Iterator[Check]:
     with all_tenants():
         liveness = read_liveness()
         circuits = count_open_circuits()
+        unknown = list_unknown_kinds()
     yield _heartbeat_check(liveness, ProcessHeartbeat.Role.DISPATCHER, said("Start `manage.py dispatch_jobs`."))
     yield _heartbeat_check(liveness, ProcessHeartbeat.Role.BEAT, said("Start `celery --app jobsplatform beat`."))
     for pool in liveness.pools:
@@ -132,6 +134,7 @@ def _liveness_checks() -> Iterator[Check]:
         if pool.workers and canary_interval_seconds():
             yield _canary_check(pool)
     yield check_consumers()
+    yield _kinds_check(unknown)
     yield _circuits_check(circuits)
     yield check_clock(liveness.worst_skew_seconds)
 
@@ -212,6 +215,20 @@ def check_consumers() -> Check:
     hint = " ".join(map(_start_worker, pools))
     return Check(
         said("queue consumers"), State.FAILURE, said("no live worker reads %(queues)s", {"queues": names}), hint
+    )
+
+
+def _kinds_check(unknown: Sequence[UnknownKind]) -> Check:
+    """Check that some live worker announces every kind of which jobs have waited for five minutes."""
+    name = said("job kinds")
+    if not unknown:
+        return Check(name, State.OK, said("every kind that has waiting jobs is announced by a worker"))
+    kinds = ", ".join(f"{each.kind} ({each.pool})" for each in unknown)
+    return Check(
+        name,
+        State.FAILURE,
+        said("no live worker of the pool has %(kinds)s", {"kinds": kinds}),
+        said("Start workers of a release that has these kinds, or cancel their jobs."),
     )
 
 

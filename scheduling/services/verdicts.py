@@ -181,8 +181,8 @@ def put_off(
     )
 
 
-def unreadable(execution_id: UUID, fence: int, *, cause: str, seconds: float) -> Settlement:
-    """What the job was given is sealed with a key that this worker has not: it waits, and burns no attempt."""
+def not_begun(execution_id: UUID, fence: int, *, cause: str, seconds: float) -> Settlement:
+    """The worker lacks what the job needs, its key or its kind: the job waits, and burns no attempt."""
     return Settlement(
         execution_id,
         fence,

@@ -9,6 +9,8 @@ from django.db.models.functions import Now
 
 from scheduling.exceptions import WorkerNotFoundError, WorkerNotRunningError
 from scheduling.models import Queue, Worker, WorkerPool
+from scheduling.processors import registry
+from scheduling.services.announced_kinds import refresh_announced_kinds
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import all_tenants
 from tenants.exceptions import DomainError
@@ -32,10 +34,11 @@ class Registration:
     pid: int
     slots: int
     version: str
+    kinds: tuple[str, ...] = ()
 
 
 def register_worker(*, pool_name: str, hostname: str, pid: int, slots: int, version: str = "") -> Registration:
-    """Enter a worker of a pool; the dispatcher counts its slots from now on."""
+    """Enter a worker of a pool with the kinds of this process; the dispatcher counts its slots from now on."""
     with all_tenants():
         pool = WorkerPool.objects.filter(name=pool_name).first()
         if pool is None:
@@ -44,7 +47,9 @@ def register_worker(*, pool_name: str, hostname: str, pid: int, slots: int, vers
                 "There is no worker pool %(name)r; there are: %(known)s.", {"name": pool_name, "known": known}
             )
         queue_names = tuple(Queue.objects.filter(pool=pool).values_list("name", flat=True))
-        registration = Registration(uuid7(), pool.pk, queue_names, hostname[:200], pid, slots, version[:40])
+        registration = Registration(
+            uuid7(), pool.pk, queue_names, hostname[:200], pid, slots, version[:40], tuple(registry.kinds())
+        )
         enter_again(registration=registration)
     return registration
 
@@ -62,12 +67,14 @@ def enter_again(*, registration: Registration) -> None:
                     slots=registration.slots,
                     version=registration.version,
                     queues=list(registration.queue_names),
+                    kinds=list(registration.kinds),
                     started_at=Now(),
                     heartbeat_at=Now(),
                 )
             ],
             ignore_conflicts=True,
         )
+        refresh_announced_kinds()
 
 
 def retire_worker(*, worker_id: UUID, reason: str = "") -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from scheduling import signals
 from scheduling.conf import FIRE_INTERVAL_SECONDS, heartbeat_seconds, sweep_seconds
 from scheduling.models import ProcessHeartbeat
+from scheduling.services.announced_kinds import refresh_announced_kinds
 from scheduling.services.backlog import BacklogMover
 from scheduling.services.batches.cancelling import tend_cancellations
 from scheduling.services.batches.firing import fire_batches
@@ -64,6 +65,8 @@ STANDING_SECONDS = 1.0
 VERSION_SECONDS = 0.25
 SLICE_LOOK_SECONDS = 1.0
 CIRCUIT_LOOK_SECONDS = 5.0
+# A worker announces its kinds when it registers; this notes those of workers that have gone.
+KINDS_SECONDS = 1.0
 # Whoever woke the dispatcher comes before a duty, unless that has waited for this part of its interval.
 MOST_DELAY = 0.5
 # A batch is over, and whoever waits for it goes on, half a second late at most.
@@ -89,6 +92,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("lift", lambda: LIFT_SECONDS, lift_due),
     Duty("slices", lambda: SLICE_LOOK_SECONDS, ask_for_slices),
     Duty("circuits", lambda: CIRCUIT_LOOK_SECONDS, tend_circuits),
+    Duty("kinds", lambda: KINDS_SECONDS, refresh_announced_kinds),
     Duty("drained", lambda: DRAIN_LOOK_SECONDS, note_drained),
 )
 

@@ -98,8 +98,10 @@ def perform(started: StartedExecution, seat: Seat, log: JobLogWriter) -> Verdict
         return Verdict(policy.unreadable_of(started, started.unreadable))
     try:
         kind = registry.get(started.kind)
-    except KindUnknownError as error:
-        return Verdict(policy.failure_of(error, started, RetryPolicy(started.max_retries)))
+    except KindUnknownError:
+        # Another worker of the pool may have it; without one, the dispatcher holds the job back.
+        logger.warning("execution.kind_unknown", extra={"kind": started.kind, "job": str(started.job_id)})
+        return Verdict(policy.kind_unknown_of(started))
     retries = policy.retry_policy(started, kind)
     seat.note_begun(
         fence=started.fence,

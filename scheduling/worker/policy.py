@@ -36,6 +36,8 @@ from tenants.exceptions import DomainError
 MAX_WAIT_SECONDS = 366 * 86_400.0
 # Until a key that is missing is looked for again.
 UNREADABLE_WAIT_SECONDS = 60.0
+# Before a job whose kind this worker lacks is handed out again, perhaps to a worker that has it.
+KIND_UNKNOWN_WAIT_SECONDS = 1.0
 
 
 class AnswerInvalidError(PermanentError):
@@ -122,10 +124,16 @@ def failure_of(
 def unreadable_of(started: StartedExecution, error: DomainError) -> Settlement:
     """The settlement of a job that cannot be opened: without its key it waits, and what was changed is given up."""
     if error.category == "unavailable":
-        return verdicts.unreadable(
+        return verdicts.not_begun(
             started.execution_id, started.fence, cause=error.detail, seconds=UNREADABLE_WAIT_SECONDS
         )
     return failure_of(error, started, RetryPolicy(started.max_retries), is_permanent=True)
+
+
+def kind_unknown_of(started: StartedExecution) -> Settlement:
+    """Return the settlement of a job whose kind this worker lacks: it waits for another one of the pool."""
+    cause = f"The worker does not have the kind {started.kind!r}."
+    return verdicts.not_begun(started.execution_id, started.fence, cause=cause, seconds=KIND_UNKNOWN_WAIT_SECONDS)
 
 
 def interruption_of(cause: str, started: StartedExecution) -> Settlement | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 
 from scheduling.processors import registry
+from scheduling.selectors.announced_kinds import UNKNOWN
 from scheduling.selectors.circuits import any_circuit, circuit_before
 
 KIND, CIRCUIT, MEMORY = "kind", "circuit", "memory"
@@ -16,6 +17,8 @@ KIND, CIRCUIT, MEMORY = "kind", "circuit", "memory"
 # The gate before a ready row ``r`` in the pool of id ``pool_id``, as SQL; NULL where none stands.
 _GATE = f"""CASE
     WHEN EXISTS (SELECT FROM scheduling_kindpause k WHERE k.kind = r.kind) THEN '{KIND}'
+    WHEN (SELECT NOT p.kinds ? r.kind FROM scheduling_workerpool p WHERE p.id = <pool_id>)
+        THEN '{UNKNOWN} ' || <pool_id>
     WHEN (%(needs)s::jsonb ->> r.kind)::int > (SELECT p.memory_mib FROM scheduling_workerpool p WHERE p.id = <pool_id>)
         THEN '{MEMORY} ' || <pool_id>
     WHEN {any_circuit()} THEN '{CIRCUIT} ' || {circuit_before("r.job_id")}

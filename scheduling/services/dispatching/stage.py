@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scheduling.conf import STAGE_ROWS
+from scheduling.selectors.announced_kinds import UNKNOWN
 from scheduling.services.dispatching.gates import KIND, MEMORY, gate_before, memory_needs
 from tenants.ids import uuid7s
 from tenants.prepared import prepared_cursor
@@ -53,6 +54,8 @@ WITH RECURSIVE hop AS (
 ), opened AS (
     SELECT gate, kind FROM hop WHERE CASE
         WHEN gate = '{KIND}' THEN NOT EXISTS (SELECT FROM scheduling_kindpause p WHERE p.kind = hop.kind)
+        WHEN gate LIKE '{UNKNOWN} %%' THEN EXISTS (SELECT FROM scheduling_workerpool p
+            WHERE '{UNKNOWN} ' || p.id = hop.gate AND coalesce(p.kinds ? hop.kind, true))
         ELSE coalesce((%(needs)s::jsonb ->> hop.kind)::int, 0) <= (
             SELECT max(p.memory_mib) FROM scheduling_workerpool p WHERE '{MEMORY} ' || p.id = hop.gate)
     END
@@ -114,7 +117,10 @@ def stage_due() -> int:
 
 
 def stage_held() -> int:
-    """Give jobs back whose kind is no longer paused or whose pool has room for them, at most STAGE_ROWS; how many."""
+    """Give jobs back whose kind is no longer paused, or whose pool has room for them or a worker that has their kind.
+
+    At most STAGE_ROWS; return how many.
+    """
     return _run(_STAGE_HELD, {"limit": STAGE_ROWS, "needs": memory_needs()})
 
 

@@ -180,6 +180,7 @@ BUGS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "kind_paused": ({"kind_pause": OFF}, {"kind_pause": ON}),
     "circuit_open": ({"circuit": CIRCUIT_OFF}, {"circuit": CIRCUIT_ON}),
     "memory_class": ({"memory_need": 0}, {"memory_need": 100_000}),
+    "kind_unknown": ({"is_kind_announced": True}, {"is_kind_announced": False}),
     "queue_paused": ({"queue_pause": OFF}, {"queue_pause": ON}),
     "queue_cap_reached": ({"queue_in_flight": 0}, {"queue_cap": 1, "queue_in_flight": 1}),
     "queue_rate_reached": ({"rate_opens_at": None}, {"rate_opens_at": LATER}),

@@ -59,6 +59,11 @@ def worker_seconds(tenant: Tenant, value: int | None) -> None:
     set_tenant_limit(tenant=tenant, key="worker_seconds_per_month", value=value, reason="x", expires_at=None)
 
 
+def announce(kinds: list[str]) -> None:
+    with all_tenants():
+        WorkerPool.objects.filter(pk=pool().pk).update(kinds=kinds)
+
+
 def open_circuit(tenant: Tenant) -> None:
     with all_tenants():
         Circuit.objects.create(
@@ -119,6 +124,7 @@ CASES = [
         lambda t: update_worker_pool(pool=pool(), changes={"memory_mib": 256}),
         lambda t: update_worker_pool(pool=pool(), changes={"memory_mib": 512}),
     ),
+    Case("kind_unknown", lambda t: announce(["sleep"]), lambda t: announce(["noop", "sleep"])),
     Case(
         "queue_paused",
         lambda t: pause_queue(queue=team(), reason="x"),

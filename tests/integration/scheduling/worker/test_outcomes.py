@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from scheduling.models import DeadLetter, Job, LiveExecution, WorkerPool
+from scheduling.models import DeadLetter, Job, JobDue, LiveExecution, WorkerPool
 from scheduling.processors import registry
 from scheduling.processors.base import Complete, Discard, JobContext, PermanentError
 from scheduling.services.dispatching import run_tick
@@ -89,12 +89,16 @@ def test_progress_is_written_once_a_second_and_at_the_end(
     assert (job.progress_current, job.progress_total, job.progress_message) == (500, 500, "page 500")
 
 
-def test_a_job_of_a_kind_that_is_gone_is_a_dead_letter(acme: Tenant, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_job_of_kind_that_the_worker_lacks_waits_and_burns_no_attempt(
+    acme: Tenant, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (job,) = submit(acme, kind="scripted")
     monkeypatch.setattr(registry, "entry_points", lambda group: [])
     registry.reset()
     job = run(job)
-    assert (job.state, job.error_type) == ("discarded", "kind_unknown")
+    assert (job.state, job.attempt, job.error_type) == ("scheduled", 0, "")
+    with all_tenants():
+        assert JobDue.objects.get(job_id=job.pk).due_at <= timezone.now() + timedelta(seconds=1)
 
 
 def test_a_job_whose_deadline_passed_before_its_start_is_discarded(
