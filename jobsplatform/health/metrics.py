@@ -18,8 +18,8 @@ from prometheus_client.registry import Collector
 from scheduling import broker
 from scheduling.conf import lease_seconds
 from scheduling.exceptions import BrokerUnavailableError
-from scheduling.models import Worker
-from scheduling.selectors.announced_kinds import list_unknown_kinds
+from scheduling.models import Worker, WorkerPool
+from scheduling.selectors.announced_kinds import unknown_kinds_of
 from scheduling.selectors.measures import (
     DEAD_LETTER_AGE,
     Measures,
@@ -63,7 +63,8 @@ class PlatformCollector(Collector):
                 measures = read_measures(tenant_limit=max(0, settings.METRICS_TENANTS))
                 dead_letters = count_recent_dead_letters(since=timezone.now() - DEAD_LETTER_AGE)
                 upkeep = read_upkeep()
-                unknown, now = list_unknown_kinds(waiting_for=timedelta()), timezone.now().timestamp()
+                now = timezone.now()
+                unknown = unknown_kinds_of(WorkerPool.objects.all(), now, waiting_for=timedelta())
         except DatabaseError:
             connection.close()
             yield _gauge("database_up", "Whether the database answers in time.", [([], 0.0)])
@@ -77,7 +78,7 @@ class PlatformCollector(Collector):
         yield from _prediction_families(measures)
         yield from _upkeep_families(measures, upkeep)
         about = "Seconds for which jobs of a kind have waited for a worker that has it."
-        ages: list[Sample] = [([each.pool, each.kind], now - each.since.timestamp()) for each in unknown]
+        ages: list[Sample] = [([each.pool, each.kind], (now - each.since).total_seconds()) for each in unknown]
         yield _gauge("unknown_kind_seconds", about, ages, ["pool", "kind"])
         about = "Circuit breakers that hold jobs back, by kind and shared dependency."
         circuits: list[Sample] = [([*names], float(count)) for names, count in measures.open_circuits.items()]

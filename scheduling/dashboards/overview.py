@@ -18,7 +18,6 @@ from scheduling.dashboards.bulk import bulk_line
 from scheduling.dashboards.minute_charts import draw_series, draw_strip, minute_rows
 from scheduling.dashboards.overview_tiles import build_tiles, window_words
 from scheduling.dashboards.wording import circuit_words
-from scheduling.selectors.announced_kinds import list_unknown_kinds
 from scheduling.selectors.overview import Overview, read_overview, read_shares
 from scheduling.selectors.queue_lines import QueueLine
 from scheduling.services.upkeep.status import find_upkeep_warnings
@@ -134,7 +133,6 @@ def _render_body(choice: Choice, *, may_abort_bulk: bool, overview: Overview | N
         "quiet_queues": [line for line in overview.queues if line.is_quiet and not line.queue.is_paused],
         "open_circuits": circuit_words(overview.open_circuits),
         # What is no tenant's is not a tenant's affair.
-        "unknown_kinds": list_unknown_kinds() if overview.is_all_tenants else [],
         "upkeep_warnings": find_upkeep_warnings() if overview.is_all_tenants else [],
     }
     return render_to_string(BODY_TEMPLATE, context)

@@ -1,10 +1,6 @@
-"""Kinds that workers announce, and since when a job is set aside.
-
-Added columns without a default, and one whose default is computed once: no table is rewritten.
-"""
+"""Kinds that workers announce, and those that none announces: added columns, of which no table is rewritten."""
 
 from django.db import migrations, models
-from django.db.models.functions import Now
 
 
 class Migration(migrations.Migration):
@@ -16,12 +12,10 @@ class Migration(migrations.Migration):
             "kinds",
             models.JSONField(blank=True, help_text="Job kinds that it announces; empty: any kind.", null=True),
         ),
+        migrations.AddField("workerpool", "kinds", models.JSONField(editable=False, null=True)),
         migrations.AddField(
             "workerpool",
-            "kinds",
-            models.JSONField(
-                editable=False, help_text="Job kinds that its live workers announce; empty: any kind.", null=True
-            ),
+            "unknown_kinds",
+            models.JSONField(db_default=models.Value({}, models.JSONField()), default=dict, editable=False),
         ),
-        migrations.AddField("jobheld", "held_at", models.DateTimeField(db_default=Now())),
     ]

@@ -30,9 +30,8 @@ from scheduling.models.relays import EventRelay
 from scheduling.models.rollups import KindHour, QueueMinute, RollupClock, ShareMinute, Tally, TenantMinute
 from scheduling.models.saved_views import SavedView
 from scheduling.models.schedules import Schedule, ScheduleFire
+from scheduling.models.stops import Drain, KindPause
 from scheduling.models.topology import (
-    Drain,
-    KindPause,
     MemoryClass,
     PoolClock,
     ProcessHeartbeat,

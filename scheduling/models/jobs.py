@@ -9,7 +9,6 @@ from __future__ import annotations
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
 
 from scheduling.lifecycle import TERMINAL_STATES, JobState
 from scheduling.models.batches import Batch
@@ -203,7 +202,6 @@ class JobHeld(WaitingRow):
     job_id = models.UUIDField(primary_key=True)
     travels_alone = models.BooleanField(db_default=False)
     gate = models.CharField(max_length=40, db_default="kind")
-    held_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         db_table = "scheduling_job_held"

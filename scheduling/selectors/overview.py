@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 
 from scheduling.conf import lease_seconds
 from scheduling.models import BulkOperation, Queue, SchedulingEntity, Worker
+from scheduling.selectors.announced_kinds import UnknownKind, unknown_kinds_of
 from scheduling.selectors.bulk import list_open_operations
 from scheduling.selectors.circuits import open_circuits, read_open_circuits
 from scheduling.selectors.fairness import FairShare, read_fair_share
@@ -104,6 +105,11 @@ class Overview:
     def unread_queues(self) -> list[Queue]:
         """Those whose alarm is on: work or rules, and no live worker that reads them."""
         return [line.queue for line in self.queues if unread_since(line.queue) is not None]
+
+    @property
+    def unknown_kinds(self) -> list[UnknownKind]:
+        """Those whose jobs have waited for five minutes for a worker that has the kind."""
+        return unknown_kinds_of({line.queue.pool for line in self.queues}, self.now)
 
     @property
     def back_offs(self) -> BackOffs:

@@ -7,6 +7,7 @@ that has stopped announces nothing. A worker row without a list, of a release th
 from __future__ import annotations
 
 from scheduling.conf import lease_seconds
+from scheduling.selectors.announced_kinds import UNKNOWN
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import all_tenants
 from tenants.prepared import prepared_cursor
@@ -26,6 +27,34 @@ UPDATE scheduling_workerpool p SET kinds = a.kinds
 FROM announced a WHERE p.id = a.pool_id AND p.kinds IS DISTINCT FROM a.kinds
 RETURNING p.id
 """
+
+# Gates and kinds are found by hopping over an index. A kind that still waits keeps the moment at which it began to.
+_NOTE_UNKNOWN = f"""
+WITH RECURSIVE hop AS (
+    (SELECT gate, kind FROM scheduling_job_held WHERE gate > '{UNKNOWN}' ORDER BY gate, kind LIMIT 1)
+    UNION ALL
+    SELECT next.gate, next.kind FROM hop CROSS JOIN LATERAL (
+        SELECT h.gate, h.kind FROM scheduling_job_held h WHERE (h.gate, h.kind) > (hop.gate, hop.kind)
+        ORDER BY h.gate, h.kind LIMIT 1
+    ) next
+), unknown AS (
+    SELECT p.id, coalesce((
+        SELECT jsonb_object_agg(h.kind, coalesce(
+            p.unknown_kinds -> h.kind, to_jsonb(extract(epoch FROM clock_timestamp()))))
+        FROM hop h WHERE h.gate = '{UNKNOWN} ' || p.id), '{{}}') AS kinds
+    FROM scheduling_workerpool p
+)
+UPDATE scheduling_workerpool p SET unknown_kinds = u.kinds
+FROM unknown u WHERE p.id = u.id AND p.unknown_kinds <> u.kinds
+"""  # noqa: S608 - constants
+
+
+def tend_announced_kinds() -> None:
+    """Store what live workers announce, and note the kinds with waiting jobs that none announces."""
+    with all_tenants():
+        refresh_announced_kinds()
+        with prepared_cursor() as cursor:
+            cursor.execute(_NOTE_UNKNOWN)
 
 
 def refresh_announced_kinds() -> int:

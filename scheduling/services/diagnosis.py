@@ -12,8 +12,8 @@ from django.db import DatabaseError, connection
 from scheduling import broker
 from scheduling.conf import canary_interval_seconds, canary_limit_seconds, lease_seconds
 from scheduling.exceptions import BrokerUnavailableError
-from scheduling.models import ProcessHeartbeat, QueueGauge, RollupClock
-from scheduling.selectors.announced_kinds import UnknownKind, list_unknown_kinds
+from scheduling.models import ProcessHeartbeat, QueueGauge, RollupClock, WorkerPool
+from scheduling.selectors.announced_kinds import UnknownKind, unknown_kinds_of
 from scheduling.selectors.circuits import count_open_circuits
 from scheduling.selectors.processes import Liveness, LivePool, read_liveness
 from scheduling.selectors.standings import queues_without_consumer
@@ -126,7 +126,7 @@ def _liveness_checks() -> Iterator[Check]:
     with all_tenants():
         liveness = read_liveness()
         circuits = count_open_circuits()
-        unknown = list_unknown_kinds()
+        unknown = unknown_kinds_of(WorkerPool.objects.all(), read_clock())
     yield _heartbeat_check(liveness, ProcessHeartbeat.Role.DISPATCHER, said("Start `manage.py dispatch_jobs`."))
     yield _heartbeat_check(liveness, ProcessHeartbeat.Role.BEAT, said("Start `celery --app jobsplatform beat`."))
     for pool in liveness.pools:

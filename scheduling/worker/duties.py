@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from scheduling import signals
 from scheduling.conf import FIRE_INTERVAL_SECONDS, heartbeat_seconds, sweep_seconds
 from scheduling.models import ProcessHeartbeat
-from scheduling.services.announced_kinds import refresh_announced_kinds
+from scheduling.services.announced_kinds import tend_announced_kinds
 from scheduling.services.backlog import BacklogMover
 from scheduling.services.batches.cancelling import tend_cancellations
 from scheduling.services.batches.firing import fire_batches
@@ -92,7 +92,7 @@ DUTIES: tuple[Duty, ...] = (
     Duty("lift", lambda: LIFT_SECONDS, lift_due),
     Duty("slices", lambda: SLICE_LOOK_SECONDS, ask_for_slices),
     Duty("circuits", lambda: CIRCUIT_LOOK_SECONDS, tend_circuits),
-    Duty("kinds", lambda: KINDS_SECONDS, refresh_announced_kinds),
+    Duty("kinds", lambda: KINDS_SECONDS, tend_announced_kinds),
     Duty("drained", lambda: DRAIN_LOOK_SECONDS, note_drained),
 )
 

@@ -273,6 +273,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "the rollups are of all tenants' work",
     ),
     "scheduling/services/usage.py": ({"verify_usage_page"}, "every tenant's counter is its executions' time"),
+    "scheduling/services/announced_kinds.py": (
+        {"refresh_announced_kinds", "tend_announced_kinds"},
+        "workers are the platform's and serve all tenants",
+    ),
     "scheduling/services/workers.py": (
         {"_switch", "enter_again", "register_worker", "retire_worker"},
         "workers are the platform's and serve all tenants",

@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from django.db.models.functions import Now
 from django.test import Client
 
 from scheduling.models import DeadLetter, Job, JobHeld, Worker, WorkerPool
 from scheduling.processors import registry
-from scheduling.selectors.announced_kinds import list_unknown_kinds
-from scheduling.services.announced_kinds import refresh_announced_kinds
+from scheduling.selectors.announced_kinds import unknown_kinds_of
+from scheduling.services.announced_kinds import refresh_announced_kinds, tend_announced_kinds
 from scheduling.services.diagnosis import State, diagnose
 from scheduling.services.workers import Registration, register_worker, retire_worker
+from tenants.clock import read_clock, read_moment
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import Tick, reasons_of, reload, submit
@@ -37,9 +37,12 @@ def reasons(tenant: Tenant, job: Job) -> list[str]:
         return [reason.code for reason in reasons_of(Job.objects.get(pk=job.pk))]
 
 
-def hold_since(age: timedelta) -> None:
+def wait_since(age: timedelta) -> None:
+    """Let the jobs of unknown kinds have begun to wait so long ago."""
     with all_tenants():
-        JobHeld.objects.update(held_at=Now() - age)
+        for pool in WorkerPool.objects.all():
+            pool.unknown_kinds = {kind: (read_clock() - age).timestamp() for kind in pool.unknown_kinds}
+            pool.save(update_fields=["unknown_kinds"])
 
 
 def test_registered_worker_announces_the_kinds_of_its_process(worker: Registration) -> None:
@@ -98,15 +101,20 @@ def test_unknown_kind_raises_an_alarm_after_five_minutes(
         (check,) = [check for check in diagnose().checks if check.name == "job kinds"]
         return check.state, check.measured
 
-    hold_since(timedelta(minutes=4, seconds=50))
+    tend_announced_kinds()
     assert alarm()[0] is State.OK
-    hold_since(timedelta(minutes=5, seconds=1))
+    wait_since(timedelta(minutes=4, seconds=50))
+    tend_announced_kinds()
+    assert alarm()[0] is State.OK
+    wait_since(timedelta(minutes=5, seconds=1))
+    tend_announced_kinds()
     state, measured = alarm()
     assert state is State.FAILURE
     assert "noop (default)" in measured
     assert "No worker has the kind noop" in admin_client.get("/admin/").content.decode()
     register(monkeypatch, ["noop"])
     tick()
+    tend_announced_kinds()
     assert alarm()[0] is State.OK
 
 
@@ -117,5 +125,6 @@ def test_each_unknown_kind_is_listed_once(acme: Tenant, tick: Tick, monkeypatch:
     tick()
     with all_tenants():
         assert JobHeld.objects.filter(gate__startswith="unknown ").count() == 10
-        found = list_unknown_kinds(waiting_for=timedelta())
+        tend_announced_kinds()
+        found = unknown_kinds_of(WorkerPool.objects.all(), read_moment() + timedelta(minutes=6))
     assert sorted((each.pool, each.kind) for each in found) == [("default", "noop"), ("default", "sleep")]

@@ -1,0 +1,41 @@
+"""What is stopped beside the rows of queues and pools: paused kinds, and drains."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class KindPause(models.Model):
+    """A kind of which nothing is dispatched until the row is gone."""
+
+    kind = models.CharField(max_length=64, primary_key=True)
+    reason = models.CharField(max_length=200, blank=True)
+    paused_at = models.DateTimeField(auto_now_add=True)
+    paused_by = models.CharField(max_length=200, blank=True, default="")
+    paused_until = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return self.kind
+
+
+class Drain(models.Model):
+    """A queue, kind or pool that takes nothing new while what is there runs out; a tenant's stands on its own row."""
+
+    class Scope(models.TextChoices):
+        QUEUE = "queue"
+        KIND = "kind"
+        POOL = "pool"
+
+    scope = models.CharField(max_length=5, choices=Scope.choices)
+    name = models.CharField(max_length=64)
+    reason = models.CharField(max_length=200, blank=True)
+    started_by = models.CharField(max_length=200, blank=True)
+    started_at = models.DateTimeField()
+    until = models.DateTimeField(null=True, blank=True)
+    drained_at = models.DateTimeField(null=True, blank=True, help_text="When nothing was left.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["scope", "name"], name="drain_scope_name")]
+
+    def __str__(self) -> str:
+        return f"{self.scope} {self.name}"
