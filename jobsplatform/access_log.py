@@ -10,6 +10,8 @@ logger = structlog.stdlib.get_logger("jobsplatform.access")
 
 # Asked every few seconds by machines.
 QUIET_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
+# Characters of a path in a line; longer ones are cut.
+MAX_PATH_CHARACTERS = 512
 
 
 class AccessLogMiddleware:
@@ -26,7 +28,7 @@ class AccessLogMiddleware:
         write(
             "request.ended",
             method=request.method,
-            path=request.path,
+            path=request.path[:MAX_PATH_CHARACTERS],
             status=response.status_code,
             seconds=round(time.monotonic() - began, 4),
             request_id=getattr(request, "request_id", ""),

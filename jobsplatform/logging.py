@@ -15,6 +15,12 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 REDACTED = "[redacted]"
 
+# Characters of one text in an event: what stands beyond is cut off before anything looks for secrets.
+MAX_TEXT_CHARACTERS = 2 * 1024
+# Of a traceback for people: each of its lines is cut as a text is, and of a long one the middle is left out.
+MAX_TRACEBACK_CHARACTERS = 32 * 1024
+CUT = "[cut]"
+
 # Keys whose value never reaches a log, wherever it stands in the event.
 _SECRET_KEY = re.compile(
     r"passw(or)?d|secret|token|authorization|api_?key|cookie|credential|private_?key|(^|_)payload($|_)|dsn",
@@ -22,7 +28,7 @@ _SECRET_KEY = re.compile(
 )
 # Secrets inside free text: the password of a URL, and the header of our own API keys.
 _SECRET_TEXT: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://[^\s:/@]*):[^\s@/]+@", re.IGNORECASE), rf"\g<scheme>:{REDACTED}@"),
+    (re.compile(r"(?P<user>://[^\s:/@]*+):[^\s@/]++@"), rf"\g<user>:{REDACTED}@"),
     (re.compile(r"(?P<header>\b(?:Api-Key|Bearer|Basic)\s+)\S+", re.IGNORECASE), rf"\g<header>{REDACTED}"),
 )
 
@@ -30,16 +36,39 @@ _SECRET_TEXT: tuple[tuple[re.Pattern[str], str], ...] = (
 def _redact(value: Any) -> Any:
     """Return the value with every secret in it replaced, however deep it lies."""
     if isinstance(value, str):
-        for pattern, replacement in _SECRET_TEXT:
-            value = pattern.sub(replacement, value)
-        return value
+        return _redact_text(value)
     if isinstance(value, HttpRequest):  # its own text has the query, which may hold a signed link
-        return f"{value.method} {value.path}"
+        return _redact_text(f"{value.method} {value.path}")
     if isinstance(value, Mapping):
-        return {key: REDACTED if _SECRET_KEY.search(str(key)) else _redact(item) for key, item in value.items()}
+        return {key: REDACTED if _is_secret(str(key)) else _redact(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_redact(item) for item in value]
     return value
+
+
+def _redact_text(text: str) -> str:
+    if len(text) > MAX_TEXT_CHARACTERS:
+        text = f"{_before_half_password(text[:MAX_TEXT_CHARACTERS])}{CUT}"
+    for pattern, replacement in _SECRET_TEXT:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def _before_half_password(text: str) -> str:
+    """Return a text that was cut without the end of a URL that may be cut within its password."""
+    before, sign, rest = text.rpartition("://")
+    return f"{before}{sign}" if ":" in rest and not any(end in rest for end in "@/ \n") else text
+
+
+def _redact_traceback(text: str) -> str:
+    if len(text) > MAX_TRACEBACK_CHARACTERS:
+        half = MAX_TRACEBACK_CHARACTERS // 2
+        text = f"{text[:half]}\n{CUT}\n{text[-half:]}"
+    return "\n".join(_redact_text(line) for line in text.split("\n"))
+
+
+def _is_secret(key: str) -> bool:
+    return _SECRET_KEY.search(key[:MAX_TEXT_CHARACTERS]) is not None
 
 
 def redact_secrets(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
@@ -48,8 +77,10 @@ def redact_secrets(_logger: WrappedLogger, _name: str, event: EventDict) -> Even
     for key, value in event.items():
         if key in {"_record", "exc_info"}:  # structlog's own, dropped or rendered later
             redacted[key] = value
+        elif key in {"exception", "stack"} and isinstance(value, str):
+            redacted[key] = _redact_traceback(value)
         else:
-            redacted[key] = REDACTED if _SECRET_KEY.search(key) else _redact(value)
+            redacted[key] = REDACTED if _is_secret(key) else _redact(value)
     return redacted
 
 

@@ -1,12 +1,17 @@
-"""Request bodies, taken in whole before a transaction is opened.
+"""Request bodies: how large one may be, where it is kept, and how much room all of them may take.
 
-A client sends as slowly as it likes. Read inside the view, its body would keep a transaction open and idle, until
-PostgreSQL ended it; a slow upload then failed for no fault of its own.
+A body is as large as its route takes if the request has access, and small if it has none: who sends credentials that
+are not valid has no access. Larger bodies are refused before anything is read if they declare their length.
+
+Bodies are taken in whole before a transaction is opened. A client sends as slowly as it likes. Read inside the view,
+its body would keep a transaction open and idle, until PostgreSQL ended it; a slow upload then failed for no fault of
+its own.
 """
 
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import SpooledTemporaryFile
@@ -14,41 +19,109 @@ from tempfile import SpooledTemporaryFile
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest
+from django.urls import Resolver404, resolve
 
-from tenants.exceptions import BodyTooLargeError, LengthRequiredError
+from tenants.exceptions import BodiesBusyError, BodyTooLargeError, LengthRequiredError
 
-# Of anything but files; views may take less (`max_body_bytes`). A text of this size costs a process
-# some 200 MiB once it is parsed.
+# Of a request without access, and of one with access to an address that takes no body.
+MAX_ANONYMOUS_BYTES = 64 * 1024
+# Of anything but files, at most; other views take DATA_UPLOAD_MAX_MEMORY_SIZE or their own `max_body_bytes`. A text of
+# this size costs a process some 200 MiB once it is parsed.
 MAX_TEXT_BYTES = 8 * 1024 * 1024
 # Of one request with files, each of which has a limit of its own.
 MAX_UPLOAD_BYTES = 1024 * 1024 * 1024
 _FILES = "multipart/form-data"
 
 
+class BodySpace:
+    """Bytes that bodies may take up at once in temporary files of this process."""
+
+    def __init__(self) -> None:
+        self._taken = 0
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> None:
+        """Take so many bytes; raise `BodiesBusyError` if fewer are left."""
+        with self._lock:
+            if self._taken + size > settings.BODY_SPACE_BYTES:
+                raise BodiesBusyError
+            self._taken += size
+
+    def give_back(self, size: int) -> None:
+        with self._lock:
+            self._taken -= size
+
+
+space = BodySpace()
+
+
+class Share:
+    """The bytes of one request in `space`; leaving the context gives them back."""
+
+    def __init__(self, content_type: str | None) -> None:
+        # Files are written a second time as the body is parsed.
+        self._copies = 2 if (content_type or "").partition(";")[0].strip().lower() == _FILES else 1
+        self._taken = 0
+
+    def __enter__(self) -> Share:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        space.give_back(self._taken)
+
+    def take(self, size: int) -> None:
+        """Take room for so many more bytes of the body; raise `BodiesBusyError` if there is none."""
+        space.take(self._copies * size)
+        self._taken += self._copies * size
+
+
 @contextmanager
-def received_body(request: HttpRequest) -> Iterator[None]:
+def received_body(request: HttpRequest, *, has_access: bool) -> Iterator[None]:
     """Read the body from the client, into memory or where it is large into a temporary file.
 
-    Raises `LengthRequiredError` and `BodyTooLargeError` before anything is read. Under ASGI, Django has done it.
+    Raise `LengthRequiredError`, `BodyTooLargeError` and `BodiesBusyError` before anything is read. Read nothing if the
+    request has no access. Under ASGI the entrance has bounded the body, and Django has read it.
     """
-    length = _declared_length(request)
-    if not length or not isinstance(request, WSGIRequest):
+    if not isinstance(request, WSGIRequest):
         yield
         return
-    with SpooledTemporaryFile(max_size=settings.FILE_UPLOAD_MAX_MEMORY_SIZE) as spool:
+    length = _declared_length(request, has_access=has_access)
+    if length > MAX_ANONYMOUS_BYTES:
+        require_size(length, limit_of_route(request.path_info, request.method) if has_access else MAX_ANONYMOUS_BYTES)
+    if not length or not has_access or isinstance(request._stream, SpooledTemporaryFile):  # noqa: SLF001
+        yield
+        return
+    memory = settings.FILE_UPLOAD_MAX_MEMORY_SIZE
+    with Share(request.content_type) as share, SpooledTemporaryFile(max_size=memory) as spool:
+        if length > memory:
+            share.take(length)
         shutil.copyfileobj(request._stream, spool)  # noqa: SLF001 - what WSGIRequest and REST framework read from
         spool.seek(0)
         request._stream = spool  # type: ignore[assignment]  # noqa: SLF001
         yield
 
 
-def _declared_length(request: HttpRequest) -> int:
+def limit_of_route(path: str, method: str | None) -> int:
+    """Return how many bytes the body of a request with access may have: what its view or the view's action takes."""
+    try:
+        view = resolve(path).func
+    except Resolver404:
+        return MAX_ANONYMOUS_BYTES
+    action = getattr(view, "actions", {}).get((method or "").lower())
+    owner = getattr(view, "cls", view)
+    limit: int | None = getattr(owner, "max_upload_bytes", {}).get(action) or getattr(owner, "max_body_bytes", None)
+    return limit or settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+
+
+def require_size(size: int, limit: int) -> None:
+    """Raise `BodyTooLargeError` if the size is above the limit."""
+    if size > limit:
+        raise BodyTooLargeError("The body is larger than %(limit)s bytes.", {"limit": limit})
+
+
+def _declared_length(request: WSGIRequest, *, has_access: bool) -> int:
     declared = request.META.get("CONTENT_LENGTH") or ""
-    if not declared and request.META.get("HTTP_TRANSFER_ENCODING"):
+    if has_access and not declared and request.META.get("HTTP_TRANSFER_ENCODING"):
         # WSGI has no end of a body but its length: Django would take the body for an empty one.
         raise LengthRequiredError
-    length = int(declared) if declared.isascii() and declared.isdigit() else 0
-    limit = MAX_UPLOAD_BYTES if request.content_type == _FILES else MAX_TEXT_BYTES
-    if length > limit:
-        raise BodyTooLargeError("The body is larger than %(limit)s bytes.", {"limit": limit})
-    return length
+    return int(declared) if declared.isascii() and declared.isdigit() and len(declared) < 20 else 0

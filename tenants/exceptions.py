@@ -242,15 +242,17 @@ class JsonInvalidError(DomainError):
 
 
 class LengthRequiredError(DomainError):
-    code = "length_required"
-    category = "malformed"
+    code, category = "length_required", "malformed"
     title = "Send the body with its Content-Length, not in chunks."
 
 
 class BodyTooLargeError(DomainError):
-    code = "body_too_large"
-    category = "too_large"
-    title = "The body is too large."
+    code, category, title = "body_too_large", "too_large", "The body is too large."
+
+
+class BodiesBusyError(DomainError):
+    code, category = "bodies_busy", "unavailable"
+    title = "Too many large bodies are being received; send this one again later."
 
 
 class FilterUnknownError(DomainError):
@@ -266,9 +268,7 @@ class CursorInvalidError(DomainError):
 
 
 class UrlInvalidError(DomainError):
-    code = "url_invalid"
-    category = "malformed"
-    title = "The URL contains a NUL character."
+    code, category, title = "url_invalid", "malformed", "The URL contains a NUL character."
 
 
 class AddressUnknownError(DomainError):

@@ -44,9 +44,12 @@ _SHAPES: Final = (
     re.compile(r"jp[0-9a-f]{10}\.[A-Za-z0-9_-]{20,}"),
     re.compile(r"(?i)\b(?:bearer|basic|api-key)\s+[A-Za-z0-9._~+/=-]{8,}"),
     # A password in a URL.
-    re.compile(r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"),
+    re.compile(r"(?<=://)[^\s/@:]*+:[^\s/@]++(?=@)"),
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
-    re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),
+    # A signed token, with what stands before it in the same run of characters: each run is read once.
+    re.compile(
+        r"(?<![A-Za-z0-9_-])(?:(?!eyJ)[A-Za-z0-9_-])*+eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]*+"
+    ),
 )
 # PostgreSQL stores neither in a text.
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 from django.contrib.auth import logout
@@ -24,6 +24,7 @@ from tenants.api.problems import fault_response, problem_response, replace_page
 from tenants.bodies import received_body
 from tenants.context import Actor, acting_as, scope_context
 from tenants.exceptions import (
+    BodiesBusyError,
     BodyTooLargeError,
     DatabaseUnavailableError,
     LengthRequiredError,
@@ -77,14 +78,13 @@ class TenantMiddleware:
     def _respond(self, request: HttpRequest, request_id: str) -> HttpResponseBase:
         is_api = request.path_info.startswith(API_PREFIX)
         if not is_api and not request.path_info.startswith(CONSOLE_PREFIX):
-            return self.get_response(request)
+            return self._respond_outside(request)
         if "\x00" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
             return problem_response(UrlInvalidError())
         try:
-            access = _find_access(request, is_api=is_api)
+            access = find_access(request)
             request.access = access  # type: ignore[attr-defined]
-            # Whoever has no access is refused without his body being read.
-            received = nullcontext() if access.scope is None else received_body(request)
+            received = received_body(request, has_access=access.scope is not None)
             with received, _context_of(access), acting_as(_actor_of(request, access, request_id)):
                 response = self.get_response(request)
         except (OperationalError, InterfaceError) as error:
@@ -94,9 +94,17 @@ class TenantMiddleware:
             if not is_api:
                 raise
             return fault_response(request, error)
-        except (BodyTooLargeError, LengthRequiredError) as refusal:
+        except (BodyTooLargeError, LengthRequiredError, BodiesBusyError) as refusal:
             return problem_response(refusal)
         return replace_page(response) if is_api and isinstance(response, HttpResponse) else response
+
+    def _respond_outside(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer at an address without access; the check for forgery reads the body of a form there."""
+        try:
+            with received_body(request, has_access=False):
+                return self.get_response(request)
+        except BodyTooLargeError as refusal:
+            return problem_response(refusal)
 
 
 def _unavailable(error: Exception) -> HttpResponseBase:
@@ -109,7 +117,9 @@ def _unavailable_page(error: Exception) -> HttpResponseBase:
     return HttpResponse(page, status=503, headers={"Retry-After": str(RETRY_SECONDS)})
 
 
-def _find_access(request: HttpRequest, *, is_api: bool) -> Access:
+def find_access(request: HttpRequest) -> Access:
+    """Return the access of a request by its API key or its session; `NO_ACCESS` if neither is valid."""
+    is_api = request.path_info.startswith(API_PREFIX)
     authorization = request.headers.get("Authorization", "")
     if is_api and authorization.lower().startswith(_API_KEY_SCHEME):
         return _access_by_key(authorization[len(_API_KEY_SCHEME) :].strip(), request)

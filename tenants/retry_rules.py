@@ -22,8 +22,8 @@ MOST_DELAY_SECONDS = 86_400
 MAX_RETRIES, DELAYS = "max_retries", "delays_seconds"
 _KIND = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _LINE = re.compile(
-    r"(?P<kind>\*|[A-Za-z0-9_.-]{1,64})\s*:\s*(?:(?P<retries>\d{1,9})\s*(?:retries|retry)?)?"
-    r"(?:\s*\bafter\s+(?P<delays>\d{1,9}(?:[\s,]+\d{1,9})*)(?:\s*s)?)?",
+    r"(?P<kind>\*|[A-Za-z0-9_.-]{1,64})\s*+:\s*+(?:(?P<retries>\d{1,9})\s*+(?:retries|retry)?+)?+"
+    r"(?:\s*+\bafter\s++(?P<delays>\d{1,9}(?:[\s,]++\d{1,9})*+)(?:\s*+s)?+)?+",
     re.ASCII,
 )
 

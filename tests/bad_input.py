@@ -15,6 +15,8 @@ FILES = "tests/unit/document_indexing/test_hostile_files.py"
 UPLOADS = "tests/integration/document_indexing/test_uploads.py"
 TARGETS = "tests/unit/outgoing_http/test_targets.py"
 REFUSALS = "tests/unit/outgoing_http/test_refusals.py"
+PATTERNS = "tests/security/test_patterns.py"
+LOGGING = "tests/unit/jobsplatform/test_logging.py"
 ONE_WAY = "tests/architecture/test_one_way_out.py"
 
 _SUBMISSION = f"{API}::test_a_body_that_is_no_submission_is_refused"
@@ -73,6 +75,7 @@ LINES: dict[str, tuple[str, ...]] = {
         _BAD_WORD,
         f"{FILES}::test_a_bomb_is_told_by_its_directory_or_stopped_by_it",
         f"{FILES}::test_an_archive_of_archives_is_not_unpacked",
+        f"{FILES}::test_directory_of_an_archive_is_not_read_if_its_end_record_declares_too_much",
     ),
     "names that lead out of an archive or a folder": (
         f"{FILES}::test_a_part_whose_name_leads_out_is_read_by_nobody_and_written_nowhere",
@@ -112,7 +115,17 @@ LINES: dict[str, tuple[str, ...]] = {
         f"{ONE_WAY}::test_no_query_takes_a_regular_expression",
         f"{EVERYWHERE}::test_a_list_refuses_what_it_cannot_be_asked",
     ),
+    "texts that make a pattern of ours slow": (
+        f"{PATTERNS}::test_every_pattern_is_in_one_list",
+        f"{PATTERNS}::test_pattern_reads_64_kib_within_its_time",
+        f"{PATTERNS}::test_beginning_of_page_is_read_within_its_time",
+    ),
+    "long texts in logs": (
+        f"{LOGGING}::test_a_long_text_is_cut_before_secrets_are_looked_for",
+        f"{LOGGING}::test_a_long_path_is_cut_in_the_log_of_requests",
+    ),
     "documents that exhaust whoever reads them": (
+        "tests/unit/document_indexing/test_sniffing.py::test_a_file_is_told_by_its_content",
         f"{EXTRACTOR}::test_python_without_memory_is_too_complex",
         f"{EXTRACTOR}::test_a_file_that_takes_too_much_processor_time_is_stopped",
         f"{EXTRACTOR}::test_a_file_that_takes_too_long_is_stopped",

@@ -41,6 +41,7 @@ env = environ.Env(
     FILES_ROOT=(str, "var/files"),
     FILES_STORAGE=(str, ""),
     FILES_STORAGE_OPTIONS=(str, ""),
+    BODY_SPACE_BYTES=(int, 2 * 1024 * 1024 * 1024),
     # Scheduling
     EDITION=(str, "cloud"),
     TENANT_ISOLATED_TASK_CONCURRENCY=(int, 2),

@@ -55,3 +55,5 @@ STREAMS_PER_CALLER = env.int("STREAMS_PER_CALLER")
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 FILE_UPLOAD_MAX_MEMORY_SIZE = 1 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FILES = 200
+# Bytes that the bodies which a process receives at once may take up in temporary files.
+BODY_SPACE_BYTES = env.int("BODY_SPACE_BYTES")

@@ -17,7 +17,7 @@ _LEAST_SMALL, _GREATEST_SMALL = -32_768, 32_767
 # A hundred years: more than any job's age.
 _MAX_AGE_SECONDS = 100 * 365 * UNIT_SECONDS["d"]
 _DURATION = re.compile(r"(?:\d{1,9}[wdhms])+", re.ASCII)
-_DURATION_PART = re.compile(r"(\d+)([wdhms])", re.ASCII)
+_DURATION_PART = re.compile(r"(\d{1,9}+)([wdhms])", re.ASCII)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d)?)?", re.ASCII)
 # Wide enough for the oldest age, and so that no calendar ends within a day of them.
 _FIRST_YEAR, _LAST_YEAR = 1900, 9900

@@ -21,7 +21,7 @@ from tenants.texts import said
 MAX_URL_CHARACTERS = 4_000
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
-_URL = re.compile(r"([^:/?#]*)://([^/?#]*)([^?#]*)(\?[^#]*)?(?:#.*)?")
+_URL = re.compile(r"([^:/?#]*+)://([^/?#]*+)([^?#]*+)(\?[^#]*+)?+(?:#.*+)?+")
 _AUTHORITY = re.compile(r"(?:\[([^\[\]]*)\]|([^\[\]:]*))(?::([0-9]{1,5}))?")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")

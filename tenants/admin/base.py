@@ -28,6 +28,7 @@ from tenants.admin.json_fields import StrictJSONField
 from tenants.admin.post_actions import PostActionsMixin
 from tenants.admin.seen import FIELD as SEEN
 from tenants.admin.seen import with_seen
+from tenants.bodies import MAX_UPLOAD_BYTES
 from tenants.exceptions import DomainError
 from tenants.permissions import Permission
 from tenants.services.editions import hold_for_edit
@@ -117,9 +118,11 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
         offered = super().get_actions(request)
         return {name: act for name, act in offered.items() if self._may(request, self.action_permissions.get(name))}
 
-    def guard(self, view: View, permission: Permission, *, cacheable: bool = False) -> View:
-        """A view of the page's own, for `get_urls`: logged in, and with the right."""
-        return guard_view(self.admin_site, view, permission, cacheable=cacheable)
+    def guard(self, view: View, permission: Permission, *, cacheable: bool = False, takes_files: bool = False) -> View:
+        """A view of the page's own, for `get_urls`: logged in, with the right, and with a body that may hold files."""
+        guarded = guard_view(self.admin_site, view, permission, cacheable=cacheable)
+        guarded.max_body_bytes = MAX_UPLOAD_BYTES if takes_files else None  # type: ignore[attr-defined]
+        return guarded
 
     def seen_beside(self, obj: Any) -> Mapping[str, Any]:
         """What the page of a row shows of other rows that are edited with it, by label."""

@@ -42,6 +42,8 @@ class TenantViewSet(GenericViewSet[Any]):
     over_all_tenants: ClassVar[frozenset[str]] = frozenset()
     # Bytes; None: the setting DATA_UPLOAD_MAX_MEMORY_SIZE.
     max_body_bytes: ClassVar[int | None] = None
+    # Bytes of the body of each action that takes files.
+    max_upload_bytes: ClassVar[Mapping[str, int]] = {}
 
     permission_classes: ClassVar[list[type[BasePermission]]] = [TenantPermission]
     parser_classes: ClassVar[list[type[BaseParser]]] = [StrictJSONParser]

@@ -217,7 +217,7 @@ class DocumentAdmin(ReadOnlyAdmin):
         return HttpResponseRedirect(reverse("admin:retrieval_document_changelist"))
 
     def get_urls(self) -> list[URLPattern]:
-        upload = self.guard(self.upload_view, Permission.DATASETS_MANAGE)
+        upload = self.guard(self.upload_view, Permission.DATASETS_MANAGE, takes_files=True)
         reindex = self.guard(self.reindex_view, Permission.DATASETS_MANAGE)
         return [
             path("upload/", upload, name="retrieval_document_upload"),

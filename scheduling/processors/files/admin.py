@@ -72,7 +72,7 @@ class UploadedFileAdmin(ReadOnlyAdmin):
         return HttpResponseRedirect(reverse("admin:files_uploadedfile_changelist"))
 
     def get_urls(self) -> list[URLPattern]:
-        upload = self.guard(self.upload_view, Permission.FILES_MANAGE)
+        upload = self.guard(self.upload_view, Permission.FILES_MANAGE, takes_files=True)
         return [path("upload/", upload, name="files_uploadedfile_upload"), *super().get_urls()]
 
     def upload_view(self, request: HttpRequest) -> HttpResponse:

@@ -22,7 +22,7 @@ _HYPHENATED = re.compile(r"(?<=[a-zß-ÿ])[-\u2010]\n(?=[a-zß-ÿ])")
 _DIGITS = re.compile(r"\d+")
 _URLS = re.compile(r"\b(?:https?://|www\.)[^\s<>\"'）】」』]+")
 # Bounded parts, so that a long run of letters is read once.
-_EMAILS = re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
+_EMAILS = re.compile(r"\b[\w.+-]{1,64}+@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 _SENTENCE_END = tuple(".!?:;…。！？：；」』”)")
 _CJK = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef]")
 

@@ -19,8 +19,8 @@ from pypdf.generic import ArrayObject, DecodedStreamObject, DictionaryObject, Na
 from scheduling.processors.retrieval.extraction.docx import read_docx
 from scheduling.processors.retrieval.extraction.errors import FileDamagedError, FileEncryptedError, FileTooComplexError
 from scheduling.processors.retrieval.extraction.extractor import extract_blocks
-from scheduling.processors.retrieval.extraction.limits import MIB, ParsingLimits
-from scheduling.processors.retrieval.extraction.sniffing import ContentType, sniff
+from scheduling.processors.retrieval.extraction.limits import MAX_DIRECTORY_BYTES, MAX_PARTS, MIB, ParsingLimits
+from scheduling.processors.retrieval.extraction.sniffing import OLE_MAGIC, ContentType, sniff
 from tests.unit.document_indexing.makers import DOCX_TYPES, make_docx, make_pdf, rewrite_docx, save_docx
 
 SIDE = 65_535  # squared: four thousand million pixels
@@ -219,3 +219,25 @@ def test_a_file_cut_anywhere_is_refused_or_whole_never_half(file: IO[bytes], con
         file.truncate()
         with pytest.raises((FileDamagedError, FileEncryptedError, FileTooComplexError)):
             extract_blocks(write(file, content[: len(content) * part // 10]), content_type)
+
+
+@pytest.mark.parametrize(
+    ("entries", "size"), [(MAX_PARTS + 1, 100), (65_535, 100), (3, MAX_DIRECTORY_BYTES + 1), (3, 0xFFFFFFFF)]
+)
+def test_directory_of_an_archive_is_not_read_if_its_end_record_declares_too_much(
+    entries: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zipfile, "ZipFile", None)
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, entries, entries, size, 0, 0)
+    with pytest.raises(FileTooComplexError):
+        list(read_docx(make_docx("x")[:-22] + end))
+
+
+def test_archive_without_an_end_record_is_damaged() -> None:
+    with pytest.raises(FileDamagedError):
+        list(read_docx(make_docx("x")[:-22]))
+
+
+def test_older_word_document_under_the_newer_name_is_named() -> None:
+    with pytest.raises(FileDamagedError, match="older Word"):
+        list(read_docx(OLE_MAGIC + b"\0" * 600))

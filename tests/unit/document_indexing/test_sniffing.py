@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import io
+import zipfile
 
 import pytest
 
 from scheduling.processors.retrieval.extraction.sniffing import (
+    HEAD_BYTES,
     OLE_MAGIC,
     OLE_STREAM_OF_ENCRYPTED_DOCX,
     ContentType,
@@ -16,6 +18,25 @@ PNG = b"\x89PNG\r\n\x1a\n" + b"\x00\x00\x00\rIHDR" + bytes(range(256))
 ELF = b"\x7fELF\x02\x01\x01" + b"\0" * 64
 LEGACY_WORD = OLE_MAGIC + b"\0" * 600
 ENCRYPTED_WORD = OLE_MAGIC + b"\0" * 500 + OLE_STREAM_OF_ENCRYPTED_DOCX
+
+
+def parts(*names: str) -> bytes:
+    """Return an archive of empty parts with these names, in their order."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"")
+    return buffer.getvalue()
+
+
+class FirstBytes(io.BytesIO):
+    """A file that fails if more than its first bytes are read."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        assert size is not None
+        assert size >= 0
+        assert self.tell() + size <= HEAD_BYTES
+        return super().read(size)
 
 
 @pytest.mark.parametrize(
@@ -46,8 +67,19 @@ ENCRYPTED_WORD = OLE_MAGIC + b"\0" * 500 + OLE_STREAM_OF_ENCRYPTED_DOCX
         ("a.docx", b"no archive at all", None),
         ("a.docx", make_zip(readme=b"x"), None),  # an archive, no Word document
         ("a.xlsx", make_zip(workbook=b"x"), None),
+        ("a.docx", parts("[Content_Types].xml", "word/document.xml"), ContentType.DOCX),
+        ("report", parts("[Content_Types].xml", "word/document.xml"), ContentType.DOCX),
+        ("a.docx", parts("[Content_Types].xml", "docProps/thumbnail.jpeg"), ContentType.DOCX),  # by its name
+        ("a.docx", parts("[Content_Types].xml", "xl/workbook.xml"), None),  # a table under a Word document's name
+        ("a.xlsx", parts("[Content_Types].xml", "xl/workbook.xml"), None),
+        ("a.odt", parts("mimetype", "content.xml"), None),
+        ("a.txt", "zwei Bytes\n".encode("utf-16-le"), ContentType.TEXT),  # no byte-order mark
+        ("a.txt", "naïve café".encode("latin-1"), ContentType.TEXT),
+        ("a.txt", b"<!-- a --> <!-- b --><HTML lang=en>", ContentType.HTML),
+        ("a.txt", b"<?XML version='1.0'?> text", ContentType.TEXT),
+        ("a.txt", b"<!-- never closed <html>", ContentType.TEXT),
         ("a.doc", LEGACY_WORD, None),
-        ("a.docx", LEGACY_WORD, None),
+        ("a.docx", LEGACY_WORD, ContentType.DOCX),  # fails as damaged when it is read: the first bytes do not tell
         ("a", ELF, None),
         ("a.exe", b"MZ\x90\0\x03\0\0\0", None),
         ("a.json", b"{}", None),  # text, but none of the six formats
@@ -55,6 +87,6 @@ ENCRYPTED_WORD = OLE_MAGIC + b"\0" * 500 + OLE_STREAM_OF_ENCRYPTED_DOCX
     ],
 )
 def test_a_file_is_told_by_its_content(name: str, content: bytes, content_type: ContentType | None) -> None:
-    file = io.BytesIO(content)
+    file = FirstBytes(content)
     assert sniff(name, file) is content_type
     assert file.tell() == 0

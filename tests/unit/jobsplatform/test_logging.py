@@ -2,14 +2,18 @@
 
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import structlog
+from django.http import HttpResponse
 from django.test import RequestFactory
+from structlog.testing import capture_logs
 
-from jobsplatform.logging import REDACTED, build_formatter
+from jobsplatform.access_log import MAX_PATH_CHARACTERS, AccessLogMiddleware
+from jobsplatform.logging import CUT, MAX_TEXT_CHARACTERS, MAX_TRACEBACK_CHARACTERS, REDACTED, build_formatter
 
 
 class Lines(logging.Handler):
@@ -109,3 +113,35 @@ def test_the_console_format_is_one_line_of_text() -> None:
     text = build_formatter("console").format(record)
     assert "Began" in text
     assert "\n" not in text
+
+
+def test_a_long_text_is_cut_before_secrets_are_looked_for(lines: Lines) -> None:
+    structlog.get_logger("somewhere").warning("event", path="a" * 100_000, deep=[{"text": "b" * 100_000}])
+    line = lines.last()
+    assert line["path"] == "a" * MAX_TEXT_CHARACTERS + CUT
+    assert line["deep"] == [{"text": "b" * MAX_TEXT_CHARACTERS + CUT}]
+
+
+def test_a_cut_leaves_no_half_of_a_password(lines: Lines) -> None:
+    beginning = "x" * (MAX_TEXT_CHARACTERS - 30) + " redis://user:"
+    structlog.get_logger("somewhere").warning("event", text=f"{beginning}hunter2-{'z' * 100}@127.0.0.1")
+    assert "hunter2" not in lines.texts[-1]
+    assert lines.last()["text"].endswith(f"redis://{CUT}")
+
+
+def test_a_traceback_for_people_keeps_its_ends() -> None:
+    record = logging.LogRecord("somewhere", logging.ERROR, __file__, 1, "Failed", None, None)
+    try:
+        raise ValueError("x" * 100_000 + "\nlast line")
+    except ValueError:
+        record.exc_info = sys.exc_info()
+    text = build_formatter("console").format(record)
+    assert "Traceback" in text
+    assert "last line" in text
+    assert len(text) < 2 * MAX_TRACEBACK_CHARACTERS
+
+
+def test_a_long_path_is_cut_in_the_log_of_requests(lines: Lines) -> None:
+    with capture_logs() as captured:
+        AccessLogMiddleware(lambda _request: HttpResponse())(RequestFactory().get("/" + "a" * 5_000))
+    assert [len(line["path"]) for line in captured] == [MAX_PATH_CHARACTERS]

@@ -38,11 +38,13 @@ from scheduling.processors.document_indexing.services import (
     retry_document,
 )
 from scheduling.processors.document_indexing.uploads import Upload, add_address, add_text, upload_documents
+from scheduling.processors.files.incoming import MAX_FILE_BYTES
 from scheduling.processors.retrieval.models import Document
 from scheduling.processors.retrieval.selectors import get_dataset
 from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import TenantViewSet
+from tenants.bodies import MAX_ANONYMOUS_BYTES, MAX_UPLOAD_BYTES
 from tenants.exceptions import FieldInvalidError
 from tenants.permissions import Permission
 
@@ -60,6 +62,7 @@ class DatasetDocumentsViewSet(TenantViewSet):
     }
     filter_backends: ClassVar[list[Any]] = [PagingOnly]
     parser_classes: ClassVar[list[type[BaseParser]]] = [MultiPartParser]
+    max_upload_bytes: ClassVar[Mapping[str, int]] = {"create": MAX_UPLOAD_BYTES}
 
     @extend_schema(operation_id="datasets_documents_list", responses=DocumentSerializer(many=True))
     def list(self, request: Request, dataset_id: str) -> Response:
@@ -151,6 +154,7 @@ class DocumentViewSet(EditedRows, TenantViewSet):
 
     model = Document
     serializer_class = DocumentSerializer
+    max_upload_bytes: ClassVar[Mapping[str, int]] = {"replace": MAX_FILE_BYTES + MAX_ANONYMOUS_BYTES}
     permissions: ClassVar[Mapping[str, Permission]] = {
         "list": Permission.DATASETS_VIEW,
         "retrieve": Permission.DATASETS_VIEW,

@@ -28,6 +28,7 @@ from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.pagination import PagingOnly
 from tenants.api.parsers import StrictJSONParser
 from tenants.api.viewsets import TenantViewSet
+from tenants.bodies import MAX_UPLOAD_BYTES
 from tenants.permissions import Permission
 
 
@@ -44,6 +45,8 @@ class FileViewSet(ListModelMixin, EditedRows, TenantViewSet):
         "link": Permission.FILES_DOWNLOAD,
     }
     filter_backends: ClassVar[list[Any]] = [PagingOnly]
+
+    max_upload_bytes: ClassVar[Mapping[str, int]] = {"create": MAX_UPLOAD_BYTES}
 
     def get_parsers(self) -> list[BaseParser]:
         if self.action_map and self.action_map.get("post") == "create":

@@ -9,14 +9,14 @@ from charset_normalizer import from_bytes
 
 from scheduling.processors.retrieval.extraction.errors import FileDamagedError
 
-_BYTE_ORDER_MARKS = (
+BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_DECLARED = re.compile(rb"""<meta[^>]{0,200}charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]{1,40})""", re.IGNORECASE)
+_DECLARED = re.compile(rb"""<meta[^>]{0,200}charset\s*+=\s*+["']?+\s*+([A-Za-z0-9_.:-]{1,40})""", re.IGNORECASE)
 _UNITS_OF_MANY_BYTES = ["utf_16", "utf_16_le", "utf_16_be", "utf_32", "utf_32_le", "utf_32_be"]
 # Statistics need no more than this of a long file.
 _SAMPLE_BYTES = 256 * 1024
@@ -27,7 +27,7 @@ def decode(data: bytes, *, is_html: bool = False) -> str:
 
     Raises FileDamagedError when the bytes are text in no encoding.
     """
-    for mark, encoding in _BYTE_ORDER_MARKS:
+    for mark, encoding in BYTE_ORDER_MARKS:
         if data.startswith(mark):
             return data.decode(encoding, errors="replace")
     for encoding in _candidates(data, is_html=is_html):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import zipfile
 from collections.abc import Iterator
 
@@ -21,6 +22,7 @@ from scheduling.processors.retrieval.extraction.errors import (
     FileTooComplexError,
 )
 from scheduling.processors.retrieval.extraction.limits import (
+    MAX_DIRECTORY_BYTES,
     MAX_PACKING_RATIO,
     MAX_PARTS,
     MAX_UNPACKED_BYTES,
@@ -35,8 +37,10 @@ _DECLARATIONS = (b"<!DOCTYPE", b"<!ENTITY")
 
 def read_docx(data: bytes) -> Iterator[Block]:
     """Headings, paragraphs and table rows in their order."""
-    if data.startswith(OLE_MAGIC) and OLE_STREAM_OF_ENCRYPTED_DOCX in data:
-        raise FileEncryptedError
+    if data.startswith(OLE_MAGIC):
+        if OLE_STREAM_OF_ENCRYPTED_DOCX in data:
+            raise FileEncryptedError
+        raise FileDamagedError("The file has the format of an older Word, not of a .docx: save it as .docx.")
     _inspect_archive(data)
     try:
         document = docx.Document(io.BytesIO(data))
@@ -51,6 +55,7 @@ def _inspect_archive(data: bytes) -> None:
     A directory that lies gains nothing: no more than the declared size of a part is unpacked.
     """
     try:
+        _inspect_end(data)
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             parts = archive.infolist()
             _refuse_bombs(parts)
@@ -59,10 +64,23 @@ def _inspect_archive(data: bytes) -> None:
             for part in parts:
                 if part.filename.endswith((".xml", ".rels")):
                     _refuse_entities(archive.read(part))
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, struct.error, EOFError, OSError, NotImplementedError) as error:
         raise FileDamagedError("The Word document is cut short or damaged.") from error
     except zipfile.zlib.error as error:  # type: ignore[attr-defined]
         raise FileDamagedError("The Word document is damaged.") from error
+
+
+def _inspect_end(data: bytes) -> None:
+    """Refuse an archive by its end record, before its directory is read: reading one costs 300 bytes for each part.
+
+    The record is the one that `zipfile` goes by, so that no second reading of the file can differ from it.
+    """
+    end = zipfile._EndRecData(io.BytesIO(data))  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public way
+    if end is None:
+        raise zipfile.BadZipFile
+    parts, size = end[zipfile._ECD_ENTRIES_TOTAL], end[zipfile._ECD_SIZE]  # type: ignore[attr-defined]  # noqa: SLF001
+    if parts > MAX_PARTS or size > MAX_DIRECTORY_BYTES:
+        raise FileTooComplexError(f"The Word document has {parts} parts and a directory of {size} bytes.")
 
 
 def _refuse_bombs(parts: list[zipfile.ZipInfo]) -> None:

@@ -29,6 +29,8 @@ MAX_PAGES = 20_000
 # own bound is 1,032 to 1; text with much mark-up reaches 30.
 MAX_UNPACKED_BYTES = 300 * MIB
 MAX_PARTS = 20_000
+# Of the archive's directory: 256 bytes a part.
+MAX_DIRECTORY_BYTES = 256 * MAX_PARTS
 MAX_PACKING_RATIO = 200
 MIN_BYTES_FOR_RATIO = 4 * MIB
 # HTML: real pages stay below 100.

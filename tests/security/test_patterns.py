@@ -1,0 +1,284 @@
+"""No regular expression that sees outside input takes longer than linear time on it.
+
+Every place that uses one is in one of two lists: with adversarial inputs, or with the reason why it sees only our own
+text. Each pattern runs as its code runs it, on 64 KiB of each input. Processor time is measured, not the clock's.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import time
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from typing import Any
+
+import pytest
+from django.urls import URLPattern, URLResolver
+
+from scheduling.fingerprints import normalised_message
+from scheduling.processors.retrieval.extraction.sniffing import HEAD_BYTES, _begins_as_html
+from tests.security.patterns import names_in, places
+
+SIZE = 64 * 1024
+MAX_SECONDS = 0.05
+# Every pattern runs on these too.
+COMMON = ("a", " ", "0", "-", "a.", "\n", "a-", "1:", '"')
+
+type Search = Callable[[str], object]
+
+
+def filled(begin: str, unit: str) -> str:
+    """Return 64 KiB of the unit between a beginning and an end that does not match."""
+    end = "\n!"
+    return begin + unit * ((SIZE - len(begin) - len(end)) // len(unit)) + end
+
+
+def patterns_in(value: Any, depth: int = 0) -> Iterator[re.Pattern[Any]]:
+    """Yield the patterns of a module's value: compiled, of a view, of routes, or of a JSON schema."""
+    if isinstance(value, re.Pattern):
+        yield value
+    elif isinstance(value, URLPattern | URLResolver):
+        yield value.pattern.regex
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from patterns_in(item, depth + 1)
+    elif isinstance(value, dict):
+        if isinstance(value.get("pattern"), str):
+            yield re.compile(value["pattern"])
+        for item in value.values():
+            yield from patterns_in(item, depth + 1)
+    elif depth == 0:
+        for name in ("lookup_value_regex", "schema", "payload_schema"):
+            held = getattr(value, name, None)
+            yield from [re.compile(held)] if isinstance(held, str) else patterns_in(held, 1) if held else ()
+
+
+def searches(place: str, how: str) -> list[Search]:
+    """Return what the place does with a text, for each of its patterns."""
+    if how in CALLS:
+        return [CALLS[how]]
+    path, _, name = place.rpartition(":")
+    value = getattr(import_module(path.removesuffix(".py").replace("/", ".")), name)
+    found = list(patterns_in(value))
+    assert found, f"No pattern at {place}."
+    return [_search(pattern, how) for pattern in found]
+
+
+def _search(pattern: re.Pattern[Any], how: str) -> Search:
+    run = getattr(pattern, how)
+
+    def search(text: str) -> object:
+        given: Any = text.encode() if isinstance(pattern.pattern, bytes) else text
+        return list(run(given)) if how == "finditer" else run(given)
+
+    return search
+
+
+CALLS: dict[str, Search] = {
+    # Patterns behind a bound: what is called is what bounds them.
+    "fingerprints": lambda text: normalised_message("ValueError", text),
+    "trimmed title": lambda text: import_module("jobsplatform.demo.stand_in_model").answer_to(text),
+}
+
+# Place, how it is run, and adversarial inputs beside the common ones: beginning and repeated unit.
+OUTSIDE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
+    "jobsplatform/demo/stand_in_model.py:answer_to": ("trimmed title", (("Text 1", "1"), ("[", "1"))),
+    "jobsplatform/logging.py:_SECRET_KEY": ("search", (("", "passw"), ("", "api_"), ("", "private"))),
+    "jobsplatform/logging.py:_SECRET_TEXT": (
+        "finditer",
+        (("", "://"), ("", "a+"), ("", "a://a:"), ("a://a:", "a"), ("", "basic "), ("basic", " "), ("", "Api-Key")),
+    ),
+    "jobsplatform/urls.py:urlpatterns": ("search", (("api/", "a/"),)),
+    "scheduling/api/urls.py:urlpatterns": ("search", (("jobs/", "0-"), ("", "jobs/"))),
+    "scheduling/api/views/cfs_plans.py:CFSPlanViewSet": ("fullmatch", ()),
+    "scheduling/api/views/circuits.py:CircuitViewSet": ("fullmatch", ()),
+    "scheduling/api/views/circuits.py:SharedCircuitViewSet": ("fullmatch", ()),
+    "scheduling/api/views/errors.py:ErrorViewSet": ("fullmatch", ()),
+    "scheduling/api/views/job_kinds.py:JobKindViewSet": ("fullmatch", ()),
+    "scheduling/api/views/queues.py:QueueViewSet": ("fullmatch", ()),
+    "scheduling/api/views/stops.py:StoppableViewSet": ("fullmatch", ()),
+    "scheduling/api/views/upkeep.py:UpkeepViewSet": ("fullmatch", ()),
+    "scheduling/dashboards/job_drawing.py:_FRAME": ("match", ((' File "', "a"), ("", '  File "'))),
+    "scheduling/dashboards/job_drawing.py:_LIBRARIES": ("search", (("", "/lib/python3"), ("/lib/python3", "1"))),
+    "scheduling/dashboards/what_if.py:_ROW": ("fullmatch", (("", "tiers-1"),)),
+    "scheduling/filters/fields.py:_DURATION": ("fullmatch", (("", "1d"), ("", "123456789w"))),
+    "scheduling/filters/fields.py:_DURATION_PART": ("finditer", (("", "1d"),)),
+    "scheduling/filters/fields.py:_MOMENT": ("fullmatch", (("2024-01-01T00:00:00.", "1"),)),
+    "scheduling/filters/fields.py:read_small": ("small", (("-", "1"),)),
+    "scheduling/filters/syntax.py:_BARE_VALUE": ("match", (("", "a,"),)),
+    "scheduling/filters/syntax.py:_BARE_WORD": ("match", ()),
+    "scheduling/filters/syntax.py:_FIELD": ("match", (("", "a_"),)),
+    "scheduling/filters/syntax.py:_OP": ("match", (("", ">"),)),
+    "scheduling/filters/syntax.py:_SPACE": ("match", ()),
+    "scheduling/filters/terms.py:_BARE_VALUE": ("fullmatch", ()),
+    "scheduling/filters/terms.py:_BARE_WORD": ("fullmatch", ()),
+    "scheduling/fingerprints.py:_CHANGING": ("fingerprints", (("", "a@"), ("", "a/"), ("", "1::"), ("", "f1-"))),
+    "scheduling/fingerprints.py:_NAME": ("match", (("", "a_."),)),
+    "scheduling/fingerprints.py:_QUOTED": ("fingerprints", (("", "'a"), ("", "“"), ("", "'a' "))),
+    "scheduling/fingerprints.py:_ROWS_OF_GAPS": ("fingerprints", (("", "#"), ("", "# "), ("#", "  "))),
+    "scheduling/fingerprints.py:_SPACES": ("finditer", ()),
+    "scheduling/fingerprints.py:_URL_TAIL": ("fingerprints", (("", "http://"), ("http://", "a@"))),
+    "scheduling/outgoing_http/calling.py:_HEADER_NAME": ("fullmatch", ()),
+    "scheduling/outgoing_http/calling.py:_HEADER_VALUE": ("fullmatch", (("a", " "),)),
+    "scheduling/outgoing_http/targets.py:_AUTHORITY": ("fullmatch", (("[", "a"), ("a:", "1"))),
+    "scheduling/outgoing_http/targets.py:_NAME": ("fullmatch", (("", "a_"), ("", "a" * 63 + "."))),
+    "scheduling/outgoing_http/targets.py:_NUMBER_LAST": ("fullmatch", (("0x", "f"),)),
+    "scheduling/outgoing_http/targets.py:_URL": ("fullmatch", (("a://", "b"), ("a://", "b/"), ("a://b?", "c#"))),
+    "scheduling/processors/document_indexing/api/urls.py:urlpatterns": ("search", (("datasets/", "0-"),)),
+    "scheduling/processors/http_call/payload.py:SCHEMA": ("search", (("a", " "), ("http", "s"), ("", "content-"))),
+    "scheduling/processors/http_call/payload.py:_HEADER_NAME": ("search", (("", "host"), ("", "content-length"))),
+    "scheduling/processors/rag_pipeline/api/urls.py:urlpatterns": ("search", (("pipelines/", "0-"),)),
+    "scheduling/processors/rag_pipeline/definition.py:_SOURCE": ("search", (("", "00000000-0000-"),)),
+    "scheduling/processors/retrieval/cleaning.py:_BLANK_LINES": ("finditer", (("\n", " "), ("", "\n "))),
+    "scheduling/processors/retrieval/cleaning.py:_CJK": ("finditer", (("", "中"),)),
+    "scheduling/processors/retrieval/cleaning.py:_DIGITS": ("finditer", ()),
+    "scheduling/processors/retrieval/cleaning.py:_EMAILS": ("finditer", (("", "a@"), ("", "a@a."), ("", "a+"))),
+    "scheduling/processors/retrieval/cleaning.py:_HYPHENATED": ("finditer", (("", "a-\n"),)),
+    "scheduling/processors/retrieval/cleaning.py:_LINE_ENDS": ("finditer", (("", "\r"),)),
+    "scheduling/processors/retrieval/cleaning.py:_SPACES": ("finditer", ()),
+    "scheduling/processors/retrieval/cleaning.py:_UNPRINTABLE": ("finditer", (("", "\x00"),)),
+    "scheduling/processors/retrieval/cleaning.py:_URLS": ("finditer", (("", "http://"), ("", "www.<"))),
+    "scheduling/processors/retrieval/extraction/decoding.py:_DECLARED": (
+        "search",
+        (("", "<meta"), ("<meta charset", " "), ("<meta charset=", " "), ("", "<meta charset")),
+    ),
+    "scheduling/processors/retrieval/extraction/docx.py:_HEADING": ("match", (("", "Heading "),)),
+    "scheduling/processors/retrieval/extraction/html.py:_SPACE": ("finditer", (("", "a "),)),
+    "scheduling/processors/retrieval/extraction/markdown.py:_FRONT_MATTER": ("search", (("---\n", "\n--"),)),
+    "scheduling/processors/retrieval/extraction/sniffing.py:_CONTROL": ("finditer", (("", "\x00"),)),
+    "scheduling/processors/retrieval/extraction/sniffing.py:_HTML_TAG": ("match", (("<!doctype", " "), ("", "<html"))),
+    "scheduling/processors/retrieval/terms.py:UNSPACED": ("finditer", (("", "中"),)),
+    "scheduling/processors/retrieval/terms.py:_ACCENTS": ("finditer", (("", "\u0301"),)),
+    "scheduling/processors/retrieval/terms.py:_RUN": ("finditer", (("", "中a"), ("", "中"))),
+    "scheduling/processors/webhook_delivery/processor.py:WebhookDelivery": ("search", (("", "a_"),)),
+    "scheduling/processors/workflow_execution/definition/expressions.py:_REFERENCE": (
+        "fullmatch",
+        (("nodes", ".a"), ("", "index.a"), ("nodes." + "a" * 100, ".a")),
+    ),
+    "scheduling/processors/workflow_execution/definition/node_types.py:NAME": ("search", ()),
+    "scheduling/processors/workflow_execution/definition/node_types.py:VALUE": ("search", (("nodes", ".a"),)),
+    "scheduling/processors/workflow_execution/definition/node_types.py:_TEST": ("search", (("nodes", ".a"),)),
+    "scheduling/processors/workflow_execution/definition/template_words.py:_NEXT": ("finditer", (("", " Jinja was "),)),
+    "scheduling/processors/workflow_execution/processor.py:WorkflowExecution": ("search", ()),
+    "scheduling/processors/workflow_execution/tenant_settings.py:LLM_KEY": ("search", ()),
+    "scheduling/processors/workflow_execution/tenant_settings.py:LLM_URL": ("search", (("http://", "a"),)),
+    "scheduling/recurrence/cron.py:_WRITTEN": ("fullmatch", (("", "*,"),)),
+    "scheduling/selectors/event_feed.py:_POSITION": ("fullmatch", (("1", "1"), ("1-", "f"))),
+    "scheduling/services/conditions.py:_FIELD": ("fullmatch", (("", "a" * 100 + "."),)),
+    "scheduling/services/topology.py:_NAME": ("fullmatch", ()),
+    "tenants/api/editions.py:_TAG": ("fullmatch", (('W/"', "a"),)),
+    "tenants/api/editions.py:_TAGS": ("fullmatch", (("", '"a" '), ("", '"a", '), ('"a"', " "), ('"a",', " "))),
+    "tenants/api/fields.py:_RFC_3339": ("fullmatch", (("2024-01-01T00:00:00.", "1"),)),
+    "tenants/api/parsers.py:_BRACKET_OR_STRING": ("finditer", (("", '"a'), ('"', "\\"), ('"', '\\"'), ("", '"\\'))),
+    "tenants/api/plans.py:PlanViewSet": ("fullmatch", ()),
+    "tenants/api/platform.py:PlatformTenantViewSet": ("fullmatch", (("", "me/"),)),
+    "tenants/api/usage.py:UsageViewSet": ("fullmatch", (("", "a_."),)),
+    "tenants/api/viewsets.py:TenantViewSet": ("fullmatch", (("00000000", "-0000"),)),
+    "tenants/masking.py:_SHAPES": (
+        "finditer",
+        (
+            ("", "eyJ"),
+            ("", "-eyJ"),
+            ("", "eyJaaaaaaaa."),
+            ("eyJaaaaaaaa.", "a"),
+            ("eyJaaaaaaaa.", "eyJ"),
+            ("", "://"),
+            ("", "://a:"),
+            ("", "basic "),
+            ("basic", " "),
+            ("-----BEGIN ", "A"),
+            ("", "-----BEGIN PRIVATE KEY-----"),
+            ("-----BEGIN PRIVATE KEY-----", "-----END "),
+            ("", "-----BEGIN "),
+            ("", "jp0123456789."),
+        ),
+    ),
+    "tenants/masking.py:_UNSTORABLE": ("finditer", (("", "\x00"),)),
+    "tenants/masking.py:_mask_field": ("bare name", (("", "A"),)),
+    "tenants/middleware.py:_REQUEST_ID": ("fullmatch", ()),
+    "tenants/names.py:_SLUG": ("fullmatch", ()),
+    "tenants/retry_rules.py:_KIND": ("fullmatch", ()),
+    "tenants/retry_rules.py:_LINE": (
+        "fullmatch",
+        (("*:", " "), ("*: 1", " "), ("*: 1 after 1", " "), ("*: 1 after 1", " 1"), ("*: after", " "), ("a", " ")),
+    ),
+    "tenants/retry_rules.py:read_retry_rules": ("delays", (("", "1 "),)),
+    "tenants/services/api_keys.py:_TOKEN": ("fullmatch", (("jp0123456789.", "a"),)),
+    "tenants/setting_schema.py:KEY": ("fullmatch", (("", "a_"),)),
+}
+CALLS |= {
+    "small": lambda text: re.fullmatch(r"-?\d{1,5}", text, re.ASCII),
+    "bare name": lambda text: re.sub(r"[^a-z0-9]", "", text.lower()),
+    "delays": lambda text: re.findall(r"[0-9]+", text),
+}
+
+# Places that see only text of our own, and why.
+OWN: dict[str, str] = {
+    "jobsplatform/demo/corpus.py:read_title": "the demonstration's own documents",
+    "jobsplatform/demo/report.py:_shorten": "the demonstration's own documents",
+    "scheduling/api/serializers/dead_letters.py:DeadLetterGroupSerializer": "a field of that name, no pattern",
+    "scheduling/api/views/jobs.py:IDEMPOTENCY_HEADER": "shown in the OpenAPI document, never run",
+    "scheduling/management/new_processor.py:_NAME": "an argument of a developer's command",
+    "scheduling/processors/retrieval/terms.py:_STOP_WORDS": "a constant list of words",
+    "scheduling/selectors/dead_letter_groups.py:DeadLetterGroup": "a field of that name, no pattern",
+    "scheduling/selectors/dead_letter_groups.py:_merge": "a field of that name, no pattern",
+    "scheduling/services/partitions.py:_BOUNDS": "PostgreSQL's catalog",
+    "tenants/schema_words.py:_SENTENCES": "sentences by the keyword `pattern`, no pattern",
+    "tenants/sentences.py:_PLACE": "our own sentences, whose values are filled in afterwards",
+    "tenants/services/erasure/catalog.py:_COMPARED": "PostgreSQL's catalog",
+}
+
+
+def seconds_of(search: Search, text: str) -> float:
+    """Return the least processor time of up to three runs; one run if the first is fast enough."""
+    least = float("inf")
+    for _ in range(3):
+        began = time.thread_time()
+        search(text)
+        least = min(least, time.thread_time() - began)
+        if not MAX_SECONDS <= least < 1.0:
+            break
+    return least
+
+
+def test_every_pattern_is_in_one_list() -> None:
+    assert places() == OUTSIDE.keys() | OWN.keys()
+    assert not OUTSIDE.keys() & OWN.keys()
+
+
+@pytest.mark.parametrize("place", OUTSIDE)
+def test_pattern_reads_64_kib_within_its_time(place: str) -> None:
+    how, inputs = OUTSIDE[place]
+    run = searches(place, how)
+    for begin, unit in [*inputs, *(("", unit) for unit in COMMON)]:
+        for search in run:
+            assert seconds_of(search, filled(begin, unit)) < MAX_SECONDS, (begin, unit)
+
+
+@pytest.mark.parametrize(
+    ("begin", "unit"), [("", "<!---->"), ("<?xml ", "a"), ("", "<!--"), ("", " "), ("", "<!-- -->\n")]
+)
+def test_beginning_of_page_is_read_within_its_time(begin: str, unit: str) -> None:
+    text = filled(begin, unit)[:HEAD_BYTES]
+    assert seconds_of(_begins_as_html, text) < MAX_SECONDS
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "PATTERN = re.compile('a+')",
+        "def read(text):\n    return re.sub('a+', '', text)",
+        "class View:\n    lookup_value_regex = 'a+'",
+        "SCHEMA = {'type': 'string', 'pattern': 'a+'}",
+        "urlpatterns = [re_path('a+', view)]",
+        "FIELD = CharField(validators=[validators.RegexValidator('a+')])",
+    ],
+)
+def test_pattern_of_any_form_is_found(line: str) -> None:
+    assert len(list(names_in(ast.parse(line)))) == 1
+
+
+def test_slow_pattern_would_fail() -> None:
+    slow = _search(re.compile(r"[a-z][a-z0-9+.-]*://"), "search")
+    assert seconds_of(slow, "a" * (8 * 1024)) > MAX_SECONDS / 4
