@@ -24,6 +24,7 @@ from jobsplatform.preloading import preload_web
 from tenants.conf import OWNER_ALIAS
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Role, Tenant
+from tenants.permissions import DEVELOPER_KEY_SCOPES
 from tenants.services.api_keys import issue_api_key
 from tenants.services.audit_requests import request_verification
 from tenants.services.memberships import add_member
@@ -152,7 +153,7 @@ def _pages(tenant: Tenant) -> Iterator[Page]:
     owner = User.objects.create_user("volume-owner", is_staff=True)
     add_member(tenant=tenant, user=owner, role=Role.OWNER)
     staff = User.objects.create_superuser("volume-staff")
-    key = issue_api_key(tenant=tenant, name="volume").token
+    key = issue_api_key(tenant=tenant, name="volume", scopes=DEVELOPER_KEY_SCOPES).token
     keys = Client(headers={"host": "localhost", "authorization": f"Api-Key {key}"})
     probes = Client(headers={"host": "localhost", "authorization": f"Bearer {METRICS_TOKEN}"})
     owners, staffs = Client(headers={"host": "localhost"}), Client(headers={"host": "localhost"})

@@ -26,6 +26,7 @@ from jobsplatform.demo.provision import ACTOR
 from scheduling.observability.metrics import MULTIPROCESS_VARIABLE
 from tenants.context import acting_as, all_tenants
 from tenants.models import Plan, PlanLimit
+from tenants.permissions import DEVELOPER_KEY_SCOPES
 from tenants.services.api_keys import issue_api_key
 from tenants.services.tenants import create_tenant
 
@@ -121,7 +122,10 @@ def _callers() -> list[Caller]:
             PlanLimit.objects.update_or_create(plan=plan, key="submit_burst", defaults={"value": UNLIMITED})
     with acting_as(ACTOR):
         tenants = [create_tenant(slug=f"submits-{number}-{os.getpid()}", plan="team") for number in range(TENANTS)]
-        return [Caller(tenant.slug, issue_api_key(tenant=tenant, name="bench").token) for tenant in tenants]
+        return [
+            Caller(tenant.slug, issue_api_key(tenant=tenant, name="bench", scopes=DEVELOPER_KEY_SCOPES).token)
+            for tenant in tenants
+        ]
 
 
 def _by_service(callers: Sequence[Caller]) -> Rate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from django.conf import settings
@@ -13,10 +14,29 @@ _IPV6_CLIENT_BITS = 64
 
 def client_address(request: HttpRequest) -> str | None:
     """The address that the outermost trusted proxy saw, an IPv6 one by its network; None where there is none."""
+    return _read(_seen(request)) or _read(request.META.get("REMOTE_ADDR", ""))
+
+
+def is_from(request: HttpRequest, networks: Iterable[str]) -> bool:
+    """Return whether the address that the outermost trusted proxy saw lies in one of the networks."""
+    try:
+        address = ip_address(_seen(request))
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in ip_network(network) for network in networks)
+
+
+def read_network(text: str) -> str:
+    """Return a network as it is stored, a single address as a network of one; raise ValueError for anything else."""
+    return str(ip_network(text.strip(), strict=False))
+
+
+def _seen(request: HttpRequest) -> str:
     hops = settings.TRUSTED_PROXY_HOPS
     forwarded = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",")]
-    seen = forwarded[-hops] if 0 < hops <= len(forwarded) else request.META.get("REMOTE_ADDR", "")
-    return _read(seen) or _read(request.META.get("REMOTE_ADDR", ""))
+    return forwarded[-hops] if 0 < hops <= len(forwarded) else str(request.META.get("REMOTE_ADDR", ""))
 
 
 def _read(text: str) -> str | None:

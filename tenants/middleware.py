@@ -20,6 +20,8 @@ from django.template.loader import render_to_string
 from structlog.contextvars import bound_contextvars
 
 from tenants.access import NO_ACCESS, Access
+from tenants.access_errors import KeyAddressError, KeyExpiredError
+from tenants.addresses import is_from
 from tenants.api.problems import fault_response, problem_response, replace_page
 from tenants.bodies import received_body
 from tenants.context import Actor, acting_as, scope_context
@@ -140,9 +142,14 @@ def find_access(request: HttpRequest) -> Access:
 
 
 def _access_by_key(token: str, request: HttpRequest) -> Access:
-    key = authenticate_api_key(token=token)
+    try:
+        key = authenticate_api_key(token=token)
+    except KeyExpiredError as refusal:
+        return Access(refusal=refusal)
     if key is None:
         return NO_ACCESS
+    if key.allowed_addresses and not is_from(request, key.allowed_addresses):
+        return Access(refusal=KeyAddressError(), api_key=key)
     named = request.headers.get("X-Tenant")
     if named is not None and named != key.tenant.slug:
         return Access(refusal=_no_such_tenant(named), api_key=key)

@@ -21,6 +21,7 @@ TEXTS: Final[Mapping[Permission, str]] = {
     _P.JOBS_CANCEL: "Cancel, suspend and resume jobs",
     _P.JOBS_RETRY: "Run jobs and dead letters again",
     _P.JOBS_BULK: "Act on all jobs of a filter at once, change their priority and queue",
+    _P.JOBS_RESULTS: "See the results of jobs",
     _P.JOBS_REVEAL: "See payloads and results in the clear, and edit what is requeued",
     _P.LOGS_VIEW: "See what jobs have logged, and tracebacks",
     _P.DATASETS_VIEW: "See and search datasets and documents",

@@ -28,6 +28,7 @@ class Permission(StrEnum):
     JOBS_CANCEL = "jobs.cancel"  # cancel, suspend, resume
     JOBS_RETRY = "jobs.retry"  # retry, requeue
     JOBS_BULK = "jobs.bulk"  # act on all jobs of a filter; change priorities and queues
+    JOBS_RESULTS = "jobs.results"  # results in the clear
     JOBS_REVEAL = "jobs.reveal"  # payloads and results in the clear
     LOGS_VIEW = "logs.view"  # what jobs have logged, tracebacks
     DATASETS_VIEW = "datasets.view"
@@ -87,6 +88,7 @@ _DEVELOPER: Final = _VIEWER | {
     _P.JOBS_CANCEL,
     _P.JOBS_RETRY,
     _P.JOBS_BULK,
+    _P.JOBS_RESULTS,
     _P.JOBS_REVEAL,
     _P.DATASETS_MANAGE,
     _P.FILES_DOWNLOAD,
@@ -128,13 +130,17 @@ PLATFORM_ROLES: Final[Mapping[PlatformRole, frozenset[Permission]]] = {
     PlatformRole.OPERATOR: _OPERATOR,
     PlatformRole.AUDITOR: _AUDITOR,
 }
-# A key acts; it does not decide who else may, and it is never the platform's.
-KEY_PERMISSIONS: Final = _OWNER - {_P.TENANT_MANAGE, _P.MEMBERS_MANAGE, _P.API_KEYS_MANAGE}
-DEFAULT_KEY_SCOPES: Final = _DEVELOPER
+# Decisions about a tenant and its people, answers that a person has to give, and payloads in the clear need a log-in.
+NEEDS_PERSON: Final = frozenset(
+    {_P.TENANT_MANAGE, _P.MEMBERS_MANAGE, _P.API_KEYS_MANAGE, _P.WORKFLOWS_APPROVE, _P.JOBS_REVEAL}
+)
+KEY_PERMISSIONS: Final = _OWNER - NEEDS_PERSON
+# All that a key can have of a developer's rights: a choice for the command line and the demo, never a default.
+DEVELOPER_KEY_SCOPES: Final = _DEVELOPER & KEY_PERMISSIONS
 # What changes nothing: all that is left to the members and keys of a suspended tenant.
 READ_ONLY: Final = frozenset(
     {permission for permission in Permission if permission.endswith(".view")}
-    | {_P.JOBS_REVEAL, _P.FILES_DOWNLOAD, _P.AUDIT_EXPORT}
+    | {_P.JOBS_RESULTS, _P.JOBS_REVEAL, _P.FILES_DOWNLOAD, _P.AUDIT_EXPORT}
 )
 NOTHING: Final[frozenset[Permission]] = frozenset()
 

@@ -26,6 +26,7 @@ POST   members/                          membership.added        tenants.members
 PATCH  members/{member}/                 membership.role_changed tenants.membership
 DELETE members/{member}/                 membership.removed      tenants.membership
 POST   api-keys/                         api_key.issued          tenants.apikey
+POST   api-keys/{key}/rotate/            api_key.rotated         tenants.apikey
 POST   api-keys/{key}/revoke/            api_key.revoked         tenants.apikey
 POST   audit-verifications/              audit.verified          tenants.auditverification
 POST   jobs/                             job.submitted           scheduling.job
@@ -188,6 +189,7 @@ scheduling.schedule                 delete        schedule.deleted         sched
 scheduling.workerpool               add           worker_pool.created      scheduling.workerpool
 scheduling.workerpool               change        worker_pool.changed      scheduling.workerpool
 tenants.apikey                      add           api_key.issued           tenants.apikey
+tenants.apikey                      rotate        api_key.rotated          tenants.apikey
 tenants.apikey                      revoke        api_key.revoked          tenants.apikey
 tenants.membership                  add           membership.added         tenants.membership
 tenants.membership                  change        membership.role_changed  tenants.membership

@@ -18,10 +18,10 @@ from rest_framework.test import APIClient
 from tenants.conf import OWNER_ALIAS
 from tenants.context import tenant_context
 from tenants.models import Role, Tenant
-from tenants.services.api_keys import issue_api_key
 from tenants.services.memberships import add_member
 from tenants.services.tenants import create_tenant
 from tests.databases import NO_SERVERS, RUN_VARIABLE, TestDatabase, drop_blueprint
+from tests.keys import issue_api_key
 
 PASSWORD = "correct horse battery staple"
 # How long examples take to make or to try says what else the machine does, and nothing about the code.

@@ -21,6 +21,7 @@ from scheduling.models import Schedule
 from scheduling.services.schedules.definitions import delete_schedule
 from tenants.context import acting_as, tenant_context
 from tenants.models import Tenant
+from tenants.permissions import DEVELOPER_KEY_SCOPES
 from tenants.services.api_keys import issue_api_key
 from tenants.services.tenants import create_tenant
 
@@ -119,7 +120,9 @@ def _create_tenants() -> list[tuple[Tenant, str]]:
     run = secrets.token_hex(2)
     with acting_as(ACTOR):
         tenants = [create_tenant(slug=f"soak-{run}-{number}", plan=plan) for number, plan in enumerate(PLANS)]
-        return [(tenant, issue_api_key(tenant=tenant, name="soak").token) for tenant in tenants]
+        return [
+            (tenant, issue_api_key(tenant=tenant, name="soak", scopes=DEVELOPER_KEY_SCOPES).token) for tenant in tenants
+        ]
 
 
 def _stop_schedules(tenants: Sequence[Tenant]) -> None:

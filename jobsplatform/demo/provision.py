@@ -14,6 +14,7 @@ from jobsplatform.demo.scenario import FILES_PER_BATCH, ROLES, Role
 from tenants.context import acting_as, command_actor
 from tenants.exceptions import SlugTakenError
 from tenants.models import Tenant
+from tenants.permissions import DEVELOPER_KEY_SCOPES
 from tenants.selectors.tenants import plan_limit
 from tenants.services.api_keys import issue_api_key
 from tenants.services.tenants import create_tenant
@@ -64,7 +65,7 @@ def create_administrator() -> Administrator:
 
 def _create_participant(role: Role) -> Participant:
     tenant = _create_tenant(role)
-    issued = issue_api_key(tenant=tenant, name="demo")
+    issued = issue_api_key(tenant=tenant, name="demo", scopes=DEVELOPER_KEY_SCOPES)
     limit = plan_limit(tenant, FILES_PER_BATCH)
     if limit is None:
         raise LookupError(f"The plan {role.plan!r} sets no {FILES_PER_BATCH}.")

@@ -13,6 +13,9 @@ AUTHENTICATION_BACKENDS = [
 # Of the proxies in front, how many add to X-Forwarded-For; what stands left of that is the client's own invention.
 TRUSTED_PROXY_HOPS = env.int("TRUSTED_PROXY_HOPS")
 WRONG_KEYS_PER_MINUTE = env.int("WRONG_KEYS_PER_MINUTE")
+# How long a key lasts if its issuer names no time, and the latest end that can be named.
+API_KEY_DEFAULT_DAYS = env.int("API_KEY_DEFAULT_DAYS")
+API_KEY_MAX_DAYS = env.int("API_KEY_MAX_DAYS")
 
 # By name and address together: by name alone, a stranger could lock somebody out for good.
 AXES_LOCKOUT_PARAMETERS: list[Any] = [["username", "ip_address"]]

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.serializers import Serializer
 
-from scheduling.api.serializers.jobs import show_job
+from scheduling.api.serializers.jobs import Reveals, show_job
 from scheduling.exceptions import PayloadInvalidError
 from scheduling.models import Job
 from scheduling.services.quotas import RateStanding
@@ -63,8 +63,15 @@ def job_response(
 ) -> Response:
     """A job as the answer to an act on it; its payload for the tenant's own, who have the right to it."""
     access = access_of(request._request)  # noqa: SLF001 - the middleware wrote on Django's request
-    is_own = access.platform_role is None and access.may(Permission.JOBS_REVEAL)
-    return Response(show_job(job, reveals=is_own, is_submitted=is_submitted), status=status, headers=headers)
+    reveals = "nothing" if access.platform_role is not None else reveals_of(access)
+    return Response(show_job(job, reveals=reveals, is_submitted=is_submitted), status=status, headers=headers)
+
+
+def reveals_of(access: Access) -> Reveals:
+    """What the caller's rights let an answer tell of a job."""
+    if access.may(Permission.JOBS_REVEAL):
+        return "everything"
+    return "result" if access.may(Permission.JOBS_RESULTS) else "nothing"
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from django.utils.http import parse_etags
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 
+from scheduling.api.serializers.jobs import Reveals
 from scheduling.exceptions import JobNotFoundError
 from scheduling.lifecycle import TERMINAL_STATES
 from scheduling.models import Job
@@ -21,7 +22,7 @@ IF_NONE_MATCH = OpenApiParameter(
 )
 
 
-def tag_of_job(job: Job, *, reveals: bool) -> str:
+def tag_of_job(job: Job, *, reveals: Reveals) -> str:
     """A weak tag: two answers with the same one differ in nothing but the outlook of a job that waits."""
     return f"W/{tag_of(f'{job.mark}:{reveals}')}"
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -19,10 +17,11 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from tenants.admin.base import TenantScopedAdmin
 from tenants.admin.post_actions import post_action
 from tenants.admin.user_field import UserField
+from tenants.exceptions import FieldInvalidError
 from tenants.models import ApiKey, Membership
 from tenants.permission_texts import text_of
-from tenants.permissions import DEFAULT_KEY_SCOPES, KEY_PERMISSIONS, Permission
-from tenants.services.api_keys import issue_api_key, revoke_api_key
+from tenants.permissions import KEY_PERMISSIONS, Permission
+from tenants.services.api_keys import choose_end, issue_api_key, read_networks, revoke_api_key, rotate_api_key
 from tenants.services.memberships import add_member, change_role, remove_member
 
 
@@ -101,20 +100,27 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
             for scope in Permission
             if scope in KEY_PERMISSIONS
         ],
-        initial=sorted(DEFAULT_KEY_SCOPES),
         widget=UnfoldAdminCheckboxSelectMultipleWidget(),
         help_text=gettext_lazy("As little as its program needs. No key decides about keys and members."),
     )
 
     class Meta:
         model = ApiKey
-        fields = ("name", "scopes", "expires_at")
+        fields = ("name", "scopes", "expires_at", "allowed_addresses")
 
-    def clean_expires_at(self) -> datetime | None:
-        value: datetime | None = self.cleaned_data["expires_at"]
-        if value is not None and value <= timezone.now():
-            raise ValidationError(gettext("The time is past."))
-        return value
+    never_expires = forms.BooleanField(
+        required=False, help_text=gettext_lazy("It lasts until it is revoked. A time above is not looked at.")
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """Check what the service would refuse, so that the form comes back with its fields."""
+        values: dict[str, Any] = super().clean() or {}
+        try:
+            choose_end(values.get("expires_at"))
+            read_networks(values.get("allowed_addresses") or ())
+        except FieldInvalidError as refusal:
+            self.add_error(refusal.errors[0]["field"], refusal.detail)
+        return values
 
 
 @admin.register(ApiKey)
@@ -123,12 +129,13 @@ class ApiKeyAdmin(TenantPeopleAdmin):
 
     view_permission = Permission.API_KEYS_VIEW
     add_permission = Permission.API_KEYS_MANAGE
-    list_display = ("name", "prefix", "state_words", "created_at", "last_used_at", "expires_at", "revoked_at")
+    list_display = ("name", "prefix", "state_words", "created_at", "issuer", "last_used_at", "expires_at", "revoked_at")
     empty_title = "No key yet"
     empty_text = "Programs act for a tenant by a key of their own. Issue one for each, with the scopes that it needs."
-    post_actions = ("revoke",)
+    post_actions = ("rotate", "revoke")
     hidden_fields = frozenset({"secret_hash"})
-    readonly_fields = ("state_words",)
+    list_select_related = ("created_by",)
+    readonly_fields = ("state_words", "issuer")
 
     def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         if obj is None:
@@ -137,19 +144,20 @@ class ApiKeyAdmin(TenantPeopleAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is not None:
-            return ("name", "prefix", "state_words", "scopes", *self.list_display[3:])
-        own = ("name", "scopes", "expires_at")
+            return ("name", "prefix", "state_words", "scopes", "allowed_addresses", *self.list_display[3:])
+        own = ("name", "scopes", "expires_at", "never_expires", "allowed_addresses")
         return ("tenant", *own) if self.access(request).sees_all_tenants else own
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
-        issued = issue_api_key(
-            tenant=self.tenant_of(request, form),
-            name=form.cleaned_data["name"],
-            scopes=form.cleaned_data["scopes"],
-            expires_at=form.cleaned_data["expires_at"],
-        )
+        values = {name: form.cleaned_data[name] for name in ApiKeyForm.Meta.fields}
+        never = form.cleaned_data["never_expires"]
+        issued = issue_api_key(tenant=self.tenant_of(request, form), never_expires=never, **values)
         obj.pk = issued.key.pk
         request.issued_token = issued.token  # type: ignore[attr-defined]
+
+    @admin.display(description="Issued by")
+    def issuer(self, key: ApiKey) -> str:
+        return str(key.created_by or gettext("a command"))
 
     @admin.display(description="State")
     def state_words(self, key: ApiKey) -> str:
@@ -158,16 +166,28 @@ class ApiKeyAdmin(TenantPeopleAdmin):
         return gettext("valid") if key.is_valid_at(timezone.now()) else gettext("expired")
 
     def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
+        return self._show(request, request.issued_token)  # type: ignore[attr-defined]
+
+    def _show(self, request: HttpRequest, token: str) -> HttpResponse:
         # Neither a message nor a redirect: both would carry the key through a cookie or a URL.
         context = {
             **self.admin_site.each_context(request),
             "title": gettext("API key issued"),
-            "token": request.issued_token,  # type: ignore[attr-defined]
+            "token": token,
             "list_url": reverse("admin:tenants_apikey_changelist"),
         }
         response = TemplateResponse(request, "tenants/admin/key_issued.html", context)
         add_never_cache_headers(response)
         return response
+
+    @post_action(
+        label="Rotate",
+        permission=Permission.API_KEYS_MANAGE,
+        asks_reason=True,
+        is_offered=lambda key: key.is_valid_at(timezone.now()),
+    )
+    def rotate(self, request: HttpRequest, api_key: ApiKey, reason: str) -> HttpResponse:
+        return self._show(request, rotate_api_key(api_key=api_key, reason=reason).token)
 
     @post_action(
         label="Revoke",

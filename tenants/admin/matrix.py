@@ -12,11 +12,10 @@ from django.views.decorators.http import require_safe
 
 from tenants.models import Role
 from tenants.permission_texts import text_of
-from tenants.permissions import DEFAULT_KEY_SCOPES, KEY_PERMISSIONS, PLATFORM_ROLES, TENANT_ROLES, Permission
+from tenants.permissions import KEY_PERMISSIONS, PLATFORM_ROLES, TENANT_ROLES, Permission
 
 COLUMNS = (
     *Role.labels,
-    gettext_noop("Key, usual"),
     gettext_noop("Key, at most"),
     *(role.value.capitalize() for role in PLATFORM_ROLES),
 )
@@ -34,7 +33,7 @@ class MatrixRow:
 def read_matrix() -> list[MatrixRow]:
     """One row a right, in the order in which they are declared."""
     tenant_roles = [TENANT_ROLES[role] for role in Role.values]
-    sets = [*tenant_roles, DEFAULT_KEY_SCOPES, KEY_PERMISSIONS, *PLATFORM_ROLES.values()]
+    sets = [*tenant_roles, KEY_PERMISSIONS, *PLATFORM_ROLES.values()]
     return [
         MatrixRow(permission, gettext(text_of(permission)), tuple(permission in rights for rights in sets))
         for permission in Permission

@@ -10,6 +10,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from tenants.access import access_of
+from tenants.access_errors import KeyExpiredError
 from tenants.lockouts import count_wrong_key
 from tenants.models import ApiKey
 
@@ -36,12 +37,15 @@ class ApiKeyHolder:
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """The holder of a valid key; a key that is unknown, wrong, expired or revoked is 401 with one message for all."""
+    """The holder of a valid key; 401 with one message if it is unknown, wrong or revoked, with a code if it expired."""
 
     def authenticate(self, request: Request) -> tuple[ApiKeyHolder, ApiKey] | None:
         if not request.headers.get("Authorization", "").lower().startswith(SCHEME.lower() + " "):
             return None
-        key = access_of(request._request).api_key  # noqa: SLF001 - the middleware wrote on Django's request
+        access = access_of(request._request)  # noqa: SLF001 - the middleware wrote on Django's request
+        key = access.api_key
+        if isinstance(access.refusal, KeyExpiredError):
+            raise KeyExpiredError(headers={"WWW-Authenticate": SCHEME})
         if key is None:
             count_wrong_key(request._request)  # noqa: SLF001 - likewise
             raise AuthenticationFailed(gettext("The API key is not valid."))

@@ -28,7 +28,7 @@ from tenants.exceptions import AddressUnknownError
 from tenants.models import ApiKey, Membership
 from tenants.permissions import Permission
 from tenants.selectors.people import find_user
-from tenants.services.api_keys import issue_api_key, revoke_api_key
+from tenants.services.api_keys import IssuedKey, issue_api_key, revoke_api_key, rotate_api_key
 from tenants.services.memberships import add_member, change_role, remove_member
 
 
@@ -99,13 +99,26 @@ class ApiKeyViewSet(ListModelMixin, OwnRowsViewSet):
         "list": Permission.API_KEYS_VIEW,
         "retrieve": Permission.API_KEYS_VIEW,
         "create": Permission.API_KEYS_MANAGE,
+        "rotate": Permission.API_KEYS_MANAGE,
         "revoke": Permission.API_KEYS_MANAGE,
     }
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().select_related("created_by", "tenant")
 
     @extend_schema(operation_id="api_keys_issue", request=KeyRequestSerializer, responses={201: IssuedKeySerializer})
     def create(self, request: Request) -> Response:
         """Issue a key. Its token is in this answer and nowhere else."""
-        issued = issue_api_key(tenant=self.tenant, **_read(KeyRequestSerializer, request))
+        return self._show(issue_api_key(tenant=self.tenant, **_read(KeyRequestSerializer, request)))
+
+    @extend_schema(operation_id="api_keys_rotate", request=RevocationSerializer, responses={201: IssuedKeySerializer})
+    @action(detail=True, methods=["post"])
+    def rotate(self, request: Request, pk: str) -> Response:
+        """Issue a key in the place of this one, which is accepted for seven more days."""
+        reason = _read(RevocationSerializer, request)["reason"]
+        return self._show(rotate_api_key(api_key=self.row_of(pk), reason=reason))
+
+    def _show(self, issued: IssuedKey) -> Response:
         answer = {**ApiKeySerializer(self.row_of(str(issued.key.pk))).data, "token": issued.token}
         return Response(answer, status=201, headers={"Cache-Control": "no-store"})
 

@@ -12,6 +12,7 @@ from rest_framework import serializers
 from tenants.api.fields import MomentField, NameField, StrictSerializer
 from tenants.models import ApiKey, Membership, Role
 from tenants.permissions import KEY_PERMISSIONS
+from tenants.services.api_keys import MAX_NETWORKS
 
 
 class MemberSerializer(serializers.Serializer[Membership]):
@@ -46,7 +47,13 @@ class ApiKeySerializer(serializers.Serializer[ApiKey]):
     name = serializers.CharField()
     prefix = serializers.CharField(help_text="What the key begins with, up to its dot.")
     scopes = serializers.ListField(child=serializers.CharField(), help_text="The permissions that the key has.")
+    allowed_addresses = serializers.ListField(
+        child=serializers.CharField(), help_text="Networks that it is accepted from; empty: from everywhere."
+    )
     created_at = serializers.DateTimeField()
+    created_by = serializers.CharField(
+        source="created_by.username", default=None, allow_null=True, help_text="Who issued it; null: a command."
+    )
     last_used_at = serializers.DateTimeField(allow_null=True, help_text="To the minute.")
     expires_at = serializers.DateTimeField(allow_null=True)
     revoked_at = serializers.DateTimeField(allow_null=True)
@@ -64,13 +71,20 @@ class KeyRequestSerializer(StrictSerializer):
     name = NameField(max_length=100)
     scopes = serializers.ListField(
         child=serializers.ChoiceField(choices=[(scope.value, scope.value) for scope in sorted(KEY_PERMISSIONS)]),
-        default=None,
-        allow_null=True,
         min_length=1,
         max_length=len(KEY_PERMISSIONS),
-        help_text="Permissions; left out: those of a developer.",
+        help_text="Permissions: as few as the program needs.",
     )
-    expires_at = MomentField(default=None, allow_null=True, help_text="The key is refused from then on.")
+    expires_at = MomentField(
+        default=None, allow_null=True, help_text="The key is refused from then on; left out: in 90 days, unless set."
+    )
+    never_expires = serializers.BooleanField(default=False, help_text="It lasts until it is revoked.")
+    allowed_addresses = serializers.ListField(
+        child=serializers.CharField(max_length=50),
+        default=list,
+        max_length=MAX_NETWORKS,
+        help_text="Addresses or networks in CIDR notation that it is accepted from; empty: from everywhere.",
+    )
 
     def validate_expires_at(self, value: datetime | None) -> Any:
         if value is not None and value <= timezone.now():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
@@ -23,12 +24,20 @@ class ApiKey(NamedModel, TenantModel):
         default=list,
         help_text="What the key may do: permissions by name, and nothing else.",
     )
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
-    last_used_at = models.DateTimeField(null=True, blank=True)
-    expires_at = models.DateTimeField(
-        null=True, blank=True, help_text="From then on the key is refused; empty: it lasts until it is revoked."
+    allowed_addresses = ArrayField(
+        models.CharField(max_length=50),
+        default=list,
+        blank=True,
+        help_text="Networks such as 203.0.113.0/24 that the key is accepted from; empty: from everywhere.",
     )
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="From then on the key is refused.")
     revoked_at = models.DateTimeField(null=True, blank=True)
+    warned_at = models.DateTimeField(null=True, editable=False, help_text="When its owners were told that it ends.")
 
     class Meta:
         ordering = ["-created_at"]

@@ -10,19 +10,28 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
+from typing import Any
 
+from django.conf import settings
+from django.db import transaction
 from django.db.models import Model, Q
 from django.db.models.functions import Now
 
-from tenants.context import look_through_door, tenant_context
-from tenants.exceptions import ScopeUnknownError
+from tenants.access_errors import KeyEndedError, KeyExpiredError
+from tenants.addresses import read_network
+from tenants.clock import read_clock
+from tenants.context import current_actor, look_through_door, tenant_context
+from tenants.exceptions import FieldInvalidError, ScopeUnknownError
 from tenants.joined_rows import read_rows, select_list
 from tenants.models import ApiKey, Plan, Tenant
 from tenants.names import clean_name
-from tenants.permissions import DEFAULT_KEY_SCOPES, KEY_PERMISSIONS
-from tenants.services.audit import record_audit
+from tenants.permissions import KEY_PERMISSIONS
+from tenants.services.audit import part_of_act, record_audit
 from tenants.services.key_count import check_key_count
 
+OVERLAP = timedelta(days=7)
+MAX_NETWORKS = 50
+_TOLD = ("name", "prefix", "scopes", "expires_at", "allowed_addresses")
 _TOKEN = re.compile(r"(jp[0-9a-f]{10})\.([A-Za-z0-9_-]{43})", re.ASCII)
 # Writing the time of every use would make a hot row of a busy key.
 _TOUCH_INTERVAL = timedelta(seconds=60)
@@ -43,10 +52,17 @@ def issue_api_key(
     *,
     tenant: Tenant,
     name: str,
-    scopes: Iterable[str] | None = None,
+    scopes: Iterable[str],
     expires_at: datetime | None = None,
+    never_expires: bool = False,
+    allowed_addresses: Iterable[str] = (),
 ) -> IssuedKey:
-    """Issue a key by which a program acts for `tenant`, with the rights that `scopes` name (None: a developer's)."""
+    """Issue a key by which a program acts for `tenant`, with the rights that `scopes` name.
+
+    Without `expires_at` it ends after API_KEY_DEFAULT_DAYS. Only `never_expires`, a person's choice, makes one that
+    lasts until it is revoked. It is accepted from the networks `allowed_addresses`; from everywhere if there are none.
+    """
+    actor = current_actor()
     prefix, secret = f"jp{secrets.token_hex(5)}", secrets.token_urlsafe(32)
     with tenant_context(tenant):
         check_key_count(tenant.pk)
@@ -56,9 +72,11 @@ def issue_api_key(
             prefix=prefix,
             secret_hash=_hash(secret),
             scopes=_choose_scopes(scopes),
-            expires_at=expires_at,
+            allowed_addresses=read_networks(allowed_addresses),
+            created_by_id=actor.id if actor.kind == "user" else None,
+            expires_at=None if never_expires else choose_end(expires_at),
         )
-        after = {"name": key.name, "prefix": prefix, "scopes": key.scopes, "expires_at": expires_at}
+        after = {name: getattr(key, name) for name in _TOLD}
         record_audit(action="api_key.issued", target=key, after=after)
     return IssuedKey(key=key, token=f"{prefix}.{secret}")
 
@@ -75,28 +93,67 @@ def revoke_api_key(*, api_key: ApiKey, reason: str = "") -> ApiKey:
     return api_key
 
 
+@transaction.atomic
+def rotate_api_key(*, api_key: ApiKey, reason: str = "") -> IssuedKey:
+    """Issue a key in the place of `api_key`, which is accepted for OVERLAP more; `KeyEndedError` if it has ended."""
+    with tenant_context(api_key.tenant_id):
+        now = read_clock()
+        old = ApiKey.objects.select_related("tenant__plan").select_for_update(of=("self",)).get(pk=api_key.pk)
+        if not old.is_valid_at(now):
+            raise KeyEndedError
+        with part_of_act():
+            issued = issue_api_key(
+                tenant=old.tenant,
+                name=old.name,
+                scopes=KEY_PERMISSIONS.intersection(old.scopes),
+                never_expires=old.expires_at is None,
+                allowed_addresses=old.allowed_addresses,
+            )
+        before = old.expires_at
+        old.expires_at = min(old.expires_at or now + OVERLAP, now + OVERLAP)
+        # Whoever has rotated it knows that it ends.
+        old.warned_at = now
+        old.save(update_fields=["expires_at", "warned_at"])
+        after = {"expires_at": old.expires_at, "prefix": issued.key.prefix}
+        record_audit(action="api_key.rotated", target=old, before={"expires_at": before}, after=after, reason=reason)
+    return issued
+
+
+def revoke_keys_of(*, user_id: Any, reason: str) -> int:
+    """Revoke the keys of the scope's tenant that the user has issued; return how many."""
+    keys = list(ApiKey.objects.filter(created_by_id=user_id, revoked_at=None))
+    for key in keys:
+        revoke_api_key(api_key=key, reason=reason)
+    return len(keys)
+
+
 def authenticate_api_key(*, token: str) -> ApiKey | None:
-    """The valid key of `token` with its tenant and plan, or None. By the door: the tenant is not known before."""
+    """Return the valid key of `token` with its tenant and plan, or None; `KeyExpiredError` if it was one and has ended.
+
+    By the door: the tenant is not known before.
+    """
     match = _TOKEN.fullmatch(token)
     if match is None:
         return None
     prefix, secret = match.groups()
-    key, is_touch_due = _find_valid(prefix)
+    key, is_touch_due, is_expired = _find(prefix)
     # An unknown prefix costs the same comparison as a wrong secret.
     is_right = hmac.compare_digest(_hash(secret), key.secret_hash if key else _NO_HASH)
     if key is None or not is_right:
         return None
+    if is_expired:
+        raise KeyExpiredError
     if is_touch_due:
         with tenant_context(key.tenant_id):
             ApiKey.objects.filter(_is_touch_due(), pk=key.pk).update(last_used_at=Now())
     return key
 
 
-def _find_valid(prefix: str) -> tuple[ApiKey | None, bool]:
-    """The key with its tenant and plan, unless it is revoked or expired, and whether its use is to be noted."""
+def _find(prefix: str) -> tuple[ApiKey | None, bool, bool]:
+    """The key with its tenant and plan, unless it is revoked; whether its use is to be noted, and if it has expired."""
     rows = look_through_door(_find_statement(), [_TOUCH_INTERVAL.total_seconds(), prefix])
     if not rows:
-        return None, False
+        return None, False, False
     (found,) = rows
     key, tenant, plan = read_rows(_FOUND, found)
     assert isinstance(key, ApiKey)
@@ -104,27 +161,49 @@ def _find_valid(prefix: str) -> tuple[ApiKey | None, bool]:
     assert isinstance(plan, Plan)
     tenant.plan = plan
     key.tenant = tenant
-    return key, bool(found[-1])
+    return key, bool(found[-2]), bool(found[-1])
 
 
 @cache
 def _find_statement() -> str:
     return f"""
         SELECT {select_list(_FOUND)}, k.last_used_at IS NULL
-            OR k.last_used_at < statement_timestamp() - make_interval(secs => %s)
+            OR k.last_used_at < statement_timestamp() - make_interval(secs => %s),
+            coalesce(k.expires_at <= statement_timestamp(), false)
         FROM tenants_apikey k JOIN tenants_tenant t ON t.id = k.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
         WHERE k.prefix = %s AND k.revoked_at IS NULL
-            AND (k.expires_at IS NULL OR k.expires_at > statement_timestamp())
     """  # noqa: S608 - names of columns
 
 
-def _choose_scopes(scopes: Iterable[str] | None) -> list[str]:
-    wanted = set(DEFAULT_KEY_SCOPES if scopes is None else scopes)
+def _choose_scopes(scopes: Iterable[str]) -> list[str]:
+    wanted = set(scopes)
     if strays := wanted - KEY_PERMISSIONS:
         raise ScopeUnknownError("A key cannot have the scope %(names)s.", {"names": ", ".join(sorted(strays))})
     if not wanted:
         raise ScopeUnknownError("A key needs at least one scope.")
     return sorted(str(scope) for scope in wanted)
+
+
+def choose_end(expires_at: datetime | None) -> datetime:
+    """Return the end of a new key; raise `FieldInvalidError` if it is past or too far ahead."""
+    now = read_clock()
+    if expires_at is None:
+        return now + timedelta(days=settings.API_KEY_DEFAULT_DAYS)
+    most = settings.API_KEY_MAX_DAYS
+    if not now < expires_at <= now + timedelta(days=most):
+        raise _fault("expires_at", "It must lie in the future, at most %(days)s days from now.", {"days": most})
+    return expires_at
+
+
+def read_networks(texts: Iterable[str]) -> list[str]:
+    """Return the networks as they are stored; raise `FieldInvalidError` for what is none."""
+    given = list(texts)
+    if len(given) > MAX_NETWORKS:
+        raise _fault("allowed_addresses", "At most %(limit)s networks are taken.", {"limit": MAX_NETWORKS})
+    try:
+        return sorted({read_network(text) for text in given})
+    except ValueError as error:
+        raise _fault("allowed_addresses", "%(error)s", {"error": error}) from error
 
 
 def _is_touch_due() -> Q:
@@ -134,3 +213,9 @@ def _is_touch_due() -> Q:
 def _hash(secret: str) -> str:
     # 256 random bits need no slow hash: there is nothing to guess.
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _fault(name: str, text: str, values: Mapping[str, Any]) -> FieldInvalidError:
+    refusal = FieldInvalidError(text, values)
+    refusal.errors = [{"field": name, "code": refusal.code, "detail": refusal.detail}]
+    return refusal

@@ -9,6 +9,7 @@ from django.db import IntegrityError, transaction
 from tenants.context import tenant_context
 from tenants.exceptions import AlreadyMemberError, FieldInvalidError, LastOwnerError
 from tenants.models import Membership, Role, Tenant
+from tenants.services.api_keys import revoke_keys_of
 from tenants.services.audit import record_audit
 
 
@@ -51,6 +52,7 @@ def remove_member(*, membership: Membership) -> None:
         before = {"user": membership.user.get_username(), "role": membership.role}
         record_audit(action="membership.removed", target=membership, before=before)
         membership.delete()
+        revoke_keys_of(user_id=membership.user_id, reason="The member who issued it has left.")
 
 
 def _keep_an_owner(leaving: Membership) -> None:

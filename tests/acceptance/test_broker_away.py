@@ -19,13 +19,13 @@ from scheduling.services.ledger import verify_ledger
 from scheduling.services.usage import REDIS_AWAY
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tenants.services.api_keys import issue_api_key
 from tenants.services.limits import set_tenant_limit
 from tests.acceptance.acts import fetch, wait_for, wait_for_all
 from tests.acceptance.conftest import START_SECONDS, Platform
 from tests.acceptance.own_broker import OwnBroker
 from tests.acceptance.processes import eventually
 from tests.acceptance.test_platform import free_port, is_answering
+from tests.keys import issue_api_key
 
 # The promises; whoever shares the machine with other tests gets twice the time.
 FLOW_SECONDS, EMPTIED_SECONDS = 5.0, 15.0

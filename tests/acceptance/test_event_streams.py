@@ -17,13 +17,14 @@ from scheduling.models import Job
 from scheduling.services.cancellation import cancel_jobs
 from tenants.context import tenant_context
 from tenants.models import Tenant
-from tenants.services.api_keys import issue_api_key, revoke_api_key
+from tenants.services.api_keys import revoke_api_key
 from tests.acceptance.acts import event_names, submit, wait_for
 from tests.acceptance.conftest import START_SECONDS, Platform
 from tests.acceptance.processes import eventually
 from tests.acceptance.test_platform import free_port, is_answering
 from tests.acceptance.test_streams import usual_connections
 from tests.databases import TestDatabase, connect_as_owner
+from tests.keys import issue_api_key
 
 NAME = "event streams"
 CLIENTS = 100

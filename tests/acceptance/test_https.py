@@ -12,12 +12,12 @@ import pytest
 from django.contrib.auth.models import User
 
 from tenants.models import Role, Tenant
-from tenants.services.api_keys import issue_api_key
 from tenants.services.memberships import add_member
 from tests.acceptance.conftest import START_SECONDS, Platform
 from tests.acceptance.processes import eventually
 from tests.acceptance.test_platform import free_port, is_answering
 from tests.acceptance.tls import https_before, make_certificates
+from tests.keys import issue_api_key
 
 PASSWORD = "correct horse battery staple"
 # A browser gives up later.

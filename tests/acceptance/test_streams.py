@@ -12,12 +12,12 @@ from scheduling.models import Job
 from scheduling.services.cancellation import cancel_jobs
 from tenants.context import tenant_context
 from tenants.models import Tenant
-from tenants.services.api_keys import issue_api_key
 from tests.acceptance.acts import submit, wait_for
 from tests.acceptance.conftest import START_SECONDS, Platform
 from tests.acceptance.processes import eventually
 from tests.acceptance.test_platform import free_port, is_answering
 from tests.databases import TestDatabase, connect_as_owner
+from tests.keys import issue_api_key
 
 CLIENTS = 40
 WAIT_SECONDS = 30

@@ -12,12 +12,12 @@ import pytest
 from scheduling.models import Job
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tenants.services.api_keys import issue_api_key
 from tests.acceptance.acts import fetch, wait_for
 from tests.acceptance.collector import Collector
 from tests.acceptance.conftest import START_SECONDS, Platform
 from tests.acceptance.processes import eventually
 from tests.acceptance.test_platform import free_port, is_answering
+from tests.keys import issue_api_key
 
 PAYLOAD_SECRET = "payload-value-nobody-logs"
 QUERY_SECRET = "query-value-nobody-logs"

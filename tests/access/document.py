@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tenants.permission_texts import text_of
-from tenants.permissions import DEFAULT_KEY_SCOPES, KEY_PERMISSIONS, PLATFORM_ROLES, TENANT_ROLES, Permission
+from tenants.permissions import KEY_PERMISSIONS, PLATFORM_ROLES, TENANT_ROLES, Permission
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "permissions.md"
 BEGIN, END = "<!-- roles -->\n", "<!-- end of roles -->\n"
@@ -15,8 +15,7 @@ def render_roles() -> str:
     """One row a right: what it lets one do, and who has it."""
     columns: dict[str, frozenset[Permission]] = {
         **TENANT_ROLES,
-        "key": DEFAULT_KEY_SCOPES,
-        "key at most": KEY_PERMISSIONS,
+        "key": KEY_PERMISSIONS,
         **{role.value: rights for role, rights in PLATFORM_ROLES.items()},
     }
     head = f"| right | lets one | {' | '.join(columns)} |\n|---|---|{'---|' * len(columns)}\n"

@@ -35,7 +35,8 @@ jobs.submit               developer owner key                   operator admin
 jobs.cancel               developer owner key                   operator admin
 jobs.retry                developer owner key                   operator admin
 jobs.bulk                 developer owner key                   operator admin
-jobs.reveal               developer owner key                            admin
+jobs.results              developer owner key                            admin
+jobs.reveal               developer owner                                admin
 logs.view          viewer developer owner key           auditor operator admin
 datasets.view      viewer developer owner key           auditor operator admin
 datasets.manage           developer owner key                            admin
@@ -44,7 +45,7 @@ files.download            developer owner key                            admin
 files.manage              developer owner key                            admin
 workflows.view     viewer developer owner key           auditor operator admin
 workflows.manage          developer owner key                            admin
-workflows.approve         developer owner key                            admin
+workflows.approve         developer owner                                admin
 pipelines.view     viewer developer owner key           auditor operator admin
 pipelines.manage          developer owner key                            admin
 schedules.view     viewer developer owner key           auditor operator admin
@@ -91,9 +92,10 @@ GET    members/{member}/                     members.view
 PATCH  members/{member}/                     members.manage    {"role": "developer"}
 DELETE members/{member}/                     members.manage
 GET    api-keys/                             api_keys.view
-POST   api-keys/                             api_keys.manage   {"name": "new"}
+POST   api-keys/                             api_keys.manage   {"name": "new", "scopes": ["jobs.view"]}
 GET    api-keys/{key}/                       api_keys.view
 POST   api-keys/{key}/revoke/                api_keys.manage   {}
+POST   api-keys/{key}/rotate/                api_keys.manage   {}
 GET    audit-log/                            audit.view
 GET    audit-log/{entry}/                    audit.view
 GET    audit-log/export/                     audit.export
@@ -308,7 +310,7 @@ scheduling.tenantcapacity          tenant.view     -                -
 scheduling.upkeeprun               platform.view   -                -
 scheduling.worker                  platform.view   -                -                drain:queues.operate resume:queues.operate
 scheduling.workerpool              platform.view   fairness.manage  fairness.manage  pause:queues.operate drain:queues.operate resume:queues.operate
-tenants.apikey                     api_keys.view   api_keys.manage  -                revoke:api_keys.manage
+tenants.apikey                     api_keys.view   api_keys.manage  -                rotate:api_keys.manage revoke:api_keys.manage
 tenants.auditlogentry              audit.view      -                -
 tenants.auditverification          audit.view      -                -
 tenants.membership                 members.view    members.manage   members.manage   remove:members.manage

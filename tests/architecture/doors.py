@@ -305,7 +305,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "tenants/selectors/people.py": ({"find_places"}, "whoever knocks has no context yet"),
     "tenants/selectors/tenants.py": ({"find_tenant"}, "whoever knocks has no context yet"),
     "tenants/context.py": ({"look_through_door"}, "within a transaction this door is the other one"),
-    "tenants/services/api_keys.py": ({"_find_valid"}, "the key says which tenant it is, not the caller"),
+    "tenants/services/api_keys.py": ({"_find"}, "the key says which tenant it is, not the caller"),
     "tenants/services/data_keys.py": (
         {"make_missing_keys", "replace_keys", "rewrap_keys"},
         "a master key is changed for all tenants at once",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import resolve
 
-from tenants.permissions import DEFAULT_KEY_SCOPES, KEY_PERMISSIONS, PLATFORM_ROLES, TENANT_ROLES, Permission
+from tenants.permissions import DEVELOPER_KEY_SCOPES, KEY_PERMISSIONS, PLATFORM_ROLES, TENANT_ROLES, Permission
 from tests.access import document, routes, table
 from tests.access.routes import API_PREFIX, CONSOLE_PREFIX
 
@@ -67,7 +67,7 @@ def test_every_right_has_its_holders_and_they_are_those_of_the_code() -> None:
     of_code = {
         **TENANT_ROLES,
         **PLATFORM_ROLES,
-        "key": DEFAULT_KEY_SCOPES,
+        "key": DEVELOPER_KEY_SCOPES,
         "one_scope": KEY_PERMISSIONS & {Permission.JOBS_VIEW},
     }
     declared = {str(right): {str(role) for role in of_code if right in of_code[role]} for right in Permission}

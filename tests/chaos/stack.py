@@ -16,7 +16,6 @@ from django.db import connections
 from django.db.utils import InterfaceError, OperationalError
 
 from tenants.models import Tenant
-from tenants.services.api_keys import issue_api_key
 from tenants.services.limits import set_tenant_limit
 from tenants.services.tenants import create_tenant, update_tenant
 from tests.acceptance.processes import ManagedProcess
@@ -24,6 +23,7 @@ from tests.acceptance.serving import START_SECONDS, Platform, is_ready
 from tests.chaos.client import Client
 from tests.chaos.servers import HOST, LOGS, Addresses, Servers, free_port
 from tests.chaos.view import View
+from tests.keys import issue_api_key
 
 LOOK_SECONDS = 0.05
 # The tenants' rates are not what is tried here.

@@ -9,9 +9,9 @@ from django.http import HttpResponseBase
 from rest_framework.test import APIClient
 
 from tenants.models import Role, Tenant
-from tenants.services.api_keys import issue_api_key
 from tenants.services.memberships import add_member
 from tenants.services.tenants import create_tenant
+from tests.keys import issue_api_key
 
 PASSWORD = "the password of the world"
 

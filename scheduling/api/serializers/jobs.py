@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -16,6 +16,9 @@ from scheduling.selectors.schedules import origin_of
 from scheduling.selectors.waiting import Explanation, why_waiting
 from scheduling.tracing import trace_id_of
 from tenants.api.fields import MomentField, NameField, StrictSerializer
+
+# What an answer tells of a job beside its state: nothing, its result, or its payload too.
+type Reveals = Literal["nothing", "result", "everything"]
 
 
 class ProgressSerializer(serializers.Serializer[Job]):
@@ -117,11 +120,11 @@ class JobOriginSerializer(serializers.Serializer[ScheduleFire]):
 
 
 class JobSerializer(JobSummarySerializer):
-    """A job with everything that is known of it; unless `context["reveals"]` says so, without payload and result."""
+    """A job with everything that is known of it; `context["reveals"]` says whether payload and result are told."""
 
     payload = serializers.SerializerMethodField(help_text="Null where it is masked.")
     result = serializers.SerializerMethodField(help_text="Null where it is masked, and while there is none.")
-    is_masked = serializers.SerializerMethodField(help_text="Whether the caller may not see payload and result.")
+    is_masked = serializers.SerializerMethodField(help_text="Whether the caller may not see the payload.")
     idempotency_key = serializers.CharField(allow_null=True)
     waiting = serializers.SerializerMethodField()
     schedule = serializers.SerializerMethodField(help_text="The schedule that it came from, if any.")
@@ -141,10 +144,10 @@ class JobSerializer(JobSummarySerializer):
 
     @extend_schema_field(serializers.JSONField(allow_null=True))
     def get_result(self, job: Job) -> Any:
-        return None if self.get_is_masked(job) else job.result
+        return None if self.context.get("reveals", "nothing") == "nothing" else job.result
 
     def get_is_masked(self, job: Job) -> bool:
-        return not self.context.get("reveals", False)
+        return bool(self.context.get("reveals", "nothing") != "everything")
 
     @extend_schema_field(ErrorSerializer(allow_null=True))
     def get_error(self, job: Job) -> Any:
@@ -156,7 +159,7 @@ class JobSerializer(JobSummarySerializer):
         return None if waiting is None else WaitingSerializer(waiting).data
 
 
-def show_job(job: Job, *, reveals: bool, is_submitted: bool = False) -> dict[str, Any]:
+def show_job(job: Job, *, reveals: Reveals, is_submitted: bool = False) -> dict[str, Any]:
     """A job with everything that is known of it; payload and result for whom it ``reveals`` them.
 
     ``is_submitted``: by this very request, so that it is no schedule's.
@@ -166,7 +169,7 @@ def show_job(job: Job, *, reveals: bool, is_submitted: bool = False) -> dict[str
 
 
 @cache
-def _kept_serializer(reveals: bool, is_submitted: bool) -> JobSerializer:  # noqa: FBT001 - the keys of a cache
+def _kept_serializer(reveals: Reveals, is_submitted: bool) -> JobSerializer:  # noqa: FBT001 - the keys of a cache
     """One for all answers: a new one copies its fields, which takes a tenth of a submission's time."""
     return JobSerializer(context={"reveals": reveals, "is_submitted": is_submitted})
 

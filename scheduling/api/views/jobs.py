@@ -21,6 +21,7 @@ from scheduling.api.responses import (
     masked_faults,
     new_job_response,
     page_response,
+    reveals_of,
     submission_response,
     with_rate,
 )
@@ -112,8 +113,9 @@ class JobViewSet(TenantViewSet):
         responses={200: JobSerializer, 304: OpenApiResponse(description="It is as it was when it had that ETag.")},
     )
     def retrieve(self, request: Request, pk: str) -> HttpResponseBase:
-        """Show one job; payload and result for callers with `jobs.reveal`, which is audited for the platform's.
+        """Show one job; its result for callers with `jobs.results`, its payload for those with `jobs.reveal`.
 
+        What an admin of the platform reads so is audited.
         With `wait` the answer comes once the job has changed or ended, or the seconds are over.
         """
         seconds = JobWaitQuerySerializer.parse(request.query_params).validated_data["wait"]
@@ -139,12 +141,12 @@ class JobViewSet(TenantViewSet):
         return self._show(job, self._headers_of(job))
 
     def _headers_of(self, job: Job) -> dict[str, str]:
-        tag = tag_of_job(job, reveals=self.access.may(Permission.JOBS_REVEAL))
+        tag = tag_of_job(job, reveals=reveals_of(self.access))
         return {"ETag": tag, "Cache-Control": "private, no-cache"}
 
     def _show(self, job: Job, headers: dict[str, str]) -> HttpResponseBase:
-        reveals = self.access.may(Permission.JOBS_REVEAL)
-        if reveals and self.access.platform_role is not None:
+        reveals = reveals_of(self.access)
+        if reveals == "everything" and self.access.platform_role is not None:
             job = reveal_payload(job_id=job.id, reason="Read over the API.").job
         answer: HttpResponseBase = Response(show_job(job, reveals=reveals), headers=headers)
         return answer

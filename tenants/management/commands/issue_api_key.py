@@ -6,14 +6,18 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
-from tenants.permissions import KEY_PERMISSIONS
+from tenants.permissions import DEVELOPER_KEY_SCOPES, KEY_PERMISSIONS
 from tenants.selectors.tenants import find_tenant
 from tenants.services.api_keys import issue_api_key
+
+# In place of a list: all scopes that a key can have of a developer's rights.
+DEVELOPER = "developer"
 
 
 class Command(BaseCommand):
@@ -26,11 +30,20 @@ class Command(BaseCommand):
             "--scope",
             action="append",
             dest="scopes",
-            choices=sorted(KEY_PERMISSIONS),
+            choices=[DEVELOPER, *sorted(KEY_PERMISSIONS)],
             metavar="SCOPE",
-            help="a permission that the key has, such as jobs.submit; again for more (default: a developer's)",
+            required=True,
+            help="a permission that the key has, such as jobs.submit; again for more; `developer`: a developer's",
         )
-        parser.add_argument("--expires-in-days", type=int, help="days until the key expires (default: never)")
+        parser.add_argument("--expires-in-days", type=int, help="days until the key expires (default: 90, unless set)")
+        parser.add_argument("--never-expires", action="store_true", help="the key lasts until it is revoked")
+        parser.add_argument(
+            "--address",
+            action="append",
+            default=[],
+            metavar="CIDR",
+            help="a network that it is accepted from; again for more",
+        )
         parser.add_argument("--json", action="store_true", help="print the key with its id as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -39,8 +52,10 @@ class Command(BaseCommand):
                 issued = issue_api_key(
                     tenant=find_tenant(options["tenant"]),
                     name=options["name"],
-                    scopes=options["scopes"],
+                    scopes=_scopes(options["scopes"]),
                     expires_at=_expiry(options["expires_in_days"]),
+                    never_expires=options["never_expires"],
+                    allowed_addresses=options["address"],
                 )
         except DomainError as error:
             raise CommandError(error.detail) from error
@@ -59,9 +74,16 @@ class Command(BaseCommand):
             self.stdout.write(issued.token)
 
 
+def _scopes(names: list[str]) -> set[str]:
+    chosen = set(names)
+    return chosen - {DEVELOPER} | DEVELOPER_KEY_SCOPES if DEVELOPER in chosen else chosen
+
+
 def _expiry(days: int | None) -> datetime | None:
     if days is None:
         return None
-    if not 1 <= days <= 3650:
-        raise CommandError("--expires-in-days: give a number from 1 to 3650.")
-    return timezone.now() + timedelta(days=days)
+    most = settings.API_KEY_MAX_DAYS
+    if not 1 <= days <= most:
+        raise CommandError(f"--expires-in-days: give a number from 1 to {most}.")
+    # Less than the most by the seconds that pass until it is checked.
+    return timezone.now() + timedelta(days=days, seconds=-1)

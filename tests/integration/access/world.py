@@ -34,12 +34,12 @@ from scheduling.services.schedules.definitions import create_schedule
 from tenants.context import all_tenants, tenant_context
 from tenants.ids import uuid7
 from tenants.models import AuditLogEntry, Membership, Role, Tenant
-from tenants.services.api_keys import issue_api_key
 from tenants.services.audit_requests import request_verification
 from tenants.services.memberships import add_member
 from tenants.services.people import grant_platform_role
 from tenants.services.tenants import create_tenant
 from tests.integration.console.conftest import Work, make_work
+from tests.keys import issue_api_key
 
 PLATFORM = ("auditor", "operator", "admin")
 KEYS = {"key": None, "one_scope": ["jobs.view"]}

@@ -20,9 +20,9 @@ from scheduling.models import Job
 from scheduling.services.cancellation import cancel_job
 from tenants.context import tenant_context
 from tenants.models import Tenant
-from tenants.services.api_keys import issue_api_key
 from tests.acceptance.processes import eventually
 from tests.integration.scheduling.acts import submit
+from tests.keys import issue_api_key
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

@@ -17,6 +17,14 @@ from scheduling.services.batches.folding import fold_batches
 from tenants.context import all_tenants
 from tests.integration.api.test_access import API, assert_problem
 from tests.integration.scheduling.acts import Start, Tick, complete, fail
+from tests.person import client_of
+
+
+@pytest.fixture
+def acme_api(acme_user: User) -> APIClient:
+    """An owner's session: payloads and approvals need a person's login."""
+    return client_of(acme_user)
+
 
 BATCHES = API + "batches/"
 

@@ -10,11 +10,11 @@ from scheduling.models import BulkOperation, Job
 from scheduling.services.bulk import starting
 from tenants.context import all_tenants
 from tenants.models import Role, Tenant
-from tenants.services.api_keys import issue_api_key
 from tenants.services.memberships import add_member
 from tests.integration.api.conftest import session_of
 from tests.integration.scheduling.acts import submit
 from tests.integration.scheduling.bulk.conftest import take_turns
+from tests.keys import issue_api_key
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/bulk-operations/"

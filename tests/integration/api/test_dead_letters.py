@@ -15,11 +15,19 @@ from scheduling.services import verdicts
 from scheduling.services.settlement import settle
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
-from tenants.services.api_keys import issue_api_key
 from tenants.services.limits import set_tenant_limit
 from tests.integration.api.conftest import session_of
 from tests.integration.api.test_masking import platform_user
 from tests.integration.scheduling.acts import Start, Tick, begin, reload, submit
+from tests.keys import issue_api_key
+from tests.person import client_of
+
+
+@pytest.fixture
+def acme_api(acme_user: User) -> APIClient:
+    """An owner's session: payloads and approvals need a person's login."""
+    return client_of(acme_user)
+
 
 pytestmark = pytest.mark.django_db
 API = "/api/v1/dead-letters/"

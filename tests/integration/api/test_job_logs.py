@@ -19,10 +19,11 @@ from scheduling.worker.log_lines import make_line
 from tenants.context import tenant_context
 from tenants.ids import uuid7
 from tenants.models import ApiKey, Role, Tenant
-from tenants.services.api_keys import issue_api_key, revoke_api_key
+from tenants.services.api_keys import revoke_api_key
 from tenants.services.memberships import add_member, remove_member
 from tenants.services.people import deactivate_user
 from tests.integration.scheduling.acts import Start, Tick, fail, reload, submit
+from tests.keys import issue_api_key
 
 pytestmark = pytest.mark.django_db
 

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
@@ -16,6 +17,14 @@ from tenants.context import all_tenants, tenant_context
 from tenants.ids import uuid7
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.scheduling.acts import Tick, submit
+from tests.person import client_of
+
+
+@pytest.fixture
+def owner_api(acme_user: User) -> APIClient:
+    """An owner's session: payloads and approvals need a person's login."""
+    return client_of(acme_user)
+
 
 JOBS = "/api/v1/jobs/"
 CONTRACT = set(
@@ -29,9 +38,9 @@ def ids(answer: Any) -> list[str]:
     return [row["id"] for row in answer.json()["results"]]
 
 
-def test_a_submitted_job_is_answered_whole_with_its_address(acme_api: APIClient) -> None:
+def test_a_submitted_job_is_answered_whole_with_its_address(owner_api: APIClient) -> None:
     run_at = (datetime.now(UTC) + timedelta(hours=1)).replace(microsecond=0)
-    answer = acme_api.post(
+    answer = owner_api.post(
         JOBS,
         {
             "kind": "sleep",
@@ -53,7 +62,7 @@ def test_a_submitted_job_is_answered_whole_with_its_address(acme_api: APIClient)
     assert datetime.fromisoformat(job["run_at"]) == run_at
     assert job["created_at"].endswith("Z")
     assert answer["Location"].endswith(f"{JOBS}{job['id']}/")
-    assert acme_api.get(answer["Location"]).json() == job
+    assert owner_api.get(answer["Location"]).json() == job
 
 
 def test_a_job_is_tried_once_more_by_default_as_its_kind_says(acme_api: APIClient) -> None:

@@ -12,10 +12,11 @@ from scheduling.services.suspension import suspend_job
 from tenants import waits
 from tenants.context import tenant_context
 from tenants.models import AuditLogEntry, Role, Tenant
-from tenants.services.api_keys import issue_api_key, revoke_api_key
+from tenants.services.api_keys import revoke_api_key
 from tenants.services.memberships import add_member, remove_member
 from tests.integration.api.conftest import session_of
 from tests.integration.scheduling.acts import submit
+from tests.keys import issue_api_key
 
 pytestmark = pytest.mark.django_db
 

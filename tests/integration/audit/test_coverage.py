@@ -26,7 +26,7 @@ from scheduling.services import leadership
 from tenants.context import all_tenants
 from tenants.ids import uuid7
 from tenants.models import ApiKey, AuditLogEntry, Tenant
-from tenants.permissions import DEFAULT_KEY_SCOPES, TENANT_ROLES
+from tenants.permissions import DEVELOPER_KEY_SCOPES, TENANT_ROLES
 from tests import audit_table as expected
 from tests.access import routes
 from tests.access import table as access
@@ -173,7 +173,7 @@ def test_every_act_of_the_api_leaves_its_entry(world: World) -> None:
 def test_what_a_tenants_own_do_by_the_api_stands_in_its_chain_under_their_name(
     world: World, role: str, kind: str
 ) -> None:
-    granted = TENANT_ROLES["owner"] if role == "owner" else DEFAULT_KEY_SCOPES
+    granted = TENANT_ROLES["owner"] if role == "owner" else DEVELOPER_KEY_SCOPES
     with all_tenants():
         label = role if role == "owner" else f"key ({ApiKey.objects.get(name='key').prefix})"
     lines = [line for line in routes.lines(access.API) if f"{line.method} {line.path}" in API and line.right in granted]

@@ -13,8 +13,9 @@ from rest_framework.test import APIClient
 from tenants.context import tenant_context
 from tenants.models import AuditLogEntry, Membership, Tenant
 from tenants.permissions import Permission
-from tenants.services.api_keys import issue_api_key, revoke_api_key
+from tenants.services.api_keys import revoke_api_key
 from tenants.standing import RightLostError
+from tests.keys import issue_api_key
 
 pytestmark = pytest.mark.django_db(transaction=True)
 EXPORT = "/api/v1/audit-log/export/"

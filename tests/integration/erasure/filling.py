@@ -18,13 +18,13 @@ from scheduling.processors.retrieval.services import create_dataset
 from scheduling.processors.workflow_storage.repository import SynchronousRecords
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Role, Tenant
-from tenants.services.api_keys import issue_api_key
 from tenants.services.erasure.catalog import count_rows, tenant_tables
 from tenants.services.erasure.erasers import count_outside
 from tenants.services.memberships import add_member
 from tenants.services.sealing import seal_entries
 from tests.integration.console.conftest import make_work
 from tests.integration.workflow_storage.conftest import new_node, new_run
+from tests.keys import issue_api_key
 
 _MISSING_COLUMNS = """
 SELECT a.attname, format_type(a.atttypid, a.atttypmod), t.typname, f.confrelid::regclass::text,

@@ -53,6 +53,7 @@ from tenants.services.erasure.proof import find_erasure
 from tests.integration.erasure.test_erasure import asked
 from tests.integration.scheduling.acts import Start, Tick, begin, fail, reload, submit
 from tests.integration.scheduling.schedules.conftest import make_due
+from tests.person import client_of
 
 pytestmark = pytest.mark.usefixtures("patient_locks")
 MARKER = "a-word-that-nobody-else-writes"
@@ -322,15 +323,18 @@ def test_revealing_shows_it_and_the_list_does_not(acme: Tenant) -> None:
         assert reveal_payload(job_id=job.pk, reason="why").payload == PAYLOAD
 
 
-def test_the_api_answers_in_plain(acme: Tenant, api_client: Callable[[Tenant], APIClient], settings: Any) -> None:
+def test_the_api_answers_in_plain(
+    acme: Tenant, acme_user: User, api_client: Callable[[Tenant], APIClient], settings: Any
+) -> None:
     client = api_client(acme)
     made = client.post("/api/v1/jobs/", {"kind": "noop", "payload": PAYLOAD}, format="json")
     assert made.status_code == 201, made.content
     job = made.json()["id"]
-    assert client.get(f"/api/v1/jobs/{job}/").json()["payload"] == PAYLOAD
+    person = client_of(acme_user)
+    assert person.get(f"/api/v1/jobs/{job}/").json()["payload"] == PAYLOAD
     forget_keys()
     settings.ENCRYPTION_MASTER_KEYS = [master("b")]
-    away = client.get(f"/api/v1/jobs/{job}/")
+    away = person.get(f"/api/v1/jobs/{job}/")
     assert (away.status_code, away.json()["code"]) == (503, "data_key_unavailable")
 
 

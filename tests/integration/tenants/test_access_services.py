@@ -12,9 +12,10 @@ from tenants.exceptions import (
 )
 from tenants.models import Membership, Role
 from tenants.selectors.people import find_places
-from tenants.services.api_keys import authenticate_api_key, issue_api_key, revoke_api_key
+from tenants.services.api_keys import authenticate_api_key, revoke_api_key
 from tenants.services.memberships import add_member, change_role, remove_member
 from tests.integration.tenants.sql import entries, reloaded
+from tests.keys import issue_api_key
 
 pytestmark = pytest.mark.django_db
 

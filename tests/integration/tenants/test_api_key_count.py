@@ -11,11 +11,12 @@ from rest_framework.test import APIClient
 
 from tenants.context import tenant_context
 from tenants.limit_errors import ApiKeyLimitError
-from tenants.models import Tenant
+from tenants.models import ApiKey, Tenant
 from tenants.own_limits import API_KEYS
 from tenants.selectors.usage import read_usage
-from tenants.services.api_keys import issue_api_key, revoke_api_key
+from tenants.services.api_keys import revoke_api_key
 from tenants.services.limits import set_tenant_limit
+from tests.keys import issue_api_key
 
 pytestmark = pytest.mark.django_db
 
@@ -39,7 +40,9 @@ def test_key_beyond_the_limit_is_refused(two_keys: Tenant, globex: Tenant) -> No
 
 
 def test_revoked_and_expired_keys_do_not_count(two_keys: Tenant) -> None:
-    issue(two_keys, expires_at=datetime.now(UTC) - timedelta(seconds=1))
+    issue(two_keys)
+    with tenant_context(two_keys):
+        ApiKey.objects.update(expires_at=datetime.now(UTC) - timedelta(seconds=1))
     revoke_api_key(api_key=issue_api_key(tenant=two_keys, name="revoked").key)
     issue(two_keys)
     issue(two_keys)

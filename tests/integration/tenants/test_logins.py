@@ -20,10 +20,10 @@ from rest_framework.test import APIClient
 
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry
-from tenants.services.api_keys import issue_api_key
 from tenants.services.lockouts import locked_until, unlock_user
 from tenants.sessions import BEGAN_AT, SEEN_AT
 from tests.conftest import PASSWORD
+from tests.keys import issue_api_key
 
 pytestmark = pytest.mark.django_db
 API = "/api/v1/"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.contrib.auth.models import User
@@ -11,10 +11,9 @@ from rest_framework.test import APIClient
 
 from tenants.context import all_tenants, tenant_context
 from tenants.models import ApiKey, AuditLogEntry, Membership, Role
-from tenants.permissions import DEFAULT_KEY_SCOPES
-from tenants.services.api_keys import issue_api_key
-from tenants.services.memberships import add_member
+from tenants.services.memberships import add_member, remove_member
 from tenants.services.people import deactivate_user
+from tests.keys import issue_api_key
 
 pytestmark = pytest.mark.django_db
 API = "/api/v1/"
@@ -161,22 +160,57 @@ def test_a_key_is_issued_with_scopes_shown_once_and_revoked(acme, owner_api):
         assert entries[0].after["scopes"] == ["jobs.submit", "jobs.view"]
 
 
-def test_a_key_that_names_no_scopes_has_a_developers(acme, owner_api):
-    key = owner_api.post(f"{API}api-keys/", {"name": "ci"}).json()
-    assert key["scopes"] == sorted(DEFAULT_KEY_SCOPES)
-    assert key["expires_at"] is None
+def test_key_ends_after_ninety_days_unless_a_person_says_that_it_never_does(acme, owner_api):
+    body = {"name": "ci", "scopes": ["jobs.view"], "allowed_addresses": ["203.0.113.9/24"]}
+    key = owner_api.post(f"{API}api-keys/", body).json()
+    days = (
+        datetime.fromisoformat(key["expires_at"]) - datetime.fromisoformat(key["created_at"])
+    ).total_seconds() / 86_400
+    assert days == pytest.approx(90, abs=0.01)
+    assert (key["created_by"], key["allowed_addresses"]) == ("alice", ["203.0.113.0/24"])
+    endless = owner_api.post(f"{API}api-keys/", body | {"never_expires": True}).json()
+    assert endless["expires_at"] is None
+
+
+def test_rotated_key_is_accepted_for_seven_more_days_beside_the_new_one(acme, owner_api):
+    old = owner_api.post(f"{API}api-keys/", {"name": "ci", "scopes": ["jobs.view"]}).json()
+    new = owner_api.post(f"{API}api-keys/{old['id']}/rotate/", {"reason": "yearly"}).json()
+    assert (new["name"], new["scopes"]) == (old["name"], old["scopes"])
+    assert [key_client(key["token"]).get(f"{API}jobs/").status_code for key in (old, new)] == [200, 200]
+    end = datetime.fromisoformat(owner_api.get(f"{API}api-keys/{old['id']}/").json()["expires_at"])
+    assert timedelta(days=6.9) < end - timezone.now() <= timedelta(days=7)
+    with all_tenants():
+        ApiKey.objects.filter(pk=old["id"]).update(expires_at=timezone.now() - timedelta(seconds=1))
+    assert owner_api.post(f"{API}api-keys/{old['id']}/rotate/", {}).json()["code"] == "key_ended"
+
+
+def test_keys_of_a_member_who_leaves_are_revoked(acme, acme_user, outsider):
+    add_member(tenant=acme, user=outsider, role=Role.OWNER)
+    leaving = APIClient()
+    leaving.force_login(outsider)
+    token = leaving.post(f"{API}api-keys/", {"name": "ci", "scopes": ["jobs.view"]}).json()["token"]
+    others = issue_api_key(tenant=acme, name="others")
+    with tenant_context(acme):
+        remove_member(membership=Membership.objects.get(user=outsider))
+    assert [key_client(each).get(f"{API}jobs/").status_code for each in (token, others.token)] == [401, 200]
 
 
 @pytest.mark.parametrize(
     "body",
     [
+        {"name": "x"},
         {"name": "x", "scopes": []},
+        {"name": "x", "scopes": ["jobs.reveal"]},
+        {"name": "x", "scopes": ["workflows.approve"]},
+        {"name": "x", "scopes": ["tenant.manage"]},
+        {"name": "x", "scopes": ["jobs.view"], "allowed_addresses": ["300.0.0.1"]},
+        {"name": "x", "scopes": ["jobs.view"], "expires_at": "2199-01-01T00:00:00Z"},
         {"name": "x", "scopes": ["api_keys.manage"]},
         {"name": "x", "scopes": ["members.manage"]},
         {"name": "x", "scopes": ["people.manage"]},
         {"name": "x", "scopes": ["jobs.fly"]},
-        {"name": "x", "expires_at": "2020-01-01T00:00:00Z"},
-        {"name": "x", "expires_at": "tomorrow"},
+        {"name": "x", "scopes": ["jobs.view"], "expires_at": "2020-01-01T00:00:00Z"},
+        {"name": "x", "scopes": ["jobs.view"], "expires_at": "tomorrow"},
         {"name": ""},
         {"name": "x", "token": "mine"},
     ],

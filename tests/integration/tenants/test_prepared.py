@@ -16,7 +16,8 @@ from tenants import prepared
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tenants.prepared import prepared_cursor
-from tenants.services.api_keys import authenticate_api_key, issue_api_key
+from tenants.services.api_keys import authenticate_api_key
+from tests.keys import issue_api_key
 
 pytestmark = pytest.mark.django_db
 

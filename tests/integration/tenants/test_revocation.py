@@ -12,8 +12,8 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
-from tenants.services.api_keys import issue_api_key
 from tenants.services.people import grant_platform_role
+from tests.keys import issue_api_key
 
 pytestmark = pytest.mark.django_db(transaction=True)
 API = "/api/v1/"

@@ -16,7 +16,6 @@ from tenants.exceptions import (
 )
 from tenants.models import ApiKey, AuditLogEntry, Plan, PlanLimit, Tenant, Tier
 from tenants.selectors.tenants import find_tenant, plan_limit
-from tenants.services.api_keys import issue_api_key
 from tenants.services.audit import AuditTarget, record_audit
 from tenants.services.plans import create_plan, create_tier, update_plan, update_tier
 from tenants.services.tenants import (
@@ -30,6 +29,7 @@ from tenants.services.tenants import (
 )
 from tenants.signals import tenant_scheduling_changed
 from tests.integration.tenants.sql import entries, reloaded
+from tests.keys import issue_api_key
 
 pytestmark = pytest.mark.django_db
 

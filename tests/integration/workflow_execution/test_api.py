@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID, uuid4
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import ProgrammingError
 from rest_framework.test import APIClient
 
@@ -16,7 +17,15 @@ from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import submit
 from tests.integration.workflow_execution.conftest import Runs, reload, run_of
+from tests.person import client_of
 from tests.unit.workflow_execution.definitions import node, workflow
+
+
+@pytest.fixture
+def acme_api(acme_user: User) -> APIClient:
+    """An owner's session: payloads and approvals need a person's login."""
+    return client_of(acme_user)
+
 
 URL = "/api/v1/workflows/"
 ASKS = workflow(node("ok", "approval", title="Send it?"), ways=["start > ok", "ok approved> end"])

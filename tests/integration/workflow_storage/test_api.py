@@ -19,8 +19,15 @@ from tenants.context import tenant_context
 from tenants.ids import uuid7
 from tenants.models import AuditLogEntry, Tenant
 from tenants.permissions import Permission
-from tenants.services.api_keys import issue_api_key
 from tests.integration.workflow_storage.conftest import ended, later, new_job, new_node, new_run
+from tests.keys import issue_api_key
+from tests.person import client_of
+
+
+@pytest.fixture
+def acme_api(acme_user: User) -> APIClient:
+    """An owner's session: payloads and approvals need a person's login."""
+    return client_of(acme_user)
 
 
 def put(tenant: Tenant, run: RunRecord, *nodes: object) -> RunRecord:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 from django.core.management import CommandError, call_command
 from django.utils import timezone
@@ -16,7 +17,9 @@ from scheduling.services.retries import retry_jobs
 from scheduling.services.submission import submit_job
 from tenants.context import tenant_context
 from tenants.exceptions import DomainError
-from tenants.models import Role
+from tenants.models import ApiKey, Membership, Role
+from tenants.services.memberships import remove_member
+from tests.keys import issue_api_key
 from tests.security.table import Attack
 from tests.security.world import World, refusal_of
 
@@ -102,6 +105,49 @@ def _issue_key_that_manages_the_tenant(world: World) -> str:
     return refusal_of(owner.post(API + "api-keys/", body, format="json"))
 
 
+def _reveal_payload_by_key(world: World) -> str:
+    job = submit_job(tenant=world.aaa, request=JobRequest("noop", {"iban": "secret"})).job
+    answer = world.with_key(world.aaa).get(f"{API}jobs/{job.pk}/").json()
+    return "masked" if answer["payload"] is None and answer["is_masked"] else str(answer["payload"])
+
+
+def _approve_by_key(world: World) -> str:
+    client = world.with_key(world.aaa)
+    body = {"decision": "approved"}
+    return refusal_of(client.post(f"{API}approvals/019a0000-0000-7000-8000-000000000001/decide/", body, format="json"))
+
+
+def _use_expired_key(world: World) -> str:
+    issued = issue_api_key(tenant=world.aaa, name="old", scopes=["jobs.view"])
+    with tenant_context(world.aaa):
+        ApiKey.objects.filter(pk=issued.key.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    return refusal_of(world.with_token(issued.token).get(f"{API}jobs/"))
+
+
+def _use_key_from_elsewhere(world: World) -> str:
+    issued = issue_api_key(
+        tenant=world.aaa, name="bound", scopes=["jobs.view"], allowed_addresses=["198.51.100.0/24", "2001:db8::/32"]
+    )
+    # No proxy is trusted, so that the header is the attacker's own invention.
+    client = world.with_token(issued.token)
+    return refusal_of(client.get(f"{API}jobs/", HTTP_X_FORWARDED_FOR="198.51.100.7", REMOTE_ADDR="203.0.113.9"))
+
+
+def _use_key_of_member_who_left(world: World) -> str:
+    world.member(world.aaa, Role.OWNER, "staying")
+    leaving = world.member(world.aaa, Role.OWNER, "leaving")
+    body = {"name": "kept", "scopes": ["jobs.view"]}
+    token = world.with_session(leaving, world.aaa).post(f"{API}api-keys/", body, format="json").json()["token"]
+    with tenant_context(world.aaa):
+        remove_member(membership=Membership.objects.get(user=leaving))
+    return refusal_of(world.with_token(token).get(f"{API}jobs/"))
+
+
+def _issue_key_without_scopes(world: World) -> str:
+    owner = world.with_session(world.member(world.aaa, Role.OWNER, "owner"), world.aaa)
+    return refusal_of(owner.post(f"{API}api-keys/", {"name": "x"}, format="json"))
+
+
 ATTACKS: tuple[Attack, ...] = (
     Attack(
         "forged delivery as a job", "POST jobs/ of the kind webhook_delivery", "422 kind_internal", _submit_delivery
@@ -133,4 +179,22 @@ ATTACKS: tuple[Attack, ...] = (
         "422 invalid",
         _issue_key_that_manages_the_tenant,
     ),
+    Attack(
+        "payload revealed to a key", "GET jobs/{id}/ with every scope of a developer", "masked", _reveal_payload_by_key
+    ),
+    Attack("approval by a program", "POST approvals/{id}/decide/ by a key", "403 forbidden", _approve_by_key),
+    Attack("expired key", "GET jobs/ with a key after its end", "401 key_expired", _use_expired_key),
+    Attack(
+        "bound key from elsewhere",
+        "its token with a forged X-Forwarded-For",
+        "403 key_address",
+        _use_key_from_elsewhere,
+    ),
+    Attack(
+        "key of a member who left",
+        "GET jobs/ after remove_member",
+        "401 not_authenticated",
+        _use_key_of_member_who_left,
+    ),
+    Attack("key without chosen scopes", "POST api-keys/ without scopes", "422 invalid", _issue_key_without_scopes),
 )

@@ -8,7 +8,7 @@ from tenants.access import NO_ACCESS, Access
 from tenants.exceptions import TenantNotFoundError
 from tenants.models import ApiKey, Role, Tenant, TenantStatus
 from tenants.permissions import (
-    DEFAULT_KEY_SCOPES,
+    DEVELOPER_KEY_SCOPES,
     KEY_PERMISSIONS,
     NOTHING,
     PLATFORM_ROLES,
@@ -56,11 +56,15 @@ def test_no_member_and_no_key_has_a_right_of_the_platform() -> None:
 
 
 def test_a_viewer_changes_nothing_and_reveals_nothing() -> None:
-    assert TENANT_ROLES["viewer"] <= READ_ONLY - {Permission.JOBS_REVEAL, Permission.FILES_DOWNLOAD}
+    assert TENANT_ROLES["viewer"] <= READ_ONLY - {
+        Permission.JOBS_RESULTS,
+        Permission.JOBS_REVEAL,
+        Permission.FILES_DOWNLOAD,
+    }
 
 
 def test_an_auditor_reads_everything_changes_nothing_and_reveals_nothing() -> None:
-    revealing = {Permission.JOBS_REVEAL, Permission.FILES_DOWNLOAD}
+    revealing = {Permission.JOBS_RESULTS, Permission.JOBS_REVEAL, Permission.FILES_DOWNLOAD}
     assert PLATFORM_ROLES[PlatformRole.AUDITOR] == READ_ONLY - revealing
 
 
@@ -81,8 +85,16 @@ def test_an_operator_edits_no_plans_no_fairness_no_people_and_erases_and_reveals
 
 
 def test_a_key_decides_about_no_keys_and_no_members_and_has_no_more_than_whoever_issues_it() -> None:
-    assert not KEY_PERMISSIONS & {Permission.API_KEYS_MANAGE, Permission.MEMBERS_MANAGE}
-    assert DEFAULT_KEY_SCOPES <= KEY_PERMISSIONS
+    needs_person = {
+        Permission.API_KEYS_MANAGE,
+        Permission.MEMBERS_MANAGE,
+        Permission.TENANT_MANAGE,
+        Permission.JOBS_REVEAL,
+        Permission.WORKFLOWS_APPROVE,
+    }
+    assert not KEY_PERMISSIONS & needs_person
+    assert Permission.WEBHOOKS_MANAGE not in DEVELOPER_KEY_SCOPES
+    assert DEVELOPER_KEY_SCOPES <= KEY_PERMISSIONS
     for rights in (*TENANT_ROLES.values(), *PLATFORM_ROLES.values()):
         if Permission.API_KEYS_MANAGE in rights:
             assert rights >= KEY_PERMISSIONS

@@ -1,0 +1,18 @@
+"""Keys for tests: those of a developer, where a test does not ask for others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tenants.models import Tenant
+from tenants.permissions import DEVELOPER_KEY_SCOPES
+from tenants.services import api_keys
+
+
+def issue_api_key(
+    *, tenant: Tenant, name: str, scopes: Iterable[str] | None = None, **options: Any
+) -> api_keys.IssuedKey:
+    """Issue a key with the scopes, by default all that a key can have of a developer's rights."""
+    wanted = DEVELOPER_KEY_SCOPES if scopes is None else scopes
+    return api_keys.issue_api_key(tenant=tenant, name=name, scopes=wanted, **options)

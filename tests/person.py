@@ -1,0 +1,13 @@
+"""Clients of people, for what needs a person's login."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+from rest_framework.test import APIClient
+
+
+def client_of(user: User) -> APIClient:
+    """Return an API client with the user's session."""
+    client = APIClient()
+    client.force_login(user)
+    return client
