@@ -68,6 +68,8 @@ env = environ.Env(
     # Outgoing HTTP
     OUTGOING_HTTP_ALLOWED_HOSTS=(list, []),
     OUTGOING_HTTP_PORTS=(list, ["80", "443", "8080", "8443"]),
+    # Extraction
+    EXTRACTION_WITHOUT_SANDBOX=(bool, False),
     # Models
     LLM_API_URL=(str, ""),
     LLM_API_KEY=(str, ""),

@@ -44,6 +44,9 @@ if not all(port.isascii() and port.isdigit() and 0 < int(port) < 65_536 for port
     raise ImproperlyConfigured("OUTGOING_HTTP_PORTS must be numbers between 1 and 65535, comma-separated.")
 OUTGOING_HTTP_PORTS = [int(port) for port in _PORTS]
 
+# Read files also where the kernel protects neither the files of tenants nor the network from a parser.
+EXTRACTION_WITHOUT_SANDBOX = env.bool("EXTRACTION_WITHOUT_SANDBOX")
+
 # The operator's chat endpoint, for tenants that name none of their own.
 LLM_API_URL = env.str("LLM_API_URL")
 LLM_API_KEY = env.str("LLM_API_KEY")

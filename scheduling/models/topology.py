@@ -82,6 +82,12 @@ class Worker(models.Model):
     kinds = models.JSONField(null=True, blank=True, help_text="Job kinds that it announces; empty: any kind.")
     canary_at = models.DateTimeField(null=True, blank=True, help_text="When a child last answered a canary.")
     clock_skew_seconds = models.FloatField(null=True, blank=True, help_text="Its clock less the database's.")
+    sandbox = models.JSONField(
+        default=dict,
+        blank=True,
+        db_default=Value({}, models.JSONField()),
+        help_text="The layers and the protections of the extraction sandbox on its host.",
+    )
 
     class Meta:
         ordering = ["-started_at"]

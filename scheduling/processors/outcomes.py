@@ -27,10 +27,14 @@ class Yielded:
 
 @dataclass(frozen=True, slots=True)
 class Snoozed:
-    """The job gives its slot back and resumes from ``state`` after ``seconds``; that burns no attempt."""
+    """The job gives its slot back and resumes from ``state`` after ``seconds``; that burns no attempt.
+
+    ``reason`` is a stable code of what it waits for, which the job's history shows.
+    """
 
     state: Json
     seconds: float
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,12 @@ def read_liveness() -> Liveness:
     return Liveness(pools, ages, max(skews, key=abs, default=None))
 
 
+def live_workers() -> QuerySet[Worker]:
+    """Workers that were heard of within the lease, those that drain among them."""
+    since = Now() - timedelta(seconds=lease_seconds())
+    return Worker.objects.exclude(status=Worker.Status.STOPPED).filter(heartbeat_at__gt=since)
+
+
 def read_heartbeat_age(role: str, *, hostname: str) -> float | None:
     """How long ago such a process of the host was heard of; None if never. A worker that gave itself up is not one."""
     rows: QuerySet[Any] = (

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from scheduling.lifecycle import IN_FLIGHT_STATES, TERMINAL_STATES, JobState
-from scheduling.models import Execution, Job, JobSuspended
+from scheduling.models import Execution, Job, JobEvent, JobSuspended
 from scheduling.selectors.batches import awaited_batch
 from scheduling.selectors.outlook import Ahead, StartTime, read_ahead, read_start
 from scheduling.selectors.standing import CircuitStop, Standing, Stop, read_standing
@@ -113,10 +113,21 @@ def _opens_at(reasons: list[WaitingReason]) -> datetime | None:
 def _times(job: Job, state: JobState, standing: Standing) -> Iterator[WaitingReason]:
     if state is JobState.SCHEDULED:
         moment = standing.due_at or job.run_at
+        if job.execution_count and _cause_of_wait(job) == "sandbox_unavailable":
+            detail = said(
+                "The host of the worker that had it cannot protect the platform from the files that it reads."
+            )
+            yield WaitingReason("sandbox_unavailable", detail, moment)
         yield WaitingReason("scheduled", said("Not before %(moment)s.", {"moment": _moment(moment)}), moment)
     if state is JobState.RETRYABLE:
         detail = said("Attempt %(attempt)s failed; it is tried again after a back-off.", {"attempt": job.attempt})
         yield WaitingReason("retry_backoff", detail, standing.due_at or standing.now)
+
+
+def _cause_of_wait(job: Job) -> str:
+    """Return the code that the job's last execution gave for its wait, empty if it gave none."""
+    last = JobEvent.objects.filter(job_id=job.pk).order_by("-id").values_list("name", "data").first()
+    return str(last[1].get("cause", "")) if last is not None and last[0] == "execution.put_off" else ""
 
 
 def _slice(job: Job, state: JobState) -> Iterator[WaitingReason]:

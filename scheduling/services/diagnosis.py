@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from django.db import DatabaseError, connection
 
@@ -15,9 +14,11 @@ from scheduling.exceptions import BrokerUnavailableError
 from scheduling.models import ProcessHeartbeat, QueueGauge, RollupClock, WorkerPool
 from scheduling.selectors.announced_kinds import UnknownKind, unknown_kinds_of
 from scheduling.selectors.circuits import count_open_circuits
-from scheduling.selectors.processes import Liveness, LivePool, read_liveness
+from scheduling.selectors.processes import Liveness, LivePool, live_workers, read_liveness
 from scheduling.selectors.standings import queues_without_consumer
 from scheduling.selectors.throughput import STALE_AFTER
+from scheduling.services.diagnosis_check import Check, State
+from scheduling.services.sandbox_check import check_sandboxes
 from scheduling.services.upkeep.status import UpkeepLine, read_upkeep, warning_of
 from tenants.checks import find_role_faults
 from tenants.clock import read_clock
@@ -25,30 +26,14 @@ from tenants.context import all_tenants
 from tenants.pending_migrations import count_pending_migrations
 from tenants.texts import said
 
+__all__ = ["RECOUNTS", "Check", "Diagnosis", "State", "check_clock", "check_consumers", "diagnose"]
+
 # The upkeep tasks that recount what is counted as it happens.
 RECOUNTS = ("verify_counters", "verify_rollups")
 
 # Time in every decision is the database's; a process's own clock dates its ids and its logs.
 SKEW_WARNING_SECONDS = 2.0
 SKEW_FAILURE_SECONDS = 30.0
-
-
-class State(StrEnum):
-    """How a check came out."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILURE = "failure"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One question: what was measured, and what to do if it is not as it should be."""
-
-    name: str
-    state: State
-    measured: str
-    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +110,7 @@ def _broker_checks() -> Iterator[Check]:
 def _liveness_checks() -> Iterator[Check]:
     with all_tenants():
         liveness = read_liveness()
+        workers = list(live_workers())
         circuits = count_open_circuits()
         unknown = unknown_kinds_of(WorkerPool.objects.all(), read_clock())
     yield _heartbeat_check(liveness, ProcessHeartbeat.Role.DISPATCHER, said("Start `manage.py dispatch_jobs`."))
@@ -135,6 +121,7 @@ def _liveness_checks() -> Iterator[Check]:
             yield _canary_check(pool)
     yield check_consumers()
     yield _kinds_check(unknown)
+    yield from check_sandboxes(workers)
     yield _circuits_check(circuits)
     yield check_clock(liveness.worst_skew_seconds)
 

@@ -165,9 +165,9 @@ def snoozed(execution_id: UUID, fence: int, *, dependency: str, is_shared: bool,
 
 
 def put_off(
-    execution_id: UUID, fence: int, checkpoint: Any, *, seconds: float, owner: Owner | None = None
+    execution_id: UUID, fence: int, checkpoint: Any, *, seconds: float, cause: str = "", owner: Owner | None = None
 ) -> Settlement:
-    """The job gave its slot back by itself, and goes on from ``checkpoint`` after some time."""
+    """The job gave its slot back by itself, and goes on from ``checkpoint`` after some time; ``cause`` says why."""
     return Settlement(
         execution_id,
         fence,
@@ -176,7 +176,7 @@ def put_off(
         event="execution.put_off",
         checkpoint=checkpoint,
         due_in_seconds=seconds,
-        event_data={"seconds": round(seconds, 3)},
+        event_data={"seconds": round(seconds, 3)} | ({"cause": cause[:200]} if cause else {}),
         owner=owner,
     )
 

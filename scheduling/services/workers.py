@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from django.db.models.functions import Now
@@ -35,10 +37,22 @@ class Registration:
     slots: int
     version: str
     kinds: tuple[str, ...] = ()
+    sandbox: Mapping[str, Any] = field(default_factory=dict)
 
 
-def register_worker(*, pool_name: str, hostname: str, pid: int, slots: int, version: str = "") -> Registration:
-    """Enter a worker of a pool with the kinds of this process; the dispatcher counts its slots from now on."""
+def register_worker(
+    *,
+    pool_name: str,
+    hostname: str,
+    pid: int,
+    slots: int,
+    version: str = "",
+    sandbox: Mapping[str, Any] | None = None,
+) -> Registration:
+    """Enter a worker of a pool with the kinds of this process; the dispatcher counts its slots from now on.
+
+    ``sandbox`` is what its host offers to extraction.
+    """
     with all_tenants():
         pool = WorkerPool.objects.filter(name=pool_name).first()
         if pool is None:
@@ -48,7 +62,15 @@ def register_worker(*, pool_name: str, hostname: str, pid: int, slots: int, vers
             )
         queue_names = tuple(Queue.objects.filter(pool=pool).values_list("name", flat=True))
         registration = Registration(
-            uuid7(), pool.pk, queue_names, hostname[:200], pid, slots, version[:40], tuple(registry.kinds())
+            uuid7(),
+            pool.pk,
+            queue_names,
+            hostname[:200],
+            pid,
+            slots,
+            version[:40],
+            tuple(registry.kinds()),
+            sandbox or {},
         )
         enter_again(registration=registration)
     return registration
@@ -66,6 +88,7 @@ def enter_again(*, registration: Registration) -> None:
                     pid=registration.pid,
                     slots=registration.slots,
                     version=registration.version,
+                    sandbox=dict(registration.sandbox),
                     queues=list(registration.queue_names),
                     kinds=list(registration.kinds),
                     started_at=Now(),

@@ -27,6 +27,7 @@ from kombu.asynchronous import Hub
 
 from scheduling import tracing
 from scheduling.conf import UPKEEP_QUEUE, worker_spare_children
+from scheduling.sandbox.isolated import probe_sandbox
 from scheduling.services.workers import Registration, register_worker, retire_worker
 from scheduling.worker.canary_queue import canary_queue
 from scheduling.worker.children import ChildTaskPool
@@ -34,6 +35,7 @@ from scheduling.worker.connections import connect_early, keep_connections
 from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.following import QueueFollower
 from scheduling.worker.heartbeat import HeartbeatThread
+from scheduling.worker.hiding import hide_child, hide_worker
 from scheduling.worker.permits import Permits
 from scheduling.worker.preloading import leave_to_children, preload_kinds
 from scheduling.worker.registration import LocalWorker, become
@@ -64,12 +66,14 @@ def restart_with_soft_sigterm() -> None:
 
 def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = False) -> int:
     """Serve the queues of a pool until asked to stop, or drained if told so; the status to exit with."""
+    hide_worker()
     registration = register_worker(
         pool_name=pool_name,
         hostname=platform.node(),
         pid=os.getpid(),
         slots=concurrency,
         version=current_app.conf.get("worker_version", ""),
+        sandbox=probe_sandbox(),
     )
     local = LocalWorker.of(registration, spare_children=_spare_children(registration))
     become(local)
@@ -110,6 +114,7 @@ def _spare_children(registration: Registration) -> int:
 def _prepare_children(*, does_upkeep: bool) -> None:
     """They must inherit no connection of this thread; each opens its own, and keeps it."""
     keep_connections()
+    worker_process_init.connect(hide_child)
     worker_process_init.connect(connect_early)
     if does_upkeep:
         worker_process_init.connect(_stand_back)

@@ -15,6 +15,8 @@ _FRESH_NS = 1_000_000
 
 # The highest mark when it was last forgotten, of this process.
 _forgotten: tuple[int, int] | None = None
+# The file that forgets it, of this process: it stays open, since a closed process cannot open it (see `hiding`).
+_peak_file: tuple[int, int] | None = None
 # When it was last read, and what it was.
 _read_at_ns, _read_kib = 0, 0
 
@@ -36,18 +38,27 @@ def reset_peak() -> bool:
     return True
 
 
+def open_peak_file() -> int | None:
+    """Return the open file by which this process forgets its highest mark, None if it cannot have one."""
+    global _peak_file  # noqa: PLW0603 - the process's
+    if _peak_file is None or _peak_file[0] != os.getpid():
+        try:
+            descriptor = os.open("/proc/self/clear_refs", os.O_WRONLY)
+        except OSError:
+            return None
+        # One that was inherited is the parent's.
+        if _peak_file is not None:
+            os.close(_peak_file[1])
+        _peak_file = (os.getpid(), descriptor)
+    return _peak_file[1]
+
+
 def _forget_peak() -> bool:
+    descriptor = open_peak_file()
     try:
-        descriptor = os.open("/proc/self/clear_refs", os.O_WRONLY)
+        return descriptor is not None and os.write(descriptor, _RESET_PEAK) == len(_RESET_PEAK)
     except OSError:
         return False
-    try:
-        os.write(descriptor, _RESET_PEAK)
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
 
 
 def read_peak_kib() -> int:

@@ -84,8 +84,8 @@ def _pause_of(answer: Yielded | Snoozed | Suspended | AwaitChildren, started: St
     state = storable_json(answer.state, what="checkpoint", max_bytes=MAX_PAYLOAD_BYTES)
     execution_id, fence, owner = started.execution_id, started.fence, started.owner
     match answer:
-        case Snoozed(seconds=seconds):
-            return verdicts.put_off(execution_id, fence, state, seconds=_wait_of(seconds), owner=owner)
+        case Snoozed(seconds=seconds, reason=reason):
+            return verdicts.put_off(execution_id, fence, state, seconds=_wait_of(seconds), cause=reason, owner=owner)
         case Suspended(seconds=seconds):
             wait = None if seconds is None else _wait_of(seconds)
             return verdicts.suspended(execution_id, fence, state, seconds=wait, owner=owner)

@@ -41,6 +41,7 @@ PLAIN = {
     "scheduling.UpkeepRun.cursor": "ids",
     "scheduling.UpkeepRun.findings": "words of the platform",
     "scheduling.Worker.queues": "the platform's configuration",
+    "scheduling.Worker.sandbox": "names of layers and protections",
     "tenants.AuditLogEntry.after": "masked before it is written, and hashed as it stands",
     "tenants.AuditLogEntry.before": "masked before it is written, and hashed as it stands",
     "tenants.AuditVerification.findings": "words of the platform",

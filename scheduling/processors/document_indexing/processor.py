@@ -31,7 +31,11 @@ from scheduling.processors.retrieval import repository
 from scheduling.processors.retrieval.cleaning import clean_blocks
 from scheduling.processors.retrieval.embedding import RateLimitedError, current_model_name, get_embedder
 from scheduling.processors.retrieval.exceptions import BatchTooLargeError, DocumentGoneError
-from scheduling.processors.retrieval.extraction.errors import FileTooComplexError, FileWithoutTextError
+from scheduling.processors.retrieval.extraction.errors import (
+    FileTooComplexError,
+    FileWithoutTextError,
+    SandboxUnavailableError,
+)
 from scheduling.processors.retrieval.extraction.extractor import extract_blocks
 from scheduling.processors.retrieval.models import DocumentStatus
 from scheduling.processors.retrieval.repository import DocumentSource
@@ -101,7 +105,7 @@ class DocumentIndexing(TaskProcessor):
             context.checkpoint(context.state, lambda: note(source, code=code, message=str(error)))
         except DocumentGoneError as gone:
             return Discard(str(gone), PermanentError(str(gone), code=GONE))
-        return None
+        return error.wait_from(context.state) if isinstance(error, SandboxUnavailableError) else None
 
 
 def read_source(context: JobContext) -> DocumentSource:

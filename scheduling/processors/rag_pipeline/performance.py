@@ -19,6 +19,7 @@ from scheduling.processors.rag_pipeline.pace import Pace
 from scheduling.processors.rag_pipeline.repository import Entity, EntityGoneError, Plan
 from scheduling.processors.rag_pipeline.steps import Prepared, Steps
 from scheduling.processors.rag_pipeline.storing import Result, Stored, store_results
+from scheduling.processors.retrieval.extraction.errors import SandboxUnavailableError
 from scheduling.processors.retrieval.extraction.limits import MIB
 from scheduling.processors.retrieval.repository import DocumentSource
 from scheduling.processors.retrieval.splitting import Passage
@@ -233,5 +234,6 @@ def resident_mib() -> float:
 
 
 def _is_for_the_run(error: BaseException | None) -> bool:
-    """Whether an error says nothing about its entity: the platform takes the job back, or the database is away."""
-    return isinstance(error, Interrupted | StoppedError | DatabaseError | SystemExit | KeyboardInterrupt)
+    """Whether an error says nothing about its entity: the platform takes the job back, or the host lacks something."""
+    of_host = StoppedError | DatabaseError | SandboxUnavailableError
+    return isinstance(error, Interrupted | of_host | SystemExit | KeyboardInterrupt)

@@ -19,6 +19,7 @@ from scheduling.processors.rag_pipeline.performance import MEMORY_CLASS, Perform
 from scheduling.processors.rag_pipeline.repository import Plan, RunGoneError
 from scheduling.processors.retrieval.embedding import current_model_name, get_embedder
 from scheduling.processors.retrieval.exceptions import BatchTooLargeError
+from scheduling.processors.retrieval.extraction.errors import SandboxUnavailableError
 
 _UUID = {"type": "string", "format": "uuid", "maxLength": 36}
 # A run that takes longer gives its slot back and goes on at its next turn, far from the time-out.
@@ -67,6 +68,8 @@ class RagPipeline(TaskProcessor):
 
     def handle_error(self, context: JobContext, error: BaseException) -> Outcome | None:
         """Show with the run why it cannot go on; whether the job is retried is left to the platform's policy."""
+        if isinstance(error, SandboxUnavailableError):
+            return error.wait_from({})
         if not isinstance(error, PermanentError) or isinstance(error, RunGoneError):
             return None
         context.checkpoint({}, lambda: repository.fail_all(context, code=error.code, message=str(error)))

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 from django.db import connection
+from pytest_django import Settings
 
 from scheduling.lifecycle import JobState
 from scheduling.models import DeadLetter, Job, LiveExecution
@@ -13,8 +14,10 @@ from scheduling.processors.document_indexing import storing
 from scheduling.processors.document_indexing.selectors import get_document
 from scheduling.processors.document_indexing.services import retry_document
 from scheduling.processors.document_indexing.uploads import Upload
+from scheduling.processors.retrieval.extraction import extractor
 from scheduling.processors.retrieval.models import Chunk, Dataset, Document
 from scheduling.processors.retrieval.services import create_dataset, update_dataset
+from scheduling.selectors.waiting import why_waiting
 from scheduling.services import verdicts
 from scheduling.services.job_requests import JobRequest
 from scheduling.services.settlement import settle
@@ -306,3 +309,19 @@ def rescue(job: Job) -> Job:
     settle([lost])
     with all_tenants():
         return Job.objects.get(pk=job.pk)
+
+
+def test_document_waits_without_an_attempt_where_there_is_no_sandbox(
+    dataset: Dataset, hands: Hands, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    settings.EXTRACTION_WITHOUT_SANDBOX = False
+    monkeypatch.setattr(extractor, "_CHILD", "tests.security.bare_parser")
+    taken = upload(dataset, a_txt=b"one two three")
+    job = hands.run(taken.files[0].document.job_id)
+    assert (job.state, job.attempt, job.crash_count) == (JobState.SCHEDULED, 0, 0)
+    document = document_of(taken)
+    assert (document.shown_status, document.shown_error_code) == ("waiting", "sandbox_unavailable")
+    with all_tenants():
+        explanation = why_waiting(job)
+    assert explanation is not None
+    assert explanation.reasons[0].code == "sandbox_unavailable"

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
+from django.db.models.functions import Now
+from pytest_django import Settings
 
 from scheduling.lifecycle import JobState
+from scheduling.models import JobDue
 from scheduling.processors.rag_pipeline.models import Pipeline, PipelineRun
 from scheduling.processors.rag_pipeline.runs import start_run
 from scheduling.processors.rag_pipeline.steps import Steps
+from scheduling.processors.retrieval.extraction import extractor
 from scheduling.processors.retrieval.models import Chunk, Document
-from tenants.context import tenant_context
+from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.integration.rag_pipeline.conftest import Hands, chunks_of, entities_of, paragraphs, rescue, run_of, text
 
@@ -101,3 +106,21 @@ def test_an_error_of_the_program_is_the_entity_s_and_is_told(
     assert (bad.shown_state, bad.attempt, bad.shown_error_code) == ("error", 4, "ZeroDivisionError")
     assert run_of(run).entities_completed == 2
     assert any(fields.get("error") == "a fault of the program" for _, fields in hands.runtimes[-1].logged)
+
+
+def test_run_waits_without_an_attempt_where_there_is_no_sandbox(
+    acme: Tenant, make_pipeline: MakePipeline, hands: Hands, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    pipeline = make_pipeline(text("a.txt", "One section only."))
+    run = start_run(tenant=acme, pipeline_id=pipeline.pk)
+    with monkeypatch.context() as patch:
+        settings.EXTRACTION_WITHOUT_SANDBOX = False
+        patch.setattr(extractor, "_CHILD", "tests.security.bare_parser")
+        for _ in range(5):
+            job = hands.run(run.job_id)
+            assert (job.state, job.attempt) == (JobState.SCHEDULED, 0)
+            with all_tenants():
+                JobDue.objects.update(due_at=Now() - timedelta(hours=1))
+    job = hands.run(run.job_id)
+    (entity,) = entities_of(run)
+    assert (job.state, entity.shown_state, entity.attempt) == (JobState.COMPLETED, "completed", 1)

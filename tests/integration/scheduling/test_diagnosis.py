@@ -209,3 +209,23 @@ def test_the_page_is_the_platforms_alone(
     client.force_login(acme_user)
     assert client.get(reverse("admin:diagnosis")).status_code == 403
     assert reverse("admin:diagnosis") not in client.get(reverse("admin:index")).content.decode()
+
+
+WHOLE = {"layers": ["landlock", "seccomp"], "protections": ["network", "files", "writing", "processes"]}
+
+
+@pytest.mark.parametrize(
+    ("sandbox", "is_allowed", "state", "measured"),
+    [
+        (WHOLE, False, State.OK, "landlock, seccomp on 1 workers"),
+        ({"layers": ["seccomp"], "protections": ["network"]}, False, State.FAILURE, "files not protected on here:7"),
+        ({"layers": [], "protections": []}, True, State.WARNING, "files, network not protected on here:7"),
+    ],
+)
+def test_sandbox_of_extraction_is_listed(
+    settings: Settings, sandbox: dict[str, list[str]], is_allowed: bool, state: State, measured: str
+) -> None:
+    settings.EXTRACTION_WITHOUT_SANDBOX = is_allowed
+    register_worker(pool_name="default", hostname="here", pid=7, slots=1, sandbox=sandbox)
+    check = check_of("extraction sandbox")
+    assert (check.state, check.measured, bool(check.hint)) == (state, measured, state is not State.OK)

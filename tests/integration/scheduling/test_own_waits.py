@@ -65,6 +65,17 @@ def test_a_job_that_is_put_off_is_due_again_and_burns_nothing(started: StartedEx
     assert verify_ledger().is_balanced
 
 
+def test_explanation_names_the_sandbox_that_a_job_waits_for(started: StartedExecution) -> None:
+    put_off = verdicts.put_off(started.execution_id, started.fence, {}, seconds=60, cause="sandbox_unavailable")
+    assert settle([put_off])
+    job = job_of(started)
+    with all_tenants():
+        explanation = why_waiting(job)
+    assert explanation is not None
+    assert [reason.code for reason in explanation.reasons][:2] == ["sandbox_unavailable", "scheduled"]
+    assert explanation.reasons[0].until is not None
+
+
 def test_a_suspended_job_goes_on_when_it_is_woken(started: StartedExecution, acme: Tenant, tick: Tick) -> None:
     job = suspend(started)
     assert (job.state, job.attempt) == ("suspended", 0)

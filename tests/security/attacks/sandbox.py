@@ -2,6 +2,144 @@
 
 from __future__ import annotations
 
-from tests.security.table import Attack
+import json
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
-ATTACKS: tuple[Attack, ...] = ()
+from django.test import override_settings
+
+from jobsplatform.settings.env import BASE_DIR
+from scheduling.processors.retrieval.extraction import extractor
+from scheduling.processors.retrieval.extraction.errors import SandboxUnavailableError
+from tests.security.table import Attack
+from tests.security.world import World
+
+REFUSED = "PermissionError"
+# A worker's own steps under a plain account, then what another process of the account does: the kernel lets root read
+# what is closed. A change of the account closes a process, hence it is opened first.
+_HIDDEN_WORKER = """
+import os, sys
+from scheduling.sandbox.kernel import set_dumpable
+from scheduling.worker.hiding import hide_child, hide_worker
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+set_dumpable(is_dumpable=True)
+hide_worker()
+hide_child()
+worker = os.getpid()
+if os.fork() == 0:
+    try:
+        print("read", open(f"/proc/{worker}/{sys.argv[1]}", "rb").name)
+    except OSError as error:
+        print(type(error).__name__)
+else:
+    os.wait()
+"""
+
+
+def parse_hostile(attack: str, on: Any = None) -> str:
+    """Return what a parser that was taken over gets: a result, or the error that stopped it."""
+    with tempfile.TemporaryFile() as file, patch.object(extractor, "_CHILD", "tests.security.hostile_parser"):
+        file.write(json.dumps({"attack": attack, "on": on}).encode())
+        file.flush()
+        return extractor.extract_blocks(file, "text/plain")[0].text
+
+
+def hostile(attack: str, on: Any = None) -> Callable[[World], str]:
+    """Return the code of a row that needs nothing but the child."""
+    return lambda world: parse_hostile(attack, on)
+
+
+def _connect(world: World) -> str:
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        return parse_hostile("connect", server.getsockname()[:2])
+
+
+@contextmanager
+def _tenant_file() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "document-of-zeta"
+        file.write_text("zeta's")
+        yield file
+
+
+def _on_tenant_file(attack: str) -> Callable[[World], str]:
+    def run(world: World) -> str:
+        with _tenant_file() as file:
+            got = parse_hostile(attack, str(file))
+            return got if file.is_file() and file.read_text() == "zeta's" else f"{got}, the file changed"
+
+    return run
+
+
+def _create(world: World) -> str:
+    with _tenant_file() as file:
+        got = parse_hostile("create", str(file.with_name("new")))
+        return got if not file.with_name("new").exists() else f"{got}, a file is there"
+
+
+def _read_hidden(name: str) -> Callable[[World], str]:
+    def run(world: World) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", _HIDDEN_WORKER, name],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=BASE_DIR,
+            env={"DATABASE_URL": "postgres://secret", "PYTHONDONTWRITEBYTECODE": "1"},
+        )
+        return done.stdout.strip()
+
+    return run
+
+
+def _parse_without_sandbox(world: World) -> str:
+    with (
+        tempfile.TemporaryFile() as file,
+        patch.object(extractor, "_CHILD", "tests.security.bare_parser"),
+        override_settings(EXTRACTION_WITHOUT_SANDBOX=False),
+    ):
+        file.write(b"text")
+        file.flush()
+        try:
+            return f"read {extractor.extract_blocks(file, 'text/plain')[0].text!r}"
+        except SandboxUnavailableError as error:
+            return error.code
+
+
+def _row(name: str, sends: str, run: Callable[[World], str], refusal: str = REFUSED) -> Attack:
+    return Attack(f"extraction child: {name}", sends, refusal, run)
+
+
+ATTACKS: tuple[Attack, ...] = (
+    _row("environment of the worker", "open /proc/PPID/environ", hostile("read of parent", "environ")),
+    _row("memory of the worker", "open /proc/PPID/mem", hostile("read of parent", "mem")),
+    _row("memory of the worker by call", "process_vm_readv(PPID)", hostile("read memory of parent")),
+    _row("ptrace of the worker", "ptrace(PTRACE_ATTACH, PPID)", hostile("trace parent")),
+    _row("signal to the worker", "kill(PPID)", hostile("kill parent")),
+    _row("signal to the worker by a pipe", "fcntl(1, F_SETOWN, PPID)", hostile("own pipe")),
+    _row("limits of the worker", "prlimit(PPID)", hostile("limit parent")),
+    _row("limits of its own", "setrlimit(RLIMIT_CPU)", hostile("raise limits")),
+    _row("network by TCP", "connect to a listening port", _connect),
+    _row("network by UDP", "sendto 127.0.0.1:53", hostile("send datagram", ["127.0.0.1", 53])),
+    _row("file of another tenant", "open for reading", _on_tenant_file("read")),
+    _row("new file", "open with O_CREAT", _create),
+    _row("deletion of a file", "unlink", _on_tenant_file("delete")),
+    _row("renaming of a file", "rename", _on_tenant_file("rename")),
+    _row("write to its input", "mmap(MAP_SHARED, PROT_WRITE) of descriptor 0", hostile("write input")),
+    _row("fork", "fork()", hostile("fork")),
+    _row("another program", "execve /bin/true", hostile("execute")),
+    _row("environment of its own", "os.environ", hostile("show environment"), "{}"),
+    _row("kernel without a sandbox", "a file", _parse_without_sandbox, "sandbox_unavailable"),
+    Attack("worker: environment read by its account", "open /proc/PID/environ", REFUSED, _read_hidden("environ")),
+    Attack("worker: memory read by its account", "open /proc/PID/mem", REFUSED, _read_hidden("mem")),
+)

@@ -162,6 +162,7 @@ def test_a_fault_of_the_program_is_told_and_may_be_mended(file: IO[bytes], monke
     with monkeypatch.context() as patch:
         patch.setattr(child, "bind", lambda limits: None)  # this process is the test's own
         patch.setattr(child, "die_with_parent", lambda parent: None)
+        patch.setattr(child, "enter_sandbox", list)
         patch.setattr(child, "reader_of", lambda content_type: fail)
         patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"four")))
         patch.setattr("sys.stdout", said)

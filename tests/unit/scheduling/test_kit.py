@@ -53,7 +53,7 @@ MemoryClass
 Outcome
 PermanentError(message, *, code=)
 Retry(error, after_seconds)
-Snoozed(state, seconds)
+Snoozed(state, seconds, reason)
 Suspended(state, seconds)
 TaskProcessor.default_queue
 TaskProcessor.dependencies

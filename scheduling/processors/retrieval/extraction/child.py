@@ -3,15 +3,15 @@
     {"block": {"text": …, "location": {…}, "level": 0}}     any number of them
     {"end": {"blocks": 12}}                                the last line, or
     {"error": {"code": …, "message": …}}                   the file's fault, or
-    {"fault": "…"}                                         the program's
+    {"fault": "…"}                                         the program's, or
+    {"unprotected": ["files", …]}                          the host's: the file was not read
 
-It binds itself before it reads: limits of memory, processor time and files, and death with its parent. It
-gets no environment worth stealing, and it never writes a file.
+It binds itself before it reads: limits of memory, processor time and files, death with its parent, and the sandbox,
+which it tests. From then on it has no environment, opens no file but modules, and reaches no network and no process.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import resource
@@ -21,11 +21,16 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import scheduling
+import tenants
 from scheduling.processors.base import PermanentError
 from scheduling.processors.retrieval.blocks import Block
 from scheduling.processors.retrieval.extraction.errors import TOO_COMPLEX
+from scheduling.sandbox import layers
+from scheduling.sandbox.kernel import PR_SET_PDEATHSIG, prctl
 
-_PR_SET_PDEATHSIG = 1
+# What readers import of this project. `pathlib` would take longer to import than the sandbox takes.
+_PACKAGES = tuple(next(iter(package.__path__)) for package in (scheduling, tenants))
 # Above the soft limit of processor time, whose signal stops the process; the hard one is the kernel's last word.
 _CPU_GRACE_SECONDS = 5
 
@@ -37,6 +42,10 @@ def main(arguments: list[str]) -> int:
     content_type, limits, parent = arguments[0], json.loads(arguments[1]), int(arguments[2])
     die_with_parent(parent)
     bind(limits)
+    missing = enter_sandbox()
+    if missing and limits["needs_sandbox"]:
+        _write({"unprotected": missing})
+        return 0
     try:
         read = reader_of(content_type)
         count = 0
@@ -56,7 +65,7 @@ def main(arguments: list[str]) -> int:
 
 def die_with_parent(parent: int) -> None:
     """Ask the kernel for SIGKILL when the parent's thread ends; leave if it has ended already."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit(1)
 
@@ -69,6 +78,12 @@ def bind(limits: dict[str, Any]) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (int(limits["open_files"]), int(limits["open_files"])))
+
+
+def enter_sandbox() -> list[str]:
+    """Empty the environment and close this process in; return the protections that the self-test did not prove."""
+    os.environ.clear()
+    return list(layers.enter(_PACKAGES).missing)
 
 
 def reader_of(content_type: str) -> Reader:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from scheduling.processors.base import PermanentError
+from collections.abc import Sequence
+
+from scheduling.processors.base import Json, PermanentError, Snoozed, TransientError
 
 ENCRYPTED = "file_encrypted"
 DAMAGED = "file_damaged"
 TOO_COMPLEX = "file_too_complex"
 WITHOUT_TEXT = "file_without_text"
+SANDBOX_UNAVAILABLE = "sandbox_unavailable"
+# Until a job that found no sandbox is given to a worker again.
+SANDBOX_WAIT_SECONDS = 30.0
 
 
 class FileEncryptedError(PermanentError):
@@ -38,6 +43,20 @@ class FileWithoutTextError(PermanentError):
         self, message: str = "There is no text in the file. A scan needs text recognition before it can be indexed."
     ) -> None:
         super().__init__(message, code=WITHOUT_TEXT)
+
+
+class SandboxUnavailableError(TransientError):
+    """The worker's kernel cannot protect files and network from a parser; jobs wait and burn no attempt."""
+
+    def __init__(self, unprotected: Sequence[str]) -> None:
+        super().__init__(
+            f"The worker's host cannot protect {' and '.join(unprotected)} from a parser; nothing was read.",
+            code=SANDBOX_UNAVAILABLE,
+        )
+
+    def wait_from(self, state: Json) -> Snoozed:
+        """Return the outcome of a job that waits, from ``state``, for a worker that has the sandbox."""
+        return Snoozed(state, SANDBOX_WAIT_SECONDS, SANDBOX_UNAVAILABLE)
 
 
 _BY_CODE = {

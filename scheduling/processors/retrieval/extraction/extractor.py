@@ -10,8 +10,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from dataclasses import replace
 from typing import IO, NoReturn
+
+from django.conf import settings
 
 from scheduling.processors.base import TransientError
 from scheduling.processors.retrieval.blocks import Block
@@ -19,12 +21,13 @@ from scheduling.processors.retrieval.extraction.errors import (
     FileDamagedError,
     FileTooComplexError,
     FileWithoutTextError,
+    SandboxUnavailableError,
     error_of,
 )
 from scheduling.processors.retrieval.extraction.limits import ParsingLimits
+from scheduling.sandbox.isolated import start_isolated
 
 _CHILD = "scheduling.processors.retrieval.extraction.child"
-_IMPORT_ROOT = Path(__file__).resolve().parents[4]
 
 SAFE_POINT_SECONDS = 0.25
 _PART_BYTES = 64 * 1024
@@ -52,9 +55,12 @@ def extract_blocks(
 
     ``at_safe_point`` is called several times a second and may raise to end it. Else this
     raises FileEncryptedError, FileDamagedError, FileTooComplexError or FileWithoutTextError for a file that can
-    never be read, ParsingInterruptedError for a failure that is not the file's.
+    never be read, ParsingInterruptedError for a failure that is not the file's, and SandboxUnavailableError if this
+    host cannot protect what a parser that was taken over would reach.
     """
     limits = limits or ParsingLimits()
+    if settings.EXTRACTION_WITHOUT_SANDBOX:
+        limits = replace(limits, needs_sandbox=False)
     file.seek(0)
     process = _start(file, content_type, limits)
     is_late = threading.Event()
@@ -85,16 +91,7 @@ def extract_blocks(
 
 def _start(file: IO[bytes], content_type: str, limits: ParsingLimits) -> subprocess.Popen[bytes]:
     arguments = [content_type, json.dumps(limits.as_arguments()), str(os.getpid())]
-    return subprocess.Popen(  # noqa: S603 - our own module, no shell
-        [sys.executable, "-m", _CHILD, *arguments],
-        stdin=file,
-        stdout=subprocess.PIPE,
-        # What goes wrong is said on standard output; native libraries' chatter could only fill a pipe.
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        # No secrets for whoever takes the parser over, and one order of hashes in every run.
-        env={"PYTHONPATH": os.pathsep.join([str(_IMPORT_ROOT), *filter(None, sys.path)]), "PYTHONHASHSEED": "0"},
-    )
+    return start_isolated(_CHILD, *arguments, stdin=file)
 
 
 def _read_answer(
@@ -111,6 +108,8 @@ def _read_answer(
             blocks.append(Block.from_json(message["block"]))
         elif "error" in message:
             raise error_of(message["error"]["code"], message["error"]["message"])
+        elif "unprotected" in message:
+            raise SandboxUnavailableError(message["unprotected"])
         elif "fault" in message:
             raise ParsingInterruptedError(f"The parser failed: {message['fault']}")
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 MIB = 1024 * 1024
 
@@ -17,8 +18,10 @@ class ParsingLimits:
     open_files: int = 64
     # What may come back, as JSON: 50 MiB of text, escaped.
     output_bytes: int = 128 * MIB
+    # Whether nothing is read where the kernel offers no protection of files and network.
+    needs_sandbox: bool = True
 
-    def as_arguments(self) -> dict[str, float]:
+    def as_arguments(self) -> dict[str, Any]:
         """The limits as JSON for the process."""
         return asdict(self)
 
