@@ -1,9 +1,15 @@
-"""The Celery application. `celery -A jobsplatform.celery …` works, `manage.py run_worker` is the usual way."""
+"""The Celery application.
+
+`celery -A jobsplatform beat` starts beat. Workers are started by `manage.py run_worker --pool POOL`: a plain
+`celery -A jobsplatform worker` exits with status 1 if it would read a queue of the platform.
+"""
 
 import os
+from typing import Any
 
 import django
 from celery import Celery
+from celery.signals import celeryd_init
 from django.apps import apps
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "jobsplatform.settings")
@@ -18,3 +24,12 @@ app.set_default()
 # Without the fix-up nobody else sets Django up when Celery's own command line imports this module.
 if not apps.loading:
     django.setup()
+
+
+@celeryd_init.connect(dispatch_uid="jobsplatform.celery.refuse_plain_worker")
+def _refuse_plain_worker(instance: Any = None, options: dict[str, Any] | None = None, **_: Any) -> None:
+    # Models exist by the time that a worker starts, and not yet when this module is imported.
+    from scheduling.worker.foreign import refuse_plain_worker
+
+    if instance.app is app:
+        refuse_plain_worker(options or {})

@@ -16,6 +16,8 @@ CELERY_RESULT_ACCEPT_CONTENT = ["json"]
 
 # State, results and retries live in PostgreSQL.
 CELERY_TASK_IGNORE_RESULT = True
+# Without results beat has none to clean up.
+CELERY_RESULT_EXPIRES = None
 CELERY_TASK_STORE_ERRORS_EVEN_IF_IGNORED = False
 CELERY_TASK_ACKS_LATE = True
 # A requeue by Celery loops for ever on a job that kills its worker; leases and crash_count decide instead.

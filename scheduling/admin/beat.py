@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.contrib import admin
-from django.http import HttpRequest
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
@@ -27,7 +27,7 @@ from scheduling.admin.links import job_link
 from scheduling.dashboards.tags import badge
 from scheduling.selectors.schedules import last_submission
 from scheduling.services.beat_submissions import check_submission
-from scheduling.tasks.upkeep import SUBMIT_TASK
+from scheduling.worker.beat_tasks import SUBMIT_TASK, find_fault, find_undelivered
 from tenants.admin.keyset import parse_uuid
 from tenants.admin.users import LoggedAdmin
 from tenants.exceptions import DomainError
@@ -61,6 +61,8 @@ class ScheduleForm(PeriodicTaskForm):
     def clean(self) -> dict[str, Any]:
         """What a submission would be refused for is said now, and not when it is due."""
         values: dict[str, Any] = super().clean()
+        if not self.errors and (fault := find_fault(PeriodicTask(**self._sent(values)))) is not None:
+            self.add_error(fault.field if fault.field in self.fields else None, fault.detail)
         if values.get("task") == SUBMIT_TASK and not self.errors:
             if values.get("args") not in ("", "[]"):
                 self.add_error("args", gettext("This task takes keyword arguments only."))
@@ -70,6 +72,11 @@ class ScheduleForm(PeriodicTaskForm):
                 faults = "".join(f" {fault.get('field', '')} {fault['detail']}" for fault in refusal.errors)
                 self.add_error("kwargs", f"{refusal.detail}{faults}")
         return values
+
+    def _sent(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Return what decides about the delivery; a field that the form does not show stays as it is."""
+        names = ("task", "args", "queue", "exchange", "routing_key")
+        return {name: values.get(name, getattr(self.instance, name)) for name in names}
 
 
 class BeatAdmin(LoggedAdmin):
@@ -113,6 +120,14 @@ class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
     @admin.display(description="State")
     def state_badge(self, task: PeriodicTask) -> SafeString:
         return badge("active" if task.enabled else "inactive")
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list, and above it what cannot be delivered."""
+        if request.method == "GET":
+            for sentence in find_undelivered():
+                messages.error(request, sentence)
+        response: HttpResponse = super().changelist_view(request, extra_context)
+        return response
 
     @admin.display(description="When")
     def when(self, task: PeriodicTask) -> str:

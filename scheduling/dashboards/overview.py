@@ -19,6 +19,7 @@ from scheduling.dashboards.minute_charts import draw_series, draw_strip, minute_
 from scheduling.dashboards.overview_tiles import build_tiles, window_words
 from scheduling.dashboards.wording import circuit_words
 from scheduling.selectors.overview import Overview, read_overview, read_shares
+from scheduling.selectors.processes import find_foreign_process
 from scheduling.selectors.queue_lines import QueueLine
 from scheduling.services.upkeep.status import find_upkeep_warnings
 from tenants.access import access_of
@@ -134,6 +135,7 @@ def _render_body(choice: Choice, *, may_abort_bulk: bool, overview: Overview | N
         "open_circuits": circuit_words(overview.open_circuits),
         # What is no tenant's is not a tenant's affair.
         "upkeep_warnings": find_upkeep_warnings() if overview.is_all_tenants else [],
+        "foreign_process": find_foreign_process() if overview.is_all_tenants else "",
     }
     return render_to_string(BODY_TEMPLATE, context)
 

@@ -16,6 +16,10 @@ from scheduling.models import ProcessHeartbeat, Worker
 from tenants.context import require_scope
 
 WORKER_ROLE = "worker"
+# A Celery process that was given the platform's messages and is none of its workers.
+FOREIGN_ROLE = "foreign"
+# How long after its last message a process that is not the platform's is an alarm.
+FOREIGN_ALARM = timedelta(minutes=5)
 ROLES = (WORKER_ROLE, *ProcessHeartbeat.Role.values)
 
 _POOLS = """
@@ -81,6 +85,14 @@ def live_workers() -> QuerySet[Worker]:
     """Workers that were heard of within the lease, those that drain among them."""
     since = Now() - timedelta(seconds=lease_seconds())
     return Worker.objects.exclude(status=Worker.Status.STOPPED).filter(heartbeat_at__gt=since)
+
+
+def find_foreign_process() -> str:
+    """Return the host and process id of a Celery process that was given the platform's messages lately; else empty."""
+    require_scope()
+    since = Now() - FOREIGN_ALARM
+    row = ProcessHeartbeat.objects.filter(role=FOREIGN_ROLE, heartbeat_at__gt=since).first()
+    return "" if row is None else f"{row.hostname}:{row.pid}"
 
 
 def read_heartbeat_age(role: str, *, hostname: str) -> float | None:

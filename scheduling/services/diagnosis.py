@@ -14,7 +14,7 @@ from scheduling.exceptions import BrokerUnavailableError
 from scheduling.models import ProcessHeartbeat, QueueGauge, RollupClock, WorkerPool
 from scheduling.selectors.announced_kinds import UnknownKind, unknown_kinds_of
 from scheduling.selectors.circuits import count_open_circuits
-from scheduling.selectors.processes import Liveness, LivePool, live_workers, read_liveness
+from scheduling.selectors.processes import Liveness, LivePool, find_foreign_process, live_workers, read_liveness
 from scheduling.selectors.standings import queues_without_consumer
 from scheduling.selectors.throughput import STALE_AFTER
 from scheduling.services.diagnosis_check import Check, State
@@ -113,6 +113,7 @@ def _liveness_checks() -> Iterator[Check]:
         workers = list(live_workers())
         circuits = count_open_circuits()
         unknown = unknown_kinds_of(WorkerPool.objects.all(), read_clock())
+        foreign = find_foreign_process()
     yield _heartbeat_check(liveness, ProcessHeartbeat.Role.DISPATCHER, said("Start `manage.py dispatch_jobs`."))
     yield _heartbeat_check(liveness, ProcessHeartbeat.Role.BEAT, said("Start `celery --app jobsplatform beat`."))
     for pool in liveness.pools:
@@ -122,6 +123,7 @@ def _liveness_checks() -> Iterator[Check]:
     yield check_consumers()
     yield _kinds_check(unknown)
     yield from check_sandboxes(workers)
+    yield _foreign_check(foreign)
     yield _circuits_check(circuits)
     yield check_clock(liveness.worst_skew_seconds)
 
@@ -217,6 +219,15 @@ def _kinds_check(unknown: Sequence[UnknownKind]) -> Check:
         said("no live worker of the pool has %(kinds)s", {"kinds": kinds}),
         said("Start workers of a release that has these kinds, or cancel their jobs."),
     )
+
+
+def _foreign_check(process: str) -> Check:
+    """Whether a Celery process that is not the platform's was given its messages within the last minutes."""
+    name = said("foreign consumers")
+    if not process:
+        return Check(name, State.OK, said("only workers of the platform read its queues"))
+    hint = said("Stop it, or let it read other queues: only `manage.py run_worker` runs jobs. What it gets it returns.")
+    return Check(name, State.FAILURE, said("%(process)s takes the platform's messages", {"process": process}), hint)
 
 
 def _circuits_check(circuits: Mapping[tuple[str, str], int]) -> Check:

@@ -37,7 +37,7 @@ def measure_clock_skew() -> float:
 class ProcessPulse:
     """The heartbeat of this process; a new one is a new row."""
 
-    def __init__(self, role: ProcessHeartbeat.Role) -> None:
+    def __init__(self, role: str) -> None:
         self._role = role
         self._id: UUID | None = None
 

@@ -7,10 +7,11 @@ from typing import Any
 from celery import shared_task
 
 from scheduling.conf import CANARY_TASK
+from scheduling.worker.foreign import PlatformTask
 from scheduling.worker.registration import local_worker
 
 
-@shared_task(name=CANARY_TASK)
+@shared_task(base=PlatformTask, name=CANARY_TASK)
 def canary(*args: Any, **kwargs: Any) -> None:
     """Note in the worker's shared memory that a child has read canary number ``args[0]``; a stranger's says nothing."""
     match args:

@@ -12,12 +12,13 @@ from celery.exceptions import Reject
 
 from scheduling.conf import EXECUTE_TASK, MAX_MESSAGE_JOBS
 from scheduling.worker.execution import execute as execute_message
+from scheduling.worker.foreign import PlatformTask
 from scheduling.worker.registration import local_worker
 
 logger = logging.getLogger(__name__)
 
 
-@shared_task(name=EXECUTE_TASK)
+@shared_task(base=PlatformTask, name=EXECUTE_TASK)
 def execute(*args: Any, **kwargs: Any) -> None:
     """Run the executions that a message names: ``(execution_ids, token)``.
 

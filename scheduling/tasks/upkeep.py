@@ -16,16 +16,17 @@ from scheduling.services.beat_submissions import read_request, submit_for_beat
 from scheduling.services.partitions import maintain_partitions as make_partitions
 from scheduling.services.upkeep.runs import has_begun_since
 from scheduling.services.upkeep.runs import run_upkeep as start_upkeep
+from scheduling.worker.beat_tasks import SUBMIT_TASK
 from scheduling.worker.connections import check_connection
+from scheduling.worker.foreign import PlatformTask
 from tenants.context import Actor, acting_as
 from tenants.selectors.tenants import find_tenant
 
-SUBMIT_TASK = "scheduling.submit"
 # Most that the clocks of two machines may differ before a run is taken for an answer to a message that it came before.
 CLOCKS_APART_SECONDS = 60.0
 
 
-@shared_task(name=SUBMIT_TASK, bind=True)
+@shared_task(base=PlatformTask, name=SUBMIT_TASK, bind=True)
 def submit(self: Any, tenant: str, kind: str, payload: dict[str, Any] | None = None, **options: Any) -> str:
     """Submit one job of a tenant, named by its slug; the job's id. ``options`` are those of the API.
 
@@ -43,7 +44,7 @@ def submit(self: Any, tenant: str, kind: str, payload: dict[str, Any] | None = N
         return str(job.id)
 
 
-@shared_task(name=RUN_UPKEEP_TASK, bind=True)
+@shared_task(base=PlatformTask, name=RUN_UPKEEP_TASK, bind=True)
 def run_upkeep(self: Any, name: str) -> str:
     """Run one upkeep task within its time; asked for again at once while there is more to do. How it ended.
 
@@ -64,7 +65,7 @@ def run_upkeep(self: Any, name: str) -> str:
     return str(run.outcome)
 
 
-@shared_task(name="scheduling.maintain_partitions")
+@shared_task(base=PlatformTask, name="scheduling.maintain_partitions")
 def maintain_partitions() -> list[str]:
     """Make the partitions of the days to come; the names of those that were made."""
     return make_partitions()

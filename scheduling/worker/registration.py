@@ -45,6 +45,11 @@ def become(worker: LocalWorker) -> None:
     _local = worker
 
 
+def is_worker() -> bool:
+    """Return whether `manage.py run_worker` started this process or its parent."""
+    return _local is not None
+
+
 def local_worker() -> LocalWorker:
     """The worker that this process belongs to."""
     if _local is None:

@@ -32,9 +32,13 @@ class Platform:
 
     def start_beat(self, **environment: str) -> ManagedProcess:
         """Start a beat; several may run."""
-        log = self._folder / f"{next(_numbers)}-beat.log"
-        program = ("-m", "celery", "--app", "jobsplatform.celery")
-        process = ManagedProcess(["beat", "--pidfile="], self._environment | environment, log, program=program)
+        return self.start_celery("beat", "--pidfile=", **environment)
+
+    def start_celery(self, *arguments: str, app: str = "jobsplatform.celery", **environment: str) -> ManagedProcess:
+        """Start a command of Celery's own, of the platform's application or of another."""
+        log = self._folder / f"{next(_numbers)}-{arguments[0]}.log"
+        program = ("-m", "celery", "--app", app)
+        process = ManagedProcess([*arguments], self._environment | environment, log, program=program)
         self._started.append(process)
         return process
 

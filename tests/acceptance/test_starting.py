@@ -26,3 +26,10 @@ def test_no_process_serves_without_a_secret_key(db: None, shared_platform: Platf
     for name, process in started.items():
         assert process.wait() != 0, name
         assert "SECRET_KEY is not set" in process.log, name
+
+
+def test_plain_celery_worker_does_not_start_on_queues_of_the_platform(db: None, shared_platform: Platform) -> None:
+    plain = shared_platform.start_celery("worker", "--concurrency=1")
+    eventually(lambda: not plain.is_running, within=START_SECONDS, what="it has ended")
+    assert plain.wait() == 1
+    assert "manage.py run_worker --pool maintenance" in plain.log

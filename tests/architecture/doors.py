@@ -264,6 +264,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "the cutoffs of many tenants are read at once",
     ),
     "scheduling/services/upkeep/verification.py": ({"check_usage"}, "the months of all tenants are compared"),
+    "scheduling/worker/beat_tasks.py": ({"find_undelivered"}, "beat's tasks and the pools are the platform's"),
     "scheduling/services/upkeep/runs.py": (
         {"_begin", "_write", "has_begun_since", "request_upkeep"},
         "upkeep is the platform's, and so are its results",

@@ -9,6 +9,7 @@ from unittest.mock import MagicMock, patch
 from uuid import uuid4
 
 from celery import current_app, signature
+from celery.utils.imports import instantiate
 from django.conf import settings
 from kombu import Connection, Queue
 from kombu.utils.uuid import uuid
@@ -114,3 +115,27 @@ def receive(*messages: bytes) -> list[str]:
     finally:
         signals.message_refused.disconnect(note)
     return refused
+
+
+def receive_as_foreign(message: bytes) -> tuple[float, bool]:
+    """Have a Celery process that is no worker receive the message; return after how long it is back, and whether."""
+    consumer = _consumer()
+    name = f"attack.{uuid4().hex}"
+    with (
+        Redis.from_url(settings.REDIS_URL) as client,
+        Connection(settings.REDIS_URL) as connection,
+        connection.SimpleQueue(Queue(name)) as simple,
+    ):
+        client.lpush(name, message)
+        received = simple.get(timeout=5)
+        task = consumer.app.tasks[received.headers["task"]]
+        strategy = instantiate(type(task).Strategy, task, consumer.app, consumer)
+        strategy(received, None, received.ack_log_error, received.reject_log_error, [])
+        (seconds, call_soon, (requeue, *arguments)), _ = consumer.timer.call_after.call_args
+        assert call_soon is consumer.call_soon
+        requeue(*arguments)
+        # It goes where it was published.
+        own = received.delivery_info["routing_key"]
+        is_back = client.llen(own) == 1
+        client.delete(own, f"_kombu.binding.{name}")
+    return seconds, is_back

@@ -42,7 +42,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
 
 Console = Callable[[User], Client]
 # What a page may ask, its session and the rights of whoever asks included.
-STATEMENT_LIMIT = 12
+STATEMENT_LIMIT = 13
 BYTE_LIMIT = 150 * 1024
 PAGES = ("admin:index", "admin:overview_fragment", "admin:overview_shares", "admin:overview_kinds")
 # Where jobs, their places and their history are: what grows with them.

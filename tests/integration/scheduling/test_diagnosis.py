@@ -16,6 +16,7 @@ from pytest_django import Settings
 from scheduling import broker
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.models import ProcessHeartbeat, Queue, SchedulingEntity, Worker
+from scheduling.selectors.processes import FOREIGN_ROLE
 from scheduling.services import diagnosis as module
 from scheduling.services.diagnosis import Check, State, diagnose
 from scheduling.services.gauges import sample_gauges
@@ -229,3 +230,17 @@ def test_sandbox_of_extraction_is_listed(
     register_worker(pool_name="default", hostname="here", pid=7, slots=1, sandbox=sandbox)
     check = check_of("extraction sandbox")
     assert (check.state, check.measured, bool(check.hint)) == (state, measured, state is not State.OK)
+
+
+def test_foreign_consumer_fails_for_five_minutes_and_is_on_the_overview(
+    everybody: Registration, client: Client, staff: User
+) -> None:
+    assert check_of("foreign consumers").state is State.OK
+    ProcessPulse(FOREIGN_ROLE).beat()
+    check = check_of("foreign consumers")
+    assert (check.state, "takes the platform's messages" in check.measured) == (State.FAILURE, True)
+    assert "run_worker" in check.hint
+    client.force_login(staff)
+    assert "A foreign process takes messages" in client.get(reverse("admin:overview_fragment")).content.decode()
+    set_ago("scheduling_process_heartbeat", "heartbeat_at", 301)
+    assert check_of("foreign consumers").state is State.OK

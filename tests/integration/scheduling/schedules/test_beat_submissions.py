@@ -17,6 +17,7 @@ from scheduling.services.beat_submissions import submit_for_beat
 from scheduling.services.job_requests import JobRequest
 from scheduling.tasks import upkeep
 from scheduling.tasks.upkeep import submit
+from scheduling.worker.beat_tasks import find_fault
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
 
@@ -26,7 +27,8 @@ ADD = "admin:django_celery_beat_periodictask_add"
 
 def periodic_task(**values: Any) -> PeriodicTask:
     interval = IntervalSchedule.objects.create(every=1, period=IntervalSchedule.DAYS)
-    return PeriodicTask.objects.create(name="nightly", task="scheduling.submit", **({"interval": interval} | values))
+    defaults = {"name": "nightly", "task": "scheduling.submit", "interval": interval}
+    return PeriodicTask.objects.create(**(defaults | values))
 
 
 def test_two_messages_of_one_due_time_submit_once(acme: Tenant, count_jobs: Callable[[], int]) -> None:
@@ -107,3 +109,27 @@ def test_saving_says_what_is_wrong(
         assert "none yet" not in page.content.decode()
     else:
         assert why in str(answer.context["adminform"].form.errors["kwargs"])
+
+
+def test_page_reports_tasks_that_cannot_be_delivered(client: Client, staff: User) -> None:
+    client.force_login(staff)
+    page = reverse("admin:django_celery_beat_periodictask_changelist")
+    PeriodicTask.objects.update(enabled=False)
+    assert "No worker has a task" not in client.get(page).content.decode()
+    task = periodic_task(name="of another time", task="acme.removed")
+    assert "No worker has a task of the name acme.removed" in client.get(page).content.decode()
+    task.enabled = False
+    task.save()
+    assert "acme.removed. Choose" not in client.get(page).content.decode()
+
+
+def test_page_reports_queue_without_worker(client: Client, staff: User) -> None:
+    client.force_login(staff)
+    periodic_task(queue="workflow_team")
+    page = client.get(reverse("admin:django_celery_beat_periodictask_changelist")).content.decode()
+    assert "Tasks for the queue workflow_team wait: no worker reads it" in page
+
+
+def test_own_tasks_of_the_platform_can_be_delivered() -> None:
+    assert PeriodicTask.objects.filter(name__startswith="upkeep").count() > 5
+    assert [find_fault(task) for task in PeriodicTask.objects.all() if find_fault(task)] == []

@@ -1,0 +1,23 @@
+"""A Celery process that is not the platform's and reads its queue returns what it gets, and is reported."""
+
+from __future__ import annotations
+
+from scheduling.services.diagnosis import State, diagnose
+from tenants.models import Tenant
+from tests.acceptance.acts import submit, wait_for
+from tests.acceptance.conftest import START_SECONDS, Platform
+from tests.acceptance.processes import eventually
+
+
+def test_jobs_complete_beside_a_foreign_consumer_which_is_an_alarm(platform: Platform, acme: Tenant) -> None:
+    foreign = platform.start_celery(
+        "worker", "--queues=workflow_team", "--concurrency=2", "--loglevel=INFO", app="tests.acceptance.foreign_app"
+    )
+    eventually(lambda: " ready." in foreign.log or not foreign.is_running, within=START_SECONDS, what="it reads")
+    assert foreign.is_running, foreign.log
+    for job in [submit(acme, "noop")[0] for _ in range(12)]:
+        wait_for(job, "completed")
+    eventually(lambda: "message.returned" in foreign.log, what="it was given some")
+    check = next(check for check in diagnose().checks if check.name == "foreign consumers")
+    assert check.state is State.FAILURE
+    assert "NoWorkerError" not in foreign.log
