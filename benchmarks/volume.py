@@ -14,6 +14,7 @@ from benchmarks.surroundings import surround
 from benchmarks.workload_rows import fill_workloads
 from scheduling.services.gauges import sample_gauges
 from scheduling.services.rollups import fold_tallies
+from tenants.auditor import auditor_login
 from tenants.models import Plan, Tenant
 from tenants.services.sealing import seal_entries
 from tenants.services.tenants import create_tenant
@@ -183,6 +184,7 @@ def fill(*, jobs: int = JOBS, tenants: int = TENANTS) -> Volume:
     surround(made[0])
     fill_workloads(made[0])
     run_statement(_AUDIT, {"tenants": ids, "total": AUDIT_ENTRIES})
-    while seal_entries(budget_seconds=SEAL_SECONDS):
-        pass
+    with auditor_login():
+        while seal_entries(budget_seconds=SEAL_SECONDS):
+            pass
     return Volume(busiest=made[0], jobs=jobs, tenants=tenants)

@@ -3,6 +3,7 @@
 owner     logs in, owns schema and tables, runs migrations, may create test databases
 app       logs in, is bound by row-level security
 platform  cannot log in; the door across tenants, reached by SET LOCAL ROLE from the two others
+auditor   logs in, seals, signs and prunes the audit log, and has no other right; nobody else can become it
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Layout:
     database: str
     owner: Role
     app: Role
+    auditor: Role
     platform: str
 
     @property
@@ -55,9 +57,9 @@ class Layout:
         return f"{self.database}_template"
 
 
-def bootstrap_database(admin_url: str, *, database: str, owner: Role, app: Role, platform: str) -> None:
+def bootstrap_database(admin_url: str, *, database: str, owner: Role, app: Role, auditor: Role, platform: str) -> None:
     """Bring roles, database, template and extension into being; run again, it changes nothing. Verifies its work."""
-    layout = Layout(database=database, owner=owner, app=app, platform=platform)
+    layout = Layout(database=database, owner=owner, app=app, auditor=auditor, platform=platform)
     with psycopg.connect(admin_url, autocommit=True) as connection:
         version = connection.info.server_version
         if version < MINIMUM_SERVER:
@@ -66,7 +68,7 @@ def bootstrap_database(admin_url: str, *, database: str, owner: Role, app: Role,
         connection.execute("SELECT pg_advisory_lock(hashtextextended('bootstrap_database', 0))")
         for statement in role_statements(layout, version):
             connection.execute(statement)
-        for role in (owner, app):
+        for role in (owner, app, auditor):
             connection.execute(_set_password(connection, role))
         for name in (layout.database, layout.template):
             _ensure_database(connection, name, layout)
@@ -82,6 +84,7 @@ def role_statements(layout: Layout, server_version: int) -> Iterator[sql.Compose
     for name, options in (
         (layout.owner.name, "LOGIN CREATEDB NOINHERIT NOCREATEROLE"),
         (layout.app.name, "LOGIN NOCREATEDB NOINHERIT NOCREATEROLE"),
+        (layout.auditor.name, "LOGIN NOCREATEDB NOINHERIT NOCREATEROLE"),
         (layout.platform, "NOLOGIN NOCREATEDB NOINHERIT NOCREATEROLE"),
     ):
         yield _create_role_if_missing(name)
@@ -94,30 +97,34 @@ def role_statements(layout: Layout, server_version: int) -> Iterator[sql.Compose
     app_timeouts = dict(_APP_TIMEOUTS)
     if server_version >= _TRANSACTION_TIMEOUT_SINCE:
         app_timeouts["transaction_timeout"] = "10min"
-    for role, timeouts in ((app, app_timeouts), (owner, _OWNER_TIMEOUTS)):
+    auditor = sql.Identifier(layout.auditor.name)
+    for role, timeouts in ((app, app_timeouts), (auditor, app_timeouts), (owner, _OWNER_TIMEOUTS)):
         for setting, value in timeouts.items():
             yield sql.SQL("ALTER ROLE {} SET {} = {}").format(role, sql.Identifier(setting), sql.Literal(value))
 
 
 def database_statements(layout: Layout, database: str) -> Iterator[sql.Composed]:
     """What is set inside a database: its owner, who may connect and create, the extension."""
-    owner, app, platform = (sql.Identifier(name) for name in (layout.owner.name, layout.app.name, layout.platform))
+    names = (layout.owner.name, layout.app.name, layout.auditor.name, layout.platform)
+    owner, app, auditor, platform = map(sql.Identifier, names)
     name = sql.Identifier(database)
     yield sql.SQL("ALTER DATABASE {} OWNER TO {}").format(name, owner)
     yield sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name)
-    yield sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, app)
+    yield sql.SQL("GRANT CONNECT ON DATABASE {} TO {}, {}").format(name, app, auditor)
     yield sql.SQL("ALTER SCHEMA public OWNER TO {}").format(owner)
     yield sql.SQL("REVOKE ALL ON SCHEMA public FROM PUBLIC").format()
-    yield sql.SQL("GRANT USAGE ON SCHEMA public TO {}, {}").format(app, platform)
+    yield sql.SQL("GRANT USAGE ON SCHEMA public TO {}, {}, {}").format(app, auditor, platform)
     yield sql.SQL("CREATE EXTENSION IF NOT EXISTS vector SCHEMA public").format()
 
 
 def printed_sql(layout: Layout, server_version: int) -> str:
-    """The same as a script for psql; the passwords are the variables `owner_password` and `app_password`."""
-    lines = ["-- psql -v ON_ERROR_STOP=1 -v owner_password=… -v app_password=… -f THIS_FILE ADMIN_URL"]
+    """Return the same as a script for psql; the passwords are variables such as `owner_password`."""
+    lines = [
+        "-- psql -v ON_ERROR_STOP=1 -v owner_password=… -v app_password=… -v auditor_password=… -f THIS_FILE ADMIN_URL"
+    ]
     lines += [f"{statement.as_string(None)};" for statement in role_statements(layout, server_version)]
-    for role, variable in ((layout.owner, "owner_password"), (layout.app, "app_password")):
-        lines.append(f"ALTER ROLE {sql.Identifier(role.name).as_string(None)} PASSWORD :'{variable}';")
+    for role, kind in ((layout.owner, "owner"), (layout.app, "app"), (layout.auditor, "auditor")):
+        lines.append(f"ALTER ROLE {sql.Identifier(role.name).as_string(None)} PASSWORD :'{kind}_password';")
     for database in (layout.database, layout.template):
         create = _create_database(database, layout).as_string(None)
         name, statement = sql.Literal(database).as_string(None), sql.Literal(create).as_string(None)
@@ -152,16 +159,23 @@ def _ensure_database(connection: psycopg.Connection, name: str, layout: Layout) 
 
 
 def _verify_roles(connection: psycopg.Connection, layout: Layout) -> None:
-    """An inherited door would leave the second wall silently open, so it is looked at and not assumed."""
+    """Raise BootstrapError if a role has more than its rights: an inherited door would silently open the wall."""
+    names = [layout.owner.name, layout.app.name, layout.auditor.name]
     rows = connection.execute(
         "SELECT rolname, rolsuper OR rolbypassrls, pg_has_role(oid, %(platform)s, 'USAGE'),"
-        " pg_has_role(oid, %(platform)s, 'MEMBER') FROM pg_roles WHERE rolname = ANY (%(names)s)",
-        {"platform": layout.platform, "names": [layout.owner.name, layout.app.name]},
+        " pg_has_role(oid, %(platform)s, 'MEMBER'), pg_has_role(oid, %(auditor)s, 'MEMBER'),"
+        " pg_has_role(%(auditor)s, oid, 'MEMBER') FROM pg_roles WHERE rolname = ANY (%(names)s)",
+        {"platform": layout.platform, "auditor": layout.auditor.name, "names": names},
     ).fetchall()
-    for name, is_privileged, inherits, is_member in rows:
+    for name, is_privileged, inherits, is_member, is_auditor, auditor_is_member in rows:
         if is_privileged:
             raise BootstrapError(f"Role {name} is a superuser or has BYPASSRLS; choose another name or take it away.")
-        if inherits or not is_member:
+        if name == layout.auditor.name:
+            if is_member:
+                raise BootstrapError(f"Role {name} must not be a member of {layout.platform}; revoke that grant.")
+        elif is_auditor or auditor_is_member:
+            raise BootstrapError(f"Role {name} and {layout.auditor.name} must not be members of each other.")
+        elif inherits or not is_member:
             raise BootstrapError(
                 f"Role {name} must be a member of {layout.platform} without inheriting it; revoke its other grants."
             )

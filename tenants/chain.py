@@ -22,6 +22,8 @@ VERSION: Final = 1
 
 # Python refuses to read longer numbers.
 _MAX_DIGITS: Final = 4000
+# Nor JSON that is nested much deeper, at a depth that differs between its versions.
+MAX_LEVELS: Final = 500
 
 # `head`: the chain stood here. `checkpoint`: all before it was pruned. `final`: the whole chain was erased.
 HeadKind = Literal["head", "checkpoint", "final"]
@@ -85,7 +87,9 @@ def hash_row(row: Mapping[str, Any]) -> str:
 
 
 def read_json(text: str) -> Any:
-    """JSON as it is hashed. A number that Python cannot hold stays text: one such entry must not stop the sealer."""
+    """Return JSON as it is hashed. What Python cannot hold stays text: one such entry must not stop the sealer."""
+    if text.count("[") + text.count("{") > MAX_LEVELS and _count_levels(text) > MAX_LEVELS:
+        return text
     return json.loads(text, parse_int=_whole, parse_float=_fraction)
 
 
@@ -112,6 +116,23 @@ def canonical(value: Mapping[str, Any]) -> bytes:
 def moment_text(moment: datetime) -> str:
     """A time as it is hashed: UTC, microseconds, `2026-01-31T08:00:00.000000Z`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _count_levels(text: str) -> int:
+    level = deepest = 0
+    is_string = is_escaped = False
+    for character in text:
+        if is_string:
+            is_string = is_escaped or character != '"'
+            is_escaped = character == "\\" and not is_escaped
+        elif character == '"':
+            is_string = True
+        elif character in "[{":
+            level += 1
+            deepest = max(deepest, level)
+        elif character in "]}":
+            level -= 1
+    return deepest
 
 
 def _whole(digits: str) -> int | str:

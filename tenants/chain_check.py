@@ -23,6 +23,8 @@ FindingKind = Literal[
     "link_broken",
     "fork",
     "end_missing",
+    "counter_differs",
+    "heads_missing",
     "head_differs",
     "head_forged",
     "head_key_unknown",

@@ -11,7 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from tenants.conf import APP_ALIAS, platform_role
+from tenants.conf import APP_ALIAS, auditor_role, platform_role
 from tenants.encryption.envelope import MasterKeys, MasterKeysInvalidError
 from tenants.exceptions import PrivilegedRoleError
 from tenants.pending_migrations import count_pending_migrations
@@ -32,9 +32,11 @@ SELECT r.rolname, r.rolsuper, r.rolbypassrls,
                WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND pg_has_role(r.oid, c.relowner, 'USAGE')),
        p.oid IS NULL,
        coalesce(pg_has_role(r.oid, p.oid, 'USAGE'), false),
-       coalesce(pg_has_role(r.oid, p.oid, 'MEMBER'), false)
+       coalesce(pg_has_role(r.oid, p.oid, 'MEMBER'), false),
+       coalesce(pg_has_role(r.oid, a.oid, 'MEMBER'), false)
 FROM pg_roles r
 LEFT JOIN pg_roles p ON p.rolname = %s
+LEFT JOIN pg_roles a ON a.rolname = %s AND a.rolname <> r.rolname
 WHERE r.rolname = session_user
 """
 # Login roles seen to be bound, by the connection's parameters: asked once a process, not once a connection.
@@ -45,10 +47,10 @@ def find_role_faults(connection: BaseDatabaseWrapper) -> list[str]:
     """What is wrong with the login role of `connection`; empty if the second wall stands."""
     platform = platform_role()
     with connection.cursor() as cursor:
-        cursor.execute(_LOGIN_ROLE, [platform])
+        cursor.execute(_LOGIN_ROLE, [platform, auditor_role()])
         row = cursor.fetchone()
     assert row is not None  # the session's own role exists
-    name, is_super, bypasses, owns_tables, platform_missing, inherits_door, has_door = row
+    name, is_super, bypasses, owns_tables, platform_missing, inherits_door, has_door, is_auditor = row
     faults = []
     if is_super:
         faults.append(said("The database role %(name)r is a superuser.", {"name": name}))
@@ -56,6 +58,10 @@ def find_role_faults(connection: BaseDatabaseWrapper) -> list[str]:
         faults.append(said("The database role %(name)r has BYPASSRLS.", {"name": name}))
     if owns_tables and not is_super:
         faults.append(said("The database role %(name)r owns tables.", {"name": name}))
+    if is_auditor and not is_super:
+        faults.append(
+            said("The database role %(name)r can become the auditor %(role)r.", {"name": name, "role": auditor_role()})
+        )
     if platform_missing:
         faults.append(said("The platform role %(platform)r does not exist.", {"platform": platform}))
     elif inherits_door and not is_super:
@@ -65,7 +71,7 @@ def find_role_faults(connection: BaseDatabaseWrapper) -> list[str]:
                 {"name": name, "platform": platform},
             )
         )
-    elif not has_door:
+    elif not has_door and name != auditor_role():
         faults.append(
             said(
                 "The database role %(name)r is no member of the platform role %(platform)r.",
@@ -140,7 +146,7 @@ def check_audit_key(**kwargs: Any) -> list[checks.CheckMessage]:
     return [
         checks.Error(
             "The audit log's heads are signed with a key derived from SECRET_KEY, which every process has.",
-            hint="Set AUDIT_SIGNING_KEY where heads are signed, and AUDIT_PUBLIC_KEYS where they are verified only.",
+            hint="Set AUDIT_SIGNING_KEY for run_auditor, and AUDIT_PUBLIC_KEYS for all other processes.",
             id="tenants.E002",
         )
     ]

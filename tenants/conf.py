@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, connections
 
 APP_ALIAS = DEFAULT_DB_ALIAS
 OWNER_ALIAS = "owner"
+AUDITOR_ALIAS = "auditor"
 TENANT_SETTING = "app.tenant_id"
 
 
@@ -15,9 +16,24 @@ def platform_role() -> str:
     return str(settings.DATABASE_PLATFORM_ROLE)
 
 
+def auditor_role() -> str:
+    """Return the name of the login role that alone seals, signs and prunes the audit log."""
+    return str(settings.DATABASE_AUDITOR_ROLE)
+
+
+def door_role() -> str:
+    """Return the role that sees the rows of all tenants: the platform's, or "none" for the auditor's login."""
+    return "none" if connections[APP_ALIAS].settings_dict["USER"] == auditor_role() else platform_role()
+
+
 def app_role() -> str:
     """The restricted role that the application logs in as."""
     return str(settings.DATABASES[APP_ALIAS]["USER"])
+
+
+def audit_minimum_days() -> int:
+    """Return for how many days after its seal the auditor refuses to prune an entry."""
+    return int(settings.AUDIT_MINIMUM_DAYS)
 
 
 def erasure_grace_seconds() -> int:

@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from tenants.conf import TENANT_SETTING, platform_role
+from tenants.conf import TENANT_SETTING, door_role
 from tenants.exceptions import ContextElsewhereError, NoTenantError, TenantNotChosenError
 from tenants.ids import uuid7
 from tenants.postgresql.base import DatabaseWrapper
@@ -209,7 +209,7 @@ def _scoped(scope: Scope, settings: Mapping[str, str] | None = None, *, has_save
 
 
 def _settings_of(scope: Scope | None, settings: Mapping[str, str] | None = None) -> dict[str, str]:
-    role = platform_role() if scope is not None and scope.is_all_tenants else "none"
+    role = door_role() if scope is not None and scope.is_all_tenants else "none"
     tenant = str(scope.tenant_id) if scope is not None and scope.tenant_id is not None else ""
     return {"role": role, TENANT_SETTING: tenant, **(settings or {})}
 

@@ -1,4 +1,4 @@
-"""What the two roles may do with each table: read off the policies, so that grants and policies never disagree."""
+"""What the roles may do with each table: read off the policies, so that grants and policies never disagree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import sql
 
-from tenants.conf import OWNER_ALIAS, app_role, platform_role
+from tenants.conf import OWNER_ALIAS, app_role, auditor_role, platform_role
 
 ALL_PRIVILEGES = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
 _PRIVILEGES_BY_POLICY_COMMAND = {
@@ -27,10 +27,12 @@ _MIGRATION_HISTORY = "django_migrations"
 _TABLES = """
 SELECT c.relname, c.relispartition, c.relrowsecurity,
        coalesce(array_agg(p.polcmd::text) FILTER (WHERE 0 = ANY (p.polroles)), '{}') AS public_commands,
-       coalesce(array_agg(p.polcmd::text) FILTER (WHERE r.oid = ANY (p.polroles)), '{}') AS platform_commands
+       coalesce(array_agg(p.polcmd::text) FILTER (WHERE r.oid = ANY (p.polroles)), '{}') AS platform_commands,
+       coalesce(array_agg(p.polcmd::text) FILTER (WHERE a.oid = ANY (p.polroles)), '{}') AS auditor_commands
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_roles r ON r.rolname = %(platform)s
+LEFT JOIN pg_roles a ON a.rolname = %(auditor)s
 LEFT JOIN pg_policy p ON p.polrelid = c.oid
 WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p')
   AND c.relowner = (SELECT oid FROM pg_roles WHERE rolname = current_user)
@@ -42,17 +44,20 @@ ORDER BY c.relname
 
 @dataclass(frozen=True, slots=True)
 class TableGrants:
-    """The privileges of the application's and the platform's role on one table."""
+    """The privileges of the application's, the platform's and the auditor's role on one table."""
 
     table: str
     app: frozenset[str]
     platform: frozenset[str]
+    # By policies of its own alone: what is open to everybody else is closed to it.
+    auditor: frozenset[str] = frozenset()
 
 
 def grant_tables(connection: BaseDatabaseWrapper, tables: Iterable[str] | None = None) -> list[TableGrants]:
     """Bring the grants of `tables` (all of the owner's, if None) in line with their policies; one transaction."""
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        parameters = {"platform": platform_role(), "tables": None if tables is None else list(tables)}
+        roles = {"platform": platform_role(), "auditor": auditor_role()}
+        parameters = {**roles, "tables": None if tables is None else list(tables)}
         cursor.execute(_TABLES, parameters)
         grants = [_read_grants(row) for row in cursor.fetchall()]
         statements = list(_grant_statements(grants))
@@ -69,15 +74,15 @@ def grant_after_migrate(sender: AppConfig, using: str, **kwargs: Any) -> None:
         grant_tables(connections[using])
 
 
-def _read_grants(row: tuple[str, bool, bool, list[str], list[str]]) -> TableGrants:
-    table, is_partition, has_row_security, public, platform = row
+def _read_grants(row: tuple[str, bool, bool, list[str], list[str], list[str]]) -> TableGrants:
+    table, is_partition, has_row_security, public, platform, auditor = row
     if is_partition:
         return TableGrants(table, frozenset(), frozenset())
     if table == _MIGRATION_HISTORY:
-        return TableGrants(table, frozenset({"SELECT"}), frozenset({"SELECT"}))
+        return TableGrants(table, *[frozenset({"SELECT"})] * 3)
     if not has_row_security:
         return TableGrants(table, ALL_PRIVILEGES, ALL_PRIVILEGES)
-    return TableGrants(table, _allowed_by(public), _allowed_by(platform) | _allowed_by(public))
+    return TableGrants(table, _allowed_by(public), _allowed_by(platform) | _allowed_by(public), _allowed_by(auditor))
 
 
 def _allowed_by(commands: list[str]) -> frozenset[str]:
@@ -90,13 +95,14 @@ def _grant_statements(grants: Iterable[TableGrants]) -> Iterator[sql.Composable]
     if not grants:
         return
     everything = sql.SQL(", ").join(_table(grant.table) for grant in grants)
-    yield sql.SQL("REVOKE ALL ON {} FROM PUBLIC, {}, {}").format(
-        everything, sql.Identifier(app_role()), sql.Identifier(platform_role())
+    yield sql.SQL("REVOKE ALL ON {} FROM PUBLIC, {}, {}, {}").format(
+        everything, *map(sql.Identifier, (app_role(), platform_role(), auditor_role()))
     )
     wanted: dict[tuple[str, frozenset[str]], list[str]] = {}
     for grant in grants:
         wanted.setdefault((app_role(), grant.app), []).append(grant.table)
         wanted.setdefault((platform_role(), grant.platform), []).append(grant.table)
+        wanted.setdefault((auditor_role(), grant.auditor), []).append(grant.table)
     for (role, privileges), tables in wanted.items():
         if privileges:
             yield sql.SQL("GRANT {} ON {} TO {}").format(

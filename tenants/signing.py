@@ -26,6 +26,13 @@ def is_signing_key_given() -> bool:
     return bool(settings.AUDIT_SIGNING_KEY)
 
 
+def require_signing_key() -> None:
+    """Raise ImproperlyConfigured or SigningKeyMissingError unless this process has a key to sign with that lasts."""
+    if not (is_signing_key_given() or settings.IS_SECRET_KEY_GIVEN):
+        raise ImproperlyConfigured("Set AUDIT_SIGNING_KEY: the auditor signs with it.")
+    _private_key()
+
+
 def sign(message: bytes) -> str:
     """The signature of `message` in base64."""
     return base64.b64encode(_private_key().sign(message)).decode()

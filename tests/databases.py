@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.db import connections
 from psycopg import sql
 
-from tenants.conf import APP_ALIAS, OWNER_ALIAS, platform_role
+from tenants.conf import APP_ALIAS, AUDITOR_ALIAS, OWNER_ALIAS, platform_role
 
 # Set by the session that starts the xdist workers, inherited by them: one name for the whole run.
 RUN_VARIABLE = "JOBSPLATFORM_TEST_RUN"
@@ -22,7 +22,8 @@ KEPT_TABLES = ("django_migrations", "django_content_type", "auth_permission")
 SEEDED_SCHEMA = "seeded"
 NO_SERVERS = (
     "These tests need PostgreSQL and a broker: run `make test`, or"
-    " `python -m jobsplatform.embedded run --fast -- pytest …`, or set DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL."
+    " `python -m jobsplatform.embedded run --fast -- pytest …`, or set DATABASE_URL, DATABASE_OWNER_URL,"
+    " DATABASE_AUDITOR_URL and REDIS_URL."
 )
 # Read before any test database takes its place in the settings.
 SERVER_DATABASE: str = settings.DATABASES.get(OWNER_ALIAS, {}).get("NAME", "")
@@ -72,8 +73,9 @@ class TestDatabase:
                 cursor.execute(_copy_back(table, _columns(cursor, table)))
 
     def urls(self) -> dict[str, str]:
-        """DATABASE_URL and DATABASE_OWNER_URL of this database, for processes that a test starts."""
-        return {"DATABASE_URL": _url(APP_ALIAS, self.name), "DATABASE_OWNER_URL": _url(OWNER_ALIAS, self.name)}
+        """Return the URLs of this database, for processes that a test starts."""
+        aliases = {"DATABASE_URL": APP_ALIAS, "DATABASE_OWNER_URL": OWNER_ALIAS, "DATABASE_AUDITOR_URL": AUDITOR_ALIAS}
+        return {variable: _url(alias, self.name) for variable, alias in aliases.items()}
 
     def _create_blueprint(self, server: psycopg.Connection[Any]) -> None:
         self._clone(server, f"{SERVER_DATABASE}_template", self.blueprint)
@@ -93,7 +95,7 @@ class TestDatabase:
         server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
 
     def _point_django_at(self, name: str) -> None:
-        for alias in (APP_ALIAS, OWNER_ALIAS):
+        for alias in (APP_ALIAS, OWNER_ALIAS, AUDITOR_ALIAS):
             connections[alias].close()
             connections[alias].settings_dict["NAME"] = name
             settings.DATABASES[alias]["NAME"] = name
@@ -113,6 +115,11 @@ def connect_as_owner(database: str) -> psycopg.Connection[Any]:
         dbname=database,
         autocommit=True,
     )
+
+
+def connect_as_app(database: str) -> psycopg.Connection[Any]:
+    """Return a connection of the application's login, in autocommit, apart from Django's."""
+    return psycopg.connect(_url(APP_ALIAS, database), autocommit=True)
 
 
 def drop_blueprint() -> None:

@@ -191,7 +191,7 @@ class Stack:
 
 @contextmanager
 def running_stack(folder: Path) -> Iterator[Stack]:
-    """Web, two dispatchers, two workers, one for maintenance, beat, on a broker of their own; stopped in the end."""
+    """Web, two dispatchers, two workers, one for maintenance, auditor, beat, on an own broker; stopped at the end."""
     os.environ["SECRET_KEY"] = os.environ.get("SECRET_KEY") or secrets.token_urlsafe(48)
     broker = Broker(folder)
     broker.start()
@@ -201,6 +201,7 @@ def running_stack(folder: Path) -> Iterator[Stack]:
         stack.add("web", "-m", "gunicorn", bind, "--workers=2", "--threads=4", "jobsplatform.wsgi")
         for _ in range(2):
             stack.add("dispatcher", "manage.py", "dispatch_jobs")
+        stack.add("auditor", "manage.py", "run_auditor")
         for _ in range(2):
             stack.add("worker", "manage.py", "run_worker", f"--pool={POOL}", f"--concurrency={SLOTS}")
         stack.add("maintenance", "manage.py", "run_worker", "--pool=maintenance", "--concurrency=1")

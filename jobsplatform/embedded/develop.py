@@ -10,7 +10,10 @@ import sys
 from pathlib import Path
 
 import django
+from django.conf import settings
 from django.core.management import call_command
+
+from tenants.signing import public_key_text
 
 ADMINISTRATOR = "admin"
 VARIABLE_FOLDER = Path(__file__).resolve().parent.parent.parent / "var"
@@ -36,7 +39,10 @@ def write_environment(target: Path) -> Path:
     """Write where the servers are, as assignments that a shell reads; return the file."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.touch(mode=0o600)
-    lines = [f"{name}={shlex.quote(os.environ[name])}\n" for name in SERVER_VARIABLES if name in os.environ]
+    # Whoever verifies the audit log elsewhere needs what belongs to the key that signs it here.
+    values = {name: os.environ[name] for name in SERVER_VARIABLES if name in os.environ}
+    values["AUDIT_PUBLIC_KEYS"] = ",".join({*settings.AUDIT_PUBLIC_KEYS, public_key_text()})
+    lines = [f"{name}={shlex.quote(value)}\n" for name, value in values.items()]
     target.write_text("".join(lines))
     return target
 

@@ -23,6 +23,7 @@ from tenants.bootstrap import Role, bootstrap_database
 DATABASE = "jobs"
 OWNER_ROLE = "jobs_owner"
 APP_ROLE = "jobs_app"
+AUDITOR_ROLE = "jobs_auditor"
 PLATFORM_ROLE = "jobs_platform"
 
 
@@ -32,11 +33,12 @@ class FolderInUseError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class ServerUrls:
-    """Where the servers are. Only servers started here have an administrator's and an owner's URL."""
+    """Where the servers are. Only servers started here have other URLs than the application's."""
 
     database_url: str
     redis_url: str
     owner_url: str = ""
+    auditor_url: str = ""
     admin_url: str = ""
     mark: str = ""
     secret_key: str = ""
@@ -47,6 +49,7 @@ class ServerUrls:
         variables = {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url}
         if self.owner_url:
             variables["DATABASE_OWNER_URL"] = self.owner_url
+            variables["DATABASE_AUDITOR_URL"] = self.auditor_url
             variables["DATABASE_PLATFORM_ROLE"] = PLATFORM_ROLE
         # Several processes of one development platform share its sessions.
         if self.secret_key and not os.environ.get("SECRET_KEY"):
@@ -69,6 +72,7 @@ class Passwords:
     administrator: str
     owner: str
     app: str
+    auditor: str
     broker: str
     secret_key: str
 
@@ -76,11 +80,12 @@ class Passwords:
     def of(cls, folder: Path) -> "Passwords":
         """Return the passwords kept in the folder, making them the first time."""
         kept = folder / "passwords.json"
-        if not kept.exists():
-            made = cls(*(secrets.token_hex(32) for _ in fields(cls)))
+        known = json.loads(kept.read_text()) if kept.exists() else {}
+        made = cls(**{field.name: known.get(field.name) or secrets.token_hex(32) for field in fields(cls)})
+        if asdict(made) != known:
             kept.touch(mode=0o600)
             kept.write_text(json.dumps(asdict(made)))
-        return cls(**json.loads(kept.read_text()))
+        return made
 
 
 @contextmanager
@@ -152,6 +157,7 @@ class _Start:
             database=DATABASE,
             owner=Role(OWNER_ROLE, self.passwords.owner),
             app=Role(APP_ROLE, self.passwords.app),
+            auditor=Role(AUDITOR_ROLE, self.passwords.auditor),
             platform=PLATFORM_ROLE,
         )
         address = f"{HOST}:{server.port}/{DATABASE}"
@@ -159,6 +165,7 @@ class _Start:
             urls,
             database_url=f"postgresql://{APP_ROLE}:{self.passwords.app}@{address}",
             owner_url=f"postgresql://{OWNER_ROLE}:{self.passwords.owner}@{address}",
+            auditor_url=f"postgresql://{AUDITOR_ROLE}:{self.passwords.auditor}@{address}",
             admin_url=administrator,
         )
 

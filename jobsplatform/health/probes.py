@@ -1,7 +1,7 @@
 """What "ready" means: whatever accepting a job needs, the database and its tables.
 
-Broker and dispatcher are looked at too, and their absence is told: until they return accepted jobs wait, and no
-request need be turned away.
+Broker, dispatcher and auditor are looked at too, and their absence is told: until they return, accepted jobs and audit
+entries wait, and no request need be turned away.
 """
 
 import dataclasses
@@ -16,6 +16,7 @@ from health_check.exceptions import ServiceUnavailable
 from scheduling import broker
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.models import PoolClock
+from scheduling.selectors.auditors import read_audit_lapse
 from tenants.context import all_tenants
 from tenants.pending_migrations import count_pending_migrations
 
@@ -79,3 +80,20 @@ class Dispatcher(HealthCheck):
             )
         age: timedelta | None = latest["age"]
         return age
+
+
+@dataclasses.dataclass
+class Auditor(HealthCheck):
+    """Some auditor works: it has a heartbeat, and no audit entry waits long for its seal."""
+
+    def run(self) -> None:
+        """Raise ServiceUnavailable unless it does."""
+        try:
+            with all_tenants():
+                lapse = read_audit_lapse()
+        except DatabaseError as error:
+            raise ServiceUnavailable("The database does not answer.") from error
+        finally:
+            connections["default"].close()
+        if lapse:
+            raise ServiceUnavailable(lapse)

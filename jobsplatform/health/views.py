@@ -13,7 +13,7 @@ from health_check.views import HealthCheckView
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from jobsplatform.health.metrics import REGISTRY
-from jobsplatform.health.probes import Broker, Dispatcher, Migrations
+from jobsplatform.health.probes import Auditor, Broker, Dispatcher, Migrations
 from scheduling.observability.metrics import scrape_registry
 
 
@@ -28,10 +28,10 @@ def live(_request: HttpRequest) -> JsonResponse:
 class ReadyView(HealthCheckView):
     """Answer 200 when jobs can be accepted, else 503 with what is missing.
 
-    Without broker or dispatcher the answer is 200 and "degraded": accepted jobs wait, and lose nothing.
+    Without broker, dispatcher or auditor the answer is 200 and "degraded": accepted jobs wait, and lose nothing.
     """
 
-    checks = (Database, Migrations, Broker, Dispatcher)
+    checks = (Database, Migrations, Broker, Dispatcher, Auditor)
     needed: ClassVar = frozenset({"database", "migrations"})
 
     async def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

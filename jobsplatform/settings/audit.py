@@ -2,10 +2,13 @@
 
 from jobsplatform.settings.env import env
 
-# Empty: derived from SECRET_KEY, which does for development; the deploy check demands one.
+# Read by `run_auditor` alone. Empty: derived from SECRET_KEY, which does for development; the deploy check demands one.
 AUDIT_SIGNING_KEY = env.str("AUDIT_SIGNING_KEY")
 # Of earlier signing keys, and where no signing key is given of the present one.
 AUDIT_PUBLIC_KEYS = env.list("AUDIT_PUBLIC_KEYS")
+
+# The auditor removes no entry that was sealed fewer days ago, whatever is requested; the erasure of a tenant apart.
+AUDIT_MINIMUM_DAYS = env.int("AUDIT_MINIMUM_DAYS")
 
 # How long the erasure of a tenant that was asked for can be called off.
 ERASURE_GRACE_SECONDS = env.int("ERASURE_GRACE_SECONDS")

@@ -103,6 +103,8 @@ TEMPLATES: list[dict[str, Any]] = [
 
 # The name of the role behind the one door across tenants (docs/architecture.md).
 DATABASE_PLATFORM_ROLE = env.str("DATABASE_PLATFORM_ROLE")
+# The name of the login that alone seals, signs and prunes the audit log.
+DATABASE_AUDITOR_ROLE = env.str("DATABASE_AUDITOR_ROLE")
 
 # A server that swallows packets is away after so many seconds, and not after the minutes that the system waits.
 CONNECT_SECONDS = 5
@@ -123,6 +125,12 @@ DATABASES: dict[str, dict[str, Any]] = {
 # Only migrations and the making of test databases connect as the owner.
 if env.str("DATABASE_OWNER_URL"):
     DATABASES["owner"] = {**env.db_url("DATABASE_OWNER_URL"), "CONN_MAX_AGE": 0}
+# Only `run_auditor` connects as the auditor.
+if env.str("DATABASE_AUDITOR_URL"):
+    _auditor = env.db_url("DATABASE_AUDITOR_URL")
+    _keys = ("USER", "PASSWORD", "HOST", "PORT", "NAME")
+    DATABASES["auditor"] = {**DATABASES["default"], **{key: _auditor[key] for key in _keys}, "ATOMIC_REQUESTS": False}
+    DATABASES["auditor"]["OPTIONS"] = {"connect_timeout": CONNECT_SECONDS, **_auditor.get("OPTIONS", {})}
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

@@ -18,6 +18,8 @@ env = environ.Env(
     DATABASE_URL=(str, NOWHERE_DATABASE_URL),
     DATABASE_OWNER_URL=(str, ""),
     DATABASE_PLATFORM_ROLE=(str, "jobs_platform"),
+    DATABASE_AUDITOR_URL=(str, ""),
+    DATABASE_AUDITOR_ROLE=(str, "jobs_auditor"),
     DATABASE_POOLED=(bool, False),
     REDIS_URL=(str, NOWHERE_REDIS_URL),
     CACHE_URL=(str, ""),
@@ -60,6 +62,7 @@ env = environ.Env(
     # Audit
     AUDIT_SIGNING_KEY=(str, ""),
     AUDIT_PUBLIC_KEYS=(list, []),
+    AUDIT_MINIMUM_DAYS=(int, 30),
     ERASURE_GRACE_SECONDS=(int, 604_800),
     ENCRYPTION_MASTER_KEYS=(list, []),
     WORKER_SPARE_CHILDREN=(int, 1),

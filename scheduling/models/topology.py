@@ -97,11 +97,12 @@ class Worker(models.Model):
 
 
 class ProcessHeartbeat(models.Model):
-    """A running dispatcher or beat; workers have rows of their own."""
+    """A running dispatcher, beat or auditor; workers have rows of their own."""
 
     class Role(models.TextChoices):
         DISPATCHER = "dispatcher"
         BEAT = "beat"
+        AUDITOR = "auditor"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     role = models.CharField(max_length=12, choices=Role.choices)

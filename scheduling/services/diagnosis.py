@@ -13,6 +13,7 @@ from scheduling.conf import canary_interval_seconds, canary_limit_seconds, lease
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.models import ProcessHeartbeat, QueueGauge, RollupClock, WorkerPool
 from scheduling.selectors.announced_kinds import UnknownKind, unknown_kinds_of
+from scheduling.selectors.auditors import read_audit_lapse
 from scheduling.selectors.circuits import count_open_circuits
 from scheduling.selectors.processes import Liveness, LivePool, find_foreign_process, live_workers, read_liveness
 from scheduling.selectors.standings import queues_without_consumer
@@ -114,8 +115,15 @@ def _liveness_checks() -> Iterator[Check]:
         circuits = count_open_circuits()
         unknown = unknown_kinds_of(WorkerPool.objects.all(), read_clock())
         foreign = find_foreign_process()
+        lapse = read_audit_lapse()
     yield _heartbeat_check(liveness, ProcessHeartbeat.Role.DISPATCHER, said("Start `manage.py dispatch_jobs`."))
     yield _heartbeat_check(liveness, ProcessHeartbeat.Role.BEAT, said("Start `celery --app jobsplatform beat`."))
+    yield Check(
+        said("auditor"),
+        State.FAILURE if lapse else State.OK,
+        lapse or said("seals and signs the audit log"),
+        said("Start `manage.py run_auditor` with DATABASE_AUDITOR_URL and AUDIT_SIGNING_KEY.") if lapse else "",
+    )
     for pool in liveness.pools:
         yield _workers_check(pool)
         if pool.workers and canary_interval_seconds():

@@ -1,6 +1,7 @@
-"""What a dispatcher does besides dispatching: each duty at its own interval, under its own lock and transaction.
+"""What a dispatcher does besides dispatching, and the roster of duties, by which the auditor works too.
 
-A duty that fails is logged and tried again at its next turn; the others, and dispatching, go on.
+Each duty has an interval, a lock and a transaction of its own. One that fails is logged and tried again at its next
+turn; the others, and dispatching, go on.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ from scheduling.services.share_samples import ShareSampler
 from scheduling.services.standings import QueueMeasurer
 from scheduling.services.subscriptions.relay import EventRelayer
 from scheduling.worker.connections import CONNECTION_ERRORS
-from tenants.services.sealing import seal_entries
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +55,6 @@ _gauges = GaugeSampler()
 _folder = TallyFolder()
 _relayer = EventRelayer()
 _pulse = ProcessPulse(ProcessHeartbeat.Role.DISPATCHER)
-# An audit entry has its seal within a second: this, a tick's wait and a turn together stay below it.
-SEAL_SECONDS = 0.25
 # A pause ends at most a second late.
 LIFT_SECONDS = 0.5
 DRAIN_LOOK_SECONDS = 2.0
@@ -76,7 +74,6 @@ CANCEL_SECONDS = 1.0
 DUTIES: tuple[Duty, ...] = (
     Duty("heartbeat", heartbeat_seconds, _pulse.beat),
     Duty("sweep", sweep_seconds, run_sweep, waits_for_leases=True),
-    Duty("seal", lambda: SEAL_SECONDS, seal_entries),
     Duty("limits", lambda: 1.0, keep_limits),
     Duty("rollups", _folder.interval_seconds, _folder.take_turn),
     Duty("batches", lambda: BATCH_SECONDS, fold_batches),
@@ -127,7 +124,7 @@ class DutyRoster:
         except CONNECTION_ERRORS:
             raise
         except Exception:
-            logger.exception("dispatcher.duty_failed", extra={"duty": duty.name})
+            logger.exception("duty.failed", extra={"duty": duty.name})
         finally:
             # Asked afterwards: a duty that goes on in steps has told by now that there is a next one.
             self._due_at[duty] = now + duty.interval_seconds()

@@ -1,7 +1,7 @@
 """Who: tiers, plans, tenants, members, keys and the record of what they did."""
 
 from tenants.models.api_key import ApiKey
-from tenants.models.audit_chain import AuditHead, AuditPending, AuditSeal
+from tenants.models.audit_chain import AuditCounter, AuditHead, AuditPending, AuditRemoval, AuditSeal
 from tenants.models.audit_log import AuditLogEntry
 from tenants.models.audit_verification import AuditVerification, VerificationState
 from tenants.models.base import TenantModel
@@ -19,9 +19,11 @@ from tenants.models.versions import VersionedModel, VersionFacts
 
 __all__ = [
     "ApiKey",
+    "AuditCounter",
     "AuditHead",
     "AuditLogEntry",
     "AuditPending",
+    "AuditRemoval",
     "AuditSeal",
     "AuditVerification",
     "ErasureStatus",

@@ -1,13 +1,14 @@
-"""What proves that the audit log is whole: entries that wait for their seal, the seals, the signed heads."""
+"""What proves that the audit log is whole: entries that wait for their seal, seals, signed heads, counters."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models.functions import Now
 
-from tenants.chain import PLATFORM_CHAIN
+from tenants.chain import GENESIS, PLATFORM_CHAIN
 from tenants.ids import uuid7
 from tenants.managers import ModelT, ScopedManager, TenantManager
 from tenants.models.audit_log import AuditLogEntry
@@ -86,3 +87,43 @@ class AuditHead(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} #{self.sequence}"
+
+
+class AuditCounter(models.Model):
+    """How far a chain has ever come. Triggers of seals and heads raise it; no role but the tables' owner writes it."""
+
+    chain = models.UUIDField(primary_key=True)
+    sequence = models.BigIntegerField(default=0)
+    hash = models.CharField(max_length=64, default=GENESIS)
+    signed_sequence = models.BigIntegerField(default=0)
+    # The signed head of a chain that was erased, from which it would go on.
+    final_head = models.JSONField(null=True)
+
+    objects = ChainManager()
+
+    def __str__(self) -> str:
+        return f"#{self.sequence}"
+
+
+class AuditRemoval(models.Model):
+    """A request to the auditor: prune a chain, or erase all of it. The auditor counts what it removed by table."""
+
+    class Kind(models.TextChoices):
+        RETENTION = "retention", "Retention"
+        ERASURE = "erasure", "Erasure"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    chain = models.UUIDField()
+    kind = models.CharField(max_length=10, choices=Kind)
+    before = models.DateTimeField(help_text="Entries that were sealed earlier go.")
+    requested_at = models.DateTimeField(db_default=Now())
+    done_at = models.DateTimeField(null=True)
+    removed = models.JSONField(default=dict, encoder=DjangoJSONEncoder)
+
+    objects = ChainManager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["chain", "kind"], name="audit_removal_one_of_kind")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.chain}"

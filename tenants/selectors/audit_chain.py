@@ -12,12 +12,13 @@ from django.db import connection
 
 from tenants.chain import PLATFORM_CHAIN, hash_row
 from tenants.chain_check import Seal
-from tenants.models import AuditHead, AuditLogEntry, AuditSeal
+from tenants.models import AuditCounter, AuditHead, AuditSeal
 
 BACKLOG_CAP = 10_000
 _NEXT_CHAIN = """
 SELECT chain FROM (
-    (SELECT chain FROM tenants_auditseal WHERE chain > %(after)s ORDER BY chain LIMIT 1)
+    (SELECT chain FROM tenants_auditcounter WHERE chain > %(after)s ORDER BY chain LIMIT 1)
+    UNION ALL (SELECT chain FROM tenants_auditseal WHERE chain > %(after)s ORDER BY chain LIMIT 1)
     UNION ALL (SELECT chain FROM tenants_audithead WHERE chain > %(after)s ORDER BY chain LIMIT 1)
     UNION ALL (SELECT tenant_id FROM tenants_auditlogentry WHERE tenant_id > %(after)s ORDER BY tenant_id LIMIT 1)
 ) c (chain) ORDER BY chain LIMIT 1
@@ -134,12 +135,9 @@ def find_heads(chain: UUID, *, above: int, up_to: int | None = None) -> Sequence
     return list(heads.filter(sequence__lte=up_to).order_by("sequence"))
 
 
-def find_final_heads(chain: UUID) -> list[dict[str, Any]]:
-    """The final heads that erasures of a tenant have left in the platform's own chain."""
-    entries = AuditLogEntry._base_manager.filter(
-        tenant=None, action="tenant.erased", after__final_head__chain=str(chain)
-    )
-    return [entry.after["final_head"] for entry in entries if entry.after]
+def find_counter(chain: UUID) -> AuditCounter:
+    """Return how far a chain has ever come; of a chain without a counter, one that has not begun."""
+    return AuditCounter._base_manager.filter(chain=chain).first() or AuditCounter(chain=chain)
 
 
 def _as_seal(row: dict[str, Any]) -> Seal:

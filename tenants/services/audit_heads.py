@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -15,23 +14,13 @@ from django.utils import timezone
 from tenants.chain import HeadKind, head_message, moment_text
 from tenants.context import all_tenants
 from tenants.models import AuditHead
+from tenants.services.sealing import leads
 from tenants.signing import is_signed, sign, signing_key_id
 
 _BATCH_CHAINS: Final = 500
-# The last seal of each chain whose latest head is older than it, found by jumping from chain to chain along the index.
 _UNSIGNED = """
-WITH RECURSIVE chains AS (
-    (SELECT chain FROM tenants_auditseal
-     WHERE %(after)s::uuid IS NULL OR chain > %(after)s::uuid ORDER BY chain LIMIT 1)
-    UNION ALL
-    SELECT (SELECT s.chain FROM tenants_auditseal s WHERE s.chain > c.chain ORDER BY s.chain LIMIT 1)
-    FROM chains c WHERE c.chain IS NOT NULL
-), stretch AS (SELECT chain FROM chains WHERE chain IS NOT NULL LIMIT %(limit)s)
-SELECT c.chain, s.sequence, s.hash,
-       s.sequence > coalesce((SELECT max(h.sequence) FROM tenants_audithead h WHERE h.chain = c.chain), 0) AS is_due
-FROM stretch c,
-LATERAL (SELECT sequence, hash FROM tenants_auditseal t WHERE t.chain = c.chain ORDER BY sequence DESC LIMIT 1) s
-ORDER BY c.chain
+SELECT chain, sequence, hash FROM tenants_auditcounter
+WHERE sequence > signed_sequence AND (%(after)s::uuid IS NULL OR chain > %(after)s::uuid) ORDER BY chain LIMIT %(limit)s
 """
 _LAST = """
 WITH RECURSIVE chains AS (
@@ -63,23 +52,21 @@ class SignedHead:
         return asdict(self)
 
 
-def sign_heads(*, deadline: float | None = None) -> dict[str, int]:
-    """Sign the heads of all chains that have grown since; `deadline` is a moment of `time.monotonic()`.
-
-    Again, it signs only what has grown since.
-    """
+def sign_heads() -> int:
+    """Sign the heads of all chains that have grown since they were last signed; return how many."""
     signed = 0
     after: UUID | None = None
-    while deadline is None or time.monotonic() < deadline:
-        with all_tenants():
-            stretch = _read_stretch(after)
-            due = [(chain, sequence, chain_hash) for chain, sequence, chain_hash, is_due in stretch if is_due]
+    while True:
+        with all_tenants(), connection.cursor() as cursor:
+            if not leads(cursor):
+                return signed
+            cursor.execute(_UNSIGNED, {"after": after, "limit": _BATCH_CHAINS})
+            due: list[tuple[UUID, int, str]] = cursor.fetchall()
             AuditHead.objects.bulk_create([build_head("head", *place) for place in due])
         signed += len(due)
-        if len(stretch) < _BATCH_CHAINS:
-            break
-        after = stretch[-1][0]
-    return {"signed": signed}
+        if len(due) < _BATCH_CHAINS:
+            return signed
+        after = due[-1][0]
 
 
 def build_head(kind: HeadKind, chain: UUID, sequence: int, chain_hash: str) -> AuditHead:
@@ -127,12 +114,6 @@ def is_head_signed(head: Mapping[str, Any]) -> bool | None:
     except (KeyError, ValueError, TypeError, AttributeError):
         # Whoever can write to the database can also write what is no head at all.
         return False
-
-
-def _read_stretch(after: UUID | None) -> list[tuple[UUID, int, str, bool]]:
-    with connection.cursor() as cursor:
-        cursor.execute(_UNSIGNED, {"after": after, "limit": _BATCH_CHAINS})
-        return list(cursor.fetchall())
 
 
 def last_heads() -> Iterator[dict[str, Any]]:

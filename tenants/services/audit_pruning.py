@@ -1,22 +1,24 @@
 """Removing audit entries: the oldest of a chain up to a signed checkpoint, or a whole chain after its final head.
 
-The policies of the database let no other row be deleted, and the verifier asks for the signature of each checkpoint.
+The auditor does it. The policies of the database let it delete no other row, and the verifier checks the signature of
+each checkpoint and of the final head.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from django.db import connection
 
-from tenants.chain import GENESIS, PLATFORM_CHAIN
+from tenants.chain import PLATFORM_CHAIN
 from tenants.context import all_tenants
 from tenants.locks import LockClass
 from tenants.models import AuditHead, AuditSeal
-from tenants.services.audit_heads import build_head, export_head
+from tenants.selectors.audit_chain import find_counter
+from tenants.services.audit_heads import build_head
+from tenants.services.sealing import leads
 
 _PRUNE = """
 WITH doomed AS MATERIALIZED (
@@ -30,12 +32,12 @@ WITH doomed AS MATERIALIZED (
 )
 SELECT (SELECT count(*) FROM seals), (SELECT count(*) FROM heads)
 """
-_ERASE = (
-    "DELETE FROM tenants_auditpending WHERE tenant_id = %(chain)s",
-    "DELETE FROM tenants_auditlogentry WHERE tenant_id = %(chain)s",
-    "DELETE FROM tenants_auditseal WHERE chain = %(chain)s",
-    "DELETE FROM tenants_audithead WHERE chain = %(chain)s",
-)
+_ERASE = {
+    "tenants_auditpending": "DELETE FROM tenants_auditpending WHERE tenant_id = %(chain)s",
+    "tenants_auditlogentry": "DELETE FROM tenants_auditlogentry WHERE tenant_id = %(chain)s",
+    "tenants_auditseal": "DELETE FROM tenants_auditseal WHERE chain = %(chain)s",
+    "tenants_audithead": "DELETE FROM tenants_audithead WHERE chain = %(chain)s",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,9 @@ def prune_audit(*, chain: UUID, before: datetime, limit: int = 1000) -> Pruned:
     `chain` is a tenant's id, or PLATFORM_CHAIN. The last seal stays, so that the chain goes on from it. What waits for
     its seal is never removed.
     """
-    with all_tenants():
+    with all_tenants(), connection.cursor() as cursor:
+        if not leads(cursor):
+            return Pruned(0, has_more=True)
         oldest = list(
             AuditSeal.objects.filter(chain=chain)
             .order_by("sequence")
@@ -65,29 +69,27 @@ def prune_audit(*, chain: UUID, before: datetime, limit: int = 1000) -> Pruned:
             return Pruned(0, has_more=False)
         sequence, chain_hash = old[-1]
         build_head("checkpoint", chain, sequence, chain_hash).save(force_insert=True)
-        with connection.cursor() as cursor:
-            cursor.execute(_PRUNE, {"chain": chain, "sequence": sequence})
-            removed, heads = cursor.fetchone()
+        cursor.execute(_PRUNE, {"chain": chain, "sequence": sequence})
+        removed, heads = cursor.fetchone()
     return Pruned(removed, has_more=len(old) == limit, heads=heads)
 
 
-def erase_chain(tenant_id: UUID) -> dict[str, Any]:
-    """Remove all that the audit log holds of a tenant; returns the signed final head of its chain.
+def erase_chain(chain: UUID) -> dict[str, int]:
+    """Remove all that the audit log holds of a tenant after its signed final head; return the rows removed by table.
 
-    Belongs into the transaction that erases the tenant, after `prune_audit` has taken away most of a long chain; the
-    final head goes into the platform's own chain with the
-    audit entry of the erasure (`after={"final_head": …}`), where the verifier looks for it.
+    The counter of the chain keeps the final head. Entries that come later would go on from there.
     """
-    if tenant_id == PLATFORM_CHAIN:
+    if chain == PLATFORM_CHAIN:
         raise ValueError("The platform's own chain is never erased.")
-    with all_tenants():
-        with connection.cursor() as cursor:
-            # No sealer at work: what it has just sealed would stay behind.
-            cursor.execute(f"SELECT {LockClass.SEALING.take()}")
-        last = AuditSeal.objects.filter(chain=tenant_id).order_by("-sequence").first()
-        head: AuditHead = build_head("final", tenant_id, last.sequence if last else 0, last.hash if last else GENESIS)
-        head.save(force_insert=True)
-        with connection.cursor() as cursor:
-            for statement in _ERASE:
-                cursor.execute(statement, {"chain": tenant_id})
-    return export_head(head).as_dict()
+    removed = {}
+    with all_tenants(), connection.cursor() as cursor:
+        # No sealer at work: what it has just sealed would stay behind.
+        cursor.execute(f"SELECT {LockClass.SEALING.take()}")
+        counter = find_counter(chain)
+        build_head("final", chain, counter.sequence, counter.hash).save(force_insert=True)
+        for table, statement in _ERASE.items():
+            cursor.execute(statement, {"chain": chain})
+            removed[table] = cursor.rowcount
+    # The final head, which is gone with the others.
+    removed[AuditHead._meta.db_table] -= 1
+    return removed

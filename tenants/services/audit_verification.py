@@ -19,6 +19,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import CursorInvalidError
 from tenants.models import Tenant
 from tenants.selectors import audit_chain as rows
+from tenants.services.audit_counters import check_counter
 from tenants.services.audit_heads import export_head, is_head_signed
 
 BATCH_SEALS: Final = 2_000
@@ -159,13 +160,20 @@ class _Verifier:
 
     def _begin(self, chain: UUID) -> ChainCheck:
         checkpoint = rows.find_checkpoint(chain)
-        if checkpoint is None or not self._is_good(chain, export_head(checkpoint).as_dict(), "database"):
+        starts = [export_head(checkpoint).as_dict()] if checkpoint else []
+        if final := rows.find_counter(chain).final_head:
+            starts.append(final)
+        good = [head for head in starts if self._is_good(chain, head, "database") and head["chain"] == str(chain)]
+        if not good:
             return ChainCheck.begin(chain)
-        return ChainCheck.begin(chain, sequence=checkpoint.sequence, chain_hash=checkpoint.hash)
+        last = max(good, key=lambda head: int(head["sequence"]))
+        return ChainCheck.begin(chain, sequence=last["sequence"], chain_hash=last["hash"])
 
     def _check_seals(self, place: _Place, chain: UUID) -> bool:
         check = place.check
         begin = check.sequence
+        # Read before the seals, which then reach at least as far.
+        counter = rows.find_counter(chain)
         # The first look includes what stands before the checkpoint, where nothing should.
         after = (check.sequence, UUID(check.last_entry)) if check.last_entry else (0, _NO_ID)
         seals = rows.read_seals(chain, after=after, limit=self.pace.seals)
@@ -175,6 +183,9 @@ class _Verifier:
         self._compare_heads(chain, seals, begin, check.sequence)
         if len(seals) < self.pace.seals:
             self._check_end(chain, check)
+            # What is wrong with its end may be reported already.
+            if not any(finding.chain == chain for finding in self.outcome.findings):
+                self.outcome.findings.extend(check_counter(chain, check, counter))
             place.entry = str(_NO_ID)
         return True
 
@@ -253,12 +264,13 @@ class _Verifier:
         return bool(seals) and seals[0].sequence == head["sequence"] and seals[0].hash == head["hash"]
 
     def _is_erased(self, chain: UUID, head: Mapping[str, Any]) -> bool:
-        """Whether the platform's own chain holds the signed final head of this one."""
-        return self.tenant is None and any(
-            is_head_signed(final)
+        """Return whether a signed final head excuses that this one is gone."""
+        final = rows.find_counter(chain).final_head
+        return bool(
+            final
+            and is_head_signed(final)
             and (final["kind"], final["chain"]) == ("final", str(chain))
             and final["sequence"] >= head["sequence"]
-            for final in rows.find_final_heads(chain)
         )
 
     def _is_good(self, chain: UUID, head: Mapping[str, Any], source: str) -> bool:

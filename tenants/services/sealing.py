@@ -1,8 +1,8 @@
 """Sealing: entries that have been committed get the next places in their chains, in one set statement a turn.
 
-Acts only append to the log and its queue, so no act waits for another; the sealer alone reads the head of each chain
-that it touches. It takes what is committed, so whatever commits later gets a later place. Several sealers at once are
-safe: a turn holds a lock for its transaction, and whoever does not get it has nothing to do.
+Acts only append to the log, so no act waits for another. The auditor seals what is committed: what commits later gets
+a later place. Several auditors at once are safe: a turn holds a lock for its transaction, and an auditor that does not
+get it has nothing to do.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
+
+from django.db.backends.utils import CursorWrapper
 
 from tenants.chain import GENESIS, Link, chain_of, hash_row
 from tenants.context import all_tenants
@@ -30,11 +32,8 @@ LEFT JOIN tenants_auditlogentry e ON e.id = p.entry_id
 LEFT JOIN tenants_auditseal s ON s.entry_id = p.entry_id
 ORDER BY p.entry_id
 """
-_HEADS = """
-SELECT c.chain, h.sequence, h.hash
-FROM unnest(%s::uuid[]) AS c(chain),
-LATERAL (SELECT sequence, hash FROM tenants_auditseal s WHERE s.chain = c.chain ORDER BY sequence DESC LIMIT 1) h
-"""
+# Also of a chain that was erased: it goes on from its final head.
+_HEADS = "SELECT chain, sequence, hash FROM tenants_auditcounter WHERE chain = ANY (%s::uuid[])"
 _SEAL = """
 WITH taken AS (DELETE FROM tenants_auditpending WHERE entry_id = ANY (%s))
 INSERT INTO tenants_auditseal (entry_id, chain, sequence, entry_hash, previous_hash, hash, sealed_at)
@@ -53,11 +52,16 @@ def seal_entries(*, budget_seconds: float = 0.05) -> int:
             return sealed
 
 
+def leads(cursor: CursorWrapper) -> bool:
+    """Take the auditors' lock for the present transaction; return False if another auditor holds it."""
+    cursor.execute(f"SELECT {LockClass.SEALING.attempt()}")
+    return bool(cursor.fetchone() == (True,))
+
+
 def _seal_turn() -> tuple[int, int]:
     """One transaction: how many places of the queue it emptied, and how many entries it sealed."""
     with all_tenants(_SETTINGS), prepared_cursor() as cursor:
-        cursor.execute(f"SELECT {LockClass.SEALING.attempt()}")
-        if cursor.fetchone() != (True,):
+        if not leads(cursor):
             return 0, 0
         cursor.execute(_WAITING, [TURN_ENTRIES])
         names = [column.name for column in cursor.description or ()]

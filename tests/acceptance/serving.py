@@ -22,6 +22,7 @@ class Platform:
         self._started: list[ManagedProcess] = []
         self.dispatcher: ManagedProcess | None = None
         self.worker: ManagedProcess | None = None
+        self.auditor: ManagedProcess | None = None
 
     def start(self, *arguments: str, **environment: str) -> ManagedProcess:
         """Start a `manage.py` command; it is stopped after the test at the latest."""
@@ -76,13 +77,15 @@ class Platform:
         """Start what the test before has killed."""
         if self.dispatcher is None or not self.dispatcher.is_running:
             self.dispatcher = self.start_dispatcher()
+        if self.auditor is None or not self.auditor.is_running:
+            self.auditor = self.start("run_auditor")
         if self.worker is None or not self.worker.is_running:
             self.worker = self.start_worker()
 
     def stop_extras(self) -> None:
-        """Stop all but the shared dispatcher and worker."""
+        """Stop all but the shared dispatcher, worker and auditor."""
         for process in self._started:
-            if process not in {self.dispatcher, self.worker} and process.is_running:
+            if process not in {self.dispatcher, self.worker, self.auditor} and process.is_running:
                 process.kill()
 
     def stop(self) -> None:

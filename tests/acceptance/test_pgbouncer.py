@@ -39,11 +39,14 @@ def pooler(db: None, acceptance_database: TestDatabase) -> Iterator[Pooler]:
 
 
 @pytest.fixture
-def pooled_platform(pooler: Pooler, acceptance_broker_url: str, tmp_path: Path) -> Iterator[Platform]:
+def pooled_platform(
+    pooler: Pooler, acceptance_database: TestDatabase, acceptance_broker_url: str, tmp_path: Path
+) -> Iterator[Platform]:
     """A dispatcher and a worker whose only way to PostgreSQL is the pooler."""
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "jobsplatform.settings.test",
         "DATABASE_URL": pooler.url,
+        "DATABASE_AUDITOR_URL": acceptance_database.urls()["DATABASE_AUDITOR_URL"],
         "DATABASE_POOLED": "true",
         "REDIS_URL": acceptance_broker_url,
         "CACHE_URL": acceptance_broker_url,

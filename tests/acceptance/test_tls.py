@@ -65,10 +65,13 @@ def servers(
         )
 
 
-def test_jobs_run_with_every_connection_over_tls(servers: SecureServers, acme: Tenant, tmp_path: Path) -> None:
+def test_jobs_run_with_every_connection_over_tls(
+    servers: SecureServers, acceptance_database: TestDatabase, acme: Tenant, tmp_path: Path
+) -> None:
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "jobsplatform.settings.test",
         "DATABASE_URL": servers.database_url,
+        "DATABASE_AUDITOR_URL": acceptance_database.urls()["DATABASE_AUDITOR_URL"],
         "REDIS_URL": servers.redis_url,
         "CACHE_URL": servers.redis_url,
         "SECRET_KEY": settings.SECRET_KEY,

@@ -260,7 +260,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "pools, queues and rules are the platform's",
     ),
     "scheduling/services/upkeep/retention.py": (
-        {"_prune_batches", "_prune_jobs", "_prune_tenants", "prune_audit_log"},
+        {"_prune_batches", "_prune_jobs", "_prune_tenants", "request_audit_pruning"},
         "the cutoffs of many tenants are read at once",
     ),
     "scheduling/services/upkeep/verification.py": ({"check_usage"}, "the months of all tenants are compared"),
@@ -341,7 +341,11 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "tenants/services/audit_heads.py": ({"last_heads", "sign_heads"}, "the chains of all tenants are signed"),
     "tenants/services/audit_pruning.py": (
         {"erase_chain", "prune_audit"},
-        "only the platform's role may delete what a checkpoint covers",
+        "one auditor prunes the chains of all tenants",
+    ),
+    "tenants/services/audit_removals.py": (
+        {"_advance", "_is_erasure_recorded", "carry_out_removals", "request_removal"},
+        "only the platform's role may request a removal, and one auditor carries them out",
     ),
     "tenants/services/audit_requests.py": ({"advance_next"}, "upkeep goes on with whichever tenant has asked"),
     "tenants/services/audit_verification.py": ({"chain_scope"}, "the chains of all tenants are verified"),
@@ -363,7 +367,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"VersionedPlans.edit", "VersionedPlans.roll_back", "VersionedPlans.withdraw"},
         "plans are the platform's",
     ),
-    "tenants/services/sealing.py": ({"_seal_turn"}, "one sealer serves the chains of all tenants"),
+    "tenants/services/sealing.py": ({"_seal_turn"}, "one auditor serves the chains of all tenants"),
     "tenants/services/tenants.py": (
         {
             "_change",

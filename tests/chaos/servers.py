@@ -18,7 +18,7 @@ from jobsplatform.embedded import reaper
 from jobsplatform.embedded.binaries import postgres_program, valkey_program
 from jobsplatform.embedded.identity import Identity, choose_identity, give, lend
 from jobsplatform.embedded.postgres import admin_url, start_postgres
-from jobsplatform.embedded.servers import APP_ROLE, DATABASE, OWNER_ROLE, PLATFORM_ROLE, Passwords
+from jobsplatform.embedded.servers import APP_ROLE, AUDITOR_ROLE, DATABASE, OWNER_ROLE, PLATFORM_ROLE, Passwords
 from jobsplatform.embedded.supervision import HOST, Server, bare_environment
 from jobsplatform.embedded.valkey import broker_url, start_valkey
 from tenants.bootstrap import Role, bootstrap_database
@@ -51,6 +51,10 @@ class Addresses:
         """The superuser's, in the platform's database."""
         return admin_url(self.postgres_port, self.passwords.administrator).removesuffix("/postgres") + f"/{DATABASE}"
 
+    @property
+    def auditor_url(self) -> str:
+        return f"postgresql://{AUDITOR_ROLE}:{self.passwords.auditor}@{HOST}:{self.postgres_port}/{DATABASE}"
+
     def database_url(self, *, port: int | None = None, is_owner: bool = False) -> str:
         role, password = (OWNER_ROLE, self.passwords.owner) if is_owner else (APP_ROLE, self.passwords.app)
         return f"postgresql://{role}:{password}@{HOST}:{port or self.postgres_port}/{DATABASE}"
@@ -64,6 +68,7 @@ class Addresses:
             "DJANGO_SETTINGS_MODULE": SETTINGS,
             "DATABASE_URL": self.database_url(),
             "DATABASE_PLATFORM_ROLE": PLATFORM_ROLE,
+            "DATABASE_AUDITOR_URL": self.auditor_url,
             "REDIS_URL": self.broker_url(),
             "CACHE_URL": self.broker_url(number=1),
             "SECRET_KEY": self.passwords.secret_key,
@@ -165,6 +170,7 @@ def make_blueprint(folder: Path) -> None:
             database=DATABASE,
             owner=Role(OWNER_ROLE, addresses.passwords.owner),
             app=Role(APP_ROLE, addresses.passwords.app),
+            auditor=Role(AUDITOR_ROLE, addresses.passwords.auditor),
             platform=PLATFORM_ROLE,
         )
         environment = {**os.environ, **addresses.environment()}

@@ -75,6 +75,7 @@ class Stack:
         self.workers: list[ManagedProcess] = []
         self.dispatchers: list[ManagedProcess] = []
         self.web: ManagedProcess | None = None
+        self.auditor: ManagedProcess | None = None
         self.tenants: list[Tenant] = []
         self.caps: dict[UUID, list[tuple[datetime, int]]] = {}
         # What each role is told beyond the usual; a row may change it before or while they run.
@@ -122,6 +123,8 @@ class Stack:
         """Replace what has died, without waiting for it."""
         if self.shape.has_web and (self.web is None or not self.web.is_running):
             self.web = self._platform.start_web(self.web_port, **self.environment["web"])
+        if self.auditor is None or not self.auditor.is_running:
+            self.auditor = self._platform.start("run_auditor")
         self.dispatchers = [process for process in self.dispatchers if process.is_running]
         while len(self.dispatchers) < self.shape.dispatchers:
             self.dispatchers.append(self._platform.start_dispatcher(**self.environment["dispatcher"]))
@@ -163,7 +166,7 @@ class Stack:
         if not self.servers.is_broker_running:
             self.servers.start_broker()
         connections.close_all()
-        for process in [*self.workers, *self.dispatchers, *([self.web] if self.web else [])]:
+        for process in [*self.workers, *self.dispatchers, *filter(None, [self.web, self.auditor])]:
             resume(process)
         self.is_kept = True
         self.until(self.is_whole, within=START_SECONDS, what="all processes are up again")

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from http.client import HTTPConnection, HTTPException
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,15 +22,19 @@ from scheduling.worker.stopping import stop_event
 from scheduling.worker.supervisor import Service, supervise
 from tenants.checks import DATABASE_AWAY
 from tenants.management.arguments import positive
+from tenants.signing import public_key_text
 
 ANSWER_SECONDS = 60.0
+# The auditor alone gets them.
+AUDITOR_VARIABLES = ("DATABASE_AUDITOR_URL", "AUDIT_SIGNING_KEY")
 
 
 class Command(ServingCommand):
     # Its services are started again until it is there.
     bears = frozenset({DATABASE_AWAY})
     help = (
-        "Run web server, dispatcher, a worker for each pool and beat; restart what dies; stop all on SIGTERM or Ctrl-C."
+        "Run web server, dispatcher, auditor, a worker for each pool and beat; restart what dies; stop all on SIGTERM"
+        " or Ctrl-C."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -52,6 +57,7 @@ class Command(ServingCommand):
             os.environ.setdefault(MULTIPROCESS_VARIABLE, shared)
             # One port cannot be everybody's.
             os.environ["METRICS_PORT"] = "0"
+            self._auditors = _take_out_of_environment(AUDITOR_VARIABLES)
             supervise(self._services(options), stopped)
 
     def _services(self, options: dict[str, Any]) -> list[Service]:
@@ -62,6 +68,7 @@ class Command(ServingCommand):
         return [
             Service("web", [sys.executable, "-m", "gunicorn", *web, f"{module}:{name}"]),
             Service("dispatcher", [*manage, "dispatch_jobs"]),
+            Service("auditor", [*manage, "run_auditor"], self._auditors),
             Service(
                 "worker default",
                 [*manage, "run_worker", "--pool=default", f"--concurrency={options['concurrency']}"],
@@ -81,6 +88,14 @@ class Command(ServingCommand):
         base = f"http://{bind}"
         self.stdout.write(f"Console: {base}/admin/\nAPI:     {base}/api/v1/")
         self.stdout.flush()
+
+
+def _take_out_of_environment(names: Sequence[str]) -> dict[str, str]:
+    """Return these variables and remove them from the environment that services inherit."""
+    # What verifies has the public key instead.
+    if settings.AUDIT_SIGNING_KEY:
+        os.environ["AUDIT_PUBLIC_KEYS"] = ",".join({*settings.AUDIT_PUBLIC_KEYS, public_key_text()})
+    return {name: os.environ.pop(name) for name in names if name in os.environ}
 
 
 def _answers(host: str, port: int) -> bool:

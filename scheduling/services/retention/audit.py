@@ -19,7 +19,7 @@ WHERE (
     SELECT count(*) = 2 AND min(s.sealed_at) < d.cutoff FROM (
         SELECT sealed_at FROM tenants_auditseal WHERE chain = d.tenant_id ORDER BY sequence LIMIT 2
     ) AS s
-) ORDER BY d.tenant_id LIMIT 1
+) ORDER BY d.tenant_id
 """
 
 
@@ -31,9 +31,8 @@ class OldChain:
     before: datetime
 
 
-def find_old_chain(cutoffs: Cutoffs) -> OldChain | None:
-    """The first of the tenants whose chain begins before its cutoff."""
+def find_old_chains(cutoffs: Cutoffs) -> list[OldChain]:
+    """Return the chains of the page's tenants that begin before their cutoffs."""
     with connection.cursor() as cursor:
         cursor.execute(_OLD_CHAIN, cutoffs.parameters())
-        row = cursor.fetchone()
-    return None if row is None else OldChain(*row)
+        return [OldChain(*row) for row in cursor.fetchall()]

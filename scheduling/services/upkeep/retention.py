@@ -7,14 +7,15 @@ from dataclasses import replace
 from uuid import UUID
 
 from scheduling.services.retention import history, jobs
-from scheduling.services.retention.audit import find_old_chain
+from scheduling.services.retention.audit import find_old_chains
 from scheduling.services.retention.platform_rows import prune_platform_rows
 from scheduling.services.retention.rules import NO_TENANT, Cutoffs, Kept, greatest_cutoff, read_cutoffs
 from scheduling.services.rollups import prune_rollups
 from scheduling.services.upkeep.registry import Budget, Step
 from tenants.chain import PLATFORM_CHAIN
 from tenants.context import all_tenants
-from tenants.services.audit_pruning import prune_audit
+from tenants.models import AuditRemoval
+from tenants.services.audit_removals import request_removal
 
 # The phases of one walk through history, in their order: whole days first, then what some tenants keep less long.
 _PHASES = [
@@ -47,23 +48,20 @@ def prune_history(budget: Budget) -> Step:
     return _prune_tenants(number, table, budget)
 
 
-def prune_audit_log(budget: Budget) -> Step:
-    """Audit entries, chain by chain, each up to a signed head; the platform's own chain is the first."""
+def request_audit_pruning(budget: Budget) -> Step:
+    """Request that the auditor prunes each chain with entries that are kept no longer; the platform's own is first."""
     after = budget.cursor.get("after")
     if after is None:
         with all_tenants():
             before = greatest_cutoff(Kept.AUDIT)
-        pruned = prune_audit(chain=PLATFORM_CHAIN, before=before, limit=budget.batch_rows)
-        cursor = {} if pruned.has_more else {"after": str(NO_TENANT)}
-        return Step({"entries": pruned.entries}, has_more=True, cursor=cursor)
+        request_removal(PLATFORM_CHAIN, AuditRemoval.Kind.RETENTION, before=before)
+        return Step({"chains": 1}, has_more=True, cursor={"after": str(NO_TENANT)})
     with all_tenants():
         cutoffs = read_cutoffs(Kept.AUDIT, after=UUID(str(after)))
-        old = find_old_chain(cutoffs)
-    if old is None:
-        return Step(has_more=not cutoffs.is_last_page, cursor=_page(cutoffs))
-    pruned = prune_audit(chain=old.tenant_id, before=old.before, limit=budget.batch_rows)
-    cursor = {"after": str(after if pruned.has_more else old.tenant_id)}
-    return Step({"entries": pruned.entries}, has_more=True, cursor=cursor)
+        old = find_old_chains(cutoffs)
+    for chain in old:
+        request_removal(chain.tenant_id, AuditRemoval.Kind.RETENTION, before=chain.before)
+    return Step({"chains": len(old)}, has_more=not cutoffs.is_last_page, cursor=_page(cutoffs))
 
 
 def prune_platform(budget: Budget) -> Step:

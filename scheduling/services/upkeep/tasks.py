@@ -19,8 +19,6 @@ logger = logging.getLogger(__name__)
 
 MAX_FINDING_CHARACTERS = 500
 MINUTELY, HOURLY, DAILY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-# What happened since the last signed head can still be cut off unseen (docs/audit.md).
-HEADS_INTERVAL = MINUTELY
 
 
 def _make_partitions(budget: Budget) -> Step:
@@ -96,9 +94,9 @@ TASKS = (
     UpkeepTask(
         "audit_log",
         "Audit log",
-        "Removes audit entries that plans keep no longer, each chain up to a signed head.",
+        "Requests that the auditor removes audit entries that plans keep no longer.",
         DAILY,
-        retention.prune_audit_log,
+        retention.request_audit_pruning,
     ),
     UpkeepTask(
         "erasures",
@@ -121,13 +119,6 @@ TASKS = (
         HOURLY,
         verification.check_ledger,
         share=VERIFICATION_SHARE,
-    ),
-    UpkeepTask(
-        "audit_heads",
-        "Audit heads",
-        "Signs where each chain of the audit log stands, if it has grown since.",
-        HEADS_INTERVAL,
-        verification.sign_audit_heads,
     ),
     UpkeepTask(
         "verify_audit",

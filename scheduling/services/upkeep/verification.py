@@ -26,7 +26,6 @@ from tenants.context import all_tenants
 from tenants.limits import month_of
 from tenants.selectors.tenant_pages import BEFORE_ALL, TenantPage, read_page
 from tenants.sentences import Sentence
-from tenants.services.audit_heads import sign_heads
 from tenants.services.audit_requests import advance_next
 from tenants.services.audit_verification import verify_chains
 
@@ -130,11 +129,6 @@ def advance_verifications(budget: Budget) -> Step:
     if seen is None:
         return Step()
     return Step({**seen.counts(), "verifications_finished": int(seen.is_complete)}, has_more=True)
-
-
-def sign_audit_heads(budget: Budget) -> Step:
-    """The heads of all chains that have grown, so that nothing before them can be cut off or hashed anew unseen."""
-    return Step(sign_heads(deadline=time.monotonic() + budget.seconds))
 
 
 def check_usage(budget: Budget) -> Step:

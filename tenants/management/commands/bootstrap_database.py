@@ -9,13 +9,14 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tenants.bootstrap import MINIMUM_SERVER, BootstrapError, Layout, Role, bootstrap_database, printed_sql
-from tenants.conf import APP_ALIAS, OWNER_ALIAS, platform_role
+from tenants.conf import APP_ALIAS, AUDITOR_ALIAS, OWNER_ALIAS, auditor_role, platform_role
 
 
 class Command(BaseCommand):
     help = (
-        "Create the owner, application and platform roles, the database and the extension `vector`, as DATABASE_URL,"
-        " DATABASE_OWNER_URL and DATABASE_PLATFORM_ROLE name them. Running it again changes nothing."
+        "Create the owner, application, auditor and platform roles, the database and the extension `vector`, as"
+        " DATABASE_URL, DATABASE_OWNER_URL, DATABASE_AUDITOR_URL and DATABASE_PLATFORM_ROLE name them. Running it again"
+        " changes nothing."
     )
     # It runs before there is a database that the checks could ask.
     requires_system_checks = []
@@ -37,6 +38,7 @@ class Command(BaseCommand):
                 database=layout.database,
                 owner=layout.owner,
                 app=layout.app,
+                auditor=layout.auditor,
                 platform=layout.platform,
             )
         except (BootstrapError, psycopg.Error) as error:
@@ -44,12 +46,19 @@ class Command(BaseCommand):
         self.stdout.write(f"Database {layout.database} is ready for `manage.py migrate`.")
 
     def _read_layout(self) -> Layout:
-        if OWNER_ALIAS not in settings.DATABASES:
+        entries = [settings.DATABASES.get(alias, {}) for alias in (APP_ALIAS, OWNER_ALIAS, AUDITOR_ALIAS)]
+        if not entries[1]:
             raise CommandError("Set DATABASE_OWNER_URL: it names the owner that shall be created.")
-        app, owner = settings.DATABASES[APP_ALIAS], settings.DATABASES[OWNER_ALIAS]
-        if app["NAME"] != owner["NAME"]:
-            raise CommandError("DATABASE_URL and DATABASE_OWNER_URL must name the same database.")
-        roles = [Role(name=entry["USER"], password=entry["PASSWORD"]) for entry in (owner, app)]
+        if not entries[2]:
+            raise CommandError("Set DATABASE_AUDITOR_URL: it names the auditor's login that shall be created.")
+        if len({entry["NAME"] for entry in entries}) > 1:
+            raise CommandError("DATABASE_URL, DATABASE_OWNER_URL and DATABASE_AUDITOR_URL must name the same database.")
+        roles = [Role(name=entry["USER"], password=entry["PASSWORD"]) for entry in entries]
         if not all(role.name and role.password for role in roles):
-            raise CommandError("DATABASE_URL and DATABASE_OWNER_URL must each name a user and a password.")
-        return Layout(database=app["NAME"], owner=roles[0], app=roles[1], platform=platform_role())
+            raise CommandError(
+                "DATABASE_URL, DATABASE_OWNER_URL and DATABASE_AUDITOR_URL must each name a user and a password."
+            )
+        app, owner, auditor = roles
+        if auditor.name != auditor_role():
+            raise CommandError(f"DATABASE_AUDITOR_ROLE must be the user of DATABASE_AUDITOR_URL, {auditor.name}.")
+        return Layout(database=entries[0]["NAME"], owner=owner, app=app, auditor=auditor, platform=platform_role())

@@ -1,4 +1,4 @@
-"""Sign where the chains of the audit log stand, and write it down for keeping elsewhere."""
+"""Write down where the chains of the audit log stand, as the auditor signed it, for keeping elsewhere."""
 
 from __future__ import annotations
 
@@ -10,30 +10,22 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tenants.audit_exports import cut_torn_line, read_heads
 from tenants.exceptions import DomainError
-from tenants.services.audit_heads import last_heads, sign_heads
-from tenants.signing import SigningKeyMissingError, is_signing_key_given, public_key_text
+from tenants.services.audit_heads import last_heads
 
 
 class Command(BaseCommand):
     help = (
-        "Sign the heads of all chains of the audit log and print them as JSON lines. With --out the heads that the"
-        " file does not hold yet are appended. Keep the file where the database's administrators cannot write."
+        "Print the last signed head of each chain of the audit log as JSON lines. With --out the heads that the file"
+        " does not hold yet are appended. Keep the file where the database's administrators cannot write."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--out", type=Path, help="a file to append to (default: print)")
-        parser.add_argument("--public-key", action="store_true", help="print the public key and nothing else")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            if options["public_key"]:
-                self.stdout.write(public_key_text())
-                return
-            if not is_signing_key_given():
-                self.stderr.write("Signed by a key derived from SECRET_KEY, for development: set AUDIT_SIGNING_KEY.")
-            sign_heads()
             self._write(options["out"])
-        except (DomainError, OSError, SigningKeyMissingError) as error:
+        except (DomainError, OSError) as error:
             raise CommandError(str(error)) from error
 
     def _write(self, out: Path | None) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import connection
 from psycopg import sql
 
-from tenants.models import TenantErasure
+from tenants.models import AuditCounter, TenantErasure
 
 # A table is a tenant's if it has a column `tenant_id`, or one that row-level security compares with the tenant.
 _COLUMNS = """
@@ -44,7 +44,7 @@ class TenantTable:
 
 
 def tenant_tables() -> list[TenantTable]:
-    """All of them, whatever refers to another before that other. The record of erasures itself is none."""
+    """All of them, whatever refers to another before that other. The records of erasures are none."""
     with connection.cursor() as cursor:
         cursor.execute(_COLUMNS)
         columns: dict[str, str] = {}
@@ -54,7 +54,8 @@ def tenant_tables() -> list[TenantTable]:
                 columns.setdefault(table, "tenant_id" if compared is None else compared[1])
         cursor.execute(_REFERENCES)
         references = cursor.fetchall()
-    del columns[TenantErasure._meta.db_table]
+    for record in (TenantErasure, AuditCounter):
+        del columns[record._meta.db_table]
     order: TopologicalSorter[str] = TopologicalSorter(dict.fromkeys(sorted(columns), ()))
     for child, parent in references:
         if child in columns and parent in columns:

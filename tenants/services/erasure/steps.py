@@ -7,7 +7,6 @@ the next call does that part again or goes on after it; any number may call.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from uuid import UUID
 
 from django.db.models import Q
@@ -18,13 +17,16 @@ from tenants.models import (
     AuditHead,
     AuditLogEntry,
     AuditPending,
+    AuditRemoval,
     AuditSeal,
     ErasureStatus,
     Tenant,
     TenantDataKey,
     TenantErasure,
 )
-from tenants.services.audit_pruning import erase_chain, prune_audit
+from tenants.selectors.audit_chain import find_counter
+from tenants.services.audit_heads import is_head_signed
+from tenants.services.audit_removals import request_removal
 from tenants.services.erasure.catalog import count_rows, delete_rows, tenant_tables
 from tenants.services.erasure.erasers import count_outside, find_erasers
 from tenants.services.erasure.proof import build_proof, hash_proof
@@ -32,10 +34,8 @@ from tenants.services.erasure.requests import record_erasure
 
 COUNT, ROWS, CHAIN, PROVE = "count", "rows", "chain", "prove"
 BATCH_ROWS = 5_000
-# No seal is dated further ahead, whatever the clocks say.
-_A_DAY = timedelta(days=1)
-# The audit log goes up to signed checkpoints, as retention takes it; what is left of it goes with its final head, and
-# the tenant's own row last of all: both in the last step.
+# The auditor removes the audit log up to signed checkpoints, and the rest with the chain's final head. The tenant's own
+# row goes last of all.
 _LAST = frozenset({model._meta.db_table for model in (AuditHead, AuditLogEntry, AuditPending, AuditSeal, Tenant)})
 _KEYS = TenantDataKey._meta.db_table
 
@@ -80,7 +80,7 @@ def _do_part(erasure: TenantErasure, most: int) -> bool:
     if erasure.step == ROWS:
         return _erase_rows(erasure, most)
     if erasure.step == CHAIN:
-        return _erase_chain(erasure, most)
+        return _erase_chain(erasure)
     if erasure.step == PROVE:
         return _prove(erasure)
     return _erase_outside(erasure, most)
@@ -116,27 +116,30 @@ def _erase_rows(erasure: TenantErasure, most: int) -> bool:
     return True
 
 
-def _erase_chain(erasure: TenantErasure, most: int) -> bool:
-    """Remove the oldest entries with their seals, all but the last one."""
-    pruned = prune_audit(chain=erasure.subject_id, before=read_moment() + _A_DAY, limit=most)
-    entries, seals, heads = (model._meta.db_table for model in (AuditLogEntry, AuditSeal, AuditHead))
-    _add(erasure, {entries: pruned.entries, seals: pruned.entries, heads: pruned.heads})
-    if not pruned.has_more:
-        _go_on(erasure)
+def _erase_chain(erasure: TenantErasure) -> bool:
+    """Request that the auditor removes the chain, and wait until it has."""
+    removal = request_removal(erasure.subject_id, AuditRemoval.Kind.ERASURE, before=read_moment())
+    if removal.done_at is None:
+        erasure.note = "Waits for the auditor (manage.py run_auditor)."
+        return False
+    _add(erasure, removal.removed)
+    removal.delete()
+    _go_on(erasure)
     return True
 
 
 def _prove(erasure: TenantErasure) -> bool:
-    """The log's end and the tenant's row go, everything is counted again, the proof is written: all or nothing."""
-    subject = erasure.subject_id
+    """The tenant's row goes, everything is counted again, the proof is written: all or nothing."""
+    subject, own = erasure.subject_id, Tenant._meta.db_table
     found = {**count_rows(subject), **count_outside(subject)}
-    if any(number for name, number in found.items() if name not in _LAST):
+    if any(number for name, number in found.items() if name != own):
         erasure.step, erasure.note = _steps()[1], "Something came after it was removed."
         return True
-    final_head = erase_chain(subject)
-    _add(erasure, {name: number for name, number in found.items() if name in _LAST})
-    (own_row,) = (table for table in tenant_tables() if table.name == Tenant._meta.db_table)
-    delete_rows(own_row, subject, most=1)
+    final_head = find_counter(subject).final_head
+    if final_head is None or not is_head_signed(final_head):
+        raise ErasureIncompleteError("The chain of the audit log has no final head that is signed.")
+    (own_row,) = (table for table in tenant_tables() if table.name == own)
+    _add(erasure, {own: delete_rows(own_row, subject, most=1)})
     erasure.after = {**count_rows(subject), **count_outside(subject)}
     if left := sorted(name for name, number in erasure.after.items() if number):
         raise ErasureIncompleteError(f"Rows are left in {', '.join(left)}.")

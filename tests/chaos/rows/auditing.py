@@ -9,9 +9,10 @@ from uuid import UUID
 
 import psycopg
 
-from tenants.services.audit_heads import last_heads, sign_heads
+from tenants.services.audit_heads import last_heads
 from tenants.services.audit_verification import verify_chains
 from tests.audit_tampering import cut_end, rehash
+from tests.auditing import sign_heads
 from tests.chaos.row import Field, Row
 
 ACTS = 30

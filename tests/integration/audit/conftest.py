@@ -12,10 +12,16 @@ from tenants.chain import PLATFORM_CHAIN
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.models import AuditLogEntry, AuditSeal, Tenant
 from tenants.services.audit import AuditTarget, record_audit
-from tenants.services.sealing import seal_entries
+from tests.auditing import seal_entries
 from tests.databases import TestDatabase, connect_as_owner
 
-LOG_TABLES = ("tenants_auditlogentry", "tenants_auditseal", "tenants_audithead", "tenants_auditpending")
+LOG_TABLES = (
+    "tenants_auditlogentry",
+    "tenants_auditseal",
+    "tenants_audithead",
+    "tenants_auditpending",
+    "tenants_auditcounter",
+)
 
 
 def act(tenant: Tenant | None, number: int) -> AuditLogEntry:
@@ -47,7 +53,9 @@ def owner(transactional_db: None, django_db_setup: TestDatabase) -> Iterator[psy
         try:
             yield connection
         finally:
-            connection.execute("TRUNCATE tenants_auditseal, tenants_audithead, tenants_auditpending")
+            connection.execute(
+                "TRUNCATE tenants_auditseal, tenants_audithead, tenants_auditpending, tenants_auditcounter"
+            )
             connection.execute(
                 "ALTER TABLE tenants_auditseal ADD CONSTRAINT audit_seal_sequence_unique UNIQUE (chain, sequence)"
             )

@@ -17,9 +17,8 @@ from tenants.chain import GENESIS
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Role
 from tenants.services.audit import AuditTarget, record_audit
-from tenants.services.audit_heads import sign_heads
 from tenants.services.memberships import add_member
-from tenants.services.sealing import seal_entries
+from tests.auditing import seal_entries, sign_heads
 from tests.conftest import PASSWORD
 from tests.integration.audit.conftest import act, seals_of
 from tests.integration.audit.test_sealing import sha256

@@ -11,12 +11,17 @@ from datetime import UTC
 import pytest
 from django.db import connection, transaction
 
+from scheduling.selectors.auditors import read_audit_lapse
+from scheduling.worker import auditor
+from scheduling.worker.duties import DUTIES
 from tenants.chain import GENESIS, PLATFORM_CHAIN
 from tenants.context import all_tenants, tenant_context
 from tenants.locks import LockClass
-from tenants.models import AuditLogEntry, AuditPending, AuditSeal
+from tenants.models import AuditHead, AuditLogEntry, AuditPending, AuditSeal
 from tenants.selectors.audit_chain import read_seal_backlog
-from tenants.services.sealing import TURN_ENTRIES, seal_entries
+from tenants.services.sealing import TURN_ENTRIES
+from tests.acceptance.processes import eventually
+from tests.auditing import auditing, seal_entries
 from tests.databases import connect_as_owner
 from tests.integration.audit.conftest import act, seals_of
 
@@ -109,15 +114,20 @@ def test_no_number_stops_the_sealer(acme, number):
     assert verify_chains(tenant=acme).findings == []
 
 
-def test_sealing_is_a_duty_of_every_dispatcher_and_quick_enough_for_a_second(acme):
-    from scheduling.worker.duties import DUTIES, DutyRoster
-
-    (duty,) = [duty for duty in DUTIES if duty.name == "seal"]
-    assert duty.interval_seconds() <= 0.5
+def test_auditor_seals_within_a_second_and_no_dispatcher_does(acme):
+    assert "seal" not in {duty.name for duty in DUTIES}
+    assert auditor.SEAL_SECONDS + auditor.LOOK_SECONDS <= 0.5
     act(acme, 1)
-    DutyRoster([duty]).run_due(lambda: False)
+    with auditing():
+        eventually(is_sealed_and_signed, what="the entry is sealed and its chain signed")
     with all_tenants():
-        assert AuditSeal.objects.filter(entry__action="probe.done").exists()
+        assert read_audit_lapse() == ""
+
+
+def is_sealed_and_signed() -> bool:
+    with all_tenants():
+        is_signed = AuditHead.objects.filter(sequence__gte=1).exists()
+        return is_signed and AuditSeal.objects.filter(entry__action="probe.done").exists()
 
 
 def test_what_is_rolled_back_is_never_sealed(acme):
@@ -238,14 +248,13 @@ def test_the_backlog_says_how_much_waits_and_for_how_long(acme):
     assert backlog.oldest_seconds > 0
 
 
-def test_a_place_in_the_queue_made_by_hand_seals_nothing_twice(sealed_log, acme):
+def test_place_in_queue_made_by_owner_seals_nothing_twice(sealed_log, acme, owner):
     (first, *_) = seals_of(acme.pk)
     before = len(seals_of(acme.pk))
-    with tenant_context(acme), connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO tenants_auditpending (entry_id, tenant_id) VALUES (%s, %s), (gen_random_uuid(), %s)",
-            [first.entry_id, acme.pk, acme.pk],
-        )
+    owner.execute(
+        "INSERT INTO tenants_auditpending (entry_id, tenant_id) VALUES (%s, %s), (gen_random_uuid(), %s)",
+        [first.entry_id, acme.pk, acme.pk],
+    )
     assert seal_entries() == 0
     assert len(seals_of(acme.pk)) == before
     with all_tenants():

@@ -16,12 +16,10 @@ from tenants.context import all_tenants
 from tenants.exceptions import CursorInvalidError
 from tenants.models import AuditHead, AuditSeal
 from tenants.services import audit_verification
-from tenants.services.audit import AuditTarget, record_audit
-from tenants.services.audit_heads import last_heads, sign_heads
-from tenants.services.audit_pruning import erase_chain
+from tenants.services.audit_heads import last_heads
 from tenants.services.audit_verification import verify_chains
-from tenants.services.sealing import seal_entries
 from tests.audit_tampering import cut_end, rehash
+from tests.auditing import erase_chain, seal_entries, sign_heads
 from tests.integration.audit.conftest import act, seals_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -110,22 +108,26 @@ def test_the_end_cut_off_is_told_by_the_signed_heads_of_the_database(sealed_log,
     assert found() == [("end_missing", acme.pk, last)]
 
 
-def test_the_end_cut_off_with_its_heads_is_told_by_the_exported_ones(sealed_log, owner, acme):
+def test_cut_end_without_its_heads_is_found_by_counter_and_by_exported_heads(sealed_log, owner, acme):
     sign_heads()
     kept = list(last_heads())
     last = len(seals_of(acme.pk))
     cut_end(owner, acme.pk, above=last - 2)
     owner.execute("DELETE FROM tenants_audithead")
-    assert found() == []
+    assert ("end_missing", acme.pk, last) in found()
+    owner.execute("DELETE FROM tenants_auditcounter WHERE chain = %s", [acme.pk])
+    assert ("counter_differs", acme.pk, last - 2) in found()
     assert found(verify_chains(heads=kept)) == [("end_missing", acme.pk, last)]
 
 
-def test_a_whole_chain_deleted_is_told_by_the_exported_heads(sealed_log, owner, globex):
+def test_deleted_chain_is_found_by_its_counter_and_by_exported_heads(sealed_log, owner, globex):
     sign_heads()
     kept = list(last_heads())
     last = len(seals_of(globex.pk))
     cut_end(owner, globex.pk, above=0)
-    owner.execute("DELETE FROM tenants_audithead")
+    owner.execute("DELETE FROM tenants_audithead WHERE chain = %s", [globex.pk])
+    assert found() == [("end_missing", globex.pk, last), ("heads_missing", globex.pk, last)]
+    owner.execute("DELETE FROM tenants_auditcounter WHERE chain = %s", [globex.pk])
     assert found() == []
     assert found(verify_chains(heads=kept)) == [("end_missing", globex.pk, last)]
 
@@ -199,8 +201,8 @@ def test_a_chain_hashed_anew_is_told_by_its_signed_heads(sealed_log, owner, acme
     owner.execute("UPDATE tenants_auditlogentry SET reason = 'x' WHERE id = %s", [seals_of(acme.pk)[2].entry_id])
     rehash(owner, acme.pk)
     assert found() == [("head_differs", acme.pk, last)]
-    owner.execute("DELETE FROM tenants_audithead")
-    assert found() == []
+    owner.execute("DELETE FROM tenants_audithead WHERE chain = %s", [acme.pk])
+    assert found() == [("counter_differs", acme.pk, last), ("heads_missing", acme.pk, last)]
     assert found(verify_chains(heads=kept)) == [("head_differs", acme.pk, last)]
 
 
@@ -296,29 +298,31 @@ def test_one_tenants_chain_alone(sealed_log, owner, acme, globex):
     assert {chain for _, chain, _ in found(verify_chains(tenant=globex))} == {globex.pk}
 
 
-def test_an_erased_tenant_is_no_finding_but_one_that_is_merely_gone_is(sealed_log, owner, acme):
+def test_erased_chain_is_no_finding_while_its_final_head_is_good(sealed_log, owner, acme):
     sign_heads()
     kept = list(last_heads())
-    with all_tenants():
-        final = erase_chain(acme.pk)
-        target = AuditTarget("tenants.tenanterasure", "7")
-        record_audit(action="tenant.erased", target=target, after={"final_head": final})
-    seal_entries()
+    last = len(seals_of(acme.pk))
+    erase_chain(acme.pk)
     assert seals_of(acme.pk) == []
     assert found(verify_chains(heads=kept)) == []
-    owner.execute(
-        "UPDATE tenants_auditlogentry SET after = after #- '{final_head,signed_at}' WHERE action = 'tenant.erased'"
-    )
-    assert {kind for kind, _, _ in found(verify_chains(heads=kept))} == {"end_missing", "entry_edited"}
+    # An entry that comes later goes on from the final head.
+    act(acme, 20)
+    seal_entries()
+    assert [seal.sequence for seal in seals_of(acme.pk)] == [last + 1]
+    assert found(verify_chains(heads=kept)) == []
     # The same excuse, written by somebody who has no key.
-    forged = json.dumps({"final_head": {**final, "sequence": final["sequence"] + 1}})
-    owner.execute("UPDATE tenants_auditlogentry SET after = %s WHERE action = 'tenant.erased'", [forged])
-    kinds = {kind for kind, _, _ in found(verify_chains(heads=kept))}
-    assert kinds == {"end_missing", "entry_edited"}
+    owner.execute(
+        "UPDATE tenants_auditcounter SET final_head = jsonb_set(final_head, '{sequence}', '99') WHERE chain = %s",
+        [acme.pk],
+    )
+    assert {kind for kind, _, _ in found(verify_chains(heads=kept))} >= {"head_forged", "seals_missing"}
+    owner.execute("UPDATE tenants_auditcounter SET final_head = NULL")
+    assert "seals_missing" in {kind for kind, _, _ in found(verify_chains(heads=kept))}
 
 
 def test_the_command_tells_and_its_exit_status_too(sealed_log, owner, acme, tmp_path):
     out, file = StringIO(), tmp_path / "heads.jsonl"
+    sign_heads()
     call_command("export_audit_heads", out=file, stderr=StringIO())
     call_command("verify_audit", heads=file, stdout=out)
     assert "intact" in out.getvalue()
@@ -336,11 +340,13 @@ def test_the_command_tells_and_its_exit_status_too(sealed_log, owner, acme, tmp_
 
 def test_the_export_appends_only_what_has_moved(sealed_log, acme, tmp_path):
     file = tmp_path / "heads.jsonl"
+    sign_heads()
     for _ in range(2):
         call_command("export_audit_heads", out=file, stderr=StringIO())
     assert len(file.read_text().splitlines()) == 3
     act(acme, 13)
     seal_entries()
+    sign_heads()
     call_command("export_audit_heads", out=file, stderr=StringIO())
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert len(lines) == 4
@@ -349,9 +355,11 @@ def test_the_export_appends_only_what_has_moved(sealed_log, acme, tmp_path):
 
 def test_a_line_that_a_killed_export_left_torn_is_written_again(sealed_log, tmp_path):
     file = tmp_path / "heads.jsonl"
+    sign_heads()
     call_command("export_audit_heads", out=file, stderr=StringIO())
     whole = file.read_text()
     file.write_text(whole[:-20])
+    sign_heads()
     call_command("export_audit_heads", out=file, stderr=StringIO())
     assert sorted(file.read_text().splitlines()) == sorted(whole.splitlines())
 

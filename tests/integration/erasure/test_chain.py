@@ -1,23 +1,24 @@
-"""A long chain of the audit log goes in batches up to signed checkpoints, and can be interrupted between them."""
+"""The auditor removes a long chain in batches up to signed checkpoints, and can be interrupted between them."""
 
 from __future__ import annotations
 
-from itertools import pairwise
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.management import call_command
 
 from tenants.context import all_tenants
-from tenants.models import AuditLogEntry, Tenant, TenantErasure
-from tenants.services import audit_pruning
+from tenants.models import AuditCounter, AuditLogEntry, AuditRemoval, Tenant, TenantErasure
+from tenants.services import audit_removals
+from tenants.services.audit import AuditTarget, record_audit
 from tenants.services.erasure import steps
 from tenants.services.erasure.proof import find_erasure, verify_erasure
-from tenants.services.sealing import seal_entries
+from tests.auditing import advance_erasure, carry_out_removals, seal_entries
 from tests.integration.audit.conftest import act, seals_of
 from tests.integration.erasure.test_erasure import KilledError, asked
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)
 ENTRIES, BATCH = 25, 4
 
 
@@ -34,46 +35,85 @@ def erasure(acme: Tenant, settings: Any) -> TenantErasure:
     return erasure
 
 
-def test_no_step_removes_more_of_the_chain_than_it_may(
+def test_auditor_removes_no_more_of_a_chain_in_a_turn_than_it_may(
     acme: Tenant, erasure: TenantErasure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left, erase, at_the_end = [len(seals_of(acme.pk))], audit_pruning.erase_chain, []
-
-    def look(tenant_id: Any) -> Any:
-        at_the_end.append(len(seals_of(acme.pk)))
-        return erase(tenant_id)
-
-    monkeypatch.setattr(steps, "erase_chain", look)
-    while steps.advance(erasure.pk, most=BATCH):
-        left.append(len(seals_of(acme.pk)))
+    monkeypatch.setattr(audit_removals, "BATCH_ENTRIES", BATCH)
+    assert not steps.advance(erasure.pk)
+    assert "run_auditor" in find_erasure(erasure_id=erasure.pk).note
+    left = [len(seals_of(acme.pk))]
     assert left[0] >= ENTRIES
-    assert max(before - after for before, after in pairwise(left)) == BATCH
-    # The last seal goes with the final head.
-    assert at_the_end == [1]
-    assert verify_erasure(erasure_id=erasure.pk).is_good
+    while left[-1]:
+        completed = carry_out_removals()
+        left.append(len(seals_of(acme.pk)))
+        # What is less than a batch goes with the final head.
+        assert (completed, left[-2] - left[-1]) in {(0, BATCH), (1, left[-2])}
+        assert left[-2] - left[-1] <= BATCH + 1
+        call_command("verify_audit")  # an error if a chain is broken
+    finish(acme, erasure)
 
 
-def test_interrupted_between_batches_the_rest_of_the_chain_is_intact_and_it_goes_on(
+def test_auditor_that_is_killed_between_batches_goes_on(
     acme: Tenant, erasure: TenantErasure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prune, calls = audit_pruning.prune_audit, []
-
-    def breaks(**options: Any) -> Any:
-        calls.append(prune(**options))
-        if len(calls) == 3:
-            raise KilledError
-        return calls[-1]
-
-    monkeypatch.setattr(steps, "prune_audit", breaks)
+    monkeypatch.setattr(audit_removals, "BATCH_ENTRIES", BATCH)
+    steps.advance(erasure.pk)
     before = len(seals_of(acme.pk))
-    with pytest.raises(KilledError):
-        while steps.advance(erasure.pk, most=BATCH):
-            pass
-    # What the third batch did is rolled back with it.
-    assert len(seals_of(acme.pk)) == before - 2 * BATCH
+    carry_out_removals()
+    with monkeypatch.context() as patch:
+        patch.setattr(AuditRemoval, "save", die)
+        with pytest.raises(KilledError):
+            carry_out_removals()
+    # What the second batch did is rolled back with it.
+    assert len(seals_of(acme.pk)) == before - BATCH
+    finish(acme, erasure)
+
+
+def test_erasure_without_a_recorded_request_is_not_carried_out(acme: Tenant, settings: Any) -> None:
+    for number in range(3):
+        act(acme, number)
     seal_entries()
-    call_command("verify_audit")  # an error if a chain is broken
-    while steps.advance(erasure.pk, most=BATCH):
+    before = len(seals_of(acme.pk))
+    audit_removals.request_removal(acme.pk, AuditRemoval.Kind.ERASURE, before=acme.created_at)
+    assert carry_out_removals() == 0
+    # A forged record waits for the period of grace, in a chain that nobody can erase.
+    with all_tenants():
+        target = AuditTarget("tenants.tenanterasure", "7")
+        record_audit(action="tenant.erasure_requested", target=target, after={"subject_id": str(acme.pk)})
+    seal_entries()
+    assert carry_out_removals() == 0
+    assert len(seals_of(acme.pk)) == before
+    settings.ERASURE_GRACE_SECONDS = 0
+    with all_tenants():
+        record_audit(action="tenant.erasure_cancelled", target=target, after={"subject_id": str(acme.pk)})
+    seal_entries()
+    assert carry_out_removals() == 0
+    assert len(seals_of(acme.pk)) == before
+
+
+def test_retention_removes_nothing_younger_than_the_auditors_minimum(acme: Tenant, settings: Any) -> None:
+    for number in range(3):
+        act(acme, number)
+    seal_entries()
+    before = len(seals_of(acme.pk))
+    with all_tenants():
+        tomorrow = steps.read_moment() + timedelta(days=1)
+    audit_removals.request_removal(acme.pk, AuditRemoval.Kind.RETENTION, before=tomorrow)
+    assert carry_out_removals() == 1
+    assert len(seals_of(acme.pk)) == before
+    settings.AUDIT_MINIMUM_DAYS = -1
+    audit_removals.request_removal(acme.pk, AuditRemoval.Kind.RETENTION, before=tomorrow)
+    assert carry_out_removals() == 1
+    assert len(seals_of(acme.pk)) == 1
+
+
+def die(*args: Any, **kwargs: Any) -> None:
+    raise KilledError
+
+
+def finish(tenant: Tenant, erasure: TenantErasure) -> None:
+    """Bring the erasure to its end, and check its proof against the log."""
+    while advance_erasure(erasure.pk):
         pass
     done = find_erasure(erasure_id=erasure.pk)
     counts = done.proof["counts"]["tenants_auditlogentry"]
@@ -82,8 +122,9 @@ def test_interrupted_between_batches_the_rest_of_the_chain_is_intact_and_it_goes
     assert counts["removed"] == done.proof["counts"]["tenants_auditseal"]["removed"]
     assert verify_erasure(erasure_id=erasure.pk).is_good
     with all_tenants():
-        assert not AuditLogEntry.objects.filter(tenant_id=acme.pk).exists()
+        assert not AuditLogEntry.objects.filter(tenant_id=tenant.pk).exists()
+        assert not AuditRemoval.objects.exists()
         (entry,) = AuditLogEntry.objects.filter(action="tenant.erased")
-    assert entry.after["final_head"]["kind"] == "final"
+        assert entry.after["final_head"] == AuditCounter.objects.get(chain=tenant.pk).final_head
     seal_entries()
     call_command("verify_audit")

@@ -8,8 +8,12 @@ from pytest_django import Settings
 
 from jobsplatform.health import probes
 from scheduling import broker
-from scheduling.models import PoolClock, WorkerPool
+from scheduling.models import PoolClock, ProcessHeartbeat, WorkerPool
+from scheduling.services.processes import ProcessPulse
 from tenants.context import all_tenants
+from tenants.services.tenants import create_tenant
+from tests.auditing import audit_once
+from tests.databases import TestDatabase, connect_as_owner
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -28,14 +32,47 @@ def tick(ago: timedelta) -> None:
         )
 
 
+def audit(ago: timedelta) -> None:
+    """Let an auditor have sent its heartbeat and sealed what waited."""
+    audit_once()
+    ProcessPulse(ProcessHeartbeat.Role.AUDITOR).beat()
+    with all_tenants():
+        ProcessHeartbeat.objects.update(heartbeat_at=datetime.now(UTC) - ago)
+
+
 def test_ready_when_all_answer() -> None:
     tick(timedelta(seconds=0))
+    audit(timedelta(seconds=0))
     response = Client().get("/health/ready")
     assert response.json() == {
         "status": "ready",
-        "checks": {"database": "ok", "migrations": "ok", "broker": "ok", "dispatcher": "ok"},
+        "checks": {"database": "ok", "migrations": "ok", "broker": "ok", "dispatcher": "ok", "auditor": "ok"},
     }
     assert response.status_code == 200
+
+
+def test_degraded_while_no_auditor_is_alive() -> None:
+    tick(timedelta(seconds=0))
+    told = Client().get("/health/ready")
+    assert (told.status_code, told.json()["status"]) == (200, "degraded")
+    assert "no auditor has run yet" in told.json()["checks"]["auditor"]
+    audit(timedelta(seconds=31))
+    assert "31 s ago" in Client().get("/health/ready").json()["checks"]["auditor"]
+    audit(timedelta(seconds=25))
+    assert Client().get("/health/ready").json()["status"] == "ready"
+
+
+def test_degraded_while_an_audit_entry_waits_for_its_seal(django_db_setup: TestDatabase) -> None:
+    tick(timedelta(seconds=0))
+    audit(timedelta(seconds=0))
+    create_tenant(slug="acme", plan="team")
+    with connect_as_owner(django_db_setup.name) as owner, owner.transaction():
+        owner.execute("ALTER TABLE tenants_auditpending NO FORCE ROW LEVEL SECURITY")
+        owner.execute("UPDATE tenants_auditpending SET queued_at = now() - interval '31 s'")
+        owner.execute("ALTER TABLE tenants_auditpending FORCE ROW LEVEL SECURITY")
+    assert "has waited for its seal for 31 s" in Client().get("/health/ready").json()["checks"]["auditor"]
+    audit(timedelta(seconds=0))
+    assert Client().get("/health/ready").json()["status"] == "ready"
 
 
 def test_degraded_while_no_dispatcher_has_run() -> None:

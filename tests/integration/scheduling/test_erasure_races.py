@@ -21,11 +21,13 @@ from tenants.exceptions import ErasureOpenError
 from tenants.models import ErasureStatus, Tenant, TenantErasure
 from tenants.services.erasure.requests import request_erasure
 from tenants.services.tenants import create_tenant, reinstate_tenant, suspend_tenant
+from tests.auditing import audit_once
 
 
 @pytest.fixture
 def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenants.services.erasure.requests.erasure_grace_seconds", lambda: 0)
+    for module in ("erasure.requests", "audit_removals"):
+        monkeypatch.setattr(f"tenants.services.{module}.erasure_grace_seconds", lambda: 0)
 
 
 def ask(slug: str) -> TenantErasure:
@@ -71,7 +73,7 @@ def test_a_tenant_is_not_reinstated_beside_the_erasure_that_is_just_asked_for(tr
         assert Tenant.objects.get(pk=tenant.pk).is_suspended
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 def test_an_erasure_that_fails_keeps_no_other_waiting(no_grace: None, monkeypatch: pytest.MonkeyPatch) -> None:
     broken, sound = ask("broken"), ask("sound")
     advance = tasks.advance
@@ -82,6 +84,8 @@ def test_an_erasure_that_fails_keeps_no_other_waiting(no_grace: None, monkeypatc
         return advance(erasure_id, most=most)
 
     monkeypatch.setattr(tasks, "advance", advance_or_fail)
+    run_upkeep(name="erasures")
+    audit_once()
     run = run_upkeep(name="erasures")
     assert run.outcome == "failed"
     assert f"Erasure {broken.pk}: RuntimeError: the storage is away" in run.findings

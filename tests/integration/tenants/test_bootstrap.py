@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -31,6 +31,7 @@ class Names:
     database: str
     owner: Role
     app: Role
+    auditor: Role
     platform: str
 
 
@@ -46,12 +47,21 @@ def names() -> Names:
     suffix = uuid4().hex[:8]
     password = 'it\'s a \\ "password" %s'
     return Names(
-        f"boot_{suffix}", Role(f"owner_{suffix}", password), Role(f"app_{suffix}", password), f"platform_{suffix}"
+        f"boot_{suffix}",
+        *(Role(f"{kind}_{suffix}", password) for kind in ("owner", "app", "auditor")),
+        f"platform_{suffix}",
     )
 
 
 def bootstrap(admin_url: str, names: Names) -> None:
-    bootstrap_database(admin_url, database=names.database, owner=names.owner, app=names.app, platform=names.platform)
+    bootstrap_database(
+        admin_url,
+        database=names.database,
+        owner=names.owner,
+        app=names.app,
+        auditor=names.auditor,
+        platform=names.platform,
+    )
 
 
 @contextmanager
@@ -66,7 +76,7 @@ def facts(admin_url: str, names: Names) -> list[Any]:
         roles = admin.execute(
             "SELECT rolname, rolsuper, rolinherit, rolcreatedb, rolcanlogin, rolbypassrls, rolconfig FROM pg_roles"
             " WHERE rolname = ANY (%s) ORDER BY 1",
-            [[names.owner.name, names.app.name, names.platform]],
+            [[names.owner.name, names.app.name, names.auditor.name, names.platform]],
         ).fetchall()
         members = admin.execute(
             "SELECT member::regrole::text, inherit_option, set_option FROM pg_auth_members"
@@ -89,6 +99,7 @@ def test_a_server_is_prepared_and_a_second_time_changes_nothing(admin_url, names
     roles, members, databases, _ = before
     assert [role[:6] for role in roles] == [
         (names.app.name, False, False, False, True, False),
+        (names.auditor.name, False, False, False, True, False),
         (names.owner.name, False, False, True, True, False),
         (names.platform, False, False, False, False, False),
     ]
@@ -131,7 +142,7 @@ def test_strangers_cannot_connect(admin_url, names):
 
 def test_a_new_password_takes_the_place_of_the_old(admin_url, names):
     bootstrap(admin_url, names)
-    changed = Names(names.database, names.owner, Role(names.app.name, "another"), names.platform)
+    changed = replace(names, app=Role(names.app.name, "another"))
     bootstrap(admin_url, changed)
     with session(admin_url, names.database, changed.app) as app:
         assert app.execute("SELECT 1").fetchone() == (1,)
@@ -148,6 +159,21 @@ def test_a_role_that_inherits_the_door_is_refused(admin_url, names):
         admin.execute(sql.SQL("GRANT {} TO {} WITH INHERIT TRUE").format(platform, between))
         admin.execute(sql.SQL("GRANT {} TO {} WITH INHERIT TRUE").format(between, app))
     with pytest.raises(BootstrapError, match="without inheriting"):
+        bootstrap(admin_url, names)
+
+
+@pytest.mark.parametrize("kind", ["app", "platform", "auditor"])
+def test_auditor_that_another_role_can_become_is_refused(admin_url, names, kind):
+    bootstrap(admin_url, names)
+    auditor, app = sql.Identifier(names.auditor.name), sql.Identifier(names.app.name)
+    with session(admin_url, "postgres") as admin:
+        grants = {
+            "app": (auditor, app),
+            "auditor": (app, auditor),
+            "platform": (sql.Identifier(names.platform), auditor),
+        }
+        admin.execute(sql.SQL("GRANT {} TO {}").format(*grants[kind]))
+    with pytest.raises(BootstrapError, match=r"members of each other|must not be a member"):
         bootstrap(admin_url, names)
 
 
@@ -201,9 +227,11 @@ def named_in_settings(admin_url, names, monkeypatch) -> None:
     databases = {
         "default": {**entry, "USER": names.app.name, "PASSWORD": names.app.password},
         "owner": {**entry, "USER": names.owner.name, "PASSWORD": names.owner.password},
+        "auditor": {**entry, "USER": names.auditor.name, "PASSWORD": names.auditor.password},
     }
     monkeypatch.setattr(settings, "DATABASES", databases)
     monkeypatch.setattr(settings, "DATABASE_PLATFORM_ROLE", names.platform)
+    monkeypatch.setattr(settings, "DATABASE_AUDITOR_ROLE", names.auditor.name)
 
 
 @pytest.fixture
@@ -224,6 +252,13 @@ def test_the_command_needs_an_administrator(named_in_settings, admin_url):
         call_command("bootstrap_database", admin_url=admin_url.replace(urlsplit(admin_url).password, "wrong"))
 
 
+def test_command_needs_the_auditors_login(named_in_settings, monkeypatch):
+    databases = {alias: entry for alias, entry in settings.DATABASES.items() if alias != "auditor"}
+    monkeypatch.setattr(settings, "DATABASES", databases)
+    with pytest.raises(CommandError, match="DATABASE_AUDITOR_URL"):
+        call_command("bootstrap_database", print_sql=True)
+
+
 def test_the_commands_need_an_owner(no_owner):
     with pytest.raises(CommandError, match="DATABASE_OWNER_URL"):
         call_command("bootstrap_database", admin_url="postgres://127.0.0.1:9/x")
@@ -241,5 +276,6 @@ def test_the_printed_script_holds_every_statement_and_no_password(named_in_setti
         "CREATE EXTENSION IF NOT EXISTS vector",
         "\\gexec",
         "PASSWORD :'app_password'",
+        "PASSWORD :'auditor_password'",
     ):
         assert words in script

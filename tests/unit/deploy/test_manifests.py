@@ -130,13 +130,13 @@ def test_compose_takes_its_file_and_would_notice_a_misspelt_field() -> None:
 
 
 def test_every_part_of_the_platform_is_deployed() -> None:
-    parts = {"web", "streams", "dispatcher", "worker-default", "worker-maintenance", "beat"}
+    parts = {"web", "streams", "dispatcher", "worker-default", "worker-maintenance", "auditor", "beat"}
     assert set(named("Deployment")) == parts
     assert set(named("Job")) == {"migrate"}
     assert named("Deployment")["dispatcher"]["spec"]["replicas"] == 2
     assert named("Deployment")["beat"]["spec"]["strategy"] == {"type": "Recreate"}
-    # Beat alone may be away for a while; of all others some must stay.
-    assert set(named("PodDisruptionBudget")) == parts - {"beat"}
+    # Beat and the auditor may be away for a while; of all others some must stay.
+    assert set(named("PodDisruptionBudget")) == parts - {"auditor", "beat"}
 
 
 def test_every_deployment_has_probes_limits_and_no_rights() -> None:
@@ -171,16 +171,19 @@ def test_only_the_migration_gets_the_owners_connection() -> None:
     assert owners == {"bootstrap", "migrate"}
 
 
-def test_only_the_upkeep_gets_the_signing_key_and_all_that_serves_its_public_key() -> None:
+def test_auditor_alone_gets_its_login_and_the_signing_key_and_all_others_its_public_key() -> None:
     signers = {
         name
         for name, container in containers()
         if any(source.get("secretRef", {}).get("name") == "jobsplatform-audit" for source in container["envFrom"])
     }
-    assert signers == {"worker-maintenance", "audit-heads"}
+    assert signers == {"auditor"}
     assert "AUDIT_PUBLIC_KEYS" in named("ConfigMap")["jobsplatform"]["data"]
     serving = {name: service["environment"] for name, service in services().items() if name not in SERVERS}
-    assert {name for name, given in serving.items() if "AUDIT_SIGNING_KEY" in given} == {"worker-maintenance"}
+    assert {name for name, given in serving.items() if "AUDIT_SIGNING_KEY" in given} == {"auditor"}
+    logins = {name for name, given in serving.items() if "DATABASE_AUDITOR_URL" in given}
+    assert logins == {"auditor", "bootstrap", "migrate"}
+    assert "DATABASE_URL" not in serving["auditor"]
     assert {name for name, given in serving.items() if "AUDIT_PUBLIC_KEYS" not in given} == {"bootstrap", "migrate"}
 
 

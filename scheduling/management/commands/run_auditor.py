@@ -1,0 +1,45 @@
+"""Run the auditor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import CommandError, CommandParser
+
+from scheduling.conf import PROCESSOR_INVALID, SCHEMA_INVALID
+from scheduling.management.serving import ServingCommand
+from scheduling.worker.auditor import Auditor
+from scheduling.worker.stopping import stop_event
+from tenants.auditor import auditor_login
+from tenants.signing import SigningKeyMissingError, public_key_text, require_signing_key
+
+# That SECRET_KEY is missing: no session depends on it here.
+_NO_SESSIONS = "jobsplatform.E004"
+
+
+class Command(ServingCommand):
+    # It runs no processor, and serves no session.
+    bears = frozenset({PROCESSOR_INVALID, SCHEMA_INVALID, _NO_SESSIONS})
+    help = (
+        "Seal, sign and prune the audit log until stopped (SIGTERM, Ctrl-C), with the login of DATABASE_AUDITOR_URL and"
+        " the key of AUDIT_SIGNING_KEY, which no other process needs. Several may run; one leads each turn."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--public-key", action="store_true", help="print the public key of AUDIT_SIGNING_KEY only")
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Log in as the auditor before the start-up checks connect."""
+        try:
+            if options["public_key"]:
+                self.stdout.write(public_key_text())
+                return None
+            require_signing_key()
+            with auditor_login():
+                return super().execute(*args, **options)
+        except (ImproperlyConfigured, SigningKeyMissingError) as error:
+            raise CommandError(str(error)) from error
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        Auditor(stop_event()).run()

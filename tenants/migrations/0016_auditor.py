@@ -1,0 +1,148 @@
+"""The auditor's login alone seals, signs and prunes the audit log; each chain has a counter that only rises."""
+
+from importlib import import_module
+
+import django.core.serializers.json
+import django.db.models.functions.datetime
+from django.db import migrations, models
+
+import tenants.chain
+import tenants.ids
+from tenants.auditor_policies import AllowAuditor
+from tenants.conf import platform_role
+from tenants.rls import EnableRowSecurity
+
+# What pruning may delete: what a checkpoint covers, or a chain that has its final head.
+PRUNABLE = import_module("tenants.migrations.0005_audit_chain").DELETE_POLICIES
+
+# The application's roles keep the right to append entries; the queue is filled by the trigger, as the tables' owner.
+CLOSE_TO_APPLICATION = """
+DROP POLICY platform_door_delete ON tenants_auditlogentry;
+DROP POLICY platform_door_delete ON tenants_auditseal;
+DROP POLICY platform_door_insert ON tenants_auditseal;
+DROP POLICY platform_door_delete ON tenants_audithead;
+DROP POLICY platform_door_insert ON tenants_audithead;
+DROP POLICY platform_door_delete ON tenants_auditpending;
+DROP POLICY platform_door_insert ON tenants_auditpending;
+DROP POLICY tenant_isolation_insert ON tenants_auditpending;
+CREATE POLICY queue_keeper ON tenants_auditpending FOR INSERT TO CURRENT_USER WITH CHECK (true);
+ALTER FUNCTION public.queue_audit_entries() SECURITY DEFINER;
+REVOKE ALL ON FUNCTION public.queue_audit_entries() FROM PUBLIC;
+"""
+OPEN_TO_APPLICATION = f"""
+GRANT EXECUTE ON FUNCTION public.queue_audit_entries() TO PUBLIC;
+ALTER FUNCTION public.queue_audit_entries() SECURITY INVOKER;
+DROP POLICY queue_keeper ON tenants_auditpending;
+CREATE POLICY tenant_isolation_insert ON tenants_auditpending FOR INSERT TO PUBLIC
+    WITH CHECK (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+CREATE POLICY platform_door_insert ON tenants_auditpending FOR INSERT TO jobs_platform_role WITH CHECK (true);
+CREATE POLICY platform_door_delete ON tenants_auditpending FOR DELETE TO jobs_platform_role USING (true);
+CREATE POLICY platform_door_insert ON tenants_audithead FOR INSERT TO jobs_platform_role WITH CHECK (true);
+CREATE POLICY platform_door_insert ON tenants_auditseal FOR INSERT TO jobs_platform_role WITH CHECK (true);
+{" ".join(f"CREATE POLICY platform_door_delete ON {table} FOR DELETE TO jobs_platform_role USING ({rows});" for table, rows in PRUNABLE.items())}
+"""
+CREATE_COUNTERS = """
+CREATE POLICY counter_keeper ON tenants_auditcounter FOR ALL TO CURRENT_USER USING (true) WITH CHECK (true);
+ALTER TABLE tenants_auditseal NO FORCE ROW LEVEL SECURITY;
+ALTER TABLE tenants_audithead NO FORCE ROW LEVEL SECURITY;
+INSERT INTO tenants_auditcounter (chain, sequence, hash, signed_sequence)
+SELECT DISTINCT ON (s.chain) s.chain, s.sequence, s.hash,
+    coalesce((SELECT max(h.sequence) FROM tenants_audithead h WHERE h.chain = s.chain), 0)
+FROM tenants_auditseal s ORDER BY s.chain, s.sequence DESC;
+ALTER TABLE tenants_auditseal FORCE ROW LEVEL SECURITY;
+ALTER TABLE tenants_audithead FORCE ROW LEVEL SECURITY;
+CREATE FUNCTION public.count_audit_seals() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO public.tenants_auditcounter AS c (chain, sequence, hash, signed_sequence)
+    SELECT DISTINCT ON (chain) chain, sequence, hash, 0 FROM fresh ORDER BY chain, sequence DESC
+    ON CONFLICT (chain) DO UPDATE SET sequence = excluded.sequence, hash = excluded.hash
+        WHERE c.sequence < excluded.sequence;
+    RETURN NULL;
+END $$;
+REVOKE ALL ON FUNCTION public.count_audit_seals() FROM PUBLIC;
+CREATE TRIGGER count_seals AFTER INSERT ON tenants_auditseal
+REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION public.count_audit_seals();
+CREATE FUNCTION public.count_audit_head() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO public.tenants_auditcounter AS c (chain, sequence, hash, signed_sequence, final_head)
+    VALUES (NEW.chain, NEW.sequence, NEW.hash, NEW.sequence, CASE NEW.kind WHEN 'final' THEN to_jsonb(NEW) END)
+    ON CONFLICT (chain) DO UPDATE SET signed_sequence = greatest(c.signed_sequence, excluded.signed_sequence),
+        final_head = coalesce(excluded.final_head, c.final_head);
+    RETURN NULL;
+END $$;
+REVOKE ALL ON FUNCTION public.count_audit_head() FROM PUBLIC;
+CREATE TRIGGER count_head AFTER INSERT ON tenants_audithead FOR EACH ROW EXECUTE FUNCTION public.count_audit_head();
+"""
+DROP_COUNTERS = """
+DROP TRIGGER count_head ON tenants_audithead;
+DROP FUNCTION public.count_audit_head();
+DROP TRIGGER count_seals ON tenants_auditseal;
+DROP FUNCTION public.count_audit_seals();
+DROP POLICY counter_keeper ON tenants_auditcounter;
+"""
+# What the auditor has done is the auditor's to say.
+OPEN_REQUESTS_ALONE = """
+ALTER POLICY platform_door_insert ON tenants_auditremoval WITH CHECK (done_at IS NULL AND removed = '{}'::jsonb)
+"""
+
+
+def close_to_application(apps, schema_editor):
+    schema_editor.execute(CLOSE_TO_APPLICATION)
+
+
+def open_to_application(apps, schema_editor):
+    platform = schema_editor.quote_name(platform_role())
+    schema_editor.execute(OPEN_TO_APPLICATION.replace("jobs_platform_role", platform))
+
+
+class Migration(migrations.Migration):
+    dependencies = [("tenants", "0015_data_keys")]
+
+    operations = [
+        migrations.CreateModel(
+            name="AuditCounter",
+            fields=[
+                ("chain", models.UUIDField(primary_key=True, serialize=False)),
+                ("sequence", models.BigIntegerField(default=0)),
+                ("hash", models.CharField(default=tenants.chain.GENESIS, max_length=64)),
+                ("signed_sequence", models.BigIntegerField(default=0)),
+                ("final_head", models.JSONField(null=True)),
+            ],
+        ),
+        migrations.CreateModel(
+            name="AuditRemoval",
+            fields=[
+                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("chain", models.UUIDField()),
+                (
+                    "kind",
+                    models.CharField(choices=[("retention", "Retention"), ("erasure", "Erasure")], max_length=10),
+                ),
+                ("before", models.DateTimeField(help_text="Entries that were sealed earlier go.")),
+                ("requested_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("done_at", models.DateTimeField(null=True)),
+                (
+                    "removed",
+                    models.JSONField(default=dict, encoder=django.core.serializers.json.DjangoJSONEncoder),
+                ),
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(fields=("chain", "kind"), name="audit_removal_one_of_kind"),
+                ]
+            },
+        ),
+        EnableRowSecurity("AuditCounter", column="chain", app_may=["SELECT"], platform_may=["SELECT"]),
+        EnableRowSecurity("AuditRemoval", column="chain", app_may=[], platform_may=["SELECT", "INSERT", "DELETE"]),
+        migrations.RunSQL(OPEN_REQUESTS_ALONE, migrations.RunSQL.noop),
+        migrations.RunSQL(CREATE_COUNTERS, DROP_COUNTERS),
+        migrations.RunPython(close_to_application, open_to_application),
+        AllowAuditor("AuditLogEntry", {"SELECT": "true", "DELETE": PRUNABLE["tenants_auditlogentry"]}),
+        AllowAuditor("AuditPending", {"SELECT": "true", "DELETE": "true"}),
+        AllowAuditor("AuditSeal", {"SELECT": "true", "INSERT": "true", "DELETE": PRUNABLE["tenants_auditseal"]}),
+        AllowAuditor("AuditHead", {"SELECT": "true", "INSERT": "true", "DELETE": PRUNABLE["tenants_audithead"]}),
+        AllowAuditor("AuditCounter", {"SELECT": "true"}),
+        AllowAuditor("AuditRemoval", {"SELECT": "true", "UPDATE": "true", "DELETE": "true"}),
+    ]

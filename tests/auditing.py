@@ -1,0 +1,68 @@
+"""What the auditor does, for tests: each on the auditor's own login, which sees only what was committed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+
+from scheduling.worker.auditor import Auditor
+from tenants.auditor import auditor_login
+from tenants.services import audit_heads, audit_pruning, audit_removals, sealing
+from tenants.services.erasure.steps import advance
+
+__all__ = ["auditor_login"]
+
+
+def _as_auditor[**P, T](act: Callable[P, T]) -> Callable[P, T]:
+    @wraps(act)
+    def on_its_login(*args: P.args, **kwargs: P.kwargs) -> T:
+        with auditor_login():
+            return act(*args, **kwargs)
+
+    return on_its_login
+
+
+seal_entries = _as_auditor(sealing.seal_entries)
+sign_heads = _as_auditor(audit_heads.sign_heads)
+prune_audit = _as_auditor(audit_pruning.prune_audit)
+erase_chain = _as_auditor(audit_pruning.erase_chain)
+carry_out_removals = _as_auditor(audit_removals.carry_out_removals)
+
+
+@contextmanager
+def auditing() -> Iterator[None]:
+    """Have an auditor at work in a thread."""
+    stopped = threading.Event()
+
+    def audit() -> None:
+        with auditor_login():
+            Auditor(stopped).run()
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(audit)
+        try:
+            yield
+        finally:
+            stopped.set()
+        running.result(30)
+
+
+def audit_once() -> None:
+    """Do what an auditor does in a round: seal, and carry out what was requested."""
+    while seal_entries(budget_seconds=60):
+        pass
+    carry_out_removals()
+
+
+def advance_erasure(erasure_id: Any, **options: int) -> bool:
+    """Do one part of an erasure, with an auditor at work; return whether another call would find work."""
+    from tenants.services.erasure.proof import find_erasure
+
+    audit_once()
+    return advance(erasure_id, **options) or (
+        find_erasure(erasure_id=erasure_id).note.startswith("Waits for the auditor") and not audit_once()
+    )
