@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Self
 from uuid import UUID
 
+from tenants.chain import GENESIS
 from tenants.chain_check import ChainCheck, Finding, FindingKind, Seal
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import CursorInvalidError
@@ -159,14 +160,10 @@ class _Verifier:
         return self.begin_after(chain)
 
     def _begin(self, chain: UUID) -> ChainCheck:
-        checkpoint = rows.find_checkpoint(chain)
-        starts = [export_head(checkpoint).as_dict()] if checkpoint else []
-        if final := rows.find_counter(chain).final_head:
-            starts.append(final)
+        checkpoint, final = rows.find_checkpoint(chain), rows.find_counter(chain).final_head
+        starts = [head for head in (final, checkpoint and export_head(checkpoint).as_dict()) if head]
         good = [head for head in starts if self._is_good(chain, head, "database") and head["chain"] == str(chain)]
-        if not good:
-            return ChainCheck.begin(chain)
-        last = max(good, key=lambda head: int(head["sequence"]))
+        last = max(good, key=lambda head: int(head["sequence"]), default={"sequence": 0, "hash": GENESIS})
         return ChainCheck.begin(chain, sequence=last["sequence"], chain_hash=last["hash"])
 
     def _check_seals(self, place: _Place, chain: UUID) -> bool:

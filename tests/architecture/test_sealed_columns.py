@@ -49,6 +49,8 @@ PLAIN = {
     "tenants.PlanVersion.after": "the platform's configuration",
     "tenants.PlanVersion.before": "the platform's configuration",
     "tenants.PlanVersion.content": "the platform's configuration",
+    "tenants.AuditCounter.final_head": "a signed place in a chain",
+    "tenants.AuditRemoval.removed": "counts",
     "tenants.TenantErasure.after": "counts",
     "tenants.TenantErasure.before": "counts",
     "tenants.TenantErasure.proof": "counts; it outlives its tenant's keys",

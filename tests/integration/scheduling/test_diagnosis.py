@@ -169,7 +169,7 @@ def test_tables_that_are_behind_the_code_fail(everybody: Registration, monkeypat
 
 def test_the_command_exits_with_an_error_and_names_what_fails() -> None:
     out = StringIO()
-    with pytest.raises(CommandError, match=r"dispatcher, beat, workers of default"):
+    with pytest.raises(CommandError, match=r"dispatcher, beat, auditor, workers of default"):
         call_command("diagnose", "--json", stdout=out)
     facts = json.loads(out.getvalue())
     assert facts["state"] == "failure"
