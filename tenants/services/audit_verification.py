@@ -180,7 +180,6 @@ class _Verifier:
         self._compare_heads(chain, seals, begin, check.sequence)
         if len(seals) < self.pace.seals:
             self._check_end(chain, check)
-            # What is wrong with its end may be reported already.
             if not any(finding.chain == chain for finding in self.outcome.findings):
                 self.outcome.findings.extend(check_counter(chain, check, counter))
             place.entry = str(_NO_ID)
@@ -263,12 +262,9 @@ class _Verifier:
     def _is_erased(self, chain: UUID, head: Mapping[str, Any]) -> bool:
         """Return whether a signed final head excuses that this one is gone."""
         final = rows.find_counter(chain).final_head
-        return bool(
-            final
-            and is_head_signed(final)
-            and (final["kind"], final["chain"]) == ("final", str(chain))
-            and final["sequence"] >= head["sequence"]
-        )
+        if not final or not is_head_signed(final) or (final["kind"], final["chain"]) != ("final", str(chain)):
+            return False
+        return bool(final["sequence"] >= head["sequence"])
 
     def _is_good(self, chain: UUID, head: Mapping[str, Any], source: str) -> bool:
         is_signed = is_head_signed(head)

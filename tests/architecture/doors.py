@@ -13,7 +13,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "the demo compares its tenants with one another",
     ),
     "jobsplatform/health/metrics.py": ({"PlatformCollector.collect"}, "the numbers are the platform's, by queue"),
-    "jobsplatform/health/probes.py": ({"Auditor.run", "Dispatcher._age"}, "the probe asks for the platform, not for a tenant"),
+    "jobsplatform/health/probes.py": (
+        {"Auditor.run", "Dispatcher._age"},
+        "the probe asks for the platform, not for a tenant",
+    ),
     "scheduling/api/views/queues.py": ({"QueueViewSet.list"}, "platform staff sees global numbers"),
     "scheduling/checks.py": ({"_ask"}, "clocks and queues are the platform's"),
     "scheduling/management/commands/prune_finished.py": (
