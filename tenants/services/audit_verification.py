@@ -163,7 +163,9 @@ class _Verifier:
         checkpoint, final = rows.find_checkpoint(chain), rows.find_counter(chain).final_head
         starts = [head for head in (final, checkpoint and export_head(checkpoint).as_dict()) if head]
         good = [head for head in starts if self._is_good(chain, head, "database") and head["chain"] == str(chain)]
-        last = max(good, key=lambda head: int(head["sequence"]), default={"sequence": 0, "hash": GENESIS})
+        last: Mapping[str, Any] = max(
+            good, key=lambda head: int(head["sequence"]), default={"sequence": 0, "hash": GENESIS}
+        )
         return ChainCheck.begin(chain, sequence=last["sequence"], chain_hash=last["hash"])
 
     def _check_seals(self, place: _Place, chain: UUID) -> bool:

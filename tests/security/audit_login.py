@@ -1,4 +1,4 @@
-"""What somebody who has the application's login of the database tries with the audit log, and what came of it."""
+"""Attempts on the audit log with the application's login of the database, and what they achieved."""
 
 from __future__ import annotations
 
@@ -148,8 +148,8 @@ def rewrite_history(login: AppLogin) -> list[str]:
         outcomes.append(login.attempt(f"DELETE FROM {table} WHERE {column} = %s", [chain], role=platform))
     previous = GENESIS
     for sequence, entry in enumerate(entries[1:], start=1):
-        told = {**entry, "tenant": chain, "actor_label": "somebody else", "before": None, "after": None}
-        link = Link(chain, sequence, hash_row(told), previous, sealed_at[entry["id"]])
+        forged = {**entry, "tenant": chain, "actor_label": "another", "before": None, "after": None}
+        link = Link(chain, sequence, hash_row(forged), previous, sealed_at[entry["id"]])
         previous = link.hash()
         outcomes.append(
             login.attempt(
