@@ -264,9 +264,8 @@ class _Verifier:
     def _is_erased(self, chain: UUID, head: Mapping[str, Any]) -> bool:
         """Return whether a signed final head excuses that this one is gone."""
         final = rows.find_counter(chain).final_head
-        if not final or not is_head_signed(final) or (final["kind"], final["chain"]) != ("final", str(chain)):
-            return False
-        return bool(final["sequence"] >= head["sequence"])
+        is_of_chain = final and (final["kind"], final["chain"]) == ("final", str(chain))
+        return bool(final and is_of_chain and is_head_signed(final) and final["sequence"] >= head["sequence"])
 
     def _is_good(self, chain: UUID, head: Mapping[str, Any], source: str) -> bool:
         is_signed = is_head_signed(head)

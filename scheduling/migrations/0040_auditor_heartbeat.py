@@ -6,7 +6,7 @@ from tenants.auditor_policies import AllowAuditor
 
 
 class Migration(migrations.Migration):
-    dependencies = [("scheduling", "0038_announced_kinds"), ("tenants", "0016_auditor")]
+    dependencies = [("scheduling", "0039_worker_sandbox"), ("tenants", "0017_auditor")]
 
     operations = [
         migrations.AlterField(

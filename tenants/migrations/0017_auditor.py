@@ -98,7 +98,7 @@ def open_to_application(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("tenants", "0015_data_keys")]
+    dependencies = [("tenants", "0016_expiring_keys")]
 
     operations = [
         migrations.CreateModel(
