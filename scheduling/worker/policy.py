@@ -29,7 +29,7 @@ from scheduling.services.execution import StartedExecution
 from scheduling.services.settlement import Settlement
 from scheduling.services.verdicts import Failure
 from scheduling.worker.control_block import Cause
-from scheduling.worker.storable import storable_json
+from scheduling.worker.storable import storable_json, storable_result
 from tenants.exceptions import DomainError
 
 # A job that waits longer than this has been forgotten.
@@ -70,7 +70,7 @@ def settlement_of(
         case Yielded() | Snoozed() | Suspended() | AwaitChildren():
             return _pause_of(answer, started)
         case Complete(result=result):
-            result = storable_json(result, what="result", max_bytes=MAX_RESULT_BYTES)
+            result = storable_result(result, max_bytes=MAX_RESULT_BYTES)
             return verdicts.completed(execution_id, fence, result, owner=started.owner)
         case None:
             return verdicts.completed(execution_id, fence, None)

@@ -99,6 +99,7 @@ def text_of(answer: Answer) -> str | None:
     decoder = codecs.getincrementaldecoder(charset)()
     try:
         # Not to the end: the last character may be cut in half.
-        return decoder.decode(answer.body[:_PREVIEW_BYTES])
+        # A result holds no NUL.
+        return decoder.decode(answer.body[:_PREVIEW_BYTES]).replace("\0", "\ufffd")
     except UnicodeError:
         return None

@@ -13,7 +13,7 @@ import pytest
 from scheduling.conf import MAX_RESULT_BYTES
 from scheduling.processors.base import Dependency, Interrupted, JobContext, PermanentError, TransientError
 from scheduling.processors.http_call.processor import MAX_PREVIEW_CHARACTERS, HttpCall
-from scheduling.worker.storable import storable_json
+from scheduling.worker.storable import storable_result
 from tests.web_server import WebServer, web_server
 
 JOB = uuid.UUID("01990000-0000-7000-8000-000000000001")
@@ -54,7 +54,7 @@ def call(payload: dict[str, Any], runtime: Runtime | None = None) -> dict[str, A
     ids = (uuid.uuid4(), JOB, uuid.uuid4())
     context = JobContext(*ids, "http_call", payload, 1, {}, 1, str(JOB), None, runtime or Runtime())  # type: ignore[arg-type]
     result = HttpCall().process(context).result
-    return dict(storable_json(result, what="result", max_bytes=MAX_RESULT_BYTES))
+    return dict(storable_result(result, max_bytes=MAX_RESULT_BYTES))
 
 
 def test_a_url_is_enough(server: WebServer) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from django.utils import timezone
@@ -126,3 +127,29 @@ def test_a_message_that_comes_twice_runs_its_job_once(
         execute(execution_ids=[live.pk], token=live.token, child_index=0, worker=local)
     assert len(ran) == 1
     assert reload(job).state == "completed"
+
+
+def test_result_that_cannot_be_stored_fails_the_attempt_and_settles_no_effect(
+    acme: Tenant, run: Run, follow: Callable[..., None]
+) -> None:
+    effects: list[str] = []
+
+    def process(context: JobContext) -> dict[str, object]:
+        context.in_settlement(lambda: effects.append("settled"))
+        context.submit_child("scripted")
+        return {"items": [0, {"owner": object()}]}
+
+    follow(process)
+    (job,) = submit(acme, kind="scripted")
+    job = run(job)
+    assert (job.state, job.error_type, job.result) == ("discarded", "result_invalid", None)
+    assert job.error_message == "result.items[1].owner: object of type object cannot be stored."
+    assert effects == []
+    with all_tenants():
+        assert Job.objects.count() == 1
+
+
+def test_result_with_a_date_and_a_decimal_is_stored(acme: Tenant, run: Run, follow: Callable[..., None]) -> None:
+    follow(lambda context: {"at": datetime(2026, 1, 2, tzinfo=UTC), "price": Decimal("1.50")})
+    (job,) = submit(acme, kind="scripted")
+    assert run(job).result == {"at": "2026-01-02T00:00:00+00:00", "price": "1.50"}
