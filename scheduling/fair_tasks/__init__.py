@@ -2,12 +2,15 @@
 
 from scheduling.fair_tasks.decorator import FairTask, FairTaskUnlistedError, TenantTask, fair_task
 from scheduling.fair_tasks.processor import current_job
+from scheduling.fair_tasks.sending import CanvasUnsupportedError, TenantMissingError
 from scheduling.fair_tasks.signatures import SignatureUnfitError
 
 __all__ = [
+    "CanvasUnsupportedError",
     "FairTask",
     "FairTaskUnlistedError",
     "SignatureUnfitError",
+    "TenantMissingError",
     "TenantTask",
     "current_job",
     "fair_task",

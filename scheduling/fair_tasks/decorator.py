@@ -12,9 +12,10 @@ from celery import shared_task
 from celery.app.task import Task
 from celery.local import Proxy
 
-from scheduling.fair_tasks.processor import FairTaskProcessor
+from scheduling.fair_tasks.processor import FairTaskProcessor, current_job
+from scheduling.fair_tasks.sending import canvas_unsupported, guard, tenant_missing
 from scheduling.fair_tasks.signatures import CallSignature
-from scheduling.processors.base import TaskProcessor
+from scheduling.processors.base import Child, TaskProcessor
 
 if TYPE_CHECKING:
     from scheduling.models import Job
@@ -55,11 +56,15 @@ def fair_task(
 
 
 class FairTask:
-    """A Celery task, in all that Celery knows of it, that `for_tenant` submits as a job."""
+    """A Celery task, in all that Celery knows of it, that `for_tenant` submits as a job.
+
+    A call without a tenant raises TenantMissingError outside of a job, a signature raises CanvasUnsupportedError.
+    """
 
     def __init__(self, task: Task, attributes: Mapping[str, Any]) -> None:
         self.task = task
         self._attributes = attributes
+        guard(task)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.task(*args, **kwargs)
@@ -92,6 +97,37 @@ class FairTask:
         }
         about = {"__module__": run.__module__, "__doc__": run.__doc__, "task": self.task, "call": call}
         return type(f"{self.kind}_job", (FairTaskProcessor,), said | dict(self._attributes) | about)
+
+    def delay(self, *args: Any, **kwargs: Any) -> None:
+        """Submit a child of the running job, which calls the task with these arguments.
+
+        The child is a job of the same tenant. It is submitted in the transaction in which the running job completes,
+        yields or waits, so once, and not at all by an attempt that fails. Raises TenantMissingError outside of a job.
+        """
+        self.apply_async(args, kwargs)
+
+    def apply_async(self, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, **options: Any) -> None:
+        """Submit a child of the running job as `delay` does; ``options`` are those of a child, such as ``priority``."""
+        job = current_job()
+        if job is None:
+            raise tenant_missing(self._name)
+        allowed = {item.name for item in fields(Child)} - {"kind", "payload"}
+        if unknown := options.keys() - allowed:
+            raise TypeError(_unknown("apply_async", unknown, allowed))
+        kind_class: Any = self.kind_class
+        payload = kind_class.call.payload_of(args, kwargs or {})
+        _check_listed(self.kind)
+        job.submit_child(self.kind, payload, **options)
+
+    def signature(self, *args: Any, **kwargs: Any) -> Any:
+        """Raise CanvasUnsupportedError: there are no signatures of jobs."""
+        raise canvas_unsupported(self._name)
+
+    s = si = subtask = map = starmap = chunks = signature
+
+    @property
+    def _name(self) -> str:
+        return str(self.task.name)
 
     def for_tenant(self, tenant: Tenant | str, **options: Any) -> TenantTask:
         """The task as this tenant's, named by its slug or as it is; ``options`` are those of a job, such as ``run_at``.
@@ -145,17 +181,22 @@ class TenantTask:
 
     def _submit(self, request: JobRequest) -> Job:
         # Modules with tasks are imported while Django still loads its models.
-        from scheduling.processors import registry
         from scheduling.services.submission import submit_job
         from tenants.selectors.tenants import find_tenant
 
-        if request.kind not in registry.kinds():
-            raise FairTaskUnlistedError(
-                f"No app names the task of the kind {request.kind!r}: add its path to `processors` of your AppConfig, "
-                "or to the entry points of your package."
-            )
+        _check_listed(request.kind)
         tenant = find_tenant(self._tenant) if isinstance(self._tenant, str) else self._tenant
         return submit_job(tenant=tenant, request=request).job
+
+
+def _check_listed(kind: str) -> None:
+    from scheduling.processors import registry
+
+    if kind not in registry.kinds():
+        raise FairTaskUnlistedError(
+            f"No app names the task of the kind {kind!r}: add its path to `processors` of your AppConfig, "
+            "or to the entry points of your package."
+        )
 
 
 def _unknown(name: str, unknown: Set[str], allowed: Set[str]) -> str:

@@ -52,7 +52,7 @@ __all__ = [
 ]
 
 # The names in `__all__` and their signatures: the first number rises when one changes, the second when one is added.
-KIT_VERSION: Final = (1, 2)
+KIT_VERSION: Final = (1, 3)
 
 type Effects = Callable[[], object]
 type MemoryClass = Literal["small", "medium", "large"]

@@ -13,7 +13,7 @@ from typing import Any
 from scheduling import fair_tasks
 from scheduling.processors import base, testing
 
-VERSION = (1, 2)
+VERSION = (1, 3)
 BASE = """
 KIT_VERSION
 MAX_CHILDREN
@@ -96,7 +96,18 @@ make_context(processor, payload, *, state=, attempt=, settings=, deadline_at=, r
 try_processor(processor, payload, **options)
 """
 FAIR_TASKS = """
+CanvasUnsupportedError
 FairTask(task, attributes)
+FairTask.apply_async(args=, kwargs=, **options)
+FairTask.chunks(*args, **kwargs)
+FairTask.delay(*args, **kwargs)
+FairTask.map(*args, **kwargs)
+FairTask.s(*args, **kwargs)
+FairTask.si(*args, **kwargs)
+FairTask.signature(*args, **kwargs)
+FairTask.starmap(*args, **kwargs)
+FairTask.subtask(*args, **kwargs)
+TenantMissingError
 FairTask.for_tenant(tenant, **options)
 FairTask.kind
 FairTask.kind_class

@@ -11,7 +11,8 @@ from celery import Celery, shared_task
 from celery.exceptions import Ignore, Reject
 
 from scheduling.fair_tasks import FairTask, current_job, fair_task
-from scheduling.processors.base import Complete, Discard, JobContext, PermanentError, Retry, TransientError
+from scheduling.processors import registry
+from scheduling.processors.base import Child, Complete, Discard, JobContext, PermanentError, Retry, TransientError
 from scheduling.processors.testing import TriedRun, try_processor
 
 app = Celery("shop", set_as_current=False, broker="memory://")
@@ -68,6 +69,12 @@ def auto(error: bool = True) -> None:
 def plain(value: str) -> str:
     job = current_job()
     return value if job is None else f"{value} for {job.kind}"
+
+
+@pytest.fixture(autouse=True)
+def all_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kinds of the tasks here are in the registry."""
+    monkeypatch.setattr(registry, "kinds", lambda: ["add", "bound", "auto", "plain"])
 
 
 @pytest.fixture(autouse=True)
@@ -163,13 +170,37 @@ def test_the_task_is_still_the_celery_task_that_it_was(nothing_is_sent: list[str
     assert add(1) == 3
     assert add.name == f"{__name__}.add"
     assert app.tasks[add.name].run(2, 2) == 4
-    assert add.s(1).task == add.name
     assert add.apply(args=(5, 6)).get() == 11
     with pytest.raises(FlakyError):
         bound("else")
-    add.delay(1)
-    assert nothing_is_sent == [add.name]
-    nothing_is_sent.clear()
+
+
+def test_task_called_by_a_task_is_a_child_of_the_running_job() -> None:
+    @fair_task(kind="calling")
+    @app.task
+    def call() -> None:
+        assert add.delay(1, right=3) is None  # type: ignore[func-returns-value]
+        add.apply_async((2,), {"right": 4}, priority=1)
+
+    submitted = run(call).runtime.submitted
+    assert submitted == [
+        Child("add", {"left": 1, "right": 3}),
+        Child("add", {"left": 2, "right": 4}, priority=1),
+    ]
+
+
+def test_child_call_refuses_options_and_arguments_that_do_not_fit() -> None:
+    @fair_task(kind="misfit")
+    @app.task
+    def misfit(how: str) -> None:
+        if how == "option":
+            add.apply_async((1,), countdown=5)
+        add.delay("too", "many", "arguments")
+
+    for how, message in (("option", "takes no countdown"), ("arguments", "too many positional arguments")):
+        tried = run(misfit, how=how)
+        assert isinstance(tried.outcome, Discard)
+        assert message in tried.outcome.reason
 
 
 def test_a_plain_function_becomes_a_task() -> None:

@@ -1,0 +1,54 @@
+"""A fair task that calls another one inside a job submits a child job, once, whatever the attempts of its own."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import pytest
+from celery import shared_task
+from django.utils import timezone
+
+from scheduling.fair_tasks import fair_task
+from scheduling.models import Job, JobDue
+from scheduling.processors import registry
+from tenants.context import all_tenants, tenant_context
+from tenants.models import Tenant
+from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.worker.conftest import Run
+
+
+@fair_task(kind="called")
+@shared_task(name="fair_children.called")
+def called(number: int) -> int:
+    return number
+
+
+@fair_task(kind="calling")
+@shared_task(name="fair_children.calling", bind=True, max_retries=3)
+def calling(self: Any, fails: int) -> None:
+    called.delay(self.request.retries)
+    if self.request.retries < fails:
+        raise self.retry(countdown=0)
+
+
+@pytest.fixture(autouse=True)
+def installed(scripted: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [EntryPoint(name, f"{__name__}:{name}", registry.ENTRY_POINT_GROUP) for name in ("called", "calling")]
+    monkeypatch.setattr(registry, "entry_points", lambda group: points)
+    registry.reset()
+
+
+def test_call_inside_a_job_is_one_child_of_the_same_tenant(acme: Tenant, globex: Tenant, run: Run) -> None:
+    (parent,) = submit(acme, kind="calling", payload={"fails": 1})
+    assert run(parent).state == "retryable"
+    with all_tenants():
+        assert not Job.objects.filter(kind="called").exists()
+        JobDue.objects.update(due_at=timezone.now())
+    assert run(parent).state == "completed"
+    with all_tenants():
+        child = Job.objects.get(kind="called")
+    assert (child.tenant_id, child.parent_id, child.payload) == (acme.pk, parent.pk, {"number": 1})
+    assert run(child).result == {"value": 1}
+    with tenant_context(globex):
+        assert not Job.objects.exists()
