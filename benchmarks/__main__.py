@@ -13,6 +13,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from benchmarks.request_rates import raise_request_rates
 from jobsplatform.demo.environment import run_folder
 
 NAMES = (
@@ -52,6 +53,7 @@ def main() -> int:
         parser.error("peers: --programs is missing")
     if unknown := set(names) - set(NAMES) - set(NAMED_ALONE):
         parser.error(f"unknown benchmark: {', '.join(sorted(unknown))}")
+    raise_request_rates()
     with run_folder() as folder:
         # After django.setup(): these modules import models.
         from benchmarks import (

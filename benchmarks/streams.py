@@ -24,10 +24,13 @@ from benchmarks.outcome import Outcome
 from jobsplatform.demo.measures import percentile
 from jobsplatform.demo.provision import ACTOR, Participant, create_participants
 from jobsplatform.embedded.identity import die_with_parent
+from scheduling.limits import STREAMS
 from scheduling.services.job_requests import JobRequest
 from scheduling.services.submission import submit_job
 from tenants.context import acting_as, all_tenants
 from tenants.models import Tenant
+from tenants.selectors.tenants import find_tenant
+from tenants.services.limits import set_tenant_limit
 
 CLIENTS = 300
 EVENTS = 100
@@ -54,6 +57,8 @@ class StreamsFailedError(RuntimeError):
 def measure(folder: Path) -> Outcome:
     """Submit jobs that nobody runs, one at a time, while many clients listen to their tenant's stream."""
     participant = create_participants()[-1]
+    tenant = find_tenant(participant.slug)
+    set_tenant_limit(tenant=tenant, key=STREAMS.key, value=CLIENTS, reason="All clients are one tenant's.")
     with serving_streams(folder / "streams.log") as port:
         lags, connections = asyncio.run(_listen_and_submit(port, participant))
     return _conclude(lags, connections)

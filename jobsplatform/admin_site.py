@@ -13,6 +13,7 @@ from django.utils.translation import get_language
 from unfold.sites import UnfoldAdminSite
 
 from tenants.access import access_of
+from tenants.request_costs import SEARCH, costs
 
 READING = frozenset({"GET", "HEAD"})
 
@@ -31,6 +32,12 @@ class ConsoleSite(UnfoldAdminSite):
         response: HttpResponse = super().password_change(request, extra_context)
         if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
             record_password_change(user=request.user)
+        return response
+
+    @costs(SEARCH)
+    def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Unfold's search over all pages."""
+        response: HttpResponse = super().search(request, extra_context)
         return response
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:

@@ -9,8 +9,9 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.defaults import bad_request
 from django.views.generic import RedirectView
 from django.views.i18n import set_language
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 
+from jobsplatform.schema_document import SchemaView
 from tenants.api.problems import problem_response, replace_page
 from tenants.exceptions import AddressUnknownError
 
@@ -44,7 +45,7 @@ handler404 = "jobsplatform.refusals.tell_missing"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("admin/", admin.site.urls),
-    path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/v1/schema/", SchemaView.as_view(), name="schema"),
     path("api/v1/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("api/v1/", include(_urls_of_apps("api_urls"))),
     # Without this one, Django would redirect `/api/v1/jobs` and turn the client's POST into a GET.

@@ -97,6 +97,15 @@ SCHEDULE_INTERVAL: Final = Limit(
     enforced_at="save",
     default=60,
 )
+STREAMS: Final = Limit(
+    key="streams",
+    title="Streams",
+    unit="streams",
+    counts="Streams that one process keeps open for all keys and people of the tenant.",
+    span=Span.NOW,
+    enforced_at="open",
+    default=100,
+)
 
 LIMITS: Final = (
     SUBMITS_PER_MINUTE,
@@ -108,4 +117,5 @@ LIMITS: Final = (
     PEAK_MEMORY,
     SCHEDULE_COUNT,
     SCHEDULE_INTERVAL,
+    STREAMS,
 )

@@ -1,4 +1,4 @@
-"""The tenants' buckets of submissions: in Redis for all processes, and while it is away in this process.
+"""Buckets of tokens, of submissions and of requests: in Redis for all processes, and while it is away in this process.
 
 One script, one round trip, Redis's own clock. A Redis that does not answer within 100 ms counts as away, and is
 asked again after a second. Meanwhile every process grants the whole rate for itself: how many others there are
@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 from uuid import UUID
@@ -28,31 +29,45 @@ from scheduling.fairness.gcra import Grant, Rate
 
 logger = logging.getLogger(__name__)
 
-KEY_PREFIX = "jobsplatform:rate:submit:"
+KEY_PREFIX = "jobsplatform:rate:"
 TIMEOUT_SECONDS = 0.1
 BACK_OFF_SECONDS = 1.0
-# Full buckets are forgotten beyond this many tenants.
+# Full buckets are forgotten beyond so many.
 MAX_LOCAL_BUCKETS = 10_000
 
-# The arithmetic of scheduling.fairness.gcra, word for word; a test compares them. A negative wish gives back.
+# The arithmetic of scheduling.fairness.gcra, word for word; a test compares them. A negative wish gives back. Several
+# buckets grant alike, and with ARGV[2] = 1 all that is wanted or nothing.
 SCRIPT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local interval, burst, wanted = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local horizon = interval * burst
-local backlog = math.min(math.max(0, (tonumber(redis.call('GET', KEYS[1])) or 0) - now), horizon)
-local granted = 0
-if wanted < 0 then
-    backlog = math.max(0, backlog + wanted * interval)
-else
-    granted = math.min(wanted, math.floor((horizon - backlog) / interval))
-    backlog = backlog + granted * interval
+local wanted, is_whole = tonumber(ARGV[1]), ARGV[2] == '1'
+local intervals, backlogs, granted = {}, {}, math.max(0, wanted)
+for place, key in ipairs(KEYS) do
+    local interval, burst = tonumber(ARGV[2 * place + 1]), tonumber(ARGV[2 * place + 2])
+    local horizon = interval * burst
+    local backlog = math.min(math.max(0, (tonumber(redis.call('GET', key)) or 0) - now), horizon)
+    granted = math.min(granted, math.floor((horizon - backlog) / interval))
+    intervals[place], backlogs[place] = interval, backlog
 end
-if wanted ~= 0 then
-    redis.call('SET', KEYS[1], string.format('%.0f', now + backlog), 'PX', math.floor(backlog / 1000) + 1)
+if is_whole and granted < wanted then granted = 0 end
+local answer = {granted}
+for place, key in ipairs(KEYS) do
+    local backlog = math.max(0, backlogs[place] + (wanted < 0 and wanted or granted) * intervals[place])
+    if wanted ~= 0 then
+        redis.call('SET', key, string.format('%.0f', now + backlog), 'PX', math.floor(backlog / 1000) + 1)
+    end
+    answer[place + 1] = string.format('%.0f', backlog)
 end
-return {granted, string.format('%.0f', backlog)}
+return answer
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A bucket by its name, and the rate at which it fills."""
+
+    name: str
+    rate: Rate
 
 
 class LocalBuckets:
@@ -60,21 +75,26 @@ class LocalBuckets:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._tats_us: dict[UUID, int] = {}
+        self._tats_us: dict[str, int] = {}
 
-    def take(self, tenant_id: UUID, rate: Rate, wanted: int) -> Grant:
-        """Take tokens, or give back with a negative number."""
+    def take(self, buckets: Sequence[Bucket], wanted: int, *, is_whole: bool = False) -> list[Grant]:
+        """Take tokens from all buckets alike, or give back with a negative number."""
         now_us = time.monotonic_ns() // 1_000
         with self._lock:
-            tat_us = self._tats_us.get(tenant_id, 0)
+            tats_us = [self._tats_us.get(bucket.name, 0) for bucket in buckets]
+            standings = list(zip(tats_us, buckets, strict=True))
             if wanted < 0:
-                grant = gcra.give_back(tat_us, now_us, rate, -wanted)
+                grants = [gcra.give_back(tat_us, now_us, bucket.rate, -wanted) for tat_us, bucket in standings]
             else:
-                grant = gcra.take(tat_us, now_us, rate, wanted)
-            self._tats_us[tenant_id] = now_us + grant.backlog_us
+                granted = min(gcra.take(tat_us, now_us, bucket.rate, wanted).granted for tat_us, bucket in standings)
+                granted = 0 if is_whole and granted < wanted else granted
+                grants = [gcra.take(tat_us, now_us, bucket.rate, granted) for tat_us, bucket in standings]
+            self._tats_us |= {
+                bucket.name: now_us + grant.backlog_us for bucket, grant in zip(buckets, grants, strict=True)
+            }
             if len(self._tats_us) > MAX_LOCAL_BUCKETS:
-                self._tats_us = {tenant: tat for tenant, tat in self._tats_us.items() if tat > now_us}
-        return grant
+                self._tats_us = {name: tat for name, tat in self._tats_us.items() if tat > now_us}
+        return grants
 
 
 class _Outage:
@@ -122,14 +142,14 @@ class _Script:
         self._idle: deque[Any] = deque()
         self._pid = os.getpid()
 
-    def __call__(self, key: str, *arguments: int) -> Sequence[Any]:
+    def __call__(self, keys: Sequence[str], *arguments: int) -> Sequence[Any]:
         """What it answers; raises what the driver raises."""
         connection = self._take()
         try:
             try:
-                answer = _ask_once(connection, "EVALSHA", self._digest, key, arguments)
+                answer = _ask_once(connection, "EVALSHA", self._digest, keys, arguments)
             except redis.exceptions.NoScriptError:
-                answer = _ask_once(connection, "EVAL", SCRIPT, key, arguments)
+                answer = _ask_once(connection, "EVAL", SCRIPT, keys, arguments)
         except BaseException:
             # The answer may still come, and is for nobody else.
             connection.disconnect()
@@ -151,8 +171,10 @@ class _Script:
         return connection
 
 
-def _ask_once(connection: Any, command: str, script: str, key: str, arguments: Sequence[int]) -> Sequence[Any]:
-    connection.send_command(command, script, 1, key, *arguments)
+def _ask_once(
+    connection: Any, command: str, script: str, keys: Sequence[str], arguments: Sequence[int]
+) -> Sequence[Any]:
+    connection.send_command(command, script, len(keys), *keys, *arguments)
     answer: Sequence[Any] = connection.read_response()
     return answer
 
@@ -178,18 +200,23 @@ def _script() -> _Script:
 
 def take(tenant_id: UUID, rate: Rate, wanted: int) -> Grant:
     """As many of ``wanted`` submissions as the tenant's bucket grants; 0 only looks."""
-    return _ask(tenant_id, rate, wanted)
+    return _ask([_of_submissions(tenant_id, rate)], wanted)[0]
 
 
 def give_back(tenant_id: UUID, rate: Rate, tokens: int) -> None:
     """Return what was taken for jobs that were not stored after all."""
     if tokens > 0:
-        _ask(tenant_id, rate, -tokens)
+        _ask([_of_submissions(tenant_id, rate)], -tokens)
 
 
 def look(tenant_id: UUID, rate: Rate) -> Grant:
     """How the bucket stands."""
-    return _ask(tenant_id, rate, 0)
+    return _ask([_of_submissions(tenant_id, rate)], 0)[0]
+
+
+def take_whole(buckets: Sequence[Bucket], wanted: int) -> list[Grant]:
+    """Take ``wanted`` tokens from each bucket, or none from any, in one round trip. Return a grant for each."""
+    return _ask(buckets, wanted, is_whole=True)
 
 
 def is_away() -> bool:
@@ -197,13 +224,19 @@ def is_away() -> bool:
     return _outage.is_away
 
 
-def _ask(tenant_id: UUID, rate: Rate, wanted: int) -> Grant:
+def _of_submissions(tenant_id: UUID, rate: Rate) -> Bucket:
+    return Bucket(f"submit:{tenant_id}", rate)
+
+
+def _ask(buckets: Sequence[Bucket], wanted: int, *, is_whole: bool = False) -> list[Grant]:
     if not _outage.is_to_be_waited_out():
+        keys = [f"{KEY_PREFIX}{bucket.name}" for bucket in buckets]
+        rates = [number for bucket in buckets for number in (bucket.rate.interval_us, bucket.rate.burst)]
         try:
-            granted, backlog = _script()(f"{KEY_PREFIX}{tenant_id}", rate.interval_us, rate.burst, wanted)
+            granted, *backlogs = _script()(keys, wanted, int(is_whole), *rates)
         except (redis.RedisError, OSError) as error:
             _outage.note_failure(error)
         else:
             _outage.note_success()
-            return Grant(int(granted), int(backlog))
-    return _local.take(tenant_id, rate, wanted)
+            return [Grant(int(granted), int(backlog)) for backlog in backlogs]
+    return _local.take(buckets, wanted, is_whole=is_whole)

@@ -73,9 +73,7 @@ class TenantMiddleware:
         """Answer 503 where the database goes away as the view's own transaction ends, which no view can catch."""
         if not isinstance(exception, (OperationalError, InterfaceError)):
             return None
-        if request.path_info.startswith(API_PREFIX):
-            return _unavailable(exception)
-        return _unavailable_page(exception) if request.path_info.startswith(CONSOLE_PREFIX) else None
+        return unavailable_response(request, exception)
 
     def _respond(self, request: HttpRequest, request_id: str) -> HttpResponseBase:
         is_api = request.path_info.startswith(API_PREFIX)
@@ -107,6 +105,13 @@ class TenantMiddleware:
                 return self.get_response(request)
         except BodyTooLargeError as refusal:
             return problem_response(refusal)
+
+
+def unavailable_response(request: HttpRequest, error: Exception) -> HttpResponseBase | None:
+    """Return 503 as a problem or a page of the console; None for what is neither."""
+    if request.path_info.startswith(API_PREFIX):
+        return _unavailable(error)
+    return _unavailable_page(error) if request.path_info.startswith(CONSOLE_PREFIX) else None
 
 
 def _unavailable(error: Exception) -> HttpResponseBase:

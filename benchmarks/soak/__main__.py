@@ -11,6 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from benchmarks.request_rates import raise_request_rates
 from jobsplatform.demo.environment import run_folder
 
 # With less, no process is seen long enough after its first minute.
@@ -28,6 +29,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.minutes < LEAST_MINUTES:
         parser.error(f"a soak takes {LEAST_MINUTES:g} minutes at least")
+    raise_request_rates()
     with run_folder():
         # After django.setup(): these modules import models.
         from benchmarks.outcome import record

@@ -11,15 +11,19 @@ from django.core.management import call_command
 
 from jobsplatform.demo.measures import Claim
 from jobsplatform.demo.scenario import FILES_PER_BATCH, ROLES, Role
-from tenants.context import acting_as, command_actor
+from tenants.context import acting_as, all_tenants, command_actor
 from tenants.exceptions import SlugTakenError
-from tenants.models import Tenant
+from tenants.models import Plan, PlanLimit, Tenant
+from tenants.own_limits import KEY_REQUESTS, TENANT_REQUESTS
 from tenants.permissions import DEVELOPER_KEY_SCOPES
 from tenants.selectors.tenants import plan_limit
 from tenants.services.api_keys import issue_api_key
+from tenants.services.plans import update_plan
 from tenants.services.tenants import create_tenant
 
 ACTOR = command_actor("demo")
+# Units a minute and at once, of a key and of a tenant.
+REQUESTS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +69,23 @@ def create_administrator() -> Administrator:
 
 def _create_participant(role: Role) -> Participant:
     tenant = _create_tenant(role)
+    _raise_request_rates(tenant.plan)
     issued = issue_api_key(tenant=tenant, name="demo", scopes=DEVELOPER_KEY_SCOPES)
     limit = plan_limit(tenant, FILES_PER_BATCH)
     if limit is None:
         raise LookupError(f"The plan {role.plan!r} sets no {FILES_PER_BATCH}.")
     claim = Claim(weight=float(tenant.effective_weight), cap=tenant.concurrency_cap)
     return Participant(role, tenant.pk, tenant.slug, issued.token, limit, claim)
+
+
+def _raise_request_rates(plan: Plan) -> None:
+    """Have the plan allow its tenants the requests of a program that watches thousands of jobs."""
+    with all_tenants():
+        limits = dict(PlanLimit.objects.filter(plan=plan).values_list("key", "value"))
+        raised = {
+            limit.key: REQUESTS for rate in (KEY_REQUESTS, TENANT_REQUESTS) for limit in (rate.per_minute, rate.burst)
+        }
+        update_plan(plan=plan, changes={}, limits=limits | raised, reason="The demonstration asks often.")
 
 
 def _create_tenant(role: Role) -> Tenant:

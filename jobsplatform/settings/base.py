@@ -75,6 +75,8 @@ MIDDLEWARE = [
     "tenants.waits.WaitMiddleware",
     # Opens the transaction and sets the tenant around the view: after authentication, before ATOMIC_REQUESTS.
     "tenants.middleware.TenantMiddleware",
+    # Within it, as it charges the caller that was found.
+    "jobsplatform.request_rates.RequestRateMiddleware",
     # Last, as it asks: puts its page in the place of the answer to whoever is locked out.
     "axes.middleware.AxesMiddleware",
 ]

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
+
 from jobsplatform.settings.env import env
 
 REST_FRAMEWORK: dict[str, Any] = {
@@ -45,6 +47,21 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
 }
+
+
+def _request_rate(name: str) -> tuple[int, int]:
+    """Return a rate of requests: units a minute, and units at once."""
+    per_minute, _, burst = env.str(name).partition("/")
+    if not (per_minute.isdecimal() and burst.isdecimal()):
+        raise ImproperlyConfigured(f"{name} is two numbers, such as 600/120: units a minute, and units at once.")
+    return int(per_minute), int(burst)
+
+
+# Of a key, a person and a tenant the plan may say something else; an address has no plan.
+KEY_REQUEST_RATE = _request_rate("KEY_REQUEST_RATE")
+SESSION_REQUEST_RATE = _request_rate("SESSION_REQUEST_RATE")
+TENANT_REQUEST_RATE = _request_rate("TENANT_REQUEST_RATE")
+ANONYMOUS_REQUEST_RATE = _request_rate("ANONYMOUS_REQUEST_RATE")
 
 # A request that waits for news holds a thread of its process.
 WAITS_PER_PROCESS = env.int("WAITS_PER_PROCESS")

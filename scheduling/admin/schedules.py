@@ -36,6 +36,7 @@ from tenants.admin.keyset import KeysetAdmin, parse_uuid
 from tenants.admin.post_actions import post_action
 from tenants.exceptions import DomainError
 from tenants.permissions import Permission
+from tenants.request_costs import SEARCH, costs
 
 NEWEST_FIRES = 20
 
@@ -114,6 +115,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
             context["may_backfill"] = self.has_change_permission(request)
         return super().render_change_form(request, context, *args, **kwargs)
 
+    @costs(SEARCH)
     def preview_view(self, request: HttpRequest) -> HttpResponse:
         """The next ten runs of what stands in the form, as a part of its page; nothing is saved."""
         if request.method != "POST":

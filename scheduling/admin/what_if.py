@@ -14,6 +14,7 @@ from scheduling.dashboards.what_if import Question, draw_what_if
 from tenants.admin.base import PlatformStaffAdmin
 from tenants.admin.versions import is_preview
 from tenants.permissions import Permission
+from tenants.request_costs import HEAVY, costs
 
 
 class WhatIfMixin(PlatformStaffAdmin):
@@ -29,6 +30,7 @@ class WhatIfMixin(PlatformStaffAdmin):
     def _what_if_name(self) -> str:
         return f"{self.opts.app_label}_{self.opts.model_name}_what_if"
 
+    @costs(HEAVY)
     def what_if_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """What would happen with what stands in the form, as a part of its page; nothing is saved."""
         if request.method != "POST":

@@ -21,7 +21,7 @@ from scheduling.services.tenant_standing import TenantStanding, read_standing, s
 from tenants.context import all_tenants
 from tenants.limits import LimitReached, month_end
 from tenants.locks import LockClass
-from tenants.selectors.limits import EffectiveLimit, allowed_for, kept_limits
+from tenants.selectors.limits import EffectiveLimit, KeptLimits, allowed_for
 from tenants.services.limit_warnings import note_level
 from tenants.services.limits import expire_tenant_limits, release_ended_periods
 
@@ -33,7 +33,7 @@ NEVER_RETRY_AFTER_SECONDS = 3_600
 # it nobody waits: the limit is exact unless more than sixteen full bulks of one tenant are stored at one moment.
 NEAR_JOBS = 16 * MAX_BULK_JOBS
 
-_OF_SUBMISSION = (SUBMITS_PER_MINUTE, SUBMIT_BURST, MAX_WAITING_JOBS, WORKER_SECONDS)
+_OF_SUBMISSION = KeptLimits("limits", (SUBMITS_PER_MINUTE, SUBMIT_BURST, MAX_WAITING_JOBS, WORKER_SECONDS))
 _QUEUE_UP = f"SELECT {LockClass.WAITING_JOBS.take_named('%s')}"
 
 
@@ -68,7 +68,7 @@ class Allowance:
 
         Far from it none where the tenant has submitted a moment ago. Within the tenant's transaction.
         """
-        limits = kept_limits(tenant_id, only=_OF_SUBMISSION)
+        limits = _OF_SUBMISSION.get(tenant_id)
         ample = _allowed(limits, MAX_WAITING_JOBS.key) - NEAR_JOBS
         standing = standing_of(tenant_id, wanted=wanted, ample=ample)
         if standing.waiting + wanted > ample:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakSet
 
@@ -13,38 +14,63 @@ from django.http import HttpRequest, StreamingHttpResponse
 
 from scheduling.conf import streams_per_caller, streams_per_process
 from scheduling.exceptions import NoStreamsHereError, PositionRefusedError, StreamsFullError, TooManyStreamsError
+from scheduling.limits import STREAMS
 from scheduling.selectors.event_feed import Position, PositionInvalidError
 from scheduling.streams.feeds import Feed
 from scheduling.streams.subscriptions import Subscription
 from tenants.access import access_of
 from tenants.asides import let_go_of_connection
+from tenants.limits import LimitReached
+from tenants.selectors.limits import allowed_for
 
 LAST_EVENT_ID = "Last-Event-ID"
+# One part of so many of the process's streams is kept for tenants that have none open.
+KEPT_PART = 10
 HEADERS = {"Cache-Control": "private, no-store", "X-Accel-Buffering": "no"}
 
 
 class Ticket:
     """A place for one stream. It is free again when nothing refers to it, however the stream has ended."""
 
-    def __init__(self, caller: object) -> None:
-        self.caller = caller
+    def __init__(self, owner: Owner) -> None:
+        self.owner = owner
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose a stream is: a key or an account, and the tenant that it acts for.
+
+    People of the platform act for no tenant; each is a group of one. `allowed` is what the plan allows the group.
+    """
+
+    caller: object
+    group: object
+    allowed: int | None = None
 
 
 class Places:
-    """The streams of this process, and whose they are."""
+    """The streams of this process, and whose they are.
+
+    The last tenth is kept for those who have none open, so that no tenant takes all of them.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tickets: WeakSet[Ticket] = WeakSet()
 
-    def take(self, caller: object) -> Ticket:
-        """A place; `TooManyStreamsError` or `StreamsFullError` where there is none."""
+    def take(self, owner: Owner) -> Ticket:
+        """Return a place; raise TooManyStreamsError or StreamsFullError if there is none for the owner."""
         with self._lock:
-            if sum(ticket.caller == caller for ticket in self._tickets) >= streams_per_caller():
+            of_group = [ticket.owner for ticket in self._tickets if ticket.owner.group == owner.group]
+            if sum(other.caller == owner.caller for other in of_group) >= streams_per_caller():
                 raise TooManyStreamsError
-            if len(self._tickets) >= streams_per_process():
+            if owner.allowed is not None and len(of_group) >= owner.allowed:
+                raise _too_many_of_tenant(owner.allowed)
+            most = streams_per_process()
+            kept = most // KEPT_PART if of_group else 0
+            if len(self._tickets) >= most - kept:
                 raise StreamsFullError
-            ticket = Ticket(caller)
+            ticket = Ticket(owner)
             self._tickets.add(ticket)
             return ticket
 
@@ -74,7 +100,7 @@ def read_position(request: HttpRequest) -> Position | None:
 
 def stream_response(feed: Feed[Any], subscription: Subscription) -> StreamingHttpResponse:
     """The open answer to a client of a feed."""
-    ticket = places.take(_caller_of(subscription.request))
+    ticket = places.take(_owner_of(subscription.request))
     return StreamingHttpResponse(
         _stream(feed, subscription, ticket), content_type="text/event-stream; charset=utf-8", headers=HEADERS
     )
@@ -93,6 +119,17 @@ async def _stream(feed: Feed[Any], subscription: Subscription, ticket: Ticket) -
         places.give_back(ticket)
 
 
-def _caller_of(request: HttpRequest) -> object:
-    key = access_of(request).api_key
-    return ("key", key.pk) if key is not None else ("user", request.user.pk)
+def _owner_of(request: HttpRequest) -> Owner:
+    access = access_of(request)
+    caller = ("user", request.user.pk) if access.api_key is None else ("key", access.api_key.pk)
+    if access.tenant is None or access.platform_role is not None:
+        return Owner(caller, caller)
+    return Owner(caller, access.tenant.pk, allowed_for(access.tenant.pk, STREAMS))
+
+
+def _too_many_of_tenant(allowed: int) -> TooManyStreamsError:
+    return TooManyStreamsError(
+        "The plan allows %(allowed)s streams of the tenant in one process. Close one, or use another plan.",
+        {"allowed": f"{allowed:,}"},
+        limit=LimitReached(STREAMS.key, STREAMS.unit, allowed, allowed),
+    )

@@ -37,6 +37,7 @@ from tenants.diffs import diff_documents
 from tenants.exceptions import TenantNotFoundError
 from tenants.models import AuditLogEntry, Tenant
 from tenants.permissions import Permission
+from tenants.request_costs import HEAVY, costs
 from tenants.selectors.tenants import find_tenant
 from tenants.services.audit_export import CONTENT_TYPES, ExportFormat, export_entries
 from tenants.services.audit_requests import request_verification
@@ -93,6 +94,7 @@ class AuditLogEntryAdmin(KeysetAdmin):
         response: HttpResponse = super().changelist_view(request, {**(extra_context or {}), "audit_acts": acts})
         return response
 
+    @costs(HEAVY)
     def verify_view(self, request: HttpRequest) -> HttpResponse:
         """Begin to verify the chain of the tenant that is shown, of all where all are, and lead to how it goes."""
         if request.method != "POST":
@@ -110,6 +112,7 @@ class AuditLogEntryAdmin(KeysetAdmin):
         page = reverse("admin:tenants_auditverification_change", args=[requested.verification.pk])
         return HttpResponseRedirect(page)
 
+    @costs(HEAVY)
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
         """Download what the list shows, all pages of it."""
         if request.method != "POST":

@@ -23,6 +23,7 @@ from tenants.api.viewsets import TenantViewSet
 from tenants.exceptions import FieldInvalidError, FilterUnknownError
 from tenants.models import AuditLogEntry
 from tenants.permissions import Permission
+from tenants.request_costs import HEAVY
 from tenants.selectors.audit_log import AuditFilter
 from tenants.services.audit_export import CONTENT_TYPES, ExportFormat, export_entries
 from tenants.standing import require_still
@@ -87,6 +88,7 @@ class AuditLogViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet):
         "retrieve": Permission.AUDIT_VIEW,
         "export": Permission.AUDIT_EXPORT,
     }
+    request_costs: ClassVar[Mapping[str, int]] = {"export": HEAVY}
     filterset_class = AuditLogFilter
     filter_backends: ClassVar[list[Any]] = [StrictFilterBackend]
     content_negotiation_class = OneRenderer

@@ -19,6 +19,7 @@ from tenants.api.viewsets import TenantViewSet
 from tenants.chain_check import told_finding
 from tenants.models import AuditVerification, VerificationState
 from tenants.permissions import Permission
+from tenants.request_costs import HEAVY
 from tenants.services.audit_requests import MOST_FINDINGS, request_verification
 
 
@@ -75,6 +76,7 @@ class AuditVerificationViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet
         "retrieve": Permission.AUDIT_VIEW,
         "create": Permission.AUDIT_VIEW,
     }
+    request_costs: ClassVar[Mapping[str, int]] = {"create": HEAVY}
 
     def get_queryset(self) -> QuerySet[Any]:
         return super().get_queryset().defer("place")

@@ -15,6 +15,7 @@ from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import StaffViewSet
 from tenants.models import VersionFacts
 from tenants.permissions import Permission
+from tenants.request_costs import LIST
 from tenants.selectors.plans import versions_of
 
 MAX_NUMBER = 2**31 - 1
@@ -84,6 +85,7 @@ class WithdrawalSerializer(StrictSerializer):
 class VersionedViewSet(EditedRows, StaffViewSet):
     """A kind of plan; subclasses name the services and how a plan is found and shown."""
 
+    request_costs: ClassVar[Mapping[str, int]] = {"versions": LIST}
     filter_backends: ClassVar[list[Any]] = [PagingOnly]
     # Functions: of a plan's name, and of `plan` and the fields of a body.
     find: ClassVar[Any]

@@ -38,6 +38,8 @@ class TenantViewSet(GenericViewSet[Any]):
     model: ClassVar[type[Model]]
     # The right that each action (or method, as "GET") needs; what is missing here is refused.
     permissions: ClassVar[Mapping[str, Permission]] = {}
+    # The cost of actions (or methods) that are not what `tenants.request_costs` gives them.
+    request_costs: ClassVar[Mapping[str, int]] = {}
     # Actions that change rows, and that people of the platform may do to all tenants' by naming no tenant.
     over_all_tenants: ClassVar[frozenset[str]] = frozenset()
     # Bytes; None: the setting DATA_UPLOAD_MAX_MEMORY_SIZE.

@@ -62,9 +62,16 @@ def effective_limits(tenant_id: UUID, only: Iterable[Limit] | None = None) -> Ma
     }
 
 
-def kept_limits(tenant_id: UUID, only: Iterable[Limit]) -> Mapping[str, EffectiveLimit]:
-    """The same for what is asked at each request, less than a second old; ``only`` is the same at each call."""
-    return _kept.get(str(tenant_id), lambda: _document_of(effective_limits(tenant_id, only)))
+class KeptLimits:
+    """The limits of ``only`` that each request reads, less than a second old."""
+
+    def __init__(self, name: str, only: Iterable[Limit]) -> None:
+        self._only = tuple(only)
+        self._kept = SharedCache(name, _limits_of)
+
+    def get(self, tenant_id: UUID) -> Mapping[str, EffectiveLimit]:
+        """Return the limits of a tenant of the current scope by key."""
+        return self._kept.get(str(tenant_id), lambda: _document_of(effective_limits(tenant_id, self._only)))
 
 
 def allowed_for(tenant_id: UUID, limit: Limit) -> int | None:
@@ -102,6 +109,3 @@ def _limits_of(document: list[list[Any]]) -> Mapping[str, EffectiveLimit]:
         )
         for key, allowed, source, expires in document
     }
-
-
-_kept = SharedCache("limits", _limits_of)

@@ -24,7 +24,7 @@ from tenants.permissions import Permission, PlatformRole
 
 HOOKS = ("has_module_permission", "has_view_permission", "has_add_permission", "has_change_permission")
 # Views that are not ours and show nothing of a tenant.
-PUBLIC_VIEWS = {"SpectacularAPIView", "SpectacularSwaggerSplitView"}
+PUBLIC_VIEWS = {"SchemaView", "SpectacularSwaggerSplitView"}
 
 
 def api_patterns(patterns: Any = None, prefix: str = "") -> Iterator[tuple[str, URLPattern]]:

@@ -14,7 +14,7 @@ MAX_FUNCTION_LINES = 40
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "core", "misc", "manager", "handler"}
 EMPTY_VERBS = ("process", "handle", "manage")
 # The names that Django and the processors' kit give to their hooks.
-HOOKS = {"process", "handle", "handle_error", "process_exception"}
+HOOKS = {"process", "handle", "handle_error", "process_exception", "process_view"}
 LEFT_OVER = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|raise NotImplementedError|except[^\n]*:\n\s+pass\n")
 
 SOURCES = sorted(

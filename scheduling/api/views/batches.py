@@ -35,6 +35,7 @@ from tenants.api.viewsets import TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
 from tenants.bodies import MAX_TEXT_BYTES
 from tenants.permissions import Permission
+from tenants.request_costs import LIST
 
 
 class BatchViewSet(TenantViewSet):
@@ -51,6 +52,7 @@ class BatchViewSet(TenantViewSet):
         "close": Permission.JOBS_SUBMIT,
         "cancel": Permission.JOBS_CANCEL,
     }
+    request_costs: ClassVar[Mapping[str, int]] = {"jobs": LIST}
     filter_backends: ClassVar[list[Any]] = []
     max_body_bytes = MAX_TEXT_BYTES  # a thousand jobs of eight KiB
 

@@ -29,6 +29,7 @@ from tenants.api.viewsets import TenantViewSet
 from tenants.bodies import MAX_TEXT_BYTES
 from tenants.exceptions import DomainError
 from tenants.permissions import Permission
+from tenants.request_costs import NOTHING
 
 
 class BulkSubmissionViewSet(TenantViewSet):
@@ -37,6 +38,7 @@ class BulkSubmissionViewSet(TenantViewSet):
     model = Job
     serializer_class = BulkSubmissionSerializer
     permissions: ClassVar[Mapping[str, Permission]] = {"create": Permission.JOBS_SUBMIT}
+    request_costs: ClassVar[Mapping[str, int]] = {"create": NOTHING}
     filter_backends: ClassVar[list[Any]] = []
     max_body_bytes = MAX_TEXT_BYTES  # a thousand jobs of eight KiB
 

@@ -29,6 +29,7 @@ from scheduling.services.bulk.stopping import abort_bulk_operation, undo_bulk_op
 from tenants.api.viewsets import TenantViewSet
 from tenants.clock import read_moment
 from tenants.permissions import Permission
+from tenants.request_costs import HEAVY
 
 
 class BulkOperationViewSet(TenantViewSet):
@@ -43,6 +44,7 @@ class BulkOperationViewSet(TenantViewSet):
         "abort": Permission.JOBS_BULK,
         "undo": Permission.JOBS_BULK,
     }
+    request_costs: ClassVar[Mapping[str, int]] = {"create": HEAVY}
     over_all_tenants: ClassVar[frozenset[str]] = frozenset({"create", "abort", "undo"})
     filter_backends: ClassVar[list[Any]] = []
 

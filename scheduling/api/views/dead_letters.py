@@ -39,6 +39,7 @@ from scheduling.services.reveals import reveal_payload
 from tenants.api.viewsets import TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
 from tenants.permissions import Permission
+from tenants.request_costs import LIST, SEARCH
 
 
 class DeadLetterViewSet(TenantViewSet):
@@ -53,6 +54,7 @@ class DeadLetterViewSet(TenantViewSet):
         "requeue": Permission.JOBS_RETRY,
         "requeue_many": Permission.JOBS_RETRY,
     }
+    request_costs: ClassVar[Mapping[str, int]] = {"groups": LIST, "requeue_many": SEARCH}
     filter_backends: ClassVar[list[Any]] = []
     pagination_class = WalkedPagination
 

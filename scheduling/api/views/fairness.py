@@ -22,6 +22,7 @@ from scheduling.selectors.share_history import read_share_history
 from scheduling.selectors.virtual_times import read_virtual_times
 from tenants.api.viewsets import TenantViewSet
 from tenants.permissions import Permission
+from tenants.request_costs import LIST
 
 
 class FairnessViewSet(TenantViewSet):
@@ -35,6 +36,7 @@ class FairnessViewSet(TenantViewSet):
         "list": Permission.JOBS_VIEW,
         "decisions": Permission.JOBS_VIEW,
     }
+    request_costs: ClassVar[Mapping[str, int]] = {"decisions": LIST}
 
     @extend_schema(
         operation_id="fairness_retrieve", parameters=[FairnessQuerySerializer], responses=ShareHistorySerializer

@@ -31,6 +31,7 @@ from tenants.asides import looking, step_aside
 from tenants.context import tenant_context
 from tenants.live import tag_of
 from tenants.permissions import Permission
+from tenants.request_costs import HEAVY
 from tenants.standing import require_still, still_may
 from tenants.waits import FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS
 from tenants.waits import places as _waits
@@ -49,6 +50,7 @@ class JobLogViewSet(TenantViewSet):
         "list": Permission.LOGS_VIEW,
         "download": Permission.LOGS_VIEW,
     }
+    request_costs: ClassVar[Mapping[str, int]] = {"download": HEAVY}
 
     @extend_schema(operation_id="jobs_logs_list", parameters=[_JOB_ID, JobLogQuerySerializer])
     def list(self, request: Request, job_id: str) -> HttpResponseBase:

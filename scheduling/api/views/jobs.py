@@ -48,6 +48,7 @@ from tenants.api.serializers import NoBodySerializer
 from tenants.api.viewsets import TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
 from tenants.permissions import Permission
+from tenants.request_costs import LIST, NOTHING
 from tenants.waits import Wait, has_waited, wait_for_news
 
 # What a list does not show need not be read.
@@ -75,6 +76,7 @@ class JobViewSet(TenantViewSet):
         "events": Permission.JOBS_VIEW,
         "executions": Permission.JOBS_VIEW,
     }
+    request_costs: ClassVar[Mapping[str, int]] = {"create": NOTHING, "events": LIST, "executions": LIST}
     filter_backends: ClassVar[list[Any]] = []
     pagination_class = WalkedPagination
 

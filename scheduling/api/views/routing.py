@@ -17,6 +17,7 @@ from tenants.api.pagination import PagingOnly
 from tenants.api.serializers import ReasonSerializer
 from tenants.api.viewsets import StaffViewSet
 from tenants.permissions import Permission
+from tenants.request_costs import HEAVY
 
 
 class RoutingTrialViewSet(StaffViewSet):
@@ -25,6 +26,7 @@ class RoutingTrialViewSet(StaffViewSet):
     model = RoutingRule
     serializer_class = RouteAnswerSerializer
     permissions: ClassVar[Mapping[str, Permission]] = {"test": Permission.PLATFORM_VIEW}
+    request_costs: ClassVar[Mapping[str, int]] = {"test": HEAVY}
     filter_backends: ClassVar[list[Any]] = []
 
     @extend_schema(operation_id="routing_rules_test", request=RouteQuestionSerializer)

@@ -41,6 +41,7 @@ from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.serializers import NoBodySerializer, ReasonSerializer
 from tenants.api.viewsets import TenantViewSet
 from tenants.permissions import Permission
+from tenants.request_costs import LIST, SEARCH
 
 
 class ScheduleViewSet(EditedRows, TenantViewSet):
@@ -63,6 +64,7 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
         "run_now": Permission.SCHEDULES_MANAGE,
         "backfill": Permission.SCHEDULES_MANAGE,
     }
+    request_costs: ClassVar[Mapping[str, int]] = {"fires": LIST, "preview": SEARCH}
 
     @extend_schema(operation_id="schedules_list", parameters=PAGING_PARAMETERS)
     def list(self, request: Request) -> Response:

@@ -13,6 +13,7 @@ from scheduling.models import CFSPlan
 from scheduling.selectors.what_if import answer_what_if
 from tenants.api.viewsets import StaffViewSet
 from tenants.permissions import Permission
+from tenants.request_costs import HEAVY
 
 
 class WhatIfViewSet(StaffViewSet):
@@ -22,6 +23,7 @@ class WhatIfViewSet(StaffViewSet):
     serializer_class = WhatIfSerializer
     filter_backends: ClassVar[list[Any]] = []
     permissions = {"ask": Permission.PLATFORM_VIEW}
+    request_costs: ClassVar[dict[str, int]] = {"ask": HEAVY}
 
     @extend_schema(operation_id="cfs_plans_what_if", request=WhatIfRequestSerializer, responses=WhatIfSerializer)
     def ask(self, request: Request) -> Response:

@@ -21,6 +21,7 @@ from tenants.admin.base import ReadOnlyAdmin, TenantScopedAdmin
 from tenants.admin.post_actions import post_action
 from tenants.exceptions import DomainError
 from tenants.permissions import Permission
+from tenants.request_costs import SEARCH, costs
 from tenants.selectors.settings import settings_of
 
 _SETTINGS = ("name", "description", "chunk_size", "chunk_overlap")
@@ -81,6 +82,7 @@ class DatasetAdmin(TenantScopedAdmin):
         search = self.guard(self.search_view, Permission.DATASETS_VIEW)
         return [path("<path:object_id>/search/", search, name="retrieval_dataset_search"), *super().get_urls()]
 
+    @costs(SEARCH)
     def search_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask the dataset a question and see which chunks answer; changes nothing, so the question is in the URL."""
         if request.method not in {"GET", "HEAD"}:

@@ -6,11 +6,13 @@ import io
 import json
 import re
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from django.core.management import call_command
 from rest_framework.test import APIClient
 
+from jobsplatform.schema_document import SchemaView
 from jobsplatform.settings.env import BASE_DIR
 
 OFFERED = {
@@ -100,3 +102,25 @@ def test_the_page_about_the_api_names_every_address(document: dict[str, Any]) ->
     page = (BASE_DIR / "docs" / "api.md").read_text()
     words = {word for path in document["paths"] for word in path.removeprefix("/api/v1/").split("/") if word}
     assert [word for word in sorted(words) if not word.startswith("{") and f"{word}/" not in page] == []
+
+
+def test_document_is_built_once_per_language_and_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SchemaView, "_documents", {})
+    client, json_type = APIClient(), "application/vnd.oai.openapi+json"
+    with patch.object(SchemaView.generator_class, "get_schema", return_value={"openapi": "3.0.3"}) as built:
+        for _ in range(3):
+            first = client.get("/api/v1/schema/", headers={"Accept": json_type})
+        assert first.json() == {"openapi": "3.0.3"}
+        assert first.headers["Content-Type"].startswith(json_type)
+        assert built.call_count == 1
+        client.get("/api/v1/schema/", {"lang": "zh-hans"}, headers={"Accept": json_type})
+        assert client.get("/api/v1/schema/").content.startswith(b"openapi:")
+        assert built.call_count == 3
+        # No parameter of a client makes another document.
+        client.get("/api/v1/schema/", {"lang": "xx", "version": "mine"}, headers={"Accept": json_type})
+        assert built.call_count == 3
+        assert all(call.kwargs["public"] for call in built.call_args_list)
+
+
+def test_document_does_not_repeat_what_a_client_sends() -> None:
+    assert b"mine-and-evil" not in APIClient().get("/api/v1/schema/", {"version": "mine-and-evil"}).content

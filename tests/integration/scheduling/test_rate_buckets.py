@@ -20,6 +20,7 @@ from pytest_django import Settings
 from scheduling import rate_buckets
 from scheduling.fairness import gcra
 from scheduling.fairness.gcra import Rate
+from scheduling.rate_buckets import Bucket
 
 REAL_URL = django_settings.REDIS_URL
 SLOW = Rate.per_minute(1, burst=5)
@@ -66,9 +67,9 @@ def test_tenants_have_a_bucket_each(tenant_id: UUID) -> None:
 def test_a_full_bucket_leaves_no_key_behind(tenant_id: UUID) -> None:
     client = redis.Redis.from_url(django_settings.REDIS_URL)
     rate_buckets.look(tenant_id, SLOW)
-    assert client.exists(f"{rate_buckets.KEY_PREFIX}{tenant_id}") == 0
+    assert client.exists(f"{rate_buckets.KEY_PREFIX}submit:{tenant_id}") == 0
     rate_buckets.take(tenant_id, SLOW, 5)
-    assert 0 < client.pttl(f"{rate_buckets.KEY_PREFIX}{tenant_id}") <= 300_001
+    assert 0 < client.pttl(f"{rate_buckets.KEY_PREFIX}submit:{tenant_id}") <= 300_001
 
 
 def test_fifty_at_once_get_what_there_is_and_no_more(tenant_id: UUID) -> None:
@@ -80,7 +81,7 @@ def test_fifty_at_once_get_what_there_is_and_no_more(tenant_id: UUID) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_the_script_reckons_as_the_arithmetic_does(tenant_id: UUID, seed: int) -> None:
     """The same script with the test's clock in place of the server's."""
-    text = rate_buckets.SCRIPT.replace("redis.call('TIME')", "{0, ARGV[4]}").replace(
+    text = rate_buckets.SCRIPT.replace("redis.call('TIME')", "{0, ARGV[5]}").replace(
         "'PX', math.floor(backlog / 1000) + 1", "'EX', 60"
     )
     assert "TIME" not in text
@@ -92,11 +93,38 @@ def test_the_script_reckons_as_the_arithmetic_does(tenant_id: UUID, seed: int) -
         rate = Rate(chance.choice([1_000, 999_983, 60_000_000]), chance.randint(1, 50))
         wanted = chance.randint(-5, 12)
         now += chance.choice([0, 1, 999, 1_000_000, 100_000_000])
-        granted, backlog = script(keys=[f"test:{tenant_id}"], args=[rate.interval_us, rate.burst, wanted, now])
+        granted, backlog = script(keys=[f"test:{tenant_id}"], args=[wanted, 0, rate.interval_us, rate.burst, now])
         expected = gcra.give_back(tat, now, rate, -wanted) if wanted < 0 else gcra.take(tat, now, rate, wanted)
         assert (granted, int(backlog)) == (expected.granted, expected.backlog_us)
         if wanted:
             tat = now + expected.backlog_us
+
+
+def two_buckets(name: object) -> list[Bucket]:
+    return [Bucket(f"small:{name}", Rate(60_000_000, 5)), Bucket(f"large:{name}", Rate(60_000_000, 8))]
+
+
+def test_several_buckets_grant_all_or_nothing(tenant_id: UUID) -> None:
+    check_all_or_nothing(two_buckets(tenant_id))
+
+
+def check_all_or_nothing(buckets: list[Bucket]) -> None:
+    small, large = buckets
+    assert [grant.granted for grant in rate_buckets.take_whole(buckets, 4)] == [4, 4]
+    refused = rate_buckets.take_whole(buckets, 2)
+    assert [grant.granted for grant in refused] == [0, 0]
+    # What one of them refuses is taken from none.
+    assert [grant.remaining(bucket.rate) for grant, bucket in zip(refused, buckets, strict=True)] == [1, 4]
+    assert rate_buckets.take_whole([large], 4)[0].granted == 4
+    assert rate_buckets.take_whole([small], 1)[0].granted == 1
+
+
+def test_several_buckets_are_one_round_trip(tenant_id: UUID) -> None:
+    with redis.Redis.from_url(REAL_URL) as client:
+        rate_buckets.take_whole(two_buckets(tenant_id), 1)  # the script is loaded
+        before = client.info("commandstats")["cmdstat_evalsha"]["calls"]
+        rate_buckets.take_whole(two_buckets(tenant_id), 1)
+        assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == before + 1
 
 
 class Away:
@@ -126,6 +154,10 @@ def test_while_the_broker_is_away_this_process_keeps_the_rate(away: Away, tenant
     assert rate_buckets.take(tenant_id, SLOW, 3).granted == 2
     rate_buckets.give_back(tenant_id, SLOW, 1)
     assert rate_buckets.take(tenant_id, SLOW, 3).granted == 1
+
+
+def test_while_the_broker_is_away_several_buckets_grant_all_or_nothing(away: Away, tenant_id: UUID) -> None:
+    check_all_or_nothing(two_buckets(tenant_id))
 
 
 def test_an_outage_is_logged_once_and_its_end_too(
@@ -177,14 +209,14 @@ def test_the_shared_bucket_counts_again_when_the_broker_is_back(
 def test_forgotten_are_full_buckets_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_buckets, "MAX_LOCAL_BUCKETS", 2)
     buckets = rate_buckets.LocalBuckets()
-    empty, quick = uuid4(), Rate(1, 1)
-    buckets.take(empty, SLOW, 5)
-    threads = [threading.Thread(target=buckets.take, args=(uuid4(), quick, 1)) for _ in range(20)]
+    empty, quick = [Bucket("empty", SLOW)], Rate(1, 1)
+    buckets.take(empty, 5)
+    threads = [threading.Thread(target=buckets.take, args=([Bucket(f"{n}", quick)], 1)) for n in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert buckets.take(empty, SLOW, 1).granted == 0
+    assert buckets.take(empty, 1)[0].granted == 0
     assert len(buckets._tats_us) <= 20
 
 

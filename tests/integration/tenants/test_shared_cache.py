@@ -14,7 +14,7 @@ from django.test import override_settings
 
 from tenants import redis_signing, shared_cache
 from tenants.models import Tenant
-from tenants.selectors.limits import kept_limits
+from tenants.selectors.limits import KeptLimits
 from tenants.selectors.settings import tenant_setting
 from tenants.services.limits import set_tenant_limit
 from tenants.services.settings import change_settings
@@ -281,8 +281,10 @@ def test_settings_and_limits_are_each_tenants_own_and_come_from_memory(
         change_settings(tenant=acme, values={"timezone": "Asia/Tokyo"})
     set_tenant_limit(tenant=acme, key=MAX_WAITING_JOBS.key, value=7, reason="test")
 
+    kept = KeptLimits("limits", [MAX_WAITING_JOBS])
+
     def read(tenant: Tenant) -> tuple[Any, int | None]:
-        limits = kept_limits(tenant.pk, only=[MAX_WAITING_JOBS])
+        limits = kept.get(tenant.pk)
         return tenant_setting(tenant, "timezone"), limits[MAX_WAITING_JOBS.key].allowed
 
     from tenants.context import tenant_context

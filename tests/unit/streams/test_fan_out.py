@@ -16,7 +16,7 @@ from scheduling.exceptions import StreamsFullError, TooManyStreamsError
 from scheduling.models import JobEvent
 from scheduling.selectors.event_feed import FedEvent, Horizon, Position, PositionInvalidError
 from scheduling.streams import feeds
-from scheduling.streams.answers import Places
+from scheduling.streams.answers import Owner, Places
 from scheduling.streams.events import RESUME_LIMIT, end_of, is_resumable, tell
 from scheduling.streams.feeds import Feed
 from scheduling.streams.messages import control_message, event_message
@@ -179,15 +179,43 @@ def test_rights_are_asked_for_all_at_once_and_at_least_every_second(
 
 def test_a_place_is_free_again_when_its_stream_is_gone_however_it_went(settings: Any) -> None:
     settings.STREAMS_PER_CALLER, settings.STREAMS_PER_PROCESS = 1, 2
-    places = Places()
-    first = places.take("ann")
+    places, ann, ben, cem = Places(), *(Owner(name, name) for name in ("ann", "ben", "cem"))
+    first = places.take(ann)
     with pytest.raises(TooManyStreamsError):
-        places.take("ann")
-    second = places.take("ben")
+        places.take(ann)
+    second = places.take(ben)
     with pytest.raises(StreamsFullError):
-        places.take("cem")
+        places.take(cem)
     del first  # it was never begun
     gc.collect()
     places.give_back(second)
-    assert places.take("ann")
-    assert places.take("cem")
+    assert places.take(ann)
+    assert places.take(cem)
+
+
+def test_tenant_has_as_many_streams_as_its_plan_allows_however_many_keys_it_has(settings: Any) -> None:
+    settings.STREAMS_PER_CALLER, settings.STREAMS_PER_PROCESS = 20, 500
+    places = Places()
+    held = [places.take(Owner(f"key {number}", "acme", 100)) for number in range(100)]
+    with pytest.raises(TooManyStreamsError) as refusal:
+        places.take(Owner("another key", "acme", 100))
+    assert refusal.value.limit is not None
+    assert (refusal.value.limit.key, refusal.value.limit.allowed) == ("streams", 100)
+    assert places.take(Owner("a key", "globex", 100))
+    places.give_back(held[0])
+    assert places.take(Owner("another key", "acme", 100))
+
+
+def test_last_tenth_of_a_process_is_for_tenants_without_a_stream(settings: Any) -> None:
+    settings.STREAMS_PER_CALLER, settings.STREAMS_PER_PROCESS = 100, 20
+    places = Places()
+    held = [places.take(Owner("a key", "acme", 100)) for _ in range(18)]
+    with pytest.raises(StreamsFullError):
+        places.take(Owner("a key", "acme", 100))
+    held.append(places.take(Owner("a key", "globex", 100)))
+    with pytest.raises(StreamsFullError):
+        places.take(Owner("a key", "globex", 100))
+    held.append(places.take(Owner("stella", "stella")))
+    with pytest.raises(StreamsFullError):
+        places.take(Owner("a key", "initech", 100))
+    assert len(held) == 20

@@ -49,6 +49,7 @@ from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.pagination import PagingOnly, TenantCursorPagination
 from tenants.api.viewsets import TenantViewSet
 from tenants.permissions import Permission
+from tenants.request_costs import LIST
 
 _PAGING = frozenset({"limit", "cursor"})
 
@@ -182,6 +183,7 @@ class PipelineRunViewSet(TenantViewSet):
         "retrieve": Permission.PIPELINES_VIEW,
         "entities": Permission.PIPELINES_VIEW,
     }
+    request_costs: ClassVar[Mapping[str, int]] = {"entities": LIST}
     filter_backends: ClassVar[list[Any]] = []
 
     @extend_schema(

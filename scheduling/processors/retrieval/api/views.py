@@ -27,6 +27,7 @@ from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import TenantViewSet
 from tenants.permissions import Permission
+from tenants.request_costs import SEARCH
 
 
 class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
@@ -42,6 +43,7 @@ class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
         "partial_update": Permission.DATASETS_MANAGE,
         "destroy": Permission.DATASETS_MANAGE,
     }
+    request_costs: ClassVar[Mapping[str, int]] = {"search": SEARCH}
     filter_backends: ClassVar[list[Any]] = [PagingOnly]
 
     @extend_schema(operation_id="datasets_create", request=NewDatasetSerializer, responses={201: DatasetSerializer})

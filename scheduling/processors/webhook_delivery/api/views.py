@@ -35,6 +35,7 @@ from tenants.api.pagination import PagingOnly
 from tenants.api.serializers import NoBodySerializer, WhySerializer
 from tenants.api.viewsets import TenantViewSet
 from tenants.permissions import Permission
+from tenants.request_costs import LIST
 
 
 class WebhookViewSet(ListModelMixin, EditedRows, TenantViewSet):
@@ -52,6 +53,7 @@ class WebhookViewSet(ListModelMixin, EditedRows, TenantViewSet):
         "rotate": Permission.WEBHOOKS_MANAGE,
         "test": Permission.JOBS_SUBMIT,
     }
+    request_costs: ClassVar[Mapping[str, int]] = {"deliveries": LIST}
     filter_backends: ClassVar[list[Any]] = [PagingOnly]
 
     def get_queryset(self) -> QuerySet[Webhook]:

@@ -41,6 +41,7 @@ from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import TenantViewSet
 from tenants.permissions import Permission
+from tenants.request_costs import HEAVY, LIST, SEARCH
 
 _NUMBER = OpenApiParameter("number", int, OpenApiParameter.PATH)
 
@@ -62,6 +63,12 @@ class WorkflowViewSet(ListModelMixin, EditedRows, TenantViewSet):
         "destroy": Permission.WORKFLOWS_MANAGE,
         "add_version": Permission.WORKFLOWS_MANAGE,
         "runs": Permission.JOBS_SUBMIT,
+    }
+    request_costs: ClassVar[Mapping[str, int]] = {
+        "check": HEAVY,
+        "create": SEARCH,
+        "add_version": SEARCH,
+        "versions": LIST,
     }
     filter_backends: ClassVar[list[Any]] = [PagingOnly]
 

@@ -31,6 +31,7 @@ from tenants.api.pagination import PagingOnly, TenantCursorPagination
 from tenants.api.viewsets import UUID_PATTERN, TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
 from tenants.permissions import Permission
+from tenants.request_costs import LIST
 
 _PAGING = frozenset({"limit", "cursor"})
 
@@ -52,6 +53,7 @@ class WorkflowRunViewSet(TenantViewSet):
         "nodes": Permission.JOBS_VIEW,
         "node": Permission.JOBS_VIEW,
     }
+    request_costs: ClassVar[Mapping[str, int]] = {"nodes": LIST}
     filter_backends: ClassVar[list[Any]] = []
     pagination_class = WalkedPagination
 

@@ -1,0 +1,43 @@
+"""The OpenAPI document, built once per process in each language and format."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.http import HttpResponse
+from django.utils import translation
+from django.utils.translation import get_language
+from drf_spectacular.views import SpectacularAPIView
+from rest_framework.request import Request
+
+
+class SchemaView(SpectacularAPIView):
+    """Spectacular's view, whose document depends on nothing but language and format."""
+
+    _documents: ClassVar[dict[tuple[str, str], HttpResponse]] = {}
+    _lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Return the API's OpenAPI document."""
+        language = request.GET.get("lang") or get_language()
+        if language not in dict(settings.LANGUAGES):
+            language = settings.LANGUAGE_CODE
+        key = language, request.accepted_renderer.media_type
+        with self._lock:
+            if key not in self._documents:
+                self._documents[key] = self._build(request, language)
+            kept = self._documents[key]
+        return HttpResponse(kept.content, headers=kept.headers)
+
+    def _get_version_parameter(self, request: Request) -> None:
+        """Return no version: what a client sends must not stand in everybody's document."""
+
+    def _build(self, request: Request, language: str) -> HttpResponse:
+        with translation.override(language):
+            built = self._get_schema_response(request)
+        renderer = request.accepted_renderer
+        content = renderer.render(built.data, renderer_context={"response": built, "request": request})
+        headers = {"Content-Type": f"{renderer.media_type}; charset={renderer.charset or 'utf-8'}", **built.headers}
+        return HttpResponse(content, headers=headers)

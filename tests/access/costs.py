@@ -1,0 +1,216 @@
+"""Every route of the API and what a request to it costs, written by hand; other tables say who may use it.
+
+A new route is one line. Costs follow docs/limits.md: 1 for one thing, 2 for a list or a change, 5 for a search,
+20 for an export, a what-if or a check, 0 for a submission of jobs.
+"""
+
+from __future__ import annotations
+
+# Method, path under /api/v1/, cost.
+API = """
+POST   jobs/                                                       0
+POST   jobs/bulk/                                                  0
+GET    api-keys/{pk}/                                              1
+GET    approvals/{pk}/                                             1
+GET    audit-log/{pk}/                                             1
+GET    audit-verifications/{pk}/                                   1
+GET    batches/{pk}/                                               1
+GET    bulk-operations/{pk}/                                       1
+GET    cfs-plans/{name}/                                           1
+GET    datasets/{pk}/                                              1
+GET    dead-letters/{pk}/                                          1
+GET    docs/                                                       1
+GET    documents/{pk}/                                             1
+GET    entities/{pk}/                                              1
+GET    errors/{fingerprint}/                                       1
+GET    executions/{pk}/                                            1
+GET    files/{pk}/                                                 1
+GET    job-kinds/{kind}/                                           1
+GET    jobs/stream/                                                1
+GET    jobs/{job_id}/stream/                                       1
+GET    jobs/{pk}/                                                  1
+GET    jobs/{pk}/wait/                                             1
+GET    kinds/{name}/                                               1
+GET    members/{pk}/                                               1
+GET    pipeline-runs/{pk}/                                         1
+GET    pipelines/definition-schema/                                1
+GET    pipelines/{pipeline_id}/versions/{number}/                  1
+GET    pipelines/{pk}/                                             1
+GET    plans/{slug}/                                               1
+GET    pools/{name}/                                               1
+GET    queues/{name}/                                              1
+GET    schedules/{pk}/                                             1
+GET    schema/                                                     1
+GET    tenants/me/                                                 1
+GET    tenants/me/settings/                                        1
+GET    tenants/me/settings/schema/                                 1
+GET    tenants/{slug}/                                             1
+GET    upkeep/{name}/                                              1
+GET    webhooks/{pk}/                                              1
+GET    workers/{pk}/                                               1
+GET    workflow-runs/{pk}/                                         1
+GET    workflow-runs/{pk}/nodes/{node_run_id}/                     1
+GET    workflows/schema/                                           1
+GET    workflows/{pk}/                                             1
+GET    workflows/{pk}/versions/{number}/                           1
+GET    api-keys/                                                   2
+POST   api-keys/                                                   2
+POST   api-keys/{pk}/revoke/                                       2
+GET    approvals/                                                  2
+POST   approvals/{pk}/decide/                                      2
+GET    audit-log/                                                  2
+GET    audit-verifications/                                        2
+GET    backlog-moves/                                              2
+POST   backlog-moves/                                              2
+GET    batches/                                                    2
+POST   batches/                                                    2
+POST   batches/{pk}/cancel/                                        2
+POST   batches/{pk}/close/                                         2
+GET    batches/{pk}/jobs/                                          2
+POST   batches/{pk}/jobs/                                          2
+GET    bulk-operations/                                            2
+POST   bulk-operations/{pk}/abort/                                 2
+POST   bulk-operations/{pk}/undo/                                  2
+GET    cfs-plans/                                                  2
+PATCH  cfs-plans/{name}/                                           2
+POST   cfs-plans/{name}/activate/                                  2
+POST   cfs-plans/{name}/rollback/                                  2
+GET    cfs-plans/{name}/versions/                                  2
+POST   cfs-plans/{name}/withdraw/                                  2
+GET    circuits/                                                   2
+POST   circuits/{kind}/force/                                      2
+POST   circuits/{kind}/reset/                                      2
+GET    datasets/                                                   2
+POST   datasets/                                                   2
+GET    datasets/{dataset_id}/documents/                            2
+POST   datasets/{dataset_id}/documents/                            2
+POST   datasets/{dataset_id}/documents/from-text/                  2
+POST   datasets/{dataset_id}/documents/from-url/                   2
+POST   datasets/{dataset_id}/reindex/                              2
+DELETE datasets/{pk}/                                              2
+PATCH  datasets/{pk}/                                              2
+GET    dead-letters/                                               2
+GET    dead-letters/groups/                                        2
+POST   dead-letters/{pk}/requeue/                                  2
+GET    documents/                                                  2
+DELETE documents/{pk}/                                             2
+POST   documents/{pk}/pause/                                       2
+POST   documents/{pk}/reindex/                                     2
+POST   documents/{pk}/replace/                                     2
+POST   documents/{pk}/resume/                                      2
+POST   documents/{pk}/retry/                                       2
+POST   entities/{pk}/retry/                                        2
+GET    errors/                                                     2
+GET    fairness/                                                   2
+GET    fairness/decisions/                                         2
+GET    files/                                                      2
+POST   files/                                                      2
+DELETE files/{pk}/                                                 2
+POST   files/{pk}/link/                                            2
+GET    job-kinds/                                                  2
+GET    jobs/                                                       2
+GET    jobs/{job_id}/logs/                                         2
+POST   jobs/{pk}/cancel/                                           2
+GET    jobs/{pk}/events/                                           2
+GET    jobs/{pk}/executions/                                       2
+POST   jobs/{pk}/retry/                                            2
+GET    kinds/                                                      2
+POST   kinds/{name}/drain/                                         2
+POST   kinds/{name}/pause/                                         2
+POST   kinds/{name}/resume/                                        2
+GET    members/                                                    2
+POST   members/                                                    2
+DELETE members/{pk}/                                               2
+PATCH  members/{pk}/                                               2
+GET    pipeline-runs/                                              2
+GET    pipeline-runs/{pk}/entities/                                2
+GET    pipelines/                                                  2
+POST   pipelines/                                                  2
+GET    pipelines/{pipeline_id}/versions/                           2
+POST   pipelines/{pipeline_id}/versions/                           2
+DELETE pipelines/{pk}/                                             2
+PATCH  pipelines/{pk}/                                             2
+POST   pipelines/{pk}/runs/                                        2
+GET    plans/                                                      2
+PATCH  plans/{slug}/                                               2
+POST   plans/{slug}/rollback/                                      2
+GET    plans/{slug}/versions/                                      2
+POST   plans/{slug}/withdraw/                                      2
+GET    pools/                                                      2
+POST   pools/                                                      2
+POST   pools/{name}/drain/                                         2
+POST   pools/{name}/pause/                                         2
+POST   pools/{name}/resume/                                        2
+GET    queues/                                                     2
+POST   queues/                                                     2
+POST   queues/{name}/drain/                                        2
+POST   queues/{name}/pause/                                        2
+POST   queues/{name}/resume/                                       2
+GET    schedules/                                                  2
+POST   schedules/                                                  2
+DELETE schedules/{pk}/                                             2
+PATCH  schedules/{pk}/                                             2
+POST   schedules/{pk}/backfill/                                    2
+GET    schedules/{pk}/fires/                                       2
+POST   schedules/{pk}/pause/                                       2
+POST   schedules/{pk}/resume/                                      2
+POST   schedules/{pk}/run-now/                                     2
+GET    shared-circuits/                                            2
+POST   shared-circuits/{kind}/force/                               2
+POST   shared-circuits/{kind}/reset/                               2
+GET    tenants/                                                    2
+POST   tenants/me/drain/                                           2
+POST   tenants/me/pause/                                           2
+POST   tenants/me/resume/                                          2
+PATCH  tenants/me/settings/                                        2
+POST   tenants/{slug}/drain/                                       2
+POST   tenants/{slug}/pause/                                       2
+POST   tenants/{slug}/reinstate/                                   2
+POST   tenants/{slug}/resume/                                      2
+POST   tenants/{slug}/suspend/                                     2
+GET    upkeep/                                                     2
+POST   upkeep/{name}/run/                                          2
+GET    usage/                                                      2
+POST   usage/{key}/clear/                                          2
+POST   usage/{key}/override/                                       2
+GET    webhooks/                                                   2
+POST   webhooks/                                                   2
+DELETE webhooks/{pk}/                                              2
+PATCH  webhooks/{pk}/                                              2
+GET    webhooks/{pk}/deliveries/                                   2
+POST   webhooks/{pk}/rotate/                                       2
+POST   webhooks/{pk}/test/                                         2
+GET    workers/                                                    2
+POST   workers/{pk}/drain/                                         2
+POST   workers/{pk}/resume/                                        2
+GET    workflow-runs/                                              2
+GET    workflow-runs/{pk}/nodes/                                   2
+GET    workflows/                                                  2
+DELETE workflows/{pk}/                                             2
+PATCH  workflows/{pk}/                                             2
+POST   workflows/{pk}/runs/                                        2
+GET    workflows/{pk}/versions/                                    2
+POST   datasets/{pk}/search/                                       5
+POST   dead-letters/requeue/                                       5
+POST   schedules/preview/                                          5
+POST   workflows/                                                  5
+POST   workflows/{pk}/versions/                                    5
+GET    audit-log/export/                                           20
+POST   audit-verifications/                                        20
+POST   bulk-operations/                                            20
+POST   cfs-plans/what-if/                                          20
+GET    jobs/{job_id}/logs/download/                                20
+POST   routing-rules/test/                                         20
+POST   workflows/check/                                            20
+"""
+
+# Pages of the console whose cost is not 1 for reading, 2 for a list or a change.
+CONSOLE = """
+admin/search/                                   5
+admin/scheduling/schedule/preview/              5
+admin/retrieval/dataset/{object_id}/search/     5
+admin/tenants/auditlogentry/verify/             20
+admin/tenants/auditlogentry/export/             20
+admin/scheduling/cfsplan/{object_id}/what-if/   20
+admin/tenants/plan/{object_id}/what-if/         20
+"""

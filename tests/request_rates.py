@@ -1,0 +1,50 @@
+"""The real rates of requests, for tests that mean them: the suite's own are far above what a test does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import uuid4
+
+from django.test import override_settings
+
+from jobsplatform import request_rates
+from jobsplatform.settings.env import env
+from scheduling import rate_buckets
+from tenants.context import all_tenants
+from tenants.models import PlanLimit, Tenant
+from tenants.own_limits import KEY_REQUESTS, SESSION_REQUESTS, TENANT_REQUESTS
+
+
+def default_rate(name: str) -> tuple[int, int]:
+    """Return a rate's default as a deployment without settings has it: units a minute, and at once."""
+    per_minute, burst = str(env.scheme[f"{name.upper()}_REQUEST_RATE"][1]).split("/")
+    return int(per_minute), int(burst)
+
+
+def give_real_rates(tenant: Tenant) -> None:
+    """Have the tenant's plan allow its keys, people and all of them what the defaults are."""
+    with all_tenants():
+        for limits in (KEY_REQUESTS, SESSION_REQUESTS, TENANT_REQUESTS):
+            for limit, value in zip((limits.per_minute, limits.burst), default_rate(limits.name), strict=True):
+                PlanLimit.objects.update_or_create(plan=tenant.plan, key=limit.key, defaults={"value": value})
+
+
+@contextmanager
+def own_buckets() -> Iterator[None]:
+    """Within it all buckets are full, and other test processes do not draw on them."""
+    before = rate_buckets.KEY_PREFIX
+    rate_buckets.KEY_PREFIX = f"{before}{uuid4()}:"
+    request_rates._refused_submitters.clear()
+    try:
+        yield
+    finally:
+        rate_buckets.KEY_PREFIX = before
+        request_rates._refused_submitters.clear()
+
+
+@contextmanager
+def real_anonymous_rate() -> Iterator[None]:
+    """Within it an address has its default rate, with a full bucket."""
+    with own_buckets(), override_settings(ANONYMOUS_REQUEST_RATE=default_rate("anonymous")):
+        yield
