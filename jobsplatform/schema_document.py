@@ -9,6 +9,7 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.utils import translation
 from django.utils.translation import get_language
+from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.request import Request
 
@@ -19,6 +20,7 @@ class SchemaView(SpectacularAPIView):
     _documents: ClassVar[dict[tuple[str, str], HttpResponse]] = {}
     _lock: ClassVar[threading.Lock] = threading.Lock()
 
+    @extend_schema(exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
         """Return the API's OpenAPI document."""
         language = request.GET.get("lang") or get_language()
@@ -39,5 +41,5 @@ class SchemaView(SpectacularAPIView):
             built = self._get_schema_response(request)
         renderer = request.accepted_renderer
         content = renderer.render(built.data, renderer_context={"response": built, "request": request})
-        headers = {"Content-Type": f"{renderer.media_type}; charset={renderer.charset or 'utf-8'}", **built.headers}
+        headers = {**built.headers, "Content-Type": f"{renderer.media_type}; charset={renderer.charset or 'utf-8'}"}
         return HttpResponse(content, headers=headers)

@@ -73,7 +73,8 @@ class TransientError(Exception):
     """The job may succeed later: it is retried after a back-off while attempts are left.
 
     ``retry_after_seconds`` overrides the kind's own back-off, as an HTTP ``Retry-After`` asks for; the function of
-    the same name reads one. More than a day counts as a day.
+    the same name reads one. More than a day counts as a day. ``is_own_timeout``: the job waited less than is usual for
+    what it depends on, so that this failure says nothing to other tenants that share it.
     """
 
     def __init__(
@@ -82,10 +83,12 @@ class TransientError(Exception):
         *,
         code: str = "transient_error",
         retry_after_seconds: float | None = None,
+        is_own_timeout: bool = False,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.retry_after_seconds = retry_after_seconds
+        self.is_own_timeout = is_own_timeout
 
 
 class Interrupted(BaseException):

@@ -60,7 +60,7 @@ def tell_at_once(*, tenant_id: UUID, kind: str, job_id: UUID, report: Dependency
         "kind": kind,
         "job_id": job_id,
         "name": report.name,
-        "is_shared": report.is_shared,
+        "is_shared": report.is_shared and not report.is_own_timeout,
         "fingerprint": report.fingerprint,
         "error_type": storable_text(report.error_type),
         "error_message": storable_text(report.error_message)[:200],

@@ -34,7 +34,10 @@ _MOST_PROGRESS = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class DependencyReport:
-    """A dependency that an execution has named, and how it answered: well, with an error, or None for neither."""
+    """A dependency that an execution has named, and how it answered: well, with an error, or None for neither.
+
+    ``is_own_timeout``: the job waited less than is usual. Then the error counts for the tenant's own breaker alone.
+    """
 
     name: str
     is_shared: bool
@@ -43,6 +46,7 @@ class DependencyReport:
     error_type: str = ""
     error_message: str = ""
     retry_after_seconds: float | None = None
+    is_own_timeout: bool = False
 
 
 @dataclass(frozen=True, slots=True)

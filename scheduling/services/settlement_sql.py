@@ -201,10 +201,11 @@ _REMEMBER = """
 # OFFSET keeps each of these a probe of an index, whatever the planner thinks how many there are.
 _OF_DEPENDENCIES = """
     UNION ALL
-    SELECT e.tenant_id, e.kind, n.name, n.is_shared, e.job_id, n.fingerprint, n.error_type, n.error_message,
-        n.retry_after_seconds, clock_timestamp()
+    SELECT e.tenant_id, e.kind, n.name, n.is_shared AND NOT n.is_own_timeout, e.job_id, n.fingerprint, n.error_type,
+        n.error_message, n.retry_after_seconds, clock_timestamp()
     FROM ended e CROSS JOIN LATERAL jsonb_to_recordset(e.dependencies) AS n(name text, is_shared bool, is_up bool,
-        fingerprint text, error_type text, error_message text, retry_after_seconds float8)
+        fingerprint text, error_type text, error_message text, retry_after_seconds float8,
+        is_own_timeout bool)
     WHERE NOT n.is_up OR (n.is_up AND (
         EXISTS (SELECT FROM scheduling_circuit_breaker c
             WHERE c.tenant_id = e.tenant_id AND c.kind = e.kind AND c.dependency = n.name OFFSET 0)

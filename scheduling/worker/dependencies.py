@@ -8,7 +8,7 @@ from datetime import datetime
 
 from django.db import connection
 
-from scheduling.processors.base import Dependency, Interrupted
+from scheduling.processors.base import Dependency, Interrupted, TransientError
 from scheduling.services import verdicts
 from scheduling.services.dependencies import ask_passage, tell_at_once
 from scheduling.services.execution import StartedExecution
@@ -80,6 +80,7 @@ class DependencyUse:
                 error_type=failure.type,
                 error_message=failure.message[:200],
                 retry_after_seconds=wait,
+                is_own_timeout=isinstance(error, TransientError) and error.is_own_timeout,
             )
         self._reports[dependency] = report
         # Within a transaction of the processor's own it would be told when that ends, or never: then at the end.

@@ -12,6 +12,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"read_counts", "read_executions", "read_death_reasons", "read_runs"},
         "the demo compares its tenants with one another",
     ),
+    "jobsplatform/demo/provision.py": (
+        {"_raise_request_rates"},
+        "the demo raises its plans' rates",
+    ),
     "jobsplatform/health/metrics.py": ({"PlatformCollector.collect"}, "the numbers are the platform's, by queue"),
     "jobsplatform/health/probes.py": (
         {"Auditor.run", "Dispatcher._age"},

@@ -425,3 +425,32 @@ def test_an_opening_is_written_down_with_what_is_needed(
         assert entry.tenant_id is None
         assert entry.after is not None
         assert (entry.after["dependency"], entry.after["is_shared"]) == (API, True)
+
+
+@pytest.mark.parametrize(("is_own_timeout", "states"), [(True, ["open"]), (False, ["open", "shared: open"])])
+def test_own_shortened_timeout_counts_for_own_breaker_alone(
+    acme: Tenant, globex: Tenant, tick: Tick, start: Start, is_own_timeout: bool, states: list[str]
+) -> None:
+    report = replace(down(is_shared=True), is_own_timeout=is_own_timeout)
+    for number in range(6):
+        (job,) = submit((acme, globex)[number % 2])
+        tick()
+        fail_at(start, job, report)
+        with tenant_context(job.tenant_id):
+            cancel_jobs(job_ids=[job.pk])
+    tick()
+    with all_tenants():
+        found = {
+            f"{'shared: ' if circuit.tenant_id is None else ''}{circuit.state}"
+            for circuit in Circuit.objects.filter(dependency=API)
+        }
+    assert sorted(found) == states
+
+
+@pytest.mark.parametrize("is_own_timeout", [True, False])
+def test_probe_that_ends_by_its_own_timeout_tells_nothing_of_what_is_shared(acme: Tenant, is_own_timeout: bool) -> None:
+    (job,) = submit(acme)
+    report = replace(down(is_shared=True), is_own_timeout=is_own_timeout)
+    tell_at_once(tenant_id=acme.pk, kind="noop", job_id=job.pk, report=report)
+    with all_tenants():
+        assert CircuitNews.objects.get().is_shared is not is_own_timeout

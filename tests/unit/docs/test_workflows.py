@@ -11,7 +11,7 @@ from django.conf import settings
 from scheduling.processors.workflow_execution.definition.graph_checks import __file__ as graph_checks
 from scheduling.processors.workflow_execution.definition.node_types import NODE_TYPES, OPERATORS
 from scheduling.processors.workflow_execution.definition.schema import definition_schema
-from scheduling.processors.workflow_execution.definition.templates import _FILTERS
+from scheduling.processors.workflow_execution.definition.template_filters import FILTER_NAMES
 from scheduling.processors.workflow_execution.tenant_settings import SETTINGS
 
 DOCS = Path(settings.BASE_DIR) / "docs"
@@ -34,7 +34,7 @@ def test_operators_filters_settings_and_faults_are_told() -> None:
     listed = re.search(r"the filters `([a-z\s]+)`", PAGE)
     assert listed is not None
     aliases = {"d", "e", "count", "items", "string", "list", "escape"}
-    assert set(listed[1].split()) | aliases == _FILTERS | aliases
+    assert set(listed[1].split()) | aliases == FILTER_NAMES | aliases
     assert all(
         f"`{setting.key.rpartition('.')[2]}`" in PAGE
         or setting.key in PAGE

@@ -75,7 +75,7 @@ TaskProcessor.retry_delays_seconds
 TaskProcessor.settings
 TaskProcessor.timeout_seconds
 TaskProcessor.title
-TransientError(message, *, code=, retry_after_seconds=)
+TransientError(message, *, code=, retry_after_seconds=, is_own_timeout=)
 Yielded(state)
 retry_after_seconds(header, now)
 """

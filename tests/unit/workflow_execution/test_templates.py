@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from jinja2 import TemplateSyntaxError
 
-from scheduling.processors.workflow_execution.definition.templates import (
+from scheduling.processors.workflow_execution.definition import templates
+from scheduling.processors.workflow_execution.definition.template_budget import (
     MAX_OUTPUT_CHARACTERS,
     TemplateFailedError,
     TemplateRefusedError,
-    parse_template,
-    render_template,
 )
+from scheduling.processors.workflow_execution.definition.template_filters import FILTER_NAMES, TEST_NAMES
+from scheduling.processors.workflow_execution.definition.templates import MAX_DEPTH, parse_template, render_template
 
 VARIABLES = {
     "inputs": {"name": "Ada", "items": [1, 2, 3], "price": 12.5, "rows": [{"n": 1}, {"n": 2}], "long": "x" * 100_000},
@@ -92,3 +95,112 @@ def test_what_grows_or_breaks_fails(source: str) -> None:
         render_template(source, VARIABLES)
     assert str(caught.value)
     assert len(str(caught.value)) < MAX_OUTPUT_CHARACTERS
+
+
+LONG = {"inputs": {"numbers": [str(number * 7_919 % 20_011) for number in range(20_000)], "text": "a" * 400_000}}
+DOUBLED = "{% set a = [a, a] %}" * 40
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% set a = inputs.numbers | sort | sort | sort | sort | sort %}" * 500,
+        "{% for n in inputs.numbers %}{% set a = inputs.numbers | sort %}{% endfor %}",
+        "{% for n in inputs.numbers %}{% if 'none' in inputs.numbers %}{% endif %}{% endfor %}" * 9,
+        "{% for n in inputs.numbers %}{% if inputs.numbers == inputs.numbers | list %}{% endif %}{% endfor %}",
+        "{% for n in inputs.numbers %}{% if inputs.text is in inputs.numbers %}{% endif %}{% endfor %}",
+        "".join(f"{{% set a{number} = inputs.text[1:] %}}" for number in range(1_500)),
+        "".join(f"{{% set a{number} = inputs.text | upper %}}" for number in range(1_500)),
+        f"{{% set a = [1] %}}{DOUBLED}{{{{ a }}}}",
+        f"{{% set a = [1] %}}{DOUBLED.replace('[a, a]', '(a, a)')}{{{{ a | tojson }}}}",
+        f"{{% set a = [1] %}}{DOUBLED.replace('[a, a]', '[a] + [a]')}{{{{ a == a }}}}",
+        f"{{% set a = [1] %}}{DOUBLED.replace('[a, a]', '{1: a, 2: a}')}{{{{ a | length }}}}",
+        "{{ 1 | round(99999999, 'ceil') }}",
+        "{{ inputs.text | trim(inputs.text | replace('a', 'b')) }}",
+    ],
+)
+def test_time_and_size_are_bounded_whatever_is_written(source: str) -> None:
+    began = time.process_time()
+    with pytest.raises(TemplateFailedError):
+        render_template(source, LONG)
+    # Two seconds to render, and what a template of the greatest length takes to compile.
+    assert time.process_time() - began < 20
+
+
+class _Spent(templates.Budget):
+    def spend(self, size: int = 0) -> None:
+        raise TemplateFailedError("spent")
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        *(f"1 | {name}" for name in sorted(FILTER_NAMES)),
+        *(f"1 is {name}" for name in sorted(TEST_NAMES)),
+        *("1 + 1", "1 - 1", "1 * 1", "1 / 1", "1 // 1", "1 % 1", "1 == 1", "1 in 1", "1 < 1"),
+        *("[1][0:]", "[]", "{}", "()"),
+    ],
+)
+def test_every_filter_test_and_operator_draws_on_the_budget(monkeypatch: pytest.MonkeyPatch, operation: str) -> None:
+    monkeypatch.setattr(templates, "Budget", _Spent)
+    with pytest.raises(TemplateFailedError, match=r"^spent$"):
+        render_template(f"{{% set a = {operation} %}}", {})
+
+
+def test_nothing_is_worked_out_while_a_template_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(templates.Budget, "spend", lambda *_: pytest.fail("drawn on"))
+    parse_template("{{ 'b,a' | split(',') | sort }}{{ 'a' in 'abc' }}")
+    templates._compiled("{{ 'b,a' | split(',') | sort }}{{ 'a' in 'abc' }}{{ [1, 2] + [3] }}{{ 'a' is in 'abc' }}")
+
+
+def test_values_stay_what_they_were() -> None:
+    source = (
+        "{{ [3, 1] | sort }}{{ (1, 2) }}{{ {'a': [1]} }}{{ 'abc'[1:] }}{{ [1, 2] == [1, 2] }}{{ 1 < 2 < 3 }}"
+        "{{ [1, 2] | reverse | list }}{{ {'b': 1} | items | list }}{{ [1, 1] | unique | join }}{{ '<' | e }}"
+        "{{ 2.345 | round(2) }}{{ ' a ' | trim }}{{ 2 is even }}{{ nodes.gone is defined }}{{ nodes.gone | d('x') }}"
+        "{% for a, b in [(1, 2), (3, 4)] %}{{ a + b }}{% endfor %}"
+    )
+    assert render_template(source, VARIABLES) == (
+        "[1, 3](1, 2){'a': [1]}bcTrueTrue[2, 1][('b', 1)]1&lt;2.35aTrueFalsex37"
+    )
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ inputs.name" + " | lower" * 2_000 + " }}",
+        "{{ " + "1 + " * 3_000 + "1 }}",
+        "{{ " + "not " * 3_000 + "1 }}",
+        "{{ " + "-" * 3_000 + "1 }}",
+        "{{ inputs" + ".a" * 3_000 + " }}",
+        "{{ inputs" + "['a']" * 3_000 + " }}",
+        "{{ " + "1 if 1 else " * 3_000 + "1 }}",
+        "{{ " + "inputs.a and " * 3_000 + "1 }}",
+        "{{ " + "[" * 3_000 + "]" * 3_000 + " }}",
+        "{{ " + "(" * 3_000 + "1" + ")" * 3_000 + " }}",
+        "{% if 1 %}" * 200 + "{% endif %}" * 200,
+        "{% for a in inputs.items %}" * 16 + "{% endfor %}" * 16,
+    ],
+)
+def test_depth_is_refused_before_it_runs(source: str) -> None:
+    with pytest.raises(TemplateRefusedError, match="nested"):
+        parse_template(source)
+    with pytest.raises(TemplateFailedError, match="nested"):
+        render_template(source, VARIABLES)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ inputs.name" + " | lower" * (MAX_DEPTH - 4) + " }}",
+        "{{ " + "1 + " * (MAX_DEPTH - 4) + "1 }}",
+        "{{ " + "[" * (MAX_DEPTH - 4) + "]" * (MAX_DEPTH - 4) + " }}",
+        "{{ " + "(1 == " * (MAX_DEPTH // 2 - 4) + "1" + ")" * (MAX_DEPTH // 2 - 4) + " }}",
+        "{% if inputs.name %}" * (MAX_DEPTH - 4) + "{% endif %}" * (MAX_DEPTH - 4),
+        "{% for a in inputs.items %}" * 15 + "{% endfor %}" * 15,
+        "{% if 0 %}" + "{% elif 0 %}" * 500 + "{% endif %}",
+    ],
+)
+def test_depth_that_is_allowed_compiles(source: str) -> None:
+    parse_template(source)
+    templates._compiled(source)

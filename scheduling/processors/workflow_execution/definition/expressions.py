@@ -13,8 +13,9 @@ from typing import Any, Final, Literal
 
 from jinja2 import TemplateSyntaxError, nodes
 
+from scheduling.processors.workflow_execution.definition.template_budget import TemplateRefusedError
 from scheduling.processors.workflow_execution.definition.template_words import told_syntax_error
-from scheduling.processors.workflow_execution.definition.templates import TemplateRefusedError, parse_template
+from scheduling.processors.workflow_execution.definition.templates import parse_template
 from tenants.texts import said
 
 REFERENCE: Final = r"(inputs|nodes|item|index)(\.[A-Za-z0-9_-]{1,100}){0,20}"

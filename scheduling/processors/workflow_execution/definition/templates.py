@@ -1,27 +1,46 @@
 """Templates of tenants: a small part of Jinja2, whose output, steps and time are bounded.
 
-What could make much of little (calls, macros, concatenation in loops, multiplied texts) is not in the language, and
-every value that a template makes is measured. So a template ends, whatever is written in it. Pure but for a clock.
+What could make much of little (calls, macros, concatenation in loops, multiplied texts) is not in the language. Every
+filter, test, operator and turn of a loop draws on one budget of steps, time and size, and none takes longer than its
+operands are large. So a template ends, whatever is written in it. Pure but for a clock.
 """
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from jinja2 import StrictUndefined, TemplateError, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from scheduling.processors.workflow_execution.definition.template_budget import (
+    BUDGET,
+    Budget,
+    TemplateFailedError,
+    TemplateRefusedError,
+    check_length,
+    check_whole,
+)
+from scheduling.processors.workflow_execution.definition.template_filters import (
+    BUILT,
+    COUNTED,
+    FILTER_NAMES,
+    SLICED,
+    TEST_NAMES,
+    WEIGHED,
+    budget_of,
+    is_number,
+    make_filters,
+    make_tests,
+)
 from tenants.texts import said
 
 MAX_SOURCE_CHARACTERS: Final = 64_000
-MAX_OUTPUT_CHARACTERS: Final = 512_000
-MAX_STEPS: Final = 100_000
-MAX_SECONDS: Final = 2.0
+# Of a chain of filters, of a sum, of blocks within blocks: far more than anybody writes, far less than a stack takes.
+MAX_DEPTH: Final = 60
+MAX_LOOPS: Final = 15
 _LANGUAGE: Final = (
     nodes.Template,
     nodes.Output,
@@ -56,15 +75,6 @@ _LANGUAGE: Final = (
     nodes.FloorDiv,
     nodes.Mod,
 )
-_COUNTED: Final = "counted"
-
-
-class TemplateRefusedError(Exception):
-    """A template uses what is not in the language, or is too long; its text says what."""
-
-
-class TemplateFailedError(Exception):
-    """A template could not be rendered; its text says why."""
 
 
 class _Missing(StrictUndefined):
@@ -79,34 +89,22 @@ class _Missing(StrictUndefined):
         return self
 
 
-class _Budget:
-    """What one rendering may still do."""
-
-    def __init__(self) -> None:
-        self.steps = 0
-        self.ends_at = time.monotonic() + MAX_SECONDS
-
-    def spend(self) -> None:
-        self.steps += 1
-        if self.steps > MAX_STEPS:
-            raise TemplateFailedError(
-                said("The template takes more than %(limit)s steps.", {"limit": f"{MAX_STEPS:,}"})
-            )
-        if time.monotonic() > self.ends_at:
-            raise TemplateFailedError(said("The template takes more than %(limit)s s.", {"limit": f"{MAX_SECONDS:g}"}))
-
-
 class _Environment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"+", "*", "%", "-", "/", "//"})
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        budget = budget_of(context)
         if operator == "+" and isinstance(left, str | list) and isinstance(right, str | list):
-            _check_length(len(left) + len(right))
-        elif not (_is_number(left) and _is_number(right)):
+            check_length(len(left) + len(right))
+        elif not (is_number(left) and is_number(right)):
             raise TemplateFailedError(
                 said("%(operator)s is between two numbers, or + between two texts or lists.", {"operator": operator})
             )
-        return super().call_binop(context, operator, left, right)
+        answer = super().call_binop(context, operator, left, right)
+        budget.make(answer)
+        if isinstance(answer, list):
+            check_whole(answer)
+        return answer
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         # An object of JSON has fields and no methods: one may be called `items`.
@@ -120,7 +118,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
 
 def parse_template(source: str) -> nodes.Template:
-    """The tree of a template; TemplateRefusedError, or Jinja's TemplateSyntaxError."""
+    """Return the tree of a template; raise TemplateRefusedError, or Jinja's TemplateSyntaxError."""
     if len(source) > MAX_SOURCE_CHARACTERS:
         raise TemplateRefusedError(
             said("The template has more than %(limit)s characters.", {"limit": f"{MAX_SOURCE_CHARACTERS:,}"})
@@ -129,35 +127,44 @@ def parse_template(source: str) -> nodes.Template:
         tree = _ENVIRONMENT.parse(source)
     except RecursionError:
         raise TemplateRefusedError(said("The template is nested too deeply.")) from None
-    pending: list[nodes.Node] = [tree]
+    pending: list[tuple[nodes.Node, int, int]] = [(tree, 0, 0)]
     while pending:
-        node = pending.pop()
-        line: dict[str, Any] = {"line": node.lineno}
-        if not isinstance(node, _LANGUAGE):
-            named = line | {"name": _name_of(node)}
-            raise TemplateRefusedError(said("Line %(line)s: %(name)s is not part of the language.", named))
-        if isinstance(node, nodes.Filter) and node.name not in _FILTERS:
-            raise TemplateRefusedError(said("Line %(line)s: there is no filter %(name)r.", line | {"name": node.name}))
-        if isinstance(node, nodes.Test) and node.name not in _TESTS:
-            raise TemplateRefusedError(said("Line %(line)s: there is no test %(name)r.", line | {"name": node.name}))
-        if isinstance(node, nodes.Name) and node.name.startswith("_"):
-            raise TemplateRefusedError(said("Line %(line)s: a name does not begin with an underscore.", line))
-        if isinstance(node, nodes.For) and node.recursive:
-            raise TemplateRefusedError(said("Line %(line)s: a recursive loop is not part of the language.", line))
-        pending.extend(node.iter_child_nodes())
+        node, depth, loops = pending.pop()
+        loops += isinstance(node, nodes.For)
+        if depth > MAX_DEPTH or loops > MAX_LOOPS:
+            limits = {"line": node.lineno, "limit": MAX_DEPTH, "loops": MAX_LOOPS}
+            text = "Line %(line)s: operations are nested more than %(limit)s deep, or loops more than %(loops)s deep."
+            raise TemplateRefusedError(said(text, limits))
+        _check_language(node)
+        pending.extend((child, depth + 1, loops) for child in node.iter_child_nodes())
     return tree
+
+
+def _check_language(node: nodes.Node) -> None:
+    line: dict[str, Any] = {"line": node.lineno}
+    if not isinstance(node, _LANGUAGE):
+        named = line | {"name": _name_of(node)}
+        raise TemplateRefusedError(said("Line %(line)s: %(name)s is not part of the language.", named))
+    if isinstance(node, nodes.Filter) and node.name not in FILTER_NAMES:
+        raise TemplateRefusedError(said("Line %(line)s: there is no filter %(name)r.", line | {"name": node.name}))
+    if isinstance(node, nodes.Test) and node.name not in TEST_NAMES:
+        raise TemplateRefusedError(said("Line %(line)s: there is no test %(name)r.", line | {"name": node.name}))
+    if isinstance(node, nodes.Name) and node.name.startswith("_"):
+        raise TemplateRefusedError(said("Line %(line)s: a name does not begin with an underscore.", line))
+    if isinstance(node, nodes.For) and node.recursive:
+        raise TemplateRefusedError(said("Line %(line)s: a recursive loop is not part of the language.", line))
 
 
 def render_template(source: str, variables: Mapping[str, Any]) -> str:
     """The text that a template makes of variables; TemplateFailedError where it makes none."""
-    budget = _Budget()
+    budget = Budget()
     parts: list[str] = []
     length = 0
     try:
-        for part in _compiled(source).generate(**{**variables, "__budget": budget}):
+        for part in _compiled(source).generate(**{**variables, BUDGET: budget}):
             length += len(part)
-            _check_length(length)
-            budget.spend()
+            check_length(length)
+            budget.spend(len(part))
             parts.append(part)
     except (TemplateFailedError, TemplateRefusedError) as error:
         raise TemplateFailedError(str(error)) from error
@@ -178,75 +185,35 @@ def render_template(source: str, variables: Mapping[str, Any]) -> str:
 
 @lru_cache(maxsize=256)
 def _compiled(source: str) -> Any:
-    tree = parse_template(source)
-    _count_loops(tree)
-    return _ENVIRONMENT.from_string(tree)
+    """Return the compiled template, in whose tree each operation draws on the budget of a rendering."""
+    try:
+        return _ENVIRONMENT.from_string(cast("nodes.Template", _charged(parse_template(source))))
+    except (SyntaxError, RecursionError, MemoryError):
+        # Of Python's own compiler.
+        raise TemplateRefusedError(said("The template is nested too deeply.")) from None
 
 
-def _count_loops(tree: nodes.Template) -> None:
-    """Let each turn of each loop, and each filter, be a step."""
-    for loop in list(tree.find_all(nodes.For)):
-        loop.iter = nodes.Filter(loop.iter, _COUNTED, [nodes.Name("__budget", "load")], [], None, None)
+def _charged(node: nodes.Node) -> nodes.Node:
+    """Put filters around all below a node that takes time or makes values, and is no filter itself."""
+    for name, value in node.iter_fields():
+        if isinstance(value, nodes.Node):
+            setattr(node, name, _charged(value))
+        elif isinstance(value, list):
+            setattr(node, name, [_charged(item) if isinstance(item, nodes.Node) else item for item in value])
+    match node:
+        case nodes.List() | nodes.Dict() | nodes.Tuple(ctx="load"):
+            return _filtered(node, BUILT)
+        case nodes.For():
+            node.iter = _filtered(node.iter, COUNTED)
+        case nodes.Compare() | nodes.Operand():
+            node.expr = _filtered(node.expr, WEIGHED)
+        case nodes.Getitem(arg=nodes.Slice()):
+            node.node = _filtered(node.node, SLICED)
+    return node
 
 
-def _counted(values: Iterable[Any], budget: _Budget) -> Iterator[Any]:
-    for value in values:
-        budget.spend()
-        yield value
-
-
-def _measured(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter whose answer is measured, and which takes no text that would grow in it."""
-
-    def measured(*arguments: Any, **options: Any) -> Any:
-        answer = function(*arguments, **options)
-        if isinstance(answer, str | list | tuple):
-            _check_length(len(answer))
-        return answer
-
-    return measured
-
-
-def _join(values: Iterable[Any], separator: str = "", attribute: str | None = None) -> str:
-    texts, length = [], 0
-    for value in values:
-        text = str(value[attribute] if attribute is not None else value)
-        length += len(text) + len(separator)
-        _check_length(length)
-        texts.append(text)
-    return separator.join(texts)
-
-
-def _replace(text: str, old: str, new: str) -> str:
-    text = str(text)
-    _check_length(len(text) + (text.count(old) if old else len(text) + 1) * max(0, len(new) - len(old)))
-    return text.replace(old, new)
-
-
-def _sum(values: Iterable[Any], attribute: str | None = None) -> float:
-    numbers: list[float] = [value[attribute] if attribute is not None else value for value in values]
-    if not all(_is_number(number) for number in numbers):
-        raise TemplateFailedError(said("sum adds numbers."))
-    return sum(numbers)
-
-
-def _to_json(value: Any, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=min(indent, 8) if indent is not None else None)
-
-
-def _truncate(text: str, length: int = 255, end: str = "…") -> str:
-    return str(text) if len(str(text)) <= length else str(text)[: max(0, length - len(end))] + end
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and abs(value) < 2**53
-
-
-def _check_length(length: int) -> None:
-    if length > MAX_OUTPUT_CHARACTERS:
-        raise TemplateFailedError(
-            said("The template makes more than %(limit)s characters.", {"limit": f"{MAX_OUTPUT_CHARACTERS:,}"})
-        )
+def _filtered(node: nodes.Node, name: str) -> nodes.Filter:
+    return nodes.Filter(cast("nodes.Expr", node), name, [], [], None, None, lineno=node.lineno)
 
 
 def _name_of(node: nodes.Node) -> str:
@@ -255,36 +222,11 @@ def _name_of(node: nodes.Node) -> str:
     )
 
 
-# Of Jinja's own filters those that make no more than they are given.
-_JINJA_FILTERS: Final = (
-    *("abs", "capitalize", "default", "d", "dictsort", "e", "escape", "first", "float", "int", "items", "last"),
-    *("length", "count", "list", "lower", "max", "min", "reverse", "round", "sort", "string", "title"),
-    *("trim", "unique", "upper", "urlencode", "wordcount"),
-)
-_TESTS: Final = frozenset(
-    {"boolean", "defined", "undefined", "divisibleby", "even", "odd", "false", "true", "float", "integer", "none"}
-    | {"number", "string", "mapping", "sequence", "in", "eq", "ne", "lt", "le", "gt", "ge", "iterable"}
-)
-_OWN_FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
-    "join": _join,
-    "replace": _replace,
-    "tojson": _to_json,
-    "truncate": _truncate,
-    "sum": _sum,
-    "split": lambda text, by=None: str(text).split(by),
-}
-_FILTERS: Final = frozenset({*_JINJA_FILTERS, *_OWN_FILTERS})
-
-
 def _make_environment() -> _Environment:
-    environment = _Environment(undefined=_Missing, autoescape=False, keep_trailing_newline=True)
-    own = {name: _measured(function) for name, function in _OWN_FILTERS.items()}
-    environment.filters = {
-        **{name: environment.filters[name] for name in _JINJA_FILTERS},
-        **own,
-        _COUNTED: _counted,
-    }
-    environment.tests = {name: environment.tests[name] for name in _TESTS}
+    # Nothing is worked out while a template is compiled: no budget would hold there.
+    environment = _Environment(undefined=_Missing, autoescape=False, keep_trailing_newline=True, optimized=False)
+    environment.filters = dict(make_filters())
+    environment.tests = dict(make_tests())
     environment.globals = {}
     return environment
 

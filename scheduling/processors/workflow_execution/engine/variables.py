@@ -8,7 +8,8 @@ from typing import Any
 
 from scheduling.processors.workflow_execution.definition.expressions import Expression, Path, paths_in
 from scheduling.processors.workflow_execution.definition.graph import Graph
-from scheduling.processors.workflow_execution.definition.templates import TemplateFailedError, render_template
+from scheduling.processors.workflow_execution.definition.template_budget import TemplateFailedError
+from scheduling.processors.workflow_execution.definition.templates import render_template
 from scheduling.processors.workflow_execution.engine.state import Indexes, Key, RunState, Status, Stored
 
 type Load = Callable[[Stored], Any]

@@ -40,7 +40,7 @@ def prepare(place: Place) -> Work:
         )
 
     shown: dict[str, Any] = {"model": model, "messages": messages, **options}
-    return Work(inputs=shown, later=ask, dependency=endpoint.dependency)
+    return Work(inputs=shown, later=ask, dependency=endpoint.dependency, usual_seconds=CHAT_LIMITS.total_seconds)
 
 
 def _messages(place: Place) -> list[dict[str, str]]:

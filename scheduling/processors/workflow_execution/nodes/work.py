@@ -78,7 +78,7 @@ class Work:
     """A node's work: one of ``now``, ``later`` on the event loop, and ``aside`` in a thread.
 
     What is done ``now`` takes no time that counts. ``inputs`` are what the node works with, for the run's page.
-    ``dependency`` is what it needs outside.
+    ``dependency`` is what it needs outside, and ``usual_seconds`` how long that may take unless a node says less.
     """
 
     inputs: Mapping[str, Any] = field(default_factory=dict)
@@ -86,3 +86,4 @@ class Work:
     later: Callable[[], Awaitable[Result]] | None = None
     aside: Callable[[], Result] | None = None
     dependency: Dependency | None = None
+    usual_seconds: float | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 from django.db import InterfaceError, OperationalError
 
+from scheduling.outgoing_http import NoAnswerError
 from scheduling.processors.base import Interrupted, JobContext, PermanentError, TransientError
 from scheduling.processors.model_endpoints import event_loop
 from scheduling.processors.workflow_execution.engine.state import NodeError
@@ -20,6 +22,10 @@ from scheduling.processors.workflow_execution.nodes.work import Result, Work
 from tenants.exceptions import DomainError
 
 logger = logging.getLogger(__name__)
+
+TIMED_OUT = "timed_out"
+# By so much one clock may be before another.
+_EARLY_SECONDS = 0.01
 
 type Ended = tuple[Task, Result | NodeError]
 
@@ -51,7 +57,7 @@ class Lanes:
         if work.dependency is not None:
             stack.enter_context(self._context.dependency(work.dependency))
         if work.later is not None:
-            future = event_loop.submit(_within(work.later, task.node.timeout_seconds))
+            future = event_loop.submit(_within(work.later, task.node.timeout_seconds, work.usual_seconds))
         else:
             assert work.aside is not None
             self._pool = self._pool or ThreadPoolExecutor(self._threads, thread_name_prefix="workflow-node")
@@ -101,12 +107,19 @@ def failure_of(error: Exception) -> NodeError:
     return NodeError("internal_error", f"The node broke: {type(error).__name__}.", is_transient=True)
 
 
-async def _within(work: Callable[[], Awaitable[Result]], seconds: float) -> Result:
+async def _within(work: Callable[[], Awaitable[Result]], seconds: float, usual_seconds: float | None) -> Result:
+    """Do a node's work; raise TransientError after its time-out, marked if that is shorter than usual."""
+    is_short = usual_seconds is not None and seconds < usual_seconds
+    ends_at = time.monotonic() + seconds - _EARLY_SECONDS
     try:
         async with asyncio.timeout(seconds):
             return await work()
-    except TimeoutError as error:
-        raise TransientError(f"It took longer than {seconds:g} s.", code="timed_out") from error
+    except (TimeoutError, NoAnswerError) as error:
+        # The work keeps the same limit, and may meet it first.
+        has_run_out = isinstance(error, TimeoutError) or (error.code == TIMED_OUT and time.monotonic() >= ends_at)
+        if not has_run_out:
+            raise
+        raise TransientError(f"It took longer than {seconds:g} s.", code=TIMED_OUT, is_own_timeout=is_short) from error
 
 
 def _answer_of(one: _AtWork) -> Result | NodeError:

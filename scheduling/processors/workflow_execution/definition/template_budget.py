@@ -1,0 +1,90 @@
+"""The budget that one rendering of a template draws on: steps, time, and the size of all that it makes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tenants.texts import said
+
+MAX_OUTPUT_CHARACTERS: Final = 512_000
+MAX_STEPS: Final = 100_000
+MAX_SECONDS: Final = 2.0
+# Of all values that a template makes on its way, dropped ones included.
+MAX_MADE_CHARACTERS: Final = 16_000_000
+# What an operation does with so many characters or elements is one step more.
+_SIZE_OF_STEP: Final = 1_000
+# An element of a list takes the memory of so many characters.
+_CHARACTERS_OF_ELEMENT: Final = 8
+# Under this name a rendering's variables hold it; the names of templates begin with no underscore.
+BUDGET: Final = "__budget"
+
+
+class TemplateRefusedError(Exception):
+    """A template uses what is not in the language, or is too long or too deep; its text says what."""
+
+
+class TemplateFailedError(Exception):
+    """A template could not be rendered; its text says why."""
+
+
+class Budget:
+    """What one rendering may still do."""
+
+    def __init__(self) -> None:
+        self._steps = 0
+        self._made = 0
+        self._ends_at = time.monotonic() + MAX_SECONDS
+
+    def spend(self, size: int = 0) -> None:
+        """Draw on the budget for an operation on so much; raise TemplateFailedError if it is used up."""
+        self._steps += 1 + size // _SIZE_OF_STEP
+        if self._steps > MAX_STEPS:
+            raise TemplateFailedError(
+                said("The template takes more than %(limit)s steps.", {"limit": f"{MAX_STEPS:,}"})
+            )
+        if time.monotonic() > self._ends_at:
+            raise TemplateFailedError(said("The template takes more than %(limit)s s.", {"limit": f"{MAX_SECONDS:g}"}))
+
+    def make(self, value: Any) -> None:
+        """Draw on the budget for a value that an operation has made."""
+        size = size_of(value)
+        self._made += size if isinstance(value, str) else size * _CHARACTERS_OF_ELEMENT
+        if self._made > MAX_MADE_CHARACTERS:
+            raise TemplateFailedError(
+                said(
+                    "The template makes values of more than %(limit)s characters in all.",
+                    {"limit": f"{MAX_MADE_CHARACTERS:,}"},
+                )
+            )
+        self.spend(size)
+
+
+def size_of(value: Any) -> int:
+    """Return the characters of a text or the elements of a list or object; 1 for all else."""
+    return len(value) if isinstance(value, str | list | tuple | Mapping) else 1
+
+
+def check_whole(value: Any) -> None:
+    """Raise TemplateFailedError if a value, with all that lies within it, is larger than an output may be.
+
+    A list that holds another one twice is twice as large: nested often enough, few elements would be without end.
+    """
+    total, pending = 0, [value]
+    while pending:
+        item = pending.pop()
+        total += len(item) if isinstance(item, str) else 1
+        check_length(total)
+        if isinstance(item, Mapping):
+            pending += [*item.keys(), *item.values()]
+        elif isinstance(item, list | tuple):
+            pending += item
+
+
+def check_length(length: int) -> None:
+    """Raise TemplateFailedError if a text is longer than an output may be."""
+    if length > MAX_OUTPUT_CHARACTERS:
+        raise TemplateFailedError(
+            said("The template makes more than %(limit)s characters.", {"limit": f"{MAX_OUTPUT_CHARACTERS:,}"})
+        )
