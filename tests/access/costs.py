@@ -8,6 +8,7 @@ from __future__ import annotations
 
 # Method, path under /api/v1/, cost.
 API = """
+POST   api-keys/{pk}/rotate/                                       2
 POST   jobs/                                                       0
 POST   jobs/bulk/                                                  0
 GET    api-keys/{pk}/                                              1

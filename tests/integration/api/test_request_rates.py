@@ -285,7 +285,7 @@ def test_live_pages_of_an_operator_stay_within_the_rate() -> None:
 
 def test_key_that_names_another_tenant_draws_on_its_own_bucket(acme: Tenant) -> None:
     client = APIClient(headers={"X-Tenant": "globex"})
-    client.credentials(HTTP_AUTHORIZATION=f"Api-Key {issue_api_key(tenant=acme, name='k').token}")
+    client.credentials(HTTP_AUTHORIZATION=f"Api-Key {issue_api_key(tenant=acme, name='k', scopes=['jobs.view']).token}")
     response = client.get(ME)
     assert response.status_code == 404
     assert response.headers["RateLimit-Policy"].startswith('"key";')
