@@ -102,6 +102,7 @@ def statements(victim: UUID) -> list[tuple[str, str | None, str]]:
                 "trigger": f"CREATE TRIGGER mine AFTER INSERT ON {table} EXECUTE FUNCTION count_audit_seals()",
                 "select into": f"SELECT * INTO kept FROM {table}",
                 "select into temp": f"SELECT * INTO TEMP kept FROM {table}",
+                "partition": f"SELECT public.drop_partition('{table}')",
                 "lock": f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE",
             }
             if table != "tenants_auditlogentry":

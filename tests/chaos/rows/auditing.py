@@ -16,7 +16,7 @@ from tests.auditing import sign_heads
 from tests.chaos.row import Field, Row
 
 ACTS = 30
-TABLES = ("tenants_auditlogentry", "tenants_auditseal", "tenants_audithead")
+TABLES = ("tenants_auditlogentry", "tenants_auditseal", "tenants_audithead", "tenants_auditcounter")
 _LAST = "SELECT max(sequence) FROM tenants_auditseal WHERE chain = %s"
 _OF_PLACE = "(SELECT entry_id FROM tenants_auditseal WHERE chain = %s AND sequence = %s)"
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
+from tenants.chain import PLATFORM_CHAIN
 from tenants.context import all_tenants
 from tenants.models import AuditCounter, AuditLogEntry, AuditRemoval, Tenant, TenantErasure
 from tenants.services import audit_removals
@@ -89,6 +90,18 @@ def test_erasure_without_a_recorded_request_is_not_carried_out(acme: Tenant, set
     seal_entries()
     assert carry_out_removals() == 0
     assert len(seals_of(acme.pk)) == before
+
+
+def test_platforms_own_chain_is_not_erased_by_a_forged_request(acme: Tenant, settings: Any) -> None:
+    settings.ERASURE_GRACE_SECONDS = 0
+    with all_tenants():
+        target = AuditTarget("tenants.tenanterasure", "7")
+        record_audit(action="tenant.erasure_requested", target=target, after={"subject_id": str(PLATFORM_CHAIN)})
+    seal_entries()
+    before = len(seals_of(PLATFORM_CHAIN))
+    audit_removals.request_removal(PLATFORM_CHAIN, AuditRemoval.Kind.ERASURE, before=steps.read_moment())
+    assert carry_out_removals() == 0
+    assert len(seals_of(PLATFORM_CHAIN)) == before > 1
 
 
 def test_retention_removes_nothing_younger_than_the_auditors_minimum(acme: Tenant, settings: Any) -> None:

@@ -11,7 +11,7 @@ from django.db import connection
 
 from tenants.checks import find_role_faults
 from tests.databases import TestDatabase, connect_as_owner
-from tests.integration.tenants.sql import APP, OWNER, PLATFORM, run_sql
+from tests.integration.tenants.sql import APP, AUDITOR, OWNER, PLATFORM, run_sql
 
 pytestmark = pytest.mark.django_db
 
@@ -38,10 +38,17 @@ ALLOWED_TABLES = {
     "django_migrations": "names of migrations",
     "django_session": "log-ins, found by a secret key",
 }
-# Rows of the audit log go only where a checkpoint or a final head says so; everywhere else the door knows no condition.
-NARROWED_DOORS = {"tenants_auditlogentry", "tenants_auditseal", "tenants_audithead"}
+# The platform may only make requests that are open; everywhere else the door knows no condition.
+NARROWED_DOORS = {"tenants_auditremoval": f"platform_door_insert TO {PLATFORM} USING ((done_at IS NULL)"}
+# Requests to the auditor are no tenant's to see.
+WITHOUT_ISOLATION = {"tenants_auditremoval"}
+# Written by triggers, as the owner.
+OWNER_POLICIES = {
+    "tenants_auditpending": f"queue_keeper TO {OWNER} USING true",
+    "tenants_auditcounter": f"counter_keeper TO {OWNER} USING true",
+}
 # Tables whose column of the tenant's id has another name.
-TENANT_COLUMNS = {"tenants_auditseal": "chain", "tenants_audithead": "chain"}
+TENANT_COLUMNS = {"tenants_auditseal": "chain", "tenants_audithead": "chain", "tenants_auditcounter": "chain"}
 TENANT_CONDITION = "(NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid"
 
 
@@ -75,9 +82,15 @@ def find_gaps() -> dict[str, str]:
 def _policy_fault(table: str, has_tenant: bool, policies: list[str]) -> str:
     doors = [policy for policy in policies if policy.startswith("platform_door")]
     isolations = [policy for policy in policies if policy.startswith("tenant_isolation")]
-    if not doors or not isolations or len(doors) + len(isolations) != len(policies):
+    special = [
+        policy
+        for policy in policies
+        if (policy.startswith("auditor_") and f" TO {AUDITOR} USING " in policy) or policy == OWNER_POLICIES.get(table)
+    ]
+    has_isolation = bool(isolations) or table in WITHOUT_ISOLATION
+    if not doors or not has_isolation or len(doors) + len(isolations) + len(special) != len(policies):
         return f"policies are {policies}"
-    narrowed = f"platform_door_delete TO {PLATFORM} USING (EXISTS" if table in NARROWED_DOORS else "no such policy"
+    narrowed = NARROWED_DOORS.get(table, "no such policy")
     if any(f" TO {PLATFORM} USING true" not in door and not door.startswith(narrowed) for door in doors):
         return f"the door is open to others: {doors}"
     column = TENANT_COLUMNS.get(table, "tenant_id" if has_tenant else "")
@@ -154,9 +167,9 @@ def test_a_planted_grant_on_a_partition_is_found(django_db_setup):
         assert [each for each in granted_tables() if each[1]] == [(partition, True, APP, "SELECT")]
 
 
-def test_grants_go_to_the_two_roles_alone_and_never_to_truncate():
+def test_grants_go_to_the_three_roles_alone_and_never_to_truncate():
     allowed = {"SELECT", "INSERT", "UPDATE", "DELETE"}
-    strays = [g for g in granted_tables() if g[2] not in (APP, PLATFORM) or g[3] not in allowed]
+    strays = [g for g in granted_tables() if g[2] not in (APP, PLATFORM, AUDITOR) or g[3] not in allowed]
     # Views of extensions (vector has none) would show up here as well.
     assert strays == []
 
@@ -166,7 +179,7 @@ def test_there_are_no_views():
     assert run_sql("SELECT matviewname FROM pg_matviews WHERE schemaname = 'public'") == []
 
 
-def test_functions_that_run_as_their_owner_are_these_two_fixed_and_behind_the_door():
+def test_functions_that_run_as_their_owner_are_fixed_and_behind_the_door_or_for_triggers_alone():
     rows = run_sql(
         """
         SELECT p.proname::text, p.proconfig, has_function_privilege(%s, p.oid, 'EXECUTE'),
@@ -177,11 +190,17 @@ def test_functions_that_run_as_their_owner_are_these_two_fixed_and_behind_the_do
         PLATFORM,
     )
     path = ["search_path=pg_catalog, pg_temp"]
-    assert rows == [("create_partition", path, False, True), ("drop_partition", path, False, True)]
+    assert rows == [
+        ("count_audit_head", path, False, False),
+        ("count_audit_seals", path, False, False),
+        ("create_partition", path, False, True),
+        ("drop_partition", path, False, True),
+        ("queue_audit_entries", path, False, False),
+    ]
 
 
 def test_nobody_but_the_owner_creates_in_the_schema():
-    for role in (APP, PLATFORM, "public"):
+    for role in (APP, PLATFORM, AUDITOR, "public"):
         assert run_sql("SELECT has_schema_privilege(%s, 'public', 'CREATE')", role) == [(False,)]
 
 
@@ -191,9 +210,10 @@ def test_the_login_roles_are_bound_and_the_door_cannot_log_in():
         SELECT rolname::text, rolsuper OR rolbypassrls OR rolcreaterole, rolinherit, rolcanlogin
         FROM pg_roles WHERE rolname = ANY (%s)
         """,
-        [APP, OWNER, PLATFORM],
+        [APP, AUDITOR, OWNER, PLATFORM],
     )
-    assert set(rows) == {(APP, False, False, True), (OWNER, False, False, True), (PLATFORM, False, False, False)}
+    logins = {(name, False, False, True) for name in (APP, AUDITOR, OWNER)}
+    assert set(rows) == {*logins, (PLATFORM, False, False, False)}
     assert find_role_faults(connection) == []
 
 
