@@ -33,7 +33,7 @@ class Command(ServingCommand):
         """Log in as the auditor before the start-up checks connect."""
         try:
             if options["public_key"]:
-                self.stdout.write(public_key_text())
+                (options.get("stdout") or self.stdout).write(f"{public_key_text()}\n")
                 return None
             require_signing_key()
             with auditor_login():

@@ -7,6 +7,7 @@ import os
 from io import StringIO
 
 import pytest
+from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
 from django.db import connection
 
@@ -27,8 +28,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 KEY = base64.b64encode(bytes(range(32))).decode()
 
 
-def test_auditor_does_not_start_without_its_login_or_a_key(settings):
-    settings.DATABASES = {APP_ALIAS: settings.DATABASES[APP_ALIAS]}
+def test_auditor_does_not_start_without_its_login_or_a_key(settings, monkeypatch):
+    monkeypatch.setattr(django_settings, "DATABASES", {APP_ALIAS: settings.DATABASES[APP_ALIAS]})
     with pytest.raises(CommandError, match="DATABASE_AUDITOR_URL"):
         call_command("run_auditor")
     settings.IS_SECRET_KEY_GIVEN = False

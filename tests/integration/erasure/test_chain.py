@@ -94,6 +94,7 @@ def test_erasure_without_a_recorded_request_is_not_carried_out(acme: Tenant, set
 
 def test_platforms_own_chain_is_not_erased_by_a_forged_request(acme: Tenant, settings: Any) -> None:
     settings.ERASURE_GRACE_SECONDS = 0
+    act(None, 1)
     with all_tenants():
         target = AuditTarget("tenants.tenanterasure", "7")
         record_audit(action="tenant.erasure_requested", target=target, after={"subject_id": str(PLATFORM_CHAIN)})
