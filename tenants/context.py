@@ -49,7 +49,8 @@ class Scope:
 class Actor:
     """Who acts: a person, a key, a command or the platform itself, and in which request.
 
-    `is_of_tenant`: one of a tenant's own keys, or a person without a role for the platform.
+    `is_of_tenant`: one of a tenant's own keys, or a person without a role for the platform. `may_use_secrets`: what
+    is saved may refer to the tenant's stored secrets; False for a request whose caller has not the right `secrets.use`.
     """
 
     kind: ActorKind
@@ -57,6 +58,7 @@ class Actor:
     label: str = ""
     request_id: str = ""
     is_of_tenant: bool = False
+    may_use_secrets: bool = True
 
 
 SYSTEM = Actor(kind="system", label="system")

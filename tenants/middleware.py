@@ -37,7 +37,7 @@ from tenants.exceptions import (
 )
 from tenants.ids import uuid7
 from tenants.models import Membership, Role, Tenant
-from tenants.permissions import PlatformRole
+from tenants.permissions import Permission, PlatformRole
 from tenants.selectors.people import find_places
 from tenants.selectors.tenants import find_tenant
 from tenants.services.api_keys import authenticate_api_key
@@ -206,15 +206,16 @@ def _context_of(access: Access) -> Iterator[None]:
 
 
 def _actor_of(request: HttpRequest, access: Access, request_id: str) -> Actor:
+    may_use_secrets = access.may(Permission.SECRETS_USE)
     if access.api_key is not None:
         key = access.api_key
         label = f"{key.name} ({key.prefix})"
-        return Actor(kind="api_key", id=str(key.pk), label=label, request_id=request_id, is_of_tenant=True)
+        return Actor("api_key", str(key.pk), label, request_id, is_of_tenant=True, may_use_secrets=may_use_secrets)
     user: Any = request.user
     if user.is_authenticated:
         is_of_tenant, name = access.platform_role is None, user.get_username()
-        return Actor(kind="user", id=str(user.pk), label=name, request_id=request_id, is_of_tenant=is_of_tenant)
-    return Actor(kind="system", label="anonymous request", request_id=request_id)
+        return Actor("user", str(user.pk), name, request_id, is_of_tenant, may_use_secrets)
+    return Actor(kind="system", label="anonymous request", request_id=request_id, may_use_secrets=False)
 
 
 def _request_id(request: HttpRequest) -> str:

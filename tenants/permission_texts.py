@@ -37,6 +37,8 @@ TEXTS: Final[Mapping[Permission, str]] = {
     _P.SCHEDULES_VIEW: "See the tenant's schedules",
     _P.SCHEDULES_MANAGE: "Make, change, pause and delete schedules",
     _P.WEBHOOKS_MANAGE: "Make, change and delete webhooks: where the tenant's events are sent",
+    _P.SECRETS_USE: "See which secrets are stored, and save what refers to them",
+    _P.SECRETS_MANAGE: "Store, replace and delete secrets; their values are never shown",
     _P.AUDIT_VIEW: "See who changed what",
     _P.AUDIT_EXPORT: "Take the audit log out as a file",
     _P.PLATFORM_VIEW: "See queues, pools, workers, plans, fairness and upkeep: everybody's numbers",

@@ -44,6 +44,8 @@ class Permission(StrEnum):
     SCHEDULES_VIEW = "schedules.view"
     SCHEDULES_MANAGE = "schedules.manage"
     WEBHOOKS_MANAGE = "webhooks.manage"  # where the tenant's events are sent
+    SECRETS_USE = "secrets.use"  # see names and hosts of stored secrets, save what refers to one
+    SECRETS_MANAGE = "secrets.manage"  # store, rotate, delete; a value is never shown
     AUDIT_VIEW = "audit.view"
     AUDIT_EXPORT = "audit.export"
     # What is no tenant's.
@@ -97,6 +99,7 @@ _DEVELOPER: Final = _VIEWER | {
     _P.WORKFLOWS_APPROVE,
     _P.PIPELINES_MANAGE,
     _P.SCHEDULES_MANAGE,
+    _P.SECRETS_USE,
     _P.AUDIT_VIEW,
 }
 _OWNER: Final = _DEVELOPER | {
@@ -104,6 +107,7 @@ _OWNER: Final = _DEVELOPER | {
     _P.MEMBERS_MANAGE,
     _P.API_KEYS_MANAGE,
     _P.WEBHOOKS_MANAGE,
+    _P.SECRETS_MANAGE,
     _P.AUDIT_EXPORT,
 }
 _AUDITOR: Final = _VIEWER | {_P.API_KEYS_VIEW, _P.AUDIT_VIEW, _P.AUDIT_EXPORT, _P.PLATFORM_VIEW, _P.PEOPLE_VIEW}
@@ -132,7 +136,7 @@ PLATFORM_ROLES: Final[Mapping[PlatformRole, frozenset[Permission]]] = {
 }
 # Decisions about a tenant and its people, answers that a person has to give, and payloads in the clear need a log-in.
 NEEDS_PERSON: Final = frozenset(
-    {_P.TENANT_MANAGE, _P.MEMBERS_MANAGE, _P.API_KEYS_MANAGE, _P.WORKFLOWS_APPROVE, _P.JOBS_REVEAL}
+    {_P.TENANT_MANAGE, _P.MEMBERS_MANAGE, _P.API_KEYS_MANAGE, _P.SECRETS_MANAGE, _P.WORKFLOWS_APPROVE, _P.JOBS_REVEAL}
 )
 KEY_PERMISSIONS: Final = _OWNER - NEEDS_PERSON
 # All that a key can have of a developer's rights: a choice for the command line and the demo, never a default.

@@ -19,6 +19,7 @@ from jsonschema.validators import extend
 
 from tenants.exceptions import SettingUnknownError
 from tenants.schema_words import told_fault
+from tenants.secret_references import SecretReference, is_reference
 
 KEY = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?")
 CORE_APPS = frozenset({"tenants", "scheduling"})
@@ -45,7 +46,8 @@ class Setting:
     """One setting. `schema` is JSON Schema 2020-12; the default must fit it.
 
     `editor` says who may change it: people and keys with `tenant.manage`, or the platform alone. `plan_limit` is
-    the key of a plan's limit that a number may not exceed. The value of a secret is written and never shown.
+    the key of a plan's limit that a number may not exceed. The value of a secret goes into the store of secrets, bound
+    to the host of the URL that the setting `host_of` holds; the setting itself is a reference to it.
     """
 
     key: str
@@ -55,16 +57,29 @@ class Setting:
     default: Any
     editor: Editor = "tenant"
     is_secret: bool = False
+    host_of: str = ""
     effect: str = LATER_JOBS
     plan_limit: str = ""
 
+    @property
+    def secret_name(self) -> str:
+        """The name under which the value of a secret is stored."""
+        return self.key.replace(".", "_")
+
+    @property
+    def own_reference(self) -> str:
+        """What stands in the place of a value that was given to the setting itself."""
+        return str(SecretReference(self.secret_name))
+
     def faults(self, value: Any) -> list[str]:
         """What is wrong with a value, in the reader's language."""
+        if self.is_secret and is_reference(value):
+            return []
         return [told_fault(fault) for fault in _validator(self.key).iter_errors(value)]
 
     def shown(self, value: Any) -> Any:
-        """The value as it is read by people and kept by the audit log."""
-        return MASK if self.is_secret and value not in (None, "") else value
+        """The value as it is read by people and kept by the audit log: of a secret its reference."""
+        return MASK if self.is_secret and value not in (None, "") and not is_reference(value) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +129,8 @@ def _declared() -> tuple[tuple[SettingGroup, ...], Mapping[str, Setting]]:
         for setting in group.settings:
             _check_declaration(setting, config, by_key)
             by_key[setting.key] = setting
+        if strays := [one.key for one in group.settings if one.is_secret and one.host_of not in by_key]:
+            raise SettingsInvalidError(f"{strays[0]} is secret, and its host_of names no setting.")
         groups.append(group)
     return tuple(groups), by_key
 

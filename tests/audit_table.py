@@ -103,6 +103,9 @@ DELETE workflows/{workflow}/             workflow.deleted        workflow_execut
 POST   workflows/{workflow}/versions/    workflow.version_added  workflow_execution.workflow
 POST   workflows/{workflow}/runs/        job.submitted           scheduling.job
 POST   approvals/{approval}/decide/      approval.decided        workflow_execution.approval
+POST   secrets/                          secret.created          tenants.tenantsecret
+POST   secrets/{secret}/versions/        secret.rotated          tenants.tenantsecret
+DELETE secrets/{secret}/                 secret.deleted          tenants.tenantsecret
 POST   webhooks/                         webhook.created         webhooks.webhook
 PATCH  webhooks/{webhook}/               webhook.changed         webhooks.webhook
 DELETE webhooks/{webhook}/               webhook.deleted         webhooks.webhook
@@ -194,6 +197,9 @@ tenants.apikey                      revoke        api_key.revoked          tenan
 tenants.membership                  add           membership.added         tenants.membership
 tenants.membership                  change        membership.role_changed  tenants.membership
 tenants.membership                  remove        membership.removed       tenants.membership
+tenants.tenantsecret                add           secret.created           tenants.tenantsecret
+tenants.tenantsecret                change        secret.rotated           tenants.tenantsecret
+tenants.tenantsecret                delete        secret.deleted           tenants.tenantsecret
 tenants.platformmembership          add           platform_role.granted    auth.user
 tenants.platformmembership          change        platform_role.changed    auth.user
 tenants.platformmembership          revoke        platform_role.revoked    auth.user
@@ -288,6 +294,7 @@ resume               queue.resumed          scheduling.queue
 rotate_encryption_keys encryption.keys_replaced tenants.tenantdatakey
 run_schedule         schedule.run           scheduling.schedule
 run_upkeep           upkeep.run             scheduling.upkeep
+set_secret           secret.created         tenants.tenantsecret
 set_tenant_limit     tenant.limit_set       tenants.tenant
 submit_job           job.submitted          scheduling.job
 suspend_tenant       tenant.suspended       tenants.tenant

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -92,7 +93,8 @@ class TestDatabase:
 
     def _clone(self, server: psycopg.Connection[Any], template: str, name: str) -> None:
         server.execute(_drop(name))
-        server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
+        made = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+        _once_free(lambda: server.execute(made))
 
     def _point_django_at(self, name: str) -> None:
         for alias in (APP_ALIAS, OWNER_ALIAS, AUDITOR_ALIAS):
@@ -183,11 +185,16 @@ def _drop(name: str) -> sql.Composed:
 
 def _drop_when_free(server: psycopg.Connection[Any], name: str) -> None:
     """Drop a database; the server's own vacuum, which its owner may not end, is waited for."""
+    _once_free(lambda: server.execute(_drop(name)))
+
+
+def _once_free(act: Callable[[], object]) -> None:
+    """Repeat a statement about a database until the server's own vacuum has left it."""
     deadline = time.monotonic() + 60
     while True:
         try:
-            server.execute(_drop(name))
-        except psycopg.errors.InsufficientPrivilege:
+            act()
+        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectInUse):
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)

@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from jobsplatform.demo.environment import run_folder
+from jobsplatform.embedded.master_key import provide_master_key
 
 # A table of eight columns wants room that a pipe does not promise.
 PLAIN_WIDTH = 132
@@ -25,6 +26,7 @@ def main() -> int:
     is_terminal = sys.stdout.isatty()
     console = Console(width=None if is_terminal else PLAIN_WIDTH)
     stays_up = is_terminal and os.environ.get("DEMO_EXIT", "") in {"", "0"}
+    provide_master_key(Path(__file__).resolve().parent.parent.parent / "var" / "master-key")
     try:
         with run_folder() as folder:
             return _run(console, folder, stays_up=stays_up)

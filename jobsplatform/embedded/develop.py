@@ -13,16 +13,19 @@ import django
 from django.conf import settings
 from django.core.management import call_command
 
+from jobsplatform.embedded.master_key import provide_master_key
 from tenants.signing import public_key_text
 
 ADMINISTRATOR = "admin"
 VARIABLE_FOLDER = Path(__file__).resolve().parent.parent.parent / "var"
-SERVER_VARIABLES = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL")
+MASTER_KEY = VARIABLE_FOLDER / "master-key"
+SERVER_VARIABLES = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "ENCRYPTION_MASTER_KEYS")
 
 
 def main(arguments: list[str]) -> None:
     """Prepare the database, print how to log in, and become `manage.py run_platform` with these arguments."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "jobsplatform.settings")
+    provide_master_key(MASTER_KEY)
     django.setup()
     call_command("migrate", interactive=False, verbosity=0)
     password = ensure_administrator(VARIABLE_FOLDER / "admin-password")
@@ -36,7 +39,7 @@ def main(arguments: list[str]) -> None:
 
 
 def write_environment(target: Path) -> Path:
-    """Write where the servers are, as assignments that a shell reads; return the file."""
+    """Write where the servers are and the master key, as assignments that a shell reads; return the file."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.touch(mode=0o600)
     # Whoever verifies the audit log elsewhere needs what belongs to the key that signs it here.

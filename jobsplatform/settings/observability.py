@@ -29,6 +29,8 @@ LOGGING: dict[str, Any] = {
     "loggers": {
         # One line for each statement would drown the rest, and could print values.
         "django.db.backends": {"level": "WARNING"},
+        # At DEBUG it writes the headers of answers, which may repeat a secret.
+        "httpcore": {"level": "WARNING"},
         # A line at every log-in that succeeds says nothing.
         "axes": {"level": "WARNING"},
     },

@@ -13,8 +13,10 @@ from scheduling.outgoing_http.errors import (
     NoAnswerError,
     RedirectRefusedError,
     RequestRefusedError,
+    SecretRefusedError,
     UrlRefusedError,
 )
+from scheduling.outgoing_http.secret_headers import HeaderValue, SecretText, open_header, open_headers, open_pieces
 from scheduling.outgoing_http.streaming import Stream, open_stream, send_async
 from scheduling.outgoing_http.targets import Target, read_target
 
@@ -23,13 +25,19 @@ __all__ = [
     "RESERVED_HEADERS",
     "AddressRefusedError",
     "Answer",
+    "HeaderValue",
     "Limits",
     "NoAnswerError",
     "RedirectRefusedError",
     "RequestRefusedError",
+    "SecretRefusedError",
+    "SecretText",
     "Stream",
     "Target",
     "UrlRefusedError",
+    "open_header",
+    "open_headers",
+    "open_pieces",
     "open_stream",
     "read_target",
     "send",

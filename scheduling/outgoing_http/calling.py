@@ -19,6 +19,7 @@ import httpcore
 from scheduling.outgoing_http.connections import CheckedBackend, Clock, Resolve, TimeIsOverError, resolve
 from scheduling.outgoing_http.errors import NoAnswerError, RedirectRefusedError, RequestRefusedError
 from scheduling.outgoing_http.policy import Policy, current_policy
+from scheduling.outgoing_http.secret_headers import HeaderValue, Mask, SecretText
 from scheduling.outgoing_http.targets import Target, read_location, read_target
 from scheduling.retry import retry_after_seconds
 
@@ -73,11 +74,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is sent to one target."""
+    """What is sent to one target; secrets in its headers are resolved when it is written."""
 
     method: str
     target: Target
-    headers: Headers = ()
+    headers: Sequence[tuple[str, HeaderValue]] = ()
     body: bytes = field(default=b"", repr=False)
 
 
@@ -85,7 +86,7 @@ def send(
     method: str,
     url: str,
     *,
-    headers: Iterable[tuple[str, str]] = (),
+    headers: Iterable[tuple[str, HeaderValue]] = (),
     body: bytes = b"",
     limits: Limits = Limits(),
     at_safe_point: Callable[[], object] = lambda: None,
@@ -95,8 +96,9 @@ def send(
     """Call a URL that anybody may have written, and answer with whatever status came back.
 
     Raises the PermanentErrors of this package for what is refused, and `NoAnswerError` where the network or the other
-    side failed. ``at_safe_point`` is called several times a second and may raise. ``is_url_by_operator`` lets the
-    URL's own host lie inside: for endpoints from the settings, never for what a tenant has written.
+    side failed. What an answer repeats of secrets in the headers is masked. ``at_safe_point`` is called several times
+    a second and may raise. ``is_url_by_operator`` lets the URL's own host lie inside: for endpoints from the settings,
+    never for what a tenant has written.
     """
     clock = Clock(
         total_seconds=limits.total_seconds,
@@ -109,12 +111,28 @@ def send(
     policy = current_policy()
     if is_url_by_operator:
         policy = policy.opened_for(request.target)
+    mask = Mask.of(request.headers)
     for redirects in range(limits.redirects + 1):
         answer = _exchange(request, policy, clock, limits, look_up)
         if not limits.redirects or answer.status not in FOLLOWED or not answer.header("location"):
-            return replace(answer, redirects=redirects)
-        request = follow(request, answer)
-    raise RedirectRefusedError(f"More than {limits.redirects} redirects, the last one to {request.target.shown}.")
+            return masked(replace(answer, redirects=redirects), mask)
+        request = follow(request, answer, mask)
+    raise too_many_redirects(request, limits, mask)
+
+
+def masked(answer: Answer, mask: Mask) -> Answer:
+    """Return the answer without the values of the secrets that it was asked for with."""
+    if not mask.values:
+        return answer
+    headers = [(mask.text(name), mask.text(value)) for name, value in answer.headers]
+    body = mask.body(answer.body, is_cut=answer.is_cut)
+    return replace(answer, headers=tuple(headers), body=body, url=mask.text(answer.url))
+
+
+def too_many_redirects(request: Request, limits: Limits, mask: Mask) -> RedirectRefusedError:
+    """Return the error of a call that was sent on more often than it may be."""
+    shown = mask.text(request.target.shown)
+    return RedirectRefusedError(f"More than {limits.redirects} redirects, the last one to {shown}.")
 
 
 def check_request(request: Request) -> None:
@@ -126,12 +144,12 @@ def check_request(request: Request) -> None:
             raise RequestRefusedError("A header's name is made of ASCII letters, digits and hyphens.")
         if name.lower() in RESERVED_HEADERS:
             raise RequestRefusedError(f"The header {name} is the platform's to set.")
-        if not _HEADER_VALUE.fullmatch(value):
+        if not _HEADER_VALUE.fullmatch(value.sample if isinstance(value, SecretText) else value):
             raise RequestRefusedError(f"The value of the header {name} is empty at an end, too long or not ASCII.")
 
 
-def follow(request: Request, answer: Answer) -> Request:
-    """The next request, to where the answer sends us."""
+def follow(request: Request, answer: Answer, mask: Mask) -> Request:
+    """The next request, to where the answer sends us; without secrets where that is another origin."""
     target = read_location(request.target, answer.header("location"))
     method, body, headers = request.method, request.body, request.headers
     if answer.status == 303 and method != "HEAD":
@@ -139,23 +157,26 @@ def follow(request: Request, answer: Answer) -> Request:
         headers = [(name, value) for name, value in headers if not name.lower().startswith("content-")]
     elif answer.status in (301, 302) and method not in _READING:
         # Browsers make a GET of it, and nobody would notice that nothing was sent.
-        raise RedirectRefusedError(f"A {method} is not sent on by a {answer.status}: call {target.shown} itself.")
+        raise RedirectRefusedError(
+            f"A {method} is not sent on by a {answer.status}: call {mask.text(target.shown)} itself."
+        )
     if request.target.scheme == "https" and target.scheme == "http":
         raise RedirectRefusedError("The redirect leads from https to http.")
     if target.origin != request.target.origin:
-        headers = [(name, value) for name, value in headers if name.lower() in _HARMLESS_HEADERS]
+        plain = [(name, value) for name, value in headers if not isinstance(value, SecretText)]
+        headers = [(name, value) for name, value in plain if name.lower() in _HARMLESS_HEADERS]
     return Request(method, target, tuple(headers), body)
 
 
 def _exchange(request: Request, policy: Policy, clock: Clock, limits: Limits, look_up: Resolve) -> Answer:
     """One request and its answer on a connection of their own."""
     policy.check_target(request.target)
-    where = request.target.authority
+    where, headers = request.target.authority, sent_headers(request, policy)
     try:
         with httpcore.ConnectionPool(
             ssl_context=ssl_context(), max_connections=1, network_backend=CheckedBackend(policy, clock, look_up)
         ) as pool:
-            return _speak(pool, request, limits)
+            return _speak(pool, request, headers, limits)
     except (TimeIsOverError, httpcore.TimeoutException) as error:
         raise NoAnswerError(f"{where} did not answer in time.", code="timed_out") from error
     except httpcore.LocalProtocolError:
@@ -165,10 +186,10 @@ def _exchange(request: Request, policy: Policy, clock: Clock, limits: Limits, lo
         raise NoAnswerError(f"{where} cannot be reached, or broke off: {error}") from error
 
 
-def _speak(pool: httpcore.ConnectionPool, request: Request, limits: Limits) -> Answer:
+def _speak(pool: httpcore.ConnectionPool, request: Request, sent: Headers, limits: Limits) -> Answer:
     target = request.target
     url = httpcore.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path)
-    with pool.stream(request.method, url, headers=sent_headers(request), content=request.body or None) as response:
+    with pool.stream(request.method, url, headers=list(sent), content=request.body or None) as response:
         body, is_cut = bytearray(), False
         for part in response.iter_stream():
             body += part
@@ -179,10 +200,12 @@ def _speak(pool: httpcore.ConnectionPool, request: Request, limits: Limits) -> A
         return Answer(response.status, tuple(headers), bytes(body[: limits.body_bytes]), is_cut, target.shown)
 
 
-def sent_headers(request: Request) -> list[tuple[str, str]]:
-    """The request's headers with those that are the platform's to set."""
+def sent_headers(request: Request, policy: Policy) -> list[tuple[str, str]]:
+    """The request's headers with those that are the platform's to set, and with secrets as the target may have them."""
     own = {name.lower() for name, _ in request.headers}
-    headers = [("Host", request.target.authority), *request.headers]
+    headers = [("Host", request.target.authority)]
+    for name, value in request.headers:
+        headers.append((name, value.resolve(request.target, policy) if isinstance(value, SecretText) else value))
     # Unpacking is left to nobody: a small answer could be a large one.
     headers += [("Accept-Encoding", "identity"), ("Connection", "close")]
     defaults = (("User-Agent", USER_AGENT), ("Accept", "*/*"))

@@ -33,6 +33,10 @@ class RequestRefusedError(PermanentError):
         super().__init__(message, code="request_refused")
 
 
+class SecretRefusedError(PermanentError):
+    """A stored secret that is not there, or may not be sent to where the request goes."""
+
+
 class NoAnswerError(TransientError):
     """The network, the name service or the other side failed before there was a whole answer."""
 

@@ -24,12 +24,15 @@ from scheduling.outgoing_http.calling import (
     Request,
     check_request,
     follow,
+    masked,
     sent_headers,
     ssl_context,
+    too_many_redirects,
 )
 from scheduling.outgoing_http.connections import Resolve, TimeIsOverError, is_literal, resolve, tls_fault
-from scheduling.outgoing_http.errors import NoAnswerError, RedirectRefusedError, RequestRefusedError
+from scheduling.outgoing_http.errors import NoAnswerError, RequestRefusedError
 from scheduling.outgoing_http.policy import Policy, current_policy
+from scheduling.outgoing_http.secret_headers import HeaderValue, Mask
 from scheduling.outgoing_http.targets import Target, read_target
 
 DEFAULT_LIMITS = Limits()
@@ -44,9 +47,13 @@ class Stream:
         headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.headers]
         self.answer = Answer(response.status, tuple(headers), b"", url=target.shown)
         self.is_cut = False
+        self.mask = Mask()
 
     async def parts(self) -> AsyncIterator[bytes]:
-        """The body as it comes, up to the limit's bytes; `is_cut` says afterwards that there was more."""
+        """The body as it comes, up to the limit's bytes; `is_cut` says afterwards that there was more.
+
+        Nothing is masked, because a value may come in two parts: put texts that are kept through `mask`.
+        """
         left = self._limits.body_bytes
         async for part in self._response.aiter_stream():
             if len(part) > left:
@@ -57,9 +64,9 @@ class Stream:
             yield part
 
     async def read(self) -> Answer:
-        """The answer with its whole body."""
+        """The answer with its whole body, masked."""
         body = b"".join([part async for part in self.parts()])
-        return replace(self.answer, body=body, is_cut=self.is_cut)
+        return masked(replace(self.answer, body=body, is_cut=self.is_cut), self.mask)
 
 
 @asynccontextmanager
@@ -67,7 +74,7 @@ async def open_stream(
     method: str,
     url: str,
     *,
-    headers: Iterable[tuple[str, str]] = (),
+    headers: Iterable[tuple[str, HeaderValue]] = (),
     body: bytes = b"",
     limits: Limits = DEFAULT_LIMITS,
     is_url_by_operator: bool = False,
@@ -77,6 +84,8 @@ async def open_stream(
     request = Request(method, read_target(url), tuple(headers), body)
     check_request(request)
     async with _exchange(request, _policy_for(request.target, is_url_by_operator), limits, look_up) as stream:
+        stream.mask = Mask.of(request.headers)
+        stream.answer = masked(stream.answer, stream.mask)
         yield stream
 
 
@@ -84,7 +93,7 @@ async def send_async(
     method: str,
     url: str,
     *,
-    headers: Iterable[tuple[str, str]] = (),
+    headers: Iterable[tuple[str, HeaderValue]] = (),
     body: bytes = b"",
     limits: Limits = DEFAULT_LIMITS,
     is_url_by_operator: bool = False,
@@ -94,15 +103,15 @@ async def send_async(
     request = Request(method, read_target(url), tuple(headers), body)
     check_request(request)
     policy = _policy_for(request.target, is_url_by_operator)
-    ends_at = time.monotonic() + limits.total_seconds
+    ends_at, mask = time.monotonic() + limits.total_seconds, Mask.of(request.headers)
     for redirects in range(limits.redirects + 1):
         left = replace(limits, total_seconds=ends_at - time.monotonic())
         async with _exchange(request, policy, left, look_up) as stream:
             answer = await stream.read()
         if not limits.redirects or answer.status not in FOLLOWED or not answer.header("location"):
-            return replace(answer, redirects=redirects)
-        request = follow(request, answer)
-    raise RedirectRefusedError(f"More than {limits.redirects} redirects, the last one to {request.target.shown}.")
+            return masked(replace(answer, redirects=redirects), mask)
+        request = follow(request, answer, mask)
+    raise too_many_redirects(request, limits, mask)
 
 
 def _policy_for(target: Target, is_url_by_operator: bool) -> Policy:  # noqa: FBT001 - handed on as it came
@@ -116,11 +125,11 @@ async def _exchange(request: Request, policy: Policy, limits: Limits, look_up: R
     policy.check_target(request.target)
     target, where = request.target, request.target.authority
     url = httpcore.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path)
-    backend = CheckedAsyncBackend(policy, limits, look_up)
+    backend, headers = CheckedAsyncBackend(policy, limits, look_up), sent_headers(request, policy)
     try:
         async with (
             httpcore.AsyncConnectionPool(ssl_context=ssl_context(), max_connections=1, network_backend=backend) as pool,
-            pool.stream(request.method, url, headers=sent_headers(request), content=request.body or None) as response,
+            pool.stream(request.method, url, headers=headers, content=request.body or None) as response,
         ):
             yield Stream(response, target, limits)
     except (TimeIsOverError, httpcore.TimeoutException) as error:

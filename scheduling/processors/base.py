@@ -223,7 +223,9 @@ class TaskProcessor(ABC):
     ``payload_schema`` is JSON Schema 2020-12; a payload that does not fit is refused at
     submission. ``is_diagnostic`` kinds are refused unless the setting DIAGNOSTIC_KINDS is on. ``is_internal`` kinds are
     submitted by the platform's own code (`JobRequest.is_internal`) and refused to every client.
-    ``settings`` are keys of tenant settings that ``context.setting`` is asked for. What Python's
+    ``settings`` are keys of tenant settings that ``context.setting`` is asked for. ``secret_fields`` are members of
+    the payload in whose texts `{{ secrets.name }}` may stand: those that ``process`` hands to
+    ``scheduling.outgoing_http.open_headers``; everywhere else such a text is refused at submission. What Python's
     ``logging`` records under ``log_namespaces`` goes into the job's log too; None is the package
     that the class stands in, an empty sequence turns this off. ``is_mergeable`` False: small jobs of the kind do not
     travel with others, each has a message and a settlement of its own. ``memory_class`` is what a job may need: 256,
@@ -245,6 +247,7 @@ class TaskProcessor(ABC):
     is_internal: ClassVar[bool] = False
     is_mergeable: ClassVar[bool] = True
     settings: ClassVar[Sequence[str]] = ()
+    secret_fields: ClassVar[Sequence[str]] = ()
     log_namespaces: ClassVar[Sequence[str] | None] = None
     memory_class: ClassVar[MemoryClass] = "small"
     has_circuit: ClassVar[bool] = True

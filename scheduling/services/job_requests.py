@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import cache
+from itertools import islice
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -24,9 +25,12 @@ from scheduling.exceptions import (
 from scheduling.processors import registry
 from scheduling.processors.base import TaskProcessor
 from scheduling.retry import RetryPolicy, policy_on_plan
+from tenants.context import current_actor
 from tenants.models import Plan
 from tenants.schema_words import told_fault
+from tenants.secret_references import WORD, faults_of_references, has_references
 from tenants.services.pausing import LATEST
+from tenants.services.secrets import require_use_of_secrets
 from tenants.texts import said
 
 MAX_KEY_CHARACTERS = 200
@@ -159,6 +163,25 @@ def _check_payload(payload: Mapping[str, Any], processor: type[TaskProcessor]) -
                 for fault in faults
             ]
         )
+    if WORD in text:
+        _check_secrets(payload, processor)
+
+
+def _check_secrets(payload: Mapping[str, Any], processor: type[TaskProcessor]) -> None:
+    """Refuse references to secrets where the kind resolves none, and all of them to who may not use secrets.
+
+    What the platform submits by itself, such as the news of a job, may quote them: nothing there resolves them.
+    """
+    if current_actor().kind == "system" or not has_references(payload):
+        return
+    faults = faults_of_references(payload, lambda path: path[0] in processor.secret_fields)
+    errors = [
+        {"code": fault.code, "field": fault.json_path, "detail": fault.detail}
+        for fault in islice(faults, MAX_REPORTED_ERRORS)
+    ]
+    if errors:
+        raise PayloadInvalidError(errors[0]["detail"], errors=errors)
+    require_use_of_secrets()
 
 
 def _check_times(request: JobRequest, now: datetime) -> None:

@@ -18,7 +18,7 @@ from tenants.models import TenantSettings
 from tenants.permissions import Permission
 from tenants.selectors.settings import effective_values, orphaned_keys, read_stored
 from tenants.services.settings import change_settings
-from tenants.setting_schema import MASK, all_settings, setting_groups
+from tenants.setting_schema import all_settings, setting_groups
 from tenants.texts import said
 
 
@@ -26,7 +26,7 @@ class SettingsSerializer(serializers.Serializer[Any]):
     """A tenant's settings by key."""
 
     version = serializers.IntegerField(help_text="Rises with each change; also the ETag.")
-    values = serializers.DictField(help_text=f"Every setting, its own value or the default; secrets read {MASK}.")
+    values = serializers.DictField(help_text="Every setting, its own value or the default; of a secret a reference.")
     changed = serializers.ListField(child=serializers.CharField(), help_text="The keys that are not at their default.")
     orphaned = serializers.ListField(
         child=serializers.CharField(), help_text="Keys that are kept for plug-ins that are not installed."
@@ -58,7 +58,8 @@ class SettingDescriptionSerializer(serializers.Serializer[Any]):
     schema = serializers.DictField(help_text="JSON Schema of its value.")
     default = serializers.JSONField(allow_null=True)
     editor = serializers.CharField(help_text="`tenant` or `platform`.")
-    is_secret = serializers.BooleanField()
+    is_secret = serializers.BooleanField(help_text="Its value is stored as a secret, bound to the host of `host_of`.")
+    host_of = serializers.CharField(help_text="Of a secret: the setting with the URL that it is for.")
     plan_limit = serializers.CharField(help_text="The plan's limit that it may not exceed; empty: none.")
 
 

@@ -10,6 +10,7 @@ from tenants.api.audit_verifications import AuditVerificationViewSet
 from tenants.api.people import ApiKeyViewSet, MemberViewSet
 from tenants.api.plans import PlanViewSet
 from tenants.api.platform import PlatformTenantViewSet
+from tenants.api.secrets import SecretViewSet
 from tenants.api.settings import TenantSettingsViewSet
 from tenants.api.usage import UsageViewSet
 from tenants.api.views import OwnTenantViewSet
@@ -17,6 +18,7 @@ from tenants.api.views import OwnTenantViewSet
 router = SimpleRouter()
 router.register("members", MemberViewSet, basename="member")
 router.register("api-keys", ApiKeyViewSet, basename="api-key")
+router.register("secrets", SecretViewSet, basename="secret")
 router.register("audit-log", AuditLogViewSet, basename="audit-log")
 router.register("audit-verifications", AuditVerificationViewSet, basename="audit-verification")
 router.register("tenants", PlatformTenantViewSet, basename="tenant")

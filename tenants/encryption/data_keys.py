@@ -13,9 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from uuid import UUID
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib.postgres.functions import TransactionNow
 from django.core.exceptions import ImproperlyConfigured
@@ -31,7 +32,9 @@ from tenants.encryption.envelope import (
 )
 from tenants.exceptions import ContextElsewhereError, DomainError
 from tenants.ids import uuid7
-from tenants.models import TenantDataKey
+
+if TYPE_CHECKING:
+    from tenants.models import TenantDataKey
 
 KEPT_SECONDS: Final = 60.0
 MOST_TENANTS: Final = 2_000
@@ -162,7 +165,8 @@ def _read_and_keep(tenant_ids: list[UUID]) -> dict[UUID, TenantKeys]:
     with _scope_of(tenant_ids[0]):
         # A key of this very transaction may never be there for others: it is used, and not kept.
         rows = list(
-            TenantDataKey.objects.filter(tenant_id__in=tenant_ids)
+            _rows()
+            .objects.filter(tenant_id__in=tenant_ids)
             .order_by("pk")
             .values_list("tenant_id", "pk", "wrapped", "master_key_id", "retired_at", "created_at", TransactionNow())
         )
@@ -211,14 +215,20 @@ def _unwrap(tenant_id: UUID, rows: list[Any]) -> TenantKeys:
 
 def _make_first(tenant_id: UUID) -> None:
     """Two may do so at once: the second waits for the first, and makes none."""
-    TenantDataKey.objects.bulk_create([new_data_key(tenant_id)], ignore_conflicts=True)
+    _rows().objects.bulk_create([new_data_key(tenant_id)], ignore_conflicts=True)
 
 
 def new_data_key(tenant_id: UUID) -> TenantDataKey:
     """A new key of a tenant, wrapped and not stored yet."""
     masters, key_id = master_keys(), uuid7()
     wrapped = masters.wrap(new_secret(), tenant_id=tenant_id, key_id=key_id)
-    return TenantDataKey(id=key_id, tenant_id=tenant_id, wrapped=wrapped, master_key_id=masters.current_id)
+    return _rows()(id=key_id, tenant_id=tenant_id, wrapped=wrapped, master_key_id=masters.current_id)
+
+
+def _rows() -> type[TenantDataKey]:
+    """Return the model of keys: by its name, because models with sealed columns import this module."""
+    model: type[TenantDataKey] = apps.get_model("tenants", "TenantDataKey")
+    return model
 
 
 @contextmanager

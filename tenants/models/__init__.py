@@ -12,6 +12,7 @@ from tenants.models.membership import Membership, Role
 from tenants.models.names import NamedModel
 from tenants.models.plan import Plan, PlanLimit, PlanVersion
 from tenants.models.platform_membership import PlatformMembership
+from tenants.models.secret import TenantSecret
 from tenants.models.settings import TenantSettings
 from tenants.models.tenant import Tenant, TenantStatus
 from tenants.models.tier import Tier
@@ -40,6 +41,7 @@ __all__ = [
     "TenantErasure",
     "TenantLimit",
     "TenantModel",
+    "TenantSecret",
     "TenantSettings",
     "TenantStatus",
     "TenantUsage",

@@ -10,6 +10,7 @@ from uuid import UUID
 from tenants.context import current_scope, tenant_context
 from tenants.models import Tenant, TenantSettings
 from tenants.prepared import prepared_cursor
+from tenants.secret_references import is_reference
 from tenants.setting_schema import Setting, all_settings, get_setting
 from tenants.shared_cache import SharedCache
 
@@ -70,7 +71,9 @@ def _read(tenant_id: UUID) -> TenantSettings:
 def _value(setting: Setting, stored: Mapping[str, Any]) -> Any:
     if setting.key not in stored or setting.faults(stored[setting.key]):
         return setting.default
-    return stored[setting.key]
+    value = stored[setting.key]
+    # A secret in plain was not stored by the service.
+    return setting.default if setting.is_secret and not is_reference(value) else value
 
 
 def _has_secret(stored: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Changing a tenant's settings: checked whole, by version, audited with secrets masked."""
+"""Changing a tenant's settings: checked whole, by version, audited with references in the place of secrets."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tenants.exceptions import (
 from tenants.models import PlanLimit, Tenant, TenantSettings
 from tenants.selectors.settings import effective_values, forget_settings
 from tenants.services.audit import record_audit
+from tenants.services.setting_secrets import move_secrets
 from tenants.setting_schema import MASK, Setting, all_settings, setting_groups
 from tenants.texts import said
 
@@ -33,7 +34,7 @@ def change_settings(
     """Set `values` and put the keys of `reset` back to their defaults, all or nothing.
 
     `version` is what the caller has read; SettingsStaleError when the settings have changed since. Without a
-    difference nothing is written.
+    difference nothing is written. A secret is stored as such, and goes when the host that it is for changes.
     """
     with tenant_context(tenant):
         row = _lock(tenant)
@@ -41,7 +42,6 @@ def change_settings(
             raise SettingsStaleError(
                 "They are at version %(current)s, not %(version)s.", {"current": row.version, "version": version}
             )
-        values = _without_masks(values)
         changed = _changed(row.stored, values, reset)
         _refuse_unknown([*values, *(key for key in reset if key not in row.stored)])
         if not by_platform:
@@ -50,6 +50,8 @@ def change_settings(
         _refuse_invalid(tenant, {key: values[key] for key in values if key not in reset}, stored)
         if not changed:
             return row
+        stored = move_secrets(tenant, row.stored, stored, [key for key in values if key not in reset])
+        changed |= {key: None for key in row.stored if key not in stored}
         before = {key: _shown(key, row.stored.get(key)) for key in changed}
         row.stored, row.version = stored, row.version + 1
         row.save(update_fields=["stored", "version", "updated_at"])
@@ -63,16 +65,6 @@ def _lock(tenant: Tenant) -> TenantSettings:
     TenantSettings.objects.bulk_create([TenantSettings(tenant=tenant)], ignore_conflicts=True)
     row: TenantSettings = TenantSettings.objects.select_for_update().get(tenant_id=tenant.pk)
     return row
-
-
-def _without_masks(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A secret that comes back as it was shown is not meant to change."""
-    declared = all_settings()
-    return {
-        key: value
-        for key, value in values.items()
-        if not (value == MASK and key in declared and declared[key].is_secret)
-    }
 
 
 def _changed(stored: Mapping[str, Any], values: Mapping[str, Any], reset: Collection[str]) -> dict[str, Any]:

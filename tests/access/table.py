@@ -51,6 +51,8 @@ pipelines.manage          developer owner key                            admin
 schedules.view     viewer developer owner key           auditor operator admin
 schedules.manage          developer owner key                   operator admin
 webhooks.manage                     owner                                admin
+secrets.use               developer owner key                            admin
+secrets.manage                      owner                                admin
 audit.view                developer owner key           auditor operator admin
 audit.export                        owner               auditor operator admin
 platform.view                                           auditor operator admin
@@ -174,6 +176,11 @@ GET    pools/default/                        platform.view
 POST   pools/default/pause/                  queues.operate    {"reason": "deploy"}
 POST   pools/default/resume/                 queues.operate    {}
 POST   pools/default/drain/                  queues.operate    {"reason": "deploy"}
+GET    secrets/                              secrets.use
+POST   secrets/                              secrets.manage    {"name": "new", "value": "a long enough value", "hosts": ["api.example.com"]}
+GET    secrets/{secret}/                     secrets.use
+POST   secrets/{secret}/versions/            secrets.manage    {"value": "another value"}
+DELETE secrets/{secret}/                     secrets.manage
 GET    webhooks/                             tenant.view
 POST   webhooks/                             webhooks.manage   {"name": "new", "url": "https://example.com/"}
 GET    webhooks/{webhook}/                   tenant.view
@@ -319,6 +326,7 @@ tenants.plan                       platform.view   plans.manage     plans.manage
 tenants.tenant                     tenant.view     tenants.manage   tenants.manage   pause:tenant.pause drain:tenant.pause resume:tenant.pause suspend:tenants.operate reinstate:tenants.operate erase:tenants.erase
 tenants.tenanterasure              tenants.erase   -                -                cancel:tenants.erase verify:tenants.erase
 tenants.tenantlimit                tenant.view     tenants.manage   tenants.manage   clear:tenants.manage
+tenants.tenantsecret               secrets.use     secrets.manage   secrets.manage   delete:secrets.manage
 tenants.tenantsettings             tenant.view     -                -
 tenants.tier                       platform.view   plans.manage     plans.manage
 workflow_execution.approval        workflows.view  -                -                approve:workflows.approve reject:workflows.approve

@@ -84,6 +84,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"put_queues_and_plans", "take_queues_and_plans"},
         "FORCE binds the owner, who writes these rows",
     ),
+    "tenants/migrations/0018_secrets.py": (
+        {"forget_plain_keys"},
+        "FORCE binds the owner, who clears all tenants' keys",
+    ),
     "scheduling/migrations/0007_usage.py": ({"count_month"}, "FORCE binds the owner, who counts all tenants' work"),
     "scheduling/migrations/0008_upkeep.py": (
         {"put_clock", "put_retention", "take_retention"},

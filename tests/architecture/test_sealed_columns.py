@@ -19,6 +19,7 @@ SEALED = {
     "scheduling.Job.checkpoint",
     "scheduling.Job.result",
     "scheduling.Schedule.payload",
+    "tenants.TenantSecret.sealed",
 }
 # A new JSON column belongs into one of the two; here, with why it is stored as it is.
 PLAIN = {
@@ -55,7 +56,7 @@ PLAIN = {
     "tenants.TenantErasure.before": "counts",
     "tenants.TenantErasure.proof": "counts; it outlives its tenant's keys",
     "tenants.TenantErasure.removed": "counts",
-    "tenants.TenantSettings.stored": "settings; secrets are not among them",
+    "tenants.TenantSettings.stored": "settings; of secrets they hold references",
 }
 # Plug-ins' own tables: docs/encryption.md says that they are not sealed.
 OF_PLUGINS = frozenset({"rag_pipeline", "retrieval", "workflow_execution", "workflow_storage", "files", "webhooks"})

@@ -204,7 +204,11 @@ OUTSIDE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         (("*:", " "), ("*: 1", " "), ("*: 1 after 1", " "), ("*: 1 after 1", " 1"), ("*: after", " "), ("a", " ")),
     ),
     "tenants/retry_rules.py:read_retry_rules": ("delays", (("", "1 "),)),
+    "tenants/secret_references.py:_MENTION": ("search", (("", "{{"), ("{{", " "), ("", "{{ - "), ("", "{{ secret"))),
+    "tenants/secret_references.py:_NAME": ("fullmatch", (("", "a_"),)),
+    "tenants/secret_references.py:_REFERENCE": ("finditer", (("", "{{"), ("{{", " "), ("{{ secrets.", "a"))),
     "tenants/services/api_keys.py:_TOKEN": ("fullmatch", (("jp0123456789.", "a"),)),
+    "tenants/services/secrets.py:_LABEL": ("fullmatch", (("", "a-"),)),
     "tenants/setting_schema.py:KEY": ("fullmatch", (("", "a_"),)),
 }
 CALLS |= {

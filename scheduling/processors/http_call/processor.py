@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 
-from scheduling.outgoing_http import Answer, read_target, send
+from scheduling.outgoing_http import Answer, open_headers, read_target, send
 from scheduling.processors.base import (
     MAX_DEPENDENCY_CHARACTERS,
     Complete,
@@ -40,6 +40,7 @@ class HttpCall(TaskProcessor):
     kind = "http_call"
     title = "HTTP call"
     payload_schema = SCHEMA
+    secret_fields = ("headers",)
     # Beyond the longest call by what looking up and connecting may add.
     timeout_seconds = MAX_TIMEOUT_SECONDS + 30.0
     # A call is an effect outside: it is settled before the next begins.
@@ -54,7 +55,7 @@ class HttpCall(TaskProcessor):
             answer = send(
                 call.method,
                 call.url,
-                headers=call.headers,
+                headers=open_headers(context.tenant_id, call.url, call.headers),
                 body=call.body,
                 limits=call.limits,
                 at_safe_point=context.should_yield,

@@ -54,7 +54,7 @@ async def chat(
     limits: Limits = CHAT_LIMITS,
     on_text: Callable[[str], object] = lambda text: None,
 ) -> ChatAnswer:
-    """Ask a model; ``on_text`` is told each part of the answer as it comes.
+    """Ask a model; ``on_text`` is told each part of the answer as it comes, unmasked.
 
     Raises TransientError for what time may heal (429, 5xx, an answer that broke off), with the wait that the endpoint
     asks for, and PermanentError for the rest.
@@ -75,7 +75,7 @@ async def chat(
         is_url_by_operator=endpoint.is_shared,
     ) as stream:
         await _refuse_errors(stream)
-        reading = _Reading(asked, on_text)
+        reading = _Reading(asked, on_text, stream.mask.text)
         if "event-stream" in stream.answer.header("content-type"):
             async for event in _events(stream):
                 reading.take_event(event)
@@ -88,9 +88,10 @@ async def chat(
 class _Reading:
     """An answer that is put together from its parts."""
 
-    def __init__(self, asked: Chat, on_text: Callable[[str], object]) -> None:
+    def __init__(self, asked: Chat, on_text: Callable[[str], object], mask: Callable[[str], str]) -> None:
         self._asked = asked
         self._on_text = on_text
+        self._mask = mask
         self._parts: list[str] = []
         self._length = 0
         self._model = asked.model
@@ -105,7 +106,7 @@ class _Reading:
             return
         content = _read_json(data)
         if isinstance(content.get("error"), Mapping):
-            raise TransientError(f"The model broke off: {_message_of(content)}", code="model_broke_off")
+            raise TransientError(f"The model broke off: {_message_of(content, self._mask)}", code="model_broke_off")
         self._note(content)
         for choice in content.get("choices") or ():
             self._add((choice.get("delta") or {}).get("content") or "")
@@ -127,7 +128,7 @@ class _Reading:
         """The whole answer; TransientError for one that has no end."""
         if not self._is_ended and not self._finish_reason:
             raise TransientError("The model's answer broke off.", code="model_broke_off")
-        text = "".join(self._parts)
+        text = self._mask("".join(self._parts))
         prompt = self._usage.get("prompt_tokens")
         completion = self._usage.get("completion_tokens")
         is_counted = isinstance(prompt, int) and isinstance(completion, int)
@@ -136,8 +137,8 @@ class _Reading:
             completion = _estimate(text)
         return ChatAnswer(
             text=text,
-            model=self._model,
-            finish_reason=self._finish_reason or "stop",
+            model=self._mask(self._model),
+            finish_reason=self._mask(self._finish_reason or "stop"),
             prompt_tokens=prompt or 0,
             completion_tokens=completion or 0,
             is_estimated=not is_counted,
@@ -189,10 +190,10 @@ def _reason_in(answer: Answer) -> str:
     return f": {message}" if message else ""
 
 
-def _message_of(content: Any) -> str:
+def _message_of(content: Any, mask: Callable[[str], str] = str) -> str:
     error = content.get("error") if isinstance(content, Mapping) else None
     message = error.get("message") if isinstance(error, Mapping) else error
-    return str(message or "")[:_MAX_ERROR_CHARACTERS]
+    return mask(str(message or ""))[:_MAX_ERROR_CHARACTERS]
 
 
 async def _events(stream: Stream) -> AsyncIterator[str]:

@@ -7,24 +7,31 @@ from dataclasses import dataclass, field
 
 from django.conf import settings
 
-from scheduling.outgoing_http import read_target
+from scheduling.outgoing_http import HeaderValue, SecretText, read_target
 from scheduling.processors.base import MAX_DEPENDENCY_CHARACTERS, Dependency, PermanentError
 
 
 @dataclass(frozen=True, slots=True)
 class ModelEndpoint:
-    """A base URL with its key. ``is_shared``: it is the operator's, so it may lie inside the operator's network."""
+    """A base URL with its key, which is a stored secret where it is a tenant's.
+
+    ``is_shared``: it is the operator's, so it may lie inside the operator's network.
+    """
 
     url: str
-    key: str = field(default="", repr=False)
+    key: HeaderValue = field(default="", repr=False)
     model: str = ""
     is_shared: bool = False
 
     @property
-    def headers(self) -> Sequence[tuple[str, str]]:
+    def headers(self) -> Sequence[tuple[str, HeaderValue]]:
         """What each request carries."""
-        named = [("Content-Type", "application/json")]
-        return [*named, ("Authorization", f"Bearer {self.key}")] if self.key else named
+        named: list[tuple[str, HeaderValue]] = [("Content-Type", "application/json")]
+        if not self.key:
+            return named
+        if isinstance(self.key, SecretText):
+            return [*named, ("Authorization", SecretText(("Bearer ", *self.key.pieces)))]
+        return [*named, ("Authorization", f"Bearer {self.key}")]
 
     @property
     def dependency(self) -> Dependency:
@@ -34,7 +41,7 @@ class ModelEndpoint:
         return Dependency(read_target(self.url).authority[:MAX_DEPENDENCY_CHARACTERS])
 
 
-def chat_endpoint(*, url: str = "", key: str = "", model: str = "") -> ModelEndpoint:
+def chat_endpoint(*, url: str = "", key: HeaderValue = "", model: str = "") -> ModelEndpoint:
     """The tenant's own endpoint where it names one, else the operator's; PermanentError where there is none."""
     if url:
         return ModelEndpoint(url.rstrip("/"), key, model)

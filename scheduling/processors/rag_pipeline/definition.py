@@ -34,6 +34,7 @@ DEFAULT_BATCH_SIZE, MAX_BATCH_SIZE = 32, 128
 MAX_FAULTS: Final = 20
 UUID_PATTERN: Final = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 
+HEADERS: Final = {"type": "object", "maxProperties": 20, "additionalProperties": {"type": "string", "maxLength": 8_000}}
 _NAME: Final = {"type": "string", "minLength": 1, "maxLength": 255}
 _SOURCE: Final[Mapping[str, Any]] = {
     "description": "One entity of a run: an uploaded file, a web page, or a text.",
@@ -60,6 +61,7 @@ _SOURCE: Final[Mapping[str, Any]] = {
                 "properties": {
                     "type": True,
                     "url": {"type": "string", "minLength": 1, "maxLength": 4_000},
+                    "headers": HEADERS,
                     "name": _NAME,
                 },
                 "additionalProperties": False,

@@ -27,6 +27,7 @@ from scheduling.processors.rag_pipeline.models import (
     RunState,
 )
 from scheduling.processors.rag_pipeline.processor import RagPipeline
+from scheduling.processors.rag_pipeline.secrets import check_use_of_secrets, find_secret_faults
 from scheduling.processors.rag_pipeline.selectors import RETRYABLE_STATES, find_entities
 from scheduling.processors.rag_pipeline.sources import find_missing_files, hold_files, new_entities
 from scheduling.processors.retrieval.batch_limit import check_batch_limit
@@ -59,8 +60,10 @@ def start_run(
     """
     with tenant_context(tenant):
         version = _find_version(pipeline_id, number)
-        if sources is not None and (faults := find_source_faults(sources)):
-            raise SourcesInvalidError(errors=[fault.as_json() for fault in faults])
+        if sources is not None:
+            if faults := find_source_faults(sources) or find_secret_faults(sources, "$.sources"):
+                raise SourcesInvalidError(errors=[fault.as_json() for fault in faults])
+            check_use_of_secrets(sources)
         given = sources_of(version.definition) if sources is None else sources
         if not given:
             raise SourcesMissingError

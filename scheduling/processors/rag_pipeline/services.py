@@ -18,6 +18,7 @@ from scheduling.processors.rag_pipeline.exceptions import (
     PipelineNotFoundError,
 )
 from scheduling.processors.rag_pipeline.models import OPEN_RUNS, Pipeline, PipelineVersion
+from scheduling.processors.rag_pipeline.secrets import check_use_of_secrets, find_secret_faults
 from scheduling.processors.rag_pipeline.selectors import find_runs
 from scheduling.processors.rag_pipeline.sources import find_missing_files
 from scheduling.processors.retrieval.models import Dataset
@@ -98,8 +99,9 @@ def delete_pipeline(*, pipeline_id: UUID, reason: str = "") -> None:
 
 def check_definition(definition: object) -> UUID:
     """The id of the dataset that a definition loads into; DefinitionInvalidError for one that cannot be saved."""
-    faults = find_faults(definition)
+    faults = find_faults(definition) or find_secret_faults(definition)
     if not faults:
+        check_use_of_secrets(definition)
         assert isinstance(definition, Mapping)
         dataset = _find_dataset(str(definition["load"]["dataset"]))
         faults = find_missing_files(sources_of(definition), "$.datasource.sources")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from scheduling.outgoing_http import Answer, Limits, read_target, send
+from scheduling.outgoing_http import Answer, HeaderValue, Limits, open_headers, read_target, send
 from scheduling.processors.base import (
     MAX_DEPENDENCY_CHARACTERS,
     Dependency,
@@ -98,7 +98,7 @@ class Steps:
         if entity.source["type"] == "text":
             data, name = entity.source["text"].encode("utf-8", "replace"), entity.name
         else:
-            answer = self._call(entity.source["url"])
+            answer = self._call(entity.source["url"], entity.source.get("headers", {}))
             data, name = answer.body, _name_of_page(entity.name, answer)
         found = sniff(name, io.BytesIO(data))
         if found is None and entity.source["type"] == "text":
@@ -143,10 +143,11 @@ class Steps:
             with self._needing(embedder.dependency):
                 return Embedded(passages, embedder.embed([passage.text for passage in passages]))
 
-    def _call(self, url: str) -> Answer:
+    def _call(self, url: str, headers: Mapping[str, str]) -> Answer:
         host = read_target(url).authority[:MAX_DEPENDENCY_CHARACTERS]
+        opened = open_headers(self._context.tenant_id, url, headers.items())
         try:
-            answer = self._ask(host, url)
+            answer = self._ask(host, url, opened)
         except Interrupted as interruption:
             if interruption.cause != "dependency":
                 raise
@@ -158,9 +159,9 @@ class Steps:
             raise PermanentError("The page is empty.", code="file_empty")
         return answer
 
-    def _ask(self, host: str, url: str) -> Answer:
+    def _ask(self, host: str, url: str, headers: Sequence[tuple[str, HeaderValue]]) -> Answer:
         with self._needing(Dependency(host)):
-            answer = send("GET", url, limits=_PAGE_LIMITS, at_safe_point=self._check_running)
+            answer = send("GET", url, headers=headers, limits=_PAGE_LIMITS, at_safe_point=self._check_running)
             if answer.status != 200:
                 message, code = f"{answer.url} answered with the status {answer.status}.", f"http_{answer.status}"
                 if answer.status >= 500 or answer.status in _HEALING_STATUSES:

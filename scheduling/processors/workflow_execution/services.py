@@ -23,8 +23,10 @@ from scheduling.processors.workflow_execution.selectors import has_open_runs
 from scheduling.processors.workflow_execution.tenant_settings import MAX_DEPTH
 from tenants.context import current_actor, tenant_context
 from tenants.models import Tenant
+from tenants.secret_references import has_references
 from tenants.selectors.settings import settings_of
 from tenants.services.audit import record_audit
+from tenants.services.secrets import require_use_of_secrets
 
 MAX_DEFINITION_BYTES = 512 * 1024
 
@@ -41,11 +43,18 @@ def check_definition(tenant: Tenant, definition: Any) -> None:
         raise DefinitionInvalidError(text, {"count": len(faults)}, errors=[fault.describe() for fault in faults])
 
 
+def check_use_of_secrets(definition: Any) -> None:
+    """Raise `SecretUseDeniedError` for a definition that refers to secrets, where who acts may not use any."""
+    if has_references(definition):
+        require_use_of_secrets()
+
+
 def create_workflow(
     *, tenant: Tenant, name: str, definition: Mapping[str, Any], description: str = "", note: str = ""
 ) -> Workflow:
     """Make a workflow with its first version."""
     check_definition(tenant, definition)
+    check_use_of_secrets(definition)
     with tenant_context(tenant):
         workflow = Workflow(tenant=tenant, name=name, description=description)
         _save(workflow)
@@ -76,6 +85,7 @@ def add_version(
     ``based_on`` is the version that the caller has read; WorkflowChangedError when there is a newer one.
     """
     check_definition(tenant, definition)
+    check_use_of_secrets(definition)
     with transaction.atomic():
         locked = _lock(workflow)
         if based_on is not None and based_on != locked.latest_version:

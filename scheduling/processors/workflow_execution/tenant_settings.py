@@ -59,10 +59,12 @@ LLM_URL: Final = Setting(
 LLM_KEY: Final = Setting(
     key="workflow_execution.llm_key",
     title="Key of the model endpoint",
-    help_text="Sent to the tenant's own endpoint alone.",
+    help_text="Stored as a secret that is sent to the host of the model endpoint alone. A stored secret may be named"
+    " instead: {{ secrets.name }}.",
     schema={"type": "string", "maxLength": 500, "pattern": "^[!-~]*$"},
     default="",
     is_secret=True,
+    host_of=LLM_URL.key,
 )
 LLM_MODEL: Final = Setting(
     key="workflow_execution.llm_model",

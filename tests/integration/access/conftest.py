@@ -9,13 +9,13 @@ import pytest
 from django.db import connection
 from django.test import override_settings
 
-from tests.integration.access.world import World, make_world
+from tests.integration.access.world import MASTER_KEY, World, make_world
 
 
 @pytest.fixture
 def world(db: None, tmp_path: Path) -> Iterator[World]:
     """Tenants, roles and rows; what a test uploads goes with it."""
-    with override_settings(MEDIA_ROOT=tmp_path):
+    with override_settings(MEDIA_ROOT=tmp_path, ENCRYPTION_MASTER_KEYS=[MASTER_KEY]):
         world = make_world()
         with connection.cursor() as cursor:
             # What some services set for their transaction, a test's transaction outlives.

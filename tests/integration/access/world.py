@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -10,7 +11,7 @@ from uuid import UUID, uuid4
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.test import Client
+from django.test import Client, override_settings
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -37,6 +38,7 @@ from tenants.models import AuditLogEntry, Membership, Role, Tenant
 from tenants.services.audit_requests import request_verification
 from tenants.services.memberships import add_member
 from tenants.services.people import grant_platform_role
+from tenants.services.secrets import create_secret
 from tenants.services.tenants import create_tenant
 from tests.integration.console.conftest import Work, make_work
 from tests.keys import issue_api_key
@@ -47,6 +49,7 @@ DEFINITION = {
     "nodes": [{"id": "start", "type": "start"}, {"id": "end", "type": "end"}],
     "edges": [{"from": "start", "to": "end"}],
 }
+MASTER_KEY = base64.b64encode(b"m" * 32).decode()
 PASSWORD = "the password of the cast"
 
 
@@ -116,6 +119,8 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         seconds=0.1,
         status=200,
     )
+    with override_settings(ENCRYPTION_MASTER_KEYS=[MASTER_KEY]):
+        secret = create_secret(tenant=tenant, name="api", value="the secret of the world", hosts=["api.example.com"])
     schedule = create_schedule(tenant=tenant, values={"name": "nightly", "kind": "noop", "cron": "30 2 * * *"})
     with tenant_context(tenant):
         view = save_view(owner=member, name="dead", text="state:discarded", is_shared=True)
@@ -149,6 +154,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "schedule": schedule.pk,
         "view": view.pk,
         "webhook": webhook.pk,
+        "secret": secret.pk,
         "user": member.pk,
         "tenant": tenant.pk,
         "plan": tenant.plan_id,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import getpass
 import io
 import socket
@@ -32,12 +31,11 @@ from tests.access import routes
 from tests.access import table as access
 from tests.access.routes import API_PREFIX, CONSOLE_PREFIX, Line, Page
 from tests.integration.access.test_table import NamedRows
-from tests.integration.access.world import World, make_world
+from tests.integration.access.world import MASTER_KEY, World, make_world
 from tests.integration.audit import acts
 
 pytestmark = pytest.mark.django_db
 REQUEST_ID = "coverage-1"
-MASTER_KEY = base64.b64encode(b"m" * 32).decode()
 MUTATING = ("POST", "PUT", "PATCH", "DELETE")
 WHERE = "tests/audit_table.py"
 # Acts that change no field: a switch without a former value, a look, a request.

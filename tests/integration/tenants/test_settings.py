@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import threading
@@ -18,15 +19,18 @@ from rest_framework.test import APIClient
 
 from tenants import setting_schema
 from tenants.context import all_tenants, tenant_context
+from tenants.encryption.data_keys import forget_keys
 from tenants.exceptions import (
     SettingForbiddenError,
     SettingsRefusedError,
     SettingsStaleError,
     SettingUnknownError,
 )
-from tenants.models import AuditLogEntry, PlanLimit, Role, Tenant, TenantSettings
+from tenants.models import AuditLogEntry, PlanLimit, Role, Tenant, TenantSecret, TenantSettings
 from tenants.selectors.settings import read_stored, settings_of, tenant_setting
+from tenants.services.data_keys import NoMasterKeyError
 from tenants.services.memberships import add_member
+from tenants.services.secrets import create_secret
 from tenants.services.settings import change_settings
 from tenants.setting_schema import MASK, Setting, SettingGroup
 
@@ -39,11 +43,13 @@ PLANTED = SettingGroup(
         Setting(
             key="planted.relay",
             title="Password",
-            help_text="Of the mail server.",
+            help_text="Of the relay.",
             schema={"type": "string"},
             default="",
             is_secret=True,
+            host_of="planted.url",
         ),
+        Setting(key="planted.url", title="Relay", help_text="Its URL.", schema={"type": "string"}, default=""),
         Setting(
             key="planted.cap",
             title="Cap",
@@ -140,14 +146,95 @@ def test_a_number_stays_within_the_plan(acme: Tenant) -> None:
         change_settings(tenant=acme, values={"retention.finished_jobs_days": 31})
 
 
-def test_a_secret_is_never_shown_and_survives_being_sent_back_masked(planted, acme: Tenant, acme_owner_api) -> None:
-    change_settings(tenant=acme, values={"planted.relay": "hunter2"})
-    assert last_audit().after == {"planted.relay": MASK}
+@pytest.fixture
+def sealing(settings) -> Iterator[None]:
+    """A master key, as secrets need one."""
+    forget_keys()
+    settings.ENCRYPTION_MASTER_KEYS = [base64.b64encode(b"k" * 32).decode()]
+    yield
+    forget_keys()
+
+
+RELAY = "{{ secrets.planted_relay }}"
+GIVEN = {"planted.url": "https://relay.example.com/x", "planted.relay": "hunter2-hunter2"}
+
+
+def secrets_of(tenant: Tenant) -> dict[str, tuple[list[str], int]]:
+    with tenant_context(tenant):
+        return {secret.name: (secret.hosts, secret.version) for secret in TenantSecret.objects.all()}
+
+
+def test_secret_setting_is_stored_as_secret_and_shown_as_reference(
+    planted, sealing, acme: Tenant, acme_owner_api
+) -> None:
+    row = change_settings(tenant=acme, values=GIVEN)
+    assert row.stored == {"planted.url": GIVEN["planted.url"], "planted.relay": RELAY}
+    assert secrets_of(acme) == {"planted_relay": (["relay.example.com"], 1)}
+    assert last_audit().after["planted.relay"] == RELAY
     answer = acme_owner_api.get(URL)
-    assert answer.json()["values"]["planted.relay"] == MASK
-    assert "hunter2" not in answer.content.decode()
-    change_settings(tenant=acme, values={"planted.relay": MASK})
-    assert read_stored(acme.pk).stored == {"planted.relay": "hunter2"}
+    assert answer.json()["values"]["planted.relay"] == RELAY
+    assert "hunter2" not in answer.content.decode() + json.dumps(settings_of(acme))
+    # What was shown comes back, and nothing changes.
+    assert change_settings(tenant=acme, values={"planted.relay": RELAY}).version == row.version
+    change_settings(tenant=acme, values={"planted.relay": "another value"})
+    assert secrets_of(acme) == {"planted_relay": (["relay.example.com"], 2)}
+
+
+@pytest.mark.parametrize(
+    ("values", "reset"),
+    [
+        ({"planted.url": "https://evil.example.com/x"}, []),
+        ({}, ["planted.url"]),
+        ({}, ["planted.relay"]),
+        ({"planted.relay": ""}, []),
+    ],
+)
+def test_change_of_host_or_reset_deletes_secret_of_setting(planted, sealing, acme: Tenant, values, reset) -> None:
+    change_settings(tenant=acme, values=GIVEN)
+    row = change_settings(tenant=acme, values=values, reset=reset)
+    assert secrets_of(acme) == {}
+    assert settings_of(acme)["planted.relay"] == ""
+    assert last_audit().before["planted.relay"] == RELAY
+    assert row.stored.get("planted.relay", "") == ""
+
+
+def test_change_of_path_or_of_host_with_new_value_keeps_secret(planted, sealing, acme: Tenant) -> None:
+    change_settings(tenant=acme, values=GIVEN)
+    change_settings(tenant=acme, values={"planted.url": "https://relay.example.com/y"})
+    assert secrets_of(acme) == {"planted_relay": (["relay.example.com"], 1)}
+    change_settings(tenant=acme, values={"planted.url": "https://other.example.com", "planted.relay": "new value"})
+    assert secrets_of(acme) == {"planted_relay": (["other.example.com"], 2)}
+
+
+def test_named_secret_of_setting_survives_change_of_host(planted, sealing, acme: Tenant) -> None:
+    create_secret(tenant=acme, name="mine", value="a long value", hosts=["relay.example.com"])
+    change_settings(tenant=acme, values={**GIVEN, "planted.relay": "{{ secrets.mine }}"})
+    change_settings(tenant=acme, values={"planted.url": "https://evil.example.com"})
+    assert settings_of(acme)["planted.relay"] == "{{ secrets.mine }}"
+    assert secrets_of(acme) == {"mine": (["relay.example.com"], 1)}
+
+
+@pytest.mark.parametrize(
+    "values", [{"planted.relay": "a long value"}, {"planted.relay": "short", "planted.url": "https://a.example.com"}]
+)
+def test_secret_setting_without_host_or_too_short_is_refused(planted, sealing, acme: Tenant, values) -> None:
+    with pytest.raises(SettingsRefusedError) as refused:
+        change_settings(tenant=acme, values=values)
+    assert [fault["field"] for fault in refused.value.errors] == ["planted.relay"]
+    assert secrets_of(acme) == {}
+
+
+def test_secret_setting_without_master_key_is_refused(planted, settings, acme: Tenant) -> None:
+    settings.ENCRYPTION_MASTER_KEYS = []
+    with pytest.raises(NoMasterKeyError, match="ENCRYPTION_MASTER_KEYS"):
+        change_settings(tenant=acme, values=GIVEN)
+    assert read_stored(acme.pk).stored == {}
+
+
+def test_plain_value_of_secret_in_row_counts_as_not_set(planted, acme: Tenant) -> None:
+    with tenant_context(acme):
+        TenantSettings.objects.create(tenant=acme, stored={"planted.relay": "hunter2-hunter2"})
+    assert settings_of(acme)["planted.relay"] == ""
 
 
 def test_only_the_platform_changes_what_is_its_own(planted, acme: Tenant) -> None:

@@ -74,7 +74,7 @@ def steps_of(runtime: Runtime, check_running: Any = lambda: None, **recipe: Any)
     return Steps(context, read_recipe({"load": {"dataset": "x"}, **recipe}), check_running)
 
 
-def entity(**source: str) -> Entity:
+def entity(**source: Any) -> Entity:
     return Entity(
         id=UUID(int=1),
         position=0,
@@ -146,6 +146,11 @@ def test_a_host_that_is_down_is_its_entity_s_error_and_not_the_run_s(runtime: Ru
         steps_of(runtime).fetch(entity(type="url", url=f"{website.url}/page"))
     assert raised.value.code == "host_down"
     assert website.seen == []
+
+
+def test_page_is_fetched_with_headers_of_its_source(runtime: Runtime, website: WebServer) -> None:
+    steps_of(runtime).fetch(entity(type="url", url=f"{website.url}/page", headers={"X-Version": "2"}))
+    assert website.seen[0].headers["X-Version"] == "2"
 
 
 class Endpoint:

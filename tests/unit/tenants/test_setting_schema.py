@@ -100,9 +100,16 @@ def test_a_time_zone_is_one_of_the_database(zone: str, is_fine: bool) -> None:
     assert (get_setting("timezone").faults(zone) == []) is is_fine
 
 
-def test_a_secret_is_masked_once_it_is_set() -> None:
-    secret = make("weather.key", "", schema={"type": "string"}, is_secret=True)
+def test_reference_to_secret_is_shown_and_value_is_masked() -> None:
+    secret = make("weather.key", "", schema={"type": "string"}, is_secret=True, host_of="weather.url")
     assert (secret.shown("s3cret"), secret.shown("")) == (MASK, "")
+    assert secret.shown(secret.own_reference) == "{{ secrets.weather_key }}"
+
+
+def test_secret_setting_without_url_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    declare(monkeypatch, "weather", make("weather.key", "", schema={"type": "string"}, is_secret=True))
+    with pytest.raises(SettingsInvalidError, match="host_of"):
+        all_settings()
 
 
 @pytest.mark.parametrize(

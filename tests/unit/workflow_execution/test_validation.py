@@ -101,7 +101,7 @@ FAULTS = [
     ),
     (workflow(node("a"), node("b", template="{{ nodes.a.size }}")), [("unknown_variable", "/nodes/2/config/template")]),
     (workflow(node("a", template="{{ item }}")), [("unknown_variable", "/nodes/1/config/template")]),
-    (workflow(node("a", template="{{ secrets }}")), [("unknown_variable", "/nodes/1/config/template")]),
+    (workflow(node("a", template="{{ secrets }}")), [("secret_misplaced", "/nodes/1/config/template")]),
     (workflow(outputs={"x": {"ref": "nodes.gone.text"}}), [("unknown_variable", "/nodes/1/config/outputs/x/ref")]),
     (
         workflow(each("e", "nodes.later.text", node("b")), node("later")),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from scheduling.processors.workflow_execution.definition.expressions import REFERENCE, Expression, of_value
+from tenants.secret_references import split_references
 
 type Config = Mapping[str, Any]
 
@@ -121,7 +122,9 @@ def _of_end(config: Config) -> Iterator[Expression]:
 def _of_http(config: Config) -> Iterator[Expression]:
     yield from _templates(config, "url", "body")
     for name, text in config.get("headers", {}).items():
-        yield Expression(f"/headers/{name.replace('~', '~0').replace('/', '~1')}", "template", text)
+        place = f"/headers/{name.replace('~', '~0').replace('/', '~1')}"
+        # What stands between references to secrets is rendered piece by piece.
+        yield from (Expression(place, "template", piece) for piece in split_references(text) if isinstance(piece, str))
     yield from of_value("/json", config.get("json"))
 
 

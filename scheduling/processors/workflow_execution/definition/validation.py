@@ -15,6 +15,7 @@ from scheduling.processors.workflow_execution.definition.node_types import NODE_
 from scheduling.processors.workflow_execution.definition.schema import GRAPH, MAX_DEPTH, NODE
 from scheduling.processors.workflow_execution.definition.variable_checks import check_variables
 from tenants.schema_words import told_fault
+from tenants.secret_references import Path, faults_of_references
 from tenants.texts import said
 
 # A definition with a fault in every node is told of the first of them.
@@ -41,10 +42,23 @@ def faults_in(definition: Any, *, max_depth: int = MAX_DEPTH) -> list[Fault]:
     """
     faults = list(_faults_of_shape(definition, "", depth=0, max_depth=max_depth))
     if not faults:
+        found_secrets = faults_of_references(definition, lambda path: _is_header(definition, path))
+        faults = [Fault(fault.code, fault.pointer, fault.detail) for fault in found_secrets]
+    if not faults:
         faults = [Fault(*found) for found in check_graphs(definition)]
     if not faults:
         faults = [Fault(*found) for found in check_variables(definition)]
     return faults[:MAX_FAULTS]
+
+
+def _is_header(definition: Any, path: Path) -> bool:
+    """Return whether a place is the value of a header of an http_request node."""
+    if len(path) < 5 or path[-3:-1] != ("config", "headers") or path[-5] != "nodes":
+        return False
+    node = definition
+    for part in path[:-3]:
+        node = node[part]
+    return bool(node["type"] == "http_request")
 
 
 def _faults_of_shape(graph: Any, pointer: str, *, depth: int, max_depth: int) -> Iterator[Fault]:

@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from scheduling.outgoing_http import Answer, Limits, read_target, send_async
+from scheduling.outgoing_http import Answer, Limits, open_pieces, read_target, send_async
 from scheduling.processors.base import MAX_DEPENDENCY_CHARACTERS, Dependency, PermanentError, TransientError
 from scheduling.processors.workflow_execution.nodes.work import Made, Place, Work
 from tenants.masking import mask_document
+from tenants.secret_references import SecretReference, split_references
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_HEADERS = 100
@@ -23,11 +24,12 @@ def prepare(place: Place) -> Work:
     config = place.config
     method = config.get("method", "GET")
     url = place.reading.render(config["url"]).strip()
-    headers = {name: place.reading.render(text).strip() for name, text in config.get("headers", {}).items()}
+    headers = {name: _pieces(place, text) for name, text in config.get("headers", {}).items()}
     body = _body(place, headers)
     if method not in _READING:
         # A server that knows it does the same work once, however often it is asked.
-        headers.setdefault("Idempotency-Key", place.idempotency_key)
+        headers.setdefault("Idempotency-Key", [place.idempotency_key])
+    sent = [(name, open_pieces(place.run.tenant_id, url, pieces)) for name, pieces in headers.items()]
     limits = Limits(
         read_seconds=place.node.timeout_seconds,
         total_seconds=place.node.timeout_seconds,
@@ -36,18 +38,29 @@ def prepare(place: Place) -> Work:
     )
 
     async def call() -> Made:
-        answer = await send_async(method, url, headers=headers.items(), body=body, limits=limits)
+        answer = await send_async(method, url, headers=sent, body=body, limits=limits)
         return _conclude(answer, config.get("expected_statuses"))
 
-    shown = {"method": method, "url": url, "headers": mask_document(headers), "body_bytes": len(body)}
+    told = mask_document({name: "".join(map(str, pieces)) for name, pieces in headers.items()})
+    shown = {"method": method, "url": url, "headers": told, "body_bytes": len(body)}
     authority = read_target(url).authority[:MAX_DEPENDENCY_CHARACTERS]
     return Work(inputs=shown, later=call, dependency=Dependency(authority))
 
 
-def _body(place: Place, headers: dict[str, str]) -> bytes:
+def _pieces(place: Place, text: str) -> list[str | SecretReference]:
+    """Return a header's text rendered piece by piece, so that nothing that is read becomes a reference to a secret."""
+    render = place.reading.render
+    pieces = [render(piece) if isinstance(piece, str) else piece for piece in split_references(text)]
+    for end, strip in ((0, str.lstrip), (-1, str.rstrip)):
+        last = pieces[end]
+        pieces[end] = strip(last) if isinstance(last, str) else last
+    return pieces
+
+
+def _body(place: Place, headers: dict[str, list[str | SecretReference]]) -> bytes:
     if "json" in place.config:
         if not any(name.lower() == "content-type" for name in headers):
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = ["application/json"]
         return json.dumps(place.reading.evaluate(place.config["json"]), ensure_ascii=False).encode()
     return place.reading.render(place.config["body"]).encode() if "body" in place.config else b""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from scheduling.outgoing_http import open_header
 from scheduling.processors.base import PermanentError
 from scheduling.processors.model_endpoints.chat import CHAT_LIMITS, Chat, chat
 from scheduling.processors.model_endpoints.endpoints import chat_endpoint
@@ -17,7 +18,9 @@ _OPTIONS = ("temperature", "max_tokens")
 def prepare(place: Place) -> Work:
     """The messages are rendered now; the answer streams in on the event loop."""
     settings, config = place.run.settings, place.config
-    endpoint = chat_endpoint(url=settings[LLM_URL.key], key=settings[LLM_KEY.key], model=settings[LLM_MODEL.key])
+    url = settings[LLM_URL.key]
+    key = open_header(place.run.tenant_id, url, settings[LLM_KEY.key]) if url else ""
+    endpoint = chat_endpoint(url=url, key=key, model=settings[LLM_MODEL.key])
     model = config.get("model") or endpoint.model
     if not model:
         raise PermanentError("Neither the node nor a setting names a model.", code="no_model")

@@ -1,0 +1,47 @@
+"""Store a secret, or replace the one of that name."""
+
+from __future__ import annotations
+
+import sys
+from getpass import getpass
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from tenants.context import acting_as, command_actor
+from tenants.exceptions import DomainError
+from tenants.selectors.tenants import find_tenant
+from tenants.services.secrets import put_secret
+
+
+class Command(BaseCommand):
+    help = "Store a tenant's secret, or replace the one of that name; the value is read from standard input."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("tenant", help="the tenant's slug")
+        parser.add_argument("name", help="lower-case letters, digits and underscores")
+        parser.add_argument(
+            "--host",
+            action="append",
+            required=True,
+            metavar="HOST",
+            help="a host that it is sent to, such as api.example.com or *.example.com; may be repeated",
+        )
+        parser.add_argument("--reason", default="", help="kept in the audit log")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        # Arguments of a process are shown to everybody on the machine, so the value is none.
+        value = getpass("Value: ") if sys.stdin.isatty() else sys.stdin.read().removesuffix("\n")
+        try:
+            with acting_as(command_actor("set_secret")):
+                secret = put_secret(
+                    tenant=find_tenant(options["tenant"]),
+                    name=options["name"],
+                    value=value,
+                    hosts=options["host"],
+                    reason=options["reason"],
+                )
+        except DomainError as error:
+            faults = "".join(f"\n  {fault.get('field', '')}: {fault['detail']}" for fault in error.errors)
+            raise CommandError(f"{error.code}: {error.detail}{faults}") from error
+        self.stdout.write(f"{secret.name}: version {secret.version}, for {', '.join(secret.hosts)}")

@@ -1,0 +1,37 @@
+"""Named secrets of a tenant: written, used and never shown."""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Now
+
+from tenants.encryption.fields import SealedJSONField
+from tenants.models.base import TenantModel
+from tenants.models.names import NamedModel
+from tenants.secret_references import MAX_NAME_CHARACTERS
+
+MAX_HOST_CHARACTERS = 255
+
+
+class TenantSecret(NamedModel, TenantModel):
+    """The newest version of one secret, sealed; a new value overwrites the one before."""
+
+    name = models.CharField(max_length=MAX_NAME_CHARACTERS, help_text="It is used as {{ secrets.name }}.")
+    hosts = ArrayField(
+        models.CharField(max_length=MAX_HOST_CHARACTERS), help_text="The hosts that it is sent to, and no others."
+    )
+    version = models.PositiveIntegerField(default=1, editable=False, help_text="Rises with each new value.")
+    sealed = SealedJSONField(editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    created_by = models.CharField(max_length=200, editable=False)
+    changed_at = models.DateTimeField(db_default=Now(), editable=False, help_text="When its value was last replaced.")
+    changed_by = models.CharField(max_length=200, editable=False)
+    last_used_at = models.DateTimeField(null=True, editable=False, help_text="To the minute.")
+
+    class Meta:
+        verbose_name = "secret"
+        constraints = [models.UniqueConstraint(fields=["tenant", "name"], name="tenant_secret_name_unique")]
+
+    def __str__(self) -> str:
+        return self.name

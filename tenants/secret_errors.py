@@ -1,0 +1,34 @@
+"""What the store of secrets refuses. No message holds a value."""
+
+from __future__ import annotations
+
+from tenants.exceptions import DomainError
+
+
+class SecretNotFoundError(DomainError):
+    code, category, title = "not_found", "not_found", "There is no such secret."
+
+
+class SecretUnknownError(DomainError):
+    code, category, title = "secret_unknown", "conflict", "There is no secret of this name."
+
+
+class SecretHostRefusedError(DomainError):
+    code, category, title = "secret_host_refused", "conflict", "The secret is not bound to this host."
+
+
+class SecretInvalidError(DomainError):
+    code, category, title = "secret_invalid", "invalid", "The secret cannot be stored as it is."
+
+
+class SecretNameTakenError(DomainError):
+    code, category, title = "secret_name_taken", "conflict", "There is a secret of this name."
+
+
+class SecretLimitError(DomainError):
+    code, category, title = "secret_limit", "conflict", "The tenant has as many secrets as it may have."
+
+
+class SecretUseDeniedError(DomainError):
+    code, category = "secret_use_denied", "forbidden"
+    title = "What refers to a secret is saved by those alone who have the right secrets.use."
