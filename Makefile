@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help environment environment-dev demo dev test test-matrix lint messages format screenshots browser-test chromium pgbouncer-test pgbouncer bench bench-basics bench-fairness bench-workloads bench-console bench-simulated chaos fuzz soak requirements clean
+.PHONY: help environment environment-dev demo dev test test-matrix lint messages format screenshots browser-test chromium pgbouncer-test pgbouncer bench bench-basics bench-fairness bench-workloads bench-console bench-simulated chaos fuzz soak requirements sbom image release-check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -133,9 +133,24 @@ requirements: environment ## Pin requirements/*.in whole, with uv
 	@$(PY) -m pip install --quiet uv
 	@$(VENV)/bin/uv pip compile --quiet --python-version 3.12 --no-emit-index-url --no-emit-find-links --annotation-style line \
 	  --custom-compile-command "make requirements" requirements/runtime.in -o requirements.txt
+	@sed '/^# Tests/,$$d' requirements/runtime.in | $(VENV)/bin/uv pip compile --quiet --python-version 3.12 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make requirements" -c requirements.txt - \
+	  -o requirements-production.txt
 	@for part in embedded dev peers; do $(VENV)/bin/uv pip compile --quiet --python-version 3.12 --no-emit-index-url --no-emit-find-links \
 	  --annotation-style line --custom-compile-command "make requirements" -c requirements.txt requirements/$$part.in \
 	  -o requirements-$$part.txt || exit 1; done
+
+sbom: environment-dev ## What the image installs, as CycloneDX: var/sbom.json
+	@mkdir -p var
+	@$(VENV)/bin/cyclonedx-py requirements requirements-production.txt --output-reproducible --of JSON -o var/sbom.json
+
+PYTHON_IMAGE ?=
+image: environment-dev ## Build the image on PYTHON_IMAGE=name@sha256:… and print its digest
+	@$(PY) -m tools.image_references "$(PYTHON_IMAGE)"
+	@docker build --quiet -f deploy/Containerfile --build-arg "PYTHON_IMAGE=$(PYTHON_IMAGE)" .
+
+release-check: environment-dev ## Refuse images by tag and placeholders in deploy/ before a release
+	@$(PY) -m tools.image_references
 
 clean: ## Remove the virtual environment, kept data, caches (not while `make dev` runs)
 	@if [ -e var/dev/lock ] && command -v flock >/dev/null && ! flock -n var/dev/lock true; then \

@@ -16,7 +16,8 @@ class PlatformConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the start-up checks."""
-        from jobsplatform.health import checks  # noqa: F401 - registered by being imported
+        from jobsplatform import images  # noqa: F401 - registered by being imported
+        from jobsplatform.health import checks  # noqa: F401 - likewise
 
         if settings.IS_TRACING:
             from jobsplatform.telemetry import start_telemetry

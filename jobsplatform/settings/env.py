@@ -46,6 +46,7 @@ env = environ.Env(
     STREAMS_PER_PROCESS=(int, 500),
     STREAMS_PER_CALLER=(int, 20),
     COLLECTED_STATIC=(bool, False),
+    IMAGE=(str, ""),
     FILES_ROOT=(str, "var/files"),
     FILES_STORAGE=(str, ""),
     FILES_STORAGE_OPTIONS=(str, ""),

@@ -6,6 +6,9 @@ from django.core.exceptions import ImproperlyConfigured
 
 from jobsplatform.settings.env import env
 
+# The image that this process runs in, for `check --deploy`.
+IMAGE = env.str("IMAGE")
+
 METRICS_TOKEN = env.str("METRICS_TOKEN")
 METRICS_PORT = env.int("METRICS_PORT")
 # Tenants whose share is told by name; 0 names none.

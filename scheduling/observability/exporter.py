@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import logging
+import secrets
+from collections.abc import Iterable
+from threading import Thread
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+from wsgiref.types import StartResponse, WSGIEnvironment
 
-from prometheus_client import start_http_server
+from django.conf import settings
+from prometheus_client import make_wsgi_app
+from prometheus_client.exposition import ThreadingWSGIServer
 
 from scheduling.conf import metrics_port
 from scheduling.observability.metrics import scrape_registry
@@ -12,9 +20,28 @@ from scheduling.observability.metrics import scrape_registry
 logger = logging.getLogger(__name__)
 
 
+class _SilentHandler(WSGIRequestHandler):
+    """Requests are logged nowhere: scrapes come every few seconds."""
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
+        """Drop the line."""
+
+
 def export_counters() -> None:
-    """Answer scrapes on METRICS_PORT from a thread of this process; without a port nothing is opened."""
+    """Answer scrapes with METRICS_TOKEN on METRICS_PORT from a thread of this process; without a port open nothing."""
     if (port := metrics_port()) is None:
         return
-    start_http_server(port, registry=scrape_registry())
+    server = make_server("0.0.0.0", port, answer_scrape, ThreadingWSGIServer, handler_class=_SilentHandler)  # noqa: S104
+    Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     logger.info("metrics.exported", extra={"port": port})
+
+
+def answer_scrape(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer with the counters to a request that bears METRICS_TOKEN, else with 401; without a token to none."""
+    offered, token = environ.get("HTTP_AUTHORIZATION", ""), settings.METRICS_TOKEN
+    # WSGI hands headers over as Latin-1.
+    if not token or not secrets.compare_digest(offered.encode("latin-1"), f"Bearer {token}".encode()):
+        start_response("401 Unauthorized", [("WWW-Authenticate", "Bearer"), ("Content-Type", "text/plain")])
+        return [b"Unauthorized\n"]
+    answer: Iterable[bytes] = make_wsgi_app(scrape_registry())(environ, start_response)
+    return answer

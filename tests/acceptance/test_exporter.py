@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+import pytest
 
 from tenants.models import Tenant
 from tests.acceptance.acts import submit, wait_for_all
 from tests.acceptance.conftest import START_SECONDS, Platform
 from tests.acceptance.processes import eventually
 from tests.acceptance.test_platform import free_port
+
+TOKEN = "of this test"
 
 
 def test_each_process_exports_what_it_counted(platform: Platform, acme: Tenant, tmp_path: Path) -> None:
@@ -20,7 +24,11 @@ def test_each_process_exports_what_it_counted(platform: Platform, acme: Tenant, 
     platform.dispatcher.stop()
     ports = {name: free_port() for name in ("dispatcher", "worker")}
     variables = {
-        name: {"METRICS_PORT": str(port), "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / name / "metrics")}
+        name: {
+            "METRICS_PORT": str(port),
+            "METRICS_TOKEN": TOKEN,
+            "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / name / "metrics"),
+        }
         for name, port in ports.items()
     }
     platform.start("dispatch_jobs", **variables["dispatcher"])
@@ -29,6 +37,8 @@ def test_each_process_exports_what_it_counted(platform: Platform, acme: Tenant, 
 
     dispatched = "jobsplatform_jobs_dispatched_total"
     eventually(lambda: value_of(dispatched, ports["dispatcher"]) == 3, what="the dispatcher tells what it handed out")
+    with pytest.raises(HTTPError, match="401"):
+        urlopen(f"http://127.0.0.1:{ports['worker']}/metrics", timeout=5)
     # The children count, the parent answers.
     ended = "jobsplatform_executions_ended_total"
     eventually(lambda: value_of(ended, ports["worker"]) == 3, what="the worker tells what has ended")
@@ -37,7 +47,8 @@ def test_each_process_exports_what_it_counted(platform: Platform, acme: Tenant, 
 def value_of(metric: str, port: int) -> float | None:
     """The sum of a metric over its labels; None while nobody answers."""
     try:
-        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        scrape = Request(f"http://127.0.0.1:{port}/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+        with urlopen(scrape, timeout=5) as answer:
             lines = answer.read().decode().splitlines()
     except (URLError, OSError):
         return None

@@ -219,6 +219,7 @@ CALLS |= {
 
 # Places that see only text of our own, and why.
 OWN: dict[str, str] = {
+    "jobsplatform/images.py:_BY_DIGEST": "the operator's configuration",
     "jobsplatform/demo/corpus.py:read_title": "the demonstration's own documents",
     "jobsplatform/demo/report.py:_shorten": "the demonstration's own documents",
     "scheduling/api/serializers/dead_letters.py:DeadLetterGroupSerializer": "a field of that name, no pattern",

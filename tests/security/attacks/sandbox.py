@@ -15,13 +15,16 @@ from unittest.mock import patch
 
 from django.test import override_settings
 
+from jobsplatform.images import check_image
 from jobsplatform.settings.env import BASE_DIR
+from scheduling.observability.exporter import answer_scrape
 from scheduling.processors.retrieval.extraction import extractor
 from scheduling.processors.retrieval.extraction.errors import SandboxUnavailableError
 from tests.security.table import Attack
 from tests.security.world import World
 
 REFUSED = "PermissionError"
+NO_TOKEN = "401 Unauthorized, Unauthorized"
 # A worker's own steps under a plain account, then what another process of the account does: the kernel lets root read
 # what is closed. A change of the account closes a process, hence it is opened first.
 _HIDDEN_WORKER = """
@@ -116,6 +119,25 @@ def _parse_without_sandbox(world: World) -> str:
             return error.code
 
 
+def _scrape(token: str, **headers: str) -> Callable[[World], str]:
+    """Ask the port of a process that serves no HTTP, whose METRICS_TOKEN is ``token``."""
+
+    def run(world: World) -> str:
+        statuses: list[str] = []
+        environ: dict[str, Any] = {"REQUEST_METHOD": "GET", "PATH_INFO": "/metrics", **headers}
+        with override_settings(METRICS_TOKEN=token):
+            answer = b"".join(answer_scrape(environ, lambda status, headers, exc=None: statuses.append(status)))  # type: ignore[arg-type, misc]
+        return f"{statuses[0]}, {answer.decode().strip()}"[:40]
+
+    return run
+
+
+def _deploy_by_tag(world: World) -> str:
+    with override_settings(IMAGE="registry.example.com/jobsplatform:latest"):
+        faults = check_image(None)
+    return str(faults[0].id) if faults else "deployed"
+
+
 def _row(name: str, sends: str, run: Callable[[World], str], refusal: str = REFUSED) -> Attack:
     return Attack(f"extraction child: {name}", sends, refusal, run)
 
@@ -140,6 +162,10 @@ ATTACKS: tuple[Attack, ...] = (
     _row("another program", "execve /bin/true", hostile("execute")),
     _row("environment of its own", "os.environ", hostile("show environment"), "{}"),
     _row("kernel without a sandbox", "a file", _parse_without_sandbox, "sandbox_unavailable"),
+    Attack("metrics port: without a token", "GET :9100/metrics", NO_TOKEN, _scrape("known")),
+    Attack("metrics port: wrong token", "Bearer guess", NO_TOKEN, _scrape("known", HTTP_AUTHORIZATION="Bearer guess")),
+    Attack("metrics port: no token is set", "Bearer and nothing", NO_TOKEN, _scrape("", HTTP_AUTHORIZATION="Bearer ")),
+    Attack("deployment: image by tag", "IMAGE=jobsplatform:latest", "jobsplatform.E010", _deploy_by_tag),
     Attack("worker: environment read by its account", "open /proc/PID/environ", REFUSED, _read_hidden("environ")),
     Attack("worker: memory read by its account", "open /proc/PID/mem", REFUSED, _read_hidden("mem")),
 )

@@ -1,0 +1,29 @@
+"""References to images: by digest a reference names the same image for ever, by tag whatever was pushed last."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+
+# A repository's image by its digest, or a local image by its id.
+_BY_DIGEST = re.compile(r"(?:[^@\s]{1,255}@)?sha256:[0-9a-f]{64}")
+_PLACEHOLDER = "0" * 64
+
+
+def is_by_digest(reference: str) -> bool:
+    """Return whether the reference names one image for ever; the digest of zeros is a placeholder."""
+    return _BY_DIGEST.fullmatch(reference) is not None and not reference.endswith(_PLACEHOLDER)
+
+
+@checks.register(checks.Tags.security, deploy=True)
+def check_image(app_configs: Sequence[Any] | None, **_: Any) -> list[checks.CheckMessage]:
+    """Refuse an image by tag, where IMAGE says which one runs."""
+    reference = settings.IMAGE
+    if not reference or is_by_digest(reference):
+        return []
+    hint = "Set IMAGE to NAME@sha256:DIGEST, as the registry printed it when the image was pushed."
+    return [checks.Error(f"IMAGE is {reference!r}, which is no digest.", hint=hint, id="jobsplatform.E010")]

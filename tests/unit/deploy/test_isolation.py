@@ -1,0 +1,179 @@
+"""Each workload of `deploy/` has the secrets and the network that its role needs, and images are named by digest."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.checks import Error
+from pytest_django import Settings
+
+from jobsplatform.images import check_image, is_by_digest
+from jobsplatform.settings.env import BASE_DIR
+from tests.unit.deploy.test_manifests import DEPLOY, containers, named, secrets_by_role
+from tools.image_references import find_faults
+
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+# Whatever a role is not named for, it is not given.
+HOLDERS = {
+    "METRICS_TOKEN": {"web", "dispatcher", "worker-default", "worker-maintenance"},
+    "ENCRYPTION_MASTER_KEYS": {"web", "streams", "dispatcher", "worker-default", "worker-maintenance"},
+    "DATABASE_OWNER_URL": {"migrate"},
+}
+CALLS_OUT = {"web", "worker-default"}
+METADATA = ipaddress.ip_address("169.254.169.254")
+
+
+def policies() -> dict[str, dict[str, Any]]:
+    return {name: policy["spec"] for name, policy in named("NetworkPolicy").items()}
+
+
+def workloads() -> set[str]:
+    return {name for name, _ in containers()}
+
+
+@pytest.mark.parametrize("variable", HOLDERS)
+def test_secret_is_held_by_the_roles_that_need_it_alone(variable: str) -> None:
+    assert {name for name, held in secrets_by_role().items() if variable in held} == HOLDERS[variable]
+
+
+def test_no_two_roles_share_a_secret() -> None:
+    own = [
+        source["secretRef"]["name"]
+        for name, container in containers()
+        for source in container["envFrom"]
+        if source.get("secretRef", {}).get("name") == f"jobsplatform-{name}"
+    ]
+    assert sorted(own) == sorted(f"jobsplatform-{name}" for name in workloads())
+    assert "jobsplatform" not in named("Secret")
+
+
+def test_every_workload_has_a_policy_of_its_own_and_the_rest_is_refused() -> None:
+    found = policies()
+    assert found.pop("refuse-all") == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    assert set(found) == workloads()
+    for name, spec in found.items():
+        labels = spec["podSelector"]["matchLabels"]
+        assert labels == {"app.kubernetes.io/name": "jobsplatform", "app.kubernetes.io/component": name}
+        assert spec["policyTypes"] == ["Ingress", "Egress"]
+
+
+def test_workload_is_reached_at_its_own_ports_alone() -> None:
+    ports = {name: {str(port["containerPort"]) for port in c.get("ports", [])} for name, c in containers()}
+    for name, spec in policies().items():
+        if name != "refuse-all":
+            opened = {str(port["port"]) for rule in spec.get("ingress", []) for port in rule["ports"]}
+            assert opened == ports[name], name
+            assert all(rule["from"] for rule in spec.get("ingress", [])), name
+
+
+def test_only_what_calls_out_reaches_the_world_and_nothing_reaches_the_metadata_address() -> None:
+    reaching = set()
+    for name, spec in policies().items():
+        for rule in spec.get("egress", []):
+            for block in (peer["ipBlock"] for peer in rule["to"] if "ipBlock" in peer):
+                if block["cidr"] == "0.0.0.0/0":
+                    reaching.add(name)
+                covered = METADATA in ipaddress.ip_network(block["cidr"])
+                excepted = any(METADATA in ipaddress.ip_network(each) for each in block.get("except", []))
+                assert not covered or excepted, name
+    assert reaching == CALLS_OUT
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    """A copy of `deploy/` whose kustomization is filled in."""
+    copy = tmp_path / "deploy"
+    shutil.copytree(DEPLOY, copy, ignore=shutil.ignore_patterns(".env"))
+    file = copy / "kubernetes" / "kustomization.yaml"
+    file.write_text(re.sub(r"sha256:0{64}", DIGEST, file.read_text()))
+    return copy
+
+
+def test_release_by_digest_passes(release: Path) -> None:
+    assert list(find_faults(release)) == []
+
+
+def test_placeholder_of_the_repository_is_refused() -> None:
+    assert list(find_faults(DEPLOY)) == ["kustomization.yaml: jobsplatform has no digest."]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "fault"),
+    [
+        ("Containerfile", "ARG PYTHON_IMAGE", "ARG PYTHON_IMAGE=python:3.13", "PYTHON_IMAGE has a default"),
+        ("Containerfile", "FROM ${PYTHON_IMAGE} AS build", "FROM python:3.13 AS build", "python:3.13 is no digest"),
+        ("compose/compose.yaml", "${VALKEY_IMAGE:?}", "valkey/valkey:9", "image of valkey is no digest"),
+        ("compose/compose.yaml", "${IMAGE:?}", "${IMAGE:-jobsplatform:latest}", "image of bootstrap is no digest"),
+        ("kubernetes/kustomization.yaml", f'digest: "{DIGEST}"', "newTag: latest", "jobsplatform has no digest"),
+    ],
+)
+def test_tag_is_refused(release: Path, file: str, old: str, new: str, fault: str) -> None:
+    path = release / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    assert fault in " ".join(find_faults(release))
+
+
+def test_tag_among_the_variables_of_compose_is_refused(release: Path) -> None:
+    (release / "compose" / ".env").write_text(f"IMAGE={DIGEST}\nVALKEY_IMAGE=valkey/valkey:9\n")
+    assert list(find_faults(release)) == [".env: VALKEY_IMAGE is no digest."]
+
+
+@pytest.mark.parametrize(
+    ("reference", "is_named"),
+    [
+        (f"registry.example.com:5000/jobs@{DIGEST}", True),
+        (DIGEST, True),
+        ("jobs:latest", False),
+        ("jobs", False),
+        (f"jobs@{DIGEST}0", False),
+        ("jobs@sha256:" + "0" * 64, False),
+    ],
+)
+def test_reference_by_digest_is_told_from_one_by_tag(settings: Settings, reference: str, is_named: bool) -> None:
+    assert is_by_digest(reference) is is_named
+    settings.IMAGE = reference
+    assert [type(each) for each in check_image(None)] == ([] if is_named else [Error])
+
+
+def test_image_of_which_nothing_is_said_is_no_fault(settings: Settings) -> None:
+    settings.IMAGE = ""
+    assert check_image(None) == []
+
+
+def test_image_installs_hashes_and_no_test_packages() -> None:
+    containerfile = (DEPLOY / "Containerfile").read_text()
+    assert "--require-hashes -r requirements-production.txt" in containerfile
+    assert "requirements.txt" not in containerfile.replace("requirements-production.txt", "")
+    text = (BASE_DIR / "requirements-production.txt").read_text()
+    production = set(re.findall(r"^([a-z0-9.-]+)==(\S+)", text, re.MULTILINE))
+    whole = set(re.findall(r"^([a-z0-9.-]+)==(\S+)", (BASE_DIR / "requirements.txt").read_text(), re.MULTILINE))
+    assert production <= whole
+    tests = {"pytest", "pytest-django", "pytest-xdist", "hypothesis", "pypdf"}
+    assert tests <= {name for name, _ in whole}
+    assert not tests & {name for name, _ in production}
+    named_here = re.split("# Tests", (BASE_DIR / "requirements" / "runtime.in").read_text())[0]
+    wanted = {name.lower() for name in re.findall(r"^([A-Za-z0-9.-]+)", named_here, re.MULTILINE)}
+    assert wanted <= {name for name, _ in production}
+    blocks = re.split(r"^(?=[a-z0-9.-]+==)", text, flags=re.MULTILINE)[1:]
+    assert all("--hash=sha256:" in block for block in blocks)
+
+
+def test_bill_of_materials_lists_what_the_image_installs(tmp_path: Path) -> None:
+    pytest.importorskip("cyclonedx_py", reason="it is in requirements-dev.txt")
+    out = tmp_path / "sbom.json"
+    command = [sys.executable, "-m", "cyclonedx_py", "requirements", "requirements-production.txt", "--of", "JSON"]
+    subprocess.run([*command, "-o", str(out)], cwd=BASE_DIR, check=True, capture_output=True)
+    bill = json.loads(out.read_text())
+    text = (BASE_DIR / "requirements-production.txt").read_text()
+    pinned = set(re.findall(r"^([a-z0-9.-]+)==(\S+)", text, re.MULTILINE))
+    assert bill["bomFormat"] == "CycloneDX"
+    assert {(each["name"], each["version"]) for each in bill["components"]} == pinned
