@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-import redis
 from django.db import connection
 
 from benchmarks.processor import children_of
@@ -93,8 +92,7 @@ class Faults:
         self.stack.broker.start()
 
     def flush_broker(self) -> None:
-        with redis.Redis.from_url(self.stack.broker.url) as client:
-            client.flushall()
+        self.stack.broker.empty()
 
     def terminate_backends(self) -> None:
         for _ in range(TERMINATIONS):

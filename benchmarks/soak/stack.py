@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import redis
 
 from jobsplatform.demo.processes import HOST, ROOT
 from jobsplatform.demo.readings import read_slots
 from jobsplatform.embedded.binaries import valkey_program
 from jobsplatform.embedded.identity import Identity, die_with_parent
 from jobsplatform.embedded.supervision import Server, bare_environment
-from jobsplatform.embedded.valkey import broker_url, start_valkey
+from jobsplatform.embedded.valkey import ADMINISTRATOR, broker_url, start_valkey
 from scheduling.models import Worker
 from tenants.context import all_tenants
 
@@ -63,6 +64,13 @@ class Broker:
         if self._server is None:
             raise SoakFailedError("The broker was not started.")
         return broker_url(self._server.port, self._password)
+
+    def empty(self) -> None:
+        """FLUSHALL, as the administrator: no process of the platform may."""
+        if self._server is None:
+            raise SoakFailedError("The broker was not started.")
+        with redis.Redis.from_url(broker_url(self._server.port, self._password, ADMINISTRATOR)) as client:
+            client.flushall()
 
     @property
     def pid(self) -> int:

@@ -14,7 +14,7 @@ import environ
 
 from jobsplatform.embedded.binaries import MissingServerError
 from jobsplatform.embedded.identity import die_with_parent
-from jobsplatform.embedded.servers import FolderInUseError, running_servers
+from jobsplatform.embedded.servers import FolderInUseError, ServerUrls, running_servers
 from jobsplatform.embedded.supervision import ServerStartError
 from jobsplatform.health.servers import UnfitServerError, require_fit_broker, require_fit_database
 
@@ -49,10 +49,15 @@ def main(arguments: list[str] | None = None) -> int:
                 database_url=database_url, redis_url=redis_url, keep=options.keep, is_fast=options.fast
             ) as urls,
         ):
-            return relay.run(options.command, os.environ | urls.environment())
+            return relay.run(options.command, os.environ | urls.environment() | _for_tests(urls, is_fast=options.fast))
     except (UnfitServerError, MissingServerError, ServerStartError, FolderInUseError, PermissionError) as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return EXIT_UNFIT
+
+
+def _for_tests(urls: ServerUrls, *, is_fast: bool) -> dict[str, str]:
+    """Return what tests alone are told: how to do to the broker what no process of the platform may."""
+    return {"REDIS_ADMIN_URL": urls.redis_admin_url} if is_fast and urls.redis_admin_url else {}
 
 
 class Relay:

@@ -7,9 +7,10 @@ import secrets
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 
 from jobsplatform.embedded import reaper
@@ -17,7 +18,7 @@ from jobsplatform.embedded.binaries import postgres_program, valkey_program
 from jobsplatform.embedded.identity import Identity, choose_identity, give, is_reachable_by_all, lend
 from jobsplatform.embedded.postgres import admin_url, start_postgres
 from jobsplatform.embedded.supervision import HOST, bare_environment
-from jobsplatform.embedded.valkey import broker_url, start_valkey
+from jobsplatform.embedded.valkey import ADMINISTRATOR, ROLES, broker_url, start_valkey
 from tenants.bootstrap import Role, bootstrap_database
 
 DATABASE = "jobs"
@@ -40,6 +41,8 @@ class ServerUrls:
     owner_url: str = ""
     auditor_url: str = ""
     admin_url: str = ""
+    redis_admin_url: str = ""
+    redis_role_urls: Mapping[str, str] = field(default_factory=dict)
     mark: str = ""
     secret_key: str = ""
     scratch: Path | None = None
@@ -47,6 +50,8 @@ class ServerUrls:
     def environment(self) -> dict[str, str]:
         """Return the variables that tell the platform."""
         variables = {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url}
+        if self.redis_role_urls:
+            variables["REDIS_ROLE_URLS"] = ",".join(f"{role}={url}" for role, url in self.redis_role_urls.items())
         if self.owner_url:
             variables["DATABASE_OWNER_URL"] = self.owner_url
             variables["DATABASE_AUDITOR_URL"] = self.auditor_url
@@ -179,7 +184,13 @@ class _Start:
             environment=self.environment,
         )
         stack.callback(server.stop)
-        return replace(urls, redis_url=broker_url(server.port, self.passwords.broker))
+        url = partial(broker_url, server.port, self.passwords.broker)
+        return replace(
+            urls,
+            redis_url=url(),
+            redis_admin_url=url(ADMINISTRATOR),
+            redis_role_urls={role: url(role) for role in ROLES},
+        )
 
     def _subfolder(self, name: str) -> Path:
         folder = self.folder / name

@@ -1,5 +1,6 @@
-"""Valkey, which speaks Redis's protocol, as broker and cache for development: on a free port, with a password."""
+"""Valkey, which speaks Redis's protocol, as broker and cache for development, with a user for each role."""
 
+import hashlib
 import signal
 from pathlib import Path
 
@@ -9,10 +10,31 @@ from jobsplatform.embedded.binaries import Program
 from jobsplatform.embedded.identity import Identity, give
 from jobsplatform.embedded.supervision import HOST, Launch, Server, start
 
+ACL = Path(__file__).resolve().parent.parent.parent / "deploy" / "valkey" / "users.acl"
+ADMINISTRATOR = "admin"
+# What tests and commands of development are: all roles in one, and no administrator.
+UNION = "tests"
+# The processes that `run_platform` starts, each with a user of its own.
+ROLES = ("web", "dispatcher", "worker", "beat")
 
-def broker_url(port: int, password: str) -> str:
-    """Return the broker's URL of the server on this port."""
-    return f"redis://:{password}@{HOST}:{port}/0"
+
+def broker_url(port: int, password: str, user: str = UNION) -> str:
+    """Return the broker's URL for a user of the server on this port."""
+    return f"redis://{user}:{_password_of(user, password)}@{HOST}:{port}/0"
+
+
+def _password_of(user: str, password: str) -> str:
+    """Return the user's own password, which says nothing about the server's and those of the others."""
+    return hashlib.sha256(f"{user}\n{password}".encode()).hexdigest()
+
+
+def _users(password: str) -> str:
+    """Return the users of deployments with passwords of this server. The server reads no comments there."""
+    lines = (line for line in ACL.read_text().splitlines(keepends=True) if line.startswith("user "))
+    text = "".join(lines)
+    for user in (ADMINISTRATOR, UNION, "streams", *ROLES):
+        text = text.replace(f"@{user.upper()}_PASSWORD@", _password_of(user, password))
+    return text
 
 
 def start_valkey(
@@ -29,14 +51,17 @@ def start_valkey(
     ``port`` is where one that was killed comes back.
     """
     configuration = folder / "valkey.conf"
-    configuration.touch(mode=0o600)
-    give(identity, configuration)
+    users = folder / "users.acl"
+    for file in (configuration, users):
+        file.touch(mode=0o600)
+        give(identity, file)
+    users.write_text(_users(password))
 
     def arguments(port: int) -> list[str]:
         # In a file, since command lines are visible to every user of the machine. A process title would be
         # written over the environment, by which the reaper knows its processes.
         configuration.write_text(
-            f"bind {HOST}\nport {port}\nrequirepass {password}\n"
+            f"bind {HOST}\nport {port}\naclfile {users}\n"
             'save ""\nappendonly no\nmaxmemory-policy noeviction\ndaemonize no\nset-proc-title no\n'
         )
         return [str(program.executable), str(configuration)]
@@ -44,7 +69,7 @@ def start_valkey(
     launch = Launch(
         name="Valkey",
         arguments=arguments,
-        answers=lambda port: _answers(broker_url(port, password)),
+        answers=lambda port: _answers(broker_url(port, password, ADMINISTRATOR)),
         stop_signal=signal.SIGTERM,
         log=folder / "valkey.log",
         folder=folder,

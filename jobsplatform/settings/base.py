@@ -148,6 +148,8 @@ def _cache_url(broker_url: str) -> str:
 
 
 REDIS_URL = env.str("REDIS_URL")
+# Of each process that `run_platform` starts: web, dispatcher, worker, beat.
+REDIS_ROLE_URLS = env.dict("REDIS_ROLE_URLS")
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",

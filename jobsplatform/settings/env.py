@@ -22,6 +22,7 @@ env = environ.Env(
     DATABASE_AUDITOR_ROLE=(str, "jobs_auditor"),
     DATABASE_POOLED=(bool, False),
     REDIS_URL=(str, NOWHERE_REDIS_URL),
+    REDIS_ROLE_URLS=(dict, {}),
     CACHE_URL=(str, ""),
     # Web
     SECRET_KEY=(str, ""),

@@ -23,6 +23,7 @@ from tenants.services.tenants import create_tenant
 from tests.acceptance.packages import example, example_folder  # noqa: F401 - fixtures of this folder too
 from tests.acceptance.processes import eventually
 from tests.acceptance.serving import SLOTS, START_SECONDS, Platform
+from tests.brokers import empty_database
 from tests.databases import TestDatabase, connect_as_owner
 
 __all__ = ["SLOTS", "START_SECONDS", "Platform"]
@@ -58,7 +59,7 @@ def shared_platform(
 ) -> Iterator[Platform]:
     """The processes of this test process, empty-handed until a test makes them whole."""
     with redis.Redis.from_url(acceptance_broker_url) as client:
-        client.flushdb()
+        empty_database(client)
     environment = os.environ | acceptance_database.urls()
     environment |= {
         "DJANGO_SETTINGS_MODULE": "jobsplatform.settings.test",

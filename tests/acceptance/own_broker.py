@@ -10,7 +10,7 @@ import redis
 from jobsplatform.embedded.binaries import valkey_program
 from jobsplatform.embedded.identity import Identity
 from jobsplatform.embedded.supervision import Server, bare_environment
-from jobsplatform.embedded.valkey import broker_url, start_valkey
+from jobsplatform.embedded.valkey import ADMINISTRATOR, broker_url, start_valkey
 from tests.acceptance.processes import STOP_SECONDS
 
 
@@ -47,5 +47,6 @@ class OwnBroker:
 
     def empty(self) -> None:
         """FLUSHALL, as a person who errs would do it."""
-        with redis.Redis.from_url(self.url) as client:
+        assert self._server is not None
+        with redis.Redis.from_url(broker_url(self._server.port, self._password, ADMINISTRATOR)) as client:
             client.flushall()

@@ -20,7 +20,7 @@ from jobsplatform.embedded.identity import Identity, choose_identity, give, lend
 from jobsplatform.embedded.postgres import admin_url, start_postgres
 from jobsplatform.embedded.servers import APP_ROLE, AUDITOR_ROLE, DATABASE, OWNER_ROLE, PLATFORM_ROLE, Passwords
 from jobsplatform.embedded.supervision import HOST, Server, bare_environment
-from jobsplatform.embedded.valkey import broker_url, start_valkey
+from jobsplatform.embedded.valkey import UNION, broker_url, start_valkey
 from tenants.bootstrap import Role, bootstrap_database
 from tests.chaos.plugin.processor import TABLE
 
@@ -59,8 +59,8 @@ class Addresses:
         role, password = (OWNER_ROLE, self.passwords.owner) if is_owner else (APP_ROLE, self.passwords.app)
         return f"postgresql://{role}:{password}@{HOST}:{port or self.postgres_port}/{DATABASE}"
 
-    def broker_url(self, *, port: int | None = None, number: int = 0) -> str:
-        return broker_url(port or self.broker_port, self.passwords.broker).removesuffix("0") + str(number)
+    def broker_url(self, *, port: int | None = None, number: int = 0, user: str = UNION) -> str:
+        return broker_url(port or self.broker_port, self.passwords.broker, user).removesuffix("0") + str(number)
 
     def environment(self) -> dict[str, str]:
         """What the platform's processes are told."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from http.client import HTTPConnection, HTTPException
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from django.conf import settings
 from django.db import connection
@@ -62,20 +63,22 @@ class Command(ServingCommand):
 
     def _services(self, options: dict[str, Any]) -> list[Service]:
         manage = [sys.executable, sys.argv[0]]
-        remapped = {"REMAP_SIGTERM": "SIGQUIT"}
+        remapped = {"REMAP_SIGTERM": "SIGQUIT", **_broker_of("worker")}
         module, _, name = settings.WSGI_APPLICATION.rpartition(".")
         web = ["--bind", options["bind"], "--workers", str(options["web_workers"]), "--threads=4"]
         return [
-            Service("web", [sys.executable, "-m", "gunicorn", *web, f"{module}:{name}"]),
-            Service("dispatcher", [*manage, "dispatch_jobs"]),
-            Service("auditor", [*manage, "run_auditor"], self._auditors),
+            Service("web", [sys.executable, "-m", "gunicorn", *web, f"{module}:{name}"], _broker_of("web")),
+            Service("dispatcher", [*manage, "dispatch_jobs"], _broker_of("dispatcher")),
+            Service("auditor", [*manage, "run_auditor"], {**self._auditors, "REDIS_ROLE_URLS": ""}),
             Service(
                 "worker default",
                 [*manage, "run_worker", "--pool=default", f"--concurrency={options['concurrency']}"],
                 remapped,
             ),
             Service("worker maintenance", [*manage, "run_worker", "--pool=maintenance", "--concurrency=1"], remapped),
-            Service("beat", [sys.executable, "-m", "celery", "--app", app_name(), "beat", "--pidfile="]),
+            Service(
+                "beat", [sys.executable, "-m", "celery", "--app", app_name(), "beat", "--pidfile="], _broker_of("beat")
+            ),
         ]
 
     def _tell_addresses(self, bind: str, stopped: threading.Event) -> None:
@@ -96,6 +99,14 @@ def _take_out_of_environment(names: Sequence[str]) -> dict[str, str]:
     if settings.AUDIT_SIGNING_KEY:
         os.environ["AUDIT_PUBLIC_KEYS"] = ",".join({*settings.AUDIT_PUBLIC_KEYS, public_key_text()})
     return {name: os.environ.pop(name) for name in names if name in os.environ}
+
+
+def _broker_of(role: str) -> dict[str, str]:
+    """Return the role's own login at the server of REDIS_URL, and hide those of the others."""
+    given, own = urlsplit(settings.REDIS_URL), urlsplit(settings.REDIS_ROLE_URLS.get(role, ""))
+    if (own.hostname, own.port) != (given.hostname, given.port):
+        return {}
+    return {"REDIS_URL": urlunsplit(own._replace(path=given.path)), "REDIS_ROLE_URLS": ""}
 
 
 def _answers(host: str, port: int) -> bool:

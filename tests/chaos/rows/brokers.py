@@ -6,6 +6,7 @@ import time
 
 import redis
 
+from jobsplatform.embedded.valkey import ADMINISTRATOR
 from tests.acceptance.proxy import Proxy
 from tests.chaos.history import ACCEPTED
 from tests.chaos.load import Traffic
@@ -35,7 +36,7 @@ class BrokerEmptied(Row):
 
     def inject(self, field: Field) -> list[float]:
         recoveries = []
-        with redis.Redis.from_url(field.stack.addresses.broker_url()) as client:
+        with redis.Redis.from_url(field.stack.addresses.broker_url(user=ADMINISTRATOR)) as client:
             for _ in range(5):
                 field.wait(0.2, 2.0)
                 client.flushall()

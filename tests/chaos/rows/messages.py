@@ -16,10 +16,13 @@ from abc import abstractmethod
 from typing import Any
 
 import redis
+from django.test import override_settings
 
+from tenants.selectors.settings import _kept as kept_settings
+from tenants.selectors.settings import settings_of
 from tests.chaos.load import Traffic
 from tests.chaos.row import Field, Row
-from tests.chaos.stack import Shape, Stack
+from tests.chaos.stack import NAMES, Shape, Stack
 
 # Where the dispatcher and web servers write, and where the workers read.
 OUT, IN = 2, 0
@@ -159,14 +162,69 @@ class Dropped(MessageRow):
 
 
 class Forged(MessageRow):
-    id, fault = "M5", "forged headers, tokens, ids and tasks beside each message"
+    id, fault = "M5", "forged headers, tokens, ids and tasks beside each message; forged work and settings"
 
     class Forgeries(Mischief):
         def carry(self, message: bytes) -> list[tuple[float, bytes]]:
-            return [(0.0, forge(message, self.rng)) for _ in range(3)] + [(0.0, message)]
+            return (
+                [(0.0, forge(message, self.rng)) for _ in range(3)]
+                + [(0.0, forge_work(message, self.rng, NAMES[0]))]
+                + [(0.0, message)]
+            )
 
     def begin(self, postman: Postman, field: Field) -> Mischief:
+        self._runs = field.view.number(_RUNS)
+        forge_settings(field.stack)
         return self.Forgeries(field.rng)
+
+    def inject(self, field: Field) -> list[float]:
+        recoveries = super().inject(field)
+        # No job of these is known to a client, which the checkers find too; nobody else asks for this task.
+        if field.view.number(_FORGED):
+            field.violations.append("a forged submission made a job")
+        if field.view.number(_RUNS) != self._runs:
+            field.violations.append("a forged message ran upkeep")
+        if read_zone(field.stack) == FORGED_ZONE:
+            field.violations.append("forged settings were believed")
+        return recoveries
+
+
+FORGED_KEY, FORGED_ZONE = "forged", "Pacific/Kiritimati"
+_FORGED = "SELECT count(*) FROM scheduling_job WHERE fair_key = 'forged'"
+_RUNS = "SELECT count(*) FROM scheduling_upkeep_run WHERE name = 'partitions'"
+
+
+def forge_work(message: bytes, rng: random.Random, tenant: str) -> bytes:
+    """The message, asking for a job or for upkeep: with the signature of the one that it is made of, or with none."""
+    told: dict[str, Any] = json.loads(message)
+    task, args, kwargs = rng.choice(
+        [
+            ("scheduling.submit", [], {"tenant": tenant, "kind": "noop", "fair_key": FORGED_KEY}),
+            ("scheduling.run_upkeep", ["partitions"], {}),
+        ]
+    )
+    told["headers"] |= {"task": task, "id": str(uuid.UUID(int=rng.getrandbits(128)))}
+    if rng.random() < 0.5:
+        told["headers"].pop("signature", None)
+    told["body"] = base64.b64encode(json.dumps([args, kwargs, {}]).encode()).decode()
+    return json.dumps(told).encode()
+
+
+def forge_settings(stack: Stack) -> None:
+    """Another time zone for a tenant, where processes look for its settings."""
+    with redis.Redis.from_url(stack.addresses.broker_url(number=1)) as cache:
+        cache.set(_place_of_settings(stack), json.dumps({"timezone": FORGED_ZONE}), px=60_000)
+
+
+def read_zone(stack: Stack) -> str:
+    """The tenant's time zone as a process of the platform reads it: this one is."""
+    forge_settings(stack)
+    with override_settings(CONFIGURATION_CACHE_SECONDS=60.0):
+        return str(settings_of(stack.tenants[0].pk)["timezone"])
+
+
+def _place_of_settings(stack: Stack) -> str:
+    return kept_settings._name_of(str(stack.tenants[0].pk))
 
 
 def forge(message: bytes, rng: random.Random) -> bytes:

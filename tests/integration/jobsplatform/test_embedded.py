@@ -163,7 +163,7 @@ def test_both_servers_serve_under_each_identity_that_is_possible_here(
         with psycopg.connect(urls.database_url) as connection:
             found = connection.execute("SELECT extname FROM pg_extension WHERE extname = 'vector'").fetchone()
             assert found == ("vector",)
-        with redis.Redis.from_url(urls.redis_url) as client:
+        with redis.Redis.from_url(urls.redis_admin_url) as client:
             assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
     assert list(tmp_path.glob("jobsplatform-*")) == []
 

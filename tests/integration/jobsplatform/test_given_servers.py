@@ -90,7 +90,7 @@ def test_a_role_that_cannot_be_read_counts_as_privileged() -> None:
 
 
 def test_a_broker_that_evicts_is_refused(servers: ServerUrls) -> None:
-    with redis.Redis.from_url(servers.redis_url) as client:
+    with redis.Redis.from_url(servers.redis_admin_url) as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
         try:
             with pytest.raises(UnfitServerError, match="allkeys-lru") as refusal:

@@ -35,6 +35,7 @@ from scheduling.services.suspension import resume_job, suspend_job, wake_jobs
 from scheduling.tasks.execute import read_hint
 from tenants.context import all_tenants, tenant_context
 from tenants.services.tenants import pause_tenant, resume_tenant
+from tests.brokers import empty_database
 from tests.integration.scheduling.eligible import read_idle_slots
 from tests.integration.scheduling.protocol_sides import (
     JUMP_SECONDS,
@@ -186,7 +187,7 @@ class ProtocolMachine(ProtocolSides):
 
     @rule()
     def flush_broker(self) -> None:
-        self.client.flushdb()
+        empty_database(self.client)
 
     @rule()
     def look_at_broker(self) -> None:

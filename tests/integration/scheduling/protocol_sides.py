@@ -23,6 +23,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
 from tenants.services.tenants import create_tenant, update_tenant
+from tests.brokers import empty_database
 from tests.integration.scheduling.test_invariants import check_histories, recount
 from tests.protocol_store import Hint, Id, JobRow, Store
 
@@ -61,7 +62,7 @@ class ProtocolSides(RuleBasedStateMachine):
     def __init__(self, client: redis.Redis, reset: Callable[[], None]) -> None:
         super().__init__()
         self.client, self.reset = client, reset
-        client.flushdb()
+        empty_database(client)
         self.pool_id = WorkerPool.objects.get(name=POOL).pk
         self.tenants = {slug: create_tenant(slug=slug, plan=plan) for slug, plan in PLANS.items()}
         self.workers = [

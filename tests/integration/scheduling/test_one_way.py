@@ -16,6 +16,7 @@ from django.conf import settings
 from scheduling import one_way
 from scheduling.one_way import OneWay
 from tests.acceptance.processes import eventually
+from tests.brokers import broker_administrator
 
 pytestmark = pytest.mark.usefixtures("heard_for_an_hour")
 
@@ -106,8 +107,9 @@ def test_a_connection_that_the_server_has_closed_is_opened_anew(way: OneWay, cli
     until(client, key, [b"0", b"1"])
     # Asked by the connection's own socket: a server does not say of whom it is.
     port = way._connection._sock.getsockname()[1]
-    (ours,) = [one for one in client.client_list() if one["addr"].endswith(f":{port}")]
-    client.client_kill_filter(_id=ours["id"])
+    with broker_administrator() as administrator:
+        (ours,) = [one for one in administrator.client_list() if one["addr"].endswith(f":{port}")]
+        administrator.client_kill_filter(_id=ours["id"])
     ended = select.poll()
     ended.register(way._connection._sock, select.POLLIN)
     assert ended.poll(60_000)

@@ -23,6 +23,7 @@ from kombu import Connection, pools
 from scheduling import broker
 from scheduling.services import execution, rescue, settlement_sql
 from scheduling.services.dispatching import republish
+from tests.brokers import empty_database
 from tests.databases import TestDatabase
 from tests.integration.scheduling.protocol_machine import ProtocolMachine
 from tests.integration.scheduling.protocol_sides import LEASE_SECONDS, REPUBLISH_SECONDS
@@ -52,7 +53,7 @@ def machines(
     _forget_connections()
     with redis.Redis.from_url(url) as client:
         yield lambda: ProtocolMachine(client, django_db_setup.reset)
-        client.flushdb()
+        empty_database(client)
     monkeypatch.undo()
     _forget_connections()
 

@@ -21,6 +21,7 @@ from scheduling import rate_buckets
 from scheduling.fairness import gcra
 from scheduling.fairness.gcra import Rate
 from scheduling.rate_buckets import Bucket
+from tests.brokers import broker_administrator
 
 REAL_URL = django_settings.REDIS_URL
 SLOW = Rate.per_minute(1, burst=5)
@@ -224,7 +225,7 @@ def test_a_server_that_hung_up_meanwhile_is_asked_anew(tenant_id: UUID, caplog: 
     rate_buckets.take(tenant_id, SLOW, 1)
     connection = rate_buckets._script()._idle[-1]
     connection.send_command("CLIENT", "ID")
-    with redis.Redis.from_url(REAL_URL) as other:
+    with broker_administrator() as other:
         assert other.client_kill_filter(_id=connection.read_response()) == 1
     assert rate_buckets.take(tenant_id, SLOW, 1).remaining(SLOW) == 3
     assert caplog.records == []
@@ -232,7 +233,7 @@ def test_a_server_that_hung_up_meanwhile_is_asked_anew(tenant_id: UUID, caplog: 
 
 def test_a_server_that_has_forgotten_the_script_is_told_it(tenant_id: UUID) -> None:
     rate_buckets.take(tenant_id, SLOW, 1)
-    with redis.Redis.from_url(REAL_URL) as other:
+    with broker_administrator() as other:
         other.script_flush()
     assert rate_buckets.take(tenant_id, SLOW, 1).remaining(SLOW) == 3
 

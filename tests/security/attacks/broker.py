@@ -15,7 +15,7 @@ from scheduling.models import Job, UpkeepRun
 from scheduling.tasks import upkeep
 from scheduling.tasks.upkeep import SUBMIT_TASK
 from tenants.context import all_tenants
-from tests.security.attacks import broker_cache, broker_consumers
+from tests.security.attacks import broker_cache, broker_consumers, broker_users
 from tests.security.messages import altered, forge, published, receive
 from tests.security.table import Attack
 from tests.security.world import World
@@ -166,4 +166,5 @@ ATTACKS: tuple[Attack, ...] = (
     Attack("message of a replaced key", "signed before SECRET_KEY became a fallback", "1 jobs", rotated_key),
     *broker_cache.ATTACKS,
     *broker_consumers.ATTACKS,
+    *broker_users.ATTACKS,
 )

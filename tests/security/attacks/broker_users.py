@@ -1,0 +1,118 @@
+"""Attacks with the Redis password of one process role, on a server with the users that deployments have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from redis import Redis, RedisError
+from redis.exceptions import NoPermissionError
+
+from jobsplatform.embedded.binaries import valkey_program
+from jobsplatform.embedded.identity import Identity
+from jobsplatform.embedded.supervision import bare_environment
+from jobsplatform.embedded.valkey import ADMINISTRATOR, ROLES, UNION, broker_url, start_valkey
+from tests.security.table import Attack
+from tests.security.world import World
+
+USERS = (*ROLES, "streams", UNION)
+
+
+@contextmanager
+def _server() -> Iterator[int]:
+    with TemporaryDirectory() as folder:
+        server = start_valkey(
+            valkey_program(),
+            Path(folder),
+            password="of the attack",
+            identity=Identity.CALLER,
+            environment=bare_environment("ATTACK", "1"),
+        )
+        try:
+            yield server.port
+        finally:
+            server.stop()
+
+
+def _answer(port: int, user: str, *command: str) -> str:
+    with Redis.from_url(broker_url(port, "of the attack", user)) as client:
+        try:
+            client.execute_command(*command)
+        except NoPermissionError:
+            return "refused"
+        except RedisError as error:
+            return str(error)
+    return "done"
+
+
+def _who_may(*command: str, users: tuple[str, ...] = USERS) -> str:
+    """Return the users that Redis lets run the command."""
+    with _server() as port:
+        assert _answer(port, ADMINISTRATOR, "PING") == "done"
+        return ", ".join(user for user in users if _answer(port, user, *command) != "refused") or "nobody"
+
+
+def queue_of_jobs(world: World) -> str:
+    return _who_may("LPUSH", "workflow_team", "a message", users=("web", "streams"))
+
+
+def queue_of_upkeep(world: World) -> str:
+    return _who_may("LPUSH", "maintenance", "a message", users=("streams",))
+
+
+def taken_message(world: World) -> str:
+    return _who_may("BRPOP", "workflow_team", "0.01", users=("web", "streams", "dispatcher", "beat"))
+
+
+def key_of_others(world: World) -> str:
+    return _who_may("SET", "unacked", "1", users=("web", "streams", "beat"))
+
+
+def configuration(world: World) -> str:
+    return _who_may("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+
+
+def flush(world: World) -> str:
+    return _who_may("FLUSHALL")
+
+
+def flush_of_database(world: World) -> str:
+    return _who_may("FLUSHDB")
+
+
+def keys(world: World) -> str:
+    return _who_may("KEYS", "*")
+
+
+def scripts(world: World) -> str:
+    return _who_may("SCRIPT", "FLUSH")
+
+
+def users(world: World) -> str:
+    return _who_may("ACL", "SETUSER", "web", "+@all")
+
+
+def without_password(world: World) -> str:
+    with _server() as port, Redis(port=port) as client:
+        try:
+            client.ping()
+        except RedisError as error:
+            return type(error).__name__
+    return "done"
+
+
+ATTACKS: tuple[Attack, ...] = (
+    Attack("message into a queue of jobs", "LPUSH as web and streams", "nobody", queue_of_jobs),
+    Attack("message into the queue of upkeep", "LPUSH as streams", "nobody", queue_of_upkeep),
+    Attack("message taken from a queue", "BRPOP as web, streams, dispatcher and beat", "nobody", taken_message),
+    Attack("key of the broker overwritten", "SET unacked as web, streams and beat", "nobody", key_of_others),
+    Attack("configuration of Redis", "CONFIG SET as each role", "nobody", configuration),
+    Attack("flush of Redis", "FLUSHALL as each role", "nobody", flush),
+    Attack("flush of a database of Redis", "FLUSHDB as each role", "nobody", flush_of_database),
+    Attack("keys of Redis", "KEYS as each role", "nobody", keys),
+    Attack("flush of scripts", "SCRIPT FLUSH as each role", "nobody", scripts),
+    Attack("rights in Redis", "ACL SETUSER as each role", "nobody", users),
+    Attack("Redis without a password", "PING without logging in", "AuthenticationError", without_password),
+)
