@@ -21,6 +21,10 @@ from uuid import UUID
 MAX_COOL_DOWN_SECONDS = 3_600.0
 
 
+# The type of the error by which a dependency refuses every request.
+REFUSED = "dependency_refused"
+
+
 class CircuitState(StrEnum):
     """Where a breaker stands; while nothing fails there is none."""
 
@@ -112,7 +116,8 @@ def _follow_one(
         if not ending.fingerprint:
             return None
         counted = _count(name, standing, ending, policy)
-        return _opened(counted, ending, policy, now) if _is_enough(name, counted, policy) else counted
+        is_open = _is_enough(name, counted, policy) or _is_refused(name, ending, policy)
+        return _opened(counted, ending, policy, now) if is_open else counted
     if standing.state is not CircuitState.HALF_OPEN or ending.job_id != standing.probe_job_id:
         return standing
     if not ending.fingerprint:
@@ -157,6 +162,14 @@ def _is_enough(name: CircuitName, standing: CircuitStanding, policy: CircuitPoli
     most = (policy.failures + 1) // 2
     spread = sum(min(failures, most) for failures in standing.tenants.values())
     return len(standing.tenants) > 1 and spread >= policy.failures
+
+
+def _is_refused(name: CircuitName, ending: Ending, policy: CircuitPolicy) -> bool:
+    """Return whether one failure is enough: the other side refuses every request of this tenant.
+
+    A shared breaker counts it as any other failure, since one tenant's request may be what is refused.
+    """
+    return policy.failures > 0 and not name.is_shared and bool(name.dependency) and ending.error_type == REFUSED
 
 
 def _opened(standing: CircuitStanding, ending: Ending, policy: CircuitPolicy, now: datetime) -> CircuitStanding:

@@ -32,6 +32,7 @@ __all__ = [
     "ChildJob",
     "Complete",
     "Dependency",
+    "DependencyRefusedError",
     "Discard",
     "Effects",
     "Interrupted",
@@ -89,6 +90,17 @@ class TransientError(Exception):
         self.code = code
         self.retry_after_seconds = retry_after_seconds
         self.is_own_timeout = is_own_timeout
+
+
+class DependencyRefusedError(TransientError):
+    """A dependency refuses every request, such as for a wrong key or a quota that is used up.
+
+    Raised within ``context.dependency``, it opens the tenant's breaker at once and the job waits; no attempt is
+    counted. Elsewhere it is a TransientError.
+    """
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message, code="dependency_refused", retry_after_seconds=retry_after_seconds)
 
 
 class Interrupted(BaseException):

@@ -148,19 +148,24 @@ def shut_down(execution_id: UUID, fence: int) -> Settlement:
     )
 
 
-def snoozed(execution_id: UUID, fence: int, *, dependency: str, is_shared: bool, until: datetime | None) -> Settlement:
-    """What the job needs is down: it goes back and burns no attempt, and waits until that is back."""
+def snoozed(
+    execution_id: UUID,
+    fence: int,
+    *,
+    dependency: str,
+    is_shared: bool,
+    until: datetime | None,
+    seconds: float | None = None,
+) -> Settlement:
+    """What the job needs is down: it goes back, after ``seconds`` if given, and burns no attempt."""
     return Settlement(
         execution_id,
         fence,
         outcome=Outcome.SNOOZED,
-        state=JobState.AVAILABLE,
+        state=JobState.AVAILABLE if seconds is None else JobState.SCHEDULED,
+        due_in_seconds=seconds,
         event="execution.snoozed",
-        event_data={
-            "dependency": dependency,
-            "is_shared": is_shared,
-            "until": until.isoformat() if until else None,
-        },
+        event_data={"dependency": dependency, "is_shared": is_shared, "until": until.isoformat() if until else None},
     )
 
 

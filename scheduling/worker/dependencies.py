@@ -8,7 +8,7 @@ from datetime import datetime
 
 from django.db import connection
 
-from scheduling.processors.base import Dependency, Interrupted, TransientError
+from scheduling.processors.base import Dependency, DependencyRefusedError, Interrupted, TransientError
 from scheduling.services import verdicts
 from scheduling.services.dependencies import ask_passage, tell_at_once
 from scheduling.services.execution import StartedExecution
@@ -21,6 +21,8 @@ from scheduling.worker.control_block import Cause
 ASK_SECONDS = 1.0
 # Of one execution; whoever names more is remembered by the last of them.
 MAX_REPORTS = 20
+# Before a job that was refused is handed out again, where no breaker holds it: they are switched off or held closed.
+REFUSED_WAIT_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class Refusal:
 
     dependency: Dependency
     until: datetime | None
+    # It was asked and refused; otherwise its breaker is open.
+    is_answer: bool = False
 
 
 class DependencyUse:
@@ -67,7 +71,10 @@ class DependencyUse:
             self._probed.add(dependency)
 
     def leave(self, dependency: Dependency, error: BaseException | None) -> None:
-        """Note how it answered: an error that no time heals, or an interruption, says nothing about it."""
+        """Note how it answered: an error that no time heals, or an interruption, says nothing about it.
+
+        Raises Interrupted where it refuses every request: the job waits behind the breaker that this opens.
+        """
         if error is not None and (not isinstance(error, Exception) or policy.is_permanent_error(error)):
             return
         report = DependencyReport(dependency.name, dependency.is_shared, is_up=error is None)
@@ -88,6 +95,9 @@ class DependencyUse:
             self._probed.remove(dependency)
             started = self._started
             tell_at_once(tenant_id=started.tenant_id, kind=started.kind, job_id=started.job_id, report=report)
+        if isinstance(error, DependencyRefusedError):
+            self._refusal = Refusal(dependency, None, is_answer=True)
+            raise Interrupted(Cause.DEPENDENCY.value) from error
 
     def settlement_of(self, cause: str) -> Settlement | None:
         """How an execution ends that was stopped for this cause."""
@@ -100,6 +110,7 @@ class DependencyUse:
             dependency=needed.name,
             is_shared=needed.is_shared,
             until=self._refusal.until,
+            seconds=REFUSED_WAIT_SECONDS if self._refusal.is_answer else None,
         )
 
     def told_by(self, settlement: Settlement) -> Settlement:

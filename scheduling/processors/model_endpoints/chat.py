@@ -7,18 +7,16 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from scheduling.outgoing_http import Answer, Limits, NoAnswerError, Stream, open_stream
-from scheduling.processors.base import PermanentError, TransientError
+from scheduling.outgoing_http import Limits, NoAnswerError, Stream, open_stream
+from scheduling.processors.base import DependencyRefusedError, PermanentError, TransientError
 from scheduling.processors.model_endpoints.endpoints import ModelEndpoint
+from scheduling.processors.model_endpoints.refusals import EndpointName, body_has_error, error_of
 
 # A model may think before its first word.
 CHAT_LIMITS = Limits(connect_seconds=5.0, read_seconds=60.0, total_seconds=120.0, body_bytes=8 * 1024 * 1024)
 MAX_ANSWER_CHARACTERS = 1_000_000
 # Where the endpoint does not say how many tokens there were: about what its texts have in English.
 CHARACTERS_PER_TOKEN = 4
-_MAX_ERROR_CHARACTERS = 300
-# Statuses that time may heal: Request Timeout, Conflict, Too Early, Too Many Requests.
-_HEALING_STATUSES = frozenset({408, 409, 425, 429})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +72,10 @@ async def chat(
         limits=limits,
         is_url_by_operator=endpoint.is_shared,
     ) as stream:
-        await _refuse_errors(stream)
-        reading = _Reading(asked, on_text, stream.mask.text)
+        key = endpoint.key if isinstance(endpoint.key, str) else ""
+        name = EndpointName("model endpoint", "model", key, stream.mask.text)
+        await _refuse_errors(stream, name)
+        reading = _Reading(asked, on_text, name)
         if "event-stream" in stream.answer.header("content-type"):
             async for event in _events(stream):
                 reading.take_event(event)
@@ -88,10 +88,11 @@ async def chat(
 class _Reading:
     """An answer that is put together from its parts."""
 
-    def __init__(self, asked: Chat, on_text: Callable[[str], object], mask: Callable[[str], str]) -> None:
+    def __init__(self, asked: Chat, on_text: Callable[[str], object], endpoint: EndpointName) -> None:
         self._asked = asked
+        self._endpoint = endpoint
         self._on_text = on_text
-        self._mask = mask
+        self._mask = endpoint.mask
         self._parts: list[str] = []
         self._length = 0
         self._model = asked.model
@@ -106,7 +107,10 @@ class _Reading:
             return
         content = _read_json(data)
         if isinstance(content.get("error"), Mapping):
-            raise TransientError(f"The model broke off: {_message_of(content, self._mask)}", code="model_broke_off")
+            error = error_of(self._endpoint, 200, content)
+            if self._parts and isinstance(error, DependencyRefusedError):
+                raise TransientError(f"The model broke off. {error}", code="model_broke_off")
+            raise error
         self._note(content)
         for choice in content.get("choices") or ():
             self._add((choice.get("delta") or {}).get("content") or "")
@@ -115,6 +119,8 @@ class _Reading:
     def take_whole(self, data: bytes) -> None:
         """An answer in one piece."""
         content = _read_json(data)
+        if body_has_error(content):
+            raise error_of(self._endpoint, 200, content)
         self._note(content)
         try:
             choice = content["choices"][0]
@@ -164,36 +170,14 @@ class _Reading:
         self._on_text(text)
 
 
-async def _refuse_errors(stream: Stream) -> None:
+async def _refuse_errors(stream: Stream, endpoint: EndpointName) -> None:
     if stream.answer.status == 200:
         return
     try:
         answer = await stream.read()
     except NoAnswerError:
         answer = stream.answer
-    status = answer.status
-    message = f"The model endpoint answered {status}{_reason_in(answer)}."
-    if status >= 500 or status in _HEALING_STATUSES:
-        raise TransientError(
-            message,
-            code="model_rate_limited" if status == 429 else "model_unavailable",
-            retry_after_seconds=answer.retry_after_seconds,
-        )
-    raise PermanentError(message, code="model_refused")
-
-
-def _reason_in(answer: Answer) -> str:
-    try:
-        message = _message_of(json.loads(answer.body))
-    except (ValueError, RecursionError):
-        return ""
-    return f": {message}" if message else ""
-
-
-def _message_of(content: Any, mask: Callable[[str], str] = str) -> str:
-    error = content.get("error") if isinstance(content, Mapping) else None
-    message = error.get("message") if isinstance(error, Mapping) else error
-    return mask(str(message or ""))[:_MAX_ERROR_CHARACTERS]
+    raise error_of(endpoint, answer.status, answer.body, retry_after_seconds=answer.retry_after_seconds)
 
 
 async def _events(stream: Stream) -> AsyncIterator[str]:

@@ -17,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from scheduling.outgoing_http import Limits, NoAnswerError, send
 from scheduling.processors.base import Dependency, PermanentError, TransientError
+from scheduling.processors.model_endpoints.refusals import EndpointName, body_has_error, error_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -101,6 +102,7 @@ class ApiEmbedder:
         self._model = model
         self._dimensions = dimensions
         self._url = url.rstrip("/") + "/embeddings"
+        self._name = EndpointName("embedding endpoint", "embedding", key)
         self._headers = [("Content-Type", "application/json")]
         if key:
             self._headers.append(("Authorization", f"Bearer {key}"))
@@ -144,18 +146,15 @@ class ApiEmbedder:
         except NoAnswerError as error:
             message = f"The embedding endpoint is out of reach: {error}"
             raise TransientError(message, code="embedding_unreachable") from error
-        if answer.status == 429:
+        if answer.status == 429 and b"insufficient_quota" not in answer.body:
             raise RateLimitedError("The embedding endpoint is busy.", seconds=answer.retry_after_seconds)
-        if answer.status >= 500:
-            raise TransientError(
-                f"The embedding endpoint answered {answer.status}.",
-                code="embedding_unavailable",
-                retry_after_seconds=answer.retry_after_seconds,
-            )
         if answer.status != 200:
-            raise PermanentError(f"The embedding endpoint answered {answer.status}.", code="embedding_refused")
+            raise error_of(self._name, answer.status, answer.body, retry_after_seconds=answer.retry_after_seconds)
         try:
-            rows = sorted(json.loads(answer.body)["data"], key=lambda row: row["index"])
+            content = json.loads(answer.body)
+            if body_has_error(content):
+                raise error_of(self._name, 200, content)
+            rows = sorted(content["data"], key=lambda row: row["index"])
             return [[float(number) for number in row["embedding"]] for row in rows]
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise PermanentError("The embedding endpoint answered something else.", code="embedding_shape") from error

@@ -225,8 +225,16 @@ def test_an_approval_that_nobody_answers_ends_by_its_time(
         assert (job.error_type, run_of(job).state) == ("approval_timed_out", "failed")
 
 
-def test_a_node_that_fails_for_good_fails_the_run(runs: Runs, acme: Tenant, model: ModelServer) -> None:
+def test_run_waits_for_a_model_that_refuses_its_key(runs: Runs, acme: Tenant, model: ModelServer) -> None:
     model.fail_next(401)
+    job = runs.run(acme, workflow(node("ask", "llm", prompt="?")))
+    assert (job.state, job.attempt, job.error_type) == ("scheduled", 0, "")
+    with all_tenants():
+        assert not DeadLetter.objects.exists()
+
+
+def test_a_node_that_fails_for_good_fails_the_run(runs: Runs, acme: Tenant, model: ModelServer) -> None:
+    model.fail_next(404)
     job = runs.run(acme, workflow(node("ask", "llm", prompt="?"), node("after")))
     assert (job.state, job.error_type, job.attempt) == ("discarded", "model_refused", 1)
     run = run_of(job)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from unittest.mock import patch
 from uuid import uuid4
 
 from celery import chain, signature
 from celery.app.amqp import AMQP
 
+from scheduling.circuit import REFUSED, CircuitName, CircuitPolicy, Ending, follow
 from scheduling.exceptions import KindUnknownError
 from scheduling.fair_tasks import FairTask, fair_task
 from scheduling.models import DeadLetter, Job
 from scheduling.processors import registry
 from scheduling.processors.base import PermanentError
+from scheduling.processors.model_endpoints.refusals import EndpointName, error_of
 from scheduling.selectors.waiting import why_waiting
 from scheduling.services.dispatching import run_tick
 from scheduling.services.job_requests import JobRequest
@@ -64,6 +67,25 @@ def _result(value: object) -> Callable[[World], str]:
             return str(error)
 
     return attack
+
+
+def _error_of_model(status: int, body: dict[str, object]) -> Callable[[World], str]:
+    def attack(world: World) -> str:
+        return type(error_of(EndpointName("model endpoint", "model"), status, body)).__name__
+
+    return attack
+
+
+def refusal_of_one_tenant_opens_the_breaker_of_all(world: World) -> str:
+    now = datetime.now(UTC)
+    ending = Ending(world.aaa.pk, uuid4(), "f" * 16, REFUSED, "answered 401", now)
+    states = []
+    for owner in (world.aaa.pk, None):
+        standing = follow(
+            CircuitName(owner, "workflow_execution", "llm"), None, [ending], CircuitPolicy(10, 60, 60), now
+        )
+        states.append(standing.state.value if standing else "none")
+    return f"own {states[0]}, shared {states[1]}"
 
 
 def job_of_kind_without_a_worker(world: World) -> str:
@@ -161,5 +183,23 @@ ATTACKS: tuple[Attack, ...] = (
         "{'items': ['a\\0b']}",
         "result.items[0]: a text with NUL or a lone surrogate cannot be stored.",
         _result("a\0b"),
+    ),
+    Attack(
+        "refused key of a model endpoint makes a dead letter of each document",
+        "401",
+        "DependencyRefusedError",
+        _error_of_model(401, {"error": {"message": "Incorrect API key"}}),
+    ),
+    Attack(
+        "error body with the status 200 makes a dead letter of each document",
+        "200 {'error': {'code': 402}}",
+        "DependencyRefusedError",
+        _error_of_model(200, {"error": {"code": 402, "message": "Insufficient credits"}}),
+    ),
+    Attack(
+        "refusal of one tenant opens the breaker of all",
+        "one 401 at the shared endpoint",
+        "own open, shared counting",
+        refusal_of_one_tenant_opens_the_breaker_of_all,
     ),
 )

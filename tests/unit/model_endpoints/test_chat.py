@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from scheduling.outgoing_http import AddressRefusedError, Limits, NoAnswerError
-from scheduling.processors.base import Dependency, PermanentError, TransientError
+from scheduling.processors.base import Dependency, DependencyRefusedError, PermanentError, TransientError
 from scheduling.processors.model_endpoints import event_loop
 from scheduling.processors.model_endpoints.chat import Chat, ChatAnswer, chat
 from scheduling.processors.model_endpoints.endpoints import ModelEndpoint, chat_endpoint
@@ -58,7 +58,8 @@ def test_tokens_that_nobody_counted_are_estimated(server: ModelServer) -> None:
         (503, TransientError, "model_unavailable"),
         (408, TransientError, "model_unavailable"),
         (400, PermanentError, "model_refused"),
-        (401, PermanentError, "model_refused"),
+        (401, DependencyRefusedError, "dependency_refused"),
+        (404, PermanentError, "model_refused"),
     ],
 )
 def test_a_status_says_whether_time_may_heal_it(

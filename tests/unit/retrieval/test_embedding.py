@@ -8,7 +8,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from scheduling.outgoing_http import Answer, NoAnswerError
-from scheduling.processors.base import PermanentError, TransientError
+from scheduling.processors.base import DependencyRefusedError, PermanentError, TransientError
 from scheduling.processors.retrieval import embedding
 from scheduling.processors.retrieval.embedding import (
     DIMENSIONS,
@@ -83,7 +83,8 @@ def test_an_endpoint_is_asked_once_and_its_rows_are_put_in_order(monkeypatch: py
     [
         (answer(429, retry_after="7"), TransientError, "embedding_rate_limited"),
         (answer(503), TransientError, "embedding_unavailable"),
-        (answer(401), PermanentError, "embedding_refused"),
+        (answer(401), DependencyRefusedError, "dependency_refused"),
+        (answer(404), PermanentError, "embedding_refused"),
         (answer(302, location="http://127.0.0.1/"), PermanentError, "embedding_refused"),
         (answer(200, {"data": []}), PermanentError, "embedding_shape"),  # too few rows
         (answer(200, {"data": [{"index": 0, "embedding": [1.0]}]}), PermanentError, "embedding_shape"),

@@ -67,7 +67,7 @@ def test_a_failing_endpoint_is_tried_again_and_a_refusing_one_is_not() -> None:
         with pytest.raises(TransientError) as caught:
             embedder.embed(TEXTS)
         assert (caught.value.code, caught.value.retry_after_seconds) == ("embedding_unavailable", 3)
-        server.fail_next(401)
+        server.fail_next(404)
         with pytest.raises(PermanentError) as refused:
             embedder.embed(TEXTS)
         assert refused.value.code == "embedding_refused"

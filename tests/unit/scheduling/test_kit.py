@@ -24,6 +24,7 @@ Child(kind, payload, priority, fair_key, tags)
 ChildJob(job_id, kind, state, result, error_type, error_message)
 Complete(result)
 Dependency(name, is_shared)
+DependencyRefusedError(message, *, retry_after_seconds=)
 Discard(reason, error)
 Effects
 Interrupted(cause)

@@ -27,7 +27,7 @@ TIMED_OUT = "timed_out"
 # By so much one clock may be before another.
 _EARLY_SECONDS = 0.01
 
-type Ended = tuple[Task, Result | NodeError]
+type Ended = tuple[Task, Result | NodeError | Interrupted]
 
 
 @dataclass(slots=True)
@@ -122,7 +122,7 @@ async def _within(work: Callable[[], Awaitable[Result]], seconds: float, usual_s
         raise TransientError(f"It took longer than {seconds:g} s.", code=TIMED_OUT, is_own_timeout=is_short) from error
 
 
-def _answer_of(one: _AtWork) -> Result | NodeError:
+def _answer_of(one: _AtWork) -> Result | NodeError | Interrupted:
     if one.future.cancelled():
         with suppress(Interrupted), one.dependency:
             # It has not answered, neither well nor badly.
@@ -131,5 +131,8 @@ def _answer_of(one: _AtWork) -> Result | NodeError:
     try:
         with one.dependency:
             return one.future.result()
+    except Interrupted as interruption:
+        # What it depends on refuses every request: the run waits.
+        return interruption
     except Exception as error:  # noqa: BLE001 - whatever a node's work raises is the node's error
         return failure_of(error)

@@ -118,6 +118,9 @@ class Runner:
     def _collect(self) -> None:
         """Take what has ended, and look whether the slot is wanted."""
         for task, answer in self.lanes.wait(LOOK_SECONDS if self.lanes else 0.0):
+            if isinstance(answer, Interrupted):
+                self.interruption, self.is_draining = answer, True
+                continue
             if not self.planner.is_expected(task):
                 continue
             if isinstance(answer, NodeError):

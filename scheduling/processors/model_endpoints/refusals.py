@@ -1,0 +1,76 @@
+"""What an error of a model endpoint means: the endpoint refuses every request, is down, or refuses this one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from scheduling.processors.base import DependencyRefusedError, PermanentError, TransientError
+from tenants.masking import mask_text
+
+MAX_ERROR_CHARACTERS = 300
+# Unauthorized, Payment Required, Forbidden: the key or the account, never the document.
+REFUSED_STATUSES = frozenset({401, 402, 403})
+# Statuses that time may heal: Request Timeout, Conflict, Too Early, Too Many Requests.
+HEALING_STATUSES = frozenset({408, 409, 425, 429})
+_REFUSED_NAMES = frozenset(
+    {"insufficient_quota", "invalid_api_key", "billing_hard_limit_reached", "authentication_error"}
+)
+_REQUEST_NAMES = frozenset({"invalid_request_error", "context_length_exceeded", "content_filter"})
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointName:
+    """How errors call an endpoint, the prefix of their codes, the key that they must not quote, and what masks more."""
+
+    title: str
+    code: str
+    key: str = field(default="", repr=False)
+    mask: Callable[[str], str] = str
+
+
+def body_has_error(content: Any) -> bool:
+    """Return whether a body that came with the status 200 is an error all the same."""
+    return isinstance(content, Mapping) and bool(content.get("error")) and "choices" not in content
+
+
+def error_of(
+    endpoint: EndpointName, status: int, body: bytes | Mapping[str, Any], *, retry_after_seconds: float | None = None
+) -> Exception:
+    """Return the error for an answer that is none, with the provider's message, masked.
+
+    An error body with the status 200 counts by the status that it names; one that names none counts as a refusal of
+    every request.
+    """
+    error = _error_in(body)
+    names = {str(error.get(name)) for name in ("code", "type") if error.get(name)}
+    named = next((int(name) for name in names if name.isascii() and name.isdigit() and len(name) == 3), None)
+    status = named or status if status == 200 else status
+    message = _message(endpoint, status, str(error.get("message") or ""))
+    if status in REFUSED_STATUSES or names & _REFUSED_NAMES or (status == 200 and not names & _REQUEST_NAMES):
+        return DependencyRefusedError(message, retry_after_seconds=retry_after_seconds)
+    if status >= 500 or status in HEALING_STATUSES:
+        code = f"{endpoint.code}_{'rate_limited' if status == 429 else 'unavailable'}"
+        return TransientError(message, code=code, retry_after_seconds=retry_after_seconds)
+    return PermanentError(message, code=f"{endpoint.code}_refused")
+
+
+def _error_in(body: bytes | Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        content = json.loads(body) if isinstance(body, bytes) else body
+    except (ValueError, RecursionError):
+        return {}
+    error = content.get("error") if isinstance(content, Mapping) else None
+    return error if isinstance(error, Mapping) else {"message": error}
+
+
+def _message(endpoint: EndpointName, status: int, said: str) -> str:
+    said = endpoint.mask(said)
+    if endpoint.key:
+        said = said.replace(endpoint.key, "•••")
+    # Cut first: masking looks at short texts alone.
+    said = mask_text(said[:MAX_ERROR_CHARACTERS])
+    what = "an error" if status == 200 else str(status)
+    return f"The {endpoint.title} answered {what}{f': {said}' if said else ''}."
