@@ -149,13 +149,7 @@ def shut_down(execution_id: UUID, fence: int) -> Settlement:
 
 
 def snoozed(
-    execution_id: UUID,
-    fence: int,
-    *,
-    dependency: str,
-    is_shared: bool,
-    until: datetime | None,
-    seconds: float | None = None,
+    execution_id: UUID, fence: int, *, dependency: str, is_shared: bool, until: datetime | None, seconds: float | None
 ) -> Settlement:
     """What the job needs is down: it goes back, after ``seconds`` if given, and burns no attempt."""
     return Settlement(

@@ -73,6 +73,7 @@ TaskProcessor.process(context)
 TaskProcessor.result_kept_seconds
 TaskProcessor.result_version
 TaskProcessor.retry_delays_seconds
+TaskProcessor.secret_fields
 TaskProcessor.settings
 TaskProcessor.timeout_seconds
 TaskProcessor.title
