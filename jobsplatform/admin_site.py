@@ -25,6 +25,16 @@ class ConsoleSite(UnfoldAdminSite):
         super().__init__(name)
         self._app_lists: dict[tuple[object, ...], list[Any]] = {}
 
+    @override
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Return whether the account is active and has a place: a membership, or a role for the platform.
+
+        `is_staff` is not read: it opens the other admin pages of a host project, and is never set here.
+        """
+        access = access_of(request)
+        has_place = access.platform_role is not None or access.role is not None
+        return bool(request.user.is_authenticated and request.user.is_active and has_place)
+
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Django's page; the other log-ins of the account end with its old password, and the change is audited."""
         from tenants.services.people import record_password_change
@@ -95,6 +105,7 @@ class ConsoleSite(UnfoldAdminSite):
         from scheduling.dashboards.overview import overview_fragment, shares_fragment
         from scheduling.dashboards.streams import numbers_stream
         from tenants.admin.base import guard_view
+        from tenants.admin.invitations import invitation_page
         from tenants.admin.matrix import roles_view
         from tenants.permissions import Permission
 
@@ -120,6 +131,7 @@ class ConsoleSite(UnfoldAdminSite):
             path("alerts/", guard_view(self, alerts_page, Permission.PLATFORM_VIEW), name="alerts"),
             path("compliance/", guard_view(self, compliance_page, Permission.AUDIT_VIEW), name="compliance"),
             path("diagnosis/", guard_view(self, diagnosis_page, Permission.PLATFORM_VIEW), name="diagnosis"),
+            path("invitation/", invitation_page, name="invitation"),
             path("roles/", guard_view(self, roles_view, Permission.MEMBERS_VIEW), name="roles"),
         ]
 

@@ -25,8 +25,8 @@ def tell_missing(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def _is_in_console(request: HttpRequest) -> bool:
     # What is refused before anybody was asked for has no frame to stand in.
-    user = getattr(request, "user", None)
-    return request.path_info.startswith(CONSOLE) and user is not None and user.is_authenticated and user.is_staff
+    has_user = getattr(request, "user", None) is not None
+    return request.path_info.startswith(CONSOLE) and has_user and admin.site.has_permission(request)
 
 
 def _page(request: HttpRequest, what: str, title: str, status: int) -> HttpResponse:

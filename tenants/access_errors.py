@@ -21,3 +21,21 @@ class KeyEndedError(DomainError):
     code = "key_ended"
     category = "conflict"
     title = "The API key is revoked or expired; issue a new one."
+
+
+class InvitationInvalidError(DomainError):
+    code = "invitation_invalid"
+    category = "not_found"
+    title = "The invitation is unknown, used, revoked or expired; ask for a new one."
+
+
+class InvitationRefusedError(DomainError):
+    code = "invitation_refused"
+    category = "forbidden"
+    title = "This account cannot accept the invitation."
+
+
+class TooManyInvitationsError(DomainError):
+    code = "too_many_invitations"
+    category = "conflict"
+    title = "Too many invitations are pending; revoke some."

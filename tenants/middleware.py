@@ -11,6 +11,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib.auth import logout
@@ -36,11 +37,12 @@ from tenants.exceptions import (
     UrlInvalidError,
 )
 from tenants.ids import uuid7
-from tenants.models import Membership, Role, Tenant
+from tenants.models import Membership, Role
 from tenants.permissions import Permission, PlatformRole
 from tenants.selectors.people import find_places
 from tenants.selectors.tenants import find_tenant
 from tenants.services.api_keys import authenticate_api_key
+from tenants.services.memberships import note_choice
 from tenants.sessions import is_session_over
 
 logger = logging.getLogger(__name__)
@@ -187,12 +189,20 @@ def _choose_by_session(request: HttpRequest, memberships: list[Membership]) -> M
     for membership in memberships:
         if str(membership.tenant_id) == chosen:
             return membership
-    return memberships[0] if memberships else Access(refusal=NoMembershipError())
+    if not memberships:
+        return Access(refusal=NoMembershipError())
+    return max(memberships, key=_rank_of)
 
 
-def choose_tenant(request: HttpRequest, tenant: Tenant) -> None:
-    """Look at `tenant` in the console from the next request on; only a membership makes it count."""
-    request.session[SESSION_TENANT] = str(tenant.pk)
+def _rank_of(membership: Membership) -> tuple[datetime, float]:
+    """Rank the tenant that was chosen last first, then the one that the user has belonged to for longest."""
+    return membership.last_chosen_at or datetime.min.replace(tzinfo=UTC), -membership.created_at.timestamp()
+
+
+def choose_tenant(request: HttpRequest, membership: Membership) -> None:
+    """Show the membership's tenant in the console from the next request on, and after the next log-ins."""
+    request.session[SESSION_TENANT] = str(membership.tenant_id)
+    note_choice(membership=membership)
 
 
 def _no_such_tenant(slug: str) -> TenantNotFoundError:

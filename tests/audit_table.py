@@ -22,7 +22,8 @@ POST   tenants/globex/reinstate/         tenant.reinstated       tenants.tenant
 POST   tenants/globex/pause/             tenant.paused           tenants.tenant
 POST   tenants/globex/drain/             tenant.draining         tenants.tenant
 POST   tenants/globex/resume/            tenant.resumed          tenants.tenant
-POST   members/                          membership.added        tenants.membership
+POST   members/                          invitation.created      tenants.invitation
+POST   invitations/{invitation}/revoke/  invitation.revoked      tenants.invitation
 PATCH  members/{member}/                 membership.role_changed tenants.membership
 DELETE members/{member}/                 membership.removed      tenants.membership
 POST   api-keys/                         api_key.issued          tenants.apikey
@@ -194,7 +195,8 @@ scheduling.workerpool               change        worker_pool.changed      sched
 tenants.apikey                      add           api_key.issued           tenants.apikey
 tenants.apikey                      rotate        api_key.rotated          tenants.apikey
 tenants.apikey                      revoke        api_key.revoked          tenants.apikey
-tenants.membership                  add           membership.added         tenants.membership
+tenants.invitation                  add           invitation.created       tenants.invitation
+tenants.invitation                  revoke        invitation.revoked       tenants.invitation
 tenants.membership                  change        membership.role_changed  tenants.membership
 tenants.membership                  remove        membership.removed       tenants.membership
 tenants.tenantsecret                add           secret.created           tenants.tenantsecret
@@ -266,6 +268,7 @@ POST tenants/auditlogentry/export/         audit.exported        tenants.auditlo
 """
 
 COMMANDS = """
+add_member           membership.added       tenants.membership
 backfill_schedule    schedule.backfilled    scheduling.schedule
 bulk_jobs            bulk_operation.started scheduling.bulkoperation
 cancel_jobs          job.cancelled          scheduling.job
@@ -350,7 +353,7 @@ NO_ACTS: dict[str, str] = {
     "POST datasets/{dataset}/search/": "a search whose words are too long for a URL",
     "POST workflows/check/": "checks a definition and stores nothing",
     "GET audit-log/export/": "recorded, and tested in test_faces.py: it is the one GET that is an act",
-    "POST tenants/tenant/choose/": "what a member looks at next stands in its own session",
+    "POST tenants/tenant/choose/": "what a member looks at next is a preference of its own",
     "check": "Django's, reads",
     "clearsessions": "Django's; removes what has expired, as upkeep does",
     "collectstatic": "Django's; copies files of the program",

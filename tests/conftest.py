@@ -126,6 +126,6 @@ def api_client(db: None) -> Callable[[Tenant], APIClient]:
 
 
 def _member(tenant: Tenant, username: str) -> User:
-    user = User.objects.create_user(username, password=PASSWORD, is_staff=True)
+    user = User.objects.create_user(username, password=PASSWORD)
     add_member(tenant=tenant, user=user, role=Role.OWNER)
     return user

@@ -18,6 +18,7 @@ from tenants.own_limits import KEY_REQUESTS, TENANT_REQUESTS
 from tenants.permissions import DEVELOPER_KEY_SCOPES
 from tenants.selectors.tenants import plan_limit
 from tenants.services.api_keys import issue_api_key
+from tenants.services.people import create_platform_admin
 from tenants.services.plans import update_plan
 from tenants.services.tenants import create_tenant
 
@@ -58,12 +59,12 @@ def create_participants() -> list[Participant]:
 
 
 def create_administrator() -> Administrator:
-    """Make a superuser with a generated password."""
+    """Make an admin of the platform with a generated password."""
     password = secrets.token_urlsafe(12)
     username = "admin"
     while User.objects.filter(username=username).exists():  # a database that was used before
         username = f"admin-{secrets.token_hex(2)}"
-    User.objects.create_superuser(username=username, email="", password=password)
+    create_platform_admin(username=username, password=password)
     return Administrator(username, password)
 
 

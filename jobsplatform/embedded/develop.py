@@ -62,7 +62,7 @@ def ensure_administrator(kept: Path) -> str:
     users = get_user_model()._default_manager
     user = users.filter(username=ADMINISTRATOR).first()
     if user is None:
-        user = users.model(username=ADMINISTRATOR, is_staff=True, is_superuser=True)
+        user = users.model(username=ADMINISTRATOR, is_superuser=True)
     if not user.check_password(password):
         user.set_password(password)
         user.save()

@@ -33,6 +33,15 @@ AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken"]
 
+# Mail goes out where there is a host; else invitations are shown to the inviter, and warnings in the console alone.
+EMAIL_HOST = env.str("EMAIL_HOST")
+EMAIL_PORT = env.int("EMAIL_PORT")
+EMAIL_HOST_USER = env.str("EMAIL_HOST_USER")
+EMAIL_HOST_PASSWORD = env.str("EMAIL_HOST_PASSWORD")
+EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS")
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL")
+
 HTTPS_ONLY = env.bool("HTTPS_ONLY")
 # `__Host-`: browsers take such a cookie over HTTPS alone, from this host alone and for the whole of it.
 SESSION_COOKIE_NAME = "__Host-session" if HTTPS_ONLY else "sessionid"

@@ -39,6 +39,8 @@ UNFOLD: dict[str, Any] = {
     "SHOW_LANGUAGES": True,
     "STYLES": [_console_style, _console_charts],
     "SCRIPTS": [_console_script, _console_keys],
+    "LOGIN": {"form": "jobsplatform.login_form.ConsoleLoginForm"},
+    "ENVIRONMENT": "tenants.admin.seen_tenant.seen_tenant",
     "DASHBOARD_CALLBACK": "scheduling.dashboards.overview.add_overview",
     "SIDEBAR": {
         "show_search": True,

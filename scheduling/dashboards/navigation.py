@@ -73,6 +73,7 @@ GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
             Page("scheduling.KindPause", "Paused kinds", "pause_circle"),
             Page("tenants.Tier", "Tiers", "stairs"),
             Page("tenants.Membership", "Members", "badge"),
+            Page("tenants.Invitation", "Invitations", "mail"),
             Page("tenants.ApiKey", "API keys", "key"),
             Page("auth.User", "Users", "person"),
             Page("tenants.PlatformMembership", "Platform roles", "shield_person"),

@@ -16,13 +16,12 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from tenants.admin.base import TenantScopedAdmin
 from tenants.admin.post_actions import post_action
-from tenants.admin.user_field import UserField
 from tenants.exceptions import FieldInvalidError
 from tenants.models import ApiKey, Membership
 from tenants.permission_texts import text_of
 from tenants.permissions import KEY_PERMISSIONS, Permission
 from tenants.services.api_keys import choose_end, issue_api_key, read_networks, revoke_api_key, rotate_api_key
-from tenants.services.memberships import add_member, change_role, remove_member
+from tenants.services.memberships import change_role, remove_member
 
 
 class TenantPeopleAdmin(TenantScopedAdmin):
@@ -36,50 +35,23 @@ class TenantPeopleAdmin(TenantScopedAdmin):
         return form.cleaned_data.get("tenant") or self.access(request).tenant
 
 
-class MembershipForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Who, and as what."""
-
-    username = UserField()
-
-    class Meta:
-        model = Membership
-        # The tenant is added by the admin, inside a request: its choices need a context.
-        fields = ("role",)
-
-
 @admin.register(Membership)
 class MembershipAdmin(TenantPeopleAdmin):
     """Members of a tenant and their roles."""
 
     view_permission = Permission.MEMBERS_VIEW
-    add_permission = change_permission = Permission.MEMBERS_MANAGE
+    change_permission = Permission.MEMBERS_MANAGE
     list_display = ("user", "role", "created_at")
     list_select_related = ("user",)
     empty_title = "No member yet"
-    empty_text = "Add people who have an account; their role says what they may do."
+    empty_text = "People join by invitation; their role says what they may do."
     post_actions = ("remove",)
 
-    def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
-        if obj is None:
-            kwargs["form"] = MembershipForm
-        return super().get_form(request, obj, **kwargs)
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        if obj is not None:
-            return ("user", "role", "created_at")
-        return ("tenant", "username", "role") if self.access(request).sees_all_tenants else ("username", "role")
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return ("user", "created_at") if obj else ()
+    fields = ("user", "role", "created_at")
+    readonly_fields = ("user", "created_at")
 
     def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
-        values = form.cleaned_data
-        if change:
-            change_role(membership=Membership.objects.get(pk=obj.pk), role=values["role"])
-        else:
-            tenant = self.tenant_of(request, form)
-            obj.pk = add_member(tenant=tenant, user=values["username"], role=values["role"]).pk
-            obj.tenant, obj.user = tenant, values["username"]
+        change_role(membership=Membership.objects.get(pk=obj.pk), role=form.cleaned_data["role"])
 
     @post_action(label="Remove", permission=Permission.MEMBERS_MANAGE, is_danger=True)
     def remove(self, request: HttpRequest, membership: Membership, reason: str) -> str:

@@ -92,7 +92,7 @@ class TenantAdmin(TenantScopedAdmin):
             return HttpResponseNotAllowed(["POST"])
         for membership in find_places(request.user).memberships:
             if membership.tenant.slug == request.POST.get("tenant"):
-                choose_tenant(request, membership.tenant)
+                choose_tenant(request, membership)
                 return HttpResponseRedirect(reverse("admin:index"))
         messages.error(request, gettext("There is no such tenant among yours."))
         return HttpResponseRedirect(reverse("admin:tenants_tenant_changelist"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -16,6 +17,8 @@ from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.pagination import PagingOnly
 from tenants.api.people_serializers import (
     ApiKeySerializer,
+    InvitationSerializer,
+    IssuedInvitationSerializer,
     IssuedKeySerializer,
     KeyRequestSerializer,
     MemberSerializer,
@@ -25,11 +28,12 @@ from tenants.api.people_serializers import (
 )
 from tenants.api.viewsets import TenantViewSet
 from tenants.exceptions import AddressUnknownError
-from tenants.models import ApiKey, Membership
+from tenants.links import invitation_link
+from tenants.models import ApiKey, Invitation, Membership
 from tenants.permissions import Permission
-from tenants.selectors.people import find_user
 from tenants.services.api_keys import IssuedKey, issue_api_key, revoke_api_key, rotate_api_key
-from tenants.services.memberships import add_member, change_role, remove_member
+from tenants.services.invitations import invite, revoke_invitation
+from tenants.services.memberships import change_role, remove_member
 
 
 class OwnRowsViewSet(EditedRows, TenantViewSet):
@@ -68,12 +72,16 @@ class MemberViewSet(ListModelMixin, OwnRowsViewSet):
     def get_queryset(self) -> Any:
         return super().get_queryset().select_related("user", "tenant")
 
-    @extend_schema(operation_id="members_add", request=NewMemberSerializer, responses={201: MemberSerializer})
+    @extend_schema(
+        operation_id="members_invite", request=NewMemberSerializer, responses={201: IssuedInvitationSerializer}
+    )
     def create(self, request: Request) -> Response:
-        """Give somebody who has an account a role in the tenant."""
+        """Invite somebody into the tenant. The link is in this answer alone, or mailed."""
         asked = _read(NewMemberSerializer, request)
-        membership = add_member(tenant=self.tenant, user=find_user(asked["user"]), role=asked["role"])
-        return self.answer(self.row_of(str(membership.pk)), status=201)
+        link_of = partial(invitation_link, request._request)  # noqa: SLF001 - the link is Django's
+        issued = invite(tenant=self.tenant, invitee=asked["user"], role=asked["role"], link_of=link_of)
+        answer = {**InvitationSerializer(issued.invitation).data, "link": issued.link}
+        return Response(answer, status=201, headers={"Cache-Control": "no-store"})
 
     @extend_schema(operation_id="members_change_role", request=RoleSerializer, responses=MemberSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:
@@ -87,6 +95,29 @@ class MemberViewSet(ListModelMixin, OwnRowsViewSet):
         """Take a member's place away; it counts from the member's next request on."""
         remove_member(membership=self.begin_edit(lambda: self.row_of(pk)))
         return Response(status=204)
+
+
+class InvitationViewSet(ListModelMixin, OwnRowsViewSet):
+    """Offered places in the tenant."""
+
+    model = Invitation
+    serializer_class = InvitationSerializer
+    filter_backends: ClassVar[list[Any]] = [PagingOnly]
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.MEMBERS_VIEW,
+        "retrieve": Permission.MEMBERS_VIEW,
+        "revoke": Permission.MEMBERS_MANAGE,
+    }
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().select_related("invited_by", "tenant")
+
+    @extend_schema(operation_id="invitations_revoke", request=RevocationSerializer, responses=InvitationSerializer)
+    @action(detail=True, methods=["post"])
+    def revoke(self, request: Request, pk: str) -> Response:
+        """End a pending invitation."""
+        reason = _read(RevocationSerializer, request)["reason"]
+        return self.answer(revoke_invitation(invitation=self.row_of(pk), reason=reason))
 
 
 class ApiKeyViewSet(ListModelMixin, OwnRowsViewSet):

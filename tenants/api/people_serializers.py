@@ -10,7 +10,7 @@ from django.utils.translation import gettext
 from rest_framework import serializers
 
 from tenants.api.fields import MomentField, NameField, StrictSerializer
-from tenants.models import ApiKey, Membership, Role
+from tenants.models import ApiKey, Invitation, Membership, Role
 from tenants.permissions import KEY_PERMISSIONS
 from tenants.services.api_keys import MAX_NETWORKS
 
@@ -21,17 +21,39 @@ class MemberSerializer(serializers.Serializer[Membership]):
     id = serializers.UUIDField()
     tenant = serializers.CharField(source="tenant.slug")
     username = serializers.CharField(source="user.username")
-    email = serializers.CharField(source="user.email")
-    is_active = serializers.BooleanField(source="user.is_active", help_text="Whether the account may log in.")
     role = serializers.ChoiceField(choices=Role.choices)
     created_at = serializers.DateTimeField()
 
 
 class NewMemberSerializer(StrictSerializer):
-    """Whom to add, and as what."""
+    """Whom to invite, and as what."""
 
-    user = NameField(max_length=254, help_text="The user name or e-mail address of somebody who has an account.")
+    user = NameField(max_length=254, help_text="A user name or e-mail address.")
     role = serializers.ChoiceField(choices=Role.choices, default=Role.VIEWER)
+
+
+class InvitationSerializer(serializers.Serializer[Invitation]):
+    """An offered place in the tenant; nothing is told of accounts."""
+
+    id = serializers.UUIDField()
+    tenant = serializers.CharField(source="tenant.slug")
+    user = serializers.CharField(source="invitee", help_text="As the inviter typed it.")
+    role = serializers.ChoiceField(choices=Role.choices)
+    # A string and no enumeration in the schema: other resources have fields of this name with choices of their own.
+    state = serializers.SerializerMethodField(help_text="`pending`, `accepted`, `revoked` or `expired`.")
+    is_mailed = serializers.BooleanField(help_text="Whether the link was mailed to the address.")
+    invited_by = serializers.CharField(source="invited_by.username", default=None, allow_null=True)
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+
+    def get_state(self, invitation: Invitation) -> str:
+        return invitation.state_at(timezone.now())
+
+
+class IssuedInvitationSerializer(InvitationSerializer):
+    """A new invitation with its link."""
+
+    link = serializers.CharField(allow_null=True, help_text="Shown here and never again; null if it was mailed.")
 
 
 class RoleSerializer(StrictSerializer):

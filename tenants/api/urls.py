@@ -7,7 +7,7 @@ from rest_framework.routers import SimpleRouter
 
 from tenants.api.audit_log import AuditLogViewSet
 from tenants.api.audit_verifications import AuditVerificationViewSet
-from tenants.api.people import ApiKeyViewSet, MemberViewSet
+from tenants.api.people import ApiKeyViewSet, InvitationViewSet, MemberViewSet
 from tenants.api.plans import PlanViewSet
 from tenants.api.platform import PlatformTenantViewSet
 from tenants.api.secrets import SecretViewSet
@@ -17,6 +17,7 @@ from tenants.api.views import OwnTenantViewSet
 
 router = SimpleRouter()
 router.register("members", MemberViewSet, basename="member")
+router.register("invitations", InvitationViewSet, basename="invitation")
 router.register("api-keys", ApiKeyViewSet, basename="api-key")
 router.register("secrets", SecretViewSet, basename="secret")
 router.register("audit-log", AuditLogViewSet, basename="audit-log")

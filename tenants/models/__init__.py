@@ -7,6 +7,7 @@ from tenants.models.audit_verification import AuditVerification, VerificationSta
 from tenants.models.base import TenantModel
 from tenants.models.data_key import TenantDataKey
 from tenants.models.erasure import ErasureStatus, TenantErasure
+from tenants.models.invitation import Invitation
 from tenants.models.limits import LimitWarning, TenantLimit, TenantUsage
 from tenants.models.membership import Membership, Role
 from tenants.models.names import NamedModel
@@ -28,6 +29,7 @@ __all__ = [
     "AuditSeal",
     "AuditVerification",
     "ErasureStatus",
+    "Invitation",
     "LimitWarning",
     "Membership",
     "NamedModel",

@@ -26,6 +26,7 @@ class Membership(TenantModel):
         help_text="Viewers look, developers also act, owners also decide who may and with which keys.",
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+    last_chosen_at = models.DateTimeField(null=True, editable=False, help_text="When its user last chose this tenant.")
 
     class Meta:
         ordering = ["created_at"]

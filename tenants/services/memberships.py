@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
 
 from tenants.context import tenant_context
 from tenants.exceptions import AlreadyMemberError, FieldInvalidError, LastOwnerError
@@ -15,7 +15,7 @@ from tenants.services.audit import record_audit
 
 def add_member(*, tenant: Tenant, user: AbstractBaseUser, role: Role | str = Role.VIEWER) -> Membership:
     """Give `user` a place in `tenant`."""
-    role = _read_role(role)
+    role = read_role(role)
     with tenant_context(tenant):
         membership = Membership(tenant=tenant, user_id=user.pk, role=role)
         try:
@@ -23,8 +23,6 @@ def add_member(*, tenant: Tenant, user: AbstractBaseUser, role: Role | str = Rol
                 membership.save(force_insert=True)
         except IntegrityError as error:
             raise AlreadyMemberError from error
-        # The console is open to whoever has something to see there.
-        get_user_model()._default_manager.filter(pk=user.pk, is_staff=False).update(is_staff=True)
         after = {"user": user.get_username(), "role": role}
         record_audit(action="membership.added", target=membership, after=after)
     return membership
@@ -32,7 +30,7 @@ def add_member(*, tenant: Tenant, user: AbstractBaseUser, role: Role | str = Rol
 
 def change_role(*, membership: Membership, role: Role | str) -> Membership:
     """Give a member another role; the last owner stays owner."""
-    role = _read_role(role)
+    role = read_role(role)
     with tenant_context(membership.tenant_id):
         before = membership.role
         if before != role:
@@ -55,6 +53,12 @@ def remove_member(*, membership: Membership) -> None:
         revoke_keys_of(user_id=membership.user_id, reason="The member who issued it has left.")
 
 
+def note_choice(*, membership: Membership) -> None:
+    """Store that its user has chosen this tenant last: the next log-in opens it."""
+    with tenant_context(membership.tenant_id):
+        Membership.objects.filter(pk=membership.pk).update(last_chosen_at=Now())
+
+
 def _keep_an_owner(leaving: Membership) -> None:
     # The owners are locked, so that two of them leaving at once cannot both go.
     owners = list(Membership.objects.select_for_update().filter(role=Role.OWNER).values_list("pk", flat=True))
@@ -62,7 +66,8 @@ def _keep_an_owner(leaving: Membership) -> None:
         raise LastOwnerError
 
 
-def _read_role(role: Role | str) -> Role:
+def read_role(role: Role | str) -> Role:
+    """Return the role of that name; raise `FieldInvalidError` if there is none."""
     try:
         return Role(role)
     except ValueError as error:

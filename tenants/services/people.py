@@ -13,7 +13,7 @@ from django.db.models import Q
 from tenants.context import all_tenants
 from tenants.exceptions import DomainError, FieldInvalidError, LastAdminError, NoPlatformRoleError
 from tenants.locks import LockClass
-from tenants.models import Membership, PlatformMembership
+from tenants.models import PlatformMembership
 from tenants.permissions import PlatformRole
 from tenants.services.audit import record_audit
 from tenants.sessions import end_sessions_of
@@ -30,20 +30,26 @@ class UserTakenError(DomainError):
 
 def create_platform_admin(*, username: str, password: str, email: str = "", reason: str = "") -> Any:
     """A new account that is an admin of the platform."""
-    user = get_user_model()(username=username, email=email, is_staff=True)
+    user = get_user_model()(username=username, email=email)
     _check_password(user, password)
-    user.set_password(password)
     with all_tenants():
         if _accounts().filter(username=username).exists():
             raise UserTakenError(
                 "There is an account %(username)r; give it the role with grant_platform_role.", {"username": username}
             )
-        _check_fields(user)
+        check_new_account(user, password)
         user.save()
         PlatformMembership.objects.create(user_id=user.pk, role=PlatformRole.ADMIN)
         after = {"name": username, "email": email, "role": PlatformRole.ADMIN}
         record_audit(action="user.created", target=user, after=after, reason=reason)
     return user
+
+
+def check_new_account(user: Any, password: str) -> None:
+    """Set the password of an account that is not stored yet; raise `FieldInvalidError` for a field that is refused."""
+    _check_password(user, password)
+    user.set_password(password)
+    _check_fields(user)
 
 
 def change_password(*, user: Any, password: str, reason: str = "") -> None:
@@ -65,8 +71,8 @@ def grant_platform_role(*, user: Any, role: PlatformRole | str, reason: str = ""
         if role is not PlatformRole.ADMIN:
             _keep_an_admin(user)
         membership, _ = PlatformMembership.objects.update_or_create(user_id=user.pk, defaults={"role": role})
-        _accounts().filter(pk=user.pk).update(is_staff=True, is_superuser=False)
-        user.is_staff, user.is_superuser = True, False
+        _accounts().filter(pk=user.pk).update(is_superuser=False)
+        user.is_superuser = False
         if before != role:
             action = "platform_role.granted" if before is None else "platform_role.changed"
             _record(action, user, before=before, after=role, reason=reason)
@@ -82,9 +88,8 @@ def revoke_platform_role(*, user: Any, reason: str = "") -> None:
             raise NoPlatformRoleError("%(user)s has no role for the platform.", {"user": user.get_username()})
         _keep_an_admin(user)
         PlatformMembership.objects.filter(user_id=user.pk).delete()
-        is_member = Membership.objects.filter(user_id=user.pk).exists()
-        _accounts().filter(pk=user.pk).update(is_superuser=False, is_staff=is_member)
-        user.is_staff, user.is_superuser = is_member, False
+        _accounts().filter(pk=user.pk).update(is_superuser=False)
+        user.is_superuser = False
         _record("platform_role.revoked", user, before=before, after=None, reason=reason)
 
 

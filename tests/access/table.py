@@ -90,6 +90,9 @@ PATCH  tenants/me/settings/                  tenant.manage     {"values": {"time
 GET    tenants/me/settings/schema/           tenant.view
 GET    members/                              members.view
 POST   members/                              members.manage    {"user": "newcomer"}
+GET    invitations/                          members.view
+GET    invitations/{invitation}/             members.view
+POST   invitations/{invitation}/revoke/      members.manage    {}
 GET    members/{member}/                     members.view
 PATCH  members/{member}/                     members.manage    {"role": "developer"}
 DELETE members/{member}/                     members.manage
@@ -320,7 +323,8 @@ scheduling.workerpool              platform.view   fairness.manage  fairness.man
 tenants.apikey                     api_keys.view   api_keys.manage  -                rotate:api_keys.manage revoke:api_keys.manage
 tenants.auditlogentry              audit.view      -                -
 tenants.auditverification          audit.view      -                -
-tenants.membership                 members.view    members.manage   members.manage   remove:members.manage
+tenants.invitation                 members.view    members.manage   -                revoke:members.manage
+tenants.membership                 members.view    -                members.manage   remove:members.manage
 tenants.platformmembership         people.view     people.manage    people.manage    revoke:people.manage
 tenants.plan                       platform.view   plans.manage     plans.manage     rollback:plans.manage withdraw:plans.manage
 tenants.tenant                     tenant.view     tenants.manage   tenants.manage   pause:tenant.pause drain:tenant.pause resume:tenant.pause suspend:tenants.operate reinstate:tenants.operate erase:tenants.erase
@@ -363,6 +367,8 @@ GET    fairness/part/                        jobs.view
 GET    errors/                               jobs.view
 GET    errors/{error}/                       jobs.view
 GET    job-kinds/                            jobs.view
+GET    invitation/                           anyone                                    400
+POST   invitation/                           anyone            {}                      400
 GET    roles/                                members.view
 ANY    search/                               console
 GET    jsi18n/                               console

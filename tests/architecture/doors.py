@@ -318,6 +318,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "tenants/selectors/tenants.py": ({"find_tenant"}, "whoever knocks has no context yet"),
     "tenants/context.py": ({"look_through_door"}, "within a transaction this door is the other one"),
     "tenants/services/api_keys.py": ({"_find"}, "the key says which tenant it is, not the caller"),
+    "tenants/services/invitations.py": (
+        {"accept_with_new_account", "find_invitation"},
+        "the link says which tenant it is; an account is no tenant's",
+    ),
     "tenants/services/data_keys.py": (
         {"make_missing_keys", "replace_keys", "rewrap_keys"},
         "a master key is changed for all tenants at once",

@@ -126,7 +126,7 @@ def console_wants(role: str, right: str | None, wanted: int | str = "passes") ->
     """What the console has to answer: the log-in page, a refusal, or what the right leads to."""
     if right == "anyone":
         return wanted
-    if role == "anonymous":
+    if role in {"anonymous", "outsider"}:
         return "log-in"
     if right == "console":
         return wanted

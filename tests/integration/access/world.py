@@ -36,6 +36,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.ids import uuid7
 from tenants.models import AuditLogEntry, Membership, Role, Tenant
 from tenants.services.audit_requests import request_verification
+from tenants.services.invitations import invite
 from tenants.services.memberships import add_member
 from tenants.services.people import grant_platform_role
 from tenants.services.secrets import create_secret
@@ -70,7 +71,7 @@ def make_world() -> World:
     acme, globex = create_tenant(slug="acme", plan="team"), create_tenant(slug="globex", plan="team")
     User.objects.create_user("newcomer")
     names = ("outsider", *Role.values, *PLATFORM)
-    users = {name: User.objects.create_user(name, password=PASSWORD, is_staff=True) for name in names}
+    users = {name: User.objects.create_user(name, password=PASSWORD) for name in names}
     for role in Role:
         add_member(tenant=acme, user=users[role], role=role)
     for role in PLATFORM:
@@ -108,6 +109,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
     pipeline = create_pipeline(tenant=tenant, name="pages", definition=definition)
     pipeline_run = start_run(tenant=tenant, pipeline_id=pipeline.pk)
     key = issue_api_key(tenant=tenant, name="spare").key
+    invitation = invite(tenant=tenant, invitee="guest", role=Role.VIEWER, link_of=str).invitation
     run, node = _store_run(work)
     webhook = create_webhook(tenant=tenant, name="ops", url="https://example.com/hook").webhook
     record_attempt(
@@ -148,6 +150,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "entity": entity.pk,
         "member": membership.pk,
         "key": key.pk,
+        "invitation": invitation.pk,
         "entry": entry.pk,
         "bulk": _start_bulk(tenant).pk,
         "verification": request_verification(tenant=tenant).verification.pk,

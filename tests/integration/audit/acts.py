@@ -431,7 +431,7 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
     "tenants.tenantsecret change": lambda world: {"value": "another long value"},
     "webhooks.webhook add": lambda world: {"tenant": acme().pk, "name": "new", "url": "https://example.com/"},
     "webhooks.webhook change": lambda world: {"events": ["job.completed"]},
-    "tenants.membership add": lambda world: {"tenant": acme().pk, "username": "newcomer", "role": "viewer"},
+    "tenants.invitation add": lambda world: {"tenant": acme().pk, "invitee": "newcomer", "role": "viewer"},
     "tenants.membership change": lambda world: {"role": "owner"},
     "tenants.plan add": lambda world: {
         "slug": "new",
@@ -672,7 +672,8 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "erase_tenant": lambda world: ["acme", "--reason", "x", "--confirm", "acme"],
     "grant_platform_role": lambda world: ["newcomer", "auditor"],
     "index_documents": _index,
-    "issue_api_key": lambda world: ["acme"],
+    "issue_api_key": lambda world: ["acme", "--scope", "developer"],
+    "add_member": lambda world: ["acme", "newcomer"],
     "move_backlog": lambda world: ["--reason", "x"],
     "plan_versions": lambda world: ["plan", "team", "--rollback", "1", "--reason", "x"],
     "reinstate_tenant": lambda world: ["acme", "--reason", "x"],

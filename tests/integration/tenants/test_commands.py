@@ -108,13 +108,13 @@ def test_a_tenant_that_is_to_be_erased_is_not_reinstated(acme):
 
 
 def test_a_key_is_printed_once_alone_and_works(acme, capsys):
-    call_command("issue_api_key", "acme")
+    call_command("issue_api_key", "acme", "--scope=developer")
     token = capsys.readouterr().out.strip()
     assert authenticate_api_key(token=token).tenant == acme
 
 
 def test_a_key_is_printed_as_json(acme, capsys):
-    call_command("issue_api_key", "acme", name="ci", json=True)
+    call_command("issue_api_key", "acme", "--scope=developer", name="ci", json=True)
     printed = json.loads(capsys.readouterr().out)
     assert (printed["tenant"], printed["name"]) == ("acme", "ci")
     assert str(authenticate_api_key(token=printed["token"]).pk) == printed["id"]
@@ -122,4 +122,4 @@ def test_a_key_is_printed_as_json(acme, capsys):
 
 def test_a_key_of_nobody_is_an_error():
     with pytest.raises(CommandError, match="no tenant 'nobody'"):
-        call_command("issue_api_key", "nobody")
+        call_command("issue_api_key", "nobody", "--scope=developer")

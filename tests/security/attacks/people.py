@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
@@ -18,10 +19,12 @@ from scheduling.services.submission import submit_job
 from tenants.context import tenant_context
 from tenants.exceptions import DomainError
 from tenants.models import ApiKey, Membership, Role
-from tenants.services.memberships import remove_member
+from tenants.services.invitations import invite
+from tenants.services.memberships import add_member, remove_member
+from tenants.services.people import create_platform_admin, grant_platform_role
 from tests.keys import issue_api_key
 from tests.security.table import Attack
-from tests.security.world import World, refusal_of
+from tests.security.world import PASSWORD, World, refusal_of
 
 API = "/api/v1/"
 FORGED = {
@@ -148,6 +151,71 @@ def _issue_key_without_scopes(world: World) -> str:
     return refusal_of(owner.post(f"{API}api-keys/", {"name": "x"}, format="json"))
 
 
+def _plant_membership(world: World) -> str:
+    victim = world.member(world.zeta, Role.OWNER, "victim")
+    owner = world.with_session(world.member(world.aaa, Role.OWNER, "owner"), world.aaa)
+    answer = owner.post(f"{API}members/", {"user": "victim", "role": "viewer"}, format="json").json()
+    with tenant_context(world.aaa):
+        is_member = Membership.objects.filter(user=victim).exists()
+    told = {"email", "is_active"} & set(answer) or victim.email in str(answer)
+    return "member" if is_member else "told of the account" if told else answer["state"]
+
+
+def _ask_which_names_exist(world: World) -> str:
+    world.member(world.zeta, Role.OWNER, "victim")
+    create_platform_admin(username="admin", password=PASSWORD)
+    owner = world.with_session(world.member(world.aaa, Role.OWNER, "owner"), world.aaa)
+    answers = set()
+    for name in ("victim", "admin", "nobody", "owner"):
+        answer = owner.post(f"{API}members/", {"user": name, "role": "viewer"}, format="json")
+        told = answer.json()
+        answers.add((answer.status_code, tuple(sorted(told)), told.get("state"), bool(told.get("link"))))
+    return "one answer" if len(answers) == 1 else str(answers)
+
+
+def _path_of_invitation(world: World, invitee: str) -> str:
+    link = invite(tenant=world.aaa, invitee=invitee, role="owner", link_of=lambda token: token).link
+    return f"/admin/invitation/?token={link}"
+
+
+def _invite_platform_staff(world: World) -> str:
+    admin = create_platform_admin(username="admin", password=PASSWORD)
+    path = _path_of_invitation(world, "admin")
+    status = world.with_session(admin).post(path).status_code
+    with tenant_context(world.aaa):
+        return "member" if Membership.objects.filter(user=admin).exists() else str(status)
+
+
+def _accept_for_another(world: World) -> str:
+    path = _path_of_invitation(world, "victim")
+    return str(world.with_session(world.member(world.zeta, Role.OWNER, "other")).post(path).status_code)
+
+
+def _accept_twice(world: World) -> str:
+    path = _path_of_invitation(world, "anyone@example.com")
+    world.with_session(world.member(world.zeta, Role.OWNER, "first")).post(path)
+    return str(world.with_session(world.member(world.zeta, Role.OWNER, "second")).post(path).status_code)
+
+
+def _open_first_tenant_by_name(world: World) -> str:
+    victim = world.member(world.zeta, Role.OWNER, "victim")
+    add_member(tenant=world.aaa, user=victim)
+    page = world.with_session(victim).get("/admin/tenants/tenant/")
+    return ", ".join(tenant.slug for tenant in page.context["cl"].result_list)
+
+
+def _enter_console_by_is_staff(world: World) -> str:
+    user = User.objects.create_user("staff", password=PASSWORD, is_staff=True)
+    answer = world.with_session(user).get("/admin/")
+    return "log-in" if answer.status_code == 302 and "/admin/login/" in answer["Location"] else str(answer.status_code)
+
+
+def _gain_is_staff(world: World) -> str:
+    users = [world.member(world.aaa, Role.OWNER, "owner"), create_platform_admin(username="admin", password=PASSWORD)]
+    grant_platform_role(user=users[0], role="operator")
+    return f"{User.objects.filter(pk__in=[user.pk for user in users], is_staff=True).count()} of 2"
+
+
 ATTACKS: tuple[Attack, ...] = (
     Attack(
         "forged delivery as a job", "POST jobs/ of the kind webhook_delivery", "422 kind_internal", _submit_delivery
@@ -197,4 +265,12 @@ ATTACKS: tuple[Attack, ...] = (
         _use_key_of_member_who_left,
     ),
     Attack("key without chosen scopes", "POST api-keys/ without scopes", "422 invalid", _issue_key_without_scopes),
+    Attack("planted membership", "POST members/ with another tenant's owner", "pending", _plant_membership),
+    Attack("oracle of names", "POST members/ with four kinds of names", "one answer", _ask_which_names_exist),
+    Attack("invited platform staff", "an admin's click on Accept", "400", _invite_platform_staff),
+    Attack("invitation of another person", "another account's click on Accept", "400", _accept_for_another),
+    Attack("invitation used twice", "a second account's click on Accept", "400", _accept_twice),
+    Attack("log-in led into the attacker's tenant", "GET /admin/ after a log-in", "zeta", _open_first_tenant_by_name),
+    Attack("console by is_staff", "GET /admin/ without a membership", "log-in", _enter_console_by_is_staff),
+    Attack("is_staff by joining", "a membership and a platform role", "0 of 2", _gain_is_staff),
 )

@@ -1,0 +1,32 @@
+"""Give an account a place in a tenant, without an invitation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from tenants.context import acting_as, command_actor
+from tenants.exceptions import DomainError
+from tenants.models import Role
+from tenants.selectors.people import find_user
+from tenants.selectors.tenants import find_tenant
+from tenants.services.memberships import add_member
+
+
+class Command(BaseCommand):
+    help = "Give an account a place in a tenant, without an invitation."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("tenant", help="the tenant's slug")
+        parser.add_argument("user", help="the user name or e-mail address of an account")
+        parser.add_argument("--role", choices=Role.values, default=Role.VIEWER, help="(default: %(default)s)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            with acting_as(command_actor("add_member")):
+                tenant, user = find_tenant(options["tenant"]), find_user(options["user"])
+                add_member(tenant=tenant, user=user, role=options["role"])
+        except DomainError as error:
+            raise CommandError(error.detail) from error
+        self.stdout.write(f"{user} is a member of {tenant.slug} ({options['role']}).")
