@@ -128,7 +128,7 @@ async def _until(is_so: Callable[[], bool], otherwise: str) -> None:
 
 def serving_streams(log: Path) -> AbstractContextManager[int]:
     """The ASGI server as an operator starts it, on a free port."""
-    return _serving(["uvicorn", "--port={port}", "--no-access-log", "jobsplatform.asgi:application"], log)
+    return _serving(["uvicorn", "--port={port}", "--no-access-log", "--http=h11", "jobsplatform.asgi:application"], log)
 
 
 def serving_pages(log: Path) -> AbstractContextManager[int]:

@@ -5,7 +5,6 @@ import warnings
 
 from django.core.asgi import get_asgi_application
 
-from jobsplatform.entrance import Entrance
 from jobsplatform.health.starting import require_fit_web
 from jobsplatform.preloading import preload_web
 
@@ -14,6 +13,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "jobsplatform.settings")
 # The one answer that is made late is a short one, and is made in a thread of its request's own.
 warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 
-application = Entrance(get_asgi_application())
+django_application = get_asgi_application()
+
+# After the apps are loaded: it looks credentials up.
+from jobsplatform.entrance import Entrance  # noqa: E402
+
+application = Entrance(django_application)
 require_fit_web()
 preload_web()

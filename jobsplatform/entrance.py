@@ -1,8 +1,11 @@
-"""How many requests may be at work at once under ASGI, and that each gives back what it took from the database.
+"""What a request passes under ASGI before Django sees it: the bounds of its head and body, and its turn.
 
 Every request has a thread of its own there, and so a connection of its own. Without a limit, as many connections would
 be open as clients come together, such as after a restart. And a connection that its request does not close outlives
 the thread until the garbage collector comes by: PostgreSQL runs out of them, for the workers as well.
+
+Django reads a whole body before anything else of it runs, so the body is bounded here, while it is received. WSGI's
+is bounded by the middleware, which decides before Django reads.
 """
 
 from __future__ import annotations
@@ -11,10 +14,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import structlog
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.db import connections
 
+from jobsplatform.heads import MEDIA_TYPE, refusal_of
+from tenants.api.problems import problem_response
+from tenants.asgi_access import body_limit_of
 from tenants.asides import LEAVE_ENTRANCE
+from tenants.bodies import MAX_ANONYMOUS_BYTES, Share, require_size
+from tenants.exceptions import DomainError
 
 type Scope = dict[str, Any]
 type Message = Mapping[str, Any]
@@ -22,13 +31,16 @@ type Receive = Callable[[], Awaitable[Message]]
 type Send = Callable[[Message], Awaitable[None]]
 type Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+logger = structlog.stdlib.get_logger("jobsplatform.entrance")
+
 # It asks no database, and whoever asks it would take a process that only waits for a dead one.
 ALWAYS_OPEN = "/health/live"
 AT_ONCE = 8
+MAX_LOGGED_PATH = 512
 
 
 class Entrance:
-    """An ASGI application around another: requests wait here for their turn.
+    """An ASGI application around another: requests that fit wait here for their turn.
 
     A place is taken once the body is there, and is free again as the answer's body begins, or the request begins to
     wait for news: a slow client or one that listens keeps nobody out.
@@ -39,14 +51,39 @@ class Entrance:
         self._places = asyncio.Semaphore(at_once)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] == ALWAYS_OPEN:
+        if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
+        headers = scope.get("headers", [])
+        refused = refusal_of(
+            target=len(scope.get("raw_path") or scope["path"]) + len(scope.get("query_string", b"")),
+            host=sum(len(value) for name, value in headers if name == b"host"),
+            headers=sum(len(name) + len(value) for name, value in headers),
+        )
+        if refused is not None:
+            status, body = refused
+            await _answer(send, status, body, [(b"content-type", MEDIA_TYPE.encode())])
+            return
+        # Django's handler enters one as well, and stays in this one: the connections are those of the same thread.
+        async with ThreadSensitiveContext():
+            with Share(_header(scope, b"content-type").decode("latin-1")) as share:
+                try:
+                    await self._pass(scope, receive, send, share)
+                except DomainError as refusal:
+                    logger.info("request.refused", path=scope["path"][:MAX_LOGGED_PATH], code=refusal.code)
+                    response = problem_response(refusal)
+                    named = [(name.lower().encode(), value.encode()) for name, value in response.headers.items()]
+                    await _answer(send, response.status_code, response.content, named)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send, share: Share) -> None:
         place, has_begun, loop = _Place(self._places), False, asyncio.get_running_loop()
+        body = _Body(scope, receive, share, place)
+        await body.require_declared_size()
+        is_open = scope["path"] == ALWAYS_OPEN
 
         async def receive_and_enter() -> Message:
-            message = await receive()
-            if message["type"] == "http.request" and not message.get("more_body", False):
+            message = await body.receive()
+            if message["type"] == "http.request" and not message.get("more_body", False) and not is_open:
                 await place.enter()
             return message
 
@@ -59,19 +96,57 @@ class Entrance:
             await send(message)
 
         waits_aside = {LEAVE_ENTRANCE: lambda: loop.call_soon_threadsafe(place.leave)}
-        # Django's handler enters one as well, and stays in this one: the connections are those of the same thread.
-        async with ThreadSensitiveContext():
+        try:
+            await self._application(scope | waits_aside, receive_and_enter, send if is_open else leave_and_send)
+        finally:
             try:
-                await self._application(scope | waits_aside, receive_and_enter, leave_and_send)
+                await _close_connections()
             finally:
-                try:
-                    await _close_connections()
-                finally:
-                    place.leave()
+                place.leave()
+
+
+class _Body:
+    """A request's body as it is received: counted, and refused beyond what its credentials and its route allow.
+
+    Whether credentials are valid is looked up for large bodies alone, once, and in the request's turn.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, share: Share, place: _Place) -> None:
+        self._scope, self._receive, self._share, self._place = scope, receive, share, place
+        declared = _header(scope, b"content-length")
+        self._declared = int(declared) if declared.isdigit() and len(declared) < 20 else 0
+        self._received = 0
+        self._limit: int | None = None
+
+    async def require_declared_size(self) -> None:
+        """Raise the refusal of a body that declares to be too large; take room for it otherwise."""
+        if self._declared > MAX_ANONYMOUS_BYTES:
+            await self._require(self._declared)
+            self._share.take(self._declared)
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            size = len(message.get("body", b""))
+            self._received += size
+            if self._received > max(self._declared, MAX_ANONYMOUS_BYTES):
+                await self._require(self._received)
+                self._share.take(size)
+        return message
+
+    async def _require(self, size: int) -> None:
+        if self._limit is None:
+            await self._place.enter()
+            try:
+                self._limit = await sync_to_async(body_limit_of)(self._scope)
+                await _close_connections()
+            finally:
+                self._place.leave()
+        require_size(size, self._limit)
 
 
 class _Place:
-    """A request's place, which it takes once and gives back once."""
+    """A request's place, which it takes and gives back."""
 
     def __init__(self, places: asyncio.Semaphore) -> None:
         self._places = places
@@ -85,6 +160,17 @@ class _Place:
         if self._is_inside:
             self._is_inside = False
             self._places.release()
+
+
+def _header(scope: Scope, name: bytes) -> bytes:
+    return next((value for held, value in scope.get("headers", []) if held == name), b"")
+
+
+async def _answer(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    """Answer and close: what the client still sends of its request is not read."""
+    closing = [*headers, (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": status, "headers": closing})
+    await send({"type": "http.response.body", "body": body})
 
 
 _close_connections = sync_to_async(connections.close_all)

@@ -70,7 +70,11 @@ class Share:
         space.give_back(self._taken)
 
     def take(self, size: int) -> None:
-        """Take room for so many more bytes of the body; raise `BodiesBusyError` if there is none."""
+        """Take room for so many more bytes of the body.
+
+        Raise `BodiesBusyError` if there is none left, `BodyTooLargeError` if there never is.
+        """
+        require_size(self._taken // self._copies + size, settings.BODY_SPACE_BYTES // self._copies)
         space.take(self._copies * size)
         self._taken += self._copies * size
 

@@ -6,6 +6,8 @@ API = "tests/integration/api/test_bad_input.py"
 EVERYWHERE = "tests/integration/api/test_hostile_requests.py"
 PARSER = "tests/unit/tenants/test_parsers.py"
 BODIES = "tests/integration/api/test_bodies.py"
+ENTRANCE = "tests/unit/jobsplatform/test_bounds.py"
+EDGES = "tests/acceptance/test_edges.py"
 CONSOLE = "tests/integration/console/test_hostile_input.py"
 CRON = "tests/unit/scheduling/recurrence/test_cron.py"
 SCHEDULES = "tests/integration/scheduling/schedules/test_definitions.py"
@@ -49,6 +51,16 @@ LINES: dict[str, tuple[str, ...]] = {
         f"{EVERYWHERE}::test_a_body_over_the_limit_is_refused_at_every_address",
         f"{BODIES}::test_a_body_of_an_odd_length_is_answered",
     ),
+    "a body of more than 64 KiB without valid credentials": (
+        f"{BODIES}::test_a_large_body_without_valid_credentials_is_refused_unread",
+        f"{ENTRANCE}::test_body_in_chunks_is_cut_off_at_its_limit",
+        f"{EDGES}::test_availability_attacks_are_refused_while_the_server_answers",
+    ),
+    "addresses, hosts and headers without end": (
+        f"{ENTRANCE}::test_head_that_is_too_long_is_refused_by_both_servers",
+        f"{EDGES}::test_availability_attacks_are_refused_while_the_server_answers",
+    ),
+    "many large bodies at once": (f"{BODIES}::test_body_beyond_the_room_of_the_process_is_refused",),
     "bidi and zero-width characters in names": (
         _FIELDS,
         f"{EVERYWHERE}::test_a_name_that_hides_something_is_refused_at_every_address",

@@ -10,6 +10,8 @@ from tests.acceptance.processes import ManagedProcess, eventually
 SLOTS = 3
 # Two cores that other tests keep busy take their time to import everything.
 START_SECONDS = 150.0
+# As deploy/ starts it.
+HEAD_LIMITS = ("--http=h11", "--h11-max-incomplete-event-size=16384")
 _numbers = itertools.count(1)
 
 
@@ -46,7 +48,7 @@ class Platform:
     def start_streams(self, port: int, **environment: str) -> ManagedProcess:
         """Start the ASGI server, where clients wait."""
         log = self._folder / f"{next(_numbers)}-streams.log"
-        arguments = [f"--port={port}", "--no-access-log", "jobsplatform.asgi:application"]
+        arguments = [f"--port={port}", "--no-access-log", *HEAD_LIMITS, "jobsplatform.asgi:application"]
         process = ManagedProcess(arguments, self._environment | environment, log, program=("-m", "uvicorn"))
         self._started.append(process)
         return process

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.core.wsgi import get_wsgi_application
@@ -13,7 +14,7 @@ from django.test import RequestFactory
 from rest_framework.test import APIClient
 
 from scheduling.models import Job
-from tenants.bodies import MAX_TEXT_BYTES, MAX_UPLOAD_BYTES
+from tenants.bodies import MAX_ANONYMOUS_BYTES, MAX_TEXT_BYTES, MAX_UPLOAD_BYTES, Share, limit_of_route
 from tenants.context import all_tenants
 
 JOBS = "/api/v1/jobs/"
@@ -87,3 +88,91 @@ def test_a_stranger_is_refused_without_his_body_being_read(transactional_db: Non
     body = WatchedBody(BODY)
     status, _ = call(client, body, CONTENT_LENGTH=str(len(BODY)))
     assert (status, body.was_atomic) == (401, None)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {},
+        {"HTTP_AUTHORIZATION": "Api-Key jp0123456789." + "a" * 43},
+        {"HTTP_COOKIE": "sessionid=0123456789abcdefghijklmnopqrstuv"},
+        {"PATH_INFO": "/health/live"},
+        {"PATH_INFO": "/nowhere/"},
+    ],
+)
+def test_a_large_body_without_valid_credentials_is_refused_unread(transactional_db: None, sent: dict[str, str]) -> None:
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION="")
+    body = WatchedBody(b"x" * (MAX_ANONYMOUS_BYTES + 1))
+    status, answer = call(client, body, CONTENT_LENGTH=str(MAX_ANONYMOUS_BYTES + 1), **sent)
+    assert (status, answer["code"], body.was_atomic) == (413, "body_too_large", None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_form_of_the_log_in_is_refused_unread_if_it_is_large(transactional_db: None) -> None:
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION="")
+    body = WatchedBody(b"x")
+    status, answer = call(
+        client,
+        body,
+        PATH_INFO="/admin/login/",
+        HTTP_COOKIE="csrftoken=" + "a" * 32,
+        CONTENT_TYPE="multipart/form-data; boundary=x",
+        CONTENT_LENGTH=str(MAX_ANONYMOUS_BYTES + 1),
+    )
+    assert (status, answer["code"], body.was_atomic) == (413, "body_too_large", None)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("space_of_process", "status", "code"),
+    [(6 * 1024 * 1024, 422, "upload_refused"), (5 * 1024 * 1024, 503, "bodies_busy"), (1024, 413, "body_too_large")],
+)
+def test_body_beyond_the_room_of_the_process_is_refused(
+    transactional_db: None,
+    acme_api: APIClient,
+    settings: Any,
+    space_of_process: int,
+    status: int,
+    code: str,
+) -> None:
+    settings.BODY_SPACE_BYTES = space_of_process
+    form = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n%s\r\n--x--\r\n'
+    body = form % (b" " * 1024 * 1024)
+    with Share("") as other:
+        if code != "body_too_large":
+            other.take(4 * 1024 * 1024 - 1024)
+        answered, answer = call(
+            acme_api,
+            io.BytesIO(body),
+            PATH_INFO="/api/v1/files/",
+            CONTENT_TYPE="multipart/form-data; boundary=x",
+            CONTENT_LENGTH=str(len(body)),
+        )
+    assert (answered, answer["code"]) == (status, code)
+    # What was taken is free again.
+    with Share("") as whole:
+        whole.take(space_of_process)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "limit"),
+    [
+        ("POST", "/api/v1/files/", MAX_UPLOAD_BYTES),
+        ("POST", f"/api/v1/datasets/{UUID(int=1)}/documents/", MAX_UPLOAD_BYTES),
+        ("POST", f"/api/v1/documents/{UUID(int=1)}/replace/", 50 * 1024 * 1024 + MAX_ANONYMOUS_BYTES),
+        ("POST", "/admin/files/uploadedfile/upload/", MAX_UPLOAD_BYTES),
+        ("POST", "/admin/retrieval/document/upload/", MAX_UPLOAD_BYTES),
+        ("POST", f"/api/v1/files/{UUID(int=1)}/link/", 2 * 1024 * 1024),
+        ("GET", "/api/v1/files/", 2 * 1024 * 1024),
+        ("POST", "/api/v1/jobs/", 2 * 1024 * 1024),
+        ("POST", "/api/v1/jobs/bulk/", MAX_TEXT_BYTES),
+        ("POST", "/api/v1/batches/", MAX_TEXT_BYTES),
+        ("POST", "/admin/login/", 2 * 1024 * 1024),
+        ("POST", "/nowhere/", MAX_ANONYMOUS_BYTES),
+    ],
+)
+def test_route_has_the_limit_of_its_view(method: str, path: str, limit: int) -> None:
+    assert limit_of_route(path, method) == limit

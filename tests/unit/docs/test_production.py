@@ -7,7 +7,7 @@ import re
 from jobsplatform.settings.env import BASE_DIR
 from tests.access import table
 
-LOCATION = re.compile(r"^ *location ~ (\S+) \{$", re.MULTILINE)
+LOCATION = re.compile(r"^ *location ~ (\S+) \{\n +proxy_pass http://127.0.0.1:8001;", re.MULTILINE)
 LEAVES = re.compile(r"\(([\w|]+)\)|/(\w+)/$")
 
 

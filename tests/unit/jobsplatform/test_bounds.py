@@ -1,0 +1,172 @@
+"""Heads and bodies are bounded before the application sees them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from jobsplatform import entrance
+from jobsplatform.entrance import ALWAYS_OPEN, Entrance
+from jobsplatform.heads import MAX_HEADER_BYTES, MAX_HOST_BYTES, MAX_TARGET_BYTES, BoundedHeads
+from tenants.bodies import MAX_ANONYMOUS_BYTES, Share
+from tenants.exceptions import DatabaseUnavailableError
+
+PART = b"x" * 16 * 1024
+LIMIT_OF_ROUTE = 20 * len(PART)
+
+
+class Application:
+    """An ASGI application that reads the whole body, as Django's does, and answers with 200."""
+
+    def __init__(self) -> None:
+        self.parts_read = 0
+        self.is_called = False
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.is_called = True
+        while (await receive()).get("more_body"):
+            self.parts_read += 1
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+
+class Client:
+    """What a client sends in parts, and what it gets."""
+
+    def __init__(self, parts: int) -> None:
+        self._left = parts
+        self.answers: list[Any] = []
+
+    async def receive(self) -> Any:
+        self._left -= 1
+        return {"type": "http.request", "body": PART, "more_body": self._left > 0}
+
+    async def send(self, message: Any) -> None:
+        self.answers.append(message)
+
+    @property
+    def status(self) -> int:
+        return int(self.answers[0]["status"])
+
+    @property
+    def code(self) -> str | None:
+        code: str | None = json.loads(self.answers[1]["body"]).get("code")
+        return code
+
+
+def ask(parts: int = 1, headers: Iterable[tuple[bytes, bytes]] = (), **scope: Any) -> tuple[Client, Application]:
+    application, client = Application(), Client(parts)
+    asked = {"type": "http", "method": "POST", "path": "/api/v1/jobs/", "headers": list(headers), **scope}
+    asyncio.run(Entrance(application)(asked, client.receive, client.send))
+    return client, application
+
+
+@pytest.fixture
+def lookups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Count how often credentials are looked up; those of `/anonymous/` are not valid."""
+    asked: list[str] = []
+
+    def look_up(scope: dict[str, Any]) -> int:
+        asked.append(scope["path"])
+        return MAX_ANONYMOUS_BYTES if scope["path"] == "/anonymous/" else LIMIT_OF_ROUTE
+
+    monkeypatch.setattr(entrance, "body_limit_of", look_up)
+    return asked
+
+
+HEADS: list[tuple[dict[str, Any], int, str]] = [
+    ({"path": "/" + "a" * MAX_TARGET_BYTES}, 414, "uri_too_long"),
+    ({"path": "/", "query_string": b"a" * MAX_TARGET_BYTES}, 414, "uri_too_long"),
+    ({"path": "/", "headers": [(b"host", b"a" * (MAX_HOST_BYTES + 1))]}, 400, "host_invalid"),
+    ({"path": "/", "headers": [(b"x-a", b"a" * MAX_HEADER_BYTES)]}, 431, "headers_too_large"),
+    ({"path": ALWAYS_OPEN, "headers": [(b"x-a", b"a" * MAX_HEADER_BYTES)]}, 431, "headers_too_large"),
+]
+
+
+@pytest.mark.parametrize(("scope", "status", "code"), HEADS)
+def test_head_that_is_too_long_is_refused_by_both_servers(scope: dict[str, Any], status: int, code: str) -> None:
+    client, application = ask(**scope)
+    assert (client.status, client.code, application.is_called) == (status, code, False)
+    assert (b"connection", b"close") in client.answers[0]["headers"]
+
+    environ = {"PATH_INFO": scope["path"], "QUERY_STRING": scope.get("query_string", b"").decode()}
+    for name, value in scope.get("headers", []):
+        environ[f"HTTP_{name.decode().upper().replace('-', '_')}"] = value.decode()
+    lines: list[str] = []
+    answer = BoundedHeads(_never)(environ, lambda line, _headers: lines.append(line))
+    assert (int(lines[0].split()[0]), json.loads(b"".join(answer))["code"]) == (status, code)
+
+
+def _never(_environ: object, _start_response: object) -> Iterable[bytes]:
+    raise AssertionError("The application was called.")
+
+
+def test_head_that_fits_is_passed_on() -> None:
+    headers = [(b"host", b"a" * MAX_HOST_BYTES), (b"x-a", b"a" * (MAX_HEADER_BYTES - MAX_HOST_BYTES - 7))]
+    assert ask(path="/" + "a" * (MAX_TARGET_BYTES - 1), headers=headers)[0].status == 200
+    environ = {"PATH_INFO": "/" + "a" * (MAX_TARGET_BYTES - 1), "HTTP_HOST": "a" * MAX_HOST_BYTES}
+    assert BoundedHeads(lambda _environ, _start: [b"passed"])(environ, lambda *_: None) == [b"passed"]
+
+
+def test_declared_length_over_the_limit_is_refused_unread(lookups: list[str]) -> None:
+    client, application = ask(headers=[(b"content-length", b"20000000000")])
+    assert (client.status, client.code, application.is_called) == (413, "body_too_large", False)
+    assert len(lookups) == 1
+
+
+@pytest.mark.parametrize("path", ["/anonymous/", ALWAYS_OPEN])
+def test_declared_length_without_valid_credentials_is_refused_unread(
+    lookups: list[str], monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    if path == ALWAYS_OPEN:
+        monkeypatch.undo()
+    size = str(MAX_ANONYMOUS_BYTES + 1).encode()
+    client, application = ask(path=path, headers=[(b"content-length", size), (b"authorization", b"Api-Key a.b")])
+    assert (client.status, client.code, application.is_called) == (413, "body_too_large", False)
+
+
+@pytest.mark.parametrize(("path", "limit"), [("/anonymous/", MAX_ANONYMOUS_BYTES), ("/api/v1/jobs/", LIMIT_OF_ROUTE)])
+def test_body_in_chunks_is_cut_off_at_its_limit(lookups: list[str], path: str, limit: int) -> None:
+    fits = limit // len(PART)
+    client, application = ask(fits, path=path)
+    assert (client.status, application.parts_read) == (200, fits - 1)
+    client, application = ask(1_000, path=path)
+    assert (client.status, client.code, application.parts_read) == (413, "body_too_large", fits)
+
+
+def test_small_body_costs_no_lookup(lookups: list[str]) -> None:
+    assert ask(4, headers=[(b"content-length", b"65536")])[0].status == 200
+    assert lookups == []
+
+
+def test_body_waits_for_nothing_if_the_room_is_taken(lookups: list[str], settings: Any) -> None:
+    settings.BODY_SPACE_BYTES = 2 * LIMIT_OF_ROUTE
+    length = str(LIMIT_OF_ROUTE).encode()
+    with Share("") as other:
+        other.take(LIMIT_OF_ROUTE + 1)
+        client, application = ask(headers=[(b"content-length", length)])
+        assert (client.status, client.code, application.is_called) == (503, "bodies_busy", False)
+    assert ask(20, headers=[(b"content-length", length)])[0].status == 200
+    with Share("") as whole:
+        whole.take(2 * LIMIT_OF_ROUTE)
+
+
+def test_place_is_free_again_after_credentials_could_not_be_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_scope: object) -> int:
+        raise DatabaseUnavailableError
+
+    monkeypatch.setattr(entrance, "body_limit_of", fail)
+
+    async def main() -> list[int]:
+        passed = Entrance(Application(), at_once=1)
+        clients = [Client(1) for _ in range(3)]
+        for client in clients:
+            scope = {"type": "http", "path": "/api/v1/jobs/", "headers": [(b"content-length", b"100000")]}
+            await asyncio.wait_for(passed(scope, client.receive, client.send), 30)
+        return [client.status for client in clients]
+
+    assert asyncio.run(main()) == [503, 503, 503]
