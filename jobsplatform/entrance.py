@@ -33,7 +33,7 @@ type Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 logger = structlog.stdlib.get_logger("jobsplatform.entrance")
 
-# It asks no database, and whoever asks it would take a process that only waits for a dead one.
+# It queries no database: a probe that waited behind a dead one would have the process killed.
 ALWAYS_OPEN = "/health/live"
 AT_ONCE = 8
 MAX_LOGGED_PATH = 512
@@ -43,7 +43,7 @@ class Entrance:
     """An ASGI application around another: requests that fit wait here for their turn.
 
     A place is taken once the body is there, and is free again as the answer's body begins, or the request begins to
-    wait for news: a slow client or one that listens keeps nobody out.
+    wait for news: a slow client or one that listens takes no place.
     """
 
     def __init__(self, application: Application, *, at_once: int = AT_ONCE) -> None:
@@ -103,6 +103,8 @@ class Entrance:
                 await _close_connections()
             finally:
                 place.leave()
+        if body.refusal is not None:
+            raise body.refusal
 
 
 class _Body:
@@ -117,6 +119,7 @@ class _Body:
         self._declared = int(declared) if declared.isdigit() and len(declared) < 20 else 0
         self._received = 0
         self._limit: int | None = None
+        self.refusal: DomainError | None = None
 
     async def require_declared_size(self) -> None:
         """Raise the refusal of a body that declares to be too large; take room for it otherwise."""
@@ -125,13 +128,18 @@ class _Body:
             self._share.take(self._declared)
 
     async def receive(self) -> Message:
+        """Return the next message, or a disconnect if the body becomes too large, so that Django drops what it has."""
         message = await self._receive()
         if message["type"] == "http.request":
             size = len(message.get("body", b""))
             self._received += size
             if self._received > max(self._declared, MAX_ANONYMOUS_BYTES):
-                await self._require(self._received)
-                self._share.take(size)
+                try:
+                    await self._require(self._received)
+                    self._share.take(size)
+                except DomainError as refusal:
+                    self.refusal = refusal
+                    return {"type": "http.disconnect"}
         return message
 
     async def _require(self, size: int) -> None:

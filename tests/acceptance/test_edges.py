@@ -23,6 +23,7 @@ TYPICAL_SHARE = 0.95
 LEAST_ANSWERS = 40
 TIMES = 6
 BOUNDARY = "boundary"
+SCOPES = ["datasets.manage", "jobs.submit"]
 
 
 def multipart(name: str, content: bytes) -> bytes:
@@ -46,7 +47,7 @@ class Attacker:
 
     def __init__(self, port: int, tenant: Tenant) -> None:
         self.port = port
-        self.key = issue_api_key(tenant=tenant, name=f"attacker of {port}").token
+        self.key = issue_api_key(tenant=tenant, name=f"attacker of {port}", scopes=SCOPES).token
         with tenant_context(tenant):
             dataset = create_dataset(tenant=tenant, name=f"attacked at {port}")
         self.upload_path = f"/api/v1/datasets/{dataset.pk}/documents/"

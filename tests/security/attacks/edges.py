@@ -142,7 +142,7 @@ def submission_by_viewer(world: World) -> str:
 
 def upload_beyond_room(world: World) -> str:
     files = {"CONTENT_TYPE": "multipart/form-data; boundary=x", "CONTENT_LENGTH": str(MAX_UPLOAD_BYTES)}
-    key = issue_api_key(tenant=world.aaa, name="uploads").token
+    key = issue_api_key(tenant=world.aaa, name="uploads", scopes=["files.manage"]).token
     with Share("") as others:
         others.take(1024)
         return ask_wsgi("/api/v1/files/", HTTP_AUTHORIZATION=f"Api-Key {key}", **files)
@@ -183,6 +183,7 @@ ATTACKS: tuple[Attack, ...] = (
         "Host: aaa…",
         "400 host_invalid after 0 KiB",
         lambda _world: ask_wsgi("/zz", HTTP_HOST="a" * 8_000),
+        committed=True,
     ),
     Attack(
         "anonymous body of 20 GB under ASGI",
@@ -217,6 +218,7 @@ ATTACKS: tuple[Attack, ...] = (
         "POST jobs/ with Authorization: Api-Key jp…",
         "413 body_too_large after 0 KiB",
         lambda _world: ask_wsgi("/api/v1/jobs/", CONTENT_LENGTH="1000000", HTTP_AUTHORIZATION=NO_KEY),
+        committed=True,
     ),
     Attack(
         "form of the log-in of 1 MB under WSGI",
@@ -228,17 +230,20 @@ ATTACKS: tuple[Attack, ...] = (
             CONTENT_TYPE="multipart/form-data; boundary=x",
             HTTP_COOKIE="csrftoken=" + "a" * 32,
         ),
+        committed=True,
     ),
     Attack(
         "body of 900 MiB to a route that takes no files",
         "POST jobs/ as multipart with a key that may only look",
         "413 body_too_large after 0 KiB",
         submission_by_viewer,
+        committed=True,
     ),
     Attack(
         "upload that would fill the folder for temporary files",
         "POST files/ with 1 GiB beside other bodies",
         "503 bodies_busy after 0 KiB",
         upload_beyond_room,
+        committed=True,
     ),
 )

@@ -28,8 +28,10 @@ class Application:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.is_called = True
-        while (await receive()).get("more_body"):
+        while (message := await receive()).get("more_body"):
             self.parts_read += 1
+        if message["type"] == "http.disconnect":
+            return
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"{}"})
 
