@@ -62,7 +62,9 @@ def complete_with(start: Start, job: Job, *reports: DependencyReport) -> None:
 def snooze(start: Start, job: Job, name: str = API, *, is_shared: bool = False) -> None:
     """Start a dispatched job, and let it find its dependency's breaker open, as the worker does."""
     started = begin(start, job)
-    settlement = verdicts.snoozed(started.execution_id, started.fence, dependency=name, is_shared=is_shared, until=None)
+    settlement = verdicts.snoozed(
+        started.execution_id, started.fence, dependency=name, is_shared=is_shared, until=None, seconds=None
+    )
     assert settle([replace(settlement, dependencies=(DependencyReport(name, is_shared),))])
 
 
