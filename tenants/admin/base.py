@@ -12,10 +12,13 @@ from typing import Any, ClassVar, NoReturn
 from django.contrib import messages
 from django.contrib.admin import AdminSite, ShowFacets, display
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import flatten_fieldsets, unquote
+from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import BadRequest, FieldDoesNotExist, PermissionDenied, ValidationError
 from django.core.paginator import Paginator
-from django.db.models import ForeignKey, JSONField, Model, QuerySet
+from django.db import DataError, ProgrammingError, transaction
+from django.db.models import BinaryField, ForeignKey, JSONField, Model, QuerySet
 from django.forms import ModelChoiceField, ModelForm
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.utils.html import format_html
@@ -34,6 +37,8 @@ from tenants.permissions import Permission
 from tenants.services.editions import hold_for_edit
 
 COUNT_CAP = 10_000
+# Columns that no lookup of a URL fits.
+UNSEARCHED_FIELDS = (JSONField, BinaryField, ArrayField)
 View = Callable[..., HttpResponseBase]
 
 
@@ -95,13 +100,25 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
         before, after = _checkbox_around_key(get_language())
         return format_html("{}{}{}", before, obj.pk, after)
 
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Return the list; raise IncorrectLookupParameters if PostgreSQL cannot compare what the URL asks for."""
+        if not request.GET:
+            return super().get_changelist_instance(request)
+        try:
+            with transaction.atomic():
+                shown = super().get_changelist_instance(request)
+                len(shown.result_list)
+        except (DataError, ProgrammingError, TypeError, ValueError, OverflowError) as error:
+            raise IncorrectLookupParameters from error
+        return shown
+
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         # Django takes any own column from the URL; a list asked by a masked payload tells it letter by letter.
         try:
             field = self.opts.get_field(lookup.split("__", maxsplit=1)[0])
         except FieldDoesNotExist:
             field = None
-        if isinstance(field, JSONField) or (field is not None and field.name in self.hidden_fields):
+        if isinstance(field, UNSEARCHED_FIELDS) or (field is not None and field.name in self.hidden_fields):
             return False
         return bool(super().lookup_allowed(lookup, value, request))
 
