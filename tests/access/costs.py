@@ -8,6 +8,14 @@ from __future__ import annotations
 
 # Method, path under /api/v1/, cost.
 API = """
+DELETE secrets/{pk}/                                               2
+GET    invitations/                                                2
+GET    invitations/{pk}/                                           1
+GET    secrets/                                                    2
+GET    secrets/{pk}/                                               1
+POST   invitations/{pk}/revoke/                                    2
+POST   secrets/                                                    2
+POST   secrets/{pk}/versions/                                      2
 POST   api-keys/{pk}/rotate/                                       2
 POST   jobs/                                                       0
 POST   jobs/bulk/                                                  0
