@@ -64,11 +64,15 @@ class ScheduleForm(PeriodicTaskForm):
         if not self.errors and (fault := find_fault(PeriodicTask(**self._sent(values)))) is not None:
             self.add_error(fault.field if fault.field in self.fields else None, fault.detail)
         if values.get("task") == SUBMIT_TASK and not self.errors:
-            if values.get("args") not in ("", "[]"):
+            if values.get("args", self.instance.args) not in ("", "[]"):
                 self.add_error("args", gettext("This task takes keyword arguments only."))
             try:
-                check_submission(json.loads(values.get("kwargs") or "{}"))
+                check_submission(json.loads(values.get("kwargs", self.instance.kwargs) or "{}"))
             except DomainError as refusal:
+                if "kwargs" not in self.fields:
+                    # The faults would quote what the form hides.
+                    self.add_error(None, gettext("Its arguments would be refused."))
+                    return values
                 faults = "".join(f" {fault.get('field', '')} {fault['detail']}" for fault in refusal.errors)
                 self.add_error("kwargs", f"{refusal.detail}{faults}")
         return values
@@ -106,6 +110,13 @@ class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
     date_hierarchy = None
     fieldsets = (*BeatPeriodicTaskAdmin.fieldsets, ("Last result", {"fields": ("last_result",)}))
     readonly_fields = (*BeatPeriodicTaskAdmin.readonly_fields, "last_result")
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Leave out the arguments of a task, which hold payloads, for people without `jobs.reveal`."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or self.access(request).may(Permission.JOBS_REVEAL):
+            return fieldsets
+        return [(title, options) for title, options in fieldsets if "kwargs" not in options["fields"]]
 
     @admin.display(description="Of its last submission")
     def last_result(self, task: PeriodicTask) -> SafeString | str:

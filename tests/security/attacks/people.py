@@ -8,6 +8,7 @@ from datetime import timedelta
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.utils import timezone
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from scheduling.lifecycle import JobState
 from scheduling.models import Job
@@ -216,6 +217,16 @@ def _gain_is_staff(world: World) -> str:
     return f"{User.objects.filter(pk__in=[user.pk for user in users], is_staff=True).count()} of 2"
 
 
+def _read_beat_arguments(world: World) -> str:
+    auditor = User.objects.create_user("auditor", password=PASSWORD)
+    grant_platform_role(user=auditor, role="auditor")
+    every = IntervalSchedule.objects.create(every=1, period=IntervalSchedule.HOURS)
+    kwargs = json.dumps({"tenant": "zeta", "kind": "noop", "payload": {"iban": "secret-iban"}})
+    row = PeriodicTask.objects.create(name="zeta's", task="scheduling.submit", interval=every, kwargs=kwargs)
+    page = world.with_session(auditor).get(f"/admin/django_celery_beat/periodictask/{row.pk}/change/")
+    return "told" if "secret-iban" in page.content.decode() else f"{page.status_code} masked"
+
+
 ATTACKS: tuple[Attack, ...] = (
     Attack(
         "forged delivery as a job", "POST jobs/ of the kind webhook_delivery", "422 kind_internal", _submit_delivery
@@ -273,4 +284,5 @@ ATTACKS: tuple[Attack, ...] = (
     Attack("log-in led into the attacker's tenant", "GET /admin/ after a log-in", "zeta", _open_first_tenant_by_name),
     Attack("console by is_staff", "GET /admin/ without a membership", "log-in", _enter_console_by_is_staff),
     Attack("is_staff by joining", "a membership and a platform role", "0 of 2", _gain_is_staff),
+    Attack("payload in beat's arguments", "an auditor's GET of a task", "200 masked", _read_beat_arguments),
 )
