@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from contextlib import suppress
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
+
+from django.conf import settings
 
 from scheduling.models import Worker
 from tenants.context import all_tenants
 from tests.acceptance.conftest import START_SECONDS, Platform
 from tests.acceptance.processes import ManagedProcess, eventually
+from tests.brokers import broker_administrator
 
 SERVICES = ("gunicorn", "dispatch_jobs", "run_auditor", "--pool=default", "--pool=maintenance", "beat")
 
@@ -25,6 +29,9 @@ def test_run_platform_keeps_its_services_running_and_stops_them_all(platform: Pl
     assert is_answering(address)
     eventually(is_maintenance_served, within=START_SECONDS, what="the pool maintenance has a worker")
     services = eventually(lambda: len(found := services_of(supervisor)) == len(SERVICES) and found)
+
+    if settings.REDIS_ROLE_URLS:
+        eventually(lambda: {"web", "dispatcher", "worker"} <= users_of_redis(address), what="each has its own user")
 
     os.kill(services["dispatch_jobs"], signal.SIGKILL)
     eventually(
@@ -59,6 +66,14 @@ def services_of(supervisor: ManagedProcess) -> dict[str, int]:
             if word in command:
                 found[word] = pid
     return found
+
+
+def users_of_redis(address: str) -> set[str]:
+    """Who is logged in at Redis, once the web server has looked whether that is there."""
+    with suppress(URLError, OSError), urlopen(f"http://{address}/health/ready", timeout=5):
+        pass
+    with broker_administrator() as administrator:
+        return {client["user"] for client in administrator.client_list()}
 
 
 def is_maintenance_served() -> bool:
