@@ -19,7 +19,7 @@ def default_as_text(value: Any) -> str:
     """Return a default as a person writes it in an environment file."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, list):
+    if isinstance(value, list | dict):
         return ",".join(value)
     return str(value)
 
