@@ -36,7 +36,7 @@ datasource extract clean split embed load priority tags deadline
 ROWS = """
 acme globex greta gustav newcomer outsider viewer developer owner auditor operator admin
 greeting handbook nightly ops pages spare upload broke parseerror start send it test
-cloud community professional sandbox team
+cloud community professional sandbox team api guest
 """
 NAMES = frozenset((SAME_EVERYWHERE + ROWS).split())
 STORED = re.compile(
