@@ -120,7 +120,7 @@ def rotate_api_key(*, api_key: ApiKey, reason: str = "") -> IssuedKey:
 
 
 def revoke_keys_of(*, user_id: Any, reason: str) -> int:
-    """Revoke the keys of the scope's tenant that the user has issued; return how many."""
+    """Revoke the keys that the user has issued for the tenants of the scope; return how many."""
     keys = list(ApiKey.objects.filter(created_by_id=user_id, revoked_at=None))
     for key in keys:
         revoke_api_key(api_key=key, reason=reason)

@@ -15,6 +15,7 @@ from tenants.exceptions import DomainError, FieldInvalidError, LastAdminError, N
 from tenants.locks import LockClass
 from tenants.models import PlatformMembership
 from tenants.permissions import PlatformRole
+from tenants.services.api_keys import revoke_keys_of
 from tenants.services.audit import record_audit
 from tenants.sessions import end_sessions_of
 
@@ -94,15 +95,16 @@ def revoke_platform_role(*, user: Any, reason: str = "") -> None:
 
 
 def deactivate_user(*, user: Any, reason: str = "") -> None:
-    """Lock an account: no log-in, and the sessions that it has end now."""
+    """Lock an account: no log-in, its sessions end now, and the keys that it has issued are revoked in every tenant."""
     with all_tenants():
         _lock_admins()
         _keep_an_admin(user)
         changed = _accounts().filter(pk=user.pk, is_active=True).update(is_active=False)
         user.is_active = False
         ended = end_sessions_of(user.pk)
+        revoked = revoke_keys_of(user_id=user.pk, reason="The account that issued it was deactivated.")
         if changed:
-            after = {"name": user.get_username(), "ended_sessions": ended}
+            after = {"name": user.get_username(), "ended_sessions": ended, "revoked_keys": revoked}
             record_audit(action="user.deactivated", target=user, after=after, reason=reason)
 
 

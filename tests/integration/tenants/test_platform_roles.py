@@ -11,12 +11,14 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from rest_framework.test import APIClient
 
-from tenants.context import all_tenants
+from tenants.context import Actor, acting_as, all_tenants
 from tenants.exceptions import FieldInvalidError, LastAdminError, NoPlatformRoleError
 from tenants.models import AuditLogEntry, PlatformMembership, Role
 from tenants.permissions import PlatformRole
+from tenants.services.api_keys import authenticate_api_key
 from tenants.services.memberships import add_member
 from tenants.services.people import activate_user, deactivate_user, grant_platform_role, revoke_platform_role
+from tests.keys import issue_api_key
 
 pytestmark = pytest.mark.django_db
 API = "/api/v1/"
@@ -127,6 +129,23 @@ def test_a_deactivated_user_is_out_with_the_next_request_and_its_sessions_are_go
     (entry,) = entries("user.deactivated")
     assert (entry.after["ended_sessions"], entry.reason) == (1, "lost laptop")
     assert entries("user.activated")
+
+
+def test_deactivation_revokes_the_keys_that_the_account_issued_in_every_tenant(staff, paula, acme, globex):
+    with acting_as(Actor(kind="user", id=str(paula.pk), label="paula")):
+        issued = [issue_api_key(tenant=tenant, name="paula's") for tenant in (acme, globex)]
+    with acting_as(Actor(kind="user", id=str(staff.pk), label="stella")):
+        kept = issue_api_key(tenant=acme, name="stella's")
+    deactivate_user(user=paula, reason="lost laptop")
+    assert [authenticate_api_key(token=key.token) for key in issued] == [None, None]
+    assert authenticate_api_key(token=kept.token) == kept.key
+    assert {(entry.tenant_id, entry.reason) for entry in entries("api_key.revoked")} == {
+        (tenant.pk, "The account that issued it was deactivated.") for tenant in (acme, globex)
+    }
+    (entry,) = entries("user.deactivated")
+    assert entry.after["revoked_keys"] == 2
+    activate_user(user=paula)
+    assert authenticate_api_key(token=issued[0].token) is None
 
 
 def test_the_command_grants_and_takes_away(staff, paula):
