@@ -13,6 +13,7 @@ from django.utils.translation import get_language
 from unfold.sites import UnfoldAdminSite
 
 from tenants.access import access_of
+from tenants.devices import remember_device
 from tenants.request_costs import SEARCH, costs
 
 READING = frozenset({"GET", "HEAD"})
@@ -35,6 +36,13 @@ class ConsoleSite(UnfoldAdminSite):
         has_place = access.platform_role is not None or access.role is not None
         return bool(request.user.is_authenticated and request.user.is_active and has_place)
 
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Django's page; a browser that has logged in is remembered for the account's limit on log-ins."""
+        response: HttpResponse = super().login(request, extra_context)
+        if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
+            remember_device(request, response)
+        return response
+
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Django's page; the other log-ins of the account end with its old password, and the change is audited."""
         from tenants.services.people import record_password_change
@@ -42,6 +50,7 @@ class ConsoleSite(UnfoldAdminSite):
         response: HttpResponse = super().password_change(request, extra_context)
         if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
             record_password_change(user=request.user)
+            remember_device(request, response)
         return response
 
     @costs(SEARCH)

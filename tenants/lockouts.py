@@ -18,11 +18,13 @@ from tenants.exceptions import KeyGuessingError
 _MINUTE = 60
 # Of axes' column.
 NAME_LIMIT = 255
+# The attribute of a request that holds how long its lockout lasts, if that is not AXES_COOLOFF_TIME.
+COOL_OFF = "login_cool_off"
 
 
 def refuse_login(request: HttpRequest, response: Any, credentials: Any = None) -> HttpResponse:
-    """The page for a name that was tried too often from one address; it says nothing of whether the name exists."""
-    seconds = int(settings.AXES_COOLOFF_TIME.total_seconds())
+    """Return the page for a name that was tried too often; it is the same whether or not the name exists."""
+    seconds = int(getattr(request, COOL_OFF, settings.AXES_COOLOFF_TIME).total_seconds())
     page = render(request, "tenants/admin/locked_out.html", {"minutes": max(1, seconds // _MINUTE)}, status=429)
     page.headers["Retry-After"] = str(seconds)
     return page

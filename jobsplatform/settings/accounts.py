@@ -17,10 +17,14 @@ WRONG_KEYS_PER_MINUTE = env.int("WRONG_KEYS_PER_MINUTE")
 API_KEY_DEFAULT_DAYS = env.int("API_KEY_DEFAULT_DAYS")
 API_KEY_MAX_DAYS = env.int("API_KEY_MAX_DAYS")
 
-# By name and address together: by name alone, a stranger could lock somebody out for good.
+# By name and address together. The handler adds a limit by name alone, with an end of its own.
+AXES_HANDLER = "tenants.services.lockouts.LoginHandler"
 AXES_LOCKOUT_PARAMETERS: list[Any] = [["username", "ip_address"]]
 AXES_FAILURE_LIMIT = env.int("LOGIN_FAILURE_LIMIT")
 AXES_COOLOFF_TIME = timedelta(seconds=env.int("LOGIN_LOCKOUT_SECONDS"))
+LOGIN_ACCOUNT_FAILURE_LIMIT = env.int("LOGIN_ACCOUNT_FAILURE_LIMIT")
+# Failures are stored for the time of a lockout, and counted no longer than they are stored.
+LOGIN_ACCOUNT_LOCKOUT = min(timedelta(seconds=env.int("LOGIN_ACCOUNT_LOCKOUT_SECONDS")), AXES_COOLOFF_TIME)
 # Knocking during a lockout does not make it longer.
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_RESET_ON_SUCCESS = True
@@ -46,6 +50,7 @@ HTTPS_ONLY = env.bool("HTTPS_ONLY")
 # `__Host-`: browsers take such a cookie over HTTPS alone, from this host alone and for the whole of it.
 SESSION_COOKIE_NAME = "__Host-session" if HTTPS_ONLY else "sessionid"
 CSRF_COOKIE_NAME = "__Host-csrf" if HTTPS_ONLY else "csrftoken"
+DEVICE_COOKIE_NAME = "__Host-device" if HTTPS_ONLY else "device"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = HTTPS_ONLY
 # Forms carry their token themselves; no script of the console reads the cookie.
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = LANGUAGE_COOKIE_HTTPONLY = True

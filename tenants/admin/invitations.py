@@ -19,6 +19,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
 from tenants.admin.access import TenantPeopleAdmin
 from tenants.admin.post_actions import post_action
+from tenants.devices import remember_device
 from tenants.exceptions import DomainError
 from tenants.links import invitation_link
 from tenants.models import Invitation
@@ -122,7 +123,9 @@ def invitation_page(request: HttpRequest) -> HttpResponse:
         if request.method == "POST" and form.is_valid():
             made = accept_with_new_account(token=token, **form.cleaned_data)
             login(request, made, backend=BACKEND)
-            return _welcome(request, invitation, made.get_username())
+            response = _welcome(request, invitation, made.get_username())
+            remember_device(request, response)
+            return response
     except DomainError as refusal:
         return _page(request, PAGE, {"title": gettext("Invitation"), "refusal": refusal.detail}, status=400)
     here = f"{request.path}?{urlencode({'token': token})}"

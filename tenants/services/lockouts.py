@@ -2,27 +2,69 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from axes.handlers.database import AxesDatabaseHandler
 from axes.models import AccessAttempt
 from axes.utils import reset
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db.models import Max, Sum
+from django.http import HttpRequest
 from django.utils import timezone
 
 from tenants.context import all_tenants
+from tenants.devices import is_known_device
+from tenants.lockouts import COOL_OFF, name_tried
 from tenants.services.audit import AuditTarget, record_audit
 
 
+class LoginHandler(AxesDatabaseHandler):
+    """axes' handler with a second limit: wrong passwords for one name from all addresses together.
+
+    A browser that has logged in to the account before is exempt from this limit, so that its owner is not locked out.
+    """
+
+    def is_locked(self, request: HttpRequest, credentials: Any = None) -> bool:
+        """Return whether a log-in is refused before its password is compared."""
+        if super().is_locked(request, credentials):
+            return True
+        name = name_tried(request, credentials)
+        if name is None or _account_locked_until(name) is None or is_known_device(request, name):
+            return False
+        setattr(request, COOL_OFF, settings.LOGIN_ACCOUNT_LOCKOUT)
+        return True
+
+
 def locked_until(user: Any) -> datetime | None:
-    """When the last of the lockouts of `user`'s name ends; None if it is locked out from nowhere."""
+    """Return when the last lockout of the user's name ends; None if it is not locked out."""
     since = timezone.now() - settings.AXES_COOLOFF_TIME
     attempts = AccessAttempt.objects.filter(username=user.get_username(), attempt_time__gt=since)
     by_address = attempts.values("ip_address").annotate(failures=Sum("failures_since_start"), last=Max("attempt_time"))
-    locked = [row["last"] for row in by_address if row["failures"] >= settings.AXES_FAILURE_LIMIT]
-    return max(locked) + settings.AXES_COOLOFF_TIME if locked else None
+    ends = [
+        row["last"] + settings.AXES_COOLOFF_TIME for row in by_address if row["failures"] >= settings.AXES_FAILURE_LIMIT
+    ]
+    if account_end := _account_locked_until(user.get_username()):
+        ends.append(account_end)
+    return max(ends, default=None)
+
+
+def _account_locked_until(name: str) -> datetime | None:
+    """Return when so many failures are forgotten that the name is below the account's limit; None if it is now."""
+    limit: int = settings.LOGIN_ACCOUNT_FAILURE_LIMIT
+    lasts: timedelta = settings.LOGIN_ACCOUNT_LOCKOUT
+    if limit <= 0:
+        return None
+    recent = AccessAttempt.objects.filter(username=name, attempt_time__gt=timezone.now() - lasts)
+    failures = 0
+    last: datetime
+    # At most as many rows as the limit has failures, for each has one at least.
+    for last, number in recent.order_by("-attempt_time").values_list("attempt_time", "failures_since_start")[:limit]:
+        failures += number
+        if failures >= limit:
+            return last + lasts
+    return None
 
 
 def unlock_logins(*, name: str | None = None, address: str | None = None, reason: str = "") -> int:

@@ -112,6 +112,103 @@ class TestThrottling:
             assert log_in(Client(), HTTP_X_FORWARDED_FOR="203.0.113.8", REMOTE_ADDR="10.0.0.1").status_code == 302
 
 
+def fail_from_everywhere(times: int, name: str = "alice") -> Any:
+    """Fail once from each of so many addresses."""
+    answer = None
+    for number in range(times):
+        answer = fail(1, name, REMOTE_ADDR=f"198.51.100.{number}")
+    return answer
+
+
+class TestAccountLimit:
+    ACCOUNT_LIMIT = 6
+
+    @pytest.fixture(autouse=True)
+    def limit(self) -> Iterator[None]:
+        with override_settings(LOGIN_ACCOUNT_FAILURE_LIMIT=self.ACCOUNT_LIMIT):
+            yield
+
+    def test_name_is_locked_out_from_every_address_after_failures_from_many(self, acme_user: User) -> None:
+        assert fail_from_everywhere(self.ACCOUNT_LIMIT).status_code == 200
+        answer = log_in(Client(), REMOTE_ADDR="192.0.2.7")
+        assert answer.status_code == 429
+        assert answer.headers["Retry-After"] == "300"
+        assert 'id="locked-out"' in answer.content.decode()
+
+    def test_name_that_does_not_exist_gets_the_same_answer(self, acme_user: User) -> None:
+        known, unknown = (fail_from_everywhere(self.ACCOUNT_LIMIT + 1, name) for name in ("alice", "nobody"))
+        assert known.status_code == 429
+        assert (known.status_code, known.content) == (unknown.status_code, unknown.content)
+
+    def test_lockout_ends_when_the_failures_are_old_and_refused_log_ins_do_not_prolong_it(
+        self, acme_user: User
+    ) -> None:
+        fail_from_everywhere(self.ACCOUNT_LIMIT)
+        until = locked_until(acme_user)
+        assert until is not None
+        fail(3, REMOTE_ADDR="192.0.2.7")
+        assert locked_until(acme_user) == until
+        AccessAttempt.objects.update(attempt_time=timezone.now() - timedelta(seconds=301))
+        assert locked_until(acme_user) is None
+        assert log_in(Client(), REMOTE_ADDR="192.0.2.7").status_code == 302
+
+    def test_browser_that_logged_in_before_is_exempt_from_it_alone(self, acme_user: User) -> None:
+        known = Client()
+        log_in(known)
+        known.post(reverse("admin:logout"))
+        fail_from_everywhere(self.ACCOUNT_LIMIT)
+        for _ in range(LIMIT - 1):
+            assert log_in(known, password="wrong").status_code == 200
+        assert log_in(known).status_code == 302
+        for _ in range(LIMIT):
+            answer = log_in(known, password="wrong")
+        assert answer.status_code == 429
+        assert log_in(known).status_code == 429
+
+    def test_cookie_of_another_account_and_a_changed_one_exempt_from_nothing(
+        self, acme_user: User, staff: User
+    ) -> None:
+        other, forger = Client(), Client()
+        log_in(other, "stella")
+        log_in(forger)
+        value = forger.cookies["device"].value
+        forger.cookies["device"] = value.replace(value[0], "9", 1)
+        fail_from_everywhere(self.ACCOUNT_LIMIT)
+        assert log_in(other).status_code == 429
+        assert log_in(forger).status_code == 429
+
+    def test_cookie_is_worthless_after_a_new_password(self, acme_user: User) -> None:
+        stolen = Client()
+        log_in(stolen)
+        acme_user.set_password("another long pass-phrase")
+        acme_user.save()
+        fail_from_everywhere(self.ACCOUNT_LIMIT)
+        assert log_in(stolen, password="another long pass-phrase").status_code == 429
+
+    def test_browser_that_is_used_by_two_accounts_is_known_to_both(self, acme_user: User, staff: User) -> None:
+        shared = Client()
+        log_in(shared)
+        log_in(shared, "stella")
+        fail_from_everywhere(self.ACCOUNT_LIMIT)
+        assert log_in(shared).status_code == 302
+
+    def test_log_in_elsewhere_forgets_no_failures_of_other_addresses(self, acme_user: User) -> None:
+        fail_from_everywhere(self.ACCOUNT_LIMIT - 1)
+        assert log_in(Client(), REMOTE_ADDR="192.0.2.7").status_code == 302
+        fail(1, REMOTE_ADDR="192.0.2.8")
+        assert log_in(Client(), REMOTE_ADDR="192.0.2.9").status_code == 429
+
+    def test_admin_unlocks_the_name(self, acme_user: User) -> None:
+        fail_from_everywhere(self.ACCOUNT_LIMIT)
+        unlock_user(user=acme_user)
+        assert log_in(Client(), REMOTE_ADDR="192.0.2.7").status_code == 302
+
+    def test_limit_of_zero_is_none(self, acme_user: User) -> None:
+        with override_settings(LOGIN_ACCOUNT_FAILURE_LIMIT=0):
+            fail_from_everywhere(self.ACCOUNT_LIMIT + 1)
+            assert log_in(Client()).status_code == 302
+
+
 class TestSessions:
     def test_a_log_in_gets_a_new_session_key(self, acme_user: User) -> None:
         client = Client()
@@ -186,7 +283,7 @@ class TestSessions:
         client = Client()
         client.get(LOGIN)
         log_in(client)
-        for name in ("sessionid", "csrftoken"):
+        for name in ("sessionid", "csrftoken", "device"):
             cookie = client.cookies[name]
             assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, "Lax", "/")
 

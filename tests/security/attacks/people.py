@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.test import Client
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
@@ -22,12 +24,13 @@ from tenants.exceptions import DomainError
 from tenants.models import ApiKey, Membership, Role
 from tenants.services.invitations import invite
 from tenants.services.memberships import add_member, remove_member
-from tenants.services.people import create_platform_admin, grant_platform_role
+from tenants.services.people import create_platform_admin, deactivate_user, grant_platform_role
 from tests.keys import issue_api_key
 from tests.security.table import Attack
 from tests.security.world import PASSWORD, World, refusal_of
 
 API = "/api/v1/"
+LOGIN = "/admin/login/"
 FORGED = {
     "kind": "webhook_delivery",
     "payload": {
@@ -217,6 +220,25 @@ def _gain_is_staff(world: World) -> str:
     return f"{User.objects.filter(pk__in=[user.pk for user in users], is_staff=True).count()} of 2"
 
 
+def _guess_by_botnet(world: World) -> str:
+    victim = world.member(world.zeta, Role.OWNER, "victim")
+    owner = Client()
+    typed = {"username": victim.username, "password": PASSWORD}
+    owner.post(LOGIN, typed)
+    for number in range(settings.LOGIN_ACCOUNT_FAILURE_LIMIT):
+        Client().post(LOGIN, typed | {"password": "guess"}, REMOTE_ADDR=f"198.51.100.{number}")
+    guess = Client().post(LOGIN, typed, REMOTE_ADDR="203.0.113.9")
+    return f"{guess.status_code}, the owner {owner.post(LOGIN, typed).status_code}"
+
+
+def _use_key_of_deactivated_account(world: World) -> str:
+    leaving = world.member(world.aaa, Role.OWNER, "leaving")
+    body = {"name": "kept", "scopes": ["jobs.view"]}
+    token = world.with_session(leaving, world.aaa).post(f"{API}api-keys/", body, format="json").json()["token"]
+    deactivate_user(user=leaving)
+    return refusal_of(world.with_token(token).get(f"{API}jobs/"))
+
+
 def _read_beat_arguments(world: World) -> str:
     auditor = User.objects.create_user("auditor", password=PASSWORD)
     grant_platform_role(user=auditor, role="auditor")
@@ -284,5 +306,17 @@ ATTACKS: tuple[Attack, ...] = (
     Attack("log-in led into the attacker's tenant", "GET /admin/ after a log-in", "zeta", _open_first_tenant_by_name),
     Attack("console by is_staff", "GET /admin/ without a membership", "log-in", _enter_console_by_is_staff),
     Attack("is_staff by joining", "a membership and a platform role", "0 of 2", _gain_is_staff),
+    Attack(
+        "password guessed from many addresses",
+        "the right password after LOGIN_ACCOUNT_FAILURE_LIMIT wrong ones, each from an address of its own",
+        "429, the owner 302",
+        _guess_by_botnet,
+    ),
+    Attack(
+        "key of a deactivated account",
+        "GET jobs/ after deactivate_user",
+        "401 not_authenticated",
+        _use_key_of_deactivated_account,
+    ),
     Attack("payload in beat's arguments", "an auditor's GET of a task", "200 masked", _read_beat_arguments),
 )

@@ -1,0 +1,54 @@
+"""Browsers that have logged in to an account: a signed cookie, which the account's limit on log-ins exempts.
+
+The cookie proves no identity and opens nothing. A new password makes it worthless.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Final
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.http import HttpRequest, HttpResponse
+
+LASTS: Final = timedelta(days=90)
+# Accounts that one browser is remembered for, the last ones.
+MAX_ACCOUNTS = 5
+_SALT: Final = "tenants.devices"
+_SEPARATOR: Final = "."
+_MARK_CHARACTERS = 16
+
+
+def remember_device(request: HttpRequest, response: HttpResponse) -> None:
+    """Add to the browser's cookie that it has logged in to the account of the request."""
+    mark = _mark_of(request.user)
+    marks = [mark, *(other for other in _marks(request) if other != mark)]
+    response.set_signed_cookie(
+        settings.DEVICE_COOKIE_NAME,
+        _SEPARATOR.join(marks[:MAX_ACCOUNTS]),
+        salt=_SALT,
+        max_age=LASTS,
+        secure=settings.HTTPS_ONLY,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def is_known_device(request: HttpRequest, name: str) -> bool:
+    """Return whether the browser has logged in to the account of that name, with the password that it has now."""
+    marks = _marks(request)
+    if not marks:
+        return False
+    users = get_user_model()
+    user = users._default_manager.filter(**{users.USERNAME_FIELD: name}).first()
+    return user is not None and _mark_of(user) in marks
+
+
+def _marks(request: HttpRequest) -> list[str]:
+    value = request.get_signed_cookie(settings.DEVICE_COOKIE_NAME, "", salt=_SALT, max_age=LASTS)
+    return value.split(_SEPARATOR) if value else []
+
+
+def _mark_of(user: Any) -> str:
+    return f"{user.pk}-{user.get_session_auth_hash()[:_MARK_CHARACTERS]}"
