@@ -7,16 +7,20 @@ to a message ends in `Celery.send_task`: `delay`, `apply_async`, signatures, can
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
-from celery import Celery, _state
+from celery import Celery
 from celery.app.task import Task
+from celery.exceptions import NotRegistered
 from celery.local import Proxy
 
 # The options of a message that name tasks to be sent later.
 _LATER = ("link", "link_error", "chain", "chord")
-_guarded: list[Task | Proxy] = []
+_send_unguarded = Celery.send_task
+_unnamed: list[Task | Proxy] = []
+_names: set[str] = set()
 
 
 class TenantMissingError(TypeError):
@@ -44,40 +48,30 @@ def canvas_unsupported(name: str) -> CanvasUnsupportedError:
 
 
 def guard(task: Task | Proxy) -> None:
-    """Refuse plain messages of the task in every Celery application of this process, once it is complete."""
-    _guarded.append(task)
-    _state.connect_on_app_finalize(_guard_when_complete)
-    for app in _state._get_active_apps():  # noqa: SLF001 - as `shared_task` itself does
-        if app.finalized:
-            _guard_app(app)
+    """Refuse plain messages of the task in every Celery application of this process."""
+    _unnamed.append(task)
+    Celery.send_task = _send_task  # type: ignore[method-assign]
 
 
-def _guard_when_complete(app: Celery) -> None:
-    app.on_after_finalize.connect(_guard_sender, weak=False, dispatch_uid="scheduling.fair_tasks")
+@wraps(_send_unguarded)
+def _send_task(app: Celery, name: str, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
+    if name in _guarded_names():
+        raise tenant_missing(name)
+    later = [options.get(option) for option in _LATER]
+    if name.startswith("celery."):  # a map, a chord's end and the like have signatures for arguments
+        later += [args, kwargs]
+    if (found := next(_named_in(later, _names), None)) is not None:
+        raise canvas_unsupported(found)
+    return _send_unguarded(app, name, args, kwargs, *rest, **options)
 
 
-def _guard_sender(sender: Celery, **_: Any) -> None:
-    _guard_app(sender)
-
-
-def _guard_app(app: Celery) -> None:
-    if getattr(app.send_task, "refuses_fair_tasks", False):
-        return
-
-    @wraps(app.send_task)
-    def send_task(name: str, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
-        names = {str(task.name) for task in _guarded}
-        if name in names:
-            raise tenant_missing(name)
-        later = [options.get(option) for option in _LATER]
-        if name.startswith("celery."):  # a map, a chord's end and the like have signatures for arguments
-            later += [args, kwargs]
-        if (found := next(_named_in(later, names), None)) is not None:
-            raise canvas_unsupported(found)
-        return type(app).send_task(app, name, args, kwargs, *rest, **options)
-
-    send_task.refuses_fair_tasks = True  # type: ignore[attr-defined]
-    app.send_task = send_task
+def _guarded_names() -> set[str]:
+    """Return the names of the fair tasks; a shared task has one only once an application has registered it."""
+    for task in [*_unnamed]:
+        with suppress(NotRegistered, ValueError):  # another thread may have taken it
+            _names.add(str(task.name))
+            _unnamed.remove(task)
+    return _names
 
 
 def _named_in(value: Any, names: set[str]) -> Iterator[str]:
