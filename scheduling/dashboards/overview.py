@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponseBase
 from django.template.loader import render_to_string
+from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
@@ -25,6 +26,7 @@ from scheduling.services.upkeep.status import find_upkeep_warnings
 from tenants.access import access_of
 from tenants.live import KeptPart, answer_part, tag_of
 from tenants.permissions import Permission
+from tenants.selectors.api_keys import ending_keys
 
 BODY_TEMPLATE = "scheduling/dashboards/overview_body.html"
 SHARES_TEMPLATE = "scheduling/dashboards/overview_shares.html"
@@ -48,6 +50,8 @@ class Choice:
         return "?" + urlencode({name: value for name, value in values.items() if value})
 
 
+# That the banner names, of the keys that end soon.
+SHOWN_KEYS = 5
 EVERYTHING = Choice("", is_table=False)
 
 
@@ -56,6 +60,8 @@ def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
     access = access_of(request)
     context["title"] = _("Overview")
     context["scope_name"] = access.tenant.name if access.tenant else _("All tenants")
+    if access.may(Permission.API_KEYS_MANAGE):
+        context["ending_keys"] = ending_keys(timezone.now())[:SHOWN_KEYS]
     if access.may(Permission.JOBS_VIEW):
         body = _body_of(request)
         choice = Choice.of(request)

@@ -1,15 +1,20 @@
-"""Finding a key by what is known of it."""
+"""Queries for API keys: by prefix, by id, and those that end soon."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from tenants.context import all_tenants
 from tenants.models import ApiKey
+
+# How long before its end a key is warned of.
+WARNED_BEFORE: Final = timedelta(days=14)
 
 
 def find_api_key(prefix: str) -> ApiKey | None:
@@ -31,3 +36,9 @@ def find_valid_keys(key_ids: Collection[UUID]) -> dict[UUID, ApiKey]:
     with all_tenants():
         keys = ApiKey.objects.select_related("tenant__plan").filter(Q(expires_at=None) | Q(expires_at__gt=Now()))
         return {key.pk: key for key in keys.filter(pk__in=key_ids, revoked_at=None)}
+
+
+def ending_keys(now: datetime) -> QuerySet[ApiKey, Any]:
+    """Return the valid keys of the scope that end within WARNED_BEFORE, the next to end first."""
+    ending = ApiKey.objects.filter(revoked_at=None, expires_at__gt=now, expires_at__lte=now + WARNED_BEFORE)
+    return ending.order_by("expires_at", "pk")

@@ -331,6 +331,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"_record"},
         "an operator seals the stored values of all tenants at once",
     ),
+    "tenants/services/key_warnings.py": (
+        {"warn_of_next_ending_key"},
+        "upkeep finds the keys of all tenants that end soon, and warns in the scope of each",
+    ),
     "tenants/services/lockouts.py": ({"unlock_logins", "unlock_user"}, "accounts are no tenant's"),
     "tenants/services/people.py": (
         {

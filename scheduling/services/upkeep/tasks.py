@@ -14,6 +14,7 @@ from scheduling.services.upkeep.prompts import ASKED_FOR_VERIFICATIONS
 from scheduling.services.upkeep.registry import VERIFICATION_SHARE, Budget, Step, UpkeepTask
 from tenants.sentences import Sentence
 from tenants.services.erasure.steps import advance, due_erasures
+from tenants.services.key_warnings import warn_of_next_ending_key
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,12 @@ def _erase_tenants(budget: Budget) -> Step:
 def _remove_idle_keys(budget: Budget) -> Step:
     removed = remove_idle_lines(budget.batch_rows)
     return Step({"keys_removed": removed}, has_more=removed >= budget.batch_rows)
+
+
+def _warn_of_ending_keys(budget: Budget) -> Step:
+    del budget
+    is_warned = warn_of_next_ending_key()
+    return Step({"keys_warned": int(is_warned)}, has_more=is_warned)
 
 
 TASKS = (
@@ -104,6 +111,13 @@ TASKS = (
         "Goes on with the erasures of tenants whose period of grace is over, a bounded part at a time.",
         MINUTELY,
         _erase_tenants,
+    ),
+    UpkeepTask(
+        "ending_keys",
+        "Ending API keys",
+        "Warns of API keys that end within 14 days, once each: an audit entry, and mail to issuer and owners.",
+        DAILY,
+        _warn_of_ending_keys,
     ),
     UpkeepTask(
         "platform_rows",
