@@ -60,7 +60,8 @@ def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
     access = access_of(request)
     context["title"] = _("Overview")
     context["scope_name"] = access.tenant.name if access.tenant else _("All tenants")
-    if access.may(Permission.API_KEYS_MANAGE):
+    # Platform staff who see all tenants find these keys on the page of API keys.
+    if access.tenant and access.may(Permission.API_KEYS_MANAGE):
         context["ending_keys"] = ending_keys(timezone.now())[:SHOWN_KEYS]
     if access.may(Permission.JOBS_VIEW):
         body = _body_of(request)

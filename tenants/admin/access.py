@@ -20,6 +20,7 @@ from tenants.exceptions import FieldInvalidError
 from tenants.models import ApiKey, Membership
 from tenants.permission_texts import text_of
 from tenants.permissions import KEY_PERMISSIONS, Permission
+from tenants.selectors.api_keys import WARNED_BEFORE
 from tenants.services.api_keys import choose_end, issue_api_key, read_networks, revoke_api_key, rotate_api_key
 from tenants.services.memberships import change_role, remove_member
 
@@ -135,7 +136,11 @@ class ApiKeyAdmin(TenantPeopleAdmin):
     def state_words(self, key: ApiKey) -> str:
         if key.revoked_at is not None:
             return gettext("revoked")
-        return gettext("valid") if key.is_valid_at(timezone.now()) else gettext("expired")
+        now = timezone.now()
+        if not key.is_valid_at(now):
+            return gettext("expired")
+        ends_soon = key.expires_at is not None and key.expires_at <= now + WARNED_BEFORE
+        return gettext("ends soon") if ends_soon else gettext("valid")
 
     def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
         return self._show(request, request.issued_token)  # type: ignore[attr-defined]
