@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from uuid import uuid4
 
+from django.conf import settings
+from kombu import Connection
+from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
 from redis.exceptions import NoPermissionError
 
@@ -62,6 +66,54 @@ def queue_of_upkeep(world: World) -> str:
     return _who_may("LPUSH", "maintenance", "a message", users=("streams",))
 
 
+def _connection(port: int, user: str) -> Connection:
+    options = settings.CELERY_BROKER_TRANSPORT_OPTIONS | {"visibility_timeout": 0}
+    return Connection(broker_url(port, "of the attack", user), transport_options=options)
+
+
+def _publishes(port: int, user: str, queue: str) -> bool:
+    """Say whether the user may declare the queue, as the first publication of a process does, and publish to it."""
+    try:
+        with _connection(port, user) as connection, connection.SimpleQueue(queue) as simple:
+            simple.put({}, retry=False)
+    except (NoPermissionError, OperationalError):
+        return False
+    return True
+
+
+def _publishers(queue: str) -> str:
+    with _server() as port:
+        return ", ".join(user for user in USERS if _publishes(port, user, queue))
+
+
+def publishers_of_jobs(world: World) -> str:
+    return _publishers(f"workflow.{uuid4().hex}")
+
+
+def publishers_of_upkeep(world: World) -> str:
+    return _publishers("maintenance")
+
+
+def _consumes(port: int, user: str) -> bool:
+    """Say whether the user may take a message, give back what was in other hands for too long, and end it."""
+    name = f"workflow.{uuid4().hex}"
+    assert _publishes(port, "dispatcher", name)
+    try:
+        with _connection(port, user) as connection, connection.SimpleQueue(name) as simple:
+            simple.get(timeout=5)
+            connection.default_channel.qos.restore_visible()
+            simple.get(timeout=5).requeue()
+            simple.get(timeout=5).ack()
+    except (NoPermissionError, OperationalError):
+        return False
+    return True
+
+
+def consumers(world: World) -> str:
+    with _server() as port:
+        return ", ".join(user for user in USERS if _consumes(port, user))
+
+
 def taken_message(world: World) -> str:
     return _who_may("BRPOP", "workflow_team", "0.01", users=("web", "streams", "dispatcher", "beat"))
 
@@ -106,6 +158,19 @@ def without_password(world: World) -> str:
 ATTACKS: tuple[Attack, ...] = (
     Attack("message into a queue of jobs", "LPUSH as web and streams", "nobody", queue_of_jobs),
     Attack("message into the queue of upkeep", "LPUSH as streams", "nobody", queue_of_upkeep),
+    Attack(
+        "first message to a new queue of jobs",
+        "declare and publish as each role",
+        "dispatcher, worker, beat, tests",
+        publishers_of_jobs,
+    ),
+    Attack(
+        "first message of upkeep",
+        "declare and publish as each role",
+        "web, dispatcher, worker, beat, tests",
+        publishers_of_upkeep,
+    ),
+    Attack("messages consumed", "take, restore, requeue and end as each role", "worker, tests", consumers),
     Attack("message taken from a queue", "BRPOP as web, streams, dispatcher and beat", "nobody", taken_message),
     Attack("key of the broker overwritten", "SET unacked as web, streams and beat", "nobody", key_of_others),
     Attack("configuration of Redis", "CONFIG SET as each role", "nobody", configuration),
