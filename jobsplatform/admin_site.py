@@ -22,6 +22,8 @@ READING = frozenset({"GET", "HEAD"})
 class ConsoleSite(UnfoldAdminSite):
     """The one admin site, on which every app registers."""
 
+    login_template = "admin/console_login.html"
+
     def __init__(self, name: str = "admin") -> None:
         super().__init__(name)
         self._app_lists: dict[tuple[object, ...], list[Any]] = {}

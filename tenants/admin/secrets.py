@@ -90,6 +90,10 @@ class TenantSecretAdmin(TenantScopedAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: TenantSecret | None = None) -> tuple[str, ...]:
         return ("name", "hosts", *SHOWN) if obj is not None else ()
 
+    def seen_beside(self, obj: TenantSecret) -> dict[str, str]:
+        """Return the version: another one means that the value or the hosts were replaced."""
+        return {gettext("Version"): str(obj.version)}
+
     def save_model(self, request: HttpRequest, obj: TenantSecret, form: Any, change: bool) -> None:
         value, hosts = form.cleaned_data["value"], form.cleaned_data["bound_to"]
         if change:

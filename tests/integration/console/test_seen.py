@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import re
 import threading
@@ -30,11 +31,18 @@ from tenants.services.limits import set_tenant_limit
 from tenants.services.memberships import add_member, change_role
 from tenants.services.people import grant_platform_role
 from tenants.services.plans import update_plan, update_tier
+from tenants.services.secrets import create_secret, rotate_secret
 from tenants.services.settings import change_settings
 from tenants.services.tenants import update_tenant
 from tests.integration.access.world import DEFINITION
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def master_key(settings: Any) -> None:
+    """Secrets are stored only if there is one."""
+    settings.ENCRYPTION_MASTER_KEYS = [base64.b64encode(b"m" * 32).decode()]
 
 
 @pytest.fixture
@@ -210,6 +218,12 @@ EDITS: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
         lambda row: update_workflow(workflow=row, description="Overtaken"),
         {"description": "Typed"},
         "Description is now Overtaken",
+    ),
+    "tenants.tenantsecret": (
+        lambda given: create_secret(tenant=given["acme"], name="api", value="the first value", hosts=["api.example.com"]),
+        lambda row: rotate_secret(secret_id=row.pk, value="the second value"),
+        {"value": "the third value"},
+        "Version is now 2",
     ),
     "django_celery_beat.intervalschedule": (
         lambda given: interval_of(),

@@ -56,12 +56,13 @@ def _planted(of: SharedCache[Any], key: str, document: Any, read: Callable[[], A
 
 def forged_limits(world: World) -> str:
     document = [[MAX_WAITING_JOBS.key, 10**9, "override", None]]
+    kept = limits.KeptLimits("attacked", [MAX_WAITING_JOBS])
 
     def read() -> Any:
         with tenant_context(world.aaa):
-            return limits.kept_limits(world.aaa.pk, only=[MAX_WAITING_JOBS])[MAX_WAITING_JOBS.key].allowed
+            return kept.get(world.aaa.pk)[MAX_WAITING_JOBS.key].allowed
 
-    allowed = _planted(limits._kept, str(world.aaa.pk), document, read)
+    allowed = _planted(kept._kept, str(world.aaa.pk), document, read)
     return "the plan's limit" if allowed == read() else f"{allowed} allowed"
 
 

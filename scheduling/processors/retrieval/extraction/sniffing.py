@@ -32,6 +32,19 @@ _PDF_MAGIC_WITHIN = 1024
 _DOCX_FIRST_PARTS = (b"[Content_Types].xml", b"_rels/", b"word/", b"docProps/", b"mimetype")
 _DOCX_FOLDER = b"word/"
 _FOLDERS_OF_OTHERS = (b"xl/", b"ppt/", b"visio/")
+# Images, sounds, archives and programs, whose bytes may decode as UTF-16.
+_OTHER_MAGICS = (
+    b"\x89PNG",
+    b"\xff\xd8\xff",
+    b"GIF8",
+    b"RIFF",
+    b"OggS",
+    b"ID3",
+    b"\x1f\x8b",
+    b"7z\xbc\xaf",
+    b"Rar!",
+    b"\x7fELF",
+)
 _HTML_TAG = re.compile(r"<(?:!doctype\s++html|html|head|body)\b", re.IGNORECASE)
 # Without a byte-order mark and not UTF-8: text has no zero bytes, unless its units are of several bytes.
 _WIDE_ENCODINGS = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
@@ -70,7 +83,7 @@ def sniff(name: str, content: io.BufferedIOBase) -> ContentType | None:
     content.seek(0)
     head = content.read(HEAD_BYTES)
     try:
-        return _binary_type(name, head) or _text_type(name, head)
+        return None if head.startswith(_OTHER_MAGICS) else _binary_type(name, head) or _text_type(name, head)
     finally:
         content.seek(0)
 
