@@ -220,7 +220,7 @@ EDITS: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
         "Description is now Overtaken",
     ),
     "tenants.tenantsecret": (
-        lambda given: create_secret(tenant=given["acme"], name="api", value="the first value", hosts=["api.example.com"]),
+        lambda given: create_secret(tenant=given["acme"], name="api", value="the first value", hosts=["a.example"]),
         lambda row: rotate_secret(secret_id=row.pk, value="the second value"),
         {"value": "the third value"},
         "Version is now 2",
