@@ -247,6 +247,7 @@ CONSOLE = """
 POST login/                                session.opened        auth.user
 POST login/?wrong                          session.refused       auth.user
 POST logout/                               session.closed        auth.user
+POST invitation/                           invitation.accepted   tenants.invitation
 POST password_change/                      user.password_changed auth.user
 POST auth/user/{user}/password/            user.changed          auth.user
 POST files/uploadedfile/upload/            files.uploaded        files.uploadedfile

@@ -33,6 +33,7 @@ from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.limits import month_of
 from tenants.models import ApiKey, Plan, PlatformMembership, Tenant, TenantUsage, Tier
 from tenants.services.erasure.requests import request_erasure
+from tenants.services.invitations import invite
 from tenants.services.limits import set_tenant_limit
 from tenants.services.plans import update_plan
 from tenants.services.tenants import pause_tenant, suspend_tenant
@@ -40,6 +41,11 @@ from tests.access.routes import SAMPLE_ID
 from tests.integration.access.world import World
 from tests.integration.scheduling.bulk.conftest import take_turns
 
+# Whose entry an act of the console leaves, where it is not the admin's.
+ACTORS: dict[str, tuple[str, str]] = {
+    "POST login/?wrong": ("system", "anonymous request"),
+    "POST invitation/": ("user", "invited"),
+}
 # Makes the world ready for an act; what it returns is the key of the row that is acted on, where it is not the usual.
 Prepare = Callable[[World], Any]
 PASSWORD = "a long enough passphrase 7"
@@ -421,7 +427,7 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
         "interval": IntervalSchedule.objects.earliest("pk").pk,
     },
     "django_celery_beat.periodictask change": lambda world: {"description": "changed"},
-    "tenants.apikey add": lambda world: {"tenant": acme().pk, "name": "new"},
+    "tenants.apikey add": lambda world: {"tenant": acme().pk, "name": "new", "scopes": ["jobs.view"]},
     "tenants.tenantsecret add": lambda world: {
         "tenant": acme().pk,
         "name": "new",
@@ -524,10 +530,18 @@ def _change_settings(world: World) -> Callable[[], Any]:
     return _post(world, path, {**offered, "timezone": "Asia/Tokyo"})
 
 
+def _accept_invitation() -> Callable[[], Any]:
+    client = Client()
+    client.force_login(get_user_model().objects.create_user("invited"))
+    token = invite(tenant=acme(), invitee="invited", role="viewer", link_of=str).link
+    return lambda: client.post(f"/admin/invitation/?token={token}", headers={"X-Request-ID": "coverage-1"})
+
+
 CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
     "POST login/": lambda world: _log_in(world, PASSWORD),
     "POST login/?wrong": lambda world: _log_in(world, "wrong"),
     "POST logout/": lambda world: _post(world, "logout/", {}),
+    "POST invitation/": lambda world: _accept_invitation(),
     "POST password_change/": _change_own_password,
     "POST auth/user/{user}/password/": lambda world: _post(
         world,

@@ -248,7 +248,7 @@ def _page_request(world: World, page: Page, what: str, key: Any) -> Callable[[],
 def test_every_other_act_of_the_console_leaves_its_entry(world: World) -> None:
     faults = {}
     for address, wanted in CONSOLE.items():
-        actor = ("system", "anonymous request") if wanted.action == "session.refused" else ("user", "admin")
+        actor = acts.ACTORS.get(address, ("user", "admin"))
         found, answer = perform(world, address, lambda _, address=address: acts.CONSOLE[address](world))
         if fault := fault_of(wanted, found, actor, answer):
             faults[address] = fault
