@@ -8,7 +8,7 @@ worker_class = "jobsplatform.web_worker.AttentiveWorker"
 # gunicorn's 2 s it is the server that closes, sometimes just as a request sets out, and nobody knows if it arrived.
 keepalive = 75
 # Bytes of a request's first line, how many headers it has, and bytes of one: what is longer is 414 or 431 and not read.
-limit_request_line = 4094
+limit_request_line = 8190
 limit_request_fields = 100
 limit_request_field_size = 8190
 # No socket for `gunicornc`: the platform is operated from the console, and a read-only home has no room for it.

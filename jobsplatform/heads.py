@@ -15,7 +15,7 @@ import structlog
 logger = structlog.stdlib.get_logger("jobsplatform.heads")
 
 # Of path and query: gunicorn's own limit of a request line.
-MAX_TARGET_BYTES = 4094
+MAX_TARGET_BYTES = 8190
 # The longest name of a host, with a port.
 MAX_HOST_BYTES = 253 + len(":65535")
 MAX_HEADER_BYTES = 16 * 1024

@@ -63,7 +63,9 @@ def _before_half_password(text: str) -> str:
 def _redact_traceback(text: str) -> str:
     if len(text) > MAX_TRACEBACK_CHARACTERS:
         half = MAX_TRACEBACK_CHARACTERS // 2
-        text = f"{text[:half]}\n{CUT}\n{text[-half:]}"
+        # Whole lines: what remains of a cut one may be half a secret, without what tells it for one.
+        head, tail = text[:half].rpartition("\n")[0] or text[:half], text[-half:].partition("\n")[2]
+        text = f"{head}\n{CUT}\n{tail}"
     return "\n".join(_redact_text(line) for line in text.split("\n"))
 
 

@@ -39,8 +39,8 @@ NEVER_RETRY_AFTER_SECONDS = 3_600
 
 MAX_REFUSED_SUBMITTERS = 10_000
 
-# Callers whose last submission in this process was refused. Submissions have a bucket of their own, of which a refused
-# one takes nothing: without this, refused ones would have no bound.
+# Callers whose last submission in this process made no new job: it was refused, or repeated a key. Submissions have a
+# bucket of their own, of which such a one takes nothing: without this, they would have no bound.
 _refused_submitters: set[object] = set()
 _limits = KeptLimits("request_limits", REQUEST_LIMITS)
 
@@ -89,7 +89,8 @@ class RequestRateMiddleware:
             response = refused
         charge = _charge_of(request)
         if charge is not None:
-            _note_submission(charge, response)
+            has_made_jobs = response.status_code < HTTPStatus.BAD_REQUEST and bool(getattr(request, "new_jobs", 0))
+            _note_submission(charge, has_made_jobs=has_made_jobs)
             for name, value in charge.headers.items():
                 response.headers[name] = value
         return response
@@ -133,11 +134,11 @@ def _caller_of(request: HttpRequest) -> object:
     return request.user.pk if key is None else key.pk
 
 
-def _note_submission(charge: _Charge, response: HttpResponseBase) -> None:
-    """Remember a caller whose submission was refused: its next one has a cost until one is accepted."""
+def _note_submission(charge: _Charge, *, has_made_jobs: bool) -> None:
+    """Remember a caller whose submission made no new job: its next one has a cost until one makes some."""
     if charge.submitter is None:
         return
-    if response.status_code < HTTPStatus.BAD_REQUEST:
+    if has_made_jobs:
         _refused_submitters.discard(charge.submitter)
     elif len(_refused_submitters) < MAX_REFUSED_SUBMITTERS:
         _refused_submitters.add(charge.submitter)

@@ -38,6 +38,11 @@ _STRINGS: Final[tuple[tuple[type, Callable[[Any], str]], ...]] = (
 )
 
 
+# A place in what was handed over: where it lies, and the mark and name that lead on. A text of each place would cost as
+# much as its depth.
+type _Path = tuple[_Path | None, str, object]
+
+
 class _CannotStoreError(Exception):
     """A value inside what was handed over that has no place in JSON or in PostgreSQL."""
 
@@ -48,7 +53,7 @@ def storable_json(value: Any, *, what: str, max_bytes: int) -> Any:
     Raises PermanentError with the code ``<what>_invalid``, which names the path and type of what cannot be stored, or
     ``<what>_too_large``.
     """
-    return _checked(lambda: _plain(value, what, _cleaned), what, max_bytes)
+    return _checked(lambda: _plain(value, (None, "", what), _cleaned), what, max_bytes)
 
 
 def storable_result(value: Any, *, max_bytes: int) -> Any:
@@ -57,7 +62,7 @@ def storable_result(value: Any, *, max_bytes: int) -> Any:
     Raises PermanentError as `storable_json` does, and for a text that PostgreSQL cannot hold: a result is stored as it
     is or not at all.
     """
-    return _checked(lambda: _plain(value, "result", _whole, _string_of), "result", max_bytes)
+    return _checked(lambda: _plain(value, (None, "", "result"), _whole, _string_of), "result", max_bytes)
 
 
 def _checked(make: Callable[[], Any], what: str, max_bytes: int) -> Any:
@@ -74,7 +79,7 @@ def _checked(make: Callable[[], Any], what: str, max_bytes: int) -> Any:
 
 
 def _plain(
-    value: Any, path: str, text: Callable[[str, str], str], other: Callable[[Any], Any] = lambda value: None
+    value: Any, path: _Path, text: Callable[[str, _Path], str], other: Callable[[Any], Any] = lambda value: None
 ) -> Any:
     match value:
         case str():
@@ -86,9 +91,9 @@ def _plain(
                 raise _CannotStoreError(f"{_cut(path)}: the number {value} cannot be stored.")
             return value
         case Mapping():
-            return {_key(key, path, text): _plain(item, f"{path}.{key}", text, other) for key, item in value.items()}
+            return {_key(key, path, text): _plain(item, (path, ".", key), text, other) for key, item in value.items()}
         case list() | tuple():
-            return [_plain(item, f"{path}[{index}]", text, other) for index, item in enumerate(value)]
+            return [_plain(item, (path, "[", index), text, other) for index, item in enumerate(value)]
     if (replaced := other(value)) is not None:
         return _plain(replaced, path, text, other)
     raise _CannotStoreError(f"{_cut(path)}: object of type {type(value).__qualname__} cannot be stored.")
@@ -101,7 +106,7 @@ def _string_of(value: Any) -> Any:
     return next((write(value) for kind, write in _STRINGS if isinstance(value, kind)), None)
 
 
-def _key(key: Any, path: str, text: Callable[[str, str], str]) -> Any:
+def _key(key: Any, path: _Path, text: Callable[[str, _Path], str]) -> Any:
     if isinstance(key, str):
         return text(key, path)
     if key is None or isinstance(key, int | float):
@@ -109,15 +114,20 @@ def _key(key: Any, path: str, text: Callable[[str, str], str]) -> Any:
     raise _CannotStoreError(f"{_cut(path)}: a key of type {type(key).__qualname__} cannot be stored.")
 
 
-def _cleaned(text: str, path: str) -> str:
+def _cleaned(text: str, path: _Path) -> str:
     return storable_text(text)
 
 
-def _whole(text: str, path: str) -> str:
+def _whole(text: str, path: _Path) -> str:
     if storable_text(text) != text:
         raise _CannotStoreError(f"{_cut(path)}: a text with NUL or a lone surrogate cannot be stored.")
     return text
 
 
-def _cut(path: str) -> str:
-    return storable_text(path if len(path) <= MAX_PATH_CHARACTERS else f"{path[:MAX_PATH_CHARACTERS]}…")
+def _cut(path: _Path | None) -> str:
+    parts: list[str] = []
+    while path is not None:
+        path, mark, name = path
+        parts.append(f"{mark}{name}]" if mark == "[" else f"{mark}{name}")
+    text = "".join(reversed(parts))
+    return storable_text(text if len(text) <= MAX_PATH_CHARACTERS else f"{text[:MAX_PATH_CHARACTERS]}…")

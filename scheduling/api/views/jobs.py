@@ -20,6 +20,7 @@ from scheduling.api.responses import (
     job_response,
     masked_faults,
     new_job_response,
+    note_new_jobs,
     page_response,
     reveals_of,
     submission_response,
@@ -106,6 +107,7 @@ class JobViewSet(TenantViewSet):
         asked = read_request(request.data, key)
         # What is refused takes the request's transaction back, in which there is nothing else.
         submission = submit_job(tenant=self.tenant, request=asked, is_rated=True, has_savepoint=False)
+        note_new_jobs(request, int(submission.created))
         answer = submission_response(request, submission.job, created=submission.created)
         return with_rate(answer, submission.rate)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from unittest.mock import patch
@@ -65,6 +66,26 @@ def _result(value: object) -> Callable[[World], str]:
             return f"stored: {storable_result({'items': [value]}, max_bytes=1_000)}"
         except PermanentError as error:
             return str(error)
+
+    return attack
+
+
+def _nested_result(value: object) -> Callable[[World], str]:
+    """Return the attack that stores a result whose paths would be 800 times as long as its keys."""
+    key = "k" * 800
+    nested: object = [value] * 60_000
+    for _ in range(300):
+        nested = {key: nested}
+
+    def attack(world: World) -> str:
+        began = time.thread_time()
+        try:
+            storable_result(nested, max_bytes=1_000_000)
+            answer = "stored"
+        except PermanentError as error:
+            answer = f"{len(str(error))} characters"
+        seconds = time.thread_time() - began
+        return f"{answer} at once" if seconds < 0.5 else f"{answer} after {seconds:.1f} s"
 
     return attack
 
@@ -183,6 +204,18 @@ ATTACKS: tuple[Attack, ...] = (
         "{'items': ['a\\0b']}",
         "result.items[0]: a text with NUL or a lone surrogate cannot be stored.",
         _result("a\0b"),
+    ),
+    Attack(
+        "deep result takes the square of its size in time",
+        "60,000 numbers below 300 keys of 800 characters",
+        "stored at once",
+        _nested_result(1),
+    ),
+    Attack(
+        "path of a deep result is told at its full length",
+        "60,000 objects below 300 keys of 800 characters",
+        "242 characters at once",
+        _nested_result(object()),
     ),
     Attack(
         "refused key of a model endpoint makes a dead letter of each document",

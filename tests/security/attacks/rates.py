@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from django.contrib.auth.models import User
 from django.test import Client, RequestFactory
+from rest_framework.test import APIClient
 
 from scheduling.models import CircuitNews
 from scheduling.processors.base import Dependency, TransientError
@@ -27,6 +28,7 @@ from tenants.exceptions import DomainError
 from tenants.models import ApiKey
 from tenants.permissions import DEVELOPER_KEY_SCOPES
 from tenants.services.api_keys import issue_api_key
+from tenants.services.limits import set_tenant_limit
 from tests.request_rates import give_real_rates, own_buckets, real_anonymous_rate
 from tests.security.table import Attack
 from tests.security.world import World, refusal_of
@@ -64,6 +66,27 @@ def _flood_by_refused_submissions(world: World) -> str:
     client = world.with_key(world.aaa, [*DEVELOPER_KEY_SCOPES])
     with own_buckets():
         return _last_of(lambda: client.post("/api/v1/jobs/", {"kind": "there is none"}), 400)
+
+
+def _with_ten_units(world: World) -> APIClient:
+    """Return a client whose key has ten units, and one more a minute, however slow its requests are."""
+    give_real_rates(world.aaa)
+    for name, value in (("key_requests_per_minute", 1), ("key_request_burst", 10)):
+        set_tenant_limit(tenant=world.aaa, key=name, value=value, reason="a test")
+    return world.with_key(world.aaa, [*DEVELOPER_KEY_SCOPES])
+
+
+def _flood_by_rejected_bulks(world: World) -> str:
+    client = _with_ten_units(world)
+    with own_buckets():
+        return _last_of(lambda: client.post("/api/v1/jobs/bulk/", {"jobs": [{"kind": "there is none"}]}), 9)
+
+
+def _flood_by_repeated_submissions(world: World) -> str:
+    client, again = _with_ten_units(world), {"Idempotency-Key": "again"}
+    with own_buckets():
+        client.post("/api/v1/jobs/", {"kind": "noop", "payload": {}}, headers=again)
+        return _last_of(lambda: client.post("/api/v1/jobs/", {"kind": "noop", "payload": {}}, headers=again), 9)
 
 
 def _flood_without_credentials(world: World) -> str:
@@ -170,6 +193,18 @@ ATTACKS: tuple[Attack, ...] = (
         _flood_by_refused_submissions,
     ),
     Attack(
+        "key floods by bulks of which every job is rejected",
+        "POST jobs/bulk/ of an unknown kind",
+        "429 rate_limited",
+        _flood_by_rejected_bulks,
+    ),
+    Attack(
+        "key floods by repeating one submission",
+        "POST jobs/ with one Idempotency-Key",
+        "429 rate_limited",
+        _flood_by_repeated_submissions,
+    ),
+    Attack(
         "address without credentials floods the schema",
         "GET schema/ at once",
         "429 rate_limited",
@@ -199,6 +234,24 @@ ATTACKS: tuple[Attack, ...] = (
         "[a, a] of [a, a] of …",
         "The template makes more than 512,000 characters.",
         _render("{% set a = [1] %}" + "{% set a = [a, a] %}" * 60 + "{{ a }}"),
+    ),
+    Attack(
+        "template sorts by an attribute of 20,000 parts",
+        "sort(attribute='0.0.0…')",
+        "An attribute has at most 10 parts.",
+        _render("{{ inputs.numbers | sort(attribute='" + "0." * 20_000 + "0') | length }}"),
+    ),
+    Attack(
+        "template tells texts apart by an attribute of 20,000 parts",
+        "unique(false, '0.0.0…')",
+        "An attribute has at most 10 parts.",
+        _render("{{ inputs.numbers | unique(false, '" + "0." * 20_000 + "0') | length }}"),
+    ),
+    Attack(
+        "template looks into 20,000 elements by ten parts without end",
+        "100 sorts by an attribute of ten parts",
+        "The template takes more than 100,000 steps.",
+        _render("{{ inputs.numbers | min(attribute='0.0.0.0.0.0.0.0.0.0') }}" * 100),
     ),
     Attack(
         "template rounds to a hundred million digits",

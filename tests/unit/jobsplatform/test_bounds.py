@@ -12,6 +12,7 @@ import pytest
 from jobsplatform import entrance
 from jobsplatform.entrance import ALWAYS_OPEN, Entrance
 from jobsplatform.heads import MAX_HEADER_BYTES, MAX_HOST_BYTES, MAX_TARGET_BYTES, BoundedHeads
+from scheduling.api.filters import MAX_QUERY_CHARACTERS
 from tenants.bodies import MAX_ANONYMOUS_BYTES, Share
 from tenants.exceptions import DatabaseUnavailableError
 
@@ -112,6 +113,10 @@ def test_head_that_fits_is_passed_on() -> None:
     assert ask(path="/" + "a" * (MAX_TARGET_BYTES - 1), headers=headers)[0].status == 200
     environ = {"PATH_INFO": "/" + "a" * (MAX_TARGET_BYTES - 1), "HTTP_HOST": "a" * MAX_HOST_BYTES}
     assert BoundedHeads(lambda _environ, _start: [b"passed"])(environ, lambda *_: None) == [b"passed"]
+
+
+def test_longest_filter_of_a_list_fits_into_an_address() -> None:
+    assert ask(path="/api/v1/jobs/", query_string=b"q=" + b"a%3A" * (MAX_QUERY_CHARACTERS // 2))[0].status == 200
 
 
 def test_declared_length_over_the_limit_is_refused_unread(lookups: list[str]) -> None:

@@ -13,7 +13,14 @@ from django.test import RequestFactory
 from structlog.testing import capture_logs
 
 from jobsplatform.access_log import MAX_PATH_CHARACTERS, AccessLogMiddleware
-from jobsplatform.logging import CUT, MAX_TEXT_CHARACTERS, MAX_TRACEBACK_CHARACTERS, REDACTED, build_formatter
+from jobsplatform.logging import (
+    CUT,
+    MAX_TEXT_CHARACTERS,
+    MAX_TRACEBACK_CHARACTERS,
+    REDACTED,
+    build_formatter,
+    redact_secrets,
+)
 
 
 class Lines(logging.Handler):
@@ -139,6 +146,18 @@ def test_a_traceback_for_people_keeps_its_ends() -> None:
     assert "Traceback" in text
     assert "last line" in text
     assert len(text) < 2 * MAX_TRACEBACK_CHARACTERS
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_a_cut_traceback_leaves_no_half_of_a_secret(place: str) -> None:
+    secret = "Authorization: Api-Key hunter2 redis://user:hunter2@host"
+    half = MAX_TRACEBACK_CHARACTERS // 2
+    for shift in range(len(secret)):
+        if place == "before":
+            text = "x" * (half - shift - 1) + f"\n{secret}\n" + "y" * 2 * half
+        else:
+            text = "y" * 2 * half + f"\n{secret}\n" + "x" * (half - 1 - shift)
+        assert "hunter2" not in redact_secrets(None, "", {"exception": text})["exception"]
 
 
 def test_a_long_path_is_cut_in_the_log_of_requests(lines: Lines) -> None:

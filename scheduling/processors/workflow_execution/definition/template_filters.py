@@ -29,6 +29,9 @@ SLICED: Final = "__sliced"
 BUILT: Final = "__built"
 MAX_PRECISION: Final = 15
 MAX_TRIMMED_CHARACTERS: Final = 100
+MAX_ATTRIBUTE_PARTS: Final = 10
+# What of a step's size is drawn to look one part of an attribute up in one element.
+_SIZE_OF_LOOKUP: Final = 100
 
 
 def budget_of(context: Context) -> Budget:
@@ -54,6 +57,9 @@ def _charged(function: Callable[..., Any]) -> Callable[..., Any]:
     def charged(context: Context, *arguments: Any, **options: Any) -> Any:
         budget = budget_of(context)
         budget.spend(sum(size_of(argument) for argument in (*arguments, *options.values())))
+        if function in _BY_ATTRIBUTE and arguments:
+            parts = max(_parts_of(name) for name in (0, *arguments[1:], *options.values()))
+            budget.spend(size_of(arguments[0]) * parts * _SIZE_OF_LOOKUP)
         own = {"environment": (context.environment,), "eval_context": (context.eval_ctx,)}.get(passed, ())
         answer = function(*own, *arguments, **options)
         if isinstance(answer, Iterator):
@@ -62,6 +68,14 @@ def _charged(function: Callable[..., Any]) -> Callable[..., Any]:
         return answer
 
     return charged
+
+
+def _parts_of(attribute: Any) -> int:
+    """Return how often an attribute has Jinja look into each element: once for what a point or comma divides."""
+    parts = attribute.count(".") + attribute.count(",") + 1 if isinstance(attribute, str) else 0
+    if parts > MAX_ATTRIBUTE_PARTS:
+        raise TemplateFailedError(said("An attribute has at most %(limit)s parts.", {"limit": MAX_ATTRIBUTE_PARTS}))
+    return parts
 
 
 @pass_context
@@ -153,6 +167,8 @@ _JINJA_FILTERS: Final = (
     *("length", "count", "list", "lower", "max", "min", "reverse", "sort", "string", "title"),
     *("unique", "upper", "urlencode", "wordcount"),
 )
+# Of these those that look into each element by the name of an attribute.
+_BY_ATTRIBUTE: Final = frozenset(FILTERS[name] for name in ("max", "min", "sort", "unique"))
 _OWN_FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "join": _join,
     "replace": _replace,
