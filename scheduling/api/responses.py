@@ -111,7 +111,7 @@ def _prefers_minimal(request: Request) -> bool:
 
 def note_new_jobs(request: Request, count: int) -> None:
     """Note how many jobs a submission has made: after one that made none the caller's next one has a cost."""
-    request._request.new_jobs = count  # type: ignore[attr-defined]  # noqa: SLF001 - the middleware reads Django's request
+    request._request.new_jobs = count  # noqa: SLF001 - the middleware reads Django's request
 
 
 def with_rate(answer: Response, rate: RateStanding | None) -> Response:

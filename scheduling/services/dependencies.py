@@ -9,9 +9,10 @@ from uuid import UUID
 
 from django.db import connection
 
+from scheduling.models import JobEvent
 from scheduling.services.settlement import DependencyReport, storable_text
 from scheduling.services.wakes import wake_on_commit
-from tenants.context import all_tenants
+from tenants.context import all_tenants, tenant_context
 
 # As the gate of a tick asks: see scheduling.selectors.circuits.
 _STANDINGS = """
@@ -29,6 +30,10 @@ INSERT INTO scheduling_circuit_news (tenant_id, kind, dependency, is_shared, job
 VALUES (%(tenant_id)s, %(kind)s, %(name)s, %(is_shared)s, %(job_id)s, %(fingerprint)s, %(error_type)s,
     %(error_message)s, %(retry_after_seconds)s, clock_timestamp())
 """
+
+
+# Under this name the event of an execution that was asked and refused says whether its breaker was closed.
+WAS_CLOSED = "was_closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +74,11 @@ def tell_at_once(*, tenant_id: UUID, kind: str, job_id: UUID, report: Dependency
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute(_TELL, values)
         wake_on_commit()
+
+
+def earlier_refusals(*, tenant_id: UUID, job_id: UUID, name: str) -> tuple[int, int]:
+    """How often a job was asked and refused, and how often of these the breaker was closed: others had got through."""
+    with tenant_context(tenant_id):
+        events = JobEvent.objects.filter(job_id=job_id, name="execution.snoozed", data__dependency=name)
+        told = list(events.filter(data__has_key=WAS_CLOSED).values_list(f"data__{WAS_CLOSED}", flat=True))
+    return len(told), sum(told)

@@ -8,9 +8,17 @@ from datetime import datetime
 
 from django.db import connection
 
-from scheduling.processors.base import Dependency, DependencyRefusedError, Interrupted, TransientError
+from scheduling.circuit import REFUSED
+from scheduling.processors.base import (
+    Dependency,
+    DependencyRefusedError,
+    Interrupted,
+    PermanentError,
+    TransientError,
+)
+from scheduling.retry import RetryPolicy
 from scheduling.services import verdicts
-from scheduling.services.dependencies import ask_passage, tell_at_once
+from scheduling.services.dependencies import WAS_CLOSED, ask_passage, earlier_refusals, tell_at_once
 from scheduling.services.execution import StartedExecution
 from scheduling.services.settlement import DependencyReport, Settlement
 from scheduling.services.verdicts import Failure
@@ -21,8 +29,12 @@ from scheduling.worker.control_block import Cause
 ASK_SECONDS = 1.0
 # Of one execution; whoever names more is remembered by the last of them.
 MAX_REPORTS = 20
-# Before a job that was refused is handed out again, where no breaker holds it: they are switched off or held closed.
+# Before a job that was refused is handed out again, doubled with each time. Others try meanwhile: what refuses this job
+# may take theirs.
 REFUSED_WAIT_SECONDS = 15.0
+MAX_REFUSED_WAIT_SECONDS = 900.0
+# A job that was refused so often while its breaker was closed is itself what is refused.
+MAX_REFUSALS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +43,9 @@ class Refusal:
 
     dependency: Dependency
     until: datetime | None
-    # It was asked and refused; otherwise its breaker is open.
-    is_answer: bool = False
+    # The words of a refusal after it was asked; otherwise its breaker is open.
+    answer: str | None = None
+    was_closed: bool = False
 
 
 class DependencyUse:
@@ -90,28 +103,45 @@ class DependencyUse:
                 is_own_timeout=isinstance(error, TransientError) and error.is_own_timeout,
             )
         self._reports[dependency] = report
+        was_closed = dependency not in self._probed
         # Within a transaction of the processor's own it would be told when that ends, or never: then at the end.
         if dependency in self._probed and not connection.in_atomic_block:
             self._probed.remove(dependency)
             started = self._started
             tell_at_once(tenant_id=started.tenant_id, kind=started.kind, job_id=started.job_id, report=report)
         if isinstance(error, DependencyRefusedError):
-            self._refusal = Refusal(dependency, None, is_answer=True)
+            self._refusal = Refusal(dependency, None, report.error_message, was_closed=was_closed)
             raise Interrupted(Cause.DEPENDENCY.value) from error
 
     def settlement_of(self, cause: str) -> Settlement | None:
         """How an execution ends that was stopped for this cause."""
         if cause != Cause.DEPENDENCY or self._refusal is None:
             return policy.interruption_of(cause, self._started)
-        needed = self._refusal.dependency
+        started, refusal, needed = self._started, self._refusal, self._refusal.dependency
+        if refusal.answer is None:
+            seconds, said = None, None
+        else:
+            times, while_closed = earlier_refusals(tenant_id=started.tenant_id, job_id=started.job_id, name=needed.name)
+            if while_closed + refusal.was_closed >= MAX_REFUSALS:
+                return self._given_up(needed, refusal.answer)
+            seconds = min(REFUSED_WAIT_SECONDS * 2.0 ** min(times, 10), MAX_REFUSED_WAIT_SECONDS)
+            said = {WAS_CLOSED: refusal.was_closed}
         return verdicts.snoozed(
-            self._started.execution_id,
-            self._started.fence,
+            started.execution_id,
+            started.fence,
             dependency=needed.name,
             is_shared=needed.is_shared,
-            until=self._refusal.until,
-            seconds=REFUSED_WAIT_SECONDS if self._refusal.is_answer else None,
+            until=refusal.until,
+            seconds=seconds,
+            said=said,
         )
+
+    def _given_up(self, dependency: Dependency, answer: str) -> Settlement:
+        """A dead letter; it says nothing against the dependency, which others get through to."""
+        self._reports[dependency] = DependencyReport(dependency.name, dependency.is_shared)
+        message = f"{dependency.name} refused this job {MAX_REFUSALS} times. Its last answer: {answer}"
+        error = PermanentError(message, code=REFUSED)
+        return policy.failure_of(error, self._started, RetryPolicy(max_retries=0), is_permanent=True)
 
     def told_by(self, settlement: Settlement) -> Settlement:
         """The settlement with what was named."""

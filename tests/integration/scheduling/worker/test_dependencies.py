@@ -10,9 +10,17 @@ from typing import Any
 import pytest
 from django.db import transaction
 from django.db.models.functions import Now
+from django.utils import timezone
 
-from scheduling.models import Circuit, CircuitNews, Execution, Job, JobDue, JobHeld, WorkerPool
-from scheduling.processors.base import Dependency, Interrupted, JobContext, PermanentError, TransientError
+from scheduling.models import Circuit, CircuitNews, Execution, Job, JobDue, JobEvent, JobHeld, WorkerPool
+from scheduling.processors.base import (
+    Dependency,
+    DependencyRefusedError,
+    Interrupted,
+    JobContext,
+    PermanentError,
+    TransientError,
+)
 from scheduling.services.dispatching import run_tick
 from scheduling.worker import dependencies
 from tenants.context import all_tenants, tenant_context
@@ -212,6 +220,49 @@ def test_what_it_needed_last_takes_the_place_of_what_it_needed_before(
             Job.objects.filter(pk=job.pk).update(max_retries=9)
         make_due()
     assert reload(job).dependencies == [STORE]
+
+
+def refuse(times: int, job: Job, run: Run) -> Job:
+    """Let the dependency refuse the job so often, each time as soon as it may try again."""
+    for _ in range(times):
+        job = run(job)
+        make_due()
+    return job
+
+
+def test_a_job_that_is_always_refused_is_given_up_by_itself(
+    acme: Tenant, run: Run, follow: Callable[..., None], settings: Any
+) -> None:
+    settings.CIRCUIT_FAILURES = 0
+    follow(uses(API, error=DependencyRefusedError("moderated")))
+    (job,) = submit(acme, kind="scripted")
+    job = refuse(dependencies.MAX_REFUSALS - 1, job, run)
+    assert (job.state, job.attempt, set(outcomes(job))) == ("scheduled", 0, {"snoozed"})
+    job = refuse(1, job, run)
+    assert (job.state, job.error_type) == ("discarded", "dependency_refused")
+    assert job.error_message == f"{API} refused this job 10 times. Its last answer: moderated"
+    # Its end says nothing against what others get through to.
+    assert news() == []
+    with all_tenants():
+        waits = JobEvent.objects.filter(job=job, name="execution.snoozed").count()
+    assert waits == dependencies.MAX_REFUSALS - 1
+
+
+def test_a_job_that_tries_for_all_is_not_given_up(acme: Tenant, run: Run, follow: Callable[..., None]) -> None:
+    follow(uses(API, error=DependencyRefusedError("key revoked")))
+    (job,) = submit(acme, kind="scripted")
+    for number in range(dependencies.MAX_REFUSALS + 1):
+        with all_tenants():
+            CircuitNews.objects.all().delete()
+            Circuit.objects.all().delete()
+        put_open(acme, state="half_open", probe_job_id=job.pk, probe_tenant_id=acme.pk)
+        job = run(job)
+        assert (job.state, job.attempt) == ("scheduled", 0)
+        with all_tenants():
+            wait = (JobDue.objects.get().due_at - timezone.now()).total_seconds()
+        assert wait <= min(15 * 2**number, 900) + 1
+        make_due()
+    assert wait > 600
 
 
 def make_due() -> None:
