@@ -56,6 +56,10 @@ class OptionInvalidError(DomainError):
     code, category, title = "option_invalid", "invalid", "A job option has a value that is not allowed"
 
 
+class MessageLateError(DomainError):
+    code, category, title = "message_late", "invalid", "The message of a schedule came more than a day late"
+
+
 class QueueNotAllowedError(DomainError):
     code, category, title = "queue_not_allowed", "invalid", "This queue may not be named for this kind"
 

@@ -16,6 +16,7 @@ from kombu.serialization import dumps
 from tenants import redis_signing
 
 OWN_PREFIX: Final = "scheduling."
+SUBMIT_TASK: Final = "scheduling.submit"
 PURPOSE: Final = "message"
 CODE_HEADER, TIME_HEADER = "signature", "signed_at"
 # Beat's row, by which one due time submits one job.
@@ -37,15 +38,33 @@ def _sign(sender: Any = None, body: Any = None, headers: dict[str, Any] | None =
     headers[CODE_HEADER] = redis_signing.sign(PURPOSE, *_signed_parts(headers, text.encode())).hex()
 
 
-def fault_of(headers: Mapping[str, Any], body: bytes | str) -> str | None:
-    """Return why a message is not to be trusted: "unsigned", "wrong signature" or "too old"; None if it is."""
+def fault_of(headers: Mapping[str, Any], body: Any) -> str | None:
+    """Return why a message is not to be trusted; None if it is.
+
+    That is "unsigned", "unreadable", "wrong signature" or "too old".
+    """
     code = headers.get(CODE_HEADER)
     if not isinstance(code, str) or not code:
         return "unsigned"
-    raw = body.encode() if isinstance(body, str) else bytes(body)
+    try:
+        raw = body.encode() if isinstance(body, str) else body
+    except UnicodeEncodeError:
+        return "unreadable"
+    if not isinstance(raw, bytes):
+        return "unreadable"
     if not redis_signing.is_signed(PURPOSE, _bytes_of(code), *_signed_parts(headers, raw)):
         return "wrong signature"
-    return "too old" if time.time() - signing_time(headers) > MAX_AGE_SECONDS else None
+    return "too old" if is_late(signing_time(headers)) else None
+
+
+def is_late(signed_at: float) -> bool:
+    """Say whether a message that was signed then comes too late to be performed."""
+    return time.time() - signed_at > MAX_AGE_SECONDS
+
+
+def is_submission_of_beat(headers: Mapping[str, Any]) -> bool:
+    """Say whether a signed message asks for the job of a row of beat's."""
+    return headers.get("task") == SUBMIT_TASK and bool(headers.get("periodic_task_name"))
 
 
 def signing_time(headers: Mapping[str, Any]) -> float:

@@ -25,9 +25,10 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from scheduling.admin.links import job_link
 from scheduling.dashboards.tags import badge
+from scheduling.message_signing import SUBMIT_TASK
 from scheduling.selectors.schedules import last_submission
 from scheduling.services.beat_submissions import check_submission
-from scheduling.worker.beat_tasks import SUBMIT_TASK, find_fault, find_undelivered
+from scheduling.worker.beat_tasks import find_fault, find_undelivered
 from tenants.admin.keyset import parse_uuid
 from tenants.admin.users import LoggedAdmin
 from tenants.exceptions import DomainError

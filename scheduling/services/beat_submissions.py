@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connection
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from scheduling.exceptions import OptionInvalidError
+from scheduling import signals
+from scheduling.exceptions import MessageLateError, OptionInvalidError
+from scheduling.message_signing import is_late
 from scheduling.models import Job
 from scheduling.services.job_requests import JobRequest, check_request
 from scheduling.services.routing import Routes
@@ -19,7 +21,7 @@ from tenants.clock import read_clock
 from tenants.context import tenant_context
 from tenants.exceptions import DomainError
 from tenants.locks import LockClass
-from tenants.models import Tenant
+from tenants.models import AuditLogEntry, Tenant
 from tenants.selectors.tenants import find_tenant
 from tenants.services.audit import AuditTarget, record_audit
 
@@ -61,24 +63,40 @@ def submit_for_beat(
 
     ``asked_at`` is when the message was signed: two beats send two messages for each due time, a moment apart, and a
     message that is sent again has the time of the first. Without a row of beat's, the message's own id tells whether
-    it came before. The audit log keeps what became of it under the task, a refusal too.
+    it came before. The audit log keeps what became of it under the task, a refusal too; a late message once.
     """
     row = PeriodicTask.objects.select_related("interval").filter(name=task_name).first()
     if row is None or request.idempotency_key is not None:
+        _require_in_time(asked_at)
         if request.idempotency_key is None and message_id:
             request = replace(request, idempotency_key=f"beat-message:{message_id}")
         return submit_job(tenant=tenant, request=request).job
     target = AuditTarget(AUDIT_TYPE, str(row.pk), tenant.pk)
     try:
         with tenant_context(tenant):
+            _require_in_time(asked_at)
             job, is_new = _submit_once(row, tenant, request, asked_at)
             if is_new:
                 record_audit(action="beat.submitted", target=target, after={"job": str(job.pk), "kind": job.kind})
     except DomainError as error:
+        reason = f"{error.code}: {error}"
         with tenant_context(tenant):
-            record_audit(action="beat.refused", target=target, reason=f"{error.code}: {error}")
+            # An attacker with access to Redis can send a late message as often as they like.
+            if not (isinstance(error, MessageLateError) and _is_told(target, reason)):
+                record_audit(action="beat.refused", target=target, reason=reason)
         raise
     return job
+
+
+def _require_in_time(asked_at: float | None) -> None:
+    if asked_at is not None and is_late(asked_at):
+        signals.message_refused.send(None, reason="too old")
+        raise MessageLateError("It was due at %(time)s.", {"time": f"{datetime.fromtimestamp(asked_at, UTC):%FT%TZ}"})
+
+
+def _is_told(target: AuditTarget, reason: str) -> bool:
+    entries = AuditLogEntry.objects.filter(target_type=target.type, target_id=target.id, action="beat.refused")
+    return entries.filter(reason=reason).exists()
 
 
 def _submit_once(row: PeriodicTask, tenant: Tenant, request: JobRequest, asked_at: float | None) -> tuple[Job, bool]:

@@ -10,13 +10,12 @@ from celery import shared_task
 from scheduling.broker import publish_upkeep
 from scheduling.conf import RUN_UPKEEP_TASK
 from scheduling.exceptions import UpkeepBusyError
-from scheduling.message_signing import TIME_HEADER, signing_time
+from scheduling.message_signing import SUBMIT_TASK, TIME_HEADER, signing_time
 from scheduling.models import UpkeepRun
 from scheduling.services.beat_submissions import read_request, submit_for_beat
 from scheduling.services.partitions import maintain_partitions as make_partitions
 from scheduling.services.upkeep.runs import has_begun_since
 from scheduling.services.upkeep.runs import run_upkeep as start_upkeep
-from scheduling.worker.beat_tasks import SUBMIT_TASK
 from scheduling.worker.connections import check_connection
 from scheduling.worker.foreign import PlatformTask
 from tenants.context import Actor, acting_as

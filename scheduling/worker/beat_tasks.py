@@ -9,7 +9,7 @@ from celery import current_app
 from django_celery_beat.models import PeriodicTask
 
 from scheduling.conf import CANARY_TASK, EXECUTE_TASK, RUN_UPKEEP_TASK, UPKEEP_QUEUE
-from scheduling.message_signing import OWN_PREFIX
+from scheduling.message_signing import OWN_PREFIX, SUBMIT_TASK
 from scheduling.models import Queue
 from scheduling.processors import registry
 from scheduling.selectors.processes import read_liveness
@@ -17,7 +17,6 @@ from scheduling.services.upkeep import registry as upkeep_registry
 from tenants.context import all_tenants
 from tenants.texts import said
 
-SUBMIT_TASK = "scheduling.submit"
 # Messages of the dispatcher and of workers to themselves.
 _NOT_BEATS = frozenset({EXECUTE_TASK, CANARY_TASK})
 

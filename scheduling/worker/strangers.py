@@ -22,7 +22,7 @@ from kombu.exceptions import ContentDisallowed, DecodeError
 from kombu.transport import redis as redis_transport
 
 from scheduling import signals
-from scheduling.message_signing import OWN_PREFIX, fault_of
+from scheduling.message_signing import OWN_PREFIX, fault_of, is_submission_of_beat
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def guarded_strategy(task: Task, app: Celery, consumer: Any, **options: Any) -> 
     passed_on = (*answered, *consumer.connection_errors, *consumer.channel_errors)
 
     def receive_guarded(message: Any, *args: Any, **kwargs: Any) -> Any:
-        if fault := fault_of(message.headers, message.body):
+        if fault := _fault_of(message):
             signals.message_refused.send(None, reason=fault)
             message.reject_log_error(logger, consumer.connection_errors)
             return None
@@ -79,6 +79,16 @@ def guarded_strategy(task: Task, app: Celery, consumer: Any, **options: Any) -> 
     return receive_guarded
 
 
+def _fault_of(message: Any) -> str | None:
+    try:
+        fault = fault_of(message.headers, message.body)
+    except Exception:
+        logger.exception("message.unreadable")
+        return "unreadable"
+    # The task refuses those of beat itself, and notes that in the audit log.
+    return None if fault == "too old" and is_submission_of_beat(message.headers) else fault
+
+
 def refusing_strategy(task: Task, app: Celery, consumer: Any, **options: Any) -> Callable[..., Any]:
     """A strategy that takes no message of the task."""
 
@@ -88,15 +98,47 @@ def refusing_strategy(task: Task, app: Celery, consumer: Any, **options: Any) ->
     return refuse
 
 
+class CheckedMessage(redis_transport.Channel.Message):
+    """A message of the form that Celery counts on."""
+
+    def __init__(self, payload: Any, channel: Any = None, **options: Any) -> None:
+        try:
+            super().__init__(payload, channel=channel, **options)
+            is_sound = (
+                not self.errors
+                and isinstance(self.body, str | bytes)
+                and all(isinstance(name, str) for name in (self.headers.get("task", ""), self.delivery_tag))
+            )
+        except Exception as error:
+            # A KeyError would pass for a lost connection.
+            raise ValueError(f"{type(error).__name__}: {error}") from error
+        if not is_sound:
+            raise ValueError("Its body, tag or name of a task is no text.")
+
+
+class CheckedQoS(redis_transport.QoS):
+    """What a worker holds; a message that cannot be noted takes no place."""
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        try:
+            super().append(message, delivery_tag)
+        except (KeyError, TypeError, ValueError) as error:
+            self._delivered.pop(delivery_tag, None)
+            raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
 class TolerantChannel(redis_transport.Channel):
     """A channel that drops what is no message at all."""
+
+    Message = CheckedMessage
+    QoS = CheckedQoS
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
             return super()._brpop_read(**options)
         except (*self.connection.connection_errors, *self.connection.channel_errors):
             raise
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError):
             # It is off the queue already, so there is nothing to return.
             logger.exception("message.unreadable")
             signals.message_refused.send(None, reason="unreadable")

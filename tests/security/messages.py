@@ -12,12 +12,13 @@ from celery import current_app, signature
 from celery.utils.imports import instantiate
 from django.conf import settings
 from kombu import Connection, Queue
+from kombu.transport import redis as redis_transport
 from kombu.utils.uuid import uuid
 from redis import Redis
 
 from scheduling import signals
 from scheduling.tasks import upkeep
-from scheduling.worker.strangers import guarded_strategy
+from scheduling.worker.strangers import TolerantChannel, guarded_strategy
 
 
 def forge(task: str, args: list[Any], kwargs: dict[str, Any], **headers: Any) -> bytes:
@@ -86,8 +87,8 @@ def _consumer() -> MagicMock:
     return consumer
 
 
-def receive(*messages: bytes) -> list[str]:
-    """Have a worker receive the messages; return why some were refused."""
+def receive(*messages: bytes, within: float = 5) -> list[str]:
+    """Have a worker receive the messages; return why some were refused, and how many it did not end."""
     refused: list[str] = []
 
     def note(sender: object, *, reason: str, **_: Any) -> None:
@@ -98,6 +99,7 @@ def receive(*messages: bytes) -> list[str]:
     signals.message_refused.connect(note)
     try:
         with (
+            patch.object(redis_transport.Transport, "Channel", TolerantChannel),
             Redis.from_url(settings.REDIS_URL) as client,
             Connection(settings.REDIS_URL) as connection,
             connection.SimpleQueue(Queue(name)) as simple,
@@ -106,11 +108,17 @@ def receive(*messages: bytes) -> list[str]:
         ):
             for text in messages:
                 client.lpush(name, text)
-                message = simple.get(timeout=5)
+                try:
+                    message = simple.get(timeout=within)
+                except simple.Empty:
+                    # The channel has dropped it, and says why.
+                    continue
                 task = consumer.app.tasks[message.headers["task"]]
                 guarded_strategy(task, consumer.app, consumer)(
                     message, None, message.ack_log_error, message.reject_log_error, []
                 )
+            if held := len({*simple.channel.qos._delivered} - {*simple.channel.qos._dirty}):
+                refused.append(f"{held} held")
             client.delete(f"_kombu.binding.{name}")
     finally:
         signals.message_refused.disconnect(note)

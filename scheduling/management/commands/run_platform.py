@@ -26,6 +26,8 @@ from tenants.management.arguments import positive
 from tenants.signing import public_key_text
 
 ANSWER_SECONDS = 60.0
+# Where nothing answers.
+NOWHERE = "redis://127.0.0.1:9/0"
 # The auditor alone gets them.
 AUDITOR_VARIABLES = ("DATABASE_AUDITOR_URL", "AUDIT_SIGNING_KEY")
 
@@ -59,6 +61,8 @@ class Command(ServingCommand):
             # One port cannot be everybody's.
             os.environ["METRICS_PORT"] = "0"
             self._auditors = _take_out_of_environment(AUDITOR_VARIABLES)
+            # No broker: the auditor needs none.
+            self._auditors |= {"REDIS_URL": NOWHERE, "CACHE_URL": "", "REDIS_ROLE_URLS": ""}
             supervise(self._services(options), stopped)
 
     def _services(self, options: dict[str, Any]) -> list[Service]:
@@ -69,7 +73,7 @@ class Command(ServingCommand):
         return [
             Service("web", [sys.executable, "-m", "gunicorn", *web, f"{module}:{name}"], _broker_of("web")),
             Service("dispatcher", [*manage, "dispatch_jobs"], _broker_of("dispatcher")),
-            Service("auditor", [*manage, "run_auditor"], {**self._auditors, "REDIS_ROLE_URLS": ""}),
+            Service("auditor", [*manage, "run_auditor"], self._auditors),
             Service(
                 "worker default",
                 [*manage, "run_worker", "--pool=default", f"--concurrency={options['concurrency']}"],
@@ -94,18 +98,20 @@ class Command(ServingCommand):
 
 
 def _take_out_of_environment(names: Sequence[str]) -> dict[str, str]:
-    """Return these variables and remove them from the environment that services inherit."""
+    """Return these variables and empty them in the environment that services inherit, which then ignore `.env`."""
     # What verifies has the public key instead.
     if settings.AUDIT_SIGNING_KEY:
         os.environ["AUDIT_PUBLIC_KEYS"] = ",".join({*settings.AUDIT_PUBLIC_KEYS, public_key_text()})
-    return {name: os.environ.pop(name) for name in names if name in os.environ}
+    taken = {name: os.environ[name] for name in names if name in os.environ}
+    os.environ.update(dict.fromkeys(names, ""))
+    return taken
 
 
 def _broker_of(role: str) -> dict[str, str]:
     """Return the role's own login at the server of REDIS_URL, and hide those of the others."""
     given, own = urlsplit(settings.REDIS_URL), urlsplit(settings.REDIS_ROLE_URLS.get(role, ""))
     if (own.hostname, own.port) != (given.hostname, given.port):
-        return {}
+        return {"REDIS_ROLE_URLS": ""}
     return {"REDIS_URL": urlunsplit(own._replace(path=given.path)), "REDIS_ROLE_URLS": ""}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from unittest.mock import patch
 
@@ -15,6 +16,7 @@ from scheduling.models import Job, UpkeepRun
 from scheduling.tasks import upkeep
 from scheduling.tasks.upkeep import SUBMIT_TASK
 from tenants.context import all_tenants
+from tenants.models import AuditLogEntry
 from tests.security.attacks import broker_cache, broker_consumers, broker_users
 from tests.security.messages import altered, forge, published, receive
 from tests.security.table import Attack
@@ -36,6 +38,37 @@ def _runs() -> str:
 
 def _told(refused: list[str], left: str) -> str:
     return ", ".join([*refused, left])
+
+
+def _with_body(body: Any) -> bytes:
+    """Return a signed submission with another body, as it stands."""
+    parsed: dict[str, Any] = json.loads(published(SUBMIT_TASK, [], WORK))
+    parsed["body"] = body
+    del parsed["properties"]["body_encoding"]
+    return json.dumps(parsed).encode()
+
+
+def bodies_of_other_types(world: World) -> str:
+    messages = [_with_body(body) for body in (10**30, 10**15, {}, [1], None)]
+    return _told(receive(*messages, within=0.3), _jobs())
+
+
+def body_of_half_a_character(world: World) -> str:
+    return _told(receive(_with_body("\ud800")), _jobs())
+
+
+def messages_without_properties(world: World) -> str:
+    parsed = json.loads(published(SUBMIT_TASK, [], WORK))
+    return _told(receive(json.dumps(parsed | {"properties": {}}).encode(), b"[]", within=0.3), _jobs())
+
+
+def nested_message(world: World) -> str:
+    return _told(receive(b"[" * 200_000, within=0.3), _jobs())
+
+
+def task_without_name(world: World) -> str:
+    message = altered(published(SUBMIT_TASK, [], WORK), headers={"task": [SUBMIT_TASK]})
+    return _told(receive(message, within=0.3), _jobs())
 
 
 def forged_submission(world: World) -> str:
@@ -93,6 +126,18 @@ def submission_replayed_after_a_day(world: World) -> str:
     now = message_signing.time.time()
     with patch.object(message_signing.time, "time", lambda: now + A_DAY):
         return _told(receive(message), _jobs())
+
+
+def due_time_replayed_after_a_day(world: World) -> str:
+    every = IntervalSchedule.objects.create(every=1, period=IntervalSchedule.HOURS)
+    PeriodicTask.objects.create(name="often", task=SUBMIT_TASK, interval=every)
+    message = published(SUBMIT_TASK, [], WORK, periodic_task_name="often")
+    now = message_signing.time.time()
+    with patch.object(message_signing.time, "time", lambda: now + A_DAY):
+        refused = receive(message, message)
+    with all_tenants():
+        entries = AuditLogEntry.objects.filter(action="beat.refused").count()
+    return _told([*refused, f"{entries} entries"], _jobs())
 
 
 def forged_upkeep(world: World) -> str:
@@ -158,6 +203,32 @@ ATTACKS: tuple[Attack, ...] = (
         "too old, 0 jobs",
         submission_replayed_after_a_day,
     ),
+    Attack(
+        "due time replayed after a day",
+        "one of beat's messages twice, a day late",
+        "too old, too old, 1 entries, 0 jobs",
+        due_time_replayed_after_a_day,
+    ),
+    Attack(
+        "bodies that are no text",
+        "signed submissions with a body of 10**30, 10**15, {}, [1] and null",
+        "unreadable, unreadable, unreadable, unreadable, unreadable, 0 jobs",
+        bodies_of_other_types,
+    ),
+    Attack(
+        "body of half a character",
+        "a signed submission with a lone surrogate as its body",
+        "unreadable, 0 jobs",
+        body_of_half_a_character,
+    ),
+    Attack(
+        "messages without properties",
+        "a submission without a delivery tag, and a list",
+        "unreadable, unreadable, 0 jobs",
+        messages_without_properties,
+    ),
+    Attack("nested message", "200,000 opening brackets", "unreadable, 0 jobs", nested_message),
+    Attack("task whose name is a list", "a submission of the task [name]", "unreadable, 0 jobs", task_without_name),
     Attack("forged upkeep", "scheduling.run_upkeep, unsigned", "unsigned, 0 runs", forged_upkeep),
     Attack("forged partitions", "scheduling.maintain_partitions, unsigned", "unsigned, 0 calls", forged_partitions),
     Attack("replayed upkeep", "one signed upkeep message three times after an hour", "1 runs", replayed_upkeep),
