@@ -24,12 +24,12 @@ from tenants.exceptions import DomainError
 from tenants.links import invitation_link
 from tenants.models import Invitation
 from tenants.permissions import Permission
+from tenants.services.invitation_ends import revoke_invitation
 from tenants.services.invitations import (
     accept_invitation,
     accept_with_new_account,
     find_invitation,
     invite,
-    revoke_invitation,
 )
 
 PAGE = "tenants/admin/invitation.html"

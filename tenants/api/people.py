@@ -32,7 +32,8 @@ from tenants.links import invitation_link
 from tenants.models import ApiKey, Invitation, Membership
 from tenants.permissions import Permission
 from tenants.services.api_keys import IssuedKey, issue_api_key, revoke_api_key, rotate_api_key
-from tenants.services.invitations import invite, revoke_invitation
+from tenants.services.invitation_ends import revoke_invitation
+from tenants.services.invitations import invite
 from tenants.services.memberships import change_role, remove_member
 
 

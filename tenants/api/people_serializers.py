@@ -41,7 +41,9 @@ class InvitationSerializer(serializers.Serializer[Invitation]):
     role = serializers.ChoiceField(choices=Role.choices)
     # A string and no enumeration in the schema: other resources have fields of this name with choices of their own.
     state = serializers.SerializerMethodField(help_text="`pending`, `accepted`, `revoked` or `expired`.")
-    is_mailed = serializers.BooleanField(help_text="Whether the link was mailed to the address.")
+    is_mailed = serializers.BooleanField(
+        help_text="Whether the link is mailed to the address; false after the mail server has refused."
+    )
     invited_by = serializers.CharField(source="invited_by.username", default=None, allow_null=True)
     created_at = serializers.DateTimeField()
     expires_at = serializers.DateTimeField()

@@ -35,6 +35,11 @@ class Invitation(TenantModel):
     def __str__(self) -> str:
         return self.invitee
 
+    @property
+    def is_of_address(self) -> bool:
+        """Whether it names an e-mail address and not a user name."""
+        return "@" in self.invitee
+
     def state_at(self, moment: datetime) -> str:
         """Return `pending`, `accepted`, `revoked` or `expired`."""
         if self.accepted_at is not None:

@@ -12,17 +12,21 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import transaction
+from django.db import connection, transaction
 
 from tenants.access_errors import InvitationInvalidError, InvitationRefusedError, TooManyInvitationsError
 from tenants.clock import read_clock
 from tenants.context import Actor, acting_as, all_tenants, current_actor, tenant_context
+from tenants.locks import LockClass
 from tenants.mail import deliver_mail
 from tenants.models import Invitation, Membership, Role, Tenant
 from tenants.names import clean_name
+from tenants.permissions import PLATFORM_ROLES, TENANT_ROLES, Permission
 from tenants.selectors.people import find_places
 from tenants.services.audit import part_of_act, record_audit
+from tenants.services.invitation_ends import revoke_invitation
 from tenants.services.memberships import add_member, read_role
 from tenants.services.people import check_new_account
 from tenants.texts import said
@@ -30,11 +34,12 @@ from tenants.texts import said
 LASTS = timedelta(days=7)
 MAX_PENDING = 100
 _SUFFIX_BYTES = 3
+_LOCK = f"SELECT {LockClass.INVITATION_COUNT.take_named('%s')}"
 
 
 @dataclass(frozen=True, slots=True)
 class IssuedInvitation:
-    """A new invitation; `link` is None if it was mailed, else it is shown to the inviter once."""
+    """A new invitation; `link` is None if it is mailed after the commit, else it is shown to the inviter once."""
 
     invitation: Invitation
     link: str | None
@@ -44,15 +49,23 @@ def invite(*, tenant: Tenant, invitee: str, role: Role | str, link_of: Callable[
     """Offer `invitee`, a user name or e-mail address, a place in `tenant`; `link_of` makes the link of a token.
 
     An earlier invitation of the same name is revoked. Raise `TooManyInvitationsError` beyond MAX_PENDING.
+    Locks the tenant's invitations until the transaction ends.
     """
     role, invitee = read_role(role), clean_name(invitee, max_length=254)
     token, now, actor = secrets.token_urlsafe(32), read_clock(), current_actor()
     link = link_of(token)
     with tenant_context(tenant):
+        with connection.cursor() as cursor:
+            cursor.execute(_LOCK, [str(tenant.pk)])
         pending = Invitation.objects.filter(accepted_at=None, revoked_at=None, expires_at__gt=now)
-        pending.filter(invitee__iexact=invitee).update(revoked_at=now)
+        earlier = list(pending.filter(invitee__iexact=invitee))
+        for invitation in earlier:
+            revoke_invitation(invitation=invitation, reason="It was replaced by another invitation.")
         if pending.count() >= MAX_PENDING:
             raise TooManyInvitationsError
+        # After a failure of the mail server the link is shown. Only an address that was typed is mailed to: a look-up
+        # of an account's would reveal that the account exists.
+        is_mailed = bool(settings.EMAIL_HOST) and "@" in invitee and all(one.is_mailed for one in earlier)
         invitation = Invitation.objects.create(
             tenant=tenant,
             invitee=invitee,
@@ -60,23 +73,14 @@ def invite(*, tenant: Tenant, invitee: str, role: Role | str, link_of: Callable[
             token_hash=_hash(token),
             invited_by_id=actor.id if actor.kind == "user" else None,
             expires_at=now + LASTS,
-            is_mailed=_mail(tenant, invitee, link),
+            is_mailed=is_mailed,
         )
         invitation.refresh_from_db()
         after = {"user": invitee, "role": role, "expires_at": invitation.expires_at}
         record_audit(action="invitation.created", target=invitation, after=after)
-    return IssuedInvitation(invitation, None if invitation.is_mailed else link)
-
-
-def revoke_invitation(*, invitation: Invitation, reason: str = "") -> Invitation:
-    """End a pending invitation; one that is over stays as it is."""
-    with tenant_context(invitation.tenant_id):
-        pending = Invitation.objects.filter(pk=invitation.pk, accepted_at=None, revoked_at=None)
-        if pending.update(revoked_at=read_clock()):
-            invitation.refresh_from_db()
-            after = {"user": invitation.invitee, "revoked_at": invitation.revoked_at}
-            record_audit(action="invitation.revoked", target=invitation, after=after, reason=reason)
-    return invitation
+        if is_mailed:
+            transaction.on_commit(lambda: _mail(invitation, tenant, link))
+    return IssuedInvitation(invitation, None if is_mailed else link)
 
 
 def find_invitation(token: str) -> Invitation:
@@ -102,11 +106,14 @@ def accept_invitation(*, token: str, user: Any) -> Membership:
 def accept_with_new_account(*, token: str, username: str, password: str) -> Any:
     """Make an account that takes the place which the invitation of `token` offers; return the user.
 
-    Its name is `username` with a random end, so that no answer says which names are taken.
+    Its name is `username` with a random end, so that no answer says which names are taken. It has the e-mail address
+    that the invitation was mailed to. Raise `InvitationRefusedError` for an invitation of a user name.
     """
     invitation = find_invitation(token)
+    if not invitation.is_of_address:
+        raise InvitationRefusedError
     name = f"{username.strip()[:140]}-{secrets.token_hex(_SUFFIX_BYTES)}"
-    email = invitation.invitee if "@" in invitation.invitee else ""
+    email = invitation.invitee if invitation.is_mailed else ""
     user = get_user_model()(username=name, email=email)
     check_new_account(user, password)
     with acting_as(Actor(kind="system", label="invitation")), all_tenants():
@@ -123,7 +130,7 @@ def _accept(token: str, user: Any, *, is_new: bool) -> Membership:
     with tenant_context(tenant_id):
         locked = Invitation.objects.select_related("tenant").select_for_update(of=("self",))
         invitation = locked.get(token_hash=_hash(token))
-        if invitation.state_at(read_clock()) != "pending":
+        if invitation.state_at(read_clock()) != "pending" or not _may_still_invite(invitation):
             raise InvitationInvalidError
         # The name of a new account is the platform's choice.
         if not is_new and not _may_accept(invitation, user):
@@ -140,16 +147,31 @@ def _accept(token: str, user: Any, *, is_new: bool) -> Membership:
 def _may_accept(invitation: Invitation, user: Any) -> bool:
     if find_places(user).platform_role is not None:
         return False
-    return "@" in invitation.invitee or invitation.invitee == user.get_username()
+    return invitation.is_of_address or invitation.invitee == user.get_username()
 
 
-def _mail(tenant: Tenant, invitee: str, link: str) -> bool:
-    # Only to an address that was typed: to look up that of an account would tell that there is one.
-    if "@" not in invitee:
-        return False
+def _may_still_invite(invitation: Invitation) -> bool:
+    """Return whether the account that has invited may invite now; True for an invitation by a command."""
+    inviter = invitation.invited_by
+    if inviter is None:
+        return True
+    places = find_places(inviter)
+    if places.platform_role is not None:
+        granted = PLATFORM_ROLES[places.platform_role]
+    else:
+        roles = [Role(one.role) for one in places.memberships if one.tenant_id == invitation.tenant_id]
+        granted = frozenset(right for role in roles for right in TENANT_ROLES[role])
+    return inviter.is_active and Permission.MEMBERS_MANAGE in granted
+
+
+def _mail(invitation: Invitation, tenant: Tenant, link: str) -> None:
+    """Mail the link; store and audit it if no mail server takes the mail."""
     subject = said("Invitation to %(tenant)s", {"tenant": tenant.name})
     text = said("You are invited to work in %(tenant)s. The link is valid for seven days:", {"tenant": tenant.name})
-    return deliver_mail(recipients=[invitee], subject=subject, text=f"{text}\n\n{link}\n")
+    if not deliver_mail(recipients=[invitation.invitee], subject=subject, text=f"{text}\n\n{link}\n"):
+        with tenant_context(tenant):
+            Invitation.objects.filter(pk=invitation.pk).update(is_mailed=False)
+            record_audit(action="invitation.not_mailed", target=invitation, after={"user": invitation.invitee})
 
 
 def _hash(token: str) -> str:

@@ -9,8 +9,10 @@ from django.db.models.functions import Now
 from tenants.context import tenant_context
 from tenants.exceptions import AlreadyMemberError, FieldInvalidError, LastOwnerError
 from tenants.models import Membership, Role, Tenant
+from tenants.permissions import TENANT_ROLES, Permission
 from tenants.services.api_keys import revoke_keys_of
 from tenants.services.audit import record_audit
+from tenants.services.invitation_ends import revoke_invitations_of
 
 
 def add_member(*, tenant: Tenant, user: AbstractBaseUser, role: Role | str = Role.VIEWER) -> Membership:
@@ -29,7 +31,7 @@ def add_member(*, tenant: Tenant, user: AbstractBaseUser, role: Role | str = Rol
 
 
 def change_role(*, membership: Membership, role: Role | str) -> Membership:
-    """Give a member another role; the last owner stays owner."""
+    """Give a member another role; the last owner stays owner. One who may not invite any more has no invitations."""
     role = read_role(role)
     with tenant_context(membership.tenant_id):
         before = membership.role
@@ -40,6 +42,8 @@ def change_role(*, membership: Membership, role: Role | str) -> Membership:
             record_audit(
                 action="membership.role_changed", target=membership, before={"role": before}, after={"role": role}
             )
+            if Permission.MEMBERS_MANAGE not in TENANT_ROLES[role]:
+                revoke_invitations_of(user_id=membership.user_id, reason="The inviter is no longer an owner.")
     return membership
 
 
@@ -51,6 +55,7 @@ def remove_member(*, membership: Membership) -> None:
         record_audit(action="membership.removed", target=membership, before=before)
         membership.delete()
         revoke_keys_of(user_id=membership.user_id, reason="The member who issued it has left.")
+        revoke_invitations_of(user_id=membership.user_id, reason="The member who issued it has left.")
 
 
 def note_choice(*, membership: Membership) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -201,6 +202,35 @@ def _accept_twice(world: World) -> str:
     return str(world.with_session(world.member(world.zeta, Role.OWNER, "second")).post(path).status_code)
 
 
+def _return_by_own_invitation(world: World) -> str:
+    world.member(world.aaa, Role.OWNER, "staying")
+    leaving = world.member(world.aaa, Role.OWNER, "leaving")
+    owner = world.with_session(leaving, world.aaa)
+    link = owner.post(f"{API}members/", {"user": "me@example.com", "role": "owner"}, format="json").json()["link"]
+    with tenant_context(world.aaa):
+        remove_member(membership=Membership.objects.get(user=leaving))
+    status = Client().post(_path_of_link(link), {"username": "me", "password": PASSWORD}).status_code
+    return "member" if User.objects.filter(username__startswith="me-").exists() else str(status)
+
+
+def _accept_for_another_by_new_account(world: World) -> str:
+    world.member(world.zeta, Role.OWNER, "victim")
+    path = _path_of_invitation(world, "victim")
+    status = Client().post(path, {"username": "victim", "password": PASSWORD}).status_code
+    return "member" if User.objects.filter(username__startswith="victim-").exists() else str(status)
+
+
+def _take_address_of_another(world: World) -> str:
+    path = _path_of_invitation(world, "ceo@victim.example")
+    Client().post(path, {"username": "me", "password": PASSWORD})
+    return f"the address {User.objects.get(username__startswith='me-').email!r}"
+
+
+def _path_of_link(link: str) -> str:
+    parts = urlsplit(link)
+    return f"{parts.path}?{parts.query}"
+
+
 def _open_first_tenant_by_name(world: World) -> str:
     victim = world.member(world.zeta, Role.OWNER, "victim")
     add_member(tenant=world.aaa, user=victim)
@@ -303,6 +333,19 @@ ATTACKS: tuple[Attack, ...] = (
     Attack("invited platform staff", "an admin's click on Accept", "400", _invite_platform_staff),
     Attack("invitation of another person", "another account's click on Accept", "400", _accept_for_another),
     Attack("invitation used twice", "a second account's click on Accept", "400", _accept_twice),
+    Attack("return of an expelled owner", "the link of an own invitation", "400", _return_by_own_invitation),
+    Attack(
+        "invitation of another person by a new account",
+        "a new account on the page of a user name's invitation",
+        "400",
+        _accept_for_another_by_new_account,
+    ),
+    Attack(
+        "e-mail address of another person",
+        "an own invitation of the address, whose link was shown, accepted by a new account",
+        "the address ''",
+        _take_address_of_another,
+    ),
     Attack("log-in led into the attacker's tenant", "GET /admin/ after a log-in", "zeta", _open_first_tenant_by_name),
     Attack("console by is_staff", "GET /admin/ without a membership", "log-in", _enter_console_by_is_staff),
     Attack("is_staff by joining", "a membership and a platform role", "0 of 2", _gain_is_staff),
