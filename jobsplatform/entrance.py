@@ -143,6 +143,8 @@ class _Body:
         return message
 
     async def _require(self, size: int) -> None:
+        if self._limit is None and not any(_header(self._scope, name) for name in (b"authorization", b"cookie")):
+            self._limit = MAX_ANONYMOUS_BYTES  # without credentials there is nothing to look up
         if self._limit is None:
             await self._place.enter()
             try:

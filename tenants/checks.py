@@ -162,6 +162,15 @@ def check_master_keys(**kwargs: Any) -> list[checks.CheckMessage]:
     return []
 
 
+@checks.register(START)
+def check_key_days(**kwargs: Any) -> list[checks.CheckMessage]:
+    """No process begins with a default end of keys that lies beyond the latest one."""
+    if settings.API_KEY_DEFAULT_DAYS <= settings.API_KEY_MAX_DAYS:
+        return []
+    hint = "Lower API_KEY_DEFAULT_DAYS or raise API_KEY_MAX_DAYS."
+    return [checks.Error("API_KEY_DEFAULT_DAYS is greater than API_KEY_MAX_DAYS.", hint=hint, id="tenants.E007")]
+
+
 @checks.register(checks.Tags.security, deploy=True)
 def check_sealing(**kwargs: Any) -> list[checks.CheckMessage]:
     """`manage.py check --deploy`: somebody has thought of whether values are sealed."""

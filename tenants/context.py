@@ -51,6 +51,7 @@ class Actor:
 
     `is_of_tenant`: one of a tenant's own keys, or a person without a role for the platform. `may_use_secrets`: what
     is saved may refer to the tenant's stored secrets; False for a request whose caller has not the right `secrets.use`.
+    `may_manage_webhooks`: deliveries may be made again; False for a request without `webhooks.manage`.
     """
 
     kind: ActorKind
@@ -59,6 +60,7 @@ class Actor:
     request_id: str = ""
     is_of_tenant: bool = False
     may_use_secrets: bool = True
+    may_manage_webhooks: bool = True
 
 
 SYSTEM = Actor(kind="system", label="system")

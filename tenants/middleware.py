@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from django.contrib.auth import logout
@@ -150,13 +151,12 @@ def find_access(request: HttpRequest) -> Access:
 
 def _access_by_key(token: str, request: HttpRequest) -> Access:
     try:
-        key = authenticate_api_key(token=token)
-    except KeyExpiredError as refusal:
+        key = authenticate_api_key(token=token, is_from=partial(is_from, request))
+    except (KeyExpiredError, KeyAddressError) as refusal:
+        # Without the key: its holder is not accepted, so that the request draws on the bucket of its address.
         return Access(refusal=refusal)
     if key is None:
         return NO_ACCESS
-    if key.allowed_addresses and not is_from(request, key.allowed_addresses):
-        return Access(refusal=KeyAddressError(), api_key=key)
     named = request.headers.get("X-Tenant")
     if named is not None and named != key.tenant.slug:
         return Access(refusal=_no_such_tenant(named), api_key=key)
@@ -216,15 +216,15 @@ def _context_of(access: Access) -> Iterator[None]:
 
 
 def _actor_of(request: HttpRequest, access: Access, request_id: str) -> Actor:
-    may_use_secrets = access.may(Permission.SECRETS_USE)
+    rights = (access.may(Permission.SECRETS_USE), access.may(Permission.WEBHOOKS_MANAGE))
     if access.api_key is not None:
         key = access.api_key
         label = f"{key.name} ({key.prefix})"
-        return Actor("api_key", str(key.pk), label, request_id, is_of_tenant=True, may_use_secrets=may_use_secrets)
+        return Actor("api_key", str(key.pk), label, request_id, access.platform_role is None, *rights)
     user: Any = request.user
     if user.is_authenticated:
         is_of_tenant, name = access.platform_role is None, user.get_username()
-        return Actor("user", str(user.pk), name, request_id, is_of_tenant, may_use_secrets)
+        return Actor("user", str(user.pk), name, request_id, is_of_tenant, *rights)
     return Actor(kind="system", label="anonymous request", request_id=request_id, may_use_secrets=False)
 
 

@@ -102,6 +102,8 @@ class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
     empty_text = "“manage.py migrate” enters the platform's own. Add one of yours above."
 
     form = ScheduleForm
+    # They hold payloads: neither a filter in the URL nor an audit entry reveals them.
+    hidden_fields = frozenset({"args", "kwargs", "headers"})
     list_display = ("name", "state_badge", "when", "task", "last_run_at", "total_run_count")
     list_filter = ()
     search_fields = ("name",)

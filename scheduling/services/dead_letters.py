@@ -22,7 +22,7 @@ from scheduling.selectors.jobs import CappedCount
 from scheduling.services.job_requests import JobRequest, check_request
 from scheduling.services.payload_patches import patched_payload
 from scheduling.services.quotas import RateStanding
-from scheduling.services.retries import BulkRetry, retry_jobs
+from scheduling.services.retries import BulkRetry, refusal_of_replay, retry_jobs
 from tenants.clock import read_clock
 from tenants.context import require_scope
 from tenants.encryption.fields import open_rows
@@ -161,6 +161,8 @@ def preview_requeue(*, letter_filter: DeadLetterFilter, payload_patch: Payload |
 
 def _refusal(letter: DeadLetter, payload_patch: Payload | None, now: datetime) -> DomainError | None:
     payload: Payload = letter.job.payload
+    if (refusal := refusal_of_replay(letter.kind)) is not None:
+        return refusal
     try:
         if payload_patch is not None:
             payload = patched_payload(payload, payload_patch)

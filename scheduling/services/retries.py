@@ -10,7 +10,8 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from scheduling.exceptions import InvalidTransitionError, JobNotFoundError, KindUnknownError
+from scheduling.conf import WEBHOOK_KIND
+from scheduling.exceptions import InvalidTransitionError, JobNotFoundError, KindInternalError, KindUnknownError
 from scheduling.lifecycle import REPLAYABLE_STATES, JobState
 from scheduling.models import DeadLetter, Job
 from scheduling.processors import registry
@@ -156,6 +157,8 @@ def _replay(jobs: Sequence[Job], bulk: BulkRetry, payloads: Mapping[UUID, Mappin
             bulk.refused[job.pk] = InvalidTransitionError(
                 "Requeued already as job %(job)s.", {"job": letter.requeued_job_id}
             )
+        elif (refusal := refusal_of_replay(job.kind)) is not None:
+            bulk.refused[job.pk] = refusal
         else:
             fresh.append(job)
     for tenant_id, group in groupby(sorted(fresh, key=lambda job: job.tenant_id), key=lambda job: job.tenant_id):
@@ -164,6 +167,21 @@ def _replay(jobs: Sequence[Job], bulk: BulkRetry, payloads: Mapping[UUID, Mappin
     if requeued:
         with connection.cursor() as cursor:
             cursor.execute(_NOTE_REQUEUED, [list(column) for column in zip(*requeued, strict=True)])
+
+
+def refusal_of_replay(kind: str) -> DomainError | None:
+    """Return why the caller may not replay jobs of an internal kind, or None; with what they had, they act anew.
+
+    People and keys of a tenant replay deliveries with `webhooks.manage`, and no other internal kind.
+    """
+    try:
+        is_internal = registry.get(kind).is_internal
+    except KindUnknownError:
+        return None  # submission refuses it in its own words
+    actor = current_actor()
+    if not is_internal or not actor.is_of_tenant or (kind == WEBHOOK_KIND and actor.may_manage_webhooks):
+        return None
+    return KindInternalError("Jobs of the kind %(kind)r are submitted by the platform alone.", {"kind": kind})
 
 
 def _lock_letters(jobs: Sequence[Job]) -> dict[UUID, DeadLetter]:

@@ -89,7 +89,8 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
         """Check what the service would refuse, so that the form comes back with its fields."""
         values: dict[str, Any] = super().clean() or {}
         try:
-            choose_end(values.get("expires_at"))
+            if not values.get("never_expires"):
+                choose_end(values.get("expires_at"))
             read_networks(values.get("allowed_addresses") or ())
         except FieldInvalidError as refusal:
             self.add_error(refusal.errors[0]["field"], refusal.detail)
@@ -161,7 +162,7 @@ class ApiKeyAdmin(TenantPeopleAdmin):
         label="Rotate",
         permission=Permission.API_KEYS_MANAGE,
         asks_reason=True,
-        is_offered=lambda key: key.is_valid_at(timezone.now()),
+        is_offered=lambda key: key.rotated_at is None and key.is_valid_at(timezone.now()),
     )
     def rotate(self, request: HttpRequest, api_key: ApiKey, reason: str) -> HttpResponse:
         return self._show(request, rotate_api_key(api_key=api_key, reason=reason).token)

@@ -16,6 +16,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from tenants.admin.base import PlatformStaffAdmin
 from tenants.admin.post_actions import post_action
+from tenants.masking import MASK
 from tenants.models import Membership, PlatformMembership
 from tenants.permissions import Permission
 from tenants.services.audit import AuditTarget, record_audit
@@ -51,10 +52,13 @@ class LoggedAdmin(PlatformStaffAdmin):
         return [
             {
                 "fields": list(names),
-                "before": {name: _as_plain(form.initial.get(name)) for name in names},
-                "after": {name: _as_plain(form.cleaned_data.get(name, "changed")) for name in names},
+                "before": {name: self._as_told(name, form.initial.get(name)) for name in names},
+                "after": {name: self._as_told(name, form.cleaned_data.get(name, "changed")) for name in names},
             }
         ]
+
+    def _as_told(self, name: str, value: Any) -> Any:
+        return MASK if name in self.hidden_fields else _as_plain(value)
 
 
 def _as_plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from tenants.access import access_of
-from tenants.access_errors import KeyExpiredError
+from tenants.access_errors import KeyAddressError, KeyExpiredError
 from tenants.lockouts import count_wrong_key
 from tenants.models import ApiKey
 
@@ -46,6 +46,8 @@ class ApiKeyAuthentication(BaseAuthentication):
         key = access.api_key
         if isinstance(access.refusal, KeyExpiredError):
             raise KeyExpiredError(headers={"WWW-Authenticate": SCHEME})
+        if isinstance(access.refusal, KeyAddressError):
+            raise access.refusal
         if key is None:
             count_wrong_key(request._request)  # noqa: SLF001 - likewise
             raise AuthenticationFailed(gettext("The API key is not valid."))

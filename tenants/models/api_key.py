@@ -37,6 +37,7 @@ class ApiKey(NamedModel, TenantModel):
     last_used_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True, help_text="From then on the key is refused.")
     revoked_at = models.DateTimeField(null=True, blank=True)
+    rotated_at = models.DateTimeField(null=True, editable=False, help_text="When another key took its place.")
     warned_at = models.DateTimeField(null=True, editable=False, help_text="When its owners were told that it ends.")
 
     class Meta:

@@ -6,18 +6,19 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Model, Q
 from django.db.models.functions import Now
 
-from tenants.access_errors import KeyEndedError, KeyExpiredError
+from tenants.access_errors import KeyAddressError, KeyEndedError, KeyExpiredError
 from tenants.addresses import read_network
 from tenants.clock import read_clock
 from tenants.context import current_actor, look_through_door, tenant_context
@@ -28,6 +29,8 @@ from tenants.names import clean_name
 from tenants.permissions import KEY_PERMISSIONS
 from tenants.services.audit import part_of_act, record_audit
 from tenants.services.key_count import check_key_count
+
+logger = structlog.stdlib.get_logger("tenants.api_keys")
 
 OVERLAP = timedelta(days=7)
 MAX_NETWORKS = 50
@@ -62,10 +65,18 @@ def issue_api_key(
     Without `expires_at` it ends after API_KEY_DEFAULT_DAYS. Only `never_expires`, a person's choice, makes one that
     lasts until it is revoked. It is accepted from the networks `allowed_addresses`; from everywhere if there are none.
     """
+    with tenant_context(tenant):
+        check_key_count(tenant.pk)
+        ends_at = None if never_expires else choose_end(expires_at)
+        return _issue(tenant, name, scopes, ends_at, allowed_addresses)
+
+
+def _issue(
+    tenant: Tenant, name: str, scopes: Iterable[str], ends_at: datetime | None, allowed_addresses: Iterable[str]
+) -> IssuedKey:
     actor = current_actor()
     prefix, secret = f"jp{secrets.token_hex(5)}", secrets.token_urlsafe(32)
     with tenant_context(tenant):
-        check_key_count(tenant.pk)
         key = ApiKey.objects.create(
             tenant=tenant,
             name=clean_name(name, max_length=100),
@@ -74,7 +85,7 @@ def issue_api_key(
             scopes=_choose_scopes(scopes),
             allowed_addresses=read_networks(allowed_addresses),
             created_by_id=actor.id if actor.kind == "user" else None,
-            expires_at=None if never_expires else choose_end(expires_at),
+            expires_at=ends_at,
         )
         after = {name: getattr(key, name) for name in _TOLD}
         record_audit(action="api_key.issued", target=key, after=after)
@@ -101,19 +112,17 @@ def rotate_api_key(*, api_key: ApiKey, reason: str = "") -> IssuedKey:
         old = ApiKey.objects.select_related("tenant__plan").select_for_update(of=("self",)).get(pk=api_key.pk)
         if not old.is_valid_at(now):
             raise KeyEndedError
+        if old.rotated_at is not None:
+            raise KeyEndedError("The API key was rotated already; rotate the key that took its place.")
         with part_of_act():
-            issued = issue_api_key(
-                tenant=old.tenant,
-                name=old.name,
-                scopes=KEY_PERMISSIONS.intersection(old.scopes),
-                never_expires=old.expires_at is None,
-                allowed_addresses=old.allowed_addresses,
-            )
+            # Not against the limit: the new key takes the place of one that no longer counts.
+            scopes, ends_at = KEY_PERMISSIONS.intersection(old.scopes), old.expires_at and choose_end(None)
+            issued = _issue(old.tenant, old.name, scopes, ends_at, old.allowed_addresses)
         before = old.expires_at
         old.expires_at = min(old.expires_at or now + OVERLAP, now + OVERLAP)
         # Whoever has rotated it knows that it ends.
-        old.warned_at = now
-        old.save(update_fields=["expires_at", "warned_at"])
+        old.rotated_at = old.warned_at = now
+        old.save(update_fields=["expires_at", "rotated_at", "warned_at"])
         after = {"expires_at": old.expires_at, "prefix": issued.key.prefix}
         record_audit(action="api_key.rotated", target=old, before={"expires_at": before}, after=after, reason=reason)
     return issued
@@ -127,9 +136,11 @@ def revoke_keys_of(*, user_id: Any, reason: str) -> int:
     return len(keys)
 
 
-def authenticate_api_key(*, token: str) -> ApiKey | None:
-    """Return the valid key of `token` with its tenant and plan, or None; `KeyExpiredError` if it was one and has ended.
+def authenticate_api_key(*, token: str, is_from: Callable[[Iterable[str]], bool] = bool) -> ApiKey | None:
+    """Return the valid key of `token` with its tenant and plan, or None.
 
+    Raise `KeyExpiredError` if the key has ended, `KeyAddressError` if it is bound to networks and `is_from`, which says
+    whether the caller is in one of them, returns False. A refused key is not used: its last use stays as it is.
     By the door: the tenant is not known before.
     """
     match = _TOKEN.fullmatch(token)
@@ -143,6 +154,9 @@ def authenticate_api_key(*, token: str) -> ApiKey | None:
         return None
     if is_expired:
         raise KeyExpiredError
+    if key.allowed_addresses and not is_from(key.allowed_addresses):
+        logger.warning("api_key.refused", code=KeyAddressError.code, prefix=prefix, tenant_id=str(key.tenant_id))
+        raise KeyAddressError
     if is_touch_due:
         with tenant_context(key.tenant_id):
             ApiKey.objects.filter(_is_touch_due(), pk=key.pk).update(last_used_at=Now())

@@ -37,10 +37,10 @@ def check_key_count(tenant_id: UUID) -> None:
 
 
 def measure_usage(tenant_id: UUID, limits: dict[str, EffectiveLimit]) -> dict[str, Measured]:
-    """Return the number of the tenant's valid keys."""
+    """Return the number of the tenant's valid keys without those that were rotated."""
     return {API_KEYS.key: Measured(_valid_keys(tenant_id).count())}
 
 
 def _valid_keys(tenant_id: UUID) -> QuerySet[ApiKey]:
     is_in_time = Q(expires_at=None) | Q(expires_at__gt=Now())
-    return ApiKey.objects.filter(is_in_time, tenant_id=tenant_id, revoked_at=None)
+    return ApiKey.objects.filter(is_in_time, tenant_id=tenant_id, revoked_at=None, rotated_at=None)

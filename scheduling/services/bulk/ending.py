@@ -21,6 +21,8 @@ def actor_of(operation: BulkOperation) -> Actor:
         label=operation.actor_label,
         request_id=operation.request_id,
         is_of_tenant=operation.is_actor_of_tenant,
+        # The rights of its caller are not stored.
+        may_manage_webhooks=not operation.is_actor_of_tenant,
     )
 
 

@@ -210,6 +210,16 @@ def test_address_that_does_not_exist_costs_as_well(client: Client) -> None:
         assert is_refused(lambda: client.get("/nothing/here/"))
 
 
+def test_bound_key_from_elsewhere_draws_on_its_address(acme: Tenant) -> None:
+    scopes = ["jobs.view"]
+    issued = issue_api_key(tenant=acme, name="bound", scopes=scopes, allowed_addresses=["198.51.100.0/24"])
+    stolen = APIClient()
+    stolen.credentials(HTTP_AUTHORIZATION=f"Api-Key {issued.token}")
+    response = stolen.get(JOBS)
+    assert (response.status_code, response.json()["code"]) == (403, "key_address")
+    assert response.headers["RateLimit-Policy"].startswith('"address"')
+
+
 def test_wrong_keys_draw_on_their_address() -> None:
     with real_anonymous_rate():
         client = APIClient()

@@ -9,12 +9,13 @@ from django.contrib.auth.models import User
 from django.test import Client
 from rest_framework.test import APIClient
 
+from tenants.access_errors import KeyEndedError
 from tenants.context import tenant_context
 from tenants.limit_errors import ApiKeyLimitError
 from tenants.models import ApiKey, Tenant
 from tenants.own_limits import API_KEYS
 from tenants.selectors.usage import read_usage
-from tenants.services.api_keys import revoke_api_key
+from tenants.services.api_keys import revoke_api_key, rotate_api_key
 from tenants.services.limits import set_tenant_limit
 from tests.keys import issue_api_key
 
@@ -48,6 +49,24 @@ def test_revoked_and_expired_keys_do_not_count(two_keys: Tenant) -> None:
     issue(two_keys)
     with pytest.raises(ApiKeyLimitError):
         issue(two_keys)
+
+
+def test_rotation_keeps_the_number_of_keys_that_count(two_keys: Tenant) -> None:
+    issue(two_keys)
+    old = issue_api_key(tenant=two_keys, name="old").key
+    new = rotate_api_key(api_key=old).key
+    with pytest.raises(KeyEndedError, match="rotated already"):
+        rotate_api_key(api_key=old)
+    rotate_api_key(api_key=new)
+    with pytest.raises(ApiKeyLimitError):
+        issue(two_keys)
+
+
+def test_key_can_be_rotated_beyond_a_limit_that_was_lowered(two_keys: Tenant) -> None:
+    issue(two_keys)
+    key = issue_api_key(tenant=two_keys, name="old").key
+    set_tenant_limit(tenant=two_keys, key=API_KEYS.key, value=1, reason="a test")
+    assert rotate_api_key(api_key=key).token
 
 
 def test_default_is_fifty_keys(acme: Tenant) -> None:

@@ -96,6 +96,22 @@ def _replay_delivery_with_payload(world: World) -> str:
     return bulk.refused[job.pk].code if job.pk in bulk.refused else "replayed"
 
 
+def _replay_delivery_as_developer(world: World) -> str:
+    with tenant_context(world.aaa):
+        job = submit_job(tenant=world.aaa, request=JobRequest(**FORGED, is_internal=True)).job
+        Job.objects.filter(pk=job.pk).update(state=JobState.CANCELLED, finished_at=timezone.now())
+    developer = world.with_session(world.member(world.aaa, Role.DEVELOPER, "developer"), world.aaa)
+    return refusal_of(developer.post(f"{API}jobs/{job.pk}/retry/", {}, format="json"))
+
+
+def _note_use_of_stolen_key(world: World) -> str:
+    issued = issue_api_key(tenant=world.aaa, name="bound", scopes=["jobs.view"], allowed_addresses=["198.51.100.0/24"])
+    refusal = refusal_of(world.with_token(issued.token).get(f"{API}jobs/"))
+    with tenant_context(world.aaa):
+        last_used_at = ApiKey.objects.get(pk=issued.key.pk).last_used_at
+    return f"{refusal}, last used {last_used_at}"
+
+
 def _create_webhook_by_key(world: World) -> str:
     body = {"name": "x", "url": "https://attacker.example.com/"}
     return refusal_of(world.with_key(world.aaa).post(API + "webhooks/", body, format="json"))
@@ -231,6 +247,18 @@ def _path_of_link(link: str) -> str:
     return f"{parts.path}?{parts.query}"
 
 
+def _search_beat_arguments(world: World) -> str:
+    auditor = User.objects.create_user("auditor", password=PASSWORD)
+    grant_platform_role(user=auditor, role="auditor")
+    every = IntervalSchedule.objects.create(every=1, period=IntervalSchedule.HOURS)
+    kwargs = json.dumps({"tenant": "zeta", "kind": "noop", "payload": {"iban": "secret-iban"}})
+    PeriodicTask.objects.create(name="zeta's", task="scheduling.submit", interval=every, kwargs=kwargs)
+    client, page = world.with_session(auditor), "/admin/django_celery_beat/periodictask/"
+    return ", ".join(
+        str(client.get(page, {f"{name}__contains": "secret"}).status_code) for name in ("args", "kwargs", "headers")
+    )
+
+
 def _open_first_tenant_by_name(world: World) -> str:
     victim = world.member(world.zeta, Role.OWNER, "victim")
     add_member(tenant=world.aaa, user=victim)
@@ -302,6 +330,12 @@ ATTACKS: tuple[Attack, ...] = (
     Attack(
         "altered delivery by replay", "a replay with another payload", "kind_internal", _replay_delivery_with_payload
     ),
+    Attack(
+        "delivery sent again by a developer",
+        "POST jobs/{id}/retry/ of an ended delivery",
+        "422 kind_internal",
+        _replay_delivery_as_developer,
+    ),
     Attack("webhook of a leaked key", "POST webhooks/ with default scopes", "403 forbidden", _create_webhook_by_key),
     Attack("webhook redirected by a leaked key", "PATCH webhooks/{id}/", "403 forbidden", _redirect_webhook_by_key),
     Attack(
@@ -320,6 +354,12 @@ ATTACKS: tuple[Attack, ...] = (
         "its token with a forged X-Forwarded-For",
         "403 key_address",
         _use_key_from_elsewhere,
+    ),
+    Attack(
+        "use of a bound key from elsewhere",
+        "its token, and then a look at its last use",
+        "403 key_address, last used None",
+        _note_use_of_stolen_key,
     ),
     Attack(
         "key of a member who left",
@@ -345,6 +385,12 @@ ATTACKS: tuple[Attack, ...] = (
         "an own invitation of the address, whose link was shown, accepted by a new account",
         "the address ''",
         _take_address_of_another,
+    ),
+    Attack(
+        "masked arguments of beat by a filter",
+        "an auditor's ?kwargs__contains=, ?args__… and ?headers__…",
+        "400, 400, 400",
+        _search_beat_arguments,
     ),
     Attack("log-in led into the attacker's tenant", "GET /admin/ after a log-in", "zeta", _open_first_tenant_by_name),
     Attack("console by is_staff", "GET /admin/ without a membership", "log-in", _enter_console_by_is_staff),

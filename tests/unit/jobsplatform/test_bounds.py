@@ -16,6 +16,7 @@ from scheduling.api.filters import MAX_QUERY_CHARACTERS
 from tenants.bodies import MAX_ANONYMOUS_BYTES, Share
 from tenants.exceptions import DatabaseUnavailableError
 
+KEY = (b"authorization", b"Api-Key a.b")
 PART = b"x" * 16 * 1024
 LIMIT_OF_ROUTE = 20 * len(PART)
 
@@ -120,9 +121,14 @@ def test_longest_filter_of_a_list_fits_into_an_address() -> None:
 
 
 def test_declared_length_over_the_limit_is_refused_unread(lookups: list[str]) -> None:
-    client, application = ask(headers=[(b"content-length", b"20000000000")])
+    client, application = ask(headers=[(b"content-length", b"20000000000"), KEY])
     assert (client.status, client.code, application.is_called) == (413, "body_too_large", False)
     assert len(lookups) == 1
+
+
+def test_body_of_request_without_credentials_is_refused_without_a_look_up(lookups: list[str]) -> None:
+    client, application = ask(headers=[(b"content-length", b"%d" % (MAX_ANONYMOUS_BYTES + 1))])
+    assert (client.status, client.code, application.is_called, lookups) == (413, "body_too_large", False, [])
 
 
 @pytest.mark.parametrize("path", ["/anonymous/", ALWAYS_OPEN])
@@ -132,16 +138,16 @@ def test_declared_length_without_valid_credentials_is_refused_unread(
     if path == ALWAYS_OPEN:
         monkeypatch.undo()
     size = str(MAX_ANONYMOUS_BYTES + 1).encode()
-    client, application = ask(path=path, headers=[(b"content-length", size), (b"authorization", b"Api-Key a.b")])
+    client, application = ask(path=path, headers=[(b"content-length", size), KEY])
     assert (client.status, client.code, application.is_called) == (413, "body_too_large", False)
 
 
 @pytest.mark.parametrize(("path", "limit"), [("/anonymous/", MAX_ANONYMOUS_BYTES), ("/api/v1/jobs/", LIMIT_OF_ROUTE)])
 def test_body_in_chunks_is_cut_off_at_its_limit(lookups: list[str], path: str, limit: int) -> None:
     fits = limit // len(PART)
-    client, application = ask(fits, path=path)
+    client, application = ask(fits, [KEY], path=path)
     assert (client.status, application.parts_read) == (200, fits - 1)
-    client, application = ask(1_000, path=path)
+    client, application = ask(1_000, [KEY], path=path)
     assert (client.status, client.code, application.parts_read) == (413, "body_too_large", fits)
 
 
@@ -155,9 +161,9 @@ def test_body_waits_for_nothing_if_the_room_is_taken(lookups: list[str], setting
     length = str(LIMIT_OF_ROUTE).encode()
     with Share("") as other:
         other.take(LIMIT_OF_ROUTE + 1)
-        client, application = ask(headers=[(b"content-length", length)])
+        client, application = ask(headers=[(b"content-length", length), KEY])
         assert (client.status, client.code, application.is_called) == (503, "bodies_busy", False)
-    assert ask(20, headers=[(b"content-length", length)])[0].status == 200
+    assert ask(20, headers=[(b"content-length", length), KEY])[0].status == 200
     with Share("") as whole:
         whole.take(2 * LIMIT_OF_ROUTE)
 
@@ -172,7 +178,7 @@ def test_place_is_free_again_after_credentials_could_not_be_looked_up(monkeypatc
         passed = Entrance(Application(), at_once=1)
         clients = [Client(1) for _ in range(3)]
         for client in clients:
-            scope = {"type": "http", "path": "/api/v1/jobs/", "headers": [(b"content-length", b"100000")]}
+            scope = {"type": "http", "path": "/api/v1/jobs/", "headers": [(b"content-length", b"100000"), KEY]}
             await asyncio.wait_for(passed(scope, client.receive, client.send), 30)
         return [client.status for client in clients]
 
