@@ -76,7 +76,7 @@ env = environ.Env(
     # Audit
     AUDIT_SIGNING_KEY=(str, ""),
     AUDIT_PUBLIC_KEYS=(list, []),
-    AUDIT_MINIMUM_DAYS=(int, 30),
+    AUDIT_MINIMUM_DAYS=(int, 400),
     ERASURE_GRACE_SECONDS=(int, 604_800),
     ENCRYPTION_MASTER_KEYS=(list, []),
     WORKER_SPARE_CHILDREN=(int, 1),

@@ -1,5 +1,6 @@
 """The auditor's login alone seals, signs and prunes the audit log; each chain has a counter that only rises."""
 
+from datetime import UTC, datetime
 from importlib import import_module
 
 import django.core.serializers.json
@@ -10,8 +11,9 @@ import tenants.chain
 import tenants.ids
 from tenants.auditor_policies import AllowAuditor
 from tenants.conf import platform_role
-from tenants.rls import EnableRowSecurity
+from tenants.rls import EnableRowSecurity, migration_door
 
+DATES = (datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
 # What pruning may delete: what a checkpoint covers, or a chain that has its final head.
 PRUNABLE = import_module("tenants.migrations.0005_audit_chain").DELETE_POLICIES
 
@@ -41,16 +43,35 @@ CREATE POLICY platform_door_insert ON tenants_audithead FOR INSERT TO jobs_platf
 CREATE POLICY platform_door_insert ON tenants_auditseal FOR INSERT TO jobs_platform_role WITH CHECK (true);
 {" ".join(f"CREATE POLICY platform_door_delete ON {table} FOR DELETE TO jobs_platform_role USING ({rows});" for table, rows in PRUNABLE.items())}
 """
+# By hops along the index, for the sealer waits meanwhile.
+LAST_SEALS = """
+WITH RECURSIVE chains AS (
+    (SELECT chain FROM tenants_auditseal ORDER BY chain LIMIT 1)
+    UNION ALL
+    SELECT (SELECT s.chain FROM tenants_auditseal s WHERE s.chain > c.chain ORDER BY s.chain LIMIT 1)
+    FROM chains c WHERE c.chain IS NOT NULL
+)
+SELECT c.chain, l.sequence, l.hash,
+    coalesce((SELECT max(h.sequence) FROM tenants_audithead h WHERE h.chain = c.chain), 0), NULL
+FROM chains c,
+LATERAL (SELECT sequence, hash FROM tenants_auditseal s WHERE s.chain = c.chain ORDER BY sequence DESC LIMIT 1) l
+"""
+# Of tenants that were erased before: nothing but the entry of the erasure holds their final heads.
+FINAL_HEADS = """
+SELECT DISTINCT ON (head ->> 'chain')
+    head ->> 'chain', head ->> 'sequence', head ->> 'hash', head ->> 'sequence', head::text
+FROM (SELECT id, after -> 'final_head' AS head FROM tenants_auditlogentry
+      WHERE tenant_id IS NULL AND action = 'tenant.erased') e
+WHERE head ->> 'chain' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+    AND head ->> 'sequence' ~ '^[0-9]{1,18}$' AND head ->> 'hash' ~ '^[0-9a-f]{64}$'
+ORDER BY head ->> 'chain', id DESC
+"""
+FILL_COUNTER = """
+INSERT INTO tenants_auditcounter (chain, sequence, hash, signed_sequence, final_head)
+VALUES (%s::uuid, %s::bigint, %s, %s::bigint, %s::jsonb) ON CONFLICT (chain) DO NOTHING
+"""
 CREATE_COUNTERS = """
 CREATE POLICY counter_keeper ON tenants_auditcounter FOR ALL TO CURRENT_USER USING (true) WITH CHECK (true);
-ALTER TABLE tenants_auditseal NO FORCE ROW LEVEL SECURITY;
-ALTER TABLE tenants_audithead NO FORCE ROW LEVEL SECURITY;
-INSERT INTO tenants_auditcounter (chain, sequence, hash, signed_sequence)
-SELECT DISTINCT ON (s.chain) s.chain, s.sequence, s.hash,
-    coalesce((SELECT max(h.sequence) FROM tenants_audithead h WHERE h.chain = s.chain), 0)
-FROM tenants_auditseal s ORDER BY s.chain, s.sequence DESC;
-ALTER TABLE tenants_auditseal FORCE ROW LEVEL SECURITY;
-ALTER TABLE tenants_audithead FORCE ROW LEVEL SECURITY;
 CREATE FUNCTION public.count_audit_seals() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -82,10 +103,33 @@ DROP TRIGGER count_seals ON tenants_auditseal;
 DROP FUNCTION public.count_audit_seals();
 DROP POLICY counter_keeper ON tenants_auditcounter;
 """
-# What the auditor has done is the auditor's to say.
+# What the auditor has done is the auditor's to say, and when a request came the server's. None but of a tenant that there
+# is or of the platform, and one of a kind: so many forged requests that they hide a real one cannot be written.
 OPEN_REQUESTS_ALONE = """
-ALTER POLICY platform_door_insert ON tenants_auditremoval WITH CHECK (done_at IS NULL AND removed = '{}'::jsonb)
+ALTER POLICY platform_door_insert ON tenants_auditremoval WITH CHECK (
+    done_at IS NULL AND removed = '{}'::jsonb AND requested_at BETWEEN transaction_timestamp() AND clock_timestamp()
+    AND (chain = '00000000-0000-0000-0000-000000000000'
+         OR EXISTS (SELECT FROM tenants_tenant t WHERE t.id = tenants_auditremoval.chain)))
 """
+# The sealer reads 500 entries a turn into memory, and no date that Python cannot hold. The services write 8 KiB at most,
+# which PostgreSQL may write with five times as many characters.
+BOUND_ENTRIES = """
+ALTER TABLE tenants_auditlogentry
+ADD CONSTRAINT audit_entry_bounded CHECK (
+    at >= '2000-01-01 00:00+00' AND at < '9999-01-01 00:00+00'
+    AND octet_length(before::text) <= 65536 AND octet_length(after::text) <= 65536) NOT VALID
+"""
+RELEASE_ENTRIES = "ALTER TABLE tenants_auditlogentry DROP CONSTRAINT audit_entry_bounded"
+
+
+def fill_counters(apps, schema_editor):
+    with schema_editor.connection.cursor() as cursor:
+        with migration_door(schema_editor):
+            cursor.execute(LAST_SEALS)
+            rows = cursor.fetchall()
+            cursor.execute(FINAL_HEADS)
+            rows += cursor.fetchall()
+        cursor.executemany(FILL_COUNTER, rows)
 
 
 def close_to_application(apps, schema_editor):
@@ -131,6 +175,10 @@ class Migration(migrations.Migration):
             options={
                 "constraints": [
                     models.UniqueConstraint(fields=("chain", "kind"), name="audit_removal_one_of_kind"),
+                    models.CheckConstraint(
+                        condition=models.Q(before__range=DATES),
+                        name="audit_removal_before_is_a_date",
+                    ),
                 ]
             },
         ),
@@ -138,8 +186,17 @@ class Migration(migrations.Migration):
         EnableRowSecurity("AuditRemoval", column="chain", app_may=[], platform_may=["SELECT", "INSERT", "DELETE"]),
         migrations.RunSQL(OPEN_REQUESTS_ALONE, migrations.RunSQL.noop),
         migrations.RunSQL(CREATE_COUNTERS, DROP_COUNTERS),
+        migrations.RunPython(fill_counters, migrations.RunPython.noop),
+        migrations.RunSQL(BOUND_ENTRIES, RELEASE_ENTRIES),
         migrations.RunPython(close_to_application, open_to_application),
-        AllowAuditor("AuditLogEntry", {"SELECT": "true", "DELETE": PRUNABLE["tenants_auditlogentry"]}),
+        AllowAuditor(
+            "AuditLogEntry",
+            {
+                "SELECT": "true",
+                "INSERT": "tenant_id IS NULL AND action = 'audit.pruned'",
+                "DELETE": PRUNABLE["tenants_auditlogentry"],
+            },
+        ),
         AllowAuditor("AuditPending", {"SELECT": "true", "DELETE": "true"}),
         AllowAuditor("AuditSeal", {"SELECT": "true", "INSERT": "true", "DELETE": PRUNABLE["tenants_auditseal"]}),
         AllowAuditor("AuditHead", {"SELECT": "true", "INSERT": "true", "DELETE": PRUNABLE["tenants_audithead"]}),

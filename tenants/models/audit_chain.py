@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import ClassVar
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -123,7 +124,14 @@ class AuditRemoval(models.Model):
     objects = ChainManager()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["chain", "kind"], name="audit_removal_one_of_kind")]
+        constraints = [
+            models.UniqueConstraint(fields=["chain", "kind"], name="audit_removal_one_of_kind"),
+            # PostgreSQL has dates that Python has not.
+            models.CheckConstraint(
+                condition=models.Q(before__range=(datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))),
+                name="audit_removal_before_is_a_date",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.chain}"

@@ -2,10 +2,12 @@
 
 The auditor trusts no request. It prunes nothing that was sealed less than AUDIT_MINIMUM_DAYS ago, and erases a chain
 only if the platform's own chain, which is never erased, has held the request of that erasure for the period of grace.
+What it has removed is an entry `audit.pruned` of that chain.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -14,39 +16,45 @@ from tenants.clock import read_moment
 from tenants.conf import audit_minimum_days, erasure_grace_seconds
 from tenants.context import all_tenants
 from tenants.models import AuditHead, AuditLogEntry, AuditRemoval, AuditSeal
+from tenants.services.audit import AuditTarget, record_audit
 from tenants.services.audit_pruning import erase_chain, prune_audit
 
 BATCH_ENTRIES = 1_000
-# Turns of one call, so that sealing is not kept waiting.
-MOST_TURNS, MOST_LOOKS = 5, 20
+# Batches of one call, and requests that it looks at, so that sealing is not kept waiting.
+MOST_TURNS, MOST_LOOKS = 5, 100
 # No seal is dated further ahead, whatever the clocks say.
 _A_DAY = timedelta(days=1)
 
 
 def request_removal(chain: UUID, kind: AuditRemoval.Kind, *, before: datetime) -> AuditRemoval:
     """Return the request of this kind for a chain, writing it if there is none."""
+    removal = AuditRemoval(chain=chain, kind=kind, before=before)
     with all_tenants():
-        AuditRemoval.objects.bulk_create([AuditRemoval(chain=chain, kind=kind, before=before)], ignore_conflicts=True)
-        return AuditRemoval.objects.get(chain=chain, kind=kind)
+        AuditRemoval.objects.bulk_create([removal], ignore_conflicts=True)
+        # None: there was one, and the auditor has deleted it meanwhile.
+        return AuditRemoval.objects.filter(chain=chain, kind=kind).first() or removal
 
 
 def carry_out_removals() -> int:
-    """Do a bounded part of the requests, as the auditor; return how many were completed."""
-    completed = 0
+    """Do a bounded part of the requests, the oldest first, as the auditor; return how many were completed.
+
+    Each that is looked at comes to its end or to a batch of entries, so that none is kept waiting for ever.
+    """
+    completed = turns = 0
     with all_tenants():
-        # Any of them, so that forged requests, which are never permitted, keep no others waiting.
-        waiting = list(AuditRemoval.objects.filter(done_at=None).order_by("?")[:MOST_LOOKS])
-    for _, removal in zip(range(MOST_TURNS), _permitted(waiting), strict=False):
-        completed += _advance(removal)
+        waiting = list(AuditRemoval.objects.filter(done_at=None).order_by("requested_at", "id")[:MOST_LOOKS])
+    for removal in waiting:
+        if removal.kind == AuditRemoval.Kind.ERASURE and not _is_erasure_recorded(removal.chain):
+            with all_tenants():
+                # Forged or too early: an erasure that waits for it requests it again.
+                removal.delete()
+            continue
+        is_completed, has_pruned = _advance(removal)
+        completed += is_completed
+        turns += has_pruned
+        if turns == MOST_TURNS:
+            break
     return completed
-
-
-def _permitted(removals: list[AuditRemoval]) -> list[AuditRemoval]:
-    return [
-        removal
-        for removal in removals
-        if removal.kind == AuditRemoval.Kind.RETENTION or _is_erasure_recorded(removal.chain)
-    ]
 
 
 def _is_erasure_recorded(chain: UUID) -> bool:
@@ -64,8 +72,8 @@ def _is_erasure_recorded(chain: UUID) -> bool:
         return bool(request.seal.sealed_at <= read_moment() - timedelta(seconds=erasure_grace_seconds()))
 
 
-def _advance(removal: AuditRemoval) -> bool:
-    """Prune one batch, or erase what is left of the chain; return whether the request is completed."""
+def _advance(removal: AuditRemoval) -> tuple[bool, bool]:
+    """Prune one batch, or erase what is left of the chain; return whether that was all, and whether anything went."""
     is_erasure = removal.kind == AuditRemoval.Kind.ERASURE
     now = read_moment()
     before = now + _A_DAY if is_erasure else min(removal.before, now - timedelta(days=audit_minimum_days()))
@@ -73,21 +81,24 @@ def _advance(removal: AuditRemoval) -> bool:
         # Another auditor may have completed it, or may be at it.
         locked = AuditRemoval.objects.select_for_update(skip_locked=True).filter(pk=removal.pk, done_at=None).first()
         if locked is None:
-            return False
+            return False, False
         pruned = prune_audit(chain=locked.chain, before=before, limit=BATCH_ENTRIES)
         entries, seals, heads = (model._meta.db_table for model in (AuditLogEntry, AuditSeal, AuditHead))
-        _add(locked, {entries: pruned.entries, seals: pruned.entries, heads: pruned.heads})
+        removed = Counter({entries: pruned.entries, seals: pruned.entries, heads: pruned.heads})
         if not pruned.has_more and is_erasure:
-            _add(locked, erase_chain(locked.chain))
+            removed.update(erase_chain(locked.chain))
             locked.done_at = read_moment()
+        locked.removed = dict(+(Counter(locked.removed) + removed))
+        if +removed:
+            _record_pruning(locked, before, removed)
         if not pruned.has_more and not is_erasure:
             locked.delete()
         else:
             locked.save(update_fields=["removed", "done_at"])
-    return not pruned.has_more
+    return not pruned.has_more, bool(+removed)
 
 
-def _add(removal: AuditRemoval, rows: dict[str, int]) -> None:
-    for table, number in rows.items():
-        if number:
-            removal.removed[table] = removal.removed.get(table, 0) + number
+def _record_pruning(removal: AuditRemoval, before: datetime, removed: Counter[str]) -> None:
+    """Write into the platform's own chain what has gone from which chain."""
+    after = {"chain": removal.chain, "kind": removal.kind, "before": before, "removed": +removed}
+    record_audit(action="audit.pruned", target=AuditTarget("tenants.auditremoval", str(removal.pk)), after=after)

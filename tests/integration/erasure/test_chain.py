@@ -121,6 +121,44 @@ def test_retention_removes_nothing_younger_than_the_auditors_minimum(acme: Tenan
     assert len(seals_of(acme.pk)) == 1
 
 
+def test_what_was_pruned_stands_in_the_platforms_chain(acme: Tenant, settings: Any) -> None:
+    settings.AUDIT_MINIMUM_DAYS = -1
+    for number in range(3):
+        act(acme, number)
+    seal_entries()
+    before = len(seals_of(acme.pk))
+    with all_tenants():
+        tomorrow = steps.read_moment() + timedelta(days=1)
+    audit_removals.request_removal(acme.pk, AuditRemoval.Kind.RETENTION, before=tomorrow)
+    assert carry_out_removals() == 1
+    assert seal_entries() == 1
+    with all_tenants():
+        entry = AuditLogEntry.objects.select_related("seal").get(action="audit.pruned")
+    assert (entry.tenant_id, entry.seal.chain) == (None, PLATFORM_CHAIN)
+    assert (entry.after["chain"], entry.after["kind"]) == (str(acme.pk), "retention")
+    assert entry.after["removed"]["tenants_auditseal"] == before - 1
+    # A request that removes nothing leaves no entry.
+    audit_removals.request_removal(acme.pk, AuditRemoval.Kind.RETENTION, before=tomorrow)
+    assert carry_out_removals() == 1
+    assert seal_entries() == 0
+
+
+def test_requests_are_looked_at_in_their_order_and_forged_ones_keep_none_waiting(
+    acme: Tenant, globex: Tenant, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.AUDIT_MINIMUM_DAYS = -1
+    monkeypatch.setattr(audit_removals, "MOST_LOOKS", 1)
+    for number in range(3):
+        act(acme, number)
+    seal_entries()
+    with all_tenants():
+        tomorrow = steps.read_moment() + timedelta(days=1)
+    audit_removals.request_removal(globex.pk, AuditRemoval.Kind.ERASURE, before=tomorrow)
+    audit_removals.request_removal(acme.pk, AuditRemoval.Kind.RETENTION, before=tomorrow)
+    assert [carry_out_removals() for _ in range(3)] == [0, 1, 0]
+    assert len(seals_of(acme.pk)) == 1
+
+
 def die(*args: Any, **kwargs: Any) -> None:
     raise KilledError
 

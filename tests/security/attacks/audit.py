@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 from uuid import uuid4
 
 from psycopg.types.json import Jsonb
@@ -22,6 +23,8 @@ from tests.security.table import Attack
 from tests.security.world import World
 
 DENIED = "InsufficientPrivilege, then intact"
+OUT_OF_BOUNDS = "CheckViolation, then intact"
+LARGE = Jsonb({"n": "x" * 100_000})
 _SEAL = (
     "INSERT INTO tenants_auditseal (entry_id, chain, sequence, entry_hash, previous_hash, hash, sealed_at)"
     " SELECT gen_random_uuid(), chain, 99, hash, hash, hash, now() FROM tenants_auditseal LIMIT 1"
@@ -84,12 +87,53 @@ def insert_entry_again(login: AppLogin) -> str:
 
 
 def request_erasure_by_row(login: AppLogin) -> str:
+    """Request it past the services; the auditor deletes what is not permitted, so that nothing waits behind it."""
     login.attempt(*forged_entry(action="tenant.erasure_requested", after=Jsonb({"subject_id": str(login.victim.pk)})))
-    return login.attempt(_REMOVAL, [login.victim.pk, "erasure", None, "{}"], role=platform_role())
+    outcome = login.attempt(_REMOVAL, [login.victim.pk, "erasure", None, "{}"], role=platform_role())
+    audit_once()
+    with all_tenants():
+        assert not AuditRemoval.objects.exists()
+    return outcome
 
 
 def request_retention_by_row(login: AppLogin) -> str:
     return login.attempt(_REMOVAL, [login.victim.pk, "retention", None, "{}"], role=platform_role())
+
+
+def request_all_as_if_later(login: AppLogin) -> str:
+    """Request that everything goes, and let the auditor look when the log is 200 days old."""
+    outcome = login.attempt(_REMOVAL, [login.victim.pk, "retention", None, "{}"], role=platform_role())
+    later = read_moment() + timedelta(days=200)
+    with patch("tenants.services.audit_removals.read_moment", lambda: later):
+        audit_once()
+    return outcome
+
+
+def request_erasures_of_strangers(login: AppLogin) -> str:
+    """Write requests for chains that nobody has, so many that a real one is not found among them."""
+    many = (
+        "INSERT INTO tenants_auditremoval (id, chain, kind, before, removed)"
+        " SELECT gen_random_uuid(), gen_random_uuid(), 'erasure', now(), '{}' FROM generate_series(1, 1000)"
+    )
+    return login.attempt(many, role=platform_role())
+
+
+def request_before_all_others(login: AppLogin) -> str:
+    early = (
+        "INSERT INTO tenants_auditremoval (id, chain, kind, before, removed, requested_at)"
+        " VALUES (gen_random_uuid(), %s, 'erasure', now(), '{}', '2001-01-01')"
+    )
+    return login.attempt(early, [login.victim.pk], role=platform_role())
+
+
+def request_before_infinity(login: AppLogin) -> str:
+    endless = _REMOVAL.replace("now() + interval '9 days'", "'infinity'")
+    return login.attempt(endless, [login.victim.pk, "retention", None, "{}"], role=platform_role())
+
+
+def append_boundless(**columns: Any) -> Callable[[AppLogin], str]:
+    """Return an attack that appends an entry which no auditor can read, or not with the memory that it has."""
+    return lambda login: login.attempt(*forged_entry(tenant_id=login.victim.pk, **columns))
 
 
 def claim_removal_is_done(login: AppLogin) -> str:
@@ -156,6 +200,16 @@ ATTACKS: tuple[Attack, ...] = (
     acts("sealer stopped by nested JSON", "900 levels of JSON", "1 rows, then intact", append_poison),
     acts("erasure requested by a row", "a forged request and entry", "1 rows, then intact", request_erasure_by_row),
     acts("retention requested for the future", "a forged request", "1 rows, then intact", request_retention_by_row),
+    acts("retention of everything requested", "a forged request", "1 rows, then intact", request_all_as_if_later),
+    acts("request hidden among many", "1,000 forged requests", DENIED, request_erasures_of_strangers),
+    acts("request put before all others", "a forged request of 2001", DENIED, request_before_all_others),
+    acts("auditor stopped by a request", "before = infinity", OUT_OF_BOUNDS, request_before_infinity),
+    acts("sealer stopped by a date", "at = infinity", OUT_OF_BOUNDS, append_boundless(at="infinity")),
+    acts("sealer stopped by a date BC", "at = 44 BC", OUT_OF_BOUNDS, append_boundless(at="0044-03-15 BC")),
+    *(
+        acts(f"sealer stopped by a large {name}", "100 KB of JSON", OUT_OF_BOUNDS, append_boundless(**{name: LARGE}))
+        for name in ("before", "after")
+    ),
     acts("removal claimed to be done", "a request that is done", DENIED, claim_removal_is_done),
     acts("sealing held up", LockClass.SEALING.take(), "entry_unsealed, then intact", hold_the_lock),
 )
