@@ -30,7 +30,7 @@ def read_counters() -> list[Any]:
 
 
 def fill(owner: psycopg.Connection[Any]) -> set[str]:
-    """Fill the counters anew as the migration does; return the locks that reading took."""
+    """Fill the counters again as the migration does; return the locks that reading took."""
     owner.execute("DELETE FROM tenants_auditcounter")
     with connections[OWNER_ALIAS].schema_editor() as editor, editor.connection.cursor() as cursor:
         UPGRADE.fill_counters(None, editor)

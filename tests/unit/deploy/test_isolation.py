@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from django.core.checks import Error
 from pytest_django import Settings
 
@@ -85,6 +86,19 @@ def test_only_what_calls_out_reaches_the_world_and_nothing_reaches_the_metadata_
                 excepted = any(METADATA in ipaddress.ip_network(each) for each in block.get("except", []))
                 assert not covered or excepted, name
     assert reaching == CALLS_OUT
+
+
+def test_policies_that_are_comments_are_valid_for_workloads_that_there_are() -> None:
+    _, comments = (DEPLOY / "kubernetes" / "network-policies.yaml").read_text().split("add to one another.\n")
+    found = {
+        each["metadata"]["name"]: each["spec"] for each in yaml.safe_load_all(re.sub("(?m)^# ?", "", comments)) if each
+    }
+    assert set(found) == {"mail", "object-storage", "telemetry"}
+    for spec in found.values():
+        selector = spec["podSelector"]
+        assert selector["matchLabels"] == {"app.kubernetes.io/name": "jobsplatform"}
+        assert {name for each in selector.get("matchExpressions", ()) for name in each["values"]} <= workloads()
+        assert all(rule["to"] and rule["ports"] for rule in spec["egress"])
 
 
 @pytest.fixture
