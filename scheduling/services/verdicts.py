@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import traceback as traceback_module
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -149,17 +149,9 @@ def shut_down(execution_id: UUID, fence: int) -> Settlement:
 
 
 def snoozed(
-    execution_id: UUID,
-    fence: int,
-    *,
-    dependency: str,
-    is_shared: bool,
-    until: datetime | None,
-    seconds: float | None,
-    said: Mapping[str, bool] | None = None,
+    execution_id: UUID, fence: int, *, until: datetime | None, seconds: float | None, **said: str | bool
 ) -> Settlement:
     """What the job needs is down: it goes back, after ``seconds`` if given, and burns no attempt."""
-    event_data = {"dependency": dependency, "is_shared": is_shared, "until": until.isoformat() if until else None}
     return Settlement(
         execution_id,
         fence,
@@ -167,7 +159,7 @@ def snoozed(
         state=JobState.AVAILABLE if seconds is None else JobState.SCHEDULED,
         due_in_seconds=seconds,
         event="execution.snoozed",
-        event_data=event_data | dict(said or {}),
+        event_data={**said, "until": until.isoformat() if until else None},
     )
 
 

@@ -119,7 +119,7 @@ class DependencyUse:
             return policy.interruption_of(cause, self._started)
         started, refusal, needed = self._started, self._refusal, self._refusal.dependency
         if refusal.answer is None:
-            seconds, said = None, None
+            seconds, said = None, {}
         else:
             times, while_closed = earlier_refusals(tenant_id=started.tenant_id, job_id=started.job_id, name=needed.name)
             if while_closed + refusal.was_closed >= MAX_REFUSALS:
@@ -133,7 +133,7 @@ class DependencyUse:
             is_shared=needed.is_shared,
             until=refusal.until,
             seconds=seconds,
-            said=said,
+            **said,
         )
 
     def _given_up(self, dependency: Dependency, answer: str) -> Settlement:
