@@ -113,6 +113,19 @@ class TenantClient:
         return _answer(self._http.post(path, **content))
 
 
+class PersonClient(TenantClient):
+    """Talks to the API as a person who has logged in, in one tenant: some decisions are not a key's to make."""
+
+    def __init__(self, address: str, tenant: str, username: str, password: str) -> None:
+        headers = {"X-Tenant": tenant, "Referer": f"{address}/"}
+        self._http = httpx.Client(base_url=f"{address}/api/v1/", headers=headers, timeout=TIMEOUT_SECONDS)
+        page = f"{address}/admin/login/"
+        self._http.get(page)
+        form = {"username": username, "password": password, "csrfmiddlewaretoken": self._http.cookies["csrftoken"]}
+        self._http.post(page, data=form)
+        self._http.headers["X-CSRFToken"] = self._http.cookies["csrftoken"]
+
+
 def _answer(response: httpx.Response) -> dict[str, Any]:
     """The JSON of a successful response; anything else raises RefusedError with the problem's own words."""
     if response.is_success:

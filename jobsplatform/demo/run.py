@@ -13,7 +13,13 @@ from rich.console import Console
 from jobsplatform.demo.corpus import DAMAGED, Corpus, read_corpus
 from jobsplatform.demo.processes import Platform, running_platform
 from jobsplatform.demo.progress import board
-from jobsplatform.demo.provision import Participant, create_administrator, create_participants, migrate_database
+from jobsplatform.demo.provision import (
+    Administrator,
+    Participant,
+    create_administrator,
+    create_participants,
+    migrate_database,
+)
 from jobsplatform.demo.readings import Counts, read_counts, read_death_reasons, read_runs, read_slots
 from jobsplatform.demo.report import Evidence, print_console_address, print_searches, print_table
 from jobsplatform.demo.scenario import DRAIN_SECONDS, POOL
@@ -52,7 +58,7 @@ def run_demo(console: Console, folder: Path, *, stays_up: bool) -> bool:
         print_searches(console, platform.address, shelves)
         _print_verdict(console, participants, corpus, faults)
         console.print(f"[bold]5[/bold]  Running the example pipelines and workflows; model: {model}\n", highlight=False)
-        faults += _show_examples(console, platform.address, shelves[-1], corpus)
+        faults += _show_examples(console, platform.address, shelves[-1], corpus, administrator)
         print_console_address(console, platform.address, administrator)
         if stays_up:
             console.print("\nEverything stays up for you to look around. Ctrl-C stops it.", highlight=False)
@@ -106,10 +112,12 @@ def _judge(address: str, shelves: Iterable[Shelf], corpus: Corpus) -> Iterable[s
             yield f"{shelf.participant.slug}: {fault}"
 
 
-def _show_examples(console: Console, address: str, shelf: Shelf, corpus: Corpus) -> list[str]:
+def _show_examples(
+    console: Console, address: str, shelf: Shelf, corpus: Corpus, administrator: Administrator
+) -> list[str]:
     """Run them, and tell what each has made; what went wrong."""
     faults = []
-    for shown in run_examples(address, shelf, corpus):
+    for shown in run_examples(address, shelf, corpus, administrator):
         style = "green" if shown.is_good else "bold red"
         console.print(f"  {shown.told}", style=style, highlight=False, markup=False, soft_wrap=True)
         if not shown.is_good:

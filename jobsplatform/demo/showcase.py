@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jobsplatform.demo.client import TenantClient
+from jobsplatform.demo.client import PersonClient, TenantClient
 from jobsplatform.demo.corpus import Corpus
+from jobsplatform.demo.provision import Administrator
 from jobsplatform.demo.uploads import Shelf
 
 EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
@@ -32,7 +33,7 @@ class Shown:
     is_good: bool
 
 
-def run_examples(address: str, shelf: Shelf, corpus: Corpus) -> Iterator[Shown]:
+def run_examples(address: str, shelf: Shelf, corpus: Corpus, person: Administrator) -> Iterator[Shown]:
     """Run each of them to its end, one after another."""
     with TenantClient(address, shelf.participant.token) as client:
         yield _run_pipeline(client, "glossary", [])
@@ -42,7 +43,8 @@ def run_examples(address: str, shelf: Shelf, corpus: Corpus) -> Iterator[Shown]:
         texts = [path.read_text(encoding="utf-8")[:TEXT_CHARACTERS] for path in _plain(corpus)]
         yield _run_workflow(client, "summarise_many", {"texts": texts}, lambda made: made["together"])
         topic = {"topic": "the new scheduler"}
-        yield _run_workflow(client, "publish_with_approval", topic, lambda made: made["status"], approves=True)
+        with PersonClient(address, shelf.participant.slug, person.username, person.password) as approver:
+            yield _run_workflow(client, "publish_with_approval", topic, lambda made: made["status"], approver=approver)
 
 
 def _run_pipeline(client: TenantClient, name: str, sources: Sequence[Mapping[str, Any]]) -> Shown:
@@ -62,12 +64,12 @@ def _run_workflow(
     inputs: Mapping[str, Any],
     pick: Callable[[Mapping[str, Any]], str],
     *,
-    approves: bool = False,
+    approver: TenantClient | None = None,
 ) -> Shown:
     workflow = client.post("workflows/", {"name": name, "definition": _definition("workflows", name)})
     run = client.post(f"workflows/{workflow['id']}/runs/", {"inputs": inputs})
-    if approves:
-        _approve(client, workflow["id"])
+    if approver is not None:
+        _approve(approver, workflow["id"])
     job = _wait(lambda: client.get(f"jobs/{run['job']}/"), FINAL_STATES | DEAD_STATES)
     if job["state"] != "completed":
         return Shown(name, f"workflow {name}: {job['state']}: {job['error']}", is_good=False)
