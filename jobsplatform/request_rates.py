@@ -89,7 +89,7 @@ class RequestRateMiddleware:
             response = refused
         charge = _charge_of(request)
         if charge is not None:
-            has_made_jobs = response.status_code < HTTPStatus.BAD_REQUEST and bool(getattr(request, "new_jobs", 0))
+            has_made_jobs = response.status_code < HTTPStatus.BAD_REQUEST and bool(getattr(response, "new_jobs", 0))
             _note_submission(charge, has_made_jobs=has_made_jobs)
             for name, value in charge.headers.items():
                 response.headers[name] = value

@@ -109,9 +109,10 @@ def _prefers_minimal(request: Request) -> bool:
     return MINIMAL in (preference.strip().lower() for preference in asked)
 
 
-def note_new_jobs(request: Request, count: int) -> None:
-    """Note how many jobs a submission has made: after one that made none the caller's next one has a cost."""
-    request._request.new_jobs = count  # noqa: SLF001 - the middleware reads Django's request
+def with_new_jobs(answer: Response, count: int) -> Response:
+    """Return the answer with how many jobs the submission has made: after one that made none the next has a cost."""
+    answer.new_jobs = count
+    return answer
 
 
 def with_rate(answer: Response, rate: RateStanding | None) -> Response:

@@ -50,7 +50,7 @@ def canvas_unsupported(name: str) -> CanvasUnsupportedError:
 def guard(task: Task | Proxy) -> None:
     """Refuse plain messages of the task in every Celery application of this process."""
     _unnamed.append(task)
-    Celery.send_task = _send_task  # type: ignore[method-assign]
+    Celery.send_task = _send_task
 
 
 @wraps(_send_unguarded)

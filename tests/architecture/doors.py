@@ -84,6 +84,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"put_queues_and_plans", "take_queues_and_plans"},
         "FORCE binds the owner, who writes these rows",
     ),
+    "tenants/migrations/0017_auditor.py": ({"fill_counters"}, "FORCE binds the owner, who counts all tenants' chains"),
     "tenants/migrations/0021_clear_is_staff.py": (
         {"clear_is_staff"},
         "Accounts of all tenants' members lose a flag that earlier versions set.",

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import ValidationError
 
-from scheduling.api.responses import RATE_HEADERS, note_new_jobs, with_rate
+from scheduling.api.responses import RATE_HEADERS, with_new_jobs, with_rate
 from scheduling.api.serializers.submissions import (
     BulkSubmissionResultSerializer,
     BulkSubmissionSerializer,
@@ -60,8 +60,8 @@ class BulkSubmissionViewSet(TenantViewSet):
             bulk = submit_jobs(tenant=self.tenant, requests=wanted, is_rated=True)
         else:
             bulk = add_jobs(tenant=self.tenant, batch_id=batch_id, requests=wanted, is_rated=True)
-        note_new_jobs(request, sum(done.created for _, done in bulk.accepted))
-        return answer_bulk(bulk, list(requests), refused)
+        answer = answer_bulk(bulk, list(requests), refused)
+        return with_new_jobs(answer, sum(done.created for _, done in bulk.accepted))
 
 
 def answer_bulk(bulk: BulkSubmission, indices: Sequence[int], refused: Sequence[tuple[int, DomainError]]) -> Response:

@@ -20,10 +20,10 @@ from scheduling.api.responses import (
     job_response,
     masked_faults,
     new_job_response,
-    note_new_jobs,
     page_response,
     reveals_of,
     submission_response,
+    with_new_jobs,
     with_rate,
 )
 from scheduling.api.serializers.executions import ExecutionSerializer
@@ -107,9 +107,8 @@ class JobViewSet(TenantViewSet):
         asked = read_request(request.data, key)
         # What is refused takes the request's transaction back, in which there is nothing else.
         submission = submit_job(tenant=self.tenant, request=asked, is_rated=True, has_savepoint=False)
-        note_new_jobs(request, int(submission.created))
         answer = submission_response(request, submission.job, created=submission.created)
-        return with_rate(answer, submission.rate)
+        return with_rate(with_new_jobs(answer, int(submission.created)), submission.rate)
 
     @extend_schema(
         operation_id="jobs_retrieve",
