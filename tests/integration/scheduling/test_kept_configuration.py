@@ -16,12 +16,12 @@ from django.utils import timezone
 from scheduling.models import CFSPlanTier, Queue, RoutingRule, WorkerPool
 from scheduling.selectors import routes as routes_module
 from scheduling.selectors.routes import kept_routes, read_routes
+from scheduling.services import quotas
 from scheduling.services.job_requests import JobRequest
 from scheduling.services.routing import Routes
 from scheduling.services.submission import submit_job
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tenants.selectors import limits as limits_module
 from tenants.selectors import settings as settings_module
 from tests.prepared_statements import seen_statements
 
@@ -33,13 +33,13 @@ CONFIGURATION = ("tenants_planlimit", "scheduling_routingrule", "tenants_tenants
 @pytest.fixture
 def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     """The caches turned on without Redis, which other tests share; memory is emptied as when its time is over."""
-    modules = (limits_module, settings_module, routes_module)
+    caches = (quotas._OF_SUBMISSION._kept, settings_module._kept, routes_module._kept)
     monkeypatch.setattr("tenants.shared_cache._read_shared", lambda name: None)
     monkeypatch.setattr("tenants.shared_cache._write_shared", lambda *_, **__: None)
 
     def empty() -> None:
-        for module in modules:
-            module._kept._kept.clear()
+        for cache in caches:
+            cache._kept.clear()
 
     empty()
     with override_settings(CONFIGURATION_CACHE_SECONDS=60.0):
