@@ -62,7 +62,7 @@ def test_a_log_in_over_https_keeps_its_cookies_to_the_host(secure: httpx.Client,
     overview = secure.post("/admin/login/", data=form, headers={"Referer": str(page.url)})
     assert (overview.status_code, overview.url.path, overview.url.scheme) == (200, "/admin/", "https")
     given = [cookie for answer in (page, *overview.history) for cookie in answer.headers.get_list("set-cookie")]
-    assert {cookie.partition("=")[0] for cookie in given} == {"__Host-csrf", "__Host-session"}
+    assert {cookie.partition("=")[0] for cookie in given} == {"__Host-csrf", "__Host-device", "__Host-session"}
     for cookie in given:
         attributes = {part.strip().lower() for part in cookie.split(";")[1:]}
         assert {"secure", "path=/", "httponly", "samesite=lax"} <= attributes, cookie

@@ -47,7 +47,12 @@ PLAIN: dict[str, Any] = {
 }
 SEALED_BY_AUDITOR = {"tenants_auditpending", "tenants_auditseal", "tenants_audithead"}
 # Columns whose values a constraint names.
-SPECIAL: dict[tuple[str, str], Any] = {("workflow_execution_approval", "state"): "pending"}
+SPECIAL: dict[tuple[str, str], Any] = {
+    ("workflow_execution_approval", "state"): "pending",
+    ("tenants_invitation", "role"): "viewer",
+    # Unique in all tenants.
+    ("tenants_invitation", "token_hash"): lambda tenant_id: tenant_id.hex,
+}
 
 
 def fill(tenant: Tenant) -> None:
@@ -90,7 +95,8 @@ def insert_row(table: str, column: str, tenant_id: uuid.UUID) -> None:
             if name == column:
                 continue
             if (table, name) in SPECIAL:
-                values[name] = SPECIAL[table, name]
+                special = SPECIAL[table, name]
+                values[name] = special(tenant_id) if callable(special) else special
             elif target is not None:
                 values[name] = reference(target, target_column, tenant_id)
             else:
