@@ -11,7 +11,14 @@ from tests.acceptance.processes import eventually
 
 def test_jobs_complete_beside_a_foreign_consumer_which_is_an_alarm(platform: Platform, acme: Tenant) -> None:
     foreign = platform.start_celery(
-        "worker", "--queues=workflow_team", "--concurrency=2", "--loglevel=INFO", app="tests.acceptance.foreign_app"
+        "worker",
+        "--queues=workflow_team",
+        "--concurrency=2",
+        "--loglevel=INFO",
+        # The tests' user of Redis may not publish to other processes.
+        "--without-mingle",
+        "--without-gossip",
+        app="tests.acceptance.foreign_app",
     )
     eventually(lambda: " ready." in foreign.log or not foreign.is_running, within=START_SECONDS, what="it reads")
     assert foreign.is_running, foreign.log
