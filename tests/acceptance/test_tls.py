@@ -53,7 +53,7 @@ def servers(
             return urlunsplit(database._replace(netloc=netloc, query=query))
 
         def redis_url(authority: Path) -> str:
-            netloc = f":{cache.password}@127.0.0.1:{cache_port}"
+            netloc = f"{cache.username}:{cache.password}@127.0.0.1:{cache_port}"
             query = f"ssl_cert_reqs=required&ssl_ca_certs={authority}"
             return urlunsplit(cache._replace(scheme="rediss", netloc=netloc, query=query))
 

@@ -12,6 +12,7 @@ from django.http import HttpResponse
 from django.test import RequestFactory
 from structlog.testing import capture_logs
 
+from jobsplatform import access_log
 from jobsplatform.access_log import MAX_PATH_CHARACTERS, AccessLogMiddleware
 from jobsplatform.logging import (
     CUT,
@@ -160,7 +161,9 @@ def test_a_cut_traceback_leaves_no_half_of_a_secret(place: str) -> None:
         assert "hunter2" not in redact_secrets(None, "", {"exception": text})["exception"]
 
 
-def test_a_long_path_is_cut_in_the_log_of_requests(lines: Lines) -> None:
+def test_a_long_path_is_cut_in_the_log_of_requests(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A logger that has written once keeps its processors.
+    monkeypatch.setattr(access_log, "logger", structlog.stdlib.get_logger("jobsplatform.access"))
     with capture_logs() as captured:
         AccessLogMiddleware(lambda _request: HttpResponse())(RequestFactory().get("/" + "a" * 5_000))
     assert [len(line["path"]) for line in captured] == [MAX_PATH_CHARACTERS]
