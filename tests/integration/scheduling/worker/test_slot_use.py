@@ -263,7 +263,11 @@ def test_the_slot_of_a_child_that_is_ended_is_free_when_that_is_settled(
         local.permits.acquire(OURS)
         local.block.take_seat(OURS, [uuid4()])
         signal.pause()
-    eventually(lambda: not is_free(local) and only(local.block).pid == pid, within=10, what="the child works")
+    eventually(
+        lambda: not is_free(local) and [slot.pid for slot in local.block.held_slots()] == [pid],
+        within=10,
+        what="the child works",
+    )
     monkeypatch.setattr(heartbeat, "settle", lambda _: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT))
     HeartbeatThread(local)._end(only(local.block), Finding.TIMED_OUT, is_alive=True)
     assert is_free(local)
