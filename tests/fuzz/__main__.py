@@ -17,6 +17,8 @@ from pathlib import Path
 
 import django
 
+from benchmarks.request_rates import raise_request_rates
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run both parts, print what was answered, and return the exit status."""
@@ -26,6 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "jobsplatform.settings.test")
     os.environ.setdefault("JOBSPLATFORM_TEST_RUN", f"fuzz{os.getpid()}")
+    # What is tried here are the answers, and not how many a caller gets.
+    raise_request_rates()
     django.setup()
     from tests.fuzz.run import run
 

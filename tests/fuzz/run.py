@@ -26,6 +26,7 @@ from django.test.utils import setup_test_environment
 
 from tenants.context import all_tenants
 from tenants.models import Tenant
+from tenants.permissions import DEVELOPER_KEY_SCOPES
 from tenants.services.api_keys import issue_api_key
 from tenants.services.limits import set_tenant_limit
 from tests.acceptance.processes import eventually
@@ -163,7 +164,7 @@ def _token() -> str:
         acme = Tenant.objects.get(slug="acme")
     for key, value in RAISED.items():
         set_tenant_limit(tenant=acme, key=key, value=value, reason="fuzzing")
-    return issue_api_key(tenant=acme, name="fuzz").token
+    return issue_api_key(tenant=acme, name="fuzz", scopes=DEVELOPER_KEY_SCOPES).token
 
 
 def _cookies() -> dict[str, str]:
