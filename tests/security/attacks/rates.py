@@ -144,6 +144,20 @@ def _render(source: str) -> Callable[[World], str]:
     return run
 
 
+def _exhaust(source: str) -> Callable[[World], str]:
+    """Render what ends by one of two budgets: which one is used up first depends on the speed of the machine."""
+    budgets = {
+        "The template takes more than 2 s.",
+        "The template makes values of more than 16,000,000 characters in all.",
+    }
+
+    def run(world: World) -> str:
+        refusal = _render(source)(world)
+        return "The budget of time or of size ends it." if refusal in budgets else refusal
+
+    return run
+
+
 def _define(source: str) -> Callable[[World], str]:
     def run(world: World) -> str:
         client = world.with_key(world.aaa, [*DEVELOPER_KEY_SCOPES])
@@ -226,8 +240,8 @@ ATTACKS: tuple[Attack, ...] = (
     Attack(
         "template sorts without end",
         "1,000 sorts of 20,000 texts",
-        "The template takes more than 2 s.",
-        _render("{% set a = inputs.numbers|sort|sort|sort|sort %}" * 250),
+        "The budget of time or of size ends it.",
+        _exhaust("{% set a = inputs.numbers|sort|sort|sort|sort %}" * 250),
     ),
     Attack(
         "template doubles a list 60 times",
