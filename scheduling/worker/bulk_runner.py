@@ -11,7 +11,8 @@ import threading
 from django.db import InternalError, connection
 
 from scheduling.services.bulk.running import OpenOperation, note_failure, open_operations, take_turn
-from scheduling.worker.connections import CONNECTION_ERRORS, is_connection_lost
+from scheduling.worker.connections import CONNECTION_ERRORS
+from tenants.postgresql.errors import ConnectionLostError
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class BulkRunner:
             return take_turn(opened)
         except Exception as error:
             # Whether it is the database that is gone, or this operation that cannot go on.
-            if isinstance(error, (*CONNECTION_ERRORS, InternalError)) and is_connection_lost():
+            if isinstance(error, ConnectionLostError):
                 raise
             note_failure(opened, error)
             return False

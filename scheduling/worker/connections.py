@@ -40,14 +40,9 @@ def drop_open_transaction() -> bool:
     if not ours.in_atomic_block and (ours.connection is None or ours.get_autocommit()):
         return False
     connection.close()
-    with suppress(*CONNECTION_ERRORS):
+    with suppress(*CONNECTION_ERRORS), connection.wrap_database_errors:
         connection.connect()
     return True
-
-
-def is_connection_lost() -> bool:
-    """Whether the last error was the database's going away, rather than a statement of its own."""
-    return connection.connection is None or not connection.is_usable()
 
 
 def persistently[T](attempt: Callable[[], T], *, give_up_after_seconds: float) -> T:

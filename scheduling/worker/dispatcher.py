@@ -19,9 +19,10 @@ from scheduling.conf import TICK_JOBS, dispatch_interval_seconds, lease_seconds
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.models import Queue, WorkerPool
 from scheduling.services.dispatching import TickResult, note_broker_away, republish_unstarted, run_tick
-from scheduling.worker.connections import CONNECTION_ERRORS, is_connection_lost
+from scheduling.worker.connections import CONNECTION_ERRORS
 from scheduling.worker.duties import DUTIES, Duty, DutyRoster
 from scheduling.worker.pools_due import PoolsDue
+from tenants.postgresql.errors import ConnectionLostError
 
 logger = logging.getLogger(__name__)
 
@@ -55,11 +56,10 @@ class Dispatcher:
             try:
                 self._round()
                 self._back_off_seconds = MIN_BACK_OFF_SECONDS
-            except (*CONNECTION_ERRORS, InternalError):
-                # The last is what PostgreSQL says to whoever stood still inside a tick, and was cut off. Nobody is told
-                # again of what this round had been told of.
+            except (*CONNECTION_ERRORS, InternalError) as error:
+                # Nobody is told again of what this round had been told of.
                 self._due.hear(broker.News(is_everything=True), time.monotonic())
-                if is_connection_lost():
+                if isinstance(error, ConnectionLostError):
                     logger.warning("dispatcher.database_away", exc_info=True)
                     self._reconnect_later()
                 else:

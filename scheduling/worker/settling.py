@@ -17,6 +17,7 @@ from scheduling.worker.connections import CONNECTION_ERRORS, persistently
 from scheduling.worker.job_log import END_SECONDS
 from scheduling.worker.log_buffer import LogBuffer, taken, write_buffers
 from scheduling.worker.performing import Verdict, with_costs_of
+from tenants.postgresql.errors import is_session_timeout
 
 logger = logging.getLogger(__name__)
 
@@ -37,10 +38,11 @@ def settle(verdict: Verdict, started: StartedExecution) -> None:
         )
     except FenceLostError:
         settled = []
-    except CONNECTION_ERRORS:
-        logger.exception("execution.not_settled", extra={"execution_id": str(started.execution_id)})
-        return
     except Exception as error:
+        is_away = isinstance(error, CONNECTION_ERRORS) and not is_session_timeout(error)
+        if is_away:
+            logger.exception("execution.not_settled", extra={"execution_id": str(started.execution_id)})
+            return
         if verdict.effects is None:
             raise
         # The effects are the processor's own code: their failure is the attempt's.

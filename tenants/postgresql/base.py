@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, override
 
 import psycopg
@@ -14,6 +14,8 @@ from django.db.backends.utils import CursorWrapper, debug_transaction
 from django.utils.asyncio import async_unsafe
 from psycopg import generators, sql
 from psycopg.pq import ExecStatus, TransactionStatus
+
+from tenants.postgresql.errors import ErrorWrapper
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -57,6 +59,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self.ensure_connection()
         cursor: CursorWrapper = self._prepare_cursor(make(self.connection))  # type: ignore[attr-defined]
         return cursor
+
+    @cached_property
+    def wrap_database_errors(self) -> ErrorWrapper:
+        """The context that raises the driver's errors as Django's."""
+        return ErrorWrapper(self)
 
     @override
     def connect(self) -> None:

@@ -6,7 +6,7 @@ from typing import ClassVar, NoReturn
 
 from django.core.exceptions import PermissionDenied
 from django.db import OperationalError, connection
-from django.http import Http404, HttpRequest, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import include, path
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -18,6 +18,7 @@ from tenants.exceptions import SlugTakenError
 from tenants.ids import uuid7
 from tenants.models import ApiKey
 from tenants.permissions import Permission
+from tests.integration.sessions import terminate_own, time_out
 from tests.integration.tenants.sql import run_sql, transaction_settings
 
 FAILURES: dict[str, Exception] = {
@@ -28,6 +29,10 @@ FAILURES: dict[str, Exception] = {
     "denied": PermissionDenied(),
     "outage": OperationalError("server closed the connection"),
 }
+
+
+# Settings by which the server ends the session of a request, and the request's own loss at its COMMIT.
+TIME_OUTS = {"idle": "idle_in_transaction_session_timeout", "long": "transaction_timeout"}
 
 
 def write(name: str) -> None:
@@ -48,6 +53,7 @@ class ProbeViewSet(TenantViewSet):
             run_sql("SELECT 1/0")
         if how in FAILURES:
             raise FAILURES[how]
+        lose_session(how)
         return Response({"wrote": self.tenant.slug}, status=201)
 
     def retrieve(self, request: Request) -> Response:
@@ -74,6 +80,21 @@ class StaffProbeViewSet(StaffViewSet):
         return Response({})
 
 
+def lose_session(how: str) -> None:
+    """Let the server end the session, at a statement or before the COMMIT."""
+    if how in TIME_OUTS:
+        time_out(TIME_OUTS[how])
+    if how == "commit":
+        terminate_own()
+
+
+def losing(request: HttpRequest, how: str) -> HttpResponse:
+    """A page that loses its session."""
+    write("probe")
+    lose_session(how)
+    return HttpResponse("done")
+
+
 def plain(request: HttpRequest, how: str) -> NoReturn:
     """A view that is not REST framework's; ATOMIC_REQUESTS alone rolls it back."""
     write("probe")
@@ -93,6 +114,8 @@ urlpatterns = [
     path("api/v1/probe/", ProbeViewSet.as_view({"get": "retrieve", "post": "create"})),
     path("api/v1/staff-probe/", StaffProbeViewSet.as_view({"get": "retrieve"})),
     path("api/v1/plain/<slug:how>/", plain),
+    path("api/v1/losing/<slug:how>/", losing),
+    path("admin/losing/<slug:how>/", losing),
     path("api/v1/stream/", stream),
     path("", include("jobsplatform.urls")),
 ]

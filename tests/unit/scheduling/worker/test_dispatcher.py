@@ -19,6 +19,7 @@ from scheduling.worker import dispatcher as module
 from scheduling.worker import duties
 from scheduling.worker.dispatcher import Dispatcher
 from scheduling.worker.duties import Duty
+from tenants.postgresql.errors import ConnectionLostError
 
 POOL, OTHER = 1, 2
 FILLED, ENDED = News(filled=frozenset({"q"})), News(queues=frozenset({"q"}))
@@ -37,7 +38,7 @@ class World:
         self.is_broker_away: Callable[[float], bool] = lambda _: False
         self.is_database_away: Callable[[float], bool] = lambda _: False
         self.is_deadlocked: Callable[[float], bool] = lambda _: False
-        self.database_error: type[Exception] = OperationalError
+        self.statement_error: type[Exception] = OperationalError
         self.unpublished: Callable[[float], int] = lambda _: 0
         self.is_epoch_new: Callable[[float], bool] = lambda _: False
         self.wakes_at: float | None = None
@@ -119,9 +120,6 @@ class World:
             raise BrokerUnavailableError
         return self.is_epoch_new(self.elapsed)
 
-    def is_connection_lost(self) -> bool:
-        return self.is_database_away(self.elapsed)
-
     def broker(self) -> SimpleNamespace:
         return SimpleNamespace(
             is_epoch_new=self.probe_epoch,
@@ -135,8 +133,10 @@ class World:
         )
 
     def _ask_database(self) -> None:
-        if self.is_database_away(self.elapsed) or self.is_deadlocked(self.elapsed):
-            raise self.database_error
+        if self.is_database_away(self.elapsed):
+            raise ConnectionLostError
+        if self.is_deadlocked(self.elapsed):
+            raise self.statement_error
 
 
 class Stopped(threading.Event):
@@ -170,7 +170,6 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
         monkeypatch.setattr(module, "WorkerPool", SimpleNamespace(objects=pools))
         monkeypatch.setattr(module, "Queue", SimpleNamespace(objects=queues))
         monkeypatch.setattr(module, "connection", SimpleNamespace(close=lambda: None))
-        monkeypatch.setattr(module, "is_connection_lost", world.is_connection_lost)
         monkeypatch.setattr(module, "run_tick", world.tick)
         monkeypatch.setattr(module, "republish_unstarted", world.republish)
         monkeypatch.setattr(module, "note_broker_away", world.note_broker_away)
@@ -275,9 +274,8 @@ def test_a_dispatcher_that_stops_passes_the_wake_on_that_it_has_taken(run: Calla
     assert run(0.1, wakes_at=0.1).times("wake") == [0.1]
 
 
-def test_it_outlives_being_cut_off_in_the_middle_of_a_tick(run: Callable[..., World]) -> None:
-    """A process that stood still inside its transaction finds it ended, which PostgreSQL calls an internal error."""
-    world = run(3.0, is_database_away=lambda at: at < 0.2, database_error=InternalError)
+def test_internal_error_of_the_database_costs_a_round(run: Callable[..., World]) -> None:
+    world = run(3.0, is_deadlocked=lambda at: at < 0.2, statement_error=InternalError)
     assert world.times("tick")
 
 

@@ -1,0 +1,162 @@
+"""A session that the server ends under a job burns no attempt; what the job does wrong by itself does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import psycopg
+import pytest
+from django.db import OperationalError, connection, transaction
+
+from scheduling.models import Batch, Job
+from scheduling.processors.base import JobContext
+from scheduling.services.ledger import verify_ledger
+from tenants.context import tenant_context
+from tenants.models import Tenant
+from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.worker.conftest import Run, outcomes, raising
+from tests.integration.sessions import terminate, terminate_own, time_out
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+type Follow = Callable[..., None]
+
+
+def write() -> None:
+    Batch.objects.create(label="effect", kind="scripted", total=1)
+
+
+def end_at_statement(context: JobContext) -> None:
+    terminate_own()
+    context.checkpoint({"page": 1}, write)
+
+
+def end_inside_transaction(context: JobContext) -> None:
+    with tenant_context(context.tenant_id), transaction.atomic():
+        write()
+        terminate_own()
+        Batch.objects.count()
+
+
+def end_at_commit(context: JobContext) -> None:
+    with tenant_context(context.tenant_id), transaction.atomic():
+        write()
+        terminate_own()
+
+
+def end_at_commit_of_checkpoint(context: JobContext) -> None:
+    def effects() -> None:
+        write()
+        terminate_own()
+
+    context.checkpoint({"page": 1}, effects)
+
+
+FAULTS = [end_at_statement, end_inside_transaction, end_at_commit, end_at_commit_of_checkpoint]
+
+
+def first_time(fault: Callable[[JobContext], None]) -> Callable[[JobContext], None]:
+    """Return a processor that meets the fault once."""
+    faults = [fault]
+    return lambda context: faults.pop()(context) if faults else None
+
+
+def count_effects(tenant: Tenant) -> int:
+    with tenant_context(tenant):
+        return Batch.objects.count()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_lost_session_burns_no_attempt_and_job_completes_later(
+    fault: Callable[[JobContext], None], acme: Tenant, run: Run, follow: Follow
+) -> None:
+    follow(first_time(fault))
+    (job,) = submit(acme, kind="scripted")
+    job = run(job)
+    assert (job.state, job.attempt, outcomes(job)) == ("available", 0, ["shutdown"])
+    assert count_effects(acme) == 0
+    job = run(job)
+    assert (job.state, job.attempt, outcomes(job)) == ("completed", 0, ["shutdown", "completed"])
+    assert verify_ledger().is_balanced
+
+
+def test_session_lost_while_processor_handles_its_error_burns_no_attempt(
+    acme: Tenant, run: Run, follow: Follow
+) -> None:
+    follow(raising(ValueError("first")), lambda context, error: end_inside_transaction(context))
+    (job,) = submit(acme, kind="scripted")
+    job = run(job)
+    assert (job.state, job.attempt, outcomes(job)) == ("available", 0, ["shutdown"])
+
+
+def test_session_lost_in_settlement_is_settled_on_another(acme: Tenant, run: Run, follow: Follow) -> None:
+    faults = [terminate_own]
+
+    def effects() -> None:
+        write()
+        if faults:
+            faults.pop()()
+
+    follow(lambda context: context.in_settlement(effects))
+    (job,) = submit(acme, kind="scripted")
+    job = run(job)
+    assert (job.state, job.attempt, outcomes(job)) == ("completed", 0, ["completed"])
+    assert count_effects(acme) == 1
+
+
+def fail_by_lock_timeout(context: JobContext) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("DO $$ BEGIN RAISE EXCEPTION 'lock' USING ERRCODE = '55P03'; END $$")
+
+
+def fail_by_statement_timeout(context: JobContext) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = '10ms'")
+        cursor.execute("SELECT pg_sleep(60)")
+
+
+def fail_by_idle_transaction(context: JobContext) -> None:
+    with transaction.atomic():
+        time_out("idle_in_transaction_session_timeout")
+
+
+def fail_by_own_connection(context: JobContext) -> None:
+    """Lose a session that is not the platform's."""
+    parameters = connection.get_connection_params()
+    names = ("host", "port", "user", "password", "dbname")
+    with psycopg.connect(**{name: parameters[name] for name in names if name in parameters}) as own:
+        terminate(own.info.backend_pid)
+        own.execute("SELECT 1")
+
+
+def fail_by_other_driver(context: JobContext) -> None:
+    raise OperationalError("of a database that is not the platform's")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        fail_by_lock_timeout,
+        fail_by_statement_timeout,
+        fail_by_idle_transaction,
+        fail_by_own_connection,
+        fail_by_other_driver,
+    ],
+)
+def test_error_of_the_job_itself_is_an_attempt(
+    fault: Callable[[JobContext], None], acme: Tenant, run: Run, follow: Follow
+) -> None:
+    follow(fault)
+    (job,) = submit(acme, kind="scripted")
+    job = run(job)
+    assert (job.state, job.attempt, outcomes(job)) == ("retryable", 1, ["failed"])
+
+
+def test_settlement_whose_effects_keep_their_transaction_too_long_is_an_attempt(
+    acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduling.worker.settling.SETTLE_PATIENCE_SECONDS", 0.1)
+    follow(lambda context: context.in_settlement(lambda: time_out("idle_in_transaction_session_timeout")))
+    (job,) = submit(acme, kind="scripted")
+    job: Job = run(job)
+    assert (job.state, job.attempt, outcomes(job)) == ("retryable", 1, ["failed"])

@@ -1,0 +1,67 @@
+"""Which errors of the driver mean that a session has ended."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import psycopg
+import pytest
+from django.db import IntegrityError, InternalError, OperationalError
+from psycopg import errors
+
+from tenants.postgresql.base import DatabaseWrapper
+from tenants.postgresql.errors import ConnectionLostError, is_lost, is_session_timeout
+
+OPEN, CLOSED = SimpleNamespace(closed=False), SimpleNamespace(closed=True)
+
+
+@pytest.mark.parametrize(
+    "sqlstate", ["08000", "08003", "08006", "08P01", "57P01", "57P02", "57P03", "57P05", "25P03", "25P04"]
+)
+def test_session_is_lost_by_its_sqlstate_though_the_driver_has_not_closed_it(sqlstate: str) -> None:
+    assert is_lost(errors.lookup(sqlstate)(), OPEN)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("sqlstate", ["55P03", "57014", "40001", "40P01", "25P02", "25006", "53100", "23505", "57P04"])
+def test_session_is_not_lost_by_an_error_of_a_statement(sqlstate: str) -> None:
+    assert not is_lost(errors.lookup(sqlstate)(), OPEN)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("connection", "error", "expected"),
+    [
+        (CLOSED, psycopg.OperationalError("consuming input failed"), True),
+        (CLOSED, psycopg.InterfaceError("the connection is closed"), True),
+        (None, psycopg.OperationalError("connection refused"), True),
+        (OPEN, psycopg.OperationalError("the number of parameters is too large"), False),
+        (OPEN, psycopg.InterfaceError("the cursor is closed"), False),
+        (CLOSED, psycopg.ProgrammingError("can't adapt"), False),
+    ],
+)
+def test_error_of_the_driver_is_judged_by_its_connection(
+    connection: object, error: psycopg.Error, expected: bool
+) -> None:
+    assert is_lost(error, connection) is expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (errors.AdminShutdown(), ConnectionLostError),
+        (errors.IdleInTransactionSessionTimeout(), ConnectionLostError),
+        (errors.LockNotAvailable(), OperationalError),
+        (errors.InFailedSqlTransaction(), InternalError),
+        (errors.UniqueViolation(), IntegrityError),
+    ],
+)
+def test_backend_raises_lost_sessions_as_such_and_the_rest_as_django_does(
+    error: psycopg.Error, expected: type[Exception]
+) -> None:
+    backend = DatabaseWrapper({"NAME": "x"})
+    with pytest.raises(expected) as raised, backend.wrap_database_errors:
+        raise error
+    # Without a connection each error of a session is one of connecting.
+    assert type(raised.value) is expected
+    assert raised.value.__cause__ is error
+    assert backend.errors_occurred is (expected is not IntegrityError)
+    assert is_session_timeout(raised.value) is isinstance(error, errors.IdleInTransactionSessionTimeout)
