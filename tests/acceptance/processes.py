@@ -40,6 +40,8 @@ class ManagedProcess:
         self, arguments: list[str], environment: Mapping[str, str], log: Path, *, program: tuple[str, ...] = MANAGE
     ) -> None:
         self._log = log
+        # Whether it was killed or asked to stop; else it ended by itself.
+        self.was_ended = False
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, *program, *arguments],
@@ -58,7 +60,12 @@ class ManagedProcess:
 
     @property
     def is_running(self) -> bool:
-        return self._process.poll() is None
+        return self.status is None
+
+    @property
+    def status(self) -> int | None:
+        """Its exit status; None while it runs."""
+        return self._process.poll()
 
     @property
     def log(self) -> str:
@@ -73,10 +80,12 @@ class ManagedProcess:
     def kill(self) -> None:
         """End it and its children without notice, as the kernel does when memory runs out."""
         if self.is_running:
+            self.was_ended = True
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait(STOP_SECONDS)
 
     def ask_to_stop(self) -> None:
+        self.was_ended = True
         self._process.send_signal(signal.SIGTERM)
 
     def wait(self) -> int:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from scheduling.lifecycle import JobState, is_allowed
+from tests.chaos.expectations import expected_steps
+from tests.chaos.health_checks import check_health
 from tests.chaos.history import (
     COMPLETED,
     DISPATCHED,
@@ -20,6 +21,14 @@ from tests.chaos.history import (
     History,
 )
 from tests.chaos.plugin.processor import BEGIN, SETTLED
+from tests.chaos.service_checks import (
+    check_answers,
+    check_attempts_on_purpose,
+    check_completed,
+    check_processes,
+    check_usage,
+)
+from tests.chaos.terms import Check, Terms
 
 # A changed cap holds from here on (a promise of its own), so that what began sooner obeyed the one before.
 CAP_GRACE = timedelta(seconds=1)
@@ -30,19 +39,6 @@ STANDING_EVENTS = frozenset({"job.cancel_requested", "job.moved", "job.repriorit
 FAILED_ATTEMPTS = frozenset({"execution.failed", "execution.timed_out", COMPLETED})
 MAX_TOLD = 5
 END_OF_TIME = datetime.max.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What was agreed: each tenant's cap from which moment on, and the most retries of a job."""
-
-    caps: Mapping[UUID, Sequence[tuple[datetime, int]]] = field(default_factory=dict)
-    max_retries: int = 3
-    # Minutes in which each of the labelled schedules had to fire.
-    fires: Mapping[str, Sequence[datetime]] = field(default_factory=dict)
-
-
-type Check = Callable[[History, Terms], list[str]]
 
 
 def check_nothing_lost(history: History, terms: Terms) -> list[str]:
@@ -96,13 +92,6 @@ def check_effects_once(history: History, terms: Terms) -> list[str]:
         if not is_completed and SETTLED in done:
             faults.append(f"job {job_id} has the effect of its settlement and was not completed")
     return faults
-
-
-def expected_steps(kind: str, payload: Mapping[str, object]) -> set[str]:
-    """What a completed job of a kind has left behind."""
-    if kind != "chaos_steps":
-        return set()
-    return {f"step {number}" for number in range(int(str(payload["steps"])))} | {SETTLED}
 
 
 def check_no_zombie_effects(history: History, terms: Terms) -> list[str]:
@@ -245,6 +234,7 @@ def check_nothing_foreign(history: History, terms: Terms) -> list[str]:
 
 CHECKS: Mapping[str, Check] = {
     "I1 nothing lost": check_nothing_lost,
+    "I1 completed": check_completed,
     "I1 one job a key": check_one_job_a_key,
     "I2 one completion": check_one_completion,
     "I2 effects once": check_effects_once,
@@ -253,8 +243,13 @@ CHECKS: Mapping[str, Check] = {
     "I4 nothing foreign": check_nothing_foreign,
     "I7 transitions": check_transitions,
     "I8 attempts": check_attempts,
+    "I8 attempts on purpose": check_attempts_on_purpose,
     "I11 fires": check_fires,
+    "I12 answers": check_answers,
     "not early": check_nothing_early,
+    "health": check_health,
+    "processes": check_processes,
+    "usage": check_usage,
 }
 
 

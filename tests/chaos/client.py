@@ -36,12 +36,18 @@ class Client:
         self._http.close()
 
     def prepare(
-        self, tenant_id: UUID, kind: str, payload: Mapping[str, Any], *, run_at: datetime | None = None
+        self,
+        tenant_id: UUID,
+        kind: str,
+        payload: Mapping[str, Any],
+        *,
+        run_at: datetime | None = None,
+        prefix: str = "",
     ) -> Request:
         """A request under a new key, not yet sent."""
         with self._lock:
             self._numbers += 1
-            return Request(tenant_id, kind, payload, f"{self._name}-{self._numbers}", run_at)
+            return Request(tenant_id, kind, payload, f"{prefix or self._name}-{self._numbers}", run_at)
 
     def send(self, request: Request) -> Reply:
         """Send it once more, under its own key."""
@@ -118,4 +124,5 @@ def _reply(response: httpx.Response) -> Reply:
     if response.status_code in ACCEPTED:
         return Reply(time.time(), response.status_code, UUID(response.json()["id"]))
     is_problem = response.headers.get("Content-Type", "").startswith("application/problem+json")
-    return Reply(time.time(), response.status_code, code=response.json().get("code", "") if is_problem else "")
+    code = response.json().get("code", "") if is_problem else ""
+    return Reply(time.time(), response.status_code, code=code, has_retry_after="Retry-After" in response.headers)

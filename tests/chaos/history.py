@@ -14,6 +14,10 @@ ACCEPTED = frozenset({200, 201})
 TERMINAL = frozenset({"completed", "cancelled", "discarded", "quarantined"})
 # A job in it waits for a person.
 SUSPENDED = "suspended"
+UNAVAILABLE = 503
+READY_PAGE, LIVE_PAGE = "/health/ready", "/health/live"
+# What the keys of the witness's jobs begin with.
+WITNESS_KEY = "witness"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,7 @@ class Reply:
     status: int | None
     job_id: UUID | None = None
     code: str = ""
+    has_retry_after: bool = False
 
 
 @dataclass(slots=True)
@@ -83,6 +88,43 @@ class Effect:
     step: str
     label: str = ""
     seen: int | None = None
+    # How long its job had worked by then, by the monotonic clock.
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """A settled execution, and what it was charged."""
+
+    id: UUID
+    job_id: UUID
+    outcome: str
+    charged_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One response to a probe of a page: its status (None: the connection ended), and of health what it said."""
+
+    at: float
+    page: str
+    status: int | None
+    state: str = ""
+    failed: frozenset[str] = frozenset()
+    has_retry_after: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process of the stack at the end of a run; ``was_ended``: the row stopped or killed it."""
+
+    role: str
+    pid: int
+    # Its exit status; None while it lives.
+    status: int | None
+    was_ended: bool
+    has_heartbeat: bool = True
+    heartbeat_age: float | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +134,9 @@ class History:
     requests: Sequence[Request]
     events: Sequence[Event]
     effects: Sequence[Effect]
+    executions: Sequence[Execution] = ()
+    probes: Sequence[Probe] = ()
+    processes: Sequence[Process] = ()
 
     @cached_property
     def events_by_job(self) -> dict[UUID, list[Event]]:

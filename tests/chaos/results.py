@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from tests.chaos.history import History
@@ -41,5 +41,5 @@ def read_results(path: Path) -> Results:
 
 def write_history(history: History, path: Path) -> None:
     """All that the checkers knew, for whoever looks for the cause."""
-    rows = {name: [asdict(row) for row in getattr(history, name)] for name in ("requests", "events", "effects")}
+    rows = {one.name: [asdict(row) for row in getattr(history, one.name)] for one in fields(history)}
     path.write_text(json.dumps(rows, default=str, indent=1))

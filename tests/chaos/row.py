@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 from uuid import UUID
 
-from tests.chaos.checks import Terms
 from tests.chaos.client import Client
 from tests.chaos.history import ACCEPTED, Request
 from tests.chaos.load import Traffic
 from tests.chaos.stack import NotInTimeError, Shape, Stack
+from tests.chaos.terms import Terms
 from tests.chaos.variables import FACTOR_VARIABLE
 from tests.chaos.view import Running, View
 
@@ -152,6 +152,12 @@ class Row(ABC):
     is_alone: ClassVar[bool] = False
     # Between the end of the load and the last job's end.
     drain_seconds: ClassVar[float] = 120.0
+    # Whether jobs are submitted and pages are probed beside the load all the while.
+    is_watched: ClassVar[bool] = True
+    # Whether it cancels jobs.
+    may_cancel: ClassVar[bool] = False
+    # Roles whose processes may end by themselves, to be started again by their supervisor.
+    may_end: ClassVar[frozenset[str]] = frozenset()
 
     def prepare(self, stack: Stack) -> None:  # noqa: B027 - most rows need nothing
         """Put something between the servers and the processes, before the latter start."""
@@ -162,7 +168,12 @@ class Row(ABC):
 
     def terms(self, stack: Stack) -> Terms:
         """What the checkers hold the run to."""
-        return Terms(caps=stack.caps)
+        return Terms(caps=stack.caps, may_cancel=self.may_cancel, may_end=self.may_end, factor=bound_factor())
+
+    @classmethod
+    def unfit(cls) -> str:
+        """Why it cannot be run here; empty if it can."""
+        return ""
 
     def tear_down(self) -> None:  # noqa: B027 - most rows need nothing
         """Undo `prepare`, if it was called."""

@@ -7,15 +7,18 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 
 from benchmarks.outcome import describe_machine
 from scheduling.services.counters import verify_counters
 from scheduling.services.ledger import verify_ledger
 from tests.chaos.checks import judge
 from tests.chaos.client import Client
+from tests.chaos.history import History
 from tests.chaos.load import Load
 from tests.chaos.results import HISTORY, Results, Run, write_history
 from tests.chaos.row import Field, Row, bound_factor
+from tests.chaos.service_checks import check_processes
 from tests.chaos.stack import NotInTimeError, Stack
 
 # So many jobs have ended before anything is done to a stack: its workers and its predictor are warm.
@@ -23,6 +26,8 @@ WARM_JOBS = 6
 WARM_SECONDS = 120.0
 # Within this the dispatcher has folded the last news into the counters.
 FOLD_SECONDS = 15.0
+# Within this every process has reported, and health says so.
+HEALTH_SECONDS = 30.0
 _ENDED = "SELECT count(*) FROM scheduling_jobevent WHERE name = 'execution.completed'"
 
 
@@ -65,7 +70,10 @@ def _run_seed(row: Row, seed: int, stack: Stack) -> Run:
     ground = Field(stack, rng, row.bound_seconds)
     run = Run(seed)
     load = _begin_load(row, ground)
+    witness = stack.witness if row.is_watched else None
     try:
+        if witness is not None:
+            witness.start()
         run.recoveries = row.inject(ground)
     except Exception as error:  # noqa: BLE001 - a fault of this seed; what it left is judged all the same
         traceback.print_exc()
@@ -73,6 +81,8 @@ def _run_seed(row: Row, seed: int, stack: Stack) -> Run:
     finally:
         if load is not None:
             load.stop()
+        if witness is not None:
+            witness.stop_submitting()
     run.violations += ground.violations
     run.violations += [
         f"recovery took {seconds:.2f} s, {row.bound_seconds * bound_factor():.0f} s at most"
@@ -80,6 +90,8 @@ def _run_seed(row: Row, seed: int, stack: Stack) -> Run:
         if seconds > row.bound_seconds * bound_factor()
     ]
     run.violations += _heal_and_judge(row, stack, ground.client)
+    if witness is not None:
+        witness.stop()
     run.jobs = len(ground.client.requests)
     run.seconds = time.monotonic() - began
     return run
@@ -115,11 +127,31 @@ def _heal_and_judge(row: Row, stack: Stack, client: Client) -> list[str]:
         f"I14 ledger: tenant {balance.tenant_id} differs by {balance.difference_us} µs"
         for balance in verify_ledger().unbalanced
     ]
-    history = stack.view.history(client.requests)
+    faults += _unwell(row, stack, HEALTH_SECONDS * max(1.0, bound_factor()))
+    probes = stack.witness.probes if stack.witness else ()
+    history = stack.view.history(client.requests, probes=list(probes), processes=stack.processes())
     faults += judge(history, row.terms(stack))
     if faults:
         write_history(history, stack.folder / HISTORY)
     return faults
+
+
+def _unwell(row: Row, stack: Stack, within: float) -> list[str]:
+    """What health still says when everything is whole; return once each process has reported, or not in time."""
+    with suppress(NotInTimeError):
+        stack.until(lambda: not check_processes(_of(stack), row.terms(stack)), within=within, what="all have reported")
+    witness = stack.witness if row.is_watched else None
+    if witness is None:
+        return []
+    try:
+        stack.until(lambda: witness.is_content, within=within, what="all pages are well")
+    except NotInTimeError:
+        return [f"health: everything is whole, and the pages are {witness.last()}"]
+    return []
+
+
+def _of(stack: Stack) -> History:
+    return History((), (), (), processes=stack.processes())
 
 
 def _words(error: BaseException) -> str:

@@ -12,17 +12,22 @@ from uuid import UUID
 
 import httpx
 import psycopg
+from django.contrib.auth import get_user_model
 from django.db import connections
 from django.db.utils import InterfaceError, OperationalError
+from django.test import Client as Browser
 
 from tenants.models import Tenant
 from tenants.services.limits import set_tenant_limit
+from tenants.services.memberships import add_member
 from tenants.services.tenants import create_tenant, update_tenant
 from tests.acceptance.processes import ManagedProcess
 from tests.acceptance.serving import START_SECONDS, Platform, is_ready
 from tests.chaos.client import Client
+from tests.chaos.history import Process
 from tests.chaos.servers import HOST, LOGS, Addresses, Servers, free_port
 from tests.chaos.view import View
+from tests.chaos.witness import Witness
 from tests.keys import issue_api_key
 
 LOOK_SECONDS = 0.05
@@ -36,6 +41,10 @@ UNLIMITED = {
 }
 PLAN = "professional"
 NAMES = ("acme", "globex", "initech")
+WITNESS_CAP = 2
+CONSOLE_PAGE = "/admin/scheduling/job/"
+# Roles whose processes write heartbeats.
+REPORTING = frozenset({"worker", "dispatcher", "auditor"})
 _NOW = "SELECT clock_timestamp()"
 _IS_TICKING = "SELECT count(*) > 0 FROM scheduling_pool_clock WHERE ticked_at > now() - interval '5 s'"
 
@@ -68,6 +77,7 @@ class Stack:
         logs.mkdir(exist_ok=True)
         self._platform = Platform(os.environ | self.addresses.environment(), logs)
         self.client: Client | None = None
+        self.witness: Witness | None = None
         self.view = View(self.addresses.admin_url)
         self.web_port = free_port()
         # Where clients go: a row may put something in between.
@@ -76,6 +86,8 @@ class Stack:
         self.dispatchers: list[ManagedProcess] = []
         self.web: ManagedProcess | None = None
         self.auditor: ManagedProcess | None = None
+        # Every process that was ever started, with its role.
+        self.started: list[tuple[str, ManagedProcess]] = []
         self.tenants: list[Tenant] = []
         self.caps: dict[UUID, list[tuple[datetime, int]]] = {}
         # What each role is told beyond the usual; a row may change it before or while they run.
@@ -94,16 +106,23 @@ class Stack:
         self._make_tenants()
         self.keep()
         self.until(self.is_whole, within=START_SECONDS, what="all processes are up")
-        tokens = {tenant.pk: issue_api_key(tenant=tenant, name="chaos").token for tenant in self.tenants}
+        watched = self._make_tenant("witness", WITNESS_CAP)
+        tokens = {tenant.pk: issue_api_key(tenant=tenant, name="chaos").token for tenant in [*self.tenants, watched]}
         self.client = Client(f"http://{HOST}:{self.front_port}", tokens, name=self.folder.name)
+        if self.shape.has_web:
+            address, cookies = f"http://{HOST}:{self.web_port}", _cookies_of_member(watched)
+            self.witness = Witness(address, self.client, watched.pk, cookies, CONSOLE_PAGE)
 
     def _make_tenants(self) -> None:
         for name, cap in zip(NAMES, self.shape.caps, strict=True):
-            tenant = create_tenant(slug=name, plan=PLAN)
-            for key, value in UNLIMITED.items():
-                set_tenant_limit(tenant=tenant, key=key, value=value, reason="chaos")
-            self.tenants.append(tenant)
-            self.set_cap(tenant, cap)
+            self.tenants.append(self._make_tenant(name, cap))
+
+    def _make_tenant(self, name: str, cap: int) -> Tenant:
+        tenant = create_tenant(slug=name, plan=PLAN)
+        for key, value in UNLIMITED.items():
+            set_tenant_limit(tenant=tenant, key=key, value=value, reason="chaos")
+        self.set_cap(tenant, cap)
+        return tenant
 
     def set_cap(self, tenant: Tenant, cap: int) -> float:
         """Change a tenant's cap; when the change was committed, by this machine's clock."""
@@ -122,12 +141,12 @@ class Stack:
     def keep(self) -> None:
         """Replace what has died, without waiting for it."""
         if self.shape.has_web and (self.web is None or not self.web.is_running):
-            self.web = self._platform.start_web(self.web_port, **self.environment["web"])
+            self.web = self._note("web", self._platform.start_web(self.web_port, **self.environment["web"]))
         if self.auditor is None or not self.auditor.is_running:
-            self.auditor = self._platform.start("run_auditor")
+            self.auditor = self._note("auditor", self._platform.start("run_auditor"))
         self.dispatchers = [process for process in self.dispatchers if process.is_running]
         while len(self.dispatchers) < self.shape.dispatchers:
-            self.dispatchers.append(self._platform.start_dispatcher(**self.environment["dispatcher"]))
+            self.dispatchers.append(self.begin_dispatcher())
         self.workers = [process for process in self.workers if process.is_running]
         while len(self.workers) < self.shape.workers:
             self.begin_worker()
@@ -136,13 +155,26 @@ class Stack:
         """Start one more worker without waiting for it."""
         number = len(self.workers)
         told = self.environment["worker"] | self.shape.environment.get(f"worker {number}", {})
-        worker = self._platform.begin_worker(concurrency=self.shape.slots, **told)
+        worker = self._note("worker", self._platform.begin_worker(concurrency=self.shape.slots, **told))
         self.workers.append(worker)
         return worker
 
     def begin_dispatcher(self, **environment: str) -> ManagedProcess:
         """Start one more dispatcher, which nobody replaces."""
-        return self._platform.start_dispatcher(**self.environment["dispatcher"], **environment)
+        told = self.environment["dispatcher"] | environment
+        return self._note("dispatcher", self._platform.start_dispatcher(**told))
+
+    def _note(self, role: str, process: ManagedProcess) -> ManagedProcess:
+        self.started.append((role, process))
+        return process
+
+    def processes(self) -> list[Process]:
+        """Every process that was ever started, as it is now."""
+        ages = self.view.heartbeat_ages()
+        return [
+            Process(role, one.pid, one.status, one.was_ended, role in REPORTING, ages.get(one.pid))
+            for role, one in self.started
+        ]
 
     def is_whole(self) -> bool:
         """Whether everything that belongs to the stack is up and serves."""
@@ -198,10 +230,22 @@ class Stack:
         """End everything."""
         self.view.close()
         connections.close_all()
+        if self.witness is not None:
+            self.witness.stop()
+            self.witness.close()
         if self.client is not None:
             self.client.close()
         self._platform.stop()
         self.servers.stop()
+
+
+def _cookies_of_member(tenant: Tenant) -> dict[str, str]:
+    """A session of a member's, as a browser has it."""
+    user = get_user_model().objects.create_user(username=f"{tenant.slug}-viewer")
+    add_member(tenant=tenant, user=user)
+    browser = Browser()
+    browser.force_login(user)
+    return {name: morsel.value for name, morsel in browser.cookies.items()}
 
 
 def pause(process: ManagedProcess) -> None:

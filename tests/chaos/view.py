@@ -8,10 +8,16 @@ from uuid import UUID
 
 import psycopg
 
-from tests.chaos.history import Effect, Event, History, Request
+from tests.chaos.history import Effect, Event, Execution, History, Probe, Process, Request
 
 _EVENTS = "SELECT id, at, tenant_id, job_id, execution_id, name, state, actor, data FROM scheduling_jobevent"
-_EFFECTS = "SELECT at, tenant_id, job_id, execution_id, fence, step, label, seen FROM chaos_effect"
+_EFFECTS = "SELECT at, tenant_id, job_id, execution_id, fence, step, label, seen, seconds FROM chaos_effect"
+_EXECUTIONS = "SELECT id, job_id, outcome, measured_us / 1e6::float8 FROM scheduling_execution"
+_HEARTBEATS = """
+SELECT pid, extract(epoch FROM now() - max(heartbeat_at))::float8 FROM (
+    SELECT pid, heartbeat_at FROM scheduling_worker UNION ALL SELECT pid, heartbeat_at FROM scheduling_process_heartbeat
+) beats GROUP BY pid
+"""
 _UNENDED = """
 SELECT count(*) FROM scheduling_job WHERE state NOT IN ('completed', 'cancelled', 'discarded', 'quarantined')
 """
@@ -109,10 +115,22 @@ class View:
         """The state of each job."""
         return dict(self.rows("SELECT id, state FROM scheduling_job WHERE id = ANY (%s)", [list(job_ids)]))  # type: ignore[arg-type]
 
-    def history(self, requests: Sequence[Request]) -> History:
+    def heartbeat_ages(self) -> dict[int, float]:
+        """How many seconds ago each process last reported, by its pid."""
+        return dict(self.rows(_HEARTBEATS))  # type: ignore[arg-type]
+
+    def history(
+        self, requests: Sequence[Request], *, probes: Sequence[Probe] = (), processes: Sequence[Process] = ()
+    ) -> History:
         """All that a checker may know."""
-        events = [Event(*row) for row in self.rows(_EVENTS)]
-        return History(requests, events, [Effect(*row) for row in self.rows(_EFFECTS)])
+        return History(
+            requests,
+            [Event(*row) for row in self.rows(_EVENTS)],
+            [Effect(*row) for row in self.rows(_EFFECTS)],
+            [Execution(*row) for row in self.rows(_EXECUTIONS)],
+            probes,
+            processes,
+        )
 
     def close(self) -> None:
         if self._connection is not None:

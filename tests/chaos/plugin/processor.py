@@ -20,25 +20,26 @@ CREATE TABLE chaos_effect (
     id bigint GENERATED ALWAYS AS IDENTITY,
     at timestamptz NOT NULL DEFAULT clock_timestamp(),
     tenant_id uuid NOT NULL, job_id uuid NOT NULL, execution_id uuid NOT NULL,
-    fence bigint NOT NULL, step text NOT NULL, label text NOT NULL, pid int NOT NULL, seen bigint
+    fence bigint NOT NULL, step text NOT NULL, label text NOT NULL, pid int NOT NULL, seen bigint,
+    seconds float8
 );
 GRANT SELECT, INSERT ON chaos_effect TO {app}, {platform};
 """
 _WRITE = """
-INSERT INTO chaos_effect (tenant_id, job_id, execution_id, fence, step, label, pid, seen)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+INSERT INTO chaos_effect (tenant_id, job_id, execution_id, fence, step, label, pid, seen, seconds)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 # What must be zero: jobs of others that this connection can see.
 _FOREIGN = "SELECT count(*) FROM scheduling_job WHERE tenant_id <> %s"
 _SECONDS = {"type": "number", "minimum": 0, "maximum": 3_000}
 
 
-def write_effect(context: JobContext, step: str, seen: int | None = None) -> None:
+def write_effect(context: JobContext, step: str, seen: int | None = None, *, seconds: float | None = None) -> None:
     """One row, in whatever transaction is open."""
     with connection.cursor() as cursor:
         label = str(context.payload.get("label", ""))
         ids = [context.tenant_id, context.job_id, context.execution_id]
-        cursor.execute(_WRITE, [*ids, context.fencing_token, step, label, os.getpid(), seen])
+        cursor.execute(_WRITE, [*ids, context.fencing_token, step, label, os.getpid(), seen, seconds])
 
 
 def begin(context: JobContext) -> None:
@@ -68,13 +69,14 @@ class StepsProcessor(TaskProcessor):
     }
 
     def process(self, context: JobContext) -> Json | Yielded:
+        began = time.monotonic()
         begin(context)
         steps, seconds = int(context.payload["steps"]), float(context.payload.get("seconds", 0))
         for step in range(int(context.state.get("done", 0)), steps):
             if self._pause(context, seconds):
                 return Yielded({"done": step})
             context.checkpoint({"done": step + 1}, effects=partial(write_effect, context, f"step {step}"))
-        context.in_settlement(partial(write_effect, context, SETTLED))
+        context.in_settlement(partial(write_effect, context, SETTLED, seconds=time.monotonic() - began))
         return {"steps": steps}
 
     def _pause(self, context: JobContext, seconds: float) -> bool:

@@ -71,6 +71,8 @@ class AuditTampered(Row):
     id, fault = "A1", "the audit log edited, deleted, cut, reordered, forked, hashed anew, at a random place"
     bound_seconds, measured = 30.0, "how long the verification takes that detects it; each is detected"
     traffic = None
+    # What is sealed meanwhile would be lost when the log is put back.
+    is_watched = False
 
     def inject(self, field: Field) -> list[float]:
         for _ in range(ACTS):

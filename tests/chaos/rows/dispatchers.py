@@ -7,6 +7,7 @@ import signal
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import ClassVar
 
@@ -14,11 +15,11 @@ import psycopg
 
 from scheduling.services.schedules.definitions import create_schedule
 from tests.acceptance.serving import START_SECONDS
-from tests.chaos.checks import Terms
 from tests.chaos.load import Traffic
 from tests.chaos.plugin.crash_points import STEPS
 from tests.chaos.row import Field, Row
 from tests.chaos.stack import Shape, Stack
+from tests.chaos.terms import Terms
 from tests.chaos.variables import CRASH_VARIABLE
 
 SCHEDULES = 10
@@ -68,7 +69,7 @@ class DispatcherRow(Row):
         """The fault itself, and the recoveries."""
 
     def terms(self, stack: Stack) -> Terms:
-        return Terms(caps=stack.caps, fires=self._minutes)
+        return replace(super().terms(stack), fires=self._minutes)
 
     def _make_schedules(self, field: Field) -> dict[str, datetime]:
         """Schedules by their labels, with the minute in which each fires first."""
@@ -160,6 +161,7 @@ class TickCrashed(DispatcherRow):
     shape = Shape(workers=1, slots=4, dispatchers=1, caps=CAPS)
     dispatchers = 1
     is_at_the_minute = False
+    may_end = frozenset({"dispatcher"})
     seeds = 1
 
     def disturb(self, field: Field) -> list[float]:

@@ -35,6 +35,7 @@ class Flood(Row):
     traffic = None
     seeds = 1
     is_alone = True
+    may_cancel = True
     drain_seconds = 600.0
     JOBS, OTHERS_JOBS = 100_000, 40
 

@@ -38,6 +38,8 @@ class AnswerLost(Row):
     id, fault = "D1", "the API killed after the COMMIT, before its answer"
     bound_seconds, measured = 30.0, "from the kill until the same key is answered; one job"
     traffic = None
+    # The answer that is swallowed must be the row's.
+    is_watched = False
     ROUNDS = 2
     proxy: Proxy | None = None
 

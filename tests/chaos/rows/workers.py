@@ -92,6 +92,8 @@ class PopLost(Row):
     bound_seconds, measured = 17.0, "from the dispatch to the message's being published again"
     shape = Shape(workers=1, slots=2)
     traffic = None
+    # The message that is lost must be the row's.
+    is_watched = False
 
     def inject(self, field: Field) -> list[float]:
         field.stack.is_kept = False
@@ -197,6 +199,9 @@ class Killers(Row):
     bound_seconds, measured = 60.0, "until both are quarantined: three crashes and three recoveries"
     shape = Shape(workers=1, slots=1, caps=(3, 3, 3))
     traffic = None
+    may_end = frozenset({"worker"})
+    # Its only slot is killed again and again: no job of another tenant begins in time.
+    is_watched = False
 
     def inject(self, field: Field) -> list[float]:
         began_at = time.time()

@@ -33,7 +33,7 @@ _EFFECT = """
 INSERT INTO chaos_effect (tenant_id, job_id, execution_id, fence, step, label, pid)
 VALUES (%s, %s, %s, %s, %s, '', 0)
 """
-_EFFECTS = "SELECT at, tenant_id, job_id, execution_id, fence, step, label, seen FROM chaos_effect"
+_EFFECTS = "SELECT at, tenant_id, job_id, execution_id, fence, step, label, seen, seconds FROM chaos_effect"
 _OUTDATE = "UPDATE scheduling_execution_live SET lease_expires_at = now() - interval '1 second'"
 _HASTEN = "UPDATE scheduling_job_due SET due_at = now() - interval '1 second'"
 
@@ -52,15 +52,16 @@ class Platform:
         self._start = start
         self.requests: list[Request] = []
 
-    def submit(self, tenant: Tenant, count: int = 1, *, steps: int = 1) -> list[Request]:
+    def submit(self, tenant: Tenant, count: int = 1, *, steps: int = 1, failures: int = 0) -> list[Request]:
         """Jobs of a client, each under a key of its own. The kind that runs does not matter here."""
         found = []
+        kind, payload = ("fail", {"times": failures}) if failures else ("chaos_steps", {"steps": steps})
         for _ in range(count):
-            key, payload = f"key {len(self.requests) + len(found)}", {"steps": steps}
+            key = f"key {len(self.requests) + len(found)}"
             with acting_as(CLIENT):
                 bulk = submit_jobs(tenant=tenant, requests=[JobRequest("noop", payload=payload, idempotency_key=key)])
             reply = Reply(0.0, 201, bulk.accepted[0][1].job.pk)
-            found.append(Request(tenant.pk, "chaos_steps", payload, key, replies=[reply]))
+            found.append(Request(tenant.pk, kind, payload, key, replies=[reply]))
         self.requests += found
         return found
 

@@ -17,8 +17,9 @@ from scheduling.services.ledger import verify_ledger
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tenants.services.tenants import update_tenant
-from tests.chaos.checks import CHECKS, Terms, judge
+from tests.chaos.checks import CHECKS, judge
 from tests.chaos.history import Request
+from tests.chaos.terms import Terms
 from tests.integration.chaos.conftest import Platform
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -98,12 +99,24 @@ def a_job_runs(platform: Platform, acme: Tenant) -> Terms:
 
 
 def a_job_fails_as_often_as_it_may(platform: Platform, acme: Tenant) -> Terms:
-    (request,) = platform.submit(acme)
+    (request,) = platform.submit(acme, failures=4)
     for _ in range(5):
         platform.let_back_offs_pass()
         platform.tick()
         if is_dispatched(request):
             platform.fail(platform.begin(request))
+    return Terms()
+
+
+def a_job_fails_once(platform: Platform, acme: Tenant) -> Terms:
+    """It completes in its second attempt, if it gets one."""
+    (request,) = platform.submit(acme, failures=1)
+    platform.tick()
+    platform.fail(platform.begin(request))
+    platform.let_back_offs_pass()
+    platform.tick()
+    if is_dispatched(request):
+        platform.complete(platform.begin(request))
     return Terms()
 
 
@@ -115,6 +128,7 @@ SCENES: tuple[Scene, ...] = (
     three_jobs_wait_under_a_cap_of_one,
     a_job_runs,
     a_job_fails_as_often_as_it_may,
+    a_job_fails_once,
 )
 
 
@@ -146,6 +160,19 @@ def retries_never_end(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(verdicts, "retry_delay_seconds", lambda *args, **options: 1.0)
 
 
+def no_attempt_is_left(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(verdicts, "retry_delay_seconds", lambda *args, **options: None)
+
+
+def lost_workers_count_attempts(patch: pytest.MonkeyPatch) -> None:
+    crashed = verdicts.crashed
+    patch.setattr(
+        verdicts,
+        "crashed",
+        lambda *args, **more: replace(crashed(*args, **more), event="execution.failed", attempt_delta=1),
+    )
+
+
 PLANTED: Mapping[str, tuple[Callable[[pytest.MonkeyPatch], None], Scene]] = {
     "I2 no zombie effects": (no_fence_at_checkpoints, a_zombie_writes),
     "I2 one completion": (completed_jobs_wait_again, a_job_is_settled_twice),
@@ -153,6 +180,8 @@ PLANTED: Mapping[str, tuple[Callable[[pytest.MonkeyPatch], None], Scene]] = {
     "I3 caps": (caps_are_not_looked_at, three_jobs_wait_under_a_cap_of_one),
     "I7 transitions": (dispatch_tells_another_state, a_job_runs),
     "I8 attempts": (retries_never_end, a_job_fails_as_often_as_it_may),
+    "I1 completed": (no_attempt_is_left, a_job_fails_once),
+    "I8 attempts on purpose": (lost_workers_count_attempts, a_worker_is_lost),
 }
 
 

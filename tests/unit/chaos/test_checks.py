@@ -4,117 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
 
-from tests.chaos.checks import CHECKS, Terms, judge
-from tests.chaos.history import Effect, Event, History, Reply, Request
-
-BEGAN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-ACME, GLOBEX = UUID(int=1), UUID(int=2)
-LABEL = "nightly"
-
-
-def at(seconds: float) -> datetime:
-    return BEGAN + timedelta(seconds=seconds)
-
-
-class Story:
-    """A history under construction: jobs that go their way, second by second."""
-
-    def __init__(self) -> None:
-        self.requests: list[Request] = []
-        self.events: list[Event] = []
-        self.effects: list[Effect] = []
-
-    def submit(
-        self, tenant: UUID, *, seconds: float, kind: str = "chaos_steps", steps: int = 1, **options: object
-    ) -> UUID:
-        job_id = uuid4()
-        key = f"key {len(self.requests)}"
-        request = Request(tenant, kind, {"steps": steps}, key, replies=[Reply(0.0, 201, job_id)], **options)
-        self.requests.append(request)
-        self.tell(job_id, tenant, "job.submitted", "available", seconds, actor="api_key:chaos")
-        return job_id
-
-    def tell(
-        self,
-        job_id: UUID,
-        tenant: UUID,
-        name: str,
-        state: str,
-        seconds: float,
-        execution: UUID | None = None,
-        **more: object,
-    ) -> None:
-        self.events.append(Event(uuid4(), at(seconds), tenant, job_id, execution, name, state, **more))
-
-    def begin(self, job_id: UUID, tenant: UUID, *, seconds: float, **data: object) -> UUID:
-        """Dispatch and start; the execution."""
-        execution = uuid4()
-        self.tell(job_id, tenant, "job.dispatched", "dispatched", seconds - 0.1, execution)
-        self.tell(job_id, tenant, "execution.started", "executing", seconds, execution, data=data)
-        return execution
-
-    def end(
-        self,
-        job_id: UUID,
-        tenant: UUID,
-        execution: UUID,
-        seconds: float,
-        name: str = "execution.completed",
-        state: str = "completed",
-    ) -> None:
-        self.tell(job_id, tenant, name, state, seconds, execution)
-
-    def leave(
-        self, job_id: UUID, tenant: UUID, execution: UUID, *steps: str, fence: int, seconds: float, **more: object
-    ) -> None:
-        self.effects += [Effect(at(seconds), tenant, job_id, execution, fence, step, **more) for step in steps]
-
-    def run(self, tenant: UUID, *, seconds: float, lasts: float = 1.0, **options: object) -> UUID:
-        """A job from its submission to its completion."""
-        job_id = self.submit(tenant, seconds=seconds, **options)
-        execution = self.begin(job_id, tenant, seconds=seconds + 0.5)
-        self.leave(job_id, tenant, execution, "begin", "step 0", "settled", fence=1, seconds=seconds + 0.6)
-        self.end(job_id, tenant, execution, seconds + 0.5 + lasts)
-        return job_id
-
-    def history(self) -> History:
-        return History(self.requests, self.events, self.effects)
-
-
-def honest_story() -> Story:
-    """Two tenants; one job crashes once, one is retried, one travels with another, one comes of a schedule."""
-    story = Story()
-    story.run(ACME, seconds=0)
-    story.run(ACME, seconds=2, run_at=at(2.2))
-    crashed = story.submit(GLOBEX, seconds=0)
-    first = story.begin(crashed, GLOBEX, seconds=1)
-    story.leave(crashed, GLOBEX, first, "begin", fence=1, seconds=1.2)
-    story.end(crashed, GLOBEX, first, 3, "execution.crashed", "available")
-    second = story.begin(crashed, GLOBEX, seconds=4)
-    story.leave(crashed, GLOBEX, second, "begin", "step 0", "settled", fence=2, seconds=4.5)
-    story.end(crashed, GLOBEX, second, 5)
-    retried = story.submit(ACME, seconds=6, kind="fail")
-    for number, (name, state) in enumerate([("execution.failed", "retryable"), ("execution.completed", "completed")]):
-        if number:
-            story.tell(retried, ACME, "job.available", "available", 8.0)
-        story.end(retried, ACME, story.begin(retried, ACME, seconds=7 + 2 * number), 7.5 + 2 * number, name, state)
-    for number in range(2):
-        merged = story.submit(GLOBEX, seconds=10, kind="noop")
-        story.end(merged, GLOBEX, story.begin(merged, GLOBEX, seconds=11, message="m", position=number), 11.5)
-    fired = uuid4()
-    story.tell(fired, GLOBEX, "job.submitted", "available", 55.5, actor="system")
-    execution = story.begin(fired, GLOBEX, seconds=56)
-    story.leave(fired, GLOBEX, execution, "settled", fence=1, seconds=56.5, label=LABEL)
-    story.end(fired, GLOBEX, execution, 57)
-    return story
-
-
-TERMS = Terms(caps={ACME: [(at(0), 1)], GLOBEX: [(at(0), 1)]}, fires={LABEL: [datetime(2026, 1, 2, 3, 5, tzinfo=UTC)]})
+from tests.chaos.checks import CHECKS, judge
+from tests.chaos.history import Event, Reply
+from tests.chaos.terms import Terms
+from tests.unit.chaos.stories import ACME, GLOBEX, LABEL, TERMS, Story, at, honest_story
+from tests.unit.chaos.test_service_checks import PLANTED as PLANTED_IN_SERVICE
 
 
 def job_of(story: Story, number: int) -> UUID:
@@ -246,7 +144,7 @@ def test_a_planted_bug_is_found_by_its_checker(plant: Callable[[Story], None], p
 
 
 def test_every_checker_has_a_planted_bug() -> None:
-    assert {promise for _, promise in PLANTED} == CHECKS.keys()
+    assert {promise for _, promise in [*PLANTED, *PLANTED_IN_SERVICE]} == CHECKS.keys()
 
 
 def test_a_tick_that_began_before_what_it_saw_was_committed_is_no_fault() -> None:

@@ -1,0 +1,106 @@
+"""The checker of health: the probes of /health/ready beside the jobs that the witness submits meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from tests.chaos.history import READY_PAGE, STARTED, WITNESS_KEY, History, Probe, Request
+from tests.chaos.terms import Terms
+
+READY = "ready"
+# A job that was accepted begins within this, or health stops saying "ready" meanwhile.
+START_SECONDS = 30.0
+# Submissions are refused for no longer than this, or health stops saying "ready" meanwhile.
+REFUSED_SECONDS = 15.0
+# Health says "degraded" or "unavailable" for no longer than this while jobs are accepted and begin at once.
+UNREADY_SECONDS = 25.0
+PROMPT_SECONDS = 5.0
+LEAST_PROMPT = 4
+# What health says is measured before it is said, and cached.
+LAG_SECONDS = 5.0
+# Probes further apart than this belong to different seeds.
+GAP_SECONDS = 15.0
+# Jobs begin without it.
+SPARE_CHECKS = frozenset({"auditor"})
+
+type Wait = tuple[float, float | None]
+
+
+def check_health(history: History, terms: Terms) -> list[str]:
+    """Find where /health/ready said "ready" and no job began or was accepted, or the contrary."""
+    probes = sorted((probe for probe in history.probes if probe.page == READY_PAGE), key=lambda probe: probe.at)
+    witnesses = [request for request in history.requests if request.key.startswith(WITNESS_KEY)]
+    waits = sorted(_waits(history, witnesses))
+    return [
+        *_ready_without_starts(probes, waits, START_SECONDS * terms.factor),
+        *_ready_without_acceptance(probes, witnesses, REFUSED_SECONDS * terms.factor),
+        *_unready_with_starts(probes, waits, UNREADY_SECONDS * terms.factor),
+    ]
+
+
+def _waits(history: History, witnesses: Sequence[Request]) -> Iterator[Wait]:
+    """When each of the witness's jobs was accepted and began."""
+    for request in witnesses:
+        for reply in request.replies[:1]:
+            if reply.job_id is not None:
+                started = [event.at.timestamp() for event in history.starts_of(reply.job_id) if event.name == STARTED]
+                yield reply.at, min(started, default=None)
+
+
+def _ready_without_starts(probes: Sequence[Probe], waits: Sequence[Wait], bound: float) -> list[str]:
+    faults = []
+    for accepted_at, started_at in waits:
+        is_late = started_at is None or started_at - accepted_at > bound
+        if is_late and _says_ready_throughout(probes, accepted_at, accepted_at + bound):
+            waited = "never began" if started_at is None else f"began after {started_at - accepted_at:.0f} s"
+            faults.append(f'it said "ready" for {bound:.0f} s, and a job that was submitted then {waited}')
+    return faults
+
+
+def _ready_without_acceptance(probes: Sequence[Probe], witnesses: Sequence[Request], bound: float) -> list[str]:
+    replies = sorted((reply.at, reply.job_id is None) for request in witnesses for reply in request.replies)
+    faults = []
+    for is_refused, group in groupby(replies, key=lambda reply: reply[1]):
+        times = [at for at, _ in group]
+        if not is_refused or times[-1] - times[0] < bound:
+            continue
+        if _says_ready_throughout(probes, times[0] + LAG_SECONDS, times[-1]):
+            faults.append(
+                f'it said "ready" while {len(times)} submissions were refused in {times[-1] - times[0]:.0f} s'
+            )
+    return faults
+
+
+def _says_ready_throughout(probes: Sequence[Probe], since: float, until: float) -> bool:
+    """Whether the probes cover a time, and all of them say "ready"."""
+    said = [probe for probe in probes if since - GAP_SECONDS <= probe.at <= until + GAP_SECONDS]
+    within = [probe for probe in said if since <= probe.at <= until]
+    is_covered = bool(within) and said[0].at <= since + GAP_SECONDS and said[-1].at >= until - 1.0
+    return is_covered and all(probe.state == READY for probe in within)
+
+
+def _unready_with_starts(probes: Sequence[Probe], waits: Sequence[Wait], bound: float) -> list[str]:
+    faults = []
+    for run in _unready_runs(probes):
+        since, until = run[0].at + LAG_SECONDS, run[-1].at - LAG_SECONDS
+        inside = [(accepted, started) for accepted, started in waits if since <= accepted <= until]
+        prompt = [one for one in inside if one[1] is not None and one[1] - one[0] <= PROMPT_SECONDS]
+        if run[-1].at - run[0].at > bound and len(prompt) >= LEAST_PROMPT and len(prompt) == len(inside):
+            said = ", ".join(sorted({f"{probe.state}: {' '.join(sorted(probe.failed))}" for probe in run}))
+            faults.append(f"it said {said!r} for {run[-1].at - run[0].at:.0f} s, and all {len(prompt)} jobs began")
+    return faults
+
+
+def _unready_runs(probes: Sequence[Probe]) -> Iterator[list[Probe]]:
+    """Probes in a row that said that something needed is missing."""
+    run: list[Probe] = []
+    for probe in probes:
+        is_unready = probe.state not in {READY, ""} and not (probe.failed and probe.failed <= SPARE_CHECKS)
+        if run and (not is_unready or probe.at - run[-1].at > GAP_SECONDS):
+            yield run
+            run = []
+        if is_unready:
+            run.append(probe)
+    if run:
+        yield run
