@@ -117,9 +117,9 @@ bench-fairness: environment ## The fair scheduler's table on this machine, under
 SEEDS ?=
 SEED ?=
 STACKS ?=
-chaos: environment-dev ## Faults on real processes, and what became of the promises, 25 minutes (SEEDS=n, ONLY=W1,R2, SEED=first)
+chaos: environment-dev ## Faults on real processes, and what became of the promises (SEEDS=n, ONLY=W1,R2, SLICE=n, SEED=first)
 	@$(SERVERS) -- $(PY) -m tests.chaos $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) \
-	  $(if $(STACKS),--stacks $(STACKS)) $(addprefix --only ,$(ONLY))
+	  $(if $(STACKS),--stacks $(STACKS)) $(if $(SLICE),--slice $(SLICE)) $(addprefix --only ,$(ONLY))
 
 REQUESTS ?= 20000
 fuzz: environment-dev ## Hostile requests to API and console, none may be answered with a server error (REQUESTS=n, SEED=1)

@@ -1,7 +1,7 @@
 """`make chaos`: the fault table on real processes, rows side by side, each on a stack of its own.
 
-`python -m tests.chaos [--seeds N] [--seed FIRST] [--only W1,R2 …] [--stacks N]`. Exit status 1 when any run has a
-violation, 2 when nothing could be run. docs/chaos.md says what the rows do and how a failure is read.
+`python -m tests.chaos [--seeds N] [--seed FIRST] [--only W1,R2 …] [--slice N] [--stacks N]`. Exit status 1 when any run
+has a violation, 2 when nothing could be run. docs/chaos.md says what the rows do and how a failure is read.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import secrets
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 MOST_STACKS = 4
@@ -24,6 +25,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=0, help="of each row; by default 3, and 1 of the long ones")
     parser.add_argument("--seed", type=int, default=0, help="the first seed; by default a random one, which is printed")
     parser.add_argument("--only", action="append", default=[], metavar="ROWS", help="ids of rows, with commas or again")
+    parser.add_argument("--slice", type=int, default=0, help="so many rows, chosen by the number of commits")
     parser.add_argument("--stacks", type=int, default=0, help=f"at once; by default two a core, {MOST_STACKS} at most")
     chosen = parser.parse_args(arguments)
     chosen.only = [name for words in chosen.only for name in words.replace(",", " ").split()]
@@ -47,22 +49,37 @@ def main(arguments: list[str] | None = None) -> int:
     from tests.chaos.report import print_report, record_report
     from tests.chaos.rows import ROWS
     from tests.chaos.siding import run_side_by_side
+    from tests.chaos.slicing import choose_slice, count_commits
 
     if unknown := set(chosen.only) - set(ROWS):
         sys.stderr.write(f"Unknown rows: {', '.join(sorted(unknown))}. There are {', '.join(ROWS)}.\n")
         return EXIT_UNFIT
-    plans = plan_rows(ROWS, only=chosen.only, seeds=chosen.seeds, first_seed=chosen.seed)
+    if chosen.slice:
+        chosen.only = choose_slice(ROWS, size=chosen.slice, commits=count_commits())
+    skipped = {name: reason for name, row in ROWS.items() if (reason := row.unfit())}
+    plans = plan_rows(ROWS, only=chosen.only, without=skipped, seeds=chosen.seeds, first_seed=chosen.seed)
     runs = sum(len(plan.seeds) for plan in plans)
     sys.stdout.write(
         f"{len(plans)} rows, {runs} runs on up to {chosen.stacks} stacks; the first seed is {chosen.seed}"
         f" (again with SEED={chosen.seed})\n"
     )
-    sys.stdout.flush()
+    _print_skipped(skipped, chosen.only)
+    if not plans:
+        return EXIT_UNFIT
     with tempfile.TemporaryDirectory(prefix="jobsplatform-chaos-") as folder:
         results = run_side_by_side(plans, Path(folder), stacks=chosen.stacks, kept=KEPT)
     print_report(results)
     record_report(results)
+    _print_skipped(skipped, chosen.only)
     return EXIT_VIOLATED if any(result.violations for result in results) else 0
+
+
+def _print_skipped(skipped: Mapping[str, str], only: Sequence[str]) -> None:
+    """Print which of the chosen rows are not run, and why."""
+    for name, reason in skipped.items():
+        if not only or name in only:
+            sys.stdout.write(f"{name}: skipped, not held: {reason}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.chaos.row import Row
@@ -16,10 +16,12 @@ class Plan:
     seeds: Sequence[int]
 
 
-def plan_rows(rows: Mapping[str, type[Row]], *, only: Sequence[str], seeds: int, first_seed: int) -> list[Plan]:
-    """The rows asked for, or all. The longest come first, so that none is left over at the end; those that want the
-    machine for themselves come last.
+def plan_rows(
+    rows: Mapping[str, type[Row]], *, only: Sequence[str], seeds: int, first_seed: int, without: Collection[str] = ()
+) -> list[Plan]:
+    """The rows asked for, or all, without some. The longest come first, so that none is left over at the end; those
+    that want the machine for themselves come last.
     """
-    chosen = [row for name, row in rows.items() if not only or name in only]
+    chosen = [row for name, row in rows.items() if (not only or name in only) and name not in without]
     plans = [Plan(row, range(first_seed, first_seed + (seeds or row.seeds))) for row in chosen]
     return sorted(plans, key=lambda plan: (plan.row.is_alone, -plan.row.minutes))

@@ -31,6 +31,11 @@ def test_rows_and_seeds_can_be_chosen() -> None:
     assert (plan.row.id, list(plan.seeds)) == ("W4", [10, 11, 12, 13, 14])
 
 
+def test_rows_that_cannot_run_here_are_left_out() -> None:
+    plans = plan_rows(ROWS, only=["W4", "W1"], without={"W1"}, seeds=1, first_seed=1)
+    assert [plan.row.id for plan in plans] == ["W4"]
+
+
 def test_rows_that_want_the_machine_for_themselves_come_last_and_the_longest_first() -> None:
     plans = plan_rows(ROWS, only=[], seeds=0, first_seed=1)
     order = [(plan.row.is_alone, -plan.row.minutes) for plan in plans]
