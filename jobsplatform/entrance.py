@@ -20,10 +20,11 @@ from django.db import connections
 
 from jobsplatform.heads import MEDIA_TYPE, refusal_of
 from tenants.api.problems import problem_response
-from tenants.asgi_access import body_limit_of
+from tenants.asgi_access import ANONYMOUS_BOUNDS, BodyBounds, body_bounds_of
 from tenants.asides import LEAVE_ENTRANCE
 from tenants.bodies import MAX_ANONYMOUS_BYTES, Share, require_size
-from tenants.exceptions import DomainError
+from tenants.exceptions import BodyTooSlowError, DomainError
+from tenants.receiving import seconds_for
 
 type Scope = dict[str, Any]
 type Message = Mapping[str, Any]
@@ -110,7 +111,8 @@ class Entrance:
 class _Body:
     """A request's body as it is received: counted, and refused beyond what its credentials and its route allow.
 
-    Whether credentials are valid is looked up for large bodies alone, once, and in the request's turn.
+    A body that comes at less than the least rate is refused as well. Whether credentials are valid is looked up for
+    large bodies alone, once, and in the request's turn.
     """
 
     def __init__(self, scope: Scope, receive: Receive, share: Share, place: _Place) -> None:
@@ -118,41 +120,56 @@ class _Body:
         declared = _header(scope, b"content-length")
         self._declared = int(declared) if declared.isdigit() and len(declared) < 20 else 0
         self._received = 0
-        self._limit: int | None = None
+        self._bounds: BodyBounds | None = None
+        self._began_at: float | None = None
+        self._is_whole = False
         self.refusal: DomainError | None = None
 
     async def require_declared_size(self) -> None:
         """Raise the refusal of a body that declares to be too large; take room for it otherwise."""
         if self._declared > MAX_ANONYMOUS_BYTES:
-            await self._require(self._declared)
-            self._share.take(self._declared)
+            await self._take(self._declared, whole=self._declared)
 
     async def receive(self) -> Message:
-        """Return the next message, or a disconnect if the body becomes too large, so that Django drops what it has."""
-        message = await self._receive()
-        if message["type"] == "http.request":
-            size = len(message.get("body", b""))
-            self._received += size
-            if self._received > max(self._declared, MAX_ANONYMOUS_BYTES):
-                try:
-                    await self._require(self._received)
-                    self._share.take(size)
-                except DomainError as refusal:
-                    self.refusal = refusal
-                    return {"type": "http.disconnect"}
+        """Return the next message, or a disconnect if the body is refused, so that Django drops what it has."""
+        try:
+            message = await self._receive_in_time()
+            if message["type"] == "http.request":
+                size = len(message.get("body", b""))
+                self._received += size
+                self._is_whole = not message.get("more_body", False)
+                if self._received > max(self._declared, MAX_ANONYMOUS_BYTES):
+                    await self._take(size, whole=self._received)
+        except DomainError as refusal:
+            self.refusal = refusal
+            return {"type": "http.disconnect"}
         return message
 
-    async def _require(self, size: int) -> None:
-        if self._limit is None and not any(_header(self._scope, name) for name in (b"authorization", b"cookie")):
-            self._limit = MAX_ANONYMOUS_BYTES  # without credentials there is nothing to look up
-        if self._limit is None:
+    async def _receive_in_time(self) -> Message:
+        """Return the next message; raise `BodyTooSlowError` if a part of the body is late."""
+        if self._is_whole:  # what comes now is the client's leaving
+            return await self._receive()
+        if self._began_at is None:
+            self._began_at = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout_at(self._began_at + seconds_for(self._received)):
+                return await self._receive()
+        except TimeoutError:
+            raise BodyTooSlowError from None
+
+    async def _take(self, size: int, *, whole: int) -> None:
+        """Take room for more bytes; raise the refusal of a body that is `whole` bytes large with them."""
+        if self._bounds is None and not any(_header(self._scope, name) for name in (b"authorization", b"cookie")):
+            self._bounds = ANONYMOUS_BOUNDS  # without credentials there is nothing to look up
+        if self._bounds is None:
             await self._place.enter()
             try:
-                self._limit = await sync_to_async(body_limit_of)(self._scope)
+                self._bounds = await sync_to_async(body_bounds_of)(self._scope)
                 await _close_connections()
             finally:
                 self._place.leave()
-        require_size(size, self._limit)
+        require_size(whole, self._bounds.limit)
+        self._share.take(size, owner=self._bounds.owner)
 
 
 class _Place:

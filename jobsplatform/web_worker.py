@@ -1,4 +1,7 @@
-"""The web server's worker: gunicorn's with threads, of which one stays with a connection that asks again at once."""
+"""The web server's worker: gunicorn's with threads, of which one stays with a connection that asks again at once.
+
+It cuts slow clients off as well, each of which holds a thread while it sends its request.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import select
 from typing import Any, override
 
 from gunicorn.workers.gthread import ThreadWorker
+
+from tenants.receiving import cut_off_slow_clients, receiving
 
 # So long a thread that nobody else waits for looks whether its client has more to ask.
 PATIENCE_MS = 5
@@ -22,10 +27,19 @@ class AttentiveWorker(ThreadWorker):
     def handle(self, conn: Any) -> Any:
         """Serve the connection's requests until it rests or another waits for a thread; what gunicorn's own returns."""
         while True:
-            answer = super().handle(conn)
+            with receiving(conn.sock) as receipt:
+                answer = super().handle(conn)
+            if receipt.is_cut_off:
+                return False  # what the client still sends is no request
             # What is not a plain yes is for the main thread to end, or to wait for.
             if answer is not True or not self.alive or not self._asks_again(conn):
                 return answer
+
+    @override
+    def notify(self) -> None:
+        """Tell gunicorn that the process lives, as its main thread does every second, and cut slow clients off."""
+        super().notify()
+        cut_off_slow_clients()
 
     def _asks_again(self, conn: Any) -> bool:
         if self._has_others():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.http import HttpRequest
 
@@ -32,6 +33,11 @@ class Access:
         if self.tenant is not None:
             return Scope(tenant_id=self.tenant.pk)
         return Scope(tenant_id=None) if self.platform_role is not None and self.refusal is None else None
+
+    @property
+    def own_tenant_id(self) -> UUID | None:
+        """The tenant that the caller belongs to; None for people of the platform, whichever tenant they look at."""
+        return self.tenant.pk if self.tenant is not None and self.platform_role is None else None
 
     @property
     def sees_all_tenants(self) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from io import BytesIO
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
@@ -16,21 +17,33 @@ from tenants.exceptions import DatabaseUnavailableError
 from tenants.middleware import API_PREFIX, CONSOLE_PREFIX, find_access
 
 
-def body_limit_of(scope: dict[str, Any]) -> int:
-    """Return how many bytes a body may have: its route's limit if the credentials are valid, else 64 KiB.
+class BodyBounds(NamedTuple):
+    """How many bytes a body may have, and whose share of the space it takes: a tenant's, or the platform's (None)."""
+
+    limit: int
+    owner: UUID | None = None
+
+
+ANONYMOUS_BOUNDS = BodyBounds(MAX_ANONYMOUS_BYTES)
+
+
+def body_bounds_of(scope: dict[str, Any]) -> BodyBounds:
+    """Return the bounds of a body: its route's limit if the credentials are valid, else 64 KiB.
 
     Raise `DatabaseUnavailableError` if the credentials cannot be looked up.
     """
     request = ASGIRequest(scope, BytesIO())
     if not request.path_info.startswith((API_PREFIX, CONSOLE_PREFIX)):
-        return MAX_ANONYMOUS_BYTES
+        return ANONYMOUS_BOUNDS
     SessionMiddleware(_no_response).process_request(request)
     AuthenticationMiddleware(_no_response).process_request(request)
     try:
-        has_access = find_access(request).scope is not None
+        access = find_access(request)
     except (OperationalError, InterfaceError) as error:
         raise DatabaseUnavailableError from error
-    return limit_of_route(request.path_info, request.method) if has_access else MAX_ANONYMOUS_BYTES
+    if access.scope is None:
+        return ANONYMOUS_BOUNDS
+    return BodyBounds(limit_of_route(request.path_info, request.method), access.own_tenant_id)
 
 
 def _no_response(_request: HttpRequest) -> HttpResponse:

@@ -16,6 +16,7 @@ Category = Literal[
     "conflict",
     "stale",
     "too_large",
+    "too_slow",
     "limited",
     "forbidden",
     "unavailable",
@@ -230,15 +231,11 @@ class SpaceExceededError(DomainError):
 
 
 class LimitUnknownError(DomainError):
-    code = "limit_unknown"
-    category = "not_found"
-    title = "There is no such limit."
+    code, category, title = "limit_unknown", "not_found", "There is no such limit."
 
 
 class JsonInvalidError(DomainError):
-    code = "json_invalid"
-    category = "malformed"
-    title = "The body is not acceptable JSON."
+    code, category, title = "json_invalid", "malformed", "The body is not acceptable JSON."
 
 
 class LengthRequiredError(DomainError):
@@ -250,15 +247,17 @@ class BodyTooLargeError(DomainError):
     code, category, title = "body_too_large", "too_large", "The body is too large."
 
 
+class BodyTooSlowError(DomainError):
+    code, category, title = "body_too_slow", "too_slow", "The body was sent too slowly; send the request again."
+
+
 class BodiesBusyError(DomainError):
     code, category = "bodies_busy", "unavailable"
     title = "Too many large bodies are being received; send this one again later."
 
 
 class FilterUnknownError(DomainError):
-    code = "filter_unknown"
-    category = "malformed"
-    title = "There is no such filter."
+    code, category, title = "filter_unknown", "malformed", "There is no such filter."
 
 
 class CursorInvalidError(DomainError):

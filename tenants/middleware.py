@@ -30,6 +30,7 @@ from tenants.context import Actor, acting_as, scope_context
 from tenants.exceptions import (
     BodiesBusyError,
     BodyTooLargeError,
+    BodyTooSlowError,
     DatabaseUnavailableError,
     LengthRequiredError,
     NoMembershipError,
@@ -87,7 +88,7 @@ class TenantMiddleware:
         try:
             access = find_access(request)
             request.access = access  # type: ignore[attr-defined]
-            received = received_body(request, has_access=access.scope is not None)
+            received = received_body(request, has_access=access.scope is not None, owner=access.own_tenant_id)
             with received, _context_of(access), acting_as(_actor_of(request, access, request_id)):
                 response = self.get_response(request)
         except (OperationalError, InterfaceError) as error:
@@ -97,7 +98,7 @@ class TenantMiddleware:
             if not is_api:
                 raise
             return fault_response(request, error)
-        except (BodyTooLargeError, LengthRequiredError, BodiesBusyError) as refusal:
+        except (BodyTooLargeError, BodyTooSlowError, LengthRequiredError, BodiesBusyError) as refusal:
             return problem_response(refusal)
         return replace_page(response) if is_api and isinstance(response, HttpResponse) else response
 

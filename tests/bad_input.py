@@ -60,7 +60,14 @@ LINES: dict[str, tuple[str, ...]] = {
         f"{ENTRANCE}::test_head_that_is_too_long_is_refused_by_both_servers",
         f"{EDGES}::test_availability_attacks_are_refused_while_the_server_answers",
     ),
-    "many large bodies at once": (f"{BODIES}::test_body_beyond_the_room_of_the_process_is_refused",),
+    "many large bodies at once": (
+        f"{BODIES}::test_body_beyond_the_room_of_the_process_is_refused",
+        f"{BODIES}::test_tenant_takes_half_of_the_room_at_most",
+    ),
+    "bodies that are sent slowly": (
+        f"{ENTRANCE}::test_body_below_the_least_rate_is_refused",
+        "tests/acceptance/test_slow_clients.py::test_slow_clients_are_cut_off",
+    ),
     "bidi and zero-width characters in names": (
         _FIELDS,
         f"{EVERYWHERE}::test_a_name_that_hides_something_is_refused_at_every_address",

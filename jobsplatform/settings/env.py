@@ -59,7 +59,8 @@ env = environ.Env(
     FILES_ROOT=(str, "var/files"),
     FILES_STORAGE=(str, ""),
     FILES_STORAGE_OPTIONS=(str, ""),
-    BODY_SPACE_BYTES=(int, 2 * 1024 * 1024 * 1024),
+    RECEIVE_GRACE_SECONDS=(float, 60.0),
+    BODY_SPACE_BYTES=(int, 4 * 1024 * 1024 * 1024),
     # Scheduling
     EDITION=(str, "cloud"),
     TENANT_ISOLATED_TASK_CONCURRENCY=(int, 2),

@@ -74,3 +74,5 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = 1 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FILES = 200
 # Bytes that the bodies which a process receives at once may take up in temporary files.
 BODY_SPACE_BYTES = env.int("BODY_SPACE_BYTES")
+# Seconds for a request's head and body, beside the time that the body takes at the least rate.
+RECEIVE_GRACE_SECONDS = env.float("RECEIVE_GRACE_SECONDS")

@@ -44,6 +44,7 @@ STATUS_BY_CATEGORY: Final[dict[Category, HTTPStatus]] = {
     "not_found": HTTPStatus.NOT_FOUND,
     "conflict": HTTPStatus.CONFLICT,
     "stale": HTTPStatus.PRECONDITION_FAILED,
+    "too_slow": HTTPStatus.REQUEST_TIMEOUT,
     "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "invalid": HTTPStatus.UNPROCESSABLE_ENTITY,
     "limited": HTTPStatus.TOO_MANY_REQUESTS,

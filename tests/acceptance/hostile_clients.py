@@ -95,3 +95,26 @@ def pulse_of(port: int) -> Iterator[Pulse]:
     finally:
         is_over.set()
         thread.join()
+
+
+def dribble(port: int, begin: str, *, within: float = SECONDS) -> Answer:
+    """Send the beginning of a request, then a byte every tenth of a second until it is answered or cut off.
+
+    The status is 0 for a connection that was closed without an answer, -1 for one that is still open after `within`.
+    """
+    ends_at, taken = time.monotonic() + within, 0
+    with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as connection:
+        connection.sendall(begin.replace("\n", "\r\n").encode())
+        with suppress(ConnectionError):
+            while not _has_answer(connection):
+                if time.monotonic() > ends_at:
+                    return Answer(-1, "", taken)
+                connection.sendall(b"x")
+                taken += 1
+                time.sleep(0.1)
+        answer = bytearray()
+        with suppress(ConnectionError):
+            while part := connection.recv(4096):
+                answer += part
+        text = answer.decode("latin-1")
+        return Answer(int(text.split(" ", 2)[1]) if text.startswith("HTTP/") else 0, text, taken)

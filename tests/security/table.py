@@ -15,6 +15,7 @@ from tests.security.world import World
 
 AREAS = (
     "edges",
+    "bodies",
     "rates",
     "audit",
     "broker",

@@ -16,6 +16,7 @@ from rest_framework.test import APIClient
 from scheduling.models import Job
 from tenants.bodies import MAX_ANONYMOUS_BYTES, MAX_TEXT_BYTES, MAX_UPLOAD_BYTES, Share, limit_of_route
 from tenants.context import all_tenants
+from tenants.models import Tenant
 
 JOBS = "/api/v1/jobs/"
 BODY = b'{"kind": "noop"}'
@@ -128,7 +129,7 @@ def test_form_of_the_log_in_is_refused_unread_if_it_is_large(transactional_db: N
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     ("space_of_process", "status", "code"),
-    [(6 * 1024 * 1024, 422, "upload_refused"), (5 * 1024 * 1024, 503, "bodies_busy"), (1024, 413, "body_too_large")],
+    [(8 * 1024 * 1024, 422, "upload_refused"), (7 * 1024 * 1024, 503, "bodies_busy"), (1024, 413, "body_too_large")],
 )
 def test_body_beyond_the_room_of_the_process_is_refused(
     transactional_db: None,
@@ -141,9 +142,10 @@ def test_body_beyond_the_room_of_the_process_is_refused(
     settings.BODY_SPACE_BYTES = space_of_process
     form = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n%s\r\n--x--\r\n'
     body = form % (b" " * 1024 * 1024)
-    with Share("") as other:
+    with Share("") as one, Share("") as another:
         if code != "body_too_large":
-            other.take(4 * 1024 * 1024 - 1024)
+            one.take(3 * 1024 * 1024, owner=None)
+            another.take(3 * 1024 * 1024 - 1024, owner=UUID(int=1))
         answered, answer = call(
             acme_api,
             io.BytesIO(body),
@@ -153,8 +155,29 @@ def test_body_beyond_the_room_of_the_process_is_refused(
         )
     assert (answered, answer["code"]) == (status, code)
     # What was taken is free again.
-    with Share("") as whole:
-        whole.take(space_of_process)
+    with Share("") as one, Share("") as another:
+        one.take(space_of_process // 2, owner=None)
+        another.take(space_of_process // 2, owner=UUID(int=1))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("taken_by", ["the same tenant", "another tenant"])
+def test_tenant_takes_half_of_the_room_at_most(
+    transactional_db: None, acme_api: APIClient, acme: Tenant, settings: Any, taken_by: str
+) -> None:
+    settings.BODY_SPACE_BYTES = 8 * 1024 * 1024
+    body = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n%s\r\n--x--\r\n' % (b" " * 1024 * 1024)
+    with Share("") as other:
+        other.take(3 * 1024 * 1024, owner=acme.pk if taken_by == "the same tenant" else UUID(int=1))
+        status, answer = call(
+            acme_api,
+            io.BytesIO(body),
+            PATH_INFO="/api/v1/files/",
+            CONTENT_TYPE="multipart/form-data; boundary=x",
+            CONTENT_LENGTH=str(len(body)),
+        )
+    expected = (503, "bodies_busy") if taken_by == "the same tenant" else (422, "upload_refused")
+    assert (status, answer["code"]) == expected
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -13,12 +14,14 @@ from jobsplatform import entrance
 from jobsplatform.entrance import ALWAYS_OPEN, Entrance
 from jobsplatform.heads import MAX_HEADER_BYTES, MAX_HOST_BYTES, MAX_TARGET_BYTES, BoundedHeads
 from scheduling.api.filters import MAX_QUERY_CHARACTERS
+from tenants.asgi_access import ANONYMOUS_BOUNDS, BodyBounds
 from tenants.bodies import MAX_ANONYMOUS_BYTES, Share
-from tenants.exceptions import DatabaseUnavailableError
+from tenants.exceptions import BodiesBusyError, DatabaseUnavailableError
 
 KEY = (b"authorization", b"Api-Key a.b")
 PART = b"x" * 16 * 1024
 LIMIT_OF_ROUTE = 20 * len(PART)
+ACME, GLOBEX = UUID(int=1), UUID(int=2)
 
 
 class Application:
@@ -39,13 +42,15 @@ class Application:
 
 
 class Client:
-    """What a client sends in parts, and what it gets."""
+    """What a client sends in parts, each after `seconds`, and what it gets."""
 
-    def __init__(self, parts: int) -> None:
+    def __init__(self, parts: int, *, seconds: float = 0.0) -> None:
         self._left = parts
+        self._seconds = seconds
         self.answers: list[Any] = []
 
     async def receive(self) -> Any:
+        await asyncio.sleep(self._seconds)
         self._left -= 1
         return {"type": "http.request", "body": PART, "more_body": self._left > 0}
 
@@ -62,8 +67,10 @@ class Client:
         return code
 
 
-def ask(parts: int = 1, headers: Iterable[tuple[bytes, bytes]] = (), **scope: Any) -> tuple[Client, Application]:
-    application, client = Application(), Client(parts)
+def ask(
+    parts: int = 1, headers: Iterable[tuple[bytes, bytes]] = (), *, seconds: float = 0.0, **scope: Any
+) -> tuple[Client, Application]:
+    application, client = Application(), Client(parts, seconds=seconds)
     asked = {"type": "http", "method": "POST", "path": "/api/v1/jobs/", "headers": list(headers), **scope}
     asyncio.run(Entrance(application)(asked, client.receive, client.send))
     return client, application
@@ -74,11 +81,11 @@ def lookups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Count how often credentials are looked up; those of `/anonymous/` are not valid."""
     asked: list[str] = []
 
-    def look_up(scope: dict[str, Any]) -> int:
+    def look_up(scope: dict[str, Any]) -> BodyBounds:
         asked.append(scope["path"])
-        return MAX_ANONYMOUS_BYTES if scope["path"] == "/anonymous/" else LIMIT_OF_ROUTE
+        return ANONYMOUS_BOUNDS if scope["path"] == "/anonymous/" else BodyBounds(LIMIT_OF_ROUTE, ACME)
 
-    monkeypatch.setattr(entrance, "body_limit_of", look_up)
+    monkeypatch.setattr(entrance, "body_bounds_of", look_up)
     return asked
 
 
@@ -159,20 +166,79 @@ def test_small_body_costs_no_lookup(lookups: list[str]) -> None:
 def test_body_waits_for_nothing_if_the_room_is_taken(lookups: list[str], settings: Any) -> None:
     settings.BODY_SPACE_BYTES = 2 * LIMIT_OF_ROUTE
     length = str(LIMIT_OF_ROUTE).encode()
-    with Share("") as other:
-        other.take(LIMIT_OF_ROUTE + 1)
+    with Share("") as others, Share("") as platform:
+        others.take(LIMIT_OF_ROUTE, owner=GLOBEX)
+        platform.take(1, owner=None)
         client, application = ask(headers=[(b"content-length", length), KEY])
         assert (client.status, client.code, application.is_called) == (503, "bodies_busy", False)
+        assert (b"retry-after", b"5") in client.answers[0]["headers"]
     assert ask(20, headers=[(b"content-length", length), KEY])[0].status == 200
-    with Share("") as whole:
-        whole.take(2 * LIMIT_OF_ROUTE)
+    with Share("") as one, Share("") as other:
+        one.take(LIMIT_OF_ROUTE, owner=ACME)
+        other.take(LIMIT_OF_ROUTE, owner=GLOBEX)
+
+
+def test_tenant_takes_half_of_the_room_at_most(lookups: list[str], settings: Any) -> None:
+    settings.BODY_SPACE_BYTES = 2 * LIMIT_OF_ROUTE
+    length = str(LIMIT_OF_ROUTE).encode()
+    with Share("") as own:
+        own.take(1, owner=ACME)
+        client, application = ask(headers=[(b"content-length", length), KEY])
+        assert (client.status, client.code, application.is_called) == (503, "bodies_busy", False)
+        with Share("") as others:
+            others.take(LIMIT_OF_ROUTE, owner=GLOBEX)
+        with Share("") as platform, pytest.raises(BodiesBusyError):
+            platform.take(1, owner=ACME)
+            platform.take(LIMIT_OF_ROUTE - 1, owner=ACME)
+
+
+def test_body_larger_than_half_of_the_room_is_refused_for_good(lookups: list[str], settings: Any) -> None:
+    settings.BODY_SPACE_BYTES = 2 * LIMIT_OF_ROUTE - 2
+    client, application = ask(headers=[(b"content-length", str(LIMIT_OF_ROUTE).encode()), KEY])
+    assert (client.status, client.code, application.is_called) == (413, "body_too_large", False)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [[(b"content-length", b"131072"), KEY], [(b"content-length", b"65536")], [KEY], [(b"content-length", b"32768")]],
+)
+def test_body_below_the_least_rate_is_refused(
+    lookups: list[str], settings: Any, headers: list[tuple[bytes, bytes]]
+) -> None:
+    settings.RECEIVE_GRACE_SECONDS = 0.0
+    # The first part is 16 KiB, which allows an eighth of a second.
+    client, application = ask(1_000, headers, seconds=0.25)
+    assert (client.status, client.code, application.parts_read) == (408, "body_too_slow", 0)
+    assert (b"connection", b"close") in client.answers[0]["headers"]
+
+
+def test_client_that_waits_for_an_answer_is_not_slow(settings: Any) -> None:
+    settings.RECEIVE_GRACE_SECONDS = 0.05
+
+    async def wait_for_leaving(_scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await asyncio.wait_for(receive(), 30)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    class Leaving(Client):
+        async def receive(self) -> Any:
+            if self._left:
+                return await super().receive()
+            await asyncio.sleep(0.3)
+            return {"type": "http.disconnect"}
+
+    client = Leaving(1)
+    scope = {"type": "http", "path": "/api/v1/jobs/", "headers": []}
+    asyncio.run(Entrance(wait_for_leaving)(scope, client.receive, client.send))
+    assert client.status == 200
 
 
 def test_place_is_free_again_after_credentials_could_not_be_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_scope: object) -> int:
         raise DatabaseUnavailableError
 
-    monkeypatch.setattr(entrance, "body_limit_of", fail)
+    monkeypatch.setattr(entrance, "body_bounds_of", fail)
 
     async def main() -> list[int]:
         passed = Entrance(Application(), at_once=1)

@@ -1,0 +1,62 @@
+"""Requests to the two entrances of the web, as their servers make them."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from typing import Any, BinaryIO
+
+from django.core.asgi import get_asgi_application
+from django.core.wsgi import get_wsgi_application
+from django.test import RequestFactory
+
+from jobsplatform.entrance import Entrance
+from jobsplatform.heads import BoundedHeads
+
+# A body that never ends ends here.
+MOST_READ = 4 * 1024 * 1024
+
+
+def ask_asgi(path: str, headers: dict[str, str], *, part: bytes = b"", is_stalling: bool = False) -> str:
+    """Return the refusal of a request to the ASGI entrance whose body never ends, and how much of it was read.
+
+    A client that is stalling sends one part.
+    """
+    read, answers = 0, []
+
+    async def receive() -> dict[str, Any]:
+        nonlocal read
+        if is_stalling and read:
+            await asyncio.Event().wait()
+        read += len(part)
+        return {"type": "http.request", "body": part, "more_body": read < MOST_READ}
+
+    async def send(message: Any) -> None:
+        answers.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "query_string": b"",
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+    }
+    asyncio.run(Entrance(get_asgi_application())(scope, receive, send))
+    body = json.loads(b"".join(answer.get("body", b"") for answer in answers))
+    return f"{answers[0]['status']} {body['code']} after {read // 1024} KiB"
+
+
+def ask_wsgi(path: str, body: BinaryIO | None = None, **environ: Any) -> str:
+    """Return the refusal of a request to the WSGI entrance, and how much of its body was read."""
+    body = body or io.BytesIO(bytes(MOST_READ))
+    asked = RequestFactory()._base_environ(PATH_INFO=path, REQUEST_METHOD="POST")
+    lines: list[str] = []
+    application = BoundedHeads(get_wsgi_application())
+    answer = application(
+        {**asked, "wsgi.input": body, "CONTENT_TYPE": "application/json", **environ},
+        lambda line, _headers, _error=None: lines.append(line),
+    )
+    code = json.loads(b"".join(answer))["code"]
+    read = f"{body.tell() // 1024} KiB" if body.seekable() else "its time"
+    return f"{lines[0].split()[0]} {code} after {read}"
