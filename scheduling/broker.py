@@ -8,7 +8,7 @@ does not slow the requests that submit jobs.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -24,6 +24,7 @@ from redis.retry import Retry
 from scheduling.conf import EXECUTE_TASK, RUN_UPKEEP_TASK, UPKEEP_QUEUE
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.one_way import Command, OneWay
+from tenants.redis_signing import RefusalCount
 
 WAKE_KEY = "jobsplatform:dispatch:wake"
 # What wakes are about: queues by their names, or EVERYTHING; and apart from them queues to which only jobs came.
@@ -112,7 +113,34 @@ def _client() -> redis.Redis:
     )
 
 
+def _ask[Answer](command: Callable[[], Answer], otherwise: Answer) -> Answer:
+    """Return what the broker answers, or ``otherwise`` while it is away."""
+    if _availability.is_away():
+        return otherwise
+    try:
+        return command()
+    except BROKER_ERRORS:
+        _availability.note_failure()
+        return otherwise
+
+
 _one_way = OneWay(_impatient_client)
+_refused_messages = RefusalCount("broker.publishing_failed")
+# Of the last message that was not taken.
+MOST_FAULT_CHARACTERS = 200
+_last_fault = ""
+
+
+def fault_of_last_failure() -> str:
+    """Return why the broker last took no message from this process; empty if it took them all."""
+    return _last_fault
+
+
+def _note_fault(error: Exception) -> None:
+    global _last_fault  # noqa: PLW0603 - of this process
+    # PostgreSQL stores it, and what comes from Redis may hold anything.
+    _last_fault = f"{type(error).__name__}: {error}"[:MOST_FAULT_CHARACTERS].replace("\0", " ")
+    _refused_messages.note(_last_fault)
 
 
 def app_name() -> str:
@@ -141,7 +169,8 @@ def publish(hints: Sequence[Hint]) -> Sequence[Hint]:
                 # ever, and emptied, it would block.
                 producer.connection.collect()
                 raise
-    except BROKER_ERRORS:
+    except BROKER_ERRORS as error:
+        _note_fault(error)
         return hints[sent:]
     return ()
 
@@ -161,28 +190,17 @@ def wake_dispatcher(queues: Iterable[str] = (), *, is_filled: bool = False) -> N
 
     Without the names of the ``queues`` it looks everywhere. ``is_filled``: jobs came to them, and nothing else.
     """
-    if _availability.is_away():
-        return
     names = list(queues)
-    try:
-        if is_filled and names:
-            _one_way.tell(("EVAL", _FILL, 2, FILLED_KEY, WAKE_KEY, *names), ask=_client)
-        else:
-            _one_way.tell(*_news(names), ask=_client)
-    except BROKER_ERRORS:
-        # The dispatcher looks by itself every DISPATCH_INTERVAL_SECONDS.
-        _availability.note_failure()
+    fill: list[Command] = [("EVAL", _FILL, 2, FILLED_KEY, WAKE_KEY, *names)]
+    commands = fill if is_filled and names else _news(names)
+    # The dispatcher looks by itself every DISPATCH_INTERVAL_SECONDS.
+    _ask(lambda: _one_way.tell(*commands, ask=_client), otherwise=None)
 
 
 def announce_ending(token: UUID, queue: str) -> None:
     """Tell the dispatcher that a message's work is done, so that it looks who comes next while that is settled."""
-    if _availability.is_away():
-        return
     ending = [("RPUSH", ENDING_KEY, token.bytes), ("LTRIM", ENDING_KEY, -MOST_ENDINGS, -1)]
-    try:
-        _one_way.tell(*ending, *_news([queue]), ask=_impatient_client)
-    except BROKER_ERRORS:
-        _availability.note_failure()
+    _ask(lambda: _one_way.tell(*ending, *_news([queue]), ask=_impatient_client), otherwise=None)
 
 
 def _news(told: Sequence[str]) -> list[Command]:
@@ -219,58 +237,33 @@ def _text_of(name: bytes) -> str:
 
 def look_at_filled(queues: Collection[str]) -> bool:
     """Called before a look for jobs in these queues: whether some came since the last. Who comes now wakes again."""
-    if not queues or _availability.is_away():
-        return False
-    try:
-        return bool(_client().srem(FILLED_KEY, *queues))
-    except BROKER_ERRORS:
-        _availability.note_failure()
-        return False
+    return bool(queues) and _ask(lambda: bool(_client().srem(FILLED_KEY, *queues)), otherwise=False)
 
 
 def wait_for_wake(timeout_seconds: float) -> bool:
     """Block until woken or until the time is up; whether somebody woke us."""
-    if _availability.is_away():
-        time.sleep(timeout_seconds)
-        return False
-    try:
-        return _client().blpop([WAKE_KEY], timeout=timeout_seconds) is not None
-    except BROKER_ERRORS:
-        _availability.note_failure()
-        time.sleep(timeout_seconds)
-        return False
+    if not _availability.is_away():
+        try:
+            return _client().blpop([WAKE_KEY], timeout=timeout_seconds) is not None
+        except BROKER_ERRORS:
+            _availability.note_failure()
+    time.sleep(timeout_seconds)
+    return False
 
 
 def is_woken() -> bool:
     """Whether a wake waits to be heard; False while away."""
-    if _availability.is_away():
-        return False
-    try:
-        return bool(_client().exists(WAKE_KEY))
-    except BROKER_ERRORS:
-        _availability.note_failure()
-        return False
+    return _ask(lambda: bool(_client().exists(WAKE_KEY)), otherwise=False)
 
 
 def leave_late_wake(pool_id: int) -> None:
     """Hand a wake on to whoever ticks the pool at this moment: it looks once more when it is done."""
-    if _availability.is_away():
-        return
-    try:
-        _client().set(LATE_WAKE_KEY.format(pool_id), 1, ex=LATE_WAKE_KEPT_SECONDS)
-    except BROKER_ERRORS:
-        _availability.note_failure()
+    _ask(lambda: _client().set(LATE_WAKE_KEY.format(pool_id), 1, ex=LATE_WAKE_KEPT_SECONDS), otherwise=None)
 
 
 def take_late_wake(pool_id: int) -> bool:
     """Whether a wake for the pool was left during a tick; it is left no more."""
-    if _availability.is_away():
-        return False
-    try:
-        return bool(_client().delete(LATE_WAKE_KEY.format(pool_id)))
-    except BROKER_ERRORS:
-        _availability.note_failure()
-        return False
+    return _ask(lambda: bool(_client().delete(LATE_WAKE_KEY.format(pool_id))), otherwise=False)
 
 
 def probe() -> None:
@@ -279,6 +272,11 @@ def probe() -> None:
         _client().ping()
     except BROKER_ERRORS as error:
         raise BrokerUnavailableError(str(error)) from error
+
+
+def evaluate(script: str, keys: Sequence[str], arguments: Sequence[str]) -> Any:
+    """Return what a script answers; raises one of BROKER_ERRORS."""
+    return _client().eval(script, len(keys), *keys, *arguments)
 
 
 def read_eviction_policy() -> str:

@@ -36,7 +36,8 @@ BACK_OFF_SECONDS = 1.0
 MAX_LOCAL_BUCKETS = 10_000
 
 # The arithmetic of scheduling.fairness.gcra, word for word; a test compares them. A negative wish gives back. Several
-# buckets grant alike, and with ARGV[2] = 1 all that is wanted or nothing.
+# buckets grant alike, and with ARGV[2] = 1 all that is wanted or nothing. A key of another type is a full
+# bucket.
 SCRIPT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -45,7 +46,9 @@ local intervals, backlogs, granted = {}, {}, math.max(0, wanted)
 for place, key in ipairs(KEYS) do
     local interval, burst = tonumber(ARGV[2 * place + 1]), tonumber(ARGV[2 * place + 2])
     local horizon = interval * burst
-    local backlog = math.min(math.max(0, (tonumber(redis.call('GET', key)) or 0) - now), horizon)
+    local held = redis.pcall('GET', key)
+    if type(held) == 'table' then held = redis.call('DEL', key) end
+    local backlog = math.min(math.max(0, (tonumber(held) or 0) - now), horizon)
     granted = math.min(granted, math.floor((horizon - backlog) / interval))
     intervals[place], backlogs[place] = interval, backlog
 end

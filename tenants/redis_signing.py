@@ -37,7 +37,7 @@ def is_signed(purpose: str, code: bytes, *parts: bytes) -> bool:
 
 
 class RefusalCount:
-    """A counter of refused values that logs the first at once, and then at most one line a minute with the count."""
+    """A counter of refusals that logs the first at once, and then at most one line a minute with the count."""
 
     def __init__(self, event: str) -> None:
         self._event = event

@@ -160,7 +160,7 @@ def _shared() -> _Shared:
 
 def _read_shared(name: str) -> bytes | None:
     """Return the document's text; None if there is none that the platform wrote there within the last minute."""
-    held: bytes | None = _shared().ask(lambda client: client.get(name))
+    held: bytes | None = _shared().ask(lambda client: _get_text(client, name))
     if held is None:
         return None
     code, written, text = held[:CODE_BYTES], held[CODE_BYTES : CODE_BYTES + _TIME.size], held[CODE_BYTES + _TIME.size :]
@@ -170,6 +170,19 @@ def _read_shared(name: str) -> bytes | None:
     if abs(wall_clock() - _TIME.unpack(written)[0]) > OLDEST_SECONDS:
         _refused.note("too old")
         return None
+    return text
+
+
+def _get_text(client: redis.Redis, name: str) -> bytes | None:
+    try:
+        held: Any = client.get(name)
+    except redis.ResponseError as error:
+        if not str(error).startswith("WRONGTYPE"):
+            raise
+        # The document that is written next replaces whatever is there.
+        _refused.note("wrong type")
+        return None
+    text: bytes | None = held
     return text
 
 

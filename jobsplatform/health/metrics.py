@@ -27,8 +27,10 @@ from scheduling.selectors.measures import (
     count_recent_dead_letters,
     read_measures,
 )
+from scheduling.selectors.starts import stall_watch
 from scheduling.services.upkeep.status import UpkeepLine, read_upkeep
 from tenants.context import all_tenants
+from tenants.write_probe import write_watch
 
 type Sample = tuple[list[str], float]
 
@@ -65,11 +67,18 @@ class PlatformCollector(Collector):
                 upkeep = read_upkeep()
                 now = timezone.now()
                 unknown = unknown_kinds_of(WorkerPool.objects.all(), now, waiting_for=timedelta())
+                stalled = stall_watch.read()
+            write_fault = write_watch.read()
         except DatabaseError:
             connection.close()
             yield _gauge("database_up", "Whether the database answers in time.", [([], 0.0)])
             return
         yield _gauge("database_up", "Whether the database answers in time.", [([], 1.0)])
+        about = "Whether the database takes writes, by a probe of the last seconds."
+        yield _gauge("database_writable", about, [([], float(not write_fault))])
+        about = "1 while jobs wait beside free slots and none has begun for 15 s."
+        stalls: list[Sample] = [([pool.name], float(pool.name in stalled)) for pool in measures.liveness.pools]
+        yield _gauge("pool_stalled", about, stalls, ["pool"])
         yield from _queue_families(measures)
         yield from _pool_families(measures)
         yield from _liveness_families(measures)

@@ -1,7 +1,7 @@
-"""What "ready" means: whatever accepting a job needs, the database and its tables.
+"""What "ready" means: whatever accepting a job needs, a database that takes writes and its tables.
 
-Broker, dispatcher and auditor are looked at too, and their absence is told: until they return, accepted jobs and audit
-entries wait, and no request need be turned away.
+Broker, dispatcher, publishing, starts and auditor are looked at too, and what is wrong is told: until that is mended,
+accepted jobs and audit entries wait, and no request need be turned away.
 """
 
 import dataclasses
@@ -17,11 +17,14 @@ from scheduling import broker
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.models import PoolClock
 from scheduling.selectors.auditors import read_audit_lapse
+from scheduling.selectors.starts import STALLED_AFTER, stall_watch
 from tenants.context import all_tenants
 from tenants.pending_migrations import count_pending_migrations
+from tenants.write_probe import READ_ONLY, write_watch
 
 # Many times the dispatcher's longest pause between ticks, and less than a lease.
 DISPATCHER_STALE_AFTER = timedelta(seconds=10)
+PUBLISHING_FAILED_FOR = timedelta(seconds=10)
 
 
 @dataclasses.dataclass
@@ -38,6 +41,17 @@ class Migrations(HealthCheck):
             connections["default"].close()
         if pending:
             raise ServiceUnavailable(f"{pending} migrations are not applied.")
+
+
+@dataclasses.dataclass
+class Writes(HealthCheck):
+    """The database takes writes: it is no standby, and its disks have room."""
+
+    def run(self) -> None:
+        """Raise ServiceUnavailable unless it does, by a probe that is at most five seconds old."""
+        if fault := write_watch.read():
+            # Its own text may name files, which outsiders need not know.
+            raise ServiceUnavailable(fault if fault == READ_ONLY else "The database takes no writes.")
 
 
 @dataclasses.dataclass
@@ -80,6 +94,43 @@ class Dispatcher(HealthCheck):
             )
         age: timedelta | None = latest["age"]
         return age
+
+
+@dataclasses.dataclass
+class Publishing(HealthCheck):
+    """The broker has taken every message of the last seconds."""
+
+    def run(self) -> None:
+        """Raise ServiceUnavailable unless it has."""
+        try:
+            with all_tenants():
+                failed = PoolClock.objects.filter(publish_failed_at__gt=Now() - PUBLISHING_FAILED_FOR)
+                names = list(failed.order_by("pool__name").values_list("pool__name", flat=True))
+        except DatabaseError as error:
+            raise ServiceUnavailable("The database does not answer.") from error
+        finally:
+            connections["default"].close()
+        if names:
+            raise ServiceUnavailable(f"The broker takes no messages of: {', '.join(names)}.")
+
+
+@dataclasses.dataclass
+class Starts(HealthCheck):
+    """Jobs that wait begin while slots are free."""
+
+    def run(self) -> None:
+        """Raise ServiceUnavailable unless they do."""
+        try:
+            stalled = stall_watch.read()
+        except DatabaseError as error:
+            raise ServiceUnavailable("The database does not answer.") from error
+        finally:
+            connections["default"].close()
+        if stalled:
+            seconds = f"{STALLED_AFTER.total_seconds():.0f}"
+            raise ServiceUnavailable(
+                f"Jobs wait, slots are free, and nothing has begun for {seconds} s in: {', '.join(stalled)}."
+            )
 
 
 @dataclasses.dataclass

@@ -13,7 +13,7 @@ from health_check.views import HealthCheckView
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from jobsplatform.health.metrics import REGISTRY
-from jobsplatform.health.probes import Auditor, Broker, Dispatcher, Migrations
+from jobsplatform.health.probes import Auditor, Broker, Dispatcher, Migrations, Publishing, Starts, Writes
 from scheduling.observability.metrics import scrape_registry
 
 
@@ -28,11 +28,12 @@ def live(_request: HttpRequest) -> JsonResponse:
 class ReadyView(HealthCheckView):
     """Answer 200 when jobs can be accepted, else 503 with what is missing.
 
-    Without broker, dispatcher or auditor the answer is 200 and "degraded": accepted jobs wait, and lose nothing.
+    Without what hands jobs out, starts them and seals the audit log the answer is 200 and "degraded": accepted jobs
+    wait, and lose nothing.
     """
 
-    checks = (Database, Migrations, Broker, Dispatcher, Auditor)
-    needed: ClassVar = frozenset({"database", "migrations"})
+    checks = (Database, Migrations, Writes, Broker, Dispatcher, Publishing, Starts, Auditor)
+    needed: ClassVar = frozenset({"database", "migrations", "writes"})
 
     async def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Run all checks and say how each ended."""

@@ -22,11 +22,13 @@ from scheduling.dashboards.wording import circuit_words
 from scheduling.selectors.overview import Overview, read_overview, read_shares
 from scheduling.selectors.processes import find_foreign_process
 from scheduling.selectors.queue_lines import QueueLine
+from scheduling.selectors.starts import stall_watch
 from scheduling.services.upkeep.status import find_upkeep_warnings
 from tenants.access import access_of
 from tenants.live import KeptPart, answer_part, tag_of
 from tenants.permissions import Permission
 from tenants.selectors.api_keys import ending_keys
+from tenants.write_probe import write_watch
 
 BODY_TEMPLATE = "scheduling/dashboards/overview_body.html"
 SHARES_TEMPLATE = "scheduling/dashboards/overview_shares.html"
@@ -143,6 +145,8 @@ def _render_body(choice: Choice, *, may_abort_bulk: bool, overview: Overview | N
         # What is no tenant's is not a tenant's affair.
         "upkeep_warnings": find_upkeep_warnings() if overview.is_all_tenants else [],
         "foreign_process": find_foreign_process() if overview.is_all_tenants else "",
+        "stalled_pools": stall_watch.read(),
+        "write_fault": write_watch.read(),
     }
     return render_to_string(BODY_TEMPLATE, context)
 

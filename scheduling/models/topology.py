@@ -51,6 +51,10 @@ class PoolClock(models.Model):
     virtual_time = models.BigIntegerField(default=0)
     ticked_at = models.DateTimeField(null=True)
     broker_away_at = models.DateTimeField(null=True, help_text="Last said by a dispatcher; a tick clears it.")
+    publish_failed_at = models.DateTimeField(
+        null=True, help_text="When the broker last took no message of this pool; no tick clears it."
+    )
+    publish_fault = models.CharField(max_length=200, blank=True, db_default="", default="")
 
     class Meta:
         db_table = "scheduling_pool_clock"

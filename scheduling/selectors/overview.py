@@ -44,6 +44,8 @@ class PoolLine:
     in_flight: int
     ticked_seconds: float | None
     is_broker_away: bool
+    # Why the broker took no message of the pool lately; empty if it took them all.
+    publish_fault: str
 
     @property
     def slot_cells(self) -> list[bool]:
@@ -100,6 +102,11 @@ class Overview:
     @property
     def slots(self) -> int:
         return sum(pool.slots for pool in self.pools)
+
+    @property
+    def publish_faults(self) -> list[PoolLine]:
+        """The pools of which the broker took no message lately."""
+        return [pool for pool in self.pools if pool.publish_fault]
 
     @property
     def unread_queues(self) -> list[Queue]:
@@ -236,5 +243,7 @@ def _pool_lines(
         ticked_at = clock.ticked_at if clock else None
         ticked = None if ticked_at is None else (now - ticked_at).total_seconds()
         is_broker_away = clock is not None and is_recent(clock.broker_away_at, now)
-        found.append(PoolLine(pool.name, own, sum(worker.slots for worker in own), busy, ticked, is_broker_away))
+        fault = clock.publish_fault if clock is not None and is_recent(clock.publish_failed_at, now) else ""
+        slots = sum(worker.slots for worker in own)
+        found.append(PoolLine(pool.name, own, slots, busy, ticked, is_broker_away, fault))
     return found

@@ -19,6 +19,7 @@ from scheduling.selectors.processes import Liveness, LivePool, find_foreign_proc
 from scheduling.selectors.standings import queues_without_consumer
 from scheduling.selectors.throughput import STALE_AFTER
 from scheduling.services.diagnosis_check import Check, State
+from scheduling.services.flow_checks import check_flow
 from scheduling.services.sandbox_check import check_sandboxes
 from scheduling.services.upkeep.status import UpkeepLine, read_upkeep, warning_of
 from tenants.checks import find_role_faults
@@ -53,7 +54,7 @@ class Diagnosis:
 def diagnose() -> Diagnosis:
     """Ask everything. Without a database only the broker can be asked."""
     try:
-        checks = [*_database_checks(), *_liveness_checks(), *_number_checks()]
+        checks = [*_database_checks(), *check_flow(), *_liveness_checks(), *_number_checks()]
     except DatabaseError as error:
         connection.close()
         hint = said("Start PostgreSQL, or correct DATABASE_URL.")

@@ -15,6 +15,7 @@ from uuid import UUID
 from django.db import InternalError, connection
 
 from scheduling import broker, signals
+from scheduling.broker_types import remove_wrong_types
 from scheduling.conf import TICK_JOBS, dispatch_interval_seconds, lease_seconds
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.models import Queue, WorkerPool
@@ -45,6 +46,7 @@ class Dispatcher:
         self._duties = DutyRoster(duties)
         self._back_off_seconds = MIN_BACK_OFF_SECONDS
         self._pool_ids: list[int] = []
+        self._queue_names: list[str] = []
         # Tokens of messages that are ending, until a tick has counted them.
         self._endings: list[UUID] = []
         self._due = PoolsDue(dispatch_interval_seconds())
@@ -76,7 +78,9 @@ class Dispatcher:
             self._next_probe = now + PROBE_SECONDS
             self._probe_broker()
             self._pool_ids = list(WorkerPool.objects.order_by("pk").values_list("pk", flat=True))
-            self._due.know(self._pool_ids, dict(Queue.objects.order_by().values_list("name", "pool_id")))
+            pool_of_queue = dict(Queue.objects.order_by().values_list("name", "pool_id"))
+            self._queue_names = list(pool_of_queue)
+            self._due.know(self._pool_ids, pool_of_queue)
             if self._is_broker_away:
                 note_broker_away(self._pool_ids)
         news = broker.take_news() if self._is_woken else broker.News()
@@ -125,6 +129,7 @@ class Dispatcher:
     def _probe_broker(self) -> None:
         """Ask whether the broker answers, and whether it came back empty or after an absence."""
         try:
+            remove_wrong_types(self._queue_names)
             is_new = broker.is_epoch_new()
         except BrokerUnavailableError:
             if not self._is_broker_away:

@@ -18,7 +18,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     ),
     "jobsplatform/health/metrics.py": ({"PlatformCollector.collect"}, "the numbers are the platform's, by queue"),
     "jobsplatform/health/probes.py": (
-        {"Auditor.run", "Dispatcher._age"},
+        {"Auditor.run", "Dispatcher._age", "Publishing.run"},
         "the probe asks for the platform, not for a tenant",
     ),
     "scheduling/api/views/queues.py": ({"QueueViewSet.list"}, "platform staff sees global numbers"),
@@ -168,6 +168,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"read_start"},
         "everybody's work decides when a job's turn comes; the time alone is told",
     ),
+    "scheduling/selectors/starts.py": (
+        {"find_stalled_pools"},
+        "whether a pool starts jobs is a matter of all tenants; the names of pools alone are told",
+    ),
     "scheduling/selectors/standing.py": (
         {"read_standing"},
         "whether a queue's cap is reached is a matter of all tenants; a tenant is told no number of it",
@@ -215,9 +219,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     ),
     "scheduling/services/consistency/verification.py": ({"_repair"}, "what is wrong is repaired, whosever it is"),
     "scheduling/services/counters.py": ({"verify_counters_page"}, "the counters are of all tenants' work"),
+    "scheduling/services/flow_checks.py": ({"check_flow"}, "the diagnosis is the platform's"),
     "scheduling/services/diagnosis.py": ({"_liveness_checks", "_number_checks"}, "the diagnosis is the platform's"),
     "scheduling/services/dispatching/absence.py": (
-        {"note_broker_away", "note_refused_hints"},
+        {"note_broker_away", "note_refused_again", "note_refused_hints"},
         "a pool's clock is nobody's in particular",
     ),
     "scheduling/services/dispatching/republish.py": ({"republish_unstarted"}, "dispatch serves all tenants at once"),

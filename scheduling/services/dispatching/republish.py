@@ -7,6 +7,7 @@ from uuid import uuid4
 from scheduling import broker, signals
 from scheduling.broker import Hint
 from scheduling.conf import TICK_JOBS, republish_after_seconds
+from scheduling.services.dispatching.absence import note_refused_again
 from tenants.context import all_tenants
 from tenants.prepared import prepared_cursor
 
@@ -47,5 +48,7 @@ def republish_unstarted(*, is_epoch_new: bool = False) -> int:
         return 0
     # What is not taken now is older than the age again after another round.
     unsent = broker.publish(hints)
+    if unsent:
+        note_refused_again({hint.queue_name for hint in unsent})
     signals.messages_republished.send(None, count=len(hints) - len(unsent))
     return len(hints)

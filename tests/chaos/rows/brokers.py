@@ -7,6 +7,7 @@ import time
 import redis
 
 from jobsplatform.embedded.valkey import ADMINISTRATOR
+from scheduling.broker_types import expected_types
 from tests.acceptance.proxy import Proxy
 from tests.chaos.history import ACCEPTED
 from tests.chaos.load import Traffic
@@ -113,4 +114,36 @@ class HalfOpen(Row):
             self.proxy.close()
 
 
-ROWS = (BrokerRestarted, BrokerEmptied, BrokerAway, HalfOpen)
+class KeysReplaced(Row):
+    id, fault = "R7", "each key of Valkey is replaced by one of another type, five times; nobody takes them away"
+    bound_seconds, measured = 15.0, "from the replacement until a job submitted then begins; all workers live"
+    traffic = Traffic(per_second=5.0)
+
+    def inject(self, field: Field) -> list[float]:
+        before = self._workers(field)
+        recoveries = []
+        for _ in range(5):
+            field.wait(0.2, 2.0)
+            self._replace_keys(field)
+            recoveries.append(field.fresh_start(time.time()))
+        if gone := before - self._workers(field):
+            field.violations.append(f"{len(gone)} of {len(before)} workers ended")
+        return recoveries
+
+    def _replace_keys(self, field: Field) -> None:
+        """Put a stream, which is nothing's type, under every key that there is or could be."""
+        queues = [name for (name,) in field.view.rows("SELECT name FROM scheduling_queue")]
+        for number in (0, 1):
+            url = field.stack.addresses.broker_url(user=ADMINISTRATOR, number=number)
+            with redis.Redis.from_url(url) as client:
+                planted = [key.encode() for key in expected_types(queues)] if number == 0 else []
+                for key in {*client.scan_iter(count=1_000), *planted}:
+                    client.pipeline().delete(key).xadd(key, {"garbage": 1}).execute()
+
+    @staticmethod
+    def _workers(field: Field) -> set[object]:
+        live = "SELECT id FROM scheduling_worker WHERE status IN ('online', 'draining')"
+        return {worker_id for (worker_id,) in field.view.rows(live)}
+
+
+ROWS = (BrokerRestarted, BrokerEmptied, BrokerAway, HalfOpen, KeysReplaced)

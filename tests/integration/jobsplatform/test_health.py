@@ -9,20 +9,28 @@ from pytest_django import Settings
 
 from jobsplatform.health import probes
 from scheduling import broker
-from scheduling.models import PoolClock, ProcessHeartbeat, WorkerPool
+from scheduling.models import Job, PoolClock, ProcessHeartbeat, WorkerPool
+from scheduling.selectors.starts import stall_watch
+from scheduling.services.dispatching.absence import note_refused_hints
 from scheduling.services.processes import ProcessPulse
+from scheduling.services.workers import register_worker
 from tenants.context import all_tenants
 from tenants.services.tenants import create_tenant
+from tenants.write_probe import write_watch
 from tests.auditing import audit_once
 from tests.databases import TestDatabase, connect_as_owner
+from tests.integration.scheduling.acts import submit
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+CHECKS = ("database", "migrations", "writes", "broker", "dispatcher", "publishing", "starts", "auditor")
 
 
 @pytest.fixture(autouse=True)
 def fresh_client() -> None:
     """Forget a client of the broker that another test pointed elsewhere."""
     broker._client.cache_clear()
+    stall_watch.__init__()  # type: ignore[misc]
 
 
 def tick(ago: timedelta) -> None:
@@ -47,9 +55,45 @@ def test_ready_when_all_answer() -> None:
     response = Client().get("/health/ready")
     assert response.json() == {
         "status": "ready",
-        "checks": {"database": "ok", "migrations": "ok", "broker": "ok", "dispatcher": "ok", "auditor": "ok"},
+        "checks": dict.fromkeys(CHECKS, "ok"),
     }
     assert response.status_code == 200
+
+
+def test_not_ready_while_the_database_takes_no_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    tick(timedelta(seconds=0))
+    full = "PostgreSQL takes no writes: could not extend file base/1/2: No space left on device"
+    monkeypatch.setattr(write_watch, "read", lambda: full)
+    response = Client().get("/health/ready")
+    assert (response.status_code, response.json()["status"]) == (503, "unavailable")
+    assert response.json()["checks"]["writes"] == "Unavailable: The database takes no writes."
+
+
+def test_degraded_for_ten_seconds_after_the_broker_took_no_message() -> None:
+    tick(timedelta(seconds=0))
+    audit(timedelta(seconds=0))
+    note_refused_hints(WorkerPool.objects.get(name="default").pk)
+    tick(timedelta(seconds=0))
+    response = Client().get("/health/ready")
+    assert (response.status_code, response.json()["status"]) == (200, "degraded")
+    assert response.json()["checks"]["publishing"] == "Unavailable: The broker takes no messages of: default."
+    with all_tenants():
+        PoolClock.objects.update(publish_failed_at=datetime.now(UTC) - timedelta(seconds=11))
+    assert Client().get("/health/ready").json()["status"] == "ready"
+
+
+def test_degraded_while_nothing_starts_beside_free_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    tick(timedelta(seconds=0))
+    audit(timedelta(seconds=0))
+    register_worker(pool_name="default", hostname="here", pid=1, slots=2)
+    submit(create_tenant(slug="acme", plan="team"))
+    with all_tenants():
+        Job.objects.update(run_at=datetime.now(UTC) - timedelta(seconds=20))
+    for _ in range(2):
+        monkeypatch.setattr(stall_watch, "_look_again_at", 0.0)
+        response = Client().get("/health/ready")
+    assert (response.status_code, response.json()["status"]) == (200, "degraded")
+    assert response.json()["checks"]["starts"].endswith("nothing has begun for 15 s in: default.")
 
 
 def auditor_told() -> str:

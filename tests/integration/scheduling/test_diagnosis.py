@@ -15,10 +15,13 @@ from pytest_django import Settings
 
 from scheduling import broker
 from scheduling.exceptions import BrokerUnavailableError
-from scheduling.models import ProcessHeartbeat, Queue, SchedulingEntity, Worker
+from scheduling.models import ProcessHeartbeat, Queue, SchedulingEntity, Worker, WorkerPool
 from scheduling.selectors.processes import FOREIGN_ROLE
+from scheduling.selectors.starts import stall_watch
 from scheduling.services import diagnosis as module
+from scheduling.services import flow_checks
 from scheduling.services.diagnosis import Check, State, diagnose
+from scheduling.services.dispatching.absence import note_refused_hints
 from scheduling.services.gauges import sample_gauges
 from scheduling.services.leases import heartbeat
 from scheduling.services.processes import ProcessPulse
@@ -27,6 +30,8 @@ from scheduling.services.upkeep.runs import run_upkeep
 from scheduling.services.workers import Registration, register_worker, retire_worker
 from tenants.context import all_tenants
 from tenants.models import Tenant
+from tenants.write_probe import write_watch
+from tests.integration.scheduling.acts import submit
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
 
@@ -244,3 +249,45 @@ def test_foreign_consumer_fails_for_five_minutes_and_is_on_the_overview(
     assert "A foreign process takes messages" in client.get(reverse("admin:overview_fragment")).content.decode()
     set_ago("scheduling_process_heartbeat", "heartbeat_at", 301)
     assert check_of("foreign consumers").state is State.OK
+
+
+def test_database_that_takes_no_writes_fails(
+    everybody: Registration, staff: User, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write_watch, "read", lambda: "PostgreSQL takes no writes: No space left on device")
+    check = check_of("writes")
+    assert (check.state, check.measured) == (State.FAILURE, "PostgreSQL takes no writes: No space left on device")
+    assert "Make room" in check.hint
+    client.force_login(staff)
+    assert "The database takes no writes" in client.get(reverse("admin:overview_fragment")).content.decode()
+
+
+def test_broker_that_takes_no_messages_fails_with_what_it_answers(
+    everybody: Registration, staff: User, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker, "_last_fault", "ReadOnlyError: You can't write against a read only replica.")
+    note_refused_hints(WorkerPool.objects.get(name="default").pk)
+    check = check_of("publishing")
+    assert (check.state, "default (ReadOnlyError: You can't" in check.measured) == (State.FAILURE, True)
+    assert "role of a replica" in check.hint
+    client.force_login(staff)
+    page = client.get(reverse("admin:overview_fragment")).content.decode()
+    assert "The broker takes no messages of the pool default" in page
+    assert "Redis does not answer" not in page
+    set_ago("scheduling_pool_clock", "publish_failed_at", 11)
+    assert check_of("publishing").state is State.OK
+
+
+def test_jobs_that_wait_beside_free_slots_fail(
+    everybody: Registration, acme: Tenant, staff: User, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow_checks, "SECOND_LOOK_SECONDS", 0.0)
+    submit(acme)
+    assert check_of("starts").state is State.OK
+    set_ago("scheduling_job", "run_at", 20)
+    check = check_of("starts")
+    assert (check.state, check.measured.endswith("nothing has begun for 15 s in default")) == (State.FAILURE, True)
+    assert "restart the workers" in check.hint
+    client.force_login(staff)
+    monkeypatch.setattr(stall_watch, "read", lambda: ("default",))
+    assert "Nothing starts in the pool default" in client.get(reverse("admin:overview_fragment")).content.decode()

@@ -49,6 +49,7 @@ class World:
         self.filled: set[str] = set()
         # When, where, and how much had been done by then.
         self.looked_at: list[tuple[float, list[str], int]] = []
+        self.types_looked_at: list[float] = []
         self.pools = [POOL]
         self.has_woken_others: Callable[[int, float], bool] = lambda _, at: False
         self.is_led_by_another: Callable[[World], bool] = lambda _: False
@@ -120,6 +121,13 @@ class World:
             raise BrokerUnavailableError
         return self.is_epoch_new(self.elapsed)
 
+    def remove_wrong_types(self, queue_names: Sequence[str]) -> int:
+        assert list(queue_names) == ([] if not self.elapsed else ["q", "r"])
+        if self.is_broker_away(self.elapsed):
+            raise BrokerUnavailableError
+        self.types_looked_at.append(self.elapsed)
+        return 0
+
     def broker(self) -> SimpleNamespace:
         return SimpleNamespace(
             is_epoch_new=self.probe_epoch,
@@ -174,6 +182,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
         monkeypatch.setattr(module, "republish_unstarted", world.republish)
         monkeypatch.setattr(module, "note_broker_away", world.note_broker_away)
         monkeypatch.setattr(module, "broker", world.broker())
+        monkeypatch.setattr(module, "remove_wrong_types", world.remove_wrong_types)
         for part in (module, duties):
             monkeypatch.setattr(part, "time", SimpleNamespace(monotonic=lambda: world.now))
         Dispatcher(stopped, [Duty("sweep", lambda: 1.0, world.sweep, waits_for_leases=True), *also]).run()
@@ -219,6 +228,10 @@ def test_a_broker_that_is_away_stops_claims_and_all_is_published_anew_when_it_is
 
 def test_a_broker_that_came_back_empty_has_everything_published_anew_at_once(run: Callable[..., World]) -> None:
     assert run(5.0, is_epoch_new=lambda at: at == 3.0).times("republish") == [3.0]
+
+
+def test_types_of_keys_are_looked_at_every_second(run: Callable[..., World]) -> None:
+    assert run(3.5).types_looked_at == [0.0, 1.0, 2.0, 3.0]
 
 
 def test_a_pool_whose_hints_did_not_go_out_stops_claiming_until_a_probe_succeeds(run: Callable[..., World]) -> None:
