@@ -15,6 +15,8 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from tenants.postgresql.options import connection_options
+
 MINIMUM_SERVER = 150000
 _INHERIT_OPTION_SINCE = 160000
 _TRANSACTION_TIMEOUT_SINCE = 170000
@@ -60,7 +62,7 @@ class Layout:
 def bootstrap_database(admin_url: str, *, database: str, owner: Role, app: Role, auditor: Role, platform: str) -> None:
     """Bring roles, database, template and extension into being; run again, it changes nothing. Verifies its work."""
     layout = Layout(database=database, owner=owner, app=app, auditor=auditor, platform=platform)
-    with psycopg.connect(admin_url, autocommit=True) as connection:
+    with psycopg.connect(admin_url, autocommit=True, **connection_options()) as connection:
         version = connection.info.server_version
         if version < MINIMUM_SERVER:
             raise BootstrapError(f"PostgreSQL 15 or newer is needed; the server is {version // 10000}.")
@@ -72,7 +74,8 @@ def bootstrap_database(admin_url: str, *, database: str, owner: Role, app: Role,
             connection.execute(_set_password(connection, role))
         for name in (layout.database, layout.template):
             _ensure_database(connection, name, layout)
-            with psycopg.connect(make_conninfo(admin_url, dbname=name), autocommit=True) as inside:
+            own_url = make_conninfo(admin_url, dbname=name)
+            with psycopg.connect(own_url, autocommit=True, **connection_options()) as inside:
                 for statement in database_statements(layout, name):
                     inside.execute(statement)
         _verify_roles(connection, layout)

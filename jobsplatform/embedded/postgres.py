@@ -9,6 +9,7 @@ import psycopg
 from jobsplatform.embedded.binaries import Program
 from jobsplatform.embedded.identity import Identity, before_exec, give
 from jobsplatform.embedded.supervision import HOST, Launch, Server, ServerStartError, start
+from tenants.postgresql.options import connection_options
 
 ADMINISTRATOR = "postgres"
 # Connections of two test workers, each with a platform of web, dispatcher and workers, and a margin.
@@ -112,7 +113,7 @@ def _options(port: int, *, is_fast: bool) -> list[str]:
 def _answers(url: str) -> bool:
     """Say whether the server takes a log-in with our password: then it is ours, not another on the same port."""
     try:
-        psycopg.connect(url, connect_timeout=5).close()
+        psycopg.connect(url, **connection_options()).close()
     except psycopg.OperationalError:
         return False
     return True

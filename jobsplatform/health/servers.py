@@ -11,6 +11,8 @@ from typing import Any
 import psycopg
 import redis
 
+from tenants.postgresql.options import connection_options
+
 MINIMUM_POSTGRES = 15
 MINIMUM_PGVECTOR = (0, 8)
 MINIMUM_REDIS = 7
@@ -106,7 +108,7 @@ def open_broker(url: str) -> redis.Redis:
 def require_fit_database(url: str) -> None:
     """Raise UnfitServerError, with the cure, unless the database will do."""
     try:
-        with psycopg.connect(url, connect_timeout=_TIMEOUT_SECONDS) as connection:
+        with psycopg.connect(url, **connection_options()) as connection:
 
             def fetch_one(statement: str) -> tuple[Any, ...] | None:
                 return connection.execute(statement).fetchone()

@@ -9,6 +9,7 @@ from django.core.management.utils import get_random_secret_key
 
 from jobsplatform.settings.env import BASE_DIR, env
 from jobsplatform.settings.files import FILES
+from tenants.postgresql.options import connection_options
 
 DEBUG = env.bool("DEBUG")
 # A key of the process's own where none is given: nothing to leak, but sessions end with the process.
@@ -108,15 +109,17 @@ DATABASE_PLATFORM_ROLE = env.str("DATABASE_PLATFORM_ROLE")
 # The name of the login that alone seals, signs and prunes the audit log.
 DATABASE_AUDITOR_ROLE = env.str("DATABASE_AUDITOR_ROLE")
 
-# A server that swallows packets is away after so many seconds, and not after the minutes that the system waits.
-CONNECT_SECONDS = 5
-_app_database = env.db_url("DATABASE_URL")
+
+def _database(variable: str) -> dict[str, Any]:
+    """Return the connection that a variable's URL names."""
+    found = env.db_url(variable)
+    return {**found, "OPTIONS": connection_options(found.get("OPTIONS", {}))}
+
 
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {
-        **_app_database,
+        **_database("DATABASE_URL"),
         "ENGINE": "tenants.postgresql",
-        "OPTIONS": {"connect_timeout": CONNECT_SECONDS, **_app_database.get("OPTIONS", {})},
         "ATOMIC_REQUESTS": True,
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
@@ -126,13 +129,12 @@ DATABASES: dict[str, dict[str, Any]] = {
 }
 # Only migrations and the making of test databases connect as the owner.
 if env.str("DATABASE_OWNER_URL"):
-    DATABASES["owner"] = {**env.db_url("DATABASE_OWNER_URL"), "CONN_MAX_AGE": 0}
+    DATABASES["owner"] = {**_database("DATABASE_OWNER_URL"), "CONN_MAX_AGE": 0}
 # Only `run_auditor` connects as the auditor.
 if env.str("DATABASE_AUDITOR_URL"):
-    _auditor = env.db_url("DATABASE_AUDITOR_URL")
-    _keys = ("USER", "PASSWORD", "HOST", "PORT", "NAME")
+    _auditor = _database("DATABASE_AUDITOR_URL")
+    _keys = ("USER", "PASSWORD", "HOST", "PORT", "NAME", "OPTIONS")
     DATABASES["auditor"] = {**DATABASES["default"], **{key: _auditor[key] for key in _keys}, "ATOMIC_REQUESTS": False}
-    DATABASES["auditor"]["OPTIONS"] = {"connect_timeout": CONNECT_SECONDS, **_auditor.get("OPTIONS", {})}
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
