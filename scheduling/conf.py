@@ -103,6 +103,16 @@ def canary_limit_seconds() -> float:
     return float(settings.CANARY_LIMIT_SECONDS)
 
 
+def watchdog_seconds() -> float:
+    """How long a loop of a process may stand still before the process is restarted."""
+    return float(settings.WATCHDOG_SECONDS)
+
+
+def heartbeat_directory() -> str:
+    """Where processes without HTTP write heartbeat files; empty: in a directory among the temporary files."""
+    return str(settings.HEARTBEAT_DIRECTORY)
+
+
 def waits_per_process() -> int:
     """How many requests may wait for news in one web process at once."""
     return int(settings.WAITS_PER_PROCESS)

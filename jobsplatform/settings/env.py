@@ -83,6 +83,8 @@ env = environ.Env(
     WORKER_SPARE_CHILDREN=(int, 1),
     CANARY_INTERVAL_SECONDS=(float, 5.0),
     CANARY_LIMIT_SECONDS=(float, 12.0),
+    WATCHDOG_SECONDS=(float, 30.0),
+    HEARTBEAT_DIRECTORY=(str, ""),
     # Outgoing HTTP
     OUTGOING_HTTP_ALLOWED_HOSTS=(list, []),
     OUTGOING_HTTP_PORTS=(list, ["80", "443", "8080", "8443"]),

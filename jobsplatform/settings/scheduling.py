@@ -34,6 +34,10 @@ CANARY_INTERVAL_SECONDS = env.float("CANARY_INTERVAL_SECONDS")
 CANARY_LIMIT_SECONDS = env.float("CANARY_LIMIT_SECONDS")
 if CANARY_INTERVAL_SECONDS and CANARY_LIMIT_SECONDS < 2 * CANARY_INTERVAL_SECONDS:
     raise ImproperlyConfigured("CANARY_LIMIT_SECONDS must be at least twice CANARY_INTERVAL_SECONDS: one may be lost.")
+WATCHDOG_SECONDS = env.float("WATCHDOG_SECONDS")
+if WATCHDOG_SECONDS <= 0:
+    raise ImproperlyConfigured("WATCHDOG_SECONDS must be more than 0.")
+HEARTBEAT_DIRECTORY = env.str("HEARTBEAT_DIRECTORY")
 if not 0 < HEARTBEAT_SECONDS * 2 <= LEASE_SECONDS:
     raise ImproperlyConfigured("LEASE_SECONDS must be at least twice HEARTBEAT_SECONDS, or one late beat loses a job.")
 

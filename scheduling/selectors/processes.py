@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from django.db import connection
-from django.db.models import DurationField, ExpressionWrapper, Max, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from scheduling.conf import lease_seconds
@@ -93,17 +92,3 @@ def find_foreign_process() -> str:
     since = Now() - FOREIGN_ALARM
     row = ProcessHeartbeat.objects.filter(role=FOREIGN_ROLE, heartbeat_at__gt=since).first()
     return "" if row is None else f"{row.hostname}:{row.pid}"
-
-
-def read_heartbeat_age(role: str, *, hostname: str) -> float | None:
-    """How long ago such a process of the host was heard of; None if never. A worker that gave itself up is not one."""
-    rows: QuerySet[Any] = (
-        Worker.objects.exclude(status=Worker.Status.STOPPED)
-        if role == WORKER_ROLE
-        else ProcessHeartbeat.objects.filter(role=role)
-    )
-    newest = rows.filter(hostname=hostname[:200]).aggregate(
-        age=ExpressionWrapper(Now() - Max("heartbeat_at"), output_field=DurationField())
-    )
-    age: timedelta | None = newest["age"]
-    return None if age is None else age.total_seconds()

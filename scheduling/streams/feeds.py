@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from django.db import InterfaceError, OperationalError, connection
 
 from scheduling.streams.subscriptions import Subscription
+from scheduling.worker.watchdog import Watchdog
 from tenants.standing import who_may_no_more
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,8 @@ RIGHTS_SECONDS = 0.5
 LINGER_SECONDS = 5.0
 # Pause after the database has not answered.
 AWAY_SECONDS = 1.0
+# It writes no heartbeat file: the process serves HTTP.
+_watchdog = Watchdog()
 
 
 class Feed[S: Subscription](ABC):
@@ -67,8 +70,10 @@ class Feed[S: Subscription](ABC):
             self.look(subscriptions)
 
     def _run(self) -> None:
+        loop = _watchdog.add(type(self).__name__)
         try:
             while (present := self._present()) is not None:
+                loop.turn()
                 pause = self._turn_and_pause(present)
                 time.sleep(pause)
         except Exception:
@@ -79,6 +84,7 @@ class Feed[S: Subscription](ABC):
             for each in failed:
                 each.end("fault")
         finally:
+            _watchdog.remove(loop)
             connection.close()
 
     def _turn_and_pause(self, present: list[S]) -> float:

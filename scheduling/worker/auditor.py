@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from django.db import InternalError, connection
 
@@ -33,20 +34,23 @@ BACK_OFF_SECONDS = 1.0
 class Auditor:
     """One loop; `run` returns once ``stopped`` is set."""
 
-    def __init__(self, stopped: threading.Event) -> None:
+    def __init__(self, stopped: threading.Event, turn: Callable[[], None] = lambda: None) -> None:
         self._stopped = stopped
+        self._turn = turn
         self._duties = DutyRoster(
             (
                 Duty("heartbeat", heartbeat_seconds, ProcessPulse(ProcessHeartbeat.Role.AUDITOR).beat),
                 Duty("seal", lambda: SEAL_SECONDS, seal_entries),
                 Duty("removals", lambda: REMOVAL_SECONDS, carry_out_removals),
                 Duty("heads", lambda: HEADS_SECONDS, sign_heads),
-            )
+            ),
+            turn,
         )
 
     def run(self) -> None:
         """Audit until stopped; wait out a database that is away."""
         while not self._stopped.wait(LOOK_SECONDS):
+            self._turn()
             try:
                 self._duties.run_due(lambda: False)
             except (*CONNECTION_ERRORS, InternalError):

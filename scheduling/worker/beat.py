@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
+from celery.beat import Service
+from celery.signals import beat_init
 from django.db import connection
 from django_celery_beat.schedulers import DatabaseScheduler
 
@@ -13,6 +16,7 @@ from scheduling.conf import PROCESSOR_INVALID, SCHEMA_INVALID, heartbeat_seconds
 from scheduling.models import ProcessHeartbeat
 from scheduling.services.processes import ProcessPulse
 from scheduling.worker.connections import CONNECTION_ERRORS
+from scheduling.worker.watchdog import Watchdog
 from tenants.starting import UnfitStartError, require_fit_start
 
 logger = logging.getLogger(__name__)
@@ -24,13 +28,19 @@ class BeatingScheduler(DatabaseScheduler):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._pulse = ProcessPulse(ProcessHeartbeat.Role.BEAT)
         self._next_beat = 0.0
+        self._turn: Callable[[], None] = lambda: None
         # Celery makes one more for its banner, which reads nothing.
         if not kwargs.get("lazy"):
             _require_fit_start()
         super().__init__(*args, **kwargs)
 
+    def watch(self) -> None:
+        """Have the process exit if the schedule is no longer looked at."""
+        self._turn = Watchdog(ProcessHeartbeat.Role.BEAT).add("beat").turn
+
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Ask for what is due; beat, whatever comes of it."""
+        self._turn()
         now = time.monotonic()
         if now >= self._next_beat:
             self._next_beat = now + heartbeat_seconds()
@@ -40,6 +50,12 @@ class BeatingScheduler(DatabaseScheduler):
                 logger.warning("beat.database_away", exc_info=True)
                 connection.close()
         return float(super().tick(*args, **kwargs))
+
+
+@beat_init.connect(dispatch_uid="scheduling.worker.beat.watch")
+def _watch(sender: Service, **_: object) -> None:
+    if isinstance(sender.scheduler, BeatingScheduler):
+        sender.scheduler.watch()
 
 
 def _require_fit_start() -> None:

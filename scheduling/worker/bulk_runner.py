@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from django.db import InternalError, connection
 
@@ -24,12 +25,14 @@ AWAY_SECONDS = 2.0
 class BulkRunner:
     """One loop; :meth:`run` returns once ``stopped`` is set, after the turn that it is in."""
 
-    def __init__(self, stopped: threading.Event) -> None:
+    def __init__(self, stopped: threading.Event, turn: Callable[[], None] = lambda: None) -> None:
         self._stopped = stopped
+        self._turn = turn
 
     def run(self) -> None:
         """Take turns until stopped."""
         while not self._stopped.is_set():
+            self._turn()
             try:
                 has_more = self.take_turns()
             except (*CONNECTION_ERRORS, InternalError):
@@ -47,6 +50,7 @@ class BulkRunner:
         for opened in open_operations():
             if self._stopped.is_set():
                 return False
+            self._turn()
             has_more = self._take_turn(opened) or has_more
         return has_more
 

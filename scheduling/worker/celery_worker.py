@@ -28,8 +28,10 @@ from kombu.asynchronous import Hub
 from scheduling import tracing
 from scheduling.conf import UPKEEP_QUEUE, worker_spare_children
 from scheduling.sandbox.isolated import probe_sandbox
+from scheduling.selectors.processes import WORKER_ROLE
 from scheduling.services.workers import Registration, register_worker, retire_worker
 from scheduling.worker.canary_queue import canary_queue
+from scheduling.worker.canary_sender import CANARY_LATE, CanarySender
 from scheduling.worker.children import ChildTaskPool
 from scheduling.worker.connections import connect_early, keep_connections
 from scheduling.worker.control_block import ControlBlock
@@ -40,7 +42,7 @@ from scheduling.worker.permits import Permits
 from scheduling.worker.preloading import leave_to_children, preload_kinds
 from scheduling.worker.registration import LocalWorker, become
 from scheduling.worker.strangers import distrust_messages
-from scheduling.worker.watchdog import CANARY_LATE, EXIT_NOT_READING, Watchdog
+from scheduling.worker.watchdog import EXIT_STATUS, Watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -79,11 +81,10 @@ def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = F
     become(local)
     loaded = preload_kinds(registration.pool_id)
     _prepare_children(does_upkeep=UPKEEP_QUEUE in registration.queue_names)
-    thread = HeartbeatThread(local)
-    thread.fork_between_rounds()
-    thread.start()
-    watchdog = Watchdog(local, pool_name=pool_name)
-    worker_ready.connect(watchdog.begin)
+    watchdog = Watchdog(WORKER_ROLE)
+    thread = _start_heartbeat(local, watchdog)
+    canaries = CanarySender(local, pool_name=pool_name)
+    worker_ready.connect(canaries.begin)
     _tell_busy_children(local.block)
     worker_process_shutdown.connect(_send_spans)
     logger.info(
@@ -98,12 +99,20 @@ def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = F
         leave_to_children()
         worker.start()
     finally:
-        thread.stop(timeout_seconds=RETURN_SECONDS)
-        retire_worker(worker_id=registration.worker_id, reason=CANARY_LATE if watchdog.has_given_up else "")
         watchdog.stop()
+        thread.stop(timeout_seconds=RETURN_SECONDS)
+        retire_worker(worker_id=registration.worker_id, reason=CANARY_LATE if canaries.has_given_up else "")
+        canaries.stop()
         connections.close_all()
         logger.info("worker.stopped", extra={"pool": pool_name})
-    return EXIT_NOT_READING if watchdog.has_given_up else 0
+    return EXIT_STATUS if canaries.has_given_up else 0
+
+
+def _start_heartbeat(local: LocalWorker, watchdog: Watchdog) -> HeartbeatThread:
+    thread = HeartbeatThread(local, watchdog.add("heartbeat").turn)
+    thread.fork_between_rounds()
+    thread.start()
+    return thread
 
 
 def _spare_children(registration: Registration) -> int:

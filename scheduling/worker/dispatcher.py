@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from django.db import InternalError, connection
@@ -36,14 +36,17 @@ MAX_BACK_OFF_SECONDS = 2.0
 class Dispatcher:
     """One loop; :meth:`run` returns once ``stopped`` is set."""
 
-    def __init__(self, stopped: threading.Event, duties: Sequence[Duty] = DUTIES) -> None:
+    def __init__(
+        self, stopped: threading.Event, duties: Sequence[Duty] = DUTIES, turn: Callable[[], None] = lambda: None
+    ) -> None:
         self._stopped = stopped
+        self._turn = turn
         self._is_broker_away = False
         # By a wake that nobody else will hear of, since it was taken from the channel.
         self._is_woken = False
         self._failed_pools: set[int] = set()
         self._next_probe = 0.0
-        self._duties = DutyRoster(duties)
+        self._duties = DutyRoster(duties, turn)
         self._back_off_seconds = MIN_BACK_OFF_SECONDS
         self._pool_ids: list[int] = []
         self._queue_names: list[str] = []
@@ -55,6 +58,7 @@ class Dispatcher:
         """Dispatch until stopped."""
         self._duties.put_off_rescue(lease_seconds())
         while not self._stopped.is_set():
+            self._turn()
             try:
                 self._round()
                 self._back_off_seconds = MIN_BACK_OFF_SECONDS
@@ -105,6 +109,7 @@ class Dispatcher:
         has_news = broker.look_at_filled(self._due.queues_of(due))
         for pool_id, is_heard_of in due.items():
             if self._may_claim(pool_id):
+                self._turn()
                 result = self._tick(pool_id, endings, is_heard_of=is_heard_of or has_news)
                 self._due.note(pool_id, result, time.monotonic())
 
@@ -147,6 +152,7 @@ class Dispatcher:
 
     def _republish_all(self) -> None:
         while republish_unstarted(is_epoch_new=True) == TICK_JOBS:
+            self._turn()
             logger.info("dispatcher.republished", extra={"count": TICK_JOBS})
 
     def _reconnect_later(self) -> None:

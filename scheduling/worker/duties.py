@@ -97,7 +97,8 @@ DUTIES: tuple[Duty, ...] = (
 class DutyRoster:
     """When each duty is due next."""
 
-    def __init__(self, duties: Sequence[Duty]) -> None:
+    def __init__(self, duties: Sequence[Duty], turn: Callable[[], None] = lambda: None) -> None:
+        self._turn = turn
         self._due_at = dict.fromkeys(duties, 0.0)
 
     def run_due(self, is_woken: Callable[[], bool]) -> None:
@@ -117,6 +118,7 @@ class DutyRoster:
             self._run(duty, now)
 
     def _run(self, duty: Duty, now: float) -> None:
+        self._turn()
         is_failed = True
         try:
             duty.run()

@@ -40,8 +40,9 @@ type Holder = tuple[int, int]
 class HeartbeatThread(threading.Thread):
     """Watches the slots ten times a second and beats every HEARTBEAT_SECONDS."""
 
-    def __init__(self, worker: LocalWorker) -> None:
+    def __init__(self, worker: LocalWorker, turn: Callable[[], None] = lambda: None) -> None:
         super().__init__(name="heartbeat", daemon=True)
+        self._turn = turn
         self._worker = worker
         self.block = worker.block
         self._stopped = threading.Event()
@@ -108,6 +109,7 @@ class HeartbeatThread(threading.Thread):
     def run(self) -> None:
         """Rounds until stopped. A database that is away costs rounds, never the thread."""
         while not self._stopped.is_set():
+            self._turn()
             with self._round:
                 try:
                     self._watch()
@@ -165,6 +167,7 @@ class HeartbeatThread(threading.Thread):
         held_slots = list(self.block.held_slots())
         self._forget_all_but({_holder(held) for held in held_slots})
         for held in held_slots:
+            self._turn()
             is_alive = is_child_alive(held.pid)
             finding = self._findings.get(_holder(held)) or self._find(held, is_alive=is_alive)
             if finding is not None:

@@ -1,111 +1,133 @@
-"""The parent's watchdog: a worker that no longer reads its queues ends itself, and whoever keeps it starts it again."""
+"""Watchdog of a process: if one of its loops stops turning, the process exits and its supervisor starts it again.
+
+A statement over a half-open connection never returns, and its thread cannot be interrupted. A turn that ends in an
+error is a turn, so an outage of the database restarts nothing.
+"""
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from django.conf import settings
-
-from scheduling import signals
-from scheduling.conf import canary_interval_seconds, canary_limit_seconds
-from scheduling.exceptions import BrokerUnavailableError
-from scheduling.worker.canary import CanaryWatch
-from scheduling.worker.canary_queue import canary_queue, publish_canary
-from scheduling.worker.control_block import ControlBlock
-from scheduling.worker.registration import LocalWorker
-from scheduling.worker.watch import is_child_alive
+from scheduling.conf import watchdog_seconds
+from scheduling.worker.canary import LONGEST_LOOK_SECONDS
+from scheduling.worker.heartbeat_file import HeartbeatFile
 
 logger = logging.getLogger(__name__)
 
-# The exit status of a worker that gave itself up (EX_TEMPFAIL): start it again.
-EXIT_NOT_READING = 75
-CANARY_LATE = "canary_late"
-LOOK_SECONDS = 0.25
-# What the soft shutdown may take beyond its own time-out before the process is ended without it.
-HARD_EXIT_SECONDS = 10.0
+# EX_TEMPFAIL: start the process again.
+EXIT_STATUS = 75
+LOOK_SECONDS = 0.5
+# A log whose reader hangs delays the exit by no more than this.
+LOG_SECONDS = 2.0
 
 
-class Watchdog(threading.Thread):
-    """Sends canaries and looks for their answers four times a second.
+@dataclass(slots=True, eq=False)
+class Loop:
+    """A loop that marks its turns. A loop whose turns take longer than others' has ``patience`` times the limit."""
 
-    Apart from the heartbeat: a broker that does not answer must not keep leases from being renewed.
+    name: str
+    patience: float = 1.0
+    turns: int = 0
+    still_seconds: float = 0.0
+    _seen_turns: int = 0
+
+    def turn(self) -> None:
+        """Mark that the loop goes on."""
+        self.turns += 1
+
+    def is_late(self, elapsed: float, limit_seconds: float) -> bool:
+        """Add the time since the last look if there was no turn in it; return whether that makes too much."""
+        if self.turns != self._seen_turns:
+            self._seen_turns, self.still_seconds = self.turns, 0.0
+        else:
+            self.still_seconds += elapsed
+        return self.still_seconds > self.patience * limit_seconds
+
+
+def end_process(reason: str) -> None:
+    """Exit at once with status 75, without the clean-up that a hung loop would hold up; children are killed first."""
+    logging_thread = threading.Thread(target=_log_end, args=[reason], daemon=True)
+    logging_thread.start()
+    logging_thread.join(LOG_SECONDS)
+    for child in _children():
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+    os._exit(EXIT_STATUS)
+
+
+class Watchdog:
+    """The loops of this process and the thread that watches them; it writes the heartbeat file of ``role``, if given.
+
+    Time in which the process did not run, suspended or without a processor, is not counted against a loop.
     """
 
-    def __init__(self, worker: LocalWorker, *, pool_name: str, give_up: Callable[[], None] | None = None) -> None:
-        super().__init__(name="watchdog", daemon=True)
-        self._worker = worker
-        self._block: ControlBlock = worker.block
-        self._queue = canary_queue(worker.worker_id)
-        self._pool_name = pool_name
-        self._give_up = give_up or self._stop_process
+    def __init__(self, role: str = "", *, give_up: Callable[[str], None] = end_process) -> None:
+        self._give_up = give_up
+        self._heartbeat = HeartbeatFile(role) if role else None
+        self._loops: list[Loop] = []
+        self._looked_at: float | None = None
         self._stopped = threading.Event()
-        self._answered = 0
-        self._watch = CanaryWatch(canary_interval_seconds(), canary_limit_seconds())
-        self.has_given_up = False
+        self._thread: threading.Thread | None = None
 
-    def begin(self, **_: object) -> None:
-        """Start once the worker reads its queues; a Celery signal may be what calls."""
-        if canary_interval_seconds() and not self.is_alive():
-            self.start()
+    def add(self, name: str, *, patience: float = 1.0) -> Loop:
+        """Watch a loop from now on."""
+        loop = Loop(name, patience)
+        self._loops.append(loop)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
+            self._thread.start()
+            atexit.register(self.stop)
+        return loop
+
+    def remove(self, loop: Loop) -> None:
+        """Stop watching a loop that has ended."""
+        self._loops.remove(loop)
 
     def stop(self) -> None:
+        """Stop watching, and remove the heartbeat file."""
         self._stopped.set()
+        if self._heartbeat is not None:
+            self._heartbeat.remove()
 
-    def run(self) -> None:
-        """Look until stopped or until the worker is given up."""
-        while not self._stopped.wait(LOOK_SECONDS) and not self._block.is_stopping:
-            if self.look(time.monotonic()):
-                self.has_given_up = True
-                self._tell()
-                self._give_up()
+    def look(self, now: float) -> str:
+        """Return why the process should end; an empty text if all loops turn."""
+        elapsed = 0.0 if self._looked_at is None else min(now - self._looked_at, LONGEST_LOOK_SECONDS)
+        self._looked_at = now
+        late = [loop for loop in list(self._loops) if loop.is_late(elapsed, watchdog_seconds())]
+        if not late:
+            return ""
+        return f"{late[0].name} has not turned for {late[0].still_seconds:.0f} s; exit status {EXIT_STATUS}."
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            if reason := self.look(time.monotonic()):
+                self._give_up(reason)
                 return
+            if self._heartbeat is not None:
+                self._heartbeat.write(time.monotonic())
+            self._stopped.wait(LOOK_SECONDS)
 
-    def look(self, now: float) -> bool:
-        """Send what is due, note what came back; whether the worker is late."""
-        self._block.forget_task_of(is_child_alive)
-        answered = self._block.canary_answered
-        if answered != self._answered:
-            self._answered = answered
-            self._watch.note_answered()
-        has_free_child = self._block.has_free_child()
-        if self._watch.is_due(now, has_free_child=has_free_child):
-            self._send(now)
-        return self._watch.is_late(now, has_free_child=has_free_child)
 
-    def _send(self, now: float) -> None:
-        try:
-            publish_canary(self._queue, self._block.send_canary())
-        except BrokerUnavailableError:
-            self._watch.note_refused(now)
-        else:
-            self._watch.note_sent(now)
-
-    def _tell(self) -> None:
-        facts = {"pool": self._pool_name, "unread_seconds": round(self._watch.unread_seconds, 1)}
-        logger.critical("worker.canary_late", extra={**facts, "worker_id": str(self._worker.worker_id)})
-        signals.worker_given_up.send(None, pool=self._pool_name, worker_id=self._worker.worker_id, reason=CANARY_LATE)
-
-    def _stop_process(self) -> None:
-        """Ask softly, as SIGTERM does; when the main thread hangs on the broker too, end without it."""
-        os.kill(os.getpid(), signal.SIGTERM)
-        if self._stopped.wait(settings.CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT + HARD_EXIT_SECONDS):
-            return
-        logger.critical("worker.hard_exit", extra={"pool": self._pool_name})
-        for child in _children():
-            with suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
-        os._exit(EXIT_NOT_READING)
+def _log_end(reason: str) -> None:
+    # Before the log, whose lock the hung loop may hold.
+    os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"watchdog: {reason}\n".encode())
+    logger.critical("watchdog.exit", extra={"reason": reason})
+    for handler in logging.getLogger().handlers:
+        handler.flush()
 
 
 def _children() -> list[int]:
     tasks = Path("/proc/self/task")
-    if not tasks.is_dir():  # not Linux: nobody says whose they are, and the process ends all the same
+    if not tasks.is_dir():  # not Linux: the children cannot be listed
         return []
     return [int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()]

@@ -68,6 +68,7 @@ def shared_platform(
         "SECRET_KEY": settings.SECRET_KEY,
         "LOG_LEVEL": "INFO",
     }
+    environment["HEARTBEAT_DIRECTORY"] = str(tmp_path_factory.mktemp("heartbeats"))
     platform = Platform(environment, tmp_path_factory.mktemp("platform"))
     yield platform
     platform.stop()

@@ -98,10 +98,6 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"put_clock", "put_retention", "take_retention"},
         "FORCE binds the owner, who writes these rows",
     ),
-    "scheduling/management/commands/check_process.py": (
-        {"Command.handle"},
-        "a process is the platform's, as is its probe",
-    ),
     "scheduling/management/commands/plan_versions.py": ({"Command.handle"}, "plans are the platform's"),
     "scheduling/processors/retrieval/management/commands/build_search_indexes.py": (
         {"large_datasets"},

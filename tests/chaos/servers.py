@@ -74,6 +74,7 @@ class Addresses:
             "SECRET_KEY": self.passwords.secret_key,
             "FILES_ROOT": str(self.folder / "files"),
             "LOG_LEVEL": "INFO",
+            "HEARTBEAT_DIRECTORY": str(self.folder / "heartbeats"),
         }
 
 

@@ -207,6 +207,11 @@ class Stack:
         """The worker whose child a process is."""
         return next(worker for worker in self.workers if worker.is_running and pid in worker.children())
 
+    def probe(self, role: str) -> str:
+        """What the liveness probe of a role finds wrong; an empty text if nothing."""
+        probed = self._platform.start("check_process", role)
+        return "" if probed.wait() == 0 else f"the probe of {role} failed: {probed.log[-300:].strip()}"
+
     # Waiting -----------------------------------------------------------------------------------------------
 
     def until[T](self, question: Callable[[], T], *, within: float, what: str) -> T:

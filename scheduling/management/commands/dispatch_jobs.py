@@ -8,10 +8,15 @@ from typing import Any
 
 from scheduling.conf import PROCESSOR_INVALID, SCHEMA_INVALID
 from scheduling.management.serving import ServingCommand
+from scheduling.models import ProcessHeartbeat
 from scheduling.observability.exporter import export_counters
 from scheduling.worker.bulk_runner import BulkRunner
 from scheduling.worker.dispatcher import Dispatcher
 from scheduling.worker.stopping import stop_event
+from scheduling.worker.watchdog import Watchdog
+
+# A turn changes a thousand jobs, in statements that may each take as long as the role's statement_timeout.
+BULK_PATIENCE = 4.0
 
 
 class Command(ServingCommand):
@@ -24,10 +29,13 @@ class Command(ServingCommand):
         stopped = stop_event()
         # A full collection walks all that was loaded, a tenth of a second in the middle of some tick.
         gc.freeze()
-        bulk = threading.Thread(target=BulkRunner(stopped).run, name="bulk operations")
+        watchdog = Watchdog(ProcessHeartbeat.Role.DISPATCHER)
+        runner = BulkRunner(stopped, watchdog.add("bulk operations", patience=BULK_PATIENCE).turn)
+        bulk = threading.Thread(target=runner.run, name="bulk operations")
         bulk.start()
         try:
-            Dispatcher(stopped).run()
+            Dispatcher(stopped, turn=watchdog.add("dispatcher").turn).run()
         finally:
+            watchdog.stop()
             stopped.set()
             bulk.join()

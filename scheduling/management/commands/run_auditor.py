@@ -9,8 +9,10 @@ from django.core.management.base import CommandError, CommandParser
 
 from scheduling.conf import PROCESSOR_INVALID, SCHEMA_INVALID
 from scheduling.management.serving import ServingCommand
+from scheduling.models import ProcessHeartbeat
 from scheduling.worker.auditor import Auditor
 from scheduling.worker.stopping import stop_event
+from scheduling.worker.watchdog import Watchdog
 from tenants.auditor import auditor_login
 from tenants.signing import SigningKeyMissingError, public_key_text, require_signing_key
 
@@ -42,4 +44,8 @@ class Command(ServingCommand):
             raise CommandError(str(error)) from error
 
     def handle(self, *args: Any, **options: Any) -> None:
-        Auditor(stop_event()).run()
+        stopped, watchdog = stop_event(), Watchdog(ProcessHeartbeat.Role.AUDITOR)
+        try:
+            Auditor(stopped, watchdog.add("auditor").turn).run()
+        finally:
+            watchdog.stop()

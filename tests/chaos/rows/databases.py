@@ -6,10 +6,12 @@ import random
 import signal
 import time
 
+from scheduling.worker.watchdog import EXIT_STATUS
 from tests.acceptance.proxy import Pair, Proxy
+from tests.chaos.load import Traffic
 from tests.chaos.row import Field, Row
 from tests.chaos.servers import HOST
-from tests.chaos.stack import Stack
+from tests.chaos.stack import Shape, Stack
 
 _TERMINATE = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -100,4 +102,55 @@ class CommitUnheard(Row):
             self.proxy.close()
 
 
-ROWS = (DatabaseRestarted, SessionsTerminated, CommitUnheard)
+class SessionsHalfOpen(Row):
+    id, fault = "P4", "all sessions of both dispatchers half-open; new connections work"
+    minutes = 2.5
+    bound_seconds, measured = 45.0, "until a job submitted then begins; each dispatcher exits by itself"
+    shape = Shape(workers=1, slots=2, dispatchers=2)
+    traffic = None
+    may_end = frozenset({"dispatcher"})
+    proxy: Proxy | None = None
+
+    def prepare(self, stack: Stack) -> None:
+        self.proxy = Proxy((HOST, stack.addresses.postgres_port))
+        stack.environment["dispatcher"]["DATABASE_URL"] = stack.addresses.database_url(port=self.proxy.port)
+
+    def inject(self, field: Field) -> list[float]:
+        field.ended([field.job_of(field.submit(0, "chaos_steps", {"steps": 1}))], within=field.patience_seconds)
+        field.wait(0.0, 5.0)
+        assert self.proxy is not None
+        before = list(field.stack.dispatchers)
+        self.proxy.freeze()
+        frozen_at = time.time()
+        recovery = field.all_started([field.job_of(field.submit(0, "chaos_steps", {"steps": 1}))], frozen_at)
+        statuses = [dispatcher.wait() for dispatcher in before]
+        if statuses != [EXIT_STATUS] * len(before):
+            field.violations.append(f"the dispatchers ended with {statuses}, not by their watchdogs")
+        return [recovery]
+
+    def tear_down(self) -> None:
+        if self.proxy is not None:
+            self.proxy.close()
+
+
+class DatabaseAway(Row):
+    id, fault = "P5", "PostgreSQL away for 90 s, while liveness probes ask"
+    minutes = 3.0
+    bound_seconds, measured = 15.0, "from its return until a job submitted then begins; no probe fails, none restarts"
+    seeds = 1
+    AWAY_SECONDS = 90.0
+    drain_seconds = 240.0
+    traffic = Traffic(per_second=2.0)
+
+    def inject(self, field: Field) -> list[float]:
+        field.wait(0.0, 2.0)
+        field.stack.servers.stop_postgres(signal.SIGINT)
+        until = time.monotonic() + self.AWAY_SECONDS
+        while time.monotonic() < until:
+            field.violations += [words for role in ("worker", "dispatcher") if (words := field.stack.probe(role))]
+            field.wait(4.0, 6.0)
+        field.stack.servers.start_postgres()
+        return [field.fresh_start(time.time())]
+
+
+ROWS = (DatabaseRestarted, SessionsTerminated, CommitUnheard, SessionsHalfOpen, DatabaseAway)

@@ -187,23 +187,6 @@ def test_the_command_is_content_when_everybody_is_there(everybody: Registration)
     assert "ok      workers of default: 1 with 2 slots" in out.getvalue()
 
 
-def test_a_probe_knows_the_processes_of_its_host(everybody: Registration) -> None:
-    call_command("check_process", "worker", "--host=here", stdout=StringIO())
-    call_command("check_process", "beat", stdout=StringIO())
-    with pytest.raises(CommandError, match="No worker on elsewhere"):
-        call_command("check_process", "worker", "--host=elsewhere")
-    set_ago("scheduling_process_heartbeat", "heartbeat_at", 60)
-    with pytest.raises(CommandError, match="60 s ago"):
-        call_command("check_process", "dispatcher")
-
-
-def test_a_worker_that_gave_itself_up_is_not_alive(everybody: Registration) -> None:
-    with all_tenants():
-        Worker.objects.update(status=Worker.Status.STOPPED)
-    with pytest.raises(CommandError):
-        call_command("check_process", "worker", "--host=here")
-
-
 def test_the_page_is_the_platforms_alone(
     everybody: Registration, staff: User, acme_user: User, client: Client, settings: Settings
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from types import SimpleNamespace
 from uuid import UUID
 
@@ -35,6 +36,7 @@ class World:
         self._began = self.now
         self._stopped = stopped
         self.done: list[tuple[float, str]] = []
+        self.turned_at: list[float] = []
         self.is_broker_away: Callable[[float], bool] = lambda _: False
         self.is_database_away: Callable[[float], bool] = lambda _: False
         self.is_deadlocked: Callable[[float], bool] = lambda _: False
@@ -58,6 +60,9 @@ class World:
     @property
     def elapsed(self) -> float:
         return round(self.now - self._began, 3)
+
+    def turn(self) -> None:
+        self.turned_at.append(self.elapsed)
 
     def times(self, what: str) -> list[float]:
         return [at for at, done in self.done if done == what]
@@ -185,7 +190,8 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
         monkeypatch.setattr(module, "remove_wrong_types", world.remove_wrong_types)
         for part in (module, duties):
             monkeypatch.setattr(part, "time", SimpleNamespace(monotonic=lambda: world.now))
-        Dispatcher(stopped, [Duty("sweep", lambda: 1.0, world.sweep, waits_for_leases=True), *also]).run()
+        duties_of_world = [Duty("sweep", lambda: 1.0, world.sweep, waits_for_leases=True), *also]
+        Dispatcher(stopped, duties_of_world, world.turn).run()
         return world
 
     return run_for
@@ -207,6 +213,23 @@ def test_after_an_outage_of_the_database_the_sweep_waits_one_lease_again(run: Ca
     first_sweep = min(at for at in world.times("sweep") if at >= 12.0)
     # The last failed attempt came before the return, at most one back-off earlier.
     assert first_sweep >= back + 10.0 - 2.0
+
+
+@pytest.mark.parametrize("fault", ["none", "is_database_away", "is_deadlocked", "is_broker_away"])
+def test_loop_turns_whatever_is_away(run: Callable[..., World], fault: str) -> None:
+    world = run(30.0, **({} if fault == "none" else {fault: lambda at: at > 1.0}))
+    assert max(after - before for before, after in pairwise([*world.turned_at, 30.0])) <= 2.5
+
+
+def test_turn_is_marked_before_each_duty(run: Callable[..., World]) -> None:
+    turns: list[int] = []
+    world: list[World] = []
+
+    def note() -> None:
+        turns.append(len(world[0].turned_at))
+
+    run(0.1, on_start=world.append, also=[Duty("one", lambda: 1.0, note), Duty("other", lambda: 1.0, note)])
+    assert turns[1] == turns[0] + 1
 
 
 def test_a_deadlock_costs_a_round_and_puts_no_sweep_off(run: Callable[..., World]) -> None:

@@ -1,0 +1,97 @@
+"""Canaries of a worker: if it no longer reads its queues it exits, and its supervisor starts it again."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+from django.conf import settings
+
+from scheduling import signals
+from scheduling.conf import canary_interval_seconds, canary_limit_seconds
+from scheduling.exceptions import BrokerUnavailableError
+from scheduling.worker.canary import CanaryWatch
+from scheduling.worker.canary_queue import canary_queue, publish_canary
+from scheduling.worker.control_block import ControlBlock
+from scheduling.worker.registration import LocalWorker
+from scheduling.worker.watch import is_child_alive
+from scheduling.worker.watchdog import end_process
+
+logger = logging.getLogger(__name__)
+
+CANARY_LATE = "canary_late"
+LOOK_SECONDS = 0.25
+# What the soft shutdown may take beyond its own time-out before the process is ended without it.
+HARD_EXIT_SECONDS = 10.0
+
+
+class CanarySender(threading.Thread):
+    """Sends canaries and looks for their answers four times a second.
+
+    Apart from the heartbeat: a broker that does not answer must not keep leases from being renewed.
+    """
+
+    def __init__(self, worker: LocalWorker, *, pool_name: str, give_up: Callable[[], None] | None = None) -> None:
+        super().__init__(name="canaries", daemon=True)
+        self._worker = worker
+        self._block: ControlBlock = worker.block
+        self._queue = canary_queue(worker.worker_id)
+        self._pool_name = pool_name
+        self._give_up = give_up or self._stop_process
+        self._stopped = threading.Event()
+        self._answered = 0
+        self._watch = CanaryWatch(canary_interval_seconds(), canary_limit_seconds())
+        self.has_given_up = False
+
+    def begin(self, **_: object) -> None:
+        """Start once the worker reads its queues; a Celery signal may be what calls."""
+        if canary_interval_seconds() and not self.is_alive():
+            self.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def run(self) -> None:
+        """Look until stopped or until the worker is given up."""
+        while not self._stopped.wait(LOOK_SECONDS) and not self._block.is_stopping:
+            if self.look(time.monotonic()):
+                self.has_given_up = True
+                self._tell()
+                self._give_up()
+                return
+
+    def look(self, now: float) -> bool:
+        """Send what is due, note what came back; whether the worker is late."""
+        self._block.forget_task_of(is_child_alive)
+        answered = self._block.canary_answered
+        if answered != self._answered:
+            self._answered = answered
+            self._watch.note_answered()
+        has_free_child = self._block.has_free_child()
+        if self._watch.is_due(now, has_free_child=has_free_child):
+            self._send(now)
+        return self._watch.is_late(now, has_free_child=has_free_child)
+
+    def _send(self, now: float) -> None:
+        try:
+            publish_canary(self._queue, self._block.send_canary())
+        except BrokerUnavailableError:
+            self._watch.note_refused(now)
+        else:
+            self._watch.note_sent(now)
+
+    def _tell(self) -> None:
+        facts = {"pool": self._pool_name, "unread_seconds": round(self._watch.unread_seconds, 1)}
+        logger.critical("worker.canary_late", extra={**facts, "worker_id": str(self._worker.worker_id)})
+        signals.worker_given_up.send(None, pool=self._pool_name, worker_id=self._worker.worker_id, reason=CANARY_LATE)
+
+    def _stop_process(self) -> None:
+        """Ask softly, as SIGTERM does; when the main thread hangs on the broker too, end without it."""
+        os.kill(os.getpid(), signal.SIGTERM)
+        if self._stopped.wait(settings.CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT + HARD_EXIT_SECONDS):
+            return
+        end_process(f"The worker of the pool {self._pool_name} does not stop.")

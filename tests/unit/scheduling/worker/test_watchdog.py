@@ -1,0 +1,200 @@
+"""The watchdog ends a process whose loop stands still, and no other."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from pytest_django import Settings
+
+from scheduling.worker import watchdog as module
+from scheduling.worker.heartbeat_file import HeartbeatFile, read_heartbeat_age
+from scheduling.worker.watchdog import EXIT_STATUS, LOOK_SECONDS, Loop, Watchdog
+
+LIMIT = 30.0
+PATIENCE_SECONDS = 60.0
+
+
+class World:
+    """A watchdog without a thread, and the clock that it looks at."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module.threading.Thread, "start", lambda _: None)
+        self.now = 1_000.0
+        self.watchdog = Watchdog()
+
+    def look_for(self, seconds: float, *turning: Loop) -> str:
+        """Look for so long, while some loops turn; why the process should end."""
+        for _ in range(int(seconds / LOOK_SECONDS)):
+            self.now += LOOK_SECONDS
+            for loop in turning:
+                loop.turn()
+            if reason := self.watchdog.look(self.now):
+                return reason
+        return ""
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> World:
+    settings.WATCHDOG_SECONDS = LIMIT
+    return World(monkeypatch)
+
+
+def test_loop_that_turns_is_never_late(world: World) -> None:
+    assert world.look_for(10 * LIMIT, world.watchdog.add("dispatcher")) == ""
+
+
+def test_loop_that_stands_still_for_the_limit_is_late(world: World) -> None:
+    loop = world.watchdog.add("dispatcher")
+    assert world.look_for(60.0, loop) == ""
+    assert world.look_for(LIMIT) == ""
+    assert world.look_for(2 * LOOK_SECONDS).startswith("dispatcher has not turned")
+
+
+def test_turn_at_the_last_moment_gives_the_whole_limit_again(world: World) -> None:
+    loop = world.watchdog.add("dispatcher")
+    assert world.look_for(LIMIT) == ""
+    loop.turn()
+    assert world.look_for(LIMIT) == ""
+
+
+def test_time_in_which_the_process_was_suspended_is_not_counted(world: World) -> None:
+    world.watchdog.add("dispatcher")
+    assert world.look_for(LIMIT / 2) == ""
+    world.now += 7_200.0
+    assert world.look_for(LIMIT / 2 - 2.0) == ""
+    assert world.look_for(LIMIT) != ""
+
+
+def test_one_loop_that_stands_still_is_enough(world: World) -> None:
+    turning = world.watchdog.add("dispatcher")
+    world.watchdog.add("bulk operations", patience=4.0)
+    assert world.look_for(4 * LIMIT, turning) == ""
+    assert world.look_for(LIMIT, turning).startswith("bulk operations")
+
+
+def test_loop_that_has_ended_is_not_watched(world: World) -> None:
+    world.watchdog.remove(world.watchdog.add("Feed"))
+    assert world.look_for(10 * LIMIT) == ""
+
+
+HANG = """
+import logging, signal, subprocess, sys, threading, time
+import django
+django.setup()
+from scheduling.worker.watchdog import Watchdog
+child = subprocess.Popen(["sleep", "600"])
+print(child.pid, flush=True)
+loop = Watchdog("dispatcher").add("dispatcher")
+if "with log" in sys.argv:
+    for handler in logging.getLogger().handlers:
+        handler.acquire()
+loop.turn()
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+while True:
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("hang", ["alone", "with log"])
+def test_process_that_hangs_exits_with_its_children_and_says_why(hang: str, tmp_path: Path) -> None:
+    environment = os.environ | {"WATCHDOG_SECONDS": "1", "HEARTBEAT_DIRECTORY": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", HANG, hang], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        _, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    finally:
+        process.kill()
+    assert process.returncode == EXIT_STATUS
+    assert "watchdog: dispatcher has not turned for" in errors
+    assert ("watchdog.exit" in errors) == (hang == "alone")
+    assert is_gone(child)
+
+
+def is_gone(pid: int) -> bool:
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < give_up_at:
+        status = Path(f"/proc/{pid}/stat")
+        try:
+            if status.read_text().rsplit(")", 1)[1].split()[0] == "Z":
+                return True
+        except FileNotFoundError:
+            return True
+        time.sleep(0.05)
+    os.kill(pid, signal.SIGKILL)
+    return False
+
+
+@pytest.fixture
+def directory(tmp_path: Path, settings: Settings) -> Path:
+    settings.HEARTBEAT_DIRECTORY = str(tmp_path / "heartbeats")
+    return tmp_path / "heartbeats"
+
+
+def test_probe_reads_the_youngest_heartbeat_of_a_role(directory: Path) -> None:
+    file = HeartbeatFile("dispatcher")
+    file.write(time.monotonic() - 60.0)
+    with pytest.raises(CommandError, match="was 60 s ago"):
+        call_command("check_process", "dispatcher")
+    (directory / "dispatcher.1").write_text(f"{time.monotonic():.3f}\n")
+    call_command("check_process", "dispatcher")
+    with pytest.raises(CommandError, match="No worker"):
+        call_command("check_process", "worker")
+
+
+def test_each_heartbeat_replaces_the_one_before(directory: Path) -> None:
+    file = HeartbeatFile("beat")
+    for at in (123_456.789, 7.5):
+        file.write(at)
+        assert (directory / f"beat.{os.getpid()}").read_text().split() == [f"{at:.3f}"]
+
+
+def test_heartbeat_of_a_process_that_ended_is_removed(directory: Path) -> None:
+    file = HeartbeatFile("beat")
+    file.write(time.monotonic())
+    file.remove()
+    assert list(directory.iterdir()) == []
+
+
+def test_heartbeat_from_before_the_machine_started_anew_is_none(directory: Path) -> None:
+    directory.mkdir()
+    (directory / "beat.1").write_text(f"{time.monotonic() + 1_000:.3f}\n")
+    assert read_heartbeat_age("beat") is None
+    HeartbeatFile("beat").write(time.monotonic())
+    assert [path.name for path in directory.iterdir()] == [f"beat.{os.getpid()}"]
+
+
+def test_directory_that_cannot_be_written_is_logged_once(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+    directory.write_text("a file")
+    file = HeartbeatFile("beat")
+    with caplog.at_level(logging.WARNING):
+        file.write(1.0)
+        file.write(2.0)
+    assert [record.message for record in caplog.records] == ["heartbeat_file.not_written"]
+
+
+def test_probe_needs_no_database(directory: Path) -> None:
+    HeartbeatFile("worker").write(time.monotonic())
+    environment = os.environ | {
+        "HEARTBEAT_DIRECTORY": str(directory),
+        "DATABASE_URL": "postgres://nobody@127.0.0.1:9/none",
+        "LEASE_SECONDS": "3600",
+    }
+    probed = subprocess.run(
+        [sys.executable, "manage.py", "check_process", "worker"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert probed.returncode == 0, probed.stderr

@@ -1,0 +1,113 @@
+"""Every loop marks its turns for the watchdog, also those that end in an error."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+
+import pytest
+from celery.beat import Service
+from django.db import OperationalError
+from django_celery_beat.schedulers import DatabaseScheduler
+
+from scheduling.models import ProcessHeartbeat
+from scheduling.streams import feeds
+from scheduling.worker import auditor, beat, bulk_runner
+from scheduling.worker.watchdog import Loop
+
+TURNS = 5
+
+
+class Stopped(threading.Event):
+    """An event that never waits, and is set after some looks at it."""
+
+    looks = 0
+
+    def is_set(self) -> bool:
+        self.looks += 1
+        return self.looks > TURNS
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self.is_set()
+
+
+def fail(*_: object, **__: object) -> None:
+    raise OperationalError("away")
+
+
+@pytest.fixture
+def loop() -> Loop:
+    return Loop("loop")
+
+
+def test_auditor_turns_while_the_database_is_away(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auditor, "connection", SimpleNamespace(close=lambda: None))
+    watched = auditor.Auditor(Stopped(), loop.turn)
+    monkeypatch.setattr(watched._duties, "run_due", fail)
+    watched.run()
+    assert loop.turns >= TURNS // 2
+
+
+def test_bulk_runner_turns_while_the_database_is_away(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk_runner, "connection", SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(bulk_runner, "open_operations", fail)
+    bulk_runner.BulkRunner(Stopped(), loop.turn).run()
+    assert loop.turns >= TURNS // 2
+
+
+def test_beat_is_watched_once_it_runs(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    roles: list[str] = []
+
+    def make_watchdog(role: str) -> SimpleNamespace:
+        roles.append(role)
+        return SimpleNamespace(add=lambda name: loop)
+
+    monkeypatch.setattr(beat, "Watchdog", make_watchdog)
+    monkeypatch.setattr(DatabaseScheduler, "__init__", lambda self, *_, **__: None)
+    monkeypatch.setattr(DatabaseScheduler, "tick", lambda self: 1.0)
+    scheduler = beat.BeatingScheduler(lazy=True)
+    scheduler._next_beat = float("inf")
+    scheduler.tick()
+    assert loop.turns == 0
+    service = Service.__new__(Service)
+    service.__dict__["scheduler"] = scheduler
+    beat.beat_init.send(sender=service)
+    scheduler.tick()
+    scheduler.tick()
+    assert (roles, loop.turns) == ([ProcessHeartbeat.Role.BEAT], 2)
+
+
+class AwayFeed(feeds.Feed[SimpleNamespace]):  # type: ignore[type-var]
+    """A feed whose database is away, with one client for some turns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = TURNS
+
+    def _present(self) -> list[SimpleNamespace] | None:
+        self.left -= 1
+        return [SimpleNamespace()] if self.left >= 0 else None
+
+    def take_turn(self, subscriptions: Sequence[SimpleNamespace]) -> None:
+        fail()
+
+    def look(self, subscriptions: Sequence[SimpleNamespace]) -> None:
+        raise AssertionError("never reached")
+
+
+def test_stream_reader_turns_while_the_database_is_away_and_is_not_watched_afterwards(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched: list[Loop] = []
+
+    def add(name: str) -> Loop:
+        watched.append(loop)
+        return loop
+
+    pause: Callable[[float], None] = lambda seconds: None  # noqa: E731
+    monkeypatch.setattr(feeds, "_watchdog", SimpleNamespace(add=add, remove=watched.remove))
+    monkeypatch.setattr(feeds, "connection", SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(feeds.time, "sleep", pause)
+    AwayFeed()._run()
+    assert (loop.turns, watched) == (TURNS, [])
