@@ -16,5 +16,3 @@ from jobsplatform.settings.test import *  # noqa: F403
 from jobsplatform.settings.test import INSTALLED_APPS as PLATFORM_APPS
 
 INSTALLED_APPS = [*PLATFORM_APPS, "tests.chaos.plugin"]
-# One address asks for many tenants, as fast as it can.
-LOGIN_FAILURE_LIMIT = 1_000_000

@@ -22,6 +22,7 @@ from django.db import connection
 from django.test import Client
 from rest_framework.test import APIClient
 
+from scheduling import tracing
 from scheduling.models import Job
 from scheduling.processors.retrieval.extraction import extractor
 from tenants.context import all_tenants
@@ -31,6 +32,7 @@ from tenants.permissions import DEVELOPER_KEY_SCOPES
 from tenants.services.api_keys import issue_api_key
 from tenants.services.memberships import add_member
 from tests.integration.workflow_execution.conftest import Runs
+from tests.spans import Spans, exported_spans
 from tests.unit.workflow_execution.definitions import node, workflow
 from tests.web_server import WebServer, web_server
 
@@ -71,6 +73,13 @@ def logged() -> Iterator[list[str]]:
     yield lines
     root.setLevel(level)
     root.removeHandler(handler)
+
+
+@pytest.fixture
+def spans(transactional_db: None) -> Iterator[Spans]:
+    """What web and worker export of their traces."""
+    with exported_spans() as exported:
+        yield exported
 
 
 def canary(name: str) -> str:
@@ -190,8 +199,8 @@ def _job(job_id: str) -> Job:
         return Job.objects.get(pk=job_id)
 
 
-def test_no_secret_is_left_in_database_redis_logs_and_answers(
-    sealing: None, logged: list[str], runs: Runs, acme: Tenant, server: WebServer
+def test_no_secret_is_left_in_database_redis_logs_answers_and_traces(
+    sealing: None, logged: list[str], spans: Spans, runs: Runs, acme: Tenant, server: WebServer
 ) -> None:
     secrets = Secrets(acme, server)
     jobs = _work(secrets, runs, acme, server)
@@ -210,13 +219,17 @@ def test_no_secret_is_left_in_database_redis_logs_and_answers(
         for job in jobs
         for part in ("", "logs/", "events/")
     ]
+    traced = spans.texts()
+    # Of web and worker alike, down to what both ask of PostgreSQL and Redis.
+    for part in ('"POST', '"job.submit"', '"job.execute"', '"SELECT"', '"db.system": "redis"'):
+        assert any(part in line for line in traced), part
     for name, value in secrets.all.items():
         assert rows_with(value) == [], name
         assert keys_with(value) == [], name
-        assert [line for line in [*logged, *shown] if value in line] == [], name
+        assert [line for line in [*logged, *shown, *traced] if value in line] == [], name
 
 
-def test_search_finds_what_is_left(acme: Tenant) -> None:
+def test_search_finds_what_is_left(acme: Tenant, spans: Spans) -> None:
     """The searches of this module are able to find something."""
     value = canary("planted")
     redis.Redis.from_url(django_settings.CELERY_BROKER_URL).hset("canary", "field", value)
@@ -224,6 +237,9 @@ def test_search_finds_what_is_left(acme: Tenant) -> None:
         assert keys_with(value) == [str(b"canary")]
     finally:
         redis.Redis.from_url(django_settings.CELERY_BROKER_URL).delete("canary")
+    with tracing.span("planted", value=value):
+        pass
+    assert [line for line in spans.texts() if value in line]
     issue_api_key(tenant=acme, name=value, scopes=["jobs.view"])
     assert "tenants_apikey" in rows_with(value)
 

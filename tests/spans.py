@@ -1,0 +1,45 @@
+"""Spans that are exported from the test's own process, where web and worker run in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from django.db import connections
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from jobsplatform import telemetry
+from scheduling import tracing
+from tenants.prepared import watch_statements
+
+
+class Spans:
+    """All spans that have ended since tracing began."""
+
+    def __init__(self) -> None:
+        self.exporter = InMemorySpanExporter()
+
+    def texts(self) -> list[str]:
+        """Return each span as it is exported: name, attributes, events, status, resource."""
+        tracing.flush()
+        return [span.to_json() for span in self.exporter.get_finished_spans()]
+
+
+@contextmanager
+def exported_spans() -> Iterator[Spans]:
+    """Trace as a process does that has an endpoint, and keep what it would send there."""
+    spans = Spans()
+    instrumentors = (telemetry.DjangoInstrumentor, telemetry.PsycopgInstrumentor, telemetry.RedisInstrumentor)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(telemetry, "OTLPSpanExporter", lambda: spans.exporter)
+        patch.setattr(tracing, "_tracer", None)
+        connections.close_all()  # a connection is traced from its begin
+        telemetry.start_telemetry()
+        try:
+            yield spans
+        finally:
+            for instrumentor in instrumentors:
+                instrumentor().uninstrument()
+            watch_statements(None)
+            connections.close_all()
