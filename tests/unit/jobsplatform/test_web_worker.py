@@ -16,6 +16,7 @@ from gunicorn.workers.gthread import _DEFER, ThreadWorker
 
 from jobsplatform import web_worker
 from jobsplatform.web_worker import AttentiveWorker
+from tenants.receiving import cut_off_slow_clients, receipt_of
 
 
 class Connection:
@@ -128,6 +129,35 @@ def test_a_client_that_has_hung_up_is_left_to_gunicorn(worker: Any, connection: 
     # Its socket can be read: gunicorn finds the end there.
     worker.answers = [(True, hang_up), (False, lambda conn: None)]
     assert worker.handle(connection) is False
+
+
+def test_connection_of_a_client_that_was_cut_off_is_not_kept(
+    worker: Any, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "RECEIVE_GRACE_SECONDS", 0.0)
+
+    def cut_off(conn: Connection) -> None:
+        cut_off_slow_clients()
+        ask(conn)
+
+    worker.answers = [(True, cut_off)]
+    assert worker.handle(connection) is False
+    assert receipt_of({"gunicorn.socket": connection.sock}) is None
+
+
+def test_client_whose_request_is_there_is_not_cut_off(
+    worker: Any, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "RECEIVE_GRACE_SECONDS", 0.0)
+
+    def end(conn: Connection) -> None:
+        receipt = receipt_of({"gunicorn.socket": conn.sock})
+        assert receipt is not None
+        receipt.end()
+        cut_off_slow_clients()
+
+    worker.answers = [(True, end)]
+    assert worker.handle(connection) is True
 
 
 def test_every_way_to_start_the_web_server_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
