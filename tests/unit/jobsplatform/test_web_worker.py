@@ -137,8 +137,8 @@ def test_connection_of_a_client_that_was_cut_off_is_not_kept(
     monkeypatch.setattr(settings, "RECEIVE_GRACE_SECONDS", 0.0)
 
     def cut_off(conn: Connection) -> None:
-        cut_off_slow_clients()
         ask(conn)
+        cut_off_slow_clients()
 
     worker.answers = [(True, cut_off)]
     assert worker.handle(connection) is False
