@@ -109,7 +109,7 @@ def move_turn() -> int:
         if not lead(LockClass.BACKLOG_MOVE):
             return 0
         # An edit that asks for it anew may be open for long; the dispatcher does not wait for it.
-        move = BacklogMove.objects.select_for_update(skip_locked=True).filter(is_open=True).first()
+        move = BacklogMove.objects.select_for_update(no_key=True, skip_locked=True).filter(is_open=True).first()
         if move is None:
             return 0
         moved = _take_turn(move)

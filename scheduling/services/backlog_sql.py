@@ -96,7 +96,7 @@ WITH <wanted>, chosen AS (
     FROM <table> r JOIN wanted w ON r.entity_id = w.entity_id AND r.rank = w.rank AND r.job_id = w.job_id
         JOIN scheduling_schedulingentity n
             ON n.tenant_id = w.tenant_id AND n.queue_id = w.queue_id AND n.fair_key = w.fair_key
-    FOR UPDATE OF r SKIP LOCKED
+    FOR NO KEY UPDATE OF r SKIP LOCKED
 ), moved AS (
     UPDATE <table> r SET entity_id = c.new_entity_id<gate> FROM chosen c
     WHERE r.entity_id = c.entity_id AND r.rank = c.rank AND r.job_id = c.job_id
@@ -113,7 +113,7 @@ SELECT job_id FROM moved
 _MOVE_SUSPENDED = """
 WITH <wanted>, chosen AS (
     SELECT w.* FROM scheduling_job j JOIN wanted w ON j.id = w.job_id
-    WHERE j.state = 'suspended' AND j.queue_id = w.from_queue_id FOR UPDATE OF j SKIP LOCKED
+    WHERE j.state = 'suspended' AND j.queue_id = w.from_queue_id FOR NO KEY UPDATE OF j SKIP LOCKED
 ), job AS (
     UPDATE scheduling_job j SET queue_id = c.queue_id FROM chosen c WHERE j.id = c.job_id RETURNING j.id, j.state
 ), moved AS (

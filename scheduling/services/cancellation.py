@@ -28,7 +28,7 @@ WITH ids AS (
     -- In one order everywhere: whoever takes several executions never waits for another in a ring.
     SELECT l.id, ids.event_id FROM scheduling_execution_live l
         JOIN unnest(%(job_ids)s::uuid[], %(event_ids)s::uuid[]) AS ids(job_id, event_id) USING (job_id)
-    ORDER BY l.id FOR UPDATE OF l
+    ORDER BY l.id FOR NO KEY UPDATE OF l
 ), asked AS (
     UPDATE scheduling_execution_live l SET cancel_requested_at = coalesce(l.cancel_requested_at, now())
     FROM ids WHERE l.id = ids.id

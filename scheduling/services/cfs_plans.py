@@ -97,7 +97,7 @@ def activate_cfs_plan(*, plan: CFSPlan, reason: str = "") -> CFSPlan:
     What waits moves to the queues that it names, by and by and without loss (`scheduling.services.backlog`).
     """
     with all_tenants():
-        plans = {row.pk: row for row in CFSPlan.objects.select_for_update().order_by("pk")}
+        plans = {row.pk: row for row in CFSPlan.objects.select_for_update(no_key=True).order_by("pk")}
         target = plans[plan.pk]
         missing = Tier.objects.exclude(pk__in=target.tiers.values("tier")).values_list("slug", flat=True)
         if missing:
@@ -131,7 +131,7 @@ class _CFSPlans(VersionedPlans[CFSPlan]):
     versions = CFSPlanVersion
 
     def lock(self, plan: CFSPlan) -> CFSPlan:
-        locked = CFSPlan.objects.select_for_update().filter(pk=plan.pk).first()
+        locked = CFSPlan.objects.select_for_update(no_key=True).filter(pk=plan.pk).first()
         if locked is None:
             raise CFSPlanNotFoundError
         return locked

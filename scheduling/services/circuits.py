@@ -109,7 +109,7 @@ def let_go_due_circuits() -> int:
 
 def _find(kind: str, tenant_id: UUID | None, dependency: str) -> Circuit | None:
     """The breaker, held for this transaction."""
-    named = Circuit.objects.select_for_update().filter(kind=kind, dependency=dependency)
+    named = Circuit.objects.select_for_update(no_key=True).filter(kind=kind, dependency=dependency)
     return (named.filter(tenant=None) if tenant_id is None else named.filter(tenant_id=tenant_id)).first()
 
 

@@ -71,7 +71,7 @@ ORDER BY b.position
 _LOCKED = """locked AS (
     SELECT l.id FROM scheduling_execution_live l
     WHERE l.id = ANY(%(execution_ids)s) AND l.token = %(token)s AND l.started_at IS NULL
-    ORDER BY l.id FOR UPDATE
+    ORDER BY l.id FOR NO KEY UPDATE
 ), """
 _PLACE = """, 'message', message_id, 'position', row_number() OVER (ORDER BY position), 'size', count(*) OVER ()"""
 _CHOSEN = "ANY(ARRAY(SELECT id FROM locked))"

@@ -26,7 +26,7 @@ WITH beat AS (
     -- In one order everywhere: a message that is settled meanwhile never waits for us in a ring.
     SELECT l.id FROM scheduling_execution_live l
         JOIN unnest(%(execution_ids)s::uuid[], %(fences)s::bigint[]) AS held(id, fence) USING (id, fence)
-    WHERE l.started_at IS NOT NULL ORDER BY l.id FOR UPDATE OF l
+    WHERE l.started_at IS NOT NULL ORDER BY l.id FOR NO KEY UPDATE OF l
 ), renewed AS (
     UPDATE scheduling_execution_live l
     SET lease_expires_at = now() + make_interval(secs => %(lease_seconds)s)

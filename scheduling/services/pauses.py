@@ -60,7 +60,7 @@ def pause_kind(*, kind: str, reason: str = "", until: datetime | None = None) ->
     values = {"reason": expect_reason(reason, max_length=REASON_LIMIT), "paused_until": until}
     with all_tenants():
         check_until(until)
-        pause, was_made = KindPause.objects.select_for_update().get_or_create(
+        pause, was_made = KindPause.objects.select_for_update(no_key=True).get_or_create(
             kind=kind, defaults=values | {"paused_by": actor_words()}
         )
         before = {name: getattr(pause, name) for name in values}
@@ -111,7 +111,7 @@ def _pause_row(row: Queue | WorkerPool, noun: str, reason: str, until: datetime 
     kept = expect_reason(reason, max_length=REASON_LIMIT)
     with all_tenants():
         now = check_until(until)
-        current: Queue | WorkerPool = type(row)._default_manager.select_for_update().get(pk=row.pk)
+        current: Queue | WorkerPool = type(row)._default_manager.select_for_update(no_key=True).get(pk=row.pk)
         difference = assign(current, {"is_paused": True, "pause_reason": kept, "paused_until": until})
         if difference:
             current.paused_by = actor_words()
@@ -130,7 +130,7 @@ def _pause_row(row: Queue | WorkerPool, noun: str, reason: str, until: datetime 
 
 def _resume_row(row: Queue | WorkerPool, noun: str, scope: Drain.Scope, reason: str) -> bool:
     """End pause and drain of a row, whichever there are; whether it was paused."""
-    current: Queue | WorkerPool = type(row)._default_manager.select_for_update().get(pk=row.pk)
+    current: Queue | WorkerPool = type(row)._default_manager.select_for_update(no_key=True).get(pk=row.pk)
     was_paused, was_draining = current.is_paused, _end_drain(scope, current.name)
     if was_paused or was_draining:
         assign(current, _NOT_PAUSED)
@@ -151,7 +151,7 @@ def _drain(scope: Drain.Scope, name: str, target: AuditTarget, reason: str, unti
     values = {"reason": expect_reason(reason, max_length=REASON_LIMIT), "until": until}
     with all_tenants():
         now = check_until(until)
-        drain, was_made = Drain.objects.select_for_update().get_or_create(
+        drain, was_made = Drain.objects.select_for_update(no_key=True).get_or_create(
             scope=scope, name=name, defaults=values | {"started_by": actor_words(), "started_at": now}
         )
         before = {key: getattr(drain, key) for key in values}

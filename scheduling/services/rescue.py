@@ -29,7 +29,7 @@ SELECT l.id, l.fence, (SELECT j.crash_count FROM scheduling_job j WHERE j.id = l
     (SELECT count(*) FROM scheduling_execution_live o WHERE o.message_id = l.message_id) > 1
 FROM scheduling_execution_live l
 WHERE l.lease_expires_at < now()
-LIMIT %s FOR UPDATE OF l SKIP LOCKED
+LIMIT %s FOR NO KEY UPDATE OF l SKIP LOCKED
 """
 _SILENT_WORKERS = """
 UPDATE scheduling_worker SET status = 'stopped', stopped_at = now()

@@ -189,7 +189,9 @@ def _lock_letters(jobs: Sequence[Job]) -> dict[UUID, DeadLetter]:
 
     In one order everywhere: whoever requeues the same ones waits, and finds them requeued.
     """
-    locked = DeadLetter.objects.select_for_update().filter(job_id__in=[job.pk for job in jobs]).order_by("pk")
+    locked = (
+        DeadLetter.objects.select_for_update(no_key=True).filter(job_id__in=[job.pk for job in jobs]).order_by("pk")
+    )
     return {letter.job_id: letter for letter in locked.only("tenant_id", "job_id", "requeued_at", "requeued_job_id")}
 
 

@@ -226,7 +226,7 @@ _SETTLE = _SETTLE.replace("<late>", _LATE).replace("<late reason>", DeadLetter.R
 _LOCKED = """locked AS (
     SELECT v.* FROM scheduling_execution_live l JOIN verdict v ON l.id = v.execution_id AND l.fence = v.fence
     WHERE l.id = ANY(ARRAY(SELECT execution_id FROM verdict))
-    ORDER BY l.id FOR UPDATE OF l
+    ORDER BY l.id FOR NO KEY UPDATE OF l
 ), """
 _ONE_GONE = "USING verdict v WHERE l.id = v.execution_id AND l.fence = v.fence"
 # What is in flight is few or many from one second to the next, and nobody's statistics know it: by a list it is looked

@@ -49,7 +49,7 @@ def seal_page(model: type[TenantModel], *, after: UUID = FIRST, most: int = PAGE
         page = list(rows.filter(pk__gt=after)[:most])
         plain = [row.pk for row in page if any(_is_plain(row, field) for field in fields)]
         # Again, and now nobody changes them: a running job may have left a checkpoint meanwhile.
-        locked = list(rows.filter(pk__in=plain).select_for_update(of=("self",)))
+        locked = list(rows.filter(pk__in=plain).select_for_update(no_key=True, of=("self",)))
         bring(row.tenant_id for row in locked)
         _write(model, fields, [_sealed(row, fields) for row in locked])
     return SealedPage(len(locked), page[-1].pk if page else None)

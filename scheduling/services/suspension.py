@@ -23,7 +23,7 @@ WOKEN = "job.woken"
 _REQUEST_WAKE = """
 WITH live AS (
     -- In one order everywhere: whoever takes several executions never waits for another in a ring.
-    SELECT id FROM scheduling_execution_live WHERE job_id = ANY(%s::uuid[]) ORDER BY id FOR UPDATE
+    SELECT id FROM scheduling_execution_live WHERE job_id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE
 )
 UPDATE scheduling_execution_live l SET wake_requested_at = coalesce(l.wake_requested_at, now())
 FROM live WHERE l.id = live.id
@@ -60,7 +60,7 @@ def wake_jobs(*, job_ids: Sequence[UUID]) -> set[UUID]:
     with connection.cursor() as cursor:
         cursor.execute(_REQUEST_WAKE, [list(job_ids)])
     # After it: who was settled meanwhile stands where it waits by now.
-    own = JobSuspended.objects.filter(job_id__in=job_ids, is_own=True).order_by("job_id").select_for_update()
+    own = JobSuspended.objects.filter(job_id__in=job_ids, is_own=True).order_by("job_id").select_for_update(no_key=True)
     woken = make_ready(list(own.values_list("job_id", flat=True)), from_states=[JobState.SUSPENDED], event=WOKEN)
     wake_on_commit()
     return woken
@@ -69,7 +69,7 @@ def wake_jobs(*, job_ids: Sequence[UUID]) -> set[UUID]:
 def wake_due(limit: int) -> int:
     """Let jobs of all tenants go on whose time to wait is over; how many. Within the sweep, which nobody else runs."""
     due = JobSuspended.objects.filter(is_own=True, wake_at__lte=Now()).order_by("wake_at")
-    ids = list(due.select_for_update(skip_locked=True).values_list("job_id", flat=True)[:limit])
+    ids = list(due.select_for_update(no_key=True, skip_locked=True).values_list("job_id", flat=True)[:limit])
     woken = make_ready(ids, from_states=[JobState.SUSPENDED], event=WOKEN, data={"reason": "time"})
     if woken:
         wake_on_commit()

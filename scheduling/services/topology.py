@@ -121,7 +121,7 @@ def update_routing_rule(
 ) -> RoutingRule:
     """Change a rule, and if ``targets`` is given its queues; what waits stays until `move_backlog` is asked for."""
     with all_tenants():
-        row = RoutingRule.objects.select_for_update().get(pk=rule.pk)
+        row = RoutingRule.objects.select_for_update(no_key=True).get(pk=rule.pk)
         difference = assign(row, _only(changes, RULE_FIELDS))
         kept = dict(row.targets.values_list("queue_id", "weight"))
         _check_rule(row, kept if targets is None else targets)
@@ -208,7 +208,7 @@ def _update[RowT: models.Model](
     reason: str,
 ) -> RowT:
     with all_tenants():
-        current = rows.select_for_update().get(pk=row.pk)
+        current = rows.select_for_update(no_key=True).get(pk=row.pk)
         difference = assign(current, changes)
         if difference:
             current.save(update_fields=list(changes))

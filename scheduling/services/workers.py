@@ -118,7 +118,7 @@ def resume_worker(*, worker_id: UUID, reason: str = "") -> None:
 
 def _switch(worker_id: UUID, before: Worker.Status, after: Worker.Status, action: str, reason: str) -> None:
     with all_tenants():
-        worker = Worker.objects.select_for_update().filter(pk=worker_id).first()
+        worker = Worker.objects.select_for_update(no_key=True).filter(pk=worker_id).first()
         if worker is None:
             raise WorkerNotFoundError
         if worker.status == after:

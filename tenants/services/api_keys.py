@@ -109,7 +109,11 @@ def rotate_api_key(*, api_key: ApiKey, reason: str = "") -> IssuedKey:
     """Issue a key in the place of `api_key`, which is accepted for OVERLAP more; `KeyEndedError` if it has ended."""
     with tenant_context(api_key.tenant_id):
         now = read_clock()
-        old = ApiKey.objects.select_related("tenant__plan").select_for_update(of=("self",)).get(pk=api_key.pk)
+        old = (
+            ApiKey.objects.select_related("tenant__plan")
+            .select_for_update(no_key=True, of=("self",))
+            .get(pk=api_key.pk)
+        )
         if not old.is_valid_at(now):
             raise KeyEndedError
         if old.rotated_at is not None:

@@ -79,7 +79,11 @@ def _advance(removal: AuditRemoval) -> tuple[bool, bool]:
     before = now + _A_DAY if is_erasure else min(removal.before, now - timedelta(days=audit_minimum_days()))
     with all_tenants():
         # Another auditor may have completed it, or may be at it.
-        locked = AuditRemoval.objects.select_for_update(skip_locked=True).filter(pk=removal.pk, done_at=None).first()
+        locked = (
+            AuditRemoval.objects.select_for_update(no_key=True, skip_locked=True)
+            .filter(pk=removal.pk, done_at=None)
+            .first()
+        )
         if locked is None:
             return False, False
         pruned = prune_audit(chain=locked.chain, before=before, limit=BATCH_ENTRIES)

@@ -64,7 +64,7 @@ def rewrap_keys(*, after: UUID = FIRST, most: int = BATCH_KEYS) -> KeyPage:
     masters = master_keys()
     with all_tenants():
         others = TenantDataKey.objects.exclude(master_key_id=masters.current_id).filter(pk__gt=after)
-        rows = list(others.order_by("pk").select_for_update()[:most])
+        rows = list(others.order_by("pk").select_for_update(no_key=True)[:most])
         for row in rows:
             try:
                 secret = masters.unwrap(
@@ -96,7 +96,7 @@ def replace_keys(*, after: UUID = FIRST, most: int = BATCH_KEYS, tenant: Tenant 
         if tenant is not None:
             in_use = in_use.filter(tenant=tenant)
         # Of two at once the second finds them retired: one new key each.
-        rows = list(in_use.order_by("tenant_id").select_for_update()[:most])
+        rows = list(in_use.order_by("tenant_id").select_for_update(no_key=True)[:most])
         _retire([row.pk for row in rows])
         TenantDataKey.objects.bulk_create([new_data_key(row.tenant_id) for row in rows])
         if rows:

@@ -128,7 +128,7 @@ def accept_with_new_account(*, token: str, username: str, password: str) -> Any:
 def _accept(token: str, user: Any, *, is_new: bool) -> Membership:
     tenant_id = find_invitation(token).tenant_id
     with tenant_context(tenant_id):
-        locked = Invitation.objects.select_related("tenant").select_for_update(of=("self",))
+        locked = Invitation.objects.select_related("tenant").select_for_update(no_key=True, of=("self",))
         invitation = locked.get(token_hash=_hash(token))
         if invitation.state_at(read_clock()) != "pending" or not _may_still_invite(invitation):
             raise InvitationInvalidError

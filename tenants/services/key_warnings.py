@@ -27,7 +27,7 @@ def warn_of_next_ending_key() -> bool:
     with all_tenants():
         # A row that another process holds is left to the next run.
         unwarned = ending_keys(read_clock()).filter(warned_at=None)
-        key = unwarned.select_related("tenant").select_for_update(of=("self",), skip_locked=True).first()
+        key = unwarned.select_related("tenant").select_for_update(no_key=True, of=("self",), skip_locked=True).first()
         if key is None:
             return False
         with tenant_context(key.tenant_id):

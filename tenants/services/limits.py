@@ -40,7 +40,7 @@ def set_tenant_limit(
         update_tenant(tenant=tenant, changes={limit.tenant_column: value}, reason=reason)
         return None
     with all_tenants():
-        before = TenantLimit.objects.select_for_update().filter(tenant=tenant, key=key).first()
+        before = TenantLimit.objects.select_for_update(no_key=True).filter(tenant=tenant, key=key).first()
         override, _ = TenantLimit.objects.update_or_create(
             tenant=tenant, key=key, defaults={"value": value, "reason": reason, "expires_at": expires_at}
         )
@@ -64,7 +64,7 @@ def clear_tenant_limit(*, tenant: Tenant, key: str, reason: str) -> bool:
         update_tenant(tenant=tenant, changes={limit.tenant_column: None}, reason=reason)
         return was_set
     with all_tenants():
-        before = TenantLimit.objects.select_for_update().filter(tenant=tenant, key=key).first()
+        before = TenantLimit.objects.select_for_update(no_key=True).filter(tenant=tenant, key=key).first()
         if before is None:
             return False
         record_audit(action="tenant.limit_cleared", target=tenant, before=_facts(before), reason=reason)
@@ -76,7 +76,7 @@ def clear_tenant_limit(*, tenant: Tenant, key: str, reason: str) -> bool:
 def expire_tenant_limits() -> int:
     """Take away the overrides whose time is over; how many. Behind the door."""
     expired = list(
-        TenantLimit.objects.select_for_update(skip_locked=True)
+        TenantLimit.objects.select_for_update(no_key=True, skip_locked=True)
         .filter(expires_at__lte=Now())
         .order_by("expires_at")[:MAX_EXPIRED]
     )
@@ -93,7 +93,9 @@ def release_ended_periods() -> int:
     # By the database's clock: released too early, a tenant would be found held, and not be looked at again.
     this_month = RawSQL(MONTH, [], output_field=DateField())  # noqa: S611 - a constant
     over = LimitWarning.objects.filter(percent=100, is_released=False, period__lt=this_month)
-    held = list(over.select_for_update(skip_locked=True).values_list("tenant_id", "key", "period")[:MAX_RELEASED])
+    held = list(
+        over.select_for_update(no_key=True, skip_locked=True).values_list("tenant_id", "key", "period")[:MAX_RELEASED]
+    )
     tenant_ids = sorted({tenant_id for tenant_id, _, _ in held})
     over.filter(tenant_id__in=tenant_ids).update(is_released=True)
     if tenant_ids:

@@ -66,7 +66,9 @@ def note_choice(*, membership: Membership) -> None:
 
 def _keep_an_owner(leaving: Membership) -> None:
     # The owners are locked, so that two of them leaving at once cannot both go.
-    owners = list(Membership.objects.select_for_update().filter(role=Role.OWNER).values_list("pk", flat=True))
+    owners = list(
+        Membership.objects.select_for_update(no_key=True).filter(role=Role.OWNER).values_list("pk", flat=True)
+    )
     if owners == [leaving.pk]:
         raise LastOwnerError
 

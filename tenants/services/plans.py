@@ -47,7 +47,7 @@ def update_tier(*, tier: Tier, changes: Mapping[str, Any]) -> Tier:
     if strays := set(changes) - {"name", "rank"}:
         raise FieldInvalidError("%(names)s: It cannot be edited.", {"names": ", ".join(sorted(strays))})
     with all_tenants():
-        locked = Tier.objects.select_for_update().get(pk=tier.pk)
+        locked = Tier.objects.select_for_update(no_key=True).get(pk=tier.pk)
         difference = assign(locked, dict(changes))
         if difference:
             locked.save(update_fields=list(difference.after))
@@ -121,7 +121,7 @@ class _Plans(VersionedPlans[Plan]):
     versions = PlanVersion
 
     def lock(self, plan: Plan) -> Plan:
-        locked = Plan.objects.select_for_update().filter(pk=plan.pk).first()
+        locked = Plan.objects.select_for_update(no_key=True).filter(pk=plan.pk).first()
         if locked is None:
             raise PlanNotFoundError
         return locked

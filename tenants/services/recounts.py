@@ -23,7 +23,7 @@ FROM counted c FULL JOIN recounted r USING (tenant_id)
 WHERE coalesce(c.amount, 0) <> coalesce(r.amount, 0) ORDER BY 1
 """  # noqa: S608 - constants
 # The counters' rows are locked, and then what they count is counted by a statement that sees all that was waited for.
-_HOLD = f"SELECT 1 FROM tenants_tenantusage WHERE {_OF_COUNTER} FOR UPDATE"  # noqa: S608 - constants
+_HOLD = f"SELECT 1 FROM tenants_tenantusage WHERE {_OF_COUNTER} FOR NO KEY UPDATE"  # noqa: S608 - constants
 _REPAIR = f"""
 WITH recounted AS (<recounted>), emptied AS (
     UPDATE tenants_tenantusage SET amount = 0

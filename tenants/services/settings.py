@@ -63,7 +63,7 @@ def change_settings(
 
 def _lock(tenant: Tenant) -> TenantSettings:
     TenantSettings.objects.bulk_create([TenantSettings(tenant=tenant)], ignore_conflicts=True)
-    row: TenantSettings = TenantSettings.objects.select_for_update().get(tenant_id=tenant.pk)
+    row: TenantSettings = TenantSettings.objects.select_for_update(no_key=True).get(tenant_id=tenant.pk)
     return row
 
 

@@ -178,7 +178,9 @@ def lift_due_stops() -> int:
             ("draining", "tenant.resumed", _NOT_DRAINING),
             ("suspended", "tenant.reinstated", _NOT_SUSPENDED),
         ):
-            due = Tenant.objects.filter(**{f"{column}_until__lte": now}).select_for_update(skip_locked=True)
+            due = Tenant.objects.filter(**{f"{column}_until__lte": now}).select_for_update(
+                no_key=True, skip_locked=True
+            )
             for tenant in due.order_by("pk")[:LIFT_LIMIT]:
                 _change(tenant, action, dict(changes), "its time was over")
                 lifted += 1
@@ -216,7 +218,9 @@ def _change(tenant: Tenant, action: str, changes: dict[str, Any], reason: str) -
 
 
 def _lock(tenant: Tenant) -> Tenant:
-    locked = Tenant.objects.select_related("plan").select_for_update(of=("self",)).filter(pk=tenant.pk).first()
+    locked = (
+        Tenant.objects.select_related("plan").select_for_update(no_key=True, of=("self",)).filter(pk=tenant.pk).first()
+    )
     if locked is None:
         raise TenantNotFoundError
     return locked

@@ -237,7 +237,11 @@ def _lock_free(plans: Sequence[VersionedModel]) -> set[Any]:
     """Lock those of the plans, all of one model, that nobody else has locked; the keys of these."""
     if not plans:
         return set()
-    found = type(plans[0])._default_manager.select_for_update(skip_locked=True).filter(pk__in=[p.pk for p in plans])
+    found = (
+        type(plans[0])
+        ._default_manager.select_for_update(no_key=True, skip_locked=True)
+        .filter(pk__in=[p.pk for p in plans])
+    )
     return set(found.values_list("pk", flat=True))
 
 

@@ -124,7 +124,7 @@ def reindex_dataset(
         wanted = _ended(dataset, everything=everything)
         found = {document.pk: document for document in wanted[:MOST_DOCUMENTS]}
         # Again under their locks: one that somebody else has taken up since is left out.
-        locked = list(Document.objects.select_for_update().filter(pk__in=found).order_by("pk"))
+        locked = list(Document.objects.select_for_update(no_key=True).filter(pk__in=found).order_by("pk"))
         documents = _without_twins(row for row in locked if row.job_id == found[row.pk].job_id)
         batch_id = _renew(tenant, dataset, documents, is_rated=is_rated) if documents else None
         remaining = _ended(dataset, everything=False).count()
@@ -144,7 +144,7 @@ def _take(tenant: Tenant, document_id: UUID) -> tuple[Document, Dataset]:
     if dataset.embedding_model != current_model_name():
         raise EmbeddingModelMismatchError("Another embedding model is in use by now: index the whole dataset anew.")
     cancel_indexing(seen.job_id, reason="Its document is indexed anew.")
-    document: Document | None = Document.objects.select_for_update().filter(pk=document_id).first()
+    document: Document | None = Document.objects.select_for_update(no_key=True).filter(pk=document_id).first()
     if document is None or document.job_id != seen.job_id:
         raise DocumentBusyError
     return document, dataset

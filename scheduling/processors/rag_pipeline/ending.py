@@ -46,7 +46,7 @@ def end_runs(run_ids: Collection[UUID]) -> int:
     Their rows are locked first: of two jobs that end the last entities of a run, the second sees what the first did.
     """
     runs = list(run_ids)
-    list(PipelineRun.objects.select_for_update().filter(pk__in=runs).order_by("pk").values_list("pk"))
+    list(PipelineRun.objects.select_for_update(no_key=True).filter(pk__in=runs).order_by("pk").values_list("pk"))
     with connection.cursor() as cursor:
         cursor.execute(_END_RUNS, {"runs": runs})
         ended = [run_id for (run_id,) in cursor.fetchall()]

@@ -127,7 +127,7 @@ def take_over(plan: Plan) -> None:
     A job that is run again is a new job for the same run: what the old one has not completed is taken up again. An
     entity that is retried alone, by a job of its own, stays that job's.
     """
-    run = PipelineRun.objects.select_for_update().filter(pk=plan.run_id).first()
+    run = PipelineRun.objects.select_for_update(no_key=True).filter(pk=plan.run_id).first()
     if run is None:
         raise RunGoneError(plan.run_id)
     entities = PipelineEntity.objects.filter(run_id=plan.run_id).exclude(state=EntityState.COMPLETED)

@@ -86,8 +86,8 @@ def retry_entity(*, entity_id: UUID, reason: str = "", is_rated: bool = False) -
         raise EntityNotFoundError
     run_id, tenant_id = found
     # The run first, as those do who end it.
-    run = PipelineRun.objects.select_for_update().get(pk=run_id)
-    entity: Any = find_entities().select_for_update(of=("self",)).get(pk=entity_id)
+    run = PipelineRun.objects.select_for_update(no_key=True).get(pk=run_id)
+    entity: Any = find_entities().select_for_update(no_key=True, of=("self",)).get(pk=entity_id)
     if entity.shown_state not in RETRYABLE_STATES:
         raise EntityNotRetryableError("The entity is %(state)s.", {"state": said(entity.shown_state)})
     tenant = Tenant.objects.select_related("plan").get(pk=tenant_id)

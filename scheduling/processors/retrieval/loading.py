@@ -45,7 +45,7 @@ def open_document(
     found = Document.objects.filter(
         dataset=dataset, sha256=content.sha256, settings_key=content.settings_key, source_url=""
     )
-    document = found.select_for_update().first()
+    document = found.select_for_update(no_key=True).first()
     if document is None:
         document = Document(
             tenant_id=dataset.tenant_id,

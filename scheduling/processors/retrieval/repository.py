@@ -241,7 +241,9 @@ def await_retry(source: DocumentSource, *, code: str, message: str) -> None:
 
 
 def _lock(source: DocumentSource) -> Document:
-    document: Document | None = Document.objects.select_for_update().filter(pk=source.id, job_id=source.job_id).first()
+    document: Document | None = (
+        Document.objects.select_for_update(no_key=True).filter(pk=source.id, job_id=source.job_id).first()
+    )
     if document is None:
         raise DocumentGoneError(f"The document {source.id} was deleted or is indexed by another job.")
     return document

@@ -57,7 +57,7 @@ def update_dataset(*, dataset: Dataset, **changes: str | int) -> Dataset:
     if unknown:
         raise TypeError(said("A dataset has no settings %(names)s.", {"names": ", ".join(sorted(unknown))}))
     with transaction.atomic():
-        locked: Dataset = Dataset.objects.select_for_update().get(pk=dataset.pk)
+        locked: Dataset = Dataset.objects.select_for_update(no_key=True).get(pk=dataset.pk)
         before = _facts(locked)
         for name, value in changes.items():
             setattr(locked, name, value)

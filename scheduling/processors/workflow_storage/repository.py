@@ -67,7 +67,7 @@ def apply_writes(writes: Sequence[Write]) -> None:
 def apply_pending(run_id: UUID) -> int:
     """Apply all writes of a run that wait, in their order, and forget them; how many there were."""
     # Locked, so that two jobs of one run apply each write once and in order; the second finds what came since.
-    waiting = list(PendingWrite.objects.select_for_update().filter(run_id=run_id).order_by("id"))
+    waiting = list(PendingWrite.objects.select_for_update(no_key=True).filter(run_id=run_id).order_by("id"))
     if waiting:
         apply_writes([Write(run_id, pending.run_row, pending.node_rows) for pending in waiting])
         PendingWrite.objects.filter(pk__in=[pending.pk for pending in waiting]).delete()

@@ -40,7 +40,9 @@ def fire_batches(*, limit: int = FIRE_LIMIT) -> int:
 
 def _fire(tenant_id: UUID, batch_id: UUID) -> bool:
     with acting_as(BATCH_ACTOR), tenant_context(tenant_id):
-        rows = Batch.objects.select_related("tenant__plan").select_for_update(skip_locked=True, of=("self",))
+        rows = Batch.objects.select_related("tenant__plan").select_for_update(
+            no_key=True, skip_locked=True, of=("self",)
+        )
         batch = rows.filter(pk=batch_id, fire_at__lte=TransactionNow()).first()
         if batch is None:
             return False

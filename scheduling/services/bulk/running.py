@@ -64,7 +64,9 @@ def take_turn(opened: OpenOperation) -> bool:
             cursor.execute(_TAKE, [str(TURN_IDLE_TIMEOUT_MS), str(opened.id)])
             is_mine = cursor.fetchone()[1]
         # Whoever aborts it holds the row for a moment.
-        operation = BulkOperation.objects.select_for_update().filter(pk=opened.id).first() if is_mine else None
+        operation = (
+            BulkOperation.objects.select_for_update(no_key=True).filter(pk=opened.id).first() if is_mine else None
+        )
         if operation is None or not operation.is_open:
             return False
         with acting_as(actor_of(operation)):
@@ -76,7 +78,9 @@ def note_failure(opened: OpenOperation, error: BaseException) -> None:
     """A turn has failed and was rolled back; after some in a row the operation has failed too."""
     logger.error("bulk_operation.turn_failed", extra={"operation": str(opened.id)}, exc_info=error)
     with scope_context(Scope(tenant_id=opened.tenant_id)):
-        operation = BulkOperation.objects.select_for_update().filter(pk=opened.id, finished_at__isnull=True).first()
+        operation = (
+            BulkOperation.objects.select_for_update(no_key=True).filter(pk=opened.id, finished_at__isnull=True).first()
+        )
         if operation is None:
             return
         operation.failures += 1

@@ -62,7 +62,7 @@ def undo_bulk_operation(*, operation_id: UUID, reason: str) -> BulkOperation:
 
 
 def _lock(operation_id: UUID) -> BulkOperation:
-    operation = BulkOperation.objects.select_for_update().filter(pk=operation_id).first()
+    operation = BulkOperation.objects.select_for_update(no_key=True).filter(pk=operation_id).first()
     if operation is None:
         raise BulkOperationNotFoundError
     return operation

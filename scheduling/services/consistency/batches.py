@@ -45,7 +45,7 @@ FROM piece b CROSS JOIN LATERAL ({_RECOUNT}) AS found CROSS JOIN LATERAL ({_NEWS
 WHERE f.is_wrong
 """  # noqa: S608 - constants
 # Whoever prunes a batch's jobs, adds some or folds its news writes the batch, so that its row is what all wait for.
-_LOCK_BATCHES = "SELECT 1 FROM scheduling_batch WHERE id = ANY (%s::uuid[]) ORDER BY id FOR UPDATE"
+_LOCK_BATCHES = "SELECT 1 FROM scheduling_batch WHERE id = ANY (%s::uuid[]) ORDER BY id FOR NO KEY UPDATE"
 # What is kept no longer and was not counted as failed or cancelled is taken for completed.
 _COUNT_BATCHES = f"""
 WITH counted AS (

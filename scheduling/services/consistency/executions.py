@@ -41,9 +41,9 @@ WHERE f.is_wrong
 # The execution before its job, as whoever settles does; with what is wrong still, in one order.
 _LOCK = """
 SELECT l.id, l.tenant_id, l.entity_id, l.queue_id, l.job_id, l.fence, l.started_at IS NOT NULL
-FROM scheduling_execution_live l WHERE l.id = ANY (%s::uuid[]) ORDER BY l.id FOR UPDATE
+FROM scheduling_execution_live l WHERE l.id = ANY (%s::uuid[]) ORDER BY l.id FOR NO KEY UPDATE
 """
-_LOCK_JOBS = "SELECT id, state FROM scheduling_job WHERE id = ANY (%s::uuid[]) ORDER BY id FOR UPDATE"
+_LOCK_JOBS = "SELECT id, state FROM scheduling_job WHERE id = ANY (%s::uuid[]) ORDER BY id FOR NO KEY UPDATE"
 _RAISE_FENCES = (
     """
     UPDATE scheduling_job j SET fence = l.fence FROM scheduling_execution_live l

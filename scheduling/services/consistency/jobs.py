@@ -62,12 +62,12 @@ _LOCK = (
     SELECT 1 FROM scheduling_job_ready r JOIN scheduling_schedulingentity e ON e.id = r.entity_id
         JOIN scheduling_job j ON j.id = r.job_id AND j.tenant_id = e.tenant_id AND j.queue_id = e.queue_id
             AND j.fair_key = e.fair_key AND j.rank = r.rank
-    WHERE j.id = ANY (%(job_ids)s::uuid[]) ORDER BY r.job_id FOR UPDATE OF r
+    WHERE j.id = ANY (%(job_ids)s::uuid[]) ORDER BY r.job_id FOR NO KEY UPDATE OF r
     """,
-    "SELECT 1 FROM scheduling_job_due WHERE job_id = ANY (%(job_ids)s::uuid[]) ORDER BY job_id FOR UPDATE",
-    "SELECT 1 FROM scheduling_job_held WHERE job_id = ANY (%(job_ids)s::uuid[]) ORDER BY job_id FOR UPDATE",
-    "SELECT 1 FROM scheduling_execution_live WHERE job_id = ANY (%(job_ids)s::uuid[]) ORDER BY id FOR UPDATE",
-    "SELECT 1 FROM scheduling_job WHERE id = ANY (%(job_ids)s::uuid[]) ORDER BY id FOR UPDATE",
+    "SELECT 1 FROM scheduling_job_due WHERE job_id = ANY (%(job_ids)s::uuid[]) ORDER BY job_id FOR NO KEY UPDATE",
+    "SELECT 1 FROM scheduling_job_held WHERE job_id = ANY (%(job_ids)s::uuid[]) ORDER BY job_id FOR NO KEY UPDATE",
+    "SELECT 1 FROM scheduling_execution_live WHERE job_id = ANY (%(job_ids)s::uuid[]) ORDER BY id FOR NO KEY UPDATE",
+    "SELECT 1 FROM scheduling_job WHERE id = ANY (%(job_ids)s::uuid[]) ORDER BY id FOR NO KEY UPDATE",
 )
 _MAKE_AVAILABLE = """
 UPDATE scheduling_job j SET state = 'available'

@@ -45,8 +45,10 @@ SELECT 'deadline_of_ended_job', p.tenant_id, p.job_id::text
 FROM piece p JOIN scheduling_job j ON j.id = p.job_id WHERE j.state <> ALL (%(states)s)
 """
 # The place is locked before the job, as everywhere; then both are looked at anew.
-_LOCK_PLACES = "SELECT 1 FROM <table> WHERE <piece> AND job_id = ANY (%(job_ids)s::uuid[]) ORDER BY job_id FOR UPDATE"
-_LOCK_JOBS = "SELECT 1 FROM scheduling_job WHERE id = ANY (%(job_ids)s::uuid[]) ORDER BY id FOR UPDATE"
+_LOCK_PLACES = (
+    "SELECT 1 FROM <table> WHERE <piece> AND job_id = ANY (%(job_ids)s::uuid[]) ORDER BY job_id FOR NO KEY UPDATE"
+)
+_LOCK_JOBS = "SELECT 1 FROM scheduling_job WHERE id = ANY (%(job_ids)s::uuid[]) ORDER BY id FOR NO KEY UPDATE"
 _REMOVE = """
 DELETE FROM <table> p WHERE <piece> AND p.job_id = ANY (%(job_ids)s::uuid[]) AND NOT EXISTS (
     SELECT FROM scheduling_job j WHERE j.id = p.job_id AND j.tenant_id = p.tenant_id AND j.state = ANY (%(states)s))

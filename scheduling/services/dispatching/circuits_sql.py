@@ -23,7 +23,7 @@ found AS (
 SELECT c.id, c.tenant_id, c.kind, c.dependency, c.state, c.failures, c.fingerprint, c.error_type, c.error_message,
     c.counted_from, c.opened_at, c.until, c.probe_job_id, c.tenants
 FROM scheduling_circuit_breaker c JOIN found USING (id)
-ORDER BY c.id FOR UPDATE OF c
+ORDER BY c.id FOR NO KEY UPDATE OF c
 """
 # Whoever has forced one in the meantime has decided.
 PUT = """
@@ -64,7 +64,7 @@ WITH due AS (
     SELECT c.id, c.tenant_id, c.kind, c.dependency, c.holds_all, h.job_id
     FROM scheduling_circuit_breaker c CROSS JOIN LATERAL (<next to try>) h
     WHERE (c.state = 'open' AND c.until <= now()) OR (c.state = 'half_open' AND <probe is over>)
-    ORDER BY c.until LIMIT %(probes)s FOR UPDATE OF c SKIP LOCKED
+    ORDER BY c.until LIMIT %(probes)s FOR NO KEY UPDATE OF c SKIP LOCKED
 ), candidate AS (
     SELECT d.tenant_id IS NOT NULL AS is_own, d.id AS chosen_for, h.job_id, h.tenant_id, h.kind,
         coalesce(j.dependencies, '{}') AS dependencies, coalesce(j.shared_dependencies, '{}') AS shared_dependencies
@@ -101,7 +101,7 @@ RETURN = f"""
 WITH closing AS (
     SELECT c.id, c.kind, c.state FROM scheduling_circuit_breaker c
     WHERE c.state = 'closing' OR (c.state = 'forced_closed' AND <holds jobs>) ORDER BY c.id LIMIT %(probes)s
-    FOR UPDATE SKIP LOCKED
+    FOR NO KEY UPDATE SKIP LOCKED
 ), chosen AS (
     SELECT h.job_id FROM closing c CROSS JOIN LATERAL (
         SELECT job_id, rank FROM scheduling_job_held h
@@ -120,11 +120,11 @@ WITH idle AS (
     SELECT c.id FROM scheduling_circuit_breaker c
     WHERE c.until <= now() - make_interval(secs => %(idle_seconds)s)
         AND (c.state = 'open' OR (c.state = 'half_open' AND <probe is over>)) AND NOT <holds jobs>
-    ORDER BY c.until LIMIT %(probes)s FOR UPDATE SKIP LOCKED
+    ORDER BY c.until LIMIT %(probes)s FOR NO KEY UPDATE SKIP LOCKED
 ), single AS (
     SELECT c.id FROM scheduling_circuit_breaker c
     WHERE c.state = 'counting' AND c.counted_from <= now() - make_interval(secs => %(idle_seconds)s)
-    ORDER BY c.counted_from LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    ORDER BY c.counted_from LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
 ), gone AS (
     DELETE FROM scheduling_circuit_breaker c
     USING (SELECT id FROM idle UNION ALL SELECT id FROM single) i WHERE c.id = i.id RETURNING c.id

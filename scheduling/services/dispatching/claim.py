@@ -21,7 +21,7 @@ WITH wanted AS (
 ), locked AS (
     SELECT c.tenant_id, w.n FROM scheduling_tenant_capacity c JOIN wanted w USING (tenant_id)
     -- Another pool's tick holds what it folds and takes; to wait here, after folding, could be to wait in a ring.
-    ORDER BY c.tenant_id FOR UPDATE OF c SKIP LOCKED
+    ORDER BY c.tenant_id FOR NO KEY UPDATE OF c SKIP LOCKED
 )
 UPDATE scheduling_tenant_capacity c SET in_flight = c.in_flight + w.n
 FROM locked w

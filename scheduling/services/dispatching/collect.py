@@ -80,7 +80,7 @@ WITH gone AS (
     SELECT c.tenant_id, b.ended, coalesce(t.max_concurrency, p.max_concurrency) AS cap, <limit> AS limit_us
     FROM by_tenant b JOIN scheduling_tenant_capacity c USING (tenant_id)
         JOIN tenants_tenant t ON t.id = b.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
-    ORDER BY c.tenant_id FOR UPDATE OF c
+    ORDER BY c.tenant_id FOR NO KEY UPDATE OF c
 ), capacity AS (
     UPDATE scheduling_tenant_capacity c SET in_flight = c.in_flight - b.ended
     FROM capacity_lock b WHERE c.tenant_id = b.tenant_id AND b.ended > 0

@@ -22,7 +22,7 @@ _LOCK = """
 SELECT r.job_id
 FROM unnest(%s::bigint[], %s::bigint[], %s::uuid[]) AS p(entity_id, rank, job_id)
     JOIN scheduling_job_ready r ON r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id
-FOR UPDATE OF r SKIP LOCKED
+FOR NO KEY UPDATE OF r SKIP LOCKED
 """
 
 

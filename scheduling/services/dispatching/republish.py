@@ -19,7 +19,7 @@ WITH late AS (
     GROUP BY 1 ORDER BY min(published_at) LIMIT %(limit)s
 ), chosen AS (
     SELECT l.id, l.message_id FROM scheduling_execution_live l JOIN late USING (message_id)
-    WHERE l.started_at IS NULL ORDER BY l.id FOR UPDATE OF l SKIP LOCKED
+    WHERE l.started_at IS NULL ORDER BY l.id FOR NO KEY UPDATE OF l SKIP LOCKED
 ), renewed AS (
     UPDATE scheduling_execution_live l SET token = (%(tokens)s::uuid[])[c.position], published_at = now()
     FROM (SELECT id, dense_rank() OVER (ORDER BY message_id) AS position FROM chosen) c

@@ -16,7 +16,7 @@ _USED = """
 SELECT l.id FROM scheduling_execution_live l
 WHERE l.pool_id = %(pool_id)s AND <is used>
     AND NOT EXISTS (SELECT FROM scheduling_execution_live o WHERE o.message_id = l.message_id AND o.id <> l.id)
-ORDER BY l.id FOR UPDATE OF l SKIP LOCKED
+ORDER BY l.id FOR NO KEY UPDATE OF l SKIP LOCKED
 """
 # The weights are the hand-out's, at which its end corrects the charge. A clock goes to the start of the last slice, but
 # not past a child that waits, or whoever comes would stand behind service that nobody has had. Of those charged here

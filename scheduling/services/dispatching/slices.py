@@ -62,7 +62,7 @@ WITH changed AS (
     SELECT l.id, l.id = ANY(%(execution_ids)s::uuid[]) AS is_asked FROM scheduling_execution_live l
     WHERE l.pool_id = %(pool_id)s
         AND (l.id = ANY(%(execution_ids)s::uuid[])) <> (l.yield_requested_at IS NOT NULL)
-    ORDER BY l.id FOR UPDATE SKIP LOCKED
+    ORDER BY l.id FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE scheduling_execution_live l SET yield_requested_at = CASE WHEN c.is_asked THEN now() END
 FROM changed c WHERE l.id = c.id

@@ -14,7 +14,7 @@ from tenants.prepared import prepared_cursor
 _STAGE_DUE = """
 WITH chosen AS (
     SELECT d.job_id FROM scheduling_job_due d WHERE d.due_at <= now()
-    ORDER BY d.due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+    ORDER BY d.due_at LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
 ), due AS (
     DELETE FROM scheduling_job_due d USING chosen c WHERE d.job_id = c.job_id
     RETURNING d.job_id, d.tenant_id, d.entity_id, d.kind, d.rank, d.payload_bytes, d.used_us
@@ -65,7 +65,7 @@ WITH RECURSIVE hop AS (
     ) h
     ORDER BY h.rank LIMIT %(limit)s
 ), chosen AS (
-    SELECT h.job_id FROM scheduling_job_held h JOIN candidate USING (job_id) FOR UPDATE OF h SKIP LOCKED
+    SELECT h.job_id FROM scheduling_job_held h JOIN candidate USING (job_id) FOR NO KEY UPDATE OF h SKIP LOCKED
 ), held AS (
     DELETE FROM scheduling_job_held h USING chosen c WHERE h.job_id = c.job_id
     RETURNING h.job_id, h.tenant_id, h.entity_id, h.kind, h.rank, h.payload_bytes, h.used_us, h.travels_alone
@@ -92,7 +92,7 @@ WITH head AS (
     SELECT r.entity_id, r.rank, r.job_id, p.gate
     FROM head p JOIN scheduling_job_ready r
         ON r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id
-    WHERE p.gate IS NOT NULL FOR UPDATE OF r SKIP LOCKED
+    WHERE p.gate IS NOT NULL FOR NO KEY UPDATE OF r SKIP LOCKED
 ), gone AS (
     DELETE FROM scheduling_job_ready r USING free p
     WHERE r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id

@@ -153,7 +153,7 @@ def delete_schedule(*, schedule_id: UUID, reason: str = "") -> None:
 
 def lock_schedule(schedule_id: UUID) -> Schedule:
     """The schedule of the current scope, held until the transaction ends; whoever fires it takes the same lock."""
-    rows = Schedule.objects.select_related("tenant__plan").select_for_update(of=("self",))
+    rows = Schedule.objects.select_related("tenant__plan").select_for_update(no_key=True, of=("self",))
     schedule = rows.filter(pk=schedule_id).first()
     if schedule is None:
         raise ScheduleNotFoundError

@@ -83,7 +83,9 @@ def _begin() -> datetime:
 
 def _lock_due(limit: int) -> list[Schedule]:
     """The schedules whose time has come and that nobody else holds, by tenant."""
-    rows = Schedule.objects.select_related("tenant__plan").select_for_update(skip_locked=True, of=("self",))
+    rows = Schedule.objects.select_related("tenant__plan").select_for_update(
+        no_key=True, skip_locked=True, of=("self",)
+    )
     due = rows.filter(next_fire_at__lte=TransactionNow()).order_by("next_fire_at")[:limit]
     return sorted(due, key=lambda schedule: (schedule.tenant_id, schedule.next_fire_at))
 

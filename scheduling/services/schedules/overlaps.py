@@ -38,7 +38,7 @@ _RELEASED = """
         ) AS run
         JOIN scheduling_job j ON j.id = run.job_id AND j.state <> ALL (%(terminal)s)
     )
-    LIMIT %(limit)s FOR UPDATE OF s, f SKIP LOCKED
+    LIMIT %(limit)s FOR NO KEY UPDATE OF s, f SKIP LOCKED
 """
 
 

@@ -22,7 +22,7 @@ def request_erasure(*, tenant: Tenant, reason: str, confirm: str) -> TenantErasu
     """Have a suspended tenant erased when the period of grace is over; `confirm` repeats its slug."""
     kept = require_reason(reason)
     with all_tenants():
-        locked = Tenant.objects.select_for_update().get(pk=tenant.pk)
+        locked = Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
         if confirm != locked.slug:
             raise ErasureRefusedError("Repeat the tenant's slug to confirm.")
         if not locked.is_suspended:
@@ -50,7 +50,7 @@ def cancel_erasure(*, erasure_id: UUID, reason: str) -> TenantErasure:
     """Call an erasure off before it has begun; the tenant stays suspended."""
     kept = require_reason(reason)
     with all_tenants():
-        erasure = TenantErasure.objects.select_for_update().filter(pk=erasure_id).first()
+        erasure = TenantErasure.objects.select_for_update(no_key=True).filter(pk=erasure_id).first()
         if erasure is None:
             raise ErasureNotFoundError
         if erasure.status != ErasureStatus.PENDING:

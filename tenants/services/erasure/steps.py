@@ -50,7 +50,7 @@ def due_erasures() -> list[UUID]:
 def advance(erasure_id: UUID, *, most: int = BATCH_ROWS) -> bool:
     """Do one bounded part of an erasure; whether another call at once would find work."""
     with all_tenants():
-        erasure = TenantErasure.objects.select_for_update(skip_locked=True).filter(pk=erasure_id).first()
+        erasure = TenantErasure.objects.select_for_update(no_key=True, skip_locked=True).filter(pk=erasure_id).first()
         if erasure is None or not _is_due(erasure):
             return False
         if erasure.status == ErasureStatus.PENDING:

@@ -1,0 +1,48 @@
+"""Row locks leave the foreign keys of others alone: FOR NO KEY UPDATE, unless the locked row is about to be deleted."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from jobsplatform.settings.env import BASE_DIR
+from tests.architecture.test_doors import sources
+
+FOR_UPDATE = re.compile(r"\bFOR\s+UPDATE\b")
+# Files that lock rows FOR UPDATE because they delete them. No row of a tenant itself is among them.
+DELETING = {
+    "scheduling/processors/document_indexing/services.py": 1,
+    "scheduling/processors/rag_pipeline/services.py": 1,
+    "scheduling/processors/retrieval/services.py": 1,
+    "scheduling/processors/workflow_execution/services.py": 1,
+    "scheduling/processors/workflow_storage/upkeep.py": 1,
+    "scheduling/services/retention/jobs.py": 1,
+}
+
+
+def full_locks(source: str) -> int:
+    """Return how many locks of a module stop foreign key checks of other transactions."""
+    found = 0
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "select_for_update":
+            found += not any(
+                keyword.arg == "no_key" and getattr(keyword.value, "value", None) is True for keyword in node.keywords
+            )
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found += len(FOR_UPDATE.findall(node.value))
+    return found
+
+
+def test_only_rows_that_are_deleted_are_locked_against_foreign_keys() -> None:
+    found = {path: count for path, source in sources() if (count := full_locks(source))}
+    assert found == DELETING
+
+
+def test_full_locks_are_counted() -> None:
+    assert full_locks("rows.select_for_update().get(); rows.select_for_update(skip_locked=True)") == 2
+    assert full_locks("Q = 'SELECT 1 FROM t FOR UPDATE SKIP LOCKED'") == 1
+    assert full_locks("rows.select_for_update(no_key=True); Q = 'SELECT 1 FROM t FOR NO KEY UPDATE'") == 0
+
+
+def test_named_files_exist() -> None:
+    assert [path for path in DELETING if not (BASE_DIR / path).is_file()] == []
