@@ -251,11 +251,6 @@ def wait_for_wake(timeout_seconds: float) -> bool:
     return False
 
 
-def is_woken() -> bool:
-    """Whether a wake waits to be heard; False while away."""
-    return _ask(lambda: bool(_client().exists(WAKE_KEY)), otherwise=False)
-
-
 def leave_late_wake(pool_id: int) -> None:
     """Hand a wake on to whoever ticks the pool at this moment: it looks once more when it is done."""
     _ask(lambda: _client().set(LATE_WAKE_KEY.format(pool_id), 1, ex=LATE_WAKE_KEPT_SECONDS), otherwise=None)

@@ -38,6 +38,8 @@ WAKE_ROWS = 5_000
 BY_INDEX = {"enable_seqscan": "off", "jit": "off", "plan_cache_mode": "force_generic_plan"}
 # Frees a tick whose process was stopped in the middle of its transaction.
 TICK_IDLE_TIMEOUT_MS = 2_000
+# So long ticks and duties wait for a lock: whoever holds rows of one tenant keeps no other waiting for longer.
+LOCK_TIMEOUT_MS = 200
 
 # Most schedules that one look fires, so that no transaction grows long; the next look is a second away.
 FIRE_BATCH = 50

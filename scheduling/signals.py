@@ -23,4 +23,6 @@ messages_republished = Signal()  # count
 message_refused = Signal()  # reason
 circuit_opened = Signal()  # tenant_id (None: shared), kind, dependency, is_again
 yields_decided = Signal()  # asked, withdrawn
+sessions_ended = Signal()  # count, workers: the names of their sessions
+tenants_left_out = Signal()  # pool_id, holders: of each tenant that ticks begin to leave out, the server's pid or None
 worker_given_up = Signal()  # pool, worker_id, reason

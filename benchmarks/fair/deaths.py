@@ -58,11 +58,16 @@ def _take_over(processes: Processes, tenant: Tenant) -> float:
     """Seconds from the stop to the start. The other one is held still until the first surely leads."""
     leader, other = processes.dispatchers
     other.send_signal(signal.SIGSTOP)
-    with all_tenants(), transaction.atomic():
-        list(PoolClock.objects.select_for_update().all())
-        processes.wait_until(_is_anybody_blocked, within=JOB_SECONDS_AT_MOST, what="a tick waits for us")
-        os.kill(leader.pid, signal.SIGSTOP)
-        stopped_at = time.time()
+    is_stopped = False
+    while not is_stopped:
+        leader.send_signal(signal.SIGCONT)
+        with all_tenants(), transaction.atomic():
+            list(PoolClock.objects.select_for_update().all())
+            processes.wait_until(_is_anybody_blocked, within=JOB_SECONDS_AT_MOST, what="a tick waits for us")
+            os.kill(leader.pid, signal.SIGSTOP)
+            stopped_at = time.time()
+            # A tick waits for a moment only.
+            is_stopped = _is_anybody_blocked()
     other.send_signal(signal.SIGCONT)
     return wait_started(processes, submit_one(tenant)) - stopped_at
 

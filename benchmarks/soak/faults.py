@@ -20,7 +20,7 @@ TERMINATIONS = 5
 _TERMINATE = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE usename = current_user AND pid <> pg_backend_pid() AND datname = current_database()
-    AND application_name IN ('web', 'dispatcher', 'worker', 'maintenance', 'beat')
+    AND split_part(application_name, ' ', 1) IN ('web', 'dispatcher', 'worker', 'maintenance', 'beat')
 """
 
 

@@ -37,7 +37,7 @@ HOT_TABLES = (
     "scheduling_worker",
 )
 _CONNECTIONS = """
-SELECT coalesce(nullif(application_name, ''), 'others'), count(*) FROM pg_stat_activity
+SELECT coalesce(nullif(split_part(application_name, ' ', 1), ''), 'others'), count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid() GROUP BY 1
 """
 _TABLES = """

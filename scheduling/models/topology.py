@@ -55,6 +55,9 @@ class PoolClock(models.Model):
         null=True, help_text="When the broker last took no message of this pool; no tick clears it."
     )
     publish_fault = models.CharField(max_length=200, blank=True, db_default="", default="")
+    # Tenants by their ids: since when another transaction holds their rows, when that was last seen (both epochs), by
+    # which server process (None: not known), and whether it is the tenant that waits or some of its jobs.
+    locked_tenants = models.JSONField(default=dict, db_default=Value({}, models.JSONField()), editable=False)
 
     class Meta:
         db_table = "scheduling_pool_clock"

@@ -26,6 +26,8 @@ _LINES: tuple[tuple[Signal, str, str], ...] = (
     (signals.executions_rescued, "executions.rescued", "warning"),
     (signals.schedules_fired, "schedules.fired", "info"),
     (signals.circuit_opened, "circuit.opened", "warning"),
+    (signals.tenants_left_out, "tenants.left_out", "warning"),
+    (signals.sessions_ended, "sessions.ended", "warning"),
     (signals.schedule_disabled, "schedule.disabled", "warning"),
     (signals.upkeep_ended, "upkeep.ended", "info"),
     (limit_warned, "limit.warned", "warning"),

@@ -69,6 +69,9 @@ EMPTIED = Counter("broker_emptied", "Times that the broker came up without our m
 CIRCUITS = Counter(
     "circuits_opened", "Circuit breakers that opened, of any tenant.", ["kind", "dependency"], namespace=PREFIX
 )
+LEFT_OUT = Counter(
+    "tenants_left_out", "Tenants that ticks began to leave out, since their rows were locked.", namespace=PREFIX
+)
 GIVEN_UP = Counter("workers_given_up", "Workers that restarted themselves.", ["pool", "reason"], namespace=PREFIX)
 UPKEEP = Counter("upkeep_runs", "Runs of upkeep tasks.", ["task", "outcome"], namespace=PREFIX)
 LIMIT_WARNINGS = Counter(
@@ -101,6 +104,7 @@ def connect() -> None:
         (signals.circuit_opened, _on_circuit_opened),
         (signals.yields_decided, _on_yields_decided),
         (signals.worker_given_up, _on_given_up),
+        (signals.tenants_left_out, _on_left_out),
     )
     for signal, receiver in receivers:
         signal.connect(receiver, dispatch_uid=f"scheduling.metrics.{receiver.__name__}")
@@ -202,6 +206,10 @@ def _on_circuit_opened(sender: object, *, kind: str, dependency: str, tenant_id:
 def _on_yields_decided(sender: object, *, asked: int, withdrawn: int, **_: Any) -> None:
     YIELDS.labels("asked").inc(asked)
     YIELDS.labels("withdrawn").inc(withdrawn)
+
+
+def _on_left_out(sender: object, *, holders: Mapping[UUID, int | None], **_: Any) -> None:
+    LEFT_OUT.inc(len(holders))
 
 
 def _on_given_up(sender: object, *, pool: str, reason: str, **_: Any) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from scheduling.limits import WORKER_SECONDS
 from scheduling.models import Job
 from scheduling.processors import registry
 from scheduling.selectors.circuits import circuit_before
+from scheduling.selectors.locked_tenants import locked_since
 from tenants.context import all_tenants
 from tenants.prepared import prepared_cursor
 from tenants.selectors.limits import allowed_for
@@ -37,7 +39,7 @@ SELECT clock_timestamp(), d.due_at,
     (SELECT count(DISTINCT l.message_id)
      FROM scheduling_execution_live l LEFT JOIN scheduling_worker w ON w.id = l.worker_id
      WHERE l.pool_id = wp.id AND w.status IS DISTINCT FROM 'draining'),
-    pc.ticked_at, pc.broker_away_at,
+    pc.ticked_at, pc.broker_away_at, pc.locked_tenants -> t.id::text,
     (SELECT coalesce(sum(u.amount), 0)::bigint FROM tenants_tenantusage u
      WHERE u.tenant_id = t.id AND u.key = %(usage)s
         AND u.period = date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC')::date)
@@ -97,6 +99,7 @@ class Standing:
     in_flight: int
     is_ticked: bool
     is_broker_away: bool
+    locked_since: datetime | None
     worker_seconds: int | None
     has_worker_time: bool
 
@@ -113,14 +116,8 @@ def read_standing(job: Job) -> Standing:
     """Two statements, none of which reads more for more waiting jobs."""
     with all_tenants(has_savepoint=False):  # what the pool has in flight is of all tenants
         with prepared_cursor() as cursor:
-            values: dict[str, Any] = {
-                "job_id": job.pk,
-                "tenant_id": job.tenant_id,
-                "queue_id": job.queue_id,
-                "kind": job.kind,
-                "lease_seconds": lease_seconds(),
-                "usage": WORKER_SECONDS.key,
-            }
+            values: dict[str, Any] = {"job_id": job.pk, "tenant_id": job.tenant_id, "queue_id": job.queue_id}
+            values |= {"kind": job.kind, "lease_seconds": lease_seconds(), "usage": WORKER_SECONDS.key}
             cursor.execute(_STANDING, values)
             row = iter(cursor.fetchone())
         allowed = allowed_for(job.tenant_id, WORKER_SECONDS)
@@ -147,6 +144,7 @@ def read_standing(job: Job) -> Standing:
         in_flight=next(row),
         is_ticked=is_recent(next(row), now),
         is_broker_away=is_recent(next(row), now),
+        locked_since=locked_since(_parsed(next(row)), now),
         worker_seconds=allowed,
         has_worker_time=allowed is None or next(row) < allowed * WORKER_SECONDS.counts_per_unit,
     )
@@ -155,6 +153,12 @@ def read_standing(job: Job) -> Standing:
 def is_recent(moment: datetime | None, now: datetime) -> bool:
     """Whether what a dispatcher wrote of a pool at ``moment`` still says how it stands."""
     return moment is not None and now - moment < TICK_AGE
+
+
+def _parsed(value: Mapping[str, Any] | str | None) -> Mapping[str, Any] | None:
+    """Return a JSON column as an object, which a cursor of Django's gives as text."""
+    parsed: Mapping[str, Any] | None = json.loads(value) if isinstance(value, str) else value
+    return parsed
 
 
 def _rate_opens_at(now: datetime, per_minute: int | None, burst: int | None, arrival_us: int) -> datetime | None:

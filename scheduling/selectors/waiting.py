@@ -142,6 +142,12 @@ def _slice(job: Job, state: JobState) -> Iterator[WaitingReason]:
 def _tenant(standing: Standing) -> Iterator[WaitingReason]:
     yield from _stopped("tenant_suspended", said("The tenant is suspended"), standing.suspension)
     yield from _stopped("tenant_paused", said("The tenant's work is paused"), standing.tenant_pause)
+    if standing.locked_since is not None:
+        detail = said(
+            "The tenant's rows are locked by another transaction since %(moment)s.",
+            {"moment": _moment(standing.locked_since)},
+        )
+        yield WaitingReason("rows_locked", detail)
     if standing.tenant_in_flight >= standing.tenant_cap:
         values = {"running": standing.tenant_in_flight, "cap": standing.tenant_cap}
         detail = said("%(running)s of the tenant's %(cap)s jobs at once are running.", values)

@@ -15,11 +15,13 @@ from scheduling.models import ProcessHeartbeat, QueueGauge, RollupClock, WorkerP
 from scheduling.selectors.announced_kinds import UnknownKind, unknown_kinds_of
 from scheduling.selectors.auditors import read_audit_lapse
 from scheduling.selectors.circuits import count_open_circuits
+from scheduling.selectors.locked_tenants import read_locked_tenants
 from scheduling.selectors.processes import Liveness, LivePool, find_foreign_process, live_workers, read_liveness
 from scheduling.selectors.standings import queues_without_consumer
 from scheduling.selectors.throughput import STALE_AFTER
 from scheduling.services.diagnosis_check import Check, State
 from scheduling.services.flow_checks import check_flow
+from scheduling.services.lock_check import check_locked_tenants
 from scheduling.services.sandbox_check import check_sandboxes
 from scheduling.services.upkeep.status import UpkeepLine, read_upkeep, warning_of
 from tenants.checks import find_role_faults
@@ -114,6 +116,7 @@ def _liveness_checks() -> Iterator[Check]:
         liveness = read_liveness()
         workers = list(live_workers())
         circuits = count_open_circuits()
+        locked = read_locked_tenants()
         unknown = unknown_kinds_of(WorkerPool.objects.all(), read_clock())
         foreign = find_foreign_process()
         lapse = read_audit_lapse()
@@ -131,6 +134,7 @@ def _liveness_checks() -> Iterator[Check]:
             yield _canary_check(pool)
     yield check_consumers()
     yield _kinds_check(unknown)
+    yield check_locked_tenants(locked)
     yield from check_sandboxes(workers)
     yield _foreign_check(foreign)
     yield _circuits_check(circuits)

@@ -23,23 +23,30 @@ WITH beat AS (
         canary_at = coalesce(now() - make_interval(secs => %(canary_age)s), canary_at)
     WHERE id = %(worker_id)s RETURNING status, pool_id
 ), held AS (
-    -- In one order everywhere: a message that is settled meanwhile never waits for us in a ring.
+    -- One that is just being settled is not renewed: that may wait long for a lock, and all the others would.
     SELECT l.id FROM scheduling_execution_live l
         JOIN unnest(%(execution_ids)s::uuid[], %(fences)s::bigint[]) AS held(id, fence) USING (id, fence)
-    WHERE l.started_at IS NOT NULL ORDER BY l.id FOR NO KEY UPDATE OF l
+    WHERE l.started_at IS NOT NULL ORDER BY l.id FOR NO KEY UPDATE OF l SKIP LOCKED
 ), renewed AS (
     UPDATE scheduling_execution_live l
     SET lease_expires_at = now() + make_interval(secs => %(lease_seconds)s)
     FROM held WHERE l.id = held.id
     RETURNING l.id, l.job_id, l.cancel_requested_at IS NOT NULL AS is_cancel_requested,
         l.yield_requested_at IS NOT NULL AS is_yield_requested
+), ours AS (
+    SELECT * FROM renewed
+    UNION ALL
+    SELECT l.id, l.job_id, l.cancel_requested_at IS NOT NULL, l.yield_requested_at IS NOT NULL
+    FROM scheduling_execution_live l
+        JOIN unnest(%(execution_ids)s::uuid[], %(fences)s::bigint[]) AS busy(id, fence) USING (id, fence)
+    WHERE l.started_at IS NOT NULL AND l.id NOT IN (SELECT id FROM held)
 )
 SELECT (SELECT status FROM beat),
     ARRAY(SELECT q.name FROM scheduling_queue q JOIN beat USING (pool_id) ORDER BY q.name),
     r.id, r.is_cancel_requested, coalesce(d.deadline_at <= now(), false),
     r.is_yield_requested
 FROM (SELECT) one
-LEFT JOIN renewed r ON true
+LEFT JOIN ours r ON true
 LEFT JOIN scheduling_job_deadline d ON d.job_id = r.job_id
 """
 

@@ -52,7 +52,7 @@ class Auditor:
         while not self._stopped.wait(LOOK_SECONDS):
             self._turn()
             try:
-                self._duties.run_due(lambda: False)
+                self._duties.run_due()
             except (*CONNECTION_ERRORS, InternalError):
                 logger.warning("auditor.database_away", exc_info=True)
                 connection.close()

@@ -33,7 +33,7 @@ from scheduling.services.workers import Registration, register_worker, retire_wo
 from scheduling.worker.canary_queue import canary_queue
 from scheduling.worker.canary_sender import CANARY_LATE, CanarySender
 from scheduling.worker.children import ChildTaskPool
-from scheduling.worker.connections import connect_early, keep_connections
+from scheduling.worker.connections import connect_early, keep_connections, name_connections
 from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.following import QueueFollower
 from scheduling.worker.heartbeat import HeartbeatThread
@@ -80,6 +80,7 @@ def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = F
     local = LocalWorker.of(registration, spare_children=_spare_children(registration))
     become(local)
     loaded = preload_kinds(registration.pool_id)
+    name_connections(registration.worker_id)
     _prepare_children(does_upkeep=UPKEEP_QUEUE in registration.queue_names)
     watchdog = Watchdog(WORKER_ROLE)
     thread = _start_heartbeat(local, watchdog)

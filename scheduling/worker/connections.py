@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connection, connections
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+from scheduling.services.lost_sessions import session_name
 
 CONNECTION_ERRORS = (OperationalError, InterfaceError)
 
@@ -16,6 +19,12 @@ def keep_connections() -> None:
     """In a worker a connection ends when it breaks, not when it is old: reconnecting takes longer than a small job."""
     # Every thread's connection, and every child's, reads this one dictionary.
     connections[DEFAULT_DB_ALIAS].settings_dict["CONN_MAX_AGE"] = None
+
+
+def name_connections(worker_id: UUID) -> None:
+    """Give the sessions of this process and its children the worker's name, by which a dispatcher may end them."""
+    settings = connections[DEFAULT_DB_ALIAS].settings_dict
+    settings["OPTIONS"] = {**settings["OPTIONS"], "application_name": session_name(worker_id)}
 
 
 def connect_early(**_: Any) -> None:

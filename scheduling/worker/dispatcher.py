@@ -1,6 +1,6 @@
-"""The dispatcher's loop: tick when woken, sweep each second, wait out what is away.
+"""The dispatcher's loop: tick when woken, wait out what is away. Its duties have a thread of their own.
 
-Any number of them may run; each tick and each sweep takes a lock of its own in the database,
+Any number of them may run; each tick takes a lock of its own in the database,
 and nothing that decides who runs is kept here between two of them, only when to look again.
 """
 
@@ -16,12 +16,12 @@ from django.db import InternalError, connection
 
 from scheduling import broker, signals
 from scheduling.broker_types import remove_wrong_types
-from scheduling.conf import TICK_JOBS, dispatch_interval_seconds, lease_seconds
+from scheduling.conf import TICK_JOBS, dispatch_interval_seconds
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.models import Queue, WorkerPool
 from scheduling.services.dispatching import TickResult, note_broker_away, republish_unstarted, run_tick
 from scheduling.worker.connections import CONNECTION_ERRORS
-from scheduling.worker.duties import DUTIES, Duty, DutyRoster
+from scheduling.worker.duties import HEARTBEAT, Duty, DutyRoster
 from scheduling.worker.pools_due import PoolsDue
 from tenants.postgresql.errors import ConnectionLostError
 
@@ -37,7 +37,7 @@ class Dispatcher:
     """One loop; :meth:`run` returns once ``stopped`` is set."""
 
     def __init__(
-        self, stopped: threading.Event, duties: Sequence[Duty] = DUTIES, turn: Callable[[], None] = lambda: None
+        self, stopped: threading.Event, duties: Sequence[Duty] = (HEARTBEAT,), turn: Callable[[], None] = lambda: None
     ) -> None:
         self._stopped = stopped
         self._turn = turn
@@ -56,7 +56,6 @@ class Dispatcher:
 
     def run(self) -> None:
         """Dispatch until stopped."""
-        self._duties.put_off_rescue(lease_seconds())
         while not self._stopped.is_set():
             self._turn()
             try:
@@ -93,8 +92,7 @@ class Dispatcher:
         self._endings += news.endings
         self._tick_due(now)
         self._is_woken = False
-        # Whoever wakes us waits for the tick and not for what else is due.
-        self._duties.run_due(broker.is_woken)
+        self._duties.run_due()
         seconds = self._due.seconds_left(time.monotonic())
         if seconds and not self._stopped.is_set():
             # The broker takes no time at all for all time.
@@ -159,4 +157,3 @@ class Dispatcher:
         connection.close()
         self._stopped.wait(self._back_off_seconds)
         self._back_off_seconds = min(2 * self._back_off_seconds, MAX_BACK_OFF_SECONDS)
-        self._duties.put_off_rescue(lease_seconds())

@@ -33,7 +33,7 @@ from scheduling.services.schedules.firing import fire_due_schedules
 from scheduling.services.share_samples import ShareSampler
 from scheduling.services.standings import QueueMeasurer
 from scheduling.services.subscriptions.relay import EventRelayer
-from scheduling.worker.connections import CONNECTION_ERRORS
+from tenants.postgresql.errors import ConnectionLostError
 
 logger = logging.getLogger(__name__)
 
@@ -65,14 +65,13 @@ SLICE_LOOK_SECONDS = 1.0
 CIRCUIT_LOOK_SECONDS = 5.0
 # A worker announces its kinds when it registers; this notes those of workers that have gone.
 KINDS_SECONDS = 1.0
-# Whoever woke the dispatcher comes before a duty, unless that has waited for this part of its interval.
-MOST_DELAY = 0.5
 # A batch is over, and whoever waits for it goes on, half a second late at most.
 BATCH_SECONDS = 0.5
 CANCEL_SECONDS = 1.0
 
+# By the thread that ticks, so that it says of ticks that they go on.
+HEARTBEAT = Duty("heartbeat", heartbeat_seconds, _pulse.beat)
 DUTIES: tuple[Duty, ...] = (
-    Duty("heartbeat", heartbeat_seconds, _pulse.beat),
     Duty("sweep", sweep_seconds, run_sweep, waits_for_leases=True),
     Duty("limits", lambda: 1.0, keep_limits),
     Duty("rollups", _folder.interval_seconds, _folder.take_turn),
@@ -101,21 +100,12 @@ class DutyRoster:
         self._turn = turn
         self._due_at = dict.fromkeys(duties, 0.0)
 
-    def run_due(self, is_woken: Callable[[], bool]) -> None:
-        """Do what is due; once somebody has woken the dispatcher, only what has waited for long.
-
-        Connection errors are the caller's.
-        """
-        has_been_woken = False
+    def run_due(self) -> None:
+        """Do what is due. The loss of the connection is the caller's; a lock that was not to be had is no loss."""
         for duty, due_at in self._due_at.items():
             now = time.monotonic()
-            if now < due_at:
-                continue
-            if now < due_at + MOST_DELAY * duty.interval_seconds():
-                has_been_woken = has_been_woken or is_woken()
-                if has_been_woken:
-                    continue
-            self._run(duty, now)
+            if now >= due_at:
+                self._run(duty, now)
 
     def _run(self, duty: Duty, now: float) -> None:
         self._turn()
@@ -123,7 +113,7 @@ class DutyRoster:
         try:
             duty.run()
             is_failed = False
-        except CONNECTION_ERRORS:
+        except ConnectionLostError:
             raise
         except Exception:
             logger.exception("duty.failed", extra={"duty": duty.name})

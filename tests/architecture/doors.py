@@ -230,7 +230,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"ask_for_slices", "ask_in_pool"},
         "whose slot goes to whom is decided among all tenants",
     ),
-    "scheduling/services/dispatching/tick.py": ({"run_tick"}, "dispatch serves all tenants at once"),
+    "scheduling/services/dispatching/tick.py": ({"_run_tick"}, "dispatch serves all tenants at once"),
     "scheduling/services/execution.py": ({"start_executions"}, "a message names executions, not their tenants"),
     "scheduling/services/leases.py": ({"heartbeat"}, "a worker renews the leases of many tenants' executions"),
     "scheduling/services/ledger.py": ({"verify_ledger_page"}, "the ledger balances for every tenant"),
@@ -243,7 +243,8 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     ),
     "scheduling/services/plan_versions.py": ({"apply_due_versions"}, "plans are the platform's"),
     "scheduling/services/processes.py": ({"ProcessPulse.beat"}, "dispatchers and beat are the platform's"),
-    "scheduling/services/rescue.py": ({"run_sweep"}, "the sweep looks for dead executions of all tenants"),
+    "scheduling/services/lost_sessions.py": ({"end_lost_sessions"}, "a lost worker ran jobs of many tenants"),
+    "scheduling/services/rescue.py": ({"_lead_and"}, "the sweep looks for dead executions of all tenants"),
     "scheduling/services/schedules/firing.py": (
         {"fire_due_schedules"},
         "whichever dispatcher looks fires what is due of all tenants",

@@ -34,6 +34,7 @@ PLAIN = {
     "scheduling.Circuit.tenants": "counts",
     "scheduling.JobEvent.data": "what happened, never what with",
     "scheduling.JobLog.fields": "docs/encryption.md names it",
+    "scheduling.PoolClock.locked_tenants": "ids and times",
     "scheduling.RoutingRule.condition": "the platform's configuration",
     "scheduling.Worker.kinds": "names of kinds",
     "scheduling.WorkerPool.kinds": "names of kinds",

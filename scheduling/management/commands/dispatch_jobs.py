@@ -12,6 +12,7 @@ from scheduling.models import ProcessHeartbeat
 from scheduling.observability.exporter import export_counters
 from scheduling.worker.bulk_runner import BulkRunner
 from scheduling.worker.dispatcher import Dispatcher
+from scheduling.worker.duty_runner import DutyRunner
 from scheduling.worker.stopping import stop_event
 from scheduling.worker.watchdog import Watchdog
 
@@ -30,12 +31,18 @@ class Command(ServingCommand):
         # A full collection walks all that was loaded, a tenth of a second in the middle of some tick.
         gc.freeze()
         watchdog = Watchdog(ProcessHeartbeat.Role.DISPATCHER)
-        runner = BulkRunner(stopped, watchdog.add("bulk operations", patience=BULK_PATIENCE).turn)
-        bulk = threading.Thread(target=runner.run, name="bulk operations")
-        bulk.start()
+        bulk = BulkRunner(stopped, watchdog.add("bulk operations", patience=BULK_PATIENCE).turn)
+        duties = DutyRunner(stopped, turn=watchdog.add("duties").turn)
+        threads = [
+            threading.Thread(target=bulk.run, name="bulk operations"),
+            threading.Thread(target=duties.run, name="duties"),
+        ]
+        for thread in threads:
+            thread.start()
         try:
             Dispatcher(stopped, turn=watchdog.add("dispatcher").turn).run()
         finally:
             watchdog.stop()
             stopped.set()
-            bulk.join()
+            for thread in threads:
+                thread.join()

@@ -53,11 +53,14 @@ class _Row:
     standing: CircuitStanding
 
 
-def follow_circuits() -> int:
-    """Count what ended, open and close breakers, and give their jobs back; how many. One process at a time."""
+def follow_circuits(free: list[UUID] | None = None) -> int:
+    """Count what ended, open and close breakers, and give their jobs back; how many. One process at a time.
+
+    A careful tick counts what ended of the tenants in ``free`` alone.
+    """
     if not lead(LockClass.CIRCUITS):
         return 0
-    _fold_news(circuit_policy())
+    _fold_news(circuit_policy(), free)
     _run(circuits_sql.CLOSE_UNNEEDED)
     return _run(circuits_sql.TRY) + _run(circuits_sql.RETURN)
 
@@ -77,8 +80,8 @@ def tend_circuits() -> int:
         return returned
 
 
-def _fold_news(policy: CircuitPolicy) -> None:
-    endings, now = _take_news()
+def _fold_news(policy: CircuitPolicy, free: list[UUID] | None) -> None:
+    endings, now = _take_news(free)
     if now is None:
         return
     before = _read_standings([name for name in endings if _has_circuit(name)])
@@ -94,12 +97,12 @@ def _fold_news(policy: CircuitPolicy) -> None:
             _tell_opened(name, standing, again=was is not None and was.state is CircuitState.HALF_OPEN)
 
 
-def _take_news() -> tuple[Mapping[CircuitName, list[Ending]], datetime | None]:
+def _take_news(free: list[UUID] | None) -> tuple[Mapping[CircuitName, list[Ending]], datetime | None]:
     """The oldest news by breaker, and the database's time. What is shared moves the tenant's own and that of all."""
     endings: dict[CircuitName, list[Ending]] = defaultdict(list)
     now = None
     with prepared_cursor() as cursor:
-        cursor.execute(circuits_sql.TAKE_NEWS, [STAGE_ROWS])
+        cursor.execute(circuits_sql.TAKE_NEWS, {"limit": STAGE_ROWS, "free": free})
         for tenant_id, kind, dependency, is_shared, *facts, now in cursor.fetchall():  # noqa: B007 - the same in each row
             ending = Ending(tenant_id, *facts)
             for owner in (tenant_id, None) if is_shared else (tenant_id,):

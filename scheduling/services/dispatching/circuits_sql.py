@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from scheduling.services.dispatching.gates import BEHIND, CIRCUIT, HOLDS_JOBS, KIND
+from scheduling.services.dispatching.locked import IS_FREE
 
 TAKE_NEWS = """
-WITH chosen AS (SELECT id FROM scheduling_circuit_news ORDER BY id LIMIT %s),
+WITH chosen AS (SELECT id FROM scheduling_circuit_news c WHERE <is free> ORDER BY id LIMIT %(limit)s),
 gone AS (DELETE FROM scheduling_circuit_news n USING chosen c WHERE n.id = c.id RETURNING n.*)
 SELECT tenant_id, kind, dependency, is_shared, job_id, fingerprint, error_type, error_message, at,
     retry_after_seconds, now()
 FROM gone ORDER BY id
-"""
+""".replace("<is free>", IS_FREE.format(row="c"))
 # Two ways to one index, since a name without a tenant equals none.
 STANDINGS = """
 WITH wanted AS (SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS w(tenant_id, kind, dependency)),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from scheduling.limits import PEAK_MEMORY, WORKER_SECONDS
+from scheduling.services.dispatching.locked import IS_FREE
 from scheduling.services.dispatching.prediction import FOLD_SAMPLES
 from scheduling.services.dispatching.worker_time import LIMIT_US
 from tenants.limits import WARNING_PERCENTS
@@ -28,7 +30,7 @@ WITH gone AS (
     -- which lines, capacities and tenants are looked up one by one, and the names below are joined by their hashes.
     DELETE FROM scheduling_settled WHERE ctid = ANY (ARRAY(
         SELECT s.ctid FROM scheduling_settled s JOIN scheduling_queue q ON q.id = s.queue_id
-        WHERE q.pool_id = %(pool_id)s))
+        WHERE q.pool_id = %(pool_id)s AND <is free>))
     RETURNING *
 ), still AS MATERIALIZED (
     -- A message keeps its places until its last execution has ended. The settlement takes the one row and writes the
@@ -154,19 +156,21 @@ WHERE k.amount::numeric * 100 >= (SELECT min(level) FROM unnest(%(percents)s::in
         %(peak_default)s)::numeric
 """.replace("<samples>", FOLD_SAMPLES)
     .replace("<limit>", LIMIT_US)
+    .replace("<is free>", IS_FREE.format(row="s"))
     .replace("<month>", MONTH)
     # A question about all of them is answered first, once.
     .replace("<are locked>", "(SELECT count(*) FROM capacity_lock) >= 0")
 )
 
 
-def collect_settled(pool_id: int) -> bool:
+def collect_settled(pool_id: int, free: list[UUID] | None = None) -> bool:
     """Fold the pool's settled executions: one statement, whatever their number; one more where a limit comes near.
 
-    Whether that may let jobs of other pools start.
+    Whether that may let jobs of other pools start. Of a careful tick only those of the tenants in ``free``.
     """
     parameters: dict[str, Any] = {
         "pool_id": pool_id,
+        "free": free,
         "worker_key": WORKER_SECONDS.key,
         "peak_key": PEAK_MEMORY.key,
         "peak_unit": PEAK_MEMORY.counts_per_unit,

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from heapq import nsmallest
+from typing import Any
 from uuid import UUID
 
 from scheduling.conf import MAX_MESSAGE_JOBS, MERGE_BELOW_US, MESSAGE_WORK_US, TICK_JOBS, lease_seconds
@@ -83,6 +84,7 @@ def read_pool(
     freed: int = 0,
     ending: Collection[UUID] = (),
     is_wide: bool = False,
+    free: list[UUID] | None = None,
 ) -> PoolReading:
     """Capacity, clocks and the entities that may be picked: two statements, one more each where small jobs may share
     slots and where tenants have keys.
@@ -93,34 +95,34 @@ def read_pool(
     below its entitlement is told by no order, so where slots are reserved as many are read as a tick ever does, and
     where ``is_wide`` is asked for, since of some nothing can be taken. ``freed``
     slots count as free that are not: what would be picked if they were. Those of messages with a token of ``ending``
-    are, their work is done, but where a cap or the reserve keeps whoever had them from having them again.
+    are, their work is done, but where a cap or the reserve keeps whoever had them from having them again. A
+    careful tick reads the tenants in ``free`` alone.
     """
-    has, queues = _read_pool(pool_id, ending)
-    free = has.slots - has.in_flight + freed
-    room = max(0, min(free, limit))
-    if room == 0:
+    has, queues = _read_pool(pool_id, ending, free)
+    unused = has.slots - has.in_flight + freed
+    if (room := max(0, min(unused, limit))) == 0:
         return PoolReading(PoolShare(has.virtual_time, 0, [], {}), has.slots, has.in_flight, {}, {})
     is_fifo, slice_us = has.is_fifo, has.slice_us
     sees_the_least = not is_fifo and only_entities is None
     has_reserve = sees_the_least and has.reserved > 0
     depths = dict.fromkeys(queues, limit if has_reserve or is_wide else room)
-    tenants = _read_tenants(depths, only_entities, slice_us, is_fifo=is_fifo)
+    tenants = _read_tenants(depths, only_entities, slice_us, free, is_fifo=is_fifo)
     if wider := _filling_messages(depths, tenants, room, limit, virtual_time=has.virtual_time):
         depths |= wider
-        tenants = tenants.and_more(_read_tenants(wider, only_entities, slice_us, is_fifo=is_fifo))
+        tenants = tenants.and_more(_read_tenants(wider, only_entities, slice_us, free, is_fifo=is_fifo))
     shares = [queue.share(tenants.by_queue.get(queue.queue_id, []), n, is_fifo=is_fifo) for queue, n in depths.items()]
     most = max(depths.values(), default=room)
     share = PoolShare(has.virtual_time, room, shares, tenants.room, limit=most, merging=MERGING)
     if has_reserve:
         caps = {queue.queue_id: queue.cap for queue in queues}
-        share = with_reserve(share, pool_id, slots=has.slots, free=free, reserved=has.reserved, queue_caps=caps)
+        share = with_reserve(share, pool_id, slots=has.slots, free=unused, reserved=has.reserved, queue_caps=caps)
     share, unread = read_keys(share, tenants.own_lines, only_entities, is_fifo=is_fifo)
     return PoolReading(
         share=share,
         slots=has.slots,
         in_flight=has.in_flight,
         queue_names={queue.queue_id: queue.name for queue in queues},
-        floors=_floors(shares) if sees_the_least else {},
+        floors=_floors(shares) if sees_the_least and free is None else {},
         unread=unread,
         slice_us=slice_us,
         rated=[queue.queue_id for queue in queues if queue.has_rate],
@@ -149,9 +151,15 @@ class _Capacity:
         return None if self.slice_seconds is None else self.slice_seconds * 1_000_000
 
 
-def _read_pool(pool_id: int, ending: Collection[UUID]) -> tuple[_Capacity, list[_QueueRow]]:
+def _read_pool(pool_id: int, ending: Collection[UUID], free: list[UUID] | None) -> tuple[_Capacity, list[_QueueRow]]:
     with prepared_cursor() as cursor:
-        cursor.execute(read_sql.POOL, {"pool_id": pool_id, "lease_seconds": lease_seconds(), "ending": list(ending)})
+        values: dict[str, Any] = {
+            "pool_id": pool_id,
+            "lease_seconds": lease_seconds(),
+            "ending": list(ending),
+            "free": free,
+        }
+        cursor.execute(read_sql.POOL, values)
         rows = cursor.fetchall()
     width = len(fields(_Capacity))
     return _Capacity(*rows[0][:width]), [_QueueRow(*row[width:]) for row in rows if row[width] is not None]
@@ -205,6 +213,7 @@ def _read_tenants(
     depths: Mapping[_QueueRow, int],
     only_entities: Collection[int] | None,
     slice_us: int | None,
+    free: list[UUID] | None,
     *,
     is_fifo: bool,
 ) -> _Tenants:
@@ -219,6 +228,7 @@ def _read_tenants(
                 "limits": list(depths.values()),
                 "only": None if only_entities is None else list(only_entities),
                 "slice_us": slice_us,
+                "free": free,
             },
         )
         for queue_id, left, in_flight, waiting, keys_waiting, own_rank, *numbers in cursor.fetchall():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scheduling.services.dispatching.locked import IS_FREE
 from scheduling.services.dispatching.weights import QUEUE_WEIGHT, TENANT_WEIGHT
 
 # A pool that is paused or drained has no slots. A draining worker's slots count neither as there nor as used. Of its
@@ -24,7 +25,7 @@ WITH plan AS (
     SELECT message_id, tenant_id, queue_id, worker_id, is_ending FROM live WHERE pool_id = %(pool_id)s
     UNION ALL
     SELECT s.message_id, s.tenant_id, s.queue_id, NULL, true
-    FROM scheduling_settled s JOIN scheduling_queue q ON q.id = s.queue_id WHERE q.pool_id = %(pool_id)s
+    FROM scheduling_settled s JOIN scheduling_queue q ON q.id = s.queue_id WHERE q.pool_id = %(pool_id)s AND <is free>
 ), used AS (
     SELECT count(DISTINCT l.message_id) AS slots
     FROM held l LEFT JOIN scheduling_worker w ON w.id = l.worker_id
@@ -65,7 +66,7 @@ FROM there CROSS JOIN used LEFT JOIN plan ON true LEFT JOIN (
     WHERE q.pool_id = %(pool_id)s AND NOT q.is_paused
 ) AS queue ON true
 ORDER BY queue.id
-""".replace("<queue weight>", QUEUE_WEIGHT)
+""".replace("<queue weight>", QUEUE_WEIGHT).replace("<is free>", IS_FREE.format(row="s"))
 # Eligibility is the index's own condition, so nobody who must wait hides one who need not.
 # A tenant's weight and cap are read as they are now: an edited plan holds for whoever waits, without a row written.
 # `floor` keeps the scan clear of dead index entries left of the least virtual time.
@@ -78,7 +79,7 @@ FROM unnest(%(queue_ids)s::bigint[], %(floors)s::bigint[], %(limits)s::int[]) AS
     CROSS JOIN LATERAL (
         SELECT * FROM scheduling_schedulingentity e
         WHERE e.queue_id = q.id AND e.is_runnable AND e.parent_id IS NULL
-          AND (%(only)s::bigint[] IS NULL OR e.id = ANY(%(only)s)) AND {order}
+          AND (%(only)s::bigint[] IS NULL OR e.id = ANY(%(only)s)) AND {is_free} AND {order}
         LIMIT q.most
     ) e
     JOIN tenants_tenant t ON t.id = e.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
@@ -86,5 +87,6 @@ FROM unnest(%(queue_ids)s::bigint[], %(floors)s::bigint[], %(limits)s::int[]) AS
 """
 _FAIR_ORDER = "e.vruntime >= q.floor ORDER BY e.vruntime, e.in_flight + e.keys_in_flight, e.head_rank, e.id"
 _FIFO_ORDER = "true ORDER BY e.head_rank, e.in_flight + e.keys_in_flight, e.id"
-ENTITIES_FAIR = _ENTITIES.format(order=_FAIR_ORDER, weight=TENANT_WEIGHT)
-ENTITIES_FIFO = _ENTITIES.format(order=_FIFO_ORDER, weight=TENANT_WEIGHT)
+_FRAGMENTS = {"weight": TENANT_WEIGHT, "is_free": IS_FREE.format(row="e")}
+ENTITIES_FAIR = _ENTITIES.format(order=_FAIR_ORDER, **_FRAGMENTS)
+ENTITIES_FIFO = _ENTITIES.format(order=_FIFO_ORDER, **_FRAGMENTS)

@@ -7,6 +7,9 @@ whoever comes back meanwhile starts where the others really are.
 
 from __future__ import annotations
 
+from uuid import UUID
+
+from scheduling.services.dispatching.locked import IS_FREE
 from tenants.ids import uuid7s
 from tenants.prepared import prepared_cursor
 
@@ -15,6 +18,7 @@ from tenants.prepared import prepared_cursor
 _USED = """
 SELECT l.id FROM scheduling_execution_live l
 WHERE l.pool_id = %(pool_id)s AND <is used>
+    AND <is free>
     AND NOT EXISTS (SELECT FROM scheduling_execution_live o WHERE o.message_id = l.message_id AND o.id <> l.id)
 ORDER BY l.id FOR NO KEY UPDATE OF l SKIP LOCKED
 """
@@ -93,10 +97,14 @@ IS_USED = """l.started_at <= (SELECT now() - p.granularity_seconds * interval '1
     AND l.started_at <= now() - l.predicted_us * interval '1 microsecond'"""
 
 
-def charge_slices(pool_id: int) -> None:
-    """Charge another slice to each of the pool's executions that have run for what they were charged."""
+def charge_slices(pool_id: int, free: list[UUID] | None = None) -> None:
+    """Charge another slice to each of the pool's executions that have run for what they were charged.
+
+    A careful tick charges those of the tenants in ``free`` alone.
+    """
     with prepared_cursor() as cursor:
-        cursor.execute(_USED.replace("<is used>", IS_USED), {"pool_id": pool_id})
+        statement = _USED.replace("<is used>", IS_USED).replace("<is free>", IS_FREE.format(row="l"))
+        cursor.execute(statement, {"pool_id": pool_id, "free": free})
         ids = [execution_id for (execution_id,) in cursor.fetchall()]
         if ids:
             charge_ids = uuid7s(len(ids))

@@ -13,7 +13,7 @@ from tenants.prepared import prepared_cursor
 
 _STAGE_DUE = """
 WITH chosen AS (
-    SELECT d.job_id FROM scheduling_job_due d WHERE d.due_at <= now()
+    SELECT d.job_id FROM scheduling_job_due d JOIN scheduling_job j ON j.id = d.job_id WHERE d.due_at <= now()
     ORDER BY d.due_at LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
 ), due AS (
     DELETE FROM scheduling_job_due d USING chosen c WHERE d.job_id = c.job_id
@@ -92,7 +92,9 @@ WITH head AS (
     SELECT r.entity_id, r.rank, r.job_id, p.gate
     FROM head p JOIN scheduling_job_ready r
         ON r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id
-    WHERE p.gate IS NOT NULL FOR NO KEY UPDATE OF r SKIP LOCKED
+        JOIN scheduling_job j ON j.id = r.job_id
+    -- The row to which a job is set aside refers to the job.
+    WHERE p.gate IS NOT NULL FOR NO KEY UPDATE OF r SKIP LOCKED FOR KEY SHARE OF j SKIP LOCKED
 ), gone AS (
     DELETE FROM scheduling_job_ready r USING free p
     WHERE r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id

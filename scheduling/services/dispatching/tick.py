@@ -8,8 +8,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.db import OperationalError, transaction
+
 from scheduling import broker, signals, tracing
-from scheduling.conf import BY_INDEX, MAX_MESSAGE_JOBS, TICK_IDLE_TIMEOUT_MS, TICK_JOBS, WAKE_ROWS
+from scheduling.conf import BY_INDEX, LOCK_TIMEOUT_MS, MAX_MESSAGE_JOBS, TICK_IDLE_TIMEOUT_MS, TICK_JOBS, WAKE_ROWS
 from scheduling.fairness.shares import Pick
 from scheduling.processors import registry
 from scheduling.services import verdicts
@@ -19,18 +21,23 @@ from scheduling.services.dispatching.circuits import follow_circuits
 from scheduling.services.dispatching.claim import Claim, claim_jobs, hints_of, reserve_capacity
 from scheduling.services.dispatching.clocks import Outcome, advance_clocks
 from scheduling.services.dispatching.collect import collect_settled
-from scheduling.services.dispatching.gates import HOLDS_JOBS
+from scheduling.services.dispatching.locked import (
+    is_lock_timeout,
+    lock_what_is_free,
+    note_held_capacities,
+    note_locked,
+)
+from scheduling.services.dispatching.look import lead_pool
 from scheduling.services.dispatching.pick import Picked, pick_and_lock
 from scheduling.services.dispatching.rates import QueueRate, limit_rates, spend_rates
 from scheduling.services.dispatching.read import PoolReading, read_pool, rows_wanted
 from scheduling.services.dispatching.rows import read_rows
-from scheduling.services.dispatching.slice_charges import IS_USED, charge_slices
+from scheduling.services.dispatching.slice_charges import charge_slices
 from scheduling.services.dispatching.stage import hold, stage_due, stage_held
 from scheduling.services.dispatching.wake import fold_wakes
 from scheduling.services.settlement import settle
 from tenants.context import all_tenants
 from tenants.locks import LockClass
-from tenants.prepared import prepared_cursor
 
 # Whoever writes what ticks write waits for those that run, and has none begin before it commits.
 STOP_TICKS = f"SELECT {LockClass.TICK.take('pool')} FROM unnest(%s::int[]) AS pool"  # noqa: S608 - constants
@@ -38,47 +45,12 @@ _SETTINGS = {
     **BY_INDEX,
     # A process stopped inside the transaction is cut off.
     "idle_in_transaction_session_timeout": str(TICK_IDLE_TIMEOUT_MS),
+    # Whoever holds a row of one tenant must not keep all the others waiting.
+    "lock_timeout": str(LOCK_TIMEOUT_MS),
     # Nobody is told of a tick but by hints. If the server dies before it is on disk, none of it has been, and the hints
     # lead nowhere; whatever builds on it, a start above all, is behind it in the log and waits for the disk itself.
     "synchronous_commit": "off",
 }
-# One question in the place of statements that mostly find nothing: the way to the server is most of an idle tick.
-_LOOK = (
-    """
-SELECT <lock>,
-    NOT EXISTS (SELECT FROM scheduling_pool_clock WHERE pool_id = %(pool_id)s
-        AND ticked_at >= now() - interval '1 second' AND broker_away_at IS NULL),
-    EXISTS (SELECT FROM scheduling_job_due WHERE due_at <= now()),
-    EXISTS (SELECT FROM scheduling_job_held),
-    EXISTS (SELECT FROM scheduling_circuit_news)
-        OR EXISTS (SELECT FROM scheduling_circuit_breaker c
-            WHERE c.state = 'open' AND c.until <= now() AND <holds jobs>)
-        OR EXISTS (SELECT FROM scheduling_circuit_breaker c
-            WHERE c.state IN ('half_open', 'closing', 'forced_closed') AND (c.state = 'closing' OR <holds jobs>)),
-    EXISTS (SELECT FROM scheduling_settled WHERE queue_id = ANY (<queues>)),
-    EXISTS (SELECT FROM scheduling_wake WHERE queue_id = ANY (<queues>)),
-    EXISTS (SELECT FROM scheduling_execution_live l WHERE l.pool_id = %(pool_id)s AND <is used>),
-    -- A queue at a time: each of a pool with nothing to do would be looked for among all the lines of the others.
-    EXISTS (SELECT FROM unnest(<queues>) AS q(id) CROSS JOIN LATERAL (
-        SELECT FROM scheduling_schedulingentity e
-        WHERE e.queue_id = q.id AND e.is_runnable AND e.parent_id IS NULL ORDER BY e.vruntime LIMIT 1) AS runnable)
-""".replace("<holds jobs>", HOLDS_JOBS)
-    .replace("<is used>", IS_USED)
-    .replace("<queues>", "ARRAY(SELECT id FROM scheduling_queue WHERE pool_id = %(pool_id)s)")
-    .replace("<lock>", LockClass.TICK.attempt("%(pool_id)s"))
-)
-# Clocks are made here for a pool or queue that came without: a copied row would end every tick of all pools.
-_SET_CLOCK = """
-WITH of_queues AS (
-    INSERT INTO scheduling_queue_clock (queue_id, vruntime, virtual_time, floor, was_backlogged)
-    SELECT q.id, 0, 0, 0, false FROM scheduling_queue q
-    WHERE q.pool_id = %(pool_id)s AND NOT EXISTS (SELECT FROM scheduling_queue_clock c WHERE c.queue_id = q.id)
-    ON CONFLICT DO NOTHING
-)
-INSERT INTO scheduling_pool_clock (pool_id, virtual_time, ticked_at)
-SELECT id, 0, now() FROM scheduling_workerpool WHERE id = %(pool_id)s
-ON CONFLICT (pool_id) DO UPDATE SET ticked_at = now(), broker_away_at = NULL
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,24 +81,6 @@ class _Dispatched:
 
 
 @dataclass(frozen=True, slots=True)
-class _News:
-    """What a tick found to stage and to fold, and whether there was anybody to pick before that."""
-
-    is_due: bool
-    is_held: bool
-    is_circuit: bool
-    is_settled: bool
-    is_woken: bool
-    is_slice_used: bool
-    is_anybody_runnable: bool
-
-    @property
-    def is_any(self) -> bool:
-        """Whether there are wakes, or may be once the rest is folded, which appends some."""
-        return self.is_due or self.is_held or self.is_circuit or self.is_settled or self.is_woken
-
-
-@dataclass(frozen=True, slots=True)
 class Restriction:
     """A tick for some entities and one kind only: at most ``limit`` jobs."""
 
@@ -143,22 +97,36 @@ def run_tick(pool_id: int, *, only: Restriction | None = None, ending: Collectio
     Whoever gets the transaction's lock ticks; nothing is decided from memory kept between
     ticks, so any number of dispatchers may call this.
     """
-    began = time.monotonic()
     # Plug-ins are imported before the transaction, which must not be idle for long.
     registry.memory_needs()
+    try:
+        return _run_tick(pool_id, only, ending)
+    except OperationalError as error:
+        if not is_lock_timeout(error):
+            raise
+    # Nothing of the first attempt remains.
+    return _run_tick(pool_id, only, ending, is_careful=True)
+
+
+def _run_tick(
+    pool_id: int, only: Restriction | None, ending: Collection[UUID], *, is_careful: bool = False
+) -> TickResult:
+    """Run one attempt of a tick. A careful one writes the rows of those tenants alone that it could lock at once."""
+    began = time.monotonic()
     with all_tenants(_SETTINGS):
-        news = _lead(pool_id)
+        news = lead_pool(pool_id)
         if news is None:
             return TickResult(was_led=False)
+        free, has_come_back = lock_what_is_free(pool_id) if is_careful or news.is_anybody_locked else (None, False)
         staged = (stage_due() if news.is_due else 0) + (stage_held() if news.is_held else 0)
-        staged += follow_circuits() if news.is_circuit else 0
-        has_freed = news.is_settled and collect_settled(pool_id)
+        staged += _follow_circuits(free) if news.is_circuit else 0
+        has_freed = news.is_settled and collect_settled(pool_id, free)
         if news.is_slice_used:
-            charge_slices(pool_id)
-        woken = fold_wakes(pool_id) if news.is_any else 0
+            charge_slices(pool_id, free)
+        woken = fold_wakes(pool_id, free) if news.is_any or has_come_back else 0
         # Jobs may be held whose time has not come, and be of another pool: without a wake nobody has become runnable.
         may_pick = woken > 0 or news.is_anybody_runnable
-        done = _dispatch(pool_id, only, ending) if may_pick else _Dispatched()
+        done = _dispatch(pool_id, only, ending, free) if may_pick else _Dispatched()
     unpublished = _publish(pool_id, done.claims)
     dispatched = len(done.claims) - unpublished
     if done.claims:
@@ -177,31 +145,31 @@ def run_tick(pool_id: int, *, only: Restriction | None = None, ending: Collectio
     )
 
 
-def _lead(pool_id: int) -> _News | None:
-    """Take the pool's lock for this transaction, and look what there is to fold; None: another has it.
+def _follow_circuits(free: list[UUID] | None) -> int:
+    """Follow circuits; a careful tick goes on without them if a breaker or a job behind one is held."""
+    if free is None:
+        return follow_circuits()
+    try:
+        with transaction.atomic():
+            return follow_circuits(free)
+    except OperationalError as error:
+        if not is_lock_timeout(error):
+            raise
+        return 0
 
-    What is committed after this look wakes another tick: of this dispatcher, or of one that finds the lock taken and
-    leaves the wake for this one.
-    """
-    with prepared_cursor() as cursor:
-        cursor.execute(_LOOK, {"pool_id": pool_id})
-        is_led, is_clock_old, *news = cursor.fetchone()
-        if is_led and is_clock_old:
-            cursor.execute(_SET_CLOCK, {"pool_id": pool_id})
-    return _News(*news) if is_led else None
 
-
-def _dispatch(pool_id: int, only: Restriction | None, ending: Collection[UUID]) -> _Dispatched:
+def _dispatch(pool_id: int, only: Restriction | None, ending: Collection[UUID], free: list[UUID] | None) -> _Dispatched:
     """Pick and claim."""
-    reading, rates, picked = _pick(pool_id, only, ending, is_wide=False)
+    reading, rates, picked = _pick(pool_id, only, ending, free, is_wide=False)
     if (picked.passed_over and not is_every_slot_taken(reading, picked.picks)) or _could_carry_more(
         reading, picked.picks
     ):
         # Others stand behind those that were read, so as many are read as a tick ever does.
-        reading, rates, picked = _pick(pool_id, only, ending, is_wide=True)
+        reading, rates, picked = _pick(pool_id, only, ending, free, is_wide=True)
     if not picked.rows:
         return _Dispatched(awaited=_awaited(only, reading, []))
     picks = reserve_capacity(picked.picks) if picked.picks else []
+    _note_held(pool_id, picked, picks, is_careful=free is not None)
     claims = claim_jobs(pool_id, reading, picks) if picks else []
     spend_rates(rates, claims)
     advance_clocks(pool_id, Outcome(reading, picked, claims, is_whole=only is None))
@@ -211,8 +179,22 @@ def _dispatch(pool_id: int, only: Restriction | None, ending: Collection[UUID]) 
     return _Dispatched(claims, is_cut_short, _awaited(only, reading, claims))
 
 
+def _note_held(pool_id: int, picked: Picked, reserved: Sequence[Pick], *, is_careful: bool) -> None:
+    """Note whose capacity could not be taken, and of whom jobs were passed over by a tick that is careful already."""
+    if len(reserved) < len(picked.picks):
+        kept = {pick.tenant_id for pick in reserved}
+        note_held_capacities(pool_id, {pick.tenant_id for pick in picked.picks} - kept)
+    if is_careful and (passed := {pick.tenant_id for pick in picked.dropped}):
+        note_locked(pool_id, dict.fromkeys(passed), is_whole=False)
+
+
 def _pick(
-    pool_id: int, only: Restriction | None, ending: Collection[UUID], *, is_wide: bool
+    pool_id: int,
+    only: Restriction | None,
+    ending: Collection[UUID],
+    free: list[UUID] | None,
+    *,
+    is_wide: bool,
 ) -> tuple[PoolReading, Mapping[int, QueueRate], Picked]:
     """Read and pick, behind the caps and rates of this moment."""
     reading = read_pool(
@@ -221,10 +203,12 @@ def _pick(
         only_entities=only.entity_ids if only else None,
         ending=ending,
         is_wide=is_wide,
+        free=free,
     )
     reading, rates = limit_rates(reading)
     found = read_rows(rows_wanted(reading), kind=only.kind if only else None, slice_us=reading.slice_us)
-    return reading, rates, pick_and_lock(reading.share, found.keeping(hold(pool_id, found.gated)))
+    found = found.keeping(hold(pool_id, found.gated))
+    return reading, rates, pick_and_lock(reading.share, found, is_careful=free is not None)
 
 
 def _awaited(only: Restriction | None, reading: PoolReading, claims: Sequence[Claim]) -> Awaited:

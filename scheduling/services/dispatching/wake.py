@@ -6,7 +6,10 @@ tenant: waiting earns no credit.
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from scheduling.conf import WAKE_ROWS
+from scheduling.services.dispatching.locked import IS_FREE
 from scheduling.services.dispatching.weights import TENANT_WEIGHT
 from scheduling.services.dispatching.worker_time import HAS_WORKER_TIME
 from tenants.prepared import prepared_cursor
@@ -17,7 +20,7 @@ _FOLD_KEYS = """
 WITH woken AS (
     DELETE FROM scheduling_wake WHERE ctid = ANY (ARRAY(
         SELECT w.ctid FROM scheduling_wake w JOIN scheduling_queue q ON q.id = w.queue_id
-        WHERE q.pool_id = %(pool_id)s ORDER BY w.is_bulk LIMIT %(limit)s
+        WHERE q.pool_id = %(pool_id)s AND <is free> ORDER BY w.is_bulk LIMIT %(limit)s
     ))
     RETURNING entity_id, waiting_delta
 ), news AS (
@@ -41,7 +44,7 @@ SELECT woken.count, tenant.* FROM (SELECT count(*) FROM woken) woken LEFT JOIN (
         coalesce(sum(delta) FILTER (WHERE parent_id IS NOT NULL), 0)::int
     FROM news GROUP BY 1
 ) tenant ON true
-"""
+""".replace("<is free>", IS_FREE.format(row="w"))
 _FOLD_TENANTS = """
 WITH looked AS (
     SELECT e.id, n.delta, n.keys_delta, own.rank AS own_rank, least(own.rank, key.head_rank) AS head_rank,
@@ -82,13 +85,14 @@ FROM looked l WHERE e.id = l.id
 """.replace("<has worker time>", HAS_WORKER_TIME).replace("<tenant weight>", TENANT_WEIGHT)
 
 
-def fold_wakes(pool_id: int) -> int:
+def fold_wakes(pool_id: int, free: list[UUID] | None = None) -> int:
     """Consume the pool's wakes, at most WAKE_ROWS: two statements; how many there were.
 
-    An edited plan may wake a hundred thousand tenants, so the news of single jobs go before such bulk.
+    An edited plan may wake a hundred thousand tenants, so the news of single jobs go before such bulk. A careful
+    tick consumes those of the tenants in ``free`` alone.
     """
     with prepared_cursor() as cursor:
-        cursor.execute(_FOLD_KEYS, {"pool_id": pool_id, "limit": WAKE_ROWS})
+        cursor.execute(_FOLD_KEYS, {"pool_id": pool_id, "limit": WAKE_ROWS, "free": free})
         rows = cursor.fetchall()
         if news := [tenant for _, *tenant in rows if tenant[0] is not None]:
             ids, deltas, keys_deltas = zip(*news, strict=True)

@@ -14,6 +14,7 @@ class ChaosConfig(AppConfig):
         "tests.chaos.plugin.processor.StepsProcessor",
         "tests.chaos.plugin.processor.KillerProcessor",
         "tests.chaos.plugin.processor.ProberProcessor",
+        "tests.chaos.plugin.processor.HolderProcessor",
     )
 
     def ready(self) -> None:

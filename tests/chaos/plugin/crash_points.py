@@ -21,7 +21,7 @@ class When(Enum):
 
 # In the order of the tick. `_publish` comes after the commit.
 STEPS: dict[str, tuple[str, When]] = {
-    "lead": ("_lead", When.AFTER),
+    "lead": ("lead_pool", When.AFTER),
     "collect": ("collect_settled", When.AFTER),
     "wake": ("fold_wakes", When.AFTER),
     "read": ("read_pool", When.AFTER),

@@ -137,6 +137,27 @@ class ProberProcessor(TaskProcessor):
         write_effect(context, f"look {number}", seen)
 
 
+class HolderProcessor(TaskProcessor):
+    """Keeps the transaction of its first checkpoint, which has locked the job's row, open for ``seconds``."""
+
+    kind = "chaos_holder"
+    title = "Hold a row"
+    has_circuit = False
+    payload_schema = {"type": "object", "properties": {"seconds": _SECONDS}, "required": ["seconds"]}
+
+    def process(self, context: JobContext) -> Json | None:
+        is_first = not context.state
+        context.checkpoint({"is_begun": True}, effects=partial(write_effect, context, BEGIN))
+        if is_first:
+            context.checkpoint({"is_held": True}, effects=partial(self._hold, context))
+        context.in_settlement(partial(write_effect, context, SETTLED))
+        return None
+
+    def _hold(self, context: JobContext) -> None:
+        write_effect(context, "held")
+        time.sleep(float(context.payload["seconds"]))
+
+
 def _break() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1/0")

@@ -14,6 +14,7 @@ from typing import ClassVar
 import psycopg
 
 from scheduling.services.schedules.definitions import create_schedule
+from tests.acceptance.processes import ManagedProcess
 from tests.acceptance.serving import START_SECONDS
 from tests.chaos.load import Traffic
 from tests.chaos.plugin.crash_points import STEPS
@@ -139,11 +140,7 @@ class LeaderStopped(DispatcherRow):
         # So that it is surely the first that the tick blocks in.
         os.kill(other.pid, signal.SIGSTOP)
         try:
-            with psycopg.connect(field.stack.addresses.admin_url) as holder:
-                holder.execute("SELECT FROM scheduling_pool_clock FOR UPDATE")
-                field.stack.until(lambda: field.view.number(_BLOCKED), within=20, what="a tick waits for us")
-                os.kill(leader.pid, signal.SIGSTOP)
-                stopped_at = time.time()
+            stopped_at = self._stop_inside(field, leader)
         finally:
             os.kill(other.pid, signal.SIGCONT)
         try:
@@ -152,6 +149,17 @@ class LeaderStopped(DispatcherRow):
         finally:
             os.kill(leader.pid, signal.SIGCONT)
         return [recovery]
+
+    def _stop_inside(self, field: Field, leader: ManagedProcess) -> float:
+        """Stop the leader while its tick waits for a lock, which it does for a moment only; return when."""
+        while True:
+            with psycopg.connect(field.stack.addresses.admin_url) as holder:
+                holder.execute("SELECT FROM scheduling_pool_clock FOR UPDATE")
+                field.stack.until(lambda: field.view.number(_BLOCKED), within=20, what="a tick waits for us")
+                os.kill(leader.pid, signal.SIGSTOP)
+                if field.view.number(_BLOCKED):
+                    return time.time()
+            os.kill(leader.pid, signal.SIGCONT)
 
 
 class TickCrashed(DispatcherRow):

@@ -15,7 +15,7 @@ from tests.chaos.row import Field, Row, bound_factor
 from tests.chaos.stack import Shape
 
 CANCELLED_AT_ONCE = 5_000
-_WAITS = """
+WAITS = """
 SELECT extract(epoch FROM min(s.at) - min(q.at))::float8 FROM scheduling_jobevent q
 JOIN scheduling_jobevent s ON s.job_id = q.job_id AND s.name = 'execution.started'
 WHERE q.name = 'job.submitted' AND q.tenant_id = ANY (%s) AND q.at > to_timestamp(%s) GROUP BY q.job_id
@@ -59,7 +59,7 @@ class Flood(Row):
             ids.append(field.job_of(field.submit(1 + len(ids) % 2, "chaos_steps", payload)))
             field.wait(0.3, 0.7)
         field.ended(ids, within=120)
-        return percentile([float(wait) for (wait,) in field.view.rows(_WAITS, [field.tenants[1:], since])], 0.95)
+        return percentile([float(wait) for (wait,) in field.view.rows(WAITS, [field.tenants[1:], since])], 0.95)
 
 
 class CapsChanged(Row):

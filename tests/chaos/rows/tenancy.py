@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Sequence
+from typing import ClassVar
 
+import psycopg
 from django.db import DatabaseError, connection
 from django.db.utils import InterfaceError
 
+from jobsplatform.demo.measures import percentile
 from tenants.context import tenant_context
 from tests.chaos.plugin.processor import LOOKS
 from tests.chaos.row import Field, Row
+from tests.chaos.rows.floods import WAITS
 from tests.chaos.stack import Shape
 
 # Three seeds make ten thousand.
@@ -93,4 +99,58 @@ class ChildReused(Row):
         return [time.time() - began_at]
 
 
-ROWS = (PoolOfOne, ChildReused)
+class TenantLocked(Row):
+    """Bursts of two tenants, each in slots of its own, before and while rows of a third are locked."""
+
+    id, fault = "T3", "an open transaction has one tenant's row in `tenants_tenant` FOR UPDATE, for 60 s"
+    minutes = 4.0
+    bound_seconds, measured = 0.2, "by how much the others' p95 wait, of more than a second, has grown"
+    shape = Shape(workers=1, slots=6, dispatchers=2, caps=(2, 2, 2))
+    traffic = None
+    seeds = 1
+    is_alone = True
+    statements: ClassVar[Sequence[str]] = ("SELECT FROM tenants_tenant WHERE id = %s FOR UPDATE",)
+    # As long as the lock is held: the locked tenant has work all the while.
+    SECONDS, BACKLOG = 60.0, 1_200
+    LEAST_WAIT_SECONDS = 1.0
+
+    def inject(self, field: Field) -> list[float]:
+        field.client.submit_bulk(field.tenants[0], "sleep", {"seconds": 0.25}, self.BACKLOG)
+        before = self._wait_of_others(field)
+        with psycopg.connect(field.stack.addresses.admin_url) as holder:
+            for statement in self.statements:
+                holder.execute(statement, [field.tenants[0]])
+            during = self._wait_of_others(field)
+        sys.stdout.write(f"{self.id}: the others' p95 wait was {before:.3f} s before, {during:.3f} s while locked\n")
+        if before < self.LEAST_WAIT_SECONDS:
+            field.violations.append(
+                f"the others' p95 wait was {before:.3f} s before: a fifth of it is less than the bound"
+            )
+        return [max(0.0, during - before)]
+
+    def _wait_of_others(self, field: Field) -> float:
+        """Return the p95 wait of bursts that follow one another."""
+        since = time.time()
+        while time.time() < since + self.SECONDS:
+            ids = []
+            for tenant_id in field.tenants[1:]:
+                ids += field.client.submit_bulk(tenant_id, "chaos_steps", {"steps": 1, "seconds": 0.25}, 12)
+            field.ended(ids, within=120)
+        rows = field.view.rows(WAITS, [field.tenants[1:], since])
+        return percentile([float(wait) for (wait,) in rows], 0.95)
+
+
+class TenantRowsLocked(TenantLocked):
+    id, fault = "T4", "the same of all that the dispatchers write of the tenant: entity, capacity, usage and costs"
+    statements: ClassVar[Sequence[str]] = tuple(
+        f"SELECT FROM {table} WHERE tenant_id = %s FOR UPDATE"
+        for table in (
+            "scheduling_schedulingentity",
+            "scheduling_tenant_capacity",
+            "tenants_tenantusage",
+            "scheduling_tenant_kind_cost",
+        )
+    )
+
+
+ROWS = (PoolOfOne, ChildReused, TenantLocked, TenantRowsLocked)

@@ -28,6 +28,11 @@ SELECT extract(epoch FROM at)::float8 FROM scheduling_jobevent
 WHERE job_id = %s AND name = 'execution.shutdown' ORDER BY at DESC LIMIT 1
 """
 _BURNED = "SELECT count(*) FROM scheduling_job WHERE id = ANY (%s) AND (attempt > 0 OR crash_count > 0)"
+# The transaction is at rest for longer than any other of the platform's: its job sleeps in it.
+_HELD = """
+SELECT count(*) FROM pg_stat_activity
+WHERE application_name LIKE 'worker %%' AND state = 'idle in transaction' AND state_change < now() - interval '1 s'
+"""
 _CRASHES = "SELECT crash_count FROM scheduling_job WHERE id = %s"
 
 
@@ -217,4 +222,34 @@ class Killers(Row):
         return [recovery]
 
 
-ROWS = (ChildKilled, WorkerKilled, PopLost, Zombie, Deploy, RollingRestart, Killers)
+class CutOffInTransaction(Row):
+    id, fault = "W9", "a worker stands still for 25 s in the middle of a transaction that has locked its job's row"
+    minutes = 2.5
+    bound_seconds, measured = 15.0, "from the stop to the next start of the last job that ran in it"
+    shape = Shape(workers=2, slots=2)
+    STOPPED_SECONDS = 25.0
+
+    def inject(self, field: Field) -> list[float]:
+        holder_id = field.job_of(field.submit(2, "chaos_holder", {"seconds": 300.0}))
+        keep_busy(field, 2)
+        field.stack.until(lambda: field.view.number(_HELD), within=20, what="a worker has locked its job's row")
+        holder = field.stack.until(
+            lambda: next((job for job in field.view.running() if job.job_id == holder_id), None),
+            within=20,
+            what="it runs",
+        )
+        assert holder is not None
+        worker = field.stack.worker_of(holder.pid)
+        inside = running_in(field, worker)
+        stopped_at = time.time()
+        pause(worker)
+        try:
+            recovery = field.begun_again(inside, stopped_at)
+            field.wait(*[max(0.0, stopped_at + self.STOPPED_SECONDS - time.time())] * 2)
+        finally:
+            resume(worker)
+        field.ended([job.job_id for job in inside], within=field.patience_seconds)
+        return [recovery]
+
+
+ROWS = (ChildKilled, WorkerKilled, PopLost, Zombie, Deploy, RollingRestart, Killers, CutOffInTransaction)

@@ -51,7 +51,7 @@ def put_behind_one(tenant: Tenant, tick: Tick, count: int = 1) -> Circuit:
 def is_circuit_news(pool_id: int) -> bool:
     """Whether a tick that begins now would follow breakers."""
     with all_tenants():
-        news = ticking._lead(pool_id)
+        news = ticking.lead_pool(pool_id)
     assert news is not None
     return news.is_circuit
 

@@ -98,7 +98,7 @@ def test_a_job_submitted_during_a_tick_is_dispatched_after_it_though_another_too
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     has_looked, may_end = threading.Event(), threading.Event()
-    lead = tick._lead
+    lead = tick.lead_pool
 
     def lead_slowly(pool_id: int) -> object:
         news = lead(pool_id)
@@ -107,7 +107,7 @@ def test_a_job_submitted_during_a_tick_is_dispatched_after_it_though_another_too
             may_end.wait(DEADLINE_SECONDS)
         return news
 
-    monkeypatch.setattr(tick, "_lead", lead_slowly)
+    monkeypatch.setattr(tick, "lead_pool", lead_slowly)
     monkeypatch.setattr(tick, "TICK_IDLE_TIMEOUT_MS", 600_000)
     start_dispatcher("leader")
     assert has_looked.wait(DEADLINE_SECONDS)
@@ -123,7 +123,7 @@ def test_what_is_submitted_within_a_tick_is_told_before_its_dispatch(
     pool: WorkerPool, worker: Registration, acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A tick may begin, wait for a lock, and hand out what came in the meantime."""
-    lead, submitted = tick._lead, []
+    lead, submitted = tick.lead_pool, []
 
     def submit_elsewhere() -> None:
         submitted.extend(submit(acme))
@@ -137,7 +137,7 @@ def test_what_is_submitted_within_a_tick_is_told_before_its_dispatch(
         # What woke this tick was folded before; the submission is what another tick would fold.
         return replace(news, is_woken=True) if news else None
 
-    monkeypatch.setattr(tick, "_lead", lead_and_submit)
+    monkeypatch.setattr(tick, "lead_pool", lead_and_submit)
     assert run_tick(pool.pk).dispatched == 1
     with all_tenants():
         events = JobEvent.objects.filter(job_id=submitted[0].pk).order_by("at").values_list("name", flat=True)

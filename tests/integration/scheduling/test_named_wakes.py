@@ -63,7 +63,7 @@ def test_a_wake_that_came_before_its_news_were_taken_is_heard_with_them() -> Non
     assert broker.wait_for_wake(1.0)
     broker.wake_dispatcher({"far"})
     assert broker.take_news() == broker.News(queues=frozenset({"near", "far"}))
-    assert not broker.is_woken()
+    assert not broker._client().exists(broker.WAKE_KEY)
 
 
 def test_who_comes_where_jobs_came_before_wakes_nobody_until_somebody_looks_there(acme: Tenant) -> None:

@@ -15,7 +15,6 @@ from django.db import InternalError, OperationalError
 from scheduling.broker import News
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.services.dispatching import Awaited, TickResult
-from scheduling.services.rescue import SweepResult
 from scheduling.worker import dispatcher as module
 from scheduling.worker import duties
 from scheduling.worker.dispatcher import Dispatcher
@@ -44,7 +43,6 @@ class World:
         self.unpublished: Callable[[float], int] = lambda _: 0
         self.is_epoch_new: Callable[[float], bool] = lambda _: False
         self.wakes_at: float | None = None
-        self.is_woken_again: Callable[[float], bool] = lambda _: False
         self.endings: list[UUID] = []
         self.news = EVERYTHING
         # Names to which jobs came that nobody has told of.
@@ -107,11 +105,6 @@ class World:
             awaited=self.awaited(self.elapsed),
         )
 
-    def sweep(self) -> SweepResult:
-        self._ask_database()
-        self.done.append((self.elapsed, "sweep"))
-        return SweepResult(True)
-
     def republish(self, *, is_epoch_new: bool) -> int:
         assert is_epoch_new
         self.done.append((self.elapsed, "republish"))
@@ -137,7 +130,6 @@ class World:
         return SimpleNamespace(
             is_epoch_new=self.probe_epoch,
             wait_for_wake=self.wait_for_wake,
-            is_woken=lambda: self.is_woken_again(self.elapsed),
             take_news=self.take_news,
             look_at_filled=self.look_at_filled,
             News=News,
@@ -190,8 +182,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
         monkeypatch.setattr(module, "remove_wrong_types", world.remove_wrong_types)
         for part in (module, duties):
             monkeypatch.setattr(part, "time", SimpleNamespace(monotonic=lambda: world.now))
-        duties_of_world = [Duty("sweep", lambda: 1.0, world.sweep, waits_for_leases=True), *also]
-        Dispatcher(stopped, duties_of_world, world.turn).run()
+        Dispatcher(stopped, also, world.turn).run()
         return world
 
     return run_for
@@ -201,18 +192,11 @@ def test_it_ticks_at_least_every_quarter_of_a_second(run: Callable[..., World]) 
     assert run(1.0).times("tick") == [0.0, 0.25, 0.5, 0.75]
 
 
-def test_the_first_sweep_waits_one_lease_and_then_comes_each_second(run: Callable[..., World]) -> None:
-    assert run(12.6).times("sweep") == [10.0, 11.0, 12.0]
-
-
-def test_after_an_outage_of_the_database_the_sweep_waits_one_lease_again(run: Callable[..., World]) -> None:
+def test_after_an_outage_of_the_database_ticks_go_on_within_two_seconds(run: Callable[..., World]) -> None:
     world = run(40.0, is_database_away=lambda at: 12.0 <= at < 20.0)
     assert not world.times("tick") or max(at for at in world.times("tick") if at < 20) < 12.0
     back = min(at for at in world.times("tick") if at >= 20.0)
     assert back <= 22.0
-    first_sweep = min(at for at in world.times("sweep") if at >= 12.0)
-    # The last failed attempt came before the return, at most one back-off earlier.
-    assert first_sweep >= back + 10.0 - 2.0
 
 
 @pytest.mark.parametrize("fault", ["none", "is_database_away", "is_deadlocked", "is_broker_away"])
@@ -232,10 +216,9 @@ def test_turn_is_marked_before_each_duty(run: Callable[..., World]) -> None:
     assert turns[1] == turns[0] + 1
 
 
-def test_a_deadlock_costs_a_round_and_puts_no_sweep_off(run: Callable[..., World]) -> None:
+def test_a_deadlock_costs_a_round(run: Callable[..., World]) -> None:
     world = run(14.0, is_deadlocked=lambda at: at == 10.5)
     assert 10.6 in world.times("tick")
-    assert [round(at) for at in world.times("sweep")] == [10, 11, 12, 13]
 
 
 def test_a_broker_that_is_away_stops_claims_and_all_is_published_anew_when_it_is_back(
@@ -320,18 +303,6 @@ def test_whoever_announced_its_end_is_told_to_the_tick_that_it_woke_and_to_no_ot
     world = run(0.6, wakes_at=0.1, endings=[token])
     assert world.times(f"ending {token}") == [0.1]
     assert world.times("tick") == [0.0, 0.1, 0.35]
-
-
-def test_a_wake_comes_before_a_duty_but_puts_it_off_by_half_its_interval_at_most(run: Callable[..., World]) -> None:
-    done: list[float] = []
-    worlds: list[World] = []
-
-    duty = Duty("watch", lambda: 1.0, lambda: done.append(worlds[0].elapsed))
-    # One that may wait for longer stands before it.
-    patient = Duty("patient", lambda: 100.0, lambda: None)
-    world = run(4.0, also=[patient, duty], on_start=worlds.append, is_woken_again=lambda at: at >= 1.0)
-    assert world.times("tick") == [n * 0.25 for n in range(16)]
-    assert done == [0.0, 1.5, 3.0]
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from django_celery_beat.schedulers import DatabaseScheduler
 
 from scheduling.models import ProcessHeartbeat
 from scheduling.streams import feeds
-from scheduling.worker import auditor, beat, bulk_runner
+from scheduling.worker import auditor, beat, bulk_runner, duty_runner
 from scheduling.worker.watchdog import Loop
+from tenants.postgresql.errors import ConnectionLostError
 
 TURNS = 5
 
@@ -36,6 +37,10 @@ def fail(*_: object, **__: object) -> None:
     raise OperationalError("away")
 
 
+def lose() -> None:
+    raise ConnectionLostError("away")
+
+
 @pytest.fixture
 def loop() -> Loop:
     return Loop("loop")
@@ -53,6 +58,14 @@ def test_bulk_runner_turns_while_the_database_is_away(loop: Loop, monkeypatch: p
     monkeypatch.setattr(bulk_runner, "connection", SimpleNamespace(close=lambda: None))
     monkeypatch.setattr(bulk_runner, "open_operations", fail)
     bulk_runner.BulkRunner(Stopped(), loop.turn).run()
+    assert loop.turns >= TURNS // 2
+
+
+def test_duty_runner_turns_while_the_database_is_away(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duty_runner, "connection", SimpleNamespace(close=lambda: None))
+    watched = duty_runner.DutyRunner(Stopped(), (), loop.turn)
+    monkeypatch.setattr(watched._duties, "run_due", lose)
+    watched.run()
     assert loop.turns >= TURNS // 2
 
 

@@ -1,0 +1,45 @@
+"""Tenants that ticks leave out, since another transaction holds their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from scheduling.models import PoolClock
+from tenants.clock import read_clock
+from tenants.models import Tenant
+
+# Ticks note it again several times in this time.
+SEEN_WITHIN = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class LockedTenant:
+    """A tenant's slug, since when its rows are held, and by which server process, if that is known."""
+
+    slug: str
+    since: datetime
+    server_pid: int | None
+
+
+def read_locked_tenants() -> list[LockedTenant]:
+    """Return the tenants that ticks of any pool leave out now, the longest first. Within a scope of all tenants."""
+    now = read_clock()
+    found: dict[str, tuple[datetime, int | None]] = {}
+    for entries in PoolClock.objects.exclude(locked_tenants={}).values_list("locked_tenants", flat=True):
+        for tenant_id, entry in entries.items():
+            since = locked_since(entry, now)
+            if since is not None and (tenant_id not in found or since < found[tenant_id][0]):
+                found[tenant_id] = (since, entry["pid"])
+    slugs = Tenant.objects.filter(pk__in=found).values_list("pk", "slug")
+    tenants = [LockedTenant(slug, *found[str(tenant_id)]) for tenant_id, slug in slugs]
+    return sorted(tenants, key=lambda tenant: tenant.since)
+
+
+def locked_since(entry: Mapping[str, Any] | None, now: datetime) -> datetime | None:
+    """Return since when a tenant is left out, by what a pool's clock has noted of it; None if it is not."""
+    if entry is None or not entry["is_whole"] or now - datetime.fromtimestamp(entry["seen"], UTC) > SEEN_WITHIN:
+        return None
+    return datetime.fromtimestamp(entry["since"], UTC)
