@@ -1,7 +1,7 @@
 """The publisher of hints to workers, and the dispatcher's wake-up channel.
 
 Everything here may be lost without losing work; PostgreSQL holds every job. The module keeps
-one Redis client and backs off for a second after a failure, so that a broker that is away
+one Redis client and asks through the process's breaker, so that a broker that is away
 does not slow the requests that submit jobs.
 """
 
@@ -24,6 +24,7 @@ from redis.retry import Retry
 from scheduling.conf import EXECUTE_TASK, RUN_UPKEEP_TASK, UPKEEP_QUEUE
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.one_way import Command, OneWay
+from tenants.redis_breaker import TIMEOUT_SECONDS, RedisBreaker, breaker_of
 from tenants.redis_signing import RefusalCount
 
 WAKE_KEY = "jobsplatform:dispatch:wake"
@@ -45,13 +46,10 @@ LATE_WAKE_KEPT_SECONDS = 10
 # Tokens of messages whose work is done and whose settlement is under way.
 ENDING_KEY = "jobsplatform:dispatch:ending"
 MOST_ENDINGS = 1_000
-# The job's slot waits meanwhile.
-ANNOUNCE_TIMEOUT_SECONDS = 0.05
 # Gone after the broker came back empty; its absence says that every message is lost.
 EPOCH_KEY = "jobsplatform:broker:epoch"
 CONNECT_TIMEOUT_SECONDS = 0.5
 SOCKET_TIMEOUT_SECONDS = 5.0
-BACK_OFF_SECONDS = 1.0
 
 BROKER_ERRORS = (redis.RedisError, OperationalError, OSError)
 
@@ -77,29 +75,13 @@ class News:
     endings: tuple[UUID, ...] = ()
 
 
-class _Availability:
-    """Remembers a failure for a moment, so that callers do not queue up behind time-outs."""
-
-    def __init__(self) -> None:
-        self._away_until = 0.0
-
-    def is_away(self) -> bool:
-        return time.monotonic() < self._away_until
-
-    def note_failure(self) -> None:
-        self._away_until = time.monotonic() + BACK_OFF_SECONDS
-
-
-_availability = _Availability()
-
-
 @cache
 def _impatient_client() -> redis.Redis:
     """For what is worth less than a moment's waiting."""
     return redis.Redis.from_url(
         settings.REDIS_URL,
-        socket_connect_timeout=ANNOUNCE_TIMEOUT_SECONDS,
-        socket_timeout=ANNOUNCE_TIMEOUT_SECONDS,
+        socket_connect_timeout=TIMEOUT_SECONDS,
+        socket_timeout=TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 0),
     )
 
@@ -115,13 +97,19 @@ def _client() -> redis.Redis:
 
 def _ask[Answer](command: Callable[[], Answer], otherwise: Answer) -> Answer:
     """Return what the broker answers, or ``otherwise`` while it is away."""
-    if _availability.is_away():
+    if _breaker().is_open():
         return otherwise
     try:
-        return command()
+        answer = command()
     except BROKER_ERRORS:
-        _availability.note_failure()
+        _breaker().note_failure()
         return otherwise
+    _breaker().note_success()
+    return answer
+
+
+def _breaker() -> RedisBreaker:
+    return breaker_of(settings.REDIS_URL)
 
 
 _one_way = OneWay(_impatient_client)
@@ -194,13 +182,26 @@ def wake_dispatcher(queues: Iterable[str] = (), *, is_filled: bool = False) -> N
     fill: list[Command] = [("EVAL", _FILL, 2, FILLED_KEY, WAKE_KEY, *names)]
     commands = fill if is_filled and names else _news(names)
     # The dispatcher looks by itself every DISPATCH_INTERVAL_SECONDS.
-    _ask(lambda: _one_way.tell(*commands, ask=_client), otherwise=None)
+    _tell(*commands)
 
 
 def announce_ending(token: UUID, queue: str) -> None:
     """Tell the dispatcher that a message's work is done, so that it looks who comes next while that is settled."""
     ending = [("RPUSH", ENDING_KEY, token.bytes), ("LTRIM", ENDING_KEY, -MOST_ENDINGS, -1)]
-    _ask(lambda: _one_way.tell(*ending, *_news([queue]), ask=_impatient_client), otherwise=None)
+    _tell(*ending, *_news([queue]))
+
+
+def _tell(*commands: Command) -> None:
+    if _breaker().is_open():
+        return
+    try:
+        is_answered = _one_way.tell(*commands, ask=_impatient_client)
+    except BROKER_ERRORS:
+        _breaker().note_failure()
+    else:
+        # That a command was sent says nothing of the server.
+        if is_answered:
+            _breaker().note_success()
 
 
 def _news(told: Sequence[str]) -> list[Command]:
@@ -209,7 +210,7 @@ def _news(told: Sequence[str]) -> list[Command]:
 
 def take_news() -> News:
     """What was told since this was last asked; that jobs came stands until :func:`look_at_filled`."""
-    if _availability.is_away():
+    if _breaker().is_open():
         return News(is_everything=True)
     try:
         with _client().pipeline(transaction=False) as pipe:
@@ -224,7 +225,7 @@ def take_news() -> News:
                 _client().srem(FILLED_KEY, *strange)
     except BROKER_ERRORS:
         # What was taken may be lost.
-        _availability.note_failure()
+        _breaker().note_failure()
         return News(is_everything=True)
     tokens = tuple(UUID(bytes=token) for token in endings or () if len(token) == 16)
     told = frozenset(map(_text_of, found))
@@ -242,11 +243,11 @@ def look_at_filled(queues: Collection[str]) -> bool:
 
 def wait_for_wake(timeout_seconds: float) -> bool:
     """Block until woken or until the time is up; whether somebody woke us."""
-    if not _availability.is_away():
+    if not _breaker().is_open():
         try:
             return _client().blpop([WAKE_KEY], timeout=timeout_seconds) is not None
         except BROKER_ERRORS:
-            _availability.note_failure()
+            _breaker().note_failure()
     time.sleep(timeout_seconds)
     return False
 
@@ -267,6 +268,7 @@ def probe() -> None:
         _client().ping()
     except BROKER_ERRORS as error:
         raise BrokerUnavailableError(str(error)) from error
+    _breaker().note_success()
 
 
 def evaluate(script: str, keys: Sequence[str], arguments: Sequence[str]) -> Any:
@@ -286,6 +288,8 @@ def read_eviction_policy() -> str:
 def is_epoch_new() -> bool:
     """Whether the broker came up empty since this was last asked; marks it as seen."""
     try:
-        return bool(_client().set(EPOCH_KEY, uuid4().hex, nx=True))
+        is_new = bool(_client().set(EPOCH_KEY, uuid4().hex, nx=True))
     except BROKER_ERRORS as error:
         raise BrokerUnavailableError(str(error)) from error
+    _breaker().note_success()
+    return is_new

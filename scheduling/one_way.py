@@ -39,14 +39,15 @@ class OneWay:
         # The socket is the other process's, and its lock may be held by a thread that is not here.
         os.register_at_fork(after_in_child=self._renew)
 
-    def tell(self, *commands: Command, ask: Callable[[], redis.Redis]) -> None:
+    def tell(self, *commands: Command, ask: Callable[[], redis.Redis]) -> bool:
         """Have the commands carried out; once a second their answers are waited for, by the client of ``ask``.
 
+        Return whether they were answered.
         Raises what the driver raises where it learns that the server does not take them.
         """
         now = time.monotonic()
         if self._asked_until <= now < self._heard_until and self._send(commands, now):
-            return
+            return False
         try:
             with ask().pipeline(transaction=False) as pipe:
                 asking: Any = pipe
@@ -57,6 +58,7 @@ class OneWay:
             self._heard_until = self._opened_at = 0.0
             raise
         self._heard_until = time.monotonic() + HEARD_SECONDS
+        return True
 
     def _renew(self) -> None:
         self._guard = threading.Lock()

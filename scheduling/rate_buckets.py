@@ -1,8 +1,8 @@
 """Buckets of tokens, of submissions and of requests: in Redis for all processes, and while it is away in this process.
 
 One script, one round trip, Redis's own clock. A Redis that does not answer within 100 ms counts as away, and is
-asked again after a second. Meanwhile every process grants the whole rate for itself: how many others there are
-cannot be known here, and refusing everybody would be worse.
+asked again after two seconds (`tenants.redis_breaker`). Meanwhile every process grants the whole rate for itself: how
+many others there are cannot be known here, and refusing everybody would be worse.
 """
 
 from __future__ import annotations
@@ -26,12 +26,11 @@ from redis.retry import Retry
 
 from scheduling.fairness import gcra
 from scheduling.fairness.gcra import Grant, Rate
+from tenants.redis_breaker import TIMEOUT_SECONDS, RedisBreaker, breaker_of
 
 logger = logging.getLogger(__name__)
 
 KEY_PREFIX = "jobsplatform:rate:"
-TIMEOUT_SECONDS = 0.1
-BACK_OFF_SECONDS = 1.0
 # Full buckets are forgotten beyond so many.
 MAX_LOCAL_BUCKETS = 10_000
 
@@ -105,25 +104,29 @@ class _Outage:
 
     def __init__(self) -> None:
         self._is_away = False
-        self._ask_again_at = 0.0
 
     @property
     def is_away(self) -> bool:
         return self._is_away
 
     def is_to_be_waited_out(self) -> bool:
-        return self._is_away and time.monotonic() < self._ask_again_at
+        return _breaker().is_open()
 
     def note_failure(self, error: Exception) -> None:
         if not self._is_away:
             logger.warning("rate_buckets.redis_away", exc_info=error)
         self._is_away = True
-        self._ask_again_at = time.monotonic() + BACK_OFF_SECONDS
+        _breaker().note_failure()
 
     def note_success(self) -> None:
         if self._is_away:
             logger.info("rate_buckets.redis_back")
         self._is_away = False
+        _breaker().note_success()
+
+
+def _breaker() -> RedisBreaker:
+    return breaker_of(settings.REDIS_URL)
 
 
 _local = LocalBuckets()
@@ -224,7 +227,7 @@ def take_whole(buckets: Sequence[Bucket], wanted: int) -> list[Grant]:
 
 def is_away() -> bool:
     """Whether Redis did not answer when it was last asked, so that this process counts for itself."""
-    return _outage.is_away
+    return _outage.is_away or not _breaker().is_closed
 
 
 def _of_submissions(tenant_id: UUID, rate: Rate) -> Bucket:

@@ -14,6 +14,7 @@ from redis import RedisError
 
 from tenants.addresses import client_address
 from tenants.exceptions import KeyGuessingError
+from tenants.redis_breaker import breaker_of
 
 _MINUTE = 60
 # Of axes' column.
@@ -44,11 +45,16 @@ def count_wrong_key(request: HttpRequest) -> None:
     limit = settings.WRONG_KEYS_PER_MINUTE
     if limit <= 0:
         return
+    breaker = breaker_of(str(settings.CACHES["default"]["LOCATION"]))
+    if breaker.is_open():
+        return
     name = f"wrong-keys:{client_address(request)}:{int(time.time()) // _MINUTE}"
     try:
         cache.add(name, 0, timeout=2 * _MINUTE)
         tries = cache.incr(name)
     except (RedisError, ValueError):
+        breaker.note_failure()
         return
+    breaker.note_success()
     if tries > limit:
         raise KeyGuessingError(retry_after_seconds=_MINUTE)

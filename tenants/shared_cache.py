@@ -29,15 +29,13 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tenants import redis_signing
+from tenants.redis_breaker import TIMEOUT_SECONDS, breaker_of
 from tenants.redis_signing import CODE_BYTES, RefusalCount
 from tenants.signals import cache_asked
 
 logger = logging.getLogger(__name__)
 _refused = RefusalCount("shared_cache.refused")
 
-TIMEOUT_SECONDS: Final = 0.1
-# How long a Redis that did not answer is not asked.
-BACK_OFF_SECONDS: Final = 1.0
 # How old a document may be, by the clocks of two machines that should agree: what was replaced is not accepted again.
 OLDEST_SECONDS: Final = 60.0
 _TIME = struct.Struct(">d")
@@ -130,12 +128,12 @@ def kept_seconds() -> float:
 
 
 class _Shared:
-    """The connection to Redis, and until when it is not asked."""
+    """The connection to Redis, behind its breaker."""
 
     def __init__(self) -> None:
-        self.away_until = 0.0
+        self.url = str(settings.CACHES["default"]["LOCATION"])
         self.client = redis.Redis.from_url(
-            str(settings.CACHES["default"]["LOCATION"]),
+            self.url,
             socket_timeout=TIMEOUT_SECONDS,
             socket_connect_timeout=TIMEOUT_SECONDS,
             retry=Retry(NoBackoff(), 0),
@@ -143,14 +141,17 @@ class _Shared:
 
     def ask(self, command: Callable[[redis.Redis], Any]) -> Any:
         """What it answers; None while it is away."""
-        if time.monotonic() < self.away_until:
+        breaker = breaker_of(self.url)
+        if breaker.is_open():
             return None
         try:
-            return command(self.client)
+            answer = command(self.client)
         except redis.RedisError as error:
-            self.away_until = time.monotonic() + BACK_OFF_SECONDS
+            breaker.note_failure()
             logger.warning("shared_cache.away", extra={"error": str(error)})
             return None
+        breaker.note_success()
+        return answer
 
 
 @cache

@@ -15,6 +15,7 @@ from django.utils import translation
 from pytest_django.plugin import DjangoDbBlocker
 from rest_framework.test import APIClient
 
+from tenants import redis_breaker
 from tenants.conf import OWNER_ALIAS
 from tenants.context import tenant_context
 from tenants.models import Role, Tenant
@@ -61,6 +62,12 @@ def english() -> Iterator[None]:
     """What a test's request was asked for in is not the language of the next test."""
     yield
     translation.deactivate()
+
+
+@pytest.fixture(autouse=True)
+def closed_breakers() -> None:
+    """No test meets a breaker of Redis that another has opened."""
+    redis_breaker._breaker_of.cache_clear()
 
 
 @pytest.fixture

@@ -28,6 +28,11 @@ class OwnBroker:
         assert self._server is not None
         return broker_url(self._server.port, self._password)
 
+    @property
+    def pid(self) -> int:
+        assert self._server is not None
+        return self._server.process.pid
+
     def start(self) -> None:
         """Start it, at the address that it had before."""
         self._server = start_valkey(

@@ -54,7 +54,6 @@ def _forget_clients() -> None:
     for kept in (broker._client, broker._impatient_client, rate_buckets._script, shared_cache._shared):
         kept.cache_clear()
     rate_buckets._outage.__init__()  # type: ignore[misc]
-    broker._availability.__init__()  # type: ignore[misc]
     broker._one_way._renew()
     pools.reset()
     current_app._pool = None
@@ -111,7 +110,7 @@ def test_messages_are_published_and_wakes_heard_after_the_removal(client: redis.
     broker.wake_dispatcher([QUEUE])
     assert broker.wait_for_wake(5.0)
     assert QUEUE in broker.take_news().queues
-    assert broker._availability.is_away() is False
+    assert broker._breaker().is_closed
 
 
 def test_publishing_tells_its_cause_and_logs_it_once(client: redis.Redis, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,7 +12,7 @@ import redis
 from django.conf import settings as django_settings
 from django.test import override_settings
 
-from tenants import redis_signing, shared_cache
+from tenants import redis_breaker, redis_signing, shared_cache
 from tenants.models import Tenant
 from tenants.selectors.limits import KeptLimits
 from tenants.selectors.settings import tenant_setting
@@ -38,7 +38,8 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     """The caches turned on, with a time of the test's own and a connection that nobody has found away."""
     made = Clock()
-    monkeypatch.setattr(shared_cache, "time", made)
+    for module in (shared_cache, redis_breaker):
+        monkeypatch.setattr(module, "time", made)
     shared_cache._shared.cache_clear()
     # Long enough that no slow machine lets a key in Redis expire under a test.
     with override_settings(CONFIGURATION_CACHE_SECONDS=60.0):

@@ -1,0 +1,154 @@
+"""A Redis that stands still: it costs a process one time-out in two seconds, whatever asks."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import redis
+from django.test import RequestFactory
+from pytest_django import Settings
+
+from scheduling import broker, rate_buckets
+from scheduling.exceptions import BrokerUnavailableError
+from scheduling.fairness.gcra import Rate
+from tenants import lockouts, redis_breaker, shared_cache
+from tenants.redis_breaker import OPEN_SECONDS, RedisBreaker, breaker_of
+from tenants.shared_cache import SharedCache
+from tests.acceptance.own_broker import OwnBroker
+
+pytestmark = pytest.mark.django_db
+
+RATE = Rate.per_minute(60, burst=60)
+
+
+class Clock:
+    """The breaker's time, which passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(redis_breaker, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def own(tmp_path: Path, settings: Settings) -> Iterator[OwnBroker]:
+    """A broker of the test's own that the clients of this process have used."""
+    server = OwnBroker(tmp_path)
+    settings.REDIS_URL = server.url
+    settings.CACHES = {"default": settings.CACHES["default"] | {"LOCATION": server.url}}
+    settings.CONFIGURATION_CACHE_SECONDS = 1
+    _forget_clients()
+    use_everything()
+    assert broker._breaker().is_closed
+    yield server
+    server.kill()
+    _forget_clients()
+
+
+def _forget_clients() -> None:
+    for kept in (broker._client, broker._impatient_client, rate_buckets._script, shared_cache._shared):
+        kept.cache_clear()
+    rate_buckets._outage.__init__()  # type: ignore[misc]
+    broker._one_way._renew()
+    broker._one_way._heard_until = 0.0
+
+
+def use_everything() -> None:
+    """Use Redis as a submission does, and as one with a wrong key."""
+    cache: SharedCache[str] = SharedCache("breaker", str)
+    assert cache.get(uuid4().hex, lambda: "stored") == "stored"
+    assert RATE is not None
+    assert rate_buckets.take(uuid4(), RATE, 1).granted == 1
+    broker.wake_dispatcher(["q"], is_filled=True)
+    broker.announce_ending(uuid4(), "q")
+    lockouts.count_wrong_key(RequestFactory().get("/"))
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """One for each time-out that was waited for."""
+    found: list[str] = []
+    read: Callable[..., object] = redis.connection.Connection.read_response
+
+    def count(self: redis.connection.Connection, *args: object, **options: object) -> object:
+        try:
+            return read(self, *args, **options)
+        except redis.TimeoutError:
+            found.append("time-out")
+            raise
+
+    monkeypatch.setattr(redis.connection.Connection, "read_response", count)
+    return found
+
+
+def test_server_that_stands_still_costs_one_time_out_in_two_seconds(
+    own: OwnBroker, clock: Clock, waits: list[str]
+) -> None:
+    os.kill(own.pid, signal.SIGSTOP)
+    try:
+        for _ in range(20):
+            use_everything()
+        assert len(waits) == 1
+        clock.now += OPEN_SECONDS
+        for _ in range(20):
+            use_everything()
+        assert len(waits) == 2
+    finally:
+        os.kill(own.pid, signal.SIGCONT)
+    clock.now += OPEN_SECONDS
+    use_everything()
+    assert len(waits) == 2
+    assert broker._breaker().is_closed
+    assert not rate_buckets.is_away()
+
+
+def test_answer_to_a_probe_closes_the_breaker(own: OwnBroker, clock: Clock) -> None:
+    broker._breaker().note_failure()
+    assert rate_buckets.is_away()
+    broker.probe()
+    assert broker._breaker().is_closed
+
+
+def test_probe_asks_behind_an_open_breaker_and_leaves_it_open(own: OwnBroker, clock: Clock) -> None:
+    broker._breaker().note_failure()
+    own.kill()
+    with pytest.raises(BrokerUnavailableError):
+        broker.is_epoch_new()
+    assert broker._breaker().is_open()
+
+
+def test_one_caller_asks_for_all_when_the_time_is_up(clock: Clock) -> None:
+    breaker = RedisBreaker()
+    assert [breaker.is_open(), breaker.is_closed] == [False, True]
+    breaker.note_failure()
+    assert [breaker.is_open() for _ in range(3)] == [True, True, True]
+    clock.now += OPEN_SECONDS
+    assert [breaker.is_open() for _ in range(3)] == [False, True, True]
+    # The one that asked was never heard of again.
+    clock.now += OPEN_SECONDS
+    assert [breaker.is_open() for _ in range(3)] == [False, True, True]
+    breaker.note_success()
+    assert [breaker.is_open() for _ in range(3)] == [False, False, False]
+
+
+def test_server_has_one_breaker_for_its_users_and_databases() -> None:
+    assert breaker_of("redis://web:secret@host:6379/0") is breaker_of("redis://host:6379/1")
+    assert breaker_of("redis://host:6379/0") is not breaker_of("redis://host:6380/0")
+
+
+@pytest.fixture(autouse=True)
+def own_channel() -> None:
+    """Keep the broker's own names of the channel: the whole broker is the test's own."""
