@@ -23,9 +23,9 @@ from scheduling.worker.connections import drop_open_transaction
 from scheduling.worker.control_block import Seat
 from scheduling.worker.job_log import JobLogWriter
 from scheduling.worker.log_capture import capturing
+from scheduling.worker.lost_sessions import verdict_on_lost_session
 from scheduling.worker.reuse import Reuse
 from scheduling.worker.runtime import ExecutionRuntime
-from tenants.postgresql.errors import ConnectionLostError, is_session_timeout
 from tenants.selectors.settings import settings_of
 
 logger = logging.getLogger(__name__)
@@ -180,17 +180,9 @@ def _answer(
         # The last two end the process; the parent settles it as a crash.
         raise
     except BaseException as error:  # noqa: BLE001 - whatever a plug-in raises is its attempt's error
-        if _is_session_lost(error):
-            return verdicts.shut_down(started.execution_id, started.fence)
+        if (returned := verdict_on_lost_session(started, error)) is not None:
+            return returned
         return _answer_to_error(processor, context, error, started, retries)
-
-
-def _is_session_lost(error: BaseException) -> bool:
-    """Return whether the database went away under the job, which burns no attempt of the job's own.
-
-    A session that timed out in a transaction does: the job that kept the transaction open would do so each time.
-    """
-    return isinstance(error, ConnectionLostError) and not is_session_timeout(error)
 
 
 def _answer_to_error(
@@ -205,8 +197,8 @@ def _answer_to_error(
         if answer is not None:
             return policy.settlement_of(answer, started, retries)
     except Exception as second:
-        if _is_session_lost(second):
-            return verdicts.shut_down(started.execution_id, started.fence)
+        if (returned := verdict_on_lost_session(started, second)) is not None:
+            return returned
         logger.exception("processor.handle_error_failed")
         second.__context__ = error
         return policy.failure_of(second, started, retries)

@@ -21,7 +21,7 @@ from tenants.models import Tenant
 from tenants.services.limits import set_tenant_limit
 from tenants.services.memberships import add_member
 from tenants.services.tenants import create_tenant, update_tenant
-from tests.acceptance.processes import ManagedProcess
+from tests.acceptance.processes import ManagedProcess, eventually
 from tests.acceptance.serving import START_SECONDS, Platform, is_ready
 from tests.chaos.client import Client
 from tests.chaos.history import Process
@@ -210,6 +210,7 @@ class Stack:
     def probe(self, role: str) -> str:
         """What the liveness probe of a role finds wrong; an empty text if nothing."""
         probed = self._platform.start("check_process", role)
+        eventually(lambda: not probed.is_running, what="the probe ends")
         return "" if probed.wait() == 0 else f"the probe of {role} failed: {probed.log[-300:].strip()}"
 
     # Waiting -----------------------------------------------------------------------------------------------

@@ -80,6 +80,18 @@ def test_lost_session_burns_no_attempt_and_job_completes_later(
     assert verify_ledger().is_balanced
 
 
+def test_job_that_ends_its_session_each_time_burns_attempts_in_the_end(
+    acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduling.worker.lost_sessions.MOST_UNCOUNTED", 2)
+    follow(end_inside_transaction)
+    (job,) = submit(acme, kind="scripted")
+    for _ in range(2):
+        assert run(job).state == "available"
+    job = run(job)
+    assert (job.state, job.attempt, outcomes(job)) == ("retryable", 1, ["shutdown", "shutdown", "failed"])
+
+
 def test_session_lost_while_processor_handles_its_error_burns_no_attempt(
     acme: Tenant, run: Run, follow: Follow
 ) -> None:

@@ -1,0 +1,37 @@
+"""The verdict on a job under which its database session ended."""
+
+from __future__ import annotations
+
+from django.db import Error
+
+from scheduling.models import Execution
+from scheduling.services import verdicts
+from scheduling.services.execution import StartedExecution
+from scheduling.services.settlement import Settlement
+from tenants.context import tenant_context
+from tenants.postgresql.errors import ConnectionLostError, is_session_timeout
+
+# A job that ends its session itself, or its server, would run for ever without a count.
+MOST_UNCOUNTED = 20
+
+
+def verdict_on_lost_session(started: StartedExecution, error: BaseException) -> Settlement | None:
+    """Return the job to its queue without counting an attempt; None if the error is the job's own.
+
+    A session that timed out in a transaction is: the job that kept the transaction open would do so each time. So is
+    one of a job that was returned MOST_UNCOUNTED times before.
+    """
+    if not isinstance(error, ConnectionLostError) or is_session_timeout(error):
+        return None
+    if count_returns(started) >= MOST_UNCOUNTED:
+        return None
+    return verdicts.shut_down(started.execution_id, started.fence)
+
+
+def count_returns(started: StartedExecution) -> int:
+    """Count the executions of the job that ended without an attempt; 0 while the database does not answer."""
+    try:
+        with tenant_context(started.tenant_id):
+            return Execution.objects.filter(job_id=started.job_id, outcome=Execution.Outcome.SHUTDOWN).count()
+    except Error:
+        return 0
