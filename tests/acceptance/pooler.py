@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -36,11 +37,35 @@ admin_users = {user}
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pooler:
-    """A running PgBouncer: where it listens, and what it says of itself."""
+    """PgBouncer: where it listens, and what it reports; it can be killed and started again at the same port."""
 
     url: str
+    folder: Path
+    _process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and return once it answers."""
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [PROGRAM, "-q", str(self.folder / "pgbouncer.ini")],
+                stderr=log,
+                **({"user": UNPRIVILEGED_UID, "extra_groups": []} if os.getuid() == 0 else {}),
+            )
+        eventually(lambda: _answers(self.url), within=15, what="PgBouncer answers")
+
+    def kill(self) -> None:
+        """End it without notice."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(10)
 
     @property
     def port(self) -> int:
@@ -63,7 +88,7 @@ def running_pooler(database_url: str, *, pool_size: int) -> Iterator[Pooler]:
         probe.bind(("127.0.0.1", 0))
         listen_port = probe.getsockname()[1]
     # It refuses to run as root, and what pytest gives is its owner's alone.
-    with TemporaryDirectory(prefix="pgbouncer-", dir="/tmp") as name, Path(name, "log").open("wb") as log:
+    with TemporaryDirectory(prefix="pgbouncer-", dir="/tmp") as name:
         folder = Path(name)
         folder.chmod(0o755)
         (folder / "users.txt").write_text(f'"{user}" "{password}"\n')
@@ -77,19 +102,13 @@ def running_pooler(database_url: str, *, pool_size: int) -> Iterator[Pooler]:
                 user=user,
             )
         )
-        process = subprocess.Popen(
-            [PROGRAM, "-q", str(folder / "pgbouncer.ini")],
-            stderr=log,
-            **({"user": UNPRIVILEGED_UID, "extra_groups": []} if os.getuid() == 0 else {}),
-        )
         netloc = f"{parts.username}:{parts.password}@127.0.0.1:{listen_port}"
-        pooler = Pooler(urlunsplit(parts._replace(netloc=netloc)))
+        pooler = Pooler(urlunsplit(parts._replace(netloc=netloc)), folder)
         try:
-            eventually(lambda: _answers(pooler.url), within=15, what="PgBouncer answers")
+            pooler.start()
             yield pooler
         finally:
-            process.terminate()
-            process.wait(10)
+            pooler.stop()
 
 
 def _answers(url: str) -> bool:

@@ -84,6 +84,12 @@ class ManagedProcess:
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait(STOP_SECONDS)
 
+    def kill_alone(self) -> None:
+        """End it without notice, and leave its children behind."""
+        self.was_ended = True
+        self._process.kill()
+        self._process.wait(STOP_SECONDS)
+
     def ask_to_stop(self) -> None:
         self.was_ended = True
         self._process.send_signal(signal.SIGTERM)

@@ -69,6 +69,11 @@ class Proxy:
             pair.reset()
         return len(pairs)
 
+    def lead_to(self, target: tuple[str, int]) -> None:
+        """Reset all present connections, and lead new ones to another server."""
+        self._target = target
+        self.reset()
+
     def refuse(self) -> None:
         """Take no new connections, as a server that is not there; those that are stay."""
         with suppress(OSError):

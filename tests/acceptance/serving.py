@@ -26,10 +26,10 @@ class Platform:
         self.worker: ManagedProcess | None = None
         self.auditor: ManagedProcess | None = None
 
-    def start(self, *arguments: str, **environment: str) -> ManagedProcess:
-        """Start a `manage.py` command; it is stopped after the test at the latest."""
-        log = self._folder / f"{next(_numbers)}-{arguments[0]}.log"
-        process = ManagedProcess([*arguments], self._environment | environment, log)
+    def start(self, *arguments: str, log: str = "", **environment: str) -> ManagedProcess:
+        """Start a `manage.py` command; it is stopped after the test at the latest. ``log``: where it writes."""
+        path = Path(log) if log else self._folder / f"{next(_numbers)}-{arguments[0]}.log"
+        process = ManagedProcess([*arguments], self._environment | environment, path)
         self._started.append(process)
         return process
 

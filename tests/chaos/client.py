@@ -30,6 +30,8 @@ class Client:
         # By key, how often it was sent without an answer yet: nobody else sends it again meanwhile.
         self._under_way: Counter[str] = Counter()
         self.requests: list[Request] = []
+        # The responses to whatever else was asked, with the paths.
+        self.others: list[tuple[str, Reply]] = []
         self._http = httpx.Client(base_url=f"{address}/api/v1/", timeout=TIMEOUT_SECONDS)
 
     def close(self) -> None:
@@ -79,6 +81,26 @@ class Client:
         self.send(request)
         return request
 
+    def cancel(self, tenant_id: UUID, job_id: UUID) -> int | None:
+        """Cancel a job; the status of the response."""
+        headers = {"Authorization": f"Api-Key {self._tokens[tenant_id]}"}
+        return self._status_of("POST", f"jobs/{job_id}/cancel/", headers=headers, json={"reason": "chaos"})
+
+    def upload(self, tenant_id: UUID, name: str, content: bytes) -> int | None:
+        """Upload a file; the status of the response."""
+        headers = {"Authorization": f"Api-Key {self._tokens[tenant_id]}"}
+        return self._status_of("POST", "files/", headers=headers, files={"files": (name, content, "text/plain")})
+
+    def _status_of(self, method: str, path: str, **options: Any) -> int | None:
+        """The status of a response; None if the connection ended without one."""
+        try:
+            response = self._http.request(method, path, **options)
+        except httpx.TransportError:
+            return None
+        with self._lock:
+            self.others.append((path, _reply_of(response)))
+        return response.status_code
+
     def submit_bulk(self, tenant_id: UUID, kind: str, payload: Mapping[str, Any], count: int) -> list[UUID]:
         """Many alike, in requests of BULK_JOBS, none of which is sent twice: they bear no keys. The jobs' ids."""
         headers = {"Authorization": f"Api-Key {self._tokens[tenant_id]}"}
@@ -123,6 +145,10 @@ def _parts(count: int, size: int) -> Sequence[int]:
 def _reply(response: httpx.Response) -> Reply:
     if response.status_code in ACCEPTED:
         return Reply(time.time(), response.status_code, UUID(response.json()["id"]))
+    return _reply_of(response)
+
+
+def _reply_of(response: httpx.Response) -> Reply:
     is_problem = response.headers.get("Content-Type", "").startswith("application/problem+json")
     code = response.json().get("code", "") if is_problem else ""
     return Reply(time.time(), response.status_code, code=code, has_retry_after="Retry-After" in response.headers)

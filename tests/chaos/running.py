@@ -14,7 +14,7 @@ from scheduling.services.counters import verify_counters
 from scheduling.services.ledger import verify_ledger
 from tests.chaos.checks import judge
 from tests.chaos.client import Client
-from tests.chaos.history import History
+from tests.chaos.history import History, Probe
 from tests.chaos.load import Load
 from tests.chaos.results import HISTORY, Results, Run, write_history
 from tests.chaos.row import Field, Row, bound_factor
@@ -128,8 +128,11 @@ def _heal_and_judge(row: Row, stack: Stack, client: Client) -> list[str]:
         for balance in verify_ledger().unbalanced
     ]
     faults += _unwell(row, stack, HEALTH_SECONDS * max(1.0, bound_factor()))
-    probes = stack.witness.probes if stack.witness else ()
-    history = stack.view.history(client.requests, probes=list(probes), processes=stack.processes())
+    probes = [
+        Probe(reply.at, path, reply.status, has_retry_after=reply.has_retry_after) for path, reply in client.others
+    ]
+    probes += stack.witness.probes if stack.witness else []
+    history = stack.view.history(client.requests, probes=probes, processes=stack.processes())
     faults += judge(history, row.terms(stack))
     if faults:
         write_history(history, stack.folder / HISTORY)

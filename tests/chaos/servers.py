@@ -102,7 +102,7 @@ class Servers:
         )
 
     def stop_postgres(self, how: signal.Signals) -> None:
-        """SIGINT: fast. SIGQUIT: at once, as in a crash; a SIGKILL would leave its children."""
+        """SIGINT: fast. SIGQUIT: at once, as in a crash. SIGKILL: its children end by themselves, a moment later."""
         assert self._postgres is not None
         self._postgres.process.send_signal(how)
         self._postgres.process.wait(STOP_SECONDS)
@@ -123,6 +123,11 @@ class Servers:
         assert self._broker is not None
         self._broker.process.kill()
         self._broker.process.wait(STOP_SECONDS)
+
+    @property
+    def broker_pid(self) -> int:
+        assert self._broker is not None
+        return self._broker.process.pid
 
     @property
     def is_broker_running(self) -> bool:

@@ -3,7 +3,7 @@
 import os
 from datetime import UTC, datetime, timedelta
 
-from tests.chaos.variables import CLOCK_VARIABLE
+from tests.chaos.variables import CLOCK_VARIABLE, OLD_BUILD_VARIABLE
 
 if os.environ.get(CLOCK_VARIABLE):
     # Before anything else reads the time. The steady clock, by which processes wait, stays as it is.
@@ -15,4 +15,4 @@ if os.environ.get(CLOCK_VARIABLE):
 from jobsplatform.settings.test import *  # noqa: F403
 from jobsplatform.settings.test import INSTALLED_APPS as PLATFORM_APPS
 
-INSTALLED_APPS = [*PLATFORM_APPS, "tests.chaos.plugin"]
+INSTALLED_APPS = [*PLATFORM_APPS] if os.environ.get(OLD_BUILD_VARIABLE) else [*PLATFORM_APPS, "tests.chaos.plugin"]

@@ -164,6 +164,14 @@ class Stack:
         told = self.environment["dispatcher"] | environment
         return self._note("dispatcher", self._platform.start_dispatcher(**told))
 
+    def begin_apart(self, *arguments: str, log: str, **environment: str) -> ManagedProcess:
+        """Start one more process of another kind, which is not among those that are replaced."""
+        return self._platform.start(*arguments, log=log, **environment)
+
+    def begin_foreign(self, *arguments: str, app: str) -> ManagedProcess:
+        """Start a command of Celery's own, of another application."""
+        return self._platform.start_celery(*arguments, app=app)
+
     def _note(self, role: str, process: ManagedProcess) -> ManagedProcess:
         self.started.append((role, process))
         return process

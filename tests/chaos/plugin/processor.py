@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from functools import partial
+from pathlib import Path
 
 from django.db import connection
 
@@ -50,7 +51,7 @@ def begin(context: JobContext) -> None:
 class StepsProcessor(TaskProcessor):
     """Does ``steps`` steps of ``seconds`` each, with a checkpoint and its effect after each, and one in its settlement.
 
-    ``is_deaf``: no safe point within a step.
+    ``is_deaf``: no safe point within a step. ``fails_while``: it fails for good as long as there is such a file.
     """
 
     kind = "chaos_steps"
@@ -63,12 +64,17 @@ class StepsProcessor(TaskProcessor):
             "steps": {"type": "integer", "minimum": 0, "maximum": 1_000},
             "seconds": _SECONDS,
             "is_deaf": {"type": "boolean"},
+            "fails_while": {"type": "string"},
+            "result_bytes": {"type": "integer"},
+            "ballast": {"type": "string"},
             "label": {"type": "string"},
         },
         "required": ["steps"],
     }
 
     def process(self, context: JobContext) -> Json | Yielded:
+        if (mark := context.payload.get("fails_while")) and Path(mark).exists():
+            raise PermanentError("failing as asked", code="asked_for")
         began = time.monotonic()
         begin(context)
         steps, seconds = int(context.payload["steps"]), float(context.payload.get("seconds", 0))
@@ -77,7 +83,8 @@ class StepsProcessor(TaskProcessor):
                 return Yielded({"done": step})
             context.checkpoint({"done": step + 1}, effects=partial(write_effect, context, f"step {step}"))
         context.in_settlement(partial(write_effect, context, SETTLED, seconds=time.monotonic() - began))
-        return {"steps": steps}
+        # More than a result may have, if it is asked for.
+        return {"steps": steps} | ({"x": "x" * size} if (size := int(context.payload.get("result_bytes", 0))) else {})
 
     def _pause(self, context: JobContext, seconds: float) -> bool:
         """Wait; whether somebody else wants the slot."""
