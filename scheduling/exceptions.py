@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.db import OperationalError
+
 from tenants.exceptions import DomainError
 
 
@@ -274,6 +276,10 @@ class SavedViewLimitError(DomainError):
 
 class BrokerUnavailableError(Exception):
     """The broker did not take a message; the claim behind it is undone."""
+
+
+class JobLockedError(OperationalError):
+    """Another session has held the job's row for longer than the lock timeout."""
 
 
 class FenceLostError(Exception):

@@ -7,8 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
+from django.db import OperationalError
+from psycopg.errors import LockNotAvailable
+
 from scheduling.conf import MAX_PAYLOAD_BYTES
-from scheduling.exceptions import FenceLostError
+from scheduling.exceptions import FenceLostError, JobLockedError
 from scheduling.models import Job
 from scheduling.processors.base import PermanentError
 from scheduling.services.settlement import Progress
@@ -38,7 +41,8 @@ def save_checkpoint(
     """Store ``state`` and run ``effects`` in one transaction, as the job's tenant alone.
 
     The job's row is locked by the fence check first, so nobody can take the job away before
-    the effects are committed. Raises FenceLostError when it was taken already.
+    the effects are committed. Raises FenceLostError when it was taken already, and JobLockedError when another session
+    holds the row for longer than the lock timeout.
     """
     state = dict(state)
     text = json.dumps(state)
@@ -71,6 +75,11 @@ def save_progress(
 
 def _update_under_fence(statement: str, parameters: list[Any]) -> None:
     with prepared_cursor() as cursor:
-        cursor.execute(statement, parameters)
+        try:
+            cursor.execute(statement, parameters)
+        except OperationalError as error:
+            if isinstance(error.__cause__, LockNotAvailable):
+                raise JobLockedError(*error.args) from error
+            raise
         if cursor.rowcount == 0:
             raise FenceLostError("The job was started anew or settled elsewhere.")

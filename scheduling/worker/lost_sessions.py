@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import Error
 
+from scheduling.exceptions import JobLockedError
 from scheduling.models import Execution
 from scheduling.services import verdicts
 from scheduling.services.execution import StartedExecution
@@ -18,10 +19,12 @@ MOST_UNCOUNTED = 20
 def verdict_on_lost_session(started: StartedExecution, error: BaseException) -> Settlement | None:
     """Return the job to its queue without counting an attempt; None if the error is the job's own.
 
+    A job's row that another session has locked at a checkpoint is no error of its own either.
     A session that timed out in a transaction is: the job that kept the transaction open would do so each time. So is
     one of a job that was returned MOST_UNCOUNTED times before.
     """
-    if not isinstance(error, ConnectionLostError) or is_session_timeout(error):
+    is_lost = isinstance(error, ConnectionLostError) and not is_session_timeout(error)
+    if not is_lost and not isinstance(error, JobLockedError):
         return None
     if count_returns(started) >= MOST_UNCOUNTED:
         return None

@@ -49,6 +49,11 @@ class ErrorWrapper(DatabaseErrorWrapper):
         if isinstance(error, psycopg.Error) and is_lost(error, self.wrapper.connection):
             self.wrapper.errors_occurred = True
             raise ConnectionLostError(*error.args).with_traceback(traceback) from error
+        if isinstance(error, errors.ReadOnlySqlTransaction):
+            # Of a standby, or while a failover lasts: as temporary as the other operational errors. Django's own
+            # class for it means a defect.
+            self.wrapper.errors_occurred = True
+            raise OperationalError(*error.args).with_traceback(traceback) from error
         super().__exit__(exc_type, error, traceback)
 
 

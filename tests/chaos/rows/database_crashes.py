@@ -101,7 +101,8 @@ class BackendKilled(WatchedCommitRow):
 
 class WorkerKilledAtCommit(WatchedCommitRow):
     id, fault = "W13", "kill -9 of the only worker and its children as a COMMIT of theirs is passed on, twice"
-    bound_seconds = 30.0
+    # A lease, and the start of another worker.
+    bound_seconds = 45.0
     shape = Shape(workers=1, slots=3)
     roles = ("worker",)
     times = 2

@@ -10,6 +10,7 @@ from itertools import pairwise
 import psycopg
 
 from jobsplatform.embedded.servers import APP_ROLE, DATABASE
+from tests.chaos.load import Traffic
 from tests.chaos.row import Field, Row
 from tests.chaos.rows.workers import keep_busy
 from tests.chaos.spans import ProxiedRow, SpanRow, run_and_cut_off
@@ -126,12 +127,14 @@ class TablesRewritten(SpanRow):
 
 
 class FarAway(ProxiedRow):
-    id, fault = "P25", "everything to and from PostgreSQL is 50 ms late, for 10 s"
+    id, fault = "P25", "PostgreSQL is 50 ms away: what goes there and what comes back is 25 ms late, for 10 s"
+    # A job needs a dozen answers: more than this would be too much for four slots.
+    traffic = Traffic(per_second=0.7)
     bound_seconds, measured = 15.0, "until a job submitted meanwhile is accepted and begins"
 
     @contextmanager
     def hold(self, field: Field) -> Iterator[None]:
-        self.way.delay(0.05)
+        self.way.delay(0.025)
         try:
             yield
         finally:

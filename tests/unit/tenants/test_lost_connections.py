@@ -50,6 +50,7 @@ def test_error_of_the_driver_is_judged_by_its_connection(
         (errors.AdminShutdown(), ConnectionLostError),
         (errors.IdleInTransactionSessionTimeout(), ConnectionLostError),
         (errors.LockNotAvailable(), OperationalError),
+        (errors.ReadOnlySqlTransaction(), OperationalError),
         (errors.InFailedSqlTransaction(), InternalError),
         (errors.UniqueViolation(), IntegrityError),
     ],

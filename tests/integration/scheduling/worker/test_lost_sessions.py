@@ -116,6 +116,35 @@ def test_session_lost_in_settlement_is_settled_on_another(acme: Tenant, run: Run
     assert count_effects(acme) == 1
 
 
+def meet_lock_at_checkpoint(context: JobContext) -> None:
+    """Save a checkpoint while another session holds the job's row for longer than the lock timeout."""
+    other = connection.copy()
+    try:
+        other.set_autocommit(False)
+        with other.cursor() as holder:
+            holder.execute("SELECT set_config('app.tenant_id', %s, true)", [str(context.tenant_id)])
+            holder.execute("SELECT 1 FROM scheduling_job WHERE id = %s FOR UPDATE", [context.job_id])
+            assert holder.fetchone() == (1,)
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '50ms'")
+        context.checkpoint({"page": 1}, write)
+    finally:
+        other.rollback()
+        other.close()
+        with connection.cursor() as cursor:
+            cursor.execute("RESET lock_timeout")
+
+
+def test_job_whose_row_is_locked_at_checkpoint_burns_no_attempt(acme: Tenant, run: Run, follow: Follow) -> None:
+    follow(first_time(meet_lock_at_checkpoint))
+    (job,) = submit(acme, kind="scripted")
+    job = run(job)
+    assert (job.state, job.attempt, outcomes(job)) == ("available", 0, ["shutdown"])
+    assert count_effects(acme) == 0
+    job = run(job)
+    assert (job.state, job.attempt, outcomes(job)) == ("completed", 0, ["shutdown", "completed"])
+
+
 def fail_by_lock_timeout(context: JobContext) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("DO $$ BEGIN RAISE EXCEPTION 'lock' USING ERRCODE = '55P03'; END $$")
