@@ -90,6 +90,11 @@ def circuit_policy() -> CircuitPolicy:
     )
 
 
+def data_key_missing_hours() -> float:
+    """How long a job may wait for a data key that is missing before it becomes a dead letter; 0: without an end."""
+    return float(settings.DATA_KEY_MISSING_HOURS)
+
+
 def worker_spare_children() -> int:
     """How many children a worker has beyond its slots."""
     return int(settings.WORKER_SPARE_CHILDREN)

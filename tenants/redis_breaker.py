@@ -32,7 +32,7 @@ class RedisBreaker:
         return self._ask_again_at is None
 
     def is_open(self) -> bool:
-        """Return whether to go on without Redis. After OPEN_SECONDS one caller is told False: it asks for all."""
+        """Return whether to go on without Redis. After OPEN_SECONDS one caller gets False: it asks for all."""
         if self._ask_again_at is None:
             return False
         with self._lock:

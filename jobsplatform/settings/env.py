@@ -68,6 +68,7 @@ env = environ.Env(
     DIAGNOSTIC_KINDS=(bool, False),
     DISPATCH_INTERVAL_SECONDS=(float, 0.25),
     REPUBLISH_AFTER_SECONDS=(float, 15.0),
+    DATA_KEY_MISSING_HOURS=(float, 0.0),
     LEASE_SECONDS=(float, 10.0),
     HEARTBEAT_SECONDS=(float, 2.5),
     SWEEP_SECONDS=(float, 1.0),

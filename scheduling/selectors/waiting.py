@@ -13,6 +13,7 @@ from datetime import datetime
 from scheduling.lifecycle import IN_FLIGHT_STATES, TERMINAL_STATES, JobState
 from scheduling.models import Execution, Job, JobEvent, JobSuspended
 from scheduling.selectors.batches import awaited_batch
+from scheduling.selectors.missing_keys import DATA_KEY_MISSING, read_key_wait
 from scheduling.selectors.outlook import Ahead, StartTime, read_ahead, read_start
 from scheduling.selectors.standing import CircuitStop, Standing, Stop, read_standing
 from tenants.context import all_tenants, require_scope
@@ -113,7 +114,10 @@ def _opens_at(reasons: list[WaitingReason]) -> datetime | None:
 def _times(job: Job, state: JobState, standing: Standing) -> Iterator[WaitingReason]:
     if state is JobState.SCHEDULED:
         moment = standing.due_at or job.run_at
-        if job.execution_count and _cause_of_wait(job) == "sandbox_unavailable":
+        cause = _cause_of_wait(job) if job.execution_count else ""
+        if cause == DATA_KEY_MISSING:
+            yield _key_missing(job, moment)
+        if cause == "sandbox_unavailable":
             detail = said(
                 "The host of the worker that had it cannot protect the platform from the files that it reads."
             )
@@ -122,6 +126,16 @@ def _times(job: Job, state: JobState, standing: Standing) -> Iterator[WaitingRea
     if state is JobState.RETRYABLE:
         detail = said("Attempt %(attempt)s failed; it is tried again after a back-off.", {"attempt": job.attempt})
         yield WaitingReason("retry_backoff", detail, standing.due_at or standing.now)
+
+
+def _key_missing(job: Job, moment: datetime) -> WaitingReason:
+    wait = read_key_wait(tenant_id=job.tenant_id, job_id=job.pk)
+    detail = said(
+        "The data key that it is sealed with has been missing since %(since)s; it is looked for again at %(moment)s.",
+        {"since": _moment(wait.since or moment), "moment": _moment(moment)},
+    )
+    # Its time alone starts nothing: the key must be there.
+    return WaitingReason(DATA_KEY_MISSING, detail)
 
 
 def _cause_of_wait(job: Job) -> str:

@@ -1,13 +1,14 @@
-"""The checks of the self-diagnosis that a submission is stored, its message published, and its job begun."""
+"""The checks of the self-diagnosis that a submission is stored, its message published, its job begun and opened."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from django.db.models.functions import Now
 
 from scheduling.models import PoolClock
+from scheduling.selectors.missing_keys import MissingKey, find_missing_keys
 from scheduling.selectors.standing import TICK_AGE
 from scheduling.selectors.starts import STALLED_AFTER, find_stalled_pools
 from scheduling.services.diagnosis_check import Check, State
@@ -25,8 +26,10 @@ def check_flow() -> Iterator[Check]:
     with all_tenants():
         recent = PoolClock.objects.filter(publish_failed_at__gt=Now() - TICK_AGE).order_by("pool__name")
         refused = dict(recent.values_list("pool__name", "publish_fault"))
+        missing = find_missing_keys()
     yield _check_publishing(refused)
     yield _check_starts()
+    yield _check_keys(missing)
 
 
 def _check_writes() -> Check:
@@ -67,3 +70,21 @@ def _check_starts() -> Check:
         ),
         said("See the other checks; else restart the workers of the pool, then its dispatchers. No job is lost."),
     )
+
+
+def _check_keys(missing: Sequence[MissingKey]) -> Check:
+    name = said("data keys")
+    if not missing:
+        return Check(name, State.OK, said("no job waits for one"))
+    waits = [
+        said(
+            "%(count)s jobs of %(tenant)s wait for data key %(key)s",
+            {"count": each.jobs, "tenant": each.tenant, "key": each.key_id},
+        )
+        for each in missing
+    ]
+    hint = said(
+        "Restore the row of tenants_tenantdatakey, or the master key in ENCRYPTION_MASTER_KEYS: the jobs run again"
+        " within ten minutes. Or cancel them, or set DATA_KEY_MISSING_HOURS."
+    )
+    return Check(name, State.FAILURE, "; ".join(waits), hint)

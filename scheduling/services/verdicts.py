@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import traceback as traceback_module
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -180,8 +180,13 @@ def put_off(
     )
 
 
-def not_begun(execution_id: UUID, fence: int, *, cause: str, seconds: float) -> Settlement:
-    """The worker lacks what the job needs, its key or its kind: the job waits, and burns no attempt."""
+def not_begun(
+    execution_id: UUID, fence: int, *, cause: str, seconds: float, facts: Mapping[str, str] | None = None
+) -> Settlement:
+    """The worker lacks what the job needs, its key or its kind: the job waits, and burns no attempt.
+
+    ``facts`` go into the event beside the cause.
+    """
     return Settlement(
         execution_id,
         fence,
@@ -189,7 +194,7 @@ def not_begun(execution_id: UUID, fence: int, *, cause: str, seconds: float) -> 
         state=JobState.SCHEDULED,
         event="execution.put_off",
         due_in_seconds=seconds,
-        event_data={"seconds": round(seconds, 3), "cause": cause},
+        event_data={"seconds": round(seconds, 3), "cause": cause, **(facts or {})},
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from jsonschema.exceptions import ValidationError
 
-from scheduling.conf import MAX_PAYLOAD_BYTES, MAX_RESULT_BYTES
+from scheduling.conf import MAX_PAYLOAD_BYTES, MAX_RESULT_BYTES, data_key_missing_hours
 from scheduling.processors.base import (
     AwaitChildren,
     Complete,
@@ -24,6 +24,7 @@ from scheduling.processors.base import (
     Yielded,
 )
 from scheduling.retry import RetryPolicy, retry_after_seconds
+from scheduling.selectors.missing_keys import DATA_KEY_MISSING, read_key_wait
 from scheduling.services import verdicts
 from scheduling.services.execution import StartedExecution
 from scheduling.services.settlement import Settlement
@@ -34,8 +35,8 @@ from tenants.exceptions import DomainError
 
 # A job that waits longer than this has been forgotten.
 MAX_WAIT_SECONDS = 366 * 86_400.0
-# Until a key that is missing is looked for again.
-UNREADABLE_WAIT_SECONDS = 60.0
+# Until a key that is missing is looked for again: twice as long each time, up to the greatest.
+KEY_WAIT_SECONDS, MAX_KEY_WAIT_SECONDS = 60.0, 600.0
 # Before a job whose kind this worker lacks is handed out again, perhaps to a worker that has it.
 KIND_UNKNOWN_WAIT_SECONDS = 1.0
 
@@ -122,12 +123,22 @@ def failure_of(
 
 
 def unreadable_of(started: StartedExecution, error: DomainError) -> Settlement:
-    """The settlement of a job that cannot be opened: without its key it waits, and what was changed is given up."""
-    if error.category == "unavailable":
-        return verdicts.not_begun(
-            started.execution_id, started.fence, cause=error.detail, seconds=UNREADABLE_WAIT_SECONDS
-        )
-    return failure_of(error, started, RetryPolicy(started.max_retries), is_permanent=True)
+    """The settlement of a job that cannot be opened: without its key it waits, and what was changed is given up.
+
+    It waits for as long as DATA_KEY_MISSING_HOURS says, from the first time on; 0: without an end.
+    """
+    if error.category != "unavailable":
+        return failure_of(error, started, RetryPolicy(started.max_retries), is_permanent=True)
+    wait = read_key_wait(tenant_id=started.tenant_id, job_id=started.job_id)
+    if (hours := data_key_missing_hours()) and wait.seconds >= 3_600 * hours:
+        return failure_of(error, started, RetryPolicy(started.max_retries), is_permanent=True)
+    return verdicts.not_begun(
+        started.execution_id,
+        started.fence,
+        cause=DATA_KEY_MISSING,
+        seconds=min(KEY_WAIT_SECONDS * 2 ** min(wait.times, 10), MAX_KEY_WAIT_SECONDS),
+        facts={"key": str((error.values or {}).get("key", "")), "detail": str(error)},
+    )
 
 
 def kind_unknown_of(started: StartedExecution) -> Settlement:

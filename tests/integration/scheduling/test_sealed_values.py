@@ -257,7 +257,8 @@ def test_without_the_key_a_job_waits_and_burns_no_attempt(
     assert (waiting.state, waiting.attempt, waiting.crash_count) == (JobState.SCHEDULED, 0, 0)
     with all_tenants():
         event = JobEvent.objects.get(job=job, name="execution.put_off")
-    assert "has no master key" in event.data["cause"]
+    assert event.data["cause"] == "data_key_missing"
+    assert "has no master key" in event.data["detail"]
     # With the key it goes on as if nothing had been.
     settings.ENCRYPTION_MASTER_KEYS = [master("b"), master("a")]
     assert reload(job).payload == PAYLOAD
