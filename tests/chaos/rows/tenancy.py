@@ -111,7 +111,8 @@ class TenantLocked(Row):
     is_alone = True
     statements: ClassVar[Sequence[str]] = ("SELECT FROM tenants_tenant WHERE id = %s FOR UPDATE",)
     # As long as the lock is held: the locked tenant has work all the while.
-    SECONDS, BACKLOG = 60.0, 1_200
+    SECONDS, BACKLOG = 60.0, 600
+    drain_seconds = 300.0
     LEAST_WAIT_SECONDS = 1.0
 
     def inject(self, field: Field) -> list[float]:
