@@ -4,7 +4,7 @@ from scheduling.models.backlog import BacklogMove
 from scheduling.models.batches import Batch, BatchNews
 from scheduling.models.bulk import BulkFormer, BulkOperation
 from scheduling.models.circuits import Circuit, CircuitNews
-from scheduling.models.executions import Charge, Execution, JobEvent, LiveExecution, Settled, Wake
+from scheduling.models.executions import Charge, Execution, JobEvent, LiveExecution, Settled, SettledRefused, Wake
 from scheduling.models.fair_share import (
     CFSPlan,
     CFSPlanTier,
@@ -93,6 +93,7 @@ __all__ = [
     "ScheduleFire",
     "SchedulingEntity",
     "Settled",
+    "SettledRefused",
     "ShareMinute",
     "Tally",
     "TenantCapacity",

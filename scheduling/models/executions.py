@@ -206,7 +206,7 @@ class Wake(FoldedRow):
 class Settled(FoldedRow):
     """An execution ended: its entity's virtual time wants correcting, and its slot is free once its message is over."""
 
-    message_id = models.UUIDField()
+    message_id = models.UUIDField(null=True, help_text="Empty: its place is free already; only its time is folded.")
     kind = models.CharField(max_length=64)
     predicted_us = models.BigIntegerField()
     whole_us = models.BigIntegerField(null=True)
@@ -222,3 +222,21 @@ class Settled(FoldedRow):
     class Meta(FoldedRow.Meta):
         abstract = False
         db_table = "scheduling_settled"
+
+
+class SettledRefused(TenantModel):
+    """A settled row that no tick could fold, with its error; `verify_state` reports it and puts it back."""
+
+    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
+    queue_id = models.BigIntegerField()
+    measured_us = models.BigIntegerField()
+    content = models.JSONField(help_text="The row of scheduling_settled.")
+    error = models.TextField()
+    refused_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "scheduling_settled_refused"
+        indexes = [models.Index(fields=["tenant", "id"], name="settled_refused_by_tenant")]
+
+    def __str__(self) -> str:
+        return self.error

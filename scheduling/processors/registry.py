@@ -52,6 +52,12 @@ def memory_needs() -> dict[str, int]:
     return {kind: MEMORY_MIB[name] for kind, name in _memory_classes().items() if name != "small"}
 
 
+def timeout_seconds(kind: str) -> float:
+    """Return the time limit of an execution of ``kind``; the longest of all for a kind that is not known here."""
+    timeouts = _timeouts()
+    return timeouts.get(kind, max(timeouts.values(), default=TaskProcessor.timeout_seconds))
+
+
 def is_needed_by_all(kind: str, dependency: str, *, is_shared: bool) -> bool:
     """Whether every job of the kind needs this, so that none is to be started while it is down; '' is the kind."""
     return dependency == "" or (dependency, is_shared) in _declared_dependencies().get(kind, frozenset())
@@ -72,6 +78,7 @@ def reset() -> None:
     _all.cache_clear()
     _mergeable_kinds.cache_clear()
     _memory_classes.cache_clear()
+    _timeouts.cache_clear()
     _declared_dependencies.cache_clear()
     _default_queues.cache_clear()
     _packages.cache_clear()
@@ -97,6 +104,15 @@ def _memory_classes() -> dict[str, MemoryClass]:
         return {kind: processor.memory_class for kind, processor in _all().items()}
     except ProcessorInvalidError:
         logger.exception("processors.not_classed")
+        return {}
+
+
+@cache
+def _timeouts() -> dict[str, float]:
+    try:
+        return {kind: processor.timeout_seconds for kind, processor in _all().items()}
+    except ProcessorInvalidError:
+        logger.exception("processors.no_timeouts")
         return {}
 
 

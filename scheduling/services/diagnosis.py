@@ -22,6 +22,7 @@ from scheduling.selectors.throughput import STALE_AFTER
 from scheduling.services.diagnosis_check import Check, State
 from scheduling.services.flow_checks import check_flow
 from scheduling.services.lock_check import check_locked_tenants
+from scheduling.services.refused_check import check_refused
 from scheduling.services.sandbox_check import check_sandboxes
 from scheduling.services.upkeep.status import UpkeepLine, read_upkeep, warning_of
 from tenants.checks import find_role_faults
@@ -152,6 +153,7 @@ def _number_checks() -> Iterator[Check]:
     yield _age_check(said("gauge lag"), now, sampled_at)
     for line in recounts:
         yield _recount_check(line)
+    yield check_refused()
 
 
 def _age_check(name: str, now: datetime, written_at: datetime | None) -> Check:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from django.db import connection
@@ -16,7 +16,7 @@ from scheduling.services import verdicts
 from scheduling.services.dispatching.republish import republish_unstarted
 from scheduling.services.leadership import lead
 from scheduling.services.lost_sessions import end_lost_sessions
-from scheduling.services.settlement import settle_here
+from scheduling.services.settlement import longest_us, settle_here
 from scheduling.services.suspension import wake_due
 from scheduling.services.waiting import take_out
 from tenants.context import all_tenants
@@ -28,7 +28,8 @@ LOST_WORKER = "The worker's lease ran out."
 # would wait for is left for the next sweep, or one row that somebody holds would keep every lost execution waiting.
 _LOST = """
 WITH lost AS (
-    SELECT l.id, l.fence, l.tenant_id, l.job_id, l.worker_id, l.message_id FROM scheduling_execution_live l
+    SELECT l.id, l.fence, l.tenant_id, l.job_id, l.worker_id, l.message_id, l.kind
+    FROM scheduling_execution_live l
     WHERE l.lease_expires_at < now() LIMIT %s FOR NO KEY UPDATE OF l SKIP LOCKED
 ), job AS (
     SELECT j.id, j.crash_count FROM scheduling_job j
@@ -39,7 +40,7 @@ WITH lost AS (
 )
 SELECT l.id, l.fence, j.crash_count,
     (SELECT count(*) FROM scheduling_execution_live o WHERE o.worker_id = l.worker_id) = 1,
-    (SELECT count(*) FROM scheduling_execution_live o WHERE o.message_id = l.message_id) > 1
+    (SELECT count(*) FROM scheduling_execution_live o WHERE o.message_id = l.message_id) > 1, l.kind
 FROM lost l JOIN job j ON j.id = l.job_id JOIN tenant t ON t.id = l.tenant_id
 """
 _SILENT_WORKERS = """
@@ -90,20 +91,23 @@ def rescue_lost() -> int:
     """Settle executions whose lease ran out as crashes of their workers; how many. Behind the door."""
     with connection.cursor() as cursor:
         cursor.execute(_LOST, [STAGE_ROWS])
-        lost: list[tuple[UUID, int, int, bool, bool]] = cursor.fetchall()
+        lost: list[tuple[UUID, int, int, bool, bool, str]] = cursor.fetchall()
         cursor.execute(_SILENT_WORKERS, [lease_seconds()])
     settled = settle_here(
         [
-            verdicts.crashed(
-                execution_id,
-                fence,
-                crash_count=crash_count,
-                was_alone=was_alone,
-                cause=LOST_WORKER,
-                is_lost=True,
-                was_merged=was_merged,
+            replace(
+                verdicts.crashed(
+                    execution_id,
+                    fence,
+                    crash_count=crash_count,
+                    was_alone=was_alone,
+                    cause=LOST_WORKER,
+                    is_lost=True,
+                    was_merged=was_merged,
+                ),
+                most_us=longest_us(kind),
             )
-            for execution_id, fence, crash_count, was_alone, was_merged in lost
+            for execution_id, fence, crash_count, was_alone, was_merged, kind in lost
         ],
         actor="system",
     )

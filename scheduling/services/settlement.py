@@ -16,9 +16,10 @@ from uuid import UUID
 from django.db import transaction
 
 from scheduling import signals
-from scheduling.conf import BY_INDEX
+from scheduling.conf import BY_INDEX, lease_seconds
 from scheduling.exceptions import FenceLostError
 from scheduling.models import Execution, Job, LiveExecution
+from scheduling.processors import registry
 from scheduling.services.settlement_sql import settle_sql
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import all_tenants, tenant_context
@@ -75,10 +76,10 @@ class Settlement:
     last heartbeat, since nobody knows when it ended. ``event_data`` goes into the event;
     ``peak_memory_kib`` is the most resident memory that was seen, if anybody looked.
 
-    A member of a merged message shares its start with the others, so its worker says what was its own:
-    ``measured_us`` of the slot from ``began_us`` after that start, None if its turn never came. One that was alone may
-    have waited for its slot, up to ``began_us``, and is measured from there to its settlement unless its worker says
-    what it was. ``travels_alone`` says that the job is merged with no other from now on.
+    ``measured_us`` is the slot time by the steady clock of its worker, from ``began_us`` after the start that it may
+    share with others of its message; ``began_us`` is None if its turn never came. Only where no worker has measured
+    is the time read from the clock of the database. Either is at most ``most_us``, which is `longest_us` unless given.
+    ``travels_alone`` says that the job is merged with no other from now on.
 
     ``dependencies`` are those that it has named; an error of one of them is not the kind's own.
     ``retry_after_seconds`` is for how long the other side wants to be left alone. ``progress`` is the last report, if
@@ -107,6 +108,7 @@ class Settlement:
     peak_memory_kib: int | None = None
     began_us: int | None = None
     measured_us: int | None = None
+    most_us: int | None = None
     travels_alone: bool = False
     dependencies: Sequence[DependencyReport] = ()
     retry_after_seconds: float | None = None
@@ -194,13 +196,18 @@ def settle_here(settlements: Sequence[Settlement], *, actor: str) -> list[Settle
         is_one=len(rows) == 1, names_dependencies=any(settlement.dependencies for settlement in settlements)
     )
     with prepared_cursor() as cursor:
-        cursor.execute(statement, {"rows": json.dumps(rows), "actor": actor})
+        cursor.execute(statement, {"rows": json.dumps(rows), "actor": actor, "most_us": longest_us()})
         settled = [Settled(*row) for row in cursor.fetchall()]
     wake_on_commit({one.queue for one in settled})
     if settled:
         # It is settled, whatever an observer makes of it.
         transaction.on_commit(lambda: signals.executions_ended.send(None, executions=settled), robust=True)
     return settled
+
+
+def longest_us(kind: str = "") -> int:
+    """Return the most slot time that an execution of ``kind`` can have used, in microseconds: its limit and a lease."""
+    return int(1_000_000 * (registry.timeout_seconds(kind) + lease_seconds()))
 
 
 def _owners_of(settlements: Sequence[Settlement]) -> dict[UUID, tuple[UUID, UUID]]:

@@ -16,7 +16,7 @@ WITH verdict AS (
         coalesce(dead_letter_reason, '') AS dead_letter_reason,
         coalesce(is_sample, false) AS is_sample, coalesce(is_lost, false) AS is_lost,
         coalesce(event_data, '{}') AS event_data,
-        peak_memory_kib, began_us, measured_us, coalesce(travels_alone, false) AS travels_alone,
+        peak_memory_kib, began_us, measured_us, most_us, coalesce(travels_alone, false) AS travels_alone,
         dependencies, coalesce(is_blamed, false) AS is_blamed, retry_after_seconds, progress,
         charge_id, event_id, dead_letter_id, error_id
     FROM jsonb_to_recordset(%(rows)s::jsonb) AS v(
@@ -24,7 +24,7 @@ WITH verdict AS (
         attempt_delta int, crash_delta int, result jsonb, checkpoint jsonb,
         due_in_seconds float8, error_type text, error_message text, error_fingerprint text,
         traceback text, dead_letter_reason text, is_sample bool, is_lost bool, event_data jsonb,
-        peak_memory_kib bigint, began_us bigint, measured_us bigint, travels_alone bool,
+        peak_memory_kib bigint, began_us bigint, measured_us bigint, most_us bigint, travels_alone bool,
         dependencies jsonb, is_blamed bool, retry_after_seconds float8, progress jsonb,
         charge_id uuid, event_id uuid, dead_letter_id uuid, error_id uuid
     )
@@ -52,14 +52,15 @@ WITH verdict AS (
         v.traceback, v.dead_letter_reason, v.is_sample, v.event_data,
         v.peak_memory_kib, v.charge_id, v.event_id, v.dead_letter_id, v.error_id,
         v.travels_alone, v.dependencies, v.is_blamed, v.retry_after_seconds, v.progress,
-        -- What is lost is charged up to its worker's last sign of life, in equal parts to those who shared the slot.
-        CASE WHEN l.started_at IS NULL THEN 0 WHEN v.measured_us IS NOT NULL THEN v.measured_us
-            ELSE greatest(0, round(1000000 * extract(epoch FROM
+        -- What no worker has measured by its own clock is lost: it is charged up to its worker's last sign of life, in
+        -- equal parts to those who shared the slot. This clock may have been set meanwhile: hence the bounds.
+        CASE WHEN l.started_at IS NULL THEN 0 ELSE least(coalesce(v.most_us, %(most_us)s), greatest(0,
+            coalesce(v.measured_us, (round(1000000 * extract(epoch FROM
                 CASE WHEN v.is_lost THEN coalesce(
                     (SELECT least(w.heartbeat_at, clock_timestamp()) FROM scheduling_worker w WHERE w.id = l.worker_id),
                     l.started_at) ELSE clock_timestamp() END - l.started_at)
                 / CASE WHEN v.is_lost THEN (SELECT count(*) FROM scheduling_execution_live o
-                    WHERE o.message_id = l.message_id) ELSE 1 END - coalesce(v.began_us, 0)))::bigint
+                    WHERE o.message_id = l.message_id) ELSE 1 END - coalesce(v.began_us, 0)))::bigint)))
         END AS measured_us
     FROM gone l <its verdict>
 ), job AS (

@@ -45,6 +45,8 @@ recounted AS (
         WHERE {IN_PAGE} AND ended_at >= %(since)s
         UNION ALL SELECT tenant_id, ended_at, -measured_us FROM scheduling_settled
         WHERE {IN_PAGE} AND ended_at >= %(since)s
+        UNION ALL SELECT tenant_id, (content ->> 'ended_at')::timestamptz, -measured_us FROM scheduling_settled_refused
+        WHERE {IN_PAGE} AND (content ->> 'ended_at')::timestamptz >= %(since)s
     ) AS ended
     GROUP BY 1, 2
 )

@@ -52,6 +52,7 @@ class HeldSlot:
 
     ``fence`` is 0 until the execution has begun in the database; ``timeout_ns`` likewise. ``memory_limit_kib`` 0:
     without limit. ``size`` is how many executions its message names; ``retry_delay_seconds`` its wait if it fails.
+    ``waited_us`` is the time from its start in the database to the beginning of its work.
     """
 
     index: int
@@ -68,11 +69,17 @@ class HeldSlot:
     retry_delay_seconds: float = 0.0
     memory_limit_kib: int = 0
     size: int = 1
+    waited_us: int = 0
 
     @property
     def is_merged(self) -> bool:
         """Whether others travel in the same message."""
         return self.size > 1
+
+    @property
+    def used_us(self) -> int:
+        """Return the slot time that it has used until now."""
+        return (time.monotonic_ns() - self.began_ns) // 1_000
 
     @property
     def has_begun(self) -> bool:
@@ -223,6 +230,7 @@ class ControlBlock:
                 retry_delay_seconds=slot.retry_delay_ms / 1_000,
                 memory_limit_kib=slot.memory_limit_kib,
                 size=slot.size,
+                waited_us=max(0, slot.began_ns - slot.message_began_ns) // 1_000,
             )
             if slot.generation == generation:
                 yield held

@@ -12,16 +12,22 @@ import time
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from django.db import InternalError, connection
+from django.db import DatabaseError, InterfaceError, connection
 
 from scheduling import broker, signals
 from scheduling.broker_types import remove_wrong_types
 from scheduling.conf import TICK_JOBS, dispatch_interval_seconds
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.models import Queue, WorkerPool
-from scheduling.services.dispatching import TickResult, note_broker_away, republish_unstarted, run_tick
-from scheduling.worker.connections import CONNECTION_ERRORS
+from scheduling.services.dispatching import (
+    TickResult,
+    note_broker_away,
+    republish_unstarted,
+    run_tick,
+    set_aside_refused,
+)
 from scheduling.worker.duties import HEARTBEAT, Duty, DutyRoster
+from scheduling.worker.failing import ROUND, FailingPools
 from scheduling.worker.pools_due import PoolsDue
 from tenants.postgresql.errors import ConnectionLostError
 
@@ -31,6 +37,8 @@ PROBE_SECONDS = 1.0
 SHORTEST_WAIT_SECONDS = 0.001
 MIN_BACK_OFF_SECONDS = 0.1
 MAX_BACK_OFF_SECONDS = 2.0
+# What a statement, a row or a value that is stored can bring about; anything else is a fault of the program.
+TICK_ERRORS = (DatabaseError, InterfaceError, ValueError)
 
 
 class Dispatcher:
@@ -52,6 +60,7 @@ class Dispatcher:
         self._queue_names: list[str] = []
         # Tokens of messages that are ending, until a tick has counted them.
         self._endings: list[UUID] = []
+        self._failing = FailingPools()
         self._due = PoolsDue(dispatch_interval_seconds())
 
     def run(self) -> None:
@@ -61,7 +70,8 @@ class Dispatcher:
             try:
                 self._round()
                 self._back_off_seconds = MIN_BACK_OFF_SECONDS
-            except (*CONNECTION_ERRORS, InternalError) as error:
+                self._failing.note_success(ROUND)
+            except TICK_ERRORS as error:
                 # Nobody is told again of what this round had been told of.
                 self._due.hear(broker.News(is_everything=True), time.monotonic())
                 if isinstance(error, ConnectionLostError):
@@ -69,8 +79,8 @@ class Dispatcher:
                     self._reconnect_later()
                 else:
                     # A deadlock or a time-out: that round is rolled back, and workers kept their leases all the while.
-                    logger.warning("dispatcher.round_failed", exc_info=True)
-                    self._stopped.wait(MIN_BACK_OFF_SECONDS)
+                    self._failing.note_failure(ROUND, time.monotonic(), error)
+                    self._stopped.wait(self._failing.back_off_seconds(ROUND))
         if self._is_woken or self._due.is_owing:
             broker.wake_dispatcher()
         connection.close()
@@ -108,8 +118,33 @@ class Dispatcher:
         for pool_id, is_heard_of in due.items():
             if self._may_claim(pool_id):
                 self._turn()
-                result = self._tick(pool_id, endings, is_heard_of=is_heard_of or has_news)
-                self._due.note(pool_id, result, time.monotonic())
+                self._attempt_tick(pool_id, endings, is_heard_of=is_heard_of or has_news)
+
+    def _attempt_tick(self, pool_id: int, endings: Sequence[UUID], *, is_heard_of: bool) -> None:
+        """Tick one pool, unless its last tick failed just now; the failure of one does not concern the others."""
+        if seconds := self._failing.seconds_left(pool_id, now := time.monotonic()):
+            self._due.put_off(pool_id, seconds, now)
+            return
+        try:
+            result = self._tick(pool_id, endings, is_heard_of=is_heard_of)
+        except ConnectionLostError:
+            raise
+        except TICK_ERRORS as error:
+            self._follow_failure(pool_id, error)
+            return
+        self._failing.note_success(pool_id)
+        self._due.note(pool_id, result, time.monotonic())
+
+    def _follow_failure(self, pool_id: int, error: Exception) -> None:
+        """Let the pool wait; after some failures set aside the rows that no tick can fold."""
+        if self._failing.note_failure(pool_id, time.monotonic(), error):
+            try:
+                set_aside_refused(pool_id)
+            except ConnectionLostError:
+                raise
+            except TICK_ERRORS:
+                logger.exception("dispatcher.rows_not_halved", extra={"pool_id": pool_id})
+        self._due.put_off(pool_id, self._failing.back_off_seconds(pool_id), time.monotonic())
 
     def _may_claim(self, pool_id: int) -> bool:
         return not self._is_broker_away and pool_id not in self._failed_pools

@@ -30,7 +30,9 @@ def settlements_of(
         return [_of_waiting(member, finding) for member in members]
     if not held.is_merged:
         settlement = _of_running(held, finding, resident_kib)
-        return [settlement] if settlement is not None else []
+        if settlement is None:
+            return []
+        return [replace(settlement, began_us=held.waited_us, measured_us=held.used_us)]
     has_company = len(members) > 1
     return [
         replace(settlement, began_us=member.began_us, measured_us=member.measured_us)
@@ -41,7 +43,7 @@ def settlements_of(
 
 def _of_waiting(member: HeldMember, finding: Finding) -> Settlement:
     if finding is Finding.SHUT_DOWN:
-        return verdicts.shut_down(member.execution_id, member.fence)
+        return replace(verdicts.shut_down(member.execution_id, member.fence), measured_us=0)
     return verdicts.returned(member.execution_id, member.fence, cause=ENDED_BEFORE)
 
 

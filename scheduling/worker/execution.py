@@ -137,25 +137,26 @@ def hand_back(started: Sequence[StartedExecution], seat: Seat) -> None:
 
 def run_alone(started: StartedExecution, seat: Seat, use: SlotUse, *, waited_seconds: float) -> bool:
     """The message is one execution; whether its processor left a transaction open."""
-    announce_starts([Begun.of(started, after_seconds=waited_seconds)])
     began = time.monotonic()
+    announce_starts([Begun.of(started, after_seconds=waited_seconds)])
     with observed(started) as span:
         work = see_through(started, seat, span, log_of(started))
         # What effects take, nobody knows: they keep the slot until they are settled.
         if work.verdict.settlement is not None and work.verdict.effects is None and not work.is_spoiled:
             use.end(after_seconds=time.monotonic() - began)
-        settle(work.settled_as(began_us=int(waited_seconds * 1e6), measured_us=measure_alone(work)), started)
+        measured_us = measure_alone(work, elapsed_seconds=time.monotonic() - began)
+        settle(work.settled_as(began_us=int(waited_seconds * 1e6), measured_us=measured_us), started)
         # What the effects of the settlement logged, or what a database that was away did not take.
         work.log.flush()
     return work.is_spoiled
 
 
-def measure_alone(work: Work) -> int | None:
-    """Microseconds of a job that is small enough for company, measured as in company, or it would seem too long for
-    any from now on; None for others, which the database measures from start to settlement.
+def measure_alone(work: Work, *, elapsed_seconds: float) -> int:
+    """Return the slot time of a job that was alone, in microseconds: one that is small enough for company is measured
+    as in company, or it would seem too long for any from now on; others from their start to their settlement.
     """
     is_small = work.seconds < SMALL_SECONDS and registry.is_mergeable(work.started.kind)
-    return int(work.seconds * 1e6) if is_small else None
+    return int((work.seconds if is_small else elapsed_seconds) * 1e6)
 
 
 def run_merged(turns: Turns, use: SlotUse) -> bool:

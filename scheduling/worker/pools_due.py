@@ -83,6 +83,11 @@ class PoolsDue:
         self._heard.update(due)
         self._be_due(due, now)
 
+    def put_off(self, pool_id: int, seconds: float, now: float) -> None:
+        """Have a pool whose tick failed wait so long, an interval at most: by then duties are due."""
+        self._heard.add(pool_id)
+        self._due_at[pool_id] = now + min(seconds, self._interval_seconds)
+
     def seconds_left(self, now: float) -> float:
         """Until some pool is due; 0.0 when one is."""
         return max(0.0, min(self._due_at.values(), default=now + self._interval_seconds) - now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scheduling.services.consistency import batches, executions, history, jobs, places, proofs
+from scheduling.services.consistency import batches, executions, history, jobs, places, proofs, refused
 
 # Places and executions first: what stands wrongly is gone before a job is put anywhere. Counters count what is left.
 CHECKS = (
@@ -11,5 +11,6 @@ CHECKS = (
     *jobs.CHECKS,
     *batches.CHECKS,
     *history.CHECKS,
+    *refused.CHECKS,
     *proofs.CHECKS,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from tenants.services.limit_warnings import warn_of_usage
 
 # A charge is corrected at the weight at which it was made: taken off at another one, an edit of weights would
 # credit or fine whoever was in flight. Virtual times are nanoseconds per unit of weight, hence the 1,000,000 over
-# milli-weights.
+# milli-weights. Products are numeric, and cut off as the charge was: a sum that no clock holds is an error of its row.
 # A clock never stands before an eligible child: whom a correction brings below it takes it along, or else those who
 # return would wait for service that was only predicted.
 # Capacities are locked in the order of the tenants, because two pools' ticks may both want them; usage is written
@@ -28,9 +29,7 @@ _COLLECT = (
 WITH gone AS (
     -- By their places: whatever statistics say of a table that fills and empties, a list is planned as ten rows, for
     -- which lines, capacities and tenants are looked up one by one, and the names below are joined by their hashes.
-    DELETE FROM scheduling_settled WHERE ctid = ANY (ARRAY(
-        SELECT s.ctid FROM scheduling_settled s JOIN scheduling_queue q ON q.id = s.queue_id
-        WHERE q.pool_id = %(pool_id)s AND <is free>))
+    DELETE FROM scheduling_settled WHERE ctid = ANY (<places>)
     RETURNING *
 ), still AS MATERIALIZED (
     -- A message keeps its places until its last execution has ended. The settlement takes the one row and writes the
@@ -42,8 +41,9 @@ WITH gone AS (
         SELECT entity_id,
             count(DISTINCT message_id) FILTER (
                 WHERE (message_id, entity_id) NOT IN (SELECT message_id, entity_id FROM still)) AS ended,
-            sum(measured_us * 1000000 / weight_milli - predicted_us * 1000000 / weight_milli)::bigint AS correction,
-            sum(measured_us * 1000 - predicted_us * 1000)::bigint AS key_correction
+            sum(div(measured_us::numeric * 1000000, weight_milli) - div(predicted_us::numeric * 1000000, weight_milli))
+                ::bigint AS correction,
+            sum((measured_us::numeric - predicted_us) * 1000)::bigint AS key_correction
         FROM gone GROUP BY 1
     ) l
 ), key AS (
@@ -96,8 +96,8 @@ WITH gone AS (
     RETURNING queue_id
 ), <samples>, by_queue AS (
     SELECT queue_id,
-        sum(measured_us * 1000000 / queue_weight_milli - predicted_us * 1000000 / queue_weight_milli)::bigint
-            AS correction
+        sum(div(measured_us::numeric * 1000000, queue_weight_milli)
+            - div(predicted_us::numeric * 1000000, queue_weight_milli))::bigint AS correction
     FROM gone GROUP BY 1
 ), queue AS (
     UPDATE scheduling_queue_clock c SET
@@ -156,17 +156,22 @@ WHERE k.amount::numeric * 100 >= (SELECT min(level) FROM unnest(%(percents)s::in
         %(peak_default)s)::numeric
 """.replace("<samples>", FOLD_SAMPLES)
     .replace("<limit>", LIMIT_US)
-    .replace("<is free>", IS_FREE.format(row="s"))
     .replace("<month>", MONTH)
     # A question about all of them is answered first, once.
     .replace("<are locked>", "(SELECT count(*) FROM capacity_lock) >= 0")
 )
+_ALL = """ARRAY(
+        SELECT s.ctid FROM scheduling_settled s JOIN scheduling_queue q ON q.id = s.queue_id
+        WHERE q.pool_id = %(pool_id)s AND <is free>)"""
+_COLLECT_ALL = _COLLECT.replace("<places>", _ALL.replace("<is free>", IS_FREE.format(row="s")))
+_COLLECT_SOME = _COLLECT.replace("<places>", "%(places)s::tid[]")
 
 
-def collect_settled(pool_id: int, free: list[UUID] | None = None) -> bool:
+def collect_settled(pool_id: int, free: list[UUID] | None = None, *, places: Sequence[str] | None = None) -> bool:
     """Fold the pool's settled executions: one statement, whatever their number; one more where a limit comes near.
 
-    Whether that may let jobs of other pools start. Of a careful tick only those of the tenants in ``free``.
+    Return whether that may let jobs of other pools start. Of a careful tick only those of the tenants in ``free``.
+    ``places`` are the ctids of the rows to fold; None: all.
     """
     parameters: dict[str, Any] = {
         "pool_id": pool_id,
@@ -178,7 +183,10 @@ def collect_settled(pool_id: int, free: list[UUID] | None = None) -> bool:
         "percents": list(WARNING_PERCENTS),
     }
     with prepared_cursor() as cursor:
-        cursor.execute(_COLLECT, parameters)
+        if places is None:
+            cursor.execute(_COLLECT_ALL, parameters)
+        else:
+            cursor.execute(_COLLECT_SOME, {**parameters, "places": list(places)})
         found = [tenant_id for (tenant_id,) in cursor.fetchall()]
     if near := [tenant_id for tenant_id in found if tenant_id is not None]:
         warn_of_usage(near)

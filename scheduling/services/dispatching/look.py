@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from scheduling.services.dispatching.gates import HOLDS_JOBS
 from scheduling.services.dispatching.slice_charges import IS_USED
+from scheduling.services.settlement import longest_us
 from tenants.locks import LockClass
 from tenants.prepared import prepared_cursor
 
@@ -78,7 +79,7 @@ def lead_pool(pool_id: int) -> News | None:
     leaves the wake for this one.
     """
     with prepared_cursor() as cursor:
-        cursor.execute(_LOOK, {"pool_id": pool_id})
+        cursor.execute(_LOOK, {"pool_id": pool_id, "most_us": longest_us()})
         is_led, is_clock_old, *news = cursor.fetchone()
         if is_led and is_clock_old:
             cursor.execute(_SET_CLOCK, {"pool_id": pool_id})

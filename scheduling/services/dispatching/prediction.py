@@ -93,14 +93,16 @@ def _fold(table: str, key: str) -> str:
     return _FOLD.format(table=table, key=key, columns=_COLUMNS, numbers=_NUMBERS, memory=MEMORY, **faded)
 
 
+# Some 11 days. At the least weight a charge of so much is still a tenth of what a clock holds.
+MOST_SAMPLE_US = 10**12
 # CTEs over `gone`, the settled rows that a tick folds. A sample is a whole job: `used_us` is the slot time of all its
 # slices, and the last hand-out's prediction was of what was then left of it.
 FOLD_SAMPLES = f"""samples AS (
     SELECT g.tenant_id, g.kind, g.payload_bytes::float8 AS size, g.used_us::float8 AS whole_us,
-        (g.expected_us - g.measured_us)::float8 AS error_us,
-        CASE WHEN coalesce(k.samples, 0) < {KNOWN_SAMPLES} THEN g.used_us
-            ELSE least(g.used_us, {OUTLIER} * (g.used_us - g.measured_us + g.expected_us)) END::float8 AS cost
-    FROM (SELECT *, coalesce(whole_us, predicted_us) AS expected_us FROM gone) g
+        g.expected_us - g.measured_us::float8 AS error_us,
+        least({MOST_SAMPLE_US}::float8, CASE WHEN coalesce(k.samples, 0) < {KNOWN_SAMPLES} THEN g.used_us
+            ELSE least(g.used_us, {OUTLIER} * (g.used_us - g.measured_us::float8 + g.expected_us)) END) AS cost
+    FROM (SELECT *, coalesce(whole_us, predicted_us)::float8 AS expected_us FROM gone) g
         LEFT JOIN scheduling_kind_cost k ON k.kind = g.kind
     WHERE g.is_sample
 ), tenant_cost AS ({_fold("scheduling_tenant_kind_cost", "tenant_id, kind")}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from scheduling.services.dispatching.locked import IS_FREE
+from scheduling.services.settlement import longest_us
 from tenants.ids import uuid7s
 from tenants.prepared import prepared_cursor
 
@@ -31,7 +32,7 @@ WITH gone_on AS (
         predicted_us = l.predicted_us + s.slices * s.slice_us, whole_us = coalesce(l.whole_us, l.predicted_us)
     FROM (
         SELECT l.id, u.charge_id, p.granularity_seconds * 1000000::bigint AS slice_us,
-            1 + floor((extract(epoch FROM now() - l.started_at) * 1000000 - l.predicted_us)
+            1 + floor((least(extract(epoch FROM now() - l.started_at) * 1000000, %(most_us)s) - l.predicted_us)
                 / (p.granularity_seconds * 1000000::bigint))::bigint AS slices
         FROM unnest(%(ids)s::uuid[], %(charge_ids)s::uuid[]) AS u(id, charge_id)
             JOIN scheduling_execution_live l ON l.id = u.id
@@ -45,7 +46,8 @@ WITH gone_on AS (
     SELECT charge_id, tenant_id, job_id, id, queue_id, 'slice', cost_us, now() FROM gone_on
 ), line AS (
     SELECT g.entity_id, e.parent_id, sum(cost_us * 1000)::bigint AS key_service, max(slice_us * 1000) AS key_slice,
-        sum(cost_us * 1000000 / g.weight_milli)::bigint AS service, max(slice_us * 1000000 / g.weight_milli) AS slice
+        sum(div(cost_us::numeric * 1000000, g.weight_milli))::bigint AS service,
+        max(slice_us * 1000000 / g.weight_milli) AS slice
     FROM gone_on g JOIN scheduling_schedulingentity e ON e.id = g.entity_id GROUP BY 1, 2
 ), key AS (
     UPDATE scheduling_schedulingentity k SET vruntime = k.vruntime + l.key_service
@@ -75,7 +77,7 @@ WITH gone_on AS (
             (SELECT min(e.vruntime) FROM scheduling_schedulingentity e
              WHERE e.queue_id = c.queue_id AND e.parent_id IS NULL AND e.is_runnable)))
     FROM (
-        SELECT queue_id, sum(cost_us * 1000000 / queue_weight_milli)::bigint AS service,
+        SELECT queue_id, sum(div(cost_us::numeric * 1000000, queue_weight_milli))::bigint AS service,
             max(slice_us * 1000000 / queue_weight_milli) AS slice
         FROM gone_on GROUP BY 1
     ) q WHERE c.queue_id = q.queue_id
@@ -91,10 +93,11 @@ FROM (
 WHERE c.pool_id = %(pool_id)s AND q.start_tag > c.virtual_time
 """
 # Whether a live execution ``l`` has run for its slice, under the active plan, and for all that it was charged. The
-# first is one moment for all of them, and leaves few for the second.
+# first is one moment for all of them, and leaves few for the second. What is charged already for as long as anything
+# may run is charged no more: only a clock that was set can make it seem to go on.
 IS_USED = """l.started_at <= (SELECT now() - p.granularity_seconds * interval '1 second'
         FROM scheduling_cfsplan p WHERE p.is_active AND p.strategy = 'time_slice')
-    AND l.started_at <= now() - l.predicted_us * interval '1 microsecond'"""
+    AND l.predicted_us < %(most_us)s AND l.started_at <= now() - l.predicted_us * interval '1 microsecond'"""
 
 
 def charge_slices(pool_id: int, free: list[UUID] | None = None) -> None:
@@ -104,8 +107,8 @@ def charge_slices(pool_id: int, free: list[UUID] | None = None) -> None:
     """
     with prepared_cursor() as cursor:
         statement = _USED.replace("<is used>", IS_USED).replace("<is free>", IS_FREE.format(row="l"))
-        cursor.execute(statement, {"pool_id": pool_id, "free": free})
+        cursor.execute(statement, {"pool_id": pool_id, "free": free, "most_us": longest_us()})
         ids = [execution_id for (execution_id,) in cursor.fetchall()]
         if ids:
             charge_ids = uuid7s(len(ids))
-            cursor.execute(_CHARGE, {"pool_id": pool_id, "ids": ids, "charge_ids": charge_ids})
+            cursor.execute(_CHARGE, {"pool_id": pool_id, "ids": ids, "charge_ids": charge_ids, "most_us": longest_us()})

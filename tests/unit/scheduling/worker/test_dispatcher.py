@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
-from django.db import InternalError, OperationalError
+from django.db import DataError, IntegrityError, InternalError, OperationalError, ProgrammingError
 
 from scheduling.broker import News
 from scheduling.exceptions import BrokerUnavailableError
@@ -40,6 +40,8 @@ class World:
         self.is_database_away: Callable[[float], bool] = lambda _: False
         self.is_deadlocked: Callable[[float], bool] = lambda _: False
         self.statement_error: type[Exception] = OperationalError
+        # The pools whose ticks fail, and by what, until their bad rows are set aside.
+        self.failing: dict[int, Exception] = {}
         self.unpublished: Callable[[float], int] = lambda _: 0
         self.is_epoch_new: Callable[[float], bool] = lambda _: False
         self.wakes_at: float | None = None
@@ -96,6 +98,9 @@ class World:
 
     def tick(self, pool_id: int, *, ending: Sequence[UUID]) -> TickResult:
         self._ask_database()
+        if (error := self.failing.get(pool_id)) is not None:
+            self.done.append((self.elapsed, f"failed tick {pool_id}"))
+            raise error
         self.done.append((self.elapsed, "tick" if pool_id == POOL else f"tick {pool_id}"))
         self.done.extend((self.elapsed, f"ending {token}") for token in ending)
         return TickResult(
@@ -104,6 +109,11 @@ class World:
             has_woken_others=self.has_woken_others(pool_id, self.elapsed),
             awaited=self.awaited(self.elapsed),
         )
+
+    def set_aside(self, pool_id: int) -> int:
+        self.done.append((self.elapsed, f"set aside {pool_id}"))
+        del self.failing[pool_id]
+        return 1
 
     def republish(self, *, is_epoch_new: bool) -> int:
         assert is_epoch_new
@@ -176,6 +186,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
         monkeypatch.setattr(module, "Queue", SimpleNamespace(objects=queues))
         monkeypatch.setattr(module, "connection", SimpleNamespace(close=lambda: None))
         monkeypatch.setattr(module, "run_tick", world.tick)
+        monkeypatch.setattr(module, "set_aside_refused", world.set_aside)
         monkeypatch.setattr(module, "republish_unstarted", world.republish)
         monkeypatch.setattr(module, "note_broker_away", world.note_broker_away)
         monkeypatch.setattr(module, "broker", world.broker())
@@ -219,6 +230,40 @@ def test_turn_is_marked_before_each_duty(run: Callable[..., World]) -> None:
 def test_a_deadlock_costs_a_round(run: Callable[..., World]) -> None:
     world = run(14.0, is_deadlocked=lambda at: at == 10.5)
     assert 10.6 in world.times("tick")
+
+
+@pytest.mark.parametrize("error", [DataError(), IntegrityError(), OperationalError(), ProgrammingError(), ValueError()])
+def test_pool_whose_ticks_fail_backs_off_and_has_its_bad_rows_set_aside(
+    run: Callable[..., World], error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("WARNING", module.__package__):
+        world = run(12.0, pools=[POOL, OTHER], failing={POOL: error})
+    failed = world.times(f"failed tick {POOL}")
+    assert [round(later - at, 1) for at, later in pairwise(failed)] == [0.1, 0.2, 0.4, 0.8]
+    assert world.times(f"set aside {POOL}") == failed[-1:]
+    assert min(world.times("tick")) > failed[-1]
+    # The other pool and the sweep never waited.
+    assert max(later - at for at, later in pairwise(world.times(f"tick {OTHER}"))) <= 0.25
+    assert world.times("sweep") == [10.0, 11.0]
+    told = [record for record in caplog.records if record.message.startswith("dispatcher.")]
+    assert [(record.message, getattr(record, "failures", None)) for record in told] == [
+        ("dispatcher.failed", None),
+        ("dispatcher.recovered", 5),
+    ]
+
+
+def test_wakes_do_not_shorten_the_back_off_of_a_failing_pool(run: Callable[..., World]) -> None:
+    world = run(0.9, failing={POOL: DataError()}, is_woken_again=lambda _: True, wakes_at=0.35)
+    assert [round(at, 1) for at in world.times(f"failed tick {POOL}")] == [0.0, 0.1, 0.3, 0.7]
+
+
+def test_failure_that_is_no_rows_is_looked_for_again_and_ends_nothing(
+    run: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(World, "set_aside", lambda world, pool_id: world.done.append((world.elapsed, "looked")))
+    world = run(20.0, failing={POOL: DataError()})
+    assert len(world.times("looked")) == 2
+    assert len(world.times("sweep")) == 10
 
 
 def test_a_broker_that_is_away_stops_claims_and_all_is_published_anew_when_it_is_back(

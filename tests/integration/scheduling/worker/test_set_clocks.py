@@ -1,0 +1,118 @@
+"""A clock of the database that is set while jobs run changes no charge: workers measure by their own steady clock.
+
+The database's clock cannot be set in a test. A start that is moved by as much reads the same.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db.models import F
+
+from scheduling.conf import lease_seconds
+from scheduling.models import Charge, Execution, LiveExecution, WorkerPool
+from scheduling.processors import registry
+from scheduling.services.dispatching import run_tick
+from scheduling.services.execution import start_execution
+from scheduling.services.ledger import verify_ledger
+from scheduling.services.rescue import run_sweep
+from scheduling.services.rollups import fold_tallies
+from scheduling.services.settlement import settle
+from scheduling.services.usage import verify_usage
+from scheduling.worker.control_block import ControlBlock
+from scheduling.worker.ending import settlements_of
+from scheduling.worker.registration import LocalWorker
+from scheduling.worker.watch import Finding
+from tenants.context import all_tenants
+from tenants.models import Tenant
+from tests.integration.scheduling.acts import submit
+from tests.integration.scheduling.worker.conftest import Run, RunMerged
+from tests.unit.scheduling.worker.test_control_block import only
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+STEPS = [timedelta(hours=2), timedelta(hours=-2), timedelta(days=119)]
+SECONDS = 0.1
+# A loaded machine is slow; no step is as short as this.
+MOST_SECONDS = 60.0
+
+
+def step_clock(by: timedelta) -> None:
+    """Have everything in flight look as if the database's clock had been set ``by`` so much meanwhile."""
+    with all_tenants():
+        LiveExecution.objects.filter(started_at__isnull=False).update(started_at=F("started_at") - by)
+
+
+def check_costs() -> None:
+    """Check that each execution was charged what ran, and that every sum agrees."""
+    run_tick(WorkerPool.objects.get(name="default").pk)
+    fold_tallies()
+    with all_tenants():
+        for execution in Execution.objects.all():
+            assert SECONDS <= execution.measured_us / 1e6 < MOST_SECONDS
+            charged = Charge.objects.filter(execution_id=execution.pk).values_list("microseconds", flat=True)
+            assert sum(charged) == execution.measured_us
+    assert verify_ledger().is_balanced
+    assert list(verify_usage()) == []
+
+
+@pytest.mark.parametrize("by", STEPS)
+def test_job_is_charged_what_ran_while_the_clock_was_set(
+    acme: Tenant, run: Run, follow: Callable[..., None], by: timedelta
+) -> None:
+    follow(lambda context: (time.sleep(SECONDS), step_clock(by))[0])
+    assert run(*submit(acme, kind="scripted")).state == "completed"
+    check_costs()
+
+
+@pytest.mark.parametrize("by", STEPS)
+def test_jobs_of_a_message_are_charged_what_ran_while_the_clock_was_set(
+    acme: Tenant, run_merged: RunMerged, follow: Callable[..., None], by: timedelta
+) -> None:
+    follow(lambda context: (time.sleep(SECONDS), step_clock(by))[0])
+    assert {job.state for job in run_merged(submit(acme, 2, kind="scripted"))} == {"completed"}
+    check_costs()
+
+
+@pytest.mark.parametrize("by", STEPS)
+def test_job_of_a_dead_child_is_charged_by_its_parent(acme: Tenant, local: LocalWorker, by: timedelta) -> None:
+    submit(acme, kind="scripted")
+    run_tick(WorkerPool.objects.get(name="default").pk)
+    with all_tenants():
+        live = LiveExecution.objects.get()
+    started = start_execution(execution_id=live.pk, token=live.token, worker_id=local.worker_id)
+    assert started is not None
+    block = ControlBlock(1)
+    seat = block.take_seat(0, [live.pk])
+    seat.note_started({live.pk: started.fence})
+    seat.note_begun(fence=started.fence, attempt=1, crash_count=0, max_retries=3, kind=started.kind, timeout_seconds=30)
+    time.sleep(SECONDS)
+    step_clock(by)
+    held = only(block)
+    assert settle(settlements_of(held, block.members_of(held), Finding.CRASHED))
+    check_costs()
+
+
+@pytest.mark.parametrize("by", STEPS)
+def test_lost_job_is_charged_its_time_limit_and_a_lease_at_most(
+    acme: Tenant, local: LocalWorker, by: timedelta
+) -> None:
+    submit(acme, kind="scripted")
+    run_tick(WorkerPool.objects.get(name="default").pk)
+    with all_tenants():
+        live = LiveExecution.objects.get()
+    assert start_execution(execution_id=live.pk, token=live.token, worker_id=local.worker_id)
+    step_clock(by)
+    with all_tenants():
+        LiveExecution.objects.update(lease_expires_at=F("started_at") - timedelta(days=1))
+    assert run_sweep().rescued == 1
+    bound = int((registry.timeout_seconds("scripted") + lease_seconds()) * 1e6)
+    with all_tenants():
+        execution = Execution.objects.get()
+    assert execution.measured_us == (bound if by > timedelta() else 0)
+    run_tick(WorkerPool.objects.get(name="default").pk)
+    assert verify_ledger().is_balanced
+    assert list(verify_usage()) == []
