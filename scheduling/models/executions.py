@@ -131,7 +131,8 @@ class JobEvent(HistoryRow):
     """One change of one job: what happened, when by the database's clock, by whom.
 
     ``at`` is when its statement began, not its transaction: a tick may begin, wait for a lock, and hand out a job that
-    was submitted meanwhile.
+    was submitted meanwhile. Events of a job are ordered by ``position``, which the table takes from a sequence while
+    the job is locked, and not by a clock.
     """
 
     execution_id = models.UUIDField(null=True)

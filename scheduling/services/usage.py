@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -22,13 +22,18 @@ from scheduling.limits import (
 )
 from scheduling.models import WorkerPool
 from scheduling.services.dispatching.tick import STOP_TICKS
+from tenants.clock import read_clock
 from tenants.context import all_tenants
+from tenants.ids import uuid7_floor
 from tenants.limits import month_of
 from tenants.selectors.limits import EffectiveLimit
 from tenants.selectors.tenant_pages import IN_PAGE, TenantPage, read_pages
 from tenants.selectors.usage import Measured
 from tenants.services.audit import AuditTarget, record_audit
 
+# Nothing younger than this is ever removed.
+YOUNG = timedelta(days=1)
+MAX_CHARGES = 50
 _NOW = """
 SELECT (SELECT coalesce(sum(waiting + keys_waiting), 0) FROM scheduling_schedulingentity
         WHERE tenant_id = %(tenant_id)s AND parent_id IS NULL)
@@ -60,6 +65,21 @@ SELECT tenant_id, period, coalesce(c.amount, 0), coalesce(r.us, 0)
 FROM counted c FULL JOIN recounted r USING (tenant_id, period)
 WHERE coalesce(c.amount, 0) <> coalesce(r.us, 0) ORDER BY 1, 2
 """  # noqa: S608 - constants
+# Of the last day, of which nothing has been removed yet. A process with a clock that is behind dates its ids too early.
+_CHARGES = f"""
+WITH charged AS (
+    SELECT execution_id, sum(microseconds)::bigint AS us FROM scheduling_charge
+    WHERE {IN_PAGE} AND id >= %(charges_since)s AND execution_id >= %(executions_since)s GROUP BY 1
+)
+SELECT e.tenant_id, date_trunc('month', e.ended_at AT TIME ZONE 'UTC')::date, coalesce(c.us, 0), e.measured_us, e.id
+FROM (
+    SELECT tenant_id, id, ended_at, measured_us FROM scheduling_execution
+    WHERE {IN_PAGE} AND id >= %(executions_since)s
+) AS e LEFT JOIN charged c ON c.execution_id = e.id
+WHERE coalesce(c.us, 0) <> e.measured_us AND e.tenant_id NOT IN (
+    SELECT subject_id FROM tenants_tenanterasure WHERE status = 'running')
+ORDER BY 1, e.id LIMIT %(limit)s
+"""  # noqa: S608 - constants
 _REPAIR = f"""
 WITH {_RECOUNTED}, missing AS (
     UPDATE tenants_tenantusage SET amount = 0 WHERE {IN_PAGE} AND key = %(key)s AND period >= %(period)s
@@ -73,12 +93,21 @@ ON CONFLICT (tenant_id, key, period) DO UPDATE SET amount = excluded.amount
 
 @dataclass(frozen=True, slots=True)
 class UsageDifference:
-    """A month of a tenant whose counter is not the sum of its executions, in microseconds."""
+    """A month of a tenant whose counter is not the sum of its executions, in microseconds.
+
+    Or, with ``execution_id``, one of its executions whose charges are not what was measured of it.
+    """
 
     tenant_id: UUID
     period: date
     counted_us: int
     measured_us: int
+    execution_id: UUID | None = None
+
+    @property
+    def subject(self) -> str:
+        """Return the month or the execution that differs."""
+        return f"{self.period:%Y-%m}" if self.execution_id is None else f"execution {self.execution_id}"
 
 
 # Beside the bucket's standing, which is this process's own then.
@@ -107,6 +136,7 @@ def measure_usage(tenant_id: UUID, limits: dict[str, EffectiveLimit]) -> dict[st
 def verify_usage(*, since: date | None = None, repair: bool = False, reason: str = "") -> Sequence[UsageDifference]:
     """The months from ``since`` (this one) whose counted worker time is not what executions measured.
 
+    With the executions of the last day whose charges are not what was measured of them, which nothing repairs.
     ``repair`` writes the measured time, while no dispatcher ticks, and records what each counter was. Months whose
     executions were pruned in part must not be asked for. Page by page of tenants, each in a transaction of its own.
     """
@@ -136,7 +166,14 @@ def verify_usage_page(
         if repair and differences:
             cursor.execute(_REPAIR, parameters)
             _record_repair(differences, reason)
-    return differences
+        executions_since = read_clock() - YOUNG
+        parameters |= {
+            "executions_since": uuid7_floor(executions_since),
+            "charges_since": uuid7_floor(executions_since - YOUNG),
+            "limit": MAX_CHARGES,
+        }
+        cursor.execute(_CHARGES, parameters)
+        return [*differences, *(UsageDifference(*row) for row in cursor.fetchall())]
 
 
 def _record_repair(differences: Sequence[UsageDifference], reason: str) -> None:

@@ -51,8 +51,7 @@ class HeldSlot:
     """What the parent sees of a slot in use: the execution whose turn it is. Times are of CLOCK_MONOTONIC.
 
     ``fence`` is 0 until the execution has begun in the database; ``timeout_ns`` likewise. ``memory_limit_kib`` 0:
-    without limit. ``size`` is how many executions its message names; ``retry_delay_seconds`` its wait if it fails.
-    ``waited_us`` is the time from its start in the database to the beginning of its work.
+    without limit. ``size`` is how many executions its message names; ``waited_us`` is the time before its work began.
     """
 
     index: int
@@ -77,11 +76,6 @@ class HeldSlot:
         return self.size > 1
 
     @property
-    def used_us(self) -> int:
-        """Return the slot time that it has used until now."""
-        return (time.monotonic_ns() - self.began_ns) // 1_000
-
-    @property
     def has_begun(self) -> bool:
         """Whether the database knows that this execution runs here."""
         return self.fence > 0
@@ -95,8 +89,7 @@ class Seat:
         self._header = header
         self._places = {execution_id: place for place, execution_id in enumerate(execution_ids)}
         self._generation = slot.generation
-        # As it stands in the slot.
-        self._kind: str | None = None
+        self._kind: str | None = None  # as it stands in the slot
 
     def note_started(self, fences: Mapping[UUID, int]) -> None:
         """Tell the parent which executions the database gave us, so that it can settle them all."""
@@ -214,12 +207,11 @@ class ControlBlock:
             generation = slot.generation
             if generation % 2 == 0:
                 continue
-            position = slot.position
             held = HeldSlot(
                 index=index,
                 generation=generation,
                 pid=slot.pid,
-                execution_id=slot.members[position].read_id(),
+                execution_id=slot.members[slot.position].read_id(),
                 fence=slot.fence,
                 attempt=slot.attempt,
                 crash_count=slot.crash_count,

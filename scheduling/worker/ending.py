@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -32,7 +33,8 @@ def settlements_of(
         settlement = _of_running(held, finding, resident_kib)
         if settlement is None:
             return []
-        return [replace(settlement, began_us=held.waited_us, measured_us=held.used_us)]
+        used_us = (time.monotonic_ns() - held.began_ns) // 1_000
+        return [replace(settlement, began_us=held.waited_us, measured_us=used_us)]
     has_company = len(members) > 1
     return [
         replace(settlement, began_us=member.began_us, measured_us=member.measured_us)

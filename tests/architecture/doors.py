@@ -245,6 +245,12 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/services/processes.py": ({"ProcessPulse.beat"}, "dispatchers and beat are the platform's"),
     "scheduling/services/lost_sessions.py": ({"end_lost_sessions"}, "a lost worker ran jobs of many tenants"),
     "scheduling/services/rescue.py": ({"_lead_and"}, "the sweep looks for dead executions of all tenants"),
+    "scheduling/services/dispatching/refused.py": (
+        {"set_aside_refused"},
+        "the settled executions of a pool are of all tenants",
+    ),
+    "scheduling/services/refused_check.py": ({"check_refused"}, "the diagnosis is the platform's"),
+    "scheduling/services/rescue.py": ({"run_sweep"}, "the sweep looks for dead executions of all tenants"),
     "scheduling/services/schedules/firing.py": (
         {"fire_due_schedules"},
         "whichever dispatcher looks fires what is due of all tenants",

@@ -35,6 +35,7 @@ PLAIN = {
     "scheduling.JobEvent.data": "what happened, never what with",
     "scheduling.JobLog.fields": "docs/encryption.md names it",
     "scheduling.PoolClock.locked_tenants": "ids and times",
+    "scheduling.SettledRefused.content": "ids, kind and numbers of a settled execution",
     "scheduling.RoutingRule.condition": "the platform's configuration",
     "scheduling.Worker.kinds": "names of kinds",
     "scheduling.WorkerPool.kinds": "names of kinds",

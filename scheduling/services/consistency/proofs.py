@@ -46,6 +46,7 @@ USAGE = FaultKind(
     "A tenant's worker time of the month is not what its executions measured.",
     "Writes the measured time, while no dispatcher ticks.",
 )
+EXECUTION_CHARGE = FaultKind("execution_charge", "The charges of an execution are not what was measured of it.")
 LEDGER = FaultKind("ledger", "A tenant's charges are not what its executions measured and are predicted to take.")
 ROLLUPS = FaultKind("rollups", "A rollup of the last whole hours is not what history says.")
 AUDIT = FaultKind("audit_chain", "A chain of the audit log was edited, cut, reordered or re-hashed.")
@@ -79,7 +80,8 @@ def look_at_usage(piece: Piece) -> Look:
     def find(page: TenantPage) -> Iterable[Fault]:
         for row in verify_usage_page(page):
             detail = f"counted {row.counted_us:,} µs, measured {row.measured_us:,} µs"
-            yield Fault(USAGE.code, row.tenant_id, f"{row.period:%Y-%m}", detail)
+            kind = USAGE if row.execution_id is None else EXECUTION_CHARGE
+            yield Fault(kind.code, row.tenant_id, row.subject, detail)
 
     return look_at_page(piece, find)
 
@@ -139,7 +141,7 @@ def _tenant_of(chain: object) -> UUID | None:
 # Counters come after everything whose repair moves what they count.
 CHECKS = (
     StateCheck("counters", tuple(COUNTERS.values()), look_at_counters, repair_counters, has_own_task=True),
-    StateCheck("usage", (USAGE,), look_at_usage, repair_usage, has_own_task=True),
+    StateCheck("usage", (USAGE, EXECUTION_CHARGE), look_at_usage, repair_usage, has_own_task=True),
     StateCheck("rollups", (ROLLUPS,), look_at_rollups, has_own_task=True, knows_tenants=False),
     StateCheck("ledger", (LEDGER,), look_at_ledger, has_own_task=True),
     StateCheck("audit", (AUDIT,), look_at_audit, has_own_task=True),

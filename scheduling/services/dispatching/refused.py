@@ -13,22 +13,26 @@ from uuid import UUID
 
 from django.db import DatabaseError, OperationalError, connection, transaction
 
-from scheduling.conf import BY_INDEX
+from scheduling.conf import BY_INDEX, LOCK_TIMEOUT_MS, TICK_IDLE_TIMEOUT_MS
 from scheduling.models import SettledRefused
 from scheduling.services.dispatching.collect import collect_settled
 from scheduling.services.dispatching.locked import lock_what_is_free
-from scheduling.services.leadership import lead
+from scheduling.services.dispatching.look import lead_pool
 from scheduling.services.settlement import longest_us
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import all_tenants
 from tenants.ids import uuid7
-from tenants.locks import LockClass
 
 logger = logging.getLogger(__name__)
 
 # Each refused row costs some twenty statements. What lies behind these is looked at by the next call.
 MAX_MESSAGES = 1_000
 MAX_ERROR_CHARACTERS = 1_000
+_SETTINGS = {
+    **BY_INDEX,
+    "idle_in_transaction_session_timeout": str(TICK_IDLE_TIMEOUT_MS),
+    "lock_timeout": str(LOCK_TIMEOUT_MS),
+}
 _ROWS = """
 SELECT s.message_id, s.ctid::text FROM scheduling_settled s JOIN scheduling_queue q ON q.id = s.queue_id
 WHERE q.pool_id = %s AND s.tenant_id = ANY (%s) ORDER BY s.message_id NULLS LAST LIMIT %s
@@ -68,8 +72,8 @@ def set_aside_refused(pool_id: int) -> int:
 
     Return 0 while another dispatcher ticks the pool. Raise what is no row's fault, such as a lost connection.
     """
-    with all_tenants(BY_INDEX):
-        if not lead(LockClass.TICK, of=pool_id):
+    with all_tenants(_SETTINGS):
+        if lead_pool(pool_id) is None:
             return 0
         free, _ = lock_what_is_free(pool_id)
         before = SettledRefused.objects.count()

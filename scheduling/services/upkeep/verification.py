@@ -144,7 +144,7 @@ def _tell_usage(row: UsageDifference) -> Sentence:
     values = {
         "tenant": row.tenant_id,
         "counted": f"{row.counted_us:,}",
-        "month": f"{row.period:%Y-%m}",
+        "month": row.subject,
         "measured": f"{row.measured_us:,}",
     }
     return Sentence("Tenant %(tenant)s is counted %(counted)s µs for %(month)s, measured %(measured)s.", values)

@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.db.models import F
 
 from scheduling import rate_buckets
 from scheduling.exceptions import QuotaExceededError, RateLimitedError
 from scheduling.limits import PEAK_MEMORY, WORKER_SECONDS
-from scheduling.models import Execution, Job, SchedulingEntity
+from scheduling.models import Charge, Execution, Job, SchedulingEntity
 from scheduling.services import quotas
 from scheduling.services.job_requests import JobRequest
+from scheduling.services.ledger import verify_ledger
 from scheduling.services.quotas import keep_limits
 from scheduling.services.retries import retry_job
 from scheduling.services.submission import submit_job, submit_jobs
@@ -247,6 +249,24 @@ def test_a_wrong_counter_is_found_and_repaired(
     month = f"{month_of(datetime.now(UTC)):%Y-%m}"
     assert entry.before["counted_us"] == {f"{acme.pk} {month}": right + 7, f"{globex.pk} {month}": 5}
     assert entry.after["counted_us"] == {f"{acme.pk} {month}": right, f"{globex.pk} {month}": 0}
+
+
+def test_execution_that_was_charged_other_than_was_measured_is_found_and_not_repaired(
+    acme: Tenant, tick: Tick, worker: Registration, start: Start
+) -> None:
+    for job in submit(acme, 2):
+        tick()
+        complete(start, job)
+    with all_tenants():
+        first, second = Charge.objects.filter(reason="corrected").order_by("id")
+        Charge.objects.filter(pk=first.pk).update(microseconds=F("microseconds") + 7_200_000_000)
+        Charge.objects.filter(pk=second.pk).update(microseconds=F("microseconds") - 7_200_000_000)
+    tick()
+    assert verify_ledger().is_balanced
+    found = {row.execution_id: row.counted_us - row.measured_us for row in verify_usage(repair=True)}
+    assert found == {first.execution_id: 7_200_000_000, second.execution_id: -7_200_000_000}
+    with pytest.raises(CommandError):
+        call_command("verify_usage", "--repair", stdout=StringIO())
 
 
 def test_a_month_is_the_one_in_which_the_execution_ended(

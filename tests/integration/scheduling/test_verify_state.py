@@ -171,6 +171,16 @@ PLANTED: list[tuple[str, str, bool]] = [
     ("UPDATE scheduling_job SET attempt = max_retries + 2 WHERE state = 'retryable'", "attempts_over", False),
     # history and ledger
     ("UPDATE scheduling_charge SET microseconds = microseconds + 1 WHERE reason = 'corrected'", "ledger", False),
+    (
+        # The sums of the tenant stay right.
+        (
+            "UPDATE scheduling_charge c SET microseconds = microseconds + CASE id WHEN e.first THEN 7 ELSE -7 END"
+            " FROM (SELECT min(id::text)::uuid AS first, max(id::text)::uuid AS last FROM scheduling_charge"
+            " WHERE reason = 'corrected') e WHERE c.id IN (e.first, e.last)"
+        ),
+        "execution_charge",
+        False,
+    ),
     ("DELETE FROM scheduling_execution", "charge_without_execution", False),
     ("DELETE FROM scheduling_execution_live WHERE started_at IS NOT NULL", "job_without_execution", False),
     ("UPDATE scheduling_job SET state = 'cancelled' WHERE state = 'completed'", "history_differs", False),
@@ -190,7 +200,7 @@ PLANTED: list[tuple[str, str, bool]] = [
     ),
     (
         (
-            "UPDATE scheduling_jobevent SET at = at + interval '1 hour' WHERE name = 'execution.started'"
+            "UPDATE scheduling_jobevent SET position = position + 1000000 WHERE name = 'execution.started'"
             f" AND job_id = {ONE_JOB.format('completed')}"
         ),
         "history_illegal",
@@ -317,6 +327,26 @@ def test_a_job_that_is_gone_before_its_end_is_lost(work: None) -> None:
         " (SELECT FROM scheduling_job_ready r WHERE r.job_id = id)"
     )
     assert "job_lost" in codes(verify_state(repair=True))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("hours", [2, -2, 119 * 24])
+def test_clock_of_the_database_that_is_set_leaves_no_fault_of_history(work: None, hours: int) -> None:
+    execute(
+        "UPDATE scheduling_jobevent SET at = at + make_interval(hours => %(hours)s) WHERE execution_id IS NOT NULL",
+        hours=hours,
+    )
+    assert verify_state().is_clean
+
+
+@pytest.mark.django_db
+def test_events_from_before_they_were_numbered_are_ordered_by_their_time(work: None) -> None:
+    execute("UPDATE scheduling_jobevent SET position = NULL WHERE name IN ('job.submitted', 'job.dispatched')")
+    assert verify_state().is_clean
+    execute(
+        "UPDATE scheduling_jobevent SET position = NULL, at = at - interval '1 hour' WHERE name = 'execution.started'"
+    )
+    assert "history_illegal" in codes(verify_state())
 
 
 @pytest.mark.django_db
