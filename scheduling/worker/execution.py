@@ -153,7 +153,7 @@ def run_alone(started: StartedExecution, seat: Seat, use: SlotUse, *, waited_sec
 
 def measure_alone(work: Work, *, elapsed_seconds: float) -> int:
     """Return the slot time of a job that was alone, in microseconds: one that is small enough for company is measured
-    as in company, or it would seem too long for any from now on; others from their start to their settlement.
+    as in company, or it would seem too long for any from now on; others pay for what this worker does for them alone.
     """
     is_small = work.seconds < SMALL_SECONDS and registry.is_mergeable(work.started.kind)
     return int((work.seconds if is_small else elapsed_seconds) * 1e6)

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -100,6 +101,28 @@ class Servers:
             is_fast=self._is_fast,
             port=self._addresses.postgres_port,
         )
+
+    def fake_clock(self, library: Path) -> None:
+        """Have PostgreSQL read its wall clock from `set_clock` at its next start; its steady clock stays right."""
+        self._environment |= {
+            "LD_PRELOAD": str(library),
+            "FAKETIME_TIMESTAMP_FILE": str(self._clock),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "NO_FAKE_STAT": "1",
+        }
+        self.set_clock(timedelta())
+
+    def set_clock(self, ahead: timedelta) -> None:
+        """Set the clock of PostgreSQL so much ahead of this machine's."""
+        new = self._clock.with_suffix(".new")
+        new.write_text(f"+{ahead.total_seconds():.0f}\n")
+        new.chmod(0o644)
+        new.replace(self._clock)
+
+    @property
+    def _clock(self) -> Path:
+        return self._addresses.folder / "clock"
 
     def stop_postgres(self, how: signal.Signals) -> None:
         """SIGINT: fast. SIGQUIT: at once, as in a crash. SIGKILL: its children end by themselves, a moment later."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -58,6 +60,8 @@ class View:
     def __init__(self, url: str) -> None:
         self._url = url
         self._connection: psycopg.Connection[Any] | None = None
+        # By how much a row has set the clock of the database ahead, one after the other.
+        self.clock_steps: list[timedelta] = []
 
     def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a statement; psycopg.OperationalError while the database is away."""
@@ -125,12 +129,17 @@ class View:
         """All that a checker may know."""
         return History(
             requests,
-            [Event(*row) for row in self.rows(_EVENTS)],
-            [Effect(*row) for row in self.rows(_EFFECTS)],
+            [self._true_time(Event(*row)) for row in self.rows(_EVENTS)],
+            [self._true_time(Effect(*row)) for row in self.rows(_EFFECTS)],
             [Execution(*row) for row in self.rows(_EXECUTIONS)],
             probes,
             processes,
         )
+
+    def _true_time[Dated: (Event, Effect)](self, row: Dated) -> Dated:
+        """Return a row with the time that it would bear had nobody set the clock: none is of the future."""
+        soon = datetime.now(UTC) + timedelta(minutes=1)
+        return replace(row, at=next(at for step in (timedelta(), *self.clock_steps) if (at := row.at - step) <= soon))
 
     def close(self) -> None:
         if self._connection is not None:

@@ -1,13 +1,21 @@
-"""Workers whose clocks are wrong."""
+"""Workers whose clocks are wrong, and a database whose clock is set."""
 
 from __future__ import annotations
 
+import signal
+import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from tests.chaos.row import Field, Row
-from tests.chaos.stack import Shape
+from tests.chaos.stack import Shape, Stack
 from tests.chaos.variables import CLOCK_VARIABLE
 
+# The system's package `libfaketime`.
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+_NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
+# No job of a chaos run takes as long.
+_LONG = "SELECT count(*) FROM scheduling_execution WHERE measured_us > 330000000"
 _CRASHED = "SELECT count(*) FROM scheduling_jobevent WHERE name = 'execution.crashed'"
 
 
@@ -36,4 +44,36 @@ class WrongClocks(Row):
         return recoveries
 
 
-ROWS = (WrongClocks,)
+class DatabaseClockSet(Row):
+    id, fault = "C2", "the clock of PostgreSQL set 2 h ahead, and then 119 days, under jobs that run"
+    bound_seconds, measured = 15.0, "from the step until a job submitted then begins"
+    STEPS = (timedelta(hours=2), timedelta(days=119))
+    seeds = 1
+
+    @classmethod
+    def unfit(cls) -> str:
+        return "" if FAKETIME.exists() else "libfaketime is not installed, by which PostgreSQL reads another time"
+
+    def prepare(self, stack: Stack) -> None:
+        stack.servers.stop_postgres(signal.SIGINT)
+        stack.servers.fake_clock(FAKETIME)
+        stack.servers.start_postgres()
+
+    def inject(self, field: Field) -> list[float]:
+        recoveries = []
+        for step in self.STEPS:
+            running = [field.job_of(field.submit(tenant, "chaos_steps", {"steps": 2})) for tenant in range(3)]
+            field.all_started(running, 0.0)
+            field.view.clock_steps.append(step)
+            field.stack.servers.set_clock(step)
+            since = float(field.view.number(_NOW))
+            if since - time.time() < step.total_seconds() / 2:
+                field.violations.append(f"the clock of PostgreSQL was not set: it is {since - time.time():.0f} s ahead")
+            recoveries.append(field.fresh_start(since))
+            field.ended(running, within=field.patience_seconds)
+        if long := int(field.view.number(_LONG)):
+            field.violations.append(f"{long} executions were charged more than ran")
+        return recoveries
+
+
+ROWS = (WrongClocks, DatabaseClockSet)

@@ -173,7 +173,9 @@ def test_its_end_corrects_what_it_was_charged_and_teaches_what_was_predicted(
     execution = begin(start, job)
     run_for(execution, ran)
     tick()
-    assert settle([verdicts.completed(execution.execution_id, execution.fence, None)])
+    verdict = verdicts.completed(execution.execution_id, execution.fence, None)
+    verdict.bill(peak_memory_kib=None, began_us=0, measured_us=ran * SECOND_US)
+    assert settle([verdict])
     tick()
     with all_tenants():
         ended = Execution.objects.get(job=job)
