@@ -250,7 +250,6 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "the settled executions of a pool are of all tenants",
     ),
     "scheduling/services/refused_check.py": ({"check_refused"}, "the diagnosis is the platform's"),
-    "scheduling/services/rescue.py": ({"run_sweep"}, "the sweep looks for dead executions of all tenants"),
     "scheduling/services/schedules/firing.py": (
         {"fire_due_schedules"},
         "whichever dispatcher looks fires what is due of all tenants",

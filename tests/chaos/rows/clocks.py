@@ -48,7 +48,8 @@ class DatabaseClockSet(Row):
     id, fault = "C2", "the clock of PostgreSQL set 2 h ahead, and then 119 days, under jobs that run"
     bound_seconds, measured = 15.0, "from the step until a job submitted then begins"
     STEPS = (timedelta(hours=2), timedelta(days=119))
-    seeds = 1
+    # It only rises: what is due at a time that was set would wait for as long if it were set back.
+    ahead = timedelta()
 
     @classmethod
     def unfit(cls) -> str:
@@ -64,10 +65,11 @@ class DatabaseClockSet(Row):
         for step in self.STEPS:
             running = [field.job_of(field.submit(tenant, "chaos_steps", {"steps": 2})) for tenant in range(3)]
             field.all_started(running, 0.0)
-            field.view.clock_steps.append(step)
-            field.stack.servers.set_clock(step)
+            self.ahead += step
+            field.view.clock_steps.append(self.ahead)
+            field.stack.servers.set_clock(self.ahead)
             since = float(field.view.number(_NOW))
-            if since - time.time() < step.total_seconds() / 2:
+            if since - time.time() < self.ahead.total_seconds() / 2:
                 field.violations.append(f"the clock of PostgreSQL was not set: it is {since - time.time():.0f} s ahead")
             recoveries.append(field.fresh_start(since))
             field.ended(running, within=field.patience_seconds)

@@ -17,7 +17,7 @@ TIGHTEN = """
 
 
 class Migration(migrations.Migration):
-    dependencies = [("scheduling", "0040_auditor_heartbeat")]
+    dependencies = [("scheduling", "0042_locked_tenants")]
 
     operations = [
         migrations.RunSQL(LOOSEN, TIGHTEN),

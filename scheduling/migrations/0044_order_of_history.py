@@ -19,6 +19,6 @@ def grant(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("scheduling", "0041_settled_refused")]
+    dependencies = [("scheduling", "0043_settled_refused")]
 
     operations = [migrations.RunSQL(ADD, REMOVE), migrations.RunPython(grant, migrations.RunPython.noop)]
