@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from operator import itemgetter
+from uuid import UUID
 
 import pytest
 from django.db import connection
 
+from scheduling import models
 from scheduling.models import JobEvent, LiveExecution
 from scheduling.services import verdicts
 from scheduling.services.checkpoints import save_checkpoint
@@ -22,7 +25,7 @@ from scheduling.services.workers import Registration
 from tenants.conf import platform_role
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.models import Tenant
-from tests.chaos.history import Effect, Event, History, Reply, Request
+from tests.chaos.history import Effect, Event, Execution, History, Reply, Request
 from tests.chaos.plugin.processor import SETTLED, TABLE
 from tests.databases import TestDatabase, connect_as_owner
 from tests.integration.scheduling import conftest as scheduling
@@ -30,8 +33,8 @@ from tests.integration.scheduling import conftest as scheduling
 pool, start, tick, worker = scheduling.pool, scheduling.start, scheduling.tick, scheduling.worker
 CLIENT = Actor(kind="api_key", id="1", label="chaos")
 _EFFECT = """
-INSERT INTO chaos_effect (tenant_id, job_id, execution_id, fence, step, label, pid)
-VALUES (%s, %s, %s, %s, %s, '', 0)
+INSERT INTO chaos_effect (tenant_id, job_id, execution_id, fence, step, label, pid, seconds)
+VALUES (%s, %s, %s, %s, %s, '', 0, %s)
 """
 _EFFECTS = "SELECT at, tenant_id, job_id, execution_id, fence, step, label, seen, seconds FROM chaos_effect"
 _OUTDATE = "UPDATE scheduling_execution_live SET lease_expires_at = now() - interval '1 second'"
@@ -51,6 +54,8 @@ class Platform:
         self.tick = tick
         self._start = start
         self.requests: list[Request] = []
+        # By execution, when it began by the monotonic clock.
+        self._began: dict[UUID, float] = {}
 
     def submit(self, tenant: Tenant, count: int = 1, *, steps: int = 1, failures: int = 0) -> list[Request]:
         """Jobs of a client, each under a key of its own. The kind that runs does not matter here."""
@@ -69,6 +74,7 @@ class Platform:
         (job_id,) = request.job_ids
         started = self._start(job_id)
         assert started is not None
+        self._began[started.execution_id] = time.monotonic()
         return started
 
     def begin_all(self) -> list[StartedExecution]:
@@ -94,7 +100,9 @@ class Platform:
 
     def complete(self, started: StartedExecution) -> None:
         verdict = verdicts.completed(started.execution_id, started.fence, None)
-        settle([verdict], effects=lambda: self._leave(started, SETTLED))
+        began = self._began.get(started.execution_id)
+        seconds = None if began is None else time.monotonic() - began
+        settle([verdict], effects=lambda: self._leave(started, SETTLED, seconds))
 
     def fail(self, started: StartedExecution) -> None:
         failure = verdicts.Failure("ValueError", "no", "")
@@ -130,11 +138,17 @@ class Platform:
             events = [Event(*row) for row in JobEvent.objects.values_list(*columns)]
             cursor.execute(_EFFECTS)
             effects = [Effect(*row) for row in cursor.fetchall()]
-        return History(self.requests, events, effects)
+            columns = ("id", "job_id", "outcome", "measured_us")
+            executions = [
+                Execution(*row, measured_us / 1e6)
+                for *row, measured_us in models.Execution.objects.values_list(*columns)
+            ]
+        return History(self.requests, events, effects, executions)
 
-    def _leave(self, started: StartedExecution, step: str) -> None:
+    def _leave(self, started: StartedExecution, step: str, seconds: float | None = None) -> None:
         with tenant_context(started.tenant_id), connection.cursor() as cursor:
-            cursor.execute(_EFFECT, [started.tenant_id, started.job_id, started.execution_id, started.fence, step])
+            ids = [started.tenant_id, started.job_id, started.execution_id]
+            cursor.execute(_EFFECT, [*ids, started.fence, step, seconds])
 
 
 @pytest.fixture

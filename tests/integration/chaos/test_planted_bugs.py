@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from django.db import connection
+from rest_framework.test import APIClient
 
 from scheduling.exceptions import FenceLostError
 from scheduling.lifecycle import JobState
@@ -16,9 +17,10 @@ from scheduling.services.dispatching import claim, read_sql, wake
 from scheduling.services.ledger import verify_ledger
 from tenants.context import all_tenants
 from tenants.models import Tenant
+from tenants.postgresql import errors
 from tenants.services.tenants import update_tenant
 from tests.chaos.checks import CHECKS, judge
-from tests.chaos.history import Request
+from tests.chaos.history import History, Reply, Request
 from tests.chaos.terms import Terms
 from tests.integration.chaos.conftest import Platform
 
@@ -173,6 +175,14 @@ def lost_workers_count_attempts(patch: pytest.MonkeyPatch) -> None:
     )
 
 
+def charges_are_an_hour_more(patch: pytest.MonkeyPatch) -> None:
+    """As where the wall clock steps under a job."""
+    honest = "coalesce(whole_us, predicted_us), measured_us,"
+    assert honest in settlement_sql.SETTLE_ONE
+    stepped = settlement_sql.SETTLE_ONE.replace(honest, honest.replace("measured_us,", "measured_us + 3600000000,"))
+    patch.setattr(settlement_sql, "SETTLE_ONE", stepped)
+
+
 PLANTED: Mapping[str, tuple[Callable[[pytest.MonkeyPatch], None], Scene]] = {
     "I2 no zombie effects": (no_fence_at_checkpoints, a_zombie_writes),
     "I2 one completion": (completed_jobs_wait_again, a_job_is_settled_twice),
@@ -180,6 +190,7 @@ PLANTED: Mapping[str, tuple[Callable[[pytest.MonkeyPatch], None], Scene]] = {
     "I3 caps": (caps_are_not_looked_at, three_jobs_wait_under_a_cap_of_one),
     "I7 transitions": (dispatch_tells_another_state, a_job_runs),
     "I8 attempts": (retries_never_end, a_job_fails_as_often_as_it_may),
+    "usage": (charges_are_an_hour_more, a_job_runs),
     "I1 completed": (no_attempt_is_left, a_job_fails_once),
     "I8 attempts on purpose": (lost_workers_count_attempts, a_worker_is_lost),
 }
@@ -218,3 +229,18 @@ def test_a_settlement_that_forgets_what_was_charged_is_found(
     monkeypatch.setattr(settlement_sql, "SETTLE_ONE", forgetful)
     a_job_runs(platform, acme)
     assert not verify_ledger().is_balanced
+
+
+@pytest.mark.urls("tests.integration.tenants.probe_urls")
+@pytest.mark.parametrize("is_planted", [False, True])
+def test_session_that_times_out_is_answered_by_500_only_where_that_is_planted(
+    acme: Tenant, api_client: Callable[[Tenant], APIClient], monkeypatch: pytest.MonkeyPatch, is_planted: bool
+) -> None:
+    if is_planted:
+        monkeypatch.setattr(errors, "is_lost", lambda *args: False)
+    client = api_client(acme)
+    client.raise_request_exception = False
+    response = client.post("/api/v1/probe/", {"how": "idle"})
+    reply = Reply(0.0, response.status_code, has_retry_after="Retry-After" in response.headers)
+    history = History([Request(acme.pk, "noop", {}, "key", replies=[reply])], [], [])
+    assert bool(CHECKS["I12 answers"](history, Terms())) is is_planted
