@@ -114,9 +114,10 @@ def draw_table(kept: Mapping[str, Kept]) -> Outcome:
 _METHOD = (
     "Real PostgreSQL, Valkey, web, dispatcher and worker processes on loopback, one stack a row, several stacks side "
     "by side; three tenants submit all the while. After each fault everything is made whole and drained, and checkers "
-    "judge what the client asked and was told, the event table and the effects table: nothing lost, one job a key, "
-    "one completion, effects once and none of zombies, caps, nothing foreign, transitions, attempts, fires, counters, "
-    "ledger. Recovery is measured:\n\n"
+    "judge what the client asked and was told, the event table, the effects table, charges, processes and probes: "
+    "nothing lost, each job completed that does not fail on purpose, one job a key, one completion, effects once and "
+    "none of zombies, caps, nothing foreign, transitions, attempts, fires, counters, ledger, answers, health, "
+    "processes, usage. Recovery is measured:\n\n"
 )
 
 

@@ -12,11 +12,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ClassVar
 
+import psycopg
+
 from tests.chaos.row import Field
 from tests.chaos.spans import SpanRow
 from tests.chaos.stack import Stack
 
 MIB = 1 << 20
+# More than there is room for.
+_WRITE = "CREATE TABLE chaos_ballast AS SELECT repeat(md5(n::text), 30) FROM generate_series(1, 100000) n"
 
 
 class DiskRow(SpanRow):
@@ -54,6 +58,7 @@ class DiskRow(SpanRow):
             while True:
                 file.write(bytes(MIB // 4))
         try:
+            _expect_full(field)
             yield
         finally:
             ballast.unlink()
@@ -63,6 +68,15 @@ class DiskRow(SpanRow):
     def tear_down(self) -> None:
         if self._mount is not None:
             subprocess.run(["umount", "--lazy", self._mount], check=False)
+
+
+def _expect_full(field: Field) -> None:
+    """Write until PostgreSQL refuses it; nothing of that stays."""
+    try:
+        field.view.run(_WRITE)
+    except psycopg.OperationalError:
+        return
+    field.violations.append("the disk is not full: the row shows nothing")
 
 
 def mount(folder: Path, size_mib: int) -> None:
