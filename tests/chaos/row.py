@@ -83,6 +83,13 @@ class Field:
         )
         return float(found or 0) - since
 
+    def next_start_of(self, job_ids: Sequence[UUID], since: float) -> float:
+        """Seconds from a moment until the first of these jobs has begun after it."""
+        found = self.stack.until(
+            lambda: self.view.starts_after(since, job_ids), within=self.patience_seconds, what="one of them begins"
+        )
+        return min((found or {}).values(), default=since) - since
+
     def fresh_start(self, since: float) -> float:
         """Seconds from a moment until a job that was submitted after it has been accepted and has begun."""
         request = self.client.prepare(self.tenants[2], "chaos_steps", {"steps": 1})

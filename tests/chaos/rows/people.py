@@ -118,10 +118,11 @@ class TenantStopped(Row):
     bound_seconds, measured = 10.0, "from its reinstatement to the next start of a job of its own; none while suspended"
     shape = Shape(workers=1, slots=4)
     traffic = Traffic(per_second=2.0)
+    JOBS = 24
 
     def inject(self, field: Field) -> list[float]:
         tenant = field.stack.tenants[2]
-        ids = [field.job_of(field.submit(2, "chaos_steps", {"steps": 4, "seconds": 0.2})) for _ in range(12)]
+        ids = field.client.submit_bulk(field.tenants[2], "chaos_steps", {"steps": 4, "seconds": 0.2}, self.JOBS)
         field.wait(0.0, 1.0)
         suspend_tenant(tenant=tenant, reason="chaos")
         suspended_at = time.time()
@@ -129,17 +130,17 @@ class TenantStopped(Row):
         began = int(field.view.number(_DISPATCHED, [tenant.pk, suspended_at + 1.0, time.time()]))
         if began:
             field.violations.append(f"{began} jobs of a suspended tenant were dispatched")
+        waiting = [job_id for job_id, state in field.view.states_of(ids).items() if state == "available"]
+        if not waiting:
+            field.violations.append("no job waited while its tenant was suspended: the row shows nothing")
+        reinstated_at = time.time()
         reinstate_tenant(tenant=tenant)
-        recovery = field.all_started(self._waiting(field, ids), time.time()) if self._waiting(field, ids) else 0.0
+        recovery = field.next_start_of(waiting, reinstated_at)
         for plan in ["sandbox", PLAN] * 4:
             change_plan(tenant=tenant, plan=plan)
             field.wait(0.5, 1.5)
         field.ended(ids, within=field.patience_seconds)
         return [recovery]
-
-    def _waiting(self, field: Field, ids: list[UUID]) -> list[UUID]:
-        states = field.view.states_of(ids)
-        return [job_id for job_id in ids if states[job_id] == "available"][:1]
 
 
 ROWS = (Cancellations, DeadLettersRequeued, FailureFlood, TenantStopped)
