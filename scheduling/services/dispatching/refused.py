@@ -30,7 +30,8 @@ MAX_MESSAGES = 1_000
 MAX_ERROR_CHARACTERS = 1_000
 _SETTINGS = {
     **BY_INDEX,
-    "idle_in_transaction_session_timeout": str(TICK_IDLE_TIMEOUT_MS),
+    # Ticks of the pool fail anyway: a slow machine has more time between two of many statements than in a tick.
+    "idle_in_transaction_session_timeout": str(10 * TICK_IDLE_TIMEOUT_MS),
     "lock_timeout": str(LOCK_TIMEOUT_MS),
 }
 _ROWS = """
