@@ -78,9 +78,9 @@ class AtTheLimits(Row):
 
 
 class SlowClients(SpanRow):
-    id, fault = "D24", "forty connections that send half a request, a byte a second, for 10 s"
-    bound_seconds, measured = 10.0, "until a job submitted meanwhile is accepted and begins"
-    CLIENTS = 40
+    id, fault = "D24", "as many connections as the web server has threads send half a request, a byte a second"
+    bound_seconds, measured = 75.0, "until they are cut off, and a job submitted meanwhile is accepted and begins"
+    CLIENTS = 2
     HEAD = b"POST /api/v1/jobs/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9000\r\n\r\n{"
 
     @contextmanager
@@ -111,9 +111,7 @@ class SlowClients(SpanRow):
 
     def inject(self, field: Field) -> list[float]:
         with self.hold(field):
-            recoveries = [field.fresh_start(time.time()) for _ in range(3)]
-            field.wait(*self.held_seconds)
-        return recoveries
+            return [field.fresh_start(time.time())]
 
 
 ROWS = (UploadsKilled, AtTheLimits, SlowClients)
