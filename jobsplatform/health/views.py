@@ -3,6 +3,7 @@
 import secrets
 from typing import Any, ClassVar
 
+import structlog
 from django.conf import settings
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
@@ -15,6 +16,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from jobsplatform.health.metrics import REGISTRY
 from jobsplatform.health.probes import Auditor, Broker, Dispatcher, Migrations, Publishing, Starts, Writes
 from scheduling.observability.metrics import scrape_registry
+
+logger = structlog.stdlib.get_logger("jobsplatform.health")
 
 
 @never_cache
@@ -38,19 +41,25 @@ class ReadyView(HealthCheckView):
     async def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Run all checks and say how each ended."""
         del request, args, kwargs
-        with self.get_executor() as executor:
-            results = [await check.get_result(executor) for check in self.get_checks()]
+        try:
+            with self.get_executor() as executor:
+                results = [await check.get_result(executor) for check in self.get_checks()]
+        except RuntimeError as error:
+            # A process that is shutting down still answers, and begins no thread for a check.
+            logger.exception("health.checks_failed")
+            return _unavailable({"process": str(error)})
         states = {
             type(result.check).__name__.lower(): "ok" if result.error is None else str(result.error)
             for result in results
         }
         failed = {name for name, state in states.items() if state != "ok"}
         is_ready = not failed & self.needed
-        status = "unavailable" if not is_ready else "degraded" if failed else "ready"
-        response = JsonResponse({"status": status, "checks": states}, status=200 if is_ready else 503)
-        if not is_ready:
-            response["Retry-After"] = "5"
-        return response
+        status = "degraded" if failed else "ready"
+        return JsonResponse({"status": status, "checks": states}) if is_ready else _unavailable(states)
+
+
+def _unavailable(states: dict[str, str]) -> JsonResponse:
+    return JsonResponse({"status": "unavailable", "checks": states}, status=503, headers={"Retry-After": "5"})
 
 
 @never_cache

@@ -8,6 +8,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from jobsplatform.health import probes
+from jobsplatform.health.views import ReadyView
 from scheduling import broker
 from scheduling.models import Job, PoolClock, ProcessHeartbeat, WorkerPool
 from scheduling.selectors.starts import stall_watch
@@ -47,6 +48,16 @@ def audit(ago: timedelta) -> None:
     ProcessPulse(ProcessHeartbeat.Role.AUDITOR).beat()
     with all_tenants():
         ProcessHeartbeat.objects.update(heartbeat_at=datetime.now(UTC) - ago)
+
+
+def test_process_that_cannot_run_its_checks_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_view: ReadyView) -> None:
+        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    monkeypatch.setattr(ReadyView, "get_checks", refuse)
+    response = Client().get("/health/ready")
+    assert (response.status_code, response["Retry-After"]) == (503, "5")
+    assert response.json()["checks"] == {"process": "cannot schedule new futures after interpreter shutdown"}
 
 
 def test_ready_when_all_answer() -> None:
