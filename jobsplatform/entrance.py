@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -22,7 +23,7 @@ from jobsplatform.heads import MEDIA_TYPE, refusal_of
 from tenants.api.problems import problem_response
 from tenants.asgi_access import ANONYMOUS_BOUNDS, BodyBounds, body_bounds_of
 from tenants.asides import LEAVE_ENTRANCE
-from tenants.bodies import MAX_ANONYMOUS_BYTES, Share, require_size
+from tenants.bodies import MAX_ANONYMOUS_BYTES, MAX_TEXT_BYTES, REST_SECONDS, Share, require_size
 from tenants.exceptions import BodyTooSlowError, DomainError
 from tenants.receiving import seconds_for
 
@@ -65,16 +66,17 @@ class Entrance:
             status, body = refused
             await _answer(send, status, body, [(b"content-type", MEDIA_TYPE.encode())])
             return
+        rest = _Rest(receive)
         # Django's handler enters one as well, and stays in this one: the connections are those of the same thread.
         async with ThreadSensitiveContext():
             with Share(_header(scope, b"content-type").decode("latin-1")) as share:
                 try:
-                    await self._pass(scope, receive, send, share)
+                    await self._pass(scope, rest.receive, send, share)
                 except DomainError as refusal:
                     logger.info("request.refused", path=scope["path"][:MAX_LOGGED_PATH], code=refusal.code)
                     response = problem_response(refusal)
                     named = [(name.lower().encode(), value.encode()) for name, value in response.headers.items()]
-                    await _answer(send, response.status_code, response.content, named)
+                    await _answer(send, response.status_code, response.content, named, rest)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send, share: Share) -> None:
         place, has_begun, loop = _Place(self._places), False, asyncio.get_running_loop()
@@ -193,11 +195,40 @@ def _header(scope: Scope, name: bytes) -> bytes:
     return next((value for held, value in scope.get("headers", []) if held == name), b"")
 
 
-async def _answer(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-    """Answer and close: what the client still sends of its request is not read."""
+class _Rest:
+    """What the client still sends of its body once its request is refused.
+
+    A socket that is closed with something unread in it is reset, and the answer with it.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._is_whole = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._is_whole = not message.get("more_body", False)
+        return message
+
+    async def read(self) -> None:
+        """Read it and drop it, within bounds."""
+        left = MAX_TEXT_BYTES
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REST_SECONDS):
+                while left > 0 and not self._is_whole:
+                    left -= len((await self.receive()).get("body", b""))
+
+
+async def _answer(
+    send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]], rest: _Rest | None = None
+) -> None:
+    """Answer, read the rest of the request if it is given, and close."""
     closing = [*headers, (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": status, "headers": closing})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": rest is not None})
+    if rest is not None:
+        await rest.read()
+        await send({"type": "http.response.body", "body": b""})
 
 
 _close_connections = sync_to_async(connections.close_all)

@@ -6,10 +6,12 @@ It cuts slow clients off as well, each of which holds a thread while it sends it
 from __future__ import annotations
 
 import select
+import time
 from typing import Any, override
 
 from gunicorn.workers.gthread import ThreadWorker
 
+from tenants.bodies import MAX_TEXT_BYTES, REST_SECONDS
 from tenants.receiving import cut_off_slow_clients, receiving
 
 # So long a thread that nobody else waits for looks whether its client has more to ask.
@@ -34,6 +36,16 @@ class AttentiveWorker(ThreadWorker):
             # What is not a plain yes is for the main thread to end, or to wait for.
             if answer is not True or not self.alive or not self._asks_again(conn):
                 return answer
+
+    @override
+    def _keepalive_after(self, conn: Any, keepalive: Any) -> bool:
+        """Read what is left of the body of a request that was answered, within bounds; whether another may follow.
+
+        A socket that is closed with something unread in it is reset, and the answer with it: gunicorn's own bound is
+        64 KiB, below many a body that a refusal leaves unread.
+        """
+        is_read = conn.parser.finish_body(deadline=time.monotonic() + REST_SECONDS, max_bytes=MAX_TEXT_BYTES)
+        return bool(keepalive and is_read)
 
     @override
     def notify(self) -> None:

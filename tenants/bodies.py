@@ -31,6 +31,8 @@ MAX_ANONYMOUS_BYTES = 64 * 1024
 # Of anything but files, at most; other views take DATA_UPLOAD_MAX_MEMORY_SIZE or their own `max_body_bytes`. A text of
 # this size costs a process some 200 MiB once it is parsed.
 MAX_TEXT_BYTES = 8 * 1024 * 1024
+# A request that is answered before its body was read is read on for so long, and so far as a text may be large.
+REST_SECONDS = 2.0
 # Of one request with files, each of which has a limit of its own.
 MAX_UPLOAD_BYTES = 1024 * 1024 * 1024
 _FILES = "multipart/form-data"
