@@ -9,8 +9,10 @@ from typing import Any
 
 import django
 from celery import Celery
-from celery.signals import celeryd_init
+from celery.signals import celeryd_init, worker_process_init
 from django.apps import apps
+
+from jobsplatform.log_output import print_without_blocking
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "jobsplatform.settings")
 
@@ -33,3 +35,9 @@ def _refuse_plain_worker(instance: Any = None, options: dict[str, Any] | None = 
 
     if instance.app is app:
         refuse_plain_worker(options or {})
+
+
+@worker_process_init.connect(dispatch_uid="jobsplatform.celery.print_without_blocking")
+def _print_without_blocking(**_: Any) -> None:
+    """In a child of a worker's pool, whose jobs print."""
+    print_without_blocking()
