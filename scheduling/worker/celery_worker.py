@@ -8,6 +8,7 @@ import platform
 import signal
 import sys
 import time
+from collections.abc import Set
 from typing import Any
 
 from billiard import current_process
@@ -35,9 +36,11 @@ from scheduling.worker.canary_sender import CANARY_LATE, CanarySender
 from scheduling.worker.children import ChildTaskPool
 from scheduling.worker.connections import connect_early, keep_connections, name_connections
 from scheduling.worker.control_block import ControlBlock
+from scheduling.worker.exhaustion import note_limits
 from scheduling.worker.following import QueueFollower
 from scheduling.worker.heartbeat import HeartbeatThread
 from scheduling.worker.hiding import hide_child, hide_worker
+from scheduling.worker.leftovers import adopt_orphans, end_descendants
 from scheduling.worker.permits import Permits
 from scheduling.worker.preloading import leave_to_children, preload_kinds
 from scheduling.worker.registration import LocalWorker, become
@@ -94,9 +97,8 @@ def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = F
     )
     try:
         worker = _celery_worker(local, thread)
-        thread.follow_queues_with(
-            QueueFollower(worker, registration.queue_names, exits_when_drained=exits_when_drained)
-        )
+        follower = QueueFollower(worker, registration.queue_names, exits_when_drained=exits_when_drained)
+        thread.follow_queues_with(follower)
         leave_to_children()
         worker.start()
     finally:
@@ -104,6 +106,7 @@ def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = F
         thread.stop(timeout_seconds=RETURN_SECONDS)
         retire_worker(worker_id=registration.worker_id, reason=CANARY_LATE if canaries.has_given_up else "")
         canaries.stop()
+        end_descendants()
         connections.close_all()
         logger.info("worker.stopped", extra={"pool": pool_name})
     return EXIT_STATUS if canaries.has_given_up else 0
@@ -124,7 +127,10 @@ def _spare_children(registration: Registration) -> int:
 def _prepare_children(*, does_upkeep: bool) -> None:
     """They must inherit no connection of this thread; each opens its own, and keeps it."""
     keep_connections()
+    adopt_orphans()
     worker_process_init.connect(hide_child)
+    worker_process_init.connect(adopt_orphans)
+    worker_process_init.connect(note_limits)
     worker_process_init.connect(connect_early)
     if does_upkeep:
         worker_process_init.connect(_stand_back)
@@ -175,6 +181,7 @@ def _celery_worker(local: LocalWorker, thread: HeartbeatThread) -> Worker:
     )
     worker.heartbeat_thread, worker.permits = thread, local.permits
     thread.replace_children_with(worker.replace_children)
+    thread.end_orphans_among(worker.adopted_children)
     return worker
 
 
@@ -228,6 +235,11 @@ class SoftlyStoppingWorker(Worker):
         """Have the event loop reap and replace dead children now; callable from any thread."""
         if self.hub is not None and not self.heartbeat_thread.block.is_stopping:
             self.hub.call_soon(self.pool.maintain_pool)
+
+    def adopted_children(self) -> Set[int]:
+        """Return the children that are none of the pool's; callable from any thread."""
+        pool = getattr(self.pool, "_pool", None)
+        return frozenset() if pool is None else pool.adopted_children()
 
     def wait_for_soft_shutdown(self) -> None:
         """Called by Celery in the handler of SIGTERM, before it ends what still runs."""

@@ -2,14 +2,45 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Set
 from typing import Any
 
 from celery.concurrency.asynpool import AsynPool
 from celery.concurrency.prefork import TaskPool
 
+from scheduling.worker.leftovers import children_of_parent
+
 
 class ChildPool(AsynPool):
-    """Celery's pool of processes. Each time that the broker has come back it watches all its children anew."""
+    """Celery's pool of processes. Each time that the broker has come back it watches all its children anew.
+
+    It knows which children of this process are its own.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._making = threading.Lock()
+        # What preloaded code may have started.
+        self._before = children_of_parent()
+        super().__init__(*args, **kwargs)
+
+    def adopted_children(self) -> Set[int]:
+        """Return the children that came to this process as orphans; none while a child is made, whose pid is not known.
+
+        Callable from any thread.
+        """
+        if not self._making.acquire(blocking=False):
+            return frozenset()
+        try:
+            # Its own first: one that is reaped meanwhile is no child any more.
+            own = {process.pid for process in list(self._pool)}
+            return children_of_parent() - own - self._before
+        finally:
+            self._making.release()
+
+    def _create_worker_process(self, i: int) -> Any:
+        with self._making:
+            return super()._create_worker_process(i)
 
     def _track_child_process(self, proc: Any, hub: Any) -> None:
         """Watch for a child's end, unless that was seen: Celery would look for what it has let go of, and end."""

@@ -24,6 +24,7 @@ from scheduling.processors import registry
 from scheduling.services import verdicts
 from scheduling.services.dispatching.rates import give_back_token
 from scheduling.services.execution import Begun, StartedExecution, announce_starts, start_executions
+from scheduling.worker import exhaustion
 from scheduling.worker.connections import check_connection, drop_open_transaction, persistently
 from scheduling.worker.control_block import Seat
 from scheduling.worker.performing import Work, log_of, see_through
@@ -80,28 +81,30 @@ class SlotUse:
 def execute(*, execution_ids: Sequence[UUID], token: UUID, child_index: int, worker: LocalWorker) -> None:
     """Run the executions of a message to their settlement; stale or unknown ones are a logged no-op.
 
-    Raises SystemExit, so that the child is replaced, when a processor left a transaction open.
+    Raises SystemExit, so that the child is replaced, when a job has spoiled it, and when a message failed in it for
+    another reason than the database's absence.
     """
     check_connection()
     seat = worker.block.take_seat(child_index, execution_ids)
     try:
         is_spoiled = run(worker, execution_ids, token, child_index, seat)
-    except Exception:
-        # This process goes on, and nobody runs these any more: their lease must not be renewed.
+    except Exception as error:
+        # Nobody runs these any more: their lease must not be renewed.
         seat.release()
+        if exhaustion.has_failed(error):
+            raise SystemExit(EXIT_SPOILED) from error
         raise
     finally:
         worker.permits.finish(child_index)
     # Not in a `finally`: when this process is being ended, the parent must still find the slot held.
     seat.release()
-    if is_spoiled:
-        # Whatever holds that transaction may still act on the connection of a later job, another tenant's.
-        logger.error("processor.left_transaction_open", extra={"executions": len(execution_ids)})
+    if is_spoiled or exhaustion.is_exhausted():
+        logger.warning("child.replaced")
         raise SystemExit(EXIT_SPOILED)
 
 
 def run(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID, child_index: int, seat: Seat) -> bool:
-    """Start and run what is to be had of a message; whether a processor left a transaction open."""
+    """Start and run what is to be had of a message; whether a job has spoiled this process."""
     started = start(worker, execution_ids, token)
     if len(started) < len(execution_ids):
         logger.info("execution.not_started", extra={"executions": len(execution_ids) - len(started)})
@@ -136,7 +139,7 @@ def hand_back(started: Sequence[StartedExecution], seat: Seat) -> None:
 
 
 def run_alone(started: StartedExecution, seat: Seat, use: SlotUse, *, waited_seconds: float) -> bool:
-    """The message is one execution; whether its processor left a transaction open."""
+    """The message is one execution; whether it has spoiled this process."""
     began = time.monotonic()
     announce_starts([Begun.of(started, after_seconds=waited_seconds)])
     with observed(started) as span:
@@ -160,7 +163,7 @@ def measure_alone(work: Work, *, elapsed_seconds: float) -> int:
 
 
 def run_merged(turns: Turns, use: SlotUse) -> bool:
-    """Small jobs, one after another; whether a processor left a transaction open, which ends the message."""
+    """Small jobs, one after another; whether one has spoiled this process, which ends the message."""
     is_spoiled = False
     try:
         while not is_spoiled and (started := turns.begin_next()) is not None:

@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import suppress
 
 from django.db import connection
@@ -25,6 +25,7 @@ from scheduling.worker.connections import CONNECTION_ERRORS
 from scheduling.worker.control_block import Cause, HeldSlot
 from scheduling.worker.ending import settlements_of
 from scheduling.worker.following import QueueFollower
+from scheduling.worker.leftovers import OrphanSweep
 from scheduling.worker.memory import read_resident_kib
 from scheduling.worker.registration import LocalWorker
 from scheduling.worker.watch import Finding, find, is_child_alive
@@ -56,6 +57,8 @@ class HeartbeatThread(threading.Thread):
         self._settled: set[Holder] = set()
         self._socket: int | None = None
         self._replace_children: Callable[[], None] = lambda: None
+        self._adopted_children: Callable[[], Set[int]] = frozenset
+        self._orphans = OrphanSweep()
         self._follower: QueueFollower | None = None
 
     # Called from the main thread -------------------------------------------------------------------
@@ -71,6 +74,10 @@ class HeartbeatThread(threading.Thread):
     def replace_children_with(self, replace: Callable[[], None]) -> None:
         """Call ``replace``, from the thread, when a child has died: the pool may not notice for seconds."""
         self._replace_children = replace
+
+    def end_orphans_among(self, adopted_children: Callable[[], Set[int]]) -> None:
+        """End, from the thread, what dead children have left to this process, of which ``adopted_children`` tells."""
+        self._adopted_children = adopted_children
 
     def follow_queues_with(self, follower: QueueFollower) -> None:
         """Tell ``follower``, from the thread, at each beat: the pool's queues, and whether the worker drains."""
@@ -162,6 +169,8 @@ class HeartbeatThread(threading.Thread):
         self.block.ask(held, cause)
 
     def _watch(self) -> None:
+        if orphans := self._adopted_children():
+            self._orphans.sweep(orphans)
         self._worker.permits.take_back(is_child_alive)
         self._worker.permits.make_good()
         held_slots = list(self.block.held_slots())

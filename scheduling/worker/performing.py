@@ -18,10 +18,11 @@ from scheduling.retry import RetryPolicy, plain_delay_seconds
 from scheduling.services import verdicts
 from scheduling.services.execution import StartedExecution
 from scheduling.services.settlement import Settlement
-from scheduling.worker import memory, policy
+from scheduling.worker import exhaustion, memory, policy
 from scheduling.worker.connections import drop_open_transaction
 from scheduling.worker.control_block import Seat
 from scheduling.worker.job_log import JobLogWriter
+from scheduling.worker.leftovers import end_processes_of_job
 from scheduling.worker.log_capture import capturing
 from scheduling.worker.lost_sessions import verdict_on_lost_session
 from scheduling.worker.reuse import Reuse
@@ -42,7 +43,8 @@ class Verdict:
 @dataclass(frozen=True, slots=True)
 class Work:
     """An execution that has done its work, for so many ``seconds``, and is not settled yet; ``is_spoiled``: its
-    processor left a transaction open. ``peak_memory_kib`` is the most memory that it had, None where nobody knows.
+    processor left a transaction open or has used up its process, which no other job shall run in. ``peak_memory_kib``
+    is the most memory that it had, None where nobody knows.
     """
 
     started: StartedExecution
@@ -80,7 +82,8 @@ def see_through(started: StartedExecution, seat: Seat, span: tracing.Span, log: 
         # In a copy of the context: what a processor sets in context variables ends with its job.
         verdict = copy_context().run(perform, started, seat, log)
         peak_kib = memory.read_peak_kib() if is_peak_known else None
-        is_spoiled = drop_open_transaction()
+        end_processes_of_job(log)
+        is_spoiled = _is_spoiled()
     finally:
         seconds = time.monotonic() - began
         # Whoever sees the job ended finds its log whole.
@@ -88,6 +91,14 @@ def see_through(started: StartedExecution, seat: Seat, span: tracing.Span, log: 
     if verdict.settlement is not None and verdict.settlement.error_type:
         span.fail(verdict.settlement.error_type)
     return Work(started, verdict, log, is_spoiled, seconds, peak_kib)
+
+
+def _is_spoiled() -> bool:
+    if drop_open_transaction():
+        # Whatever holds that transaction may still act on the connection of a later job, another tenant's.
+        logger.error("processor.left_transaction_open")
+        return True
+    return exhaustion.is_exhausted()
 
 
 def perform(started: StartedExecution, seat: Seat, log: JobLogWriter) -> Verdict:

@@ -16,11 +16,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from scheduling.conf import watchdog_seconds
 from scheduling.worker.canary import LONGEST_LOOK_SECONDS
 from scheduling.worker.heartbeat_file import HeartbeatFile
+from scheduling.worker.leftovers import descendants_of, send
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +59,9 @@ def end_process(reason: str) -> None:
     logging_thread = threading.Thread(target=_log_end, args=[reason], daemon=True)
     logging_thread.start()
     logging_thread.join(LOG_SECONDS)
-    for child in _children():
-        with suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
+    with suppress(FileNotFoundError):  # without /proc they cannot be listed
+        for process in descendants_of(os.getpid()):
+            send(process.pid, signal.SIGKILL)
     os._exit(EXIT_STATUS)
 
 
@@ -124,10 +124,3 @@ def _log_end(reason: str) -> None:
     logger.critical("watchdog.exit", extra={"reason": reason})
     for handler in logging.getLogger().handlers:
         handler.flush()
-
-
-def _children() -> list[int]:
-    tasks = Path("/proc/self/task")
-    if not tasks.is_dir():  # not Linux: the children cannot be listed
-        return []
-    return [int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()]

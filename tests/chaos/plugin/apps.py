@@ -15,6 +15,7 @@ class ChaosConfig(AppConfig):
         "tests.chaos.plugin.processor.KillerProcessor",
         "tests.chaos.plugin.processor.ProberProcessor",
         "tests.chaos.plugin.processor.HolderProcessor",
+        "tests.chaos.plugin.litter.LitterProcessor",
     )
 
     def ready(self) -> None:

@@ -1,0 +1,171 @@
+"""Processes that outlive their job: they are ended and reaped, and no orphan of a dead child is left either.
+
+A pool's child adopts the orphans among its descendants, and the worker's parent those of a child that died. A daemon
+cannot leave: neither setsid(2) nor a double fork changes who adopts it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections import defaultdict
+from collections.abc import Set
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scheduling.sandbox.kernel import PR_SET_CHILD_SUBREAPER, prctl
+
+if TYPE_CHECKING:
+    from scheduling.worker.job_log import JobLogWriter
+
+logger = logging.getLogger(__name__)
+
+# After SIGTERM a process has this time until SIGKILL; after the other it is no longer waited for.
+TERM_SECONDS = 0.5
+END_SECONDS = 1.0
+_LOOK_SECONDS = 0.01
+_DEAD = frozenset("ZX")
+
+# The process that adopts: a copy of it that a job forks has none of its duties.
+_adopting_pid = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A running process; ``command`` is the name of its program, without arguments, which may hold secrets."""
+
+    pid: int
+    parent: int
+    command: str
+
+
+def adopt_orphans(**_: Any) -> None:
+    """Become the parent of every descendant whose own parent ends."""
+    global _adopting_pid  # noqa: PLW0603 - the process's
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    _adopting_pid = os.getpid()
+
+
+def is_adopting() -> bool:
+    """Whether this process ends what jobs leave behind."""
+    return _adopting_pid == os.getpid()
+
+
+def has_children() -> bool:
+    """Whether this process has a child, be it dead: one call to the kernel."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def end_processes_of_job(log: JobLogWriter) -> None:
+    """End what a job has left running, and say so in its log and in the worker's."""
+    if not is_adopting() or not has_children():
+        return
+    try:
+        ended = end_descendants()
+    except OSError:
+        # Without a descriptor /proc cannot be read. This process is replaced, and its parent ends them.
+        logger.warning("job.processes_not_ended", exc_info=True)
+        return
+    for process in ended:
+        fields = {"left_pid": process.pid, "command": process.command}
+        logger.warning("job.process_ended", extra=fields)
+        log.add("A process that the job had left running was ended.", "warning", fields)
+
+
+def end_descendants() -> list[Process]:
+    """End and reap every descendant of this process, within END_SECONDS; return those that were running."""
+    found: dict[int, Process] = {}
+    now = time.monotonic()
+    kill_at, until = now + TERM_SECONDS, now + END_SECONDS
+    own = _command_line(os.getpid())
+    while not _reap_dead() and (now := time.monotonic()) < until:
+        for process in descendants_of(os.getpid()):
+            # A copy of this process would unwind our stack at SIGTERM, and use our connections.
+            is_killed = now >= kill_at or _command_line(process.pid) == own
+            if is_killed or process.pid not in found:
+                send(process.pid, signal.SIGKILL if is_killed else signal.SIGTERM)
+            found.setdefault(process.pid, process)
+        time.sleep(_LOOK_SECONDS)
+    return list(found.values())
+
+
+class OrphanSweep:
+    """Ends what dead children of the pool have left to their parent."""
+
+    def __init__(self) -> None:
+        self._told: Set[int] = frozenset()
+
+    def sweep(self, pids: Set[int]) -> None:
+        """Kill these children of this process and their descendants, and reap the dead; wait for none."""
+        for pid in pids:
+            with suppress(ChildProcessError):
+                if os.waitpid(pid, os.WNOHANG)[0]:
+                    continue
+            orphan = _read(pid)
+            for process in [*([orphan] if orphan else []), *descendants_of(pid)]:
+                send(process.pid, signal.SIGKILL)
+                if pid not in self._told:
+                    logger.warning("job.process_ended", extra={"left_pid": process.pid, "command": process.command})
+        self._told = pids
+
+
+def descendants_of(pid: int) -> list[Process]:
+    """Return the running descendants of a process, each after its parent."""
+    children: defaultdict[int, list[Process]] = defaultdict(list)
+    for name in os.listdir("/proc"):  # noqa: PTH208 - the names alone
+        if name.isdigit() and (process := _read(int(name))) is not None:
+            children[process.parent].append(process)
+    found = [*children[pid]]
+    for process in found:  # which grows meanwhile
+        found.extend(children[process.pid])
+    return found
+
+
+def children_of_parent() -> frozenset[int]:
+    """Return the children that this process has, also those that are dead and not reaped; by its first thread's."""
+    own = os.getpid()
+    try:
+        return frozenset(map(int, Path(f"/proc/{own}/task/{own}/children").read_text().split()))
+    except OSError:
+        return frozenset()
+
+
+def _reap_dead() -> bool:
+    """Reap the children that are dead; return whether none is left."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return True
+    return False
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a process, which may have ended."""
+    with suppress(ProcessLookupError, PermissionError):  # setuid: root's
+        os.kill(pid, number)
+
+
+def _read(pid: int) -> Process | None:
+    """Return a process; None if it has ended."""
+    try:
+        head, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    state, parent = rest.split()[:2]
+    return None if state in _DEAD else Process(pid, int(parent), head.partition("(")[2])
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""

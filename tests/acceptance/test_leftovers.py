@@ -1,0 +1,71 @@
+"""What jobs leave behind is removed with real worker processes: daemons end, and used-up processes are replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from scheduling.processors import registry
+from tenants.models import Tenant
+from tests.acceptance.acts import event_names, executions_of, submit, wait_for, wait_for_all
+from tests.acceptance.conftest import Platform
+from tests.acceptance.processes import ManagedProcess, eventually
+from tests.acceptance.serving import START_SECONDS, is_ready
+from tests.acceptance.test_job_logs import log_of
+from tests.chaos.plugin.litter import is_running
+
+pytestmark = pytest.mark.slow
+
+KIND = "chaos_litter"
+SETTINGS = {"DJANGO_SETTINGS_MODULE": "tests.chaos.settings"}
+
+
+@pytest.fixture
+def worker(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[ManagedProcess]:
+    """A worker of one slot that knows the kind, in place of the one that does not."""
+    for before in (platform.dispatcher, platform.worker):
+        assert before is not None
+        before.stop()
+    platform.start_dispatcher(**SETTINGS)
+    worker = platform.begin_worker(concurrency=1, **SETTINGS)
+    eventually(lambda: is_ready(worker) or not worker.is_running, within=START_SECONDS, what="the worker is ready")
+    paths = [*registry._paths(), "tests.chaos.plugin.litter.LitterProcessor"]
+    monkeypatch.setattr(registry, "_paths", lambda: paths)
+    registry.reset()
+    yield worker
+    monkeypatch.undo()
+    registry.reset()
+
+
+@pytest.mark.parametrize("is_deaf", [False, True])
+def test_daemons_end_with_their_job(worker: ManagedProcess, acme: Tenant, is_deaf: bool) -> None:
+    (job,) = submit(acme, KIND, {"is_deaf": is_deaf})
+    pids = wait_for(job, "completed").result["pids"]
+    assert [pid for pid in pids if is_running(pid)] == []
+    lines = [line.fields for line in log_of(job).lines if "was ended" in line.message]
+    assert {line["left_pid"] for line in lines} >= set(pids)
+    assert {line["command"] for line in lines} >= {"sleep"}
+    (execution,) = executions_of(job)
+    assert execution.outcome == "completed"
+    # Once they are gone, the process is as good as before.
+    assert "child.replaced" not in worker.log
+
+
+def test_daemons_end_with_the_process_of_their_job(worker: ManagedProcess, acme: Tenant) -> None:
+    (job,) = submit(acme, KIND, {"crashes": True})
+    pids = wait_for(job, "completed").result["pids"]
+    eventually(lambda: not [pid for pid in pids if is_running(pid)], what="all daemons are gone")
+    assert all(f"left_pid={pid}" in worker.log.replace("'", "") for pid in pids), worker.log
+
+
+def test_a_process_without_descriptors_is_replaced(worker: ManagedProcess, acme: Tenant) -> None:
+    greedy = submit(acme, KIND, *[{"takes_descriptors": True}] * 4)
+    others = submit(acme, "noop", *[{}] * 40)
+    wait_for_all([*greedy, *others])
+    assert [execution.outcome for job in greedy for execution in executions_of(job)] == ["completed"] * 4
+    assert {len(executions_of(job)) for job in others} == {1}
+    assert all("execution.returned" not in event_names(job) for job in others)
+    assert worker.log.count("child.exhausted") == 4
+    pids = [pid for job in greedy for pid in wait_for(job, "completed").result["pids"]]
+    eventually(lambda: not [pid for pid in pids if is_running(pid)], what="all daemons are gone")
