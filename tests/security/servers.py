@@ -13,17 +13,18 @@ from django.test import RequestFactory
 
 from jobsplatform.entrance import Entrance
 from jobsplatform.heads import BoundedHeads
+from tenants.bodies import MAX_TEXT_BYTES
 
-# A body that never ends ends here.
-MOST_READ = 4 * 1024 * 1024
+# A body that never ends ends here, far behind what is read of any.
+MOST_READ = 4 * MAX_TEXT_BYTES
 
 
 def ask_asgi(path: str, headers: dict[str, str], *, part: bytes = b"", is_stalling: bool = False) -> str:
-    """Return the refusal of a request to the ASGI entrance whose body never ends, and how much of it was read.
+    """Return the refusal of a request to the ASGI entrance whose body never ends, and how much was read before it.
 
-    A client that is stalling sends one part.
+    A client that is stalling sends one part. What is read after the refusal, so that the client gets it, is bounded.
     """
-    read, answers = 0, []
+    read, read_before, answers = 0, 0, []
 
     async def receive() -> dict[str, Any]:
         nonlocal read
@@ -33,6 +34,9 @@ def ask_asgi(path: str, headers: dict[str, str], *, part: bytes = b"", is_stalli
         return {"type": "http.request", "body": part, "more_body": read < MOST_READ}
 
     async def send(message: Any) -> None:
+        nonlocal read_before
+        if not answers:
+            read_before = read
         answers.append(message)
 
     scope = {
@@ -44,7 +48,8 @@ def ask_asgi(path: str, headers: dict[str, str], *, part: bytes = b"", is_stalli
     }
     asyncio.run(Entrance(get_asgi_application())(scope, receive, send))
     body = json.loads(b"".join(answer.get("body", b"") for answer in answers))
-    return f"{answers[0]['status']} {body['code']} after {read // 1024} KiB"
+    assert read - read_before <= MAX_TEXT_BYTES + len(part)
+    return f"{answers[0]['status']} {body['code']} after {read_before // 1024} KiB"
 
 
 def ask_wsgi(path: str, body: BinaryIO | None = None, **environ: Any) -> str:
