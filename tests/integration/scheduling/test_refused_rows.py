@@ -35,7 +35,10 @@ INTEGERS = {"weight_milli", "queue_weight_milli", "payload_bytes"}
 
 
 def plant(tenant_id: UUID, queue: Queue, **values: Any) -> None:
-    """Insert a settled row of one millisecond, or of ``values``."""
+    """Insert a settled row of one millisecond, or of ``values``.
+
+    It has no entity, so whether a plan divides by its own weight is left open; each divides by its queue's.
+    """
     row = {
         "entity_id": 0,
         "message_id": uuid4(),
@@ -117,7 +120,7 @@ def test_row_that_overflows_is_set_aside_with_its_error_and_the_others_are_folde
 def test_row_of_a_message_is_set_aside_alone(acme: Tenant, pool: WorkerPool, queue: Queue) -> None:
     message_id = uuid4()
     for measured_us, weight in ((5, 1_000), (7, 0), (11, 1_000)):
-        plant(acme.pk, queue, measured_us=measured_us, weight_milli=weight, message_id=message_id)
+        plant(acme.pk, queue, measured_us=measured_us, queue_weight_milli=weight, message_id=message_id)
     assert dispatch(pool)
     assert (count(SettledRefused), used_us(acme)) == (1, 16)
 
@@ -161,7 +164,7 @@ def test_diagnosis_fails_while_a_row_is_set_aside(acme: Tenant, pool: WorkerPool
         return next(check.state for check in diagnose().checks if check.name == "settled executions")
 
     assert state() is State.OK
-    plant(acme.pk, queue, weight_milli=0)
+    plant(acme.pk, queue, queue_weight_milli=0)
     dispatch(pool)
     assert state() is State.FAILURE
     assert isinstance(fault_kinds()["settled_refused"], FaultKind)
