@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 from django.db import connections
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from jobsplatform import telemetry
@@ -33,6 +34,8 @@ def exported_spans() -> Iterator[Spans]:
     instrumentors = (telemetry.DjangoInstrumentor, telemetry.PsycopgInstrumentor, telemetry.RedisInstrumentor)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(telemetry, "OTLPSpanExporter", lambda: spans.exporter)
+        # A batch begins a thread in each process that is forked from here on, which then can enter no user namespace.
+        patch.setattr(telemetry, "BatchSpanProcessor", SimpleSpanProcessor)
         patch.setattr(tracing, "_tracer", None)
         connections.close_all()  # a connection is traced from its begin
         telemetry.start_telemetry()
