@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import select
 import time
+from contextlib import suppress
 from typing import Any, override
 
+from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
 from tenants.bodies import MAX_TEXT_BYTES, REST_SECONDS
@@ -33,19 +35,11 @@ class AttentiveWorker(ThreadWorker):
                 answer = super().handle(conn)
             if receipt.is_cut_off:
                 return False  # what the client still sends is no request
+            if answer is False:
+                _read_rest(conn)
             # What is not a plain yes is for the main thread to end, or to wait for.
             if answer is not True or not self.alive or not self._asks_again(conn):
                 return answer
-
-    @override
-    def _keepalive_after(self, conn: Any, keepalive: Any) -> bool:
-        """Read what is left of the body of a request that was answered, within bounds; whether another may follow.
-
-        A socket that is closed with something unread in it is reset, and the answer with it: gunicorn's own bound is
-        64 KiB, below many a body that a refusal leaves unread.
-        """
-        is_read = conn.parser.finish_body(deadline=time.monotonic() + REST_SECONDS, max_bytes=MAX_TEXT_BYTES)
-        return bool(keepalive and is_read)
 
     @override
     def notify(self) -> None:
@@ -65,3 +59,15 @@ class AttentiveWorker(ThreadWorker):
     def _has_others(self) -> bool:
         """Whether a request waits for a thread."""
         return bool(self.tpool._work_queue.qsize())  # noqa: SLF001 - of the standard library's executor
+
+
+def _read_rest(conn: Any) -> None:
+    """Read what is left of the body of a request that was answered, within bounds, before the connection is closed.
+
+    A socket that is closed with something unread in it is reset, and the answer with it.
+    """
+    if conn.parser is None or conn.is_http2:
+        return
+    # Whoever breaks off or sends no proper body needs no answer.
+    with suppress(OSError, ParseException):
+        conn.parser.finish_body(deadline=time.monotonic() + REST_SECONDS, max_bytes=MAX_TEXT_BYTES)

@@ -6,8 +6,9 @@ import os
 import signal
 import threading
 import time
+from abc import abstractmethod
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -79,12 +80,13 @@ class WatchedCommitRow(ProxiedRow):
         field.stack.until(self.watcher.done.is_set, within=field.patience_seconds, what="a COMMIT is seen")
         return field.fresh_start(time.time())
 
+    @abstractmethod
     def kill(self, field: Field, pair: Pair) -> None:
         """Kill what the row is about; called in the thread that passes the COMMIT on."""
-        raise NotImplementedError
 
     def hold(self, field: Field) -> AbstractContextManager[object]:
-        raise NotImplementedError
+        """Hold nothing: each fault is over at once."""
+        return nullcontext()
 
 
 class BackendKilled(WatchedCommitRow):

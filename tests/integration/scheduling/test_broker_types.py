@@ -19,9 +19,9 @@ from scheduling.broker_types import expected_types, remove_wrong_types
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.fairness.gcra import Rate
 from scheduling.worker.consumer import ReturningConsumer
-from tenants import shared_cache
 from tenants.shared_cache import SharedCache
 from tests.acceptance.own_broker import OwnBroker
+from tests.integration.scheduling.redis_clients import forget_clients
 
 QUEUE = "wrongly-typed"
 EVERY_KEY = sorted(expected_types([QUEUE]))
@@ -51,10 +51,7 @@ def client(own: OwnBroker, settings: Settings, monkeypatch: pytest.MonkeyPatch) 
 
 
 def _forget_clients() -> None:
-    for kept in (broker._client, broker._impatient_client, rate_buckets._script, shared_cache._shared):
-        kept.cache_clear()
-    rate_buckets._outage.__init__()  # type: ignore[misc]
-    broker._one_way._renew()
+    forget_clients()
     pools.reset()
     current_app._pool = None
     current_app.amqp._producer_pool = None

@@ -16,10 +16,11 @@ from pytest_django import Settings
 from scheduling import broker, rate_buckets
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.fairness.gcra import Rate
-from tenants import lockouts, redis_breaker, shared_cache
+from tenants import lockouts, redis_breaker
 from tenants.redis_breaker import OPEN_SECONDS, RedisBreaker, breaker_of
 from tenants.shared_cache import SharedCache
 from tests.acceptance.own_broker import OwnBroker
+from tests.integration.scheduling.redis_clients import forget_clients
 
 pytestmark = pytest.mark.django_db
 
@@ -50,20 +51,12 @@ def own(tmp_path: Path, settings: Settings) -> Iterator[OwnBroker]:
     settings.REDIS_URL = server.url
     settings.CACHES = {"default": settings.CACHES["default"] | {"LOCATION": server.url}}
     settings.CONFIGURATION_CACHE_SECONDS = 1
-    _forget_clients()
+    forget_clients()
     use_everything()
     assert broker._breaker().is_closed
     yield server
     server.kill()
-    _forget_clients()
-
-
-def _forget_clients() -> None:
-    for kept in (broker._client, broker._impatient_client, rate_buckets._script, shared_cache._shared):
-        kept.cache_clear()
-    rate_buckets._outage.__init__()  # type: ignore[misc]
-    broker._one_way._renew()
-    broker._one_way._heard_until = 0.0
+    forget_clients()
 
 
 def use_everything() -> None:

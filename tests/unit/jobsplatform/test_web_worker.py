@@ -25,7 +25,14 @@ class Connection:
     def __init__(self) -> None:
         self.sock, self.client = socket.socketpair()
         self.buffered = BytesIO()
-        self.parser = SimpleNamespace(unreader=SimpleNamespace(buf=self.buffered))
+        self.is_http2 = False
+        self.rests_read = 0
+        self.parser = SimpleNamespace(unreader=SimpleNamespace(buf=self.buffered), finish_body=self._read_rest)
+
+    def _read_rest(self, *, deadline: float, max_bytes: int) -> bool:
+        del deadline, max_bytes
+        self.rests_read += 1
+        return True
 
     def close(self) -> None:
         self.sock.close()
@@ -110,6 +117,15 @@ def test_whoever_comes_while_the_thread_looks_comes_first_too(worker: Any, conne
     worker.answers = [(True, ask)]
     assert worker.handle(connection) is True
     assert worker.served == 1
+
+
+@pytest.mark.parametrize(("answer", "rests"), [(False, 1), (_DEFER, 0)])
+def test_rest_of_a_body_is_read_before_a_connection_is_closed(
+    worker: Any, connection: Connection, answer: object, rests: int
+) -> None:
+    worker.answers = [(answer, lambda _conn: None)]
+    assert worker.handle(connection) is answer
+    assert connection.rests_read == rests
 
 
 def test_a_worker_that_stops_takes_no_more(worker: Any, connection: Connection) -> None:

@@ -1,0 +1,15 @@
+"""The clients of Redis that this process keeps, for tests that point it elsewhere."""
+
+from __future__ import annotations
+
+from scheduling import broker, rate_buckets
+from tenants import shared_cache
+
+
+def forget_clients() -> None:
+    """Let the next use of Redis begin with a new client, to the address of that moment."""
+    for kept in (broker._client, broker._impatient_client, rate_buckets._script, shared_cache._shared):
+        kept.cache_clear()
+    rate_buckets._outage.__init__()  # type: ignore[misc]
+    broker._one_way._renew()
+    broker._one_way._heard_until = 0.0
