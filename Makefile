@@ -126,8 +126,8 @@ fuzz: environment-dev ## Hostile requests to API and console, none may be answer
 	@$(SERVERS) --fast -- $(PY) -m tests.fuzz --requests $(REQUESTS) --seed $(or $(SEED),1)
 
 MINUTES ?= 10
-soak: environment ## Load and faults for MINUTES=10 (SEED=1), then: is anything lost, does anything grow?
-	@$(SERVERS) -- $(PY) -m benchmarks.soak --minutes $(MINUTES) --seed $(or $(SEED),1)
+soak: environment-dev ## Load and faults of all kinds for MINUTES=10 (SEED=1): is anything lost, does anything grow?
+	@$(SERVERS) -- $(PY) -m tests.chaos.soak --minutes $(MINUTES) --seed $(or $(SEED),1)
 
 requirements: environment ## Pin requirements/*.in whole, with uv
 	@$(PY) -m pip install --quiet uv

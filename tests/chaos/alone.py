@@ -16,7 +16,7 @@ from typing import NoReturn
 def main(arguments: list[str]) -> int:
     """Copy the blueprint beside the folder, run the row, write `results.json` into the folder."""
     name, folder, seeds = arguments[0], Path(arguments[1]), [int(seed) for seed in arguments[2:]]
-    signal.signal(signal.SIGTERM, _exit_on_signal)
+    signal.signal(signal.SIGTERM, exit_on_signal)
     from tests.chaos.servers import Addresses, copy_blueprint
 
     copy_blueprint(folder.parent / "blueprint", folder)
@@ -37,7 +37,8 @@ def main(arguments: list[str]) -> int:
     return 1 if any(run.violations for run in results.runs) else 0
 
 
-def _exit_on_signal(number: int, _frame: FrameType | None) -> NoReturn:
+def exit_on_signal(number: int, _frame: FrameType | None) -> NoReturn:
+    """Unwind as an exception does, so that everything is stopped."""
     raise SystemExit(128 + number)
 
 

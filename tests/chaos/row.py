@@ -161,6 +161,8 @@ class Row(ABC):
     drain_seconds: ClassVar[float] = 120.0
     # Whether jobs are submitted and pages are probed beside the load all the while.
     is_watched: ClassVar[bool] = True
+    # Whether it can be one of many in the long life of one stack; else its class says why not.
+    is_shared: ClassVar[bool] = True
     # Whether it cancels jobs.
     may_cancel: ClassVar[bool] = False
     # Roles whose processes may end by themselves, to be started again by their supervisor.

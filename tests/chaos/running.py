@@ -50,7 +50,7 @@ def run_row(row: Row, seeds: Sequence[int], stack: Stack) -> Results:
     except Exception as error:  # noqa: BLE001 - told as the row's result, with its traceback
         traceback.print_exc()
         seed = seeds[min(len(results.runs), len(seeds) - 1)]
-        results.runs.append(Run(seed, violations=[f"not run to its end: {_words(error)}"]))
+        results.runs.append(Run(seed, violations=[f"not run to its end: {describe_error(error)}"]))
     finally:
         stack.stop()
         row.tear_down()
@@ -77,7 +77,7 @@ def _run_seed(row: Row, seed: int, stack: Stack) -> Run:
         run.recoveries = row.inject(ground)
     except Exception as error:  # noqa: BLE001 - a fault of this seed; what it left is judged all the same
         traceback.print_exc()
-        run.violations.append(f"recovery: {_words(error)}")
+        run.violations.append(f"recovery: {describe_error(error)}")
     finally:
         if load is not None:
             load.stop()
@@ -118,7 +118,7 @@ def _heal_and_judge(row: Row, stack: Stack, client: Client) -> list[str]:
         stack.until(lambda: client.ask_again() == 0, within=within, what="every request is answered")
         stack.until(lambda: stack.view.count_unended() == 0, within=within, what="every job has ended")
     except NotInTimeError as error:
-        faults.append(f"drain: {_words(error)}")
+        faults.append(f"drain: {describe_error(error)}")
     try:
         stack.until(lambda: not verify_counters(), within=FOLD_SECONDS, what="the counters equal their recount")
     except NotInTimeError:
@@ -157,5 +157,6 @@ def _of(stack: Stack) -> History:
     return History((), (), (), processes=stack.processes())
 
 
-def _words(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
+    """Return the first line of an error."""
     return (str(error).splitlines() or [type(error).__name__])[0][:500]

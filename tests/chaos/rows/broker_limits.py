@@ -144,7 +144,7 @@ class FailedOver(ProxiedRow):
     def prepare(self, stack: Stack) -> None:
         super().prepare(stack)
         folder = stack.folder / "second"
-        folder.mkdir(mode=0o711)
+        folder.mkdir(mode=0o711, exist_ok=True)
         first = stack.addresses
         self._addresses = Addresses(folder, first.passwords, first.postgres_port, Addresses.choose(folder).broker_port)
         self._second = Servers(self._addresses)

@@ -47,6 +47,8 @@ class WrongClocks(Row):
 class DatabaseClockSet(Row):
     id, fault = "C2", "the clock of PostgreSQL set 2 h ahead, and then 119 days, under jobs that run"
     bound_seconds, measured = 15.0, "from the step until a job submitted then begins"
+    # What follows would live with the clock that it has set.
+    is_shared = False
     STEPS = (timedelta(hours=2), timedelta(days=119))
     # It only rises: what is due at a time that was set would wait for as long if it were set back.
     ahead = timedelta()

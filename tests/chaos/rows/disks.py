@@ -29,6 +29,8 @@ class DiskRow(SpanRow):
     # Below the data folder; the rest stays where it was.
     part: ClassVar[str]
     spare_mib: ClassVar[int]
+    # PostgreSQL lies on the small disk from its first start to its last.
+    is_shared = False
     _mount: Path | None = None
 
     @classmethod

@@ -19,6 +19,10 @@ from tests.chaos.stack import PLAN, Shape
 
 _STATES = "SELECT state, count(*) FROM scheduling_job WHERE id = ANY (%s) GROUP BY 1"
 _REQUEUED = "SELECT count(DISTINCT requeued_job_id) FROM scheduling_deadletter WHERE job_id = ANY (%s)"
+_OPEN = """
+SELECT count(*) FROM scheduling_deadletter d JOIN scheduling_job j ON j.id = d.requeued_job_id
+WHERE d.job_id = ANY (%s) AND j.state <> 'completed'
+"""
 _NEW = "SELECT count(DISTINCT job_id) FROM chaos_effect WHERE label = %s AND step = 'settled'"
 OPERATOR = Actor(kind="user", id="1", label="operator")
 _DISPATCHED = """
@@ -91,7 +95,7 @@ class DeadLettersRequeued(Row):
             what="all are requeued",
         )
         seconds = time.monotonic() - began
-        field.stack.until(lambda: field.view.count_unended() == 0, within=120, what="the new jobs have ended")
+        field.stack.until(lambda: int(field.view.number(_OPEN, [ids])) == 0, within=120, what="the new jobs have ended")
         if (found := int(field.view.number(_NEW, [label]))) != self.JOBS:
             field.violations.append(f"{self.JOBS} dead letters have become {found} jobs")
         return [seconds]

@@ -5,20 +5,17 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Collection, Iterator, Sequence
-from datetime import UTC, datetime
 
-from django.core.management import CommandError, call_command, get_commands
+from django.core.management import CommandError, call_command
 from django.db import connection
 
-from benchmarks.soak.faults import Healed
-from benchmarks.soak.stack import Stack
 from scheduling.lifecycle import TERMINAL_STATES
 from tenants.context import all_tenants
+from tests.chaos.soak.stack import SoakStack
 
 # Back-offs of one, two and four minutes are waited for.
 DRAIN_SECONDS = 900.0
 POLL_SECONDS = 1.0
-# `verify_state` where the platform has it.
 COMMANDS = ("verify_ledger", "verify_audit", "verify_usage", "verify_state")
 
 _OPEN = "SELECT state, count(*) FROM scheduling_job WHERE state <> ALL(%s) GROUP BY 1 ORDER BY 1"
@@ -30,19 +27,15 @@ SELECT count(*) FROM (
 """
 _STATES = "SELECT state, count(*) FROM scheduling_job GROUP BY 1 ORDER BY 1"
 _OUTCOMES = "SELECT outcome, count(*) FROM scheduling_execution GROUP BY 1 ORDER BY 1"
-_NEXT_STARTS = """
-SELECT extract(epoch FROM (SELECT min(started_at) FROM scheduling_execution WHERE started_at > healed.at) - healed.at)
-FROM unnest(%s::timestamptz[]) WITH ORDINALITY AS healed(at, n) ORDER BY n
-"""
 
 
-def drain(stack: Stack) -> float | None:
+def drain(stack: SoakStack) -> float | None:
     """Seconds until no job was open; None if some were to the end."""
     began = time.monotonic()
     while open_jobs():
         if time.monotonic() - began > DRAIN_SECONDS:
             return None
-        stack.keep_running()
+        stack.keep()
         time.sleep(POLL_SECONDS)
     return time.monotonic() - began
 
@@ -65,10 +58,8 @@ def find_losses(accepted: Collection[str]) -> Iterator[str]:
 
 
 def verify() -> Iterator[tuple[str, str]]:
-    """Each command of proof that there is with what it objects to; nothing if it is content."""
+    """Each command that checks consistency with what it objects to; nothing if it is content."""
     for name in COMMANDS:
-        if name not in get_commands():
-            continue
         try:
             call_command(name, stdout=io.StringIO())
         except CommandError as error:
@@ -83,12 +74,6 @@ def count_states() -> dict[str, int]:
 
 def count_outcomes() -> dict[str, int]:
     return dict(_ask(_OUTCOMES, []))
-
-
-def next_starts(healed: Sequence[Healed]) -> list[float | None]:
-    """Seconds from the end of each fault to the next start of a job."""
-    moments = [datetime.fromtimestamp(fault.at, UTC) for fault in healed]
-    return [None if seconds is None else float(seconds) for (seconds,) in _ask(_NEXT_STARTS, [moments])]
 
 
 def _ask(statement: str, parameters: Sequence[object]) -> list[tuple]:  # type: ignore[type-arg]

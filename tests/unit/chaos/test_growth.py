@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from benchmarks.soak.growth import Point, growth_of
-from benchmarks.soak.limits import judge
+from tests.chaos.soak.growth import Point, growth_of
+from tests.chaos.soak.limits import judge
 
 MINUTES = 10
 LOOK_SECONDS = 5

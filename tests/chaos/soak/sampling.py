@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import redis
-from django.db import connection
+from django.db import DatabaseError, InterfaceError, connection
 
-from benchmarks.processor import children_of
-from benchmarks.soak.growth import Point
-from benchmarks.soak.stack import Stack
+from tests.chaos.soak.growth import Point
+from tests.chaos.soak.stack import SoakStack
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 MIB = 2**20
+LOOK_SECONDS = 3.0
 # Tables through which every job passes, and which it leaves: whatever is done, they stay small.
 HOT_TABLES = (
     "scheduling_job_ready",
@@ -54,9 +54,9 @@ class Samples:
 
     began: float = field(default_factory=time.monotonic)
     by_measure: dict[str, Series] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
-    # Who could not be asked, such as a broker that was away.
+    # Looks that failed, as at a broker that was away.
     missed: int = 0
-    # What belongs to no process is compared between two faults alone: after each, everybody connects anew.
+    # What belongs to no process is compared between two faults alone: after each, all processes connect again.
     faults: int = 0
     last_fault: float = 0.0
 
@@ -67,12 +67,16 @@ class Samples:
     def note_fault(self) -> None:
         self.faults, self.last_fault = self.faults + 1, self.seconds
 
-    def take(self, stack: Stack) -> None:
+    def take(self, stack: SoakStack) -> None:
         """One look at everything."""
         at = self.seconds
-        for role, pid in processes_of(stack):
+        for role, pid in stack.living():
             self._take_process(role, pid, at)
-        self._take_database(at)
+        try:
+            self._take_database(at)
+        except (DatabaseError, InterfaceError):
+            self.missed += 1
+            connection.close()
         self._take_broker(stack, at)
 
     def add(self, measure: str, name: str, point: Point) -> None:
@@ -102,28 +106,40 @@ class Samples:
                 self.add("dead rows", table, Point(at, dead))
                 self.add("table and indexes", table, Point(at, size / MIB))
 
-    def _take_broker(self, stack: Stack, at: float) -> None:
+    def _take_broker(self, stack: SoakStack, at: float) -> None:
         try:
-            with redis.Redis.from_url(stack.broker.url, socket_timeout=2, socket_connect_timeout=2) as client:
+            with redis.Redis.from_url(
+                stack.addresses.broker_url(), socket_timeout=2, socket_connect_timeout=2
+            ) as client:
                 used = int(client.info("memory")["used_memory"])
                 clients = int(client.info("clients")["connected_clients"])
         except redis.RedisError:
             self.missed += 1
             return
-        self.add("broker's memory", "broker", Point(at, used / MIB, str(stack.broker.pid)))
+        self.add("broker's memory", "broker", Point(at, used / MIB, str(stack.servers.broker_pid)))
         self.add("broker's clients", "broker", self._between_faults(at, clients))
 
     def _between_faults(self, at: float, value: float) -> Point:
         return Point(at, value, str(self.faults), at - self.last_fault)
 
 
-def processes_of(stack: Stack) -> Iterator[tuple[str, int]]:
-    """Every process of the platform with its role; children are a role of their own."""
-    for member in stack.members:
-        if member.pid:
-            yield member.role, member.pid
-            for child in children_of(member.pid):
-                yield f"{member.role} child", child
+class Sampler(threading.Thread):
+    """Looks every LOOK_SECONDS, faults or not."""
+
+    def __init__(self, stack: SoakStack, samples: Samples) -> None:
+        super().__init__(daemon=True, name="sampler")
+        self._stack, self._samples = stack, samples
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        while not self._stopped.wait(LOOK_SECONDS):
+            self._samples.take(self._stack)
+        connection.close()
+
+    def stop(self) -> None:
+        """Return once nothing is looked at any more."""
+        self._stopped.set()
+        self.join()
 
 
 def _born(pid: int) -> float:

@@ -49,8 +49,9 @@ class TenantLoad(threading.Thread):
         super().__init__(daemon=True, name=f"load-{seed}")
         self.log = ClientLog()
         self._address, self._token = address, token
-        self._random = random.Random(seed)  # noqa: S311 - a load, not a secret
-        self._stopped = threading.Event()
+        self._random = random.Random(seed)
+        self._stopped, self._going = threading.Event(), threading.Event()
+        self._going.set()
         self._recent: deque[str] = deque(maxlen=RECENT_JOBS)
         self._documents = sorted(path for path in DOCUMENTS.iterdir() if path.stat().st_size < LARGE_CHARACTERS)
         self._dataset = ""
@@ -83,10 +84,19 @@ class TenantLoad(threading.Thread):
             timeout=REQUEST_SECONDS,
         ) as self._http:
             while not self._stopped.wait(self._random.uniform(*PAUSE_SECONDS)):
+                self._going.wait()
                 self._random.choice(self._acts)()
+
+    def pause(self) -> None:
+        """Begin no further act until `resume`."""
+        self._going.clear()
+
+    def resume(self) -> None:
+        self._going.set()
 
     def stop(self) -> None:
         self._stopped.set()
+        self._going.set()
 
     # Asking -----------------------------------------------------------------------------------------------
 

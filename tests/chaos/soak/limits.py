@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.soak.growth import Growth, Point, growth_of
+from tests.chaos.soak.growth import Growth, Point, growth_of
 
 
 @dataclass(frozen=True, slots=True)
