@@ -76,7 +76,7 @@ class PlatformCollector(Collector):
         yield _gauge("database_up", "Whether the database answers in time.", [([], 1.0)])
         about = "Whether the database takes writes, by a probe of the last seconds."
         yield _gauge("database_writable", about, [([], float(not write_fault))])
-        about = "1 while jobs wait beside free slots and none has begun for 15 s."
+        about = "1 while jobs wait and none has begun for 15 s, beside free slots or without an online worker."
         stalls: list[Sample] = [([pool.name], float(pool.name in stalled)) for pool in measures.liveness.pools]
         yield _gauge("pool_stalled", about, stalls, ["pool"])
         yield from _queue_families(measures)

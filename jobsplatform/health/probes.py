@@ -116,7 +116,7 @@ class Publishing(HealthCheck):
 
 @dataclasses.dataclass
 class Starts(HealthCheck):
-    """Jobs that wait begin while slots are free."""
+    """Jobs that wait begin, unless all slots are busy."""
 
     def run(self) -> None:
         """Raise ServiceUnavailable unless they do."""
@@ -129,7 +129,8 @@ class Starts(HealthCheck):
         if stalled:
             seconds = f"{STALLED_AFTER.total_seconds():.0f}"
             raise ServiceUnavailable(
-                f"Jobs wait, slots are free, and nothing has begun for {seconds} s in: {', '.join(stalled)}."
+                f"Jobs wait, and none has begun for {seconds} s beside free slots or for lack of a worker,"
+                f" in: {', '.join(stalled)}."
             )
 
 

@@ -1,4 +1,4 @@
-"""Whether jobs start: pools in which jobs wait, slots are free, and nothing has begun for a while.
+"""Whether jobs start: pools in which jobs wait and none begins for a while, beside free slots or without a worker.
 
 What a job waits for by rule is no stall: a tenant that is suspended, paused, at its cap or without worker time is not
 counted, and a queue or pool that is paused, drained, at its cap or behind its rate is passed over.
@@ -28,11 +28,12 @@ _LINES = 5
 _STALLED = """
 SELECT p.name FROM scheduling_workerpool p
 WHERE NOT p.is_paused AND NOT EXISTS (SELECT FROM scheduling_drain d WHERE d.scope = 'pool' AND d.name = p.name)
-    AND (SELECT coalesce(sum(w.slots), 0) FROM scheduling_worker w WHERE w.pool_id = p.id AND w.status = 'online'
+    AND (SELECT count(*) = 0 OR sum(w.slots)
+            > (SELECT count(DISTINCT l.message_id) FROM scheduling_execution_live l
+                WHERE l.pool_id = p.id AND l.started_at IS NOT NULL)
+            + coalesce((SELECT reserved_slots FROM scheduling_cfsplan WHERE is_active), 0)
+        FROM scheduling_worker w WHERE w.pool_id = p.id AND w.status = 'online'
             AND w.heartbeat_at > now() - make_interval(secs => %(lease_seconds)s))
-        > (SELECT count(DISTINCT l.message_id) FROM scheduling_execution_live l
-            WHERE l.pool_id = p.id AND l.started_at IS NOT NULL)
-        + coalesce((SELECT reserved_slots FROM scheduling_cfsplan WHERE is_active), 0)
     AND NOT EXISTS (SELECT FROM scheduling_execution_live l WHERE l.pool_id = p.id AND l.started_at > now() - %(age)s)
     AND NOT EXISTS (SELECT FROM scheduling_execution x WHERE x.id >= %(floor)s AND x.started_at > now() - %(age)s
         AND x.queue_id IN (SELECT id FROM scheduling_queue WHERE pool_id = p.id))
@@ -71,7 +72,9 @@ ORDER BY p.name
 
 
 def find_stalled_pools() -> list[str]:
-    """Return the pools in which nothing has begun for STALLED_AFTER though jobs wait and slots are free.
+    """Return the pools in which jobs wait and nothing has begun for STALLED_AFTER.
+
+    Slots are free there, or no worker is online.
 
     One statement, by indexes, whatever waits. A job that has just become ready again may have an old time: a stall is
     what a second look, a moment later, finds again (:class:`StallWatch`).

@@ -59,13 +59,15 @@ def _check_starts() -> Check:
         stalled &= set(find_stalled_pools())
     if not stalled:
         return Check(
-            said("starts"), State.OK, said("no job waits %(seconds)s s beside free slots", {"seconds": seconds})
+            said("starts"),
+            State.OK,
+            said("no job waits %(seconds)s s beside free slots or without a worker", {"seconds": seconds}),
         )
     return Check(
         said("starts"),
         State.FAILURE,
         said(
-            "jobs wait, slots are free, and nothing has begun for %(seconds)s s in %(pools)s",
+            "jobs wait, and none has begun for %(seconds)s s beside free slots or without a worker in %(pools)s",
             {"seconds": seconds, "pools": ", ".join(sorted(stalled))},
         ),
         said("See the other checks; else restart the workers of the pool, then its dispatchers. No job is lost."),

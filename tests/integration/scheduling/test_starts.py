@@ -1,4 +1,4 @@
-"""A pool in which jobs wait beside free slots and nothing begins is found; one in which jobs wait by rule is not."""
+"""A pool in which jobs wait and none begins is found; one in which jobs wait by rule is not."""
 
 from __future__ import annotations
 
@@ -47,6 +47,14 @@ def test_pool_with_a_runnable_tenant_is_stalled(wait_long: Waiting, tick: Tick) 
         tick()
         assert SchedulingEntity.objects.filter(is_runnable=True).exists()
         Queue.objects.update(is_paused=False)
+    assert find_stalled_pools() == ["default"]
+
+
+@pytest.mark.parametrize("status", ["draining", "lost"])
+def test_pool_without_an_online_worker_is_stalled(wait_long: Waiting, status: str) -> None:
+    wait_long()
+    with all_tenants():
+        WorkerPool.objects.get(name="default").workers.update(status=status)
     assert find_stalled_pools() == ["default"]
 
 
