@@ -10,21 +10,21 @@ from scheduling.services import verdicts
 from scheduling.services.execution import StartedExecution
 from scheduling.services.settlement import Settlement
 from tenants.context import tenant_context
-from tenants.postgresql.errors import ConnectionLostError, is_session_timeout
+from tenants.postgresql.errors import ConnectionLostError
 
-# A job that ends its session itself, or its server, would run for ever without a count.
+# A job that ends its session itself, or its server, or keeps its transaction open for too long, would run for ever
+# without a count.
 MOST_UNCOUNTED = 20
 
 
 def verdict_on_lost_session(started: StartedExecution, error: BaseException) -> Settlement | None:
     """Return the job to its queue without counting an attempt; None if the error is the job's own.
 
-    A job's row that another session has locked at a checkpoint is no error of its own either.
-    A session that timed out in a transaction is: the job that kept the transaction open would do so each time. So is
-    one of a job that was returned MOST_UNCOUNTED times before.
+    A job's row that another session has locked at a checkpoint is no error of its own either. So is a session that
+    timed out in a transaction: a step of the server's clock ends transactions that have just begun. The loss is the
+    job's own once it was returned MOST_UNCOUNTED times before.
     """
-    is_lost = isinstance(error, ConnectionLostError) and not is_session_timeout(error)
-    if not is_lost and not isinstance(error, JobLockedError):
+    if not isinstance(error, (ConnectionLostError, JobLockedError)):
         return None
     if count_returns(started) >= MOST_UNCOUNTED:
         return None

@@ -52,7 +52,19 @@ def end_at_commit_of_checkpoint(context: JobContext) -> None:
     context.checkpoint({"page": 1}, effects)
 
 
-FAULTS = [end_at_statement, end_inside_transaction, end_at_commit, end_at_commit_of_checkpoint]
+def time_out_inside_transaction(context: JobContext) -> None:
+    with tenant_context(context.tenant_id), transaction.atomic():
+        write()
+        time_out("idle_in_transaction_session_timeout")
+
+
+FAULTS = [
+    end_at_statement,
+    end_inside_transaction,
+    end_at_commit,
+    end_at_commit_of_checkpoint,
+    time_out_inside_transaction,
+]
 
 
 def first_time(fault: Callable[[JobContext], None]) -> Callable[[JobContext], None]:
@@ -156,11 +168,6 @@ def fail_by_statement_timeout(context: JobContext) -> None:
         cursor.execute("SELECT pg_sleep(60)")
 
 
-def fail_by_idle_transaction(context: JobContext) -> None:
-    with transaction.atomic():
-        time_out("idle_in_transaction_session_timeout")
-
-
 def fail_by_own_connection(context: JobContext) -> None:
     """Lose a session that is not the platform's."""
     parameters = connection.get_connection_params()
@@ -179,7 +186,6 @@ def fail_by_other_driver(context: JobContext) -> None:
     [
         fail_by_lock_timeout,
         fail_by_statement_timeout,
-        fail_by_idle_transaction,
         fail_by_own_connection,
         fail_by_other_driver,
     ],
