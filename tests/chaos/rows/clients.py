@@ -80,6 +80,7 @@ class AtTheLimits(Row):
 class SlowClients(SpanRow):
     id, fault = "D24", "as many connections as the web server has threads send half a request, a byte a second"
     bound_seconds, measured = 75.0, "until they are cut off, and a job submitted meanwhile is accepted and begins"
+    minutes = 2.0
     CLIENTS = 2
     HEAD = b"POST /api/v1/jobs/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9000\r\n\r\n{"
 
