@@ -54,7 +54,10 @@ def _run(folder: Path, *, minutes: float, seed: int) -> int:
     from tests.chaos.soak.run import soak
     from tests.chaos.soak.stack import SoakStack
 
-    outcome = report(soak(SoakStack(addresses), minutes=minutes, seed=seed))
+    found = soak(SoakStack(addresses), minutes=minutes, seed=seed)
+    for violation in found.violations:
+        sys.stdout.write(f"{violation}\n")
+    outcome = report(found)
     shutil.rmtree(KEPT, ignore_errors=True)
     if not outcome.is_met:
         shutil.copytree(own / LOGS, KEPT / LOGS)

@@ -26,6 +26,7 @@ def report(soak: Soak) -> Outcome:
         is_met=not violations,
         verdict="met" if not violations else f"missed: {'; '.join(violations[:MOST_NAMED])}".replace("|", "/"),
         method="\n".join(_method(soak, lines)),
+        measured_on=soak.measured_on,
         reproduce=f"make soak MINUTES={soak.minutes:g} SEED={soak.seed}",
     )
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from django.db import connections
 
 from tenants.services.tenants import create_tenant
+from benchmarks.outcome import describe_load, describe_machine, today
 from tests.chaos.checks import judge
 from tests.chaos.load import Load, Traffic
 from tests.chaos.results import HISTORY, write_history
@@ -66,6 +67,7 @@ class Soak:
     drained_seconds: float | None = None
     verified: Sequence[tuple[str, str]] = ()
     violations: list[str] = field(default_factory=list)
+    measured_on: str = ""
 
     @property
     def counts_since(self) -> float:
@@ -223,6 +225,7 @@ class _Run:
         logs = [load.log for load in self.loads]
         self._count(logs)
         result.verified = list(verify())
+        result.measured_on = f"Measured on {today()}: {describe_machine()}; {describe_load()}."
         result.violations += find_losses({job_id for log in logs for job_id in log.accepted})
         result.violations += [f"{name}: {objection}" for name, objection in result.verified if objection]
         result.violations += [fault for log in logs for fault in log.faults]
