@@ -74,6 +74,8 @@ class Event:
     state: str
     actor: str = "system"
     data: Mapping[str, Any] = field(default_factory=dict)
+    # By these, and not by a clock, the events of a job are ordered.
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class Effect:
     seen: int | None = None
     # How long its job had worked by then, by the monotonic clock.
     seconds: float | None = None
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +143,9 @@ class History:
 
     @cached_property
     def events_by_job(self) -> dict[UUID, list[Event]]:
-        """Each job's events in the order of their times."""
+        """Each job's events in their order."""
         by_job: dict[UUID, list[Event]] = defaultdict(list)
-        for event in sorted(self.events, key=lambda event: (event.at, event.id)):
+        for event in sorted(self.events, key=lambda event: (event.number, event.at, event.id)):
             by_job[event.job_id].append(event)
         return dict(by_job)
 

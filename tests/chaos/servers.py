@@ -114,9 +114,9 @@ class Servers:
         self.set_clock(timedelta())
 
     def set_clock(self, ahead: timedelta) -> None:
-        """Set the clock of PostgreSQL so much ahead of this machine's."""
+        """Set the clock of PostgreSQL so much ahead of this machine's, or behind it."""
         new = self._clock.with_suffix(".new")
-        new.write_text(f"+{ahead.total_seconds():.0f}\n")
+        new.write_text(f"{ahead.total_seconds():+.0f}\n")
         new.chmod(0o644)
         new.replace(self._clock)
 

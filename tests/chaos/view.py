@@ -11,9 +11,13 @@ from uuid import UUID
 import psycopg
 
 from tests.chaos.history import Effect, Event, Execution, History, Probe, Process, Request
+from tests.chaos.timeline import Numbers, Timeline
 
-_EVENTS = "SELECT id, at, tenant_id, job_id, execution_id, name, state, actor, data FROM scheduling_jobevent"
-_EFFECTS = "SELECT at, tenant_id, job_id, execution_id, fence, step, label, seen, seconds FROM chaos_effect"
+_EVENTS = "SELECT id, at, tenant_id, job_id, execution_id, name, state, actor, data, position FROM scheduling_jobevent"
+_EFFECTS = "SELECT at, tenant_id, job_id, execution_id, fence, step, label, seen, seconds, id FROM chaos_effect"
+_NUMBERS = """
+SELECT (SELECT last_value FROM scheduling_jobevent_position), (SELECT last_value FROM chaos_effect_id_seq)
+"""
 _EXECUTIONS = "SELECT id, job_id, outcome, measured_us / 1e6::float8 FROM scheduling_execution"
 _HEARTBEATS = """
 SELECT pid, extract(epoch FROM now() - max(heartbeat_at))::float8 FROM (
@@ -60,8 +64,8 @@ class View:
     def __init__(self, url: str) -> None:
         self._url = url
         self._connection: psycopg.Connection[Any] | None = None
-        # By how much a row has set the clock of the database ahead, one after the other.
-        self.clock_steps: list[timedelta] = []
+        # Its steps are those of a row that sets the clock of the database.
+        self._timeline = Timeline()
 
     def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a statement; psycopg.OperationalError while the database is away."""
@@ -136,10 +140,21 @@ class View:
             processes,
         )
 
+    def note_step(self, ahead: timedelta) -> None:
+        """Note that the clock of the database is about to be so much ahead of this machine's."""
+        self._timeline.step(ahead, self._numbers())
+
+    def note_time(self) -> None:
+        """Note what has been written by now: soon after a step, it tells what was begun before it."""
+        numbers = self._numbers()
+        self._timeline.look(datetime.now(UTC), numbers)
+
+    def _numbers(self) -> Numbers:
+        return dict(zip((Event.__name__, Effect.__name__), self.rows(_NUMBERS)[0], strict=True))
+
     def _true_time[Dated: (Event, Effect)](self, row: Dated) -> Dated:
-        """Return a row with the time that it would bear had nobody set the clock: none is of the future."""
-        soon = datetime.now(UTC) + timedelta(minutes=1)
-        return replace(row, at=next(at for step in (timedelta(), *self.clock_steps) if (at := row.at - step) <= soon))
+        """Return a row with the time that it would bear if the clock of the database had not been set."""
+        return replace(row, at=self._timeline.true_time(row.at, type(row).__name__, row.number))
 
     def close(self) -> None:
         if self._connection is not None:

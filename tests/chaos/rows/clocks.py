@@ -1,14 +1,18 @@
-"""Workers whose clocks are wrong, and a database whose clock is set."""
+"""Workers whose clocks are wrong, and a database whose clock is set ahead, back, and over the change of clocks."""
 
 from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+from scheduling.services.consistency.verification import verify_state
+from scheduling.services.schedules.definitions import create_schedule
 from tests.chaos.row import Field, Row
-from tests.chaos.stack import Shape, Stack
+from tests.chaos.stack import NotInTimeError, Shape, Stack
 from tests.chaos.variables import CLOCK_VARIABLE
 
 # The system's package `libfaketime`.
@@ -16,7 +20,39 @@ FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 _NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
 # No job of a chaos run takes as long.
 _LONG = "SELECT count(*) FROM scheduling_execution WHERE measured_us > 330000000"
+# In C4 none takes a tenth of this.
+_LONG_OR_NEGATIVE = "SELECT count(*) FROM scheduling_execution WHERE measured_us > 30000000 OR measured_us < 0"
+# Keys end by the clock of the database.
+_PROLONG_KEYS = "UPDATE tenants_apikey SET expires_at = expires_at + interval '10 years'"
+_DISABLE = "UPDATE scheduling_schedule SET is_enabled = false, next_fire_at = NULL"
+_FIRES = """
+SELECT s.name, f.fire_time, f.outcome, f.job_id, extract(epoch FROM f.fired_at)::float8
+FROM scheduling_schedulefire f JOIN scheduling_schedule s ON s.id = f.schedule_id
+WHERE s.name LIKE %s ORDER BY f.fire_time
+"""
 _CRASHED = "SELECT count(*) FROM scheduling_jobevent WHERE name = 'execution.crashed'"
+ZONE = ZoneInfo("Europe/Berlin")
+HOUR, QUARTER = timedelta(hours=1), timedelta(minutes=15)
+# So long before the gap the schedules are made, and so long the dispatchers are away.
+EVE, AWAY = timedelta(seconds=90), timedelta(hours=2, minutes=4)
+STATE_SECONDS = 30.0
+SUBMITTED, MISSED = "submitted", "skipped_missed"
+# Times and what came of them.
+type Fires = Sequence[tuple[datetime, str]]
+_AT_HALF_PAST_TWO, _EACH_QUARTER = {"cron": "30 2 * * *"}, {"cron": "*/15 * * * *"}
+_QUARTERS = [number * QUARTER for number in range(9)]
+# Schedules, with the times, after the gap has begun, that they must have, and what must have come of each.
+SCHEDULES: Sequence[tuple[str, Mapping[str, str], Sequence[tuple[timedelta, str]]]] = (
+    ("half past two", _AT_HALF_PAST_TWO | {"dst_policy": "standard"}, [(timedelta(), SUBMITTED)]),
+    ("half past two or not at all", _AT_HALF_PAST_TWO | {"dst_policy": "skip"}, []),
+    ("each quarter", _EACH_QUARTER | {"catch_up_policy": "all"}, [(after, SUBMITTED) for after in _QUARTERS]),
+    (
+        "the last quarter",
+        _EACH_QUARTER | {"catch_up_policy": "latest"},
+        [*((after, MISSED) for after in _QUARTERS[:-1]), (_QUARTERS[-1], SUBMITTED)],
+    ),
+    ("no quarter", _EACH_QUARTER | {"catch_up_policy": "none"}, [(after, MISSED) for after in _QUARTERS]),
+)
 
 
 class WrongClocks(Row):
@@ -44,14 +80,16 @@ class WrongClocks(Row):
         return recoveries
 
 
-class DatabaseClockSet(Row):
-    id, fault = "C2", "the clock of PostgreSQL set 2 h ahead, and then 119 days, under jobs that run"
+class SetClockRow(Row):
+    """PostgreSQL reads a clock that the row sets."""
+
     bound_seconds, measured = 15.0, "from the step until a job submitted then begins"
     # What follows would live with the clock that it has set.
     is_shared = False
-    STEPS = (timedelta(hours=2), timedelta(days=119))
-    # It only rises: what is due at a time that was set would wait for as long if it were set back.
-    ahead = timedelta()
+
+    def __init__(self) -> None:
+        # All seeds have the same database: each sets its clock from where the one before it left it.
+        self.ahead = timedelta()
 
     @classmethod
     def unfit(cls) -> str:
@@ -62,24 +100,155 @@ class DatabaseClockSet(Row):
         stack.servers.fake_clock(FAKETIME)
         stack.servers.start_postgres()
 
+    def step(self, field: Field, step: timedelta) -> float:
+        """Set the clock on, or back; the time that it shows then."""
+        self.ahead += step
+        field.view.note_step(self.ahead)
+        field.stack.servers.set_clock(self.ahead)
+        field.view.note_time()
+        since = float(field.view.number(_NOW))
+        off = since - time.time() - self.ahead.total_seconds()
+        if abs(off) > abs(step.total_seconds()) / 2:
+            field.violations.append(f"the clock of PostgreSQL was not set: it is {off:.0f} s off")
+        return since
+
+
+class DatabaseClockSet(SetClockRow):
+    id, fault = "C2", "the clock of PostgreSQL set 2 h ahead, and then 119 days, under jobs that run"
+    STEPS = (timedelta(hours=2), timedelta(days=119))
+
     def inject(self, field: Field) -> list[float]:
         recoveries = []
-        # Keys end by the clock of the database.
-        field.view.run("UPDATE tenants_apikey SET expires_at = expires_at + interval '10 years'")
+        field.view.run(_PROLONG_KEYS)
         for step in self.STEPS:
             running = [field.job_of(field.submit(tenant, "chaos_steps", {"steps": 2})) for tenant in range(3)]
             field.all_started(running, 0.0)
-            self.ahead += step
-            field.view.clock_steps.append(self.ahead)
-            field.stack.servers.set_clock(self.ahead)
-            since = float(field.view.number(_NOW))
-            if since - time.time() < self.ahead.total_seconds() / 2:
-                field.violations.append(f"the clock of PostgreSQL was not set: it is {since - time.time():.0f} s ahead")
-            recoveries.append(field.fresh_start(since))
+            recoveries.append(field.fresh_start(self.step(field, step)))
             field.ended(running, within=field.patience_seconds)
         if long := int(field.view.number(_LONG)):
             field.violations.append(f"{long} executions were charged more than ran")
         return recoveries
 
 
-ROWS = (WrongClocks, DatabaseClockSet)
+class ClockChangeMissed(SetClockRow):
+    id, fault = "C3", "the clock of PostgreSQL set over the begin of summer time while no dispatcher runs"
+    bound_seconds = 45.0
+    measured = "from the dispatchers' return until the last missed fire is recorded, and a job submitted then begins"
+    minutes = 3.0
+    shape = Shape(dispatchers=2)
+
+    def inject(self, field: Field) -> list[float]:
+        field.view.run(_PROLONG_KEYS)
+        now = datetime.fromtimestamp(field.view.number(_NOW), UTC)
+        gap = next_gap(now + timedelta(hours=1))
+        eve = timedelta(seconds=round((gap - EVE - now).total_seconds()))
+        field.fresh_start(self.step(field, eve))
+        wanted = self._make_schedules(field, gap)
+        field.stack.is_kept = False
+        for dispatcher in field.stack.dispatchers:
+            dispatcher.kill()
+        if field.view.number(_NOW) >= gap.timestamp():
+            field.violations.append("the dispatchers were there when the clocks changed: the row shows nothing")
+        since = self.step(field, AWAY)
+        field.stack.is_kept = True
+        recoveries = [self._await_fires(field, gap, wanted) - since, field.fresh_start(since)]
+        # Nothing more comes of them.
+        field.wait(2.0, 4.0)
+        self._judge(field, gap, wanted)
+        field.view.run(_DISABLE)
+        return recoveries
+
+    def _make_schedules(self, field: Field, gap: datetime) -> dict[str, Fires]:
+        """Schedules across the gap, by their names, with what must come of each."""
+        wanted: dict[str, Fires] = {}
+        for name, values, fires in SCHEDULES:
+            label = f"{name} of {gap.year}"
+            payload = {"steps": 0, "label": label}
+            job = {"name": label, "kind": "chaos_steps", "payload": payload}
+            create_schedule(tenant=field.stack.tenants[1], values={**job, "timezone": ZONE.key, **values})
+            wanted[label] = [(gap + after, outcome) for after, outcome in fires]
+        return wanted
+
+    def _await_fires(self, field: Field, gap: datetime, wanted: Mapping[str, Fires]) -> float:
+        """When the last of as many times as there must be was recorded; now, if they are not in time."""
+        most = sum(map(len, wanted.values()))
+
+        def last() -> float | None:
+            rows = field.view.rows(_FIRES, [f"% of {gap.year}"])
+            return max(row[-1] for row in rows) if len(rows) >= most else None
+
+        try:
+            found = field.stack.until(last, within=field.patience_seconds, what=f"{most} times are recorded")
+        except NotInTimeError:
+            found = None
+        return found or float(field.view.number(_NOW))
+
+    def _judge(self, field: Field, gap: datetime, wanted: Mapping[str, Fires]) -> None:
+        found: dict[str, list[tuple[datetime, str]]] = {name: [] for name in wanted}
+        jobs = []
+        for name, fire_time, outcome, job_id, _ in field.view.rows(_FIRES, [f"% of {gap.year}"]):
+            found[name].append((fire_time.astimezone(UTC), outcome))
+            jobs += [job_id] if job_id is not None else []
+        for name in wanted:
+            if found[name] != list(wanted[name]):
+                fires = [f"{at:%H:%M} {outcome}" for at, outcome in found[name]]
+                field.violations.append(f"I11 fires: {name!r} fired otherwise than it must: {fires}")
+        submitted = sum(outcome == SUBMITTED for fires in wanted.values() for _, outcome in fires)
+        if len(set(jobs)) != submitted:
+            field.violations.append(f"I11 fires: {len(set(jobs))} jobs came of {submitted} times")
+        field.ended(jobs, within=field.patience_seconds)
+
+
+class DatabaseClockSetBack(SetClockRow):
+    id, fault = "C4", "the clock of PostgreSQL set back by 60 s, and then by 5 s, under jobs that run"
+    minutes = 4.0
+    STEPS = (timedelta(seconds=60), timedelta(seconds=5))
+
+    def inject(self, field: Field) -> list[float]:
+        crashed_before = int(field.view.number(_CRASHED))
+        recoveries = [self._set_back(field, step) for step in self.STEPS]
+        # Longer than a lease, none of which may run out because of a clock.
+        field.wait(12.0, 14.0)
+        if crashed := int(field.view.number(_CRASHED)) - crashed_before:
+            field.violations.append(f"{crashed} executions were declared dead in workers that live")
+        if wrong := int(field.view.number(_LONG_OR_NEGATIVE)):
+            field.violations.append(f"{wrong} executions were charged otherwise than ran")
+        field.violations += self._faults_of_state(field)
+        return recoveries
+
+    def _set_back(self, field: Field, step: timedelta) -> float:
+        """Set the clock back under jobs that have begun and have not ended."""
+        payload: dict[str, object] = {"steps": 12, "seconds": 0.5}
+        running = [field.job_of(field.submit(tenant, "chaos_steps", payload)) for tenant in range(3)]
+        field.all_started(running, 0.0)
+        if "executing" not in field.view.states_of(running).values():
+            field.violations.append("no job ran when the clock was set: the row shows nothing")
+        recovery = field.fresh_start(self.step(field, -step))
+        field.view.note_time()
+        field.ended(running, within=field.patience_seconds)
+        return recovery
+
+    def _faults_of_state(self, field: Field) -> list[str]:
+        """What `verify_state` finds, and finds again until it is not waited for any more."""
+        try:
+            field.stack.until(
+                lambda: verify_state().is_clean, within=STATE_SECONDS, what="the state agrees with itself"
+            )
+        except NotInTimeError:
+            return [f"state: {finding}" for finding in verify_state().findings.values()]
+        return []
+
+
+def next_gap(after: datetime) -> datetime:
+    """The next moment, an hour on the clock, at which the zone's clocks are set ahead."""
+    hour = after.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    while _offset(hour) >= _offset(hour + HOUR):
+        hour += HOUR
+    return hour + HOUR
+
+
+def _offset(at: datetime) -> timedelta:
+    return at.astimezone(ZONE).utcoffset() or timedelta()
+
+
+ROWS = (WrongClocks, DatabaseClockSet, ClockChangeMissed, DatabaseClockSetBack)

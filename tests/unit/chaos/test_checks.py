@@ -157,6 +157,17 @@ def test_a_tick_that_began_before_what_it_saw_was_committed_is_no_fault() -> Non
     assert CHECKS["I7 transitions"](story.history(), TERMS) == []
 
 
+def test_events_are_ordered_by_their_numbers_though_the_clock_was_set_back() -> None:
+    story = Story()
+    story.run(ACME, seconds=0, lasts=10)
+    begun = [replace(event, number=number) for number, event in enumerate(story.events[:-1], start=1)]
+    ended = replace(story.events[-1], number=len(story.events), at=at(-50))
+    story.events = [ended, *begun]
+    assert CHECKS["I7 transitions"](story.history(), TERMS) == []
+    story.events = [replace(ended, number=1), replace(begun[0], number=len(story.events)), *begun[1:]]
+    assert CHECKS["I7 transitions"](story.history(), TERMS)
+
+
 def test_a_lowered_cap_lets_those_go_on_that_run() -> None:
     story = Story()
     story.run(ACME, seconds=0, lasts=10)
