@@ -131,6 +131,8 @@ class WrongMasterKey(SpanRow):
     id, fault = "W16", "all workers run with another master key for 10 s, then with the right one"
     bound_seconds, measured = 15.0, "from the right key until a job submitted then begins; those put off complete"
     minutes = 2.5
+    # Without its right key, what its processes have sealed could not be opened afterwards.
+    is_shared = False
     RIGHT, WRONG = ({"ENCRYPTION_MASTER_KEYS": b64encode(letter * 32).decode()} for letter in (b"r", b"w"))
     shape = Shape(workers=1, slots=4, environment={"web": RIGHT, "dispatcher": RIGHT, "worker": RIGHT})
 
