@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from uuid import UUID
 
 from scheduling.services.bulk.starting import start_bulk_operation
@@ -72,13 +73,15 @@ class DeadLettersRequeued(Row):
     def inject(self, field: Field) -> list[float]:
         mark = field.stack.folder / "fails"
         mark.touch()
+        # Those of other seeds stay dead letters.
+        began_at = datetime.now(UTC).replace(microsecond=0)
         payload = {"steps": 0, "fails_while": str(mark), "label": (label := f"dead {field.rng.random()}")}
         ids = field.client.submit_bulk(field.tenants[2], "chaos_steps", payload, self.JOBS)
         field.ended(ids, within=120, state="discarded")
         mark.unlink()
         with tenant_context(field.stack.tenants[2]), acting_as(OPERATOR):
             start_bulk_operation(
-                filter_text="kind:chaos_steps state:discarded",
+                filter_text=f"kind:chaos_steps state:discarded created:>{began_at:%Y-%m-%dT%H:%M:%SZ}",
                 operation="requeue",
                 parameters={},
                 reason="chaos",
