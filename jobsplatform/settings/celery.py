@@ -25,9 +25,10 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = False
 # Also acknowledge what raised or timed out: the rescue sweep, not the broker, runs it again.
 CELERY_TASK_ACKS_ON_FAILURE_OR_TIMEOUT = True
 
-CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # Nothing waits in a worker's memory while another worker is idle.
 CELERY_WORKER_DISABLE_PREFETCH = True
+# No limit of kombu's beside it: an acknowledgement that fails would use up a place of that for good.
+CELERY_WORKER_PREFETCH_MULTIPLIER = 0
 # Whoever can write to the broker could otherwise command every worker.
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Set
 from typing import Any
+from uuid import UUID
 
 from billiard import current_process
 from celery import current_app
@@ -34,7 +35,13 @@ from scheduling.services.workers import Registration, register_worker, retire_wo
 from scheduling.worker.canary_queue import canary_queue
 from scheduling.worker.canary_sender import CANARY_LATE, CanarySender
 from scheduling.worker.children import ChildTaskPool
-from scheduling.worker.connections import connect_early, keep_connections, name_connections
+from scheduling.worker.connections import (
+    CONNECTION_ERRORS,
+    connect_early,
+    keep_connections,
+    name_connections,
+    persistently,
+)
 from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.exhaustion import note_limits
 from scheduling.worker.following import QueueFollower
@@ -55,6 +62,8 @@ POLL_SECONDS = 0.05
 UPKEEP_NICENESS = 10
 # How long what is unfinished may take to be returned once its child is killed.
 RETURN_SECONDS = 5.0
+# How long a worker that stops waits for a database that is away; then its lease says that it has stopped.
+RETIRE_SECONDS = 2.0
 
 
 def restart_with_soft_sigterm() -> None:
@@ -104,12 +113,20 @@ def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = F
     finally:
         watchdog.stop()
         thread.stop(timeout_seconds=RETURN_SECONDS)
-        retire_worker(worker_id=registration.worker_id, reason=CANARY_LATE if canaries.has_given_up else "")
+        report_stop(registration.worker_id, reason=CANARY_LATE if canaries.has_given_up else "")
         canaries.stop()
         end_descendants()
         connections.close_all()
         logger.info("worker.stopped", extra={"pool": pool_name})
     return EXIT_STATUS if canaries.has_given_up else 0
+
+
+def report_stop(worker_id: UUID, *, reason: str) -> None:
+    """Report that the worker has stopped; without a database its lease says so."""
+    try:
+        persistently(lambda: retire_worker(worker_id=worker_id, reason=reason), give_up_after_seconds=RETIRE_SECONDS)
+    except CONNECTION_ERRORS:
+        logger.warning("worker.not_retired", extra={"worker_id": str(worker_id)}, exc_info=True)
 
 
 def _start_heartbeat(local: LocalWorker, watchdog: Watchdog) -> HeartbeatThread:

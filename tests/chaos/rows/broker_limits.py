@@ -72,8 +72,14 @@ class Demoted(BrokerSpan):
 
 
 class BrokerStopped(BrokerSpan):
-    id, fault = "R13", "Valkey SIGSTOPped for 10 s: it answers nothing, and its connections live"
+    """Acknowledgements fail meanwhile; a worker reads on afterwards, however many of them did."""
+
+    id, fault = "R13", "Valkey SIGSTOPped for 10 s, three times: it answers nothing, and its connections live"
     bound_seconds = 20.0
+    minutes = 2.5
+
+    def inject(self, field: Field) -> list[float]:
+        return [recovery for _ in range(3) for recovery in super(BrokerStopped, self).inject(field)]
 
     @contextmanager
     def hold(self, field: Field) -> Iterator[None]:

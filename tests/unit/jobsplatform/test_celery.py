@@ -13,7 +13,7 @@ EXPECTED = {
     "task_acks_late": True,
     "task_reject_on_worker_lost": False,
     "task_ignore_result": True,
-    "worker_prefetch_multiplier": 1,
+    "worker_prefetch_multiplier": 0,
     "worker_disable_prefetch": True,
     "worker_enable_remote_control": False,
     "broker_channel_error_retry": True,

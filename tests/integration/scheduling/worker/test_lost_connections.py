@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 from django.db import OperationalError, connection
 
-from scheduling.models import LiveExecution, WorkerPool
+from scheduling.models import LiveExecution, Worker, WorkerPool
 from scheduling.services.dispatching import run_tick
-from scheduling.worker import connections, execution
+from scheduling.worker import celery_worker, connections, execution
 from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants
 from tenants.models import Tenant
@@ -32,6 +32,21 @@ def is_away(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         monkeypatch.setattr(connection, "connect", refuse)
 
     return leave
+
+
+def test_worker_that_stops_without_a_database_leaves_it_to_its_lease(
+    local: LocalWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(celery_worker, "RETIRE_SECONDS", 0.1)
+    with monkeypatch.context() as away:
+        connection.close()
+        away.setattr(connection, "connect", refuse)
+        celery_worker.report_stop(local.worker_id, reason="")
+    with all_tenants():
+        assert Worker.objects.get(pk=local.worker_id).status == Worker.Status.ONLINE
+    celery_worker.report_stop(local.worker_id, reason="")
+    with all_tenants():
+        assert Worker.objects.get(pk=local.worker_id).status == Worker.Status.STOPPED
 
 
 def test_a_connection_that_is_gone_has_no_open_transaction(is_away: Callable[[], None]) -> None:
