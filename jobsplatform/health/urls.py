@@ -6,6 +6,6 @@ from jobsplatform.health import views
 
 urlpatterns: list[URLPattern] = [
     path("health/live", views.live, name="health-live"),
-    path("health/ready", views.ReadyView.as_view(), name="health-ready"),
+    path("health/ready", views.ready, name="health-ready"),
     path("metrics", views.metrics, name="metrics"),
 ]

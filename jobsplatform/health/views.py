@@ -1,9 +1,11 @@
 """Probes for orchestrators and metrics for Prometheus. None of them needs a tenant."""
 
 import secrets
-from typing import Any, ClassVar
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar, cast
 
 import structlog
+from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
@@ -41,13 +43,8 @@ class ReadyView(HealthCheckView):
     async def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Run all checks and say how each ended."""
         del request, args, kwargs
-        try:
-            with self.get_executor() as executor:
-                results = [await check.get_result(executor) for check in self.get_checks()]
-        except RuntimeError as error:
-            # A process that is shutting down still answers, and begins no thread for a check.
-            logger.exception("health.checks_failed")
-            return _unavailable({"process": str(error)})
+        with self.get_executor() as executor:
+            results = [await check.get_result(executor) for check in self.get_checks()]
         states = {
             type(result.check).__name__.lower(): "ok" if result.error is None else str(result.error)
             for result in results
@@ -56,6 +53,19 @@ class ReadyView(HealthCheckView):
         is_ready = not failed & self.needed
         status = "degraded" if failed else "ready"
         return JsonResponse({"status": status, "checks": states}) if is_ready else _unavailable(states)
+
+
+_run_checks = async_to_sync(cast("Callable[[HttpRequest], Awaitable[HttpResponse]]", ReadyView.as_view()))
+
+
+@transaction.non_atomic_requests
+def ready(request: HttpRequest) -> HttpResponse:
+    """Answer as `ReadyView` does; 503 in a process that is shutting down, which begins no thread for a check."""
+    try:
+        return _run_checks(request)
+    except RuntimeError as error:
+        logger.exception("health.checks_failed")
+        return _unavailable({"process": str(error)})
 
 
 def _unavailable(states: dict[str, str]) -> JsonResponse:
