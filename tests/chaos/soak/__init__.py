@@ -1,1 +1,1 @@
-"""A long life in a short time: everything at once, with faults in the middle, and a look at what grows."""
+"""The soak test: load and faults of many rows on one stack, and a look at what grows."""
