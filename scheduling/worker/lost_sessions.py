@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import Error
+from psycopg.errors import DiskFull
 
 from scheduling.exceptions import JobLockedError
 from scheduling.models import Execution
@@ -21,10 +22,11 @@ def verdict_on_lost_session(started: StartedExecution, error: BaseException) -> 
     """Return the job to its queue without counting an attempt; None if the error is the job's own.
 
     A job's row that another session has locked at a checkpoint is no error of its own either. So is a session that
-    timed out in a transaction: a step of the server's clock ends transactions that have just begun. The loss is the
-    job's own once it was returned MOST_UNCOUNTED times before.
+    timed out in a transaction: a step of the server's clock ends transactions that have just begun. So is a server
+    whose disk is full. The error is the job's own once it was returned MOST_UNCOUNTED times before.
     """
-    if not isinstance(error, (ConnectionLostError, JobLockedError)):
+    is_of_server = isinstance(error, (ConnectionLostError, JobLockedError)) or isinstance(error.__cause__, DiskFull)
+    if not is_of_server:
         return None
     if count_returns(started) >= MOST_UNCOUNTED:
         return None

@@ -104,7 +104,8 @@ class DataDiskFull(DiskRow):
 
 class WalDiskFull(DiskRow):
     id, fault = "P16", "the disk with the WAL is full: PANIC; room is made and PostgreSQL started again after 8 s"
-    part, spare_mib = "pg_wal", 24
+    # PostgreSQL needs room for what it has written since its last checkpoint when it starts again.
+    part, spare_mib = "pg_wal", 160
     bound_seconds = 30.0
 
 

@@ -58,12 +58,19 @@ def time_out_inside_transaction(context: JobContext) -> None:
         time_out("idle_in_transaction_session_timeout")
 
 
+def meet_full_disk(context: JobContext) -> None:
+    with tenant_context(context.tenant_id), transaction.atomic(), connection.cursor() as cursor:
+        write()
+        cursor.execute("DO $$ BEGIN RAISE EXCEPTION 'full' USING ERRCODE = '53100'; END $$")
+
+
 FAULTS = [
     end_at_statement,
     end_inside_transaction,
     end_at_commit,
     end_at_commit_of_checkpoint,
     time_out_inside_transaction,
+    meet_full_disk,
 ]
 
 
