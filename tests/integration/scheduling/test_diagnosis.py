@@ -269,7 +269,7 @@ def test_jobs_that_wait_beside_free_slots_fail(
     assert check_of("starts").state is State.OK
     set_ago("scheduling_job", "run_at", 20)
     check = check_of("starts")
-    assert (check.state, check.measured.endswith("nothing has begun for 15 s in default")) == (State.FAILURE, True)
+    assert (check.state, check.measured.endswith("without a worker in default")) == (State.FAILURE, True)
     assert "restart the workers" in check.hint
     client.force_login(staff)
     monkeypatch.setattr(stall_watch, "read", lambda: ("default",))
