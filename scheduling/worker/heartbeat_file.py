@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 # Files of processes that were killed are removed after this time.
 KEPT_SECONDS = 86_400.0
+# A time is written in whole milliseconds, so that it may seem to lie ahead.
+ROUNDING_SECONDS = 0.001
 
 
 class HeartbeatFile:
@@ -54,7 +56,7 @@ class HeartbeatFile:
         _directory().mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in _files_of(self._role):
             beat = _read(path)
-            if beat is None or not 0 <= now - beat < KEPT_SECONDS:
+            if beat is None or not -ROUNDING_SECONDS <= now - beat < KEPT_SECONDS:
                 path.unlink(missing_ok=True)
         return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
@@ -64,7 +66,7 @@ def read_heartbeat_age(role: str) -> float | None:
     now = time.monotonic()
     ages = [now - beat for path in _files_of(role) if (beat := _read(path)) is not None]
     # One in the future was written before the machine rebooted.
-    return min((age for age in ages if age >= 0), default=None)
+    return min((max(0.0, age) for age in ages if age >= -ROUNDING_SECONDS), default=None)
 
 
 def _directory() -> Path:

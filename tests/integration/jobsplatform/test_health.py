@@ -104,7 +104,7 @@ def test_degraded_while_nothing_starts_beside_free_slots(monkeypatch: pytest.Mon
         monkeypatch.setattr(stall_watch, "_look_again_at", 0.0)
         response = Client().get("/health/ready")
     assert (response.status_code, response.json()["status"]) == (200, "degraded")
-    assert response.json()["checks"]["starts"].endswith("nothing has begun for 15 s in: default.")
+    assert response.json()["checks"]["starts"].endswith("for lack of a worker, in: default.")
 
 
 def auditor_told() -> str:
