@@ -68,6 +68,6 @@ def _read_rest(conn: Any) -> None:
     """
     if conn.parser is None or conn.is_http2:
         return
-    # Whoever breaks off or sends no proper body needs no answer.
+    # A client that breaks off or sends no proper body needs no answer.
     with suppress(OSError, ParseException):
         conn.parser.finish_body(deadline=time.monotonic() + REST_SECONDS, max_bytes=MAX_TEXT_BYTES)

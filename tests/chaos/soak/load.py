@@ -101,7 +101,7 @@ class TenantLoad(threading.Thread):
     # Asking -----------------------------------------------------------------------------------------------
 
     def _ask(self, method: str, path: str, **content: Any) -> httpx.Response | None:
-        """One answer; None where nobody answered."""
+        """Return the response; None if the connection ended without one."""
         try:
             answer = self._http.request(method, path, **content)
         except httpx.TransportError:
