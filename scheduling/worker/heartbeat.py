@@ -25,7 +25,7 @@ from scheduling.worker.connections import CONNECTION_ERRORS
 from scheduling.worker.control_block import Cause, HeldSlot
 from scheduling.worker.ending import settlements_of
 from scheduling.worker.following import QueueFollower
-from scheduling.worker.leftovers import OrphanSweep
+from scheduling.worker.leftovers import OrphanSweep, children_of_parent, send
 from scheduling.worker.memory import read_resident_kib
 from scheduling.worker.registration import LocalWorker
 from scheduling.worker.watch import Finding, find, is_child_alive
@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 # How often the slots are looked at. A dead child is settled, a timeout enforced, within this.
 WATCH_SECONDS = 0.1
+# A child of a stopping worker that has worked on nothing for so long will work on nothing more.
+IDLE_SECONDS = 2.0
 
 type Holder = tuple[int, int]
 
@@ -55,6 +57,7 @@ class HeartbeatThread(threading.Thread):
         self._findings: dict[Holder, Finding] = {}
         self._resident_kib: dict[Holder, int | None] = {}
         self._settled: set[Holder] = set()
+        self._idle_since: float | None = None
         self._socket: int | None = None
         self._replace_children: Callable[[], None] = lambda: None
         self._adopted_children: Callable[[], Set[int]] = frozenset
@@ -183,6 +186,24 @@ class HeartbeatThread(threading.Thread):
                 # Kept, because the child will be found dead next time, and that must not count as a crash.
                 self._findings[_holder(held)] = finding
                 self._end(held, finding, is_alive=is_alive)
+        if self.block.is_stopping:
+            self._end_idle_children()
+
+    def _end_idle_children(self) -> None:
+        """End the children once none has worked on anything for IDLE_SECONDS; the pool waits for them.
+
+        SIGTERM may come while the main thread writes a message to a child. Nobody writes the rest of it, which the
+        child awaits; the broker still has the message.
+        """
+        now = time.monotonic()
+        self.block.forget_task_of(is_child_alive)
+        if self.block.busy_children:
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = now
+        elif now - self._idle_since >= IDLE_SECONDS:
+            for pid in children_of_parent():
+                send(pid, signal.SIGKILL)
 
     def _find(self, held: HeldSlot, *, is_alive: bool) -> Finding | None:
         if self._take_back.is_set():

@@ -75,6 +75,14 @@ class Platform:
         assert worker.is_running, worker.log
         return worker
 
+    def start_interrupted_worker(self) -> ManagedProcess:
+        """Start a worker that gets SIGTERM in the middle of its first message to a child."""
+        log = self._folder / f"{next(_numbers)}-interrupted_worker.log"
+        arguments = ["run_worker", "--pool=default", f"--concurrency={SLOTS}"]
+        process = ManagedProcess(arguments, self._environment, log, program=("tests/acceptance/interrupted_worker.py",))
+        self._started.append(process)
+        return process
+
     def make_whole(self) -> None:
         """Start what the test before has killed."""
         if self.dispatcher is None or not self.dispatcher.is_running:
