@@ -42,6 +42,7 @@ class ManagedProcess:
         self._log = log
         # Whether it was killed or asked to stop; else it ended by itself.
         self.was_ended = False
+        self._started_at = time.monotonic()
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, *program, *arguments],
@@ -61,6 +62,11 @@ class ManagedProcess:
     @property
     def is_running(self) -> bool:
         return self.status is None
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was started."""
+        return time.monotonic() - self._started_at
 
     @property
     def status(self) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -128,6 +129,8 @@ class Process:
     was_ended: bool
     has_heartbeat: bool = True
     heartbeat_age: float | None = None
+    # Seconds since it was started.
+    age: float = math.inf
 
 
 @dataclass(frozen=True)

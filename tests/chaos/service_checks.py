@@ -13,6 +13,8 @@ from tests.chaos.terms import Terms
 COUNTED = frozenset({"execution.failed", "execution.timed_out"})
 FAILED_FOR_GOOD = frozenset({"discarded", "quarantined"})
 HEARTBEAT_SECONDS = 20.0
+# A process that was started as the row ended may still be importing.
+STARTING_SECONDS = 60.0
 # What a slot is charged beside the work itself: its start, and a settlement that waits for a lock or a lost connection.
 USAGE_OVERHEAD_SECONDS = 15.0
 USAGE_ERROR_SECONDS = 0.25
@@ -66,9 +68,12 @@ def check_processes(history: History, terms: Terms) -> list[str]:
         if process.status is not None:
             if not process.was_ended and process.role not in terms.may_end:
                 faults.append(f"{name} ended by itself with status {process.status}")
-        elif process.has_heartbeat and process.heartbeat_age is None:
-            faults.append(f"{name} lives and has never reported")
-        elif process.has_heartbeat and (process.heartbeat_age or 0.0) > HEARTBEAT_SECONDS * terms.factor:
+        elif not process.has_heartbeat:
+            continue
+        elif process.heartbeat_age is None:
+            if process.age > STARTING_SECONDS * terms.factor:
+                faults.append(f"{name} lives and has never reported")
+        elif process.heartbeat_age > HEARTBEAT_SECONDS * terms.factor:
             faults.append(f"{name} lives and last reported {process.heartbeat_age:.0f} s ago")
     return faults
 

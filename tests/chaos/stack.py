@@ -180,7 +180,7 @@ class Stack:
         """Every process that was ever started, as it is now."""
         ages = self.view.heartbeat_ages()
         return [
-            Process(role, one.pid, one.status, one.was_ended, role in REPORTING, ages.get(one.pid))
+            Process(role, one.pid, one.status, one.was_ended, role in REPORTING, ages.get(one.pid), one.age)
             for role, one in self.started
         ]
 

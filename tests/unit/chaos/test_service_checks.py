@@ -80,7 +80,7 @@ def dispatcher_stands_still(story: Story) -> None:
 
 
 def worker_never_reports(story: Story) -> None:
-    story.processes.append(Process("worker", 11, None, was_ended=False))
+    story.processes.append(Process("worker", 11, None, was_ended=False, age=121.0))
 
 
 def execution_is_charged_the_step_of_a_clock(story: Story) -> None:
@@ -153,6 +153,12 @@ def test_row_declares_that_it_cancels_and_which_processes_may_end() -> None:
     terms = replace(TERMS, may_cancel=True, may_end=frozenset({"dispatcher"}))
     assert CHECKS["I1 completed"](story.history(), terms) == []
     assert CHECKS["processes"](story.history(), terms) == []
+
+
+def test_process_that_was_just_started_need_not_have_reported() -> None:
+    story = honest_story()
+    story.processes.append(Process("dispatcher", 11, None, was_ended=False, age=20.0))
+    assert CHECKS["processes"](story.history(), TERMS) == []
 
 
 def test_process_that_the_row_has_killed_is_no_fault() -> None:
