@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from celery.beat import Service
+from celery.beat import ScheduleEntry, Service
 from celery.signals import beat_init
 from django.db import connection
 from django_celery_beat.schedulers import DatabaseScheduler
@@ -23,9 +23,11 @@ logger = logging.getLogger(__name__)
 
 
 class BeatingScheduler(DatabaseScheduler):
-    """The schedule of the database, and a row that says when beat last looked at it."""
+    """The schedule of the database, which outlives an outage, and a row that says when beat last looked at it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._known: dict[str, ScheduleEntry] | None = None
+        self._is_outdated = False
         self._pulse = ProcessPulse(ProcessHeartbeat.Role.BEAT)
         self._next_beat = 0.0
         self._turn: Callable[[], None] = lambda: None
@@ -37,6 +39,23 @@ class BeatingScheduler(DatabaseScheduler):
     def watch(self) -> None:
         """Have the process exit if the schedule is no longer looked at."""
         self._turn = Watchdog(ProcessHeartbeat.Role.BEAT).add("beat").turn
+
+    def all_as_schedule(self) -> dict[str, ScheduleEntry]:
+        """Return the entries that the database has; while it is away, those that were read last."""
+        try:
+            self._known = super().all_as_schedule()
+            self._is_outdated = False
+        except CONNECTION_ERRORS:
+            if self._known is None:
+                raise
+            logger.warning("beat.database_away", exc_info=True)
+            connection.close()
+            self._is_outdated = True
+        return self._known
+
+    def schedule_changed(self) -> bool:
+        """Return whether the entries must be read: they were changed, or could not be read before."""
+        return bool(super().schedule_changed()) or self._is_outdated
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Ask for what is due; beat, whatever comes of it."""

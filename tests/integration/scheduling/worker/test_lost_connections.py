@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from celery import current_app
 from django.db import OperationalError, connection
+from django_celery_beat import schedulers
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from scheduling.models import LiveExecution, Worker, WorkerPool
 from scheduling.services.dispatching import run_tick
 from scheduling.worker import celery_worker, connections, execution
+from scheduling.worker.beat import BeatingScheduler
 from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants
 from tenants.models import Tenant
@@ -47,6 +51,24 @@ def test_worker_that_stops_without_a_database_leaves_it_to_its_lease(
     celery_worker.report_stop(local.worker_id, reason="")
     with all_tenants():
         assert Worker.objects.get(pk=local.worker_id).status == Worker.Status.STOPPED
+
+
+def test_beat_keeps_its_schedule_while_the_database_is_away_and_reads_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def add(name: str) -> None:
+        PeriodicTask.objects.create(name=name, task="scheduling.submit", interval=daily)
+
+    daily = IntervalSchedule.objects.create(every=1, period=IntervalSchedule.DAYS)
+    add("nightly")
+    scheduler = BeatingScheduler(app=current_app, lazy=True)
+    assert "nightly" in scheduler.schedule
+    add("other")
+    with monkeypatch.context() as away:
+        connection.close()
+        away.setattr(connection, "connect", refuse)
+        # All entries are read each time, as every five minutes.
+        away.setattr(schedulers, "SCHEDULE_SYNC_MAX_INTERVAL", 0)
+        assert {"nightly", "other"} & set(scheduler.schedule) == {"nightly"}
+    assert {"nightly", "other"} <= set(scheduler.schedule)
 
 
 def test_a_connection_that_is_gone_has_no_open_transaction(is_away: Callable[[], None]) -> None:
