@@ -91,7 +91,7 @@ format: environment-dev ## Rewrite the code in the project's style
 
 bench: bench-basics $(if $(BENCH),,bench-peers) ## Run all the benchmarks
 
-bench-basics: environment ## Measure everything but the longest on this machine (BENCH="recall latency" picks)
+bench-basics: environment ## Measure everything but the longest on this machine (BENCH="recall eta" picks)
 	@$(SERVERS) -- $(PY) -m benchmarks $(BENCH)
 
 bench-workloads: environment ## Documents, workflow nodes and pipeline entities on this machine, five minutes

@@ -1,6 +1,6 @@
 """Run the benchmarks named on the command line, all by default.
 
-`python -m benchmarks [recall latency backlog …]`. Expects servers in DATABASE_URL, DATABASE_OWNER_URL
+`python -m benchmarks [recall eta …]`. Expects servers in DATABASE_URL, DATABASE_OWNER_URL
 and REDIS_URL, as `make bench` starts them. Each prints its result and writes it to benchmarks/results/ with the
 machine's description. The exit status is 1 when a target is missed. `fairness --only quiet_tenant` measures one part
 of that table and keeps what was measured of the others.
@@ -16,37 +16,21 @@ from pathlib import Path
 from benchmarks.request_rates import raise_request_rates
 from jobsplatform.demo.environment import run_folder
 
-NAMES = (
-    "recall",
-    "latency",
-    "sealing",
-    "fairness",
-    "merging",
-    "eta",
-    "pages",
-    "what_if",
-    "backlog",
-    "bulk",
-    "encryption",
-    "cycle",
-    "submission",
-)
+NAMES = ("recall", "fairness", "eta", "cycle", "submission")
 # Long ones, which run only when they are named.
-NAMED_ALONE = ("what_if_live", "workloads", "console", "streams", "peers", "scale", "viewers", "capacity")
+NAMED_ALONE = ("workloads", "console", "peers", "scale", "capacity")
 
 
 def main() -> int:
     """Run what was asked for; 0 only if every target was met."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES + NAMED_ALONE)}")
-    parser.add_argument("--minutes", type=float, default=10.0, help="of what_if_live, before and after; 10 by default")
     only = "a part of `fairness` or a table of `peers` alone"
     parser.add_argument("--only", action="append", default=[], metavar="PART", help=only)
     parser.add_argument("--programs", type=Path, help="the folder of the programs of `peers`")
     parser.add_argument("--rounds", type=int, default=5, help="of `peers` (%(default)s)")
     parser.add_argument("--resume", action="store_true", help="go on with the run of `peers` that was cut off")
     parser.add_argument("--past", type=int, default=1_000_000, help="ended jobs of `scale`, at most (%(default)s)")
-    parser.add_argument("--drained", type=int, default=1_000_000, help="jobs that pass in `scale` (%(default)s)")
     arguments = parser.parse_args()
     names = arguments.names or list(NAMES)
     if "peers" in names and arguments.programs is None:
@@ -56,27 +40,7 @@ def main() -> int:
     raise_request_rates()
     with run_folder() as folder:
         # After django.setup(): these modules import models.
-        from benchmarks import (
-            backlog,
-            built_in,
-            bulk,
-            capacity,
-            console,
-            cycle,
-            encryption,
-            eta,
-            latency,
-            merging,
-            pages,
-            recall,
-            scale,
-            sealing,
-            streams,
-            submission,
-            viewers,
-            what_if,
-            what_if_live,
-        )
+        from benchmarks import built_in, capacity, console, cycle, eta, recall, scale, submission
         from benchmarks.fair import table
         from benchmarks.outcome import record
         from benchmarks.peers import table as peers
@@ -84,17 +48,8 @@ def main() -> int:
 
         measures = {
             "recall": recall.measure,
-            "latency": latency.measure,
-            "sealing": sealing.measure,
             "fairness": lambda place: table.measure(place, only=arguments.only),
-            "merging": merging.measure,
             "eta": eta.measure,
-            "pages": pages.measure,
-            "what_if": what_if.measure,
-            "what_if_live": partial(what_if_live.measure, minutes=arguments.minutes),
-            "backlog": backlog.measure,
-            "bulk": bulk.measure,
-            "encryption": encryption.measure,
             "cycle": cycle.measure,
             "workloads": built_in.measure,
             "console": console.measure,
@@ -105,11 +60,9 @@ def main() -> int:
                 tables=arguments.only,
                 resume=arguments.resume,
             ),
-            "streams": streams.measure,
-            "scale": partial(scale.measure, past=arguments.past, drained=arguments.drained),
+            "scale": partial(scale.measure, past=arguments.past),
             "submission": submission.measure,
             "capacity": capacity.measure,
-            "viewers": viewers.measure,
         }
         if unknown_parts := set(arguments.only) - {part.name for part in table.PARTS} - set(peers.TABLES):
             parser.error(f"unknown part: {', '.join(sorted(unknown_parts))}")

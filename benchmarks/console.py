@@ -1,4 +1,5 @@
-"""The console's bar beside what was measured: over a million jobs, while jobs are written and the platform works.
+"""The console's bar beside what was measured: over a million jobs, while jobs are written and the platform works, and
+then a sample of every page and endpoint.
 
 To add a row, write a function that returns a `Row` and name it in `ROWS`.
 """
@@ -22,12 +23,13 @@ from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 
 from benchmarks import volume
+from benchmarks.bar import Row, timed_row
 from benchmarks.fair.filling import ask
 from benchmarks.job_writer import writing
 from benchmarks.outcome import Outcome
-from benchmarks.pages import analyse
+from benchmarks.pages import Sample, analyse, take_sample
 from benchmarks.statements import run_statement
-from benchmarks.streams import serving_streams
+from benchmarks.stream_server import serving_streams
 from jobsplatform.demo.measures import percentile
 from jobsplatform.demo.processes import running_platform
 from jobsplatform.preloading import preload_web
@@ -57,17 +59,6 @@ SELECT uuidv7(j.finished_at - now() + make_interval(secs => n)), j.tenant_id, j.
     'failed', 1000000, 1000000, j.created_at, j.created_at, j.finished_at, 'ParseError', 'It cannot be read.', ''
 FROM scheduling_job j CROSS JOIN generate_series(2, %(attempts)s) AS n WHERE j.id = %(job)s
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A line of the bar: what, what is asked of it, what was measured."""
-
-    name: str
-    bar: str
-    measured: str
-    # None: nothing is asked of it.
-    is_met: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +146,8 @@ def measure(folder: Path) -> Outcome:
         rows = [row for measured in ROWS for row in measured(desk)]
         rate = writer.rate()
         platform.require_alive()
-    return _conclude(rows, made.jobs, made.tenants, rate)
+    analyse()
+    return _conclude(rows, take_sample(made.busiest), made, rate)
 
 
 def _wait_until_backlog_rests() -> None:
@@ -185,7 +177,7 @@ def overview_rows(desk: Desk) -> Sequence[Row]:
     on_jobs = sum(bool(JOB_TABLES.search(text)) for text in asked)
     size = len(answer.content) / 1024
     return [
-        _timed("Overview, server p95", p95, PAGE_MS),
+        timed_row("Overview, server p95", p95, PAGE_MS),
         Row(
             "Overview, statements",
             f"≤ {STATEMENTS}, none on jobs",
@@ -200,7 +192,7 @@ def fragment_rows(desk: Desk) -> Sequence[Row]:
     """The parts of the first page that a tab asks for again, and what each takes where no stream has drawn it."""
     with desk.looking():
         asked = [(part, percentile(desk.polls(f"/admin/{part}"), 0.95)) for part in PARTS]
-    rows = [_timed(f"Fragment `{part}`, p95", p95, FRAGMENT_MS) for part, p95 in asked]
+    rows = [timed_row(f"Fragment `{part}`, p95", p95, FRAGMENT_MS) for part, p95 in asked]
     with override_settings(CONFIGURATION_CACHE_SECONDS=0):
         drawn = [(part, desk.worst(f"/admin/{part}")[1]) for part in KEPT_PARTS]
     return [
@@ -218,15 +210,15 @@ def list_rows(desk: Desk) -> Sequence[Row]:
         deep = Job.objects.order_by("id").values_list("id", flat=True)[50_000:50_001].get()
     path, p95 = desk.worst(*(f"/admin/scheduling/job/{query.format(deep=deep)}" for query in LISTS))
     shown = path.removeprefix("/admin/scheduling/job/").replace(str(deep), "…") or "no filter"
-    return [_timed(f"Jobs, worst p95 of {len(LISTS)} (`{shown}`)", p95, PAGE_MS)]
+    return [timed_row(f"Jobs, worst p95 of {len(LISTS)} (`{shown}`)", p95, PAGE_MS)]
 
 
 def job_rows(desk: Desk) -> Sequence[Row]:
     """Finding one job by its id, and its own page."""
     job_id = desk.busy_job.pk
     return [
-        _timed("Look-up by id, p95", desk.worst(f"/admin/scheduling/job/?q={job_id}")[1], LOOK_UP_MS),
-        _timed(
+        timed_row("Look-up by id, p95", desk.worst(f"/admin/scheduling/job/?q={job_id}")[1], LOOK_UP_MS),
+        timed_row(
             f"Job detail with {ATTEMPTS} attempts, p95",
             desk.worst(f"/admin/scheduling/job/{job_id}/change/")[1],
             DETAIL_MS,
@@ -239,25 +231,22 @@ def what_if_rows(desk: Desk) -> Sequence[Row]:
     with all_tenants():
         plan = CFSPlan.objects.get(is_active=True).pk
     path = f"/admin/scheduling/cfsplan/{plan}/what-if/"
-    rows = [_timed("What-if while somebody types, p95", percentile(desk.times(path, {}), 0.95), WHAT_IF_MS)]
+    rows = [timed_row("What-if while somebody types, p95", percentile(desk.times(path, {}), 0.95), WHAT_IF_MS)]
     with override_settings(CONFIGURATION_CACHE_SECONDS=0):
         first = percentile(desk.times(path, {}), 0.95)
-    return [*rows, _timed("What-if, first question, p95", first, WHAT_IF_MS)]
+    return [*rows, timed_row("What-if, first question, p95", first, WHAT_IF_MS)]
 
 
 ROWS: tuple[Callable[[Desk], Sequence[Row]], ...] = (overview_rows, fragment_rows, list_rows, job_rows, what_if_rows)
 
 
-def _timed(name: str, p95: float, limit_ms: float) -> Row:
-    return Row(name, f"≤ {limit_ms:.0f} ms", f"{p95:.0f} ms", p95 <= limit_ms)
-
-
-def _conclude(rows: Sequence[Row], jobs: int, tenants: int, rate: float) -> Outcome:
+def _conclude(bar: Sequence[Row], sample: Sample, made: volume.Volume, rate: float) -> Outcome:
+    rows = [*bar, *sample.rows]
     asked = [row for row in rows if row.is_met is not None]
     missed = [row.name for row in asked if not row.is_met]
     return Outcome(
         name="console",
-        title=f"The console over {jobs:,} jobs of {tenants} tenants",
+        title=f"The console over {made.jobs:,} jobs of {made.tenants} tenants",
         rows=[
             ["", "bar", "measured", "met"],
             *([row.name, row.bar, row.measured, {None: "", True: "yes", False: "**no**"}[row.is_met]] for row in rows),
@@ -272,7 +261,7 @@ def _conclude(rows: Sequence[Row], jobs: int, tenants: int, rate: float) -> Outc
             " paused kinds stay; the others have run before anything is measured. Fragments are asked for every"
             f" {POLL_SECONDS:g} s while a tab has the page's stream open, whose reader draws two of them; “drawn for"
             " whoever asks” is what these take without a stream. The jobs of a what-if are kept for a moment; “first"
-            " question” is what it takes without that."
+            f" question” is what it takes without that. {sample.words}"
         ),
         reproduce="make bench-console",
     )
