@@ -41,14 +41,15 @@ def main() -> int:
     with run_folder() as folder:
         # After django.setup(): these modules import models.
         from benchmarks import built_in, capacity, console, cycle, eta, recall, scale, submission
-        from benchmarks.fair import table
-        from benchmarks.outcome import record
+        from benchmarks.fairness.benchmark import BENCHMARK as FAIRNESS
+        from benchmarks.harness.outcome import record
+        from benchmarks.harness.runner import run_benchmark
         from benchmarks.peers import table as peers
         from jobsplatform.demo.provision import migrate_database
 
         measures = {
             "recall": recall.measure,
-            "fairness": lambda place: table.measure(place, only=arguments.only),
+            "fairness": lambda place: run_benchmark(FAIRNESS, place, arguments.only),
             "eta": eta.measure,
             "cycle": cycle.measure,
             "workloads": built_in.measure,
@@ -64,7 +65,7 @@ def main() -> int:
             "submission": submission.measure,
             "capacity": capacity.measure,
         }
-        if unknown_parts := set(arguments.only) - {part.name for part in table.PARTS} - set(peers.TABLES):
+        if unknown_parts := set(arguments.only) - {part.name for part in FAIRNESS.parts} - set(peers.TABLES):
             parser.error(f"unknown part: {', '.join(sorted(unknown_parts))}")
         migrate_database()
         outcomes = [record(measures[name](folder)) for name in names]

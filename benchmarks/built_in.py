@@ -17,7 +17,7 @@ from django.core.files.base import ContentFile
 from django.db.models import Max, Min
 
 from benchmarks.clocked.clock import VARIABLE
-from benchmarks.outcome import Outcome
+from benchmarks.harness.outcome import Outcome
 from jobsplatform.demo.corpus import read_corpus
 from jobsplatform.demo.processes import running_platform
 from jobsplatform.demo.provision import ACTOR

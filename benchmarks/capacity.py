@@ -9,13 +9,13 @@ from pathlib import Path
 
 from django.db import connection
 
-from benchmarks.fair.filling import add_tenants, analyse, ask, clear_platform, create_tenants, fill_backlog
-from benchmarks.fair.processes import Processes, serving
-from benchmarks.fair.throughput import measure_rate, warm_up
-from benchmarks.job_writer import writing
-from benchmarks.outcome import Outcome
-from benchmarks.processor import children_of, seconds_of
-from benchmarks.verifying import verify_platform
+from benchmarks.harness.draining import count_ended, count_waiting, measure_rate, warm_up
+from benchmarks.harness.filling import add_tenants, analyse, clear_platform, create_tenants, fill_backlog
+from benchmarks.harness.outcome import Outcome
+from benchmarks.harness.processes import Processes, serving
+from benchmarks.harness.processor import children_of, seconds_of
+from benchmarks.harness.verifying import verify_platform
+from benchmarks.harness.writing import writing
 from tenants.clock import read_moment
 from tenants.context import all_tenants
 from tenants.models import Plan
@@ -36,8 +36,6 @@ _WAITS = """
 SELECT percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY extract(epoch FROM e.started_at - j.created_at) * 1000)
 FROM scheduling_execution e JOIN scheduling_job j ON j.id = e.job_id WHERE j.created_at BETWEEN %s AND %s
 """
-_ENDED = "SELECT count(*) FROM scheduling_execution"
-_WAITING = "SELECT count(*) FROM scheduling_job_ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +139,15 @@ def _rates(processes: Processes) -> tuple[float, float]:
     """Jobs that end in a second, and the dispatcher's part of a processor."""
     time.sleep(SETTLE_SECONDS)
     (dispatcher,) = processes.dispatchers
-    spent, ended, began = seconds_of(dispatcher.pid), ask(_ENDED), time.monotonic()
+    spent, ended, began = seconds_of(dispatcher.pid), count_ended(), time.monotonic()
     time.sleep(SECONDS)
     processes.require_alive()
     took = time.monotonic() - began
-    return (ask(_ENDED) - ended) / took, (seconds_of(dispatcher.pid) - spent) / took
+    return (count_ended() - ended) / took, (seconds_of(dispatcher.pid) - spent) / took
 
 
 def _wait_started(processes: Processes) -> None:
-    processes.wait_until(lambda: ask(_WAITING) == 0, within=DRAIN_SECONDS, what="no job waits")
+    processes.wait_until(lambda: count_waiting() == 0, within=DRAIN_SECONDS, what="no job waits")
 
 
 def _waits_at(rate: float, slugs: Sequence[str], processes: Processes, folder: Path) -> tuple[float, float]:

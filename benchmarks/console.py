@@ -24,12 +24,11 @@ from django.test.utils import CaptureQueriesContext
 
 from benchmarks import volume
 from benchmarks.bar import Row, timed_row
-from benchmarks.fair.filling import ask
-from benchmarks.job_writer import writing
-from benchmarks.outcome import Outcome
-from benchmarks.pages import Sample, analyse, take_sample
-from benchmarks.statements import run_statement
-from benchmarks.stream_server import serving_streams
+from benchmarks.harness.filling import analyse, ask, run_statement
+from benchmarks.harness.outcome import Outcome
+from benchmarks.harness.web import serving_streams
+from benchmarks.harness.writing import writing
+from benchmarks.pages import Sample, take_sample
 from jobsplatform.demo.measures import percentile
 from jobsplatform.demo.processes import running_platform
 from jobsplatform.preloading import preload_web

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from django.db import connection
 
-from benchmarks.fair.filling import add_tenants, analyse, clear_platform, fill_backlog
-from benchmarks.fair.parts import POOL
-from benchmarks.outcome import Outcome
+from benchmarks.harness.filling import add_tenants, analyse, clear_platform, fill_backlog
+from benchmarks.harness.outcome import Outcome
+from benchmarks.harness.parts import POOL
 from scheduling import broker
 from scheduling.broker import Hint
 from scheduling.conf import MAX_MESSAGE_JOBS, MESSAGE_WORK_US

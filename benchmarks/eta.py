@@ -17,7 +17,7 @@ from uuid import UUID
 
 from django.test.utils import override_settings
 
-from benchmarks.outcome import Outcome
+from benchmarks.harness.outcome import Outcome
 from jobsplatform.demo.measures import percentile
 from jobsplatform.demo.processes import Platform, running_platform
 from jobsplatform.demo.provision import ACTOR

@@ -9,16 +9,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import psycopg
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import connections
 from django.test import Client
 
 from benchmarks.addresses import Address, api_addresses, console_addresses
 from benchmarks.bar import Row
 from jobsplatform.demo.measures import percentile
-from tenants.conf import OWNER_ALIAS
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Role, Tenant
 from tenants.permissions import DEVELOPER_KEY_SCOPES
@@ -117,20 +114,6 @@ def take_sample(tenant: Tenant) -> Sample:
     settings.METRICS_TOKEN = METRICS_TOKEN
     timings = [_time(page) for page in _pages(tenant)]
     return Sample(sorted(timings, key=lambda timing: timing.p95, reverse=True))
-
-
-def analyse() -> None:
-    """Vacuum and analyse all tables as their owner, as autovacuum does in the background."""
-    entry = connections[OWNER_ALIAS].settings_dict
-    with psycopg.connect(
-        host=entry["HOST"],
-        port=entry["PORT"],
-        user=entry["USER"],
-        password=entry["PASSWORD"],
-        dbname=entry["NAME"],
-        autocommit=True,
-    ) as owner:
-        owner.execute("VACUUM (ANALYZE)")
 
 
 def _time(page: Page) -> Timing:

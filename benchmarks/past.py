@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from benchmarks.fair.filling import queue_id
-from benchmarks.statements import run_statement
+from benchmarks.harness.filling import queue_id, run_statement
 from scheduling.limits import WORKER_SECONDS
 from scheduling.services.partitions import HISTORY_TABLES, list_partitions
 from tenants.clock import read_moment

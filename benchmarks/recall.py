@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.outcome import Outcome
+from benchmarks.harness.outcome import Outcome
 from jobsplatform.demo.client import TenantClient
 from jobsplatform.demo.corpus import Corpus, Question, read_corpus
 from jobsplatform.demo.processes import Platform, running_platform

@@ -9,21 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from benchmarks.fair.filling import add_tenants, analyse, ask, clear_platform, fill_backlog
-from benchmarks.fair.parts import MeasureFailedError
-from benchmarks.fair.processes import serving
-from benchmarks.fair.throughput import NOOP_US, SETTLE_SECONDS, warm_up
-from benchmarks.outcome import Outcome
+from benchmarks.harness.draining import NOOP_US, SETTLE_SECONDS, count_waiting, warm_up
+from benchmarks.harness.filling import add_tenants, analyse, ask, clear_platform, fill_backlog
+from benchmarks.harness.outcome import Outcome
+from benchmarks.harness.parts import MeasureFailedError
+from benchmarks.harness.processes import serving
+from benchmarks.harness.processor import GROUPS, read_processor_seconds
+from benchmarks.harness.verifying import COMMANDS, verify_platform
 from benchmarks.past import DAYS, add_past, add_past_days
-from benchmarks.processor_time import GROUPS, read_processor_seconds
-from benchmarks.verifying import COMMANDS, verify_platform
 
 LEAST_PAST, PAST = 10_000, 1_000_000
 TENANTS, SLOTS = 100, 2
 BACKLOG, WINDOW_SECONDS = 160_000, 8.0
 FLAT = 1.5
 _ENDED = "SELECT count(*) FROM scheduling_execution WHERE ended_at >= to_timestamp(%s)"
-_WAITING = "SELECT count(*) FROM scheduling_job_ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ def measure(folder: Path, *, past: int = PAST) -> Outcome:
 
 
 def _cost(folder: Path, past: int, tenants: Sequence[UUID]) -> Cost:
-    fill_backlog(tenants, BACKLOG - ask(_WAITING), payload={})
+    fill_backlog(tenants, BACKLOG - count_waiting(), payload={})
     analyse()
     with serving(folder, slots=SLOTS) as processes:
         warm_up(processes)
@@ -75,8 +74,8 @@ def _cost(folder: Path, past: int, tenants: Sequence[UUID]) -> Cost:
         processes.require_alive()
         took, after = time.time() - began, read_processor_seconds(processes)
         ended = ask(_ENDED, [began])
-    if not ended or not ask(_WAITING):
-        raise MeasureFailedError(f"{ended:,} jobs ended in {took:.0f} s, and {ask(_WAITING):,} wait.")
+    if not ended or not count_waiting():
+        raise MeasureFailedError(f"{ended:,} jobs ended in {took:.0f} s, and {count_waiting():,} wait.")
     cost = Cost(past, {group: (after[group] - before[group]) / ended * 1e6 for group in GROUPS}, ended / took)
     sys.stdout.write(f"{past:,} ended jobs: {cost.total:,.0f} µs per job, {cost.rate:,.0f} jobs/s\n")
     sys.stdout.flush()

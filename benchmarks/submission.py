@@ -16,10 +16,10 @@ from pathlib import Path
 import httpx
 from django.core.management import call_command
 
-from benchmarks.fair.filling import analyse, ask, clear_platform
-from benchmarks.fair.processes import Processes
-from benchmarks.outcome import Outcome
-from benchmarks.processor import seconds_of_family, seconds_of_postgresql
+from benchmarks.harness.filling import analyse, ask, clear_platform
+from benchmarks.harness.outcome import Outcome
+from benchmarks.harness.processes import Processes
+from benchmarks.harness.processor import seconds_of_family, seconds_of_postgresql
 from benchmarks.submitters import KEY_MARK, ROOT, Submitted, Submitter, run_together
 from jobsplatform.demo.processes import HOST, free_port
 from jobsplatform.demo.provision import ACTOR

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.processor_time import GROUPS
+from benchmarks.harness.processor import GROUPS
 from benchmarks.scale import Cost, find_uneven
 
 

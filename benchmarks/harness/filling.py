@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -13,7 +12,6 @@ from django.db import connection, connections
 from psycopg.types.json import Jsonb
 
 from jobsplatform.demo.provision import ACTOR
-from scheduling.broker import Hint
 from scheduling.models import Queue
 from tenants.conf import OWNER_ALIAS
 from tenants.context import acting_as, all_tenants
@@ -45,7 +43,8 @@ INSERT INTO tenants_tenant SELECT (made.t).* FROM (
 ) AS made RETURNING id
 """
 _CAPACITIES = """
-INSERT INTO scheduling_tenant_capacity (tenant_id, in_flight) SELECT unnest(%s::uuid[]), 0 ON CONFLICT DO NOTHING
+INSERT INTO scheduling_tenant_capacity (tenant_id, in_flight) SELECT unnest(%(tenants)s::uuid[]), 0
+ON CONFLICT DO NOTHING
 """
 _ENTITIES = """
 INSERT INTO scheduling_schedulingentity (tenant_id, queue_id, weight_milli, vruntime, is_runnable, in_flight, waiting,
@@ -82,16 +81,27 @@ GROUP BY tenant_id, entity_id, CASE WHEN %(one_by_one)s THEN job_id END
 
 
 def clear_platform() -> None:
-    """No job, no history, no virtual time of the part before, and statistics as autovacuum would keep them."""
+    """Delete all jobs, their history and virtual times, and bring statistics up to date."""
     with _owner() as owner:
         owner.execute(_CLEAR)
     analyse()
 
 
 def analyse() -> None:
-    """What autovacuum does in the background."""
+    """Vacuum and analyse all tables, as autovacuum does in the background."""
     with _owner() as owner:
         owner.execute("VACUUM (ANALYZE)")
+
+
+def run_statement(statement: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+    """Run a statement over all tenants' rows in a transaction of its own, without a time limit, and return its rows.
+
+    Without parameters, a percent sign stands for itself.
+    """
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = 0")
+        cursor.execute(statement, parameters)
+        return cursor.fetchall() if cursor.description else []
 
 
 def create_tenants(weights: Sequence[int], *, cap: int = 1_000, plan: str = PLAN) -> list[Tenant]:
@@ -110,10 +120,7 @@ def create_tenants(weights: Sequence[int], *, cap: int = 1_000, plan: str = PLAN
 def add_tenants(count: int, *, estimate_us: int = UNKNOWN_US) -> list[UUID]:
     """Many equal tenants by one statement, each with its entity, idle; what their next jobs are believed to take."""
     (like,) = create_tenants([1])
-    with all_tenants(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL statement_timeout = 0")
-        cursor.execute(_TENANTS, {"prefix": f"{like.slug}-", "count": count, "like": like.pk})
-        ids = [tenant_id for (tenant_id,) in cursor.fetchall()]
+    ids = [id_ for (id_,) in run_statement(_TENANTS, {"prefix": f"{like.slug}-", "count": count, "like": like.pk})]
     register(ids, estimate_us=estimate_us)
     return ids
 
@@ -121,10 +128,8 @@ def add_tenants(count: int, *, estimate_us: int = UNKNOWN_US) -> list[UUID]:
 def register(tenant_ids: Sequence[UUID], *, queue: str = QUEUE, estimate_us: int = UNKNOWN_US) -> None:
     """Give tenants their capacity and their entity, as their first submission would."""
     values = {"queue": queue_id(queue), "tenants": list(tenant_ids), "estimate": estimate_us}
-    with all_tenants(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL statement_timeout = 0")
-        cursor.execute(_CAPACITIES, [list(tenant_ids)])
-        cursor.execute(_ENTITIES, values)
+    run_statement(_CAPACITIES, {"tenants": list(tenant_ids)})
+    run_statement(_ENTITIES, values)
 
 
 def fill_backlog(
@@ -149,9 +154,7 @@ def fill_backlog(
         "one_by_one": one_by_one,
     }
     for first in range(1, jobs + 1, SLICE):
-        with all_tenants(), connection.cursor() as cursor:
-            cursor.execute("SET LOCAL statement_timeout = 0")
-            cursor.execute(_JOBS, {**values, "first": first, "last": min(first + SLICE - 1, jobs)})
+        run_statement(_JOBS, {**values, "first": first, "last": min(first + SLICE - 1, jobs)})
 
 
 def queue_id(name: str = QUEUE) -> int:
@@ -166,22 +169,14 @@ def ask(statement: str, parameters: Sequence[object] = ()) -> int:
         return int(cursor.fetchone()[0] or 0)
 
 
-def take_nothing(hints: Sequence[Hint]) -> Sequence[Hint]:
-    """A broker that takes every hint and does nothing with it."""
-    del hints
-    return ()
-
-
-@contextmanager
-def _owner() -> Iterator[psycopg.Connection[Any]]:
+def _owner() -> psycopg.Connection[Any]:
+    """Return a connection of the tables' owner; FORCE binds the owner too, and the clocks are not a tenant's."""
     entry = connections[OWNER_ALIAS].settings_dict
-    with psycopg.connect(
+    return psycopg.connect(
         host=entry["HOST"],
         port=entry["PORT"],
         user=entry["USER"],
         password=entry["PASSWORD"],
         dbname=entry["NAME"],
         autocommit=True,
-    ) as owner:
-        # FORCE binds the owner too; the clocks are every tenant's.
-        yield owner
+    )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from django.db import connection
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parent.parent / "results"
 # Processes that wanted the processors before this run: what else the machine did.
 LOAD_BEFORE = os.getloadavg()[0]
 

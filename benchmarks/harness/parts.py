@@ -1,4 +1,4 @@
-"""What each part of the table is, and the words that stand beside its numbers."""
+"""What a benchmark is made of: parts that run alone, and their findings, which are the rows of its table."""
 
 from __future__ import annotations
 
@@ -8,31 +8,26 @@ from pathlib import Path
 
 # The pool that all parts use; its slots are the part's own choice and stand in its row.
 POOL = "default"
+NO_TARGET = "–"
 
 
 class MeasureFailedError(RuntimeError):
     """A part could not be measured: a process died, or nothing moved until its deadline."""
 
 
-NO_TARGET = "–"
-
-
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One row of the table. ``beside`` tells slots, job lengths and whatever else the number depends on.
+    """One row of the table. ``beside`` has slots, job lengths and whatever else the number depends on.
 
-    A row whose target is NO_TARGET stands beside the others to be compared with them.
+    A row whose target is NO_TARGET is shown for comparison. ``simulated`` is the fair scheduler's number in simulation.
     """
 
     what: str
     target: str
     measured: str
     is_met: bool
-    beside: str
+    beside: str = ""
     simulated: str = "–"
-
-    def cells(self) -> list[str]:
-        return [self.what, self.target, self.measured, self.simulated, self.verdict]
 
     @property
     def verdict(self) -> str:
@@ -49,3 +44,13 @@ class Part:
     name: str
     minutes: float
     measure: Callable[[Path], Sequence[Finding]]
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """Parts that make one table, and the text below it; results are kept in results/NAME.json and NAME.md."""
+
+    name: str
+    title: str
+    parts: Sequence[Part]
+    method: str

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.fair.filling import analyse, clear_platform, create_tenants, fill_backlog
-from benchmarks.fair.metering import Meter
-from benchmarks.fair.parts import Finding
-from benchmarks.fair.probing import time_starts
-from benchmarks.fair.processes import serving
-from benchmarks.fair.simulated import simulate_idle_p95, simulate_quiet_p99
+from benchmarks.fairness.metering import Meter
+from benchmarks.fairness.simulated import simulate_idle_p95, simulate_quiet_p99
+from benchmarks.harness.filling import analyse, clear_platform, create_tenants, fill_backlog
+from benchmarks.harness.parts import Finding
+from benchmarks.harness.probing import time_starts
+from benchmarks.harness.processes import serving
 from jobsplatform.demo.measures import percentile
 from tenants.models import Tenant
 

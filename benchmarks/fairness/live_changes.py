@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from benchmarks.fair.filling import PLAN, QUEUE, analyse, ask, clear_platform, create_tenants, fill_backlog, queue_id
-from benchmarks.fair.metering import Meter
-from benchmarks.fair.parts import Finding
-from benchmarks.fair.processes import LOOK_SECONDS, Processes, serving
+from benchmarks.fairness.metering import Meter
+from benchmarks.harness.filling import PLAN, QUEUE, analyse, ask, clear_platform, create_tenants, fill_backlog, queue_id
+from benchmarks.harness.parts import Finding
+from benchmarks.harness.processes import LOOK_SECONDS, Processes, serving
 from jobsplatform.demo.provision import ACTOR
 from scheduling.models import BacklogMove, CFSPlan, Queue
 from scheduling.services.backlog import move_turn
@@ -57,7 +57,6 @@ class _Change:
 
 def measure_changes(folder: Path) -> list[Finding]:
     """Each change some times, and the other edition once, with 220,000 jobs waiting in three tenants and two queues."""
-    clear_platform()
     one, other, third = create_tenants([1, 1, 1])
     fill_backlog([one.pk, other.pk], 2 * BACKLOG, kind=KIND, payload={"seconds": JOB_SECONDS})
     fill_backlog([third.pk], OTHER_BACKLOG, kind=KIND, payload={"seconds": JOB_SECONDS}, queue=OTHER_QUEUE)

@@ -1,18 +1,18 @@
-"""How many no-op jobs a second: fair against first-in-first-out, merged, and one a message against bare Celery."""
+"""No-op jobs per second: fair against first-in-first-out, and merged."""
 
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 
-from benchmarks.fair.filling import QUEUE, add_tenants, analyse, ask, clear_platform, fill_backlog
-from benchmarks.fair.metering import Meter
-from benchmarks.fair.parts import NO_TARGET, Finding, MeasureFailedError
-from benchmarks.fair.processes import Processes, serving
-from benchmarks.fair.simulated import simulate_against_fifo, simulate_jain
+from benchmarks.fairness.metering import Meter
+from benchmarks.fairness.simulated import simulate_against_fifo, simulate_jain
+from benchmarks.harness.draining import NOOP_US, count_waiting, measure_rate, wait_drained, warm_up
+from benchmarks.harness.filling import QUEUE, add_tenants, analyse, ask, clear_platform, fill_backlog
+from benchmarks.harness.parts import NO_TARGET, Finding, MeasureFailedError
+from benchmarks.harness.processes import Processes, serving
 from jobsplatform.demo.provision import ACTOR
 from scheduling.models import CFSPlan, Queue
 from scheduling.services.cfs_plans import update_cfs_plan
@@ -20,24 +20,16 @@ from scheduling.services.pauses import pause_queue, resume_queue
 from tenants.context import acting_as
 
 SLOTS = 2
-# Estimates begin where a tenant's first jobs would have brought them: one that nobody knows is not merged.
-NOOP_US = 1_000
 ACTIVE_TENANTS, JOBS_EACH = 10_000, 16
 FAIR, FIFO = CFSPlan.Strategy.TIME_SLICE, CFSPlan.Strategy.NOP
 # In turns, so that whatever else changes meanwhile meets both.
 TURNS = (FAIR, FIFO, FIFO, FAIR)
-TURN_SECONDS, SETTLE_SECONDS = 14.0, 2.0
+TURN_SECONDS = 14.0
 THROUGHPUT_TARGET = 0.9
 
 MERGED_TENANTS = (100, 10_000)
 MERGED_JOBS, MERGED_SECONDS = 220_000, 12.0
 MERGED_TARGET = 5_000
-# Jobs that are known by now: the first ones of a kind are not merged.
-WARM_UP_JOBS = 200
-DRAIN_SECONDS = 60.0
-
-_ENDED = "SELECT count(*) FROM scheduling_execution"
-_UNFINISHED = "SELECT (SELECT count(*) FROM scheduling_execution_live) + (SELECT count(*) FROM scheduling_settled)"
 _ACTIVE = "SELECT count(DISTINCT entity_id) FROM scheduling_job_ready"
 
 
@@ -87,8 +79,7 @@ def _take_turn(processes: Processes, tenants: Sequence[UUID], strategy: str, *, 
     queue = Queue.objects.get(name=QUEUE)
     pause_queue(queue=queue, reason="benchmark")
     wait_drained(processes)
-    waiting = ask("SELECT count(*) FROM scheduling_job_ready")
-    fill_backlog(tenants, len(tenants) * JOBS_EACH - waiting, payload={}, travels_alone=are_alone)
+    fill_backlog(tenants, len(tenants) * JOBS_EACH - count_waiting(), payload={}, travels_alone=are_alone)
     analyse()
     _set_strategy(strategy)
     resume_queue(queue=queue, reason="benchmark")
@@ -134,26 +125,3 @@ def _drain_merged(folder: Path, *, tenants: int) -> Finding:
         "and no throughput",
         simulated=f"Jain {simulate_jain('small_jobs_100_tenants')}" if is_promised else "–",
     )
-
-
-def warm_up(processes: Processes) -> None:
-    """Wait until the kind's cost is known and all is loaded."""
-    processes.wait_until(lambda: ask(_ENDED) >= WARM_UP_JOBS, within=DRAIN_SECONDS, what="the first jobs end")
-
-
-def wait_drained(processes: Processes) -> None:
-    """Wait until nothing is in flight, and the dispatcher has folded what ended."""
-    processes.wait_until(lambda: ask(_UNFINISHED) == 0, within=DRAIN_SECONDS, what="nothing is in flight")
-
-
-def measure_rate(processes: Processes, seconds: float) -> float:
-    """Jobs that end in a second, once the turn has settled in. Raises MeasureFailedError when no job is left to run."""
-    time.sleep(SETTLE_SECONDS)
-    processes.require_alive()
-    before, began = ask(_ENDED), time.monotonic()
-    time.sleep(seconds)
-    processes.require_alive()
-    ended, took = ask(_ENDED) - before, time.monotonic() - began
-    if not ended or not ask(_ACTIVE):
-        raise MeasureFailedError(f"{ended:,} jobs ended in {took:.0f} s, and none was left.")
-    return ended / took

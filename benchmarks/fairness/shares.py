@@ -10,10 +10,10 @@ from uuid import UUID
 
 from django.db.models import Max, Min
 
-from benchmarks.fair.filling import clear_platform, create_tenants
-from benchmarks.fair.parts import NO_TARGET, Finding
-from benchmarks.fair.processes import serving
-from benchmarks.fair.simulated import simulate_measure
+from benchmarks.fairness.simulated import simulate_measure
+from benchmarks.harness.filling import clear_platform, create_tenants
+from benchmarks.harness.parts import NO_TARGET, Finding
+from benchmarks.harness.processes import serving
 from jobsplatform.demo.provision import ACTOR
 from jobsplatform.demo.readings import read_executions
 from scheduling.fairness.entitlement import jain_index
@@ -150,7 +150,6 @@ def _serve(
     folder: Path, weights: Sequence[int], backlogs: Sequence[Sequence[tuple[float, str]]], dispatches: int
 ) -> list[int]:
     """Fill backlogs while nothing runs, start the platform; each tenant's measured µs of the first dispatches."""
-    clear_platform()
     tenants = create_tenants(weights)
     for tenant, backlog in zip(tenants, backlogs, strict=True):
         _submit(tenant, backlog)

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import redis
+from django.conf import settings
 from django.db import connection
 
+if TYPE_CHECKING:
+    from benchmarks.harness.processes import Processes
+
+GROUPS = ("PostgreSQL", "broker", "dispatcher", "worker")
 _PROC = Path("/proc")
 # Of the fields after the name: user and system time of the process, and of those of its children that have ended.
 _OWN, _OF_ALL = slice(11, 13), slice(11, 15)
@@ -31,9 +38,24 @@ def seconds_of_postgresql() -> float:
     return seconds_of_family(int(fields[1])) if fields else 0.0
 
 
+def read_processor_seconds(processes: Processes) -> Mapping[str, float]:
+    """Return the seconds until now of each group, ended children's included. The servers must run on this machine."""
+    return {
+        "PostgreSQL": seconds_of_postgresql(),
+        "broker": seconds_of_family(_broker()),
+        "dispatcher": sum(seconds_of_family(process.pid) for process in processes.dispatchers),
+        "worker": sum(seconds_of_family(process.pid) for process in processes.workers),
+    }
+
+
 def children_of(pid: int) -> list[int]:
     """The processes that a process has started and that live."""
     return [child for child, parent in _parents() if parent == pid]
+
+
+def _broker() -> int:
+    with redis.Redis.from_url(settings.REDIS_URL) as broker:
+        return int(broker.info("server")["process_id"])
 
 
 def _descendants(pid: int) -> list[int]:

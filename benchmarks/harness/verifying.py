@@ -6,7 +6,7 @@ from io import StringIO
 
 from django.core.management import CommandError, call_command
 
-from benchmarks.fair.parts import MeasureFailedError
+from benchmarks.harness.parts import MeasureFailedError
 
 COMMANDS = ("verify_ledger", "verify_state", "verify_audit")
 SAID_AT_MOST = 2_000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +11,8 @@ from django.db import connection
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from benchmarks.fair.processes import Processes
+from benchmarks.harness.processes import Processes
+from benchmarks.harness.processor import seconds_of
 from tenants.clock import read_moment
 from tenants.context import all_tenants
 
@@ -50,7 +50,7 @@ class Meter:
     def _read(self) -> tuple[float, float, float, float]:
         """Ticks that dispatched, their seconds and jobs by the dispatchers' own counters, and processor seconds."""
         counters = _read_counters(self._processes.counters)
-        processor = sum(_processor_seconds(process.pid) for process in self._processes.dispatchers)
+        processor = sum(seconds_of(process.pid) for process in self._processes.dispatchers)
         ticks = [counters.get(f"{_TICKS}_{what}", 0.0) for what in ("count", "sum")]
         return ticks[0], ticks[1], counters.get(_DISPATCHED, 0.0), processor
 
@@ -79,12 +79,3 @@ def _read_counters(folder: Path) -> dict[str, float]:
     return {
         sample.name: sample.value for family in registry.collect() for sample in family.samples if not sample.labels
     }
-
-
-def _processor_seconds(pid: int) -> float:
-    """User and system time of a process; 0 of one that is gone, or where the system does not tell."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -11,11 +11,11 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from benchmarks.fair.filling import clear_platform, create_tenants
-from benchmarks.fair.metering import Meter
-from benchmarks.fair.parts import Finding, MeasureFailedError
-from benchmarks.fair.probing import JOB_SECONDS_AT_MOST, submit_one, time_starts, wait_started
-from benchmarks.fair.processes import Processes, serving
+from benchmarks.fairness.metering import Meter
+from benchmarks.harness.filling import clear_platform, create_tenants
+from benchmarks.harness.parts import Finding, MeasureFailedError
+from benchmarks.harness.probing import JOB_SECONDS_AT_MOST, submit_one, time_starts, wait_started
+from benchmarks.harness.processes import Processes, serving
 from scheduling.models import LiveExecution, PoolClock, Worker
 from scheduling.services.job_requests import JobRequest
 from tenants.context import all_tenants
@@ -82,7 +82,6 @@ def _is_anybody_blocked() -> bool:
 
 def measure_killed(folder: Path) -> list[Finding]:
     """Kill a worker, parent and children at once, while it runs a job, and see when another one runs that."""
-    clear_platform()
     (tenant,) = create_tenants([1])
     times = []
     with serving(folder, slots=SLOTS, workers=2) as processes, Meter(processes, slots=2 * SLOTS) as meter:

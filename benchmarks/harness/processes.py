@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.fair.parts import POOL, MeasureFailedError
+from benchmarks.harness.parts import POOL, MeasureFailedError
 from jobsplatform.demo.processes import ROOT
 from jobsplatform.demo.readings import read_slots
 from jobsplatform.embedded.identity import die_with_parent

@@ -1,7 +1,7 @@
-"""Writes jobs at a mean rate until it is stopped: what happens beside something that is measured.
+"""Write jobs at a mean rate until stopped: the load beside something that is measured.
 
-`python -m benchmarks.job_writer RATE EACH SLUG [SLUG …]`: each submission is of EACH jobs of one tenant, and the times
-between two of them are exponential, as of many who know nothing of each other.
+`python -m benchmarks.harness.writing RATE EACH SLUG [SLUG …]`: each submission is of EACH jobs of one tenant, and the
+times between two of them are exponential, as of many independent clients.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from jobsplatform.demo.environment import run_folder
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 # So many submissions a second, unless it is said how many jobs each is of.
 BEATS = 10
 SEED = 20_261_126
@@ -68,7 +68,7 @@ def writing(rate: float, slugs: Sequence[str], folder: Path, *, each: int | None
     log = folder / "job_writer.log"
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-m", "benchmarks.job_writer", str(rate), str(size), *slugs],
+            [sys.executable, "-m", "benchmarks.harness.writing", str(rate), str(size), *slugs],
             cwd=ROOT,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -12,16 +12,9 @@ from uuid import UUID
 
 from django.db import connection
 
-from benchmarks.fair.filling import (
-    add_tenants,
-    analyse,
-    ask,
-    clear_platform,
-    fill_backlog,
-    take_nothing,
-)
-from benchmarks.fair.parts import POOL, Finding, MeasureFailedError
-from benchmarks.fair.simulated import simulate_measure
+from benchmarks.fairness.simulated import simulate_measure
+from benchmarks.harness.filling import add_tenants, analyse, ask, clear_platform, fill_backlog
+from benchmarks.harness.parts import POOL, Finding, MeasureFailedError
 from scheduling.models import LiveExecution, WorkerPool
 from scheduling.services import verdicts
 from scheduling.services.dispatching import run_tick
@@ -114,7 +107,7 @@ def _time_ticks(size: _Size) -> float:
     analyse()
     pool = WorkerPool.objects.get(name=POOL)
     register_worker(pool_name=POOL, hostname="benchmark", pid=1, slots=JOBS)
-    with patch("scheduling.broker.publish", take_nothing):
+    with patch("scheduling.broker.publish", lambda hints: ()):
         _offer_slots(0)
         while run_tick(pool.pk).has_more:  # fold the wakes of the fill, with no slot to pick for
             pass

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from benchmarks.fair.processes import Processes
+from benchmarks.harness.processes import Processes
 from jobsplatform.demo.provision import ACTOR
 from scheduling.models import Job
 from scheduling.services.job_requests import JobRequest

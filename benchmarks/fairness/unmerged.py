@@ -12,12 +12,13 @@ import redis
 from django.conf import settings
 
 from benchmarks import bare_celery
-from benchmarks.fair.filling import add_tenants, analyse, clear_platform, fill_backlog
-from benchmarks.fair.metering import Meter
-from benchmarks.fair.parts import NO_TARGET, Finding, MeasureFailedError
-from benchmarks.fair.processes import Processes, serving
-from benchmarks.fair.simulated import simulate_jain
-from benchmarks.fair.throughput import MERGED_JOBS, NOOP_US, SETTLE_SECONDS, measure_rate, warm_up
+from benchmarks.fairness.metering import Meter
+from benchmarks.fairness.simulated import simulate_jain
+from benchmarks.fairness.throughput import MERGED_JOBS
+from benchmarks.harness.draining import NOOP_US, SETTLE_SECONDS, measure_rate, warm_up
+from benchmarks.harness.filling import add_tenants, analyse, clear_platform, fill_backlog
+from benchmarks.harness.parts import NO_TARGET, Finding, MeasureFailedError
+from benchmarks.harness.processes import Processes, serving
 
 SLOTS, TENANTS = 2, 100
 JOBS, MESSAGES = 30_000, 60_000
