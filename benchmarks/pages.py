@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from benchmarks.addresses import Address, api_addresses, console_addresses
-from benchmarks.bar import Row
+from benchmarks.harness.parts import Finding
 from jobsplatform.demo.measures import percentile
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Role, Tenant
@@ -83,29 +83,35 @@ class Sample:
         return sorted({f"{_label(t.page.address)} ({t.status})" for t in self.timings if t.status not in OK | REFUSED})
 
     @property
-    def rows(self) -> Sequence[Row]:
+    def findings(self) -> Sequence[Finding]:
         slow = [timing for timing in self.answered if timing.is_slow]
         worst = f" (the worst: {_describe(slow[0])})" if slow else ""
         return [
-            Row(
+            Finding(
                 f"Pages and endpoints slower than {TARGET_MS:.0f} ms p95",
                 "none",
                 f"{len(slow)} of {len(self.answered)}{worst}",
-                not slow and bool(self.answered),
+                is_met=not slow and bool(self.answered),
+                beside=self._words,
             ),
-            Row("Pages and endpoints that answer 404 or 5xx", "none", f"{len(self.faults)}", not self.faults),
+            Finding(
+                "Pages and endpoints that answer 404 or 5xx",
+                "none",
+                f"{len(self.faults)}",
+                is_met=not self.faults,
+                beside=", ".join(self.faults),
+            ),
         ]
 
     @property
-    def words(self) -> str:
+    def _words(self) -> str:
         refused = sum(timing.status in REFUSED and not timing.is_answered for timing in self.timings)
         slowest = ", ".join(_describe(timing) for timing in self.answered[:LISTED])
-        faults = f" Faults: {', '.join(self.faults)}." if self.faults else ""
         return (
-            f"Then, with the platform stopped, each of {len(self.timings)} addresses of the URL configuration is"
-            f" requested {ROUNDS} times after {WARM_UP} to warm up. Member pages and API keys are those of the tenant"
-            " with three tenths of all rows. A streamed response is timed to its first part; a what-if may take 300 ms;"
-            f" {refused} requests are refused by role, and not timed. Slowest, p95: {slowest}.{faults}"
+            f"with the platform stopped, each of {len(self.timings)} addresses of the URL configuration is requested"
+            f" {ROUNDS} times after {WARM_UP} to warm up; member pages and API keys are those of the tenant with three"
+            " tenths of all rows; a streamed response is timed to its first part; a what-if may take 300 ms;"
+            f" {refused} requests are refused by role, and not timed; slowest, p95: {slowest}"
         )
 
 

@@ -42,7 +42,7 @@ def timed(status: int, *milliseconds: float, budget_ms: float | None = None, lea
     ],
 )
 def test_sample_is_met_by_quick_answers_without_faults(timings: list[Timing], is_met: bool) -> None:
-    assert all(row.is_met for row in Sample(timings).rows) is is_met
+    assert all(finding.is_met for finding in Sample(timings).findings) is is_met
 
 
 def test_every_get_of_the_api_and_the_console_is_asked_for(acme: Tenant, staff: User) -> None:

@@ -1,7 +1,7 @@
-"""What a merged job costs in processor time, step by step: tick, start and settlement, here and in PostgreSQL.
+"""Processor time of a merged job, step by step: tick, start and settlement, in Python and in PostgreSQL.
 
-One process takes the parts of dispatcher and worker, so that nothing waits for anything: what is measured is work. The
-processor time of the server is that of the one connection, which Linux tells.
+One process takes the parts of dispatcher and worker, so that no step waits for another. The processor time of the
+server is that of the one connection, as Linux counts it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from pathlib import Path
 
 from django.db import connection
 
-from benchmarks.harness.filling import add_tenants, analyse, clear_platform, fill_backlog
-from benchmarks.harness.outcome import Outcome
-from benchmarks.harness.parts import POOL
+from benchmarks.harness.filling import add_tenants, analyse, fill_backlog
+from benchmarks.harness.parts import POOL, Finding
 from scheduling import broker
 from scheduling.broker import Hint
 from scheduling.conf import MAX_MESSAGE_JOBS, MESSAGE_WORK_US
@@ -62,10 +61,9 @@ class Costs:
         self.server.clear()
 
 
-def measure(folder: Path) -> Outcome:
-    """Cycles of one tick that fills both slots, two starts and two settlements, until the time is up."""
-    del folder  # nobody else takes part
-    clear_platform()
+def measure_cycle(folder: Path) -> list[Finding]:
+    """Run cycles of one tick that fills both slots, two starts and two settlements, until the time is up."""
+    del folder  # no other process takes part
     fill_backlog(add_tenants(TENANTS, estimate_us=WORK_US), JOBS, payload={})
     analyse()
     costs = Costs()
@@ -76,26 +74,22 @@ def measure(folder: Path) -> Outcome:
         done, until = 0, time.monotonic() + SECONDS
         while time.monotonic() < until:
             done += _cycle(worker, hints, costs)
-    rows = [
-        ["step", "Python, µs a job", "PostgreSQL, µs a job"],
-        *(
-            [step, f"{costs.here[step] / done * 1e6:.0f}", f"{costs.server[step] / done * 1e6:.0f}"]
-            for step in ("tick", "start", "settlement")
-        ),
-    ]
     here, server = (sum(spent.values()) / done * 1e6 for spent in (costs.here, costs.server))
-    rows.append(["together", f"{here:.0f}", f"{server:.0f}"])
-    return Outcome(
-        name="cycle",
-        title="What a merged job costs in processor time",
-        rows=rows,
-        target=f"at most {TARGET_US:.0f} µs a job; it was {here + server:.0f}",
-        is_met=here + server <= TARGET_US,
-        method=f"{done:,} no-op jobs of {TENANTS} tenants in messages of up to {MAX_MESSAGE_JOBS},"
-        f" {MESSAGE_WORK_US // 1_000} ms, on {SLOTS} slots: the dispatcher's tick, the statement that starts a message,"
-        " the one that settles it, one after another in one process. Not in it: Celery's messages,"
-        " the processors' turns, what dispatchers do once a second.",
+    steps = ", ".join(
+        f"{step} {costs.here[step] / done * 1e6:.0f} + {costs.server[step] / done * 1e6:.0f}"
+        for step in ("tick", "start", "settlement")
     )
+    return [
+        Finding(
+            what="processor time of a merged no-op job through tick, start and settlement",
+            target=f"≤ {TARGET_US:.0f} µs",
+            measured=f"{here + server:.0f} µs (Python {here:.0f} + PostgreSQL {server:.0f})",
+            is_met=here + server <= TARGET_US,
+            beside=f"{steps}; {done:,} jobs of {TENANTS} tenants in messages of up to {MAX_MESSAGE_JOBS:,}, "
+            f"{MESSAGE_WORK_US // 1_000} ms, on {SLOTS} slots, one step after another in one process; without Celery's "
+            "messages, the processors' turns and what dispatchers do once per second",
+        )
+    ]
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Processes that submit, by the service and by HTTP, as fast as they are answered.
 
-`python -m benchmarks.submitters service JOBS BULK SLUG` and `… http SECONDS FILE`. Each says `ready`, waits for a line,
-and answers with one of JSON: how many jobs were accepted, in how many seconds, and its own processor time. The file
-has for each connection the address, and the requests that it sends in turn, as they go over the wire.
+`python -m benchmarks.capacity.submitters service JOBS BULK SLUG` and `… http SECONDS FILE`. Each prints `ready`, waits
+for a line, and prints one of JSON: how many jobs were accepted, in how many seconds, and its own processor time. The
+file has for each connection the address, and the requests that it sends in turn, as they go over the wire.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 from jobsplatform.demo.environment import run_folder
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 # An idempotency key must be new each time; its place in the request.
 KEY_MARK = b"{{idempotency-key}}"
 
@@ -41,7 +41,7 @@ class Submitter:
 
     def __init__(self, *arguments: str) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-m", "benchmarks.submitters", *arguments],
+            [sys.executable, "-m", "benchmarks.capacity.submitters", *arguments],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,17 +1,16 @@
-"""What the platform needs while it works: the wait near its capacity, the slots' own part, a child, the dispatcher."""
+"""The wait near capacity, the part of slot time that is work, the dispatcher's and a child's needs."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from django.db import connection
 
 from benchmarks.harness.draining import count_ended, count_waiting, measure_rate, warm_up
-from benchmarks.harness.filling import add_tenants, analyse, clear_platform, create_tenants, fill_backlog
-from benchmarks.harness.outcome import Outcome
+from benchmarks.harness.filling import add_tenants, analyse, create_tenants, fill_backlog
+from benchmarks.harness.parts import Finding
 from benchmarks.harness.processes import Processes, serving
 from benchmarks.harness.processor import children_of, seconds_of
 from benchmarks.harness.verifying import verify_platform
@@ -22,7 +21,7 @@ from tenants.models import Plan
 
 SLOTS, TENANTS = 2, 20
 SECONDS, SETTLE_SECONDS = 15.0, 3.0
-# So many jobs a submission: the service is asked by many, and by most of them for few.
+# Jobs per submission.
 EACH = 10
 # Without a pause.
 FLOOD = 100_000.0
@@ -36,40 +35,14 @@ _WAITS = """
 SELECT percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY extract(epoch FROM e.started_at - j.created_at) * 1000)
 FROM scheduling_execution e JOIN scheduling_job j ON j.id = e.job_id WHERE j.created_at BETWEEN %s AND %s
 """
+_ARRIVALS = (
+    f"{SLOTS} slots; no-op jobs of {TENANTS} tenants by the service in a process of its own, {EACH} per submission, "
+    f"the times between two exponential; over {SECONDS:.0f} s"
+)
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    what: str
-    target: str
-    measured: str
-    is_met: bool
-
-    def cells(self) -> list[str]:
-        return [self.what, self.target, self.measured, "met" if self.is_met else "**missed**"]
-
-
-def measure(folder: Path) -> Outcome:
-    """Each row for itself, on a platform that begins empty."""
-    rows = [*_near_capacity(folder), _short_jobs(folder), *_steady(folder)]
-    verify_platform()
-    return Outcome(
-        name="capacity",
-        title="What the platform needs while it works",
-        rows=[["what", "target", "measured", ""], *(row.cells() for row in rows)],
-        target="every row's own",
-        is_met=all(row.is_met for row in rows),
-        method=f"{SLOTS} slots. Arrivals are no-op jobs of {TENANTS} tenants by the service in a process of its own, "
-        f"{EACH} a submission, the times between two exponential; over {SECONDS:.0f} s. Capacity is what ends in a "
-        "second while that process submits without a pause, so that submitting is in it. A wait is from the "
-        "submission's transaction to the start. Slot time that is work is what the jobs' sleeps take without the "
-        "platform, measured just before, over the slots' time "
-        f"while {SHORT_JOBS:,} jobs wait. A child's memory is its proportional set size after the last row. "
-        "`verify_ledger`, `verify_state`, `verify_audit` are clean afterwards.",
-    )
-
-
-def _near_capacity(folder: Path) -> list[_Row]:
+def measure_near_capacity(folder: Path) -> list[Finding]:
+    """Measure the capacity while one process submits without a pause, then the waits at a part of it."""
     slugs = _fresh_tenants()
     with serving(folder, slots=SLOTS) as processes:
         with writing(FLOOD, slugs, folder, each=EACH):
@@ -77,18 +50,21 @@ def _near_capacity(folder: Path) -> list[_Row]:
             capacity, _ = _rates(processes)
         _wait_started(processes)
         p50, p95 = _waits_at(capacity * LOAD, slugs, processes, folder)
+    verify_platform()
     return [
-        _Row(
-            f"submit to start at {LOAD:.0%} of capacity ({capacity * LOAD:,.0f} of {capacity:,.0f} jobs/s), p95",
-            f"≤ {WAIT_MS:.0f} ms",
-            f"{p95:.0f} ms (p50 {p50:.0f})",
-            p95 <= WAIT_MS,
+        Finding(
+            what=f"submit to start at {LOAD:.0%} of capacity, p95",
+            target=f"≤ {WAIT_MS:.0f} ms",
+            measured=f"{p95:.0f} ms (p50 {p50:.0f})",
+            is_met=p95 <= WAIT_MS,
+            beside=f"{_ARRIVALS}; {capacity * LOAD:,.0f} of {capacity:,.0f} jobs/s, which end while that process "
+            "submits without a pause, so that submitting is part of it; from the submission's transaction to the start",
         )
     ]
 
 
-def _short_jobs(folder: Path) -> _Row:
-    clear_platform()
+def measure_short_jobs(folder: Path) -> list[Finding]:
+    """Measure the part of slot time that merged jobs of 10 ms work."""
     alone = _sleep_alone_seconds()
     seconds = {"seconds": SHORT_SECONDS}
     estimate = round(SHORT_SECONDS * 1e6)
@@ -97,46 +73,63 @@ def _short_jobs(folder: Path) -> _Row:
     with serving(folder, slots=SLOTS) as processes:
         warm_up(processes)
         rate = measure_rate(processes, SECONDS)
+    verify_platform()
     part, asked = rate * alone / SLOTS, rate * SHORT_SECONDS / SLOTS
-    measured = f"{part:.1%} ({alone * 1e3:.2f} ms each alone; by the 10 ms asked for {asked:.1%})"
-    return _Row("slot time that is work, merged jobs of 10 ms", f"≥ {WORK_PART:.0%}", measured, part >= WORK_PART)
+    return [
+        Finding(
+            what="slot time that is work, merged jobs of 10 ms",
+            target=f"≥ {WORK_PART:.0%}",
+            measured=f"{part:.1%}",
+            is_met=part >= WORK_PART,
+            beside=f"{SLOTS} slots, {SHORT_JOBS:,} jobs waiting; such a sleep takes {alone * 1e3:.2f} ms without the "
+            f"platform, measured just before, which counts as work; by the 10 ms of the payload it is {asked:.1%}",
+        )
+    ]
 
 
 def _sleep_alone_seconds() -> float:
-    """What such a job's sleep takes where nothing else runs: the system wakes nobody on the spot."""
+    """Return what such a job's sleep takes without the platform; the kernel's timer adds to it."""
     began = time.perf_counter()
     for _ in range(SLEEPS_ALONE):
         time.sleep(SHORT_SECONDS)
     return (time.perf_counter() - began) / SLEEPS_ALONE
 
 
-def _steady(folder: Path) -> list[_Row]:
+def measure_steady(folder: Path) -> list[Finding]:
+    """Measure the dispatcher's processor time and a child's memory at a steady rate."""
     slugs = _fresh_tenants()
     with serving(folder, slots=SLOTS) as processes, writing(STEADY, slugs, folder, each=EACH) as writer:
         warm_up(processes)
         rate, part = _rates(processes)
         writer.rate()
         child = max(_proportional_mib(pid) for pid in children_of(processes.workers[0].pid))
+    verify_platform()
     return [
-        _Row(
-            f"the dispatcher's process at {rate:,.0f} jobs/s",
-            f"≤ {DISPATCHER_PART:.0%} of a processor at {STEADY:,.0f}",
-            f"{part:.1%}",
-            part <= DISPATCHER_PART and rate >= 0.95 * STEADY,
+        Finding(
+            what=f"the dispatcher's process at {STEADY:,.0f} jobs/s",
+            target=f"≤ {DISPATCHER_PART:.0%} of a processor",
+            measured=f"{part:.1%} at {rate:,.0f} jobs/s",
+            is_met=part <= DISPATCHER_PART and rate >= 0.95 * STEADY,
+            beside=_ARRIVALS,
         ),
-        _Row("memory of a child without models", f"≤ {CHILD_MIB:.0f} MiB", f"{child:.0f} MiB", child <= CHILD_MIB),
+        Finding(
+            what="memory of a child without models",
+            target=f"≤ {CHILD_MIB:.0f} MiB",
+            measured=f"{child:.0f} MiB",
+            is_met=child <= CHILD_MIB,
+            beside="its proportional set size at the end of the row before",
+        ),
     ]
 
 
 def _fresh_tenants() -> Sequence[str]:
-    clear_platform()
     with all_tenants():
         Plan.objects.update(max_waiting_jobs=10**9)
     return [tenant.slug for tenant in create_tenants([1] * TENANTS)]
 
 
 def _rates(processes: Processes) -> tuple[float, float]:
-    """Jobs that end in a second, and the dispatcher's part of a processor."""
+    """Return the jobs that end per second, and the dispatcher's part of a processor."""
     time.sleep(SETTLE_SECONDS)
     (dispatcher,) = processes.dispatchers
     spent, ended, began = seconds_of(dispatcher.pid), count_ended(), time.monotonic()
@@ -164,6 +157,6 @@ def _waits_at(rate: float, slugs: Sequence[str], processes: Processes, folder: P
 
 
 def _proportional_mib(pid: int) -> float:
-    """What a process has of memory, of what it shares its part."""
+    """Return a process's memory in MiB, its part of shared pages included."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1_024
