@@ -94,7 +94,7 @@ bench: environment ## Measure on this machine, more than an hour in all (BENCH="
 	@$(SERVERS) -- $(PY) -m benchmarks $(BENCH) $(addprefix --only ,$(ONLY))
 
 bench-simulated: environment ## The fair scheduler's numbers in simulation: no server, half a minute
-	@$(PY) -m benchmarks.simulated
+	@$(PY) -m benchmarks.fairness.simulated
 
 ROUNDS ?= 5
 bench-peers: environment ## Beside other queues, in an environment of their own: 20 minutes (ROUNDS=n, ONLY="drain flood", RESUME=1)

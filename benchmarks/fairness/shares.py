@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db.models import Max, Min
 
-from benchmarks.fairness.simulated import simulate_measure
+from benchmarks.fairness.simulated import measure_row
 from benchmarks.harness.filling import clear_platform, create_tenants
 from benchmarks.harness.parts import NO_TARGET, Finding
 from benchmarks.harness.processes import serving
@@ -57,7 +57,7 @@ def measure_jain(folder: Path) -> list[Finding]:
         [(UNIT_SECONDS * unit, "")] * (JAIN_DISPATCHES * 10 // (unit * 18) + 100) for unit in UNITS
     ]  # of 18 dispatches in fair order 10, 5, 2 and 1 are theirs
     used = _serve(folder, [1] * len(UNITS), backlogs, JAIN_DISPATCHES)
-    index, simulated = jain_index(used), simulate_measure("jain_1_2_5_10")
+    index = jain_index(used)
     return [
         Finding(
             what="Jain index in worker-seconds, four backlogged tenants with jobs of 1, 2, 5 and 10 units",
@@ -65,7 +65,7 @@ def measure_jain(folder: Path) -> list[Finding]:
             measured=f"{index:.5f}",
             is_met=index >= JAIN_TARGET,
             beside=f"{SLOTS} slots, a unit is {UNIT_SECONDS * 1e3:.0f} ms, the first {JAIN_DISPATCHES} dispatches",
-            simulated="–" if simulated.jain is None else f"{simulated.jain:.5f}",
+            simulated=f"{measure_row('jain_1_2_5_10').value:.5f}",
         )
     ]
 
@@ -84,7 +84,6 @@ def measure_weights(folder: Path) -> list[Finding]:
     error = max(
         abs(share / sum(used) / (weight / sum(WEIGHTS)) - 1) for share, weight in zip(used, WEIGHTS, strict=True)
     )
-    simulated = simulate_measure("weights_1_2_4_8_heavy_tail")
     return [
         Finding(
             what="weights 1:2:4:8, heavy-tailed unknown cost: worst share error",
@@ -93,7 +92,7 @@ def measure_weights(folder: Path) -> list[Finding]:
             is_met=error <= SHARE_TARGET,
             beside=f"{SLOTS} slots, Pareto {LEAST_SECONDS * 1e3:.0f}–{MOST_SECONDS * 1e3:.0f} ms with α = {ALPHA}, the "
             f"first {HEAVY_DISPATCHES} dispatches",
-            simulated="–" if simulated.share_error is None else f"{simulated.share_error:.2%}",
+            simulated=f"{measure_row('weights_1_2_4_8_heavy_tail').value:.2%}",
         )
     ]
 
@@ -104,9 +103,6 @@ def measure_sub_keys(folder: Path) -> list[Finding]:
     keyed = [(KEY_SECONDS, f"user-{number % KEYS}") for number in range(KEY_DISPATCHES)]
     used = _serve(folder, [1, 1], [plain, keyed], KEY_DISPATCHES)
     gain = used[1] / sum(used) / 0.5 - 1
-    tenants = {tenant.name: tenant.worker_seconds for tenant in simulate_measure("sub_keys_20").tenants}
-    whole = sum(tenants.values()) or 1.0
-    simulated = [seconds / whole * 2 - 1 for name, seconds in tenants.items() if name != "plain"]
     return [
         Finding(
             what=f"gain of a tenant from {KEYS} sub-keys",
@@ -114,19 +110,17 @@ def measure_sub_keys(folder: Path) -> list[Finding]:
             measured=f"{gain:+.2%}",
             is_met=gain <= KEY_TARGET,
             beside=f"{SLOTS} slots, jobs of {KEY_SECONDS * 1e3:.0f} ms, the first {KEY_DISPATCHES} dispatches",
-            simulated=f"{max(simulated):+.2%}" if simulated else "–",
+            simulated=f"{measure_row('sub_keys_20').value:+.2%}",
         )
     ]
 
 
 def measure_busy(folder: Path) -> list[Finding]:
     """How much of the slots is used while there are jobs for all of them, at three lengths of jobs."""
-    simulated = simulate_measure("work_conservation").busy_while_wanted
-    words = "–" if simulated is None else f"{simulated:.2%}"
-    return [_measure_busy(folder, seconds, jobs, words) for seconds, jobs in BUSY]
+    return [_measure_busy(folder, seconds, jobs) for seconds, jobs in BUSY]
 
 
-def _measure_busy(folder: Path, seconds: float, jobs: int, simulated: str) -> Finding:
+def _measure_busy(folder: Path, seconds: float, jobs: int) -> Finding:
     clear_platform()
     tenants = create_tenants([1, 1])
     for tenant in tenants:
@@ -142,7 +136,7 @@ def _measure_busy(folder: Path, seconds: float, jobs: int, simulated: str) -> Fi
         is_met=busy >= BUSY_TARGET or seconds < BUSY_FROM_SECONDS,
         beside=f"{SLOTS} slots, {jobs} jobs; what is lost is the time from an end to the next start, here "
         f"{(1 / busy - 1) * seconds * 1e3:.0f} ms a job",
-        simulated=simulated,
+        simulated=f"{measure_row('work_conservation').value:.2%}",
     )
 
 

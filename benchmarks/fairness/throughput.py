@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from benchmarks.fairness.metering import Meter
-from benchmarks.fairness.simulated import simulate_against_fifo, simulate_jain
+from benchmarks.fairness.simulated import measure_row
 from benchmarks.harness.draining import NOOP_US, count_waiting, measure_rate, wait_drained, warm_up
 from benchmarks.harness.filling import QUEUE, add_tenants, analyse, ask, clear_platform, fill_backlog
 from benchmarks.harness.parts import NO_TARGET, Finding, MeasureFailedError
@@ -60,7 +60,7 @@ def _against_fifo(folder: Path, *, are_alone: bool) -> Finding:
         f"{JOBS_EACH} jobs waiting for each tenant, those after one another of tenants far apart, and ended "
         "with jobs of all tenants waiting; in the last fair "
         f"turn, {words[FAIR]}; in the last one of FIFO, {words[FIFO]}",
-        simulated=f"{simulate_against_fifo():.0%}",
+        simulated=f"{measure_row('ten_thousand_tenants').value:.0%}",
     )
 
 
@@ -123,5 +123,5 @@ def _drain_merged(folder: Path, *, tenants: int) -> Finding:
         f"dispatcher and worker on this machine; over {MERGED_SECONDS:.0f} s; measured meanwhile: {meter.words}; the "
         "simulator knows no overhead and merges nothing, so it shows the shares of 100 tenants with jobs of 1 ms "
         "and no throughput",
-        simulated=f"Jain {simulate_jain('small_jobs_100_tenants')}" if is_promised else "–",
+        simulated=measure_row("small_jobs_100_tenants").text if is_promised else "–",
     )

@@ -13,7 +13,7 @@ from django.conf import settings
 
 from benchmarks import bare_celery
 from benchmarks.fairness.metering import Meter
-from benchmarks.fairness.simulated import simulate_jain
+from benchmarks.fairness.simulated import measure_row
 from benchmarks.fairness.throughput import MERGED_JOBS
 from benchmarks.harness.draining import NOOP_US, SETTLE_SECONDS, measure_rate, warm_up
 from benchmarks.harness.filling import add_tenants, analyse, clear_platform, fill_backlog
@@ -65,7 +65,7 @@ def _finding(what: str, rates: Sequence[float], bare: float, words: str, *, has_
         "both from a backlog submitted before, so publishing is in ours and not in Celery's; turns of "
         f"{TURN_SECONDS:.0f} s ({rates[0]:,.0f} before, {rates[1]:,.0f} after bare Celery); in the first, "
         f"{words}; the simulation shows the shares of {TENANTS} tenants with jobs of 1 ms and no throughput",
-        simulated=f"Jain {simulate_jain('small_jobs_100_tenants')}",
+        simulated=measure_row("small_jobs_100_tenants").text,
     )
 
 
