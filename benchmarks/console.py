@@ -262,6 +262,6 @@ BENCHMARK = Benchmark(
     "stack in one process by a superuser. Beside it, on the same cores, run web server, dispatcher, worker and beat, "
     "and a process that writes jobs, which the worker runs. Of the waiting jobs those of paused kinds stay; the others "
     f"have run before anything is measured. Fragments are requested every {POLL_SECONDS:g} s while a tab has the "
-    "page's stream open, whose reader draws two of them; “drawn per request” is what these take without a stream. The jobs "
-    "of a what-if are cached for a moment; “first question” is what it takes without the cache.",
+    "page's stream open, whose reader draws two of them; “drawn per request” is what these take without a stream. "
+    "The jobs of a what-if are cached for a moment; “first question” is what it takes without the cache.",
 )

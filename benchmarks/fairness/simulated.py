@@ -1,6 +1,6 @@
 """The fair scheduler's numbers in simulation, row by row: the pure order without a platform.
 
-`python -m benchmarks.fairness.simulated` prints them; it needs no server. The workloads are `benchmarks/workloads/*.toml`.
+`make bench-simulated` prints them; it needs no server. The workloads are `benchmarks/workloads/*.toml`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tenants and backlogs by set statements, and a clean platform between two parts."""
+"""Create tenants and backlogs by set statements, and clear the platform between two parts."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from tenants.services.tenants import create_tenant, update_tenant
 # One plan for all, so that they meet in one queue; the tenant's own factor makes the weight.
 PLAN, QUEUE = "professional", "workflow_professional"
 SLICE = 250_000
-# What is assumed of a tenant's next job before any has run.
+# The predicted cost of a tenant's next job before any has run.
 UNKNOWN_US = 1_000_000
-# Tenants do not come in the order in which they were made: jobs that come after one another are of tenants far apart. A
-# prime, so that in each round everybody has a turn.
+# Jobs that follow one another belong to tenants far apart, as tenants do not submit in the order of their creation. A
+# prime, so that each round has one job of every tenant.
 STRIDE = 7_919
 _CLEAR = """
 TRUNCATE scheduling_job, scheduling_job_ready, scheduling_job_due, scheduling_job_held, scheduling_job_deadline,
@@ -52,8 +52,8 @@ INSERT INTO scheduling_schedulingentity (tenant_id, queue_id, weight_milli, vrun
 SELECT id, %(queue)s, 1000, 0, false, 0, 0, 0, %(estimate)s FROM unnest(%(tenants)s::uuid[]) AS id
 ON CONFLICT DO NOTHING
 """
-# A submission tells the dispatcher in its own transaction: a wake for each entity, or for each job where those were
-# submitted one by one.
+# A submission writes its wake-up in its own transaction: one per entity, or one per job if they were submitted one by
+# one.
 _JOBS = """
 WITH made AS (
     INSERT INTO scheduling_job (id, tenant_id, kind, queue_id, state, priority, rank, fair_key, tags, payload,
@@ -105,7 +105,7 @@ def run_statement(statement: str, parameters: Mapping[str, Any] | None = None) -
 
 
 def create_tenants(weights: Sequence[int], *, cap: int = 1_000, plan: str = PLAN) -> list[Tenant]:
-    """Tenants of one plan with these weights."""
+    """Create tenants of one plan with these weights."""
     run = uuid7().hex[-6:]
     with acting_as(ACTOR):
         return [
@@ -118,7 +118,7 @@ def create_tenants(weights: Sequence[int], *, cap: int = 1_000, plan: str = PLAN
 
 
 def add_tenants(count: int, *, estimate_us: int = UNKNOWN_US) -> list[UUID]:
-    """Many equal tenants by one statement, each with its entity, idle; what their next jobs are believed to take."""
+    """Create equal idle tenants by one statement, return their ids; ``estimate_us`` is a job's predicted cost."""
     (like,) = create_tenants([1])
     ids = [id_ for (id_,) in run_statement(_TENANTS, {"prefix": f"{like.slug}-", "count": count, "like": like.pk})]
     register(ids, estimate_us=estimate_us)
@@ -126,7 +126,7 @@ def add_tenants(count: int, *, estimate_us: int = UNKNOWN_US) -> list[UUID]:
 
 
 def register(tenant_ids: Sequence[UUID], *, queue: str = QUEUE, estimate_us: int = UNKNOWN_US) -> None:
-    """Give tenants their capacity and their entity, as their first submission would."""
+    """Create the tenants' capacities and entities, as their first submission would."""
     values = {"queue": queue_id(queue), "tenants": list(tenant_ids), "estimate": estimate_us}
     run_statement(_CAPACITIES, {"tenants": list(tenant_ids)})
     run_statement(_ENTITIES, values)
@@ -142,7 +142,7 @@ def fill_backlog(
     travels_alone: bool = False,
     one_by_one: bool = False,
 ) -> None:
-    """So many equal jobs beside those that wait already, one of each tenant a round; the next tick finds them."""
+    """Add equal jobs to those that wait already, one of each tenant per round; the next tick finds them."""
     register(tenant_ids, queue=queue)
     values = {
         "tenants": list(tenant_ids),
@@ -158,12 +158,12 @@ def fill_backlog(
 
 
 def queue_id(name: str = QUEUE) -> int:
-    """The queue in which most parts' tenants meet, or another one."""
+    """Return the id of a queue, by default of the one that most parts use."""
     return Queue.objects.get(name=name).pk
 
 
 def ask(statement: str, parameters: Sequence[object] = ()) -> int:
-    """The one number that a statement answers, of all tenants; 0 for none."""
+    """Return the one number of a statement over all tenants' rows; 0 for NULL."""
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute(statement, list(parameters))
         return int(cursor.fetchone()[0] or 0)

@@ -1,4 +1,4 @@
-"""Dispatchers and a worker as an operator starts them, and nothing else: no web server takes part in these numbers."""
+"""Dispatchers and workers as an operator starts them, without a web server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LOG_TAIL = 2_000
 
 @dataclass(slots=True)
 class Processes:
-    """What runs during a part."""
+    """The processes of a part."""
 
     folder: Path
     dispatchers: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -36,11 +36,11 @@ class Processes:
 
     @property
     def counters(self) -> Path:
-        """Where the dispatchers keep their counters, as processes of one machine do."""
+        """The folder of the dispatchers' multiprocess metrics."""
         return self.folder / "counters"
 
     def start_worker(self, slots: int, *, has_spare: bool = True) -> subprocess.Popen[bytes]:
-        """Start a worker, with a child to spare or as many as slots; returned when it is registered."""
+        """Start a worker, with a spare child or none, and return it once it is registered."""
         environment = {} if has_spare else {"WORKER_SPARE_CHILDREN": "0"}
         worker = self.start("run_worker", f"--pool={POOL}", f"--concurrency={slots}", environment=environment)
         self.workers.append(worker)
@@ -53,7 +53,7 @@ class Processes:
         return self.dispatchers[-1]
 
     def kill(self, process: subprocess.Popen[bytes]) -> float:
-        """SIGKILL a worker and its children; when, by this process's clock."""
+        """SIGKILL a worker and its children; return the time by this process's clock."""
         self.workers.remove(process)
         killed_at = time.time()
         os.killpg(process.pid, signal.SIGKILL)
@@ -72,7 +72,7 @@ class Processes:
         environment: Mapping[str, str] | None = None,
         folder: Path = ROOT,
     ) -> subprocess.Popen[bytes]:
-        """The same for any command, in any folder."""
+        """Start any command in a session of its own, in any folder; it ends with this process."""
         with self._log(log).open("ab") as output:
             return subprocess.Popen(  # noqa: S603 - our own command
                 command,
@@ -92,7 +92,7 @@ class Processes:
                 raise MeasureFailedError(f"A process ended with status {status}.\n{tails}")
 
     def wait_until(self, is_so: Callable[[], bool], *, within: float, what: str) -> float:
-        """Wait for something; when it was so, by this process's clock. A dead process or a deadline ends the part."""
+        """Wait for a condition and return the time. Raise MeasureFailedError on a dead process or at the deadline."""
         deadline = time.monotonic() + within
         while not is_so():
             self.require_alive()
@@ -102,14 +102,14 @@ class Processes:
         return time.time()
 
     def stop(self) -> None:
-        """Ask all to stop, and kill who does not."""
-        everybody = [*self.dispatchers, *self.workers]
-        for process in everybody:
+        """Send SIGTERM to all, and SIGKILL to those that do not stop in time."""
+        processes = [*self.dispatchers, *self.workers]
+        for process in processes:
             if process.poll() is None:
                 process.send_signal(signal.SIGCONT)
                 process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
-        for process in everybody:
+        for process in processes:
             try:
                 process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
@@ -124,7 +124,7 @@ class Processes:
 def serving(
     folder: Path, *, slots: int, dispatchers: int = 1, workers: int = 1, has_spare: bool = True
 ) -> Iterator[Processes]:
-    """So many workers of ``slots`` slots each, and dispatchers; yielded when they are ready, stopped in the end."""
+    """Start workers of ``slots`` slots each and dispatchers, yield them once they are ready, and stop them."""
     processes = Processes(folder)
     try:
         for _ in range(workers):
@@ -134,7 +134,7 @@ def serving(
             processes.start_dispatcher()
         processes.wait_until(_is_ticking, within=READY_SECONDS, what="a dispatcher ticks")
         pids = [dispatcher.pid for dispatcher in processes.dispatchers]
-        processes.wait_until(lambda: _are_heard_of(pids), within=READY_SECONDS, what="all dispatchers report")
+        processes.wait_until(lambda: _have_reported(pids), within=READY_SECONDS, what="all dispatchers report")
         yield processes
     finally:
         processes.stop()
@@ -145,7 +145,7 @@ def _is_online(pid: int) -> bool:
         return Worker.objects.filter(pid=pid, status=Worker.Status.ONLINE, stopped_at=None).exists()
 
 
-def _are_heard_of(pids: Sequence[int]) -> bool:
+def _have_reported(pids: Sequence[int]) -> bool:
     with all_tenants():
         return ProcessHeartbeat.objects.filter(pid__in=pids).values("pid").distinct().count() == len(pids)
 

@@ -21,17 +21,17 @@ _OWN, _OF_ALL = slice(11, 13), slice(11, 15)
 
 
 def seconds_of(pid: int) -> float:
-    """User and system time of one process; 0 of one that is gone, or where the system does not tell."""
+    """Return user and system time of one process; 0 if it is gone, or if the system has no /proc."""
     return _sum(_fields(pid), _OWN)
 
 
 def seconds_of_family(pid: int) -> float:
-    """The same of a process and all that it started, whether that has ended or not."""
+    """Return the time of a process and of all that it started, ended ones included."""
     return sum(_sum(_fields(member), _OF_ALL) for member in (pid, *_descendants(pid)))
 
 
 def seconds_of_postgresql() -> float:
-    """The same of PostgreSQL with all its processes, where it is on this machine."""
+    """Return the time of PostgreSQL with all its processes; 0 if it is not on this machine."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         fields = _fields(cursor.fetchone()[0])
@@ -49,7 +49,7 @@ def read_processor_seconds(processes: Processes) -> Mapping[str, float]:
 
 
 def children_of(pid: int) -> list[int]:
-    """The processes that a process has started and that live."""
+    """Return the live child processes of a process."""
     return [child for child, parent in _parents() if parent == pid]
 
 

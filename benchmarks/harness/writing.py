@@ -17,13 +17,13 @@ from pathlib import Path
 from jobsplatform.demo.environment import run_folder
 
 ROOT = Path(__file__).resolve().parents[2]
-# So many submissions a second, unless it is said how many jobs each is of.
+# Submissions per second, unless the number of jobs of each is given.
 BEATS = 10
 SEED = 20_261_126
 
 
 def main() -> None:
-    """Write by the clock, and not by how long writing takes; say after each submission how many a second there are."""
+    """Write jobs at the due times however long writing takes, and print the rate after each submission."""
     rate, each, slugs = float(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
     with run_folder():
         from scheduling.services.job_requests import JobRequest
@@ -47,14 +47,14 @@ def main() -> None:
 
 
 class Writer:
-    """The process, and how fast it has written so far."""
+    """The process that writes, and its rate so far."""
 
     def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
         self._process = process
         self._log = log
 
     def rate(self) -> float:
-        """Jobs a second since it began; it must still be writing."""
+        """Return the jobs per second since it began. Raise RuntimeError if it has ended."""
         if self._process.poll() is not None:
             raise RuntimeError(f"The writer has ended:\n{self._log.read_text(encoding='utf-8')[-2_000:]}")
         lines = self._log.read_text(encoding="utf-8").split()
@@ -63,7 +63,7 @@ class Writer:
 
 @contextmanager
 def writing(rate: float, slugs: Sequence[str], folder: Path, *, each: int | None = None) -> Iterator[Writer]:
-    """Write jobs of these tenants in a process of its own."""
+    """Write jobs of these tenants in a process of its own while the block runs."""
     size = each or max(1, round(rate / BEATS))
     log = folder / "job_writer.log"
     with log.open("w", encoding="utf-8") as output:
