@@ -31,7 +31,7 @@ TENANTS, BULK_CONNECTIONS, SINGLE_CONNECTIONS = 4, 4, 8
 SERVICE_TARGET, BULK_TARGET, SINGLE_TARGET = 10_000, 3_000, 600
 MINIMAL, NEW_KEY = {"Prefer": "return=minimal"}, {"Idempotency-Key": KEY_MARK.decode()}
 SINGLE = (
-    ("HTTP, one by one, the job answered whole", {}),
+    ("HTTP, one by one, the default answer", {}),
     ("HTTP, one by one, `Prefer: return=minimal`", MINIMAL),
     ("HTTP, one by one, the same with idempotency keys", MINIMAL | NEW_KEY),
 )

@@ -1,4 +1,4 @@
-"""The platform's consistency checks, run after jobs have run."""
+"""What has to be true of the platform's data when jobs ran: its own commands say so."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SAID_AT_MOST = 2_000
 
 
 def verify_platform() -> None:
-    """Run all checks. Raise MeasureFailedError with the output of the first that finds a fault."""
+    """Run them all. Raises MeasureFailedError, with what was said, at the first that finds a fault."""
     for name in COMMANDS:
         said = StringIO()
         try:
