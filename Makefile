@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help environment environment-dev demo dev test test-matrix lint messages format screenshots browser-test chromium pgbouncer-test pgbouncer bench bench-basics bench-fairness bench-workloads bench-console bench-simulated chaos fuzz soak requirements sbom image release-check clean
+.PHONY: help environment environment-dev demo dev test test-matrix lint messages format screenshots browser-test chromium pgbouncer-test pgbouncer bench bench-peers bench-simulated chaos fuzz soak requirements sbom image release-check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -89,29 +89,18 @@ format: environment-dev ## Rewrite the code in the project's style
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
-bench: bench-basics $(if $(BENCH),,bench-peers) ## Run all the benchmarks
-
-bench-basics: environment ## Measure everything but the longest on this machine (BENCH="recall latency" picks)
-	@$(SERVERS) -- $(PY) -m benchmarks $(BENCH)
-
-bench-workloads: environment ## Documents, workflow nodes and pipeline entities on this machine, five minutes
-	@$(SERVERS) -- $(PY) -m benchmarks workloads
-
-bench-console: environment ## The console's bar beside what it measures, over a million jobs while 200 a second are written (CONSOLE_JOBS=n)
-	@$(SERVERS) -- $(PY) -m benchmarks console
+ONLY ?=
+bench: environment ## Measure on this machine, more than an hour in all (BENCH="fairness eta" picks, ONLY="idle ticks" picks parts)
+	@$(SERVERS) -- $(PY) -m benchmarks $(BENCH) $(addprefix --only ,$(ONLY))
 
 bench-simulated: environment ## The fair scheduler's numbers in simulation: no server, half a minute
-	@$(PY) -m benchmarks.simulated
+	@$(PY) -m benchmarks.fairness.simulated
 
 ROUNDS ?= 5
 bench-peers: environment ## Beside other queues, in an environment of their own: 20 minutes (ROUNDS=n, ONLY="drain flood", RESUME=1)
 	@"$(PYTHON)" tools/virtual_environment.py $(VENV)-peers requirements-peers.txt
 	@$(SERVERS) -- $(PY) -m benchmarks peers --programs "$(abspath $(VENV)-peers/bin)" --rounds $(ROUNDS) \
 	  $(addprefix --only ,$(ONLY)) $(if $(RESUME),--resume)
-
-ONLY ?=
-bench-fairness: environment ## The fair scheduler's table on this machine, under 30 minutes (ONLY="quiet_tenant ticks" picks)
-	@$(SERVERS) -- $(PY) -m benchmarks fairness $(addprefix --only ,$(ONLY))
 
 # Each row starts servers of its own. The launcher is here for what it does in the end: whatever ends the run, nothing is left.
 SEEDS ?=

@@ -1,1 +1,1 @@
-"""What is measured, runnable by anyone: `make bench`, or one of them with `python -m benchmarks recall`."""
+"""Benchmarks on one harness: `make bench`, or `python -m benchmarks NAME` against servers that run."""

@@ -1,121 +1,100 @@
-"""Run the benchmarks named on the command line, all by default.
+"""Run the benchmarks named on the command line, by default all but `peers`.
 
-`python -m benchmarks [recall latency backlog …]`. Expects servers in DATABASE_URL, DATABASE_OWNER_URL
-and REDIS_URL, as `make bench` starts them. Each prints its result and writes it to benchmarks/results/ with the
-machine's description. The exit status is 1 when a target is missed. `fairness --only quiet_tenant` measures one part
-of that table and keeps what was measured of the others.
+Expects servers in DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL, as `make bench` starts them. Prints each table and
+writes it to benchmarks/results/ with the machine's description. `--only PART` measures one part and keeps the last
+findings of the others. The exit status is 1 when a target is missed.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from functools import partial
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.request_rates import raise_request_rates
 from jobsplatform.demo.environment import run_folder
 
-NAMES = (
-    "recall",
-    "latency",
-    "sealing",
-    "fairness",
-    "merging",
-    "eta",
-    "pages",
-    "what_if",
-    "backlog",
-    "bulk",
-    "encryption",
-    "cycle",
-    "submission",
-)
-# Long ones, which run only when they are named.
-NAMED_ALONE = ("what_if_live", "workloads", "console", "streams", "peers", "scale", "viewers", "capacity")
+if TYPE_CHECKING:
+    from benchmarks.harness.outcome import Outcome
+    from benchmarks.harness.parts import Benchmark
+
+# Where each is declared as BENCHMARK.
+MODULES = {
+    "fairness": "benchmarks.fairness.benchmark",
+    "capacity": "benchmarks.capacity.benchmark",
+    "workloads": "benchmarks.built_in",
+    "eta": "benchmarks.eta",
+    "console": "benchmarks.console",
+}
+PEERS = "peers"
 
 
 def main() -> int:
-    """Run what was asked for; 0 only if every target was met."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(NAMES + NAMED_ALONE)}")
-    parser.add_argument("--minutes", type=float, default=10.0, help="of what_if_live, before and after; 10 by default")
-    only = "a part of `fairness` or a table of `peers` alone"
-    parser.add_argument("--only", action="append", default=[], metavar="PART", help=only)
-    parser.add_argument("--programs", type=Path, help="the folder of the programs of `peers`")
-    parser.add_argument("--rounds", type=int, default=5, help="of `peers` (%(default)s)")
-    parser.add_argument("--resume", action="store_true", help="go on with the run of `peers` that was cut off")
-    parser.add_argument("--past", type=int, default=1_000_000, help="ended jobs of `scale`, at most (%(default)s)")
-    parser.add_argument("--drained", type=int, default=1_000_000, help="jobs that pass in `scale` (%(default)s)")
+    """Run the named benchmarks; return 0 only if every target was met."""
+    parser = _parser()
     arguments = parser.parse_args()
-    names = arguments.names or list(NAMES)
-    if "peers" in names and arguments.programs is None:
-        parser.error("peers: --programs is missing")
-    if unknown := set(names) - set(NAMES) - set(NAMED_ALONE):
+    names = arguments.names or list(MODULES)
+    if unknown := set(names) - {*MODULES, PEERS}:
         parser.error(f"unknown benchmark: {', '.join(sorted(unknown))}")
+    if PEERS in names and arguments.programs is None:
+        parser.error("peers: --programs is missing")
     raise_request_rates()
     with run_folder() as folder:
         # After django.setup(): these modules import models.
-        from benchmarks import (
-            backlog,
-            built_in,
-            bulk,
-            capacity,
-            console,
-            cycle,
-            encryption,
-            eta,
-            latency,
-            merging,
-            pages,
-            recall,
-            scale,
-            sealing,
-            streams,
-            submission,
-            viewers,
-            what_if,
-            what_if_live,
-        )
-        from benchmarks.fair import table
-        from benchmarks.outcome import record
-        from benchmarks.peers import table as peers
+        from benchmarks.harness.outcome import record
+        from benchmarks.harness.runner import run_benchmark
         from jobsplatform.demo.provision import migrate_database
 
-        measures = {
-            "recall": recall.measure,
-            "latency": latency.measure,
-            "sealing": sealing.measure,
-            "fairness": lambda place: table.measure(place, only=arguments.only),
-            "merging": merging.measure,
-            "eta": eta.measure,
-            "pages": pages.measure,
-            "what_if": what_if.measure,
-            "what_if_live": partial(what_if_live.measure, minutes=arguments.minutes),
-            "backlog": backlog.measure,
-            "bulk": bulk.measure,
-            "encryption": encryption.measure,
-            "cycle": cycle.measure,
-            "workloads": built_in.measure,
-            "console": console.measure,
-            "peers": partial(
-                peers.measure,
-                programs=arguments.programs,
-                rounds=arguments.rounds,
-                tables=arguments.only,
-                resume=arguments.resume,
-            ),
-            "streams": streams.measure,
-            "scale": partial(scale.measure, past=arguments.past, drained=arguments.drained),
-            "submission": submission.measure,
-            "capacity": capacity.measure,
-            "viewers": viewers.measure,
+        benchmarks: dict[str, Benchmark] = {
+            name: import_module(module).BENCHMARK for name, module in MODULES.items() if name in names
         }
-        if unknown_parts := set(arguments.only) - {part.name for part in table.PARTS} - set(peers.TABLES):
-            parser.error(f"unknown part: {', '.join(sorted(unknown_parts))}")
+        parts = _part_names(benchmarks)
+        if unknown := set(arguments.only) - {part for name in names for part in parts[name]}:
+            parser.error(f"unknown part: {', '.join(sorted(unknown))}")
         migrate_database()
-        outcomes = [record(measures[name](folder)) for name in names]
-    return 0 if all(outcomes) else 1
+        are_met = [
+            record(
+                run_benchmark(benchmarks[name], folder, arguments.only)
+                if name in benchmarks
+                else _measure_peers(folder, arguments)
+            )
+            for name in names
+            if not arguments.only or parts[name].intersection(arguments.only)
+        ]
+    return 0 if all(are_met) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join([*MODULES, PEERS])}")
+    only = "a part of the named benchmarks, or a table of `peers`, alone"
+    parser.add_argument("--only", action="append", default=[], metavar="PART", help=only)
+    parser.add_argument("--programs", type=Path, help="the folder of the programs of `peers`")
+    parser.add_argument("--rounds", type=int, default=5, help="of `peers` (%(default)s)")
+    parser.add_argument("--resume", action="store_true", help="continue the run of `peers` that was cut off")
+    return parser
+
+
+def _part_names(benchmarks: Mapping[str, Benchmark]) -> dict[str, set[str]]:
+    """Return the values of ``--only`` by benchmark."""
+    from benchmarks.peers.table import TABLES
+
+    return {name: {part.name for part in one.parts} for name, one in benchmarks.items()} | {PEERS: set(TABLES)}
+
+
+def _measure_peers(folder: Path, arguments: argparse.Namespace) -> Outcome:
+    from benchmarks.peers.table import measure
+
+    return measure(
+        folder,
+        programs=arguments.programs,
+        rounds=arguments.rounds,
+        tables=arguments.only,
+        resume=arguments.resume,
+    )
 
 
 if __name__ == "__main__":

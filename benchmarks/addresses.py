@@ -1,4 +1,4 @@
-"""What the benchmark of pages asks for: every route that answers GET, and every POST that reads."""
+"""What the sample of pages requests: every route that answers GET, and every POST that reads."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ API, CONSOLE = "api/v1/", "admin/"
 WHAT_IF_MS = 300.0
 # The schema is made once by whoever generates a client; the rest leads elsewhere, ends a session, or is a page of
 # Django's that nothing links to.
-# A stream stays open, and has a benchmark of its own; a wait takes as long as it is asked to.
+# A stream stays open, and a wait takes as long as the request says.
 NOT_ASKED = {"schema", "docs", "logout", "view_on_site", "autocomplete", "jobs-stream", "job-stream", "job-wait"}
 NOT_ASKED |= {"overview_stream", "scheduling_job_stream"}
 # Lists as people narrow them down, besides the lists themselves.

@@ -1,6 +1,6 @@
-"""The console's bar beside what was measured: over a million jobs, while jobs are written and the platform works.
+"""The console over a million jobs, while jobs are written and the platform works; then a sample of every page.
 
-To add a row, write a function that returns a `Row` and name it in `ROWS`.
+To add a row, write a function that returns its `Finding` and name it in `ROWS`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 
 from benchmarks import volume
-from benchmarks.fair.filling import ask
-from benchmarks.job_writer import writing
-from benchmarks.outcome import Outcome
-from benchmarks.pages import analyse
-from benchmarks.statements import run_statement
-from benchmarks.streams import serving_streams
+from benchmarks.harness.filling import analyse, ask, run_statement
+from benchmarks.harness.parts import NO_TARGET, Benchmark, Finding, Part
+from benchmarks.harness.web import serving_streams
+from benchmarks.harness.writing import writing
+from benchmarks.pages import take_sample
 from jobsplatform.demo.measures import percentile
 from jobsplatform.demo.processes import running_platform
 from jobsplatform.preloading import preload_web
@@ -57,17 +56,6 @@ SELECT uuidv7(j.finished_at - now() + make_interval(secs => n)), j.tenant_id, j.
     'failed', 1000000, 1000000, j.created_at, j.created_at, j.finished_at, 'ParseError', 'It cannot be read.', ''
 FROM scheduling_job j CROSS JOIN generate_series(2, %(attempts)s) AS n WHERE j.id = %(job)s
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A line of the bar: what, what is asked of it, what was measured."""
-
-    name: str
-    bar: str
-    measured: str
-    # None: nothing is asked of it.
-    is_met: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +97,8 @@ class Desk:
         """Somebody has the first page open, with its stream."""
         cookie = "; ".join(f"{name}={morsel.value}" for name, morsel in self.client.cookies.items())
         headers = {"host": "localhost", "cookie": cookie}
-        with serving_streams(self.folder / "streams.log") as port:
-            url = f"http://127.0.0.1:{port}/admin/overview/stream/"
+        with serving_streams(self.folder) as server:
+            url = f"http://127.0.0.1:{server.port}/admin/overview/stream/"
             is_over, has_begun = threading.Event(), threading.Event()
 
             def listen() -> None:
@@ -137,8 +125,8 @@ class Desk:
         return max(found.items(), key=lambda item: item[1])
 
 
-def measure(folder: Path) -> Outcome:
-    """Fill the database, start the platform and the writer, and ask for everything."""
+def measure_console(folder: Path) -> list[Finding]:
+    """Fill the database, start the platform and the writer, and request everything."""
     made = volume.fill(jobs=int(os.environ.get("CONSOLE_JOBS", volume.JOBS)))
     busy_job = _try_often()
     analyse()
@@ -152,10 +140,18 @@ def measure(folder: Path) -> Outcome:
             pause_kind(kind=kind, reason="benchmark")
     with running_platform(folder / "console.log") as platform, writing(JOBS_A_SECOND, slugs, folder) as writer:
         _wait_until_backlog_rests()
-        rows = [row for measured in ROWS for row in measured(desk)]
+        findings = [finding for measured in ROWS for finding in measured(desk)]
         rate = writer.rate()
         platform.require_alive()
-    return _conclude(rows, made.jobs, made.tenants, rate)
+    analyse()
+    written = Finding(
+        what="jobs written per second meanwhile",
+        target=NO_TARGET,
+        measured=f"{rate:.0f} of {JOBS_A_SECOND}",
+        is_met=True,
+        beside=f"over {made.jobs:,} jobs of {made.tenants} tenants, with two events per job",
+    )
+    return [*findings, written, *take_sample(made.busiest).findings]
 
 
 def _wait_until_backlog_rests() -> None:
@@ -175,7 +171,7 @@ def _try_often() -> Job:
     return job
 
 
-def overview_rows(desk: Desk) -> Sequence[Row]:
+def overview_rows(desk: Desk) -> Sequence[Finding]:
     """The first page: how long, how much it asks, how long it is."""
     p95 = percentile(desk.times("/admin/"), 0.95)
     with CaptureQueriesContext(connection) as queries:
@@ -186,17 +182,17 @@ def overview_rows(desk: Desk) -> Sequence[Row]:
     size = len(answer.content) / 1024
     return [
         _timed("Overview, server p95", p95, PAGE_MS),
-        Row(
+        Finding(
             "Overview, statements",
             f"≤ {STATEMENTS}, none on jobs",
             f"{len(asked)}, {on_jobs} on jobs",
             len(asked) <= STATEMENTS and not on_jobs,
         ),
-        Row("Overview, HTML", f"≤ {KIBIBYTES} KiB", f"{size:.0f} KiB", size <= KIBIBYTES),
+        Finding("Overview, HTML", f"≤ {KIBIBYTES} KiB", f"{size:.0f} KiB", size <= KIBIBYTES),
     ]
 
 
-def fragment_rows(desk: Desk) -> Sequence[Row]:
+def fragment_rows(desk: Desk) -> Sequence[Finding]:
     """The parts of the first page that a tab asks for again, and what each takes where no stream has drawn it."""
     with desk.looking():
         asked = [(part, percentile(desk.polls(f"/admin/{part}"), 0.95)) for part in PARTS]
@@ -206,13 +202,13 @@ def fragment_rows(desk: Desk) -> Sequence[Row]:
     return [
         *rows,
         *(
-            Row(f"Fragment `{part}`, drawn for whoever asks, p95", "–", f"{p95:.0f} ms", is_met=None)
+            Finding(f"Fragment `{part}`, drawn per request, p95", NO_TARGET, f"{p95:.0f} ms", is_met=True)
             for part, p95 in drawn
         ),
     ]
 
 
-def list_rows(desk: Desk) -> Sequence[Row]:
+def list_rows(desk: Desk) -> Sequence[Finding]:
     """The list of jobs by any filter and at any depth."""
     with all_tenants():
         deep = Job.objects.order_by("id").values_list("id", flat=True)[50_000:50_001].get()
@@ -221,7 +217,7 @@ def list_rows(desk: Desk) -> Sequence[Row]:
     return [_timed(f"Jobs, worst p95 of {len(LISTS)} (`{shown}`)", p95, PAGE_MS)]
 
 
-def job_rows(desk: Desk) -> Sequence[Row]:
+def job_rows(desk: Desk) -> Sequence[Finding]:
     """Finding one job by its id, and its own page."""
     job_id = desk.busy_job.pk
     return [
@@ -234,7 +230,7 @@ def job_rows(desk: Desk) -> Sequence[Row]:
     ]
 
 
-def what_if_rows(desk: Desk) -> Sequence[Row]:
+def what_if_rows(desk: Desk) -> Sequence[Finding]:
     """What another plan would do."""
     with all_tenants():
         plan = CFSPlan.objects.get(is_active=True).pk
@@ -245,34 +241,27 @@ def what_if_rows(desk: Desk) -> Sequence[Row]:
     return [*rows, _timed("What-if, first question, p95", first, WHAT_IF_MS)]
 
 
-ROWS: tuple[Callable[[Desk], Sequence[Row]], ...] = (overview_rows, fragment_rows, list_rows, job_rows, what_if_rows)
+ROWS: tuple[Callable[[Desk], Sequence[Finding]], ...] = (
+    overview_rows,
+    fragment_rows,
+    list_rows,
+    job_rows,
+    what_if_rows,
+)
 
 
-def _timed(name: str, p95: float, limit_ms: float) -> Row:
-    return Row(name, f"≤ {limit_ms:.0f} ms", f"{p95:.0f} ms", p95 <= limit_ms)
+def _timed(what: str, p95: float, limit_ms: float) -> Finding:
+    return Finding(what, f"≤ {limit_ms:.0f} ms", f"{p95:.0f} ms", p95 <= limit_ms)
 
 
-def _conclude(rows: Sequence[Row], jobs: int, tenants: int, rate: float) -> Outcome:
-    asked = [row for row in rows if row.is_met is not None]
-    missed = [row.name for row in asked if not row.is_met]
-    return Outcome(
-        name="console",
-        title=f"The console over {jobs:,} jobs of {tenants} tenants",
-        rows=[
-            ["", "bar", "measured", "met"],
-            *([row.name, row.bar, row.measured, {None: "", True: "yes", False: "**no**"}[row.is_met]] for row in rows),
-        ],
-        target=f"every line of the bar ({len(missed)} of {len(asked)} are missed)",
-        is_met=not missed,
-        method=(
-            f"Each page is asked for {ROUNDS} times after {WARM_UP} to warm up, one at a time, through Django's whole"
-            " stack in one process by somebody of the platform, over a database with two events a job. Beside it, on"
-            " the same cores, run web server, dispatcher, worker and beat, and a process that was to write"
-            f" {JOBS_A_SECOND} jobs a second and wrote {rate:.0f}, which the worker runs. Of the waiting jobs those of"
-            " paused kinds stay; the others have run before anything is measured. Fragments are asked for every"
-            f" {POLL_SECONDS:g} s while a tab has the page's stream open, whose reader draws two of them; “drawn for"
-            " whoever asks” is what these take without a stream. The jobs of a what-if are kept for a moment; “first"
-            " question” is what it takes without that."
-        ),
-        reproduce="make bench-console",
-    )
+BENCHMARK = Benchmark(
+    name="console",
+    title="The console over a million jobs",
+    parts=(Part("pages", 20.0, measure_console),),
+    method=f"Each page is requested {ROUNDS} times after {WARM_UP} to warm up, one at a time, through Django's whole "
+    "stack in one process by a superuser. Beside it, on the same cores, run web server, dispatcher, worker and beat, "
+    "and a process that writes jobs, which the worker runs. Of the waiting jobs those of paused kinds stay; the others "
+    f"have run before anything is measured. Fragments are requested every {POLL_SECONDS:g} s while a tab has the "
+    "page's stream open, whose reader draws two of them; “drawn per request” is what these take without a stream. "
+    "The jobs of a what-if are cached for a moment; “first question” is what it takes without the cache.",
+)

@@ -1,6 +1,4 @@
-"""ETAs against what happened: asked at submission and along the way, of tenants whose jobs differ wildly in kind and
-length.
-"""
+"""ETAs against what happened: at submission and along the way, of tenants whose jobs differ in kind and length."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from uuid import UUID
 
 from django.test.utils import override_settings
 
-from benchmarks.outcome import Outcome
+from benchmarks.harness.parts import NO_TARGET, Benchmark, Finding, MeasureFailedError, Part
 from jobsplatform.demo.measures import percentile
 from jobsplatform.demo.processes import Platform, running_platform
 from jobsplatform.demo.provision import ACTOR
@@ -71,10 +69,6 @@ TARGET_SHARE = 0.8
 SEED = 20_260_103
 
 
-class NotDrainedError(RuntimeError):
-    """The jobs were not begun in time."""
-
-
 @dataclass(frozen=True, slots=True)
 class Asked:
     """One answer: of which job, when, and what was said."""
@@ -88,8 +82,8 @@ class Asked:
     high_seconds: float
 
 
-def measure(folder: Path) -> Outcome:
-    """Three waves of jobs on the running platform; every sampled job is asked about until it begins."""
+def measure_waves(folder: Path) -> list[Finding]:
+    """Submit three waves of jobs on the running platform; ask for the ETA of every sampled job until it begins."""
     chance = random.Random(SEED)  # noqa: S311 - durations, not secrets
     tenants = _create_tenants()
     with (
@@ -147,7 +141,7 @@ def _ask_through_waves(
         if waves == WAVES and not watched:
             return asked
         time.sleep(ASK_SECONDS)
-    raise NotDrainedError(f"{len(watched)} jobs had not begun after {DRAIN_SECONDS:.0f} s.\n{platform.log_tail()}")
+    raise MeasureFailedError(f"{len(watched)} jobs had not begun after {DRAIN_SECONDS:.0f} s.\n{platform.log_tail()}")
 
 
 def _ask(job_id: UUID, *, is_first: bool) -> Asked | None:
@@ -170,7 +164,7 @@ def _wait_begun(platform: Platform) -> None:
             if not Job.objects.filter(started_at=None).exists():
                 return
         time.sleep(0.5)
-    raise NotDrainedError(f"Jobs had not begun after {DRAIN_SECONDS:.0f} s.\n{platform.log_tail()}")
+    raise MeasureFailedError(f"Jobs had not begun after {DRAIN_SECONDS:.0f} s.\n{platform.log_tail()}")
 
 
 def _starts(job_ids: set[UUID]) -> dict[UUID, datetime]:
@@ -178,37 +172,30 @@ def _starts(job_ids: set[UUID]) -> dict[UUID, datetime]:
         return dict(Job.objects.filter(pk__in=job_ids).values_list("pk", "started_at"))
 
 
-def _conclude(asked: Sequence[Asked], starts: dict[UUID, datetime]) -> Outcome:
+def _conclude(asked: Sequence[Asked], starts: dict[UUID, datetime]) -> list[Finding]:
+    if not asked:
+        raise MeasureFailedError("No job waited long enough to have an ETA.")
     groups = {
-        "at submission": [answer for answer in asked if answer.is_first],
-        "along the way": [answer for answer in asked if not answer.is_first],
-        **{f"of `{kind.name}`": [answer for answer in asked if answer.kind == kind.name] for kind in KINDS},
-        "**all**": list(asked),
+        "all answers": list(asked),
+        "those at submission": [answer for answer in asked if answer.is_first],
+        "those along the way": [answer for answer in asked if not answer.is_first],
+        **{f"those of `{kind.name}`": [answer for answer in asked if answer.kind == kind.name] for kind in KINDS},
     }
-    rows = [["asked", "answers", "within 2x", "within the band", "p10", "p50", "p90"]]
-    share = 0.0
-    for name, answers in groups.items():
-        if not answers:
-            rows.append([name, "0", "–", "–", "–", "–", "–"])
-            continue
-        ratios = [_ratio(answer, starts[answer.job_id]) for answer in answers]
-        share = sum(1 / WITHIN <= ratio <= WITHIN for ratio in ratios) / len(ratios)
-        banded = sum(_is_in_band(answer, starts[answer.job_id]) for answer in answers) / len(answers)
-        parts = [f"{percentile(ratios, part):.2f}" for part in (0.1, 0.5, 0.9)]
-        rows.append([name, f"{len(answers)}", f"{share:.0%}", f"{banded:.0%}", *parts])
-    return Outcome(
-        name="eta",
-        title="ETA against what happened",
-        rows=rows,
-        target=f"within {WITHIN:g} times in {TARGET_SHARE:.0%} of all answers",
-        is_met=share >= TARGET_SHARE,
-        method=(
-            f"The ratio is the ETA over the time until the start, both at least {AT_ONCE_SECONDS} s, which is one look "
-            f"of a dispatcher. Four tenants in three queues of a pool; jobs of {len(KINDS)} kinds, each of log-normal "
-            f"length (deviation {SPREAD:g} of the logarithm, at most {LONGEST_SECONDS:g} s, seed {SEED}), in {WAVES} "
-            f"waves of {JOBS_A_WAVE} each, {WAVE_SECONDS:g} s apart, which an ETA cannot know of. One job of "
-            f"{SAMPLE_EVERY} is asked about when it is submitted and every {ASK_SECONDS:g} s until it begins."
-        ),
+    return [_finding(name, answers, starts) for name, answers in groups.items() if answers]
+
+
+def _finding(name: str, answers: Sequence[Asked], starts: dict[UUID, datetime]) -> Finding:
+    ratios = [_ratio(answer, starts[answer.job_id]) for answer in answers]
+    share = sum(1 / WITHIN <= ratio <= WITHIN for ratio in ratios) / len(ratios)
+    banded = sum(_is_in_band(answer, starts[answer.job_id]) for answer in answers) / len(answers)
+    p10, p50, p90 = (percentile(ratios, part) for part in (0.1, 0.5, 0.9))
+    has_target = name == "all answers"
+    return Finding(
+        what=f"ETA within {WITHIN:g} times of what happened, {name}",
+        target=f"≥ {TARGET_SHARE:.0%}" if has_target else NO_TARGET,
+        measured=f"{share:.0%} of {len(answers)}",
+        is_met=share >= TARGET_SHARE or not has_target,
+        beside=f"{banded:.0%} within the band; ratio p10 {p10:.2f}, p50 {p50:.2f}, p90 {p90:.2f}",
     )
 
 
@@ -222,3 +209,15 @@ def _ratio(answer: Asked, started_at: datetime) -> float:
 
 def _is_in_band(answer: Asked, started_at: datetime) -> bool:
     return answer.low_seconds <= _took(answer, started_at) <= max(AT_ONCE_SECONDS, answer.high_seconds)
+
+
+BENCHMARK = Benchmark(
+    name="eta",
+    title="ETA against what happened",
+    parts=(Part("waves", 3.0, measure_waves),),
+    method=f"The ratio is the ETA over the time until the start, both at least {AT_ONCE_SECONDS} s, which is one look "
+    f"of a dispatcher. Four tenants in three queues of a pool; jobs of {len(KINDS)} kinds, each of log-normal length "
+    f"(deviation {SPREAD:g} of the logarithm, at most {LONGEST_SECONDS:g} s, seed {SEED}), in {WAVES} waves of "
+    f"{JOBS_A_WAVE} each, {WAVE_SECONDS:g} s apart, which an ETA cannot include. The ETA of one job of {SAMPLE_EVERY} "
+    f"is read when it is submitted and every {ASK_SECONDS:g} s until it begins.",
+)

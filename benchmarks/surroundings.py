@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.statements import run_statement
+from benchmarks.harness.filling import run_statement
 from scheduling.processors.retrieval.embedding import DIMENSIONS
 from scheduling.processors.retrieval.services import create_dataset
 from scheduling.services.bulk.starting import start_bulk_operation

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from django.db import connection
 
-from benchmarks.statements import run_statement
+from benchmarks.harness.filling import run_statement
 from benchmarks.surroundings import surround
 from benchmarks.workload_rows import fill_workloads
 from scheduling.services.gauges import sample_gauges

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.statements import run_statement
+from benchmarks.harness.filling import run_statement
 from jobsplatform.settings.env import BASE_DIR
 from scheduling.processors.rag_pipeline.services import create_pipeline
 from scheduling.processors.webhook_delivery.services import create_webhook

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from benchmarks.fair.filling import add_tenants, analyse, clear_platform, fill_backlog
-from benchmarks.fair.parts import MeasureFailedError
-from benchmarks.fair.processes import Processes, serving
-from benchmarks.fair.throughput import NOOP_US, SETTLE_SECONDS, measure_rate, warm_up
+from benchmarks.harness.draining import NOOP_US, SETTLE_SECONDS, measure_rate, warm_up
+from benchmarks.harness.filling import add_tenants, analyse, clear_platform, fill_backlog
+from benchmarks.harness.parts import MeasureFailedError
+from benchmarks.harness.processes import Processes, serving
 from benchmarks.peers.catalogue import Peer, Servers
 from benchmarks.peers.playground import APPS, Playground, Turn
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from benchmarks.fair.filling import add_tenants, analyse, ask, clear_platform, fill_backlog
-from benchmarks.fair.parts import MeasureFailedError
-from benchmarks.fair.probing import submit_one
-from benchmarks.fair.processes import serving
+from benchmarks.harness.filling import add_tenants, analyse, ask, clear_platform, fill_backlog
+from benchmarks.harness.parts import MeasureFailedError
+from benchmarks.harness.probing import submit_one
+from benchmarks.harness.processes import serving
 from benchmarks.peers.apps.flooded.trickle import NOISY, TENANTS, trickle
 from benchmarks.peers.catalogue import Peer
 from benchmarks.peers.playground import APPS, Playground, Turn

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-from benchmarks.fair.parts import MeasureFailedError
-from benchmarks.outcome import LOAD_BEFORE, RESULTS, describe_machine, today
+from benchmarks.harness.outcome import LOAD_BEFORE, RESULTS, describe_machine, today
+from benchmarks.harness.parts import MeasureFailedError
 
 FILE = RESULTS / "throughput.json"
 

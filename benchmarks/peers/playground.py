@@ -17,8 +17,8 @@ import redis
 from django.conf import settings
 from psycopg import sql
 
-from benchmarks.fair.parts import MeasureFailedError
-from benchmarks.fair.processes import Processes
+from benchmarks.harness.parts import MeasureFailedError
+from benchmarks.harness.processes import Processes
 from benchmarks.peers.catalogue import Command, Peer, Servers, Setup
 
 APPS = Path(__file__).parent / "apps"

@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.outcome import Outcome, draw_rows, write
+from benchmarks.harness.outcome import Outcome, draw_rows, write
+from benchmarks.harness.verifying import COMMANDS, verify_platform
 from benchmarks.peers import draining, flood
 from benchmarks.peers.apps.flooded.trickle import TENANTS
 from benchmarks.peers.catalogue import PEERS, Peer
 from benchmarks.peers.draining import ALONE, MERGED
 from benchmarks.peers.kept import Run, begin_run
 from benchmarks.peers.playground import Playground
-from benchmarks.verifying import COMMANDS, verify_platform
 from scheduling.conf import MAX_MESSAGE_JOBS, MESSAGE_WORK_US
 
 ROUNDS = 5

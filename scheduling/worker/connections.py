@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from contextlib import suppress
+from time import monotonic, sleep
 from typing import Any
 from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connection, connections
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
 
 from scheduling.services.lost_sessions import session_name
 
 CONNECTION_ERRORS = (OperationalError, InterfaceError)
+FIRST_BACKOFF_SECONDS = 0.1
+MAX_BACKOFF_SECONDS = 2.0
+JITTER_SECONDS = 0.1
 
 
 def keep_connections() -> None:
@@ -55,22 +59,19 @@ def drop_open_transaction() -> bool:
 
 
 def persistently[T](attempt: Callable[[], T], *, give_up_after_seconds: float) -> T:
-    """Run ``attempt`` on a fresh connection after each database outage, backing off up to 2 s.
+    """Return what ``attempt`` returns, and repeat it on a new connection after each database outage.
 
-    Meant for compare-and-sets: repeating one whose commit went through changes nothing.
+    Back off exponentially up to 2 s, with jitter. Raise the last error once ``give_up_after_seconds`` are over.
+    Repeat only compare-and-set operations this way: repeating one whose commit succeeded changes nothing.
     """
-
-    def reconnect_first() -> T:
+    deadline = monotonic() + give_up_after_seconds
+    backoff_seconds = FIRST_BACKOFF_SECONDS
+    while True:
         try:
             return attempt()
         except CONNECTION_ERRORS:
             connection.close()
-            raise
-
-    retrying = Retrying(
-        retry=retry_if_exception_type(CONNECTION_ERRORS),
-        stop=stop_after_delay(give_up_after_seconds),
-        wait=wait_exponential_jitter(multiplier=0.1, max=2.0, jitter=0.1),
-        reraise=True,
-    )
-    return retrying(reconnect_first)
+            if monotonic() >= deadline:
+                raise
+        sleep(backoff_seconds + random.uniform(0, JITTER_SECONDS))  # noqa: S311 - jitter, no secret
+        backoff_seconds = min(MAX_BACKOFF_SECONDS, backoff_seconds * 2)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.outcome import RESULTS, Outcome, today, write
+from benchmarks.harness.outcome import RESULTS, Outcome, today, write
 from jobsplatform.demo.measures import percentile
 from tests.chaos.results import Run
 from tests.chaos.row import Row, bound_factor

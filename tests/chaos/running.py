@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 
-from benchmarks.outcome import describe_machine
+from benchmarks.harness.outcome import describe_machine
 from scheduling.services.counters import verify_counters
 from scheduling.services.ledger import verify_ledger
 from tests.chaos.checks import judge

@@ -48,7 +48,7 @@ def _run(folder: Path, *, minutes: float, seed: int) -> int:
     import django
 
     django.setup()
-    from benchmarks.outcome import record
+    from benchmarks.harness.outcome import record
     from tests.chaos.results import HISTORY
     from tests.chaos.soak.report import report
     from tests.chaos.soak.run import soak

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from benchmarks.outcome import Outcome
+from benchmarks.harness.outcome import Outcome
 from tests.chaos.row import Row
 from tests.chaos.soak.growth import WARM_UP_SECONDS
 from tests.chaos.soak.limits import Line, judge

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from django.db import connections
 
-from benchmarks.outcome import describe_load, describe_machine, today
+from benchmarks.harness.outcome import describe_load, describe_machine, today
 from tenants.services.tenants import create_tenant
 from tests.chaos.checks import judge
 from tests.chaos.load import Load, Traffic

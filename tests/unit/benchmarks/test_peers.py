@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from benchmarks.fair.parts import MeasureFailedError
+from benchmarks.harness.parts import MeasureFailedError
 from benchmarks.peers import kept, table
 from benchmarks.peers.catalogue import PEERS, Peer
 from benchmarks.peers.kept import Run, begin_run

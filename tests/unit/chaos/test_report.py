@@ -25,7 +25,7 @@ def result(*runs: Run, name: str = "W1") -> RowResult:
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv(FACTOR_VARIABLE, raising=False)
     monkeypatch.setattr(report, "FILE", tmp_path / "chaos.json")
-    monkeypatch.setattr("benchmarks.outcome.RESULTS", tmp_path)
+    monkeypatch.setattr("benchmarks.harness.outcome.RESULTS", tmp_path)
     return tmp_path
 
 

@@ -15,7 +15,7 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
-from benchmarks.simulated import NAMES, WORKLOADS, measure_row
+from benchmarks.fairness.simulated import NAMES, WORKLOADS, measure_row
 from scheduling.fairness.simulation import Policy
 from scheduling.fairness.simulation.measures import measure_workload
 from scheduling.fairness.simulation.report import describe, render_table
@@ -79,7 +79,7 @@ TRACE = "at,cost,bytes\n3,1.5,100\n1,0.5\n"
 # Of all numbers of the file above. It is the same on every Python; it changes where the order changes, or the draws.
 DIGEST = "6243842af90dcd49c393ee905ae5485160d0246975c04a4e989a6e68039f836f"
 
-# Too long for a test that runs often; they are in `python -m benchmarks.simulated`.
+# Too long for a test that runs often; they are in `make bench-simulated`.
 LARGE = {"quiet_tenant_behind_100000", "quiet_tenant_behind_1000000", "ten_thousand_tenants"}
 
 

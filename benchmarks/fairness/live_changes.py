@@ -1,0 +1,270 @@
+"""How soon each kind of change holds for jobs that wait already."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from benchmarks.fairness.metering import Meter
+from benchmarks.harness.filling import PLAN, QUEUE, analyse, ask, clear_platform, create_tenants, fill_backlog, queue_id
+from benchmarks.harness.parts import Finding
+from benchmarks.harness.processes import LOOK_SECONDS, Processes, serving
+from jobsplatform.demo.provision import ACTOR
+from scheduling.models import BacklogMove, CFSPlan, Queue
+from scheduling.services.backlog import move_turn
+from scheduling.services.cfs_plans import TierRow, activate_cfs_plan, update_cfs_plan
+from scheduling.services.pauses import pause_kind, pause_queue, resume_kind, resume_queue
+from scheduling.services.topology import update_queue
+from tenants.clock import read_moment
+from tenants.context import acting_as, all_tenants
+from tenants.models import Plan, Tenant
+from tenants.services.plans import update_plan
+from tenants.services.tenants import pause_tenant, resume_tenant, update_tenant
+
+SLOTS, JOB_SECONDS, KIND = 4, 0.1, "sleep"
+BACKLOG, OTHER_QUEUE, OTHER_BACKLOG = 100_000, "pipeline", 20_000
+ROUNDS = 3
+TARGET_SECONDS = 1.0
+EFFECT_SECONDS = 30.0
+MOVE_SECONDS = 90.0
+EDITIONS = ("cloud", "community")
+# A slot is empty for a moment between two jobs, so "no more than" counts where so many looks in a row say so.
+STEADY_LOOKS = 3
+WARM_UP_JOBS = 60
+WHY = "benchmark"
+
+_ENDED = "SELECT count(*) FROM scheduling_execution"
+_OF_TENANT = "FROM scheduling_execution_live WHERE tenant_id = %s"
+_OF_QUEUE = "FROM scheduling_execution_live WHERE queue_id = %s"
+_DECISIONS = "SELECT count(*) FROM scheduling_jobevent WHERE name = 'job.dispatched' AND at > %s AND "
+_RESERVED = "data ->> 'reason' = 'reserved'"
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What is done, and what is seen once it holds; `is_seen` is told when it was committed."""
+
+    name: str
+    act: Callable[[], object]
+    is_seen: Callable[[datetime], bool]
+    looks: int = 1
+
+
+def measure_changes(folder: Path) -> list[Finding]:
+    """Each change some times, and the other edition once, with 220,000 jobs waiting in three tenants and two queues."""
+    one, other, third = create_tenants([1, 1, 1])
+    fill_backlog([one.pk, other.pk], 2 * BACKLOG, kind=KIND, payload={"seconds": JOB_SECONDS})
+    fill_backlog([third.pk], OTHER_BACKLOG, kind=KIND, payload={"seconds": JOB_SECONDS}, queue=OTHER_QUEUE)
+    analyse()
+    took: dict[str, list[float]] = defaultdict(list)
+    with _restoring(), serving(folder, slots=SLOTS) as processes, acting_as(ACTOR):
+        # Until the first jobs have told what they cost, a tenant's next turn may be seconds away.
+        processes.wait_until(lambda: ask(_ENDED) >= WARM_UP_JOBS, within=EFFECT_SECONDS, what="jobs run")
+        with Meter(processes, slots=SLOTS) as meter:
+            for change in _changes(one, other):
+                took[change.name].append(_time(processes, change))
+            took[_ACTIVATION].append(_time(processes, _activation(one)))
+        moved = _wait_moved(processes)
+    return [
+        Finding(
+            what=f"change of {name} on the existing backlog",
+            target=f"≤ {TARGET_SECONDS:.0f} s",
+            measured=f"{max(times):.2f} s" + (f" at worst of {len(times)}" if len(times) > 1 else ""),
+            is_met=max(times) <= TARGET_SECONDS,
+            beside=_beside(name, moved, meter.words),
+        )
+        for name, times in took.items()
+    ]
+
+
+_ACTIVATION = "edition (first job of the backlog run under the other)"
+
+
+def _beside(name: str, moved: str, metered: str) -> str:
+    if name == _ACTIVATION:
+        return f"from the commit to a job of the backlog in flight in the other edition's queue; {moved}"
+    return (
+        f"{SLOTS} slots, jobs of {JOB_SECONDS * 1e3:.0f} ms, {BACKLOG:,} waiting in each of two tenants and "
+        f"{OTHER_BACKLOG:,} of a third in another queue; from the commit until what is in flight, or what is decided, "
+        f"obeys, looked at every {LOOK_SECONDS * 1e3:.0f} ms; {metered}"
+    )
+
+
+def _changes(tenant: Tenant, other: Tenant) -> Iterator[_Change]:
+    """All but the edition; made one by one, because each begins with what the one before left.
+
+    The strategies come last: after a time in order of arrival a tenant that had more than its share waits for its turn.
+    """
+    for number in range(ROUNDS):
+        yield from _changes_of_weights(tenant, number)
+        yield from _changes_of_caps(tenant)
+        yield from _changes_of_pauses(tenant)
+    for _ in range(ROUNDS):
+        yield from _changes_of_order(tenant, other)
+
+
+def _changes_of_weights(tenant: Tenant, number: int) -> Iterator[_Change]:
+    """Of a tenant, its plan, a queue, and a tier's row, which goes before the queue's own."""
+    plan, cloud = Plan.objects.get(slug=PLAN), CFSPlan.objects.get(is_active=True)
+    factor, weight, of_queue = 7 - number, plan.weight + 1, 8 + number
+    other = Queue.objects.get(name=OTHER_QUEUE)
+
+    def has_weight(column: str, of: str, key: object, milli: int) -> Callable[[datetime], bool]:
+        statement = f"SELECT (count(*) > 0 AND bool_and({column} = %s))::int {of}"
+        return lambda since: ask(statement, [milli, key]) == 1
+
+    yield _Change(
+        "a tenant's weight",
+        lambda: update_tenant(tenant=tenant, changes={"weight_factor": factor}),
+        has_weight("weight_milli", _OF_TENANT, tenant.pk, factor * plan.weight * 1_000),
+    )
+    yield _Change(
+        "a plan's weight",
+        lambda: update_plan(plan=plan, changes={"weight": weight}, reason=WHY),
+        has_weight("weight_milli", _OF_TENANT, tenant.pk, factor * weight * 1_000),
+    )
+    yield _Change(
+        "a queue's weight",
+        lambda: update_queue(queue=other, changes={"weight": of_queue}, reason=WHY),
+        has_weight("queue_weight_milli", _OF_QUEUE, other.pk, of_queue * 1_000),
+    )
+    yield _Change(
+        "a tier's weight in the CFS plan",
+        lambda: update_cfs_plan(plan=cloud, fields={}, tiers=_tiers(cloud, of_queue), reason=WHY),
+        has_weight("queue_weight_milli", _OF_QUEUE, queue_id(), of_queue * 1_000),
+    )
+
+
+def _changes_of_caps(tenant: Tenant) -> Iterator[_Change]:
+    other = Queue.objects.get(name=OTHER_QUEUE)
+    for cap, words in ((1, "down"), (100, "up")):
+        yield _Change(
+            f"a tenant's cap ({words})",
+            lambda cap=cap: update_tenant(tenant=tenant, changes={"max_concurrency": cap}),
+            lambda since, cap=cap: (_in_flight(tenant) <= 1) == (cap == 1),
+            STEADY_LOOKS if cap == 1 else 1,
+        )
+    for cap, words in ((1, "down"), (None, "up")):
+        yield _Change(
+            f"a queue's cap ({words})",
+            lambda cap=cap: update_queue(queue=other, changes={"cap": cap}, reason=WHY),
+            lambda since, cap=cap: (_in_flight(other) <= 1) == (cap == 1),
+            STEADY_LOOKS if cap == 1 else 1,
+        )
+
+
+def _changes_of_pauses(tenant: Tenant) -> Iterator[_Change]:
+    other = Queue.objects.get(name=OTHER_QUEUE)
+
+    def runs(what: Tenant | Queue | None) -> Callable[[datetime], bool]:
+        return lambda since: _in_flight(what) > 0
+
+    def rests(what: Tenant | Queue | None) -> Callable[[datetime], bool]:
+        return lambda since: _in_flight(what) == 0
+
+    yield _Change("a tenant's pause", lambda: pause_tenant(tenant=tenant, reason=WHY), rests(tenant), STEADY_LOOKS)
+    yield _Change("a tenant's pause (resumed)", lambda: resume_tenant(tenant=tenant, reason=WHY), runs(tenant))
+    yield _Change("a queue's pause", lambda: pause_queue(queue=other, reason=WHY), rests(other), STEADY_LOOKS)
+    yield _Change("a queue's pause (resumed)", lambda: resume_queue(queue=other, reason=WHY), runs(other))
+    yield _Change("a kind's pause", lambda: pause_kind(kind=KIND, reason=WHY), rests(None), STEADY_LOOKS)
+    yield _Change("a kind's pause (resumed)", lambda: resume_kind(kind=KIND, reason=WHY), runs(None))
+
+
+def _changes_of_order(favoured: Tenant, other: Tenant) -> Iterator[_Change]:
+    plan = CFSPlan.objects.get(is_active=True)
+    for slots, condition in ((SLOTS, _RESERVED), (0, f"NOT {_RESERVED}")):
+        yield _Change(
+            f"reserved slots ({'up' if slots else 'down'})",
+            lambda slots=slots: update_cfs_plan(plan=plan, fields={"reserved_slots": slots}, reason=WHY),
+            lambda since, condition=condition: ask(_DECISIONS + condition, [since]) > 0,
+        )
+    # The favoured tenant is further on in its backlog by now, so in order of arrival it is the other one's turn.
+    yield _Change(
+        f"strategy (to `{CFSPlan.Strategy.NOP}`)",
+        lambda: update_cfs_plan(plan=plan, fields={"strategy": str(CFSPlan.Strategy.NOP)}, reason=WHY),
+        lambda since: _in_flight(favoured) == 0 and _in_flight(other) > 0,
+        STEADY_LOOKS,
+    )
+    yield _Change(
+        f"strategy (to `{CFSPlan.Strategy.TIME_SLICE}`)",
+        lambda: update_cfs_plan(plan=plan, fields={"strategy": str(CFSPlan.Strategy.TIME_SLICE)}, reason=WHY),
+        lambda since: _in_flight(favoured) > 0,
+    )
+
+
+def _activation(tenant: Tenant) -> _Change:
+    """The other edition has another queue for the tier, so what waits moves there."""
+    plan = CFSPlan.objects.get(name=EDITIONS[1])
+    queue = plan.tiers.get(tier=tenant.plan.tier).queue
+    return _Change(_ACTIVATION, lambda: activate_cfs_plan(plan=plan, reason=WHY), lambda since: _in_flight(queue) > 0)
+
+
+def _wait_moved(processes: Processes) -> str:
+    """How long the whole backlog took, in words."""
+    deadline = time.monotonic() + MOVE_SECONDS
+    while time.monotonic() < deadline:
+        processes.require_alive()
+        with all_tenants():
+            move = BacklogMove.objects.latest("requested_at")
+        if not move.is_open:
+            seconds = (move.finished_at - move.requested_at).total_seconds()
+            return f"all {move.moved:,} jobs had moved after {seconds:.0f} s, the last look for stragglers included"
+        time.sleep(1.0)
+    return f"{move.moved:,} jobs had moved after {MOVE_SECONDS:.0f} s"
+
+
+def _time(processes: Processes, change: _Change) -> float:
+    """Seconds from the commit to the first of the looks that all say that it holds."""
+    change.act()
+    committed_at, since = time.time(), read_moment()
+    while True:
+        seen_at = processes.wait_until(lambda: change.is_seen(since), within=EFFECT_SECONDS, what=change.name)
+        if all(_is_still_seen(change, since) for _ in range(change.looks - 1)):
+            return seen_at - committed_at
+
+
+def _is_still_seen(change: _Change, since: datetime) -> bool:
+    time.sleep(LOOK_SECONDS)
+    return change.is_seen(since)
+
+
+def _in_flight(what: Tenant | Queue | None) -> int:
+    if what is None:
+        return ask("SELECT count(*) FROM scheduling_execution_live")
+    return ask(f"SELECT count(*) {_OF_TENANT if isinstance(what, Tenant) else _OF_QUEUE}", [what.pk])
+
+
+def _tiers(plan: CFSPlan, weight: int) -> list[TierRow]:
+    return [
+        TierRow(row.tier_id, row.queue_id, weight if row.queue.name == QUEUE else row.weight)
+        for row in plan.tiers.select_related("queue")
+    ]
+
+
+@contextmanager
+def _restoring() -> Iterator[None]:
+    """Leave the plans and queues as they were found, and nothing that is still to be moved."""
+    weight, queue = Plan.objects.get(slug=PLAN).weight, Queue.objects.get(name=OTHER_QUEUE)
+    plan = CFSPlan.objects.get(is_active=True)
+    fields = {"strategy": plan.strategy, "reserved_slots": plan.reserved_slots}
+    tiers = _tiers(plan, plan.tiers.get(queue__name=QUEUE).weight)
+    try:
+        yield
+    finally:
+        clear_platform()
+        with acting_as(ACTOR):
+            resume_kind(kind=KIND, reason=WHY)
+            resume_queue(queue=queue, reason=WHY)
+            update_queue(queue=queue, changes={"weight": queue.weight, "cap": queue.cap}, reason=WHY)
+            update_plan(plan=Plan.objects.get(slug=PLAN), changes={"weight": weight}, reason=WHY)
+            update_cfs_plan(plan=plan, fields=fields, tiers=tiers, reason=WHY)
+            if not CFSPlan.objects.get(pk=plan.pk).is_active:
+                activate_cfs_plan(plan=plan, reason=WHY)
+        while BacklogMove.objects.filter(is_open=True).exists():
+            move_turn()
+            time.sleep(LOOK_SECONDS)

@@ -1,0 +1,182 @@
+"""Create tenants and backlogs by set statements, and clear the platform between two parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from django.db import connection, connections
+from psycopg.types.json import Jsonb
+
+from jobsplatform.demo.provision import ACTOR
+from scheduling.models import Queue
+from tenants.conf import OWNER_ALIAS
+from tenants.context import acting_as, all_tenants
+from tenants.ids import uuid7
+from tenants.models import Tenant
+from tenants.services.tenants import create_tenant, update_tenant
+
+# One plan for all, so that they meet in one queue; the tenant's own factor makes the weight.
+PLAN, QUEUE = "professional", "workflow_professional"
+SLICE = 250_000
+# The predicted cost of a tenant's next job before any has run.
+UNKNOWN_US = 1_000_000
+# Jobs that follow one another belong to tenants far apart, as tenants do not submit in the order of their creation. A
+# prime, so that each round has one job of every tenant.
+STRIDE = 7_919
+_CLEAR = """
+TRUNCATE scheduling_job, scheduling_job_ready, scheduling_job_due, scheduling_job_held, scheduling_job_deadline,
+    scheduling_execution_live, scheduling_execution, scheduling_charge, scheduling_jobevent, scheduling_settled,
+    scheduling_wake, scheduling_tally, scheduling_schedulingentity, scheduling_tenant_capacity, scheduling_kind_cost,
+    scheduling_tenant_kind_cost, scheduling_job_suspended, scheduling_joblog, scheduling_joblogtally,
+    scheduling_joberror, scheduling_worker, tenants_tenantusage CASCADE;
+UPDATE scheduling_queue_clock SET vruntime = 0, virtual_time = 0, floor = 0, was_backlogged = false;
+UPDATE scheduling_pool_clock SET virtual_time = 0, ticked_at = NULL;
+"""
+_TENANTS = """
+INSERT INTO tenants_tenant SELECT (made.t).* FROM (
+    SELECT jsonb_populate_record(t, jsonb_build_object('id', uuidv7(), 'slug', %(prefix)s || n)) AS t
+    FROM tenants_tenant t, generate_series(1, %(count)s) AS n WHERE t.id = %(like)s
+) AS made RETURNING id
+"""
+_CAPACITIES = """
+INSERT INTO scheduling_tenant_capacity (tenant_id, in_flight) SELECT unnest(%(tenants)s::uuid[]), 0
+ON CONFLICT DO NOTHING
+"""
+_ENTITIES = """
+INSERT INTO scheduling_schedulingentity (tenant_id, queue_id, weight_milli, vruntime, is_runnable, in_flight, waiting,
+    head_rank, estimate_us)
+SELECT id, %(queue)s, 1000, 0, false, 0, 0, 0, %(estimate)s FROM unnest(%(tenants)s::uuid[]) AS id
+ON CONFLICT DO NOTHING
+"""
+# A submission writes its wake-up in its own transaction: one per entity, or one per job if they were submitted one by
+# one.
+_JOBS = """
+WITH made AS (
+    INSERT INTO scheduling_job (id, tenant_id, kind, queue_id, state, priority, rank, fair_key, tags, payload,
+        payload_hash, attempt, crash_count, execution_count, max_retries, fence, progress_current, progress_total,
+        progress_message, checkpoint, error_type, error_message, error_fingerprint, run_at, created_at)
+    SELECT uuidv7(), (%(tenants)s::uuid[])[1 + (n::bigint * %(stride)s) %% cardinality(%(tenants)s::uuid[])],
+        %(kind)s, %(queue)s,
+        'available', 0, (extract(epoch FROM now()) * 1000000)::bigint + n, '', '{}', %(payload)s,
+        sha256(n::text::bytea), 0, 0, 0, 3, 0, 0, 0, '', '{}', '', '', '', now(), now()
+    FROM generate_series(%(first)s::int, %(last)s::int) AS n
+    RETURNING id, tenant_id, rank
+), ready AS (
+    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, travels_alone)
+    SELECT m.tenant_id, e.id, m.rank, m.id, %(kind)s, %(alone)s
+    FROM made m JOIN scheduling_schedulingentity e ON e.tenant_id = m.tenant_id AND e.queue_id = %(queue)s
+    RETURNING tenant_id, entity_id, job_id
+), event AS (
+    INSERT INTO scheduling_jobevent (id, tenant_id, job_id, at, name, state, actor, request_id, data)
+    SELECT uuidv7(), tenant_id, id, now(), 'job.submitted', 'available', 'system', '', '{}' FROM made
+)
+INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
+SELECT tenant_id, entity_id, %(queue)s, count(*) FROM ready
+GROUP BY tenant_id, entity_id, CASE WHEN %(one_by_one)s THEN job_id END
+"""
+
+
+def clear_platform() -> None:
+    """Delete all jobs, their history and virtual times, and bring statistics up to date."""
+    with _owner() as owner:
+        owner.execute(_CLEAR)
+    analyse()
+
+
+def analyse() -> None:
+    """Vacuum and analyse all tables, as autovacuum does in the background."""
+    with _owner() as owner:
+        owner.execute("VACUUM (ANALYZE)")
+
+
+def run_statement(statement: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+    """Run a statement over all tenants' rows in a transaction of its own, without a time limit, and return its rows.
+
+    Without parameters, a percent sign stands for itself.
+    """
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = 0")
+        cursor.execute(statement, parameters)
+        return cursor.fetchall() if cursor.description else []
+
+
+def create_tenants(weights: Sequence[int], *, cap: int = 1_000, plan: str = PLAN) -> list[Tenant]:
+    """Create tenants of one plan with these weights."""
+    run = uuid7().hex[-6:]
+    with acting_as(ACTOR):
+        return [
+            update_tenant(
+                tenant=create_tenant(slug=f"fair-{number}-{run}", plan=plan),
+                changes={"weight_factor": Decimal(weight), "max_concurrency": cap},
+            )
+            for number, weight in enumerate(weights)
+        ]
+
+
+def add_tenants(count: int, *, estimate_us: int = UNKNOWN_US) -> list[UUID]:
+    """Create equal idle tenants by one statement, return their ids; ``estimate_us`` is a job's predicted cost."""
+    (like,) = create_tenants([1])
+    ids = [id_ for (id_,) in run_statement(_TENANTS, {"prefix": f"{like.slug}-", "count": count, "like": like.pk})]
+    register(ids, estimate_us=estimate_us)
+    return ids
+
+
+def register(tenant_ids: Sequence[UUID], *, queue: str = QUEUE, estimate_us: int = UNKNOWN_US) -> None:
+    """Create the tenants' capacities and entities, as their first submission would."""
+    values = {"queue": queue_id(queue), "tenants": list(tenant_ids), "estimate": estimate_us}
+    run_statement(_CAPACITIES, {"tenants": list(tenant_ids)})
+    run_statement(_ENTITIES, values)
+
+
+def fill_backlog(
+    tenant_ids: Sequence[UUID],
+    jobs: int,
+    *,
+    kind: str = "noop",
+    payload: dict[str, Any],
+    queue: str = QUEUE,
+    travels_alone: bool = False,
+    one_by_one: bool = False,
+) -> None:
+    """Add equal jobs to those that wait already, one of each tenant per round; the next tick finds them."""
+    register(tenant_ids, queue=queue)
+    values = {
+        "tenants": list(tenant_ids),
+        "queue": queue_id(queue),
+        "kind": kind,
+        "payload": Jsonb(payload),
+        "stride": STRIDE,
+        "alone": travels_alone,
+        "one_by_one": one_by_one,
+    }
+    for first in range(1, jobs + 1, SLICE):
+        run_statement(_JOBS, {**values, "first": first, "last": min(first + SLICE - 1, jobs)})
+
+
+def queue_id(name: str = QUEUE) -> int:
+    """Return the id of a queue, by default of the one that most parts use."""
+    return Queue.objects.get(name=name).pk
+
+
+def ask(statement: str, parameters: Sequence[object] = ()) -> int:
+    """Return the one number of a statement over all tenants' rows; 0 for NULL."""
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute(statement, list(parameters))
+        return int(cursor.fetchone()[0] or 0)
+
+
+def _owner() -> psycopg.Connection[Any]:
+    """Return a connection of the tables' owner; FORCE binds the owner too, and the clocks are not a tenant's."""
+    entry = connections[OWNER_ALIAS].settings_dict
+    return psycopg.connect(
+        host=entry["HOST"],
+        port=entry["PORT"],
+        user=entry["USER"],
+        password=entry["PASSWORD"],
+        dbname=entry["NAME"],
+        autocommit=True,
+    )

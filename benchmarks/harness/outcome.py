@@ -1,0 +1,109 @@
+"""A measured result, and where it is kept: printed, and written beside the machine's description."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from django.db import connection
+
+RESULTS = Path(__file__).parent.parent / "results"
+# Processes that wanted the processors before this run: what else the machine did.
+LOAD_BEFORE = os.getloadavg()[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one benchmark found. `rows` begin with the heading; `target` says what was to be reached."""
+
+    name: str
+    title: str
+    rows: Sequence[Sequence[str]]
+    target: str
+    is_met: bool
+    method: str
+    # Where these are not what they are for most: how it ended, how to run it again, when and on what it was measured.
+    verdict: str = ""
+    reproduce: str = ""
+    measured_on: str = ""
+
+
+def record(outcome: Outcome) -> bool:
+    """Print the result and write it to results/NAME.md; whether its target was met."""
+    sys.stdout.write(_render(outcome) + "\n")
+    sys.stdout.flush()
+    write(outcome)
+    return outcome.is_met
+
+
+def write(outcome: Outcome) -> None:
+    """Write the result to results/NAME.md."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{outcome.name}.md").write_text(_render(outcome), encoding="utf-8")
+
+
+def draw_rows(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table, of which the first is its heading."""
+    heading, *others = [[str(cell) for cell in row] for row in rows]
+    return [f"| {' | '.join(row)} |" for row in (heading, ["---"] * len(heading), *others)]
+
+
+def _render(outcome: Outcome) -> str:
+    reproduce = outcome.reproduce or f"make bench BENCH={outcome.name}"
+    measured_on = outcome.measured_on or f"Measured on {today()}: {describe_machine()}; {describe_load()}."
+    lines = [
+        f"# {outcome.title}",
+        "",
+        *draw_rows(outcome.rows),
+        "",
+        f"Target: {outcome.target}: **{outcome.verdict or ('met' if outcome.is_met else 'missed')}**.",
+        "",
+        outcome.method,
+        "",
+        f"Reproduce: `{reproduce}`. {measured_on}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def today() -> str:
+    """The date, in UTC."""
+    return f"{datetime.now(UTC):%Y-%m-%d}"
+
+
+def describe_machine() -> str:
+    """Processor, cores, memory, system, Python and PostgreSQL in one line."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('server_version')")
+        (postgres,) = cursor.fetchone()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}, PostgreSQL {postgres.split()[0]}"
+    )
+
+
+def describe_load() -> str:
+    """What else the machine did before this run."""
+    return f"all processes share the machine, whose load was {LOAD_BEFORE:.1f} before{_priority()}"
+
+
+def _priority() -> str:
+    """Whether the run was put before all other work, as `chrt --rr 10` does on a machine that is not idle, or after."""
+    if os.sched_getscheduler(0) != os.SCHED_OTHER:
+        return "; run at real-time priority, ahead of that load"
+    return f"; run at niceness {niceness}, behind that load" if (niceness := os.nice(0)) > 0 else ""
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or "an unnamed processor"

@@ -1,0 +1,56 @@
+"""What a benchmark is made of: parts that run alone, and their findings, which are the rows of its table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# The pool that all parts use; its slots are the part's own choice and stand in its row.
+POOL = "default"
+NO_TARGET = "–"
+
+
+class MeasureFailedError(RuntimeError):
+    """A part could not be measured: a process died, or nothing moved until its deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One row of the table. ``beside`` has slots, job lengths and whatever else the number depends on.
+
+    A row whose target is NO_TARGET is shown for comparison. ``simulated`` is the fair scheduler's number in simulation.
+    """
+
+    what: str
+    target: str
+    measured: str
+    is_met: bool
+    beside: str = ""
+    simulated: str = "–"
+
+    @property
+    def verdict(self) -> str:
+        """The last cell."""
+        if self.target == NO_TARGET:
+            return "shown"
+        return "met" if self.is_met else "**missed**"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part that runs alone with ``--only NAME``; ``minutes`` is what it takes on two quiet cores."""
+
+    name: str
+    minutes: float
+    measure: Callable[[Path], Sequence[Finding]]
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """Parts that make one table, and the text below it; results are kept in results/NAME.json and NAME.md."""
+
+    name: str
+    title: str
+    parts: Sequence[Part]
+    method: str

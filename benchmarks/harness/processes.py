@@ -1,0 +1,155 @@
+"""Dispatchers and workers as an operator starts them, without a web server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.harness.parts import POOL, MeasureFailedError
+from jobsplatform.demo.processes import ROOT
+from jobsplatform.demo.readings import read_slots
+from jobsplatform.embedded.identity import die_with_parent
+from scheduling.models import PoolClock, ProcessHeartbeat, Worker
+from scheduling.observability.metrics import MULTIPROCESS_VARIABLE
+from tenants.context import all_tenants
+
+READY_SECONDS = 120.0
+STOP_SECONDS = 20.0
+LOOK_SECONDS = 0.05
+LOG_TAIL = 2_000
+
+
+@dataclass(slots=True)
+class Processes:
+    """The processes of a part."""
+
+    folder: Path
+    dispatchers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def counters(self) -> Path:
+        """The folder of the dispatchers' multiprocess metrics."""
+        return self.folder / "counters"
+
+    def start_worker(self, slots: int, *, has_spare: bool = True) -> subprocess.Popen[bytes]:
+        """Start a worker, with a spare child or none, and return it once it is registered."""
+        environment = {} if has_spare else {"WORKER_SPARE_CHILDREN": "0"}
+        worker = self.start("run_worker", f"--pool={POOL}", f"--concurrency={slots}", environment=environment)
+        self.workers.append(worker)
+        self.wait_until(lambda: _is_online(worker.pid), within=READY_SECONDS, what="a worker registers")
+        return worker
+
+    def start_dispatcher(self) -> subprocess.Popen[bytes]:
+        """Start one more dispatcher."""
+        self.dispatchers.append(self.start("dispatch_jobs", environment={MULTIPROCESS_VARIABLE: str(self.counters)}))
+        return self.dispatchers[-1]
+
+    def kill(self, process: subprocess.Popen[bytes]) -> float:
+        """SIGKILL a worker and its children; return the time by this process's clock."""
+        self.workers.remove(process)
+        killed_at = time.time()
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return killed_at
+
+    def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """Start a `manage.py` command in a session of its own, which ends with this process."""
+        return self.run([sys.executable, "manage.py", *arguments], log=arguments[0], environment=environment)
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        log: str,
+        environment: Mapping[str, str] | None = None,
+        folder: Path = ROOT,
+    ) -> subprocess.Popen[bytes]:
+        """Start any command in a session of its own, in any folder; it ends with this process."""
+        with self._log(log).open("ab") as output:
+            return subprocess.Popen(  # noqa: S603 - our own command
+                command,
+                cwd=folder,
+                env={**os.environ, **(environment or {})},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=lambda: die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - touches no lock
+            )
+
+    def require_alive(self) -> None:
+        """Raise MeasureFailedError, with the end of its log, when one of them has ended."""
+        for process in [*self.dispatchers, *self.workers]:
+            if (status := process.poll()) is not None:
+                tails = "\n".join(path.read_text(errors="replace")[-LOG_TAIL:] for path in self.folder.glob("*.log"))
+                raise MeasureFailedError(f"A process ended with status {status}.\n{tails}")
+
+    def wait_until(self, is_so: Callable[[], bool], *, within: float, what: str) -> float:
+        """Wait for a condition and return the time. Raise MeasureFailedError on a dead process or at the deadline."""
+        deadline = time.monotonic() + within
+        while not is_so():
+            self.require_alive()
+            if time.monotonic() >= deadline:
+                raise MeasureFailedError(f"Not within {within:.0f} s: {what}.")
+            time.sleep(LOOK_SECONDS)
+        return time.time()
+
+    def stop(self) -> None:
+        """Send SIGTERM to all, and SIGKILL to those that do not stop in time."""
+        processes = [*self.dispatchers, *self.workers]
+        for process in processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in processes:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def _log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+
+@contextmanager
+def serving(
+    folder: Path, *, slots: int, dispatchers: int = 1, workers: int = 1, has_spare: bool = True
+) -> Iterator[Processes]:
+    """Start workers of ``slots`` slots each and dispatchers, yield them once they are ready, and stop them."""
+    processes = Processes(folder)
+    try:
+        for _ in range(workers):
+            processes.start_worker(slots, has_spare=has_spare)
+        processes.wait_until(lambda: read_slots(POOL) >= slots * workers, within=READY_SECONDS, what="slots are there")
+        for _ in range(dispatchers):
+            processes.start_dispatcher()
+        processes.wait_until(_is_ticking, within=READY_SECONDS, what="a dispatcher ticks")
+        pids = [dispatcher.pid for dispatcher in processes.dispatchers]
+        processes.wait_until(lambda: _have_reported(pids), within=READY_SECONDS, what="all dispatchers report")
+        yield processes
+    finally:
+        processes.stop()
+
+
+def _is_online(pid: int) -> bool:
+    with all_tenants():
+        return Worker.objects.filter(pid=pid, status=Worker.Status.ONLINE, stopped_at=None).exists()
+
+
+def _have_reported(pids: Sequence[int]) -> bool:
+    with all_tenants():
+        return ProcessHeartbeat.objects.filter(pid__in=pids).values("pid").distinct().count() == len(pids)
+
+
+def _is_ticking() -> bool:
+    with all_tenants():
+        return PoolClock.objects.filter(pool__name=POOL, ticked_at__isnull=False).exists()
