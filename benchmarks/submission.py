@@ -39,7 +39,7 @@ WEB_WORKERS, WEB_THREADS = 2, 8
 SERVICE_TARGET, BULK_TARGET, SINGLE_TARGET = 10_000, 3_000, 600
 MINIMAL, NEW_KEY = {"Prefer": "return=minimal"}, {"Idempotency-Key": KEY_MARK.decode()}
 SINGLE = (
-    ("HTTP, one by one, the job answered whole", {}),
+    ("HTTP, one by one, the stored job answered", {}),
     ("HTTP, one by one, `Prefer: return=minimal`", MINIMAL),
     ("HTTP, one by one, the same with idempotency keys", MINIMAL | NEW_KEY),
 )

@@ -17,6 +17,7 @@ from scheduling.api.filters import PAGING_PARAMETERS, JobQuerySerializer, NoQuer
 from scheduling.api.responses import (
     RATE_HEADERS,
     OldestFirstPagination,
+    includes_waiting,
     job_response,
     masked_faults,
     new_job_response,
@@ -30,9 +31,11 @@ from scheduling.api.serializers.executions import ExecutionSerializer
 from scheduling.api.serializers.job_waits import JobEndQuerySerializer, JobWaitQuerySerializer
 from scheduling.api.serializers.jobs import (
     CancellationSerializer,
+    JobAnswerQuerySerializer,
     JobEventSerializer,
     JobSerializer,
     JobSummarySerializer,
+    StoredJobSerializer,
     show_job,
 )
 from scheduling.api.serializers.submissions import JobSubmissionSerializer, parse_idempotency_key, read_request
@@ -95,19 +98,20 @@ class JobViewSet(TenantViewSet):
     @extend_schema(
         operation_id="jobs_submit",
         request=JobSubmissionSerializer,
-        parameters=[IDEMPOTENCY_HEADER, *RATE_HEADERS],
+        parameters=[JobAnswerQuerySerializer, IDEMPOTENCY_HEADER, *RATE_HEADERS],
         responses={
-            201: OpenApiResponse(JobSerializer, description="Accepted."),
-            200: OpenApiResponse(JobSerializer, description="Accepted before, under the same idempotency key."),
+            201: OpenApiResponse(StoredJobSerializer, description="Accepted."),
+            200: OpenApiResponse(StoredJobSerializer, description="Accepted before, under the same idempotency key."),
         },
     )
     def create(self, request: Request) -> Response:
-        """Submit one job; with `Prefer: return=minimal` the answer is its `id` alone, for whoever submits many."""
+        """Submit one job; the answer is the stored job, or with `Prefer: return=minimal` its `id` alone."""
+        has_waiting = includes_waiting(request)
         key = parse_idempotency_key(request.headers.get("Idempotency-Key"))
         asked = read_request(request.data, key)
         # What is refused takes the request's transaction back, in which there is nothing else.
         submission = submit_job(tenant=self.tenant, request=asked, is_rated=True, has_savepoint=False)
-        answer = submission_response(request, submission.job, created=submission.created)
+        answer = submission_response(request, submission.job, created=submission.created, has_waiting=has_waiting)
         return with_rate(with_new_jobs(answer, int(submission.created)), submission.rate)
 
     @extend_schema(
@@ -157,37 +161,41 @@ class JobViewSet(TenantViewSet):
     @extend_schema(
         operation_id="jobs_cancel",
         request=CancellationSerializer,
+        parameters=[JobAnswerQuerySerializer],
         responses={
-            200: OpenApiResponse(JobSerializer, description="Cancelled."),
-            202: OpenApiResponse(JobSerializer, description="It runs, and was asked to stop."),
+            200: OpenApiResponse(StoredJobSerializer, description="Cancelled."),
+            202: OpenApiResponse(StoredJobSerializer, description="It runs, and was asked to stop."),
         },
     )
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
         """Cancel a job: at once where it waits, at its next safe point where it runs."""
+        has_waiting = includes_waiting(request)
         body = CancellationSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         job = cancel_job(job_id=UUID(pk), reason=body.validated_data["reason"])
         is_done = job.state == JobState.CANCELLED
-        return job_response(request, job, status=200 if is_done else 202)
+        return job_response(request, job, has_waiting=has_waiting, status=200 if is_done else 202)
 
     @extend_schema(
         operation_id="jobs_retry",
         request=NoBodySerializer,
+        parameters=[JobAnswerQuerySerializer],
         responses={
-            200: OpenApiResponse(JobSerializer, description="It waited for its back-off and is available now."),
-            201: OpenApiResponse(JobSerializer, description="It had ended; this is a new job, linked to it."),
+            200: OpenApiResponse(StoredJobSerializer, description="It waited for its back-off and is available now."),
+            201: OpenApiResponse(StoredJobSerializer, description="It had ended; this is a new job, linked to it."),
         },
     )
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: str) -> Response:
         """Run a job again: one that waits for its back-off now, one that ended as a new job."""
+        has_waiting = includes_waiting(request)
         NoBodySerializer(data=request.data).is_valid(raise_exception=True)
         with masked_faults(self.access):
             result = retry_job(job_id=UUID(pk))
         if result.is_new:
-            return new_job_response(request, result.job)
-        return job_response(request, result.job)
+            return new_job_response(request, result.job, has_waiting=has_waiting)
+        return job_response(request, result.job, has_waiting=has_waiting)
 
     @extend_schema(
         operation_id="jobs_events_list", parameters=PAGING_PARAMETERS, responses=JobEventSerializer(many=True)
