@@ -13,6 +13,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from scheduling.api.ended_jobs import JobAnswer, find_answer, keep_answer
 from scheduling.api.filters import PAGING_PARAMETERS, JobQuerySerializer, NoQuerySerializer
 from scheduling.api.responses import (
     RATE_HEADERS,
@@ -126,6 +127,9 @@ class JobViewSet(TenantViewSet):
         With `wait` the answer comes once the job has changed or ended, or the seconds are over.
         """
         seconds = JobWaitQuerySerializer.parse(request.query_params).validated_data["wait"]
+        if (ended := find_answer(self.access, UUID(pk), reveals=reveals_of(self.access))) is not None:
+            is_known = is_same_tag(request, ended.tag)
+            return HttpResponseNotModified(headers=_headers(ended.tag)) if is_known else self._answer(ended)
         job = get_job(UUID(pk))
         headers = self._headers_of(job)
         is_known = is_same_tag(request, headers["ETag"])
@@ -141,6 +145,8 @@ class JobViewSet(TenantViewSet):
     def wait(self, request: Request, pk: str) -> HttpResponseBase:
         """Show one job once it has ended, or as it is when the time is over."""
         seconds = JobEndQuerySerializer.parse(request.query_params).validated_data["timeout"]
+        if (ended := find_answer(self.access, UUID(pk), reveals=reveals_of(self.access))) is not None:
+            return self._answer(ended)
         job = get_job(UUID(pk))
         plain = request._request  # noqa: SLF001 - the middleware reads Django's request
         if seconds and not job.is_terminal and not has_waited(plain):
@@ -148,15 +154,19 @@ class JobViewSet(TenantViewSet):
         return self._show(job, self._headers_of(job))
 
     def _headers_of(self, job: Job) -> dict[str, str]:
-        tag = tag_of_job(job, reveals=reveals_of(self.access))
-        return {"ETag": tag, "Cache-Control": "private, no-cache"}
+        return _headers(tag_of_job(job, reveals=reveals_of(self.access)))
+
+    def _answer(self, ended: JobAnswer) -> HttpResponseBase:
+        answer: HttpResponseBase = Response(ended.shown, headers=_headers(ended.tag))
+        return answer
 
     def _show(self, job: Job, headers: dict[str, str]) -> HttpResponseBase:
         reveals = reveals_of(self.access)
         if reveals == "everything" and self.access.platform_role is not None:
             job = reveal_payload(job_id=job.id, reason="Read over the API.").job
-        answer: HttpResponseBase = Response(show_job(job, reveals=reveals), headers=headers)
-        return answer
+        ended = JobAnswer(headers["ETag"], show_job(job, reveals=reveals))
+        keep_answer(self.access, job, ended, reveals=reveals)
+        return self._answer(ended)
 
     @extend_schema(
         operation_id="jobs_cancel",
@@ -219,3 +229,7 @@ class JobViewSet(TenantViewSet):
         records = [ExecutionRecord.of_ended(row) for row in ended or []]
         rows = [live, *records] if live else records
         return self.get_paginated_response(ExecutionSerializer(rows, many=True).data)
+
+
+def _headers(tag: str) -> dict[str, str]:
+    return {"ETag": tag, "Cache-Control": "private, no-cache"}
