@@ -127,7 +127,7 @@ def test_what_the_database_refuses_with_the_commit_is_a_problem_too(
 ) -> None:
     """The view has answered by then."""
     acme_api.post(JOBS, {"kind": "noop"})
-    monkeypatch.setattr(storing, "_single", lambda **_: statement)
+    monkeypatch.setattr(storing, "_statement", lambda *_: statement)
     acme_api.raise_request_exception = False
     answer = acme_api.post(JOBS, {"kind": "noop"}, headers={"Prefer": "return=minimal"})
     assert (answer.status_code, answer.json()["code"]) == (status, code)
