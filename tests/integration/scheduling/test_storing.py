@@ -32,16 +32,16 @@ from tests.prepared_statements import seen_statements
 pytestmark = pytest.mark.django_db
 
 SOON = timezone.now() + timedelta(days=1)
-ONE_KIND = [
-    {},
-    {"payload": {"a": [1, "ü"]}, "tags": ["x", 'y",{'], "priority": 3, "max_retries": 1},
-    {"run_at": SOON},
-    {"run_at": SOON, "deadline": SOON + timedelta(hours=1)},
-    {"deadline": SOON},
-    {"fair_key": "ann"},
-]
+ONE_KIND: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "full": {"payload": {"a": [1, "ü"]}, "tags": ["x", 'y",{'], "priority": 3, "max_retries": 1},
+    "due": {"run_at": SOON},
+    "due with a deadline": {"run_at": SOON, "deadline": SOON + timedelta(hours=1)},
+    "deadline": {"deadline": SOON},
+    "with a key": {"fair_key": "ann"},
+}
 # Of one bulk, so that each column differs by job, and some are empty in some jobs.
-MIXED = [
+MIXED: list[dict[str, Any]] = [
     {"payload": {"n": 1}, "tags": ["NULL", "a,b", "back\\slash", "{}", "北京"], "priority": -2, "fair_key": "bob"},
     {"payload": {"n": True}, "run_at": SOON, "fair_key": "ann", "max_retries": 0},
     {"payload": {"seconds": 0}, "deadline": SOON, "idempotency_key": "k", "kind": "sleep"},
@@ -92,13 +92,8 @@ def assert_is_stored(job: Job) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [*([each] for each in ONE_KIND), *([each] * 3 for each in ONE_KIND), MIXED],
-    ids=[
-        f"{count} {name}"
-        for count in ("one", "three")
-        for name in ("plain", "full", "due", "due with a deadline", "deadline", "with a key")
-    ]
-    + ["mixed"],
+    [*([each] * count for count in (1, 3) for each in ONE_KIND.values()), MIXED],
+    ids=[*(f"{count} {name}" for count in ("one", "three") for name in ONE_KIND), "mixed"],
 )
 def test_jobs_are_stored_with_all_that_follows_from_them(acme: Tenant, options: Sequence[dict[str, Any]]) -> None:
     jobs = submit(acme, options)
