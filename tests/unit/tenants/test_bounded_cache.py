@@ -20,9 +20,9 @@ def test_value_is_returned_until_it_expires(clock: list[float]) -> None:
     cache: BoundedCache[str, int] = BoundedCache(most=2, seconds=60.0)
     assert cache.get("a") is None
     cache.put("a", 1)
-    clock[0] += 59.9
+    clock[0] += 59.5
     assert cache.get("a") == 1
-    clock[0] += 0.1
+    clock[0] += 0.5
     assert cache.get("a") is None
     clock[0] -= 60.0
     assert cache.get("a") is None
