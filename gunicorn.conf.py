@@ -3,7 +3,7 @@
 Source: https://gunicorn.org/reference/settings/
 """
 
-worker_class = "jobsplatform.web_worker.AttentiveWorker"
+worker_class = "jobsplatform.web_worker.SlowClientWorker"
 # Seconds an idle connection stays open. Longer than clients and load balancers keep theirs (5 s to a minute): with
 # gunicorn's 2 s it is the server that closes, sometimes just as a request sets out, and nobody knows if it arrived.
 keepalive = 75

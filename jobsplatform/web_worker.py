@@ -1,11 +1,10 @@
-"""The web server's worker: gunicorn's with threads, of which one stays with a connection that asks again at once.
+"""The web server's worker: gunicorn's with threads, with a limit of time for clients that send slowly.
 
-It cuts slow clients off as well, each of which holds a thread while it sends its request.
+Each slow client holds a thread while it sends its request.
 """
 
 from __future__ import annotations
 
-import select
 import time
 from contextlib import suppress
 from typing import Any, override
@@ -16,49 +15,26 @@ from gunicorn.workers.gthread import ThreadWorker
 from tenants.bodies import MAX_TEXT_BYTES, REST_SECONDS
 from tenants.receiving import cut_off_slow_clients, receiving
 
-# So long a thread that nobody else waits for looks whether its client has more to ask.
-PATIENCE_MS = 5
 
-
-class AttentiveWorker(ThreadWorker):
-    """Whoever submits job after job is served by one thread.
-
-    gunicorn hands each connection back to the main thread after an answer, which watches it and passes the next
-    request on: two changes of threads for each, where a request is two milliseconds of work.
-    """
+class SlowClientWorker(ThreadWorker):
+    """gunicorn's worker with threads, which ends the connections of clients that send a request too slowly."""
 
     @override
     def handle(self, conn: Any) -> Any:
-        """Serve the connection's requests until it rests or another waits for a thread; what gunicorn's own returns."""
-        while True:
-            with receiving(conn.sock) as receipt:
-                answer = super().handle(conn)
-            if receipt.is_cut_off:
-                return False  # what the client still sends is no request
-            if answer is False:
-                _read_rest(conn)
-            # What is not a plain yes is for the main thread to end, or to wait for.
-            if answer is not True or not self.alive or not self._asks_again(conn):
-                return answer
+        """Serve one request; return what gunicorn's own method returns, or False for a client that was cut off."""
+        with receiving(conn.sock) as receipt:
+            answer = super().handle(conn)
+        if receipt.is_cut_off:
+            return False  # what the client still sends is no request
+        if answer is False:
+            _read_rest(conn)
+        return answer
 
     @override
     def notify(self) -> None:
         """Tell gunicorn that the process lives, as its main thread does every second, and cut slow clients off."""
         super().notify()
         cut_off_slow_clients()
-
-    def _asks_again(self, conn: Any) -> bool:
-        if self._has_others():
-            return False
-        if conn.parser.unreader.buf.getvalue():
-            return True
-        watched = select.poll()
-        watched.register(conn.sock, select.POLLIN)
-        return bool(watched.poll(PATIENCE_MS)) and not self._has_others()
-
-    def _has_others(self) -> bool:
-        """Whether a request waits for a thread."""
-        return bool(self.tpool._work_queue.qsize())  # noqa: SLF001 - of the standard library's executor
 
 
 def _read_rest(conn: Any) -> None:

@@ -8,7 +8,7 @@ does not slow the requests that submit jobs.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -33,13 +33,6 @@ NEWS_KEY = "jobsplatform:dispatch:news"
 EVERYTHING = "*"
 FILLED_KEY = "jobsplatform:dispatch:filled"
 MOST_NEWS = 1_000
-# Where it is known already that jobs came, and nobody has looked since, nobody is woken again.
-_FILL = """
-if redis.call('SADD', KEYS[1], unpack(ARGV)) > 0 then
-    redis.call('LPUSH', KEYS[2], 1)
-    redis.call('LTRIM', KEYS[2], 0, 0)
-end
-"""
 # Per pool: a wake that came while its tick was running, which must look once more.
 LATE_WAKE_KEY = "jobsplatform:dispatch:late_wake:{}"
 LATE_WAKE_KEPT_SECONDS = 10
@@ -179,10 +172,8 @@ def wake_dispatcher(queues: Iterable[str] = (), *, is_filled: bool = False) -> N
     Without the names of the ``queues`` it looks everywhere. ``is_filled``: jobs came to them, and nothing else.
     """
     names = list(queues)
-    fill: list[Command] = [("EVAL", _FILL, 2, FILLED_KEY, WAKE_KEY, *names)]
-    commands = fill if is_filled and names else _news(names)
     # The dispatcher looks by itself every DISPATCH_INTERVAL_SECONDS.
-    _tell(*commands)
+    _tell(*_news(names, FILLED_KEY if is_filled and names else NEWS_KEY))
 
 
 def announce_ending(token: UUID, queue: str) -> None:
@@ -204,12 +195,13 @@ def _tell(*commands: Command) -> None:
             _breaker().note_success()
 
 
-def _news(told: Sequence[str]) -> list[Command]:
-    return [("SADD", NEWS_KEY, *(told or [EVERYTHING])), ("LPUSH", WAKE_KEY, 1), ("LTRIM", WAKE_KEY, 0, 0)]
+def _news(names: Sequence[str], key: str = NEWS_KEY) -> list[Command]:
+    """Return the commands of a wake; the names are stored first, so that the dispatcher that it wakes finds them."""
+    return [("SADD", key, *(names or [EVERYTHING])), ("LPUSH", WAKE_KEY, 1), ("LTRIM", WAKE_KEY, 0, 0)]
 
 
 def take_news() -> News:
-    """What was told since this was last asked; that jobs came stands until :func:`look_at_filled`."""
+    """Return the news since the last call, and remove them; everything while the broker does not answer."""
     if _breaker().is_open():
         return News(is_everything=True)
     try:
@@ -217,28 +209,20 @@ def take_news() -> News:
             # What a wake before this is about was there before it, so that it is heard now.
             pipe.delete(WAKE_KEY)
             pipe.spop(NEWS_KEY, MOST_NEWS)
-            pipe.srandmember(FILLED_KEY, MOST_NEWS)
+            pipe.spop(FILLED_KEY, MOST_NEWS)
             pipe.lpop(ENDING_KEY, MOST_ENDINGS)
             _, found, filled, endings = pipe.execute()
-            # What is no text is nobody's queue, and nobody could take it away by its name.
-            if strange := [name for name in filled if _text_of(name).encode() != name]:
-                _client().srem(FILLED_KEY, *strange)
     except BROKER_ERRORS:
         # What was taken may be lost.
         _breaker().note_failure()
         return News(is_everything=True)
     tokens = tuple(UUID(bytes=token) for token in endings or () if len(token) == 16)
-    told = frozenset(map(_text_of, found))
-    return News(EVERYTHING in told, told - {EVERYTHING}, frozenset(map(_text_of, filled)), tokens)
+    names = _texts_of(found)
+    return News(EVERYTHING in names, names - {EVERYTHING}, _texts_of(filled), tokens)
 
 
-def _text_of(name: bytes) -> str:
-    return name.decode(errors="replace")
-
-
-def look_at_filled(queues: Collection[str]) -> bool:
-    """Called before a look for jobs in these queues: whether some came since the last. Who comes now wakes again."""
-    return bool(queues) and _ask(lambda: bool(_client().srem(FILLED_KEY, *queues)), otherwise=False)
+def _texts_of(names: Iterable[bytes]) -> frozenset[str]:
+    return frozenset(name.decode(errors="replace") for name in names)
 
 
 def wait_for_wake(timeout_seconds: float) -> bool:

@@ -132,13 +132,6 @@ def current_scope() -> Scope | None:
     return scope
 
 
-def has_transaction_begun() -> bool:
-    """Whether something was asked in the transaction of the moment, which then may see what nobody else sees."""
-    connection = transaction.get_connection()
-    assert isinstance(connection, DatabaseWrapper)
-    return connection.announced is None
-
-
 def require_scope() -> Scope:
     """The scope of the moment; without one `NoTenantError`."""
     scope = current_scope()

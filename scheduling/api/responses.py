@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.serializers import Serializer
 
-from scheduling.api.serializers.jobs import Reveals, show_job
+from scheduling.api.serializers.jobs import JobAnswerQuerySerializer, Reveals, show_job
 from scheduling.exceptions import PayloadInvalidError
 from scheduling.models import Job
 from scheduling.services.quotas import RateStanding
@@ -53,18 +53,30 @@ def page_response(
     return view.get_paginated_response(serializer(view.paginate_queryset(rows), many=True).data)
 
 
+def includes_waiting(request: Request) -> bool:
+    """Return whether the request asks for the explanation of the job's wait; refuse other query parameters.
+
+    Call it before the act: a refusal must not come after tokens were taken.
+    """
+    if not request.query_params:
+        return False
+    return bool(JobAnswerQuerySerializer.parse(request.query_params).validated_data["include"] == "waiting")
+
+
 def job_response(
     request: Request,
     job: Job,
     *,
+    has_waiting: bool,
     status: int = 200,
     headers: dict[str, str] | None = None,
     is_submitted: bool = False,
 ) -> Response:
-    """A job as the answer to an act on it; its payload for the tenant's own, who have the right to it."""
+    """Return a job as the answer to an act on it, with its payload for members of the tenant who may see it."""
     access = access_of(request._request)  # noqa: SLF001 - the middleware wrote on Django's request
     reveals = "nothing" if access.platform_role is not None else reveals_of(access)
-    return Response(show_job(job, reveals=reveals, is_submitted=is_submitted), status=status, headers=headers)
+    shown = show_job(job, reveals=reveals, is_submitted=is_submitted, has_waiting=has_waiting)
+    return Response(shown, status=status, headers=headers)
 
 
 def reveals_of(access: Access) -> Reveals:
@@ -85,23 +97,22 @@ def masked_faults(access: Access) -> Iterator[None]:
         raise PayloadInvalidError from refusal
 
 
-def new_job_response(request: Request, job: Job, *, is_submitted: bool = False) -> Response:
-    """201 with the job and its address."""
-    location = reverse("job-detail", args=[job.id], request=request)
-    return job_response(request, job, status=201, headers={"Location": location}, is_submitted=is_submitted)
+def new_job_response(request: Request, job: Job, *, has_waiting: bool, is_submitted: bool = False) -> Response:
+    """Return 201 with the job and its address."""
+    headers = {"Location": reverse("job-detail", args=[job.id], request=request)}
+    return job_response(request, job, has_waiting=has_waiting, status=201, headers=headers, is_submitted=is_submitted)
 
 
-def submission_response(request: Request, job: Job, *, created: bool) -> Response:
-    """What a submission is told: the job, or with `Prefer: return=minimal` (RFC 7240) its id alone, 201 or 200.
-
-    To say why the job waits and for how long takes as many statements as to store it.
-    """
+def submission_response(request: Request, job: Job, *, created: bool, has_waiting: bool) -> Response:
+    """Return the answer to a submission, 201 or 200: the job, or with `Prefer: return=minimal` (RFC 7240) its id."""
     if _prefers_minimal(request):
         # Below the address that was asked; to look it up among all addresses takes as long as to read the request.
         location = f"{request.scheme}://{request.get_host()}{request.path}{job.id}/"
         headers = {"Location": location, "Preference-Applied": MINIMAL}
         return Response({"id": job.id}, status=201 if created else 200, headers=headers)
-    return new_job_response(request, job, is_submitted=True) if created else job_response(request, job)
+    if created:
+        return new_job_response(request, job, has_waiting=has_waiting, is_submitted=True)
+    return job_response(request, job, has_waiting=has_waiting)
 
 
 def _prefers_minimal(request: Request) -> bool:

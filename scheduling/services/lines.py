@@ -1,18 +1,18 @@
 """The lines in which a tenant's jobs wait: in each queue one for those without a fair key, and one for each key.
 
-A key's line is made with its first job and removed by upkeep when it has long been empty. Whoever puts jobs into one
-holds the tenant's lines for the transaction, shared with all others who do, so that it is not removed meanwhile.
+A key's line is made with its first job and removed by upkeep when it has long been empty. A transaction that puts jobs
+into one shares a lock on the tenant's lines with others that do, so that upkeep does not remove it meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
 
-from scheduling.models import Job, SchedulingEntity, TenantCapacity
+from scheduling.models import SchedulingEntity, TenantCapacity
 from tenants.context import all_tenants
 from tenants.locks import LockClass, hash_of_tenant
 from tenants.models import Tenant
@@ -23,17 +23,26 @@ KEPT_IDLE_KEYS = 1_000
 
 type Line = tuple[int, str]
 
+# The lines of keys that are wanted: those of given jobs, or those of a tenant that are named.
+_OF_JOBS = """
+SELECT DISTINCT tenant_id, queue_id, fair_key FROM scheduling_job WHERE id = ANY(%(job_ids)s) AND fair_key <> ''
+"""
+_NAMED = """
+SELECT %(tenant_id)s::uuid AS tenant_id, queue_id, fair_key
+FROM unnest(%(queue_ids)s::bigint[], %(keys)s::text[]) AS named (queue_id, fair_key)
+"""
 _HOLD = f"""
 SELECT {LockClass.LINES.share(hash_of_tenant())}
-FROM (SELECT DISTINCT tenant_id FROM scheduling_job WHERE id = ANY(%s) AND fair_key <> '' ORDER BY 1) AS tenants
+FROM (SELECT DISTINCT tenant_id FROM (<wanted>) AS wanted ORDER BY 1) AS tenants
 """  # noqa: S608 - constants
+# In one order, so that two transactions that open the same lines do not wait for each other.
 _OPEN = """
 INSERT INTO scheduling_schedulingentity (tenant_id, queue_id, parent_id, fair_key, weight_milli, vruntime, is_runnable,
     in_flight, waiting, head_rank, estimate_us)
-SELECT DISTINCT j.tenant_id, j.queue_id, e.id, j.fair_key, 1000, 0, false, 0, 0, 0::bigint, e.estimate_us
-FROM scheduling_job j JOIN scheduling_schedulingentity e
-    ON e.tenant_id = j.tenant_id AND e.queue_id = j.queue_id AND e.parent_id IS NULL
-WHERE j.id = ANY(%s) AND j.fair_key <> ''
+SELECT e.tenant_id, e.queue_id, e.id, wanted.fair_key, 1000, 0, false, 0, 0, 0::bigint, e.estimate_us
+FROM (<wanted>) AS wanted JOIN scheduling_schedulingentity e
+    ON e.tenant_id = wanted.tenant_id AND e.queue_id = wanted.queue_id AND e.parent_id IS NULL
+ORDER BY e.tenant_id, e.queue_id, wanted.fair_key
 ON CONFLICT (tenant_id, queue_id, fair_key) DO NOTHING
 """
 _OWN = """
@@ -64,13 +73,16 @@ WHERE k.id = idle.id AND k.tenant_id = ANY(%(tenants)s) AND k.in_flight = 0 AND 
 """  # noqa: S608 - constants
 
 
-def line_ids(tenant: Tenant, jobs: Sequence[Job]) -> dict[Line, int]:
-    """The entity of each line that stored ``jobs`` of the tenant wait in, made where it is missing."""
-    lines = {(job.queue_id, job.fair_key) for job in jobs}
+def line_ids(tenant: Tenant, lines: Collection[Line]) -> dict[Line, int]:
+    """Return the entity of each of the tenant's lines, made where it is missing.
+
+    Lock the tenant's lines of keys against removal until this transaction ends, before they are read.
+    """
     ids = {(queue_id, ""): entity_id for queue_id, entity_id in _own_ids(tenant, {q for q, _ in lines}).items()}
-    if keys := {key for _, key in lines if key}:
-        open_key_lines([job.pk for job in jobs if job.fair_key])
-        found = SchedulingEntity.objects.filter(queue_id__in={q for q, _ in lines}, fair_key__in=keys)
+    if keyed := sorted({line for line in lines if line[1]}):
+        queue_ids, keys = [q for q, _ in keyed], [key for _, key in keyed]
+        _open_lines(_NAMED, {"tenant_id": tenant.pk, "queue_ids": queue_ids, "keys": keys})
+        found = SchedulingEntity.objects.filter(queue_id__in=set(queue_ids), fair_key__in=set(keys))
         ids |= {
             (queue_id, key): entity_id for queue_id, key, entity_id in found.values_list("queue_id", "fair_key", "id")
         }
@@ -78,10 +90,8 @@ def line_ids(tenant: Tenant, jobs: Sequence[Job]) -> dict[Line, int]:
 
 
 def open_key_lines(job_ids: Collection[UUID]) -> None:
-    """See that the lines of these jobs' keys are there, and that they stay until this transaction ends."""
-    with connection.cursor() as cursor:
-        cursor.execute(_HOLD, [list(job_ids)])
-        cursor.execute(_OPEN, [list(job_ids)])
+    """Open the missing lines of these jobs' keys, and lock the lines against removal until this transaction ends."""
+    _open_lines(_OF_JOBS, {"job_ids": list(job_ids)})
 
 
 def remove_idle_lines(limit: int) -> int:
@@ -94,6 +104,13 @@ def remove_idle_lines(limit: int) -> int:
             return 0
         cursor.execute(_REMOVE, parameters | {"tenants": tenants})
         return int(cursor.rowcount)
+
+
+def _open_lines(wanted: str, parameters: dict[str, Any]) -> None:
+    """Lock first, by a statement of its own: the next one sees what was removed until then."""
+    with connection.cursor() as cursor:
+        for statement in (_HOLD, _OPEN):
+            cursor.execute(statement.replace("<wanted>", wanted), parameters)
 
 
 def _own_ids(tenant: Tenant, queue_ids: Collection[int]) -> dict[int, int]:

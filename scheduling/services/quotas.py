@@ -17,7 +17,7 @@ from scheduling.exceptions import BulkTooLargeError, QuotaExceededError, RateLim
 from scheduling.fairness.gcra import Grant, Rate
 from scheduling.limits import JOBS_PER_BULK, MAX_WAITING_JOBS, SUBMIT_BURST, SUBMITS_PER_MINUTE, WORKER_SECONDS
 from scheduling.services.leadership import lead
-from scheduling.services.tenant_standing import TenantStanding, read_standing, standing_of
+from scheduling.services.tenant_standing import TenantStanding, read_standing
 from tenants.context import all_tenants
 from tenants.limits import LimitReached, month_end
 from tenants.locks import LockClass
@@ -64,13 +64,13 @@ class Allowance:
 
     @classmethod
     def read(cls, tenant_id: UUID, *, wanted: int) -> Self:
-        """A statement, and another where the limits are not kept; two more near the limit of waiting jobs.
+        """Read them within the tenant's transaction, by one statement, and another where the limits are not kept.
 
-        Far from it none where the tenant has submitted a moment ago. Within the tenant's transaction.
+        Near the limit of waiting jobs take a lock first that the tenant's other submissions wait for, and read again.
         """
         limits = _OF_SUBMISSION.get(tenant_id)
         ample = _allowed(limits, MAX_WAITING_JOBS.key) - NEAR_JOBS
-        standing = standing_of(tenant_id, wanted=wanted, ample=ample)
+        standing = read_standing(tenant_id)
         if standing.waiting + wanted > ample:
             with connection.cursor() as cursor:
                 cursor.execute(_QUEUE_UP, [str(tenant_id)])

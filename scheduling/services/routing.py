@@ -10,7 +10,7 @@ from scheduling.exceptions import QueueNotAllowedError, RouteMissingError
 from scheduling.fairness.balance import Spread, Target
 from scheduling.models import Queue, RoutingRule, RoutingTarget
 from scheduling.processors import registry
-from scheduling.selectors.routes import kept_routes, read_routes
+from scheduling.selectors.routes import KnownRoutes, kept_routes, read_routes
 from scheduling.selectors.standings import read_loads
 from scheduling.services.conditions import describe_condition, failing_condition
 from tenants.ids import uuid7
@@ -44,7 +44,11 @@ class Routes:
     @classmethod
     def load(cls, tier_id: str) -> Self:
         """The rules and the tier's queue under the active CFS plan, less than a second old; loads as they are now."""
-        known = kept_routes()
+        return cls.of(kept_routes(), tier_id)
+
+    @classmethod
+    def of(cls, known: KnownRoutes, tier_id: str) -> Self:
+        """Return the routes of one tier by these rules, with the loads of now."""
         return cls(tier_id, known.rules, known.tier_queues.get(tier_id), known.targets, _new_spread(known.rules))
 
     @classmethod

@@ -1,34 +1,33 @@
-"""New jobs as rows: where many of them wait; and a single one whole, by one statement.
+"""New jobs as rows: one statement stores 1 to 1,000 jobs of one tenant.
 
-What it writes is what a bulk writes table by table, by arrays of columns: the job, its place, its event, the news of it
-and the audit entry. With a statement for each, the ways to the server and back are most of the work.
+It writes the jobs, where they wait, their deadlines and first events, the news for the dispatcher and the audit entry.
+With a statement for each table, the round trips to the server are most of the work.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from functools import cache
-from typing import Any
+from functools import cache, lru_cache
+from typing import Any, Final
 
-from django.db import connection, models
+from django.db import connection
 from django.db.models.fields import NOT_PROVIDED
 from psycopg import sql
 
 from scheduling.lifecycle import JobState
-from scheduling.models import Job, JobDeadline, JobDue, JobReady
+from scheduling.models import Job
 from scheduling.services.events import actor_label
 from scheduling.services.lines import Line
 from tenants.context import current_actor, require_scope
 from tenants.encryption.fields import sealed_field
-from tenants.ids import uuid7
-from tenants.inserts import array_literal, insert_rows, new_row, note_inserted
+from tenants.ids import uuid7s
+from tenants.inserts import array_literal, note_inserted
 from tenants.managers import claim_for_scope
-from tenants.prepared import run_behind
+from tenants.prepared import prepared_cursor, run_behind
 from tenants.services.audit import INSERT_ENTRY, AuditTarget, entry_parameters
 
 # The columns of a job that its submission decides; the others are as every new job has them.
-_GIVEN = (
+_DECIDED: Final = (
     "id",
     "tenant_id",
     "kind",
@@ -51,100 +50,158 @@ _GIVEN = (
     "batch_id",
 )
 _PLACE = "tenant_id, entity_id, kind, rank, job_id, payload_bytes"
-_PLACED = "%(tenant_id)s, %(entity_id)s, %(kind)s, %(rank)s, %(id)s, %(payload_bytes)s"
-_READY = f"INSERT INTO scheduling_job_ready ({_PLACE}) VALUES ({_PLACED})"  # noqa: S608 - constants
-_DUE = f"INSERT INTO scheduling_job_due (due_at, {_PLACE}) VALUES (%(run_at)s, {_PLACED})"  # noqa: S608 - constants
+_PLACED = "tenant_id, entity_id, kind, rank, id, payload_bytes"
+_READY = f"""
+    INSERT INTO scheduling_job_ready ({_PLACE}) SELECT {_PLACED} FROM given WHERE state = '{JobState.AVAILABLE}'
+"""  # noqa: S608 - constants
+_DUE = f"""
+    INSERT INTO scheduling_job_due (due_at, {_PLACE})
+    SELECT run_at, {_PLACED} FROM given WHERE state = '{JobState.SCHEDULED}'
+"""  # noqa: S608 - constants
 _DEADLINE = """
-    INSERT INTO scheduling_job_deadline (job_id, tenant_id, deadline_at) VALUES (%(id)s, %(tenant_id)s, %(deadline_at)s)
+    INSERT INTO scheduling_job_deadline (job_id, tenant_id, deadline_at)
+    SELECT id, tenant_id, deadline_at FROM given WHERE deadline_at IS NOT NULL
 """
 _EVENT = """
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, at, name, state, actor, request_id, data)
-    VALUES (%(event_id)s, %(tenant_id)s, %(id)s, %(created_at)s, %(event)s, %(state)s, %(actor)s, %(request_id)s, '{}')
+    SELECT event_id, tenant_id, id, created_at, %(event)s::varchar, state, %(actor)s::varchar, %(request_id)s::varchar,
+        '{}'::jsonb
+    FROM given
 """
 _WAKE = """
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
-    VALUES (%(tenant_id)s, %(entity_id)s, %(queue_id)s, 1)
+    SELECT tenant_id, entity_id, queue_id, count(*) FROM given GROUP BY 1, 2, 3
 """
+# Columns whose values are made for the driver.
+_MADE: Final = frozenset({"state", "tags", "payload"})
+# Parts of the statement beside the jobs and the news; each stands in it only if there is something to write.
+_PARTS: Final = {"ready": _READY, "due": _DUE, "deadline": _DEADLINE, "event": _EVENT, "entry": INSERT_ENTRY}
+# Texts differ by which columns are shared by all jobs.
+_MOST_TEXTS: Final = 256
 
 
-def store_single(job: Job, *, line: int, event: str) -> None:
-    """Store a new job that waits in this line, with an event and an audit entry of that name, and the news of it."""
-    claim_for_scope(job, require_scope())
+def store_jobs(jobs: Sequence[Job], *, lines: Mapping[Line, int], event: str) -> None:
+    """Store new jobs of one tenant, with an event and an audit entry of that name, and the news of them.
+
+    ``lines`` holds the entity of each line that the jobs wait in. A single job is stored with the transaction's COMMIT,
+    or before the next statement; an error of the database is raised there.
+    """
+    scope = require_scope()
+    for job in jobs:
+        claim_for_scope(job, scope)
     actor = current_actor()
-    target = AuditTarget(job._meta.label_lower, str(job.pk), job.tenant_id)
-    entry = entry_parameters(action=event, target=target, after=told_of([job]))
-    parameters = {
-        **_written(job),
-        "entity_id": line,
+    entry = entry_parameters(action=event, target=_audit_target(jobs), after=_audit_summary(jobs))
+    columns = _columns(jobs, lines)
+    arrays = frozenset(name for name, values in columns.items() if not _is_shared(values))
+    parameters = {name: values if name in arrays else values[0] for name, values in columns.items()} | {
         "event": event,
-        "event_id": uuid7(),
         "actor": actor_label(actor),
         "request_id": actor.request_id,
         **(entry or {}),
     }
-    is_ready = job.state == JobState.AVAILABLE
-    statement = _single(is_ready=is_ready, has_deadline=job.deadline_at is not None, has_entry=entry is not None)
-    run_behind(statement, parameters)
-    note_inserted(job)
+    statement = _statement(arrays, _parts_of(jobs, has_entry=entry is not None))
+    if len(jobs) == 1:
+        run_behind(statement, parameters)
+    else:
+        with prepared_cursor() as cursor:
+            cursor.execute(statement, parameters)
+    for job in jobs:
+        note_inserted(job)
 
 
-@cache
-def _single(*, is_ready: bool, has_deadline: bool, has_entry: bool) -> str:
-    parts = {"place": _READY if is_ready else _DUE, "event": _EVENT}
-    parts |= {"deadline": _DEADLINE} if has_deadline else {}
-    parts |= {"entry": INSERT_ENTRY} if has_entry else {}
-    texts = [f"job AS ({_job_statement()})", *(f"{name} AS ({text})" for name, text in parts.items())]
-    return f"WITH {', '.join(texts)} {_WAKE}"
+def _columns(jobs: Sequence[Job], lines: Mapping[Line, int]) -> dict[str, list[Any]]:
+    """Return the values of each column of ``given``, in the order of the jobs, as the driver takes them."""
+    columns = {name: [job.__dict__[attribute] for job in jobs] for name, attribute in _attributes().items()}
+    payload = sealed_field(Job, "payload")
+    sealed = [payload.pre_save(job, add=True) for job in jobs]
+    # Equal payloads may differ in what JSON keeps apart, such as 1 and true: only one and the same object is shared.
+    distinct = {id(value): value for value in sealed}
+    written = {key: payload.get_db_prep_save(value, connection) for key, value in distinct.items()}
+    return columns | {
+        "state": [str(job.state) for job in jobs],
+        "tags": [array_literal(job.tags) for job in jobs],
+        "payload": [written[id(value)] for value in sealed],
+        "entity_id": [lines[job.queue_id, job.fair_key] for job in jobs],
+        "event_id": uuid7s(len(jobs)),
+    }
+
+
+def _is_shared(values: Sequence[Any]) -> bool:
+    """Return whether all jobs have the same value, which is then written once."""
+    first = values[0]
+    return all(value is first or value == first for value in values)
+
+
+def _parts_of(jobs: Sequence[Job], *, has_entry: bool) -> frozenset[str]:
+    states = {str(job.state) for job in jobs}
+    is_present = {
+        "ready": JobState.AVAILABLE in states,
+        "due": JobState.SCHEDULED in states,
+        "deadline": any(job.deadline_at is not None for job in jobs),
+        "event": True,
+        "entry": has_entry,
+    }
+    return frozenset(name for name in _PARTS if is_present[name])
+
+
+@lru_cache(maxsize=_MOST_TEXTS)
+def _statement(arrays: frozenset[str], parts: frozenset[str]) -> str:
+    present = {name: text for name, text in _PARTS.items() if name in parts}
+    texts = {"given": _given(arrays), "job": _job_statement()} | present
+    return f"WITH {', '.join(f'{name} AS ({text})' for name, text in texts.items())} {_WAKE}"
+
+
+def _given(arrays: frozenset[str]) -> str:
+    """Return the rows of all jobs: columns that differ by job are arrays, the others single values."""
+    types = _types()
+    names = [name for name in types if name in arrays]
+    selected = ", ".join(
+        f"v.{name}" if name in arrays else f"%({name})s::{type_name} AS {name}" for name, type_name in types.items()
+    )
+    if not names:
+        return f"SELECT {selected}"
+    unnested = ", ".join(f"%({name})s::{types[name]}[]" for name in names)
+    return f"SELECT {selected} FROM unnest({unnested}) AS v ({', '.join(names)})"  # noqa: S608 - constants
 
 
 def _job_statement() -> str:
-    """With what every new job has as constants of the text; what the table gives by itself is left to it."""
-    given = {name: f"%({name})s" for name in _GIVEN} | {"tags": "%(tags)s::text::text[]"}
+    """Insert the jobs: what all new jobs have in common stands in the text, and defaults are left to the table."""
+    decided = {name: name for name in _DECIDED} | {"tags": "tags::text[]"}
     constants = {
         str(field.column): sql.Literal(field.get_db_prep_save(field.get_default(), connection)).as_string()
         for field in Job._meta.local_concrete_fields
-        if field.column not in given and not field.null and field.db_default is NOT_PROVIDED
+        if field.column not in decided and not field.null and field.db_default is NOT_PROVIDED
     }
-    columns = given | constants
-    return f"INSERT INTO scheduling_job ({', '.join(columns)}) VALUES ({', '.join(columns.values())})"  # noqa: S608 - constants
+    names, values = ", ".join(decided | constants), ", ".join((decided | constants).values())
+    return f"INSERT INTO scheduling_job ({names}) SELECT {values} FROM given"  # noqa: S608 - constants
 
 
 @cache
-def _fields() -> list[models.Field[Any, Any]]:
-    return [field for field in Job._meta.local_concrete_fields if field.column in _GIVEN]
+def _attributes() -> Mapping[str, str]:
+    """Return the attribute of a job that holds each decided column as it is written."""
+    plain = set(_DECIDED) - _MADE
+    return {str(field.column): field.attname for field in Job._meta.local_concrete_fields if field.column in plain}
 
 
-def _written(job: Job) -> dict[str, Any]:
-    """The columns that the submission decides, as the driver takes them."""
-    values = {str(field.column): job.__dict__[field.attname] for field in _fields()}
-    payload = sealed_field(Job, "payload")
-    values["payload"] = payload.get_db_prep_save(payload.pre_save(job, add=True), connection)
-    values["tags"] = array_literal(job.tags)
-    return values
+@cache
+def _types() -> Mapping[str, str]:
+    """Return the type of each column of ``given``, without its length.
+
+    A cast to a length would cut a longer text silently, where storing it is refused.
+    """
+    types = {
+        str(field.column): str(field.db_type(connection)).partition("(")[0]
+        for field in Job._meta.local_concrete_fields
+        if field.column in _DECIDED
+    }
+    # Arrays of arrays would have to be of one length: tags travel as texts.
+    return types | {"tags": "text", "entity_id": "bigint", "event_id": "uuid"}
 
 
-def told_of(jobs: Sequence[Job]) -> dict[str, Any]:
-    """What the audit entry of a submission says."""
+def _audit_target(jobs: Sequence[Job]) -> AuditTarget:
+    label = Job._meta.label_lower
+    return AuditTarget(label, str(jobs[0].pk), jobs[0].tenant_id) if len(jobs) == 1 else AuditTarget(label)
+
+
+def _audit_summary(jobs: Sequence[Job]) -> dict[str, Any]:
     return {"jobs": len(jobs), "kinds": sorted({job.kind for job in jobs})}
-
-
-def place_waiting(jobs: Sequence[Job], lines: Mapping[Line, int], *, now: datetime) -> None:
-    """Put each job where it waits: among the ready, or among the due until its time comes."""
-    ready, due, deadlines = [], [], []
-    for job in jobs:
-        place = {
-            "tenant_id": job.tenant_id,
-            "entity_id": lines[job.queue_id, job.fair_key],
-            "kind": job.kind,
-            "rank": job.rank,
-            "job_id": job.id,
-            "payload_bytes": job.payload_bytes,
-        }
-        if job.run_at > now:
-            due.append(new_row(JobDue, due_at=job.run_at, **place))
-        else:
-            ready.append(new_row(JobReady, **place))
-        if job.deadline_at is not None:
-            deadlines.append(new_row(JobDeadline, job_id=job.id, tenant_id=job.tenant_id, deadline_at=job.deadline_at))
-    for rows in (ready, due, deadlines):
-        insert_rows(rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
@@ -20,25 +20,23 @@ from scheduling.exceptions import (
 from scheduling.lifecycle import JobState
 from scheduling.models import Batch, Job, Queue
 from scheduling.services.drains import refuse_draining_tenant
-from scheduling.services.events import append_events
 from scheduling.services.job_requests import JobRequest, check_request, retry_policy_on
-from scheduling.services.lines import line_ids
+from scheduling.services.lines import Line, line_ids
 from scheduling.services.memory_classes import refuse_too_large
 from scheduling.services.quotas import Allowance, RateStanding, TokenGrant
 from scheduling.services.routing import Routes
-from scheduling.services.storing import place_waiting, store_single, told_of
-from scheduling.services.wakes import append_wakes, wake_on_commit
+from scheduling.services.storing import store_jobs
+from scheduling.services.wakes import wake_on_commit
 from scheduling.tenant_settings import DEFAULT_PRIORITY
 from tenants.context import tenant_context
 from tenants.encryption.data_keys import digest_of
 from tenants.exceptions import DomainError, TenantSuspendedError
 from tenants.ids import uuid7
-from tenants.inserts import insert_rows, new_row
+from tenants.inserts import new_row
 from tenants.locks import LockClass
 from tenants.models import Tenant
 from tenants.prepared import prepared_cursor
 from tenants.selectors.settings import tenant_setting
-from tenants.services.audit import AuditTarget, record_audit
 
 _KEYS_IN_FLIGHT = f"""
     SELECT key FROM unnest(%s::text[]) AS key
@@ -261,36 +259,21 @@ class _Intake:
         return self.default_priority
 
     def store(self) -> None:
-        """Write the new jobs, where they wait, their first event, and the news of them."""
+        """Store the new jobs, and announce them once this transaction is committed."""
         if not self.new:
             return
         self.allowance.note_accepted(len(self.new))
-        line = (
-            None
-            if len(self.new) > 1 or self.new[0].fair_key
-            else self.allowance.standing.lines.get(self.new[0].queue_id)
-        )
-        if line is not None:
-            store_single(self.new[0], line=line, event="job.submitted")
-        else:
-            self._store_all()
+        store_jobs(self.new, lines=self._lines(), event="job.submitted")
         wake_on_commit({self.queue_names[job.queue_id] for job in self.new}, is_filled=True)
         told = Counter((job.kind, self.queue_names[job.queue_id]) for job in self.new)
         tenant_id, tier = self.tenant.pk, self.tenant.plan.tier_id
         transaction.on_commit(lambda: _tell_submitted(tenant_id, tier, told))
 
-    def _store_all(self) -> None:
-        insert_rows(self.new)
-        lines = line_ids(self.tenant, self.new)
-        place_waiting(self.new, lines, now=self.now)
-        append_events(self.new, name="job.submitted", at=self.now)
-        counts = Counter((job.queue_id, job.fair_key) for job in self.new)
-        append_wakes([(self.tenant.pk, lines[line], line[0], count) for line, count in counts.items()])
-        record_audit(
-            action="job.submitted",
-            target=self.new[0] if len(self.new) == 1 else AuditTarget("scheduling.job"),
-            after=told_of(self.new),
-        )
+    def _lines(self) -> Mapping[Line, int]:
+        """Return the entities of the lines that the new jobs wait in: the tenant's own ones are known already."""
+        wanted = {(job.queue_id, job.fair_key) for job in self.new}
+        known = {(queue_id, ""): entity_id for queue_id, entity_id in self.allowance.standing.lines.items()}
+        return known if wanted <= known.keys() else line_ids(self.tenant, wanted)
 
 
 def _tell_submitted(tenant_id: UUID, tier: str, told: Counter[tuple[str, str]]) -> None:

@@ -113,12 +113,10 @@ class Dispatcher:
         if not (due := self._due.take(now)):
             return
         endings, self._endings = self._endings, []
-        # What nobody has told us yet counts as heard: whoever leads may have looked before it came.
-        has_news = broker.look_at_filled(self._due.queues_of(due))
         for pool_id, is_heard_of in due.items():
             if self._may_claim(pool_id):
                 self._turn()
-                self._attempt_tick(pool_id, endings, is_heard_of=is_heard_of or has_news)
+                self._attempt_tick(pool_id, endings, is_heard_of=is_heard_of)
 
     def _attempt_tick(self, pool_id: int, endings: Sequence[UUID], *, is_heard_of: bool) -> None:
         """Tick one pool, unless its last tick failed just now; the failure of one does not concern the others."""

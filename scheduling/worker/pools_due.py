@@ -25,8 +25,6 @@ class PoolsDue:
         self._heard: set[int] = set()
         self._filled: set[int] = set()
         self._filled_at: dict[int, float] = {}
-        # Names to which jobs came that are no queue's as far as is known.
-        self._strange: set[str] = set()
         # What the last ticks of pools saw is awaited there.
         self._awaited: dict[int, Awaited] = {}
 
@@ -45,7 +43,6 @@ class PoolsDue:
         if news.is_everything:
             self._heard.update(self._due_at)
             self._be_due(self._due_at, now)
-        self._strange.update(news.filled - self._pool_of_queue.keys())
         ended, filled = self._pools_of(news.queues), self._pools_of(news.filled)
         self._heard.update(ended, filled)
         for pool_id in ended:
@@ -66,11 +63,6 @@ class PoolsDue:
         self._heard.difference_update(due)
         self._filled.difference_update(due)
         return due
-
-    def queues_of(self, pool_ids: Collection[int]) -> Collection[str]:
-        """Where these pools' jobs come to; with the names for which every pool is looked at."""
-        strange, self._strange = self._strange, set()
-        return {name for name, pool_id in self._pool_of_queue.items() if pool_id in pool_ids} | strange
 
     def note(self, pool_id: int, result: TickResult, now: float) -> None:
         """What came of a tick; where somebody else leads a pool that is due by it, that one must be told."""

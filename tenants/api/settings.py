@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from django.conf import settings
+from django.utils.translation import get_language
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -13,13 +15,19 @@ from rest_framework.response import Response
 from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.fields import NameField
 from tenants.api.viewsets import TenantViewSet
+from tenants.bounded_cache import BoundedCache
 from tenants.exceptions import FieldInvalidError, SettingsStaleError
 from tenants.models import TenantSettings
 from tenants.permissions import Permission
 from tenants.selectors.settings import effective_values, orphaned_keys, read_stored
 from tenants.services.settings import change_settings
-from tenants.setting_schema import all_settings, setting_groups
+from tenants.setting_schema import SettingGroup, all_settings, setting_groups
 from tenants.texts import said
+
+# By language: the declared groups, and their representation as long as they are the same.
+_schemas: BoundedCache[str, tuple[Sequence[SettingGroup], Any]] = BoundedCache(
+    most=len(settings.LANGUAGES), seconds=3_600.0
+)
 
 
 class SettingsSerializer(serializers.Serializer[Any]):
@@ -114,7 +122,12 @@ class TenantSettingsViewSet(EditedRows, TenantViewSet):
     @extend_schema(operation_id="tenants_me_settings_schema", responses=SettingGroupSerializer(many=True))
     def describe(self, request: Request) -> Response:
         """Show which settings there are, what they take and from when on a change counts."""
-        return Response(SettingGroupSerializer(setting_groups(), many=True).data)
+        groups, language = setting_groups(), get_language() or ""
+        kept = _schemas.get(language)
+        if kept is None or kept[0] != groups:
+            kept = (groups, SettingGroupSerializer(groups, many=True).data)
+            _schemas.put(language, kept)
+        return Response(kept[1])
 
 
 def _answer(row: TenantSettings) -> Response:

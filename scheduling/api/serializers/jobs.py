@@ -8,6 +8,7 @@ from typing import Any, Literal
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from scheduling.api.filters import QuerySerializer
 from scheduling.models import Job, JobEvent, ScheduleFire
 from scheduling.models.jobs import STATE_CHOICES
 from scheduling.selectors.history import told_data
@@ -119,14 +120,13 @@ class JobOriginSerializer(serializers.Serializer[ScheduleFire]):
     fire_time = MomentField()
 
 
-class JobSerializer(JobSummarySerializer):
-    """A job with everything that is known of it; `context["reveals"]` says whether payload and result are told."""
+class StoredJobSerializer(JobSummarySerializer):
+    """The stored columns of a job; `context["reveals"]` decides whether payload and result are shown."""
 
     payload = serializers.SerializerMethodField(help_text="Null where it is masked.")
     result = serializers.SerializerMethodField(help_text="Null where it is masked, and while there is none.")
     is_masked = serializers.SerializerMethodField(help_text="Whether the caller may not see the payload.")
     idempotency_key = serializers.CharField(allow_null=True)
-    waiting = serializers.SerializerMethodField()
     schedule = serializers.SerializerMethodField(help_text="The schedule that it came from, if any.")
     trace_id = serializers.SerializerMethodField(help_text="The trace of its submission, if any.")
 
@@ -153,25 +153,45 @@ class JobSerializer(JobSummarySerializer):
     def get_error(self, job: Job) -> Any:
         return ErrorSerializer(job).data if job.error_type else None
 
+
+class JobSerializer(StoredJobSerializer):
+    """A job with the explanation of its wait."""
+
+    waiting = serializers.SerializerMethodField(help_text="Null for a job that does not wait.")
+
     @extend_schema_field(WaitingSerializer(allow_null=True))
     def get_waiting(self, job: Job) -> Any:
         waiting = why_waiting(job)
         return None if waiting is None else WaitingSerializer(waiting).data
 
 
-def show_job(job: Job, *, reveals: Reveals, is_submitted: bool = False) -> dict[str, Any]:
-    """A job with everything that is known of it; payload and result for whom it ``reveals`` them.
+class JobAnswerQuerySerializer(QuerySerializer):
+    """Query parameters of requests that are answered with a stored job."""
 
-    ``is_submitted``: by this very request, so that it is no schedule's.
+    include = serializers.ChoiceField(
+        choices=["waiting"], default=None, help_text="`waiting` adds the explanation of the wait, as `GET` shows it."
+    )
+
+
+def show_job(job: Job, *, reveals: Reveals, is_submitted: bool = False, has_waiting: bool = True) -> dict[str, Any]:
+    """Return the representation of a job, with payload and result as far as ``reveals`` allows.
+
+    ``is_submitted``: this request has submitted the job, so that no schedule has. ``has_waiting``: explain its wait,
+    which takes 10 to 15 statements.
     """
-    shown: dict[str, Any] = _kept_serializer(reveals, is_submitted).to_representation(job)
+    shown: dict[str, Any] = _kept_serializer(reveals, is_submitted, has_waiting).to_representation(job)
     return shown
 
 
 @cache
-def _kept_serializer(reveals: Reveals, is_submitted: bool) -> JobSerializer:  # noqa: FBT001 - the keys of a cache
-    """One for all answers: a new one copies its fields, which takes a tenth of a submission's time."""
-    return JobSerializer(context={"reveals": reveals, "is_submitted": is_submitted})
+def _kept_serializer(
+    reveals: Reveals,
+    is_submitted: bool,  # noqa: FBT001 - the keys of a cache
+    has_waiting: bool,  # noqa: FBT001 - the keys of a cache
+) -> StoredJobSerializer:
+    """Return the serializer that all such answers share: a new one copies its fields at each use."""
+    serializer = JobSerializer if has_waiting else StoredJobSerializer
+    return serializer(context={"reveals": reveals, "is_submitted": is_submitted})
 
 
 class JobEventSerializer(serializers.Serializer[JobEvent]):

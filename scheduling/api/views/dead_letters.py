@@ -14,7 +14,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from scheduling.api.filters import PAGING_PARAMETERS, DeadLetterGroupQuerySerializer, DeadLetterQuerySerializer
-from scheduling.api.responses import RATE_HEADERS, masked_faults, new_job_response, page_response, with_rate
+from scheduling.api.responses import (
+    RATE_HEADERS,
+    includes_waiting,
+    masked_faults,
+    new_job_response,
+    page_response,
+    with_rate,
+)
 from scheduling.api.serializers.dead_letters import (
     BulkRequeueResultSerializer,
     BulkRequeueSerializer,
@@ -25,7 +32,7 @@ from scheduling.api.serializers.dead_letters import (
     describe_batch,
     describe_preview,
 )
-from scheduling.api.serializers.jobs import JobSerializer
+from scheduling.api.serializers.jobs import JobAnswerQuerySerializer, StoredJobSerializer
 from scheduling.models import DeadLetter
 from scheduling.selectors.dead_letter_groups import group_dead_letters
 from scheduling.selectors.dead_letters import (
@@ -95,18 +102,20 @@ class DeadLetterViewSet(TenantViewSet):
     @extend_schema(
         operation_id="dead_letters_requeue",
         request=RequeueSerializer,
-        responses={201: OpenApiResponse(JobSerializer, description="A new job, linked to the one that died.")},
+        parameters=[JobAnswerQuerySerializer],
+        responses={201: OpenApiResponse(StoredJobSerializer, description="A new job, linked to the one that died.")},
     )
     @action(detail=True, methods=["post"])
     def requeue(self, request: Request, pk: str) -> Response:
         """Submit the job anew, linked to the one that died, with the payload of this request if it has one."""
+        has_waiting = includes_waiting(request)
         body = RequeueSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         payload = body.validated_data.get("payload")
         self._check_edit(payload)
         with masked_faults(self.access):
             job = requeue_dead_letter(dead_letter_id=UUID(pk), reason=body.validated_data["reason"], payload=payload)
-        return new_job_response(request, job)
+        return new_job_response(request, job, has_waiting=has_waiting)
 
     @extend_schema(
         operation_id="dead_letters_requeue_many",

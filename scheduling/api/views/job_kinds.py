@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from django.utils.translation import get_language
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -12,9 +13,13 @@ from rest_framework.response import Response
 from scheduling.api.filters import NoQuerySerializer
 from scheduling.api.serializers.job_kinds import JobKindSerializer
 from scheduling.models import Job
-from scheduling.services.job_kinds import get_job_kind, list_job_kinds
+from scheduling.services.job_kinds import JobKind, get_job_kind, list_job_kinds
 from tenants.api.viewsets import TenantViewSet
+from tenants.bounded_cache import BoundedCache
 from tenants.permissions import Permission
+
+# By tier and language: the kinds, and their representation as long as they are the same list.
+_shown: BoundedCache[tuple[str, str], tuple[Sequence[JobKind], Any]] = BoundedCache(most=100, seconds=60.0)
 
 
 class JobKindViewSet(TenantViewSet):
@@ -35,9 +40,20 @@ class JobKindViewSet(TenantViewSet):
         """List the kinds with the schemas of their payloads."""
         NoQuerySerializer.parse(request.query_params)
         kinds = list_job_kinds(tenant=self.access.tenant)
-        return Response({"next": None, "previous": None, "results": self.get_serializer(kinds, many=True).data})
+        return Response({"next": None, "previous": None, "results": self._show(kinds)})
 
     @extend_schema(operation_id="job_kinds_retrieve")
     def retrieve(self, request: Request, kind: str) -> Response:
         """Show one kind."""
         return Response(self.get_serializer(get_job_kind(kind, tenant=self.access.tenant)).data)
+
+    def _show(self, kinds: Sequence[JobKind]) -> Any:
+        if self.access.tenant is None:
+            return self.get_serializer(kinds, many=True).data
+        key = (self.access.tenant.plan.tier_id, get_language() or "")
+        kept = _shown.get(key)
+        if kept is not None and kept[0] is kinds:
+            return kept[1]
+        shown = self.get_serializer(kinds, many=True).data
+        _shown.put(key, (kinds, shown))
+        return shown

@@ -13,10 +13,12 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from scheduling.api.ended_jobs import JobAnswer, find_answer, keep_answer
 from scheduling.api.filters import PAGING_PARAMETERS, JobQuerySerializer, NoQuerySerializer
 from scheduling.api.responses import (
     RATE_HEADERS,
     OldestFirstPagination,
+    includes_waiting,
     job_response,
     masked_faults,
     new_job_response,
@@ -30,9 +32,11 @@ from scheduling.api.serializers.executions import ExecutionSerializer
 from scheduling.api.serializers.job_waits import JobEndQuerySerializer, JobWaitQuerySerializer
 from scheduling.api.serializers.jobs import (
     CancellationSerializer,
+    JobAnswerQuerySerializer,
     JobEventSerializer,
     JobSerializer,
     JobSummarySerializer,
+    StoredJobSerializer,
     show_job,
 )
 from scheduling.api.serializers.submissions import JobSubmissionSerializer, parse_idempotency_key, read_request
@@ -95,19 +99,20 @@ class JobViewSet(TenantViewSet):
     @extend_schema(
         operation_id="jobs_submit",
         request=JobSubmissionSerializer,
-        parameters=[IDEMPOTENCY_HEADER, *RATE_HEADERS],
+        parameters=[JobAnswerQuerySerializer, IDEMPOTENCY_HEADER, *RATE_HEADERS],
         responses={
-            201: OpenApiResponse(JobSerializer, description="Accepted."),
-            200: OpenApiResponse(JobSerializer, description="Accepted before, under the same idempotency key."),
+            201: OpenApiResponse(StoredJobSerializer, description="Accepted."),
+            200: OpenApiResponse(StoredJobSerializer, description="Accepted before, under the same idempotency key."),
         },
     )
     def create(self, request: Request) -> Response:
-        """Submit one job; with `Prefer: return=minimal` the answer is its `id` alone, for whoever submits many."""
+        """Submit one job; the answer is the stored job, or with `Prefer: return=minimal` its `id` alone."""
+        has_waiting = includes_waiting(request)
         key = parse_idempotency_key(request.headers.get("Idempotency-Key"))
         asked = read_request(request.data, key)
         # What is refused takes the request's transaction back, in which there is nothing else.
         submission = submit_job(tenant=self.tenant, request=asked, is_rated=True, has_savepoint=False)
-        answer = submission_response(request, submission.job, created=submission.created)
+        answer = submission_response(request, submission.job, created=submission.created, has_waiting=has_waiting)
         return with_rate(with_new_jobs(answer, int(submission.created)), submission.rate)
 
     @extend_schema(
@@ -122,6 +127,9 @@ class JobViewSet(TenantViewSet):
         With `wait` the answer comes once the job has changed or ended, or the seconds are over.
         """
         seconds = JobWaitQuerySerializer.parse(request.query_params).validated_data["wait"]
+        if (ended := find_answer(self.access, UUID(pk), reveals=reveals_of(self.access))) is not None:
+            is_known = is_same_tag(request, ended.tag)
+            return HttpResponseNotModified(headers=_headers(ended.tag)) if is_known else self._answer(ended)
         job = get_job(UUID(pk))
         headers = self._headers_of(job)
         is_known = is_same_tag(request, headers["ETag"])
@@ -137,6 +145,8 @@ class JobViewSet(TenantViewSet):
     def wait(self, request: Request, pk: str) -> HttpResponseBase:
         """Show one job once it has ended, or as it is when the time is over."""
         seconds = JobEndQuerySerializer.parse(request.query_params).validated_data["timeout"]
+        if (ended := find_answer(self.access, UUID(pk), reveals=reveals_of(self.access))) is not None:
+            return self._answer(ended)
         job = get_job(UUID(pk))
         plain = request._request  # noqa: SLF001 - the middleware reads Django's request
         if seconds and not job.is_terminal and not has_waited(plain):
@@ -144,50 +154,58 @@ class JobViewSet(TenantViewSet):
         return self._show(job, self._headers_of(job))
 
     def _headers_of(self, job: Job) -> dict[str, str]:
-        tag = tag_of_job(job, reveals=reveals_of(self.access))
-        return {"ETag": tag, "Cache-Control": "private, no-cache"}
+        return _headers(tag_of_job(job, reveals=reveals_of(self.access)))
+
+    def _answer(self, ended: JobAnswer) -> HttpResponseBase:
+        answer: HttpResponseBase = Response(ended.shown, headers=_headers(ended.tag))
+        return answer
 
     def _show(self, job: Job, headers: dict[str, str]) -> HttpResponseBase:
         reveals = reveals_of(self.access)
         if reveals == "everything" and self.access.platform_role is not None:
             job = reveal_payload(job_id=job.id, reason="Read over the API.").job
-        answer: HttpResponseBase = Response(show_job(job, reveals=reveals), headers=headers)
-        return answer
+        ended = JobAnswer(headers["ETag"], show_job(job, reveals=reveals))
+        keep_answer(self.access, job, ended, reveals=reveals)
+        return self._answer(ended)
 
     @extend_schema(
         operation_id="jobs_cancel",
         request=CancellationSerializer,
+        parameters=[JobAnswerQuerySerializer],
         responses={
-            200: OpenApiResponse(JobSerializer, description="Cancelled."),
-            202: OpenApiResponse(JobSerializer, description="It runs, and was asked to stop."),
+            200: OpenApiResponse(StoredJobSerializer, description="Cancelled."),
+            202: OpenApiResponse(StoredJobSerializer, description="It runs, and was asked to stop."),
         },
     )
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
         """Cancel a job: at once where it waits, at its next safe point where it runs."""
+        has_waiting = includes_waiting(request)
         body = CancellationSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         job = cancel_job(job_id=UUID(pk), reason=body.validated_data["reason"])
         is_done = job.state == JobState.CANCELLED
-        return job_response(request, job, status=200 if is_done else 202)
+        return job_response(request, job, has_waiting=has_waiting, status=200 if is_done else 202)
 
     @extend_schema(
         operation_id="jobs_retry",
         request=NoBodySerializer,
+        parameters=[JobAnswerQuerySerializer],
         responses={
-            200: OpenApiResponse(JobSerializer, description="It waited for its back-off and is available now."),
-            201: OpenApiResponse(JobSerializer, description="It had ended; this is a new job, linked to it."),
+            200: OpenApiResponse(StoredJobSerializer, description="It waited for its back-off and is available now."),
+            201: OpenApiResponse(StoredJobSerializer, description="It had ended; this is a new job, linked to it."),
         },
     )
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: str) -> Response:
         """Run a job again: one that waits for its back-off now, one that ended as a new job."""
+        has_waiting = includes_waiting(request)
         NoBodySerializer(data=request.data).is_valid(raise_exception=True)
         with masked_faults(self.access):
             result = retry_job(job_id=UUID(pk))
         if result.is_new:
-            return new_job_response(request, result.job)
-        return job_response(request, result.job)
+            return new_job_response(request, result.job, has_waiting=has_waiting)
+        return job_response(request, result.job, has_waiting=has_waiting)
 
     @extend_schema(
         operation_id="jobs_events_list", parameters=PAGING_PARAMETERS, responses=JobEventSerializer(many=True)
@@ -211,3 +229,7 @@ class JobViewSet(TenantViewSet):
         records = [ExecutionRecord.of_ended(row) for row in ended or []]
         rows = [live, *records] if live else records
         return self.get_paginated_response(ExecutionSerializer(rows, many=True).data)
+
+
+def _headers(tag: str) -> dict[str, str]:
+    return {"ETag": tag, "Cache-Control": "private, no-cache"}

@@ -13,8 +13,8 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
 from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer
-from scheduling.api.responses import new_job_response, page_response
-from scheduling.api.serializers.jobs import CancellationSerializer, JobSerializer
+from scheduling.api.responses import includes_waiting, new_job_response, page_response
+from scheduling.api.serializers.jobs import CancellationSerializer, JobAnswerQuerySerializer, StoredJobSerializer
 from scheduling.api.serializers.schedules import (
     BackfillResultSerializer,
     BackfillSerializer,
@@ -125,15 +125,21 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
         NoBodySerializer(data=request.data).is_valid(raise_exception=True)
         return self._answer(resume_schedule(schedule_id=UUID(pk)))
 
-    @extend_schema(operation_id="schedules_run_now", request=CancellationSerializer, responses={201: JobSerializer})
+    @extend_schema(
+        operation_id="schedules_run_now",
+        request=CancellationSerializer,
+        parameters=[JobAnswerQuerySerializer],
+        responses={201: StoredJobSerializer},
+    )
     @action(detail=True, methods=["post"], url_path="run-now")
     def run_now(self, request: Request, pk: str) -> Response:
         """Submit the schedule's job at once, whatever else runs; a paused schedule's too."""
+        has_waiting = includes_waiting(request)
         body = CancellationSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         fire = run_schedule_now(schedule_id=UUID(pk), reason=body.validated_data["reason"], is_rated=True)
         assert fire.job_id is not None  # or it would have been refused
-        return new_job_response(request, get_job(fire.job_id))
+        return new_job_response(request, get_job(fire.job_id), has_waiting=has_waiting)
 
     @extend_schema(
         operation_id="schedules_backfill",

@@ -42,8 +42,7 @@ def put_where_they_wait(tenant_id: UUID, job_ids: Sequence[str]) -> None:
     """
     with tenant_context(tenant_id):
         tenant = Tenant.objects.get(pk=tenant_id)
-        jobs = Job.objects.filter(pk__in=job_ids).only("id", "queue_id", "fair_key")
-        line_ids(tenant, list(jobs))
+        line_ids(tenant, set(Job.objects.filter(pk__in=job_ids).values_list("queue_id", "fair_key")))
         with connection.cursor() as cursor:
             for statement in (_PUT_READY, _PUT_DUE, _PUT_SUSPENDED):
                 cursor.execute(statement, {"job_ids": list(job_ids)})

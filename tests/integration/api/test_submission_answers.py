@@ -1,18 +1,26 @@
-"""What a submission is answered: the id alone for whoever prefers that, and nothing that needs no asking."""
+"""Answers of requests that submit or change a job: the stored job, its id alone, or the job with its wait explained."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from scheduling.models import Job
 from scheduling.services import storing
 from tenants.context import all_tenants
 from tests.integration.api.test_jobs import CONTRACT, JOBS
+from tests.integration.api.test_schedules import SCHEDULES, create
+from tests.prepared_statements import seen_statements
 
 pytestmark = pytest.mark.django_db
+
+# Tables that only the explanation of a wait reads.
+EXPLAINING = ("scheduling_queue_clock", "kind_cost")
 
 
 def test_a_submission_is_answered_by_the_id_alone_where_that_is_preferred(acme_api: APIClient) -> None:
@@ -24,7 +32,76 @@ def test_a_submission_is_answered_by_the_id_alone_where_that_is_preferred(acme_a
     assert first["Preference-Applied"] == again["Preference-Applied"] == "return=minimal"
     assert acme_api.get(first["Location"]).json()["id"] == first.json()["id"]
     whole = acme_api.post(JOBS, {"kind": "noop"}, headers={"Prefer": "return=representation"})
-    assert set(whole.json()) >= CONTRACT
+    assert set(whole.json()) >= CONTRACT - {"waiting"}
+
+
+def explaining_statements(act: Callable[[], Any]) -> int:
+    """Return how many statements of an act read what only explains a wait."""
+    with seen_statements() as prepared, CaptureQueriesContext(connection) as captured:
+        act()
+    texts = [*prepared, *(query["sql"] or "" for query in captured.captured_queries)]
+    return sum(any(table in text for table in EXPLAINING) for text in texts)
+
+
+def test_submission_explains_no_wait_unless_asked(acme_api: APIClient) -> None:
+    assert explaining_statements(lambda: acme_api.post(JOBS, {"kind": "noop"})) == 0
+    assert explaining_statements(lambda: acme_api.post(f"{JOBS}?include=waiting", {"kind": "noop"})) > 0
+
+
+def test_included_waiting_is_the_one_of_get(acme_api: APIClient) -> None:
+    answer = acme_api.post(f"{JOBS}?include=waiting", {"kind": "noop"})
+    job, shown = answer.json(), acme_api.get(answer["Location"]).json()
+    assert set(job) == set(shown)
+    assert job["waiting"]["reasons"] == shown["waiting"]["reasons"]
+    assert job["waiting"]["position"] == shown["waiting"]["position"] == 1
+
+
+@pytest.mark.parametrize("query", ["include=", "include=eta", "include=waiting,eta", "include=waiting&include=waiting"])
+@pytest.mark.parametrize("extra", ["", "&explain=1"])
+def test_unknown_query_of_submission_is_refused_before_anything_is_stored(
+    acme_api: APIClient, query: str, extra: str
+) -> None:
+    answer = acme_api.post(f"{JOBS}?{query}{extra}", {"kind": "noop"})
+    assert (answer.status_code, answer["Content-Type"]) == (422, "application/problem+json"), answer.content
+    assert acme_api.get(JOBS).json()["results"] == []
+
+
+def test_cancel_answers_with_the_stored_job(acme_api: APIClient) -> None:
+    first, second = (acme_api.post(JOBS, {"kind": "noop"})["Location"] for _ in range(2))
+    assert "waiting" not in acme_api.post(f"{first}cancel/").json()
+    assert acme_api.post(f"{second}cancel/?include=waiting").json()["waiting"] is None
+    assert acme_api.post(f"{second}cancel/?include=eta").status_code == 422
+
+
+def test_retry_answers_with_the_stored_job(acme_api: APIClient, retryable_job: Job) -> None:
+    path = f"{JOBS}{retryable_job.id}/retry/"
+    assert acme_api.post(f"{path}?wait=1").status_code == 422
+    job = acme_api.post(path).json()
+    assert (job["state"], "waiting" in job) == ("available", False)
+
+
+@pytest.mark.parametrize("path", ["jobs/{job}/retry/", "dead-letters/{letter}/requeue/"])
+@pytest.mark.parametrize(("query", "has_waiting"), [("", False), ("?include=waiting", True)])
+def test_dead_job_that_runs_anew_is_answered_with_the_stored_job(
+    acme_api: APIClient,
+    dead_job: Job,
+    path: str,
+    query: str,
+    has_waiting: bool,
+) -> None:
+    (letter,) = acme_api.get("/api/v1/dead-letters/").json()["results"]
+    path = "/api/v1/" + path.format(job=dead_job.id, letter=letter["id"])
+    assert acme_api.post(f"{path}?explain=1").status_code == 422
+    answer = acme_api.post(path + query)
+    assert answer.status_code == 201, answer.content
+    assert ("waiting" in answer.json()) is has_waiting
+
+
+def test_run_of_a_schedule_is_answered_with_the_stored_job(acme_api: APIClient) -> None:
+    path = f"{SCHEDULES}{create(acme_api)['id']}/run-now/"
+    assert acme_api.post(f"{path}?explain=1").status_code == 422
+    assert "waiting" not in acme_api.post(path).json()
+    assert acme_api.post(f"{path}?include=waiting").json()["waiting"]["reasons"]
 
 
 def test_what_was_just_submitted_is_asked_for_no_schedule(
@@ -50,7 +127,7 @@ def test_what_the_database_refuses_with_the_commit_is_a_problem_too(
 ) -> None:
     """The view has answered by then."""
     acme_api.post(JOBS, {"kind": "noop"})
-    monkeypatch.setattr(storing, "_single", lambda **_: statement)
+    monkeypatch.setattr(storing, "_statement", lambda *_: statement)
     acme_api.raise_request_exception = False
     answer = acme_api.post(JOBS, {"kind": "noop"}, headers={"Prefer": "return=minimal"})
     assert (answer.status_code, answer.json()["code"]) == (status, code)

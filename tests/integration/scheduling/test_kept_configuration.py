@@ -17,6 +17,7 @@ from scheduling.models import CFSPlanTier, Queue, RoutingRule, WorkerPool
 from scheduling.selectors import routes as routes_module
 from scheduling.selectors.routes import kept_routes, read_routes
 from scheduling.services import quotas
+from scheduling.services.job_kinds import get_job_kind, list_job_kinds
 from scheduling.services.job_requests import JobRequest
 from scheduling.services.routing import Routes
 from scheduling.services.submission import submit_job
@@ -80,6 +81,21 @@ def test_a_changed_rule_counts_when_the_kept_ones_are_over(acme: Tenant, forget:
     assert Routes.load(tenant.plan.tier_id).queue_for("noop", {}, None) != other
     forget()
     assert Routes.load(tenant.plan.tier_id).queue_for("noop", {}, None) == other
+
+
+def test_list_of_kinds_is_kept_while_the_routes_are(acme: Tenant, forget: Callable[[], None]) -> None:
+    tenant = tenant_of(acme)
+    kinds = list_job_kinds(tenant=tenant)
+    with override_settings(DIAGNOSTIC_KINDS=False):
+        assert len(list_job_kinds(tenant=tenant)) < len(kinds)
+    assert list_job_kinds(tenant=tenant) is kinds
+    other = Queue.objects.exclude(name__in=get_job_kind("noop", tenant=tenant).queues).first()
+    assert other is not None
+    with all_tenants():
+        RoutingRule.objects.create(position=0, kind="noop", queue=other)
+    assert list_job_kinds(tenant=tenant) is kinds
+    forget()
+    assert get_job_kind("noop", tenant=tenant).queues == [other.name]
 
 
 def test_what_is_kept_is_what_is_stored(forget: Callable[[], None], django_assert_num_queries: Any) -> None:

@@ -102,7 +102,7 @@ def test_a_submission_that_fails_gives_its_tokens_back(acme: Tenant, monkeypatch
         raise RuntimeError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr("scheduling.services.submission.append_events", fail_to_store)
+        patch.setattr("scheduling.services.submission.store_jobs", fail_to_store)
         with pytest.raises(RuntimeError):
             submit_jobs(tenant=acme, requests=[NOOP] * 2, is_rated=True)
     assert len(submit_jobs(tenant=acme, requests=[NOOP] * 2, is_rated=True).accepted) == 2

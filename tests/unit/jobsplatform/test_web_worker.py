@@ -1,33 +1,31 @@
-"""A thread of the web server stays with a connection that asks again at once, and with no other."""
+"""The web server's worker: what it does with slow clients, and with the rest of a body."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
-from io import BytesIO
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from django.conf import settings
 from gunicorn.app.wsgiapp import WSGIApplication
 from gunicorn.workers.gthread import _DEFER, ThreadWorker
 
-from jobsplatform import web_worker
-from jobsplatform.web_worker import AttentiveWorker
+from jobsplatform.web_worker import SlowClientWorker
 from tenants.receiving import cut_off_slow_clients, receipt_of
+
+type Serve = Callable[[object, Callable[[], None]], SlowClientWorker]
 
 
 class Connection:
-    """A client's, of which the server has read ahead what ``buffered`` says."""
+    """A connection of a client."""
 
     def __init__(self) -> None:
         self.sock, self.client = socket.socketpair()
-        self.buffered = BytesIO()
         self.is_http2 = False
         self.rests_read = 0
-        self.parser = SimpleNamespace(unreader=SimpleNamespace(buf=self.buffered), finish_body=self._read_rest)
+        self.parser = SimpleNamespace(finish_body=self._read_rest)
 
     def _read_rest(self, *, deadline: float, max_bytes: int) -> bool:
         del deadline, max_bytes
@@ -47,136 +45,60 @@ def connection() -> Iterator[Connection]:
 
 
 @pytest.fixture
-def worker(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A worker that answers with what stands in ``answers``, and calls what comes with it."""
-    made: Any = object.__new__(AttentiveWorker)
-    made.alive = True
-    made.waiting = 0
-    made.answers = []
-    made.served = 0
-    made.tpool = SimpleNamespace(_work_queue=SimpleNamespace(qsize=lambda: made.waiting))
+def serving(monkeypatch: pytest.MonkeyPatch) -> Serve:
+    """A function that makes a worker whose gunicorn method does something and then returns ``answer``."""
 
-    def handle(self: Any, conn: Connection) -> object:
-        self.served += 1
-        answer, meanwhile = self.answers.pop(0)
-        meanwhile(conn)
-        return answer
+    def make(answer: object, meanwhile: Callable[[], None] = lambda: None) -> SlowClientWorker:
+        def handle(_worker: ThreadWorker, _conn: Connection) -> object:
+            meanwhile()
+            return answer
 
-    monkeypatch.setattr(ThreadWorker, "handle", handle)
-    # What is not there at once does not come in this test.
-    monkeypatch.setattr(web_worker, "PATIENCE_MS", 0)
-    return made
+        monkeypatch.setattr(ThreadWorker, "handle", handle)
+        made: SlowClientWorker = object.__new__(SlowClientWorker)
+        return made
+
+    return make
 
 
-def ask(conn: Connection) -> None:
-    conn.client.send(b"GET /")
-
-
-def rest(conn: Connection) -> None:
-    conn.sock.recv(1_000)
-
-
-def test_a_client_that_asks_again_keeps_its_thread(worker: Any, connection: Connection) -> None:
-    worker.answers = [(True, ask), (True, lambda conn: None), (True, rest)]
-    assert worker.handle(connection) is True
-    assert worker.served == 3
-
-
-def test_what_was_read_ahead_is_another_request(worker: Any, connection: Connection) -> None:
-    def read_ahead(conn: Connection) -> None:
-        conn.buffered.write(b"GET /")
-
-    def read(conn: Connection) -> None:
-        conn.buffered.truncate(0)
-
-    worker.answers = [(True, read_ahead), (True, read)]
-    assert worker.handle(connection) is True
-    assert worker.served == 2
-
-
-@pytest.mark.parametrize("answer", [False, _DEFER])
-def test_what_is_for_the_main_thread_goes_there(worker: Any, connection: Connection, answer: object) -> None:
-    worker.answers = [(answer, ask)]
-    assert worker.handle(connection) is answer
-    assert worker.served == 1
-
-
-def test_whoever_waits_for_a_thread_comes_first(worker: Any, connection: Connection) -> None:
-    def come(conn: Connection) -> None:
-        ask(conn)
-        worker.waiting = 1
-
-    worker.answers = [(True, ask), (True, come)]
-    assert worker.handle(connection) is True
-    assert worker.served == 2
-
-
-def test_whoever_comes_while_the_thread_looks_comes_first_too(worker: Any, connection: Connection) -> None:
-    looks = iter([0, 1])
-    worker.tpool = SimpleNamespace(_work_queue=SimpleNamespace(qsize=lambda: next(looks)))
-    worker.answers = [(True, ask)]
-    assert worker.handle(connection) is True
-    assert worker.served == 1
-
-
-@pytest.mark.parametrize(("answer", "rests"), [(False, 1), (_DEFER, 0)])
-def test_rest_of_a_body_is_read_before_a_connection_is_closed(
-    worker: Any, connection: Connection, answer: object, rests: int
+@pytest.mark.parametrize("answer", [True, False, _DEFER])
+def test_answer_of_gunicorn_is_returned_after_one_request(
+    serving: Serve, connection: Connection, answer: object
 ) -> None:
-    worker.answers = [(answer, lambda _conn: None)]
-    assert worker.handle(connection) is answer
+    connection.client.send(b"GET /")  # another request, which is for the main thread to pass on
+    assert serving(answer).handle(connection) is answer
+
+
+@pytest.mark.parametrize(("answer", "rests"), [(False, 1), (True, 0), (_DEFER, 0)])
+def test_rest_of_a_body_is_read_before_a_connection_is_closed(
+    serving: Serve, connection: Connection, answer: object, rests: int
+) -> None:
+    serving(answer).handle(connection)
     assert connection.rests_read == rests
 
 
-def test_a_worker_that_stops_takes_no_more(worker: Any, connection: Connection) -> None:
-    def stop(conn: Connection) -> None:
-        ask(conn)
-        worker.alive = False
-
-    worker.answers = [(True, stop)]
-    assert worker.handle(connection) is True
-    assert worker.served == 1
-
-
-def test_a_client_that_has_hung_up_is_left_to_gunicorn(worker: Any, connection: Connection) -> None:
-    def hang_up(conn: Connection) -> None:
-        conn.client.close()
-
-    # Its socket can be read: gunicorn finds the end there.
-    worker.answers = [(True, hang_up), (False, lambda conn: None)]
-    assert worker.handle(connection) is False
-
-
 def test_connection_of_a_client_that_was_cut_off_is_not_kept(
-    worker: Any, connection: Connection, monkeypatch: pytest.MonkeyPatch
+    serving: Serve, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "RECEIVE_GRACE_SECONDS", 0.0)
-
-    def cut_off(conn: Connection) -> None:
-        ask(conn)
-        cut_off_slow_clients()
-
-    worker.answers = [(True, cut_off)]
-    assert worker.handle(connection) is False
+    assert serving(True, cut_off_slow_clients).handle(connection) is False
     assert receipt_of({"gunicorn.socket": connection.sock}) is None
 
 
 def test_client_whose_request_is_there_is_not_cut_off(
-    worker: Any, connection: Connection, monkeypatch: pytest.MonkeyPatch
+    serving: Serve, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "RECEIVE_GRACE_SECONDS", 0.0)
 
-    def end(conn: Connection) -> None:
-        receipt = receipt_of({"gunicorn.socket": conn.sock})
+    def end() -> None:
+        receipt = receipt_of({"gunicorn.socket": connection.sock})
         assert receipt is not None
         receipt.end()
         cut_off_slow_clients()
 
-    worker.answers = [(True, end)]
-    assert worker.handle(connection) is True
+    assert serving(True, end).handle(connection) is True
 
 
 def test_every_way_to_start_the_web_server_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(Path(settings.BASE_DIR))
     monkeypatch.setattr("sys.argv", ["gunicorn", "--threads=2", "jobsplatform.wsgi"])
-    assert WSGIApplication().cfg.worker_class is AttentiveWorker
+    assert WSGIApplication().cfg.worker_class is SlowClientWorker

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
@@ -47,10 +47,6 @@ class World:
         self.wakes_at: float | None = None
         self.endings: list[UUID] = []
         self.news = EVERYTHING
-        # Names to which jobs came that nobody has told of.
-        self.filled: set[str] = set()
-        # When, where, and how much had been done by then.
-        self.looked_at: list[tuple[float, list[str], int]] = []
         self.types_looked_at: list[float] = []
         self.pools = [POOL]
         self.has_woken_others: Callable[[int, float], bool] = lambda _, at: False
@@ -89,12 +85,6 @@ class World:
     def take_news(self) -> News:
         taken, self.endings = self.endings, []
         return replace(self.news, endings=tuple(taken))
-
-    def look_at_filled(self, queues: Collection[str]) -> bool:
-        self.looked_at.append((self.elapsed, sorted(queues), len(self.done)))
-        found = not self.filled.isdisjoint(queues)
-        self.filled.difference_update(queues)
-        return found
 
     def tick(self, pool_id: int, *, ending: Sequence[UUID]) -> TickResult:
         self._ask_database()
@@ -141,7 +131,6 @@ class World:
             is_epoch_new=self.probe_epoch,
             wait_for_wake=self.wait_for_wake,
             take_news=self.take_news,
-            look_at_filled=self.look_at_filled,
             News=News,
             leave_late_wake=self.leave_late_wake,
             wake_dispatcher=self.wake,
@@ -366,38 +355,6 @@ def test_whoever_announced_its_end_is_told_to_the_tick_that_it_woke_and_to_no_ot
 def test_a_wake_is_for_the_pools_of_its_queues(run: Callable[..., World], news: News, ticked: list[str]) -> None:
     world = run(0.2, wakes_at=0.1, news=news, pools=[POOL, OTHER])
     assert [what for at, what in world.done if at == 0.1] == ticked
-
-
-@pytest.mark.parametrize(
-    ("news", "looked_at"),
-    [
-        (FILLED, ["q"]),
-        (News(filled=frozenset({"r"})), ["r"]),
-        (EVERYTHING, ["q", "r"]),
-        # A queue that was made a moment ago wakes somebody again, too.
-        (News(filled=frozenset({"of a stranger"})), ["of a stranger", "q", "r"]),
-    ],
-)
-def test_who_comes_to_a_queue_wakes_again_once_its_pool_is_looked_at(
-    run: Callable[..., World], news: News, looked_at: list[str]
-) -> None:
-    world = run(0.2, wakes_at=0.1, news=news, pools=[POOL, OTHER])
-    ((names, before),) = [(names, before) for at, names, before in world.looked_at if at == 0.1]
-    assert names == looked_at
-    # Who comes while the tick looks is not overlooked.
-    assert world.done[before][0] == 0.1
-    assert {what for _, what in world.done[before:]} <= {"tick", "tick 2"}
-
-
-def test_what_came_untold_before_a_look_is_left_for_whoever_leads_then(run: Callable[..., World]) -> None:
-    """Its wake is still to be heard, and will be about nothing: the name is taken away here."""
-
-    def come(world: World) -> None:
-        world.filled = {"q"}
-
-    world = run(0.1, on_start=come, is_led_by_another=lambda world: True)
-    assert world.times("leave a wake") == [0.0]
-    assert run(0.1, is_led_by_another=lambda world: True).times("leave a wake") == []
 
 
 def test_a_pool_that_nobody_names_is_ticked_as_often_as_ever(run: Callable[..., World]) -> None:
