@@ -4,7 +4,7 @@ An engine writes at its safe points, inside the transaction of the checkpoint::
 
     context.checkpoint(state, effects=lambda: records.save_many(run, nodes))
 
-A write may come late, twice, or after a newer one; :mod:`merging` says what becomes of it.
+A write may come late, twice, or after a newer one; :mod:`upserts` merges it with the stored row.
 """
 
 from __future__ import annotations

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from scheduling.processors.workflow_storage.exceptions import RunNotStoredError
-from scheduling.processors.workflow_storage.merging import NODES, RUNS, Row
 from scheduling.processors.workflow_storage.models import PendingWrite, WorkflowRun
 from scheduling.processors.workflow_storage.records import NodeRecord, RunRecord
-from scheduling.processors.workflow_storage.rows import node_row, run_row
-from scheduling.processors.workflow_storage.upserts import upsert
+from scheduling.processors.workflow_storage.rows import Row, node_row, run_row
+from scheduling.processors.workflow_storage.upserts import upsert_nodes, upsert_runs
 from tenants.context import require_tenant_id
 
 
@@ -59,9 +58,11 @@ class SynchronousRecords:
 
 
 def apply_writes(writes: Sequence[Write]) -> None:
-    """Store what the writes say, as if one came after the other."""
-    upsert((write.run for write in writes if write.run is not None), RUNS)
-    upsert((row for write in writes for row in write.nodes), NODES)
+    """Store the writes one after the other."""
+    for write in writes:
+        if write.run is not None:
+            upsert_runs([write.run])
+        upsert_nodes(write.nodes)
 
 
 def apply_pending(run_id: UUID) -> int:

@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from scheduling.processors.workflow_storage.merging import Row
 from scheduling.processors.workflow_storage.records import JsonObject, NodeRecord, RunRecord
 from tenants.ids import uuid7
+
+# A row of a table as JSON stores it: ids and moments are texts, moments in UTC and of one length.
+type Row = Mapping[str, Any]
 
 MAX_ERROR_CODE: Final = 64
 MAX_ERROR_MESSAGE: Final = 1_000

@@ -6,7 +6,6 @@ from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
-from django.test.utils import CaptureQueriesContext
 
 from scheduling.models import Job
 from scheduling.processors import registry
@@ -130,20 +129,6 @@ def test_one_job_applies_all_that_waits_and_the_next_finds_nothing(
     assert perform(tick, start, second).result == {"writes": 0}
     with tenant_context(acme):
         assert set(NodeRun.objects.values_list("version", "run_version")) == versions
-
-
-def test_waiting_writes_are_applied_by_three_statements_and_a_delete(in_acme: Tenant) -> None:
-    run = new_run(in_acme)
-    get_records().save_run(run)
-    for number in range(20):
-        run = later(run)
-        get_records().save_many(run, [new_node(run, f"n{number}")])
-
-    with CaptureQueriesContext(connection) as queries:
-        assert apply_pending(run.run_id) == 20
-
-    assert len(queries) == 4
-    assert NodeRun.objects.count() == 20
 
 
 def test_a_write_goes_with_the_transaction_that_made_it(in_acme: Tenant) -> None:
