@@ -27,6 +27,7 @@ def run_row(run: RunRecord) -> Row:
         "workflow_id": str(run.workflow_id),
         "workflow_version": run.workflow_version,
         "workflow_name": _text(run.workflow_name)[:MAX_WORKFLOW_NAME],
+        "is_external": run.is_external,
         "job_id": str(run.job_id),
         "total_tokens": run.total_tokens,
         "total_steps": run.total_steps,

@@ -2,6 +2,7 @@
 
 A write stores a run with its nodes in one transaction, and one statement reads both, so no node is ahead of its run.
 A job can end where none of its code runs (cancelled, crashed): its run has ended then, and so have all of its nodes.
+The job of a run recorded outside the platform only stores it: such a run is shown as it was recorded.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.apps import apps
-from django.db.models import Case, CharField, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import Case, CharField, F, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce, NullIf
 
 from scheduling.processors.workflow_storage.exceptions import RunNotFoundError
-from scheduling.processors.workflow_storage.models import OPEN_STATES, NodeRun, PendingWrite, WorkflowRun
+from scheduling.processors.workflow_storage.models import OPEN_STATES, NodeRun, WorkflowRun
 from scheduling.processors.workflow_storage.records import PAUSED, TERMINAL_STATES, RunState
 from tenants.ids import uuid7_floor
 
@@ -32,7 +33,7 @@ _FALLBACK_REASONS = {
     "quarantined": "The job crashed its workers.",
 }
 HEAVY_FIELDS: Final = ("inputs", "outputs", "graph")
-_SHOWN: Final = ("shown_state", "shown_error_code", "shown_error_message", "is_pending")
+_SHOWN: Final = ("shown_state", "shown_error_code", "shown_error_message")
 # How often a run is read anew that is being written while it is read.
 _LOOKS: Final = 3
 
@@ -74,11 +75,8 @@ class RunPicture:
 
 
 def find_runs(asked: RunFilter | None = None) -> QuerySet[WorkflowRun]:
-    """Runs of the current scope with ``shown_state``, ``shown_error_code``, ``shown_error_message``, ``is_pending``.
-
-    ``is_pending``: writes wait that may change what is read.
-    """
-    runs = _with_job(WorkflowRun.objects.all(), job="job_id", run="pk", prefix="")
+    """Return runs of the current scope with ``shown_state``, ``shown_error_code`` and ``shown_error_message``."""
+    runs = _with_job(WorkflowRun.objects.all(), job="job_id", prefix="")
     return runs.filter(asked.condition()) if asked else runs
 
 
@@ -99,7 +97,7 @@ def get_run(run_id: UUID) -> WorkflowRun:
 
 def find_nodes(run_id: UUID) -> QuerySet[NodeRun]:
     """The nodes of a run with ``shown_state``; a node is open only while its run is."""
-    nodes = _with_job(NodeRun.objects.filter(run_id=run_id), job="run__job_id", run="run_id", prefix="run_", of="run__")
+    nodes = _with_job(NodeRun.objects.filter(run_id=run_id), job="run__job_id", prefix="run_", of="run__")
     is_left = Q(state__in=OPEN_STATES) & Q(run_shown_state__in=_TERMINAL)
     shown = Case(
         When(is_left, then=Value(RunState.CANCELLED.value)),
@@ -141,16 +139,17 @@ def _seen(run: Any, shown: Any, prefix: str) -> tuple[Any, ...]:
     return (*versions, *(getattr(shown, f"{prefix}{name}") for name in _SHOWN))
 
 
-def _with_job(rows: QuerySet[Any], *, job: str, run: str, prefix: str, of: str = "") -> QuerySet[Any]:
+def _with_job(rows: QuerySet[Any], *, job: str, prefix: str, of: str = "") -> QuerySet[Any]:
     # By name, for a plug-in imports no models of the scheduler.
     jobs = apps.get_model("scheduling", "Job").objects.filter(pk=OuterRef(job))
     names = {name: f"{prefix}job_{name}" for name in ("state", "error_type", "error_message")}
     rows = rows.annotate(**{alias: Subquery(jobs.values(name)[:1]) for name, alias in names.items()})
     # First what the row says: in this order PostgreSQL asks for jobs of open runs alone.
-    is_open = Q(**{f"{of}state__in": OPEN_STATES})
+    is_own = Q(**{f"{of}is_external": False})
+    is_open = Q(**{f"{of}state__in": OPEN_STATES}) & is_own
     is_cancelled = is_open & Q(**{names["state"]: _CANCELLED_JOB})
     is_dead = is_open & Q(**{f"{names['state']}__in": _DEAD_JOB_STATES})
-    is_paused = Q(**{f"{of}state": RunState.RUNNING.value}) & Q(**{names["state"]: "suspended"})
+    is_paused = Q(**{f"{of}state": RunState.RUNNING.value}) & is_own & Q(**{names["state"]: "suspended"})
     ended = is_cancelled | is_dead
     code = Coalesce(NullIf(names["error_type"], Value("")), F(names["state"]))
     message = Coalesce(NullIf(names["error_message"], Value("")), _fallback_reason(names["state"]))
@@ -169,7 +168,6 @@ def _with_job(rows: QuerySet[Any], *, job: str, run: str, prefix: str, of: str =
             f"{prefix}shown_error_message": Case(
                 When(ended, then=message), default=F(f"{of}error_message"), output_field=CharField()
             ),
-            f"{prefix}is_pending": Exists(PendingWrite.objects.filter(run_id=OuterRef(run))),
         }
     )
     return shown

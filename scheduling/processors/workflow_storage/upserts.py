@@ -18,20 +18,20 @@ from scheduling.processors.workflow_storage.rows import Row
 
 UPSERT_RUNS: Final = """
 INSERT INTO workflow_storage_workflowrun AS t (
-    id, tenant_id, workflow_id, workflow_version, workflow_name,
+    id, tenant_id, workflow_id, workflow_version, workflow_name, is_external,
     version, state, error_code, error_message, ended_at, job_id, total_tokens, total_steps,
     inputs, inputs_version, inputs_bytes, inputs_key, inputs_sha256,
     outputs, outputs_version, outputs_bytes, outputs_key, outputs_sha256,
     graph, started_at
 )
 SELECT
-    id, tenant_id, workflow_id, workflow_version, workflow_name,
+    id, tenant_id, workflow_id, workflow_version, workflow_name, is_external,
     version, state, error_code, error_message, ended_at, job_id, total_tokens, total_steps,
     inputs, inputs_version, inputs_bytes, inputs_key, inputs_sha256,
     outputs, outputs_version, outputs_bytes, outputs_key, outputs_sha256,
     graph, started_at
 FROM jsonb_to_recordset(%s::jsonb) AS r(
-    id uuid, tenant_id uuid, workflow_id uuid, workflow_version int, workflow_name text,
+    id uuid, tenant_id uuid, workflow_id uuid, workflow_version int, workflow_name text, is_external boolean,
     version int, state text, error_code text, error_message text, ended_at timestamptz, job_id uuid,
     total_tokens bigint, total_steps int,
     inputs jsonb, inputs_version int, inputs_bytes bigint, inputs_key text, inputs_sha256 text,
@@ -65,6 +65,7 @@ ON CONFLICT (tenant_id, id) DO UPDATE SET
     graph = coalesce(t.graph, excluded.graph),
     started_at = least(t.started_at, excluded.started_at)
 WHERE NOT (t.state IN ('cancelled', 'failed', 'skipped', 'succeeded') AND excluded.version > t.version)
+    AND t.is_external = excluded.is_external
     AND (
         excluded.version > t.version
         OR excluded.inputs_version > t.inputs_version

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,30 +17,27 @@ from pytest_django import Settings
 
 from scheduling.processors.files.models import Content
 from scheduling.processors.files.references import used_keys
-from scheduling.processors.workflow_storage.backends import get_records
-from scheduling.processors.workflow_storage.exceptions import RunNotStoredError
 from scheduling.processors.workflow_storage.models import NodeRun, WorkflowRun
 from scheduling.processors.workflow_storage.offloading import value_of
 from scheduling.processors.workflow_storage.records import TERMINAL_STATES, RunState
-from scheduling.processors.workflow_storage.repository import SynchronousRecords
+from scheduling.processors.workflow_storage.repository import save_records
 from scheduling.processors.workflow_storage.rows import run_row
 from scheduling.processors.workflow_storage.upserts import UPSERT_NODES, UPSERT_RUNS, upsert_runs
 from tenants.context import tenant_context
 from tenants.ids import uuid7
 from tenants.models import Tenant
 from tenants.services.limits import set_tenant_limit
+from tests.integration.workflow_storage.acts import stored_rows
 from tests.integration.workflow_storage.conftest import ended, later, new_node, new_run
 from tests.workflow_histories import arrivals, strays
-
-RECORDS = SynchronousRecords()
 
 
 def test_a_run_is_stored_with_its_nodes(in_acme: Tenant) -> None:
     run = new_run(in_acme)
     node = new_node(run, tokens=5)
 
-    RECORDS.save_many(run, [node, new_node(run, "each", path=(0, 2))])
-    RECORDS.save_many(later(run, state=RunState.SUCCEEDED, outputs={"a": 1}, total_steps=2), [ended(node)])
+    save_records(run, [node, new_node(run, "each", path=(0, 2))])
+    save_records(later(run, state=RunState.SUCCEEDED, outputs={"a": 1}, total_steps=2), [ended(node)])
 
     stored = WorkflowRun.objects.get()
     assert (stored.state, stored.version, stored.total_steps) == ("succeeded", 2, 2)
@@ -57,7 +53,7 @@ def test_many_nodes_are_two_statements(in_acme: Tenant) -> None:
     nodes = [new_node(run, f"n{number}") for number in range(200)]
 
     with CaptureQueriesContext(connection) as queries:
-        RECORDS.save_many(run, nodes)
+        save_records(run, nodes)
 
     assert len(queries) == 2
     assert NodeRun.objects.count() == 200
@@ -70,32 +66,17 @@ def test_a_write_that_says_nothing_new_writes_nothing(in_acme: Tenant) -> None:
     assert upsert_runs([run_row(run)]) == 0
 
 
-def test_a_node_alone_belongs_to_the_version_that_its_run_has(in_acme: Tenant) -> None:
-    run = new_run(in_acme)
-    RECORDS.save_run(run)
-    RECORDS.save_run(later(run))
-
-    RECORDS.save_node(new_node(run))
-
-    assert NodeRun.objects.get().run_version == 2
-
-
-def test_a_node_of_no_run_is_refused(in_acme: Tenant) -> None:
-    with pytest.raises(RunNotStoredError):
-        RECORDS.save_node(new_node(new_run(in_acme)))
-
-
 def test_nodes_of_another_run_are_refused(in_acme: Tenant) -> None:
     run = new_run(in_acme)
 
     with pytest.raises(ValueError, match="not of"):
-        RECORDS.save_many(run, [new_node(new_run(in_acme))])
+        save_records(run, [new_node(new_run(in_acme))])
 
 
 def test_nothing_stays_of_a_transaction_that_fails(in_acme: Tenant) -> None:
     run = new_run(in_acme)
     with pytest.raises(RuntimeError), transaction.atomic():
-        RECORDS.save_many(run, [new_node(run)])
+        save_records(run, [new_node(run)])
         raise RuntimeError
 
     assert not WorkflowRun.objects.exists()
@@ -104,14 +85,12 @@ def test_nothing_stays_of_a_transaction_that_fails(in_acme: Tenant) -> None:
 def test_another_tenants_run_cannot_be_written_nor_taken_over(acme: Tenant, globex: Tenant) -> None:
     run = new_run(acme)
     with tenant_context(acme):
-        RECORDS.save_run(run)
+        save_records(run)
 
     # By its own tenant's name, and by the other's id.
     for tenant in (acme, globex):
         with pytest.raises((ProgrammingError, IntegrityError)), tenant_context(globex):
-            RECORDS.save_run(new_run(tenant, run_id=run.run_id, state=RunState.FAILED, version=9))
-    with tenant_context(globex), pytest.raises(RunNotStoredError):
-        RECORDS.save_node(new_node(run))
+            save_records(new_run(tenant, run_id=run.run_id, state=RunState.FAILED, version=9))
     with tenant_context(acme):
         assert WorkflowRun.objects.get().state == "running"
 
@@ -168,9 +147,9 @@ def test_late_run_is_merged_by_version(
     in_acme: Tenant, stored: Mapping[str, Any], late: Mapping[str, Any], kept: Mapping[str, Any]
 ) -> None:
     run = new_run(in_acme, **PLAIN)
-    RECORDS.save_run(replace(run, **stored))
+    save_records(replace(run, **stored))
 
-    RECORDS.save_run(replace(run, **late))
+    save_records(replace(run, **late))
 
     assert WorkflowRun.objects.values(*kept).get() == kept
 
@@ -185,13 +164,13 @@ def test_rows_do_not_depend_on_order_and_repetition_of_writes(acme: Tenant, data
     with tenant_context(acme):
         before: Heads = {}
         for write in arrived:
-            RECORDS.save_many(write.run, write.nodes)
+            save_records(write.run, write.nodes)
             before = checked_heads(run_id, before)
             node_versions = NodeRun.objects.filter(run_id=run_id).values_list("run_version", flat=True)
             assert all(version <= WorkflowRun.objects.get(pk=run_id).version for version in node_versions)
         for write in history:
             nodes = [replace(node, run_id=copy_id) for node in write.nodes]
-            RECORDS.save_many(replace(write.run, run_id=copy_id), nodes)
+            save_records(replace(write.run, run_id=copy_id), nodes)
         assert stored_rows(run_id) == stored_rows(copy_id)
 
 
@@ -203,7 +182,7 @@ def test_contradicting_writes_never_take_a_row_back(acme: Tenant, data: st.DataO
     before: Heads = {}
     with tenant_context(acme):
         for write in data.draw(strays(run_id=run_id, tenant_id=acme.pk)):
-            RECORDS.save_many(write.run, write.nodes)
+            save_records(write.run, write.nodes)
             before = checked_heads(run_id, before)
 
 
@@ -220,18 +199,11 @@ def checked_heads(run_id: UUID, before: Heads) -> Heads:
     return after
 
 
-def stored_rows(run_id: UUID) -> list[dict[str, Any]]:
-    """Return the rows of a run and of its nodes without their ids, in an order of their content."""
-    rows = [*WorkflowRun.objects.filter(pk=run_id).values(), *NodeRun.objects.filter(run_id=run_id).values()]
-    compared = [{name: value for name, value in row.items() if name not in ("id", "run_id")} for row in rows]
-    return sorted(compared, key=lambda row: json.dumps(row, sort_keys=True, default=str))
-
-
 def test_a_large_value_goes_to_the_file_storage_and_leaves_its_beginning(in_acme: Tenant) -> None:
     text = "ü" * 20_000
     run = new_run(in_acme, inputs={"text": text})
 
-    RECORDS.save_many(run, [new_node(run, inputs={"text": text})])
+    save_records(run, [new_node(run, inputs={"text": text})])
 
     stored = WorkflowRun.objects.get()
     value = value_of(stored, "inputs")
@@ -249,7 +221,7 @@ def test_a_large_value_goes_to_the_file_storage_and_leaves_its_beginning(in_acme
 
 def test_how_large_is_large_is_a_setting(in_acme: Tenant, settings: Settings) -> None:
     settings.WORKFLOW_INLINE_VALUE_BYTES = 10
-    RECORDS.save_run(new_run(in_acme, inputs={"a": 1}, outputs={"text": "long enough"}))
+    save_records(new_run(in_acme, inputs={"a": 1}, outputs={"text": "long enough"}))
 
     stored = WorkflowRun.objects.get()
     assert (stored.inputs, stored.inputs_key) == ({"a": 1}, None)
@@ -260,13 +232,9 @@ def test_how_large_is_large_is_a_setting(in_acme: Tenant, settings: Settings) ->
 def test_a_tenant_without_room_keeps_the_beginning_and_the_run_goes_on(in_acme: Tenant) -> None:
     set_tenant_limit(tenant=in_acme, key="storage_bytes", value=100, reason="test")
 
-    RECORDS.save_run(new_run(in_acme, inputs={"text": "x" * 10_000}))
+    save_records(new_run(in_acme, inputs={"text": "x" * 10_000}))
 
     value = value_of(WorkflowRun.objects.get(), "inputs")
     assert value is not None
     assert (value.key, value.size_bytes, value.is_preview) == (None, 10_011, True)
     assert value.read() == value.content
-
-
-def test_the_synchronous_way_is_the_default() -> None:
-    assert isinstance(get_records(), SynchronousRecords)
