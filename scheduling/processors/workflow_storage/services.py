@@ -22,7 +22,10 @@ from tenants.services.audit import record_audit
 
 
 def reveal_run(*, run_id: UUID, reason: str) -> WorkflowRun:
-    """A run whose values somebody reads who says why, its nodes' included; `ReasonRequiredError` else."""
+    """Record that the values of a run and of its nodes are read, with the reason; return the run.
+
+    Raise ReasonRequiredError if the reason is blank.
+    """
     if not reason.strip():
         raise ReasonRequiredError("Say why you look at the values.")
     run = get_run(run_id)
