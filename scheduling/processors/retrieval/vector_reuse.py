@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -20,14 +19,6 @@ from tenants.context import tenant_context
 from tenants.signals import cache_asked
 
 CACHE = "embeddings"
-
-
-@dataclass(frozen=True, slots=True)
-class Embedded:
-    """One vector a text, in their order; ``reused`` of them were there already."""
-
-    vectors: Vectors
-    reused: int
 
 
 def digest_of_text(model: str, text: str) -> UUID:
@@ -60,12 +51,3 @@ def combine(
             cache_asked.send(None, cache=CACHE, place=place, count=count)
     vectors = np.asarray([found[digest] for digest in digests], dtype=np.float32).reshape(len(texts), DIMENSIONS)
     return vectors, reused
-
-
-def embed_anew(
-    tenant_id: UUID, texts: Sequence[str], *, model: str, embed: Callable[[Sequence[str]], Vectors]
-) -> Embedded:
-    """Return the vectors of texts; ``embed`` is called for those that the tenant does not have, each once."""
-    known = known_vectors(tenant_id, texts, model=model)
-    vectors, reused = combine(texts, known, model=model, embed=embed)
-    return Embedded(vectors, reused)
