@@ -16,7 +16,6 @@ from rest_framework.response import Response
 from scheduling.api.filters import PAGING_PARAMETERS, JobQuerySerializer, NoQuerySerializer
 from scheduling.api.responses import (
     RATE_HEADERS,
-    OldestFirstPagination,
     job_response,
     masked_faults,
     new_job_response,
@@ -45,6 +44,7 @@ from scheduling.services.cancellation import cancel_job
 from scheduling.services.retries import retry_job
 from scheduling.services.reveals import reveal_payload
 from scheduling.services.submission import submit_job
+from tenants.api.pagination import OldestFirstPagination
 from tenants.api.serializers import NoBodySerializer
 from tenants.api.viewsets import TenantViewSet
 from tenants.api.walked_pages import WalkedPagination

@@ -28,19 +28,13 @@ from scheduling.processors.workflow_storage.selectors import (
     walked_runs,
 )
 from scheduling.processors.workflow_storage.services import reveal_run, submit_record
-from tenants.api.pagination import PagingOnly, TenantCursorPagination
+from tenants.api.pagination import OldestFirstPagination, PagingOnly
 from tenants.api.viewsets import UUID_PATTERN, TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
 from tenants.permissions import Permission
 from tenants.request_costs import LIST
 
 _PAGING = frozenset({"limit", "cursor"})
-
-
-class OldestFirstPagination(TenantCursorPagination):
-    """Nodes are read in the order in which they were begun."""
-
-    ordering = "id"
 
 
 class WorkflowRunViewSet(TenantViewSet):
