@@ -124,7 +124,7 @@ def item_of(context: JobContext, source: DocumentSource) -> IndexingItem:
 
 
 def check_still_allowed(context: JobContext, source: DocumentSource) -> None:
-    """Raise PermanentError if plan or settings have changed since the upload; what is indexed anew was allowed then."""
+    """Raise PermanentError if plan or settings have changed since the upload; a re-indexed document passed before."""
     try:
         if not source.kept_chunks:
             repository.check_batch(context.tenant_id, source.batch_id)
@@ -170,7 +170,7 @@ def index(context: JobContext, item: IndexingItem, step_context: StepContext, ph
             return Snoozed(item.state.as_json(), limited.seconds)
         item, is_pause_asked = store_batch(context, item, batch, put_off)
         put_off = None
-        # Only here: each start reads the file anew, so each must store a batch at least. The last has no rest.
+        # Only here: each start extracts the whole file again, so each must store a batch at least.
         if item.is_whole:
             break
         if is_pause_asked:

@@ -81,17 +81,17 @@ class Performance:
         outcomes = self._crew.take(timeout_seconds=LOOK_SECONDS)
         for outcome in outcomes:
             self._works[outcome.step.entity_id].is_busy = False
-        told = [outcome for outcome in outcomes if not _is_for_the_run(outcome.error)]
-        self._store([outcome for outcome in told if not self._is_put_off(outcome)])
+        of_entities = [outcome for outcome in outcomes if not _is_for_the_run(outcome.error)]
+        self._store([outcome for outcome in of_entities if not self._is_put_off(outcome)])
         for outcome in outcomes:
             if _is_for_the_run(outcome.error) and not isinstance(outcome.error, StoppedError):
                 assert outcome.error is not None
                 raise outcome.error
 
     def _is_put_off(self, outcome: Outcome) -> bool:
-        """Whether the embedding endpoint is asked too much: that is nobody's attempt, and all wait who need it.
+        """Return True if the embedding endpoint limits its rate: no attempt is counted, and all embedding waits.
 
-        One that does not come round has a breaker, which holds the whole run.
+        An endpoint that stays down has a breaker, which holds the whole run.
         """
         if outcome.step.name != "embed" or outcome.error is None or not is_push_back(outcome.error):
             return False
@@ -208,7 +208,7 @@ def is_push_back(error: BaseException) -> bool:
 
 
 def resident_mib() -> float:
-    """The memory of this process, its share of the embedding model included; 0 where nobody knows."""
+    """Return the memory of this process, its share of the embedding model included; 0 if it cannot be read."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except (OSError, IndexError, ValueError):

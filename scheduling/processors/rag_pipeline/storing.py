@@ -22,7 +22,7 @@ from tenants.exceptions import DomainError
 
 # Attempts of one entity by one job, the first included.
 MAX_ATTEMPTS = 4
-# What the file storage should still have and has not; fetched and prepared anew it is there again.
+# Errors of content that the file storage has lost; the next attempt fetches and prepares it again.
 _LOST = frozenset({"file_not_stored", "passages_unreadable"})
 _ORDER: Final = {"fetch": 0, "prepare": 1, "reload": 2, "embed": 3}
 

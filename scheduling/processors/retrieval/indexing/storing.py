@@ -77,7 +77,7 @@ def open_document(
 
 
 def begin(item: IndexingItem) -> IndexingItem:
-    """Effect: resume the document if it was begun with these passages, else begin it anew.
+    """Effect: resume the document if it was begun with these passages, else begin it from its first chunk.
 
     Raises SpaceExceededError if the tenant has no room for all of them.
     """
