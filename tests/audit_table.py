@@ -103,6 +103,7 @@ PATCH  workflows/{workflow}/             workflow.updated        workflow_execut
 DELETE workflows/{workflow}/             workflow.deleted        workflow_execution.workflow
 POST   workflows/{workflow}/versions/    workflow.version_added  workflow_execution.workflow
 POST   workflows/{workflow}/runs/        job.submitted           scheduling.job
+POST   workflow-runs/records/            job.submitted           scheduling.job
 POST   approvals/{approval}/decide/      approval.decided        workflow_execution.approval
 POST   secrets/                          secret.created          tenants.tenantsecret
 POST   secrets/{secret}/versions/        secret.rotated          tenants.tenantsecret

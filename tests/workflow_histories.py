@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from hypothesis import strategies as st
@@ -81,6 +82,38 @@ def strays(draw: st.DrawFn, *, run_id: UUID, tenant_id: UUID) -> list[WrittenTog
         nodes = [_node(draw, run_id, place, draw(st.integers(1, 4)), draw(states), version) for place in places]
         writes.append(WrittenTogether(_run(draw, run_id, tenant_id, version, draw(states)), nodes))
     return writes
+
+
+def body_of(run: RunRecord, *nodes: NodeRecord) -> dict[str, Any]:
+    """Return records as a client posts them; fields that a record leaves unsaid are absent."""
+    workflow = {"id": str(run.workflow_id), "version": run.workflow_version, "name": run.workflow_name}
+    said = {"id": str(run.run_id), "workflow": workflow, "graph": run.graph}
+    totals = {"total_tokens": run.total_tokens, "total_steps": run.total_steps}
+    return {
+        "run": _without_none({**said, **totals, **_body_of(run)}),
+        "nodes": [
+            _without_none({"node": node.node_id, "path": list(node.path), "type": node.node_type, **_body_of(node)})
+            | {"attempt": node.attempt, "tokens": node.tokens}
+            for node in nodes
+        ],
+    }
+
+
+def _body_of(record: RunRecord | NodeRecord) -> dict[str, Any]:
+    error = {"code": record.error_code, "message": record.error_message}
+    return {
+        "version": record.version,
+        "state": record.state.value,
+        "inputs": record.inputs,
+        "outputs": record.outputs,
+        "error": error if record.error_code else None,
+        "started_at": None if record.started_at is None else record.started_at.isoformat(),
+        "ended_at": None if record.ended_at is None else record.ended_at.isoformat(),
+    }
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _run(draw: st.DrawFn, run_id: UUID, tenant_id: UUID, version: int, state: RunState) -> RunRecord:

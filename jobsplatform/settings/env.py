@@ -103,7 +103,6 @@ env = environ.Env(
     EMBEDDING_DIMENSIONS=(int, 512),
     EXACT_SEARCH_MAX_CHUNKS=(int, 100_000),
     # Workflow runs
-    WORKFLOW_RECORDS=(str, "synchronous"),
     WORKFLOW_INLINE_VALUE_BYTES=(int, 8_192),
     # Pipelines
     PIPELINE_THREADS=(int, 10),

@@ -40,6 +40,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "CircuitStateEnum": "scheduling.models.circuits.STATE_CHOICES",
         "ApprovalStateEnum": "scheduling.processors.workflow_execution.models.ApprovalState",
         "WorkflowRunStateEnum": "scheduling.processors.workflow_storage.records.SHOWN_STATES",
+        "RecordedStateEnum": "scheduling.processors.workflow_storage.models.STATE_CHOICES",
     },
     # A link to an operation would stand inside the button that opens it.
     "SWAGGER_UI_SETTINGS": {"deepLinking": False},

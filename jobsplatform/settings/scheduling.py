@@ -68,8 +68,6 @@ EMBEDDING_DIMENSIONS = env.int("EMBEDDING_DIMENSIONS")
 # Chunks of one dataset that are compared one by one; a larger dataset gets an approximate index of its own.
 EXACT_SEARCH_MAX_CHUNKS = env.int("EXACT_SEARCH_MAX_CHUNKS")
 
-# How runs of workflows are stored: "synchronous", in the engine's transaction, or "queued", by jobs of their own.
-WORKFLOW_RECORDS = env.str("WORKFLOW_RECORDS")
 # Inputs and outputs up to this size as JSON stay in their rows; larger ones go to the file storage.
 WORKFLOW_INLINE_VALUE_BYTES = env.int("WORKFLOW_INLINE_VALUE_BYTES")
 # Entities of one pipeline run that a worker's child works on at once, at most.

@@ -18,7 +18,6 @@ from scheduling.exceptions import PayloadInvalidError
 from scheduling.models import Job
 from scheduling.services.quotas import RateStanding
 from tenants.access import Access, access_of
-from tenants.api.pagination import TenantCursorPagination
 from tenants.api.viewsets import TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
 from tenants.permissions import Permission
@@ -32,12 +31,6 @@ RATE_HEADERS = [
         ("RateLimit-Reset", "Seconds until all may be submitted at once again."),
     )
 ]
-
-
-class OldestFirstPagination(TenantCursorPagination):
-    """For histories, which are read from their beginning."""
-
-    ordering = "id"
 
 
 def page_response(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django import forms
@@ -36,6 +37,13 @@ class StrictJSONField(forms.JSONField):
             return super().has_changed(initial, self.to_python(data))
         except ValidationError:
             return True
+
+
+class IndentedJSONField(StrictJSONField):
+    """The same, shown with one member a line and letters as they are."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return value if isinstance(value, InvalidJSONInput) else json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def _encode(text: str) -> bytes:

@@ -68,6 +68,12 @@ class TenantCursorPagination(CursorPagination):
         return page
 
 
+class OldestFirstPagination(TenantCursorPagination):
+    """Oldest first: for what is read from its beginning."""
+
+    ordering = "id"
+
+
 class PagingOnly(BaseFilterBackend):
     """Of a list without filters: a parameter that is ignored would seem to have narrowed the answer."""
 

@@ -1,63 +1,76 @@
-"""Runs that are stored by jobs, on real processes: what is written beside the engine's checkpoint gets there once."""
+"""Records from outside on real processes: shuffled, some sent twice, and a worker killed on the way."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from uuid import UUID
 
-from django.db import transaction
 from rest_framework.test import APIClient
 
 from scheduling.models import Job
-from scheduling.processors.workflow_storage.queueing import QueuedRecords
-from scheduling.processors.workflow_storage.records import RunState
+from scheduling.processors.workflow_storage.records import NodeRecord, RunRecord, RunState
+from scheduling.processors.workflow_storage.repository import save_external_record
 from scheduling.services.consistency.verification import verify_state
 from tenants.context import tenant_context
+from tenants.ids import uuid7
 from tenants.models import Tenant
-from tests.acceptance.acts import submit, wait_for_all
+from tests.acceptance.acts import wait_for_all
 from tests.acceptance.conftest import Platform
-from tests.acceptance.processes import eventually
+from tests.integration.workflow_storage.acts import send, stored_rows
 from tests.integration.workflow_storage.conftest import ended, later, new_node, new_run
 
-RUNS, NODES = 5, 12
+RUNS, NODES = 5, 6
+PATIENCE_SECONDS = 120.0
 
 
-def test_queued_writes_of_many_runs_are_stored_by_the_workers(
+def records_of(tenant: Tenant) -> list[tuple[RunRecord, Sequence[NodeRecord]]]:
+    """The records of a run, in order: its begin, and two of each node; the last one ends it."""
+    run = new_run(tenant, is_external=True)
+    records: list[tuple[RunRecord, Sequence[NodeRecord]]] = [(run, [])]
+    for number in range(NODES):
+        node = new_node(run, f"n{number}")
+        state = RunState.SUCCEEDED if number == NODES - 1 else RunState.RUNNING
+        run = later(run, total_steps=number)
+        records.append((run, [node]))
+        run = later(run, state=state, total_steps=number + 1)
+        records.append((run, [ended(node)]))
+    return records
+
+
+def test_shuffled_and_repeated_records_are_stored_by_workers(
     platform: Platform, acme: Tenant, api_client: Callable[[Tenant], APIClient]
 ) -> None:
-    records = QueuedRecords()
-    jobs = submit(acme, "noop", *[{}] * RUNS)
-    runs = [new_run(acme, job_id=job.pk) for job in jobs]
-    with tenant_context(acme):
-        for run in runs:
-            records.save_run(run)
-    for number in range(NODES):
-        for index, run in enumerate(runs):
-            with tenant_context(acme), transaction.atomic():
-                runs[index] = later(run, total_steps=number)
-                records.save_many(runs[index], [new_node(run, f"n{number}")])
-            with tenant_context(acme), transaction.atomic():
-                is_last = number == NODES - 1
-                state = RunState.SUCCEEDED if is_last else RunState.RUNNING
-                runs[index] = later(runs[index], state=state, total_steps=number + 1)
-                records.save_many(runs[index], [ended(new_node(run, f"n{number}"))])
+    chance = random.Random(20_261_129)
+    runs = [records_of(acme) for _ in range(RUNS)]
+    arrivals = [record for records in runs for record in (*records, *chance.sample(records, 3))]
+    chance.shuffle(arrivals)
+    half = len(arrivals) // 2
 
-    client = api_client(acme)
-    addresses = [f"/api/v1/workflow-runs/{run.run_id}/" for run in runs]
-    for address in addresses:
-        told = eventually(
-            lambda address=address: not (run := client.get(address).json())["writes_pending"] and run  # type: ignore[misc]
-        )
-        assert (told["state"], told["version"], told["total_steps"]) == ("succeeded", 1 + 2 * NODES, NODES)
-        nodes = client.get(f"{address}nodes/").json()["results"]
-        assert [(node["node"], node["state"], node["version"]) for node in nodes] == [
-            (f"n{number}", "succeeded", 2) for number in range(NODES)
-        ]
+    jobs = [send(acme, run, *nodes) for run, nodes in arrivals[:half]]
+    assert platform.worker is not None
+    platform.worker.kill()
+    jobs += [send(acme, run, *nodes) for run, nodes in arrivals[half:]]
+    platform.make_whole()
+
     with tenant_context(acme):
-        storing = list(Job.objects.filter(kind="workflow_storage"))
-    assert len(storing) == RUNS * 2 * NODES
-    wait_for_all(storing)
-    with tenant_context(acme):
-        results = Job.objects.filter(kind="workflow_storage").values_list("result", flat=True)
-        # However the jobs shared them out, each write was applied once.
-        assert sum(result["writes"] for result in results) == RUNS * 2 * NODES
-    assert "workflow_write_stuck" not in {code for code, _ in verify_state().findings}
+        storing = list(Job.objects.filter(pk__in=jobs))
+    assert len(storing) == len(arrivals)
+    wait_for_all(storing, within=PATIENCE_SECONDS)
+    for records in runs:
+        run_id = records[0][0].run_id
+        with tenant_context(acme):
+            assert stored_rows(run_id) == stored_rows(stored_in_order(records))
+        shown = api_client(acme).get(f"/api/v1/workflow-runs/{run_id}/").json()
+        assert (shown["state"], shown["version"], shown["total_steps"]) == ("succeeded", 1 + 2 * NODES, NODES)
+        assert shown["is_external"]
+    assert not [code for code, _ in verify_state().findings if code.startswith("workflow_")]
+
+
+def stored_in_order(records: Sequence[tuple[RunRecord, Sequence[NodeRecord]]]) -> UUID:
+    """Store a copy of a run in the order of its records; return its id."""
+    copy_id = uuid7()
+    for run, nodes in records:
+        save_external_record(replace(run, run_id=copy_id), [replace(node, run_id=copy_id) for node in nodes])
+    return copy_id

@@ -197,6 +197,7 @@ GET    workflow-runs/{pk}/nodes/                                   2
 GET    workflows/                                                  2
 DELETE workflows/{pk}/                                             2
 PATCH  workflows/{pk}/                                             2
+POST   workflow-runs/records/                                      2
 POST   workflows/{pk}/runs/                                        2
 GET    workflows/{pk}/versions/                                    2
 POST   datasets/{pk}/search/                                       5

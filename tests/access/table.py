@@ -254,6 +254,7 @@ GET    approvals/                            workflows.view
 GET    approvals/{approval}/                 workflows.view
 POST   approvals/{approval}/decide/          workflows.approve {"decision": "approved"}
 GET    workflow-runs/                        jobs.view
+POST   workflow-runs/records/                jobs.submit       {"run": {"id": "0199d0a4-7c1e-7aaa-8000-0123456789ab", "workflow": {"id": "0199d0a4-7c1e-7aaa-8000-0123456789ac", "version": 1}, "version": 1, "state": "running"}}
 GET    workflow-runs/{workflow_run}/         jobs.view
 GET    workflow-runs/{workflow_run}/nodes/   jobs.view
 GET    workflow-runs/{workflow_run}/nodes/{node_run}/ jobs.view

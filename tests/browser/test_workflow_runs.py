@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from scheduling.processors.workflow_storage.queueing import QueuedRecords
 from scheduling.processors.workflow_storage.records import RunState
+from scheduling.processors.workflow_storage.repository import save_records
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tests.acceptance.acts import submit, wait_for
@@ -22,10 +22,10 @@ STORED_MS = 60_000
 def test_a_runs_graph_and_timeline_follow_it_without_a_reload(console: Console, globex: Tenant) -> None:
     (job,) = submit(globex, "noop")
     wait_for(job, "completed")
-    run, records = new_run(globex, job_id=job.pk), QueuedRecords()
+    run = new_run(globex, job_id=job.pk)
     start = new_node(run)
     with tenant_context(globex):
-        records.save_many(run, [start])
+        save_records(run, [start])
     console.log_in()
     page = console.page
     console.open(f"/admin/workflow_storage/workflowrun/{run.run_id}/change/")
@@ -35,7 +35,7 @@ def test_a_runs_graph_and_timeline_follow_it_without_a_reload(console: Console, 
     assert find_violations(page) == []
 
     with tenant_context(globex):
-        records.save_many(
+        save_records(
             later(run, state=RunState.FAILED, error_code="llm_refused", error_message="The model said no."),
             [ended(start), new_node(run, "ask", path=(1,), state=RunState.FAILED)],
         )

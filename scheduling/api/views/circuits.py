@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer
-from scheduling.api.responses import OldestFirstPagination, page_response
+from scheduling.api.responses import page_response
 from scheduling.api.serializers.circuits import (
     CircuitSerializer,
     ForceCircuitSerializer,
@@ -23,6 +23,7 @@ from scheduling.api.views.stops import NAME_PATTERN
 from scheduling.models import Circuit
 from scheduling.selectors.circuits import list_circuits, list_circuits_before
 from scheduling.services.circuits import force_circuit, reset_circuit
+from tenants.api.pagination import OldestFirstPagination
 from tenants.api.viewsets import StaffViewSet, TenantViewSet
 from tenants.context import all_tenants
 from tenants.permissions import Permission

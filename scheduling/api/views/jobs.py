@@ -17,7 +17,6 @@ from scheduling.api.ended_jobs import JobAnswer, find_answer, keep_answer
 from scheduling.api.filters import PAGING_PARAMETERS, JobQuerySerializer, NoQuerySerializer
 from scheduling.api.responses import (
     RATE_HEADERS,
-    OldestFirstPagination,
     includes_waiting,
     job_response,
     masked_faults,
@@ -49,6 +48,7 @@ from scheduling.services.cancellation import cancel_job
 from scheduling.services.retries import retry_job
 from scheduling.services.reveals import reveal_payload
 from scheduling.services.submission import submit_job
+from tenants.api.pagination import OldestFirstPagination
 from tenants.api.serializers import NoBodySerializer
 from tenants.api.viewsets import TenantViewSet
 from tenants.api.walked_pages import WalkedPagination

@@ -1,14 +1,17 @@
-"""One document: extract → clean → split → embed → load, each chunk stored exactly once."""
+"""One document: fetch → extract → clean → split → embed → store, each chunk stored exactly once."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 from uuid import UUID
 
+from scheduling.outgoing_http import Limits
 from scheduling.processors.base import (
     Complete,
     Discard,
+    Effects,
     JobContext,
     Outcome,
     PermanentError,
@@ -17,29 +20,28 @@ from scheduling.processors.base import (
     TaskProcessor,
     Yielded,
 )
-from scheduling.processors.document_indexing.errors import (
-    GONE,
-    MODEL_CHANGED,
-    OVER_BATCH_LIMIT,
-)
-from scheduling.processors.document_indexing.fetching import fetch_content
 from scheduling.processors.document_indexing.phases import Phases
-from scheduling.processors.document_indexing.storing import PassageStore
 from scheduling.processors.document_indexing.tenant_settings import MAX_CHUNKS
-from scheduling.processors.files.store import fetch
+from scheduling.processors.files.incoming import MAX_FILE_BYTES
+from scheduling.processors.files.store import store_bytes
 from scheduling.processors.retrieval import repository
-from scheduling.processors.retrieval.cleaning import clean_blocks
-from scheduling.processors.retrieval.embedding import RateLimitedError, current_model_name, get_embedder
+from scheduling.processors.retrieval.embedding import RateLimitedError, get_embedder
 from scheduling.processors.retrieval.exceptions import BatchTooLargeError, DocumentGoneError
-from scheduling.processors.retrieval.extraction.errors import (
-    FileTooComplexError,
-    FileWithoutTextError,
-    SandboxUnavailableError,
-)
-from scheduling.processors.retrieval.extraction.extractor import extract_blocks
+from scheduling.processors.retrieval.extraction.errors import SandboxUnavailableError
+from scheduling.processors.retrieval.indexing import steps, storing
+from scheduling.processors.retrieval.indexing.item import IndexingItem, IndexingSettings, IndexingState
+from scheduling.processors.retrieval.indexing.steps import EmbeddedBatch, StepContext
 from scheduling.processors.retrieval.models import DocumentStatus
 from scheduling.processors.retrieval.repository import DocumentSource
-from scheduling.processors.retrieval.splitting import Passage, split_blocks
+from tenants.exceptions import SpaceExceededError
+
+# Codes of errors that no retry heals, beside those of files. Each is stable.
+GONE = "document_gone"
+OVER_BATCH_LIMIT = "batch_too_large"
+OVER_VECTOR_SPACE = "vector_space_exceeded"
+# Chunks embedded and stored at a time: what a crash costs, and how long a cancel or a pause waits (about 0.4 s).
+BATCH_CHUNKS = 32
+_PAGE_LIMITS = Limits(read_seconds=30.0, total_seconds=120.0, body_bytes=MAX_FILE_BYTES, redirects=5)
 
 
 class DocumentIndexing(TaskProcessor):
@@ -71,28 +73,13 @@ class DocumentIndexing(TaskProcessor):
         check_still_allowed(context, source)
         if source.is_pause_asked:
             return Suspended(context.state)
+        step_context = StepContext(context.should_yield, context.dependency)
+        item = item_of(context, source)
         if source.is_fetch_due:
-            source = fetch_content(context, source)
+            item = fetch_content(context, item, step_context)
             phases.enter(DocumentStatus.PARSING)
-        passages = prepare_passages(context, source, phases)
-        store = PassageStore(context, source, passages, phases)
-        for first in store.open():
-            try:
-                is_pause_asked = store.store(first)
-            except RateLimitedError as limited:
-                # The endpoint is well and asks for patience: that costs the slot for a while, and no attempt.
-                context.log("rate_limited", level="warning", seconds=limited.seconds)
-                return Snoozed(store.state, limited.seconds)
-            # Only here: each start reads the file anew, so each must store a batch at least. The last has no rest.
-            if store.is_whole:
-                break
-            if is_pause_asked:
-                return Suspended(store.state)
-            if context.should_yield():
-                return Yielded(store.state)
-        context.log("indexed", chunks=len(passages))
-        context.in_settlement(lambda: repository.complete(source))
-        return Complete({"document": str(source.id), "chunks": len(passages)})
+        item = prepare(context, item, step_context, phases)
+        return index(context, item, step_context, phases)
 
     def handle_error(self, context: JobContext, error: BaseException) -> Outcome | None:
         """Show the error with the document; whether the job is retried is left to the platform's policy."""
@@ -109,39 +96,136 @@ class DocumentIndexing(TaskProcessor):
 
 
 def read_source(context: JobContext) -> DocumentSource:
-    """The job's document."""
+    """Return the job's document."""
     document_id = UUID(context.payload["document_id"])
     return repository.read_source(context.tenant_id, document_id, job_id=context.job_id)
 
 
+def item_of(context: JobContext, source: DocumentSource) -> IndexingItem:
+    """Return the document as indexing steps take it, with nothing of it in memory yet."""
+    return IndexingItem(
+        tenant_id=context.tenant_id,
+        name=source.name,
+        # The name of a page is made from its address, or is any text.
+        file_name="" if source.source_url else source.name,
+        settings=IndexingSettings(
+            source.split_settings, batch_size=BATCH_CHUNKS, max_chunks=context.setting(MAX_CHUNKS.key)
+        ),
+        embedding_model=source.embedding_model,
+        state=IndexingState(
+            content_key=source.storage_key,
+            content_sha256=source.sha256,
+            content_type=source.content_type,
+            size_bytes=source.size_bytes,
+            document_id=source.id,
+        ),
+        source=source,
+    )
+
+
 def check_still_allowed(context: JobContext, source: DocumentSource) -> None:
-    """Plans and settings may have changed since the upload; what is indexed anew was allowed then."""
+    """Raise PermanentError if plan or settings have changed since the upload; a re-indexed document passed before."""
     try:
         if not source.kept_chunks:
             repository.check_batch(context.tenant_id, source.batch_id)
     except BatchTooLargeError as error:
         raise PermanentError(str(error), code=OVER_BATCH_LIMIT) from error
-    if source.embedding_model != current_model_name():
-        raise PermanentError(
-            f"The dataset is embedded by {source.embedding_model}; {current_model_name()} is in use.",
-            code=MODEL_CHANGED,
-        )
+    steps.require_current_model(source.embedding_model)
 
 
-def prepare_passages(context: JobContext, source: DocumentSource, phases: Phases) -> list[Passage]:
-    """Extract, clean and split: the same file gives the same passages at each start."""
-    with fetch(source.storage_key, source.sha256) as file:
-        blocks = extract_blocks(file, source.content_type, at_safe_point=context.should_yield)
-    pages = {block.location["page"] for block in blocks if "page" in block.location}
-    context.log("extracted", file=source.name, blocks=len(blocks), pages=len(pages) or None)
+def fetch_content(context: JobContext, item: IndexingItem, step_context: StepContext) -> IndexingItem:
+    """Return the item with the content of the document's address, which is stored as the document's own."""
+    source = item.document
+    item = steps.fetch_page(item, source.source_url, step_context, limits=_PAGE_LIMITS)
+    content_type, data = item.state.content_type, item.data or b""
+    address = urlsplit(source.source_url)._replace(query="", fragment="").geturl()
+    context.log("fetched", address=address, content_type=content_type, bytes=len(data))
+    content = store_bytes(context.tenant_id, data)
+    context.checkpoint(context.state, lambda: repository.take_content(source, content, content_type=content_type))
+    return storing.with_content(item, content)
+
+
+def prepare(context: JobContext, item: IndexingItem, step_context: StepContext, phases: Phases) -> IndexingItem:
+    """Return the item with its passages: extract, clean and split, each as a phase of the document."""
+    item = steps.extract(item, step_context)
+    pages = {block.location["page"] for block in item.blocks if "page" in block.location}
+    context.log("extracted", file=item.name, blocks=len(item.blocks), pages=len(pages) or None)
     phases.enter(DocumentStatus.CLEANING)
-    blocks = clean_blocks(blocks)
+    item = steps.clean(item)
     phases.enter(DocumentStatus.SPLITTING)
-    passages = split_blocks(blocks, source.split_settings)
-    if not passages:
-        raise FileWithoutTextError
-    most = context.setting(MAX_CHUNKS.key)
-    if len(passages) > most:
-        raise FileTooComplexError(f"The file makes {len(passages)} chunks; at most {most} are indexed.")
-    context.log("split", chunks=len(passages), chunk_tokens=source.split_settings.chunk_size)
-    return passages
+    item = steps.split(item)
+    context.log("split", chunks=len(item.passages), chunk_tokens=item.settings.split_settings.chunk_size)
+    return item
+
+
+def index(context: JobContext, item: IndexingItem, step_context: StepContext, phases: Phases) -> Outcome:
+    """Embed and store the passages that are not stored yet, batch by batch."""
+    item, put_off = begin(context, item, phases)
+    while not item.is_whole:
+        try:
+            batch = steps.embed(item, step_context, storing.read_known_vectors(item))
+        except RateLimitedError as limited:
+            # The endpoint works and limits its rate: that costs the slot for a while, and no attempt.
+            context.log("rate_limited", level="warning", seconds=limited.seconds)
+            return Snoozed(item.state.as_json(), limited.seconds)
+        item, is_pause_asked = store_batch(context, item, batch, put_off)
+        put_off = None
+        # Only here: each start extracts the whole file again, so each must store a batch at least.
+        if item.is_whole:
+            break
+        if is_pause_asked:
+            return Suspended(item.state.as_json())
+        if context.should_yield():
+            return Yielded(item.state.as_json())
+    context.log("indexed", chunks=len(item.passages))
+    context.in_settlement(lambda: storing.complete(item))
+    return Complete({"document": str(item.state.document_id), "chunks": len(item.passages)})
+
+
+def begin(context: JobContext, item: IndexingItem, phases: Phases) -> tuple[IndexingItem, Effects | None]:
+    """Begin or resume the document; the effect to run with the first batch if it is not worth a transaction.
+
+    The document's own mark decides, for it moves in the transaction that stores the chunks; it counts as long as the
+    passages are the same to the last byte.
+    """
+
+    def effects() -> None:
+        if not item.is_resumed:
+            phases.tell()
+        storing.begin(item)
+
+    begun = item.begun()
+    if item.is_resumed:
+        context.log("resumed", chunks_done=begun.state.chunks_done, of=len(begun.passages))
+    elif len(item.passages) <= item.settings.batch_size and steps.is_model_local():
+        # One batch is all, and embedded here: nothing would be seen between its beginning and its end.
+        return begun, effects
+    checkpoint(context, begun, effects)
+    return begun, None
+
+
+def store_batch(
+    context: JobContext, item: IndexingItem, batch: EmbeddedBatch, put_off: Effects | None
+) -> tuple[IndexingItem, bool]:
+    """Store a batch, after ``put_off``; return the item after it, and whether a pause was requested."""
+    stored = item.with_progress(len(batch.passages))
+    asked: list[bool] = []
+
+    def effects() -> None:
+        if put_off is not None:
+            put_off()
+        asked.append(storing.store_batch(item, batch))
+
+    checkpoint(context, stored, effects)
+    done, total = stored.state.chunks_done, len(stored.passages)
+    context.log("embedded", chunks=done, of=total, reused=batch.reused)
+    context.report_progress(done, total, f"{item.name}: indexing")
+    return stored, asked[-1]
+
+
+def checkpoint(context: JobContext, item: IndexingItem, effects: Effects) -> None:
+    """Run effects with the item's state as the job's checkpoint; without room for the chunks no retry helps."""
+    try:
+        context.checkpoint(item.state.as_json(), effects)
+    except SpaceExceededError as error:
+        raise PermanentError(str(error), code=OVER_VECTOR_SPACE) from error

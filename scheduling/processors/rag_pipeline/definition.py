@@ -14,6 +14,8 @@ from typing import Any, Final
 from jsonschema import Draft202012Validator
 
 from scheduling.outgoing_http import UrlRefusedError, read_target
+from scheduling.processors.retrieval.extraction.limits import MIB, ParsingLimits
+from scheduling.processors.retrieval.indexing.item import IndexingSettings
 from scheduling.processors.retrieval.splitting import (
     DEFAULT_CHUNK_SIZE,
     DEFAULT_OVERLAP,
@@ -30,6 +32,9 @@ MAX_TEXT_CHARACTERS: Final = 100_000
 DEFAULT_CHARACTERS, MAX_CHARACTERS = 1_000_000, 2_000_000
 DEFAULT_HEADING_LEVEL: Final = 2
 DEFAULT_BATCH_SIZE, MAX_BATCH_SIZE = 32, 128
+PARSER_BYTES: Final = 512 * MIB
+# A character takes up to six bytes as JSON, and a block some more for where it stands.
+_JSON_BYTES_A_CHARACTER: Final = 8
 # A definition with thousands of faults needs no list of them all.
 MAX_FAULTS: Final = 20
 UUID_PATTERN: Final = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
@@ -192,39 +197,12 @@ class Fault:
         return {"field": self.field, "code": self.code, "detail": self.detail}
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What a run does with each entity."""
-
-    max_characters: int
-    remove_urls: bool
-    remove_emails: bool
-    split_mode: str
-    split_settings: SplitSettings
-    heading_level: int
-    batch_size: int
-
-    def settings_key(self, embedding_model: str) -> str:
-        """Equal for two recipes by which the same content becomes the same chunks; never that of a dataset's own."""
-        parts = (
-            "pipeline",
-            self.remove_urls,
-            self.remove_emails,
-            self.split_mode,
-            self.split_settings.chunk_size,
-            self.split_settings.overlap,
-            self.heading_level if self.split_mode == "markdown" else 0,
-            embedding_model,
-        )
-        return hashlib.sha256(":".join(map(str, parts)).encode()).hexdigest()[:16]
-
-
 def find_faults(definition: object) -> list[Fault]:
     """Everything that is wrong with a definition, each with its place; none for one that can be saved."""
     faults = _schema_faults(SCHEMA, definition, "$")
     if faults or not isinstance(definition, Mapping):
         return faults
-    split = read_recipe(definition).split_settings
+    split = read_settings(definition).split_settings
     if 2 * split.overlap > split.chunk_size:
         faults.append(Fault("$.split.chunk_overlap", said("It is at most half of chunk_size.")))
     faults += _source_faults(sources_of(definition), "$.datasource.sources")
@@ -243,19 +221,36 @@ def sources_of(definition: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return sources
 
 
-def read_recipe(definition: Mapping[str, Any]) -> Recipe:
-    """The steps of a valid definition, with what it does not say."""
+def read_settings(definition: Mapping[str, Any]) -> IndexingSettings:
+    """Return the indexing settings of a valid definition, with the defaults of what it leaves out."""
     extract, clean, split, embed = (definition.get(key, {}) for key in ("extract", "clean", "split", "embed"))
     size = int(split.get("chunk_size", DEFAULT_CHUNK_SIZE))
-    return Recipe(
-        max_characters=int(extract.get("max_characters", DEFAULT_CHARACTERS)),
+    most = int(extract.get("max_characters", DEFAULT_CHARACTERS))
+    return IndexingSettings(
+        split_settings=SplitSettings(size, int(split.get("chunk_overlap", min(DEFAULT_OVERLAP, size // 2)))),
+        split_mode=str(split.get("mode", "fixed")),
+        heading_level=int(split.get("heading_level", DEFAULT_HEADING_LEVEL)),
         remove_urls=bool(clean.get("remove_urls", False)),
         remove_emails=bool(clean.get("remove_emails", False)),
-        split_mode=str(split.get("mode", "fixed")),
-        split_settings=SplitSettings(size, int(split.get("chunk_overlap", min(DEFAULT_OVERLAP, size // 2)))),
-        heading_level=int(split.get("heading_level", DEFAULT_HEADING_LEVEL)),
         batch_size=int(embed.get("batch_size", DEFAULT_BATCH_SIZE)),
+        max_characters=most,
+        parsing=ParsingLimits(memory_bytes=PARSER_BYTES, output_bytes=_JSON_BYTES_A_CHARACTER * most + MIB),
     )
+
+
+def settings_key(settings: IndexingSettings, embedding_model: str) -> str:
+    """Return a key that is equal for settings by which equal content makes equal chunks; never a dataset's own."""
+    parts = (
+        "pipeline",
+        settings.remove_urls,
+        settings.remove_emails,
+        settings.split_mode,
+        settings.split_settings.chunk_size,
+        settings.split_settings.overlap,
+        settings.heading_level if settings.split_mode == "markdown" else 0,
+        embedding_model,
+    )
+    return hashlib.sha256(":".join(map(str, parts)).encode()).hexdigest()[:16]
 
 
 def _schema_faults(schema: Mapping[str, Any], value: object, root: str) -> list[Fault]:

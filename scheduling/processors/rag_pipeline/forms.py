@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, ClassVar
 
 from django import forms
@@ -12,7 +11,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 from scheduling.processors.rag_pipeline.exceptions import DefinitionInvalidError
 from scheduling.processors.rag_pipeline.models import Pipeline, PipelineVersion
 from scheduling.processors.rag_pipeline.services import check_definition
-from tenants.admin.json_fields import StrictJSONField
+from tenants.admin.json_fields import IndentedJSONField
 from tenants.context import tenant_context
 from tenants.models import Tenant
 
@@ -22,13 +21,6 @@ EXAMPLE = {
     "split": {"mode": "markdown", "chunk_size": 200, "chunk_overlap": 20},
     "load": {"dataset": "the name of a dataset"},
 }
-
-
-class IndentedJSONField(StrictJSONField):
-    """JSON that people read: one thing a line, letters as they are."""
-
-    def prepare_value(self, value: Any) -> Any:
-        return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
 
 
 class PipelineForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -17,12 +17,12 @@ from scheduling.processors.rag_pipeline.crew import Crew, Outcome, Step, Stopped
 from scheduling.processors.rag_pipeline.models import EntityState
 from scheduling.processors.rag_pipeline.pace import Pace
 from scheduling.processors.rag_pipeline.repository import Entity, EntityGoneError, Plan
-from scheduling.processors.rag_pipeline.steps import Prepared, Steps
+from scheduling.processors.rag_pipeline.steps import next_step, thread_context
 from scheduling.processors.rag_pipeline.storing import Result, Stored, store_results
 from scheduling.processors.retrieval.extraction.errors import SandboxUnavailableError
 from scheduling.processors.retrieval.extraction.limits import MIB
-from scheduling.processors.retrieval.repository import DocumentSource
-from scheduling.processors.retrieval.splitting import Passage
+from scheduling.processors.retrieval.indexing import storing
+from scheduling.processors.retrieval.indexing.item import IndexingItem
 
 MEMORY_CLASS: MemoryClass = "medium"
 # How long the processor waits for its threads before it looks up: for a cancel, a slice, an entity's back-off.
@@ -34,11 +34,10 @@ MAX_WAIT_SECONDS = 60.0
 
 @dataclass(slots=True)
 class Work:
-    """An entity while it is worked on, with what its steps have left in memory."""
+    """An entity while it is worked on, with the item that its steps have left in memory."""
 
     entity: Entity
-    passages: Sequence[Passage] | None = None
-    source: DocumentSource | None = None
+    item: IndexingItem
     is_busy: bool = False
     is_begun: bool = False
     resumes_at: float = 0.0
@@ -63,8 +62,8 @@ class Performance:
         self._crew = crew
         self._pace = pace
         self._clock = clock
-        self._steps = Steps(context, plan.recipe, crew.check_running)
-        self._works = {entity.id: Work(entity) for entity in entities}
+        self._step_context = thread_context(context, crew.check_running)
+        self._works = {entity.id: Work(entity, repository.item_of(plan, entity)) for entity in entities}
         self._ended = ended
         self._total = ended + len(entities)
         self._embedding_resumes_at = 0.0
@@ -82,17 +81,17 @@ class Performance:
         outcomes = self._crew.take(timeout_seconds=LOOK_SECONDS)
         for outcome in outcomes:
             self._works[outcome.step.entity_id].is_busy = False
-        told = [outcome for outcome in outcomes if not _is_for_the_run(outcome.error)]
-        self._store([outcome for outcome in told if not self._is_put_off(outcome)])
+        of_entities = [outcome for outcome in outcomes if not _is_for_the_run(outcome.error)]
+        self._store([outcome for outcome in of_entities if not self._is_put_off(outcome)])
         for outcome in outcomes:
             if _is_for_the_run(outcome.error) and not isinstance(outcome.error, StoppedError):
                 assert outcome.error is not None
                 raise outcome.error
 
     def _is_put_off(self, outcome: Outcome) -> bool:
-        """Whether the embedding endpoint is asked too much: that is nobody's attempt, and all wait who need it.
+        """Return True if the embedding endpoint limits its rate: no attempt is counted, and all embedding waits.
 
-        One that does not come round has a breaker, which holds the whole run.
+        An endpoint that stays down has a breaker, which holds the whole run.
         """
         if outcome.step.name != "embed" or outcome.error is None or not is_push_back(outcome.error):
             return False
@@ -139,35 +138,21 @@ class Performance:
                 yield work
 
     def _is_due(self, work: Work, now: float) -> bool:
-        return work.resumes_at <= now and (work.source is None or self._embedding_resumes_at <= now)
+        return work.resumes_at <= now and (work.item.source is None or self._embedding_resumes_at <= now)
 
     def _next_step(self, work: Work, now: float) -> Step:
-        entity, steps = work.entity, self._steps
-        compute: Callable[[], object]
-        if work.source is not None and work.passages is not None:
-            first = entity.chunks_done
-            batch = work.passages[first : first + self._plan.recipe.batch_size]
-            name, compute = "embed", lambda: steps.embed(batch)
-        elif entity.passages_key:
-            name, compute = "reload", lambda: steps.reload(entity)
-        elif entity.content_key:
-            name, compute = "prepare", lambda: steps.prepare(entity)
-        else:
-            name, compute = "fetch", lambda: steps.fetch(entity)
-        return Step(entity.id, name, compute, now)
+        # Threads open no connection for it.
+        known = storing.read_known_vectors(work.item) if work.item.source is not None else {}
+        name, compute = next_step(work.entity, work.item, self._step_context, known)
+        return Step(work.entity.id, name, compute, now)
 
     def _store(self, outcomes: Sequence[Outcome]) -> None:
         if not outcomes:
             return
-        works = self._works
+        works = [self._works[outcome.step.entity_id] for outcome in outcomes]
         results = [
-            Result(
-                works[outcome.step.entity_id].entity,
-                outcome.value,
-                outcome.error,
-                works[outcome.step.entity_id].source,
-            )
-            for outcome in outcomes
+            Result(work.entity, work.item, outcome.step.name, outcome.value, outcome.error)
+            for work, outcome in zip(works, outcomes, strict=True)
         ]
         stored: dict[UUID, Stored] = {}
         try:
@@ -182,12 +167,9 @@ class Performance:
         self._context.report_progress(self._ended, self._total, f"{self._ended} of {self._total} entities")
 
     def _take_in(self, outcome: Outcome, stored: Stored) -> None:
-        """How the entity stands now, and what the step says about the pace."""
+        """Take over how the entity stands now, and what the step says about the pace."""
         work = self._works[outcome.step.entity_id]
-        work.entity = replace(work.entity, **stored.changes)
-        work.source = stored.source
-        if isinstance(outcome.value, Prepared):
-            work.passages = outcome.value.passages
+        work.entity, work.item = stored.entity, stored.item
         if stored.error is not None:
             self._take_error(outcome.step, work, stored.error)
         else:
@@ -196,10 +178,11 @@ class Performance:
             del self._works[work.entity.id]
             self._ended += 1
             error_code = getattr(stored.error, "code", None)
-            self._context.log("entity ended", entity=work.entity.name, chunks=work.entity.chunks_done, error=error_code)
+            chunks = work.entity.progress.chunks_done
+            self._context.log("entity ended", entity=work.entity.name, chunks=chunks, error=error_code)
 
     def _take_error(self, step: Step, work: Work, error: BaseException) -> None:
-        work.passages, work.is_begun = None, False
+        work.is_begun = False
         now = self._clock()
         own = BACK_OFF_SECONDS[min(work.entity.attempt, len(BACK_OFF_SECONDS)) - 1]
         work.resumes_at = now + _wait_asked(error, otherwise=own)
@@ -225,7 +208,7 @@ def is_push_back(error: BaseException) -> bool:
 
 
 def resident_mib() -> float:
-    """The memory of this process, its share of the embedding model included; 0 where nobody knows."""
+    """Return the memory of this process, its share of the embedding model included; 0 if it cannot be read."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except (OSError, IndexError, ValueError):

@@ -17,9 +17,10 @@ from scheduling.processors.rag_pipeline.crew import Crew
 from scheduling.processors.rag_pipeline.pace import Pace
 from scheduling.processors.rag_pipeline.performance import MEMORY_CLASS, Performance
 from scheduling.processors.rag_pipeline.repository import Plan, RunGoneError
-from scheduling.processors.retrieval.embedding import current_model_name, get_embedder
+from scheduling.processors.retrieval.embedding import get_embedder
 from scheduling.processors.retrieval.exceptions import BatchTooLargeError
 from scheduling.processors.retrieval.extraction.errors import SandboxUnavailableError
+from scheduling.processors.retrieval.indexing import steps
 
 _UUID = {"type": "string", "format": "uuid", "maxLength": 36}
 # A run that takes longer gives its slot back and goes on at its next turn, far from the time-out.
@@ -77,14 +78,10 @@ class RagPipeline(TaskProcessor):
 
 
 def check_still_allowed(plan: Plan) -> None:
-    """Plans and settings may have changed since the run was asked for."""
+    """Raise PermanentError if plan or settings have changed since the run was requested."""
     if plan.entity_id is None:
         try:
             repository.check_batch(plan)
         except BatchTooLargeError as error:
             raise PermanentError(str(error), code=error.code) from error
-    if plan.embedding_model != current_model_name():
-        raise PermanentError(
-            f"The dataset is embedded by {plan.embedding_model}; {current_model_name()} is in use.",
-            code="embedding_model_mismatch",
-        )
+    steps.require_current_model(plan.embedding_model)

@@ -15,7 +15,7 @@ from django.db.models import Count, F, Sum
 from django.db.models.functions import Coalesce, Now
 
 from scheduling.processors.base import JobContext, PermanentError
-from scheduling.processors.rag_pipeline.definition import Recipe, read_recipe
+from scheduling.processors.rag_pipeline.definition import read_settings, settings_key
 from scheduling.processors.rag_pipeline.ending import close_entities, end_runs
 from scheduling.processors.rag_pipeline.models import (
     OPEN_ENTITIES,
@@ -25,6 +25,7 @@ from scheduling.processors.rag_pipeline.models import (
     RunState,
 )
 from scheduling.processors.retrieval.batch_limit import check_batch_limit
+from scheduling.processors.retrieval.indexing.item import STATE_FIELDS, IndexingItem, IndexingSettings, IndexingState
 from scheduling.processors.retrieval.models import Dataset
 from tenants.context import tenant_context
 from tenants.models import Tenant
@@ -45,13 +46,14 @@ class EntityGoneError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a job is to do: which run, or which entity of it alone, by what recipe, into what dataset."""
+    """What a job is to do: which run, or which entity of it alone, by what settings, into what dataset."""
 
     tenant_id: UUID
     job_id: UUID
     run_id: UUID
     entity_id: UUID | None
-    recipe: Recipe
+    settings: IndexingSettings
+    settings_key: str
     dataset_id: UUID
     embedding_model: str
     entities_total: int
@@ -67,15 +69,7 @@ class Entity:
     source: Mapping[str, Any]
     state: EntityState
     attempt: int
-    content_key: str
-    content_sha256: str
-    content_type: str
-    size_bytes: int
-    passages_key: str
-    passages_sha256: str
-    document_id: UUID | None
-    chunks_done: int
-    chunks_total: int | None
+    progress: IndexingState
 
 
 def read_plan(context: JobContext) -> Plan:
@@ -89,12 +83,14 @@ def read_plan(context: JobContext) -> Plan:
         dataset = Dataset.objects.filter(pk=run.version.dataset_id).first()
     if dataset is None:
         raise PermanentError("The dataset that this version loads into was deleted.", code="dataset_gone")
+    settings = read_settings(run.version.definition)
     return Plan(
         tenant_id=context.tenant_id,
         job_id=context.job_id,
         run_id=run_id,
         entity_id=UUID(entity_id) if entity_id else None,
-        recipe=read_recipe(run.version.definition),
+        settings=settings,
+        settings_key=settings_key(settings, dataset.embedding_model),
         dataset_id=dataset.pk,
         embedding_model=dataset.embedding_model,
         entities_total=run.entities_total,
@@ -109,10 +105,23 @@ def check_batch(plan: Plan) -> None:
 
 def read_entities(plan: Plan) -> list[Entity]:
     """The job's open entities in their order."""
-    fields = tuple(Entity.__dataclass_fields__)
+    own = ("id", "position", "name", "source", "state", "attempt")
     with tenant_context(plan.tenant_id):
-        rows = _own(plan).filter(state__in=OPEN_ENTITIES).order_by("position").values(*fields)
-        return [Entity(**{**row, "state": EntityState(row["state"])}) for row in rows]
+        rows = _own(plan).filter(state__in=OPEN_ENTITIES).order_by("position").values(*own, *STATE_FIELDS)
+        return [_entity_of(row) for row in rows]
+
+
+def item_of(plan: Plan, entity: Entity) -> IndexingItem:
+    """Return the entity as indexing steps take it, with nothing of it in memory yet."""
+    return IndexingItem(
+        tenant_id=plan.tenant_id,
+        name=entity.name,
+        # The name of an uploaded file tells what a text is, whatever the entity is called.
+        file_name=entity.source.get("file_name", entity.name),
+        settings=plan.settings,
+        embedding_model=plan.embedding_model,
+        state=entity.progress,
+    )
 
 
 def count_ended(plan: Plan) -> int:
@@ -197,6 +206,11 @@ def count_states(plan: Plan) -> None:
     """Effect: the run's counters are what its entities say."""
     with connection.cursor() as cursor:
         cursor.execute(_COUNT_STATES, [plan.run_id, plan.run_id])
+
+
+def _entity_of(row: dict[str, Any]) -> Entity:
+    progress = IndexingState(**{name: row.pop(name) for name in STATE_FIELDS})
+    return Entity(**{**row, "state": EntityState(row["state"])}, progress=progress)
 
 
 def _own(plan: Plan) -> Any:

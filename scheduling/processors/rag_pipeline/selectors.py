@@ -5,10 +5,17 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.apps import apps
-from django.db.models import Case, CharField, F, OuterRef, Q, QuerySet, Subquery, Value, When
-from django.db.models.functions import Coalesce, NullIf
+from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
 
+from scheduling.processors.job_outcome import (
+    CANCELLED,
+    DEAD_STATES,
+    FAILED_STATES,
+    SUSPENDED,
+    error_code,
+    error_message,
+    with_job,
+)
 from scheduling.processors.rag_pipeline.exceptions import (
     EntityNotFoundError,
     PipelineNotFoundError,
@@ -30,12 +37,6 @@ PAUSED = "paused"
 SHOWN_RUN_STATES = [*RunState.values, PAUSED]
 SHOWN_ENTITY_STATES = EntityState.values
 RETRYABLE_STATES = (EntityState.ERROR.value, EntityState.CANCELLED.value)
-_FAILED_JOBS = ("discarded", "quarantined")
-_REASONS = {
-    "cancelled": "The job was cancelled.",
-    "discarded": "The job failed.",
-    "quarantined": "The job crashed its workers.",
-}
 
 
 def get_pipeline(pipeline_id: UUID) -> Pipeline:
@@ -68,17 +69,17 @@ def find_runs() -> QuerySet[Any]:
     """
     runs: QuerySet[Any] = PipelineRun.objects.select_related("version", "pipeline")
     is_open = Q(state__in=OPEN_RUNS)
-    is_dead = is_open & Q(job_state__in=_REASONS)
-    shown: QuerySet[Any] = _with_job(runs).annotate(
+    is_dead = is_open & Q(job_state__in=DEAD_STATES)
+    shown: QuerySet[Any] = with_job(runs).annotate(
         shown_state=Case(
-            When(is_open & Q(job_state="cancelled"), then=Value(RunState.CANCELLED.value)),
-            When(is_open & Q(job_state__in=_FAILED_JOBS), then=Value(RunState.FAILED.value)),
-            When(is_open & Q(job_state="suspended"), then=Value(PAUSED)),
+            When(is_open & Q(job_state=CANCELLED), then=Value(RunState.CANCELLED.value)),
+            When(is_open & Q(job_state__in=FAILED_STATES), then=Value(RunState.FAILED.value)),
+            When(is_open & Q(job_state=SUSPENDED), then=Value(PAUSED)),
             default=F("state"),
             output_field=CharField(),
         ),
-        shown_error_code=_error_code(is_dead),
-        shown_error_message=_error_message(is_dead),
+        shown_error_code=error_code(is_dead),
+        shown_error_message=error_message(is_dead),
     )
     return shown
 
@@ -95,17 +96,17 @@ def find_entities() -> QuerySet[Any]:
     """The entities of the current scope, likewise; their sources, which may be whole texts, are left out."""
     entities: QuerySet[Any] = PipelineEntity.objects.defer("source")
     is_open = Q(state__in=OPEN_ENTITIES)
-    is_dead = is_open & Q(job_state__in=_REASONS)
-    shown: QuerySet[Any] = _with_job(entities).annotate(
+    is_dead = is_open & Q(job_state__in=DEAD_STATES)
+    shown: QuerySet[Any] = with_job(entities).annotate(
         source_type=F("source__type"),
         shown_state=Case(
-            When(is_open & Q(job_state="cancelled"), then=Value(EntityState.CANCELLED.value)),
-            When(is_open & Q(job_state__in=_FAILED_JOBS), then=Value(EntityState.ERROR.value)),
+            When(is_open & Q(job_state=CANCELLED), then=Value(EntityState.CANCELLED.value)),
+            When(is_open & Q(job_state__in=FAILED_STATES), then=Value(EntityState.ERROR.value)),
             default=F("state"),
             output_field=CharField(),
         ),
-        shown_error_code=_error_code(is_dead),
-        shown_error_message=_error_message(is_dead),
+        shown_error_code=error_code(is_dead),
+        shown_error_message=error_message(is_dead),
     )
     return shown
 
@@ -116,32 +117,3 @@ def get_entity(entity_id: UUID) -> Any:
     if entity is None:
         raise EntityNotFoundError
     return entity
-
-
-def _with_job(rows: QuerySet[Any]) -> QuerySet[Any]:
-    # By name, for a plug-in imports no models of the scheduler.
-    jobs = apps.get_model("scheduling", "Job").objects.filter(pk=OuterRef("job_id"))
-    annotated: QuerySet[Any] = rows.annotate(
-        job_state=Subquery(jobs.values("state")[:1]),
-        job_error_type=Subquery(jobs.values("error_type")[:1]),
-        job_error_message=Subquery(jobs.values("error_message")[:1]),
-    )
-    return annotated
-
-
-def _error_code(is_dead: Q) -> Case:
-    return Case(
-        When(is_dead, then=Coalesce(NullIf("job_error_type", Value("")), F("job_state"))),
-        default=F("error_code"),
-        output_field=CharField(),
-    )
-
-
-def _error_message(is_dead: Q) -> Case:
-    reasons = [When(job_state=state, then=Value(reason)) for state, reason in _REASONS.items()]
-    reason = Case(*reasons, default=Value(""), output_field=CharField())
-    return Case(
-        When(is_dead, then=Coalesce(NullIf("job_error_message", Value("")), reason)),
-        default=F("error_message"),
-        output_field=CharField(),
-    )

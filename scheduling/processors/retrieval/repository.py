@@ -62,6 +62,7 @@ class DocumentSource:
     content_type: str
     storage_key: str
     sha256: str
+    size_bytes: int
     batch_id: UUID
     split_settings: SplitSettings
     embedding_model: str
@@ -92,6 +93,7 @@ def source_of(document: Document, *, job_id: UUID) -> DocumentSource:
         content_type=document.content_type,
         storage_key=document.storage_key,
         sha256=document.sha256,
+        size_bytes=document.size_bytes,
         batch_id=document.batch_id,
         split_settings=document.dataset.split_settings,
         embedding_model=document.dataset.embedding_model,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, ClassVar
 
 from django import forms
@@ -13,7 +12,7 @@ from scheduling.processors.workflow_execution.exceptions import DefinitionInvali
 from scheduling.processors.workflow_execution.models import Workflow
 from scheduling.processors.workflow_execution.selectors import get_version
 from scheduling.processors.workflow_execution.services import check_definition
-from tenants.admin.json_fields import StrictJSONField
+from tenants.admin.json_fields import IndentedJSONField, StrictJSONField
 from tenants.models import Tenant
 
 ROWS = 28
@@ -21,15 +20,6 @@ EMPTY = {
     "nodes": [{"id": "start", "type": "start"}, {"id": "end", "type": "end"}],
     "edges": [{"from": "start", "to": "end"}],
 }
-
-
-class IndentedJSONField(StrictJSONField):
-    """JSON as people read it."""
-
-    def prepare_value(self, value: Any) -> Any:
-        return (
-            json.dumps(value, indent=2, ensure_ascii=False) if isinstance(value, dict) else super().prepare_value(value)
-        )
 
 
 class WorkflowForm(forms.ModelForm):  # type: ignore[type-arg]

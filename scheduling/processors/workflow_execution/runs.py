@@ -19,8 +19,8 @@ from scheduling.processors.workflow_execution.exceptions import (
 from scheduling.processors.workflow_execution.inputs import read_inputs
 from scheduling.processors.workflow_execution.models import Approval, ApprovalState, Workflow, WorkflowVersion
 from scheduling.processors.workflow_execution.selectors import get_approval, get_version, has_ended
-from scheduling.processors.workflow_storage.backends import get_records
 from scheduling.processors.workflow_storage.records import RunRecord, RunState
+from scheduling.processors.workflow_storage.repository import save_records
 from scheduling.services.job_requests import JobRequest
 from scheduling.services.submission import Submission, submit_job
 from scheduling.services.suspension import wake_jobs
@@ -54,7 +54,7 @@ def start_run(
         request = JobRequest(kind=KIND, payload=payload, **options)
         submission = submit_job(tenant=tenant, request=request, is_rated=is_rated)
         if submission.created:
-            get_records().save_run(_first_record(pinned, graph, checked, submission.job.pk))
+            save_records(_first_record(pinned, graph, checked, submission.job.pk))
         return submission
 
 

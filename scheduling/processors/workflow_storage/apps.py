@@ -1,4 +1,4 @@
-"""The app of workflow runs and their nodes; it brings the kind that stores them."""
+"""The app of workflow runs and their nodes; it brings the kind that stores runs from outside."""
 
 from __future__ import annotations
 
@@ -17,6 +17,3 @@ class WorkflowStorageConfig(AppConfig):
     file_references = "scheduling.processors.workflow_storage.references:FILE_REFERENCES"
     upkeep_tasks = "scheduling.processors.workflow_storage.upkeep:TASKS"
     state_checks = "scheduling.processors.workflow_storage.state_checks:CHECKS"
-
-    def ready(self) -> None:
-        from scheduling.processors.workflow_storage import checks  # noqa: F401 - registered by being imported

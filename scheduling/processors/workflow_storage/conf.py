@@ -6,15 +6,8 @@ from typing import Final
 
 from django.conf import settings
 
-SYNCHRONOUS: Final = "synchronous"
-QUEUED: Final = "queued"
 # Where a value stands in its row, a page of the list of nodes reads it; beyond, PostgreSQL would keep it apart anyway.
 DEFAULT_INLINE_VALUE_BYTES: Final = 8 * 1024
-
-
-def records_mode() -> str:
-    """How runs are stored: in the transaction of the engine, or by jobs of the kind workflow_storage."""
-    return str(getattr(settings, "WORKFLOW_RECORDS", SYNCHRONOUS))
 
 
 def inline_value_bytes() -> int:

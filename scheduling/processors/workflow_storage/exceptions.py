@@ -11,5 +11,9 @@ class RunNotFoundError(DomainError):
     title = "There is no such workflow run."
 
 
-class RunNotStoredError(Exception):
-    """A node was recorded of a run that is not stored: the first write of a run holds the run."""
+class RunTakenError(DomainError):
+    """A record from outside has the id of a job, of a run of the engine, or of a run of another tenant."""
+
+    code = "workflow_run_taken"
+    category = "conflict"
+    title = "The id belongs to another run or job."

@@ -1,4 +1,4 @@
-"""Runs of workflows, their nodes, and writes of both that are still to be applied."""
+"""Runs of workflows and their nodes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models.functions import Now
 
 from scheduling.processors.workflow_storage.records import TERMINAL_STATES, RunState
 from scheduling.processors.workflow_storage.rows import MAX_ERROR_CODE, MAX_ERROR_MESSAGE, MAX_WORKFLOW_NAME
@@ -69,9 +68,10 @@ def _value_indexes(prefix: str) -> list[models.Index]:
 
 
 class WorkflowRun(RecordedModel):
-    """One run of a version of a workflow, as its engine recorded it; its id is the engine's, a UUIDv7.
+    """One run of a version of a workflow, as it was recorded; its id is the recorder's, a UUIDv7.
 
-    How the job behind it stands (cancelled, dead) is asked of the job: :mod:`selectors`.
+    ``job_id`` is the job that runs it; of a run recorded outside the platform (``is_external``) the job that stored its
+    newest version. :mod:`selectors` adds the state of the first kind of job (cancelled, dead).
     """
 
     workflow_id = models.UUIDField()
@@ -81,6 +81,7 @@ class WorkflowRun(RecordedModel):
     total_tokens = models.PositiveBigIntegerField(default=0)
     total_steps = models.PositiveIntegerField(default=0)
     graph = models.JSONField(null=True)
+    is_external = models.BooleanField(db_default=False)
 
     class Meta:
         constraints = [
@@ -126,15 +127,3 @@ class NodeRun(RecordedModel):
 
     def __str__(self) -> str:
         return ".".join([self.node_id, *map(str, self.path)])
-
-
-class PendingWrite(TenantModel):
-    """A write that was accepted and waits for its job. Ids are in the order in which the engine wrote."""
-
-    run = models.ForeignKey(WorkflowRun, models.CASCADE, db_constraint=False, db_index=False, related_name="+")
-    run_row = models.JSONField(null=True)
-    node_rows = models.JSONField(default=list)
-    written_at = models.DateTimeField(db_default=Now(), editable=False)
-
-    class Meta:
-        indexes = [models.Index(fields=["tenant", "run", "id"], name="pending_write_of_run")]

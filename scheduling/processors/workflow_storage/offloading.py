@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
 from scheduling.processors.files.store import StoredFileError, read_bytes, store_bytes
 from scheduling.processors.workflow_storage.conf import inline_value_bytes
-from scheduling.processors.workflow_storage.merging import Row, Shape
+from scheduling.processors.workflow_storage.rows import Row
 from tenants.exceptions import SpaceExceededError
 
 logger = logging.getLogger(__name__)
 
 # What a page shows of a value that is kept elsewhere.
 PREVIEW_CHARACTERS: Final = 1_000
-# The columns of a value, by their suffixes, with their types in PostgreSQL.
-VALUE_COLUMNS: Final[Mapping[str, str]] = {
-    "": "jsonb",
-    "_version": "int",
-    "_bytes": "bigint",
-    "_key": "text",
-    "_sha256": "text",
-}
+# The columns that hold a value.
+VALUES: Final = ("inputs", "outputs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +63,10 @@ def value_of(row: Any, name: str) -> StoredValue | None:
     )
 
 
-def offload(row: Row, shape: Shape) -> Row:
-    """The row with all columns of its values, large ones stored as files. Belongs to the transaction that writes it."""
+def offload(row: Row) -> Row:
+    """Return the row with all columns of its values, large values stored as files in the current transaction."""
     stored = dict(row)
-    for name in shape.values:
+    for name in VALUES:
         stored |= _place(UUID(row["tenant_id"]), name, row[name], is_said=bool(row[f"{name}_version"]))
     return stored
 

@@ -62,8 +62,8 @@ def run_page_context(run_id: UUID) -> dict[str, Any]:
 
 
 def is_over(picture: RunPicture) -> bool:
-    """Whether the page will not change any more."""
-    return picture.run.shown_state in TERMINAL_STATES and not picture.run.is_pending
+    """Return whether the run has ended, after which its page is not polled."""
+    return picture.run.shown_state in TERMINAL_STATES
 
 
 def outside_of(value: StoredValue | None) -> ValueOutside | None:

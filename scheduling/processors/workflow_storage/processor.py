@@ -1,37 +1,40 @@
-"""The kind that applies queued writes of a run."""
+"""The kind that stores a run recorded outside the platform."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
-from uuid import UUID
 
 from scheduling.processors.base import Complete, JobContext, Outcome, TaskProcessor
-from scheduling.processors.workflow_storage.repository import apply_pending
+from scheduling.processors.workflow_storage.record_format import read_record
+from scheduling.processors.workflow_storage.repository import save_external_record
 
 
 class WorkflowStorage(TaskProcessor):
-    """Applies whatever waits to be stored of one run; repeated, it finds nothing and changes nothing."""
+    """Stores the record of its payload; repeated or late, it changes nothing that is newer."""
 
     kind = "workflow_storage"
     title = "Storing of workflow runs"
     payload_schema: ClassVar[Mapping[str, Any]] = {
         "type": "object",
-        "properties": {"run_id": {"type": "string", "format": "uuid", "maxLength": 36}},
-        "required": ["run_id"],
+        "properties": {
+            "run": {"type": "object"},
+            "nodes": {"type": "array", "items": {"type": "object"}},
+        },
+        "required": ["run", "nodes"],
         "additionalProperties": False,
     }
     timeout_seconds = 120.0
     is_internal = True
 
     def process(self, context: JobContext) -> Outcome:
-        run_id = UUID(context.payload["run_id"])
-        writes = 0
+        run, nodes = read_record(context.payload, tenant_id=context.tenant_id, job_id=context.job_id)
+        is_stored = False
 
-        def apply() -> None:
-            nonlocal writes
-            writes = apply_pending(run_id)
+        def store() -> None:
+            nonlocal is_stored
+            is_stored = save_external_record(run, nodes)
 
         # Here and not in the settlement: what fails is an error of this job, with its retries.
-        context.checkpoint(context.state, apply)
-        return Complete({"writes": writes})
+        context.checkpoint(context.state, store)
+        return Complete({"run": str(run.run_id), "nodes": len(nodes), "is_stored": is_stored})

@@ -1,19 +1,19 @@
-"""What an engine says of a run and its nodes, and the one way to say it. Pure: nothing here knows the database.
+"""Records of a run and of its nodes, as an engine or a client writes them. Pure: it imports no framework.
 
 An engine writes at its safe points, inside the transaction of the checkpoint::
 
-    context.checkpoint(state, effects=lambda: records.save_many(run, nodes))
+    context.checkpoint(state, effects=lambda: save_records(run, nodes))
 
-A write may come late, twice, or after a newer one; :mod:`merging` says what becomes of it.
+A write may come late, twice, or after a newer one; :mod:`upserts` merges it with the stored row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from uuid import UUID
 
 type JsonObject = Mapping[str, Any]
@@ -49,7 +49,8 @@ class RunRecord:
     ``version`` begins at 1 and rises with every change. None for ``inputs``, ``outputs``, ``graph`` or ``started_at``
     says nothing of it: what is stored stays, so a write carries only what changed. ``graph`` is what the run's pages
     draw, ``{"nodes": [{"id", "type", "title", "parent"?}], "edges": [{"source", "target", "label"?}]}``; it is said
-    once, or the same each time. ``parent`` is the id of the iteration that a node stands in.
+    once, or the same each time. ``parent`` is the id of the iteration that a node stands in. ``is_external`` marks a
+    run that was recorded outside the platform; ``job_id`` is then the job that stores this record.
     """
 
     run_id: UUID
@@ -69,6 +70,7 @@ class RunRecord:
     total_steps: int = 0
     graph: JsonObject | None = None
     workflow_name: str = ""
+    is_external: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,19 +95,3 @@ class NodeRecord:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     tokens: int = 0
-
-
-class RunRecords(Protocol):
-    """Where runs are stored. Each call belongs to the transaction around it, in the context of the run's tenant."""
-
-    def save_run(self, run: RunRecord) -> None:
-        """Store a run as it stands."""
-        ...
-
-    def save_node(self, node: NodeRecord) -> None:
-        """Store a node as it stands; its run was stored before, else RunNotStoredError."""
-        ...
-
-    def save_many(self, run: RunRecord, nodes: Sequence[NodeRecord]) -> None:
-        """Store a run and some of its nodes, together or not at all."""
-        ...

@@ -1,74 +1,74 @@
-"""Storing runs and nodes in the transaction of the moment, and applying what was queued."""
+"""Storing records of runs and of their nodes, in the transaction of the caller and the context of the run's tenant."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
-from scheduling.processors.workflow_storage.exceptions import RunNotStoredError
-from scheduling.processors.workflow_storage.merging import NODES, RUNS, Row
-from scheduling.processors.workflow_storage.models import PendingWrite, WorkflowRun
+from django.db import IntegrityError, transaction
+from psycopg.errors import UniqueViolation
+
+from scheduling.processors.workflow_storage.exceptions import RunTakenError
+from scheduling.processors.workflow_storage.models import WorkflowRun
 from scheduling.processors.workflow_storage.records import NodeRecord, RunRecord
-from scheduling.processors.workflow_storage.rows import node_row, run_row
-from scheduling.processors.workflow_storage.upserts import upsert
-from tenants.context import require_tenant_id
+from scheduling.processors.workflow_storage.rows import Row, node_row, run_row
+from scheduling.processors.workflow_storage.upserts import upsert_nodes, upsert_runs
+
+# The id of a run is unique over all tenants.
+_ID_KEY = "workflow_storage_workflowrun_pkey"
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
-    """One write as rows: of a run, of some of its nodes, or of both."""
+def save_records(run: RunRecord, nodes: Sequence[NodeRecord] = ()) -> None:
+    """Upsert a run and nodes of it: two statements, one without nodes. Raise ValueError for a node of another run.
 
-    run_id: UUID
-    run: Row | None
-    nodes: Sequence[Row]
-
-    @classmethod
-    def of_run(cls, run: RunRecord, nodes: Sequence[NodeRecord] = ()) -> Write:
-        """A run as it stands, with some of its nodes."""
-        if strange := {node.run_id for node in nodes} - {run.run_id}:
-            raise ValueError(f"A node is of the run {strange.pop()}, not of {run.run_id}.")
-        rows = [node_row(node, tenant_id=run.tenant_id, run_version=run.version) for node in nodes]
-        return cls(run.run_id, run_row(run), rows)
-
-    @classmethod
-    def of_node(cls, node: NodeRecord) -> Write:
-        """A node alone, in the version of its run that is stored; RunNotStoredError where none is."""
-        # Shared with nobody who changes the run, so that the node is not ahead of what the run will say.
-        run = WorkflowRun.objects.select_for_update(no_key=True).filter(pk=node.run_id).values("version").first()
-        if run is None:
-            raise RunNotStoredError(f"The run {node.run_id} of the node {node.node_id} is not stored.")
-        row = node_row(node, tenant_id=require_tenant_id(), run_version=run["version"])
-        return cls(node.run_id, None, [row])
+    A run from outside that has the same id is left as it is, with its nodes.
+    """
+    rows = _rows_of(run, nodes)
+    if upsert_runs([run_row(run)]) or not _is_external(run.run_id):
+        upsert_nodes(rows)
 
 
-class SynchronousRecords:
-    """Stores in the transaction around the call: two statements, however many nodes there are."""
+def save_external_record(run: RunRecord, nodes: Sequence[NodeRecord]) -> bool:
+    """Upsert a record from outside; return False if it is newer than a run that has ended, of which nothing is stored.
 
-    def save_run(self, run: RunRecord) -> None:
-        """Store a run as it stands."""
-        apply_writes([Write.of_run(run)])
-
-    def save_node(self, node: NodeRecord) -> None:
-        """Store a node as it stands; RunNotStoredError where its run is not stored."""
-        apply_writes([Write.of_node(node)])
-
-    def save_many(self, run: RunRecord, nodes: Sequence[NodeRecord]) -> None:
-        """Store a run and some of its nodes, together or not at all."""
-        apply_writes([Write.of_run(run, nodes)])
-
-
-def apply_writes(writes: Sequence[Write]) -> None:
-    """Store what the writes say, as if one came after the other."""
-    upsert((write.run for write in writes if write.run is not None), RUNS)
-    upsert((row for write in writes for row in write.nodes), NODES)
+    Raise RunTakenError if the id belongs to a run of the engine or of another tenant.
+    """
+    rows = _rows_of(run, nodes)
+    _upsert_external(run_row(run))
+    locked = WorkflowRun.objects.select_for_update(no_key=True).filter(pk=run.run_id)
+    stored = locked.values("version", "is_external").first()
+    if stored is None or not stored["is_external"]:
+        raise RunTakenError
+    if stored["version"] < run.version:
+        return False
+    upsert_nodes(rows)
+    return True
 
 
-def apply_pending(run_id: UUID) -> int:
-    """Apply all writes of a run that wait, in their order, and forget them; how many there were."""
-    # Locked, so that two jobs of one run apply each write once and in order; the second finds what came since.
-    waiting = list(PendingWrite.objects.select_for_update(no_key=True).filter(run_id=run_id).order_by("id"))
-    if waiting:
-        apply_writes([Write(run_id, pending.run_row, pending.node_rows) for pending in waiting])
-        PendingWrite.objects.filter(pk__in=[pending.pk for pending in waiting]).delete()
-    return len(waiting)
+def _rows_of(run: RunRecord, nodes: Sequence[NodeRecord]) -> list[Row]:
+    if foreign := {node.run_id for node in nodes} - {run.run_id}:
+        raise ValueError(f"A node is of the run {foreign.pop()}, not of {run.run_id}.")
+    return [node_row(node, tenant_id=run.tenant_id, run_version=run.version) for node in nodes]
+
+
+def _upsert_external(row: Row) -> None:
+    for _ in range(2):
+        try:
+            with transaction.atomic():
+                upsert_runs([row])
+        except IntegrityError as error:
+            if not _is_of_id(error):
+                raise
+            # Perhaps another transaction of the tenant has just inserted the run: the second attempt merges with it.
+        else:
+            return
+    raise RunTakenError
+
+
+def _is_of_id(error: IntegrityError) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, UniqueViolation) and cause.diag.constraint_name == _ID_KEY
+
+
+def _is_external(run_id: UUID) -> bool:
+    return WorkflowRun.objects.filter(pk=run_id, is_external=True).exists()

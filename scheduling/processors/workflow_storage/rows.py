@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from scheduling.processors.workflow_storage.merging import Row
 from scheduling.processors.workflow_storage.records import JsonObject, NodeRecord, RunRecord
 from tenants.ids import uuid7
+
+# A row of a table as JSON stores it: ids and moments are texts, moments in UTC and of one length.
+type Row = Mapping[str, Any]
 
 MAX_ERROR_CODE: Final = 64
 MAX_ERROR_MESSAGE: Final = 1_000
@@ -25,6 +27,7 @@ def run_row(run: RunRecord) -> Row:
         "workflow_id": str(run.workflow_id),
         "workflow_version": run.workflow_version,
         "workflow_name": _text(run.workflow_name)[:MAX_WORKFLOW_NAME],
+        "is_external": run.is_external,
         "job_id": str(run.job_id),
         "total_tokens": run.total_tokens,
         "total_steps": run.total_steps,

@@ -2,6 +2,7 @@
 
 A write stores a run with its nodes in one transaction, and one statement reads both, so no node is ahead of its run.
 A job can end where none of its code runs (cancelled, crashed): its run has ended then, and so have all of its nodes.
+The job of a run recorded outside the platform only stores it: such a run is shown as it was recorded.
 """
 
 from __future__ import annotations
@@ -12,27 +13,19 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from django.apps import apps
-from django.db.models import Case, CharField, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, When
-from django.db.models.functions import Coalesce, NullIf
+from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
 
+from scheduling.processors.job_outcome import CANCELLED, FAILED_STATES, SUSPENDED, error_code, error_message, with_job
 from scheduling.processors.workflow_storage.exceptions import RunNotFoundError
-from scheduling.processors.workflow_storage.models import OPEN_STATES, NodeRun, PendingWrite, WorkflowRun
+from scheduling.processors.workflow_storage.models import OPEN_STATES, NodeRun, WorkflowRun
 from scheduling.processors.workflow_storage.records import PAUSED, TERMINAL_STATES, RunState
 from tenants.ids import uuid7_floor
 
 _TERMINAL = sorted(TERMINAL_STATES)
 # What is shown so is stored as open.
 _OPEN_SHOWN: Final = {*OPEN_STATES, PAUSED}
-_CANCELLED_JOB = "cancelled"
-_DEAD_JOB_STATES = ("discarded", "quarantined")
-_FALLBACK_REASONS = {
-    "cancelled": "The job was cancelled.",
-    "discarded": "The job failed.",
-    "quarantined": "The job crashed its workers.",
-}
 HEAVY_FIELDS: Final = ("inputs", "outputs", "graph")
-_SHOWN: Final = ("shown_state", "shown_error_code", "shown_error_message", "is_pending")
+_SHOWN: Final = ("shown_state", "shown_error_code", "shown_error_message")
 # How often a run is read anew that is being written while it is read.
 _LOOKS: Final = 3
 
@@ -74,11 +67,8 @@ class RunPicture:
 
 
 def find_runs(asked: RunFilter | None = None) -> QuerySet[WorkflowRun]:
-    """Runs of the current scope with ``shown_state``, ``shown_error_code``, ``shown_error_message``, ``is_pending``.
-
-    ``is_pending``: writes wait that may change what is read.
-    """
-    runs = _with_job(WorkflowRun.objects.all(), job="job_id", run="pk", prefix="")
+    """Return runs of the current scope with ``shown_state``, ``shown_error_code`` and ``shown_error_message``."""
+    runs = _as_shown(WorkflowRun.objects.all(), job="job_id", prefix="")
     return runs.filter(asked.condition()) if asked else runs
 
 
@@ -99,7 +89,7 @@ def get_run(run_id: UUID) -> WorkflowRun:
 
 def find_nodes(run_id: UUID) -> QuerySet[NodeRun]:
     """The nodes of a run with ``shown_state``; a node is open only while its run is."""
-    nodes = _with_job(NodeRun.objects.filter(run_id=run_id), job="run__job_id", run="run_id", prefix="run_", of="run__")
+    nodes = _as_shown(NodeRun.objects.filter(run_id=run_id), job="run__job_id", prefix="run_", of="run__")
     is_left = Q(state__in=OPEN_STATES) & Q(run_shown_state__in=_TERMINAL)
     shown = Case(
         When(is_left, then=Value(RunState.CANCELLED.value)),
@@ -141,40 +131,25 @@ def _seen(run: Any, shown: Any, prefix: str) -> tuple[Any, ...]:
     return (*versions, *(getattr(shown, f"{prefix}{name}") for name in _SHOWN))
 
 
-def _with_job(rows: QuerySet[Any], *, job: str, run: str, prefix: str, of: str = "") -> QuerySet[Any]:
-    # By name, for a plug-in imports no models of the scheduler.
-    jobs = apps.get_model("scheduling", "Job").objects.filter(pk=OuterRef(job))
-    names = {name: f"{prefix}job_{name}" for name in ("state", "error_type", "error_message")}
-    rows = rows.annotate(**{alias: Subquery(jobs.values(name)[:1]) for name, alias in names.items()})
+def _as_shown(rows: QuerySet[Any], *, job: str, prefix: str, of: str = "") -> QuerySet[Any]:
     # First what the row says: in this order PostgreSQL asks for jobs of open runs alone.
-    is_open = Q(**{f"{of}state__in": OPEN_STATES})
-    is_cancelled = is_open & Q(**{names["state"]: _CANCELLED_JOB})
-    is_dead = is_open & Q(**{f"{names['state']}__in": _DEAD_JOB_STATES})
-    is_paused = Q(**{f"{of}state": RunState.RUNNING.value}) & Q(**{names["state"]: "suspended"})
-    ended = is_cancelled | is_dead
-    code = Coalesce(NullIf(names["error_type"], Value("")), F(names["state"]))
-    message = Coalesce(NullIf(names["error_message"], Value("")), _fallback_reason(names["state"]))
-    shown: QuerySet[Any] = rows.annotate(
+    is_own = Q(**{f"{of}is_external": False})
+    is_open = Q(**{f"{of}state__in": OPEN_STATES}) & is_own
+    is_cancelled = is_open & Q(**{f"{prefix}job_state": CANCELLED})
+    is_failed = is_open & Q(**{f"{prefix}job_state__in": FAILED_STATES})
+    is_paused = Q(**{f"{of}state": RunState.RUNNING.value}) & is_own & Q(**{f"{prefix}job_state": SUSPENDED})
+    state = Case(
+        When(is_cancelled, then=Value(RunState.CANCELLED.value)),
+        When(is_failed, then=Value(RunState.FAILED.value)),
+        When(is_paused, then=Value(PAUSED)),
+        default=F(f"{of}state"),
+        output_field=CharField(),
+    )
+    is_dead = is_cancelled | is_failed
+    return with_job(rows, job=job, prefix=prefix).annotate(
         **{
-            f"{prefix}shown_state": Case(
-                When(is_cancelled, then=Value(RunState.CANCELLED.value)),
-                When(is_dead, then=Value(RunState.FAILED.value)),
-                When(is_paused, then=Value(PAUSED)),
-                default=F(f"{of}state"),
-                output_field=CharField(),
-            ),
-            f"{prefix}shown_error_code": Case(
-                When(ended, then=code), default=F(f"{of}error_code"), output_field=CharField()
-            ),
-            f"{prefix}shown_error_message": Case(
-                When(ended, then=message), default=F(f"{of}error_message"), output_field=CharField()
-            ),
-            f"{prefix}is_pending": Exists(PendingWrite.objects.filter(run_id=OuterRef(run))),
+            f"{prefix}shown_state": state,
+            f"{prefix}shown_error_code": error_code(is_dead, prefix=prefix, of=of),
+            f"{prefix}shown_error_message": error_message(is_dead, prefix=prefix, of=of),
         }
     )
-    return shown
-
-
-def _fallback_reason(job_state: str) -> Case:
-    cases = [When(**{job_state: state}, then=Value(reason)) for state, reason in _FALLBACK_REASONS.items()]
-    return Case(*cases, default=Value(""), output_field=CharField())

@@ -1,78 +1,154 @@
-"""Many rows in one statement, each merged with what is stored of it: :mod:`merging` in SQL."""
+"""Upserts of runs and nodes: each row is merged with the stored one by versions.
+
+A row has a head, which a row of a higher version replaces as a whole, and two values, each with the version that said
+it. So the order of the writes does not matter, nor their number: of each part the newest stays. No write of a higher
+version changes a row in a terminal state; a write of a lower version still stores the values that it alone has.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from django.db import connection
 
-from scheduling.processors.workflow_storage.merging import NODES, RUNS, Row, Shape, collapse
-from scheduling.processors.workflow_storage.offloading import VALUE_COLUMNS, offload
-from scheduling.processors.workflow_storage.records import TERMINAL_STATES
+from scheduling.processors.workflow_storage.offloading import offload
+from scheduling.processors.workflow_storage.rows import Row
 
-_UPSERT = """
-    INSERT INTO {table} AS t ({columns})
-    SELECT {columns} FROM jsonb_to_recordset(%s::jsonb) AS r({typed})
-    ON CONFLICT ({key}) DO UPDATE SET {changes}
-    WHERE NOT (t.state IN ({terminal}) AND excluded.version > t.version) AND ({has_news})
+UPSERT_RUNS: Final = """
+INSERT INTO workflow_storage_workflowrun AS t (
+    id, tenant_id, workflow_id, workflow_version, workflow_name, is_external,
+    version, state, error_code, error_message, ended_at, job_id, total_tokens, total_steps,
+    inputs, inputs_version, inputs_bytes, inputs_key, inputs_sha256,
+    outputs, outputs_version, outputs_bytes, outputs_key, outputs_sha256,
+    graph, started_at
+)
+SELECT
+    id, tenant_id, workflow_id, workflow_version, workflow_name, is_external,
+    version, state, error_code, error_message, ended_at, job_id, total_tokens, total_steps,
+    inputs, inputs_version, inputs_bytes, inputs_key, inputs_sha256,
+    outputs, outputs_version, outputs_bytes, outputs_key, outputs_sha256,
+    graph, started_at
+FROM jsonb_to_recordset(%s::jsonb) AS r(
+    id uuid, tenant_id uuid, workflow_id uuid, workflow_version int, workflow_name text, is_external boolean,
+    version int, state text, error_code text, error_message text, ended_at timestamptz, job_id uuid,
+    total_tokens bigint, total_steps int,
+    inputs jsonb, inputs_version int, inputs_bytes bigint, inputs_key text, inputs_sha256 text,
+    outputs jsonb, outputs_version int, outputs_bytes bigint, outputs_key text, outputs_sha256 text,
+    graph jsonb, started_at timestamptz
+)
+ON CONFLICT (tenant_id, id) DO UPDATE SET
+    version = CASE WHEN excluded.version > t.version THEN excluded.version ELSE t.version END,
+    state = CASE WHEN excluded.version > t.version THEN excluded.state ELSE t.state END,
+    error_code = CASE WHEN excluded.version > t.version THEN excluded.error_code ELSE t.error_code END,
+    error_message = CASE WHEN excluded.version > t.version THEN excluded.error_message ELSE t.error_message END,
+    ended_at = CASE WHEN excluded.version > t.version THEN excluded.ended_at ELSE t.ended_at END,
+    job_id = CASE WHEN excluded.version > t.version THEN excluded.job_id ELSE t.job_id END,
+    total_tokens = CASE WHEN excluded.version > t.version THEN excluded.total_tokens ELSE t.total_tokens END,
+    total_steps = CASE WHEN excluded.version > t.version THEN excluded.total_steps ELSE t.total_steps END,
+    inputs = CASE WHEN excluded.inputs_version > t.inputs_version THEN excluded.inputs ELSE t.inputs END,
+    inputs_version = greatest(t.inputs_version, excluded.inputs_version),
+    inputs_bytes =
+        CASE WHEN excluded.inputs_version > t.inputs_version THEN excluded.inputs_bytes ELSE t.inputs_bytes END,
+    inputs_key = CASE WHEN excluded.inputs_version > t.inputs_version THEN excluded.inputs_key ELSE t.inputs_key END,
+    inputs_sha256 =
+        CASE WHEN excluded.inputs_version > t.inputs_version THEN excluded.inputs_sha256 ELSE t.inputs_sha256 END,
+    outputs = CASE WHEN excluded.outputs_version > t.outputs_version THEN excluded.outputs ELSE t.outputs END,
+    outputs_version = greatest(t.outputs_version, excluded.outputs_version),
+    outputs_bytes =
+        CASE WHEN excluded.outputs_version > t.outputs_version THEN excluded.outputs_bytes ELSE t.outputs_bytes END,
+    outputs_key =
+        CASE WHEN excluded.outputs_version > t.outputs_version THEN excluded.outputs_key ELSE t.outputs_key END,
+    outputs_sha256 =
+        CASE WHEN excluded.outputs_version > t.outputs_version THEN excluded.outputs_sha256 ELSE t.outputs_sha256 END,
+    graph = coalesce(t.graph, excluded.graph),
+    started_at = least(t.started_at, excluded.started_at)
+WHERE NOT (t.state IN ('cancelled', 'failed', 'skipped', 'succeeded') AND excluded.version > t.version)
+    AND t.is_external = excluded.is_external
+    AND (
+        excluded.version > t.version
+        OR excluded.inputs_version > t.inputs_version
+        OR excluded.outputs_version > t.outputs_version
+        OR t.graph IS NULL AND excluded.graph IS NOT NULL
+        OR least(t.started_at, excluded.started_at) IS DISTINCT FROM t.started_at
+    )
+"""
+UPSERT_NODES: Final = """
+INSERT INTO workflow_storage_noderun AS t (
+    id, tenant_id, run_id, node_id, path, node_type,
+    version, state, error_code, error_message, ended_at, attempt, tokens,
+    inputs, inputs_version, inputs_bytes, inputs_key, inputs_sha256,
+    outputs, outputs_version, outputs_bytes, outputs_key, outputs_sha256,
+    started_at, run_version
+)
+SELECT
+    id, tenant_id, run_id, node_id, path, node_type,
+    version, state, error_code, error_message, ended_at, attempt, tokens,
+    inputs, inputs_version, inputs_bytes, inputs_key, inputs_sha256,
+    outputs, outputs_version, outputs_bytes, outputs_key, outputs_sha256,
+    started_at, run_version
+FROM jsonb_to_recordset(%s::jsonb) AS r(
+    id uuid, tenant_id uuid, run_id uuid, node_id text, path int[], node_type text,
+    version int, state text, error_code text, error_message text, ended_at timestamptz, attempt int, tokens bigint,
+    inputs jsonb, inputs_version int, inputs_bytes bigint, inputs_key text, inputs_sha256 text,
+    outputs jsonb, outputs_version int, outputs_bytes bigint, outputs_key text, outputs_sha256 text,
+    started_at timestamptz, run_version int
+)
+ON CONFLICT (tenant_id, run_id, node_id, path) DO UPDATE SET
+    version = CASE WHEN excluded.version > t.version THEN excluded.version ELSE t.version END,
+    state = CASE WHEN excluded.version > t.version THEN excluded.state ELSE t.state END,
+    error_code = CASE WHEN excluded.version > t.version THEN excluded.error_code ELSE t.error_code END,
+    error_message = CASE WHEN excluded.version > t.version THEN excluded.error_message ELSE t.error_message END,
+    ended_at = CASE WHEN excluded.version > t.version THEN excluded.ended_at ELSE t.ended_at END,
+    attempt = CASE WHEN excluded.version > t.version THEN excluded.attempt ELSE t.attempt END,
+    tokens = CASE WHEN excluded.version > t.version THEN excluded.tokens ELSE t.tokens END,
+    inputs = CASE WHEN excluded.inputs_version > t.inputs_version THEN excluded.inputs ELSE t.inputs END,
+    inputs_version = greatest(t.inputs_version, excluded.inputs_version),
+    inputs_bytes =
+        CASE WHEN excluded.inputs_version > t.inputs_version THEN excluded.inputs_bytes ELSE t.inputs_bytes END,
+    inputs_key = CASE WHEN excluded.inputs_version > t.inputs_version THEN excluded.inputs_key ELSE t.inputs_key END,
+    inputs_sha256 =
+        CASE WHEN excluded.inputs_version > t.inputs_version THEN excluded.inputs_sha256 ELSE t.inputs_sha256 END,
+    outputs = CASE WHEN excluded.outputs_version > t.outputs_version THEN excluded.outputs ELSE t.outputs END,
+    outputs_version = greatest(t.outputs_version, excluded.outputs_version),
+    outputs_bytes =
+        CASE WHEN excluded.outputs_version > t.outputs_version THEN excluded.outputs_bytes ELSE t.outputs_bytes END,
+    outputs_key =
+        CASE WHEN excluded.outputs_version > t.outputs_version THEN excluded.outputs_key ELSE t.outputs_key END,
+    outputs_sha256 =
+        CASE WHEN excluded.outputs_version > t.outputs_version THEN excluded.outputs_sha256 ELSE t.outputs_sha256 END,
+    started_at = least(t.started_at, excluded.started_at),
+    run_version = greatest(t.run_version, excluded.run_version)
+WHERE NOT (t.state IN ('cancelled', 'failed', 'skipped', 'succeeded') AND excluded.version > t.version)
+    AND (
+        excluded.version > t.version
+        OR excluded.inputs_version > t.inputs_version
+        OR excluded.outputs_version > t.outputs_version
+        OR least(t.started_at, excluded.started_at) IS DISTINCT FROM t.started_at
+        OR excluded.run_version > t.run_version
+    )
 """
 
 
-def _changes(shape: Shape) -> dict[str, str]:
-    """What each column becomes; only rows that have news get here."""
-    changes = {name: _if_newer(name, "version") for name in shape.head}
-    for value in shape.values:
-        changes |= {value + suffix: _if_newer(value + suffix, f"{value}_version") for suffix in VALUE_COLUMNS}
-    changes |= {name: f"coalesce(t.{name}, excluded.{name})" for name in shape.once}
-    return changes | _ends(shape)
+def upsert_runs(rows: Sequence[Row]) -> int:
+    """Store runs of different ids in the current transaction; return how many rows were inserted or changed."""
+    return _upsert(UPSERT_RUNS, sorted(rows, key=lambda row: (row["tenant_id"], row["id"])))
 
 
-def _has_news(shape: Shape) -> str:
-    """Whether a row says anything that is not known yet."""
-    versions = ["version", *(f"{value}_version" for value in shape.values)]
-    news = [f"excluded.{name} > t.{name}" for name in versions]
-    news += [f"t.{name} IS NULL AND excluded.{name} IS NOT NULL" for name in shape.once]
-    news += [f"{end} IS DISTINCT FROM t.{name}" for name, end in _ends(shape).items()]
-    return " OR ".join(news)
+def upsert_nodes(rows: Sequence[Row]) -> int:
+    """Store different nodes in the current transaction; return how many rows were inserted or changed."""
+    return _upsert(UPSERT_NODES, sorted(rows, key=_node_key))
 
 
-def _ends(shape: Shape) -> dict[str, str]:
-    return {name: f"least(t.{name}, excluded.{name})" for name in shape.first} | {
-        name: f"greatest(t.{name}, excluded.{name})" for name in shape.last
-    }
+def _node_key(row: Row) -> tuple[Any, ...]:
+    return row["tenant_id"], row["run_id"], row["node_id"], row["path"]
 
 
-def _if_newer(name: str, version: str) -> str:
-    return f"CASE WHEN excluded.{version} > t.{version} THEN excluded.{name} ELSE t.{name} END"
-
-
-def _statement(shape: Shape) -> str:
-    types: dict[str, str] = {**shape.fixed, **shape.head}
-    for value in shape.values:
-        types |= {value + suffix: column for suffix, column in VALUE_COLUMNS.items()}
-    types |= dict.fromkeys(shape.once, "jsonb")
-    types |= dict.fromkeys(shape.first, "timestamptz") | dict.fromkeys(shape.last, "int")
-    return _UPSERT.format(
-        table=shape.table,
-        columns=", ".join(types),
-        typed=", ".join(f"{name} {column}" for name, column in types.items()),
-        key=", ".join(shape.key),
-        changes=", ".join(f"{name} = {change}" for name, change in _changes(shape).items()),
-        terminal=", ".join(f"'{state}'" for state in sorted(TERMINAL_STATES)),
-        has_news=_has_news(shape),
-    )
-
-
-_STATEMENTS: Final = {shape.table: _statement(shape) for shape in (RUNS, NODES)}
-
-
-def upsert(rows: Iterable[Row], shape: Shape) -> int:
-    """Store the rows in the current transaction; how many of them changed anything."""
-    placed = [offload(row, shape) for row in collapse(rows, shape)]
-    if not placed:
+def _upsert(statement: str, rows: Sequence[Row]) -> int:
+    # Sorted by key, so that all writers lock the rows in one order.
+    if not rows:
         return 0
     with connection.cursor() as cursor:
-        cursor.execute(_STATEMENTS[shape.table], [json.dumps(placed)])
+        cursor.execute(statement, [json.dumps([offload(row) for row in rows])])
         return int(cursor.rowcount)

@@ -26,9 +26,9 @@ from scheduling.processors.webhook_delivery.endpoints import record_attempt
 from scheduling.processors.webhook_delivery.services import create_webhook
 from scheduling.processors.workflow_execution.models import Approval
 from scheduling.processors.workflow_execution.services import create_workflow
-from scheduling.processors.workflow_storage.backends import get_records
 from scheduling.processors.workflow_storage.models import NodeRun
 from scheduling.processors.workflow_storage.records import NodeRecord, RunRecord, RunState
+from scheduling.processors.workflow_storage.repository import save_records
 from scheduling.services.bulk.starting import start_bulk_operation
 from scheduling.services.saved_views import save_view
 from scheduling.services.schedules.definitions import create_schedule
@@ -180,7 +180,7 @@ def _store_run(work: Work) -> tuple[UUID, UUID]:
     )
     node = NodeRecord(run_id=run.run_id, node_id="start", version=1, node_type="start", state=RunState.FAILED)
     with tenant_context(work.tenant):
-        get_records().save_many(run, [node])
+        save_records(run, [node])
         return run.run_id, NodeRun.objects.get(run_id=run.run_id).pk
 
 

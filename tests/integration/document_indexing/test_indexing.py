@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -10,11 +11,14 @@ from pytest_django import Settings
 
 from scheduling.lifecycle import JobState
 from scheduling.models import DeadLetter, Job, LiveExecution
-from scheduling.processors.document_indexing import storing
+from scheduling.processors.document_indexing import processor
 from scheduling.processors.document_indexing.selectors import get_document
 from scheduling.processors.document_indexing.services import retry_document
 from scheduling.processors.document_indexing.uploads import Upload
 from scheduling.processors.retrieval.extraction import extractor
+from scheduling.processors.retrieval.indexing import steps, storing
+from scheduling.processors.retrieval.indexing.item import STATE_FIELDS, IndexingItem
+from scheduling.processors.retrieval.indexing.steps import EmbeddedBatch
 from scheduling.processors.retrieval.models import Chunk, Dataset, Document
 from scheduling.processors.retrieval.services import create_dataset, update_dataset
 from scheduling.selectors.waiting import why_waiting
@@ -55,19 +59,22 @@ def rows_of(document: Document) -> list[tuple[object, ...]]:
 
 
 def record_batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Where each batch begins that is embedded from now on."""
+    """Return where each batch begins that is stored from now on."""
     begun: list[int] = []
-    store = storing.PassageStore.store
-    monkeypatch.setattr(
-        storing.PassageStore, "store", lambda passages, first: (begun.append(first), store(passages, first))[1]
-    )
+    store = storing.store_batch
+
+    def noting(item: IndexingItem, batch: EmbeddedBatch) -> bool:
+        begun.append(item.state.chunks_done)
+        return store(item, batch)
+
+    monkeypatch.setattr(storing, "store_batch", noting)
     return begun
 
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few chunks a batch, so that short documents take several."""
-    monkeypatch.setattr(storing, "BATCH_CHUNKS", 4)
+    monkeypatch.setattr(processor, "BATCH_CHUNKS", 4)
 
 
 def test_a_document_goes_through_its_phases_and_is_completed(dataset: Dataset, hands: Hands) -> None:
@@ -151,6 +158,8 @@ def test_a_document_that_yields_its_slot_goes_on_where_it_stopped(dataset: Datas
     taken = upload(dataset, queues_txt=SENTENCES.encode())
     job = hands.run(taken.files[0].document.job_id, yield_after=1)
     assert (job.state, positions_of(document_of(taken))) == (JobState.AVAILABLE, list(range(4)))
+    assert set(job.checkpoint) == set(STATE_FIELDS)
+    assert (job.checkpoint["document_id"], job.checkpoint["chunks_done"]) == (str(document_of(taken).pk), 4)
     assert hands.run(job.pk).state == JobState.COMPLETED
     document = document_of(taken)
     assert positions_of(document) == list(range(document.chunks_total))
@@ -272,20 +281,20 @@ def test_a_requeued_dead_letter_takes_the_document_over(acme: Tenant, dataset: D
 def test_of_two_jobs_of_one_document_the_later_wins_and_no_chunk_is_double(
     acme: Tenant, dataset: Dataset, hands: Hands, monkeypatch: pytest.MonkeyPatch, batch_chunks: int
 ) -> None:
-    monkeypatch.setattr(storing, "BATCH_CHUNKS", batch_chunks)
+    monkeypatch.setattr(processor, "BATCH_CHUNKS", batch_chunks)
     taken = upload(dataset, queues_txt=SENTENCES.encode())
     request = JobRequest(kind="document_indexing", payload={"document_id": str(taken.files[0].document.pk)})
     rival = submit_job(tenant=acme, request=request).job
-    store = storing.PassageStore.store
+    embed = steps.embed
     has_run: list[UUID] = []
 
-    def let_the_rival_pass(passages: storing.PassageStore, first: int) -> bool:
+    def let_the_rival_pass(*arguments: Any) -> EmbeddedBatch:
         if not has_run:
             has_run.append(rival.pk)
             assert hands.run(rival.pk).state == JobState.COMPLETED
-        return store(passages, first)
+        return embed(*arguments)
 
-    monkeypatch.setattr(storing.PassageStore, "store", let_the_rival_pass)
+    monkeypatch.setattr(steps, "embed", let_the_rival_pass)
     first = hands.run(taken.files[0].document.job_id)
     assert (first.state, first.error_type) == (JobState.DISCARDED, "document_gone")
     document = document_of(taken)

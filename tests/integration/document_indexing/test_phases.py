@@ -8,9 +8,11 @@ import pytest
 
 from scheduling.lifecycle import JobState
 from scheduling.processors.base import Dependency
-from scheduling.processors.document_indexing import phases, processor, storing
+from scheduling.processors.document_indexing import phases
 from scheduling.processors.retrieval import repository
 from scheduling.processors.retrieval.embedding import RateLimitedError, get_embedder
+from scheduling.processors.retrieval.indexing import steps
+from scheduling.processors.retrieval.indexing.item import IndexingItem
 from scheduling.processors.retrieval.models import Dataset, Document
 from tenants.context import all_tenants
 from tests.integration.document_indexing.conftest import Hands, upload
@@ -65,7 +67,7 @@ def test_a_document_that_waits_for_an_endpoint_says_that_it_is_indexed(
         def embed(self, texts: object) -> object:
             raise RateLimitedError("busy", seconds=7)
 
-    monkeypatch.setattr(storing, "get_embedder", Busy)
+    monkeypatch.setattr(steps, "get_embedder", Busy)
     taken = upload(dataset, queues_txt=SENTENCES.encode())
     job = hands.run(taken.files[0].document.job_id)
     document = document_of(taken)
@@ -81,7 +83,11 @@ def test_a_document_is_parsed_as_soon_as_its_page_is_there(
     taken = upload(dataset, queues_txt=SENTENCES.encode())
     with all_tenants():
         Document.objects.update(is_fetch_due=True)
-    monkeypatch.setattr(processor, "fetch_content", lambda context, source: replace(source, is_fetch_due=False))
-    monkeypatch.setattr(processor, "prepare_passages", fail)
+
+    def fetched(item: IndexingItem, *_: object, **__: object) -> IndexingItem:
+        return replace(item, data=b"Text.").with_state(content_type="text/plain")
+
+    monkeypatch.setattr(steps, "fetch_page", fetched)
+    monkeypatch.setattr(steps, "extract", fail)
     hands.run(taken.files[0].document.job_id)
     assert len(told) == 1

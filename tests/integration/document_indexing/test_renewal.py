@@ -16,8 +16,9 @@ from scheduling.models import Batch, Job
 from scheduling.processors.document_indexing import renewal
 from scheduling.processors.document_indexing.renewal import reindex_dataset, reindex_document, replace_document
 from scheduling.processors.document_indexing.services import delete_document
-from scheduling.processors.retrieval import embedding, search, vector_reuse
+from scheduling.processors.retrieval import embedding, search
 from scheduling.processors.retrieval.embedding import DIMENSIONS, get_embedder
+from scheduling.processors.retrieval.indexing import steps
 from scheduling.processors.retrieval.limits import VECTOR_CHUNKS
 from scheduling.processors.retrieval.models import Chunk, Dataset, Document
 from scheduling.processors.retrieval.search import SearchMode, search_dataset
@@ -277,10 +278,9 @@ def test_after_a_change_of_the_model_documents_answer_by_words_until_they_have_i
     tenant: Tenant, dataset: Dataset, document: Document, hands: Hands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = OtherModel()
-    for module in (search, vector_reuse, embedding):
-        monkeypatch.setattr(module, "get_embedder", lambda: other, raising=False)
-    monkeypatch.setattr("scheduling.processors.document_indexing.storing.get_embedder", lambda: other)
-    for place in ("retrieval.search", "document_indexing.renewal", "document_indexing.processor"):
+    for module in (search, steps, embedding):
+        monkeypatch.setattr(module, "get_embedder", lambda: other)
+    for place in ("retrieval.search", "document_indexing.renewal", "retrieval.indexing.steps"):
         monkeypatch.setattr(f"scheduling.processors.{place}.current_model_name", lambda: "another")
     with pytest.raises(DomainError) as refused:
         reindex(tenant, document)
@@ -312,7 +312,7 @@ def test_a_text_that_the_tenant_has_is_not_embedded_again(
             asked.extend(texts)
             return embedder.embed(texts)
 
-    monkeypatch.setattr("scheduling.processors.document_indexing.storing.get_embedder", Counting)
+    monkeypatch.setattr(steps, "get_embedder", Counting)
     with tenant_context(tenant):
         before = {row.position: list(row.embedding) for row in Chunk.objects.filter(document=document)}
     hands.run(reindex(tenant, document).job_id)

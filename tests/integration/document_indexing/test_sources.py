@@ -14,6 +14,7 @@ from rest_framework.test import APIClient
 from scheduling.models import Job
 from scheduling.processors.document_indexing.services import pause_document, resume_document
 from scheduling.processors.retrieval.embedding import RateLimitedError, get_embedder
+from scheduling.processors.retrieval.indexing import steps
 from scheduling.processors.retrieval.models import Chunk, Dataset, Document
 from scheduling.services.consistency.verification import verify_state
 from tenants.context import tenant_context
@@ -145,7 +146,7 @@ def test_a_page_that_has_changed_takes_the_place_of_the_old_one(
         ((404, "text/plain", b"no"), "discarded", "http_404"),
         ((503, "text/plain", b"no"), "retryable", "http_503"),
         ((200, "image/png", b"\x89PNG\r\n\x1a\n" + b"\x00\x01" * 40), "discarded", "type_unknown"),
-        ((200, "text/plain", b""), "discarded", "file_without_text"),
+        ((200, "text/plain", b""), "discarded", "file_empty"),
         ((302, "http://127.0.0.1:1/inside", b""), "discarded", "address_refused"),
     ],
 )
@@ -203,9 +204,8 @@ def test_one_that_runs_pauses_at_its_next_chunks_and_goes_on_where_it_was(
                 Document.objects.filter(pk=first.pk).update(is_pause_asked=True)
             return embedder.embed(texts)
 
-    place = "scheduling.processors.document_indexing.storing.get_embedder"
     with monkeypatch.context() as patched:
-        patched.setattr(place, Pausing)
+        patched.setattr(steps, "get_embedder", Pausing)
         assert hands.run(first.job_id).state == "suspended"
     done = read(acme, str(first.pk)).chunks_done
     assert 0 < done < (read(acme, str(first.pk)).chunks_total or 0)
@@ -243,7 +243,7 @@ def test_an_endpoint_that_asks_for_patience_costs_no_attempt(
                 raise RateLimitedError("busy", seconds=7)
             return embedder.embed(texts)
 
-    monkeypatch.setattr("scheduling.processors.document_indexing.storing.get_embedder", Busy)
+    monkeypatch.setattr(steps, "get_embedder", Busy)
     job = hands.run(document.job_id)
     assert job.state == "scheduled"
     assert read(acme, str(document.pk)).chunks_done == calls[0]

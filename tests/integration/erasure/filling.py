@@ -15,7 +15,7 @@ from scheduling.processors.document_indexing.uploads import upload_documents
 from scheduling.processors.rag_pipeline.runs import start_run
 from scheduling.processors.rag_pipeline.services import create_pipeline
 from scheduling.processors.retrieval.services import create_dataset
-from scheduling.processors.workflow_storage.repository import SynchronousRecords
+from scheduling.processors.workflow_storage.repository import save_records
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Role, Tenant
 from tenants.services.erasure.catalog import count_rows, tenant_tables
@@ -67,7 +67,7 @@ def fill(tenant: Tenant) -> None:
     issue_api_key(tenant=tenant, name="spare")
     run = new_run(tenant)
     with tenant_context(tenant):
-        SynchronousRecords().save_many(run, [new_node(run)])
+        save_records(run, [new_node(run)])
     seal_entries()
     sign_heads()
     for _ in range(3):  # a row may refer to one that the first round makes

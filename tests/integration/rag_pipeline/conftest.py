@@ -132,6 +132,7 @@ class TestRuntime:
     effects: list[Effects] = field(default_factory=list)
     logged: list[tuple[str, Json]] = field(default_factory=list)
     progress: list[tuple[int, int]] = field(default_factory=list)
+    answered: list[tuple[str, BaseException | None]] = field(default_factory=list)
 
     def checkpoint(self, state: Json, effects: Effects | None) -> None:
         if self.stop_after is not None and self.checkpoints >= self.stop_after:
@@ -161,7 +162,7 @@ class TestRuntime:
         pass
 
     def leave_dependency(self, dependency: Dependency, error: BaseException | None) -> None:
-        pass
+        self.answered.append((dependency.name, error))
 
 
 @dataclass

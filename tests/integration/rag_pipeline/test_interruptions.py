@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db.models.functions import Now
@@ -13,8 +14,9 @@ from scheduling.lifecycle import JobState
 from scheduling.models import JobDue
 from scheduling.processors.rag_pipeline.models import Pipeline, PipelineRun
 from scheduling.processors.rag_pipeline.runs import start_run
-from scheduling.processors.rag_pipeline.steps import Steps
 from scheduling.processors.retrieval.extraction import extractor
+from scheduling.processors.retrieval.indexing import steps
+from scheduling.processors.retrieval.indexing.item import IndexingItem
 from scheduling.processors.retrieval.models import Chunk, Document
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
@@ -27,13 +29,13 @@ type MakePipeline = Callable[..., Pipeline]
 def embedded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The texts that were embedded, in order."""
     texts: list[str] = []
-    embed = Steps.embed
+    embed = steps.embed
 
-    def noting(self: Steps, passages: object) -> object:
-        texts.extend(passage.text for passage in passages)  # type: ignore[attr-defined]
-        return embed(self, passages)  # type: ignore[arg-type]
+    def noting(item: IndexingItem, *arguments: Any) -> object:
+        texts.extend(passage.text for passage in item.next_batch())
+        return embed(item, *arguments)
 
-    monkeypatch.setattr(Steps, "embed", noting)
+    monkeypatch.setattr(steps, "embed", noting)
     return texts
 
 
@@ -92,14 +94,14 @@ def test_slots_given_at_every_safe_point_embed_nothing_twice_that_was_stored(
 def test_an_error_of_the_program_is_the_entity_s_and_is_told(
     acme: Tenant, make_pipeline: MakePipeline, hands: Hands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepare = Steps.prepare
+    extract = steps.extract
 
-    def failing(self: Steps, entity: object) -> object:
-        if entity.name == "b.txt":  # type: ignore[attr-defined]
+    def failing(item: IndexingItem, *arguments: Any) -> object:
+        if item.name == "b.txt":
             raise ZeroDivisionError("a fault of the program")
-        return prepare(self, entity)  # type: ignore[arg-type]
+        return extract(item, *arguments)
 
-    monkeypatch.setattr(Steps, "prepare", failing)
+    monkeypatch.setattr(steps, "extract", failing)
     run = start_run(tenant=acme, pipeline_id=make_pipeline(*sources()).pk)
     assert hands.run(run.job_id).state == JobState.COMPLETED
     bad = entities_of(run)[1]

@@ -14,12 +14,13 @@ from scheduling.models import Job
 from scheduling.processors.base import Dependency, TransientError
 from scheduling.processors.files.limits import STORAGE_BYTES
 from scheduling.processors.files.space import STORAGE_COUNTER
-from scheduling.processors.rag_pipeline import performance, processor, steps
+from scheduling.processors.rag_pipeline import performance, processor
 from scheduling.processors.rag_pipeline.models import Pipeline, PipelineEntity
 from scheduling.processors.rag_pipeline.pace import Pace
 from scheduling.processors.rag_pipeline.runs import start_run
 from scheduling.processors.retrieval.embedding import get_embedder
 from scheduling.processors.retrieval.exceptions import BatchTooLargeError
+from scheduling.processors.retrieval.indexing import steps
 from scheduling.processors.retrieval.limits import FILES_PER_BATCH, VECTOR_CHUNKS
 from scheduling.processors.retrieval.models import Document
 from scheduling.processors.retrieval.space import CHUNK_COUNTER

@@ -12,7 +12,6 @@ from uuid import UUID
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client, override_settings
-from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from scheduling.models import Job
@@ -56,12 +55,6 @@ def staff_console(staff: User) -> Client:
     client = Client()
     client.force_login(staff)
     return client
-
-
-@pytest.fixture
-def queued(settings: Settings) -> None:
-    """Runs are stored by jobs."""
-    settings.WORKFLOW_RECORDS = "queued"
 
 
 def new_job(tenant: Tenant, **options: Any) -> Job:

@@ -12,9 +12,9 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from scheduling.models import Job
-from scheduling.processors.workflow_storage.backends import get_records
 from scheduling.processors.workflow_storage.models import NodeRun, WorkflowRun
 from scheduling.processors.workflow_storage.records import RunRecord, RunState
+from scheduling.processors.workflow_storage.repository import save_records
 from tenants.context import tenant_context
 from tenants.ids import uuid7
 from tenants.models import AuditLogEntry, Tenant
@@ -32,7 +32,7 @@ def acme_api(acme_user: User) -> APIClient:
 
 def put(tenant: Tenant, run: RunRecord, *nodes: object) -> RunRecord:
     with tenant_context(tenant):
-        get_records().save_many(run, nodes)  # type: ignore[arg-type]
+        save_records(run, nodes)  # type: ignore[arg-type]
     return run
 
 
@@ -54,7 +54,7 @@ def test_a_run_is_told_with_its_values_and_its_graph(acme: Tenant, acme_api: API
     assert answer.status_code == 200
     told = answer.json()
     assert told["workflow"] == {"id": str(run.workflow_id), "version": 3, "name": "Answers"}
-    assert (told["job"], told["state"], told["version"], told["writes_pending"]) == (str(job.pk), "running", 1, False)
+    assert (told["job"], told["state"], told["version"], told["is_external"]) == (str(job.pk), "running", 1, False)
     assert told["inputs"] == {
         "size_bytes": len('{"question":"why?"}'),
         "keys": ["question"],
@@ -191,18 +191,6 @@ def test_what_an_engine_has_stored_of_an_end_counts_more_than_its_job(acme: Tena
     told = acme_api.get(f"/api/v1/workflow-runs/{run.run_id}/").json()
 
     assert told["error"] == {"code": "llm_refused", "message": "No."}
-
-
-@pytest.mark.usefixtures("queued")
-def test_what_waits_to_be_stored_is_told(acme: Tenant, acme_api: APIClient) -> None:
-    run = put(acme, new_run(acme))
-    put(acme, later(run, state=RunState.SUCCEEDED), new_node(run, state=RunState.SUCCEEDED))
-
-    told = acme_api.get(f"/api/v1/workflow-runs/{run.run_id}/").json()
-
-    # One picture: neither the end nor the node is there yet.
-    assert (told["state"], told["version"], told["writes_pending"]) == ("running", 1, True)
-    assert acme_api.get(f"/api/v1/workflow-runs/{run.run_id}/nodes/").json()["results"] == []
 
 
 def test_runs_are_listed_newest_first_and_filtered(acme: Tenant, acme_api: APIClient) -> None:

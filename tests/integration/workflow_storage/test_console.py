@@ -9,8 +9,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from scheduling.processors.workflow_storage.backends import get_records
 from scheduling.processors.workflow_storage.records import RunRecord, RunState
+from scheduling.processors.workflow_storage.repository import save_external_record, save_records
 from tenants.context import tenant_context
 from tenants.ids import uuid7
 from tenants.models import AuditLogEntry, Role, Tenant
@@ -29,14 +29,14 @@ def run(acme: Tenant) -> RunRecord:
     run = new_run(acme, job_id=job.pk, inputs={"question": SECRET})
     start = new_node(run)
     with tenant_context(acme):
-        get_records().save_many(run, [start])
+        save_records(run, [start])
         run = later(run, total_tokens=1_234, total_steps=4)
         failed = {"error_code": "llm_refused", "error_message": "The model said no."}
         passes = [
             new_node(run, "ask", path=(0,), state=RunState.SUCCEEDED, tokens=7),
             new_node(run, "ask", path=(1,), state=RunState.FAILED, attempt=3, **failed),
         ]
-        get_records().save_many(run, [ended(start, outputs={"text": SECRET}), *passes])
+        save_records(run, [ended(start, outputs={"text": SECRET}), *passes])
     return run
 
 
@@ -69,23 +69,10 @@ def test_the_part_that_changes_is_asked_for_again_until_the_run_is_over(
     assert acme_console.get(body, headers=seen).status_code == 304
 
     with tenant_context(acme):
-        get_records().save_run(later(run, state=RunState.FAILED, ended_at=run.started_at))
+        save_records(later(run, state=RunState.FAILED, ended_at=run.started_at))
 
     assert acme_console.get(body, headers=seen).status_code == 200
     assert body not in acme_console.get(page_of(run)).content.decode()
-
-
-@pytest.mark.usefixtures("queued")
-def test_the_page_says_that_writes_wait(acme_console: Client, acme: Tenant) -> None:
-    run = new_run(acme)
-    with tenant_context(acme):
-        get_records().save_run(run)
-        get_records().save_run(later(run, state=RunState.SUCCEEDED))
-
-    page = acme_console.get(page_of(run)).content.decode()
-
-    assert "about to be stored" in page
-    assert f"{RUNS}{run.run_id}/body/" in page
 
 
 def test_values_are_revealed_to_whoever_says_why(acme_console: Client, acme: Tenant, run: RunRecord) -> None:
@@ -127,7 +114,7 @@ def test_the_list_is_searched_by_ids_and_filtered_by_state(acme_console: Client,
 def test_a_run_without_graph_and_nodes_says_so(acme_console: Client, acme: Tenant) -> None:
     run = new_run(acme, graph=None, started_at=None)
     with tenant_context(acme):
-        get_records().save_run(run)
+        save_records(run)
 
     page = acme_console.get(page_of(run)).content.decode()
 
@@ -135,12 +122,23 @@ def test_a_run_without_graph_and_nodes_says_so(acme_console: Client, acme: Tenan
     assert "No node has begun" in page
 
 
+def test_page_of_a_run_from_outside_says_so(acme_console: Client, acme: Tenant) -> None:
+    run = new_run(acme, is_external=True)
+    with tenant_context(acme):
+        save_external_record(run, [])
+
+    page = acme_console.get(page_of(run)).content.decode()
+
+    assert "Recorded from outside the platform" in page
+    assert "Nodes appear as soon as they are recorded." in page
+
+
 def test_hostile_words_of_a_graph_stay_words(acme_console: Client, acme: Tenant) -> None:
     bad = '"><script>alert(1)</script>'
     graph = {"nodes": [{"id": bad, "title": bad, "type": bad}], "edges": [{"source": bad, "target": bad, "label": bad}]}
     run = new_run(acme, graph=graph, workflow_name=bad)
     with tenant_context(acme):
-        get_records().save_many(run, [new_node(run, bad[:100], error_code="x", error_message=bad)])
+        save_records(run, [new_node(run, bad[:100], error_code="x", error_message=bad)])
 
     assert "<script>alert" not in acme_console.get(page_of(run)).content.decode()
     assert "<script>alert" not in acme_console.get(RUNS).content.decode()

@@ -11,15 +11,15 @@ from django.utils import timezone
 
 from scheduling.models import Job
 from scheduling.processors.files.models import Content
-from scheduling.processors.workflow_storage.models import NodeRun, PendingWrite, WorkflowRun
+from scheduling.processors.workflow_storage.models import NodeRun, WorkflowRun
 from scheduling.processors.workflow_storage.records import RunRecord, RunState
-from scheduling.processors.workflow_storage.repository import SynchronousRecords
+from scheduling.processors.workflow_storage.repository import save_records
 from scheduling.services.consistency.verification import verify_state
 from scheduling.services.upkeep.runs import run_upkeep
 from tenants.context import all_tenants, tenant_context
 from tenants.ids import uuid7, uuid7_floor
 from tenants.models import Tenant
-from tests.integration.workflow_storage.conftest import later, new_job, new_node, new_run
+from tests.integration.workflow_storage.conftest import new_job, new_node, new_run
 
 pytestmark = pytest.mark.django_db
 
@@ -32,7 +32,7 @@ def old_id(days: float) -> UUID:
 def put(tenant: Tenant, run: RunRecord, *nodes: str, large: bool = False) -> RunRecord:
     value = {"text": str(run.run_id) * 1_000} if large else {}
     with tenant_context(tenant):
-        SynchronousRecords().save_many(run, [new_node(run, node, inputs=value) for node in nodes])
+        save_records(run, [new_node(run, node, inputs=value) for node in nodes])
     return run
 
 
@@ -45,12 +45,14 @@ def test_runs_go_with_their_jobs_by_the_tenants_plan(acme: Tenant, globex: Tenan
     """The plan team keeps finished jobs for 30 days and failed ones for 90, sandbox for 7 and 30."""
     kept = [
         put(acme, new_run(acme, run_id=old_id(40), job_id=new_job(acme).pk), "a"),  # its job is there
+        put(acme, new_run(acme, run_id=old_id(40), job_id=new_job(acme).pk, is_external=True)),
         put(acme, new_run(acme, run_id=old_id(20)), "a"),  # too young to be asked for
         put(globex, new_run(globex)),
     ]
     gone = [
         put(acme, new_run(acme, run_id=old_id(40), state=RunState.FAILED), "a", "b", large=True),
         put(acme, new_run(acme, run_id=old_id(41)), "a"),  # open to the end: the job had ended all the same
+        put(acme, new_run(acme, run_id=old_id(42), is_external=True), "a"),
         put(globex, new_run(globex, run_id=old_id(8)), "a"),
     ]
     with all_tenants():
@@ -59,7 +61,7 @@ def test_runs_go_with_their_jobs_by_the_tenants_plan(acme: Tenant, globex: Tenan
 
     run = run_upkeep(name="workflow_runs", batch_rows=1)
 
-    assert (run.outcome, run.counts["runs"], run.counts["nodes"], run.counts["values"]) == ("ok", 3, 4, 1)
+    assert (run.outcome, run.counts["runs"], run.counts["nodes"], run.counts["values"]) == ("ok", 4, 5, 1)
     assert left() == {row.run_id for row in kept}
     assert not left() & {row.run_id for row in gone}
     with all_tenants():
@@ -71,10 +73,9 @@ def test_runs_go_with_their_jobs_by_the_tenants_plan(acme: Tenant, globex: Tenan
 def test_values_that_nobody_refers_to_any_more_go_from_the_storage(acme: Tenant) -> None:
     shared = {"text": "x" * 20_000}
     with tenant_context(acme):
-        records = SynchronousRecords()
         old = new_run(acme, run_id=old_id(40), inputs=shared, outputs={"text": "y" * 20_000})
-        records.save_run(old)
-        records.save_run(new_run(acme, inputs=shared))
+        save_records(old)
+        save_records(new_run(acme, inputs=shared))
         keys = WorkflowRun.objects.values_list("inputs_key", "outputs_key").get(pk=old.run_id)
         Content.objects.update(held_until=timezone.now())
 
@@ -106,24 +107,3 @@ def test_each_thing_that_is_wrong_with_a_run_is_told(acme: Tenant) -> None:
     assert str(lost.run_id) in told["workflow_run_without_job"][0]
     assert str(open_run.run_id) in told["workflow_run_left_open"][0]
     assert "workflow_node_ahead" in told
-
-
-@pytest.mark.usefixtures("queued")
-def test_a_write_that_was_never_applied_is_told_and_applied(acme: Tenant) -> None:
-    from scheduling.processors.workflow_storage.backends import get_records
-
-    run = new_run(acme, job_id=new_job(acme).pk)
-    with tenant_context(acme):
-        get_records().save_run(run)
-        get_records().save_run(later(run, state=RunState.SUCCEEDED))
-    assert "workflow_write_stuck" not in codes()
-    with tenant_context(acme):
-        PendingWrite.objects.update(written_at=timezone.now() - timedelta(hours=2))
-    assert str(run.run_id) in codes()["workflow_write_stuck"][0]
-
-    verify_state(repair=True)
-
-    with tenant_context(acme):
-        assert WorkflowRun.objects.get().state == "succeeded"
-        assert not PendingWrite.objects.exists()
-    assert "workflow_write_stuck" not in codes()

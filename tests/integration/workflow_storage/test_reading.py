@@ -13,12 +13,10 @@ from django.test.utils import CaptureQueriesContext
 from scheduling.processors.workflow_storage import selectors
 from scheduling.processors.workflow_storage.models import WorkflowRun
 from scheduling.processors.workflow_storage.records import TERMINAL_STATES, RunRecord, RunState
-from scheduling.processors.workflow_storage.repository import SynchronousRecords
+from scheduling.processors.workflow_storage.repository import save_records
 from scheduling.processors.workflow_storage.selectors import RunPicture, read_picture
 from tenants.models import Tenant
 from tests.integration.workflow_storage.conftest import ended, later, new_node, new_run
-
-RECORDS = SynchronousRecords()
 
 
 def assert_is_one_moment(picture: RunPicture) -> None:
@@ -55,9 +53,9 @@ def steps_of(run: RunRecord) -> list[Callable[[], None]]:
         node = new_node(run, f"n{number}")
         if number == 4:
             run = later(run, state=RunState.SUCCEEDED, outputs={"answer": 42})
-            writes.append(lambda run=run, changed=changed: RECORDS.save_many(run, changed))  # type: ignore[misc]
+            writes.append(lambda run=run, changed=changed: save_records(run, changed))  # type: ignore[misc]
         else:
-            writes.append(lambda run=run, nodes=[*changed, node]: RECORDS.save_many(run, nodes))  # type: ignore[misc]
+            writes.append(lambda run=run, nodes=[*changed, node]: save_records(run, nodes))  # type: ignore[misc]
     return writes
 
 
@@ -66,7 +64,7 @@ def test_a_run_that_is_written_while_it_is_read_is_still_one_moment(
     in_acme: Tenant, written_between: Callable[[list[Callable[[], None]]], None], count: int, version: int
 ) -> None:
     run = new_run(in_acme)
-    RECORDS.save_run(run)
+    save_records(run)
     writes = steps_of(run)
     for write in writes[:-count]:
         write()
@@ -82,7 +80,7 @@ def test_a_run_that_is_written_while_it_is_read_is_still_one_moment(
 
 def test_a_page_of_many_nodes_is_two_statements_that_read_no_values(in_acme: Tenant) -> None:
     run = new_run(in_acme)
-    RECORDS.save_many(run, [new_node(run, f"n{number}", inputs={"secret": "x"}) for number in range(50)])
+    save_records(run, [new_node(run, f"n{number}", inputs={"secret": "x"}) for number in range(50)])
 
     with CaptureQueriesContext(connection) as queries:
         picture = read_picture(run.run_id, most_nodes=40)
@@ -95,21 +93,21 @@ def test_a_page_of_many_nodes_is_two_statements_that_read_no_values(in_acme: Ten
 
 def test_an_open_node_of_an_ended_run_is_told_as_cancelled(in_acme: Tenant) -> None:
     run = new_run(in_acme)
-    RECORDS.save_many(run, [new_node(run)])
-    RECORDS.save_run(later(run, state=RunState.FAILED))
+    save_records(run, [new_node(run)])
+    save_records(later(run, state=RunState.FAILED))
 
     (node,) = read_picture(run.run_id, most_nodes=10).nodes
 
     assert (node.state, node.shown_state) == ("running", "cancelled")
     # A write that comes late says how it really ended.
-    RECORDS.save_many(later(run), [ended(new_node(run))])
+    save_records(later(run), [ended(new_node(run))])
     (node,) = read_picture(run.run_id, most_nodes=10).nodes
     assert node.shown_state == "succeeded"
 
 
 def test_the_list_of_open_runs_uses_their_index(in_acme: Tenant) -> None:
     for state in [RunState.SUCCEEDED] * 300 + [RunState.RUNNING]:
-        RECORDS.save_run(new_run(in_acme, state=state))
+        save_records(new_run(in_acme, state=state))
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
     runs = selectors.find_runs(selectors.RunFilter(states=("running",))).order_by("-id")[:50]

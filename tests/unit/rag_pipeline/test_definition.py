@@ -13,8 +13,10 @@ from scheduling.processors.rag_pipeline.definition import (
     SCHEMA,
     find_faults,
     find_source_faults,
-    read_recipe,
+    read_settings,
+    settings_key,
 )
+from scheduling.processors.retrieval.extraction.limits import MIB
 from scheduling.processors.retrieval.splitting import SplitSettings
 
 LOAD = {"dataset": "handbook"}
@@ -31,12 +33,12 @@ def test_the_schema_is_one() -> None:
 
 def test_a_definition_may_say_nothing_but_where_it_loads() -> None:
     assert find_faults({"load": LOAD}) == []
-    recipe = read_recipe({"load": LOAD})
-    assert (recipe.split_mode, recipe.split_settings, recipe.batch_size) == ("fixed", SplitSettings(200, 20), 32)
+    read = read_settings({"load": LOAD})
+    assert (read.split_mode, read.split_settings, read.batch_size) == ("fixed", SplitSettings(200, 20), 32)
 
 
 def test_small_chunks_overlap_by_half_at_most_where_nothing_is_said() -> None:
-    assert read_recipe({"split": {"chunk_size": 20}, "load": LOAD}).split_settings == SplitSettings(20, 10)
+    assert read_settings({"split": {"chunk_size": 20}, "load": LOAD}).split_settings == SplitSettings(20, 10)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +114,16 @@ def test_sources_of_a_run_are_checked_like_those_of_a_definition() -> None:
     ],
 )
 def test_the_same_chunks_have_the_same_key(changes: dict[str, Any], is_same: bool) -> None:
-    plain, other = (read_recipe({"load": LOAD, **given}).settings_key("model") for given in ({}, changes))
+    plain, other = (settings_key(read_settings({"load": LOAD, **given}), "model") for given in ({}, changes))
     assert (plain == other) is is_same
-    assert plain != read_recipe({"load": LOAD}).settings_key("another model")
+    assert plain != settings_key(read_settings({"load": LOAD}), "another model")
+
+
+def test_key_of_the_default_settings_stays() -> None:
+    """Documents that are stored carry it: with another one each would be indexed twice."""
+    assert settings_key(read_settings({"load": LOAD}), "use-multilingual-3") == "bff724636c105b2c"
+
+
+def test_limits_of_parsing_follow_from_the_characters_allowed() -> None:
+    parsing = read_settings({"extract": {"max_characters": 1_000}, "load": LOAD}).parsing
+    assert (parsing.memory_bytes, parsing.output_bytes) == (512 * MIB, 8_000 + MIB)

@@ -1,4 +1,4 @@
-"""What threads compute, with the other side real and the platform a stand-in."""
+"""What pipelines add to the steps of indexing: threads, headers of sources, hosts that are down."""
 
 from __future__ import annotations
 
@@ -8,16 +8,22 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import numpy as np
 import pytest
 
-from scheduling.processors.base import Dependency, Interrupted, JobContext, PermanentError, TransientError
-from scheduling.processors.rag_pipeline import steps as steps_module
+from scheduling.processors.base import Dependency, Interrupted, JobContext, TransientError
+from scheduling.processors.rag_pipeline import steps as pipeline_steps
 from scheduling.processors.rag_pipeline.crew import StoppedError
-from scheduling.processors.rag_pipeline.definition import read_recipe
 from scheduling.processors.rag_pipeline.models import EntityState
 from scheduling.processors.rag_pipeline.repository import Entity
-from scheduling.processors.rag_pipeline.steps import Steps
-from scheduling.processors.retrieval.splitting import Passage
+from scheduling.processors.rag_pipeline.steps import ParserSlots, fetch, next_step, thread_context
+from scheduling.processors.retrieval.embedding import DIMENSIONS
+from scheduling.processors.retrieval.indexing import steps
+from scheduling.processors.retrieval.indexing.item import IndexingItem, IndexingSettings, IndexingState
+from scheduling.processors.retrieval.indexing.steps import StepContext
+from scheduling.processors.retrieval.models import DocumentStatus
+from scheduling.processors.retrieval.repository import DocumentSource
+from scheduling.processors.retrieval.splitting import Passage, SplitSettings
 from tests.web_server import WebServer, web_server
 
 
@@ -45,9 +51,23 @@ class Runtime:
         self._inside.release()
 
 
+class Endpoint:
+    """Embeddings from elsewhere, which all entities need."""
+
+    dependency = Dependency("embeddings", is_shared=True)
+
+    def embed(self, texts: Sequence[str]) -> Any:
+        return np.ones((len(texts), DIMENSIONS), dtype=np.float32)
+
+
 @pytest.fixture
 def runtime() -> Runtime:
     return Runtime()
+
+
+@pytest.fixture(autouse=True)
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "get_embedder", Endpoint)
 
 
 @pytest.fixture
@@ -57,7 +77,7 @@ def website(settings: Any) -> Iterator[WebServer]:
         yield running
 
 
-def steps_of(runtime: Runtime, check_running: Any = lambda: None, **recipe: Any) -> Steps:
+def context_of(runtime: Runtime, check_running: Any = lambda: None) -> StepContext:
     context = JobContext(
         tenant_id=uuid4(),
         job_id=uuid4(),
@@ -71,113 +91,121 @@ def steps_of(runtime: Runtime, check_running: Any = lambda: None, **recipe: Any)
         deadline_at=datetime(2030, 1, 1, tzinfo=UTC),
         runtime=runtime,  # type: ignore[arg-type]
     )
-    return Steps(context, read_recipe({"load": {"dataset": "x"}, **recipe}), check_running)
+    return thread_context(context, check_running)
 
 
-def entity(**source: Any) -> Entity:
-    return Entity(
-        id=UUID(int=1),
-        position=0,
-        name=source.get("name", "page"),
-        source=source,
-        state=EntityState.RUNNING,
-        attempt=1,
-        content_key="",
-        content_sha256="",
-        content_type="",
-        size_bytes=0,
-        passages_key="",
-        passages_sha256="",
-        document_id=None,
+def item(**changes: Any) -> IndexingItem:
+    state = IndexingState(**changes.pop("state", {}))
+    return IndexingItem(UUID(int=1), "page", "page", IndexingSettings(SplitSettings()), "model", state, **changes)
+
+
+def opened() -> IndexingItem:
+    """An item whose document is open and that has a passage to embed."""
+    source = DocumentSource(
+        id=UUID(int=2),
+        job_id=UUID(int=3),
+        status=DocumentStatus.INDEXING,
+        name="page",
+        content_type="text/plain",
+        storage_key="k",
+        sha256="a",
+        size_bytes=1,
+        batch_id=UUID(int=4),
+        split_settings=SplitSettings(),
+        embedding_model="model",
+        passages_digest="",
         chunks_done=0,
-        chunks_total=None,
     )
+    return item(state={"content_key": "k", "passages_key": "p"}, passages=[Passage(0, "one", {})], source=source)
 
 
-@pytest.mark.parametrize(
-    ("name", "content_type"),
-    [("a.txt", "text/plain"), ("a.md", "text/markdown"), ("a.csv", "text/csv"), ("a.unknown", "text/plain")],
-)
-def test_a_text_is_what_its_name_says(runtime: Runtime, name: str, content_type: str) -> None:
-    fetched = steps_of(runtime).fetch(entity(type="text", name=name, text="one, 二"))
-    assert (fetched.data.decode(), fetched.content_type) == ("one, 二", content_type)
-    assert runtime.entered == []
-
-
-@pytest.mark.parametrize(
-    ("path", "media_type", "content_type"),
-    [
-        ("/page", "text/html; charset=utf-8", "text/html"),
-        ("/notes.md", "application/octet-stream", "text/markdown"),
-        ("/notes.md", "text/plain", "text/plain"),
-    ],
-)
-def test_a_page_is_what_its_server_says_else_what_its_address_says(
-    runtime: Runtime, website: WebServer, path: str, media_type: str, content_type: str
-) -> None:
-    website.answers = {path: (200, {"Content-Type": media_type}, b"<p>Words</p>" if path == "/page" else b"Words")}
-    fetched = steps_of(runtime).fetch(entity(type="url", url=f"{website.url}{path}"))
-    assert fetched.content_type == content_type
-    assert runtime.left == [(f"127.0.0.1:{website.port}", "NoneType")]
-
-
-@pytest.mark.parametrize(
-    ("answer", "code", "kind", "retry_after"),
-    [
-        ((429, {"Retry-After": "7"}, b""), "http_429", TransientError, 7.0),
-        ((500, {}, b""), "http_500", TransientError, None),
-        ((403, {}, b""), "http_403", PermanentError, None),
-        ((200, {"Content-Type": "text/html"}, b""), "file_empty", PermanentError, None),
-    ],
-)
-def test_what_a_server_refuses_is_named(
-    runtime: Runtime, website: WebServer, answer: Any, code: str, kind: type[Exception], retry_after: float | None
-) -> None:
-    website.answers = {"/page": answer}
-    with pytest.raises(kind) as raised:
-        steps_of(runtime).fetch(entity(type="url", url=f"{website.url}/page"))
-    assert raised.value.code == code  # type: ignore[attr-defined]
-    assert getattr(raised.value, "retry_after_seconds", None) == retry_after
-
-
-def test_a_host_that_is_down_is_its_entity_s_error_and_not_the_run_s(runtime: Runtime, website: WebServer) -> None:
+def test_host_that_is_down_is_an_error_of_its_entity_and_not_of_the_run(runtime: Runtime, website: WebServer) -> None:
     runtime.refused = {f"127.0.0.1:{website.port}"}
     with pytest.raises(TransientError) as raised:
-        steps_of(runtime).fetch(entity(type="url", url=f"{website.url}/page"))
+        fetch({"type": "url", "url": f"{website.url}/page"}, item(), context_of(runtime))
     assert raised.value.code == "host_down"
     assert website.seen == []
 
 
-def test_page_is_fetched_with_headers_of_its_source(runtime: Runtime, website: WebServer) -> None:
-    steps_of(runtime).fetch(entity(type="url", url=f"{website.url}/page", headers={"X-Version": "2"}))
-    assert website.seen[0].headers["X-Version"] == "2"
+def test_headers_of_a_source_are_opened_for_the_request_and_not_kept(
+    runtime: Runtime, website: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def opening(tenant_id: UUID, url: str, headers: Any) -> list[tuple[str, str]]:
+        asked.append((tenant_id, url, dict(headers)))
+        return [("X-Key", "opened")]
+
+    monkeypatch.setattr(pipeline_steps, "open_headers", opening)
+    url = f"{website.url}/page"
+    fetched = fetch({"type": "url", "url": url, "headers": {"X-Key": "{{ secrets.key }}"}}, item(), context_of(runtime))
+    assert asked == [(UUID(int=1), url, {"X-Key": "{{ secrets.key }}"})]
+    assert website.seen[0].headers["X-Key"] == "opened"
+    assert fetched.data == b"hello"
+    assert "opened" not in repr(fetched)
 
 
-class Endpoint:
-    """Embeddings from elsewhere, which all entities need."""
+def test_dependency_is_entered_and_left_by_one_thread_at_a_time(runtime: Runtime) -> None:
+    context = context_of(runtime)
+    together = threading.Barrier(8, timeout=30)
+    failed: list[BaseException] = []
 
-    dependency = Dependency("embeddings", is_shared=True)
+    def use() -> None:
+        try:
+            together.wait()
+            for _ in range(200):
+                with context.dependency(Dependency("embeddings")):
+                    pass
+        except BaseException as error:  # noqa: BLE001 - reported by the test
+            failed.append(error)
 
-    def embed(self, texts: Sequence[str]) -> list[str]:
-        return [text.upper() for text in texts]
+    threads = [threading.Thread(target=use) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert failed == []
+    assert len(runtime.left) == 8 * 200
 
 
-def test_an_embedding_endpoint_that_is_down_holds_the_run(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps_module, "get_embedder", Endpoint)
-    steps = steps_of(runtime)
-    passages = [Passage(0, "one", {}), Passage(1, "two", {})]
-    assert list(steps.embed(passages).vectors) == ["ONE", "TWO"]
-    runtime.refused = {"embeddings"}
-    with pytest.raises(Interrupted):
-        steps.embed(passages)
+def test_error_leaves_dependency_with_its_type(runtime: Runtime) -> None:
+    context = context_of(runtime)
+    with pytest.raises(TransientError), context.dependency(Dependency("host")):
+        raise TransientError("no answer")
+    assert runtime.left == [("host", "TransientError")]
 
 
-def test_a_step_begins_nothing_once_the_run_is_over(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps_module, "get_embedder", Endpoint)
-
+def test_step_begins_nothing_once_the_run_is_over(runtime: Runtime) -> None:
     def is_over() -> None:
         raise StoppedError
 
+    entity = Entity(UUID(int=5), 0, "page", {"type": "text"}, EntityState.RUNNING, 1, IndexingState())
+    name, compute = next_step(entity, opened(), context_of(runtime, is_over), {})
     with pytest.raises(StoppedError):
-        steps_of(runtime, is_over).embed([Passage(0, "one", {})])
-    assert runtime.entered == []
+        compute()
+    assert (name, runtime.entered) == ("embed", [])
+
+
+def test_thread_that_waits_for_a_parser_ends_with_its_run() -> None:
+    def is_over() -> None:
+        raise StoppedError
+
+    slots = ParserSlots(1, is_over)
+    with slots, pytest.raises(StoppedError), slots:
+        pass
+    with slots:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("state", "name"),
+    [
+        ({}, "fetch"),
+        ({"content_key": "k"}, "prepare"),
+        ({"content_key": "k", "passages_key": "p"}, "reload"),
+    ],
+)
+def test_next_step_follows_from_what_is_stored(runtime: Runtime, state: dict[str, str], name: str) -> None:
+    given = item(state=state)
+    entity = Entity(UUID(int=5), 0, "page", {"type": "text"}, EntityState.RUNNING, 1, given.state)
+    assert next_step(entity, given, context_of(runtime), {})[0] == name

@@ -33,8 +33,8 @@ from scheduling.processors.workflow_execution.running.node_work import NodeWork
 from scheduling.processors.workflow_execution.running.recording import Recording
 from scheduling.processors.workflow_execution.running.values import Values
 from scheduling.processors.workflow_execution.tenant_settings import MAX_SECONDS, MAX_STEPS, PARALLEL_NODES
-from scheduling.processors.workflow_storage.backends import get_records
 from scheduling.processors.workflow_storage.records import RunState as RecordState
+from scheduling.processors.workflow_storage.repository import save_records
 
 # How often a run looks whether it is wanted, and whether somebody has answered.
 LOOK_SECONDS: Final = 0.25
@@ -65,7 +65,6 @@ class Runner:
         self.parallel = context.setting(PARALLEL_NODES.key)
         self.lanes = Lanes(context, threads=self.parallel)
         self.recording = Recording(context.tenant_id, context.job_id, pinned, self.graph, self.state, self.values.load)
-        self.records = get_records()
         facts = RunFacts(context.tenant_id, context.job_id, context.idempotency_key, self.inputs, context.settings)
         self.work = NodeWork(context, self.planner, self.values, self.recording, facts, self.clock)
         self.kept: dict[str, Any] = dict(context.state)
@@ -173,7 +172,7 @@ class Runner:
 
         def write() -> None:
             repository.store(values, approvals)
-            self.records.save_many(run, nodes)
+            save_records(run, nodes)
             if is_failed:
                 repository.end_run(self.context.job_id)
 
@@ -204,7 +203,7 @@ class Runner:
         final = self.recording.run(RecordState.SUCCEEDED, outputs=outputs, ended_at=self.clock())
 
         def write() -> None:
-            self.records.save_run(final)
+            save_records(final)
             repository.end_run(self.context.job_id)
 
         self.context.in_settlement(write)

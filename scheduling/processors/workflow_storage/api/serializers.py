@@ -77,9 +77,7 @@ class WorkflowRunSummarySerializer(serializers.Serializer[Any]):
     job = serializers.UUIDField(source="job_id")
     state = serializers.ChoiceField(choices=SHOWN_STATES, source="shown_state")
     version = serializers.IntegerField(help_text="Rises with each change of the run.")
-    writes_pending = serializers.BooleanField(
-        source="is_pending", help_text="Whether newer states are accepted and about to be stored."
-    )
+    is_external = serializers.BooleanField(help_text="Whether the run was recorded outside the platform.")
     error = serializers.SerializerMethodField()
     started_at = serializers.DateTimeField(allow_null=True)
     ended_at = serializers.DateTimeField(allow_null=True)

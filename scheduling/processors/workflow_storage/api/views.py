@@ -1,4 +1,4 @@
-"""`workflow-runs/`: look at runs and their nodes. What starts and stops them is their engine's."""
+"""`workflow-runs/`: runs and their nodes, and records of runs from outside."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from scheduling.processors.workflow_storage.api.records import RecordAnswerSerializer, RecordSerializer
 from scheduling.processors.workflow_storage.api.serializers import (
     NodeRunSerializer,
     RunQuerySerializer,
@@ -26,8 +27,8 @@ from scheduling.processors.workflow_storage.selectors import (
     get_run,
     walked_runs,
 )
-from scheduling.processors.workflow_storage.services import reveal_run
-from tenants.api.pagination import PagingOnly, TenantCursorPagination
+from scheduling.processors.workflow_storage.services import reveal_run, submit_record
+from tenants.api.pagination import OldestFirstPagination, PagingOnly
 from tenants.api.viewsets import UUID_PATTERN, TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
 from tenants.permissions import Permission
@@ -36,14 +37,8 @@ from tenants.request_costs import LIST
 _PAGING = frozenset({"limit", "cursor"})
 
 
-class OldestFirstPagination(TenantCursorPagination):
-    """Nodes are read in the order in which they were begun."""
-
-    ordering = "id"
-
-
 class WorkflowRunViewSet(TenantViewSet):
-    """Runs of workflows, as their engine recorded them."""
+    """Runs of workflows, as they were recorded."""
 
     model = WorkflowRun
     serializer_class = WorkflowRunSerializer
@@ -52,6 +47,7 @@ class WorkflowRunViewSet(TenantViewSet):
         "retrieve": Permission.JOBS_VIEW,
         "nodes": Permission.JOBS_VIEW,
         "node": Permission.JOBS_VIEW,
+        "records": Permission.JOBS_SUBMIT,
     }
     request_costs: ClassVar[Mapping[str, int]] = {"nodes": LIST}
     filter_backends: ClassVar[list[Any]] = []
@@ -94,6 +90,18 @@ class WorkflowRunViewSet(TenantViewSet):
         context = self._reveal(UUID(pk))
         node = get_node(UUID(pk), UUID(node_run_id))
         return Response(NodeRunSerializer(node, context={**context, "reads_whole": True}).data)
+
+    @extend_schema(
+        operation_id="workflow_runs_records_create", request=RecordSerializer, responses={202: RecordAnswerSerializer}
+    )
+    @action(detail=False, methods=["post"], pagination_class=None)
+    def records(self, request: Request) -> Response:
+        """Submit a job that stores a run from outside; the newest version stays, whatever the order of the requests."""
+        body = RecordSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        job_id = submit_record(tenant=self.tenant, body=body.validated_data, is_rated=True)
+        answer = {"run": body.validated_data["run"]["id"], "job": job_id}
+        return Response(RecordAnswerSerializer(answer).data, status=202)
 
     def _reveal(self, run_id: UUID) -> dict[str, Any]:
         """Whether values are told, for a serializer; that somebody of the platform reads them is written down."""

@@ -1,0 +1,51 @@
+"""How the job of a plug-in's row ended, for a job can end where none of its kind's code runs: cancelled, crashed.
+
+Read from the job at each query, so that it is never out of date.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.apps import apps
+from django.db.models import Case, CharField, F, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.functions import Coalesce, NullIf
+
+CANCELLED: Final = "cancelled"
+SUSPENDED: Final = "suspended"
+FAILED_STATES: Final = ("discarded", "quarantined")
+DEAD_STATES: Final = (CANCELLED, *FAILED_STATES)
+# What is shown of a job that ended without a message.
+_REASONS: Final = {
+    "cancelled": "The job was cancelled.",
+    "discarded": "The job failed.",
+    "quarantined": "The job crashed its workers.",
+}
+
+
+def with_job(rows: QuerySet[Any], *, job: str = "job_id", prefix: str = "") -> QuerySet[Any]:
+    """Annotate rows with ``job_state``, ``job_error_type`` and ``job_error_message`` of the job that ``job`` names."""
+    # By name, for a plug-in imports no models of the scheduler.
+    jobs = apps.get_model("scheduling", "Job").objects.filter(pk=OuterRef(job))
+    names = ("state", "error_type", "error_message")
+    annotated: QuerySet[Any] = rows.annotate(
+        **{f"{prefix}job_{name}": Subquery(jobs.values(name)[:1]) for name in names}
+    )
+    return annotated
+
+
+def error_code(is_dead: Q, *, prefix: str = "", of: str = "") -> Case:
+    """Return the error type of the job, or its state, where ``is_dead``; else the row's ``error_code``.
+
+    ``of`` is the path from the row to the one that has the error, ``prefix`` that of :func:`with_job`.
+    """
+    code = Coalesce(NullIf(f"{prefix}job_error_type", Value("")), F(f"{prefix}job_state"))
+    return Case(When(is_dead, then=code), default=F(f"{of}error_code"), output_field=CharField())
+
+
+def error_message(is_dead: Q, *, prefix: str = "", of: str = "") -> Case:
+    """Return the message of the job, or a sentence for its state, where ``is_dead``; else the ``error_message``."""
+    reasons = [When(**{f"{prefix}job_state": state}, then=Value(reason)) for state, reason in _REASONS.items()]
+    reason = Case(*reasons, default=Value(""), output_field=CharField())
+    message = Coalesce(NullIf(f"{prefix}job_error_message", Value("")), reason)
+    return Case(When(is_dead, then=message), default=F(f"{of}error_message"), output_field=CharField())
