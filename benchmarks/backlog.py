@@ -11,7 +11,7 @@ from scheduling.models import BacklogMove, CFSPlan, JobReady, WorkerPool
 from scheduling.services import backlog
 from scheduling.services.backlog import move_turn
 from scheduling.services.cfs_plans import activate_cfs_plan
-from scheduling.services.counters import verify_counters
+from scheduling.services.consistency.verification import verify
 from scheduling.services.dispatching import run_tick
 from scheduling.services.job_requests import JobRequest
 from scheduling.services.submission import submit_jobs
@@ -42,7 +42,7 @@ def measure(folder: Path) -> Outcome:
         is_whole = JobReady.objects.count() == TENANTS * JOBS_EACH
     for pool in WorkerPool.objects.all():
         run_tick(pool.pk)
-    is_counted = verify_counters() == []
+    is_counted = verify(["counters", "ready"]).is_clean
     return Outcome(
         name="backlog",
         title="Switching the edition under a backlog",

@@ -67,7 +67,7 @@ def measure(folder: Path) -> Outcome:
         "submission's transaction to the start. Slot time that is work is what the jobs' sleeps take without the "
         "platform, measured just before, over the slots' time "
         f"while {SHORT_JOBS:,} jobs wait. A child's memory is its proportional set size after the last row. "
-        "`verify_ledger`, `verify_state`, `verify_audit` are clean afterwards.",
+        "`verify` is clean afterwards.",
     )
 
 

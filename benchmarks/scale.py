@@ -17,7 +17,7 @@ from benchmarks.hot_tables import Size, read_sizes
 from benchmarks.outcome import Outcome, draw_rows
 from benchmarks.past import DAYS, add_past, add_past_days
 from benchmarks.processor_time import GROUPS, read_processor_seconds
-from benchmarks.verifying import COMMANDS, verify_platform
+from benchmarks.verifying import COMMAND, verify_platform
 
 HISTORY, TENANTS, CHILDREN = "history", "tenants", "children"
 LEAST_PAST, PAST, DRAINED = 10_000, 1_000_000, 1_000_000
@@ -188,7 +188,7 @@ _METHOD = f"""`noop` jobs of equal tenants in one queue, merged, from a backlog 
 for {WINDOW_SECONDS:g} s by the time of all processes from /proc, PostgreSQL with its background processes. Where a \
 row does not say otherwise: {LEAST_PAST:,} ended jobs of the {DAYS} days before, each day a partition, with four \
 events, two charges and an execution a job; {USUAL_TENANTS} tenants; one dispatcher and one worker with \
-{USUAL_CHILDREN} children. {", ".join(f"`{name}`" for name in COMMANDS)} are clean after each group.
+{USUAL_CHILDREN} children. `{COMMAND}` is clean after each group.
 
 ## The hot tables while jobs pass
 

@@ -10,17 +10,16 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 
 import httpx
-from django.core.management import call_command
 
 from benchmarks.fair.filling import analyse, ask, clear_platform
 from benchmarks.fair.processes import Processes
 from benchmarks.outcome import Outcome
 from benchmarks.processor import seconds_of_family, seconds_of_postgresql
 from benchmarks.submitters import KEY_MARK, ROOT, Submitted, Submitter, run_together
+from benchmarks.verifying import COMMAND, verify_platform
 from jobsplatform.demo.processes import HOST, free_port
 from jobsplatform.demo.provision import ACTOR
 from scheduling.observability.metrics import MULTIPROCESS_VARIABLE
@@ -44,7 +43,6 @@ SINGLE = (
     ("HTTP, one by one, the same with idempotency keys", MINIMAL | NEW_KEY),
 )
 READY_SECONDS = 60.0
-VERIFIED = ("verify_ledger", "verify_state", "verify_audit")
 UNLIMITED = 10**9
 _NEWS = "SELECT count(*) FROM scheduling_wake"
 
@@ -90,8 +88,7 @@ def measure(folder: Path) -> Outcome:
             requests = [_single_request(caller, port, headers) for caller in callers]
             rates.append(_by_http(what, SINGLE_TARGET, requests, (port, pid), folder, count=SINGLE_CONNECTIONS))
         dispatcher.wait_until(lambda: ask(_NEWS) == 0, within=READY_SECONDS, what="all news are folded")
-    for name in VERIFIED:
-        call_command(name, stdout=StringIO())
+    verify_platform()
     return Outcome(
         name="submission",
         reproduce=f"BENCH_SUBMISSION_SECONDS={SECONDS:g} BENCH_SUBMISSION_JOBS={SERVICE_JOBS} "
@@ -111,7 +108,7 @@ def measure(folder: Path) -> Outcome:
         f"as `deploy/` starts it; one client process with {BULK_CONNECTIONS} connections for bulks and "
         f"{SINGLE_CONNECTIONS} for single jobs, kept alive, each of which sends when it was answered, over "
         f"{SECONDS:.0f} s. A dispatcher folds the news meanwhile, and there is no slot to hand anything to. "
-        f"`{'`, `'.join(VERIFIED)}` are clean afterwards.",
+        f"`{COMMAND}` is clean afterwards.",
     )
 
 

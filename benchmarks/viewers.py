@@ -15,12 +15,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from io import StringIO
 from pathlib import Path
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.core.management import call_command
 from django.test import Client
 
 from benchmarks.fair.filling import QUEUE, add_tenants, analyse, ask, clear_platform, fill_backlog
@@ -28,6 +26,7 @@ from benchmarks.fair.processes import Processes, serving
 from benchmarks.fair.throughput import NOOP_US, SLOTS, measure_rate, wait_drained, warm_up
 from benchmarks.outcome import Outcome
 from benchmarks.streams import serving_pages, serving_streams
+from benchmarks.verifying import COMMAND, verify_platform
 from jobsplatform.demo.provision import ACTOR
 from scheduling.conf import MAX_MESSAGE_JOBS
 from scheduling.models import Queue
@@ -45,7 +44,6 @@ OPEN_SECONDS, STOP_LOOK_SECONDS = 60.0, 0.2
 # What a tab on the first page asks for, and how often, unless its stream has brought it within TOLD_SECONDS.
 TOLD_SECONDS = 12.0
 ASKED = (("overview/", 5.0, "overview"), ("overview/shares/", 10.0, "shares"), ("overview/kinds/", 60.0, ""))
-VERIFIED = ("verify_ledger", "verify_state", "verify_audit")
 
 
 @dataclass(slots=True)
@@ -148,8 +146,7 @@ def measure(folder: Path) -> Outcome:
             parts += tabs.parts
         pause_queue(queue=Queue.objects.get(name=QUEUE), reason="benchmark")
         wait_drained(processes)
-    for command in VERIFIED:
-        call_command(command, stdout=StringIO())
+    verify_platform()
     return _conclude(rates, answers, parts)
 
 
@@ -214,6 +211,6 @@ def _conclude(rates: dict[bool, list[float]], answers: Sequence[float], parts: i
             " processes), streams, dispatcher, worker, PostgreSQL, Valkey and the viewers' side share the machine;"
             f" without viewers the servers are there and idle. {parts:,} parts were brought, and {len(answers):,} asked"
             f" for and answered, in the middle in {statistics.median(answers):.0f} ms. In the end"
-            f" {', '.join(VERIFIED)} found nothing."
+            f" `{COMMAND}` found nothing."
         ),
     )

@@ -304,8 +304,7 @@ submit_job           job.submitted          scheduling.job
 suspend_tenant       tenant.suspended       tenants.tenant
 tenant_settings      settings.changed       tenants.tenant
 unlock_login         user.unlocked          auth.user
-verify_state         state.repaired         scheduling.state
-verify_usage         usage.repaired         tenants.tenantusage
+verify               state.repaired         scheduling.state
 """
 
 # Types of targets that are no tenant's: their entries stand in the platform's chain. All others name their tenant.
@@ -378,9 +377,5 @@ NO_ACTS: dict[str, str] = {
     "what_if": "simulates and stores nothing",
     "export_workload": "reads, and writes a file without names or payloads",
     "simulate_fairness": "computes, and asks no database",
-    "verify_audit": "reads",
-    "verify_ledger": "reads",
-    "verify_rollups": "reads",
-    "verify_erasure": "reads",
     "tenants.tenanterasure verify": "recounts and stores nothing",
 }

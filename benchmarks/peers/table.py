@@ -16,7 +16,7 @@ from benchmarks.peers.catalogue import PEERS, Peer
 from benchmarks.peers.draining import ALONE, MERGED
 from benchmarks.peers.kept import Run, begin_run
 from benchmarks.peers.playground import Playground
-from benchmarks.verifying import COMMANDS, verify_platform
+from benchmarks.verifying import COMMAND, verify_platform
 from scheduling.conf import MAX_MESSAGE_JOBS, MESSAGE_WORK_US
 
 ROUNDS = 5
@@ -164,7 +164,7 @@ def _flood_settings() -> list[str]:
 _METHOD = f"""Medians of {{rounds}} rounds, in each of which everybody has a turn alone on the machine, that also \
 carries the one PostgreSQL (synchronous_commit on) and the one Valkey; the least and the greatest stand beside them. A \
 message carries one job where nothing else is said. After each of the platform's turns \
-{", ".join(f"`{name}`" for name in COMMANDS)} are clean.
+`{COMMAND}` is clean.
 
 Above: a backlog waits before the workers start; {draining.SETTLE_SECONDS:g} s after its first job it is measured for \
 {{drain_seconds:g}} s.

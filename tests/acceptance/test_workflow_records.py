@@ -10,7 +10,7 @@ from rest_framework.test import APIClient
 from scheduling.models import Job
 from scheduling.processors.workflow_storage.queueing import QueuedRecords
 from scheduling.processors.workflow_storage.records import RunState
-from scheduling.services.consistency.verification import verify_state
+from scheduling.services.consistency.verification import verify
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tests.acceptance.acts import submit, wait_for_all
@@ -60,4 +60,4 @@ def test_queued_writes_of_many_runs_are_stored_by_the_workers(
         results = Job.objects.filter(kind="workflow_storage").values_list("result", flat=True)
         # However the jobs shared them out, each write was applied once.
         assert sum(result["writes"] for result in results) == RUNS * 2 * NODES
-    assert "workflow_write_stuck" not in {code for code, _ in verify_state().findings}
+    assert "workflow_write_stuck" not in {code for code, _ in verify().findings}

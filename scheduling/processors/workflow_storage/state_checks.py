@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from scheduling.processors.workflow_storage.models import NodeRun, PendingWrite, WorkflowRun
 from scheduling.processors.workflow_storage.repository import apply_pending
-from scheduling.services.consistency.pieces import Table
 from scheduling.services.consistency.registry import FaultKind, Look, Piece, RepairOrder, StateCheck
+from scheduling.services.consistency.walk import Table
 from tenants.context import tenant_context
 from tenants.ids import uuid7_floor
 

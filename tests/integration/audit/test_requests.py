@@ -16,7 +16,7 @@ from rest_framework.test import APIClient
 
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.models import UpkeepRun
-from scheduling.services.upkeep import prompts, verification
+from scheduling.services.upkeep import prompts, tasks
 from scheduling.services.upkeep.runs import run_upkeep
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.models import AuditLogEntry, AuditVerification, Role, Tenant
@@ -110,7 +110,7 @@ def test_a_long_chain_is_gone_on_with_by_upkeep_to_the_same_end(
     assert (row.is_complete, row.state, row.seals) == (False, "running", 2)
     assert 0 < row.progress < 1
     assert prompted == [prompts.ASKED_FOR_VERIFICATIONS]
-    monkeypatch.setattr(verification, "PART_SECONDS", -1.0)
+    monkeypatch.setattr(tasks, "PART_SECONDS", -1.0)
     run = run_upkeep(name=prompts.ASKED_FOR_VERIFICATIONS)
     assert (run.outcome, run.counts["verifications_finished"], run.counts["findings"]) == (UpkeepRun.Outcome.OK, 1, 1)
     row = stored(begun)

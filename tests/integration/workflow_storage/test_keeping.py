@@ -14,7 +14,7 @@ from scheduling.processors.files.models import Content
 from scheduling.processors.workflow_storage.models import NodeRun, PendingWrite, WorkflowRun
 from scheduling.processors.workflow_storage.records import RunRecord, RunState
 from scheduling.processors.workflow_storage.repository import SynchronousRecords
-from scheduling.services.consistency.verification import verify_state
+from scheduling.services.consistency.verification import verify
 from scheduling.services.upkeep.runs import run_upkeep
 from tenants.context import all_tenants, tenant_context
 from tenants.ids import uuid7, uuid7_floor
@@ -84,7 +84,7 @@ def test_values_that_nobody_refers_to_any_more_go_from_the_storage(acme: Tenant)
 
 
 def codes() -> dict[str, list[str]]:
-    return {code: finding.examples for (code, _), finding in verify_state().findings.items()}
+    return {code: [str(example) for example in finding.examples] for (code, _), finding in verify().findings.items()}
 
 
 def test_a_run_that_agrees_with_its_job_is_clean(acme: Tenant) -> None:
@@ -121,7 +121,7 @@ def test_a_write_that_was_never_applied_is_told_and_applied(acme: Tenant) -> Non
         PendingWrite.objects.update(written_at=timezone.now() - timedelta(hours=2))
     assert str(run.run_id) in codes()["workflow_write_stuck"][0]
 
-    verify_state(repair=True)
+    verify(repair=True)
 
     with tenant_context(acme):
         assert WorkflowRun.objects.get().state == "succeeded"
