@@ -327,6 +327,7 @@ def test_the_api_tells_a_finding_in_the_language_that_it_is_asked_for(
 def test_upkeep_tells_of_a_chain_in_the_readers_language(sealed_log: None, owner: Any, acme: Tenant) -> None:
     spoil(owner, acme)
     run = run_upkeep(name="verify_audit")
-    assert run.findings[0] == f"Chain {acme.pk}: entry_edited. The entry is not what was sealed."
+    assert run.findings[0].startswith(f"audit_chain of tenant {acme.pk}: 1.")
+    assert "entry_edited. The entry is not what was sealed." in run.findings[0]
     with translation.override("zh-hans"):
         assert "该记录与封存时不一致。" in run.sentences[0].told
