@@ -50,6 +50,7 @@ COUNT_NAMES = {
     "pieces": "pieces",
     "runs_closed": "runs closed",
     "runs_removed": "runs removed",
+    "runs_republished": "runs published again",
     "schedules": "schedules",
     "seals": "seals",
     "skipped": "skipped",

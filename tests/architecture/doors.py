@@ -291,8 +291,12 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     ),
     "scheduling/worker/beat_tasks.py": ({"find_undelivered"}, "beat's tasks and the pools are the platform's"),
     "scheduling/services/upkeep/runs.py": (
-        {"_begin", "_write", "has_begun_since", "request_upkeep"},
+        {"_begin", "has_begun_since", "request_upkeep", "write"},
         "upkeep is the platform's, and so are its results",
+    ),
+    "scheduling/services/upkeep/tenant_runs.py": (
+        {"_resume", "republish_idle_runs", "run_tenant_upkeep"},
+        "workers continue the requested runs of all tenants",
     ),
     "scheduling/services/announced_kinds.py": (
         {"refresh_announced_kinds", "tend_announced_kinds"},

@@ -17,6 +17,7 @@ from django.apps import apps
 from django.utils.module_loading import import_string
 
 from scheduling.exceptions import CheckUnknownError
+from tenants.permissions import Permission
 from tenants.sentences import Sentence
 
 type Cursor = Mapping[str, Any]
@@ -110,7 +111,8 @@ class StateCheck:
     ``repair`` runs in the scope of all tenants, inside a transaction of its own that also writes the audit entry; it
     must compare again under the locks that it takes. With an ``interval`` the upkeep task ``verify_<name>`` runs the
     check, shown by ``title`` and ``text``; without one it is part of the daily task ``verify_state``. ``options`` are
-    the names of the caller's options that it takes; ``knows_tenants`` says whether it can look at one tenant alone.
+    the names of the caller's options that it takes; ``knows_tenants`` says whether it can look at one tenant alone,
+    and ``tenant_permission`` by which right the upkeep task is requested for one.
     """
 
     name: str
@@ -123,6 +125,7 @@ class StateCheck:
     text: str = ""
     options: Sequence[str] = ()
     knows_tenants: bool = True
+    tenant_permission: Permission | None = None
 
 
 class StateCheckInvalidError(Exception):

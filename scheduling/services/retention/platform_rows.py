@@ -9,13 +9,14 @@ from django.db.models import Model, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from scheduling.models import BulkFormer, BulkOperation, KeptResult, ScheduleFire, UpkeepRun, Worker
+from scheduling.models import BulkFormer, BulkOperation, KeptResult, ScheduleFire, TenantUpkeepRun, UpkeepRun, Worker
 from tenants.context import all_tenants
 from tenants.ids import uuid7_floor
 from tenants.models import AuditVerification, LimitWarning
 
 STOPPED_WORKERS = timedelta(days=7)
 UPKEEP_RUNS = timedelta(days=14)
+TENANT_RUNS = timedelta(days=90)
 # A fire that waits for the run before it is never old.
 SCHEDULE_FIRES = timedelta(days=90)
 LIMIT_WARNINGS = timedelta(days=400)
@@ -31,6 +32,7 @@ def prune_platform_rows(*, limit: int) -> dict[str, int]:
     with all_tenants():
         workers = Worker.objects.filter(status=Worker.Status.STOPPED, stopped_at__lt=Now() - STOPPED_WORKERS)
         runs = UpkeepRun.objects.filter(finished_at__lt=Now() - UPKEEP_RUNS)
+        tenant_runs = TenantUpkeepRun.objects.filter(finished_at__lt=Now() - TENANT_RUNS)
         now = timezone.now()
         fires = ScheduleFire.objects.filter(id__lt=uuid7_floor(now - SCHEDULE_FIRES))
         warnings = LimitWarning.objects.filter(period__lt=(now - LIMIT_WARNINGS).date())
@@ -47,7 +49,7 @@ def prune_platform_rows(*, limit: int) -> dict[str, int]:
             "audit_verifications": _delete(verifications, limit),
             "sessions": _delete(Session.objects.filter(expire_date__lt=Now()), limit),
             "workers": _delete(workers, limit),
-            "upkeep_runs": _delete(runs, limit),
+            "upkeep_runs": _delete(runs, limit) + _delete(tenant_runs, limit),
             "kept_results": _delete(KeptResult.objects.filter(expires_at__lt=Now()), limit),
         }
 

@@ -30,6 +30,7 @@ def check_tasks() -> list[UpkeepTask]:
             check.interval,
             _step_of(check.name),
             share=VERIFICATION_SHARE,
+            tenant_permission=check.tenant_permission,
         )
         for check in state_checks()
         if check.interval is not None and check.interval != NEVER
@@ -44,7 +45,7 @@ def look_at_next(name: str, budget: Budget) -> Step:
     # The cursor may name a check of an app that is gone; the walk then begins again.
     left = str(budget.cursor.get("check", ""))
     current, after = (left, budget.cursor.get("after", {})) if left in checks else (order[0], {})
-    look = look_twice(checks[current], Piece(after))
+    look = look_twice(checks[current], Piece(after, tenant_id=budget.tenant_id))
     report = StateReport()
     report.add(look.faults, left=look.faults)
     findings = [finding.sentence for finding in report.findings.values()]

@@ -14,6 +14,7 @@ from scheduling.services.upkeep import retention
 from scheduling.services.upkeep.check_tasks import check_tasks
 from scheduling.services.upkeep.prompts import ASKED_FOR_VERIFICATIONS
 from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
+from scheduling.services.upkeep.tenant_runs import republish_idle_runs
 from tenants.sentences import Sentence
 from tenants.services.audit_requests import advance_next
 from tenants.services.erasure.steps import advance, due_erasures
@@ -65,6 +66,11 @@ def _fold_rollups(budget: Budget) -> Step:
     del budget
     folded = fold_tallies()
     return Step({"executions": folded}, has_more=folded >= FOLD_ROWS)
+
+
+def _republish_runs(budget: Budget) -> Step:
+    del budget
+    return Step({"runs_republished": republish_idle_runs()})
 
 
 def _advance_verifications(budget: Budget) -> Step:
@@ -152,6 +158,13 @@ TASKS = (
         "Goes on with verifications of the audit log that did not fit into the request that asked for them.",
         MINUTELY,
         _advance_verifications,
+    ),
+    UpkeepTask(
+        "requested_runs",
+        "Requested runs",
+        "Publishes again the requested runs over one tenant that no worker continues.",
+        MINUTELY,
+        _republish_runs,
     ),
     *check_tasks(),
 )
