@@ -29,7 +29,7 @@ DELETE members/{member}/                 membership.removed      tenants.members
 POST   api-keys/                         api_key.issued          tenants.apikey
 POST   api-keys/{key}/rotate/            api_key.rotated         tenants.apikey
 POST   api-keys/{key}/revoke/            api_key.revoked         tenants.apikey
-POST   audit-verifications/              audit.verified          tenants.auditverification
+POST   upkeep-runs/                      upkeep.requested        scheduling.tenantupkeeprun
 POST   jobs/                             job.submitted           scheduling.job
 POST   jobs/bulk/                        job.submitted           scheduling.job
 POST   jobs/{waiting}/cancel/            job.cancelled           scheduling.job
@@ -264,7 +264,7 @@ POST scheduling/deadletter/{letter}/requeue-edited/ job.retried  scheduling.job
 POST scheduling/schedule/{schedule}/backfill/ schedule.backfilled scheduling.schedule
 POST tenants/tenantsettings/of/{tenant}/   settings.changed      tenants.tenant
 POST scheduling/upkeeprun/run/partitions/  upkeep.requested      scheduling.upkeep
-POST tenants/auditlogentry/verify/         audit.verification_requested tenants.auditverification
+POST scheduling/tenantupkeeprun/verify/    upkeep.requested      scheduling.upkeep
 POST tenants/auditlogentry/export/         audit.exported        tenants.auditlogentry
 """
 

@@ -57,7 +57,6 @@ COUNT_NAMES = {
     "tenants": "tenants",
     "values": "values",
     "values_removed": "values removed",
-    "verifications_finished": "verifications finished",
 }
 
 

@@ -379,7 +379,6 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"_advance", "_is_erasure_recorded", "carry_out_removals", "request_removal"},
         "only the platform's role may request a removal, and one auditor carries them out",
     ),
-    "tenants/services/audit_requests.py": ({"advance_next"}, "upkeep goes on with whichever tenant has asked"),
     "tenants/services/audit_verification.py": ({"chain_scope"}, "the chains of all tenants are verified"),
     "tenants/services/limits.py": (
         {"clear_tenant_limit", "set_tenant_limit"},

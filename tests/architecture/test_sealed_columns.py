@@ -50,7 +50,6 @@ PLAIN = {
     "scheduling.Worker.sandbox": "names of layers and protections",
     "tenants.AuditLogEntry.after": "masked before it is written, and hashed as it stands",
     "tenants.AuditLogEntry.before": "masked before it is written, and hashed as it stands",
-    "tenants.AuditVerification.findings": "words of the platform",
     "tenants.Plan.retry_rules": "the platform's configuration",
     "tenants.PlanVersion.after": "the platform's configuration",
     "tenants.PlanVersion.before": "the platform's configuration",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 from scheduling.exceptions import BrokerAwayError
@@ -18,7 +20,11 @@ from tenants.sentences import Sentence
 from tenants.services.audit_verification import verify_chains
 from tenants.services.erasure.proof import verify_erasure
 
+logger = logging.getLogger(__name__)
+
 AUDIT = FaultKind("audit_chain", "A chain of the audit log was edited, cut, reordered or re-hashed.")
+# The sequence or the entry of a finding that has none.
+NO_PLACE: Final = "–"
 ERASURE_LEFT = FaultKind("erasure_left", "Rows or files of an erased tenant are there.")
 ERASURE_PROOF = FaultKind("erasure_proof", "The proof of an erasure is not what was written.")
 
@@ -38,6 +44,9 @@ def look_at_audit(piece: Piece) -> Look:
         verified = verify_chains(tenant=tenant, deadline=0.0, heads=heads)
     counts = {name: count for name, count in verified.counts().items() if name != "findings"}
     following = None if verified.next is None else {"chain": verified.next}
+    for finding in verified.findings:
+        # The reader of a tenant's run may not be the person who must know.
+        logger.error("audit.altered", extra=finding.as_dict())
     return Look(piece, [_chain_fault(finding) for finding in verified.findings], following, counts)
 
 
@@ -67,8 +76,8 @@ def _chain_fault(finding: Finding) -> Fault:
     subject = f"{finding.kind} of {finding.chain} at {finding.sequence}, entry {finding.entry_id}"
     values = {
         "chain": finding.chain,
-        "sequence": "–" if finding.sequence is None else finding.sequence,
-        "entry": finding.entry_id or "–",
+        "sequence": NO_PLACE if finding.sequence is None else finding.sequence,
+        "entry": finding.entry_id or NO_PLACE,
         "kind": finding.kind,
         "detail": Sentence(finding.text, finding.values),
     }

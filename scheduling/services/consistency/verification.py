@@ -82,11 +82,15 @@ class Finding:
     @property
     def sentence(self) -> Sentence:
         """The finding for people, with the first of its examples."""
+        return self.sentence_with(3)
+
+    def sentence_with(self, examples: int) -> Sentence:
+        """Return the finding for people with as many of its examples."""
         values = {
             "code": self.kind.code,
             "count": self.number,
             "fault": Sentence(self.kind.text),
-            "examples": self.examples[:3],
+            "examples": self.examples[:examples],
         }
         if self.tenant_id is None:
             return Sentence("%(code)s: %(count)s. %(fault)s %(examples)s", values)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from scheduling.services.consistency.registry import NEVER, STATE, Piece, find_checks, state_checks
-from scheduling.services.consistency.verification import StateReport
+from scheduling.services.consistency.verification import MAX_EXAMPLES, StateReport
 from scheduling.services.consistency.walk import look_twice
 from scheduling.services.upkeep.registry import VERIFICATION_SHARE, Budget, Step, UpkeepTask
 
@@ -48,7 +48,9 @@ def look_at_next(name: str, budget: Budget) -> Step:
     look = look_twice(checks[current], Piece(after, tenant_id=budget.tenant_id))
     report = StateReport()
     report.add(look.faults, left=look.faults)
-    findings = [finding.sentence for finding in report.findings.values()]
+    # The tenant reads every example, the platform's page the first few.
+    examples = 3 if budget.tenant_id is None else MAX_EXAMPLES
+    findings = [finding.sentence_with(examples) for finding in report.findings.values()]
     counts = dict(look.counts) if len(checks) == 1 and look.counts else {"pieces": 1}
     if look.next is not None:
         return Step(counts, has_more=True, cursor={"check": current, "after": look.next}, findings=findings)

@@ -12,19 +12,15 @@ from scheduling.services.partitions import estimate_default_rows, maintain_parti
 from scheduling.services.rollups import FOLD_ROWS, fold_tallies
 from scheduling.services.upkeep import retention
 from scheduling.services.upkeep.check_tasks import check_tasks
-from scheduling.services.upkeep.prompts import ASKED_FOR_VERIFICATIONS
 from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
 from scheduling.services.upkeep.tenant_runs import republish_idle_runs
 from tenants.sentences import Sentence
-from tenants.services.audit_requests import advance_next
 from tenants.services.erasure.steps import advance, due_erasures
 from tenants.services.key_warnings import warn_of_next_ending_key
 
 logger = logging.getLogger(__name__)
 
 MAX_FINDING_CHARACTERS = 500
-# How long one of several verifications continues before the next one's turn.
-PART_SECONDS = 2.0
 MINUTELY, HOURLY, DAILY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
@@ -71,14 +67,6 @@ def _fold_rollups(budget: Budget) -> Step:
 def _republish_runs(budget: Budget) -> Step:
     del budget
     return Step({"runs_republished": republish_idle_runs()})
-
-
-def _advance_verifications(budget: Budget) -> Step:
-    # Findings are stored for the request that asked, and logged; the run has not failed by them.
-    seen = advance_next(seconds=min(budget.seconds, PART_SECONDS))
-    if seen is None:
-        return Step()
-    return Step({**seen.counts(), "verifications_finished": int(seen.is_complete)}, has_more=True)
 
 
 TASKS = (
@@ -151,13 +139,6 @@ TASKS = (
         "Removes ended sessions, stopped workers, old runs of upkeep, old rollups, past fires and limit warnings.",
         DAILY,
         retention.prune_platform,
-    ),
-    UpkeepTask(
-        ASKED_FOR_VERIFICATIONS,
-        "Asked-for verifications",
-        "Goes on with verifications of the audit log that did not fit into the request that asked for them.",
-        MINUTELY,
-        _advance_verifications,
     ),
     UpkeepTask(
         "requested_runs",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -16,6 +17,7 @@ from django.db.models.functions import Coalesce, Now
 from scheduling import broker
 from scheduling.exceptions import BrokerUnavailableError, UpkeepBusyError, UpkeepUnknownError
 from scheduling.models import TenantUpkeepRun
+from scheduling.services.consistency.chains import NO_PLACE
 from scheduling.services.upkeep import registry
 from scheduling.services.upkeep.registry import UpkeepTask
 from scheduling.services.upkeep.runs import LEASE, perform, write
@@ -23,6 +25,7 @@ from tenants.context import all_tenants, current_actor, tenant_context
 from tenants.masking import mask_text
 from tenants.models import Tenant
 from tenants.selectors.audit_chain import estimate_seals
+from tenants.sentences import Sentence
 from tenants.services.audit import record_audit
 
 logger = logging.getLogger(__name__)
@@ -43,6 +46,17 @@ class RequestedRun:
 
     run: TenantUpkeepRun
     is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinding:
+    """One fault that a run has found, with the place in the audit log's chain if it has one."""
+
+    code: str
+    text: str
+    chain: str | None = None
+    sequence: int | None = None
+    entry: str | None = None
 
 
 def request_tenant_run(*, name: str, tenant: Tenant) -> RequestedRun:
@@ -78,6 +92,16 @@ def request_tenant_run(*, name: str, tenant: Tenant) -> RequestedRun:
         record_audit(action="upkeep.requested", target=run, after={"task": name})
         transaction.on_commit(partial(_publish, name, tenant.pk))
     return RequestedRun(run, is_new=True)
+
+
+def findings_of(run: TenantUpkeepRun) -> list[RunFinding]:
+    """Return each example of the findings of a run, in the reader's language."""
+    return [found for sentence in run.sentences for found in _examples_in(sentence)]
+
+
+def count_findings(run: TenantUpkeepRun) -> int:
+    """Return the number of faults, those without an example counted."""
+    return sum(int(sentence.values.get("count", 1)) for sentence in run.sentences)
 
 
 def run_tenant_upkeep(*, name: str, tenant_id: UUID, seconds: float = RUN_SECONDS) -> TenantUpkeepRun:
@@ -121,3 +145,19 @@ def _publish(name: str, tenant_id: UUID) -> None:
         broker.publish_upkeep(name, tenant_id)
     except BrokerUnavailableError:
         logger.warning("upkeep.not_published", exc_info=True)
+
+
+def _examples_in(sentence: Sentence) -> Iterator[RunFinding]:
+    examples = [example for example in sentence.values.get("examples", ()) if isinstance(example, Sentence)]
+    if not examples:
+        yield RunFinding(str(sentence.values.get("code", "")), sentence.told)
+    for example in examples:
+        values = example.values
+        detail, sequence, entry = (values.get(name) for name in ("detail", "sequence", "entry"))
+        yield RunFinding(
+            code=str(values.get("kind", sentence.values.get("code", ""))),
+            text=detail.told if isinstance(detail, Sentence) else example.told,
+            chain=values.get("chain"),
+            sequence=sequence if isinstance(sequence, int) else None,
+            entry=None if entry == NO_PLACE else entry,
+        )

@@ -14,7 +14,7 @@ from django.test import Client
 from django.utils import timezone
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, SolarSchedule
 
-from scheduling.models import Batch, CFSPlan, Job, KindPause, Queue, TenantCapacity, Worker, WorkerPool
+from scheduling.models import Batch, CFSPlan, Job, KindPause, Queue, TenantCapacity, TenantUpkeepRun, Worker, WorkerPool
 from scheduling.processors.document_indexing.services import pause_document
 from scheduling.processors.document_indexing.uploads import add_address
 from scheduling.processors.rag_pipeline.models import PipelineRun
@@ -191,6 +191,11 @@ def _wrong_capacity(world: World) -> None:
         TenantCapacity.objects.filter(tenant=acme()).update(in_flight=7)
 
 
+def _no_open_run(world: World) -> None:
+    with all_tenants():
+        TenantUpkeepRun.objects.update(outcome=TenantUpkeepRun.Outcome.OK)
+
+
 def _worker(world: World) -> None:
     now = timezone.now()
     with all_tenants():
@@ -322,6 +327,7 @@ PREPARE: dict[str, Prepare] = {
     "auth.user unlock": _locked_user,
     "unlock_login": _locked_user,
     "verify": _wrong_capacity,
+    "POST upkeep-runs/": _no_open_run,
     f"POST workers/{SAMPLE_ID}/drain/": _worker,
     f"POST workers/{SAMPLE_ID}/resume/": _draining_worker,
     "tenants.platformmembership change": _operators_role,
@@ -584,7 +590,7 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
     ),
     "POST tenants/tenantsettings/of/{tenant}/": _change_settings,
     "POST scheduling/upkeeprun/run/partitions/": lambda world: _post(world, "scheduling/upkeeprun/run/partitions/", {}),
-    "POST tenants/auditlogentry/verify/": lambda world: _post(world, "tenants/auditlogentry/verify/", {}),
+    "POST scheduling/tenantupkeeprun/verify/": lambda world: _post(world, "scheduling/tenantupkeeprun/verify/", {}),
     "POST tenants/auditlogentry/export/": lambda world: _post(
         world, "tenants/auditlogentry/export/", {"format": "csv"}
     ),
@@ -625,7 +631,7 @@ CONSOLE_READS = (
     "scheduling/job/facets/",
     "scheduling/job/news/",
     "scheduling/deadletter/groups/",
-    "tenants/auditverification/{verification}/part/",
+    "scheduling/tenantupkeeprun/{upkeep_run}/now/",
     "rag_pipeline/pipelinerun/{pipeline_run}/part/",
     "retrieval/dataset/{dataset}/search/",
     "workflow_execution/workflow/{workflow}/versions/1/",
