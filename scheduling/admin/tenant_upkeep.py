@@ -62,6 +62,12 @@ class TenantUpkeepRunAdmin(LivePageMixin, KeysetAdmin):
         verify = self.guard(self.verify_view, Permission.AUDIT_VIEW)
         return [path("verify/", verify, name="scheduling_tenantupkeeprun_verify"), *super().get_urls()]
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("tenant", *self.fields) if self.access(request).sees_all_tenants else self.fields
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("tenant", *self.readonly_fields)
+
     def render_now(self, request: HttpRequest, object_id: str) -> str | None:
         run_id = parse_uuid(object_id)
         run = self.get_queryset(request).filter(pk=run_id).first() if run_id else None
